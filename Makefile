@@ -1,0 +1,49 @@
+# Everything that is done here by hand has a target; `make help` lists them.
+CARGO ?= cargo
+# Arguments for `toolgate up`, e.g. make run ARGS="--listen 127.0.0.1:8080"
+ARGS ?=
+# Where cargo puts what it builds, also when CARGO_TARGET_DIR says otherwise.
+target = $$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+
+.PHONY: help run build release test unit check fmt bench setup clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and start everything in one process; prints an endpoint, a token and what to type next
+	@# Without optimisation: that is soonest ready to be tried. `make release` is what to measure.
+	@$(CARGO) build --package toolgate
+	@exec "$(target)/debug/toolgate" up $(ARGS)
+
+build: ## Build the binary without optimisation
+	$(CARGO) build --package toolgate
+
+release: ## Build the binary as it is shipped
+	$(CARGO) build --package toolgate --release
+
+test: setup ## Install what the tests need, then run every check and every test
+	$(MAKE) check
+	@# The scenarios run the binary that is built here, with all else, and not once more with other features.
+	$(CARGO) build --workspace --bins --tests
+	TOOLGATE_TEST_BINARY="$(target)/debug/toolgate" $(CARGO) test --workspace
+
+unit: ## Run the tests that need nothing installed
+	$(CARGO) test --workspace --exclude toolgate-tests
+
+check: ## Format, lints, house rules and their tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test --package toolgate-tests --test architecture --test tidy
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+bench: ## Compare direct, pass-through and gateway in one interleaved run, then the micro-benchmarks
+	$(CARGO) build --release --package toolgate --package toolgate-benches
+	$(CARGO) bench --package toolgate-benches
+
+setup: ## Install what the tests need (etcd, node packages, Python packages)
+	@deploy/tools/test-setup.sh
+
+clean: ## Remove what was built, and the tests' tools with it
+	$(CARGO) clean
