@@ -1,0 +1,223 @@
+//! What actix runs: a cell around our actor. The cell never panics, so the mailbox outlives every panic of what is
+//! in it, and no message that was accepted is lost by a restart but the one that caused it.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{ActorFutureExt as _, AsyncContext as _, SpawnHandle, fut::wrap_future};
+use futures_util::FutureExt as _;
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{
+    Actor,
+    context::{Context, Wish},
+    handle::Handle,
+    permit::{Permit, Permits},
+    registry::Registration,
+};
+
+/// Panics are counted over this long.
+const RESTART_WINDOW: Duration = Duration::from_secs(60);
+
+/// An actor as actix knows it.
+pub(crate) struct Cell<A: Actor> {
+    actor: Option<A>,
+    factory: Box<dyn Fn() -> A>,
+    permits: Arc<Permits>,
+    registration: Registration,
+    last_id: u64,
+    /// Timers and performed futures, to cancel them by our id.
+    running: Vec<(u64, SpawnHandle)>,
+    panics: VecDeque<Instant>,
+}
+
+/// What lies in a mailbox.
+pub(crate) enum Post<A: Actor> {
+    Message { message: A::Message, permit: Permit },
+    Observe(oneshot::Sender<Value>),
+    Stop,
+}
+
+impl<A: Actor> actix::Message for Post<A> {
+    type Result = ();
+}
+
+impl<A: Actor> Cell<A> {
+    pub(crate) fn new(
+        factory: impl Fn() -> A + 'static,
+        permits: Arc<Permits>,
+        registration: Registration,
+    ) -> Self {
+        Self {
+            actor: None,
+            factory: Box::new(factory),
+            permits,
+            registration,
+            last_id: 0,
+            running: Vec::new(),
+            panics: VecDeque::new(),
+        }
+    }
+
+    /// Makes the actor, again if making it panics, until it has had its restarts.
+    fn create(&mut self, actix: &mut actix::Context<Self>) {
+        while !self.has_given_up() {
+            let made = catch_unwind(AssertUnwindSafe(|| (self.factory)()));
+            let Ok(actor) = made else {
+                self.count_panic();
+                continue;
+            };
+            self.actor = Some(actor);
+            return self.step(actix, None, |actor, cx| actor.started(cx));
+        }
+        tracing::error!(actor = A::KIND, "gave up: it panics again and again");
+        actix::ActorContext::stop(actix);
+    }
+
+    /// Lets the actor do one thing, then carries out what it wished for.
+    fn step(
+        &mut self,
+        actix: &mut actix::Context<Self>,
+        work: Option<Arc<Permit>>,
+        act: impl FnOnce(&mut A, &mut Context<A>),
+    ) {
+        let Some(actor) = &mut self.actor else {
+            return;
+        };
+        let id = self.registration.id();
+        let handle = Handle::new(actix.address(), Arc::clone(&self.permits), id);
+        let mut cx = Context::new(handle, work, self.last_id);
+        match catch_unwind(AssertUnwindSafe(|| act(actor, &mut cx))) {
+            Ok(()) => self.carry_out(cx, actix),
+            Err(_panic) => self.crashed(actix),
+        }
+    }
+
+    fn carry_out(&mut self, cx: Context<A>, actix: &mut actix::Context<Self>) {
+        let (wishes, last_id) = cx.into_wishes();
+        self.last_id = last_id;
+        for wish in wishes {
+            match wish {
+                Wish::After(id, delay, message) => {
+                    let timer = actix.run_later(delay, move |cell, actix| {
+                        cell.forget(id);
+                        cell.step(actix, None, |actor, cx| actor.handle(message, cx));
+                    });
+                    self.running.push((id, timer));
+                }
+                Wish::Cancel(id) => {
+                    if let Some(timer) = self.forget(id) {
+                        actix.cancel_future(timer);
+                    }
+                }
+                Wish::Perform(id, future, work) => self.perform(id, future, work, actix),
+                Wish::Stop => actix::ActorContext::stop(actix),
+            }
+        }
+    }
+
+    fn perform(
+        &mut self,
+        id: u64,
+        future: Pin<Box<dyn Future<Output = A::Message>>>,
+        work: Option<Arc<Permit>>,
+        actix: &mut actix::Context<Self>,
+    ) {
+        let future = wrap_future::<_, Self>(AssertUnwindSafe(future).catch_unwind());
+        let future = future.map(move |outcome, cell, actix| {
+            cell.forget(id);
+            match outcome {
+                Ok(message) => cell.step(actix, work, |actor, cx| actor.handle(message, cx)),
+                Err(_panic) => cell.crashed(actix),
+            }
+        });
+        let spawned = actix.spawn(future);
+        self.running.push((id, spawned));
+    }
+
+    /// The actor has panicked: its state is not to be trusted, what it started is cancelled, a new one is made.
+    fn crashed(&mut self, actix: &mut actix::Context<Self>) {
+        tracing::warn!(
+            actor = A::KIND,
+            id = self.registration.id(),
+            "panicked; starting again"
+        );
+        let broken = self.actor.take();
+        // Dropping what is broken may panic once more.
+        let _dropped = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+        for (_id, handle) in self.running.drain(..) {
+            actix.cancel_future(handle);
+        }
+        self.count_panic();
+        self.create(actix);
+    }
+
+    fn count_panic(&mut self) {
+        let now = Instant::now();
+        self.panics.push_back(now);
+        self.panics
+            .retain(|panic| now.duration_since(*panic) < RESTART_WINDOW);
+        self.registration.restarted();
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.panics.len() > A::RESTARTS
+    }
+
+    fn forget(&mut self, id: u64) -> Option<SpawnHandle> {
+        let position = self
+            .running
+            .iter()
+            .position(|(running, _handle)| *running == id)?;
+        Some(self.running.swap_remove(position).1)
+    }
+
+    fn observe(&self) -> Value {
+        let picture = |actor: &A| catch_unwind(AssertUnwindSafe(|| actor.observe())).ok();
+        self.actor
+            .as_ref()
+            .and_then(picture)
+            .unwrap_or_else(|| json!("not observable"))
+    }
+}
+
+impl<A: Actor> actix::Actor for Cell<A> {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, actix: &mut Self::Context) {
+        self.create(actix);
+    }
+
+    fn stopped(&mut self, _actix: &mut Self::Context) {
+        if let Some(mut actor) = self.actor.take() {
+            let _stopped = catch_unwind(AssertUnwindSafe(|| {
+                actor.stopped();
+                drop(actor);
+            }));
+        }
+    }
+}
+
+impl<A: Actor> actix::Handler<Post<A>> for Cell<A> {
+    type Result = ();
+
+    fn handle(&mut self, post: Post<A>, actix: &mut Self::Context) {
+        match post {
+            Post::Message { message, permit } => {
+                let work = Some(Arc::new(permit));
+                self.step(actix, work, |actor, cx| actor.handle(message, cx));
+            }
+            Post::Observe(reply) => {
+                let _nobody_waits = reply.send(self.observe());
+            }
+            Post::Stop => actix::ActorContext::stop(actix),
+        }
+    }
+}

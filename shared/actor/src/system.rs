@@ -1,0 +1,209 @@
+//! Where actors live: a few threads of their own (actix arbiters), each with its own single-threaded tokio runtime.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::sync_channel,
+    },
+    thread,
+    time::Duration,
+};
+
+use actix::Actor as _;
+use actix_rt::{Arbiter, ArbiterHandle, System};
+use serde_json::Value;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{
+    Actor,
+    cell::Cell,
+    handle::Handle,
+    permit::Permits,
+    registry::{Living, Picture, Registry},
+};
+
+/// Pictures taken at once, at most.
+pub const MAX_PICTURES: usize = 1000;
+
+/// How long an actor has to show itself.
+const PICTURE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The threads that actors live on. Cheap to clone; when the last clone is dropped, all of it ends.
+#[derive(Clone)]
+pub struct ActorSystem {
+    shared: Arc<Shared>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DrainOutcome {
+    /// Every actor has ended.
+    Drained,
+    /// The deadline passed; so many of each kind had not.
+    Blocked(BTreeMap<&'static str, usize>),
+}
+
+struct Shared {
+    system: System,
+    arbiters: Vec<ArbiterHandle>,
+    next: AtomicUsize,
+    registry: Arc<Registry>,
+    draining: AtomicBool,
+}
+
+impl ActorSystem {
+    /// Starts `threads` threads, at least one.
+    pub fn start(threads: usize) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(1);
+        let run = move || {
+            let started = start_arbiters(threads.max(1));
+            match started {
+                Ok((runner, arbiters)) => {
+                    let _starter_waits = sender.send(Ok((System::current(), arbiters)));
+                    if let Err(error) = runner.run() {
+                        tracing::error!(%error, "the actor system ended");
+                    }
+                }
+                Err(error) => {
+                    let _starter_waits = sender.send(Err(error));
+                }
+            }
+        };
+        thread::Builder::new()
+            .name("actors".to_owned())
+            .spawn(run)?;
+        let started = receiver.recv().map_err(io::Error::other)?;
+        let (system, arbiters) = started?;
+        let shared = Shared {
+            system,
+            arbiters,
+            next: AtomicUsize::new(0),
+            registry: Arc::default(),
+            draining: AtomicBool::new(false),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Starts an actor on the next thread. The factory makes it now, and again after a panic.
+    pub fn spawn<A, F>(&self, factory: F) -> Handle<A>
+    where
+        A: Actor,
+        F: Fn() -> A + Send + 'static,
+    {
+        let permits = Arc::<Permits>::default();
+        let registration = self.shared.registry.register();
+        let (id, vital) = (registration.id(), registration.vital());
+        let cell_permits = Arc::clone(&permits);
+        let make = move |_actix: &mut actix::Context<Cell<A>>| {
+            Cell::new(factory, cell_permits, registration)
+        };
+        let address = Cell::start_in_arbiter(self.shared.next_arbiter(), make);
+        self.shared.registry.enter(Living {
+            kind: A::KIND,
+            id,
+            vital,
+            permits: Arc::clone(&permits),
+            address: Arc::new(address.downgrade()),
+        });
+        let handle = Handle::new(address, permits, id);
+        if self.shared.draining.load(Ordering::Acquire) {
+            handle.stop();
+        }
+        handle
+    }
+
+    /// Pictures of living actors, at most [`MAX_PICTURES`].
+    pub async fn observe(&self) -> Vec<Picture> {
+        let living = self.shared.registry.all(MAX_PICTURES);
+        // All are asked before the first is awaited.
+        let asked: Vec<_> = living
+            .iter()
+            .map(|living| living.address.observe())
+            .collect();
+        let deadline = Instant::now() + PICTURE_DEADLINE;
+        let mut pictures = Vec::with_capacity(living.len());
+        for (living, asked) in living.into_iter().zip(asked) {
+            let Some(asked) = asked else {
+                continue;
+            };
+            let state = match timeout_at(deadline, asked).await {
+                Ok(Ok(state)) => state,
+                Ok(Err(_gone)) => continue,
+                Err(_elapsed) => Value::Null,
+            };
+            pictures.push(Picture {
+                kind: living.kind,
+                id: living.id,
+                state,
+                restarts: living.vital.restarts(),
+                queued: living.permits.taken(),
+            });
+        }
+        pictures
+    }
+
+    /// How many live, by kind.
+    pub fn counts(&self) -> BTreeMap<&'static str, usize> {
+        self.shared.registry.counts()
+    }
+
+    /// Asks every actor to end and waits, but no longer than `deadline`. Then the threads end too, and every handle
+    /// answers *gone*.
+    pub async fn drain(&self, deadline: Duration) -> DrainOutcome {
+        self.shared.draining.store(true, Ordering::Release);
+        for living in self.shared.registry.all(usize::MAX) {
+            living.address.stop();
+        }
+        let outcome = match timeout(deadline, self.shared.registry.empty()).await {
+            Ok(()) => DrainOutcome::Drained,
+            Err(_elapsed) => DrainOutcome::Blocked(self.counts()),
+        };
+        self.shared.end();
+        outcome
+    }
+}
+
+fn start_arbiters(threads: usize) -> io::Result<(actix_rt::SystemRunner, Vec<ArbiterHandle>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let runner = System::with_tokio_rt(|| runtime);
+    let arbiters = (0..threads).map(|_thread| Arbiter::try_new().map(|arbiter| arbiter.handle()));
+    let arbiters = arbiters.collect::<io::Result<Vec<_>>>()?;
+    Ok((runner, arbiters))
+}
+
+impl Shared {
+    fn next_arbiter(&self) -> &ArbiterHandle {
+        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.arbiters.len().max(1);
+        self.arbiters
+            .get(next)
+            .unwrap_or_else(|| self.system.arbiter())
+    }
+
+    fn end(&self) {
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        self.system.stop();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for ActorSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorSystem")
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,339 @@
+//! Promises of actors: each trap of the framework below, shown to be absorbed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Counts, and does what is asked of it.
+struct Counter {
+    total: u64,
+    stopped: Option<mpsc::SyncSender<u64>>,
+}
+
+enum Message {
+    Add(u64),
+    Total(Reply<u64>),
+    Panic,
+    /// Blocks the thread until the other end is dropped: what no real handler may do.
+    Block(mpsc::Receiver<()>),
+    AddLater(Duration, u64),
+    SetAndCancel(Duration, u64),
+    PerformAdd(tokio::sync::oneshot::Receiver<u64>),
+    PerformPanic,
+    Stop,
+}
+
+impl Counter {
+    fn new() -> Self {
+        Self {
+            total: 0,
+            stopped: None,
+        }
+    }
+}
+
+impl Actor for Counter {
+    type Message = Message;
+    const KIND: &'static str = "counter";
+    const CAPACITY: usize = 4;
+    const RESTARTS: usize = 2;
+
+    fn handle(&mut self, message: Message, cx: &mut Context<Self>) {
+        match message {
+            Message::Add(more) => self.total += more,
+            Message::Total(reply) => reply.send(self.total),
+            Message::Panic => panic!("on purpose"),
+            Message::Block(until) => {
+                let _released = until.recv();
+            }
+            Message::AddLater(delay, more) => {
+                cx.after(delay, Message::Add(more));
+            }
+            Message::SetAndCancel(delay, more) => {
+                let timer = cx.after(delay, Message::Add(more));
+                cx.cancel(timer);
+            }
+            Message::PerformAdd(more) => {
+                cx.perform(async move { Message::Add(more.await.unwrap_or_default()) });
+            }
+            Message::PerformPanic => cx.perform(async { panic!("on purpose") }),
+            Message::Stop => cx.stop(),
+        }
+    }
+
+    fn observe(&self) -> Value {
+        json!({ "total": self.total })
+    }
+
+    fn stopped(&mut self) {
+        if let Some(stopped) = &self.stopped {
+            stopped.send(self.total).unwrap();
+        }
+    }
+}
+
+fn counter() -> (ActorSystem, Handle<Counter>) {
+    let system = ActorSystem::start(1).unwrap();
+    let handle = system.spawn(Counter::new);
+    (system, handle)
+}
+
+async fn total(handle: &Handle<Counter>) -> Result<u64, AskError> {
+    handle.ask(SECOND, Message::Total).await
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    for _attempt in 0..200 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited in vain");
+}
+
+#[tokio::test]
+async fn messages_are_handled_in_order() {
+    let (_system, handle) = counter();
+    for more in 1..=3 {
+        handle.tell(Message::Add(more)).unwrap();
+    }
+    assert_eq!(total(&handle).await, Ok(6));
+}
+
+#[test]
+fn an_ask_works_from_any_runtime() {
+    let (_system, handle) = counter();
+    for _runtime in 0..2 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        assert_eq!(runtime.block_on(total(&handle)), Ok(0));
+    }
+}
+
+#[tokio::test]
+async fn the_bound_holds_however_many_clones_send() {
+    let (_system, handle) = counter();
+    let (release, blocked) = mpsc::sync_channel(0);
+    handle.tell(Message::Block(blocked)).unwrap();
+    // The message being handled still counts.
+    let accepted = (0..50)
+        .filter(|_| handle.clone().tell(Message::Add(1)).is_ok())
+        .count();
+    assert_eq!(accepted, Counter::CAPACITY - 1);
+    assert_eq!(handle.tell(Message::Add(1)), Err(SendError::Busy));
+    assert_eq!(total(&handle).await, Err(AskError::Busy));
+    drop(release);
+    until(|| handle.queued() == 0).await;
+    assert_eq!(total(&handle).await, Ok(3));
+}
+
+#[tokio::test]
+async fn an_ask_gives_up_at_its_deadline() {
+    let (_system, handle) = counter();
+    let (release, blocked) = mpsc::sync_channel(0);
+    handle.tell(Message::Block(blocked)).unwrap();
+    let asked = handle.ask(Duration::from_millis(20), Message::Total).await;
+    assert_eq!(asked, Err(AskError::Timeout));
+    drop(release);
+    assert_eq!(total(&handle).await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_panic_costs_the_state_and_not_the_actor() {
+    let (system, handle) = counter();
+    let neighbour = system.spawn(Counter::new);
+    neighbour.tell(Message::Add(5)).unwrap();
+    handle.tell(Message::Add(7)).unwrap();
+    handle.tell(Message::Panic).unwrap();
+    // What was accepted behind the panic is handled by the new one.
+    handle.tell(Message::Add(1)).unwrap();
+    assert_eq!(total(&handle).await, Ok(1));
+    assert_eq!(total(&neighbour).await, Ok(5));
+    assert_eq!(system.counts().get("counter"), Some(&2));
+    let restarts: u64 = system
+        .observe()
+        .await
+        .iter()
+        .map(|picture| picture.restarts)
+        .sum();
+    assert_eq!(restarts, 1);
+}
+
+#[tokio::test]
+async fn who_asked_for_the_panic_is_told_gone() {
+    struct Fragile;
+    impl Actor for Fragile {
+        type Message = Reply<()>;
+        const KIND: &'static str = "fragile";
+        fn handle(&mut self, _reply: Reply<()>, _cx: &mut Context<Self>) {
+            panic!("on purpose")
+        }
+        fn observe(&self) -> Value {
+            Value::Null
+        }
+    }
+    let system = ActorSystem::start(1).unwrap();
+    let handle = system.spawn(|| Fragile);
+    assert_eq!(handle.ask(SECOND, |reply| reply).await, Err(AskError::Gone));
+    assert!(!handle.is_gone());
+}
+
+#[tokio::test]
+async fn too_many_panics_end_it_and_its_callers_are_told_gone() {
+    let (system, handle) = counter();
+    for _panic in 0..=Counter::RESTARTS {
+        handle.tell(Message::Panic).unwrap();
+    }
+    until(|| handle.is_gone()).await;
+    assert_eq!(handle.tell(Message::Add(1)), Err(SendError::Gone));
+    assert_eq!(total(&handle).await, Err(AskError::Gone));
+    until(|| system.counts().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_factory_that_always_panics_is_given_up() {
+    let system = ActorSystem::start(1).unwrap();
+    let tried = Arc::new(AtomicUsize::new(0));
+    let trying = Arc::clone(&tried);
+    let handle = system.spawn(move || -> Counter {
+        trying.fetch_add(1, Ordering::SeqCst);
+        panic!("on purpose")
+    });
+    until(|| handle.is_gone()).await;
+    assert_eq!(tried.load(Ordering::SeqCst), Counter::RESTARTS + 1);
+    // The thread lives on.
+    assert_eq!(total(&system.spawn(Counter::new)).await, Ok(0));
+}
+
+#[tokio::test]
+async fn timers_fire_unless_cancelled() {
+    let (_system, handle) = counter();
+    let soon = Duration::from_millis(10);
+    handle.tell(Message::AddLater(soon, 1)).unwrap();
+    handle.tell(Message::SetAndCancel(soon, 100)).unwrap();
+    tokio::time::sleep(soon * 5).await;
+    assert_eq!(total(&handle).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_panic_cancels_timers() {
+    let (_system, handle) = counter();
+    let soon = Duration::from_millis(20);
+    handle.tell(Message::AddLater(soon, 1)).unwrap();
+    handle.tell(Message::Panic).unwrap();
+    tokio::time::sleep(soon * 3).await;
+    assert_eq!(total(&handle).await, Ok(0));
+}
+
+#[tokio::test]
+async fn performed_futures_come_back_and_count_against_the_bound_until_then() {
+    let (_system, handle) = counter();
+    let (answer, pending) = tokio::sync::oneshot::channel();
+    handle.tell(Message::PerformAdd(pending)).unwrap();
+    // The actor is free meanwhile.
+    assert_eq!(total(&handle).await, Ok(0));
+    until(|| handle.queued() == 1).await;
+    answer.send(9).unwrap();
+    until(|| handle.queued() == 0).await;
+    assert_eq!(total(&handle).await, Ok(9));
+}
+
+#[tokio::test]
+async fn a_panic_in_a_performed_future_is_a_panic_of_the_actor() {
+    let (_system, handle) = counter();
+    handle.tell(Message::Add(4)).unwrap();
+    handle.tell(Message::PerformPanic).unwrap();
+    until(|| handle.queued() == 0).await;
+    assert_eq!(total(&handle).await, Ok(0));
+}
+
+#[tokio::test]
+async fn it_ends_when_it_wants_to() {
+    let (system, handle) = counter();
+    handle.tell(Message::Stop).unwrap();
+    until(|| handle.is_gone()).await;
+    assert_eq!(handle.tell(Message::Add(1)), Err(SendError::Gone));
+    until(|| system.counts().is_empty()).await;
+}
+
+#[tokio::test]
+async fn it_ends_when_nobody_can_reach_it() {
+    let (system, handle) = counter();
+    assert_eq!(total(&handle).await, Ok(0));
+    drop(handle);
+    until(|| system.counts().is_empty()).await;
+}
+
+#[tokio::test]
+async fn every_actor_can_be_seen() {
+    let (system, handle) = counter();
+    handle.tell(Message::Add(3)).unwrap();
+    let pictures = system.observe().await;
+    let expected = Picture {
+        kind: "counter",
+        id: handle.id(),
+        state: json!({ "total": 3 }),
+        restarts: 0,
+        queued: 0,
+    };
+    assert_eq!(pictures, [expected]);
+}
+
+#[tokio::test]
+async fn a_drain_ends_all_in_order_and_names_who_does_not() {
+    let (system, handle) = counter();
+    let (stopped, stops) = mpsc::sync_channel(1);
+    let other = system.spawn(move || Counter {
+        total: 0,
+        stopped: Some(stopped.clone()),
+    });
+    other.tell(Message::Add(2)).unwrap();
+    assert_eq!(system.drain(SECOND).await, DrainOutcome::Drained);
+    assert_eq!(stops.recv().unwrap(), 2);
+    assert_eq!(total(&handle).await, Err(AskError::Gone));
+    assert_eq!(
+        system.spawn(Counter::new).ask(SECOND, Message::Total).await,
+        Err(AskError::Gone)
+    );
+
+    let (system, handle) = counter();
+    let (_release, blocked) = mpsc::sync_channel(0);
+    handle.tell(Message::Block(blocked)).unwrap();
+    let DrainOutcome::Blocked(who) = system.drain(Duration::from_millis(50)).await else {
+        panic!("drained with a blocked actor");
+    };
+    assert_eq!(who.get("counter"), Some(&1));
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_messages_from_many_tasks_all_arrive() {
+    let system = ActorSystem::start(2).unwrap();
+    let handle = system.spawn(Counter::new);
+    let senders = (0..8).map(|_| {
+        let handle = handle.clone();
+        async move {
+            for _message in 0..12_500 {
+                while handle.tell(Message::Add(1)) == Err(SendError::Busy) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    });
+    futures_util::future::join_all(senders).await;
+    until(|| handle.queued() == 0).await;
+    assert_eq!(total(&handle).await, Ok(100_000));
+}

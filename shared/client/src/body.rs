@@ -1,0 +1,191 @@
+//! Reading answers: never more than agreed, never longer than agreed, and no faster than they are taken.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::{Instant, timeout, timeout_at};
+use toolgate_mcp::sse::{Event, Framer, SseLimits};
+
+use crate::error::{ClientError, Phase};
+
+/// When reading has to go on, and to end.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// Between two pieces.
+    pub idle: Option<Duration>,
+    /// Altogether.
+    pub end: Option<Instant>,
+}
+
+/// A body that ends with an error at its limit.
+#[derive(Debug)]
+pub struct LimitedBody {
+    body: Incoming,
+    deadlines: Deadlines,
+    limit: usize,
+    read: usize,
+}
+
+/// Events of a body.
+#[derive(Debug)]
+pub struct EventStream {
+    body: Pieces,
+    framer: Framer,
+    last_id: Option<String>,
+    retry: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Pieces {
+    body: Incoming,
+    deadlines: Deadlines,
+}
+
+impl Deadlines {
+    /// No limits: for streams that are meant to stay.
+    pub const NONE: Self = Self {
+        idle: None,
+        end: None,
+    };
+
+    async fn piece(self, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let frame = self.frame(body).await?;
+            let Some(frame) = frame else { return Ok(None) };
+            // Trailers mean nothing here.
+            if let Ok(piece) = frame.into_data()
+                && !piece.is_empty()
+            {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    async fn frame(
+        self,
+        body: &mut Incoming,
+    ) -> Result<Option<hyper::body::Frame<Bytes>>, ClientError> {
+        let next = body.frame();
+        let limited = async {
+            match self.idle {
+                Some(idle) => timeout(idle, next)
+                    .await
+                    .map_err(|_| ClientError::Timeout(Phase::Idle)),
+                None => Ok(next.await),
+            }
+        };
+        let frame = match self.end {
+            Some(end) => timeout_at(end, limited)
+                .await
+                .map_err(|_| ClientError::Timeout(Phase::Total))?,
+            None => limited.await,
+        }?;
+        frame
+            .transpose()
+            .map_err(|error| ClientError::Broken(error.to_string()))
+    }
+}
+
+impl LimitedBody {
+    /// At most `limit` bytes of `body`.
+    pub fn new(body: Incoming, limit: usize, deadlines: Deadlines) -> Self {
+        Self {
+            body,
+            deadlines,
+            limit,
+            read: 0,
+        }
+    }
+
+    /// The next piece; none at the end.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
+        let piece = self.deadlines.piece(&mut self.body).await?;
+        self.read += piece.as_ref().map_or(0, Bytes::len);
+        if self.read > self.limit {
+            return Err(ClientError::TooLarge(self.limit));
+        }
+        Ok(piece)
+    }
+
+    /// All of it. One piece is handed on without a copy.
+    pub async fn bytes(mut self) -> Result<Bytes, ClientError> {
+        let told = self.body.size_hint().lower();
+        if told > u64::try_from(self.limit).unwrap_or(u64::MAX) {
+            return Err(ClientError::TooLarge(self.limit));
+        }
+        let Some(first) = self.piece().await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.piece().await? else {
+            return Ok(first);
+        };
+        let told = usize::try_from(told).unwrap_or_default();
+        let mut all = BytesMut::with_capacity(told.max(first.len() + second.len()));
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&second);
+        while let Some(piece) = self.piece().await? {
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.freeze())
+    }
+}
+
+impl EventStream {
+    /// The events of `body`.
+    pub fn new(body: Incoming, limits: SseLimits, deadlines: Deadlines) -> Self {
+        Self {
+            body: Pieces { body, deadlines },
+            framer: Framer::new(limits),
+            last_id: None,
+            retry: None,
+        }
+    }
+
+    /// The next event; none at the end. Cancel-safe.
+    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+        loop {
+            if let Some(event) = self.framer.next_event() {
+                if let Some(id) = &event.id {
+                    self.last_id = Some(id.clone()).filter(|id| !id.is_empty());
+                }
+                if let Some(retry) = event.retry {
+                    self.retry = Some(Duration::from_millis(retry));
+                }
+                return Ok(Some(event));
+            }
+            let Pieces { body, deadlines } = &mut self.body;
+            let Some(piece) = deadlines.piece(body).await? else {
+                return Ok(None);
+            };
+            // Events before the fault are still told.
+            if let Err(error) = self.framer.push(&piece) {
+                return match self.framer.next_event() {
+                    Some(event) => Ok(Some(event)),
+                    None => Err(error.into()),
+                };
+            }
+        }
+    }
+
+    /// The next event that carries a message; none at the end. Cancel-safe.
+    pub async fn message(&mut self) -> Result<Option<Bytes>, ClientError> {
+        while let Some(event) = self.next().await? {
+            if event.is_message() {
+                return Ok(Some(event.data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The id of the last event that had one: where a legacy stream can be resumed.
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
+    /// How long the server wants to be left alone before a stream is resumed.
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+}

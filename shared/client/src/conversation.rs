@@ -1,0 +1,146 @@
+//! One request and its answer, however that comes: as JSON, or as the last message of a stream on which the server
+//! may have said other things before.
+
+use bytes::Bytes;
+use toolgate_egress::HttpClient;
+use toolgate_mcp::{
+    Answer, Limits, RpcError, Span,
+    answer::{self, Body, ResultPart},
+    message, method,
+};
+
+use crate::{
+    endpoint::Endpoint,
+    error::ClientError,
+    reply::{Reply, ReplyBody},
+    send::{Headers, send},
+};
+
+/// Where a conversation goes to.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) http: HttpClient,
+    pub(crate) endpoint: Endpoint,
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// The whole message.
+    pub(crate) message: Bytes,
+    /// Its result.
+    pub(crate) result: Span,
+    /// Of the result.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// Messages of a server that are listened to before its answer.
+const MAX_BEFORE_ANSWER: usize = 1000;
+
+impl Line {
+    /// Posts a request and waits for the answer with its id. What the server asks meanwhile (legacy only) is answered
+    /// under `headers`: that we are there, and that we offer nothing.
+    pub(crate) async fn ask(
+        &self,
+        headers: Headers,
+        id: &str,
+        request: Bytes,
+    ) -> Result<(Answered, Reply), ClientError> {
+        let mut reply = send(&self.http, &self.endpoint, headers.clone(), request).await?;
+        if !reply.status.is_success() {
+            return Err(reply.into_problem().await);
+        }
+        let body = std::mem::replace(&mut reply.body, ReplyBody::Accepted);
+        let message = match body {
+            ReplyBody::Json(body) => body.bytes().await?,
+            ReplyBody::Sse(mut stream) => {
+                let mut heard = 0;
+                loop {
+                    let Some(message) = stream.message().await? else {
+                        return protocol("the server's stream ended before the answer");
+                    };
+                    if self.ends(&headers, id, &message).await? {
+                        break message;
+                    }
+                    heard += 1;
+                    if heard == MAX_BEFORE_ANSWER {
+                        return protocol("the server says too much before it answers");
+                    }
+                }
+            }
+            ReplyBody::Accepted => {
+                return protocol("the server accepted a request like a notification");
+            }
+            ReplyBody::Other(_) => {
+                return protocol("the server answered with neither JSON nor an event stream");
+            }
+        };
+        Ok((answered(message, id)?, reply))
+    }
+
+    /// Answers a server's own request.
+    pub(crate) async fn refuse(&self, headers: &Headers, id: &str, method: &str) {
+        let answer = if method == method::PING {
+            message::response(id, "{}")
+        } else {
+            RpcError::method_not_found(method).to_bytes(Some(id))
+        };
+        // The server may have lost interest; then there is nobody to tell.
+        let _told = send(&self.http, &self.endpoint, headers.clone(), answer).await;
+    }
+
+    async fn ends(
+        &self,
+        headers: &Headers,
+        id: &str,
+        message: &Bytes,
+    ) -> Result<bool, ClientError> {
+        let answer = scan(message)?;
+        if let (Body::Request { method, .. }, Some(theirs)) = (&answer.body, answer.id) {
+            self.refuse(headers, theirs.raw, method.as_str()).await;
+        }
+        // An error without id can only be about the request that the stream belongs to.
+        Ok(answer.is_final() && answer.id.is_none_or(|theirs| theirs.raw == id))
+    }
+}
+
+pub(crate) fn scan(message: &Bytes) -> Result<Answer<'_>, ClientError> {
+    answer::scan(message, &Limits::ANSWER).map_err(ClientError::from)
+}
+
+fn answered(message: Bytes, id: &str) -> Result<Answered, ClientError> {
+    let answer = scan(&message)?;
+    if answer.id.is_some_and(|theirs| theirs.raw != id) {
+        return protocol("the server answered another request than it was asked");
+    }
+    let part = match &answer.body {
+        Body::Result(part) => part,
+        Body::Error(span) => {
+            return Err(match RpcError::read(span.of(&message)) {
+                Some(error) => ClientError::Rpc(Box::new(error)),
+                None => ClientError::Protocol("the server's error is not shaped like one".into()),
+            });
+        }
+        Body::Notification { .. } | Body::Request { .. } => {
+            return protocol("the server answered with something that is no answer");
+        }
+    };
+    let ResultPart { span: result, .. } = *part;
+    let complete = |kind: &toolgate_mcp::Text<'_>| kind.as_str() == "complete";
+    if !part.result_type.as_ref().is_none_or(complete) {
+        return protocol("the server's result is of a type that makes no sense here");
+    }
+    let next_cursor = part
+        .next_cursor
+        .as_ref()
+        .map(|c| c.value.clone().into_owned());
+    Ok(Answered {
+        result,
+        next_cursor,
+        message,
+    })
+}
+
+fn protocol<T>(words: &'static str) -> Result<T, ClientError> {
+    Err(ClientError::Protocol(words.into()))
+}

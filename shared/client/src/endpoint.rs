@@ -1,0 +1,111 @@
+//! Where a server is, and what may be spent on it.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Uri};
+use toolgate_mcp::sse::SseLimits;
+use toolgate_model::Timeouts;
+use url::Url;
+
+use crate::error::ClientError;
+
+/// One server.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its Streamable HTTP endpoint.
+    pub uri: Uri,
+    /// What is presented to it; the value is marked sensitive and is never shown.
+    pub header: Option<(HeaderName, HeaderValue)>,
+    /// Limits of one call. `connect` is a matter of the pool that the client was made with.
+    pub timeouts: Timeouts,
+    /// How much of an answer is read.
+    pub limits: ReadLimits,
+}
+
+/// How much of an answer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Bytes of a JSON answer, or of one that is neither JSON nor a stream.
+    pub body: usize,
+    /// Of a stream.
+    pub sse: SseLimits,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        let body = 16 * 1024 * 1024;
+        let sse = SseLimits {
+            line: body,
+            event: body,
+        };
+        Self { body, sse }
+    }
+}
+
+impl ReadLimits {
+    /// For answers of which little is expected.
+    pub const SMALL: Self = Self {
+        body: 1024 * 1024,
+        sse: SseLimits {
+            line: 1024 * 1024,
+            event: 1024 * 1024,
+        },
+    };
+}
+
+impl Endpoint {
+    /// At `url`, presenting `header`.
+    pub fn new(
+        url: &Url,
+        header: Option<(HeaderName, HeaderValue)>,
+        timeouts: Timeouts,
+    ) -> Result<Self, ClientError> {
+        Self::at(url.as_str(), header, timeouts)
+    }
+
+    /// The same, for a URL as text.
+    pub fn at(
+        url: &str,
+        header: Option<(HeaderName, HeaderValue)>,
+        timeouts: Timeouts,
+    ) -> Result<Self, ClientError> {
+        let uri: Uri = url
+            .parse()
+            .map_err(|_| ClientError::Request("the URL of the server is not valid"))?;
+        if uri.authority().is_none() {
+            return Err(ClientError::Request("the URL of the server names no host"));
+        }
+        let header = header.map(|(name, mut value)| {
+            value.set_sensitive(true);
+            (name, value)
+        });
+        Ok(Self {
+            uri,
+            header,
+            timeouts,
+            limits: ReadLimits::default(),
+        })
+    }
+
+    /// The same server with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ReadLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same server, with no time limit longer than `most`.
+    #[must_use]
+    pub fn within(mut self, most: Duration) -> Self {
+        let Timeouts {
+            connect,
+            first_byte,
+            idle,
+            total,
+        } = &mut self.timeouts;
+        for limit in [connect, first_byte, idle, total] {
+            *limit = most.min(*limit);
+        }
+        self
+    }
+}

@@ -1,0 +1,131 @@
+//! Why a server gave no answer that can be used. A caller decides from it what to say, and whether to try again.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use http::StatusCode;
+use toolgate_egress::EgressError;
+use toolgate_mcp::{FrameError, RpcError, sse::SseError};
+
+/// Why there is no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// We could not even form the request.
+    #[error("{0}")]
+    Request(&'static str),
+    /// No connection, or it broke.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// Took too long.
+    #[error("the server took too long: {0}")]
+    Timeout(Phase),
+    /// The connection broke while the answer was read.
+    #[error("the answer broke off: {0}")]
+    Broken(String),
+    /// More than is read.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// Not an event stream that can be read.
+    #[error(transparent)]
+    Sse(#[from] SseError),
+    /// Not a message.
+    #[error("the answer is not a valid message: {0}")]
+    Frame(#[from] FrameError),
+    /// An HTTP status other than success.
+    #[error("{0}")]
+    Status(Box<StatusProblem>),
+    /// A JSON-RPC error.
+    #[error("the server answered with error {}: {}", .0.code, shorten(&.0.message))]
+    Rpc(Box<RpcError>),
+    /// Against the protocol.
+    #[error("{0}")]
+    Protocol(Cow<'static, str>),
+    /// No version that both speak.
+    #[error("the server speaks {theirs}, which is not supported")]
+    NoCommonVersion {
+        /// What it offered.
+        theirs: String,
+    },
+}
+
+/// Which clock ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Until the head of the answer.
+    FirstByte,
+    /// Between two pieces of it.
+    Idle,
+    /// Altogether.
+    Total,
+}
+
+/// An HTTP status other than success.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusProblem {
+    /// The status.
+    pub status: StatusCode,
+    /// When to come back, where the server said so.
+    pub retry_after: Option<Duration>,
+    /// The JSON-RPC error in its body, if there was one.
+    pub rpc: Option<RpcError>,
+}
+
+impl ClientError {
+    /// The HTTP status, where that is what is wrong.
+    pub fn status(&self) -> Option<StatusCode> {
+        let Self::Status(problem) = self else {
+            return None;
+        };
+        Some(problem.status)
+    }
+
+    /// The JSON-RPC error, as an answer of its own or in the body of another status.
+    pub fn rpc(&self) -> Option<&RpcError> {
+        match self {
+            Self::Rpc(error) => Some(error),
+            Self::Status(problem) => problem.rpc.as_ref(),
+            Self::Request(_)
+            | Self::Egress(_)
+            | Self::Timeout(_)
+            | Self::Broken(_)
+            | Self::TooLarge(_)
+            | Self::Sse(_)
+            | Self::Frame(_)
+            | Self::Protocol(_)
+            | Self::NoCommonVersion { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstByte => "it has not begun to answer",
+            Self::Idle => "its answer stalled",
+            Self::Total => "its answer did not end",
+        })
+    }
+}
+
+impl fmt::Display for StatusProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answered HTTP {}", self.status)?;
+        if let Some(rpc) = &self.rpc {
+            write!(f, " with error {}: {}", rpc.code, shorten(&rpc.message))?;
+        }
+        Ok(())
+    }
+}
+
+/// Text of a stranger, fit for one line of a report: at most 200 bytes, no control characters.
+pub fn shorten(text: &str) -> String {
+    const MOST: usize = 200;
+    let mut short = String::new();
+    for c in text.chars() {
+        if short.len() + c.len_utf8() > MOST - '…'.len_utf8() {
+            short.push('…');
+            break;
+        }
+        short.push(if c.is_control() { ' ' } else { c });
+    }
+    short
+}

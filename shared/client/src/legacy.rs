@@ -1,0 +1,152 @@
+//! Conversations with a legacy server: `initialize`, a session, its stream, goodbye.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::HeaderValue;
+use toolgate_egress::HttpClient;
+use toolgate_mcp::{
+    message::{self, Implementation},
+    versions,
+};
+
+use crate::{
+    changes::Changes,
+    conversation::{Answered, Line},
+    endpoint::Endpoint,
+    error::ClientError,
+    peer::ServerFacts,
+    send::{Headers, delete, open_stream, send},
+};
+
+/// What `initialize` led to.
+#[derive(Debug, Clone)]
+pub struct Handshake {
+    /// The session that the server assigned, if it did.
+    pub session: Option<HeaderValue>,
+    /// The version that both speak.
+    pub version: &'static str,
+    /// What the server says about itself.
+    pub facts: ServerFacts,
+}
+
+/// One session with a server.
+#[derive(Debug)]
+pub struct LegacySession {
+    line: Line,
+    handshake: Handshake,
+    next_id: AtomicU64,
+}
+
+/// Longest session id that is accepted.
+const MAX_SESSION_ID: usize = 4096;
+
+/// Opens a session: `initialize` in `version`, and `notifications/initialized`. `capabilities` is a JSON object: what
+/// we offer the server in it.
+pub async fn handshake(
+    http: &HttpClient,
+    endpoint: &Endpoint,
+    version: &str,
+    capabilities: &str,
+    us: &Implementation,
+) -> Result<Handshake, ClientError> {
+    let line = Line {
+        http: http.clone(),
+        endpoint: endpoint.clone(),
+    };
+    // Ids must not repeat within a session: who goes on with it starts at 1.
+    let request = message::initialize("0", version, capabilities, us);
+    let (answered, reply) = line.ask(Headers::none(), "0", request).await?;
+    let facts = ServerFacts::of_initialize(answered.result.of(&answered.message))?;
+    let Some(version) = versions::legacy(&facts.version) else {
+        let theirs = facts.version;
+        return Err(ClientError::NoCommonVersion { theirs });
+    };
+    let session = reply.session().cloned().map(|mut id| {
+        // Whoever has it can take part in the session.
+        id.set_sensitive(true);
+        id
+    });
+    if session.as_ref().is_some_and(|id| !is_session_id(id)) {
+        let words = "the server's session id is not one that can be sent back";
+        return Err(ClientError::Protocol(words.into()));
+    }
+    let headers = Headers::legacy(version, session.as_ref());
+    let reply = send(http, endpoint, headers, message::initialized()).await?;
+    if !reply.status.is_success() {
+        return Err(reply.into_problem().await);
+    }
+    Ok(Handshake {
+        session,
+        version,
+        facts,
+    })
+}
+
+fn is_session_id(id: &HeaderValue) -> bool {
+    let bytes = id.as_bytes();
+    let visible = bytes.iter().all(|byte| (0x21..=0x7e).contains(byte));
+    visible && (1..=MAX_SESSION_ID).contains(&bytes.len())
+}
+
+impl LegacySession {
+    /// Opens a session that offers nothing to the server.
+    pub async fn open(
+        http: &HttpClient,
+        endpoint: &Endpoint,
+        version: &str,
+        us: &Implementation,
+    ) -> Result<Self, ClientError> {
+        let handshake = handshake(http, endpoint, version, "{}", us).await?;
+        let line = Line {
+            http: http.clone(),
+            endpoint: endpoint.clone(),
+        };
+        Ok(Self {
+            line,
+            handshake,
+            next_id: AtomicU64::new(1),
+        })
+    }
+
+    /// What was agreed.
+    pub fn handshake(&self) -> &Handshake {
+        &self.handshake
+    }
+
+    /// What the server says about itself.
+    pub fn facts(&self) -> &ServerFacts {
+        &self.handshake.facts
+    }
+
+    /// Its own stream, as a feed of changes; nothing if it has none.
+    pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
+        let Line { http, endpoint } = &self.line;
+        let stream = open_stream(http, endpoint, self.headers(), None).await?;
+        Ok(stream.map(|stream| Changes::legacy(stream, self.line.clone(), self.headers())))
+    }
+
+    /// Ends the session. A server that does not care is not argued with.
+    pub async fn close(self) {
+        if self.handshake.session.is_some() {
+            let Line { http, endpoint } = &self.line;
+            let _ended = delete(http, endpoint, self.headers()).await;
+        }
+    }
+
+    pub(crate) async fn tools_page(&self, cursor: Option<&str>) -> Result<Answered, ClientError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
+        let request = message::tools_list(&id, cursor, None);
+        let (answered, _) = self.line.ask(self.headers(), &id, request).await?;
+        Ok(answered)
+    }
+
+    fn headers(&self) -> Headers {
+        let Handshake {
+            session, version, ..
+        } = &self.handshake;
+        Headers::legacy(version, session.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

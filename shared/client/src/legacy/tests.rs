@@ -1,0 +1,151 @@
+//! Tests of legacy sessions.
+
+use std::sync::{Arc, Mutex};
+
+use http::{HeaderName, Method};
+use serde_json::json;
+use toolgate_runtime::drain;
+
+use super::*;
+use crate::{
+    Caps, Change, Peer,
+    detect::tests::{endpoint, http, us},
+    stand_in::{self, Seen},
+};
+
+#[tokio::test]
+async fn a_session_is_used_answered_and_ended() {
+    let (drain, _trigger) = drain::new();
+    let log = Arc::new(Mutex::new(Vec::<Seen>::new()));
+    let seen_by = Arc::clone(&log);
+    let url = stand_in::start(&drain, move |seen| {
+        seen_by.lock().unwrap().push(seen.clone());
+        match (seen.method.as_str(), seen.rpc_method()) {
+            (_, "initialize") => stand_in::with_session(stand_in::initialized(&seen), "abc"),
+            (_, "tools/list") => {
+                let (events, response) = stand_in::stream();
+                let ping = json!({ "jsonrpc": "2.0", "id": "p", "method": "ping" });
+                let roots = json!({ "jsonrpc": "2.0", "id": 9, "method": "roots/list" });
+                let other = json!({ "jsonrpc": "2.0", "id": 4711, "result": {} });
+                let list = json!({ "tools": [stand_in::tool("a")] });
+                let answer = json!({ "jsonrpc": "2.0", "id": seen.message["id"], "result": list });
+                for message in [ping, roots, other, answer] {
+                    events.try_send(stand_in::event(&message)).unwrap();
+                }
+                response
+            }
+            _ => stand_in::accepted(),
+        }
+    });
+    let url = url.await.unwrap();
+    let header = (
+        HeaderName::from_static("x-key"),
+        HeaderValue::from_static("k"),
+    );
+    let mut endpoint = endpoint(&url);
+    endpoint.header = Some(header);
+    let session = LegacySession::open(&http(), &endpoint, "2025-06-18", &us())
+        .await
+        .unwrap();
+    assert_eq!(session.handshake().version, "2025-06-18");
+    assert_eq!(session.facts().instructions, "be kind");
+    let peer = Peer::Legacy(session);
+    assert_eq!(
+        peer.list_tools(&Caps::default()).await.unwrap().tools.len(),
+        1
+    );
+    peer.close().await;
+    let log = log.lock().unwrap();
+    assert!(log.iter().all(|seen| seen.header("x-key") == "k"));
+    for seen in &log[1..] {
+        assert_eq!(seen.header("mcp-session-id"), "abc");
+        assert_eq!(seen.header("mcp-protocol-version"), "2025-06-18");
+    }
+    let pong = log.iter().find(|seen| seen.message["id"] == "p").unwrap();
+    assert!(pong.message["result"].is_object());
+    let refusal = log.iter().find(|seen| seen.message["id"] == 9).unwrap();
+    assert_eq!(refusal.message["error"]["code"], -32601);
+    assert_eq!(log.last().unwrap().method, Method::DELETE);
+    let accept = log[0].header("accept").to_owned();
+    assert!(accept.contains("application/json") && accept.contains("text/event-stream"));
+}
+
+#[tokio::test]
+async fn the_stream_of_a_session_tells_changes() {
+    let (drain, _trigger) = drain::new();
+    let url = stand_in::start(&drain, |seen| {
+        match (seen.method.as_str(), seen.rpc_method()) {
+            (_, "initialize") => stand_in::initialized(&seen),
+            ("GET", _) => {
+                assert_eq!(seen.header("accept"), "text/event-stream");
+                let (events, response) = stand_in::stream();
+                for method in ["notifications/message", "notifications/tools/list_changed"] {
+                    let message = json!({ "jsonrpc": "2.0", "method": method });
+                    events.try_send(stand_in::event(&message)).unwrap();
+                }
+                response
+            }
+            _ => stand_in::accepted(),
+        }
+    });
+    let url = url.await.unwrap();
+    let session = LegacySession::open(&http(), &endpoint(&url), "2025-11-25", &us())
+        .await
+        .unwrap();
+    let mut changes = session.changes().await.unwrap().unwrap();
+    assert_eq!(changes.next().await.unwrap(), Some(Change::Tools));
+    assert_eq!(changes.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_server_without_a_stream_has_no_feed() {
+    let (drain, _trigger) = drain::new();
+    let url = stand_in::start(&drain, |seen| {
+        match (seen.method.as_str(), seen.rpc_method()) {
+            (_, "initialize") => stand_in::initialized(&seen),
+            ("GET", _) => stand_in::reply(405, "text/plain", ""),
+            _ => stand_in::accepted(),
+        }
+    });
+    let url = url.await.unwrap();
+    let session = LegacySession::open(&http(), &endpoint(&url), "2025-11-25", &us())
+        .await
+        .unwrap();
+    assert!(session.changes().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn lies_of_a_server_are_errors_in_words() {
+    let (drain, _trigger) = drain::new();
+    let url = stand_in::start(&drain, |seen| match seen.header("x-case") {
+        "session" => stand_in::with_session(stand_in::initialized(&seen), "has space"),
+        "id" => stand_in::json_reply(200, &json!({ "jsonrpc": "2.0", "id": 5, "result": {} })),
+        "html" => stand_in::reply(200, "text/html", "<h1>Sign in</h1>"),
+        "twice" => stand_in::reply(
+            200,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":0,"result":{},"result":{}}"#,
+        ),
+        "huge" => stand_in::reply(200, "application/json", vec![b' '; 2_000_000]),
+        _ => stand_in::accepted(),
+    });
+    let url = url.await.unwrap();
+    for (case, words) in [
+        ("session", "session id"),
+        ("id", "another request"),
+        ("html", "neither JSON nor an event stream"),
+        ("twice", "written twice"),
+        ("huge", "larger than 1048576 bytes"),
+        ("none", "like a notification"),
+    ] {
+        let mut endpoint = endpoint(&url).with_limits(crate::ReadLimits::SMALL);
+        endpoint.header = Some((
+            HeaderName::from_static("x-case"),
+            HeaderValue::from_static(case),
+        ));
+        let error = LegacySession::open(&http(), &endpoint, "2025-11-25", &us())
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains(words), "{case}: {error}");
+    }
+}

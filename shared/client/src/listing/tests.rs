@@ -1,0 +1,152 @@
+//! Tests of listing: honest servers are read to the end, others are cut.
+
+use serde_json::{Value, json};
+use toolgate_model::EraPolicy;
+use toolgate_runtime::drain;
+
+use super::*;
+use crate::{
+    detect::{
+        detect,
+        tests::{endpoint, http, us},
+    },
+    stand_in::{self, Scripted, Seen},
+};
+
+async fn listed<S>(caps: Caps, script: S) -> Result<Listing, ClientError>
+where
+    S: Fn(&Seen) -> Scripted + Send + Sync + 'static,
+{
+    let (drain, _trigger) = drain::new();
+    let url = stand_in::start(&drain, move |seen| match seen.rpc_method() {
+        "server/discover" => stand_in::discovered(&seen),
+        _ => script(&seen),
+    });
+    let url = url.await.unwrap();
+    let peer = detect(&http(), &endpoint(&url), EraPolicy::Probe, &us()).await?;
+    peer.list_tools(&caps).await
+}
+
+fn page(seen: &Seen, names: &[String], next: Option<&str>) -> Scripted {
+    let tools: Vec<Value> = names.iter().map(|name| stand_in::tool(name)).collect();
+    let mut result = json!({ "tools": tools, "resultType": "complete" });
+    if let Some(next) = next {
+        result["nextCursor"] = Value::from(next);
+    }
+    stand_in::result(seen, &result)
+}
+
+/// Three tools a page, for ever.
+fn endless(seen: &Seen) -> Scripted {
+    let at: usize = seen.message["params"]["cursor"]
+        .as_str()
+        .unwrap_or("0")
+        .parse()
+        .unwrap();
+    let names: Vec<String> = (0..3).map(|n| format!("t{}", at * 3 + n)).collect();
+    page(seen, &names, Some(&(at + 1).to_string()))
+}
+
+#[tokio::test]
+async fn pages_are_followed_to_the_end_and_an_empty_cursor_is_a_cursor() {
+    let listing = listed(
+        Caps::default(),
+        |seen| match seen.message["params"]["cursor"].as_str() {
+            None => page(seen, &["a".to_owned()], Some("")),
+            Some("") => page(seen, &["b".to_owned(), "bad name".to_owned()], Some("x")),
+            Some(_) => page(seen, &["c".to_owned()], None),
+        },
+    )
+    .await
+    .unwrap();
+    let names: Vec<&str> = listing
+        .tools
+        .iter()
+        .map(|tool| tool.name.as_str())
+        .collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(listing.refused.len(), 1);
+    assert_eq!(listing.cut, None);
+}
+
+#[tokio::test]
+async fn an_endless_list_is_cut_by_pages_tools_or_bytes() {
+    let caps = Caps {
+        pages: 5,
+        ..Caps::default()
+    };
+    let listing = listed(caps, endless).await.unwrap();
+    assert_eq!(
+        (listing.tools.len(), listing.cut),
+        (15, Some(Cut::Pages(5)))
+    );
+    let caps = Caps {
+        tools: 7,
+        ..Caps::default()
+    };
+    let listing = listed(caps, endless).await.unwrap();
+    assert_eq!((listing.tools.len(), listing.cut), (7, Some(Cut::Tools(7))));
+    let caps = Caps {
+        bytes: 1000,
+        ..Caps::default()
+    };
+    let listing = listed(caps, endless).await.unwrap();
+    assert_eq!(listing.cut, Some(Cut::Bytes(1000)));
+    assert!(!listing.tools.is_empty());
+}
+
+#[tokio::test]
+async fn a_circle_is_noticed() {
+    let listing = listed(Caps::default(), |seen| {
+        page(seen, &["a".to_owned()], Some("again"))
+    })
+    .await;
+    let listing = listing.unwrap();
+    assert_eq!((listing.tools.len(), listing.refused.len()), (1, 1));
+    assert_eq!(listing.cut, Some(Cut::Circle));
+}
+
+#[tokio::test]
+async fn a_late_failure_keeps_what_was_read_and_an_early_one_is_an_error() {
+    let listing = listed(Caps::default(), |seen| {
+        if seen.message["params"]["cursor"].is_null() {
+            return page(seen, &["a".to_owned()], Some("x"));
+        }
+        stand_in::error(200, seen, -32603, &json!(null))
+    })
+    .await
+    .unwrap();
+    assert_eq!(listing.tools.len(), 1);
+    assert!(matches!(listing.cut, Some(Cut::Failed(_))));
+    let failed = listed(Caps::default(), |seen| {
+        stand_in::result(seen, &json!({ "tools": 3 }))
+    })
+    .await;
+    assert!(matches!(failed, Err(ClientError::Protocol(_))));
+    let other = listed(Caps::default(), |seen| {
+        stand_in::result(
+            seen,
+            &json!({ "resultType": "input_required", "requestState": "x" }),
+        )
+    });
+    assert!(matches!(other.await, Err(ClientError::Protocol(_))));
+}
+
+#[tokio::test]
+async fn a_page_that_comes_too_slowly_ends_the_listing() {
+    let caps = Caps {
+        time: Duration::from_millis(200),
+        ..Caps::default()
+    };
+    let listing = listed(caps, |seen| {
+        if seen.message["params"]["cursor"].is_null() {
+            return page(seen, &["a".to_owned()], Some("x"));
+        }
+        let (events, response) = stand_in::stream();
+        std::mem::forget(events);
+        response
+    })
+    .await
+    .unwrap();
+    assert!(matches!(listing.cut, Some(Cut::Time(_))));
+}

@@ -1,0 +1,119 @@
+//! Conversations with a modern server: every request says all about itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use toolgate_egress::HttpClient;
+use toolgate_mcp::{
+    message::{self, Implementation, ModernMeta},
+    method, versions,
+};
+
+use crate::{
+    changes::Changes,
+    conversation::{Answered, Line},
+    endpoint::Endpoint,
+    error::ClientError,
+    peer::ServerFacts,
+    reply::ReplyBody,
+    send::{Headers, send_open_ended},
+};
+
+/// A modern server.
+#[derive(Debug)]
+pub struct ModernPeer {
+    line: Line,
+    facts: ServerFacts,
+    us: String,
+    next_id: AtomicU64,
+}
+
+/// What a modern server answers to `server/discover`.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    pub(crate) versions: Vec<String>,
+    pub(crate) facts: ServerFacts,
+}
+
+/// Asks what a server can do, the modern way.
+pub(crate) async fn discover(line: &Line, us: &Implementation) -> Result<Discovery, ClientError> {
+    let client = us.to_json();
+    let request = message::discover("0", &meta(&client));
+    let headers = Headers::modern(versions::MODERN, method::DISCOVER, None);
+    let (answered, _) = line.ask(headers, "0", request).await?;
+    let (versions, facts) = ServerFacts::of_discover(answered.result.of(&answered.message))?;
+    Ok(Discovery { versions, facts })
+}
+
+/// `_meta` of our own requests: no capabilities, no progress, no logs.
+fn meta(client: &str) -> ModernMeta<'_> {
+    ModernMeta {
+        version: versions::MODERN,
+        capabilities: "{}",
+        client: Some(client),
+        progress_token: None,
+        log_level: None,
+        carry: None,
+    }
+}
+
+impl ModernPeer {
+    /// A server that is known to be modern.
+    pub fn new(
+        http: &HttpClient,
+        endpoint: &Endpoint,
+        facts: ServerFacts,
+        us: &Implementation,
+    ) -> Self {
+        Self {
+            line: Line {
+                http: http.clone(),
+                endpoint: endpoint.clone(),
+            },
+            facts: ServerFacts {
+                version: versions::MODERN.to_owned(),
+                ..facts
+            },
+            us: us.to_json(),
+            next_id: AtomicU64::new(1),
+        }
+    }
+
+    /// What the server says about itself.
+    pub fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    /// Its feed of changes to its tools; nothing if it offers none.
+    pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
+        let (id, headers) = self.request(method::LISTEN);
+        let request = message::listen(&id, "{\"toolsListChanged\":true}", &meta(&self.us));
+        let Line { http, endpoint } = &self.line;
+        let reply = send_open_ended(http, endpoint, headers, request).await?;
+        if reply.status.is_success() {
+            return match reply.body {
+                ReplyBody::Sse(stream) => Ok(Some(Changes::modern(*stream))),
+                // A JSON answer is a graceful end, or an error: no feed either way.
+                ReplyBody::Json(_) | ReplyBody::Accepted | ReplyBody::Other(_) => Ok(None),
+            };
+        }
+        let problem = reply.into_problem().await;
+        let unknown = |error: &toolgate_mcp::RpcError| error.code == -32601;
+        if problem.rpc().is_some_and(unknown) {
+            return Ok(None);
+        }
+        Err(problem)
+    }
+
+    pub(crate) async fn tools_page(&self, cursor: Option<&str>) -> Result<Answered, ClientError> {
+        let (id, headers) = self.request(method::TOOLS_LIST);
+        let request: Bytes = message::tools_list(&id, cursor, Some(&meta(&self.us)));
+        let (answered, _) = self.line.ask(headers, &id, request).await?;
+        Ok(answered)
+    }
+
+    fn request(&self, method: &str) -> (String, Headers) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
+        (id, Headers::modern(versions::MODERN, method, None))
+    }
+}

@@ -1,0 +1,185 @@
+//! One request, one head of an answer. Frames go out as they are given.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use tokio::time::{Instant, timeout};
+use toolgate_egress::{Body, HttpClient};
+use toolgate_mcp::headers;
+
+use crate::{
+    body::{Deadlines, EventStream},
+    endpoint::Endpoint,
+    error::{ClientError, Phase},
+    reply::{Reply, ReplyBody},
+};
+
+const ACCEPT_POST: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const ACCEPT_GET: HeaderValue = HeaderValue::from_static("text/event-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const VERSION: HeaderName = HeaderName::from_static(headers::VERSION);
+const METHOD: HeaderName = HeaderName::from_static(headers::METHOD);
+const NAME: HeaderName = HeaderName::from_static(headers::NAME);
+const SESSION: HeaderName = HeaderName::from_static(headers::SESSION);
+const LAST_EVENT: HeaderName = HeaderName::from_static(headers::LAST_EVENT);
+
+/// Headers of a request beside those that every request has.
+#[derive(Debug, Clone, Default)]
+pub struct Headers(HeaderMap);
+
+impl Headers {
+    /// None: for `initialize`.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Within a legacy session.
+    pub fn legacy(version: &str, session: Option<&HeaderValue>) -> Self {
+        let mut map = HeaderMap::with_capacity(8);
+        if let Ok(version) = HeaderValue::from_str(version) {
+            map.insert(VERSION, version);
+        }
+        if let Some(session) = session {
+            map.insert(SESSION, session.clone());
+        }
+        Self(map)
+    }
+
+    /// Of a modern message; `name` as in its body.
+    pub fn modern(version: &str, method: &str, name: Option<&str>) -> Self {
+        let mut map = HeaderMap::with_capacity(8);
+        let mut put = |header, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                map.insert(header, value);
+            }
+        };
+        put(VERSION, version);
+        put(METHOD, &headers::encode(method));
+        if let Some(name) = name {
+            put(NAME, &headers::encode(name));
+        }
+        Self(map)
+    }
+
+    /// With one more, e.g. a mirrored argument or `traceparent`. What cannot be a header is left out.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            self.0.insert(name, value);
+        }
+        self
+    }
+}
+
+/// Posts one message and waits for the head of the answer. The body of the answer keeps to the endpoint's limits.
+pub async fn send(
+    http: &HttpClient,
+    endpoint: &Endpoint,
+    headers: Headers,
+    message: Bytes,
+) -> Result<Reply, ClientError> {
+    let request = post(endpoint, headers, message);
+    head(http, endpoint, request, bounded(endpoint)).await
+}
+
+/// The same, for an answer that is a stream meant to stay: it has no deadline once its head has come.
+pub async fn send_open_ended(
+    http: &HttpClient,
+    endpoint: &Endpoint,
+    headers: Headers,
+    message: Bytes,
+) -> Result<Reply, ClientError> {
+    let request = post(endpoint, headers, message);
+    head(http, endpoint, request, Deadlines::NONE).await
+}
+
+/// Opens a legacy server's own stream, from after `last_event` where the server allows it. Nothing if the server has
+/// none. It has no deadline: who reads it decides.
+pub async fn open_stream(
+    http: &HttpClient,
+    endpoint: &Endpoint,
+    headers: Headers,
+    last_event: Option<&str>,
+) -> Result<Option<EventStream>, ClientError> {
+    let mut request = request(endpoint, Method::GET, headers, Body::empty());
+    request.headers_mut().insert(header::ACCEPT, ACCEPT_GET);
+    if let Some(id) = last_event {
+        let id = HeaderValue::from_str(id)
+            .map_err(|_| ClientError::Request("the event id cannot be a header"))?;
+        request.headers_mut().insert(LAST_EVENT, id);
+    }
+    let reply = head(http, endpoint, request, Deadlines::NONE).await?;
+    match reply.body {
+        ReplyBody::Sse(stream) => Ok(Some(*stream)),
+        // Not offered; what else some servers say to that.
+        ReplyBody::Json(_) | ReplyBody::Other(_) | ReplyBody::Accepted
+            if matches!(
+                reply.status.as_u16(),
+                200 | 202 | 204 | 400 | 405 | 406 | 501
+            ) =>
+        {
+            Ok(None)
+        }
+        ReplyBody::Json(_) | ReplyBody::Other(_) | ReplyBody::Accepted => {
+            Err(reply.into_problem().await)
+        }
+    }
+}
+
+/// Ends a legacy session. That a server does not offer it, or does not know the session any more, is no error.
+pub async fn delete(
+    http: &HttpClient,
+    endpoint: &Endpoint,
+    headers: Headers,
+) -> Result<(), ClientError> {
+    let request = request(endpoint, Method::DELETE, headers, Body::empty());
+    let reply = head(http, endpoint, request, bounded(endpoint)).await?;
+    if reply.status.is_success() || matches!(reply.status.as_u16(), 404 | 405) {
+        return Ok(());
+    }
+    Err(reply.into_problem().await)
+}
+
+fn bounded(endpoint: &Endpoint) -> Deadlines {
+    Deadlines {
+        idle: Some(endpoint.timeouts.idle),
+        end: Some(Instant::now() + endpoint.timeouts.total),
+    }
+}
+
+fn post(endpoint: &Endpoint, headers: Headers, message: Bytes) -> Request<Body> {
+    let mut request = request(endpoint, Method::POST, headers, Body::full(message));
+    let map = request.headers_mut();
+    map.insert(header::ACCEPT, ACCEPT_POST);
+    map.insert(header::CONTENT_TYPE, JSON);
+    request
+}
+
+fn request(endpoint: &Endpoint, method: Method, headers: Headers, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = endpoint.uri.clone();
+    *request.headers_mut() = headers.0;
+    if let Some((name, value)) = &endpoint.header {
+        // Last, so that nothing of a caller's takes its place.
+        request.headers_mut().insert(name.clone(), value.clone());
+    }
+    request
+}
+
+async fn head(
+    http: &HttpClient,
+    endpoint: &Endpoint,
+    request: Request<Body>,
+    deadlines: Deadlines,
+) -> Result<Reply, ClientError> {
+    // The pool bounds the connection itself, and names it in its error.
+    let most = endpoint.timeouts.connect + endpoint.timeouts.first_byte;
+    let response = timeout(most.min(endpoint.timeouts.total), http.request(request))
+        .await
+        .map_err(|_| ClientError::Timeout(Phase::FirstByte))??;
+    Ok(Reply::of(response, &endpoint.limits, deadlines))
+}
+
+#[cfg(test)]
+mod tests;

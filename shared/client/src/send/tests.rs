@@ -1,0 +1,138 @@
+//! Tests of the low level: bodies stay raw, clocks are told apart, streams can be resumed.
+
+use std::time::Duration;
+
+use serde_json::json;
+use toolgate_runtime::drain;
+
+use super::*;
+use crate::{
+    detect::tests::{endpoint, http},
+    stand_in,
+};
+
+fn message() -> Bytes {
+    Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}"#)
+}
+
+async fn sent<S>(script: S) -> Result<Reply, ClientError>
+where
+    S: Fn(stand_in::Seen) -> stand_in::Scripted + Send + Sync + 'static,
+{
+    let (drain, _trigger) = drain::new();
+    let url = stand_in::start(&drain, script).await.unwrap();
+    let headers = Headers::modern("2026-07-28", "tools/call", Some("é")).with("mcp-param-a", "1");
+    send(&http(), &endpoint(&url), headers, message()).await
+}
+
+#[tokio::test]
+async fn a_json_answer_stays_as_it_came_at_any_status() {
+    let raw = r#"{ "id" : 1, "jsonrpc":"2.0","error":{"code":-32601,"message":"x","\u0061":1e2}}"#;
+    let reply = sent(move |seen| {
+        assert_eq!(seen.header("mcp-name"), "=?base64?w6k=?=");
+        assert_eq!(seen.header("mcp-param-a"), "1");
+        assert_eq!(seen.message["params"]["name"], "x");
+        stand_in::reply(404, "application/json; charset=utf-8", raw)
+    });
+    let reply = reply.await.unwrap();
+    assert_eq!(reply.status, 404);
+    let ReplyBody::Json(body) = reply.body else {
+        panic!("not JSON")
+    };
+    assert_eq!(body.bytes().await.unwrap(), raw);
+}
+
+#[tokio::test]
+async fn problems_carry_what_the_server_said() {
+    let reply = sent(|seen| {
+        let mut response = stand_in::error(429, &seen, -32000, &json!({ "a": 1 }));
+        response
+            .headers_mut()
+            .insert("retry-after", HeaderValue::from_static("7"));
+        response
+    });
+    let ClientError::Status(problem) = reply.await.unwrap().into_problem().await else {
+        panic!("not a status")
+    };
+    assert_eq!(problem.retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(problem.rpc.unwrap().data, Some(json!({ "a": 1 })));
+}
+
+#[tokio::test]
+async fn stalls_and_endless_answers_are_told_apart() {
+    let reply = sent(|_| {
+        let (events, response) = stand_in::stream();
+        std::mem::forget(events);
+        response
+    });
+    let ReplyBody::Sse(mut stream) = reply.await.unwrap().body else {
+        panic!("no stream")
+    };
+    assert!(matches!(
+        stream.next().await,
+        Err(ClientError::Timeout(Phase::Idle))
+    ));
+    let reply = sent(|_| {
+        let (events, response) = stand_in::stream();
+        std::thread::spawn(move || {
+            while events
+                .blocking_send(Bytes::from_static(b": tick\n\n"))
+                .is_ok()
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        response
+    });
+    let ReplyBody::Sse(mut stream) = reply.await.unwrap().body else {
+        panic!("no stream")
+    };
+    assert!(matches!(
+        stream.next().await,
+        Err(ClientError::Timeout(Phase::Total))
+    ));
+}
+
+#[tokio::test]
+async fn a_stream_knows_where_to_resume() {
+    let (drain, _trigger) = drain::new();
+    let url = stand_in::start(&drain, |seen| {
+        let (events, response) = stand_in::stream();
+        if seen.header("last-event-id") == "e1" {
+            events
+                .try_send(Bytes::from_static(b"id: e2\ndata: {}\n\n"))
+                .unwrap();
+        } else {
+            events
+                .try_send(Bytes::from_static(b"id: e1\nretry: 30\ndata:\n\n"))
+                .unwrap();
+        }
+        response
+    });
+    let url = url.await.unwrap();
+    let headers = || Headers::legacy("2025-11-25", None);
+    let stream = open_stream(&http(), &endpoint(&url), headers(), None)
+        .await
+        .unwrap();
+    let mut stream = stream.unwrap();
+    assert_eq!(stream.message().await.unwrap(), None);
+    assert_eq!(
+        (stream.last_id(), stream.retry()),
+        (Some("e1"), Some(Duration::from_millis(30)))
+    );
+    let stream = open_stream(&http(), &endpoint(&url), headers(), stream.last_id())
+        .await
+        .unwrap();
+    assert_eq!(stream.unwrap().message().await.unwrap().unwrap(), "{}");
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let reply = sent(|_| {
+        let mut response = stand_in::reply(307, "text/plain", "");
+        let elsewhere = HeaderValue::from_static("http://169.254.169.254/");
+        response.headers_mut().insert(header::LOCATION, elsewhere);
+        response
+    });
+    assert_eq!(reply.await.unwrap().status, 307);
+}

@@ -1,0 +1,193 @@
+//! A scripted MCP server on loopback, for tests: whatever the script says is the answer, honest or not.
+
+use std::{convert::Infallible, io, net::Ipv4Addr, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, Method, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::mpsc};
+use toolgate_runtime::drain::Drain;
+
+/// What the script sees.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// POST, GET or DELETE.
+    pub method: Method,
+    /// All of them.
+    pub headers: HeaderMap,
+    /// The message; null if there is none.
+    pub message: Value,
+}
+
+/// What the script answers.
+pub type Scripted = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// Where a stream's events come from.
+pub type Events = mpsc::Sender<Bytes>;
+
+impl Seen {
+    /// The JSON-RPC method.
+    pub fn rpc_method(&self) -> &str {
+        self.message["method"].as_str().unwrap_or("")
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+}
+
+/// Starts a server that answers as `script` says; its URL.
+pub async fn start<S>(drain: &Drain, script: S) -> io::Result<String>
+where
+    S: Fn(Seen) -> Scripted + Send + Sync + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let url = format!("http://{}/mcp", listener.local_addr()?);
+    let script = Arc::new(script);
+    let connections = drain.clone();
+    let draining = drain.draining();
+    drain.spawn("stand-in", async move {
+        tokio::pin!(draining);
+        loop {
+            let stream = tokio::select! {
+                () = &mut draining => return,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = stream else { return };
+            let script = Arc::clone(&script);
+            let service = service_fn(move |request| answer(Arc::clone(&script), request));
+            connections.spawn_unguarded(async move {
+                let server = hyper::server::conn::http1::Builder::new();
+                let _ended = server.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    Ok(url)
+}
+
+async fn answer<S>(
+    script: Arc<S>,
+    request: http::Request<Incoming>,
+) -> Result<Scripted, hyper::Error>
+where
+    S: Fn(Seen) -> Scripted,
+{
+    let (head, mut body) = request.into_parts();
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(piece) = frame?.into_data() {
+            all.extend_from_slice(&piece);
+        }
+    }
+    Ok(script(Seen {
+        method: head.method,
+        headers: head.headers,
+        message: serde_json::from_slice(&all).unwrap_or_default(),
+    }))
+}
+
+/// An answer of any kind.
+pub fn reply(status: u16, media: &'static str, body: impl Into<Bytes>) -> Scripted {
+    let body = http_body_util::Full::new(body.into()).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let media = http::HeaderValue::from_static(media);
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response
+}
+
+/// A JSON document.
+pub fn json_reply(status: u16, value: &Value) -> Scripted {
+    reply(status, "application/json", value.to_string())
+}
+
+/// The result of what was asked.
+pub fn result(seen: &Seen, result: &Value) -> Scripted {
+    let id = &seen.message["id"];
+    json_reply(
+        200,
+        &json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+    )
+}
+
+/// An error to what was asked.
+pub fn error(status: u16, seen: &Seen, code: i64, data: &Value) -> Scripted {
+    let id = &seen.message["id"];
+    let error = json!({ "code": code, "message": "no", "data": data });
+    json_reply(
+        status,
+        &json!({ "jsonrpc": "2.0", "id": id, "error": error }),
+    )
+}
+
+/// Accepted, nothing to say.
+pub fn accepted() -> Scripted {
+    reply(202, "text/plain", "")
+}
+
+/// A stream that tells what is sent to it, and ends when the sender is dropped.
+pub fn stream() -> (Events, Scripted) {
+    let (events, receiver) = mpsc::channel::<Bytes>(64);
+    let pieces = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        let piece = receiver.recv().await?;
+        Some((Ok(Frame::data(piece)), receiver))
+    });
+    let mut response = Response::new(StreamBody::new(pieces.boxed()).boxed_unsync());
+    let media = http::HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    (events, response)
+}
+
+/// One event with this message.
+pub fn event(message: &Value) -> Bytes {
+    toolgate_mcp::sse::event(message.to_string().as_bytes())
+}
+
+/// With a session id.
+pub fn with_session(mut response: Scripted, id: &'static str) -> Scripted {
+    let id = http::HeaderValue::from_static(id);
+    let name = toolgate_mcp::headers::SESSION;
+    response.headers_mut().insert(name, id);
+    response
+}
+
+/// What an honest legacy server answers to `initialize`, with tools that may change.
+pub fn initialized(seen: &Seen) -> Scripted {
+    let version = &seen.message["params"]["protocolVersion"];
+    result(
+        seen,
+        &json!({
+            "protocolVersion": version,
+            "capabilities": { "tools": { "listChanged": true } },
+            "serverInfo": { "name": "stand-in", "version": "1" },
+            "instructions": "be kind",
+        }),
+    )
+}
+
+/// What an honest modern server answers to `server/discover`, with tools that may change.
+pub fn discovered(seen: &Seen) -> Scripted {
+    result(
+        seen,
+        &json!({
+            "supportedVersions": ["2026-07-28", "2025-11-25"],
+            "capabilities": { "tools": { "listChanged": true } },
+            "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
+            "_meta": { "io.modelcontextprotocol/serverInfo": { "name": "stand-in", "version": "2" } },
+        }),
+    )
+}
+
+/// A tool of this name.
+pub fn tool(name: &str) -> Value {
+    json!({ "name": name, "description": "does it", "inputSchema": { "type": "object" } })
+}

@@ -1,0 +1,176 @@
+//! The vetting connector: resolve, vet every address, connect to a vetted one, TLS with the name as written. The whole
+//! of it under one deadline.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Uri, uri::Scheme};
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    error::{Carried, EgressError},
+    policy::{self, EgressPolicy},
+    resolve::Resolve,
+};
+
+/// What the pooling client uses to make connections.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    pub(crate) policy: Arc<EgressPolicy>,
+    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) connect_timeout: Duration,
+}
+
+/// Where a URL leads, before resolution.
+struct Target {
+    host: String,
+    port: u16,
+    /// The name to check the certificate against; none for plain http.
+    tls_name: Option<ServerName<'static>>,
+}
+
+pub(crate) type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+impl Connector {
+    async fn connect(self, uri: Uri) -> Result<Connection, EgressError> {
+        let target = Target::of(&uri)?;
+        let host = target.host.clone();
+        let standing = timeout(self.connect_timeout, self.establish(target)).await;
+        standing.unwrap_or(Err(EgressError::ConnectTimeout { host }))
+    }
+
+    async fn establish(&self, target: Target) -> Result<Connection, EgressError> {
+        let addresses = self.vetted(&target).await?;
+        let tcp = self.first_open(&target, &addresses).await?;
+        let Some(name) = target.tls_name else {
+            return Ok(MaybeHttpsStream::Http(TokioIo::new(tcp)));
+        };
+        let tls = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, TokioIo::new(TokioIo::new(tcp)));
+        let tls = tls
+            .await
+            .map_err(|error| EgressError::Tls(error.to_string()))?;
+        Ok(MaybeHttpsStream::Https(TokioIo::new(tls)))
+    }
+
+    /// Every address of the target, all of them vetted: a name that has one forbidden address is not trusted with
+    /// its others.
+    async fn vetted(&self, target: &Target) -> Result<Vec<IpAddr>, EgressError> {
+        let addresses = match target.host.parse::<IpAddr>() {
+            Ok(literal) => vec![literal],
+            Err(_name) => self.resolved(&target.host).await?,
+        };
+        for address in &addresses {
+            policy::vet(*address, &self.policy)?;
+            if target.tls_name.is_none() {
+                policy::vet_plain(*address, &self.policy)?;
+            }
+        }
+        Ok(addresses)
+    }
+
+    async fn resolved(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
+        let failed = |source| EgressError::Resolve {
+            host: host.to_owned(),
+            source,
+        };
+        let addresses = self.resolver.resolve(host).await.map_err(failed)?;
+        if addresses.is_empty() {
+            return Err(failed(io::Error::other("it has no address")));
+        }
+        Ok(addresses)
+    }
+
+    /// One after the other, each with its share of the time, so that a dead first address leaves time for the rest.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that opens a socket to a vetted address"
+    )]
+    async fn first_open(
+        &self,
+        target: &Target,
+        addresses: &[IpAddr],
+    ) -> Result<TcpStream, EgressError> {
+        let share =
+            self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let mut last = io::Error::other("it has no address");
+        for address in addresses {
+            let opening = TcpStream::connect(SocketAddr::new(*address, target.port));
+            match timeout(share, opening).await {
+                Ok(Ok(stream)) => {
+                    // Requests are small and whole: waiting for more would only delay them.
+                    let _kept_as_is = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_elapsed) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(EgressError::Connect {
+            host: target.host.clone(),
+            source: last,
+        })
+    }
+}
+
+impl Target {
+    fn of(uri: &Uri) -> Result<Self, EgressError> {
+        let authority = uri
+            .authority()
+            .ok_or(EgressError::Url("it names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(EgressError::Url("it holds a user name"));
+        }
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let plain = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => false,
+            Some(scheme) if *scheme == Scheme::HTTP => true,
+            Some(_) | None => return Err(EgressError::Url("neither http nor https")),
+        };
+        let port = authority.port_u16().unwrap_or(if plain { 80 } else { 443 });
+        if !policy::vet_port(port) {
+            return Err(EgressError::Url("its port belongs to another protocol"));
+        }
+        let name = || {
+            let name = ServerName::try_from(host.clone());
+            name.map_err(|_invalid| EgressError::Url("its host is not a name"))
+        };
+        let tls_name = if plain { None } else { Some(name()?) };
+        Ok(Self {
+            host,
+            port,
+            tls_name,
+        })
+    }
+}
+
+impl tower::Service<Uri> for Connector {
+    type Response = Connection;
+    type Error = Carried;
+    type Future = Pin<Box<dyn Future<Output = Result<Connection, Carried>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Carried>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move { connector.connect(uri).await.map_err(Carried::from) })
+    }
+}

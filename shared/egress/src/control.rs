@@ -1,0 +1,173 @@
+//! Connections to our own control plane: to the address the operator gave, unvetted, over TLS with certificates of
+//! the deployment, or without leaving the process.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+use toolgate_runtime::memory::Dialer;
+
+/// Until a connection stands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who we are towards the control plane, and whom we trust to be it.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    /// See `toolgate_runtime::tls::client`.
+    pub config: Arc<ClientConfig>,
+    /// The name that the control plane's certificate has to be for.
+    pub server_name: ServerName<'static>,
+}
+
+/// Makes connections for a gRPC channel: a `Service<Uri>` as tonic's `connect_with_connector` takes. The URI that
+/// tonic passes is ignored; give its endpoint any `http://` one, since TLS happens here.
+#[derive(Clone)]
+pub struct ControlConnector(Way);
+
+#[derive(Clone)]
+enum Way {
+    Network {
+        address: Arc<str>,
+        tls: Option<ClientTls>,
+    },
+    Memory(Dialer),
+}
+
+/// A connection to the control plane.
+pub struct ControlStream(Box<dyn Duplex>);
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+/// Connections to `address` (`host:port`), over TLS unless told otherwise.
+pub fn control_channel(address: &str, tls: Option<ClientTls>) -> ControlConnector {
+    ControlConnector(Way::Network {
+        address: address.into(),
+        tls,
+    })
+}
+
+impl ControlConnector {
+    /// Connections to a control plane in the same process.
+    pub fn memory(dialer: Dialer) -> Self {
+        Self(Way::Memory(dialer))
+    }
+}
+
+impl Way {
+    async fn open(self) -> io::Result<ControlStream> {
+        match self {
+            Self::Memory(dialer) => Ok(ControlStream(Box::new(dialer.dial().await?))),
+            Self::Network { address, tls } => {
+                let opening = timeout(CONNECT_TIMEOUT, Self::dial(&address, tls));
+                opening
+                    .await
+                    .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the control plane's address is the operator's own"
+    )]
+    async fn dial(address: &str, tls: Option<ClientTls>) -> io::Result<ControlStream> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        let Some(tls) = tls else {
+            return Ok(ControlStream(Box::new(tcp)));
+        };
+        let stream = TlsConnector::from(tls.config)
+            .connect(tls.server_name, tcp)
+            .await?;
+        Ok(ControlStream(Box::new(stream)))
+    }
+}
+
+impl tower::Service<Uri> for ControlConnector {
+    type Response = TokioIo<ControlStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _uri: Uri) -> Self::Future {
+        let way = self.0.clone();
+        Box::pin(async move { way.open().await.map(TokioIo::new) })
+    }
+}
+
+impl AsyncRead for ControlStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for ControlStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0).poll_write_vectored(cx, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+}
+
+impl fmt::Debug for ControlConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Way::Network { address, tls } => {
+                write!(f, "ControlConnector({address}, tls: {})", tls.is_some())
+            }
+            Way::Memory(_) => f.write_str("ControlConnector(memory)"),
+        }
+    }
+}
+
+impl fmt::Debug for ControlStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ControlStream")
+    }
+}

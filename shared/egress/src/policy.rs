@@ -1,0 +1,164 @@
+//! Which addresses may be connected to. The rule is an allow-list of one entry, global unicast, applied after every
+//! way of writing an IPv4 address inside an IPv6 one has been undone; operators add networks of their own.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+
+/// What may be reached, and how.
+#[derive(Debug, Clone, Default)]
+pub struct EgressPolicy {
+    /// Networks that may be reached though they are not global, e.g. `10.20.0.0/16`; also over plain http.
+    pub allow_networks: Vec<IpNet>,
+    /// Plain http to any address that may be reached.
+    pub allow_plain_http: bool,
+    /// Certificate authorities trusted beside the system's.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+}
+
+/// An address that may not be connected to, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{address} is {class}")]
+pub struct Refused {
+    /// As resolved or written.
+    pub address: IpAddr,
+    /// What it is, in words.
+    pub class: &'static str,
+}
+
+/// Where clouds serve instance credentials. No allow-list opens these.
+const METADATA_V4: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(169, 254, 170, 2),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+
+/// The same, over IPv6.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+/// Ports of protocols that could be made to mistake an HTTP request for their own.
+const REFUSED_PORTS: [u16; 22] = [
+    0, 7, 9, 13, 19, 20, 21, 22, 23, 25, 53, 110, 111, 119, 143, 445, 465, 514, 587, 993, 995, 6000,
+];
+
+/// Whether `address` may be connected to under `policy`.
+pub fn vet(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> {
+    let refused = |class| Err(Refused { address, class });
+    let unwrapped = unwrap(address);
+    if is_metadata(unwrapped) {
+        return refused("a cloud's metadata service");
+    }
+    if is_allowed(address, unwrapped, policy) {
+        return Ok(());
+    }
+    match class(unwrapped) {
+        None => Ok(()),
+        Some(class) => refused(class),
+    }
+}
+
+/// Whether plain http may be spoken with `address`, which may be connected to.
+pub fn vet_plain(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> {
+    if policy.allow_plain_http || is_allowed(address, unwrap(address), policy) {
+        return Ok(());
+    }
+    Err(Refused {
+        address,
+        class: "not allowed without TLS: use https, or allow its network",
+    })
+}
+
+/// Whether a server may listen there.
+pub fn vet_port(port: u16) -> bool {
+    !REFUSED_PORTS.contains(&port)
+}
+
+fn is_allowed(address: IpAddr, unwrapped: IpAddr, policy: &EgressPolicy) -> bool {
+    let holds = |network: &IpNet| network.contains(&unwrapped) || network.contains(&address);
+    policy.allow_networks.iter().any(holds)
+}
+
+fn is_metadata(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => METADATA_V4.contains(&v4),
+        IpAddr::V6(v6) => v6 == METADATA_V6,
+    }
+}
+
+/// The address that packets finally go to: embedded IPv4 addresses are taken out, as often as it takes.
+fn unwrap(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => embedded(v6).map_or(address, IpAddr::V4),
+    }
+}
+
+fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let pair = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match v6.segments() {
+        // `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        // Compatible, mapped, translated (SIIT).
+        [0, 0, 0, 0, 0, 0, high, low]
+        | [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        // NAT64, well-known prefix.
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(pair(high, low)),
+        // 6to4.
+        [0x2002, high, low, ..] => Some(pair(high, low)),
+        // Teredo: the client's address, inverted.
+        [0x2001, 0, _, _, _, _, high, low] => Some(pair(!high, !low)),
+        _ => None,
+    }
+}
+
+/// What an address is if not global unicast.
+fn class(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) => class_v4(v4),
+        IpAddr::V6(v6) => class_v6(v6),
+    }
+}
+
+fn class_v4(v4: Ipv4Addr) -> Option<&'static str> {
+    match v4.octets() {
+        [0, ..] => Some("of this network (0/8)"),
+        [127, ..] => Some("loopback"),
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Some("private"),
+        [100, 64..=127, ..] => Some("carrier-grade NAT"),
+        [169, 254, ..] => Some("link-local"),
+        [192, 0, 0, _] => Some("reserved for protocols"),
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Some("for documentation"),
+        [192, 88, 99, _] => Some("a 6to4 relay"),
+        [198, 18..=19, ..] => Some("for benchmarks"),
+        [224..=239, ..] => Some("multicast"),
+        [240..=255, ..] => Some("reserved"),
+        _ => None,
+    }
+}
+
+fn class_v6(v6: Ipv6Addr) -> Option<&'static str> {
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0] => Some("unspecified"),
+        [0, 0, 0, 0, 0, 0, 0, 1] => Some("loopback"),
+        [0x64, 0xff9b, 1, ..] => Some("local NAT64"),
+        [0xfc00..=0xfdff, ..] => Some("unique local"),
+        [0xfe80..=0xfebf, ..] => Some("link-local"),
+        [0xfec0..=0xfeff, ..] => Some("site-local"),
+        [0xff00..=0xffff, ..] => Some("multicast"),
+        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Some("for documentation"),
+        // 2001::/23 is for protocols (Teredo, benchmarks, ORCHID, …); whatever embeds an address went before.
+        [0x2001, 0..=0x1ff, ..] => Some("reserved for protocols"),
+        [0x2000..=0x3fff, ..] => None,
+        _ => Some("not global unicast"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

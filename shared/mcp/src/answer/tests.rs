@@ -1,0 +1,83 @@
+//! Tests of messages of servers.
+
+use serde_json::Value;
+
+use super::*;
+
+fn read(text: &str) -> Result<Answer<'_>, Reason> {
+    scan(text.as_bytes(), &Limits::ANSWER).map_err(|error| error.reason)
+}
+
+#[test]
+fn finds_the_parts_of_a_result() {
+    let text = r#"{"jsonrpc":"2.0","id":5,"result":{"content":[{"type":"text","text":"\"isError\":true"}],
+        "isError":true,"structuredContent":[1],"resultType":"complete","_meta":{"a":1},"nextCursor":""}}"#;
+    let answer = read(text).unwrap();
+    let Body::Result(part) = &answer.body else {
+        panic!("not a result")
+    };
+    assert!(answer.is_final() && part.is_error);
+    assert_eq!(part.result_type.as_ref().unwrap().as_str(), "complete");
+    assert_eq!(part.next_cursor.as_ref().unwrap().as_str(), "");
+    assert!(!part.structured.unwrap().1);
+    assert_eq!(
+        answer.slice(part.meta.as_ref().unwrap().span),
+        br#"{"a":1}"#
+    );
+}
+
+#[test]
+fn tells_the_kinds_apart() {
+    let body = |text| read(text).unwrap().body;
+    assert!(
+        matches!(body(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t"}}"#),
+        Body::Notification { params: Some(params), .. } if params.progress_token.unwrap().raw == "\"t\"")
+    );
+    assert!(matches!(
+        body(r#"{"jsonrpc":"2.0","id":1,"method":"elicitation/create"}"#),
+        Body::Request { .. }
+    ));
+    assert!(matches!(
+        body(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#),
+        Body::Error(_)
+    ));
+    assert_eq!(
+        read(r#"{"jsonrpc":"2.0","result":{}}"#).unwrap_err(),
+        Reason::Id
+    );
+    assert_eq!(
+        read(r#"{"jsonrpc":"2.0","id":1,"result":3}"#).unwrap_err(),
+        Reason::Shape
+    );
+    assert_eq!(
+        read(r#"{"jsonrpc":"2.0","id":1,"result":{"a":1,"\u0061":2}}"#).unwrap_err(),
+        Reason::Duplicate
+    );
+    assert_eq!(read("[]").unwrap_err(), Reason::Batch);
+}
+
+#[test]
+fn the_id_is_replaced_or_put_in() {
+    let cases = [
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","error":{"code":1,"message":"x"}}"#,
+        r#"{"jsonrpc":"2.0","id": null,"error":{"code":1,"message":"x"}}"#,
+    ];
+    for text in cases {
+        let answer = read(text).unwrap();
+        let out = crate::splice(text.as_bytes(), vec![answer.with_id("\"c\"")]).unwrap();
+        let value: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["id"], "c", "{text}");
+        assert!(read(std::str::from_utf8(&out).unwrap()).is_ok());
+    }
+}
+
+#[test]
+fn a_megabyte_is_crossed_and_comes_out_unchanged() {
+    let payload = "héllo \\\" \\u00e9 ".repeat(70_000);
+    let text =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"text":"{payload}"}}]}}}}"#);
+    let source = Bytes::from(text.clone());
+    let out = readdress(&source, "77", &Limits::ANSWER).unwrap();
+    assert_eq!(out, text.replacen("\"id\":1", "\"id\":77", 1));
+}

@@ -1,0 +1,113 @@
+//! Tests of the classifier: each row of its table, and the rows that look alike.
+
+use super::*;
+use crate::{Limits, envelope};
+
+const META: &str = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"V"}}"#;
+
+fn framing(header: Option<&str>, session: bool, method: &str, meta: Option<&str>) -> Framing {
+    let params = meta.map_or_else(String::new, |v| {
+        format!(",{}", META.replace("\"V\"", &format!("\"{v}\"")))
+    });
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"{params}}}"#);
+    let envelope = envelope::parse(text.as_bytes(), &Limits::REQUEST).unwrap();
+    let seen = header.map_or(Seen::Absent, |value| Seen::Once(value.as_bytes()));
+    classify(seen, session, &envelope)
+}
+
+fn legacy(version: Option<&'static str>) -> Framing {
+    Framing::Legacy { version }
+}
+
+fn unsupported(requested: &str) -> Framing {
+    Framing::Unsupported {
+        requested: requested.to_owned(),
+    }
+}
+
+#[test]
+fn a_modern_version_anywhere_is_modern() {
+    let modern = Some("2026-07-28");
+    for (header, meta) in [
+        (modern, modern),
+        (modern, None),
+        (None, modern),
+        (Some("9"), modern),
+        (modern, Some("9")),
+    ] {
+        assert_eq!(framing(header, false, "tools/list", meta), Framing::Modern);
+        // A removed method and a session header change nothing.
+        assert_eq!(framing(header, true, "initialize", meta), Framing::Modern);
+    }
+}
+
+#[test]
+fn an_unknown_version_in_meta_is_unsupported() {
+    assert_eq!(
+        framing(None, false, "tools/list", Some("2099-01-01")),
+        unsupported("2099-01-01")
+    );
+    assert_eq!(
+        framing(Some("2099-01-01"), false, "tools/list", Some("2099-01-01")),
+        unsupported("2099-01-01")
+    );
+    assert_eq!(
+        framing(None, false, "tools/list", Some("2025-11-25")),
+        unsupported("2025-11-25")
+    );
+}
+
+#[test]
+fn legacy_signs_mean_legacy() {
+    assert_eq!(framing(None, false, "initialize", None), legacy(None));
+    assert_eq!(
+        framing(Some("2024-11-05"), false, "initialize", None),
+        legacy(None)
+    );
+    assert_eq!(framing(None, true, "tools/list", None), legacy(None));
+    assert_eq!(
+        framing(Some("2025-06-18"), true, "tools/list", None),
+        legacy(Some("2025-06-18"))
+    );
+    assert_eq!(
+        framing(Some("2025-11-25"), true, "tools/list", Some("2025-11-25")),
+        legacy(Some("2025-11-25"))
+    );
+    assert_eq!(framing(None, false, "tools/list", None), legacy(None));
+}
+
+#[test]
+fn a_version_header_that_is_not_spoken_is_bad() {
+    let bad = |requested: &str| Framing::BadVersion {
+        requested: requested.to_owned(),
+    };
+    assert_eq!(
+        framing(Some("1999-01-01"), true, "tools/list", None),
+        bad("1999-01-01")
+    );
+    assert_eq!(classify_bodiless(Seen::Once(b"x")), bad("x"));
+    assert_eq!(classify_bodiless(Seen::Repeated), bad("several values"));
+    assert_eq!(
+        classify_bodiless(Seen::Once(b"2026-07-28")),
+        Framing::Modern
+    );
+    assert_eq!(classify_bodiless(Seen::Absent), legacy(None));
+}
+
+#[test]
+fn version_and_capabilities_are_demanded_and_nothing_else() {
+    let check = |params: &str| {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{params}}}"#);
+        check_meta(&envelope::parse(text.as_bytes(), &Limits::REQUEST).unwrap())
+    };
+    let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
+    let capabilities = r#""io.modelcontextprotocol/clientCapabilities":{}"#;
+    assert!(check(&format!(r#"{{"_meta":{{{version},{capabilities}}}}}"#)).is_ok());
+    for bad in [
+        "{}".to_owned(),
+        format!(r#"{{"_meta":{{{version}}}}}"#),
+        format!(r#"{{"_meta":{{{capabilities}}}}}"#),
+    ] {
+        assert_eq!(check(&bad).unwrap_err().code, -32602, "{bad}");
+    }
+}

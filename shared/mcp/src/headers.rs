@@ -1,0 +1,164 @@
+//! MCP's own HTTP headers: their names, how values are encoded, and that they agree with the body.
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::{
+    envelope::{Envelope, Kind},
+    method,
+    text::Text,
+};
+
+pub mod params;
+
+/// Protocol version, both eras.
+pub const VERSION: &str = "mcp-protocol-version";
+/// Method, modern.
+pub const METHOD: &str = "mcp-method";
+/// Name, URI or task id, modern.
+pub const NAME: &str = "mcp-name";
+/// What the headers of mirrored arguments begin with, modern.
+pub const PARAM_PREFIX: &str = "mcp-param-";
+/// Session, legacy.
+pub const SESSION: &str = "mcp-session-id";
+/// Where to resume a stream, legacy.
+pub const LAST_EVENT: &str = "last-event-id";
+
+const OPEN: &str = "=?base64?";
+const CLOSE: &str = "?=";
+
+/// A header as it came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Seen<'a> {
+    /// Not there.
+    #[default]
+    Absent,
+    /// There, with this value.
+    Once(&'a [u8]),
+    /// There more than once.
+    Repeated,
+}
+
+/// The standard headers of one request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Standard<'a> {
+    /// [`VERSION`].
+    pub version: Seen<'a>,
+    /// [`METHOD`].
+    pub method: Seen<'a>,
+    /// [`NAME`].
+    pub name: Seen<'a>,
+}
+
+/// A header that disagrees with the body: HTTP 400 and `-32020`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("header {header}: {problem}")]
+pub struct Mismatch {
+    /// The header.
+    pub header: Cow<'static, str>,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Not there.
+    #[error("missing")]
+    Missing,
+    /// There more than once.
+    #[error("given more than once")]
+    Repeated,
+    /// Not decodable.
+    #[error("not a valid encoded value")]
+    Malformed,
+    /// Other than in the body.
+    #[error("differs from the body")]
+    Differs,
+}
+
+impl<'a> Seen<'a> {
+    /// From all values of one header.
+    pub fn of(mut values: impl Iterator<Item = &'a [u8]>) -> Self {
+        match (values.next(), values.next()) {
+            (None, _) => Self::Absent,
+            (Some(value), None) => Self::Once(value),
+            (Some(_), Some(_)) => Self::Repeated,
+        }
+    }
+
+    /// Its decoded value.
+    pub fn decoded(self) -> Result<Cow<'a, str>, Problem> {
+        match self {
+            Self::Absent => Err(Problem::Missing),
+            Self::Repeated => Err(Problem::Repeated),
+            Self::Once(value) => decode(value).ok_or(Problem::Malformed),
+        }
+    }
+}
+
+impl Mismatch {
+    pub(crate) fn new(header: impl Into<Cow<'static, str>>, problem: Problem) -> Self {
+        let header = header.into();
+        Self { header, problem }
+    }
+}
+
+/// A value fit for a header: as it is where that is plain ASCII that survives the way, else in Base64 between markers.
+pub fn encode(value: &str) -> Cow<'_, str> {
+    let printable = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    let trimmed = value.trim_matches(' ').len() == value.len();
+    let marked = value.starts_with(OPEN) && value.ends_with(CLOSE);
+    let plain = printable && trimmed && !marked;
+    if plain {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(format!("{OPEN}{}{CLOSE}", STANDARD.encode(value)))
+}
+
+/// The value of a header that may be encoded. Nothing if it is neither plain ASCII nor well encoded UTF-8.
+pub fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
+    let text = std::str::from_utf8(value).ok()?;
+    if let Some(inner) = text.strip_prefix(OPEN).and_then(|t| t.strip_suffix(CLOSE)) {
+        let bytes = STANDARD.decode(inner).ok()?;
+        return String::from_utf8(bytes).ok().map(Cow::Owned);
+    }
+    let plain = text.bytes().all(|byte| matches!(byte, b'\t' | 0x20..0x7f));
+    plain.then_some(Cow::Borrowed(text))
+}
+
+/// Checks the standard headers of a frame that is understood as modern. Notifications have to name the version only.
+pub fn check(headers: &Standard<'_>, envelope: &Envelope<'_>) -> Result<(), Mismatch> {
+    let version = decoded(headers.version, VERSION)?;
+    let stated = envelope.meta().and_then(|m| m.protocol_version.as_ref());
+    if let Some(stated) = stated {
+        agree(&version, stated.as_str(), VERSION)?;
+    }
+    let request = envelope.kind == Kind::Request;
+    if request || headers.method != Seen::Absent {
+        agree(&decoded(headers.method, METHOD)?, envelope.method(), METHOD)?;
+    }
+    let named = method::named_by(envelope.method()).is_some();
+    if request && named {
+        let name = decoded(headers.name, NAME)?;
+        // A body without the name is refused for that, later.
+        agree(&name, envelope.named().map_or(&*name, Text::as_str), NAME)?;
+    }
+    Ok(())
+}
+
+fn decoded<'a>(seen: Seen<'a>, header: &'static str) -> Result<Cow<'a, str>, Mismatch> {
+    seen.decoded()
+        .map_err(|problem| Mismatch::new(header, problem))
+}
+
+fn agree(header: &str, body: &str, name: &'static str) -> Result<(), Mismatch> {
+    if header == body {
+        return Ok(());
+    }
+    Err(Mismatch::new(name, Problem::Differs))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! `x-mcp-header`: arguments that a modern client repeats as `Mcp-Param-*` headers, so that intermediaries may read
+//! them. Towards us they are checked against the body, towards servers they are made afresh.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::{Mismatch, PARAM_PREFIX, Problem, Seen, encode};
+
+/// The annotated arguments of one tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Annotations(Vec<Annotation>);
+
+/// One annotated argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// The header, lower-case, with its prefix.
+    pub header: String,
+    /// Names of properties from the arguments down.
+    pub path: Vec<String>,
+}
+
+/// Why an annotation makes its tool unusable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAnnotation {
+    /// Not a string.
+    #[error("it must be a string")]
+    NotText,
+    /// Not the name of a header.
+    #[error("it is not a valid part of a header name")]
+    NotToken,
+    /// Two arguments with one header.
+    #[error("two arguments share one header")]
+    Repeated,
+    /// On a value that has no one form.
+    #[error("only strings, integers and booleans can be mirrored")]
+    Type,
+    /// At a place that is not there in every call.
+    #[error("only arguments reached through `properties` alone can be mirrored")]
+    Place,
+    /// The schema cannot be read.
+    #[error("the schema cannot be read")]
+    Schema,
+}
+
+impl Annotations {
+    /// Those of an input schema, JSON.
+    pub fn of_schema(schema: &[u8]) -> Result<Self, InvalidAnnotation> {
+        // Nearly all schemas have none; they need no tree.
+        if memchr::memmem::find(schema, b"x-mcp-header").is_none()
+            && memchr::memchr(b'\\', schema).is_none()
+        {
+            return Ok(Self::default());
+        }
+        let schema = serde_json::from_slice(schema).map_err(|_| InvalidAnnotation::Schema)?;
+        let mut walk = Walk::default();
+        walk.schema(&schema, Some(&mut Vec::new()))?;
+        Ok(Self(walk.found))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Annotation> {
+        self.0.iter()
+    }
+
+    /// The headers, with encoded values, for a call with these arguments (a JSON object).
+    pub fn mirror<'a>(&'a self, arguments: &[u8]) -> Vec<(&'a str, String)> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let arguments: Value = serde_json::from_slice(arguments).unwrap_or_default();
+        let pair = |annotation: &'a Annotation| {
+            let text = plain(annotation.value(&arguments)?)?;
+            Some((annotation.header.as_str(), encode(&text).into_owned()))
+        };
+        self.0.iter().filter_map(pair).collect()
+    }
+
+    /// Checks the headers of a call with these arguments (a JSON object). Headers without annotation are nobody's
+    /// business.
+    pub fn check<'h>(
+        &self,
+        arguments: &[u8],
+        header: impl Fn(&str) -> Seen<'h>,
+    ) -> Result<(), Mismatch> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let arguments: Value = serde_json::from_slice(arguments).unwrap_or_default();
+        for annotation in &self.0 {
+            let name = &annotation.header;
+            let body = annotation.value(&arguments).and_then(plain);
+            let mismatch = |problem| Mismatch::new(name.clone(), problem);
+            let seen = header(name);
+            match body {
+                None if seen == Seen::Absent => {}
+                None => return Err(mismatch(Problem::Differs)),
+                Some(body) => {
+                    let stated = seen.decoded().map_err(mismatch)?;
+                    if !same(&stated, &body) {
+                        return Err(mismatch(Problem::Differs));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Annotation {
+    fn value<'v>(&self, arguments: &'v Value) -> Option<&'v Value> {
+        self.path
+            .iter()
+            .try_fold(arguments, |at, name| at.get(name))
+    }
+}
+
+/// The form in a header, before encoding.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Equal as text, or as integers (`01` and `1` are one number).
+fn same(header: &str, body: &str) -> bool {
+    let number = |text: &str| text.parse::<i128>().ok();
+    header == body || number(header).is_some_and(|n| number(body) == Some(n))
+}
+
+#[derive(Default)]
+struct Walk {
+    found: Vec<Annotation>,
+    headers: BTreeSet<String>,
+}
+
+impl Walk {
+    /// `path` is none where a call need not pass: below `items`, `anyOf` and the like.
+    fn schema(
+        &mut self,
+        schema: &Value,
+        mut path: Option<&mut Vec<String>>,
+    ) -> Result<(), InvalidAnnotation> {
+        let Value::Object(members) = schema else {
+            return Ok(());
+        };
+        if let Some(header) = members.get("x-mcp-header") {
+            let path = path.as_deref().ok_or(InvalidAnnotation::Place)?;
+            self.annotation(header, members, path)?;
+        }
+        for (keyword, value) in members {
+            match (keyword.as_str(), value) {
+                ("properties", Value::Object(properties)) => {
+                    for (name, property) in properties {
+                        if let Some(path) = path.as_deref_mut() {
+                            path.push(name.clone());
+                            self.schema(property, Some(path))?;
+                            path.pop();
+                        } else {
+                            self.schema(property, None)?;
+                        }
+                    }
+                }
+                // Values, not schemas.
+                ("enum" | "const" | "default" | "examples" | "x-mcp-header", _) => {}
+                (
+                    "$defs" | "definitions" | "patternProperties" | "dependentSchemas",
+                    Value::Object(map),
+                ) => {
+                    for schema in map.values() {
+                        self.schema(schema, None)?;
+                    }
+                }
+                (_, Value::Array(items)) => {
+                    for item in items {
+                        self.schema(item, None)?;
+                    }
+                }
+                (_, Value::Object(_)) => self.schema(value, None)?,
+                (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn annotation(
+        &mut self,
+        header: &Value,
+        schema: &Map<String, Value>,
+        path: &[String],
+    ) -> Result<(), InvalidAnnotation> {
+        let Value::String(header) = header else {
+            return Err(InvalidAnnotation::NotText);
+        };
+        if path.is_empty() {
+            return Err(InvalidAnnotation::Place);
+        }
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if header.is_empty() || !header.bytes().all(token) {
+            return Err(InvalidAnnotation::NotToken);
+        }
+        let kind = schema.get("type").and_then(Value::as_str);
+        if !matches!(kind, Some("string" | "integer" | "boolean")) {
+            return Err(InvalidAnnotation::Type);
+        }
+        let header = format!("{PARAM_PREFIX}{}", header.to_ascii_lowercase());
+        if !self.headers.insert(header.clone()) {
+            return Err(InvalidAnnotation::Repeated);
+        }
+        let path = path.to_vec();
+        self.found.push(Annotation { header, path });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! JSON-RPC and MCP on the wire: envelope, era, headers, SSE, ids. Pure: bytes in, bytes or facts out; no IO, no clock,
+//! no randomness.
+//!
+//! A frame is read once, strictly, and borrowed ([`envelope`], [`answer`]); what is not ours to change is forwarded
+//! byte for byte ([`splice`]). Nothing here panics on any input.
+
+pub mod answer;
+pub mod canonical;
+pub mod definition;
+pub mod envelope;
+pub mod era;
+pub mod error;
+pub mod headers;
+pub mod limits;
+mod lookalike;
+pub mod message;
+pub mod method;
+pub mod object;
+mod scan;
+pub mod splice;
+pub mod sse;
+pub mod text;
+pub mod versions;
+
+pub use answer::Answer;
+pub use envelope::{Envelope, Kind};
+pub use era::Framing;
+pub use error::{FrameError, Reason, RpcError};
+pub use limits::Limits;
+pub use splice::{Edit, Span, splice};
+pub use text::{Id, Text};

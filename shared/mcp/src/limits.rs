@@ -1,0 +1,42 @@
+//! Bounds of one frame. Whoever reads bytes of a stranger passes one of these.
+
+/// What a frame may measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the whole frame.
+    pub bytes: usize,
+    /// Levels of nesting, the root being the first.
+    pub depth: u32,
+    /// Members of the root, of `params`, of `result` and of `_meta`, each.
+    pub members: usize,
+    /// Bytes of an id as written.
+    pub id: usize,
+    /// Bytes of one number as written.
+    pub number: usize,
+}
+
+impl Limits {
+    /// Of a request by a client.
+    pub const REQUEST: Self = Self {
+        bytes: 4 * 1024 * 1024,
+        depth: 64,
+        members: 128,
+        id: 512,
+        number: 512,
+    };
+
+    /// Of a message by a server.
+    pub const ANSWER: Self = Self {
+        bytes: 16 * 1024 * 1024,
+        depth: 64,
+        members: 256,
+        id: 512,
+        number: 512,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::REQUEST
+    }
+}

@@ -1,0 +1,287 @@
+//! Messages of our own. Parts that are JSON already come as text and are put in as they are; they must be valid.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::{envelope::Meta, method, text::quote};
+
+/// What a program calls itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Implementation {
+    /// Its name.
+    pub name: String,
+    /// Its name for people; empty for none.
+    pub title: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// How long a modern result keeps, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caching {
+    /// Milliseconds.
+    pub ttl_ms: u64,
+    /// For anybody, or for the authorization it was asked with only.
+    pub public: bool,
+}
+
+/// What `_meta` of a modern request towards a server says.
+#[derive(Debug, Clone, Copy)]
+pub struct ModernMeta<'a> {
+    /// The version spoken.
+    pub version: &'a str,
+    /// ClientCapabilities, a JSON object.
+    pub capabilities: &'a str,
+    /// ClientInfo, a JSON object.
+    pub client: Option<&'a str>,
+    /// What progress is to be reported under, a JSON literal.
+    pub progress_token: Option<&'a str>,
+    /// The least severe log message wanted.
+    pub log_level: Option<&'a str>,
+    /// The caller's own `_meta` object, whose other members go along.
+    pub carry: Option<&'a [u8]>,
+}
+
+impl Implementation {
+    /// As a JSON object.
+    pub fn to_json(&self) -> String {
+        let name = quote(&self.name);
+        let version = quote(&self.version);
+        let mut out = format!("{{\"name\":{name},\"version\":{version}");
+        if !self.title.is_empty() {
+            out.push_str(",\"title\":");
+            out.push_str(&quote(&self.title));
+        }
+        out.push('}');
+        out
+    }
+}
+
+impl Caching {
+    /// The two members, without braces.
+    pub fn members(self) -> String {
+        let scope = if self.public { "public" } else { "private" };
+        format!("\"ttlMs\":{},\"cacheScope\":\"{scope}\"", self.ttl_ms)
+    }
+}
+
+impl ModernMeta<'_> {
+    /// As a JSON object. Reserved members are ours alone: what the caller said there is dropped.
+    pub fn to_json(&self) -> Vec<u8> {
+        let version = quote(self.version);
+        let level = self.log_level.map(quote);
+        let mut added: Vec<(&str, &[u8])> = vec![
+            (method::META_VERSION, version.as_bytes()),
+            (method::META_CAPABILITIES, self.capabilities.as_bytes()),
+        ];
+        if let Some(client) = self.client {
+            added.push((method::META_CLIENT, client.as_bytes()));
+        }
+        if let Some(token) = self.progress_token {
+            added.push((method::META_PROGRESS, token.as_bytes()));
+        }
+        if let Some(level) = &level {
+            added.push((method::META_LOG_LEVEL, level.as_bytes()));
+        }
+        crate::object::rebuild(self.carry.unwrap_or(b"{}"), carried, &added)
+    }
+}
+
+/// `_meta` of a request towards a legacy server: the caller's own, without what is between it and us.
+pub fn legacy_meta(carry: Option<&Meta<'_>>, source: &[u8], progress: Option<&str>) -> Vec<u8> {
+    let object = carry.map_or(&b"{}"[..], |meta| meta.span.of(source));
+    let added: Vec<(&str, &[u8])> = progress
+        .map(|token| (method::META_PROGRESS, token.as_bytes()))
+        .into_iter()
+        .collect();
+    crate::object::rebuild(object, carried, &added)
+}
+
+/// Whether a member of `_meta` is passed on: all but those that say something about one hop.
+pub fn carried(name: &str) -> bool {
+    !matches!(
+        name,
+        method::META_VERSION
+            | method::META_CAPABILITIES
+            | method::META_CLIENT
+            | method::META_LOG_LEVEL
+            | method::META_SERVER
+            | method::META_SUBSCRIPTION
+            | method::META_PROGRESS
+    )
+}
+
+/// A request. `id` and `params` are JSON.
+pub fn request(id: &str, method: &str, params: Option<&str>) -> Bytes {
+    let method = quote(method);
+    let params = params.map_or_else(String::new, |params| format!(",\"params\":{params}"));
+    Bytes::from(format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":{method}{params}}}"
+    ))
+}
+
+/// A notification. `params` is JSON.
+pub fn notification(method: &str, params: Option<&str>) -> Bytes {
+    let method = quote(method);
+    let params = params.map_or_else(String::new, |params| format!(",\"params\":{params}"));
+    Bytes::from(format!(
+        "{{\"jsonrpc\":\"2.0\",\"method\":{method}{params}}}"
+    ))
+}
+
+/// A good answer. `id` and `result` are JSON.
+pub fn response(id: &str, result: &str) -> Bytes {
+    Bytes::from(format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}"
+    ))
+}
+
+/// Result of `initialize`. `capabilities` is JSON.
+pub fn initialize_result(
+    version: &str,
+    capabilities: &str,
+    server: &Implementation,
+    instructions: &str,
+) -> String {
+    let version = quote(version);
+    let server = server.to_json();
+    let instructions = instructions_member(instructions);
+    format!(
+        "{{\"protocolVersion\":{version},\"capabilities\":{capabilities},\"serverInfo\":{server}{instructions}}}"
+    )
+}
+
+/// Result of `server/discover`. `capabilities` is JSON.
+pub fn discover_result(
+    supported: &[&str],
+    capabilities: &str,
+    server: &Implementation,
+    instructions: &str,
+    caching: Caching,
+) -> String {
+    let supported = json!(supported);
+    let instructions = instructions_member(instructions);
+    let tail = modern_members(server, Some(caching));
+    format!(
+        "{{\"supportedVersions\":{supported},\"capabilities\":{capabilities}{instructions},{tail}}}"
+    )
+}
+
+/// What every modern result of our own ends with, without braces: `resultType`, caching hints, `_meta`.
+pub fn modern_members(server: &Implementation, caching: Option<Caching>) -> String {
+    let hints = caching.map_or_else(String::new, |c| format!("{},", c.members()));
+    let server = server.to_json();
+    let key = quote(method::META_SERVER);
+    format!("\"resultType\":\"complete\",{hints}\"_meta\":{{{key}:{server}}}")
+}
+
+/// One page of a list. `items` are JSON; `tail` is [`modern_members`], or empty for legacy clients.
+pub fn list_page<'a>(
+    member: &str,
+    items: impl IntoIterator<Item = &'a str>,
+    next_cursor: Option<&str>,
+    tail: &str,
+) -> String {
+    let mut out = format!("{{{}:[", quote(member));
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(item);
+    }
+    out.push(']');
+    if let Some(cursor) = next_cursor {
+        out.push_str(",\"nextCursor\":");
+        out.push_str(&quote(cursor));
+    }
+    if !tail.is_empty() {
+        out.push(',');
+        out.push_str(tail);
+    }
+    out.push('}');
+    out
+}
+
+/// A tool result that tells the model that the call failed. With `modern`, as a modern client wants it.
+pub fn tool_error(text: &str, modern: Option<&Implementation>) -> String {
+    let text = quote(text);
+    let tail = modern.map_or_else(String::new, |server| {
+        format!(",{}", modern_members(server, None))
+    });
+    format!("{{\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"isError\":true{tail}}}")
+}
+
+/// `initialize` towards a server. `id` and `capabilities` are JSON.
+pub fn initialize(id: &str, version: &str, capabilities: &str, client: &Implementation) -> Bytes {
+    let version = quote(version);
+    let client = client.to_json();
+    let params = format!(
+        "{{\"protocolVersion\":{version},\"capabilities\":{capabilities},\"clientInfo\":{client}}}"
+    );
+    request(id, method::INITIALIZE, Some(&params))
+}
+
+/// `server/discover` towards a server.
+pub fn discover(id: &str, meta: &ModernMeta<'_>) -> Bytes {
+    request(id, method::DISCOVER, Some(&with_meta("", meta)))
+}
+
+/// `tools/list` towards a server, with `_meta` for a modern one.
+pub fn tools_list(id: &str, cursor: Option<&str>, meta: Option<&ModernMeta<'_>>) -> Bytes {
+    let cursor = cursor.map(|cursor| format!("\"cursor\":{}", quote(cursor)));
+    let cursor = cursor.unwrap_or_default();
+    match meta {
+        Some(meta) => request(id, method::TOOLS_LIST, Some(&with_meta(&cursor, meta))),
+        None if cursor.is_empty() => request(id, method::TOOLS_LIST, None),
+        None => request(id, method::TOOLS_LIST, Some(&format!("{{{cursor}}}"))),
+    }
+}
+
+/// `subscriptions/listen` towards a modern server. `filter` is a JSON object.
+pub fn listen(id: &str, filter: &str, meta: &ModernMeta<'_>) -> Bytes {
+    let filter = format!("\"notifications\":{filter}");
+    request(id, method::LISTEN, Some(&with_meta(&filter, meta)))
+}
+
+/// `notifications/initialized`.
+pub fn initialized() -> Bytes {
+    notification(method::INITIALIZED, None)
+}
+
+/// `notifications/cancelled`. `request_id` is JSON.
+pub fn cancelled(request_id: &str, reason: &str) -> Bytes {
+    let reason = quote(reason);
+    let params = format!("{{\"requestId\":{request_id},\"reason\":{reason}}}");
+    notification(method::CANCELLED, Some(&params))
+}
+
+/// `notifications/subscriptions/acknowledged` for the listen request `id` (JSON), honouring `filter` (JSON).
+pub fn acknowledged(id: &str, filter: &str) -> Bytes {
+    let key = quote(method::META_SUBSCRIPTION);
+    let params = format!("{{\"notifications\":{filter},\"_meta\":{{{key}:{id}}}}}");
+    notification(method::ACKNOWLEDGED, Some(&params))
+}
+
+/// A change notification; for a modern listener with the id of its listen request (JSON).
+pub fn changed(method: &str, subscription: Option<&str>) -> Bytes {
+    let key = quote(method::META_SUBSCRIPTION);
+    let params = subscription.map(|id| format!("{{\"_meta\":{{{key}:{id}}}}}"));
+    notification(method, params.as_deref())
+}
+
+fn with_meta(members: &str, meta: &ModernMeta<'_>) -> String {
+    let meta = meta.to_json();
+    let meta = String::from_utf8_lossy(&meta);
+    let comma = if members.is_empty() { "" } else { "," };
+    format!("{{{members}{comma}\"_meta\":{meta}}}")
+}
+
+fn instructions_member(instructions: &str) -> String {
+    if instructions.is_empty() {
+        return String::new();
+    }
+    format!(",\"instructions\":{}", quote(instructions))
+}
+
+#[cfg(test)]
+mod tests;

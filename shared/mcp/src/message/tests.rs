@@ -1,0 +1,95 @@
+//! Tests of our own messages: each is a frame that we accept ourselves.
+
+use serde_json::Value;
+
+use super::*;
+use crate::{Limits, answer, envelope};
+
+fn us() -> Implementation {
+    Implementation {
+        name: "toolgate".to_owned(),
+        title: "T \"q\"".to_owned(),
+        version: "1".to_owned(),
+    }
+}
+
+fn meta<'a>(client: &'a str, carry: Option<&'a [u8]>) -> ModernMeta<'a> {
+    ModernMeta {
+        version: "2026-07-28",
+        capabilities: "{}",
+        client: Some(client),
+        progress_token: Some("\"t\""),
+        log_level: Some("info"),
+        carry,
+    }
+}
+
+#[test]
+fn every_message_is_one_that_we_accept() {
+    let client = us().to_json();
+    let meta = meta(&client, None);
+    for bytes in [
+        initialize("1", "2025-11-25", "{}", &us()),
+        initialized(),
+        discover("\"d\"", &meta),
+        tools_list("1", None, None),
+        tools_list("1", Some("c\"\n"), None),
+        tools_list("1", Some("c"), Some(&meta)),
+        listen("1", r#"{"toolsListChanged":true}"#, &meta),
+        cancelled("\"x\"", "why"),
+        acknowledged("5", "{}"),
+        changed("notifications/tools/list_changed", Some("5")),
+        changed("notifications/tools/list_changed", None),
+        response(
+            "1",
+            &list_page("tools", ["{\"name\":\"a\"}", "{}"], Some("n"), ""),
+        ),
+        response("1", &tool_error("no \"luck\"", Some(&us()))),
+    ] {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(envelope::parse(&bytes, &Limits::REQUEST).is_ok(), "{text}");
+        assert!(answer::scan(&bytes, &Limits::ANSWER).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn modern_results_say_what_they_must() {
+    let caching = Caching {
+        ttl_ms: 5000,
+        public: false,
+    };
+    let result = discover_result(
+        &["2026-07-28"],
+        "{\"tools\":{}}",
+        &us(),
+        "read \"me\"",
+        caching,
+    );
+    let value: Value = serde_json::from_str(&result).unwrap();
+    assert_eq!(value["resultType"], "complete");
+    assert_eq!(
+        (value["ttlMs"].as_u64(), value["cacheScope"].as_str()),
+        (Some(5000), Some("private"))
+    );
+    assert_eq!(value["_meta"][method::META_SERVER]["name"], "toolgate");
+    assert_eq!(value["instructions"], "read \"me\"");
+    let page = list_page("tools", [], None, &modern_members(&us(), Some(caching)));
+    let value: Value = serde_json::from_str(&page).unwrap();
+    assert_eq!(value["tools"].as_array().map(Vec::len), Some(0));
+    assert_eq!(value.get("nextCursor"), None);
+}
+
+#[test]
+fn meta_of_one_hop_stays_on_that_hop() {
+    let carry = br#"{"progressToken":1,"io.modelcontextprotocol/clientInfo":{"name":"agent"},
+        "io.modelcontextprotocol/protocolVersion":"9","vendor/k":[1],"traceparent":"00"}"#;
+    let client = us().to_json();
+    let value: Value = serde_json::from_slice(&meta(&client, Some(carry)).to_json()).unwrap();
+    assert_eq!(value[method::META_CLIENT]["name"], "toolgate");
+    assert_eq!(value[method::META_VERSION], "2026-07-28");
+    assert_eq!(value["progressToken"], "t");
+    assert_eq!(value["vendor/k"][0], 1);
+    assert_eq!(value["traceparent"], "00");
+    let bare = legacy_meta(None, b"", None);
+    assert_eq!(bare, b"{}");
+}

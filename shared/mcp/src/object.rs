@@ -1,0 +1,106 @@
+//! Looking into an object that has been read already, and rebuilding it with some members changed.
+
+use std::borrow::Cow;
+
+use crate::{
+    limits::Limits,
+    scan::Scanner,
+    splice::{Edit, Span},
+    text::quote,
+};
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Its name, unescaped.
+    pub name: Cow<'a, str>,
+    /// Its name as written, with quotes.
+    pub key: &'a [u8],
+    /// Its value as written.
+    pub value: &'a [u8],
+    /// Where the value stands, counted from the start of the object.
+    pub span: Span,
+}
+
+/// The members of an object, in order.
+pub type Members<'a> = std::vec::IntoIter<Member<'a>>;
+
+/// The members of `object`. It is meant for an object that has been read; of anything else (or of an object with a
+/// member written twice) there are none.
+pub fn members(object: &[u8]) -> Members<'_> {
+    read(object).unwrap_or_default().into_iter()
+}
+
+/// The value of one member, as written.
+pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    members(object)
+        .find(|member| member.name == name)
+        .map(|member| member.value)
+}
+
+fn read(object: &[u8]) -> Option<Vec<Member<'_>>> {
+    // The frame that holds it was within its own limits.
+    let unlimited = Limits {
+        bytes: usize::MAX,
+        members: usize::MAX,
+        ..Limits::ANSWER
+    };
+    let mut scanner = Scanner::open(object, &unlimited).ok()?;
+    let mut found = Vec::new();
+    let walked = scanner.named(|scanner, name, key| {
+        let (span, _) = scanner.value()?;
+        let value = object.get(span.start..span.end).unwrap_or_default();
+        let key = object.get(key.start..key.end).unwrap_or_default();
+        found.push(Member {
+            name,
+            key,
+            value,
+            span,
+        });
+        Ok(())
+    });
+    walked.and_then(|_| scanner.end()).ok()?;
+    Some(found)
+}
+
+/// `object` without the members that `keep` refuses, and with `added` (name, JSON) at its end. A member that is added
+/// replaces one of that name.
+pub fn rebuild<F>(object: &[u8], mut keep: F, added: &[(&str, &[u8])]) -> Vec<u8>
+where
+    F: FnMut(&str) -> bool,
+{
+    let mut out = Vec::with_capacity(object.len() + 64);
+    let mut put = |key: &[u8], value: &[u8]| {
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        out.extend_from_slice(key);
+        out.push(b':');
+        out.extend_from_slice(value);
+    };
+    for member in members(object) {
+        let replaced = added.iter().any(|(name, _)| *name == member.name);
+        if !replaced && keep(&member.name) {
+            put(member.key, member.value);
+        }
+    }
+    for (name, value) in added {
+        put(quote(name).as_bytes(), value);
+    }
+    if out.is_empty() {
+        out.push(b'{');
+    }
+    out.push(b'}');
+    out
+}
+
+/// Inserts a member at the end of the object that stands at `span` of `source`. It must not be there yet.
+pub fn insert<'e>(source: &[u8], span: Span, name: &str, value: &[u8]) -> Edit<'e> {
+    let inner = Span::new(span.start + 1, span.end.saturating_sub(1));
+    let empty = inner.of(source).iter().all(u8::is_ascii_whitespace);
+    let comma = if empty { "" } else { "," };
+    let mut with = format!("{comma}{}:", quote(name)).into_bytes();
+    with.extend_from_slice(value);
+    Edit::insert(inner.end, with)
+}
+
+#[cfg(test)]
+mod tests;

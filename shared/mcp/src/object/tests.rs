@@ -1,0 +1,23 @@
+//! Tests of looking into objects.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+#[test]
+fn rebuilding_keeps_replaces_and_adds() {
+    let object = br#"{ "a" : {"x":1}, "\u0062": 2, "c":3 }"#;
+    let out = rebuild(object, |name| name != "c", &[("b", b"9"), ("d\"", b"[]")]);
+    let value: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(value, json!({ "a": { "x": 1 }, "b": 9, "d\"": [] }));
+    assert_eq!(rebuild(b"{}", |_| true, &[]), b"{}");
+    assert_eq!(get(object, "b"), Some(&b"2"[..]));
+    assert_eq!(get(object, "x"), None);
+}
+
+#[test]
+fn of_what_is_no_proper_object_there_are_no_members() {
+    for bad in ["", "[1]", "{\"a\":1,\"a\":2}", "{\"a\":1} x", "{\"a\""] {
+        assert_eq!(members(bad.as_bytes()).count(), 0, "{bad}");
+    }
+}

@@ -1,0 +1,180 @@
+//! Tests of the scanner: it agrees with `serde_json` on what JSON is, and with nobody on what is ambiguous.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+
+fn scan(text: &str) -> Result<(Span, Shape), Reason> {
+    let mut scanner = Scanner::within(text, 0, &Limits::REQUEST);
+    let found = scanner.value().map_err(|fault| fault.reason)?;
+    scanner.end().map_err(|fault| fault.reason)?;
+    Ok(found)
+}
+
+fn agrees(text: &str) -> Result<(), TestCaseError> {
+    let theirs = serde_json::from_str::<Value>(text);
+    let ours = scan(text.trim_start_matches([' ', '\n', '\r', '\t']));
+    match (&ours, &theirs) {
+        (Ok(_), Ok(_)) | (Err(_), Err(_)) | (Err(Reason::TooDeep), Ok(_)) => Ok(()),
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => Err(TestCaseError::fail(format!(
+            "{text:?}: ours {ours:?}, theirs {theirs:?}"
+        ))),
+    }
+}
+
+/// Pieces that make up JSON, and nearly make it up.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("{"),
+        Just("}"),
+        Just("["),
+        Just("]"),
+        Just(","),
+        Just(":"),
+        Just("\""),
+        Just("\"a\""),
+        Just("\"\\u0061\""),
+        Just("\"\\ud83d\\ude00\""),
+        Just("\"\\ud83d\""),
+        Just("\"\\q\""),
+        Just("\u{1}"),
+        Just(" "),
+        Just("\n"),
+        Just("\t"),
+        Just("1"),
+        Just("-"),
+        Just("0"),
+        Just("01"),
+        Just("1.5"),
+        Just("1."),
+        Just("1e5"),
+        Just("1e999"),
+        Just("-0"),
+        Just("true"),
+        Just("false"),
+        Just("null"),
+        Just("nul"),
+        Just("é"),
+        Just("\\"),
+        Just("NaN"),
+    ];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn accepts_what_serde_json_accepts(text in pieces()) {
+        agrees(&text)?;
+    }
+
+    #[test]
+    fn agrees_about_arbitrary_text(text in any::<String>()) {
+        agrees(&text)?;
+    }
+
+    #[test]
+    fn accepts_every_value_in_both_layouts(value in json()) {
+        agrees(&value.to_string())?;
+        agrees(&serde_json::to_string_pretty(&value).unwrap())?;
+        prop_assert!(scan(&value.to_string()).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_value_is_judged_alike(value in json(), at in any::<prop::sample::Index>(), with in any::<char>()) {
+        let text = value.to_string();
+        let mut chars: Vec<char> = text.chars().collect();
+        let place = at.index(chars.len());
+        chars[place] = with;
+        agrees(&chars.into_iter().collect::<String>())?;
+    }
+
+    #[test]
+    fn unescapes_as_serde_json_does(text in any::<String>(), ascii in any::<bool>()) {
+        let literal = if ascii { escape_all(&text) } else { serde_json::to_string(&text).unwrap() };
+        let scanner = Scanner::within(&literal, 0, &Limits::REQUEST);
+        let value = scanner.unquote(Span::new(0, literal.len()), true);
+        prop_assert_eq!(&*value, &text);
+        prop_assert!(scan(&literal).is_ok());
+    }
+}
+
+/// Every code unit as `\uXXXX`.
+fn escape_all(text: &str) -> String {
+    let units: String = text
+        .encode_utf16()
+        .map(|unit| format!("\\u{unit:04X}"))
+        .collect();
+    format!("\"{units}\"")
+}
+
+#[test]
+fn nesting_is_bounded_exactly() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    assert!(scan(&nested(64)).is_ok());
+    assert_eq!(scan(&nested(65)), Err(Reason::TooDeep));
+    assert_eq!(scan(&"[".repeat(1_000_000)), Err(Reason::TooDeep));
+}
+
+#[test]
+fn numbers_are_bounded() {
+    assert!(scan(&"9".repeat(308)).is_ok());
+    assert_eq!(scan(&"9".repeat(400)), Err(Reason::Number));
+    assert_eq!(scan(&format!("0.{}", "1".repeat(600))), Err(Reason::Number));
+    assert_eq!(scan("1e999"), Err(Reason::Number));
+}
+
+#[test]
+fn a_crowd_of_names_costs_no_square() {
+    let members: Vec<String> = (0..200_000).map(|n| format!("\"m{n}\":0")).collect();
+    let text = format!("{{{}}}", members.join(","));
+    let unlimited = Limits {
+        members: usize::MAX,
+        ..Limits::REQUEST
+    };
+    let mut scanner = Scanner::within(&text, 0, &unlimited);
+    let crossed = scanner.object(|s, _| s.value().map(drop));
+    assert!(crossed.is_ok());
+    let twice = text.replace("\"m199999\"", "\"m150000\"");
+    let mut scanner = Scanner::within(&twice, 0, &unlimited);
+    let crossed = scanner.object(|s, _| s.value().map(drop));
+    assert_eq!(crossed.map_err(|f| f.reason), Err(Reason::Duplicate));
+}
+
+#[test]
+fn what_means_something_is_found_at_every_place() {
+    for length in [0, 1, 7, 8, 9, 63, 64, 65, 70, 200] {
+        for at in 0..length {
+            for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
+                for filler in [b'a', b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
+                    let mut bytes = vec![filler; length];
+                    bytes[at] = special;
+                    if at + 2 < length {
+                        bytes[at + 2] = b'"';
+                    }
+                    assert_eq!(plain(&bytes), at, "{length} {at} {special} {filler}");
+                }
+            }
+        }
+        assert_eq!(plain(&vec![b'a'; length]), length);
+    }
+}

@@ -1,0 +1,149 @@
+//! Tests of the framer, with `sse-stream` as the judge.
+
+use std::convert::Infallible;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use proptest::prelude::*;
+
+use super::*;
+
+fn frame(chunks: &[&[u8]]) -> Vec<Event> {
+    let mut framer = Framer::new(SseLimits::default());
+    let mut events = Vec::new();
+    for chunk in chunks {
+        framer.push(chunk).unwrap();
+        events.extend(std::iter::from_fn(|| framer.next_event()));
+    }
+    events
+}
+
+fn judged(text: &[u8]) -> Vec<(Option<String>, String, Option<String>)> {
+    let body = stream::iter([Ok::<_, Infallible>(Bytes::copy_from_slice(text))]);
+    let stream = sse_stream::SseStream::from_bytes_stream(body);
+    let events = stream.collect::<Vec<_>>().now_or_never().unwrap();
+    let parts = |event: sse_stream::Sse| {
+        let data = event.data.filter(|data| !data.is_empty())?;
+        Some((event.event, data, event.id))
+    };
+    events
+        .into_iter()
+        .filter_map(|event| event.ok().and_then(parts))
+        .collect()
+}
+
+#[test]
+fn reads_every_field_and_line_ending() {
+    let text = b"\xef\xbb\xbfid: 7\r\nevent:message\rdata: a\ndata:  b\r\n: note\r\nretry: 250\n\r\n\ndata\n\ndata: cut";
+    let events = frame(&[text]);
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].data, "a\n b");
+    assert_eq!(
+        (events[0].id.as_deref(), events[0].retry),
+        (Some("7"), Some(250))
+    );
+    assert!(events[0].is_message());
+}
+
+#[test]
+fn a_priming_event_is_told_though_it_has_no_data() {
+    let events = frame(&[b"id: 1\nretry: 10\ndata:\n\nevent: ping\n\n"]);
+    assert_eq!(events.len(), 1);
+    assert!(!events[0].is_message());
+}
+
+#[test]
+fn lines_and_events_are_bounded_and_a_fault_lasts() {
+    let limits = SseLimits {
+        line: 10,
+        event: 12,
+    };
+    let mut framer = Framer::new(limits);
+    assert_eq!(framer.push(b"data: 1234\n\n"), Ok(()));
+    assert_eq!(framer.push(b"data: 12345"), Err(SseError::Line(10)));
+    assert_eq!(framer.push(b"\n"), Err(SseError::Line(10)));
+    assert!(framer.next_event().is_some());
+    let mut framer = Framer::new(limits);
+    assert_eq!(framer.push(b"data:12345\ndata:12345\n\n"), Ok(()));
+    assert_eq!(
+        framer.push(b"data:12345\ndata:12345\ndata:1\n"),
+        Err(SseError::Event(12))
+    );
+    let mut framer = Framer::new(limits);
+    for _ in 0..10 {
+        assert_eq!(framer.push(b"x"), Ok(()));
+    }
+    assert_eq!(framer.push(b"x"), Err(SseError::Line(10)));
+    assert!(framer.buffered() <= 10);
+}
+
+fn stream_text() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just("data: "),
+        Just("data:"),
+        Just("data"),
+        Just("event: "),
+        Just("id: "),
+        Just("retry: 5"),
+        Just(":"),
+        Just("\n"),
+        Just("\r"),
+        Just("\r\n"),
+        Just("\n\n"),
+        Just("\r\r"),
+        Just("x"),
+        Just(" "),
+        Just("é"),
+        Just("{}"),
+    ];
+    proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn cuts_change_nothing(text in stream_text(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        places.sort_unstable();
+        let mut chunks = Vec::new();
+        let mut from = 0;
+        for place in places.into_iter().chain([text.len()]) {
+            chunks.push(&text[from..place]);
+            from = place;
+        }
+        prop_assert_eq!(frame(&chunks), frame(&[&text]));
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        prop_assert_eq!(frame(&bytes), frame(&[&text]));
+    }
+
+    #[test]
+    fn what_is_written_is_read_here_and_elsewhere(data in "[a-z\\n :]{1,20}", id in proptest::option::of("[a-z0-9]{1,4}")) {
+        let mut out = BytesMut::new();
+        write_event(&mut out, id.as_deref(), data.as_bytes());
+        let events = frame(&[&out]);
+        prop_assert_eq!(events.len(), 1);
+        prop_assert_eq!(&events[0].data[..], data.as_bytes());
+        prop_assert_eq!(events[0].id.as_deref(), id.as_deref());
+        prop_assert_eq!(judged(&out), vec![(None, data, id)]);
+    }
+
+    #[test]
+    fn agrees_with_another_framer(
+        lines in proptest::collection::vec("(data|event|id|x): ?[a-z ]{0,5}", 1..8), blank in any::<u8>(),
+    ) {
+        let mut text = String::new();
+        for (index, line) in lines.iter().enumerate() {
+            text.push_str(line);
+            text.push_str(if (blank >> (index % 8)) & 1 == 1 { "\n\n" } else { "\n" });
+        }
+        text.push('\n');
+        let parts = |event: Event| {
+            let data = String::from_utf8(event.data.to_vec()).unwrap();
+            (!data.is_empty()).then_some((event.event, data, event.id))
+        };
+        let ours: Vec<_> = frame(&[text.as_bytes()]).into_iter().filter_map(parts).collect();
+        let theirs: Vec<_> = judged(text.as_bytes()).into_iter()
+            .map(|(event, data, id)| (event.filter(|e| !e.is_empty()), data, id)).collect();
+        prop_assert_eq!(ours, theirs);
+    }
+}

@@ -1,0 +1,246 @@
+//! What operators want. One struct a kind; every field holds a checked value.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{Name, SealedBlob, Slug, Timestamp, TokenHash};
+
+/// What every kind carries beside its own fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// For people.
+    pub display_name: String,
+    /// For people.
+    pub description: String,
+    /// For selection; never for decisions of ours.
+    pub labels: BTreeMap<String, String>,
+    /// When it was first written.
+    pub created: Timestamp,
+    /// When it was last written.
+    pub updated: Timestamp,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    /// Its id.
+    pub id: Slug,
+    /// Beside its own fields.
+    pub meta: Meta,
+}
+
+/// One MCP endpoint offered to clients. Its id is unique in the deployment: the path names no organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gateway {
+    /// Owner and id.
+    pub name: Name,
+    /// Beside its own fields.
+    pub meta: Meta,
+    /// How tools are named.
+    pub prefix: PrefixMode,
+    /// Which tools are in it, in the order in which they are listed.
+    pub bindings: Vec<Binding>,
+    /// Told to agents ahead of the servers' own instructions; empty for none.
+    pub instructions: String,
+}
+
+/// How a gateway names the tools of its servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PrefixMode {
+    /// `<server>__<tool>`.
+    #[default]
+    Always,
+    /// The tool's own name; one server only.
+    Single,
+    /// The tool's own name; a collision is a configuration error.
+    Never,
+}
+
+/// Tools of one server exposed in a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// A server of the gateway's organization.
+    pub server: Slug,
+    /// Which of its tools.
+    pub tools: ToolSelection,
+}
+
+/// Which tools of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToolSelection {
+    /// All it offers, now and later.
+    All,
+    /// These, by the server's own names.
+    Only(Vec<String>),
+}
+
+/// An MCP server that runs somewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Owner and id; the id is the prefix of its tools.
+    pub name: Name,
+    /// Beside its own fields.
+    pub meta: Meta,
+    /// Its Streamable HTTP endpoint, http or https, without userinfo or fragment.
+    pub url: Url,
+    /// What to present to it.
+    pub credential: Option<Slug>,
+    /// Which era to speak.
+    pub era: EraPolicy,
+    /// Limits of a call to it.
+    pub timeouts: Timeouts,
+    /// What to do when it changes a tool.
+    pub drift: DriftPolicy,
+}
+
+/// Which era to speak with a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EraPolicy {
+    /// Find out.
+    #[default]
+    Probe,
+    /// Sessions (2025-11-25 and before).
+    Legacy,
+    /// Stateless (2026-07-28).
+    Modern,
+}
+
+/// What to do when a server changes a tool definition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DriftPolicy {
+    /// Serve the new one.
+    #[default]
+    Follow,
+    /// Serve the approved one.
+    Pin,
+    /// Stop serving it.
+    Block,
+}
+
+/// Limits of one call to a server. Progress resets `idle` only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Until the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two bytes of a streamed answer.
+    pub idle: Duration,
+    /// Altogether.
+    pub total: Duration,
+}
+
+/// What Toolgate presents to a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Owner and id.
+    pub name: Name,
+    /// Beside its own fields.
+    pub meta: Meta,
+    /// Of which kind.
+    pub kind: CredentialKind,
+}
+
+/// Kinds of credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CredentialKind {
+    /// One header, always the same.
+    StaticHeader {
+        /// Lower-case header name.
+        header: String,
+        /// The sealed header value.
+        value: SealedBlob,
+    },
+}
+
+/// A bearer token. The token itself is nowhere, only its keyed hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Owner and id.
+    pub name: Name,
+    /// Beside its own fields.
+    pub meta: Meta,
+    /// Whom it stands for.
+    pub scope: TokenScope,
+    /// Which gateways it may call.
+    pub gateways: Reach<Slug>,
+    /// Which tools, by exposed name, it may see and call.
+    pub tools: Reach<String>,
+    /// When it stops working.
+    pub expires: Option<Timestamp>,
+    /// What it may do at the admin API.
+    pub role: AdminRole,
+    /// Of the token.
+    pub hash: TokenHash,
+    /// When it was revoked.
+    pub revoked: Option<Timestamp>,
+    /// Its first characters, to recognise it by.
+    pub hint: String,
+    /// The deployment's bootstrap token: its role holds in every organization.
+    pub system: bool,
+}
+
+/// Whom a token stands for.
+pub type TokenScope = crate::Subject;
+
+/// A set, or everything.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reach<T> {
+    /// Everything, now and later.
+    All,
+    /// These, sorted and without repeats.
+    Only(Vec<T>),
+}
+
+/// What a token may do at the admin API. Ordered: each includes those before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AdminRole {
+    /// Nothing.
+    #[default]
+    None,
+    /// Read.
+    Viewer,
+    /// And write gateways and servers.
+    Editor,
+    /// And write credentials, tokens and the organization.
+    Admin,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            total: Duration::from_secs(300),
+        }
+    }
+}
+
+impl<T: Ord> Reach<T> {
+    /// A set of these; none means everything, as in the API.
+    pub fn of(mut items: Vec<T>) -> Self {
+        if items.is_empty() {
+            return Self::All;
+        }
+        items.sort();
+        items.dedup();
+        Self::Only(items)
+    }
+
+    /// Whether `item` is in it.
+    pub fn contains<Q>(&self, item: &Q) -> bool
+    where
+        T: std::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        match self {
+            Self::All => true,
+            Self::Only(items) => items
+                .binary_search_by(|probe| probe.borrow().cmp(item))
+                .is_ok(),
+        }
+    }
+}

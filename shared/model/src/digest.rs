@@ -1,0 +1,50 @@
+//! Digests: what makes a delta small and a tool definition recognisable.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256 of a value's canonical bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// Of these very bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Of a value, by its JSON form. Deterministic because published types hold ordered maps only.
+    pub fn of<T: Serialize>(value: &T) -> Self {
+        let mut hasher = Hasher(Sha256::new());
+        // Hashing cannot fail, and published types serialise without error; a partial digest would still only
+        // cause a resource to be sent once more.
+        let _infallible = serde_json::to_writer(&mut hasher, value);
+        Self(hasher.0.finalize().into())
+    }
+
+    /// Lower-case hexadecimal.
+    pub fn to_hex(self) -> String {
+        self.0.iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+struct Hasher(Sha256);
+
+impl std::io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! What has been seen: catalogues of servers, and proxies.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Name, ResourceKey, Slug, Timestamp, Version};
+
+/// Protocol era. Legacy has sessions, modern has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Era {
+    /// 2025-11-25 and before.
+    Legacy,
+    /// 2026-07-28.
+    Modern,
+}
+
+/// What a server was seen to offer, normalised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalogue {
+    /// The server.
+    pub server: Name,
+    /// The era it was probed with; none when no probe has succeeded yet.
+    pub era: Option<Era>,
+    /// The protocol version negotiated.
+    pub protocol_version: String,
+    /// The name it gives itself. For people only.
+    pub server_name: String,
+    /// The version it gives itself. For people only.
+    pub server_version: String,
+    /// Its instructions to agents; untrusted text, capped.
+    pub instructions: String,
+    /// Its capabilities, JSON object as received.
+    pub capabilities: String,
+    /// In the server's own order.
+    pub tools: Vec<ToolDefinition>,
+    /// When the last probe ended.
+    pub probed: Timestamp,
+    /// Why the last probe failed, with what to do; `tools` are then those seen before.
+    pub problem: Option<String>,
+}
+
+/// One tool as a server offers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolDefinition {
+    /// The server's own name for it.
+    pub name: String,
+    /// Of its canonical definition (keys sorted, no insignificant space).
+    pub digest: Digest,
+    /// The definition as received: a JSON object, byte for byte.
+    pub json: Arc<str>,
+}
+
+/// One data-plane process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxy {
+    /// Its id, unique in the deployment.
+    pub id: Slug,
+    /// Where it stands.
+    pub region: String,
+    /// Its program version.
+    pub build: String,
+    /// Where clients reach it.
+    pub listen: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it was last heard of.
+    pub last_seen: Timestamp,
+    /// Whether a push stream stands.
+    pub connected: bool,
+    /// What it was sent last.
+    pub held: Version,
+    /// What it acknowledged last, with or without refusals.
+    pub acked: Version,
+    /// What it refused of that.
+    pub refusals: Vec<Refusal>,
+}
+
+/// One resource that a proxy did not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which.
+    pub resource: ResourceKey,
+    /// Why, in words.
+    pub reason: String,
+}

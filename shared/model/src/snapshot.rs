@@ -1,0 +1,226 @@
+//! One immutable checked configuration for proxies: a map from [`ResourceKey`] to [`Resource`], each with its
+//! digest, at a [`Version`]. One object of the operator is one resource; children name their parents, so that one
+//! edit moves one small message. [`Delta`] is what separates two snapshots: `apply(diff(a, b)) == b`.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Era, Name, Reach, Slug, Subject, Timeouts, Timestamp, TokenHash, Version};
+
+/// Kinds of resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ResourceKind {
+    /// [`GatewayResource`].
+    Gateway,
+    /// [`ServerResource`].
+    Server,
+    /// [`CatalogueResource`].
+    Catalogue,
+    /// [`TokenResource`].
+    Token,
+}
+
+/// Which resource.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ResourceKey {
+    /// Its kind.
+    pub kind: ResourceKind,
+    /// Owner and id of the object it comes from.
+    pub name: Name,
+}
+
+/// A resource with its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Of `resource`.
+    pub digest: Digest,
+    /// The content.
+    pub resource: Arc<Resource>,
+}
+
+/// What proxies get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resource {
+    /// See [`GatewayResource`].
+    Gateway(GatewayResource),
+    /// See [`ServerResource`].
+    Server(ServerResource),
+    /// See [`CatalogueResource`].
+    Catalogue(CatalogueResource),
+    /// See [`TokenResource`].
+    Token(TokenResource),
+}
+
+/// A gateway, with its names resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayResource {
+    /// For people, and the name the gateway gives itself.
+    pub display_name: String,
+    /// The operator's own instructions.
+    pub instructions: String,
+    /// Every tool that can be exposed, sorted by exposed name; grants narrow it.
+    pub tools: Vec<ExposedTool>,
+    /// The servers, in binding order.
+    pub servers: Vec<Slug>,
+    /// Security fields that a proxy has to understand, else it denies this gateway.
+    pub must_understand: Vec<String>,
+}
+
+/// One tool under the name clients see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExposedTool {
+    /// Unique in the gateway, at most 64 characters of `A-Za-z0-9_.-` where we chose it.
+    pub exposed: String,
+    /// The server that has it, of the gateway's organization.
+    pub server: Slug,
+    /// That server's own name for it.
+    pub original: String,
+    /// Of the definition that may be served.
+    pub digest: Digest,
+}
+
+/// How to reach a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerResource {
+    /// Absolute URL, as text: pure crates hand it on.
+    pub url: String,
+    /// What to present, by reference and revision; the value comes over `credential.v1`.
+    pub credential: Option<CredentialRef>,
+    /// The era, where known.
+    pub era: Option<Era>,
+    /// The version to speak, where known; else empty.
+    pub protocol_version: String,
+    /// Limits.
+    pub timeouts: Timeouts,
+}
+
+/// A credential by reference. The revision changes with its value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CredentialRef {
+    /// A credential of the same organization.
+    pub id: Slug,
+    /// Store revision of its last write.
+    pub revision: u64,
+}
+
+/// What a server offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogueResource {
+    /// Definitions by the server's own names, in its order.
+    pub tools: Vec<crate::ToolDefinition>,
+    /// The server's instructions to agents.
+    pub instructions: String,
+    /// Its capabilities, JSON.
+    pub capabilities: String,
+}
+
+/// A bearer token that may call gateways.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenResource {
+    /// Keyed hash to look it up by.
+    pub hash: TokenHash,
+    /// Whom it stands for.
+    pub subject: Subject,
+    /// Which gateways of its organization.
+    pub gateways: Reach<Slug>,
+    /// Which exposed tools.
+    pub tools: Reach<String>,
+    /// When it stops working.
+    pub expires: Option<Timestamp>,
+}
+
+/// One immutable configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it stood.
+    pub version: Version,
+    /// Everything in it.
+    pub entries: BTreeMap<ResourceKey, Entry>,
+}
+
+/// What turns one snapshot into another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// The version it leads to.
+    pub version: Version,
+    /// New or changed.
+    pub puts: Vec<(ResourceKey, Entry)>,
+    /// Gone.
+    pub removes: Vec<ResourceKey>,
+}
+
+impl Entry {
+    /// A resource with its digest computed.
+    pub fn new(resource: Resource) -> Self {
+        let digest = Digest::of(&resource);
+        let resource = Arc::new(resource);
+        Self { digest, resource }
+    }
+}
+
+impl Snapshot {
+    /// The digests it holds: what a proxy tells when it connects.
+    pub fn digests(&self) -> BTreeMap<ResourceKey, Digest> {
+        let pair = |(key, entry): (&ResourceKey, &Entry)| (key.clone(), entry.digest);
+        self.entries.iter().map(pair).collect()
+    }
+
+    /// What a holder of `held` lacks.
+    pub fn since(&self, held: &BTreeMap<ResourceKey, Digest>) -> Delta {
+        let lacking = |(key, entry): &(&ResourceKey, &Entry)| held.get(*key) != Some(&entry.digest);
+        let clone = |(key, entry): (&ResourceKey, &Entry)| (key.clone(), entry.clone());
+        let gone = |key: &&ResourceKey| !self.entries.contains_key(*key);
+        Delta {
+            version: self.version,
+            puts: self.entries.iter().filter(lacking).map(clone).collect(),
+            removes: held.keys().filter(gone).cloned().collect(),
+        }
+    }
+
+    /// This snapshot changed by `delta`.
+    #[must_use]
+    pub fn apply(&self, delta: &Delta) -> Self {
+        let mut entries = self.entries.clone();
+        for key in &delta.removes {
+            entries.remove(key);
+        }
+        entries.extend(delta.puts.iter().cloned());
+        let version = delta.version;
+        Self { version, entries }
+    }
+}
+
+impl Delta {
+    /// Whether it changes nothing but the version.
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.removes.is_empty()
+    }
+}
+
+impl ResourceKind {
+    /// As in keys and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Server => "server",
+            Self::Catalogue => "catalogue",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.as_str(), self.name)
+    }
+}
+
+impl fmt::Debug for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

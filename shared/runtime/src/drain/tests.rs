@@ -1,0 +1,57 @@
+//! Promises of the drain.
+
+use super::*;
+
+#[tokio::test]
+async fn a_drain_waits_for_what_was_spawned() {
+    let (drain, trigger) = new();
+    let stop = drain.draining();
+    let task = drain.spawn("worker", async move {
+        stop.await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        42
+    });
+    assert_eq!(
+        trigger.drain(Duration::from_secs(5)).await,
+        DrainOutcome::Drained
+    );
+    assert!(drain.is_draining());
+    assert_eq!(task.await.unwrap(), 42);
+}
+
+#[tokio::test]
+async fn whoever_blocks_is_named() {
+    let (drain, trigger) = new();
+    let _first = drain.blocker("upload");
+    let _second = drain.blocker("upload");
+    drop(drain.blocker("finished"));
+    let outcome = trigger.drain(Duration::from_millis(20)).await;
+    assert_eq!(outcome.to_string(), "still running: upload (2)");
+}
+
+#[tokio::test]
+async fn what_feeds_outlives_what_it_feeds() {
+    let (drain, trigger) = new();
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    drain.spawn("connection", async move { drop(released.await) });
+    let settled = drain.settled();
+    let feeder = drain.spawn_last("feeder", settled);
+    let drained = drain.spawn_unguarded(trigger.drain(Duration::from_secs(5)));
+    drain.draining().await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert!(!feeder.is_finished() && !drained.is_finished());
+    release.send(()).unwrap();
+    assert_eq!(drained.await.unwrap(), DrainOutcome::Drained);
+    assert!(feeder.is_finished());
+}
+
+#[tokio::test]
+async fn a_panicking_task_does_not_block() {
+    let (drain, trigger) = new();
+    let task = drain.spawn("fragile", async { panic!("on purpose") });
+    assert!(task.await.is_err());
+    assert_eq!(
+        trigger.drain(Duration::from_secs(5)).await,
+        DrainOutcome::Drained
+    );
+}

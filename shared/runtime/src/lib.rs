@@ -1,0 +1,21 @@
+//! What every role needs from the machine: clock and randomness, drain and readiness, signals, TLS, telemetry, the
+//! private port, back-off. Nothing here knows what Toolgate does.
+
+pub mod backoff;
+pub mod clock;
+pub mod drain;
+pub mod memory;
+pub mod metrics;
+pub mod private;
+pub mod random;
+pub mod readiness;
+pub mod signals;
+pub mod telemetry;
+pub mod tls;
+pub mod trace;
+
+pub use backoff::Backoff;
+pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
+pub use drain::{Drain, DrainOutcome, Trigger};
+pub use metrics::Metrics;
+pub use readiness::Readiness;

@@ -1,0 +1,68 @@
+//! Connections that never leave the process, for roles that live in one: the same protocol as over the network,
+//! without a socket.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::Stream;
+use tokio::{
+    io::DuplexStream,
+    sync::mpsc::{self, Receiver, Sender},
+};
+
+/// Bytes in flight in each direction of a connection.
+pub const BUFFER: usize = 256 * 1024;
+
+/// Connections that have been dialled and not yet accepted.
+pub const BACKLOG: usize = 16;
+
+/// The client's end.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    connections: Sender<DuplexStream>,
+}
+
+/// The server's end: a stream of accepted connections.
+#[derive(Debug)]
+pub struct Incoming {
+    connections: Receiver<DuplexStream>,
+}
+
+/// A listener and what reaches it.
+pub fn pair() -> (Dialer, Incoming) {
+    let (sender, receiver) = mpsc::channel(BACKLOG);
+    (
+        Dialer {
+            connections: sender,
+        },
+        Incoming {
+            connections: receiver,
+        },
+    )
+}
+
+impl Dialer {
+    /// A new connection; refused when the other end is gone.
+    pub async fn dial(&self) -> io::Result<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(BUFFER);
+        let refused = |_gone| io::Error::from(io::ErrorKind::ConnectionRefused);
+        self.connections.send(theirs).await.map_err(refused)?;
+        Ok(ours)
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<DuplexStream>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.connections
+            .poll_recv(cx)
+            .map(|connection| connection.map(Ok))
+    }
+}
+
+#[cfg(test)]
+mod tests;

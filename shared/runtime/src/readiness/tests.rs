@@ -1,0 +1,24 @@
+//! Promises of readiness.
+
+use super::*;
+
+#[tokio::test]
+async fn ready_when_the_last_guard_is_dropped() {
+    let readiness = Readiness::new();
+    let (store, view) = (readiness.block("store"), readiness.block("view"));
+    assert_eq!(readiness.pending(), ["store", "view"]);
+    drop(store);
+    assert!(!readiness.is_ready());
+    drop(view);
+    readiness.ready().await;
+    assert!(readiness.is_ready());
+}
+
+#[test]
+fn withdrawn_is_for_good() {
+    let readiness = Readiness::new();
+    readiness.withdraw();
+    drop(readiness.block("other"));
+    assert!(!readiness.is_ready());
+    assert_eq!(readiness.pending(), ["shutting down"]);
+}

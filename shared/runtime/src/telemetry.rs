@@ -1,0 +1,175 @@
+//! Logs, traces and metrics: where they go. Log lines are text or JSON on standard error, one event a line whatever
+//! it contains; traces and metrics also go to an OTLP collector where one is configured.
+
+use std::io::IsTerminal as _;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::{
+    metrics::{self, Metrics},
+    trace::Tracer,
+};
+
+mod oneline;
+
+use oneline::OneLine;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Where telemetry goes.
+#[derive(Debug, Clone)]
+pub struct TelemetryOptions {
+    /// How log lines look.
+    pub format: LogFormat,
+    /// Which, e.g. `info,toolgate_sync=debug`.
+    pub filter: String,
+    /// Of an OTLP collector over gRPC, e.g. `http://127.0.0.1:4317`.
+    pub otlp_endpoint: Option<String>,
+    /// What we call ourselves there.
+    pub service_name: String,
+}
+
+/// Keeps telemetry going; flushes what is left when dropped.
+#[derive(Debug)]
+pub struct Telemetry {
+    metrics: Metrics,
+    traces: Option<SdkTracerProvider>,
+}
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not one.
+    #[error("`{given}` is not a log filter (like `info` or `info,toolgate_sync=debug`): {reason}")]
+    Filter {
+        /// As configured.
+        given: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The collector's address is not usable.
+    #[error("cannot export to the OTLP collector: {0}")]
+    Export(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Somebody else has set the process up.
+    #[error("telemetry has been started before")]
+    Twice,
+}
+
+impl Default for TelemetryOptions {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::default(),
+            filter: "info".to_owned(),
+            otlp_endpoint: None,
+            service_name: "toolgate".to_owned(),
+        }
+    }
+}
+
+/// Starts telemetry for the process. Call it inside the runtime, once.
+pub fn init(options: &TelemetryOptions) -> Result<Telemetry, TelemetryError> {
+    let bad_filter = |error: tracing_subscriber::filter::ParseError| TelemetryError::Filter {
+        given: options.filter.clone(),
+        reason: error.to_string(),
+    };
+    let filter = EnvFilter::try_new(&options.filter).map_err(bad_filter)?;
+    let (metrics, traces) = instruments(options)?;
+    let tracer = traces
+        .as_ref()
+        .map(|provider| Tracer::new(provider.tracer("toolgate")));
+    let metrics = metrics.with_tracer(tracer.unwrap_or_default());
+    let lines = log_layer(options.format, std::io::stderr().is_terminal());
+    let subscriber = Registry::default().with(lines).with(filter);
+    subscriber
+        .try_init()
+        .map_err(|_set| TelemetryError::Twice)?;
+    log_panics();
+    Ok(Telemetry { metrics, traces })
+}
+
+impl Telemetry {
+    /// The instruments.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.metrics.flush();
+        if let Some(Err(error)) = self.traces.as_ref().map(SdkTracerProvider::shutdown) {
+            tracing::debug!(%error, "the last traces could not be pushed");
+        }
+    }
+}
+
+fn instruments(
+    options: &TelemetryOptions,
+) -> Result<(Metrics, Option<SdkTracerProvider>), TelemetryError> {
+    let resource = metrics::resource(&options.service_name);
+    let metered = SdkMeterProvider::builder().with_resource(resource.clone());
+    let Some(endpoint) = &options.otlp_endpoint else {
+        return Ok((Metrics::with(metered), None));
+    };
+    let numbers = MetricExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()?;
+    let spans = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()?;
+    let traced = SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_batch_exporter(spans);
+    Ok((
+        Metrics::with(metered.with_periodic_exporter(numbers)),
+        Some(traced.build()),
+    ))
+}
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+fn log_layer(format: LogFormat, colours: bool) -> BoxedLayer {
+    let lines = fmt::layer().with_writer(OneLine::stderr);
+    match format {
+        // The escapes of colours are control characters too: they are written only where a person looks.
+        LogFormat::Text => lines.with_ansi(false).with_target(!colours).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .boxed(),
+    }
+}
+
+/// A panic that a task swallowed is otherwise seen by nobody who reads the logs.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let payload = panic.payload();
+        let literal = payload.downcast_ref::<&str>().copied();
+        let reason = literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let reason = reason.unwrap_or("not a text");
+        tracing::error!(place, reason, "a task panicked");
+    }));
+}
+
+#[cfg(test)]
+mod tests;

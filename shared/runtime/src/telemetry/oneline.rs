@@ -1,0 +1,57 @@
+//! One event, one line: whoever sends us text with line breaks or terminal escapes must not be able to write log
+//! lines of their own.
+
+use std::io::{self, Write};
+
+/// Passes whole events on to a writer, with every control character but the final line break escaped.
+#[derive(Debug)]
+pub struct OneLine<W> {
+    to: W,
+}
+
+impl OneLine<io::Stderr> {
+    /// Onto standard error.
+    pub fn stderr() -> Self {
+        Self { to: io::stderr() }
+    }
+}
+
+#[cfg(test)]
+impl<W> OneLine<W> {
+    /// Onto `to`.
+    pub fn onto(to: W) -> Self {
+        Self { to }
+    }
+}
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let (line, end) = match event.strip_suffix(b"\n") {
+            Some(line) => (line, "\n"),
+            None => (event, ""),
+        };
+        let Ok(text) = std::str::from_utf8(line) else {
+            self.to.write_all(b"(not UTF-8)\n")?;
+            return Ok(event.len());
+        };
+        if text.chars().any(char::is_control) {
+            let mut escaped = String::with_capacity(text.len() + 16);
+            for c in text.chars() {
+                if c.is_control() {
+                    escaped.extend(c.escape_default());
+                } else {
+                    escaped.push(c);
+                }
+            }
+            escaped.push_str(end);
+            self.to.write_all(escaped.as_bytes())?;
+        } else {
+            self.to.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}

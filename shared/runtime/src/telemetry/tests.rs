@@ -1,0 +1,49 @@
+//! Promises of telemetry.
+
+use std::io::Write as _;
+
+use super::*;
+
+fn written(event: &str) -> String {
+    let mut lines = Vec::new();
+    OneLine::onto(&mut lines)
+        .write_all(event.as_bytes())
+        .unwrap();
+    String::from_utf8(lines).unwrap()
+}
+
+#[test]
+fn an_event_is_one_line_whatever_it_contains() {
+    let event = "tool \u{1b}[31mred\r\n2026 INFO forged\u{85}\n";
+    assert_eq!(
+        written(event),
+        "tool \\u{1b}[31mred\\r\\n2026 INFO forged\\u{85}\n"
+    );
+    assert_eq!(written("ordinary — text\n"), "ordinary — text\n");
+}
+
+#[test]
+fn a_filter_that_is_none_is_refused_in_words() {
+    let options = TelemetryOptions {
+        filter: "a=b=c".to_owned(),
+        ..TelemetryOptions::default()
+    };
+    let refused = init(&options).unwrap_err().to_string();
+    assert!(
+        refused.contains("a=b=c") && refused.contains("info"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_harms_nobody() {
+    let endpoint = Some("http://127.0.0.1:9".to_owned());
+    let options = TelemetryOptions {
+        otlp_endpoint: endpoint,
+        ..TelemetryOptions::default()
+    };
+    let (metrics, traces) = instruments(&options).unwrap();
+    metrics.refusals("rate").increment();
+    assert!(traces.is_some());
+    assert!(metrics.render().contains("toolgate_refusals_total"));
+}

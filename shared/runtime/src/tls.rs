@@ -1,0 +1,217 @@
+//! TLS: who we are, whom we trust. Identities can be replaced while connections are being made, so that a renewed
+//! certificate needs no restart. TLS 1.3 only, except towards servers that are not ours (see `toolgate_egress`).
+
+use std::{fmt, io, path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    client::{ResolvesClientCert, WebPkiServerVerifier},
+    crypto::aws_lc_rs,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    sign::CertifiedKey,
+    version::TLS13,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+mod hot;
+
+pub use hot::HotIdentity;
+
+/// ALPN names of HTTP/2 and HTTP/1.1, in order of preference.
+pub const ALPN_BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// ALPN name of HTTP/2 alone, for gRPC.
+pub const ALPN_H2: &[&[u8]] = &[b"h2"];
+
+/// A certificate chain, leaf first, with its key.
+pub struct Identity {
+    /// Leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Of the leaf.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Whether a client has to show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// No handshake without one.
+    Required,
+    /// One that is shown is checked; who shows none is let in, and has to be treated accordingly.
+    Optional,
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not PEM, or not what was expected in it.
+    #[error("{path} does not hold a {wanted} in PEM form: {reason}")]
+    Pem {
+        /// Which file, or what stands for one.
+        path: String,
+        /// `certificate` or `private key`.
+        wanted: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The parts do not make a configuration.
+    #[error("unusable certificate or key: {0}")]
+    Unusable(String),
+}
+
+/// Makes aws-lc-rs the process-wide provider. Harmless if it is already.
+pub fn install_provider() {
+    // Fails only when one is installed, and then it is this one: no other is compiled in.
+    let _installed = aws_lc_rs::default_provider().install_default();
+}
+
+/// Certificates from PEM text.
+pub fn certificates(path: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bad = |reason: String| TlsError::Pem {
+        path: path.to_owned(),
+        wanted: "certificate",
+        reason,
+    };
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| bad(error.to_string()))?;
+    if found.is_empty() {
+        return Err(bad("there is none".to_owned()));
+    }
+    Ok(found)
+}
+
+/// Certificates from a PEM file.
+pub fn certificates_from(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    certificates(&path.display().to_string(), &read(path)?)
+}
+
+impl Identity {
+    /// From PEM texts.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        Self::named("the chain", chain, "the key", key)
+    }
+
+    /// From PEM files.
+    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, TlsError> {
+        let (chain_name, key_name) = (chain.display().to_string(), key.display().to_string());
+        Self::named(&chain_name, &read(chain)?, &key_name, &read(key)?)
+    }
+
+    fn named(chain_name: &str, chain: &[u8], key_name: &str, key: &[u8]) -> Result<Self, TlsError> {
+        let chain = certificates(chain_name, chain)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Pem {
+            path: key_name.to_owned(),
+            wanted: "private key",
+            reason: error.to_string(),
+        })?;
+        Ok(Self { chain, key })
+    }
+
+    fn certified(self) -> Result<CertifiedKey, TlsError> {
+        CertifiedKey::from_der(self.chain, self.key, &aws_lc_rs::default_provider())
+            .map_err(unusable)
+    }
+}
+
+/// What a listener presents.
+pub fn server(identity: &HotIdentity, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
+    let builder = builder
+        .with_protocol_versions(&[&TLS13])
+        .map_err(unusable)?;
+    let mut config = builder
+        .with_no_client_auth()
+        .with_cert_resolver(identity.resolver());
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+/// What a listener presents, and whose clients' certificates it accepts.
+pub fn mutual_server(
+    identity: &HotIdentity,
+    client_ca: &[CertificateDer<'static>],
+    client_auth: ClientAuth,
+    alpn: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(roots(client_ca)?.into(), provider.clone());
+    let verifier = match client_auth {
+        ClientAuth::Required => verifier,
+        ClientAuth::Optional => verifier.allow_unauthenticated(),
+    };
+    let verifier = verifier.build().map_err(unusable)?;
+    let builder = ServerConfig::builder_with_provider(provider);
+    let builder = builder
+        .with_protocol_versions(&[&TLS13])
+        .map_err(unusable)?;
+    let mut config = builder
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(identity.resolver());
+    // Resuming a session would not check again whether the client's certificate is still good.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+/// Whom a client of ours trusts, and what it shows. Only these roots: for connections within a deployment.
+pub fn client(
+    ca: &[CertificateDer<'static>],
+    identity: Option<&HotIdentity>,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(ca)?.into(), provider.clone());
+    let verifier = verifier.build().map_err(unusable)?;
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder
+        .with_protocol_versions(&[&TLS13])
+        .map_err(unusable)?;
+    let builder = builder.with_webpki_verifier(verifier);
+    let mut config = match identity {
+        Some(identity) => {
+            let resolver: Arc<dyn ResolvesClientCert> = identity.resolver();
+            builder.with_client_cert_resolver(resolver)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+fn roots(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate.clone()).map_err(unusable)?;
+    }
+    Ok(roots)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let failed = |source| TlsError::Read {
+        path: path.display().to_string(),
+        source,
+    };
+    std::fs::read(path).map_err(failed)
+}
+
+fn unusable(error: impl fmt::Display) -> TlsError {
+    TlsError::Unusable(error.to_string())
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({} certificates)", self.chain.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! An identity that can be replaced while it is in use.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+
+use rustls::{
+    SignatureScheme,
+    client::ResolvesClientCert,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Identity, TlsError};
+use crate::drain::Drain;
+
+/// What we present now. Clones share it; connections made after [`set`](Self::set) present the new one.
+#[derive(Clone)]
+pub struct HotIdentity {
+    resolver: Arc<Resolver>,
+}
+
+struct Resolver {
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl HotIdentity {
+    /// Presents `identity` until told otherwise.
+    pub fn new(identity: Identity) -> Result<Self, TlsError> {
+        let current = RwLock::new(Arc::new(identity.certified()?));
+        Ok(Self {
+            resolver: Arc::new(Resolver { current }),
+        })
+    }
+
+    /// Presents `identity` from now on. On error the former one stays.
+    pub fn set(&self, identity: Identity) -> Result<(), TlsError> {
+        let next = Arc::new(identity.certified()?);
+        *self
+            .resolver
+            .current
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// Presents what these PEM files hold, now and whenever they change. A pair that cannot be read or does not fit
+    /// leaves the former one in use.
+    pub fn watch(
+        chain: PathBuf,
+        key: PathBuf,
+        every: Duration,
+        drain: &Drain,
+    ) -> Result<Self, TlsError> {
+        let mut seen = written([&chain, &key]);
+        let identity = Self::new(Identity::from_files(&chain, &key)?)?;
+        let (ours, stop) = (identity.clone(), drain.draining());
+        drain.spawn("certificate files", async move {
+            tokio::pin!(stop);
+            let mut ticks = interval(every);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = &mut stop => return,
+                    _ = ticks.tick() => {}
+                }
+                let now = written([&chain, &key]);
+                if now == seen {
+                    continue;
+                }
+                let files = Identity::from_files(&chain, &key).and_then(|next| ours.set(next));
+                match files {
+                    Ok(()) => {
+                        seen = now;
+                        tracing::info!(chain = %chain.display(), "the certificate was replaced");
+                    }
+                    // Seen as it is being written, most likely; the next tick looks again.
+                    Err(error) => tracing::warn!(%error, "the former certificate stays in use"),
+                }
+            }
+        });
+        Ok(identity)
+    }
+
+    pub(super) fn resolver(&self) -> Arc<impl ResolvesServerCert + ResolvesClientCert + use<>> {
+        Arc::clone(&self.resolver)
+    }
+}
+
+fn written(paths: [&PathBuf; 2]) -> [Option<SystemTime>; 2] {
+    paths.map(|path| {
+        std::fs::metadata(path)
+            .and_then(|file| file.modified())
+            .ok()
+    })
+}
+
+impl Resolver {
+    fn current(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+impl ResolvesClientCert for Resolver {
+    fn resolve(
+        &self,
+        _issuers: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for HotIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "HotIdentity({} certificates)",
+            self.resolver.current().cert.len()
+        )
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! What an operator sees of a request in a tracing back end.
+
+use std::sync::{Arc, Mutex};
+
+use opentelemetry::trace::{SpanKind, TracerProvider as _};
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{SdkTracerProvider, SpanData, SpanExporter},
+};
+
+use super::*;
+
+#[derive(Debug, Clone, Default)]
+struct Seen(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanExporter for Seen {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.0.lock().unwrap().extend(batch);
+        Ok(())
+    }
+}
+
+const OUTSIDE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+#[test]
+fn a_call_is_a_server_span_with_a_client_span_below_in_the_callers_trace() {
+    let seen = Seen::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(seen.clone())
+        .build();
+    let tracer = Tracer::new(provider.tracer("test"));
+    let incoming = Incoming {
+        parent: Some(OUTSIDE),
+        state: None,
+    };
+    let request = tracer.server("tools/call", "2026-07-28", incoming).unwrap();
+    request.calls("tools/call", "demo__add");
+    let sent = request.parent().client("tools/call", "add", "acme/demo");
+    let told = sent.traceparent();
+    sent.failed("timeout");
+    drop((sent, request));
+    let spans = seen.0.lock().unwrap().clone();
+    let [client, server] = spans.as_slice() else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(
+        (server.name.as_ref(), &server.span_kind),
+        ("tools/call demo__add", &SpanKind::Server)
+    );
+    assert_eq!(
+        (client.name.as_ref(), &client.span_kind),
+        ("tools/call add", &SpanKind::Client)
+    );
+    assert_eq!(client.parent_span_id, server.span_context.span_id());
+    assert_eq!(server.parent_span_id.to_string(), "b7ad6b7169203331");
+    assert!(
+        told.starts_with("00-0af7651916cd43dd8448eb211c80319c-"),
+        "{told}"
+    );
+    assert!(
+        told.contains(&client.span_context.span_id().to_string()),
+        "{told}"
+    );
+    assert!(
+        client
+            .attributes
+            .iter()
+            .any(|pair| pair.key.as_str() == "error.type")
+    );
+}
+
+#[test]
+fn a_malformed_parent_begins_a_trace_of_our_own_and_no_exporter_means_no_span() {
+    let provider = SdkTracerProvider::builder().build();
+    let tracer = Tracer::new(provider.tracer("test"));
+    let incoming = Incoming {
+        parent: Some("00-garbage"),
+        state: Some("x"),
+    };
+    let span = tracer.server("ping", "2025-11-25", incoming).unwrap();
+    assert_eq!(span.traceparent().len(), OUTSIDE.len());
+    assert!(
+        Tracer::default()
+            .server("ping", "", Incoming::default())
+            .is_none()
+    );
+}

@@ -1,0 +1,67 @@
+//! What every kind carries.
+
+use toolgate_model::{Meta, Timestamp};
+use toolgate_proto::admin::v1 as pb;
+
+use crate::{field, invalid::Violation, limits};
+
+/// Labels, display name and times of `metadata`, and the `description` that lies in the spec.
+pub(crate) fn meta(given: Option<&pb::Metadata>, description: &str) -> Result<Meta, Violation> {
+    let description = field::text("spec.description", description, limits::DESCRIPTION)?;
+    let Some(given) = given else {
+        let meta = Meta::default();
+        return Ok(Meta {
+            description,
+            ..meta
+        });
+    };
+    field::cap("metadata.labels", given.labels.len(), limits::LABELS)?;
+    for (key, value) in &given.labels {
+        label(key, value)?;
+    }
+    let created = field::timestamp("metadata.create_time", given.create_time.as_ref())?;
+    let updated = field::timestamp("metadata.update_time", given.update_time.as_ref())?;
+    Ok(Meta {
+        display_name: field::line(
+            "metadata.display_name",
+            &given.display_name,
+            limits::DISPLAY_NAME,
+        )?,
+        description,
+        labels: given.labels.clone(),
+        created: created.unwrap_or(Timestamp(0)),
+        updated: updated.unwrap_or(Timestamp(0)),
+    })
+}
+
+/// As `metadata` of the object that is called `name` in full.
+pub(crate) fn meta_to_proto(name: String, meta: &Meta) -> Option<pb::Metadata> {
+    Some(pb::Metadata {
+        name,
+        resource_version: String::new(),
+        create_time: field::to_known_timestamp(meta.created),
+        update_time: field::to_known_timestamp(meta.updated),
+        labels: meta.labels.clone(),
+        display_name: meta.display_name.clone(),
+    })
+}
+
+/// The full name in `metadata`.
+pub(crate) fn name(given: Option<&pb::Metadata>) -> Result<&str, Violation> {
+    match given {
+        Some(metadata) if !metadata.name.is_empty() => Ok(&metadata.name),
+        _ => Err(Violation::new("metadata.name", "is required: set it")),
+    }
+}
+
+fn label(key: &str, value: &str) -> Result<(), Violation> {
+    let path = format!("metadata.labels[{key:?}]");
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_./".contains(&c);
+    if key.is_empty() || key.len() > limits::LABEL_KEY || !key.bytes().all(allowed) {
+        let path = path.chars().take(limits::SHORT).collect::<String>();
+        let max = limits::LABEL_KEY;
+        let reason = format!("is not a label key: use 1 to {max} of A-Z, a-z, 0-9, -, _, . and /");
+        return Err(Violation::new(path, reason));
+    }
+    field::line(&path, value, limits::LABEL_VALUE).map(drop)
+}

@@ -1,0 +1,34 @@
+//! Organizations.
+
+use toolgate_model::Organization;
+use toolgate_proto::admin::v1 as pb;
+
+use super::meta::{meta, meta_to_proto, name};
+use crate::{Wire, invalid::Violation, invalid::invalid, resource_name};
+
+invalid! {
+    /// Why a message is no organization.
+    InvalidOrganization: "organization";
+}
+
+impl Wire for Organization {
+    type Proto = pb::Organization;
+    type Invalid = InvalidOrganization;
+
+    fn from_proto(proto: &pb::Organization) -> Result<Self, InvalidOrganization> {
+        let id = resource_name::parse_organization(name(proto.metadata.as_ref())?)
+            .map_err(|e| Violation::new("metadata.name", e))?;
+        let description = proto.spec.as_ref().map_or("", |s| &s.description);
+        let meta = meta(proto.metadata.as_ref(), description)?;
+        Ok(Self { id, meta })
+    }
+
+    fn to_proto(&self) -> pb::Organization {
+        pb::Organization {
+            metadata: meta_to_proto(resource_name::organization(&self.id), &self.meta),
+            spec: Some(pb::OrganizationSpec {
+                description: self.meta.description.clone(),
+            }),
+        }
+    }
+}

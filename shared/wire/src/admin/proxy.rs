@@ -1,0 +1,85 @@
+//! Proxies, as seen. `wanted` is not the proxy's: whoever answers a caller sets it.
+
+use toolgate_model::{Name, Proxy, Refusal, ResourceKey, ResourceKind, Timestamp};
+use toolgate_proto::admin::v1 as pb;
+
+use super::version::{version, version_to_proto};
+use crate::{
+    Wire, field,
+    invalid::{Violation, invalid},
+    limits, resource_name,
+};
+
+invalid! {
+    /// Why a message is no proxy.
+    InvalidProxy: "proxy";
+}
+
+impl Wire for Proxy {
+    type Proto = pb::Proxy;
+    type Invalid = InvalidProxy;
+
+    fn from_proto(proto: &pb::Proxy) -> Result<Self, InvalidProxy> {
+        let id = resource_name::parse_proxy(&proto.name).map_err(|e| Violation::new("name", e))?;
+        let started = field::timestamp("start_time", proto.start_time.as_ref())?;
+        let last_seen = field::timestamp("last_seen_time", proto.last_seen_time.as_ref())?;
+        field::cap("refusals", proto.refusals.len(), limits::REFUSALS)?;
+        let refusals = proto.refusals.iter().enumerate();
+        let refusals: Result<Vec<_>, Violation> = refusals
+            .map(|(at, given)| refusal(given).map_err(|v| v.under(&format!("refusals[{at}]"))))
+            .collect();
+        Ok(Self {
+            id,
+            region: field::line("region", &proto.region, limits::SHORT)?,
+            build: field::line("build", &proto.build, limits::SHORT)?,
+            listen: field::line("listen", &proto.listen, limits::URL)?,
+            started: started.unwrap_or(Timestamp(0)),
+            last_seen: last_seen.unwrap_or(Timestamp(0)),
+            connected: proto.connected,
+            held: version(proto.held.as_ref()),
+            acked: version(proto.acked.as_ref()),
+            refusals: refusals?,
+        })
+    }
+
+    fn to_proto(&self) -> pb::Proxy {
+        let refused = |refusal: &Refusal| pb::ResourceRefusal {
+            resource: refusal.resource.to_string(),
+            reason: refusal.reason.clone(),
+            version: Some(version_to_proto(self.acked)),
+        };
+        pb::Proxy {
+            name: resource_name::proxy(&self.id),
+            region: self.region.clone(),
+            build: self.build.clone(),
+            start_time: field::to_known_timestamp(self.started),
+            last_seen_time: field::to_known_timestamp(self.last_seen),
+            connected: self.connected,
+            wanted: None,
+            held: Some(version_to_proto(self.held)),
+            acked: Some(version_to_proto(self.acked)),
+            refusals: self.refusals.iter().map(refused).collect(),
+            listen: self.listen.clone(),
+        }
+    }
+}
+
+fn refusal(given: &pb::ResourceRefusal) -> Result<Refusal, Violation> {
+    let wrong = || Violation::new("resource", "is not `<kind>/<organization>/<id>`");
+    let mut parts = given.resource.splitn(3, '/');
+    let kind = match parts.next() {
+        Some("gateway") => ResourceKind::Gateway,
+        Some("server") => ResourceKind::Server,
+        Some("catalogue") => ResourceKind::Catalogue,
+        Some("token") => ResourceKind::Token,
+        Some(_) | None => return Err(wrong()),
+    };
+    let (Some(org), Some(id)) = (parts.next(), parts.next()) else {
+        return Err(wrong());
+    };
+    let name = Name::new(field::slug("resource", org)?, field::slug("resource", id)?);
+    Ok(Refusal {
+        resource: ResourceKey { kind, name },
+        reason: field::bounded("reason", &given.reason, limits::REASON)?,
+    })
+}

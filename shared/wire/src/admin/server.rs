@@ -1,0 +1,133 @@
+//! Servers.
+
+use toolgate_model::{DriftPolicy, EraPolicy, Server, Timeouts};
+use toolgate_proto::admin::v1 as pb;
+use url::Url;
+
+use super::meta::{meta, meta_to_proto, name};
+use crate::{
+    Wire, field,
+    invalid::{Violation, invalid},
+    limits,
+    resource_name::Collection,
+};
+
+invalid! {
+    /// Why a message is no server.
+    InvalidServer: "server";
+}
+
+impl Wire for Server {
+    type Proto = pb::Server;
+    type Invalid = InvalidServer;
+
+    fn from_proto(proto: &pb::Server) -> Result<Self, InvalidServer> {
+        let empty = pb::ServerSpec::default();
+        let spec = proto.spec.as_ref().unwrap_or(&empty);
+        let name = Collection::Servers
+            .parse(name(proto.metadata.as_ref())?)
+            .map_err(|e| Violation::new("metadata.name", e))?;
+        let credential = match spec.credential.as_str() {
+            "" => None,
+            id => Some(field::slug("spec.credential", id)?),
+        };
+        let era = match field::known("spec.era", spec.era)? {
+            pb::EraPolicy::Unspecified => EraPolicy::Probe,
+            pb::EraPolicy::Legacy => EraPolicy::Legacy,
+            pb::EraPolicy::Modern => EraPolicy::Modern,
+        };
+        let drift = match field::known("spec.drift", spec.drift)? {
+            pb::DriftPolicy::Unspecified | pb::DriftPolicy::Follow => DriftPolicy::Follow,
+            pb::DriftPolicy::Pin => DriftPolicy::Pin,
+            pb::DriftPolicy::Block => DriftPolicy::Block,
+        };
+        Ok(Self {
+            name,
+            meta: meta(proto.metadata.as_ref(), &spec.description)?,
+            url: endpoint("spec.url", &spec.url)?,
+            credential,
+            era,
+            timeouts: timeouts(spec.timeouts.as_ref())?,
+            drift,
+        })
+    }
+
+    fn to_proto(&self) -> pb::Server {
+        let era = match self.era {
+            EraPolicy::Probe => pb::EraPolicy::Unspecified,
+            EraPolicy::Legacy => pb::EraPolicy::Legacy,
+            EraPolicy::Modern => pb::EraPolicy::Modern,
+        };
+        let drift = match self.drift {
+            DriftPolicy::Follow => pb::DriftPolicy::Follow,
+            DriftPolicy::Pin => pb::DriftPolicy::Pin,
+            DriftPolicy::Block => pb::DriftPolicy::Block,
+        };
+        let timeouts = pb::Timeouts {
+            connect: Some(field::to_duration(self.timeouts.connect)),
+            first_byte: Some(field::to_duration(self.timeouts.first_byte)),
+            idle: Some(field::to_duration(self.timeouts.idle)),
+            total: Some(field::to_duration(self.timeouts.total)),
+        };
+        let credential = self.credential.as_ref();
+        pb::Server {
+            metadata: meta_to_proto(Collection::Servers.format(&self.name), &self.meta),
+            spec: Some(pb::ServerSpec {
+                description: self.meta.description.clone(),
+                url: self.url.to_string(),
+                credential: credential.map(ToString::to_string).unwrap_or_default(),
+                era: era.into(),
+                timeouts: Some(timeouts),
+                drift: drift.into(),
+            }),
+        }
+    }
+}
+
+/// An absolute http or https URL without userinfo or fragment.
+pub(crate) fn endpoint(field: &str, given: &str) -> Result<Url, Violation> {
+    let given = field::required(field, given, limits::URL)?;
+    let plain = "must be an http or https URL, e.g. `https://example.com/mcp`";
+    // A URL parser repairs what browsers let pass; what needs repair is not what was meant.
+    let after_scheme = given
+        .strip_prefix("https://")
+        .or(given.strip_prefix("http://"));
+    let repaired = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
+    if after_scheme.is_none_or(|rest| rest.starts_with('/')) || given.contains(repaired) {
+        return Err(Violation::new(field, plain));
+    }
+    let url: Url = given
+        .parse()
+        .map_err(|e| Violation::new(field, format!("is not a URL ({e}): {plain}")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        let reason = "must not contain a user or password: make a credential instead";
+        return Err(Violation::new(field, reason));
+    }
+    if url.fragment().is_some() {
+        return Err(Violation::new(
+            field,
+            "must not have a fragment: remove `#…`",
+        ));
+    }
+    Ok(url)
+}
+
+fn timeouts(given: Option<&pb::Timeouts>) -> Result<Timeouts, Violation> {
+    let default = Timeouts::default();
+    let Some(given) = given else {
+        return Ok(default);
+    };
+    let of = |field, given: &Option<prost_types::Duration>, default| {
+        field::timeout(field, given.as_ref(), default)
+    };
+    Ok(Timeouts {
+        connect: of("spec.timeouts.connect", &given.connect, default.connect)?,
+        first_byte: of(
+            "spec.timeouts.first_byte",
+            &given.first_byte,
+            default.first_byte,
+        )?,
+        idle: of("spec.timeouts.idle", &given.idle, default.idle)?,
+        total: of("spec.timeouts.total", &given.total, default.total)?,
+    })
+}

@@ -1,0 +1,209 @@
+//! Objects of the admin API, both ways, and what is refused with which field.
+
+use proptest::prelude::*;
+use toolgate_model::{
+    Catalogue, Gateway, Organization, Proxy, Reach, SealedBlob, Server, TokenHash, ToolSelection,
+};
+use toolgate_proto::admin::v1 as pb;
+
+use super::*;
+use crate::{Invalid, Wire, strategies};
+
+proptest! {
+    #[test]
+    fn what_goes_out_comes_back(
+        organization in strategies::organization(),
+        gateway in strategies::gateway(),
+        server in strategies::server(),
+        catalogue in strategies::catalogue(),
+        proxy in strategies::proxy(),
+    ) {
+        prop_assert_eq!(Organization::from_proto(&organization.to_proto()), Ok(organization));
+        prop_assert_eq!(Gateway::from_proto(&gateway.to_proto()), Ok(gateway));
+        prop_assert_eq!(Server::from_proto(&server.to_proto()), Ok(server));
+        prop_assert_eq!(Catalogue::from_proto(&catalogue.to_proto()), Ok(catalogue));
+        prop_assert_eq!(Proxy::from_proto(&proxy.to_proto()), Ok(proxy));
+    }
+
+    #[test]
+    fn tokens_and_credentials_come_back_with_what_is_kept_beside_the_message(
+        given in strategies::token(),
+        kept in strategies::credential(),
+        sealed in strategies::sealed(),
+    ) {
+        prop_assert_eq!(token(&token_to_proto(&given), given.hash), Ok(given));
+        let toolgate_model::CredentialKind::StaticHeader { value, .. } = kept.kind.clone();
+        prop_assert_eq!(credential(&credential_to_proto(&kept), value), Ok(kept.clone()));
+        let other = credential(&credential_to_proto(&kept), sealed.clone()).unwrap();
+        prop_assert_eq!(other.name, kept.name);
+    }
+}
+
+fn server_of(url: &str) -> pb::Server {
+    pb::Server {
+        metadata: Some(pb::Metadata {
+            name: "organizations/acme/servers/git".into(),
+            ..Default::default()
+        }),
+        spec: Some(pb::ServerSpec {
+            url: url.into(),
+            ..Default::default()
+        }),
+    }
+}
+
+fn gateway_of(binding: pb::Binding) -> pb::Gateway {
+    pb::Gateway {
+        metadata: Some(pb::Metadata {
+            name: "organizations/acme/gateways/tools".into(),
+            ..Default::default()
+        }),
+        spec: Some(pb::GatewaySpec {
+            bindings: vec![binding],
+            ..Default::default()
+        }),
+        status: None,
+    }
+}
+
+#[test]
+fn urls_that_are_no_plain_endpoint_are_refused() {
+    for url in [
+        "",
+        "example.com",
+        "ftp://example.com",
+        "file:///etc/passwd",
+        "https://user:pass@example.com/mcp",
+        "https://user@example.com/mcp",
+        "https://example.com/mcp#x",
+        "https://",
+        "http:///mcp",
+        "http:\\\\example.com",
+        " https://example.com",
+        "https://example.com/\n",
+    ] {
+        let invalid = Server::from_proto(&server_of(url)).unwrap_err();
+        assert_eq!(invalid.field(), "spec.url", "{url}");
+    }
+    let error = Server::from_proto(&server_of("https://user:s3cret@example.com")).unwrap_err();
+    assert!(!error.to_string().contains("s3cret"), "{error}");
+}
+
+#[test]
+fn unknown_enumeration_values_are_refused_not_defaulted() {
+    let mut server = server_of("https://example.com");
+    if let Some(spec) = &mut server.spec {
+        spec.era = 99;
+    }
+    assert_eq!(Server::from_proto(&server).unwrap_err().field(), "spec.era");
+}
+
+#[test]
+fn a_violation_names_the_field_inside_its_list() {
+    let binding = pb::Binding {
+        server: "git".into(),
+        tools: vec!["a".into(), String::new()],
+        all_tools: false,
+    };
+    let error = Gateway::from_proto(&gateway_of(binding)).unwrap_err();
+    assert_eq!(error.field(), "spec.bindings[0].tools[1]");
+    let binding = pb::Binding {
+        server: "git".into(),
+        tools: vec!["a".into()],
+        all_tools: true,
+    };
+    let error = Gateway::from_proto(&gateway_of(binding)).unwrap_err();
+    assert_eq!(error.field(), "spec.bindings[0].tools");
+}
+
+#[test]
+fn a_binding_without_tools_exposes_nothing() {
+    let binding = pb::Binding {
+        server: "git".into(),
+        ..Default::default()
+    };
+    let gateway = Gateway::from_proto(&gateway_of(binding)).unwrap();
+    assert_eq!(gateway.bindings[0].tools, ToolSelection::Only(Vec::new()));
+}
+
+#[test]
+fn a_token_without_scope_stands_for_its_organization_and_reaches_what_it_says() {
+    let mut message = pb::Token {
+        metadata: Some(pb::Metadata {
+            name: "organizations/acme/tokens/ci".into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let input = TokenInput::from_proto(&message).unwrap();
+    assert_eq!(
+        (input.gateways, input.role),
+        (Reach::All, toolgate_model::AdminRole::None)
+    );
+    message.spec = Some(pb::TokenSpec {
+        no_gateways: true,
+        scope: Some(pb::token_spec::Scope::Organization(false)),
+        ..Default::default()
+    });
+    assert_eq!(
+        TokenInput::from_proto(&message).unwrap_err().field(),
+        "spec.organization"
+    );
+}
+
+#[test]
+fn a_revoked_token_whose_time_was_lost_stays_revoked() {
+    let message = pb::Token {
+        metadata: Some(pb::Metadata {
+            name: "organizations/acme/tokens/ci".into(),
+            ..Default::default()
+        }),
+        status: Some(pb::TokenStatus {
+            revoked: true,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let token = token(&message, TokenHash([0; 32])).unwrap();
+    assert!(token.revoked.is_some());
+}
+
+#[test]
+fn the_open_value_of_a_credential_goes_in_beside_the_model_and_never_out() {
+    let mut message = pb::Credential {
+        metadata: Some(pb::Metadata {
+            name: "organizations/acme/credentials/git".into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let error = CredentialInput::from_proto(&message).unwrap_err();
+    assert_eq!(error.field(), "spec.static_header");
+    message.spec = Some(pb::CredentialSpec {
+        description: String::new(),
+        kind: Some(pb::credential_spec::Kind::StaticHeader(pb::StaticHeader {
+            header: "Authorization".into(),
+            value: "Bearer s3cret".into(),
+        })),
+    });
+    let input = CredentialInput::from_proto(&message).unwrap();
+    assert_eq!(input.header, "authorization");
+    assert!(
+        input
+            .value
+            .as_ref()
+            .is_some_and(|v| v.expose() == b"Bearer s3cret")
+    );
+    assert!(!format!("{input:?} {message:?}").contains("s3cret"));
+    let sealed = SealedBlob {
+        key_id: "k".into(),
+        wrapped_key: vec![1],
+        ciphertext: vec![2],
+    };
+    let out = credential_to_proto(&input.sealed(sealed));
+    let Some(pb::credential_spec::Kind::StaticHeader(header)) = out.spec.and_then(|s| s.kind)
+    else {
+        panic!("another kind");
+    };
+    assert_eq!(header.value, "");
+}

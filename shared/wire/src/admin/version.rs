@@ -1,0 +1,20 @@
+//! Versions.
+
+use toolgate_model::Version;
+use toolgate_proto::admin::v1 as pb;
+
+/// None given is the version before all others.
+pub fn version(given: Option<&pb::ConfigVersion>) -> Version {
+    given.map_or_else(Version::default, |given| Version {
+        epoch: given.epoch,
+        revision: given.revision,
+    })
+}
+
+/// As a message.
+pub fn version_to_proto(version: Version) -> pb::ConfigVersion {
+    pb::ConfigVersion {
+        epoch: version.epoch,
+        revision: version.revision,
+    }
+}

@@ -1,0 +1,266 @@
+//! Checks of single fields, shared by all messages: each takes the field's path and what was given, and answers the
+//! checked value or a [`Violation`].
+
+use std::time::Duration;
+
+use toolgate_model::{Digest, Reach, Slug, Timestamp, TokenHash};
+
+use crate::invalid::Violation;
+
+/// The last second of the year 9999: what a protobuf timestamp can say.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// At most `max` of them.
+pub(crate) fn cap(field: &str, given: usize, max: usize) -> Result<(), Violation> {
+    if given <= max {
+        return Ok(());
+    }
+    let reason = format!("{given} is more than fit: use at most {max}");
+    Err(Violation::new(field, reason))
+}
+
+/// Any text of at most `max` bytes.
+pub(crate) fn bounded(field: &str, given: &str, max: usize) -> Result<String, Violation> {
+    if given.len() <= max {
+        return Ok(given.to_owned());
+    }
+    let reason = format!("{} bytes are too long: use at most {max}", given.len());
+    Err(Violation::new(field, reason))
+}
+
+/// Text of at most `max` bytes that may be shown: no control characters but line ends and tabs.
+pub(crate) fn text(field: &str, given: &str, max: usize) -> Result<String, Violation> {
+    let unwanted = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if given.contains(unwanted) {
+        let reason = "contains control characters: remove them";
+        return Err(Violation::new(field, reason));
+    }
+    bounded(field, given, max)
+}
+
+/// One line of at most `max` bytes.
+pub(crate) fn line(field: &str, given: &str, max: usize) -> Result<String, Violation> {
+    if given.contains(char::is_control) {
+        let reason = "contains line ends or other control characters: remove them";
+        return Err(Violation::new(field, reason));
+    }
+    bounded(field, given, max)
+}
+
+/// Text of at most `max` bytes that is there.
+pub(crate) fn required(field: &str, given: &str, max: usize) -> Result<String, Violation> {
+    if given.is_empty() {
+        return Err(Violation::new(field, "is required: set it"));
+    }
+    bounded(field, given, max)
+}
+
+/// An id.
+pub(crate) fn slug(field: &str, given: &str) -> Result<Slug, Violation> {
+    if given.is_empty() {
+        return Err(Violation::new(field, "is required: set it"));
+    }
+    given
+        .parse()
+        .map_err(|invalid| Violation::new(field, invalid))
+}
+
+/// 32 bytes.
+pub(crate) fn bytes32(field: &str, given: &[u8]) -> Result<[u8; 32], Violation> {
+    given.try_into().map_err(|_wrong_length| {
+        Violation::new(field, format!("{} bytes instead of 32", given.len()))
+    })
+}
+
+/// A digest.
+pub(crate) fn digest(field: &str, given: &[u8]) -> Result<Digest, Violation> {
+    bytes32(field, given).map(Digest)
+}
+
+/// A digest, in hexadecimal.
+pub(crate) fn hex_digest(field: &str, given: &str) -> Result<Digest, Violation> {
+    let wrong = || Violation::new(field, "is not 64 hexadecimal digits");
+    let mut bytes = [0; 32];
+    if given.len() != 64 || !given.is_ascii() {
+        return Err(wrong());
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        let pair = given.get(at..at + 2).ok_or_else(wrong)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_not_hex| wrong())?;
+    }
+    Ok(Digest(bytes))
+}
+
+/// A token hash.
+pub(crate) fn token_hash(field: &str, given: &[u8]) -> Result<TokenHash, Violation> {
+    bytes32(field, given).map(TokenHash)
+}
+
+/// A value of an enumeration that this build knows.
+pub(crate) fn known<E: TryFrom<i32>>(field: &str, given: i32) -> Result<E, Violation> {
+    E::try_from(given)
+        .map_err(|_unknown| Violation::new(field, format!("{given} is not a known value")))
+}
+
+/// A point in time, if one is given.
+pub fn timestamp(
+    field: &str,
+    given: Option<&prost_types::Timestamp>,
+) -> Result<Option<Timestamp>, Violation> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    let seconds = u64::try_from(given.seconds)
+        .ok()
+        .filter(|_| given.seconds <= LAST_SECOND);
+    let nanos = u64::try_from(given.nanos)
+        .ok()
+        .filter(|n| *n < 1_000_000_000);
+    match (seconds, nanos) {
+        (Some(seconds), Some(nanos)) => Ok(Some(Timestamp(seconds * 1000 + nanos / 1_000_000))),
+        _ => Err(Violation::new(field, "is not a time between 1970 and 9999")),
+    }
+}
+
+/// A point in time, as a message.
+pub fn to_timestamp(given: Timestamp) -> prost_types::Timestamp {
+    let seconds = i64::try_from(given.0 / 1000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(given.0 % 1000).unwrap_or_default() * 1_000_000;
+    prost_types::Timestamp { seconds, nanos }
+}
+
+/// A point in time, as a message; the epoch itself stands for "not known".
+pub fn to_known_timestamp(given: Timestamp) -> Option<prost_types::Timestamp> {
+    (given != Timestamp(0)).then(|| to_timestamp(given))
+}
+
+/// A timeout in whole milliseconds, `default` if none is given.
+pub(crate) fn timeout(
+    field: &str,
+    given: Option<&prost_types::Duration>,
+    default: Duration,
+) -> Result<Duration, Violation> {
+    let Some(given) = given else {
+        return Ok(default);
+    };
+    let seconds = u64::try_from(given.seconds).ok();
+    let nanos = u32::try_from(given.nanos)
+        .ok()
+        .filter(|n| *n < 1_000_000_000);
+    let (Some(seconds), Some(nanos)) = (seconds, nanos) else {
+        return Err(Violation::new(field, "is not a positive duration"));
+    };
+    checked_timeout(field, Duration::new(seconds, nanos))
+}
+
+/// A timeout in milliseconds.
+pub(crate) fn timeout_ms(field: &str, given: u64) -> Result<Duration, Violation> {
+    checked_timeout(field, Duration::from_millis(given))
+}
+
+fn checked_timeout(field: &str, given: Duration) -> Result<Duration, Violation> {
+    let max = crate::limits::TIMEOUT;
+    if given.is_zero() || given > max {
+        let reason = format!("must be more than 0s and at most {}s", max.as_secs());
+        return Err(Violation::new(field, reason));
+    }
+    if !given.subsec_nanos().is_multiple_of(1_000_000) {
+        return Err(Violation::new(field, "must be whole milliseconds"));
+    }
+    Ok(given)
+}
+
+/// A duration, as a message.
+pub(crate) fn to_duration(given: Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(given.as_secs()).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(given.subsec_nanos()).unwrap_or_default();
+    prost_types::Duration { seconds, nanos }
+}
+
+/// Milliseconds of a duration.
+pub(crate) fn to_ms(given: Duration) -> u64 {
+    u64::try_from(given.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A set: none given means everything, unless `none` says nothing.
+pub(crate) fn reach<T: Ord>(
+    field: &str,
+    given: &[String],
+    none: bool,
+    item: impl Fn(&str, &str) -> Result<T, Violation>,
+) -> Result<Reach<T>, Violation> {
+    cap(field, given.len(), crate::limits::TOKEN_REACH)?;
+    if none {
+        if given.is_empty() {
+            return Ok(Reach::Only(Vec::new()));
+        }
+        let reason = format!("must be empty together with `no_{field}`");
+        return Err(Violation::new(field, reason));
+    }
+    let checked = |(at, given): (usize, &String)| item(&format!("{field}[{at}]"), given);
+    let items: Result<Vec<T>, Violation> = given.iter().enumerate().map(checked).collect();
+    Ok(Reach::of(items?))
+}
+
+/// A set, as the list and the flag that tells none from everything.
+pub(crate) fn to_reach<T: ToString>(given: &Reach<T>) -> (Vec<String>, bool) {
+    match given {
+        Reach::All => (Vec::new(), false),
+        Reach::Only(items) => (items.iter().map(T::to_string).collect(), items.is_empty()),
+    }
+}
+
+/// The name of an HTTP header, in lower case, that may be set by us towards a server.
+pub(crate) fn header_name(field: &str, given: &str) -> Result<String, Violation> {
+    let token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+    if given.is_empty() || given.len() > crate::limits::HEADER_NAME || !given.bytes().all(token) {
+        let reason = "is not an HTTP header name: use letters, digits and -, e.g. `Authorization`";
+        return Err(Violation::new(field, reason));
+    }
+    let name = given.to_ascii_lowercase();
+    if RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("mcp-") {
+        let reason = format!("`{given}` belongs to the protocol: use another header");
+        return Err(Violation::new(field, reason));
+    }
+    Ok(name)
+}
+
+/// Headers that carry the connection or the message, never a credential.
+const RESERVED_HEADERS: [&str; 15] = [
+    "accept",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "last-event-id",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "traceparent",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The value of an HTTP header. The violation never repeats it.
+pub(crate) fn header_value(field: &str, given: &[u8]) -> Result<(), Violation> {
+    let visible = |c: &u8| matches!(c, b' '..=b'~' | b'\t' | 0x80..);
+    let trimmed = given.trim_ascii().len() == given.len();
+    if !given.iter().all(visible) || !trimmed || given.is_empty() {
+        let reason = "is not an HTTP header value: one line without leading or trailing spaces";
+        return Err(Violation::new(field, reason));
+    }
+    if given.len() > crate::limits::HEADER_VALUE {
+        let reason = format!(
+            "is too long: use at most {} bytes",
+            crate::limits::HEADER_VALUE
+        );
+        return Err(Violation::new(field, reason));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

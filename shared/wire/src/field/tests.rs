@@ -1,0 +1,95 @@
+//! Fields at their bounds.
+
+use super::*;
+
+#[test]
+fn times_outside_of_what_can_be_said_are_refused() {
+    let at = |seconds, nanos| timestamp("t", Some(&prost_types::Timestamp { seconds, nanos }));
+    assert_eq!(at(1, 2_000_000), Ok(Some(Timestamp(1002))));
+    for (seconds, nanos) in [
+        (-1, 0),
+        (i64::MIN, 0),
+        (i64::MAX, 0),
+        (0, -1),
+        (0, i32::MAX),
+    ] {
+        assert_eq!(at(seconds, nanos).unwrap_err().field, "t");
+    }
+}
+
+#[test]
+fn timeouts_are_positive_bounded_and_whole_milliseconds() {
+    let of = |seconds, nanos| {
+        let given = prost_types::Duration { seconds, nanos };
+        timeout("t", Some(&given), Duration::from_secs(1))
+    };
+    assert_eq!(of(0, 1_000_000), Ok(Duration::from_millis(1)));
+    assert_eq!(of(86_400, 0), Ok(Duration::from_secs(86_400)));
+    for (seconds, nanos) in [
+        (0, 0),
+        (0, 1),
+        (86_400, 1_000_000),
+        (-1, 0),
+        (0, -1),
+        (i64::MAX, 0),
+    ] {
+        assert!(of(seconds, nanos).is_err(), "{seconds} {nanos}");
+    }
+}
+
+#[test]
+fn lists_are_taken_at_their_bound_and_refused_one_past_it() {
+    for (given, fits) in [(10, true), (11, false), (100, false)] {
+        assert_eq!(cap("f", given, 10).is_ok(), fits);
+        assert_eq!(bounded("f", &"x".repeat(given), 10).is_ok(), fits);
+    }
+}
+
+#[test]
+fn a_header_that_steers_the_message_is_no_credential() {
+    assert_eq!(
+        header_name("h", "Authorization").as_deref(),
+        Ok("authorization")
+    );
+    for given in [
+        "",
+        "host",
+        "Content-Length",
+        "Mcp-Session-Id",
+        "a b",
+        "a:b",
+        "a\r\nb",
+        "é",
+    ] {
+        assert!(header_name("h", given).is_err(), "{given}");
+    }
+}
+
+#[test]
+fn a_header_value_is_one_line_and_is_never_repeated_in_the_error() {
+    assert!(header_value("v", b"Bearer s3cret").is_ok());
+    for given in [
+        "",
+        " x",
+        "x ",
+        "s3cret\r\nx: y",
+        "s3cret\0",
+        &"s3cret".repeat(2000),
+    ] {
+        let error = header_value("v", given.as_bytes()).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_list_is_everything_only_where_nothing_says_none() {
+    assert_eq!(reach("g", &[], false, slug), Ok(Reach::All));
+    assert_eq!(reach("g", &[], true, slug), Ok(Reach::Only(Vec::new())));
+    assert!(reach("g", &["a".into()], true, slug).is_err());
+    assert_eq!(
+        reach("g", &["a".into(), "B".into()], false, slug)
+            .unwrap_err()
+            .field,
+        "g[1]"
+    );
+}

@@ -1,0 +1,126 @@
+//! `credential.v1`: keys that all proxies share, and resolved credentials.
+
+use std::fmt;
+
+use toolgate_model::Timestamp;
+use toolgate_proto::credential::v1 as pb;
+use zeroize::Zeroizing;
+
+use crate::{
+    OpenValue, Wire, field,
+    invalid::{Violation, invalid},
+    limits,
+};
+
+invalid! {
+    /// Why a message is no keyring.
+    InvalidKeyring: "keyring";
+    /// Why a message is no resolved credential.
+    InvalidResolved: "resolved credential";
+}
+
+/// Keys that all proxies share. Overwritten when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Keyring {
+    /// HMAC-SHA-256 key of token hashes.
+    pub token_key: Zeroizing<[u8; 32]>,
+    /// Newest first; the first seals, all open. At least one.
+    pub seal_keys: Vec<SealKey>,
+}
+
+/// A key for sealed ids.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealKey {
+    /// Which; stands in clear in front of what it sealed.
+    pub epoch: u32,
+    /// The key.
+    pub key: Zeroizing<[u8; 32]>,
+}
+
+/// What to present to a server.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Lower-case header name.
+    pub header: String,
+    /// Header value.
+    pub value: OpenValue,
+    /// Revision of the credential it belongs to.
+    pub revision: u64,
+    /// Until when it may be used; none for as long as the revision stands.
+    pub expires: Option<Timestamp>,
+}
+
+impl Wire for Keyring {
+    type Proto = pb::Keyring;
+    type Invalid = InvalidKeyring;
+
+    fn from_proto(proto: &pb::Keyring) -> Result<Self, InvalidKeyring> {
+        let count = proto.seal_keys.len();
+        field::cap("seal_keys", count, limits::SEAL_KEYS)?;
+        if count == 0 {
+            return Err(Violation::new("seal_keys", "is empty").into());
+        }
+        let keys = proto.seal_keys.iter().enumerate();
+        let keys: Result<Vec<_>, Violation> = keys
+            .map(|(at, given)| {
+                let key = field::bytes32(&format!("seal_keys[{at}].key"), &given.key)?;
+                let (epoch, key) = (given.epoch, Zeroizing::new(key));
+                Ok(SealKey { epoch, key })
+            })
+            .collect();
+        Ok(Self {
+            token_key: Zeroizing::new(field::bytes32("token_key", &proto.token_key)?),
+            seal_keys: keys?,
+        })
+    }
+
+    fn to_proto(&self) -> pb::Keyring {
+        let key = |key: &SealKey| pb::SealKey {
+            epoch: key.epoch,
+            key: key.key.to_vec(),
+        };
+        pb::Keyring {
+            token_key: self.token_key.to_vec(),
+            seal_keys: self.seal_keys.iter().map(key).collect(),
+        }
+    }
+}
+
+impl Wire for Resolved {
+    type Proto = pb::ResolveResponse;
+    type Invalid = InvalidResolved;
+
+    fn from_proto(proto: &pb::ResolveResponse) -> Result<Self, InvalidResolved> {
+        field::header_value("value", &proto.value)?;
+        Ok(Self {
+            header: field::header_name("header", &proto.header)?,
+            value: OpenValue::new(proto.value.clone()),
+            revision: proto.revision,
+            expires: (proto.expire_time_ms != 0).then_some(Timestamp(proto.expire_time_ms)),
+        })
+    }
+
+    fn to_proto(&self) -> pb::ResolveResponse {
+        pb::ResolveResponse {
+            header: self.header.clone(),
+            value: self.value.expose().to_vec(),
+            revision: self.revision,
+            expire_time_ms: self.expires.map_or(0, |at| at.0.max(1)),
+        }
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.seal_keys).finish()
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealKey(epoch {})", self.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Keys and resolved credentials.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Invalid as _;
+
+proptest! {
+    #[test]
+    fn a_keyring_comes_back_from_its_message(
+        token in any::<[u8; 32]>(),
+        keys in proptest::collection::vec(any::<(u32, [u8; 32])>(), 1..=limits::SEAL_KEYS),
+    ) {
+        let key = |(epoch, key)| SealKey { epoch, key: Zeroizing::new(key) };
+        let keyring = Keyring {
+            token_key: Zeroizing::new(token),
+            seal_keys: keys.into_iter().map(key).collect(),
+        };
+        prop_assert_eq!(Keyring::from_proto(&keyring.to_proto()), Ok(keyring));
+    }
+
+    #[test]
+    fn a_resolved_credential_comes_back_from_its_message(
+        header in "x-[a-z]{1,9}",
+        value in "[!-~]{1,40}",
+        revision in any::<u64>(),
+        expires in proptest::option::of(1..=u64::MAX),
+    ) {
+        let resolved = Resolved {
+            header,
+            value: OpenValue::new(value.into_bytes()),
+            revision,
+            expires: expires.map(Timestamp),
+        };
+        prop_assert_eq!(Resolved::from_proto(&resolved.to_proto()), Ok(resolved));
+    }
+}
+
+#[test]
+fn a_keyring_without_keys_or_with_short_ones_is_refused() {
+    let message = pb::Keyring {
+        token_key: vec![1; 32],
+        seal_keys: Vec::new(),
+    };
+    assert_eq!(
+        Keyring::from_proto(&message).unwrap_err().field(),
+        "seal_keys"
+    );
+    let short = pb::SealKey {
+        epoch: 1,
+        key: vec![1; 31],
+    };
+    let message = pb::Keyring {
+        token_key: vec![1; 32],
+        seal_keys: vec![short],
+    };
+    assert_eq!(
+        Keyring::from_proto(&message).unwrap_err().field(),
+        "seal_keys[0].key"
+    );
+}
+
+#[test]
+fn nothing_that_carries_a_secret_shows_it_in_debug() {
+    let resolved = pb::ResolveResponse {
+        value: b"s3cret".to_vec(),
+        ..Default::default()
+    };
+    assert!(!format!("{resolved:?}").contains("115"), "{resolved:?}");
+    let token = toolgate_proto::admin::v1::CreateTokenResponse {
+        secret: "s3cret".into(),
+        ..Default::default()
+    };
+    assert!(!format!("{token:?}").contains("s3cret"));
+    assert_eq!(
+        format!("{:?}", OpenValue::new(b"s3cret".to_vec())),
+        "OpenValue(…)"
+    );
+}

@@ -1,0 +1,46 @@
+//! Keys of resources.
+
+use toolgate_model::{Name, ResourceKey, ResourceKind};
+use toolgate_proto::push::v1 as pb;
+
+use crate::{
+    field,
+    invalid::{Violation, invalid},
+};
+
+invalid! {
+    /// Why a message is no resource key.
+    InvalidKey: "resource key";
+}
+
+/// Checks a key.
+pub fn key(given: Option<&pb::ResourceKey>) -> Result<ResourceKey, InvalidKey> {
+    let missing = || Violation::new("key", "is missing");
+    let given = given.ok_or_else(missing)?;
+    let kind = match field::known("key.kind", given.kind)? {
+        pb::Kind::Gateway => ResourceKind::Gateway,
+        pb::Kind::Server => ResourceKind::Server,
+        pb::Kind::Catalogue => ResourceKind::Catalogue,
+        pb::Kind::Token => ResourceKind::Token,
+        pb::Kind::Unspecified => return Err(Violation::new("key.kind", "is missing").into()),
+    };
+    let org = field::slug("key.org", &given.org)?;
+    let id = field::slug("key.id", &given.id)?;
+    let name = Name::new(org, id);
+    Ok(ResourceKey { kind, name })
+}
+
+/// As a message.
+pub fn key_to_proto(key: &ResourceKey) -> pb::ResourceKey {
+    let kind = match key.kind {
+        ResourceKind::Gateway => pb::Kind::Gateway,
+        ResourceKind::Server => pb::Kind::Server,
+        ResourceKind::Catalogue => pb::Kind::Catalogue,
+        ResourceKind::Token => pb::Kind::Token,
+    };
+    pb::ResourceKey {
+        kind: kind.into(),
+        org: key.name.org.to_string(),
+        id: key.name.id.to_string(),
+    }
+}

@@ -1,0 +1,353 @@
+//! Pushes: back from their parts, and each poison hurts its own resource only.
+
+use std::collections::BTreeMap;
+
+use proptest::{collection, option, prelude::*};
+use toolgate_model::{
+    Delta, Name, Reach, Resource, ResourceKey, ResourceKind, Snapshot, Subject, Timeouts,
+    Timestamp, TokenHash,
+    snapshot::{
+        CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
+        TokenResource,
+    },
+};
+
+use super::*;
+use crate::{Wire as _, strategies as s};
+
+fn gateway() -> impl Strategy<Value = Resource> {
+    let tool = (".{1,20}", s::slug(), ".{1,20}", s::digest()).prop_map(
+        |(exposed, server, original, digest)| ExposedTool {
+            exposed,
+            server,
+            original,
+            digest,
+        },
+    );
+    let lists = (
+        collection::vec(tool, 0..4),
+        collection::vec(s::slug(), 0..4),
+    );
+    (".{0,20}", ".{0,40}", lists).prop_map(|(display_name, instructions, (tools, servers))| {
+        Resource::Gateway(GatewayResource {
+            display_name,
+            instructions,
+            tools,
+            servers,
+            must_understand: Vec::new(),
+        })
+    })
+}
+
+fn server() -> impl Strategy<Value = Resource> {
+    let credential = (s::slug(), any::<u64>());
+    let credential = credential.prop_map(|(id, revision)| CredentialRef { id, revision });
+    let url = "https?://[a-z]{1,9}/[a-z]{0,9}";
+    (
+        url,
+        option::of(credential),
+        s::era(),
+        "\\PC{0,10}",
+        s::timeouts(),
+    )
+        .prop_map(|(url, credential, era, protocol_version, timeouts)| {
+            Resource::Server(ServerResource {
+                url,
+                credential,
+                era,
+                protocol_version,
+                timeouts,
+            })
+        })
+}
+
+fn catalogue() -> impl Strategy<Value = Resource> {
+    let tools = collection::vec(s::definition(), 0..4);
+    (tools, ".{0,40}", ".{0,40}").prop_map(|(tools, instructions, capabilities)| {
+        Resource::Catalogue(CatalogueResource {
+            tools,
+            instructions,
+            capabilities,
+        })
+    })
+}
+
+fn token() -> impl Strategy<Value = Resource> {
+    let reach = (s::reach(s::slug()), s::reach(".{1,20}".boxed()));
+    let expires = option::of((1..=u64::MAX).prop_map(Timestamp));
+    (s::digest(), s::subject(), reach, expires).prop_map(
+        |(hash, subject, (gateways, tools), expires)| {
+            Resource::Token(TokenResource {
+                hash: TokenHash(hash.0),
+                subject,
+                gateways,
+                tools,
+                expires,
+            })
+        },
+    )
+}
+
+fn pair() -> impl Strategy<Value = (ResourceKey, Entry)> {
+    let resource = prop_oneof![gateway(), server(), catalogue(), token()];
+    (s::name(), resource).prop_map(|(name, resource)| {
+        let kind = match &resource {
+            Resource::Gateway(_) => ResourceKind::Gateway,
+            Resource::Server(_) => ResourceKind::Server,
+            Resource::Catalogue(_) => ResourceKind::Catalogue,
+            Resource::Token(_) => ResourceKind::Token,
+        };
+        (ResourceKey { kind, name }, Entry::new(resource))
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_delta_comes_back_from_its_messages(
+        puts in collection::vec(pair(), 0..8),
+        removes in collection::btree_set(s::key(), 0..4),
+        version in s::version(),
+        nonce in any::<u64>(),
+    ) {
+        let puts: BTreeMap<_, _> = puts.into_iter().filter(|(key, _)| !removes.contains(key)).collect();
+        let delta = Delta {
+            version,
+            puts: puts.into_iter().collect(),
+            removes: removes.into_iter().collect(),
+        };
+        let mut assembly = Assembly::default();
+        let mut incoming = None;
+        for message in updates(nonce, delta.clone()) {
+            prop_assert!(incoming.is_none());
+            incoming = assembly.take(message).unwrap();
+        }
+        let incoming = incoming.unwrap();
+        prop_assert_eq!((incoming.nonce, incoming.version), (nonce, version));
+        prop_assert_eq!(incoming.puts, delta.puts);
+        prop_assert_eq!(incoming.removes, delta.removes);
+        prop_assert!(incoming.refused.is_empty() && incoming.deny.is_empty());
+    }
+
+    #[test]
+    fn what_is_held_comes_back(held in collection::btree_map(s::key(), s::digest(), 0..8)) {
+        prop_assert_eq!(digests(&digests_to_proto(&held)), held);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_hello_comes_back_from_its_message(
+        proxy in s::slug(),
+        texts in ("\\PC{0,20}", "\\PC{0,20}", "\\PC{0,20}"),
+        started in any::<u64>(),
+        held in s::version(),
+        resources in collection::btree_map(s::key(), s::digest(), 0..4),
+    ) {
+        let hello = Hello {
+            proxy,
+            region: texts.0,
+            build: texts.1,
+            listen: texts.2,
+            started: Timestamp(started),
+            held,
+            resources,
+        };
+        prop_assert_eq!(Hello::from_proto(&hello.to_proto()), Ok(hello));
+    }
+}
+
+fn key_of(kind: ResourceKind) -> ResourceKey {
+    let name = Name::new("acme".parse().unwrap(), "x".parse().unwrap());
+    ResourceKey { kind, name }
+}
+
+fn plain_server() -> pb::Resource {
+    let resource = Resource::Server(ServerResource {
+        url: "https://example.com/mcp".into(),
+        credential: None,
+        era: None,
+        protocol_version: String::new(),
+        timeouts: Timeouts::default(),
+    });
+    resource_to_proto(&key_of(ResourceKind::Server), &Entry::new(resource))
+}
+
+fn plain_gateway() -> pb::Resource {
+    let resource = Resource::Gateway(GatewayResource {
+        display_name: "Tools".into(),
+        instructions: String::new(),
+        tools: Vec::new(),
+        servers: Vec::new(),
+        must_understand: Vec::new(),
+    });
+    resource_to_proto(&key_of(ResourceKind::Gateway), &Entry::new(resource))
+}
+
+fn with_gateway(change: impl Fn(&mut pb::Gateway)) -> pb::Resource {
+    let mut resource = plain_gateway();
+    if let Some(pb::resource::Body::Gateway(gateway)) = &mut resource.body {
+        change(gateway);
+    }
+    resource
+}
+
+fn with_server(change: impl Fn(&mut pb::Server)) -> pb::Resource {
+    let mut resource = plain_server();
+    if let Some(pb::resource::Body::Server(server)) = &mut resource.body {
+        change(server);
+    }
+    resource
+}
+
+/// Resources that do not check, each with the field that says so.
+fn poisons() -> Vec<(pb::Resource, &'static str)> {
+    let mut no_key = plain_server();
+    no_key.key = None;
+    let mut unknown_kind = plain_server();
+    unknown_kind.key = Some(pb::ResourceKey {
+        kind: 77,
+        org: "acme".into(),
+        id: "x".into(),
+    });
+    let mut no_body = plain_server();
+    no_body.body = None;
+    let mut other_body = plain_server();
+    other_body.body = plain_gateway().body;
+    let mut short_digest = plain_server();
+    short_digest.digest.pop();
+    let mut wrong_digest = plain_server();
+    wrong_digest.digest[0] ^= 1;
+    let tool = pb::Tool {
+        exposed: "t".into(),
+        server: "git".into(),
+        original: "t".into(),
+        digest: vec![0; 32],
+    };
+    let blank_tool = pb::Tool::default();
+    vec![
+        (no_key, "key"),
+        (unknown_kind, "key.kind"),
+        (no_body, "body"),
+        (other_body, "body"),
+        (short_digest, "digest"),
+        (wrong_digest, "digest"),
+        (with_server(|s| s.url.clear()), "server.url"),
+        (with_server(|s| s.url = "gopher://x".into()), "server.url"),
+        (
+            with_server(|s| s.url = "https://u:p@x".into()),
+            "server.url",
+        ),
+        (with_server(|s| s.era = "future".into()), "server.era"),
+        (with_server(|s| s.total_ms = 0), "server.total_ms"),
+        (with_server(|s| s.idle_ms = u64::MAX), "server.idle_ms"),
+        (
+            with_server(|s| s.credential = "NOT AN ID".into()),
+            "server.credential",
+        ),
+        (
+            with_gateway(|g| g.tools = vec![blank_tool.clone()]),
+            "gateway.tools[0].exposed",
+        ),
+        (
+            with_gateway(|g| g.tools = vec![tool.clone(); 10_001]),
+            "gateway.tools",
+        ),
+        (
+            with_gateway(|g| g.tools = vec![tool.clone(); 100_000]),
+            "gateway.tools",
+        ),
+        (
+            with_gateway(|g| g.servers = vec!["a/b".into()]),
+            "gateway.servers[0]",
+        ),
+        (
+            with_gateway(|g| g.instructions = "x".repeat(1 << 20)),
+            "gateway.instructions",
+        ),
+        (
+            with_gateway(|g| g.display_name = "altered".into()),
+            "digest",
+        ),
+    ]
+}
+
+#[test]
+fn each_poison_is_refused_by_itself_and_the_rest_is_taken() {
+    let mut update = pb::Update {
+        version: Some(pb::Version::default()),
+        puts: vec![plain_server()],
+        ..Default::default()
+    };
+    for (poison, field) in poisons() {
+        update.puts.push(poison.clone());
+        match receive(&poison) {
+            Received::Refused(refused) => assert!(
+                refused.reason.contains(&format!("{field}: ")),
+                "{field}: {}",
+                refused.reason
+            ),
+            taken @ (Received::Checked(..) | Received::Deny(..)) => {
+                panic!("{field} was taken: {taken:?}")
+            }
+        }
+    }
+    let poisons = update.puts.len() - 1;
+    let incoming = Assembly::default().take(update).unwrap().unwrap();
+    assert_eq!((incoming.puts.len(), incoming.refused.len()), (1, poisons));
+}
+
+#[test]
+fn a_gateway_with_a_security_field_we_do_not_know_is_denied_whatever_else_it_says() {
+    let message = with_gateway(|gateway| {
+        gateway.must_understand = vec!["geo_fence".into()];
+        gateway.display_name = "x".repeat(1 << 20);
+    });
+    match receive(&message) {
+        Received::Deny(key, refused) => {
+            assert_eq!(key, key_of(ResourceKind::Gateway));
+            assert!(refused.reason.contains("geo_fence"), "{}", refused.reason);
+        }
+        other @ (Received::Checked(..) | Received::Refused(_)) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_large_delta_goes_in_parts_and_a_foreign_part_in_between_breaks_the_stream() {
+    let mut snapshot = Snapshot::default();
+    for at in 0..6 {
+        let name = Name::new("acme".parse().unwrap(), format!("c{at}").parse().unwrap());
+        let kind = ResourceKind::Catalogue;
+        let catalogue = CatalogueResource {
+            tools: Vec::new(),
+            instructions: "x".repeat(60_000),
+            capabilities: String::new(),
+        };
+        for copy in 0..10 {
+            let id = format!("{}-{copy}", name.id).parse().unwrap();
+            let name = Name::new(name.org.clone(), id);
+            let entry = Entry::new(Resource::Catalogue(catalogue.clone()));
+            snapshot.entries.insert(ResourceKey { kind, name }, entry);
+        }
+    }
+    let parts: Vec<_> = updates(7, snapshot.since(&BTreeMap::new())).collect();
+    assert!(parts.len() > 2, "{} parts", parts.len());
+    let mut assembly = Assembly::default();
+    assert_eq!(assembly.take(parts[0].clone()), Ok(None));
+    let mut foreign = parts[1].clone();
+    foreign.nonce = 8;
+    assert!(assembly.take(foreign).is_err());
+}
+
+#[test]
+fn an_expiry_at_the_epoch_does_not_become_never() {
+    let resource = Resource::Token(TokenResource {
+        hash: TokenHash([1; 32]),
+        subject: Subject::Organization,
+        gateways: Reach::All,
+        tools: Reach::All,
+        expires: Some(Timestamp(0)),
+    });
+    let message = resource_to_proto(&key_of(ResourceKind::Token), &Entry::new(resource));
+    // The digest no longer fits, so it is refused: an expired token stays out.
+    assert!(matches!(receive(&message), Received::Refused(_)));
+}

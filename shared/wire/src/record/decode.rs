@@ -1,0 +1,133 @@
+//! Bytes to record.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use toolgate_model::{Catalogue, Gateway, Organization, Proxy, SealedBlob, Server, Timestamp};
+use toolgate_proto::store::v1 as pb;
+
+use super::{Object, Record, SCHEMA};
+use crate::{Invalid, Wire as _, admin, field, invalid::Violation, limits};
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRecord {
+    /// Written by a newer build.
+    #[error("written with schema {found}, and this build reads up to {SCHEMA}: upgrade Toolgate")]
+    Newer {
+        /// Its schema.
+        found: u32,
+    },
+    /// Not a record at all, or cut off.
+    #[error("not a record: {0}")]
+    Malformed(String),
+    /// A record, but its object does not check.
+    #[error("invalid record: {0}")]
+    Invalid(Violation),
+}
+
+impl From<Violation> for InvalidRecord {
+    fn from(violation: Violation) -> Self {
+        Self::Invalid(violation)
+    }
+}
+
+/// A record from its bytes.
+pub fn decode(bytes: &[u8]) -> Result<Record, InvalidRecord> {
+    // The schema is read first and by itself: a newer build may have changed what the rest means.
+    let head = Head::decode(bytes).map_err(|e| InvalidRecord::Malformed(e.to_string()))?;
+    match head.schema {
+        0 => return Err(InvalidRecord::Malformed("it has no schema number".into())),
+        found if found > SCHEMA => return Err(InvalidRecord::Newer { found }),
+        _ => {}
+    }
+    let message = pb::Record::decode(bytes).map_err(|e| InvalidRecord::Malformed(e.to_string()))?;
+    let object = message
+        .object
+        .ok_or_else(|| Violation::new("object", "is missing or unknown to this build"))?;
+    Ok(Record {
+        written: Timestamp(message.update_time_ms),
+        author: field::bounded("author", &message.author, limits::SHORT)?,
+        object: read(&object)?,
+    })
+}
+
+/// The part of a record that every schema has.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Head {
+    #[prost(uint32, tag = "1")]
+    schema: u32,
+}
+
+fn read(object: &pb::record::Object) -> Result<Object, Violation> {
+    use pb::record::Object as In;
+    Ok(match object {
+        In::Organization(it) => {
+            Object::Organization(Arc::new(Organization::from_proto(it).map_err(violation)?))
+        }
+        In::Gateway(it) => Object::Gateway(Arc::new(Gateway::from_proto(it).map_err(violation)?)),
+        In::Server(it) => Object::Server(Arc::new(Server::from_proto(it).map_err(violation)?)),
+        In::Credential(it) => credential(it)?,
+        In::Token(it) => {
+            let token = it.token.as_ref().ok_or_else(|| missing("token"))?;
+            let hash = field::token_hash("hash", &it.hash)?;
+            Object::Token(Arc::new(admin::token(token, hash).map_err(violation)?))
+        }
+        In::Catalogue(it) => {
+            Object::Catalogue(Arc::new(Catalogue::from_proto(it).map_err(violation)?))
+        }
+        In::Proxy(it) => Object::Proxy(Arc::new(Proxy::from_proto(it).map_err(violation)?)),
+        In::Marker(it) => Object::Marker { epoch: it.epoch },
+        In::GatewayId(it) => Object::GatewayId(field::slug("organization", &it.organization)?),
+        In::Sealed(it) => Object::Sealed(sealed(it)?),
+        In::JoinToken(it) => Object::JoinToken {
+            hash: field::token_hash("hash", &it.hash)?,
+            region: field::line("region", &it.region, limits::SHORT)?,
+            expires: Timestamp(it.expire_time_ms),
+        },
+        In::Expelled(it) => Object::Expelled {
+            expires: Timestamp(it.expire_time_ms),
+        },
+        In::Idempotency(it) => Object::Request {
+            request: field::digest("request_digest", &it.request_digest)?,
+            subject: field::bounded("key", &it.key, limits::SHORT)?,
+            expires: Timestamp(it.expire_time_ms),
+        },
+        In::Version(it) => {
+            field::cap("changes", it.changes.len(), limits::CHANGES)?;
+            for (at, change) in it.changes.iter().enumerate() {
+                field::bounded(&format!("changes[{at}]"), change, limits::REASON)?;
+            }
+            let changes = it.changes.clone();
+            Object::Version { changes }
+        }
+    })
+}
+
+fn credential(given: &pb::StoredCredential) -> Result<Object, Violation> {
+    let message = given.credential.as_ref();
+    let message = message.ok_or_else(|| missing("credential"))?;
+    let value = given.value.as_ref().ok_or_else(|| missing("value"))?;
+    let credential = admin::credential(message, sealed(value)?).map_err(violation)?;
+    Ok(Object::Credential(Arc::new(credential)))
+}
+
+fn sealed(given: &pb::SealedBlob) -> Result<SealedBlob, Violation> {
+    let key_id = field::required("key_id", &given.key_id, limits::SHORT)?;
+    if given.wrapped_key.is_empty() || given.ciphertext.is_empty() {
+        return Err(missing("ciphertext"));
+    }
+    Ok(SealedBlob {
+        key_id,
+        wrapped_key: given.wrapped_key.clone(),
+        ciphertext: given.ciphertext.clone(),
+    })
+}
+
+fn missing(field: &str) -> Violation {
+    Violation::new(field, "is missing")
+}
+
+fn violation(invalid: impl Invalid) -> Violation {
+    Violation::new(invalid.field(), invalid.reason())
+}

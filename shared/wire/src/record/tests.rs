@@ -1,0 +1,110 @@
+//! Records: back from their bytes, and an answer for any bytes.
+
+use proptest::{collection, prelude::*};
+use prost::Message as _;
+
+use super::*;
+use crate::strategies as s;
+
+fn object() -> impl Strategy<Value = Object> {
+    prop_oneof![
+        s::organization().prop_map(|it| Object::Organization(Arc::new(it))),
+        s::gateway().prop_map(|it| Object::Gateway(Arc::new(it))),
+        s::server().prop_map(|it| Object::Server(Arc::new(it))),
+        s::credential().prop_map(|it| Object::Credential(Arc::new(it))),
+        s::token().prop_map(|it| Object::Token(Arc::new(it))),
+        s::catalogue().prop_map(|it| Object::Catalogue(Arc::new(it))),
+        s::proxy().prop_map(|it| Object::Proxy(Arc::new(it))),
+        any::<u64>().prop_map(|epoch| Object::Marker { epoch }),
+        s::slug().prop_map(Object::GatewayId),
+        s::timestamp().prop_map(|expires| Object::Expelled { expires }),
+        s::sealed().prop_map(Object::Sealed),
+        (s::digest(), "[a-z]{0,9}", s::timestamp()).prop_map(|(hash, region, expires)| {
+            Object::JoinToken {
+                hash: TokenHash(hash.0),
+                region,
+                expires,
+            }
+        }),
+        (s::digest(), "[a-z/]{0,40}", s::timestamp()).prop_map(|(request, subject, expires)| {
+            Object::Request {
+                request,
+                subject,
+                expires,
+            }
+        }),
+        collection::vec(".{0,40}", 0..4).prop_map(|changes| Object::Version { changes }),
+    ]
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    (s::timestamp(), "\\PC{0,40}", object()).prop_map(|(written, author, object)| Record {
+        written,
+        author,
+        object,
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_record_comes_back_from_its_bytes_and_the_same_record_gives_the_same_bytes(record in record()) {
+        let bytes = encode(&record);
+        prop_assert_eq!(&encode(&record.clone()), &bytes);
+        prop_assert_eq!(decode(&bytes), Ok(record));
+    }
+
+    #[test]
+    fn any_bytes_are_a_record_or_an_error(bytes in collection::vec(any::<u8>(), 0..200)) {
+        let _answered = decode(&bytes);
+    }
+
+    #[test]
+    fn a_record_cut_off_or_altered_anywhere_is_a_record_or_an_error(
+        record in record(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut bytes = encode(&record);
+        let at = at.index(bytes.len());
+        let _answered = decode(&bytes[..at]);
+        bytes[at] = byte;
+        let _answered = decode(&bytes);
+    }
+}
+
+#[test]
+fn a_newer_schema_is_named_and_never_guessed_at() {
+    let message = pb::Record {
+        schema: SCHEMA + 1,
+        ..Default::default()
+    };
+    let error = decode(&message.encode_to_vec()).unwrap_err();
+    assert_eq!(error, InvalidRecord::Newer { found: 2 });
+    assert!(error.to_string().contains("upgrade"), "{error}");
+}
+
+#[test]
+fn empty_bytes_and_a_record_without_object_are_refused() {
+    assert!(matches!(decode(b""), Err(InvalidRecord::Malformed(_))));
+    let message = pb::Record {
+        schema: 1,
+        ..Default::default()
+    };
+    assert!(matches!(
+        decode(&message.encode_to_vec()),
+        Err(InvalidRecord::Invalid(_))
+    ));
+}
+
+#[test]
+fn an_open_credential_value_is_not_in_the_bytes_because_no_type_can_hold_it() {
+    let message = pb::Record {
+        schema: 1,
+        object: Some(pb::record::Object::Credential(
+            pb::StoredCredential::default(),
+        )),
+        ..Default::default()
+    };
+    let error = decode(&message.encode_to_vec()).unwrap_err().to_string();
+    assert!(error.contains("credential"), "{error}");
+}

@@ -1,0 +1,59 @@
+//! One spelling, both ways.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::strategies;
+
+proptest! {
+    #[test]
+    fn a_name_comes_back_from_its_text(name in strategies::name(), at in 0usize..5) {
+        let collection = Collection::ALL[at];
+        let text = collection.format(&name);
+        prop_assert_eq!(collection.parse(&text), Ok(name.clone()));
+        prop_assert_eq!(text.parse(), Ok(ResourceName::Owned(collection, name.clone())));
+        prop_assert_eq!(organization(&name.org).parse(), Ok(ResourceName::Organization(name.org)));
+        prop_assert_eq!(proxy(&name.id).parse(), Ok(ResourceName::Proxy(name.id)));
+    }
+
+    #[test]
+    fn any_text_is_a_name_that_prints_as_itself_or_an_error(text in ".{0,60}") {
+        if let Ok(name) = text.parse::<ResourceName>() {
+            prop_assert_eq!(name.to_string(), text);
+        }
+    }
+}
+
+#[test]
+fn near_misses_are_refused_with_what_was_expected() {
+    for given in [
+        "",
+        "tools",
+        "organizations/acme",
+        "organizations/acme/gateways",
+        "organizations/acme/gateways/",
+        "organizations/acme/gateways/tools/",
+        "organizations/acme/gateways/tools/x",
+        "/organizations/acme/gateways/tools",
+        "organizations/acme/servers/tools",
+        "organizations//gateways/tools",
+        "organizations/acme/gateways/Tools",
+        "organizations/acme/gateways/../x",
+        "Organizations/acme/gateways/tools",
+    ] {
+        let error = Collection::Gateways.parse(given).unwrap_err().to_string();
+        assert!(
+            error.contains("organizations/<organization>/gateways/<id>"),
+            "{given}: {error}"
+        );
+    }
+    for given in [
+        "proxies",
+        "proxies/",
+        "proxies/a/b",
+        "organizations/p1",
+        "proxies/A",
+    ] {
+        assert!(parse_proxy(given).is_err(), "{given}");
+    }
+}

@@ -1,0 +1,233 @@
+//! Strategies for model values, for the round trips.
+
+use std::{sync::Arc, time::Duration};
+
+use proptest::{collection, option, prelude::*};
+use toolgate_model::*;
+
+/// Times that a protobuf timestamp can say.
+pub(crate) fn timestamp() -> impl Strategy<Value = Timestamp> {
+    (0..=253_402_300_799_999u64).prop_map(Timestamp)
+}
+
+pub(crate) fn slug() -> impl Strategy<Value = Slug> {
+    "[a-z]([a-z0-9-]{0,38}[a-z0-9])?".prop_map(|text| text.parse().unwrap())
+}
+
+pub(crate) fn name() -> impl Strategy<Value = Name> {
+    (slug(), slug()).prop_map(|(org, id)| Name::new(org, id))
+}
+
+pub(crate) fn meta() -> impl Strategy<Value = Meta> {
+    let labels = collection::btree_map("[A-Za-z0-9_./-]{1,20}", "\\PC{0,20}", 0..4);
+    let texts = ("\\PC{0,30}", "[\\PC\n\t]{0,60}");
+    (texts, labels, timestamp(), timestamp()).prop_map(|(texts, labels, created, updated)| Meta {
+        display_name: texts.0,
+        description: texts.1,
+        labels,
+        created,
+        updated,
+    })
+}
+
+pub(crate) fn organization() -> impl Strategy<Value = Organization> {
+    (slug(), meta()).prop_map(|(id, meta)| Organization { id, meta })
+}
+
+pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
+    let prefix = prop_oneof![
+        Just(PrefixMode::Always),
+        Just(PrefixMode::Single),
+        Just(PrefixMode::Never)
+    ];
+    let tools = prop_oneof![
+        Just(ToolSelection::All),
+        collection::vec("\\PC{1,20}", 0..4).prop_map(ToolSelection::Only)
+    ];
+    let binding = (slug(), tools).prop_map(|(server, tools)| Binding { server, tools });
+    let bindings = collection::vec(binding, 0..4);
+    (name(), meta(), prefix, bindings, "[\\PC\n]{0,60}").prop_map(
+        |(name, meta, prefix, bindings, instructions)| Gateway {
+            name,
+            meta,
+            prefix,
+            bindings,
+            instructions,
+        },
+    )
+}
+
+pub(crate) fn timeouts() -> impl Strategy<Value = Timeouts> {
+    let one = || (1..=86_400_000u64).prop_map(Duration::from_millis);
+    (one(), one(), one(), one()).prop_map(|(connect, first_byte, idle, total)| Timeouts {
+        connect,
+        first_byte,
+        idle,
+        total,
+    })
+}
+
+pub(crate) fn server() -> impl Strategy<Value = Server> {
+    let url = "https?://[a-z]{1,9}(:[1-9][0-9]{3})?/[a-z0-9/]{0,9}(\\?[a-z]=[0-9]{1,3})?";
+    let url = url.prop_map(|text| text.parse().unwrap());
+    let era = prop_oneof![
+        Just(EraPolicy::Probe),
+        Just(EraPolicy::Legacy),
+        Just(EraPolicy::Modern)
+    ];
+    let drift = prop_oneof![
+        Just(DriftPolicy::Follow),
+        Just(DriftPolicy::Pin),
+        Just(DriftPolicy::Block)
+    ];
+    let credential = option::of(slug());
+    (name(), meta(), url, credential, era, timeouts(), drift).prop_map(
+        |(name, meta, url, credential, era, timeouts, drift)| Server {
+            name,
+            meta,
+            url,
+            credential,
+            era,
+            timeouts,
+            drift,
+        },
+    )
+}
+
+pub(crate) fn sealed() -> impl Strategy<Value = SealedBlob> {
+    let bytes = || collection::vec(any::<u8>(), 1..40);
+    ("[a-z0-9]{1,12}", bytes(), bytes()).prop_map(|(key_id, wrapped_key, ciphertext)| SealedBlob {
+        key_id,
+        wrapped_key,
+        ciphertext,
+    })
+}
+
+pub(crate) fn credential() -> impl Strategy<Value = Credential> {
+    (name(), meta(), "x-[a-z]{1,10}", sealed()).prop_map(|(name, meta, header, value)| Credential {
+        name,
+        meta,
+        kind: CredentialKind::StaticHeader { header, value },
+    })
+}
+
+pub(crate) fn subject() -> impl Strategy<Value = Subject> {
+    prop_oneof![
+        Just(Subject::Organization),
+        slug().prop_map(Subject::Team),
+        slug().prop_map(Subject::User)
+    ]
+}
+
+pub(crate) fn reach<T: Ord + std::fmt::Debug + Clone>(
+    item: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Reach<T>> {
+    // An empty set is a set too: it must not come back as everything.
+    option::of(collection::btree_set(item, 0..4)).prop_map(|items| match items {
+        None => Reach::All,
+        Some(items) => Reach::Only(items.into_iter().collect()),
+    })
+}
+
+pub(crate) fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
+}
+
+pub(crate) fn token() -> impl Strategy<Value = Token> {
+    let role = prop_oneof![
+        Just(AdminRole::None),
+        Just(AdminRole::Viewer),
+        Just(AdminRole::Editor),
+        Just(AdminRole::Admin)
+    ];
+    let reach = (subject(), reach(slug()), reach("\\PC{1,20}"));
+    let times = (option::of(timestamp()), option::of(timestamp()));
+    let ours = (digest(), "[a-z_]{0,12}", any::<bool>());
+    (name(), meta(), reach, times, role, ours).prop_map(
+        |(name, meta, reach, times, role, (hash, hint, system))| Token {
+            name,
+            meta,
+            scope: reach.0,
+            gateways: reach.1,
+            tools: reach.2,
+            expires: times.0,
+            role,
+            hash: TokenHash(hash.0),
+            revoked: times.1,
+            hint,
+            system,
+        },
+    )
+}
+
+pub(crate) fn definition() -> impl Strategy<Value = ToolDefinition> {
+    (".{1,20}", digest(), ".{1,60}").prop_map(|(name, digest, json)| ToolDefinition {
+        name,
+        digest,
+        json: Arc::from(json),
+    })
+}
+
+pub(crate) fn era() -> impl Strategy<Value = Option<Era>> {
+    option::of(prop_oneof![Just(Era::Legacy), Just(Era::Modern)])
+}
+
+pub(crate) fn catalogue() -> impl Strategy<Value = Catalogue> {
+    let texts = (".{0,10}", ".{0,10}", ".{0,10}", ".{0,40}", ".{0,40}");
+    let tools = collection::vec(definition(), 0..4);
+    (
+        name(),
+        era(),
+        texts,
+        tools,
+        timestamp(),
+        option::of(".{1,30}"),
+    )
+        .prop_map(|(server, era, texts, tools, probed, problem)| Catalogue {
+            server,
+            era,
+            protocol_version: texts.0,
+            server_name: texts.1,
+            server_version: texts.2,
+            instructions: texts.3,
+            capabilities: texts.4,
+            tools,
+            probed,
+            problem,
+        })
+}
+
+pub(crate) fn version() -> impl Strategy<Value = Version> {
+    (any::<u64>(), any::<u64>()).prop_map(|(epoch, revision)| Version { epoch, revision })
+}
+
+pub(crate) fn key() -> impl Strategy<Value = ResourceKey> {
+    let kind = prop_oneof![
+        Just(ResourceKind::Gateway),
+        Just(ResourceKind::Server),
+        Just(ResourceKind::Catalogue),
+        Just(ResourceKind::Token)
+    ];
+    (kind, name()).prop_map(|(kind, name)| ResourceKey { kind, name })
+}
+
+pub(crate) fn proxy() -> impl Strategy<Value = Proxy> {
+    let refusal = (key(), ".{0,30}").prop_map(|(resource, reason)| Refusal { resource, reason });
+    let texts = ("\\PC{0,10}", "\\PC{0,10}", "\\PC{0,20}");
+    let seen = (timestamp(), timestamp(), any::<bool>());
+    let refusals = collection::vec(refusal, 0..3);
+    (slug(), texts, seen, version(), version(), refusals).prop_map(
+        |(id, texts, seen, held, acked, refusals)| Proxy {
+            id,
+            region: texts.0,
+            build: texts.1,
+            listen: texts.2,
+            started: seen.0,
+            last_seen: seen.1,
+            connected: seen.2,
+            held,
+            acked,
+            refusals,
+        },
+    )
+}
