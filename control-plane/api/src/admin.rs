@@ -1,0 +1,147 @@
+//! The admin listener: gRPC and gRPC-Web on one port, beside whatever `pages` serves to browsers (the console, or
+//! nothing).
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use http::header::CONTENT_TYPE;
+use rustls::ServerConfig;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tonic::service::Routes;
+use tonic_web::GrpcWebLayer;
+use toolgate_proto::admin::v1::{
+    catalogues_server::CataloguesServer, credentials_server::CredentialsServer,
+    gateways_server::GatewaysServer, organizations_server::OrganizationsServer,
+    proxies_server::ProxiesServer, servers_server::ServersServer, tokens_server::TokensServer,
+    versions_server::VersionsServer, watch_server::WatchServer,
+};
+use toolgate_runtime::{Drain, Readiness};
+use tower::ServiceExt as _;
+
+use crate::{
+    caller::Peer,
+    desk::Desk,
+    edge::Edge,
+    gate::{self, Gate},
+    health,
+    listen::{self, Serve},
+    rights::Side,
+    watches::Watches,
+};
+
+/// Bytes of one message that comes in.
+pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// Requests at a time on the whole listener.
+const MAX_REQUESTS: usize = 1024;
+/// How long a request may take until its answer begins. A probe takes its time.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a connection may take to end when the process drains.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How to serve.
+#[derive(Default)]
+pub struct AdminOptions {
+    /// What the listener presents; none for plain text on loopback or behind a proxy that ends TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What health says.
+    pub readiness: Readiness,
+    /// Leave reflection out.
+    pub hide_schema: bool,
+    /// What browsers get: everything that is not gRPC or gRPC-Web.
+    pub pages: Router,
+}
+
+/// Serves the admin API until the drain starts. Run it with [`Drain::spawn`].
+pub async fn serve(
+    listener: TcpListener,
+    desk: Arc<dyn Desk>,
+    options: AdminOptions,
+    drain: Drain,
+) -> io::Result<()> {
+    let tls = options.tls.clone();
+    let serve = Serve {
+        router: router(desk, options, drain.clone()),
+        http1: true,
+        drain,
+        name: "admin connection",
+        grace: GRACE,
+    };
+    listen::accept(listener, tls, |_certificate| Peer::Unknown, serve).await
+}
+
+/// The whole admin API as a router; for a listener of one's own, and for tests.
+pub fn router(desk: Arc<dyn Desk>, options: AdminOptions, drain: Drain) -> Router {
+    let gate = Arc::new(Gate {
+        desk: Arc::clone(&desk),
+        side: Side::Admin,
+        permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
+        deadline: DEADLINE,
+    });
+    let edge = Edge {
+        desk,
+        drain,
+        watches: Arc::new(Watches::default()),
+    };
+    let grpc = routes(&edge, options.hide_schema, options.readiness)
+        .into_axum_router()
+        .layer(from_fn_with_state(gate, gate::enter))
+        .layer(GrpcWebLayer::new());
+    options.pages.layer(from_fn_with_state(grpc, dispatch))
+}
+
+fn routes(edge: &Edge, hide_schema: bool, readiness: Readiness) -> Routes {
+    macro_rules! capped {
+        ($Server:ident) => {
+            $Server::new(edge.clone()).max_decoding_message_size(MAX_MESSAGE)
+        };
+    }
+    let routes = Routes::new(capped!(OrganizationsServer))
+        .add_service(capped!(GatewaysServer))
+        .add_service(capped!(ServersServer))
+        .add_service(capped!(CredentialsServer))
+        .add_service(capped!(TokensServer))
+        .add_service(capped!(ProxiesServer))
+        .add_service(capped!(CataloguesServer))
+        .add_service(capped!(VersionsServer))
+        .add_service(capped!(WatchServer))
+        .add_service(health::server(readiness));
+    if hide_schema {
+        return routes;
+    }
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(toolgate_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    match reflection {
+        Ok(reflection) => routes.add_service(reflection),
+        Err(error) => {
+            tracing::error!(%error, "reflection is not available");
+            routes
+        }
+    }
+}
+
+/// gRPC to the services, all else to the pages. By content type and not by path, so that a page router with a
+/// fallback never answers a gRPC client.
+async fn dispatch(State(grpc): State<Router>, request: Request, next: Next) -> Response {
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(|value| value.as_bytes());
+    if !content_type.is_some_and(|given| given.starts_with(b"application/grpc")) {
+        return next.run(request).await;
+    }
+    match grpc.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+    .into_response()
+}
+
+#[cfg(test)]
+mod tests;

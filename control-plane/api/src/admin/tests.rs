@@ -1,0 +1,460 @@
+//! The admin API through its router: manners (here), isolation of organizations, watches.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+use toolgate_model::AdminRole;
+use toolgate_proto::admin::v1::{self as pb, *};
+use toolgate_runtime::drain::{self, Trigger};
+
+use super::*;
+use crate::memory::{self, MemoryDesk, call};
+
+mod isolation;
+mod secrets;
+mod watches;
+
+/// A router over a desk with a token of each role, each called by its id.
+pub(super) fn start() -> (Router, Arc<MemoryDesk>, Trigger) {
+    let desk = MemoryDesk::new();
+    desk.token("acme", "viewer", AdminRole::Viewer, false);
+    desk.token("acme", "editor", AdminRole::Editor, false);
+    desk.token("acme", "admin", AdminRole::Admin, false);
+    desk.token("acme", "system", AdminRole::Admin, true);
+    let desk = Arc::new(desk);
+    let (drain, trigger) = drain::new();
+    let options = AdminOptions {
+        pages: Router::new().fallback(async || "a page"),
+        ..AdminOptions::default()
+    };
+    let shared: Arc<dyn Desk> = desk.clone();
+    (router(shared, options, drain), desk, trigger)
+}
+
+pub(super) fn create_server(id: &str) -> CreateServerRequest {
+    CreateServerRequest {
+        parent: "organizations/acme".into(),
+        server_id: id.into(),
+        server: Some(pb::Server {
+            spec: Some(ServerSpec {
+                url: "https://example.com/mcp".into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+async fn made(router: &Router, id: &str) -> pb::Server {
+    let answer = call(
+        router,
+        "Servers/CreateServer",
+        Some("editor"),
+        &create_server(id),
+    )
+    .await;
+    answer.read()
+}
+
+fn update(server: pb::Server, paths: &[&str]) -> UpdateServerRequest {
+    UpdateServerRequest {
+        server: Some(server),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(ToString::to_string).collect(),
+        }),
+        ..Default::default()
+    }
+}
+
+fn version(server: &pb::Server) -> String {
+    server.metadata.clone().unwrap_or_default().resource_version
+}
+
+async fn get(router: &Router, id: &str) -> memory::Answer {
+    let name = format!("organizations/acme/servers/{id}");
+    call(
+        router,
+        "Servers/GetServer",
+        Some("viewer"),
+        &GetServerRequest { name },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn what_was_created_can_be_read_at_once_and_is_created_once() {
+    let (router, _desk, _trigger) = start();
+    let created = made(&router, "git").await;
+    assert!(!version(&created).is_empty());
+    assert_eq!(get(&router, "git").await.read::<pb::Server>(), created);
+    let again = call(
+        &router,
+        "Servers/CreateServer",
+        Some("editor"),
+        &create_server("git"),
+    )
+    .await;
+    assert_eq!(again.code, Code::AlreadyExists);
+    let details = again.status.get_error_details();
+    let resource = details.resource_info().unwrap();
+    assert_eq!(resource.resource_name, "organizations/acme/servers/git");
+}
+
+#[tokio::test]
+async fn a_stale_write_is_aborted_with_both_versions_and_a_blind_one_is_refused() {
+    let (router, _desk, _trigger) = start();
+    let first = made(&router, "git").await;
+    let mut ours = first.clone();
+    if let Some(metadata) = &mut ours.metadata {
+        metadata.display_name = "ours".into();
+    }
+    let theirs = ours.clone();
+    let answer = call(
+        &router,
+        "Servers/UpdateServer",
+        Some("editor"),
+        &update(ours, &[]),
+    )
+    .await;
+    let current: pb::Server = answer.read();
+    assert_ne!(version(&current), version(&first));
+    let stale = call(
+        &router,
+        "Servers/UpdateServer",
+        Some("editor"),
+        &update(theirs.clone(), &[]),
+    )
+    .await;
+    assert_eq!(stale.code, Code::Aborted, "{:?}", stale.status);
+    let details = stale.status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!(info.reason, "STALE");
+    assert_eq!(
+        info.metadata.get("current_version"),
+        Some(&version(&current))
+    );
+    assert_eq!(info.metadata.get("given_version"), Some(&version(&first)));
+    for given in ["", "07", "-1", "x"] {
+        let mut blind = theirs.clone();
+        if let Some(metadata) = &mut blind.metadata {
+            metadata.resource_version = given.into();
+        }
+        let refused = call(
+            &router,
+            "Servers/UpdateServer",
+            Some("editor"),
+            &update(blind, &[]),
+        )
+        .await;
+        assert_eq!(refused.code, Code::InvalidArgument);
+        let details = refused.status.get_error_details();
+        let violation = &details.bad_request().unwrap().field_violations[0];
+        assert_eq!(violation.field, "server.metadata.resource_version");
+    }
+}
+
+#[tokio::test]
+async fn writers_who_read_again_when_aborted_lose_no_update() {
+    let (router, _desk, _trigger) = start();
+    made(&router, "git").await;
+    let mut writers = Vec::new();
+    for _writer in 0..8 {
+        let router = router.clone();
+        writers.push(async move {
+            for _round in 0..10 {
+                loop {
+                    let mut server: pb::Server = get(&router, "git").await.read();
+                    let count = server.spec.as_ref().map(|spec| spec.description.clone());
+                    let count: u32 = count.unwrap_or_default().parse().unwrap_or(0);
+                    if let Some(spec) = &mut server.spec {
+                        spec.description = (count + 1).to_string();
+                    }
+                    let request = update(server, &["spec.description"]);
+                    let answer =
+                        call(&router, "Servers/UpdateServer", Some("editor"), &request).await;
+                    if answer.code == Code::Ok {
+                        break;
+                    }
+                    assert_eq!(answer.code, Code::Aborted);
+                }
+            }
+        });
+    }
+    futures_util::future::join_all(writers).await;
+    let server: pb::Server = get(&router, "git").await.read();
+    assert_eq!(server.spec.unwrap().description, "80");
+}
+
+#[tokio::test]
+async fn a_mask_changes_what_it_names_and_an_unknown_path_is_named() {
+    let (router, _desk, _trigger) = start();
+    let first = made(&router, "git").await;
+    let mut given = first.clone();
+    if let (Some(metadata), Some(spec)) = (&mut given.metadata, &mut given.spec) {
+        metadata.display_name = "Git".into();
+        spec.url = "https://other.example/mcp".into();
+        spec.description = "ignored".into();
+    }
+    let request = update(given.clone(), &["spec.url", "metadata.display_name"]);
+    let answer = call(&router, "Servers/UpdateServer", Some("editor"), &request).await;
+    let spec = answer.read::<pb::Server>().spec.unwrap();
+    assert_eq!(
+        (spec.url.as_str(), spec.description.as_str()),
+        ("https://other.example/mcp", "")
+    );
+    for path in [
+        "spec.nope",
+        "status",
+        "metadata.name",
+        "metadata.resource_version",
+        "",
+        "spec..url",
+    ] {
+        let answer = call(
+            &router,
+            "Servers/UpdateServer",
+            Some("editor"),
+            &update(given.clone(), &[path]),
+        )
+        .await;
+        assert_eq!(answer.code, Code::InvalidArgument, "{path}");
+        let details = answer.status.get_error_details();
+        let violation = &details.bad_request().unwrap().field_violations[0];
+        assert_eq!(violation.field, "update_mask");
+        assert!(
+            violation.description.contains(&format!("`{path}`")),
+            "{violation:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_cannot_be_is_named_with_what_to_do() {
+    let (router, _desk, _trigger) = start();
+    let mut request = create_server("git");
+    if let Some(spec) = request
+        .server
+        .as_mut()
+        .and_then(|server| server.spec.as_mut())
+    {
+        spec.url = "gopher://example.com".into();
+    }
+    let answer = call(&router, "Servers/CreateServer", Some("editor"), &request).await;
+    assert_eq!(answer.code, Code::InvalidArgument);
+    let details = answer.status.get_error_details();
+    assert_eq!(
+        details.bad_request().unwrap().field_violations[0].field,
+        "spec.url"
+    );
+    assert!(answer.status.message().contains("https://example.com/mcp"));
+    for (id, field) in [
+        ("", "server_id"),
+        ("Git", "server_id"),
+        ("a/b", "server_id"),
+    ] {
+        let answer = call(
+            &router,
+            "Servers/CreateServer",
+            Some("editor"),
+            &create_server(id),
+        )
+        .await;
+        let details = answer.status.get_error_details();
+        assert_eq!(
+            details.bad_request().unwrap().field_violations[0].field,
+            field,
+            "{id}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_decides_everything_and_writes_nothing() {
+    let (router, desk, _trigger) = start();
+    let before = desk.published().borrow().state.revision();
+    let mut request = create_server("git");
+    request.dry_run = true;
+    let answer = call(&router, "Servers/CreateServer", Some("editor"), &request).await;
+    let server: pb::Server = answer.read();
+    assert_eq!(
+        server.metadata.unwrap().name,
+        "organizations/acme/servers/git"
+    );
+    let token = CreateTokenRequest {
+        parent: "organizations/acme".into(),
+        token_id: "ci".into(),
+        dry_run: true,
+        ..Default::default()
+    };
+    let answer = call(&router, "Tokens/CreateToken", Some("admin"), &token).await;
+    assert_eq!(answer.read::<CreateTokenResponse>().secret, "");
+    assert_eq!(desk.published().borrow().state.revision(), before);
+    assert_eq!(get(&router, "git").await.code, Code::NotFound);
+    let bad = CreateGatewayRequest {
+        parent: "organizations/acme".into(),
+        gateway_id: "tools".into(),
+        gateway: Some(pb::Gateway {
+            spec: Some(GatewaySpec {
+                bindings: vec![Binding {
+                    server: "nowhere".into(),
+                    all_tools: true,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        dry_run: true,
+        ..Default::default()
+    };
+    let answer = call(&router, "Gateways/CreateGateway", Some("editor"), &bad).await;
+    assert_eq!(answer.code, Code::InvalidArgument, "{:?}", answer.status);
+}
+
+#[tokio::test]
+async fn the_same_request_id_answers_the_same_and_another_request_under_it_is_refused() {
+    let (router, desk, _trigger) = start();
+    let mut request = create_server("git");
+    request.request_id = "r1".into();
+    let first: pb::Server = call(&router, "Servers/CreateServer", Some("editor"), &request)
+        .await
+        .read();
+    let revision = desk.published().borrow().state.revision();
+    let again: pb::Server = call(&router, "Servers/CreateServer", Some("editor"), &request)
+        .await
+        .read();
+    assert_eq!(again, first);
+    assert_eq!(desk.published().borrow().state.revision(), revision);
+    request.server_id = "other".into();
+    let reused = call(&router, "Servers/CreateServer", Some("editor"), &request).await;
+    assert_eq!(reused.code, Code::InvalidArgument);
+    assert_eq!(
+        reused
+            .status
+            .get_error_details()
+            .error_info()
+            .unwrap()
+            .reason,
+        "REQUEST_REUSED"
+    );
+}
+
+#[tokio::test]
+async fn a_server_in_use_is_not_deleted_and_the_user_is_named() {
+    let (router, _desk, _trigger) = start();
+    made(&router, "git").await;
+    let gateway = CreateGatewayRequest {
+        parent: "organizations/acme".into(),
+        gateway_id: "tools".into(),
+        gateway: Some(pb::Gateway {
+            spec: Some(GatewaySpec {
+                bindings: vec![Binding {
+                    server: "git".into(),
+                    all_tools: true,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let answer = call(&router, "Gateways/CreateGateway", Some("editor"), &gateway).await;
+    let status = answer.read::<pb::Gateway>().status.unwrap();
+    assert_eq!(status.path, "/v1/mcp/tools");
+    assert!(status.problems[0].contains("git"), "{status:?}");
+    let delete = DeleteServerRequest {
+        name: "organizations/acme/servers/git".into(),
+        ..Default::default()
+    };
+    let answer = call(&router, "Servers/DeleteServer", Some("editor"), &delete).await;
+    assert_eq!(answer.code, Code::FailedPrecondition);
+    let details = answer.status.get_error_details();
+    let violation = &details.precondition_failure().unwrap().violations[0];
+    assert_eq!(violation.subject, "organizations/acme/gateways/tools");
+}
+
+#[tokio::test]
+async fn pages_walk_everything_once_in_order() {
+    let (router, _desk, _trigger) = start();
+    for id in ["a", "b", "c", "d", "e"] {
+        made(&router, id).await;
+    }
+    let mut seen = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let list = ListServersRequest {
+            parent: "organizations/acme".into(),
+            page_size: 2,
+            page_token,
+        };
+        let page = call(&router, "Servers/ListServers", Some("viewer"), &list).await;
+        let page: ListServersResponse = page.read();
+        assert!(page.servers.len() <= 2);
+        seen.extend(page.servers.into_iter().map(|s| s.metadata.unwrap().name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let expected = ["a", "b", "c", "d", "e"].map(|id| format!("organizations/acme/servers/{id}"));
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_message_over_four_mebibytes_is_refused() {
+    let (router, _desk, _trigger) = start();
+    let mut request = create_server("git");
+    request.request_id = "x".repeat(MAX_MESSAGE);
+    let answer = call(&router, "Servers/CreateServer", Some("editor"), &request).await;
+    assert!(
+        matches!(answer.code, Code::OutOfRange | Code::ResourceExhausted),
+        "{:?}",
+        answer.status
+    );
+}
+
+#[tokio::test]
+async fn browsers_get_grpc_web_and_pages_on_the_same_port() {
+    let (router, _desk, _trigger) = start();
+    let message = ListOrganizationsRequest::default().encode_to_vec();
+    let path = "/toolgate.admin.v1.Organizations/ListOrganizations";
+    let mut request = memory::request(path, Some("viewer"), &message);
+    *request.version_mut() = http::Version::HTTP_11;
+    let web = http::HeaderValue::from_static("application/grpc-web+proto");
+    request.headers_mut().insert(CONTENT_TYPE, web.clone());
+    let answer = memory::send(&router, request).await;
+    assert_eq!(
+        answer
+            .read::<ListOrganizationsResponse>()
+            .organizations
+            .len(),
+        1
+    );
+    // The refusals of the gate, too, are such that a browser reads them.
+    let mut request = memory::request(path, None, &message);
+    *request.version_mut() = http::Version::HTTP_11;
+    request.headers_mut().insert(CONTENT_TYPE, web);
+    let answer = memory::send(&router, request).await;
+    assert_eq!(answer.code, Code::Unauthenticated);
+    let request = http::Request::get(path)
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let answer = memory::send(&router, request).await;
+    assert!(answer.raw.ends_with(b"a page"));
+}
+
+#[tokio::test]
+async fn reflection_is_for_those_who_may_read() {
+    let (router, _desk, _trigger) = start();
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    // list_services: ""
+    let list = [0x3a, 0x00];
+    let answer = memory::send(&router, memory::request(path, None, &list)).await;
+    assert_eq!(answer.code, Code::Unauthenticated);
+    let answer = memory::send(&router, memory::request(path, Some("viewer"), &list)).await;
+    assert!(String::from_utf8_lossy(&answer.raw).contains("toolgate.admin.v1.Gateways"));
+}

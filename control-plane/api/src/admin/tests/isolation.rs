@@ -1,0 +1,215 @@
+//! Nothing of another organization is ever shown: not in lists, pages, gets, watches, errors. Everything of `rival`
+//! carries a canary; everything that `acme` is answered is searched for it.
+
+use toolgate_control_core::{Command, Desired};
+use toolgate_model::{Gateway, Meta, Name, Organization, PrefixMode, Server, Timeouts};
+
+use super::*;
+use crate::memory::Answer;
+
+const CANARY: &str = "canary";
+
+fn meta() -> Meta {
+    Meta {
+        display_name: format!("{CANARY} name"),
+        description: format!("{CANARY} description"),
+        labels: [(CANARY.to_owned(), CANARY.to_owned())].into(),
+        ..Meta::default()
+    }
+}
+
+/// `rival`, full of canaries. Its own id is none, because a caller may well know that.
+fn nest(desk: &MemoryDesk) {
+    let create = |desired| desk.command(Command::Create(desired)).unwrap();
+    create(Desired::Organization(Organization {
+        id: "rival".parse().unwrap(),
+        meta: meta(),
+    }));
+    desk.token("rival", "rival-admin", AdminRole::Admin, false);
+    desk.token("rival", "canary-token", AdminRole::None, false);
+    for at in 0..5 {
+        let name = |kind: &str| {
+            let id = format!("{CANARY}-{kind}-{at}");
+            Name::new("rival".parse().unwrap(), id.parse().unwrap())
+        };
+        create(Desired::Server(Server {
+            name: name("server"),
+            meta: meta(),
+            url: format!("https://{CANARY}.example").parse().unwrap(),
+            credential: None,
+            era: Default::default(),
+            timeouts: Timeouts::default(),
+            drift: Default::default(),
+        }));
+        create(Desired::Gateway(Gateway {
+            name: name("gateway"),
+            meta: meta(),
+            prefix: PrefixMode::Always,
+            bindings: Vec::new(),
+            instructions: CANARY.into(),
+        }));
+        let catalogue = memory::catalogue(name("server"));
+        let recorded = desk.command(Command::RecordCatalogue(catalogue));
+        recorded.unwrap();
+    }
+}
+
+fn clean(what: &str, answer: &Answer) {
+    let shown = String::from_utf8_lossy(&answer.raw);
+    assert!(!shown.contains(CANARY), "{what}: {shown}");
+}
+
+#[tokio::test]
+async fn nothing_that_acme_asks_shows_anything_of_rivals() {
+    let (router, desk, _trigger) = start();
+    nest(&desk);
+    let mut answered = 0;
+    for token in ["viewer", "editor", "admin"] {
+        for parent in [
+            "organizations/acme",
+            "organizations/rival",
+            "organizations/nobody",
+        ] {
+            let own = parent == "organizations/acme";
+            for page_size in [0, 1, 1000] {
+                macro_rules! lists {
+                    ($($method:literal: $Request:ident),*) => {$(
+                        let request = $Request {
+                            parent: parent.into(),
+                            page_size,
+                            page_token: String::new(),
+                        };
+                        let answer = call(&router, $method, Some(token), &request).await;
+                        clean($method, &answer);
+                        assert_eq!(answer.code == Code::Ok, own, "{} {parent}", $method);
+                        answered += 1;
+                    )*};
+                }
+                lists!(
+                    "Gateways/ListGateways": ListGatewaysRequest,
+                    "Servers/ListServers": ListServersRequest,
+                    "Credentials/ListCredentials": ListCredentialsRequest,
+                    "Tokens/ListTokens": ListTokensRequest,
+                    "Catalogues/ListCatalogues": ListCataloguesRequest
+                );
+            }
+        }
+        let all = ListOrganizationsRequest::default();
+        let answer = call(
+            &router,
+            "Organizations/ListOrganizations",
+            Some(token),
+            &all,
+        )
+        .await;
+        clean("organizations", &answer);
+        assert_eq!(
+            answer
+                .read::<ListOrganizationsResponse>()
+                .organizations
+                .len(),
+            1
+        );
+        for parent in ["", "organizations/acme"] {
+            let request = WatchRequest {
+                parent: parent.into(),
+                kinds: Vec::new(),
+            };
+            let answer = call(&router, "Watch/Watch", Some(token), &request).await;
+            clean("watch", &answer);
+            assert!(
+                !answer.message.is_empty(),
+                "the watch showed nothing at all"
+            );
+            answered += 1;
+        }
+    }
+    assert!(answered > 100);
+}
+
+#[tokio::test]
+async fn what_is_anothers_and_what_is_not_there_are_answered_alike() {
+    let (router, desk, _trigger) = start();
+    nest(&desk);
+    let get = |name: &str| GetGatewayRequest { name: name.into() };
+    let mut texts = Vec::new();
+    for id in ["canary-gateway-0", "no-such-gateway-0"] {
+        let name = format!("organizations/rival/gateways/{id}");
+        let answer = call(&router, "Gateways/GetGateway", Some("admin"), &get(&name)).await;
+        assert_eq!(answer.code, Code::NotFound);
+        texts.push(answer.status.message().replace(id, "ID"));
+        let delete = DeleteGatewayRequest {
+            name: name.clone(),
+            ..Default::default()
+        };
+        let answer = call(&router, "Gateways/DeleteGateway", Some("admin"), &delete).await;
+        assert_eq!(answer.code, Code::NotFound);
+        texts.push(answer.status.message().replace(id, "ID"));
+    }
+    texts.dedup();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert_eq!(desk.published().borrow().state.gateways.len(), 5);
+}
+
+#[tokio::test]
+async fn a_page_token_works_for_its_caller_and_its_list_alone() {
+    let (router, desk, _trigger) = start();
+    nest(&desk);
+    for id in ["a", "b", "c"] {
+        let answer = call(
+            &router,
+            "Servers/CreateServer",
+            Some("editor"),
+            &create_server(id),
+        )
+        .await;
+        assert_eq!(answer.code, Code::Ok);
+    }
+    let first = |parent: &str| ListServersRequest {
+        parent: parent.into(),
+        page_size: 1,
+        page_token: String::new(),
+    };
+    let list = async |token: &str, request: &ListServersRequest| {
+        call(&router, "Servers/ListServers", Some(token), request).await
+    };
+    let page: ListServersResponse = list("viewer", &first("organizations/acme")).await.read();
+    let rivals: ListServersResponse = list("rival-admin", &first("organizations/rival"))
+        .await
+        .read();
+    assert!(!rivals.next_page_token.is_empty());
+    let with = |page_token: &str| ListServersRequest {
+        page_token: page_token.into(),
+        ..first("organizations/acme")
+    };
+    assert_eq!(
+        list("viewer", &with(&page.next_page_token)).await.code,
+        Code::Ok
+    );
+    let mut altered = page.next_page_token.clone();
+    altered.replace_range(..1, if altered.starts_with('A') { "B" } else { "A" });
+    for (token, swapped) in [
+        ("editor", page.next_page_token.as_str()),
+        ("viewer", rivals.next_page_token.as_str()),
+        ("viewer", altered.as_str()),
+        ("viewer", "not base64!"),
+        ("viewer", "AAAA"),
+        ("viewer", &"A".repeat(4000)),
+    ] {
+        let answer = list(token, &with(swapped)).await;
+        clean("swapped token", &answer);
+        assert_eq!(answer.code, Code::InvalidArgument, "{swapped}");
+        let details = answer.status.get_error_details();
+        assert_eq!(
+            details.bad_request().unwrap().field_violations[0].field,
+            "page_token"
+        );
+    }
+    let gateways = ListGatewaysRequest {
+        parent: "organizations/acme".into(),
+        page_size: 1,
+        page_token: page.next_page_token,
+    };
+    let answer = call(&router, "Gateways/ListGateways", Some("viewer"), &gateways).await;
+    assert_eq!(answer.code, Code::InvalidArgument);
+}

@@ -1,0 +1,146 @@
+//! What is secret goes in, or comes out once, and is nowhere else.
+
+use super::*;
+
+#[tokio::test]
+async fn a_token_secret_is_told_once_and_then_opens_what_its_role_allows() {
+    let (router, _desk, _trigger) = start();
+    let request = CreateTokenRequest {
+        parent: "organizations/acme".into(),
+        token_id: "ci".into(),
+        token: Some(pb::Token {
+            spec: Some(TokenSpec {
+                admin_role: AdminRole::Viewer as i32,
+                ..Default::default()
+            }),
+            status: Some(TokenStatus {
+                system: true,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        request_id: "r1".into(),
+        ..Default::default()
+    };
+    let first = call(&router, "Tokens/CreateToken", Some("admin"), &request).await;
+    let first: CreateTokenResponse = first.read();
+    assert!(first.secret.starts_with("minted"));
+    assert!(
+        !first.token.unwrap().status.unwrap().system,
+        "a caller made a system token"
+    );
+    let again = call(&router, "Tokens/CreateToken", Some("admin"), &request).await;
+    assert_eq!(again.read::<CreateTokenResponse>().secret, "");
+    let get = GetTokenRequest {
+        name: "organizations/acme/tokens/ci".into(),
+    };
+    let read = call(&router, "Tokens/GetToken", Some(&first.secret), &get).await;
+    assert_eq!(read.code, Code::Ok);
+    assert!(!String::from_utf8_lossy(&read.raw).contains(&first.secret));
+    let revoke = RevokeTokenRequest {
+        name: get.name.clone(),
+        ..Default::default()
+    };
+    let revoked = call(&router, "Tokens/RevokeToken", Some("admin"), &revoke).await;
+    assert!(revoked.read::<pb::Token>().status.unwrap().revoked);
+    let read = call(&router, "Tokens/GetToken", Some(&first.secret), &get).await;
+    assert_eq!(read.code, Code::Unauthenticated);
+    assert_eq!(
+        read.status.get_error_details().error_info().unwrap().reason,
+        "REVOKED_TOKEN"
+    );
+}
+
+#[tokio::test]
+async fn the_system_token_is_not_an_organizations_to_take_away() {
+    let (router, _desk, _trigger) = start();
+    let name = "organizations/acme/tokens/system".to_owned();
+    let revoke = RevokeTokenRequest {
+        name: name.clone(),
+        ..Default::default()
+    };
+    let answer = call(&router, "Tokens/RevokeToken", Some("admin"), &revoke).await;
+    assert_eq!(answer.code, Code::PermissionDenied);
+    let delete = DeleteTokenRequest {
+        name,
+        ..Default::default()
+    };
+    let answer = call(&router, "Tokens/DeleteToken", Some("admin"), &delete).await;
+    assert_eq!(answer.code, Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_credential_value_goes_in_sealed_and_never_comes_out() {
+    let (router, desk, _trigger) = start();
+    let header = |value: &str| pb::Credential {
+        spec: Some(CredentialSpec {
+            description: String::new(),
+            kind: Some(credential_spec::Kind::StaticHeader(StaticHeader {
+                header: "Authorization".into(),
+                value: value.into(),
+            })),
+        }),
+        ..Default::default()
+    };
+    let mut request = CreateCredentialRequest {
+        parent: "organizations/acme".into(),
+        credential_id: "git".into(),
+        credential: Some(header("")),
+        ..Default::default()
+    };
+    let none = call(
+        &router,
+        "Credentials/CreateCredential",
+        Some("admin"),
+        &request,
+    )
+    .await;
+    assert_eq!(none.code, Code::InvalidArgument);
+    request.credential = Some(header("Bearer s3cret"));
+    let made = call(
+        &router,
+        "Credentials/CreateCredential",
+        Some("admin"),
+        &request,
+    )
+    .await;
+    let list = ListCredentialsRequest {
+        parent: "organizations/acme".into(),
+        ..Default::default()
+    };
+    let listed = call(
+        &router,
+        "Credentials/ListCredentials",
+        Some("viewer"),
+        &list,
+    )
+    .await;
+    assert_eq!(
+        listed.read::<ListCredentialsResponse>().credentials.len(),
+        1
+    );
+    let mut made_credential: pb::Credential = made.read();
+    if let Some(metadata) = &mut made_credential.metadata {
+        metadata.display_name = "renamed".into();
+    }
+    let update = UpdateCredentialRequest {
+        credential: Some(made_credential),
+        ..Default::default()
+    };
+    let updated = call(
+        &router,
+        "Credentials/UpdateCredential",
+        Some("admin"),
+        &update,
+    )
+    .await;
+    assert_eq!(updated.code, Code::Ok, "{:?}", updated.status);
+    for answer in [&made, &listed, &updated] {
+        assert!(!String::from_utf8_lossy(&answer.raw).contains("s3cret"));
+    }
+    let state = Arc::clone(&desk.published().borrow().state);
+    let (name, stored) = state.credentials.iter().next().unwrap();
+    let toolgate_model::CredentialKind::StaticHeader { value, .. } = &stored.kind;
+    let opened = desk.seal().open(&crate::kinds::place(name), value).unwrap();
+    assert_eq!((*opened).as_ref(), b"Bearer s3cret");
+}

@@ -1,0 +1,314 @@
+//! Get, list, create, update, delete: once, for every kind.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use prost_types::FieldMask;
+use tonic::Status;
+use toolgate_control_core::{Command, Identity, Key, Rejection, Revision, Stored};
+use toolgate_model::Slug;
+use toolgate_proto::admin::v1 as pb;
+use toolgate_wire::{OpenValue, resource_name};
+
+use crate::{
+    caller::Caller,
+    desk::Published,
+    edge::{Done, Edge, Wish},
+    kinds::{Resource, of_org, show},
+    masks,
+    pages::{self, Query},
+    status,
+};
+
+/// A create request, taken apart.
+pub(crate) struct Create<P> {
+    /// `organizations/<org>`; none for organizations.
+    pub(crate) parent: Option<String>,
+    pub(crate) id: String,
+    pub(crate) message: Option<P>,
+}
+
+/// A list request, taken apart.
+pub(crate) struct List {
+    /// `organizations/<org>`; none for organizations.
+    pub(crate) parent: Option<String>,
+    pub(crate) page_size: i32,
+    pub(crate) page_token: String,
+}
+
+/// A page.
+pub(crate) struct Page<P> {
+    pub(crate) items: Vec<P>,
+    pub(crate) next: String,
+}
+
+/// One object.
+pub(crate) fn get<R: Resource>(
+    edge: &Edge,
+    caller: &Caller,
+    name: &str,
+) -> Result<R::Proto, Status> {
+    let id = R::parse(name).map_err(|error| status::invalid_name("name", &error))?;
+    caller.within(R::org(&id), &R::key(&id))?;
+    let published = edge.published();
+    let stored = stored::<R>(&published, &id)?;
+    Ok(show::<R>(&id, stored, &published))
+}
+
+/// One page of objects, in the order of their ids.
+pub(crate) fn list<R: Resource>(
+    edge: &Edge,
+    caller: &Caller,
+    request: &List,
+) -> Result<Page<R::Proto>, Status> {
+    let size = pages::size(request.page_size)?;
+    let scope = request.parent.as_deref().unwrap_or_default();
+    let org = match &request.parent {
+        Some(parent) => Some(organization(edge, caller, parent)?),
+        None => None,
+    };
+    let query = Query {
+        desk: &*edge.desk,
+        caller,
+        scope,
+    };
+    let wrong = |error| status::invalid_name("page_token", &error);
+    let after = query.after(&request.page_token)?;
+    let after = after
+        .map(|name| R::parse(&name).map_err(wrong))
+        .transpose()?;
+    let published = edge.published();
+    let found = match &org {
+        Some(org) => of_org::<R>(&published.state, org, after.as_ref(), size + 1),
+        None => {
+            let all = R::shelf(&published.state).after(after.as_ref());
+            let visible = all.filter(|(id, _)| caller.may_in(R::org(id)));
+            let owned = visible.map(|(id, stored)| (id.clone(), stored));
+            owned.take(size + 1).collect()
+        }
+    };
+    let mut page = Page {
+        items: Vec::new(),
+        next: String::new(),
+    };
+    let mut bytes = 0;
+    let mut last = None;
+    for (id, stored) in found {
+        if page.items.len() == size || bytes >= pages::MAX_BYTES {
+            page.next = last.map_or_else(String::new, |last| query.token(&R::format(&last)));
+            break;
+        }
+        let message = show::<R>(&id, stored, &published);
+        bytes += message.encoded_len();
+        page.items.push(message);
+        last = Some(id);
+    }
+    Ok(page)
+}
+
+/// Writes an object that is not there yet. The secret is that which was made with it.
+pub(crate) async fn create<R: Resource>(
+    edge: &Edge,
+    wish: Wish<'_>,
+    request: Create<R::Proto>,
+) -> Result<(R::Proto, Option<OpenValue>), Status> {
+    let org = match &request.parent {
+        Some(parent) => Some(organization(edge, wish.caller, parent)?),
+        None => None,
+    };
+    let field = format!("{}_id", R::FIELD);
+    if request.id.is_empty() {
+        return Err(status::invalid(field, "is required: choose an id"));
+    }
+    let id: Slug = request
+        .id
+        .parse()
+        .map_err(|error| status::invalid(&field, error))?;
+    let id = R::within(org.as_ref(), id)
+        .ok_or_else(|| status::invalid("parent", "is required: set it"))?;
+    if !wish.caller.may_in(R::org(&id)) {
+        wish.caller.everywhere()?;
+    }
+    let mut message = request.message.unwrap_or_default();
+    name_it::<R>(&mut message, &id)?;
+    let mut prepared = R::prepare(&*edge.desk, &message, None)?;
+    let secret = prepared.secret.take();
+    let done = edge
+        .submit(&wish, Command::Create(prepared.desired))
+        .await?;
+    // A retry finds the object made, with the secret of the first time: this one opens nothing.
+    let secret = secret.filter(|_| !wish.dry_run && !done.change.replayed);
+    Ok((written::<R>(edge, &id, &done)?, secret))
+}
+
+/// Replaces what the mask names in an object.
+pub(crate) async fn update<R: Resource>(
+    edge: &Edge,
+    mut wish: Wish<'_>,
+    message: Option<R::Proto>,
+    mask: Option<FieldMask>,
+) -> Result<R::Proto, Status> {
+    let missing = || status::invalid(R::FIELD, "is required: send the object");
+    let mut given = message.ok_or_else(missing)?;
+    let metadata = R::metadata(&mut given).take().unwrap_or_default();
+    let path = |field: &str| format!("{}.metadata.{field}", R::FIELD);
+    let id = R::parse(&metadata.name).map_err(|e| status::invalid_name(&path("name"), &e))?;
+    wish.caller.within(R::org(&id), &R::key(&id))?;
+    if metadata.resource_version.is_empty() {
+        let reason = "is required: read the object, change it, and send its version back";
+        return Err(status::invalid(path("resource_version"), reason));
+    }
+    let expected = revision(&path("resource_version"), &metadata.resource_version)?;
+    wish.given = Some(metadata.resource_version.clone());
+    *R::metadata(&mut given) = Some(metadata);
+    let published = at_least::<R>(edge, &id, expected).await?;
+    let stored = stored::<R>(&published, &id)?;
+    guard(wish.caller, &*stored.object)?;
+    let merged = masks::apply::<R>(&stored.object.to_proto(), &given, mask.as_ref())?;
+    let prepared = R::prepare(&*edge.desk, &merged, Some(&stored.object))?;
+    let command = Command::Update {
+        object: prepared.desired,
+        expected,
+    };
+    let done = edge.submit(&wish, command).await?;
+    written::<R>(edge, &id, &done)
+}
+
+/// Deletes an object.
+pub(crate) async fn delete<R: Resource>(
+    edge: &Edge,
+    mut wish: Wish<'_>,
+    name: &str,
+    resource_version: &str,
+) -> Result<(), Status> {
+    let id = R::parse(name).map_err(|error| status::invalid_name("name", &error))?;
+    let key = R::key(&id);
+    if !wish.caller.may_in(R::org(&id)) {
+        return Err(status::not_found(&key));
+    }
+    let published = edge.published();
+    if let Some(stored) = R::shelf(&published.state).get(&id) {
+        guard(wish.caller, &*stored.object)?;
+    }
+    let expected = match resource_version {
+        "" => None,
+        given => Some(revision("resource_version", given)?),
+    };
+    wish.given = Some(resource_version.to_owned());
+    edge.submit(&wish, Command::Delete { key, expected })
+        .await?;
+    Ok(())
+}
+
+/// The object that a change wrote, as a caller sees it.
+pub(crate) fn written<R: Resource>(
+    edge: &Edge,
+    id: &R::Id,
+    done: &Done,
+) -> Result<R::Proto, Status> {
+    let published = edge.published();
+    let object = done.change.written().and_then(R::of_object);
+    let Some(object) = object else {
+        // Nothing had to be written: a retry, or an update that changes nothing.
+        return Ok(show::<R>(id, stored::<R>(&published, id)?, &published));
+    };
+    let stored = Stored {
+        object: object.clone(),
+        modified: done.revision.unwrap_or_default(),
+    };
+    let mut message = show::<R>(id, &stored, &published);
+    if done.revision.is_none()
+        && let Some(metadata) = R::metadata(&mut message)
+    {
+        metadata.resource_version.clear();
+    }
+    Ok(message)
+}
+
+/// What keeps the deployment reachable is not an organization's to change, though it lies in one.
+pub(crate) fn guard<R: Resource>(caller: &Caller, stored: &R) -> Result<(), Status> {
+    if stored.is_systems() && caller.identity != Identity::System {
+        return Err(status::denied(
+            caller.method,
+            "the system token",
+            &caller.author(),
+        ));
+    }
+    Ok(())
+}
+
+/// The organization in `parent`, if it is there and the caller may do this in it.
+pub(crate) fn organization(edge: &Edge, caller: &Caller, parent: &str) -> Result<Slug, Status> {
+    let org = resource_name::parse_organization(parent);
+    let org = org.map_err(|error| status::invalid_name("parent", &error))?;
+    let key = Key::Organization(org.clone());
+    caller.within(&org, &key)?;
+    let state = &edge.published().state;
+    if state.organizations.contains(&org) || state.quarantined(&key).is_some() {
+        return Ok(org);
+    }
+    Err(status::not_found(&key))
+}
+
+/// A publication in which the object is as new as `expected`, so that what a mask leaves alone is not older than what
+/// the caller read. Newer is the core's to judge: the request may be a retry.
+async fn at_least<R: Resource>(
+    edge: &Edge,
+    id: &R::Id,
+    expected: Revision,
+) -> Result<Arc<Published>, Status> {
+    let behind = |published: &Published| {
+        let stored = R::shelf(&published.state).get(id);
+        published.state.revision() < expected || stored.is_some_and(|s| s.modified < expected)
+    };
+    let published = edge.published();
+    if !behind(&published) {
+        return Ok(published);
+    }
+    edge.settle(expected).await;
+    let published = edge.published();
+    if behind(&published) {
+        let message = "this control plane has not seen that version yet; try again in a moment";
+        return Err(status::unavailable("BEHIND", message.to_owned()));
+    }
+    Ok(published)
+}
+
+fn stored<'a, R: Resource>(published: &'a Published, id: &R::Id) -> Result<&'a Stored<R>, Status> {
+    if let Some(stored) = R::shelf(&published.state).get(id) {
+        return Ok(stored);
+    }
+    let key = R::key(id);
+    Err(match published.state.quarantined(&key) {
+        Some(quarantined) => {
+            let reason = quarantined.reason.clone();
+            status::rejected(&Rejection::Quarantined { key, reason }, None)
+        }
+        None => status::not_found(&key),
+    })
+}
+
+/// Gives a message that is to be created the name it will have; one that it has already must be the same.
+fn name_it<R: Resource>(message: &mut R::Proto, id: &R::Id) -> Result<(), Status> {
+    let name = R::format(id);
+    let metadata = R::metadata(message).get_or_insert_with(pb::Metadata::default);
+    if !metadata.name.is_empty() && metadata.name != name {
+        let reason = format!("is not `{name}`, which parent and id make: leave it empty");
+        return Err(status::invalid(
+            format!("{}.metadata.name", R::FIELD),
+            reason,
+        ));
+    }
+    metadata.name = name;
+    Ok(())
+}
+
+fn revision(field: &str, given: &str) -> Result<u64, Status> {
+    let canonical = given.parse::<u64>().ok().filter(|r| r.to_string() == given);
+    canonical.ok_or_else(|| {
+        status::invalid(
+            field,
+            "is not a resource version: send the one that was read, as it is",
+        )
+    })
+}

@@ -1,0 +1,117 @@
+//! The Fleet service: a proxy joins once, with a single-use secret, and renews with the certificate it then has.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use toolgate_control_core::{Command, Context, Key, Rejection, push::is_connected};
+use toolgate_model::{Digest, Slug};
+use toolgate_proto::push::v1::{Certificate, JoinRequest, RenewRequest, fleet_server};
+
+use super::Members;
+use crate::{
+    caller::{Caller, Peer, not_expelled},
+    desk::{IssuedCertificate, Purpose, SubmitError},
+    status,
+};
+
+/// Bytes of a certificate request.
+const MAX_REQUEST: usize = 16 * 1024;
+/// Bytes of a join secret.
+const MAX_SECRET: usize = 256;
+
+#[tonic::async_trait]
+impl fleet_server::Fleet for Members {
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Certificate>, Status> {
+        Caller::of(&request)?.everywhere()?;
+        let request = request.into_inner();
+        let id: Slug = request
+            .proxy_id
+            .parse()
+            .map_err(|invalid| status::invalid("proxy_id", invalid))?;
+        check_size(&request.csr_der)?;
+        let desk = &self.edge.desk;
+        let secret = request.secret.as_bytes();
+        let hash = match secret.len() {
+            1..=MAX_SECRET => desk.hash(Purpose::Join, secret),
+            _ => return Err(refused()),
+        };
+        let published = self.edge.published();
+        let token = published.state.join_tokens.get(&Digest(hash.0));
+        let token = token.filter(|token| token.expires > desk.now());
+        if token.is_none() {
+            return Err(refused());
+        }
+        not_expelled(&published.state, &id, desk.now())?;
+        if published
+            .state
+            .proxies
+            .get(&id)
+            .is_some_and(|proxy| is_connected(proxy, desk.now()))
+        {
+            let taken = Rejection::AlreadyExists(Key::Proxy(id));
+            return Err(status::rejected(&taken, None));
+        }
+        // Made first and handed out last: a request that cannot be signed does not use up the secret.
+        let issued = desk.issue(&id, &request.csr_der);
+        let issued = issued.map_err(|error| status::issue(&error))?;
+        let context = Context {
+            now: desk.now(),
+            author: format!("proxies/{id}"),
+            request: None,
+        };
+        let used = desk.submit(Command::UseJoinToken(hash), context).await;
+        match used {
+            Ok(_outcome) => Ok(Response::new(certificate(issued))),
+            Err(SubmitError::Rejected(Rejection::NotFound(_))) => Err(refused()),
+            Err(error) => Err(status::submit(&error, None)),
+        }
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Certificate>, Status> {
+        let caller = Caller::of(&request)?;
+        caller.everywhere()?;
+        let Peer::Proxy(id) = &caller.peer else {
+            let message = "only a proxy that has a certificate can renew it; join the fleet first";
+            return Err(status::precondition(
+                "NO_CERTIFICATE",
+                "proxy",
+                message.to_owned(),
+            ));
+        };
+        let request = request.into_inner();
+        check_size(&request.csr_der)?;
+        let published = Arc::clone(&self.edge.published());
+        // Whoever renews without ever being seen could not be expelled either.
+        if !published.state.proxies.contains(id) {
+            let message = format!("nothing is known of proxy {id}; let it subscribe first");
+            return Err(status::precondition("UNKNOWN_PROXY", "proxy", message));
+        }
+        let issued = self.edge.desk.issue(id, &request.csr_der);
+        let issued = issued.map_err(|error| status::issue(&error))?;
+        Ok(Response::new(certificate(issued)))
+    }
+}
+
+/// One answer for all that can be wrong with a secret.
+fn refused() -> Status {
+    status::unauthenticated(
+        "JOIN_TOKEN",
+        "the join token is unknown, used or expired; create a new one with `toolgate proxies join-token`",
+    )
+}
+
+fn check_size(csr_der: &[u8]) -> Result<(), Status> {
+    if csr_der.is_empty() || csr_der.len() > MAX_REQUEST {
+        let reason = format!("send a PKCS#10 request in DER of at most {MAX_REQUEST} bytes");
+        return Err(status::invalid("csr_der", reason));
+    }
+    Ok(())
+}
+
+fn certificate(issued: IssuedCertificate) -> Certificate {
+    Certificate {
+        chain_der: issued.chain,
+        ca_der: issued.authority,
+        not_after_ms: issued.not_after.0,
+    }
+}

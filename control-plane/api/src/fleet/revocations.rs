@@ -1,0 +1,123 @@
+//! The stream of revocations: hashes of tokens that no longer work, apart from configuration pushes so that a large
+//! one never delays them. Revoked, expired and deleted tokens alike; a hash once told is not told again. Each message
+//! names the version it was read from, so that a control plane that lags behind takes nothing back.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::sleep};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use toolgate_control_core::State;
+use toolgate_model::{Timestamp, TokenHash, Version};
+use toolgate_proto::push::v1::Revocations;
+use toolgate_wire::push::version_to_proto;
+
+use crate::edge::Edge;
+
+/// Hashes in one message.
+const PART: usize = 50_000;
+/// Messages that wait for a reader.
+const BUFFER: usize = 4;
+/// At most this long until tokens that have expired are told.
+const EXPIRY: Duration = Duration::from_secs(30);
+
+type Sender = mpsc::Sender<Result<Revocations, Status>>;
+
+/// What one stream knows.
+#[derive(Default)]
+struct Known {
+    sequence: u64,
+    /// Told already.
+    dead: BTreeSet<TokenHash>,
+    /// In the store when last looked at.
+    present: BTreeSet<TokenHash>,
+    version: Version,
+}
+
+/// A stream: everything in force at first, then what is added.
+pub(super) fn stream(edge: &Edge) -> ReceiverStream<Result<Revocations, Status>> {
+    let (sender, receiver) = mpsc::channel(BUFFER);
+    let (owned, draining) = (edge.clone(), edge.drain.draining());
+    edge.drain.spawn("revocations", async move {
+        tokio::select! {
+            () = draining => {}
+            () = follow(&owned, &sender) => {}
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+async fn follow(edge: &Edge, sender: &Sender) {
+    let mut publications = edge.desk.published();
+    let mut known = Known::default();
+    let mut complete = true;
+    loop {
+        let state = Arc::clone(&publications.borrow_and_update().state);
+        // Nothing is known before the first listing of the store, so nothing is complete.
+        if state.version() != Version::default() {
+            let fresh = known.learn(&state, edge.desk.now());
+            if (complete || !fresh.is_empty()) && !tell(&mut known, fresh, complete, sender).await {
+                return;
+            }
+            complete = false;
+        }
+        if !changed(&mut publications, &known, sender).await {
+            return;
+        }
+    }
+}
+
+/// Waits for a publication of another version, or for time in which tokens may have expired.
+async fn changed(
+    publications: &mut tokio::sync::watch::Receiver<Arc<crate::desk::Published>>,
+    known: &Known,
+    sender: &Sender,
+) -> bool {
+    let other =
+        |published: &Arc<crate::desk::Published>| published.state.version() != known.version;
+    tokio::select! {
+        () = sender.closed() => false,
+        () = sleep(EXPIRY) => true,
+        changed = publications.wait_for(other) => changed.is_ok(),
+    }
+}
+
+async fn tell(known: &mut Known, fresh: Vec<TokenHash>, complete: bool, sender: &Sender) -> bool {
+    let mut complete = complete;
+    let mut parts = fresh.chunks(PART);
+    let mut part = parts.next().unwrap_or_default();
+    loop {
+        known.sequence += 1;
+        let message = Revocations {
+            sequence: known.sequence,
+            token_hashes: part.iter().map(|hash| hash.0.to_vec()).collect(),
+            complete,
+            version: Some(version_to_proto(known.version)),
+        };
+        if sender.send(Ok(message)).await.is_err() {
+            return false;
+        }
+        complete = false;
+        match parts.next() {
+            Some(next) => part = next,
+            None => return true,
+        }
+    }
+}
+
+impl Known {
+    /// What has died since it was last asked.
+    fn learn(&mut self, state: &State, now: Timestamp) -> Vec<TokenHash> {
+        let mut fresh: BTreeSet<TokenHash> = state.dead_tokens(now).copied().collect();
+        if state.version() != self.version {
+            let tokens = state.tokens.iter();
+            let present: BTreeSet<TokenHash> = tokens.map(|(_, token)| token.hash).collect();
+            fresh.extend(self.present.difference(&present).copied());
+            // A token that came back under its old hash would be a restore: proxies then start over anyway.
+            self.present = present;
+            self.version = state.version();
+        }
+        fresh.retain(|hash| self.dead.insert(*hash));
+        fresh.into_iter().collect()
+    }
+}

@@ -1,0 +1,356 @@
+//! Every method of the descriptor set, with every wrong identity. A method without a row in the table fails the
+//! first test.
+
+use std::{collections::BTreeSet, io, task::Poll};
+
+use axum::Router;
+use bytes::Bytes;
+use futures_util::stream;
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind as FieldKind, MessageDescriptor, Value};
+use tonic::Code;
+use toolgate_actor::ActorSystem;
+use toolgate_control_core::{Kind, Right};
+use toolgate_model::{AdminRole, Timestamp};
+use toolgate_runtime::drain;
+
+use super::*;
+use crate::{
+    admin::{self, AdminOptions},
+    fleet,
+    memory::{self, MemoryDesk, START},
+    rights::{Row, TABLE},
+};
+
+fn pool() -> DescriptorPool {
+    DescriptorPool::decode(toolgate_proto::DESCRIPTORS).unwrap()
+}
+
+/// All methods of ours, as in the table.
+fn methods(pool: &DescriptorPool) -> Vec<(String, MessageDescriptor)> {
+    let services = pool.services();
+    let methods = services.flat_map(|service| {
+        let name = service.full_name().to_owned();
+        let methods = service.methods().collect::<Vec<_>>();
+        methods
+            .into_iter()
+            .map(move |method| (format!("{name}/{}", method.name()), method.input()))
+    });
+    methods.collect()
+}
+
+#[test]
+fn every_method_has_one_row_and_every_row_is_a_method() {
+    let methods = methods(&pool());
+    let declared: BTreeSet<&str> = methods.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(declared.len() > 35, "{declared:?}");
+    let listed: BTreeSet<&str> = TABLE.iter().map(|row| row.method).collect();
+    assert_eq!(listed.len(), TABLE.len(), "a method is listed twice");
+    let ours: BTreeSet<&str> = listed
+        .iter()
+        .copied()
+        .filter(|m| m.starts_with("toolgate."))
+        .collect();
+    assert_eq!(declared, ours);
+    for row in TABLE {
+        let open = row.access == Access::Open;
+        assert_eq!(
+            open,
+            row.method.starts_with("grpc.health."),
+            "{}",
+            row.method
+        );
+    }
+}
+
+/// A desk with two organizations, and a token of every sort, each called by its id.
+fn desk() -> Arc<MemoryDesk> {
+    let desk = MemoryDesk::new();
+    desk.organization("rival");
+    for (org, secret, role) in [
+        ("acme", "mcp-only", AdminRole::None),
+        ("acme", "viewer", AdminRole::Viewer),
+        ("acme", "editor", AdminRole::Editor),
+        ("acme", "admin", AdminRole::Admin),
+        ("acme", "revoked", AdminRole::Admin),
+        ("rival", "rival-admin", AdminRole::Admin),
+    ] {
+        desk.token(org, secret, role, false);
+    }
+    let soon = Some(Timestamp(START.0 + 1000));
+    desk.token_until("acme", "expired", AdminRole::Admin, false, soon);
+    desk.token("acme", "system", AdminRole::Admin, true);
+    let name = toolgate_model::Name::new("acme".parse().unwrap(), "revoked".parse().unwrap());
+    let revoke = toolgate_control_core::Command::RevokeToken(name);
+    desk.command(revoke).unwrap();
+    desk.clock.advance(Duration::from_secs(2));
+    Arc::new(desk)
+}
+
+/// A request that names objects of `acme`, filled by the names of its fields.
+fn plausible(method: &str, descriptor: &MessageDescriptor) -> Vec<u8> {
+    let service = method
+        .split('/')
+        .next()
+        .and_then(|s| s.rsplit('.').next())
+        .unwrap();
+    let name = match service {
+        "Organizations" => "organizations/acme".to_owned(),
+        "Proxies" => "proxies/p1".to_owned(),
+        other => format!("organizations/acme/{}/x", other.to_lowercase()),
+    };
+    let mut message = DynamicMessage::new(descriptor.clone());
+    for field in descriptor.fields() {
+        let value = match (field.name(), field.kind()) {
+            ("parent", _) => Value::String("organizations/acme".into()),
+            ("name", _) => Value::String(name.clone()),
+            (id, FieldKind::String) if id.ends_with("_id") && id != "request_id" => {
+                Value::String("fresh".into())
+            }
+            (_, FieldKind::Message(object)) if object.get_field_by_name("metadata").is_some() => {
+                let mut inner = DynamicMessage::new(object.clone());
+                if method.contains("/Update") {
+                    let metadata = object.get_field_by_name("metadata").unwrap();
+                    let mut value =
+                        DynamicMessage::new(metadata.kind().as_message().unwrap().clone());
+                    value.set_field_by_name("name", Value::String(name.clone()));
+                    value.set_field_by_name("resource_version", Value::String("1".into()));
+                    inner.set_field(&metadata, Value::Message(value));
+                }
+                Value::Message(inner)
+            }
+            _ => continue,
+        };
+        message.set_field(&field, value);
+    }
+    message.encode_to_vec()
+}
+
+fn needs(row: &Row) -> Right {
+    match row.access {
+        Access::Needs(right) => right,
+        Access::Open => panic!("{} is open", row.method),
+    }
+}
+
+/// What a token of `acme` with this role has to be told; none if it may.
+fn for_role(right: Right, role: AdminRole) -> Option<Code> {
+    let enough = match right {
+        Right::Read(Kind::Proxy) | Right::Write(Kind::Proxy) | Right::FoundOrganization => false,
+        Right::ReadVersions | Right::CreateJoinToken => false,
+        Right::Read(_) => role >= AdminRole::Viewer,
+        Right::Write(Kind::Gateway | Kind::Server) | Right::Probe => role >= AdminRole::Editor,
+        Right::Write(_) => role >= AdminRole::Admin,
+        Right::Join
+        | Right::RenewCertificate
+        | Right::Push
+        | Right::ResolveCredential
+        | Right::ReadKeyring => false,
+    };
+    (!enough).then_some(Code::PermissionDenied)
+}
+
+/// What somebody else's admin has to be told about objects of `acme`.
+fn for_rival(row: &Row) -> Code {
+    match (for_role(needs(row), AdminRole::Admin), row.method) {
+        (Some(code), _) => code,
+        // Answered, without anything of acme's: see the test of lists.
+        (None, "toolgate.admin.v1.Organizations/ListOrganizations") => Code::Ok,
+        (None, _) => Code::NotFound,
+    }
+}
+
+fn admin_router(desk: &Arc<MemoryDesk>) -> (Router, drain::Trigger) {
+    let (drain, trigger) = drain::new();
+    let desk: Arc<dyn Desk> = desk.clone();
+    (admin::router(desk, AdminOptions::default(), drain), trigger)
+}
+
+#[tokio::test]
+async fn every_admin_method_refuses_every_wrong_identity() {
+    let desk = desk();
+    let (router, _trigger) = admin_router(&desk);
+    let pool = pool();
+    let mut walked = 0;
+    for (method, descriptor) in methods(&pool) {
+        let row = rights::row(&format!("/{method}")).unwrap();
+        if row.side != Side::Admin {
+            continue;
+        }
+        let right = needs(row);
+        let long = "x".repeat(4000);
+        let mut cases = vec![
+            (None, Some(Code::Unauthenticated)),
+            (Some("garbage"), Some(Code::Unauthenticated)),
+            (Some(long.as_str()), Some(Code::Unauthenticated)),
+            (Some("expired"), Some(Code::Unauthenticated)),
+            (Some("revoked"), Some(Code::Unauthenticated)),
+            (Some("mcp-only"), Some(Code::PermissionDenied)),
+            (Some("rival-admin"), Some(for_rival(row))),
+        ];
+        for (token, role) in [
+            ("viewer", AdminRole::Viewer),
+            ("editor", AdminRole::Editor),
+            ("admin", AdminRole::Admin),
+        ] {
+            cases.push((Some(token), for_role(right, role)));
+        }
+        for (token, expected) in cases {
+            let bytes = plausible(&method, &descriptor);
+            let answer = memory::send(
+                &router,
+                memory::request(&format!("/{method}"), token, &bytes),
+            )
+            .await;
+            match expected {
+                Some(code) => assert_eq!(
+                    answer.code, code,
+                    "{method} as {token:?}: {:?}",
+                    answer.status
+                ),
+                None => assert!(
+                    !matches!(answer.code, Code::Unauthenticated | Code::PermissionDenied),
+                    "{method} as {token:?}: {:?}",
+                    answer.status
+                ),
+            }
+            assert_ne!(answer.code, Code::Unimplemented, "{method}");
+            walked += 1;
+        }
+    }
+    assert!(walked > 300, "{walked}");
+}
+
+#[tokio::test]
+async fn a_proxy_is_nobody_at_the_admin_listener() {
+    let desk = desk();
+    let (router, _trigger) = admin_router(&desk);
+    for (method, descriptor) in methods(&pool()) {
+        let path = format!("/{method}");
+        let row = rights::row(&path).unwrap();
+        let mut request = memory::request(&path, None, &plausible(&method, &descriptor));
+        request
+            .extensions_mut()
+            .insert(Peer::Proxy("p1".parse().unwrap()));
+        let expected = match row.side {
+            Side::Admin => Code::Unauthenticated,
+            Side::Fleet => Code::Unimplemented,
+            Side::Both => continue,
+        };
+        assert_eq!(
+            memory::send(&router, request).await.code,
+            expected,
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn at_the_fleet_listener_a_certificate_counts_and_a_token_does_not() {
+    let desk = desk();
+    let (drain, _trigger) = drain::new();
+    let actors = ActorSystem::start(1).unwrap();
+    let router = fleet::router(
+        desk.clone(),
+        actors,
+        toolgate_runtime::Readiness::new(),
+        drain,
+    );
+    for (method, descriptor) in methods(&pool()) {
+        let path = format!("/{method}");
+        let row = rights::row(&path).unwrap();
+        let bytes = plausible(&method, &descriptor);
+        if row.side == Side::Admin {
+            let answer =
+                memory::send(&router, memory::request(&path, Some("system"), &bytes)).await;
+            assert_eq!(answer.code, Code::Unimplemented, "{method}");
+            continue;
+        }
+        let join = needs(row) == Right::Join;
+        for token in [None, Some("system"), Some("admin"), Some("garbage")] {
+            let answer = memory::send(&router, memory::request(&path, token, &bytes)).await;
+            // Join looks at the secret in the request instead.
+            let expected = if join {
+                Code::InvalidArgument
+            } else {
+                Code::Unauthenticated
+            };
+            assert_eq!(answer.code, expected, "{method} as {token:?}");
+        }
+        let mut request = memory::request(&path, None, &bytes);
+        request
+            .extensions_mut()
+            .insert(Peer::Proxy("p1".parse().unwrap()));
+        let answer = memory::send(&router, request).await;
+        assert_eq!(
+            answer.code == Code::PermissionDenied,
+            join,
+            "{method}: {:?}",
+            answer.status
+        );
+    }
+    assert_eq!(START.0 + 2000, desk.now().0);
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_unimplemented_for_everybody() {
+    let desk = desk();
+    let (router, _trigger) = admin_router(&desk);
+    for path in [
+        "/",
+        "/toolgate.admin.v1.Gateways/Nope",
+        "/toolgate.admin.v1.Gateways",
+        "/toolgate.push.v1.Push/Subscribe",
+        "/made.Up/Method",
+        "/grpc.health.v1.Health/Check/",
+    ] {
+        for token in [None, Some("system")] {
+            let answer = memory::send(&router, memory::request(path, token, &[])).await;
+            assert_eq!(answer.code, Code::Unimplemented, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_is_answered_before_a_byte_of_the_body_is_read() {
+    let desk = desk();
+    let (router, _trigger) = admin_router(&desk);
+    for token in ["garbage", "viewer"] {
+        let request = memory::request("/toolgate.admin.v1.Tokens/CreateToken", Some(token), &[]);
+        let (parts, _body) = request.into_parts();
+        let unread = stream::poll_fn(|_cx| -> Poll<Option<io::Result<Bytes>>> {
+            panic!("the body was read")
+        });
+        let body = axum::body::Body::from_stream(unread);
+        let answer = memory::send(&router, http::Request::from_parts(parts, body)).await;
+        assert_ne!(answer.code, Code::Ok);
+    }
+}
+
+#[tokio::test]
+async fn health_needs_nobody_and_says_nothing() {
+    let desk = desk();
+    let (router, _trigger) = admin_router(&desk);
+    let request = memory::request("/grpc.health.v1.Health/Check", None, &[]);
+    let answer = memory::send(&router, request).await;
+    assert_eq!((answer.code, answer.message), (Code::Ok, vec![8, 1]));
+}
+
+#[test]
+fn asked_deadlines_are_read_or_ignored() {
+    let of = |text: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", text.parse().unwrap());
+        asked_deadline(&headers)
+    };
+    assert_eq!(of("5S"), Duration::from_secs(5));
+    assert_eq!(of("250m"), Duration::from_millis(250));
+    assert_eq!(of("2H"), Duration::from_secs(7200));
+    for text in ["", "S", "5", "x5S", "-5S", "999999999S", "5Ω"] {
+        if let Ok(value) = text.parse::<http::HeaderValue>() {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", value);
+            assert_eq!(asked_deadline(&headers), Duration::MAX, "{text}");
+        }
+    }
+}

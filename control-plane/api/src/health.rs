@@ -1,0 +1,51 @@
+//! Health, for whoever may not log in: one answer to one question, and it is the same as that of the private port. A
+//! watch of it is not served, because it is open to everybody and would never end.
+
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse,
+    health_check_response::ServingStatus,
+    health_server::{self, HealthServer},
+};
+use toolgate_runtime::Readiness;
+
+#[cfg(test)]
+mod tests;
+
+/// Whether this process wants requests.
+pub(crate) struct Health {
+    readiness: Readiness,
+}
+
+/// The service.
+pub(crate) fn server(readiness: Readiness) -> HealthServer<Health> {
+    HealthServer::new(Health { readiness })
+}
+
+#[tonic::async_trait]
+impl health_server::Health for Health {
+    type WatchStream = Empty<Result<HealthCheckResponse, Status>>;
+
+    async fn check(
+        &self,
+        _request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let status = match self.readiness.is_ready() {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        Ok(Response::new(HealthCheckResponse {
+            status: status.into(),
+        }))
+    }
+
+    async fn watch(
+        &self,
+        _request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented(
+            "health is not watched here; ask with Check",
+        ))
+    }
+}

@@ -1,0 +1,194 @@
+//! Listeners: accept, shake hands, serve HTTP with timers and caps, end in order. One loop for both sides.
+
+use std::{
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use toolgate_runtime::Drain;
+use tower::ServiceExt as _;
+
+use crate::caller::Peer;
+
+/// Connections of one listener.
+const MAX_CONNECTIONS: usize = 2048;
+/// Requests at a time on one connection.
+const MAX_STREAMS: u32 = 128;
+/// Bytes of a request's headers.
+const MAX_HEADERS: u32 = 16 * 1024;
+/// Until a TLS handshake is done.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// Until a request's headers are there (HTTP/1), and until the first request of any connection.
+const HEADER_DEADLINE: Duration = Duration::from_secs(15);
+/// How often a silent connection is asked whether it lives (HTTP/2).
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long it may take to answer that.
+const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(10);
+/// After an accept that failed for want of a resource.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a listener does with its connections.
+#[derive(Clone)]
+pub(crate) struct Serve {
+    /// Answers requests.
+    pub(crate) router: Router,
+    /// HTTP/1 as well, for browsers.
+    pub(crate) http1: bool,
+    /// Kept until the last connection has ended.
+    pub(crate) drain: Drain,
+    /// In the list of what runs.
+    pub(crate) name: &'static str,
+    /// How long a connection may take to end.
+    pub(crate) grace: Duration,
+}
+
+/// Accepts until the drain starts. `peer` tells from the certificates a client showed (none without TLS) who it is.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    peer: impl Fn(Option<&[u8]>) -> Peer + Clone + Send + Sync + 'static,
+    serve: Serve,
+) -> io::Result<()> {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let draining = serve.drain.draining();
+    tokio::pin!(draining);
+    loop {
+        // A connection beyond the cap waits in the kernel's backlog, which has a bound of its own.
+        let permit = tokio::select! {
+            () = &mut draining => return Ok(()),
+            permit = Arc::clone(&permits).acquire_owned() => permit.map_err(io::Error::other)?,
+        };
+        let accepted = tokio::select! {
+            () = &mut draining => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _address)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, listener = serve.name, "accept failed");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (tls, peer, serving) = (tls.clone(), peer.clone(), serve.clone());
+        serve.drain.spawn(serve.name, async move {
+            let _permit = permit;
+            shake_hands(stream, tls, peer, serving).await;
+        });
+    }
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    peer: impl Fn(Option<&[u8]>) -> Peer,
+    serve: Serve,
+) {
+    let _best_effort = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        let known = peer(None);
+        return connection(stream, known, serve).await;
+    };
+    match timeout(HANDSHAKE_DEADLINE, TlsAcceptor::from(tls).accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates();
+            let known = peer(
+                certificates
+                    .and_then(|chain| chain.first())
+                    .map(AsRef::as_ref),
+            );
+            connection(stream, known, serve).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, listener = serve.name, "TLS handshake failed"),
+        Err(_elapsed) => tracing::debug!(listener = serve.name, "TLS handshake took too long"),
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn connection<S>(stream: S, peer: Peer, serve: Serve)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = serve.router.clone();
+    let asked = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&asked);
+    let service = tower::service_fn(move |mut request: http::Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request)
+    });
+    let builder = builder(serve.http1);
+    let service = TowerToHyperService::new(service);
+    let served = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    // Before the first request nothing else bounds how long a silent connection keeps its place.
+    let silent = async {
+        sleep(HEADER_DEADLINE).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = served.as_mut() => outcome,
+        () = silent => {
+            tracing::debug!(listener = serve.name, "a connection asked nothing");
+            return;
+        }
+        () = serve.drain.draining() => {
+            served.as_mut().graceful_shutdown();
+            within(serve.grace, served).await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, listener = serve.name, "a connection ended early");
+    }
+}
+
+async fn within<F, E>(grace: Duration, served: F) -> Result<(), E>
+where
+    F: Future<Output = Result<(), E>>,
+{
+    timeout(grace, served).await.unwrap_or(Ok(()))
+}
+
+fn builder(http1: bool) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_DEADLINE);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .max_buf_size(MAX_HEADERS as usize);
+    if http1 { builder } else { builder.http2_only() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! The admin listener on a real socket.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tonic::{Code, transport::Endpoint};
+use toolgate_model::AdminRole;
+use toolgate_proto::admin::v1::{
+    ListOrganizationsRequest, WatchRequest, organizations_client::OrganizationsClient,
+    watch_client::WatchClient,
+};
+use toolgate_runtime::drain::{self, DrainOutcome, Trigger};
+
+use super::*;
+use crate::{
+    admin::{self, AdminOptions},
+    desk::Desk,
+    memory::MemoryDesk,
+};
+
+async fn serve() -> (SocketAddr, Trigger) {
+    let desk = MemoryDesk::new();
+    desk.token("acme", "viewer", AdminRole::Viewer, false);
+    let desk: Arc<dyn Desk> = Arc::new(desk);
+    let (drain, trigger) = drain::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = admin::serve(listener, desk, AdminOptions::default(), drain.clone());
+    drain.spawn("admin listener", serving);
+    (address, trigger)
+}
+
+fn as_viewer<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    let bearer = "Bearer viewer".parse().unwrap();
+    request.metadata_mut().insert("authorization", bearer);
+    request
+}
+
+#[expect(clippy::disallowed_methods, reason = "a client of a test")]
+async fn raw(address: SocketAddr, head: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = timeout(Duration::from_secs(5), stream.read(&mut answer));
+    let length = read.await.unwrap().unwrap();
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+#[tokio::test]
+async fn grpc_clients_and_browsers_are_served_on_one_port() {
+    let (address, trigger) = serve().await;
+    let endpoint = Endpoint::try_from(format!("http://{address}")).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let mut client = OrganizationsClient::new(channel);
+    let listed = client.list_organizations(as_viewer(ListOrganizationsRequest::default()));
+    assert_eq!(listed.await.unwrap().into_inner().organizations.len(), 1);
+    let page = raw(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(page.starts_with("HTTP/1.1 404"), "{page}");
+    let web = "POST /toolgate.admin.v1.Organizations/ListOrganizations HTTP/1.1\r\nhost: x\r\n\
+               content-type: application/grpc-web+proto\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0";
+    let answer = raw(address, web).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.to_lowercase().contains("grpc-status: 16"),
+        "{answer}"
+    );
+    drop(client);
+    assert_eq!(
+        trigger.drain(Duration::from_secs(20)).await,
+        DrainOutcome::Drained
+    );
+}
+
+#[tokio::test]
+async fn a_request_whose_headers_are_too_long_is_refused() {
+    let (address, _trigger) = serve().await;
+    let long = format!(
+        "GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
+        "x".repeat(100_000)
+    );
+    let answer = raw(address, &long).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_drain_ends_connections_with_open_watches_in_time() {
+    let (address, trigger) = serve().await;
+    let endpoint = Endpoint::try_from(format!("http://{address}")).unwrap();
+    let mut client = WatchClient::new(endpoint.connect().await.unwrap());
+    let watch = client
+        .watch(as_viewer(WatchRequest::default()))
+        .await
+        .unwrap();
+    let mut watch = watch.into_inner();
+    watch.message().await.unwrap().unwrap();
+    assert_eq!(
+        trigger.drain(Duration::from_secs(5)).await,
+        DrainOutcome::Drained
+    );
+    while let Ok(Some(_event)) = watch.message().await {}
+    let after = client.watch(as_viewer(WatchRequest::default())).await;
+    assert_ne!(after.unwrap_err().code(), Code::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_asks_nothing_is_ended() {
+    let (mut near, far) = tokio::io::duplex(1024);
+    let (drain, _trigger) = drain::new();
+    let serve = Serve {
+        router: Router::new(),
+        http1: true,
+        drain: drain.clone(),
+        name: "test",
+        grace: Duration::from_secs(1),
+    };
+    drain.spawn("test", connection(far, Peer::Unknown, serve));
+    let mut answer = Vec::new();
+    let ended = timeout(Duration::from_secs(60), near.read_to_end(&mut answer));
+    assert_eq!(ended.await.unwrap().unwrap(), 0);
+}

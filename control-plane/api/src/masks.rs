@@ -1,0 +1,113 @@
+//! Update masks: which parts of the object that was sent replace those of the one that is stored. Generic over the
+//! schema, by reflection, so that a new field needs no line here.
+
+use std::sync::LazyLock;
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use prost_types::FieldMask;
+use tonic::Status;
+
+use crate::{kinds::Resource, status};
+
+/// What an update without a mask replaces.
+const WHOLE: [&str; 3] = ["spec", "metadata.labels", "metadata.display_name"];
+/// Paths of one mask.
+const MAX_PATHS: usize = 100;
+
+static POOL: LazyLock<Option<DescriptorPool>> =
+    LazyLock::new(|| DescriptorPool::decode(toolgate_proto::DESCRIPTORS).ok());
+
+/// `stored`, with what `mask` names taken from `given`.
+pub(crate) fn apply<R: Resource>(
+    stored: &R::Proto,
+    given: &R::Proto,
+    mask: Option<&FieldMask>,
+) -> Result<R::Proto, Status> {
+    let descriptor = POOL
+        .as_ref()
+        .and_then(|pool| pool.get_message_by_name(R::MESSAGE));
+    let descriptor = descriptor.ok_or_else(|| Status::internal("the schema is not available"))?;
+    let named = mask.map_or(&[][..], |mask| &mask.paths);
+    if named.len() > MAX_PATHS {
+        let reason = format!("more than {MAX_PATHS} paths: name whole messages instead");
+        return Err(status::invalid("update_mask", reason));
+    }
+    let whole = named.is_empty() || named.iter().any(|path| path == "*");
+    let paths: Vec<&str> = match whole {
+        true => WHOLE.to_vec(),
+        false => named.iter().map(String::as_str).collect(),
+    };
+    let mut merged = dynamic(&descriptor, stored)?;
+    let given = dynamic(&descriptor, given)?;
+    for path in paths {
+        let fields =
+            resolve(&descriptor, path).ok_or_else(|| unknown(path, &descriptor, R::FIELD))?;
+        copy(&mut merged, &given, &fields);
+    }
+    let bytes = merged.encode_to_vec();
+    R::Proto::decode(bytes.as_slice()).map_err(|error| Status::internal(error.to_string()))
+}
+
+fn dynamic(
+    descriptor: &MessageDescriptor,
+    message: &impl Message,
+) -> Result<DynamicMessage, Status> {
+    let bytes = message.encode_to_vec();
+    DynamicMessage::decode(descriptor.clone(), bytes.as_slice())
+        .map_err(|error| Status::internal(error.to_string()))
+}
+
+/// The fields along a path that may be updated.
+fn resolve(root: &MessageDescriptor, path: &str) -> Option<Vec<FieldDescriptor>> {
+    let within = |whole: &str| {
+        path.strip_prefix(whole)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    WHOLE.into_iter().find(|whole| within(whole))?;
+    let mut fields: Vec<FieldDescriptor> = Vec::new();
+    for name in path.split('.') {
+        let message = match fields.last() {
+            None => root.clone(),
+            Some(field) if field.is_list() || field.is_map() => return None,
+            Some(field) => field.kind().as_message()?.clone(),
+        };
+        fields.push(message.get_field_by_name(name)?);
+    }
+    Some(fields)
+}
+
+fn copy(into: &mut DynamicMessage, from: &DynamicMessage, path: &[FieldDescriptor]) {
+    match path {
+        [] => {}
+        [field] if from.has_field(field) => {
+            into.set_field(field, from.get_field(field).into_owned())
+        }
+        [field] => into.clear_field(field),
+        [field, rest @ ..] => {
+            let given = from.get_field(field);
+            if let (Some(into), Some(from)) = (
+                into.get_field_mut(field).as_message_mut(),
+                given.as_message(),
+            ) {
+                copy(into, from, rest);
+            }
+        }
+    }
+}
+
+fn unknown(path: &str, descriptor: &MessageDescriptor, field: &str) -> Status {
+    let path: String = path.chars().take(200).collect();
+    let spec = descriptor.get_field_by_name("spec").map(|spec| spec.kind());
+    let fields = spec.as_ref().and_then(Kind::as_message);
+    let fields = fields.into_iter().flat_map(MessageDescriptor::fields);
+    let known: Vec<String> = fields.map(|f| format!("spec.{}", f.name())).collect();
+    let reason = format!(
+        "`{path}` is not a path of a {field} that can be updated: use {}, metadata.labels, metadata.display_name",
+        known.join(", ")
+    );
+    status::invalid("update_mask", reason)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! A desk in memory, and calls to a router without a socket: for the tests of this crate.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use http_body_util::BodyExt as _;
+use prost::Message;
+use tokio::{sync::watch, time::timeout};
+use tonic::{Code, Status};
+use toolgate_control_core::{
+    Change, Command, Compiled, Context, Desired, Event, Rejection, State, compile, decide,
+    port::{BoxFuture, Opened, ProbeError, Prober, Seal, SealError, SealPlace},
+};
+use toolgate_model::{
+    AdminRole, Catalogue, Digest, Meta, Name, Organization, Reach, SealedBlob, Slug, Subject,
+    Timestamp, Token, TokenHash,
+};
+use toolgate_runtime::{Clock as _, ManualClock};
+use toolgate_wire::{
+    OpenValue,
+    keys::{Keyring, SealKey},
+};
+use tower::ServiceExt as _;
+
+use crate::desk::{
+    Desk, IssueError, IssuedCertificate, Minted, Outcome, Published, Purpose, SubmitError,
+};
+
+/// Where the tests begin.
+pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
+
+/// Everything in memory; every commit is published before it is answered.
+pub(crate) struct MemoryDesk {
+    state: Mutex<State>,
+    published: watch::Sender<Arc<Published>>,
+    pub(crate) clock: Arc<ManualClock>,
+    minted: AtomicU64,
+    /// A proxy of this id makes recording panic.
+    pub(crate) bomb: Option<Slug>,
+    /// The proxies that certificates name.
+    pub(crate) peers: Mutex<BTreeMap<Vec<u8>, Slug>>,
+}
+
+impl MemoryDesk {
+    /// With one organization, `acme`, at its first version.
+    pub(crate) fn new() -> Self {
+        let desk = Self {
+            state: Mutex::default(),
+            published: watch::Sender::new(Arc::default()),
+            clock: ManualClock::new(START),
+            minted: AtomicU64::new(0),
+            bomb: None,
+            peers: Mutex::default(),
+        };
+        desk.command(Command::BumpEpoch).unwrap();
+        desk.organization("acme");
+        desk
+    }
+
+    pub(crate) fn organization(&self, id: &str) {
+        let organization = Organization {
+            id: id.parse().unwrap(),
+            meta: Meta::default(),
+        };
+        let create = Command::Create(Desired::Organization(organization));
+        self.command(create).unwrap();
+    }
+
+    /// A token of `org` whose secret is `secret`.
+    pub(crate) fn token(&self, org: &str, secret: &str, role: AdminRole, system: bool) {
+        self.token_until(org, secret, role, system, None);
+    }
+
+    pub(crate) fn token_until(
+        &self,
+        org: &str,
+        secret: &str,
+        role: AdminRole,
+        system: bool,
+        expires: Option<Timestamp>,
+    ) {
+        let token = Token {
+            name: Name::new(org.parse().unwrap(), secret.parse().unwrap()),
+            meta: Meta::default(),
+            scope: Subject::Organization,
+            gateways: Reach::All,
+            tools: Reach::All,
+            expires,
+            role,
+            hash: self.hash(Purpose::Bearer, secret.as_bytes()),
+            revoked: None,
+            hint: String::new(),
+            system,
+        };
+        self.command(Command::Create(Desired::Token(token)))
+            .unwrap();
+    }
+
+    pub(crate) fn command(&self, command: Command) -> Result<Outcome, Rejection> {
+        let context = Context {
+            now: self.now(),
+            author: "system".into(),
+            request: None,
+        };
+        self.commit(&command, &context)
+    }
+
+    /// Publishes something else than what lies in the state.
+    pub(crate) fn publish(&self, published: Published) {
+        self.published.send_replace(Arc::new(published));
+    }
+
+    fn commit(&self, command: &Command, context: &Context) -> Result<Outcome, Rejection> {
+        let mut state = self.state.lock().unwrap();
+        let change = decide(&state, command, context)?;
+        if change.is_empty() {
+            let revision = state.revision();
+            return Ok(Outcome { revision, change });
+        }
+        let revision = state.revision() + 1;
+        state.apply(events(&change, revision), revision);
+        let compiled: Compiled = compile(&state);
+        let published = Published {
+            state: Arc::new(state.clone()),
+            compiled: Arc::new(compiled),
+        };
+        self.published.send_replace(Arc::new(published));
+        Ok(Outcome { revision, change })
+    }
+}
+
+fn events(change: &Change, revision: u64) -> Vec<Event> {
+    let puts = change.puts.iter().map(|(key, object)| Event::Put {
+        key: key.to_string(),
+        modified: revision,
+        object: Ok(object.clone()),
+    });
+    let deletes = change.deletes.iter().map(|key| Event::Delete {
+        key: key.to_string(),
+        revision,
+    });
+    puts.chain(deletes).collect()
+}
+
+impl Desk for MemoryDesk {
+    fn published(&self) -> watch::Receiver<Arc<Published>> {
+        self.published.subscribe()
+    }
+
+    fn submit(
+        &self,
+        command: Command,
+        context: Context,
+    ) -> BoxFuture<'_, Result<Outcome, SubmitError>> {
+        Box::pin(async move {
+            if let Command::RecordProxy(proxy) = &command {
+                assert_ne!(Some(&proxy.id), self.bomb.as_ref(), "the bomb goes off");
+            }
+            self.commit(&command, &context).map_err(SubmitError::from)
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn hash(&self, purpose: Purpose, secret: &[u8]) -> TokenHash {
+        TokenHash(Digest::of_bytes(&[format!("{purpose:?}").as_bytes(), secret].concat()).0)
+    }
+
+    fn mint(&self, purpose: Purpose) -> Minted {
+        let number = self.minted.fetch_add(1, Ordering::Relaxed);
+        let secret = format!("minted-{number}");
+        Minted {
+            hash: self.hash(purpose, secret.as_bytes()),
+            secret: OpenValue::new(secret.into_bytes()),
+            hint: "minted".into(),
+        }
+    }
+
+    fn seal(&self) -> &dyn Seal {
+        self
+    }
+
+    fn prober(&self) -> &dyn Prober {
+        self
+    }
+
+    fn keyring(&self) -> Keyring {
+        let key = SealKey {
+            epoch: 1,
+            key: [2; 32].into(),
+        };
+        Keyring {
+            token_key: [1; 32].into(),
+            seal_keys: vec![key],
+        }
+    }
+
+    fn issue(&self, _proxy: &Slug, csr_der: &[u8]) -> Result<IssuedCertificate, IssueError> {
+        if csr_der == b"bad" {
+            return Err(IssueError::InvalidRequest("not a request".into()));
+        }
+        Ok(IssuedCertificate {
+            chain: vec![csr_der.to_vec()],
+            authority: Vec::new(),
+            not_after: self.now(),
+        })
+    }
+
+    fn peer(&self, certificate_der: &[u8]) -> Option<Slug> {
+        self.peers.lock().unwrap().get(certificate_der).cloned()
+    }
+
+    fn authority_pem(&self) -> String {
+        "PEM".into()
+    }
+}
+
+/// Not a cipher: it remembers the place, and turns the bytes around.
+impl Seal for MemoryDesk {
+    fn seal(&self, aad: &SealPlace, plain: &[u8]) -> Result<SealedBlob, SealError> {
+        Ok(SealedBlob {
+            key_id: "memory".into(),
+            wrapped_key: format!("{aad:?}").into_bytes(),
+            ciphertext: plain.iter().rev().copied().collect(),
+        })
+    }
+
+    fn open(&self, aad: &SealPlace, sealed: &SealedBlob) -> Result<Opened, SealError> {
+        if sealed.wrapped_key != format!("{aad:?}").into_bytes() {
+            return Err(SealError::Mismatch);
+        }
+        let plain: Vec<u8> = sealed.ciphertext.iter().rev().copied().collect();
+        Ok(Box::new(plain))
+    }
+}
+
+impl Prober for MemoryDesk {
+    fn probe_now(&self, server: Name) -> BoxFuture<'_, Result<Catalogue, ProbeError>> {
+        Box::pin(async move { Ok(catalogue(server)) })
+    }
+}
+
+/// An empty catalogue.
+pub(crate) fn catalogue(server: Name) -> Catalogue {
+    Catalogue {
+        server,
+        era: None,
+        protocol_version: String::new(),
+        server_name: String::new(),
+        server_version: String::new(),
+        instructions: String::new(),
+        capabilities: String::new(),
+        tools: Vec::new(),
+        probed: START,
+        problem: None,
+    }
+}
+
+/// What a call has come to.
+pub(crate) struct Answer {
+    pub(crate) code: Code,
+    pub(crate) status: Status,
+    /// Everything that came back: headers, messages, trailers.
+    pub(crate) raw: Vec<u8>,
+    /// The first message.
+    pub(crate) message: Vec<u8>,
+}
+
+impl Answer {
+    /// The message, if it all went well.
+    pub(crate) fn read<M: Message + Default>(&self) -> M {
+        assert_eq!(self.code, Code::Ok, "{:?}", self.status);
+        M::decode(self.message.as_slice()).unwrap()
+    }
+}
+
+/// A gRPC request.
+pub(crate) fn request(path: &str, token: Option<&str>, message: &[u8]) -> http::Request<Body> {
+    let mut body = vec![0];
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
+    let mut builder = http::Request::post(path)
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    if let Some(token) = token {
+        builder = builder.header("authorization", format!("Bearer {token}"));
+    }
+    builder.body(Body::from(body)).unwrap()
+}
+
+/// Sends a request to a router and reads the answer to its end; of an endless one, what comes first.
+pub(crate) async fn send(router: &Router, request: http::Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let mut raw = format!("{:?}", response.headers()).into_bytes();
+    let mut status = Status::from_header_map(response.headers());
+    let mut body = response.into_body();
+    let mut framed = Vec::new();
+    while let Ok(Some(frame)) = timeout(Duration::from_millis(300), body.frame()).await {
+        let frame = frame.unwrap();
+        if let Some(bytes) = frame.data_ref() {
+            framed.extend_from_slice(bytes);
+        }
+        if let Some(trailers) = frame.trailers_ref() {
+            raw.extend(format!("{trailers:?}").into_bytes());
+            status = Status::from_header_map(trailers);
+        }
+    }
+    raw.extend_from_slice(&framed);
+    let status = status.unwrap_or_else(|| Status::ok(""));
+    let message = match framed.split_first_chunk::<5>() {
+        Some((head, rest)) => {
+            let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+            rest.get(..length).unwrap_or_default().to_vec()
+        }
+        None => Vec::new(),
+    };
+    Answer {
+        code: status.code(),
+        status,
+        raw,
+        message,
+    }
+}
+
+/// Calls a method of the admin API.
+pub(crate) async fn call(
+    router: &Router,
+    method: &str,
+    token: Option<&str>,
+    message: &impl Message,
+) -> Answer {
+    let path = format!("/toolgate.admin.v1.{method}");
+    send(router, request(&path, token, &message.encode_to_vec())).await
+}

@@ -1,0 +1,232 @@
+//! Errors to answers: one table. Every status says what is wrong, where, and what to do, in words and in the typed
+//! details of the Google error model, so that a program need not read the words.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use toolgate_control_core::{
+    Key, Rejection,
+    port::{ProbeError, SealError, StoreError},
+};
+use toolgate_model::Slug;
+use toolgate_wire::{Collection, Invalid, InvalidResourceName, resource_name};
+
+use crate::desk::{IssueError, SubmitError};
+
+const DOMAIN: &str = "toolgate";
+
+/// When to try again after an answer that may pass by itself.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A field that cannot be as it is.
+pub(crate) fn invalid(field: impl Into<String>, reason: impl std::fmt::Display) -> Status {
+    let field = field.into();
+    let message = format!("{field}: {reason}");
+    let mut details = details("INVALID", &[]);
+    details.add_bad_request_violation(field, reason.to_string());
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// A message that does not check.
+pub(crate) fn invalid_message(invalid_message: impl Invalid) -> Status {
+    invalid(invalid_message.field(), invalid_message.reason())
+}
+
+/// A text that does not name what it should.
+pub(crate) fn invalid_name(field: &str, error: &InvalidResourceName) -> Status {
+    invalid(field, error)
+}
+
+/// No such thing, or none that this caller may know of: the answers are equal.
+pub(crate) fn not_found(key: &Key) -> Status {
+    rejected(&Rejection::NotFound(key.clone()), None)
+}
+
+/// Who is this?
+pub(crate) fn unauthenticated(reason: &str, message: &str) -> Status {
+    Status::with_error_details(Code::Unauthenticated, message, details(reason, &[]))
+}
+
+/// Known, but not entitled.
+pub(crate) fn denied(method: &str, needs: &str, has: &str) -> Status {
+    let message = format!("{method} needs {needs}, and the caller has {has}; use another token");
+    let details = details(
+        "MISSING_RIGHT",
+        &[("method", method), ("needs", needs), ("has", has)],
+    );
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// Too much at the same time.
+pub(crate) fn overloaded(what: &str) -> Status {
+    let message = format!("{what}; try again in a moment");
+    let mut details = details("OVERLOADED", &[]);
+    details.set_retry_info(Some(RETRY));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// A state that has to change first.
+pub(crate) fn precondition(reason: &str, subject: &str, message: String) -> Status {
+    let mut details = details(reason, &[]);
+    details.add_precondition_failure_violation(reason, subject, message.as_str());
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
+/// An operator has deleted this proxy.
+pub(crate) fn expelled(id: &Slug) -> Status {
+    let message = format!(
+        "proxy {id} has been deleted, and its id stays closed for about a day; join under another id"
+    );
+    let details = details("EXPELLED", &[("proxy", id.as_str())]);
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// The core said no. `given` is the resource version that came with the request.
+pub(crate) fn rejected(rejection: &Rejection, given: Option<&str>) -> Status {
+    let message = rejection.to_string();
+    match rejection {
+        Rejection::NotFound(key) => {
+            let details = resource(details("NOT_FOUND", &[]), key, &message);
+            Status::with_error_details(Code::NotFound, message, details)
+        }
+        Rejection::AlreadyExists(key) => {
+            let details = resource(details("ALREADY_EXISTS", &[]), key, &message);
+            Status::with_error_details(Code::AlreadyExists, message, details)
+        }
+        Rejection::Stale { key, current } => {
+            let current = current.to_string();
+            let versions = [
+                ("current_version", current.as_str()),
+                ("given_version", given.unwrap_or_default()),
+            ];
+            let details = resource(details("STALE", &versions), key, &message);
+            Status::with_error_details(Code::Aborted, message, details)
+        }
+        Rejection::InUse { key, by } => {
+            let mut details = resource(details("IN_USE", &[]), key, &message);
+            for user in by {
+                let text = format!("it is used by {}", user.describe());
+                details.add_precondition_failure_violation("IN_USE", name(user), text);
+            }
+            Status::with_error_details(Code::FailedPrecondition, message, details)
+        }
+        Rejection::Invalid { field, reason } => invalid(field, reason),
+        Rejection::Limit {
+            field,
+            name,
+            limit,
+            found,
+        } => {
+            let numbers = (limit.to_string(), found.to_string());
+            let bounds = [
+                ("limit_name", *name),
+                ("limit", &numbers.0),
+                ("found", &numbers.1),
+            ];
+            let mut details = details("LIMIT", &bounds);
+            details.add_bad_request_violation(field, message.as_str());
+            Status::with_error_details(Code::InvalidArgument, message, details)
+        }
+        Rejection::RequestReused(_) => {
+            let mut details = details("REQUEST_REUSED", &[]);
+            details.add_bad_request_violation("request_id", message.as_str());
+            Status::with_error_details(Code::InvalidArgument, message, details)
+        }
+        Rejection::Quarantined { key, .. } => {
+            let mut details = resource(details("QUARANTINED", &[]), key, &message);
+            details.add_precondition_failure_violation("QUARANTINED", name(key), message.as_str());
+            Status::with_error_details(Code::FailedPrecondition, message, details)
+        }
+    }
+}
+
+/// A command has come to nothing.
+pub(crate) fn submit(error: &SubmitError, given: Option<&str>) -> Status {
+    match error {
+        SubmitError::Rejected(rejection) => rejected(rejection, given),
+        SubmitError::Store(error) => store(error),
+        SubmitError::Contended => unavailable("CONTENDED", SubmitError::Contended.to_string()),
+    }
+}
+
+fn store(error: &StoreError) -> Status {
+    let message = error.to_string();
+    match error {
+        StoreError::Unavailable(_) | StoreError::Compacted(_) | StoreError::LeaseLost => {
+            unavailable("STORE_UNAVAILABLE", message)
+        }
+        StoreError::Refused(_) => {
+            let details = details("STORE_REFUSED", &[]);
+            Status::with_error_details(Code::InvalidArgument, message, details)
+        }
+        StoreError::NoSpace => {
+            let details = details("STORE_FULL", &[]);
+            Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
+    }
+}
+
+/// A value could not be sealed or opened.
+pub(crate) fn seal(error: &SealError) -> Status {
+    precondition(
+        "SEALED",
+        "credential",
+        format!("{error}; write its value again"),
+    )
+}
+
+/// A probe could not be made.
+pub(crate) fn probe(error: &ProbeError, server: &Key) -> Status {
+    match error {
+        ProbeError::NoSuchServer => not_found(server),
+        ProbeError::Busy => overloaded(&error.to_string()),
+    }
+}
+
+/// A certificate could not be issued.
+pub(crate) fn issue(error: &IssueError) -> Status {
+    match error {
+        IssueError::InvalidRequest(_) => invalid("csr_der", error),
+        IssueError::Unavailable(_) => unavailable("AUTHORITY_UNAVAILABLE", error.to_string()),
+    }
+}
+
+/// May pass by itself.
+pub(crate) fn unavailable(reason: &str, message: String) -> Status {
+    let mut details = details(reason, &[]);
+    details.set_retry_info(Some(RETRY));
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// The full resource name of a key, or what stands for one.
+pub(crate) fn name(key: &Key) -> String {
+    match key {
+        Key::Organization(id) => resource_name::organization(id),
+        Key::Gateway(name) => Collection::Gateways.format(name),
+        Key::Server(name) => Collection::Servers.format(name),
+        Key::Credential(name) => Collection::Credentials.format(name),
+        Key::Token(name) => Collection::Tokens.format(name),
+        Key::Catalogue(name) => Collection::Catalogues.format(name),
+        Key::Proxy(id) => resource_name::proxy(id),
+        Key::Marker
+        | Key::GatewayId(_)
+        | Key::SystemKey(_)
+        | Key::JoinToken(_)
+        | Key::Expelled(_)
+        | Key::Request(_)
+        | Key::History(_) => key.describe(),
+    }
+}
+
+fn resource(mut details: ErrorDetails, key: &Key, message: &str) -> ErrorDetails {
+    let kind = key.kind().map(|kind| kind.as_str()).unwrap_or_default();
+    details.set_resource_info(kind, name(key), "", message);
+    details
+}
+
+fn details(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
+    let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    let metadata: HashMap<String, String> = metadata.iter().map(pair).collect();
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}

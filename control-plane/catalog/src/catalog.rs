@@ -1,0 +1,206 @@
+//! All probes: one actor for each target, made and ended as the targets change.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use toolgate_actor::{ActorSystem, AskError, Handle};
+use toolgate_client::Caps;
+use toolgate_control_core::port::{BoxFuture, ProbeError, Prober};
+use toolgate_egress::HttpClient;
+use toolgate_mcp::message::Implementation;
+use toolgate_model::{Catalogue, Name};
+use toolgate_runtime::{clock::SharedClock, drain::Drain};
+
+use crate::{
+    look::Eyes,
+    port::{CatalogueSink, HeaderSource},
+    probe::{Aim, Message, Probe, Shared},
+    schedule::Pace,
+    target::{Target, Targets},
+};
+
+/// What probing takes.
+pub struct CatalogOptions {
+    /// The way out.
+    pub http: HttpClient,
+    /// Where credentials come from.
+    pub headers: Arc<dyn HeaderSource>,
+    /// Where catalogues go to.
+    pub sink: Arc<dyn CatalogueSink>,
+    /// The time.
+    pub clock: SharedClock,
+    /// What we call ourselves to servers.
+    pub us: Implementation,
+    /// How often.
+    pub pace: Pace,
+    /// How many servers are looked at at the same time.
+    pub concurrency: usize,
+    /// How much of each is read.
+    pub caps: Caps,
+}
+
+/// All probes. Cheap to clone.
+#[derive(Clone)]
+pub struct Catalog {
+    probes: Arc<Mutex<BTreeMap<Name, Running>>>,
+    targets: watch::Receiver<Arc<Targets>>,
+}
+
+struct Running {
+    aim: Aim,
+    handle: Handle<Probe>,
+}
+
+/// How long an operator waits for a probe.
+const ASK_DEADLINE: Duration = Duration::from_secs(45);
+
+/// How long an operator's question may be ahead of the state that it is about.
+const TARGET_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How many servers are looked at at the same time, unless told otherwise.
+pub const CONCURRENCY: usize = 32;
+
+impl Catalog {
+    /// Probes what `targets` says, for as long as it has a sender and the process is not draining.
+    pub fn start(
+        options: CatalogOptions,
+        targets: watch::Receiver<Arc<Targets>>,
+        system: ActorSystem,
+        drain: &Drain,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            eyes: Eyes {
+                http: options.http,
+                headers: options.headers,
+                us: options.us,
+                caps: options.caps,
+            },
+            sink: options.sink,
+            clock: options.clock,
+            pace: options.pace,
+            looking: Semaphore::new(options.concurrency.max(1)),
+        });
+        let catalog = Self {
+            probes: Arc::default(),
+            targets,
+        };
+        let follower = catalog.clone();
+        let draining = drain.draining();
+        drain.spawn("catalog", async move {
+            tokio::select! {
+                () = follower.follow(&shared, &system) => {}
+                () = draining => {}
+            }
+            follower.end(&Targets::new());
+        });
+        catalog
+    }
+
+    async fn follow(&self, shared: &Arc<Shared>, system: &ActorSystem) {
+        let mut targets = self.targets.clone();
+        targets.mark_changed();
+        while targets.changed().await.is_ok() {
+            let wanted = Arc::clone(&targets.borrow_and_update());
+            self.end(&wanted);
+            for (name, target) in wanted.iter() {
+                self.ensure(name, target, shared, system);
+            }
+        }
+    }
+
+    fn ensure(
+        &self,
+        name: &Name,
+        target: &Arc<Target>,
+        shared: &Arc<Shared>,
+        system: &ActorSystem,
+    ) {
+        let mut probes = self.probes();
+        if let Some(running) = probes.get(name)
+            && !running.handle.is_gone()
+        {
+            if running.aim.set(target) {
+                // A full mailbox is looked at with the next change; the aim itself has moved already.
+                let _told = running.handle.tell(Message::Retarget);
+            }
+            return;
+        }
+        let aim = Aim::new(Arc::clone(target));
+        let (shared, aimed) = (Arc::clone(shared), aim.clone());
+        let handle = system.spawn(move || Probe::new(Arc::clone(&shared), aimed.clone()));
+        probes.insert(name.clone(), Running { aim, handle });
+    }
+
+    /// Ends the probes of what is not wanted any more.
+    fn end(&self, wanted: &Targets) {
+        self.probes().retain(|name, running| {
+            let stays = wanted.contains_key(name);
+            if !stays && running.handle.tell(Message::End).is_err() {
+                running.handle.stop();
+            }
+            stays
+        });
+    }
+
+    async fn ask(&self, server: Name) -> Result<Catalogue, ProbeError> {
+        let found = timeout(TARGET_DEADLINE, self.find(&server)).await;
+        let handle = found.ok().flatten().ok_or(ProbeError::NoSuchServer)?;
+        match handle.ask(ASK_DEADLINE, Message::Ask).await {
+            Ok(catalogue) => Ok(catalogue),
+            Err(AskError::Busy | AskError::Gone | AskError::Timeout) => Err(ProbeError::Busy),
+        }
+    }
+
+    /// The probe of `server`, which may have been created a moment ago.
+    async fn find(&self, server: &Name) -> Option<Handle<Probe>> {
+        let mut targets = self.targets.clone();
+        loop {
+            if let Some(handle) = self.handle(server) {
+                return Some(handle);
+            }
+            let known = targets.borrow_and_update().contains_key(server);
+            if known {
+                // The follower is about to make it.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            } else if targets.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
+
+    fn handle(&self, server: &Name) -> Option<Handle<Probe>> {
+        self.probes()
+            .get(server)
+            .map(|running| running.handle.clone())
+    }
+
+    fn probes(&self) -> MutexGuard<'_, BTreeMap<Name, Running>> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Prober for Catalog {
+    fn probe_now(&self, server: Name) -> BoxFuture<'_, Result<Catalogue, ProbeError>> {
+        Box::pin(self.ask(server))
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let probes = self.probes().len();
+        f.debug_struct("Catalog")
+            .field("probes", &probes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

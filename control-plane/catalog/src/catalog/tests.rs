@@ -1,0 +1,432 @@
+//! Tests of all of it: real probes of scripted servers.
+
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use toolgate_client::stand_in::{self, Scripted, Seen};
+use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
+use toolgate_model::{Era, EraPolicy, Timeouts, snapshot::CredentialRef};
+use toolgate_runtime::{clock, drain};
+
+use super::*;
+use crate::port::{HeaderError, SinkError};
+
+/// Keeps catalogues in memory, and tells how often it was written.
+#[derive(Default)]
+struct Shelf {
+    kept: Mutex<BTreeMap<Name, Catalogue>>,
+    writes: AtomicUsize,
+}
+
+impl CatalogueSink for Shelf {
+    fn earlier(&self, server: &Name) -> BoxFuture<'_, Option<Catalogue>> {
+        let kept = self.kept.lock().unwrap().get(server).cloned();
+        Box::pin(async move { kept })
+    }
+
+    fn store(&self, catalogue: Catalogue) -> BoxFuture<'_, Result<(), SinkError>> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        let mut kept = self.kept.lock().unwrap();
+        kept.insert(catalogue.server.clone(), catalogue);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct Keys;
+
+impl HeaderSource for Keys {
+    fn header(
+        &self,
+        _server: &Name,
+        credential: &CredentialRef,
+    ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>> {
+        let known = credential.id.as_str() == "good";
+        Box::pin(async move {
+            if known {
+                return Ok((
+                    HeaderName::from_static("x-key"),
+                    HeaderValue::from_static("k"),
+                ));
+            }
+            Err(HeaderError("there is no such credential".to_owned()))
+        })
+    }
+}
+
+struct House {
+    catalog: Catalog,
+    targets: watch::Sender<Arc<Targets>>,
+    shelf: Arc<Shelf>,
+    system: ActorSystem,
+    drain: Drain,
+    _trigger: drain::Trigger,
+}
+
+fn house(shelf: Shelf) -> House {
+    let policy = EgressPolicy {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        ..EgressPolicy::default()
+    };
+    let (drain, trigger) = drain::new();
+    let (targets, receiver) = watch::channel(Arc::default());
+    let shelf = Arc::new(shelf);
+    let system = ActorSystem::start(1).unwrap();
+    let options = CatalogOptions {
+        http: Egress::new(policy).unwrap().http(PoolOptions::default()),
+        headers: Arc::new(Keys),
+        sink: Arc::<Shelf>::clone(&shelf),
+        clock: clock::system(),
+        us: Implementation {
+            name: "toolgate".to_owned(),
+            title: String::new(),
+            version: "0".to_owned(),
+        },
+        pace: Pace {
+            gap: Duration::from_millis(20),
+            retry: Duration::from_millis(20),
+            ..Pace::default()
+        },
+        concurrency: 4,
+        caps: Caps::default(),
+    };
+    let catalog = Catalog::start(options, receiver, system.clone(), &drain);
+    House {
+        catalog,
+        targets,
+        shelf,
+        system,
+        drain,
+        _trigger: trigger,
+    }
+}
+
+fn name(id: &str) -> Name {
+    Name::new("acme".parse().unwrap(), id.parse().unwrap())
+}
+
+fn target(id: &str, url: &str) -> Target {
+    Target {
+        server: name(id),
+        url: url.parse().unwrap(),
+        credential: None,
+        era: EraPolicy::Probe,
+        timeouts: Timeouts {
+            first_byte: Duration::from_secs(2),
+            ..Timeouts::default()
+        },
+    }
+}
+
+impl House {
+    fn want(&self, targets: impl IntoIterator<Item = Target>) {
+        let pair = |target: Target| (target.server.clone(), Arc::new(target));
+        self.targets
+            .send_replace(Arc::new(targets.into_iter().map(pair).collect()));
+    }
+
+    /// What is kept of `id`, once it is as wanted.
+    async fn kept(&self, id: &str, wanted: impl Fn(&Catalogue) -> bool) -> Catalogue {
+        for _ in 0..500 {
+            let kept = self.shelf.kept.lock().unwrap().get(&name(id)).cloned();
+            if let Some(catalogue) = kept.filter(|catalogue| wanted(catalogue)) {
+                return catalogue;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!(
+            "not seen: {:?}",
+            self.shelf.kept.lock().unwrap().get(&name(id))
+        );
+    }
+
+    async fn serve<S>(&self, script: S) -> String
+    where
+        S: Fn(Seen) -> Scripted + Send + Sync + 'static,
+    {
+        stand_in::start(&self.drain, script).await.unwrap()
+    }
+}
+
+fn tools(seen: &Seen, names: &[String]) -> Scripted {
+    let tools: Vec<Value> = names.iter().map(|name| stand_in::tool(name)).collect();
+    stand_in::result(seen, &json!({ "tools": tools, "resultType": "complete" }))
+}
+
+fn names(catalogue: &Catalogue) -> Vec<&str> {
+    catalogue
+        .tools
+        .iter()
+        .map(|tool| tool.name.as_str())
+        .collect()
+}
+
+fn well(catalogue: &Catalogue) -> bool {
+    catalogue.problem.is_none()
+}
+
+/// A modern server without a feed.
+fn modern(seen: &Seen) -> Scripted {
+    match seen.rpc_method() {
+        "server/discover" => stand_in::discovered(seen),
+        "tools/list" => tools(seen, &["a".to_owned(), "b".to_owned()]),
+        _ => stand_in::error(404, seen, -32601, &Value::Null),
+    }
+}
+
+#[tokio::test]
+async fn a_new_server_is_probed_at_once_in_either_era() {
+    let house = house(Shelf::default());
+    let new = house.serve(|seen| modern(&seen)).await;
+    let old = house
+        .serve(|seen| match (seen.method.as_str(), seen.rpc_method()) {
+            (_, "initialize") => stand_in::with_session(stand_in::initialized(&seen), "s"),
+            (_, "tools/list") => tools(&seen, &["c".to_owned()]),
+            (_, "server/discover") => stand_in::reply(400, "text/plain", "no session"),
+            ("GET", _) => stand_in::reply(405, "text/plain", ""),
+            _ => stand_in::accepted(),
+        })
+        .await;
+    house.want([target("new", &new), target("old", &old)]);
+    let catalogue = house.kept("new", well).await;
+    assert_eq!(
+        (catalogue.era, names(&catalogue)),
+        (Some(Era::Modern), vec!["a", "b"])
+    );
+    assert_eq!(catalogue.protocol_version, "2026-07-28");
+    let catalogue = house.kept("old", well).await;
+    assert_eq!(
+        (catalogue.era, names(&catalogue)),
+        (Some(Era::Legacy), vec!["c"])
+    );
+    assert_eq!(catalogue.instructions, "be kind");
+    assert_eq!(catalogue.protocol_version, "2025-11-25");
+}
+
+#[tokio::test]
+async fn a_failing_server_keeps_its_tools_and_gets_a_problem_until_it_is_well() {
+    let house = house(Shelf::default());
+    let status = Arc::new(AtomicU16::new(200));
+    let current = Arc::clone(&status);
+    let url = house
+        .serve(move |seen| match current.load(Ordering::SeqCst) {
+            200 => modern(&seen),
+            other => stand_in::reply(other, "text/plain", "down"),
+        })
+        .await;
+    house.want([target("s", &url)]);
+    house.kept("s", well).await;
+    status.store(503, Ordering::SeqCst);
+    let seen = house.catalog.probe_now(name("s")).await.unwrap();
+    assert_eq!(names(&seen), ["a", "b"]);
+    assert_eq!(seen.era, Some(Era::Modern));
+    assert!(
+        seen.problem.as_ref().unwrap().contains("503"),
+        "{:?}",
+        seen.problem
+    );
+    assert_eq!(
+        house.shelf.kept.lock().unwrap().get(&name("s")),
+        Some(&seen)
+    );
+    status.store(200, Ordering::SeqCst);
+    house.kept("s", well).await;
+}
+
+#[tokio::test]
+async fn an_earlier_life_is_remembered() {
+    let shelf = Shelf::default();
+    let mut earlier = Catalogue {
+        server: name("s"),
+        era: Some(Era::Legacy),
+        protocol_version: "2025-06-18".to_owned(),
+        server_name: String::new(),
+        server_version: String::new(),
+        instructions: String::new(),
+        capabilities: "{}".to_owned(),
+        tools: Vec::new(),
+        probed: toolgate_model::Timestamp(0),
+        problem: None,
+    };
+    earlier.tools.push(toolgate_model::ToolDefinition {
+        name: "kept".to_owned(),
+        digest: toolgate_model::Digest([0; 32]),
+        json: "{}".into(),
+    });
+    shelf.kept.lock().unwrap().insert(name("s"), earlier);
+    let house = house(shelf);
+    house.want([target("s", "http://127.0.0.1:1/mcp")]);
+    let catalogue = house
+        .kept("s", |catalogue| catalogue.problem.is_some())
+        .await;
+    assert_eq!(names(&catalogue), ["kept"]);
+    assert!(catalogue.problem.unwrap().contains("check"));
+}
+
+#[tokio::test]
+async fn a_change_of_tools_is_followed_through_both_kinds_of_feed() {
+    let house = house(Shelf::default());
+    for era in [Era::Modern, Era::Legacy] {
+        let count = Arc::new(AtomicUsize::new(1));
+        let feeds = Arc::new(Mutex::new(Vec::new()));
+        let (counted, opened) = (Arc::clone(&count), Arc::clone(&feeds));
+        let url = house
+            .serve(move |seen| {
+                let open = || {
+                    let (events, response) = stand_in::stream();
+                    opened.lock().unwrap().push(events);
+                    response
+                };
+                match (seen.method.as_str(), seen.rpc_method()) {
+                    (_, "server/discover") if era == Era::Modern => stand_in::discovered(&seen),
+                    (_, "initialize") => stand_in::with_session(stand_in::initialized(&seen), "s"),
+                    (_, "tools/list") => {
+                        let many = counted.load(Ordering::SeqCst);
+                        tools(
+                            &seen,
+                            &(0..many).map(|n| format!("t{n}")).collect::<Vec<_>>(),
+                        )
+                    }
+                    ("GET", _) | (_, "subscriptions/listen") => open(),
+                    ("DELETE", _) | (_, "notifications/initialized") => stand_in::accepted(),
+                    _ => stand_in::reply(400, "text/plain", ""),
+                }
+            })
+            .await;
+        let id = if era == Era::Modern { "new" } else { "old" };
+        house.want([target(id, &url)]);
+        house.kept(id, |catalogue| catalogue.tools.len() == 1).await;
+        count.store(2, Ordering::SeqCst);
+        let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+        let events = loop {
+            if let Some(events) = feeds.lock().unwrap().last().cloned() {
+                break events;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        events.send(stand_in::event(&changed)).await.unwrap();
+        let catalogue = house.kept(id, |catalogue| catalogue.tools.len() == 2).await;
+        assert_eq!(catalogue.era, Some(era));
+    }
+}
+
+#[tokio::test]
+async fn liars_are_capped_and_reported() {
+    let house = house(Shelf::default());
+    let url = house
+        .serve(|seen| match (seen.header("x-key"), seen.rpc_method()) {
+            (_, "server/discover") => stand_in::discovered(&seen),
+            (_, "tools/list") => {
+                let mut tools = vec![stand_in::tool("same"), stand_in::tool("same")];
+                let fat =
+                    json!({ "name": "fat", "inputSchema": {}, "description": "x".repeat(300_000) });
+                tools.extend([fat, stand_in::tool("bad name")]);
+                let next =
+                    json!({ "tools": tools, "nextCursor": "again", "resultType": "complete" });
+                stand_in::result(&seen, &next)
+            }
+            _ => stand_in::error(404, &seen, -32601, &Value::Null),
+        })
+        .await;
+    house.want([target("s", &url)]);
+    let catalogue = house.kept("s", |_| true).await;
+    assert_eq!(names(&catalogue), ["same"]);
+    let problem = catalogue.problem.unwrap();
+    for words in ["would never end", "same name", "larger than", "`bad name`"] {
+        assert!(problem.contains(words), "{words}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn definitions_are_kept_only_as_far_as_the_store_goes() {
+    let house = house(Shelf::default());
+    let url = house
+        .serve(|seen| {
+            if seen.rpc_method() != "tools/list" {
+                return modern(&seen);
+            }
+            let fat = |n: usize| json!({ "name": format!("t{n}"), "inputSchema": {}, "description": "x".repeat(100_000) });
+            let tools: Vec<Value> = (0..20).map(fat).collect();
+            stand_in::result(&seen, &json!({ "tools": tools, "resultType": "complete" }))
+        })
+        .await;
+    house.want([target("s", &url)]);
+    let catalogue = house.kept("s", |_| true).await;
+    assert_eq!(catalogue.tools.len(), 7);
+    assert!(
+        catalogue
+            .problem
+            .unwrap()
+            .starts_with("13 of its tools are left out")
+    );
+}
+
+#[tokio::test]
+async fn credentials_are_presented_and_missed_in_words() {
+    let house = house(Shelf::default());
+    let url = house
+        .serve(|seen| {
+            if seen.header("x-key") == "k" {
+                return modern(&seen);
+            }
+            stand_in::reply(401, "text/plain", "")
+        })
+        .await;
+    let with = |id: &str, credential: &str| Target {
+        credential: Some(CredentialRef {
+            id: credential.parse().unwrap(),
+            revision: 1,
+        }),
+        ..target(id, &url)
+    };
+    house.want([
+        target("none", &url),
+        with("good", "good"),
+        with("bad", "bad"),
+    ]);
+    house.kept("good", well).await;
+    let none = house.kept("none", |_| true).await;
+    assert!(none.problem.unwrap().ends_with("give it a credential"));
+    let bad = house.kept("bad", |_| true).await;
+    assert!(bad.problem.unwrap().contains("no such credential"));
+    // Setting the right one is noticed at once.
+    house.want([with("none", "good")]);
+    house.kept("none", well).await;
+}
+
+#[tokio::test]
+async fn operators_are_answered_even_a_moment_too_early_and_strangers_are_not() {
+    let house = house(Shelf::default());
+    let url = house.serve(|seen| modern(&seen)).await;
+    let asking = house.catalog.probe_now(name("s"));
+    let telling = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        house.want([target("s", &url)]);
+    };
+    let (seen, ()) = tokio::join!(asking, telling);
+    assert_eq!(names(&seen.unwrap()), ["a", "b"]);
+    let unknown = house.catalog.probe_now(name("nobody")).await;
+    assert_eq!(unknown, Err(ProbeError::NoSuchServer));
+}
+
+#[tokio::test]
+async fn what_is_not_wanted_any_more_ends_and_nothing_is_written_for_nothing() {
+    let house = house(Shelf::default());
+    let url = house.serve(|seen| modern(&seen)).await;
+    house.want([target("a", &url), target("b", &url)]);
+    house.kept("a", well).await;
+    house.kept("b", well).await;
+    let writes = house.shelf.writes.load(Ordering::SeqCst);
+    // The same targets again: nothing to do.
+    house.want([target("a", &url), target("b", &url)]);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(house.shelf.writes.load(Ordering::SeqCst), writes);
+    house.want([target("a", &url)]);
+    for _ in 0..200 {
+        if house.system.counts().get("probe") == Some(&1) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("still there: {:?}", house.system.counts());
+}

@@ -1,0 +1,122 @@
+//! Problems in words, each with what to do: operators read them in lists, so each is one line.
+
+use toolgate_client::{
+    ClientError, Listing, Phase,
+    error::{StatusProblem, shorten},
+};
+use toolgate_egress::EgressError;
+
+use crate::{port::HeaderError, target::Target};
+
+/// Why a server could not be probed.
+pub fn of_failure(error: &ClientError, target: &Target) -> String {
+    let advice = match error {
+        ClientError::Egress(error) => of_egress(error),
+        ClientError::Status(problem) => of_status(problem, target),
+        ClientError::Timeout(Phase::FirstByte) => {
+            "check that it is up, or raise its `first_byte` timeout"
+        }
+        ClientError::Timeout(Phase::Idle | Phase::Total) => "check its load, or raise its timeouts",
+        ClientError::NoCommonVersion { .. } => {
+            "it has to speak 2026-07-28, 2025-11-25, 2025-06-18 or 2025-03-26"
+        }
+        ClientError::Request(_) => "correct its URL",
+        ClientError::Broken(_) => "check that it is up, and what stands between it and us",
+        ClientError::Rpc(_)
+        | ClientError::Protocol(_)
+        | ClientError::Frame(_)
+        | ClientError::Sse(_)
+        | ClientError::TooLarge(_) => {
+            "check that the URL is that of its MCP endpoint (Streamable HTTP), and its own log"
+        }
+    };
+    line(&format!("{error}; {advice}"))
+}
+
+/// Why there is nothing to present to a server.
+pub fn of_header(error: &HeaderError, target: &Target) -> String {
+    let id = target.credential.as_ref().map_or("", |c| c.id.as_str());
+    line(&format!(
+        "its credential `{id}` cannot be used: {error}; set its value again"
+    ))
+}
+
+/// What is wrong with a listing that was read; nothing, as a rule.
+pub fn of_listing(listing: &Listing, over: usize) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(cut) = &listing.cut {
+        parts.push(format!(
+            "the list of its tools is not complete: {cut}; have the server fixed"
+        ));
+    }
+    if over > 0 {
+        parts.push(format!(
+            "{over} of its tools are left out because all definitions together are too large; shorten them"
+        ));
+    }
+    if !listing.refused.is_empty() {
+        let named = |refused: &toolgate_mcp::definition::Refused| {
+            format!("`{}`: {}", refused.name, refused.reason)
+        };
+        let shown: Vec<String> = listing.refused.iter().take(5).map(named).collect();
+        let rest = listing.refused.len() - shown.len();
+        let more = if rest > 0 {
+            format!(", and {rest} more")
+        } else {
+            String::new()
+        };
+        parts.push(format!(
+            "tools are left out: {}{more}; have the server fixed",
+            shown.join(", ")
+        ));
+    }
+    (!parts.is_empty()).then(|| line(&parts.join(" / ")))
+}
+
+fn of_egress(error: &EgressError) -> &'static str {
+    match error {
+        EgressError::Refused(_) | EgressError::Url(_) => {
+            "use a public https URL, or have the operator of Toolgate allow its network"
+        }
+        EgressError::Resolve { .. } => "check the host name in its URL",
+        EgressError::Connect { .. } | EgressError::ConnectTimeout { .. } => {
+            "check that it is up and that its URL has the right port"
+        }
+        EgressError::Tls(_) => "check its certificate",
+        EgressError::SetUp(_) => "check the certificate authorities that Toolgate is given",
+        EgressError::Broken(_) => "check that it is up, and what stands between it and us",
+    }
+}
+
+fn of_status(problem: &StatusProblem, target: &Target) -> &'static str {
+    match (problem.status.as_u16(), &target.credential) {
+        (401 | 403, None) => "give it a credential",
+        (401 | 403, Some(_)) => "check the value of its credential",
+        (404 | 405, _) => "check the path in its URL",
+        (429, _) => "it is asked too often; it will be tried again later",
+        (300..=399, _) => "redirects are not followed: use the URL it leads to",
+        (500..=599, _) => "look into its own log",
+        _ => "check that the URL is that of its MCP endpoint (Streamable HTTP)",
+    }
+}
+
+/// Longest problem, in bytes.
+const MOST: usize = 1500;
+
+fn line(text: &str) -> String {
+    let mut out = String::new();
+    for word in text.split_inclusive(' ') {
+        if out.len() + word.len() > MOST {
+            out.push('…');
+            break;
+        }
+        out.push_str(word);
+    }
+    if out.len() <= '…'.len_utf8() {
+        return shorten(text);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

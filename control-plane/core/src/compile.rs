@@ -1,0 +1,148 @@
+//! State to snapshot: deterministic, one resource for one object, a digest each. An object that does not compile
+//! harms nobody else: what it would have exposed stays hidden, and a [`Problem`] says why. What an operator writes
+//! is compiled before it is stored (see [`crate::decide`]), so a problem here comes from drift: a server that
+//! changed its tools, or a hand in the store.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use toolgate_model::{Name, ResourceKey, Slug, Snapshot};
+
+use crate::{port::Revision, state::State};
+
+mod exposed;
+pub mod gateway;
+mod resources;
+pub mod server;
+#[cfg(test)]
+mod tests;
+
+pub use exposed::exposed_name;
+
+/// A snapshot, and what did not make it into it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compiled {
+    /// For proxies.
+    pub snapshot: Arc<Snapshot>,
+    /// For operators: what is wrong, by the resource that it affects.
+    pub problems: BTreeMap<ResourceKey, Vec<Problem>>,
+    /// The revisions each resource was made from, so that the next compilation can keep what has not changed.
+    sources: BTreeMap<ResourceKey, Vec<Revision>>,
+}
+
+/// Something that keeps an object, or part of it, out of the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Field of the object, as in the API.
+    pub field: String,
+    /// What.
+    pub kind: ProblemKind,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum ProblemKind {
+    /// A binding names a server that is not there.
+    #[error("there is no server {0}; create it first, or remove the binding")]
+    NoServer(Name),
+    /// A server is bound twice.
+    #[error("server {0} is bound twice; put its tools into one binding")]
+    BoundTwice(Slug),
+    /// More than one binding without prefixes by server.
+    #[error("prefix `single` allows one binding, and there are {0}; use `always`")]
+    NotSingle(usize),
+    /// Two tools would have one name.
+    #[error(transparent)]
+    Collision(Box<Collision>),
+    /// Too many tools.
+    #[error("{found} tools are more than the limit of {limit}; expose fewer")]
+    TooManyTools {
+        /// How many there would be.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The gateway's id belongs to another organization.
+    #[error("the gateway id {0} belongs to another organization; choose another id")]
+    IdTaken(Slug),
+    /// A server's credential is not there.
+    #[error("there is no credential {0}; create it first, or remove it from the server")]
+    NoCredential(Name),
+    /// A server's drift policy needs approvals.
+    #[error(
+        "drift policies other than `follow` need approvals, which this version does not have; use `follow`"
+    )]
+    NoApprovals,
+    /// A server in the binding does not compile itself.
+    #[error("server {0} is not served; see its own problems")]
+    ServerNotServed(Slug),
+    /// Nothing is known of a server yet. Not an error: it is being probed.
+    #[error("server {0} has not been probed yet; its tools appear when it has answered")]
+    NotProbed(Slug),
+    /// A named tool is not offered (any more). Not an error: it may come back.
+    #[error("server {server} does not offer a tool `{tool}`")]
+    NoTool {
+        /// The server.
+        server: Slug,
+        /// The tool.
+        tool: String,
+    },
+}
+
+/// Two tools that would have one name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error(
+    "`{tool}` of server {server} and `{other_tool}` of server {other} would both be exposed as `{exposed}`; \
+     leave one out, or use prefix `always`"
+)]
+pub struct Collision {
+    /// The name.
+    pub exposed: String,
+    /// The server of the later tool, which is hidden.
+    pub server: Slug,
+    /// The later tool.
+    pub tool: String,
+    /// The server of the earlier tool, which stays.
+    pub other: Slug,
+    /// The earlier tool.
+    pub other_tool: String,
+}
+
+/// The snapshot of `state`.
+pub fn compile(state: &State) -> Compiled {
+    recompile(state, &Compiled::default())
+}
+
+/// The same as [`compile`], reusing from `previous` (of the same epoch) what has not changed since.
+pub fn recompile(state: &State, previous: &Compiled) -> Compiled {
+    resources::compile(state, previous)
+}
+
+impl Compiled {
+    /// Everything that is wrong with one resource.
+    pub fn problems_of(&self, key: &ResourceKey) -> &[Problem] {
+        self.problems.get(key).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl ProblemKind {
+    /// Whether a command that causes it is refused. The others are reported only: they heal by themselves.
+    pub fn refuses(&self) -> bool {
+        match self {
+            Self::NoServer(_)
+            | Self::BoundTwice(_)
+            | Self::NotSingle(_)
+            | Self::Collision(_)
+            | Self::TooManyTools { .. }
+            | Self::IdTaken(_)
+            | Self::NoCredential(_)
+            | Self::NoApprovals => true,
+            Self::ServerNotServed(_) | Self::NotProbed(_) | Self::NoTool { .. } => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.kind)
+    }
+}

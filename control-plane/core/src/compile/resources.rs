@@ -1,0 +1,166 @@
+//! All resources of a state. Each is made from few objects; while the revisions of those stay the same, so does
+//! the resource, and it is taken over from the previous compilation without being serialised or hashed again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use toolgate_model::{
+    Catalogue, Gateway, Name, Resource, ResourceKey, ResourceKind, Server, Slug, Snapshot, Token,
+    snapshot::{CatalogueResource, Entry, TokenResource},
+};
+
+use crate::{port::Revision, shelf::Stored, state::State};
+
+use super::{Compiled, Problem, gateway, server};
+
+pub(super) fn compile(state: &State, previous: &Compiled) -> Compiled {
+    let mut work = Work {
+        previous,
+        snapshot: Snapshot {
+            version: state.version(),
+            entries: BTreeMap::new(),
+        },
+        problems: BTreeMap::new(),
+        sources: BTreeMap::new(),
+    };
+    let owners = gateway_owners(state);
+    for (name, stored) in state.gateways.iter() {
+        let owner = owners.get(&name.id).copied().unwrap_or(&name.org);
+        let sources = gateway_sources(state, stored, owner);
+        work.add(ResourceKind::Gateway, name, sources, || {
+            let (resource, problems) = gateway::compile(state, stored, owner);
+            (resource.map(Resource::Gateway), problems)
+        });
+    }
+    for (name, stored) in state.servers.iter() {
+        let sources = server_sources(state, name);
+        work.add(
+            ResourceKind::Server,
+            name,
+            sources.to_vec(),
+            || match server::compile(state, stored) {
+                Ok(resource) => (Some(Resource::Server(resource)), Vec::new()),
+                Err(problem) => (None, vec![problem]),
+            },
+        );
+        if let Some(catalogue) = state.catalogues.get(name) {
+            work.add(
+                ResourceKind::Catalogue,
+                name,
+                vec![catalogue.modified],
+                || (Some(catalogue_resource(catalogue)), Vec::new()),
+            );
+        }
+    }
+    for (name, stored) in state
+        .tokens
+        .iter()
+        .filter(|(_, token)| is_live(state, token))
+    {
+        work.add(ResourceKind::Token, name, vec![stored.modified], || {
+            (Some(token_resource(stored)), Vec::new())
+        });
+    }
+    work.finish()
+}
+
+struct Work<'a> {
+    previous: &'a Compiled,
+    snapshot: Snapshot,
+    problems: BTreeMap<ResourceKey, Vec<Problem>>,
+    sources: BTreeMap<ResourceKey, Vec<Revision>>,
+}
+
+impl Work<'_> {
+    fn add(
+        &mut self,
+        kind: ResourceKind,
+        name: &Name,
+        sources: Vec<Revision>,
+        make: impl FnOnce() -> (Option<Resource>, Vec<Problem>),
+    ) {
+        let name = name.clone();
+        let key = ResourceKey { kind, name };
+        let (entry, problems) = if self.previous.sources.get(&key) == Some(&sources) {
+            let entry = self.previous.snapshot.entries.get(&key).cloned();
+            (entry, self.previous.problems_of(&key).to_vec())
+        } else {
+            let (resource, problems) = make();
+            (resource.map(Entry::new), problems)
+        };
+        if let Some(entry) = entry {
+            self.snapshot.entries.insert(key.clone(), entry);
+        }
+        if !problems.is_empty() {
+            self.problems.insert(key.clone(), problems);
+        }
+        self.sources.insert(key, sources);
+    }
+
+    fn finish(self) -> Compiled {
+        Compiled {
+            snapshot: Arc::new(self.snapshot),
+            problems: self.problems,
+            sources: self.sources,
+        }
+    }
+}
+
+/// Whose a gateway id is: its claim says so; without a claim (a hand in the store) the first organization's.
+fn gateway_owners(state: &State) -> BTreeMap<&Slug, &Slug> {
+    let mut owners = BTreeMap::new();
+    for (name, _) in state.gateways.iter() {
+        owners.entry(&name.id).or_insert(&name.org);
+    }
+    for (id, claim) in state.gateway_ids.iter() {
+        owners.insert(id, &*claim.object);
+    }
+    owners
+}
+
+fn gateway_sources(state: &State, gateway: &Stored<Gateway>, owner: &Slug) -> Vec<Revision> {
+    let owned = u64::from(*owner == gateway.name.org);
+    let mut sources = vec![gateway.modified, owned];
+    for binding in &gateway.bindings {
+        let server = Name::new(gateway.name.org.clone(), binding.server.clone());
+        sources.extend(server_sources(state, &server));
+    }
+    sources
+}
+
+/// Revisions of a server, its credential and its catalogue; 0 for what is not there.
+fn server_sources(state: &State, name: &Name) -> [Revision; 3] {
+    let server: Option<&Stored<Server>> = state.servers.get(name);
+    let credential = server.and_then(|server| server.credential.clone());
+    let credential = credential.map(|id| Name::new(name.org.clone(), id));
+    let credential = credential.and_then(|name| state.credentials.get(&name));
+    let catalogue = state.catalogues.get(name);
+    [
+        server.map_or(0, |stored| stored.modified),
+        credential.map_or(0, |stored| stored.modified),
+        catalogue.map_or(0, |stored| stored.modified),
+    ]
+}
+
+/// Whether a token works, as of the last change. A proxy checks its expiry again, by its own clock.
+fn is_live(state: &State, token: &Token) -> bool {
+    let expired = token.expires.is_some_and(|at| at <= state.written());
+    token.revoked.is_none() && !expired
+}
+
+fn catalogue_resource(catalogue: &Catalogue) -> Resource {
+    Resource::Catalogue(CatalogueResource {
+        tools: catalogue.tools.clone(),
+        instructions: catalogue.instructions.clone(),
+        capabilities: catalogue.capabilities.clone(),
+    })
+}
+
+fn token_resource(token: &Token) -> Resource {
+    Resource::Token(TokenResource {
+        hash: token.hash,
+        subject: token.scope.clone(),
+        gateways: token.gateways.clone(),
+        tools: token.tools.clone(),
+        expires: token.expires,
+    })
+}

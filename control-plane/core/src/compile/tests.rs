@@ -1,0 +1,266 @@
+//! What is served under which name; and that trouble stays where it is.
+
+use proptest::prelude::*;
+use toolgate_model::{DriftPolicy, PrefixMode, Resource, ResourceKind, ToolSelection};
+
+use super::*;
+use crate::{
+    Command, Desired, Key, Object,
+    fixture::{World, catalogue, credential, gateway, name, server, slug, token},
+};
+
+fn world(tools: &[(&str, &[&str])]) -> World {
+    let mut world = World::with(&["acme"]);
+    for (id, tools) in tools {
+        world
+            .create(Desired::Server(server("acme", id, None)))
+            .unwrap();
+        world
+            .run(Command::RecordCatalogue(catalogue("acme", id, tools)))
+            .unwrap();
+    }
+    world
+}
+
+fn key(kind: ResourceKind, id: &str) -> ResourceKey {
+    let name = name("acme", id);
+    ResourceKey { kind, name }
+}
+
+fn exposed(compiled: &Compiled, id: &str) -> Vec<String> {
+    let entry = compiled
+        .snapshot
+        .entries
+        .get(&key(ResourceKind::Gateway, id))
+        .unwrap();
+    match &*entry.resource {
+        Resource::Gateway(gateway) => gateway
+            .tools
+            .iter()
+            .map(|tool| tool.exposed.clone())
+            .collect(),
+        Resource::Server(_) | Resource::Catalogue(_) | Resource::Token(_) => Vec::new(),
+    }
+}
+
+fn kinds(compiled: &Compiled, id: &str) -> Vec<ProblemKind> {
+    let problems = compiled.problems_of(&key(ResourceKind::Gateway, id));
+    problems
+        .iter()
+        .map(|problem| problem.kind.clone())
+        .collect()
+}
+
+#[test]
+fn tools_are_listed_by_name_whatever_order_bindings_and_servers_have() {
+    let mut world = world(&[("files", &["read", "write"]), ("ask", &["z", "a"])]);
+    let tools = gateway("acme", "tools", PrefixMode::Always, &["files", "ask"]);
+    world.create(Desired::Gateway(tools)).unwrap();
+    let compiled = compile(&world.state);
+    assert_eq!(
+        exposed(&compiled, "tools"),
+        ["ask__a", "ask__z", "files__read", "files__write"]
+    );
+    assert!(compiled.problems.is_empty());
+}
+
+#[test]
+fn a_selection_is_served_and_a_missing_tool_is_reported() {
+    let mut world = world(&[("files", &["read", "write"])]);
+    let mut tools = gateway("acme", "tools", PrefixMode::Single, &["files"]);
+    let only = ["write", "gone", "read"].map(str::to_owned).to_vec();
+    tools.bindings[0].tools = ToolSelection::Only(only);
+    world.create(Desired::Gateway(tools)).unwrap();
+    let compiled = compile(&world.state);
+    assert_eq!(exposed(&compiled, "tools"), ["read", "write"]);
+    let problem = &compiled.problems_of(&key(ResourceKind::Gateway, "tools"))[0];
+    assert_eq!(problem.field, "spec.bindings[0].tools[1]");
+}
+
+#[test]
+fn a_collision_after_the_fact_hides_the_later_tool_only() {
+    let mut world = world(&[("one", &["a", "b"]), ("two", &["c"])]);
+    let tools = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
+    world.create(Desired::Gateway(tools)).unwrap();
+    world
+        .run(Command::RecordCatalogue(catalogue(
+            "acme",
+            "two",
+            &["c", "b", "d"],
+        )))
+        .unwrap();
+    let compiled = compile(&world.state);
+    assert_eq!(exposed(&compiled, "tools"), ["a", "b", "c", "d"]);
+    let text = kinds(&compiled, "tools")[0].to_string();
+    assert!(
+        text.contains("server two") && text.contains("server one"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_server_that_is_not_probed_yet_serves_nothing_and_says_so() {
+    let mut world = world(&[("files", &["read"])]);
+    world
+        .create(Desired::Server(server("acme", "new", None)))
+        .unwrap();
+    let tools = gateway("acme", "tools", PrefixMode::Always, &["new", "files"]);
+    world.create(Desired::Gateway(tools)).unwrap();
+    let compiled = compile(&world.state);
+    assert_eq!(exposed(&compiled, "tools"), ["files__read"]);
+    assert_eq!(
+        kinds(&compiled, "tools"),
+        [ProblemKind::NotProbed(slug("new"))]
+    );
+}
+
+#[test]
+fn a_server_without_its_credential_is_not_served_and_others_are() {
+    let mut world = world(&[("files", &["read"])]);
+    world
+        .create(Desired::Credential(credential("acme", "key")))
+        .unwrap();
+    world
+        .create(Desired::Server(server("acme", "paid", Some("key"))))
+        .unwrap();
+    world
+        .run(Command::RecordCatalogue(catalogue(
+            "acme",
+            "paid",
+            &["buy"],
+        )))
+        .unwrap();
+    let tools = gateway("acme", "tools", PrefixMode::Always, &["paid", "files"]);
+    world.create(Desired::Gateway(tools)).unwrap();
+    let event = crate::Event::Delete {
+        key: Key::Credential(name("acme", "key")).to_string(),
+        revision: world.revision + 1,
+    };
+    world.state.apply([event], world.revision + 1);
+    let compiled = compile(&world.state);
+    assert!(
+        !compiled
+            .snapshot
+            .entries
+            .contains_key(&key(ResourceKind::Server, "paid"))
+    );
+    assert_eq!(exposed(&compiled, "tools"), ["files__read"]);
+}
+
+#[test]
+fn a_drift_policy_without_approvals_fails_closed() {
+    let mut world = world(&[("files", &["read"])]);
+    let tools = gateway("acme", "tools", PrefixMode::Always, &["files"]);
+    world.create(Desired::Gateway(tools)).unwrap();
+    let mut pinned = server("acme", "files", None);
+    pinned.drift = DriftPolicy::Pin;
+    let at = Key::Server(pinned.name.clone()).to_string();
+    world.force(&at, Object::Server(pinned.into()));
+    assert_eq!(exposed(&compile(&world.state), "tools"), [""; 0]);
+}
+
+#[test]
+fn a_gateway_id_belongs_to_whom_claimed_it() {
+    let mut world = world(&[]);
+    world
+        .create(Desired::Organization(crate::fixture::organization("aaa")))
+        .unwrap();
+    world
+        .create(Desired::Gateway(gateway(
+            "acme",
+            "tools",
+            PrefixMode::Always,
+            &[],
+        )))
+        .unwrap();
+    world.force_gateway(gateway("aaa", "tools", PrefixMode::Always, &[]));
+    let compiled = compile(&world.state);
+    let gateways = compiled
+        .snapshot
+        .entries
+        .keys()
+        .filter(|key| key.kind == ResourceKind::Gateway);
+    assert_eq!(
+        gateways.cloned().collect::<Vec<_>>(),
+        [key(ResourceKind::Gateway, "tools")]
+    );
+}
+
+#[test]
+fn dead_tokens_are_not_in_the_snapshot() {
+    let mut world = world(&[]);
+    let mut short = token("acme", "short");
+    short.expires = Some(toolgate_model::Timestamp(2_000));
+    world.create(Desired::Token(short)).unwrap();
+    world.create(Desired::Token(token("acme", "long"))).unwrap();
+    let tokens = |world: &World| {
+        let compiled = compile(&world.state);
+        compiled
+            .snapshot
+            .entries
+            .keys()
+            .filter(|key| key.kind == ResourceKind::Token)
+            .count()
+    };
+    assert_eq!(tokens(&world), 2);
+    world
+        .run(Command::RevokeToken(name("acme", "long")))
+        .unwrap();
+    assert_eq!(tokens(&world), 1);
+    let later = crate::fixture::context(3_000);
+    let other = Command::Create(Desired::Token(token("acme", "other")));
+    world.run_as(&other, &later).unwrap();
+    assert_eq!(tokens(&world), 1);
+}
+
+#[test]
+fn the_credential_of_a_server_is_a_reference_that_moves_with_its_value() {
+    let mut world = world(&[]);
+    world
+        .create(Desired::Credential(credential("acme", "key")))
+        .unwrap();
+    world
+        .create(Desired::Server(server("acme", "paid", Some("key"))))
+        .unwrap();
+    let before = compile(&world.state);
+    let at = Key::Credential(name("acme", "key"));
+    let mut changed = credential("acme", "key");
+    changed.meta.description = "rotated".to_owned();
+    let expected = world.modified(&at);
+    world
+        .run(Command::Update {
+            object: Desired::Credential(changed),
+            expected,
+        })
+        .unwrap();
+    let after = compile(&world.state);
+    let paid = key(ResourceKind::Server, "paid");
+    assert_ne!(
+        before.snapshot.entries.get(&paid),
+        after.snapshot.entries.get(&paid)
+    );
+    let json = format!("{:?}", after.snapshot);
+    assert!(
+        !json.contains("SealedBlob"),
+        "no secret travels in a snapshot"
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_prefixed_name_fits_and_is_safe_for_every_client(id in "[a-z]{1,40}", tool in ".{0,300}") {
+        let exposed = exposed_name(PrefixMode::Always, &slug(&id), &tool);
+        prop_assert!(exposed.len() <= 64);
+        prop_assert!(exposed.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)));
+        prop_assert!(exposed.starts_with(&id));
+    }
+
+    #[test]
+    fn long_names_that_differ_at_the_end_stay_apart(tail in "[a-z]{1,8}", other in "[a-z]{1,8}") {
+        prop_assume!(tail != other);
+        let long = "x".repeat(80);
+        let one = exposed_name(PrefixMode::Always, &slug("files"), &format!("{long}{tail}"));
+        let two = exposed_name(PrefixMode::Always, &slug("files"), &format!("{long}{other}"));
+        prop_assert_ne!(one, two);
+    }
+}

@@ -1,0 +1,75 @@
+//! May this be written, and what exactly? A pure function of state and command. What it accepts compiles: the
+//! objects that a change touches are compiled as they would be after it, and what compile would refuse is refused
+//! here with the field that causes it.
+//!
+//! Every change of what compile reads also touches the marker and guards its revision, so that two control planes
+//! cannot both decide on the same state: the second one's guard fails, and it decides again on what it then sees.
+
+use crate::{
+    change::Change,
+    command::{Command, Context},
+    limits,
+    rejection::Rejection,
+    state::State,
+};
+
+mod desired;
+mod draft;
+mod dry_run;
+mod field;
+mod observed;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use draft::Draft;
+
+/// The exact writes that `command` comes to, or why it is refused.
+pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Change, Rejection> {
+    if let Some(replayed) = replay(state, context)? {
+        return Ok(replayed);
+    }
+    let draft = Draft::new(state, context);
+    let change = match command {
+        Command::Create(object) => desired::create(draft, object),
+        Command::Update { object, expected } => desired::update(draft, object, *expected),
+        Command::Delete { key, expected } => desired::delete(draft, key, *expected),
+        Command::RevokeToken(name) => desired::revoke(draft, name),
+        Command::RecordCatalogue(catalogue) => observed::catalogue(draft, catalogue),
+        Command::RecordProxy(proxy) => observed::proxy(draft, proxy),
+        Command::ForgetProxy(id) => observed::forget_proxy(draft, id),
+        Command::CreateJoinToken(token) => system::create_join_token(draft, token),
+        Command::UseJoinToken(hash) => system::use_join_token(draft, hash),
+        Command::CreateSystemKey { name, sealed } => system::create_key(draft, name, sealed),
+        Command::BumpEpoch => system::bump_epoch(draft),
+    }?;
+    dry_run::check(state, command, &change)?;
+    Ok(change)
+}
+
+/// The empty change that repeats an earlier outcome, if this request id has one.
+fn replay(state: &State, context: &Context) -> Result<Option<Change>, Rejection> {
+    let Some(request) = &context.request else {
+        return Ok(None);
+    };
+    let length = request.id.chars().count();
+    if length > limits::REQUEST_ID {
+        return Err(Rejection::Limit {
+            field: "request_id".to_owned(),
+            name: "characters of a request id",
+            limit: limits::REQUEST_ID,
+            found: length,
+        });
+    }
+    match state.requests.get(&request.record_digest(&context.author)) {
+        Some(record) if record.expires > context.now => {
+            if record.request != request.digest {
+                return Err(Rejection::RequestReused(request.id.clone()));
+            }
+            let mut change = Change::nothing(record.subject.clone());
+            change.replayed = true;
+            Ok(Some(change))
+        }
+        Some(_) | None => Ok(None),
+    }
+}

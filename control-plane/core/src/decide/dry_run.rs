@@ -1,0 +1,99 @@
+//! What would compile say after this change? Only what the command touches can get worse; what was wrong before it
+//! stays reported, and does not keep an operator from changing something else.
+
+use toolgate_model::{Gateway, Name, Server, Slug};
+
+use crate::{
+    change::Change,
+    command::{Command, Desired},
+    compile::{Problem, gateway, server},
+    rejection::Rejection,
+    state::State,
+};
+
+pub(super) fn check(state: &State, command: &Command, change: &Change) -> Result<(), Rejection> {
+    let object = match command {
+        Command::Create(object) | Command::Update { object, .. } => object,
+        // The others cannot make a configuration worse that an operator could mend by writing something else:
+        // deletions are refused while something needs the object, observations are facts.
+        Command::Delete { .. }
+        | Command::RevokeToken(_)
+        | Command::RecordCatalogue(_)
+        | Command::RecordProxy(_)
+        | Command::ForgetProxy(_)
+        | Command::CreateJoinToken(_)
+        | Command::UseJoinToken(_)
+        | Command::CreateSystemKey { .. }
+        | Command::BumpEpoch => return Ok(()),
+    };
+    match object {
+        Desired::Gateway(gateway) => {
+            let after = state.changed_by(change);
+            new_gateway_problem(state, &after, &gateway.name, "")
+        }
+        Desired::Server(server) => {
+            let after = state.changed_by(change);
+            new_server_problem(state, &after, &server.name)?;
+            let binding = after
+                .gateways
+                .iter()
+                .filter(|(_, gateway)| binds(gateway, server));
+            for (name, _) in binding {
+                new_gateway_problem(state, &after, name, &format!("gateway {name}: "))?;
+            }
+            Ok(())
+        }
+        Desired::Organization(_) | Desired::Credential(_) | Desired::Token(_) => Ok(()),
+    }
+}
+
+fn binds(gateway: &Gateway, server: &Server) -> bool {
+    let bound = |slug: &Slug| {
+        gateway
+            .bindings
+            .iter()
+            .any(|binding| binding.server == *slug)
+    };
+    gateway.name.org == server.name.org && bound(&server.name.id)
+}
+
+fn new_gateway_problem(
+    before: &State,
+    after: &State,
+    name: &Name,
+    prefix: &str,
+) -> Result<(), Rejection> {
+    let problems = |state: &State| match state.gateways.get(name) {
+        Some(gateway) => gateway::compile(state, gateway, owner(state, name)).1,
+        None => Vec::new(),
+    };
+    refuse_new(&problems(before), problems(after), prefix)
+}
+
+fn new_server_problem(before: &State, after: &State, name: &Name) -> Result<(), Rejection> {
+    let problems = |state: &State| match state.servers.get(name) {
+        Some(stored) => server::compile(state, stored).err().into_iter().collect(),
+        None => Vec::new(),
+    };
+    refuse_new(&problems(before), problems(after), "")
+}
+
+fn owner<'a>(state: &'a State, name: &'a Name) -> &'a Slug {
+    let claim = state.gateway_ids.get(&name.id);
+    claim.map_or(&name.org, |owner| &owner.object)
+}
+
+fn refuse_new(before: &[Problem], after: Vec<Problem>, prefix: &str) -> Result<(), Rejection> {
+    // By kind, not by field: a binding that moved up in the list is not a new mistake.
+    let known = |problem: &Problem| before.iter().any(|other| other.kind == problem.kind);
+    let new = after
+        .into_iter()
+        .find(|problem| problem.kind.refuses() && !known(problem));
+    match new {
+        Some(problem) => Err(Rejection::invalid(
+            problem.field,
+            format!("{prefix}{}", problem.kind),
+        )),
+        None => Ok(()),
+    }
+}

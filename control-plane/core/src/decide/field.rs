@@ -1,0 +1,269 @@
+//! Fields of what operators write, held against the limits. The paths are those of the API.
+
+use std::time::Duration;
+
+use toolgate_model::{
+    Binding, Credential, CredentialKind, Gateway, Meta, Reach, Server, Timeouts, Timestamp, Token,
+    ToolSelection,
+};
+
+use crate::{command::Desired, limits, rejection::Rejection};
+
+/// Headers that belong to the transport or to the protocol; a credential must not forge them.
+const RESERVED_HEADERS: &[&str] = &[
+    "accept",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Bytes of a sealed value: a header value of 16 KiB with room for the seal.
+const SEALED: usize = 17 * 1024;
+
+pub(super) fn check(object: &Desired, now: Timestamp) -> Result<(), Rejection> {
+    match object {
+        Desired::Organization(it) => meta(&it.meta),
+        Desired::Gateway(it) => meta(&it.meta).and_then(|()| gateway(it)),
+        Desired::Server(it) => meta(&it.meta).and_then(|()| server(it)),
+        Desired::Credential(it) => meta(&it.meta).and_then(|()| credential(it)),
+        Desired::Token(it) => meta(&it.meta).and_then(|()| token(it, now)),
+    }
+}
+
+fn meta(meta: &Meta) -> Result<(), Rejection> {
+    let name = "characters of a display name";
+    text(
+        "metadata.display_name",
+        &meta.display_name,
+        name,
+        limits::DISPLAY_NAME,
+    )?;
+    let name = "characters of a description";
+    text(
+        "spec.description",
+        &meta.description,
+        name,
+        limits::DESCRIPTION,
+    )?;
+    most(
+        "metadata.labels",
+        "labels",
+        limits::LABELS,
+        meta.labels.len(),
+    )?;
+    for (key, value) in &meta.labels {
+        let field = format!("metadata.labels[{}]", clip(key));
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+        if key.is_empty() || !key.chars().all(allowed) {
+            return Err(Rejection::invalid(
+                field,
+                "a label's key is made of a-z, A-Z, 0-9 and ._-/",
+            ));
+        }
+        most(
+            &field,
+            "characters of a label's key",
+            limits::LABEL_KEY,
+            key.len(),
+        )?;
+        text(
+            &field,
+            value,
+            "characters of a label's value",
+            limits::LABEL_VALUE,
+        )?;
+    }
+    Ok(())
+}
+
+fn gateway(gateway: &Gateway) -> Result<(), Rejection> {
+    let name = "characters of a gateway's instructions";
+    text(
+        "spec.instructions",
+        &gateway.instructions,
+        name,
+        limits::INSTRUCTIONS,
+    )?;
+    let count = gateway.bindings.len();
+    most(
+        "spec.bindings",
+        "bindings of a gateway",
+        limits::GATEWAY_BINDINGS,
+        count,
+    )?;
+    for (index, binding) in gateway.bindings.iter().enumerate() {
+        self::binding(&format!("spec.bindings[{index}].tools"), binding)?;
+    }
+    Ok(())
+}
+
+fn binding(field: &str, binding: &Binding) -> Result<(), Rejection> {
+    match &binding.tools {
+        ToolSelection::All => Ok(()),
+        ToolSelection::Only(tools) => {
+            most(
+                field,
+                "tools named by a binding",
+                limits::BINDING_TOOLS,
+                tools.len(),
+            )?;
+            tool_names(field, tools)
+        }
+    }
+}
+
+fn tool_names(field: &str, names: &[String]) -> Result<(), Rejection> {
+    for (index, name) in names.iter().enumerate() {
+        let field = format!("{field}[{index}]");
+        if name.is_empty() {
+            return Err(Rejection::invalid(field, "a tool's name cannot be empty"));
+        }
+        text(
+            &field,
+            name,
+            "characters of a tool's name",
+            limits::TOOL_NAME,
+        )?;
+    }
+    Ok(())
+}
+
+fn server(server: &Server) -> Result<(), Rejection> {
+    let url = &server.url;
+    most(
+        "spec.url",
+        "characters of a URL",
+        limits::URL,
+        url.as_str().len(),
+    )?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(Rejection::invalid(
+            "spec.url",
+            "use an absolute http or https URL",
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let reason =
+            "a URL must not carry a password; make a credential and name it in spec.credential";
+        return Err(Rejection::invalid("spec.url", reason));
+    }
+    if url.fragment().is_some() {
+        return Err(Rejection::invalid("spec.url", "remove the part from # on"));
+    }
+    timeouts(&server.timeouts)
+}
+
+fn timeouts(timeouts: &Timeouts) -> Result<(), Rejection> {
+    let all = [
+        ("connect", timeouts.connect),
+        ("first_byte", timeouts.first_byte),
+        ("idle", timeouts.idle),
+        ("total", timeouts.total),
+    ];
+    for (name, value) in all {
+        if value < Duration::from_millis(1) || value > limits::TIMEOUT {
+            let field = format!("spec.timeouts.{name}");
+            return Err(Rejection::invalid(field, "use 1 millisecond to 1 hour"));
+        }
+    }
+    Ok(())
+}
+
+fn credential(credential: &Credential) -> Result<(), Rejection> {
+    match &credential.kind {
+        CredentialKind::StaticHeader { header, value } => {
+            let field = "spec.static_header.header";
+            let token = |c: char| {
+                c.is_ascii_lowercase() || c.is_ascii_digit() || "!#$%&'*+-.^_`|~".contains(c)
+            };
+            if header.is_empty() || header.len() > limits::LABEL_VALUE || !header.chars().all(token)
+            {
+                return Err(Rejection::invalid(
+                    field,
+                    "use a header name, such as authorization",
+                ));
+            }
+            if RESERVED_HEADERS.contains(&header.as_str()) {
+                let reason = format!("`{header}` belongs to the protocol; use another header");
+                return Err(Rejection::invalid(field, reason));
+            }
+            let size = value.ciphertext.len();
+            most(
+                "spec.static_header.value",
+                "bytes of a credential",
+                SEALED,
+                size,
+            )
+        }
+    }
+}
+
+fn token(token: &Token, now: Timestamp) -> Result<(), Rejection> {
+    if token.expires.is_some_and(|at| at <= now) {
+        return Err(Rejection::invalid(
+            "spec.expire_time",
+            "lies in the past; choose a later time",
+        ));
+    }
+    if let Reach::Only(gateways) = &token.gateways {
+        most(
+            "spec.gateways",
+            "gateways that a token lists",
+            limits::TOKEN_REACH,
+            gateways.len(),
+        )?;
+    }
+    match &token.tools {
+        Reach::All => Ok(()),
+        Reach::Only(tools) => {
+            most(
+                "spec.tools",
+                "tools that a token lists",
+                limits::TOKEN_REACH,
+                tools.len(),
+            )?;
+            tool_names("spec.tools", tools)
+        }
+    }
+}
+
+/// At most `limit` characters, and none that would mangle a terminal or a log.
+fn text(field: &str, text: &str, name: &'static str, limit: usize) -> Result<(), Rejection> {
+    most(field, name, limit, text.chars().count())?;
+    let breaks = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.chars().any(breaks) {
+        return Err(Rejection::invalid(field, "remove the control characters"));
+    }
+    Ok(())
+}
+
+fn most(field: &str, name: &'static str, limit: usize, found: usize) -> Result<(), Rejection> {
+    if found <= limit {
+        return Ok(());
+    }
+    let field = field.to_owned();
+    Err(Rejection::Limit {
+        field,
+        name,
+        limit,
+        found,
+    })
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(limits::LABEL_KEY).collect()
+}

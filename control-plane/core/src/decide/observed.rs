@@ -1,0 +1,154 @@
+//! What was seen. An observation is never refused for what it says: what is too large is cut, and says so.
+
+use std::{sync::Arc, time::Duration};
+
+use toolgate_model::{Catalogue, Proxy, Slug};
+
+use crate::{change::Change, key::Key, limits, object::Object, rejection::Rejection};
+
+use super::draft::Draft;
+
+/// A probe that saw nothing new is recorded this rarely: it is a write all the same.
+const NOTHING_NEW: Duration = Duration::from_secs(600);
+
+pub(super) fn catalogue(mut draft: Draft<'_>, seen: &Catalogue) -> Result<Change, Rejection> {
+    let server = Key::Server(seen.server.clone());
+    let key = Key::Catalogue(seen.server.clone());
+    if !draft.state.servers.contains(&seen.server) {
+        return Err(Rejection::NotFound(server));
+    }
+    let before = draft.state.catalogues.get(&seen.server).cloned();
+    let before = before.as_deref();
+    let next = bounded(carried_over(seen.clone(), before));
+    if let Some(before) = before {
+        let same = Catalogue {
+            probed: before.probed,
+            ..next.clone()
+        } == *before;
+        if same && next.probed.since(before.probed) < NOTHING_NEW {
+            return Ok(Change::nothing(key));
+        }
+    }
+    draft.guard(&server);
+    if before.is_none_or(|before| differs(before, &next)) {
+        draft.note(describe(before, &next));
+        draft.compiles();
+    }
+    draft.put(key.clone(), Object::Catalogue(Arc::new(next)));
+    Ok(draft.finish(key))
+}
+
+pub(super) fn proxy(mut draft: Draft<'_>, seen: &Proxy) -> Result<Change, Rejection> {
+    let key = Key::Proxy(seen.id.clone());
+    if draft.state.is_expelled(&seen.id, draft.now()) {
+        return Err(Rejection::NotFound(key));
+    }
+    // Its last word must not bring back the record of a proxy that is being expelled.
+    draft.guard(&Key::Expelled(seen.id.clone()));
+    let seen = bounded_proxy(seen.clone());
+    // The record itself is unguarded: the control plane that a proxy is connected to knows best, and the next record comes soon.
+    draft.put_unguarded(key.clone(), Object::Proxy(Arc::new(seen)));
+    Ok(draft.finish(key))
+}
+
+pub(super) fn forget_proxy(mut draft: Draft<'_>, id: &Slug) -> Result<Change, Rejection> {
+    let key = Key::Proxy(id.clone());
+    if draft.state.modified_at(&key).is_none() {
+        return Err(Rejection::NotFound(key));
+    }
+    draft.delete(key.clone());
+    let until = draft.now().after(limits::EXPULSION);
+    draft.put(Key::Expelled(id.clone()), Object::Expelled(until));
+    Ok(draft.finish(key))
+}
+
+/// A proxy names everything that it refused; operators look at the first of it.
+fn bounded_proxy(mut seen: Proxy) -> Proxy {
+    cut(&mut seen.region, limits::LABEL_VALUE);
+    cut(&mut seen.build, limits::LABEL_VALUE);
+    cut(&mut seen.listen, limits::LABEL_VALUE);
+    seen.refusals.truncate(limits::PROXY_REFUSALS);
+    for refusal in &mut seen.refusals {
+        cut(&mut refusal.reason, limits::DESCRIPTION);
+    }
+    seen
+}
+
+/// Whether what compile reads is different: no proxy cares when a server was probed, nor how it failed.
+fn differs(before: &Catalogue, next: &Catalogue) -> bool {
+    let compiled = |it: &Catalogue| (it.era, it.protocol_version.clone());
+    before.tools != next.tools
+        || before.instructions != next.instructions
+        || before.capabilities != next.capabilities
+        || compiled(before) != compiled(next)
+}
+
+/// A failed probe keeps what an earlier one saw.
+fn carried_over(mut seen: Catalogue, before: Option<&Catalogue>) -> Catalogue {
+    let failed = seen.problem.is_some() && seen.tools.is_empty();
+    if let Some(before) = before.filter(|_| failed) {
+        seen.tools.clone_from(&before.tools);
+        seen.instructions.clone_from(&before.instructions);
+        seen.capabilities.clone_from(&before.capabilities);
+        seen.protocol_version.clone_from(&before.protocol_version);
+        seen.server_name.clone_from(&before.server_name);
+        seen.server_version.clone_from(&before.server_version);
+        seen.era = before.era;
+    }
+    seen
+}
+
+fn bounded(mut seen: Catalogue) -> Catalogue {
+    cut(&mut seen.instructions, limits::CATALOGUE_INSTRUCTIONS);
+    cut(&mut seen.server_name, limits::LABEL_VALUE);
+    cut(&mut seen.server_version, limits::LABEL_VALUE);
+    cut(&mut seen.protocol_version, limits::LABEL_VALUE);
+    if let Some(problem) = &mut seen.problem {
+        cut(problem, limits::DESCRIPTION);
+    }
+    if seen.capabilities.len() > limits::CATALOGUE_CAPABILITIES {
+        seen.capabilities = "{}".to_owned();
+    }
+    let offered = seen.tools.len();
+    let mut bytes = 0;
+    let fits = |tool: &toolgate_model::ToolDefinition| {
+        bytes += tool.json.len() + tool.name.len();
+        bytes <= limits::CATALOGUE_BYTES
+    };
+    let kept = seen.tools.iter().map(fits).take_while(|fits| *fits).count();
+    seen.tools.truncate(kept.min(limits::CATALOGUE_TOOLS));
+    let kept = seen.tools.len();
+    if kept < offered {
+        let bytes = limits::CATALOGUE_BYTES / 1024;
+        let tools = limits::CATALOGUE_TOOLS;
+        seen.problem.get_or_insert(format!(
+            "the server offers {offered} tools; the first {kept} are kept (at most {tools} tools and {bytes} KiB)"
+        ));
+    }
+    seen
+}
+
+/// Cuts at a character boundary.
+fn cut(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+    }
+}
+
+fn describe(before: Option<&Catalogue>, next: &Catalogue) -> String {
+    let server = &next.server;
+    if let Some(problem) = &next.problem {
+        let problem: String = problem.chars().take(limits::DISPLAY_NAME).collect();
+        return format!("probe of server {server}: {problem}");
+    }
+    let known = |tool: &&toolgate_model::ToolDefinition| {
+        before.is_some_and(|before| before.tools.contains(tool))
+    };
+    let kept = next.tools.iter().filter(known).count();
+    let tools = next.tools.len();
+    format!(
+        "probe of server {server}: {tools} tools, {} new or changed",
+        tools - kept
+    )
+}

@@ -1,0 +1,82 @@
+//! Bookkeeping of the deployment: join tokens, sealed keys, the epoch.
+
+use toolgate_model::{Digest, SealedBlob, Slug, TokenHash};
+
+use crate::{
+    change::Change,
+    key::Key,
+    limits,
+    object::{JoinToken, Object},
+    rejection::Rejection,
+};
+
+use super::draft::Draft;
+
+pub(super) fn create_join_token(
+    mut draft: Draft<'_>,
+    token: &JoinToken,
+) -> Result<Change, Rejection> {
+    let found = token.region.chars().count();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if found > limits::REGION || !token.region.chars().all(allowed) {
+        let reason = format!("use at most {} of a-z, A-Z, 0-9 and -_.", limits::REGION);
+        return Err(Rejection::invalid("region", reason));
+    }
+    let now = draft.now();
+    if token.expires <= now || token.expires > now.after(limits::JOIN_TOKEN_LIFE) {
+        return Err(Rejection::invalid("valid_seconds", "use 1 second to 1 day"));
+    }
+    let live = draft
+        .state
+        .join_tokens
+        .iter()
+        .filter(|(_, token)| token.expires > now);
+    let found = live.count() + 1;
+    if found > limits::JOIN_TOKENS {
+        return Err(Rejection::Limit {
+            field: "parent".to_owned(),
+            name: "join tokens at a time",
+            limit: limits::JOIN_TOKENS,
+            found,
+        });
+    }
+    let key = Key::JoinToken(Digest(token.hash.0));
+    if draft.state.modified_at(&key).is_some() {
+        return Err(Rejection::AlreadyExists(key));
+    }
+    draft.put(key.clone(), Object::JoinToken(token.clone()));
+    Ok(draft.finish(key))
+}
+
+pub(super) fn use_join_token(mut draft: Draft<'_>, hash: &TokenHash) -> Result<Change, Rejection> {
+    let digest = Digest(hash.0);
+    let key = Key::JoinToken(digest);
+    let now = draft.now();
+    match draft.state.join_tokens.get(&digest) {
+        Some(token) if token.expires > now => {
+            draft.delete(key.clone());
+            Ok(draft.finish(key))
+        }
+        Some(_) | None => Err(Rejection::NotFound(key)),
+    }
+}
+
+pub(super) fn create_key(
+    mut draft: Draft<'_>,
+    name: &Slug,
+    sealed: &SealedBlob,
+) -> Result<Change, Rejection> {
+    let key = Key::SystemKey(name.clone());
+    if draft.state.modified_at(&key).is_some() {
+        return Err(Rejection::AlreadyExists(key));
+    }
+    draft.put(key.clone(), Object::SystemKey(sealed.clone()));
+    Ok(draft.finish(key))
+}
+
+pub(super) fn bump_epoch(mut draft: Draft<'_>) -> Result<Change, Rejection> {
+    let epoch = draft.state.epoch() + 1;
+    draft.note(format!("start epoch {epoch}"));
+    draft.start_epoch(epoch);
+    Ok(draft.finish(Key::Marker))
+}

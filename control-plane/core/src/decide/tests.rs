@@ -1,0 +1,655 @@
+//! What is refused, in which words; and, over random histories, that what is accepted compiles.
+
+use toolgate_model::{AdminRole, Digest, DriftPolicy, PrefixMode, Timestamp, ToolSelection};
+
+use crate::{
+    Command, Context, Desired, Key, Object, Rejection, RequestId, decide,
+    fixture::{
+        World, catalogue, context, credential, gateway, name, organization, sealed, server, slug,
+        token,
+    },
+    limits,
+    object::JoinToken,
+};
+
+mod random;
+
+fn world() -> World {
+    let mut world = World::with(&["acme", "other"]);
+    world
+        .create(Desired::Credential(credential("acme", "key")))
+        .unwrap();
+    world
+        .create(Desired::Server(server("acme", "one", Some("key"))))
+        .unwrap();
+    world
+        .create(Desired::Server(server("acme", "two", None)))
+        .unwrap();
+    world
+        .run(Command::RecordCatalogue(catalogue(
+            "acme",
+            "one",
+            &["a", "b"],
+        )))
+        .unwrap();
+    world
+        .run(Command::RecordCatalogue(catalogue(
+            "acme",
+            "two",
+            &["b", "c"],
+        )))
+        .unwrap();
+    world
+        .create(Desired::Gateway(gateway(
+            "acme",
+            "tools",
+            PrefixMode::Always,
+            &["one", "two"],
+        )))
+        .unwrap();
+    world
+}
+
+fn field(rejection: Rejection) -> String {
+    rejection
+        .field()
+        .unwrap_or_else(|| panic!("{rejection} names no field"))
+        .to_owned()
+}
+
+#[test]
+fn a_stale_write_is_refused_and_told_the_current_revision() {
+    let mut world = world();
+    let key = Key::Server(name("acme", "two"));
+    let read = world.modified(&key);
+    let mut mine = server("acme", "two", None);
+    mine.meta.description = "mine".to_owned();
+    let theirs = server("acme", "two", Some("key"));
+    world
+        .run(Command::Update {
+            object: Desired::Server(theirs),
+            expected: read,
+        })
+        .unwrap();
+    let refused = world.run(Command::Update {
+        object: Desired::Server(mine),
+        expected: read,
+    });
+    let current = world.modified(&key);
+    assert_eq!(refused, Err(Rejection::Stale { key, current }));
+}
+
+#[test]
+fn two_control_planes_cannot_both_decide_on_the_same_state() {
+    let mut world = world();
+    let delete = Command::Delete {
+        key: Key::Server(name("other", "late")),
+        expected: None,
+    };
+    world
+        .create(Desired::Server(server("other", "late", None)))
+        .unwrap();
+    let deleted = decide(&world.state, &delete, &context(1)).unwrap();
+    let bind = gateway("other", "late", PrefixMode::Always, &["late"]);
+    let bound = decide(
+        &world.state,
+        &Command::Create(Desired::Gateway(bind)),
+        &context(1),
+    )
+    .unwrap();
+    assert!(world.commit(&bound));
+    assert!(!world.commit(&deleted), "the gateway now needs the server");
+}
+
+#[test]
+fn what_others_need_is_not_deleted_and_they_are_named() {
+    let mut world = world();
+    for (key, user) in [
+        (
+            Key::Server(name("acme", "one")),
+            Key::Gateway(name("acme", "tools")),
+        ),
+        (
+            Key::Credential(name("acme", "key")),
+            Key::Server(name("acme", "one")),
+        ),
+    ] {
+        let refused = world.run(Command::Delete {
+            key: key.clone(),
+            expected: None,
+        });
+        assert_eq!(
+            refused,
+            Err(Rejection::InUse {
+                key,
+                by: vec![user]
+            })
+        );
+    }
+    let key = Key::Organization(slug("acme"));
+    let refused = world
+        .run(Command::Delete {
+            key,
+            expected: None,
+        })
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("gateway acme/tools"), "{refused}");
+}
+
+#[test]
+fn deleting_a_gateway_frees_its_id_and_deleting_a_server_its_catalogue() {
+    let mut world = world();
+    let key = Key::Gateway(name("acme", "tools"));
+    world
+        .run(Command::Delete {
+            key,
+            expected: None,
+        })
+        .unwrap();
+    world
+        .create(Desired::Gateway(gateway(
+            "other",
+            "tools",
+            PrefixMode::Always,
+            &[],
+        )))
+        .unwrap();
+    let key = Key::Server(name("acme", "two"));
+    world
+        .run(Command::Delete {
+            key,
+            expected: None,
+        })
+        .unwrap();
+    assert!(!world.state.catalogues.contains(&name("acme", "two")));
+}
+
+#[test]
+fn a_gateway_id_is_given_once_in_the_deployment() {
+    let mut world = world();
+    let taken = world.create(Desired::Gateway(gateway(
+        "other",
+        "tools",
+        PrefixMode::Always,
+        &[],
+    )));
+    assert_eq!(field(taken.unwrap_err()), "gateway_id");
+}
+
+#[test]
+fn what_cannot_be_compiled_is_refused_with_field_and_reason() {
+    let mut world = world();
+    let twice = gateway("acme", "g", PrefixMode::Always, &["one", "one"]);
+    let mut pinned = server("acme", "p", None);
+    pinned.drift = DriftPolicy::Pin;
+    let cases = [
+        (
+            Desired::Gateway(gateway("acme", "g", PrefixMode::Never, &["one", "two"])),
+            "spec.bindings[1]",
+        ),
+        (
+            Desired::Gateway(gateway("acme", "g", PrefixMode::Single, &["one", "two"])),
+            "spec.bindings",
+        ),
+        (
+            Desired::Gateway(gateway("acme", "g", PrefixMode::Always, &["gone"])),
+            "spec.bindings[0].server",
+        ),
+        (Desired::Gateway(twice), "spec.bindings[1].server"),
+        (
+            Desired::Server(server("acme", "s", Some("gone"))),
+            "spec.credential",
+        ),
+        (Desired::Server(pinned), "spec.drift"),
+    ];
+    for (object, at) in cases {
+        assert_eq!(field(world.create(object).unwrap_err()), at);
+    }
+}
+
+#[test]
+fn what_was_wrong_before_does_not_forbid_other_changes() {
+    let mut world = world();
+    let mut never = gateway("acme", "never", PrefixMode::Never, &["one", "two"]);
+    let only = ToolSelection::Only(vec!["c".to_owned()]);
+    never.bindings[1].tools = only;
+    world.create(Desired::Gateway(never.clone())).unwrap();
+    world
+        .run(Command::RecordCatalogue(catalogue(
+            "acme",
+            "one",
+            &["a", "c"],
+        )))
+        .unwrap();
+    never.meta.description = "still editable".to_owned();
+    let expected = world.modified(&Key::Gateway(never.name.clone()));
+    world
+        .run(Command::Update {
+            object: Desired::Gateway(never),
+            expected,
+        })
+        .unwrap();
+}
+
+#[test]
+fn every_limit_holds_at_its_edge() {
+    let world = world();
+    let create = |object| decide(&world.state, &Command::Create(object), &context(1)).map(drop);
+    for (length, fits) in [
+        (limits::DISPLAY_NAME, true),
+        (limits::DISPLAY_NAME + 1, false),
+    ] {
+        let mut it = organization("new");
+        it.meta.display_name = "é".repeat(length);
+        assert_eq!(create(Desired::Organization(it)).is_ok(), fits, "{length}");
+    }
+    for (count, fits) in [
+        (limits::LABELS, true),
+        (limits::LABELS + 1, false),
+        (limits::LABELS * 10, false),
+    ] {
+        let mut it = organization("new");
+        it.meta.labels = (0..count)
+            .map(|n| (format!("k{n}"), String::new()))
+            .collect();
+        assert_eq!(create(Desired::Organization(it)).is_ok(), fits, "{count}");
+    }
+    for (count, fits) in [
+        (limits::BINDING_TOOLS, true),
+        (limits::BINDING_TOOLS + 1, false),
+    ] {
+        let mut it = gateway("acme", "new", PrefixMode::Always, &["one"]);
+        it.bindings[0].tools = ToolSelection::Only((0..count).map(|n| format!("t{n}")).collect());
+        assert_eq!(create(Desired::Gateway(it)).is_ok(), fits, "{count}");
+    }
+    let many: Vec<String> = (0..=limits::GATEWAY_BINDINGS)
+        .map(|n| format!("s{n}"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let refused = create(Desired::Gateway(gateway(
+        "acme",
+        "new",
+        PrefixMode::Always,
+        &many,
+    )));
+    assert_eq!(field(refused.unwrap_err()), "spec.bindings");
+}
+
+#[test]
+fn a_gateway_exposes_no_more_tools_than_its_limit() {
+    let mut world = World::with(&["acme"]);
+    let tools: Vec<String> = (0..limits::GATEWAY_TOOLS)
+        .map(|n| format!("t{n}"))
+        .collect();
+    let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+    for (id, tools) in [("big", tools.as_slice()), ("small", &["x"])] {
+        world
+            .create(Desired::Server(server("acme", id, None)))
+            .unwrap();
+        world
+            .run(Command::RecordCatalogue(catalogue("acme", id, tools)))
+            .unwrap();
+    }
+    world
+        .create(Desired::Gateway(gateway(
+            "acme",
+            "full",
+            PrefixMode::Always,
+            &["big"],
+        )))
+        .unwrap();
+    let over = world.create(Desired::Gateway(gateway(
+        "acme",
+        "over",
+        PrefixMode::Always,
+        &["big", "small"],
+    )));
+    assert_eq!(field(over.unwrap_err()), "spec.bindings");
+}
+
+#[test]
+fn urls_that_carry_secrets_and_headers_of_the_protocol_are_refused() {
+    let mut world = world();
+    for url in ["http://user:secret@h/mcp", "ftp://h/mcp", "http://h/mcp#x"] {
+        let mut bad = server("acme", "s", None);
+        bad.url = url.parse().unwrap();
+        let refused = world.create(Desired::Server(bad)).unwrap_err();
+        assert!(!refused.to_string().contains("secret"), "{refused}");
+        assert_eq!(field(refused), "spec.url");
+    }
+    let mut bad = credential("acme", "c");
+    bad.kind = toolgate_model::CredentialKind::StaticHeader {
+        header: "mcp-session-id".to_owned(),
+        value: sealed(),
+    };
+    assert_eq!(
+        field(world.create(Desired::Credential(bad)).unwrap_err()),
+        "spec.static_header.header"
+    );
+}
+
+#[test]
+fn a_retry_with_the_same_request_id_writes_once_and_answers_the_same() {
+    let mut world = world();
+    let create = Command::Create(Desired::Token(token("acme", "ci")));
+    let with = |digest: &[u8], now| Context {
+        request: Some(RequestId {
+            id: "r1".to_owned(),
+            digest: Digest::of_bytes(digest),
+        }),
+        ..context(now)
+    };
+    let first = world.run_as(&create, &with(b"one", 5_000)).unwrap();
+    let revision = world.revision;
+    let again = world.run_as(&create, &with(b"one", 6_000)).unwrap();
+    assert!(again.replayed && again.is_empty());
+    assert_eq!(again.subject, first.subject);
+    assert_eq!(world.revision, revision);
+
+    let reused = world.run_as(&create, &with(b"two", 6_000));
+    assert_eq!(reused, Err(Rejection::RequestReused("r1".to_owned())));
+    let later = 5_000 + 3_600_000;
+    let forgotten = world.run_as(&create, &with(b"two", later));
+    assert_eq!(
+        forgotten,
+        Err(Rejection::AlreadyExists(Key::Token(name("acme", "ci"))))
+    );
+}
+
+#[test]
+fn two_retries_at_once_write_once() {
+    let mut world = world();
+    let asked = Context {
+        request: Some(RequestId {
+            id: "r".to_owned(),
+            digest: Digest::of_bytes(b"r"),
+        }),
+        ..context(9)
+    };
+    let create = Command::CreateSystemKey {
+        name: slug("k"),
+        sealed: sealed(),
+    };
+    let one = decide(&world.state, &create, &asked).unwrap();
+    let two = decide(&world.state, &create, &asked).unwrap();
+    assert!(world.commit(&one));
+    assert!(!world.commit(&two));
+}
+
+#[test]
+fn an_update_keeps_what_may_not_change() {
+    let mut world = world();
+    world.create(Desired::Token(token("acme", "ci"))).unwrap();
+    world.run(Command::RevokeToken(name("acme", "ci"))).unwrap();
+    let key = Key::Token(name("acme", "ci"));
+    let before = world.state.tokens.get(&name("acme", "ci")).unwrap().clone();
+    let mut forged = token("acme", "ci");
+    forged.hash = token("acme", "else").hash;
+    forged.system = true;
+    forged.meta.display_name = "new".to_owned();
+    let expected = world.modified(&key);
+    world
+        .run(Command::Update {
+            object: Desired::Token(forged),
+            expected,
+        })
+        .unwrap();
+    let after = world.state.tokens.get(&name("acme", "ci")).unwrap();
+    assert_eq!(after.meta.display_name, "new");
+    assert_eq!(
+        (after.hash, after.revoked, after.system),
+        (before.hash, before.revoked, false)
+    );
+    assert_eq!(after.meta.created, before.meta.created);
+}
+
+#[test]
+fn an_update_that_changes_nothing_writes_nothing() {
+    let mut world = world();
+    let key = Key::Server(name("acme", "two"));
+    let expected = world.modified(&key);
+    let same = Command::Update {
+        object: Desired::Server(server("acme", "two", None)),
+        expected,
+    };
+    assert!(world.run(same).unwrap().is_empty());
+    assert_eq!(world.modified(&key), expected);
+}
+
+#[test]
+fn an_admin_of_an_organization_does_not_touch_the_deployments_token() {
+    let mut world = world();
+    let mut boot = token("acme", "boot");
+    boot.system = true;
+    boot.role = AdminRole::Admin;
+    let admin = Context {
+        author: "organizations/acme/tokens/admin".to_owned(),
+        ..context(1)
+    };
+    let forged = Command::Create(Desired::Token(boot.clone()));
+    assert!(world.run_as(&forged, &admin).is_err());
+    world.create(Desired::Token(boot)).unwrap();
+    let key = Key::Token(name("acme", "boot"));
+    let delete = Command::Delete {
+        key,
+        expected: None,
+    };
+    assert!(world.run_as(&delete, &admin).is_err());
+    assert!(
+        world
+            .run_as(&Command::RevokeToken(name("acme", "boot")), &admin)
+            .is_err()
+    );
+    world
+        .run(Command::RevokeToken(name("acme", "boot")))
+        .unwrap();
+}
+
+#[test]
+fn a_join_token_works_once_and_not_after_its_time() {
+    let mut world = world();
+    let make = |seed: &[u8], expires| JoinToken {
+        hash: toolgate_model::TokenHash(Digest::of_bytes(seed).0),
+        region: "eu-1".to_owned(),
+        expires: Timestamp(expires),
+    };
+    let (one, two) = (make(b"1", 50_000), make(b"2", 50_000));
+    for token in [&one, &two] {
+        world.run(Command::CreateJoinToken(token.clone())).unwrap();
+    }
+    let version = world.state.version();
+    world.run(Command::UseJoinToken(one.hash)).unwrap();
+    assert!(world.run(Command::UseJoinToken(one.hash)).is_err());
+    assert!(
+        world
+            .run_as(&Command::UseJoinToken(two.hash), &context(50_000))
+            .is_err()
+    );
+    assert_eq!(
+        world.state.version(),
+        version,
+        "joining is no configuration"
+    );
+    let forever = world.run(Command::CreateJoinToken(make(b"3", u64::MAX)));
+    assert_eq!(field(forever.unwrap_err()), "valid_seconds");
+}
+
+#[test]
+fn a_failed_probe_keeps_what_was_seen_and_a_huge_one_is_cut() {
+    let mut world = world();
+    let mut failed = catalogue("acme", "one", &[]);
+    failed.problem = Some("connection refused".to_owned());
+    failed.era = None;
+    world.run(Command::RecordCatalogue(failed)).unwrap();
+    let kept = world
+        .state
+        .catalogues
+        .get(&name("acme", "one"))
+        .unwrap()
+        .clone();
+    assert_eq!(kept.tools.len(), 2);
+    assert!(kept.problem.is_some() && kept.era.is_some());
+
+    let mut huge = catalogue("acme", "one", &["a", "b", "c"]);
+    huge.tools[1].json = "x".repeat(limits::CATALOGUE_BYTES).into();
+    world.run(Command::RecordCatalogue(huge)).unwrap();
+    let cut = world.state.catalogues.get(&name("acme", "one")).unwrap();
+    assert_eq!(cut.tools.len(), 1);
+    assert!(
+        cut.problem.as_ref().unwrap().contains("first 1"),
+        "{:?}",
+        cut.problem
+    );
+}
+
+#[test]
+fn what_a_proxy_reports_is_kept_within_bounds() {
+    let mut world = world();
+    let refusal = toolgate_model::Refusal {
+        resource: toolgate_model::ResourceKey {
+            kind: toolgate_model::ResourceKind::Gateway,
+            name: name("acme", "tools"),
+        },
+        reason: "é".repeat(limits::DESCRIPTION),
+    };
+    let proxy = toolgate_model::Proxy {
+        refusals: vec![refusal; limits::PROXY_REFUSALS * 10],
+        ..proxy("p1", Timestamp(2))
+    };
+    world.run(Command::RecordProxy(proxy)).unwrap();
+    let kept = world.state.proxies.get(&slug("p1")).unwrap();
+    assert_eq!(kept.refusals.len(), limits::PROXY_REFUSALS);
+    assert!(
+        kept.refusals
+            .iter()
+            .all(|it| it.reason.len() <= limits::DESCRIPTION)
+    );
+}
+
+#[test]
+fn a_probe_that_saw_nothing_new_does_not_move_the_version() {
+    let mut world = world();
+    let mut same = catalogue("acme", "one", &["a", "b"]);
+    same.probed = Timestamp(60_000);
+    assert!(
+        world
+            .run(Command::RecordCatalogue(same.clone()))
+            .unwrap()
+            .is_empty()
+    );
+    let (version, entries) = (world.state.version(), world.state.history.len());
+    same.probed = Timestamp(3_600_000);
+    let later = world.run(Command::RecordCatalogue(same.clone())).unwrap();
+    assert!(!later.is_empty());
+    // Nor does a failure, of which no proxy knows anything to do.
+    same.probed = Timestamp(7_200_000);
+    same.problem = Some("no answer".to_owned());
+    world.run(Command::RecordCatalogue(same.clone())).unwrap();
+    assert_eq!(world.state.version(), version);
+    assert_eq!(world.state.history.len(), entries);
+    let kept = world.state.catalogues.get(&name("acme", "one")).unwrap();
+    assert_eq!(kept.problem.as_deref(), Some("no answer"));
+
+    let more = catalogue("acme", "one", &["a", "b", "c"]);
+    world.run(Command::RecordCatalogue(more)).unwrap();
+    assert!(world.state.version() > version);
+    assert_eq!(world.state.history.len(), entries + 1);
+}
+
+#[test]
+fn the_version_log_is_bounded_and_says_who_did_what() {
+    let mut world = world();
+    for n in 0..limits::HISTORY + 50 {
+        let id = format!("t{n}");
+        world.create(Desired::Token(token("acme", &id))).unwrap();
+    }
+    let kept = u64::try_from(world.state.history.len()).unwrap();
+    assert!(kept <= limits::HISTORY, "{kept}");
+    let (_, last) = world.state.history.iter().next_back().unwrap();
+    assert_eq!(last.changes, ["create token acme/t549"]);
+    assert_eq!(last.modified, world.state.version().revision);
+}
+
+#[test]
+fn a_poisoned_object_can_be_deleted_and_made_again() {
+    let mut world = world();
+    let key = Key::Token(name("acme", "bad"));
+    world.force(&key.to_string(), Object::GatewayId(slug("acme")));
+    let create = Command::Create(Desired::Token(token("acme", "bad")));
+    assert!(matches!(
+        world.run(create.clone()),
+        Err(Rejection::Quarantined { .. })
+    ));
+    world
+        .run(Command::Delete {
+            key,
+            expected: None,
+        })
+        .unwrap();
+    world.run(create).unwrap();
+    assert!(world.state.quarantine.is_empty());
+}
+
+fn proxy(id: &str, last_seen: Timestamp) -> toolgate_model::Proxy {
+    toolgate_model::Proxy {
+        id: slug(id),
+        region: String::new(),
+        build: String::new(),
+        listen: String::new(),
+        started: Timestamp(1),
+        last_seen,
+        connected: true,
+        held: toolgate_model::Version::default(),
+        acked: toolgate_model::Version::default(),
+        refusals: Vec::new(),
+    }
+}
+
+#[test]
+fn proxies_that_are_not_heard_of_for_long_are_forgotten() {
+    let mut world = World::with(&["acme"]);
+    let now = Timestamp(1).after(limits::PROXY_MEMORY * 3);
+    let lately = Timestamp(now.0 - 1_000);
+    for (id, seen) in [("gone", Timestamp(1)), ("alive", lately)] {
+        let command = Command::RecordProxy(proxy(id, seen));
+        let change = decide(&world.state, &command, &context(2)).unwrap();
+        world.commit(&change);
+    }
+    let command = Command::RecordProxy(proxy("alive", now));
+    let change = decide(&world.state, &command, &context(now.0)).unwrap();
+    let gone = Key::Proxy(slug("gone"));
+    assert_eq!(change.deletes, std::slice::from_ref(&gone));
+    // It may come back at this very moment.
+    assert!(change.guards.iter().any(|guard| guard.key == gone));
+    world.commit(&change);
+    assert!(!world.state.proxies.contains(&slug("gone")));
+    assert!(world.state.proxies.contains(&slug("alive")));
+}
+
+#[test]
+fn an_expelled_proxy_leaves_no_record_and_its_id_opens_again_in_the_end() {
+    let mut world = World::with(&["acme"]);
+    let p1 = slug("p1");
+    let unknown = world.run(Command::ForgetProxy(p1.clone()));
+    assert!(matches!(unknown, Err(Rejection::NotFound(_))));
+    world
+        .run(Command::RecordProxy(proxy("p1", Timestamp(2))))
+        .unwrap();
+    // Decided before the expulsion, and too late after it.
+    let record = Command::RecordProxy(proxy("p1", Timestamp(3)));
+    let late = decide(&world.state, &record, &context(3)).unwrap();
+    let expel = decide(&world.state, &Command::ForgetProxy(p1.clone()), &context(4)).unwrap();
+    assert!(world.commit(&expel));
+    assert!(!world.commit(&late));
+    assert!(world.state.is_expelled(&p1, Timestamp(5)));
+    let refused = decide(&world.state, &record, &context(5));
+    assert!(matches!(refused, Err(Rejection::NotFound(_))));
+
+    let open = Timestamp(4).after(limits::EXPULSION);
+    assert!(!world.state.is_expelled(&p1, open));
+    let change = decide(&world.state, &record, &context(open.0)).unwrap();
+    assert_eq!(change.deletes, [Key::Expelled(p1.clone())]);
+    assert!(world.commit(&change));
+    assert!(world.state.proxies.contains(&p1));
+}

@@ -1,0 +1,166 @@
+//! Random histories: commands of all sorts, some on stale revisions, against a store of one map.
+
+use proptest::prelude::*;
+use toolgate_model::{
+    Binding, DriftPolicy, Gateway, Name, PrefixMode, Server, Timestamp, ToolSelection,
+};
+
+use crate::{
+    Command, Compiled, Desired, Key, ProblemKind, Rejection, State, compile,
+    fixture::{World, catalogue, credential, gateway, name, organization, server, slug, token},
+    recompile,
+};
+
+const ORGS: &[&str] = &["aa", "bb"];
+const IDS: &[&str] = &["x", "y", "z"];
+const TOOLS: &[&str] = &["t1", "t2", "t3", "t 4", "t5"];
+
+/// A command of which the expected revision is still to be chosen.
+#[derive(Debug, Clone)]
+enum Step {
+    Create(Desired),
+    Update(Desired, bool),
+    Delete(Key, bool),
+    Other(Command),
+    /// A second delivery of what was just delivered.
+    Duplicate,
+}
+
+fn one_of(items: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(items)
+}
+
+fn some_name() -> impl Strategy<Value = Name> {
+    (one_of(ORGS), one_of(IDS)).prop_map(|(org, id)| name(org, id))
+}
+
+fn some_server() -> impl Strategy<Value = Server> {
+    let drift = prop_oneof![9 => Just(DriftPolicy::Follow), 1 => Just(DriftPolicy::Pin)];
+    (some_name(), proptest::option::of(one_of(IDS)), drift).prop_map(|(name, credential, drift)| {
+        let mut it = server(name.org.as_str(), name.id.as_str(), credential);
+        it.drift = drift;
+        it
+    })
+}
+
+fn some_gateway() -> impl Strategy<Value = Gateway> {
+    let mode = proptest::sample::select(vec![
+        PrefixMode::Always,
+        PrefixMode::Single,
+        PrefixMode::Never,
+    ]);
+    let tools = prop_oneof![
+        Just(ToolSelection::All),
+        proptest::sample::subsequence(TOOLS, 0..3)
+            .prop_map(|tools| ToolSelection::Only(tools.into_iter().map(str::to_owned).collect())),
+    ];
+    let binding = (one_of(IDS), tools).prop_map(|(server, tools)| Binding {
+        server: slug(server),
+        tools,
+    });
+    let bindings = proptest::collection::vec(binding, 0..4);
+    (some_name(), mode, bindings).prop_map(|(name, mode, bindings)| {
+        let mut it = gateway(name.org.as_str(), name.id.as_str(), mode, &[]);
+        it.bindings = bindings;
+        it
+    })
+}
+
+fn some_object() -> impl Strategy<Value = Desired> {
+    prop_oneof![
+        1 => one_of(ORGS).prop_map(|org| Desired::Organization(organization(org))),
+        4 => some_server().prop_map(Desired::Server),
+        6 => some_gateway().prop_map(Desired::Gateway),
+        2 => some_name().prop_map(|n| Desired::Credential(credential(n.org.as_str(), n.id.as_str()))),
+        2 => (some_name(), proptest::option::of(1u64..200)).prop_map(|(n, expires)| {
+            let mut it = token(n.org.as_str(), n.id.as_str());
+            it.expires = expires.map(|at| Timestamp(at * 1_000));
+            Desired::Token(it)
+        }),
+    ]
+}
+
+fn some_step() -> impl Strategy<Value = Step> {
+    let tools = proptest::sample::subsequence(TOOLS, 0..4);
+    prop_oneof![
+        6 => some_object().prop_map(Step::Create),
+        4 => (some_object(), any::<bool>()).prop_map(|(object, stale)| Step::Update(object, stale)),
+        3 => (some_object(), any::<bool>()).prop_map(|(object, stale)| Step::Delete(object.key(), stale)),
+        4 => (some_name(), tools).prop_map(|(name, tools)| {
+            Step::Other(Command::RecordCatalogue(catalogue(name.org.as_str(), name.id.as_str(), &tools)))
+        }),
+        1 => some_name().prop_map(|name| Step::Other(Command::RevokeToken(name))),
+        1 => Just(Step::Other(Command::BumpEpoch)),
+        1 => Just(Step::Duplicate),
+    ]
+}
+
+fn refused_by_compile(compiled: &Compiled) -> Vec<(String, ProblemKind)> {
+    let of_key = |(key, problems): (&toolgate_model::ResourceKey, &Vec<crate::Problem>)| {
+        let key = key.to_string();
+        let refusing = problems.iter().filter(|problem| problem.kind.refuses());
+        refusing
+            .map(|problem| (key.clone(), problem.kind.clone()))
+            .collect::<Vec<_>>()
+    };
+    compiled.problems.iter().flat_map(of_key).collect()
+}
+
+fn run(world: &mut World, step: Step) -> Option<Result<Command, Rejection>> {
+    let command = match step {
+        Step::Create(object) => Command::Create(object),
+        Step::Update(object, stale) => {
+            let current = world.state.modified_at(&object.key()).unwrap_or(1);
+            let expected = current - u64::from(stale);
+            Command::Update { object, expected }
+        }
+        Step::Delete(key, stale) => {
+            let expected = world
+                .state
+                .modified_at(&key)
+                .map(|at| at - u64::from(stale));
+            Command::Delete { key, expected }
+        }
+        Step::Other(command) => command,
+        Step::Duplicate => {
+            assert_eq!(world.state.apply(world.last.clone(), world.revision), 0);
+            return None;
+        }
+    };
+    Some(world.run(command.clone()).map(|_| command))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_accepted_compiles_and_every_view_of_it_agrees(
+        steps in proptest::collection::vec(some_step(), 1..40),
+    ) {
+        let mut world = World::with(&["aa"]);
+        let mut compiled = compile(&world.state);
+        for step in steps {
+            let stale = matches!(step, Step::Update(_, true) | Step::Delete(_, true));
+            let before = refused_by_compile(&compiled);
+            let Some(result) = run(&mut world, step) else { continue };
+            let Ok(command) = result else { continue };
+            prop_assert!(!stale, "a stale write was accepted: {command:?}");
+
+            let next = recompile(&world.state, &compiled);
+            prop_assert_eq!(&next, &compile(&world.state), "recompile differs from compile");
+
+            let observed = matches!(command, Command::RecordCatalogue(_));
+            let new = refused_by_compile(&next).into_iter().find(|it| !before.contains(it));
+            prop_assert!(observed || new.is_none(), "{command:?} was accepted: {new:?}");
+
+            let delta = next.snapshot.since(&compiled.snapshot.digests());
+            prop_assert_eq!(&compiled.snapshot.apply(&delta), &*next.snapshot);
+            prop_assert!(next.snapshot.version >= compiled.snapshot.version);
+            if !delta.is_empty() {
+                prop_assert!(next.snapshot.version > compiled.snapshot.version);
+            }
+            compiled = next;
+        }
+        prop_assert_eq!(&State::from_listing(world.listing(), world.revision), &world.state);
+    }
+}

@@ -1,0 +1,233 @@
+//! Small objects for the tests of this crate, and a store of one map that commits what decide decides.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use toolgate_model::{
+    AdminRole, Binding, Catalogue, Credential, CredentialKind, Digest, DriftPolicy, Era, EraPolicy,
+    Gateway, Meta, Name, Organization, PrefixMode, Reach, SealedBlob, Server, Slug, Subject,
+    Timeouts, Timestamp, Token, TokenHash, ToolDefinition, ToolSelection,
+};
+
+use crate::{
+    Change, Command, Context, Desired, Event, Key, Listed, Object, Rejection, State, decide,
+};
+
+pub(crate) fn slug(text: &str) -> Slug {
+    text.parse().unwrap()
+}
+
+pub(crate) fn name(org: &str, id: &str) -> Name {
+    Name::new(slug(org), slug(id))
+}
+
+pub(crate) fn context(now: u64) -> Context {
+    Context {
+        now: Timestamp(now),
+        author: "system".to_owned(),
+        request: None,
+    }
+}
+
+pub(crate) fn organization(id: &str) -> Organization {
+    Organization {
+        id: slug(id),
+        meta: Meta::default(),
+    }
+}
+
+pub(crate) fn server(org: &str, id: &str, credential: Option<&str>) -> Server {
+    Server {
+        name: name(org, id),
+        meta: Meta::default(),
+        url: "http://127.0.0.1:9/mcp".parse().unwrap(),
+        credential: credential.map(slug),
+        era: EraPolicy::Probe,
+        timeouts: Timeouts::default(),
+        drift: DriftPolicy::Follow,
+    }
+}
+
+pub(crate) fn credential(org: &str, id: &str) -> Credential {
+    Credential {
+        name: name(org, id),
+        meta: Meta::default(),
+        kind: CredentialKind::StaticHeader {
+            header: "authorization".to_owned(),
+            value: sealed(),
+        },
+    }
+}
+
+pub(crate) fn sealed() -> SealedBlob {
+    SealedBlob {
+        key_id: "k".to_owned(),
+        wrapped_key: vec![1],
+        ciphertext: vec![2],
+    }
+}
+
+pub(crate) fn gateway(org: &str, id: &str, prefix: PrefixMode, servers: &[&str]) -> Gateway {
+    let all = |server: &&str| Binding {
+        server: slug(server),
+        tools: ToolSelection::All,
+    };
+    Gateway {
+        name: name(org, id),
+        meta: Meta::default(),
+        prefix,
+        bindings: servers.iter().map(all).collect(),
+        instructions: String::new(),
+    }
+}
+
+pub(crate) fn token(org: &str, id: &str) -> Token {
+    let hash = Digest::of_bytes(format!("{org}/{id}").as_bytes());
+    Token {
+        name: name(org, id),
+        meta: Meta::default(),
+        scope: Subject::Organization,
+        gateways: Reach::All,
+        tools: Reach::All,
+        expires: None,
+        role: AdminRole::None,
+        hash: TokenHash(hash.0),
+        revoked: None,
+        hint: "archestra_abc".to_owned(),
+        system: false,
+    }
+}
+
+pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> Catalogue {
+    let define = |tool: &&str| ToolDefinition {
+        name: (*tool).to_owned(),
+        digest: Digest::of_bytes(tool.as_bytes()),
+        json: format!("{{\"name\":\"{tool}\"}}").into(),
+    };
+    Catalogue {
+        server: name(org, server),
+        era: Some(Era::Modern),
+        protocol_version: "2026-07-28".to_owned(),
+        server_name: server.to_owned(),
+        server_version: "1".to_owned(),
+        instructions: String::new(),
+        capabilities: "{}".to_owned(),
+        tools: tools.iter().map(define).collect(),
+        probed: Timestamp(1),
+        problem: None,
+    }
+}
+
+/// A store of one map.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) entries: BTreeMap<String, (u64, Object)>,
+    pub(crate) revision: u64,
+    pub(crate) last: Vec<Event>,
+}
+
+impl World {
+    /// With a marker and these organizations.
+    pub(crate) fn with(orgs: &[&str]) -> Self {
+        let mut world = Self::default();
+        world.run(Command::BumpEpoch).unwrap();
+        for org in orgs {
+            world
+                .create(Desired::Organization(organization(org)))
+                .unwrap();
+        }
+        world
+    }
+
+    pub(crate) fn create(&mut self, object: Desired) -> Result<Change, Rejection> {
+        self.run(Command::Create(object))
+    }
+
+    pub(crate) fn run(&mut self, command: Command) -> Result<Change, Rejection> {
+        let context = context(1_000 + self.revision);
+        self.run_as(&command, &context)
+    }
+
+    pub(crate) fn run_as(
+        &mut self,
+        command: &Command,
+        context: &Context,
+    ) -> Result<Change, Rejection> {
+        let change = decide(&self.state, command, context)?;
+        assert!(
+            self.commit(&change),
+            "a change decided on the current state commits"
+        );
+        Ok(change)
+    }
+
+    /// As a store would: all or nothing.
+    pub(crate) fn commit(&mut self, change: &Change) -> bool {
+        let modified = |key: &Key| self.entries.get(&key.to_string()).map(|(at, _)| *at);
+        if change
+            .guards
+            .iter()
+            .any(|guard| modified(&guard.key) != guard.modified)
+        {
+            return false;
+        }
+        if change.is_empty() {
+            return true;
+        }
+        self.revision += 1;
+        let mut events = Vec::new();
+        for (key, object) in &change.puts {
+            let key = key.to_string();
+            self.entries
+                .insert(key.clone(), (self.revision, object.clone()));
+            let modified = self.revision;
+            let object = Ok(object.clone());
+            events.push(Event::Put {
+                key,
+                modified,
+                object,
+            });
+        }
+        for key in &change.deletes {
+            let key = key.to_string();
+            if self.entries.remove(&key).is_some() {
+                let revision = self.revision;
+                events.push(Event::Delete { key, revision });
+            }
+        }
+        self.last.clone_from(&events);
+        self.state.apply(events, self.revision);
+        true
+    }
+
+    pub(crate) fn listing(&self) -> Vec<Listed> {
+        let listed = |(key, (modified, object)): (&String, &(u64, Object))| Listed {
+            key: key.clone(),
+            modified: *modified,
+            object: Some(Ok(object.clone())),
+        };
+        self.entries.iter().map(listed).collect()
+    }
+
+    pub(crate) fn modified(&self, key: &Key) -> u64 {
+        self.state.modified_at(key).unwrap()
+    }
+
+    /// Writes past decide, as a hand in the store would.
+    pub(crate) fn force(&mut self, key: &str, object: Object) {
+        self.revision += 1;
+        self.entries
+            .insert(key.to_owned(), (self.revision, object.clone()));
+        let event = Event::Put {
+            key: key.to_owned(),
+            modified: self.revision,
+            object: Ok(object),
+        };
+        self.state.apply([event], self.revision);
+    }
+
+    pub(crate) fn force_gateway(&mut self, gateway: Gateway) {
+        let key = Key::Gateway(gateway.name.clone()).to_string();
+        self.force(&key, Object::Gateway(Arc::new(gateway)));
+    }
+}

@@ -1,0 +1,36 @@
+//! State, command, decide, compile, push session and the ports: everything the control plane decides, and nothing
+//! that it does. Pure: no runtime, no clock, no randomness, no wire format.
+//!
+//! ```text
+//! store entries --state--> State --compile--> Snapshot --push--> Send / Close / RecordProxy
+//!                            |
+//!          Command --decide--+--> Change | Rejection
+//! ```
+
+pub mod change;
+pub mod command;
+pub mod compile;
+pub mod decide;
+#[cfg(test)]
+mod fixture;
+pub mod key;
+pub mod limits;
+pub mod object;
+pub mod port;
+pub mod push;
+pub mod rejection;
+pub mod right;
+pub mod shelf;
+pub mod state;
+
+pub use change::{Change, KeyGuard};
+pub use command::{Command, Context, Desired, RequestId};
+pub use compile::{Collision, Compiled, Problem, ProblemKind, compile, recompile};
+pub use decide::decide;
+pub use key::{InvalidKey, Key, Kind};
+pub use object::{JoinToken, Marker, Object, RequestRecord, VersionRecord};
+pub use port::Revision;
+pub use rejection::Rejection;
+pub use right::{Identity, Right, may};
+pub use shelf::{Shelf, Stored};
+pub use state::{Event, Listed, Repairs, State};

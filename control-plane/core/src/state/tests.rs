@@ -1,0 +1,230 @@
+//! However events arrive, the state is what the store holds; and poison stays alone.
+
+use crate::{
+    Command, Desired, Event, Key, Listed, Object, State,
+    fixture::{World, catalogue, gateway, name, organization, server, slug, token},
+};
+use toolgate_model::PrefixMode;
+
+fn world() -> World {
+    let mut world = World::with(&["acme"]);
+    world
+        .create(Desired::Server(server("acme", "files", None)))
+        .unwrap();
+    world
+        .run(Command::RecordCatalogue(catalogue(
+            "acme",
+            "files",
+            &["read"],
+        )))
+        .unwrap();
+    let tools = gateway("acme", "tools", PrefixMode::Always, &["files"]);
+    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(Desired::Token(token("acme", "ci"))).unwrap();
+    world
+}
+
+fn poison(key: &str, modified: u64) -> Event {
+    Event::Put {
+        key: key.to_owned(),
+        modified,
+        object: Err("truncated".to_owned()),
+    }
+}
+
+#[test]
+fn a_duplicated_event_changes_nothing() {
+    let mut world = world();
+    let before = world.state.clone();
+    let changed = world.state.apply(world.last.clone(), world.revision);
+    assert_eq!(changed, 0);
+    assert_eq!(world.state, before);
+}
+
+#[test]
+fn an_old_write_does_not_bring_back_what_was_deleted() {
+    let mut world = world();
+    let key = Key::Token(name("acme", "ci"));
+    let old = Event::Put {
+        key: key.to_string(),
+        modified: world.modified(&key),
+        object: Ok(world.state.object(&key).unwrap()),
+    };
+    world
+        .run(Command::Delete {
+            key: key.clone(),
+            expected: None,
+        })
+        .unwrap();
+    assert_eq!(world.state.apply([old], world.revision), 0);
+    assert!(world.state.object(&key).is_none());
+}
+
+#[test]
+fn a_full_comparison_finds_what_the_watch_has_lost() {
+    let mut world = world();
+    let behind = world.state.clone();
+    world
+        .run(Command::Delete {
+            key: Key::Token(name("acme", "ci")),
+            expected: None,
+        })
+        .unwrap();
+    world
+        .create(Desired::Server(server("acme", "mail", None)))
+        .unwrap();
+    let mut deaf = behind;
+    deaf.apply([], world.revision);
+
+    let (repaired, repairs) = deaf.relist(world.listing(), world.revision);
+    assert_eq!(repaired, world.state);
+    assert_eq!(repairs.missed_deletes, 1);
+    // The server, the marker, and two entries of the version log.
+    assert_eq!(repairs.missed_writes, 4);
+    let (again, repairs) = repaired.relist(world.listing(), world.revision);
+    assert_eq!(again, world.state);
+    assert_eq!(repairs, super::Repairs::default());
+}
+
+#[test]
+fn the_repair_of_a_missed_write_is_a_new_version() {
+    let mut world = world();
+    let mut lossy = world.state.clone();
+    world
+        .create(Desired::Server(server("acme", "lost", None)))
+        .unwrap();
+    world
+        .create(Desired::Server(server("acme", "seen", None)))
+        .unwrap();
+    lossy.apply(world.last.clone(), world.revision);
+    let published = lossy.version();
+    // Something that compile does not read has been written since.
+    let later = world.revision + 1;
+    lossy.apply([], later);
+
+    let (repaired, _) = lossy.relist(world.listing(), later);
+    assert!(repaired.servers.contains(&name("acme", "lost")));
+    assert!(repaired.version() > published);
+    assert!(!repaired.compiles_like(&lossy));
+    let (again, _) = repaired.relist(world.listing(), later);
+    assert!(again.compiles_like(&repaired));
+}
+
+#[test]
+fn what_is_listed_unchanged_need_not_be_decoded_again() {
+    let world = world();
+    let mut listing = world.listing();
+    for entry in &mut listing {
+        entry.object = None;
+    }
+    let (same, _) = world.state.relist(listing, world.revision);
+    assert_eq!(same, world.state);
+}
+
+#[test]
+fn poison_is_kept_aside_and_hurts_nothing_else() {
+    let mut world = world();
+    let before = world.state.clone();
+    let next = world.revision + 1;
+    let keys = [
+        "/v1/desired/acme/gateway/poison",
+        "/v1/nonsense",
+        "not even a path",
+    ];
+    world.state.apply(keys.map(|key| poison(key, next)), next);
+    assert_eq!(world.state.quarantine.len(), 3);
+    assert_eq!(world.state.gateways, before.gateways);
+    assert_eq!(world.state.tokens, before.tokens);
+
+    let healed = keys.map(|key| Event::Delete {
+        key: key.to_owned(),
+        revision: next + 1,
+    });
+    world.state.apply(healed, next + 1);
+    assert!(world.state.quarantine.is_empty());
+}
+
+#[test]
+fn an_object_at_the_wrong_key_is_poison() {
+    let mut world = world();
+    let other = world
+        .state
+        .object(&Key::Server(name("acme", "files")))
+        .unwrap();
+    for key in [
+        "/v1/desired/acme/server/other",
+        "/v1/desired/acme/gateway/files",
+    ] {
+        world.force(key, other.clone());
+        assert!(world.state.quarantine.contains_key(key), "{key}");
+    }
+    assert!(!world.state.servers.contains(&name("acme", "other")));
+}
+
+#[test]
+fn a_second_token_with_the_same_hash_is_poison_and_the_first_works() {
+    let mut world = world();
+    let mut thief = token("acme", "thief");
+    thief.hash = token("acme", "ci").hash;
+    let key = Key::Token(thief.name.clone()).to_string();
+    world.force(&key, Object::Token(thief.into()));
+    assert!(world.state.quarantine.contains_key(&key));
+    let found = world
+        .state
+        .token_by_hash(&token("acme", "ci").hash)
+        .unwrap();
+    assert_eq!(found.name, name("acme", "ci"));
+}
+
+#[test]
+fn what_a_proxy_reports_does_not_move_the_version() {
+    let mut world = world();
+    let (version, before) = (world.state.version(), world.state.clone());
+    let next = world.revision + 1;
+    let proxy = poison("/v1/observed/proxies/p1", next);
+    world.state.apply([proxy], next);
+    assert_eq!(world.state.version(), version);
+    assert!(world.state.compiles_like(&before));
+    assert_eq!(world.state.revision(), next);
+}
+
+#[test]
+fn a_lost_marker_does_not_lose_the_epoch() {
+    let mut world = world();
+    let next = world.revision + 1;
+    let key = Key::Marker.to_string();
+    world.state.apply(
+        [Event::Delete {
+            key,
+            revision: next,
+        }],
+        next,
+    );
+    assert_eq!(world.state.epoch(), 1);
+}
+
+#[test]
+fn organizations_know_what_they_own() {
+    let mut world = world();
+    world
+        .create(Desired::Organization(organization("acm")))
+        .unwrap();
+    world.create(Desired::Token(token("acm", "other"))).unwrap();
+    let owned: Vec<Key> = world.state.owned_by(&slug("acme")).collect();
+    assert_eq!(
+        owned,
+        [
+            Key::Gateway(name("acme", "tools")),
+            Key::Server(name("acme", "files")),
+            Key::Token(name("acme", "ci")),
+        ]
+    );
+}
+
+#[test]
+fn an_empty_listing_is_an_empty_state() {
+    assert_eq!(
+        State::from_listing(Vec::<Listed>::new(), 0),
+        State::default()
+    );
+}

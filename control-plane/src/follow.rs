@@ -1,0 +1,297 @@
+//! Keeps what is published true to the store: list at one revision, watch from the next, list again when history
+//! is gone, and compare everything once a minute whatever the watch claims. One task owns the state; it alone
+//! applies and publishes.
+//!
+//! ```text
+//! list --ok--> publish --> watch --batch--> apply --> publish
+//!  ^  \--failed--> wait (full jitter) --> list   |
+//!  \-- compacted, failed, suspected, or a minute over
+//! ```
+//!
+//! A listing that is older than what is known means that the store has been restored from a copy. It is adopted with
+//! a new epoch only: proxies would be right to refuse it otherwise.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
+use toolgate_api::Published;
+use toolgate_control_core::{
+    Compiled, Listed, Revision, State, compile,
+    key::ROOT,
+    port::{Batch, Store, StoreError, StoreEvent, Watcher},
+    recompile,
+    state::Event,
+};
+use toolgate_runtime::{
+    Backoff, Drain, Metrics,
+    metrics::{Counter, Gauge},
+    random,
+    readiness::ReadyGuard,
+};
+
+use crate::codec;
+
+#[cfg(test)]
+mod tests;
+
+/// How often everything is compared with the store.
+pub(crate) const COMPARE_EVERY: Duration = Duration::from_secs(60);
+/// Entries of one page of a listing.
+const PAGE: usize = 500;
+/// Batches that go into one publication, if they are there already.
+const BATCHES: usize = 64;
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The owner of the state.
+pub(crate) struct Follower {
+    store: Arc<dyn Store>,
+    published: watch::Sender<Arc<Published>>,
+    /// Blocks readiness until the first publication.
+    unready: Option<ReadyGuard>,
+    suspicion: Arc<Notify>,
+    repairs: Counter,
+    failures: Counter,
+    backwards: Counter,
+    quarantined: Gauge,
+    problems: Gauge,
+}
+
+impl Follower {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        published: watch::Sender<Arc<Published>>,
+        unready: ReadyGuard,
+        metrics: &Metrics,
+    ) -> Self {
+        let counter = |name, what| metrics.counter(name, what, &[]);
+        Self {
+            store,
+            published,
+            unready: Some(unready),
+            suspicion: Arc::default(),
+            repairs: counter(
+                "toolgate.store.repairs",
+                "Differences that a full comparison with the store found",
+            ),
+            failures: counter("toolgate.store.failures", "Failed listings and watches"),
+            backwards: counter(
+                "toolgate.store.backwards",
+                "Listings older than what was known, without a new epoch",
+            ),
+            quarantined: metrics.gauge("toolgate.state.quarantined", "Entries that cannot be read"),
+            problems: metrics.gauge("toolgate.state.problems", "Resources that do not compile"),
+        }
+    }
+
+    /// Notify it to have everything listed now: somebody has reason to believe that the watch has lost something.
+    pub(crate) fn suspicion(&self) -> Arc<Notify> {
+        Arc::clone(&self.suspicion)
+    }
+
+    /// Follows the store until the drain starts.
+    pub(crate) async fn run(mut self, drain: Drain) {
+        let draining = drain.draining();
+        tokio::select! {
+            () = draining => {}
+            () = self.follow() => {}
+        }
+    }
+
+    async fn follow(&mut self) {
+        let mut backoff = Backoff::new(RETRY_MIN, RETRY_MAX);
+        loop {
+            let error = self.list_then_watch(&mut backoff).await;
+            let wait = backoff.next(random::number());
+            if let StoreError::Compacted(revision) = error {
+                tracing::info!(
+                    revision,
+                    ?wait,
+                    "the store's history was compacted; listing again"
+                );
+                sleep(wait).await;
+                continue;
+            }
+            self.failures.increment();
+            tracing::warn!(%error, ?wait, "following the store failed; trying again");
+            sleep(wait).await;
+        }
+    }
+
+    /// Returns with the error that ended it.
+    async fn list_then_watch(&mut self, backoff: &mut Backoff) -> StoreError {
+        if let Err(error) = self.compare().await {
+            return error;
+        }
+        let from = self.state().revision() + 1;
+        let mut watcher = match self.store.watch(ROOT, from).await {
+            Ok(watcher) => watcher,
+            Err(error) => return error,
+        };
+        backoff.reset();
+        self.watch(watcher.as_mut()).await
+    }
+
+    async fn watch(&mut self, watcher: &mut dyn Watcher) -> StoreError {
+        let mut compare = interval_at(Instant::now() + COMPARE_EVERY, COMPARE_EVERY);
+        compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let suspicion = self.suspicion();
+        loop {
+            let outcome = tokio::select! {
+                batch = watcher.next() => match batch {
+                    Ok(batch) => self.apply(batch, watcher).await,
+                    Err(error) => Err(error),
+                },
+                _ = compare.tick() => self.compare().await,
+                () = suspicion.notified() => self.compare().await,
+            };
+            if let Err(error) = outcome {
+                return error;
+            }
+        }
+    }
+
+    /// Applies a batch, and whatever else has come meanwhile, and publishes once.
+    async fn apply(&mut self, batch: Batch, watcher: &mut dyn Watcher) -> Result<(), StoreError> {
+        let mut state = (*self.state()).clone();
+        let mut take = |batch: Batch| {
+            state.apply(batch.events.into_iter().map(understand), batch.revision);
+        };
+        take(batch);
+        let mut ended = Ok(());
+        for _ in 1..BATCHES {
+            match watcher.next().now_or_never() {
+                Some(Ok(batch)) => take(batch),
+                Some(Err(error)) => {
+                    ended = Err(error);
+                    break;
+                }
+                None => break,
+            }
+        }
+        let unchanged = state.compiles_like(&self.state());
+        self.publish(state, !unchanged).await;
+        ended
+    }
+
+    /// Makes the state equal to a full listing.
+    async fn compare(&mut self) -> Result<(), StoreError> {
+        let before = self.state();
+        let (listing, revision) = list(self.store.as_ref(), &before).await?;
+        if revision < before.revision() {
+            return self.restored(&before).await;
+        }
+        let first = self.unready.is_some();
+        let (state, repairs) = before.relist(listing, revision);
+        if !first && repairs != toolgate_control_core::state::Repairs::default() {
+            let (writes, deletes) = (repairs.missed_writes, repairs.missed_deletes);
+            self.repairs.add(count(writes + deletes));
+            tracing::warn!(
+                writes,
+                deletes,
+                "the watch had missed changes; repaired by listing"
+            );
+        }
+        let unchanged = !first && state.compiles_like(&before);
+        self.publish(state, !unchanged).await;
+        self.unready.take();
+        Ok(())
+    }
+
+    /// Adopts a store that has been restored from a copy, if it says so by a new epoch.
+    async fn restored(&mut self, before: &State) -> Result<(), StoreError> {
+        let (listing, revision) = list(self.store.as_ref(), &State::default()).await?;
+        let state = State::from_listing(listing, revision);
+        let (known, epoch) = (before.revision(), state.epoch());
+        if epoch > before.epoch() {
+            tracing::warn!(
+                epoch,
+                revision,
+                "the store has been restored; its new epoch is adopted"
+            );
+            self.publish(state, true).await;
+            return Ok(());
+        }
+        self.backwards.increment();
+        tracing::error!(
+            known,
+            revision,
+            "the store went back in time and is not followed; start a new epoch to adopt it"
+        );
+        let why = "it went back in time without a new epoch".to_owned();
+        Err(StoreError::Unavailable(why))
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.published.borrow().state)
+    }
+
+    /// Publishes state and snapshot together. Compiles off this task's thread; a compiler that panics leaves the last
+    /// snapshot standing: proxies keep what they have.
+    async fn publish(&self, state: State, compiles: bool) {
+        let state = Arc::new(state);
+        let previous = Arc::clone(&self.published.borrow().compiled);
+        let compiled = if compiles {
+            let (input, kept) = (Arc::clone(&state), Arc::clone(&previous));
+            let compiling = tokio::task::spawn_blocking(move || compiled(&input, &previous));
+            compiling.await.map(Arc::new).unwrap_or_else(|error| {
+                tracing::error!(%error, "compiling failed; the last snapshot stays in force");
+                kept
+            })
+        } else {
+            previous
+        };
+        self.quarantined.set(count(state.quarantine.len()));
+        self.problems.set(count(compiled.problems.len()));
+        self.published
+            .send_replace(Arc::new(Published { state, compiled }));
+    }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn compiled(state: &State, previous: &Compiled) -> Compiled {
+    if previous.snapshot.version.epoch != state.epoch() {
+        return compile(state);
+    }
+    recompile(state, previous)
+}
+
+/// Everything in the store at one revision. What `known` has already is not decoded again.
+async fn list(store: &dyn Store, known: &State) -> Result<(Vec<Listed>, Revision), StoreError> {
+    let (mut listing, mut at, mut after) = (Vec::new(), None, None::<String>);
+    loop {
+        let page = store.list(ROOT, after.as_deref(), PAGE, at).await?;
+        at = Some(page.revision);
+        after = page.entries.last().map(|entry| entry.key.clone());
+        listing.extend(page.entries.into_iter().map(|entry| {
+            let unchanged = known.modified(&entry.key) == Some(entry.modified);
+            let object = (!unchanged).then(|| codec::decode(&entry.key, &entry.value));
+            Listed {
+                key: entry.key,
+                modified: entry.modified,
+                object,
+            }
+        }));
+        if !page.more || after.is_none() {
+            return Ok((listing, page.revision));
+        }
+    }
+}
+
+fn understand(event: StoreEvent) -> Event {
+    match event {
+        StoreEvent::Put(entry) => Event::Put {
+            object: codec::decode(&entry.key, &entry.value),
+            key: entry.key,
+            modified: entry.modified,
+        },
+        StoreEvent::Delete { key, revision } => Event::Delete { key, revision },
+    }
+}

@@ -1,0 +1,159 @@
+//! The keys of a deployment: for token hashes, for sealed ids, and the certificate authority. They lie sealed in the
+//! store, made by whichever control plane comes first; all others, and later starts, find them there.
+
+use std::sync::Arc;
+
+use toolgate_api::SubmitError;
+use toolgate_control_core::{
+    Command, Context, Rejection, State,
+    port::{Seal, SealError, SealPlace},
+};
+use toolgate_model::{SealedBlob, Slug};
+use toolgate_runtime::random;
+use toolgate_vault::{Authority, AuthorityError, Minter, SerializedAuthority, Vault};
+use toolgate_wire::keys::SealKey;
+use zeroize::Zeroizing;
+
+use crate::spine::Writer;
+
+/// Opened keys.
+pub struct DeploymentKeys {
+    /// Makes and hashes tokens.
+    pub(crate) minter: Minter,
+    /// Keys for sealed ids, newest first.
+    pub(crate) seal: Vec<SealKey>,
+    /// Issues certificates.
+    pub(crate) authority: Arc<Authority>,
+}
+
+/// Why the keys cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// They do not open.
+    #[error(
+        "the deployment's key `{name}` cannot be opened: {error}; is this the key file that belongs to this store?"
+    )]
+    Sealed {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        error: SealError,
+    },
+    /// They open, and are not what they should be.
+    #[error("the deployment's key `{0}` is damaged; restore the store from a backup")]
+    Damaged(&'static str),
+    /// They cannot be stored.
+    #[error("the deployment's keys cannot be stored: {0}")]
+    Store(#[from] SubmitError),
+    /// The certificate authority cannot be made or used.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
+const TOKENS: &str = "tokens";
+const SEAL: &str = "seal-1";
+const AUTHORITY: &str = "authority";
+const SEAL_EPOCH: u32 = 1;
+
+impl DeploymentKeys {
+    /// The keys in the store; makes those that are missing.
+    pub(crate) async fn open_or_create(
+        writer: &Writer,
+        vault: &Vault,
+        token_prefix: &str,
+    ) -> Result<Self, KeysError> {
+        let fresh = || Ok(Zeroizing::new(random::bytes::<32>().to_vec()));
+        let tokens = key(writer, vault, TOKENS, fresh).await?;
+        let seal = key(writer, vault, SEAL, fresh).await?;
+        let create = || Ok(flat(&Authority::create(writer.clock.now())?));
+        let authority = key(writer, vault, AUTHORITY, create).await?;
+        let authority = unflat(&authority).ok_or(KeysError::Damaged(AUTHORITY))?;
+        let seal_key = Zeroizing::new(array(&seal, SEAL)?);
+        Ok(Self {
+            minter: Minter::new(token_prefix, array(&tokens, TOKENS)?),
+            seal: vec![SealKey {
+                epoch: SEAL_EPOCH,
+                key: seal_key,
+            }],
+            authority: Arc::new(Authority::open(&authority)?),
+        })
+    }
+}
+
+/// The key `name`, made with `create` and stored if it is not there. When two control planes start at once, one
+/// finds the other's.
+async fn key(
+    writer: &Writer,
+    vault: &Vault,
+    name: &'static str,
+    create: impl Fn() -> Result<Zeroizing<Vec<u8>>, KeysError>,
+) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    let slug: Slug = name.parse().map_err(|_| KeysError::Damaged(name))?;
+    let mut seen = 0;
+    loop {
+        let state = writer.state_at(seen).await;
+        if let Some(sealed) = stored(&state, &slug) {
+            let opened = vault.open(&place(name), &sealed);
+            let opened = opened.map_err(|error| KeysError::Sealed { name, error })?;
+            return Ok(Zeroizing::new((*opened).as_ref().to_vec()));
+        }
+        let sealed = vault.seal(&place(name), &create()?);
+        let sealed = sealed.map_err(|error| KeysError::Sealed { name, error })?;
+        let command = Command::CreateSystemKey {
+            name: slug.clone(),
+            sealed,
+        };
+        let now = writer.clock.now();
+        let context = Context {
+            now,
+            author: "system".to_owned(),
+            request: None,
+        };
+        match writer.write(&command, &context).await {
+            Ok(outcome) => seen = outcome.revision,
+            Err(SubmitError::Rejected(Rejection::AlreadyExists(_))) => seen = state.revision() + 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn stored(state: &State, name: &Slug) -> Option<SealedBlob> {
+    state
+        .system_keys
+        .get(name)
+        .map(|stored| (*stored.object).clone())
+}
+
+fn place(name: &str) -> SealPlace {
+    SealPlace {
+        org: "_system".into(),
+        kind: "key",
+        id: name.to_owned(),
+        field: "value",
+    }
+}
+
+fn array(bytes: &[u8], name: &'static str) -> Result<[u8; 32], KeysError> {
+    bytes.try_into().map_err(|_| KeysError::Damaged(name))
+}
+
+/// Length of the certificate, certificate, key.
+fn flat(authority: &SerializedAuthority) -> Zeroizing<Vec<u8>> {
+    let length = u32::try_from(authority.certificate.len()).unwrap_or_default();
+    let parts = [
+        &length.to_be_bytes(),
+        authority.certificate.as_slice(),
+        &authority.key,
+    ];
+    Zeroizing::new(parts.concat())
+}
+
+fn unflat(bytes: &[u8]) -> Option<SerializedAuthority> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (certificate, key) = rest.split_at_checked(length)?;
+    Some(SerializedAuthority {
+        certificate: certificate.to_vec(),
+        key: Zeroizing::new(key.to_vec()),
+    })
+}

@@ -1,0 +1,190 @@
+//! An empty store becomes usable, a furnished one stays as it is, and control planes of one store share its keys.
+
+use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+
+use toolgate_api::{Desk as _, Purpose};
+use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
+use toolgate_runtime::{Trigger, clock, drain};
+use toolgate_store::EmbeddedStore;
+
+use super::*;
+use crate::fixture::memory;
+
+fn machine() -> (Machine, Trigger) {
+    let (drain, trigger) = drain::new();
+    let egress = Egress::new(EgressPolicy::default()).unwrap();
+    let machine = Machine {
+        clock: clock::system(),
+        metrics: Metrics::new(),
+        readiness: Readiness::new(),
+        drain,
+        actors: ActorSystem::start(1).unwrap(),
+        http: egress.http(PoolOptions::default()),
+    };
+    (machine, trigger)
+}
+
+fn options(folder: &Path) -> Options {
+    Options {
+        token_prefix: "archestra".to_owned(),
+        organization: "default".parse().unwrap(),
+        key_file: Some(folder.join("key")),
+        admin_token_file: folder.join("admin-token"),
+        reset_admin_token: false,
+        alone: false,
+    }
+}
+
+async fn start(
+    options: Options,
+    store: &Arc<dyn Store>,
+) -> (Result<ControlPlane, StartError>, Trigger) {
+    let (machine, trigger) = machine();
+    (
+        ControlPlane::start(options, Arc::clone(store), machine).await,
+        trigger,
+    )
+}
+
+#[tokio::test]
+async fn an_empty_store_gets_an_organization_and_a_token_that_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plane, _trigger) = start(options(folder.path()), &memory()).await;
+    let plane = plane.unwrap();
+    assert!(matches!(plane.first_token(), FirstToken::Created));
+    let file = folder.path().join("admin-token");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let secret = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        secret.starts_with("archestra_"),
+        "the usual form of a token"
+    );
+    let hash = plane
+        .spine()
+        .hash(Purpose::Bearer, secret.trim().as_bytes());
+    let state = plane.spine().publications().borrow().state.clone();
+    let token = state.token_by_hash(&hash).unwrap();
+    assert!(token.system && token.revoked.is_none());
+    assert_eq!(state.organizations.len(), 1);
+}
+
+#[tokio::test]
+async fn a_restart_keeps_token_keys_and_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let mut keyrings = Vec::new();
+    for round in 0..2 {
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&path, clock::system()).unwrap());
+        let (plane, trigger) = start(options(folder.path()), &store).await;
+        let plane = plane.unwrap();
+        match plane.first_token() {
+            FirstToken::Created => assert_eq!(round, 0),
+            FirstToken::Kept => assert_eq!(round, 1),
+            FirstToken::Elsewhere => panic!("the token is in our file"),
+        }
+        let state = plane.spine().publications().borrow().state.clone();
+        assert_eq!((state.epoch(), state.tokens.len()), (1, 1));
+        keyrings.push((plane.spine().keyring(), plane.spine().authority_pem()));
+        drop((plane, store));
+        trigger.drain(Duration::from_secs(5)).await;
+    }
+    assert!(keyrings[0] == keyrings[1]);
+}
+
+#[tokio::test]
+async fn control_planes_of_one_store_share_keys_and_token() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = memory();
+    let (first, _one) = start(options(one.path()), &store).await;
+    let first = first.unwrap();
+    std::fs::copy(one.path().join("key"), two.path().join("key")).unwrap();
+    let (second, _two) = start(options(two.path()), &store).await;
+    let second = second.unwrap();
+    assert!(first.spine().keyring() == second.spine().keyring());
+    assert!(matches!(second.first_token(), FirstToken::Elsewhere));
+}
+
+#[tokio::test]
+async fn another_key_file_is_refused_with_what_to_do() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = memory();
+    let (first, _one) = start(options(one.path()), &store).await;
+    first.unwrap();
+    let (second, _two) = start(options(two.path()), &store).await;
+    let Err(StartError::Keys(error)) = second.map(drop) else {
+        panic!("keys of another deployment opened");
+    };
+    assert!(error.to_string().contains("key"), "{error}");
+}
+
+#[tokio::test]
+async fn a_lost_token_is_replaced_when_asked_for_and_no_longer_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = memory();
+    let (first, _one) = start(options(folder.path()), &store).await;
+    drop(first.unwrap());
+    let file = folder.path().join("admin-token");
+    let lost = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let reset = Options {
+        reset_admin_token: true,
+        ..options(folder.path())
+    };
+    let (second, _two) = start(reset, &store).await;
+    let second = second.unwrap();
+    let state = second.spine().publications().borrow().state.clone();
+    let hash = second.spine().hash(Purpose::Bearer, lost.trim().as_bytes());
+    assert!(state.token_by_hash(&hash).unwrap().revoked.is_some());
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), lost);
+}
+
+#[tokio::test]
+async fn a_new_epoch_beats_every_version_of_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plane, _trigger) = start(options(folder.path()), &memory()).await;
+    let plane = plane.unwrap();
+    let before = plane
+        .spine()
+        .publications()
+        .borrow()
+        .compiled
+        .snapshot
+        .version;
+    let after = plane.new_epoch().await.unwrap();
+    assert_eq!((before.epoch, after.epoch), (1, 2));
+    assert!(after > before);
+}
+
+#[test]
+fn an_expelled_proxy_stays_out_until_its_last_certificate_has_ended() {
+    let skew = Duration::from_secs(300);
+    assert!(toolgate_control_core::limits::EXPULSION > toolgate_vault::PROXY_LIFE + skew);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_start_at_once_in_one_folder_agree_on_one_admin_token() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = memory();
+        KeyRing::open_or_create(&folder.path().join("key")).unwrap();
+        let both = tokio::join!(
+            start(options(folder.path()), &store),
+            start(options(folder.path()), &store),
+        );
+        let ((one, _one), (two, _two)) = both;
+        let (one, two) = (one.unwrap(), two.unwrap());
+        let created = |plane: &ControlPlane| matches!(plane.first_token(), FirstToken::Created);
+        assert!(created(&one) || created(&two));
+        let secret = std::fs::read_to_string(folder.path().join("admin-token")).unwrap();
+        let hash = one.spine().hash(Purpose::Bearer, secret.trim().as_bytes());
+        for plane in [&one, &two] {
+            let state = plane.spine().publications().borrow().state.clone();
+            let mut live = state.tokens.iter().filter(|(_, token)| token.system);
+            assert_eq!(live.next().map(|(_, token)| token.hash), Some(hash));
+            assert!(live.next().is_none(), "a token that nobody has");
+        }
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 2, "the key and the token");
+    }
+}

@@ -1,0 +1,61 @@
+//! Promises about forgetting history.
+
+use toolgate_control_core::port::{Revision, StoreError};
+
+use super::{Broken, Subject, delete, ensure, next, pairs, put, same, told, until, write};
+
+pub(super) async fn compaction(store: Subject) -> Result<(), Broken> {
+    let one = write(&store, vec![put("/k/a", "1"), put("/k/b", "1")]).await?;
+    let mut running = store.watch("/k/", one).await?;
+    until(&mut running, one).await?;
+    write(&store, vec![put("/k/a", "2"), put("/k/c", "2")]).await?;
+    write(&store, vec![delete("/k/b")]).await?;
+    let gone = write(&store, vec![put("/k/a", "3")]).await?;
+    let kept = write(&store, vec![put("/k/d", "4")]).await?;
+    store.compact(gone).await?;
+
+    let past = store.list("/k/", None, 10, Some(one)).await;
+    compacted("a listing of compacted history", past.map(drop), gone)?;
+    compacted(
+        "a watch of compacted history",
+        start(&store, one).await,
+        gone,
+    )?;
+
+    let should = [("/k/a", "3"), ("/k/c", "2"), ("/k/d", "4")];
+    let should = should.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
+    same("the present", pairs(&store, "/k/").await?, should)?;
+    let mut after = store.watch("/k/", gone + 1).await?;
+    let is: Vec<String> = until(&mut after, kept).await?.iter().map(told).collect();
+    same("what came after", is, vec![format!("/k/d=4@{kept}")])
+}
+
+/// The error of a watch from `from`: at its start, or as its first answer.
+async fn start(store: &Subject, from: Revision) -> Result<(), StoreError> {
+    let mut watcher = store.watch("/k/", from).await?;
+    match next(&mut watcher).await {
+        Ok(_) | Err(Broken::Promise(_) | Broken::InVain(_)) => Ok(()),
+        Err(Broken::Store(error)) => Err(error),
+    }
+}
+
+fn compacted(what: &str, is: Result<(), StoreError>, gone: Revision) -> Result<(), Broken> {
+    let matches = matches!(is, Err(StoreError::Compacted(at)) if at >= gone || at == 0);
+    ensure(matches, || {
+        format!("{what} says so, but the answer was {is:?}")
+    })
+}
+
+pub(super) async fn odd_compactions(store: Subject) -> Result<(), Broken> {
+    write(&store, vec![put("/o", "1")]).await?;
+    let two = write(&store, vec![put("/o", "2")]).await?;
+    store.compact(two).await?;
+    store.compact(two).await?;
+    store.compact(two - 1).await?;
+    let future = store.compact(two + 1_000_000).await;
+    ensure(matches!(future, Err(StoreError::Refused(_))), || {
+        format!("compacting the future is refused, but the answer was {future:?}")
+    })?;
+    let should = vec![("/o".to_owned(), "2".to_owned())];
+    same("the present", pairs(&store, "/o").await?, should)
+}

@@ -1,0 +1,216 @@
+//! One machine's store: redb, in a file or in memory, with etcd's model on top (revisions, a bounded history to
+//! watch and to page in, leases). A commit is on disk before it is answered. One process at a time owns the file.
+//!
+//! ```text
+//! current     key             -> revision of its last write, lease
+//! versions    key, revision   -> value, or nothing for a deletion      what history still needs, and the present
+//! log         revision, index -> key                                   what a watch reads
+//! leases      lease           -> seconds
+//! lease_keys  lease, key      -> ()
+//! counters    name            -> revision, compacted, lease
+//! ```
+
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+
+use redb::{Database, ReadableDatabase, backends::InMemoryBackend};
+use tokio::{sync::watch, task::spawn_blocking};
+use toolgate_control_core::port::{
+    BoxFuture, Commit, Lease, Page, Revision, Store, StoreError, Txn, Watcher,
+};
+use toolgate_runtime::clock::SharedClock;
+
+use crate::request;
+
+mod error;
+mod leases;
+mod read;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod watcher;
+mod write;
+
+pub use error::OpenError;
+use error::OrStoreError;
+use leases::Deadlines;
+
+/// Revisions of history that are kept without being asked to.
+const HISTORY: u64 = 10_000;
+
+/// How often a watcher looks for leases that have run out, at least.
+const LEASE_CHECK: Duration = Duration::from_secs(1);
+
+/// redb behind the port. Cheap to clone.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    database: Database,
+    deadlines: Deadlines,
+    /// The latest revision; watchers wait for it to grow, then read what happened from the log.
+    latest: watch::Sender<Revision>,
+    history: u64,
+}
+
+impl EmbeddedStore {
+    /// The store in the file at `path`, made if it is not there.
+    pub fn open(path: &Path, clock: SharedClock) -> Result<Self, OpenError> {
+        let database = Database::create(path).map_err(|e| OpenError::from_redb(path, e))?;
+        keep_private(path).map_err(|e| OpenError::from_io(path, &e))?;
+        Self::start(database, clock, HISTORY).map_err(|e| OpenError::unreadable(path, e))
+    }
+
+    /// A store that ends with the process.
+    pub fn in_memory(clock: SharedClock) -> Result<Self, OpenError> {
+        let path = Path::new("memory");
+        let database = Database::builder().create_with_backend(InMemoryBackend::new());
+        let database = database.map_err(|e| OpenError::from_redb(path, e))?;
+        Self::start(database, clock, HISTORY).map_err(|e| OpenError::unreadable(path, e))
+    }
+
+    /// Keeps this many revisions of history instead of ten thousand.
+    #[cfg(test)]
+    pub(crate) fn with_history(clock: SharedClock, history: u64) -> Result<Self, StoreError> {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new());
+        Self::start(database.or_store_error()?, clock, history)
+    }
+
+    fn start(database: Database, clock: SharedClock, history: u64) -> Result<Self, StoreError> {
+        write::create_tables(&database)?;
+        let read = database.begin_read().or_store_error()?;
+        let revision = read::counter(&read, tables::REVISION)?;
+        let deadlines = Deadlines::new(clock, read::leases(&read)?);
+        drop(read);
+        let (latest, _) = watch::channel(revision);
+        let shared = Arc::new(Shared {
+            database,
+            deadlines,
+            latest,
+            history,
+        });
+        Ok(Self { shared })
+    }
+
+    /// Runs `work` where it may block, after leases that have run out are gone.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let work = spawn_blocking(move || {
+            shared.expire()?;
+            work(&shared)
+        });
+        match work.await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable("the process is ending".to_owned())),
+        }
+    }
+}
+
+/// What is sealed stays sealed, but names, addresses and hashes are nobody else's business either.
+fn keep_private(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+impl Shared {
+    /// Deletes what was written under leases that have run out.
+    fn expire(&self) -> Result<(), StoreError> {
+        for lease in self.deadlines.due() {
+            let revision = write::end_lease(&self.database, lease, self.history)?;
+            self.deadlines.forget(lease);
+            self.announce(revision);
+        }
+        Ok(())
+    }
+
+    fn announce(&self, revision: Option<Revision>) {
+        if let Some(revision) = revision {
+            self.latest.send_if_modified(|latest| {
+                let grown = revision > *latest;
+                *latest = revision.max(*latest);
+                grown
+            });
+        }
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Page, StoreError>> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        Box::pin(async move {
+            request::check_limit(limit)?;
+            self.blocking(move |shared| {
+                let read = shared.database.begin_read().or_store_error()?;
+                read::list(&read, &prefix, after.as_deref(), limit, at)
+            })
+            .await
+        })
+    }
+
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Commit, StoreError>> {
+        Box::pin(async move {
+            request::check(&txn)?;
+            self.blocking(move |shared| {
+                let commit = write::commit(&shared.database, &txn, shared.history)?;
+                if let Commit::Done(revision) = &commit {
+                    shared.announce(Some(*revision));
+                }
+                Ok(commit)
+            })
+            .await
+        })
+    }
+
+    fn watch(
+        &self,
+        prefix: &str,
+        from: Revision,
+    ) -> BoxFuture<'_, Result<Box<dyn Watcher>, StoreError>> {
+        let watcher = watcher::LogWatcher::new(self.clone(), prefix.to_owned(), from);
+        Box::pin(async move {
+            watcher.check().await?;
+            Ok(Box::new(watcher) as Box<dyn Watcher>)
+        })
+    }
+
+    fn grant_lease(&self, ttl_seconds: u64) -> BoxFuture<'_, Result<Lease, StoreError>> {
+        Box::pin(self.blocking(move |shared| {
+            let lease = write::grant_lease(&shared.database, ttl_seconds)?;
+            shared.deadlines.set(lease, ttl_seconds);
+            Ok(Lease(lease))
+        }))
+    }
+
+    fn keep_alive(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(
+            self.blocking(move |shared| match shared.deadlines.renew(lease.0) {
+                true => Ok(()),
+                false => Err(StoreError::LeaseLost),
+            }),
+        )
+    }
+
+    fn revoke_lease(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.blocking(move |shared| {
+            if !shared.deadlines.forget(lease.0) {
+                return Err(StoreError::LeaseLost);
+            }
+            let revision = write::end_lease(&shared.database, lease.0, shared.history)?;
+            shared.announce(revision);
+            Ok(())
+        }))
+    }
+
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.blocking(move |shared| write::compact(&shared.database, revision)))
+    }
+}

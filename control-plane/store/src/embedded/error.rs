@@ -1,0 +1,83 @@
+//! redb's errors in the port's words.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use redb::DatabaseError;
+use toolgate_control_core::port::StoreError;
+
+/// Why the store's file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "{} is in use by another process; stop that one, or choose another data folder",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// Written by a version that this one does not read.
+    #[error("{} has an old format (version {found}); restore it with the version that wrote it", .path.display())]
+    OldFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u8,
+    },
+    /// Not readable, or damaged.
+    #[error("{} cannot be opened: {reason}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    pub(super) fn from_redb(path: &Path, error: DatabaseError) -> Self {
+        let path = path.to_owned();
+        if let DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch = error {
+            return Self::InUse(path);
+        }
+        if let DatabaseError::UpgradeRequired(found) = error {
+            return Self::OldFormat { path, found };
+        }
+        let reason = error.to_string();
+        Self::Unreadable { path, reason }
+    }
+
+    pub(super) fn from_io(path: &Path, error: &io::Error) -> Self {
+        Self::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+
+    pub(super) fn unreadable(path: &Path, error: StoreError) -> Self {
+        Self::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// Any redb error as a [`StoreError`].
+pub(super) trait OrStoreError<T> {
+    fn or_store_error(self) -> Result<T, StoreError>;
+}
+
+impl<T, E: Into<redb::Error>> OrStoreError<T> for Result<T, E> {
+    fn or_store_error(self) -> Result<T, StoreError> {
+        self.map_err(|error| {
+            let error = error.into();
+            if let redb::Error::Io(io) = &error
+                && io.kind() == io::ErrorKind::StorageFull
+            {
+                return StoreError::NoSpace;
+            }
+            StoreError::Unavailable(error.to_string())
+        })
+    }
+}

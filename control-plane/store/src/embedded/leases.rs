@@ -1,0 +1,66 @@
+//! When leases run out. Kept in memory: after a restart every lease has its whole time again, as after a change of
+//! leader in etcd.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use toolgate_runtime::clock::SharedClock;
+
+pub(super) struct Deadlines {
+    clock: SharedClock,
+    leases: Mutex<BTreeMap<i64, Deadline>>,
+}
+
+struct Deadline {
+    at: Instant,
+    ttl: Duration,
+}
+
+impl Deadlines {
+    pub(super) fn new(clock: SharedClock, known: Vec<(i64, u64)>) -> Self {
+        let deadlines = Self {
+            clock,
+            leases: Mutex::default(),
+        };
+        for (lease, ttl_seconds) in known {
+            deadlines.set(lease, ttl_seconds);
+        }
+        deadlines
+    }
+
+    pub(super) fn set(&self, lease: i64, ttl_seconds: u64) {
+        let ttl = Duration::from_secs(ttl_seconds);
+        let at = self.clock.monotonic() + ttl;
+        self.leases().insert(lease, Deadline { at, ttl });
+    }
+
+    /// Whether there was still something to renew.
+    pub(super) fn renew(&self, lease: i64) -> bool {
+        let now = self.clock.monotonic();
+        let mut leases = self.leases();
+        let Some(deadline) = leases.get_mut(&lease).filter(|deadline| deadline.at > now) else {
+            return false;
+        };
+        deadline.at = now + deadline.ttl;
+        true
+    }
+
+    /// Whether there was something to forget.
+    pub(super) fn forget(&self, lease: i64) -> bool {
+        self.leases().remove(&lease).is_some()
+    }
+
+    pub(super) fn due(&self) -> Vec<i64> {
+        let now = self.clock.monotonic();
+        let leases = self.leases();
+        let due = leases.iter().filter(|(_, deadline)| deadline.at <= now);
+        due.map(|(lease, _)| *lease).collect()
+    }
+
+    fn leases(&self) -> MutexGuard<'_, BTreeMap<i64, Deadline>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

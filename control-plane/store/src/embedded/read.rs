@@ -1,0 +1,211 @@
+//! Reading, at the present or in the past.
+
+use redb::{ReadTransaction, ReadableTable};
+use toolgate_control_core::port::{Batch, Page, Revision, StoreEntry, StoreError, StoreEvent};
+
+use super::{
+    error::OrStoreError,
+    tables::{COMPACTED, COUNTERS, CURRENT, LEASES, LOG, REVISION, VERSIONS},
+};
+
+/// A page or batch ends when it holds this much.
+const BYTES: usize = 4 * 1024 * 1024;
+
+pub(super) fn counter(read: &ReadTransaction, name: &str) -> Result<u64, StoreError> {
+    let counters = read.open_table(COUNTERS).or_store_error()?;
+    let value = counters.get(name).or_store_error()?;
+    Ok(value.map_or(0, |value| value.value()))
+}
+
+pub(super) fn leases(read: &ReadTransaction) -> Result<Vec<(i64, u64)>, StoreError> {
+    let table = read.open_table(LEASES).or_store_error()?;
+    let mut leases = Vec::new();
+    for entry in table.iter().or_store_error()? {
+        let (lease, ttl) = entry.or_store_error()?;
+        leases.push((lease.value(), ttl.value()));
+    }
+    Ok(leases)
+}
+
+pub(super) fn list(
+    read: &ReadTransaction,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+    at: Option<Revision>,
+) -> Result<Page, StoreError> {
+    let latest = counter(read, REVISION)?;
+    let compacted = counter(read, COMPACTED)?;
+    let revision = at.unwrap_or(latest);
+    if revision < compacted {
+        return Err(StoreError::Compacted(compacted));
+    }
+    if revision > latest {
+        let why = format!("revision {revision} lies in the future; the latest is {latest}");
+        return Err(StoreError::Refused(why));
+    }
+    let mut listing = Listing::new(revision, limit);
+    if revision == latest {
+        listing.present(read, prefix, after)?;
+    } else {
+        listing.past(read, prefix, after)?;
+    }
+    Ok(listing.page)
+}
+
+struct Listing {
+    page: Page,
+    limit: usize,
+    bytes: usize,
+}
+
+impl Listing {
+    fn new(revision: Revision, limit: usize) -> Self {
+        let page = Page {
+            entries: Vec::new(),
+            revision,
+            more: false,
+        };
+        Self {
+            page,
+            limit,
+            bytes: 0,
+        }
+    }
+
+    /// Whether there is room for more; if there is not, the page says that there is more.
+    fn push(&mut self, key: &str, modified: Revision, value: &[u8]) -> bool {
+        if self.page.entries.len() >= self.limit || self.bytes >= BYTES {
+            self.page.more = true;
+            return false;
+        }
+        self.bytes += key.len() + value.len();
+        self.page.entries.push(StoreEntry {
+            key: key.to_owned(),
+            value: value.to_vec(),
+            modified,
+        });
+        true
+    }
+
+    fn present(
+        &mut self,
+        read: &ReadTransaction,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let current = read.open_table(CURRENT).or_store_error()?;
+        let versions = read.open_table(VERSIONS).or_store_error()?;
+        for entry in current.range(start(prefix, after)..).or_store_error()? {
+            let (key, state) = entry.or_store_error()?;
+            let key = key.value();
+            if !key.starts_with(prefix) {
+                break;
+            }
+            if after.is_some_and(|after| key <= after) {
+                continue;
+            }
+            let (modified, _) = state.value();
+            let value = versions.get((key, modified)).or_store_error()?;
+            let value = value.as_ref().and_then(|value| value.value());
+            if !self.push(key, modified, value.unwrap_or_default()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last version of each key that is not younger than the page's revision.
+    fn past(
+        &mut self,
+        read: &ReadTransaction,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let versions = read.open_table(VERSIONS).or_store_error()?;
+        let mut last: Option<StoreEntry> = None;
+        for entry in versions
+            .range((start(prefix, after), 0)..)
+            .or_store_error()?
+        {
+            let (key, value) = entry.or_store_error()?;
+            let (key, revision) = key.value();
+            if !key.starts_with(prefix) {
+                break;
+            }
+            if revision > self.page.revision || after.is_some_and(|after| key <= after) {
+                continue;
+            }
+            if last.as_ref().is_some_and(|last| last.key != key) && !self.take(&mut last) {
+                return Ok(());
+            }
+            last = value.value().map(|value| StoreEntry {
+                key: key.to_owned(),
+                value: value.to_vec(),
+                modified: revision,
+            });
+        }
+        self.take(&mut last);
+        Ok(())
+    }
+
+    fn take(&mut self, last: &mut Option<StoreEntry>) -> bool {
+        match last.take() {
+            Some(entry) => self.push(&entry.key, entry.modified, &entry.value),
+            None => true,
+        }
+    }
+}
+
+fn start<'a>(prefix: &'a str, after: Option<&'a str>) -> &'a str {
+    after.map_or(prefix, |after| after.max(prefix))
+}
+
+/// The first changes under `prefix` from revision `from` on; whole revisions only.
+pub(super) fn changes(
+    read: &ReadTransaction,
+    prefix: &str,
+    from: Revision,
+) -> Result<Batch, StoreError> {
+    let compacted = counter(read, COMPACTED)?;
+    if from <= compacted {
+        return Err(StoreError::Compacted(compacted));
+    }
+    let log = read.open_table(LOG).or_store_error()?;
+    let versions = read.open_table(VERSIONS).or_store_error()?;
+    let mut batch = Batch {
+        events: Vec::new(),
+        revision: counter(read, REVISION)?,
+    };
+    let mut bytes = 0;
+    let mut last = from;
+    for entry in log.range((from, 0)..).or_store_error()? {
+        let (at, key) = entry.or_store_error()?;
+        let (revision, _) = at.value();
+        if revision > last && bytes >= BYTES {
+            batch.revision = last;
+            break;
+        }
+        last = revision;
+        let key = key.value();
+        if !key.starts_with(prefix) {
+            continue;
+        }
+        let value = versions.get((key, revision)).or_store_error()?;
+        let value = value.as_ref().and_then(|value| value.value());
+        bytes += key.len() + value.map_or(0, <[u8]>::len);
+        batch.events.push(event(key.to_owned(), revision, value));
+    }
+    Ok(batch)
+}
+
+fn event(key: String, revision: Revision, value: Option<&[u8]>) -> StoreEvent {
+    match value {
+        Some(value) => StoreEvent::Put(StoreEntry {
+            key,
+            value: value.to_vec(),
+            modified: revision,
+        }),
+        None => StoreEvent::Delete { key, revision },
+    }
+}

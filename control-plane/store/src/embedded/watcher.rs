@@ -1,0 +1,66 @@
+//! A watch: waits for the latest revision to grow, then reads what happened from the log.
+
+use redb::ReadableDatabase;
+use tokio::{sync::watch, time::timeout};
+use toolgate_control_core::port::{Batch, BoxFuture, Revision, StoreError, Watcher};
+
+use super::{EmbeddedStore, LEASE_CHECK, error::OrStoreError, read};
+
+pub(super) struct LogWatcher {
+    store: EmbeddedStore,
+    latest: watch::Receiver<Revision>,
+    prefix: String,
+    next: Revision,
+}
+
+impl LogWatcher {
+    pub(super) fn new(store: EmbeddedStore, prefix: String, from: Revision) -> Self {
+        let latest = store.shared.latest.subscribe();
+        Self {
+            store,
+            latest,
+            prefix,
+            next: from,
+        }
+    }
+
+    /// Whether everything from the first revision on is still known.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        self.read().await.map(drop)
+    }
+
+    async fn read(&self) -> Result<Batch, StoreError> {
+        let (prefix, from) = (self.prefix.clone(), self.next);
+        let changes = self.store.blocking(move |shared| {
+            let read = shared.database.begin_read().or_store_error()?;
+            read::changes(&read, &prefix, from)
+        });
+        changes.await
+    }
+
+    async fn advance(&mut self) -> Result<Batch, StoreError> {
+        loop {
+            let latest = *self.latest.borrow_and_update();
+            if latest >= self.next {
+                let batch = self.read().await?;
+                self.next = batch.revision.max(self.next.saturating_sub(1)) + 1;
+                if !batch.events.is_empty() {
+                    return Ok(batch);
+                }
+                continue;
+            }
+            // Nobody else may be there to notice that a lease has run out.
+            match timeout(LEASE_CHECK, self.latest.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_closed)) => return Err(StoreError::Unavailable("closed".to_owned())),
+                Err(_elapsed) => self.store.blocking(|_| Ok(())).await?,
+            }
+        }
+    }
+}
+
+impl Watcher for LogWatcher {
+    fn next(&mut self) -> BoxFuture<'_, Result<Batch, StoreError>> {
+        Box::pin(self.advance())
+    }
+}

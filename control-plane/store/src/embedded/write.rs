@@ -1,0 +1,282 @@
+//! Writing: commits, leases, compaction. One write transaction each, on disk when it returns.
+
+use redb::{Database, ReadableTable, Table, WriteTransaction};
+use toolgate_control_core::port::{Commit, Guard, Lease, Revision, StoreError, Txn, Write};
+
+use super::{
+    error::OrStoreError,
+    tables::{COMPACTED, COUNTERS, CURRENT, LEASE, LEASE_KEYS, LEASES, LOG, REVISION, VERSIONS},
+};
+
+pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
+    let txn = database.begin_write().or_store_error()?;
+    {
+        let tables = Tables::open(&txn)?;
+        if tables.counter(REVISION)? == 0 {
+            let mut tables = tables;
+            tables.set(REVISION, 1)?;
+        }
+    }
+    txn.commit().or_store_error()
+}
+
+pub(super) fn commit(
+    database: &Database,
+    request: &Txn,
+    history: u64,
+) -> Result<Commit, StoreError> {
+    let txn = database.begin_write().or_store_error()?;
+    let outcome = {
+        let mut tables = Tables::open(&txn)?;
+        if tables.hold(&request.guards)? {
+            let writes = tables.effective(&request.writes)?;
+            let revision = tables.write(&writes)?;
+            tables.trim(history)?;
+            Commit::Done(revision)
+        } else {
+            Commit::GuardFailed
+        }
+    };
+    match outcome {
+        Commit::Done(_) => txn.commit().or_store_error()?,
+        Commit::GuardFailed => txn.abort().or_store_error()?,
+    }
+    Ok(outcome)
+}
+
+pub(super) fn grant_lease(database: &Database, ttl_seconds: u64) -> Result<i64, StoreError> {
+    let txn = database.begin_write().or_store_error()?;
+    let lease = {
+        let mut tables = Tables::open(&txn)?;
+        let number = tables.counter(LEASE)? + 1;
+        tables.set(LEASE, number)?;
+        let lease = i64::try_from(number).unwrap_or(i64::MAX);
+        tables.leases.insert(lease, ttl_seconds).or_store_error()?;
+        lease
+    };
+    txn.commit().or_store_error()?;
+    Ok(lease)
+}
+
+/// Ends a lease; the revision of the deletions it caused, if any.
+pub(super) fn end_lease(
+    database: &Database,
+    lease: i64,
+    history: u64,
+) -> Result<Option<Revision>, StoreError> {
+    let txn = database.begin_write().or_store_error()?;
+    let revision = {
+        let mut tables = Tables::open(&txn)?;
+        tables.leases.remove(lease).or_store_error()?;
+        let keys = tables.keys_of(lease)?;
+        let writes: Vec<Write> = keys.into_iter().map(Write::Delete).collect();
+        let writes: Vec<&Write> = writes.iter().collect();
+        if writes.is_empty() {
+            None
+        } else {
+            let revision = tables.write(&writes)?;
+            tables.trim(history)?;
+            Some(revision)
+        }
+    };
+    txn.commit().or_store_error()?;
+    Ok(revision)
+}
+
+pub(super) fn compact(database: &Database, revision: Revision) -> Result<(), StoreError> {
+    let txn = database.begin_write().or_store_error()?;
+    {
+        let mut tables = Tables::open(&txn)?;
+        let latest = tables.counter(REVISION)?;
+        if revision > latest {
+            let why = format!("revision {revision} lies in the future; the latest is {latest}");
+            return Err(StoreError::Refused(why));
+        }
+        tables.compact(revision)?;
+    }
+    txn.commit().or_store_error()
+}
+
+struct Tables<'t> {
+    current: Table<'t, &'static str, (u64, i64)>,
+    versions: Table<'t, (&'static str, u64), Option<&'static [u8]>>,
+    log: Table<'t, (u64, u32), &'static str>,
+    leases: Table<'t, i64, u64>,
+    lease_keys: Table<'t, (i64, &'static str), ()>,
+    counters: Table<'t, &'static str, u64>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            current: txn.open_table(CURRENT).or_store_error()?,
+            versions: txn.open_table(VERSIONS).or_store_error()?,
+            log: txn.open_table(LOG).or_store_error()?,
+            leases: txn.open_table(LEASES).or_store_error()?,
+            lease_keys: txn.open_table(LEASE_KEYS).or_store_error()?,
+            counters: txn.open_table(COUNTERS).or_store_error()?,
+        })
+    }
+
+    fn counter(&self, name: &str) -> Result<u64, StoreError> {
+        let value = self.counters.get(name).or_store_error()?;
+        Ok(value.map_or(0, |value| value.value()))
+    }
+
+    fn set(&mut self, name: &str, value: u64) -> Result<(), StoreError> {
+        self.counters.insert(name, value).or_store_error()?;
+        Ok(())
+    }
+
+    fn state(&self, key: &str) -> Result<Option<(u64, i64)>, StoreError> {
+        let state = self.current.get(key).or_store_error()?;
+        Ok(state.map(|state| state.value()))
+    }
+
+    fn hold(&self, guards: &[Guard]) -> Result<bool, StoreError> {
+        for guard in guards {
+            let holds = match guard {
+                Guard::Absent(key) => self.state(key)?.is_none(),
+                Guard::Modified(key, at) => self.state(key)?.is_some_and(|(is, _)| is == *at),
+            };
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes that change something; a put always does.
+    fn effective<'w>(&self, writes: &'w [Write]) -> Result<Vec<&'w Write>, StoreError> {
+        let mut effective = Vec::new();
+        for write in writes {
+            let changes = match write {
+                Write::Put { lease, .. } => {
+                    self.check_lease(*lease)?;
+                    true
+                }
+                Write::Delete(key) => self.state(key)?.is_some(),
+            };
+            if changes {
+                effective.push(write);
+            }
+        }
+        Ok(effective)
+    }
+
+    fn check_lease(&self, lease: Option<Lease>) -> Result<(), StoreError> {
+        let Some(lease) = lease else { return Ok(()) };
+        match self.leases.get(lease.0).or_store_error()? {
+            Some(_) => Ok(()),
+            None => Err(StoreError::LeaseLost),
+        }
+    }
+
+    /// Writes, at a new revision unless there is nothing to write.
+    fn write(&mut self, writes: &[&Write]) -> Result<Revision, StoreError> {
+        let latest = self.counter(REVISION)?;
+        if writes.is_empty() {
+            return Ok(latest);
+        }
+        let revision = latest + 1;
+        self.set(REVISION, revision)?;
+        for (index, write) in (0..).zip(writes) {
+            let (key, value, lease) = match write {
+                Write::Put { key, value, lease } => (key, Some(value.as_slice()), *lease),
+                Write::Delete(key) => (key, None, None),
+            };
+            self.attach(key, lease)?;
+            let lease = lease.map_or(0, |lease| lease.0);
+            match value {
+                Some(_) => {
+                    let state = (revision, lease);
+                    self.current.insert(key.as_str(), state).or_store_error()?;
+                }
+                None => {
+                    self.current.remove(key.as_str()).or_store_error()?;
+                }
+            }
+            self.versions
+                .insert((key.as_str(), revision), value)
+                .or_store_error()?;
+            self.log
+                .insert((revision, index), key.as_str())
+                .or_store_error()?;
+        }
+        Ok(revision)
+    }
+
+    /// Moves a key from the lease it was written under to `lease`.
+    fn attach(&mut self, key: &str, lease: Option<Lease>) -> Result<(), StoreError> {
+        if let Some((_, before)) = self.state(key)? {
+            self.lease_keys.remove((before, key)).or_store_error()?;
+        }
+        if let Some(lease) = lease {
+            self.lease_keys
+                .insert((lease.0, key), ())
+                .or_store_error()?;
+        }
+        Ok(())
+    }
+
+    fn keys_of(&self, lease: i64) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        for entry in self.lease_keys.range((lease, "")..).or_store_error()? {
+            let (at, ()) = (entry.or_store_error()?.0, ());
+            let (of, key) = at.value();
+            if of != lease {
+                break;
+            }
+            keys.push(key.to_owned());
+        }
+        Ok(keys)
+    }
+
+    /// Forgets a little of what is older than the bounded history: commits share the work.
+    fn trim(&mut self, history: u64) -> Result<(), StoreError> {
+        let latest = self.counter(REVISION)?;
+        let compacted = self.counter(COMPACTED)?;
+        let due = latest.saturating_sub(history);
+        if due > compacted {
+            self.compact(due.min(compacted + 2))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets history up to and including `revision`: of every key that changed by then, only its last version
+    /// stays, and not even that if it is a deletion.
+    fn compact(&mut self, revision: Revision) -> Result<(), StoreError> {
+        let compacted = self.counter(COMPACTED)?;
+        for at in compacted + 1..=revision {
+            for (index, key) in self.logged(at)? {
+                self.forget_before(&key, at)?;
+                self.log.remove((at, index)).or_store_error()?;
+            }
+        }
+        self.set(COMPACTED, revision.max(compacted))
+    }
+
+    fn logged(&self, at: Revision) -> Result<Vec<(u32, String)>, StoreError> {
+        let mut keys = Vec::new();
+        for entry in self.log.range((at, 0)..=(at, u32::MAX)).or_store_error()? {
+            let (place, key) = entry.or_store_error()?;
+            keys.push((place.value().1, key.value().to_owned()));
+        }
+        Ok(keys)
+    }
+
+    fn forget_before(&mut self, key: &str, at: Revision) -> Result<(), StoreError> {
+        let mut old = Vec::new();
+        for entry in self.versions.range((key, 0)..=(key, at)).or_store_error()? {
+            let (version, value) = entry.or_store_error()?;
+            let (_, revision) = version.value();
+            if revision < at || value.value().is_none() {
+                old.push(revision);
+            }
+        }
+        for revision in old {
+            self.versions.remove((key, revision)).or_store_error()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! A fleet's store: etcd. `etcd-client` by itself waits in silence for a member that is frozen, partitioned or
+//! without quorum, so everything here has a deadline of its own:
+//!
+//! ```text
+//! any call     2 s, then the member is left for the next one; a write that was cut off may have happened
+//! a watch      require-leader (a member without quorum says so), HTTP/2 pings every 10 s answered within 3 s,
+//!              and a progress request after 5 s of silence that must be answered within 3 s
+//! ```
+//!
+//! A watcher that fails is not revived here: whoever watches lists and watches again, and thereby gets the next
+//! member. Keys lie under a namespace, so that one cluster may serve several deployments.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use etcd_client::{CompactionOptions, GetOptions};
+use toolgate_control_core::port::{
+    BoxFuture, Commit, Lease, Page, Revision, Store, StoreEntry, StoreError, Txn, Watcher,
+};
+
+use crate::request;
+
+mod error;
+mod keys;
+mod members;
+mod transaction;
+mod watcher;
+
+use keys::Namespace;
+use members::Members;
+
+/// Deadline of a call.
+const CALL_DEADLINE: Duration = Duration::from_secs(2);
+/// Deadline of connecting to one member, within a call's.
+const CONNECT_DEADLINE: Duration = Duration::from_millis(600);
+/// Interval of HTTP/2 pings; etcd closes connections that ping more often than every 5 s.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Deadline of a ping.
+const PING_DEADLINE: Duration = Duration::from_secs(3);
+/// Silence after which a watch asks for a sign of life.
+const WATCH_SILENCE: Duration = Duration::from_secs(5);
+/// Deadline of that sign of life.
+const WATCH_DEADLINE: Duration = Duration::from_secs(3);
+/// Entries of one page, so that a page of the largest values fits a message.
+const PAGE: usize = 60;
+/// Largest message from etcd.
+const MESSAGE: usize = 96 * 1024 * 1024;
+
+/// How to reach etcd.
+#[derive(Clone, Default)]
+pub struct EtcdOptions {
+    /// Client URLs of the members, e.g. `https://etcd-1:2379`.
+    pub endpoints: Vec<String>,
+    /// Stands before every key, e.g. `/toolgate`; may be empty.
+    pub namespace: String,
+    /// For `https` endpoints.
+    pub tls: Option<EtcdTls>,
+    /// User and password, where etcd's authentication is on.
+    pub user: Option<(String, String)>,
+}
+
+/// TLS towards etcd.
+#[derive(Clone, Default)]
+pub struct EtcdTls {
+    /// Certificates to trust, PEM; empty for those of the machine.
+    pub ca_pem: Vec<u8>,
+    /// Our certificate and key, PEM, where etcd asks for one.
+    pub client_pem: Option<(Vec<u8>, Vec<u8>)>,
+    /// The name in the members' certificates, if it is not the one in the URL.
+    pub server_name: Option<String>,
+}
+
+impl fmt::Debug for EtcdOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdOptions")
+            .field("endpoints", &self.endpoints)
+            .field("namespace", &self.namespace)
+            .field("tls", &self.tls.is_some())
+            .field("user", &self.user.as_ref().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+/// etcd behind the port. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct EtcdStore {
+    members: Arc<Members>,
+    namespace: Namespace,
+}
+
+impl EtcdStore {
+    /// A store over these members. Connects when it is first used; only options that can never work are refused.
+    pub fn new(options: EtcdOptions) -> Result<Self, StoreError> {
+        let namespace = Namespace::new(&options.namespace)?;
+        let members = Arc::new(Members::new(options)?);
+        Ok(Self { members, namespace })
+    }
+
+    async fn page(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> Result<Page, StoreError> {
+        request::check_limit(limit)?;
+        let limit = i64::try_from(limit.min(PAGE)).unwrap_or(i64::MAX);
+        let (start, end) = self.namespace.range(&prefix, after.as_deref());
+        let mut options = GetOptions::new().with_range(end).with_limit(limit);
+        if let Some(at) = at {
+            options = options.with_revision(revision_to_etcd(at)?);
+        }
+        let response = self.members.call(move |client| async move {
+            let mut kv = client.kv_client().max_decoding_message_size(MESSAGE);
+            kv.get(start, Some(options)).await
+        });
+        let mut response = response.await?;
+        let now = response.header().map_or(0, |header| header.revision());
+        let more = response.more();
+        let entry = |pair: etcd_client::KeyValue| {
+            let modified = revision_from_etcd(pair.mod_revision());
+            let (key, value) = pair.into_key_value();
+            let key = self.namespace.strip(&key)?;
+            Some(StoreEntry {
+                key,
+                value,
+                modified,
+            })
+        };
+        Ok(Page {
+            entries: response.take_kvs().into_iter().filter_map(entry).collect(),
+            revision: at.unwrap_or_else(|| revision_from_etcd(now)),
+            more,
+        })
+    }
+}
+
+fn revision_from_etcd(revision: i64) -> Revision {
+    u64::try_from(revision).unwrap_or(0)
+}
+
+fn revision_to_etcd(revision: Revision) -> Result<i64, StoreError> {
+    let beyond = || StoreError::Refused(format!("there is no revision {revision}"));
+    i64::try_from(revision).map_err(|_| beyond())
+}
+
+impl Store for EtcdStore {
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Page, StoreError>> {
+        Box::pin(self.page(prefix.to_owned(), after.map(str::to_owned), limit, at))
+    }
+
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Commit, StoreError>> {
+        Box::pin(async move {
+            request::check(&txn)?;
+            let txn = transaction::build(&self.namespace, txn)?;
+            let call =
+                |client: etcd_client::Client| async move { client.kv_client().txn(txn).await };
+            let response = self.members.call(call).await?;
+            if !response.succeeded() {
+                return Ok(Commit::GuardFailed);
+            }
+            let revision = response.header().map_or(0, |header| header.revision());
+            Ok(Commit::Done(revision_from_etcd(revision)))
+        })
+    }
+
+    fn watch(
+        &self,
+        prefix: &str,
+        from: Revision,
+    ) -> BoxFuture<'_, Result<Box<dyn Watcher>, StoreError>> {
+        let prefix = prefix.to_owned();
+        Box::pin(async move {
+            let members = Arc::clone(&self.members);
+            let namespace = self.namespace.clone();
+            let watcher = watcher::EtcdWatcher::start(members, namespace, &prefix, from).await?;
+            Ok(Box::new(watcher) as Box<dyn Watcher>)
+        })
+    }
+
+    fn grant_lease(&self, ttl_seconds: u64) -> BoxFuture<'_, Result<Lease, StoreError>> {
+        Box::pin(async move {
+            let ttl = i64::try_from(ttl_seconds).unwrap_or(i64::MAX);
+            let call = move |client: etcd_client::Client| async move {
+                client.lease_client().grant(ttl, None).await
+            };
+            Ok(Lease(self.members.call(call).await?.id()))
+        })
+    }
+
+    fn keep_alive(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let call = move |client: etcd_client::Client| async move {
+                client.lease_client().keep_alive(lease.0).await
+            };
+            self.members.call(call).await.map(drop)
+        })
+    }
+
+    fn revoke_lease(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let call = move |client: etcd_client::Client| async move {
+                client.lease_client().revoke(lease.0).await
+            };
+            self.members.call(call).await.map(drop)
+        })
+    }
+
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let revision = revision_to_etcd(revision)?;
+            let call = move |client: etcd_client::Client| async move {
+                let options = CompactionOptions::new();
+                client.kv_client().compact(revision, Some(options)).await
+            };
+            match self.members.call(call).await {
+                // Somebody has been here before: etcd may compact by itself.
+                Ok(_) | Err(StoreError::Compacted(_)) => Ok(()),
+                Err(other) => Err(other),
+            }
+        })
+    }
+}

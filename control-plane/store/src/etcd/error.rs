@@ -1,0 +1,57 @@
+//! etcd's errors in the port's words. Whether trying again may help is decided here and nowhere else.
+
+use etcd_client::Error;
+use tonic::{Code, Status};
+use toolgate_control_core::port::StoreError;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) fn from_etcd(error: Error) -> StoreError {
+    match error {
+        Error::GRpcStatus(status) => from_status(&status),
+        Error::InvalidArgs(_) | Error::InvalidUri(_) | Error::InvalidMetadataValue(_) => {
+            StoreError::Refused(error.to_string())
+        }
+        Error::LeaseKeepAliveError(why) if why.contains("not found") => StoreError::LeaseLost,
+        Error::LeaseKeepAliveError(_)
+        | Error::IoError(_)
+        | Error::TransportError(_)
+        | Error::WatchError(_)
+        | Error::Utf8Error(_)
+        | Error::ElectError(_)
+        | Error::EndpointError(_)
+        | Error::EndpointsNotManaged
+        | Error::Internal(_) => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+fn from_status(status: &Status) -> StoreError {
+    let text = status.message();
+    let says = |part: &str| text.contains(part);
+    match status.code() {
+        Code::OutOfRange if says("has been compacted") => StoreError::Compacted(0),
+        // The client's own limit: catching up by watching is not possible any more, listing is.
+        Code::OutOfRange if says("message length too large") => StoreError::Compacted(0),
+        Code::ResourceExhausted if says("space exceeded") => StoreError::NoSpace,
+        Code::ResourceExhausted if says("message larger") => StoreError::Refused(text.to_owned()),
+        Code::NotFound if says("lease not found") => StoreError::LeaseLost,
+        Code::InvalidArgument
+        | Code::OutOfRange
+        | Code::FailedPrecondition
+        | Code::PermissionDenied
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::Unimplemented => StoreError::Refused(text.to_owned()),
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => StoreError::Unavailable(text.to_owned()),
+    }
+}

@@ -1,0 +1,180 @@
+//! One connection to one member at a time. Whoever does not answer in time is left, and the next member is tried:
+//! at once if nothing has been asked yet, with the next call otherwise.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
+use tokio::time::timeout;
+use toolgate_control_core::port::StoreError;
+
+use super::{
+    CALL_DEADLINE, CONNECT_DEADLINE, EtcdOptions, EtcdTls, PING_DEADLINE, PING_INTERVAL,
+    error::from_etcd,
+};
+
+pub(super) struct Members {
+    endpoints: Vec<String>,
+    options: ConnectOptions,
+    /// Asked for, locally, to see whether a member is there at all.
+    probe: Vec<u8>,
+    current: AtomicUsize,
+    client: Mutex<Option<(usize, Client)>>,
+}
+
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Members")
+            .field("endpoints", &self.endpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection to a member, by its place in the list.
+pub(super) struct Member {
+    pub(super) place: usize,
+    pub(super) client: Client,
+}
+
+impl Members {
+    pub(super) fn new(options: EtcdOptions) -> Result<Self, StoreError> {
+        if options.endpoints.is_empty() {
+            let why =
+                "no etcd endpoint is configured; name at least one, e.g. http://127.0.0.1:2379";
+            return Err(StoreError::Refused(why.to_owned()));
+        }
+        for endpoint in &options.endpoints {
+            let https = endpoint.starts_with("https://");
+            if !https && !endpoint.starts_with("http://") {
+                let why = format!("etcd endpoint `{endpoint}` is not an http or https URL");
+                return Err(StoreError::Refused(why));
+            }
+            if !https && options.tls.is_some() {
+                let why = format!("etcd endpoint `{endpoint}` has TLS options but is not https");
+                return Err(StoreError::Refused(why));
+            }
+        }
+        let mut connect = ConnectOptions::new()
+            .with_keep_alive(PING_INTERVAL, PING_DEADLINE)
+            .with_connect_timeout(CONNECT_DEADLINE)
+            .with_require_leader(true)
+            .with_auto_token_refresh(true);
+        if let Some(tls) = options.tls {
+            connect = connect.with_tls(tls_options(tls));
+        }
+        if let Some((name, password)) = options.user {
+            connect = connect.with_user(name, password);
+        }
+        Ok(Self {
+            probe: format!("{}/v1/", options.namespace).into_bytes(),
+            endpoints: options.endpoints,
+            options: connect,
+            current: AtomicUsize::new(0),
+            client: Mutex::new(None),
+        })
+    }
+
+    /// One call to one member. After an error that trying again might help, the next call goes to another one.
+    pub(super) async fn call<T, F, Fut>(&self, ask: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(Client) -> Fut,
+        Fut: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let mut place = None;
+        let attempt = async {
+            let member = self.connected().await?;
+            place = Some(member.place);
+            ask(member.client).await.map_err(from_etcd)
+        };
+        let result = match timeout(CALL_DEADLINE, attempt).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(StoreError::Unavailable(
+                "etcd did not answer within 2 s".to_owned(),
+            )),
+        };
+        if let (Err(StoreError::Unavailable(_)), Some(place)) = (&result, place) {
+            self.leave(place);
+        }
+        result
+    }
+
+    /// A member that has shown itself to be there.
+    pub(super) async fn connected(&self) -> Result<Member, StoreError> {
+        if let Some((place, client)) = self.client().clone() {
+            return Ok(Member { place, client });
+        }
+        let mut problem = StoreError::Unavailable("no etcd member answers".to_owned());
+        for _ in &self.endpoints {
+            let place = self.current.load(Ordering::Relaxed) % self.endpoints.len();
+            let connect = timeout(CONNECT_DEADLINE, self.connect(place)).await;
+            match connect {
+                Ok(Ok(client)) => {
+                    *self.client() = Some((place, client.clone()));
+                    return Ok(Member { place, client });
+                }
+                Ok(Err(error)) => problem = error,
+                Err(_elapsed) => {}
+            }
+            self.leave(place);
+        }
+        Err(problem)
+    }
+
+    async fn connect(&self, place: usize) -> Result<Client, StoreError> {
+        let endpoint: Vec<&String> = self.endpoints.get(place).into_iter().collect();
+        let options = Some(self.options.clone());
+        let client = Client::connect(endpoint, options)
+            .await
+            .map_err(from_etcd)?;
+        // Connecting is lazy: a question that the member answers alone shows whether it is there.
+        let local = GetOptions::new().with_serializable().with_count_only();
+        let answer = client
+            .kv_client()
+            .get(self.probe.as_slice(), Some(local))
+            .await;
+        answer.map_err(from_etcd)?;
+        Ok(client)
+    }
+
+    /// Lets go of the member at `place`; the next one's turn comes.
+    pub(super) fn leave(&self, place: usize) {
+        let mut client = self.client();
+        if client
+            .as_ref()
+            .is_some_and(|(current, _)| *current == place)
+        {
+            *client = None;
+        }
+        let next = (place + 1) % self.endpoints.len();
+        // If somebody else has moved on already, that stands.
+        let _moved =
+            self.current
+                .compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn client(&self) -> MutexGuard<'_, Option<(usize, Client)>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tls_options(tls: EtcdTls) -> TlsOptions {
+    let mut options = TlsOptions::new();
+    options = if tls.ca_pem.is_empty() {
+        options.with_enabled_roots()
+    } else {
+        options.ca_certificate(Certificate::from_pem(tls.ca_pem))
+    };
+    if let Some((certificate, key)) = tls.client_pem {
+        options = options.identity(Identity::from_pem(certificate, key));
+    }
+    match tls.server_name {
+        Some(name) => options.domain_name(name),
+        None => options,
+    }
+}

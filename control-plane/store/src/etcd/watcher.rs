@@ -1,0 +1,164 @@
+//! A watch that fails rather than stay silent.
+//!
+//! What it has delivered is measured by events alone. Progress notices prove that the member lives, and nothing
+//! more: etcd before 3.4.25 and 3.5.8 could announce a revision ahead of events that were still to come.
+
+use std::{pin::Pin, sync::Arc};
+
+use etcd_client::{EventType, WatchOptions, WatchResponse, WatchStream};
+use tokio::time::{Sleep, sleep, timeout};
+use toolgate_control_core::port::{
+    Batch, BoxFuture, Revision, StoreEntry, StoreError, StoreEvent, Watcher,
+};
+
+use super::{
+    CALL_DEADLINE, MESSAGE, WATCH_DEADLINE, WATCH_SILENCE, error::from_etcd, keys::Namespace,
+    members::Members, revision_from_etcd, revision_to_etcd,
+};
+
+pub(super) struct EtcdWatcher {
+    members: Arc<Members>,
+    namespace: Namespace,
+    place: usize,
+    stream: WatchStream,
+    /// Came with the answer to the request.
+    first: Option<Batch>,
+    /// Ends when the member has been silent for too long, and again when it did not answer.
+    silence: Pin<Box<Sleep>>,
+    asked: bool,
+}
+
+impl EtcdWatcher {
+    pub(super) async fn start(
+        members: Arc<Members>,
+        namespace: Namespace,
+        prefix: &str,
+        from: Revision,
+    ) -> Result<Self, StoreError> {
+        let (start, end) = namespace.range(prefix, None);
+        let options = WatchOptions::new()
+            .with_range(end)
+            .with_prev_key()
+            .with_progress_notify()
+            .with_start_revision(revision_to_etcd(from.max(1))?);
+        let mut place = 0;
+        let open = async {
+            let member = members.connected().await?;
+            place = member.place;
+            let mut client = member
+                .client
+                .watch_client()
+                .max_decoding_message_size(MESSAGE);
+            let mut stream = client
+                .watch(start, Some(options))
+                .await
+                .map_err(from_etcd)?;
+            let created = stream.message().await.map_err(from_etcd)?;
+            Ok((stream, created))
+        };
+        let opened: Result<_, StoreError> = match timeout(CALL_DEADLINE, open).await {
+            Ok(opened) => opened,
+            Err(_elapsed) => Err(StoreError::Unavailable(
+                "the watch was not opened within 2 s".to_owned(),
+            )),
+        };
+        let (stream, created) = opened.inspect_err(|_| members.leave(place))?;
+        let mut watcher = Self {
+            members,
+            namespace,
+            place,
+            stream,
+            first: None,
+            silence: Box::pin(sleep(WATCH_SILENCE)),
+            asked: false,
+        };
+        watcher.first = watcher.read(created)?;
+        Ok(watcher)
+    }
+
+    async fn advance(&mut self) -> Result<Batch, StoreError> {
+        if let Some(batch) = self.first.take() {
+            return Ok(batch);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                message = self.stream.message() => {
+                    self.silence = Box::pin(sleep(WATCH_SILENCE));
+                    self.asked = false;
+                    let message = message.map_err(from_etcd)?;
+                    if let Some(batch) = self.read(message)? {
+                        return Ok(batch);
+                    }
+                }
+                () = &mut self.silence => {
+                    if self.asked {
+                        let why = "the member we watch has fallen silent".to_owned();
+                        return Err(StoreError::Unavailable(why));
+                    }
+                    self.asked = true;
+                    self.silence = Box::pin(sleep(WATCH_DEADLINE));
+                    let ask = timeout(WATCH_DEADLINE, self.stream.request_progress()).await;
+                    if !matches!(ask, Ok(Ok(()))) {
+                        return Err(StoreError::Unavailable("the watch is closed".to_owned()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The events of a message, if it has any. Every message is one batch: etcd cuts between revisions only,
+    /// unless it is asked for fragments.
+    fn read(&self, message: Option<WatchResponse>) -> Result<Option<Batch>, StoreError> {
+        let Some(message) = message else {
+            return Err(StoreError::Unavailable("the watch has ended".to_owned()));
+        };
+        if message.compact_revision() > 0 {
+            let compacted = revision_from_etcd(message.compact_revision());
+            return Err(StoreError::Compacted(compacted));
+        }
+        if message.canceled() {
+            let why = message.cancel_reason();
+            return Err(StoreError::Unavailable(format!(
+                "the watch was cancelled: {why}"
+            )));
+        }
+        let events: Vec<StoreEvent> = message
+            .events()
+            .iter()
+            .filter_map(|event| self.event(event))
+            .collect();
+        let revision = |event: &StoreEvent| match event {
+            StoreEvent::Put(entry) => entry.modified,
+            StoreEvent::Delete { revision, .. } => *revision,
+        };
+        let last = events.iter().map(revision).max();
+        Ok(last.map(|revision| Batch { events, revision }))
+    }
+
+    fn event(&self, event: &etcd_client::Event) -> Option<StoreEvent> {
+        let pair = event.kv()?;
+        let key = self.namespace.strip(pair.key())?;
+        let revision = revision_from_etcd(pair.mod_revision());
+        Some(match event.event_type() {
+            EventType::Put => StoreEvent::Put(StoreEntry {
+                key,
+                value: pair.value().to_vec(),
+                modified: revision,
+            }),
+            EventType::Delete => StoreEvent::Delete { key, revision },
+        })
+    }
+}
+
+impl Watcher for EtcdWatcher {
+    fn next(&mut self) -> BoxFuture<'_, Result<Batch, StoreError>> {
+        Box::pin(async move {
+            let batch = self.advance().await;
+            if let Err(StoreError::Unavailable(_)) = &batch {
+                self.members.leave(self.place);
+            }
+            batch
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! redb keeps every promise of a store, in memory and in a file; and a file is kept like one.
+
+use std::sync::Arc;
+
+use toolgate_control_core::port::{Commit, Store, Txn, Write};
+use toolgate_runtime::clock;
+use toolgate_store::{
+    EmbeddedStore, OpenError,
+    conformance::{self, Subject},
+};
+
+fn put(key: &str) -> Txn {
+    Txn {
+        guards: Vec::new(),
+        writes: vec![Write::Put {
+            key: key.to_owned(),
+            value: b"x".to_vec(),
+            lease: None,
+        }],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_keeps_every_promise() {
+    let fresh =
+        async |_| EmbeddedStore::in_memory(clock::system()).map(|it| Arc::new(it) as Subject);
+    conformance::check_all(fresh).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_keeps_every_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let fresh = async |name: &str| {
+        let path = folder.path().join(name);
+        EmbeddedStore::open(&path, clock::system()).map(|it| Arc::new(it) as Subject)
+    };
+    conformance::check_all(fresh).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_remembers_entries_revisions_and_leases() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (written, lease) = {
+        let store = EmbeddedStore::open(&path, clock::system()).unwrap();
+        let lease = store.grant_lease(60).await.unwrap();
+        store.commit(put("/a")).await.unwrap();
+        (store.commit(put("/b")).await.unwrap(), lease)
+    };
+    let store = EmbeddedStore::open(&path, clock::system()).unwrap();
+    let page = store.list("/", None, 10, None).await.unwrap();
+    assert_eq!(page.entries.len(), 2);
+    assert_eq!(Commit::Done(page.revision), written);
+    store.keep_alive(lease).await.unwrap();
+    let mut watcher = store.watch("/", page.revision).await.unwrap();
+    assert_eq!(watcher.next().await.unwrap().events.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_in_use_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let _first = EmbeddedStore::open(&path, clock::system()).unwrap();
+    let Err(second) = EmbeddedStore::open(&path, clock::system()) else {
+        panic!("two stores share a file");
+    };
+    assert!(matches!(second, OpenError::InUse(_)));
+    assert!(
+        second.to_string().contains("in use by another process"),
+        "{second}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_a_store_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    std::fs::write(&path, b"precious").unwrap();
+    assert!(EmbeddedStore::open(&path, clock::system()).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+#[tokio::test]
+async fn a_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let _store = EmbeddedStore::open(&path, clock::system()).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -1,0 +1,165 @@
+//! Members of a private etcd: on free loopback ports, in a folder of their own, gone when dropped.
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use toolgate_control_core::port::Store as _;
+use toolgate_store::{EtcdOptions, EtcdStore};
+
+pub struct Cluster {
+    members: Vec<Member>,
+    /// How stores reach it; endpoints and namespace are filled in.
+    options: EtcdOptions,
+    _folder: tempfile::TempDir,
+}
+
+pub struct Member {
+    url: String,
+    child: Child,
+}
+
+impl Cluster {
+    /// That many members, ready.
+    pub async fn start(size: usize, extra: &[&str]) -> Self {
+        Self::start_as("http", EtcdOptions::default(), size, extra).await
+    }
+
+    /// That many members that speak `scheme` and are reached like `options`.
+    pub async fn start_as(scheme: &str, options: EtcdOptions, size: usize, extra: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports: Vec<(u16, u16)> = free_ports(size * 2)
+            .chunks(2)
+            .map(|it| (it[0], it[1]))
+            .collect();
+        let peers: Vec<String> = (ports.iter().enumerate())
+            .map(|(n, (_, peer))| format!("m{n}=http://127.0.0.1:{peer}"))
+            .collect();
+        let peers = peers.join(",");
+        let member = |(n, (client, peer)): (usize, &(u16, u16))| {
+            let url = format!("{scheme}://127.0.0.1:{client}");
+            let peer = format!("http://127.0.0.1:{peer}");
+            let log = std::fs::File::create(folder.path().join(format!("m{n}.log"))).unwrap();
+            let child = Command::new(binary())
+                .env_clear()
+                .args(["--name", &format!("m{n}")])
+                .arg("--data-dir")
+                .arg(folder.path().join(format!("m{n}")))
+                .args([
+                    "--listen-client-urls",
+                    &url,
+                    "--advertise-client-urls",
+                    &url,
+                ])
+                .args([
+                    "--listen-peer-urls",
+                    &peer,
+                    "--initial-advertise-peer-urls",
+                    &peer,
+                ])
+                .args([
+                    "--initial-cluster",
+                    &peers,
+                    "--initial-cluster-state",
+                    "new",
+                ])
+                .args(extra)
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .unwrap();
+            Member { url, child }
+        };
+        let members = ports.iter().enumerate().map(member).collect();
+        let cluster = Self {
+            members,
+            options,
+            _folder: folder,
+        };
+        for member in 0..size {
+            cluster.ready(member).await;
+        }
+        cluster
+    }
+
+    async fn ready(&self, member: usize) {
+        let store = self.store_at(&[member], "");
+        for _ in 0..100 {
+            if store.list("/", None, 1, None).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("etcd member {member} did not become ready");
+    }
+
+    /// A store over all members.
+    pub fn store(&self, namespace: &str) -> Arc<EtcdStore> {
+        let all: Vec<usize> = (0..self.members.len()).collect();
+        self.store_at(&all, namespace)
+    }
+
+    /// A store over these members, tried in this order.
+    pub fn store_at(&self, members: &[usize], namespace: &str) -> Arc<EtcdStore> {
+        let endpoints = members
+            .iter()
+            .map(|n| self.members[*n].url.clone())
+            .collect();
+        let options = EtcdOptions {
+            endpoints,
+            namespace: namespace.to_owned(),
+            ..self.options.clone()
+        };
+        Arc::new(EtcdStore::new(options).unwrap())
+    }
+
+    /// Client URL of a member.
+    pub fn url(&self, member: usize) -> &str {
+        &self.members[member].url
+    }
+
+    /// Stops a member in its tracks: it keeps its connections and answers nothing.
+    pub fn freeze(&self, member: usize) {
+        let pid = self.members[member].child.id().to_string();
+        let status = Command::new("kill").args(["-STOP", &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    pub fn kill(&mut self, member: usize) {
+        let child = &mut self.members[member].child;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("TOOLGATE_ETCD") {
+        return path.into();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join("etcd"))
+        .find(|it| it.is_file());
+    found.expect("no etcd: install the package etcd-server, or set TOOLGATE_ETCD to the binary")
+}
+
+fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|it| it.local_addr().unwrap().port())
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! Members that are frozen, dead, without quorum or full.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use toolgate_control_core::port::{
+    Commit, Revision, Store as _, StoreError, StoreEvent, Txn, Watcher, Write,
+};
+use toolgate_runtime::clock::{self, Clock as _};
+use toolgate_store::{EtcdOptions, EtcdStore};
+
+use crate::cluster::Cluster;
+
+const LEFT_WITHIN: Duration = Duration::from_secs(15);
+const WRITES_WITHIN: Duration = Duration::from_secs(5);
+
+async fn put(store: &EtcdStore, key: &str, size: usize) -> Result<Revision, StoreError> {
+    let write = Write::Put {
+        key: key.to_owned(),
+        value: vec![b'x'; size],
+        lease: None,
+    };
+    let guards = Vec::new();
+    let writes = vec![write];
+    match store.commit(Txn { guards, writes }).await? {
+        Commit::Done(revision) => Ok(revision),
+        Commit::GuardFailed => panic!("there was no guard"),
+    }
+}
+
+async fn put_in_time(store: &EtcdStore, key: &str) -> Revision {
+    let trying = async {
+        loop {
+            if let Ok(revision) = put(store, key, 1).await {
+                return revision;
+            }
+        }
+    };
+    timeout(WRITES_WITHIN, trying)
+        .await
+        .expect("writes go on within five seconds")
+}
+
+/// Watches again from what was seen last, as the owner of a watch does, until `key` has been told.
+async fn told(store: &EtcdStore, watcher: &mut Box<dyn Watcher>, mut seen: Revision, key: &str) {
+    loop {
+        match watcher.next().await {
+            Ok(batch) => {
+                seen = batch.revision;
+                let is_key =
+                    |event: &StoreEvent| matches!(event, StoreEvent::Put(it) if it.key == key);
+                if batch.events.iter().any(is_key) {
+                    return;
+                }
+            }
+            Err(_) => {
+                while let Err(_again) = store.watch("/", seen + 1).await.map(|new| *watcher = new) {
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_member_is_left_within_15_seconds_and_nothing_is_missed() {
+    let cluster = Cluster::start(3, &[]).await;
+    let watching = cluster.store_at(&[0, 1, 2], "");
+    let seen = put(&watching, "/before", 1).await.unwrap();
+    let mut watcher = watching.watch("/", seen + 1).await.unwrap();
+    cluster.freeze(0);
+    put_in_time(&cluster.store_at(&[1, 2], ""), "/meanwhile").await;
+    let start = clock::SystemClock.monotonic();
+    let told = told(&watching, &mut watcher, seen, "/meanwhile");
+    timeout(LEFT_WITHIN, told)
+        .await
+        .expect("the frozen member is left");
+    println!("left the frozen member after {:?}", start.elapsed());
+    put_in_time(&watching, "/after").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_watch_on_a_healthy_member_stays_open() {
+    let cluster = Cluster::start(1, &[]).await;
+    let store = cluster.store("");
+    let seen = put(&store, "/before", 1).await.unwrap();
+    let mut watcher = store.watch("/", seen + 1).await.unwrap();
+    let quiet = timeout(Duration::from_secs(14), watcher.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    put(&store, "/k", 1).await.unwrap();
+    assert_eq!(watcher.next().await.unwrap().events.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_member_is_replaced() {
+    let mut cluster = Cluster::start(3, &[]).await;
+    let store = cluster.store_at(&[0, 1, 2], "");
+    let seen = put(&store, "/before", 1).await.unwrap();
+    let mut watcher = store.watch("/", seen + 1).await.unwrap();
+    cluster.kill(0);
+    put_in_time(&store, "/after").await;
+    let told = told(&store, &mut watcher, seen, "/after");
+    timeout(WRITES_WITHIN, told)
+        .await
+        .expect("the watch goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_quorum_writes_fail_fast_and_watches_say_so() {
+    let mut cluster = Cluster::start(3, &[]).await;
+    let store = cluster.store_at(&[0, 1, 2], "");
+    let seen = put(&store, "/before", 1).await.unwrap();
+    let mut watcher = store.watch("/", seen + 1).await.unwrap();
+    cluster.kill(1);
+    cluster.kill(2);
+    let failed = timeout(Duration::from_millis(2_500), put(&store, "/never", 1)).await;
+    let failed = failed.expect("a write without quorum is answered within two seconds");
+    assert!(
+        matches!(failed, Err(StoreError::Unavailable(_))),
+        "{failed:?}"
+    );
+    let silent = timeout(Duration::from_secs(10), watcher.next()).await;
+    let error = silent.expect("a watch without quorum fails within ten seconds");
+    assert!(
+        matches!(error, Err(StoreError::Unavailable(_))),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_says_so_reads_on_and_deletes() {
+    let cluster = Cluster::start(1, &["--quota-backend-bytes", "4194304"]).await;
+    let store = cluster.store("");
+    let full = async {
+        loop {
+            match put(&store, "/big", 200_000).await {
+                Ok(_) | Err(StoreError::Unavailable(_)) => {}
+                Err(other) => return other,
+            }
+        }
+    };
+    let full = timeout(Duration::from_secs(30), full)
+        .await
+        .expect("four MiB fill up");
+    assert_eq!(full, StoreError::NoSpace);
+    assert_eq!(
+        store.list("/", None, 10, None).await.unwrap().entries.len(),
+        1
+    );
+    let delete = Txn {
+        guards: Vec::new(),
+        writes: vec![Write::Delete("/big".to_owned())],
+    };
+    store.commit(delete).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_there_is_an_error_within_two_seconds() {
+    let options = EtcdOptions {
+        endpoints: vec![
+            "http://127.0.0.1:1".to_owned(),
+            "http://127.0.0.1:2".to_owned(),
+        ],
+        ..EtcdOptions::default()
+    };
+    let store = Arc::new(EtcdStore::new(options).unwrap());
+    let deadline = Duration::from_millis(2_500);
+    let listed = timeout(deadline, store.list("/", None, 1, None))
+        .await
+        .unwrap();
+    assert!(
+        matches!(listed, Err(StoreError::Unavailable(_))),
+        "{listed:?}"
+    );
+    let watched = timeout(deadline, store.watch("/", 1))
+        .await
+        .unwrap()
+        .map(drop);
+    assert!(
+        matches!(watched, Err(StoreError::Unavailable(_))),
+        "{watched:?}"
+    );
+}
+
+#[test]
+fn options_that_can_never_work_are_refused_at_once() {
+    for endpoints in [vec![], vec!["etcd:2379".to_owned()]] {
+        let options = EtcdOptions {
+            endpoints,
+            ..EtcdOptions::default()
+        };
+        assert!(matches!(
+            EtcdStore::new(options),
+            Err(StoreError::Refused(_))
+        ));
+    }
+}

@@ -1,0 +1,184 @@
+//! The certificate authority of the planes. One per deployment; its key lies sealed in the store. Control planes
+//! get server certificates, proxies client certificates that live a day; what a certificate says is decided here,
+//! never taken from the request.
+
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    SerialNumber,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::OffsetDateTime;
+use toolgate_model::{Slug, Timestamp};
+use toolgate_runtime::random;
+use zeroize::Zeroizing;
+
+use crate::identity;
+
+/// How long a proxy's certificate lives; it renews at two thirds of it.
+pub const PROXY_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long a control plane's certificate lives; it makes a new one at every start and before the end.
+pub const SERVER_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long the authority lives.
+pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Clocks of two machines may differ by this much.
+const SKEW: Duration = Duration::from_secs(300);
+
+/// Issues certificates.
+pub struct Authority {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// An authority as it is kept: sealed, because it holds the key.
+pub struct SerializedAuthority {
+    /// Its certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Its private key, PKCS#8 DER.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+/// A certificate with its chain.
+pub struct Issued {
+    /// Leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+/// Why a certificate cannot be issued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityError {
+    /// The request is not a valid PKCS#10 request, or not signed by its own key.
+    #[error("the certificate request is not valid: {0}")]
+    BadRequest(String),
+    /// The authority's own key or certificate cannot be used.
+    #[error("the certificate authority cannot be used: {0}")]
+    Unusable(String),
+}
+
+impl Authority {
+    /// A new authority, valid from `now` on.
+    pub fn create(now: Timestamp) -> Result<SerializedAuthority, AuthorityError> {
+        let key = KeyPair::generate().map_err(unusable)?;
+        let mut params = params("Toolgate authority", now, AUTHORITY_LIFE);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key).map_err(unusable)?;
+        Ok(SerializedAuthority {
+            certificate: certificate.der().to_vec(),
+            key: Zeroizing::new(key.serialize_der()),
+        })
+    }
+
+    /// The authority that was kept.
+    pub fn open(kept: &SerializedAuthority) -> Result<Self, AuthorityError> {
+        let certificate = CertificateDer::from(kept.certificate.clone());
+        let key = PrivatePkcs8KeyDer::from(kept.key.to_vec());
+        let key = KeyPair::try_from(&key).map_err(unusable)?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(unusable)?;
+        Ok(Self {
+            certificate,
+            issuer,
+        })
+    }
+
+    /// Its certificate: what proxies trust.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// The same as PEM.
+    pub fn certificate_pem(&self) -> String {
+        let body = base64_lines(&self.certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
+    }
+
+    /// A server certificate with a fresh key for a control plane that is reached under these names (DNS names or
+    /// IP addresses).
+    pub fn issue_server(
+        &self,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<(Issued, PrivateKeyDer<'static>), AuthorityError> {
+        let key = KeyPair::generate().map_err(unusable)?;
+        let mut params = params("Toolgate control plane", now, SERVER_LIFE);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.subject_alt_names = names
+            .iter()
+            .map(|name| alternative(name))
+            .collect::<Result<_, _>>()?;
+        let issued = self.sign(&params, &key, now.after(SERVER_LIFE))?;
+        Ok((issued, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+    }
+
+    /// A client certificate for the proxy `id`. Of the request (PKCS#10 DER) only the public key is used.
+    pub fn issue_proxy(
+        &self,
+        id: &Slug,
+        csr_der: &[u8],
+        now: Timestamp,
+    ) -> Result<Issued, AuthorityError> {
+        let bad = |error: rcgen::Error| AuthorityError::BadRequest(error.to_string());
+        let request = CertificateSigningRequestParams::from_der(&csr_der.into()).map_err(bad)?;
+        let mut params = params("Toolgate proxy", now, PROXY_LIFE);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let name = identity::proxy_uri(id).try_into().map_err(bad)?;
+        params.subject_alt_names = vec![SanType::URI(name)];
+        self.sign(&params, &request.public_key, now.after(PROXY_LIFE))
+    }
+
+    fn sign(
+        &self,
+        params: &CertificateParams,
+        key: &impl PublicKeyData,
+        not_after: Timestamp,
+    ) -> Result<Issued, AuthorityError> {
+        let leaf = params.signed_by(key, &self.issuer).map_err(unusable)?;
+        let chain = vec![leaf.der().clone(), self.certificate.clone()];
+        Ok(Issued { chain, not_after })
+    }
+}
+
+fn params(name: &str, now: Timestamp, life: Duration) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serial_number = Some(SerialNumber::from_slice(&random::bytes::<16>()));
+    params.not_before = date(Timestamp(now.0.saturating_sub(SKEW.as_millis() as u64)));
+    params.not_after = date(now.after(life));
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn date(at: Timestamp) -> OffsetDateTime {
+    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+fn alternative(name: &str) -> Result<SanType, AuthorityError> {
+    if let Ok(address) = name.parse() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let bad = |error: rcgen::Error| AuthorityError::BadRequest(format!("`{name}`: {error}"));
+    Ok(SanType::DnsName(name.to_owned().try_into().map_err(bad)?))
+}
+
+fn unusable(error: rcgen::Error) -> AuthorityError {
+    AuthorityError::Unusable(error.to_string())
+}
+
+fn base64_lines(der: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let text = STANDARD.encode(der);
+    let lines = text.as_bytes().chunks(64);
+    lines
+        .flat_map(|line| line.iter().copied().chain([b'\n']))
+        .map(char::from)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

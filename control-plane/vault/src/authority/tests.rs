@@ -1,0 +1,75 @@
+//! SE-11: a certificate says what we decided, whatever its request asked for.
+
+use super::*;
+use crate::{PeerIdentity, peer_identity};
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+fn authority() -> Authority {
+    Authority::open(&Authority::create(NOW).unwrap()).unwrap()
+}
+
+fn request(params: CertificateParams) -> Vec<u8> {
+    let key = KeyPair::generate().unwrap();
+    params.serialize_request(&key).unwrap().der().to_vec()
+}
+
+fn slug(text: &str) -> Slug {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_proxy_gets_its_own_name_and_nothing_that_it_asked_for_beside() {
+    let mut asked = CertificateParams::new(vec!["control.example".to_owned()]).unwrap();
+    asked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issued = authority()
+        .issue_proxy(&slug("edge-1"), &request(asked), NOW)
+        .unwrap();
+    let leaf = issued.chain.first().unwrap();
+    assert_eq!(
+        peer_identity(leaf),
+        Some(PeerIdentity::Proxy(slug("edge-1")))
+    );
+    assert_eq!(issued.not_after, NOW.after(PROXY_LIFE));
+    let text = String::from_utf8_lossy(leaf);
+    assert!(!text.contains("control.example"));
+}
+
+#[test]
+fn a_request_not_signed_by_its_own_key_is_refused() {
+    let mut der = request(CertificateParams::default());
+    let last = der.len() - 1;
+    der[last] ^= 1;
+    let refusal = authority().issue_proxy(&slug("edge-1"), &der, NOW);
+    assert!(matches!(refusal, Err(AuthorityError::BadRequest(_))));
+    for garbage in [&b""[..], b"0", &[0xff; 64]] {
+        assert!(
+            authority()
+                .issue_proxy(&slug("edge-1"), garbage, NOW)
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn a_server_certificate_is_no_proxy_identity() {
+    let names = ["control.example".to_owned(), "127.0.0.1".to_owned()];
+    let (issued, _key) = authority().issue_server(&names, NOW).unwrap();
+    assert_eq!(peer_identity(issued.chain.first().unwrap()), None);
+    assert_eq!(peer_identity(authority().certificate()), None);
+    assert_eq!(peer_identity(b"not a certificate"), None);
+}
+
+#[test]
+fn an_authority_opens_again_from_what_was_kept() {
+    let kept = Authority::create(NOW).unwrap();
+    let (one, two) = (
+        Authority::open(&kept).unwrap(),
+        Authority::open(&kept).unwrap(),
+    );
+    assert_eq!(one.certificate(), two.certificate());
+    assert!(
+        one.certificate_pem()
+            .starts_with("-----BEGIN CERTIFICATE-----\nMII")
+    );
+}

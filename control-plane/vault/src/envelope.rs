@@ -1,0 +1,109 @@
+//! Envelope encryption: every value has a data key of its own, wrapped by the key-encryption key. Both layers are
+//! XChaCha20-Poly1305 with random 192-bit nonces, so no counter has to be kept, and both are bound to the place the
+//! value belongs to and to the key that wraps it.
+
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+use toolgate_control_core::port::{Opened, Seal, SealError, SealPlace};
+use toolgate_model::SealedBlob;
+use toolgate_runtime::random;
+use zeroize::Zeroizing;
+
+use crate::KeyRing;
+
+const NONCE: usize = 24;
+
+/// The [`Seal`] of a control plane.
+pub struct Vault {
+    keys: KeyRing,
+}
+
+/// Overwritten when dropped.
+struct OpenBytes(Zeroizing<Vec<u8>>);
+
+impl Vault {
+    /// Seals with the newest key of the ring, opens with any.
+    pub fn new(keys: KeyRing) -> Self {
+        Self { keys }
+    }
+
+    /// Whether `sealed` should be sealed anew because a newer key wraps by now.
+    pub fn is_stale(&self, sealed: &SealedBlob) -> bool {
+        self.keys.newest().is_none_or(|(id, _)| id != sealed.key_id)
+    }
+}
+
+impl Seal for Vault {
+    fn seal(&self, place: &SealPlace, plain: &[u8]) -> Result<SealedBlob, SealError> {
+        let unknown = || SealError::UnknownKey("none".to_owned());
+        let (key_id, wrapping) = self.keys.newest().ok_or_else(unknown)?;
+        let aad = associated(place, key_id);
+        let data_key = Zeroizing::new(random::bytes::<32>());
+        Ok(SealedBlob {
+            key_id: key_id.to_owned(),
+            wrapped_key: encrypt(wrapping, &aad, &*data_key)?,
+            ciphertext: encrypt(&data_key, &aad, plain)?,
+        })
+    }
+
+    fn open(&self, place: &SealPlace, sealed: &SealedBlob) -> Result<Opened, SealError> {
+        let unknown = || SealError::UnknownKey(sealed.key_id.chars().take(40).collect());
+        let wrapping = self.keys.find(&sealed.key_id).ok_or_else(unknown)?;
+        let aad = associated(place, &sealed.key_id);
+        let data_key = decrypt(wrapping, &aad, &sealed.wrapped_key)?;
+        let data_key = data_key
+            .as_slice()
+            .try_into()
+            .map_err(|_| SealError::Mismatch)?;
+        Ok(Box::new(OpenBytes(decrypt(
+            data_key,
+            &aad,
+            &sealed.ciphertext,
+        )?)))
+    }
+}
+
+impl AsRef<[u8]> for OpenBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Each part with its length, so that no two places share their bytes.
+fn associated(place: &SealPlace, key_id: &str) -> Vec<u8> {
+    let parts = [
+        place.org.as_str(),
+        place.kind,
+        &place.id,
+        place.field,
+        key_id,
+    ];
+    let mut bytes = Vec::with_capacity(128);
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    bytes
+}
+
+fn encrypt(key: &[u8; 32], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, SealError> {
+    let nonce: [u8; NONCE] = random::bytes();
+    let cipher = XChaCha20Poly1305::new(key.into());
+    let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg, aad });
+    let sealed = sealed.map_err(|_| SealError::Mismatch)?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+fn decrypt(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    let (nonce, msg) = sealed
+        .split_first_chunk::<NONCE>()
+        .ok_or(SealError::Mismatch)?;
+    let cipher = XChaCha20Poly1305::new(key.into());
+    let plain = cipher.decrypt(&XNonce::from(*nonce), Payload { msg, aad });
+    plain.map(Zeroizing::new).map_err(|_| SealError::Mismatch)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! SE-01, SE-02: what is sealed shows nothing, and opens in its own place alone.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn place(org: &str, id: &str) -> SealPlace {
+    SealPlace {
+        org: org.into(),
+        kind: "credential",
+        id: id.into(),
+        field: "value",
+    }
+}
+
+fn vault() -> Vault {
+    Vault::new(KeyRing::ephemeral())
+}
+
+proptest! {
+    #[test]
+    fn what_was_sealed_opens_in_its_place(plain: Vec<u8>) {
+        let vault = vault();
+        let sealed = vault.seal(&place("acme", "gh"), &plain).unwrap();
+        let opened = vault.open(&place("acme", "gh"), &sealed).ok().unwrap();
+        prop_assert_eq!((*opened).as_ref(), plain.as_slice());
+    }
+
+    #[test]
+    fn se_02_an_altered_or_cut_value_does_not_open(at: prop::sample::Index, bit in 0..8u8, cut: bool) {
+        let vault = vault();
+        let mut sealed = vault.seal(&place("acme", "gh"), b"a secret of some length").unwrap();
+        for bytes in [&mut sealed.ciphertext, &mut sealed.wrapped_key] {
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
+        }
+        prop_assert!(matches!(vault.open(&place("acme", "gh"), &sealed), Err(SealError::Mismatch)));
+    }
+}
+
+#[test]
+fn se_02_a_value_moved_to_another_place_does_not_open() {
+    let vault = vault();
+    let sealed = vault.seal(&place("acme", "gh"), b"secret").unwrap();
+    let mut other_field = place("acme", "gh");
+    other_field.field = "header";
+    for elsewhere in [
+        place("evil", "gh"),
+        place("acme", "gl"),
+        place("acm", "egh"),
+        other_field,
+    ] {
+        assert!(matches!(
+            vault.open(&elsewhere, &sealed),
+            Err(SealError::Mismatch)
+        ));
+    }
+}
+
+#[test]
+fn se_01_neither_layer_shows_the_secret_and_no_two_are_alike() {
+    let vault = vault();
+    let canary = b"canary-0123456789abcdef";
+    let one = vault.seal(&place("acme", "gh"), canary).unwrap();
+    let two = vault.seal(&place("acme", "gh"), canary).unwrap();
+    assert_ne!(one, two);
+    for bytes in [&one.ciphertext, &one.wrapped_key] {
+        assert!(
+            !bytes
+                .windows(6)
+                .any(|window| canary.windows(6).any(|part| part == window))
+        );
+    }
+}
+
+#[test]
+fn another_key_is_named_as_missing_and_nothing_else_is_said() {
+    let sealed = vault().seal(&place("acme", "gh"), b"secret").unwrap();
+    let refusal = vault().open(&place("acme", "gh"), &sealed).err();
+    assert_eq!(refusal, Some(SealError::UnknownKey(sealed.key_id)));
+}

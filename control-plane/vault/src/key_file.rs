@@ -1,0 +1,202 @@
+//! The key file: the key-encryption keys of a control plane. It is the one secret that the store does not hold, and
+//! whoever has both has everything, so it is created readable by its owner alone and refused otherwise.
+//!
+//! One line a key, newest first: `<id> <64 hexadecimal digits>`. The first wraps, all open. To rotate, put a new
+//! line on top.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use toolgate_runtime::random;
+use zeroize::Zeroizing;
+
+/// Largest key file.
+const FILE_LIMIT: u64 = 64 * 1024;
+/// Most keys in a file.
+const KEYS: usize = 64;
+/// Longest key id.
+const ID: usize = 40;
+
+/// Key-encryption keys, newest first. No `Debug`: it holds the keys.
+#[derive(Clone)]
+pub struct KeyRing {
+    keys: Vec<(String, Zeroizing<[u8; 32]>)>,
+}
+
+/// Why a key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// Reading or writing failed.
+    #[error("cannot use the key file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others may read it.
+    #[error(
+        "the key file {path} may be read by others (mode {mode:o}): run `chmod 600 {path}` and, if anybody did, rotate the key"
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It does not hold keys. The content is not shown.
+    #[error("line {line} of the key file {path} is not `<id> <64 hexadecimal digits>`")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// It holds no key at all.
+    #[error(
+        "the key file {path} holds no key; restore it from its backup, for without it nothing sealed can be read"
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl KeyRing {
+    /// The keys in the file at `path`; makes one with a fresh key if there is none.
+    pub fn open_or_create(path: &Path) -> Result<Self, KeyFileError> {
+        match Self::open(path) {
+            Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Self::create(path)?;
+                Self::open(path)
+            }
+            done => done,
+        }
+    }
+
+    /// The keys in the file at `path`.
+    pub fn open(path: &Path) -> Result<Self, KeyFileError> {
+        let text = read_private(path)?;
+        let mut keys = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let malformed = || KeyFileError::Malformed {
+                path: path.into(),
+                line: at + 1,
+            };
+            keys.push(parse_line(line).ok_or_else(malformed)?);
+            if keys.len() > KEYS {
+                return Err(malformed());
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeyFileError::Empty { path: path.into() });
+        }
+        Ok(Self { keys })
+    }
+
+    /// One fresh key that lies nowhere: for stores that end with the process.
+    pub fn ephemeral() -> Self {
+        Self {
+            keys: vec![(fresh_id(), Zeroizing::new(random::bytes()))],
+        }
+    }
+
+    /// The key that wraps.
+    pub(crate) fn newest(&self) -> Option<(&str, &[u8; 32])> {
+        self.keys.first().map(|(id, key)| (id.as_str(), &**key))
+    }
+
+    /// The key with this id.
+    pub(crate) fn find(&self, id: &str) -> Option<&[u8; 32]> {
+        self.keys
+            .iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, key)| &**key)
+    }
+
+    fn create(path: &Path) -> Result<(), KeyFileError> {
+        let failed = |source| KeyFileError::Io {
+            path: path.into(),
+            source,
+        };
+        let key = Zeroizing::new(random::bytes::<32>());
+        let line = Zeroizing::new(format!("{} {}\n", fresh_id(), &*hex(&*key)));
+        // `create_new`: two processes that start at once must not each believe in a key of their own.
+        let opened = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
+        let mut file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            opened => opened.map_err(failed)?,
+        };
+        file.write_all(line.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(failed)?;
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)
+    }
+}
+
+fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let failed = |source| KeyFileError::Io {
+        path: path.into(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed {
+            path: path.into(),
+            mode,
+        });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(FILE_LIMIT)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    Ok(text)
+}
+
+fn parse_line(line: &str) -> Option<(String, Zeroizing<[u8; 32]>)> {
+    let (id, digits) = line.trim().split_once(' ')?;
+    let valid = !id.is_empty() && id.len() <= ID && id.bytes().all(|b| b.is_ascii_graphic());
+    let key = unhex(digits.trim())?;
+    valid.then(|| (id.to_owned(), key))
+}
+
+fn fresh_id() -> String {
+    let id: [u8; 4] = random::bytes();
+    format!("k{}", &*hex(&id))
+}
+
+fn hex(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+fn unhex(digits: &str) -> Option<Zeroizing<[u8; 32]>> {
+    if digits.len() != 64 || !digits.is_ascii() {
+        return None;
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    for (at, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! OA-17: tokens carry 256 bits, are recognised, and are stored as keyed hashes only.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn minter() -> Minter {
+    Minter::new("archestra", [7; 32])
+}
+
+#[test]
+fn a_token_has_the_outer_form_of_the_contract_and_is_recognised() {
+    let minter = minter();
+    let token = minter.mint();
+    assert!(token.secret.starts_with("archestra_"));
+    assert_eq!(token.secret.len(), "archestra_".len() + RANDOM + CHECK);
+    assert!(minter.is_well_formed(&token.secret));
+    assert_eq!(minter.hash(&token.secret), token.hash);
+}
+
+#[test]
+fn a_typing_error_or_another_prefix_is_recognised_without_a_look_up() {
+    let minter = minter();
+    let token = minter.mint().secret;
+    let swapped = token.replace("archestra_", "archestrb_");
+    let mut typed = token.to_string();
+    let last = typed.pop().unwrap();
+    typed.push(if last == 'x' { 'y' } else { 'x' });
+    for bad in [
+        swapped.as_str(),
+        &typed,
+        "",
+        "archestra_",
+        &token[..20],
+        "archestra_ä",
+    ] {
+        assert!(!minter.is_well_formed(bad), "{bad}");
+    }
+}
+
+#[test]
+fn tokens_do_not_repeat_and_hashes_depend_on_the_key() {
+    let minter = minter();
+    let tokens: BTreeSet<_> = (0..1000)
+        .map(|_| minter.mint().secret.to_string())
+        .collect();
+    assert_eq!(tokens.len(), 1000);
+    let token = tokens.first().unwrap();
+    assert_ne!(
+        minter.hash(token),
+        Minter::new("archestra", [8; 32]).hash(token)
+    );
+}
+
+#[test]
+fn a_join_secret_is_never_taken_for_a_token() {
+    let minter = minter();
+    let join = minter.mint_join();
+    assert_ne!(join.hash, minter.hash(&join.secret));
+    assert_eq!(join.hash.0, minter.hash_for("join", join.secret.as_bytes()));
+    assert!(!minter.is_well_formed(&join.secret));
+}
+
+#[test]
+fn the_hint_tells_a_token_apart_and_no_more() {
+    let token = minter().mint();
+    assert_eq!(token.hint.len(), "archestra_".len() + 4);
+    assert!(!format!("{token:?}").contains(&token.secret[15..]));
+}
