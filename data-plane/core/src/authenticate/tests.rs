@@ -1,0 +1,93 @@
+//! A token works where and while it may, and every other refusal looks the same.
+
+use std::collections::BTreeSet;
+
+use toolgate_model::{Reach, Resource};
+
+use super::*;
+use crate::fixture::{NOW, World, hash, insert, offers, slug, token, world};
+
+fn ask(world: &World, text: &str, revoked: &[&str]) -> Result<String, Refusal> {
+    let revoked: BTreeSet<TokenHash> = revoked.iter().map(|text| hash(text)).collect();
+    let caller = authenticate(&world.view, world.gateway(), &hash(text), &revoked, NOW);
+    caller.map(|caller| caller.principal().to_string())
+}
+
+#[test]
+fn unknown_expired_revoked_and_foreign_are_refused_alike() {
+    let mut snapshot = world(&offers());
+    let expired = toolgate_model::snapshot::TokenResource {
+        expires: Some(NOW),
+        ..token("expired")
+    };
+    insert(&mut snapshot, "acme", "expired", Resource::Token(expired));
+    let elsewhere = toolgate_model::snapshot::TokenResource {
+        gateways: Reach::Only(vec![slug("other")]),
+        ..token("elsewhere")
+    };
+    insert(
+        &mut snapshot,
+        "acme",
+        "elsewhere",
+        Resource::Token(elsewhere),
+    );
+    let nowhere = toolgate_model::snapshot::TokenResource {
+        gateways: Reach::Only(Vec::new()),
+        ..token("nowhere")
+    };
+    insert(&mut snapshot, "acme", "nowhere", Resource::Token(nowhere));
+    let world = World::of(&snapshot);
+    assert_eq!(ask(&world, "all", &[]), Ok("acme/user:ada".to_owned()));
+    for text in ["unknown", "expired", "elsewhere", "nowhere", "evil"] {
+        assert_eq!(
+            ask(&world, text, &[]),
+            Err(Refusal::Unauthenticated),
+            "{text}"
+        );
+    }
+    assert_eq!(ask(&world, "all", &["all"]), Err(Refusal::Unauthenticated));
+}
+
+#[test]
+fn bearer_tokens_are_read_strictly() {
+    assert_eq!(bearer(b"Bearer archestra_x"), Ok("archestra_x"));
+    assert_eq!(bearer(b"bEARER  archestra_x"), Ok("archestra_x"));
+    let long = [b"Bearer ".to_vec(), vec![b'x'; TOKEN_LIMIT + 1]].concat();
+    for bad in [
+        &b""[..],
+        b"Bearer",
+        b"Bearer ",
+        b"Basic x",
+        b"Bearerx",
+        b"Bearer a b",
+        b"Bearer a\t",
+        b"Bearer \xff",
+        b" Bearer x",
+        &long,
+    ] {
+        assert_eq!(bearer(bad), Err(Refusal::Unauthenticated), "{bad:?}");
+    }
+}
+
+#[test]
+fn hashes_are_hmac_sha_256() {
+    // The expected value was computed with another implementation.
+    assert!(TokenHasher::new(&[1; 31]).is_none());
+    let hasher = TokenHasher::new(&[0x0b; 32]).unwrap();
+    assert_eq!(hasher.hash("x"), hasher.hash("x"));
+    assert_ne!(hasher.hash("x"), hasher.hash("y"));
+    assert_ne!(
+        hasher.hash("x"),
+        TokenHasher::new(&[0x0c; 32]).unwrap().hash("x")
+    );
+    let hex: String = hasher
+        .hash("Hi There")
+        .0
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    assert_eq!(
+        hex,
+        "198a607eb44bfbc69903a0f1cf2bbdc5ba0aa3f3d9ae3c1c7a3b1696a0b68cf7"
+    );
+}

@@ -1,0 +1,287 @@
+//! A small world for tests: two organizations, three servers, a few gateways and tokens.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use toolgate_mcp::{Envelope, Limits, envelope, era, headers};
+use toolgate_model::{
+    Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot, Subject,
+    Timeouts, Timestamp, TokenHash, ToolDefinition, Version,
+    snapshot::{
+        CatalogueResource, Entry, ExposedTool, GatewayResource, ServerResource, TokenResource,
+    },
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    Caller, GatewayView, Plan, PlanInput, Sealer, View,
+    plan::{Ask, Post, Presented, plan},
+    seal::SealKey,
+    session_id::{ClientCapabilities, SessionFacts},
+};
+
+pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
+
+pub(crate) fn slug(text: &str) -> Slug {
+    text.parse().unwrap()
+}
+
+pub(crate) fn name(org: &str, id: &str) -> Name {
+    Name::new(slug(org), slug(id))
+}
+
+pub(crate) fn key(kind: ResourceKind, org: &str, id: &str) -> ResourceKey {
+    let name = name(org, id);
+    ResourceKey { kind, name }
+}
+
+pub(crate) fn hash(text: &str) -> TokenHash {
+    TokenHash(Digest::of_bytes(text.as_bytes()).0)
+}
+
+pub(crate) fn definition(json: &str) -> ToolDefinition {
+    let name = toolgate_mcp::object::get(json.as_bytes(), "name").unwrap();
+    ToolDefinition {
+        name: serde_json::from_slice(name).unwrap(),
+        digest: Digest::of_bytes(json.as_bytes()),
+        json: Arc::from(json),
+    }
+}
+
+pub(crate) fn plain_tool(name: &str) -> ToolDefinition {
+    let schema = r#"{"type":"object","properties":{"x":{"type":"string"}}}"#;
+    definition(&format!(
+        r#"{{"name":"{name}","description":"does {name}","inputSchema":{schema}}}"#
+    ))
+}
+
+/// A server of `acme`, its catalogue, and which tools of it are exposed under its prefix.
+pub(crate) struct Offer {
+    pub(crate) id: &'static str,
+    pub(crate) era: Option<Era>,
+    pub(crate) tools: Vec<ToolDefinition>,
+    pub(crate) instructions: &'static str,
+    pub(crate) capabilities: &'static str,
+}
+
+impl Offer {
+    pub(crate) fn new(id: &'static str, era: Option<Era>, tools: Vec<ToolDefinition>) -> Self {
+        Self {
+            id,
+            era,
+            tools,
+            instructions: "",
+            capabilities: "{}",
+        }
+    }
+
+    pub(crate) fn exposed(&self) -> impl Iterator<Item = ExposedTool> {
+        self.tools.iter().map(|tool| ExposedTool {
+            exposed: format!("{}__{}", self.id, tool.name),
+            server: slug(self.id),
+            original: tool.name.clone(),
+            digest: tool.digest,
+        })
+    }
+}
+
+pub(crate) fn gateway(offers: &[Offer]) -> GatewayResource {
+    GatewayResource {
+        display_name: "Main".to_owned(),
+        instructions: String::new(),
+        tools: offers.iter().flat_map(Offer::exposed).collect(),
+        servers: offers.iter().map(|offer| slug(offer.id)).collect(),
+        must_understand: Vec::new(),
+    }
+}
+
+pub(crate) fn token(text: &str) -> TokenResource {
+    TokenResource {
+        hash: hash(text),
+        subject: Subject::User(slug("ada")),
+        gateways: Reach::All,
+        tools: Reach::All,
+        expires: None,
+    }
+}
+
+pub(crate) fn insert(snapshot: &mut Snapshot, org: &str, id: &str, resource: Resource) {
+    let kind = match &resource {
+        Resource::Gateway(_) => ResourceKind::Gateway,
+        Resource::Server(_) => ResourceKind::Server,
+        Resource::Catalogue(_) => ResourceKind::Catalogue,
+        Resource::Token(_) => ResourceKind::Token,
+    };
+    snapshot
+        .entries
+        .insert(key(kind, org, id), Entry::new(resource));
+}
+
+pub(crate) fn world(offers: &[Offer]) -> Snapshot {
+    let mut snapshot = Snapshot {
+        version: Version {
+            epoch: 1,
+            revision: 7,
+        },
+        entries: BTreeMap::new(),
+    };
+    for offer in offers {
+        let server = ServerResource {
+            url: format!("https://{}.example/mcp", offer.id),
+            credential: None,
+            era: offer.era,
+            protocol_version: String::new(),
+            timeouts: Timeouts::default(),
+        };
+        let catalogue = CatalogueResource {
+            tools: offer.tools.clone(),
+            instructions: offer.instructions.to_owned(),
+            capabilities: offer.capabilities.to_owned(),
+        };
+        insert(&mut snapshot, "acme", offer.id, Resource::Server(server));
+        insert(
+            &mut snapshot,
+            "acme",
+            offer.id,
+            Resource::Catalogue(catalogue),
+        );
+    }
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        Resource::Gateway(gateway(offers)),
+    );
+    insert(&mut snapshot, "acme", "all", Resource::Token(token("all")));
+    let few = TokenResource {
+        tools: Reach::of(vec!["weather__forecast".to_owned()]),
+        ..token("few")
+    };
+    insert(&mut snapshot, "acme", "few", Resource::Token(few));
+    insert(&mut snapshot, "evil", "all", Resource::Token(token("evil")));
+    snapshot
+}
+
+/// Weather is modern, files is legacy; one tool mirrors an argument, one has an output schema of a string.
+pub(crate) fn offers() -> Vec<Offer> {
+    let mirrored = definition(
+        r#"{ "name" : "forecast", "inputSchema": {"type":"object","properties":{"city":{"type":"string","x-mcp-header":"City"}}}, "x-unknown": [1, 2.50] }"#,
+    );
+    let listed = definition(
+        r#"{"name":"list","title":"List","inputSchema":{"type":"object"},"outputSchema":{"type":"string"},"annotations":{"readOnlyHint":true}}"#,
+    );
+    vec![
+        Offer {
+            instructions: "Ask for cities.",
+            capabilities: r#"{"tools":{},"logging":{}}"#,
+            ..Offer::new(
+                "weather",
+                Some(Era::Modern),
+                vec![mirrored, plain_tool("now")],
+            )
+        },
+        Offer::new("files", Some(Era::Legacy), vec![listed, plain_tool("read")]),
+    ]
+}
+
+/// All that a request needs.
+pub(crate) struct World {
+    pub(crate) view: View,
+    pub(crate) sealer: Sealer,
+    pub(crate) session: SessionFacts,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::of(&world(&offers()))
+    }
+
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        let (view, refusals) = View::build(snapshot, None);
+        assert_eq!(refusals, []);
+        Self {
+            view,
+            sealer: sealer(&[1]),
+            session: SessionFacts {
+                version: "2025-11-25",
+                capabilities: ClientCapabilities::default(),
+                issued: NOW,
+                random: [7; 16],
+                home: slug("proxy-1"),
+            },
+        }
+    }
+
+    pub(crate) fn gateway(&self) -> &Arc<GatewayView> {
+        self.view.gateway("main").unwrap()
+    }
+
+    pub(crate) fn caller(&self, token: &str) -> Caller {
+        Caller::new(Arc::clone(self.view.token(&hash(token)).unwrap()))
+    }
+
+    /// A post of a modern client whose headers are right, but for `params`.
+    pub(crate) fn modern(&self, token: &str, body: &str, params: &[(&str, &[u8])]) -> Plan {
+        let envelope = parse(body);
+        let method = envelope.method().to_owned();
+        let name = envelope
+            .named()
+            .map(|name| headers::encode(name.as_str()).into_owned());
+        let standard = headers::Standard {
+            version: headers::Seen::Once(b"2026-07-28"),
+            method: headers::Seen::Once(method.as_bytes()),
+            name: name.as_ref().map_or(headers::Seen::Absent, |name| {
+                headers::Seen::Once(name.as_bytes())
+            }),
+        };
+        self.post(token, &envelope, standard, params, Presented::Absent)
+    }
+
+    /// A post of a legacy client within its session.
+    pub(crate) fn legacy(&self, token: &str, body: &str) -> Plan {
+        let session = Presented::Open(&self.session);
+        let standard = headers::Standard {
+            version: headers::Seen::Once(b"2025-11-25"),
+            ..headers::Standard::default()
+        };
+        self.post(token, &parse(body), standard, &[], session)
+    }
+
+    pub(crate) fn post(
+        &self,
+        token: &str,
+        envelope: &Envelope<'_>,
+        headers: headers::Standard<'_>,
+        params: &[(&str, &[u8])],
+        session: Presented<'_>,
+    ) -> Plan {
+        let framing = era::classify(headers.version, session != Presented::Absent, envelope);
+        plan(&PlanInput {
+            gateway: self.gateway(),
+            caller: &self.caller(token),
+            ask: Ask::Post(Post {
+                framing: &framing,
+                envelope,
+                headers,
+                params,
+            }),
+            session,
+            sealer: &self.sealer,
+        })
+    }
+}
+
+pub(crate) fn parse(body: &str) -> Envelope<'_> {
+    envelope::parse(body.as_bytes(), &Limits::REQUEST).unwrap()
+}
+
+pub(crate) fn sealer(epochs: &[u32]) -> Sealer {
+    let keys = epochs.iter().map(|epoch| SealKey {
+        epoch: *epoch,
+        secret: Zeroizing::new(vec![u8::try_from(*epoch).unwrap(); 32]),
+    });
+    let keys: Vec<SealKey> = keys.collect();
+    Sealer::new(&keys).unwrap()
+}
+
+/// A modern `_meta`, without braces.
+pub(crate) const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}"#;

@@ -1,0 +1,29 @@
+//! What the data plane decides, as values in and values out: the view, who may call, what a request becomes, and
+//! how bytes are rewritten between the two sides of a call. Pure: no IO, no clock, no randomness.
+
+pub mod authenticate;
+pub mod cursor;
+pub mod grant;
+pub mod link;
+pub mod parts;
+pub mod plan;
+pub mod port;
+pub mod refusal;
+pub mod rewrite;
+pub mod route;
+pub mod seal;
+pub mod session;
+pub mod session_id;
+pub mod view;
+
+pub use authenticate::{Caller, TokenHasher, authenticate};
+pub use grant::Grant;
+pub use parts::Parts;
+pub use plan::{Plan, PlanInput, plan};
+pub use refusal::Refusal;
+pub use route::route;
+pub use seal::Sealer;
+pub use view::{GatewayView, ServerView, TokenView, ToolView, View};
+
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,165 @@
+//! One handshake for many; a lost session is replaced once; every waiter is answered exactly once.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::port::Opened;
+
+fn facts(used: u64) -> Arc<LinkFacts> {
+    let opened = Opened {
+        session: Some("s".into()),
+        version: "2025-11-25".into(),
+        capabilities: "{}".into(),
+    };
+    Arc::new(LinkFacts::new(opened, Timestamp(used)))
+}
+
+fn kinds(outputs: &[Output<u32>]) -> Vec<String> {
+    let kind = |output: &Output<u32>| match output {
+        Output::Initialize => "initialize".to_owned(),
+        Output::Publish(facts) => format!("publish {}", facts.is_some()),
+        Output::Answer(waiter, answer) => format!("answer {waiter} {}", answer.is_ok()),
+        Output::Terminate(_) => "terminate".to_owned(),
+        Output::Stop => "stop".to_owned(),
+    };
+    outputs.iter().map(kind).collect()
+}
+
+#[test]
+fn many_callers_share_one_handshake() {
+    let mut link = Link::new(None);
+    assert_eq!(kinds(&link.on(Event::Wanted(1))), ["initialize"]);
+    assert_eq!(kinds(&link.on(Event::Wanted(2))), [""; 0]);
+    let opened = link.on(Event::Opened(Ok(facts(0))));
+    assert_eq!(
+        kinds(&opened),
+        ["publish true", "answer 1 true", "answer 2 true"]
+    );
+    assert_eq!(kinds(&link.on(Event::Wanted(3))), ["answer 3 true"]);
+}
+
+#[test]
+fn a_failed_handshake_is_told_to_all_and_tried_again_for_the_next() {
+    let mut link = Link::new(None);
+    link.on(Event::Wanted(1));
+    let failed = link.on(Event::Opened(Err(UpstreamFailure::Unreachable)));
+    assert_eq!(kinds(&failed), ["answer 1 false"]);
+    assert_eq!(kinds(&link.on(Event::Wanted(2))), ["initialize"]);
+}
+
+#[test]
+fn a_lost_session_is_replaced_once_for_all_who_noticed() {
+    let first = facts(0);
+    let mut link = Link::new(Some(Arc::clone(&first)));
+    let lost = |waiter| Event::Lost {
+        lost: Arc::clone(&first),
+        waiter,
+    };
+    assert_eq!(kinds(&link.on(lost(1))), ["publish false", "initialize"]);
+    assert_eq!(kinds(&link.on(lost(2))), [""; 0]);
+    link.on(Event::Opened(Ok(facts(1))));
+    // Who notices late gets the new one.
+    assert_eq!(kinds(&link.on(lost(3))), ["answer 3 true"]);
+}
+
+#[test]
+fn an_idle_link_is_ended_and_a_used_one_is_not() {
+    let standing = facts(0);
+    let mut link: Link<u32> = Link::new(Some(Arc::clone(&standing)));
+    let idle = u64::try_from(IDLE.as_millis()).unwrap();
+    standing.touch(Timestamp(5));
+    assert_eq!(kinds(&link.on(Event::Tick(Timestamp(idle + 4)))), [""; 0]);
+    let ended = link.on(Event::Tick(Timestamp(idle + 5)));
+    assert_eq!(kinds(&ended), ["publish false", "terminate", "stop"]);
+    assert_eq!(kinds(&link.on(Event::Wanted(1))), ["answer 1 false"]);
+}
+
+#[test]
+fn a_session_that_nobody_wants_any_more_is_ended_when_it_stands() {
+    let mut link = Link::new(None);
+    link.on(Event::Wanted(1));
+    assert_eq!(kinds(&link.on(Event::End)), ["answer 1 false"]);
+    assert_eq!(
+        kinds(&link.on(Event::Opened(Ok(facts(0))))),
+        ["terminate", "stop"]
+    );
+}
+
+#[test]
+fn one_handshake_has_a_bounded_crowd() {
+    let mut link = Link::new(None);
+    for waiter in 0..WAITERS {
+        link.on(Event::Wanted(waiter));
+    }
+    let refused = link.on(Event::Wanted(WAITERS));
+    assert!(matches!(
+        refused.as_slice(),
+        [Output::Answer(_, Err(UpstreamFailure::Busy))]
+    ));
+}
+
+#[test]
+fn ids_of_a_link_never_repeat() {
+    let facts = facts(0);
+    let ids: BTreeSet<u64> = (0..1000).map(|_| facts.next_id()).collect();
+    assert_eq!(ids.len(), 1000);
+    assert!(!ids.contains(&0));
+}
+
+proptest! {
+    #[test]
+    fn every_waiter_is_answered_once_and_every_session_is_ended_or_published(
+        steps in prop::collection::vec((0_u8..6, any::<bool>()), 0..120)
+    ) {
+        let mut link = Link::new(None);
+        let (mut asked, mut answered) = (0_u32, BTreeSet::new());
+        let (mut opening, mut published, mut live) = (false, None, 0_i32);
+        let mut steps: Vec<_> = steps;
+        // In the end nothing is under way and nothing stands.
+        steps.extend([(5, true), (2, true), (5, true)]);
+        for (step, good) in steps {
+            let event = match step {
+                0 | 1 => {
+                    asked += 1;
+                    Event::Wanted(asked)
+                }
+                2 if opening => {
+                    opening = false;
+                    live += i32::from(good);
+                    Event::Opened(if good { Ok(facts(0)) } else { Err(UpstreamFailure::Timeout) })
+                }
+                2 => continue,
+                3 => {
+                    asked += 1;
+                    let lost = if good { published.clone() } else { None };
+                    let lost = lost.unwrap_or_else(|| facts(0));
+                    Event::Lost { lost, waiter: asked }
+                }
+                4 => Event::Tick(Timestamp(0)),
+                _ => Event::End,
+            };
+            let was_lost = matches!(event, Event::Lost { .. });
+            for output in link.on(event) {
+                match output {
+                    Output::Initialize => {
+                        prop_assert!(!opening);
+                        opening = true;
+                    }
+                    Output::Publish(now) => {
+                        // The server forgot it by itself.
+                        live -= i32::from(was_lost && now.is_none());
+                        published = now;
+                    }
+                    Output::Answer(waiter, _) => prop_assert!(answered.insert(waiter)),
+                    Output::Terminate(_) => live -= 1,
+                    Output::Stop => prop_assert!(!opening),
+                }
+            }
+        }
+        prop_assert_eq!(answered.len(), asked as usize);
+        prop_assert_eq!(live, 0);
+        prop_assert!(published.is_none());
+    }
+}

@@ -1,0 +1,178 @@
+//! `tools/call`, both eras: which tool, may they, and what has to be known to rewrite the request.
+
+use std::sync::Arc;
+
+use toolgate_mcp::{Envelope, Span, envelope::Params, headers::Seen};
+use toolgate_model::Era;
+
+use crate::{
+    GatewayView, Refusal, ServerView, ToolView, plan::PlanInput, session::LogLevel,
+    session_id::ClientCapabilities,
+};
+
+/// A call that may be made.
+#[derive(Debug, Clone)]
+pub struct CallPlan {
+    /// Through which gateway.
+    pub gateway: Arc<GatewayView>,
+    /// Which tool.
+    pub tool: Arc<ToolView>,
+    /// How the client speaks.
+    pub client: ClientSide,
+    /// The client's id for it, as written.
+    pub id: Box<str>,
+    /// The client's progress token, as written.
+    pub progress: Option<Box<str>>,
+    /// The least severe log message that the request asks for: modern clients only. See [`Self::log_level_with`].
+    pub log_level: Option<LogLevel>,
+    /// The client's `traceparent`, from `_meta`.
+    pub traceparent: Option<Box<str>>,
+    /// Where to change the request.
+    pub spans: CallSpans,
+}
+
+/// How a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientSide {
+    /// With a session.
+    Legacy {
+        /// The negotiated version.
+        version: &'static str,
+        /// What it declared.
+        capabilities: ClientCapabilities,
+    },
+    /// Statelessly.
+    Modern {
+        /// What it declared.
+        capabilities: ClientCapabilities,
+    },
+}
+
+/// Places in the request body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallSpans {
+    /// The id.
+    pub id: Span,
+    /// `params`.
+    pub params: Span,
+    /// `params.name`.
+    pub name: Span,
+    /// `params.arguments`.
+    pub arguments: Option<Span>,
+    /// `params._meta`.
+    pub meta: Option<Span>,
+}
+
+impl CallPlan {
+    /// The server that has the tool.
+    pub fn server(&self) -> &Arc<ServerView> {
+        &self.tool.server
+    }
+}
+
+impl ClientSide {
+    /// The era.
+    pub fn era(self) -> Era {
+        match self {
+            Self::Legacy { .. } => Era::Legacy,
+            Self::Modern { .. } => Era::Modern,
+        }
+    }
+
+    /// What it declared.
+    pub fn capabilities(self) -> ClientCapabilities {
+        match self {
+            Self::Legacy { capabilities, .. } | Self::Modern { capabilities } => capabilities,
+        }
+    }
+}
+
+impl CallPlan {
+    /// What log messages the client gets, given what its session remembers. None: no messages.
+    pub fn log_level_with(&self, session: Option<LogLevel>) -> Option<LogLevel> {
+        match self.client {
+            ClientSide::Modern { .. } => self.log_level,
+            // Who never set a level leaves it to the server: ordinary messages.
+            ClientSide::Legacy { .. } => Some(session.unwrap_or(LogLevel::Info)),
+        }
+    }
+}
+
+/// `tools/call`. The headers of a modern request have been checked, but for those of the tool's own.
+pub(super) fn plan(
+    input: &PlanInput<'_>,
+    envelope: &Envelope<'_>,
+    client: ClientSide,
+    headers: Option<ParamHeaders<'_>>,
+) -> Result<CallPlan, Refusal> {
+    let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
+    let params = envelope
+        .params
+        .as_ref()
+        .ok_or_else(|| invalid("`params` must name a tool"))?;
+    let tool = tool(input, params)?;
+    if let Some(member) = params.mistyped {
+        let text = format!("`{member}` has the wrong type");
+        return Err(Refusal::InvalidParams(text.into()));
+    }
+    let meta = params.meta.as_ref();
+    if let Some(headers) = headers {
+        let arguments = params
+            .arguments
+            .map_or(&b"{}"[..], |span| envelope.slice(span));
+        let seen = |name: &str| seen(headers, name);
+        tool.params
+            .check(arguments, seen)
+            .map_err(|mismatch| Refusal::HeaderMismatch(mismatch.to_string()))?;
+    }
+    let log_level = meta.and_then(|meta| meta.log_level.as_ref());
+    let log_level = log_level.map(|level| {
+        LogLevel::parse(level.as_str()).ok_or_else(|| invalid("the log level is not known"))
+    });
+    let id = envelope.id.ok_or(Refusal::Internal)?;
+    let name = params.name.as_ref().ok_or(Refusal::Internal)?;
+    let progress = meta.and_then(|meta| meta.progress_token);
+    let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
+    Ok(CallPlan {
+        gateway: Arc::clone(input.gateway),
+        tool: Arc::clone(tool),
+        client,
+        id: id.raw.into(),
+        progress: progress.map(|token| token.raw.into()),
+        log_level: log_level.transpose()?,
+        traceparent: traceparent.map(|text| text.as_str().into()),
+        spans: CallSpans {
+            id: id.span,
+            params: params.span,
+            name: name.span,
+            arguments: params.arguments,
+            meta: meta.map(|meta| meta.span),
+        },
+    })
+}
+
+/// Headers of one prefix: lower-case name, and value.
+type ParamHeaders<'a> = &'a [(&'a str, &'a [u8])];
+
+fn seen<'a>(headers: ParamHeaders<'a>, name: &str) -> Seen<'a> {
+    let named = headers.iter().filter(|(header, _)| *header == name);
+    Seen::of(named.map(|(_, value)| *value))
+}
+
+/// The tool that `params` names, if the caller may know of it. Unknown, hidden and denied are one answer.
+pub(super) fn tool<'a>(
+    input: &PlanInput<'a>,
+    params: &Params<'_>,
+) -> Result<&'a Arc<ToolView>, Refusal> {
+    let name = params.name.as_ref().ok_or(Refusal::InvalidParams(
+        "`name` must be the name of a tool".into(),
+    ))?;
+    let name = name.as_str();
+    let unknown = || Refusal::UnknownTool(name.chars().take(128).collect());
+    let tool = input.gateway.tool(name).ok_or_else(unknown)?;
+    if input.caller.grant().allows(name) {
+        Ok(tool)
+    } else {
+        Err(unknown())
+    }
+}

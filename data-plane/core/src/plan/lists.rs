@@ -1,0 +1,60 @@
+//! Lists: answered from the view, page by page.
+
+use bytes::Bytes;
+use toolgate_mcp::Envelope;
+use toolgate_model::Era;
+
+use crate::{
+    Refusal,
+    cursor::{self, Cursor, ListKind},
+    parts::Parts,
+    plan::{Plan, PlanInput},
+    seal::Binding,
+};
+
+/// The page of `tools/list` that is asked for.
+pub(super) fn tools(
+    input: &PlanInput<'_>,
+    envelope: &Envelope<'_>,
+    era: Era,
+) -> Result<Plan, Refusal> {
+    let params = envelope.params.as_ref();
+    if params.is_some_and(|params| params.mistyped == Some("cursor")) {
+        return Err(Refusal::InvalidParams("`cursor` must be a string".into()));
+    }
+    let binding = Binding {
+        gateway: &input.gateway.name.id,
+        principal: input.caller.principal(),
+    };
+    let grant = input.caller.grant();
+    let page = |number| input.gateway.tools_page(grant, era, number);
+    let first = page(0).ok_or(Refusal::Internal)?;
+    let (number, found) = match params.and_then(|params| params.cursor.as_ref()) {
+        None => (0, first),
+        Some(text) => {
+            let number = cursor::open(
+                input.sealer,
+                binding,
+                text.as_str(),
+                ListKind::Tools,
+                &first.digest,
+            );
+            let number = number.ok_or(Refusal::BadCursor)?;
+            (number, page(number).ok_or(Refusal::BadCursor)?)
+        }
+    };
+    let tail = if found.more {
+        let next = Cursor {
+            kind: ListKind::Tools,
+            page: number + 1,
+            digest: found.digest,
+        };
+        // Sealed text needs no escapes.
+        let next = cursor::seal(input.sealer, binding, &next);
+        Bytes::from(format!(",\"nextCursor\":\"{next}\"}}}}"))
+    } else {
+        Bytes::from_static(b"}}")
+    };
+    let head = super::head(envelope)?;
+    Ok(Plan::Answer(Parts::join([head, found.open, tail])))
+}

@@ -1,0 +1,60 @@
+//! Posts by the stateless rules: each is served from its own content only.
+
+use std::sync::Arc;
+
+use toolgate_mcp::{Envelope, Kind, envelope::Meta, headers, method};
+use toolgate_model::Era;
+
+use crate::{
+    Refusal,
+    plan::{ClientSide, Plan, PlanInput, Post, answer, call, lists},
+    session_id::ClientCapabilities,
+};
+
+pub(super) fn post(input: &PlanInput<'_>, post: &Post<'_>) -> Result<Plan, Refusal> {
+    let envelope = post.envelope;
+    if envelope.kind == Kind::Response {
+        return Err(Refusal::InvalidRequest(
+            "clients may not post responses in this protocol version",
+        ));
+    }
+    headers::check(&post.headers, envelope)
+        .map_err(|mismatch| Refusal::HeaderMismatch(mismatch.to_string()))?;
+    if envelope.kind == Kind::Notification {
+        return super::notification(envelope).map(|()| Plan::Accept);
+    }
+    let capabilities = declared(envelope)?;
+    match envelope.method() {
+        method::DISCOVER => answer(envelope, input.gateway.discover()).map(Plan::Answer),
+        method::TOOLS_LIST => lists::tools(input, envelope, Era::Modern),
+        method::TOOLS_CALL => {
+            let client = ClientSide::Modern { capabilities };
+            let call = call::plan(input, envelope, client, Some(post.params))?;
+            Ok(Plan::Call(Arc::new(call)))
+        }
+        // Methods of the other era are as unknown as any.
+        unknown => Err(Refusal::MethodNotFound {
+            method: unknown.chars().take(128).collect(),
+            modern: true,
+        }),
+    }
+}
+
+/// What every modern request has to say of itself. Who it claims to be decides nothing.
+fn declared(envelope: &Envelope<'_>) -> Result<ClientCapabilities, Refusal> {
+    let meta = envelope.meta();
+    if meta
+        .and_then(|meta| meta.protocol_version.as_ref())
+        .is_none()
+    {
+        return Err(Refusal::MissingMeta(method::META_VERSION));
+    }
+    let object = meta
+        .and_then(|meta| meta.client_capabilities)
+        .ok_or(Refusal::MissingMeta(method::META_CAPABILITIES))?;
+    if let Some(member) = meta.and_then(|meta: &Meta<'_>| meta.mistyped) {
+        let text = format!("`_meta.{member}` has the wrong type");
+        return Err(Refusal::InvalidParams(text.into()));
+    }
+    Ok(ClientCapabilities::read(envelope.slice(object)))
+}

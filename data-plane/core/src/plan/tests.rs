@@ -1,0 +1,4 @@
+//! What a request becomes, in both eras.
+
+mod legacy;
+mod modern;

@@ -1,0 +1,265 @@
+//! The rules of sessions.
+
+use serde_json::{Value, json};
+use toolgate_mcp::{Framing, headers::Standard};
+use toolgate_model::{Resource, ResourceKind};
+
+use crate::{
+    Plan, PlanInput, Refusal,
+    fixture::{Offer, World, gateway, insert, key, offers, parse, plain_tool, world},
+    plan::{Ask, ClientSide, Presented, plan},
+    session::LogLevel,
+    session_id::ClientCapabilities,
+    view::PAGE,
+};
+
+fn body(method: &str, params: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{params}}}}}"#)
+}
+
+fn answer(plan: Plan) -> Value {
+    let Plan::Answer(parts) = plan else {
+        panic!("{plan:?}");
+    };
+    serde_json::from_slice(&parts.to_bytes()).unwrap()
+}
+
+fn refused(plan: Plan) -> Refusal {
+    let Plan::Refuse(refusal) = plan else {
+        panic!("{plan:?}");
+    };
+    refusal
+}
+
+#[test]
+fn initialize_negotiates_and_never_says_modern() {
+    let world = World::new();
+    for (asked, given) in [
+        ("2025-11-25", "2025-11-25"),
+        ("2025-06-18", "2025-06-18"),
+        ("2025-03-26", "2025-03-26"),
+        ("2024-11-05", "2025-11-25"),
+        ("2026-07-28", "2025-11-25"),
+        ("2031-01-01", "2025-11-25"),
+    ] {
+        let params = format!(
+            r#""protocolVersion":"{asked}","capabilities":{{"roots":{{}}}},"clientInfo":{{"name":"x","version":"1"}}"#
+        );
+        let text = body("initialize", &params);
+        let planned = world.post(
+            "all",
+            &parse(&text),
+            Standard::default(),
+            &[],
+            Presented::Absent,
+        );
+        let Plan::Initialize(initialize) = planned else {
+            panic!("{planned:?}");
+        };
+        assert_eq!(initialize.version, given);
+        assert_eq!(initialize.capabilities, ClientCapabilities::ROOTS);
+        let answer: Value = serde_json::from_slice(&initialize.answer.to_bytes()).unwrap();
+        assert_eq!(answer["result"]["protocolVersion"], given);
+    }
+    let text = body("initialize", "");
+    let planned = world.post(
+        "all",
+        &parse(&text),
+        Standard::default(),
+        &[],
+        Presented::Absent,
+    );
+    assert_eq!(refused(planned).rpc().code, -32602);
+}
+
+#[test]
+fn all_else_needs_a_session() {
+    let world = World::new();
+    for text in [
+        body("tools/list", ""),
+        body("ping", ""),
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(),
+    ] {
+        let ask =
+            |session| refused(world.post("all", &parse(&text), Standard::default(), &[], session));
+        assert_eq!(ask(Presented::Absent).status(), 400);
+        assert_eq!(ask(Presented::Unknown).status(), 404);
+    }
+}
+
+#[test]
+fn the_methods_of_a_session_are_served() {
+    let world = World::new();
+    assert_eq!(
+        answer(world.legacy("all", &body("ping", ""))),
+        json!({"jsonrpc": "2.0", "id": 1, "result": {}})
+    );
+    let list = answer(world.legacy("few", &body("tools/list", "")));
+    assert_eq!(list["result"]["tools"][0]["name"], "weather__forecast");
+    assert!(matches!(
+        world.legacy("all", &body("logging/setLevel", r#""level":"warning""#)),
+        Plan::SetLevel(LogLevel::Warning, _)
+    ));
+    let bad = refused(world.legacy("all", &body("logging/setLevel", r#""level":"loud""#)));
+    assert_eq!(bad.rpc().code, -32602);
+    let unknown = refused(world.legacy("all", &body("server/discover", "")));
+    assert_eq!((unknown.status(), unknown.rpc().code), (200, -32601));
+    // Headers of the other era decide nothing.
+    let call = world.legacy(
+        "all",
+        &body(
+            "tools/call",
+            r#""name":"weather__forecast","arguments":{"city":"Oslo"}"#,
+        ),
+    );
+    let Plan::Call(call) = call else {
+        panic!("{call:?}");
+    };
+    assert!(matches!(
+        call.client,
+        ClientSide::Legacy {
+            version: "2025-11-25",
+            ..
+        }
+    ));
+    assert_eq!(call.log_level_with(None), Some(LogLevel::Info));
+    assert_eq!(
+        call.log_level_with(Some(LogLevel::Error)),
+        Some(LogLevel::Error)
+    );
+    let denied = refused(world.legacy("few", &body("tools/call", r#""name":"files__read""#)));
+    assert_eq!(denied, Refusal::UnknownTool("files__read".to_owned()));
+    for params in ["", r#""name":3"#, r#""name":"files__read","arguments":[]"#] {
+        let refusal = refused(world.legacy("all", &body("tools/call", params)));
+        assert_eq!(refusal.rpc().code, -32602, "{params}");
+    }
+}
+
+#[test]
+fn notifications_mean_what_they_say() {
+    let world = World::new();
+    let notice = |method: &str, params: &str| {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{{params}}}}}"#);
+        world.legacy("all", &text)
+    };
+    assert!(matches!(
+        notice("notifications/initialized", ""),
+        Plan::Initialized
+    ));
+    assert!(matches!(
+        notice("notifications/roots/list_changed", ""),
+        Plan::Accept
+    ));
+    assert!(matches!(
+        notice("notifications/cancelled", ""),
+        Plan::Accept
+    ));
+    let Plan::Cancel(id) = notice("notifications/cancelled", r#""requestId":"5""#) else {
+        panic!("not cancelled");
+    };
+    assert_eq!(&*id, "\"5\"");
+    assert_eq!(refused(notice("tools/list", "")).status(), 400);
+    let response = world.legacy("all", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+    assert!(matches!(response, Plan::Accept));
+}
+
+#[test]
+fn streams_and_ends_need_a_session_that_is_known() {
+    let world = World::new();
+    let legacy = Framing::Legacy { version: None };
+    let ask = |ask, session| {
+        plan(&PlanInput {
+            gateway: world.gateway(),
+            caller: &world.caller("all"),
+            ask,
+            session,
+            sealer: &world.sealer,
+        })
+    };
+    let (get, delete) = (
+        Ask::Get { framing: &legacy },
+        Ask::Delete { framing: &legacy },
+    );
+    let open = Presented::Open(&world.session);
+    assert!(matches!(ask(get, open), Plan::OpenStream));
+    assert!(matches!(ask(delete, open), Plan::CloseSession));
+    assert_eq!(refused(ask(get, Presented::Absent)).status(), 400);
+    assert_eq!(refused(ask(delete, Presented::Unknown)).status(), 404);
+    let bad = Framing::BadVersion {
+        requested: "x".to_owned(),
+    };
+    assert_eq!(refused(ask(Ask::Get { framing: &bad }, open)).status(), 400);
+}
+
+#[test]
+fn pages_follow_one_another_for_one_principal_and_one_state_of_the_list() {
+    let tools: Vec<_> = (0..2 * PAGE + 1)
+        .map(|n| plain_tool(&format!("t{n}")))
+        .collect();
+    let snapshot = world(&[Offer::new("s", None, tools.clone())]);
+    let world_now = World::of(&snapshot);
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    let mut first_cursor = String::new();
+    for _ in 0..3 {
+        let page = answer(world_now.legacy("all", &body("tools/list", &cursor)));
+        let tools = page["result"]["tools"].as_array().unwrap().iter();
+        seen.extend(tools.map(|tool| tool["name"].as_str().unwrap().to_owned()));
+        let next = page["result"]["nextCursor"].as_str();
+        cursor = next.map_or_else(String::new, |next| format!(r#""cursor":"{next}""#));
+        if first_cursor.is_empty() {
+            first_cursor.clone_from(&cursor);
+        }
+    }
+    assert_eq!(cursor, "");
+    let all: Vec<String> = tools
+        .iter()
+        .map(|tool| format!("s__{}", tool.name))
+        .collect();
+    assert_eq!(seen, all);
+    let again = answer(world_now.legacy("all", &body("tools/list", &first_cursor)));
+    assert_eq!(again["result"]["tools"][0]["name"], "s__t500");
+    // Another grant, a changed list, and anything else.
+    for (world, token, cursor) in [
+        (&world_now, "few", first_cursor.as_str()),
+        (
+            &World::of(&world(&[Offer::new("s", None, tools[1..].to_vec())])),
+            "all",
+            &first_cursor,
+        ),
+        (&world_now, "all", r#""cursor":"""#),
+        (&world_now, "all", r#""cursor":"AAAA""#),
+        (&world_now, "all", r#""cursor":7"#),
+    ] {
+        let refusal = refused(world.legacy(token, &body("tools/list", cursor)));
+        assert_eq!(
+            (refusal.status(), refusal.rpc().code),
+            (200, -32602),
+            "{cursor}"
+        );
+    }
+}
+
+#[test]
+fn a_gateway_that_is_not_understood_serves_nobody() {
+    let mut snapshot = world(&offers());
+    let mut denied = gateway(&offers());
+    denied.must_understand.push("geofence".to_owned());
+    snapshot
+        .entries
+        .remove(&key(ResourceKind::Gateway, "acme", "main"));
+    insert(&mut snapshot, "acme", "main", Resource::Gateway(denied));
+    let (view, _) = crate::View::build(&snapshot, None);
+    let world = World {
+        view,
+        ..World::new()
+    };
+    for text in [
+        body("ping", ""),
+        body("tools/list", ""),
+        body("initialize", ""),
+    ] {
+        assert_eq!(refused(world.legacy("all", &text)), Refusal::GatewayDenied);
+    }
+}

@@ -1,0 +1,170 @@
+//! What the rooms of the data plane need of one another. They meet here and are wired together in `data-plane/src`.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use toolgate_model::{Principal, Slug, Timestamp, TokenHash, snapshot::CredentialRef};
+use zeroize::Zeroizing;
+
+use crate::{ServerView, refusal::UpstreamFailure, session_id::ClientCapabilities};
+
+/// A future that a trait object can return.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The tokens that were revoked after the view was built. Kept by `sync`.
+pub trait Revoked: Send + Sync {
+    /// Whether this token was revoked.
+    fn is_revoked(&self, hash: &TokenHash) -> bool;
+}
+
+/// What to present to a server. Kept by `sync`, taken by `upstream`.
+pub trait Credentials: Send + Sync {
+    /// The value, if it is at hand: no waiting, no lock held.
+    fn held(&self, org: &Slug, credential: &CredentialRef) -> Option<Arc<HeaderCredential>>;
+
+    /// The value, fetched if need be.
+    fn resolve(
+        &self,
+        org: &Slug,
+        credential: &CredentialRef,
+    ) -> Pending<'_, Result<Arc<HeaderCredential>, UpstreamFailure>>;
+}
+
+/// Our sessions with legacy servers. Kept by `session`, taken by whoever calls.
+pub trait Links: Send + Sync {
+    /// The facts of a link that stands: no waiting, no mailbox.
+    fn standing(&self, key: &LinkKey) -> Option<Arc<LinkFacts>>;
+
+    /// The facts of the link, opening it if need be; many callers at once open it once.
+    fn open(&self, key: &LinkKey) -> Pending<'_, Result<Arc<LinkFacts>, UpstreamFailure>>;
+
+    /// The server no longer knows the session of `lost`: opens another one, once for all who noticed.
+    fn reopen(
+        &self,
+        key: &LinkKey,
+        lost: &Arc<LinkFacts>,
+    ) -> Pending<'_, Result<Arc<LinkFacts>, UpstreamFailure>>;
+}
+
+/// The network part of a link. Done by `upstream`, asked by `session`.
+pub trait LinkNetwork: Send + Sync + 'static {
+    /// `initialize`, then `notifications/initialized`.
+    fn initialize(&self, key: &LinkKey) -> Pending<'static, Result<Opened, UpstreamFailure>>;
+
+    /// DELETE of the session; failures are nobody's concern.
+    fn terminate(&self, key: &LinkKey, session: &str) -> Pending<'static, ()>;
+}
+
+/// A header that is presented to a server.
+#[derive(Clone)]
+pub struct HeaderCredential {
+    /// Lower-case header name.
+    pub name: Box<str>,
+    /// Its value.
+    pub value: Zeroizing<Vec<u8>>,
+}
+
+/// Which link: callers with equal keys share one session with the server.
+#[derive(Debug, Clone)]
+pub struct LinkKey {
+    /// The server, as configured: another URL or credential makes another link.
+    pub server: Arc<ServerView>,
+    /// On whose behalf.
+    pub principal: Arc<Principal>,
+    /// What is declared to the server.
+    pub capabilities: ClientCapabilities,
+}
+
+/// What `initialize` brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// `Mcp-Session-Id`, if the server gave one.
+    pub session: Option<Box<str>>,
+    /// The version negotiated.
+    pub version: Box<str>,
+    /// The server's capabilities, JSON.
+    pub capabilities: Box<str>,
+}
+
+/// A link that stands. Immutable, but for its counters.
+pub struct LinkFacts {
+    /// What `initialize` brought.
+    pub opened: Opened,
+    next_id: AtomicU64,
+    used: AtomicU64,
+}
+
+impl LinkFacts {
+    /// Of a link just opened. The handshake used id 0.
+    pub fn new(opened: Opened, now: Timestamp) -> Self {
+        Self {
+            opened,
+            next_id: AtomicU64::new(1),
+            used: AtomicU64::new(now.0),
+        }
+    }
+
+    /// An id that was not used on this link before; also good as a progress token.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Puts off its end.
+    pub fn touch(&self, now: Timestamp) {
+        // Concurrent callers differ by milliseconds; whoever wins is good enough.
+        if self.used.load(Ordering::Relaxed) < now.0 {
+            self.used.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// When it was used last.
+    pub fn used(&self) -> Timestamp {
+        Timestamp(self.used.load(Ordering::Relaxed))
+    }
+}
+
+impl PartialEq for LinkKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.server.digest == other.server.digest
+            && self.capabilities == other.capabilities
+            && self.server.name == other.server.name
+            && self.principal == other.principal
+    }
+}
+
+impl Eq for LinkKey {}
+
+impl std::hash::Hash for LinkKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.server.digest.hash(state);
+        self.capabilities.hash(state);
+        self.principal.hash(state);
+    }
+}
+
+impl Revoked for BTreeSet<TokenHash> {
+    fn is_revoked(&self, hash: &TokenHash) -> bool {
+        self.contains(hash)
+    }
+}
+
+impl fmt::Debug for HeaderCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: …", self.name)
+    }
+}
+
+impl fmt::Debug for LinkFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The session id is a secret towards the server.
+        write!(f, "LinkFacts({})", self.opened.version)
+    }
+}

@@ -1,0 +1,280 @@
+//! Every reason to refuse a request, and the one table from reasons to HTTP status and JSON-RPC error.
+
+use std::borrow::Cow;
+
+use serde_json::json;
+use toolgate_mcp::{FrameError, RpcError, versions};
+
+/// Why a request is refused. The text of an answer never says more than its sender may know.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The path names no gateway in its canonical form.
+    #[error("not found")]
+    NoSuchPath,
+    /// The method is not served at this path.
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    /// The `Host` is not ours.
+    #[error("this host is not served here")]
+    Host,
+    /// The `Origin` is not allowed.
+    #[error("this origin is not allowed")]
+    Origin,
+    /// No token, or none that may call this gateway; which of the two is not told.
+    #[error("a valid bearer token is required")]
+    Unauthenticated,
+    /// The caller accepts none of what can be answered.
+    #[error("`Accept` must list {0}")]
+    NotAcceptable(&'static str),
+    /// The body is not JSON.
+    #[error("`Content-Type` must be application/json")]
+    MediaType,
+    /// The body is larger than the limit, in bytes.
+    #[error("the message is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    /// The body is not one strict JSON-RPC message.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A message of a kind that does not belong here.
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    /// Modern: a header disagrees with the body, is missing or is malformed.
+    #[error("{0}")]
+    HeaderMismatch(String),
+    /// Modern: the version is not spoken.
+    #[error("protocol version `{0}` is not supported")]
+    UnsupportedVersion(String),
+    /// Legacy: the version in the header is not spoken.
+    #[error(
+        "`MCP-Protocol-Version` is not a version that is spoken here: send the one that was negotiated"
+    )]
+    LegacyVersion,
+    /// Modern: a required member of `_meta` is missing or malformed.
+    #[error("`_meta` must hold `{0}`")]
+    MissingMeta(&'static str),
+    /// Legacy: the session header is missing.
+    #[error("`Mcp-Session-Id` is required: send `initialize` first")]
+    MissingSession,
+    /// Legacy: the session is unknown, over, or of someone else; which of them is not told.
+    #[error("session not found: send `initialize` again")]
+    UnknownSession,
+    /// There is no such method. Modern clients are told by status too.
+    #[error("Method not found: {method}")]
+    MethodNotFound {
+        /// As asked for.
+        method: String,
+        /// Whether the request was framed as modern.
+        modern: bool,
+    },
+    /// The parameters are malformed.
+    #[error("{0}")]
+    InvalidParams(Cow<'static, str>),
+    /// The tool is unknown, hidden or not granted; which of them is not told.
+    #[error("Unknown tool: {0}")]
+    UnknownTool(String),
+    /// The cursor is not of this list, as it stands now, for this caller.
+    #[error("the cursor is not valid, or the list has changed: list from the start")]
+    BadCursor,
+    /// Modern: the work needs a capability that the request does not declare; shaped like ClientCapabilities.
+    #[error("the request does not declare a client capability that this needs")]
+    MissingCapability(serde_json::Value),
+    /// The gateway has fields that this proxy does not understand, so it serves nothing there.
+    #[error("this gateway is not available here")]
+    GatewayDenied,
+    /// More than this caller's share; when to come back, in seconds.
+    #[error("too many requests: retry in {0} s")]
+    TooManyRequests(u32),
+    /// More than can be served now, or shutting down.
+    #[error("overloaded: retry soon")]
+    Overloaded,
+    /// A bound on what one caller may keep open.
+    #[error("too many {0} are open")]
+    TooManyOpen(&'static str),
+    /// The server behind the tool did not do it.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamFailure),
+    /// A fault of ours.
+    #[error("internal error")]
+    Internal,
+}
+
+/// What went wrong behind the gateway. Never carries a URL, a body or a status of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum UpstreamFailure {
+    /// No connection; nothing was sent.
+    #[error("the server of this tool cannot be reached")]
+    Unreachable,
+    /// The circuit is open; nothing was sent.
+    #[error("the server of this tool has been failing and is given a pause: retry later")]
+    CircuitOpen,
+    /// Our own bound on calls to it; nothing was sent.
+    #[error("the server of this tool is busy: retry later")]
+    Busy,
+    /// Too slow. The tool may have run.
+    #[error("the server of this tool did not answer in time; the call may have taken effect")]
+    Timeout,
+    /// The connection broke. The tool may have run.
+    #[error("the connection to the server of this tool broke; the call may have taken effect")]
+    Broken,
+    /// A status that is not an answer.
+    #[error("the server of this tool refused the request")]
+    Status,
+    /// It asks for other credentials, or the credential could not be had.
+    #[error("the server of this tool does not accept its credential: ask your administrator")]
+    Credential,
+    /// It says that it is called too often.
+    #[error("the server of this tool asks to slow down: retry later")]
+    RateLimited,
+    /// What it sent is not an answer.
+    #[error("the server of this tool sent an invalid answer")]
+    Malformed,
+    /// What it sent is larger than may pass.
+    #[error("the answer of the server of this tool is too large")]
+    TooLarge,
+    /// It wants something of the client that cannot be relayed.
+    #[error("the tool asks for input that this client cannot give")]
+    NeedsInput,
+    /// It no longer knows our session; nothing was run.
+    #[error("the server of this tool lost our session: retry")]
+    SessionLost,
+}
+
+impl Refusal {
+    /// HTTP status of the answer.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NoSuchPath | Self::UnknownSession => 404,
+            Self::MethodNotFound { modern: true, .. } => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Host | Self::Origin => 403,
+            Self::Unauthenticated => 401,
+            Self::NotAcceptable(_) => 406,
+            Self::MediaType => 415,
+            Self::BodyTooLarge(_) => 413,
+            Self::BodyTimeout => 408,
+            Self::Frame(_)
+            | Self::InvalidRequest(_)
+            | Self::HeaderMismatch(_)
+            | Self::UnsupportedVersion(_)
+            | Self::LegacyVersion
+            | Self::MissingMeta(_)
+            | Self::MissingSession
+            | Self::MissingCapability(_) => 400,
+            Self::MethodNotFound { modern: false, .. }
+            | Self::InvalidParams(_)
+            | Self::UnknownTool(_)
+            | Self::BadCursor
+            | Self::Upstream(_) => 200,
+            Self::GatewayDenied | Self::Overloaded => 503,
+            Self::TooManyRequests(_) | Self::TooManyOpen(_) => 429,
+            Self::Internal => 500,
+        }
+    }
+
+    /// The JSON-RPC error of the answer.
+    pub fn rpc(&self) -> RpcError {
+        let text = self.to_string();
+        match self {
+            Self::Frame(error) => error.to_rpc(),
+            Self::HeaderMismatch(_) => RpcError::header_mismatch(text),
+            Self::UnsupportedVersion(requested) => {
+                RpcError::unsupported_version(requested, &versions::ALL)
+            }
+            Self::MissingCapability(required) => RpcError::missing_capability(required.clone()),
+            Self::MethodNotFound { method, .. } => RpcError::method_not_found(method),
+            Self::MissingMeta(_)
+            | Self::InvalidParams(_)
+            | Self::UnknownTool(_)
+            | Self::BadCursor => RpcError::invalid_params(text),
+            Self::NoSuchPath
+            | Self::MethodNotAllowed
+            | Self::Host
+            | Self::Origin
+            | Self::Unauthenticated
+            | Self::NotAcceptable(_)
+            | Self::MediaType
+            | Self::BodyTooLarge(_)
+            | Self::BodyTimeout
+            | Self::InvalidRequest(_)
+            | Self::LegacyVersion
+            | Self::MissingSession
+            | Self::UnknownSession => RpcError::invalid_request(text),
+            Self::TooManyRequests(seconds) => {
+                RpcError::internal(text).with(json!({ "retryAfter": seconds }))
+            }
+            Self::GatewayDenied
+            | Self::Overloaded
+            | Self::TooManyOpen(_)
+            | Self::Upstream(_)
+            | Self::Internal => RpcError::internal(text),
+        }
+    }
+
+    /// For `Retry-After`, in seconds.
+    pub fn retry_after(&self) -> Option<u32> {
+        if let Self::TooManyRequests(seconds) = self {
+            return Some(*seconds);
+        }
+        matches!(self, Self::Overloaded | Self::TooManyOpen(_)).then_some(1)
+    }
+
+    /// A short word for metrics and logs: few values, none of them a client's.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoSuchPath => "no_such_path",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Host => "host",
+            Self::Origin => "origin",
+            Self::Unauthenticated => "unauthenticated",
+            Self::NotAcceptable(_) => "not_acceptable",
+            Self::MediaType => "media_type",
+            Self::BodyTooLarge(_) => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::Frame(_) => "frame",
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::HeaderMismatch(_) => "header_mismatch",
+            Self::UnsupportedVersion(_) => "unsupported_version",
+            Self::LegacyVersion => "legacy_version",
+            Self::MissingMeta(_) => "missing_meta",
+            Self::MissingSession => "missing_session",
+            Self::UnknownSession => "unknown_session",
+            Self::MethodNotFound { .. } => "method_not_found",
+            Self::InvalidParams(_) => "invalid_params",
+            Self::UnknownTool(_) => "unknown_tool",
+            Self::BadCursor => "bad_cursor",
+            Self::MissingCapability(_) => "missing_capability",
+            Self::GatewayDenied => "gateway_denied",
+            Self::TooManyRequests(_) => "too_many_requests",
+            Self::Overloaded => "overloaded",
+            Self::TooManyOpen(_) => "too_many_open",
+            Self::Upstream(failure) => failure.kind(),
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl UpstreamFailure {
+    /// A short word for metrics and logs.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Unreachable => "upstream_unreachable",
+            Self::CircuitOpen => "upstream_circuit_open",
+            Self::Busy => "upstream_busy",
+            Self::Timeout => "upstream_timeout",
+            Self::Broken => "upstream_broken",
+            Self::Status => "upstream_status",
+            Self::Credential => "upstream_credential",
+            Self::RateLimited => "upstream_rate_limited",
+            Self::Malformed => "upstream_malformed",
+            Self::TooLarge => "upstream_too_large",
+            Self::NeedsInput => "upstream_needs_input",
+            Self::SessionLost => "upstream_session_lost",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

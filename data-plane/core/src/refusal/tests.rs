@@ -1,0 +1,62 @@
+//! The table: which status and code each refusal has.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn status_and_code_follow_the_protocol() {
+    let method = |modern| Refusal::MethodNotFound {
+        method: "x".to_owned(),
+        modern,
+    };
+    for (refusal, status, code) in [
+        (Refusal::NoSuchPath, 404, -32600),
+        (Refusal::Unauthenticated, 401, -32600),
+        (Refusal::Origin, 403, -32600),
+        (Refusal::MethodNotAllowed, 405, -32600),
+        (Refusal::BodyTooLarge(1), 413, -32600),
+        (Refusal::HeaderMismatch("x".to_owned()), 400, -32020),
+        (Refusal::UnsupportedVersion("x".to_owned()), 400, -32022),
+        (
+            Refusal::MissingCapability(json!({"sampling": {}})),
+            400,
+            -32021,
+        ),
+        (Refusal::MissingMeta("x"), 400, -32602),
+        (Refusal::MissingSession, 400, -32600),
+        (Refusal::UnknownSession, 404, -32600),
+        (method(true), 404, -32601),
+        (method(false), 200, -32601),
+        (Refusal::UnknownTool("x".to_owned()), 200, -32602),
+        (Refusal::BadCursor, 200, -32602),
+        (Refusal::TooManyRequests(3), 429, -32603),
+        (Refusal::Overloaded, 503, -32603),
+        (Refusal::GatewayDenied, 503, -32603),
+        (Refusal::Upstream(UpstreamFailure::Timeout), 200, -32603),
+        (Refusal::Internal, 500, -32603),
+    ] {
+        assert_eq!(
+            (refusal.status(), refusal.rpc().code),
+            (status, code),
+            "{refusal:?}"
+        );
+    }
+}
+
+#[test]
+fn machines_are_told_what_to_do() {
+    let version = Refusal::UnsupportedVersion("1999-01-01".to_owned()).rpc();
+    let told = json!({
+        "supported": ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"],
+        "requested": "1999-01-01",
+    });
+    assert_eq!(version.data, Some(told));
+    let capability = Refusal::MissingCapability(json!({ "sampling": {} })).rpc();
+    assert_eq!(
+        capability.data,
+        Some(json!({ "requiredCapabilities": { "sampling": {} } }))
+    );
+    assert_eq!(Refusal::TooManyRequests(3).retry_after(), Some(3));
+    assert_eq!(Refusal::Internal.retry_after(), None);
+}

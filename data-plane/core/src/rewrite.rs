@@ -1,0 +1,12 @@
+//! Bytes on their way through us, both directions: ids, names and progress tokens are ours towards a server and the
+//! client's towards the client, and each side is spoken to by the rules of its era. All else passes as it came.
+
+mod answer;
+mod request;
+mod stitch;
+
+pub use answer::{Outcome, Relay, Relayed, Reply, failed, respond};
+pub use request::{CLIENT, Request, Towards, request};
+
+#[cfg(test)]
+mod tests;

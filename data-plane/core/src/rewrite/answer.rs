@@ -1,0 +1,185 @@
+//! A server's messages on their way to the client: the answer of a call, and what comes before it on a stream.
+
+mod error;
+mod notice;
+mod result;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use toolgate_mcp::{
+    Answer, Limits, RpcError,
+    answer::{Body, scan},
+    message, method,
+};
+use toolgate_model::Era;
+
+use crate::{
+    parts::Parts,
+    plan::{CallPlan, ClientSide},
+    refusal::UpstreamFailure,
+    session::LogLevel,
+};
+
+/// Follows one call's answer. Fed with each message of the server, whole.
+#[derive(Debug)]
+pub struct Relay {
+    call: Arc<CallPlan>,
+    era: Era,
+    id: u64,
+    log_level: Option<LogLevel>,
+    progress: Option<f64>,
+    finished: bool,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relayed {
+    /// The answer. Nothing of this call follows.
+    Final(Reply),
+    /// Goes to the client ahead of the answer.
+    Forward(Bytes),
+    /// The server asks something of us: post this to it.
+    Respond(Bytes),
+    /// Nothing.
+    Ignore,
+}
+
+/// The answer to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The frame.
+    pub body: Parts,
+    /// HTTP status, if the head has not gone out yet.
+    pub status: u16,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// How a call went, for metrics and audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A result.
+    Done,
+    /// The tool says that it failed.
+    ToolError,
+    /// More is wanted of the client first.
+    InputRequired,
+    /// The server's JSON-RPC error.
+    Error,
+    /// No usable answer.
+    Failed(UpstreamFailure),
+}
+
+impl Relay {
+    /// Of a call that was sent under our `id` to a server of this era. `log_level` is what the client gets.
+    pub fn new(call: Arc<CallPlan>, era: Era, id: u64, log_level: Option<LogLevel>) -> Self {
+        Self {
+            call,
+            era,
+            id,
+            log_level,
+            progress: None,
+            finished: false,
+        }
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Arc<CallPlan> {
+        &self.call
+    }
+
+    /// Whether the client has its answer.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// One message of a stream.
+    pub fn on(&mut self, message: &Bytes) -> Relayed {
+        if self.finished {
+            return Relayed::Ignore;
+        }
+        let Ok(answer) = scan(message, &Limits::ANSWER) else {
+            return Relayed::Final(self.fail(UpstreamFailure::Malformed));
+        };
+        match &answer.body {
+            Body::Result(_) | Body::Error(_) if !self.is_ours(&answer) => Relayed::Ignore,
+            Body::Result(result) => {
+                let reply = self.result(message, &answer, result);
+                Relayed::Final(self.finish(reply))
+            }
+            Body::Error(error) => {
+                let reply = self.error(message, &answer, *error);
+                Relayed::Final(self.finish(reply))
+            }
+            Body::Notification { method, params } => {
+                self.notice(message, method.as_str(), params.as_ref())
+            }
+            Body::Request { method, .. } => self.asked(method.as_str(), &answer),
+        }
+    }
+
+    /// The one message of a JSON answer: anything but ours is a lie.
+    pub fn only(&mut self, message: &Bytes) -> Reply {
+        match self.on(message) {
+            Relayed::Final(reply) => reply,
+            Relayed::Forward(_) | Relayed::Respond(_) | Relayed::Ignore => {
+                self.fail(UpstreamFailure::Malformed)
+            }
+        }
+    }
+
+    /// There is no usable answer: the model is told in the way of a failed tool, so that it can react.
+    pub fn fail(&mut self, failure: UpstreamFailure) -> Reply {
+        let reply = failed(&self.call, failure);
+        self.finish(reply)
+    }
+
+    fn finish(&mut self, reply: Reply) -> Reply {
+        self.finished = true;
+        reply
+    }
+
+    fn is_ours(&self, answer: &Answer<'_>) -> bool {
+        match answer.id {
+            Some(id) => id.raw == self.id.to_string(),
+            // An error may lack the id if the server could not read the request; only one was sent here.
+            None => matches!(answer.body, Body::Error(_)),
+        }
+    }
+
+    /// Nothing that a server asks can be relayed yet, and nothing was declared; it is told so at once, that it need not
+    /// wait.
+    fn asked(&self, method: &str, answer: &Answer<'_>) -> Relayed {
+        let Some(id) = answer.id.filter(|_| self.era == Era::Legacy) else {
+            return Relayed::Ignore;
+        };
+        Relayed::Respond(respond(method, id.raw))
+    }
+
+    fn is_modern(&self) -> bool {
+        matches!(self.call.client, ClientSide::Modern { .. })
+    }
+}
+
+/// What a server is answered that asks something of us, by the literal of its id.
+pub fn respond(method: &str, id: &str) -> Bytes {
+    if method == method::PING {
+        return message::response(id, "{}");
+    }
+    RpcError::method_not_found(method).to_bytes(Some(id))
+}
+
+/// The answer to a call that came to nothing, also where nothing was sent.
+pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
+    let modern = match call.client {
+        ClientSide::Modern { .. } => Some(&call.gateway.server_info),
+        ClientSide::Legacy { .. } => None,
+    };
+    let result = message::tool_error(&failure.to_string(), modern);
+    Reply {
+        body: Parts::from(message::response(&call.id, &result)),
+        status: 200,
+        outcome: Outcome::Failed(failure),
+    }
+}

@@ -1,0 +1,58 @@
+//! What comes ahead of an answer: progress and log messages of this call, and nothing else.
+
+use bytes::Bytes;
+use toolgate_mcp::{Edit, Span, envelope::Params, method, object, splice};
+
+use crate::session::LogLevel;
+
+use super::{Relay, Relayed, result};
+
+impl Relay {
+    pub(super) fn notice(
+        &mut self,
+        source: &Bytes,
+        method: &str,
+        params: Option<&Params<'_>>,
+    ) -> Relayed {
+        let edit = match (method, params) {
+            (method::PROGRESS, Some(params)) => self.progress(source, params),
+            (method::MESSAGE, Some(params)) => self.log(source, params),
+            _ => None,
+        };
+        let forwarded = edit.and_then(|edit| splice(source, edit).ok());
+        forwarded.map_or(Relayed::Ignore, Relayed::Forward)
+    }
+
+    /// Under the client's token; only of this call, only if asked for, only if it increases.
+    fn progress<'e>(&mut self, source: &Bytes, params: &Params<'_>) -> Option<Vec<Edit<'e>>> {
+        let asked = self.call.progress.as_ref()?;
+        let token = params.progress_token?;
+        let value = result::number(object::get(params.span.of(source), "progress")?)?;
+        let grows = self.progress.is_none_or(|before| value > before);
+        if token.raw != self.id.to_string() || !grows {
+            return None;
+        }
+        self.progress = Some(value);
+        Some(vec![Edit::replace(token.span, asked.as_bytes().to_vec())])
+    }
+
+    /// If it is severe enough, and with the server's id ahead of the logger, since the client knows the gateway only.
+    fn log<'e>(&self, source: &Bytes, params: &Params<'_>) -> Option<Vec<Edit<'e>>> {
+        let wanted = self.log_level?;
+        let level = LogLevel::parse(params.level.as_ref()?.as_str())?;
+        if level < wanted {
+            return None;
+        }
+        let object = params.span.of(source);
+        let logger = object::members(object).find(|member| member.name == "logger");
+        let server = self.call.server().name.id.as_str();
+        let edit = logger.and_then(|logger| {
+            let name: String = serde_json::from_slice(logger.value).ok()?;
+            let at = params.span.start;
+            let span = Span::new(at + logger.span.start, at + logger.span.end);
+            let with = result::prefixed(server, &name).into_bytes();
+            Some(Edit::replace(span, with))
+        });
+        Some(edit.into_iter().collect())
+    }
+}

@@ -1,0 +1,139 @@
+//! A client's call on its way to a server.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use toolgate_mcp::{
+    Edit, headers, message, method, object, splice, splice::InvalidEdit, text::quote,
+};
+use toolgate_model::Era;
+
+use crate::{
+    plan::{CallPlan, ClientSide},
+    session::LogLevel,
+};
+
+/// How the server is spoken to.
+#[derive(Debug, Clone, Copy)]
+pub struct Towards<'a> {
+    /// Its era.
+    pub era: Era,
+    /// The version to speak.
+    pub version: &'a str,
+    /// Our id for the request; also its progress token.
+    pub id: u64,
+    /// The least severe log message that is wanted, from [`CallPlan::log_level_with`].
+    pub log_level: Option<LogLevel>,
+    /// Of our own span, where there is one; else the client's goes along.
+    pub traceparent: Option<&'a str>,
+}
+
+/// What to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The body.
+    pub body: Bytes,
+    /// MCP's own headers, names in lower case; the session's is not among them.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+}
+
+/// What we call ourselves towards servers, JSON.
+pub const CLIENT: &str = concat!(
+    "{\"name\":\"toolgate\",\"title\":\"Toolgate\",\"version\":\"",
+    env!("CARGO_PKG_VERSION"),
+    "\"}"
+);
+
+/// What can be relayed between two modern sides, by the members of ClientCapabilities.
+const RELAYED: [&str; 3] = ["elicitation", "sampling", "roots"];
+
+/// The call as it goes to the server. `body` is what was planned upon.
+pub fn request(body: &Bytes, call: &CallPlan, to: &Towards<'_>) -> Result<Request, InvalidEdit> {
+    let spans = &call.spans;
+    let id = to.id.to_string();
+    let mut edits = vec![
+        Edit::replace(spans.id, id.clone().into_bytes()),
+        Edit::replace(spans.name, &call.tool.original_json[..]),
+    ];
+    let before = spans.meta.map(|span| span.of(body));
+    if let Some(meta) = meta(before, call, to, &id) {
+        edits.push(match spans.meta {
+            Some(span) => Edit::replace(span, meta),
+            None => object::insert(body, spans.params, "_meta", &meta),
+        });
+    }
+    Ok(Request {
+        body: splice(body, edits)?,
+        headers: mcp_headers(body, call, to),
+    })
+}
+
+/// The new `_meta`; none if there was none and none is needed.
+fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -> Option<Vec<u8>> {
+    let capabilities;
+    let version;
+    let level;
+    let trace;
+    let mut added: Vec<(&str, &[u8])> = Vec::with_capacity(6);
+    if to.era == Era::Modern {
+        capabilities = declared(before, call.client);
+        version = quote(to.version);
+        added.push((method::META_VERSION, version.as_bytes()));
+        added.push((method::META_CAPABILITIES, &capabilities));
+        added.push((method::META_CLIENT, CLIENT.as_bytes()));
+        if let Some(wanted) = to.log_level {
+            level = quote(wanted.as_str());
+            added.push((method::META_LOG_LEVEL, level.as_bytes()));
+        }
+    }
+    if call.progress.is_some() {
+        added.push((method::META_PROGRESS, token.as_bytes()));
+    }
+    if let Some(own) = to.traceparent {
+        trace = quote(own);
+        added.push(("traceparent", trace.as_bytes()));
+    }
+    if before.is_none() && added.is_empty() {
+        return None;
+    }
+    // Baggage may hold anything about a person; no server has been trusted with it.
+    let keep = |name: &str| message::carried(name) && name != "baggage";
+    Some(object::rebuild(before.unwrap_or(b"{}"), keep, &added))
+}
+
+/// What is declared to a modern server: what the caller declared, as far as it can be relayed in this pair of eras.
+fn declared(meta: Option<&[u8]>, client: ClientSide) -> Vec<u8> {
+    let own = match client {
+        ClientSide::Legacy { .. } => None,
+        ClientSide::Modern { .. } => {
+            meta.and_then(|meta| object::get(meta, method::META_CAPABILITIES))
+        }
+    };
+    let relayed = |name: &str| RELAYED.contains(&name);
+    object::rebuild(own.unwrap_or(b"{}"), relayed, &[])
+}
+
+/// Made afresh from the body; what the client sent is never copied.
+fn mcp_headers(
+    body: &Bytes,
+    call: &CallPlan,
+    to: &Towards<'_>,
+) -> Vec<(Cow<'static, str>, String)> {
+    let mut out = vec![(Cow::Borrowed(headers::VERSION), to.version.to_owned())];
+    if to.era == Era::Legacy {
+        return out;
+    }
+    let name = headers::encode(&call.tool.original).into_owned();
+    out.push((
+        Cow::Borrowed(headers::METHOD),
+        method::TOOLS_CALL.to_owned(),
+    ));
+    out.push((Cow::Borrowed(headers::NAME), name));
+    let arguments = call
+        .spans
+        .arguments
+        .map_or(&b"{}"[..], |span| span.of(body));
+    let mirrored = call.tool.params.mirror(arguments).into_iter();
+    out.extend(mirrored.map(|(name, value)| (Cow::Owned(name.to_owned()), value)));
+    out
+}

@@ -1,0 +1,24 @@
+//! Edits over a large frame without copying it.
+
+use bytes::Bytes;
+use toolgate_mcp::{Edit, splice::InvalidEdit};
+
+use crate::parts::Parts;
+
+/// `source` with all `edits` made; what is not edited stays shared.
+pub(super) fn stitch(source: &Bytes, mut edits: Vec<Edit<'_>>) -> Result<Parts, InvalidEdit> {
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+    let mut pieces = Vec::with_capacity(edits.len() * 2 + 1);
+    let mut done = 0;
+    for edit in edits {
+        let span = edit.span;
+        if span.start < done || span.end < span.start || span.end > source.len() {
+            return Err(InvalidEdit(span.start));
+        }
+        pieces.push(source.slice(done..span.start));
+        pieces.push(Bytes::from(edit.with.into_owned()));
+        done = span.end;
+    }
+    pieces.push(source.slice(done..));
+    Ok(Parts::from_pieces(pieces))
+}

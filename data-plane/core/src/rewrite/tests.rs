@@ -1,0 +1,55 @@
+//! Bytes between two sides: what is ours is ours, what is theirs is untouched.
+
+mod answers;
+mod properties;
+mod requests;
+mod streams;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+use toolgate_model::Era;
+
+use crate::{Plan, fixture::World, plan::CallPlan, rewrite::Relay, session::LogLevel};
+
+/// Our id in all of these.
+const OWN: u64 = 42;
+
+/// A planned call of a client of this era, and the body it came in.
+fn call(era: Era, tool: &str, params: &str, meta: &str) -> (Arc<CallPlan>, Bytes) {
+    let world = World::new();
+    let comma = |text: &str| if text.is_empty() { "" } else { "," };
+    let meta = match era {
+        Era::Legacy if meta.is_empty() => String::new(),
+        Era::Legacy => format!(r#","_meta":{{{meta}}}"#),
+        Era::Modern => format!(
+            r#","_meta":{{{}{}{meta}}}"#,
+            crate::fixture::META,
+            comma(meta)
+        ),
+    };
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":"c-1","method":"tools/call","params":{{"name":"{tool}"{}{params}{meta}}}}}"#,
+        comma(params)
+    );
+    let plan = match era {
+        Era::Legacy => world.legacy("all", &body),
+        Era::Modern => world.modern("all", &body, &[]),
+    };
+    let Plan::Call(call) = plan else {
+        panic!("{plan:?}");
+    };
+    (call, Bytes::from(body))
+}
+
+/// The relay of a call by a client of one era to a server of another.
+fn relay(client: Era, server: Era, meta: &str) -> Relay {
+    let (call, _body) = call(client, "files__read", "", meta);
+    let level = call.log_level_with(Some(LogLevel::Info));
+    Relay::new(call, server, OWN, level)
+}
+
+fn json(bytes: &Bytes) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}

@@ -1,0 +1,234 @@
+//! Answers on their way to a client.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use toolgate_model::Era;
+
+use super::{json, relay};
+use crate::{
+    fixture::World,
+    refusal::UpstreamFailure,
+    rewrite::{Outcome, Relay, Reply},
+};
+
+const CELLS: [(Era, Era); 4] = [
+    (Era::Legacy, Era::Legacy),
+    (Era::Legacy, Era::Modern),
+    (Era::Modern, Era::Legacy),
+    (Era::Modern, Era::Modern),
+];
+
+fn reply(client: Era, server: Era, answer: &str) -> Reply {
+    relay(client, server, "").only(&Bytes::from(answer.to_owned()))
+}
+
+fn body(reply: &Reply) -> Value {
+    json(&reply.body.to_bytes())
+}
+
+#[test]
+fn legacy_to_legacy_changes_the_id_alone() {
+    let answer = r#"{ "id" : 42, "result":{"content":[{"type":"text","text":"\u00e9"}],"x":1e2,"_meta":{"a/b":1}} ,"jsonrpc":"2.0"}"#;
+    let reply = reply(Era::Legacy, Era::Legacy, answer);
+    assert_eq!(reply.outcome, Outcome::Done);
+    assert_eq!(reply.body.to_bytes(), answer.replace("42", "\"c-1\""));
+}
+
+#[test]
+fn modern_clients_get_a_result_type_and_our_name() {
+    for answer in [
+        r#"{"jsonrpc":"2.0","id":42,"result":{"content":[]}}"#,
+        r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"resultType":"complete"}}"#,
+        r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"_meta":{}}}"#,
+        r#"{"jsonrpc":"2.0","id":42,"result":{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"theirs","version":"9"}},"content":[],"resultType":"complete"}}"#,
+    ] {
+        let reply = reply(Era::Modern, Era::Modern, answer);
+        let result = &body(&reply)["result"];
+        assert_eq!(result["resultType"], "complete", "{answer}");
+        let server = &result["_meta"]["io.modelcontextprotocol/serverInfo"];
+        assert_eq!(server["name"], "main", "{answer}");
+        assert_eq!(result["content"], json!([]));
+    }
+    let empty = reply(
+        Era::Modern,
+        Era::Legacy,
+        r#"{"jsonrpc":"2.0","id":42,"result":{}}"#,
+    );
+    assert_eq!(body(&empty)["result"]["resultType"], "complete");
+}
+
+#[test]
+fn legacy_clients_get_nothing_of_the_modern_era() {
+    let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"a":1,"resultType":"complete","structuredContent":[1],"content":[],"ttlMs":5,"cacheScope":"public","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"theirs","version":"9"},"k/l":2}}}"#;
+    let reply = reply(Era::Legacy, Era::Modern, answer);
+    assert_eq!(
+        body(&reply)["result"],
+        json!({"a": 1, "content": [], "_meta": {"k/l": 2}})
+    );
+}
+
+#[test]
+fn structured_objects_reach_everybody() {
+    let answer =
+        r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"structuredContent":{"a":null}}}"#;
+    for (client, server) in CELLS {
+        let reply = reply(client, server, answer);
+        assert_eq!(
+            body(&reply)["result"]["structuredContent"],
+            json!({"a": null})
+        );
+    }
+    let list = r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"structuredContent":null}}"#;
+    let modern = reply(Era::Modern, Era::Modern, list);
+    assert_eq!(
+        body(&modern)["result"].get("structuredContent"),
+        Some(&Value::Null)
+    );
+    let legacy = reply(Era::Legacy, Era::Legacy, list);
+    assert_eq!(body(&legacy)["result"].get("structuredContent"), None);
+}
+
+#[test]
+fn what_the_tool_says_of_its_failure_is_for_the_model() {
+    let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"content":[{"type":"text","text":"no"}],"isError":true}}"#;
+    for (client, server) in CELLS {
+        let reply = reply(client, server, answer);
+        assert_eq!(reply.outcome, Outcome::ToolError);
+        assert_eq!(body(&reply)["result"]["content"][0]["text"], "no");
+    }
+}
+
+#[test]
+fn errors_are_translated_between_the_eras() {
+    let code = |client, server, code: i64| {
+        let answer = format!(
+            r#"{{"jsonrpc":"2.0","id":42,"error":{{"code":{code},"message":"m","data":{{"requiredCapabilities":{{"sampling":{{}}}}}}}}}}"#
+        );
+        let reply = reply(client, server, &answer);
+        let told = body(&reply)["error"]["code"].as_i64();
+        (told.unwrap_or_default(), reply.status, reply.outcome)
+    };
+    let error = |code| (code, 200, Outcome::Error);
+    let failed = |failure| (0, 200, Outcome::Failed(failure));
+    for (client, server) in CELLS {
+        assert_eq!(code(client, server, -32602), error(-32602));
+        assert_eq!(code(client, server, -32603), error(-32603));
+        assert_eq!(code(client, server, 17), error(17));
+        // Between the server and us.
+        assert_eq!(
+            code(client, server, -32020),
+            failed(UpstreamFailure::Status)
+        );
+        assert_eq!(
+            code(client, server, -32022),
+            failed(UpstreamFailure::Status)
+        );
+        assert_eq!(
+            code(client, server, -32042),
+            failed(UpstreamFailure::NeedsInput)
+        );
+    }
+    assert_eq!(code(Era::Modern, Era::Legacy, -32002), error(-32602));
+    assert_eq!(code(Era::Legacy, Era::Legacy, -32002), error(-32002));
+    assert_eq!(code(Era::Modern, Era::Legacy, -32050), error(-32603));
+    assert_eq!(code(Era::Legacy, Era::Legacy, -32050), error(-32050));
+    assert_eq!(
+        code(Era::Modern, Era::Modern, -32021),
+        (-32021, 400, Outcome::Error)
+    );
+    let needs = failed(UpstreamFailure::NeedsInput);
+    assert_eq!(code(Era::Legacy, Era::Modern, -32021), needs);
+}
+
+#[test]
+fn errors_keep_their_words_and_data() {
+    let answer = r#"{"jsonrpc":"2.0","error":{"code":-32602,"message":"bad \u00e9","data":{"x":[1.50]}},"id":42}"#;
+    let reply = reply(Era::Legacy, Era::Legacy, answer);
+    assert_eq!(reply.body.to_bytes(), answer.replace("42", "\"c-1\""));
+    // Without an id the server could not read the request; ours is the only one there.
+    let lost = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#;
+    let reply = super::relay(Era::Legacy, Era::Legacy, "").only(&Bytes::from(lost));
+    assert_eq!(body(&reply)["id"], "c-1");
+}
+
+#[test]
+fn lies_become_a_failed_tool_that_tells_nothing_of_the_server() {
+    for answer in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        "<html>files.example</html>",
+        r#"{"jsonrpc":"2.0","id":43,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":"42","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":42,"result":{"resultType":"strange"}}"#,
+        r#"{"jsonrpc":"2.0","id":42,"result":{"resultType":7}}"#,
+        r#"{"jsonrpc":"2.0","id":42,"result":[]}"#,
+        r#"{"jsonrpc":"2.0","id":42,"result":{},"error":{}}"#,
+        r#"{"jsonrpc":"2.0","id":42,"error":{"code":"x"}}"#,
+        r#"{"jsonrpc":"2.0","id":42,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":1}}"#,
+    ] {
+        for (client, server) in CELLS {
+            let reply = reply(client, server, answer);
+            assert_eq!(
+                reply.outcome,
+                Outcome::Failed(UpstreamFailure::Malformed),
+                "{answer}"
+            );
+            let told = body(&reply);
+            assert_eq!(
+                (&told["id"], &told["result"]["isError"]),
+                (&json!("c-1"), &json!(true))
+            );
+            assert!(!told.to_string().contains("files.example"), "{told}");
+            let modern = told["result"].get("resultType").is_some();
+            assert_eq!(modern, client == Era::Modern);
+        }
+    }
+}
+
+#[test]
+fn input_may_be_asked_of_those_who_declared_it() {
+    let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"resultType":"input_required","requestState":"s","inputRequests":{"a":{"method":"elicitation/create","params":{"message":"?"}}}}}"#;
+    let ask = |capabilities: &str| {
+        let meta = crate::fixture::META.replace("{}", capabilities);
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":"c-1","method":"tools/call","params":{{"name":"files__read","_meta":{{{meta}}}}}}}"#
+        );
+        let crate::Plan::Call(call) = World::new().modern("all", &text, &[]) else {
+            panic!("no call");
+        };
+        let mut relay = Relay::new(call, Era::Modern, super::OWN, None);
+        relay.only(&Bytes::from(answer))
+    };
+    let granted = ask(r#"{"elicitation":{}}"#);
+    assert_eq!(granted.outcome, Outcome::InputRequired);
+    assert_eq!(body(&granted)["result"]["resultType"], "input_required");
+    assert_eq!(body(&granted)["result"]["requestState"], "s");
+    for lacking in ["{}", r#"{"sampling":{}}"#, r#"{"elicitation":{"url":{}}}"#] {
+        let failed = Outcome::Failed(UpstreamFailure::NeedsInput);
+        assert_eq!(ask(lacking).outcome, failed, "{lacking}");
+    }
+    let legacy = reply(Era::Legacy, Era::Modern, answer);
+    assert_eq!(legacy.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
+}
+
+#[test]
+fn large_answers_are_not_copied() {
+    let text = "x".repeat(1 << 20);
+    let answer = Bytes::from(format!(
+        r#"{{"jsonrpc":"2.0","id":42,"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#
+    ));
+    let inside = answer.as_ptr_range();
+    for (client, server) in CELLS {
+        let reply = relay(client, server, "").only(&answer);
+        let shared = reply
+            .body
+            .pieces()
+            .iter()
+            .filter(|piece| inside.contains(&piece.as_ptr()));
+        assert!(shared.map(Bytes::len).sum::<usize>() > 1 << 20);
+        assert_eq!(body(&reply)["result"]["content"][0]["text"], text.as_str());
+    }
+}

@@ -1,0 +1,123 @@
+//! For any payload, in all four cells: nothing is lost, nothing is added but what is ours.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use toolgate_mcp::{Edit, Span, splice};
+use toolgate_model::Era;
+
+use super::{OWN, call, json, relay};
+use crate::rewrite::{Towards, request, stitch::stitch};
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-z\"\\\\\u{e9}]{0,6}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+fn object() -> impl Strategy<Value = Map<String, Value>> {
+    prop::collection::btree_map("x-[a-z\"\\\\]{0,6}", value(), 0..5)
+        .prop_map(|map| map.into_iter().collect())
+}
+
+fn era() -> impl Strategy<Value = Era> {
+    prop_oneof![Just(Era::Legacy), Just(Era::Modern)]
+}
+
+/// Everything but what one hop says to the next.
+fn carried(meta: &Value) -> Value {
+    let members = meta.as_object().cloned().unwrap_or_default();
+    let kept = members
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("x-"));
+    Value::Object(kept.collect())
+}
+
+proptest! {
+    #[test]
+    fn requests_carry_their_payload(
+        client in era(), server in era(), arguments in object(), meta in object(), more in object(),
+        pretty in any::<bool>(),
+    ) {
+        let print = |object: &Map<String, Value>| {
+            let text = if pretty { serde_json::to_string_pretty(object) } else { serde_json::to_string(object) };
+            text.unwrap()
+        };
+        let inner = |object: &Map<String, Value>| {
+            let text = print(object);
+            text[1..text.len() - 1].to_owned()
+        };
+        let comma = if more.is_empty() { "" } else { "," };
+        let params = format!(r#""arguments":{}{comma}{}"#, print(&arguments), inner(&more));
+        let (call, body) = call(client, "files__read", &params, &inner(&meta));
+        let to = Towards { era: server, version: "v", id: OWN, log_level: None, traceparent: None };
+        let sent = json(&request(&body, &call, &to).unwrap().body);
+        prop_assert_eq!(&sent["id"], &json!(OWN));
+        prop_assert_eq!(&sent["params"]["name"], "read");
+        prop_assert_eq!(&sent["params"]["arguments"], &Value::Object(arguments));
+        prop_assert_eq!(carried(&sent["params"]["_meta"]), Value::Object(meta));
+        for (name, value) in more {
+            prop_assert_eq!(&sent["params"][&name], &value);
+        }
+    }
+
+    #[test]
+    fn answers_carry_their_payload(
+        client in era(), server in era(), members in object(), meta in prop::option::of(object()),
+        typed in any::<bool>(), structured in prop::option::of(value()),
+    ) {
+        let mut result = members.clone();
+        if let Some(meta) = &meta {
+            result.insert("_meta".to_owned(), Value::Object(meta.clone()));
+        }
+        if typed {
+            result.insert("resultType".to_owned(), json!("complete"));
+        }
+        if let Some(structured) = &structured {
+            result.insert("structuredContent".to_owned(), structured.clone());
+        }
+        let answer = json!({"jsonrpc": "2.0", "id": OWN, "result": result}).to_string();
+        let reply = relay(client, server, "").only(&Bytes::from(answer));
+        let told = json(&reply.body.to_bytes());
+        prop_assert_eq!(&told["id"], "c-1");
+        let modern = client == Era::Modern;
+        for (name, value) in &members {
+            prop_assert_eq!(&told["result"][name], value);
+        }
+        prop_assert_eq!(carried(&told["result"]["_meta"]), Value::Object(meta.unwrap_or_default()));
+        prop_assert_eq!(told["result"].get("resultType").is_some(), modern);
+        let ours = told["result"]["_meta"].get("io.modelcontextprotocol/serverInfo");
+        prop_assert_eq!(ours.is_some(), modern);
+        let structured = structured.filter(|value| modern || value.is_object());
+        prop_assert_eq!(told["result"].get("structuredContent"), structured.as_ref());
+    }
+
+    #[test]
+    fn no_bytes_of_a_server_stop_a_relay(client in era(), server in era(), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let reply = relay(client, server, "").only(&Bytes::from(bytes));
+        prop_assert_eq!(&json(&reply.body.to_bytes())["id"], "c-1");
+    }
+
+    #[test]
+    fn stitching_is_splicing_without_the_copy(
+        source in prop::collection::vec(any::<u8>(), 0..100),
+        edits in prop::collection::vec((0_usize..110, 0_usize..20, prop::collection::vec(any::<u8>(), 0..5)), 0..5),
+    ) {
+        let source = Bytes::from(source);
+        let edits = || edits.iter().map(|(start, len, with)| {
+            Edit::replace(Span::new(*start, start + len), with.clone())
+        }).collect::<Vec<_>>();
+        let stitched = stitch(&source, edits()).map(|parts| parts.to_bytes()).ok();
+        prop_assert_eq!(stitched, splice(&source, edits()).ok());
+    }
+}

@@ -1,0 +1,130 @@
+//! What comes ahead of an answer.
+
+use bytes::Bytes;
+use serde_json::json;
+use toolgate_model::Era;
+
+use super::{json, relay};
+use crate::{
+    refusal::UpstreamFailure,
+    rewrite::{Outcome, Relay, Relayed},
+};
+
+fn on(relay: &mut Relay, message: &str) -> Relayed {
+    relay.on(&Bytes::from(message.to_owned()))
+}
+
+fn progress(token: &str, progress: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{progress},"total":10}}}}"#
+    )
+}
+
+fn log(level: &str, logger: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}",{logger}"data":{{"x":1}}}}}}"#
+    )
+}
+
+#[test]
+fn progress_goes_under_the_clients_token_and_only_forward() {
+    for (client, server) in [(Era::Legacy, Era::Modern), (Era::Modern, Era::Legacy)] {
+        let mut relay = relay(client, server, r#""progressToken":"t\u0031""#);
+        let Relayed::Forward(first) = on(&mut relay, &progress("42", "1")) else {
+            panic!("not forwarded");
+        };
+        assert_eq!(
+            first,
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t\u0031","progress":1,"total":10}}"#
+        );
+        for stale in [
+            progress("42", "1"),
+            progress("42", "0.5"),
+            progress("43", "9"),
+            progress("\"42\"", "9"),
+            progress("42", "\"9\""),
+        ] {
+            assert_eq!(on(&mut relay, &stale), Relayed::Ignore, "{stale}");
+        }
+        assert!(matches!(
+            on(&mut relay, &progress("42", "1.5")),
+            Relayed::Forward(_)
+        ));
+    }
+    let mut unasked = relay(Era::Legacy, Era::Legacy, "");
+    assert_eq!(on(&mut unasked, &progress("42", "1")), Relayed::Ignore);
+}
+
+#[test]
+fn log_messages_reach_who_asked_for_their_level() {
+    let mut legacy = relay(Era::Legacy, Era::Legacy, "");
+    assert_eq!(on(&mut legacy, &log("debug", "")), Relayed::Ignore);
+    let Relayed::Forward(plain) = on(&mut legacy, &log("info", "")) else {
+        panic!("not forwarded");
+    };
+    assert_eq!(plain, log("info", ""));
+    let Relayed::Forward(named) = on(&mut legacy, &log("error", r#""logger":"d\u0062","#)) else {
+        panic!("not forwarded");
+    };
+    assert_eq!(json(&named)["params"]["logger"], "files/db");
+    let mut silent = relay(Era::Modern, Era::Legacy, "");
+    assert_eq!(on(&mut silent, &log("emergency", "")), Relayed::Ignore);
+    let asked = r#""io.modelcontextprotocol/logLevel":"error""#;
+    let mut asking = relay(Era::Modern, Era::Legacy, asked);
+    assert_eq!(on(&mut asking, &log("warning", "")), Relayed::Ignore);
+    assert!(matches!(
+        on(&mut asking, &log("error", "")),
+        Relayed::Forward(_)
+    ));
+    assert_eq!(on(&mut asking, &log("loud", "")), Relayed::Ignore);
+}
+
+#[test]
+fn servers_that_ask_are_answered_at_once() {
+    let mut relay = relay(Era::Modern, Era::Legacy, "");
+    let ask = |method: &str| format!(r#"{{"jsonrpc":"2.0","id":"s\u0031","method":"{method}"}}"#);
+    let Relayed::Respond(pong) = on(&mut relay, &ask("ping")) else {
+        panic!("no answer");
+    };
+    assert_eq!(pong, r#"{"jsonrpc":"2.0","id":"s\u0031","result":{}}"#);
+    let Relayed::Respond(refused) = on(&mut relay, &ask("elicitation/create")) else {
+        panic!("no answer");
+    };
+    assert_eq!(json(&refused)["error"]["code"], json!(-32601));
+    // Modern servers may not ask at all.
+    let mut modern = super::relay(Era::Modern, Era::Modern, "");
+    assert_eq!(on(&mut modern, &ask("ping")), Relayed::Ignore);
+}
+
+#[test]
+fn only_what_belongs_to_the_call_passes() {
+    let mut relay = relay(Era::Legacy, Era::Legacy, r#""progressToken":1"#);
+    for method in [
+        "notifications/tools/list_changed",
+        "notifications/resources/updated",
+        "notifications/cancelled",
+        "notifications/vendor/thing",
+        "notifications/progress",
+        "notifications/message",
+    ] {
+        let notice = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
+        assert_eq!(on(&mut relay, &notice), Relayed::Ignore, "{method}");
+    }
+    // The answer of another call is not ours, and ours still comes.
+    let other = r#"{"jsonrpc":"2.0","id":41,"result":{"secret":1}}"#;
+    assert_eq!(on(&mut relay, other), Relayed::Ignore);
+    let ours = r#"{"jsonrpc":"2.0","id":42,"result":{}}"#;
+    assert!(matches!(on(&mut relay, ours), Relayed::Final(_)));
+    assert!(relay.is_finished());
+    assert_eq!(on(&mut relay, ours), Relayed::Ignore);
+    assert_eq!(on(&mut relay, &progress("42", "9")), Relayed::Ignore);
+}
+
+#[test]
+fn nonsense_on_a_stream_ends_the_call() {
+    let mut relay = relay(Era::Legacy, Era::Legacy, "");
+    let Relayed::Final(reply) = on(&mut relay, "{") else {
+        panic!("went on");
+    };
+    assert_eq!(reply.outcome, Outcome::Failed(UpstreamFailure::Malformed));
+}

@@ -1,0 +1,48 @@
+//! One spelling reaches a gateway; every other is not found.
+
+use crate::{fixture::World, route};
+
+#[test]
+fn one_canonical_path_is_routed() {
+    let world = World::new();
+    assert_eq!(
+        route(&world.view, "/v1/mcp/main").map(|gateway| gateway.name.id.to_string()),
+        Ok("main".to_owned())
+    );
+}
+
+#[test]
+fn every_other_spelling_is_not_found() {
+    let world = World::new();
+    for path in [
+        "",
+        "/",
+        "/v1/mcp",
+        "/v1/mcp/",
+        "/v1/mcp/main/",
+        "//v1/mcp/main",
+        "/v1//mcp/main",
+        "/v1/mcp//main",
+        "/v1/mcp/./main",
+        "/v1/mcp/x/../main",
+        "/v1/mcp/%6dain",
+        "/v1/mcp/main%2f",
+        "/v1%2fmcp/main",
+        "/v1/mcp/MAIN",
+        "/V1/mcp/main",
+        "/v1/mcp/main?x",
+        "/v1/mcp/main;x",
+        "/v1/mcp/main.",
+        "/v1/mcp/other",
+        "/v1/mcp/main\0",
+        " /v1/mcp/main",
+        "/v1/mcp/main ",
+        "v1/mcp/main",
+        "/mcp/main",
+        "/v1/mcp/m\u{430}in",
+        "/v1/mcp/acme/main",
+        "\\v1\\mcp\\main",
+    ] {
+        assert!(route(&world.view, path).is_err(), "{path:?}");
+    }
+}

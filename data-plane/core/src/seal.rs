@@ -1,0 +1,234 @@
+//! Sealing of what clients hold for us: session ids and cursors. XChaCha20-Poly1305 under keys derived once per
+//! epoch and purpose; bound to gateway and principal, so that a sealed text opens nowhere else. The newest epoch
+//! seals, all held epochs open.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use toolgate_model::{Principal, Slug};
+use zeroize::Zeroizing;
+
+/// Longest sealed text that is looked at.
+pub const TEXT_LIMIT: usize = 512;
+
+/// Bytes of a nonce.
+pub const NONCE: usize = 24;
+
+/// Epochs that may open at one time.
+pub const EPOCHS: usize = 2;
+
+/// What a sealed text is for. One purpose never opens as another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A legacy session id.
+    Session,
+    /// A list cursor.
+    Cursor,
+}
+
+/// A key of the keyring.
+pub struct SealKey {
+    /// Its number; a sealed text names it.
+    pub epoch: u32,
+    /// The secret that all proxies share.
+    pub secret: Zeroizing<Vec<u8>>,
+}
+
+/// What a sealed text is bound to, beside its purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding<'a> {
+    /// The gateway.
+    pub gateway: &'a Slug,
+    /// For whom.
+    pub principal: &'a Principal,
+}
+
+/// Seals and opens. Built once per keyring.
+pub struct Sealer {
+    epochs: Vec<Epoch>,
+}
+
+/// Why a keyring cannot seal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKeyring {
+    /// There is no key in it.
+    #[error("the keyring holds no seal key")]
+    Empty,
+    /// A key is too short to be one.
+    #[error("seal key {0} has fewer than 32 bytes")]
+    Short(u32),
+}
+
+struct Epoch {
+    number: u32,
+    session: PurposeKey,
+    cursor: PurposeKey,
+}
+
+struct PurposeKey {
+    cipher: XChaCha20Poly1305,
+    nonces: Hmac<Sha256>,
+}
+
+const FORMAT: u8 = 1;
+const HEAD: usize = 1 + 4 + NONCE;
+
+impl Sealer {
+    /// From the keyring's keys, newest first. More than [`EPOCHS`] are ignored.
+    pub fn new(keys: &[SealKey]) -> Result<Self, InvalidKeyring> {
+        if keys.is_empty() {
+            return Err(InvalidKeyring::Empty);
+        }
+        let epochs = keys.iter().take(EPOCHS).map(Epoch::derive);
+        let epochs = epochs.collect::<Result<_, _>>()?;
+        Ok(Self { epochs })
+    }
+
+    /// `plain`, sealed under a nonce that is never used twice.
+    pub fn seal(
+        &self,
+        purpose: Purpose,
+        binding: Binding<'_>,
+        nonce: &[u8; NONCE],
+        plain: &[u8],
+    ) -> String {
+        let Some(epoch) = self.epochs.first() else {
+            return String::new();
+        };
+        let aad = associated(purpose, binding, epoch.number);
+        let payload = Payload {
+            msg: plain,
+            aad: &aad,
+        };
+        let cipher = &epoch.key(purpose).cipher;
+        // Only a plaintext of 256 GiB fails; an empty text opens nowhere.
+        let Ok(sealed) = cipher.encrypt(&XNonce::from(*nonce), payload) else {
+            return String::new();
+        };
+        let mut bytes = Vec::with_capacity(HEAD + sealed.len());
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&epoch.number.to_be_bytes());
+        bytes.extend_from_slice(nonce);
+        bytes.extend_from_slice(&sealed);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// `plain`, sealed so that equal input gives equal text: the nonce is a keyed hash of all of it. For cursors,
+    /// which have to be stable.
+    pub fn seal_stable(&self, purpose: Purpose, binding: Binding<'_>, plain: &[u8]) -> String {
+        let Some(epoch) = self.epochs.first() else {
+            return String::new();
+        };
+        let mut mac = epoch.key(purpose).nonces.clone();
+        mac.update(&associated(purpose, binding, epoch.number));
+        mac.update(plain);
+        let tag: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut nonce = [0; NONCE];
+        nonce.copy_from_slice(&tag[..NONCE]);
+        self.seal(purpose, binding, &nonce, plain)
+    }
+
+    /// What was sealed; none for anything else, whatever is wrong with it.
+    pub fn open(&self, purpose: Purpose, binding: Binding<'_>, text: &str) -> Option<Vec<u8>> {
+        if text.len() > TEXT_LIMIT {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (head, sealed) = bytes.split_at_checked(HEAD)?;
+        let (&format, head) = head.split_first()?;
+        let (number, nonce) = head.split_first_chunk::<4>()?;
+        let nonce: [u8; NONCE] = nonce.try_into().ok()?;
+        let number = u32::from_be_bytes(*number);
+        if format != FORMAT {
+            return None;
+        }
+        let epoch = self.epochs.iter().find(|epoch| epoch.number == number)?;
+        let aad = associated(purpose, binding, number);
+        let payload = Payload {
+            msg: sealed,
+            aad: &aad,
+        };
+        let cipher = &epoch.key(purpose).cipher;
+        cipher.decrypt(&XNonce::from(nonce), payload).ok()
+    }
+}
+
+impl Epoch {
+    fn derive(key: &SealKey) -> Result<Self, InvalidKeyring> {
+        if key.secret.len() < 32 {
+            return Err(InvalidKeyring::Short(key.epoch));
+        }
+        let derived = Hkdf::<Sha256>::new(Some(b"toolgate seal v1"), &key.secret);
+        let purpose = |cipher: &[u8], nonces: &[u8]| {
+            PurposeKey::derive(&derived, cipher, nonces).ok_or(InvalidKeyring::Short(key.epoch))
+        };
+        Ok(Self {
+            number: key.epoch,
+            session: purpose(b"session", b"session nonce")?,
+            cursor: purpose(b"cursor", b"cursor nonce")?,
+        })
+    }
+
+    fn key(&self, purpose: Purpose) -> &PurposeKey {
+        match purpose {
+            Purpose::Session => &self.session,
+            Purpose::Cursor => &self.cursor,
+        }
+    }
+}
+
+impl PurposeKey {
+    fn derive(from: &Hkdf<Sha256>, cipher: &[u8], nonces: &[u8]) -> Option<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        from.expand(cipher, key.as_mut()).ok()?;
+        let cipher = XChaCha20Poly1305::new_from_slice(key.as_ref()).ok()?;
+        from.expand(nonces, key.as_mut()).ok()?;
+        let nonces = <Hmac<Sha256> as KeyInit>::new_from_slice(key.as_ref()).ok()?;
+        Some(Self { cipher, nonces })
+    }
+}
+
+/// Every part carries its length: no two bindings share their bytes.
+fn associated(purpose: Purpose, binding: Binding<'_>, epoch: u32) -> Vec<u8> {
+    let purpose: &[u8] = match purpose {
+        Purpose::Session => b"session",
+        Purpose::Cursor => b"cursor",
+    };
+    let principal = binding.principal.to_string();
+    let parts = [
+        purpose,
+        &epoch.to_be_bytes(),
+        binding.gateway.as_str().as_bytes(),
+        principal.as_bytes(),
+    ];
+    let mut aad = Vec::with_capacity(128);
+    for part in parts {
+        let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        aad.extend_from_slice(&length.to_be_bytes());
+        aad.extend_from_slice(part);
+    }
+    aad
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let epochs = self.epochs.iter().map(|epoch| epoch.number);
+        f.debug_list().entries(epochs).finish()
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealKey(epoch {})", self.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

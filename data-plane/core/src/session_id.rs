@@ -1,0 +1,151 @@
+//! The id of a legacy session: what any proxy has to know to serve it, sealed. No proxy keeps a table of sessions; an
+//! id opens for [`LIFE`] at most, wherever it is presented.
+
+use std::time::Duration;
+
+use toolgate_mcp::{object, versions};
+use toolgate_model::{Slug, Timestamp};
+
+use crate::{
+    Sealer,
+    seal::{Binding, NONCE, Purpose},
+};
+
+/// Bytes of randomness in every id.
+pub const RANDOM: usize = 16;
+
+/// How long an id opens. Its client then opens another session, as it has to be able to anyway.
+pub const LIFE: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// What a legacy client declared that it can do; bits, because an id has to be short.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientCapabilities(u8);
+
+/// What a session id says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The negotiated version, one of [`versions::LEGACY`].
+    pub version: &'static str,
+    /// What the client declared.
+    pub capabilities: ClientCapabilities,
+    /// When it was opened.
+    pub issued: Timestamp,
+    /// What makes it unique; also its name wherever sessions are kept apart.
+    pub random: [u8; RANDOM],
+    /// The proxy that opened it.
+    pub home: Slug,
+}
+
+impl SessionFacts {
+    /// Whether its id still opens.
+    pub fn is_current(&self, now: Timestamp) -> bool {
+        now.since(self.issued) <= LIFE
+    }
+}
+
+impl ClientCapabilities {
+    /// The client takes elicitation by form.
+    pub const ELICITATION: Self = Self(1);
+    /// The client takes elicitation by URL.
+    pub const ELICITATION_URL: Self = Self(2);
+    /// The client samples.
+    pub const SAMPLING: Self = Self(4);
+    /// The client has roots.
+    pub const ROOTS: Self = Self(8);
+
+    /// From a ClientCapabilities object, JSON. What is not known here is not relayed, so it is not kept.
+    pub fn read(object: &[u8]) -> Self {
+        let mut declared = Self::default();
+        for member in object::members(object) {
+            declared = declared.and(match &*member.name {
+                "elicitation" => {
+                    let mut modes = object::members(member.value).peekable();
+                    // Before there were modes there was the form.
+                    let form =
+                        modes.peek().is_none() || modes.clone().any(|mode| mode.name == "form");
+                    let form = if form {
+                        Self::ELICITATION
+                    } else {
+                        Self::default()
+                    };
+                    let url = modes.any(|mode| mode.name == "url");
+                    form.and(if url {
+                        Self::ELICITATION_URL
+                    } else {
+                        Self::default()
+                    })
+                }
+                "sampling" => Self::SAMPLING,
+                "roots" => Self::ROOTS,
+                _ => Self::default(),
+            });
+        }
+        declared
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in it.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// As kept in an id.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+}
+
+const FORMAT: u8 = 1;
+
+/// The text of an id, visible ASCII of at most [`crate::seal::TEXT_LIMIT`] characters.
+pub fn mint(
+    sealer: &Sealer,
+    binding: Binding<'_>,
+    facts: &SessionFacts,
+    nonce: &[u8; NONCE],
+) -> String {
+    let version = versions::LEGACY
+        .iter()
+        .position(|known| *known == facts.version);
+    let version = version
+        .and_then(|at| u8::try_from(at).ok())
+        .unwrap_or_default();
+    let mut plain = Vec::with_capacity(3 + 8 + RANDOM + Slug::MAX);
+    plain.extend_from_slice(&[FORMAT, version, facts.capabilities.0]);
+    plain.extend_from_slice(&facts.issued.0.to_be_bytes());
+    plain.extend_from_slice(&facts.random);
+    plain.extend_from_slice(facts.home.as_str().as_bytes());
+    sealer.seal(Purpose::Session, binding, nonce, &plain)
+}
+
+/// What an id says, if we sealed it for this gateway and principal, not longer ago than [`LIFE`].
+pub fn open(
+    sealer: &Sealer,
+    binding: Binding<'_>,
+    text: &str,
+    now: Timestamp,
+) -> Option<SessionFacts> {
+    let plain = sealer.open(Purpose::Session, binding, text)?;
+    let (&[format, version, capabilities], rest) = plain.split_first_chunk()?;
+    let (issued, rest) = rest.split_first_chunk()?;
+    let (random, home) = rest.split_first_chunk()?;
+    if format != FORMAT {
+        return None;
+    }
+    let facts = SessionFacts {
+        version: versions::LEGACY.get(usize::from(version)).copied()?,
+        capabilities: ClientCapabilities(capabilities),
+        issued: Timestamp(u64::from_be_bytes(*issued)),
+        random: *random,
+        home: std::str::from_utf8(home).ok()?.parse().ok()?,
+    };
+    facts.is_current(now).then_some(facts)
+}
+
+#[cfg(test)]
+mod tests;

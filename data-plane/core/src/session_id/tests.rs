@@ -1,0 +1,58 @@
+//! A session id says what was put into it, is short, and is nobody else's.
+
+use proptest::prelude::*;
+use toolgate_model::{Principal, Subject};
+
+use super::*;
+use crate::fixture::{NOW, sealer, slug};
+
+#[test]
+fn capabilities_are_read_from_what_clients_send() {
+    let read = |json: &str| ClientCapabilities::read(json.as_bytes());
+    assert_eq!(read("{}"), ClientCapabilities::default());
+    assert_eq!(
+        read(r#"{"elicitation":{}}"#),
+        ClientCapabilities::ELICITATION
+    );
+    assert_eq!(
+        read(r#"{"elicitation":{"url":{}}}"#),
+        ClientCapabilities::ELICITATION_URL
+    );
+    let all = read(
+        r#"{"roots":{"listChanged":true},"sampling":{},"elicitation":{"form":{},"url":{}},"x":1}"#,
+    );
+    assert_eq!(all.bits(), 15);
+    assert_eq!(read("not json"), ClientCapabilities::default());
+}
+
+proptest! {
+    #[test]
+    fn what_is_minted_is_opened_by_its_owner_and_not_for_ever(
+        version in 0_usize..3,
+        bits in 0_u8..16,
+        random in any::<[u8; RANDOM]>(),
+        nonce in any::<[u8; NONCE]>(),
+        home in "[a-z]{1,40}",
+    ) {
+        let facts = SessionFacts {
+            version: versions::LEGACY[version],
+            capabilities: ClientCapabilities(bits),
+            issued: NOW,
+            random,
+            home: slug(&home),
+        };
+        let (gateway, sealer) = (slug("main"), sealer(&[1]));
+        let ada = Principal { org: slug("acme"), subject: Subject::User(slug("ada")) };
+        let bob = Principal { org: slug("acme"), subject: Subject::User(slug("bob")) };
+        let binding = Binding { gateway: &gateway, principal: &ada };
+        let text = mint(&sealer, binding, &facts, &nonce);
+        prop_assert!(text.len() <= 200);
+        prop_assert!(text.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
+        let last = NOW.after(LIFE);
+        prop_assert_eq!(open(&sealer, binding, &text, last), Some(facts));
+        let late = last.after(Duration::from_millis(1));
+        prop_assert_eq!(open(&sealer, binding, &text, late), None);
+        let stolen = Binding { principal: &bob, ..binding };
+        prop_assert_eq!(open(&sealer, stolen, &text, NOW), None);
+    }
+}

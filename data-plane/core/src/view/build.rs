@@ -1,0 +1,234 @@
+//! From a snapshot to a view. Nothing here fails as a whole: what does not check keeps its last good form, or is left
+//! out, and is named.
+
+mod exposed;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use toolgate_model::{
+    Digest, Name, Principal, Reach, Refusal, Resource, ResourceKey, Slug, Snapshot, TokenHash,
+    snapshot::{CatalogueResource, GatewayResource, ServerResource, TokenResource},
+};
+use url::Url;
+
+use crate::{GatewayView, Grant, ServerView, TokenView, View};
+
+/// What the resources of a snapshot are looked up in while it is indexed.
+struct Building<'a> {
+    previous: Option<&'a View>,
+    servers: BTreeMap<Name, Arc<ServerView>>,
+    catalogues: BTreeMap<&'a Name, (Digest, &'a CatalogueResource)>,
+    principals: BTreeMap<Principal, Arc<Principal>>,
+    grants: BTreeMap<Digest, Arc<Grant>>,
+    refusals: Vec<Refusal>,
+}
+
+pub(super) fn build(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<Refusal>) {
+    let mut building = Building {
+        previous,
+        servers: BTreeMap::new(),
+        catalogues: BTreeMap::new(),
+        principals: BTreeMap::new(),
+        grants: BTreeMap::new(),
+        refusals: Vec::new(),
+    };
+    let mut gateways = Vec::new();
+    let mut tokens = Vec::new();
+    for (key, entry) in &snapshot.entries {
+        match entry.resource.as_ref() {
+            Resource::Gateway(gateway) => gateways.push((key, entry.digest, gateway)),
+            Resource::Token(token) => tokens.push((key, entry.digest, token)),
+            Resource::Server(server) => building.server(key, entry.digest, server),
+            Resource::Catalogue(catalogue) => {
+                let found = (entry.digest, catalogue);
+                building.catalogues.insert(&key.name, found);
+            }
+        }
+    }
+    let gateways = building.gateways(gateways);
+    let tokens = building.tokens(tokens);
+    let view = View {
+        version: snapshot.version,
+        gateways,
+        servers: building.servers,
+        tokens,
+    };
+    (view, building.refusals)
+}
+
+impl<'a> Building<'a> {
+    fn refuse(&mut self, resource: &ResourceKey, reason: impl Into<String>) {
+        let resource = resource.clone();
+        let reason = reason.into();
+        self.refusals.push(Refusal { resource, reason });
+    }
+
+    fn server(&mut self, key: &ResourceKey, digest: Digest, server: &ServerResource) {
+        let before = self.previous.and_then(|view| view.servers.get(&key.name));
+        if let Some(same) = before.filter(|before| before.digest == digest) {
+            self.servers.insert(key.name.clone(), Arc::clone(same));
+            return;
+        }
+        let checked = Url::parse(&server.url)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+        if checked {
+            let view = ServerView::new(key.name.clone(), digest, server);
+            self.servers.insert(key.name.clone(), Arc::new(view));
+            return;
+        }
+        if let Some(last_good) = before {
+            self.servers.insert(key.name.clone(), Arc::clone(last_good));
+        }
+        self.refuse(key, "its url is not an absolute http or https URL");
+    }
+
+    fn gateways(
+        &mut self,
+        found: Vec<(&ResourceKey, Digest, &GatewayResource)>,
+    ) -> BTreeMap<Box<str>, Arc<GatewayView>> {
+        let mut gateways: BTreeMap<Box<str>, Arc<GatewayView>> = BTreeMap::new();
+        for (key, digest, gateway) in found {
+            if gateways.contains_key(key.name.id.as_str()) {
+                self.refuse(key, "its id is taken by a gateway of another organization");
+                continue;
+            }
+            let view = self.gateway(key, digest, gateway);
+            gateways.insert(key.name.id.as_str().into(), view);
+        }
+        gateways
+    }
+
+    fn gateway(
+        &mut self,
+        key: &ResourceKey,
+        digest: Digest,
+        gateway: &GatewayResource,
+    ) -> Arc<GatewayView> {
+        let inputs = self.inputs(&key.name, digest, gateway);
+        let before = self
+            .previous
+            .and_then(|view| view.gateway(key.name.id.as_str()));
+        let same = before.filter(|before| before.digest == inputs && before.name == key.name);
+        let (view, problems) = match same {
+            Some(same) if !same.lists.is_worn() => {
+                let problems = same.problems.to_vec();
+                (Arc::clone(same), problems)
+            }
+            Some(_) | None => {
+                let view = exposed::gateway(self, &key.name, inputs, gateway);
+                let problems = view.problems.to_vec();
+                (Arc::new(view), problems)
+            }
+        };
+        for problem in problems {
+            self.refuse(key, problem);
+        }
+        view
+    }
+
+    /// Of everything that a gateway's view is made of.
+    fn inputs(&self, gateway: &Name, digest: Digest, resource: &GatewayResource) -> Digest {
+        let mut bytes = digest.0.to_vec();
+        let named = resource.tools.iter().map(|tool| &tool.server);
+        let all: BTreeSet<&Slug> = resource.servers.iter().chain(named).collect();
+        for id in all {
+            let name = Name::new(gateway.org.clone(), id.clone());
+            let server = self.servers.get(&name).map(|server| server.digest);
+            let catalogue = self.catalogues.get(&name).map(|(digest, _)| *digest);
+            for digest in [server, catalogue] {
+                bytes.push(u8::from(digest.is_some()));
+                bytes.extend(digest.map(|digest| digest.0).into_iter().flatten());
+            }
+        }
+        Digest::of_bytes(&bytes)
+    }
+
+    fn tokens(
+        &mut self,
+        found: Vec<(&ResourceKey, Digest, &TokenResource)>,
+    ) -> BTreeMap<TokenHash, Arc<TokenView>> {
+        let mut tokens = BTreeMap::new();
+        for (key, digest, token) in found {
+            if tokens.contains_key(&token.hash) {
+                self.refuse(key, "another token has the same hash");
+                continue;
+            }
+            tokens.insert(token.hash, self.token(key, digest, token));
+        }
+        tokens
+    }
+
+    fn token(
+        &mut self,
+        key: &ResourceKey,
+        digest: Digest,
+        token: &TokenResource,
+    ) -> Arc<TokenView> {
+        let before = self.previous.and_then(|view| view.token(&token.hash));
+        let same = before.filter(|before| before.digest == digest && before.name == key.name);
+        if let Some(same) = same {
+            // Later tokens share what it has.
+            self.principals
+                .entry(Principal::clone(&same.principal))
+                .or_insert_with(|| Arc::clone(&same.principal));
+            self.grants
+                .entry(same.grant.digest())
+                .or_insert_with(|| Arc::clone(&same.grant));
+            return Arc::clone(same);
+        }
+        let principal = Principal {
+            org: key.name.org.clone(),
+            subject: token.subject.clone(),
+        };
+        let principal = self
+            .principals
+            .entry(principal)
+            .or_insert_with_key(|principal| Arc::new(principal.clone()));
+        let principal = Arc::clone(principal);
+        let grant = Grant::new(sorted(&token.tools));
+        let grant = self
+            .grants
+            .entry(grant.digest())
+            .or_insert_with(|| Arc::new(grant));
+        Arc::new(TokenView {
+            name: key.name.clone(),
+            hash: token.hash,
+            principal,
+            gateways: sorted(&token.gateways),
+            grant: Arc::clone(grant),
+            expires: token.expires,
+            digest,
+        })
+    }
+}
+
+/// Look-ups rely on the order; a set that came unsorted must not deny or grant by chance. None stays none.
+fn sorted<T: Ord + Clone>(reach: &Reach<T>) -> Reach<T> {
+    match reach {
+        Reach::All => Reach::All,
+        Reach::Only(items) => {
+            let mut items = items.clone();
+            items.sort();
+            items.dedup();
+            Reach::Only(items)
+        }
+    }
+}
+
+impl ServerView {
+    fn new(name: Name, digest: Digest, server: &ServerResource) -> Self {
+        let version = Some(server.protocol_version.as_str()).filter(|version| !version.is_empty());
+        Self {
+            name,
+            url: server.url.as_str().into(),
+            credential: server.credential.clone(),
+            era: server.era,
+            protocol_version: version.map(Box::from),
+            timeouts: server.timeouts,
+            digest,
+        }
+    }
+}

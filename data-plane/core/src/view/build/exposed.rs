@@ -1,0 +1,173 @@
+//! One gateway from its resource: tools, instructions, capabilities.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::Arc,
+};
+
+use toolgate_mcp::{message::Implementation, object};
+use toolgate_model::{Digest, Name, Slug, ToolDefinition, snapshot::GatewayResource};
+
+use crate::{
+    GatewayView, ToolView,
+    view::{definition, gateway::INSTRUCTIONS_LIMIT},
+};
+
+use super::Building;
+
+/// Security fields that this build understands.
+const UNDERSTOOD: [&str; 0] = [];
+
+/// Reasons that are told of one gateway; further ones are counted.
+const REASONS: usize = 8;
+
+pub(super) fn gateway(
+    building: &Building<'_>,
+    name: &Name,
+    digest: Digest,
+    resource: &GatewayResource,
+) -> GatewayView {
+    let mut problems = Vec::new();
+    let denied = denied(resource);
+    problems.extend(denied.iter().map(|reason| reason.to_string()));
+    let tools = tools(building, name, resource, &mut problems);
+    let servers = resource.servers.iter().filter_map(|id| {
+        let name = Name::new(name.org.clone(), id.clone());
+        building.servers.get(&name).cloned()
+    });
+    let by_name = tools
+        .iter()
+        .map(|tool| (tool.exposed.clone(), Arc::clone(tool)));
+    GatewayView {
+        name: name.clone(),
+        denied,
+        servers: servers.collect(),
+        server_info: Implementation {
+            name: name.id.to_string(),
+            title: resource.display_name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        instructions: instructions(building, name, resource, &tools),
+        logging: logging(building, name, resource),
+        digest,
+        tools_digest: tools_digest(&tools),
+        by_name: by_name.collect(),
+        tools,
+        lists: Default::default(),
+        said: Default::default(),
+        problems: bounded(problems),
+    }
+}
+
+fn denied(resource: &GatewayResource) -> Option<Box<str>> {
+    let mut fields = resource.must_understand.iter();
+    let unknown = fields.find(|field| !UNDERSTOOD.contains(&field.as_str()))?;
+    let unknown: String = unknown.chars().take(64).collect();
+    Some(
+        format!("it must be understood by `{unknown}`, which this proxy does not know: denied")
+            .into(),
+    )
+}
+
+fn tools(
+    building: &Building<'_>,
+    gateway: &Name,
+    resource: &GatewayResource,
+    problems: &mut Vec<String>,
+) -> Vec<Arc<ToolView>> {
+    let mut offered: BTreeMap<&Slug, BTreeMap<&str, &ToolDefinition>> = BTreeMap::new();
+    let mut taken = BTreeSet::new();
+    let mut tools = Vec::with_capacity(resource.tools.len());
+    for tool in &resource.tools {
+        let name = Name::new(gateway.org.clone(), tool.server.clone());
+        let definitions = offered.entry(&tool.server).or_insert_with(|| {
+            let catalogue = building.catalogues.get(&name);
+            let tools = catalogue.iter().flat_map(|(_, catalogue)| &catalogue.tools);
+            tools.map(|tool| (tool.name.as_str(), tool)).collect()
+        });
+        let definition = definitions.get(tool.original.as_str());
+        let found = match (building.servers.get(&name), definition) {
+            (None, _) => Err("its server is not known"),
+            (Some(_), None) => Err("its server's catalogue does not have it"),
+            (Some(_), Some(definition)) if definition.digest != tool.digest => {
+                Err("its definition is not the approved one")
+            }
+            (Some(_), Some(_)) if !taken.insert(tool.exposed.as_str()) => {
+                Err("another tool has this name")
+            }
+            (Some(server), Some(definition)) => definition::expose(tool, server, definition),
+        };
+        match found {
+            Ok(view) => tools.push(Arc::new(view)),
+            Err(reason) => problems.push(format!("tool `{}`: {reason}", tool.exposed)),
+        }
+    }
+    tools
+}
+
+fn tools_digest(tools: &[Arc<ToolView>]) -> Digest {
+    let mut bytes = Vec::new();
+    for tool in tools {
+        bytes.extend_from_slice(tool.exposed.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(&tool.digest.0);
+    }
+    Digest::of_bytes(&bytes)
+}
+
+fn instructions(
+    building: &Building<'_>,
+    gateway: &Name,
+    resource: &GatewayResource,
+    tools: &[Arc<ToolView>],
+) -> Box<str> {
+    let mut text = resource.instructions.trim().to_owned();
+    for id in &resource.servers {
+        let name = Name::new(gateway.org.clone(), id.clone());
+        let catalogue = building.catalogues.get(&name);
+        let own = catalogue.map_or("", |(_, catalogue)| catalogue.instructions.trim());
+        let mut exposed = tools
+            .iter()
+            .filter(|tool| tool.server.name == name)
+            .peekable();
+        if own.is_empty() || exposed.peek().is_none() {
+            continue;
+        }
+        let prefix = format!("{id}__");
+        let prefixed = exposed.all(|tool| tool.exposed.starts_with(&prefix));
+        let heading = if prefixed {
+            format!("{prefix}*")
+        } else {
+            id.to_string()
+        };
+        let gap = if text.is_empty() { "" } else { "\n\n" };
+        // Writing to a string does not fail.
+        let _infallible = write!(text, "{gap}## {heading}\n\n{own}");
+    }
+    let mut end = text.len().min(INSTRUCTIONS_LIMIT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text.into()
+}
+
+fn logging(building: &Building<'_>, gateway: &Name, resource: &GatewayResource) -> bool {
+    resource.servers.iter().any(|id| {
+        let name = Name::new(gateway.org.clone(), id.clone());
+        let catalogue = building.catalogues.get(&name);
+        catalogue.is_some_and(|(_, catalogue)| {
+            object::get(catalogue.capabilities.as_bytes(), "logging").is_some()
+        })
+    })
+}
+
+fn bounded(mut problems: Vec<String>) -> Box<[String]> {
+    let more = problems.len().saturating_sub(REASONS);
+    problems.truncate(REASONS);
+    if more > 0 {
+        problems.push(format!("and {more} more"));
+    }
+    problems.into()
+}

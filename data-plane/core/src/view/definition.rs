@@ -1,0 +1,75 @@
+//! From a definition as a server gave it to a tool as a gateway exposes it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use toolgate_mcp::{
+    headers::params::Annotations,
+    object::{self, Member},
+    text::quote,
+};
+use toolgate_model::{ToolDefinition, snapshot::ExposedTool};
+
+use crate::{ServerView, ToolView};
+
+/// The tool, or why it cannot be exposed.
+pub(super) fn expose(
+    tool: &ExposedTool,
+    server: &Arc<ServerView>,
+    definition: &ToolDefinition,
+) -> Result<ToolView, &'static str> {
+    let json = definition.json.as_bytes();
+    let members: Vec<Member<'_>> = object::members(json).collect();
+    let find = |name: &str| members.iter().find(|member| member.name == name);
+    let name = find("name").ok_or("its definition is not an object with a name")?;
+    let input = find("inputSchema").ok_or("its definition has no inputSchema")?;
+    if !input.value.starts_with(b"{") {
+        return Err("its inputSchema is not an object");
+    }
+    let hint = |hint: &str| {
+        let annotations = find("annotations").map(|member| member.value);
+        annotations.and_then(|object| object::get(object, hint)) == Some(b"true")
+    };
+    Ok(ToolView {
+        exposed: tool.exposed.as_str().into(),
+        original: tool.original.as_str().into(),
+        original_json: Bytes::from(quote(&tool.original)),
+        server: Arc::clone(server),
+        digest: tool.digest,
+        read_only: hint("readOnlyHint"),
+        idempotent: hint("idempotentHint"),
+        params: Annotations::of_schema(input.value)
+            .map_err(|_problem| "its x-mcp-header annotations are not valid")?,
+        definition: Arc::clone(&definition.json),
+        name: name.span,
+        legacy: legacy(tool, json, find("outputSchema")),
+    })
+}
+
+/// Legacy clients know output schemas of objects only: any other is left out for them.
+fn legacy(tool: &ExposedTool, json: &[u8], output: Option<&Member<'_>>) -> Option<Box<str>> {
+    let output = output?;
+    if object::get(output.value, "type") == Some(b"\"object\"") {
+        return None;
+    }
+    let exposed = quote(&tool.exposed);
+    // The name keeps its place, so that the two eras differ in nothing else.
+    let mut out = Vec::with_capacity(json.len());
+    for member in object::members(json) {
+        if member.name == "outputSchema" {
+            continue;
+        }
+        let own = member.name == "name";
+        let value = if own {
+            exposed.as_bytes()
+        } else {
+            member.value
+        };
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        out.extend_from_slice(member.key);
+        out.push(b':');
+        out.extend_from_slice(value);
+    }
+    out.push(b'}');
+    String::from_utf8(out).ok().map(String::into_boxed_str)
+}

@@ -1,0 +1,316 @@
+//! A view serves what is good of a snapshot, names what is not, and shares what did not change.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use toolgate_model::{
+    Digest, Reach, Resource, ResourceKind, Snapshot, ToolDefinition,
+    snapshot::{Entry, GatewayResource, ServerResource, TokenResource},
+};
+
+use super::*;
+use crate::fixture::{
+    NOW, Offer, gateway, hash, insert, key, name, offers, plain_tool, slug, token, world,
+};
+
+fn edit(snapshot: &mut Snapshot, kind: ResourceKind, id: &str, change: impl FnOnce(&mut Resource)) {
+    let key = key(kind, "acme", id);
+    let mut resource = Resource::clone(&snapshot.entries[&key].resource);
+    change(&mut resource);
+    snapshot.entries.insert(key, Entry::new(resource));
+}
+
+fn edit_gateway(snapshot: &mut Snapshot, change: impl FnOnce(&mut GatewayResource)) {
+    edit(snapshot, ResourceKind::Gateway, "main", |resource| {
+        if let Resource::Gateway(gateway) = resource {
+            change(gateway);
+        }
+    });
+}
+
+fn edit_server(snapshot: &mut Snapshot, id: &str, change: impl FnOnce(&mut ServerResource)) {
+    edit(snapshot, ResourceKind::Server, id, |resource| {
+        if let Resource::Server(server) = resource {
+            change(server);
+        }
+    });
+}
+
+fn names(view: &View) -> Vec<&str> {
+    let tools = view.gateway("main").unwrap().tools().iter();
+    tools.map(|tool| &*tool.exposed).collect()
+}
+
+#[test]
+fn tools_stand_in_binding_order_and_are_found_by_exposed_name() {
+    let (view, refusals) = View::build(&world(&offers()), None);
+    assert_eq!(refusals, []);
+    assert_eq!(
+        names(&view),
+        [
+            "weather__forecast",
+            "weather__now",
+            "files__list",
+            "files__read"
+        ]
+    );
+    let gateway = view.gateway("main").unwrap();
+    let tool = gateway.tool("files__list").unwrap();
+    assert_eq!((&*tool.original, tool.read_only), ("list", true));
+    assert_eq!(tool.original_json, "\"list\"");
+    assert_eq!(&*tool.server.url, "https://files.example/mcp");
+    assert!(gateway.tool("list").is_none());
+    assert!(gateway.tool("Files__list").is_none());
+    assert!(gateway.logging);
+    assert_eq!(view.counts(), [1, 2, 3]);
+}
+
+#[test]
+fn what_does_not_check_is_left_out_and_named() {
+    let mut snapshot = world(&offers());
+    edit_gateway(&mut snapshot, |gateway| {
+        gateway.tools[0].digest = Digest::of_bytes(b"another");
+        gateway.tools[1].original = "gone".to_owned();
+        gateway.tools[3].exposed = "files__list".to_owned();
+        let mut lost = gateway.tools[2].clone();
+        lost.exposed = "lost__tool".to_owned();
+        lost.server = slug("lost");
+        gateway.tools.push(lost);
+    });
+    let (view, refusals) = View::build(&snapshot, None);
+    assert_eq!(names(&view), ["files__list"]);
+    let told: Vec<String> = refusals
+        .iter()
+        .map(|r| format!("{}: {}", r.resource, r.reason))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "gateway/acme/main: tool `weather__forecast`: its definition is not the approved one",
+            "gateway/acme/main: tool `weather__now`: its server's catalogue does not have it",
+            "gateway/acme/main: tool `files__list`: another tool has this name",
+            "gateway/acme/main: tool `lost__tool`: its server is not known",
+        ]
+    );
+    // And they are told again as long as they stand, though the view is shared.
+    let (again, refusals) = View::build(&snapshot, Some(&view));
+    assert_eq!(refusals.len(), 4);
+    assert!(Arc::ptr_eq(
+        again.gateway("main").unwrap(),
+        view.gateway("main").unwrap()
+    ));
+}
+
+#[test]
+fn definitions_that_cannot_be_served_are_left_out() {
+    let bad = [
+        r#"{"name":"a"}"#,
+        r#"{"name":"b","inputSchema":null}"#,
+        r#"{"name":"c","inputSchema":{"type":"object","properties":{"x":{"type":"number","x-mcp-header":"X"}}}}"#,
+        r#"{"name":"d","inputSchema":{},"inputSchema":{}}"#,
+    ];
+    let named = |(json, name): (&str, &str)| ToolDefinition {
+        name: name.to_owned(),
+        digest: Digest::of_bytes(json.as_bytes()),
+        json: Arc::from(json),
+    };
+    let mut tools: Vec<_> = bad
+        .into_iter()
+        .zip(["a", "b", "c", "d"])
+        .map(named)
+        .collect();
+    tools.push(plain_tool("good"));
+    let snapshot = world(&[Offer::new("weather", None, tools)]);
+    let (view, refusals) = View::build(&snapshot, None);
+    assert_eq!(names(&view), ["weather__good"]);
+    assert_eq!(refusals.len(), 4);
+}
+
+#[test]
+fn a_gateway_that_is_not_understood_denies_alone() {
+    let mut snapshot = world(&offers());
+    edit_gateway(&mut snapshot, |gateway| {
+        gateway.must_understand = vec!["geofence".to_owned()];
+    });
+    insert(
+        &mut snapshot,
+        "acme",
+        "side",
+        Resource::Gateway(gateway(&offers())),
+    );
+    let (view, refusals) = View::build(&snapshot, None);
+    assert!(view.gateway("main").unwrap().denied.is_some());
+    assert!(view.gateway("side").unwrap().denied.is_none());
+    assert_eq!(refusals.len(), 1);
+}
+
+#[test]
+fn a_server_keeps_its_last_good_form() {
+    let mut snapshot = world(&offers());
+    let (good, _) = View::build(&snapshot, None);
+    edit_server(&mut snapshot, "files", |server| {
+        server.url = "file:///etc/passwd".to_owned()
+    });
+    let (kept, refusals) = View::build(&snapshot, Some(&good));
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(
+        &*kept.server(&name("acme", "files")).unwrap().url,
+        "https://files.example/mcp"
+    );
+    assert_eq!(names(&kept).len(), 4);
+    // Without one it is left out, with its tools.
+    let (fresh, refusals) = View::build(&snapshot, None);
+    assert_eq!(names(&fresh), ["weather__forecast", "weather__now"]);
+    assert_eq!(refusals.len(), 3);
+}
+
+#[test]
+fn unchanged_gateways_and_servers_are_shared_with_the_view_before() {
+    let mut snapshot = world(&offers());
+    insert(
+        &mut snapshot,
+        "acme",
+        "side",
+        Resource::Gateway(gateway(&offers()[..1])),
+    );
+    let (before, _) = View::build(&snapshot, None);
+    edit_server(&mut snapshot, "files", |server| {
+        server.url = "https://new.example/".to_owned()
+    });
+    insert(&mut snapshot, "acme", "new", Resource::Token(token("new")));
+    let (after, _) = View::build(&snapshot, Some(&before));
+    let same = |id: &str| Arc::ptr_eq(before.gateway(id).unwrap(), after.gateway(id).unwrap());
+    assert!(!same("main"));
+    assert!(same("side"));
+    let server = |view: &View, id: &str| Arc::clone(view.server(&name("acme", id)).unwrap());
+    assert!(Arc::ptr_eq(
+        &server(&before, "weather"),
+        &server(&after, "weather")
+    ));
+    let tool = after.gateway("main").unwrap().tool("files__list").unwrap();
+    assert_eq!(&*tool.server.url, "https://new.example/");
+    // Clients see no difference, so nothing is to be announced.
+    let tools = |view: &View| view.gateway("main").unwrap().tools_digest;
+    assert_eq!(tools(&before), tools(&after));
+}
+
+#[test]
+fn equal_principals_and_grants_are_one() {
+    let mut snapshot = world(&offers());
+    insert(
+        &mut snapshot,
+        "acme",
+        "more",
+        Resource::Token(token("more")),
+    );
+    let (view, _) = View::build(&snapshot, None);
+    let token = |text: &str| view.token(&hash(text)).unwrap();
+    assert!(Arc::ptr_eq(
+        &token("all").principal,
+        &token("more").principal
+    ));
+    assert!(Arc::ptr_eq(&token("all").grant, &token("more").grant));
+    assert!(!Arc::ptr_eq(
+        &token("all").principal,
+        &token("evil").principal
+    ));
+}
+
+#[test]
+fn unsorted_and_empty_reaches_grant_exactly_what_they_name() {
+    let mut snapshot = world(&[]);
+    let odd = TokenResource {
+        tools: Reach::Only(vec!["z".to_owned(), "a".to_owned(), "m".to_owned()]),
+        gateways: Reach::Only(Vec::new()),
+        expires: Some(NOW),
+        ..token("odd")
+    };
+    insert(&mut snapshot, "acme", "odd", Resource::Token(odd));
+    let (view, _) = View::build(&snapshot, None);
+    let token = view.token(&hash("odd")).unwrap();
+    assert!(
+        ["a", "m", "z"]
+            .into_iter()
+            .all(|name| token.grant.allows(name))
+    );
+    assert!(!token.grant.allows("b"));
+    assert_eq!(token.gateways, Reach::Only(Vec::new()));
+}
+
+#[test]
+fn ids_and_hashes_that_are_taken_are_refused_to_the_second() {
+    let mut snapshot = world(&offers());
+    insert(
+        &mut snapshot,
+        "evil",
+        "main",
+        Resource::Gateway(gateway(&[])),
+    );
+    insert(&mut snapshot, "evil", "all", Resource::Token(token("all")));
+    let (view, refusals) = View::build(&snapshot, None);
+    assert_eq!(view.gateway("main").unwrap().name, name("acme", "main"));
+    assert_eq!(
+        view.token(&hash("all")).unwrap().principal.org,
+        slug("acme")
+    );
+    assert_eq!(refusals.len(), 2);
+}
+
+#[test]
+fn instructions_name_their_server_and_are_capped() {
+    let mut offers = offers();
+    offers[1].instructions = "Files are here.";
+    let mut snapshot = world(&offers);
+    edit_gateway(&mut snapshot, |gateway| {
+        gateway.instructions = "Be kind.".to_owned()
+    });
+    let (view, _) = View::build(&snapshot, None);
+    assert_eq!(
+        &*view.gateway("main").unwrap().instructions,
+        "Be kind.\n\n## weather__*\n\nAsk for cities.\n\n## files__*\n\nFiles are here."
+    );
+    edit_gateway(&mut snapshot, |gateway| {
+        gateway.instructions = "\u{e9}".repeat(INSTRUCTIONS_LIMIT)
+    });
+    let (view, _) = View::build(&snapshot, None);
+    assert!(view.gateway("main").unwrap().instructions.len() <= INSTRUCTIONS_LIMIT);
+}
+
+#[test]
+fn both_eras_hear_what_the_gateway_is() {
+    let (view, _) = View::build(&world(&offers()), None);
+    let gateway = view.gateway("main").unwrap();
+    let initialize: serde_json::Value =
+        serde_json::from_slice(&gateway.initialize("2025-06-18")).unwrap();
+    assert_eq!(initialize["protocolVersion"], "2025-06-18");
+    assert_eq!(initialize["serverInfo"]["name"], "main");
+    assert_eq!(initialize["serverInfo"]["title"], "Main");
+    assert_eq!(initialize["capabilities"]["tools"]["listChanged"], true);
+    assert!(initialize.get("resultType").is_none());
+    let discover: serde_json::Value = serde_json::from_slice(&gateway.discover()).unwrap();
+    assert_eq!(discover["resultType"], "complete");
+    assert_eq!(discover["supportedVersions"][0], "2026-07-28");
+    assert_eq!(discover["cacheScope"], "private");
+    assert_eq!(
+        discover["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
+        "main"
+    );
+    assert_eq!(
+        discover["capabilities"],
+        serde_json::json!({"tools": {}, "logging": {}})
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_definition_stops_a_view(json in "\\PC{0,80}", name in "\\PC{0,20}") {
+        let tool = ToolDefinition {
+            name,
+            digest: Digest::of_bytes(json.as_bytes()),
+            json: Arc::from(json.as_str()),
+        };
+        let snapshot = world(&[Offer::new("weather", None, vec![tool, plain_tool("good")])]);
+        let (view, _refusals) = View::build(&snapshot, None);
+        prop_assert!(view.gateway("main").unwrap().tool("weather__good").is_some());
+    }
+}

@@ -1,0 +1,77 @@
+//! How many connections stand, altogether and by address. Looked at when a connection opens and closes, never by a
+//! request.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Counts open connections.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    open: AtomicUsize,
+    limit: usize,
+    per_address: u32,
+    addresses: Mutex<BTreeMap<IpAddr, u32>>,
+}
+
+/// One admitted connection; leaves when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Admission {
+    /// At most `limit` altogether and `per_address` of one address.
+    pub(crate) fn new(limit: usize, per_address: u32) -> Arc<Self> {
+        let (open, addresses) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Self {
+            open,
+            limit,
+            per_address,
+            addresses,
+        })
+    }
+
+    /// A seat for a connection from `address`, unless too many stand.
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+        let address = address.to_canonical();
+        let mut addresses = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.open.load(Ordering::Relaxed) >= self.limit {
+            return None;
+        }
+        let count = addresses.entry(address).or_insert(0);
+        if *count >= self.per_address {
+            return None;
+        }
+        *count += 1;
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let admission = Arc::clone(self);
+        Some(Seat { admission, address })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let addresses = &self.admission.addresses;
+        let mut addresses = addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = addresses.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Bodies say their length beforehand and deliver just that.
+
+use std::task::Waker;
+
+use http_body::Body as _;
+
+use super::*;
+
+fn drained(mut body: Body<Never>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut cx) {
+        out.extend_from_slice(&frame.into_data().unwrap());
+    }
+    assert!(body.is_end_stream());
+    out
+}
+
+#[test]
+fn every_form_delivers_what_its_length_says() {
+    let two = || Body::parts(vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cde")]);
+    let one = || Body::from(Bytes::from_static(b"abcde"));
+    for body in [two(), one()] {
+        assert_eq!(body.size_hint().exact(), Some(5));
+        assert!(!body.is_end_stream());
+        assert_eq!(drained(body), b"abcde");
+    }
+    assert_eq!(drained(Body::from(Bytes::new())), b"");
+    assert_eq!(Body::<Never>::Empty.size_hint().exact(), Some(0));
+}

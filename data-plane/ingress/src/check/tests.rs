@@ -1,0 +1,31 @@
+//! Ambiguous and compressed requests do not pass.
+
+use http::Request;
+
+use super::*;
+
+fn judge(name: &str, value: &str) -> Result<(), Refusal> {
+    let hosts = Hosts::new("127.0.0.1:1".parse().unwrap(), []).unwrap();
+    let request = Request::get("/").header("host", "localhost");
+    let (head, ()) = request.header(name, value).body(()).unwrap().into_parts();
+    check(&head, &hosts)
+}
+
+#[test]
+fn names_that_can_be_read_as_others_are_refused() {
+    assert!(matches!(
+        judge("mcp_method", "x"),
+        Err(Refusal::InvalidRequest(_))
+    ));
+    assert_eq!(judge("mcp-method", "x"), Ok(()));
+}
+
+#[test]
+fn compressed_bodies_are_refused() {
+    assert_eq!(judge("content-encoding", "gzip"), Err(Refusal::MediaType));
+    assert_eq!(
+        judge("content-encoding", "identity, br"),
+        Err(Refusal::MediaType)
+    );
+    assert_eq!(judge("content-encoding", "Identity"), Ok(()));
+}

@@ -1,0 +1,124 @@
+//! Which `Host` and `Origin` are ours. A page in a browser can be made to reach any address under a name of its
+//! choice (DNS rebinding), so the name is checked, always.
+
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderValue, Uri, header};
+use toolgate_data_core::Refusal;
+
+/// The names under which the door may be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hosts {
+    names: Vec<Authority>,
+}
+
+/// A host, with a port where only that one will do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Authority {
+    host: String,
+    port: Option<u16>,
+}
+
+/// Why a name cannot be allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a host name, with or without a port (for example mcp.example.com or 10.0.0.7:8443)"
+)]
+pub struct InvalidHost(String);
+
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+impl Hosts {
+    /// The loopback names, the address that is listened at, and `public`: `host` (any port) or `host:port`.
+    pub fn new<'a>(
+        listen: SocketAddr,
+        public: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, InvalidHost> {
+        let loopback = LOOPBACK.map(|host| Authority {
+            host: host.to_owned(),
+            port: None,
+        });
+        let mut names = Vec::from(loopback);
+        if !listen.ip().is_unspecified() {
+            let text = match listen.ip() {
+                std::net::IpAddr::V4(ip) => ip.to_string(),
+                std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+            };
+            names.push(Authority {
+                host: text,
+                port: None,
+            });
+        }
+        for name in public {
+            let invalid = || InvalidHost(name.chars().take(128).collect());
+            let (host, port) = split(name).ok_or_else(invalid)?;
+            let host = host.to_ascii_lowercase();
+            names.push(Authority { host, port });
+        }
+        Ok(Self { names })
+    }
+
+    /// Whether a request may be served: its host is ours, and so is its origin if it has one.
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next().map(HeaderValue::as_bytes);
+        if hosts.next().is_some() {
+            return Err(Refusal::Host);
+        }
+        // HTTP/2 and absolute targets name the host in the target; a `Host` beside it must not differ.
+        let target = uri
+            .authority()
+            .map(|authority| authority.as_str().as_bytes());
+        match (target, host) {
+            (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => {
+                return Err(Refusal::Host);
+            }
+            (Some(name), _) | (None, Some(name)) if self.allow(name) => {}
+            (Some(_) | None, Some(_) | None) => return Err(Refusal::Host),
+        }
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (None, _) => Ok(()),
+            (Some(origin), None) if self.allow_origin(origin.as_bytes()) => Ok(()),
+            (Some(_), Some(_) | None) => Err(Refusal::Origin),
+        }
+    }
+
+    fn allow(&self, name: &[u8]) -> bool {
+        let name = std::str::from_utf8(name).ok().and_then(split);
+        name.is_some_and(|(host, port)| {
+            self.names.iter().any(|known| {
+                known.host.eq_ignore_ascii_case(host)
+                    && known.port.is_none_or(|only| port == Some(only))
+            })
+        })
+    }
+
+    fn allow_origin(&self, origin: &[u8]) -> bool {
+        let rest = origin.strip_prefix(b"http://");
+        let rest = rest.or_else(|| origin.strip_prefix(b"https://"));
+        rest.is_some_and(|authority| self.allow(authority))
+    }
+}
+
+/// Host and port. Nothing that has more in it (userinfo, a path, spaces) is one.
+fn split(text: &str) -> Option<(&str, Option<u16>)> {
+    let end = match text.strip_prefix('[') {
+        Some(rest) => rest.find(']')? + 2,
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, rest) = text.split_at(end);
+    let port = match rest.strip_prefix(':') {
+        Some(digits) if digits.bytes().all(|c| c.is_ascii_digit()) => {
+            Some(digits.parse::<u16>().ok()?)
+        }
+        Some(_) => return None,
+        None if rest.is_empty() => None,
+        None => return None,
+    };
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-._[]:".contains(&c);
+    (!host.is_empty() && host.bytes().all(allowed)).then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests;

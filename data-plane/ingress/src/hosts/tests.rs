@@ -1,0 +1,106 @@
+//! Only our own names are served, on by default (OV-15).
+
+use super::*;
+
+fn hosts() -> Hosts {
+    let listen = "10.1.2.3:7300".parse().unwrap();
+    Hosts::new(listen, ["mcp.example.com", "gw.example.com:8443"]).unwrap()
+}
+
+fn judge(target: &str, headers: &[(&'static str, &str)]) -> Result<(), Refusal> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    hosts().check(&target.parse().unwrap(), &map)
+}
+
+#[test]
+fn our_own_names_pass_on_any_port_unless_one_is_given() {
+    for host in [
+        "localhost",
+        "localhost:7300",
+        "LOCALHOST:1",
+        "127.0.0.1:7300",
+        "[::1]:7300",
+        "10.1.2.3:7300",
+        "mcp.example.com",
+        "MCP.example.com:443",
+        "gw.example.com:8443",
+    ] {
+        assert_eq!(judge("/", &[("host", host)]), Ok(()), "{host}");
+    }
+}
+
+#[test]
+fn foreign_and_malformed_hosts_are_refused() {
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "evil.example:7300",
+        "gw.example.com",
+        "gw.example.com:8444",
+        "localhost:7300:1",
+        "localhost:",
+        "user@localhost",
+        "localhost/",
+        "localhost ",
+        "127.0.0.1.",
+        "[::1",
+        "[::1]x",
+        "",
+        "0.0.0.0:7300",
+    ] {
+        assert_eq!(judge("/", &[("host", host)]), Err(Refusal::Host), "{host}");
+    }
+    assert_eq!(judge("/", &[]), Err(Refusal::Host));
+    let twice = [("host", "localhost"), ("host", "localhost")];
+    assert_eq!(judge("/", &twice), Err(Refusal::Host));
+}
+
+#[test]
+fn a_target_that_names_a_host_must_agree_with_the_header() {
+    assert_eq!(judge("http://localhost:7300/", &[]), Ok(()));
+    assert_eq!(judge("http://evil.example/", &[]), Err(Refusal::Host));
+    let agree = [("host", "localhost:7300")];
+    assert_eq!(judge("http://localhost:7300/", &agree), Ok(()));
+    assert_eq!(judge("http://127.0.0.1:7300/", &agree), Err(Refusal::Host));
+}
+
+#[test]
+fn origins_are_ours_or_absent() {
+    let with = |origin| judge("/", &[("host", "localhost"), ("origin", origin)]);
+    for origin in [
+        "http://localhost:3000",
+        "https://mcp.example.com",
+        "http://[::1]:5173",
+    ] {
+        assert_eq!(with(origin), Ok(()), "{origin}");
+    }
+    for origin in [
+        "null",
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://evil.example#localhost",
+        "file://localhost",
+        "localhost",
+        "http://localhost/",
+        "http://user@localhost",
+        "",
+    ] {
+        assert_eq!(with(origin), Err(Refusal::Origin), "{origin}");
+    }
+    let twice = [
+        ("host", "localhost"),
+        ("origin", "http://localhost"),
+        ("origin", "http://localhost"),
+    ];
+    assert_eq!(judge("/", &twice), Err(Refusal::Origin));
+}
+
+#[test]
+fn a_public_host_that_is_none_is_named() {
+    let listen = "127.0.0.1:1".parse().unwrap();
+    let error = Hosts::new(listen, ["https://x.example"]).unwrap_err();
+    assert!(error.to_string().contains("https://x.example"));
+}

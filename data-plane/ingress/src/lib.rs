@@ -1,0 +1,25 @@
+//! The HTTP door of the data plane: listener, timers and bounds of connections, checks that need no configuration of
+//! a tenant, and the one table from refusals to responses. What a request means is decided behind the [`Gate`].
+
+pub mod accept;
+mod admission;
+pub mod body;
+mod budget;
+mod check;
+mod connection;
+pub mod gate;
+pub mod hosts;
+pub mod limits;
+pub mod memo;
+pub mod refuse;
+pub mod request;
+mod watch;
+
+pub use accept::{Door, DoorOptions};
+pub use body::Body;
+pub use gate::Gate;
+pub use hosts::Hosts;
+pub use limits::DoorLimits;
+pub use memo::{Slot, TokenMemo};
+pub use refuse::refuse;
+pub use request::{Request, RequestBody};

@@ -1,0 +1,133 @@
+//! A request as the gate gets it: the head is there, the body is read when the gate asks for it, so that a caller
+//! who is refused costs no body.
+
+use std::{fmt, future::poll_fn, net::IpAddr, pin::Pin, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout};
+use toolgate_data_core::Refusal;
+
+use crate::{
+    accept::Shared,
+    limits::SMALL_BODY,
+    memo::{Slot, TokenMemo},
+    watch::Watch,
+};
+
+/// One request.
+#[derive(Debug)]
+pub struct Request {
+    /// Method, target, fields.
+    pub head: http::request::Parts,
+    /// What follows.
+    pub body: RequestBody,
+    /// The connection it came over.
+    pub visitor: Arc<Visitor>,
+}
+
+/// Whoever is at the other end of a connection. Says nothing of the caller: a balancer mixes them.
+#[derive(Debug)]
+pub struct Visitor {
+    /// The address it came from.
+    pub address: IpAddr,
+    /// The last token seen on it.
+    pub memo: TokenMemo,
+    /// Whatever else is remembered of its last request.
+    pub slot: Slot,
+    pub(crate) watch: Arc<Watch>,
+}
+
+/// A body that has not been read.
+pub struct RequestBody {
+    pub(crate) incoming: Incoming,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl RequestBody {
+    /// All of it. A large body in one piece is not copied.
+    pub async fn read(mut self) -> Result<Bytes, Refusal> {
+        let announced = self.incoming.size_hint().lower();
+        let limit = self.shared.limits.body;
+        if usize::try_from(announced).map_or(true, |length| length > limit) {
+            return Err(Refusal::BodyTooLarge(limit));
+        }
+        let Some(first) = self.piece().await? else {
+            return Ok(Bytes::new());
+        };
+        if first.len() <= SMALL_BODY && self.incoming.is_end_stream() {
+            self.within(first.len())?;
+            // Kept as it is, it would keep the connection from reading into the same memory again.
+            return Ok(Bytes::copy_from_slice(&first));
+        }
+        self.rest(first).await
+    }
+
+    /// What follows a first piece, as long as there is room for it among all that is held, and time.
+    async fn rest(mut self, first: Bytes) -> Result<Bytes, Refusal> {
+        let end = Instant::now() + self.shared.limits.body_time;
+        let mut charge = self.shared.budget.open();
+        charge.add(first.len())?;
+        self.within(first.len())?;
+        if self.incoming.is_end_stream() {
+            return Ok(charge.hold(first));
+        }
+        let mut all = BytesMut::from(first);
+        while let Some(piece) = self.piece().await? {
+            self.within(all.len() + piece.len())?;
+            charge.add(piece.len())?;
+            all.extend_from_slice(&piece);
+            // A client that never stops for long, and never ends.
+            if Instant::now() > end {
+                return Err(Refusal::BodyTimeout);
+            }
+        }
+        Ok(charge.hold(all.freeze()))
+    }
+
+    fn within(&self, length: usize) -> Result<(), Refusal> {
+        let limit = self.shared.limits.body;
+        if length > limit {
+            return Err(Refusal::BodyTooLarge(limit));
+        }
+        Ok(())
+    }
+
+    /// The next piece that holds bytes.
+    async fn piece(&mut self) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            let frame = if self.watch.body_waits() {
+                self.frame().await
+            } else {
+                let frame = timeout(self.shared.limits.body_stall, self.frame());
+                frame.await.map_err(|_elapsed| Refusal::BodyTimeout)?
+            };
+            self.watch.body_came();
+            match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
+                None => return Ok(None),
+                Some(Ok(Ok(bytes))) if !bytes.is_empty() => return Ok(Some(bytes)),
+                // Trailers mean nothing to us, and an empty piece is none.
+                Some(Ok(Ok(_) | Err(_))) => {}
+                Some(Err(_broken)) => {
+                    return Err(Refusal::InvalidRequest(
+                        "the body broke off or is malformed",
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Option<hyper::Result<http_body::Frame<Bytes>>> {
+        poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx)).await
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RequestBody")
+            .field(&self.incoming.size_hint())
+            .finish()
+    }
+}

@@ -1,0 +1,175 @@
+//! A view with one gateway, one legacy server and two tokens, and what else tests need.
+
+use std::{sync::Arc, time::Duration};
+
+use toolgate_data_core::{
+    Caller, GatewayView, View,
+    port::LinkKey,
+    session_id::{ClientCapabilities, SessionFacts},
+};
+use toolgate_model::{
+    Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot, Subject,
+    Timeouts, Timestamp, TokenHash,
+    snapshot::{Entry, GatewayResource, ServerResource, TokenResource},
+};
+
+pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
+
+pub(crate) fn slug(text: &str) -> Slug {
+    text.parse().unwrap()
+}
+
+pub(crate) fn name(id: &str) -> Name {
+    Name::new(slug("acme"), slug(id))
+}
+
+pub(crate) fn hash(text: &str) -> TokenHash {
+    TokenHash(Digest::of_bytes(text.as_bytes()).0)
+}
+
+/// A snapshot whose one server is at `url`, whose gateway is called `title`, with these tokens.
+pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    let mut insert = |kind, id: &str, resource| {
+        let name = name(id);
+        let key = ResourceKey { kind, name };
+        snapshot.entries.insert(key, Entry::new(resource));
+    };
+    let server = ServerResource {
+        url: url.to_owned(),
+        credential: None,
+        era: Some(Era::Legacy),
+        protocol_version: String::new(),
+        timeouts: Timeouts::default(),
+    };
+    insert(ResourceKind::Server, "old", Resource::Server(server));
+    let gateway = GatewayResource {
+        display_name: title.to_owned(),
+        instructions: String::new(),
+        tools: Vec::new(),
+        servers: vec![slug("old")],
+        must_understand: Vec::new(),
+    };
+    insert(ResourceKind::Gateway, "main", Resource::Gateway(gateway));
+    for (index, text) in tokens.iter().enumerate() {
+        let token = TokenResource {
+            hash: hash(text),
+            subject: Subject::User(slug(text)),
+            gateways: Reach::All,
+            tools: Reach::All,
+            expires: None,
+        };
+        insert(
+            ResourceKind::Token,
+            &format!("t{index}"),
+            Resource::Token(token),
+        );
+    }
+    snapshot
+}
+
+pub(crate) fn view(snapshot: &Snapshot) -> View {
+    View::build(snapshot, None).0
+}
+
+/// The view, with a tool for each name.
+pub(crate) fn with_tools(tools: &[&str]) -> View {
+    reaching(tools, &Reach::All)
+}
+
+/// The same, with tokens that reach these tools.
+pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
+    use toolgate_model::{
+        ToolDefinition,
+        snapshot::{CatalogueResource, ExposedTool},
+    };
+    let mut snapshot = snapshot("https://old.example/mcp", "Main", &["ada", "bob"]);
+    let definition = |tool: &&str| {
+        let json = format!(r#"{{"name":"{tool}","inputSchema":{{}}}}"#);
+        ToolDefinition {
+            name: (*tool).to_owned(),
+            digest: Digest::of_bytes(json.as_bytes()),
+            json: json.into(),
+        }
+    };
+    let catalogue = CatalogueResource {
+        tools: tools.iter().map(definition).collect(),
+        instructions: String::new(),
+        capabilities: "{}".to_owned(),
+    };
+    let gateway = GatewayResource {
+        display_name: "Main".to_owned(),
+        instructions: String::new(),
+        tools: catalogue
+            .tools
+            .iter()
+            .map(|tool| ExposedTool {
+                exposed: tool.name.clone(),
+                server: slug("old"),
+                original: tool.name.clone(),
+                digest: tool.digest,
+            })
+            .collect(),
+        servers: vec![slug("old")],
+        must_understand: Vec::new(),
+    };
+    for entry in snapshot.entries.values_mut() {
+        if let Resource::Token(token) = &*entry.resource {
+            let mut token = token.clone();
+            token.tools = reach.clone();
+            *entry = Entry::new(Resource::Token(token));
+        }
+    }
+    for (kind, id, resource) in [
+        (
+            ResourceKind::Catalogue,
+            "old",
+            Resource::Catalogue(catalogue),
+        ),
+        (ResourceKind::Gateway, "main", Resource::Gateway(gateway)),
+    ] {
+        let name = name(id);
+        let key = ResourceKey { kind, name };
+        snapshot.entries.insert(key, Entry::new(resource));
+    }
+    view(&snapshot)
+}
+
+pub(crate) fn gateway(view: &View) -> &Arc<GatewayView> {
+    view.gateway("main").unwrap()
+}
+
+pub(crate) fn caller(view: &View, token: &str) -> Caller {
+    Caller::new(Arc::clone(view.token(&hash(token)).unwrap()))
+}
+
+pub(crate) fn facts(number: u32) -> SessionFacts {
+    let mut random = [0; 16];
+    random[..4].copy_from_slice(&number.to_be_bytes());
+    SessionFacts {
+        version: "2025-11-25",
+        capabilities: ClientCapabilities::default(),
+        issued: NOW,
+        random,
+        home: slug("proxy-1"),
+    }
+}
+
+pub(crate) fn link_key(view: &View, token: &str) -> LinkKey {
+    LinkKey {
+        server: Arc::clone(view.server(&name("old")).unwrap()),
+        principal: Arc::clone(caller(view, token).principal()),
+        capabilities: ClientCapabilities::default(),
+    }
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not in time: {what}");
+}

@@ -1,0 +1,106 @@
+//! Calls of legacy clients that have no answer yet, so that a cancellation finds the call that it means.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::Notify;
+use toolgate_data_core::{
+    Refusal,
+    session_id::{RANDOM, SessionFacts},
+};
+
+use crate::shard::{Full, Shards};
+
+/// Calls that one proxy has in flight for legacy clients.
+pub const IN_FLIGHT: usize = 100_000;
+
+/// What is in flight. Cheap to clone.
+#[derive(Clone)]
+pub struct InFlight {
+    calls: Arc<Shards<CallKey, Arc<Notify>>>,
+}
+
+/// While it lives, the call can be cancelled.
+#[must_use = "the call can be cancelled only while the guard lives"]
+pub struct InFlightGuard {
+    calls: Arc<Shards<CallKey, Arc<Notify>>>,
+    key: CallKey,
+    cancelled: Arc<Notify>,
+}
+
+type CallKey = ([u8; RANDOM], Arc<str>);
+
+impl InFlight {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        let calls = Arc::new(Shards::new(IN_FLIGHT));
+        Self { calls }
+    }
+
+    /// A call begins: the session's, under this id (the literal as written). An id in use is refused, since an answer
+    /// could be taken for another's.
+    pub fn enter(&self, session: &SessionFacts, id: &str) -> Result<InFlightGuard, Refusal> {
+        let key = (session.random, Arc::from(id));
+        let cancelled = Arc::new(Notify::new());
+        let entered = self.calls.get_or_insert(&key, || Arc::clone(&cancelled));
+        let entered = entered.map_err(|Full| Refusal::Overloaded)?;
+        if !Arc::ptr_eq(&entered, &cancelled) {
+            return Err(Refusal::InvalidRequest(
+                "this `id` is in use by a request that has no answer yet",
+            ));
+        }
+        Ok(InFlightGuard {
+            calls: Arc::clone(&self.calls),
+            key,
+            cancelled,
+        })
+    }
+
+    /// Cancels a call; whether it was there.
+    pub fn cancel(&self, session: &SessionFacts, id: &str) -> bool {
+        let found = self.calls.get(&(session.random, Arc::from(id)));
+        if let Some(call) = &found {
+            // Kept until somebody looks, if nobody is waiting yet.
+            call.notify_one();
+        }
+        found.is_some()
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.calls.len()
+    }
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl InFlightGuard {
+    /// Ends when the client cancels the call.
+    pub async fn cancelled(&self) {
+        self.cancelled.notified().await;
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.calls.remove_if(&self.key, |_call| true);
+    }
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InFlight({})", self.count())
+    }
+}
+
+impl fmt::Debug for InFlightGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InFlightGuard({})", self.key.1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! The actor of one link: it steps the pure machine and has the network part done for it.
+
+use std::sync::{Arc, Weak};
+
+use serde_json::json;
+use toolgate_actor::{Actor, Context, Reply};
+use toolgate_data_core::{
+    link::{Event, Link, Output},
+    port::{LinkFacts, LinkKey},
+    refusal::UpstreamFailure,
+};
+
+use crate::links::{Entry, Shared};
+
+/// Whoever waits for a link.
+pub(crate) type Waiter = Reply<Result<Arc<LinkFacts>, UpstreamFailure>>;
+
+/// What the actor understands.
+pub(crate) enum Message {
+    /// Somebody needs the link.
+    Wanted(Waiter),
+    /// Somebody found its session lost.
+    Lost(Arc<LinkFacts>, Waiter),
+    /// The handshake ended.
+    Opened(Result<Arc<LinkFacts>, UpstreamFailure>),
+    /// Time to look whether it is still needed.
+    Tick,
+    /// Nobody needs it any more.
+    End,
+}
+
+/// One link.
+pub(crate) struct LinkActor {
+    key: LinkKey,
+    machine: Link<Waiter>,
+    shared: Weak<Shared>,
+    entry: Weak<Entry>,
+}
+
+impl LinkActor {
+    pub(crate) fn new(key: LinkKey, shared: Weak<Shared>, entry: Weak<Entry>) -> Self {
+        // After a panic, what was published still stands.
+        let standing = entry.upgrade().and_then(|entry| entry.facts.load_full());
+        Self {
+            key,
+            machine: Link::new(standing),
+            shared,
+            entry,
+        }
+    }
+
+    fn run(&mut self, output: Output<Waiter>, cx: &mut Context<Self>) {
+        match output {
+            Output::Initialize => self.initialize(cx),
+            Output::Publish(facts) => {
+                if let Some(entry) = self.entry.upgrade() {
+                    entry.facts.store(facts);
+                }
+            }
+            Output::Answer(waiter, answer) => waiter.send(answer),
+            Output::Terminate(facts) => {
+                if let Some(shared) = self.shared.upgrade() {
+                    shared.terminate(&self.key, &facts);
+                }
+            }
+            Output::Stop => cx.stop(),
+        }
+    }
+
+    fn tick(&self, cx: &mut Context<Self>) {
+        if let Some(shared) = self.shared.upgrade() {
+            cx.after(shared.tick(), Message::Tick);
+        }
+    }
+
+    fn initialize(&self, cx: &mut Context<Self>) {
+        let opening = self
+            .shared
+            .upgrade()
+            .map(|shared| shared.initialize(&self.key));
+        cx.perform(async move {
+            Message::Opened(match opening {
+                Some(opening) => opening.await.unwrap_or(Err(UpstreamFailure::Unreachable)),
+                None => Err(UpstreamFailure::Unreachable),
+            })
+        });
+    }
+}
+
+impl Actor for LinkActor {
+    type Message = Message;
+
+    const KIND: &'static str = "link";
+
+    const CAPACITY: usize = toolgate_data_core::link::WAITERS;
+
+    fn started(&mut self, cx: &mut Context<Self>) {
+        self.tick(cx);
+    }
+
+    fn handle(&mut self, message: Message, cx: &mut Context<Self>) {
+        let event = match message {
+            Message::Wanted(waiter) => Event::Wanted(waiter),
+            Message::Lost(lost, waiter) => Event::Lost { lost, waiter },
+            Message::Opened(outcome) => Event::Opened(outcome),
+            Message::End => Event::End,
+            Message::Tick => {
+                self.tick(cx);
+                match self.shared.upgrade() {
+                    Some(shared) => Event::Tick(shared.now()),
+                    None => Event::End,
+                }
+            }
+        };
+        for output in self.machine.on(event) {
+            self.run(output, cx);
+        }
+    }
+
+    fn observe(&self) -> serde_json::Value {
+        json!({ "server": self.key.server.name.to_string(), "state": self.machine.state() })
+    }
+
+    fn stopped(&mut self) {
+        if let (Some(shared), Some(entry)) = (self.shared.upgrade(), self.entry.upgrade()) {
+            shared.forget(&self.key, &entry);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Every link of this proxy. Facts are read from an [`ArcSwapOption`]; only who finds none asks the actor.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{runtime, task::JoinHandle};
+use toolgate_actor::{ActorSystem, AskError, Handle};
+use toolgate_data_core::{
+    View,
+    port::{self, LinkFacts, LinkKey, LinkNetwork, Pending},
+    refusal::UpstreamFailure,
+};
+use toolgate_model::Timestamp;
+use toolgate_runtime::{clock::SharedClock, drain::Drain};
+
+use crate::{
+    link::{LinkActor, Message, Waiter},
+    shard::{Full, Shards},
+};
+
+/// Links that one proxy may have.
+pub const LINKS: usize = 50_000;
+
+/// What a handshake may take beyond what its server's timeouts allow for one request: it is two.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// How often a link looks whether it is still needed.
+const TICK: Duration = Duration::from_secs(60);
+
+type Opening = Result<Arc<LinkFacts>, UpstreamFailure>;
+
+/// Our sessions with legacy servers. Cheap to clone.
+#[derive(Clone)]
+pub struct Links {
+    shared: Arc<Shared>,
+}
+
+/// What all links share.
+pub(crate) struct Shared {
+    links: Shards<LinkKey, Arc<Entry>>,
+    network: Arc<dyn LinkNetwork>,
+    system: ActorSystem,
+    clock: SharedClock,
+    drain: Drain,
+    tick: Duration,
+    /// Connections belong to the runtime that calls use, not to the threads of actors.
+    runtime: runtime::Handle,
+}
+
+/// One link, as seen from outside.
+pub(crate) struct Entry {
+    pub(crate) facts: ArcSwapOption<LinkFacts>,
+    handle: Handle<LinkActor>,
+}
+
+impl Links {
+    /// None yet. Has to be called on the runtime that calls are made on.
+    pub fn new(
+        network: Arc<dyn LinkNetwork>,
+        system: ActorSystem,
+        clock: SharedClock,
+        drain: Drain,
+    ) -> Self {
+        Self::paced(network, system, clock, drain, TICK)
+    }
+
+    fn paced(
+        network: Arc<dyn LinkNetwork>,
+        system: ActorSystem,
+        clock: SharedClock,
+        drain: Drain,
+        tick: Duration,
+    ) -> Self {
+        let shared = Shared {
+            links: Shards::new(LINKS),
+            network,
+            system,
+            clock,
+            drain,
+            tick,
+            runtime: runtime::Handle::current(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.shared.links.len()
+    }
+
+    /// Ends the links with servers that are gone or were changed. Calls under way go on.
+    pub fn view_changed(&self, after: &View) {
+        self.shared.links.for_each(|key, entry| {
+            let server = after.server(&key.server.name);
+            if server.is_none_or(|server| server.digest != key.server.digest) {
+                entry.end();
+            }
+        });
+    }
+
+    /// Ends all links, so that no server keeps a session for nobody.
+    pub fn end_all(&self) {
+        self.shared.links.for_each(|_key, entry| entry.end());
+    }
+
+    /// Asks the link's actor; if it ends meanwhile, once more a new one.
+    async fn ask(
+        &self,
+        key: &LinkKey,
+        message: impl Fn(Waiter) -> Message + Send + Sync,
+    ) -> Opening {
+        let timeouts = &key.server.timeouts;
+        let deadline = 2 * (timeouts.connect + timeouts.first_byte) + MARGIN;
+        let mut failure = UpstreamFailure::Unreachable;
+        for _attempt in 0..2 {
+            let entry = self.shared.entry(key)?;
+            match entry.handle.ask(deadline, &message).await {
+                Ok(opening) => return opening,
+                Err(AskError::Gone) => self.shared.forget(key, &entry),
+                Err(AskError::Busy) => failure = UpstreamFailure::Busy,
+                // The handshake: no call has been sent.
+                Err(AskError::Timeout) => return Err(UpstreamFailure::Unreachable),
+            }
+        }
+        Err(failure)
+    }
+}
+
+impl port::Links for Links {
+    fn standing(&self, key: &LinkKey) -> Option<Arc<LinkFacts>> {
+        let facts = self.shared.links.get(key)?.facts.load_full()?;
+        facts.touch(self.shared.now());
+        Some(facts)
+    }
+
+    fn open(&self, key: &LinkKey) -> Pending<'_, Opening> {
+        let key = key.clone();
+        Box::pin(async move {
+            match self.standing(&key) {
+                Some(facts) => Ok(facts),
+                None => self.ask(&key, Message::Wanted).await,
+            }
+        })
+    }
+
+    fn reopen(&self, key: &LinkKey, lost: &Arc<LinkFacts>) -> Pending<'_, Opening> {
+        let (key, lost) = (key.clone(), Arc::clone(lost));
+        Box::pin(async move {
+            let message = |waiter| Message::Lost(Arc::clone(&lost), waiter);
+            self.ask(&key, message).await
+        })
+    }
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// How often a link looks whether it is still needed.
+    pub(crate) fn tick(&self) -> Duration {
+        self.tick
+    }
+
+    /// Starts the handshake on the runtime of calls.
+    pub(crate) fn initialize(&self, key: &LinkKey) -> JoinHandle<Opening> {
+        let opening = self.network.initialize(key);
+        let clock = Arc::clone(&self.clock);
+        let _entered = self.runtime.enter();
+        self.drain.spawn("link handshake", async move {
+            let opened = opening.await?;
+            Ok(Arc::new(LinkFacts::new(opened, clock.now())))
+        })
+    }
+
+    /// Tells the server, whatever comes of it.
+    pub(crate) fn terminate(&self, key: &LinkKey, facts: &LinkFacts) {
+        if let Some(session) = &facts.opened.session {
+            let ending = self.network.terminate(key, session);
+            let _entered = self.runtime.enter();
+            drop(self.drain.spawn("link end", ending));
+        }
+    }
+
+    pub(crate) fn forget(&self, key: &LinkKey, entry: &Arc<Entry>) {
+        self.links.remove_if(key, |found| Arc::ptr_eq(found, entry));
+    }
+
+    fn entry(self: &Arc<Self>, key: &LinkKey) -> Result<Arc<Entry>, UpstreamFailure> {
+        let made = self.links.get_or_insert(key, || self.start(key));
+        made.map_err(|Full| UpstreamFailure::Busy)
+    }
+
+    fn start(self: &Arc<Self>, key: &LinkKey) -> Arc<Entry> {
+        let shared = Arc::downgrade(self);
+        let key = key.clone();
+        Arc::new_cyclic(|entry: &Weak<Entry>| {
+            let entry = entry.clone();
+            let actor = move || LinkActor::new(key.clone(), shared.clone(), entry.clone());
+            Entry {
+                facts: ArcSwapOption::empty(),
+                handle: self.system.spawn(actor),
+            }
+        })
+    }
+}
+
+impl Entry {
+    fn end(&self) {
+        if self.handle.tell(Message::End).is_err() {
+            self.handle.stop();
+        }
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Links({})", self.count())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! One handshake for many, once more when the server forgot, and no session left behind.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use futures_util::future::join_all;
+use toolgate_data_core::{
+    link::IDLE,
+    port::{Links as _, Opened},
+};
+use toolgate_runtime::{clock::ManualClock, drain};
+
+use super::*;
+use crate::fixture::{NOW, link_key, snapshot, until, view};
+
+const URL: &str = "https://old.example/mcp";
+
+/// A server that counts.
+#[derive(Default)]
+struct Counting {
+    opened: AtomicUsize,
+    broken: AtomicBool,
+    ended: Mutex<Vec<String>>,
+}
+
+struct Network(Arc<Counting>);
+
+impl LinkNetwork for Network {
+    fn initialize(&self, _key: &LinkKey) -> Pending<'static, Result<Opened, UpstreamFailure>> {
+        let number = self.0.opened.fetch_add(1, Ordering::SeqCst);
+        let broken = self.0.broken.load(Ordering::SeqCst);
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if broken {
+                return Err(UpstreamFailure::Unreachable);
+            }
+            Ok(Opened {
+                session: Some(format!("s{number}").into()),
+                version: "2025-11-25".into(),
+                capabilities: "{}".into(),
+            })
+        })
+    }
+
+    fn terminate(&self, _key: &LinkKey, session: &str) -> Pending<'static, ()> {
+        self.0.ended.lock().unwrap().push(session.to_owned());
+        Box::pin(async {})
+    }
+}
+
+struct Bench {
+    links: Links,
+    server: Arc<Counting>,
+    clock: Arc<ManualClock>,
+    view: View,
+    _trigger: drain::Trigger,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (server, clock) = (Arc::<Counting>::default(), ManualClock::new(NOW));
+        let (drain, trigger) = drain::new();
+        let links = Links::paced(
+            Arc::new(Network(Arc::clone(&server))),
+            ActorSystem::start(1).unwrap(),
+            Arc::<ManualClock>::clone(&clock),
+            drain,
+            Duration::from_millis(20),
+        );
+        Self {
+            links,
+            server,
+            clock,
+            view: view(&snapshot(URL, "Main", &["ada", "bob"])),
+            _trigger: trigger,
+        }
+    }
+
+    fn key(&self, token: &str) -> LinkKey {
+        link_key(&self.view, token)
+    }
+
+    fn opened(&self) -> usize {
+        self.server.opened.load(Ordering::SeqCst)
+    }
+
+    fn ended(&self) -> Vec<String> {
+        self.server.ended.lock().unwrap().clone()
+    }
+}
+
+fn session(facts: &Arc<LinkFacts>) -> &str {
+    facts.opened.session.as_deref().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn many_callers_share_one_handshake() {
+    let bench = Bench::new();
+    let key = bench.key("ada");
+    assert!(bench.links.standing(&key).is_none());
+    let all = join_all((0..100).map(|_| bench.links.open(&key))).await;
+    assert!(
+        all.iter()
+            .all(|facts| session(facts.as_ref().unwrap()) == "s0")
+    );
+    assert_eq!(bench.opened(), 1);
+    assert_eq!(session(&bench.links.standing(&key).unwrap()), "s0");
+}
+
+#[tokio::test]
+async fn principals_do_not_share_a_link() {
+    let bench = Bench::new();
+    let ada = bench.links.open(&bench.key("ada")).await.unwrap();
+    let bob = bench.links.open(&bench.key("bob")).await.unwrap();
+    assert_ne!(session(&ada), session(&bob));
+    assert_eq!(bench.links.count(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_to_all_and_not_kept() {
+    let bench = Bench::new();
+    let key = bench.key("ada");
+    bench.server.broken.store(true, Ordering::SeqCst);
+    let all = join_all((0..10).map(|_| bench.links.open(&key))).await;
+    assert!(
+        all.iter()
+            .all(|facts| facts.as_ref().err() == Some(&UpstreamFailure::Unreachable))
+    );
+    assert_eq!(bench.opened(), 1);
+    bench.server.broken.store(false, Ordering::SeqCst);
+    assert!(bench.links.open(&key).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_lost_session_is_replaced_once_for_all_who_noticed() {
+    let bench = Bench::new();
+    let key = bench.key("ada");
+    let lost = bench.links.open(&key).await.unwrap();
+    let all = join_all((0..50).map(|_| bench.links.reopen(&key, &lost))).await;
+    assert!(
+        all.iter()
+            .all(|facts| session(facts.as_ref().unwrap()) == "s1")
+    );
+    assert_eq!(bench.opened(), 2);
+    // Who comes late is given what stands.
+    let late = bench.links.reopen(&key, &lost).await.unwrap();
+    assert_eq!((session(&late), bench.opened()), ("s1", 2));
+    // The server had forgotten it: there is nothing to end.
+    assert_eq!(bench.ended(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_unused_link_is_ended_at_the_server() {
+    let bench = Bench::new();
+    let key = bench.key("ada");
+    bench.links.open(&key).await.unwrap();
+    bench.clock.advance(IDLE / 2);
+    assert!(bench.links.standing(&key).is_some());
+    bench.clock.advance(IDLE / 2);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // It was used in between.
+    assert_eq!(bench.links.count(), 1);
+    bench.clock.advance(IDLE);
+    until("ended", || bench.links.count() == 0).await;
+    assert_eq!(bench.ended(), ["s0"]);
+    assert_eq!(session(&bench.links.open(&key).await.unwrap()), "s1");
+}
+
+#[tokio::test]
+async fn a_server_that_changes_gets_new_links_and_the_old_ones_end() {
+    let bench = Bench::new();
+    bench.links.open(&bench.key("ada")).await.unwrap();
+    let renamed = view(&snapshot(URL, "Other title", &["ada"]));
+    bench.links.view_changed(&renamed);
+    let moved = view(&snapshot("https://new.example/mcp", "Main", &["ada"]));
+    let key = link_key(&moved, "ada");
+    assert_eq!(session(&bench.links.open(&key).await.unwrap()), "s1");
+    assert_eq!(bench.ended(), [""; 0]);
+    bench.links.view_changed(&moved);
+    until("the old one ended", || bench.links.count() == 1).await;
+    assert_eq!(bench.ended(), ["s0"]);
+    assert!(bench.links.standing(&key).is_some());
+}
+
+#[tokio::test]
+async fn at_the_end_no_server_keeps_a_session() {
+    let bench = Bench::new();
+    bench.links.open(&bench.key("ada")).await.unwrap();
+    bench.links.open(&bench.key("bob")).await.unwrap();
+    bench.links.end_all();
+    until("all ended", || bench.ended().len() == 2).await;
+    until("all forgotten", || bench.links.count() == 0).await;
+}

@@ -1,0 +1,219 @@
+//! The actor of one legacy session: it steps the pure machine and writes to streams.
+
+use std::{collections::BTreeMap, sync::Weak, time::Duration};
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::mpsc;
+use toolgate_actor::{Actor, Context, Reply};
+use toolgate_data_core::session::{Event, LogLevel, Output, Session, StreamId};
+use toolgate_mcp::sse;
+use toolgate_model::Timestamp;
+use toolgate_runtime::clock::SharedClock;
+
+use crate::{
+    sessions::{Registry, SessionKey, Standing},
+    stream::STREAM_QUEUE,
+};
+
+/// How often a silent stream is told that it stands.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// From a first change to the notice of it: further ones join.
+pub const SETTLE: Duration = Duration::from_secs(1);
+
+/// A session without streams that nobody touched for this long is forgotten here; its id stays good.
+pub const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// How long a session waits for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) keep_alive: Duration,
+    pub(crate) settle: Duration,
+}
+
+/// What the actor understands.
+pub(crate) enum Message {
+    /// Open a stream.
+    Open(Reply<(StreamId, mpsc::Receiver<Bytes>)>),
+    /// A stream was dropped.
+    Closed(StreamId),
+    /// The client set its level.
+    SetLevel(LogLevel),
+    /// Say something.
+    Say(Bytes),
+    /// The tools changed.
+    ToolsChanged,
+    /// [`SETTLE`] is over.
+    Settled,
+    /// [`KEEP_ALIVE`] is over.
+    Tick,
+    /// It is over.
+    Terminate,
+}
+
+/// One session.
+pub(crate) struct SessionActor {
+    key: SessionKey,
+    machine: Session,
+    streams: BTreeMap<StreamId, mpsc::Sender<Bytes>>,
+    clock: SharedClock,
+    pace: Pace,
+    touched: Timestamp,
+    expires: Option<Timestamp>,
+    registry: Weak<Registry>,
+    standing: Weak<Standing>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            keep_alive: KEEP_ALIVE,
+            settle: SETTLE,
+        }
+    }
+}
+
+impl SessionActor {
+    pub(crate) fn new(
+        key: SessionKey,
+        clock: SharedClock,
+        pace: Pace,
+        expires: Option<Timestamp>,
+        registry: Weak<Registry>,
+        standing: Weak<Standing>,
+    ) -> Self {
+        let mut machine = Session::default();
+        // After a panic, what could be read from outside is still there.
+        if let Some(level) = standing.upgrade().and_then(|standing| standing.level()) {
+            machine.on(Event::SetLevel(level));
+        }
+        Self {
+            key,
+            machine,
+            streams: BTreeMap::new(),
+            touched: clock.now(),
+            clock,
+            pace,
+            expires,
+            registry,
+            standing,
+        }
+    }
+
+    fn step(&mut self, event: Event, cx: &mut Context<Self>) {
+        for output in self.machine.on(event) {
+            self.run(output, cx);
+        }
+    }
+
+    fn run(&mut self, output: Output, cx: &mut Context<Self>) {
+        match output {
+            // Its sender is made by whoever opened it.
+            Output::Opened(_) => {}
+            Output::Write(stream, message) => self.write(stream, sse::event(&message), cx),
+            Output::Close(stream) => {
+                self.streams.remove(&stream);
+            }
+            Output::Settle => {
+                cx.after(self.pace.settle, Message::Settled);
+            }
+            Output::Forgot(count) => tracing::debug!(count, "messages of a session were forgotten"),
+            Output::Stop => cx.stop(),
+        }
+    }
+
+    /// A stream that does not keep up is ended; its client opens another.
+    fn write(&mut self, stream: StreamId, event: Bytes, cx: &mut Context<Self>) {
+        let sent = self
+            .streams
+            .get(&stream)
+            .map(|sender| sender.try_send(event));
+        if !matches!(sent, Some(Ok(()))) {
+            self.streams.remove(&stream);
+            self.step(Event::Closed(stream), cx);
+        }
+    }
+
+    /// The machine names the stream first and writes what waited to it next, so the sender has to stand in between.
+    fn open(&mut self, reply: Reply<(StreamId, mpsc::Receiver<Bytes>)>, cx: &mut Context<Self>) {
+        let (sender, receiver) = mpsc::channel(STREAM_QUEUE);
+        // The first bytes tell proxies on the way that the stream stands.
+        let _empty_queue = sender.try_send(Bytes::from_static(sse::KEEP_ALIVE));
+        let mut ends = Some((sender, receiver));
+        let mut opened = None;
+        for output in self.machine.on(Event::Open) {
+            if let (Output::Opened(stream), Some((sender, receiver))) = (&output, ends.take()) {
+                self.streams.insert(*stream, sender);
+                opened = Some((*stream, receiver));
+                continue;
+            }
+            self.run(output, cx);
+        }
+        if let Some(opened) = opened {
+            reply.send(opened);
+        }
+    }
+
+    fn tick(&mut self, cx: &mut Context<Self>) {
+        let now = self.clock.now();
+        if self.expires.is_some_and(|expires| expires <= now) {
+            return self.step(Event::Terminate, cx);
+        }
+        let streams: Vec<StreamId> = self.machine.streams().to_vec();
+        for stream in streams {
+            self.write(stream, Bytes::from_static(sse::KEEP_ALIVE), cx);
+        }
+        if !self.machine.streams().is_empty() {
+            self.touched = now;
+        }
+        let remembers = self.machine.level().is_some() || self.machine.waiting() > 0;
+        let idle = now.since(self.touched);
+        if idle >= IDLE || (idle >= KEEP_ALIVE && !remembers) {
+            return cx.stop();
+        }
+        cx.after(self.pace.keep_alive, Message::Tick);
+    }
+}
+
+impl Actor for SessionActor {
+    type Message = Message;
+
+    const KIND: &'static str = "session";
+
+    fn started(&mut self, cx: &mut Context<Self>) {
+        cx.after(self.pace.keep_alive, Message::Tick);
+    }
+
+    fn handle(&mut self, message: Message, cx: &mut Context<Self>) {
+        match message {
+            Message::Tick => return self.tick(cx),
+            Message::Open(reply) => self.open(reply, cx),
+            Message::Closed(stream) => {
+                self.streams.remove(&stream);
+                self.step(Event::Closed(stream), cx);
+            }
+            Message::SetLevel(level) => self.step(Event::SetLevel(level), cx),
+            Message::Say(message) => self.step(Event::Say(message), cx),
+            Message::ToolsChanged => return self.step(Event::ToolsChanged, cx),
+            Message::Settled => return self.step(Event::Settled, cx),
+            Message::Terminate => return self.step(Event::Terminate, cx),
+        }
+        self.touched = self.clock.now();
+    }
+
+    fn observe(&self) -> serde_json::Value {
+        json!({
+            "streams": self.machine.streams().len(),
+            "waiting": self.machine.waiting(),
+            "level": self.machine.level().map(LogLevel::as_str),
+        })
+    }
+
+    fn stopped(&mut self) {
+        if let (Some(registry), Some(standing)) = (self.registry.upgrade(), self.standing.upgrade())
+        {
+            registry.forget(&self.key, &standing);
+        }
+    }
+}

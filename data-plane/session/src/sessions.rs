@@ -1,0 +1,278 @@
+//! Every session of which this proxy remembers something.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use toolgate_actor::{ActorSystem, AskError, Handle, SendError};
+use toolgate_data_core::{
+    Caller, GatewayView, Refusal, View,
+    session::LogLevel,
+    session_id::{RANDOM, SessionFacts},
+};
+use toolgate_model::{Principal, Slug, Timestamp, TokenHash};
+use toolgate_runtime::clock::SharedClock;
+
+use crate::{
+    graves::Graves,
+    session::{Message, Pace, SessionActor},
+    shard::{Full, Shards},
+    stream::EventStream,
+};
+
+/// Sessions that one proxy remembers something of.
+pub const SESSIONS: usize = 100_000;
+
+/// Of these, how many of one principal.
+pub const PER_PRINCIPAL: usize = 2_000;
+
+/// How long opening a stream may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// How often an actor that has just ended itself is replaced for one request.
+const ATTEMPTS: usize = 2;
+
+/// A session's name: its random part.
+pub(crate) type SessionKey = [u8; RANDOM];
+
+/// The sessions of legacy clients. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    registry: Arc<Registry>,
+    system: ActorSystem,
+    clock: SharedClock,
+    pace: Pace,
+}
+
+/// Which session, and who speaks for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// What its id says.
+    pub facts: &'a SessionFacts,
+    /// The gateway it is with.
+    pub gateway: &'a Arc<GatewayView>,
+    /// Whose it is, as checked for this request.
+    pub caller: &'a Caller,
+}
+
+pub(crate) struct Registry {
+    standing: Shards<SessionKey, Arc<Standing>>,
+    over: Graves,
+    principals: Shards<Arc<Principal>, usize>,
+}
+
+/// What can be read of a session without asking it.
+pub(crate) struct Standing {
+    handle: Handle<SessionActor>,
+    level: AtomicU8,
+    gateway: Slug,
+    principal: Arc<Principal>,
+    token: TokenHash,
+}
+
+impl Sessions {
+    /// None yet.
+    pub fn new(system: ActorSystem, clock: SharedClock) -> Self {
+        Self::paced(system, clock, Pace::default())
+    }
+
+    fn paced(system: ActorSystem, clock: SharedClock, pace: Pace) -> Self {
+        Self {
+            registry: Arc::new(Registry::new()),
+            system,
+            clock,
+            pace,
+        }
+    }
+
+    /// How many sessions something is remembered of.
+    pub fn count(&self) -> usize {
+        self.registry.standing.len()
+    }
+
+    /// The time that sessions go by.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether the session is too old, or was ended here. Other proxies do not hear of that: an id that was ended on
+    /// one of them is unknown to all only when it no longer opens.
+    pub fn is_over(&self, facts: &SessionFacts) -> bool {
+        !facts.is_current(self.now()) || self.registry.over.has(&facts.random)
+    }
+
+    /// The level that the client set: no waiting, no mailbox.
+    pub fn level(&self, facts: &SessionFacts) -> Option<LogLevel> {
+        self.registry.standing.get(&facts.random)?.level()
+    }
+
+    /// Remembers the level.
+    pub fn set_level(&self, subject: Subject<'_>, level: LogLevel) -> Result<(), Refusal> {
+        for _attempt in 0..ATTEMPTS {
+            let standing = self.standing(subject)?;
+            standing.remember(level);
+            match standing.handle.tell(Message::SetLevel(level)) {
+                Ok(()) => return Ok(()),
+                // It has just ended itself; the next one lives.
+                Err(SendError::Gone) => {}
+                Err(SendError::Busy) => break,
+            }
+        }
+        Err(Refusal::Overloaded)
+    }
+
+    /// Opens a stream for what the server has to say.
+    pub async fn open_stream(&self, subject: Subject<'_>) -> Result<EventStream, Refusal> {
+        for _attempt in 0..ATTEMPTS {
+            let standing = self.standing(subject)?;
+            match standing.handle.ask(DEADLINE, Message::Open).await {
+                Ok((id, events)) => {
+                    let session = standing.handle.clone();
+                    return Ok(EventStream::new(id, events, session));
+                }
+                Err(AskError::Gone) => {}
+                Err(AskError::Busy | AskError::Timeout) => break,
+            }
+        }
+        Err(Refusal::Overloaded)
+    }
+
+    /// Says something that belongs to no request, if the session is remembered here.
+    pub fn say(&self, facts: &SessionFacts, message: Bytes) {
+        if let Some(standing) = self.registry.standing.get(&facts.random) {
+            standing.tell(Message::Say(message));
+        }
+    }
+
+    /// Ends the session: its streams end, and its id is unknown to this proxy from now on.
+    pub fn terminate(&self, subject: Subject<'_>) {
+        let (facts, principal) = (subject.facts, subject.caller.principal());
+        self.registry.over.bury(principal, facts, self.now());
+        if let Some(standing) = self.registry.standing.get(&facts.random) {
+            standing.tell(Message::Terminate);
+        }
+    }
+
+    /// Tells whose tools changed, and ends what has no gateway or token any more.
+    pub fn view_changed(&self, before: &View, after: &View) {
+        self.registry.standing.for_each(|_key, standing| {
+            if let Some(message) = standing.concerned(before, after) {
+                standing.tell(message);
+            }
+        });
+    }
+
+    fn standing(&self, subject: Subject<'_>) -> Result<Arc<Standing>, Refusal> {
+        let key = subject.facts.random;
+        // One that has just ended itself is replaced.
+        self.registry
+            .forget_if(&key, |standing| standing.handle.is_gone());
+        if self.is_over(subject.facts) {
+            return Err(Refusal::UnknownSession);
+        }
+        let principal = subject.caller.principal();
+        if self.registry.of_principal(principal) >= PER_PRINCIPAL {
+            let here = self.registry.standing.get(&key);
+            return here.ok_or(Refusal::TooManyOpen("sessions"));
+        }
+        let made = self.registry.standing.get_or_insert(&key, || {
+            self.registry.count_principal(principal, 1);
+            self.start(key, subject)
+        });
+        made.map_err(|Full| Refusal::Overloaded)
+    }
+
+    fn start(&self, key: SessionKey, subject: Subject<'_>) -> Arc<Standing> {
+        let token = subject.caller.token();
+        let (clock, pace, expires) = (Arc::clone(&self.clock), self.pace, token.expires);
+        let registry = Arc::downgrade(&self.registry);
+        Arc::new_cyclic(|standing| {
+            let standing = standing.clone();
+            let actor = move || {
+                let (clock, registry) = (Arc::clone(&clock), registry.clone());
+                SessionActor::new(key, clock, pace, expires, registry, standing.clone())
+            };
+            Standing {
+                handle: self.system.spawn(actor),
+                level: AtomicU8::new(0),
+                gateway: subject.gateway.name.id.clone(),
+                principal: Arc::clone(&token.principal),
+                token: token.hash,
+            }
+        })
+    }
+}
+
+impl Registry {
+    fn new() -> Self {
+        Self {
+            standing: Shards::new(SESSIONS),
+            over: Graves::new(),
+            principals: Shards::new(SESSIONS),
+        }
+    }
+
+    /// The actor behind `standing` has ended.
+    pub(crate) fn forget(&self, key: &SessionKey, standing: &Arc<Standing>) {
+        self.forget_if(key, |found| Arc::ptr_eq(found, standing));
+    }
+
+    fn forget_if(&self, key: &SessionKey, done: impl FnOnce(&Arc<Standing>) -> bool) {
+        let gone = self.standing.update(key, |value| match value {
+            Some(found) if done(found) => value.take(),
+            Some(_) | None => None,
+        });
+        if let Some(gone) = gone {
+            self.count_principal(&gone.principal, -1);
+        }
+    }
+
+    fn of_principal(&self, principal: &Arc<Principal>) -> usize {
+        self.principals.get(principal).unwrap_or_default()
+    }
+
+    fn count_principal(&self, principal: &Arc<Principal>, by: isize) {
+        self.principals.update(principal, |count| {
+            let now = count.unwrap_or_default().saturating_add_signed(by);
+            *count = (now > 0).then_some(now);
+        });
+    }
+}
+
+impl Standing {
+    pub(crate) fn level(&self) -> Option<LogLevel> {
+        let level = usize::from(self.level.load(Ordering::Relaxed));
+        LogLevel::ALL.get(level.checked_sub(1)?).copied()
+    }
+
+    fn remember(&self, level: LogLevel) {
+        self.level.store(level as u8 + 1, Ordering::Relaxed);
+    }
+
+    fn tell(&self, message: Message) {
+        let must_arrive = matches!(message, Message::Terminate);
+        if self.handle.tell(message).is_err() && must_arrive {
+            self.handle.stop();
+        }
+    }
+
+    /// What a change of the view means for it.
+    fn concerned(&self, before: &View, after: &View) -> Option<Message> {
+        let seen = |view: &View| {
+            let tools = view.gateway(self.gateway.as_str())?.tools_digest;
+            Some((tools, view.token(&self.token)?.grant.digest()))
+        };
+        match seen(after) {
+            None => Some(Message::Terminate),
+            now => (now != seen(before)).then_some(Message::ToolsChanged),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

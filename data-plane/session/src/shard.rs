@@ -1,0 +1,128 @@
+//! A map in many pieces, so that no two cores wait for one another by chance.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, RandomState},
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+const SHARDS: usize = 64;
+
+/// A bounded map. No lock is held while anything is awaited.
+pub(crate) struct Shards<K, V> {
+    shards: Box<[RwLock<HashMap<K, V>>]>,
+    hasher: RandomState,
+    count: AtomicUsize,
+    limit: usize,
+}
+
+/// There is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
+    /// Room for about `limit` entries.
+    pub(crate) fn new(limit: usize) -> Self {
+        let shards = std::iter::repeat_with(RwLock::default).take(SHARDS);
+        Self {
+            shards: shards.collect(),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
+        // Most keys are asked for while there is nothing at all to find.
+        if self.is_empty() {
+            return None;
+        }
+        self.read(key).get(key).cloned()
+    }
+
+    /// What is there, or what `make` makes; it runs at most once at a time for one key.
+    pub(crate) fn get_or_insert(&self, key: &K, make: impl FnOnce() -> V) -> Result<V, Full> {
+        if let Some(found) = self.get(key) {
+            return Ok(found);
+        }
+        let mut shard = self.write(key);
+        if let Some(found) = shard.get(key) {
+            return Ok(found.clone());
+        }
+        if self.len() >= self.limit {
+            return Err(Full);
+        }
+        let made = make();
+        shard.insert(key.clone(), made.clone());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Ok(made)
+    }
+
+    /// Changes, inserts or removes under the lock of the key's shard. Inserting ignores the bound.
+    pub(crate) fn update<R>(&self, key: &K, change: impl FnOnce(&mut Option<V>) -> R) -> R {
+        let mut shard = self.write(key);
+        let before = shard.remove(key);
+        let was = usize::from(before.is_some());
+        let mut value = before;
+        let result = change(&mut value);
+        let is = usize::from(value.is_some());
+        if let Some(value) = value {
+            shard.insert(key.clone(), value);
+        }
+        if is > was {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        } else if is < was {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Removes what `done` says, if it is there.
+    pub(crate) fn remove_if(&self, key: &K, done: impl FnOnce(&V) -> bool) {
+        self.update(key, |value| {
+            if value.as_ref().is_some_and(done) {
+                *value = None;
+            }
+        });
+    }
+
+    /// Every entry. One shard is locked at a time.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.iter().for_each(|(key, value)| visit(key, value));
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, key: &K) -> &RwLock<HashMap<K, V>> {
+        // The remainder is below the length, which is never zero.
+        let hash = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
+        &self.shards[hash]
+    }
+
+    fn read(&self, key: &K) -> RwLockReadGuard<'_, HashMap<K, V>> {
+        self.shard(key)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, key: &K) -> RwLockWriteGuard<'_, HashMap<K, V>> {
+        self.shard(key)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! The map counts what is in it and keeps its bound.
+
+use super::*;
+
+#[test]
+fn makes_once_and_keeps_its_bound() {
+    let map: Shards<u32, u32> = Shards::new(2);
+    assert_eq!(map.get(&1), None);
+    assert_eq!(map.get_or_insert(&1, || 10), Ok(10));
+    assert_eq!(map.get_or_insert(&1, || 11), Ok(10));
+    assert_eq!(map.get_or_insert(&2, || 20), Ok(20));
+    assert_eq!(map.get_or_insert(&3, || 30), Err(Full));
+    map.remove_if(&1, |value| *value == 11);
+    assert_eq!(map.len(), 2);
+    map.remove_if(&1, |value| *value == 10);
+    assert_eq!(map.len(), 1);
+    assert_eq!(map.get_or_insert(&3, || 30), Ok(30));
+}
+
+#[test]
+fn counts_through_every_change() {
+    let map: Shards<u32, u32> = Shards::new(1000);
+    for n in 0..500 {
+        map.update(&n, |value| *value = Some(n));
+        map.update(&n, |value| *value = value.map(|n| n + 1));
+    }
+    assert_eq!((map.len(), map.get(&7)), (500, Some(8)));
+    (0..500).for_each(|key| map.remove_if(&key, |_value| key % 2 == 1));
+    assert_eq!(map.len(), 250);
+    let mut seen = 0;
+    map.for_each(|key, value| seen += usize::from(*value == key + 1));
+    assert_eq!(seen, 250);
+    map.update(&0, |value| *value = None);
+    map.update(&1, |value| *value = None);
+    assert_eq!(map.len(), 249);
+}

@@ -1,0 +1,184 @@
+//! Resolved handles, by gateway and tool. Made when first needed: a tool that nobody calls costs nothing.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use toolgate_data_core::{View, plan::CallPlan};
+use toolgate_model::Slug;
+use toolgate_runtime::{
+    Metrics,
+    metrics::{Operation, Timing},
+};
+
+use super::Method;
+
+/// All gateways.
+pub(super) struct Meters {
+    metrics: Metrics,
+    gateways: Table<Slug, Arc<GatewayMeter>>,
+    overhead: Table<Method, Timing>,
+}
+
+/// One gateway.
+pub(super) struct GatewayMeter {
+    metrics: Metrics,
+    gateway: Slug,
+    tools: Table<Box<str>, Arc<ToolMeter>>,
+    methods: Table<(Method, Option<&'static str>, &'static str), Timing>,
+}
+
+/// One tool.
+pub(super) struct ToolMeter {
+    metrics: Metrics,
+    gateway: Slug,
+    tool: Box<str>,
+    server: Slug,
+    ended: Table<(Option<&'static str>, &'static str), (Timing, Timing)>,
+}
+
+/// A map that is read without a lock and seldom grows.
+struct Table<K, V>(ArcSwap<BTreeMap<K, V>>);
+
+impl<K: Ord + Clone, V: Clone> Table<K, V> {
+    fn new() -> Self {
+        Self(ArcSwap::from_pointee(BTreeMap::new()))
+    }
+
+    fn get<Q>(&self, key: &Q, make: impl Fn() -> (K, V)) -> V
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        if let Some(found) = self.0.load().get(key) {
+            return found.clone();
+        }
+        let (key, made) = make();
+        self.0.rcu(|table| {
+            let mut table = BTreeMap::clone(table);
+            table.entry(key.clone()).or_insert_with(|| made.clone());
+            table
+        });
+        made
+    }
+
+    fn with<Q>(&self, key: &Q, make: impl Fn() -> (K, V), use_it: impl Fn(&V))
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        match self.0.load().get(key) {
+            Some(found) => use_it(found),
+            None => use_it(&self.get(key, make)),
+        }
+    }
+
+    fn retain(&self, keep: impl Fn(&K) -> bool) {
+        if !self.0.load().keys().all(&keep) {
+            self.0.rcu(|table| {
+                let kept = table.iter().filter(|(key, _)| keep(key));
+                kept.map(|(key, value)| (key.clone(), value.clone()))
+                    .collect::<BTreeMap<_, _>>()
+            });
+        }
+    }
+}
+
+impl Meters {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self {
+            metrics,
+            gateways: Table::new(),
+            overhead: Table::new(),
+        }
+    }
+
+    pub(super) fn gateway(&self, gateway: &Slug) -> Arc<GatewayMeter> {
+        self.gateways.get(gateway, || {
+            let meter = GatewayMeter {
+                metrics: self.metrics.clone(),
+                gateway: gateway.clone(),
+                tools: Table::new(),
+                methods: Table::new(),
+            };
+            (gateway.clone(), Arc::new(meter))
+        })
+    }
+
+    pub(super) fn overhead(&self, method: Method, own: Duration) {
+        let make = || (method, self.metrics.overhead(method.as_str()));
+        self.overhead
+            .with(&method, make, |timing| timing.record(own));
+    }
+
+    pub(super) fn retain(&self, view: &View) {
+        self.gateways
+            .retain(|gateway| view.gateway(gateway.as_str()).is_some());
+    }
+}
+
+impl GatewayMeter {
+    pub(super) fn tool(&self, call: &CallPlan) -> Arc<ToolMeter> {
+        let tool = &call.tool;
+        self.tools.get(&*tool.exposed, || {
+            let meter = ToolMeter {
+                metrics: self.metrics.clone(),
+                gateway: self.gateway.clone(),
+                tool: tool.exposed.clone(),
+                server: tool.server.name.id.clone(),
+                ended: Table::new(),
+            };
+            (tool.exposed.clone(), Arc::new(meter))
+        })
+    }
+
+    pub(super) fn method(
+        &self,
+        method: Method,
+        error: Option<&'static str>,
+        version: &'static str,
+        took: Duration,
+    ) {
+        let key = (method, error, version);
+        let make = || {
+            let operation = Operation {
+                method: method.as_str(),
+                tool: None,
+                error,
+                version,
+                gateway: self.gateway.as_str(),
+                server: "",
+            };
+            (key, self.metrics.server_operation(&operation))
+        };
+        self.methods.with(&key, make, |timing| timing.record(took));
+    }
+}
+
+impl ToolMeter {
+    /// `took` altogether, `waited` of it for the server.
+    pub(super) fn record(
+        &self,
+        error: Option<&'static str>,
+        version: &'static str,
+        took: Duration,
+        waited: Duration,
+    ) {
+        let key = (error, version);
+        let make = || {
+            let operation = Operation {
+                method: toolgate_mcp::method::TOOLS_CALL,
+                tool: Some(&self.tool),
+                error,
+                version,
+                gateway: self.gateway.as_str(),
+                server: self.server.as_str(),
+            };
+            let ours = self.metrics.server_operation(&operation);
+            (key, (ours, self.metrics.client_operation(&operation)))
+        };
+        self.ended.with(&key, make, |(ours, theirs)| {
+            ours.record(took);
+            theirs.record(waited);
+        });
+    }
+}

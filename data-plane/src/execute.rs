@@ -1,0 +1,196 @@
+//! Carrying out a plan, and saying what came of it.
+
+mod call;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use toolgate_data_core::{
+    Caller, GatewayView, Plan, Refusal,
+    parts::Parts as Pieces,
+    plan::Initialize,
+    seal::Binding,
+    session_id::{self, SessionFacts},
+};
+use toolgate_ingress::{
+    Body,
+    refuse::{empty, json},
+};
+use toolgate_runtime::random;
+use toolgate_session::Subject;
+
+use crate::{
+    account::Account,
+    frame::{self, Received},
+    limit::Place,
+    pipeline::{Answer, Refused, respond_refused},
+    plane::Plane,
+    presented::Session,
+    source::{KeySet as _, Source},
+    streamed::{SessionStream, Streamed},
+};
+
+/// A decision, with what it takes to carry it out.
+pub(crate) struct Work {
+    pub(crate) plan: Plan,
+    pub(crate) received: Received,
+    pub(crate) session: Session,
+    pub(crate) gateway: Arc<GatewayView>,
+    pub(crate) caller: Caller,
+    /// Whether a stream can be sent. The head itself is gone by now: it would keep the connection's buffer.
+    pub(crate) events: Result<(), Refusal>,
+    pub(crate) place: Place,
+}
+
+/// Does it.
+pub(crate) async fn execute<S: Source>(plane: &Plane<S>, work: Work, account: Account) -> Answer {
+    let Work {
+        plan,
+        received,
+        session,
+        gateway,
+        caller,
+        events,
+        place,
+    } = work;
+    let subject = session.facts().map(|facts| Subject {
+        facts,
+        gateway: &gateway,
+        caller: &caller,
+    });
+    let done = match plan {
+        Plan::Call(plan) => {
+            let body = match received {
+                Received::Post(body) => body,
+                Received::Get | Received::Delete => Bytes::new(),
+            };
+            let principal = Arc::clone(caller.principal());
+            let session = session.facts().cloned();
+            let errand = call::Errand {
+                plan,
+                body,
+                principal,
+                session,
+                place,
+            };
+            return call::call(plane, errand, account).await;
+        }
+        Plan::Answer(pieces) => Ok(said(pieces)),
+        Plan::Initialize(initialize) => open_session(plane, &gateway, &caller, initialize),
+        Plan::Initialized | Plan::Accept => Ok(empty(StatusCode::ACCEPTED)),
+        Plan::SetLevel(level, pieces) => with(subject, |subject| {
+            plane.sessions.set_level(subject, level)?;
+            Ok(said(pieces))
+        }),
+        Plan::OpenStream => open_stream(plane, subject, events, &place).await,
+        Plan::CloseSession => with(subject, |subject| {
+            plane.sessions.terminate(subject);
+            Ok(empty(StatusCode::OK))
+        }),
+        Plan::Cancel(id) => with(subject, |subject| {
+            plane.in_flight.cancel(subject.facts, &id);
+            Ok(empty(StatusCode::ACCEPTED))
+        }),
+        Plan::Refuse(refusal) => Err(refusal),
+    };
+    match done {
+        Ok(answer) => {
+            account.answered();
+            answer
+        }
+        Err(refusal) => {
+            let id = received.id();
+            respond_refused(&Refused { refusal, id }, account)
+        }
+    }
+}
+
+/// What the plan says of a session holds only within one; there always is one, or the plan is at fault.
+fn with<'a>(
+    subject: Option<Subject<'a>>,
+    work: impl FnOnce(Subject<'a>) -> Result<Answer, Refusal>,
+) -> Result<Answer, Refusal> {
+    work(subject.ok_or(Refusal::Internal)?)
+}
+
+fn said(pieces: Pieces) -> Answer {
+    let mut answer = json(200, Bytes::new());
+    *answer.body_mut() = body(pieces);
+    answer
+}
+
+/// The body of these pieces.
+fn body(pieces: Pieces) -> Body<Streamed> {
+    let mut pieces = pieces.into_pieces();
+    match (pieces.pop(), pieces.is_empty()) {
+        (Some(only), true) => Body::from(only),
+        (Some(last), false) => {
+            pieces.push(last);
+            Body::parts(pieces)
+        }
+        (None, _) => Body::Empty,
+    }
+}
+
+/// A stream of events, which nobody on the way may hold back.
+fn events(stream: Streamed) -> Answer {
+    let mut answer = Response::new(Body::Stream(stream));
+    let headers = answer.headers_mut();
+    let put = |name, value| (name, HeaderValue::from_static(value));
+    headers.extend([
+        put(header::CONTENT_TYPE, "text/event-stream"),
+        put(header::CACHE_CONTROL, "no-store"),
+        put(header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ]);
+    answer
+}
+
+/// The id is the session: nothing is kept here for one that only calls tools.
+fn open_session<S: Source>(
+    plane: &Plane<S>,
+    gateway: &GatewayView,
+    caller: &Caller,
+    initialize: Initialize,
+) -> Result<Answer, Refusal> {
+    let facts = SessionFacts {
+        version: initialize.version,
+        capabilities: initialize.capabilities,
+        issued: plane.clock.now(),
+        random: random::bytes(),
+        home: plane.source.proxy_id().clone(),
+    };
+    let binding = Binding {
+        gateway: &gateway.name.id,
+        principal: caller.principal(),
+    };
+    let keys = plane.source.keys().ok_or(Refusal::Overloaded)?;
+    let id = session_id::mint(keys.sealer(), binding, &facts, &random::bytes());
+    let id = HeaderValue::try_from(id).map_err(|_unsealed| Refusal::Internal)?;
+    let mut answer = said(initialize.answer);
+    answer.headers_mut().insert(frame::SESSION, id);
+    Ok(answer)
+}
+
+async fn open_stream<S: Source>(
+    plane: &Plane<S>,
+    subject: Option<Subject<'_>>,
+    events_taken: Result<(), Refusal>,
+    place: &Place,
+) -> Result<Answer, Refusal> {
+    events_taken?;
+    let subject = subject.ok_or(Refusal::Internal)?;
+    if plane.drain.is_draining() {
+        return Err(Refusal::Overloaded);
+    }
+    let stream = plane.sessions.open_stream(subject).await?;
+    let (draining, over) = (plane.drain.draining(), place.over());
+    let end = async move {
+        tokio::select! {
+            () = draining => {}
+            () = over => {}
+        }
+    };
+    let stream = SessionStream::new(stream, end);
+    Ok(events(Streamed::Session(Box::new(stream))))
+}

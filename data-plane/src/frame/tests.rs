@@ -1,0 +1,67 @@
+//! Media types are read as HTTP means them.
+
+use http::HeaderValue;
+
+use super::*;
+
+fn map(name: HeaderName, values: &[&str]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for value in values {
+        map.append(&name, HeaderValue::from_str(value).unwrap());
+    }
+    map
+}
+
+fn takes_both(values: &[&str]) -> bool {
+    let map = map(header::ACCEPT, values);
+    accepts(&map, JSON) && accepts(&map, EVENTS)
+}
+
+#[test]
+fn accept_has_to_name_both_forms_of_an_answer() {
+    assert!(takes_both(&[]));
+    assert!(takes_both(&["application/json, text/event-stream"]));
+    assert!(takes_both(&["Application/JSON;q=0.9", "text/event-stream"]));
+    assert!(takes_both(&["*/*"]));
+    assert!(takes_both(&["application/*, text/*;q=0.1"]));
+    assert!(!takes_both(&["application/json"]));
+    assert!(!takes_both(&["text/event-stream"]));
+    assert!(!takes_both(&["application/json, text/event-stream;q=0"]));
+    assert!(!takes_both(&["application/jsonp, text/event-streams"]));
+    assert!(!takes_both(&[""]));
+}
+
+#[test]
+fn a_message_has_to_be_json() {
+    let json = |values: &[&str]| is_json(&map(header::CONTENT_TYPE, values));
+    assert!(json(&["application/json"]));
+    assert!(json(&["Application/Json; charset=utf-8"]));
+    assert!(!json(&[]));
+    assert!(!json(&["text/plain"]));
+    assert!(!json(&["application/json", "application/json"]));
+    assert!(!json(&["application/json-rpc"]));
+}
+
+#[test]
+fn headers_that_repeat_arguments_are_collected() {
+    let mut map = map(HeaderName::from_static("mcp-param-a"), &["1", "2"]);
+    map.insert("mcp-name", HeaderValue::from_static("x"));
+    assert_eq!(
+        mirrored(&map),
+        [("mcp-param-a", &b"1"[..]), ("mcp-param-a", b"2")]
+    );
+    assert_eq!(standard(&map).name, Seen::Once(b"x"));
+    assert_eq!(version(&map), Seen::Absent);
+}
+
+#[test]
+fn a_refusal_found_late_still_knows_its_request() {
+    let post = |text: &'static str| Received::Post(Bytes::from_static(text.as_bytes())).id();
+    let request = r#"{"jsonrpc":"2.0","id":"a","method":"logging/setLevel","params":{}}"#;
+    assert_eq!(post(request).as_deref(), Some("\"a\""));
+    assert_eq!(
+        post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#),
+        None
+    );
+    assert_eq!(Received::Get.id(), None);
+}

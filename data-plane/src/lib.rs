@@ -1,0 +1,20 @@
+//! The data plane: obeys and carries. `pipeline.rs` is a request from top to bottom; [`DataPlane::start`] puts a proxy
+//! together, over what [`sync`] brings.
+
+mod account;
+mod execute;
+mod frame;
+mod limit;
+mod pipeline;
+mod plane;
+mod presented;
+pub mod source;
+mod start;
+mod streamed;
+
+pub use limit::RequestLimits;
+pub use source::{KeySet, Source};
+pub use start::{DataPlane, DataPlaneOptions, StartError};
+pub use toolgate_egress::EgressPolicy;
+pub use toolgate_ingress::{DoorLimits, DoorOptions};
+pub use toolgate_sync::{self as sync, Machine};

@@ -1,0 +1,272 @@
+//! The life of a request, from top to bottom: pin, route, authenticate, limit, frame, era, plan, execute, respond,
+//! account. Each step is one small function; what a request means is decided by [`plan`] alone.
+
+use std::{future::Future, sync::Arc};
+
+use http::{HeaderMap, Response, request::Parts};
+use toolgate_data_core::{
+    Caller, GatewayView, Plan, PlanInput, Refusal, Sealer, View, authenticate as verify,
+    authenticate::bearer,
+    plan::{Ask, Post, Presented, plan},
+    route,
+    session_id::SessionFacts,
+};
+use toolgate_ingress::{Body, Gate, Request, refuse, request::Visitor};
+use toolgate_mcp::{Envelope, Framing, Kind, Limits, Text, envelope, era, versions};
+use toolgate_runtime::trace::Incoming;
+
+use crate::{
+    account::{Account, Method},
+    execute::{Work, execute},
+    frame::{self, Received},
+    plane::Plane,
+    presented::Session,
+    source::{KeySet, Source},
+    streamed::Streamed,
+};
+
+/// What goes back to the client.
+pub(crate) type Answer = Response<Body<Streamed>>;
+
+/// A refusal, and the id of the request that it answers, as written.
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    pub(crate) id: Option<Box<str>>,
+}
+
+impl<S: Source> Gate for Plane<S> {
+    type Stream = Streamed;
+
+    fn serve(self: Arc<Self>, request: Request) -> impl Future<Output = Answer> + Send {
+        serve(self, request)
+    }
+}
+
+/// One request.
+async fn serve<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
+    let mut account = plane.accounts.open();
+    match steps(&plane, request, &mut account).await {
+        Ok(work) => execute(&plane, work, account).await,
+        Err(refused) => respond_refused(&refused, account),
+    }
+}
+
+/// From bytes to a decision.
+async fn steps<S: Source>(
+    plane: &Plane<S>,
+    request: Request,
+    account: &mut Account,
+) -> Result<Work, Refused> {
+    let Request {
+        head,
+        body,
+        visitor,
+    } = request;
+    let view = plane.source.view();
+    let gateway = route(&view, head.uri.path())?;
+    let keys = plane.source.keys().ok_or(Refusal::Overloaded)?;
+    let caller = authenticate(plane, &view, gateway, &keys, &head, &visitor)?;
+    let place = plane.enter(&caller, account.began())?;
+    let received = frame::receive(&head, body).await?;
+    let session = plane.opened.session(
+        &head.headers,
+        keys.sealer(),
+        gateway,
+        &caller,
+        &plane.sessions,
+        &visitor.slot,
+    );
+    let scene = Scene {
+        gateway,
+        caller: &caller,
+        head: &head,
+        session: &session,
+        sealer: keys.sealer(),
+    };
+    let plan = match &received {
+        Received::Post(bytes) => scene.posted(bytes, account)?,
+        Received::Get => scene.bodiless(Method::STREAM, |framing| Ask::Get { framing }, account)?,
+        Received::Delete => {
+            scene.bodiless(Method::END, |framing| Ask::Delete { framing }, account)?
+        }
+    };
+    Ok(Work {
+        plan,
+        received,
+        session,
+        gateway: Arc::clone(gateway),
+        caller,
+        events: frame::accepts_events(&head.headers),
+        place,
+    })
+}
+
+/// Who is calling. The token's hash is remembered with the connection; whether it is still good is not.
+fn authenticate<S: Source>(
+    plane: &Plane<S>,
+    view: &View,
+    gateway: &GatewayView,
+    keys: &Arc<S::Keys>,
+    head: &Parts,
+    visitor: &Visitor,
+) -> Result<Caller, Refusal> {
+    let mut values = head.headers.get_all(http::header::AUTHORIZATION).iter();
+    let (Some(only), None) = (values.next(), values.next()) else {
+        return Err(Refusal::Unauthenticated);
+    };
+    let token = bearer(only.as_bytes())?;
+    let hash = visitor
+        .memo
+        .hash(keys, token, |token| keys.hasher().hash(token));
+    verify(view, gateway, &hash, &plane.source, plane.clock.now())
+}
+
+/// All that is known when a decision is made.
+struct Scene<'a> {
+    gateway: &'a Arc<GatewayView>,
+    caller: &'a Caller,
+    head: &'a Parts,
+    session: &'a Session,
+    sealer: &'a Sealer,
+}
+
+impl Scene<'_> {
+    /// A posted message: frame, era, plan.
+    fn posted(&self, bytes: &[u8], account: &mut Account) -> Result<Plan, Refused> {
+        let envelope = envelope::parse(bytes, &Limits::REQUEST).map_err(Refused::unframed)?;
+        let headers = frame::standard(&self.head.headers);
+        let in_session = !matches!(self.session, Session::Absent);
+        let framing = era::classify(headers.version, in_session, &envelope);
+        account.asks(
+            self.gateway,
+            Method::of(envelope.method()),
+            self.version(&framing),
+        );
+        if account.traces() {
+            let incoming = trace_of(&self.head.headers, &envelope);
+            let method = Method::of(envelope.method());
+            account.traced(method.as_str(), self.version(&framing), incoming);
+        }
+        let params = match framing {
+            Framing::Modern => frame::mirrored(&self.head.headers),
+            Framing::Unsupported { .. } | Framing::Legacy { .. } | Framing::BadVersion { .. } => {
+                Vec::new()
+            }
+        };
+        let post = Post {
+            framing: &framing,
+            envelope: &envelope,
+            headers,
+            params: &params,
+        };
+        self.decide(Ask::Post(post))
+            .map_err(|refusal| Refused::answering(refusal, &envelope))
+    }
+
+    /// GET or DELETE.
+    fn bodiless(
+        &self,
+        method: Method,
+        ask: impl FnOnce(&Framing) -> Ask<'_>,
+        account: &mut Account,
+    ) -> Result<Plan, Refused> {
+        let framing = era::classify_bodiless(frame::version(&self.head.headers));
+        account.asks(self.gateway, method, self.version(&framing));
+        Ok(self.decide(ask(&framing))?)
+    }
+
+    fn decide(&self, ask: Ask<'_>) -> Result<Plan, Refusal> {
+        let decided = plan(&PlanInput {
+            gateway: self.gateway,
+            caller: self.caller,
+            ask,
+            session: self.session.as_presented(),
+            sealer: self.sealer,
+        });
+        match decided {
+            Plan::Refuse(refusal) => Err(refusal),
+            plan @ (Plan::Answer(_)
+            | Plan::Initialize(_)
+            | Plan::Call(_)
+            | Plan::Initialized
+            | Plan::Accept
+            | Plan::SetLevel(..)
+            | Plan::OpenStream
+            | Plan::CloseSession
+            | Plan::Cancel(_)) => Ok(plan),
+        }
+    }
+
+    /// The version that is spoken, for metrics; empty where none is agreed upon.
+    fn version(&self, framing: &Framing) -> &'static str {
+        match (framing, self.session) {
+            (Framing::Modern, _) => versions::MODERN,
+            (Framing::Legacy { .. }, Session::Open(facts)) => facts.version,
+            (Framing::Legacy { version }, _) => version.unwrap_or_default(),
+            (Framing::Unsupported { .. } | Framing::BadVersion { .. }, _) => "",
+        }
+    }
+}
+
+/// The trace that a request belongs to, from its `_meta`, else from its headers.
+fn trace_of<'a>(headers: &'a HeaderMap, envelope: &'a Envelope<'_>) -> Incoming<'a> {
+    let meta = envelope.meta();
+    let told = meta.and_then(|meta| meta.traceparent.as_ref());
+    if let Some(parent) = told {
+        let state = meta.and_then(|meta| meta.tracestate.as_ref());
+        return Incoming {
+            parent: Some(parent.as_str()),
+            state: state.map(Text::as_str),
+        };
+    }
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    Incoming {
+        parent: header("traceparent"),
+        state: header("tracestate"),
+    }
+}
+
+/// A refusal, said and counted.
+pub(crate) fn respond_refused(refused: &Refused, account: Account) -> Answer {
+    account.refused(&refused.refusal);
+    refuse(&refused.refusal, refused.id.as_deref())
+}
+
+impl Session {
+    /// As the core wants it.
+    fn as_presented(&self) -> Presented<'_> {
+        match self {
+            Self::Absent => Presented::Absent,
+            Self::Unknown => Presented::Unknown,
+            Self::Open(facts) => Presented::Open(facts),
+        }
+    }
+
+    /// What it says, if it is open.
+    pub(crate) fn facts(&self) -> Option<&Arc<SessionFacts>> {
+        match self {
+            Self::Open(facts) => Some(facts),
+            Self::Absent | Self::Unknown => None,
+        }
+    }
+}
+
+impl Refused {
+    fn answering(refusal: Refusal, envelope: &Envelope<'_>) -> Self {
+        let id = envelope.raw_id().filter(|_| envelope.kind == Kind::Request);
+        let id = id.map(Box::from);
+        Self { refusal, id }
+    }
+
+    fn unframed(error: toolgate_mcp::FrameError) -> Self {
+        let id = error.id.clone();
+        let refusal = Refusal::Frame(error);
+        Self { refusal, id }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, id: None }
+    }
+}

@@ -1,0 +1,58 @@
+//! What all requests share.
+
+use std::{sync::Arc, time::Instant};
+
+use toolgate_data_core::{Caller, Refusal, View};
+use toolgate_model::TokenHash;
+use toolgate_runtime::{Drain, SharedClock};
+use toolgate_session::{InFlight, Links, Sessions};
+use toolgate_upstream::{Calls, Upstream};
+
+use crate::{
+    account::Accounts,
+    limit::{Limiter, Place},
+    presented::Opened,
+    source::Source,
+};
+
+/// One proxy's request path. See [`pipeline`](crate::pipeline).
+pub(crate) struct Plane<S: Source> {
+    pub(crate) source: S,
+    pub(crate) clock: SharedClock,
+    pub(crate) drain: Drain,
+    pub(crate) limiter: Limiter,
+    pub(crate) opened: Opened,
+    pub(crate) sessions: Sessions,
+    pub(crate) in_flight: InFlight,
+    pub(crate) links: Links,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) calls: Calls,
+    pub(crate) accounts: Arc<Accounts>,
+}
+
+impl<S: Source> Plane<S> {
+    /// Leave for one request. Whoever is let in is found when the token is revoked later; who was revoked meanwhile,
+    /// after the token was checked, is found here.
+    pub(crate) fn enter(&self, caller: &Caller, now: Instant) -> Result<Place, Refusal> {
+        let token = &caller.token().hash;
+        let place = self.limiter.enter(token, now)?;
+        if self.source.is_revoked(token) {
+            return Err(Refusal::Unauthenticated);
+        }
+        Ok(place)
+    }
+
+    /// These tokens stopped working: what they have running ends, streams included.
+    pub(crate) fn revoked<'a>(&self, tokens: impl Iterator<Item = &'a TokenHash>) {
+        tokens.for_each(|token| self.limiter.end(token));
+    }
+
+    /// The view was replaced: whatever was kept for what is gone is let go, and sessions hear of changed tools.
+    pub(crate) fn view_changed(&self, before: &View, after: &View) {
+        self.sessions.view_changed(before, after);
+        self.links.view_changed(after);
+        self.upstream.retain(after);
+        self.accounts.retain(after);
+        self.limiter.retain(|token| after.token(token).is_some());
+    }
+}

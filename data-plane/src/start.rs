@@ -1,0 +1,187 @@
+//! Wiring: one proxy, from its parts.
+
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
+
+use toolgate_actor::ActorSystem;
+use toolgate_data_core::port::{Credentials, LinkNetwork};
+use toolgate_egress::{Egress, EgressError, EgressPolicy};
+use toolgate_ingress::{Door, DoorOptions, accept::DoorError};
+use toolgate_runtime::Metrics;
+use toolgate_session::{InFlight, Links, Sessions};
+use toolgate_sync::Machine;
+use toolgate_upstream::{Calls, Network, Upstream, UpstreamOptions};
+
+use crate::{
+    account::Accounts,
+    limit::{Limiter, RequestLimits},
+    plane::Plane,
+    presented::Opened,
+    source::Source,
+};
+
+/// How a proxy is set up.
+#[derive(Debug)]
+pub struct DataPlaneOptions {
+    /// The door.
+    pub door: DoorOptions,
+    /// Which servers may be reached.
+    pub egress: EgressPolicy,
+    /// How much one caller, and all of them, may take.
+    pub limits: RequestLimits,
+    /// Threads for actors.
+    pub actor_threads: usize,
+}
+
+/// A proxy that serves.
+#[derive(Debug)]
+pub struct DataPlane {
+    address: SocketAddr,
+    actors: ActorSystem,
+}
+
+/// Why a proxy cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The door cannot be opened.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// Servers cannot be reached.
+    #[error("outbound connections: {0}")]
+    Egress(#[from] EgressError),
+    /// No threads for actors.
+    #[error("actors cannot be started: {0}")]
+    Actors(#[source] io::Error),
+}
+
+impl DataPlaneOptions {
+    /// Listening at `listen`, everything else as it mostly is.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            door: DoorOptions::new(listen),
+            egress: EgressPolicy::default(),
+            limits: RequestLimits::default(),
+            actor_threads: 1,
+        }
+    }
+}
+
+impl DataPlane {
+    /// Serves what `source` says until drained. Has to be called on the runtime that is to serve.
+    pub fn start<S: Source>(
+        options: DataPlaneOptions,
+        source: S,
+        machine: Machine,
+    ) -> Result<Self, StartError> {
+        let Machine {
+            clock,
+            metrics,
+            drain,
+            readiness: _,
+        } = machine;
+        let door = Door::open(options.door)?;
+        let actors = ActorSystem::start(options.actor_threads).map_err(StartError::Actors)?;
+        let upstream = Arc::new(Upstream::new(UpstreamOptions {
+            egress: Egress::new(options.egress)?,
+            credentials: Arc::new(source.clone()) as Arc<dyn Credentials>,
+            clock: Arc::clone(&clock),
+            drain: drain.clone(),
+        }));
+        let network: Arc<dyn LinkNetwork> = Arc::new(Network::new(Arc::clone(&upstream)));
+        let links = Links::new(network, actors.clone(), Arc::clone(&clock), drain.clone());
+        let calls = Calls::new(Arc::clone(&upstream), Arc::new(links.clone()));
+        let plane = Arc::new(Plane {
+            limiter: Limiter::new(options.limits, clock.monotonic()),
+            opened: Opened::new(),
+            sessions: Sessions::new(actors.clone(), Arc::clone(&clock)),
+            in_flight: InFlight::new(),
+            accounts: Accounts::new(metrics.clone(), Arc::clone(&clock)),
+            source,
+            clock,
+            drain: drain.clone(),
+            links,
+            upstream,
+            calls,
+        });
+        observe(&plane, &metrics);
+        let address = door.address();
+        drop(drain.spawn_last("view changes", follow(Arc::clone(&plane))));
+        drop(drain.spawn("door", door.serve(plane, drain.clone())));
+        tracing::info!(%address, "serving");
+        Ok(Self { address, actors })
+    }
+
+    /// Where clients reach it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its actors, to be looked at and to be ended after the drain.
+    pub fn actors(&self) -> &ActorSystem {
+        &self.actors
+    }
+}
+
+/// Keeps what is remembered in step with the view and the revocations, also while the last requests are served, and
+/// lets go of servers at the end.
+async fn follow<S: Source>(plane: Arc<Plane<S>>) {
+    let (mut changes, mut revocations) = (plane.source.changes(), plane.source.revocations());
+    let mut before = plane.source.view();
+    let mut revoked: Arc<BTreeSet<_>> = Arc::default();
+    revocations.mark_changed();
+    let settled = plane.drain.settled();
+    tokio::pin!(settled);
+    loop {
+        tokio::select! {
+            () = &mut settled => break,
+            Ok(()) = revocations.changed() => {
+                let now = Arc::clone(&revocations.borrow_and_update());
+                plane.revoked(now.difference(&revoked));
+                revoked = now;
+            }
+            Ok(()) = changes.changed() => {
+                changes.borrow_and_update();
+                let after = plane.source.view();
+                if !Arc::ptr_eq(&before, &after) {
+                    plane.view_changed(&before, &after);
+                    before = after;
+                }
+            }
+        }
+    }
+    // No call is under way that would still need its link.
+    plane.links.end_all();
+}
+
+/// Numbers that are worked out when somebody looks.
+fn observe<S: Source>(plane: &Arc<Plane<S>>, metrics: &Metrics) {
+    let show = |name, description, value: fn(&Plane<S>) -> usize| {
+        let plane = Arc::downgrade(plane);
+        metrics.observe(name, "", description, move || {
+            let count = plane.upgrade().map_or(0, |plane| value(&plane));
+            u32::try_from(count).map_or(f64::INFINITY, f64::from)
+        });
+    };
+    show(
+        "toolgate.requests.running",
+        "Requests being served",
+        |plane| usize::try_from(plane.limiter.running()).unwrap_or(usize::MAX),
+    );
+    show(
+        "toolgate.sessions",
+        "Sessions of which something is remembered",
+        |plane| plane.sessions.count(),
+    );
+    show("toolgate.links", "Sessions with legacy servers", |plane| {
+        plane.links.count()
+    });
+    show(
+        "toolgate.calls.legacy",
+        "Calls of legacy clients in flight",
+        |plane| plane.in_flight.count(),
+    );
+    show(
+        "toolgate.circuits.open",
+        "Servers that are given a pause",
+        |plane| plane.upstream.open_circuits(),
+    );
+}

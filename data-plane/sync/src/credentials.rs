@@ -1,0 +1,365 @@
+//! Usable credentials: resolved over `credential.v1` ahead of their first use, held in memory, kept sealed on disk,
+//! and forgotten as soon as no server of the view names them.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::ready,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, Shared},
+    stream,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{Notify, watch},
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+use toolgate_data_core::{
+    View,
+    port::{HeaderCredential, Pending},
+    refusal::UpstreamFailure,
+};
+use toolgate_model::{Slug, Timestamp, Version, snapshot::CredentialRef};
+use toolgate_proto::credential::v1::{ResolveRequest, credentials_client::CredentialsClient};
+use toolgate_runtime::{Backoff, Drain, SharedClock, random};
+use toolgate_wire::{Wire as _, keys::Resolved};
+use zeroize::Zeroizing;
+
+use crate::{disk::Disk, handle, link::Link, options::Machine, secret::SecretBytes};
+
+/// Name of the file.
+const FILE: &str = "credentials";
+
+/// How long a control plane may take to resolve one.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Resolved at the same time, ahead of use.
+const AT_ONCE: usize = 4;
+
+/// Resolved again this long before they expire.
+const AHEAD: Duration = Duration::from_secs(60);
+
+/// How often that is looked for.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// What is at hand. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct CredentialCache {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    held: ArcSwap<Table>,
+    /// Changing the table is read, copy, store: one at a time.
+    changing: Mutex<()>,
+    flights: Mutex<BTreeMap<Key, Flight>>,
+    changed: Notify,
+    link: Link,
+    clock: SharedClock,
+    drain: Drain,
+}
+
+type Table = BTreeMap<Slug, BTreeMap<Slug, Held>>;
+type Key = (Slug, Slug, u64);
+type Answer = Result<Arc<HeaderCredential>, UpstreamFailure>;
+type Flight = Shared<BoxFuture<'static, Answer>>;
+
+#[derive(Clone)]
+struct Held {
+    revision: u64,
+    expires: Option<Timestamp>,
+    value: Arc<HeaderCredential>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    org: Slug,
+    id: Slug,
+    revision: u64,
+    expires: Option<Timestamp>,
+    header: String,
+    value: SecretBytes,
+}
+
+impl CredentialCache {
+    /// With what was kept.
+    pub(crate) fn new(link: Link, machine: &Machine, disk: Option<&Disk>) -> Self {
+        let held = ArcSwap::from_pointee(disk.map(load).unwrap_or_default());
+        let inner = Inner {
+            held,
+            changing: Mutex::default(),
+            flights: Mutex::default(),
+            changed: Notify::new(),
+            link,
+            clock: Arc::clone(&machine.clock),
+            drain: machine.drain.clone(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The value, if it is at hand. A newer one than asked for will do; an older one will not.
+    pub(crate) fn held(&self, org: &Slug, wanted: &CredentialRef) -> Option<Arc<HeaderCredential>> {
+        let table = self.inner.held.load();
+        let held = table.get(org)?.get(&wanted.id)?;
+        let now = self.inner.clock.now();
+        let usable = held.revision >= wanted.revision && held.expires.is_none_or(|at| now < at);
+        usable.then(|| Arc::clone(&held.value))
+    }
+
+    /// The value, fetched if need be: once, however many ask, and to its end, also if none of them waits for it.
+    pub(crate) fn resolve(&self, org: &Slug, wanted: &CredentialRef) -> Pending<'_, Answer> {
+        if let Some(held) = self.held(org, wanted) {
+            return Box::pin(ready(Ok(held)));
+        }
+        let (org, wanted) = (org.clone(), wanted.clone());
+        Box::pin(async move { self.flight(&org, &wanted).await })
+    }
+
+    fn flight(&self, org: &Slug, wanted: &CredentialRef) -> Flight {
+        let key = (org.clone(), wanted.id.clone(), wanted.revision);
+        let mut flights = self.inner.flights();
+        let flight = flights.entry(key.clone()).or_insert_with(|| {
+            let inner = Arc::clone(&self.inner);
+            let fetch = async move {
+                let answer = inner.fetch(&key).await;
+                inner.flights().remove(&key);
+                answer
+            };
+            // Nobody but a task of its own polls it whatever its callers do.
+            let fetched = self.inner.drain.spawn("credential", fetch);
+            let answer = async { fetched.await.unwrap_or(Err(UpstreamFailure::Credential)) };
+            answer.boxed().shared()
+        });
+        flight.clone()
+    }
+
+    /// Keeps everything that the view names at hand, until nothing is served any more.
+    pub(crate) async fn follow(
+        self,
+        shared: Arc<handle::Shared>,
+        mut version: watch::Receiver<Version>,
+        disk: Option<Arc<Disk>>,
+        machine: Machine,
+        reconnect: (Duration, Duration),
+    ) {
+        let mut backoff = Backoff::new(reconnect.0, reconnect.1);
+        let mut kept = self.inner.held.load_full();
+        let mut lacking = 0;
+        loop {
+            version.borrow_and_update();
+            let view = shared.view.load_full();
+            let now_lacking = tokio::select! {
+                () = machine.drain.settled() => return,
+                lacking = self.refresh(&view) => lacking,
+            };
+            drop(view);
+            if let Some(disk) = &disk {
+                kept = self.keep(disk, kept).await;
+            }
+            if now_lacking != lacking && now_lacking > 0 {
+                tracing::warn!(count = now_lacking, "credentials cannot be resolved yet");
+            }
+            lacking = now_lacking;
+            let wait = if lacking == 0 {
+                backoff.reset();
+                LOOK
+            } else {
+                backoff.next(random::number())
+            };
+            tokio::select! {
+                () = machine.drain.settled() => return,
+                _ = version.changed() => {}
+                () = self.inner.changed.notified() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Resolves what the view names and is not at hand, and forgets what it no longer names. Says how many are lacking.
+    async fn refresh(&self, view: &View) -> usize {
+        let mut named: BTreeMap<(Slug, Slug), u64> = BTreeMap::new();
+        for server in view.servers() {
+            if let Some(credential) = &server.credential {
+                let key = (server.name.org.clone(), credential.id.clone());
+                let revision = named.entry(key).or_default();
+                *revision = credential.revision.max(*revision);
+            }
+        }
+        self.inner
+            .retain(|org, id| named.contains_key(&(org.clone(), id.clone())));
+        let soon = self.inner.clock.now().after(AHEAD);
+        let lacking = named.into_iter().filter(|((org, id), revision)| {
+            let table = self.inner.held.load();
+            let held = table.get(org).and_then(|ids| ids.get(id));
+            held.is_none_or(|held| {
+                held.revision < *revision || held.expires.is_some_and(|at| at <= soon)
+            })
+        });
+        let resolved = stream::iter(lacking)
+            .map(|((org, id), revision)| self.flight(&org, &CredentialRef { id, revision }));
+        let resolved: Vec<Answer> = resolved.buffer_unordered(AT_ONCE).collect().await;
+        resolved.iter().filter(|answer| answer.is_err()).count()
+    }
+
+    /// Writes what is held, unless it is what was written last. Says what is on disk now.
+    async fn keep(&self, disk: &Arc<Disk>, kept: Arc<Table>) -> Arc<Table> {
+        let table = self.inner.held.load_full();
+        if Arc::ptr_eq(&table, &kept) {
+            return kept;
+        }
+        let (disk, writing) = (Arc::clone(disk), Arc::clone(&table));
+        let written = spawn_blocking(move || {
+            let kept: Vec<Kept> = writing
+                .iter()
+                .flat_map(|(org, ids)| kept_of(org, ids))
+                .collect();
+            let bytes = serde_json::to_vec(&kept).map(Zeroizing::new);
+            // Nothing in it can fail to become JSON.
+            disk.save(FILE, &bytes.unwrap_or_default())
+        });
+        match written.await {
+            Ok(Ok(())) => table,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "credentials could not be kept");
+                kept
+            }
+            Err(_cut_off) => kept,
+        }
+    }
+}
+
+impl Inner {
+    async fn fetch(&self, (org, id, revision): &Key) -> Answer {
+        let request = ResolveRequest {
+            org: org.to_string(),
+            credential: id.to_string(),
+            revision: *revision,
+        };
+        let asked = async {
+            let mut client = CredentialsClient::new(self.link.side().await);
+            client.resolve(request).await
+        };
+        let answer = match timeout(DEADLINE, asked).await {
+            Ok(Ok(answer)) => answer.into_inner(),
+            Ok(Err(status)) => {
+                let why = status.message();
+                tracing::debug!(%org, credential = %id, why, "a credential cannot be resolved");
+                return Err(UpstreamFailure::Credential);
+            }
+            Err(_elapsed) => {
+                tracing::debug!(%org, credential = %id, "a credential was not resolved in time");
+                return Err(UpstreamFailure::Credential);
+            }
+        };
+        let resolved = Resolved::from_proto(&answer).map_err(|error| {
+            tracing::warn!(%org, credential = %id, %error, "a resolved credential is not valid");
+            UpstreamFailure::Credential
+        })?;
+        if resolved.revision < *revision {
+            tracing::warn!(%org, credential = %id, "an older credential was resolved than asked for");
+            return Err(UpstreamFailure::Credential);
+        }
+        let value = Arc::new(HeaderCredential {
+            name: resolved.header.into_boxed_str(),
+            value: Zeroizing::new(resolved.value.expose().to_vec()),
+        });
+        let (revision, expires) = (resolved.revision, resolved.expires);
+        let held = Held {
+            revision,
+            expires,
+            value: Arc::clone(&value),
+        };
+        self.change(|table| {
+            table
+                .entry(org.clone())
+                .or_default()
+                .insert(id.clone(), held);
+        });
+        self.changed.notify_one();
+        Ok(value)
+    }
+
+    fn retain(&self, named: impl Fn(&Slug, &Slug) -> bool) {
+        let table = self.held.load();
+        let all = |(org, ids): (&Slug, &BTreeMap<Slug, Held>)| ids.keys().all(|id| named(org, id));
+        if table.iter().all(all) {
+            return;
+        }
+        self.change(|table| {
+            for (org, ids) in table.iter_mut() {
+                ids.retain(|id, _held| named(org, id));
+            }
+            table.retain(|_org, ids| !ids.is_empty());
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Table)) {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.held.load().as_ref().clone();
+        change(&mut table);
+        self.held.store(Arc::new(table));
+    }
+
+    fn flights(&self) -> MutexGuard<'_, BTreeMap<Key, Flight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn kept_of(org: &Slug, ids: &BTreeMap<Slug, Held>) -> Vec<Kept> {
+    let kept = |(id, held): (&Slug, &Held)| Kept {
+        org: org.clone(),
+        id: id.clone(),
+        revision: held.revision,
+        expires: held.expires,
+        header: held.value.name.to_string(),
+        value: SecretBytes(held.value.value.to_vec()),
+    };
+    ids.iter().map(kept).collect()
+}
+
+fn load(disk: &Disk) -> Table {
+    let Some(bytes) = disk.load(FILE) else {
+        return Table::new();
+    };
+    let Ok(kept) = serde_json::from_slice::<Vec<Kept>>(&bytes) else {
+        disk.put_aside(FILE);
+        return Table::new();
+    };
+    let mut table = Table::new();
+    for Kept {
+        org,
+        id,
+        revision,
+        expires,
+        header,
+        value,
+    } in kept
+    {
+        let (name, value) = (header.into(), Zeroizing::new(value.0.clone()));
+        let value = Arc::new(HeaderCredential { name, value });
+        table.entry(org).or_default().insert(
+            id,
+            Held {
+                revision,
+                expires,
+                value,
+            },
+        );
+    }
+    table
+}
+
+impl fmt::Debug for CredentialCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialCache").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,362 @@
+//! A small configuration for tests, and a control plane that says what a test wants.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
+use tonic::{Request, Response, Status, Streaming};
+use toolgate_model::{
+    Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Snapshot, Subject, Timeouts,
+    TokenHash, ToolDefinition, Version,
+    snapshot::{
+        CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
+        TokenResource,
+    },
+};
+use toolgate_proto::{
+    credential::v1::{self as cpb, credentials_server::Credentials},
+    push::v1::{self as pb, fleet_server::Fleet, from_proxy::Message, push_server::Push},
+};
+use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain, memory};
+use toolgate_wire::push::updates;
+
+use crate::{ControlLink, Machine, SyncOptions};
+
+pub(crate) fn key(kind: ResourceKind, id: &str) -> ResourceKey {
+    let name = Name::new("acme".parse().unwrap(), id.parse().unwrap());
+    ResourceKey { kind, name }
+}
+
+pub(crate) fn version(revision: u64) -> Version {
+    Version { epoch: 1, revision }
+}
+
+pub(crate) fn token(id: &str, hash: u8) -> (ResourceKey, Entry) {
+    let resource = Resource::Token(TokenResource {
+        hash: TokenHash([hash; 32]),
+        subject: Subject::Organization,
+        gateways: Reach::All,
+        tools: Reach::All,
+        expires: None,
+    });
+    (key(ResourceKind::Token, id), Entry::new(resource))
+}
+
+pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceKey, Entry) {
+    let id_of = |revision| CredentialRef {
+        id: format!("{id}-key").parse().unwrap(),
+        revision,
+    };
+    let resource = Resource::Server(ServerResource {
+        url: url.to_owned(),
+        credential: credential.map(id_of),
+        era: Some(Era::Modern),
+        protocol_version: String::new(),
+        timeouts: Timeouts::default(),
+    });
+    (key(ResourceKind::Server, id), Entry::new(resource))
+}
+
+pub(crate) fn catalogue(id: &str) -> (ResourceKey, Entry) {
+    let json = r#"{"name":"echo","inputSchema":{"type":"object"}}"#;
+    let digest = Digest::of_bytes(json.as_bytes());
+    let tool = ToolDefinition {
+        name: "echo".to_owned(),
+        digest,
+        json: json.into(),
+    };
+    let resource = Resource::Catalogue(CatalogueResource {
+        tools: vec![tool],
+        instructions: String::new(),
+        capabilities: "{}".to_owned(),
+    });
+    (key(ResourceKind::Catalogue, id), Entry::new(resource))
+}
+
+pub(crate) fn gateway(id: &str, of: &str, must_understand: &[&str]) -> (ResourceKey, Entry) {
+    let json = r#"{"name":"echo","inputSchema":{"type":"object"}}"#;
+    let resource = Resource::Gateway(GatewayResource {
+        display_name: id.to_owned(),
+        instructions: String::new(),
+        tools: vec![ExposedTool {
+            exposed: format!("{of}__echo"),
+            server: of.parse().unwrap(),
+            original: "echo".to_owned(),
+            digest: Digest::of_bytes(json.as_bytes()),
+        }],
+        servers: vec![of.parse().unwrap()],
+        must_understand: must_understand
+            .iter()
+            .map(|field| (*field).to_owned())
+            .collect(),
+    });
+    (key(ResourceKind::Gateway, id), Entry::new(resource))
+}
+
+pub(crate) fn snapshot(revision: u64, entries: Vec<(ResourceKey, Entry)>) -> Snapshot {
+    Snapshot {
+        version: version(revision),
+        entries: entries.into_iter().collect(),
+    }
+}
+
+/// One gateway, its server and a token.
+pub(crate) fn small(revision: u64) -> Snapshot {
+    let server = server("files", "http://files.test/mcp", Some(3));
+    let entries = vec![
+        gateway("tools", "files", &[]),
+        server,
+        catalogue("files"),
+        token("ci", 7),
+    ];
+    snapshot(revision, entries)
+}
+
+/// Spoils an update.
+pub(crate) type Poison = fn(&mut pb::Update);
+
+/// What the fake control plane has been told and does.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    pub(crate) wanted: watch::Sender<Snapshot>,
+    pub(crate) revoked: watch::Sender<pb::Revocations>,
+    /// Ends every stream when it changes.
+    pub(crate) cut: watch::Sender<u32>,
+    pub(crate) hellos: Arc<Mutex<Vec<pb::Hello>>>,
+    pub(crate) answers: Arc<Mutex<Vec<Message>>>,
+    pub(crate) resolved: Arc<AtomicUsize>,
+    /// What is done to every update before it is sent.
+    pub(crate) poison: Arc<Mutex<Option<Poison>>>,
+}
+
+impl Fake {
+    pub(crate) fn new(wanted: Snapshot) -> Self {
+        let none = pb::Revocations {
+            complete: true,
+            ..pb::Revocations::default()
+        };
+        Self {
+            wanted: watch::Sender::new(wanted),
+            revoked: watch::Sender::new(none),
+            cut: watch::Sender::new(0),
+            hellos: Arc::default(),
+            answers: Arc::default(),
+            resolved: Arc::default(),
+            poison: Arc::default(),
+        }
+    }
+
+    pub(crate) fn routes(&self) -> tonic::transport::server::Router {
+        tonic::transport::Server::builder()
+            .add_service(pb::push_server::PushServer::new(self.clone()))
+            .add_service(cpb::credentials_server::CredentialsServer::new(
+                self.clone(),
+            ))
+    }
+
+    /// Serves in memory.
+    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    pub(crate) fn dialer(&self) -> memory::Dialer {
+        let (dialer, incoming) = memory::pair();
+        tokio::spawn(self.routes().serve_with_incoming(incoming));
+        dialer
+    }
+
+    pub(crate) fn nacks(&self) -> Vec<pb::Nack> {
+        let answers = self.answers.lock().unwrap();
+        let nack = |answer: &Message| match answer {
+            Message::Nack(nack) => Some(nack.clone()),
+            Message::Ack(_) | Message::Hello(_) => None,
+        };
+        answers.iter().filter_map(nack).collect()
+    }
+}
+
+type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Push for Fake {
+    type SubscribeStream = Boxed<pb::Update>;
+    type RevocationsStream = Boxed<pb::Revocations>;
+
+    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    async fn subscribe(
+        &self,
+        request: Request<Streaming<pb::FromProxy>>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let mut incoming = request.into_inner();
+        let (sender, updates_out) = mpsc::channel(8);
+        let fake = self.clone();
+        tokio::spawn(async move {
+            let mut wanted = fake.wanted.subscribe();
+            let mut cut = fake.cut.subscribe();
+            let mut held = BTreeMap::new();
+            let mut nonce = 0;
+            loop {
+                tokio::select! {
+                    _ = cut.changed() => return,
+                    message = incoming.message() => match message {
+                        Ok(Some(pb::FromProxy { message: Some(Message::Hello(hello)) })) => {
+                            held = toolgate_wire::push::digests(&hello.resources);
+                            fake.hellos.lock().unwrap().push(hello);
+                        }
+                        Ok(Some(pb::FromProxy { message: Some(answer) })) => {
+                            fake.answers.lock().unwrap().push(answer);
+                            continue;
+                        }
+                        Ok(_) | Err(_) => return,
+                    },
+                    _ = wanted.changed() => {}
+                }
+                let snapshot = wanted.borrow_and_update().clone();
+                nonce += 1;
+                for mut update in updates(nonce, snapshot.since(&held)) {
+                    if let Some(poison) = *fake.poison.lock().unwrap() {
+                        poison(&mut update);
+                    }
+                    if sender.send(Ok(update)).await.is_err() {
+                        return;
+                    }
+                }
+                held = snapshot.digests();
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(updates_out).boxed()))
+    }
+
+    async fn revocations(
+        &self,
+        _request: Request<pb::RevocationsRequest>,
+    ) -> Result<Response<Self::RevocationsStream>, Status> {
+        let messages = WatchStream::new(self.revoked.subscribe()).map(Ok);
+        Ok(Response::new(messages.boxed()))
+    }
+}
+
+#[tonic::async_trait]
+impl Credentials for Fake {
+    async fn resolve(
+        &self,
+        request: Request<cpb::ResolveRequest>,
+    ) -> Result<Response<cpb::ResolveResponse>, Status> {
+        self.resolved.fetch_add(1, Ordering::SeqCst);
+        let asked = request.into_inner();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if asked.credential == "missing" {
+            return Err(Status::not_found("there is no such credential"));
+        }
+        Ok(Response::new(cpb::ResolveResponse {
+            header: "authorization".to_owned(),
+            value: format!("Bearer {}-{}", asked.credential, asked.revision).into_bytes(),
+            revision: asked.revision,
+            expire_time_ms: 0,
+        }))
+    }
+
+    async fn get_keyring(
+        &self,
+        _request: Request<cpb::GetKeyringRequest>,
+    ) -> Result<Response<cpb::Keyring>, Status> {
+        let seal_keys = vec![cpb::SealKey {
+            epoch: 1,
+            key: vec![2; 32],
+        }];
+        Ok(Response::new(cpb::Keyring {
+            token_key: vec![1; 32],
+            seal_keys,
+        }))
+    }
+}
+
+/// Joining, with an authority of the test's own.
+pub(crate) struct FakeFleet {
+    pub(crate) issuer: Arc<rcgen::Issuer<'static, rcgen::KeyPair>>,
+    pub(crate) ca: Vec<u8>,
+    pub(crate) secret: String,
+    pub(crate) life: Duration,
+    pub(crate) joined: Arc<AtomicUsize>,
+    pub(crate) renewed: Arc<AtomicUsize>,
+}
+
+impl FakeFleet {
+    fn certificate(&self, csr_der: &[u8]) -> pb::Certificate {
+        let request = rcgen::CertificateSigningRequestParams::from_der(&csr_der.into()).unwrap();
+        let params = rcgen::CertificateParams::new(vec!["proxy".to_owned()]).unwrap();
+        let leaf = params.signed_by(&request.public_key, &self.issuer).unwrap();
+        pb::Certificate {
+            chain_der: vec![leaf.der().to_vec()],
+            ca_der: self.ca.clone(),
+            not_after_ms: clock::system().now().after(self.life).0,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Fleet for FakeFleet {
+    async fn join(
+        &self,
+        request: Request<pb::JoinRequest>,
+    ) -> Result<Response<pb::Certificate>, Status> {
+        let request = request.into_inner();
+        if request.secret != self.secret {
+            return Err(Status::unauthenticated(
+                "not a join token of ours, or used up",
+            ));
+        }
+        self.joined.fetch_add(1, Ordering::SeqCst);
+        Ok(Response::new(self.certificate(&request.csr_der)))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<pb::RenewRequest>,
+    ) -> Result<Response<pb::Certificate>, Status> {
+        if request.peer_certs().is_none_or(|certs| certs.is_empty()) {
+            return Err(Status::unauthenticated(
+                "show the certificate to be renewed",
+            ));
+        }
+        self.renewed.fetch_add(1, Ordering::SeqCst);
+        Ok(Response::new(self.certificate(&request.get_ref().csr_der)))
+    }
+}
+
+pub(crate) fn machine() -> (Machine, Trigger) {
+    let (drain, trigger) = drain::new();
+    let machine = Machine {
+        clock: clock::system(),
+        metrics: Metrics::new(),
+        readiness: Readiness::new(),
+        drain,
+    };
+    (machine, trigger)
+}
+
+pub(crate) fn options(link: ControlLink) -> SyncOptions {
+    let reconnect = (Duration::from_millis(5), Duration::from_millis(20));
+    let proxy_id = Some("proxy-1".parse().unwrap());
+    SyncOptions {
+        reconnect,
+        proxy_id,
+        ..SyncOptions::new(link)
+    }
+}
+
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    for _attempt in 0..400 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(condition(), "waited in vain");
+}

@@ -1,0 +1,140 @@
+//! Promises of what is held.
+
+use toolgate_wire::push::{Assembly, updates};
+
+use super::*;
+use crate::fixture::{gateway, key, server, small, snapshot, token, version};
+
+/// The push that leads from nothing (or from `held`) to `wanted`.
+fn push(held: &Held, wanted: &Snapshot) -> Incoming {
+    let mut assembly = Assembly::default();
+    let parts = updates(1, wanted.since(&held.snapshot.digests()));
+    parts
+        .into_iter()
+        .find_map(|part| assembly.take(part).unwrap())
+        .unwrap()
+}
+
+fn serving(wanted: &Snapshot) -> Held {
+    let nothing = Held::nothing();
+    let (held, refused) = nothing.take(push(&nothing, wanted)).unwrap();
+    assert_eq!(refused, []);
+    held
+}
+
+#[test]
+fn a_push_is_served_as_a_whole() {
+    let held = serving(&small(5));
+    assert_eq!(held.view.version(), version(5));
+    assert_eq!(held.view.counts(), [1, 1, 1]);
+    assert_eq!(held.snapshot.as_ref(), &small(5));
+}
+
+#[test]
+fn an_older_version_is_not_taken_and_a_new_epoch_is() {
+    let held = serving(&small(5));
+    assert!(held.take(push(&held, &small(4))).is_err());
+    let mut restored = snapshot(1, vec![]);
+    restored.version.epoch = 2;
+    let (held, _refused) = held.take(push(&held, &restored)).unwrap();
+    assert_eq!(held.view.counts(), [0, 0, 0]);
+}
+
+#[test]
+fn a_resource_that_is_refused_keeps_its_last_good_form_and_is_offered_again_after_a_hello() {
+    let held = serving(&small(5));
+    let bad = server("files", "not a url", None);
+    let incoming = Incoming {
+        version: version(6),
+        puts: vec![bad, token("new", 8)],
+        ..Incoming::default()
+    };
+    let (next, refused) = held.take(incoming).unwrap();
+    let files = key(ResourceKind::Server, "files");
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].known.as_ref(), Some(&files));
+    assert_eq!(next.view.counts(), [1, 1, 2]);
+    assert_eq!(
+        next.snapshot.entries.get(&files),
+        held.snapshot.entries.get(&files)
+    );
+    assert_eq!(next.snapshot.version, version(6));
+    assert!(!next.digests().contains_key(&files));
+    // Fixed, it is remembered no longer.
+    let good = Incoming {
+        version: version(7),
+        puts: vec![server("files", "http://files.test/other", None)],
+        ..Incoming::default()
+    };
+    let (fixed, refused) = next.take(good).unwrap();
+    assert_eq!(refused, []);
+    assert!(fixed.digests().contains_key(&files));
+}
+
+#[test]
+fn a_gateway_that_is_not_understood_is_denied_and_alone() {
+    let held = serving(&small(5));
+    let mut wanted = small(6);
+    wanted
+        .entries
+        .extend([gateway("tools", "files", &["zones"])]);
+    let (next, refused) = held.take(push(&held, &wanted)).unwrap();
+    assert!(
+        refused
+            .iter()
+            .any(|refused| refused.reason.contains("zones")),
+        "{refused:?}"
+    );
+    assert!(next.view.gateway("tools").unwrap().denied.is_some());
+    assert_eq!(next.view.counts(), [1, 1, 1]);
+}
+
+/// Like the real one, but for two resources that it cannot stand.
+fn fragile(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<Refusal>) {
+    for poison in ["poison", "venom"] {
+        assert!(
+            !snapshot
+                .entries
+                .contains_key(&key(ResourceKind::Token, poison)),
+            "on purpose"
+        );
+    }
+    View::build(snapshot, previous)
+}
+
+#[test]
+fn a_resource_that_makes_building_panic_is_found_and_left_out() {
+    let held = serving(&small(5));
+    let mut puts: Vec<_> = (0..20).map(|n| token(&format!("t{n}"), 100 + n)).collect();
+    puts.insert(3, token("poison", 1));
+    puts.insert(15, token("venom", 2));
+    let incoming = Incoming {
+        version: version(6),
+        puts,
+        ..Incoming::default()
+    };
+    let (next, refused) = held.take_with(incoming, fragile).unwrap();
+    let named: Vec<_> = refused
+        .iter()
+        .map(|refused| refused.known.as_ref().unwrap().to_string())
+        .collect();
+    assert_eq!(named, ["token/acme/poison", "token/acme/venom"]);
+    assert_eq!(next.view.counts(), [1, 1, 21]);
+    assert_eq!(next.view.version(), version(6));
+}
+
+#[test]
+fn when_nothing_can_be_built_nothing_changes() {
+    let held = serving(&small(5));
+    let never: Builder = |_snapshot, _previous| panic!("on purpose");
+    let (next, refused) = held.take_with(push(&held, &small(6)), never).unwrap();
+    assert_eq!(next.view.version(), version(5));
+    assert_eq!(refused, []);
+    let incoming = Incoming {
+        version: version(6),
+        puts: vec![token("new", 1)],
+        ..Incoming::default()
+    };
+    let (_same, refused) = held.take_with(incoming, never).unwrap();
+    assert_eq!(refused.len(), 1);
+}

@@ -1,0 +1,311 @@
+//! Who this proxy is towards the control plane: it joins once with a single-use token, keeps the certificate sealed,
+//! and renews it at two thirds of its life, each time with a fresh key. The key to join with is on disk before the
+//! token is spent, so that a disk that takes nothing costs no token.
+
+use std::{sync::Arc, time::Duration};
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+use tonic::Status;
+use toolgate_model::{Slug, Timestamp};
+use toolgate_proto::push::v1::{self as pb, fleet_client::FleetClient};
+use toolgate_runtime::{
+    Backoff, random,
+    tls::{HotIdentity, Identity, TlsError},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    disk::{Disk, DiskError},
+    handle::Shared,
+    link::{Link, LinkSetter, Turns},
+    options::{JoinBundle, Machine},
+    secret::SecretBytes,
+};
+
+/// Name of the file.
+const FILE: &str = "identity";
+
+/// Name of the file with the key to join with, until there is a certificate for it.
+const KEY_FILE: &str = "joining-key";
+
+/// A certificate with its key, as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Certified {
+    pub(crate) proxy_id: Slug,
+    chain: Vec<Vec<u8>>,
+    key: SecretBytes,
+    ca: Vec<u8>,
+    obtained: Timestamp,
+    not_after: Timestamp,
+}
+
+/// Why a certificate could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    #[error("{}", .0.message())]
+    Status(#[from] Box<Status>),
+    #[error("the certificate cannot be used: {0}")]
+    Tls(#[from] TlsError),
+    #[error("the key or its certificate cannot be kept: {0}")]
+    Disk(#[from] DiskError),
+    #[error("a key cannot be made: {0}")]
+    Key(#[from] rcgen::Error),
+    #[error("the certificate cannot be kept: {0}")]
+    Format(#[from] serde_json::Error),
+    #[error("writing was cut off")]
+    CutOff(#[from] tokio::task::JoinError),
+}
+
+/// Keeps the proxy's certificate current.
+pub(crate) struct IdentityTask {
+    pub(crate) proxy_id: Slug,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) join: Option<JoinBundle>,
+    pub(crate) held: Option<Certified>,
+    pub(crate) link: Link,
+    pub(crate) setter: LinkSetter,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) disk: Option<Arc<Disk>>,
+    pub(crate) machine: Machine,
+    pub(crate) reconnect: (Duration, Duration),
+}
+
+/// What was kept, if it is still good.
+pub(crate) fn load(disk: &Disk, now: Timestamp) -> Option<Certified> {
+    let bytes = disk.load(FILE)?;
+    let Ok(kept) = serde_json::from_slice::<Certified>(&bytes) else {
+        disk.put_aside(FILE);
+        return None;
+    };
+    (now < kept.not_after).then_some(kept)
+}
+
+impl IdentityTask {
+    /// Until nothing is served any more.
+    pub(crate) async fn run(mut self) {
+        let drain = self.machine.drain.clone();
+        tokio::select! {
+            () = drain.settled() => {}
+            () = self.go_on() => {}
+        }
+    }
+
+    async fn go_on(&mut self) {
+        let (mut held, kept) = match self.held.take() {
+            Some(held) => (held, true),
+            None => {
+                let joined = self.join().await;
+                // The token is spent: with or without a disk, this is who we are.
+                let kept = self.save(&joined).await;
+                (joined, kept.is_ok())
+            }
+        };
+        let identity = match held.identity().and_then(HotIdentity::new) {
+            Ok(identity) => identity,
+            Err(error) => return tracing::error!(%error, "the proxy's certificate cannot be used"),
+        };
+        let ca = [CertificateDer::from(held.ca.clone())];
+        match Turns::over_tls(&self.addresses, &ca, Some(&identity)) {
+            Ok(turns) => self.setter.set(turns),
+            Err(error) => {
+                return tracing::error!(%error, "no connection to a control plane can be made");
+            }
+        }
+        if !kept {
+            self.keep(&held).await;
+        }
+        loop {
+            sleep(held.renew_in(self.machine.now())).await;
+            held = self.renew(&identity, held).await;
+            self.keep(&held).await;
+        }
+    }
+
+    /// Joins, trying until it succeeds: a control plane that is away may come back.
+    async fn join(&self) -> Certified {
+        let Some(bundle) = &self.join else {
+            // `start` has refused this.
+            return std::future::pending().await;
+        };
+        let mut backoff = Backoff::new(self.reconnect.0, self.reconnect.1);
+        let mut key = None;
+        loop {
+            match self.try_join(bundle, &mut key).await {
+                Ok(certified) => {
+                    tracing::info!(proxy = %self.proxy_id, "joined the fleet");
+                    return certified;
+                }
+                Err(error) => {
+                    let mut problem = format!("cannot join: {error}");
+                    if key.is_some() {
+                        problem += ". A join token works once and not for long; make another with `toolgate proxies join-token`";
+                    }
+                    tracing::warn!(%error, "cannot join");
+                    self.shared.set_status(false, Default::default(), problem);
+                    sleep(backoff.next(random::number())).await;
+                }
+            }
+        }
+    }
+
+    /// All attempts are made with one key.
+    async fn try_join(
+        &self,
+        bundle: &JoinBundle,
+        key: &mut Option<KeyPair>,
+    ) -> Result<Certified, IdentityError> {
+        let key = match key {
+            Some(key) => key,
+            None => key.insert(self.joining_key().await?),
+        };
+        let csr_der = request(key)?;
+        let channel = Turns::over_tls(&self.addresses, &bundle.ca, None)?.channel();
+        let request = pb::JoinRequest {
+            secret: bundle.secret.to_string(),
+            proxy_id: self.proxy_id.to_string(),
+            csr_der,
+        };
+        let answer = FleetClient::new(channel)
+            .join(request)
+            .await
+            .map_err(Box::new)?;
+        let mut certificate = answer.into_inner();
+        if certificate.ca_der.is_empty() {
+            certificate.ca_der = bundle.ca.first().map(|ca| ca.to_vec()).unwrap_or_default();
+        }
+        self.certified(certificate, key)
+    }
+
+    /// The key of an earlier attempt, or a new one, which is on disk before it is used.
+    async fn joining_key(&self) -> Result<KeyPair, IdentityError> {
+        let disk = self.disk.clone();
+        let made = spawn_blocking(move || {
+            let kept = disk.as_ref().and_then(|disk| disk.load(KEY_FILE));
+            if let Some(Ok(key)) = kept.map(|kept| KeyPair::try_from(kept.as_slice())) {
+                return Ok(key);
+            }
+            let key = KeyPair::generate()?;
+            if let Some(disk) = &disk {
+                disk.save(KEY_FILE, &Zeroizing::new(key.serialize_der()))?;
+            }
+            Ok(key)
+        });
+        made.await?
+    }
+
+    /// Renews, trying until it succeeds; the certificate held so far is presented meanwhile.
+    async fn renew(&self, identity: &HotIdentity, held: Certified) -> Certified {
+        let mut backoff = Backoff::new(self.reconnect.0, Duration::from_secs(60));
+        loop {
+            match self.try_renew(identity, &held).await {
+                Ok(renewed) => {
+                    tracing::info!(proxy = %self.proxy_id, "the certificate was renewed");
+                    return renewed;
+                }
+                Err(error) if self.machine.now() < held.not_after => {
+                    tracing::warn!(%error, "the certificate cannot be renewed yet");
+                }
+                Err(error) => tracing::error!(
+                    %error,
+                    "the certificate has ended: join again with a new join token"
+                ),
+            }
+            sleep(backoff.next(random::number())).await;
+        }
+    }
+
+    async fn try_renew(
+        &self,
+        identity: &HotIdentity,
+        held: &Certified,
+    ) -> Result<Certified, IdentityError> {
+        let key = KeyPair::generate()?;
+        let csr_der = request(&key)?;
+        let mut client = FleetClient::new(self.link.side().await);
+        let answer = client
+            .renew(pb::RenewRequest { csr_der })
+            .await
+            .map_err(Box::new)?;
+        let mut certificate = answer.into_inner();
+        if certificate.ca_der.is_empty() {
+            certificate.ca_der = held.ca.clone();
+        }
+        let renewed = self.certified(certificate, &key)?;
+        identity.set(renewed.identity()?)?;
+        Ok(renewed)
+    }
+
+    fn certified(&self, given: pb::Certificate, key: &KeyPair) -> Result<Certified, IdentityError> {
+        let certified = Certified {
+            proxy_id: self.proxy_id.clone(),
+            chain: given.chain_der,
+            key: SecretBytes(key.serialize_der()),
+            ca: given.ca_der,
+            obtained: self.machine.now(),
+            not_after: Timestamp(given.not_after_ms),
+        };
+        // Checks that the certificate is for our key.
+        HotIdentity::new(certified.identity()?)?;
+        Ok(certified)
+    }
+
+    async fn save(&self, certified: &Certified) -> Result<(), IdentityError> {
+        let Some(disk) = self.disk.clone() else {
+            return Ok(());
+        };
+        let bytes = Zeroizing::new(serde_json::to_vec(certified)?);
+        let saving = spawn_blocking(move || {
+            disk.save(FILE, &bytes)?;
+            disk.remove(KEY_FILE);
+            Ok(())
+        });
+        saving.await?
+    }
+
+    /// Saves it, trying until it succeeds or has to be renewed; it is presented meanwhile.
+    async fn keep(&self, certified: &Certified) {
+        let mut backoff = Backoff::new(self.reconnect.0, Duration::from_secs(60));
+        let saving = async {
+            while let Err(error) = self.save(certified).await {
+                tracing::error!(%error, "if this proxy restarted now, it would have to join again");
+                sleep(backoff.next(random::number())).await;
+            }
+        };
+        let _time_to_renew = timeout(certified.renew_in(self.machine.now()), saving).await;
+    }
+}
+
+impl Certified {
+    fn identity(&self) -> Result<Identity, TlsError> {
+        let chain = self
+            .chain
+            .iter()
+            .cloned()
+            .map(CertificateDer::from)
+            .collect();
+        let key = PrivatePkcs8KeyDer::from(self.key.0.clone()).into();
+        Ok(Identity { chain, key })
+    }
+
+    /// Until two thirds of its life are over.
+    fn renew_in(&self, now: Timestamp) -> Duration {
+        let life = self.not_after.since(self.obtained);
+        let at = self.obtained.after(life * 2 / 3);
+        at.since(now)
+    }
+}
+
+/// A request for a certificate of this key. Only its public key counts.
+fn request(key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
+    let request = CertificateParams::default().serialize_request(key)?;
+    Ok(request.der().to_vec())
+}
+
+#[cfg(test)]
+mod tests;

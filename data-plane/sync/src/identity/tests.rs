@@ -1,0 +1,231 @@
+//! Promises of joining and renewing, over real TLS.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use toolgate_proto::push::v1::fleet_server::FleetServer;
+use toolgate_runtime::tls::{ALPN_H2, ClientAuth, mutual_server};
+
+use super::*;
+use crate::{
+    ControlLink, SyncError, SyncOptions,
+    fixture::{Fake, FakeFleet, machine, options, small, until},
+    start,
+};
+
+struct ControlPlane {
+    address: String,
+    ca_pem: String,
+    joined: Arc<AtomicUsize>,
+    renewed: Arc<AtomicUsize>,
+    stop: tokio::task::AbortHandle,
+}
+
+/// A control plane on loopback that wants certificates of its own authority, but for joining.
+#[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+async fn control_plane(life: Duration) -> ControlPlane {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::default();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).unwrap();
+    let issuer = Arc::new(rcgen::Issuer::new(ca, ca_key));
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let chain = params.signed_by(&key, &issuer).unwrap();
+    let identity = Identity {
+        chain: vec![chain.der().clone()],
+        key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+    };
+    let identity = HotIdentity::new(identity).unwrap();
+    let roots = [ca_certificate.der().clone()];
+    let tls = mutual_server(&identity, &roots, ClientAuth::Optional, ALPN_H2).unwrap();
+
+    let (joined, renewed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let fleet = FakeFleet {
+        issuer,
+        ca: ca_certificate.der().to_vec(),
+        secret: "join_once".to_owned(),
+        life,
+        joined: Arc::clone(&joined),
+        renewed: Arc::clone(&renewed),
+    };
+    let routes = Fake::new(small(5))
+        .routes()
+        .add_service(FleetServer::new(fleet));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (sender, accepted) = tokio::sync::mpsc::channel(4);
+    tokio::spawn(async move {
+        let acceptor = tokio_rustls::TlsAcceptor::from(tls);
+        while let Ok((tcp, _peer)) = listener.accept().await {
+            if let Ok(stream) = acceptor.accept(tcp).await
+                && sender.send(Ok::<_, std::io::Error>(stream)).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    let incoming = tokio_stream::wrappers::ReceiverStream::new(accepted);
+    let stop = tokio::spawn(routes.serve_with_incoming(incoming)).abort_handle();
+    ControlPlane {
+        address,
+        ca_pem: ca_certificate.pem(),
+        joined,
+        renewed,
+        stop,
+    }
+}
+
+impl ControlPlane {
+    fn bundle(&self, secret: &str) -> JoinBundle {
+        let file = serde_json::json!({ "secret": secret, "caPem": self.ca_pem, "region": "north" });
+        JoinBundle::parse(file.to_string().as_bytes()).unwrap()
+    }
+
+    fn link(&self, join: Option<JoinBundle>) -> ControlLink {
+        ControlLink::Mutual {
+            addresses: vec![self.address.clone()],
+            join,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_joins_once_and_comes_back_with_its_certificate() {
+    let control = control_plane(Duration::from_secs(3600)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = Some(folder.path().join("proxy"));
+    let (first, trigger) = machine();
+    let joining = SyncOptions {
+        data_dir: data_dir.clone(),
+        ..options(control.link(Some(control.bundle("join_once"))))
+    };
+    start(joining, &first).unwrap();
+    first.readiness.ready().await;
+    assert_eq!(control.joined.load(Ordering::SeqCst), 1);
+    trigger.drain(Duration::from_secs(5)).await;
+
+    let (second, _trigger) = machine();
+    let handle = start(
+        SyncOptions {
+            data_dir,
+            ..options(control.link(None))
+        },
+        &second,
+    )
+    .unwrap();
+    until(|| handle.status().connected).await;
+    assert_eq!(control.joined.load(Ordering::SeqCst), 1);
+}
+
+/// The sealed files in a folder.
+fn files(folder: &std::path::Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".sealed"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn no_token_is_spent_before_the_key_is_on_disk() {
+    let control = control_plane(Duration::from_secs(3600)).await;
+    let folder = tempfile::tempdir().unwrap();
+    // Nothing can be written under this name: a folder stands there.
+    let in_the_way = folder.path().join("joining-key.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let (machine, _trigger) = machine();
+    let joining = SyncOptions {
+        data_dir: Some(folder.path().to_owned()),
+        ..options(control.link(Some(control.bundle("join_once"))))
+    };
+    let handle = start(joining, &machine).unwrap();
+    until(|| handle.status().problem.contains("cannot be kept")).await;
+    assert_eq!(control.joined.load(Ordering::SeqCst), 0);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    machine.readiness.ready().await;
+    assert_eq!(control.joined.load(Ordering::SeqCst), 1);
+    assert!(!files(folder.path()).contains(&"joining-key.sealed".to_owned()));
+}
+
+#[tokio::test]
+async fn a_token_that_is_spent_is_not_lost_to_a_full_disk() {
+    let control = control_plane(Duration::from_secs(3600)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let in_the_way = folder.path().join("identity.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let (machine, _trigger) = machine();
+    let joining = SyncOptions {
+        data_dir: Some(folder.path().to_owned()),
+        ..options(control.link(Some(control.bundle("join_once"))))
+    };
+    let handle = start(joining, &machine).unwrap();
+    machine.readiness.ready().await;
+    assert!(handle.status().connected);
+    assert!(!files(folder.path()).contains(&"identity.sealed".to_owned()));
+    std::fs::remove_dir(&in_the_way).unwrap();
+    until(|| files(folder.path()).contains(&"identity.sealed".to_owned())).await;
+    assert_eq!(control.joined.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn attempts_to_join_are_made_with_one_key_also_over_a_restart() {
+    let control = control_plane(Duration::from_secs(3600)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let refused = async || {
+        let (machine, trigger) = machine();
+        let joining = SyncOptions {
+            data_dir: Some(folder.path().to_owned()),
+            ..options(control.link(Some(control.bundle("join_stale"))))
+        };
+        let handle = start(joining, &machine).unwrap();
+        until(|| handle.status().problem.contains("cannot join")).await;
+        trigger.drain(Duration::from_secs(5)).await;
+        std::fs::read(folder.path().join("joining-key.sealed")).unwrap()
+    };
+    assert_eq!(refused().await, refused().await);
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_before_it_ends() {
+    let control = control_plane(Duration::from_millis(900)).await;
+    let (machine, _trigger) = machine();
+    let handle = start(
+        options(control.link(Some(control.bundle("join_once")))),
+        &machine,
+    )
+    .unwrap();
+    machine.readiness.ready().await;
+    until(|| control.renewed.load(Ordering::SeqCst) >= 1).await;
+    assert!(handle.status().connected);
+}
+
+#[tokio::test]
+async fn without_certificate_and_join_token_it_does_not_start() {
+    let control = control_plane(Duration::from_secs(3600)).await;
+    let (machine, _trigger) = machine();
+    let refused = start(options(control.link(None)), &machine).unwrap_err();
+    assert!(matches!(refused, SyncError::NoIdentity));
+    assert!(refused.to_string().contains("join-token"));
+    control.stop.abort();
+}
+
+#[tokio::test]
+async fn a_join_token_that_is_refused_is_told_with_the_next_step() {
+    let control = control_plane(Duration::from_secs(3600)).await;
+    let (machine, _trigger) = machine();
+    let handle = start(
+        options(control.link(Some(control.bundle("join_stale")))),
+        &machine,
+    )
+    .unwrap();
+    until(|| handle.status().problem.contains("cannot join")).await;
+    assert!(
+        handle
+            .status()
+            .problem
+            .contains("toolgate proxies join-token")
+    );
+    assert!(!machine.readiness.is_ready());
+}

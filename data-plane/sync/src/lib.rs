@@ -1,0 +1,37 @@
+//! How a proxy comes to know what to serve, and goes on serving when nobody tells it. The last good configuration,
+//! keys and credentials lie sealed on disk, so that a proxy that starts while no control plane can be reached
+//! serves what it served before.
+//!
+//! ```text
+//!  control plane                                    disk (sealed)
+//!    | Subscribe: Update -> Ack | Nack                 | at start
+//!    v                                                 v
+//!  push -> hold::take (check, build the view) -> ArcSwap<View> -> request path
+//!    | Revocations, on a connection of its own          |
+//!    v                                                  v
+//!  revocations -> ArcSwap<set of hashes>        credentials: every reference in the view, resolved ahead of use
+//! ```
+//!
+//! Nothing here runs on the request path but [`SyncHandle`]'s readers, and those neither wait nor lock.
+
+mod credentials;
+mod disk;
+#[cfg(test)]
+mod fixture;
+mod handle;
+mod hold;
+mod identity;
+mod keys;
+mod last_good;
+mod link;
+mod options;
+mod push;
+mod revocations;
+mod secret;
+mod start;
+
+pub use disk::DiskError;
+pub use handle::{Status, SyncHandle};
+pub use keys::Keys;
+pub use options::{ControlLink, InvalidBundle, JoinBundle, Machine, SyncOptions};
+pub use start::{SyncError, start};

@@ -1,0 +1,166 @@
+//! Connections to control planes: tried in turn, made anew when they break. There is none before the proxy has a
+//! certificate, where it needs one.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::sync::{OnceCell, watch};
+use tonic::transport::{Channel, Endpoint};
+use toolgate_egress::{
+    ClientTls, ControlConnector,
+    control::{ControlStream, control_channel},
+};
+use toolgate_runtime::tls::{self, HotIdentity, TlsError};
+
+/// How connections are made, once it is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    turns: watch::Receiver<Option<Turns>>,
+    side: Arc<OnceCell<Channel>>,
+}
+
+/// Makes it known.
+#[derive(Debug)]
+pub(crate) struct LinkSetter(watch::Sender<Option<Turns>>);
+
+/// Several control planes, each connection to the next one.
+#[derive(Debug, Clone)]
+pub(crate) struct Turns {
+    connectors: Arc<[ControlConnector]>,
+    next: Arc<AtomicUsize>,
+}
+
+/// A link that is not known yet.
+pub(crate) fn unset() -> (LinkSetter, Link) {
+    let (sender, turns) = watch::channel(None);
+    let side = Arc::default();
+    (LinkSetter(sender), Link { turns, side })
+}
+
+impl LinkSetter {
+    pub(crate) fn set(&self, turns: Turns) {
+        self.0.send_replace(Some(turns));
+    }
+}
+
+impl Link {
+    /// A channel with a connection of its own, made when first used and again whenever it breaks. Waits until it is
+    /// known how.
+    pub(crate) async fn channel(&self) -> Channel {
+        let mut turns = self.turns.clone();
+        let known = turns
+            .wait_for(Option::is_some)
+            .await
+            .map(|known| known.clone());
+        match known {
+            Ok(Some(turns)) => turns.channel(),
+            // Whoever was to find out has ended: so will whoever waits here.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Link {
+    /// One channel for short questions, beside those of the streams.
+    pub(crate) async fn side(&self) -> Channel {
+        self.side.get_or_init(|| self.channel()).await.clone()
+    }
+}
+
+impl Turns {
+    pub(crate) fn new(connectors: Vec<ControlConnector>) -> Self {
+        Self {
+            connectors: connectors.into(),
+            next: Arc::default(),
+        }
+    }
+
+    /// Without TLS.
+    pub(crate) fn plain(addresses: &[String]) -> Self {
+        Self::new(
+            addresses
+                .iter()
+                .map(|address| control_channel(address, None))
+                .collect(),
+        )
+    }
+
+    /// Trusting `ca`, showing `identity` if there is one.
+    pub(crate) fn over_tls(
+        addresses: &[String],
+        ca: &[CertificateDer<'static>],
+        identity: Option<&HotIdentity>,
+    ) -> Result<Self, TlsError> {
+        let config = tls::client(ca, identity, tls::ALPN_H2)?;
+        let connector = |address: &String| {
+            let server_name = server_name(address)?;
+            let tls = ClientTls {
+                config: Arc::clone(&config),
+                server_name,
+            };
+            Ok(control_channel(address, Some(tls)))
+        };
+        let connectors = addresses
+            .iter()
+            .map(connector)
+            .collect::<Result<_, TlsError>>()?;
+        Ok(Self::new(connectors))
+    }
+
+    pub(crate) fn channel(self) -> Channel {
+        // The URI only has to be one: the connector knows where to go, and does TLS itself.
+        Endpoint::from_static("http://control-plane.toolgate")
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .keep_alive_while_idle(true)
+            .initial_connection_window_size(4 * 1024 * 1024)
+            .initial_stream_window_size(2 * 1024 * 1024)
+            .connect_with_connector_lazy(self)
+    }
+}
+
+/// The name that the certificate at `host:port` has to be for.
+fn server_name(address: &str) -> Result<ServerName<'static>, TlsError> {
+    let host = address
+        .rsplit_once(':')
+        .map_or(address, |(host, _port)| host);
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let unusable = |_invalid| TlsError::Unusable(format!("`{address}` is not `host:port`"));
+    ServerName::try_from(host).map_err(unusable)
+}
+
+impl tower::Service<Uri> for Turns {
+    type Response = TokioIo<ControlStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.connectors.len().max(1);
+        let Some(mut connector) = self.connectors.get(next).cloned() else {
+            return Box::pin(async { Err(io::Error::other("no control plane is configured")) });
+        };
+        connector.call(uri)
+    }
+}
+
+#[cfg(test)]
+mod tests;

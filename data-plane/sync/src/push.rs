@@ -1,0 +1,236 @@
+//! The push client: says what is held, takes what comes, answers each push, and comes back when the stream breaks.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use toolgate_model::{Snapshot, Timestamp, Version};
+use toolgate_proto::push::v1::{self as pb, from_proxy::Message, push_client::PushClient};
+use toolgate_runtime::{Backoff, metrics::Counter, metrics::SnapshotGauge, random};
+use toolgate_wire::push::{
+    Assembly, Incoming, RefusedResource, digests_to_proto, refused_to_proto, version_to_proto,
+};
+
+use crate::{handle::Shared, hold::Held, link::Link, options::Machine};
+
+/// Largest message that is taken. Pushes come in parts of one megabyte, but one resource may be larger.
+const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// How often a standing stream is taken as word that what is held is current.
+const CONFIRM: Duration = Duration::from_secs(2);
+
+/// A stream that has stood this long was worth connecting for: the next wait is short again.
+const SETTLED: Duration = Duration::from_secs(30);
+
+/// Who we are, as in a Hello.
+#[derive(Debug, Clone)]
+pub(crate) struct Introduction {
+    pub(crate) proxy_id: String,
+    pub(crate) region: String,
+    pub(crate) build: String,
+    pub(crate) listen: String,
+    pub(crate) started: Timestamp,
+}
+
+/// Takes pushes.
+pub(crate) struct Subscriber {
+    pub(crate) link: Link,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) machine: Machine,
+    pub(crate) introduction: Introduction,
+    pub(crate) held: Held,
+    pub(crate) version: watch::Sender<Version>,
+    /// To be kept on disk; the latest wins.
+    pub(crate) keep: watch::Sender<Arc<Snapshot>>,
+    pub(crate) gauge: SnapshotGauge,
+    pub(crate) reconnect: (Duration, Duration),
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("{}", .0.message())]
+    Status(#[from] Box<tonic::Status>),
+    #[error("the control plane ended the stream")]
+    Closed,
+    #[error("{0}")]
+    Push(#[from] toolgate_wire::push::InvalidUpdate),
+    #[error("{0}")]
+    Backwards(#[from] crate::hold::Backwards),
+    #[error("building the view was cut off")]
+    CutOff,
+}
+
+impl Subscriber {
+    /// Until nothing is served any more.
+    pub(crate) async fn run(mut self) {
+        let refused = self.machine.metrics.counter(
+            "toolgate.push.refused",
+            "Resources that this proxy did not take",
+            &[],
+        );
+        let drain = self.machine.drain.clone();
+        let mut backoff = Backoff::new(self.reconnect.0, self.reconnect.1);
+        loop {
+            let began = self.machine.clock.monotonic();
+            let ended = tokio::select! {
+                () = drain.settled() => return,
+                ended = self.stream(&refused) => ended,
+            };
+            if self.machine.clock.monotonic().duration_since(began) > SETTLED {
+                backoff.reset();
+            }
+            self.disconnected(&ended);
+            tokio::select! {
+                () = drain.settled() => return,
+                () = sleep(backoff.next(random::number())) => {}
+            }
+        }
+    }
+
+    /// One stream, until it ends.
+    async fn stream(&mut self, refused: &Counter) -> Ended {
+        match self.converse(refused).await {
+            Ok(()) => Ended::Closed,
+            Err(ended) => ended,
+        }
+    }
+
+    async fn converse(&mut self, refused: &Counter) -> Result<(), Ended> {
+        let channel = self.link.channel().await;
+        let mut client = PushClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
+        let (answers, outgoing) = mpsc::channel(4);
+        let hello = Message::Hello(self.hello());
+        // The receiver lives in the request below.
+        let _sent = answers.send(message(hello)).await;
+        let answer = client
+            .subscribe(ReceiverStream::new(outgoing))
+            .await
+            .map_err(Box::new)?;
+        let mut updates = answer.into_inner();
+        self.connected();
+        let mut assembly = Assembly::default();
+        while let Some(part) = self.next(&mut updates).await? {
+            let Some(incoming) = assembly.take(part)? else {
+                continue;
+            };
+            let (nonce, version) = (incoming.nonce, incoming.version);
+            let not_taken = self.take(incoming).await?;
+            refused.add(not_taken.len() as u64);
+            if answers
+                .send(message(answer_to(nonce, version, &not_taken)))
+                .await
+                .is_err()
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message; meanwhile, every now and then, notes that the stream stands.
+    async fn next(&self, updates: &mut Streaming<pb::Update>) -> Result<Option<pb::Update>, Ended> {
+        let mut ticks = interval(CONFIRM);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = updates.message() => return Ok(message.map_err(Box::new)?),
+                _ = ticks.tick() => self.gauge.confirmed(),
+            }
+        }
+    }
+
+    /// Checks, builds, swaps; off the threads that serve requests.
+    async fn take(&mut self, incoming: Incoming) -> Result<Vec<RefusedResource>, Ended> {
+        let (held, shared) = (self.held.clone(), Arc::clone(&self.shared));
+        let work = spawn_blocking(move || {
+            let taken = held.take(incoming)?;
+            // Stored here, so that the former view is dropped here too.
+            shared.view.store(Arc::clone(&taken.0.view));
+            Ok::<_, crate::hold::Backwards>(taken)
+        });
+        let (next, refused) = work.await.map_err(|_cut_off| Ended::CutOff)??;
+        self.held = next;
+        self.published(&refused);
+        Ok(refused)
+    }
+
+    fn published(&self, refused: &[RefusedResource]) {
+        let version = self.held.snapshot.version;
+        self.gauge.held(version);
+        self.gauge.confirmed();
+        self.keep.send_replace(Arc::clone(&self.held.snapshot));
+        self.version.send_replace(version);
+        self.shared.received();
+        self.shared.set_status(true, version, String::new());
+        for refused in refused.iter().take(20) {
+            let resource = refused.known.as_ref().map(ToString::to_string);
+            let resource = resource.unwrap_or_else(|| "of an unknown kind".to_owned());
+            tracing::warn!(
+                resource,
+                reason = refused.reason,
+                "not taken; its last good form stays"
+            );
+        }
+        let [gateways, servers, tokens] = self.held.view.counts();
+        let refused = refused.len();
+        tracing::debug!(%version, gateways, servers, tokens, refused, "serving a new version");
+    }
+
+    fn hello(&self) -> pb::Hello {
+        let version = self.held.snapshot.version;
+        pb::Hello {
+            proxy_id: self.introduction.proxy_id.clone(),
+            region: self.introduction.region.clone(),
+            build: self.introduction.build.clone(),
+            listen: self.introduction.listen.clone(),
+            start_time_ms: self.introduction.started.0,
+            held: (version != Version::default()).then(|| version_to_proto(version)),
+            resources: digests_to_proto(&self.held.digests()),
+        }
+    }
+
+    fn connected(&self) {
+        tracing::info!("connected to the control plane");
+        self.gauge.confirmed();
+        self.shared
+            .set_status(true, self.held.snapshot.version, String::new());
+    }
+
+    fn disconnected(&self, ended: &Ended) {
+        let problem = ended.to_string();
+        let version = self.held.snapshot.version;
+        if self.shared.set_status(false, version, problem.clone()) {
+            tracing::warn!(problem, "no control plane; serving on with what is held");
+        } else {
+            tracing::debug!(problem, "still no control plane");
+        }
+    }
+}
+
+fn message(message: Message) -> pb::FromProxy {
+    pb::FromProxy {
+        message: Some(message),
+    }
+}
+
+fn answer_to(nonce: u64, version: Version, refused: &[RefusedResource]) -> Message {
+    let version = Some(version_to_proto(version));
+    if refused.is_empty() {
+        return Message::Ack(pb::Ack { nonce, version });
+    }
+    let refused = refused
+        .iter()
+        .take(toolgate_wire::limits::REFUSALS)
+        .map(refused_to_proto);
+    Message::Nack(pb::Nack {
+        nonce,
+        version,
+        refused: refused.collect(),
+    })
+}

@@ -1,0 +1,101 @@
+//! Promises of revocations.
+
+use super::*;
+use crate::fixture::{snapshot, token, version};
+
+fn message(complete: bool, revision: u64, hashes: &[u8]) -> pb::Revocations {
+    let token_hashes = hashes.iter().map(|byte| vec![*byte; 32]).collect();
+    pb::Revocations {
+        sequence: 1,
+        token_hashes,
+        complete,
+        version: Some(pb::Version { epoch: 1, revision }),
+    }
+}
+
+fn hashes(bytes: &[u8]) -> Arc<BTreeSet<TokenHash>> {
+    let hashes = bytes.iter().map(|byte| TokenHash([*byte; 32]));
+    Arc::new(hashes.collect())
+}
+
+fn told(revision: u64, bytes: &[u8]) -> Told {
+    Told {
+        version: version(revision),
+        hashes: hashes(bytes),
+    }
+}
+
+/// A view of this revision, with these tokens.
+fn view(revision: u64, tokens: &[u8]) -> View {
+    let tokens = tokens.iter().map(|byte| token(&format!("t{byte}"), *byte));
+    View::build(&snapshot(revision, tokens.collect()), None).0
+}
+
+#[test]
+fn a_complete_message_replaces_and_others_add() {
+    let view = view(9, &[]);
+    let held = take(&told(5, &[9]), &message(true, 6, &[1, 2]), &view);
+    assert_eq!(held, told(6, &[1, 2]));
+    assert_eq!(
+        take(&held, &message(false, 7, &[3]), &view),
+        told(7, &[1, 2, 3])
+    );
+    assert_eq!(take(&held, &message(true, 6, &[]), &view), told(6, &[]));
+}
+
+#[test]
+fn an_older_complete_message_takes_no_revocation_back() {
+    let lagging = message(true, 4, &[2]);
+    assert_eq!(
+        take(&told(5, &[1]), &lagging, &view(9, &[])),
+        told(5, &[1, 2])
+    );
+    let unversioned = pb::Revocations {
+        version: None,
+        ..message(true, 0, &[])
+    };
+    assert_eq!(
+        take(&told(5, &[1]), &unversioned, &view(9, &[])),
+        told(5, &[1])
+    );
+}
+
+#[test]
+fn a_deleted_token_stays_revoked_until_the_view_no_longer_has_it() {
+    // A later stream does not name it, for it is deleted.
+    let anew = message(true, 6, &[]);
+    assert_eq!(
+        take(&told(5, &[1, 2]), &anew, &view(5, &[1])),
+        told(6, &[1])
+    );
+    // An older view may get it before it gets the deletion.
+    assert_eq!(take(&told(5, &[1]), &anew, &view(4, &[])), told(6, &[1]));
+}
+
+#[test]
+fn a_restored_store_has_the_last_word() {
+    let mut restored = message(true, 2, &[3]);
+    restored.version = Some(pb::Version {
+        epoch: 2,
+        revision: 2,
+    });
+    let after = take(&told(5, &[1]), &restored, &view(5, &[1]));
+    assert_eq!(after.hashes, hashes(&[3]));
+}
+
+#[test]
+fn what_is_no_hash_hurts_nothing_else() {
+    let mut odd = message(false, 5, &[4]);
+    odd.token_hashes.push(vec![1, 2, 3]);
+    assert_eq!(take(&told(5, &[]), &odd, &view(5, &[])), told(5, &[4]));
+}
+
+#[test]
+fn revocations_outlive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path()).unwrap();
+    assert_eq!(load(&disk), Told::default());
+    let kept = told(7, &[5, 6]);
+    disk.save(FILE, &to_bytes(&kept)).unwrap();
+    assert_eq!(load(&disk), kept);
+}

@@ -1,0 +1,355 @@
+//! Starting: what was kept is served first, then the control plane is looked for.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use toolgate_egress::ControlConnector;
+use toolgate_model::{Slug, Snapshot, Version};
+use toolgate_runtime::random;
+
+use crate::{
+    credentials::CredentialCache,
+    disk::{Disk, DiskError},
+    handle::{Shared, SyncHandle},
+    hold::Held,
+    identity::{self, Certified, IdentityTask},
+    keys, last_good,
+    link::{self, Link, LinkSetter, Turns},
+    options::{ControlLink, JoinBundle, Machine, SyncOptions},
+    push::{Introduction, Subscriber},
+    revocations::{self, Told},
+};
+
+/// Name of the file with the proxy's own name.
+const NAME_FILE: &str = "name";
+
+/// One part in so many of the time, at most, goes into writing the configuration to disk.
+const WRITING_SHARE: u32 = 20;
+
+/// Why a proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It has no certificate and no leave to get one.
+    #[error(
+        "this proxy has no valid certificate: make a join token with `toolgate proxies join-token > join.json` and start it with that"
+    )]
+    NoIdentity,
+    /// There is nobody to ask.
+    #[error("no address of a control plane is given")]
+    NoAddress,
+    /// No name could be made up.
+    #[error("give this proxy an id")]
+    NoName,
+}
+
+/// What a proxy calls itself, over restarts.
+#[derive(Clone, Serialize, Deserialize)]
+struct OwnName {
+    proxy_id: Slug,
+    region: String,
+}
+
+/// What all the tasks share.
+struct Parts {
+    shared: Arc<Shared>,
+    disk: Option<Arc<Disk>>,
+    machine: Machine,
+    link: Link,
+    reconnect: (Duration, Duration),
+}
+
+/// Starts sync: serves what was kept, connects, and goes on until nothing is served any more. Does not wait for a control
+/// plane; the machine's readiness does. Call it inside the runtime.
+pub fn start(options: SyncOptions, machine: &Machine) -> Result<SyncHandle, SyncError> {
+    let SyncOptions {
+        proxy_id,
+        region,
+        build,
+        listen,
+        data_dir,
+        link: control,
+        reconnect,
+    } = options;
+    let disk = data_dir
+        .as_deref()
+        .map(Disk::open)
+        .transpose()?
+        .map(Arc::new);
+    let certified = disk
+        .as_deref()
+        .and_then(|disk| identity::load(disk, machine.now()));
+    let name = own_name(
+        proxy_id,
+        region,
+        &control,
+        certified.as_ref(),
+        disk.as_deref(),
+    )?;
+
+    let shared = Arc::new(Shared::awaiting(&machine.readiness));
+    let (setter, link) = link::unset();
+    let parts = Parts {
+        shared,
+        disk,
+        machine: machine.clone(),
+        link,
+        reconnect,
+    };
+    let told = parts.disk.as_deref().map(revocations::load);
+    let told = told.unwrap_or_default();
+    parts.shared.set_revoked(Arc::clone(&told.hashes));
+    let held = parts.restore();
+    let (version, versions) = watch::channel(held.snapshot.version);
+    let credentials = CredentialCache::new(parts.link.clone(), machine, parts.disk.as_deref());
+
+    parts.connect(setter, control, certified, &name)?;
+    let introduction = Introduction {
+        proxy_id: name.proxy_id.to_string(),
+        region: name.region,
+        build,
+        listen,
+        started: machine.now(),
+    };
+    parts.follow(&name.proxy_id, told, &credentials, &versions);
+    parts.subscribe(introduction, held, version);
+    let (shared, proxy_id) = (parts.shared, name.proxy_id);
+    Ok(SyncHandle {
+        shared,
+        credentials,
+        version: versions,
+        proxy_id,
+    })
+}
+
+/// As told, else as certified, else as before, else made up.
+fn own_name(
+    proxy_id: Option<Slug>,
+    region: String,
+    control: &ControlLink,
+    certified: Option<&Certified>,
+    disk: Option<&Disk>,
+) -> Result<OwnName, SyncError> {
+    let before = disk.and_then(|disk| disk.load(NAME_FILE));
+    let before = before.and_then(|bytes| serde_json::from_slice::<OwnName>(&bytes).ok());
+    let told = proxy_id.or_else(|| certified.map(|certified| certified.proxy_id.clone()));
+    let told = told.or_else(|| before.as_ref().map(|before| before.proxy_id.clone()));
+    let proxy_id = told.map_or_else(made_up, Ok)?;
+    let given = match control.join() {
+        Some(bundle) => bundle.region.clone(),
+        None => String::new(),
+    };
+    let regions = [
+        given,
+        region,
+        before.map(|before| before.region).unwrap_or_default(),
+    ];
+    let region = regions
+        .into_iter()
+        .find(|region| !region.is_empty())
+        .unwrap_or_default();
+    let name = OwnName { proxy_id, region };
+    if let (Some(disk), Ok(bytes)) = (disk, serde_json::to_vec(&name)) {
+        disk.save(NAME_FILE, &bytes)?;
+    }
+    Ok(name)
+}
+
+/// A name nobody chose. Fails only if we forgot what a name looks like.
+fn made_up() -> Result<Slug, SyncError> {
+    let digits: String = random::bytes::<4>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("proxy-{digits}")
+        .parse()
+        .map_err(|_invalid| SyncError::NoName)
+}
+
+impl Parts {
+    /// Serves what was kept.
+    fn restore(&self) -> Held {
+        let nothing = Held::nothing();
+        let Some(disk) = &self.disk else {
+            return nothing;
+        };
+        if let Some(keys) = keys::load(disk) {
+            self.shared.keys.store(Some(Arc::new(keys)));
+        }
+        let Some(bytes) = disk.load(last_good::FILE) else {
+            self.shared.settle();
+            return nothing;
+        };
+        let taken = last_good::from_bytes(&bytes).and_then(|push| nothing.take(push).ok());
+        let Some((held, refused)) = taken else {
+            disk.put_aside(last_good::FILE);
+            return nothing;
+        };
+        let version = held.snapshot.version;
+        tracing::info!(%version, refused = refused.len(), "serving the last good configuration");
+        self.shared.view.store(Arc::clone(&held.view));
+        self.shared
+            .set_status(false, version, "not connected yet".to_owned());
+        self.shared.received();
+        held
+    }
+
+    /// Sees to it that the link becomes known.
+    fn connect(
+        &self,
+        setter: LinkSetter,
+        control: ControlLink,
+        certified: Option<Certified>,
+        name: &OwnName,
+    ) -> Result<(), SyncError> {
+        match control {
+            ControlLink::Memory(dialer) => {
+                setter.set(Turns::new(vec![ControlConnector::memory(dialer)]));
+            }
+            ControlLink::Custom(connector) => setter.set(Turns::new(vec![connector])),
+            ControlLink::Plain(addresses) | ControlLink::Mutual { addresses, .. }
+                if addresses.is_empty() =>
+            {
+                return Err(SyncError::NoAddress);
+            }
+            ControlLink::Plain(addresses) => setter.set(Turns::plain(&addresses)),
+            ControlLink::Mutual { addresses, join } => {
+                self.certify(setter, addresses, join, certified, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn certify(
+        &self,
+        setter: LinkSetter,
+        addresses: Vec<String>,
+        join: Option<JoinBundle>,
+        certified: Option<Certified>,
+        name: &OwnName,
+    ) -> Result<(), SyncError> {
+        // A certificate for another name is of no use.
+        let held = certified.filter(|certified| certified.proxy_id == name.proxy_id);
+        if held.is_none() && join.is_none() {
+            return Err(SyncError::NoIdentity);
+        }
+        let task = IdentityTask {
+            proxy_id: name.proxy_id.clone(),
+            addresses,
+            join,
+            held,
+            link: self.link.clone(),
+            setter,
+            shared: Arc::clone(&self.shared),
+            disk: self.disk.clone(),
+            machine: self.machine.clone(),
+            reconnect: self.reconnect,
+        };
+        self.machine.drain.spawn_last("certificate", task.run());
+        Ok(())
+    }
+
+    fn follow(
+        &self,
+        proxy_id: &Slug,
+        told: Told,
+        credentials: &CredentialCache,
+        versions: &watch::Receiver<Version>,
+    ) {
+        let Self {
+            shared,
+            disk,
+            machine,
+            link,
+            reconnect,
+        } = self;
+        let keys = keys::follow(
+            link.clone(),
+            Arc::clone(shared),
+            disk.clone(),
+            machine.clone(),
+            *reconnect,
+        );
+        machine.drain.spawn_last("keyring", keys);
+        let revocations = revocations::follow(
+            link.clone(),
+            proxy_id.clone(),
+            told,
+            Arc::clone(shared),
+            disk.clone(),
+            machine.clone(),
+            *reconnect,
+        );
+        machine.drain.spawn_last("revocations", revocations);
+        let credentials = credentials.clone().follow(
+            Arc::clone(shared),
+            versions.clone(),
+            disk.clone(),
+            machine.clone(),
+            *reconnect,
+        );
+        machine.drain.spawn_last("credentials", credentials);
+    }
+
+    fn subscribe(&self, introduction: Introduction, held: Held, version: watch::Sender<Version>) {
+        let keep = watch::Sender::new(Arc::clone(&held.snapshot));
+        if let Some(disk) = &self.disk {
+            let writing = write(keep.subscribe(), Arc::clone(disk), self.machine.clone());
+            self.machine
+                .drain
+                .spawn_last("last good configuration", writing);
+        }
+        let gauge = self
+            .machine
+            .metrics
+            .snapshot(Arc::clone(&self.machine.clock));
+        gauge.held(held.snapshot.version);
+        let subscriber = Subscriber {
+            link: self.link.clone(),
+            shared: Arc::clone(&self.shared),
+            machine: self.machine.clone(),
+            introduction,
+            held,
+            version,
+            keep,
+            gauge,
+            reconnect: self.reconnect,
+        };
+        self.machine.drain.spawn_last("push", subscriber.run());
+    }
+}
+
+/// Writes the last good configuration whenever there is a new one; the latest wins. All of it is written each time,
+/// so the pauses are long as measured by the writing. A last time at the end.
+async fn write(mut snapshots: watch::Receiver<Arc<Snapshot>>, disk: Arc<Disk>, machine: Machine) {
+    let mut written = Arc::clone(&snapshots.borrow());
+    loop {
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() {
+                return;
+            },
+            () = machine.drain.settled() => if Arc::ptr_eq(&written, &snapshots.borrow()) {
+                return;
+            },
+        }
+        let began = machine.clock.monotonic();
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        written = Arc::clone(&snapshot);
+        let disk = Arc::clone(&disk);
+        let save = move || disk.save(last_good::FILE, &last_good::to_bytes(&snapshot));
+        if let Ok(Err(error)) = spawn_blocking(save).await {
+            tracing::warn!(%error, "the configuration could not be kept");
+        }
+        let took = machine.clock.monotonic().duration_since(began);
+        tokio::select! {
+            () = machine.drain.settled() => {}
+            () = sleep(took * WRITING_SHARE) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,321 @@
+//! Promises of sync as a whole, against a control plane that says what the test wants.
+
+use std::sync::atomic::Ordering;
+
+use toolgate_data_core::port::Credentials as _;
+use toolgate_model::{TokenHash, snapshot::CredentialRef};
+use toolgate_proto::push::v1::{self as pb, from_proxy::Message};
+use toolgate_runtime::memory;
+
+use super::*;
+use crate::fixture::{Fake, machine, options, server, small, token, until, version};
+
+fn credential(revision: u64) -> CredentialRef {
+    CredentialRef {
+        id: "files-key".parse().unwrap(),
+        revision,
+    }
+}
+
+fn acme() -> Slug {
+    "acme".parse().unwrap()
+}
+
+fn value(handle: &SyncHandle, revision: u64) -> Option<String> {
+    let held = handle.held(&acme(), &credential(revision))?;
+    Some(String::from_utf8(held.value.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn the_first_push_is_served_acknowledged_and_makes_ready() {
+    let fake = Fake::new(small(5));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    assert!(!machine.readiness.is_ready());
+    machine.readiness.ready().await;
+    assert_eq!(handle.current().counts(), [1, 1, 1]);
+    assert_eq!(*handle.version().borrow(), version(5));
+    assert!(handle.keys().is_some());
+    until(|| !fake.answers.lock().unwrap().is_empty()).await;
+    let expected = pb::Ack {
+        nonce: 1,
+        version: Some(pb::Version {
+            epoch: 1,
+            revision: 5,
+        }),
+    };
+    assert_eq!(fake.answers.lock().unwrap()[0], Message::Ack(expected));
+    assert!(handle.status().connected);
+}
+
+#[tokio::test]
+async fn a_change_arrives_and_a_poisoned_resource_is_named_while_the_rest_is_served() {
+    let fake = Fake::new(small(5));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    machine.readiness.ready().await;
+    *fake.poison.lock().unwrap() = Some(|update| {
+        for resource in &mut update.puts {
+            if resource.key.as_ref().is_some_and(|key| key.id == "broken") {
+                resource.body = None;
+            }
+        }
+    });
+    let mut wanted = small(6);
+    wanted
+        .entries
+        .extend([token("broken", 8), token("fine", 9)]);
+    fake.wanted.send_replace(wanted);
+    until(|| *handle.version().borrow() == version(6)).await;
+    assert_eq!(handle.current().counts(), [1, 1, 2]);
+    until(|| !fake.nacks().is_empty()).await;
+    let nack = &fake.nacks()[0];
+    assert_eq!(nack.refused.len(), 1);
+    assert_eq!(nack.refused[0].key.as_ref().unwrap().id, "broken");
+    assert!(nack.refused[0].reason.contains("body"), "{nack:?}");
+}
+
+#[tokio::test]
+async fn after_a_cut_it_says_what_it_holds_and_serves_on() {
+    let fake = Fake::new(small(5));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    machine.readiness.ready().await;
+    fake.cut.send_replace(1);
+    until(|| fake.hellos.lock().unwrap().len() >= 2).await;
+    let hellos = fake.hellos.lock().unwrap().clone();
+    assert_eq!(hellos[0].held, None);
+    assert_eq!(
+        hellos[1].held,
+        Some(pb::Version {
+            epoch: 1,
+            revision: 5
+        })
+    );
+    assert_eq!(hellos[1].resources.len(), 4);
+    assert_eq!(handle.current().counts(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_control_plane_that_lags_behind_changes_nothing() {
+    let fake = Fake::new(small(5));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    machine.readiness.ready().await;
+    fake.wanted
+        .send_replace(crate::fixture::snapshot(4, vec![]));
+    until(|| fake.hellos.lock().unwrap().len() >= 2).await;
+    assert_eq!(*handle.version().borrow(), version(5));
+    assert_eq!(handle.current().counts(), [1, 1, 1]);
+    assert_eq!(fake.nacks(), []);
+}
+
+#[tokio::test]
+async fn a_revocation_holds_at_once() {
+    let fake = Fake::new(small(5));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    machine.readiness.ready().await;
+    assert!(!handle.is_revoked(&TokenHash([7; 32])));
+    let token_hashes = vec![vec![7; 32]];
+    fake.revoked.send_replace(pb::Revocations {
+        sequence: 2,
+        token_hashes,
+        complete: false,
+        version: None,
+    });
+    until(|| handle.is_revoked(&TokenHash([7; 32]))).await;
+}
+
+#[tokio::test]
+async fn a_revocation_is_told_while_a_push_is_stuck_half_way() {
+    let fake = Fake::new(small(5));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    machine.readiness.ready().await;
+    *fake.poison.lock().unwrap() = Some(|update| update.more = true);
+    fake.wanted.send_replace(small(6));
+    let mut revocations = handle.revocations();
+    let token_hashes = vec![vec![7; 32]];
+    fake.revoked.send_replace(pb::Revocations {
+        token_hashes,
+        ..pb::Revocations::default()
+    });
+    let told = revocations.wait_for(|told| told.contains(&TokenHash([7; 32])));
+    let told = tokio::time::timeout(Duration::from_secs(2), told).await;
+    assert!(told.unwrap().is_ok());
+    assert!(handle.is_revoked(&TokenHash([7; 32])));
+    assert_eq!(*handle.version().borrow(), version(5));
+}
+
+#[tokio::test]
+async fn views_and_revocations_arrive_until_the_last_request_has_ended() {
+    let fake = Fake::new(small(5));
+    let (machine, trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    machine.readiness.ready().await;
+    let request = machine.drain.blocker("request");
+    let drained = machine
+        .drain
+        .spawn_unguarded(trigger.drain(Duration::from_secs(5)));
+    machine.drain.draining().await;
+    let token_hashes = vec![vec![7; 32]];
+    fake.revoked.send_replace(pb::Revocations {
+        token_hashes,
+        ..pb::Revocations::default()
+    });
+    until(|| handle.is_revoked(&TokenHash([7; 32]))).await;
+    fake.wanted.send_replace(small(6));
+    until(|| *handle.version().borrow() == version(6)).await;
+    assert!(!drained.is_finished());
+    drop(request);
+    assert_eq!(drained.await.unwrap().to_string(), "drained");
+}
+
+#[tokio::test]
+async fn credentials_are_there_before_they_are_needed_and_gone_when_nobody_names_them() {
+    let fake = Fake::new(small(5));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    until(|| value(&handle, 3).is_some()).await;
+    assert_eq!(value(&handle, 3).unwrap(), "Bearer files-key-3");
+    // A newer one is wanted: the old one is not presented any more, the new one comes by itself.
+    let mut wanted = small(6);
+    wanted
+        .entries
+        .extend([server("files", "http://files.test/mcp", Some(6))]);
+    fake.wanted.send_replace(wanted);
+    until(|| value(&handle, 6).is_some()).await;
+    assert_eq!(value(&handle, 6).unwrap(), "Bearer files-key-6");
+    let mut wanted = small(7);
+    wanted
+        .entries
+        .extend([server("files", "http://files.test/mcp", None)]);
+    fake.wanted.send_replace(wanted);
+    until(|| value(&handle, 0).is_none()).await;
+}
+
+#[tokio::test]
+async fn many_callers_fetch_a_credential_once_and_a_missing_one_is_an_ordinary_answer() {
+    let fake = Fake::new(crate::fixture::snapshot(5, vec![]));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    machine.readiness.ready().await;
+    let wanted = credential(3);
+    let org = acme();
+    let asked = (0..20).map(|_| handle.resolve(&org, &wanted));
+    let answers = futures_util::future::join_all(asked).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(fake.resolved.load(Ordering::SeqCst), 1);
+    let missing = CredentialRef {
+        id: "missing".parse().unwrap(),
+        revision: 1,
+    };
+    assert!(handle.resolve(&org, &missing).await.is_err());
+}
+
+#[tokio::test]
+async fn a_credential_is_fetched_to_its_end_although_whoever_asked_has_left() {
+    let fake = Fake::new(crate::fixture::snapshot(5, vec![]));
+    let (machine, _trigger) = machine();
+    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    machine.readiness.ready().await;
+    let (org, wanted) = (acme(), credential(3));
+    let asked = handle.resolve(&org, &wanted);
+    let left = tokio::time::timeout(Duration::from_millis(1), asked).await;
+    assert!(left.is_err());
+    until(|| fake.resolved.load(Ordering::SeqCst) == 1).await;
+    // Nobody polls on its behalf, and yet it comes to an end: nothing is left in flight to inherit.
+    until(|| {
+        machine
+            .drain
+            .running()
+            .iter()
+            .all(|it| it.name != "credential")
+    })
+    .await;
+    assert!(handle.resolve(&org, &wanted).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_cold_start_without_a_control_plane_serves_what_was_served_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |link| {
+        let data_dir = Some(folder.path().join("proxy"));
+        SyncOptions {
+            data_dir,
+            ..options(link)
+        }
+    };
+    let fake = Fake::new(small(5));
+    let (before, trigger) = machine();
+    let handle = start(in_folder(ControlLink::Memory(fake.dialer())), &before).unwrap();
+    before.readiness.ready().await;
+    let token_hashes = vec![vec![9; 32]];
+    fake.revoked.send_replace(pb::Revocations {
+        sequence: 2,
+        token_hashes,
+        complete: true,
+        version: None,
+    });
+    until(|| value(&handle, 3).is_some() && handle.is_revoked(&TokenHash([9; 32]))).await;
+    until(|| folder.path().join("proxy/credentials.sealed").exists()).await;
+    assert_eq!(
+        trigger.drain(Duration::from_secs(5)).await.to_string(),
+        "drained"
+    );
+
+    let (nobody, incoming) = memory::pair();
+    drop(incoming);
+    let (after, _trigger) = machine();
+    let handle = start(in_folder(ControlLink::Memory(nobody)), &after).unwrap();
+    // At once: nothing had to be waited for.
+    assert!(after.readiness.is_ready());
+    assert_eq!(handle.current().version(), version(5));
+    assert_eq!(handle.current().counts(), [1, 1, 1]);
+    assert_eq!(value(&handle, 3).unwrap(), "Bearer files-key-3");
+    assert!(handle.is_revoked(&TokenHash([9; 32])));
+    assert!(!handle.status().connected);
+}
+
+#[tokio::test]
+async fn a_damaged_copy_does_not_keep_it_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("proxy");
+    Disk::open(&data_dir)
+        .unwrap()
+        .save(last_good::FILE, b"nonsense")
+        .unwrap();
+    std::fs::write(data_dir.join("keys.sealed"), b"nonsense").unwrap();
+    std::fs::write(data_dir.join("credentials.sealed"), b"").unwrap();
+    let fake = Fake::new(small(5));
+    let (machine, _trigger) = machine();
+    let link = ControlLink::Memory(fake.dialer());
+    let options = SyncOptions {
+        data_dir: Some(data_dir),
+        ..options(link)
+    };
+    let handle = start(options, &machine).unwrap();
+    machine.readiness.ready().await;
+    assert_eq!(handle.current().counts(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_proxy_keeps_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = Some(folder.path().to_owned());
+    let unnamed = || {
+        let (dialer, _incoming) = memory::pair();
+        let link = ControlLink::Memory(dialer);
+        SyncOptions {
+            proxy_id: None,
+            data_dir: data_dir.clone(),
+            ..options(link)
+        }
+    };
+    let (machine, _trigger) = machine();
+    let first = start(unnamed(), &machine).unwrap().proxy_id().clone();
+    let second = start(unnamed(), &machine).unwrap().proxy_id().clone();
+    assert_eq!(first, second);
+    assert!(first.as_str().starts_with("proxy-"));
+}

@@ -1,0 +1,195 @@
+//! A client of either era, near enough to the wire to say wrong things.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use toolgate_egress::{Body, Egress, EgressPolicy, HttpClient, PoolOptions};
+use toolgate_mcp::sse::{Framer, SseLimits};
+use toolgate_model::Era;
+
+/// Where, as whom, in which session.
+#[derive(Clone)]
+pub struct Client {
+    http: HttpClient,
+    url: String,
+    pub token: String,
+    pub session: Option<String>,
+    pub version: String,
+}
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+/// A response that is still coming.
+pub struct Stream {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    body: Incoming,
+    framer: Framer,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, gateway: &str, token: &str) -> Self {
+        let policy = EgressPolicy {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            ..EgressPolicy::default()
+        };
+        let http = Egress::new(policy).unwrap().http(PoolOptions::default());
+        Self {
+            http,
+            url: format!("http://{address}/v1/mcp/{gateway}"),
+            token: token.to_owned(),
+            session: None,
+            version: "2025-11-25".to_owned(),
+        }
+    }
+
+    /// Sends just this, beside the token.
+    pub async fn raw(&self, method: Method, headers: &[(&str, &str)], body: &str) -> Stream {
+        let mut request = Request::builder().method(method).uri(&self.url);
+        if !self.token.is_empty() {
+            request = request.header("authorization", format!("Bearer {}", self.token));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::full(body.to_owned())).unwrap();
+        let (head, body) = self.http.request(request).await.unwrap().into_parts();
+        Stream {
+            status: head.status,
+            headers: head.headers,
+            body,
+            framer: Framer::new(SseLimits::default()),
+        }
+    }
+
+    /// Posts a message as a legacy client.
+    pub async fn legacy(&self, message: Value) -> Stream {
+        let mut headers = vec![
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        if let Some(session) = &self.session {
+            headers.push(("mcp-session-id", session));
+            headers.push(("mcp-protocol-version", &self.version));
+        }
+        self.raw(Method::POST, &headers, &message.to_string()).await
+    }
+
+    /// Opens a session.
+    pub async fn initialize(&mut self) -> Value {
+        let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": self.version, "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        }});
+        let answer = self.legacy(message).await.whole().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let session = answer.headers["mcp-session-id"].to_str().unwrap();
+        self.session = Some(session.to_owned());
+        let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        let accepted = self.legacy(ready).await.whole().await;
+        assert_eq!((accepted.status.as_u16(), &*accepted.text), (202, ""));
+        answer.json()
+    }
+
+    /// Posts a request as a modern client: with the headers and `_meta` that belong to it.
+    pub async fn modern(&self, mut message: Value) -> Stream {
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        let params = message["params"].as_object_mut();
+        if let Some(params) = params {
+            let own = params.entry("_meta").or_insert(json!({}));
+            own.as_object_mut()
+                .unwrap()
+                .extend(meta.as_object().unwrap().clone());
+        } else {
+            message["params"] = json!({"_meta": meta});
+        }
+        let method = message["method"].as_str().unwrap().to_owned();
+        let named = message["params"]["name"].as_str().map(str::to_owned);
+        let mut headers = vec![
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", &method),
+        ];
+        if let Some(name) = &named {
+            headers.push(("mcp-name", name));
+        }
+        self.raw(Method::POST, &headers, &message.to_string()).await
+    }
+
+    /// A request in the way of this era.
+    pub async fn ask(&self, era: Era, message: Value) -> Stream {
+        match era {
+            Era::Legacy => self.legacy(message).await,
+            Era::Modern => self.modern(message).await,
+        }
+    }
+
+    /// Calls a tool in the way of this era.
+    pub async fn call(&self, era: Era, id: Value, tool: &str, text: &str) -> Stream {
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+            "name": tool, "arguments": {"text": text}, "_meta": {"progressToken": "mine"},
+        }});
+        self.ask(era, message).await
+    }
+}
+
+impl Answer {
+    /// The body, as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The code of its error.
+    pub fn code(&self) -> i64 {
+        self.json()["error"]["code"].as_i64().unwrap()
+    }
+}
+
+impl Stream {
+    /// All of it.
+    pub async fn whole(self) -> Answer {
+        let bytes = tokio::time::timeout(Duration::from_secs(20), self.body.collect());
+        let bytes = bytes.await.expect("an end in time").unwrap().to_bytes();
+        Answer {
+            status: self.status,
+            headers: self.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    /// The next message of a stream; none at its end.
+    pub async fn message(&mut self) -> Option<Value> {
+        loop {
+            if let Some(event) = self.framer.next_event() {
+                return Some(serde_json::from_slice(&event.data).unwrap());
+            }
+            let frame = tokio::time::timeout(Duration::from_secs(20), self.body.frame());
+            let frame = frame.await.expect("a message in time")?.unwrap();
+            let bytes: Bytes = frame.into_data().unwrap();
+            self.framer.push(&bytes).unwrap();
+        }
+    }
+
+    /// All that is left of a stream.
+    pub async fn messages(mut self) -> Vec<Value> {
+        let mut all = Vec::new();
+        while let Some(message) = self.message().await {
+            all.push(message);
+        }
+        all
+    }
+}

@@ -1,0 +1,247 @@
+//! Servers that fail, lie, stall or forget: what the client is told, and what is never told.
+
+use std::time::Duration;
+
+use serde_json::json;
+use toolgate_model::{Era, Timeouts};
+
+use crate::rig::{Rig, eventually, exposed};
+
+const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
+
+#[tokio::test]
+async fn failures_are_told_to_the_model_and_nothing_of_the_server_is() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    for era in ERAS {
+        for tool in ["fail", "missing", "locked", "html", "redirect", "garbage"] {
+            let name = exposed(era, tool);
+            for by in ERAS {
+                let answer = client.call(by, json!(3), &name, "x").await.whole().await;
+                assert_eq!(answer.status, 200, "{name}: {answer:?}");
+                assert!(!answer.headers.contains_key("www-authenticate"));
+                let frame = answer.json();
+                assert_eq!(frame["id"], 3);
+                assert_eq!(frame["result"]["isError"], true, "{name}: {frame}");
+                let text = frame["result"]["content"][0]["text"].as_str().unwrap();
+                assert!(
+                    !text.contains("secret") && !text.contains("10.0.0.1"),
+                    "{text}"
+                );
+                // A success in between keeps the circuit closed.
+                client
+                    .call(by, json!(4), &exposed(era, "echo"), "x")
+                    .await
+                    .whole()
+                    .await;
+            }
+            assert_eq!(rig.server(era).calls(tool), 2, "{name} ran once per call");
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_and_tool_errors_of_a_server_pass() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    for era in ERAS {
+        let called = client
+            .call(Era::Legacy, json!(1), &exposed(era, "error"), "x")
+            .await;
+        let frame = called.whole().await.json();
+        assert_eq!(frame["error"]["code"], -32050);
+        assert_eq!(frame["error"]["message"], "theirs");
+        let called = client
+            .call(Era::Legacy, json!(1), &exposed(era, "tool_error"), "x")
+            .await;
+        assert_eq!(called.whole().await.json()["result"]["isError"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_with_an_answer() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    for era in ERAS {
+        for by in ERAS {
+            let stream = client.call(by, json!(5), &exposed(era, "cut"), "x").await;
+            let messages = stream.messages().await;
+            let last = messages.last().unwrap();
+            assert_eq!(last["id"], 5);
+            assert_eq!(last["result"]["isError"], true, "{last}");
+        }
+        assert_eq!(rig.server(era).calls("cut"), 2, "never sent again");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_session_is_opened_again_and_the_call_runs_once() {
+    let rig = Rig::start().await;
+    let client = rig.client();
+    for text in ["before", "after"] {
+        let called = client.call(Era::Modern, json!(1), "old__echo", text).await;
+        assert_eq!(
+            called.whole().await.json()["result"]["content"][0]["text"],
+            text
+        );
+        rig.legacy.forget();
+    }
+    assert_eq!(rig.legacy.seen.lock().unwrap().opened, 2);
+    // Refused by the 404 before it ran, then run: three arrivals, two runs.
+    assert_eq!(rig.legacy.calls("echo"), 3);
+}
+
+#[tokio::test]
+async fn a_404_that_is_not_about_the_session_is_never_sent_again() {
+    let rig = Rig::start().await;
+    let client = rig.client();
+    let called = client.call(Era::Modern, json!(1), "old__missing", "x");
+    assert_eq!(called.await.whole().await.json()["result"]["isError"], true);
+    assert_eq!(rig.legacy.calls("missing"), 1);
+    assert_eq!(rig.legacy.seen.lock().unwrap().opened, 1, "the link stands");
+}
+
+#[tokio::test]
+async fn a_silent_server_is_given_up_and_told_so() {
+    let timeouts = Timeouts {
+        idle: Duration::from_millis(300),
+        ..Timeouts::default()
+    };
+    let rig = Rig::with(|_| {}, timeouts).await;
+    let mut client = rig.client();
+    client.initialize().await;
+    for era in ERAS {
+        let start = tokio::time::Instant::now();
+        let stream = client
+            .call(Era::Legacy, json!(6), &exposed(era, "slow"), "x")
+            .await;
+        let last = stream.messages().await.pop().unwrap();
+        let took = start.elapsed();
+        assert_eq!(last["result"]["isError"], true, "{last}");
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+    eventually("the legacy server is told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+    })
+    .await;
+    eventually("the modern server sees it closed", || {
+        rig.modern.seen.lock().unwrap().dropped == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_failing_is_given_a_pause_and_others_are_not() {
+    let rig = Rig::start().await;
+    let client = rig.client();
+    for _ in 0..8 {
+        let called = client.call(Era::Modern, json!(1), "new__fail", "x").await;
+        assert_eq!(called.whole().await.json()["result"]["isError"], true);
+    }
+    assert_eq!(rig.modern.calls("fail"), 5);
+    let called = client
+        .call(Era::Modern, json!(1), "old__echo", "fine")
+        .await;
+    assert_eq!(
+        called.whole().await.json()["result"]["content"][0]["text"],
+        "fine"
+    );
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    let called = client
+        .call(Era::Modern, json!(1), "new__echo", "back")
+        .await;
+    assert_eq!(
+        called.whole().await.json()["result"]["content"][0]["text"],
+        "back"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_an_answer_of_the_tool() {
+    let rig = Rig::start().await;
+    let called = rig
+        .client()
+        .call(Era::Modern, json!(1), "gone__echo", "x")
+        .await;
+    let frame = called.whole().await.json();
+    assert_eq!(frame["result"]["isError"], true, "{frame}");
+    let text = frame["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("cannot be reached"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_begin_to_answer_is_given_up() {
+    let timeouts = Timeouts {
+        connect: Duration::from_millis(100),
+        first_byte: Duration::from_millis(200),
+        ..Timeouts::default()
+    };
+    let rig = Rig::with(|_| {}, timeouts).await;
+    for era in ERAS {
+        let called = rig
+            .client()
+            .call(Era::Modern, json!(1), &exposed(era, "silent"), "x")
+            .await;
+        let frame = called.whole().await.json();
+        let text = frame["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("in time"), "{text}");
+        assert_eq!(rig.server(era).calls("silent"), 1, "never sent again");
+        eventually("the server sees it closed", || {
+            rig.server(era).seen.lock().unwrap().dropped == 1
+        })
+        .await;
+    }
+}
+
+/// Calls the flood and reads nothing more of it, until the server is held back.
+async fn held_back(rig: &Rig, by: Era, era: Era) -> crate::client::Stream {
+    let mut client = rig.client();
+    client.initialize().await;
+    let tool = exposed(era, "flood");
+    let mut stream = client.call(by, json!("slow"), &tool, "x").await;
+    assert!(stream.message().await.is_some());
+    let flooded = || rig.server(era).seen.lock().unwrap().flooded;
+    let mut before = 0;
+    while before < flooded() {
+        before = flooded();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    stream
+}
+
+#[tokio::test]
+async fn a_slow_modern_client_that_leaves_takes_its_call_back() {
+    let rig = Rig::start().await;
+    for era in ERAS {
+        drop(held_back(&rig, Era::Modern, era).await);
+        eventually("the server sees it closed", || {
+            rig.server(era).seen.lock().unwrap().dropped == 1
+        })
+        .await;
+    }
+    eventually("the legacy server is told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_is_cancelled_also_while_its_client_reads_nothing() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let name = exposed(Era::Modern, "flood");
+    let mut stream = client.call(Era::Legacy, json!(7), &name, "x").await;
+    assert!(stream.message().await.is_some());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+        "params": {"requestId": 7}});
+    assert_eq!(client.legacy(cancel).await.status, 202);
+    eventually("the server sees it closed", || {
+        rig.modern.seen.lock().unwrap().dropped == 1
+    })
+    .await;
+}

@@ -1,0 +1,16 @@
+//! The data plane end to end over real sockets: clients of both eras, servers of both eras, one door in between.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests say what they expect"
+)]
+
+mod cells;
+mod client;
+mod conduct;
+mod faults;
+mod rig;
+mod server;
+mod sessions;

@@ -1,0 +1,385 @@
+//! A proxy in front of one legacy and one modern server, with a configuration made by hand.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::sync::watch;
+use toolgate_data_core::{
+    Sealer, TokenHasher, View,
+    port::{Credentials, HeaderCredential, Pending, Revoked},
+    refusal::UpstreamFailure,
+    seal::SealKey,
+};
+use toolgate_data_plane::{DataPlane, DataPlaneOptions, KeySet, Machine, Source};
+use toolgate_model::{
+    Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot, Subject,
+    Timeouts, TokenHash, ToolDefinition, Version,
+    snapshot::{
+        CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
+        TokenResource,
+    },
+};
+use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain};
+
+use crate::{client::Client, server::FakeServer};
+
+pub const TOKEN: &str = "archestra_a-good-token";
+pub const NARROW: &str = "archestra_a-token-for-one-tool";
+pub const SECRET: &str = "Bearer for-the-server-only";
+
+pub const TOOLS: [&str; 15] = [
+    "echo",
+    "fail",
+    "locked",
+    "slow",
+    "stream",
+    "single",
+    "cut",
+    "error",
+    "garbage",
+    "html",
+    "redirect",
+    "tool_error",
+    "silent",
+    "flood",
+    "missing",
+];
+
+/// A running proxy with its servers.
+pub struct Rig {
+    pub legacy: FakeServer,
+    pub modern: FakeServer,
+    pub address: SocketAddr,
+    pub metrics: Metrics,
+    pub source: Fixed,
+    pub trigger: Option<Trigger>,
+    _plane: DataPlane,
+}
+
+/// A configuration that changes only by hand.
+#[derive(Clone)]
+pub struct Fixed {
+    view: Arc<arc_swap::ArcSwap<View>>,
+    keys: Arc<Keys>,
+    changes: watch::Sender<Version>,
+    proxy: Slug,
+    /// Makes credentials a fault of ours.
+    pub faulty: Arc<AtomicBool>,
+    revoked: watch::Sender<Arc<BTreeSet<TokenHash>>>,
+}
+
+pub struct Keys {
+    hasher: TokenHasher,
+    sealer: Sealer,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        Self::with(|_| {}, Timeouts::default()).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut DataPlaneOptions), timeouts: Timeouts) -> Self {
+        let legacy = FakeServer::start(Era::Legacy).await;
+        let modern = FakeServer::start(Era::Modern).await;
+        let hasher = TokenHasher::new(&[7; 32]).unwrap();
+        let snapshot = snapshot(&hasher, &legacy, &modern, nobody().await, timeouts);
+        let (view, refusals) = View::build(&snapshot, None);
+        assert!(refusals.is_empty(), "{refusals:?}");
+        let seal = SealKey {
+            epoch: 1,
+            secret: vec![9; 32].into(),
+        };
+        let sealer = Sealer::new(&[seal]).unwrap();
+        let source = Fixed {
+            view: Arc::new(arc_swap::ArcSwap::from_pointee(view)),
+            keys: Arc::new(Keys { hasher, sealer }),
+            changes: watch::Sender::new(Version::default()),
+            proxy: slug("proxy-one"),
+            faulty: Arc::default(),
+            revoked: watch::Sender::default(),
+        };
+        let mut options = DataPlaneOptions::new("127.0.0.1:0".parse().unwrap());
+        options.egress.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
+        change(&mut options);
+        let (drain, trigger) = drain::new();
+        let metrics = Metrics::new();
+        let machine = Machine {
+            clock: clock::system(),
+            metrics: metrics.clone(),
+            readiness: Readiness::new(),
+            drain,
+        };
+        let plane = DataPlane::start(options, source.clone(), machine).unwrap();
+        Self {
+            address: plane.address(),
+            legacy,
+            modern,
+            metrics,
+            source,
+            trigger: Some(trigger),
+            _plane: plane,
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.address, "everything", TOKEN)
+    }
+
+    pub fn client_with(&self, gateway: &str, token: &str) -> Client {
+        Client::new(self.address, gateway, token)
+    }
+
+    pub fn server(&self, era: Era) -> &FakeServer {
+        match era {
+            Era::Legacy => &self.legacy,
+            Era::Modern => &self.modern,
+        }
+    }
+}
+
+/// Where nobody listens.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}/mcp", listener.local_addr().unwrap())
+}
+
+/// Waits until something is so.
+pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never happened: {what}");
+}
+
+/// The exposed name of a tool of the server of this era.
+pub fn exposed(era: Era, tool: &str) -> String {
+    match era {
+        Era::Legacy => format!("old__{tool}"),
+        Era::Modern => format!("new__{tool}"),
+    }
+}
+
+fn slug(text: &str) -> Slug {
+    text.parse().unwrap()
+}
+
+fn name(id: &str) -> Name {
+    Name::new(slug("default"), slug(id))
+}
+
+fn definition(tool: &str) -> ToolDefinition {
+    let json = json!({
+        "name": tool,
+        "description": format!("does {tool}"),
+        "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}},
+    });
+    let json = json.to_string();
+    ToolDefinition {
+        name: tool.to_owned(),
+        digest: Digest::of_bytes(json.as_bytes()),
+        json: json.into(),
+    }
+}
+
+fn snapshot(
+    hasher: &TokenHasher,
+    legacy: &FakeServer,
+    modern: &FakeServer,
+    gone: String,
+    timeouts: Timeouts,
+) -> Snapshot {
+    let mut resources = Vec::new();
+    let mut tools = Vec::new();
+    for (id, server) in [("old", legacy), ("new", modern)] {
+        resources.extend(server_resources(id, server, timeouts));
+        tools.extend(TOOLS.map(|tool| ExposedTool {
+            exposed: exposed(server.era, tool),
+            server: slug(id),
+            original: tool.to_owned(),
+            digest: definition(tool).digest,
+        }));
+    }
+    resources.extend(gone_resources(gone, timeouts));
+    tools.push(ExposedTool {
+        exposed: "gone__echo".to_owned(),
+        server: slug("gone"),
+        original: "echo".to_owned(),
+        digest: definition("echo").digest,
+    });
+    for gateway in ["everything", "other"] {
+        resources.push((
+            ResourceKind::Gateway,
+            gateway,
+            gateway_resource(tools.clone()),
+        ));
+    }
+    let narrow = Reach::of(vec!["old__echo".to_owned()]);
+    resources.push((
+        ResourceKind::Token,
+        "wide",
+        token_resource(hasher, TOKEN, "alice", Reach::All),
+    ));
+    resources.push((
+        ResourceKind::Token,
+        "narrow",
+        token_resource(hasher, NARROW, "bob", narrow),
+    ));
+    let version = Version {
+        epoch: 1,
+        revision: 1,
+    };
+    let mut snapshot = Snapshot {
+        version,
+        ..Snapshot::default()
+    };
+    for (kind, id, resource) in resources {
+        let name = name(id);
+        let key = ResourceKey { kind, name };
+        snapshot.entries.insert(key, Entry::new(resource));
+    }
+    snapshot
+}
+
+type Named<'a> = (ResourceKind, &'a str, Resource);
+
+fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) -> [Named<'a>; 2] {
+    let version = match server.era {
+        Era::Legacy => "2025-11-25",
+        Era::Modern => "2026-07-28",
+    };
+    let reached = Resource::Server(ServerResource {
+        url: server.url(),
+        credential: Some(CredentialRef {
+            id: slug("secret"),
+            revision: 1,
+        }),
+        era: Some(server.era),
+        protocol_version: version.to_owned(),
+        timeouts,
+    });
+    let offered = Resource::Catalogue(CatalogueResource {
+        tools: TOOLS.map(definition).to_vec(),
+        instructions: format!("talk to {id}"),
+        capabilities: json!({"tools": {}, "logging": {}}).to_string(),
+    });
+    [
+        (ResourceKind::Server, id, reached),
+        (ResourceKind::Catalogue, id, offered),
+    ]
+}
+
+fn gone_resources(url: String, timeouts: Timeouts) -> [Named<'static>; 2] {
+    let reached = Resource::Server(ServerResource {
+        url,
+        credential: None,
+        era: Some(Era::Modern),
+        protocol_version: String::new(),
+        timeouts,
+    });
+    let offered = Resource::Catalogue(CatalogueResource {
+        tools: vec![definition("echo")],
+        instructions: String::new(),
+        capabilities: "{}".to_owned(),
+    });
+    [
+        (ResourceKind::Server, "gone", reached),
+        (ResourceKind::Catalogue, "gone", offered),
+    ]
+}
+
+fn gateway_resource(tools: Vec<ExposedTool>) -> Resource {
+    Resource::Gateway(GatewayResource {
+        display_name: "Everything".to_owned(),
+        instructions: "be kind".to_owned(),
+        tools,
+        servers: vec![slug("old"), slug("new"), slug("gone")],
+        must_understand: Vec::new(),
+    })
+}
+
+fn token_resource(hasher: &TokenHasher, token: &str, user: &str, tools: Reach<String>) -> Resource {
+    Resource::Token(TokenResource {
+        hash: hasher.hash(token),
+        subject: Subject::User(slug(user)),
+        gateways: Reach::All,
+        tools,
+        expires: None,
+    })
+}
+
+impl Fixed {
+    pub fn revoke(&self, token: &str) {
+        let hash = self.keys.hasher.hash(token);
+        self.revoked.send_replace(Arc::new([hash].into()));
+    }
+}
+
+impl Source for Fixed {
+    type Keys = Keys;
+
+    fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    fn keys(&self) -> Option<Arc<Keys>> {
+        Some(Arc::clone(&self.keys))
+    }
+
+    fn changes(&self) -> watch::Receiver<Version> {
+        self.changes.subscribe()
+    }
+
+    fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<TokenHash>>> {
+        self.revoked.subscribe()
+    }
+
+    fn proxy_id(&self) -> &Slug {
+        &self.proxy
+    }
+}
+
+impl KeySet for Keys {
+    fn hasher(&self) -> &TokenHasher {
+        &self.hasher
+    }
+
+    fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+}
+
+impl Revoked for Fixed {
+    fn is_revoked(&self, hash: &TokenHash) -> bool {
+        self.revoked.borrow().contains(hash)
+    }
+}
+
+impl Credentials for Fixed {
+    fn held(&self, _org: &Slug, _reference: &CredentialRef) -> Option<Arc<HeaderCredential>> {
+        None
+    }
+
+    fn resolve(
+        &self,
+        _org: &Slug,
+        _reference: &CredentialRef,
+    ) -> Pending<'_, Result<Arc<HeaderCredential>, UpstreamFailure>> {
+        assert!(!self.faulty.load(Ordering::Relaxed), "a fault of ours");
+        let credential = HeaderCredential {
+            name: "authorization".into(),
+            value: SECRET.as_bytes().to_vec().into(),
+        };
+        Box::pin(async move { Ok(Arc::new(credential)) })
+    }
+}

@@ -1,0 +1,305 @@
+//! A server of either era that behaves, or misbehaves, by the name of the tool, and remembers all it was sent.
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::mpsc};
+use toolgate_model::Era;
+
+/// One server.
+#[derive(Clone)]
+pub struct FakeServer {
+    pub era: Era,
+    pub address: SocketAddr,
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+/// All that it was sent.
+#[derive(Default)]
+pub struct Seen {
+    pub requests: Vec<(HeaderMap, Value)>,
+    pub sessions: BTreeSet<String>,
+    pub opened: usize,
+    pub deleted: usize,
+    /// Requests whose connection was closed before their answer.
+    pub dropped: usize,
+    /// Messages that were taken of a tool that never stops sending them.
+    pub flooded: usize,
+}
+
+type Body = BoxBody<Bytes, std::io::Error>;
+
+impl FakeServer {
+    pub async fn start(era: Era) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Self {
+            era,
+            address,
+            seen: Arc::default(),
+        };
+        let ours = server.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let server = ours.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(|request| server.serve(request));
+                    let io = TokioIo::new(stream);
+                    let _ended = http1::Builder::new().serve_connection(io, service).await;
+                });
+            }
+        });
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// Forgets all sessions, as a restart would.
+    pub fn forget(&self) {
+        self.seen.lock().unwrap().sessions.clear();
+    }
+
+    /// Calls of this tool that arrived.
+    pub fn calls(&self, tool: &str) -> usize {
+        let seen = self.seen.lock().unwrap();
+        let is = |(_, message): &&(HeaderMap, Value)| {
+            message["method"] == "tools/call" && message["params"]["name"] == tool
+        };
+        seen.requests.iter().filter(is).count()
+    }
+
+    /// The last message of this method.
+    pub fn last(&self, method: &str) -> Option<(HeaderMap, Value)> {
+        let seen = self.seen.lock().unwrap();
+        let is = |(_, message): &&(HeaderMap, Value)| message["method"] == method;
+        seen.requests.iter().rfind(is).cloned()
+    }
+
+    async fn serve(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let (head, body) = request.into_parts();
+        if head.method == Method::DELETE {
+            self.seen.lock().unwrap().deleted += 1;
+            return Ok(plain(200, "text/plain", ""));
+        }
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let message: Value = serde_json::from_slice(&bytes).unwrap();
+        let entry = (head.headers.clone(), message.clone());
+        self.seen.lock().unwrap().requests.push(entry);
+        if let Some(refused) = self.session(&head.headers, &message) {
+            return Ok(refused);
+        }
+        if message.get("id").is_none() {
+            return Ok(plain(202, "text/plain", ""));
+        }
+        Ok(match message["method"].as_str().unwrap() {
+            "initialize" => self.initialize(&message),
+            "ping" => answer(&message, &json!({})),
+            "tools/call" => self.tool(&message).await,
+            other => panic!("unexpected {other}"),
+        })
+    }
+
+    fn initialize(&self, message: &Value) -> Response<Body> {
+        let mut seen = self.seen.lock().unwrap();
+        seen.opened += 1;
+        let session = format!("session-{}", seen.opened);
+        seen.sessions.insert(session.clone());
+        let result = json!({
+            "protocolVersion": message["params"]["protocolVersion"],
+            "capabilities": {"tools": {}, "logging": {}},
+            "serverInfo": {"name": "fake", "version": "1"},
+        });
+        let mut response = answer(message, &result);
+        response
+            .headers_mut()
+            .insert("mcp-session-id", session.parse().unwrap());
+        response
+    }
+
+    /// What is wrong with the session of a request.
+    fn session(&self, headers: &HeaderMap, message: &Value) -> Option<Response<Body>> {
+        if self.era == Era::Modern || message["method"] == "initialize" {
+            return None;
+        }
+        let session = headers
+            .get("mcp-session-id")
+            .map(|id| id.to_str().unwrap().to_owned());
+        let known = self
+            .seen
+            .lock()
+            .unwrap()
+            .sessions
+            .contains(session.as_deref().unwrap_or(""));
+        (!known).then(|| plain(404, "text/plain", "no such session"))
+    }
+
+    async fn tool(&self, message: &Value) -> Response<Body> {
+        let params = &message["params"];
+        let text = params["arguments"]["text"].as_str().unwrap_or_default();
+        let result = json!({"content": [{"type": "text", "text": text}]});
+        match params["name"].as_str().unwrap() {
+            "echo" => answer(message, &result),
+            "tool_error" => answer(message, &json!({"content": [], "isError": true})),
+            "error" => failure(message, -32050, "theirs"),
+            "fail" => plain(500, "text/html", "<h1>secret of the server</h1>"),
+            "missing" => plain(404, "text/html", "<h1>secret of the server</h1>"),
+            "locked" => plain(401, "text/plain", "secret of the server"),
+            "html" => plain(200, "text/html", "<h1>secret of the server</h1>"),
+            "redirect" => {
+                let mut response = plain(307, "text/plain", "");
+                response
+                    .headers_mut()
+                    .insert("location", "http://10.0.0.1/".parse().unwrap());
+                response
+            }
+            "garbage" => plain(200, "application/json", "{\"jsonrpc\": \"2.0\", "),
+            "silent" => {
+                let _dropped = Dropped(Arc::clone(&self.seen));
+                std::future::pending().await
+            }
+            "slow" => self.slow(message),
+            "flood" => self.flood(message),
+            name => self.streamed(name, message, &result),
+        }
+    }
+
+    /// Answers after ten seconds, or never if the connection is closed before.
+    fn slow(&self, message: &Value) -> Response<Body> {
+        let (sink, body) = channel();
+        let (seen, message) = (Arc::clone(&self.seen), message.clone());
+        tokio::spawn(async move {
+            progress(&sink, &message, 1).await;
+            tokio::select! {
+                () = sink.closed() => seen.lock().unwrap().dropped += 1,
+                () = tokio::time::sleep(Duration::from_secs(10)) => {
+                    event(&sink, &json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})).await;
+                }
+            }
+        });
+        events(body)
+    }
+
+    /// Sends progress, and never anything else, as fast as it is taken.
+    fn flood(&self, message: &Value) -> Response<Body> {
+        let (sink, body) = channel();
+        let (seen, token) = (
+            Arc::clone(&self.seen),
+            message["params"]["_meta"]["progressToken"].clone(),
+        );
+        tokio::spawn(async move {
+            let text = "x".repeat(256 * 1024);
+            for step in 1_u32.. {
+                let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress",
+                    "params": {"progressToken": token, "progress": step, "message": text}});
+                let text = format!("data: {progress}\n\n");
+                if sink.send(Ok(Frame::data(Bytes::from(text)))).await.is_err() {
+                    break;
+                }
+                seen.lock().unwrap().flooded += 1;
+            }
+            seen.lock().unwrap().dropped += 1;
+        });
+        events(body)
+    }
+
+    fn streamed(&self, name: &str, message: &Value, result: &Value) -> Response<Body> {
+        let (sink, body) = channel();
+        let last = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+        let (name, message) = (name.to_owned(), message.clone());
+        tokio::spawn(async move {
+            if name == "single" {
+                return event(&sink, &last).await;
+            }
+            let log = json!({"jsonrpc": "2.0", "method": "notifications/message",
+                "params": {"level": "error", "logger": "log", "data": "hello"}});
+            event(&sink, &log).await;
+            for step in 1..=3 {
+                progress(&sink, &message, step).await;
+            }
+            let foreign = json!({"jsonrpc": "2.0", "method": "notifications/progress",
+                "params": {"progressToken": "other", "progress": 9}});
+            event(&sink, &foreign).await;
+            if name == "cut" {
+                let error = std::io::Error::other("cut");
+                return drop(sink.send(Err(error)).await);
+            }
+            event(&sink, &last).await;
+        });
+        events(body)
+    }
+}
+
+/// Counts a request that is let go of.
+struct Dropped(Arc<Mutex<Seen>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().dropped += 1;
+    }
+}
+
+type Sink = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+
+fn channel() -> (Sink, Body) {
+    let (sink, events) = mpsc::channel(1);
+    let stream = futures_util::stream::unfold(events, |mut events| async move {
+        events.recv().await.map(|event| (event, events))
+    });
+    (sink, StreamBody::new(stream).boxed())
+}
+
+async fn event(sink: &Sink, message: &Value) {
+    let text = format!("data: {message}\n\n");
+    drop(sink.send(Ok(Frame::data(Bytes::from(text)))).await);
+}
+
+async fn progress(sink: &Sink, message: &Value, step: u32) {
+    let token = &message["params"]["_meta"]["progressToken"];
+    let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress",
+        "params": {"progressToken": token, "progress": step}});
+    event(sink, &progress).await;
+}
+
+fn events(body: Body) -> Response<Body> {
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(body)
+        .unwrap()
+}
+
+fn answer(message: &Value, result: &Value) -> Response<Body> {
+    let frame = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+    plain(200, "application/json", &frame.to_string())
+}
+
+fn failure(message: &Value, code: i64, text: &str) -> Response<Body> {
+    let error = json!({"code": code, "message": text});
+    let frame = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
+    plain(200, "application/json", &frame.to_string())
+}
+
+fn plain(status: u16, kind: &str, text: &str) -> Response<Body> {
+    let body = http_body_util::Full::from(text.to_owned()).map_err(|never| match never {});
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", kind);
+    response.body(body.boxed()).unwrap()
+}

@@ -1,0 +1,246 @@
+//! Legacy sessions: opened, used, foreign, ended; their stream; cancellation; who leaves and who takes back.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+use toolgate_model::Era;
+
+use crate::rig::{NARROW, Rig, eventually};
+
+const POST: [(&str, &str); 2] = [
+    ("content-type", "application/json"),
+    ("accept", "application/json, text/event-stream"),
+];
+
+#[tokio::test]
+async fn a_session_is_named_known_and_our_own_or_refused() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let headers = [POST[0], POST[1], ("mcp-protocol-version", "2025-11-25")];
+    let missing = client
+        .raw(Method::POST, &headers, &list.to_string())
+        .await
+        .whole()
+        .await;
+    assert_eq!(missing.status, 400, "{missing:?}");
+    client.initialize().await;
+    assert_eq!(client.legacy(list.clone()).await.status, 200);
+    // Another principal, another gateway, another proxy's imagination.
+    let mut other = rig.client_with("everything", NARROW);
+    other.session.clone_from(&client.session);
+    assert_eq!(other.legacy(list.clone()).await.status, 404);
+    let mut other = rig.client_with("other", crate::rig::TOKEN);
+    other.session.clone_from(&client.session);
+    assert_eq!(other.legacy(list.clone()).await.status, 404);
+    other.session = Some("made-up".to_owned());
+    let unknown = other.legacy(list.clone()).await.whole().await;
+    assert_eq!(
+        (unknown.status.as_u16(), unknown.json()["id"].clone()),
+        (404, json!(1))
+    );
+    // The end of it.
+    let session = client.session.clone().unwrap();
+    let named = [("mcp-session-id", &*session)];
+    let ended = client.raw(Method::DELETE, &named, "").await;
+    assert_eq!(ended.status, 200);
+    assert_eq!(client.legacy(list).await.status, 404);
+    let again = client.raw(Method::DELETE, &named, "").await;
+    assert_eq!(again.status, 404);
+}
+
+#[tokio::test]
+async fn version_headers_are_checked_and_a_missing_one_is_forgiven() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    client.version = "1999-01-01".to_owned();
+    assert_eq!(client.legacy(ping.clone()).await.status, 400);
+    let session = client.session.clone().unwrap();
+    let headers = [POST[0], POST[1], ("mcp-session-id", &*session)];
+    let without = client.raw(Method::POST, &headers, &ping.to_string()).await;
+    assert_eq!(without.status, 200);
+}
+
+#[tokio::test]
+async fn a_get_opens_the_stream_of_a_session_and_a_drain_ends_it() {
+    let mut rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let session = client.session.clone().unwrap();
+    let named = ("mcp-session-id", &*session);
+    let wrong = client
+        .raw(Method::GET, &[named, ("accept", "application/json")], "")
+        .await;
+    assert_eq!(wrong.status, 406);
+    let modern = [
+        ("accept", "text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+    ];
+    let modern = client.raw(Method::GET, &modern, "").await;
+    assert_eq!(modern.status, 405);
+    let stream = client
+        .raw(Method::GET, &[named, ("accept", "text/event-stream")], "")
+        .await;
+    assert_eq!(stream.status, 200);
+    assert_eq!(stream.headers["content-type"], "text/event-stream");
+    let trigger = rig.trigger.take().unwrap();
+    let drained = tokio::spawn(trigger.drain(Duration::from_secs(5)));
+    assert!(stream.messages().await.is_empty());
+    let outcome = drained.await.unwrap();
+    assert_eq!(outcome, toolgate_runtime::DrainOutcome::Drained);
+}
+
+#[tokio::test]
+async fn a_cancellation_reaches_the_server_in_the_way_of_its_era() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    for tool in ["old__slow", "new__slow"] {
+        let mut stream = client.call(Era::Legacy, json!("c"), tool, "x").await;
+        assert_eq!(
+            stream.message().await.unwrap()["method"],
+            "notifications/progress"
+        );
+        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+            "params": {"requestId": "c", "reason": "enough"}});
+        assert_eq!(client.legacy(cancel).await.status, 202);
+        assert!(
+            stream.messages().await.is_empty(),
+            "nothing after a cancellation"
+        );
+    }
+    eventually("the legacy server is told of its own id", || {
+        let call = rig.legacy.last("tools/call").unwrap().1;
+        let told = rig.legacy.last("notifications/cancelled");
+        told.is_some_and(|(_, told)| told["params"]["requestId"] == call["id"])
+    })
+    .await;
+    eventually("the modern server sees it closed", || {
+        rig.modern.seen.lock().unwrap().dropped == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_modern_client_that_leaves_takes_its_call_back_and_a_legacy_one_does_not() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let mut stream = client.call(Era::Legacy, json!(1), "new__slow", "x").await;
+    assert!(stream.message().await.is_some());
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(
+        rig.modern.seen.lock().unwrap().dropped,
+        0,
+        "a disconnect is no cancellation"
+    );
+    let mut stream = client.call(Era::Modern, json!(1), "new__slow", "x").await;
+    assert!(stream.message().await.is_some());
+    drop(stream);
+    eventually("the server sees it closed", || {
+        rig.modern.seen.lock().unwrap().dropped == 1
+    })
+    .await;
+    let mut stream = client.call(Era::Modern, json!(1), "old__slow", "x").await;
+    assert!(stream.message().await.is_some());
+    drop(stream);
+    eventually("the legacy server is told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_log_level_is_remembered_for_its_session() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let level = json!({"jsonrpc": "2.0", "id": 1, "method": "logging/setLevel",
+        "params": {"level": "emergency"}});
+    assert_eq!(
+        client.legacy(level).await.whole().await.json()["result"],
+        json!({})
+    );
+    let stream = client.call(Era::Legacy, json!(2), "old__stream", "x").await;
+    let messages = stream.messages().await;
+    assert!(
+        messages
+            .iter()
+            .all(|message| message["method"] != "notifications/message")
+    );
+}
+
+#[tokio::test]
+async fn leaving_before_anything_came_means_the_same_as_leaving_later() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let wait = Duration::from_millis(200);
+    for tool in ["old__silent", "new__silent"] {
+        let call = client.call(Era::Legacy, json!(tool), tool, "x");
+        assert!(tokio::time::timeout(wait, call).await.is_err());
+    }
+    tokio::time::sleep(wait).await;
+    let dropped = |era| rig.server(era).seen.lock().unwrap().dropped;
+    assert_eq!((dropped(Era::Legacy), dropped(Era::Modern)), (0, 0));
+    for tool in ["old__silent", "new__silent"] {
+        let call = client.call(Era::Modern, json!(1), tool, "x");
+        assert!(tokio::time::timeout(wait, call).await.is_err());
+    }
+    eventually("both servers see theirs closed", || {
+        (dropped(Era::Legacy), dropped(Era::Modern)) == (1, 1)
+    })
+    .await;
+    eventually("the legacy server is told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_revocation_ends_open_streams_and_calls_of_its_token_within_two_seconds() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let session = client.session.clone().unwrap();
+    let named = [
+        ("mcp-session-id", &*session),
+        ("accept", "text/event-stream"),
+    ];
+    let standing = client.raw(Method::GET, &named, "").await;
+    let mut streamed = Vec::new();
+    for (era, tool) in [(Era::Legacy, "old__slow"), (Era::Modern, "new__slow")] {
+        let mut call = client.call(era, json!("s"), tool, "x").await;
+        assert!(call.message().await.is_some());
+        streamed.push(call);
+    }
+    let waiting = client.call(Era::Modern, json!("w"), "new__silent", "x");
+    // No view comes: the push may be stuck, and revocations have a way of their own.
+    let revoke = async {
+        eventually("the last call is under way", || {
+            rig.modern.calls("silent") == 1
+        })
+        .await;
+        rig.source.revoke(crate::rig::TOKEN);
+    };
+    let ended = async {
+        let (waiting, ()) = tokio::join!(waiting, revoke);
+        assert_eq!(waiting.status, 401);
+        assert!(standing.messages().await.is_empty());
+        for call in streamed {
+            assert!(call.messages().await.is_empty(), "no answer comes any more");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), ended)
+        .await
+        .expect("everything ends in time");
+    eventually("the servers are told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+            && rig.modern.seen.lock().unwrap().dropped == 2
+    })
+    .await;
+}

@@ -1,0 +1,103 @@
+//! A call on its way. Whoever lets go of it before its end takes it back, in the way of the server's era.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use toolgate_client::{Headers, send};
+use toolgate_data_core::{port::LinkFacts, refusal::UpstreamFailure};
+use toolgate_mcp::message;
+use toolgate_runtime::{Drain, trace::Span};
+
+use crate::{
+    station::{Leave, Station},
+    upstream::{Presented, Target},
+};
+
+/// One request that was sent to a server.
+pub(crate) struct Flight {
+    leave: Leave<Target>,
+    presented: Arc<Presented>,
+    /// Of legacy servers: the session it runs in, and its id there.
+    link: Option<(Arc<LinkFacts>, u64)>,
+    drain: Drain,
+    landed: bool,
+    /// Ends with the flight.
+    span: Option<Span>,
+}
+
+impl Flight {
+    pub(crate) fn new(
+        leave: Leave<Target>,
+        presented: Arc<Presented>,
+        link: Option<(Arc<LinkFacts>, u64)>,
+        drain: Drain,
+    ) -> Self {
+        Self {
+            leave,
+            presented,
+            link,
+            drain,
+            landed: false,
+            span: None,
+        }
+    }
+
+    /// The span of this request to the server.
+    pub(crate) fn traced(mut self, span: Option<Span>) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// The server answered.
+    pub(crate) fn worked(&mut self) {
+        self.landed = true;
+        self.leave.worked();
+    }
+
+    /// It came to this. A server that is only slow is told to stop.
+    pub(crate) fn failed(&mut self, failure: UpstreamFailure) {
+        if let Some(span) = &self.span {
+            span.failed(failure.kind());
+        }
+        self.landed = failure != UpstreamFailure::Timeout;
+        self.leave.failed(failure);
+    }
+
+    /// Answers something that the server asked. Nobody waits for it.
+    pub(crate) fn respond(&self, body: bytes::Bytes) {
+        self.post(body, "answer to a server");
+    }
+
+    fn post(&self, body: bytes::Bytes, name: &'static str) {
+        let Some((facts, _)) = &self.link else {
+            return;
+        };
+        let headers = session_headers(facts);
+        let presented = Arc::clone(&self.presented);
+        let station: Arc<Station<Target>> = Arc::clone(self.leave.station());
+        drop(self.drain.spawn(name, async move {
+            // Accepted or not, there is nothing more to do about it.
+            let _sent = send(&station.target.http, &presented.endpoint, headers, body).await;
+        }));
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if self.landed || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        // A modern server sees its connection closed, which says the same.
+        if let Some((_, id)) = self.link {
+            let body = message::cancelled(&id.to_string(), "the caller no longer waits");
+            self.post(body, "cancellation");
+        }
+    }
+}
+
+/// The headers of a message within a session with a legacy server.
+pub(crate) fn session_headers(facts: &LinkFacts) -> Headers {
+    let session = facts.opened.session.as_deref();
+    let session = session.and_then(|session| HeaderValue::from_str(session).ok());
+    Headers::legacy(&facts.opened.version, session.as_ref())
+}

@@ -1,0 +1,100 @@
+//! The network part of our sessions with legacy servers: opening one, ending one.
+
+use std::sync::Arc;
+
+use toolgate_client::{Headers, delete, handshake};
+use toolgate_data_core::{
+    ServerView,
+    port::{LinkKey, LinkNetwork, Opened, Pending},
+    refusal::UpstreamFailure,
+};
+use toolgate_mcp::{headers, message::Implementation, versions};
+
+use crate::{failure, upstream::Upstream};
+
+/// Opens and ends sessions over the same stations, circuits and credentials as calls.
+#[derive(Debug, Clone)]
+pub struct Network(Arc<Upstream>);
+
+impl Network {
+    /// Over `upstream`.
+    pub fn new(upstream: Arc<Upstream>) -> Self {
+        Self(upstream)
+    }
+}
+
+impl LinkNetwork for Network {
+    fn initialize(&self, key: &LinkKey) -> Pending<'static, Result<Opened, UpstreamFailure>> {
+        let upstream = Arc::clone(&self.0);
+        let server = Arc::clone(&key.server);
+        Box::pin(async move { initialize(&upstream, &server).await })
+    }
+
+    fn terminate(&self, key: &LinkKey, session: &str) -> Pending<'static, ()> {
+        let upstream = Arc::clone(&self.0);
+        let server = Arc::clone(&key.server);
+        let session = session.to_owned();
+        Box::pin(async move {
+            // A server that is not reached forgets the session by itself.
+            let _ended = terminate(&upstream, &server, &session).await;
+        })
+    }
+}
+
+async fn initialize(
+    upstream: &Upstream,
+    server: &Arc<ServerView>,
+) -> Result<Opened, UpstreamFailure> {
+    let station = upstream.station(server)?;
+    let mut leave = station.leave()?;
+    let presented = upstream.present(&station).await?;
+    let us = Implementation {
+        name: "toolgate".to_owned(),
+        title: "Toolgate".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let known = server
+        .protocol_version
+        .as_deref()
+        .and_then(versions::legacy);
+    let version = known.unwrap_or(versions::LATEST_LEGACY);
+    // A handshake asks nothing of anybody: it has no reason to take as long as a tool may.
+    let endpoint = presented
+        .endpoint
+        .clone()
+        .within(server.timeouts.first_byte);
+    let shaken = handshake(&station.target.http, &endpoint, version, "{}", &us).await;
+    let shaken = shaken.map_err(|error| {
+        let failure = failure::of(&error);
+        tracing::warn!(server = %server.name, %error, "no session with a server");
+        leave.failed(failure);
+        failure
+    })?;
+    leave.worked();
+    let session = shaken.session.as_ref();
+    // Copied: a header's value would keep the buffer alive that it was read into.
+    let session = session.and_then(|value| value.to_str().ok()).map(Box::from);
+    Ok(Opened {
+        session,
+        version: shaken.version.into(),
+        capabilities: shaken.facts.capabilities.into(),
+    })
+}
+
+async fn terminate(
+    upstream: &Upstream,
+    server: &Arc<ServerView>,
+    session: &str,
+) -> Result<(), UpstreamFailure> {
+    let station = upstream.station(server)?;
+    let presented = upstream.present(&station).await?;
+    let version = server
+        .protocol_version
+        .as_deref()
+        .unwrap_or(versions::LATEST_LEGACY);
+    let headers = Headers::none()
+        .with(headers::VERSION, version)
+        .with(headers::SESSION, session);
+    let ended = delete(&station.target.http, &presented.endpoint, headers).await;
+    ended.map_err(|error| failure::of(&error))
+}

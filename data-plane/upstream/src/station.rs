@@ -1,0 +1,214 @@
+//! What we keep of each server: its address, its pool, its circuit, and how many calls are at it. A sick server takes
+//! its own callers with it and nobody else's.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
+use toolgate_model::Name;
+use toolgate_runtime::{SharedClock, random};
+
+use crate::circuit::{Admission, Circuit};
+
+/// Calls that one server gets at a time from this proxy.
+pub const CALLS_PER_SERVER: usize = 1024;
+
+/// One server as we reach it. `T` is what is needed to reach it.
+pub(crate) struct Station<T> {
+    /// As configured: another configuration makes another station.
+    pub(crate) server: Arc<ServerView>,
+    pub(crate) target: T,
+    circuit: Mutex<Circuit>,
+    /// Whether the circuit has to be asked at all.
+    troubled: AtomicBool,
+    calls: AtomicUsize,
+    clock: SharedClock,
+    origin: Instant,
+}
+
+/// Leave for one call. Tell it how the call ended; one that is dropped untold counts as neither.
+pub(crate) struct Leave<T> {
+    station: Arc<Station<T>>,
+    probe: bool,
+    told: bool,
+}
+
+/// All stations, by server.
+pub(crate) struct Stations<T> {
+    all: ArcSwap<BTreeMap<Name, Arc<Station<T>>>>,
+}
+
+impl<T> Station<T> {
+    pub(crate) fn new(server: Arc<ServerView>, target: T, clock: SharedClock) -> Self {
+        Self {
+            server,
+            target,
+            circuit: Mutex::default(),
+            troubled: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            origin: clock.monotonic(),
+            clock,
+        }
+    }
+
+    /// Leave for one call, unless the server is being given a pause or has all it can take.
+    pub(crate) fn leave(self: &Arc<Self>) -> Result<Leave<T>, UpstreamFailure> {
+        // Made first: what it counts is given back when it is dropped, whatever comes of it.
+        let mut leave = Leave {
+            station: Arc::clone(self),
+            probe: false,
+            told: false,
+        };
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= CALLS_PER_SERVER {
+            return Err(UpstreamFailure::Busy);
+        }
+        if self.troubled.load(Ordering::Relaxed) {
+            let now = self.now();
+            leave.probe = match self.circuit().admit(now) {
+                Admission::Pass => false,
+                Admission::Probe => true,
+                Admission::Refused => return Err(UpstreamFailure::CircuitOpen),
+            };
+        }
+        Ok(leave)
+    }
+
+    fn circuit(&self) -> std::sync::MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        let passed = self
+            .clock
+            .monotonic()
+            .saturating_duration_since(self.origin);
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn change(&self, step: impl FnOnce(&mut Circuit)) {
+        let (opened, closed) = {
+            let mut circuit = self.circuit();
+            let before = circuit.is_open();
+            step(&mut circuit);
+            self.troubled
+                .store(!circuit.is_untroubled(), Ordering::Relaxed);
+            (
+                !before && circuit.is_open(),
+                before && circuit.is_untroubled(),
+            )
+        };
+        if opened {
+            tracing::warn!(server = %self.server.name, "the server keeps failing and is given a pause");
+        } else if closed {
+            tracing::info!(server = %self.server.name, "the server answers again");
+        }
+    }
+}
+
+impl<T> Leave<T> {
+    /// The server answered, whatever it said.
+    pub(crate) fn worked(&mut self) {
+        self.told = true;
+        if self.station.troubled.load(Ordering::Relaxed) {
+            self.station.change(Circuit::worked);
+        }
+    }
+
+    /// The call ended so. Only what speaks of the server's health counts.
+    pub(crate) fn failed(&mut self, failure: UpstreamFailure) {
+        match failure {
+            UpstreamFailure::Unreachable
+            | UpstreamFailure::Timeout
+            | UpstreamFailure::Broken
+            | UpstreamFailure::Status => {
+                self.told = true;
+                let (probe, now) = (self.probe, self.station.now());
+                self.station
+                    .change(|circuit| circuit.failed(probe, now, random::number()));
+            }
+            // It answered, if not as it should: one caller's bad request must not close it to all others.
+            UpstreamFailure::Malformed
+            | UpstreamFailure::RateLimited
+            | UpstreamFailure::TooLarge
+            | UpstreamFailure::NeedsInput
+            | UpstreamFailure::SessionLost => self.worked(),
+            // Never reached the server, or says nothing of it.
+            UpstreamFailure::CircuitOpen | UpstreamFailure::Busy | UpstreamFailure::Credential => {}
+        }
+    }
+
+    pub(crate) fn station(&self) -> &Arc<Station<T>> {
+        &self.station
+    }
+}
+
+impl<T> Drop for Leave<T> {
+    fn drop(&mut self) {
+        self.station.calls.fetch_sub(1, Ordering::Relaxed);
+        if self.probe && !self.told {
+            let now = self.station.now();
+            self.station.change(|circuit| circuit.abandoned(now));
+        }
+    }
+}
+
+impl<T> Stations<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            all: ArcSwap::default(),
+        }
+    }
+
+    /// The station of this server as it is configured; made by `make` if need be.
+    pub(crate) fn of(
+        &self,
+        server: &Arc<ServerView>,
+        make: impl FnOnce() -> Result<Station<T>, UpstreamFailure>,
+    ) -> Result<Arc<Station<T>>, UpstreamFailure> {
+        if let Some(station) = self.all.load().get(&server.name)
+            && station.server.digest == server.digest
+        {
+            return Ok(Arc::clone(station));
+        }
+        let made = Arc::new(make()?);
+        self.all.rcu(|all| {
+            let mut all = BTreeMap::clone(all);
+            all.insert(server.name.clone(), Arc::clone(&made));
+            all
+        });
+        Ok(made)
+    }
+
+    /// Forgets the stations of servers that are no longer configured.
+    pub(crate) fn retain(&self, keep: impl Fn(&Name) -> bool) {
+        if self.all.load().keys().all(&keep) {
+            return;
+        }
+        self.all.rcu(|all| {
+            let kept = all.iter().filter(|(name, _)| keep(name));
+            kept.map(|(name, station)| (name.clone(), Arc::clone(station)))
+                .collect::<BTreeMap<_, _>>()
+        });
+    }
+
+    /// Servers that are being given a pause.
+    pub(crate) fn open_circuits(&self) -> usize {
+        let all = self.all.load();
+        let troubled = all
+            .values()
+            .filter(|station| station.troubled.load(Ordering::Relaxed));
+        troubled
+            .filter(|station| station.circuit().is_open())
+            .count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

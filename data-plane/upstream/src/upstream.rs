@@ -1,0 +1,175 @@
+//! The way to servers: a station for each, with what it is presented.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use http::{HeaderName, HeaderValue};
+use toolgate_client::Endpoint;
+use toolgate_data_core::{
+    ServerView, View,
+    port::{Credentials, HeaderCredential},
+    refusal::UpstreamFailure,
+};
+use toolgate_egress::{Egress, HttpClient, PoolOptions};
+use toolgate_runtime::{Drain, SharedClock};
+
+use crate::station::{Station, Stations};
+
+/// What the way to servers is made of.
+pub struct UpstreamOptions {
+    /// The only way to open sockets.
+    pub egress: Egress,
+    /// What to present.
+    pub credentials: Arc<dyn Credentials>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Knows what still runs.
+    pub drain: Drain,
+}
+
+/// The way to servers.
+pub struct Upstream {
+    egress: Egress,
+    credentials: Arc<dyn Credentials>,
+    pub(crate) clock: SharedClock,
+    pub(crate) drain: Drain,
+    stations: Stations<Target>,
+    ids: AtomicU64,
+}
+
+/// What is needed to reach one server.
+pub(crate) struct Target {
+    pub(crate) http: HttpClient,
+    bare: Arc<Presented>,
+    /// With the credential that was presented last; another one replaces it.
+    presented: ArcSwapOption<Presented>,
+}
+
+/// A server's endpoint with what is presented there.
+pub(crate) struct Presented {
+    pub(crate) endpoint: Endpoint,
+    credential: Option<Arc<HeaderCredential>>,
+}
+
+impl Upstream {
+    /// Reaches nothing yet.
+    pub fn new(options: UpstreamOptions) -> Self {
+        let UpstreamOptions {
+            egress,
+            credentials,
+            clock,
+            drain,
+        } = options;
+        Self {
+            egress,
+            credentials,
+            clock,
+            drain,
+            stations: Stations::new(),
+            ids: AtomicU64::new(1),
+        }
+    }
+
+    /// Forgets servers that `view` no longer has.
+    pub fn retain(&self, view: &View) {
+        self.stations.retain(|name| view.server(name).is_some());
+    }
+
+    /// How many servers are being given a pause because they kept failing.
+    pub fn open_circuits(&self) -> usize {
+        self.stations.open_circuits()
+    }
+
+    /// An id for a request to a modern server; never the same twice.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn station(
+        &self,
+        server: &Arc<ServerView>,
+    ) -> Result<Arc<Station<Target>>, UpstreamFailure> {
+        self.stations.of(server, || {
+            let target = Target::new(&self.egress, server)?;
+            let clock = Arc::clone(&self.clock);
+            Ok(Station::new(Arc::clone(server), target, clock))
+        })
+    }
+
+    /// The endpoint, with the credential as it is now.
+    pub(crate) async fn present(
+        &self,
+        station: &Station<Target>,
+    ) -> Result<Arc<Presented>, UpstreamFailure> {
+        let server = &station.server;
+        let Some(reference) = &server.credential else {
+            return Ok(Arc::clone(&station.target.bare));
+        };
+        let org = &server.name.org;
+        let credential = match self.credentials.held(org, reference) {
+            Some(held) => held,
+            None => self.credentials.resolve(org, reference).await?,
+        };
+        station.target.with(credential)
+    }
+}
+
+impl Target {
+    fn new(egress: &Egress, server: &ServerView) -> Result<Self, UpstreamFailure> {
+        let endpoint = Endpoint::at(&server.url, None, server.timeouts);
+        let endpoint = endpoint.map_err(|error| {
+            tracing::error!(server = %server.name, %error, "the server cannot be called");
+            UpstreamFailure::Unreachable
+        })?;
+        let http = egress.http(PoolOptions {
+            connect_timeout: server.timeouts.connect,
+            ..PoolOptions::default()
+        });
+        let bare = Arc::new(Presented {
+            endpoint,
+            credential: None,
+        });
+        Ok(Self {
+            http,
+            bare,
+            presented: ArcSwapOption::empty(),
+        })
+    }
+
+    fn with(&self, credential: Arc<HeaderCredential>) -> Result<Arc<Presented>, UpstreamFailure> {
+        if let Some(presented) = &*self.presented.load()
+            && let Some(known) = &presented.credential
+            && Arc::ptr_eq(known, &credential)
+        {
+            return Ok(Arc::clone(presented));
+        }
+        let name = HeaderName::from_bytes(credential.name.as_bytes());
+        let value = HeaderValue::from_bytes(&credential.value);
+        let (Ok(name), Ok(mut value)) = (name, value) else {
+            return Err(UpstreamFailure::Credential);
+        };
+        value.set_sensitive(true);
+        let endpoint = Endpoint {
+            header: Some((name, value)),
+            ..self.bare.endpoint.clone()
+        };
+        let presented = Arc::new(Presented {
+            endpoint,
+            credential: Some(credential),
+        });
+        self.presented.store(Some(Arc::clone(&presented)));
+        Ok(presented)
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").finish_non_exhaustive()
+    }
+}
