@@ -1,0 +1,353 @@
+//! A caller of the admin API: any method, proto JSON in, proto JSON out.
+
+use std::{path::PathBuf, time::Duration};
+
+use http::uri::PathAndQuery;
+use prost_reflect::DynamicMessage;
+use serde_json::{Value, json};
+use tonic::{
+    Request, Response, Status,
+    client::Grpc,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+use tonic_types::StatusExt as _;
+
+use super::{
+    dial,
+    fault::{Fault, FaultKind},
+    kind::Kind,
+    schema::{self, DynamicCodec},
+};
+
+/// Longest wait for an answer. A probe of a slow server is the longest thing asked for.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Largest answer: a page of a thousand objects.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+/// Objects asked for at once.
+const PAGE: u32 = 500;
+
+/// What to do while the control plane is there and what it keeps is not.
+const STORE_AWAY: &str = "check the store, etcd or the file in the data folder: --etcd of the control plane names it; its log \
+     tells when it is back. Proxies serve on meanwhile, and nothing was written";
+
+/// How to reach the admin API.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AdminOptions {
+    /// Address of the admin API.
+    #[arg(
+        long,
+        env = "TOOLGATE_ADDR",
+        default_value = "http://127.0.0.1:7400",
+        help_heading = "Connection"
+    )]
+    pub addr: String,
+    /// Admin token; without it the file `admin-token` in the data folder of `toolgate up` is read, if it is there.
+    #[arg(
+        long = "token",
+        id = "admin_token",
+        env = "TOOLGATE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub token: Option<String>,
+    /// Common options of every connection.
+    #[command(flatten)]
+    pub reach: ReachOptions,
+}
+
+/// What every connection to the admin API needs beside address and token.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReachOptions {
+    /// Organization of the objects named.
+    #[arg(
+        short = 'O',
+        long = "organization",
+        env = "TOOLGATE_ORGANIZATION",
+        default_value = "default",
+        help_heading = "Connection"
+    )]
+    pub organization: String,
+    /// Certificate authority of the admin API, PEM, beside those the system trusts.
+    #[arg(
+        long,
+        env = "TOOLGATE_CA",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub ca: Option<PathBuf>,
+    /// Where `toolgate up` keeps its files.
+    #[arg(
+        long,
+        env = "TOOLGATE_DATA_DIR",
+        default_value = ".toolgate",
+        value_name = "DIR",
+        help_heading = "Connection"
+    )]
+    pub data_dir: PathBuf,
+}
+
+/// A connection to the admin API.
+pub struct Admin {
+    grpc: Grpc<Channel>,
+    bearer: Option<MetadataValue<Ascii>>,
+    addr: String,
+    organization: String,
+}
+
+impl AdminOptions {
+    /// Connects. Fails only on settings that cannot work: nothing is sent yet.
+    pub fn connect(&self) -> Result<Admin, Fault> {
+        let token = match &self.token {
+            Some(token) => Some(token.clone()),
+            None => self.token_on_disk()?,
+        };
+        let bearer = token.map(|token| bearer(&token)).transpose()?;
+        let channel = dial::channel(&self.addr, self.reach.ca.as_deref())?;
+        let grpc = Grpc::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        let organization = self.reach.organization.clone();
+        Ok(Admin {
+            grpc,
+            bearer,
+            addr: self.addr.clone(),
+            organization,
+        })
+    }
+
+    /// Where `toolgate up` leaves its admin token.
+    pub fn token_file(&self) -> PathBuf {
+        self.reach.data_dir.join("admin-token")
+    }
+
+    fn token_on_disk(&self) -> Result<Option<String>, Fault> {
+        let file = self.token_file();
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(
+                Fault::error(format!("cannot read {}: {error}", file.display()))
+                    .next("set TOOLGATE_TOKEN, or run as the user that started `toolgate up`"),
+            ),
+        }
+    }
+}
+
+impl Admin {
+    /// Where it is connected to.
+    pub fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    /// The organization in whose name short names are meant.
+    pub fn organization(&self) -> &str {
+        &self.organization
+    }
+
+    /// Whether a token is sent.
+    pub fn has_token(&self) -> bool {
+        self.bearer.is_some()
+    }
+
+    /// Calls `service/method`.
+    pub async fn call(
+        &mut self,
+        service: &str,
+        method: &str,
+        request: Value,
+    ) -> Result<Value, Fault> {
+        let answer = self.exchange(service, method, request).await?;
+        schema::to_json(answer.get_ref())
+    }
+
+    /// The control plane's clock in Unix milliseconds, if it tells; proves that it answers and takes the token.
+    pub async fn server_time(&mut self) -> Result<Option<u64>, Fault> {
+        let request = json!({ "pageSize": 1 });
+        let answer = self
+            .exchange("Organizations", "ListOrganizations", request)
+            .await?;
+        let date = answer
+            .metadata()
+            .get("date")
+            .and_then(|date| date.to_str().ok());
+        let at = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        Ok(at.and_then(|at| u64::try_from(at.timestamp().as_millisecond()).ok()))
+    }
+
+    async fn exchange(
+        &mut self,
+        service: &str,
+        method: &str,
+        request: Value,
+    ) -> Result<Response<DynamicMessage>, Fault> {
+        let method = schema::method(service, method)?;
+        let message = schema::from_json(method.input(), &request)?;
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let path = PathAndQuery::try_from(path).map_err(|error| Fault::error(error.to_string()))?;
+        let codec = DynamicCodec {
+            answer: method.output(),
+        };
+        let mut request = Request::new(message);
+        request.set_timeout(DEADLINE);
+        if let Some(bearer) = &self.bearer {
+            request
+                .metadata_mut()
+                .insert("authorization", bearer.clone());
+        }
+        self.grpc
+            .ready()
+            .await
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        self.grpc
+            .unary(request, path, codec)
+            .await
+            .map_err(|status| self.fault(status))
+    }
+
+    /// One object by its full resource name.
+    pub async fn get(&mut self, kind: &Kind, name: &str) -> Result<Value, Fault> {
+        self.call(
+            kind.service,
+            &format!("Get{}", kind.name),
+            json!({ "name": name }),
+        )
+        .await
+    }
+
+    /// One object, or nothing if it does not exist.
+    pub async fn find(&mut self, kind: &Kind, name: &str) -> Result<Option<Value>, Fault> {
+        match self.get(kind, name).await {
+            Ok(found) => Ok(Some(found)),
+            Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// All objects of a kind, page after page.
+    pub async fn list(&mut self, kind: &Kind) -> Result<Vec<Value>, Fault> {
+        let mut found = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let mut request = json!({ "pageSize": PAGE, "pageToken": page_token });
+            if kind.in_organization {
+                request["parent"] = json!(format!("organizations/{}", self.organization));
+            }
+            let method = format!("List{}", kind.service);
+            let mut page = self.call(kind.service, &method, request).await?;
+            if let Some(Value::Array(items)) = page.get_mut(kind.plural).map(Value::take) {
+                found.extend(items);
+            }
+            match page["nextPageToken"].as_str() {
+                Some(next) if !next.is_empty() => page_token = next.to_owned(),
+                Some(_) | None => return Ok(found),
+            }
+        }
+    }
+
+    /// Creates an object under `id`. The answer is the API's own: for tokens it holds the secret.
+    pub async fn create(
+        &mut self,
+        kind: &Kind,
+        id: &str,
+        object: Value,
+        dry_run: bool,
+    ) -> Result<Value, Fault> {
+        let mut request = json!({ "dryRun": dry_run, "requestId": request_id() });
+        request[kind.field()] = object;
+        request[format!("{}Id", kind.field())] = json!(id);
+        if kind.in_organization {
+            request["parent"] = json!(format!("organizations/{}", self.organization));
+        }
+        self.call(kind.service, &format!("Create{}", kind.name), request)
+            .await
+    }
+
+    /// Writes all of an object's spec, labels and display name.
+    pub async fn update(
+        &mut self,
+        kind: &Kind,
+        object: Value,
+        dry_run: bool,
+    ) -> Result<Value, Fault> {
+        let mut request = json!({ "dryRun": dry_run, "requestId": request_id() });
+        request[kind.field()] = object;
+        self.call(kind.service, &format!("Update{}", kind.name), request)
+            .await
+    }
+
+    /// Deletes an object, whatever its version.
+    pub async fn delete(&mut self, kind: &Kind, name: &str, dry_run: bool) -> Result<(), Fault> {
+        let request = json!({ "name": name, "dryRun": dry_run, "requestId": request_id() });
+        self.call(kind.service, &format!("Delete{}", kind.name), request)
+            .await
+            .map(drop)
+    }
+
+    /// For an organization other than the one of the options.
+    #[must_use]
+    pub fn within(mut self, organization: &str) -> Self {
+        organization.clone_into(&mut self.organization);
+        self
+    }
+
+    fn fault(&self, status: Status) -> Fault {
+        if is_foreign(&status) {
+            return Fault::new(
+                FaultKind::Unavailable,
+                format!("{} answers, but not as an admin API does", self.addr),
+            )
+            .next(format!(
+                "set TOOLGATE_ADDR to the admin API: 7400 is its usual port, and a proxy has none; now it is {}",
+                self.addr
+            ));
+        }
+        if is_store(&status) {
+            return Fault::from(status)
+                .note(format!("{} answers; its store does not", self.addr))
+                .next(STORE_AWAY);
+        }
+        let fault = Fault::from(status);
+        match fault.kind {
+            FaultKind::Unavailable => fault.at(format_args!("no answer from {}", self.addr)),
+            FaultKind::Denied if self.bearer.is_none() => fault.note("no token was sent"),
+            FaultKind::Denied
+            | FaultKind::Error
+            | FaultKind::Usage
+            | FaultKind::NotFound
+            | FaultKind::Conflict => fault,
+        }
+    }
+
+    fn unreachable(&self, reason: &str) -> Fault {
+        self.fault(Status::unavailable(reason))
+    }
+}
+
+/// Whether something answered that does not speak gRPC.
+fn is_foreign(status: &Status) -> bool {
+    let signs = ["invalid compression flag", "grpc-status header missing"];
+    signs.iter().any(|sign| status.message().contains(sign))
+}
+
+/// Whether the control plane says that its store does not answer.
+fn is_store(status: &Status) -> bool {
+    let details = status.get_error_details();
+    details
+        .error_info()
+        .is_some_and(|info| info.reason == "STORE_UNAVAILABLE")
+}
+
+fn bearer(token: &str) -> Result<MetadataValue<Ascii>, Fault> {
+    let text = format!("Bearer {}", token.trim());
+    let mut value: MetadataValue<Ascii> = text
+        .parse()
+        .map_err(|_| Fault::usage("the admin token holds characters that no token has"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn request_id() -> String {
+    toolgate_runtime::random::id()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! Who it is that does not answer.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::{is_foreign, is_store};
+
+#[test]
+fn the_store_and_a_stranger_are_told_from_a_control_plane_that_is_away() {
+    let away = Status::unavailable("tcp connect error");
+    assert!(!is_store(&away) && !is_foreign(&away));
+    let details = ErrorDetails::with_error_info("STORE_UNAVAILABLE", "toolgate", HashMap::new());
+    let store = Status::with_error_details(Code::Unavailable, "the store is unavailable", details);
+    assert!(is_store(&store) && !is_foreign(&store));
+    let stranger = Status::internal(
+        "protocol error: received message with invalid compression flag: 123 (valid flags are 0 and 1)",
+    );
+    assert!(is_foreign(&stranger));
+}

@@ -1,0 +1,316 @@
+//! `apply` and `diff`: make what is there equal to what documents say.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::{
+    admin::{Admin, AdminOptions},
+    cell,
+    fault::{Fault, FaultKind},
+    kind::Kind,
+    lines,
+    manifest::{self, Document},
+    out::{Format, Out, to_yaml},
+    resources::document,
+};
+
+/// Creates and changes objects as documents say.
+#[derive(Debug, clap::Args)]
+pub struct Apply {
+    /// File, folder, or `-` for standard input.
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
+    pub files: Vec<PathBuf>,
+    /// Let the control plane check everything, write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Shows what `apply` would change; ends with exit code 1 if anything would.
+#[derive(Debug, clap::Args)]
+pub struct Diff {
+    /// File, folder, or `-` for standard input.
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
+    pub files: Vec<PathBuf>,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Where a document holds a value that does not come out again.
+const SECRET: &str = "/spec/staticHeader/value";
+/// What a dry run says of a document that refers to what the same run would create.
+const NOT_FULLY_CHECKED: &str = "not fully checked: it refers to what this run would create";
+
+/// What happened to one object.
+struct Applied {
+    name: String,
+    verb: &'static str,
+    secret: Option<String>,
+}
+
+impl Apply {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let documents = read_all(&self.files)?;
+        let mut results = Vec::new();
+        for document in &documents {
+            let mut admin = connect_for(&self.admin, document)?;
+            let applied = match apply_one(&mut admin, document, self.dry_run).await {
+                Err(_unseen) if self.dry_run && leans_on(document, &results) => Applied {
+                    name: document
+                        .kind
+                        .resource_name(admin.organization(), &document.id),
+                    verb: NOT_FULLY_CHECKED,
+                    secret: None,
+                },
+                applied => {
+                    applied.map_err(|fault| explain(fault, document, &results, self.dry_run))?
+                }
+            };
+            if matches!(out.format(), Format::Table | Format::Wide) {
+                let suffix = if self.dry_run { " (dry run)" } else { "" };
+                out.line(format_args!("{} {}{suffix}", applied.name, applied.verb))?;
+                if let Some(secret) = &applied.secret {
+                    out.line(format_args!("  token: {secret}"))?;
+                    out.note("  it is shown here and nowhere else: keep it");
+                }
+            }
+            results.push(applied);
+        }
+        report(out, &results)
+    }
+}
+
+fn report(out: &mut Out, results: &[Applied]) -> Result<(), Fault> {
+    let objects = results.iter().map(|applied| {
+        let mut object = json!({ "name": applied.name, "result": applied.verb });
+        if let Some(secret) = &applied.secret {
+            object["token"] = json!(secret);
+        }
+        object
+    });
+    match out.format() {
+        Format::Table | Format::Wide => Ok(()),
+        Format::Json => out.json(&objects.collect()),
+        Format::Yaml => out.yaml(&objects.collect()),
+        Format::Name => results
+            .iter()
+            .try_for_each(|applied| out.line(&applied.name)),
+    }
+}
+
+fn read_all(files: &[PathBuf]) -> Result<Vec<Document>, Fault> {
+    let mut documents = Vec::new();
+    for file in files {
+        documents.extend(manifest::read(file)?);
+    }
+    documents.sort_by_key(|document| document.kind.rank());
+    Ok(documents)
+}
+
+fn connect_for(options: &AdminOptions, document: &Document) -> Result<Admin, Fault> {
+    let admin = options.connect()?;
+    Ok(match &document.organization {
+        Some(organization) => admin.within(organization),
+        None => admin,
+    })
+}
+
+/// In front of a fault: which document it came from, and how far the run got.
+fn explain(fault: Fault, document: &Document, done: &[Applied], dry_run: bool) -> Fault {
+    let fault = fault.at(format_args!(
+        "{}: {} {}",
+        document.place, document.kind.name, document.id
+    ));
+    match (done.len(), dry_run) {
+        (0, _) => fault,
+        (count, true) => fault.note(format!(
+            "{} before it would go through",
+            cell::counted(count, "document", "documents")
+        )),
+        (count, false) => fault.note(format!(
+            "{} before it went through; apply again after the fix",
+            cell::counted(count, "document", "documents")
+        )),
+    }
+}
+
+async fn apply_one(
+    admin: &mut Admin,
+    document: &Document,
+    dry_run: bool,
+) -> Result<Applied, Fault> {
+    let kind = document.kind;
+    let name = kind.resource_name(admin.organization(), &document.id);
+    let Some(existing) = admin.find(kind, &name).await? else {
+        let answer = admin
+            .create(kind, &document.id, document.object.clone(), dry_run)
+            .await?;
+        let secret = answer["secret"].as_str().map(str::to_owned);
+        return Ok(Applied {
+            name,
+            verb: "created",
+            secret,
+        });
+    };
+    let wanted = update_of(&existing, document, &name);
+    let would_be = admin
+        .update(kind, wanted.clone(), true)
+        .await
+        .map_err(|fault| stale(fault, kind, document))?;
+    if same(kind, &existing, &document.object, &would_be) {
+        return Ok(Applied {
+            name,
+            verb: "unchanged",
+            secret: None,
+        });
+    }
+    if !dry_run {
+        let written = admin.update(kind, wanted, false).await;
+        written.map_err(|fault| stale(fault, kind, document))?;
+    }
+    Ok(Applied {
+        name,
+        verb: "configured",
+        secret: None,
+    })
+}
+
+/// The document as an update of what is there, of the version that was read unless it names one.
+fn update_of(existing: &Value, document: &Document, name: &str) -> Value {
+    let mut object = document.object.clone();
+    object["metadata"]["name"] = json!(name);
+    if object["metadata"]["resourceVersion"]
+        .as_str()
+        .is_none_or(str::is_empty)
+    {
+        object["metadata"]["resourceVersion"] = existing["metadata"]["resourceVersion"].clone();
+    }
+    object
+}
+
+fn stale(fault: Fault, kind: &Kind, document: &Document) -> Fault {
+    match fault.kind {
+        FaultKind::Conflict if fault.next.is_some() => fault.next(format!(
+            "the object changed since the document was made from it: `toolgate diff -f` shows what applying would \
+             undo; then put the resourceVersion of `toolgate get {} {} -o yaml` into the document, or leave that line out",
+            kind.field(),
+            document.id
+        )),
+        FaultKind::Conflict
+        | FaultKind::Error
+        | FaultKind::Usage
+        | FaultKind::NotFound
+        | FaultKind::Denied
+        | FaultKind::Unavailable => fault,
+    }
+}
+
+/// Whether an object already is as its document would make it. A credential with a value in its document never is:
+/// the stored value does not come out to be compared.
+fn same(kind: &Kind, existing: &Value, document: &Value, would_be: &Value) -> bool {
+    let holds_value = document.pointer(SECRET).is_some();
+    !holds_value && comparable(kind, existing) == comparable(kind, would_be)
+}
+
+/// Whether a dry run could not see all: the document names an object that the same run would create first, itself
+/// checked in full or not.
+fn leans_on(document: &Document, done: &[Applied]) -> bool {
+    let text = document.object["spec"].to_string();
+    let named = |applied: &Applied| {
+        let id = applied.name.rsplit('/').next().unwrap_or_default();
+        ["created", NOT_FULLY_CHECKED].contains(&applied.verb)
+            && text.contains(&format!("\"{id}\""))
+    };
+    done.iter().any(named)
+}
+
+/// What of an object a document can say.
+fn comparable(kind: &Kind, object: &Value) -> Value {
+    let mut comparable = document(kind, object);
+    comparable["metadata"] = json!({
+        "displayName": object["metadata"]["displayName"].as_str().unwrap_or_default(),
+        "labels": object["metadata"].get("labels").cloned().unwrap_or_else(|| json!({})),
+    });
+    if let Some(members) = comparable.as_object_mut() {
+        members.remove("status");
+    }
+    comparable
+}
+
+impl Diff {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let (mut changed, mut secrets) = (0_usize, 0_usize);
+        for document in read_all(&self.files)? {
+            let mut admin = connect_for(&self.admin, &document)?;
+            let kind = document.kind;
+            let name = kind.resource_name(admin.organization(), &document.id);
+            let existing = admin.find(kind, &name).await?;
+            let would_be = match &existing {
+                Some(existing) => {
+                    // Against what is there now, whatever the document was made from: that is what one wants to see.
+                    let mut update = update_of(existing, &document, &name);
+                    let version = &existing["metadata"]["resourceVersion"];
+                    if update["metadata"]["resourceVersion"] != *version {
+                        out.note(format_args!(
+                            "{name}: the document is of an older version; apply refuses it as it is"
+                        ));
+                        update["metadata"]["resourceVersion"] = version.clone();
+                    }
+                    let would_be = admin.update(kind, update, true).await?;
+                    if same(kind, existing, &document.object, &would_be) {
+                        continue;
+                    }
+                    would_be
+                }
+                None => document.object.clone(),
+            };
+            changed += 1;
+            if existing.is_some() && document.object.pointer(SECRET).is_some() {
+                secrets += 1;
+            }
+            let before = existing
+                .map(|object| to_yaml(&comparable(kind, &object)))
+                .transpose()?;
+            let mut wanted = comparable(kind, &would_be);
+            if let Some(value) = wanted.pointer_mut(SECRET) {
+                *value = json!("(secret)");
+            } else if document.object.pointer(SECRET).is_some() {
+                // A dry run answers without the value: without this line nothing would seem to change.
+                wanted["spec"]["staticHeader"]["value"] =
+                    json!("(secret: always written, it cannot be compared)");
+            }
+            out.line(format_args!("--- {name} (there)"))?;
+            out.line(format_args!("+++ {name} ({})", document.place))?;
+            for line in lines::diff(&before.unwrap_or_default(), &to_yaml(&wanted)?) {
+                out.line(line)?;
+            }
+        }
+        differing(changed, secrets)
+    }
+}
+
+/// What a diff ends with. Documents with secrets stay different, whatever is applied.
+fn differing(changed: usize, secrets: usize) -> Result<(), Fault> {
+    if changed == 0 {
+        return Ok(());
+    }
+    let fault = Fault::error(cell::counted(changed, "object differs", "objects differ"));
+    Err(match secrets {
+        0 => fault.next("`toolgate apply -f` with the same files makes them equal"),
+        count => fault
+            .note(format!(
+                "{} a secret: what is stored cannot be compared, and apply always writes it",
+                cell::counted(count, "of them holds", "of them hold")
+            ))
+            .next("`toolgate apply -f` with the same files writes them"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! What counts as a change, and what does not.
+
+use serde_json::json;
+
+use super::{Applied, NOT_FULLY_CHECKED, differing, leans_on, same};
+use crate::cli::{
+    kind::{CREDENTIAL, SERVER},
+    manifest,
+};
+
+#[test]
+fn times_versions_and_status_are_no_difference() {
+    let existing = json!({
+        "metadata": { "name": "organizations/a/servers/s", "resourceVersion": "9", "createTime": "2026-01-01T00:00:00Z" },
+        "spec": { "url": "https://a.example" },
+        "status": { "anything": true },
+    });
+    let would_be = json!({ "metadata": { "labels": {} }, "spec": { "url": "https://a.example" } });
+    assert!(same(&SERVER, &existing, &json!({}), &would_be));
+    let would_be = json!({ "metadata": {}, "spec": { "url": "https://b.example" } });
+    assert!(!same(&SERVER, &existing, &json!({}), &would_be));
+}
+
+#[test]
+fn a_secret_in_a_document_is_always_written() {
+    let existing = json!({ "spec": { "staticHeader": { "header": "authorization" } } });
+    let document =
+        json!({ "spec": { "staticHeader": { "header": "authorization", "value": "Bearer x" } } });
+    assert!(!same(&CREDENTIAL, &existing, &document, &existing));
+}
+
+#[test]
+fn a_dry_run_knows_what_it_cannot_see() {
+    let text = "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {bindings: [{server: new}]}\n";
+    let gateway = &manifest::parse("-", text).unwrap()[0];
+    let applied = |verb| Applied {
+        name: "organizations/a/servers/new".to_owned(),
+        verb,
+        secret: None,
+    };
+    assert!(leans_on(gateway, &[applied("created")]));
+    assert!(
+        leans_on(gateway, &[applied(NOT_FULLY_CHECKED)]),
+        "credential, server, gateway: three in a row"
+    );
+    assert!(!leans_on(gateway, &[applied("unchanged")]));
+}
+
+#[test]
+fn a_diff_does_not_promise_that_secrets_become_equal() {
+    assert!(differing(0, 0).is_ok());
+    let plain = differing(1, 0).unwrap_err().to_string();
+    assert!(plain.contains("1 object differs") && plain.contains("equal"));
+    let secret = differing(2, 1).unwrap_err().to_string();
+    assert!(secret.contains("cannot be compared") && !secret.contains("equal"));
+}

@@ -1,0 +1,116 @@
+//! Texts of table cells, taken from proto JSON by pointer.
+
+use serde_json::Value;
+
+const NONE: &str = "-";
+
+/// A string, number or flag.
+pub fn text(object: &Value, pointer: &str) -> String {
+    let Some(value) = object.pointer(pointer) else {
+        return NONE.to_owned();
+    };
+    match value.as_str() {
+        Some("") => NONE.to_owned(),
+        Some(text) => text.to_owned(),
+        None => value.to_string(),
+    }
+}
+
+/// The last segment of a resource name.
+pub fn id(object: &Value, pointer: &str) -> String {
+    let name = text(object, pointer);
+    name.rsplit('/').next().unwrap_or(NONE).to_owned()
+}
+
+/// How many elements a list has.
+pub fn count(object: &Value, pointer: &str) -> String {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len)
+        .to_string()
+}
+
+/// One member of every element of a list.
+pub fn joined(object: &Value, pointer: &str, member: &str) -> String {
+    let list = object.pointer(pointer).and_then(Value::as_array);
+    let members: Vec<_> = list
+        .into_iter()
+        .flatten()
+        .filter_map(|element| element[member].as_str())
+        .collect();
+    if members.is_empty() {
+        NONE.to_owned()
+    } else {
+        members.join(",")
+    }
+}
+
+/// An enum value without its prefix; `default` where it is not set.
+pub fn enum_word(object: &Value, pointer: &str, default: &str) -> String {
+    let value = object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match value.rsplit('_').next() {
+        None | Some("" | "UNSPECIFIED") => default.to_owned(),
+        Some(word) => word.to_ascii_lowercase(),
+    }
+}
+
+/// A version as `epoch.revision`.
+pub fn version(object: &Value, pointer: &str) -> String {
+    let part = |name: &str| text(object, &format!("{pointer}/{name}")).replace(NONE, "0");
+    match object.pointer(pointer) {
+        Some(_) => format!("{}.{}", part("epoch"), part("revision")),
+        None => NONE.to_owned(),
+    }
+}
+
+/// How long before `now` (Unix milliseconds) an RFC 3339 time was.
+pub fn age(object: &Value, pointer: &str, now: u64) -> String {
+    let at = object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .and_then(instant);
+    at.map_or_else(|| NONE.to_owned(), |at| span(now.saturating_sub(at) / 1000))
+}
+
+/// Unix milliseconds of an RFC 3339 time.
+pub fn instant(text: &str) -> Option<u64> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(at.as_millisecond()).ok()
+}
+
+/// The first line of a text, cut between words where it is long.
+pub fn brief(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let line = text.lines().next().unwrap_or_default();
+    let Some((end, _)) = line.char_indices().nth(LONGEST) else {
+        return line.to_owned();
+    };
+    let cut = &line[..end];
+    let cut = cut.rsplit_once(' ').map_or(cut, |(whole, _)| whole);
+    format!("{} …", cut.trim_end_matches([',', ';', ' ']))
+}
+
+/// A number of things, in words that fit it.
+pub fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// Seconds as people say them: two significant units at most.
+pub fn span(seconds: u64) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    match seconds {
+        0..MINUTE => format!("{seconds}s"),
+        MINUTE..HOUR => format!("{}m{}s", seconds / MINUTE, seconds % MINUTE),
+        HOUR..DAY => format!("{}h{}m", seconds / HOUR, seconds % HOUR / MINUTE),
+        DAY.. => format!("{}d{}h", seconds / DAY, seconds % DAY / HOUR),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! `connect CLIENT`: how a client reaches a gateway, in that client's own words, and on request written into that
+//! client's own file, with the way back.
+
+pub mod clients;
+pub mod issued;
+pub mod settings_file;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use self::clients::{Client, Given};
+use super::{
+    admin::{AdminOptions, ReachOptions},
+    fault::{Fault, FaultKind},
+    kind::PROXY,
+    known,
+    out::{Format, Out},
+    token, tools,
+};
+
+/// How long the control plane may take to say where a proxy listens; offline the default address is shown.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Shows or writes a client's settings.
+#[derive(Debug, clap::Args)]
+pub struct Connect {
+    /// Which client; without one, all that are known are listed.
+    pub client: Option<String>,
+    /// Id of the gateway.
+    #[arg(long)]
+    pub gateway: Option<String>,
+    /// Name under which the client knows it. Without: the gateway's id.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Token to present. Without one, `--write` makes one with the admin token.
+    #[arg(long, env = "TOOLGATE_GATEWAY_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// How long a token made by `--write` works, e.g. 90d; 0s: until it is revoked.
+    #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = token::parse_pause)]
+    pub ttl: Duration,
+    /// Address of a proxy, or of the balancer before them. Without it, the control plane is asked.
+    #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Write it into the client's file; what was there is kept beside it.
+    #[arg(long, conflicts_with = "undo")]
+    pub write: bool,
+    /// Take out of the client's file what `--write` put in.
+    #[arg(long)]
+    pub undo: bool,
+    /// Home folder in which the client keeps its files.
+    #[arg(long, env = "HOME", value_name = "DIR", hide_env = true)]
+    pub home: PathBuf,
+    /// Address of the admin API.
+    #[arg(
+        long,
+        env = "TOOLGATE_ADDR",
+        default_value = "http://127.0.0.1:7400",
+        help_heading = "Connection"
+    )]
+    pub addr: String,
+    /// Admin token.
+    #[arg(
+        long,
+        env = "TOOLGATE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub admin_token: Option<String>,
+    /// Common options of every connection.
+    #[command(flatten)]
+    pub reach: ReachOptions,
+}
+
+impl Connect {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let Some(word) = &self.client else {
+            let row = |client: &Client| vec![client.id.to_owned(), client.title.to_owned()];
+            return out.table(&["CLIENT", "IS"], clients::ALL.iter().map(row).collect());
+        };
+        let client = clients::find(word)?;
+        let name = self.name.as_ref().or(self.gateway.as_ref());
+        if let (true, Some(name)) = (self.undo, name) {
+            return self.take_out(client, name, out).await;
+        }
+        let Some(gateway) = self.gateway.clone() else {
+            return Err(Fault::usage("which gateway?")
+                .next("add --gateway; `toolgate get gateways` lists them"));
+        };
+        let name = self.name.clone().unwrap_or_else(|| gateway.clone());
+        if self.write {
+            return self.put_in(client, &gateway, name, out).await;
+        }
+        if let Some(fault) = self.absent(&gateway).await {
+            out.note(format_args!("warning: {}\n", fault.message));
+        }
+        let token = self.token.clone();
+        let token = token.unwrap_or_else(|| "<token>".to_owned());
+        let url = tools::endpoint_url(&self.endpoint().await, &gateway);
+        let given = Given { name, url, token };
+        show(client, &given, self.token.is_none(), out)
+    }
+
+    /// Why the gateway cannot be connected to, if the control plane says that it does not exist.
+    async fn absent(&self, gateway: &str) -> Option<Fault> {
+        let asked = async {
+            let mut admin = self.admin().connect().ok()?;
+            known::gateway(&mut admin, gateway).await.err()
+        };
+        let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+        answer.filter(|fault| fault.kind == FaultKind::NotFound)
+    }
+
+    fn admin(&self) -> AdminOptions {
+        let (addr, token, reach) = (
+            self.addr.clone(),
+            self.admin_token.clone(),
+            self.reach.clone(),
+        );
+        AdminOptions { addr, token, reach }
+    }
+
+    async fn endpoint(&self) -> String {
+        if let Some(endpoint) = &self.endpoint {
+            return endpoint.clone();
+        }
+        let asked = async {
+            let mut admin = self.admin().connect().ok()?;
+            Some(tools::endpoint_among(&admin.list(&PROXY).await.ok()?))
+        };
+        let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+        answer.unwrap_or_else(|| tools::endpoint_among(&[]))
+    }
+
+    /// Everything that can be wrong is looked at before a token is made; one that nobody got is taken back.
+    async fn put_in(
+        &self,
+        client: &Client,
+        gateway: &str,
+        name: String,
+        out: &mut Out,
+    ) -> Result<(), Fault> {
+        let (path, within) = self.place(client)?;
+        let before = settings_file::entry(&path, within, &name)?;
+        if let Some(fault) = self.absent(gateway).await {
+            return Err(fault);
+        }
+        let url = tools::endpoint_url(&self.endpoint().await, gateway);
+        let Some(token) = self.token.clone() else {
+            let mut admin = self.admin().connect()?;
+            let ttl = Some(self.ttl).filter(|ttl| !ttl.is_zero());
+            let issued = issued::make(&mut admin, client, gateway, ttl).await?;
+            let token = issued.secret.clone();
+            let given = Given { name, url, token };
+            if let Err(fault) = write(client, &path, within, &given, out) {
+                return Err(match issued::take_back(&mut admin, &issued).await {
+                    Ok(()) => fault,
+                    Err(_) => fault.note(format!("the token {} was made for it", issued.id)),
+                });
+            }
+            let end = ttl.map_or_else(
+                || "does not end by itself".to_owned(),
+                |ttl| format!("ends in {}", super::cell::span(ttl.as_secs())),
+            );
+            out.note(format_args!(
+                "  made the token {} for it; it {end}",
+                issued.id
+            ));
+            self.end_former(client, before.as_deref(), out).await;
+            return Ok(());
+        };
+        let given = Given { name, url, token };
+        write(client, &path, within, &given, out)
+    }
+
+    async fn take_out(&self, client: &Client, name: &str, out: &mut Out) -> Result<(), Fault> {
+        let (path, within) = self.place(client)?;
+        let before = settings_file::entry(&path, within, name)?;
+        settings_file::undo(&path, within, name)?;
+        out.line(format_args!(
+            "{}: {within}.{name} is as it was before",
+            path.display()
+        ))?;
+        self.end_former(client, before.as_deref(), out).await;
+        Ok(())
+    }
+
+    /// Revokes the token of an entry that is no more, if it was made here; the file is done with either way.
+    async fn end_former(&self, client: &Client, entry: Option<&str>, out: &mut Out) {
+        let Some(entry) = entry else {
+            return;
+        };
+        let revoked = async {
+            let mut admin = self.admin().connect()?;
+            issued::revoke(&mut admin, client, entry).await
+        };
+        let late = |_elapsed| Fault::error("the control plane did not answer");
+        let revoked = tokio::time::timeout(PATIENCE, revoked).await.map_err(late);
+        match revoked.and_then(|revoked| revoked) {
+            Ok(Some(id)) => out.note(format_args!("  revoked the token {id} that stood there")),
+            Ok(None) => {}
+            Err(fault) => out.note(format_args!(
+                "  the token that stood there may still work: {}; `toolgate get tokens -o wide` shows how each begins, \
+                 `toolgate token revoke NAME` ends it",
+                fault.message
+            )),
+        }
+    }
+
+    fn place(&self, client: &Client) -> Result<(PathBuf, &'static str), Fault> {
+        let (file, within) = writable(client)?;
+        Ok((self.home.join(file.path()), within))
+    }
+}
+
+fn write(
+    client: &Client,
+    path: &Path,
+    within: &str,
+    given: &Given,
+    out: &mut Out,
+) -> Result<(), Fault> {
+    let entry = given.fill(client.entry);
+    let changed = settings_file::put(path, within, &given.name, &entry)?;
+    let word = if changed { "written" } else { "already there" };
+    out.line(format_args!(
+        "{}: {within}.{} {word}",
+        path.display(),
+        given.name
+    ))?;
+    out.note(format_args!(
+        "  next: restart {}; `toolgate connect {} --name {} --undo` takes it out again",
+        client.title, client.id, given.name
+    ));
+    Ok(())
+}
+
+fn writable(client: &Client) -> Result<(clients::SettingsPath, &'static str), Fault> {
+    client.file.ok_or_else(|| {
+        Fault::usage(format!(
+            "the settings of {} are not a file that can be merged",
+            client.title
+        ))
+        .next(format!(
+            "`toolgate connect {} --gateway …` without --write shows them",
+            client.id
+        ))
+    })
+}
+
+fn show(client: &Client, given: &Given, without_token: bool, out: &mut Out) -> Result<(), Fault> {
+    let command = client.command.map(|command| given.fill(command));
+    let snippet = given.fill(client.snippet);
+    let file = client.file.map(|(file, _)| format!("~/{}", file.path()));
+    match out.format() {
+        Format::Json | Format::Yaml => {
+            let value = json!({
+                "client": client.id, "name": given.name, "url": given.url, "command": command,
+                "file": file, "settings": snippet, "notes": client.notes,
+            });
+            return if out.format() == Format::Json {
+                out.json(&value)
+            } else {
+                out.yaml(&value)
+            };
+        }
+        Format::Name => return out.line(&given.url),
+        Format::Table | Format::Wide => {}
+    }
+    out.bytes(text(client, given).as_bytes())?;
+    if without_token {
+        out.note(format_args!(
+            "\nnext: put a token in place of <token>: `toolgate token create {}-1 --gateway {}`",
+            client.id, given.name
+        ));
+    }
+    Ok(())
+}
+
+/// All that is said of a client: command, file, settings, notes.
+fn text(client: &Client, given: &Given) -> String {
+    let mut text = format!("# {}\n", client.title);
+    if let Some(command) = client.command {
+        text.push_str(&format!("\n{}\n", given.fill(command)));
+    }
+    if !client.snippet.is_empty() {
+        let place = match (client.file, client.place) {
+            (Some((file, _)), _) => format!("\n# ~/{}\n", file.path()),
+            (None, "") => "\n".to_owned(),
+            (None, place) => format!("\n# {}\n", given.fill(place)),
+        };
+        text.push_str(&place);
+        text.push_str(given.fill(client.snippet).trim_matches('\n'));
+        text.push('\n');
+    }
+    for note in client.notes {
+        text.push_str(&format!("\n# {note}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! The clients, one row each. Field names differ between them, which is why people get them wrong; here they stand
+//! once. `{name}`, `{url}` and `{token}` are filled in.
+
+use crate::cli::fault::Fault;
+
+/// A client and how it is told of a gateway.
+#[derive(Debug)]
+pub struct Client {
+    /// Word at the command line.
+    pub id: &'static str,
+    /// Other words for it.
+    pub aliases: &'static [&'static str],
+    /// Its name.
+    pub title: &'static str,
+    /// A command that does it all.
+    pub command: Option<&'static str>,
+    /// Its JSON settings file, and the member in which servers stand.
+    pub file: Option<(SettingsPath, &'static str)>,
+    /// What is put there under the name, JSON.
+    pub entry: &'static str,
+    /// Settings as one would type them.
+    pub snippet: &'static str,
+    /// Where the snippet goes, if not into `file`.
+    pub place: &'static str,
+    /// What else to know.
+    pub notes: &'static [&'static str],
+}
+
+/// A file below the home folder, by operating system.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingsPath {
+    /// Linux and others.
+    pub linux: &'static str,
+    /// macOS, where it differs.
+    pub macos: Option<&'static str>,
+}
+
+/// What is filled in.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// Name under which the client knows the gateway.
+    pub name: String,
+    /// The endpoint.
+    pub url: String,
+    /// The bearer token.
+    pub token: String,
+}
+
+impl SettingsPath {
+    /// On this machine, below the home folder.
+    pub fn path(self) -> &'static str {
+        match self.macos {
+            Some(path) if cfg!(target_os = "macos") => path,
+            Some(_) | None => self.linux,
+        }
+    }
+}
+
+impl Given {
+    /// A template with everything in place.
+    pub fn fill(&self, template: &str) -> String {
+        template
+            .replace("{name}", &self.name)
+            .replace("{url}", &self.url)
+            .replace("{token}", &self.token)
+    }
+}
+
+/// The client that a word means.
+pub fn find(word: &str) -> Result<&'static Client, Fault> {
+    let means = |client: &&Client| client.id == word || client.aliases.contains(&word);
+    ALL.iter().find(means).ok_or_else(|| {
+        let known: Vec<_> = ALL.iter().map(|client| client.id).collect();
+        Fault::usage(format!("there is no client `{word}`"))
+            .note(format!("clients: {}", known.join(", ")))
+            .next("`toolgate connect curl` works for anything that speaks HTTP")
+    })
+}
+
+const fn at(linux: &'static str) -> SettingsPath {
+    SettingsPath { linux, macos: None }
+}
+
+/// All of them.
+pub static ALL: [Client; 16] = [
+    Client {
+        id: "claude-code",
+        aliases: &["claude"],
+        title: "Claude Code",
+        command: Some(
+            r#"claude mcp add --transport http --scope user {name} {url} --header "Authorization: Bearer {token}""#,
+        ),
+        file: Some((at(".claude.json"), "mcpServers")),
+        entry: r#"{"type":"http","url":"{url}","headers":{"Authorization":"Bearer {token}"}}"#,
+        snippet: r#"
+{"mcpServers": {"{name}": {
+  "type": "http",
+  "url": "{url}",
+  "headers": {"Authorization": "Bearer {token}"}
+}}}"#,
+        place: "",
+        notes: &["For a project only: the same in .mcp.json there. Then /mcp shows the tools."],
+    },
+    Client {
+        id: "claude-desktop",
+        aliases: &[],
+        title: "Claude Desktop",
+        command: None,
+        file: Some((
+            SettingsPath {
+                linux: ".config/Claude/claude_desktop_config.json",
+                macos: Some("Library/Application Support/Claude/claude_desktop_config.json"),
+            },
+            "mcpServers",
+        )),
+        entry: r#"{"command":"npx","args":["-y","mcp-remote","{url}","--header","Authorization:${AUTH}"],"env":{"AUTH":"Bearer {token}"}}"#,
+        snippet: r#"
+{"mcpServers": {"{name}": {
+  "command": "npx",
+  "args": ["-y", "mcp-remote", "{url}", "--header", "Authorization:${AUTH}"],
+  "env": {"AUTH": "Bearer {token}"}
+}}}"#,
+        place: "",
+        notes: &[
+            "A connector added in its settings comes from Anthropic's cloud: it needs public DNS and a trusted certificate.",
+        ],
+    },
+    Client {
+        id: "cursor",
+        aliases: &[],
+        title: "Cursor",
+        command: None,
+        file: Some((at(".cursor/mcp.json"), "mcpServers")),
+        entry: r#"{"url":"{url}","headers":{"Authorization":"Bearer {token}"}}"#,
+        snippet: r#"
+{"mcpServers": {"{name}": {
+  "url": "{url}",
+  "headers": {"Authorization": "Bearer {token}"}
+}}}"#,
+        place: "",
+        notes: &[
+            "For a project only: the same in .cursor/mcp.json there; ${env:NAME} is filled in by Cursor.",
+        ],
+    },
+    Client {
+        id: "vscode",
+        aliases: &["code"],
+        title: "VS Code",
+        command: Some(
+            r#"code --add-mcp '{"name":"{name}","type":"http","url":"{url}","headers":{"Authorization":"Bearer {token}"}}'"#,
+        ),
+        file: Some((
+            SettingsPath {
+                linux: ".config/Code/User/mcp.json",
+                macos: Some("Library/Application Support/Code/User/mcp.json"),
+            },
+            "servers",
+        )),
+        entry: r#"{"type":"http","url":"{url}","headers":{"Authorization":"Bearer {token}"}}"#,
+        snippet: r#"
+{"servers": {"{name}": {
+  "type": "http",
+  "url": "{url}",
+  "headers": {"Authorization": "Bearer {token}"}
+}}}"#,
+        place: "",
+        notes: &[
+            "In .vscode/mcp.json, to keep the token out of it: \"Bearer ${input:token}\" with \"inputs\": [{\"type\": \"promptString\", \"id\": \"token\", \"description\": \"Toolgate token\", \"password\": true}].",
+        ],
+    },
+    Client {
+        id: "codex",
+        aliases: &["chatgpt-desktop"],
+        title: "Codex (CLI, IDE and ChatGPT desktop)",
+        command: None,
+        file: None,
+        entry: "",
+        snippet: r#"
+[mcp_servers.{name}]
+url = "{url}"
+bearer_token_env_var = "TOOLGATE_GATEWAY_TOKEN""#,
+        place: "~/.codex/config.toml, with TOOLGATE_GATEWAY_TOKEN={token} in the environment",
+        notes: &[
+            "A token in the file itself is refused. Its limits are 10 s to start and 60 s a call.",
+        ],
+    },
+    Client {
+        id: "gemini",
+        aliases: &["gemini-cli"],
+        title: "Gemini CLI",
+        command: Some(
+            r#"gemini mcp add -s user --transport http --header "Authorization: Bearer {token}" {name} {url}"#,
+        ),
+        file: Some((at(".gemini/settings.json"), "mcpServers")),
+        entry: r#"{"httpUrl":"{url}","headers":{"Authorization":"Bearer {token}"}}"#,
+        snippet: r#"
+{"mcpServers": {"{name}": {
+  "httpUrl": "{url}",
+  "headers": {"Authorization": "Bearer {token}"}
+}}}"#,
+        place: "",
+        notes: &[
+            "`url` would mean SSE there. In Antigravity: ~/.gemini/antigravity/mcp_config.json with \"serverUrl\".",
+        ],
+    },
+    Client {
+        id: "copilot",
+        aliases: &["copilot-cli"],
+        title: "GitHub Copilot CLI",
+        command: None,
+        file: Some((at(".copilot/mcp-config.json"), "mcpServers")),
+        entry: r#"{"type":"http","url":"{url}","headers":{"Authorization":"Bearer {token}"},"tools":["*"]}"#,
+        snippet: r#"
+{"mcpServers": {"{name}": {
+  "type": "http",
+  "url": "{url}",
+  "headers": {"Authorization": "Bearer {token}"},
+  "tools": ["*"]
+}}}"#,
+        place: "",
+        notes: &[],
+    },
+    Client {
+        id: "devin",
+        aliases: &[],
+        title: "Devin Desktop (Windsurf before June 2026)",
+        command: Some(r#"devin mcp add -s user -H "Authorization: Bearer {token}" {name} {url}"#),
+        file: Some((at(".config/devin/mcp_config.json"), "mcpServers")),
+        entry: r#"{"url":"{url}","headers":{"Authorization":"Bearer {token}"}}"#,
+        snippet: r#"
+{"mcpServers": {"{name}": {
+  "url": "{url}",
+  "headers": {"Authorization": "Bearer {token}"}
+}}}"#,
+        place: "",
+        notes: &["An old Windsurf: `toolgate connect windsurf`."],
+    },
+    Client {
+        id: "windsurf",
+        aliases: &[],
+        title: "Windsurf (before it became Devin Desktop)",
+        command: None,
+        file: Some((at(".codeium/windsurf/mcp_config.json"), "mcpServers")),
+        entry: r#"{"serverUrl":"{url}","headers":{"Authorization":"Bearer {token}"}}"#,
+        snippet: r#"
+{"mcpServers": {"{name}": {
+  "serverUrl": "{url}",
+  "headers": {"Authorization": "Bearer {token}"}
+}}}"#,
+        place: "",
+        notes: &[],
+    },
+    Client {
+        id: "open-webui",
+        aliases: &["openwebui"],
+        title: "Open WebUI",
+        command: None,
+        file: None,
+        entry: "",
+        snippet: "
+Type    MCP (Streamable HTTP)
+URL     {url}
+Auth    Bearer
+Key     {token}",
+        place: "Admin > Settings > External Tools > +",
+        notes: &[
+            "The type OpenAPI hangs its page. It wants WEBUI_SECRET_KEY to be set.",
+            "From its container this machine is called host.docker.internal.",
+        ],
+    },
+    Client {
+        id: "langchain",
+        aliases: &[],
+        title: "LangChain (Python)",
+        command: None,
+        file: None,
+        entry: "",
+        snippet: r#"
+# langchain >= 1.4
+from langchain.mcp import MCPAdapter
+
+adapter = MCPAdapter({"mcpServers": {"{name}": {
+    "url": "{url}",
+    "headers": {"Authorization": "Bearer {token}"},
+}}})
+
+# before: langchain-mcp-adapters
+from langchain_mcp_adapters.client import MultiServerMCPClient
+
+client = MultiServerMCPClient({"{name}": {
+    "transport": "http",
+    "url": "{url}",
+    "headers": {"Authorization": "Bearer {token}"},
+}})"#,
+        place: "",
+        notes: &[],
+    },
+    Client {
+        id: "openai-agents",
+        aliases: &["openai"],
+        title: "OpenAI Agents SDK (Python)",
+        command: None,
+        file: None,
+        entry: "",
+        snippet: r#"
+from agents.mcp import MCPServerStreamableHttp
+
+server = MCPServerStreamableHttp(
+    name="{name}",
+    params={"url": "{url}", "headers": {"Authorization": "Bearer {token}"}, "timeout": 30},
+    cache_tools_list=True,
+)"#,
+        place: "",
+        notes: &["Its default timeout is 5 seconds. The hosted variant needs a public URL."],
+    },
+    Client {
+        id: "cline",
+        aliases: &[],
+        title: "Cline",
+        command: None,
+        file: None,
+        entry: "",
+        snippet: r#"
+{"mcpServers": {"{name}": {
+  "type": "streamableHttp",
+  "url": "{url}",
+  "headers": {"Authorization": "Bearer {token}"}
+}}}"#,
+        place: "MCP Servers > Configure MCP Servers (cline_mcp_settings.json)",
+        notes: &[],
+    },
+    Client {
+        id: "goose",
+        aliases: &[],
+        title: "Goose",
+        command: None,
+        file: None,
+        entry: "",
+        snippet: r#"
+extensions:
+  {name}:
+    type: streamable_http
+    uri: {url}
+    headers:
+      Authorization: Bearer {token}
+    enabled: true
+    timeout: 300"#,
+        place: "~/.config/goose/config.yaml",
+        notes: &[],
+    },
+    Client {
+        id: "zed",
+        aliases: &[],
+        title: "Zed",
+        command: None,
+        file: Some((at(".config/zed/settings.json"), "context_servers")),
+        entry: r#"{"url":"{url}","headers":{"Authorization":"Bearer {token}"}}"#,
+        snippet: r#"
+{"context_servers": {"{name}": {
+  "url": "{url}",
+  "headers": {"Authorization": "Bearer {token}"}
+}}}"#,
+        place: "",
+        notes: &[],
+    },
+    Client {
+        id: "curl",
+        aliases: &["http"],
+        title: "curl, or anything that speaks HTTP",
+        command: None,
+        file: None,
+        entry: "",
+        snippet: r#"
+# 2026-07-28
+curl -sS {url} \
+  -H 'Authorization: Bearer {token}' \
+  -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \
+  -H 'MCP-Protocol-Version: 2026-07-28' -H 'Mcp-Method: tools/list' \
+  -d '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}'
+
+# 2025-11-25 and before: initialize first, then repeat the Mcp-Session-Id it answers with
+curl -sSi {url} \
+  -H 'Authorization: Bearer {token}' \
+  -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \
+  -d '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}}'"#,
+        place: "",
+        notes: &[],
+    },
+];

@@ -1,0 +1,33 @@
+//! Which token an entry holds.
+
+use serde_json::json;
+
+use super::{super::clients::find, of_entry};
+
+#[test]
+fn the_token_of_an_entry_is_found_by_how_it_begins_and_by_who_made_it() {
+    let token = |id: &str, by: &str, hint: &str, revoked: bool| {
+        json!({
+            "metadata": { "name": format!("organizations/a/tokens/{id}") },
+            "spec": { "description": by },
+            "status": { "hint": hint, "revoked": revoked },
+        })
+    };
+    let ours = "Made by `toolgate connect cursor`";
+    let tokens = [
+        token("by-hand", "mine", "archestra_abcd", false),
+        token("cursor-1", ours, "archestra_efgh", false),
+        token("cursor-2", ours, "archestra_ijkl", true),
+        token("cursor-3", ours, "", false),
+    ];
+    let cursor = find("cursor").unwrap();
+    let holder = |secret: &str| {
+        let entry = format!(r#"{{"headers":{{"Authorization":"Bearer {secret}"}}}}"#);
+        of_entry(&tokens, cursor, &entry)
+    };
+    assert_eq!(holder("archestra_efghXYZ").as_deref(), Some("cursor-1"));
+    assert_eq!(holder("archestra_abcdXYZ"), None, "not made here");
+    assert_eq!(holder("archestra_ijklXYZ"), None, "revoked already");
+    let twins = [tokens[1].clone(), tokens[1].clone()];
+    assert_eq!(of_entry(&twins, cursor, "archestra_efghXYZ"), None);
+}

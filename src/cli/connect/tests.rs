@@ -1,0 +1,37 @@
+//! Every client's settings, word for word.
+
+use super::{
+    clients::{ALL, Given},
+    text,
+};
+
+fn given() -> Given {
+    Given {
+        name: "tools".to_owned(),
+        url: "https://gw.example.com/v1/mcp/tools".to_owned(),
+        token: "archestra_TOKEN".to_owned(),
+    }
+}
+
+/// `UPDATE_GOLDEN=1 cargo test` writes the file anew; read the change before you commit it.
+#[test]
+fn settings_of_every_client_are_as_agreed() {
+    let all: Vec<_> = ALL.iter().map(|client| text(client, &given())).collect();
+    let all = all.join("\n----\n\n");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/connect/golden.txt");
+        std::fs::write(path, &all).unwrap();
+    } else {
+        assert_eq!(all, include_str!("golden.txt"));
+    }
+}
+
+#[test]
+fn what_is_written_is_what_is_shown() {
+    for client in ALL.iter().filter(|client| client.file.is_some()) {
+        let (_, within) = client.file.unwrap();
+        let shown: serde_json::Value = serde_json::from_str(&given().fill(client.snippet)).unwrap();
+        let written: serde_json::Value = serde_json::from_str(&given().fill(client.entry)).unwrap();
+        assert_eq!(shown[within]["tools"], written, "{}", client.id);
+    }
+}

@@ -1,0 +1,94 @@
+//! Connections of the command line: to the admin API and to gateways, at the addresses that the person who runs it
+//! named. They go through `toolgate_egress` like all others.
+
+use std::{path::Path, time::Duration};
+
+use http::Uri;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tonic::transport::{Channel, Endpoint};
+use toolgate_egress::{ClientTls, Egress, EgressPolicy, HttpClient, PoolOptions, control_channel};
+use toolgate_runtime::tls;
+
+use super::fault::{Fault, FaultKind};
+
+/// A channel to the admin API at `addr`; connects with the first call.
+pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, Fault> {
+    let invalid = |reason: &str| {
+        Fault::usage(format!(
+            "`{addr}` is not an address of the admin API: {reason}"
+        ))
+        .next("give it like http://127.0.0.1:7400")
+    };
+    let url = if addr.contains("://") {
+        addr.to_owned()
+    } else {
+        format!("http://{addr}")
+    };
+    let uri: Uri = url.parse().map_err(|_| invalid("not a URL"))?;
+    let host = uri
+        .host()
+        .ok_or_else(|| invalid("it names no host"))?
+        .to_owned();
+    let (tls, port) = match uri.scheme_str() {
+        Some("http") => (None, 80),
+        Some("https") => (Some(client_tls(&host, ca)?), 443),
+        Some(_) | None => return Err(invalid("use http or https")),
+    };
+    let address = format!("{host}:{}", uri.port_u16().unwrap_or(port));
+    // The connector does TLS itself; tonic needs an endpoint without it, with the true origin.
+    let endpoint = Endpoint::from_static("http://admin").origin(uri);
+    Ok(endpoint.connect_with_connector_lazy(control_channel(&address, tls)))
+}
+
+fn client_tls(host: &str, ca: Option<&Path>) -> Result<ClientTls, Fault> {
+    let unusable = |error: String| Fault::error(format!("cannot set up TLS: {error}"));
+    let mut roots: Vec<CertificateDer<'static>> = rustls_native_certs::load_native_certs().certs;
+    if let Some(file) = ca {
+        roots.extend(tls::certificates_from(file).map_err(|error| unusable(error.to_string()))?);
+    }
+    let config =
+        tls::client(&roots, None, tls::ALPN_H2).map_err(|error| unusable(error.to_string()))?;
+    let name = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let server_name = ServerName::try_from(name)
+        .map_err(|error| Fault::usage(format!("`{host}` is not a name for TLS: {error}")))?;
+    Ok(ClientTls {
+        config,
+        server_name,
+    })
+}
+
+/// An HTTP client for gateways. Any address may be reached: whoever runs this program chose it.
+pub fn http(ca: Option<&Path>) -> Result<HttpClient, Fault> {
+    let unusable = |error: String| Fault::error(format!("cannot set up TLS: {error}"));
+    let extra_roots = match ca {
+        Some(file) => tls::certificates_from(file).map_err(|error| unusable(error.to_string()))?,
+        None => Vec::new(),
+    };
+    let everywhere = ["0.0.0.0/0", "::/0"];
+    let allow_networks = everywhere
+        .iter()
+        .filter_map(|network| network.parse().ok())
+        .collect();
+    let policy = EgressPolicy {
+        allow_networks,
+        allow_plain_http: true,
+        extra_roots,
+    };
+    let egress = Egress::new(policy).map_err(|error| unusable(error.to_string()))?;
+    Ok(egress.http(PoolOptions {
+        connect_timeout: Duration::from_secs(5),
+        ..PoolOptions::default()
+    }))
+}
+
+/// What a failed connection to a gateway means at a terminal.
+pub fn unreachable(url: &str, error: &toolgate_egress::EgressError) -> Fault {
+    Fault::new(
+        FaultKind::Unavailable,
+        format!("no answer from {url}: {error}"),
+    )
+    .next("check that a proxy runs there; `toolgate doctor` looks closer")
+}

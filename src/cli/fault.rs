@@ -1,0 +1,209 @@
+//! What went wrong, as a person at a terminal and a script need it: one sentence, the fields concerned, the next
+//! step, and an exit code. The one table from the API's status to that is here.
+
+use std::{fmt, process::ExitCode};
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Exit codes. Scripts rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Anything else.
+    Error = 1,
+    /// The command line itself is wrong.
+    Usage = 2,
+    /// The object does not exist.
+    NotFound = 3,
+    /// Not authenticated, or not allowed.
+    Denied = 4,
+    /// Exists already, was changed meanwhile, or is in use.
+    Conflict = 5,
+    /// Nobody answers, or not now.
+    Unavailable = 6,
+}
+
+/// A failed command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Of which kind.
+    pub kind: FaultKind,
+    /// One sentence.
+    pub message: String,
+    /// Fields, versions, places: one line each.
+    pub notes: Vec<String>,
+    /// What to do now.
+    pub next: Option<String>,
+}
+
+impl Fault {
+    /// Of a kind, with its sentence.
+    pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            kind,
+            message,
+            notes: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// An ordinary error.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self::new(FaultKind::Error, message)
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(FaultKind::Usage, message)
+    }
+
+    /// With the next step.
+    #[must_use]
+    pub fn next(mut self, step: impl Into<String>) -> Self {
+        self.next = Some(step.into());
+        self
+    }
+
+    /// With one more line of detail.
+    #[must_use]
+    pub fn note(mut self, line: impl Into<String>) -> Self {
+        self.notes.push(line.into());
+        self
+    }
+
+    /// With a place in front of the sentence.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// As the process ends with it.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind as u8)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        for note in &self.notes {
+            write!(f, "\n  {note}")?;
+        }
+        if let Some(next) = &self.next {
+            write!(f, "\n  next: {next}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<Status> for Fault {
+    fn from(status: Status) -> Self {
+        let (kind, next) = verdict(status.code());
+        let mut fault = Self::new(kind, sentence(&status));
+        let details = status.get_error_details();
+        if let Some(request) = details.bad_request() {
+            for violation in &request.field_violations {
+                let line = format!("{}: {}", violation.field, violation.description);
+                // The sentence of a single fault is that fault.
+                if line != fault.message {
+                    fault = fault.note(line);
+                }
+            }
+        }
+        if let Some(failure) = details.precondition_failure() {
+            for violation in &failure.violations {
+                fault = fault.note(format!("{}: {}", violation.subject, violation.description));
+            }
+        }
+        if let Some(resource) = details.resource_info() {
+            fault = fault.note(format!(
+                "{} {}",
+                resource.resource_type, resource.resource_name
+            ));
+        }
+        if let Some(info) = details.error_info() {
+            let mut facts: Vec<_> = info.metadata.iter().collect();
+            facts.sort();
+            for (name, value) in facts {
+                fault = fault.note(format!("{name}: {value}"));
+            }
+        }
+        let advice = details.help().and_then(|help| help.links.first());
+        fault.next = advice
+            .map(|link| link.description.clone())
+            .or(next.map(str::to_owned));
+        fault
+    }
+}
+
+/// Why a role could not be started: one line a cause.
+#[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
+pub fn told(error: anyhow::Error) -> Fault {
+    let mut causes = error.chain().map(ToString::to_string);
+    let mut fault = Fault::error(causes.next().unwrap_or_default());
+    fault.notes = causes.collect();
+    fault
+}
+
+fn sentence(status: &Status) -> String {
+    match status.message() {
+        "" => format!("the control plane answered {:?}", status.code()),
+        message => message.to_owned(),
+    }
+}
+
+/// The table: what each status code means at a terminal.
+fn verdict(code: Code) -> (FaultKind, Option<&'static str>) {
+    match code {
+        Code::NotFound => (
+            FaultKind::NotFound,
+            Some("`toolgate get KIND` lists what there is"),
+        ),
+        Code::Unauthenticated => (
+            FaultKind::Denied,
+            Some(
+                "set TOOLGATE_TOKEN (or --token) to a valid admin token; `toolgate up` keeps its own in DATA_DIR/admin-token",
+            ),
+        ),
+        Code::PermissionDenied => (
+            FaultKind::Denied,
+            Some(
+                "use a token with a higher admin role; docs/admin-api.md names the right each call needs",
+            ),
+        ),
+        Code::Aborted => (
+            FaultKind::Conflict,
+            Some("somebody changed it meanwhile: read it again, then repeat your change"),
+        ),
+        Code::AlreadyExists => (
+            FaultKind::Conflict,
+            Some("choose another name, or change what is there with `toolgate apply -f`"),
+        ),
+        Code::FailedPrecondition => (FaultKind::Conflict, None),
+        Code::Unavailable | Code::DeadlineExceeded => (
+            FaultKind::Unavailable,
+            Some(
+                "check that the control plane runs and that TOOLGATE_ADDR names it; `toolgate doctor` looks closer",
+            ),
+        ),
+        Code::ResourceExhausted => (FaultKind::Unavailable, Some("try again in a few seconds")),
+        Code::Unimplemented => (
+            FaultKind::Error,
+            Some("the control plane is older than this program: use the same version of both"),
+        ),
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::DataLoss => (FaultKind::Error, None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

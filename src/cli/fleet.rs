@@ -1,0 +1,149 @@
+//! `proxies`, `proxies join-token` and `versions`: how far a configuration has come.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    admin::AdminOptions,
+    cell,
+    fault::Fault,
+    kind::PROXY,
+    out::{Format, Out},
+    resources,
+    token::parse_duration,
+};
+
+/// Shows the fleet.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Proxies {
+    /// Instead of showing it.
+    #[command(subcommand)]
+    pub command: Option<ProxiesCommand>,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// What else can be done with the fleet.
+#[derive(Debug, clap::Subcommand)]
+pub enum ProxiesCommand {
+    /// Make a single-use token with which one proxy may join; print it with the authority's certificate as JSON.
+    JoinToken(JoinToken),
+}
+
+/// Makes a join token.
+#[derive(Debug, clap::Args)]
+pub struct JoinToken {
+    /// Region that the proxy's certificate will name.
+    #[arg(long, default_value = "")]
+    pub region: String,
+    /// How long it can be used.
+    #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = parse_duration)]
+    pub ttl: Duration,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Shows versions.
+#[derive(Debug, clap::Args)]
+pub struct Versions {
+    /// How many, newest first.
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+impl Proxies {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        if let Some(ProxiesCommand::JoinToken(command)) = self.command {
+            return command.run(out).await;
+        }
+        let mut admin = self.admin.connect()?;
+        let proxies = admin.list(&PROXY).await?;
+        let refused = refusals(&proxies);
+        if proxies.is_empty() {
+            out.note("no proxy has connected yet");
+            out.note("  next: `toolgate proxies join-token > join.json`, then `toolgate proxy --join join.json --control-plane URL`");
+        }
+        resources::show(out, &PROXY, proxies, false)?;
+        if matches!(out.format(), Format::Table | Format::Wide) && !refused.is_empty() {
+            out.line("")?;
+            out.table(&["PROXY", "REFUSED", "BECAUSE"], refused)?;
+        }
+        Ok(())
+    }
+}
+
+fn refusals(proxies: &[Value]) -> Vec<Vec<String>> {
+    let of_proxy = |proxy: &Value| {
+        let name = cell::id(proxy, "/name");
+        let refusals = proxy["refusals"].as_array().cloned().unwrap_or_default();
+        let row = move |refusal: Value| {
+            vec![
+                name.clone(),
+                cell::text(&refusal, "/resource"),
+                cell::text(&refusal, "/reason"),
+            ]
+        };
+        refusals.into_iter().map(row).collect::<Vec<_>>()
+    };
+    proxies.iter().flat_map(of_proxy).collect()
+}
+
+impl JoinToken {
+    /// Runs it. The output is a file that `toolgate proxy --join` reads, whatever `-o` says.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let mut admin = self.admin.connect()?;
+        let request =
+            json!({ "region": self.region, "validSeconds": self.ttl.as_secs().to_string() });
+        let token = admin.call("Proxies", "CreateJoinToken", request).await?;
+        let mut bundle = token.clone();
+        bundle["region"] = json!(self.region);
+        out.json(&bundle)?;
+        out.note(format_args!(
+            "valid until {}, for one proxy",
+            cell::text(&token, "/expireTime")
+        ));
+        Ok(())
+    }
+}
+
+impl Versions {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let mut admin = self.admin.connect()?;
+        let request = json!({ "pageSize": self.limit });
+        let mut answer = admin.call("Versions", "ListVersions", request).await?;
+        let versions = answer["versions"].take();
+        let list = versions.as_array().cloned().unwrap_or_default();
+        match out.format() {
+            Format::Json => out.json(&json!(list)),
+            Format::Yaml => out.yaml(&json!(list)),
+            Format::Name => list
+                .iter()
+                .try_for_each(|v| out.line(cell::version(v, "/version"))),
+            Format::Table | Format::Wide => {
+                let now = super::now();
+                let row = |entry: &Value| {
+                    let changes = entry["changes"].as_array().cloned().unwrap_or_default();
+                    let changes: Vec<_> = changes.iter().filter_map(Value::as_str).collect();
+                    vec![
+                        cell::version(entry, "/version"),
+                        cell::age(entry, "/time", now),
+                        cell::text(entry, "/ackedBy").replace('-', "0"),
+                        cell::text(entry, "/author"),
+                        changes.join("; "),
+                    ]
+                };
+                let rows = list.iter().map(row).collect();
+                out.table(&["VERSION", "AGE", "ACKED BY", "AUTHOR", "CHANGES"], rows)
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The kinds of the API, one row each: how they are called, where they live, and what a table shows of them.
+
+use serde_json::Value;
+
+use super::{
+    cell::{age, count, enum_word, id, joined, text, version},
+    fault::Fault,
+};
+
+/// A kind of object.
+#[derive(Debug)]
+pub struct Kind {
+    /// As in documents: `Gateway`.
+    pub name: &'static str,
+    /// As in resource names: `gateways`.
+    pub plural: &'static str,
+    /// Its service: `Gateways`.
+    pub service: &'static str,
+    /// Short words for it at the command line.
+    pub short: &'static [&'static str],
+    /// Whether it belongs to an organization.
+    pub in_organization: bool,
+    /// Whether operators write it.
+    pub desired: bool,
+    /// What tables show.
+    pub columns: &'static [Column],
+}
+
+/// A column of a table.
+pub struct Column {
+    /// Heading.
+    pub heading: &'static str,
+    /// Shown with `-o wide` only.
+    pub wide: bool,
+    /// Its text for an object, at a time in Unix milliseconds.
+    pub text: fn(&Value, u64) -> String,
+}
+
+impl std::fmt::Debug for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.heading)
+    }
+}
+
+const fn column(heading: &'static str, text: fn(&Value, u64) -> String) -> Column {
+    Column {
+        heading,
+        wide: false,
+        text,
+    }
+}
+
+const fn wide(heading: &'static str, text: fn(&Value, u64) -> String) -> Column {
+    Column {
+        heading,
+        wide: true,
+        text,
+    }
+}
+
+const NAME: Column = column("NAME", |o, _| id(o, "/metadata/name"));
+const AGE: Column = column("AGE", |o, now| age(o, "/metadata/createTime", now));
+const TITLE: Column = wide("TITLE", |o, _| text(o, "/metadata/displayName"));
+
+/// A tenant.
+pub static ORGANIZATION: Kind = Kind {
+    name: "Organization",
+    plural: "organizations",
+    service: "Organizations",
+    short: &["org"],
+    in_organization: false,
+    desired: true,
+    columns: &[NAME, TITLE, AGE],
+};
+
+/// What is presented to servers.
+pub static CREDENTIAL: Kind = Kind {
+    name: "Credential",
+    plural: "credentials",
+    service: "Credentials",
+    short: &["cred"],
+    in_organization: true,
+    desired: true,
+    columns: &[
+        NAME,
+        TITLE,
+        column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
+        AGE,
+    ],
+};
+
+/// An MCP server behind gateways.
+pub static SERVER: Kind = Kind {
+    name: "Server",
+    plural: "servers",
+    service: "Servers",
+    short: &["srv"],
+    in_organization: true,
+    desired: true,
+    columns: &[
+        NAME,
+        TITLE,
+        column("URL", |o, _| text(o, "/spec/url")),
+        column("CREDENTIAL", |o, _| text(o, "/spec/credential")),
+        wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
+        wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
+        AGE,
+    ],
+};
+
+/// An MCP endpoint for clients.
+pub static GATEWAY: Kind = Kind {
+    name: "Gateway",
+    plural: "gateways",
+    service: "Gateways",
+    short: &["gw"],
+    in_organization: true,
+    desired: true,
+    columns: &[
+        NAME,
+        TITLE,
+        column("PATH", |o, _| text(o, "/status/path")),
+        column("SERVERS", |o, _| joined(o, "/spec/bindings", "server")),
+        column("TOOLS", |o, _| count(o, "/status/tools")),
+        column("PROBLEMS", |o, _| count(o, "/status/problems")),
+        wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
+        AGE,
+    ],
+};
+
+/// A bearer token.
+pub static TOKEN: Kind = Kind {
+    name: "Token",
+    plural: "tokens",
+    service: "Tokens",
+    short: &["tok"],
+    in_organization: true,
+    desired: true,
+    columns: &[
+        NAME,
+        TITLE,
+        column("FOR", |o, _| token_scope(o)),
+        column("GATEWAYS", |o, _| reach(o, "/spec/gateways")),
+        column("ROLE", |o, _| enum_word(o, "/spec/adminRole", "none")),
+        column("STATE", token_state),
+        wide("BEGINS", |o, _| text(o, "/status/hint")),
+        wide("EXPIRES", |o, _| text(o, "/spec/expireTime")),
+        AGE,
+    ],
+};
+
+/// A data-plane process.
+pub static PROXY: Kind = Kind {
+    name: "Proxy",
+    plural: "proxies",
+    service: "Proxies",
+    short: &[],
+    in_organization: false,
+    desired: false,
+    columns: &[
+        column("NAME", |o, _| id(o, "/name")),
+        column("REGION", |o, _| text(o, "/region")),
+        column("STATE", |o, _| proxy_state(o)),
+        column("WANTED", |o, _| version(o, "/wanted")),
+        column("HELD", |o, _| version(o, "/held")),
+        column("ACKED", |o, _| version(o, "/acked")),
+        column("REFUSED", |o, _| count(o, "/refusals")),
+        column("SEEN", |o, now| age(o, "/lastSeenTime", now)),
+        wide("LISTEN", |o, _| text(o, "/listen")),
+        wide("BUILD", |o, _| text(o, "/build")),
+        column("AGE", |o, now| age(o, "/startTime", now)),
+    ],
+};
+
+/// What a server was seen to offer.
+pub static CATALOGUE: Kind = Kind {
+    name: "Catalogue",
+    plural: "catalogues",
+    service: "Catalogues",
+    short: &["cat"],
+    in_organization: true,
+    desired: false,
+    columns: &[
+        column("NAME", |o, _| id(o, "/name")),
+        column("ERA", |o, _| text(o, "/era")),
+        column("VERSION", |o, _| text(o, "/protocolVersion")),
+        column("TOOLS", |o, _| count(o, "/tools")),
+        column("PROBED", |o, now| age(o, "/probeTime", now)),
+        column("PROBLEM", |o, _| text(o, "/problem")),
+        wide("SERVER", |o, _| text(o, "/serverName")),
+    ],
+};
+
+/// All of them, in an order in which each may refer to those before it.
+pub static ALL: [&Kind; 7] = [
+    &ORGANIZATION,
+    &CREDENTIAL,
+    &SERVER,
+    &GATEWAY,
+    &TOKEN,
+    &PROXY,
+    &CATALOGUE,
+];
+
+impl Kind {
+    /// The kind that a word at the command line means: name, plural or short form, in any case.
+    pub fn parse(word: &str) -> Result<&'static Self, Fault> {
+        let word = word.to_ascii_lowercase();
+        let means = |kind: &&&Self| {
+            kind.name.eq_ignore_ascii_case(&word)
+                || kind.plural == word
+                || kind.short.contains(&word.as_str())
+        };
+        ALL.iter().find(means).copied().ok_or_else(|| {
+            let known: Vec<_> = ALL.iter().map(|kind| kind.plural).collect();
+            Fault::usage(format!("there is no kind `{word}`"))
+                .note(format!("kinds: {}", known.join(", ")))
+        })
+    }
+
+    /// The kind of a document; only those that operators write, by their exact name.
+    pub fn of_document(name: &str) -> Option<&'static Self> {
+        ALL.iter()
+            .find(|kind| kind.desired && kind.name == name)
+            .copied()
+    }
+
+    /// Its field in requests: `gateway`.
+    pub fn field(&self) -> String {
+        self.name.to_ascii_lowercase()
+    }
+
+    /// The full resource name of `id`; a full name stays as it is.
+    pub fn resource_name(&self, organization: &str, id: &str) -> String {
+        match id {
+            full if full.contains('/') => full.to_owned(),
+            id if self.in_organization => {
+                format!("organizations/{organization}/{}/{id}", self.plural)
+            }
+            id => format!("{}/{id}", self.plural),
+        }
+    }
+
+    /// The resource name that an object of this kind carries.
+    pub fn name_of<'a>(&self, object: &'a Value) -> &'a str {
+        let pointer = if self.desired {
+            "/metadata/name"
+        } else {
+            "/name"
+        };
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// Its position in [`ALL`].
+    pub fn rank(&self) -> usize {
+        ALL.iter()
+            .position(|kind| kind.name == self.name)
+            .unwrap_or(ALL.len())
+    }
+}
+
+fn token_scope(token: &Value) -> String {
+    let spec = &token["spec"];
+    match (spec["team"].as_str(), spec["user"].as_str()) {
+        (Some(team), _) => format!("team {team}"),
+        (None, Some(user)) => format!("user {user}"),
+        (None, None) => "organization".to_owned(),
+    }
+}
+
+fn token_state(token: &Value, now: u64) -> String {
+    let expired = token
+        .pointer("/spec/expireTime")
+        .and_then(Value::as_str)
+        .and_then(super::cell::instant)
+        .is_some_and(|at| at <= now);
+    match (token.pointer("/status/revoked"), expired) {
+        (Some(Value::Bool(true)), _) => "revoked",
+        (_, true) => "expired",
+        (_, false) => "valid",
+    }
+    .to_owned()
+}
+
+fn reach(token: &Value, pointer: &str) -> String {
+    if token.pointer("/spec/noGateways") == Some(&Value::Bool(true)) {
+        return "none".to_owned();
+    }
+    match token.pointer(pointer).and_then(Value::as_array) {
+        Some(items) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(","),
+        None => "all".to_owned(),
+    }
+}
+
+/// Whether a proxy holds what it should, in a word.
+pub fn proxy_state(proxy: &Value) -> String {
+    let connected = proxy["connected"].as_bool().unwrap_or_default();
+    let refusals = proxy["refusals"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty());
+    match (connected, proxy["wanted"] == proxy["acked"], refusals) {
+        (false, _, _) => "away",
+        (true, _, true) => "refusing",
+        (true, true, false) => "in sync",
+        (true, false, false) => "behind",
+    }
+    .to_owned()
+}

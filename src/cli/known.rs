@@ -1,0 +1,92 @@
+//! Whether what a command line names is there, and which name was probably meant.
+
+use serde_json::Value;
+
+use super::{
+    admin::Admin,
+    cell,
+    fault::{Fault, FaultKind},
+    kind::GATEWAY,
+};
+
+/// Longest word compared letter by letter.
+const LONGEST: usize = 128;
+
+/// A gateway that must exist. Nothing where the token may not look at gateways.
+pub async fn gateway(admin: &mut Admin, id: &str) -> Result<Option<Value>, Fault> {
+    let name = GATEWAY.resource_name(admin.organization(), id);
+    match admin.find(&GATEWAY, &name).await {
+        Ok(Some(found)) => Ok(Some(found)),
+        Ok(None) => {
+            let all = admin.list(&GATEWAY).await.unwrap_or_default();
+            let ids: Vec<_> = all.iter().map(|g| cell::id(g, "/metadata/name")).collect();
+            let absent = Fault::new(FaultKind::NotFound, format!("there is no gateway `{id}`"));
+            Err(meant(absent, id, ids.iter().map(String::as_str))
+                .next("`toolgate get gateways` lists what there is"))
+        }
+        Err(fault) if fault.kind == FaultKind::Denied => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The names under which gateways offer tools.
+pub fn tools_of(gateways: &[Value]) -> Vec<&str> {
+    let lists = gateways
+        .iter()
+        .filter_map(|gateway| gateway.pointer("/status/tools")?.as_array());
+    lists
+        .flatten()
+        .filter_map(|tool| tool["name"].as_str())
+        .collect()
+}
+
+/// A fault with the name that was probably meant.
+pub fn meant<'a>(fault: Fault, word: &str, known: impl IntoIterator<Item = &'a str>) -> Fault {
+    match nearest(word, known) {
+        Some(near) => fault.note(format!("did you mean `{near}`?")),
+        None => fault,
+    }
+}
+
+/// `; did you mean …?`, or nothing.
+pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+}
+
+/// The name closest to `word`, if it is close: a slip in one letter of three, or the name without its prefix.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (word.chars().count() / 3).max(1);
+    let close = |name: &'a str| {
+        let slips = distance(word, name);
+        let bare = name.rsplit("__").next().unwrap_or(name);
+        let slips = slips.min(distance(word, bare));
+        (slips <= allowed).then_some((slips, name))
+    };
+    let best = known.into_iter().filter_map(close).min();
+    best.map(|(_, name)| name)
+}
+
+/// Letters to change, add or leave out.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().max(b.len()) > LONGEST {
+        return usize::MAX;
+    }
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (other, above) in b.iter().zip(row.iter().skip(1)) {
+            let changed = diagonal + usize::from(letter != *other);
+            left = changed.min(left + 1).min(above + 1);
+            next.push(left);
+            diagonal = *above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! Slips of the finger.
+
+use super::nearest;
+
+#[test]
+fn the_name_that_was_meant_is_the_closest_one() {
+    let known = ["everything__echo", "everything__add", "demo", "echo"];
+    let cases = [
+        ("everything__ech", Some("everything__echo")),
+        ("ech", Some("echo")),
+        ("dmo", Some("demo")),
+        ("add", Some("everything__add")),
+        ("weather", None),
+        ("", None),
+    ];
+    for (word, expected) in cases {
+        assert_eq!(nearest(word, known), expected, "{word}");
+    }
+}

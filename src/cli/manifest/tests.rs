@@ -1,0 +1,83 @@
+//! Documents are read with their places; a fault says where and which field.
+
+use serde_json::json;
+
+use super::parse;
+
+const TWO: &str = "# the weather
+apiVersion: toolgate/v1
+kind: Server
+metadata:
+  name: weather
+spec:
+  url: https://weather.example/mcp
+---
+apiVersion: toolgate/v1
+kind: Gateway
+metadata: {name: tools, labels: {team: a}}
+spec:
+  prefix: PREFIX_MODE_NEVER
+  bindings:
+    - server: weather
+      allTools: true
+";
+
+#[test]
+fn several_documents_are_read_from_one_file() {
+    let documents = parse("a.yaml", TWO).unwrap();
+    let names: Vec<_> = documents
+        .iter()
+        .map(|d| (d.kind.name, d.id.as_str()))
+        .collect();
+    assert_eq!(names, [("Server", "weather"), ("Gateway", "tools")]);
+    assert_eq!(documents[1].place, "a.yaml:9");
+    let bindings = json!([{ "server": "weather", "allTools": true }]);
+    assert_eq!(documents[1].object["spec"]["bindings"], bindings);
+}
+
+#[test]
+fn a_fault_names_file_line_column_and_field() {
+    let cases = [
+        (TWO.replace("allTools", "alTools"), "a.yaml:16:7", "alTools"),
+        (
+            TWO.replace("PREFIX_MODE_NEVER", "SOMETIMES"),
+            "a.yaml:13:",
+            "spec.prefix",
+        ),
+        (
+            TWO.replace("allTools: true", "allTools: [1]"),
+            "a.yaml:16:",
+            "spec.bindings[0].allTools",
+        ),
+        (
+            TWO.replace("kind: Gateway", "kind: Gatway"),
+            "a.yaml:9",
+            "Gatway",
+        ),
+        (
+            TWO.replace(
+                "apiVersion: toolgate/v1\nkind: S",
+                "apiVersion: v9\nkind: S",
+            ),
+            "a.yaml:1",
+            "v9",
+        ),
+        (TWO.replace("labels:", "lables:"), "a.yaml:11:", "lables"),
+        (TWO.replace("  bindings:", " bindings:"), "a.yaml:1", ""),
+    ];
+    for (text, place, field) in cases {
+        let fault = parse("a.yaml", &text).unwrap_err().to_string();
+        assert!(
+            fault.contains(place) && fault.contains(field),
+            "{place} {field}: {fault}"
+        );
+    }
+}
+
+#[test]
+fn what_get_prints_can_be_applied() {
+    let text = "apiVersion: toolgate/v1\nkind: Server\nmetadata:\n  name: a\n  resourceVersion: '7'\n\
+                spec:\n  url: https://a.example\nstatus:\n  anything: 1\n";
+    let documents = parse("-", text).unwrap();
+    assert_eq!(documents[0].object["metadata"]["resourceVersion"], "7");
+}

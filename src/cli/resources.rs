@@ -1,0 +1,303 @@
+//! `get`, `describe` and `delete`: any kind, by one path.
+
+use serde_json::{Value, json};
+
+use super::{
+    admin::{Admin, AdminOptions},
+    fault::Fault,
+    kind::Kind,
+    manifest::API_VERSION,
+    out::{Format, Out, to_yaml},
+};
+
+/// Which object.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Pick {
+    /// Kind, or `kind/name`: organization, gateway (gw), server (srv), credential (cred), token, proxy, catalogue.
+    pub kind: String,
+    /// Name; several are allowed.
+    #[arg(add = clap_complete::ArgValueCompleter::new(super::completion::names))]
+    pub names: Vec<String>,
+}
+
+/// Lists objects, or shows one in a line.
+#[derive(Debug, clap::Args)]
+pub struct Get {
+    /// Which.
+    #[command(flatten)]
+    pub pick: Pick,
+    /// Only those with this label.
+    #[arg(short = 'l', long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Shows all there is to know of an object.
+#[derive(Debug, clap::Args)]
+pub struct Describe {
+    /// Which.
+    #[command(flatten)]
+    pub pick: Pick,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Deletes objects.
+#[derive(Debug, clap::Args)]
+pub struct Delete {
+    /// Which.
+    #[command(flatten)]
+    pub pick: Pick,
+    /// Check everything, delete nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// It is no fault if an object does not exist.
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+impl Pick {
+    /// The kind and the names; `gateway/tools` is `gateway tools`. Names of several kinds are refused here, before
+    /// anything is done with the first of them.
+    pub fn resolve(&self) -> Result<(&'static Kind, Vec<String>), Fault> {
+        let (kind, first) = match self.kind.split_once('/') {
+            Some((kind, name)) => (Kind::parse(kind)?, Some(name)),
+            None => (Kind::parse(&self.kind)?, None),
+        };
+        let names = first
+            .into_iter()
+            .chain(self.names.iter().map(String::as_str));
+        let names = names.map(|name| named(kind, name));
+        Ok((kind, names.collect::<Result<_, _>>()?))
+    }
+}
+
+/// A name of `kind`: an id, `kind/id`, or a full resource name.
+fn named(kind: &'static Kind, name: &str) -> Result<String, Fault> {
+    let other = |kind: &Kind, found: &str| {
+        Fault::usage(format!(
+            "`{name}` is of the {found}, not of the {}",
+            kind.plural
+        ))
+        .next("name one kind per command")
+    };
+    let parts: Vec<_> = name.split('/').collect();
+    match parts.as_slice() {
+        [_] => Ok(name.to_owned()),
+        [word, id] => match Kind::parse(word)? {
+            found if found.name == kind.name => Ok((*id).to_owned()),
+            found => Err(other(kind, found.plural)),
+        },
+        ["organizations", _, plural, _] if kind.in_organization && *plural == kind.plural => {
+            Ok(name.to_owned())
+        }
+        ["organizations", _, plural, _] => Err(other(kind, plural)),
+        _ => Err(
+            Fault::usage(format!("`{name}` is not the name of a {}", kind.field())).next(format!(
+                "`toolgate get {}` lists what there is",
+                kind.plural
+            )),
+        ),
+    }
+}
+
+impl Get {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let (kind, names) = self.pick.resolve()?;
+        let mut admin = self.admin.connect()?;
+        let mut objects = fetch(&mut admin, kind, &names).await?;
+        for label in &self.labels {
+            let Some((key, value)) = label.split_once('=') else {
+                return Err(Fault::usage(format!("`{label}` is not KEY=VALUE")));
+            };
+            objects.retain(|object| object["metadata"]["labels"][key] == value);
+        }
+        let single = names.len() == 1;
+        if objects.is_empty() && !single {
+            out.note(format_args!("no {} found", kind.plural));
+        }
+        show(out, kind, objects, single)
+    }
+}
+
+async fn fetch(
+    admin: &mut Admin,
+    kind: &'static Kind,
+    names: &[String],
+) -> Result<Vec<Value>, Fault> {
+    if names.is_empty() {
+        return admin.list(kind).await;
+    }
+    let mut objects = Vec::new();
+    for name in names {
+        let full = kind.resource_name(admin.organization(), name);
+        objects.push(admin.get(kind, &full).await?);
+    }
+    Ok(objects)
+}
+
+/// Writes objects in the asked-for shape.
+pub fn show(
+    out: &mut Out,
+    kind: &Kind,
+    mut objects: Vec<Value>,
+    single: bool,
+) -> Result<(), Fault> {
+    match out.format() {
+        Format::Json if single => out.json(&objects.pop().unwrap_or_default()),
+        Format::Json => out.json(&Value::Array(objects)),
+        Format::Yaml => {
+            for (index, object) in objects.iter().enumerate() {
+                if index > 0 {
+                    out.line("---")?;
+                }
+                out.yaml(&document(kind, object))?;
+            }
+            Ok(())
+        }
+        Format::Name => objects
+            .iter()
+            .try_for_each(|object| out.line(kind.name_of(object))),
+        Format::Table | Format::Wide => {
+            let now = super::now();
+            let all = out.format() == Format::Wide;
+            let shown: Vec<_> = kind
+                .columns
+                .iter()
+                .filter(|column| all || !column.wide)
+                .collect();
+            let headings: Vec<_> = shown.iter().map(|column| column.heading).collect();
+            let row = |object| {
+                shown
+                    .iter()
+                    .map(|column| (column.text)(object, now))
+                    .collect()
+            };
+            let rows: Vec<Vec<String>> = objects.iter().map(row).collect();
+            if rows.is_empty() {
+                Ok(())
+            } else {
+                out.table(&headings, rows)
+            }
+        }
+    }
+}
+
+/// An object as the document that `apply` takes; observed kinds stay as they are.
+pub fn document(kind: &Kind, object: &Value) -> Value {
+    if !kind.desired {
+        return object.clone();
+    }
+    let given = &object["metadata"];
+    let mut metadata = json!({ "name": super::cell::id(object, "/metadata/name") });
+    let name = kind.name_of(object);
+    if let (true, Some(organization)) = (kind.in_organization, name.split('/').nth(1)) {
+        metadata["organization"] = json!(organization);
+    }
+    for member in ["displayName", "labels", "resourceVersion"] {
+        if let Some(value) = given.get(member) {
+            metadata[member] = value.clone();
+        }
+    }
+    let spec = object.get("spec").cloned().unwrap_or_else(|| json!({}));
+    let mut document =
+        json!({ "apiVersion": API_VERSION, "kind": kind.name, "metadata": metadata, "spec": spec });
+    if let Some(status) = object.get("status") {
+        document["status"] = status.clone();
+    }
+    document
+}
+
+impl Describe {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let (kind, names) = self.pick.resolve()?;
+        let mut admin = self.admin.connect()?;
+        let objects = fetch(&mut admin, kind, &names).await?;
+        if !matches!(out.format(), Format::Table | Format::Wide) {
+            let single = names.len() == 1;
+            return show(out, kind, objects, single);
+        }
+        for (index, object) in objects.iter().enumerate() {
+            if index > 0 {
+                out.line("")?;
+            }
+            out.line(format_args!("{} {}", kind.name, kind.name_of(object)))?;
+            out.bytes(indented(&to_yaml(object)?).as_bytes())?;
+            if kind.name == "Server" {
+                describe_catalogue(&mut admin, out, object).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn describe_catalogue(admin: &mut Admin, out: &mut Out, server: &Value) -> Result<(), Fault> {
+    let kind = &super::kind::CATALOGUE;
+    let id = super::cell::id(server, "/metadata/name");
+    let name = kind.resource_name(admin.organization(), &id);
+    match admin.find(kind, &name).await? {
+        None => out.line("Catalogue: not probed yet"),
+        Some(mut catalogue) => {
+            let tools = catalogue["tools"].take();
+            let lines = tools.as_array().into_iter().flatten().map(|tool| {
+                let about = super::cell::brief(tool["description"].as_str().unwrap_or_default());
+                format!("    {}  {about}", tool["name"].as_str().unwrap_or_default())
+            });
+            let lines: Vec<_> = lines.collect();
+            out.line("Catalogue")?;
+            if let Some(members) = catalogue.as_object_mut() {
+                members.retain(|_, value| !value.is_null());
+            }
+            out.bytes(indented(&to_yaml(&catalogue)?).as_bytes())?;
+            out.line(format_args!("  tools: {}", lines.len()))?;
+            lines.iter().try_for_each(|line| out.line(line))
+        }
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+impl Delete {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let (kind, names) = self.pick.resolve()?;
+        if names.is_empty() {
+            return Err(Fault::usage(format!("name the {} to delete", kind.plural)));
+        }
+        // A proxy that is deleted is expelled.
+        if !kind.desired && kind.name != super::kind::PROXY.name {
+            return Err(Fault::usage(format!(
+                "{} are observed; they cannot be deleted",
+                kind.plural
+            )));
+        }
+        let mut admin = self.admin.connect()?;
+        for name in names {
+            let full = kind.resource_name(admin.organization(), &name);
+            match admin.delete(kind, &full, self.dry_run).await {
+                Ok(()) if self.dry_run => out.line(format_args!("{full} would be deleted"))?,
+                Ok(()) => out.line(format_args!("{full} deleted"))?,
+                Err(fault)
+                    if self.ignore_not_found && fault.kind == super::fault::FaultKind::NotFound =>
+                {
+                    out.note(format_args!("{full} does not exist"));
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

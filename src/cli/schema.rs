@@ -1,0 +1,103 @@
+//! The contract at run time: proto JSON to messages and back, for every type at once, from the descriptor set.
+
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
+};
+use serde::de::DeserializeSeed as _;
+use serde_json::Value;
+use tonic::{
+    Status,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+};
+
+use super::fault::Fault;
+
+const PACKAGE: &str = "toolgate.admin.v1";
+
+static POOL: LazyLock<Option<DescriptorPool>> =
+    LazyLock::new(|| DescriptorPool::decode(toolgate_proto::DESCRIPTORS).ok());
+
+/// The message `name` of the admin API.
+pub fn message(name: &str) -> Result<MessageDescriptor, Fault> {
+    let found = POOL
+        .as_ref()
+        .and_then(|pool| pool.get_message_by_name(&format!("{PACKAGE}.{name}")));
+    found.ok_or_else(|| Fault::error(format!("this program's contract has no message `{name}`")))
+}
+
+/// The method `name` of the service `service` of the admin API.
+pub fn method(service: &str, name: &str) -> Result<MethodDescriptor, Fault> {
+    let service_name = format!("{PACKAGE}.{service}");
+    let service = POOL
+        .as_ref()
+        .and_then(|pool| pool.get_service_by_name(&service_name));
+    let found = service.and_then(|service| service.methods().find(|m| m.name() == name));
+    found.ok_or_else(|| {
+        Fault::error(format!(
+            "this program's contract has no `{service_name}/{name}`"
+        ))
+    })
+}
+
+/// A message from its proto JSON.
+pub fn from_json(kind: MessageDescriptor, json: &Value) -> Result<DynamicMessage, Fault> {
+    let name = kind.name().to_owned();
+    kind.deserialize(json)
+        .map_err(|error| Fault::error(format!("not a valid {name}: {error}")))
+}
+
+/// Proto JSON of a message, without fields that have their default.
+pub fn to_json(message: &DynamicMessage) -> Result<Value, Fault> {
+    let options = SerializeOptions::new();
+    message
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .map_err(|error| Fault::error(format!("cannot write JSON: {error}")))
+}
+
+/// Carries messages whose type is known at run time only.
+#[derive(Debug, Clone)]
+pub struct DynamicCodec {
+    /// Of answers.
+    pub answer: MessageDescriptor,
+}
+
+impl Codec for DynamicCodec {
+    type Encode = DynamicMessage;
+    type Decode = DynamicMessage;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        self.clone()
+    }
+
+    fn decoder(&mut self) -> Self {
+        self.clone()
+    }
+}
+
+impl Encoder for DynamicCodec {
+    type Item = DynamicMessage;
+    type Error = Status;
+
+    fn encode(&mut self, item: DynamicMessage, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.encode(to)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Decoder for DynamicCodec {
+    type Item = DynamicMessage;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
+        DynamicMessage::decode(self.answer.clone(), from)
+            .map(Some)
+            .map_err(|error| {
+                Status::internal(format!("not the answer the contract promises: {error}"))
+            })
+    }
+}

@@ -1,0 +1,23 @@
+//! Headers at the command line.
+
+use super::{single_header, summary};
+
+#[test]
+fn a_header_is_cut_at_its_first_sign() {
+    let cases = [
+        ("Authorization=Bearer a=b", ("Authorization", "Bearer a=b")),
+        ("X-Key: abc:def", ("X-Key", "abc:def")),
+    ];
+    for (given, (name, value)) in cases {
+        let header = single_header(&[given.to_owned()]).unwrap().unwrap();
+        assert_eq!((header.0.as_str(), header.1.as_str()), (name, value));
+    }
+    assert!(single_header(&["novalue".to_owned()]).is_err());
+    assert!(single_header(&["a=1".to_owned(), "b=2".to_owned()]).is_err());
+}
+
+#[test]
+fn a_failed_probe_says_why_and_what_next() {
+    let lines = summary("w", &serde_json::json!({ "problem": "connection refused" }));
+    assert!(lines[0].contains("connection refused") && lines[1].contains("describe server w"));
+}

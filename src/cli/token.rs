@@ -1,0 +1,282 @@
+//! `token create` and `token revoke`. The secret is shown once, alone on standard output.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::{
+    admin::{Admin, AdminOptions},
+    fault::Fault,
+    kind::{GATEWAY, TOKEN},
+    known,
+    out::{Format, Out},
+};
+
+/// Work with tokens.
+#[derive(Debug, clap::Subcommand)]
+pub enum TokenCommand {
+    /// Creates a bearer token and shows it, this once.
+    Create(Create),
+    /// Revokes a token on every proxy within seconds; its record stays.
+    Revoke(Revoke),
+}
+
+/// Creates a token.
+#[derive(Debug, clap::Args)]
+pub struct Create {
+    /// Id of the token.
+    pub name: String,
+    /// Gateway it may call; repeat for several. Without: all of the organization.
+    #[arg(long = "gateway", value_name = "GATEWAY")]
+    pub gateways: Vec<String>,
+    /// Tool, by the name clients see, that it may use; repeat for several. Without: all.
+    #[arg(long = "tool", value_name = "TOOL")]
+    pub tools: Vec<String>,
+    /// How long it works, e.g. 30d, 12h, 1h30m. Without: until it is revoked.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub ttl: Option<Duration>,
+    /// User it stands for. Without user and team: the organization itself.
+    #[arg(long, conflicts_with = "team")]
+    pub user: Option<String>,
+    /// Team it stands for.
+    #[arg(long)]
+    pub team: Option<String>,
+    /// What it may do at the admin API.
+    #[arg(long, value_enum, default_value_t)]
+    pub role: RoleWord,
+    /// For people.
+    #[arg(long, default_value = "")]
+    pub description: String,
+    /// Check everything, write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Revokes a token.
+#[derive(Debug, clap::Args)]
+pub struct Revoke {
+    /// Id of the token.
+    pub name: String,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Admin roles at the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum RoleWord {
+    /// Nothing: for clients of gateways.
+    #[default]
+    None,
+    /// Read.
+    Viewer,
+    /// And write gateways and servers.
+    Editor,
+    /// And write credentials, tokens and the organization.
+    Admin,
+}
+
+impl RoleWord {
+    fn as_proto(self) -> &'static str {
+        match self {
+            Self::None => "ADMIN_ROLE_UNSPECIFIED",
+            Self::Viewer => "ADMIN_ROLE_VIEWER",
+            Self::Editor => "ADMIN_ROLE_EDITOR",
+            Self::Admin => "ADMIN_ROLE_ADMIN",
+        }
+    }
+}
+
+/// A token to create, apart from its id.
+#[derive(Debug, Default)]
+pub struct Wish {
+    /// Gateways it may call; none means all.
+    pub gateways: Vec<String>,
+    /// Tools it may use; none means all.
+    pub tools: Vec<String>,
+    /// How long it works.
+    pub ttl: Option<Duration>,
+    /// For people.
+    pub description: String,
+}
+
+/// Creates a token and returns the API's answer: `token` and `secret`.
+pub async fn mint(admin: &mut Admin, id: &str, wish: &Wish) -> Result<Value, Fault> {
+    let spec = spec_of(wish, super::now());
+    admin
+        .create(&TOKEN, id, json!({ "spec": spec }), false)
+        .await
+}
+
+fn spec_of(wish: &Wish, now: u64) -> Value {
+    let mut spec = json!({
+        "description": wish.description,
+        "gateways": wish.gateways,
+        "tools": wish.tools,
+        "organization": true,
+    });
+    if let Some(ttl) = wish.ttl {
+        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let at = i64::try_from(now.saturating_add(millis)).unwrap_or(i64::MAX);
+        if let Ok(at) = jiff::Timestamp::from_millisecond(at) {
+            spec["expireTime"] = json!(at.to_string());
+        }
+    }
+    spec
+}
+
+impl Create {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let mut admin = self.admin.connect()?;
+        let warnings = unknown(&mut admin, &self.gateways, &self.tools).await?;
+        let wish = Wish {
+            gateways: self.gateways,
+            tools: self.tools,
+            ttl: self.ttl,
+            description: self.description,
+        };
+        let mut spec = spec_of(&wish, super::now());
+        let scope = match (self.user, self.team) {
+            (Some(user), _) => Some(("user", user)),
+            (None, team) => team.map(|team| ("team", team)),
+        };
+        if let (Some((scope, id)), Some(members)) = (scope, spec.as_object_mut()) {
+            members.remove("organization");
+            members.insert(scope.to_owned(), json!(id));
+        }
+        spec["adminRole"] = json!(self.role.as_proto());
+        let answer = admin
+            .create(&TOKEN, &self.name, json!({ "spec": spec }), self.dry_run)
+            .await?;
+        report(out, &answer, self.dry_run)?;
+        for warning in warnings {
+            out.note(warning);
+        }
+        Ok(())
+    }
+}
+
+/// A gateway that does not exist is a slip and a fault. A tool may come tomorrow: it is worth a warning.
+async fn unknown(
+    admin: &mut Admin,
+    gateways: &[String],
+    tools: &[String],
+) -> Result<Vec<String>, Fault> {
+    let mut reached = Vec::new();
+    for id in gateways {
+        reached.extend(known::gateway(admin, id).await?);
+    }
+    if tools.is_empty() {
+        return Ok(Vec::new());
+    }
+    if gateways.is_empty() {
+        reached = admin.list(&GATEWAY).await.unwrap_or_default();
+    }
+    Ok(unoffered(&reached, tools))
+}
+
+fn unoffered(gateways: &[Value], tools: &[String]) -> Vec<String> {
+    // Gateways that could not be looked at say nothing about tools.
+    if gateways.is_empty() {
+        return Vec::new();
+    }
+    let offered = known::tools_of(gateways);
+    let missing = tools
+        .iter()
+        .filter(|tool| !offered.contains(&tool.as_str()));
+    missing
+        .map(|tool| {
+            let near = known::suggestion(tool, offered.iter().copied());
+            format!("warning: no gateway of this token offers a tool `{tool}` now{near}")
+        })
+        .collect()
+}
+
+fn report(out: &mut Out, answer: &Value, dry_run: bool) -> Result<(), Fault> {
+    let token = &answer["token"];
+    let secret = answer["secret"].as_str().unwrap_or_default();
+    let mut result = json!({ "name": TOKEN.name_of(token), "token": secret });
+    if let Some(expires) = token.pointer("/spec/expireTime") {
+        result["expireTime"] = expires.clone();
+    }
+    match out.format() {
+        Format::Json => out.json(&result),
+        Format::Yaml => out.yaml(&result),
+        Format::Name => out.line(TOKEN.name_of(token)),
+        Format::Table | Format::Wide if dry_run => out.line("token would be created (dry run)"),
+        Format::Table | Format::Wide => {
+            out.line(secret)?;
+            out.note("This is the token. It is shown here and nowhere else: keep it.");
+            Ok(())
+        }
+    }
+}
+
+/// Revokes the token of a full resource name.
+pub async fn revoke(admin: &mut Admin, name: &str) -> Result<(), Fault> {
+    let request = json!({ "name": name, "requestId": toolgate_runtime::random::id() });
+    admin.call("Tokens", "RevokeToken", request).await.map(drop)
+}
+
+impl Revoke {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let mut admin = self.admin.connect()?;
+        let name = TOKEN.resource_name(admin.organization(), &self.name);
+        revoke(&mut admin, &name).await?;
+        out.line(format_args!("{name} revoked"))
+    }
+}
+
+/// A duration as people write it: `30d`, `12h`, `1h30m`, `45s`, `2w`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let invalid = || format!("`{text}` is not a duration: write it like 30d, 12h, 1h30m or 45s");
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or_else(invalid)?;
+        let (number, after) = rest.split_at(digits);
+        let unit = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        let seconds: u64 = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            "w" => 604_800,
+            _ => return Err(invalid()),
+        };
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let part = number
+            .checked_mul(seconds)
+            .map(Duration::from_secs)
+            .ok_or_else(invalid)?;
+        total = total.checked_add(part).ok_or_else(invalid)?;
+        rest = after;
+    }
+    if total.is_zero() {
+        Err(invalid())
+    } else {
+        Ok(total)
+    }
+}
+
+/// A duration, or none: `0s`.
+pub fn parse_pause(text: &str) -> Result<Duration, String> {
+    match text.trim() {
+        "0" | "0s" => Ok(Duration::ZERO),
+        longer => parse_duration(longer),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! Durations, and what a wish for a token asks for.
+
+use std::time::Duration;
+
+use super::{Wish, parse_duration, spec_of, unoffered};
+
+#[test]
+fn durations_are_read_as_people_write_them() {
+    let cases = [
+        ("30d", 2_592_000),
+        ("1h30m", 5_400),
+        ("45s", 45),
+        ("2w", 1_209_600),
+    ];
+    for (text, seconds) in cases {
+        assert_eq!(
+            parse_duration(text),
+            Ok(Duration::from_secs(seconds)),
+            "{text}"
+        );
+    }
+    for text in [
+        "",
+        "5",
+        "d",
+        "3y",
+        "-1h",
+        "0s",
+        "99999999999999999999d",
+        "18446744073709551615w",
+    ] {
+        assert!(parse_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_ttl_becomes_a_point_in_time() {
+    let wish = Wish {
+        ttl: Some(Duration::from_secs(60)),
+        ..Wish::default()
+    };
+    assert_eq!(spec_of(&wish, 0)["expireTime"], "1970-01-01T00:01:00Z");
+    assert!(spec_of(&Wish::default(), 0).get("expireTime").is_none());
+}
+
+#[test]
+fn a_tool_that_no_gateway_offers_is_warned_of_with_the_one_that_was_meant() {
+    let gateway = serde_json::json!({ "status": { "tools": [{ "name": "demo__echo" }] } });
+    let words = |tools: &[&str]| {
+        let tools: Vec<_> = tools.iter().map(|tool| (*tool).to_owned()).collect();
+        unoffered(std::slice::from_ref(&gateway), &tools)
+    };
+    assert!(words(&["demo__echo"]).is_empty());
+    let warnings = words(&["demo__ecco", "demo__echo"]);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("`demo__ecco`") && warnings[0].contains("`demo__echo`?"));
+}

@@ -1,0 +1,290 @@
+//! One endpoint, both eras: frames in, JSON or a stream of events out.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use toolgate_mcp::{
+    Envelope,
+    envelope::{self, Kind},
+    era::{self, Framing},
+    error::RpcError,
+    headers::{self, Seen, Standard},
+    limits::Limits,
+    message::{self, Caching, Implementation},
+    method, versions,
+};
+use toolgate_runtime::SharedClock;
+
+use super::{
+    slow::Work,
+    tool::{self, Outcome},
+};
+
+/// How long a list keeps.
+const CACHING: Caching = Caching {
+    ttl_ms: 300_000,
+    public: true,
+};
+const INSTRUCTIONS: &str = "Tools to try a gateway with: add, echo, slow, time.";
+const CAPABILITIES: &str = "{\"tools\":{}}";
+/// Slow calls at once; one more is refused.
+const MOST_RUNNING: usize = 1000;
+
+/// The server's state: its clock, and the slow calls that can be cancelled.
+#[derive(Clone)]
+pub struct Demo {
+    clock: SharedClock,
+    running: Arc<Mutex<BTreeMap<String, CancellationToken>>>,
+}
+
+/// Ends a slow call's entry when the call ends, however that comes about.
+struct Running {
+    demo: Demo,
+    id: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.demo.running().remove(&self.id);
+    }
+}
+
+impl Demo {
+    /// With nothing running.
+    pub fn new(clock: SharedClock) -> Self {
+        Self {
+            clock,
+            running: Arc::default(),
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers one POST.
+pub async fn receive(State(demo): State<Demo>, headers: HeaderMap, body: Bytes) -> Response {
+    let envelope = match envelope::parse(&body, &Limits::REQUEST) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                &error.to_rpc(),
+                error.id.as_deref(),
+            );
+        }
+    };
+    let session = headers.contains_key(headers::SESSION);
+    let modern = match era::classify(seen(&headers, headers::VERSION), session, &envelope) {
+        Framing::Modern => true,
+        Framing::Legacy { .. } => false,
+        Framing::Unsupported { requested } | Framing::BadVersion { requested } => {
+            let error = RpcError::unsupported_version(&requested, &versions::ALL);
+            return refuse(StatusCode::BAD_REQUEST, &error, id(&envelope));
+        }
+    };
+    if modern && let Err(error) = check_modern(&headers, &envelope) {
+        return refuse(StatusCode::BAD_REQUEST, &error, id(&envelope));
+    }
+    match envelope.kind {
+        Kind::Request => demo.answer(&envelope, modern),
+        Kind::Notification => {
+            demo.notified(&envelope);
+            StatusCode::ACCEPTED.into_response()
+        }
+        Kind::Response => StatusCode::ACCEPTED.into_response(),
+    }
+}
+
+impl Demo {
+    fn answer(&self, envelope: &Envelope<'_>, modern: bool) -> Response {
+        let result = match (envelope.method(), modern) {
+            (method::INITIALIZE, false) => {
+                let wanted = envelope
+                    .params
+                    .as_ref()
+                    .and_then(|params| params.protocol_version.as_ref());
+                let version = versions::negotiate(wanted.map_or("", |wanted| wanted.as_str()));
+                message::initialize_result(version, CAPABILITIES, &ourselves(), INSTRUCTIONS)
+            }
+            (method::PING, false) => "{}".to_owned(),
+            (method::DISCOVER, true) => message::discover_result(
+                &[versions::MODERN],
+                CAPABILITIES,
+                &ourselves(),
+                INSTRUCTIONS,
+                CACHING,
+            ),
+            (method::TOOLS_LIST, modern) => list(modern),
+            (method::TOOLS_CALL, modern) => return self.call(envelope, modern),
+            (unknown, modern) => {
+                let status = if modern {
+                    StatusCode::NOT_FOUND
+                } else {
+                    StatusCode::OK
+                };
+                return refuse(status, &RpcError::method_not_found(unknown), id(envelope));
+            }
+        };
+        json_response(message::response(id(envelope).unwrap_or("null"), &result))
+    }
+
+    fn call(&self, envelope: &Envelope<'_>, modern: bool) -> Response {
+        let params = envelope.params.as_ref();
+        let name = params
+            .and_then(|params| params.name.as_ref())
+            .map_or("", |name| name.as_str());
+        let arguments = params.and_then(|params| params.arguments);
+        let arguments: Value = arguments
+            .and_then(|span| serde_json::from_slice(span.of(envelope.source)).ok())
+            .unwrap_or_else(|| json!({}));
+        let finish = if modern {
+            modern_result
+        } else {
+            std::convert::identity
+        };
+        let id = id(envelope).unwrap_or("null");
+        match tool::call(name, &arguments, self.clock.now()) {
+            Outcome::Done(result) => {
+                json_response(message::response(id, &finish(result).to_string()))
+            }
+            Outcome::Unknown => {
+                let error = RpcError::invalid_params(format!("Unknown tool: {name}"));
+                let status = if modern {
+                    StatusCode::BAD_REQUEST
+                } else {
+                    StatusCode::OK
+                };
+                refuse(status, &error, Some(id))
+            }
+            Outcome::Slow(steps) => {
+                let token = envelope
+                    .meta()
+                    .and_then(|meta| meta.progress_token.as_ref());
+                let progress_token = token.map(|token| token.raw.to_string());
+                let cancelled = CancellationToken::new();
+                let Some(running) = self.begin(id, cancelled.clone()) else {
+                    let error = RpcError::internal("too many slow calls at once; try again later");
+                    return refuse(StatusCode::SERVICE_UNAVAILABLE, &error, Some(id));
+                };
+                stream_response(
+                    Work {
+                        steps,
+                        id: id.to_owned(),
+                        progress_token,
+                        cancelled,
+                        finish,
+                    },
+                    running,
+                )
+            }
+        }
+    }
+
+    fn begin(&self, id: &str, cancelled: CancellationToken) -> Option<Running> {
+        let mut running = self.running();
+        if running.len() >= MOST_RUNNING {
+            return None;
+        }
+        running.insert(id.to_owned(), cancelled);
+        Some(Running {
+            demo: self.clone(),
+            id: id.to_owned(),
+        })
+    }
+
+    /// The only notification that means something here: a slow call is no longer wanted.
+    fn notified(&self, envelope: &Envelope<'_>) {
+        let id = envelope
+            .params
+            .as_ref()
+            .and_then(|params| params.request_id.as_ref());
+        if let (method::CANCELLED, Some(id)) = (envelope.method(), id)
+            && let Some(call) = self.running().get(id.raw)
+        {
+            call.cancel();
+        }
+    }
+}
+
+fn check_modern(headers: &HeaderMap, envelope: &Envelope<'_>) -> Result<(), RpcError> {
+    let standard = Standard {
+        version: seen(headers, headers::VERSION),
+        method: seen(headers, headers::METHOD),
+        name: seen(headers, headers::NAME),
+    };
+    headers::check(&standard, envelope)
+        .map_err(|mismatch| RpcError::header_mismatch(mismatch.to_string()))?;
+    match envelope.kind {
+        Kind::Request => era::check_meta(envelope),
+        Kind::Notification | Kind::Response => Ok(()),
+    }
+}
+
+fn list(modern: bool) -> String {
+    let tools = tool::definitions().map(|tool| tool.to_string());
+    let tail = if modern {
+        message::modern_members(&ourselves(), Some(CACHING))
+    } else {
+        String::new()
+    };
+    message::list_page("tools", tools.iter().map(String::as_str), None, &tail)
+}
+
+fn modern_result(mut result: Value) -> Value {
+    let tail = format!("{{{}}}", message::modern_members(&ourselves(), None));
+    let tail: Value = serde_json::from_str(&tail).unwrap_or_default();
+    if let (Some(result), Value::Object(tail)) = (result.as_object_mut(), tail) {
+        result.extend(tail);
+    }
+    result
+}
+
+fn ourselves() -> Implementation {
+    Implementation {
+        name: "toolgate-demo".to_owned(),
+        title: "Toolgate demo".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn id<'a>(envelope: &'a Envelope<'_>) -> Option<&'a str> {
+    envelope.id.as_ref().map(|id| id.raw)
+}
+
+fn seen<'a>(headers: &'a HeaderMap, name: &str) -> Seen<'a> {
+    Seen::of(headers.get_all(name).iter().map(HeaderValue::as_bytes))
+}
+
+fn json_response(body: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn refuse(status: StatusCode, error: &RpcError, id: Option<&str>) -> Response {
+    (status, json_response(error.to_bytes(id))).into_response()
+}
+
+fn stream_response(work: Work, running: Running) -> Response {
+    let events = work.events().map(move |event| {
+        // The entry lives as long as the stream.
+        let _running = &running;
+        Ok::<_, std::convert::Infallible>(event)
+    });
+    let kind = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (kind, Body::from_stream(events)).into_response()
+}

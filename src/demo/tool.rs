@@ -1,0 +1,133 @@
+//! The tools themselves: what they are called, what they take, what they answer. Pure but for the clock handed in.
+
+use serde_json::{Value, json};
+use toolgate_model::Timestamp;
+
+use super::slow::Steps;
+
+/// What a call comes to.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// The result of `tools/call`, without what an era adds.
+    Done(Value),
+    /// To be worked on, step by step.
+    Slow(Steps),
+    /// No tool of that name.
+    Unknown,
+}
+
+/// Definitions, in listing order.
+pub fn definitions() -> [Value; 4] {
+    [
+        json!({
+            "name": "add",
+            "title": "Add",
+            "description": "Adds two numbers.",
+            "inputSchema": {
+                "type": "object",
+                "properties": { "a": { "type": "number" }, "b": { "type": "number" } },
+                "required": ["a", "b"],
+            },
+            "outputSchema": {
+                "type": "object",
+                "properties": { "sum": { "type": "number" } },
+                "required": ["sum"],
+            },
+            "annotations": { "readOnlyHint": true, "openWorldHint": false },
+        }),
+        json!({
+            "name": "echo",
+            "title": "Echo",
+            "description": "Says what it was told.",
+            "inputSchema": {
+                "type": "object",
+                "properties": { "text": { "type": "string", "description": "What to say." } },
+                "required": ["text"],
+            },
+            "annotations": { "readOnlyHint": true, "openWorldHint": false },
+        }),
+        json!({
+            "name": "slow",
+            "title": "Slow",
+            "description": "Works for a while, step by step, and tells its progress. It can be cancelled.",
+            "inputSchema": {
+                "type": "object",
+                "properties": {
+                    "steps": { "type": "integer", "minimum": 1, "maximum": Steps::MOST, "default": 5 },
+                    "delayMs": { "type": "integer", "minimum": 0, "maximum": Steps::LONGEST_MILLIS, "default": 200 },
+                },
+            },
+            "annotations": { "readOnlyHint": true, "openWorldHint": false },
+        }),
+        json!({
+            "name": "time",
+            "title": "Time in a zone",
+            "description": "Tells the time in a time zone of the IANA database, e.g. Europe/Berlin.",
+            "inputSchema": {
+                "type": "object",
+                "properties": { "zone": { "type": "string", "default": "UTC" } },
+            },
+            "annotations": { "readOnlyHint": true, "openWorldHint": false },
+        }),
+    ]
+}
+
+/// Calls the tool `name`.
+pub fn call(name: &str, arguments: &Value, now: Timestamp) -> Outcome {
+    match name {
+        "add" => Outcome::Done(add(arguments)),
+        "echo" => Outcome::Done(match arguments["text"].as_str() {
+            Some(said) => text(said),
+            None => failed("`text` must be a string"),
+        }),
+        "slow" => match Steps::read(arguments) {
+            Ok(steps) => Outcome::Slow(steps),
+            Err(reason) => Outcome::Done(failed(&reason)),
+        },
+        "time" => Outcome::Done(time(arguments, now)),
+        _ => Outcome::Unknown,
+    }
+}
+
+fn add(arguments: &Value) -> Value {
+    let (Some(a), Some(b)) = (arguments["a"].as_f64(), arguments["b"].as_f64()) else {
+        return failed("`a` and `b` must be numbers");
+    };
+    let whole = arguments["a"].as_i64().zip(arguments["b"].as_i64());
+    let sum = match whole.and_then(|(a, b)| a.checked_add(b)) {
+        Some(sum) => json!(sum),
+        None => json!(a + b),
+    };
+    let structured = json!({ "sum": sum });
+    json!({ "content": [{ "type": "text", "text": sum.to_string() }], "structuredContent": structured })
+}
+
+fn time(arguments: &Value, now: Timestamp) -> Value {
+    let zone = arguments.get("zone").map_or(Some("UTC"), Value::as_str);
+    let Some(zone) = zone else {
+        return failed("`zone` must be a string");
+    };
+    let instant = i64::try_from(now.0)
+        .ok()
+        .and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    let there = instant.and_then(|instant| instant.in_tz(zone).ok());
+    match there {
+        Some(there) => text(&there.strftime("%Y-%m-%d %H:%M:%S %Z (%A)").to_string()),
+        None => failed(&format!(
+            "there is no time zone {zone:?}; name one like Europe/Berlin"
+        )),
+    }
+}
+
+/// A result of one text.
+pub fn text(text: &str) -> Value {
+    json!({ "content": [{ "type": "text", "text": text }] })
+}
+
+/// A result that says that the call failed, for the model to read.
+fn failed(reason: &str) -> Value {
+    json!({ "content": [{ "type": "text", "text": reason }], "isError": true })
+}
+
+#[cfg(test)]
+mod tests;

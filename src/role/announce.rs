@@ -1,0 +1,128 @@
+//! What `up` says when it is ready: where everything is, and lines that work as they are printed.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use crate::cli::{
+    connect::clients::{self, Given},
+    tools::endpoint_url,
+};
+
+/// What there is to say.
+pub struct Welcome {
+    /// Where clients reach the door.
+    pub door: String,
+    /// Where the admin API is.
+    pub admin: String,
+    /// The admin token, if it was made just now. It is printed this once.
+    pub new_admin_token: Option<String>,
+    /// Where it lies.
+    pub admin_token_file: PathBuf,
+    /// The private port.
+    pub private: SocketAddr,
+    /// A token for the demo, if there is one.
+    pub demo_token: Option<String>,
+}
+
+/// Line by line.
+pub fn lines(welcome: &Welcome) -> Vec<String> {
+    let mut lines = vec!["Toolgate is ready.".to_owned(), String::new()];
+    if let Some(token) = &welcome.demo_token {
+        lines.push(format!(
+            "  endpoint     {}",
+            endpoint_url(&welcome.door, "demo")
+        ));
+        lines.push(format!("  token        {token}"));
+    } else {
+        lines.push(format!(
+            "  endpoints    {}",
+            endpoint_url(&welcome.door, "<gateway>")
+        ));
+    }
+    lines.push(format!("  admin API    {}", welcome.admin));
+    let file = welcome.admin_token_file.display();
+    match &welcome.new_admin_token {
+        Some(token) => {
+            lines.push(format!("  admin token  {token}"));
+            lines.push(format!(
+                "               printed this once; it lies in {file}"
+            ));
+        }
+        None => lines.push(format!("  admin token  in {file}")),
+    }
+    lines.push(format!(
+        "  health       http://{}/readyz, /metrics",
+        welcome.private
+    ));
+    match &welcome.demo_token {
+        Some(token) => lines.extend(first_steps(&welcome.door, token)),
+        None => lines.extend([
+            String::new(),
+            format!("Next: {} server add NAME --url URL", program()),
+        ]),
+    }
+    lines
+}
+
+fn first_steps(door: &str, token: &str) -> Vec<String> {
+    let given = Given {
+        name: "demo".to_owned(),
+        url: endpoint_url(door, "demo"),
+        token: token.to_owned(),
+    };
+    let claude = clients::find("claude-code")
+        .ok()
+        .and_then(|client| client.command);
+    let claude = claude
+        .map(|command| given.fill(command))
+        .unwrap_or_default();
+    vec![
+        String::new(),
+        "Call a tool:".to_owned(),
+        String::new(),
+        format!("  {}", curl(&given)),
+        String::new(),
+        "Give it to an agent:".to_owned(),
+        String::new(),
+        format!("  {claude}"),
+        String::new(),
+        format!(
+            "Put a server of your own behind it: {} server add NAME --url URL",
+            program()
+        ),
+    ]
+}
+
+/// This program as it was called: on a first visit it is on nobody's PATH.
+fn program() -> String {
+    let called = std::env::args().next().filter(|path| !path.is_empty());
+    let called = called.unwrap_or_else(|| "toolgate".to_owned());
+    if called.contains(char::is_whitespace) {
+        format!("'{called}'")
+    } else {
+        called
+    }
+}
+
+/// One line that needs nothing but curl: a call by the rules of 2026-07-28, which begin with no handshake.
+fn curl(given: &Given) -> String {
+    let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"demo__add","arguments":{{"a":2,"b":3}},"_meta":{meta}}}}}"#
+    );
+    let headers = [
+        format!("Authorization: Bearer {}", given.token),
+        "Content-Type: application/json".to_owned(),
+        "Accept: application/json, text/event-stream".to_owned(),
+        "MCP-Protocol-Version: 2026-07-28".to_owned(),
+        "Mcp-Method: tools/call".to_owned(),
+        "Mcp-Name: demo__add".to_owned(),
+    ];
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|header| format!("-H '{header}'"))
+        .collect();
+    format!("curl -sS {} {} -d '{body}'", given.url, headers.join(" "))
+}
+
+#[cfg(test)]
+mod tests;

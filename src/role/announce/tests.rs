@@ -1,0 +1,33 @@
+//! What is printed, and what is not.
+
+use super::{Welcome, lines};
+
+fn welcome(demo: bool, fresh: bool) -> String {
+    let welcome = Welcome {
+        door: "http://127.0.0.1:7300".to_owned(),
+        admin: "http://127.0.0.1:7400".to_owned(),
+        new_admin_token: fresh.then(|| "archestra_ADMIN".to_owned()),
+        admin_token_file: "d/admin-token".into(),
+        private: ([127, 0, 0, 1], 7401).into(),
+        demo_token: demo.then(|| "archestra_DEMO".to_owned()),
+    };
+    lines(&welcome).join("\n")
+}
+
+#[test]
+fn the_admin_token_is_printed_on_the_first_start_only() {
+    assert!(welcome(true, true).contains("archestra_ADMIN"));
+    let later = welcome(true, false);
+    assert!(!later.contains("archestra_ADMIN") && later.contains("d/admin-token"));
+}
+
+#[test]
+fn the_lines_to_paste_are_whole() {
+    let text = welcome(true, false);
+    let curl = text.lines().find(|line| line.contains("curl")).unwrap();
+    let body = curl.split("-d '").nth(1).unwrap().trim_end_matches('\'');
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["params"]["name"], "demo__add");
+    assert!(text.contains("claude mcp add --transport http"));
+    assert!(!welcome(false, false).contains("curl"));
+}

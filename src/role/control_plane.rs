@@ -1,0 +1,225 @@
+//! `control-plane`: decides and publishes, over etcd or one file.
+
+use std::{fs, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use toolgate_actor::ActorSystem;
+use toolgate_control_core::port::Store;
+use toolgate_control_plane::{AdminOptions, ControlPlane, FirstToken, Options};
+use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
+use toolgate_runtime::{SharedClock, tls};
+use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, EtcdTls};
+
+use super::{
+    Machine, Running, egress, listen,
+    options::{AdminListener, ControlPlaneOptions},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Names of files in the data folder.
+const STORE_FILE: &str = "store.redb";
+const KEY_FILE: &str = "key";
+/// Where the first admin token lies.
+pub const TOKEN_FILE: &str = "admin-token";
+/// The organization of an empty store.
+const FIRST_ORGANIZATION: &str = "default";
+
+/// What `up` and `control-plane` say in their own ways.
+pub struct Setting<'a> {
+    /// The data folder.
+    pub data_dir: &'a Path,
+    /// The key file, if not in the data folder.
+    pub key_file: Option<&'a Path>,
+    /// What bearer tokens begin with.
+    pub token_prefix: &'a str,
+    /// Replace a lost admin token.
+    pub reset_admin_token: bool,
+    /// The store is a file that no other process can have open.
+    pub alone: bool,
+    /// Outbound connections of probes.
+    pub egress: EgressPolicy,
+}
+
+/// Puts the role together.
+pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::Result<Running> {
+    let store = if options.etcd.is_empty() {
+        embedded(&options.common.data_dir, &machine.clock)?
+    } else {
+        Arc::new(EtcdStore::new(etcd(&options)?)?)
+    };
+    let actors = ActorSystem::start(1)?;
+    let setting = Setting {
+        data_dir: &options.common.data_dir,
+        key_file: options.key_file.as_deref(),
+        token_prefix: &options.admin.token_prefix,
+        reset_admin_token: options.reset_admin_token,
+        alone: options.etcd.is_empty(),
+        egress: egress::policy(&options.egress, false)?,
+    };
+    let plane = start(setting, store, machine, &actors).await?;
+    let admin = serve_admin(&plane, &options.admin, machine).await?;
+    let listener = listen::at(options.push_listen, "proxies' listener").await?;
+    let push = listener.local_addr()?;
+    let names = (!options.insecure_push).then(|| push_names(&options));
+    if names.is_none() {
+        tracing::warn!(%push, "proxies are served WITHOUT TLS: whoever reaches this port gets every secret");
+    }
+    plane.serve_fleet(listener, names)?;
+    tracing::info!(%admin, %push, "serving");
+    let token = options.common.data_dir.join(TOKEN_FILE);
+    let announcement = match plane.first_token() {
+        FirstToken::Created => vec![
+            format!("admin API   {admin}"),
+            format!("admin token {}  (also in {})", read(&token)?, token.display()),
+        ],
+        FirstToken::Kept => Vec::new(),
+        FirstToken::Elsewhere => vec![
+            "the admin token lies with the control plane that started first; if it is lost: --reset-admin-token"
+                .to_owned(),
+        ],
+    };
+    Ok(Running {
+        announcement,
+        actors: vec![actors],
+    })
+}
+
+/// The store of one machine: a file in the data folder.
+pub fn embedded(data_dir: &Path, clock: &SharedClock) -> anyhow::Result<Arc<dyn Store>> {
+    let file = data_dir.join(STORE_FILE);
+    let store = EmbeddedStore::open(&file, Arc::clone(clock));
+    let store = store.with_context(|| {
+        format!(
+            "cannot open {}; is another toolgate using this data folder?",
+            file.display()
+        )
+    })?;
+    Ok(Arc::new(store))
+}
+
+/// The plane itself, over any store.
+pub async fn start(
+    setting: Setting<'_>,
+    store: Arc<dyn Store>,
+    machine: &Machine,
+    actors: &ActorSystem,
+) -> anyhow::Result<ControlPlane> {
+    let egress = Egress::new(setting.egress)?;
+    let in_folder = setting.data_dir.join(KEY_FILE);
+    let options = Options {
+        token_prefix: setting.token_prefix.to_owned(),
+        organization: FIRST_ORGANIZATION.parse()?,
+        key_file: Some(setting.key_file.map_or(in_folder, Path::to_owned)),
+        admin_token_file: setting.data_dir.join(TOKEN_FILE),
+        reset_admin_token: setting.reset_admin_token,
+        alone: setting.alone,
+    };
+    let machine = toolgate_control_plane::Machine {
+        clock: Arc::clone(&machine.clock),
+        metrics: machine.metrics.clone(),
+        readiness: machine.readiness.clone(),
+        drain: machine.drain.clone(),
+        actors: actors.clone(),
+        http: egress.http(PoolOptions::default()),
+    };
+    Ok(ControlPlane::start(options, store, machine).await?)
+}
+
+/// Opens the admin API; returns its address.
+pub async fn serve_admin(
+    plane: &ControlPlane,
+    options: &AdminListener,
+    machine: &Machine,
+) -> anyhow::Result<String> {
+    let (cert, key) = (options.admin_cert.as_ref(), options.admin_key.as_ref());
+    let tls = listen::presenting(cert, key, tls::ALPN_BOTH, &machine.drain)?;
+    if tls.is_none() {
+        plain(options)?;
+    }
+    let listener = listen::at(options.admin_listen, "admin API").await?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let address = format!("{scheme}://{}", listener.local_addr()?);
+    plane.serve_admin(
+        listener,
+        AdminOptions {
+            tls,
+            readiness: machine.readiness.clone(),
+            ..AdminOptions::default()
+        },
+    );
+    Ok(address)
+}
+
+/// Plain text is for this machine alone, unless it is asked for.
+fn plain(options: &AdminListener) -> anyhow::Result<()> {
+    let at = options.admin_listen;
+    if at.ip().is_loopback() {
+        return Ok(());
+    }
+    anyhow::ensure!(
+        options.insecure_admin,
+        "the admin API at {at} would be served without TLS, and tokens and credentials could be read on the way; \
+         give --admin-cert and --admin-key, or, where the network is trusted, --insecure-admin"
+    );
+    tracing::warn!(%at, "the admin API is served WITHOUT TLS: whoever listens in gets every token and credential");
+    Ok(())
+}
+
+/// What the certificate of the proxies' listener is for: what was said, this machine, and the address itself.
+fn push_names(options: &ControlPlaneOptions) -> Vec<String> {
+    let ourselves = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut names: Vec<_> = options
+        .push_names
+        .iter()
+        .cloned()
+        .chain(ourselves)
+        .collect();
+    let address = options.push_listen.ip();
+    if !address.is_unspecified() {
+        names.push(address.to_string());
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn etcd(options: &ControlPlaneOptions) -> anyhow::Result<EtcdOptions> {
+    let read =
+        |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+    let ca = options.etcd_ca.as_deref().map(read).transpose()?;
+    let pair = options
+        .etcd_cert
+        .as_deref()
+        .zip(options.etcd_key.as_deref());
+    let client_pem = pair
+        .map(|(cert, key)| Ok::<_, anyhow::Error>((read(cert)?, read(key)?)))
+        .transpose()?;
+    let encrypted = options.etcd.iter().any(|member| member.scheme() == "https");
+    let tls = encrypted.then(|| EtcdTls {
+        ca_pem: ca.unwrap_or_default(),
+        client_pem,
+        server_name: None,
+    });
+    let user = options
+        .etcd_user
+        .as_ref()
+        .zip(options.etcd_password_file.as_deref());
+    let user = user
+        .map(|(user, file)| Ok::<_, anyhow::Error>((user.clone(), self::read(file)?)))
+        .transpose()?;
+    Ok(EtcdOptions {
+        endpoints: options.etcd.iter().map(ToString::to_string).collect(),
+        namespace: options.etcd_prefix.clone(),
+        tls,
+        user,
+    })
+}
+
+/// A small file of one line.
+pub fn read(file: &Path) -> anyhow::Result<String> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,325 @@
+//! The settings of the roles. Every one is a flag, a `TOOLGATE_*` variable and a key of the configuration file.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use url::Url;
+
+use crate::cli::token::{parse_duration, parse_pause};
+
+/// What every role has.
+#[derive(Debug, Clone, Args)]
+pub struct CommonOptions {
+    /// Configuration file, YAML; its keys are the names of these flags.
+    #[arg(long, env = "TOOLGATE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print every setting with where it comes from, and end.
+    #[arg(long)]
+    pub print_config: bool,
+    /// Folder for what has to survive a restart.
+    #[arg(
+        long,
+        env = "TOOLGATE_DATA_DIR",
+        default_value = ".toolgate",
+        value_name = "DIR"
+    )]
+    pub data_dir: PathBuf,
+    /// Private port: /livez, /readyz, /metrics.
+    #[arg(
+        long,
+        env = "TOOLGATE_PRIVATE_LISTEN",
+        default_value = "127.0.0.1:7401",
+        value_name = "HOST:PORT"
+    )]
+    pub private_listen: SocketAddr,
+    /// How log lines look.
+    #[arg(long, env = "TOOLGATE_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormatWord,
+    /// Which log lines are written, e.g. `info,toolgate_sync=debug`.
+    #[arg(long, env = "TOOLGATE_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// OTLP collector (gRPC) for traces and metrics, e.g. http://127.0.0.1:4317.
+    #[arg(long, env = "TOOLGATE_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// How long a shutdown may take before what still runs is cut off.
+    #[arg(long, env = "TOOLGATE_DRAIN", default_value = "30s", value_name = "DURATION", value_parser = parse_duration)]
+    pub drain: Duration,
+}
+
+/// Log formats at the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormatWord {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Where proxies may connect to on behalf of tenants.
+#[derive(Debug, Clone, Args)]
+pub struct EgressOptions {
+    /// Network that may be reached though it is not global, e.g. 10.20.0.0/16; also over plain http. Repeat for several.
+    #[arg(
+        long = "egress-allow",
+        alias = "allow-network",
+        env = "TOOLGATE_EGRESS_ALLOW",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    pub allow: Vec<IpNet>,
+    /// Allow plain http to any address that may be reached.
+    #[arg(long = "egress-plain-http", env = "TOOLGATE_EGRESS_PLAIN_HTTP")]
+    pub plain_http: bool,
+    /// Certificate authority trusted beside the system's, PEM.
+    #[arg(long = "egress-ca", env = "TOOLGATE_EGRESS_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// The door to clients.
+#[derive(Debug, Clone, Args)]
+pub struct DoorSettings {
+    /// Where clients reach gateways.
+    #[arg(
+        long,
+        env = "TOOLGATE_LISTEN",
+        default_value = "127.0.0.1:7300",
+        value_name = "HOST:PORT"
+    )]
+    pub listen: SocketAddr,
+    /// Name under which clients reach it, with or without a port; other Host and Origin headers are refused. Repeat
+    /// for several; loopback names and the listener's own address are always accepted.
+    #[arg(
+        long = "public-host",
+        env = "TOOLGATE_PUBLIC_HOST",
+        value_delimiter = ',',
+        value_name = "HOST[:PORT]"
+    )]
+    pub public_hosts: Vec<String>,
+    /// Certificate chain for the door, PEM. Without it the door speaks plain HTTP.
+    #[arg(
+        long,
+        env = "TOOLGATE_TLS_CERT",
+        requires = "tls_key",
+        value_name = "FILE"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of that certificate, PEM.
+    #[arg(
+        long,
+        env = "TOOLGATE_TLS_KEY",
+        requires = "tls_cert",
+        value_name = "FILE"
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// How long to go on accepting after a shutdown began, until every balancer has noticed.
+    #[arg(
+        long,
+        env = "TOOLGATE_LINGER",
+        default_value = "0s",
+        value_name = "DURATION",
+        value_parser = parse_pause
+    )]
+    pub linger: Duration,
+    /// Region this proxy stands in.
+    #[arg(long, env = "TOOLGATE_REGION", default_value = "")]
+    pub region: String,
+    /// How much callers may take.
+    #[command(flatten)]
+    pub limits: LimitSettings,
+}
+
+/// How much one caller, and all of them, may take of a proxy.
+#[derive(Debug, Clone, Args)]
+pub struct LimitSettings {
+    /// Requests at a time, of everybody.
+    #[arg(long, env = "TOOLGATE_MAX_REQUESTS", default_value_t = 16_384, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_requests: u32,
+    /// Requests at a time, of one token.
+    #[arg(long, env = "TOOLGATE_MAX_REQUESTS_PER_TOKEN", default_value_t = 2_048, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_requests_per_token: u32,
+    /// Requests per second of one token. Without: as many as it likes.
+    #[arg(long, env = "TOOLGATE_RATE_PER_TOKEN", value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_per_token: Option<u32>,
+    /// Requests of one token that may come at once before its rate applies.
+    #[arg(long, env = "TOOLGATE_BURST_PER_TOKEN", default_value_t = 100, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub burst_per_token: u32,
+    /// Memory for request bodies that are larger than 4 KiB, all together, in MiB.
+    #[arg(long, env = "TOOLGATE_BODY_MEMORY", default_value_t = 256, value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(4..))]
+    pub body_memory: u32,
+}
+
+/// The admin API.
+#[derive(Debug, Clone, Args)]
+pub struct AdminListener {
+    /// Where the admin API listens (gRPC and gRPC-Web).
+    #[arg(
+        long,
+        env = "TOOLGATE_ADMIN_LISTEN",
+        default_value = "127.0.0.1:7400",
+        value_name = "HOST:PORT"
+    )]
+    pub admin_listen: SocketAddr,
+    /// Certificate chain for the admin API, PEM. Without it the admin API speaks plain HTTP.
+    #[arg(
+        long,
+        env = "TOOLGATE_ADMIN_CERT",
+        requires = "admin_key",
+        value_name = "FILE"
+    )]
+    pub admin_cert: Option<PathBuf>,
+    /// Key of that certificate, PEM.
+    #[arg(
+        long,
+        env = "TOOLGATE_ADMIN_KEY",
+        requires = "admin_cert",
+        value_name = "FILE"
+    )]
+    pub admin_key: Option<PathBuf>,
+    /// Speak plain HTTP on an address that is not this machine's own, where whoever listens in gets every token and
+    /// credential. For networks that are trusted, or where something in front ends TLS.
+    #[arg(long, env = "TOOLGATE_INSECURE_ADMIN")]
+    pub insecure_admin: bool,
+    /// What bearer tokens begin with. A setting of the deployment: changing it leaves older tokens valid.
+    #[arg(long, env = "TOOLGATE_TOKEN_PREFIX", default_value = "archestra")]
+    pub token_prefix: String,
+}
+
+/// Settings of `up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpOptions {
+    /// Of every role.
+    #[command(flatten)]
+    pub common: CommonOptions,
+    /// The door.
+    #[command(flatten)]
+    pub door: DoorSettings,
+    /// The admin API.
+    #[command(flatten)]
+    pub admin: AdminListener,
+    /// Outbound connections. Loopback is allowed here.
+    #[command(flatten)]
+    pub egress: EgressOptions,
+    /// Start no demo server, and seed neither server nor gateway.
+    #[arg(long, env = "TOOLGATE_NO_DEMO")]
+    pub no_demo: bool,
+}
+
+/// Settings of `control-plane`.
+#[derive(Debug, Clone, Args)]
+pub struct ControlPlaneOptions {
+    /// Of every role.
+    #[command(flatten)]
+    pub common: CommonOptions,
+    /// The admin API.
+    #[command(flatten)]
+    pub admin: AdminListener,
+    /// Outbound connections of probes.
+    #[command(flatten)]
+    pub egress: EgressOptions,
+    /// etcd members, e.g. http://10.0.0.1:2379. Repeat for several. Without: one file in the data folder.
+    #[arg(
+        long = "etcd",
+        env = "TOOLGATE_ETCD",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub etcd: Vec<Url>,
+    /// Key prefix in etcd, for several deployments on one cluster.
+    #[arg(long, env = "TOOLGATE_ETCD_PREFIX", default_value = "/toolgate")]
+    pub etcd_prefix: String,
+    /// Certificate authority of etcd, PEM. Without: those of the system.
+    #[arg(long, env = "TOOLGATE_ETCD_CA", value_name = "FILE")]
+    pub etcd_ca: Option<PathBuf>,
+    /// Our certificate towards etcd, PEM.
+    #[arg(
+        long,
+        env = "TOOLGATE_ETCD_CERT",
+        requires = "etcd_key",
+        value_name = "FILE"
+    )]
+    pub etcd_cert: Option<PathBuf>,
+    /// Key of that certificate, PEM.
+    #[arg(
+        long,
+        env = "TOOLGATE_ETCD_KEY",
+        requires = "etcd_cert",
+        value_name = "FILE"
+    )]
+    pub etcd_key: Option<PathBuf>,
+    /// User, where etcd asks for one.
+    #[arg(long, env = "TOOLGATE_ETCD_USER", requires = "etcd_password_file")]
+    pub etcd_user: Option<String>,
+    /// File with that user's password.
+    #[arg(
+        long,
+        env = "TOOLGATE_ETCD_PASSWORD_FILE",
+        requires = "etcd_user",
+        value_name = "FILE"
+    )]
+    pub etcd_password_file: Option<PathBuf>,
+    /// Where proxies connect (gRPC over mutual TLS).
+    #[arg(
+        long,
+        env = "TOOLGATE_PUSH_LISTEN",
+        default_value = "127.0.0.1:7410",
+        value_name = "HOST:PORT"
+    )]
+    pub push_listen: SocketAddr,
+    /// Name or address under which proxies reach the push listener; its certificate is for these. Repeat for several.
+    #[arg(
+        long = "push-name",
+        env = "TOOLGATE_PUSH_NAME",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub push_names: Vec<String>,
+    /// Speak to proxies without TLS. For development: whoever reaches the port gets every secret.
+    #[arg(long, env = "TOOLGATE_INSECURE_PUSH")]
+    pub insecure_push: bool,
+    /// File with the key that seals secrets in the store; made on first start. All control planes of a deployment
+    /// share it. Without: `key` in the data folder.
+    #[arg(long, env = "TOOLGATE_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Make a new admin token if the file `admin-token` is lost; the lost one no longer works then.
+    #[arg(long, env = "TOOLGATE_RESET_ADMIN_TOKEN")]
+    pub reset_admin_token: bool,
+}
+
+/// Settings of `proxy`.
+#[derive(Debug, Clone, Args)]
+pub struct ProxyOptions {
+    /// Of every role.
+    #[command(flatten)]
+    pub common: CommonOptions,
+    /// The door.
+    #[command(flatten)]
+    pub door: DoorSettings,
+    /// Outbound connections.
+    #[command(flatten)]
+    pub egress: EgressOptions,
+    /// Where the control plane's push listener is, e.g. https://10.0.0.1:7410. Repeat for several.
+    #[arg(
+        long = "control-plane",
+        env = "TOOLGATE_CONTROL_PLANE",
+        value_delimiter = ',',
+        required = true,
+        value_name = "URL"
+    )]
+    pub control_planes: Vec<Url>,
+    /// File made by `toolgate proxies join-token`. Needed once, until the proxy has its certificate.
+    #[arg(long, env = "TOOLGATE_JOIN", value_name = "FILE")]
+    pub join: Option<PathBuf>,
+    /// Id of this proxy. Without: made on first start and kept.
+    #[arg(long, env = "TOOLGATE_PROXY_ID", value_name = "ID")]
+    pub id: Option<String>,
+    /// Speak to the control plane without TLS. For development only.
+    #[arg(long, env = "TOOLGATE_INSECURE_PUSH")]
+    pub insecure_push: bool,
+}

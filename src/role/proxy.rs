@@ -1,0 +1,134 @@
+//! `proxy`: serves gateways to clients, fed by a control plane.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use toolgate_data_plane::{
+    DataPlane, DataPlaneOptions, RequestLimits,
+    sync::{self, ControlLink, JoinBundle, SyncHandle, SyncOptions},
+};
+use toolgate_egress::EgressPolicy;
+use toolgate_runtime::tls;
+use url::Url;
+
+use super::{
+    Machine, Running, egress, listen,
+    options::{DoorSettings, LimitSettings, ProxyOptions},
+};
+
+/// Threads for the actors of a proxy.
+const ACTOR_THREADS: usize = 1;
+/// Port of a control plane whose URL names none.
+const PUSH_PORT: u16 = 7410;
+
+/// Puts the role together.
+pub fn build(options: ProxyOptions, machine: &Machine) -> anyhow::Result<Running> {
+    let id = options
+        .id
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .context("--id")?;
+    let sync = SyncOptions {
+        proxy_id: id,
+        region: options.door.region.clone(),
+        listen: shown(&options.door),
+        data_dir: Some(options.common.data_dir.clone()),
+        ..SyncOptions::new(link(&options)?)
+    };
+    let source = start_sync(sync, machine)?;
+    let policy = egress::policy(&options.egress, false)?;
+    let plane = serve(source, &options.door, policy, machine)?;
+    Ok(Running {
+        announcement: Vec::new(),
+        actors: vec![plane.actors().clone()],
+    })
+}
+
+/// Starts what keeps the proxy's configuration up to date.
+pub fn start_sync(options: SyncOptions, machine: &Machine) -> anyhow::Result<SyncHandle> {
+    Ok(sync::start(options, &machine.for_proxy())?)
+}
+
+/// Opens the door.
+pub fn serve(
+    source: SyncHandle,
+    settings: &DoorSettings,
+    egress: EgressPolicy,
+    machine: &Machine,
+) -> anyhow::Result<DataPlane> {
+    let (cert, key) = (settings.tls_cert.as_ref(), settings.tls_key.as_ref());
+    let mut options = DataPlaneOptions::new(settings.listen);
+    options.door.public_hosts.clone_from(&settings.public_hosts);
+    options.door.tls = listen::presenting(cert, key, tls::ALPN_BOTH, &machine.drain)?;
+    options.door.linger = settings.linger;
+    options.limits = limits(&settings.limits);
+    options.door.limits.bodies = mebibytes(settings.limits.body_memory);
+    options.egress = egress;
+    options.actor_threads = ACTOR_THREADS;
+    Ok(DataPlane::start(options, source, machine.for_proxy())?)
+}
+
+fn mebibytes(count: u32) -> usize {
+    usize::try_from(count).map_or(usize::MAX, |count| count.saturating_mul(1024 * 1024))
+}
+
+fn limits(settings: &LimitSettings) -> RequestLimits {
+    RequestLimits {
+        requests: settings.max_requests,
+        requests_per_token: settings.max_requests_per_token,
+        rate_per_token: settings.rate_per_token,
+        burst_per_token: settings.burst_per_token,
+    }
+}
+
+/// Where clients reach the door, as the control plane shows it.
+pub fn shown(settings: &DoorSettings) -> String {
+    let scheme = if settings.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let port = settings.listen.port();
+    match settings.public_hosts.first() {
+        Some(host) if host.contains(':') => format!("{scheme}://{host}"),
+        Some(host) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{}", settings.listen),
+    }
+}
+
+fn link(options: &ProxyOptions) -> anyhow::Result<ControlLink> {
+    let addresses: Result<Vec<_>, _> = options.control_planes.iter().map(address).collect();
+    let addresses = addresses?;
+    if options.insecure_push {
+        tracing::warn!("configuration and secrets come WITHOUT TLS: for development only");
+        return Ok(ControlLink::Plain(addresses));
+    }
+    let join = options.join.as_deref().map(bundle).transpose()?.flatten();
+    Ok(ControlLink::Mutual { addresses, join })
+}
+
+/// The join file; once the proxy has its certificate, it may be gone.
+fn bundle(file: &Path) -> anyhow::Result<Option<JoinBundle>> {
+    match fs::read(file) {
+        Ok(text) => Ok(Some(
+            JoinBundle::parse(&text).with_context(|| format!("{}", file.display()))?,
+        )),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::info!(file = %file.display(), "there is no join file (any more)");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+/// `host:port` of a control plane.
+fn address(url: &Url) -> anyhow::Result<String> {
+    let host = url
+        .host_str()
+        .with_context(|| format!("--control-plane {url} names no host"))?;
+    Ok(format!("{host}:{}", url.port().unwrap_or(PUSH_PORT)))
+}
+
+#[cfg(test)]
+mod tests;

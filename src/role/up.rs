@@ -1,0 +1,112 @@
+//! `up`: everything in one process. The proxy is fed over memory instead of a network, by the same protocol; nothing
+//! else differs from a fleet.
+
+use std::net::SocketAddr;
+
+use futures_util::StreamExt as _;
+use tokio::io::{DuplexStream, copy_bidirectional};
+use toolgate_actor::ActorSystem;
+use toolgate_control_plane::{ControlPlane, FirstToken};
+use toolgate_data_plane::sync::{ControlLink, SyncOptions};
+use toolgate_runtime::memory::{self, Dialer};
+
+use super::{
+    Machine, Running,
+    announce::{self, Welcome},
+    control_plane::{self, Setting, TOKEN_FILE},
+    egress,
+    options::UpOptions,
+    proxy, seed,
+};
+use crate::demo;
+
+/// What the proxy in the process is called.
+const PROXY_ID: &str = "local";
+/// Where that proxy keeps what it needs without a control plane.
+const PROXY_FOLDER: &str = "proxy";
+
+/// Puts everything together, demo included.
+pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<Running> {
+    let data_dir = options.common.data_dir.clone();
+    options.door.listen = known_port(options.door.listen)?;
+    let policy = egress::policy(&options.egress, true)?;
+    let actors = ActorSystem::start(1)?;
+    let setting = Setting {
+        data_dir: &data_dir,
+        key_file: None,
+        token_prefix: &options.admin.token_prefix,
+        // Who has the data folder has everything: a lost token is simply made anew.
+        reset_admin_token: true,
+        alone: true,
+        egress: policy.clone(),
+    };
+    let store = control_plane::embedded(&data_dir, &machine.clock)?;
+    let plane = control_plane::start(setting, store, machine, &actors).await?;
+    let admin = control_plane::serve_admin(&plane, &options.admin, machine).await?;
+
+    let sync = SyncOptions {
+        proxy_id: Some(PROXY_ID.parse()?),
+        region: options.door.region.clone(),
+        listen: proxy::shown(&options.door),
+        data_dir: Some(data_dir.join(PROXY_FOLDER)),
+        ..SyncOptions::new(ControlLink::Memory(in_memory(&plane, machine)))
+    };
+    let source = proxy::start_sync(sync, machine)?;
+    let data_plane = proxy::serve(source, &options.door, policy, machine)?;
+
+    let file = data_dir.join(TOKEN_FILE);
+    let admin_token = control_plane::read(&file)?;
+    let mut welcome = Welcome {
+        door: proxy::shown(&options.door),
+        admin: admin.clone(),
+        new_admin_token: matches!(plane.first_token(), FirstToken::Created)
+            .then(|| admin_token.clone()),
+        admin_token_file: file,
+        private: options.common.private_listen,
+        demo_token: None,
+    };
+    if !options.no_demo {
+        let url = demo::start(machine.clock.clone(), &machine.drain).await?;
+        let seeded = seed::demo(&admin, &admin_token, &url, &welcome.door).await?;
+        welcome.demo_token = Some(seeded);
+    }
+    Ok(Running {
+        announcement: announce::lines(&welcome),
+        actors: vec![data_plane.actors().clone(), actors],
+    })
+}
+
+/// The address with a port that is known before the door opens, so that the proxy can say where it is.
+fn known_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if listen.port() != 0 {
+        return Ok(listen);
+    }
+    Ok(std::net::TcpListener::bind(listen)?.local_addr()?)
+}
+
+/// Connections to the control plane in this process.
+fn in_memory(plane: &ControlPlane, machine: &Machine) -> Dialer {
+    let (dialer, mut incoming) = memory::pair();
+    let (fleet, drain) = (plane.fleet().clone(), machine.drain.clone());
+    let draining = drain.draining();
+    let joining = drain.clone();
+    let accept = async move {
+        while let Some(Ok(connection)) = incoming.next().await {
+            drop(joining.spawn("memory connection", join(connection, fleet.connect())));
+        }
+    };
+    drop(drain.spawn("memory connections", async move {
+        tokio::select! {
+            () = accept => {}
+            () = draining => {}
+        }
+    }));
+    dialer
+}
+
+/// Lets what one end says out at the other, until either hangs up.
+async fn join(mut near: DuplexStream, mut far: DuplexStream) {
+    if let Err(error) = copy_bidirectional(&mut near, &mut far).await {
+        tracing::debug!(%error, "a connection in memory ended");
+    }
+}

@@ -1,0 +1,211 @@
+//! Where a process gets its settings: flag, else `TOOLGATE_*`, else the configuration file, else the default. The file
+//! is YAML whose keys are the names of flags, so that there is one vocabulary and one parser: what the file adds is
+//! handed to the command line's own parser.
+
+use std::{collections::BTreeMap, ffi::OsString, fs, path::Path};
+
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, parser::ValueSource};
+use serde_json::Value;
+
+use crate::cli::{Cli, fault::Fault, out::Out};
+
+/// Names the flag that names the file.
+const FILE_FLAG: &str = "config";
+/// Largest file read.
+const LARGEST_FILE: u64 = 1024 * 1024;
+/// Settings whose values are never shown.
+const SECRET: [&str; 2] = ["token", "admin-token"];
+
+/// A setting with its value and where that came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Name of its flag.
+    pub name: String,
+    /// As it will be used; empty for none.
+    pub value: String,
+    /// `flag`, `env NAME`, `file` or `default`.
+    pub source: String,
+}
+
+/// The command line with the configuration file worked in, and every setting of the role with its source.
+pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<Setting>), Fault> {
+    // What a role cannot do without may stand in the file, so at first nothing is insisted upon.
+    let lenient = Cli::command().mut_subcommands(|role| role.mut_args(|arg| arg.required(false)));
+    let matches = lenient.get_matches_from(&arguments);
+    let strict = || Cli::command().get_matches_from(&arguments);
+    let Some((role, given)) = matches.subcommand() else {
+        return finish(&strict(), Vec::new());
+    };
+    let command = Cli::command();
+    let Some(command) = command
+        .find_subcommand(role)
+        .filter(|command| has(command, FILE_FLAG))
+    else {
+        return finish(&strict(), Vec::new());
+    };
+    let Ok(Some(file)) = given.try_get_one::<std::path::PathBuf>(FILE_FLAG) else {
+        let matches = strict();
+        let settings = match matches.subcommand() {
+            Some((_, given)) => settings(command, given, &[]),
+            None => Vec::new(),
+        };
+        return finish(&matches, settings);
+    };
+    let from_file = read(file, command)?;
+    let missing: Vec<_> = from_file
+        .into_iter()
+        .filter(|(name, _)| !is_given(command, given, name))
+        .collect();
+    let position = arguments
+        .iter()
+        .position(|argument| argument == role)
+        .unwrap_or(0);
+    let (before, after) = arguments.split_at(position + 1);
+    let added = missing.iter().flat_map(|(name, values)| {
+        values
+            .iter()
+            .map(move |value| OsString::from(format!("--{name}={value}")))
+    });
+    let all: Vec<_> = before
+        .iter()
+        .cloned()
+        .chain(added)
+        .chain(after.iter().cloned())
+        .collect();
+    let matches = Cli::command()
+        .try_get_matches_from(all)
+        .map_err(|error| Fault::usage(format!("{}: {}", file.display(), sentence(&error))))?;
+    let names: Vec<_> = missing.iter().map(|(name, _)| name.as_str()).collect();
+    let settings = match matches.subcommand() {
+        Some((_, given)) => settings(command, given, &names),
+        None => Vec::new(),
+    };
+    finish(&matches, settings)
+}
+
+/// `--print-config`: one line a setting.
+pub fn print(settings: &[Setting], out: &mut Out) -> Result<(), Fault> {
+    let row = |s: &Setting| vec![s.name.clone(), s.value.clone(), s.source.clone()];
+    out.table(
+        &["SETTING", "VALUE", "FROM"],
+        settings.iter().map(row).collect(),
+    )
+}
+
+fn finish(matches: &ArgMatches, settings: Vec<Setting>) -> Result<(Cli, Vec<Setting>), Fault> {
+    let cli = Cli::from_arg_matches(matches).map_err(|error| Fault::usage(sentence(&error)))?;
+    Ok((cli, settings))
+}
+
+/// Names and values in the file. A flag without a value is `true` there; one that repeats may be a list.
+fn read(file: &Path, command: &Command) -> Result<Vec<(String, Vec<String>)>, Fault> {
+    let place = file.display();
+    let unreadable = |error: std::io::Error| Fault::usage(format!("cannot read {place}: {error}"));
+    if fs::metadata(file).map_err(unreadable)?.len() > LARGEST_FILE {
+        return Err(Fault::usage(format!(
+            "{place} is larger than {LARGEST_FILE} bytes"
+        )));
+    }
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let entries: BTreeMap<String, serde_saphyr::Spanned<Value>> = serde_saphyr::from_str(&text)
+        .map_err(|error| Fault::usage(format!("{place}: {}", error.without_snippet())))?;
+    let mut settings = Vec::new();
+    for (name, value) in entries {
+        let line = value.referenced.line();
+        if !has(command, &name) || name == FILE_FLAG {
+            return Err(
+                Fault::usage(format!("{place}:{line}: there is no setting `{name}`")).next(
+                    format!("`toolgate {} --help` lists them", command.get_name()),
+                ),
+            );
+        }
+        let values = texts(&value.value).ok_or_else(|| {
+            Fault::usage(format!(
+                "{place}:{line}: `{name}` must be a text, a number, true, or a list of these"
+            ))
+        })?;
+        settings.push((name, values));
+    }
+    Ok(settings)
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(vec![text.clone()]),
+        Value::Bool(flag) => Some(vec![flag.to_string()]),
+        Value::Number(number) => Some(vec![number.to_string()]),
+        Value::Array(items) => {
+            let single = |item| texts(item).filter(|_| !matches!(item, Value::Array(_)));
+            items
+                .iter()
+                .map(|item| single(item)?.into_iter().next())
+                .collect()
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Setting> {
+    let shown = command.get_arguments().filter(|argument| {
+        let name = argument.get_long().unwrap_or_default();
+        !matches!(name, "" | "help" | "version" | "print-config" | "config")
+            && !argument.is_global_set()
+    });
+    let setting = |argument: &clap::Arg| {
+        let name = argument.get_long().unwrap_or_default();
+        let id = argument.get_id().as_str();
+        let values = given.try_get_raw(id).ok().flatten();
+        let values: Vec<_> = values
+            .into_iter()
+            .flatten()
+            .map(|value| value.to_string_lossy().into_owned())
+            .collect();
+        let value = if SECRET.contains(&name) && !values.is_empty() {
+            "(secret)".to_owned()
+        } else {
+            values.join(",")
+        };
+        let source = match given.value_source(id) {
+            Some(ValueSource::CommandLine) if from_file.contains(&name) => "file".to_owned(),
+            Some(ValueSource::CommandLine) => "flag".to_owned(),
+            Some(ValueSource::EnvVariable) => {
+                let variable = argument.get_env().unwrap_or_default().to_string_lossy();
+                format!("env {variable}")
+            }
+            _ => "default".to_owned(),
+        };
+        Setting {
+            name: name.to_owned(),
+            value,
+            source,
+        }
+    };
+    shown.map(setting).collect()
+}
+
+/// Whether a flag or variable says it, so that the file is not asked.
+fn is_given(command: &Command, given: &ArgMatches, name: &str) -> bool {
+    let argument = command
+        .get_arguments()
+        .find(|argument| argument.get_long() == Some(name));
+    let source = argument.and_then(|argument| given.value_source(argument.get_id().as_str()));
+    matches!(
+        source,
+        Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+    )
+}
+
+fn has(command: &Command, name: &str) -> bool {
+    command
+        .get_arguments()
+        .any(|argument| argument.get_long() == Some(name))
+}
+
+fn sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests;
