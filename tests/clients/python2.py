@@ -1,0 +1,51 @@
+"""The Python SDK, second generation: `python2.py auto|legacy|2026-07-28 URL TOKEN TOOL MESSAGE`.
+
+Lists, calls a tool, calls one that does not exist; prints one JSON object.
+"""
+
+import asyncio
+import json
+import sys
+
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+from mcp.shared.exceptions import MCPError
+
+
+async def unknown(client):
+    try:
+        result = await client.call_tool("no_such_tool_anywhere", {})
+    except MCPError as error:
+        return {"kind": "error", "code": error.error.code, "message": error.error.message}
+    return {"kind": "tool error" if result.is_error else "success"}
+
+
+async def run(mode, url, token, tool, message):
+    headers = {"Authorization": f"Bearer {token}"}
+    async with create_mcp_http_client(headers=headers) as http:
+        async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+            report = {"protocol": client.protocol_version}
+            report["tools"] = [listed.name for listed in (await client.list_tools()).tools]
+            result = await client.call_tool(tool, {"message": message})
+            report["text"] = result.content[0].text
+            report["unknown"] = await unknown(client)
+            return report
+
+
+def reason(error):
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def main():
+    try:
+        report = asyncio.run(asyncio.wait_for(run(*sys.argv[1:6]), 60))
+    except BaseException as error:
+        report = {"failed": reason(error)}
+    print(json.dumps(report))
+    sys.exit("failed" in report)
+
+
+main()

@@ -1,0 +1,49 @@
+// A TypeScript SDK as a client: `typescript.mjs v1|v2 URL TOKEN TOOL MESSAGE`.
+// Lists, calls a tool, calls one that does not exist; prints one JSON object.
+// The packages stand beside the installed tools, not beside this file: CLIENTS says where.
+import { createRequire } from 'node:module';
+
+const [generation, url, token, tool, message] = process.argv.slice(2);
+const load = createRequire(`${process.env.CLIENTS}/`);
+
+function sdk() {
+  const identity = { name: `typescript-${generation}`, version: '1.0.0' };
+  if (generation === 'v1') {
+    const { Client } = load('@modelcontextprotocol/sdk/client/index.js');
+    const { StreamableHTTPClientTransport } = load('@modelcontextprotocol/sdk/client/streamableHttp.js');
+    return { client: new Client(identity), StreamableHTTPClientTransport };
+  }
+  const { Client, StreamableHTTPClientTransport } = load('@modelcontextprotocol/client');
+  const client = new Client(identity, { versionNegotiation: { mode: 'auto' } });
+  return { client, StreamableHTTPClientTransport };
+}
+
+const { client, StreamableHTTPClientTransport } = sdk();
+const headers = { Authorization: `Bearer ${token}` };
+const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+
+async function unknown() {
+  try {
+    const result = await client.callTool({ name: 'no_such_tool_anywhere', arguments: {} });
+    return { kind: result.isError ? 'tool error' : 'success' };
+  } catch (error) {
+    return { kind: 'error', code: error.code, message: error.message };
+  }
+}
+
+const report = {};
+try {
+  await client.connect(transport);
+  report.protocol = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
+  report.server = client.getServerVersion()?.name;
+  report.tools = (await client.listTools()).tools.map((listed) => listed.name);
+  const result = await client.callTool({ name: tool, arguments: { message } });
+  report.text = result.content[0].text;
+  report.unknown = await unknown();
+  if (transport.sessionId) await transport.terminateSession();
+  await client.close();
+} catch (error) {
+  report.failed = `${error.name}: ${error.message}`;
+}
+console.log(JSON.stringify(report));
+process.exit(report.failed ? 1 : 0);

@@ -1,0 +1,280 @@
+//! Raw agents: they say exactly what a scenario wants said, right or wrong, in either era.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail};
+use axum::body::Body;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use serde_json::{Value, json};
+
+use crate::http::{Http, Reply};
+
+/// The version of the modern era.
+pub const MODERN: &str = "2026-07-28";
+/// The last version of the legacy era.
+pub const LEGACY: &str = "2025-11-25";
+
+/// One agent on one endpoint.
+#[derive(Debug)]
+pub struct Agent {
+    http: Http,
+    url: String,
+    token: Option<String>,
+    session: Option<String>,
+    legacy: bool,
+    next: AtomicU64,
+}
+
+impl Agent {
+    /// An agent of the modern era: no handshake.
+    #[must_use]
+    pub fn modern(url: &str, token: &str) -> Self {
+        Self {
+            http: Http::default(),
+            url: url.to_owned(),
+            token: Some(token.to_owned()).filter(|token| !token.is_empty()),
+            session: None,
+            legacy: false,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// An agent of the legacy era, after its handshake.
+    pub async fn legacy(url: &str, token: &str) -> Result<Self> {
+        let mut agent = Self {
+            legacy: true,
+            ..Self::modern(url, token)
+        };
+        let greeting = json!({
+            "protocolVersion": LEGACY,
+            "capabilities": {},
+            "clientInfo": {"name": "raw", "version": "1"},
+        });
+        let reply = agent.request("initialize", greeting).await?;
+        answer(&reply, 1).context("initialize")?;
+        agent.session = reply.header("mcp-session-id").map(str::to_owned);
+        let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        let reply = agent.post(&done, &[]).await?;
+        if !reply.status.is_success() {
+            bail!("initialized: {} {}", reply.status, reply.text());
+        }
+        Ok(agent)
+    }
+
+    /// Another agent in the same session, on another proxy perhaps.
+    #[must_use]
+    pub fn moved_to(&self, url: &str) -> Self {
+        Self {
+            http: Http::default(),
+            url: url.to_owned(),
+            token: self.token.clone(),
+            session: self.session.clone(),
+            legacy: self.legacy,
+            next: AtomicU64::new(self.next.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The session id that was given, if any.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// The headers that a correct agent sends with this method and name.
+    pub fn headers(&self, method: &str, name: Option<&str>) -> Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        let mut set = |header: &'static str, value: &str| -> Result<()> {
+            headers.insert(
+                HeaderName::from_static(header),
+                HeaderValue::from_str(value)?,
+            );
+            Ok(())
+        };
+        set("content-type", "application/json")?;
+        set("accept", "application/json, text/event-stream")?;
+        if let Some(token) = &self.token {
+            set("authorization", &format!("Bearer {token}"))?;
+        }
+        if let Some(session) = &self.session {
+            set("mcp-session-id", session)?;
+        }
+        if !self.legacy {
+            set("mcp-protocol-version", MODERN)?;
+            set("mcp-method", method)?;
+            if let Some(name) = name {
+                set("mcp-name", name)?;
+            }
+        } else if method != "initialize" {
+            set("mcp-protocol-version", LEGACY)?;
+        }
+        Ok(headers)
+    }
+
+    /// A well-formed request of this agent's era.
+    #[must_use]
+    pub fn frame(&self, method: &str, mut params: Value) -> Value {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        if !self.legacy
+            && let Some(params) = params.as_object_mut()
+        {
+            let meta = params.entry("_meta").or_insert_with(|| json!({}));
+            if let Some(meta) = meta.as_object_mut() {
+                let prefix = "io.modelcontextprotocol";
+                meta.insert(format!("{prefix}/protocolVersion"), json!(MODERN));
+                meta.insert(format!("{prefix}/clientCapabilities"), json!({}));
+            }
+        }
+        json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+    }
+
+    /// Sends a request and reads the whole answer, whatever it is.
+    pub async fn request(&self, method: &str, params: Value) -> Result<Reply> {
+        self.post(&self.frame(method, params), &[]).await
+    }
+
+    /// Sends this frame with the headers that belong to it; `changes` replaces some of them, and
+    /// removes those that are given empty.
+    pub async fn post(&self, frame: &Value, changes: &[(&'static str, &str)]) -> Result<Reply> {
+        let method = frame
+            .get("method")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let name = ["/params/name", "/params/uri"]
+            .iter()
+            .find_map(|path| frame.pointer(path).and_then(Value::as_str));
+        let headers = self.headers(method, name)?;
+        self.raw(
+            Method::POST,
+            Body::from(frame.to_string()),
+            headers,
+            changes,
+        )
+        .await
+    }
+
+    /// Sends these bytes as a body, with the headers of `method`.
+    pub async fn bytes(&self, body: impl Into<Body>, method: &str) -> Result<Reply> {
+        self.raw(Method::POST, body.into(), self.headers(method, None)?, &[])
+            .await
+    }
+
+    /// Sends anything.
+    pub async fn raw(
+        &self,
+        method: Method,
+        body: Body,
+        mut headers: HeaderMap,
+        changes: &[(&'static str, &str)],
+    ) -> Result<Reply> {
+        for (name, value) in changes {
+            headers.remove(*name);
+            if !value.is_empty() {
+                headers.insert(*name, HeaderValue::from_str(value)?);
+            }
+        }
+        let mut request = Request::builder()
+            .method(method)
+            .uri(&self.url)
+            .body(body)?;
+        *request.headers_mut() = headers;
+        self.http.send(request).await
+    }
+
+    /// Ends the session.
+    pub async fn delete(&self) -> Result<Reply> {
+        let headers = self.headers("", None)?;
+        self.raw(Method::DELETE, Body::empty(), headers, &[]).await
+    }
+
+    /// Calls a tool; its result, or the error as an error.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value> {
+        let frame = self.frame("tools/call", json!({"name": tool, "arguments": arguments}));
+        let reply = self.post(&frame, &[]).await?;
+        answer(
+            &reply,
+            frame.get("id").and_then(Value::as_u64).unwrap_or_default(),
+        )
+    }
+
+    /// Calls `echo` (under that name) and checks that our own words came back.
+    pub async fn echo(&self, tool: &str, message: &str) -> Result<()> {
+        let result = self.call(tool, json!({"message": message})).await?;
+        let text = result
+            .pointer("/content/0/text")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if !text.contains(message) {
+            bail!("asked {tool} to echo {message:?}, got {result}");
+        }
+        Ok(())
+    }
+
+    /// All tool names, over all pages.
+    pub async fn tools(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut cursor = Value::Null;
+        loop {
+            let params = cursor
+                .as_str()
+                .map_or_else(|| json!({}), |at| json!({"cursor": at}));
+            let frame = self.frame("tools/list", params);
+            let id = frame.get("id").and_then(Value::as_u64).unwrap_or_default();
+            let result = answer(&self.post(&frame, &[]).await?, id)?;
+            let tools = result
+                .get("tools")
+                .and_then(Value::as_array)
+                .context("no tools")?;
+            let listed = tools.iter().filter_map(|tool| tool.get("name")?.as_str());
+            names.extend(listed.map(str::to_owned));
+            cursor = result.get("nextCursor").cloned().unwrap_or_default();
+            if cursor.is_null() {
+                return Ok(names);
+            }
+        }
+    }
+}
+
+/// The messages of an answer: one JSON object, or the events of a stream.
+pub fn messages(reply: &Reply) -> Result<Vec<Value>> {
+    let kind = reply.header("content-type").unwrap_or_default();
+    if !kind.starts_with("text/event-stream") {
+        return Ok(vec![reply.json()?]);
+    }
+    let text = reply.text();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .map(str::trim)
+        .filter(|data| !data.is_empty())
+        .map(|data| serde_json::from_str(data).with_context(|| format!("event: {data}")))
+        .collect()
+}
+
+/// The result with this id, or its error as an error.
+pub fn answer(reply: &Reply, id: u64) -> Result<Value> {
+    let found = messages(reply)
+        .with_context(|| format!("status {}", reply.status))?
+        .into_iter()
+        .find(|message| message.get("id") == Some(&json!(id)))
+        .with_context(|| format!("{}: no answer to {id} in {}", reply.status, reply.text()))?;
+    match found.get("result") {
+        Some(result) => Ok(result.clone()),
+        None => bail!("{}: {found}", reply.status),
+    }
+}
+
+/// Status, code and message of a refusal.
+pub fn refusal(reply: &Reply) -> Result<(u16, i64, String)> {
+    let message = messages(reply)?.pop().context("an empty stream")?;
+    let error = message
+        .get("error")
+        .with_context(|| format!("not an error: {message}"))?;
+    let code = error
+        .get("code")
+        .and_then(Value::as_i64)
+        .context("an error without a code")?;
+    let words = error
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Ok((reply.status.as_u16(), code, words.to_owned()))
+}

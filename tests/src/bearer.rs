@@ -1,0 +1,79 @@
+//! A loopback proxy that adds a bearer token, for clients that cannot (the conformance suite).
+//! Host, Origin and everything else pass unchanged, and bodies stream.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, Uri, header};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+#[derive(Clone)]
+struct Shared {
+    client: Client<HttpConnector, Body>,
+    upstream: SocketAddr,
+    authorization: HeaderValue,
+}
+
+/// The running proxy; it ends when dropped.
+#[derive(Debug)]
+pub struct Bearer {
+    address: SocketAddr,
+    _task: JoinSet<()>,
+}
+
+impl Bearer {
+    /// Forwards to `upstream`, adding `token` to every request that has none.
+    pub async fn start(upstream: SocketAddr, token: &str) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Shared {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            upstream,
+            authorization: HeaderValue::from_str(&format!("Bearer {token}"))?,
+        };
+        let router = Router::new().fallback(forward).with_state(shared);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the bearer proxy ended");
+            }
+        });
+        Ok(Self {
+            address,
+            _task: task,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn forward(State(shared): State<Shared>, mut request: Request) -> Response {
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let Ok(uri) = format!("http://{}{path}", shared.upstream).parse::<Uri>() else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    *request.uri_mut() = uri;
+    request
+        .headers_mut()
+        .entry(header::AUTHORIZATION)
+        .or_insert(shared.authorization);
+    match shared.client.request(request).await {
+        Ok(answer) => answer.map(Body::new),
+        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    }
+}

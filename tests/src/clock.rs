@@ -1,0 +1,67 @@
+//! Time as a test sees it from outside: real, and only ever waited for with a deadline.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// Between two looks at a condition.
+const BEAT: Duration = Duration::from_millis(25);
+
+/// Now, on the clock that only goes forward.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a scenario measures real processes"
+)]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Looks at `probe` until it succeeds; fails with its last error after `within`.
+pub async fn eventually<T, F>(
+    what: &str,
+    within: Duration,
+    mut probe: impl FnMut() -> F,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let start = now();
+    loop {
+        let left = within.saturating_sub(start.elapsed());
+        let last = match tokio::time::timeout(left.max(BEAT), probe()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => error,
+            Err(_) => anyhow::anyhow!("no answer"),
+        };
+        if start.elapsed() >= within {
+            return Err(last).with_context(|| format!("not within {within:?}: {what}"));
+        }
+        tokio::time::sleep(BEAT).await;
+    }
+}
+
+/// Fails if `probe` fails even once during `period`; returns how often it was asked.
+pub async fn throughout<F>(
+    what: &str,
+    period: Duration,
+    mut probe: impl FnMut() -> F,
+) -> Result<u64>
+where
+    F: Future<Output = Result<()>>,
+{
+    let start = now();
+    let mut asked = 0;
+    while start.elapsed() < period {
+        if let Err(error) = probe().await {
+            bail!(
+                "{what}: failed {:?} after the start: {error:#}",
+                start.elapsed()
+            );
+        }
+        asked += 1;
+        tokio::time::sleep(BEAT).await;
+    }
+    Ok(asked)
+}

@@ -1,0 +1,127 @@
+//! A real etcd, of one member or of three.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use etcd_client::{Client, ConnectOptions, GetOptions};
+
+use crate::http::Http;
+use crate::process::Process;
+use crate::sandbox::Sandbox;
+use crate::{clock, port, tools};
+
+const START: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    client: SocketAddr,
+    peer: SocketAddr,
+    process: Process,
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Etcd {
+    members: Vec<Member>,
+}
+
+impl Etcd {
+    /// Starts `count` members and waits until all are healthy.
+    pub async fn start(sandbox: &Sandbox, count: usize) -> Result<Self> {
+        let mut plan = Vec::new();
+        for number in 0..count {
+            plan.push((format!("etcd{number}"), port::free()?, port::free()?));
+        }
+        let cluster: Vec<String> = plan
+            .iter()
+            .map(|(name, _, peer)| format!("{name}=http://{peer}"))
+            .collect();
+        let cluster = cluster.join(",");
+        let mut members = Vec::new();
+        for (name, client, peer) in plan {
+            let mut command = Command::new(tools::program("etcd")?);
+            command
+                .args(["--name", &name, "--initial-cluster", &cluster])
+                .args(["--initial-cluster-state", "new", "--log-level", "warn"])
+                .arg("--data-dir")
+                .arg(sandbox.join(&name))
+                .args(["--listen-client-urls", &format!("http://{client}")])
+                .args(["--advertise-client-urls", &format!("http://{client}")])
+                .args(["--listen-peer-urls", &format!("http://{peer}")])
+                .args(["--initial-advertise-peer-urls", &format!("http://{peer}")]);
+            let process = Process::start(&name, sandbox.path(), command)?;
+            members.push(Member {
+                name,
+                client,
+                peer,
+                process,
+            });
+        }
+        let http = Http::default();
+        for member in &members {
+            let url = format!("http://{}/health", member.client);
+            clock::eventually(&format!("{} is healthy", member.name), START, || async {
+                let reply = http.get(&url).await?;
+                if !reply.text().contains("\"true\"") {
+                    bail!("{} {}", reply.status, reply.text());
+                }
+                Ok(())
+            })
+            .await
+            .with_context(|| format!("peers at {}", member.peer))?;
+        }
+        Ok(Self { members })
+    }
+
+    /// Client URLs, in the order of the members.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        self.members
+            .iter()
+            .map(|member| format!("http://{}", member.client))
+            .collect()
+    }
+
+    fn member(&self, number: usize) -> Result<&Member> {
+        self.members
+            .get(number)
+            .with_context(|| format!("no member {number}"))
+    }
+
+    /// Stops a member where it stands: its connections stay open and say nothing.
+    pub fn freeze(&self, number: usize) -> Result<()> {
+        self.member(number)?.process.signal("STOP")
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self, number: usize) -> Result<()> {
+        self.member(number)?.process.signal("CONT")
+    }
+
+    /// A connection to one member, past everything of ours.
+    pub async fn connect(&self, number: usize) -> Result<Client> {
+        let options = ConnectOptions::new().with_timeout(Duration::from_secs(5));
+        let endpoint = format!("http://{}", self.member(number)?.client);
+        Ok(Client::connect([endpoint], Some(options)).await?)
+    }
+
+    /// Writes bytes behind our own back.
+    pub async fn put(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.connect(0).await?.put(key, value, None).await?;
+        Ok(())
+    }
+
+    /// All keys with this prefix, and their values.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let options = GetOptions::new().with_prefix();
+        let mut found = self.connect(0).await?.get(prefix, Some(options)).await?;
+        let pairs = found.take_kvs().into_iter().map(|pair| {
+            let (key, value) = pair.into_key_value();
+            (String::from_utf8_lossy(&key).into_owned(), value)
+        });
+        Ok(pairs.collect())
+    }
+}

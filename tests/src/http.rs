@@ -1,0 +1,93 @@
+//! A plain HTTP client for what the scenarios ask: every answer bounded in size and time.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::body::{Body, to_bytes};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// Longest wait for a whole answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Largest answer that is read.
+const LIMIT: usize = 64 << 20;
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The body as text, for messages and patterns.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as one JSON document.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_slice(&self.body)
+            .with_context(|| format!("{}: not JSON: {}", self.status, self.text()))
+    }
+
+    /// One header as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Keeps its connections open, as agents do.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: Client<HttpConnector, Body>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
+    }
+}
+
+impl Http {
+    /// Sends `request` and returns as soon as the headers of the answer are there.
+    pub async fn open(&self, request: Request<Body>) -> Result<Response<Incoming>> {
+        let what = format!("{} {}", request.method(), request.uri());
+        tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .with_context(|| format!("{what}: no answer within {PATIENCE:?}"))?
+            .with_context(|| what)
+    }
+
+    /// Sends `request` and reads the whole answer.
+    pub async fn send(&self, request: Request<Body>) -> Result<Reply> {
+        let what = format!("{} {}", request.method(), request.uri());
+        let (head, body) = self.open(request).await?.into_parts();
+        let body = tokio::time::timeout(PATIENCE, to_bytes(Body::new(body), LIMIT))
+            .await
+            .with_context(|| format!("{what}: the answer does not end"))??;
+        Ok(Reply {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
+    }
+
+    /// GET without anything else.
+    pub async fn get(&self, url: &str) -> Result<Reply> {
+        self.send(Request::get(url).body(Body::empty())?).await
+    }
+}

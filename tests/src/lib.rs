@@ -1,0 +1,17 @@
+//! What the scenarios of `tests/` share: a sandbox that starts real processes and ends them by
+//! their id, raw agents of both eras, and an upstream of our own.
+
+pub mod agent;
+pub mod bearer;
+pub mod clock;
+pub mod cut;
+pub mod etcd;
+pub mod fixture;
+pub mod http;
+pub mod liar;
+pub mod port;
+pub mod process;
+pub mod sandbox;
+pub mod server;
+pub mod toolgate;
+pub mod tools;

@@ -1,0 +1,138 @@
+//! One real process: its output in files, signalled and ended by its id, never by its name.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::clock;
+
+/// A process that ends when this value is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`, writing `<name>.out` and `<name>.err` into `folder`.
+    pub fn start(name: &str, folder: &Path, mut command: Command) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let append = |end: &str| {
+            let path = folder.join(format!("{name}.{end}"));
+            File::options().create(true).append(true).open(path)
+        };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(append("out")?)
+            .stderr(append("err")?)
+            .spawn()
+            .with_context(|| format!("cannot start {name}: {command:?}"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard output.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.read("out")
+    }
+
+    /// What it has written to standard error.
+    #[must_use]
+    pub fn errors(&self) -> String {
+        self.read("err")
+    }
+
+    fn read(&self, end: &str) -> String {
+        let bytes = fs::read(self.folder.join(format!("{}.{end}", self.name))).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits for a line of output that contains `text`.
+    pub async fn line(&mut self, text: &str, within: Duration) -> Result<String> {
+        let start = clock::now();
+        loop {
+            let output = self.output();
+            if let Some(line) = output.lines().find(|line| line.contains(text)) {
+                return Ok(line.to_owned());
+            }
+            self.ensure_running()?;
+            if start.elapsed() > within {
+                bail!(
+                    "{}: no line with {text:?} within {within:?}; it said:\n{output}",
+                    self.name
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Fails with its last words if it has ended.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            let errors = self.errors();
+            let tail: Vec<&str> = errors.lines().rev().take(30).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            bail!(
+                "{} ended with {status}:\n{}\n{}",
+                self.name,
+                self.output(),
+                tail.join("\n")
+            );
+        }
+        Ok(())
+    }
+
+    /// Sends a signal by name: TERM, STOP, CONT.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        let status = Command::new("kill")
+            .args(["-s", signal, &self.id().to_string()])
+            .status()?;
+        if !status.success() {
+            bail!("kill -s {signal} of {} ended with {status}", self.name);
+        }
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn exit(&mut self, within: Duration) -> Result<ExitStatus> {
+        let start = clock::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if start.elapsed() > within {
+                bail!("{} did not end within {within:?}", self.name);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already: then there is nothing to do.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

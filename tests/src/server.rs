@@ -1,0 +1,99 @@
+//! Upstream servers as processes: our fixture, and the official everything-server.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::fixture::Counts;
+use crate::http::Http;
+use crate::process::Process;
+use crate::sandbox::Sandbox;
+use crate::{clock, port, tools};
+
+const START: Duration = Duration::from_secs(20);
+
+/// A running upstream.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    url: String,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Our fixture, with these flags.
+    pub async fn fixture(sandbox: &Sandbox, name: &str, flags: &[&str]) -> Result<Self> {
+        Self::fixture_at(sandbox, name, port::free()?, flags).await
+    }
+
+    /// Our fixture at a given address, to come back where it was.
+    pub async fn fixture_at(
+        sandbox: &Sandbox,
+        name: &str,
+        address: SocketAddr,
+        flags: &[&str],
+    ) -> Result<Self> {
+        let mut command = Command::new(tools::fixture()?);
+        command
+            .arg("--port")
+            .arg(address.port().to_string())
+            .args(flags);
+        let mut process = Process::start(name, sandbox.path(), command)?;
+        let url = format!("http://{address}/mcp");
+        process.line(&url, START).await?;
+        Ok(Self {
+            process,
+            url,
+            address,
+        })
+    }
+
+    /// `@modelcontextprotocol/server-everything` over Streamable HTTP.
+    pub async fn everything(sandbox: &Sandbox) -> Result<Self> {
+        let address = port::free()?;
+        let mut command = Command::new(tools::node()?);
+        let package = "@modelcontextprotocol/server-everything/dist/index.js";
+        command.arg(tools::package(package)?).arg("streamableHttp");
+        command.env("PORT", address.port().to_string());
+        let mut process = Process::start("everything", sandbox.path(), command)?;
+        let url = format!("http://{address}/mcp");
+        let http = Http::default();
+        clock::eventually("server-everything answers", START, || async {
+            http.get(&url).await.map(drop)
+        })
+        .await?;
+        process.ensure_running()?;
+        Ok(Self {
+            process,
+            url,
+            address,
+        })
+    }
+
+    /// Its MCP endpoint.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// What a fixture has really executed.
+    pub async fn counts(&self) -> Result<Counts> {
+        let reply = Http::default()
+            .get(&format!("http://{}/counts", self.address))
+            .await?;
+        serde_json::from_slice(&reply.body).context("counts")
+    }
+}

@@ -1,0 +1,469 @@
+//! The product as its users run it: the real binary in its roles, and its command line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::agent::Agent;
+use crate::http::Http;
+use crate::process::Process;
+use crate::sandbox::Sandbox;
+use crate::{clock, port, tools};
+
+/// From the start of a role to `/readyz`.
+const START: Duration = Duration::from_secs(30);
+/// From a write to the proxy in the same process.
+const ARRIVAL: Duration = Duration::from_secs(3);
+/// Longest run of a command.
+const COMMAND: Duration = Duration::from_secs(60);
+
+/// The binary with a clean environment: nothing of the machine's own settings leaks in.
+fn command() -> Result<Command> {
+    let mut command = Command::new(tools::toolgate()?);
+    let inherited = std::env::vars_os();
+    for (name, _) in inherited.filter(|(name, _)| name.to_string_lossy().starts_with("TOOLGATE_")) {
+        command.env_remove(name);
+    }
+    command.env("RUST_BACKTRACE", "1");
+    Ok(command)
+}
+
+/// Waits for `/readyz` on a private port.
+async fn ready(process: &mut Process, private: SocketAddr) -> Result<()> {
+    let http = Http::default();
+    let url = format!("http://{private}/readyz?verbose");
+    let start = clock::now();
+    loop {
+        process.ensure_running()?;
+        let last = match http.get(&url).await {
+            Ok(reply) if reply.status.is_success() => return Ok(()),
+            Ok(reply) => format!("{} {}", reply.status, reply.text()),
+            Err(error) => format!("{error:#}"),
+        };
+        if start.elapsed() > START {
+            bail!("not ready within {START:?}: {last}\n{}", process.errors());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `toolgate up`: everything in one process.
+#[derive(Debug)]
+pub struct Up {
+    process: Process,
+    mcp: SocketAddr,
+    admin: SocketAddr,
+    private: SocketAddr,
+    data: PathBuf,
+    home: PathBuf,
+}
+
+impl Up {
+    /// Starts it on free ports with a fresh data folder, and waits until it is ready.
+    pub async fn start(sandbox: &Sandbox, flags: &[&str]) -> Result<Self> {
+        let mut up = Self::launch(sandbox, flags)?;
+        ready(&mut up.process, up.private).await?;
+        Ok(up)
+    }
+
+    /// Starts it and does not wait.
+    pub fn launch(sandbox: &Sandbox, flags: &[&str]) -> Result<Self> {
+        let (mcp, admin, private) = (port::free()?, port::free()?, port::free()?);
+        let data = sandbox.join("data");
+        let mut command = command()?;
+        command.arg("up").arg("--data-dir").arg(&data);
+        command.args([
+            "--listen",
+            &mcp.to_string(),
+            "--admin-listen",
+            &admin.to_string(),
+        ]);
+        command
+            .args(["--private-listen", &private.to_string()])
+            .args(flags);
+        let process = Process::start("up", sandbox.path(), command)?;
+        let home = sandbox.path().to_owned();
+        Ok(Self {
+            process,
+            mcp,
+            admin,
+            private,
+            data,
+            home,
+        })
+    }
+
+    /// Ends it as a crash would and starts it again on the same ports and data.
+    pub async fn restart(&mut self, flags: &[&str]) -> Result<()> {
+        self.process.kill()?;
+        let mut command = command()?;
+        command.arg("up").arg("--data-dir").arg(&self.data);
+        command.args(["--listen", &self.mcp.to_string()]);
+        command.args(["--admin-listen", &self.admin.to_string()]);
+        command
+            .args(["--private-listen", &self.private.to_string()])
+            .args(flags);
+        self.process = Process::start("up", &self.home, command)?;
+        ready(&mut self.process, self.private).await
+    }
+
+    /// Its command line, as the bootstrap administrator.
+    pub fn cli(&self) -> Result<Cli> {
+        let token =
+            std::fs::read_to_string(self.data.join("admin-token")).context("admin-token")?;
+        Ok(
+            Cli::new(&format!("http://{}", self.admin), token.trim(), &self.home)
+                .with_endpoint(&format!("http://{}", self.mcp)),
+        )
+    }
+
+    /// As [`Cli::expose`], and waits until the token is accepted.
+    pub async fn expose(&self, name: &str, url: &str, prefix: &str) -> Result<String> {
+        let token = self.cli()?.expose(name, url, prefix).await?;
+        let agent = Agent::modern(&self.url(name), &token);
+        clock::eventually("the token is accepted", ARRIVAL, || agent.tools()).await?;
+        Ok(token)
+    }
+
+    /// The endpoint of a gateway.
+    #[must_use]
+    pub fn url(&self, gateway: &str) -> String {
+        format!("http://{}/v1/mcp/{gateway}", self.mcp)
+    }
+
+    /// Where MCP is served.
+    #[must_use]
+    pub fn mcp(&self) -> SocketAddr {
+        self.mcp
+    }
+
+    /// Where the admin API is served.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    #[must_use]
+    pub fn private(&self) -> SocketAddr {
+        self.private
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// `toolgate control-plane` over a real etcd.
+#[derive(Debug)]
+pub struct ControlPlane {
+    process: Process,
+    admin: SocketAddr,
+    push: SocketAddr,
+    private: SocketAddr,
+    data: PathBuf,
+    home: PathBuf,
+    name: String,
+    endpoints: String,
+}
+
+impl ControlPlane {
+    /// Starts it and waits until it is ready.
+    pub async fn start(sandbox: &Sandbox, name: &str, endpoints: &[String]) -> Result<Self> {
+        let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
+        let data = sandbox.join("control-plane");
+        let home = sandbox.path().to_owned();
+        let endpoints = endpoints.join(",");
+        let command = Self::command(&data, admin, push, private, &endpoints)?;
+        let process = Process::start(name, &home, command)?;
+        let name = name.to_owned();
+        let mut this = Self {
+            process,
+            admin,
+            push,
+            private,
+            data,
+            home,
+            name,
+            endpoints,
+        };
+        ready(&mut this.process, this.private).await?;
+        Ok(this)
+    }
+
+    fn command(
+        data: &Path,
+        admin: SocketAddr,
+        push: SocketAddr,
+        private: SocketAddr,
+        endpoints: &str,
+    ) -> Result<Command> {
+        let mut command = command()?;
+        command.arg("control-plane").arg("--data-dir").arg(data);
+        command.args(["--etcd", endpoints, "--admin-listen", &admin.to_string()]);
+        command.args(["--push-listen", &push.to_string()]);
+        command.args(["--private-listen", &private.to_string()]);
+        command.args(["--allow-network", "127.0.0.0/8"]);
+        Ok(command)
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts it again where it was.
+    pub async fn restart(&mut self) -> Result<()> {
+        let (data, endpoints) = (&self.data, &self.endpoints);
+        let command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
+        self.process = Process::start(&self.name, &self.home, command)?;
+        ready(&mut self.process, self.private).await
+    }
+
+    /// Its command line, as the bootstrap administrator.
+    pub fn cli(&self) -> Result<Cli> {
+        let token =
+            std::fs::read_to_string(self.data.join("admin-token")).context("admin-token")?;
+        Ok(Cli::new(
+            &format!("http://{}", self.admin),
+            token.trim(),
+            &self.home,
+        ))
+    }
+
+    /// Where proxies connect.
+    #[must_use]
+    pub fn push(&self) -> SocketAddr {
+        self.push
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// `toolgate proxy`.
+#[derive(Debug)]
+pub struct Proxy {
+    process: Process,
+    name: String,
+    mcp: SocketAddr,
+    private: SocketAddr,
+    home: PathBuf,
+    control_plane: String,
+}
+
+impl Proxy {
+    /// Makes a join token, starts a proxy with it and waits until it is ready.
+    pub async fn join(sandbox: &Sandbox, name: &str, plane: &ControlPlane) -> Result<Self> {
+        let join = sandbox.join(&format!("{name}.join.json"));
+        std::fs::write(
+            &join,
+            plane.cli()?.run(&["proxies", "join-token"]).await?.stdout,
+        )?;
+        let (mcp, private) = (port::free()?, port::free()?);
+        let control_plane = format!("https://{}", plane.push());
+        let home = sandbox.path().to_owned();
+        let mut command = Self::command(&home, name, mcp, private, &control_plane)?;
+        command.arg("--join").arg(&join);
+        let process = Process::start(name, &home, command)?;
+        let name = name.to_owned();
+        let mut this = Self {
+            process,
+            name,
+            mcp,
+            private,
+            home,
+            control_plane,
+        };
+        ready(&mut this.process, private).await?;
+        Ok(this)
+    }
+
+    fn command(
+        home: &Path,
+        name: &str,
+        mcp: SocketAddr,
+        private: SocketAddr,
+        control_plane: &str,
+    ) -> Result<Command> {
+        let mut command = command()?;
+        command.arg("proxy").arg("--data-dir").arg(home.join(name));
+        command.args(["--id", name, "--listen", &mcp.to_string()]);
+        command.args(["--private-listen", &private.to_string()]);
+        command.args([
+            "--control-plane",
+            control_plane,
+            "--allow-network",
+            "127.0.0.0/8",
+        ]);
+        Ok(command)
+    }
+
+    /// Ends it as a crash would and starts it again: from its own disk, without joining anew.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill()?;
+        let command = Self::command(
+            &self.home,
+            &self.name,
+            self.mcp,
+            self.private,
+            &self.control_plane,
+        )?;
+        self.process = Process::start(&self.name, &self.home, command)?;
+        ready(&mut self.process, self.private).await
+    }
+
+    /// The endpoint of a gateway on this proxy.
+    #[must_use]
+    pub fn url(&self, gateway: &str) -> String {
+        format!("http://{}/v1/mcp/{gateway}", self.mcp)
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// The command line against one control plane.
+#[derive(Clone, Debug)]
+pub struct Cli {
+    address: String,
+    token: String,
+    endpoint: Option<String>,
+    folder: PathBuf,
+}
+
+impl Cli {
+    /// Commands run in `folder`, which is also their home.
+    #[must_use]
+    pub fn new(address: &str, token: &str, folder: &Path) -> Self {
+        let (address, token) = (address.to_owned(), token.to_owned());
+        Self {
+            address,
+            token,
+            endpoint: None,
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// With the address of a proxy, for `tools` and `connect`.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: &str) -> Self {
+        self.endpoint = Some(endpoint.to_owned());
+        self
+    }
+
+    /// As somebody else.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        token.clone_into(&mut self.token);
+        self
+    }
+
+    /// The address of the admin API and the token, as the environment gives them.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, &str); 2] {
+        [
+            ("TOOLGATE_ADDR", &self.address),
+            ("TOOLGATE_TOKEN", &self.token),
+        ]
+    }
+
+    /// Runs a command, whatever comes of it.
+    pub async fn output(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = command()?;
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env("HOME", &self.folder);
+        command.envs(self.environment()).env("NO_COLOR", "1");
+        if let Some(endpoint) = &self.endpoint {
+            command.env("TOOLGATE_ENDPOINT", endpoint);
+        }
+        let mut command = tokio::process::Command::from(command);
+        command
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true);
+        tokio::time::timeout(COMMAND, command.output())
+            .await
+            .with_context(|| format!("toolgate {arguments:?} does not end"))?
+            .with_context(|| format!("toolgate {arguments:?}"))
+    }
+
+    /// Runs a command that must succeed.
+    pub async fn run(&self, arguments: &[&str]) -> Result<Output> {
+        let output = self.output(arguments).await?;
+        if !output.status.success() {
+            let (out, err) = (text(&output.stdout), text(&output.stderr));
+            bail!(
+                "toolgate {arguments:?} ended with {}:\n{out}\n{err}",
+                output.status
+            );
+        }
+        Ok(output)
+    }
+
+    /// Runs a command with `-o json` and parses what it prints.
+    pub async fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let mut all = arguments.to_vec();
+        all.extend(["-o", "json"]);
+        let output = self.run(&all).await?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("toolgate {all:?} printed {}", text(&output.stdout)))
+    }
+
+    /// Runs a command that must fail: its exit code and what it says on standard error.
+    pub async fn fails(&self, arguments: &[&str]) -> Result<(i32, String)> {
+        let output = self.output(arguments).await?;
+        if output.status.success() {
+            bail!(
+                "toolgate {arguments:?} succeeded:\n{}",
+                text(&output.stdout)
+            );
+        }
+        let code = output.status.code().context("ended by a signal")?;
+        Ok((code, text(&output.stderr)))
+    }
+
+    /// A server with a gateway of its own name and a token for it: `(server, prefix) -> token`.
+    pub async fn expose(&self, name: &str, url: &str, prefix: &str) -> Result<String> {
+        self.run(&["server", "add", name, "--url", url]).await?;
+        let gateway = [
+            "gateway", "create", name, "--server", name, "--prefix", prefix,
+        ];
+        self.run(&gateway).await?;
+        self.token(&format!("{name}-token"), &["--gateway", name])
+            .await
+    }
+
+    /// A new bearer token.
+    pub async fn token(&self, name: &str, flags: &[&str]) -> Result<String> {
+        let mut arguments = vec!["token", "create", name];
+        arguments.extend(flags);
+        let made = self.json(&arguments).await?;
+        let token = made.get("token").and_then(Value::as_str);
+        token
+            .map(str::to_owned)
+            .with_context(|| format!("no token in {made}"))
+    }
+}
+
+/// Bytes as text.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,396 @@
+//! The house keeps its shape: the layers, planes, purity and quarantines of ARCHITECTURE.md,
+//! read from `cargo metadata`, with no list of exceptions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Node, Package, PackageId};
+
+/// Lowest first. A crate may depend on crates of earlier rows only. Layer 1 is three rows because
+/// what the planes share is itself a small stack: the runtime below, the client on top.
+const LAYERS: &[(&str, &[&str])] = &[
+    (
+        "0 contract",
+        &["toolgate-proto", "toolgate-model", "toolgate-mcp"],
+    ),
+    (
+        "1 runtime",
+        &["toolgate-wire", "toolgate-actor", "toolgate-runtime"],
+    ),
+    ("1 egress", &["toolgate-egress"]),
+    ("1 client", &["toolgate-client"]),
+    ("2 cores", &["toolgate-control-core", "toolgate-data-core"]),
+    (
+        "3 edges",
+        &[
+            "toolgate-store",
+            "toolgate-api",
+            "toolgate-vault",
+            "toolgate-catalog",
+            "toolgate-sync",
+            "toolgate-session",
+            "toolgate-upstream",
+            "toolgate-ingress",
+        ],
+    ),
+    (
+        "4 planes",
+        &["toolgate-control-plane", "toolgate-data-plane"],
+    ),
+    (
+        "5 assembly",
+        &["toolgate", "toolgate-tests", "toolgate-benches"],
+    ),
+];
+
+const CONTROL: &[&str] = &[
+    "toolgate-control-core",
+    "toolgate-store",
+    "toolgate-api",
+    "toolgate-vault",
+    "toolgate-catalog",
+    "toolgate-control-plane",
+];
+
+const DATA: &[&str] = &[
+    "toolgate-data-core",
+    "toolgate-sync",
+    "toolgate-session",
+    "toolgate-upstream",
+    "toolgate-ingress",
+    "toolgate-data-plane",
+];
+
+/// Time and randomness come in as arguments here, so nothing below may be able to fetch them.
+const PURE: &[&str] = &[
+    "toolgate-model",
+    "toolgate-mcp",
+    "toolgate-control-core",
+    "toolgate-data-core",
+];
+
+/// By name or, with a trailing `*`, by the start of the name.
+const IMPURE: &[&str] = &[
+    "tokio*",
+    "async-std",
+    "smol",
+    "mio",
+    "socket2",
+    "actix*",
+    "hyper*",
+    "tonic*",
+    "getrandom",
+    "rand",
+    "rand_chacha",
+    "fastrand",
+    "uuid",
+    "chrono",
+    "jiff",
+    "time",
+    "tracing",
+];
+
+/// Who alone may name a vendor. The tests look at the system from outside, so they may talk to
+/// etcd directly and keep rmcp to themselves; the benches own criterion.
+const QUARANTINE: &[(&str, &[&str])] = &[
+    ("actix*", &["toolgate-actor"]),
+    ("etcd-client", &["toolgate-store", "toolgate-tests"]),
+    ("redb", &["toolgate-store"]),
+    ("bollard*", &[]),
+    ("hyper-rustls", &["toolgate-egress"]),
+    ("rustls-native-certs", &["toolgate-egress", "toolgate"]),
+    ("getrandom", &["toolgate-runtime"]),
+    ("rand*", &[]),
+    ("uuid", &["toolgate-runtime"]),
+    ("jiff", &["toolgate-runtime", "toolgate"]),
+    ("prometheus", &["toolgate-runtime"]),
+    ("opentelemetry_sdk", &["toolgate-runtime"]),
+    ("opentelemetry-*", &["toolgate-runtime"]),
+    ("tonic-web", &["toolgate-api"]),
+    ("tonic-reflection", &["toolgate-api"]),
+    ("serde-saphyr", &["toolgate", "toolgate-tests"]),
+    ("clap*", &["toolgate", "toolgate-tests", "toolgate-benches"]),
+    ("rmcp*", &["toolgate-tests"]),
+    ("criterion", &["toolgate-benches"]),
+];
+
+/// What must not be linked into anything we ship: one TLS stack, one HTTP client.
+const BANNED: &[&str] = &[
+    "ring",
+    "openssl",
+    "openssl-sys",
+    "native-tls",
+    "reqwest",
+    "async-std",
+];
+
+/// Two copies of these mean that types stop fitting together.
+const SINGLE: &[&str] = &[
+    "tokio",
+    "hyper",
+    "http",
+    "http-body",
+    "axum",
+    "tonic",
+    "prost",
+    "rustls",
+    "bytes",
+];
+
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
+
+fn metadata() -> Result<Metadata> {
+    let rustc = std::process::Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .context("rustc -vV")?;
+    let text = String::from_utf8(rustc.stdout)?;
+    let host = text
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc -vV names no host")?
+        .to_owned();
+    MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .other_options(["--filter-platform".to_owned(), host])
+        .exec()
+        .context("cargo metadata")
+}
+
+fn layer(name: &str) -> Option<usize> {
+    LAYERS.iter().position(|(_, crates)| crates.contains(&name))
+}
+
+fn members(metadata: &Metadata) -> BTreeMap<String, &Package> {
+    metadata
+        .workspace_packages()
+        .into_iter()
+        .map(|p| (p.name.to_string(), p))
+        .collect()
+}
+
+/// The graph of `cargo metadata` also holds optional dependencies that a weak feature (`a?/b`)
+/// merely mentions. One is linked only if an active feature names it outright.
+fn is_switched_on(package: &Package, node: &Node, dependency: &str) -> bool {
+    let mut declared = package
+        .dependencies
+        .iter()
+        .filter(|d| d.name == dependency)
+        .peekable();
+    if declared.peek().is_none() {
+        return true;
+    }
+    declared.any(|d| {
+        let name = d.rename.as_deref().unwrap_or(dependency);
+        let explicit = format!("dep:{name}");
+        let strong = format!("{name}/");
+        !d.optional
+            || node.features.iter().any(|active| {
+                let parts = package.features.get(active.as_str());
+                active.as_str() == name
+                    || parts
+                        .into_iter()
+                        .flatten()
+                        .any(|part| part == name || *part == explicit || part.starts_with(&strong))
+            })
+    })
+}
+
+/// Everything `root` is linked with: normal edges, and build edges where asked.
+fn closure(metadata: &Metadata, root: &str, build: bool) -> Result<BTreeMap<String, String>> {
+    let resolve = metadata.resolve.as_ref().context("no resolve graph")?;
+    let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|n| (&n.id, n)).collect();
+    let start = &members(metadata).get(root).context("no such member")?.id;
+    let mut paths: BTreeMap<&PackageId, String> = BTreeMap::from([(start, root.to_owned())]);
+    let mut queue = vec![start];
+    while let Some(id) = queue.pop() {
+        let path = paths.get(id).cloned().unwrap_or_default();
+        let Some(node) = nodes.get(id) else { continue };
+        for dep in &node.deps {
+            let name = &metadata[&dep.pkg].name;
+            let linked = dep.dep_kinds.iter().any(|k| {
+                k.kind == DependencyKind::Normal || (build && k.kind == DependencyKind::Build)
+            });
+            if linked && is_switched_on(&metadata[id], node, name) && !paths.contains_key(&dep.pkg)
+            {
+                paths.insert(&dep.pkg, format!("{path} -> {name}"));
+                queue.push(&dep.pkg);
+            }
+        }
+    }
+    Ok(paths
+        .into_iter()
+        .map(|(id, path)| (metadata[id].name.to_string(), path))
+        .collect())
+}
+
+fn none(offences: &[String]) {
+    assert!(
+        offences.is_empty(),
+        "{} offence(s):\n{}",
+        offences.len(),
+        offences.join("\n")
+    );
+}
+
+#[test]
+fn every_crate_has_a_room_and_no_room_is_empty() {
+    let metadata = metadata().unwrap();
+    let members: BTreeSet<String> = members(&metadata).into_keys().collect();
+    let rooms: BTreeSet<String> = LAYERS
+        .iter()
+        .flat_map(|(_, crates)| crates.iter())
+        .map(|c| (*c).to_owned())
+        .collect();
+    assert_eq!(members, rooms, "the workspace and the layers table differ");
+}
+
+#[test]
+fn arrows_point_down() {
+    let metadata = metadata().unwrap();
+    let mut offences = Vec::new();
+    for (name, package) in members(&metadata) {
+        for dep in &package.dependencies {
+            if let (Some(from), Some(to)) = (layer(&name), layer(&dep.name))
+                && to >= from
+            {
+                offences.push(format!(
+                    "{} ({}) depends on {} ({}), kind {}",
+                    name, LAYERS[from].0, dep.name, LAYERS[to].0, dep.kind
+                ));
+            }
+        }
+    }
+    none(&offences);
+}
+
+#[test]
+fn no_arrow_crosses_between_the_planes() {
+    let metadata = metadata().unwrap();
+    let mut offences = Vec::new();
+    for (name, package) in members(&metadata) {
+        for dep in &package.dependencies {
+            let crosses = (CONTROL.contains(&name.as_str()) && DATA.contains(&dep.name.as_str()))
+                || (DATA.contains(&name.as_str()) && CONTROL.contains(&dep.name.as_str()));
+            if crosses {
+                offences.push(format!(
+                    "{name} depends on {} (kind {})",
+                    dep.name, dep.kind
+                ));
+            }
+        }
+    }
+    none(&offences);
+}
+
+#[test]
+fn edges_do_not_know_their_siblings() {
+    let metadata = metadata().unwrap();
+    let edges = LAYERS
+        .iter()
+        .find(|(title, _)| title.starts_with('3'))
+        .unwrap()
+        .1;
+    let mut offences = Vec::new();
+    for name in edges {
+        let reached = closure(&metadata, name, true).unwrap();
+        for other in edges.iter().filter(|o| *o != name) {
+            if let Some(path) = reached.get(*other) {
+                offences.push(path.clone());
+            }
+        }
+    }
+    none(&offences);
+}
+
+#[test]
+fn pure_crates_cannot_reach_a_clock_a_socket_or_a_dice() {
+    let metadata = metadata().unwrap();
+    let mut offences = Vec::new();
+    for name in PURE {
+        for (reached, path) in closure(&metadata, name, false).unwrap() {
+            if IMPURE.iter().any(|pattern| fits(pattern, &reached)) {
+                offences.push(path);
+            }
+        }
+    }
+    none(&offences);
+}
+
+#[test]
+fn vendors_stay_in_quarantine() {
+    let metadata = metadata().unwrap();
+    let mut offences = Vec::new();
+    for (name, package) in members(&metadata) {
+        for dep in &package.dependencies {
+            for (vendor, owners) in QUARANTINE {
+                if fits(vendor, &dep.name) && !owners.contains(&name.as_str()) {
+                    offences.push(format!("{name} names {}: only {owners:?} may", dep.name));
+                }
+            }
+        }
+    }
+    none(&offences);
+}
+
+#[test]
+fn one_tls_stack_and_one_http_client_are_linked() {
+    let metadata = metadata().unwrap();
+    let mut offences = Vec::new();
+    for name in members(&metadata).keys().filter(|n| *n != "toolgate-tests") {
+        for (reached, path) in closure(&metadata, name, true).unwrap() {
+            if BANNED.contains(&reached.as_str()) {
+                offences.push(path);
+            }
+        }
+    }
+    none(&offences);
+}
+
+#[test]
+fn the_stack_is_there_once() {
+    let metadata = metadata().unwrap();
+    let mut versions: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let resolve = metadata.resolve.as_ref().unwrap();
+    for node in &resolve.nodes {
+        let package = &metadata[&node.id];
+        if let Some(name) = SINGLE.iter().find(|s| **s == package.name.as_str()) {
+            versions
+                .entry(name)
+                .or_default()
+                .insert(package.version.to_string());
+        }
+    }
+    let offences: Vec<String> = versions
+        .into_iter()
+        .filter(|(_, found)| found.len() > 1)
+        .map(|(name, found)| format!("{name}: {found:?}"))
+        .collect();
+    none(&offences);
+}
+
+#[test]
+fn every_crate_obeys_the_lints_of_the_workspace() {
+    let metadata = metadata().unwrap();
+    let mut offences = Vec::new();
+    for (name, package) in members(&metadata) {
+        let text = std::fs::read_to_string(&package.manifest_path).unwrap();
+        // Generated code cannot document itself: the contract keeps only the hardest one.
+        let lints = match name.as_str() {
+            "toolgate-proto" => "[lints.rust]\nunsafe_code = \"forbid\"",
+            _ => "[lints]\nworkspace = true",
+        };
+        if !text.contains(lints) {
+            offences.push(format!(
+                "{}: {name} does not inherit the lints",
+                package.manifest_path
+            ));
+        }
+    }
+    none(&offences);
+}

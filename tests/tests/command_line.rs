@@ -1,0 +1,330 @@
+//! The command line against a running deployment: documents, shapes of output, exit codes, clients' files.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use toolgate_tests::clock::eventually;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::toolgate::{Cli, Up, text};
+use toolgate_tests::tools;
+
+/// What a write takes to reach the proxy and to be told, on a busy machine.
+const SOON: Duration = Duration::from_secs(5);
+
+const DOCUMENTS: &str = "apiVersion: toolgate/v1
+kind: Gateway
+metadata:
+  name: team
+spec:
+  bindings:
+    - server: second
+      allTools: true
+---
+apiVersion: toolgate/v1
+kind: Server
+metadata:
+  name: second
+  labels: {owner: tests}
+spec:
+  url: http://127.0.0.1:1/mcp
+";
+
+async fn started(name: &str) -> Result<(Sandbox, Up, Cli)> {
+    let sandbox = Sandbox::new(name)?;
+    let up = Up::start(&sandbox, &[]).await?;
+    let cli = up.cli()?;
+    Ok((sandbox, up, cli))
+}
+
+async fn results(cli: &Cli, arguments: &[&str]) -> Result<Vec<String>> {
+    let applied = cli.json(arguments).await?;
+    let results = applied.as_array().into_iter().flatten();
+    let results = results.filter_map(|one| one["result"].as_str());
+    Ok(results.map(str::to_owned).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_are_applied_in_the_order_they_need_and_once() {
+    let (sandbox, _up, cli) = started("apply").await.unwrap();
+    let file = sandbox.join("all.yaml");
+    fs::write(&file, DOCUMENTS).unwrap();
+    let file = file.display().to_string();
+
+    let dry = results(&cli, &["apply", "-f", &file, "--dry-run"])
+        .await
+        .unwrap();
+    assert_eq!(dry[0], "created");
+    assert!(dry[1].starts_with("not fully checked"), "{dry:?}");
+    let (code, _) = cli.fails(&["get", "server", "second"]).await.unwrap();
+    assert_eq!(code, 3, "a dry run writes nothing");
+
+    assert_eq!(
+        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        ["created", "created"]
+    );
+    assert_eq!(
+        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        ["unchanged", "unchanged"]
+    );
+    cli.run(&["diff", "-f", &file]).await.unwrap();
+
+    fs::write(&file, DOCUMENTS.replace("owner: tests", "owner: others")).unwrap();
+    let differing = cli.output(&["diff", "-f", &file]).await.unwrap();
+    assert_eq!(differing.status.code(), Some(1));
+    assert!(
+        text(&differing.stdout).contains("+    owner: others"),
+        "{}",
+        text(&differing.stdout)
+    );
+    assert_eq!(
+        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        ["configured", "unchanged"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_get_prints_as_yaml_can_be_applied_and_a_stale_one_is_refused() {
+    let (sandbox, _up, cli) = started("stale").await.unwrap();
+    let output = cli
+        .run(&["get", "gateway", "demo", "-o", "yaml"])
+        .await
+        .unwrap();
+    let file = sandbox.join("demo.yaml");
+    fs::write(&file, &output.stdout).unwrap();
+    let file = file.display().to_string();
+    assert_eq!(
+        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        ["unchanged"]
+    );
+
+    let changed = text(&output.stdout).replace("displayName: Demo", "displayName: Changed");
+    fs::write(&file, &changed).unwrap();
+    assert_eq!(
+        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        ["configured"]
+    );
+    fs::write(&file, changed.replace("Changed", "Again")).unwrap();
+    let (code, said) = cli.fails(&["apply", "-f", &file]).await.unwrap();
+    assert_eq!(code, 5, "{said}");
+    let now = cli.json(&["get", "gateway", "demo"]).await.unwrap();
+    assert_eq!(now["metadata"]["displayName"], "Changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_and_next_steps_are_what_scripts_were_promised() {
+    let (sandbox, _up, cli) = started("codes").await.unwrap();
+    let wrong = sandbox.join("wrong.yaml");
+    fs::write(&wrong, DOCUMENTS.replace("allTools", "alTools")).unwrap();
+    let wrong = wrong.display().to_string();
+    let cases: [(&[&str], i32, &str); 7] = [
+        (
+            &["apply", "-f", &wrong],
+            1,
+            "wrong.yaml:8:7: spec.bindings[0]: unrecognized field name 'alTools'",
+        ),
+        (&["get", "nonsense"], 2, "kinds:"),
+        (&["frobnicate"], 2, "unrecognized subcommand"),
+        (&["get", "server", "nobody"], 3, "next:"),
+        (
+            &["server", "add", "demo", "--url", "http://127.0.0.1:1/"],
+            5,
+            "describe server demo",
+        ),
+        (&["delete", "server", "demo"], 5, "gateway default/demo"),
+        (
+            &["server", "add", "x", "--url", "ftp://127.0.0.1/"],
+            1,
+            "spec.url",
+        ),
+    ];
+    for (arguments, expected, said) in cases {
+        let (code, err) = cli.fails(arguments).await.unwrap();
+        assert_eq!(code, expected, "{arguments:?}: {err}");
+        assert!(err.contains(said), "{arguments:?}: {err}");
+    }
+    let (code, err) = cli
+        .with_token("archestra_wrong")
+        .fails(&["get", "servers"])
+        .await
+        .unwrap();
+    assert_eq!((code, err.contains("next:")), (4, true), "{err}");
+    let nobody = Cli::new("http://127.0.0.1:1", "x", sandbox.path());
+    let (code, err) = nobody.fails(&["get", "servers"]).await.unwrap();
+    assert_eq!((code, err.contains("doctor")), (6, true), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_shape_of_output_says_the_same() {
+    let (_sandbox, _up, cli) = started("shapes").await.unwrap();
+    let said = |output: std::process::Output| text(&output.stdout);
+    let table = said(cli.run(&["get", "gw"]).await.unwrap());
+    assert!(
+        table.starts_with("NAME") && table.contains("/v1/mcp/demo"),
+        "{table}"
+    );
+    let bare = said(cli.run(&["get", "gw", "--no-headers"]).await.unwrap());
+    assert!(bare.starts_with("demo"), "{bare}");
+    let name = said(cli.run(&["get", "gw", "-o", "name"]).await.unwrap());
+    assert_eq!(name.trim(), "organizations/default/gateways/demo");
+    let list = cli.json(&["get", "gateways"]).await.unwrap();
+    let one = cli.json(&["get", "gateway/demo"]).await.unwrap();
+    assert_eq!(list, Value::Array(vec![one]));
+    let described = said(cli.run(&["describe", "server", "demo"]).await.unwrap());
+    assert!(described.contains("tools: 4"), "{described}");
+    let versions = cli.json(&["versions"]).await.unwrap();
+    assert!(versions[0]["changes"].is_array(), "{versions}");
+    let in_sync = eventually("the proxy is in sync", SOON, || async {
+        let proxies = cli.json(&["proxies"]).await?;
+        anyhow::ensure!(proxies[0]["wanted"] == proxies[0]["acked"], "{proxies}");
+        Ok(())
+    });
+    in_sync.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_nothing_in_a_fresh_deployment_and_a_dead_server_later() {
+    let (_sandbox, _up, cli) = started("doctor").await.unwrap();
+    let healthy = eventually("all is well", SOON, || async {
+        let findings = cli.json(&["doctor"]).await?;
+        let well = |findings: &Value| {
+            findings
+                .as_array()?
+                .iter()
+                .all(|f| f["verdict"] == "ok")
+                .then_some(())
+        };
+        anyhow::ensure!(well(&findings).is_some(), "{findings:#}");
+        Ok(())
+    });
+    healthy.await.unwrap();
+    cli.run(&["server", "add", "dead", "--url", "http://127.0.0.1:1/mcp"])
+        .await
+        .unwrap();
+    let output = cli.output(&["doctor", "-o", "json"]).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let dead = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["subject"] == "server dead")
+        .unwrap();
+    assert_eq!(dead["verdict"], "BROKEN");
+    assert!(
+        dead["fix"]
+            .as_str()
+            .unwrap()
+            .contains("http://127.0.0.1:1/mcp"),
+        "{dead}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_connected_in_its_own_file_and_disconnected_again() {
+    let (sandbox, up, cli) = started("connect").await.unwrap();
+    let file = sandbox.join(".claude.json");
+    fs::write(&file, "{\n  \"theirs\": [1,   2]\n}\n").unwrap();
+    cli.run(&["connect", "claude-code", "--gateway", "demo", "--write"])
+        .await
+        .unwrap();
+    let written: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let entry = &written["mcpServers"]["demo"];
+    assert_eq!(entry["url"], json!(up.url("demo")));
+    assert_eq!(written["theirs"], json!([1, 2]));
+    let header = entry["headers"]["Authorization"].as_str().unwrap();
+    let token = header.strip_prefix("Bearer ").unwrap();
+    let list = [
+        "tools",
+        "list",
+        "--gateway",
+        "demo",
+        "--token",
+        token,
+        "-o",
+        "name",
+    ];
+    eventually("the written token works", SOON, || async {
+        cli.run(&list).await.map(drop)
+    })
+    .await
+    .unwrap();
+    cli.run(&["connect", "claude-code", "--gateway", "demo", "--undo"])
+        .await
+        .unwrap();
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        "{\n  \"theirs\": [1,   2]\n}\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_fails_fails_the_command_unless_told_otherwise() {
+    let (_sandbox, _up, cli) = started("tools").await.unwrap();
+    let call = [
+        "tools",
+        "call",
+        "--gateway",
+        "demo",
+        "demo__time",
+        "--args",
+        "{\"zone\":\"Moon/Base\"}",
+    ];
+    let (code, err) = cli.fails(&call).await.unwrap();
+    assert_eq!(code, 1, "{err}");
+    cli.run(&[&call[..], &["--ignore-tool-error"]].concat())
+        .await
+        .unwrap();
+    let slow = [
+        "tools",
+        "call",
+        "--gateway",
+        "demo",
+        "demo__slow",
+        "--args",
+        "{\"steps\":3,\"delayMs\":1}",
+    ];
+    let output = cli.run(&slow).await.unwrap();
+    assert_eq!(
+        text(&output.stderr).matches("progress ").count(),
+        3,
+        "{}",
+        text(&output.stderr)
+    );
+    let tokens = cli.json(&["get", "tokens"]).await.unwrap();
+    let left: Vec<_> = tokens
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t["metadata"]["name"].to_string())
+        .collect();
+    assert!(
+        left.iter().all(|name| !name.contains("/cli-")),
+        "borrowed tokens are given back: {left:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_objects_are_completed() {
+    let (sandbox, _up, cli) = started("completion").await.unwrap();
+    let output = Command::new(tools::toolgate().unwrap())
+        .args(["--", "toolgate", "get", "gateways", "d"])
+        .current_dir(sandbox.path())
+        .envs(cli.environment())
+        .env("TOOLGATE_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", "3")
+        .env("_CLAP_COMPLETE_COMP_TYPE", "9")
+        .env("_CLAP_IFS", "\n")
+        .output()
+        .unwrap();
+    assert_eq!(
+        text(&output.stdout).trim(),
+        "demo",
+        "{}",
+        text(&output.stderr)
+    );
+    let script = cli.run(&["completion", "bash"]).await.unwrap();
+    assert!(text(&script.stdout).contains("complete "));
+}

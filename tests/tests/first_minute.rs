@@ -1,0 +1,162 @@
+//! The first minute of a newcomer: what `toolgate up` prints works as printed, at once.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use tokio::process::Command;
+use toolgate_tests::agent::Agent;
+use toolgate_tests::clock::now;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::toolgate::{Up, text};
+use toolgate_tests::tools;
+
+/// From the printed lines to the answer of a tool.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The command that starts with `word`, with its continuation lines.
+fn command(printed: &str, word: &str) -> Result<String> {
+    let mut lines = printed
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| !line.starts_with(word));
+    let mut found = String::new();
+    for line in lines.by_ref() {
+        found.push_str(line);
+        found.push('\n');
+        if !line.ends_with('\\') {
+            break;
+        }
+    }
+    anyhow::ensure!(!found.is_empty(), "no line with {word:?} in:\n{printed}");
+    Ok(found)
+}
+
+/// Runs a line as a newcomer pastes it, with `folder` first on the path.
+async fn paste(line: &str, folder: &std::path::Path) -> Result<String> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .env("PATH", format!("{}:{path}", folder.display()))
+        .env("HOME", folder)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    let printed = text(&output.stdout);
+    anyhow::ensure!(
+        output.status.success(),
+        "{line}\n{printed}{}",
+        text(&output.stderr)
+    );
+    Ok(printed)
+}
+
+/// Everything printed, once the last of the promised lines is there.
+async fn printed(up: &mut Up) -> Result<String> {
+    up.process().line("curl", Duration::from_secs(20)).await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Ok(up.process().output())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_printed_curl_line_calls_a_tool_at_once() {
+    let sandbox = Sandbox::new("curl").unwrap();
+    let mut up = Up::launch(&sandbox, &[]).unwrap();
+    let printed = printed(&mut up).await.unwrap();
+    let line = command(&printed, "curl").unwrap();
+    let start = now();
+    let answered = paste(&line, sandbox.path()).await.unwrap();
+    let took = start.elapsed();
+    assert!(answered.contains("\"result\""), "{line}\n{answered}");
+    assert!(took < AT_ONCE, "took {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_printed_claude_line_names_an_endpoint_that_works() {
+    let sandbox = Sandbox::new("claude").unwrap();
+    let mut up = Up::launch(&sandbox, &[]).unwrap();
+    let printed = printed(&mut up).await.unwrap();
+    let line = command(&printed, "claude mcp add").unwrap();
+    // Not the real client (it needs an account), but a program of its name that keeps what it is
+    // told: the quoting is tried by a real shell.
+    let fake = sandbox.join("claude");
+    fs::write(
+        &fake,
+        "#!/bin/sh\nfor word in \"$@\"; do printf '%s\\n' \"$word\"; done\n",
+    )
+    .unwrap();
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let words = paste(&line, sandbox.path()).await.unwrap();
+    let words: Vec<&str> = words.lines().collect();
+    let url = words
+        .iter()
+        .find(|word| word.starts_with("http://"))
+        .unwrap();
+    let header = words
+        .iter()
+        .find_map(|word| word.strip_prefix("Authorization: Bearer "));
+    let token = header.with_context(|| format!("{words:?}")).unwrap();
+    let start = now();
+    let modern = Agent::modern(url, token);
+    let tools = modern.tools().await.unwrap();
+    let legacy = Agent::legacy(url, token).await.unwrap();
+    assert_eq!(legacy.tools().await.unwrap(), tools);
+    let echo = tools.iter().find(|name| name.ends_with("echo")).unwrap();
+    let add = tools.iter().find(|name| name.ends_with("add")).unwrap();
+    modern
+        .call(echo, json!({"text": "hi", "message": "hi"}))
+        .await
+        .unwrap();
+    let sum = legacy.call(add, json!({"a": 2, "b": 3})).await.unwrap();
+    assert!(sum.to_string().contains('5'), "{sum}");
+    assert!(start.elapsed() < AT_ONCE, "took {:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_finds_the_running_one() {
+    let sandbox = Sandbox::new("cli").unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let mode = fs::metadata(up.data().join("admin-token"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600, "the admin token is readable by others");
+    let cli = up.cli().unwrap();
+    let listed = cli
+        .json(&["tools", "list", "--gateway", "demo"])
+        .await
+        .unwrap();
+    assert!(listed.to_string().contains("echo"), "{listed}");
+    let arguments = [
+        "tools",
+        "call",
+        "--gateway",
+        "demo",
+        "demo__add",
+        "--args",
+        r#"{"a":2,"b":3}"#,
+    ];
+    let called = cli.run(&arguments).await.unwrap();
+    assert!(
+        text(&called.stdout).contains('5'),
+        "{}",
+        text(&called.stdout)
+    );
+    let proxies = cli.json(&["proxies"]).await.unwrap();
+    assert!(!proxies.as_array().is_some_and(Vec::is_empty), "{proxies}");
+    cli.run(&["doctor"]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_polite_end_is_quick_and_clean() {
+    let sandbox = Sandbox::new("end").unwrap();
+    let mut up = Up::start(&sandbox, &[]).await.unwrap();
+    up.process().signal("TERM").unwrap();
+    let status = up.process().exit(Duration::from_secs(20)).await.unwrap();
+    assert!(status.success(), "{status}\n{}", up.process().errors());
+    assert!(tools::toolgate().is_ok());
+}

@@ -1,0 +1,250 @@
+//! Separate processes over a real etcd: convergence, a dead control plane, a poisoned store, a
+//! frozen member.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+use toolgate_tests::agent::Agent;
+use toolgate_tests::clock::{eventually, now, throughout};
+use toolgate_tests::etcd::Etcd;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::server::Server;
+use toolgate_tests::toolgate::{ControlPlane, Proxy};
+
+/// A write is on every proxy within this: far above the goal, for a machine that is busy testing.
+const CONVERGED: Duration = Duration::from_secs(5);
+/// A frozen member of etcd is left within this.
+const LEFT: Duration = Duration::from_secs(15);
+
+/// One control plane, three proxies, a server and a token.
+struct Fleet {
+    proxies: Vec<Proxy>,
+    plane: ControlPlane,
+    server: Server,
+    token: String,
+    etcd: Etcd,
+    _sandbox: Sandbox,
+}
+
+impl Fleet {
+    async fn start(name: &str, members: usize) -> Result<Self> {
+        let sandbox = Sandbox::new(name)?;
+        let etcd = Etcd::start(&sandbox, members).await?;
+        let server = Server::fixture(&sandbox, "fixture", &[]).await?;
+        let plane = ControlPlane::start(&sandbox, "plane", &etcd.endpoints()).await?;
+        let mut proxies = Vec::new();
+        for number in 1..=3 {
+            proxies.push(Proxy::join(&sandbox, &format!("proxy-{number}"), &plane).await?);
+        }
+        let cli = plane.cli()?;
+        cli.expose("main", server.url(), "single").await?;
+        let token = cli.token("everywhere", &[]).await?;
+        let fleet = Self {
+            proxies,
+            plane,
+            server,
+            token,
+            etcd,
+            _sandbox: sandbox,
+        };
+        fleet.serves("main", CONVERGED).await?;
+        Ok(fleet)
+    }
+
+    /// Every proxy answers a call at this gateway within so long.
+    async fn serves(&self, gateway: &str, within: Duration) -> Result<()> {
+        for proxy in &self.proxies {
+            let agent = Agent::modern(&proxy.url(gateway), &self.token);
+            eventually(
+                &format!("{} calls a tool", proxy.url(gateway)),
+                within,
+                || async { agent.echo("echo", "hello").await },
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Creates a gateway and waits until all proxies have it; how long that took.
+    async fn write(&self, gateway: &str, within: Duration) -> Result<Duration> {
+        let cli = self.plane.cli()?;
+        let arguments = [
+            "gateway", "create", gateway, "--server", "main", "--prefix", "single",
+        ];
+        let start = now();
+        eventually(&format!("{gateway} is written"), within, || async {
+            let output = cli.output(&arguments).await?;
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            if !output.status.success() && !words.contains("exist") {
+                bail!("{words}");
+            }
+            Ok(())
+        })
+        .await?;
+        self.serves(gateway, within.saturating_sub(start.elapsed()))
+            .await?;
+        Ok(start.elapsed())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_write_converges_on_three_proxies() {
+    let fleet = Fleet::start("converges", 1).await.unwrap();
+    for number in 0..5 {
+        let took = fleet
+            .write(&format!("gateway-{number}"), CONVERGED)
+            .await
+            .unwrap();
+        println!("write {number} was on three proxies after {took:?}");
+    }
+    let proxies = fleet.plane.cli().unwrap().json(&["proxies"]).await.unwrap();
+    let text = proxies.to_string();
+    for number in 1..=3 {
+        assert!(text.contains(&format!("proxy-{number}")), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_stops_everywhere() {
+    let fleet = Fleet::start("revoked", 1).await.unwrap();
+    let cli = fleet.plane.cli().unwrap();
+    let token = cli.token("short-lived", &[]).await.unwrap();
+    for proxy in &fleet.proxies {
+        let agent = Agent::modern(&proxy.url("main"), &token);
+        eventually("the token works", CONVERGED, || agent.echo("echo", "hello"))
+            .await
+            .unwrap();
+    }
+    cli.run(&["token", "revoke", "short-lived"]).await.unwrap();
+    for proxy in &fleet.proxies {
+        let agent = Agent::modern(&proxy.url("main"), &token);
+        eventually("the token is refused", Duration::from_secs(2), || async {
+            let reply = agent.request("tools/list", json!({})).await?;
+            anyhow::ensure!(reply.status.as_u16() == 401, "still {}", reply.status);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    fleet.serves("main", CONVERGED).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_serve_on_without_a_control_plane() {
+    let mut fleet = Fleet::start("orphaned", 1).await.unwrap();
+    let legacy = Agent::legacy(&fleet.proxies[0].url("main"), &fleet.token)
+        .await
+        .unwrap();
+    legacy.echo("echo", "before").await.unwrap();
+    fleet.plane.kill().unwrap();
+    let agents: Vec<Agent> = fleet
+        .proxies
+        .iter()
+        .map(|p| Agent::modern(&p.url("main"), &fleet.token))
+        .collect();
+    let asked = throughout(
+        "a call without a control plane",
+        Duration::from_secs(5),
+        || async {
+            for agent in &agents {
+                agent.echo("echo", "on my own").await?;
+            }
+            Ok(())
+        },
+    )
+    .await
+    .unwrap();
+    println!("{asked} rounds over three proxies without a control plane");
+    fleet.proxies[1].restart().await.unwrap();
+    fleet.serves("main", CONVERGED).await.unwrap();
+    let restarted = Agent::legacy(&fleet.proxies[1].url("main"), &fleet.token)
+        .await
+        .unwrap();
+    restarted
+        .echo("echo", "a session on the restarted one")
+        .await
+        .unwrap();
+    legacy
+        .moved_to(&fleet.proxies[1].url("main"))
+        .echo("echo", "a session that moved")
+        .await
+        .unwrap();
+    fleet.plane.restart().await.unwrap();
+    fleet.write("afterwards", LEFT).await.unwrap();
+    fleet.server.process().ensure_running().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_in_the_store_hurts_nobody() {
+    let mut fleet = Fleet::start("poison", 1).await.unwrap();
+    fleet.write("victim", CONVERGED).await.unwrap();
+    let keys = fleet.etcd.list("/").await.unwrap();
+    let victim = keys
+        .iter()
+        .find(|(key, _)| key.contains("/gateway") && key.ends_with("victim"));
+    let (victim, good) = victim
+        .unwrap_or_else(|| panic!("no victim among {keys:?}"))
+        .clone();
+    let sibling = victim.replace("victim", "poison");
+    let mut half = good.clone();
+    half.truncate(good.len() / 2);
+    let poisons: Vec<(String, Vec<u8>)> = vec![
+        (sibling.clone(), b"\xff\xfe not anything \x00\x01".to_vec()),
+        (format!("{sibling}-empty"), Vec::new()),
+        (format!("{sibling}-long"), vec![0xff; 200_000]),
+        (format!("{sibling}-half"), half),
+        (format!("{sibling}-other"), good.clone()),
+        (victim.replace("/gateway", "/no-such-kind"), good.clone()),
+        (format!("{sibling}/deeper/still"), good.clone()),
+        (victim.replace("victim", "Not A Slug!"), good),
+        (victim, b"\x08\x96\x01 overwritten".to_vec()),
+    ];
+    let agents: Vec<Agent> = fleet
+        .proxies
+        .iter()
+        .map(|p| Agent::modern(&p.url("main"), &fleet.token))
+        .collect();
+    for (number, (key, value)) in poisons.iter().enumerate() {
+        fleet.etcd.put(key, value).await.unwrap();
+        for agent in &agents {
+            agent
+                .echo("echo", "untouched")
+                .await
+                .unwrap_or_else(|e| panic!("after {key}: {e:#}"));
+        }
+        let gateway = format!("after-poison-{number}");
+        fleet
+            .write(&gateway, CONVERGED)
+            .await
+            .unwrap_or_else(|e| panic!("after {key}: {e:#}"));
+    }
+    fleet.plane.process().ensure_running().unwrap();
+    fleet.plane.kill().unwrap();
+    fleet.plane.restart().await.unwrap();
+    fleet
+        .write("after-a-restart-on-poison", LEFT)
+        .await
+        .unwrap();
+    for proxy in &mut fleet.proxies {
+        proxy.process().ensure_running().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_member_of_etcd_is_left() {
+    let fleet = Fleet::start("frozen", 3).await.unwrap();
+    for member in 0..3 {
+        fleet.etcd.freeze(member).unwrap();
+        let outcome = fleet.write(&format!("without-{member}"), LEFT).await;
+        fleet.etcd.thaw(member).unwrap();
+        println!(
+            "without member {member}: a write was everywhere after {:?}",
+            outcome.unwrap()
+        );
+        fleet
+            .write(&format!("again-with-{member}"), LEFT)
+            .await
+            .unwrap();
+    }
+}

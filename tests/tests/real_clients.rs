@@ -1,0 +1,278 @@
+//! Real clients of both eras against real servers through the gateway: every client meets every
+//! endpoint, lists, calls, is told of an unknown tool, and is refused with a wrong token.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::process::Command;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::server::Server;
+use toolgate_tests::toolgate::{Up, text};
+use toolgate_tests::tools;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const MESSAGE: &str = "grüße \u{1f980} through the gateway";
+
+/// A client: its name, its program with the arguments before the URL, and the version it must
+/// have agreed on.
+struct Client {
+    name: &'static str,
+    runtime: Runtime,
+    arguments: &'static [&'static str],
+    version: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Runtime {
+    Node,
+    Python(u8),
+}
+
+const MODERN: &str = "2026-07-28";
+const LEGACY: &str = "2025-11-25";
+
+const CLIENTS: &[Client] = &[
+    client(
+        "TypeScript SDK 1.32.2",
+        Runtime::Node,
+        &["typescript.mjs", "v1"],
+        LEGACY,
+    ),
+    client(
+        "TypeScript SDK 2.4.0, auto",
+        Runtime::Node,
+        &["typescript.mjs", "v2"],
+        MODERN,
+    ),
+    client(
+        "Python mcp 2.3.0, auto",
+        Runtime::Python(2),
+        &["python2.py", "auto"],
+        MODERN,
+    ),
+    client(
+        "Python mcp 2.3.0, legacy",
+        Runtime::Python(2),
+        &["python2.py", "legacy"],
+        LEGACY,
+    ),
+    client(
+        "Python mcp 2.3.0, 2026-07-28",
+        Runtime::Python(2),
+        &["python2.py", MODERN],
+        MODERN,
+    ),
+    client(
+        "Python mcp 1.30.0",
+        Runtime::Python(1),
+        &["python1.py"],
+        LEGACY,
+    ),
+];
+
+const fn client(
+    name: &'static str,
+    runtime: Runtime,
+    arguments: &'static [&'static str],
+    version: &'static str,
+) -> Client {
+    Client {
+        name,
+        runtime,
+        arguments,
+        version,
+    }
+}
+
+/// Runs a client; what it printed, success or not.
+async fn run(client: &Client, url: &str, token: &str, tool: &str) -> Result<Value> {
+    let program = match client.runtime {
+        Runtime::Node => tools::node()?,
+        Runtime::Python(generation) => tools::python(generation)?,
+    };
+    let (script, rest) = client
+        .arguments
+        .split_first()
+        .context("a client without a script")?;
+    let mut command = Command::new(program);
+    command
+        .arg(tools::script(script)?)
+        .args(rest)
+        .args([url, token, tool, MESSAGE]);
+    command
+        .env("CLIENTS", tools::clients()?)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await??;
+    let printed = text(&output.stdout);
+    serde_json::from_str(&printed)
+        .with_context(|| format!("{} printed {printed}{}", client.name, text(&output.stderr)))
+}
+
+/// All that a client has to see on a good day.
+fn check(client: &Client, report: &Value, tool: &str) -> Result<()> {
+    if let Some(failed) = report.get("failed") {
+        bail!("failed: {failed}");
+    }
+    let member = |name: &str| report.get(name).cloned().unwrap_or_default();
+    if member("protocol") != client.version {
+        bail!(
+            "agreed on {}, not on {}",
+            member("protocol"),
+            client.version
+        );
+    }
+    let tools = member("tools");
+    if !tools
+        .as_array()
+        .is_some_and(|tools| tools.iter().any(|listed| listed == tool))
+    {
+        bail!("{tool} is not among {tools}");
+    }
+    if !member("text")
+        .as_str()
+        .is_some_and(|text| text.contains(MESSAGE))
+    {
+        bail!("the echo was {}", member("text"));
+    }
+    let unknown = member("unknown");
+    let code = unknown.get("code").and_then(Value::as_i64);
+    let words = unknown
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if code != Some(-32602) || !words.contains("no_such_tool_anywhere") {
+        bail!("an unknown tool was answered with {unknown}");
+    }
+    Ok(())
+}
+
+/// An endpoint: its gateway, and what `echo` is called there.
+async fn meet(up: &Up, gateway: &str, token: &str, tool: &str) {
+    let url = up.url(gateway);
+    let mut failures = Vec::new();
+    for client in CLIENTS {
+        let outcome = match run(client, &url, token, tool).await {
+            Ok(report) => check(client, &report, tool),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            failures.push(format!("{}: {error:#}", client.name));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "at {gateway}:\n{}",
+        failures.join("\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_client_works_with_server_everything() {
+    let sandbox = Sandbox::new("everything").unwrap();
+    let server = Server::everything(&sandbox).await.unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let token = up
+        .cli()
+        .unwrap()
+        .expose("everything", server.url(), "single")
+        .await
+        .unwrap();
+    meet(&up, "everything", &token, "echo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_client_works_with_a_server_of_both_eras() {
+    let sandbox = Sandbox::new("both").unwrap();
+    let server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let token = up
+        .cli()
+        .unwrap()
+        .expose("both", server.url(), "always")
+        .await
+        .unwrap();
+    meet(&up, "both", &token, "both__echo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_client_works_with_a_server_of_the_legacy_era() {
+    let sandbox = Sandbox::new("legacy").unwrap();
+    let server = Server::fixture(&sandbox, "fixture", &["--legacy-only"])
+        .await
+        .unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let token = up
+        .cli()
+        .unwrap()
+        .expose("legacy", server.url(), "never")
+        .await
+        .unwrap();
+    meet(&up, "legacy", &token, "echo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_client_works_with_a_server_of_the_modern_era() {
+    let sandbox = Sandbox::new("modern").unwrap();
+    let server = Server::fixture(&sandbox, "fixture", &["--modern-only", "--sse"])
+        .await
+        .unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let token = up
+        .cli()
+        .unwrap()
+        .expose("modern", server.url(), "single")
+        .await
+        .unwrap();
+    meet(&up, "modern", &token, "echo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_servers_stand_behind_one_gateway() {
+    let sandbox = Sandbox::new("several").unwrap();
+    let everything = Server::everything(&sandbox).await.unwrap();
+    let modern = Server::fixture(&sandbox, "modern", &["--modern-only"])
+        .await
+        .unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let cli = up.cli().unwrap();
+    cli.run(&["server", "add", "old", "--url", everything.url()])
+        .await
+        .unwrap();
+    cli.run(&["server", "add", "new", "--url", modern.url()])
+        .await
+        .unwrap();
+    cli.run(&[
+        "gateway", "create", "all", "--server", "old", "--server", "new",
+    ])
+    .await
+    .unwrap();
+    let token = cli.token("all-token", &["--gateway", "all"]).await.unwrap();
+    meet(&up, "all", &token, "old__echo").await;
+    meet(&up, "all", &token, "new__echo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_client_gets_in_with_a_wrong_token() {
+    let sandbox = Sandbox::new("denied").unwrap();
+    let server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    up.cli()
+        .unwrap()
+        .expose("shut", server.url(), "single")
+        .await
+        .unwrap();
+    for client in CLIENTS {
+        let wrong = "archestra_0000000000000000000000000000000000000000000";
+        let report = run(client, &up.url("shut"), wrong, "echo").await.unwrap();
+        assert!(
+            report.get("failed").is_some(),
+            "{} got in: {report}",
+            client.name
+        );
+    }
+    let counts = server.counts().await.unwrap();
+    assert!(counts.tools.is_empty(), "something was called: {counts:?}");
+}
