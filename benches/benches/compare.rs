@@ -1,0 +1,335 @@
+//! `make bench`: direct, a proxy that does nothing, nginx and the gateway side by side, in one
+//! interleaved run. Prints what it does on standard error and the tables on standard output.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use toolgate_benches::load::Report;
+use toolgate_benches::peer::{self, Gateway, Program};
+use toolgate_benches::table::{self, Row};
+use toolgate_benches::usage::Machine;
+
+/// Compares the gateway with what does less.
+#[derive(Parser)]
+struct Arguments {
+    /// Rounds of each case; medians are shown.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Measured seconds of each run.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Only cases whose title contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Idle sessions to open.
+    #[arg(long, default_value_t = 1000)]
+    sessions: usize,
+    /// Given by `cargo bench` to whatever it runs.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+struct Peer {
+    name: &'static str,
+    url: String,
+    token: String,
+    process: u32,
+}
+
+struct Case {
+    title: &'static str,
+    flags: Vec<String>,
+    peers: Vec<Peer>,
+}
+
+fn say(words: &str) {
+    // Progress is a courtesy: nothing is lost if nobody can read it.
+    drop(writeln!(std::io::stderr(), "{words}"));
+}
+
+/// Waits a while for other programs to leave the machine alone; says how busy they keep it.
+fn quiet() -> f64 {
+    let mut busy = 1.0;
+    for _ in 0..20 {
+        let before = Machine::read();
+        std::thread::sleep(Duration::from_millis(500));
+        busy = Machine::read().busy_since(before);
+        if busy < 0.1 {
+            break;
+        }
+    }
+    busy
+}
+
+fn measure(peer: &Peer, flags: &[String]) -> Result<Report> {
+    let output = Command::new(peer::sibling("load")?)
+        .args(flags)
+        .args([
+            "--url",
+            &peer.url,
+            "--token",
+            &peer.token,
+            "--pid",
+            &peer.process.to_string(),
+        ])
+        .output()?;
+    if !output.status.success() {
+        bail!("{}: {}", peer.name, String::from_utf8_lossy(&output.stderr));
+    }
+    serde_json::from_slice(&output.stdout).context("a report")
+}
+
+fn run(case: &Case, rounds: usize) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = Vec::new();
+    rows.extend(case.peers.iter().map(|p| Row {
+        peer: p.name.to_owned(),
+        rounds: Vec::new(),
+    }));
+    for round in 0..rounds {
+        for step in 0..case.peers.len() {
+            let at = (round + step) % case.peers.len();
+            let (Some(peer), Some(row)) = (case.peers.get(at), rows.get_mut(at)) else {
+                continue;
+            };
+            let busy = quiet();
+            let report = measure(peer, &case.flags)?;
+            say(&format!(
+                "{}, round {}: {} {:.1} µs CPU, {:.0}/s, {} errors{}{}",
+                case.title,
+                round + 1,
+                peer.name,
+                report.cpu,
+                report.rate,
+                report.errors,
+                report
+                    .error
+                    .as_deref()
+                    .map(|e| format!(" ({e})"))
+                    .unwrap_or_default(),
+                if busy < 0.1 { "" } else { ", noisy machine" },
+            ));
+            row.rounds.push(report);
+        }
+    }
+    Ok(rows)
+}
+
+/// Everything that runs beside the load generator.
+struct Stage {
+    direct: Program,
+    url: String,
+    passthrough: (Program, String),
+    nginx: Option<(Program, String)>,
+    _others: Vec<Program>,
+    gateway: Gateway,
+    token: String,
+}
+
+impl Stage {
+    fn set(folder: &Path) -> Result<Self> {
+        let modern = peer::free(1)?;
+        let direct = peer::upstream("modern", folder, modern, &[])?;
+        let legacy = peer::free(1)?;
+        let mut others = vec![peer::upstream("legacy", folder, legacy, &["--legacy"])?];
+        let many = peer::free(10)?;
+        let flags = ["--count", "10", "--tools", "50"];
+        others.push(peer::upstream("many", folder, many, &flags)?);
+        let listen = peer::free(1)?;
+        let passthrough = peer::passthrough(folder, listen, modern)?;
+        let passthrough = (passthrough, format!("http://{listen}/mcp"));
+        let listen = peer::free(1)?;
+        let nginx = peer::nginx(folder, listen, modern)?;
+        let nginx = nginx.map(|program| (program, format!("http://{listen}/mcp")));
+        let gateway = Gateway::start(folder)?;
+        gateway.run(&[
+            "server",
+            "add",
+            "modern",
+            "--url",
+            &format!("http://{modern}/mcp"),
+        ])?;
+        gateway.run(&[
+            "server",
+            "add",
+            "legacy",
+            "--url",
+            &format!("http://{legacy}/mcp"),
+        ])?;
+        gateway.run(&["gateway", "create", "modern", "--server", "modern"])?;
+        gateway.run(&["gateway", "create", "legacy", "--server", "legacy"])?;
+        let names: Vec<String> = (0..10).map(|number| format!("many{number}")).collect();
+        let mut create = vec!["gateway", "create", "many"];
+        for (number, name) in (0..).zip(&names) {
+            let url = format!("http://{}:{}/mcp", many.ip(), many.port() + number);
+            gateway.run(&["server", "add", name, "--url", &url])?;
+            create.extend(["--server", name]);
+        }
+        gateway.run(&create)?;
+        let token = gateway.token()?;
+        let url = format!("http://{modern}/mcp");
+        Ok(Self {
+            direct,
+            url,
+            passthrough,
+            nginx,
+            _others: others,
+            gateway,
+            token,
+        })
+    }
+
+    fn gateway(&self, name: &'static str, gateway: &str) -> Peer {
+        let (token, process) = (self.token.clone(), self.gateway.id());
+        Peer {
+            name,
+            url: self.gateway.url(gateway),
+            token,
+            process,
+        }
+    }
+
+    fn others(&self) -> Vec<Peer> {
+        let plain = |name: &'static str, url: &str, process: u32| Peer {
+            name,
+            url: url.to_owned(),
+            token: String::new(),
+            process,
+        };
+        let mut peers = vec![plain("direct", &self.url, self.direct.id())];
+        peers.push(plain("hyper", &self.passthrough.1, self.passthrough.0.id()));
+        peers.extend(
+            self.nginx
+                .iter()
+                .map(|(program, url)| plain("nginx", url, program.id())),
+        );
+        peers
+    }
+
+    fn all(&self, gateway: &str) -> Vec<Peer> {
+        let mut peers = self.others();
+        peers.push(self.gateway("toolgate", gateway));
+        peers
+    }
+
+    fn cases(&self, seconds: f64) -> Vec<Case> {
+        let flags = |words: &str| {
+            let mut flags: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            flags.push(format!("--seconds={seconds}"));
+            flags
+        };
+        let case = |title, words: &str, peers| Case {
+            title,
+            flags: flags(words),
+            peers,
+        };
+        let list = || vec![self.gateway("toolgate, 10 servers × 50 tools", "many")];
+        vec![
+            case(
+                "call, modern, 16 connections",
+                "echo --modern -c 16",
+                self.all("modern"),
+            ),
+            case(
+                "call, modern, 64 connections",
+                "echo --modern -c 64",
+                self.all("modern"),
+            ),
+            case(
+                "call, legacy, 16 connections",
+                "echo -c 16",
+                self.all("legacy"),
+            ),
+            case(
+                "call, legacy, 64 connections",
+                "echo -c 64",
+                self.all("legacy"),
+            ),
+            case(
+                "call, 1 connection",
+                "echo --modern -c 1",
+                self.all("modern"),
+            ),
+            case(
+                "call, legacy client, modern server",
+                "echo -c 16",
+                self.all("modern"),
+            ),
+            case(
+                "call, modern client, legacy server",
+                "echo --modern -c 16",
+                self.all("legacy"),
+            ),
+            case(
+                "call, 1 MiB answer",
+                "big --modern -c 4 --size 1048576",
+                self.all("modern"),
+            ),
+            case("list, modern, 500 tools", "list --modern -c 8", list()),
+            case("list, legacy, 500 tools", "list -c 8", list()),
+            case("session cycle", "cycle -c 8", self.all("legacy")),
+        ]
+    }
+
+    fn idle(&self, sessions: usize) -> Vec<Case> {
+        let flags = |mode: &str| vec![mode.to_owned(), format!("--size={sessions}")];
+        let peers = || vec![self.gateway("toolgate", "legacy")];
+        vec![
+            Case {
+                title: "idle legacy sessions",
+                flags: flags("idle"),
+                peers: peers(),
+            },
+            Case {
+                title: "idle legacy sessions with an open stream",
+                flags: flags("streams"),
+                peers: peers(),
+            },
+        ]
+    }
+}
+
+/// Runs a case and prints its table; one that fails does not take the others with it.
+fn show(
+    case: &Case,
+    rounds: usize,
+    failures: &mut Vec<String>,
+    table: impl Fn(&[Row]) -> String,
+) -> Result<()> {
+    match run(case, rounds) {
+        Ok(rows) => writeln!(std::io::stdout(), "{}", table(&rows))?,
+        Err(error) => failures.push(format!("{}: {error:#}", case.title)),
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let given = Arguments::parse();
+    let folder = tempfile::tempdir()?;
+    let stage = Stage::set(folder.path())?;
+    let base = if stage.nginx.is_some() {
+        "nginx"
+    } else {
+        "hyper"
+    };
+    if base == "hyper" {
+        say("nginx is not installed: ratios are to the bare hyper proxy");
+    }
+    let wanted = |case: &&Case| case.title.contains(&given.only);
+    let mut failures = Vec::new();
+    for case in stage.cases(given.seconds).iter().filter(wanted) {
+        show(case, given.rounds, &mut failures, |rows| {
+            table::load(case.title, rows, base)
+        })?;
+    }
+    for case in stage.idle(given.sessions).iter().filter(wanted) {
+        show(case, 1, &mut failures, |rows| table::idle(case.title, rows))?;
+    }
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(())
+}

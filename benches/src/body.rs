@@ -1,0 +1,32 @@
+//! Reading bodies to their end, with a bound.
+
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+/// Largest body that is read whole.
+pub const LIMIT: usize = 64 << 20;
+
+/// The whole body. One frame is returned as it came; several are copied together.
+pub async fn whole(mut body: Incoming) -> Result<Bytes> {
+    let mut first = Bytes::new();
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&data);
+        if all.len() > LIMIT {
+            bail!("a body of more than {LIMIT} bytes");
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.into() })
+}

@@ -1,0 +1,214 @@
+//! A configuration of a given size, through the real compiler, for the benchmarks of the cores.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use toolgate_control_core::{Compiled, Key, Listed, Marker, Object, State, compile};
+use toolgate_data_core::View;
+use toolgate_model::{
+    AdminRole, Binding, Catalogue, Digest, DriftPolicy, Era, EraPolicy, Gateway, Meta, Name,
+    Organization, PrefixMode, Reach, Server, Slug, Subject, Timeouts, Timestamp, Token, TokenHash,
+    ToolDefinition, ToolSelection,
+};
+
+/// What the bearer token of the world hashes to.
+pub const HASH: TokenHash = TokenHash([7; 32]);
+
+/// How much there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Servers, each with a catalogue.
+    pub servers: usize,
+    /// Tools of each server.
+    pub tools: usize,
+    /// Gateways, each of which offers one server, beside `main` which offers the first ten.
+    pub gateways: usize,
+}
+
+/// A compiled configuration.
+#[derive(Debug)]
+pub struct World {
+    /// What the control plane holds.
+    pub state: State,
+    /// What it sends.
+    pub compiled: Compiled,
+    /// What a proxy makes of it.
+    pub view: View,
+}
+
+fn definition(name: &str) -> ToolDefinition {
+    let json = format!(
+        r#"{{"name":"{name}","title":"Search","description":"Searches records and returns those that match the filter, newest first. Use it when the user asks about them.","inputSchema":{{"type":"object","properties":{{"query":{{"type":"string","description":"Full-text query"}},"limit":{{"type":"integer","minimum":1,"maximum":100,"default":20}},"tags":{{"type":"array","items":{{"type":"string"}}}}}},"required":["query"]}},"annotations":{{"readOnlyHint":true}}}}"#
+    );
+    let digest = Digest::of_bytes(json.as_bytes());
+    ToolDefinition {
+        name: name.to_owned(),
+        digest,
+        json: json.into(),
+    }
+}
+
+fn name(id: &str) -> Result<Name> {
+    Ok(Name::new("acme".parse()?, id.parse()?))
+}
+
+fn server(id: &str) -> Result<Server> {
+    Ok(Server {
+        name: name(id)?,
+        meta: Meta::default(),
+        url: "https://tools.example/mcp".parse()?,
+        credential: None,
+        era: EraPolicy::Probe,
+        timeouts: Timeouts::default(),
+        drift: DriftPolicy::default(),
+    })
+}
+
+fn catalogue(id: &str, tools: usize) -> Result<Catalogue> {
+    Ok(Catalogue {
+        server: name(id)?,
+        era: Some(Era::Modern),
+        protocol_version: "2026-07-28".to_owned(),
+        server_name: id.to_owned(),
+        server_version: "1".to_owned(),
+        instructions: String::new(),
+        capabilities: "{}".to_owned(),
+        tools: (0..tools)
+            .map(|number| definition(&format!("search_{number:03}")))
+            .collect(),
+        probed: Timestamp(1),
+        problem: None,
+    })
+}
+
+fn gateway(id: &str, servers: &[String]) -> Result<Gateway> {
+    let bind = |server: &String| -> Result<Binding> {
+        Ok(Binding {
+            server: server.parse::<Slug>()?,
+            tools: ToolSelection::All,
+        })
+    };
+    Ok(Gateway {
+        name: name(id)?,
+        meta: Meta::default(),
+        prefix: PrefixMode::Always,
+        bindings: servers.iter().map(bind).collect::<Result<_>>()?,
+        instructions: String::new(),
+    })
+}
+
+fn token() -> Result<Token> {
+    Ok(Token {
+        name: name("agent")?,
+        meta: Meta::default(),
+        scope: Subject::Organization,
+        gateways: Reach::All,
+        tools: Reach::All,
+        expires: None,
+        role: AdminRole::None,
+        hash: HASH,
+        revoked: None,
+        hint: "archestra_abc".to_owned(),
+        system: false,
+    })
+}
+
+fn objects(size: Size) -> Result<Vec<(Key, Object)>> {
+    let ids: Vec<String> = (0..size.servers)
+        .map(|number| format!("server-{number}"))
+        .collect();
+    let tenant = Organization {
+        id: "acme".parse()?,
+        meta: Meta::default(),
+    };
+    let mut objects = vec![
+        (
+            Key::Marker,
+            Object::Marker(Marker {
+                epoch: 1,
+                written: Timestamp(1),
+            }),
+        ),
+        (
+            Key::Organization(tenant.id.clone()),
+            Object::Organization(Arc::new(tenant)),
+        ),
+        (
+            Key::Token(name("agent")?),
+            Object::Token(Arc::new(token()?)),
+        ),
+    ];
+    for id in &ids {
+        objects.push((
+            Key::Server(name(id)?),
+            Object::Server(Arc::new(server(id)?)),
+        ));
+        let found = catalogue(id, size.tools)?;
+        objects.push((
+            Key::Catalogue(name(id)?),
+            Object::Catalogue(Arc::new(found)),
+        ));
+    }
+    let main = gateway("main", ids.get(..ids.len().min(10)).unwrap_or_default())?;
+    objects.push((Key::Gateway(name("main")?), Object::Gateway(Arc::new(main))));
+    for (number, id) in (0..size.gateways).zip(ids.iter().cycle()) {
+        let one = format!("gateway-{number}");
+        let made = gateway(&one, std::slice::from_ref(id))?;
+        objects.push((Key::Gateway(name(&one)?), Object::Gateway(Arc::new(made))));
+    }
+    Ok(objects)
+}
+
+/// The object at `key`, written again at `revision`, as the store would list it.
+fn listed(key: &Key, object: Object, revision: u64) -> Listed {
+    Listed {
+        key: key.to_string(),
+        modified: revision,
+        object: Some(Ok(object)),
+    }
+}
+
+/// The state of a store in which all objects of `size` were written.
+pub fn state(size: Size) -> Result<State> {
+    let mut listing = Vec::new();
+    for (revision, (key, object)) in (1..).zip(objects(size)?) {
+        listing.push(listed(&key, object, revision));
+    }
+    let revision = listing.len() as u64;
+    Ok(State::from_listing(listing, revision))
+}
+
+impl World {
+    /// Compiles and indexes a configuration of this size.
+    pub fn new(size: Size) -> Result<Self> {
+        let state = state(size)?;
+        let compiled = compile(&state);
+        let (view, refused) = View::build(&compiled.snapshot, None);
+        anyhow::ensure!(compiled.problems.is_empty(), "{:?}", compiled.problems);
+        anyhow::ensure!(refused.is_empty(), "{refused:?}");
+        view.gateway("main").context("no main gateway")?;
+        Ok(Self {
+            state,
+            compiled,
+            view,
+        })
+    }
+
+    /// The same after one server's catalogue has lost a tool.
+    pub fn changed(&self, size: Size) -> Result<State> {
+        let mut state = self.state.clone();
+        let revision = state.revision() + 1;
+        let key = Key::Catalogue(name("server-0")?);
+        let object = Object::Catalogue(Arc::new(catalogue("server-0", size.tools - 1)?));
+        let event = toolgate_control_core::Event::Put {
+            key: key.to_string(),
+            modified: revision,
+            object: Ok(object),
+        };
+        state.apply([event], revision);
+        Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests;
