@@ -25,7 +25,8 @@ test: setup ## Install what the tests need, then run every check and every test
 	$(MAKE) check
 	@# The scenarios run the binary that is built here, with all else, and not once more with other features.
 	$(CARGO) build --workspace --bins --tests
-	TOOLGATE_TEST_BINARY="$(target)/debug/toolgate" $(CARGO) test --workspace
+	@# All of them, also after one that fails: a run says everything it knows.
+	TOOLGATE_TEST_BINARY="$(target)/debug/toolgate" $(CARGO) test --workspace --no-fail-fast
 
 unit: ## Run the tests that need nothing installed
 	$(CARGO) test --workspace --exclude toolgate-tests
