@@ -63,9 +63,11 @@ async fn steps<S: Source>(
         visitor,
     } = request;
     let view = plane.source.view();
-    let gateway = route(&view, head.uri.path())?;
+    let routed = route(&view, head.uri.path())?;
     let keys = plane.source.keys().ok_or(Refusal::Overloaded)?;
-    let caller = authenticate(plane, &view, gateway, &keys, &head, &visitor)?;
+    let caller = authenticate(plane, &view, &keys, &head, &visitor)?;
+    // Only now: whether a gateway exists is for callers to know.
+    let gateway = caller.enter(routed)?;
     let place = plane.enter(&caller, account.began())?;
     let received = frame::receive(&head, body).await?;
     let session = plane.opened.session(
@@ -105,7 +107,6 @@ async fn steps<S: Source>(
 fn authenticate<S: Source>(
     plane: &Plane<S>,
     view: &View,
-    gateway: &GatewayView,
     keys: &Arc<S::Keys>,
     head: &Parts,
     visitor: &Visitor,
@@ -118,7 +119,7 @@ fn authenticate<S: Source>(
     let hash = visitor
         .memo
         .hash(keys, token, |token| keys.hasher().hash(token));
-    verify(view, gateway, &hash, &plane.source, plane.clock.now())
+    verify(view, &hash, &plane.source, plane.clock.now())
 }
 
 /// All that is known when a decision is made.

@@ -199,12 +199,14 @@ async fn an_unknown_gateway_and_a_wrong_token_are_refused() {
     let mut changed = stage.token.clone();
     changed.pop();
     changed.push('x');
-    for (what, token) in [
-        ("none", ""),
-        ("another", "archestra_nobody"),
-        ("changed", &changed),
+    for (what, gateway, token) in [
+        ("none", "main", ""),
+        ("another", "main", "archestra_nobody"),
+        ("changed", "main", &changed),
+        // Who is nobody does not learn which gateways there are.
+        ("another, nowhere", "nowhere", "archestra_nobody"),
     ] {
-        let agent = Agent::modern(&stage.up.url("main"), token);
+        let agent = Agent::modern(&stage.up.url(gateway), token);
         let reply = agent.request("tools/list", json!({})).await.unwrap();
         let asks = reply
             .header("www-authenticate")

@@ -1,4 +1,5 @@
-//! From a bearer token to a caller. Unknown, expired, revoked and foreign tokens are refused alike.
+//! From a bearer token to a caller. Unknown, expired and revoked tokens are refused alike; a gateway that a caller may
+//! not enter and one that does not exist are one answer, so that nobody learns what there is.
 
 use std::{fmt, sync::Arc};
 
@@ -60,6 +61,18 @@ impl Caller {
         &self.token.grant
     }
 
+    /// The gateway that was routed to, if there is one and this caller may enter it.
+    pub fn enter<'a>(
+        &self,
+        routed: Option<&'a Arc<GatewayView>>,
+    ) -> Result<&'a Arc<GatewayView>, Refusal> {
+        let may = |gateway: &&Arc<GatewayView>| {
+            let name = &gateway.name;
+            self.principal().org == name.org && self.token.gateways.contains(&name.id)
+        };
+        routed.filter(may).ok_or(Refusal::NoSuchPath)
+    }
+
     /// The token that proved it.
     pub fn token(&self) -> &Arc<TokenView> {
         &self.token
@@ -82,18 +95,16 @@ pub fn bearer(value: &[u8]) -> Result<&str, Refusal> {
     }
 }
 
-/// Who holds the token of this hash, if it may call this gateway now.
+/// Who holds the token of this hash, if it is good now.
 pub fn authenticate(
     view: &View,
-    gateway: &GatewayView,
     hash: &TokenHash,
     revoked: &dyn Revoked,
     now: Timestamp,
 ) -> Result<Caller, Refusal> {
     let token = view.token(hash).ok_or(Refusal::Unauthenticated)?;
     let alive = token.expires.is_none_or(|expires| now < expires) && !revoked.is_revoked(hash);
-    let here = token.principal.org == gateway.name.org && token.gateways.contains(&gateway.name.id);
-    if alive && here {
+    if alive {
         Ok(Caller::new(Arc::clone(token)))
     } else {
         Err(Refusal::Unauthenticated)

@@ -1,4 +1,4 @@
-//! A token works where and while it may, and every other refusal looks the same.
+//! A token works where and while it may. A bad token learns nothing, a good one nothing of where it may not go.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,13 @@ use crate::fixture::{NOW, World, hash, insert, offers, slug, token, world};
 
 fn ask(world: &World, text: &str, revoked: &[&str]) -> Result<String, Refusal> {
     let revoked: BTreeSet<TokenHash> = revoked.iter().map(|text| hash(text)).collect();
-    let caller = authenticate(&world.view, world.gateway(), &hash(text), &revoked, NOW);
-    caller.map(|caller| caller.principal().to_string())
+    let caller = authenticate(&world.view, &hash(text), &revoked, NOW)?;
+    caller.enter(Some(world.gateway()))?;
+    Ok(caller.principal().to_string())
 }
 
 #[test]
-fn unknown_expired_revoked_and_foreign_are_refused_alike() {
+fn a_token_works_where_and_while_it_may() {
     let mut snapshot = world(&offers());
     let expired = toolgate_model::snapshot::TokenResource {
         expires: Some(NOW),
@@ -38,13 +39,19 @@ fn unknown_expired_revoked_and_foreign_are_refused_alike() {
     insert(&mut snapshot, "acme", "nowhere", Resource::Token(nowhere));
     let world = World::of(&snapshot);
     assert_eq!(ask(&world, "all", &[]), Ok("acme/user:ada".to_owned()));
-    for text in ["unknown", "expired", "elsewhere", "nowhere", "evil"] {
+    for text in ["unknown", "expired"] {
         assert_eq!(
             ask(&world, text, &[]),
             Err(Refusal::Unauthenticated),
             "{text}"
         );
     }
+    // The same as of a gateway that does not exist.
+    for text in ["elsewhere", "nowhere", "evil"] {
+        assert_eq!(ask(&world, text, &[]), Err(Refusal::NoSuchPath), "{text}");
+    }
+    let caller = authenticate(&world.view, &hash("all"), &BTreeSet::new(), NOW).unwrap();
+    assert_eq!(caller.enter(None).err(), Some(Refusal::NoSuchPath));
     assert_eq!(ask(&world, "all", &["all"]), Err(Refusal::Unauthenticated));
 }
 
