@@ -1,4 +1,4 @@
-//! What is measured of every request. Handles are resolved the first time that a tool is called through a gateway, and
+//! What is measured of every request. Handles are resolved the first time that something is called through a gateway, and
 //! kept, so that counting is an atomic addition afterwards.
 
 mod class;
@@ -11,7 +11,6 @@ use std::{
 };
 
 use toolgate_data_core::{GatewayView, Refusal, View, plan::CallPlan, rewrite::Outcome};
-use toolgate_mcp::method;
 use toolgate_runtime::{
     Metrics, SharedClock,
     metrics::Counter,
@@ -136,7 +135,7 @@ impl Account {
     /// A server is to be called.
     pub(crate) fn calls(&mut self, call: &Arc<CallPlan>) {
         if let Some(span) = &self.span {
-            span.calls(method::TOOLS_CALL, &call.tool.exposed);
+            span.calls(call.target.method(), call.target.exposed());
         }
         if let Some(asked) = &mut self.asked {
             asked.call = Some(Arc::clone(call));
@@ -195,7 +194,7 @@ impl Account {
         match call {
             Some(call) => {
                 let waited = self.waited.unwrap_or(took);
-                meter.tool(call).record(error, version, took, waited);
+                meter.target(call).record(error, version, took, waited);
             }
             None => meter.method(*method, error, version, took),
         }

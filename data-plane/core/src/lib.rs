@@ -23,7 +23,7 @@ pub use plan::{Plan, PlanInput, plan};
 pub use refusal::Refusal;
 pub use route::route;
 pub use seal::Sealer;
-pub use view::{GatewayView, ServerView, TokenView, ToolView, View};
+pub use view::{GatewayView, PromptView, ServerView, TokenView, ToolView, View};
 
 #[cfg(test)]
 mod fixture;

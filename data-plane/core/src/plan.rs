@@ -5,6 +5,7 @@ mod call;
 mod legacy;
 mod lists;
 mod modern;
+mod target;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub use call::{CallPlan, CallSpans, ClientSide};
+pub use target::{CompletionTarget, ResourceTarget, Target};
 
 /// All that a decision rests on.
 #[derive(Debug, Clone, Copy)]

@@ -257,6 +257,11 @@ impl Refusal {
 }
 
 impl UpstreamFailure {
+    /// What it is called of something other than a tool.
+    pub fn told_of(self, noun: &str) -> String {
+        self.to_string().replace("tool", noun)
+    }
+
     /// A short word for metrics and logs.
     pub fn kind(self) -> &'static str {
         match self {

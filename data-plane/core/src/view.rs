@@ -8,6 +8,7 @@ mod build;
 mod definition;
 mod gateway;
 mod list;
+mod prompt;
 mod tool;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -21,6 +22,7 @@ use crate::Grant;
 
 pub use gateway::{GatewayView, INSTRUCTIONS_LIMIT};
 pub use list::{LIST_TTL_MS, ListPage, PAGE};
+pub use prompt::PromptView;
 pub use tool::ToolView;
 
 /// One checked configuration, indexed.

@@ -8,9 +8,17 @@ use toolgate_mcp::method;
 pub(crate) struct Method(&'static str);
 
 /// Every method with a label of its own.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 17] = [
     method::TOOLS_CALL,
     method::TOOLS_LIST,
+    method::PROMPTS_GET,
+    method::PROMPTS_LIST,
+    method::RESOURCES_READ,
+    method::RESOURCES_LIST,
+    method::RESOURCES_TEMPLATES_LIST,
+    method::RESOURCES_SUBSCRIBE,
+    method::RESOURCES_UNSUBSCRIBE,
+    method::COMPLETE,
     method::INITIALIZE,
     method::INITIALIZED,
     method::PING,

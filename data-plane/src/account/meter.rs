@@ -1,4 +1,5 @@
-//! Resolved handles, by gateway and tool. Made when first needed: a tool that nobody calls costs nothing.
+//! Resolved handles, by gateway and what is called there. Made when first needed: a tool that nobody calls costs
+//! nothing. Tools are counted one by one, all else by method and server: nobody may make up labels.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -23,15 +24,17 @@ pub(super) struct Meters {
 pub(super) struct GatewayMeter {
     metrics: Metrics,
     gateway: Slug,
-    tools: Table<Box<str>, Arc<ToolMeter>>,
+    tools: Table<Box<str>, Arc<TargetMeter>>,
+    others: Table<(&'static str, Slug), Arc<TargetMeter>>,
     methods: Table<(Method, Option<&'static str>, &'static str), Timing>,
 }
 
-/// One tool.
-pub(super) struct ToolMeter {
+/// One tool, or one method of one server.
+pub(super) struct TargetMeter {
     metrics: Metrics,
     gateway: Slug,
-    tool: Box<str>,
+    method: &'static str,
+    tool: Option<Box<str>>,
     server: Slug,
     ended: Table<(Option<&'static str>, &'static str), (Timing, Timing)>,
 }
@@ -98,6 +101,7 @@ impl Meters {
                 metrics: self.metrics.clone(),
                 gateway: gateway.clone(),
                 tools: Table::new(),
+                others: Table::new(),
                 methods: Table::new(),
             };
             (gateway.clone(), Arc::new(meter))
@@ -117,18 +121,24 @@ impl Meters {
 }
 
 impl GatewayMeter {
-    pub(super) fn tool(&self, call: &CallPlan) -> Arc<ToolMeter> {
-        let tool = &call.tool;
-        self.tools.get(&*tool.exposed, || {
-            let meter = ToolMeter {
-                metrics: self.metrics.clone(),
-                gateway: self.gateway.clone(),
-                tool: tool.exposed.clone(),
-                server: tool.server.name.id.clone(),
-                ended: Table::new(),
-            };
-            (tool.exposed.clone(), Arc::new(meter))
-        })
+    pub(super) fn target(&self, call: &CallPlan) -> Arc<TargetMeter> {
+        let server = || call.server().name.id.clone();
+        let meter = |tool: Option<Box<str>>| TargetMeter {
+            metrics: self.metrics.clone(),
+            gateway: self.gateway.clone(),
+            method: call.target.method(),
+            tool,
+            server: server(),
+            ended: Table::new(),
+        };
+        if let Some(tool) = call.target.tool() {
+            let name = || tool.exposed.clone();
+            let make = || (name(), Arc::new(meter(Some(name()))));
+            return self.tools.get(&*tool.exposed, make);
+        }
+        let key = (call.target.method(), server());
+        let make = || (key.clone(), Arc::new(meter(None)));
+        self.others.get(&key, make)
     }
 
     pub(super) fn method(
@@ -154,7 +164,7 @@ impl GatewayMeter {
     }
 }
 
-impl ToolMeter {
+impl TargetMeter {
     /// `took` altogether, `waited` of it for the server.
     pub(super) fn record(
         &self,
@@ -166,8 +176,8 @@ impl ToolMeter {
         let key = (error, version);
         let make = || {
             let operation = Operation {
-                method: toolgate_mcp::method::TOOLS_CALL,
-                tool: Some(&self.tool),
+                method: self.method,
+                tool: self.tool.as_deref(),
                 error,
                 version,
                 gateway: self.gateway.as_str(),

@@ -107,7 +107,8 @@ pub(super) async fn call<S: Source>(
     };
     let called = AssertUnwindSafe(plane.calls.call(order, party)).catch_unwind();
     let Ok(answered) = called.await else {
-        tracing::error!(tool = %plan.tool.exposed, "a call panicked; it alone was lost");
+        let (method, name) = (plan.target.method(), plan.target.exposed());
+        tracing::error!(method, name, "a call panicked; it alone was lost");
         return refuse(&Refusal::Internal, Some(&plan.id));
     };
     match answered {

@@ -1,4 +1,4 @@
-//! One tool call, from the plan to the answer. It is sent once. It is sent again only where it provably did not run: no
+//! One call of a server, from the plan to the answer. It is sent once. It is sent again only where it provably did not run: no
 //! connection could be made, or a legacy server knows our session no longer.
 
 use std::{borrow::Cow, future::Future, pin::pin, sync::Arc, time::Duration};
@@ -234,8 +234,8 @@ impl Calls {
         };
         let span = order.trace.as_ref().map(|parent| {
             parent.client(
-                method::TOOLS_CALL,
-                &plan.tool.original,
+                plan.target.method(),
+                plan.target.mcp_name(),
                 &server.name.to_string(),
             )
         });
@@ -312,7 +312,7 @@ fn outgoing(
 ) -> Headers {
     let mut headers = match link {
         Some(facts) => session_headers(facts),
-        None => Headers::modern(version, method::TOOLS_CALL, Some(&plan.tool.original)),
+        None => Headers::modern(version, plan.target.method(), plan.target.mcp_name()),
     };
     let mirrored = made
         .iter()

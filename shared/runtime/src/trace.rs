@@ -11,6 +11,9 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracer};
 
+/// What it is for is a URI.
+const RESOURCES_READ: &str = "resources/read";
+
 /// Makes spans, or nothing. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Tracer(Option<Arc<SdkTracer>>);
@@ -73,12 +76,13 @@ impl Tracer {
 }
 
 impl Span {
-    /// It calls this tool, by the name that the caller knows.
-    pub fn calls(&self, method: &'static str, tool: &str) {
+    /// It calls this, by the name that the caller knows.
+    pub fn calls(&self, method: &'static str, name: Option<&str>) {
         let span = self.context.span();
-        span.update_name(format!("{method} {tool}"));
-        span.set_attribute(KeyValue::new("gen_ai.tool.name", tool.to_owned()));
-        span.set_attribute(KeyValue::new("gen_ai.operation.name", "execute_tool"));
+        span.update_name(named(method, name));
+        for attribute in about(method, name) {
+            span.set_attribute(attribute);
+        }
     }
 
     /// It came to this error, by its class.
@@ -106,16 +110,15 @@ impl Span {
 }
 
 impl Parent {
-    /// A request of this method goes out to a server, for the tool as the server knows it.
-    pub fn client(&self, method: &'static str, tool: &str, server: &str) -> Span {
-        let attributes = vec![
+    /// A request of this method goes out to a server, for what the server calls by this name.
+    pub fn client(&self, method: &'static str, name: Option<&str>, server: &str) -> Span {
+        let mut attributes = vec![
             KeyValue::new("mcp.method.name", method),
-            KeyValue::new("gen_ai.tool.name", tool.to_owned()),
-            KeyValue::new("gen_ai.operation.name", "execute_tool"),
             KeyValue::new("toolgate.server", server.to_owned()),
             KeyValue::new("network.transport", "tcp"),
         ];
-        let name = format!("{method} {tool}");
+        attributes.extend(about(method, name));
+        let name = named(method, name);
         let context = start(
             &self.tracer,
             name,
@@ -134,6 +137,32 @@ impl Drop for Span {
     fn drop(&mut self) {
         self.context.span().end();
     }
+}
+
+/// What a span is called: few names, so URIs are not among them.
+fn named(method: &str, name: Option<&str>) -> String {
+    match name {
+        Some(name) if method != RESOURCES_READ => format!("{method} {name}"),
+        Some(_) | None => method.to_owned(),
+    }
+}
+
+/// What is told of the name that a request of this method is for.
+fn about(method: &str, name: Option<&str>) -> Vec<KeyValue> {
+    let key = match method {
+        "tools/call" => "gen_ai.tool.name",
+        "prompts/get" => "gen_ai.prompt.name",
+        RESOURCES_READ => "mcp.resource.uri",
+        _ => return Vec::new(),
+    };
+    let mut told: Vec<KeyValue> = name
+        .map(|name| KeyValue::new(key, name.to_owned()))
+        .into_iter()
+        .collect();
+    if method == "tools/call" {
+        told.push(KeyValue::new("gen_ai.operation.name", "execute_tool"));
+    }
+    told
 }
 
 fn start(

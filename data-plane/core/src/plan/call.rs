@@ -1,4 +1,4 @@
-//! `tools/call`, both eras: which tool, may they, and what has to be known to rewrite the request.
+//! Requests that a server answers, both eras: for what, may they, and what has to be known to rewrite the request.
 
 use std::sync::Arc;
 
@@ -6,7 +6,9 @@ use toolgate_mcp::{Envelope, Span, envelope::Params, headers::Seen};
 use toolgate_model::Era;
 
 use crate::{
-    GatewayView, Refusal, ServerView, ToolView, plan::PlanInput, session::LogLevel,
+    GatewayView, Refusal, ServerView, ToolView,
+    plan::{PlanInput, Target},
+    session::LogLevel,
     session_id::ClientCapabilities,
 };
 
@@ -15,8 +17,8 @@ use crate::{
 pub struct CallPlan {
     /// Through which gateway.
     pub gateway: Arc<GatewayView>,
-    /// Which tool.
-    pub tool: Arc<ToolView>,
+    /// For what.
+    pub target: Target,
     /// How the client speaks.
     pub client: ClientSide,
     /// The client's id for it, as written.
@@ -55,8 +57,8 @@ pub struct CallSpans {
     pub id: Span,
     /// `params`.
     pub params: Span,
-    /// `params.name`.
-    pub name: Span,
+    /// What stands for the target: `params.name`, `params.uri`, or a member of `params.ref`.
+    pub subject: Span,
     /// `params.arguments`.
     pub arguments: Option<Span>,
     /// `params._meta`.
@@ -64,9 +66,9 @@ pub struct CallSpans {
 }
 
 impl CallPlan {
-    /// The server that has the tool.
+    /// The server that answers it.
     pub fn server(&self) -> &Arc<ServerView> {
-        &self.tool.server
+        self.target.server()
     }
 }
 
@@ -135,7 +137,7 @@ pub(super) fn plan(
     let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
     Ok(CallPlan {
         gateway: Arc::clone(input.gateway),
-        tool: Arc::clone(tool),
+        target: Target::Tool(Arc::clone(tool)),
         client,
         id: id.raw.into(),
         progress: progress.map(|token| token.raw.into()),
@@ -144,7 +146,7 @@ pub(super) fn plan(
         spans: CallSpans {
             id: id.span,
             params: params.span,
-            name: name.span,
+            subject: name.span,
             arguments: params.arguments,
             meta: meta.map(|meta| meta.span),
         },

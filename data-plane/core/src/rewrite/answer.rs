@@ -16,7 +16,7 @@ use toolgate_model::Era;
 
 use crate::{
     parts::Parts,
-    plan::{CallPlan, ClientSide},
+    plan::{CallPlan, ClientSide, Target},
     refusal::UpstreamFailure,
     session::LogLevel,
 };
@@ -61,7 +61,7 @@ pub struct Reply {
 pub enum Outcome {
     /// A result.
     Done,
-    /// The tool says that it failed.
+    /// The tool says that it failed; only tools can.
     ToolError,
     /// More is wanted of the client first.
     InputRequired,
@@ -129,7 +129,7 @@ impl Relay {
         }
     }
 
-    /// There is no usable answer: the model is told in the way of a failed tool, so that it can react.
+    /// There is no usable answer. Of a tool the model is told in the way of a failed one, so that it can react.
     pub fn fail(&mut self, failure: UpstreamFailure) -> Reply {
         let reply = failed(&self.call, failure);
         self.finish(reply)
@@ -170,15 +170,24 @@ pub fn respond(method: &str, id: &str) -> Bytes {
     RpcError::method_not_found(method).to_bytes(Some(id))
 }
 
-/// The answer to a call that came to nothing, also where nothing was sent.
+/// The answer to a call that came to nothing, also where nothing was sent: a failed tool, or an error for all else.
 pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
-    let modern = match call.client {
-        ClientSide::Modern { .. } => Some(&call.gateway.server_info),
-        ClientSide::Legacy { .. } => None,
+    let body = match &call.target {
+        Target::Tool(_) => {
+            let modern = match call.client {
+                ClientSide::Modern { .. } => Some(&call.gateway.server_info),
+                ClientSide::Legacy { .. } => None,
+            };
+            let result = message::tool_error(&failure.to_string(), modern);
+            message::response(&call.id, &result)
+        }
+        // No model reads these: a program does, and errors are what it looks for.
+        target @ (Target::Prompt(_) | Target::Resource(_) | Target::Completion(_)) => {
+            RpcError::internal(failure.told_of(target.noun())).to_bytes(Some(&call.id))
+        }
     };
-    let result = message::tool_error(&failure.to_string(), modern);
     Reply {
-        body: Parts::from(message::response(&call.id, &result)),
+        body: Parts::from(body),
         status: 200,
         outcome: Outcome::Failed(failure),
     }

@@ -53,7 +53,7 @@ pub fn request(body: &Bytes, call: &CallPlan, to: &Towards<'_>) -> Result<Reques
     let id = to.id.to_string();
     let mut edits = vec![
         Edit::replace(spans.id, id.clone().into_bytes()),
-        Edit::replace(spans.name, &call.tool.original_json[..]),
+        Edit::replace(spans.subject, &call.target.original_json()[..]),
     ];
     let before = spans.meta.map(|span| span.of(body));
     if let Some(meta) = meta(before, call, to, &id) {
@@ -123,17 +123,20 @@ fn mcp_headers(
     if to.era == Era::Legacy {
         return out;
     }
-    let name = headers::encode(&call.tool.original).into_owned();
-    out.push((
-        Cow::Borrowed(headers::METHOD),
-        method::TOOLS_CALL.to_owned(),
-    ));
-    out.push((Cow::Borrowed(headers::NAME), name));
+    let method = call.target.method().to_owned();
+    out.push((Cow::Borrowed(headers::METHOD), method));
+    if let Some(name) = call.target.mcp_name() {
+        let name = headers::encode(name).into_owned();
+        out.push((Cow::Borrowed(headers::NAME), name));
+    }
+    let Some(params) = call.target.params() else {
+        return out;
+    };
     let arguments = call
         .spans
         .arguments
         .map_or(&b"{}"[..], |span| span.of(body));
-    let mirrored = call.tool.params.mirror(arguments).into_iter();
+    let mirrored = params.mirror(arguments).into_iter();
     out.extend(mirrored.map(|(name, value)| (Cow::Owned(name.to_owned()), value)));
     out
 }

@@ -4,6 +4,7 @@ mod answers;
 mod properties;
 mod requests;
 mod streams;
+mod targets;
 
 use std::sync::Arc;
 

@@ -34,8 +34,10 @@ fn a_call_is_a_server_span_with_a_client_span_below_in_the_callers_trace() {
         state: None,
     };
     let request = tracer.server("tools/call", "2026-07-28", incoming).unwrap();
-    request.calls("tools/call", "demo__add");
-    let sent = request.parent().client("tools/call", "add", "acme/demo");
+    request.calls("tools/call", Some("demo__add"));
+    let sent = request
+        .parent()
+        .client("tools/call", Some("add"), "acme/demo");
     let told = sent.traceparent();
     sent.failed("timeout");
     drop((sent, request));

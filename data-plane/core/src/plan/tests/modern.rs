@@ -93,7 +93,8 @@ fn a_call_knows_all_that_is_needed_to_rewrite_it() {
     let Plan::Call(call) = world.modern("all", &text, &[]) else {
         panic!("no call");
     };
-    assert_eq!(&*call.tool.original, "read");
+    assert_eq!(call.target.mcp_name(), Some("read"));
+    assert_eq!(call.target.method(), "tools/call");
     assert_eq!(call.server().name.to_string(), "acme/files");
     assert_eq!(&*call.id, "7");
     assert_eq!(call.progress.as_deref(), Some("\"p\""));
@@ -104,7 +105,7 @@ fn a_call_knows_all_that_is_needed_to_rewrite_it() {
     assert_eq!(call.traceparent.as_deref(), Some("00-a-b-01"));
     let capabilities = ClientCapabilities::SAMPLING;
     assert_eq!(call.client, ClientSide::Modern { capabilities });
-    assert_eq!(call.spans.name.of(text.as_bytes()), b"\"files__read\"");
+    assert_eq!(call.spans.subject.of(text.as_bytes()), b"\"files__read\"");
     let arguments = call.spans.arguments.unwrap();
     assert_eq!(arguments.of(text.as_bytes()), br#"{"x":1}"#);
 }

@@ -36,7 +36,7 @@ impl Relay {
             .as_ref()
             .map_or(COMPLETE, |text| text.as_str());
         let outcome = match kind {
-            COMPLETE if result.is_error => Outcome::ToolError,
+            COMPLETE if result.is_error && self.call.target.tool().is_some() => Outcome::ToolError,
             COMPLETE => Outcome::Done,
             INPUT_REQUIRED if !self.may_ask(answer, result) => {
                 return fail(UpstreamFailure::NeedsInput);
@@ -63,6 +63,9 @@ impl Relay {
         let ClientSide::Modern { capabilities } = self.call.client else {
             return false;
         };
+        if !self.call.target.may_ask() {
+            return false;
+        }
         let requests = result
             .input_requests
             .map_or(&b"{}"[..], |span| answer.slice(span));
