@@ -9,6 +9,7 @@ use crate::hosts::Hosts;
 pub(crate) fn check(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {
     hosts.check(&head.uri, &head.headers)?;
     names(&head.headers)?;
+    framing(&head.headers)?;
     encoding(&head.headers)
 }
 
@@ -21,6 +22,19 @@ fn names(headers: &HeaderMap) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Where a body ends must not be a matter of opinion: of all transfer codings only the plain one is taken (RFC 9112,
+/// section 6.1). A length beside it has been dropped by then, and the connection will be closed.
+fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let plain = |coding: &http::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_none_or(plain) && codings.next().is_none() {
+        return Ok(());
+    }
+    Err(Refusal::InvalidRequest(
+        "the transfer coding must be `chunked`, once",
+    ))
 }
 
 /// A compressed body can be a thousand times what its length says.

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod memo;
 pub mod refuse;
 pub mod request;
+mod tally;
 mod watch;
 
 pub use accept::{Door, DoorOptions};

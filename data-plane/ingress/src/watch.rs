@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::limits::DoorLimits;
+use crate::{limits::DoorLimits, tally::Tally};
 
 /// The marks of one connection.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(crate) struct Active(Arc<Watch>);
 pub(crate) struct Watched<T> {
     inner: T,
     watch: Arc<Watch>,
+    /// On a multiplexed connection.
+    tally: Option<Tally>,
 }
 
 impl Watch {
@@ -160,7 +162,12 @@ impl Drop for Active {
 impl<T> Watched<T> {
     /// `inner`, watched.
     pub(crate) fn new(inner: T, watch: Arc<Watch>) -> Self {
-        Self { inner, watch }
+        let tally = watch.multiplexed.then(Tally::new);
+        Self {
+            inner,
+            watch,
+            tally,
+        }
     }
 }
 
@@ -170,8 +177,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         self.watch.read(read.is_ready());
+        let this = &mut *self;
+        if let Some(tally) = &mut this.tally {
+            let age = this.watch.born.elapsed();
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            tally.on(came, age).map_err(|_flood| {
+                io::Error::other("too many HTTP/2 frames that serve no request")
+            })?;
+        }
         read
     }
 }

@@ -144,6 +144,24 @@ async fn http2_is_spoken_on_the_same_port() {
     assert_eq!(sender.send_request(foreign).await.unwrap().status(), 403);
 }
 
+/// OV-03: pings, settings and priorities are answered below everything that counts requests.
+#[tokio::test]
+async fn a_flood_of_http2_frames_that_serve_nothing_ends_the_connection() {
+    let (address, _trigger) = open(|_| {});
+    for (kind, payload) in [(6, 8), (4, 0), (2, 5)] {
+        let mut stream = connect(address).await;
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        stream.write_all(preface).await.unwrap();
+        // A priority is of a stream, the others are of the connection.
+        let of = u8::from(kind == 2);
+        let mut frame = vec![0, 0, payload, kind, 0, 0, 0, 0, of];
+        frame.resize(9 + usize::from(payload), 0);
+        let flood = frame.repeat(20_000);
+        let _cut_off = stream.write_all(&flood).await;
+        until_closed(&mut stream).await;
+    }
+}
+
 #[tokio::test]
 async fn a_panic_costs_one_request() {
     let (address, _trigger) = open(|_| {});
@@ -165,9 +183,19 @@ async fn what_does_not_belong_here_is_refused_before_the_gate() {
         ("host: localhost\r\norigin: null\r\n", "403"),
         ("host: localhost\r\nmcp_name: x\r\n", "400"),
         ("host: localhost\r\ncontent-encoding: gzip\r\n", "415"),
+        (
+            "host: localhost\r\ntransfer-encoding: gzip, chunked\r\n",
+            "400",
+        ),
+        (
+            "host: localhost\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+            "400",
+        ),
     ] {
         let mut stream = connect(address).await;
-        let text = format!("POST /panic HTTP/1.1\r\n{fields}content-length: 0\r\n\r\n");
+        let coded = fields.contains("transfer-encoding");
+        let length = if coded { "" } else { "content-length: 0\r\n" };
+        let text = format!("POST /panic HTTP/1.1\r\n{fields}{length}\r\n");
         let answer = exchange(&mut stream, &text).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status}")),
