@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use toolgate_control_core::{Compiled, Key, Listed, Marker, Object, State, compile};
 use toolgate_data_core::View;
 use toolgate_model::{
-    AdminRole, Binding, Catalogue, Digest, DriftPolicy, Era, EraPolicy, Gateway, Meta, Name,
-    Organization, PrefixMode, Reach, Server, Slug, Subject, Timeouts, Timestamp, Token, TokenHash,
-    ToolDefinition, ToolSelection,
+    AdminRole, Binding, Catalogue, Definition, Digest, DriftPolicy, Era, EraPolicy, Gateway, Meta,
+    Name, Organization, PrefixMode, Reach, RelayPolicy, Server, Sharing, Slug, Subject, Timeouts,
+    Timestamp, Token, TokenHash,
 };
 
 /// What the bearer token of the world hashes to.
@@ -36,12 +36,12 @@ pub struct World {
     pub view: View,
 }
 
-fn definition(name: &str) -> ToolDefinition {
+fn definition(name: &str) -> Definition {
     let json = format!(
         r#"{{"name":"{name}","title":"Search","description":"Searches records and returns those that match the filter, newest first. Use it when the user asks about them.","inputSchema":{{"type":"object","properties":{{"query":{{"type":"string","description":"Full-text query"}},"limit":{{"type":"integer","minimum":1,"maximum":100,"default":20}},"tags":{{"type":"array","items":{{"type":"string"}}}}}},"required":["query"]}},"annotations":{{"readOnlyHint":true}}}}"#
     );
     let digest = Digest::of_bytes(json.as_bytes());
-    ToolDefinition {
+    Definition {
         name: name.to_owned(),
         digest,
         json: json.into(),
@@ -61,6 +61,8 @@ fn server(id: &str) -> Result<Server> {
         era: EraPolicy::Probe,
         timeouts: Timeouts::default(),
         drift: DriftPolicy::default(),
+        relay: RelayPolicy::default(),
+        sharing: Sharing::default(),
     })
 }
 
@@ -76,18 +78,16 @@ fn catalogue(id: &str, tools: usize) -> Result<Catalogue> {
         tools: (0..tools)
             .map(|number| definition(&format!("search_{number:03}")))
             .collect(),
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
         probed: Timestamp(1),
         problem: None,
     })
 }
 
 fn gateway(id: &str, servers: &[String]) -> Result<Gateway> {
-    let bind = |server: &String| -> Result<Binding> {
-        Ok(Binding {
-            server: server.parse::<Slug>()?,
-            tools: ToolSelection::All,
-        })
-    };
+    let bind = |server: &String| -> Result<Binding> { Ok(Binding::all(server.parse::<Slug>()?)) };
     Ok(Gateway {
         name: name(id)?,
         meta: Meta::default(),

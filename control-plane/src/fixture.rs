@@ -18,9 +18,9 @@ use toolgate_control_core::{
     },
 };
 use toolgate_model::{
-    AdminRole, Binding, Catalogue, Digest, DriftPolicy, Era, EraPolicy, Gateway, Meta, Name,
-    Organization, PrefixMode, Reach, Server, Slug, Subject, Timeouts, Timestamp, Token, TokenHash,
-    ToolDefinition, ToolSelection,
+    AdminRole, Binding, Catalogue, Definition, Digest, DriftPolicy, Era, EraPolicy, Gateway, Meta,
+    Name, Organization, PrefixMode, Reach, RelayPolicy, Server, Sharing, Slug, Subject, Timeouts,
+    Timestamp, Token, TokenHash,
 };
 use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain};
 use toolgate_store::EmbeddedStore;
@@ -278,6 +278,8 @@ pub(crate) fn server(id: &str) -> Server {
         era: EraPolicy::Probe,
         timeouts: Timeouts::default(),
         drift: DriftPolicy::Follow,
+        relay: RelayPolicy::default(),
+        sharing: Sharing::default(),
     }
 }
 
@@ -286,10 +288,7 @@ pub(crate) fn gateway(id: &str, server: &str) -> Gateway {
         name: name(id),
         meta: Meta::default(),
         prefix: PrefixMode::Always,
-        bindings: vec![Binding {
-            server: slug(server),
-            tools: ToolSelection::All,
-        }],
+        bindings: vec![Binding::all(slug(server))],
         instructions: "Be kind.".to_owned(),
     }
 }
@@ -304,11 +303,14 @@ pub(crate) fn catalogue(server: &str) -> Catalogue {
         server_version: "1".to_owned(),
         instructions: String::new(),
         capabilities: "{}".to_owned(),
-        tools: vec![ToolDefinition {
+        tools: vec![Definition {
             name: "read".to_owned(),
             digest: Digest::of_bytes(json.as_bytes()),
             json: json.into(),
         }],
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
         probed: Timestamp(1_700_000_000_000),
         problem: None,
     }

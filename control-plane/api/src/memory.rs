@@ -260,6 +260,9 @@ pub(crate) fn catalogue(server: Name) -> Catalogue {
         instructions: String::new(),
         capabilities: String::new(),
         tools: Vec::new(),
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
         probed: START,
         problem: None,
     }

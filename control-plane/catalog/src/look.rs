@@ -8,7 +8,7 @@ use toolgate_client::{
 use toolgate_control_core::limits;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{message::Implementation, sse::SseLimits};
-use toolgate_model::{Catalogue, Digest, Timestamp, ToolDefinition};
+use toolgate_model::{Catalogue, Definition, Digest, Timestamp};
 
 use crate::{port::HeaderSource, target::Target, words};
 
@@ -99,7 +99,7 @@ fn replaces(listing: &Listing, earlier: Option<&Catalogue>) -> bool {
 
 fn catalogue(target: &Target, peer: &Peer, listing: &Listing, now: Timestamp) -> Catalogue {
     let facts = peer.facts().clone();
-    let mut room = limits::CATALOGUE_BYTES;
+    let mut room = limits::CATALOGUE_TOOLS.bytes;
     let mut tools = Vec::with_capacity(listing.tools.len());
     for tool in &listing.tools {
         let size = tool.json.len() + tool.name.len() + 128;
@@ -108,7 +108,7 @@ fn catalogue(target: &Target, peer: &Peer, listing: &Listing, now: Timestamp) ->
             break;
         };
         room = left;
-        tools.push(ToolDefinition {
+        tools.push(Definition {
             name: tool.name.clone(),
             digest: Digest(tool.digest),
             json: tool.json.as_str().into(),
@@ -124,6 +124,9 @@ fn catalogue(target: &Target, peer: &Peer, listing: &Listing, now: Timestamp) ->
         instructions: facts.instructions,
         capabilities: facts.capabilities,
         tools,
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
         probed: now,
         problem: words::of_listing(listing, over),
     }
@@ -152,6 +155,9 @@ fn nothing(target: &Target) -> Catalogue {
         instructions: String::new(),
         capabilities: "{}".to_owned(),
         tools: Vec::new(),
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
         probed: Timestamp(0),
         problem: None,
     }

@@ -9,6 +9,7 @@ use toolgate_model::{Name, ResourceKey, Slug, Snapshot};
 
 use crate::{port::Revision, state::State};
 
+mod claims;
 mod exposed;
 pub mod gateway;
 mod resources;
@@ -50,12 +51,14 @@ pub enum ProblemKind {
     /// More than one binding without prefixes by server.
     #[error("prefix `single` allows one binding, and there are {0}; use `always`")]
     NotSingle(usize),
-    /// Two tools would have one name.
+    /// Two tools, or two prompts, would have one name.
     #[error(transparent)]
     Collision(Box<Collision>),
-    /// Too many tools.
-    #[error("{found} tools are more than the limit of {limit}; expose fewer")]
-    TooManyTools {
+    /// Too many tools or prompts.
+    #[error("{found} {what}s are more than the limit of {limit}; expose fewer")]
+    TooMany {
+        /// Of what.
+        what: Named,
         /// How many there would be.
         found: usize,
         /// The limit.
@@ -76,35 +79,62 @@ pub enum ProblemKind {
     #[error("server {0} is not served; see its own problems")]
     ServerNotServed(Slug),
     /// Nothing is known of a server yet. Not an error: it is being probed.
-    #[error("server {0} has not been probed yet; its tools appear when it has answered")]
+    #[error("server {0} has not been probed yet; what it offers appears when it has answered")]
     NotProbed(Slug),
-    /// A named tool is not offered (any more). Not an error: it may come back.
-    #[error("server {server} does not offer a tool `{tool}`")]
-    NoTool {
+    /// A named tool or prompt is not offered (any more). Not an error: it may come back.
+    #[error("server {server} does not offer a {what} `{name}`")]
+    NotOffered {
         /// The server.
         server: Slug,
-        /// The tool.
-        tool: String,
+        /// Of which kind.
+        what: Named,
+        /// The tool or prompt.
+        name: String,
+    },
+    /// Two servers list one URI. Not an error: it is somebody else's resource that is the same, or a clash that
+    /// neither server can be asked to avoid.
+    #[error(
+        "resource `{uri}` of server {server} is hidden: server {first} has one of that URI and is bound earlier; \
+         use prefix `always` to offer both"
+    )]
+    SameUri {
+        /// The URI.
+        uri: String,
+        /// The server whose resource is hidden.
+        server: Slug,
+        /// The server that is asked.
+        first: Slug,
     },
 }
 
-/// Two tools that would have one name.
+/// What is exposed by a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Named {
+    /// A tool.
+    Tool,
+    /// A prompt.
+    Prompt,
+}
+
+/// Two tools, or two prompts, that would have one name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error(
-    "`{tool}` of server {server} and `{other_tool}` of server {other} would both be exposed as `{exposed}`; \
+    "{what} `{name}` of server {server} and `{other_name}` of server {other} would both be exposed as `{exposed}`; \
      leave one out, or use prefix `always`"
 )]
 pub struct Collision {
+    /// Of which kind.
+    pub what: Named,
     /// The name.
     pub exposed: String,
-    /// The server of the later tool, which is hidden.
+    /// The server of the later one, which is hidden.
     pub server: Slug,
-    /// The later tool.
-    pub tool: String,
-    /// The server of the earlier tool, which stays.
+    /// The later one.
+    pub name: String,
+    /// The server of the earlier one, which stays.
     pub other: Slug,
-    /// The earlier tool.
-    pub other_tool: String,
+    /// The earlier one.
+    pub other_name: String,
 }
 
 /// The snapshot of `state`.
@@ -132,12 +162,24 @@ impl ProblemKind {
             | Self::BoundTwice(_)
             | Self::NotSingle(_)
             | Self::Collision(_)
-            | Self::TooManyTools { .. }
+            | Self::TooMany { .. }
             | Self::IdTaken(_)
             | Self::NoCredential(_)
             | Self::NoApprovals => true,
-            Self::ServerNotServed(_) | Self::NotProbed(_) | Self::NoTool { .. } => false,
+            Self::ServerNotServed(_)
+            | Self::NotProbed(_)
+            | Self::NotOffered { .. }
+            | Self::SameUri { .. } => false,
         }
+    }
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tool => "tool",
+            Self::Prompt => "prompt",
+        })
     }
 }
 

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    AdminRole, Binding, Catalogue, Credential, CredentialKind, Digest, DriftPolicy, Era, EraPolicy,
-    Gateway, Meta, Name, Organization, PrefixMode, Reach, SealedBlob, Server, Slug, Subject,
-    Timeouts, Timestamp, Token, TokenHash, ToolDefinition, ToolSelection,
+    AdminRole, Binding, Catalogue, Credential, CredentialKind, Definition, Digest, DriftPolicy,
+    Era, EraPolicy, Gateway, Meta, Name, Organization, PrefixMode, Reach, RelayPolicy, SealedBlob,
+    Server, Sharing, Slug, Subject, Timeouts, Timestamp, Token, TokenHash,
 };
 
 use crate::{
@@ -44,6 +44,8 @@ pub(crate) fn server(org: &str, id: &str, credential: Option<&str>) -> Server {
         era: EraPolicy::Probe,
         timeouts: Timeouts::default(),
         drift: DriftPolicy::Follow,
+        relay: RelayPolicy::default(),
+        sharing: Sharing::default(),
     }
 }
 
@@ -67,10 +69,7 @@ pub(crate) fn sealed() -> SealedBlob {
 }
 
 pub(crate) fn gateway(org: &str, id: &str, prefix: PrefixMode, servers: &[&str]) -> Gateway {
-    let all = |server: &&str| Binding {
-        server: slug(server),
-        tools: ToolSelection::All,
-    };
+    let all = |server: &&str| Binding::all(slug(server));
     Gateway {
         name: name(org, id),
         meta: Meta::default(),
@@ -97,12 +96,15 @@ pub(crate) fn token(org: &str, id: &str) -> Token {
     }
 }
 
+pub(crate) fn definition(name: &str) -> Definition {
+    Definition {
+        name: name.to_owned(),
+        digest: Digest::of_bytes(name.as_bytes()),
+        json: format!("{{\"name\":\"{name}\"}}").into(),
+    }
+}
+
 pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> Catalogue {
-    let define = |tool: &&str| ToolDefinition {
-        name: (*tool).to_owned(),
-        digest: Digest::of_bytes(tool.as_bytes()),
-        json: format!("{{\"name\":\"{tool}\"}}").into(),
-    };
     Catalogue {
         server: name(org, server),
         era: Some(Era::Modern),
@@ -111,7 +113,10 @@ pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> Catalogue {
         server_version: "1".to_owned(),
         instructions: String::new(),
         capabilities: "{}".to_owned(),
-        tools: tools.iter().map(define).collect(),
+        tools: tools.iter().copied().map(definition).collect(),
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
         probed: Timestamp(1),
         problem: None,
     }

@@ -25,7 +25,7 @@ pub mod state;
 
 pub use change::{Change, KeyGuard};
 pub use command::{Command, Context, Desired, RequestId};
-pub use compile::{Collision, Compiled, Problem, ProblemKind, compile, recompile};
+pub use compile::{Collision, Compiled, Named, Problem, ProblemKind, compile, recompile};
 pub use decide::decide;
 pub use key::{InvalidKey, Key, Kind};
 pub use object::{JoinToken, Marker, Object, RequestRecord, VersionRecord};

@@ -3,16 +3,48 @@
 
 use std::time::Duration;
 
+use toolgate_model::Definition;
+
+/// How much is kept of one list of one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListLimit {
+    /// Entries.
+    pub count: usize,
+    /// Bytes of names and definitions, with what each costs besides. All lists of a server are one object in the
+    /// store, which takes 1.5 MiB.
+    pub bytes: usize,
+}
+
 /// Bindings of one gateway.
 pub const GATEWAY_BINDINGS: usize = 500;
 /// Tools that one gateway exposes.
 pub const GATEWAY_TOOLS: usize = 5_000;
-/// Tools named by one binding.
+/// Prompts that one gateway exposes.
+pub const GATEWAY_PROMPTS: usize = 2_000;
+/// Tools, or prompts, named by one binding.
 pub const BINDING_TOOLS: usize = 1_000;
 /// Tools kept of one server.
-pub const CATALOGUE_TOOLS: usize = 5_000;
-/// Bytes kept of one server's tool definitions.
-pub const CATALOGUE_BYTES: usize = 768 * 1024;
+pub const CATALOGUE_TOOLS: ListLimit = ListLimit {
+    count: 5_000,
+    bytes: 768 * 1024,
+};
+/// Prompts kept of one server.
+pub const CATALOGUE_PROMPTS: ListLimit = ListLimit {
+    count: 1_000,
+    bytes: 128 * 1024,
+};
+/// Resources kept of one server.
+pub const CATALOGUE_RESOURCES: ListLimit = ListLimit {
+    count: 2_000,
+    bytes: 256 * 1024,
+};
+/// Templates kept of one server.
+pub const CATALOGUE_TEMPLATES: ListLimit = ListLimit {
+    count: 500,
+    bytes: 64 * 1024,
+};
+/// What a definition costs beside its name and its JSON.
+pub const CATALOGUE_ENTRY: usize = 128;
 /// Bytes kept of one server's instructions.
 pub const CATALOGUE_INSTRUCTIONS: usize = 16 * 1024;
 /// Bytes kept of one server's capabilities.
@@ -31,9 +63,9 @@ pub const DESCRIPTION: usize = 2_000;
 pub const INSTRUCTIONS: usize = 8_000;
 /// Characters of a server's URL.
 pub const URL: usize = 2_048;
-/// Characters of a tool's name.
+/// Characters of the name of a tool or prompt.
 pub const TOOL_NAME: usize = 256;
-/// Characters of a name that we choose for a tool.
+/// Characters of a name that we choose for a tool or prompt.
 pub const EXPOSED_NAME: usize = 64;
 /// Gateways or tools that a token lists.
 pub const TOKEN_REACH: usize = 1_000;
@@ -65,3 +97,17 @@ pub const REQUEST_MEMORY: Duration = Duration::from_secs(3_600);
 pub const SWEEP: usize = 20;
 /// Longest life of a join token.
 pub const JOIN_TOKEN_LIFE: Duration = Duration::from_secs(86_400);
+
+impl ListLimit {
+    /// How many of `offered` are kept: the first ones, without gaps.
+    pub fn keeps(&self, offered: &[Definition]) -> usize {
+        let mut left = self.bytes;
+        let fits = |it: &&Definition| {
+            let size = it.name.len() + it.json.len() + CATALOGUE_ENTRY;
+            let room = left.checked_sub(size);
+            left = room.unwrap_or(0);
+            room.is_some()
+        };
+        offered.iter().take(self.count).take_while(fits).count()
+    }
+}

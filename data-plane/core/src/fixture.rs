@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_mcp::{Envelope, Limits, envelope, era, headers};
 use toolgate_model::{
-    Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot, Subject,
-    Timeouts, Timestamp, TokenHash, ToolDefinition, Version,
+    Definition, Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot,
+    Subject, Timeouts, Timestamp, TokenHash, Version,
     snapshot::{
         CatalogueResource, Entry, ExposedTool, GatewayResource, ServerResource, TokenResource,
     },
@@ -38,16 +38,16 @@ pub(crate) fn hash(text: &str) -> TokenHash {
     TokenHash(Digest::of_bytes(text.as_bytes()).0)
 }
 
-pub(crate) fn definition(json: &str) -> ToolDefinition {
+pub(crate) fn definition(json: &str) -> Definition {
     let name = toolgate_mcp::object::get(json.as_bytes(), "name").unwrap();
-    ToolDefinition {
+    Definition {
         name: serde_json::from_slice(name).unwrap(),
         digest: Digest::of_bytes(json.as_bytes()),
         json: Arc::from(json),
     }
 }
 
-pub(crate) fn plain_tool(name: &str) -> ToolDefinition {
+pub(crate) fn plain_tool(name: &str) -> Definition {
     let schema = r#"{"type":"object","properties":{"x":{"type":"string"}}}"#;
     definition(&format!(
         r#"{{"name":"{name}","description":"does {name}","inputSchema":{schema}}}"#
@@ -58,13 +58,13 @@ pub(crate) fn plain_tool(name: &str) -> ToolDefinition {
 pub(crate) struct Offer {
     pub(crate) id: &'static str,
     pub(crate) era: Option<Era>,
-    pub(crate) tools: Vec<ToolDefinition>,
+    pub(crate) tools: Vec<Definition>,
     pub(crate) instructions: &'static str,
     pub(crate) capabilities: &'static str,
 }
 
 impl Offer {
-    pub(crate) fn new(id: &'static str, era: Option<Era>, tools: Vec<ToolDefinition>) -> Self {
+    pub(crate) fn new(id: &'static str, era: Option<Era>, tools: Vec<Definition>) -> Self {
         Self {
             id,
             era,
@@ -91,6 +91,7 @@ pub(crate) fn gateway(offers: &[Offer]) -> GatewayResource {
         tools: offers.iter().flat_map(Offer::exposed).collect(),
         servers: offers.iter().map(|offer| slug(offer.id)).collect(),
         must_understand: Vec::new(),
+        ..GatewayResource::default()
     }
 }
 
@@ -131,11 +132,14 @@ pub(crate) fn world(offers: &[Offer]) -> Snapshot {
             era: offer.era,
             protocol_version: String::new(),
             timeouts: Timeouts::default(),
+            relay: toolgate_model::RelayPolicy::default(),
+            sharing: toolgate_model::Sharing::default(),
         };
         let catalogue = CatalogueResource {
             tools: offer.tools.clone(),
             instructions: offer.instructions.to_owned(),
             capabilities: offer.capabilities.to_owned(),
+            ..CatalogueResource::default()
         };
         insert(&mut snapshot, "acme", offer.id, Resource::Server(server));
         insert(

@@ -41,6 +41,8 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
         era: Some(Era::Legacy),
         protocol_version: String::new(),
         timeouts: Timeouts::default(),
+        relay: toolgate_model::RelayPolicy::default(),
+        sharing: toolgate_model::Sharing::default(),
     };
     insert(ResourceKind::Server, "old", Resource::Server(server));
     let gateway = GatewayResource {
@@ -49,6 +51,7 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
         tools: Vec::new(),
         servers: vec![slug("old")],
         must_understand: Vec::new(),
+        ..GatewayResource::default()
     };
     insert(ResourceKind::Gateway, "main", Resource::Gateway(gateway));
     for (index, text) in tokens.iter().enumerate() {
@@ -80,13 +83,13 @@ pub(crate) fn with_tools(tools: &[&str]) -> View {
 /// The same, with tokens that reach these tools.
 pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
     use toolgate_model::{
-        ToolDefinition,
+        Definition,
         snapshot::{CatalogueResource, ExposedTool},
     };
     let mut snapshot = snapshot("https://old.example/mcp", "Main", &["ada", "bob"]);
     let definition = |tool: &&str| {
         let json = format!(r#"{{"name":"{tool}","inputSchema":{{}}}}"#);
-        ToolDefinition {
+        Definition {
             name: (*tool).to_owned(),
             digest: Digest::of_bytes(json.as_bytes()),
             json: json.into(),
@@ -96,6 +99,7 @@ pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
         tools: tools.iter().map(definition).collect(),
         instructions: String::new(),
         capabilities: "{}".to_owned(),
+        ..CatalogueResource::default()
     };
     let gateway = GatewayResource {
         display_name: "Main".to_owned(),
@@ -112,6 +116,7 @@ pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
             .collect(),
         servers: vec![slug("old")],
         must_understand: Vec::new(),
+        ..GatewayResource::default()
     };
     for entry in snapshot.entries.values_mut() {
         if let Resource::Token(token) = &*entry.resource {

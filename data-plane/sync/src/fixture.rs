@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 use toolgate_model::{
-    Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Snapshot, Subject, Timeouts,
-    TokenHash, ToolDefinition, Version,
+    Definition, Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Snapshot, Subject,
+    Timeouts, TokenHash, Version,
     snapshot::{
         CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
         TokenResource,
@@ -62,6 +62,8 @@ pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceK
         era: Some(Era::Modern),
         protocol_version: String::new(),
         timeouts: Timeouts::default(),
+        relay: toolgate_model::RelayPolicy::default(),
+        sharing: toolgate_model::Sharing::default(),
     });
     (key(ResourceKind::Server, id), Entry::new(resource))
 }
@@ -69,7 +71,7 @@ pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceK
 pub(crate) fn catalogue(id: &str) -> (ResourceKey, Entry) {
     let json = r#"{"name":"echo","inputSchema":{"type":"object"}}"#;
     let digest = Digest::of_bytes(json.as_bytes());
-    let tool = ToolDefinition {
+    let tool = Definition {
         name: "echo".to_owned(),
         digest,
         json: json.into(),
@@ -78,6 +80,7 @@ pub(crate) fn catalogue(id: &str) -> (ResourceKey, Entry) {
         tools: vec![tool],
         instructions: String::new(),
         capabilities: "{}".to_owned(),
+        ..CatalogueResource::default()
     });
     (key(ResourceKind::Catalogue, id), Entry::new(resource))
 }
@@ -98,6 +101,7 @@ pub(crate) fn gateway(id: &str, of: &str, must_understand: &[&str]) -> (Resource
             .iter()
             .map(|field| (*field).to_owned())
             .collect(),
+        ..GatewayResource::default()
     });
     (key(ResourceKind::Gateway, id), Entry::new(resource))
 }

@@ -205,6 +205,7 @@ fn denied() -> Entry {
         tools: Vec::new(),
         servers: Vec::new(),
         must_understand: vec![DENIED.to_owned()],
+        ..GatewayResource::default()
     }))
 }
 

@@ -20,8 +20,8 @@ use toolgate_data_core::{
 };
 use toolgate_data_plane::{DataPlane, DataPlaneOptions, KeySet, Machine, Source};
 use toolgate_model::{
-    Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot, Subject,
-    Timeouts, TokenHash, ToolDefinition, Version,
+    Definition, Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot,
+    Subject, Timeouts, TokenHash, Version,
     snapshot::{
         CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
         TokenResource,
@@ -178,14 +178,14 @@ fn name(id: &str) -> Name {
     Name::new(slug("default"), slug(id))
 }
 
-fn definition(tool: &str) -> ToolDefinition {
+fn definition(tool: &str) -> Definition {
     let json = json!({
         "name": tool,
         "description": format!("does {tool}"),
         "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}},
     });
     let json = json.to_string();
-    ToolDefinition {
+    Definition {
         name: tool.to_owned(),
         digest: Digest::of_bytes(json.as_bytes()),
         json: json.into(),
@@ -267,11 +267,14 @@ fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) ->
         era: Some(server.era),
         protocol_version: version.to_owned(),
         timeouts,
+        relay: toolgate_model::RelayPolicy::default(),
+        sharing: toolgate_model::Sharing::default(),
     });
     let offered = Resource::Catalogue(CatalogueResource {
         tools: TOOLS.map(definition).to_vec(),
         instructions: format!("talk to {id}"),
         capabilities: json!({"tools": {}, "logging": {}}).to_string(),
+        ..CatalogueResource::default()
     });
     [
         (ResourceKind::Server, id, reached),
@@ -286,11 +289,14 @@ fn gone_resources(url: String, timeouts: Timeouts) -> [Named<'static>; 2] {
         era: Some(Era::Modern),
         protocol_version: String::new(),
         timeouts,
+        relay: toolgate_model::RelayPolicy::default(),
+        sharing: toolgate_model::Sharing::default(),
     });
     let offered = Resource::Catalogue(CatalogueResource {
         tools: vec![definition("echo")],
         instructions: String::new(),
         capabilities: "{}".to_owned(),
+        ..CatalogueResource::default()
     });
     [
         (ResourceKind::Server, "gone", reached),
@@ -305,6 +311,7 @@ fn gateway_resource(tools: Vec<ExposedTool>) -> Resource {
         tools,
         servers: vec![slug("old"), slug("new"), slug("gone")],
         must_understand: Vec::new(),
+        ..GatewayResource::default()
     })
 }
 

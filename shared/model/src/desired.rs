@@ -58,18 +58,22 @@ pub enum PrefixMode {
     Never,
 }
 
-/// Tools of one server exposed in a gateway.
+/// What a gateway exposes of one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
     /// A server of the gateway's organization.
     pub server: Slug,
     /// Which of its tools.
-    pub tools: ToolSelection,
+    pub tools: Selection,
+    /// Which of its prompts.
+    pub prompts: Selection,
+    /// Whether its resources, all of them: what one of them links to is seldom known beforehand.
+    pub resources: bool,
 }
 
-/// Which tools of a server.
+/// Which of a server's tools, or of its prompts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ToolSelection {
+pub enum Selection {
     /// All it offers, now and later.
     All,
     /// These, by the server's own names.
@@ -93,6 +97,35 @@ pub struct Server {
     pub timeouts: Timeouts,
     /// What to do when it changes a tool.
     pub drift: DriftPolicy,
+    /// What it may ask of clients.
+    pub relay: RelayPolicy,
+    /// Who shares a session with it.
+    pub sharing: Sharing,
+}
+
+/// What a server may ask of the clients that call it. What is off is not declared to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RelayPolicy {
+    /// Questions to the person.
+    pub elicitation: bool,
+    /// Completions by the client's model: they cost the client money, and can be used to draw out what it knows.
+    pub sampling: bool,
+    /// Where the client works: paths on a person's machine.
+    pub roots: bool,
+}
+
+/// Who shares a session with a server of the era that has sessions.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Sharing {
+    /// All sessions of one principal.
+    #[default]
+    PerPrincipal,
+    /// Nobody: one for each session of a client.
+    PerSession,
+    /// Everybody that may call it. For servers that keep nothing between calls.
+    Shared,
 }
 
 /// Which era to speak with a server.
@@ -216,6 +249,47 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             total: Duration::from_secs(300),
         }
+    }
+}
+
+impl Default for RelayPolicy {
+    fn default() -> Self {
+        Self {
+            elicitation: true,
+            sampling: false,
+            roots: false,
+        }
+    }
+}
+
+impl Binding {
+    /// All that a server offers.
+    pub fn all(server: Slug) -> Self {
+        Self::tools(server, Selection::All)
+    }
+
+    /// These tools, and what goes with them unless it is said: the rest as well when all tools are meant, nothing
+    /// else when somebody has chosen.
+    pub fn tools(server: Slug, tools: Selection) -> Self {
+        let rest = tools == Selection::All;
+        let prompts = if rest {
+            Selection::All
+        } else {
+            Selection::none()
+        };
+        Self {
+            server,
+            tools,
+            prompts,
+            resources: rest,
+        }
+    }
+}
+
+impl Selection {
+    /// Nothing at all.
+    pub const fn none() -> Self {
+        Self::Only(Vec::new())
     }
 }
 

@@ -13,13 +13,14 @@ pub mod version;
 
 pub use desired::{
     AdminRole, Binding, Credential, CredentialKind, DriftPolicy, EraPolicy, Gateway, Meta,
-    Organization, PrefixMode, Reach, Server, Timeouts, Token, TokenScope, ToolSelection,
+    Organization, PrefixMode, Reach, RelayPolicy, Selection, Server, Sharing, Timeouts, Token,
+    TokenScope,
 };
 pub use digest::Digest;
 pub use name::{InvalidSlug, Name, Slug};
-pub use observed::{Catalogue, Era, Proxy, Refusal, ToolDefinition};
+pub use observed::{Catalogue, Definition, Era, Proxy, Refusal};
 pub use principal::{Principal, Subject};
 pub use secret::{SealedBlob, TokenHash};
-pub use snapshot::{Delta, Resource, ResourceKey, ResourceKind, Snapshot};
+pub use snapshot::{Delta, Resource, ResourceKey, ResourceKind, Snapshot, UriMode};
 pub use time::Timestamp;
 pub use version::Version;

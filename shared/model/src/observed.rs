@@ -32,18 +32,24 @@ pub struct Catalogue {
     pub instructions: String,
     /// Its capabilities, JSON object as received.
     pub capabilities: String,
-    /// In the server's own order.
-    pub tools: Vec<ToolDefinition>,
+    /// Tools, in the server's own order, as are the lists that follow.
+    pub tools: Vec<Definition>,
+    /// Prompts.
+    pub prompts: Vec<Definition>,
+    /// Resources that it lists; it may have more.
+    pub resources: Vec<Definition>,
+    /// Templates of resources.
+    pub templates: Vec<Definition>,
     /// When the last probe ended.
     pub probed: Timestamp,
-    /// Why the last probe failed, with what to do; `tools` are then those seen before.
+    /// Why the last probe failed, with what to do; what could not be listed is then as seen before.
     pub problem: Option<String>,
 }
 
-/// One tool as a server offers it.
+/// One thing that a server offers: a tool, a prompt, a resource, or a template of resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToolDefinition {
-    /// The server's own name for it.
+pub struct Definition {
+    /// What the server knows it by: the name of a tool or prompt, the URI of a resource, the URI template.
     pub name: String,
     /// Of its canonical definition (keys sorted, no insignificant space).
     pub digest: Digest,

@@ -1,12 +1,16 @@
 //! One immutable checked configuration for proxies: a map from [`ResourceKey`] to [`Resource`], each with its
 //! digest, at a [`Version`]. One object of the operator is one resource; children name their parents, so that one
-//! edit moves one small message. [`Delta`] is what separates two snapshots: `apply(diff(a, b)) == b`.
+//! edit moves one small message. What a later build added is left out of the digest while it says nothing, so that
+//! planes of two builds agree on what both understand. [`Delta`] is what separates two snapshots: `apply(diff(a, b)) == b`.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Era, Name, Reach, Slug, Subject, Timeouts, Timestamp, TokenHash, Version};
+use crate::{
+    Definition, Digest, Era, Name, Reach, RelayPolicy, Sharing, Slug, Subject, Timeouts, Timestamp,
+    TokenHash, Version,
+};
 
 /// Kinds of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,7 +57,7 @@ pub enum Resource {
 }
 
 /// A gateway, with its names resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayResource {
     /// For people, and the name the gateway gives itself.
     pub display_name: String,
@@ -61,6 +65,15 @@ pub struct GatewayResource {
     pub instructions: String,
     /// Every tool that can be exposed, sorted by exposed name; grants narrow it.
     pub tools: Vec<ExposedTool>,
+    /// Every prompt that can be exposed, sorted by exposed name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<ExposedPrompt>,
+    /// The servers whose resources are offered, in binding order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Slug>,
+    /// How the URIs of resources are shown.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub uris: UriMode,
     /// The servers, in binding order.
     pub servers: Vec<Slug>,
     /// Security fields that a proxy has to understand, else it denies this gateway.
@@ -80,6 +93,31 @@ pub struct ExposedTool {
     pub digest: Digest,
 }
 
+/// One prompt under the name clients see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExposedPrompt {
+    /// Unique among the gateway's prompts, made as the names of tools are.
+    pub exposed: String,
+    /// The server that has it, of the gateway's organization.
+    pub server: Slug,
+    /// That server's own name for it.
+    pub original: String,
+    /// Of the definition that may be served.
+    pub digest: Digest,
+}
+
+/// How a gateway shows the URIs of resources.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum UriMode {
+    /// Under the server's id, so that those of two servers are never taken for one another.
+    #[default]
+    Prefixed,
+    /// As the server has them.
+    Through,
+}
+
 /// How to reach a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerResource {
@@ -93,6 +131,12 @@ pub struct ServerResource {
     pub protocol_version: String,
     /// Limits.
     pub timeouts: Timeouts,
+    /// What it may ask of clients.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub relay: RelayPolicy,
+    /// Who shares a session with it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sharing: Sharing,
 }
 
 /// A credential by reference. The revision changes with its value.
@@ -105,10 +149,19 @@ pub struct CredentialRef {
 }
 
 /// What a server offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueResource {
-    /// Definitions by the server's own names, in its order.
-    pub tools: Vec<crate::ToolDefinition>,
+    /// Tools by the server's own names, in its order, as are the lists that follow.
+    pub tools: Vec<Definition>,
+    /// Prompts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<Definition>,
+    /// Resources that it lists; it may have more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Definition>,
+    /// Templates of resources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<Definition>,
     /// The server's instructions to agents.
     pub instructions: String,
     /// Its capabilities, JSON.
@@ -208,6 +261,10 @@ impl ResourceKind {
             Self::Token => "token",
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl fmt::Display for ResourceKey {

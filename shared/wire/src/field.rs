@@ -19,6 +19,18 @@ pub(crate) fn cap(field: &str, given: usize, max: usize) -> Result<(), Violation
     Err(Violation::new(field, reason))
 }
 
+/// At most `max` of them, each checked; a violation names which one.
+pub(crate) fn each<G, T>(
+    field: &str,
+    given: &[G],
+    max: usize,
+    item: impl Fn(&G) -> Result<T, Violation>,
+) -> Result<Vec<T>, Violation> {
+    cap(field, given.len(), max)?;
+    let checked = |(at, given)| item(given).map_err(|v| v.under(&format!("{field}[{at}]")));
+    given.iter().enumerate().map(checked).collect()
+}
+
 /// Any text of at most `max` bytes.
 pub(crate) fn bounded(field: &str, given: &str, max: usize) -> Result<String, Violation> {
     if given.len() <= max {

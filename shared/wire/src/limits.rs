@@ -14,11 +14,14 @@ pub const LABEL_KEY: usize = 128;
 pub const LABEL_VALUE: usize = 1024;
 /// Bindings of one gateway.
 pub const BINDINGS: usize = 1024;
-/// Tools named in one binding, and exposed by one gateway, and offered by one server.
+/// Tools named in one binding, and exposed by one gateway, and offered by one server; of prompts, resources and
+/// templates as many.
 pub const TOOLS: usize = 10_000;
-/// Bytes of a tool name.
+/// Bytes of the name of a tool or prompt.
 pub const TOOL_NAME: usize = 1024;
-/// Bytes of one tool definition.
+/// Bytes of the URI of a resource, or of a template.
+pub const RESOURCE_URI: usize = 8 * 1024;
+/// Bytes of one definition.
 pub const DEFINITION: usize = 1024 * 1024;
 /// Bytes of instructions to agents.
 pub const INSTRUCTIONS: usize = 64 * 1024;

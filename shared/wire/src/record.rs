@@ -153,8 +153,14 @@ fn credential(given: &Credential) -> pb::StoredCredential {
 /// Without the descriptions: they stand in the definitions already.
 fn catalogue(given: &Catalogue) -> toolgate_proto::admin::v1::Catalogue {
     let mut message = given.to_proto();
-    for tool in &mut message.tools {
-        tool.description.clear();
+    let lists = [
+        &mut message.tools,
+        &mut message.prompts,
+        &mut message.resources,
+        &mut message.templates,
+    ];
+    for definition in lists.into_iter().flatten() {
+        definition.description.clear();
     }
     message
 }

@@ -40,11 +40,19 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
         Just(PrefixMode::Single),
         Just(PrefixMode::Never)
     ];
-    let tools = prop_oneof![
-        Just(ToolSelection::All),
-        collection::vec("\\PC{1,20}", 0..4).prop_map(ToolSelection::Only)
-    ];
-    let binding = (slug(), tools).prop_map(|(server, tools)| Binding { server, tools });
+    let names = || {
+        prop_oneof![
+            Just(Selection::All),
+            collection::vec("\\PC{1,20}", 0..4).prop_map(Selection::Only)
+        ]
+    };
+    let binding = (slug(), names(), names(), any::<bool>());
+    let binding = binding.prop_map(|(server, tools, prompts, resources)| Binding {
+        server,
+        tools,
+        prompts,
+        resources,
+    });
     let bindings = collection::vec(binding, 0..4);
     (name(), meta(), prefix, bindings, "[\\PC\n]{0,60}").prop_map(
         |(name, meta, prefix, bindings, instructions)| Gateway {
@@ -81,8 +89,9 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
         Just(DriftPolicy::Block)
     ];
     let credential = option::of(slug());
-    (name(), meta(), url, credential, era, timeouts(), drift).prop_map(
-        |(name, meta, url, credential, era, timeouts, drift)| Server {
+    let policy = (timeouts(), drift, relay(), sharing());
+    (name(), meta(), url, credential, era, policy).prop_map(
+        |(name, meta, url, credential, era, (timeouts, drift, relay, sharing))| Server {
             name,
             meta,
             url,
@@ -90,8 +99,26 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
             era,
             timeouts,
             drift,
+            relay,
+            sharing,
         },
     )
+}
+
+pub(crate) fn relay() -> impl Strategy<Value = RelayPolicy> {
+    any::<[bool; 3]>().prop_map(|[elicitation, sampling, roots]| RelayPolicy {
+        elicitation,
+        sampling,
+        roots,
+    })
+}
+
+pub(crate) fn sharing() -> impl Strategy<Value = Sharing> {
+    prop_oneof![
+        Just(Sharing::PerPrincipal),
+        Just(Sharing::PerSession),
+        Just(Sharing::Shared)
+    ]
 }
 
 pub(crate) fn sealed() -> impl Strategy<Value = SealedBlob> {
@@ -160,8 +187,8 @@ pub(crate) fn token() -> impl Strategy<Value = Token> {
     )
 }
 
-pub(crate) fn definition() -> impl Strategy<Value = ToolDefinition> {
-    (".{1,20}", digest(), ".{1,60}").prop_map(|(name, digest, json)| ToolDefinition {
+pub(crate) fn definition() -> impl Strategy<Value = Definition> {
+    (".{1,20}", digest(), ".{1,60}").prop_map(|(name, digest, json)| Definition {
         name,
         digest,
         json: Arc::from(json),
@@ -174,16 +201,9 @@ pub(crate) fn era() -> impl Strategy<Value = Option<Era>> {
 
 pub(crate) fn catalogue() -> impl Strategy<Value = Catalogue> {
     let texts = (".{0,10}", ".{0,10}", ".{0,10}", ".{0,40}", ".{0,40}");
-    let tools = collection::vec(definition(), 0..4);
-    (
-        name(),
-        era(),
-        texts,
-        tools,
-        timestamp(),
-        option::of(".{1,30}"),
-    )
-        .prop_map(|(server, era, texts, tools, probed, problem)| Catalogue {
+    let problem = option::of(".{1,30}");
+    (name(), era(), texts, lists(), timestamp(), problem).prop_map(
+        |(server, era, texts, [tools, prompts, resources, templates], probed, problem)| Catalogue {
             server,
             era,
             protocol_version: texts.0,
@@ -192,9 +212,19 @@ pub(crate) fn catalogue() -> impl Strategy<Value = Catalogue> {
             instructions: texts.3,
             capabilities: texts.4,
             tools,
+            prompts,
+            resources,
+            templates,
             probed,
             problem,
-        })
+        },
+    )
+}
+
+/// Tools, prompts, resources, templates.
+pub(crate) fn lists() -> impl Strategy<Value = [Vec<Definition>; 4]> {
+    let list = || collection::vec(definition(), 0..4);
+    [list(), list(), list(), list()]
 }
 
 pub(crate) fn version() -> impl Strategy<Value = Version> {

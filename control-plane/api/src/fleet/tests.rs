@@ -75,6 +75,8 @@ fn add_server(desk: &MemoryDesk, id: &str) {
         era: Default::default(),
         timeouts: Timeouts::default(),
         drift: Default::default(),
+        relay: Default::default(),
+        sharing: Default::default(),
     };
     desk.command(Command::Create(Desired::Server(server)))
         .unwrap();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tonic::Status;
 use toolgate_control_core::{Desired, Key, Object, Shelf, State};
 use toolgate_model::{
-    Gateway, Name, Resource as Compiled, ResourceKey, ResourceKind, Slug, snapshot::ExposedTool,
+    Gateway, Name, Resource as Compiled, ResourceKey, ResourceKind, Slug,
+    snapshot::{ExposedPrompt, ExposedTool},
 };
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::{Collection, InvalidResourceName, Wire};
@@ -99,17 +100,20 @@ fn status_of(id: &Name, published: &Published) -> pb::GatewayStatus {
         name: id.clone(),
     };
     let entry = published.compiled.snapshot.entries.get(&key);
-    let tools = match entry.map(|entry| &*entry.resource) {
-        Some(Compiled::Gateway(gateway)) => gateway.tools.iter().map(tool).collect(),
-        Some(Compiled::Server(_) | Compiled::Catalogue(_) | Compiled::Token(_)) | None => {
-            Vec::new()
-        }
+    let gateway = match entry.map(|entry| &*entry.resource) {
+        Some(Compiled::Gateway(gateway)) => Some(gateway),
+        Some(Compiled::Server(_) | Compiled::Catalogue(_) | Compiled::Token(_)) | None => None,
     };
+    let tools = gateway.map(|it| it.tools.iter().map(tool).collect());
+    let prompts = gateway.map(|it| it.prompts.iter().map(prompt).collect());
+    let resources = gateway.map(|it| it.resources.iter().map(Slug::to_string).collect());
     let problems = published.compiled.problems_of(&key);
     pb::GatewayStatus {
         path: format!("/v1/mcp/{}", id.id),
-        tools,
+        tools: tools.unwrap_or_default(),
         problems: problems.iter().map(ToString::to_string).collect(),
+        prompts: prompts.unwrap_or_default(),
+        resources: resources.unwrap_or_default(),
     }
 }
 
@@ -119,5 +123,14 @@ fn tool(tool: &ExposedTool) -> pb::ExposedTool {
         server: tool.server.to_string(),
         original_name: tool.original.clone(),
         digest: tool.digest.to_hex(),
+    }
+}
+
+fn prompt(prompt: &ExposedPrompt) -> pb::ExposedPrompt {
+    pb::ExposedPrompt {
+        name: prompt.exposed.clone(),
+        server: prompt.server.to_string(),
+        original_name: prompt.original.clone(),
+        digest: prompt.digest.to_hex(),
     }
 }

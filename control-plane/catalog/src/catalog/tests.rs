@@ -245,10 +245,13 @@ async fn an_earlier_life_is_remembered() {
         instructions: String::new(),
         capabilities: "{}".to_owned(),
         tools: Vec::new(),
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
         probed: toolgate_model::Timestamp(0),
         problem: None,
     };
-    earlier.tools.push(toolgate_model::ToolDefinition {
+    earlier.tools.push(toolgate_model::Definition {
         name: "kept".to_owned(),
         digest: toolgate_model::Digest([0; 32]),
         json: "{}".into(),

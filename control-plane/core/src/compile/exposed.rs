@@ -1,23 +1,23 @@
-//! The name under which clients see a tool. It is looked up in a table, never split apart again, so a server's own
+//! The name under which clients see a tool or prompt. It is looked up in a table, never split apart again, so a server's own
 //! name may contain anything, also `__`.
 
 use toolgate_model::{Digest, PrefixMode, Slug};
 
 use crate::limits;
 
-/// Between server and tool.
+/// Between the server and its own name.
 const SEPARATOR: &str = "__";
 /// Hexadecimal digits that keep a shortened name unique.
 const HASH: usize = 8;
 
-/// The exposed name of `tool` of `server`. With prefixes it is at most 64 characters of `A-Za-z0-9_.-`, as the
+/// The exposed name of the tool or prompt `own` of `server`. With prefixes it is at most 64 characters of `A-Za-z0-9_.-`, as the
 /// strictest clients want it: what does not fit is replaced and cut, and a short hash of the whole keeps it unique.
 /// Without prefixes it is the server's own name, untouched.
-pub fn exposed_name(mode: PrefixMode, server: &Slug, tool: &str) -> String {
+pub fn exposed_name(mode: PrefixMode, server: &Slug, own: &str) -> String {
     match mode {
-        PrefixMode::Single | PrefixMode::Never => tool.to_owned(),
+        PrefixMode::Single | PrefixMode::Never => own.to_owned(),
         PrefixMode::Always => {
-            let whole = format!("{server}{SEPARATOR}{tool}");
+            let whole = format!("{server}{SEPARATOR}{own}");
             if whole.len() <= limits::EXPOSED_NAME && whole.chars().all(is_safe) {
                 whole
             } else {

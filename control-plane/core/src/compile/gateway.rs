@@ -1,16 +1,21 @@
-//! One gateway: bindings to exposed tools, sorted by name. The first binding to claim a name keeps it; whatever cannot be
-//! exposed is hidden and reported.
+//! One gateway: bindings to exposed tools, prompts and resources. The first binding to claim a name keeps it; whatever
+//! cannot be exposed is hidden and reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use toolgate_mcp::object;
 use toolgate_model::{
-    Binding, Catalogue, Digest, Gateway, Name, PrefixMode, Slug, ToolDefinition, ToolSelection,
-    snapshot::{ExposedTool, GatewayResource},
+    Binding, Catalogue, Definition, Gateway, Name, PrefixMode, Selection, Slug, UriMode,
+    snapshot::{ExposedPrompt, ExposedTool, GatewayResource},
 };
 
 use crate::{limits, state::State};
 
-use super::{Collision, Problem, ProblemKind, exposed_name, server};
+use super::{
+    Named, Problem, ProblemKind,
+    claims::{Claim, Claims},
+    server,
+};
 
 /// Problems kept of one gateway; more say nothing new.
 const PROBLEMS: usize = 100;
@@ -65,27 +70,44 @@ fn offered<'a>(state: &'a State, name: &Name) -> Result<&'a Catalogue, ProblemKi
         return Err(ProblemKind::ServerNotServed(name.id.clone()));
     }
     match state.catalogues.get(name) {
-        Some(catalogue) if catalogue.era.is_some() || !catalogue.tools.is_empty() => Ok(catalogue),
+        Some(catalogue) if catalogue.era.is_some() || offers_anything(catalogue) => Ok(catalogue),
         Some(_) | None => Err(ProblemKind::NotProbed(name.id.clone())),
     }
 }
 
+/// Whether an earlier probe saw something.
+fn offers_anything(catalogue: &Catalogue) -> bool {
+    !catalogue.tools.is_empty() || !catalogue.prompts.is_empty() || offers_resources(catalogue)
+}
+
+/// A server may have resources that it does not list, and no template for them either.
+fn offers_resources(catalogue: &Catalogue) -> bool {
+    !catalogue.resources.is_empty()
+        || !catalogue.templates.is_empty()
+        || object::get(catalogue.capabilities.as_bytes(), "resources").is_some()
+}
+
 /// What has been exposed so far.
-struct Exposure {
-    mode: PrefixMode,
-    tools: Vec<ExposedTool>,
-    taken: BTreeMap<String, usize>,
-    over: usize,
+struct Exposure<'a> {
+    uris: UriMode,
+    tools: Claims,
+    prompts: Claims,
+    resources: Vec<Slug>,
+    seen_uris: BTreeMap<&'a str, &'a Slug>,
     problems: Vec<Problem>,
 }
 
-impl Exposure {
+impl<'a> Exposure<'a> {
     fn new(mode: PrefixMode) -> Self {
         Self {
-            mode,
-            tools: Vec::new(),
-            taken: BTreeMap::new(),
-            over: 0,
+            uris: match mode {
+                PrefixMode::Always => UriMode::Prefixed,
+                PrefixMode::Single | PrefixMode::Never => UriMode::Through,
+            },
+            tools: Claims::new(Named::Tool, mode, limits::GATEWAY_TOOLS),
+            prompts: Claims::new(Named::Prompt, mode, limits::GATEWAY_PROMPTS),
+            resources: Vec::new(),
+            seen_uris: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -96,63 +118,44 @@ impl Exposure {
         }
     }
 
-    fn bind(&mut self, field: &str, binding: &Binding, catalogue: &Catalogue) {
-        match &binding.tools {
-            ToolSelection::All => {
-                for tool in &catalogue.tools {
-                    self.expose(field.to_owned(), &binding.server, tool);
-                }
-            }
-            ToolSelection::Only(names) => {
-                let offered: BTreeMap<&str, &ToolDefinition> = catalogue
-                    .tools
-                    .iter()
-                    .rev()
-                    .map(|tool| (tool.name.as_str(), tool))
-                    .collect();
-                for (index, name) in names.iter().enumerate() {
-                    let field = format!("{field}.tools[{index}]");
-                    match offered.get(name.as_str()) {
-                        Some(tool) => self.expose(field, &binding.server, tool),
-                        None => {
-                            let server = binding.server.clone();
-                            let tool = name.clone();
-                            self.report(field, ProblemKind::NoTool { server, tool });
-                        }
-                    }
-                }
-            }
+    fn bind(&mut self, field: &str, binding: &'a Binding, catalogue: &'a Catalogue) {
+        let server = &binding.server;
+        let tools = choose(&binding.tools, &catalogue.tools);
+        let tools = claim(&mut self.tools, (field, "tools"), server, tools);
+        let prompts = choose(&binding.prompts, &catalogue.prompts);
+        let prompts = claim(&mut self.prompts, (field, "prompts"), server, prompts);
+        for (field, kind) in tools.into_iter().chain(prompts) {
+            self.report(field, kind);
+        }
+        if binding.resources && offers_resources(catalogue) {
+            self.resources.push(server.clone());
+            self.compare_uris(field, server, catalogue);
         }
     }
 
-    fn expose(&mut self, field: String, server: &Slug, tool: &ToolDefinition) {
-        let exposed = exposed_name(self.mode, server, &tool.name);
-        let earlier = self.taken.get(&exposed).and_then(|at| self.tools.get(*at));
-        if let Some(earlier) = earlier {
-            let collision = Collision {
-                exposed,
-                server: server.clone(),
-                tool: tool.name.clone(),
-                other: earlier.server.clone(),
-                other_tool: earlier.original.clone(),
-            };
-            return self.report(field, ProblemKind::Collision(Box::new(collision)));
-        }
-        if self.tools.len() >= limits::GATEWAY_TOOLS {
-            self.over += 1;
+    /// Says which resources cannot be asked for, because an earlier server has one of the same URI.
+    fn compare_uris(&mut self, field: &str, server: &'a Slug, catalogue: &'a Catalogue) {
+        if self.uris == UriMode::Prefixed {
             return;
         }
-        self.taken.insert(exposed.clone(), self.tools.len());
-        self.tools
-            .push(exposed_tool(exposed, server, &tool.name, tool.digest));
+        for resource in &catalogue.resources {
+            let first = *self.seen_uris.entry(&resource.name).or_insert(server);
+            if first != server {
+                let kind = ProblemKind::SameUri {
+                    uri: resource.name.clone(),
+                    server: server.clone(),
+                    first: first.clone(),
+                };
+                self.report(format!("{field}.resources"), kind);
+            }
+        }
     }
 
     fn into_resource(mut self, gateway: &Gateway) -> (Option<GatewayResource>, Vec<Problem>) {
-        if self.over > 0 {
-            let found = self.tools.len() + self.over;
-            let limit = limits::GATEWAY_TOOLS;
-            let kind = ProblemKind::TooManyTools { found, limit };
-            self.report("spec.bindings".to_owned(), kind);
+        for excess in [self.tools.excess(), self.prompts.excess()] {
+            if let Some(kind) = excess {
+                self.report("spec.bindings".to_owned(), kind);
+            }
         }
         let mut servers: Vec<Slug> = Vec::new();
         for (_, binding) in served(gateway) {
@@ -160,14 +163,13 @@ impl Exposure {
                 servers.push(binding.server.clone());
             }
         }
-        // By name, so that a list keeps its order when a server lists its tools in another one: what agents have cached
-        // of a prompt stays good.
-        self.tools
-            .sort_by(|one, other| one.exposed.cmp(&other.exposed));
         let resource = GatewayResource {
             display_name: gateway.meta.display_name.clone(),
             instructions: gateway.instructions.clone(),
-            tools: self.tools,
+            tools: self.tools.sorted(exposed_tool),
+            prompts: self.prompts.sorted(exposed_prompt),
+            resources: self.resources,
+            uris: self.uris,
             servers,
             must_understand: Vec::new(),
         };
@@ -175,11 +177,67 @@ impl Exposure {
     }
 }
 
-fn exposed_tool(exposed: String, server: &Slug, original: &str, digest: Digest) -> ExposedTool {
+/// One entry of a selection: its place in the binding if it was named there, and what the server offers for it.
+type Chosen<'a> = (Option<usize>, Result<&'a Definition, &'a str>);
+
+fn choose<'a>(selection: &'a Selection, offered: &'a [Definition]) -> Vec<Chosen<'a>> {
+    match selection {
+        Selection::All => offered.iter().map(|it| (None, Ok(it))).collect(),
+        Selection::Only(names) => {
+            // Of two of one name the first counts.
+            let by_name = offered.iter().rev().map(|it| (it.name.as_str(), it));
+            let by_name: BTreeMap<&str, &Definition> = by_name.collect();
+            let named = |(at, name): (usize, &'a String)| {
+                let found = by_name.get(name.as_str()).copied();
+                (Some(at), found.ok_or(name.as_str()))
+            };
+            names.iter().enumerate().map(named).collect()
+        }
+    }
+}
+
+/// Claims names for what was chosen; answers what went wrong, by field.
+fn claim(
+    claims: &mut Claims,
+    (binding, list): (&str, &str),
+    server: &Slug,
+    chosen: Vec<Chosen<'_>>,
+) -> Vec<(String, ProblemKind)> {
+    let mut problems = Vec::new();
+    for (at, found) in chosen {
+        let claimed = match found {
+            Ok(definition) => claims.claim(server, definition),
+            Err(name) => Err(ProblemKind::NotOffered {
+                server: server.clone(),
+                what: claims.what(),
+                name: name.to_owned(),
+            }),
+        };
+        if let Err(kind) = claimed {
+            let field = at.map_or_else(
+                || binding.to_owned(),
+                |at| format!("{binding}.{list}[{at}]"),
+            );
+            problems.push((field, kind));
+        }
+    }
+    problems
+}
+
+fn exposed_tool(claim: Claim) -> ExposedTool {
     ExposedTool {
-        exposed,
-        server: server.clone(),
-        original: original.to_owned(),
-        digest,
+        exposed: claim.exposed,
+        server: claim.server,
+        original: claim.original,
+        digest: claim.digest,
+    }
+}
+
+fn exposed_prompt(claim: Claim) -> ExposedPrompt {
+    ExposedPrompt {
+        exposed: claim.exposed,
+        server: claim.server,
+        original: claim.original,
+        digest: claim.digest,
     }
 }

@@ -150,6 +150,9 @@ fn is_live(state: &State, token: &Token) -> bool {
 fn catalogue_resource(catalogue: &Catalogue) -> Resource {
     Resource::Catalogue(CatalogueResource {
         tools: catalogue.tools.clone(),
+        prompts: catalogue.prompts.clone(),
+        resources: catalogue.resources.clone(),
+        templates: catalogue.templates.clone(),
         instructions: catalogue.instructions.clone(),
         capabilities: catalogue.capabilities.clone(),
     })

@@ -27,6 +27,8 @@ pub fn compile(state: &State, server: &Server) -> Result<ServerResource, Problem
         era,
         protocol_version,
         timeouts: server.timeouts,
+        relay: server.relay,
+        sharing: server.sharing,
     })
 }
 

@@ -1,12 +1,12 @@
 //! What is served under which name; and that trouble stays where it is.
 
 use proptest::prelude::*;
-use toolgate_model::{DriftPolicy, PrefixMode, Resource, ResourceKind, ToolSelection};
+use toolgate_model::{DriftPolicy, PrefixMode, Resource, ResourceKind, Selection};
 
 use super::*;
 use crate::{
     Command, Desired, Key, Object,
-    fixture::{World, catalogue, credential, gateway, name, server, slug, token},
+    fixture::{World, catalogue, credential, definition, gateway, name, server, slug, token},
 };
 
 fn world(tools: &[(&str, &[&str])]) -> World {
@@ -69,7 +69,7 @@ fn a_selection_is_served_and_a_missing_tool_is_reported() {
     let mut world = world(&[("files", &["read", "write"])]);
     let mut tools = gateway("acme", "tools", PrefixMode::Single, &["files"]);
     let only = ["write", "gone", "read"].map(str::to_owned).to_vec();
-    tools.bindings[0].tools = ToolSelection::Only(only);
+    tools.bindings[0].tools = Selection::Only(only);
     world.create(Desired::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     assert_eq!(exposed(&compiled, "tools"), ["read", "write"]);
@@ -244,6 +244,80 @@ fn the_credential_of_a_server_is_a_reference_that_moves_with_its_value() {
         !json.contains("SealedBlob"),
         "no secret travels in a snapshot"
     );
+}
+
+fn resource(compiled: &Compiled, id: &str) -> toolgate_model::snapshot::GatewayResource {
+    let entry = compiled
+        .snapshot
+        .entries
+        .get(&key(ResourceKind::Gateway, id))
+        .unwrap();
+    match &*entry.resource {
+        Resource::Gateway(gateway) => gateway.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One server with a tool, a prompt and a resource each.
+fn offering(world: &mut World, id: &str) {
+    let mut seen = catalogue("acme", id, &["read"]);
+    seen.prompts = vec![definition("ask")];
+    seen.resources = vec![definition("file:///a")];
+    world
+        .create(Desired::Server(server("acme", id, None)))
+        .unwrap();
+    world.run(Command::RecordCatalogue(seen)).unwrap();
+}
+
+#[test]
+fn prompts_and_resources_go_with_all_tools_and_stay_away_from_chosen_ones() {
+    let mut world = world(&[]);
+    offering(&mut world, "one");
+    offering(&mut world, "two");
+    let mut tools = gateway("acme", "tools", PrefixMode::Always, &["one", "two"]);
+    let only = Selection::Only(vec!["read".to_owned()]);
+    tools.bindings[1] = toolgate_model::Binding::tools(slug("two"), only);
+    world.create(Desired::Gateway(tools)).unwrap();
+    let made = resource(&compile(&world.state), "tools");
+    let prompts: Vec<_> = made.prompts.iter().map(|it| it.exposed.as_str()).collect();
+    assert_eq!(prompts, ["one__ask"]);
+    assert_eq!(made.resources, [slug("one")]);
+    assert_eq!(made.uris, toolgate_model::UriMode::Prefixed);
+}
+
+#[test]
+fn prompts_of_one_name_without_prefixes_are_refused_and_a_tool_of_that_name_is_not() {
+    let mut world = world(&[]);
+    offering(&mut world, "one");
+    offering(&mut world, "two");
+    let mut both = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
+    both.bindings[1].tools = Selection::none();
+    let refused = world.create(Desired::Gateway(both.clone())).unwrap_err();
+    assert!(refused.to_string().contains("prompt `ask`"), "{refused}");
+    both.bindings[1].prompts = Selection::none();
+    world.create(Desired::Gateway(both)).unwrap();
+    let compiled = compile(&world.state);
+    let made = resource(&compiled, "tools");
+    assert_eq!(made.uris, toolgate_model::UriMode::Through);
+    assert_eq!(made.resources, [slug("one"), slug("two")]);
+    let said = kinds(&compiled, "tools")[0].to_string();
+    assert!(
+        said.contains("file:///a") && said.contains("server two is hidden"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_prompt_that_was_named_and_is_not_offered_is_reported() {
+    let mut world = world(&[]);
+    offering(&mut world, "one");
+    let mut tools = gateway("acme", "tools", PrefixMode::Always, &["one"]);
+    tools.bindings[0].prompts = Selection::Only(vec!["gone".to_owned()]);
+    world.create(Desired::Gateway(tools)).unwrap();
+    let compiled = compile(&world.state);
+    let problem = &compiled.problems_of(&key(ResourceKind::Gateway, "tools"))[0];
+    assert_eq!(problem.field, "spec.bindings[0].prompts[0]");
+    assert!(resource(&compiled, "tools").prompts.is_empty());
 }
 
 proptest! {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use toolgate_model::{
-    Binding, Credential, CredentialKind, Gateway, Meta, Reach, Server, Timeouts, Timestamp, Token,
-    ToolSelection,
+    Binding, Credential, CredentialKind, Gateway, Meta, Reach, Selection, Server, Timeouts,
+    Timestamp, Token,
 };
 
 use crate::{command::Desired, limits, rejection::Rejection};
@@ -105,39 +105,37 @@ fn gateway(gateway: &Gateway) -> Result<(), Rejection> {
         limits::GATEWAY_BINDINGS,
         count,
     )?;
-    for (index, binding) in gateway.bindings.iter().enumerate() {
-        self::binding(&format!("spec.bindings[{index}].tools"), binding)?;
+    for (index, bound) in gateway.bindings.iter().enumerate() {
+        let field = format!("spec.bindings[{index}]");
+        binding(&field, bound)?;
     }
     Ok(())
 }
 
 fn binding(field: &str, binding: &Binding) -> Result<(), Rejection> {
-    match &binding.tools {
-        ToolSelection::All => Ok(()),
-        ToolSelection::Only(tools) => {
-            most(
-                field,
-                "tools named by a binding",
-                limits::BINDING_TOOLS,
-                tools.len(),
-            )?;
-            tool_names(field, tools)
+    let tools = format!("{field}.tools");
+    selection(&tools, "tools named by a binding", &binding.tools)?;
+    let prompts = format!("{field}.prompts");
+    selection(&prompts, "prompts named by a binding", &binding.prompts)
+}
+
+fn selection(field: &str, name: &'static str, selection: &Selection) -> Result<(), Rejection> {
+    match selection {
+        Selection::All => Ok(()),
+        Selection::Only(names) => {
+            most(field, name, limits::BINDING_TOOLS, names.len())?;
+            own_names(field, names)
         }
     }
 }
 
-fn tool_names(field: &str, names: &[String]) -> Result<(), Rejection> {
+fn own_names(field: &str, names: &[String]) -> Result<(), Rejection> {
     for (index, name) in names.iter().enumerate() {
         let field = format!("{field}[{index}]");
         if name.is_empty() {
-            return Err(Rejection::invalid(field, "a tool's name cannot be empty"));
+            return Err(Rejection::invalid(field, "a name cannot be empty"));
         }
-        text(
-            &field,
-            name,
-            "characters of a tool's name",
-            limits::TOOL_NAME,
-        )?;
+        text(&field, name, "characters of a name", limits::TOOL_NAME)?;
     }
     Ok(())
 }
@@ -236,7 +234,7 @@ fn token(token: &Token, now: Timestamp) -> Result<(), Rejection> {
                 limits::TOKEN_REACH,
                 tools.len(),
             )?;
-            tool_names("spec.tools", tools)
+            own_names("spec.tools", tools)
         }
     }
 }

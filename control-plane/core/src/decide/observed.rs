@@ -78,6 +78,9 @@ fn bounded_proxy(mut seen: Proxy) -> Proxy {
 fn differs(before: &Catalogue, next: &Catalogue) -> bool {
     let compiled = |it: &Catalogue| (it.era, it.protocol_version.clone());
     before.tools != next.tools
+        || before.prompts != next.prompts
+        || before.resources != next.resources
+        || before.templates != next.templates
         || before.instructions != next.instructions
         || before.capabilities != next.capabilities
         || compiled(before) != compiled(next)
@@ -85,9 +88,15 @@ fn differs(before: &Catalogue, next: &Catalogue) -> bool {
 
 /// A failed probe keeps what an earlier one saw.
 fn carried_over(mut seen: Catalogue, before: Option<&Catalogue>) -> Catalogue {
-    let failed = seen.problem.is_some() && seen.tools.is_empty();
+    let nothing = [&seen.tools, &seen.prompts, &seen.resources, &seen.templates]
+        .iter()
+        .all(|list| list.is_empty());
+    let failed = seen.problem.is_some() && nothing;
     if let Some(before) = before.filter(|_| failed) {
         seen.tools.clone_from(&before.tools);
+        seen.prompts.clone_from(&before.prompts);
+        seen.resources.clone_from(&before.resources);
+        seen.templates.clone_from(&before.templates);
         seen.instructions.clone_from(&before.instructions);
         seen.capabilities.clone_from(&before.capabilities);
         seen.protocol_version.clone_from(&before.protocol_version);
@@ -109,21 +118,29 @@ fn bounded(mut seen: Catalogue) -> Catalogue {
     if seen.capabilities.len() > limits::CATALOGUE_CAPABILITIES {
         seen.capabilities = "{}".to_owned();
     }
-    let offered = seen.tools.len();
-    let mut bytes = 0;
-    let fits = |tool: &toolgate_model::ToolDefinition| {
-        bytes += tool.json.len() + tool.name.len();
-        bytes <= limits::CATALOGUE_BYTES
-    };
-    let kept = seen.tools.iter().map(fits).take_while(|fits| *fits).count();
-    seen.tools.truncate(kept.min(limits::CATALOGUE_TOOLS));
-    let kept = seen.tools.len();
-    if kept < offered {
-        let bytes = limits::CATALOGUE_BYTES / 1024;
-        let tools = limits::CATALOGUE_TOOLS;
-        seen.problem.get_or_insert(format!(
-            "the server offers {offered} tools; the first {kept} are kept (at most {tools} tools and {bytes} KiB)"
-        ));
+    let lists = [
+        ("tools", &mut seen.tools, limits::CATALOGUE_TOOLS),
+        ("prompts", &mut seen.prompts, limits::CATALOGUE_PROMPTS),
+        (
+            "resources",
+            &mut seen.resources,
+            limits::CATALOGUE_RESOURCES,
+        ),
+        (
+            "templates",
+            &mut seen.templates,
+            limits::CATALOGUE_TEMPLATES,
+        ),
+    ];
+    for (what, list, limit) in lists {
+        let (offered, kept) = (list.len(), limit.keeps(list));
+        if kept < offered {
+            list.truncate(kept);
+            let (count, kib) = (limit.count, limit.bytes / 1024);
+            seen.problem.get_or_insert(format!(
+                "the server offers {offered} {what}; the first {kept} are kept (at most {count} {what} and {kib} KiB)"
+            ));
+        }
     }
     seen
 }
@@ -142,13 +159,18 @@ fn describe(before: Option<&Catalogue>, next: &Catalogue) -> String {
         let problem: String = problem.chars().take(limits::DISPLAY_NAME).collect();
         return format!("probe of server {server}: {problem}");
     }
-    let known = |tool: &&toolgate_model::ToolDefinition| {
-        before.is_some_and(|before| before.tools.contains(tool))
-    };
-    let kept = next.tools.iter().filter(known).count();
-    let tools = next.tools.len();
-    format!(
-        "probe of server {server}: {tools} tools, {} new or changed",
-        tools - kept
-    )
+    let lists = [
+        ("tools", before.map(|it| &it.tools), &next.tools),
+        ("prompts", before.map(|it| &it.prompts), &next.prompts),
+        ("resources", before.map(|it| &it.resources), &next.resources),
+        ("templates", before.map(|it| &it.templates), &next.templates),
+    ];
+    let said = lists.iter().filter_map(|(what, before, next)| {
+        let before = before.map_or(&[][..], Vec::as_slice);
+        let new = next.iter().filter(|it| !before.contains(it)).count();
+        let speaks = *what == "tools" || !before.is_empty() || !next.is_empty();
+        speaks.then(|| format!("{} {what}, {new} new or changed", next.len()))
+    });
+    let said: Vec<String> = said.collect();
+    format!("probe of server {server}: {}", said.join("; "))
 }

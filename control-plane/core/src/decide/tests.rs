@@ -1,6 +1,6 @@
 //! What is refused, in which words; and, over random histories, that what is accepted compiles.
 
-use toolgate_model::{AdminRole, Digest, DriftPolicy, PrefixMode, Timestamp, ToolSelection};
+use toolgate_model::{AdminRole, Digest, DriftPolicy, PrefixMode, Selection, Timestamp};
 
 use crate::{
     Command, Context, Desired, Key, Object, Rejection, RequestId, decide,
@@ -212,7 +212,7 @@ fn what_cannot_be_compiled_is_refused_with_field_and_reason() {
 fn what_was_wrong_before_does_not_forbid_other_changes() {
     let mut world = world();
     let mut never = gateway("acme", "never", PrefixMode::Never, &["one", "two"]);
-    let only = ToolSelection::Only(vec!["c".to_owned()]);
+    let only = Selection::Only(vec!["c".to_owned()]);
     never.bindings[1].tools = only;
     world.create(Desired::Gateway(never.clone())).unwrap();
     world
@@ -260,7 +260,7 @@ fn every_limit_holds_at_its_edge() {
         (limits::BINDING_TOOLS + 1, false),
     ] {
         let mut it = gateway("acme", "new", PrefixMode::Always, &["one"]);
-        it.bindings[0].tools = ToolSelection::Only((0..count).map(|n| format!("t{n}")).collect());
+        it.bindings[0].tools = Selection::Only((0..count).map(|n| format!("t{n}")).collect());
         assert_eq!(create(Desired::Gateway(it)).is_ok(), fits, "{count}");
     }
     let many: Vec<String> = (0..=limits::GATEWAY_BINDINGS)
@@ -492,7 +492,7 @@ fn a_failed_probe_keeps_what_was_seen_and_a_huge_one_is_cut() {
     assert!(kept.problem.is_some() && kept.era.is_some());
 
     let mut huge = catalogue("acme", "one", &["a", "b", "c"]);
-    huge.tools[1].json = "x".repeat(limits::CATALOGUE_BYTES).into();
+    huge.tools[1].json = "x".repeat(limits::CATALOGUE_TOOLS.bytes).into();
     world.run(Command::RecordCatalogue(huge)).unwrap();
     let cut = world.state.catalogues.get(&name("acme", "one")).unwrap();
     assert_eq!(cut.tools.len(), 1);

@@ -8,7 +8,7 @@ use toolgate_mcp::{
     object::{self, Member},
     text::quote,
 };
-use toolgate_model::{ToolDefinition, snapshot::ExposedTool};
+use toolgate_model::{Definition, snapshot::ExposedTool};
 
 use crate::{ServerView, ToolView};
 
@@ -16,7 +16,7 @@ use crate::{ServerView, ToolView};
 pub(super) fn expose(
     tool: &ExposedTool,
     server: &Arc<ServerView>,
-    definition: &ToolDefinition,
+    definition: &Definition,
 ) -> Result<ToolView, &'static str> {
     let json = definition.json.as_bytes();
     let members: Vec<Member<'_>> = object::members(json).collect();

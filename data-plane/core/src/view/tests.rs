@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_model::{
-    Digest, Reach, Resource, ResourceKind, Snapshot, ToolDefinition,
+    Definition, Digest, Reach, Resource, ResourceKind, Snapshot,
     snapshot::{Entry, GatewayResource, ServerResource, TokenResource},
 };
 
@@ -109,7 +109,7 @@ fn definitions_that_cannot_be_served_are_left_out() {
         r#"{"name":"c","inputSchema":{"type":"object","properties":{"x":{"type":"number","x-mcp-header":"X"}}}}"#,
         r#"{"name":"d","inputSchema":{},"inputSchema":{}}"#,
     ];
-    let named = |(json, name): (&str, &str)| ToolDefinition {
+    let named = |(json, name): (&str, &str)| Definition {
         name: name.to_owned(),
         digest: Digest::of_bytes(json.as_bytes()),
         json: Arc::from(json),
@@ -304,7 +304,7 @@ fn both_eras_hear_what_the_gateway_is() {
 proptest! {
     #[test]
     fn no_definition_stops_a_view(json in "\\PC{0,80}", name in "\\PC{0,20}") {
-        let tool = ToolDefinition {
+        let tool = Definition {
             name,
             digest: Digest::of_bytes(json.as_bytes()),
             json: Arc::from(json.as_str()),

@@ -22,6 +22,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             tools: Vec::new(),
             servers: Vec::new(),
             must_understand: Vec::new(),
+            ..GatewayResource::default()
         }))
     });
     (1..100u64, btree_map(key, entry, 0..8)).prop_map(|(revision, entries)| Snapshot {
@@ -61,6 +62,7 @@ fn a_digest_does_not_depend_on_the_process() {
         tools: Vec::new(),
         servers: vec![slug("demo")],
         must_understand: Vec::new(),
+        ..GatewayResource::default()
     }))
     .digest;
     assert_eq!(

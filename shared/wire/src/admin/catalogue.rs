@@ -1,7 +1,7 @@
 //! Catalogues: what servers were seen to offer. Their texts are a stranger's: bounded, otherwise taken as they are.
 
 use serde_json::Value;
-use toolgate_model::{Catalogue, Era, Timestamp, ToolDefinition};
+use toolgate_model::{Catalogue, Definition, Era, Timestamp};
 use toolgate_proto::admin::v1 as pb;
 
 use crate::{
@@ -25,11 +25,6 @@ impl Wire for Catalogue {
         let server = Collection::Catalogues
             .parse(&proto.name)
             .map_err(|e| Violation::new("name", e))?;
-        field::cap("tools", proto.tools.len(), limits::TOOLS)?;
-        let tools = proto.tools.iter().enumerate();
-        let tools: Result<Vec<_>, Violation> = tools
-            .map(|(at, given)| definition(given).map_err(|v| v.under(&format!("tools[{at}]"))))
-            .collect();
         let problem = field::bounded("problem", &proto.problem, limits::REASON)?;
         let probed = field::timestamp("probe_time", proto.probe_time.as_ref())?;
         Ok(Self {
@@ -48,19 +43,16 @@ impl Wire for Catalogue {
                 &proto.capabilities_json,
                 limits::CAPABILITIES,
             )?,
-            tools: tools?,
+            tools: definitions("tools", &proto.tools, limits::TOOL_NAME)?,
+            prompts: definitions("prompts", &proto.prompts, limits::TOOL_NAME)?,
+            resources: definitions("resources", &proto.resources, limits::RESOURCE_URI)?,
+            templates: definitions("templates", &proto.templates, limits::RESOURCE_URI)?,
             probed: probed.unwrap_or(Timestamp(0)),
             problem: (!problem.is_empty()).then_some(problem),
         })
     }
 
     fn to_proto(&self) -> pb::Catalogue {
-        let tool = |tool: &ToolDefinition| pb::CatalogueTool {
-            name: tool.name.clone(),
-            description: description(&tool.json),
-            digest: tool.digest.to_hex(),
-            definition_json: tool.json.to_string(),
-        };
         pb::Catalogue {
             name: Collection::Catalogues.format(&self.server),
             era: era_to_proto(self.era).to_owned(),
@@ -68,7 +60,10 @@ impl Wire for Catalogue {
             server_name: self.server_name.clone(),
             server_version: self.server_version.clone(),
             instructions: self.instructions.clone(),
-            tools: self.tools.iter().map(tool).collect(),
+            tools: self.tools.iter().map(definition_to_proto).collect(),
+            prompts: self.prompts.iter().map(definition_to_proto).collect(),
+            resources: self.resources.iter().map(definition_to_proto).collect(),
+            templates: self.templates.iter().map(definition_to_proto).collect(),
             probe_time: field::to_known_timestamp(self.probed),
             problem: self.problem.clone().unwrap_or_default(),
             capabilities_json: self.capabilities.clone(),
@@ -95,17 +90,35 @@ pub(crate) fn era_to_proto(era: Option<Era>) -> &'static str {
     }
 }
 
-fn definition(given: &pb::CatalogueTool) -> Result<ToolDefinition, Violation> {
+fn definitions(
+    field: &str,
+    given: &[pb::Definition],
+    name: usize,
+) -> Result<Vec<Definition>, Violation> {
+    field::each(field, given, limits::TOOLS, |given| definition(given, name))
+}
+
+/// One definition, its name of at most `name` bytes.
+fn definition(given: &pb::Definition, name: usize) -> Result<Definition, Violation> {
     let json = field::required(
         "definition_json",
         &given.definition_json,
         limits::DEFINITION,
     )?;
-    Ok(ToolDefinition {
-        name: field::required("name", &given.name, limits::TOOL_NAME)?,
+    Ok(Definition {
+        name: field::required("name", &given.name, name)?,
         digest: field::hex_digest("digest", &given.digest)?,
         json: json.into(),
     })
+}
+
+fn definition_to_proto(given: &Definition) -> pb::Definition {
+    pb::Definition {
+        name: given.name.clone(),
+        description: description(&given.json),
+        digest: given.digest.to_hex(),
+        definition_json: given.json.to_string(),
+    }
 }
 
 /// The description in a definition, for people; empty if there is none.

@@ -1,6 +1,6 @@
 //! Gateways with their bindings. The status is compiled, not stored: readers ignore it.
 
-use toolgate_model::{Binding, Gateway, PrefixMode, ToolSelection};
+use toolgate_model::{Binding, Gateway, PrefixMode, Selection};
 use toolgate_proto::admin::v1 as pb;
 
 use super::meta::{meta, meta_to_proto, name};
@@ -31,16 +31,12 @@ impl Wire for Gateway {
             pb::PrefixMode::Single => PrefixMode::Single,
             pb::PrefixMode::Never => PrefixMode::Never,
         };
-        field::cap("spec.bindings", spec.bindings.len(), limits::BINDINGS)?;
-        let bindings = spec.bindings.iter().enumerate();
-        let bindings: Result<Vec<_>, Violation> = bindings
-            .map(|(at, given)| binding(given).map_err(|v| v.under(&format!("spec.bindings[{at}]"))))
-            .collect();
+        let bindings = field::each("spec.bindings", &spec.bindings, limits::BINDINGS, binding)?;
         Ok(Self {
             name,
             meta: meta(proto.metadata.as_ref(), &spec.description)?,
             prefix,
-            bindings: bindings?,
+            bindings,
             instructions: field::text(
                 "spec.instructions",
                 &spec.instructions,
@@ -70,30 +66,50 @@ impl Wire for Gateway {
 
 fn binding(given: &pb::Binding) -> Result<Binding, Violation> {
     let server = field::slug("server", &given.server)?;
-    field::cap("tools", given.tools.len(), limits::TOOLS)?;
-    let tools = if given.all_tools {
-        if !given.tools.is_empty() {
-            let reason = "must be empty together with `all_tools`: keep one of the two";
-            return Err(Violation::new("tools", reason));
-        }
-        ToolSelection::All
-    } else {
-        for (at, tool) in given.tools.iter().enumerate() {
-            field::required(&format!("tools[{at}]"), tool, limits::TOOL_NAME)?;
-        }
-        ToolSelection::Only(given.tools.clone())
+    let tools = selection("tools", &given.tools, given.all_tools)?;
+    let unsaid = Binding::tools(server, tools);
+    let prompts = match given.all_prompts {
+        None if given.prompts.is_empty() => unsaid.prompts,
+        all => selection("prompts", &given.prompts, all.unwrap_or_default())?,
     };
-    Ok(Binding { server, tools })
+    Ok(Binding {
+        prompts,
+        resources: given.resources.unwrap_or(unsaid.resources),
+        ..unsaid
+    })
 }
 
 fn binding_to_proto(given: &Binding) -> pb::Binding {
-    let (all_tools, tools) = match &given.tools {
-        ToolSelection::All => (true, Vec::new()),
-        ToolSelection::Only(tools) => (false, tools.clone()),
-    };
+    let (tools, all_tools) = selection_to_proto(&given.tools);
+    let (prompts, all_prompts) = selection_to_proto(&given.prompts);
     pb::Binding {
         server: given.server.to_string(),
         tools,
         all_tools,
+        prompts,
+        all_prompts: Some(all_prompts),
+        resources: Some(given.resources),
+    }
+}
+
+fn selection(field: &str, given: &[String], all: bool) -> Result<Selection, Violation> {
+    if !all {
+        field::cap(field, given.len(), limits::TOOLS)?;
+        for (at, name) in given.iter().enumerate() {
+            field::required(&format!("{field}[{at}]"), name, limits::TOOL_NAME)?;
+        }
+        return Ok(Selection::Only(given.to_vec()));
+    }
+    if given.is_empty() {
+        return Ok(Selection::All);
+    }
+    let reason = format!("must be empty together with `all_{field}`: keep one of the two");
+    Err(Violation::new(field, reason))
+}
+
+fn selection_to_proto(given: &Selection) -> (Vec<String>, bool) {
+    match given {
+        Selection::All => (Vec::new(), true),
+        Selection::Only(names) => (names.clone(), false),
     }
 }

@@ -1,6 +1,6 @@
 //! Servers.
 
-use toolgate_model::{DriftPolicy, EraPolicy, Server, Timeouts};
+use toolgate_model::{DriftPolicy, EraPolicy, RelayPolicy, Server, Sharing, Timeouts};
 use toolgate_proto::admin::v1 as pb;
 use url::Url;
 
@@ -41,6 +41,11 @@ impl Wire for Server {
             pb::DriftPolicy::Pin => DriftPolicy::Pin,
             pb::DriftPolicy::Block => DriftPolicy::Block,
         };
+        let sharing = match field::known("spec.sharing", spec.sharing)? {
+            pb::Sharing::Unspecified | pb::Sharing::PerPrincipal => Sharing::PerPrincipal,
+            pb::Sharing::PerSession => Sharing::PerSession,
+            pb::Sharing::Shared => Sharing::Shared,
+        };
         Ok(Self {
             name,
             meta: meta(proto.metadata.as_ref(), &spec.description)?,
@@ -49,6 +54,8 @@ impl Wire for Server {
             era,
             timeouts: timeouts(spec.timeouts.as_ref())?,
             drift,
+            relay: relay(spec.relay.as_ref()),
+            sharing,
         })
     }
 
@@ -62,6 +69,11 @@ impl Wire for Server {
             DriftPolicy::Follow => pb::DriftPolicy::Follow,
             DriftPolicy::Pin => pb::DriftPolicy::Pin,
             DriftPolicy::Block => pb::DriftPolicy::Block,
+        };
+        let sharing = match self.sharing {
+            Sharing::PerPrincipal => pb::Sharing::PerPrincipal,
+            Sharing::PerSession => pb::Sharing::PerSession,
+            Sharing::Shared => pb::Sharing::Shared,
         };
         let timeouts = pb::Timeouts {
             connect: Some(field::to_duration(self.timeouts.connect)),
@@ -79,6 +91,12 @@ impl Wire for Server {
                 era: era.into(),
                 timeouts: Some(timeouts),
                 drift: drift.into(),
+                relay: Some(pb::RelayPolicy {
+                    elicitation: Some(self.relay.elicitation),
+                    sampling: self.relay.sampling,
+                    roots: self.relay.roots,
+                }),
+                sharing: sharing.into(),
             }),
         }
     }
@@ -110,6 +128,15 @@ pub(crate) fn endpoint(field: &str, given: &str) -> Result<Url, Violation> {
         ));
     }
     Ok(url)
+}
+
+fn relay(given: Option<&pb::RelayPolicy>) -> RelayPolicy {
+    let default = RelayPolicy::default();
+    given.map_or(default, |given| RelayPolicy {
+        elicitation: given.elicitation.unwrap_or(default.elicitation),
+        sampling: given.sampling,
+        roots: given.roots,
+    })
 }
 
 fn timeouts(given: Option<&pb::Timeouts>) -> Result<Timeouts, Violation> {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use toolgate_model::{
-    Catalogue, Gateway, Organization, Proxy, Reach, SealedBlob, Server, TokenHash, ToolSelection,
+    Catalogue, Gateway, Organization, Proxy, Reach, SealedBlob, Selection, Server, TokenHash,
 };
 use toolgate_proto::admin::v1 as pb;
 
@@ -104,6 +104,7 @@ fn a_violation_names_the_field_inside_its_list() {
         server: "git".into(),
         tools: vec!["a".into(), String::new()],
         all_tools: false,
+        ..Default::default()
     };
     let error = Gateway::from_proto(&gateway_of(binding)).unwrap_err();
     assert_eq!(error.field(), "spec.bindings[0].tools[1]");
@@ -111,6 +112,7 @@ fn a_violation_names_the_field_inside_its_list() {
         server: "git".into(),
         tools: vec!["a".into()],
         all_tools: true,
+        ..Default::default()
     };
     let error = Gateway::from_proto(&gateway_of(binding)).unwrap_err();
     assert_eq!(error.field(), "spec.bindings[0].tools");
@@ -123,7 +125,45 @@ fn a_binding_without_tools_exposes_nothing() {
         ..Default::default()
     };
     let gateway = Gateway::from_proto(&gateway_of(binding)).unwrap();
-    assert_eq!(gateway.bindings[0].tools, ToolSelection::Only(Vec::new()));
+    assert_eq!(gateway.bindings[0].tools, Selection::Only(Vec::new()));
+}
+
+#[test]
+fn what_a_binding_does_not_say_follows_its_tools() {
+    let said = |binding| Gateway::from_proto(&gateway_of(binding)).unwrap().bindings[0].clone();
+    let all = pb::Binding {
+        server: "git".into(),
+        all_tools: true,
+        ..Default::default()
+    };
+    let bound = said(all.clone());
+    assert_eq!((bound.prompts, bound.resources), (Selection::All, true));
+    let bound = said(pb::Binding {
+        all_prompts: Some(false),
+        resources: Some(false),
+        ..all
+    });
+    assert_eq!((bound.prompts, bound.resources), (Selection::none(), false));
+    let some = pb::Binding {
+        server: "git".into(),
+        tools: vec!["a".into()],
+        ..Default::default()
+    };
+    let bound = said(some.clone());
+    assert_eq!((bound.prompts, bound.resources), (Selection::none(), false));
+    let bound = said(pb::Binding {
+        prompts: vec!["ask".into()],
+        ..some
+    });
+    let asked = Selection::Only(vec!["ask".into()]);
+    assert_eq!((bound.prompts, bound.resources), (asked, false));
+}
+
+#[test]
+fn a_server_asks_clients_for_elicitation_only_unless_it_is_said() {
+    let server = Server::from_proto(&server_of("https://example.com")).unwrap();
+    assert_eq!(server.relay, toolgate_model::RelayPolicy::default());
+    assert!(server.relay.elicitation && !server.relay.sampling && !server.relay.roots);
 }
 
 #[test]

@@ -1,18 +1,19 @@
 //! Resources, each checked by itself: kind, security fields, every field, then the digest over what was understood.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod catalogue;
+mod gateway;
+mod server;
+
+use std::collections::BTreeMap;
 
 use toolgate_model::{
-    Digest, Resource, ResourceKey, Subject, Timeouts, Timestamp, ToolDefinition,
-    snapshot::{
-        CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
-        TokenResource,
-    },
+    Digest, Resource, ResourceKey, Subject, Timestamp,
+    snapshot::{Entry, TokenResource},
 };
 use toolgate_proto::push::v1 as pb;
 
 use super::key::{key, key_to_proto};
-use crate::{admin, field, invalid::Violation, limits};
+use crate::{field, invalid::Violation, limits};
 
 /// Security fields of a gateway that this build obeys. A gateway that names another one is denied.
 pub const UNDERSTOOD: [&str; 0] = [];
@@ -65,9 +66,9 @@ pub fn receive(given: &pb::Resource) -> Received {
 /// As a message.
 pub fn resource_to_proto(key: &ResourceKey, entry: &Entry) -> pb::Resource {
     let body = match &*entry.resource {
-        Resource::Gateway(gateway) => pb::resource::Body::Gateway(gateway_to_proto(gateway)),
-        Resource::Server(server) => pb::resource::Body::Server(server_to_proto(server)),
-        Resource::Catalogue(given) => pb::resource::Body::Catalogue(catalogue_to_proto(given)),
+        Resource::Gateway(gateway) => pb::resource::Body::Gateway(gateway::to_proto(gateway)),
+        Resource::Server(server) => pb::resource::Body::Server(server::to_proto(server)),
+        Resource::Catalogue(given) => pb::resource::Body::Catalogue(catalogue::to_proto(given)),
         Resource::Token(token) => pb::resource::Body::Token(token_to_proto(token)),
     };
     pb::Resource {
@@ -108,13 +109,13 @@ fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<Entry, Violation> 
     use toolgate_model::ResourceKind as Kind;
     let resource = match (key.kind, &given.body) {
         (Kind::Gateway, Some(pb::resource::Body::Gateway(body))) => {
-            Resource::Gateway(gateway(body).map_err(|v| v.under("gateway"))?)
+            Resource::Gateway(gateway::checked(body).map_err(|v| v.under("gateway"))?)
         }
         (Kind::Server, Some(pb::resource::Body::Server(body))) => {
-            Resource::Server(server(body).map_err(|v| v.under("server"))?)
+            Resource::Server(server::checked(body).map_err(|v| v.under("server"))?)
         }
         (Kind::Catalogue, Some(pb::resource::Body::Catalogue(body))) => {
-            Resource::Catalogue(catalogue(body).map_err(|v| v.under("catalogue"))?)
+            Resource::Catalogue(catalogue::checked(body).map_err(|v| v.under("catalogue"))?)
         }
         (Kind::Token, Some(pb::resource::Body::Token(body))) => {
             Resource::Token(token(body).map_err(|v| v.under("token"))?)
@@ -136,129 +137,6 @@ fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<Entry, Violation> 
         entry.digest.to_hex()
     );
     Err(Violation::new("digest", reason))
-}
-
-fn gateway(given: &pb::Gateway) -> Result<GatewayResource, Violation> {
-    field::cap("tools", given.tools.len(), limits::TOOLS)?;
-    field::cap("servers", given.servers.len(), limits::BINDINGS)?;
-    field::cap(
-        "must_understand",
-        given.must_understand.len(),
-        limits::MUST_UNDERSTAND,
-    )?;
-    let tools = given.tools.iter().enumerate();
-    let tools: Result<Vec<_>, Violation> = tools
-        .map(|(at, given)| tool(given).map_err(|v| v.under(&format!("tools[{at}]"))))
-        .collect();
-    let servers = given.servers.iter().enumerate();
-    let servers: Result<Vec<_>, Violation> = servers
-        .map(|(at, given)| field::slug(&format!("servers[{at}]"), given))
-        .collect();
-    Ok(GatewayResource {
-        display_name: field::bounded("display_name", &given.display_name, limits::DISPLAY_NAME)?,
-        instructions: field::bounded("instructions", &given.instructions, limits::INSTRUCTIONS)?,
-        tools: tools?,
-        servers: servers?,
-        must_understand: given.must_understand.clone(),
-    })
-}
-
-fn gateway_to_proto(given: &GatewayResource) -> pb::Gateway {
-    let tool = |tool: &ExposedTool| pb::Tool {
-        exposed: tool.exposed.clone(),
-        server: tool.server.to_string(),
-        original: tool.original.clone(),
-        digest: tool.digest.0.to_vec(),
-    };
-    pb::Gateway {
-        display_name: given.display_name.clone(),
-        instructions: given.instructions.clone(),
-        tools: given.tools.iter().map(tool).collect(),
-        servers: given.servers.iter().map(ToString::to_string).collect(),
-        must_understand: given.must_understand.clone(),
-    }
-}
-
-fn tool(given: &pb::Tool) -> Result<ExposedTool, Violation> {
-    Ok(ExposedTool {
-        exposed: field::required("exposed", &given.exposed, limits::TOOL_NAME)?,
-        server: field::slug("server", &given.server)?,
-        original: field::required("original", &given.original, limits::TOOL_NAME)?,
-        digest: field::digest("digest", &given.digest)?,
-    })
-}
-
-fn server(given: &pb::Server) -> Result<ServerResource, Violation> {
-    let credential = match given.credential.as_str() {
-        "" => None,
-        id => Some(CredentialRef {
-            id: field::slug("credential", id)?,
-            revision: given.credential_revision,
-        }),
-    };
-    admin::endpoint("url", &given.url)?;
-    Ok(ServerResource {
-        url: given.url.clone(),
-        credential,
-        era: admin::era("era", &given.era)?,
-        protocol_version: field::line("protocol_version", &given.protocol_version, limits::SHORT)?,
-        timeouts: Timeouts {
-            connect: field::timeout_ms("connect_ms", given.connect_ms)?,
-            first_byte: field::timeout_ms("first_byte_ms", given.first_byte_ms)?,
-            idle: field::timeout_ms("idle_ms", given.idle_ms)?,
-            total: field::timeout_ms("total_ms", given.total_ms)?,
-        },
-    })
-}
-
-fn server_to_proto(given: &ServerResource) -> pb::Server {
-    let credential = given.credential.as_ref();
-    pb::Server {
-        url: given.url.clone(),
-        credential: credential.map(|c| c.id.to_string()).unwrap_or_default(),
-        credential_revision: credential.map(|c| c.revision).unwrap_or_default(),
-        era: admin::era_to_proto(given.era).to_owned(),
-        protocol_version: given.protocol_version.clone(),
-        connect_ms: field::to_ms(given.timeouts.connect),
-        first_byte_ms: field::to_ms(given.timeouts.first_byte),
-        idle_ms: field::to_ms(given.timeouts.idle),
-        total_ms: field::to_ms(given.timeouts.total),
-    }
-}
-
-fn catalogue(given: &pb::Catalogue) -> Result<CatalogueResource, Violation> {
-    field::cap("tools", given.tools.len(), limits::TOOLS)?;
-    let definition = |given: &pb::Definition| -> Result<ToolDefinition, Violation> {
-        let json = field::required("json", &given.json, limits::DEFINITION)?;
-        Ok(ToolDefinition {
-            name: field::required("name", &given.name, limits::TOOL_NAME)?,
-            digest: field::digest("digest", &given.digest)?,
-            json: Arc::from(json),
-        })
-    };
-    let tools = given.tools.iter().enumerate();
-    let tools: Result<Vec<_>, Violation> = tools
-        .map(|(at, given)| definition(given).map_err(|v| v.under(&format!("tools[{at}]"))))
-        .collect();
-    let capabilities = &given.capabilities_json;
-    Ok(CatalogueResource {
-        tools: tools?,
-        instructions: field::bounded("instructions", &given.instructions, limits::INSTRUCTIONS)?,
-        capabilities: field::bounded("capabilities_json", capabilities, limits::CAPABILITIES)?,
-    })
-}
-
-fn catalogue_to_proto(given: &CatalogueResource) -> pb::Catalogue {
-    let definition = |tool: &ToolDefinition| pb::Definition {
-        name: tool.name.clone(),
-        digest: tool.digest.0.to_vec(),
-        json: tool.json.to_string(),
-    };
-    pb::Catalogue {
-        tools: given.tools.iter().map(definition).collect(),
-        instructions: given.instructions.clone(),
-        capabilities_json: given.capabilities.clone(),
-    }
 }
 
 fn token(given: &pb::Token) -> Result<TokenResource, Violation> {

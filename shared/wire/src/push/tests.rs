@@ -7,8 +7,8 @@ use toolgate_model::{
     Delta, Name, Reach, Resource, ResourceKey, ResourceKind, Snapshot, Subject, Timeouts,
     Timestamp, TokenHash,
     snapshot::{
-        CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
-        TokenResource,
+        CatalogueResource, CredentialRef, Entry, ExposedPrompt, ExposedTool, GatewayResource,
+        ServerResource, TokenResource, UriMode,
     },
 };
 
@@ -24,52 +24,71 @@ fn gateway() -> impl Strategy<Value = Resource> {
             digest,
         },
     );
+    let prompt = (".{1,20}", s::slug(), ".{1,20}", s::digest()).prop_map(
+        |(exposed, server, original, digest)| ExposedPrompt {
+            exposed,
+            server,
+            original,
+            digest,
+        },
+    );
+    let slugs = || collection::vec(s::slug(), 0..4);
     let lists = (
         collection::vec(tool, 0..4),
-        collection::vec(s::slug(), 0..4),
+        collection::vec(prompt, 0..4),
+        slugs(),
+        slugs(),
     );
-    (".{0,20}", ".{0,40}", lists).prop_map(|(display_name, instructions, (tools, servers))| {
-        Resource::Gateway(GatewayResource {
-            display_name,
-            instructions,
-            tools,
-            servers,
-            must_understand: Vec::new(),
-        })
-    })
+    let uris = prop_oneof![Just(UriMode::Prefixed), Just(UriMode::Through)];
+    (".{0,20}", ".{0,40}", lists, uris).prop_map(
+        |(display_name, instructions, (tools, prompts, resources, servers), uris)| {
+            Resource::Gateway(GatewayResource {
+                display_name,
+                instructions,
+                tools,
+                prompts,
+                resources,
+                uris,
+                servers,
+                must_understand: Vec::new(),
+            })
+        },
+    )
 }
 
 fn server() -> impl Strategy<Value = Resource> {
     let credential = (s::slug(), any::<u64>());
     let credential = credential.prop_map(|(id, revision)| CredentialRef { id, revision });
     let url = "https?://[a-z]{1,9}/[a-z]{0,9}";
-    (
-        url,
-        option::of(credential),
-        s::era(),
-        "\\PC{0,10}",
-        s::timeouts(),
-    )
-        .prop_map(|(url, credential, era, protocol_version, timeouts)| {
+    let policy = (s::timeouts(), s::relay(), s::sharing());
+    (url, option::of(credential), s::era(), "\\PC{0,10}", policy).prop_map(
+        |(url, credential, era, protocol_version, (timeouts, relay, sharing))| {
             Resource::Server(ServerResource {
                 url,
                 credential,
                 era,
                 protocol_version,
                 timeouts,
+                relay,
+                sharing,
             })
-        })
+        },
+    )
 }
 
 fn catalogue() -> impl Strategy<Value = Resource> {
-    let tools = collection::vec(s::definition(), 0..4);
-    (tools, ".{0,40}", ".{0,40}").prop_map(|(tools, instructions, capabilities)| {
-        Resource::Catalogue(CatalogueResource {
-            tools,
-            instructions,
-            capabilities,
-        })
-    })
+    (s::lists(), ".{0,40}", ".{0,40}").prop_map(
+        |([tools, prompts, resources, templates], instructions, capabilities)| {
+            Resource::Catalogue(CatalogueResource {
+                tools,
+                prompts,
+                resources,
+                templates,
+                instructions,
+                capabilities,
+            })
+        },
+    )
 }
 
 fn token() -> impl Strategy<Value = Resource> {
@@ -168,6 +187,8 @@ fn plain_server() -> pb::Resource {
         era: None,
         protocol_version: String::new(),
         timeouts: Timeouts::default(),
+        relay: toolgate_model::RelayPolicy::default(),
+        sharing: toolgate_model::Sharing::default(),
     });
     resource_to_proto(&key_of(ResourceKind::Server), &Entry::new(resource))
 }
@@ -179,6 +200,7 @@ fn plain_gateway() -> pb::Resource {
         tools: Vec::new(),
         servers: Vec::new(),
         must_understand: Vec::new(),
+        ..GatewayResource::default()
     });
     resource_to_proto(&key_of(ResourceKind::Gateway), &Entry::new(resource))
 }
@@ -321,6 +343,7 @@ fn a_large_delta_goes_in_parts_and_a_foreign_part_in_between_breaks_the_stream()
             tools: Vec::new(),
             instructions: "x".repeat(60_000),
             capabilities: String::new(),
+            ..CatalogueResource::default()
         };
         for copy in 0..10 {
             let id = format!("{}-{copy}", name.id).parse().unwrap();

@@ -40,6 +40,8 @@ fn nest(desk: &MemoryDesk) {
             era: Default::default(),
             timeouts: Timeouts::default(),
             drift: Default::default(),
+            relay: Default::default(),
+            sharing: Default::default(),
         }));
         create(Desired::Gateway(Gateway {
             name: name("gateway"),

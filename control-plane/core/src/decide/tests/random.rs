@@ -2,12 +2,14 @@
 
 use proptest::prelude::*;
 use toolgate_model::{
-    Binding, DriftPolicy, Gateway, Name, PrefixMode, Server, Timestamp, ToolSelection,
+    Binding, DriftPolicy, Gateway, Name, PrefixMode, Selection, Server, Timestamp,
 };
 
 use crate::{
     Command, Compiled, Desired, Key, ProblemKind, Rejection, State, compile,
-    fixture::{World, catalogue, credential, gateway, name, organization, server, slug, token},
+    fixture::{
+        World, catalogue, credential, definition, gateway, name, organization, server, slug, token,
+    },
     recompile,
 };
 
@@ -49,14 +51,19 @@ fn some_gateway() -> impl Strategy<Value = Gateway> {
         PrefixMode::Single,
         PrefixMode::Never,
     ]);
-    let tools = prop_oneof![
-        Just(ToolSelection::All),
-        proptest::sample::subsequence(TOOLS, 0..3)
-            .prop_map(|tools| ToolSelection::Only(tools.into_iter().map(str::to_owned).collect())),
-    ];
-    let binding = (one_of(IDS), tools).prop_map(|(server, tools)| Binding {
+    let names = || {
+        prop_oneof![
+            Just(Selection::All),
+            proptest::sample::subsequence(TOOLS, 0..3)
+                .prop_map(|names| Selection::Only(names.into_iter().map(str::to_owned).collect())),
+        ]
+    };
+    let binding = (one_of(IDS), names(), names(), any::<bool>());
+    let binding = binding.prop_map(|(server, tools, prompts, resources)| Binding {
         server: slug(server),
         tools,
+        prompts,
+        resources,
     });
     let bindings = proptest::collection::vec(binding, 0..4);
     (some_name(), mode, bindings).prop_map(|(name, mode, bindings)| {
@@ -82,12 +89,15 @@ fn some_object() -> impl Strategy<Value = Desired> {
 
 fn some_step() -> impl Strategy<Value = Step> {
     let tools = proptest::sample::subsequence(TOOLS, 0..4);
+    let prompts = proptest::sample::subsequence(TOOLS, 0..3);
     prop_oneof![
         6 => some_object().prop_map(Step::Create),
         4 => (some_object(), any::<bool>()).prop_map(|(object, stale)| Step::Update(object, stale)),
         3 => (some_object(), any::<bool>()).prop_map(|(object, stale)| Step::Delete(object.key(), stale)),
-        4 => (some_name(), tools).prop_map(|(name, tools)| {
-            Step::Other(Command::RecordCatalogue(catalogue(name.org.as_str(), name.id.as_str(), &tools)))
+        4 => (some_name(), tools, prompts).prop_map(|(name, tools, prompts)| {
+            let mut seen = catalogue(name.org.as_str(), name.id.as_str(), &tools);
+            seen.prompts = prompts.into_iter().map(definition).collect();
+            Step::Other(Command::RecordCatalogue(seen))
         }),
         1 => some_name().prop_map(|name| Step::Other(Command::RevokeToken(name))),
         1 => Just(Step::Other(Command::BumpEpoch)),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use toolgate_mcp::{message::Implementation, object};
-use toolgate_model::{Digest, Name, Slug, ToolDefinition, snapshot::GatewayResource};
+use toolgate_model::{Definition, Digest, Name, Slug, snapshot::GatewayResource};
 
 use crate::{
     GatewayView, ToolView,
@@ -76,7 +76,7 @@ fn tools(
     resource: &GatewayResource,
     problems: &mut Vec<String>,
 ) -> Vec<Arc<ToolView>> {
-    let mut offered: BTreeMap<&Slug, BTreeMap<&str, &ToolDefinition>> = BTreeMap::new();
+    let mut offered: BTreeMap<&Slug, BTreeMap<&str, &Definition>> = BTreeMap::new();
     let mut taken = BTreeSet::new();
     let mut tools = Vec::with_capacity(resource.tools.len());
     for tool in &resource.tools {

@@ -58,7 +58,7 @@ fn legacy_clients_do_not_see_output_schemas_of_other_than_objects() {
     assert!(tool.definition(Era::Legacy).contains("outputSchema"));
 }
 
-fn world_of(tools: Vec<toolgate_model::ToolDefinition>) -> toolgate_model::Snapshot {
+fn world_of(tools: Vec<toolgate_model::Definition>) -> toolgate_model::Snapshot {
     world(&[Offer::new("s", None, tools)])
 }
 

@@ -1,0 +1,83 @@
+//! Servers: how to reach them, and what they may ask for.
+
+use toolgate_model::{
+    RelayPolicy, Sharing, Timeouts,
+    snapshot::{CredentialRef, ServerResource},
+};
+use toolgate_proto::push::v1 as pb;
+
+use crate::{admin, field, invalid::Violation, limits};
+
+pub(super) fn checked(given: &pb::Server) -> Result<ServerResource, Violation> {
+    let credential = match given.credential.as_str() {
+        "" => None,
+        id => Some(CredentialRef {
+            id: field::slug("credential", id)?,
+            revision: given.credential_revision,
+        }),
+    };
+    admin::endpoint("url", &given.url)?;
+    Ok(ServerResource {
+        url: given.url.clone(),
+        credential,
+        era: admin::era("era", &given.era)?,
+        protocol_version: field::line("protocol_version", &given.protocol_version, limits::SHORT)?,
+        timeouts: Timeouts {
+            connect: field::timeout_ms("connect_ms", given.connect_ms)?,
+            first_byte: field::timeout_ms("first_byte_ms", given.first_byte_ms)?,
+            idle: field::timeout_ms("idle_ms", given.idle_ms)?,
+            total: field::timeout_ms("total_ms", given.total_ms)?,
+        },
+        relay: relay(given.relay.as_ref()),
+        sharing: sharing("sharing", &given.sharing)?,
+    })
+}
+
+pub(super) fn to_proto(given: &ServerResource) -> pb::Server {
+    let credential = given.credential.as_ref();
+    pb::Server {
+        url: given.url.clone(),
+        credential: credential.map(|c| c.id.to_string()).unwrap_or_default(),
+        credential_revision: credential.map(|c| c.revision).unwrap_or_default(),
+        era: admin::era_to_proto(given.era).to_owned(),
+        protocol_version: given.protocol_version.clone(),
+        connect_ms: field::to_ms(given.timeouts.connect),
+        first_byte_ms: field::to_ms(given.timeouts.first_byte),
+        idle_ms: field::to_ms(given.timeouts.idle),
+        total_ms: field::to_ms(given.timeouts.total),
+        relay: Some(pb::Relay {
+            elicitation: given.relay.elicitation,
+            sampling: given.relay.sampling,
+            roots: given.relay.roots,
+        }),
+        sharing: sharing_to_proto(given.sharing).to_owned(),
+    }
+}
+
+fn relay(given: Option<&pb::Relay>) -> RelayPolicy {
+    given.map_or_else(RelayPolicy::default, |given| RelayPolicy {
+        elicitation: given.elicitation,
+        sampling: given.sampling,
+        roots: given.roots,
+    })
+}
+
+fn sharing(field: &str, given: &str) -> Result<Sharing, Violation> {
+    match given {
+        "" | "principal" => Ok(Sharing::PerPrincipal),
+        "session" => Ok(Sharing::PerSession),
+        "shared" => Ok(Sharing::Shared),
+        _ => {
+            let reason = "is neither `principal`, `session` nor `shared`";
+            Err(Violation::new(field, reason))
+        }
+    }
+}
+
+fn sharing_to_proto(sharing: Sharing) -> &'static str {
+    match sharing {
+        Sharing::PerPrincipal => "principal",
+        Sharing::PerSession => "session",
+        Sharing::Shared => "shared",
+    }
+}
