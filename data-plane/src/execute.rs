@@ -1,6 +1,7 @@
 //! Carrying out a plan, and saying what came of it.
 
 mod call;
+mod streams;
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use crate::{
     plane::Plane,
     presented::Session,
     source::{KeySet as _, Source},
-    streamed::{SessionStream, Streamed},
+    streamed::Streamed,
 };
 
 /// A decision, with what it takes to carry it out.
@@ -83,7 +84,15 @@ pub(crate) async fn execute<S: Source>(plane: &Plane<S>, work: Work, account: Ac
             plane.sessions.set_level(subject, level)?;
             Ok(said(pieces))
         }),
-        Plan::OpenStream => open_stream(plane, subject, events, &place).await,
+        Plan::OpenStream => streams::session(plane, subject, events, &place).await,
+        Plan::Listen(listen) => {
+            let scene = streams::Scene {
+                gateway: &gateway,
+                caller: &caller,
+                place: &place,
+            };
+            events.and_then(|()| streams::listen(plane, &listen, &scene))
+        }
         Plan::CloseSession => with(subject, |subject| {
             plane.sessions.terminate(subject);
             Ok(empty(StatusCode::OK))
@@ -170,27 +179,4 @@ fn open_session<S: Source>(
     let mut answer = said(initialize.answer);
     answer.headers_mut().insert(frame::SESSION, id);
     Ok(answer)
-}
-
-async fn open_stream<S: Source>(
-    plane: &Plane<S>,
-    subject: Option<Subject<'_>>,
-    events_taken: Result<(), Refusal>,
-    place: &Place,
-) -> Result<Answer, Refusal> {
-    events_taken?;
-    let subject = subject.ok_or(Refusal::Internal)?;
-    if plane.drain.is_draining() {
-        return Err(Refusal::Overloaded);
-    }
-    let stream = plane.sessions.open_stream(subject).await?;
-    let (draining, over) = (plane.drain.draining(), place.over());
-    let end = async move {
-        tokio::select! {
-            () = draining => {}
-            () = over => {}
-        }
-    };
-    let stream = SessionStream::new(stream, end);
-    Ok(events(Streamed::Session(Box::new(stream))))
 }

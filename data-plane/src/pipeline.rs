@@ -193,6 +193,7 @@ impl Scene<'_> {
             | Plan::Accept
             | Plan::SetLevel(..)
             | Plan::OpenStream
+            | Plan::Listen(_)
             | Plan::CloseSession
             | Plan::Cancel(_)) => Ok(plan),
         }

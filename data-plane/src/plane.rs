@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use toolgate_data_core::{Caller, Refusal, View};
+use toolgate_data_core::{Caller, Refusal, View, change::Comparison};
 use toolgate_model::TokenHash;
 use toolgate_runtime::{Drain, SharedClock};
-use toolgate_session::{InFlight, Links, Sessions};
+use toolgate_session::{InFlight, Links, Sessions, Subscriptions};
 use toolgate_upstream::{Calls, Upstream};
 
 use crate::{
@@ -23,6 +23,7 @@ pub(crate) struct Plane<S: Source> {
     pub(crate) limiter: Limiter,
     pub(crate) opened: Opened,
     pub(crate) sessions: Sessions,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) in_flight: InFlight,
     pub(crate) links: Links,
     pub(crate) upstream: Arc<Upstream>,
@@ -47,9 +48,11 @@ impl<S: Source> Plane<S> {
         tokens.for_each(|token| self.limiter.end(token));
     }
 
-    /// The view was replaced: whatever was kept for what is gone is let go, and sessions hear of changed tools.
+    /// The view was replaced: whatever was kept for what is gone is let go, and clients hear of changed lists.
     pub(crate) fn view_changed(&self, before: &View, after: &View) {
-        self.sessions.view_changed(before, after);
+        let mut views = Comparison::new(before, after);
+        self.sessions.view_changed(&mut views);
+        self.subscriptions.view_changed(&mut views);
         self.links.view_changed(after);
         self.upstream.retain(after);
         self.accounts.retain(after);

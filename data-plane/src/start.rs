@@ -7,7 +7,7 @@ use toolgate_data_core::port::{Credentials, LinkNetwork};
 use toolgate_egress::{Egress, EgressError, EgressPolicy};
 use toolgate_ingress::{Door, DoorOptions, accept::DoorError};
 use toolgate_runtime::Metrics;
-use toolgate_session::{InFlight, Links, Sessions};
+use toolgate_session::{InFlight, Links, Sessions, Subscriptions};
 use toolgate_sync::Machine;
 use toolgate_upstream::{Calls, Network, Upstream, UpstreamOptions};
 
@@ -93,6 +93,7 @@ impl DataPlane {
             limiter: Limiter::new(options.limits, clock.monotonic()),
             opened: Opened::new(),
             sessions: Sessions::new(actors.clone(), Arc::clone(&clock)),
+            subscriptions: Subscriptions::new(actors.clone(), Arc::clone(&clock)),
             in_flight: InFlight::new(),
             accounts: Accounts::new(metrics.clone(), Arc::clone(&clock)),
             source,
@@ -170,6 +171,11 @@ fn observe<S: Source>(plane: &Arc<Plane<S>>, metrics: &Metrics) {
         "toolgate.sessions",
         "Sessions of which something is remembered",
         |plane| plane.sessions.count(),
+    );
+    show(
+        "toolgate.subscriptions",
+        "Modern clients that listen for changes",
+        |plane| plane.subscriptions.count(),
     );
     show("toolgate.links", "Sessions with legacy servers", |plane| {
         plane.links.count()

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream as _;
 use http_body::Frame;
+use toolgate_mcp::sse;
 use toolgate_session::EventStream;
 use toolgate_upstream::CallStream;
 
@@ -17,24 +18,43 @@ use toolgate_upstream::CallStream;
 pub enum Streamed {
     /// Of one call.
     Call(CallStream),
-    /// What the server has to say in a legacy session.
-    Session(Box<SessionStream>),
+    /// What a server has to say in a legacy session, or what a modern client listens for.
+    Standing(Box<StandingStream>),
 }
 
-/// The stream of a session, which ends when this proxy drains (its client opens another one elsewhere) and when the
-/// token that opened it is no longer good.
-pub struct SessionStream {
+/// A stream that stays until this proxy drains (its client opens another one elsewhere) or the token that opened it is
+/// no longer good.
+pub struct StandingStream {
     events: EventStream,
-    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    farewell: Option<Bytes>,
 }
 
-impl SessionStream {
-    /// `events` until the `end`.
-    pub fn new(events: EventStream, end: impl Future<Output = ()> + Send + 'static) -> Self {
+impl StandingStream {
+    /// `events` until the `end`, with these last words if it is that which ends them.
+    pub fn new(
+        events: EventStream,
+        end: impl Future<Output = ()> + Send + 'static,
+        farewell: Option<Bytes>,
+    ) -> Self {
         Self {
             events,
-            end: Box::pin(end),
+            end: Some(Box::pin(end)),
+            farewell,
         }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(end) = &mut self.end else {
+            return Poll::Ready(None);
+        };
+        let event = Pin::new(&mut self.events).poll_next(cx);
+        if event.is_pending() && end.as_mut().poll(cx).is_ready() {
+            self.end = None;
+            let last = self.farewell.take();
+            return Poll::Ready(last.map(|message| sse::event(&message)));
+        }
+        event
     }
 }
 
@@ -48,11 +68,8 @@ impl http_body::Body for Streamed {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Call(stream) => Pin::new(stream).poll_frame(cx),
-            Self::Session(session) => {
-                let event = Pin::new(&mut session.events).poll_next(cx);
-                if event.is_pending() && session.end.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(None);
-                }
+            Self::Standing(stream) => {
+                let event = stream.poll(cx);
                 event.map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
             }
         }

@@ -66,10 +66,7 @@ impl Caller {
         &self,
         routed: Option<&'a Arc<GatewayView>>,
     ) -> Result<&'a Arc<GatewayView>, Refusal> {
-        let may = |gateway: &&Arc<GatewayView>| {
-            let name = &gateway.name;
-            self.principal().org == name.org && self.token.gateways.contains(&name.id)
-        };
+        let may = |gateway: &&Arc<GatewayView>| self.token.reaches(gateway);
         routed.filter(may).ok_or(Refusal::NoSuchPath)
     }
 

@@ -2,6 +2,7 @@
 //! how bytes are rewritten between the two sides of a call. Pure: no IO, no clock, no randomness.
 
 pub mod authenticate;
+pub mod change;
 pub mod cursor;
 pub mod grant;
 pub mod link;
@@ -14,6 +15,7 @@ pub mod route;
 pub mod seal;
 pub mod session;
 pub mod session_id;
+pub mod subscription;
 pub mod view;
 
 pub use authenticate::{Caller, TokenHasher, authenticate};

@@ -3,6 +3,7 @@
 
 mod call;
 mod legacy;
+mod listen;
 mod lists;
 mod modern;
 mod target;
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub use call::{CallPlan, CallSpans, ClientSide};
+pub use listen::Listen;
 pub use target::{CompletionTarget, ResourceTarget, Target};
 
 /// All that a decision rests on.
@@ -95,6 +97,8 @@ pub enum Plan {
     SetLevel(LogLevel, Parts),
     /// Open the session's stream.
     OpenStream,
+    /// Open a stream of changes, for as long as the client listens.
+    Listen(Listen),
     /// End the session. Status 200, no body.
     CloseSession,
     /// Cancel the session's request of this id (the literal as written), if it is in flight. Status 202, no body.

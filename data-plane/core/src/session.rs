@@ -1,9 +1,12 @@
 //! The conversation of one legacy client, as a machine: events in, outputs out. It decides which stream a message
 //! goes to (exactly one), what waits while there is none, and what is forgotten first.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use toolgate_mcp::message;
+
+use crate::change::Kinds;
 
 /// Streams for what the server has to say that one session may have open; the newest is written to.
 pub const STREAMS: usize = 4;
@@ -13,6 +16,9 @@ pub const QUEUE: usize = 64;
 
 /// Bytes of messages that wait for a stream.
 pub const QUEUE_BYTES: usize = 256 * 1024;
+
+/// Resources whose updates wait to be told.
+pub const UPDATES: usize = 128;
 
 /// How severe a log message is, as in RFC 5424. Ordered: later is more severe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,8 +56,10 @@ pub enum Event {
     Closed(StreamId),
     /// Something to say that belongs to no request.
     Say(Bytes),
-    /// The tools that the client may see changed.
-    ToolsChanged,
+    /// Lists of what the client may see changed.
+    Changed(Kinds),
+    /// A resource that the client watches was updated, or a part of it.
+    Updated(Box<str>),
     /// The pause after the first of several changes is over.
     Settled,
     /// The session is over: DELETE, idle, or revoked.
@@ -83,7 +91,8 @@ pub struct Session {
     opened: u64,
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
-    changed: bool,
+    changed: Kinds,
+    updated: BTreeSet<Box<str>>,
     settling: bool,
     terminated: bool,
 }
@@ -142,6 +151,11 @@ impl Session {
         self.waiting.len()
     }
 
+    /// How many updates of resources wait to be told.
+    pub fn updates(&self) -> usize {
+        self.updated.len()
+    }
+
     /// Takes an event.
     pub fn on(&mut self, event: Event) -> Vec<Output> {
         let mut out = Vec::new();
@@ -153,11 +167,13 @@ impl Session {
             Event::Open => self.open(&mut out),
             Event::Closed(stream) => self.streams.retain(|open| *open != stream),
             Event::Say(message) => self.say(message, &mut out),
-            Event::ToolsChanged => {
-                self.changed = true;
-                if !std::mem::replace(&mut self.settling, true) {
-                    out.push(Output::Settle);
-                }
+            Event::Changed(kinds) => {
+                self.changed = self.changed.or(kinds);
+                self.settle(&mut out);
+            }
+            Event::Updated(uri) => {
+                self.note(uri, &mut out);
+                self.settle(&mut out);
             }
             Event::Settled => {
                 self.settling = false;
@@ -185,12 +201,30 @@ impl Session {
         }
     }
 
-    /// One notice for any number of changes; without a stream it waits as a flag, which takes no room.
+    fn note(&mut self, uri: Box<str>, out: &mut Vec<Output>) {
+        self.updated.insert(uri);
+        if self.updated.len() > UPDATES && self.updated.pop_first().is_some() {
+            out.push(Output::Forgot(1));
+        }
+    }
+
+    fn settle(&mut self, out: &mut Vec<Output>) {
+        let something = self.changed.any() || !self.updated.is_empty();
+        if something && !std::mem::replace(&mut self.settling, true) {
+            out.push(Output::Settle);
+        }
+    }
+
+    /// One notice for any number of changes of one thing; without a stream it waits, and takes little room.
     fn announce(&mut self, out: &mut Vec<Output>) {
-        if let (true, Some(stream)) = (self.changed, self.streams.last()) {
-            let notice = toolgate_mcp::message::changed(toolgate_mcp::method::TOOLS_CHANGED, None);
-            out.push(Output::Write(*stream, notice));
-            self.changed = false;
+        let Some(stream) = self.streams.last().copied() else {
+            return;
+        };
+        for method in std::mem::take(&mut self.changed).methods() {
+            out.push(Output::Write(stream, message::changed(method, None)));
+        }
+        for uri in std::mem::take(&mut self.updated) {
+            out.push(Output::Write(stream, message::updated(&uri, None)));
         }
     }
 
@@ -218,6 +252,7 @@ impl Session {
         self.terminated = true;
         self.waiting.clear();
         self.waiting_bytes = 0;
+        self.updated.clear();
         out.extend(self.streams.drain(..).map(Output::Close));
         out.push(Output::Stop);
     }

@@ -72,6 +72,13 @@ pub struct TokenView {
     pub digest: Digest,
 }
 
+impl TokenView {
+    /// Whether it is for this gateway at all.
+    pub fn reaches(&self, gateway: &GatewayView) -> bool {
+        self.principal.org == gateway.name.org && self.gateways.contains(&gateway.name.id)
+    }
+}
+
 impl View {
     /// Of nothing: before the first snapshot.
     pub fn empty() -> Self {

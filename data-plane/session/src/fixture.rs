@@ -140,6 +140,21 @@ pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
     view(&snapshot)
 }
 
+/// A view in which this token is good for a while.
+pub(crate) fn expiring(token: &str, expires: Timestamp) -> View {
+    let mut snapshot = snapshot("https://old.example/mcp", "Main", &[token]);
+    for entry in snapshot.entries.values_mut() {
+        if let Resource::Token(token) = &*entry.resource {
+            let expires = Some(expires);
+            *entry = Entry::new(Resource::Token(TokenResource {
+                expires,
+                ..token.clone()
+            }));
+        }
+    }
+    view(&snapshot)
+}
+
 pub(crate) fn gateway(view: &View) -> &Arc<GatewayView> {
     view.gateway("main").unwrap()
 }

@@ -10,6 +10,9 @@ mod session;
 mod sessions;
 mod shard;
 mod stream;
+mod subscription;
+mod subscriptions;
+mod tally;
 
 pub use graves::{TOMBSTONES, TOMBSTONES_PER_PRINCIPAL};
 pub use inflight::{IN_FLIGHT, InFlight, InFlightGuard};
@@ -17,6 +20,7 @@ pub use links::{LINKS, Links};
 pub use session::{IDLE, KEEP_ALIVE, SETTLE};
 pub use sessions::{PER_PRINCIPAL, SESSIONS, Sessions, Subject};
 pub use stream::{EventStream, STREAM_QUEUE};
+pub use subscriptions::{SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, Subscriptions, Wanted};
 
 #[cfg(test)]
 mod fixture;

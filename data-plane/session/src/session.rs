@@ -6,7 +6,10 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 use toolgate_actor::{Actor, Context, Reply};
-use toolgate_data_core::session::{Event, LogLevel, Output, Session, StreamId};
+use toolgate_data_core::{
+    change::Kinds,
+    session::{Event, LogLevel, Output, Session, StreamId},
+};
 use toolgate_mcp::sse;
 use toolgate_model::Timestamp;
 use toolgate_runtime::clock::SharedClock;
@@ -20,7 +23,7 @@ use crate::{
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// From a first change to the notice of it: further ones join.
-pub const SETTLE: Duration = Duration::from_secs(1);
+pub const SETTLE: Duration = Duration::from_millis(250);
 
 /// A session without streams that nobody touched for this long is forgotten here; its id stays good.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -42,8 +45,8 @@ pub(crate) enum Message {
     SetLevel(LogLevel),
     /// Say something.
     Say(Bytes),
-    /// The tools changed.
-    ToolsChanged,
+    /// Lists changed.
+    Changed(Kinds),
     /// [`SETTLE`] is over.
     Settled,
     /// [`KEEP_ALIVE`] is over.
@@ -102,33 +105,49 @@ impl SessionActor {
     }
 
     fn step(&mut self, event: Event, cx: &mut Context<Self>) {
-        for output in self.machine.on(event) {
-            self.run(output, cx);
-        }
+        let outputs = self.machine.on(event);
+        self.run(outputs, cx);
     }
 
-    fn run(&mut self, output: Output, cx: &mut Context<Self>) {
-        match output {
-            // Its sender is made by whoever opened it.
-            Output::Opened(_) => {}
-            Output::Write(stream, message) => self.write(stream, sse::event(&message), cx),
-            Output::Close(stream) => {
-                self.streams.remove(&stream);
+    /// What is written in one step goes out as one piece: however much it is, it takes one place in a stream's queue.
+    fn run(&mut self, outputs: Vec<Output>, cx: &mut Context<Self>) {
+        let mut piece: Option<(StreamId, Vec<u8>)> = None;
+        for output in outputs {
+            match output {
+                // Its sender is made by whoever opened it.
+                Output::Opened(_) => {}
+                Output::Write(stream, message) => {
+                    let event = sse::event(&message);
+                    match &mut piece {
+                        Some((same, events)) if *same == stream => events.extend_from_slice(&event),
+                        other => {
+                            let before = other.replace((stream, event.to_vec()));
+                            self.write(before, cx);
+                        }
+                    }
+                }
+                Output::Close(stream) => {
+                    self.streams.remove(&stream);
+                }
+                Output::Settle => {
+                    cx.after(self.pace.settle, Message::Settled);
+                }
+                Output::Forgot(count) => {
+                    tracing::debug!(count, "messages of a session were forgotten");
+                }
+                Output::Stop => cx.stop(),
             }
-            Output::Settle => {
-                cx.after(self.pace.settle, Message::Settled);
-            }
-            Output::Forgot(count) => tracing::debug!(count, "messages of a session were forgotten"),
-            Output::Stop => cx.stop(),
         }
+        self.write(piece, cx);
     }
 
     /// A stream that does not keep up is ended; its client opens another.
-    fn write(&mut self, stream: StreamId, event: Bytes, cx: &mut Context<Self>) {
-        let sent = self
-            .streams
-            .get(&stream)
-            .map(|sender| sender.try_send(event));
+    fn write(&mut self, piece: Option<(StreamId, Vec<u8>)>, cx: &mut Context<Self>) {
+        let Some((stream, events)) = piece else {
+            return;
+        };
+        let sender = self.streams.get(&stream);
+        let sent = sender.map(|sender| sender.try_send(Bytes::from(events)));
         if !matches!(sent, Some(Ok(()))) {
             self.streams.remove(&stream);
             self.step(Event::Closed(stream), cx);
@@ -137,22 +156,23 @@ impl SessionActor {
 
     /// The machine names the stream first and writes what waited to it next, so the sender has to stand in between.
     fn open(&mut self, reply: Reply<(StreamId, mpsc::Receiver<Bytes>)>, cx: &mut Context<Self>) {
-        let (sender, receiver) = mpsc::channel(STREAM_QUEUE);
-        // The first bytes tell proxies on the way that the stream stands.
-        let _empty_queue = sender.try_send(Bytes::from_static(sse::KEEP_ALIVE));
-        let mut ends = Some((sender, receiver));
-        let mut opened = None;
-        for output in self.machine.on(Event::Open) {
-            if let (Output::Opened(stream), Some((sender, receiver))) = (&output, ends.take()) {
-                self.streams.insert(*stream, sender);
-                opened = Some((*stream, receiver));
-                continue;
-            }
-            self.run(output, cx);
+        let outputs = self.machine.on(Event::Open);
+        let opened = outputs.iter().find_map(|output| match output {
+            Output::Opened(stream) => Some(*stream),
+            Output::Write(..)
+            | Output::Close(_)
+            | Output::Settle
+            | Output::Forgot(_)
+            | Output::Stop => None,
+        });
+        if let Some(stream) = opened {
+            let (sender, receiver) = mpsc::channel(STREAM_QUEUE);
+            // The first bytes tell proxies on the way that the stream stands.
+            let _empty_queue = sender.try_send(Bytes::from_static(sse::KEEP_ALIVE));
+            self.streams.insert(stream, sender);
+            reply.send((stream, receiver));
         }
-        if let Some(opened) = opened {
-            reply.send(opened);
-        }
+        self.run(outputs, cx);
     }
 
     fn tick(&mut self, cx: &mut Context<Self>) {
@@ -162,7 +182,7 @@ impl SessionActor {
         }
         let streams: Vec<StreamId> = self.machine.streams().to_vec();
         for stream in streams {
-            self.write(stream, Bytes::from_static(sse::KEEP_ALIVE), cx);
+            self.write(Some((stream, sse::KEEP_ALIVE.to_vec())), cx);
         }
         if !self.machine.streams().is_empty() {
             self.touched = now;
@@ -195,7 +215,7 @@ impl Actor for SessionActor {
             }
             Message::SetLevel(level) => self.step(Event::SetLevel(level), cx),
             Message::Say(message) => self.step(Event::Say(message), cx),
-            Message::ToolsChanged => return self.step(Event::ToolsChanged, cx),
+            Message::Changed(kinds) => return self.step(Event::Changed(kinds), cx),
             Message::Settled => return self.step(Event::Settled, cx),
             Message::Terminate => return self.step(Event::Terminate, cx),
         }

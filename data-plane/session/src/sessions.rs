@@ -11,7 +11,8 @@ use std::{
 use bytes::Bytes;
 use toolgate_actor::{ActorSystem, AskError, Handle, SendError};
 use toolgate_data_core::{
-    Caller, GatewayView, Refusal, View,
+    Caller, GatewayView, Refusal,
+    change::Comparison,
     session::LogLevel,
     session_id::{RANDOM, SessionFacts},
 };
@@ -22,7 +23,8 @@ use crate::{
     graves::Graves,
     session::{Message, Pace, SessionActor},
     shard::{Full, Shards},
-    stream::EventStream,
+    stream::{EventStream, Of},
+    tally::Tally,
 };
 
 /// Sessions that one proxy remembers something of.
@@ -63,7 +65,7 @@ pub struct Subject<'a> {
 pub(crate) struct Registry {
     standing: Shards<SessionKey, Arc<Standing>>,
     over: Graves,
-    principals: Shards<Arc<Principal>, usize>,
+    principals: Tally,
 }
 
 /// What can be read of a session without asking it.
@@ -132,8 +134,8 @@ impl Sessions {
             let standing = self.standing(subject)?;
             match standing.handle.ask(DEADLINE, Message::Open).await {
                 Ok((id, events)) => {
-                    let session = standing.handle.clone();
-                    return Ok(EventStream::new(id, events, session));
+                    let session = Of::Session(id, standing.handle.clone());
+                    return Ok(EventStream::new(events, session));
                 }
                 Err(AskError::Gone) => {}
                 Err(AskError::Busy | AskError::Timeout) => break,
@@ -158,11 +160,13 @@ impl Sessions {
         }
     }
 
-    /// Tells whose tools changed, and ends what has no gateway or token any more.
-    pub fn view_changed(&self, before: &View, after: &View) {
+    /// Tells whose lists changed, and ends what has no gateway or token any more.
+    pub fn view_changed(&self, views: &mut Comparison<'_>) {
         self.registry.standing.for_each(|_key, standing| {
-            if let Some(message) = standing.concerned(before, after) {
-                standing.tell(message);
+            match views.concerns(&standing.gateway, &standing.token) {
+                None => standing.tell(Message::Terminate),
+                Some(kinds) if kinds.any() => standing.tell(Message::Changed(kinds)),
+                Some(_) => {}
             }
         });
     }
@@ -176,12 +180,12 @@ impl Sessions {
             return Err(Refusal::UnknownSession);
         }
         let principal = subject.caller.principal();
-        if self.registry.of_principal(principal) >= PER_PRINCIPAL {
+        if self.registry.principals.of(principal) >= PER_PRINCIPAL {
             let here = self.registry.standing.get(&key);
             return here.ok_or(Refusal::TooManyOpen("sessions"));
         }
         let made = self.registry.standing.get_or_insert(&key, || {
-            self.registry.count_principal(principal, 1);
+            self.registry.principals.add(principal, 1);
             self.start(key, subject)
         });
         made.map_err(|Full| Refusal::Overloaded)
@@ -213,7 +217,7 @@ impl Registry {
         Self {
             standing: Shards::new(SESSIONS),
             over: Graves::new(),
-            principals: Shards::new(SESSIONS),
+            principals: Tally::new(SESSIONS),
         }
     }
 
@@ -228,19 +232,8 @@ impl Registry {
             Some(_) | None => None,
         });
         if let Some(gone) = gone {
-            self.count_principal(&gone.principal, -1);
+            self.principals.add(&gone.principal, -1);
         }
-    }
-
-    fn of_principal(&self, principal: &Arc<Principal>) -> usize {
-        self.principals.get(principal).unwrap_or_default()
-    }
-
-    fn count_principal(&self, principal: &Arc<Principal>, by: isize) {
-        self.principals.update(principal, |count| {
-            let now = count.unwrap_or_default().saturating_add_signed(by);
-            *count = (now > 0).then_some(now);
-        });
     }
 }
 
@@ -258,18 +251,6 @@ impl Standing {
         let must_arrive = matches!(message, Message::Terminate);
         if self.handle.tell(message).is_err() && must_arrive {
             self.handle.stop();
-        }
-    }
-
-    /// What a change of the view means for it.
-    fn concerned(&self, before: &View, after: &View) -> Option<Message> {
-        let seen = |view: &View| {
-            let tools = view.gateway(self.gateway.as_str())?.tools_digest;
-            Some((tools, view.token(&self.token)?.grant.digest()))
-        };
-        match seen(after) {
-            None => Some(Message::Terminate),
-            now => (now != seen(before)).then_some(Message::ToolsChanged),
         }
     }
 }

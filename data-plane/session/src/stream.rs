@@ -1,4 +1,4 @@
-//! What a GET stream is read from.
+//! What a stream of server-sent events is read from, once its actor and its client have found each other.
 
 use std::{
     fmt,
@@ -12,29 +12,31 @@ use tokio::sync::mpsc;
 use toolgate_actor::Handle;
 use toolgate_data_core::session::StreamId;
 
-use crate::session::{Message, SessionActor};
+use crate::{
+    session::{Message, SessionActor},
+    subscriptions::Place,
+};
 
-/// Events that may lie between the session and a slow client; with one more the stream is closed.
+/// Pieces that may lie between an actor and a slow client; with one more the stream is closed.
 pub const STREAM_QUEUE: usize = 16;
 
-/// Server-sent events, ready to be written, until the session ends the stream. Dropping it tells the session.
+/// Server-sent events, ready to be written, until their actor ends the stream. Dropping it tells the actor.
 pub struct EventStream {
-    id: StreamId,
     events: mpsc::Receiver<Bytes>,
-    session: Handle<SessionActor>,
+    of: Of,
+}
+
+/// Whose stream it is.
+pub(crate) enum Of {
+    /// One of a session.
+    Session(StreamId, Handle<SessionActor>),
+    /// That of a subscription, which is forgotten with it.
+    Subscription(Place),
 }
 
 impl EventStream {
-    pub(crate) fn new(
-        id: StreamId,
-        events: mpsc::Receiver<Bytes>,
-        session: Handle<SessionActor>,
-    ) -> Self {
-        Self {
-            id,
-            events,
-            session,
-        }
+    pub(crate) fn new(events: mpsc::Receiver<Bytes>, of: Of) -> Self {
+        Self { events, of }
     }
 }
 
@@ -48,13 +50,18 @@ impl Stream for EventStream {
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        // A session too busy to hear it finds out at its next keep-alive.
-        let _busy_or_gone = self.session.tell(Message::Closed(self.id));
+        if let Of::Session(id, session) = &self.of {
+            // A session too busy to hear it finds out at its next keep-alive.
+            let _busy_or_gone = session.tell(Message::Closed(*id));
+        }
     }
 }
 
 impl fmt::Debug for EventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EventStream({})", self.id.0)
+        match &self.of {
+            Of::Session(id, _) => write!(f, "EventStream({})", id.0),
+            Of::Subscription(place) => write!(f, "EventStream({place:?})"),
+        }
     }
 }

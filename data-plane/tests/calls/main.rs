@@ -8,6 +8,7 @@
 )]
 
 mod cells;
+mod changes;
 mod client;
 mod conduct;
 mod faults;

@@ -67,6 +67,7 @@ pub struct Rig {
 /// A configuration that changes only by hand.
 #[derive(Clone)]
 pub struct Fixed {
+    snapshot: Arc<std::sync::Mutex<Snapshot>>,
     view: Arc<arc_swap::ArcSwap<View>>,
     keys: Arc<Keys>,
     changes: watch::Sender<Version>,
@@ -99,6 +100,7 @@ impl Rig {
         };
         let sealer = Sealer::new(&[seal]).unwrap();
         let source = Fixed {
+            snapshot: Arc::new(std::sync::Mutex::new(snapshot)),
             view: Arc::new(arc_swap::ArcSwap::from_pointee(view)),
             keys: Arc::new(Keys { hasher, sealer }),
             changes: watch::Sender::new(Version::default()),
@@ -170,11 +172,11 @@ pub fn exposed(era: Era, tool: &str) -> String {
     }
 }
 
-fn slug(text: &str) -> Slug {
+pub fn slug(text: &str) -> Slug {
     text.parse().unwrap()
 }
 
-fn name(id: &str) -> Name {
+pub fn name(id: &str) -> Name {
     Name::new(slug("default"), slug(id))
 }
 
@@ -326,6 +328,16 @@ fn token_resource(hasher: &TokenHasher, token: &str, user: &str, tools: Reach<St
 }
 
 impl Fixed {
+    /// Another configuration, as if it had been pushed.
+    pub fn configure(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut snapshot = self.snapshot.lock().unwrap();
+        change(&mut snapshot);
+        snapshot.version.revision += 1;
+        let (view, _) = View::build(&snapshot, Some(&self.view.load()));
+        self.view.store(Arc::new(view));
+        self.changes.send_replace(snapshot.version);
+    }
+
     pub fn revoke(&self, token: &str) {
         let hash = self.keys.hasher.hash(token);
         self.revoked.send_replace(Arc::new([hash].into()));

@@ -269,6 +269,15 @@ pub fn changed(method: &str, subscription: Option<&str>) -> Bytes {
     notification(method, params.as_deref())
 }
 
+/// `notifications/resources/updated`; for a modern listener with the id of its listen request (JSON).
+pub fn updated(uri: &str, subscription: Option<&str>) -> Bytes {
+    let (uri, key) = (quote(uri), quote(method::META_SUBSCRIPTION));
+    let meta = subscription.map(|id| format!(",\"_meta\":{{{key}:{id}}}"));
+    let meta = meta.unwrap_or_default();
+    let params = format!("{{\"uri\":{uri}{meta}}}");
+    notification(method::RESOURCE_UPDATED, Some(&params))
+}
+
 fn with_meta(members: &str, meta: &ModernMeta<'_>) -> String {
     let meta = meta.to_json();
     let meta = String::from_utf8_lossy(&meta);

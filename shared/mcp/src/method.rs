@@ -50,6 +50,8 @@ pub const MESSAGE: &str = "notifications/message";
 pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 /// The prompts changed.
 pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
+/// A resource was updated.
+pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
 /// The resources changed.
 pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
 

@@ -7,7 +7,7 @@ use toolgate_model::Era;
 
 use crate::{
     Refusal,
-    plan::{ClientSide, Plan, PlanInput, Post, answer, call, lists},
+    plan::{ClientSide, Plan, PlanInput, Post, answer, call, listen, lists},
     session_id::ClientCapabilities,
 };
 
@@ -32,6 +32,7 @@ pub(super) fn post(input: &PlanInput<'_>, post: &Post<'_>) -> Result<Plan, Refus
             let call = call::plan(input, envelope, client, Some(post.params))?;
             Ok(Plan::Call(Arc::new(call)))
         }
+        method::LISTEN => listen::plan(envelope).map(Plan::Listen),
         // Methods of the other era are as unknown as any.
         unknown => Err(Refusal::MethodNotFound {
             method: unknown.chars().take(128).collect(),

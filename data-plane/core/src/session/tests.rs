@@ -6,6 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+const TOOLS: Kinds = Kinds {
+    tools: true,
+    ..Kinds::NONE
+};
+
 fn message(n: usize) -> Bytes {
     Bytes::from(format!("m{n}"))
 }
@@ -33,8 +38,8 @@ fn what_waits_is_written_to_the_first_stream_in_order() {
 #[test]
 fn any_number_of_changes_is_one_notice() {
     let mut session = Session::default();
-    assert_eq!(session.on(Event::ToolsChanged), [Output::Settle]);
-    assert_eq!(session.on(Event::ToolsChanged), []);
+    assert_eq!(session.on(Event::Changed(TOOLS)), [Output::Settle]);
+    assert_eq!(session.on(Event::Changed(TOOLS)), []);
     // No stream yet: it waits, and takes no room.
     assert_eq!(session.on(Event::Settled), []);
     let opened = session.on(Event::Open);
@@ -46,9 +51,57 @@ fn any_number_of_changes_is_one_notice() {
         &notice[..],
         br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#
     );
-    assert_eq!(session.on(Event::ToolsChanged), [Output::Settle]);
+    assert_eq!(session.on(Event::Changed(TOOLS)), [Output::Settle]);
     assert_eq!(session.on(Event::Settled).len(), 1);
     assert_eq!(session.on(Event::Settled), []);
+}
+
+#[test]
+fn every_kind_and_every_resource_has_a_notice_of_its_own() {
+    let mut session = Session::default();
+    session.on(Event::Open);
+    session.on(Event::Changed(Kinds::ALL));
+    for uri in ["a:2", "a:1", "a:2"] {
+        session.on(Event::Updated(uri.into()));
+    }
+    let told: Vec<String> = session
+        .on(Event::Settled)
+        .into_iter()
+        .map(|output| {
+            let Output::Write(StreamId(1), text) = output else {
+                panic!("{output:?}");
+            };
+            String::from_utf8(text.to_vec()).unwrap()
+        })
+        .collect();
+    let notice = |name: &str| format!(r#"{{"jsonrpc":"2.0","method":"notifications/{name}"}}"#);
+    let updated = |uri: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}"#
+        )
+    };
+    assert_eq!(
+        told,
+        [
+            notice("tools/list_changed"),
+            notice("prompts/list_changed"),
+            notice("resources/list_changed"),
+            updated("a:1"),
+            updated("a:2"),
+        ]
+    );
+}
+
+#[test]
+fn updates_that_wait_for_a_stream_have_a_bound() {
+    let mut session = Session::default();
+    for n in 0..2 * UPDATES {
+        session.on(Event::Updated(format!("a:{n}").into()));
+    }
+    assert_eq!(session.updates(), UPDATES);
+    session.on(Event::Settled);
+    assert_eq!(session.on(Event::Open).len(), 1 + UPDATES);
+    assert_eq!(session.updates(), 0);
 }
 
 #[test]
@@ -80,7 +133,7 @@ fn nothing_happens_after_the_end() {
         Event::Open,
         Event::Terminate,
         Event::Say(message(1)),
-        Event::ToolsChanged,
+        Event::Changed(TOOLS),
     ] {
         assert_eq!(session.on(event), []);
     }
@@ -153,7 +206,7 @@ impl Reference {
                 self.open.clear();
                 self.waiting.clear();
             }
-            Event::SetLevel(_) | Event::ToolsChanged | Event::Settled => {}
+            Event::SetLevel(_) | Event::Changed(_) | Event::Updated(_) | Event::Settled => {}
         }
     }
 }

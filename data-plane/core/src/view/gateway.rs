@@ -73,7 +73,7 @@ impl GatewayView {
     /// The result of `initialize`, for this negotiated version.
     pub fn initialize(&self, version: &str) -> Bytes {
         let write = || {
-            let capabilities = self.capabilities(Era::Legacy);
+            let capabilities = self.capabilities();
             let (server, instructions) = (&self.server_info, &self.instructions);
             let text = message::initialize_result(version, &capabilities, server, instructions);
             Bytes::from(text)
@@ -94,7 +94,7 @@ impl GatewayView {
             };
             Bytes::from(message::discover_result(
                 &versions::ALL,
-                &self.capabilities(Era::Modern),
+                &self.capabilities(),
                 &self.server_info,
                 &self.instructions,
                 caching,
@@ -103,12 +103,9 @@ impl GatewayView {
         self.said.discover.get_or_init(write).clone()
     }
 
-    /// Nothing is advertised that is not served: changes reach legacy clients only, on their session's stream.
-    fn capabilities(&self, era: Era) -> String {
-        let tools = match era {
-            Era::Legacy => "\"tools\":{\"listChanged\":true}",
-            Era::Modern => "\"tools\":{}",
-        };
+    /// Nothing is advertised that is not served. Changes of lists are told always: the gateway itself changes them.
+    fn capabilities(&self) -> String {
+        let tools = "\"tools\":{\"listChanged\":true}";
         let logging = if self.logging { ",\"logging\":{}" } else { "" };
         format!("{{{tools}{logging}}}")
     }

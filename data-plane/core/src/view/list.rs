@@ -17,7 +17,7 @@ use crate::{GatewayView, Grant, ToolView};
 /// Tools on one page.
 pub const PAGE: usize = 500;
 
-/// For how long a modern client may keep a list. Short, because nothing tells it of changes yet.
+/// For how long a modern client may keep a list. Short, because not every client listens for changes.
 pub const LIST_TTL_MS: u64 = 1_000;
 
 /// Filtering grants whose lists are kept, per gateway.

@@ -297,7 +297,7 @@ fn both_eras_hear_what_the_gateway_is() {
     );
     assert_eq!(
         discover["capabilities"],
-        serde_json::json!({"tools": {}, "logging": {}})
+        serde_json::json!({"tools": {"listChanged": true}, "logging": {}})
     );
 }
 

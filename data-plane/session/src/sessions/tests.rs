@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
-use toolgate_data_core::session_id::LIFE;
+use toolgate_data_core::{View, session::STREAMS, session_id::LIFE};
 use toolgate_model::Reach;
 use toolgate_runtime::clock::ManualClock;
 
@@ -48,6 +48,11 @@ impl Bench {
             caller: &caller,
         };
         self.sessions.open_stream(subject).await
+    }
+
+    fn changed(&self, before: &View, after: &View) {
+        let mut views = Comparison::new(before, after);
+        self.sessions.view_changed(&mut views);
     }
 
     fn end(&self, facts: &SessionFacts, token: &str) {
@@ -100,15 +105,13 @@ async fn changes_of_the_tools_are_told_once() {
     let mut bob = bench.open(&facts(2), "bob").await.unwrap();
     let two = with_tools(&["one", "two"]);
     let three = with_tools(&["one", "two", "three"]);
-    bench.sessions.view_changed(&bench.view, &two);
-    bench.sessions.view_changed(&two, &three);
+    bench.changed(&bench.view, &two);
+    bench.changed(&two, &three);
     assert_eq!(event(&mut ada).await.as_deref(), Some(NOTICE));
     assert_eq!(event(&mut bob).await.as_deref(), Some(NOTICE));
     assert!(timeout(SOON, event(&mut ada)).await.is_err());
     // A view with the same tools is no news.
-    bench
-        .sessions
-        .view_changed(&three, &with_tools(&["one", "two", "three"]));
+    bench.changed(&three, &with_tools(&["one", "two", "three"]));
     assert!(timeout(SOON, event(&mut ada)).await.is_err());
 }
 
@@ -116,11 +119,11 @@ async fn changes_of_the_tools_are_told_once() {
 async fn a_changed_reach_is_told_once_and_not_with_every_later_view() {
     let bench = Bench::new();
     let mut ada = bench.open(&facts(1), "ada").await.unwrap();
-    let narrow = || reaching(&["one"], &Reach::of(vec!["one".to_owned()]));
-    bench.sessions.view_changed(&bench.view, &narrow());
+    let narrow = || reaching(&["one"], &Reach::of(vec!["other".to_owned()]));
+    bench.changed(&bench.view, &narrow());
     assert_eq!(event(&mut ada).await.as_deref(), Some(NOTICE));
     for _ in 0..3 {
-        bench.sessions.view_changed(&narrow(), &narrow());
+        bench.changed(&narrow(), &narrow());
     }
     assert!(timeout(SOON, event(&mut ada)).await.is_err());
 }
@@ -161,7 +164,7 @@ async fn a_token_that_is_gone_ends_its_streams_alone() {
     let mut ada = bench.open(&facts(1), "ada").await.unwrap();
     let mut bob = bench.open(&facts(2), "bob").await.unwrap();
     let without = view(&snapshot("https://old.example/mcp", "Main", &["ada"]));
-    bench.sessions.view_changed(&without, &without);
+    bench.changed(&without, &without);
     assert_eq!(event(&mut bob).await, None);
     assert!(timeout(SOON, event(&mut ada)).await.is_err());
 }
@@ -198,6 +201,26 @@ async fn a_client_that_does_not_read_loses_its_stream_and_nothing_else() {
     // What had not been said waits for the next stream.
     let mut again = bench.open(&facts(1), "ada").await.unwrap();
     assert!(event(&mut again).await.is_some());
+}
+
+#[tokio::test]
+async fn one_stream_too_many_ends_the_oldest_and_what_waited_comes_in_one_piece() {
+    let bench = Bench::new();
+    bench.set_level(&facts(1), LogLevel::Info).unwrap();
+    for n in 0..2 * STREAM_QUEUE {
+        bench.sessions.say(&facts(1), Bytes::from(format!("{n}")));
+    }
+    let mut first = bench.open(&facts(1), "ada").await.unwrap();
+    let told = event(&mut first).await.unwrap();
+    assert_eq!(told.matches("data: ").count(), 2 * STREAM_QUEUE);
+    let mut others = Vec::new();
+    for _ in 0..STREAMS {
+        others.push(bench.open(&facts(1), "ada").await.unwrap());
+    }
+    assert_eq!(event(&mut first).await, None);
+    bench.sessions.say(&facts(1), Bytes::from_static(b"new"));
+    let newest = others.last_mut().unwrap();
+    assert_eq!(event(newest).await.as_deref(), Some("data: new\n\n"));
 }
 
 #[tokio::test]

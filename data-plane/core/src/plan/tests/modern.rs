@@ -40,7 +40,10 @@ fn discover_and_lists_are_answered_from_the_view() {
     let world = World::new();
     let discovered = answer(world.modern("all", &body("server/discover", ""), &[]));
     assert_eq!(discovered["id"], "a1");
-    assert_eq!(discovered["result"]["capabilities"]["tools"], json!({}));
+    assert_eq!(
+        discovered["result"]["capabilities"]["tools"],
+        json!({"listChanged": true})
+    );
     let Plan::Answer(parts) = world.modern("all", &body("tools/list", ""), &[]) else {
         panic!("not answered");
     };
@@ -274,7 +277,6 @@ fn methods_of_the_other_era_are_unknown() {
         "resources/list",
         "prompts/list",
         "completion/complete",
-        "subscriptions/listen",
         "nonsense",
         "",
     ] {
@@ -284,6 +286,27 @@ fn methods_of_the_other_era_are_unknown() {
             (404, -32601),
             "{method}"
         );
+    }
+}
+
+#[test]
+fn listening_says_for_what() {
+    let world = World::new();
+    let listen = |members: &str| world.modern("all", &body("subscriptions/listen", members), &[]);
+    let members = r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["a:1"]}"#;
+    let Plan::Listen(asked) = listen(members) else {
+        panic!("not listening");
+    };
+    assert_eq!(&*asked.id, r#""a\u0031""#);
+    assert!(asked.filter.kinds.tools && !asked.filter.kinds.prompts);
+    assert!(asked.filter.uris.contains("a:1"));
+    for wrong in [
+        "",
+        r#""notifications":[]"#,
+        r#""notifications":{"toolsListChanged":2}"#,
+    ] {
+        let refusal = refused(listen(wrong));
+        assert_eq!(refusal.rpc().code, -32602, "{wrong}");
     }
 }
 

@@ -1,0 +1,90 @@
+//! Only what a token may see changes anything for it.
+
+use toolgate_model::{Reach, Resource, ResourceKind};
+
+use super::*;
+use crate::fixture::{gateway, hash, insert, key, offers, plain_tool, slug, token, world};
+
+fn build(snapshot: &toolgate_model::Snapshot) -> View {
+    View::build(snapshot, None).0
+}
+
+fn seen(before: &View, after: &View, token: &str) -> Option<Kinds> {
+    Comparison::new(before, after).concerns(&slug("main"), &hash(token))
+}
+
+const TOOLS: Kinds = Kinds {
+    tools: true,
+    ..Kinds::NONE
+};
+
+#[test]
+fn a_new_or_edited_tool_is_a_change_for_whoever_may_see_it() {
+    let before = build(&world(&offers()));
+    assert_eq!(
+        seen(&before, &build(&world(&offers())), "all"),
+        Some(Kinds::NONE)
+    );
+    let mut more = offers();
+    more[1].tools.push(plain_tool("write"));
+    let after = build(&world(&more));
+    assert_eq!(seen(&before, &after, "all"), Some(TOOLS));
+    // Hidden from this one, before and after.
+    assert_eq!(seen(&before, &after, "few"), Some(Kinds::NONE));
+    // The same names, another schema.
+    let mut edited = offers();
+    let json = edited[0].tools[0].json.replace("City", "Town");
+    edited[0].tools[0] = crate::fixture::definition(&json);
+    let after = build(&world(&edited));
+    assert_eq!(seen(&before, &after, "all"), Some(TOOLS));
+    assert_eq!(seen(&before, &after, "few"), Some(TOOLS));
+}
+
+#[test]
+fn another_reach_is_a_change_and_none_at_all_is_the_end() {
+    let base = world(&offers());
+    let before = build(&base);
+    let mut narrowed = base.clone();
+    let mut narrow = token("all");
+    narrow.tools = Reach::of(vec!["files__read".to_owned()]);
+    insert(&mut narrowed, "acme", "all", Resource::Token(narrow));
+    assert_eq!(seen(&before, &build(&narrowed), "all"), Some(TOOLS));
+    let mut elsewhere = base.clone();
+    let mut away = token("all");
+    away.gateways = Reach::of(vec![slug("other")]);
+    insert(&mut elsewhere, "acme", "all", Resource::Token(away));
+    assert_eq!(seen(&before, &build(&elsewhere), "all"), None);
+    for (kind, id) in [
+        (ResourceKind::Gateway, "main"),
+        (ResourceKind::Token, "all"),
+    ] {
+        let mut gone = base.clone();
+        gone.entries.remove(&key(kind, "acme", id));
+        assert_eq!(seen(&before, &build(&gone), "all"), None);
+        // Back again: whatever it was told before is old.
+        assert_eq!(seen(&build(&gone), &before, "all"), Some(Kinds::ALL));
+    }
+    let mut denied = base.clone();
+    let mut strange = gateway(&offers());
+    strange.must_understand = vec!["tomorrow".to_owned()];
+    insert(&mut denied, "acme", "main", Resource::Gateway(strange));
+    assert_eq!(seen(&before, &build(&denied), "all"), None);
+    // Another organization's token never saw anything.
+    assert_eq!(seen(&before, &before, "evil"), None);
+}
+
+#[test]
+fn kinds_are_told_by_methods_of_their_own() {
+    let all: Vec<&str> = Kinds::ALL.methods().collect();
+    assert_eq!(
+        all,
+        [
+            "notifications/tools/list_changed",
+            "notifications/prompts/list_changed",
+            "notifications/resources/list_changed"
+        ]
+    );
+    assert_eq!(Kinds::NONE.methods().count(), 0);
+    assert_eq!(Kinds::ALL.and(TOOLS), TOOLS);
+    assert_eq!(Kinds::NONE.or(TOOLS), TOOLS);
+}

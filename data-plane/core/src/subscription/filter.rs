@@ -1,0 +1,96 @@
+//! What a client wants to hear of.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use toolgate_mcp::{object, text::quote};
+
+use crate::change::Kinds;
+
+/// Resources that one filter may name.
+pub const URIS: usize = 100;
+
+/// Bytes of one URI.
+pub const URI_LIMIT: usize = 2048;
+
+/// What a client wants to hear of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Changes of lists.
+    pub kinds: Kinds,
+    /// Updates of these resources, as the client calls them.
+    pub uris: BTreeSet<Box<str>>,
+}
+
+impl Filter {
+    /// From the JSON object of a request; members that are not known are left out of what is honoured. The error is
+    /// told to the client.
+    pub fn read(json: &[u8]) -> Result<Self, &'static str> {
+        let mut filter = Self::default();
+        for member in object::members(json) {
+            match &*member.name {
+                "toolsListChanged" => filter.kinds.tools = flag(member.value)?,
+                "promptsListChanged" => filter.kinds.prompts = flag(member.value)?,
+                "resourcesListChanged" => filter.kinds.resources = flag(member.value)?,
+                "resourceSubscriptions" => filter.uris = uris(member.value)?,
+                _ => {}
+            }
+        }
+        Ok(filter)
+    }
+
+    /// As a JSON object.
+    pub fn to_json(&self) -> String {
+        let kinds = [
+            (self.kinds.tools, "toolsListChanged"),
+            (self.kinds.prompts, "promptsListChanged"),
+            (self.kinds.resources, "resourcesListChanged"),
+        ];
+        let wanted = kinds.into_iter().filter(|(wanted, _)| *wanted);
+        let mut members: Vec<String> = wanted.map(|(_, name)| format!("\"{name}\":true")).collect();
+        if !self.uris.is_empty() {
+            let uris: Vec<String> = self.uris.iter().map(|uri| quote(uri)).collect();
+            members.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
+        }
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// The resource that was asked for and is `uri`, or has `uri` as a part.
+    pub fn covering(&self, uri: &str) -> Option<&str> {
+        covering(self.uris.iter().map(|uri| &**uri), uri)
+    }
+}
+
+/// The first of `asked` that is `uri`, or has it as a part: what follows it begins a segment, a query or a fragment.
+pub fn covering<'a>(asked: impl IntoIterator<Item = &'a str>, uri: &str) -> Option<&'a str> {
+    asked.into_iter().find(|whole| {
+        uri.strip_prefix(whole).is_some_and(|rest| {
+            rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '?', '#'])
+        })
+    })
+}
+
+fn flag(json: &[u8]) -> Result<bool, &'static str> {
+    match json {
+        b"true" => Ok(true),
+        b"false" | b"null" => Ok(false),
+        _ => Err("a member of `notifications` that ends in `ListChanged` must be a boolean"),
+    }
+}
+
+fn uris(json: &[u8]) -> Result<BTreeSet<Box<str>>, &'static str> {
+    let uris: Vec<Cow<'_, str>> = serde_json::from_slice(json)
+        .map_err(|_shape| "`resourceSubscriptions` must be an array of URIs")?;
+    if uris.len() > URIS {
+        return Err("`resourceSubscriptions` names more than 100 resources");
+    }
+    if uris
+        .iter()
+        .any(|uri| uri.is_empty() || uri.len() > URI_LIMIT)
+    {
+        return Err("a URI in `resourceSubscriptions` is empty or longer than 2048 bytes");
+    }
+    Ok(uris.into_iter().map(|uri| Box::from(&*uri)).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! Filters are read strictly, within bounds, and told back as far as they are honoured.
+
+use super::*;
+
+#[test]
+fn what_is_read_is_told_back_and_what_is_unknown_is_left_out() {
+    let filter = Filter::read(
+        br#"{"toolsListChanged":true,"promptsListChanged":false,"taskIds":["x"],"resourceSubscriptions":["b:1","a\u003a1","b:1"]}"#,
+    )
+    .unwrap();
+    assert_eq!(
+        filter.to_json(),
+        r#"{"toolsListChanged":true,"resourceSubscriptions":["a:1","b:1"]}"#
+    );
+    assert_eq!(Filter::read(filter.to_json().as_bytes()), Ok(filter));
+    assert_eq!(Filter::read(b"{}"), Ok(Filter::default()));
+    assert_eq!(Filter::default().to_json(), "{}");
+}
+
+#[test]
+fn wrong_types_and_sizes_are_refused() {
+    let many = serde_json::json!({"resourceSubscriptions": vec!["a:b"; URIS + 1]});
+    let long = serde_json::json!({"resourceSubscriptions": ["x".repeat(URI_LIMIT + 1)]});
+    for json in [
+        r#"{"toolsListChanged":"yes"}"#,
+        r#"{"resourcesListChanged":1}"#,
+        r#"{"resourceSubscriptions":"a:b"}"#,
+        r#"{"resourceSubscriptions":[1]}"#,
+        r#"{"resourceSubscriptions":[""]}"#,
+        &many.to_string(),
+        &long.to_string(),
+    ] {
+        assert!(Filter::read(json.as_bytes()).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn a_part_of_a_resource_is_covered_and_a_neighbour_is_not() {
+    let asked = ["file:///a", "test://b/"];
+    for (uri, whole) in [
+        ("file:///a", Some("file:///a")),
+        ("file:///a/x", Some("file:///a")),
+        ("file:///a#x", Some("file:///a")),
+        ("file:///a?x", Some("file:///a")),
+        ("file:///ab", None),
+        ("file:///", None),
+        ("test://b/c", Some("test://b/")),
+    ] {
+        assert_eq!(covering(asked, uri), whole, "{uri}");
+    }
+}

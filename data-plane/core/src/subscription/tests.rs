@@ -1,0 +1,183 @@
+//! Acknowledged first, told what was asked for and nothing else, every message under the id of the request.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn us() -> Implementation {
+    Implementation {
+        name: "main".to_owned(),
+        title: String::new(),
+        version: "1".to_owned(),
+    }
+}
+
+fn filter(json: &Value) -> Filter {
+    Filter::read(json.to_string().as_bytes()).unwrap()
+}
+
+fn written(outputs: Vec<Output>) -> Vec<Value> {
+    let read = |output| match output {
+        Output::Write(bytes) => Some(serde_json::from_slice(&bytes).unwrap()),
+        Output::Settle | Output::Stop => None,
+    };
+    outputs.into_iter().filter_map(read).collect()
+}
+
+#[test]
+fn the_first_message_says_what_is_honoured_and_all_carry_the_id_as_it_was_written() {
+    for id in [r#""a\u0031""#, "7", "\"7\""] {
+        let mut subscription = Subscription::new(id.into(), &us());
+        let asked = filter(&json!({"toolsListChanged": true, "resourceSubscriptions": ["a:1"]}));
+        let [Output::Write(first)] = &subscription.on(Event::Honoured(asked))[..] else {
+            panic!("not one message");
+        };
+        let text = std::str::from_utf8(first).unwrap();
+        let tag = format!(r#""io.modelcontextprotocol/subscriptionId":{id}"#);
+        assert!(text.contains(&tag), "{text}");
+        assert!(
+            text.contains(
+                r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["a:1"]}"#
+            ),
+            "{text}"
+        );
+        assert_eq!(
+            subscription.on(Event::Changed(Kinds::ALL)),
+            [Output::Settle]
+        );
+        assert_eq!(subscription.on(Event::Updated("a:1/x".into())), []);
+        assert_eq!(subscription.on(Event::Updated("b:1".into())), []);
+        let told = subscription.on(Event::Settled);
+        for output in &told {
+            let Output::Write(bytes) = output else {
+                panic!("{output:?}");
+            };
+            assert!(std::str::from_utf8(bytes).unwrap().contains(&tag));
+        }
+        let methods: Vec<Value> = written(told).iter().map(|m| m["method"].clone()).collect();
+        assert_eq!(
+            methods,
+            [
+                "notifications/tools/list_changed",
+                "notifications/resources/updated"
+            ]
+        );
+        let end = subscription.on(Event::End);
+        let [Output::Write(last), Output::Stop] = &end[..] else {
+            panic!("{end:?}");
+        };
+        let text = std::str::from_utf8(last).unwrap();
+        assert!(text.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"#)));
+        assert!(
+            text.contains(&tag) && text.contains(r#""resultType":"complete""#),
+            "{text}"
+        );
+        assert_eq!(subscription.on(Event::End), []);
+    }
+}
+
+#[test]
+fn what_changed_while_servers_were_asked_is_told_after_the_acknowledgement() {
+    let mut subscription = Subscription::new("1".into(), &us());
+    assert_eq!(subscription.on(Event::Changed(Kinds::ALL)), []);
+    let asked = filter(&json!({"promptsListChanged": true}));
+    let out = subscription.on(Event::Honoured(asked));
+    assert!(
+        matches!(out[..], [Output::Write(_), Output::Settle]),
+        "{out:?}"
+    );
+    let told = written(subscription.on(Event::Settled));
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["method"], "notifications/prompts/list_changed");
+}
+
+#[test]
+fn updates_have_a_bound_beyond_which_the_whole_stands_for_its_parts() {
+    let mut subscription = Subscription::new("1".into(), &us());
+    let asked = filter(&json!({"resourceSubscriptions": ["a:"]}));
+    subscription.on(Event::Honoured(asked));
+    for n in 0..10 * UPDATES {
+        subscription.on(Event::Updated(format!("a:/{n}").into()));
+    }
+    let told = written(subscription.on(Event::Settled));
+    assert_eq!(told.len(), UPDATES + 1);
+    assert_eq!(told[0]["params"]["uri"], "a:");
+}
+
+fn kinds() -> impl Strategy<Value = Kinds> {
+    any::<[bool; 3]>().prop_map(|[tools, prompts, resources]| Kinds {
+        tools,
+        prompts,
+        resources,
+    })
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let uri = prop::sample::select(vec!["a:1", "a:1/x", "a:2", "b:1"]).prop_map(Box::<str>::from);
+    let event = prop_oneof![
+        4 => kinds().prop_map(Event::Changed),
+        4 => uri.prop_map(Event::Updated),
+        3 => Just(Event::Settled),
+        1 => Just(Event::End),
+        1 => Just(Event::Honoured(Filter {
+            kinds: Kinds { tools: true, prompts: false, resources: true },
+            uris: BTreeSet::from(["a:1".into()]),
+        })),
+    ];
+    prop::collection::vec(event, 0..60)
+}
+
+proptest! {
+    /// The plainest thing that could be right: sets of what happened since it was told last.
+    #[test]
+    fn tells_what_happened_and_was_asked_for_once(events in events()) {
+        let mut subscription = Subscription::new("1".into(), &us());
+        let (mut due, mut asked, mut over, mut pause) = (BTreeSet::new(), false, false, false);
+        for event in events {
+            if !over {
+                match &event {
+                    Event::Honoured(_) => asked = true,
+                    Event::Changed(kinds) => due.extend(kinds.methods().map(str::to_owned)),
+                    Event::Updated(uri) => { due.insert(uri.to_string()); }
+                    Event::Settled | Event::End => {}
+                }
+            }
+            if asked {
+                due.retain(|what| what.contains("tools/") || what.contains("resources/") || what.starts_with("a:1"));
+            }
+            let ending = event == Event::End;
+            let settled = event == Event::Settled;
+            let first = matches!(event, Event::Honoured(_));
+            let acknowledged = subscription.honoured().is_some();
+            let out = subscription.on(event);
+            if over {
+                prop_assert_eq!(out, []);
+                continue;
+            }
+            over |= ending;
+            if settled { pause = false; }
+            let starts = out.contains(&Output::Settle);
+            prop_assert!(!(starts && pause));
+            pause |= starts;
+            let told = written(out);
+            if ending {
+                prop_assert_eq!(told.len(), usize::from(asked));
+            } else if settled && asked {
+                let told: BTreeSet<String> = told.iter().map(|message| {
+                    message["params"]["uri"].as_str().or(message["method"].as_str()).unwrap().to_owned()
+                }).collect();
+                prop_assert_eq!(&told, &due);
+                due.clear();
+            } else if first && !acknowledged {
+                prop_assert_eq!(told.len(), 1);
+            } else {
+                prop_assert_eq!(told.len(), 0);
+            }
+            // Whatever is due will be told: a pause is running.
+            prop_assert!(over || !asked || due.is_empty() || pause);
+        }
+    }
+}

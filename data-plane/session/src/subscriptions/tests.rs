@@ -1,0 +1,170 @@
+//! Subscriptions hear of what they asked for, end with what they rest on, and leave nothing behind.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+use toolgate_data_core::View;
+use toolgate_model::Timestamp;
+use toolgate_runtime::clock::ManualClock;
+
+use super::*;
+use crate::fixture::{NOW, caller, expiring, gateway, snapshot, until, view, with_tools};
+
+const SOON: Duration = Duration::from_millis(300);
+
+struct Bench {
+    subscriptions: Subscriptions,
+    clock: Arc<ManualClock>,
+    view: View,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = ManualClock::new(NOW);
+        let pace = Pace {
+            keep_alive: Duration::from_millis(100),
+            settle: Duration::from_millis(50),
+        };
+        let system = ActorSystem::start(1).unwrap();
+        let shared = Arc::<ManualClock>::clone(&clock);
+        Self {
+            subscriptions: Subscriptions::paced(system, shared, pace),
+            clock,
+            view: with_tools(&["one"]),
+        }
+    }
+
+    fn open(&self, id: &str, token: &str) -> Result<Opened, Refusal> {
+        self.subscriptions.open(Wanted {
+            id,
+            gateway: gateway(&self.view),
+            caller: &caller(&self.view, token),
+        })
+    }
+
+    /// One that listens for tools, acknowledged.
+    async fn listen(&self, id: &str, token: &str) -> EventStream {
+        let opened = self.open(id, token).unwrap();
+        let mut stream = opened.acknowledge(tools()).unwrap();
+        let first = event(&mut stream).await.unwrap();
+        assert!(first.contains("acknowledged"), "{first}");
+        stream
+    }
+
+    fn changed(&self, before: &View, after: &View) {
+        let mut views = Comparison::new(before, after);
+        self.subscriptions.view_changed(&mut views);
+    }
+}
+
+fn tools() -> Filter {
+    Filter::read(br#"{"toolsListChanged":true}"#).unwrap()
+}
+
+async fn event(stream: &mut EventStream) -> Option<String> {
+    loop {
+        let next = timeout(Duration::from_secs(5), stream.next()).await;
+        let text = String::from_utf8(next.unwrap()?.to_vec()).unwrap();
+        if !text.starts_with(':') {
+            return Some(text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_changes_are_told_once_to_each_under_its_own_id() {
+    let bench = Bench::new();
+    let mut one = bench.listen("\"x\"", "ada").await;
+    let mut two = bench.listen("7", "ada").await;
+    let after = with_tools(&["one", "two"]);
+    bench.changed(&bench.view, &after);
+    bench.changed(&after, &with_tools(&["one", "two", "three"]));
+    for (stream, id) in [(&mut one, "\"x\""), (&mut two, "7")] {
+        let told = event(stream).await.unwrap();
+        assert!(told.contains("notifications/tools/list_changed"), "{told}");
+        let tag = format!("subscriptionId\":{id}}}");
+        assert!(told.contains(&tag), "{told}");
+        assert!(timeout(SOON, event(stream)).await.is_err());
+    }
+    assert_eq!(bench.subscriptions.count(), 2);
+    drop((one, two));
+    assert_eq!(bench.subscriptions.count(), 0);
+}
+
+#[tokio::test]
+async fn a_silent_stream_says_that_it_stands() {
+    let bench = Bench::new();
+    let mut stream = bench.listen("1", "ada").await;
+    for _ in 0..3 {
+        let alive = timeout(Duration::from_secs(2), stream.next()).await;
+        assert_eq!(alive.unwrap().unwrap(), ": \n\n");
+    }
+}
+
+#[tokio::test]
+async fn a_token_or_gateway_that_is_gone_ends_it_with_its_answer() {
+    let bench = Bench::new();
+    let mut ada = bench.listen("1", "ada").await;
+    let mut bob = bench.listen("2", "bob").await;
+    let without = view(&snapshot("https://old.example/mcp", "Main", &["ada"]));
+    bench.changed(&bench.view, &without);
+    let last = event(&mut bob).await.unwrap();
+    assert!(
+        last.contains(r#""id":2,"result":{"resultType":"complete""#),
+        "{last}"
+    );
+    assert_eq!(event(&mut bob).await, None);
+    assert!(event(&mut ada).await.unwrap().contains("list_changed"));
+    bench.changed(&without, &View::empty());
+    assert!(
+        event(&mut ada)
+            .await
+            .unwrap()
+            .contains(r#""id":1,"result""#)
+    );
+    assert_eq!(event(&mut ada).await, None);
+}
+
+#[tokio::test]
+async fn the_end_of_its_token_is_its_end() {
+    let mut bench = Bench::new();
+    bench.view = expiring("ada", Timestamp(NOW.0 + 60_000));
+    let mut stream = bench.listen("1", "ada").await;
+    bench.clock.advance(Duration::from_secs(59));
+    assert!(timeout(SOON, event(&mut stream)).await.is_err());
+    bench.clock.advance(Duration::from_secs(1));
+    assert!(event(&mut stream).await.unwrap().contains("\"result\""));
+    assert_eq!(event(&mut stream).await, None);
+}
+
+#[tokio::test]
+async fn what_changes_before_it_is_acknowledged_is_told_afterwards() {
+    let bench = Bench::new();
+    let opened = bench.open("1", "ada").unwrap();
+    opened.missed().unwrap();
+    let mut stream = opened.acknowledge(tools()).unwrap();
+    assert!(event(&mut stream).await.unwrap().contains("acknowledged"));
+    assert!(
+        event(&mut stream)
+            .await
+            .unwrap()
+            .contains("tools/list_changed")
+    );
+}
+
+#[tokio::test]
+async fn one_principal_cannot_take_all_room() {
+    let bench = Bench::new();
+    let mut held = Vec::new();
+    for _ in 0..SUBSCRIPTIONS_PER_PRINCIPAL {
+        held.push(bench.open("1", "ada").unwrap());
+    }
+    let refused = bench.open("1", "ada").unwrap_err();
+    assert_eq!(refused, Refusal::TooManyOpen("subscriptions"));
+    assert!(bench.open("1", "bob").is_ok());
+    held.pop();
+    assert!(bench.open("1", "ada").is_ok());
+    drop(held);
+    until("all are forgotten", || bench.subscriptions.count() == 0).await;
+}

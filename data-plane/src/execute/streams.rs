@@ -1,0 +1,81 @@
+//! Streams that stay: of a legacy session, and of a modern client that listens for changes.
+
+use std::{future::Future, sync::Arc};
+
+use toolgate_data_core::{Caller, GatewayView, Refusal, plan::Listen, subscription};
+use toolgate_session::{Subject, Wanted};
+
+use crate::{
+    limit::Place,
+    pipeline::Answer,
+    plane::Plane,
+    source::Source,
+    streamed::{StandingStream, Streamed},
+};
+
+use super::events;
+
+/// Where and by whom a stream is asked for.
+pub(super) struct Scene<'a> {
+    pub(super) gateway: &'a Arc<GatewayView>,
+    pub(super) caller: &'a Caller,
+    pub(super) place: &'a Place,
+}
+
+/// The stream of a session.
+pub(super) async fn session<S: Source>(
+    plane: &Plane<S>,
+    subject: Option<Subject<'_>>,
+    events_taken: Result<(), Refusal>,
+    place: &Place,
+) -> Result<Answer, Refusal> {
+    events_taken?;
+    let subject = subject.ok_or(Refusal::Internal)?;
+    if plane.drain.is_draining() {
+        return Err(Refusal::Overloaded);
+    }
+    let stream = plane.sessions.open_stream(subject).await?;
+    let stream = StandingStream::new(stream, end(plane, place), None);
+    Ok(events(Streamed::Standing(Box::new(stream))))
+}
+
+/// A stream of changes. It ends with the answer to the request that opened it.
+pub(super) fn listen<S: Source>(
+    plane: &Plane<S>,
+    listen: &Listen,
+    scene: &Scene<'_>,
+) -> Result<Answer, Refusal> {
+    if plane.drain.is_draining() {
+        return Err(Refusal::Overloaded);
+    }
+    let opened = plane.subscriptions.open(Wanted {
+        id: &listen.id,
+        gateway: scene.gateway,
+        caller: scene.caller,
+    })?;
+    // A view that came before this hears nothing of it, one that comes later does.
+    let id = scene.gateway.name.id.as_str();
+    let view = plane.source.view();
+    if !(view.gateway(id)).is_some_and(|now| Arc::ptr_eq(now, scene.gateway)) {
+        opened.missed()?;
+    }
+    let honoured = subscription::Filter {
+        kinds: listen.filter.kinds,
+        ..subscription::Filter::default()
+    };
+    let stream = opened.acknowledge(honoured)?;
+    let farewell = subscription::farewell(&listen.id, &scene.gateway.server_info);
+    let stream = StandingStream::new(stream, end(plane, scene.place), Some(farewell));
+    Ok(events(Streamed::Standing(Box::new(stream))))
+}
+
+/// When such a stream ends at the latest: this proxy drains, or the token that opened it is no longer good.
+fn end<S: Source>(plane: &Plane<S>, place: &Place) -> impl Future<Output = ()> + Send + 'static {
+    let (draining, over) = (plane.drain.draining(), place.over());
+    async move {
+        tokio::select! {
+            () = draining => {}
+            () = over => {}
+        }
+    }
+}
