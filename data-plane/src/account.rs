@@ -152,6 +152,11 @@ impl Account {
         self.close(None);
     }
 
+    /// Another proxy does it, and counts it.
+    pub(crate) fn passed_on(mut self) {
+        self.closed = true;
+    }
+
     /// It was answered by a server.
     pub(crate) fn ended(self, outcome: Outcome) {
         if let Outcome::Failed(failure) = outcome {

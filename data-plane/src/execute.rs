@@ -167,7 +167,7 @@ fn open_session<S: Source>(
         capabilities: initialize.capabilities,
         issued: plane.clock.now(),
         random: random::bytes(),
-        home: plane.source.proxy_id().clone(),
+        home: plane.neighbours.here(),
     };
     let binding = Binding {
         gateway: &gateway.name.id,

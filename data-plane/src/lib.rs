@@ -2,9 +2,11 @@
 //! together, over what [`sync`] brings.
 
 mod account;
+mod elsewhere;
 mod execute;
 mod frame;
 mod limit;
+mod neighbours;
 mod pipeline;
 mod plane;
 mod presented;
@@ -14,7 +16,7 @@ mod streamed;
 
 pub use limit::RequestLimits;
 pub use source::{KeySet, Source};
-pub use start::{DataPlane, DataPlaneOptions, StartError};
+pub use start::{DataPlane, DataPlaneOptions, NeighbourDoor, StartError};
 pub use toolgate_egress::EgressPolicy;
 pub use toolgate_ingress::{DoorLimits, DoorOptions};
 pub use toolgate_sync::{self as sync, Machine};

@@ -1,11 +1,11 @@
-//! The life of a request, from top to bottom: pin, route, authenticate, limit, frame, era, plan, execute, respond,
-//! account. Each step is one small function; what a request means is decided by [`plan`] alone.
+//! The life of a request, from top to bottom: pin, route, authenticate, limit, frame, session (here or elsewhere), era,
+//! plan, execute, respond, account. Each step is one small function; what a request means is decided by [`plan`] alone.
 
 use std::{future::Future, sync::Arc};
 
 use http::{HeaderMap, Response, request::Parts};
 use toolgate_data_core::{
-    Caller, GatewayView, Plan, PlanInput, Refusal, Sealer, View, authenticate as verify,
+    Caller, GatewayView, Home, Plan, PlanInput, Refusal, Sealer, View, authenticate as verify,
     authenticate::bearer,
     plan::{Ask, Post, Presented, plan},
     route,
@@ -17,8 +17,10 @@ use toolgate_runtime::trace::Incoming;
 
 use crate::{
     account::{Account, Method},
+    elsewhere::{self, Passed},
     execute::{Work, execute},
     frame::{self, Received},
+    limit::Place,
     plane::Plane,
     presented::Session,
     source::{KeySet, Source},
@@ -42,21 +44,64 @@ impl<S: Source> Gate for Plane<S> {
     }
 }
 
-/// One request.
+/// The same plane, as neighbours see it.
+pub(crate) struct Inside<S: Source>(pub(crate) Arc<Plane<S>>);
+
+impl<S: Source> Gate for Inside<S> {
+    type Stream = Streamed;
+
+    fn serve(self: Arc<Self>, request: Request) -> impl Future<Output = Answer> + Send {
+        serve_neighbour(Arc::clone(&self.0), request)
+    }
+}
+
+/// One request of a client. One of a session that another proxy keeps is passed on to it.
 async fn serve<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
-    let mut account = plane.accounts.open();
-    match steps(&plane, request, &mut account).await {
-        Ok(work) => execute(&plane, work, account).await,
+    let account = plane.accounts.open();
+    let mut arrival = match arrive(&plane, request, &account).await {
+        Ok(arrival) => arrival,
+        Err(refused) => return respond_refused(&refused, account),
+    };
+    if let Some(home) = arrival.home(&plane) {
+        // Boxed: most requests never go this way.
+        match Box::pin(elsewhere::pass_on(&plane, home, arrival)).await {
+            Passed::On(answer) => {
+                account.passed_on();
+                return answer;
+            }
+            Passed::Lost(refused) => return respond_refused(&refused, account),
+            Passed::Back(here) => arrival = *here,
+        }
+    }
+    finish(&plane, arrival, account).await
+}
+
+/// One request that a neighbour has passed on: it goes no further.
+async fn serve_neighbour<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
+    let account = plane.accounts.open();
+    match arrive(&plane, request, &account).await {
+        Ok(arrival) => finish(&plane, arrival, account).await,
         Err(refused) => respond_refused(&refused, account),
     }
 }
 
-/// From bytes to a decision.
-async fn steps<S: Source>(
+async fn finish<S: Source>(
+    plane: &Plane<S>,
+    arrival: Arrival<S::Keys>,
+    mut account: Account,
+) -> Answer {
+    match arrival.decide(&mut account) {
+        Ok(work) => execute(plane, work, account).await,
+        Err(refused) => respond_refused(&refused, account),
+    }
+}
+
+/// From bytes to a caller, a message and a session.
+async fn arrive<S: Source>(
     plane: &Plane<S>,
     request: Request,
-    account: &mut Account,
-) -> Result<Work, Refused> {
+    account: &Account,
+) -> Result<Arrival<S::Keys>, Refused> {
     let Request {
         head,
         body,
@@ -78,29 +123,63 @@ async fn steps<S: Source>(
         &plane.sessions,
         &visitor.slot,
     );
-    let scene = Scene {
-        gateway,
-        caller: &caller,
-        head: &head,
-        session: &session,
-        sealer: keys.sealer(),
-    };
-    let plan = match &received {
-        Received::Post(bytes) => scene.posted(bytes, account)?,
-        Received::Get => scene.bodiless(Method::STREAM, |framing| Ask::Get { framing }, account)?,
-        Received::Delete => {
-            scene.bodiless(Method::END, |framing| Ask::Delete { framing }, account)?
-        }
-    };
-    Ok(Work {
-        plan,
-        received,
-        session,
+    Ok(Arrival {
         gateway: Arc::clone(gateway),
+        head,
+        received,
         caller,
-        events: frame::accepts_events(&head.headers),
+        session,
+        keys,
         place,
     })
+}
+
+/// A request of somebody known, in their session if they named one. Nothing is decided yet.
+pub(crate) struct Arrival<K> {
+    pub(crate) head: Parts,
+    pub(crate) received: Received,
+    pub(crate) place: Place,
+    gateway: Arc<GatewayView>,
+    caller: Caller,
+    session: Session,
+    keys: Arc<K>,
+}
+
+impl<K: KeySet> Arrival<K> {
+    /// The neighbour that keeps its session, if that is another proxy.
+    fn home<S: Source>(&self, plane: &Plane<S>) -> Option<Home> {
+        let home = &self.session.facts()?.home;
+        plane.neighbours.is_elsewhere(home).then(|| home.clone())
+    }
+
+    /// What is to be done.
+    fn decide(self, account: &mut Account) -> Result<Work, Refused> {
+        let scene = Scene {
+            gateway: &self.gateway,
+            caller: &self.caller,
+            head: &self.head,
+            session: &self.session,
+            sealer: self.keys.sealer(),
+        };
+        let plan = match &self.received {
+            Received::Post(bytes) => scene.posted(bytes, account)?,
+            Received::Get => {
+                scene.bodiless(Method::STREAM, |framing| Ask::Get { framing }, account)?
+            }
+            Received::Delete => {
+                scene.bodiless(Method::END, |framing| Ask::Delete { framing }, account)?
+            }
+        };
+        Ok(Work {
+            plan,
+            received: self.received,
+            session: self.session,
+            gateway: self.gateway,
+            caller: self.caller,
+            events: frame::accepts_events(&self.head.headers),
+            place: self.place,
+        })
+    }
 }
 
 /// Who is calling. The token's hash is remembered with the connection; whether it is still good is not.

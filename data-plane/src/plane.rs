@@ -11,6 +11,7 @@ use toolgate_upstream::{Calls, Upstream};
 use crate::{
     account::Accounts,
     limit::{Limiter, Place},
+    neighbours::Neighbours,
     presented::Opened,
     source::Source,
 };
@@ -25,6 +26,7 @@ pub(crate) struct Plane<S: Source> {
     pub(crate) sessions: Sessions,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) in_flight: InFlight,
+    pub(crate) neighbours: Neighbours,
     pub(crate) links: Links,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) calls: Calls,

@@ -8,7 +8,7 @@ use toolgate_data_core::{
     port::{Credentials, Revoked},
 };
 use toolgate_model::{Slug, TokenHash, Version};
-use toolgate_sync::{Keys, SyncHandle};
+use toolgate_sync::{Keys, Membership, SyncHandle};
 
 /// What is served, and the keys for it. Its readers neither wait nor lock.
 pub trait Source: Credentials + Revoked + Clone + Send + Sync + 'static {
@@ -29,6 +29,9 @@ pub trait Source: Credentials + Revoked + Clone + Send + Sync + 'static {
 
     /// The id of this proxy.
     fn proxy_id(&self) -> &Slug;
+
+    /// Who this proxy is among its neighbours, once it has joined them.
+    fn membership(&self) -> Receiver<Option<Membership>>;
 }
 
 /// The keys that all proxies of a deployment share.
@@ -61,6 +64,10 @@ impl Source for SyncHandle {
 
     fn proxy_id(&self) -> &Slug {
         Self::proxy_id(self)
+    }
+
+    fn membership(&self) -> Receiver<Option<Membership>> {
+        Self::membership(self)
     }
 }
 

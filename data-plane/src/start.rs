@@ -3,10 +3,16 @@
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
 
 use toolgate_actor::ActorSystem;
-use toolgate_data_core::port::{Credentials, LinkNetwork};
+use toolgate_data_core::{
+    home,
+    port::{Credentials, LinkNetwork},
+};
 use toolgate_egress::{Egress, EgressError, EgressPolicy};
 use toolgate_ingress::{Door, DoorOptions, accept::DoorError};
-use toolgate_runtime::Metrics;
+use toolgate_runtime::{
+    Metrics,
+    tls::{self, ClientAuth},
+};
 use toolgate_session::{InFlight, Links, Sessions, Subscriptions};
 use toolgate_sync::Machine;
 use toolgate_upstream::{Calls, Network, Upstream, UpstreamOptions};
@@ -14,6 +20,8 @@ use toolgate_upstream::{Calls, Network, Upstream, UpstreamOptions};
 use crate::{
     account::Accounts,
     limit::{Limiter, RequestLimits},
+    neighbours::Neighbours,
+    pipeline::Inside,
     plane::Plane,
     presented::Opened,
     source::Source,
@@ -30,6 +38,17 @@ pub struct DataPlaneOptions {
     pub limits: RequestLimits,
     /// Threads for actors.
     pub actor_threads: usize,
+    /// Where neighbours are met, if they are.
+    pub neighbours: Option<NeighbourDoor>,
+}
+
+/// The listener for the other proxies of the fleet.
+#[derive(Debug, Clone)]
+pub struct NeighbourDoor {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Under which address they reach it, `host:port`; where it listens, if nothing is said.
+    pub address: Option<String>,
 }
 
 /// A proxy that serves.
@@ -53,6 +72,11 @@ pub enum StartError {
     Actors(#[source] io::Error),
 }
 
+impl NeighbourDoor {
+    /// Longest address, in bytes: it has to fit into a session's id.
+    pub const ADDRESS_LIMIT: usize = home::ADDRESS_LIMIT;
+}
+
 impl DataPlaneOptions {
     /// Listening at `listen`, everything else as it mostly is.
     pub fn new(listen: SocketAddr) -> Self {
@@ -61,6 +85,7 @@ impl DataPlaneOptions {
             egress: EgressPolicy::default(),
             limits: RequestLimits::default(),
             actor_threads: 1,
+            neighbours: None,
         }
     }
 }
@@ -79,6 +104,13 @@ impl DataPlane {
             readiness: _,
         } = machine;
         let door = Door::open(options.door)?;
+        let inner = options.neighbours.map(inner_door).transpose()?;
+        let neighbours = Neighbours::new(
+            source.proxy_id().clone(),
+            source.membership(),
+            drain.clone(),
+            Arc::clone(&clock),
+        );
         let actors = ActorSystem::start(options.actor_threads).map_err(StartError::Actors)?;
         let upstream = Arc::new(Upstream::new(UpstreamOptions {
             egress: Egress::new(options.egress)?,
@@ -95,6 +127,7 @@ impl DataPlane {
             sessions: Sessions::new(actors.clone(), Arc::clone(&clock)),
             subscriptions: Subscriptions::new(actors.clone(), Arc::clone(&clock)),
             in_flight: InFlight::new(),
+            neighbours,
             accounts: Accounts::new(metrics.clone(), Arc::clone(&clock)),
             source,
             clock,
@@ -106,6 +139,10 @@ impl DataPlane {
         observe(&plane, &metrics);
         let address = door.address();
         drop(drain.spawn_last("view changes", follow(Arc::clone(&plane))));
+        if let Some((inner, at)) = inner {
+            let meeting = meet(Arc::clone(&plane), inner, at);
+            drop(drain.spawn("neighbours", meeting));
+        }
         drop(drain.spawn("door", door.serve(plane, drain.clone())));
         tracing::info!(%address, "serving");
         Ok(Self { address, actors })
@@ -119,6 +156,50 @@ impl DataPlane {
     /// Its actors, to be looked at and to be ended after the drain.
     pub fn actors(&self) -> &ActorSystem {
         &self.actors
+    }
+}
+
+/// The listener for neighbours, and under which address they are to reach it.
+fn inner_door(settings: NeighbourDoor) -> Result<(Door, String), DoorError> {
+    let mut options = DoorOptions::new(settings.listen);
+    // Each neighbour has one connection for all that it passes on.
+    options.limits.streams = 10_000;
+    options.limits.stream_window = 1024 * 1024;
+    options.limits.connection_window = 16 * 1024 * 1024;
+    let door = Door::open(options)?;
+    let at = settings
+        .address
+        .unwrap_or_else(|| door.address().to_string());
+    Ok((door, at))
+}
+
+/// Takes requests from neighbours in, once there is a certificate to be known by.
+async fn meet<S: Source>(plane: Arc<Plane<S>>, door: Door, at: String) {
+    let mut membership = plane.source.membership();
+    let joined = tokio::select! {
+        joined = membership.wait_for(Option::is_some) => joined.ok().and_then(|held| held.clone()),
+        () = plane.drain.draining() => None,
+    };
+    let Some(joined) = joined else {
+        return;
+    };
+    let trusted = [joined.authority];
+    let tls = tls::mutual_server(
+        &joined.identity,
+        &trusted,
+        ClientAuth::Required,
+        tls::ALPN_H2,
+    );
+    match tls {
+        Ok(tls) => {
+            plane.neighbours.reachable(&at);
+            tracing::info!(%at, "neighbours are met");
+            let drain = plane.drain.clone();
+            door.presenting(tls)
+                .serve(Arc::new(Inside(plane)), drain)
+                .await;
+        }
+        Err(error) => tracing::error!(%error, "neighbours cannot be met"),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Bodies that are still being made when their head goes out.
 
 use std::{
-    convert::Infallible,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -10,9 +9,12 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream as _;
 use http_body::Frame;
+use hyper::body::Incoming;
 use toolgate_mcp::sse;
 use toolgate_session::EventStream;
 use toolgate_upstream::CallStream;
+
+use crate::limit::Place;
 
 /// Server-sent events.
 pub enum Streamed {
@@ -20,6 +22,23 @@ pub enum Streamed {
     Call(CallStream),
     /// What a server has to say in a legacy session, or what a modern client listens for.
     Standing(Box<StandingStream>),
+    /// From another proxy, as it comes.
+    Passed(Box<PassedStream>),
+}
+
+/// An answer of another proxy; its caller's place is taken as long as it lasts.
+pub struct PassedStream {
+    body: Incoming,
+    _place: Place,
+}
+
+impl PassedStream {
+    pub(crate) fn new(body: Incoming, place: Place) -> Self {
+        Self {
+            body,
+            _place: place,
+        }
+    }
 }
 
 /// A stream that stays until this proxy drains (its client opens another one elsewhere) or the token that opened it is
@@ -60,14 +79,18 @@ impl StandingStream {
 
 impl http_body::Body for Streamed {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = hyper::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            Self::Call(stream) => Pin::new(stream).poll_frame(cx),
+            Self::Call(stream) => {
+                let frame = Pin::new(stream).poll_frame(cx);
+                frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+            Self::Passed(passed) => Pin::new(&mut passed.body).poll_frame(cx),
             Self::Standing(stream) => {
                 let event = stream.poll(cx);
                 event.map(|event| event.map(|bytes| Ok(Frame::data(bytes))))

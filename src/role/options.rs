@@ -319,7 +319,24 @@ pub struct ProxyOptions {
     /// Id of this proxy. Without: made on first start and kept.
     #[arg(long, env = "TOOLGATE_PROXY_ID", value_name = "ID")]
     pub id: Option<String>,
+    /// Where the other proxies of the fleet reach this one, over TLS with the fleet's own certificates. With it a
+    /// balancer may send every request of a session to another proxy. Without it what a session remembers stays where
+    /// it was opened.
+    #[arg(long, env = "TOOLGATE_NEIGHBOUR_LISTEN", value_name = "HOST:PORT")]
+    pub neighbour_listen: Option<SocketAddr>,
+    /// The address under which they reach it, where that is not the one it listens at.
+    #[arg(
+        long,
+        env = "TOOLGATE_NEIGHBOUR_ADDRESS",
+        requires = "neighbour_listen",
+        value_name = "HOST:PORT"
+    )]
+    pub neighbour_address: Option<String>,
     /// Speak to the control plane without TLS. For development only.
-    #[arg(long, env = "TOOLGATE_INSECURE_PUSH")]
+    #[arg(
+        long,
+        env = "TOOLGATE_INSECURE_PUSH",
+        conflicts_with = "neighbour_listen"
+    )]
     pub insecure_push: bool,
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use toolgate_data_plane::{
-    DataPlane, DataPlaneOptions, RequestLimits,
+    DataPlane, DataPlaneOptions, NeighbourDoor, RequestLimits,
     sync::{self, ControlLink, JoinBundle, SyncHandle, SyncOptions},
 };
 use toolgate_egress::EgressPolicy;
@@ -38,7 +38,8 @@ pub fn build(options: ProxyOptions, machine: &Machine) -> anyhow::Result<Running
     };
     let source = start_sync(sync, machine)?;
     let policy = egress::policy(&options.egress, false)?;
-    let plane = serve(source, &options.door, policy, machine)?;
+    let neighbours = neighbours(&options)?;
+    let plane = serve(source, &options.door, policy, neighbours, machine)?;
     Ok(Running {
         announcement: Vec::new(),
         actors: vec![plane.actors().clone()],
@@ -55,6 +56,7 @@ pub fn serve(
     source: SyncHandle,
     settings: &DoorSettings,
     egress: EgressPolicy,
+    neighbours: Option<NeighbourDoor>,
     machine: &Machine,
 ) -> anyhow::Result<DataPlane> {
     let (cert, key) = (settings.tls_cert.as_ref(), settings.tls_key.as_ref());
@@ -66,7 +68,30 @@ pub fn serve(
     options.door.limits.bodies = mebibytes(settings.limits.body_memory);
     options.egress = egress;
     options.actor_threads = ACTOR_THREADS;
+    options.neighbours = neighbours;
     Ok(DataPlane::start(options, source, machine.for_proxy())?)
+}
+
+/// The listener for the other proxies. An address that means "all of them" leads nobody here.
+fn neighbours(options: &ProxyOptions) -> anyhow::Result<Option<NeighbourDoor>> {
+    let Some(listen) = options.neighbour_listen else {
+        return Ok(None);
+    };
+    let address = options.neighbour_address.clone();
+    anyhow::ensure!(
+        address.is_some() || !listen.ip().is_unspecified(),
+        "--neighbour-listen {listen} is no address to reach this proxy at: add --neighbour-address HOST:PORT"
+    );
+    if let Some(address) = &address {
+        let named = address.rsplit_once(':').filter(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        anyhow::ensure!(
+            named.is_some() && address.len() <= NeighbourDoor::ADDRESS_LIMIT,
+            "--neighbour-address {address} is not HOST:PORT"
+        );
+    }
+    Ok(Some(NeighbourDoor { listen, address }))
 }
 
 fn mebibytes(count: u32) -> usize {

@@ -52,7 +52,7 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
         ..SyncOptions::new(ControlLink::Memory(in_memory(&plane, machine)))
     };
     let source = proxy::start_sync(sync, machine)?;
-    let data_plane = proxy::serve(source, &options.door, policy, machine)?;
+    let data_plane = proxy::serve(source, &options.door, policy, None, machine)?;
 
     let file = data_dir.join(TOKEN_FILE);
     let admin_token = control_plane::read(&file)?;

@@ -303,6 +303,7 @@ impl Proxy {
         command.arg("proxy").arg("--data-dir").arg(home.join(name));
         command.args(["--id", name, "--listen", &mcp.to_string()]);
         command.args(["--private-listen", &private.to_string()]);
+        command.args(["--neighbour-listen", "127.0.0.1:0"]);
         command.args([
             "--control-plane",
             control_plane,
@@ -324,6 +325,12 @@ impl Proxy {
         )?;
         self.process = Process::start(&self.name, &self.home, command)?;
         ready(&mut self.process, self.private).await
+    }
+
+    /// Where clients reach it.
+    #[must_use]
+    pub fn mcp(&self) -> SocketAddr {
+        self.mcp
     }
 
     /// The endpoint of a gateway on this proxy.

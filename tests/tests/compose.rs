@@ -54,6 +54,7 @@ impl Fleet {
         for proxy in PROXIES {
             at(proxy, 7300)?;
             at(proxy, 7401)?;
+            at(proxy, 7402)?;
         }
         at("haproxy", 7300)?;
         at("haproxy", 7400)?;

@@ -12,7 +12,7 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
 use toolgate_model::{Slug, Timestamp};
-use toolgate_runtime::random;
+use toolgate_runtime::{random, tls::neighbour_name};
 use zeroize::Zeroizing;
 
 use crate::identity;
@@ -114,7 +114,7 @@ impl Authority {
         Ok((issued, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
     }
 
-    /// A client certificate for the proxy `id`. Of the request (PKCS#10 DER) only the public key is used.
+    /// A certificate for the proxy `id`: as a client of ours and of its neighbours, and as a server of theirs. Of the request (PKCS#10 DER) only the public key is used.
     pub fn issue_proxy(
         &self,
         id: &Slug,
@@ -124,9 +124,13 @@ impl Authority {
         let bad = |error: rcgen::Error| AuthorityError::BadRequest(error.to_string());
         let request = CertificateSigningRequestParams::from_der(&csr_der.into()).map_err(bad)?;
         let mut params = params("Toolgate proxy", now, PROXY_LIFE);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
         let name = identity::proxy_uri(id).try_into().map_err(bad)?;
-        params.subject_alt_names = vec![SanType::URI(name)];
+        let host = neighbour_name(id.as_str()).try_into().map_err(bad)?;
+        params.subject_alt_names = vec![SanType::URI(name), SanType::DnsName(host)];
         self.sign(&params, &request.public_key, now.after(PROXY_LIFE))
     }
 

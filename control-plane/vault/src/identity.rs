@@ -2,6 +2,7 @@
 //! checked the chain.
 
 use toolgate_model::Slug;
+use toolgate_runtime::tls::neighbour_name;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 const PROXY: &str = "spiffe://toolgate/proxy/";
@@ -21,9 +22,11 @@ pub fn peer_identity(certificate_der: &[u8]) -> Option<PeerIdentity> {
     }
     let names = certificate.subject_alternative_name().ok()??;
     match names.value.general_names.as_slice() {
-        [GeneralName::URI(uri)] => {
-            let id = uri.strip_prefix(PROXY)?.parse().ok()?;
-            Some(PeerIdentity::Proxy(id))
+        // The second is for its neighbours, and has to be the same proxy's.
+        [GeneralName::URI(uri), GeneralName::DNSName(host)] => {
+            let id: Slug = uri.strip_prefix(PROXY)?.parse().ok()?;
+            let same = *host == neighbour_name(id.as_str());
+            same.then_some(PeerIdentity::Proxy(id))
         }
         _ => None,
     }

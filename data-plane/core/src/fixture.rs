@@ -210,7 +210,7 @@ impl World {
                 capabilities: ClientCapabilities::default(),
                 issued: NOW,
                 random: [7; 16],
-                home: slug("proxy-1"),
+                home: crate::Home::new(slug("proxy-1"), None),
             },
         }
     }

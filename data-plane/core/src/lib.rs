@@ -5,6 +5,7 @@ pub mod authenticate;
 pub mod change;
 pub mod cursor;
 pub mod grant;
+pub mod home;
 pub mod link;
 pub mod parts;
 pub mod plan;
@@ -20,6 +21,7 @@ pub mod view;
 
 pub use authenticate::{Caller, TokenHasher, authenticate};
 pub use grant::Grant;
+pub use home::Home;
 pub use parts::Parts;
 pub use plan::{Plan, PlanInput, plan};
 pub use refusal::Refusal;

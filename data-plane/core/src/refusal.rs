@@ -96,6 +96,11 @@ pub enum Refusal {
     /// The server behind the tool did not do it.
     #[error("{0}")]
     Upstream(#[from] UpstreamFailure),
+    /// Another proxy was at it.
+    #[error(
+        "the proxy that keeps this session went away while it answered; the request may have taken effect"
+    )]
+    NeighbourLost,
     /// A fault of ours.
     #[error("internal error")]
     Internal,
@@ -170,6 +175,7 @@ impl Refusal {
             | Self::Upstream(_) => 200,
             Self::GatewayDenied | Self::Overloaded => 503,
             Self::TooManyRequests(_) | Self::TooManyOpen(_) => 429,
+            Self::NeighbourLost => 502,
             Self::Internal => 500,
         }
     }
@@ -209,6 +215,7 @@ impl Refusal {
             | Self::Overloaded
             | Self::TooManyOpen(_)
             | Self::Upstream(_)
+            | Self::NeighbourLost
             | Self::Internal => RpcError::internal(text),
         }
     }
@@ -251,6 +258,7 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::TooManyOpen(_) => "too_many_open",
             Self::Upstream(failure) => failure.kind(),
+            Self::NeighbourLost => "neighbour_lost",
             Self::Internal => "internal",
         }
     }

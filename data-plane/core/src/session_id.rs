@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use toolgate_mcp::{object, versions};
-use toolgate_model::{Slug, Timestamp};
+use toolgate_model::Timestamp;
 
 use crate::{
-    Sealer,
+    Home, Sealer,
     seal::{Binding, NONCE, Purpose},
 };
 
@@ -33,7 +33,7 @@ pub struct SessionFacts {
     /// What makes it unique; also its name wherever sessions are kept apart.
     pub random: [u8; RANDOM],
     /// The proxy that opened it.
-    pub home: Slug,
+    pub home: Home,
 }
 
 impl SessionFacts {
@@ -100,7 +100,7 @@ impl ClientCapabilities {
     }
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// The text of an id, visible ASCII of at most [`crate::seal::TEXT_LIMIT`] characters.
 pub fn mint(
@@ -115,11 +115,11 @@ pub fn mint(
     let version = version
         .and_then(|at| u8::try_from(at).ok())
         .unwrap_or_default();
-    let mut plain = Vec::with_capacity(3 + 8 + RANDOM + Slug::MAX);
+    let mut plain = Vec::with_capacity(3 + 8 + RANDOM + 64);
     plain.extend_from_slice(&[FORMAT, version, facts.capabilities.0]);
     plain.extend_from_slice(&facts.issued.0.to_be_bytes());
     plain.extend_from_slice(&facts.random);
-    plain.extend_from_slice(facts.home.as_str().as_bytes());
+    facts.home.write(&mut plain);
     sealer.seal(Purpose::Session, binding, nonce, &plain)
 }
 
@@ -133,7 +133,8 @@ pub fn open(
     let plain = sealer.open(Purpose::Session, binding, text)?;
     let (&[format, version, capabilities], rest) = plain.split_first_chunk()?;
     let (issued, rest) = rest.split_first_chunk()?;
-    let (random, home) = rest.split_first_chunk()?;
+    let (random, rest) = rest.split_first_chunk()?;
+    let (home, _later) = Home::read(rest)?;
     if format != FORMAT {
         return None;
     }
@@ -142,7 +143,7 @@ pub fn open(
         capabilities: ClientCapabilities(capabilities),
         issued: Timestamp(u64::from_be_bytes(*issued)),
         random: *random,
-        home: std::str::from_utf8(home).ok()?.parse().ok()?,
+        home,
     };
     facts.is_current(now).then_some(facts)
 }

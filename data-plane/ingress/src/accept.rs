@@ -107,6 +107,16 @@ impl Door {
         })
     }
 
+    /// Presents this to every connection: for a certificate that came later than the address.
+    #[must_use]
+    pub fn presenting(mut self, tls: Arc<ServerConfig>) -> Self {
+        // Nobody else looks before connections are taken in.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.tls = Some(tls);
+        }
+        self
+    }
+
     /// Where it stands.
     pub fn address(&self) -> SocketAddr {
         self.address

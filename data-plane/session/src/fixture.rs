@@ -171,7 +171,7 @@ pub(crate) fn facts(number: u32) -> SessionFacts {
         capabilities: ClientCapabilities::default(),
         issued: NOW,
         random,
-        home: slug("proxy-1"),
+        home: toolgate_data_core::Home::new(slug("proxy-1"), None),
     }
 }
 

@@ -18,7 +18,8 @@ use toolgate_data_core::{
 };
 use toolgate_model::{Slug, TokenHash, Version, snapshot::CredentialRef};
 
-use toolgate_runtime::{Readiness, readiness::ReadyGuard};
+use rustls_pki_types::CertificateDer;
+use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::HotIdentity};
 
 use crate::{credentials::CredentialCache, keys::Keys};
 
@@ -29,6 +30,15 @@ pub struct SyncHandle {
     pub(crate) credentials: CredentialCache,
     pub(crate) version: watch::Receiver<Version>,
     pub(crate) proxy_id: Slug,
+}
+
+/// Who this proxy is within its fleet, and whom it trusts there.
+#[derive(Clone)]
+pub struct Membership {
+    /// What it presents; renewed in place.
+    pub identity: HotIdentity,
+    /// Who signs for the fleet.
+    pub authority: CertificateDer<'static>,
 }
 
 /// How sync stands, for people.
@@ -48,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) keys: ArcSwapOption<Keys>,
     revoked: ArcSwap<BTreeSet<TokenHash>>,
     revocations: watch::Sender<Arc<BTreeSet<TokenHash>>>,
+    membership: watch::Sender<Option<Membership>>,
     pub(crate) status: ArcSwap<Status>,
     configured: AtomicBool,
     awaiting: Mutex<Option<ReadyGuard>>,
@@ -77,6 +88,11 @@ impl SyncHandle {
     /// Changes with every view.
     pub fn version(&self) -> watch::Receiver<Version> {
         self.version.clone()
+    }
+
+    /// Who this proxy is within its fleet, once it has joined; never without TLS.
+    pub fn membership(&self) -> watch::Receiver<Option<Membership>> {
+        self.shared.membership.subscribe()
     }
 
     /// How sync stands.
@@ -124,6 +140,7 @@ impl Shared {
             keys: ArcSwapOption::empty(),
             revoked: ArcSwap::default(),
             revocations: watch::Sender::default(),
+            membership: watch::Sender::default(),
             status: ArcSwap::from_pointee(status),
             configured: AtomicBool::new(false),
             awaiting: Mutex::new(Some(readiness.block("configuration and keys"))),
@@ -134,6 +151,11 @@ impl Shared {
     pub(crate) fn set_revoked(&self, revoked: Arc<BTreeSet<TokenHash>>) {
         self.revoked.store(Arc::clone(&revoked));
         self.revocations.send_replace(revoked);
+    }
+
+    /// There is a certificate, and with it neighbours can be met.
+    pub(crate) fn joined(&self, membership: Membership) {
+        self.membership.send_replace(Some(membership));
     }
 
     /// There is a configuration.

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     disk::{Disk, DiskError},
-    handle::Shared,
+    handle::{Membership, Shared},
     link::{Link, LinkSetter, Turns},
     options::{JoinBundle, Machine},
     secret::SecretBytes,
@@ -112,7 +112,14 @@ impl IdentityTask {
         };
         let ca = [CertificateDer::from(held.ca.clone())];
         match Turns::over_tls(&self.addresses, &ca, Some(&identity)) {
-            Ok(turns) => self.setter.set(turns),
+            Ok(turns) => {
+                self.setter.set(turns);
+                let [authority] = ca;
+                self.shared.joined(Membership {
+                    identity: identity.clone(),
+                    authority,
+                });
+            }
             Err(error) => {
                 return tracing::error!(%error, "no connection to a control plane can be made");
             }

@@ -31,7 +31,7 @@ mod secret;
 mod start;
 
 pub use disk::DiskError;
-pub use handle::{Status, SyncHandle};
+pub use handle::{Membership, Status, SyncHandle};
 pub use keys::Keys;
 pub use options::{ControlLink, InvalidBundle, JoinBundle, Machine, SyncOptions};
 pub use start::{SyncError, start};

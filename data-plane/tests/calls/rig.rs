@@ -363,6 +363,12 @@ impl Source for Fixed {
         self.revoked.subscribe()
     }
 
+    fn membership(
+        &self,
+    ) -> tokio::sync::watch::Receiver<Option<toolgate_data_plane::sync::Membership>> {
+        tokio::sync::watch::channel(None).1
+    }
+
     fn proxy_id(&self) -> &Slug {
         &self.proxy
     }

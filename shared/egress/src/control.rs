@@ -1,5 +1,5 @@
-//! Connections to our own control plane: to the address the operator gave, unvetted, over TLS with certificates of
-//! the deployment, or without leaving the process.
+//! Connections within our own deployment, to a control plane and from proxy to proxy: to the address the operator gave,
+//! unvetted, over TLS with certificates of the deployment, or without leaving the process.
 
 use std::{
     fmt,
@@ -67,6 +67,13 @@ impl ControlConnector {
     /// Connections to a control plane in the same process.
     pub fn memory(dialer: Dialer) -> Self {
         Self(Way::Memory(dialer))
+    }
+}
+
+impl ControlConnector {
+    /// One connection.
+    pub async fn open(&self) -> io::Result<ControlStream> {
+        self.0.clone().open().await
     }
 }
 

@@ -66,6 +66,12 @@ pub enum TlsError {
     Unusable(String),
 }
 
+/// The DNS name in the certificate of the proxy `id`, under which its neighbours know it: it is reached by address, and
+/// nobody resolves this.
+pub fn neighbour_name(id: &str) -> String {
+    format!("{id}.proxy.toolgate.internal")
+}
+
 /// Makes aws-lc-rs the process-wide provider. Harmless if it is already.
 pub fn install_provider() {
     // Fails only when one is installed, and then it is this one: no other is compiled in.

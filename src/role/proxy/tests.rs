@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 
-use super::{address, bundle, limits, mebibytes, shown};
+use super::{NeighbourDoor, address, bundle, limits, mebibytes, neighbours, shown};
 use crate::{
     cli::{Cli, Command},
     role::{RoleCommand, options::DoorSettings},
@@ -14,6 +14,30 @@ fn door(flags: &[&str]) -> DoorSettings {
     match cli.command {
         Command::Role(RoleCommand::Proxy(options)) => options.door,
         other @ (Command::Role(_) | Command::Ask(_)) => panic!("{other:?}"),
+    }
+}
+
+fn neighbours_of(flags: &[&str]) -> anyhow::Result<Option<NeighbourDoor>> {
+    let start = ["toolgate", "proxy", "--control-plane", "https://a"];
+    let cli = Cli::try_parse_from(start.iter().chain(flags)).unwrap();
+    match cli.command {
+        Command::Role(RoleCommand::Proxy(options)) => neighbours(&options),
+        other @ (Command::Role(_) | Command::Ask(_)) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn neighbours_need_an_address_that_leads_here() {
+    assert!(neighbours_of(&[]).unwrap().is_none());
+    let listen = "--neighbour-listen";
+    assert!(neighbours_of(&[listen, "10.0.0.1:7402"]).unwrap().is_some());
+    let error = neighbours_of(&[listen, "0.0.0.0:7402"]).unwrap_err();
+    assert!(error.to_string().contains("--neighbour-address"), "{error}");
+    let address = "--neighbour-address";
+    let told = neighbours_of(&[listen, "0.0.0.0:7402", address, "proxy-1:7402"]);
+    assert_eq!(told.unwrap().unwrap().address.unwrap(), "proxy-1:7402");
+    for bad in ["proxy-1", ":7402", "proxy-1:0", "proxy-1:x"] {
+        assert!(neighbours_of(&[listen, "0.0.0.0:7402", address, bad]).is_err());
     }
 }
 

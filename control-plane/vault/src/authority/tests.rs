@@ -33,6 +33,7 @@ fn a_proxy_gets_its_own_name_and_nothing_that_it_asked_for_beside() {
     assert_eq!(issued.not_after, NOW.after(PROXY_LIFE));
     let text = String::from_utf8_lossy(leaf);
     assert!(!text.contains("control.example"));
+    assert!(text.contains(&neighbour_name("edge-1")));
 }
 
 #[test]

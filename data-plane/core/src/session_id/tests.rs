@@ -33,20 +33,21 @@ proptest! {
         random in any::<[u8; RANDOM]>(),
         nonce in any::<[u8; NONCE]>(),
         home in "[a-z]{1,40}",
+        at in proptest::option::of("[a-z]{1,100}:[0-9]{4}"),
     ) {
         let facts = SessionFacts {
             version: versions::LEGACY[version],
             capabilities: ClientCapabilities(bits),
             issued: NOW,
             random,
-            home: slug(&home),
+            home: Home::new(slug(&home), at.as_deref()),
         };
         let (gateway, sealer) = (slug("main"), sealer(&[1]));
         let ada = Principal { org: slug("acme"), subject: Subject::User(slug("ada")) };
         let bob = Principal { org: slug("acme"), subject: Subject::User(slug("bob")) };
         let binding = Binding { gateway: &gateway, principal: &ada };
         let text = mint(&sealer, binding, &facts, &nonce);
-        prop_assert!(text.len() <= 200);
+        prop_assert!(text.len() <= if at.is_some() { 350 } else { 200 });
         prop_assert!(text.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
         let last = NOW.after(LIFE);
         prop_assert_eq!(open(&sealer, binding, &text, last), Some(facts));

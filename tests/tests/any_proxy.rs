@@ -1,0 +1,152 @@
+//! Any proxy, any request: what a session remembers stands with the proxy that opened it, and a client that is sent to
+//! another one with every request does not notice.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use toolgate_tests::agent::{Agent, refusal};
+use toolgate_tests::clock::eventually;
+use toolgate_tests::etcd::Etcd;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::server::Server;
+use toolgate_tests::toolgate::{ControlPlane, Proxy};
+
+const SOON: Duration = Duration::from_secs(5);
+
+struct Fleet {
+    proxies: Vec<Proxy>,
+    server: Server,
+    token: String,
+    _plane: ControlPlane,
+    _etcd: Etcd,
+    _sandbox: Sandbox,
+}
+
+impl Fleet {
+    async fn start(name: &str) -> Result<Self> {
+        let sandbox = Sandbox::new(name)?;
+        let etcd = Etcd::start(&sandbox, 1).await?;
+        let server = Server::fixture(&sandbox, "fixture", &[]).await?;
+        let plane = ControlPlane::start(&sandbox, "plane", &etcd.endpoints()).await?;
+        let mut proxies = Vec::new();
+        for number in 1..=3 {
+            proxies.push(Proxy::join(&sandbox, &format!("proxy-{number}"), &plane).await?);
+        }
+        let cli = plane.cli()?;
+        cli.expose("main", server.url(), "single").await?;
+        let token = cli.token("everywhere", &[]).await?;
+        for proxy in &proxies {
+            let agent = Agent::modern(&proxy.url("main"), &token);
+            eventually("every proxy serves", SOON, || agent.echo("echo", "hello")).await?;
+        }
+        Ok(Self {
+            proxies,
+            server,
+            token,
+            _plane: plane,
+            _etcd: etcd,
+            _sandbox: sandbox,
+        })
+    }
+
+    /// A session opened on the first proxy, as seen through each.
+    async fn session(&self) -> Result<Vec<Agent>> {
+        let home = Agent::legacy(&self.url(0), &self.token).await?;
+        Ok((0..self.proxies.len())
+            .map(|at| home.moved_to(&self.url(at)))
+            .collect())
+    }
+
+    fn url(&self, at: usize) -> String {
+        self.proxies[at].url("main")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_the_same_on_every_proxy() {
+    let fleet = Fleet::start("everywhere").await.unwrap();
+    let agents = fleet.session().await.unwrap();
+    for (at, agent) in agents.iter().enumerate() {
+        agent.echo("echo", &format!("through {at}")).await.unwrap();
+    }
+
+    // Made through the second proxy, taken back through the third.
+    let call = json!({
+        "jsonrpc": "2.0", "id": "slow", "method": "tools/call",
+        "params": {"name": "sleep", "arguments": {"ms": 20_000}},
+    });
+    let back = json!({
+        "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "slow"},
+    });
+    let cancelled = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        agents[2].post(&back, &[]).await
+    };
+    let (called, cancelled) = tokio::join!(agents[1].post(&call, &[]), cancelled);
+    assert_eq!(cancelled.unwrap().status, 202);
+    assert_eq!(called.unwrap().status, 202, "nobody waits for an answer");
+    eventually("the server has stopped", SOON, || async {
+        let counts = fleet.server.counts().await?;
+        ensure!(counts.cancelled == 1, "{} cancelled", counts.cancelled);
+        Ok(())
+    })
+    .await
+    .unwrap();
+
+    // Over for one is over for all.
+    assert!(agents[2].delete().await.unwrap().status.is_success());
+    for agent in &agents {
+        let reply = agent.request("tools/list", json!({})).await.unwrap();
+        assert_eq!(reply.status, 404, "{}", reply.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_outlives_the_proxy_that_opened_it() {
+    let mut fleet = Fleet::start("homeless").await.unwrap();
+    let agents = fleet.session().await.unwrap();
+    agents[1].echo("echo", "before").await.unwrap();
+    let slow = json!({
+        "jsonrpc": "2.0", "id": 77, "method": "tools/call",
+        "params": {"name": "sleep", "arguments": {"ms": 20_000}},
+    });
+    let lost = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        fleet.proxies[0].process().kill()
+    };
+    let (cut_off, killed) = tokio::join!(agents[1].post(&slow, &[]), lost);
+    killed.unwrap();
+    // What was under way may have taken effect: that is said, and nobody repeats it.
+    let (status, code, words) = refusal(&cut_off.unwrap()).unwrap();
+    assert_eq!((status, code), (502, -32603), "{words}");
+    assert_eq!(fleet.server.counts().await.unwrap().tools["sleep"], 1);
+    for agent in &agents[1..] {
+        agent.echo("echo", "afterwards").await.unwrap();
+    }
+    // Whoever opened it is back, and remembers nothing of it: it goes on all the same.
+    fleet.proxies[0].restart().await.unwrap();
+    for agent in &agents {
+        eventually("everywhere again", SOON, || agent.echo("echo", "again"))
+            .await
+            .unwrap();
+    }
+}
+
+/// The listener for neighbours is not a second door.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_no_neighbours() {
+    let mut fleet = Fleet::start("strangers").await.unwrap();
+    let errors = fleet.proxies[0].process().errors();
+    let at = errors
+        .split("neighbours are met")
+        .nth(1)
+        .and_then(|rest| rest.split("127.0.0.1:").nth(1))
+        .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next())
+        .unwrap();
+    let url = format!("http://127.0.0.1:{at}/v1/mcp/main");
+    let plain = Agent::modern(&url, &fleet.token);
+    assert!(plain.request("tools/list", json!({})).await.is_err());
+    let agent = Agent::modern(&fleet.url(0), &fleet.token);
+    agent.echo("echo", "undisturbed").await.unwrap();
+}
