@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::{sync::oneshot, time::sleep};
-use toolgate_client::{Change, Changes, Peer};
+use toolgate_client::{Changes, Peer};
 
 /// A feed that is listened to.
 pub(crate) struct Feed {
@@ -15,8 +15,8 @@ pub(crate) struct Feed {
 
 /// What came of listening.
 pub(crate) enum Heard {
-    /// The tools have changed; there is more to hear.
-    Tools(Box<Feed>),
+    /// What the server offers has changed; there is more to hear.
+    Changed(Box<Feed>),
     /// The server has ended it, or it broke.
     Ended,
     /// We have hung up.
@@ -42,7 +42,7 @@ impl Feed {
         (Box::new(feed), Line { _hang_up: sender })
     }
 
-    /// Listens until the tools change. With `pause`, not before a moment has passed: what a flood says meanwhile waits
+    /// Listens until something changes. With `pause`, not before a moment has passed: what a flood says meanwhile waits
     /// in the connection.
     pub(crate) async fn listen(mut self: Box<Self>, pause: bool) -> Heard {
         let changes = &mut self.changes;
@@ -50,20 +50,15 @@ impl Feed {
             if pause {
                 sleep(BREATH).await;
             }
-            loop {
-                match changes.next().await {
-                    Ok(Some(Change::Tools)) => return true,
-                    Ok(Some(Change::Prompts | Change::Resources)) => {}
-                    Ok(None) | Err(_) => return false,
-                }
-            }
+            // Whichever list it is: the next look reads all of them.
+            matches!(changes.next().await, Ok(Some(_)))
         };
         let heard = tokio::select! {
             heard = next => Some(heard),
             _hung_up = &mut self.hang_up => None,
         };
         match heard {
-            Some(true) => Heard::Tools(self),
+            Some(true) => Heard::Changed(self),
             Some(false) => {
                 self.peer.close().await;
                 Heard::Ended

@@ -1,13 +1,14 @@
-//! One look at one server: find its era, list its tools, open its feed of changes, and say what was seen.
+//! One look at one server: find its era, list what it offers, open its feed of changes, and say what was seen.
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use toolgate_client::{
     Caps, Changes, ClientError, Cut, Endpoint, Listing, Peer, ReadLimits, detect,
 };
-use toolgate_control_core::limits;
+use toolgate_control_core::limits::{self, ListLimit};
 use toolgate_egress::HttpClient;
-use toolgate_mcp::{message::Implementation, sse::SseLimits};
+use toolgate_mcp::{definition::Kind, message::Implementation, sse::SseLimits};
 use toolgate_model::{Catalogue, Definition, Digest, Timestamp};
 
 use crate::{port::HeaderSource, target::Target, words};
@@ -29,34 +30,42 @@ pub(crate) struct Sight {
     pub(crate) feed: Option<(Peer, Changes)>,
 }
 
+/// What was listed, kind by kind.
+type Lists = Vec<(Kind, Result<Listing, ClientError>)>;
+
 impl Eyes {
-    /// Looks at `target`. If that fails, what `earlier` says stays, with the problem.
+    /// Looks at `target`. What could not be seen stays as `earlier` says, with the problem.
     pub(crate) async fn look(
         &self,
         target: &Target,
         earlier: Option<Catalogue>,
         now: impl Fn() -> Timestamp,
     ) -> Sight {
-        match self.talk(target).await {
-            Ok((peer, listing)) if replaces(&listing, earlier.as_ref()) => {
-                let catalogue = catalogue(target, &peer, &listing, now());
+        let (peer, lists) = match self.talk(target).await {
+            Ok(seen) => seen,
+            Err(problem) => return failed(target, earlier, problem, now()),
+        };
+        match digest(target, &peer, &lists, earlier.as_ref()) {
+            Ok((seen, well)) => {
+                let catalogue = Catalogue {
+                    probed: now(),
+                    ..seen
+                };
                 let feed = open_feed(peer, target).await;
                 Sight {
                     catalogue,
-                    well: true,
+                    well,
                     feed,
                 }
             }
-            Ok((peer, listing)) => {
+            Err(problem) => {
                 peer.close().await;
-                let problem = words::of_listing(&listing, 0).unwrap_or_default();
                 failed(target, earlier, problem, now())
             }
-            Err(problem) => failed(target, earlier, problem, now()),
         }
     }
 
-    async fn talk(&self, target: &Target) -> Result<(Peer, Listing), String> {
+    async fn talk(&self, target: &Target) -> Result<(Peer, Lists), String> {
         let header = match &target.credential {
             None => None,
             Some(credential) => {
@@ -64,7 +73,11 @@ impl Eyes {
                 Some(header.map_err(|error| words::of_header(&error, target))?)
             }
         };
-        let in_words = |error: ClientError| words::of_failure(&error, target);
+        let in_words = |error: ClientError| {
+            // What operators of an organization are told has neither addresses nor the server's own words.
+            tracing::info!(server = %target.server, %error, "a server could not be probed");
+            words::of_failure(&error, target)
+        };
         let limits = ReadLimits {
             body: self.caps.bytes,
             sse: SseLimits {
@@ -79,56 +92,131 @@ impl Eyes {
         let peer = detect(&self.http, &endpoint, target.era, &self.us)
             .await
             .map_err(in_words)?;
-        match peer.list_tools(&self.caps).await {
-            Ok(listing) => Ok((peer, listing)),
-            Err(error) => {
-                peer.close().await;
-                Err(in_words(error))
+        let list = async |kind| {
+            let listing = Box::pin(peer.list(kind, &self.caps_of(kind))).await;
+            if let Err(error) = &listing {
+                let what = kind.list();
+                tracing::info!(server = %target.server, what, %error, "a list could not be had");
             }
+            (kind, listing)
+        };
+        // Side by side: a list that hangs keeps nobody from the others.
+        let lists = join_all(Kind::ALL.map(list)).await;
+        Ok((peer, lists))
+    }
+
+    /// No more of a list is read than is kept of it, but for what lies between.
+    fn caps_of(&self, kind: Kind) -> Caps {
+        let limit = limit(kind);
+        Caps {
+            definitions: self.caps.definitions.min(limit.count),
+            bytes: self.caps.bytes.min(4 * limit.bytes),
+            ..self.caps
         }
     }
 }
 
-/// A list that broke off in the middle tells less than a complete one from before.
-fn replaces(listing: &Listing, earlier: Option<&Catalogue>) -> bool {
-    match listing.cut {
-        Some(Cut::Failed(_) | Cut::Time(_)) => earlier.is_none_or(|e| e.tools.is_empty()),
-        Some(Cut::Pages(_) | Cut::Tools(_) | Cut::Bytes(_) | Cut::Circle) | None => true,
+/// How much is kept of a list.
+fn limit(kind: Kind) -> ListLimit {
+    match kind {
+        Kind::Tool => limits::CATALOGUE_TOOLS,
+        Kind::Prompt => limits::CATALOGUE_PROMPTS,
+        Kind::Resource => limits::CATALOGUE_RESOURCES,
+        Kind::Template => limits::CATALOGUE_TEMPLATES,
     }
 }
 
-fn catalogue(target: &Target, peer: &Peer, listing: &Listing, now: Timestamp) -> Catalogue {
-    let facts = peer.facts().clone();
-    let mut room = limits::CATALOGUE_TOOLS.bytes;
-    let mut tools = Vec::with_capacity(listing.tools.len());
-    for tool in &listing.tools {
-        let size = tool.json.len() + tool.name.len() + 128;
-        // No gaps: what comes after a tool that does not fit is left out too, whatever its size.
-        let Some(left) = room.checked_sub(size) else {
-            break;
-        };
-        room = left;
-        tools.push(Definition {
-            name: tool.name.clone(),
-            digest: Digest(tool.digest),
-            json: tool.json.as_str().into(),
-        });
+/// What was seen, and whether all of it went well. Nothing but failures is a failure as a whole.
+fn digest(
+    target: &Target,
+    peer: &Peer,
+    lists: &Lists,
+    earlier: Option<&Catalogue>,
+) -> Result<(Catalogue, bool), String> {
+    let offered = |(kind, _): &&(Kind, _)| peer.facts().offers(*kind);
+    let mut errors = lists
+        .iter()
+        .filter(offered)
+        .map(|(_, it)| it.as_ref().err());
+    if let Some(Some(first)) = errors.next()
+        && errors.all(|error| error.is_some())
+    {
+        return Err(words::of_failure(first, target));
     }
-    let over = listing.tools.len() - tools.len();
-    Catalogue {
-        server: target.server.clone(),
+    let facts = peer.facts().clone();
+    let mut seen = Catalogue {
         era: Some(peer.era()),
         protocol_version: facts.version,
         server_name: facts.server_name,
         server_version: facts.server_version,
         instructions: facts.instructions,
         capabilities: facts.capabilities,
-        tools,
-        prompts: Vec::new(),
-        resources: Vec::new(),
-        templates: Vec::new(),
-        probed: now,
-        problem: words::of_listing(listing, over),
+        ..nothing(target)
+    };
+    let (mut well, mut problems) = (true, Vec::new());
+    for (kind, listing) in lists {
+        let before = earlier.map_or(&[][..], |earlier| list_of(earlier, *kind));
+        let taken = match listing {
+            Ok(listing) if replaces(listing, before) => {
+                let (taken, over) = kept(*kind, listing);
+                problems.extend(words::of_listing(*kind, listing, over));
+                taken
+            }
+            Ok(listing) => {
+                well = false;
+                problems.extend(words::of_listing(*kind, listing, 0));
+                before.to_vec()
+            }
+            Err(error) => {
+                // It would answer the same again and again: that is no reason to hurry.
+                well &= error.is_unknown_method();
+                problems.push(words::of_list(*kind, error, target));
+                before.to_vec()
+            }
+        };
+        *list_in(&mut seen, *kind) = taken;
+    }
+    seen.problem = words::all(&problems);
+    Ok((seen, well))
+}
+
+/// A list that broke off in the middle tells less than a complete one from before.
+fn replaces(listing: &Listing, before: &[Definition]) -> bool {
+    match listing.cut {
+        Some(Cut::Failed(_) | Cut::Time(_)) => before.is_empty(),
+        Some(Cut::Pages(_) | Cut::Definitions(_) | Cut::Bytes(_) | Cut::Circle) | None => true,
+    }
+}
+
+/// What the store takes of a list, and how many it does not.
+fn kept(kind: Kind, listing: &Listing) -> (Vec<Definition>, usize) {
+    let definition = |it: &toolgate_mcp::definition::Definition| Definition {
+        name: it.name.clone(),
+        digest: Digest(it.digest),
+        json: it.json.as_str().into(),
+    };
+    let mut taken: Vec<Definition> = listing.taken.iter().map(definition).collect();
+    let offered = taken.len();
+    taken.truncate(limit(kind).keeps(&taken));
+    let over = offered - taken.len();
+    (taken, over)
+}
+
+fn list_of(catalogue: &Catalogue, kind: Kind) -> &[Definition] {
+    match kind {
+        Kind::Tool => &catalogue.tools,
+        Kind::Prompt => &catalogue.prompts,
+        Kind::Resource => &catalogue.resources,
+        Kind::Template => &catalogue.templates,
+    }
+}
+
+fn list_in(catalogue: &mut Catalogue, kind: Kind) -> &mut Vec<Definition> {
+    match kind {
+        Kind::Tool => &mut catalogue.tools,
+        Kind::Prompt => &mut catalogue.prompts,
+        Kind::Resource => &mut catalogue.resources,
+        Kind::Template => &mut catalogue.templates,
     }
 }
 
@@ -164,7 +252,7 @@ fn nothing(target: &Target) -> Catalogue {
 }
 
 async fn open_feed(peer: Peer, target: &Target) -> Option<(Peer, Changes)> {
-    if peer.facts().announces_tools() {
+    if Kind::ALL.iter().any(|kind| peer.facts().announces(*kind)) {
         match peer.changes().await {
             Ok(Some(changes)) => return Some((peer, changes)),
             Ok(None) => {}

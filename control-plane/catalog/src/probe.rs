@@ -184,7 +184,7 @@ impl Probe {
     fn heard(&mut self, generation: u64, heard: Heard, cx: &mut Context<Self>) {
         let current = generation == self.generation && self.line.is_some();
         match heard {
-            Heard::Tools(feed) => {
+            Heard::Changed(feed) => {
                 listen(generation, feed, true, cx);
                 if current {
                     self.happened(Event::Announced, cx);
@@ -253,6 +253,8 @@ impl Actor for Probe {
             "failures": self.schedule.failures(),
             "listening": self.line.is_some(),
             "tools": seen.map(|catalogue| catalogue.tools.len()),
+            "prompts": seen.map(|catalogue| catalogue.prompts.len()),
+            "resources": seen.map(|catalogue| catalogue.resources.len()),
             "problem": seen.and_then(|catalogue| catalogue.problem.clone()),
         })
     }

@@ -23,7 +23,7 @@ pub enum Event {
     Changed,
     /// An operator wants to know now.
     Asked,
-    /// The server says that its tools have changed.
+    /// The server says that what it offers has changed.
     Announced,
     /// The server's feed of changes ended: some may have been missed.
     FeedEnded,

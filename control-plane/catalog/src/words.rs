@@ -4,14 +4,45 @@ use toolgate_client::{
     ClientError, Listing, Phase,
     error::{StatusProblem, shorten},
 };
-use toolgate_egress::EgressError;
+use toolgate_egress::Class;
+use toolgate_mcp::definition::Kind;
 
 use crate::{port::HeaderError, target::Target};
 
 /// Why a server could not be probed.
 pub fn of_failure(error: &ClientError, target: &Target) -> String {
-    let advice = match error {
-        ClientError::Egress(error) => of_egress(error),
+    line(&format!("{}; {}", error.plain(), advice(error, target)))
+}
+
+/// Why one of its lists could not be had.
+pub fn of_list(kind: Kind, error: &ClientError, target: &Target) -> String {
+    let (what, why) = (noun(kind), error.plain());
+    if error.is_unknown_method() {
+        return format!(
+            "it says that it has {what}, and does not list them; have the server fixed"
+        );
+    }
+    let advice = advice(error, target);
+    format!("its {what} could not be listed: {why}; {advice}")
+}
+
+/// Several problems as one.
+pub fn all(problems: &[String]) -> Option<String> {
+    (!problems.is_empty()).then(|| line(&problems.join(" / ")))
+}
+
+fn noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tool => "tools",
+        Kind::Prompt => "prompts",
+        Kind::Resource => "resources",
+        Kind::Template => "resource templates",
+    }
+}
+
+fn advice(error: &ClientError, target: &Target) -> &'static str {
+    match error {
+        ClientError::Egress(error) => of_egress(error.class()),
         ClientError::Status(problem) => of_status(problem, target),
         ClientError::Timeout(Phase::FirstByte) => {
             "check that it is up, or raise its `first_byte` timeout"
@@ -29,8 +60,7 @@ pub fn of_failure(error: &ClientError, target: &Target) -> String {
         | ClientError::TooLarge(_) => {
             "check that the URL is that of its MCP endpoint (Streamable HTTP), and its own log"
         }
-    };
-    line(&format!("{error}; {advice}"))
+    }
 }
 
 /// Why there is nothing to present to a server.
@@ -42,16 +72,17 @@ pub fn of_header(error: &HeaderError, target: &Target) -> String {
 }
 
 /// What is wrong with a listing that was read; nothing, as a rule.
-pub fn of_listing(listing: &Listing, over: usize) -> Option<String> {
+pub fn of_listing(kind: Kind, listing: &Listing, over: usize) -> Option<String> {
+    let what = noun(kind);
     let mut parts = Vec::new();
     if let Some(cut) = &listing.cut {
         parts.push(format!(
-            "the list of its tools is not complete: {cut}; have the server fixed"
+            "the list of its {what} is not complete: {cut}; have the server fixed"
         ));
     }
     if over > 0 {
         parts.push(format!(
-            "{over} of its tools are left out because all definitions together are too large; shorten them"
+            "{over} of its {what} are left out because all definitions together are too large; shorten them"
         ));
     }
     if !listing.refused.is_empty() {
@@ -66,25 +97,24 @@ pub fn of_listing(listing: &Listing, over: usize) -> Option<String> {
             String::new()
         };
         parts.push(format!(
-            "tools are left out: {}{more}; have the server fixed",
+            "{what} are left out: {}{more}; have the server fixed",
             shown.join(", ")
         ));
     }
     (!parts.is_empty()).then(|| line(&parts.join(" / ")))
 }
 
-fn of_egress(error: &EgressError) -> &'static str {
-    match error {
-        EgressError::Refused(_) | EgressError::Url(_) => {
+/// By class: what lies behind a name is not told apart, else a probe would map our network for whoever asks.
+fn of_egress(class: Class) -> &'static str {
+    match class {
+        Class::Denied => {
             "use a public https URL, or have the operator of Toolgate allow its network"
         }
-        EgressError::Resolve { .. } => "check the host name in its URL",
-        EgressError::Connect { .. } | EgressError::ConnectTimeout { .. } => {
-            "check that it is up and that its URL has the right port"
+        Class::Unreachable => "check that it is up, and the host name and port in its URL",
+        Class::Tls => {
+            "check its certificate, and the certificate authorities that Toolgate is given"
         }
-        EgressError::Tls(_) => "check its certificate",
-        EgressError::SetUp(_) => "check the certificate authorities that Toolgate is given",
-        EgressError::Broken(_) => "check that it is up, and what stands between it and us",
+        Class::Broken => "check that it is up, and what stands between it and us",
     }
 }
 

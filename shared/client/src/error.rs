@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
-use toolgate_egress::EgressError;
+use toolgate_egress::{Class, EgressError};
 use toolgate_mcp::{FrameError, RpcError, sse::SseError};
 
 /// Why there is no usable answer.
@@ -36,7 +36,7 @@ pub enum ClientError {
     /// A JSON-RPC error.
     #[error("the server answered with error {}: {}", .0.code, shorten(&.0.message))]
     Rpc(Box<RpcError>),
-    /// Against the protocol.
+    /// Against the protocol, in words of ours.
     #[error("{0}")]
     Protocol(Cow<'static, str>),
     /// No version that both speak.
@@ -70,6 +70,39 @@ pub struct StatusProblem {
 }
 
 impl ClientError {
+    /// Whether the server does not know the method.
+    pub fn is_unknown_method(&self) -> bool {
+        self.rpc().is_some_and(|error| error.code == -32601)
+    }
+
+    /// What may be told to others than the operator of this process: no address that a name led to, and no word of
+    /// the server's.
+    pub fn plain(&self) -> String {
+        match self {
+            Self::Request(words) => (*words).to_owned(),
+            Self::Egress(error) => match error.class() {
+                Class::Denied => "its URL is not one that Toolgate may go to",
+                Class::Unreachable => "no connection to it could be made",
+                Class::Tls => "no secure connection to it could be made",
+                Class::Broken => "the connection broke",
+            }
+            .to_owned(),
+            Self::Timeout(_) | Self::TooLarge(_) | Self::Protocol(_) => self.to_string(),
+            Self::Broken(_) => "the answer broke off".to_owned(),
+            Self::Sse(_) => "the answer is not an event stream that can be read".to_owned(),
+            Self::Frame(_) => "the answer is not a valid message".to_owned(),
+            Self::Status(problem) => {
+                let code = problem.rpc.as_ref().map(|rpc| rpc.code);
+                let code = code.map_or_else(String::new, |code| format!(" with error {code}"));
+                format!("the server answered HTTP {}{code}", problem.status)
+            }
+            Self::Rpc(error) => format!("the server answered with error {}", error.code),
+            Self::NoCommonVersion { .. } => {
+                "the server speaks no version of the protocol that Toolgate speaks".to_owned()
+            }
+        }
+    }
+
     /// The HTTP status, where that is what is wrong.
     pub fn status(&self) -> Option<StatusCode> {
         let Self::Status(problem) = self else {

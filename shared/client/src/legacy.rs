@@ -133,9 +133,13 @@ impl LegacySession {
         }
     }
 
-    pub(crate) async fn tools_page(&self, cursor: Option<&str>) -> Result<Answered, ClientError> {
+    pub(crate) async fn page(
+        &self,
+        method: &str,
+        cursor: Option<&str>,
+    ) -> Result<Answered, ClientError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
-        let request = message::tools_list(&id, cursor, None);
+        let request = message::list(method, &id, cursor, None);
         let (answered, _) = self.line.ask(self.headers(), &id, request).await?;
         Ok(answered)
     }

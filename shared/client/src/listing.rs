@@ -1,9 +1,9 @@
-//! All tools of a server, page by page, and no further than agreed: a server that never stops is cut, and said to be.
+//! All of one kind that a server offers, page by page, and no further than agreed: a server that never stops is cut, and said to be.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
-use toolgate_mcp::definition::{Collector, Definition, DefinitionLimits, Refused};
+use toolgate_mcp::definition::{Collector, Definition, DefinitionLimits, Kind, Refused};
 
 use crate::{
     error::{ClientError, Phase, shorten},
@@ -15,8 +15,8 @@ use crate::{
 pub struct Caps {
     /// Pages.
     pub pages: usize,
-    /// Tools.
-    pub tools: usize,
+    /// Definitions.
+    pub definitions: usize,
     /// Bytes of all answers.
     pub bytes: usize,
     /// Time for all of it.
@@ -25,12 +25,12 @@ pub struct Caps {
     pub definition: DefinitionLimits,
 }
 
-/// What a server lists.
+/// What a server lists of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The tools that can be used, in the server's order.
-    pub tools: Vec<Definition>,
-    /// The tools that cannot, and why.
+    /// Those that can be used, in the server's order.
+    pub taken: Vec<Definition>,
+    /// Those that cannot, and why.
     pub refused: Vec<Refused>,
     /// Why it is not all.
     pub cut: Option<Cut>,
@@ -41,15 +41,15 @@ pub struct Listing {
 pub enum Cut {
     /// More pages than are read.
     Pages(usize),
-    /// More tools than are kept.
-    Tools(usize),
+    /// More definitions than are kept.
+    Definitions(usize),
     /// More bytes than are read.
     Bytes(usize),
     /// Longer than is waited.
     Time(Duration),
     /// A cursor that had come before: the list would never end.
     Circle,
-    /// A page after the first could not be had.
+    /// A page after the first could not be had: why, in words of ours.
     Failed(String),
 }
 
@@ -57,7 +57,7 @@ impl Default for Caps {
     fn default() -> Self {
         Self {
             pages: 100,
-            tools: 5_000,
+            definitions: 5_000,
             bytes: 10 * 1024 * 1024,
             time: Duration::from_secs(10),
             definition: DefinitionLimits::default(),
@@ -65,34 +65,30 @@ impl Default for Caps {
     }
 }
 
-pub(crate) async fn collect(peer: &Peer, caps: &Caps) -> Result<Listing, ClientError> {
+pub(crate) async fn collect(peer: &Peer, kind: Kind, caps: &Caps) -> Result<Listing, ClientError> {
     let deadline = Instant::now() + caps.time;
     let limits = DefinitionLimits {
         // Legacy servers know no such annotation.
         annotations: matches!(peer, Peer::Modern(_)),
         ..caps.definition
     };
-    let mut collector = Collector::new(limits);
+    let mut collector = Collector::new(kind, limits);
     let mut cursors = BTreeSet::new();
     let mut cursor: Option<String> = None;
     let mut bytes = 0;
     let mut pages = 0;
     let cut = loop {
-        let page = timeout_at(deadline, peer.tools_page(cursor.as_deref())).await;
+        let page = timeout_at(deadline, peer.page(kind.method(), cursor.as_deref())).await;
         let answered = match page {
             Ok(Ok(answered)) => answered,
             Ok(Err(error)) if pages == 0 => return Err(error),
-            Ok(Err(error)) => break Some(Cut::Failed(error.to_string())),
+            Ok(Err(error)) => break Some(Cut::Failed(error.plain())),
             Err(_elapsed) if pages == 0 => return Err(ClientError::Timeout(Phase::Total)),
             Err(_elapsed) => break Some(Cut::Time(caps.time)),
         };
-        bytes += answered.message.len();
-        if bytes > caps.bytes {
-            break Some(Cut::Bytes(caps.bytes));
-        }
-        match collector.take(answered.result.of(&answered.message), caps.tools) {
+        match collector.take(answered.result.of(&answered.message), caps.definitions) {
             Ok(true) => {}
-            Ok(false) => break Some(Cut::Tools(caps.tools)),
+            Ok(false) => break Some(Cut::Definitions(caps.definitions)),
             Err(error) if pages == 0 => {
                 return Err(ClientError::Protocol(error.to_string().into()));
             }
@@ -101,6 +97,10 @@ pub(crate) async fn collect(peer: &Peer, caps: &Caps) -> Result<Listing, ClientE
         let Some(next) = answered.next_cursor else {
             break None;
         };
+        bytes += answered.message.len();
+        if bytes > caps.bytes {
+            break Some(Cut::Bytes(caps.bytes));
+        }
         pages += 1;
         if pages == caps.pages {
             break Some(Cut::Pages(caps.pages));
@@ -112,7 +112,7 @@ pub(crate) async fn collect(peer: &Peer, caps: &Caps) -> Result<Listing, ClientE
     };
     let page = collector.finish();
     Ok(Listing {
-        tools: page.tools,
+        taken: page.taken,
         refused: page.refused,
         cut,
     })
@@ -122,7 +122,7 @@ impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pages(most) => write!(f, "it goes on after {most} pages"),
-            Self::Tools(most) => write!(f, "it holds more than {most} tools"),
+            Self::Definitions(most) => write!(f, "it holds more than {most}"),
             Self::Bytes(most) => write!(f, "it is larger than {most} bytes"),
             Self::Time(most) => write!(f, "it was not complete after {} s", most.as_secs()),
             Self::Circle => f.write_str("it repeats a cursor and would never end"),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{
+    definition::Kind,
     message::{self, Implementation, ModernMeta},
     method, versions,
 };
@@ -84,10 +85,17 @@ impl ModernPeer {
         &self.facts
     }
 
-    /// Its feed of changes to its tools; nothing if it offers none.
+    /// Its feed of changes to what it lists, as far as it tells of them; nothing if it offers none.
     pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
         let (id, headers) = self.request(method::LISTEN);
-        let request = message::listen(&id, "{\"toolsListChanged\":true}", &meta(&self.us));
+        let filter = |kind: &Kind| format!("\"{}ListChanged\":true", kind.capability());
+        let announced = Kind::ALL.iter().filter(|kind| {
+            // Templates change with resources.
+            **kind != Kind::Template && self.facts.announces(**kind)
+        });
+        let filters: Vec<String> = announced.map(filter).collect();
+        let filter = format!("{{{}}}", filters.join(","));
+        let request = message::listen(&id, &filter, &meta(&self.us));
         let Line { http, endpoint } = &self.line;
         let reply = send_open_ended(http, endpoint, headers, request).await?;
         if reply.status.is_success() {
@@ -105,9 +113,13 @@ impl ModernPeer {
         Err(problem)
     }
 
-    pub(crate) async fn tools_page(&self, cursor: Option<&str>) -> Result<Answered, ClientError> {
-        let (id, headers) = self.request(method::TOOLS_LIST);
-        let request: Bytes = message::tools_list(&id, cursor, Some(&meta(&self.us)));
+    pub(crate) async fn page(
+        &self,
+        method: &str,
+        cursor: Option<&str>,
+    ) -> Result<Answered, ClientError> {
+        let (id, headers) = self.request(method);
+        let request: Bytes = message::list(method, &id, cursor, Some(&meta(&self.us)));
         let (answered, _) = self.line.ask(headers, &id, request).await?;
         Ok(answered)
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use toolgate_mcp::method;
+use toolgate_mcp::{definition::Kind, method};
 use toolgate_model::Era;
 
 use crate::{
@@ -130,10 +130,15 @@ impl ServerFacts {
         self.capability(name).is_some()
     }
 
-    /// Whether the server tells when its tools change.
-    pub fn announces_tools(&self) -> bool {
-        let tools = self.capability("tools");
-        tools.is_some_and(|tools| tools.get("listChanged") == Some(&Value::Bool(true)))
+    /// Whether the server has declared that it has any of this kind.
+    pub fn offers(&self, kind: Kind) -> bool {
+        self.declares(kind.capability())
+    }
+
+    /// Whether the server tells when its list of this kind changes.
+    pub fn announces(&self, kind: Kind) -> bool {
+        let declared = self.capability(kind.capability());
+        declared.is_some_and(|it| it.get("listChanged") == Some(&Value::Bool(true)))
     }
 
     fn capability(&self, name: &str) -> Option<Value> {
@@ -159,12 +164,18 @@ impl Peer {
         }
     }
 
-    /// All tools, as far as `caps` allow. A server that has not declared tools has none.
-    pub async fn list_tools(&self, caps: &Caps) -> Result<Listing, ClientError> {
-        if !self.facts().declares("tools") {
+    /// All of one kind, as far as `caps` allow. A server that has not declared it has none.
+    pub async fn list(&self, kind: Kind, caps: &Caps) -> Result<Listing, ClientError> {
+        if !self.facts().offers(kind) {
             return Ok(Listing::default());
         }
-        listing::collect(self, caps).await
+        match listing::collect(self, kind, caps).await {
+            // Templates have no capability of their own: a server with resources may know nothing of them.
+            Err(error) if kind == Kind::Template && error.is_unknown_method() => {
+                Ok(Listing::default())
+            }
+            listing => listing,
+        }
     }
 
     /// Its feed of changes; nothing if it has none.
@@ -182,10 +193,14 @@ impl Peer {
         }
     }
 
-    pub(crate) async fn tools_page(&self, cursor: Option<&str>) -> Result<Answered, ClientError> {
+    pub(crate) async fn page(
+        &self,
+        method: &str,
+        cursor: Option<&str>,
+    ) -> Result<Answered, ClientError> {
         match self {
-            Self::Legacy(session) => session.tools_page(cursor).await,
-            Self::Modern(peer) => peer.tools_page(cursor).await,
+            Self::Legacy(session) => session.page(method, cursor).await,
+            Self::Modern(peer) => peer.page(method, cursor).await,
         }
     }
 }

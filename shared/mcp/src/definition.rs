@@ -1,4 +1,5 @@
-//! Tool definitions as servers give them: checked, capped, digested, and otherwise left byte for byte.
+//! Definitions of tools, prompts, resources and templates as servers give them: checked, capped, digested, and
+//! otherwise left byte for byte. What would make a strict client drop the whole list is left out of it.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +7,28 @@ use crate::{
     canonical,
     headers::params::{self, Annotations},
     limits::Limits,
-    object,
+    method, object,
     scan::Scanner,
     splice::Span,
 };
 
-/// One tool.
+/// What a server lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Tools.
+    Tool,
+    /// Prompts.
+    Prompt,
+    /// Resources.
+    Resource,
+    /// Templates of resources.
+    Template,
+}
+
+/// One tool, prompt, resource or template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
-    /// The server's own name for it.
+    /// The server's own name for it; its URI, its URI template.
     pub name: String,
     /// SHA-256 of its canonical form.
     pub digest: [u8; 32],
@@ -22,7 +36,7 @@ pub struct Definition {
     pub json: String,
 }
 
-/// A tool that is not taken.
+/// One that is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// Its name as far as it can be shown.
@@ -31,17 +45,26 @@ pub struct Refused {
     pub reason: Unfit,
 }
 
-/// Why a tool is not taken.
+/// Why it is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// Not an object with a name.
     #[error("it is not an object with a `name`")]
     Shape,
-    /// A name outside of the alphabet.
+    /// Not an object with what it is known by.
+    #[error("it has no `{0}`")]
+    Key(&'static str),
+    /// A tool's name outside of the alphabet.
     #[error("its name is not 1 to 128 of A-Z a-z 0-9 _ . -")]
     Name,
-    /// A name that came before.
-    #[error("another tool of this server has the same name")]
+    /// A prompt's name that cannot be shown.
+    #[error("its name is not 1 to {MAX_PROMPT_NAME} characters without control characters")]
+    PromptName,
+    /// A URI that cannot be asked for.
+    #[error("its URI is not an absolute one of at most {MAX_URI} bytes without control characters")]
+    Uri,
+    /// A name or URI that came before.
+    #[error("another one of this server has the same name or URI")]
     Repeated,
     /// A definition over its limit.
     #[error("its definition is larger than {0} bytes")]
@@ -49,6 +72,9 @@ pub enum Unfit {
     /// `inputSchema` is not an object.
     #[error("its `inputSchema` is not an object")]
     Schema,
+    /// `arguments` of a prompt are not a list.
+    #[error("its `arguments` are not a list")]
+    Arguments,
     /// Malformed: a member written twice, too deep.
     #[error("its definition is malformed: {0}")]
     Malformed(crate::error::Reason),
@@ -66,18 +92,19 @@ pub struct DefinitionLimits {
     pub annotations: bool,
 }
 
-/// What one page of `tools/list` holds.
+/// What the pages of one list hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The tools that are taken, in order.
-    pub tools: Vec<Definition>,
-    /// The tools that are not.
+    /// Those that are taken, in order.
+    pub taken: Vec<Definition>,
+    /// Those that are not.
     pub refused: Vec<Refused>,
 }
 
 /// Collects the pages of one server.
 #[derive(Debug)]
 pub struct Collector {
+    kind: Kind,
     limits: DefinitionLimits,
     names: BTreeSet<String>,
     page: Page,
@@ -85,10 +112,14 @@ pub struct Collector {
 
 /// A page that is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the result of tools/list has no `tools` array")]
+#[error("the server's result is not a page of the list")]
 pub struct NotAPage;
 
-/// Most refused tools that are kept for the report.
+/// Characters of a prompt's name.
+pub const MAX_PROMPT_NAME: usize = 256;
+/// Bytes of a URI, or of a template.
+pub const MAX_URI: usize = 2048;
+/// Most refused ones that are kept for the report.
 pub const MAX_REFUSED: usize = 100;
 
 impl Default for DefinitionLimits {
@@ -96,6 +127,49 @@ impl Default for DefinitionLimits {
         Self {
             bytes: 256 * 1024,
             annotations: true,
+        }
+    }
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
+
+    /// The method that lists it.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Tool => method::TOOLS_LIST,
+            Self::Prompt => method::PROMPTS_LIST,
+            Self::Resource => method::RESOURCES_LIST,
+            Self::Template => method::RESOURCES_TEMPLATES_LIST,
+        }
+    }
+
+    /// The member of a result that holds the list.
+    pub fn list(self) -> &'static str {
+        match self {
+            Self::Tool => "tools",
+            Self::Prompt => "prompts",
+            Self::Resource => "resources",
+            Self::Template => "resourceTemplates",
+        }
+    }
+
+    /// The member of a definition that it is known by.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Tool | Self::Prompt => "name",
+            Self::Resource => "uri",
+            Self::Template => "uriTemplate",
+        }
+    }
+
+    /// The capability of a server that has it.
+    pub fn capability(self) -> &'static str {
+        match self {
+            Self::Tool => "tools",
+            Self::Prompt => "prompts",
+            Self::Resource | Self::Template => "resources",
         }
     }
 }
@@ -108,22 +182,23 @@ pub fn is_tool_name(name: &str) -> bool {
 
 impl Collector {
     /// For a new listing.
-    pub fn new(limits: DefinitionLimits) -> Self {
+    pub fn new(kind: Kind, limits: DefinitionLimits) -> Self {
         Self {
+            kind,
             limits,
             names: BTreeSet::new(),
             page: Page::default(),
         }
     }
 
-    /// Takes the `result` object of one page; at most `room` tools altogether. Whether all of them fitted.
+    /// Takes the `result` object of one page; at most `room` definitions altogether. Whether all of them fitted.
     pub fn take(&mut self, result: &[u8], room: usize) -> Result<bool, NotAPage> {
-        let tools = object::get(result, "tools").ok_or(NotAPage)?;
-        let text = std::str::from_utf8(tools).map_err(|_| NotAPage)?;
+        let list = object::get(result, self.kind.list()).ok_or(NotAPage)?;
+        let text = std::str::from_utf8(list).map_err(|_| NotAPage)?;
         let mut scanner = Scanner::within(text, 0, &Limits::ANSWER);
         let mut items: Vec<Span> = Vec::new();
         let mut fits = true;
-        let kept = self.page.tools.len() + self.page.refused.len();
+        let kept = self.page.taken.len() + self.page.refused.len();
         let walked = scanner.array(|scanner| {
             let (span, _) = scanner.value()?;
             if kept + items.len() < room {
@@ -135,7 +210,7 @@ impl Collector {
         });
         walked.map_err(|_| NotAPage)?;
         for span in items {
-            self.tool(span.of(tools));
+            self.definition(span.of(list));
         }
         Ok(fits)
     }
@@ -145,20 +220,20 @@ impl Collector {
         self.page
     }
 
-    /// How many tools have been taken.
+    /// How many have been taken.
     pub fn len(&self) -> usize {
-        self.page.tools.len()
+        self.page.taken.len()
     }
 
-    /// Whether no tool has been taken.
+    /// Whether none has been taken.
     pub fn is_empty(&self) -> bool {
-        self.page.tools.is_empty()
+        self.page.taken.is_empty()
     }
 
-    fn tool(&mut self, json: &[u8]) {
-        match normalise(json, &self.limits) {
-            Ok(tool) if self.names.insert(tool.name.clone()) => self.page.tools.push(tool),
-            Ok(tool) => self.refuse(tool.name, Unfit::Repeated),
+    fn definition(&mut self, json: &[u8]) {
+        match normalise(self.kind, json, &self.limits) {
+            Ok(it) if self.names.insert(it.name.clone()) => self.page.taken.push(it),
+            Ok(it) => self.refuse(show(&it.name), Unfit::Repeated),
             Err(Refused { name, reason }) => self.refuse(name, reason),
         }
     }
@@ -171,10 +246,16 @@ impl Collector {
 }
 
 /// Checks one definition.
-pub fn normalise(json: &[u8], limits: &DefinitionLimits) -> Result<Definition, Refused> {
-    let named =
-        object::get(json, "name").and_then(|name| serde_json::from_slice::<String>(name).ok());
-    let shown = named.as_deref().map(show).unwrap_or_default();
+pub fn normalise(
+    kind: Kind,
+    json: &[u8],
+    limits: &DefinitionLimits,
+) -> Result<Definition, Refused> {
+    let text = |member: &str| {
+        object::get(json, member).and_then(|text| serde_json::from_slice::<String>(text).ok())
+    };
+    let key = text(kind.key());
+    let shown = key.as_deref().map(show).unwrap_or_default();
     let refuse = |reason| Refused {
         name: shown.clone(),
         reason,
@@ -187,20 +268,59 @@ pub fn normalise(json: &[u8], limits: &DefinitionLimits) -> Result<Definition, R
     }
     let digest = canonical::digest(json, &Limits::ANSWER)
         .map_err(|error| refuse(Unfit::Malformed(error.reason)))?;
-    let name = named.ok_or_else(|| refuse(Unfit::Shape))?;
-    if !is_tool_name(&name) {
-        return Err(refuse(Unfit::Name));
-    }
-    let schema = object::get(json, "inputSchema").unwrap_or_default();
-    if !schema.starts_with(b"{") {
-        return Err(refuse(Unfit::Schema));
-    }
-    if limits.annotations {
-        Annotations::of_schema(schema).map_err(|invalid| refuse(Unfit::Header(invalid)))?;
-    }
+    text("name").ok_or_else(|| refuse(Unfit::Shape))?;
+    let name = key.ok_or_else(|| refuse(Unfit::Key(kind.key())))?;
+    fits(kind, &name, json, limits).map_err(refuse)?;
     let json = std::str::from_utf8(json).map_err(|_| refuse(Unfit::Shape))?;
     let json = json.to_owned();
     Ok(Definition { name, digest, json })
+}
+
+/// What is asked of each kind.
+fn fits(kind: Kind, key: &str, json: &[u8], limits: &DefinitionLimits) -> Result<(), Unfit> {
+    match kind {
+        Kind::Tool if !is_tool_name(key) => Err(Unfit::Name),
+        Kind::Tool => {
+            let schema = object::get(json, "inputSchema").unwrap_or_default();
+            if !schema.starts_with(b"{") {
+                return Err(Unfit::Schema);
+            }
+            if limits.annotations {
+                Annotations::of_schema(schema).map_err(Unfit::Header)?;
+            }
+            Ok(())
+        }
+        Kind::Prompt if !is_prompt_name(key) => Err(Unfit::PromptName),
+        Kind::Prompt => match object::get(json, "arguments") {
+            Some(arguments) if !arguments.starts_with(b"[") => Err(Unfit::Arguments),
+            Some(_) | None => Ok(()),
+        },
+        Kind::Resource if !is_uri(key) => Err(Unfit::Uri),
+        Kind::Template if !is_template(key) => Err(Unfit::Uri),
+        Kind::Resource | Kind::Template => Ok(()),
+    }
+}
+
+fn is_prompt_name(name: &str) -> bool {
+    let characters = name.chars().take(MAX_PROMPT_NAME + 1).count();
+    (1..=MAX_PROMPT_NAME).contains(&characters) && !name.contains(char::is_control)
+}
+
+/// Whether `uri` is absolute and can be sent on; what its scheme asks for is the server's business.
+pub fn is_uri(uri: &str) -> bool {
+    let scheme = |scheme: &str| {
+        let rest = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(rest)
+    };
+    is_template(uri)
+        && uri
+            .split_once(':')
+            .is_some_and(|(before, _)| scheme(before))
+}
+
+/// A template may begin with an expression, so that even its scheme is open.
+fn is_template(template: &str) -> bool {
+    (1..=MAX_URI).contains(&template.len()) && !template.contains(char::is_control)
 }
 
 /// A name fit for a report: no control or invisible characters, not long.

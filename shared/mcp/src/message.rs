@@ -226,14 +226,14 @@ pub fn discover(id: &str, meta: &ModernMeta<'_>) -> Bytes {
     request(id, method::DISCOVER, Some(&with_meta("", meta)))
 }
 
-/// `tools/list` towards a server, with `_meta` for a modern one.
-pub fn tools_list(id: &str, cursor: Option<&str>, meta: Option<&ModernMeta<'_>>) -> Bytes {
+/// A page of a list of a server, with `_meta` for a modern one.
+pub fn list(method: &str, id: &str, cursor: Option<&str>, meta: Option<&ModernMeta<'_>>) -> Bytes {
     let cursor = cursor.map(|cursor| format!("\"cursor\":{}", quote(cursor)));
     let cursor = cursor.unwrap_or_default();
     match meta {
-        Some(meta) => request(id, method::TOOLS_LIST, Some(&with_meta(&cursor, meta))),
-        None if cursor.is_empty() => request(id, method::TOOLS_LIST, None),
-        None => request(id, method::TOOLS_LIST, Some(&format!("{{{cursor}}}"))),
+        Some(meta) => request(id, method, Some(&with_meta(&cursor, meta))),
+        None if cursor.is_empty() => request(id, method, None),
+        None => request(id, method, Some(&format!("{{{cursor}}}"))),
     }
 }
 

@@ -12,6 +12,8 @@ use toolgate_runtime::{clock, drain};
 use super::*;
 use crate::port::{HeaderError, SinkError};
 
+mod kinds;
+
 /// Keeps catalogues in memory, and tells how often it was written.
 #[derive(Default)]
 struct Shelf {

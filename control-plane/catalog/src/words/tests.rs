@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use toolgate_client::Cut;
+use toolgate_egress::EgressError;
 use toolgate_mcp::definition::{Refused, Unfit};
 use toolgate_model::{EraPolicy, Name, Timeouts, snapshot::CredentialRef};
 
@@ -47,17 +48,64 @@ fn each_failure_says_what_to_do() {
 
 #[test]
 fn listings_are_reported_in_one_bounded_line() {
-    assert_eq!(of_listing(&Listing::default(), 0), None);
+    assert_eq!(of_listing(Kind::Tool, &Listing::default(), 0), None);
     let refused = Refused {
         name: "x".repeat(64),
         reason: Unfit::Name,
     };
     let listing = Listing {
-        tools: Vec::new(),
+        taken: Vec::new(),
         refused: vec![refused; 100],
         cut: Some(Cut::Failed("no ".repeat(5000))),
     };
-    let problem = of_listing(&listing, 3).unwrap();
+    let problem = of_listing(Kind::Prompt, &listing, 3).unwrap();
     assert!(problem.len() <= MOST + 3, "{}", problem.len());
-    assert!(problem.contains("and 95 more") && problem.contains("3 of its tools"));
+    assert!(problem.contains("and 95 more") && problem.contains("3 of its prompts"));
+}
+
+#[test]
+fn a_problem_shows_no_address_and_no_word_of_the_server() {
+    let canary = "10.1.2.3 canary";
+    let io = || std::io::Error::other(canary);
+    let host = || "files.example".to_owned();
+    let rpc = toolgate_mcp::RpcError::new(-32000, canary);
+    let errors = [
+        ClientError::Egress(EgressError::Resolve {
+            host: host(),
+            source: io(),
+        }),
+        ClientError::Egress(EgressError::Connect {
+            host: host(),
+            source: io(),
+        }),
+        ClientError::Egress(EgressError::Tls(canary.to_owned())),
+        ClientError::Egress(EgressError::Broken(canary.to_owned())),
+        ClientError::Broken(canary.to_owned()),
+        ClientError::Rpc(Box::new(rpc.clone())),
+        ClientError::Status(Box::new(StatusProblem {
+            status: StatusCode::BAD_GATEWAY,
+            retry_after: None,
+            rpc: Some(rpc),
+        })),
+        ClientError::NoCommonVersion {
+            theirs: canary.to_owned(),
+        },
+    ];
+    for error in &errors {
+        for said in [
+            of_failure(error, &target(false)),
+            of_list(Kind::Prompt, error, &target(false)),
+        ] {
+            assert!(
+                !said.contains("10.1.2.3") && !said.contains("canary"),
+                "{said}"
+            );
+            assert!(said.contains("; "), "with what to do: {said}");
+        }
+    }
+    let told: Vec<String> = errors[..2]
+        .iter()
+        .map(|error| of_failure(error, &target(false)))
+        .collect();
+    assert_eq!(told[0], told[1], "the difference would map a network");
 }

@@ -152,10 +152,9 @@ impl<'a> Exposure<'a> {
     }
 
     fn into_resource(mut self, gateway: &Gateway) -> (Option<GatewayResource>, Vec<Problem>) {
-        for excess in [self.tools.excess(), self.prompts.excess()] {
-            if let Some(kind) = excess {
-                self.report("spec.bindings".to_owned(), kind);
-            }
+        let excess = [self.tools.excess(), self.prompts.excess()];
+        for kind in excess.into_iter().flatten() {
+            self.report("spec.bindings".to_owned(), kind);
         }
         let mut servers: Vec<Slug> = Vec::new();
         for (_, binding) in served(gateway) {

@@ -254,7 +254,9 @@ fn resource(compiled: &Compiled, id: &str) -> toolgate_model::snapshot::GatewayR
         .unwrap();
     match &*entry.resource {
         Resource::Gateway(gateway) => gateway.clone(),
-        other => panic!("{other:?}"),
+        Resource::Server(_) | Resource::Catalogue(_) | Resource::Token(_) => {
+            panic!("{:?}", entry.resource)
+        }
     }
 }
 

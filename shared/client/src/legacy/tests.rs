@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{HeaderName, Method};
 use serde_json::json;
+use toolgate_mcp::definition::Kind;
 use toolgate_runtime::drain;
 
 use super::*;
@@ -51,7 +52,11 @@ async fn a_session_is_used_answered_and_ended() {
     assert_eq!(session.facts().instructions, "be kind");
     let peer = Peer::Legacy(session);
     assert_eq!(
-        peer.list_tools(&Caps::default()).await.unwrap().tools.len(),
+        peer.list(Kind::Tool, &Caps::default())
+            .await
+            .unwrap()
+            .taken
+            .len(),
         1
     );
     peer.close().await;

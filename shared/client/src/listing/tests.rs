@@ -24,7 +24,7 @@ where
     });
     let url = url.await.unwrap();
     let peer = detect(&http(), &endpoint(&url), EraPolicy::Probe, &us()).await?;
-    peer.list_tools(&caps).await
+    peer.list(Kind::Tool, &caps).await
 }
 
 fn page(seen: &Seen, names: &[String], next: Option<&str>) -> Scripted {
@@ -60,7 +60,7 @@ async fn pages_are_followed_to_the_end_and_an_empty_cursor_is_a_cursor() {
     .await
     .unwrap();
     let names: Vec<&str> = listing
-        .tools
+        .taken
         .iter()
         .map(|tool| tool.name.as_str())
         .collect();
@@ -70,29 +70,32 @@ async fn pages_are_followed_to_the_end_and_an_empty_cursor_is_a_cursor() {
 }
 
 #[tokio::test]
-async fn an_endless_list_is_cut_by_pages_tools_or_bytes() {
+async fn an_endless_list_is_cut_by_pages_definitions_or_bytes() {
     let caps = Caps {
         pages: 5,
         ..Caps::default()
     };
     let listing = listed(caps, endless).await.unwrap();
     assert_eq!(
-        (listing.tools.len(), listing.cut),
+        (listing.taken.len(), listing.cut),
         (15, Some(Cut::Pages(5)))
     );
     let caps = Caps {
-        tools: 7,
+        definitions: 7,
         ..Caps::default()
     };
     let listing = listed(caps, endless).await.unwrap();
-    assert_eq!((listing.tools.len(), listing.cut), (7, Some(Cut::Tools(7))));
+    assert_eq!(
+        (listing.taken.len(), listing.cut),
+        (7, Some(Cut::Definitions(7)))
+    );
     let caps = Caps {
         bytes: 1000,
         ..Caps::default()
     };
     let listing = listed(caps, endless).await.unwrap();
     assert_eq!(listing.cut, Some(Cut::Bytes(1000)));
-    assert!(!listing.tools.is_empty());
+    assert!(!listing.taken.is_empty());
 }
 
 #[tokio::test]
@@ -102,7 +105,7 @@ async fn a_circle_is_noticed() {
     })
     .await;
     let listing = listing.unwrap();
-    assert_eq!((listing.tools.len(), listing.refused.len()), (1, 1));
+    assert_eq!((listing.taken.len(), listing.refused.len()), (1, 1));
     assert_eq!(listing.cut, Some(Cut::Circle));
 }
 
@@ -116,7 +119,7 @@ async fn a_late_failure_keeps_what_was_read_and_an_early_one_is_an_error() {
     })
     .await
     .unwrap();
-    assert_eq!(listing.tools.len(), 1);
+    assert_eq!(listing.taken.len(), 1);
     assert!(matches!(listing.cut, Some(Cut::Failed(_))));
     let failed = listed(Caps::default(), |seen| {
         stand_in::result(seen, &json!({ "tools": 3 }))

@@ -14,7 +14,7 @@ fn facts_are_capped_and_kept_as_received() {
     assert_eq!(facts.capabilities, r#"{ "tools":{"listChanged":true} }"#);
     assert_eq!(facts.server_name, "a [31m");
     assert!(facts.instructions.len() <= MAX_INSTRUCTIONS && facts.instructions.ends_with('é'));
-    assert!(facts.announces_tools() && facts.declares("tools") && !facts.declares("prompts"));
+    assert!(facts.announces(Kind::Tool) && facts.offers(Kind::Tool) && !facts.offers(Kind::Prompt));
 }
 
 #[test]

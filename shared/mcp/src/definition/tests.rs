@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 use super::*;
 
 fn page(tools: &Value) -> Page {
-    let mut collector = Collector::new(DefinitionLimits {
-        bytes: 300,
-        annotations: true,
-    });
+    let mut collector = Collector::new(
+        Kind::Tool,
+        DefinitionLimits {
+            bytes: 300,
+            annotations: true,
+        },
+    );
     assert_eq!(
         collector.take(json!({ "tools": tools }).to_string().as_bytes(), 100),
         Ok(true)
@@ -19,19 +22,20 @@ fn page(tools: &Value) -> Page {
 #[test]
 fn good_tools_are_kept_byte_for_byte_and_in_order() {
     let text = r#"{"tools":[ {"inputSchema": {"$anchor":"x"},  "name":"b", "z":1.0}, {"name":"a","inputSchema":{}}]}"#;
-    let mut collector = Collector::new(DefinitionLimits::default());
+    let mut collector = Collector::new(Kind::Tool, DefinitionLimits::default());
     assert_eq!(collector.take(text.as_bytes(), 10), Ok(true));
     let page = collector.finish();
     assert_eq!(
-        page.tools[0].json,
+        page.taken[0].json,
         r#"{"inputSchema": {"$anchor":"x"},  "name":"b", "z":1.0}"#
     );
-    assert_eq!(page.tools[1].name, "a");
+    assert_eq!(page.taken[1].name, "a");
     let same = normalise(
+        Kind::Tool,
         br#"{"name":"b","z":1.0,"inputSchema":{"$anchor":"x"}}"#,
         &DefinitionLimits::default(),
     );
-    assert_eq!(same.unwrap().digest, page.tools[0].digest);
+    assert_eq!(same.unwrap().digest, page.taken[0].digest);
 }
 
 #[test]
@@ -51,7 +55,7 @@ fn bad_tools_are_left_out_and_named() {
         { "name": "header", "inputSchema": { "properties": { "a": { "type": "number", "x-mcp-header": "A" } } } },
         { "name": "good-2", "inputSchema": {} },
     ]));
-    let names: Vec<&str> = page.tools.iter().map(|tool| tool.name.as_str()).collect();
+    let names: Vec<&str> = page.taken.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(names, ["ok", "good-2"]);
     let reasons: Vec<&Unfit> = page.refused.iter().map(|refused| &refused.reason).collect();
     assert_eq!(reasons[0], &Unfit::Repeated);
@@ -70,18 +74,87 @@ fn bad_tools_are_left_out_and_named() {
 #[test]
 fn duplicates_inside_a_definition_are_refused() {
     let bad = br#"{"name":"a","inputSchema":{},"description":"nice","d\u0065scription":"evil"}"#;
-    let refused = normalise(bad, &DefinitionLimits::default()).unwrap_err();
+    let refused = normalise(Kind::Tool, bad, &DefinitionLimits::default()).unwrap_err();
     assert_eq!(refused.reason, Unfit::Malformed(crate::Reason::Duplicate));
 }
 
 #[test]
 fn the_room_is_kept_over_pages() {
     let result = json!({ "tools": [{ "name": "a", "inputSchema": {} }, { "name": "b", "inputSchema": {} }] }).to_string();
-    let mut collector = Collector::new(DefinitionLimits::default());
+    let mut collector = Collector::new(Kind::Tool, DefinitionLimits::default());
     assert_eq!(collector.take(result.as_bytes(), 3), Ok(true));
     let more = result.replace("\"a\"", "\"c\"").replace("\"b\"", "\"d\"");
     assert_eq!(collector.take(more.as_bytes(), 3), Ok(false));
     assert_eq!(collector.len(), 3);
     assert_eq!(collector.take(b"{}", 3), Err(NotAPage));
     assert_eq!(collector.take(br#"{"tools":{}}"#, 3), Err(NotAPage));
+}
+
+fn taken(kind: Kind, list: &Value) -> (Vec<String>, Vec<Unfit>) {
+    let mut collector = Collector::new(kind, DefinitionLimits::default());
+    let result = json!({ kind.list(): list }).to_string();
+    assert_eq!(collector.take(result.as_bytes(), 100), Ok(true));
+    let Page { taken, refused } = collector.finish();
+    (
+        taken.into_iter().map(|it| it.name).collect(),
+        refused.into_iter().map(|it| it.reason).collect(),
+    )
+}
+
+#[test]
+fn prompts_are_taken_by_name_and_strict_clients_are_spared() {
+    let (names, reasons) = taken(
+        Kind::Prompt,
+        &json!([
+            { "name": "ask me", "arguments": [{ "name": "what" }] },
+            { "name": "bare" },
+            { "name": "bare" },
+            { "name": "a\nb" },
+            { "name": "" },
+            { "name": "odd", "arguments": {} },
+            { "title": "nobody" },
+        ]),
+    );
+    assert_eq!(names, ["ask me", "bare"]);
+    let wanted = [
+        Unfit::Repeated,
+        Unfit::PromptName,
+        Unfit::PromptName,
+        Unfit::Arguments,
+        Unfit::Shape,
+    ];
+    assert_eq!(reasons, wanted);
+}
+
+#[test]
+fn resources_are_taken_by_absolute_uri_and_templates_by_theirs() {
+    let (uris, reasons) = taken(
+        Kind::Resource,
+        &json!([
+            { "uri": "file:///a b", "name": "a" },
+            { "uri": "memo:x", "name": "memo" },
+            { "uri": "file:///a b", "name": "again" },
+            { "uri": "/relative", "name": "r" },
+            { "uri": "1up:x", "name": "digit" },
+            { "uri": "file:///a\r\nb", "name": "split" },
+            { "uri": format!("file:///{}", "x".repeat(MAX_URI)), "name": "long" },
+            { "uri": "file:///nameless" },
+            { "name": "no uri" },
+        ]),
+    );
+    assert_eq!(uris, ["file:///a b", "memo:x"]);
+    let mut wanted = vec![Unfit::Repeated];
+    wanted.extend([Unfit::Uri, Unfit::Uri, Unfit::Uri, Unfit::Uri]);
+    wanted.extend([Unfit::Shape, Unfit::Key("uri")]);
+    assert_eq!(reasons, wanted);
+    let (templates, reasons) = taken(
+        Kind::Template,
+        &json!([
+            { "uriTemplate": "file:///{path}", "name": "files" },
+            { "uriTemplate": "{+url}", "name": "any" },
+            { "uriTemplate": "", "name": "none" },
+        ]),
+    );
+    assert_eq!(templates, ["file:///{path}", "{+url}"]);
+    assert_eq!(reasons, [Unfit::Uri]);
 }
