@@ -1,6 +1,7 @@
 //! Carrying out a plan, and saying what came of it.
 
 mod call;
+mod party;
 mod streams;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use toolgate_ingress::{
     refuse::{empty, json},
 };
 use toolgate_runtime::random;
-use toolgate_session::Subject;
+use toolgate_session::{Heard, Subject};
 
 use crate::{
     account::Account,
@@ -45,7 +46,11 @@ pub(crate) struct Work {
 }
 
 /// Does it.
-pub(crate) async fn execute<S: Source>(plane: &Plane<S>, work: Work, account: Account) -> Answer {
+pub(crate) async fn execute<S: Source>(
+    plane: &Arc<Plane<S>>,
+    work: Work,
+    account: Account,
+) -> Answer {
     let Work {
         plan,
         received,
@@ -62,10 +67,7 @@ pub(crate) async fn execute<S: Source>(plane: &Plane<S>, work: Work, account: Ac
     });
     let done = match plan {
         Plan::Call(plan) => {
-            let body = match received {
-                Received::Post(body) => body,
-                Received::Get | Received::Delete => Bytes::new(),
-            };
+            let body = received.posted();
             let principal = Arc::clone(caller.principal());
             let session = session.facts().cloned();
             let errand = call::Errand {
@@ -101,6 +103,9 @@ pub(crate) async fn execute<S: Source>(plane: &Plane<S>, work: Work, account: Ac
             plane.in_flight.cancel(subject.facts, &id);
             Ok(empty(StatusCode::ACCEPTED))
         }),
+        Plan::Hear(id) => with(subject, |subject| {
+            hear(plane, subject, &id, received.posted())
+        }),
         Plan::Refuse(refusal) => Err(refusal),
     };
     match done {
@@ -121,6 +126,28 @@ fn with<'a>(
     work: impl FnOnce(Subject<'a>) -> Result<Answer, Refusal>,
 ) -> Result<Answer, Refusal> {
     work(subject.ok_or(Refusal::Internal)?)
+}
+
+/// An answer goes to the call whose server asked. One that nobody waits for any more is accepted all the same: it may
+/// have crossed a cancellation on its way.
+fn hear<S: Source>(
+    plane: &Plane<S>,
+    subject: Subject<'_>,
+    id: &str,
+    frame: Bytes,
+) -> Result<Answer, Refusal> {
+    let principal = subject.caller.principal();
+    match plane.questions.hear(subject.facts, principal, id) {
+        Heard::By(id, answers) => answers.give(id, frame),
+        Heard::Nobody => {}
+        Heard::Elsewhere(proxy) => {
+            tracing::warn!(%proxy, "an answer came to the wrong proxy");
+            return Err(Refusal::InvalidRequest(
+                "another proxy asked this: it has to be answered there",
+            ));
+        }
+    }
+    Ok(empty(StatusCode::ACCEPTED))
 }
 
 fn said(pieces: Pieces) -> Answer {

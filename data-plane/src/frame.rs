@@ -21,6 +21,14 @@ pub(crate) enum Received {
 }
 
 impl Received {
+    /// The message; nothing if there was none.
+    pub(crate) fn posted(&self) -> Bytes {
+        match self {
+            Self::Post(body) => body.clone(),
+            Self::Get | Self::Delete => Bytes::new(),
+        }
+    }
+
     /// The id of the request, as written; none of what is no request. For refusals, which may cost a second look.
     pub(crate) fn id(&self) -> Option<Box<str>> {
         let Self::Post(bytes) = self else {

@@ -86,7 +86,7 @@ async fn serve_neighbour<S: Source>(plane: Arc<Plane<S>>, request: Request) -> A
 }
 
 async fn finish<S: Source>(
-    plane: &Plane<S>,
+    plane: &Arc<Plane<S>>,
     arrival: Arrival<S::Keys>,
     mut account: Account,
 ) -> Answer {
@@ -274,7 +274,8 @@ impl Scene<'_> {
             | Plan::OpenStream
             | Plan::Listen(_)
             | Plan::CloseSession
-            | Plan::Cancel(_)) => Ok(plan),
+            | Plan::Cancel(_)
+            | Plan::Hear(_)) => Ok(plan),
         }
     }
 

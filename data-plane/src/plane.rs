@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Instant};
 use toolgate_data_core::{Caller, Refusal, View, change::Comparison};
 use toolgate_model::TokenHash;
 use toolgate_runtime::{Drain, SharedClock};
-use toolgate_session::{InFlight, Links, Sessions, Subscriptions};
-use toolgate_upstream::{Calls, Upstream};
+use toolgate_session::{InFlight, Links, Parking, Questions, Sessions, Subscriptions};
+use toolgate_upstream::{Answers, Calls, Standstill, Upstream};
 
 use crate::{
     account::Accounts,
@@ -28,6 +28,8 @@ pub(crate) struct Plane<S: Source> {
     pub(crate) in_flight: InFlight,
     pub(crate) neighbours: Neighbours,
     pub(crate) links: Links,
+    pub(crate) questions: Questions<Answers>,
+    pub(crate) parking: Parking<Standstill>,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) calls: Calls,
     pub(crate) accounts: Arc<Accounts>,

@@ -13,7 +13,7 @@ use toolgate_runtime::{
     Metrics,
     tls::{self, ClientAuth},
 };
-use toolgate_session::{InFlight, Links, Sessions, Subscriptions};
+use toolgate_session::{InFlight, Links, Parking, Questions, Sessions, Subscriptions};
 use toolgate_sync::Machine;
 use toolgate_upstream::{Calls, Network, Upstream, UpstreamOptions};
 
@@ -128,6 +128,8 @@ impl DataPlane {
             subscriptions: Subscriptions::new(actors.clone(), Arc::clone(&clock)),
             in_flight: InFlight::new(),
             neighbours,
+            questions: Questions::new(source.proxy_id().clone()),
+            parking: Parking::new(actors.clone(), Arc::clone(&clock)),
             accounts: Accounts::new(metrics.clone(), Arc::clone(&clock)),
             source,
             clock,
@@ -230,6 +232,7 @@ async fn follow<S: Source>(plane: Arc<Plane<S>>) {
             }
         }
     }
+    plane.parking.end_all();
     // No call is under way that would still need its link.
     plane.links.end_all();
 }
@@ -265,6 +268,16 @@ fn observe<S: Source>(plane: &Arc<Plane<S>>, metrics: &Metrics) {
         "toolgate.calls.legacy",
         "Calls of legacy clients in flight",
         |plane| plane.in_flight.count(),
+    );
+    show(
+        "toolgate.questions",
+        "Questions of servers that wait for legacy clients",
+        |plane| plane.questions.count(),
+    );
+    show(
+        "toolgate.calls.parked",
+        "Calls that wait for modern clients",
+        |plane| plane.parking.count(),
     );
     show(
         "toolgate.circuits.open",

@@ -132,7 +132,11 @@ pub(crate) fn world(offers: &[Offer]) -> Snapshot {
             era: offer.era,
             protocol_version: String::new(),
             timeouts: Timeouts::default(),
-            relay: toolgate_model::RelayPolicy::default(),
+            relay: toolgate_model::RelayPolicy {
+                elicitation: true,
+                sampling: true,
+                roots: true,
+            },
             sharing: toolgate_model::Sharing::default(),
         };
         let catalogue = CatalogueResource {

@@ -1,12 +1,15 @@
 //! What the data plane decides, as values in and values out: the view, who may call, what a request becomes, and
 //! how bytes are rewritten between the two sides of a call. Pure: no IO, no clock, no randomness.
 
+pub mod asking;
 pub mod authenticate;
+pub mod callers;
 pub mod change;
 pub mod cursor;
 pub mod grant;
 pub mod home;
 pub mod link;
+pub mod parked;
 pub mod parts;
 pub mod plan;
 pub mod port;

@@ -6,6 +6,7 @@ mod legacy;
 mod listen;
 mod lists;
 mod modern;
+mod retry;
 mod target;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::{
 
 pub use call::{CallPlan, CallSpans, ClientSide};
 pub use listen::Listen;
+pub use retry::Retry;
 pub use target::{CompletionTarget, ResourceTarget, Target};
 
 /// All that a decision rests on.
@@ -103,6 +105,8 @@ pub enum Plan {
     CloseSession,
     /// Cancel the session's request of this id (the literal as written), if it is in flight. Status 202, no body.
     Cancel(Box<str>),
+    /// The client answers the question whose id this is (the literal as written). Status 202, no body.
+    Hear(Box<str>),
     /// Do nothing but say why.
     Refuse(Refusal),
 }

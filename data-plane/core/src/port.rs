@@ -14,7 +14,9 @@ use std::{
 use toolgate_model::{Principal, Slug, Timestamp, TokenHash, snapshot::CredentialRef};
 use zeroize::Zeroizing;
 
-use crate::{ServerView, refusal::UpstreamFailure, session_id::ClientCapabilities};
+use crate::{
+    ServerView, callers::Callers, refusal::UpstreamFailure, session_id::ClientCapabilities,
+};
 
 /// A future that a trait object can return.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -98,6 +100,8 @@ pub struct Opened {
 pub struct LinkFacts {
     /// What `initialize` brought.
     pub opened: Opened,
+    /// The calls in flight on it that can be asked something.
+    pub callers: Callers,
     next_id: AtomicU64,
     used: AtomicU64,
 }
@@ -107,6 +111,7 @@ impl LinkFacts {
     pub fn new(opened: Opened, now: Timestamp) -> Self {
         Self {
             opened,
+            callers: Callers::default(),
             next_id: AtomicU64::new(1),
             used: AtomicU64::new(now.0),
         }

@@ -142,6 +142,9 @@ pub enum UpstreamFailure {
     /// It wants something of the client that cannot be relayed.
     #[error("the tool asks for input that this client cannot give")]
     NeedsInput,
+    /// It wanted something of the client, who did not answer.
+    #[error("the tool asked for input that was not given")]
+    Unanswered,
     /// It no longer knows our session; nothing was run.
     #[error("the server of this tool lost our session: retry")]
     SessionLost,
@@ -284,6 +287,7 @@ impl UpstreamFailure {
             Self::Malformed => "upstream_malformed",
             Self::TooLarge => "upstream_too_large",
             Self::NeedsInput => "upstream_needs_input",
+            Self::Unanswered => "upstream_unanswered",
             Self::SessionLost => "upstream_session_lost",
         }
     }

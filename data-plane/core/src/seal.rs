@@ -1,4 +1,4 @@
-//! Sealing of what clients hold for us: session ids and cursors. XChaCha20-Poly1305 under keys derived once per
+//! Sealing of what clients hold for us: session ids, cursors and request states. XChaCha20-Poly1305 under keys derived once per
 //! epoch and purpose; bound to gateway and principal, so that a sealed text opens nowhere else. The newest epoch
 //! seals, all held epochs open.
 
@@ -31,6 +31,8 @@ pub enum Purpose {
     Session,
     /// A list cursor.
     Cursor,
+    /// The `requestState` of a call that waits for its client.
+    Parked,
 }
 
 /// A key of the keyring.
@@ -70,6 +72,7 @@ struct Epoch {
     number: u32,
     session: PurposeKey,
     cursor: PurposeKey,
+    parked: PurposeKey,
 }
 
 struct PurposeKey {
@@ -173,6 +176,7 @@ impl Epoch {
             number: key.epoch,
             session: purpose(b"session", b"session nonce")?,
             cursor: purpose(b"cursor", b"cursor nonce")?,
+            parked: purpose(b"parked", b"parked nonce")?,
         })
     }
 
@@ -180,6 +184,7 @@ impl Epoch {
         match purpose {
             Purpose::Session => &self.session,
             Purpose::Cursor => &self.cursor,
+            Purpose::Parked => &self.parked,
         }
     }
 }
@@ -200,6 +205,7 @@ fn associated(purpose: Purpose, binding: Binding<'_>, epoch: u32) -> Vec<u8> {
     let purpose: &[u8] = match purpose {
         Purpose::Session => b"session",
         Purpose::Cursor => b"cursor",
+        Purpose::Parked => b"parked",
     };
     let principal = binding.principal.to_string();
     let parts = [

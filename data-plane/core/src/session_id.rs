@@ -52,6 +52,10 @@ impl ClientCapabilities {
     pub const SAMPLING: Self = Self(4);
     /// The client has roots.
     pub const ROOTS: Self = Self(8);
+    /// The client samples with tools.
+    pub const SAMPLING_TOOLS: Self = Self(16);
+    /// All that is known here.
+    pub const ALL: Self = Self(31);
 
     /// From a ClientCapabilities object, JSON. What is not known here is not relayed, so it is not kept.
     pub fn read(object: &[u8]) -> Self {
@@ -75,6 +79,9 @@ impl ClientCapabilities {
                         Self::default()
                     })
                 }
+                "sampling" if object::get(member.value, "tools").is_some() => {
+                    Self::SAMPLING.and(Self::SAMPLING_TOOLS)
+                }
                 "sampling" => Self::SAMPLING,
                 "roots" => Self::ROOTS,
                 _ => Self::default(),
@@ -87,6 +94,38 @@ impl ClientCapabilities {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether it is nothing at all.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// As a ClientCapabilities object, JSON.
+    pub fn to_json(self) -> String {
+        let elicitation = match (self.has(Self::ELICITATION), self.has(Self::ELICITATION_URL)) {
+            (true, true) => Some("\"elicitation\":{\"form\":{},\"url\":{}}"),
+            (true, false) => Some("\"elicitation\":{}"),
+            (false, true) => Some("\"elicitation\":{\"url\":{}}"),
+            (false, false) => None,
+        };
+        let sampling = match (self.has(Self::SAMPLING), self.has(Self::SAMPLING_TOOLS)) {
+            (true, true) => Some("\"sampling\":{\"tools\":{}}"),
+            (true, false) => Some("\"sampling\":{}"),
+            (false, _) => None,
+        };
+        let roots = self.has(Self::ROOTS).then_some("\"roots\":{}");
+        let members: Vec<&str> = [elicitation, sampling, roots]
+            .into_iter()
+            .flatten()
+            .collect();
+        format!("{{{}}}", members.join(","))
     }
 
     /// Whether all of `other` is in it.

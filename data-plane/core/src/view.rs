@@ -14,8 +14,8 @@ mod tool;
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Digest, Era, Name, Principal, Reach, Slug, Timeouts, Timestamp, TokenHash, Version,
-    snapshot::CredentialRef,
+    Digest, Era, Name, Principal, Reach, RelayPolicy, Slug, Timeouts, Timestamp, TokenHash,
+    Version, snapshot::CredentialRef,
 };
 
 use crate::Grant;
@@ -49,6 +49,8 @@ pub struct ServerView {
     pub protocol_version: Option<Box<str>>,
     /// Limits of a call.
     pub timeouts: Timeouts,
+    /// What it may ask of clients.
+    pub relay: RelayPolicy,
     /// Of its resource: differs when anything above does.
     pub digest: Digest,
 }

@@ -163,6 +163,11 @@ pub(crate) fn caller(view: &View, token: &str) -> Caller {
     Caller::new(Arc::clone(view.token(&hash(token)).unwrap()))
 }
 
+pub(crate) fn principal(token: &str) -> Arc<toolgate_model::Principal> {
+    let view = with_tools(&[]);
+    Arc::clone(caller(&view, token).principal())
+}
+
 pub(crate) fn facts(number: u32) -> SessionFacts {
     let mut random = [0; 16];
     random[..4].copy_from_slice(&number.to_be_bytes());

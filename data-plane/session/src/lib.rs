@@ -1,11 +1,14 @@
-//! The actors that remember: [`Sessions`] of legacy clients with us, [`Links`] of ours with legacy servers, and what
-//! is [`InFlight`]. Facts are read without a mailbox; a mailbox is for changes, and no payload passes through one but
-//! notices that nobody asked for.
+//! The actors that remember: [`Sessions`] of legacy clients with us, [`Links`] of ours with legacy servers, calls that
+//! wait for their clients ([`Parking`]), [`Questions`] that wait for answers, and what is [`InFlight`]. Facts are read
+//! without a mailbox; a mailbox is for changes, and no payload passes through one but notices that nobody asked for.
 
 mod graves;
 mod inflight;
 mod link;
 mod links;
+mod parked;
+mod parking;
+mod questions;
 mod session;
 mod sessions;
 mod shard;
@@ -17,6 +20,8 @@ mod tally;
 pub use graves::{TOMBSTONES, TOMBSTONES_PER_PRINCIPAL};
 pub use inflight::{IN_FLIGHT, InFlight, InFlightGuard};
 pub use links::{LINKS, Links};
+pub use parking::{PARKED, PARKED_PER_PRINCIPAL, Parking};
+pub use questions::{Asked, Heard, QUESTIONS, Questions};
 pub use session::{IDLE, KEEP_ALIVE, SETTLE};
 pub use sessions::{PER_PRINCIPAL, SESSIONS, Sessions, Subject};
 pub use stream::{EventStream, STREAM_QUEUE};

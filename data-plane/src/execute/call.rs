@@ -1,20 +1,19 @@
 //! A call, from the plan to the answer, and who is told how it ended.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::StatusCode;
 use toolgate_data_core::{
     Refusal,
+    parked::Ticket,
     plan::{CallPlan, ClientSide},
-    rewrite::Outcome,
     session_id::SessionFacts,
 };
 use toolgate_ingress::refuse::{empty, json, refuse};
 use toolgate_model::Principal;
-use toolgate_session::InFlightGuard;
-use toolgate_upstream::{Answered, Order, Waiter};
+use toolgate_upstream::{Answered, Order, Standstill};
 
 use crate::{
     account::Account,
@@ -25,7 +24,7 @@ use crate::{
     streamed::Streamed,
 };
 
-use super::{body, events};
+use super::{body, events, party::Party};
 
 /// A call to be made.
 pub(super) struct Errand {
@@ -36,38 +35,9 @@ pub(super) struct Errand {
     pub(super) place: Place,
 }
 
-/// Whoever asked for a call. Lives as long as the call, also when its client has left.
-struct Party {
-    account: Account,
-    in_flight: Option<InFlightGuard>,
-    place: Place,
-}
-
-impl Waiter for Party {
-    fn cancelled(&self) -> impl Future<Output = ()> + Send {
-        let (in_flight, over) = (self.in_flight.as_ref(), self.place.ended());
-        let taken_back = async move {
-            match in_flight {
-                Some(call) => call.cancelled().await,
-                None => std::future::pending().await,
-            }
-        };
-        async move {
-            tokio::select! {
-                () = taken_back => {}
-                () = over => {}
-            }
-        }
-    }
-
-    fn ended(self, outcome: Outcome) {
-        self.account.ended(outcome);
-    }
-}
-
 /// Makes it.
 pub(super) async fn call<S: Source>(
-    plane: &Plane<S>,
+    plane: &Arc<Plane<S>>,
     errand: Errand,
     mut account: Account,
 ) -> Answer {
@@ -96,7 +66,7 @@ pub(super) async fn call<S: Source>(
         log_level: plan.log_level_with(level),
         plan: Arc::clone(&plan),
         body: frame,
-        principal,
+        principal: Arc::clone(&principal),
         trace: account.parent(),
     };
     let sent = account.now();
@@ -104,12 +74,22 @@ pub(super) async fn call<S: Source>(
         account,
         in_flight,
         place,
+        plane: Arc::clone(plane),
+        principal,
+        session: facts,
     };
-    let called = AssertUnwindSafe(plane.calls.call(order, party)).catch_unwind();
+    let called = AssertUnwindSafe(make(plane, order, party)).catch_unwind();
     let Ok(answered) = called.await else {
         let (method, name) = (plan.target.method(), plan.target.exposed());
         tracing::error!(method, name, "a call panicked; it alone was lost");
         return refuse(&Refusal::Internal, Some(&plan.id));
+    };
+    let answered = match answered {
+        Ok(answered) => answered,
+        Err((refusal, party)) => {
+            let id = Some(plan.id.clone());
+            return respond_refused(&Refused { refusal, id }, party.account);
+        }
     };
     match answered {
         Answered::Reply(reply, mut party) => {
@@ -126,5 +106,31 @@ pub(super) async fn call<S: Source>(
         }
         // Nobody waits for an answer, but HTTP has to end.
         Answered::Cancelled(_party) => empty(StatusCode::ACCEPTED),
+    }
+}
+
+/// Makes the call, or goes on with the one that it is a retry of: that is never made twice.
+async fn make<S: Source>(
+    plane: &Plane<S>,
+    order: Order,
+    party: Party<S>,
+) -> Result<Answered<Party<S>>, (Refusal, Party<S>)> {
+    let Some(retry) = &order.plan.retry else {
+        return Ok(plane.calls.call(order, party).await);
+    };
+    let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
+    let Ticket { proxy, handle, .. } = &retry.ticket;
+    if proxy != plane.source.proxy_id() {
+        let refusal = invalid("`requestState` is of another proxy: send the request afresh");
+        return Err((refusal, party));
+    }
+    let kept = plane.parking.claim(handle, &party.principal).await;
+    let same = |kept: &Standstill| kept.plan().server().digest == order.plan.server().digest;
+    match kept.filter(same) {
+        Some(kept) => Ok(plane.calls.resume(kept, order, party).await),
+        None => {
+            let refusal = invalid("`requestState` was used already, or its time is over");
+            Err((refusal, party))
+        }
     }
 }

@@ -19,6 +19,7 @@ pub struct Client {
     pub token: String,
     pub session: Option<String>,
     pub version: String,
+    pub capabilities: Value,
 }
 
 /// A response, read to its end.
@@ -50,6 +51,7 @@ impl Client {
             token: token.to_owned(),
             session: None,
             version: "2025-11-25".to_owned(),
+            capabilities: json!({}),
         }
     }
 
@@ -88,7 +90,7 @@ impl Client {
     /// Opens a session.
     pub async fn initialize(&mut self) -> Value {
         let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": self.version, "capabilities": {},
+            "protocolVersion": self.version, "capabilities": self.capabilities,
             "clientInfo": {"name": "test", "version": "1"},
         }});
         let answer = self.legacy(message).await.whole().await;
@@ -105,7 +107,7 @@ impl Client {
     pub async fn modern(&self, mut message: Value) -> Stream {
         let meta = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientCapabilities": self.capabilities,
         });
         let params = message["params"].as_object_mut();
         if let Some(params) = params {

@@ -7,11 +7,14 @@
     reason = "tests say what they expect"
 )]
 
+mod asks;
 mod cells;
 mod changes;
 mod client;
 mod conduct;
 mod faults;
+mod questions;
 mod rig;
 mod server;
 mod sessions;
+mod standstills;

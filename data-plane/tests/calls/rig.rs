@@ -20,8 +20,8 @@ use toolgate_data_core::{
 };
 use toolgate_data_plane::{DataPlane, DataPlaneOptions, KeySet, Machine, Source};
 use toolgate_model::{
-    Definition, Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot,
-    Subject, Timeouts, TokenHash, Version,
+    Definition, Digest, Era, Name, Reach, RelayPolicy, Resource, ResourceKey, ResourceKind, Slug,
+    Snapshot, Subject, Timeouts, TokenHash, Version,
     snapshot::{
         CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
         TokenResource,
@@ -35,7 +35,14 @@ pub const TOKEN: &str = "archestra_a-good-token";
 pub const NARROW: &str = "archestra_a-token-for-one-tool";
 pub const SECRET: &str = "Bearer for-the-server-only";
 
-pub const TOOLS: [&str; 15] = [
+/// Everything but roots.
+const RELAY: RelayPolicy = RelayPolicy {
+    elicitation: true,
+    sampling: true,
+    roots: false,
+};
+
+pub const TOOLS: [&str; 20] = [
     "echo",
     "fail",
     "locked",
@@ -51,6 +58,11 @@ pub const TOOLS: [&str; 15] = [
     "silent",
     "flood",
     "missing",
+    "ask",
+    "ask_again",
+    "ask_back",
+    "ask_model",
+    "ask_roots",
 ];
 
 /// A running proxy with its servers.
@@ -269,7 +281,7 @@ fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) ->
         era: Some(server.era),
         protocol_version: version.to_owned(),
         timeouts,
-        relay: toolgate_model::RelayPolicy::default(),
+        relay: RELAY,
         sharing: toolgate_model::Sharing::default(),
     });
     let offered = Resource::Catalogue(CatalogueResource {
@@ -291,7 +303,7 @@ fn gone_resources(url: String, timeouts: Timeouts) -> [Named<'static>; 2] {
         era: Some(Era::Modern),
         protocol_version: String::new(),
         timeouts,
-        relay: toolgate_model::RelayPolicy::default(),
+        relay: RELAY,
         sharing: toolgate_model::Sharing::default(),
     });
     let offered = Resource::Catalogue(CatalogueResource {

@@ -42,7 +42,7 @@ pub struct Seen {
     pub flooded: usize,
 }
 
-type Body = BoxBody<Bytes, std::io::Error>;
+pub(crate) type Body = BoxBody<Bytes, std::io::Error>;
 
 impl FakeServer {
     pub async fn start(era: Era) -> Self {
@@ -106,7 +106,7 @@ impl FakeServer {
         if let Some(refused) = self.session(&head.headers, &message) {
             return Ok(refused);
         }
-        if message.get("id").is_none() {
+        if message.get("id").is_none() || message.get("method").is_none() {
             return Ok(plain(202, "text/plain", ""));
         }
         Ok(match message["method"].as_str().unwrap() {
@@ -177,6 +177,7 @@ impl FakeServer {
             }
             "slow" => self.slow(message),
             "flood" => self.flood(message),
+            name if name.starts_with("ask") => self.asks(message),
             name => self.streamed(name, message, &result),
         }
     }
@@ -256,9 +257,9 @@ impl Drop for Dropped {
     }
 }
 
-type Sink = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+pub(crate) type Sink = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
 
-fn channel() -> (Sink, Body) {
+pub(crate) fn channel() -> (Sink, Body) {
     let (sink, events) = mpsc::channel(1);
     let stream = futures_util::stream::unfold(events, |mut events| async move {
         events.recv().await.map(|event| (event, events))
@@ -266,26 +267,26 @@ fn channel() -> (Sink, Body) {
     (sink, StreamBody::new(stream).boxed())
 }
 
-async fn event(sink: &Sink, message: &Value) {
+pub(crate) async fn event(sink: &Sink, message: &Value) {
     let text = format!("data: {message}\n\n");
     drop(sink.send(Ok(Frame::data(Bytes::from(text)))).await);
 }
 
-async fn progress(sink: &Sink, message: &Value, step: u32) {
+pub(crate) async fn progress(sink: &Sink, message: &Value, step: u32) {
     let token = &message["params"]["_meta"]["progressToken"];
     let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress",
         "params": {"progressToken": token, "progress": step}});
     event(sink, &progress).await;
 }
 
-fn events(body: Body) -> Response<Body> {
+pub(crate) fn events(body: Body) -> Response<Body> {
     Response::builder()
         .header("content-type", "text/event-stream")
         .body(body)
         .unwrap()
 }
 
-fn answer(message: &Value, result: &Value) -> Response<Body> {
+pub(crate) fn answer(message: &Value, result: &Value) -> Response<Body> {
     let frame = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
     plain(200, "application/json", &frame.to_string())
 }

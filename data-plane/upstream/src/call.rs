@@ -1,30 +1,37 @@
 //! One call of a server, from the plan to the answer. It is sent once. It is sent again only where it provably did not run: no
 //! connection could be made, or a legacy server knows our session no longer.
 
-use std::{borrow::Cow, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
-use toolgate_client::{ClientError, EventStream, Headers, Reply as Head, ReplyBody, send};
+use toolgate_client::{ClientError, Headers, Reply as Head, ReplyBody, send};
 use toolgate_data_core::{
     plan::{CallPlan, ClientSide},
     port::{LinkFacts, LinkKey, Links},
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Relayed, Reply, Towards, failed, request},
+    rewrite::{self, Outcome, Relay, Reply, Required, Towards, failed, request},
     session::LogLevel,
-    session_id::ClientCapabilities,
 };
 use toolgate_mcp::{headers::PARAM_PREFIX, message, method, versions};
 use toolgate_model::{Era, Principal};
-use toolgate_runtime::trace::{Parent, Span};
+use toolgate_runtime::{
+    SharedClock,
+    trace::{Parent, Span},
+};
 
 use crate::{
-    failure::{self, Again, Attempt},
+    again::Again,
+    ear::Heard as Elsewhere,
+    exchange::{Exchange, Heard},
+    failure::{self, Again as Repeat, Attempt},
     finish::Finish,
     flight::{Flight, session_headers},
-    stream::{CallStream, Telling, tell},
+    standstill::Standstill,
+    stream::{CallStream, tell},
     upstream::Upstream,
+    waiter::Waiter,
 };
 
 /// How long a server that streams may be silent before the client gets its response head: from then on comments keep
@@ -52,15 +59,6 @@ pub struct Order {
     pub trace: Option<Parent>,
 }
 
-/// Whoever waits for a call. Kept until the call has ended.
-pub trait Waiter: Send + Sync + 'static {
-    /// Ends when the call is taken back by a message. Who only lets go of the response has no need of it.
-    fn cancelled(&self) -> impl Future<Output = ()> + Send;
-
-    /// A streamed answer ended so.
-    fn ended(self, outcome: Outcome);
-}
-
 /// What a call came to.
 pub enum Answered<W> {
     /// One answer.
@@ -75,15 +73,19 @@ pub enum Answered<W> {
 enum Progress {
     /// To its answer.
     Whole(Reply),
-    /// To a stream, and perhaps a first message of it.
-    Streams(Box<Begun>, Option<Bytes>),
+    /// To more than one message, of which the first may have come.
+    Begun(Box<(Begun, Relay, Option<Required>)>),
 }
 
 /// An answer that has begun.
-struct Begun {
-    head: Head,
-    relay: Relay,
-    flight: Flight,
+pub(crate) struct Begun {
+    pub(crate) head: Head,
+    /// Our id for it.
+    pub(crate) id: u64,
+    pub(crate) era: Era,
+    pub(crate) flight: Flight,
+    /// What the server asks of this call elsewhere.
+    pub(crate) elsewhere: Option<Elsewhere>,
 }
 
 /// Why an attempt is over.
@@ -113,6 +115,20 @@ impl Calls {
         }
     }
 
+    /// Goes on with a call that stood still, of which `order` is a retry.
+    pub async fn resume<W: Waiter>(
+        &self,
+        kept: Standstill,
+        order: Order,
+        waiter: W,
+    ) -> Answered<W> {
+        let taken_up = kept.taken_up(order, &waiter);
+        match taken_up {
+            Ok(reply) => Answered::Reply(reply, waiter),
+            Err(exchange) => Box::pin(self.follow(exchange, waiter)).await,
+        }
+    }
+
     async fn run<W: Waiter>(self, order: Order, waiter: W) -> Answered<W> {
         let progress = {
             let (progress, cancelled) = (self.progress(&order), waiter.cancelled());
@@ -124,34 +140,73 @@ impl Calls {
         match progress {
             None => Answered::Cancelled(waiter),
             Some(Progress::Whole(reply)) => Answered::Reply(reply, waiter),
-            Some(Progress::Streams(begun, first)) => {
-                let told = Telling {
-                    relay: begun.relay,
-                    flight: begun.flight,
-                    persists: matches!(order.plan.client, ClientSide::Legacy { .. }),
-                };
-                let ReplyBody::Sse(events) = begun.head.body else {
-                    let reply = failed(&order.plan, UpstreamFailure::Malformed);
-                    return Answered::Reply(reply, waiter);
-                };
-                let drain = &self.upstream.drain;
-                Answered::Stream(tell(told, events, first, waiter, drain))
+            Some(Progress::Begun(begun)) => {
+                let (begun, relay, required) = *begun;
+                let mut exchange = Exchange::new(self.clone(), order, relay, begun);
+                if let Some(required) = required {
+                    exchange.required(required, &waiter);
+                }
+                Box::pin(self.follow(Box::new(exchange), waiter)).await
             }
         }
     }
 
+    /// Reads until the answer, or until there is something to pass on ahead of it.
+    async fn follow<W: Waiter>(&self, mut exchange: Box<Exchange>, waiter: W) -> Answered<W> {
+        loop {
+            let heard = {
+                let heard = timeout(PATIENCE, exchange.next(&waiter));
+                match select(pin!(heard), pin!(waiter.cancelled())).await {
+                    Either::Left((heard, _)) => Some(heard),
+                    Either::Right(((), _)) => None,
+                }
+            };
+            let first = match heard {
+                None => return Answered::Cancelled(waiter),
+                Some(Ok(Heard::Final(reply))) => return Answered::Reply(reply, waiter),
+                Some(Ok(Heard::Asked(id, question))) => {
+                    let turn = exchange.turn();
+                    let asked = Standstill::new(exchange, id, question, turn);
+                    match asked.settle(&waiter) {
+                        Ok(reply) => return Answered::Reply(reply, waiter),
+                        Err(going_on) => exchange = going_on,
+                    }
+                    continue;
+                }
+                Some(Ok(Heard::Say(message))) => Some(message),
+                Some(Err(_silent)) => None,
+            };
+            let drain = &self.upstream.drain;
+            return Answered::Stream(tell(exchange, first, waiter, drain));
+        }
+    }
+
     async fn progress(&self, order: &Order) -> Progress {
-        match self.begin(order).await {
-            Ok(begun) => begun.read().await,
+        match self.begin(order, None).await {
+            Ok(begun) => begun.read(order).await,
             Err(failure) => Progress::Whole(failed(&order.plan, failure)),
         }
     }
 
+    /// Makes a call once more, as a modern server wanted.
+    pub(crate) async fn again(
+        &self,
+        order: &Order,
+        again: &Again,
+    ) -> Result<Begun, UpstreamFailure> {
+        self.begin(order, Some(again)).await
+    }
+
+    /// The time.
+    pub(crate) fn clock(&self) -> SharedClock {
+        Arc::clone(&self.upstream.clock)
+    }
+
     /// Sends the call until it has begun to be answered: once, or twice if the first time was for nothing.
-    async fn begin(&self, order: &Order) -> Result<Begun, UpstreamFailure> {
+    async fn begin(&self, order: &Order, again: Option<&Again>) -> Result<Begun, UpstreamFailure> {
         let mut link = self.link(order, None).await?;
         for last in [false, true] {
-            match self.attempt(order, link.clone()).await {
+            match self.attempt(order, link.clone(), again).await {
                 Ok(begun) => return Ok(begun),
                 Err(Ended::Failed(failure)) => return Err(failure),
                 Err(Ended::NotSent) if last => return Err(UpstreamFailure::Unreachable),
@@ -196,8 +251,7 @@ impl Calls {
         let key = LinkKey {
             server: Arc::clone(server),
             principal: Arc::clone(&order.principal),
-            // Nothing that a legacy server may ask of a client can be relayed yet, so nothing is declared.
-            capabilities: ClientCapabilities::default(),
+            capabilities: order.plan.declared(),
         };
         let facts = match lost {
             Some(lost) => self.links.reopen(&key, &lost).await?,
@@ -209,7 +263,12 @@ impl Calls {
         Ok(Some(facts))
     }
 
-    async fn attempt(&self, order: &Order, link: Option<Arc<LinkFacts>>) -> Result<Begun, Ended> {
+    async fn attempt(
+        &self,
+        order: &Order,
+        link: Option<Arc<LinkFacts>>,
+        again: Option<&Again>,
+    ) -> Result<Begun, Ended> {
         let plan = &order.plan;
         let server = plan.server();
         let station = self.upstream.station(server).map_err(Ended::Failed)?;
@@ -249,7 +308,12 @@ impl Calls {
         };
         let request = request(&order.body, plan, &towards);
         // Cannot be: the spans come from these bytes.
-        let request = request.map_err(|_edit| Ended::Failed(UpstreamFailure::Malformed))?;
+        let impossible = |_edit| Ended::Failed(UpstreamFailure::Malformed);
+        let mut request = request.map_err(impossible)?;
+        if let Some(Again { responses, state }) = again {
+            let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
+            request.body = with.map_err(impossible)?;
+        }
         let headers = outgoing(
             &request.headers,
             link.as_deref(),
@@ -257,6 +321,8 @@ impl Calls {
             plan,
             traceparent.as_deref(),
         );
+        let elsewhere = link.as_ref().filter(|_| !plan.askable().is_empty());
+        let elsewhere = elsewhere.map(|facts| Elsewhere::enter(&facts.callers));
         let held = link.clone().map(|facts| (facts, id));
         let drain = self.upstream.drain.clone();
         let mut flight = Flight::new(leave, Arc::clone(&presented), held, drain).traced(span);
@@ -271,7 +337,7 @@ impl Calls {
             .map_err(|error| not_sent(&error, &mut flight, plan))?;
         if let Some(lost) = link {
             let (status, in_session) = (head.status, lost.opened.session.is_some());
-            if failure::again(&Attempt::Head { status, in_session }) == Again::InAnotherSession {
+            if failure::again(&Attempt::Head { status, in_session }) == Repeat::InAnotherSession {
                 flight.worked();
                 return Err(Ended::Forgotten(lost));
             }
@@ -282,11 +348,12 @@ impl Calls {
             flight.failed(failure);
             return Err(Ended::Failed(failure));
         }
-        let relay = Relay::new(Arc::clone(plan), era, id, order.log_level);
         Ok(Begun {
             head,
-            relay,
+            id,
+            era,
             flight,
+            elsewhere,
         })
     }
 }
@@ -297,8 +364,8 @@ fn not_sent(error: &ClientError, flight: &mut Flight, plan: &CallPlan) -> Ended 
     tracing::debug!(server = %plan.server().name, %error, "a server gave no answer");
     flight.failed(failure);
     match failure::again(&Attempt::Error(error)) {
-        Again::Alike => Ended::NotSent,
-        Again::InAnotherSession | Again::Never => Ended::Failed(failure),
+        Repeat::Alike => Ended::NotSent,
+        Repeat::InAnotherSession | Repeat::Never => Ended::Failed(failure),
     }
 }
 
@@ -327,63 +394,28 @@ fn outgoing(
 }
 
 impl Begun {
-    /// Reads until the answer, or until there is something to pass on ahead of it.
-    async fn read(mut self) -> Progress {
-        match self.head.body {
-            ReplyBody::Json(body) => {
-                let success = self.head.status.is_success();
-                let read = body.bytes().await;
-                let reply = match read {
-                    Ok(bytes) => self.relay.only(&bytes),
-                    Err(error) => self.relay.fail(failure::of(&error)),
-                };
-                Progress::Whole(concluded(&mut self.flight, reply, success, &self.relay))
+    /// Reads an answer that is one document.
+    async fn read(mut self, order: &Order) -> Progress {
+        let mut relay = Relay::new(Arc::clone(&order.plan), self.era, self.id, order.log_level);
+        let success = self.head.status.is_success();
+        let reply = match self.head.body {
+            ReplyBody::Sse(events) => {
+                self.head.body = ReplyBody::Sse(events);
+                return Progress::Begun(Box::new((self, relay, None)));
             }
-            ReplyBody::Sse(mut events) => {
-                let (relay, flight) = (&mut self.relay, &mut self.flight);
-                match timeout(PATIENCE, first(&mut events, relay, flight)).await {
-                    Ok(First::Answer(reply)) => {
-                        Progress::Whole(concluded(&mut self.flight, reply, true, &self.relay))
+            ReplyBody::Json(body) => match body.bytes().await {
+                Ok(bytes) => match relay.only(&bytes) {
+                    Ok(reply) => reply,
+                    Err(required) => {
+                        self.head.body = ReplyBody::Accepted;
+                        return Progress::Begun(Box::new((self, relay, Some(required))));
                     }
-                    Ok(First::Ahead(message)) => {
-                        self.head.body = ReplyBody::Sse(events);
-                        Progress::Streams(Box::new(self), Some(message))
-                    }
-                    Err(_silent) => {
-                        self.head.body = ReplyBody::Sse(events);
-                        Progress::Streams(Box::new(self), None)
-                    }
-                }
-            }
-            ReplyBody::Accepted | ReplyBody::Other(_) => {
-                let success = self.head.status.is_success();
-                let reply = self.relay.fail(UpstreamFailure::Malformed);
-                Progress::Whole(concluded(&mut self.flight, reply, success, &self.relay))
-            }
-        }
-    }
-}
-
-/// The first thing on a stream that is for the client.
-enum First {
-    Answer(Reply),
-    Ahead(Bytes),
-}
-
-/// Safe to be dropped at any point: nothing that was read is lost.
-async fn first(events: &mut EventStream, relay: &mut Relay, flight: &mut Flight) -> First {
-    loop {
-        let relayed = match events.message().await {
-            Ok(Some(message)) => relay.on(&message),
-            Ok(None) => Relayed::Final(relay.fail(UpstreamFailure::Broken)),
-            Err(error) => Relayed::Final(relay.fail(failure::of(&error))),
+                },
+                Err(error) => relay.fail(failure::of(&error)),
+            },
+            ReplyBody::Accepted | ReplyBody::Other(_) => relay.fail(UpstreamFailure::Malformed),
         };
-        match relayed {
-            Relayed::Final(reply) => return First::Answer(reply),
-            Relayed::Forward(message) => return First::Ahead(message),
-            Relayed::Respond(message) => flight.respond(message),
-            Relayed::Ignore => {}
-        }
+        Progress::Whole(concluded(&mut self.flight, reply, success, &relay))
     }
 }
 

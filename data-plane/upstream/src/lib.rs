@@ -2,17 +2,25 @@
 //! the rule that a tool is never run twice. What it says when a call came to nothing is short and tells nothing of the
 //! server.
 
+mod again;
 mod call;
 pub mod circuit;
+mod dialogue;
+mod ear;
+mod exchange;
 mod failure;
 mod finish;
 mod flight;
 pub mod link;
+mod standstill;
 mod station;
 mod stream;
 mod upstream;
+mod waiter;
 
-pub use call::{Answered, Calls, Order, Waiter};
+pub use call::{Answered, Calls, Order};
 pub use link::Network;
+pub use standstill::Standstill;
 pub use stream::CallStream;
 pub use upstream::{Upstream, UpstreamOptions};
+pub use waiter::{Answers, Named, Waiter};

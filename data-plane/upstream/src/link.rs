@@ -26,8 +26,8 @@ impl Network {
 impl LinkNetwork for Network {
     fn initialize(&self, key: &LinkKey) -> Pending<'static, Result<Opened, UpstreamFailure>> {
         let upstream = Arc::clone(&self.0);
-        let server = Arc::clone(&key.server);
-        Box::pin(async move { initialize(&upstream, &server).await })
+        let (server, capabilities) = (Arc::clone(&key.server), key.capabilities.to_json());
+        Box::pin(async move { initialize(&upstream, &server, &capabilities).await })
     }
 
     fn terminate(&self, key: &LinkKey, session: &str) -> Pending<'static, ()> {
@@ -44,6 +44,7 @@ impl LinkNetwork for Network {
 async fn initialize(
     upstream: &Upstream,
     server: &Arc<ServerView>,
+    capabilities: &str,
 ) -> Result<Opened, UpstreamFailure> {
     let station = upstream.station(server)?;
     let mut leave = station.leave()?;
@@ -63,7 +64,7 @@ async fn initialize(
         .endpoint
         .clone()
         .within(server.timeouts.first_byte);
-    let shaken = handshake(&station.target.http, &endpoint, version, "{}", &us).await;
+    let shaken = handshake(&station.target.http, &endpoint, version, capabilities, &us).await;
     let shaken = shaken.map_err(|error| {
         let failure = failure::of(&error);
         tracing::warn!(server = %server.name, %error, "no session with a server");

@@ -138,6 +138,7 @@ impl<T> Leave<T> {
             | UpstreamFailure::RateLimited
             | UpstreamFailure::TooLarge
             | UpstreamFailure::NeedsInput
+            | UpstreamFailure::Unanswered
             | UpstreamFailure::SessionLost => self.worked(),
             // Never reached the server, or says nothing of it.
             UpstreamFailure::CircuitOpen | UpstreamFailure::Busy | UpstreamFailure::Credential => {}

@@ -15,18 +15,14 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     time::sleep,
 };
-use toolgate_client::EventStream;
-use toolgate_data_core::{
-    refusal::UpstreamFailure,
-    rewrite::{Relay, Relayed, Reply},
-};
+use toolgate_data_core::rewrite::Reply;
 use toolgate_mcp::sse;
 use toolgate_runtime::Drain;
 
 use crate::{
-    call::{Waiter, concluded},
-    failure,
-    flight::Flight,
+    exchange::{Exchange, Heard},
+    standstill::Standstill,
+    waiter::Waiter,
 };
 
 /// Messages on their way to a client that reads slowly; more wait at the server.
@@ -41,18 +37,9 @@ pub struct CallStream {
     events: Receiver<Bytes>,
 }
 
-/// What is needed to tell a client what its server says.
-pub(crate) struct Telling {
-    pub(crate) relay: Relay,
-    pub(crate) flight: Flight,
-    /// Whether the call goes on when the client leaves.
-    pub(crate) persists: bool,
-}
-
-/// Passes on what `events` bring, beginning with `first`.
+/// Passes on what a call brings, beginning with `first`.
 pub(crate) fn tell<W: Waiter>(
-    telling: Telling,
-    events: Box<EventStream>,
+    exchange: Box<Exchange>,
     first: Option<Bytes>,
     waiter: W,
     drain: &Drain,
@@ -64,7 +51,7 @@ pub(crate) fn tell<W: Waiter>(
         });
         // The channel is empty: there is room.
         let _room = sink.try_send(first);
-        if let Some(reply) = telling.run(*events, &sink, &waiter).await {
+        if let Some(reply) = Box::pin(run(exchange, &sink, &waiter)).await {
             let outcome = reply.outcome;
             let _gone = sink.send(sse::event(&reply.body.to_bytes())).await;
             waiter.ended(outcome);
@@ -75,7 +62,7 @@ pub(crate) fn tell<W: Waiter>(
 
 /// What happens next on a stream.
 enum Next {
-    Relayed(Relayed),
+    Heard(Heard),
     Left,
     Cancelled,
     Silence,
@@ -101,62 +88,59 @@ async fn pass_on(
     }
 }
 
-impl Telling {
-    /// The answer; none if nobody waits for it any more.
-    async fn run(
-        mut self,
-        mut events: EventStream,
-        sink: &Sender<Bytes>,
-        waiter: &impl Waiter,
-    ) -> Option<Reply> {
-        let mut attached = true;
-        loop {
-            let cancelled = waiter.cancelled();
-            match self.next(&mut events, sink, attached, cancelled).await {
-                Next::Relayed(Relayed::Final(reply)) => {
-                    return Some(concluded(&mut self.flight, reply, true, &self.relay));
-                }
-                Next::Relayed(Relayed::Forward(message)) if attached => {
-                    let cancelled = waiter.cancelled();
-                    match pass_on(sink, sse::event(&message), cancelled).await {
-                        Passed::On => {}
-                        Passed::Left if self.persists => attached = false,
-                        // A slow client leaves, or takes its call back, while something waits for it to read.
-                        Passed::Left | Passed::Cancelled => return None,
-                    }
-                }
-                Next::Relayed(Relayed::Respond(message)) => self.flight.respond(message),
-                Next::Relayed(Relayed::Forward(_) | Relayed::Ignore) => {}
-                Next::Left if self.persists => attached = false,
-                // Letting go of the flight takes the call back.
-                Next::Left | Next::Cancelled => return None,
-                Next::Silence => {
-                    // Full means that something better is on its way.
-                    let _full = sink.try_send(Bytes::from_static(sse::KEEP_ALIVE));
+/// The answer; none if nobody waits for it any more.
+async fn run(
+    mut exchange: Box<Exchange>,
+    sink: &Sender<Bytes>,
+    waiter: &impl Waiter,
+) -> Option<Reply> {
+    let persists = exchange.persists();
+    let mut attached = true;
+    loop {
+        match next(&mut exchange, sink, attached, waiter).await {
+            Next::Heard(Heard::Final(reply)) => return Some(reply),
+            Next::Heard(Heard::Asked(id, question)) => {
+                let turn = exchange.turn();
+                match Standstill::new(exchange, id, question, turn).settle(waiter) {
+                    Ok(reply) => return Some(reply),
+                    Err(going_on) => exchange = going_on,
                 }
             }
+            Next::Heard(Heard::Say(message)) if attached => {
+                match pass_on(sink, sse::event(&message), waiter.cancelled()).await {
+                    Passed::On => {}
+                    Passed::Left if persists => attached = false,
+                    // A slow client leaves, or takes its call back, while something waits for it to read.
+                    Passed::Left | Passed::Cancelled => return None,
+                }
+            }
+            Next::Heard(Heard::Say(_)) => {}
+            Next::Left if persists => attached = false,
+            // Letting go of the call takes it back.
+            Next::Left | Next::Cancelled => return None,
+            Next::Silence => {
+                // Full means that something better is on its way.
+                let _full = sink.try_send(Bytes::from_static(sse::KEEP_ALIVE));
+            }
+        }
+        if !attached {
+            exchange.left();
         }
     }
+}
 
-    async fn next(
-        &mut self,
-        events: &mut EventStream,
-        sink: &Sender<Bytes>,
-        attached: bool,
-        cancelled: impl Future<Output = ()>,
-    ) -> Next {
-        let message = tokio::select! {
-            biased;
-            () = cancelled => return Next::Cancelled,
-            () = sink.closed(), if attached => return Next::Left,
-            message = events.message() => message,
-            () = sleep(KEEP_ALIVE), if attached => return Next::Silence,
-        };
-        Next::Relayed(match message {
-            Ok(Some(message)) => self.relay.on(&message),
-            Ok(None) => Relayed::Final(self.relay.fail(UpstreamFailure::Broken)),
-            Err(error) => Relayed::Final(self.relay.fail(failure::of(&error))),
-        })
+async fn next(
+    exchange: &mut Exchange,
+    sink: &Sender<Bytes>,
+    attached: bool,
+    waiter: &impl Waiter,
+) -> Next {
+    tokio::select! {
+        biased;
+        () = waiter.cancelled() => Next::Cancelled,
+        () = sink.closed(), if attached => Next::Left,
+        heard = exchange.next(waiter) => Next::Heard(heard),
+        () = sleep(KEEP_ALIVE), if attached => Next::Silence,
     }
 }
 

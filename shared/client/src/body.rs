@@ -35,6 +35,7 @@ pub struct EventStream {
     framer: Framer,
     last_id: Option<String>,
     retry: Option<Duration>,
+    held: Option<(Instant, Deadlines)>,
 }
 
 #[derive(Debug)]
@@ -140,6 +141,23 @@ impl EventStream {
             framer: Framer::new(limits),
             last_id: None,
             retry: None,
+            held: None,
+        }
+    }
+
+    /// From now on the server is not waited for: it waits itself, for somebody else.
+    pub fn hold(&mut self) {
+        if self.held.is_none() {
+            let deadlines = std::mem::replace(&mut self.body.deadlines, Deadlines::NONE);
+            self.held = Some((Instant::now(), deadlines));
+        }
+    }
+
+    /// It is its turn again; the time in between does not count.
+    pub fn go_on(&mut self) {
+        if let Some((since, deadlines)) = self.held.take() {
+            let end = deadlines.end.map(|end| end + since.elapsed());
+            self.body.deadlines = Deadlines { end, ..deadlines };
         }
     }
 

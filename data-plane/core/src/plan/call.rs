@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use toolgate_mcp::{Envelope, Span, envelope::Params, headers::Seen};
-use toolgate_model::Era;
+use toolgate_model::{Digest, Era, RelayPolicy};
 
 use crate::{
-    GatewayView, Refusal, ServerView, ToolView,
-    plan::{PlanInput, Target},
+    GatewayView, Refusal, ServerView, ToolView, parked,
+    plan::{PlanInput, Retry, Target, retry},
     session::LogLevel,
     session_id::ClientCapabilities,
 };
@@ -29,6 +29,8 @@ pub struct CallPlan {
     pub log_level: Option<LogLevel>,
     /// The client's `traceparent`, from `_meta`.
     pub traceparent: Option<Box<str>>,
+    /// It is an earlier call, taken up again with the client's answers.
+    pub retry: Option<Retry>,
     /// Where to change the request.
     pub spans: CallSpans,
 }
@@ -70,6 +72,50 @@ impl CallPlan {
     pub fn server(&self) -> &Arc<ServerView> {
         self.target.server()
     }
+
+    /// What is declared to the server: what its client declared, as far as the server may ask for it.
+    pub fn declared(&self) -> ClientCapabilities {
+        self.client.capabilities().within(relayed(self.server()))
+    }
+
+    /// What the server may ask of the client in this call.
+    pub fn askable(&self) -> ClientCapabilities {
+        if self.target.may_ask() {
+            self.declared()
+        } else {
+            ClientCapabilities::default()
+        }
+    }
+
+    /// What a retry of it has to be equal to. `body` is what it was planned upon.
+    pub fn digest(&self, body: &[u8]) -> Option<Digest> {
+        let arguments = self
+            .spans
+            .arguments
+            .map_or(&b"{}"[..], |span| span.of(body));
+        let name = self.target.exposed().unwrap_or_default();
+        parked::digest(self.target.method(), name, arguments)
+    }
+}
+
+/// What a server may ask of clients.
+fn relayed(server: &ServerView) -> ClientCapabilities {
+    let RelayPolicy {
+        elicitation,
+        sampling,
+        roots,
+    } = server.relay;
+    let kinds = [
+        (elicitation, ClientCapabilities::ELICITATION),
+        (elicitation, ClientCapabilities::ELICITATION_URL),
+        (sampling, ClientCapabilities::SAMPLING),
+        (sampling, ClientCapabilities::SAMPLING_TOOLS),
+        (roots, ClientCapabilities::ROOTS),
+    ];
+    let on = kinds.into_iter().filter(|(on, _)| *on);
+    on.fold(ClientCapabilities::default(), |all, (_, kind)| {
+        all.and(kind)
+    })
 }
 
 impl ClientSide {
@@ -135,7 +181,7 @@ pub(super) fn plan(
     let name = params.name.as_ref().ok_or(Refusal::Internal)?;
     let progress = meta.and_then(|meta| meta.progress_token);
     let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
-    Ok(CallPlan {
+    let call = CallPlan {
         gateway: Arc::clone(input.gateway),
         target: Target::Tool(Arc::clone(tool)),
         client,
@@ -143,6 +189,7 @@ pub(super) fn plan(
         progress: progress.map(|token| token.raw.into()),
         log_level: log_level.transpose()?,
         traceparent: traceparent.map(|text| text.as_str().into()),
+        retry: None,
         spans: CallSpans {
             id: id.span,
             params: params.span,
@@ -150,7 +197,8 @@ pub(super) fn plan(
             arguments: params.arguments,
             meta: meta.map(|meta| meta.span),
         },
-    })
+    };
+    retry::take_up(input, envelope, params, call)
 }
 
 /// Headers of one prefix: lower-case name, and value.

@@ -22,8 +22,7 @@ pub(super) fn post(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Pla
     }
     let session = session(input.session)?;
     match envelope.kind {
-        // We ask nothing of legacy clients yet, so no answer of theirs is waited for.
-        Kind::Response => Ok(Plan::Accept),
+        Kind::Response => Ok(Plan::Hear(envelope.raw_id().unwrap_or_default().into())),
         Kind::Notification => notification(envelope),
         Kind::Request => request(input, envelope, session),
     }

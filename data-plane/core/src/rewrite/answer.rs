@@ -10,11 +10,13 @@ use bytes::Bytes;
 use toolgate_mcp::{
     Answer, Limits, RpcError,
     answer::{Body, scan},
+    envelope::Params,
     message, method,
 };
 use toolgate_model::Era;
 
 use crate::{
+    asking::Question,
     parts::Parts,
     plan::{CallPlan, ClientSide, Target},
     refusal::UpstreamFailure,
@@ -41,8 +43,23 @@ pub enum Relayed {
     Forward(Bytes),
     /// The server asks something of us: post this to it.
     Respond(Bytes),
+    /// A legacy server asks something of the client: its id, as written, and what.
+    Asked(Box<str>, Question),
+    /// A legacy server no longer wants the answer to its request of this id, as written.
+    Withdrawn(Box<str>),
+    /// A modern server wants answers of a legacy client before it goes on.
+    Required(Required),
     /// Nothing.
     Ignore,
+}
+
+/// What a modern server wants before it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Required {
+    /// By the server's keys.
+    pub requests: Vec<(Box<str>, Question)>,
+    /// What to send back with the answers, a JSON string as written.
+    pub state: Option<Box<str>>,
 }
 
 /// The answer to a client.
@@ -94,6 +111,17 @@ impl Relay {
         self.finished
     }
 
+    /// The call was sent again, under this id of ours.
+    pub fn sent_again(&mut self, id: u64) {
+        self.id = id;
+    }
+
+    /// The client asks for the same call again, which goes on as it was.
+    pub fn taken_up(&mut self, call: Arc<CallPlan>, log_level: Option<LogLevel>) {
+        self.call = call;
+        self.log_level = log_level;
+    }
+
     /// One message of a stream.
     pub fn on(&mut self, message: &Bytes) -> Relayed {
         if self.finished {
@@ -104,10 +132,13 @@ impl Relay {
         };
         match &answer.body {
             Body::Result(_) | Body::Error(_) if !self.is_ours(&answer) => Relayed::Ignore,
-            Body::Result(result) => {
-                let reply = self.result(message, &answer, result);
-                Relayed::Final(self.finish(reply))
-            }
+            Body::Result(result) => match self.required(&answer, result) {
+                Some(required) => Relayed::Required(required),
+                None => {
+                    let reply = self.result(message, &answer, result);
+                    Relayed::Final(self.finish(reply))
+                }
+            },
             Body::Error(error) => {
                 let reply = self.error(message, &answer, *error);
                 Relayed::Final(self.finish(reply))
@@ -115,17 +146,22 @@ impl Relay {
             Body::Notification { method, params } => {
                 self.notice(message, method.as_str(), params.as_ref())
             }
-            Body::Request { method, .. } => self.asked(method.as_str(), &answer),
+            Body::Request { method, params } => {
+                self.asked(method.as_str(), params.as_ref(), &answer)
+            }
         }
     }
 
     /// The one message of a JSON answer: anything but ours is a lie.
-    pub fn only(&mut self, message: &Bytes) -> Reply {
+    pub fn only(&mut self, message: &Bytes) -> Result<Reply, Required> {
         match self.on(message) {
-            Relayed::Final(reply) => reply,
-            Relayed::Forward(_) | Relayed::Respond(_) | Relayed::Ignore => {
-                self.fail(UpstreamFailure::Malformed)
-            }
+            Relayed::Final(reply) => Ok(reply),
+            Relayed::Required(required) => Err(required),
+            Relayed::Forward(_)
+            | Relayed::Respond(_)
+            | Relayed::Asked(..)
+            | Relayed::Withdrawn(_)
+            | Relayed::Ignore => Ok(self.fail(UpstreamFailure::Malformed)),
         }
     }
 
@@ -148,13 +184,18 @@ impl Relay {
         }
     }
 
-    /// Nothing that a server asks can be relayed yet, and nothing was declared; it is told so at once, that it need not
-    /// wait.
-    fn asked(&self, method: &str, answer: &Answer<'_>) -> Relayed {
+    /// What was not declared is refused at once, that the server need not wait.
+    fn asked(&self, method: &str, params: Option<&Params<'_>>, answer: &Answer<'_>) -> Relayed {
         let Some(id) = answer.id.filter(|_| self.era == Era::Legacy) else {
             return Relayed::Ignore;
         };
-        Relayed::Respond(respond(method, id.raw))
+        let params = params.map(|params| answer.slice(params.span));
+        match Question::read(method, params) {
+            Some(question) if self.call.askable().has(question.kind().needs()) => {
+                Relayed::Asked(id.raw.into(), question)
+            }
+            Some(_) | None => Relayed::Respond(respond(method, id.raw)),
+        }
     }
 
     fn is_modern(&self) -> bool {

@@ -4,14 +4,19 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use toolgate_mcp::{
-    Edit, headers, message, method, object, splice, splice::InvalidEdit, text::quote,
+    Edit, Limits, envelope, headers, message, method, object, splice, splice::InvalidEdit,
+    text::quote,
 };
 use toolgate_model::Era;
 
 use crate::{
     plan::{CallPlan, ClientSide},
     session::LogLevel,
+    session_id::ClientCapabilities,
 };
+
+const INPUT_RESPONSES: &str = "inputResponses";
+const REQUEST_STATE: &str = "requestState";
 
 /// How the server is spoken to.
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +49,6 @@ pub const CLIENT: &str = concat!(
     "\"}"
 );
 
-/// What can be relayed between two modern sides, by the members of ClientCapabilities.
-const RELAYED: [&str; 3] = ["elicitation", "sampling", "roots"];
-
 /// The call as it goes to the server. `body` is what was planned upon.
 pub fn request(body: &Bytes, call: &CallPlan, to: &Towards<'_>) -> Result<Request, InvalidEdit> {
     let spans = &call.spans;
@@ -76,7 +78,7 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     let trace;
     let mut added: Vec<(&str, &[u8])> = Vec::with_capacity(6);
     if to.era == Era::Modern {
-        capabilities = declared(before, call.client);
+        capabilities = declared(before, call);
         version = quote(to.version);
         added.push((method::META_VERSION, version.as_bytes()));
         added.push((method::META_CAPABILITIES, &capabilities));
@@ -101,16 +103,46 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     Some(object::rebuild(before.unwrap_or(b"{}"), keep, &added))
 }
 
-/// What is declared to a modern server: what the caller declared, as far as it can be relayed in this pair of eras.
-fn declared(meta: Option<&[u8]>, client: ClientSide) -> Vec<u8> {
-    let own = match client {
-        ClientSide::Legacy { .. } => None,
+/// What is declared to a modern server: what the caller declared, as far as this server may ask for it.
+fn declared(meta: Option<&[u8]>, call: &CallPlan) -> Vec<u8> {
+    let may = call.declared();
+    let own = match call.client {
+        ClientSide::Legacy { .. } => return may.to_json().into_bytes(),
         ClientSide::Modern { .. } => {
             meta.and_then(|meta| object::get(meta, method::META_CAPABILITIES))
         }
     };
-    let relayed = |name: &str| RELAYED.contains(&name);
+    let relayed = |name: &str| match name {
+        "elicitation" => {
+            may.has(ClientCapabilities::ELICITATION) || may.has(ClientCapabilities::ELICITATION_URL)
+        }
+        "sampling" => may.has(ClientCapabilities::SAMPLING),
+        "roots" => may.has(ClientCapabilities::ROOTS),
+        _ => false,
+    };
     object::rebuild(own.unwrap_or(b"{}"), relayed, &[])
+}
+
+/// A call as it goes to a modern server, with what that wanted: `inputResponses`, and its `requestState` as written.
+pub fn again(
+    body: &Bytes,
+    responses: Option<&[u8]>,
+    state: Option<&str>,
+) -> Result<Bytes, InvalidEdit> {
+    let envelope =
+        envelope::parse(body, &Limits::REQUEST).map_err(|fault| InvalidEdit(fault.at))?;
+    let Some(params) = &envelope.params else {
+        return Err(InvalidEdit(0));
+    };
+    let mut added: Vec<(&str, &[u8])> = Vec::with_capacity(2);
+    added.extend(responses.map(|responses| (INPUT_RESPONSES, responses)));
+    added.extend(state.map(|state| (REQUEST_STATE, state.as_bytes())));
+    let keep = |name: &str| !matches!(name, INPUT_RESPONSES | REQUEST_STATE);
+    let params = Edit::replace(
+        params.span,
+        object::rebuild(envelope.slice(params.span), keep, &added),
+    );
+    splice(body, vec![params])
 }
 
 /// Made afresh from the body; what the client sent is never copied.

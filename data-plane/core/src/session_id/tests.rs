@@ -47,7 +47,8 @@ proptest! {
         let bob = Principal { org: slug("acme"), subject: Subject::User(slug("bob")) };
         let binding = Binding { gateway: &gateway, principal: &ada };
         let text = mint(&sealer, binding, &facts, &nonce);
-        prop_assert!(text.len() <= if at.is_some() { 350 } else { 200 });
+        let limit = if at.is_some() { 350 } else { 200 };
+        prop_assert!(text.len() <= limit);
         prop_assert!(text.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
         let last = NOW.after(LIFE);
         prop_assert_eq!(open(&sealer, binding, &text, last), Some(facts));

@@ -228,6 +228,7 @@ impl ServerView {
             era: server.era,
             protocol_version: version.map(Box::from),
             timeouts: server.timeouts,
+            relay: server.relay,
             digest,
         }
     }

@@ -14,6 +14,7 @@ fn server(id: &str, revision: u8) -> Arc<ServerView> {
         credential: None,
         era: None,
         protocol_version: None,
+        relay: toolgate_model::RelayPolicy::default(),
         timeouts: Timeouts::default(),
         digest: Digest([revision; 32]),
     })

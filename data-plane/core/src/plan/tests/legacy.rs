@@ -161,7 +161,7 @@ fn notifications_mean_what_they_say() {
     assert_eq!(&*id, "\"5\"");
     assert_eq!(refused(notice("tools/list", "")).status(), 400);
     let response = world.legacy("all", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
-    assert!(matches!(response, Plan::Accept));
+    assert!(matches!(response, Plan::Hear(id) if &*id == "1"));
 }
 
 #[test]

@@ -14,6 +14,10 @@ impl Relay {
         method: &str,
         params: Option<&Params<'_>>,
     ) -> Relayed {
+        if let (method::CANCELLED, Some(id)) = (method, params.and_then(|params| params.request_id))
+        {
+            return Relayed::Withdrawn(id.raw.into());
+        }
         let edit = match (method, params) {
             (method::PROGRESS, Some(params)) => self.progress(source, params),
             (method::MESSAGE, Some(params)) => self.log(source, params),

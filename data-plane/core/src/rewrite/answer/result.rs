@@ -7,11 +7,10 @@ use toolgate_mcp::{
 };
 
 use crate::{
-    plan::ClientSide, refusal::UpstreamFailure, rewrite::stitch::stitch,
-    session_id::ClientCapabilities,
+    asking::Question, plan::ClientSide, refusal::UpstreamFailure, rewrite::stitch::stitch,
 };
 
-use super::{Outcome, Relay, Reply, failed};
+use super::{Outcome, Relay, Reply, Required, failed};
 
 const COMPLETE: &str = "complete";
 const INPUT_REQUIRED: &str = "input_required";
@@ -38,7 +37,7 @@ impl Relay {
         let outcome = match kind {
             COMPLETE if result.is_error && self.call.target.tool().is_some() => Outcome::ToolError,
             COMPLETE => Outcome::Done,
-            INPUT_REQUIRED if !self.may_ask(answer, result) => {
+            INPUT_REQUIRED if self.questions(answer, result).is_none() => {
                 return fail(UpstreamFailure::NeedsInput);
             }
             INPUT_REQUIRED => Outcome::InputRequired,
@@ -58,36 +57,49 @@ impl Relay {
         }
     }
 
-    /// Whether the client declared all that the server wants of it.
-    fn may_ask(&self, answer: &Answer<'_>, result: &ResultPart<'_>) -> bool {
-        let ClientSide::Modern { capabilities } = self.call.client else {
-            return false;
-        };
-        if !self.call.target.may_ask() {
-            return false;
+    /// What a modern server wants of a legacy client, who can be asked all of it.
+    pub(super) fn required(
+        &self,
+        answer: &Answer<'_>,
+        result: &ResultPart<'_>,
+    ) -> Option<Required> {
+        let kind = result.result_type.as_ref()?;
+        if kind.as_str() != INPUT_REQUIRED || self.is_modern() || result.mistyped.is_some() {
+            return None;
         }
-        let requests = result
-            .input_requests
-            .map_or(&b"{}"[..], |span| answer.slice(span));
-        object::members(requests).all(|request| {
-            let url = || {
-                let params = object::get(request.value, "params").unwrap_or(b"{}");
-                object::get(params, "mode") == Some(b"\"url\"")
-            };
-            match object::get(request.value, "method") {
-                Some(b"\"elicitation/create\"") if url() => {
-                    capabilities.has(ClientCapabilities::ELICITATION_URL)
-                }
-                Some(b"\"elicitation/create\"") => {
-                    capabilities.has(ClientCapabilities::ELICITATION)
-                }
-                Some(b"\"sampling/createMessage\"") => {
-                    capabilities.has(ClientCapabilities::SAMPLING)
-                }
-                Some(b"\"roots/list\"") => capabilities.has(ClientCapabilities::ROOTS),
-                Some(_) | None => false,
-            }
-        })
+        let requests = self.questions(answer, result)?;
+        let state = result.request_state.as_ref();
+        let state = state.map(|text| String::from_utf8_lossy(answer.slice(text.span)));
+        let state = state.map(|literal| Box::from(&*literal));
+        (state.is_some() || !requests.is_empty()).then_some(Required { requests, state })
+    }
+
+    /// What the server wants of the client; none unless the client declared all of it.
+    fn questions(
+        &self,
+        answer: &Answer<'_>,
+        result: &ResultPart<'_>,
+    ) -> Option<Vec<(Box<str>, Question)>> {
+        let may = self.call.askable();
+        if !self.call.target.may_ask() {
+            return None;
+        }
+        let requests = result.input_requests.map(|span| answer.slice(span));
+        let questions = Question::read_all(requests.unwrap_or(b"{}"))?;
+        let declared = |(_, question): &(_, Question)| may.has(question.kind().needs());
+        questions.iter().all(declared).then_some(questions)
+    }
+
+    /// The same questions, each of which says who really asks.
+    fn signed(&self, requests: &[u8]) -> Vec<u8> {
+        let server = &self.call.server().name.id;
+        let questions = Question::read_all(requests).unwrap_or_default();
+        let members = object::members(requests).zip(questions);
+        let signed: Vec<_> = members
+            .map(|(request, (key, question))| (key, question.to_input(server, request.value)))
+            .collect();
+        let signed: Vec<(&str, &[u8])> = signed.iter().map(|(k, v)| (&**k, &v[..])).collect();
+        object::rebuild(b"{}", |_| true, &signed)
     }
 
     fn to_modern<'e>(
@@ -96,6 +108,9 @@ impl Relay {
         result: &ResultPart<'e>,
     ) -> Result<Vec<Edit<'e>>, InvalidEdit> {
         let mut edits = vec![answer.with_id(&self.call.id)];
+        if let Some(span) = result.input_requests.filter(|_| !is_complete(result)) {
+            edits.push(Edit::replace(span, self.signed(answer.slice(span))));
+        }
         let server = self.call.gateway.server_info.to_json();
         let own: &[(&str, &[u8])] = &[(method::META_SERVER, server.as_bytes())];
         let meta = result.meta.as_ref().map(|meta| meta.span);
@@ -154,6 +169,11 @@ impl Relay {
         edits.push(Edit::replace(result.span, after));
         Ok(edits)
     }
+}
+
+fn is_complete(result: &ResultPart<'_>) -> bool {
+    let kind = result.result_type.as_ref();
+    kind.is_none_or(|kind| kind.as_str() == COMPLETE)
 }
 
 fn rebuilt(answer: &Answer<'_>, meta: Span) -> Vec<u8> {

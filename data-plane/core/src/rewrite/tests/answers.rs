@@ -19,7 +19,9 @@ const CELLS: [(Era, Era); 4] = [
 ];
 
 fn reply(client: Era, server: Era, answer: &str) -> Reply {
-    relay(client, server, "").only(&Bytes::from(answer.to_owned()))
+    relay(client, server, "")
+        .only(&Bytes::from(answer.to_owned()))
+        .unwrap()
 }
 
 fn body(reply: &Reply) -> Value {
@@ -147,7 +149,9 @@ fn errors_keep_their_words_and_data() {
     assert_eq!(reply.body.to_bytes(), answer.replace("42", "\"c-1\""));
     // Without an id the server could not read the request; ours is the only one there.
     let lost = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#;
-    let reply = super::relay(Era::Legacy, Era::Legacy, "").only(&Bytes::from(lost));
+    let reply = super::relay(Era::Legacy, Era::Legacy, "")
+        .only(&Bytes::from(lost))
+        .unwrap();
     assert_eq!(body(&reply)["id"], "c-1");
 }
 
@@ -200,7 +204,7 @@ fn input_may_be_asked_of_those_who_declared_it() {
             panic!("no call");
         };
         let mut relay = Relay::new(call, Era::Modern, super::OWN, None);
-        relay.only(&Bytes::from(answer))
+        relay.only(&Bytes::from(answer)).unwrap()
     };
     let granted = ask(r#"{"elicitation":{}}"#);
     assert_eq!(granted.outcome, Outcome::InputRequired);
@@ -222,7 +226,7 @@ fn large_answers_are_not_copied() {
     ));
     let inside = answer.as_ptr_range();
     for (client, server) in CELLS {
-        let reply = relay(client, server, "").only(&answer);
+        let reply = relay(client, server, "").only(&answer).unwrap();
         let shared = reply
             .body
             .pieces()

@@ -139,7 +139,10 @@ fn nobody_is_asked_for_input_to_complete_an_argument() {
     let outcome = |target: fn(&CallPlan) -> Target| {
         let call = planned(Era::Modern, target, PROMPT, r#""files__review""#);
         let mut relay = Relay::new(Arc::new(call), Era::Modern, OWN, None);
-        relay.only(&Bytes::from_static(answer.as_bytes())).outcome
+        relay
+            .only(&Bytes::from_static(answer.as_bytes()))
+            .unwrap()
+            .outcome
     };
     assert_eq!(outcome(prompt), Outcome::InputRequired);
     assert_eq!(outcome(resource), Outcome::InputRequired);

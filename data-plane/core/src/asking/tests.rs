@@ -1,0 +1,194 @@
+//! Every question gets exactly one answer, whatever comes in which order, and nothing is left behind.
+
+mod model;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{fixture::slug, session_id::ClientCapabilities};
+
+const START: Timestamp = Timestamp(1_000);
+
+fn own(number: u8) -> QuestionId {
+    QuestionId {
+        proxy: slug("proxy-1"),
+        random: [number; 16],
+    }
+}
+
+fn form() -> Question {
+    let params = br#"{"message":"Which \"one\"?","requestedSchema":{"type":"object","properties":{"n":{"default":1.50}}},"_meta":{"progressToken":7,"x":1}}"#;
+    Question::read("elicitation/create", Some(params)).unwrap()
+}
+
+fn asking() -> Asking {
+    Asking::new(slug("files"))
+}
+
+fn asked(id: &str, number: u8) -> Event {
+    Event::Asked {
+        id: id.into(),
+        question: form(),
+        own: Some(own(number)),
+    }
+}
+
+fn result(number: u8, result: &str) -> Event {
+    let name = own(number).name();
+    let frame = format!(r#"{{"jsonrpc":"2.0","id":"{name}","result":{result}}}"#);
+    Event::Answered(own(number), frame.into())
+}
+
+fn error(number: u8) -> Event {
+    let name = own(number).name();
+    let frame =
+        format!(r#"{{"jsonrpc":"2.0","id":"{name}","error":{{"code":-1,"message":"no"}}}}"#);
+    Event::Answered(own(number), frame.into())
+}
+
+fn value(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+#[test]
+fn a_question_goes_out_under_our_name_and_says_who_asks() {
+    let mut machine = asking();
+    let out = machine.on(asked("\"s\\u0031\"", 1), START);
+    let [Output::Say(said)] = &out[..] else {
+        panic!("{out:?}");
+    };
+    let text = std::str::from_utf8(said).unwrap();
+    assert!(text.contains(r#""default":1.50"#), "numbers stay: {text}");
+    let said = value(said);
+    assert_eq!(said["id"], own(1).name());
+    assert_eq!(said["method"], "elicitation/create");
+    assert_eq!(said["params"]["message"], "[files] Which \"one\"?");
+    assert_eq!(said["params"]["_meta"], json!({"x": 1}));
+    let out = machine.on(result(1, r#"{"action":"accept","n":1.0}"#), START);
+    let [Output::Close(closed), Output::Tell(told)] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(*closed, own(1));
+    let exact = r#"{"jsonrpc":"2.0","id":"s\u0031","result":{"action":"accept","n":1.0}}"#;
+    assert_eq!(told, exact);
+    assert_eq!(machine.on(result(1, "{}"), START), []);
+}
+
+#[test]
+fn errors_reach_the_server_and_late_answers_nobody() {
+    let mut machine = asking();
+    machine.on(asked("1", 1), START);
+    machine.on(asked("2", 2), START);
+    let out = machine.on(error(1), START);
+    let [_, Output::Tell(told)] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(value(told)["error"]["code"], -1);
+    let late = START.after(PATIENCE);
+    assert_eq!(machine.deadline(), Some(late));
+    let out = machine.on(Event::Tick, late);
+    let [Output::Say(cancel), Output::Close(_), Output::Tell(told)] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(value(cancel)["params"]["requestId"], own(2).name());
+    assert_eq!(value(told)["id"], 2);
+    assert_eq!(machine.on(result(2, "{}"), late), []);
+    assert_eq!((machine.open(), machine.deadline()), (0, None));
+}
+
+#[test]
+fn a_round_is_answered_as_a_whole_and_rounds_are_bounded() {
+    let mut machine = asking();
+    let roots = Question::read("roots/list", None).unwrap();
+    let round = |from: u8| {
+        vec![
+            ("who".into(), form(), Some(own(from))),
+            ("where".into(), roots.clone(), Some(own(from + 1))),
+        ]
+    };
+    for turn in 0..ROUNDS {
+        let from = u8::try_from(2 * turn).unwrap();
+        assert_eq!(machine.on(Event::Required(round(from)), START).len(), 2);
+        assert_eq!(machine.on(error(from), START).len(), 1);
+        let out = machine.on(result(from + 1, r#"{"roots":[]}"#), START);
+        let [_, Output::Again(Some(responses))] = &out[..] else {
+            panic!("{out:?}");
+        };
+        let both = r#"{"who":{"action":"cancel"},"where":{"roots":[]}}"#;
+        assert_eq!(responses, both, "leaving a form is an answer");
+    }
+    let out = machine.on(Event::Required(round(90)), START);
+    assert!(matches!(out[..], [.., Output::Fail]), "{out:?}");
+    assert_eq!(machine.open(), 0);
+}
+
+#[test]
+fn what_has_no_answer_in_a_round_ends_the_call() {
+    let sampling = Question::read("sampling/createMessage", Some(b"{\"maxTokens\":1}")).unwrap();
+    let mut machine = asking();
+    let round = vec![
+        ("a".into(), sampling, Some(own(1))),
+        ("b".into(), form(), Some(own(2))),
+    ];
+    machine.on(Event::Required(round), START);
+    let out = machine.on(error(1), START);
+    assert!(
+        matches!(
+            out[..],
+            [
+                Output::Close(_),
+                Output::Say(_),
+                Output::Close(_),
+                Output::Fail
+            ]
+        ),
+        "{out:?}"
+    );
+    assert_eq!(machine.on(result(2, "{}"), START), []);
+}
+
+#[test]
+fn kinds_need_what_the_client_has_to_declare() {
+    let needs = |method: &str, params: &str| {
+        Question::read(method, Some(params.as_bytes())).map(|question| question.kind().needs())
+    };
+    let form = Some(ClientCapabilities::ELICITATION);
+    assert_eq!(needs("elicitation/create", "{}"), form);
+    assert_eq!(needs("elicitation/create", r#"{"mode":"form"}"#), form);
+    let url = Some(ClientCapabilities::ELICITATION_URL);
+    assert_eq!(needs("elicitation/create", r#"{"mode":"url"}"#), url);
+    let tools = needs("sampling/createMessage", r#"{"tools":[]}"#).unwrap();
+    assert!(tools.has(ClientCapabilities::SAMPLING_TOOLS));
+    assert_eq!(needs("tools/call", "{}"), None);
+    assert_eq!(needs("roots/list", r#"{"a":1,"a":2}"#), None);
+    assert_eq!(Question::read_all(br#"{"a":{"method":"x"}}"#), None);
+    assert_eq!(Question::read_all(br#"{"a":1,"a":2}"#), None);
+    assert_eq!(Question::read_all(b"{ }"), Some(Vec::new()));
+}
+
+#[test]
+fn a_url_carries_an_id_for_those_who_need_one_and_only_for_them() {
+    let params = br#"{"mode":"url","url":"https://x.example/?a=%20","message":"Go"}"#;
+    let question = Question::read("elicitation/create", Some(params)).unwrap();
+    let asked = value(&question.to_request(&own(3), &slug("files")));
+    assert_eq!(asked["params"]["elicitationId"], own(3).name());
+    assert_eq!(asked["params"]["url"], "https://x.example/?a=%20");
+    let with = br#"{"mode":"url","url":"u","message":"Go","elicitationId":"e"}"#;
+    let question = Question::read("elicitation/create", Some(with)).unwrap();
+    let input = value(&question.to_input(&slug("files"), b"{}"));
+    assert_eq!(input["params"].get("elicitationId"), None);
+    let asked = value(&question.to_request(&own(3), &slug("files")));
+    assert_eq!(asked["params"]["elicitationId"], "e");
+}
+
+#[test]
+fn names_of_questions_survive_the_trip_and_nothing_else_is_one() {
+    let id = own(0xab);
+    assert_eq!(QuestionId::parse(&quote(&id.name())).as_ref(), Some(&id));
+    let escaped = quote(&id.name()).replace(':', "\\u003a");
+    assert_eq!(QuestionId::parse(&escaped).as_ref(), Some(&id));
+    let upper = quote(&id.name().replace("ab", "AB"));
+    for wrong in ["1", "\"x\"", "\"proxy-1:\"", "\"proxy-1:zz\"", &upper] {
+        assert_eq!(QuestionId::parse(wrong), None, "{wrong}");
+    }
+}

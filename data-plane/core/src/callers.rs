@@ -1,0 +1,52 @@
+//! The calls in flight on one link, for what its server asks outside of any call's stream: it belongs to a call only if
+//! there is exactly one that it can belong to.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use bytes::Bytes;
+
+/// A call that hears what its server asks elsewhere.
+pub trait Ear: Send + Sync {
+    /// Takes a message; false if it cannot be taken now.
+    fn hear(&self, message: &Bytes) -> bool;
+}
+
+/// Calls in flight on one link.
+#[derive(Default)]
+pub struct Callers(Mutex<Vec<Weak<dyn Ear>>>);
+
+impl Callers {
+    /// A call begins; it ends when `ear` is dropped.
+    pub fn enter(&self, ear: &Arc<dyn Ear>) {
+        let mut calls = self.calls();
+        calls.retain(|call| call.strong_count() > 0);
+        calls.push(Arc::downgrade(ear));
+    }
+
+    /// The server says this outside of any call's stream; whether it has been taken by the one call that it can belong
+    /// to.
+    pub fn hear(&self, message: &Bytes) -> bool {
+        let mut calls = self.calls();
+        calls.retain(|call| call.strong_count() > 0);
+        match &calls[..] {
+            [only] => only.upgrade().is_some_and(|ear| ear.hear(message)),
+            _ => false,
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Vec<Weak<dyn Ear>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Callers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Callers({})", self.calls().len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! A question without a call is given to the only one there is, or to nobody.
+
+use super::*;
+
+struct Hears(Mutex<usize>);
+
+impl Ear for Hears {
+    fn hear(&self, _message: &Bytes) -> bool {
+        *self.0.lock().unwrap() += 1;
+        true
+    }
+}
+
+#[test]
+fn only_a_call_that_is_alone_is_asked() {
+    let callers = Callers::default();
+    let message = Bytes::from_static(b"{}");
+    assert!(!callers.hear(&message));
+    let first = Arc::new(Hears(Mutex::default()));
+    let ear: Arc<dyn Ear> = first.clone();
+    callers.enter(&ear);
+    assert!(callers.hear(&message));
+    let second: Arc<dyn Ear> = Arc::new(Hears(Mutex::default()));
+    callers.enter(&second);
+    assert!(!callers.hear(&message));
+    drop(second);
+    assert!(callers.hear(&message));
+    assert_eq!(*first.0.lock().unwrap(), 2);
+    drop((first, ear));
+    assert!(!callers.hear(&message));
+}

@@ -1,0 +1,152 @@
+//! A call that stands still at its server until its modern client has answered: what the client holds to come back to
+//! it, and the machine that hands it out once.
+
+use std::time::Duration;
+
+use toolgate_mcp::{Limits, canonical};
+use toolgate_model::{Digest, Slug, Timestamp};
+
+use crate::{
+    Sealer,
+    seal::{Binding, NONCE, Purpose},
+};
+
+/// How long a client, and whoever sits before it, has to come back.
+pub const LIFE: Duration = Duration::from_secs(5 * 60);
+
+/// Bytes of a handle.
+pub const HANDLE: usize = 16;
+
+/// The name of a parked call on its proxy; nobody can guess it.
+pub type Handle = [u8; HANDLE];
+
+/// What a `requestState` of ours says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// Which call.
+    pub handle: Handle,
+    /// Of what request: see [`digest`].
+    pub request: Digest,
+    /// The proxy that keeps it.
+    pub proxy: Slug,
+}
+
+/// What makes a retry the same request as the first one: method, name and arguments, however they are written.
+pub fn digest(method: &str, name: &str, arguments: &[u8]) -> Option<Digest> {
+    let arguments = canonical::digest(arguments, &Limits::REQUEST).ok()?;
+    let mut all = Vec::with_capacity(method.len() + name.len() + arguments.len() + 2);
+    for part in [method.as_bytes(), name.as_bytes()] {
+        all.extend_from_slice(part);
+        // In neither of them: names are JSON strings of visible characters, and what follows has a fixed length.
+        all.push(0);
+    }
+    all.extend_from_slice(&arguments);
+    Some(Digest::of_bytes(&all))
+}
+
+const FORMAT: u8 = 1;
+
+impl Ticket {
+    /// The text of the `requestState`.
+    pub fn seal(&self, sealer: &Sealer, binding: Binding<'_>, nonce: &[u8; NONCE]) -> String {
+        let mut plain = Vec::with_capacity(1 + HANDLE + 32 + Slug::MAX);
+        plain.push(FORMAT);
+        plain.extend_from_slice(&self.handle);
+        plain.extend_from_slice(&self.request.0);
+        plain.extend_from_slice(self.proxy.as_str().as_bytes());
+        sealer.seal(Purpose::Parked, binding, nonce, &plain)
+    }
+
+    /// What a text says, if we sealed it for this gateway and principal.
+    pub fn open(sealer: &Sealer, binding: Binding<'_>, text: &str) -> Option<Self> {
+        let plain = sealer.open(Purpose::Parked, binding, text)?;
+        let (&[format], rest) = plain.split_first_chunk()?;
+        let (handle, rest) = rest.split_first_chunk()?;
+        let (request, proxy) = rest.split_first_chunk()?;
+        if format != FORMAT {
+            return None;
+        }
+        Some(Self {
+            handle: *handle,
+            request: Digest(*request),
+            proxy: std::str::from_utf8(proxy).ok()?.parse().ok()?,
+        })
+    }
+}
+
+/// What happens to a parked call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<W> {
+    /// Its client came back.
+    Claimed(W),
+    /// Time passed.
+    Tick(Timestamp),
+    /// The proxy ends, or the server of the call is gone.
+    End,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output<W> {
+    /// Hand the call over: it is theirs from now on.
+    HandOver(W),
+    /// It is not here: tell them so.
+    Deny(W),
+    /// Let go of the call, which takes it back at its server.
+    LetGo,
+    /// There is nothing left to do.
+    Stop,
+}
+
+/// One parked call.
+#[derive(Debug)]
+pub struct ParkedCall {
+    until: Timestamp,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Over,
+}
+
+impl ParkedCall {
+    /// Parked now.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            until: now.after(LIFE),
+            state: State::Waiting,
+        }
+    }
+
+    /// Whether it still waits.
+    pub fn is_waiting(&self) -> bool {
+        self.state == State::Waiting
+    }
+
+    /// When [`Event::Tick`] is due.
+    pub fn until(&self) -> Timestamp {
+        self.until
+    }
+
+    /// Takes an event.
+    pub fn on<W>(&mut self, event: Event<W>) -> Vec<Output<W>> {
+        match (event, self.state) {
+            (Event::Claimed(who), State::Waiting) => {
+                self.state = State::Over;
+                vec![Output::HandOver(who), Output::Stop]
+            }
+            (Event::Claimed(who), State::Over) => vec![Output::Deny(who)],
+            (Event::Tick(now), State::Waiting) if now < self.until => Vec::new(),
+            (Event::Tick(_) | Event::End, State::Waiting) => {
+                self.state = State::Over;
+                vec![Output::LetGo, Output::Stop]
+            }
+            (Event::Tick(_) | Event::End, State::Over) => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

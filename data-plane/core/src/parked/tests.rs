@@ -1,0 +1,96 @@
+//! A parked call is handed out once or let go of once; its ticket opens for whom it was made only.
+
+use proptest::prelude::*;
+use toolgate_model::Principal;
+
+use super::*;
+use crate::fixture::{World, sealer, slug};
+
+const START: Timestamp = Timestamp(1_000);
+
+fn ticket() -> Ticket {
+    Ticket {
+        handle: [3; HANDLE],
+        request: digest("tools/call", "files__read", b"{}").unwrap(),
+        proxy: slug("proxy-1"),
+    }
+}
+
+fn principal(token: &str) -> Principal {
+    Principal::clone(World::new().caller(token).principal())
+}
+
+#[test]
+fn a_ticket_opens_for_its_principal_and_gateway_only() {
+    let (sealer, ada) = (sealer(&[1]), principal("all"));
+    let (main, other) = (slug("main"), slug("other"));
+    let binding = Binding {
+        gateway: &main,
+        principal: &ada,
+    };
+    let text = ticket().seal(&sealer, binding, &[5; NONCE]);
+    assert!(text.len() <= crate::seal::TEXT_LIMIT);
+    assert_eq!(Ticket::open(&sealer, binding, &text), Some(ticket()));
+    let elsewhere = Binding {
+        gateway: &other,
+        ..binding
+    };
+    assert_eq!(Ticket::open(&sealer, elsewhere, &text), None);
+    let mut tampered = text.clone().into_bytes();
+    tampered[60] ^= 1;
+    let tampered = String::from_utf8(tampered).unwrap();
+    assert_eq!(Ticket::open(&sealer, binding, &tampered), None);
+    let cursor = sealer.seal(Purpose::Cursor, binding, &[5; NONCE], b"x");
+    assert_eq!(Ticket::open(&sealer, binding, &cursor), None);
+}
+
+#[test]
+fn the_same_request_is_the_same_however_it_is_written() {
+    let of = |name: &str, arguments: &str| digest("tools/call", name, arguments.as_bytes());
+    assert_eq!(
+        of("a", r#"{"x":1,"y":"\u0061"}"#),
+        of("a", r#"{ "y":"a", "x":1 }"#)
+    );
+    assert_ne!(of("a", r#"{"x":1}"#), of("a", r#"{"x":2}"#));
+    assert_ne!(of("a", "{}"), of("b", "{}"));
+    assert_ne!(digest("prompts/get", "a", b"{}"), of("a", "{}"));
+    assert_eq!(of("a", "{"), None);
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Claimed,
+    Later(u64),
+    End,
+}
+
+proptest! {
+    #[test]
+    fn a_call_is_handed_out_once_or_let_go_of_once(steps in prop::collection::vec(prop_oneof![
+        Just(Step::Claimed), (1_u64..120).prop_map(Step::Later), Just(Step::End),
+    ], 0..30)) {
+        let mut machine = ParkedCall::new(START);
+        let (mut now, mut over) = (START, false);
+        for (who, step) in steps.into_iter().enumerate() {
+            let (event, expected) = match step {
+                Step::Claimed if over => (Event::Claimed(who), vec![Output::Deny(who)]),
+                Step::Claimed => {
+                    over = true;
+                    (Event::Claimed(who), vec![Output::HandOver(who), Output::Stop])
+                }
+                Step::Later(seconds) => {
+                    now = now.after(Duration::from_secs(seconds));
+                    let late = !over && now >= START.after(LIFE);
+                    over |= late;
+                    (Event::Tick(now), if late { vec![Output::LetGo, Output::Stop] } else { vec![] })
+                }
+                Step::End => {
+                    let first = !std::mem::replace(&mut over, true);
+                    (Event::End, if first { vec![Output::LetGo, Output::Stop] } else { vec![] })
+                }
+            };
+            prop_assert_eq!(machine.on(event), expected);
+            prop_assert_eq!(machine.is_waiting(), !over);
+        }
+    }
+}

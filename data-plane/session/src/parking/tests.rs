@@ -1,0 +1,58 @@
+//! A parked call is handed out once, to its own principal, and let go of on the runtime of calls.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use toolgate_runtime::clock::ManualClock;
+
+use super::*;
+use crate::fixture::{NOW, principal, until};
+
+/// Counts how often it was let go of.
+struct Call(Arc<AtomicUsize>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        assert!(runtime::Handle::try_current().is_ok(), "no runtime");
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn parking() -> Parking<Call> {
+    let system = ActorSystem::start(1).unwrap();
+    Parking::new(system, ManualClock::new(NOW))
+}
+
+#[tokio::test]
+async fn a_call_is_handed_out_once_and_to_its_principal_only() {
+    let (parking, gone) = (parking(), Arc::default());
+    let (ada, bob) = (principal("ada"), principal("bob"));
+    let call = Call(Arc::clone(&gone));
+    assert!(parking.park([1; 16], &ada, call).is_ok());
+    assert!(parking.claim(&[1; 16], &bob).await.is_none());
+    assert!(parking.claim(&[2; 16], &ada).await.is_none());
+    let claimed = parking.claim(&[1; 16], &ada).await;
+    assert!(claimed.is_some());
+    assert!(parking.claim(&[1; 16], &ada).await.is_none(), "twice");
+    assert_eq!(gone.load(Ordering::Relaxed), 0);
+    until("the call is let go of", || parking.count() == 0).await;
+}
+
+#[tokio::test]
+async fn one_principal_cannot_take_all_the_room() {
+    let (parking, gone) = (parking(), Arc::default());
+    let (ada, bob) = (principal("ada"), principal("bob"));
+    let park = |number: usize, who: &Arc<Principal>| {
+        let mut name = [0; 16];
+        name[..8].copy_from_slice(&number.to_be_bytes());
+        parking.park(name, who, Call(Arc::clone(&gone)))
+    };
+    for number in 0..PARKED_PER_PRINCIPAL {
+        assert!(park(number, &ada).is_ok());
+    }
+    assert!(park(1_000, &ada).is_err());
+    assert!(park(1_001, &bob).is_ok());
+    parking.end_all();
+    until("the call is let go of", || parking.count() == 0).await;
+    assert_eq!(gone.load(Ordering::Relaxed), PARKED_PER_PRINCIPAL + 2);
+    assert!(park(1_002, &ada).is_ok(), "the room is free again");
+}

@@ -1,0 +1,43 @@
+//! An answer finds its question once, and only from where it was asked.
+
+use toolgate_mcp::text::quote;
+
+use super::*;
+use crate::fixture::{facts, principal, slug};
+
+#[test]
+fn an_answer_is_for_one_question_of_its_own_session_and_principal() {
+    let questions: Questions<u32> = Questions::new(slug("here"));
+    let (ada, bob) = (principal("ada"), principal("bob"));
+    let asked = questions.ask(&facts(1), &ada, 7).unwrap();
+    let literal = quote(&asked.id().name());
+    let nobody = |heard| matches!(heard, Heard::Nobody);
+    assert!(nobody(questions.hear(&facts(2), &ada, &literal)));
+    assert!(nobody(questions.hear(&facts(1), &bob, &literal)));
+    assert!(nobody(questions.hear(&facts(1), &ada, "1")));
+    let elsewhere = literal.replace("here", "there");
+    assert!(matches!(
+        questions.hear(&facts(1), &ada, &elsewhere),
+        Heard::Elsewhere(proxy) if proxy == slug("there")
+    ));
+    let Heard::By(id, 7) = questions.hear(&facts(1), &ada, &literal) else {
+        panic!("nobody");
+    };
+    assert_eq!(id, *asked.id());
+    assert!(nobody(questions.hear(&facts(1), &ada, &literal)), "twice");
+}
+
+#[test]
+fn a_question_that_nobody_asks_any_more_is_forgotten() {
+    let questions: Questions<u32> = Questions::new(slug("here"));
+    let ada = principal("ada");
+    let asked = questions.ask(&facts(1), &ada, 7).unwrap();
+    assert_eq!(questions.count(), 1);
+    let literal = quote(&asked.id().name());
+    drop(asked);
+    assert_eq!(questions.count(), 0);
+    assert!(matches!(
+        questions.hear(&facts(1), &ada, &literal),
+        Heard::Nobody
+    ));
+}

@@ -1,0 +1,122 @@
+//! Tools of the server that ask the client first: in the way of each era.
+
+use std::time::Duration;
+
+use http::Response;
+use serde_json::{Value, json};
+use toolgate_model::Era;
+
+use crate::server::{Body, FakeServer, Sink, answer, channel, event, events};
+
+/// What a tool asks.
+fn question(name: &str) -> Value {
+    match name {
+        "ask_model" => json!({"method": "sampling/createMessage", "params": {"maxTokens": 5}}),
+        "ask_roots" => json!({"method": "roots/list"}),
+        _ => json!({"method": "elicitation/create", "params": {
+            "message": "Which one?",
+            "requestedSchema": {"type": "object", "properties": {"n": {"type": "number", "default": 1.50}}},
+        }}),
+    }
+}
+
+impl FakeServer {
+    pub(crate) fn asks(&self, message: &Value) -> Response<Body> {
+        match self.era {
+            Era::Legacy => self.asks_on_stream(message),
+            Era::Modern => asks_in_rounds(message),
+        }
+    }
+
+    /// What the client answered to our request of this id, once it has.
+    async fn answered(&self, id: &str) -> Value {
+        loop {
+            let found = self.responses().into_iter().find(|said| said["id"] == id);
+            if let Some(found) = found {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// All responses that were posted.
+    pub fn responses(&self) -> Vec<Value> {
+        let seen = self.seen.lock().unwrap();
+        let messages = seen.requests.iter().map(|(_, message)| message);
+        let responses = messages.filter(|message| message.get("method").is_none());
+        responses.cloned().collect()
+    }
+
+    /// Asks on the stream of the call, and answers with what it was answered.
+    fn asks_on_stream(&self, message: &Value) -> Response<Body> {
+        let (sink, body) = channel();
+        let (server, message) = (self.clone(), message.clone());
+        tokio::spawn(async move {
+            let working = server.converse(&sink, &message);
+            tokio::select! {
+                () = sink.closed() => server.seen.lock().unwrap().dropped += 1,
+                () = working => {}
+            }
+        });
+        events(body)
+    }
+
+    async fn converse(&self, sink: &Sink, message: &Value) {
+        let name = message["params"]["name"].as_str().unwrap();
+        let ask = async |id: &str| {
+            let mut request = question(name);
+            request["jsonrpc"] = json!("2.0");
+            request["id"] = json!(id);
+            event(sink, &request).await;
+        };
+        let mut ids = vec![format!("{}-first", message["id"])];
+        if name == "ask_again" {
+            ids.push(format!("{}-second", message["id"]));
+        }
+        let mut said = Vec::new();
+        for id in &ids {
+            ask(id).await;
+            if name == "ask_back" {
+                let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+                    "params": {"requestId": id}});
+                event(sink, &cancel).await;
+                continue;
+            }
+            let mut answer = self.answered(id).await;
+            answer.as_object_mut().unwrap().remove("id");
+            answer.as_object_mut().unwrap().remove("jsonrpc");
+            said.push(answer);
+        }
+        let text = Value::from(said).to_string();
+        let result = json!({"content": [{"type": "text", "text": text}]});
+        let last = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+        event(sink, &last).await;
+    }
+}
+
+/// Answers with what it was answered, when it was; `ask_again` wants two rounds.
+fn asks_in_rounds(message: &Value) -> Response<Body> {
+    let params = &message["params"];
+    let name = params["name"].as_str().unwrap();
+    let round = match params["requestState"].as_str() {
+        Some("after \"one\"") => 1,
+        Some("after two") => 2,
+        Some(other) => panic!("no state of ours: {other}"),
+        None => 0,
+    };
+    let rounds = if name == "ask_again" { 2 } else { 1 };
+    if round < rounds {
+        let state = ["after \"one\"", "after two"][round];
+        return answer(
+            message,
+            &json!({"resultType": "input_required", "requestState": state,
+                "inputRequests": {"who": question(name)}}),
+        );
+    }
+    let text = params["inputResponses"].to_string();
+    let content = json!([{"type": "text", "text": text}]);
+    answer(
+        message,
+        &json!({"resultType": "complete", "content": content}),
+    )
+}

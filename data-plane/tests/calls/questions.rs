@@ -1,0 +1,186 @@
+//! Legacy clients are asked on the stream of their call, and answer by posting, whatever the era of the server.
+
+use serde_json::{Value, json};
+use toolgate_model::Era;
+
+use crate::{
+    client::{Client, Stream},
+    rig::{Rig, eventually, exposed},
+};
+
+const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
+
+async fn client(rig: &Rig) -> Client {
+    let mut client = rig.client();
+    client.capabilities = json!({"elicitation": {}, "sampling": {}, "roots": {}});
+    client.initialize().await;
+    client
+}
+
+async fn call(client: &Client, era: Era, tool: &str) -> Stream {
+    client
+        .call(Era::Legacy, json!("c"), &exposed(era, tool), "x")
+        .await
+}
+
+async fn post(client: &Client, message: Value) -> u16 {
+    client.legacy(message).await.whole().await.status.as_u16()
+}
+
+fn accepts(question: &Value, content: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": question["id"],
+        "result": {"action": "accept", "content": content}})
+}
+
+fn text(last: &Value) -> Value {
+    assert_eq!(last["id"], "c", "{last}");
+    let text = last["result"]["content"][0]["text"].as_str();
+    serde_json::from_str(text.unwrap_or_else(|| panic!("no text in {last}"))).unwrap()
+}
+
+#[tokio::test]
+async fn a_question_is_asked_under_our_name_and_its_answer_reaches_the_server() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    for era in ERAS {
+        let mut stream = call(&client, era, "ask").await;
+        assert_eq!(stream.headers["content-type"], "text/event-stream");
+        let question = stream.message().await.unwrap();
+        assert_eq!(question["method"], "elicitation/create");
+        let id = question["id"].as_str().unwrap();
+        assert!(id.starts_with("proxy-one:"), "{id}");
+        let server = if era == Era::Legacy { "old" } else { "new" };
+        let words = format!("[{server}] Which one?");
+        assert_eq!(question["params"]["message"], words.as_str());
+        let answer = accepts(&question, &json!({"n": 7}));
+        assert_eq!(post(&client, answer.clone()).await, 202);
+        let last = stream.message().await.unwrap();
+        let said = json!({"action": "accept", "content": {"n": 7}});
+        let expected = match era {
+            Era::Legacy => json!([{"result": said}]),
+            Era::Modern => json!({"who": said}),
+        };
+        assert_eq!(text(&last), expected);
+        assert_eq!(stream.message().await, None);
+        // Late, twice, unknown: accepted and forgotten.
+        assert_eq!(post(&client, answer).await, 202);
+    }
+    let posted = rig.legacy.responses();
+    assert_eq!(posted.len(), 1, "{posted:?}");
+    let (_, hello) = rig.legacy.last("initialize").unwrap();
+    // Roots are not for this server.
+    let declared = json!({"elicitation": {}, "sampling": {}});
+    assert_eq!(hello["params"]["capabilities"], declared);
+    let (_, sent) = rig.modern.last("tools/call").unwrap();
+    let meta = &sent["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    assert_eq!(*meta, declared);
+}
+
+#[tokio::test]
+async fn a_server_may_ask_again_and_models_are_asked_too() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    for era in ERAS {
+        let mut stream = call(&client, era, "ask_again").await;
+        for n in 0..2 {
+            let question = stream.message().await.unwrap();
+            assert_eq!(
+                post(&client, accepts(&question, &json!({"n": n}))).await,
+                202
+            );
+        }
+        let said = text(&stream.message().await.unwrap());
+        assert!(said.to_string().contains("\"n\":1"), "{said}");
+        let mut stream = call(&client, era, "ask_model").await;
+        let question = stream.message().await.unwrap();
+        assert_eq!(question["params"], json!({"maxTokens": 5}));
+        let error = json!({"jsonrpc": "2.0", "id": question["id"],
+            "error": {"code": -1, "message": "the person says no"}});
+        assert_eq!(post(&client, error).await, 202);
+        let last = stream.message().await.unwrap();
+        match era {
+            Era::Legacy => assert_eq!(text(&last)[0]["error"]["code"], -1),
+            Era::Modern => assert_eq!(last["result"]["isError"], true, "{last}"),
+        }
+    }
+    assert_eq!(rig.modern.calls("ask_again"), 3);
+}
+
+#[tokio::test]
+async fn answers_of_others_reach_nobody() {
+    let rig = Rig::start().await;
+    let (asked, other) = (client(&rig).await, client(&rig).await);
+    let mut stream = call(&asked, Era::Legacy, "ask").await;
+    let question = stream.message().await.unwrap();
+    let foreign = accepts(&question, &json!({"n": "foreign"}));
+    assert_eq!(post(&other, foreign).await, 202);
+    let mut guessed = accepts(&question, &json!({"n": "guessed"}));
+    guessed["id"] = json!("proxy-one:00000000000000000000000000000000");
+    assert_eq!(post(&asked, guessed).await, 202);
+    let mut elsewhere = accepts(&question, &json!({"n": "elsewhere"}));
+    let id = question["id"].as_str().unwrap();
+    elsewhere["id"] = json!(id.replace("proxy-one", "proxy-two"));
+    assert_eq!(post(&asked, elsewhere).await, 400);
+    assert_eq!(
+        post(&asked, accepts(&question, &json!({"n": 1}))).await,
+        202
+    );
+    let said = text(&stream.message().await.unwrap());
+    assert_eq!(said[0]["result"]["content"], json!({"n": 1}));
+}
+
+#[tokio::test]
+async fn what_was_not_declared_is_not_asked() {
+    let rig = Rig::start().await;
+    let full = client(&rig).await;
+    let mut plain = rig.client();
+    plain.initialize().await;
+    for (client, tool) in [(&full, "ask_roots"), (&plain, "ask"), (&plain, "ask_model")] {
+        let refused = call(client, Era::Legacy, tool).await.whole().await;
+        let last = refused.json();
+        assert_eq!(text(&last)[0]["error"]["code"], -32601, "{tool}");
+        let failed = call(client, Era::Modern, tool).await.whole().await.json();
+        assert_eq!(failed["result"]["isError"], true, "{failed}");
+    }
+    assert_eq!(rig.legacy.seen.lock().unwrap().opened, 2, "a link for each");
+}
+
+#[tokio::test]
+async fn a_question_that_is_taken_back_is_taken_back_from_the_client() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    let mut stream = call(&client, Era::Legacy, "ask_back").await;
+    let question = stream.message().await.unwrap();
+    let cancelled = stream.message().await.unwrap();
+    assert_eq!(cancelled["method"], "notifications/cancelled");
+    assert_eq!(cancelled["params"]["requestId"], question["id"]);
+    assert_eq!(text(&stream.message().await.unwrap()), json!([]));
+    assert_eq!(post(&client, accepts(&question, &json!({}))).await, 202);
+    assert_eq!(rig.legacy.responses(), [json!(null); 0]);
+}
+
+#[tokio::test]
+async fn a_call_taken_back_takes_its_questions_along() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    let mut stream = call(&client, Era::Legacy, "ask").await;
+    let question = stream.message().await.unwrap();
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+        "params": {"requestId": "c"}});
+    assert_eq!(post(&client, cancel).await, 202);
+    assert_eq!(stream.message().await, None);
+    eventually("the server is told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+    })
+    .await;
+    assert_eq!(post(&client, accepts(&question, &json!({}))).await, 202);
+    assert_eq!(rig.legacy.responses(), [json!(null); 0]);
+    eventually("nothing is left", || {
+        let text = rig.metrics.render();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("toolgate_questions"));
+        line.is_some_and(|line| line.ends_with(" 0"))
+    })
+    .await;
+}

@@ -1,0 +1,184 @@
+//! Modern clients whose legacy server asks: answered with `input_required`, and taken up again once, by the same
+//! request of the same principal.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::Client,
+    rig::{NARROW, Rig, eventually},
+};
+
+fn client(rig: &Rig) -> Client {
+    let mut client = rig.client();
+    client.capabilities = json!({"elicitation": {}, "sampling": {}});
+    client
+}
+
+/// Calls a tool with these arguments, and perhaps with answers to an earlier question.
+async fn call(client: &Client, tool: &str, text: &str, retry: Option<(&Value, Value)>) -> Value {
+    let mut params = json!({"name": tool, "arguments": {"text": text}});
+    if let Some((asked, content)) = retry {
+        let key = asked["inputRequests"].as_object().unwrap().keys().next();
+        let answer = json!({"action": "accept", "content": content});
+        params["requestState"] = asked["requestState"].clone();
+        params["inputResponses"] = json!({key.unwrap(): answer});
+    }
+    let message = json!({"jsonrpc": "2.0", "id": "r", "method": "tools/call", "params": params});
+    let answer = client.modern(message).await.whole().await.json();
+    assert_eq!(answer["id"], "r", "{answer}");
+    answer
+}
+
+async fn asked(client: &Client, tool: &str) -> Value {
+    let answer = call(client, tool, "x", None).await;
+    let result = answer["result"].clone();
+    assert_eq!(result["resultType"], "input_required", "{answer}");
+    result
+}
+
+fn refused(answer: &Value) -> (i64, String) {
+    let error = &answer["error"];
+    let words = error["message"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"));
+    (error["code"].as_i64().unwrap(), words.to_owned())
+}
+
+fn parked(rig: &Rig, count: usize) -> bool {
+    let text = rig.metrics.render();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("toolgate_calls_parked"));
+    line.is_some_and(|line| line.ends_with(&format!(" {count}")))
+}
+
+#[tokio::test]
+async fn the_call_stands_still_until_its_client_comes_back() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let asked = asked(&client, "old__ask").await;
+    let (_, request) = asked["inputRequests"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
+    assert_eq!(request["method"], "elicitation/create");
+    assert_eq!(request["params"]["message"], "[old] Which one?");
+    assert!(parked(&rig, 1));
+    let done = call(&client, "old__ask", "x", Some((&asked, json!({"n": 7})))).await;
+    let said = done["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(said.contains(r#""content":{"n":7}"#), "{said}");
+    assert_eq!(done["result"]["resultType"], "complete");
+    assert_eq!(rig.legacy.calls("ask"), 1, "it ran once");
+    assert!(parked(&rig, 0));
+    let again = call(&client, "old__ask", "x", Some((&asked, json!({"n": 8})))).await;
+    let (code, words) = refused(&again);
+    assert_eq!(code, -32602);
+    assert!(words.contains("used already"), "{words}");
+    assert_eq!(rig.legacy.calls("ask"), 1, "it ran once");
+}
+
+#[tokio::test]
+async fn a_server_may_ask_again_and_a_missing_answer_is_asked_for_again() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let first = asked(&client, "old__ask_again").await;
+    let mut nothing = first.clone();
+    nothing["inputRequests"] = json!({"another": {}});
+    let retry = Some((&nothing, json!({})));
+    let same = call(&client, "old__ask_again", "x", retry).await["result"].clone();
+    assert_eq!(same["inputRequests"], first["inputRequests"], "{same}");
+    assert_ne!(same["requestState"], first["requestState"]);
+    let retry = Some((&same, json!({"n": 1})));
+    let second = call(&client, "old__ask_again", "x", retry).await["result"].clone();
+    assert_eq!(second["resultType"], "input_required", "{second}");
+    let retry = Some((&second, json!({"n": 2})));
+    let done = call(&client, "old__ask_again", "x", retry).await;
+    let said = done["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(
+        said.contains(r#"{"n":1}"#) && said.contains(r#"{"n":2}"#),
+        "{said}"
+    );
+    assert_eq!(rig.legacy.calls("ask_again"), 1);
+}
+
+#[tokio::test]
+async fn only_the_same_request_of_the_same_principal_takes_a_call_up() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let asked = asked(&client, "old__ask").await;
+    let retry = |asked| Some((asked, json!({"n": 1})));
+    let (code, words) = refused(&call(&client, "old__ask", "y", retry(&asked)).await);
+    assert!(
+        code == -32602 && words.contains("another request"),
+        "{words}"
+    );
+    let (code, words) = refused(&call(&client, "old__ask_model", "x", retry(&asked)).await);
+    assert!(
+        code == -32602 && words.contains("another request"),
+        "{words}"
+    );
+    let mut tampered = asked.clone();
+    let state = asked["requestState"].as_str().unwrap();
+    tampered["requestState"] = json!(format!("{}A", &state[..state.len() - 1]));
+    if tampered == asked {
+        tampered["requestState"] = json!(format!("{}Q", &state[..state.len() - 1]));
+    }
+    let (code, words) = refused(&call(&client, "old__ask", "x", retry(&tampered)).await);
+    assert!(code == -32602 && words.contains("not valid"), "{words}");
+    let mut bob = rig.client_with("everything", NARROW);
+    bob.capabilities = client.capabilities.clone();
+    let (code, _) = refused(&call(&bob, "old__ask", "x", retry(&asked)).await);
+    assert_eq!(code, -32602);
+    let mut elsewhere = rig.client_with("other", &client.token);
+    elsewhere.capabilities = client.capabilities.clone();
+    let (code, words) = refused(&call(&elsewhere, "old__ask", "x", retry(&asked)).await);
+    assert!(code == -32602 && words.contains("not valid"), "{words}");
+    let mut stateless = asked.clone();
+    stateless["requestState"] = Value::Null;
+    let (code, _) = refused(&call(&client, "old__ask", "x", retry(&stateless)).await);
+    assert_eq!(code, -32602);
+    // None of it spent the state.
+    let done = call(&client, "old__ask", "x", retry(&asked)).await;
+    assert_eq!(done["result"]["resultType"], "complete", "{done}");
+    assert_eq!(rig.legacy.calls("ask"), 1);
+}
+
+#[tokio::test]
+async fn what_a_request_does_not_declare_its_server_may_not_ask() {
+    let rig = Rig::start().await;
+    let client = rig.client();
+    let done = call(&client, "old__ask", "x", None).await;
+    let said = done["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(said.contains("-32601"), "{said}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_ends_takes_back_what_stands_still() {
+    let mut rig = Rig::start().await;
+    let client = client(&rig);
+    asked(&client, "old__ask").await;
+    drop(client);
+    let trigger = rig.trigger.take().unwrap();
+    tokio::spawn(trigger.drain(std::time::Duration::from_secs(5)));
+    eventually("the server is told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn both_modern_sides_see_who_asks_and_their_own_state() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let asked = asked(&client, "new__ask").await;
+    assert_eq!(asked["requestState"], "after \"one\"");
+    let params = &asked["inputRequests"]["who"]["params"];
+    assert_eq!(params["message"], "[new] Which one?");
+    let done = call(&client, "new__ask", "x", Some((&asked, json!({"n": 7})))).await;
+    let said = done["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(said.contains(r#""n":7"#), "{said}");
+    let failed = call(&client, "new__ask_roots", "x", None).await;
+    assert_eq!(failed["result"]["isError"], true, "{failed}");
+}

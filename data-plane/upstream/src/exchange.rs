@@ -1,0 +1,317 @@
+//! A call whose answer takes more than one message: what its server says, what its client answers, and what of it goes
+//! where. Polled by whoever waits; nothing is lost when it is let go of between two messages.
+
+use std::{collections::VecDeque, future::pending, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use toolgate_client::{ClientError, EventStream, ReplyBody};
+use toolgate_data_core::{
+    asking::{Output, Question},
+    plan::ClientSide,
+    refusal::UpstreamFailure,
+    rewrite::{Relay, Relayed, Reply, Required},
+};
+
+use crate::{
+    again::Again,
+    call::{Begun, Calls, Order, concluded},
+    dialogue::{Dialogue, Turn},
+    ear::Heard as Elsewhere,
+    failure,
+    flight::Flight,
+    waiter::Waiter,
+};
+
+/// One call.
+pub(crate) struct Exchange {
+    calls: Calls,
+    pub(crate) order: Arc<Order>,
+    relay: Relay,
+    flight: Flight,
+    source: Source,
+    /// What the server asks outside of the call's stream.
+    elsewhere: Option<Elsewhere>,
+    dialogue: Option<Box<Dialogue>>,
+    /// What goes to the client next.
+    said: VecDeque<Bytes>,
+    /// What a modern server wants back with the answers.
+    state: Option<Box<str>>,
+    reachable: bool,
+    given_up: bool,
+    turns: u64,
+}
+
+/// Where the next message comes from.
+pub(crate) enum Source {
+    /// A stream.
+    Events(Box<EventStream>),
+    /// A document, with whether its status was good.
+    Whole(BoxFuture<'static, Result<Bytes, ClientError>>, bool),
+    /// The call is being sent again.
+    Again(BoxFuture<'static, Result<Begun, UpstreamFailure>>),
+    /// The client is being waited for.
+    Nothing,
+}
+
+/// What is for the client.
+pub(crate) enum Heard {
+    /// The answer.
+    Final(Reply),
+    /// Something ahead of it.
+    Say(Bytes),
+    /// A question to a modern client, by the server's id.
+    Asked(Box<str>, Question),
+}
+
+enum Happened {
+    Message(Result<Option<Bytes>, ClientError>),
+    Whole(Result<Bytes, ClientError>, bool),
+    Begun(Box<Result<Begun, UpstreamFailure>>),
+    Turn(Turn),
+}
+
+impl Exchange {
+    pub(crate) fn new(calls: Calls, order: Order, relay: Relay, begun: Begun) -> Self {
+        let source = match begun.head.body {
+            ReplyBody::Sse(events) => Source::Events(events),
+            ReplyBody::Json(_) | ReplyBody::Accepted | ReplyBody::Other(_) => Source::Nothing,
+        };
+        if let Some(elsewhere) = &begun.elsewhere {
+            elsewhere.open();
+        }
+        Self {
+            calls,
+            order: Arc::new(order),
+            relay,
+            flight: begun.flight,
+            source,
+            elsewhere: begun.elsewhere,
+            dialogue: None,
+            said: VecDeque::new(),
+            state: None,
+            reachable: true,
+            given_up: false,
+            turns: 0,
+        }
+    }
+
+    /// Whether the call goes on when its client leaves.
+    pub(crate) fn persists(&self) -> bool {
+        matches!(self.order.plan.client, ClientSide::Legacy { .. })
+    }
+
+    /// The client has left: it can be told nothing more on this stream.
+    pub(crate) fn left(&mut self) {
+        self.reachable = false;
+    }
+
+    /// A number that no other question of this call has.
+    pub(crate) fn turn(&mut self) -> u64 {
+        self.turns += 1;
+        self.turns
+    }
+
+    /// The client asks for the same call again, which goes on as it was.
+    pub(crate) fn taken_up(&mut self, order: Order) {
+        self.relay
+            .taken_up(Arc::clone(&order.plan), order.log_level);
+        self.order = Arc::new(order);
+    }
+
+    /// Answers something that a legacy server asked.
+    pub(crate) fn tell(&self, answer: Bytes) {
+        self.flight.respond(answer);
+    }
+
+    /// The server waits for the client: its time does not count.
+    pub(crate) fn hold(&mut self) {
+        if let Source::Events(events) = &mut self.source {
+            events.hold();
+        }
+    }
+
+    /// It is the server's turn again.
+    pub(crate) fn go_on(&mut self) {
+        if let Source::Events(events) = &mut self.source {
+            events.go_on();
+        }
+    }
+
+    /// The next thing for the client. Safe to be dropped at any point: nothing that was read is lost.
+    pub(crate) async fn next(&mut self, waiter: &impl Waiter) -> Heard {
+        loop {
+            if let Some(said) = self.said.pop_front() {
+                return Heard::Say(said);
+            }
+            if self.given_up {
+                return self.fail(UpstreamFailure::Unanswered);
+            }
+            let happened = self.happens().await;
+            if let Some(heard) = self.took(happened, waiter) {
+                return heard;
+            }
+        }
+    }
+
+    async fn happens(&mut self) -> Happened {
+        let (source, dialogue, elsewhere) =
+            (&mut self.source, &mut self.dialogue, &mut self.elsewhere);
+        let turn = async {
+            match dialogue {
+                Some(dialogue) => dialogue.turn().await,
+                None => pending().await,
+            }
+        };
+        let heard = async {
+            match elsewhere {
+                Some(elsewhere) => elsewhere.message().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            turn = turn => Happened::Turn(turn),
+            message = heard => Happened::Message(Ok(Some(message))),
+            happened = source.next() => happened,
+        }
+    }
+
+    fn took(&mut self, happened: Happened, waiter: &impl Waiter) -> Option<Heard> {
+        match happened {
+            Happened::Message(Ok(Some(message))) => self.heard(&message, waiter),
+            Happened::Message(Ok(None)) => Some(self.fail(UpstreamFailure::Broken)),
+            Happened::Message(Err(error)) => Some(self.fail(failure::of(&error))),
+            Happened::Whole(Ok(bytes), success) => match self.relay.only(&bytes) {
+                Ok(reply) => Some(self.conclude(reply, success)),
+                Err(required) => {
+                    self.required(required, waiter);
+                    None
+                }
+            },
+            Happened::Whole(Err(error), _) => Some(self.fail(failure::of(&error))),
+            Happened::Begun(begun) => match *begun {
+                Ok(begun) => self.begun(begun),
+                // Nothing is in flight any more; the circuit has been told.
+                Err(failure) => Some(Heard::Final(self.relay.fail(failure))),
+            },
+            Happened::Turn(turn) => {
+                let outputs = self.dialogue.as_mut().map(|dialogue| dialogue.took(turn));
+                self.run(outputs.unwrap_or_default());
+                None
+            }
+        }
+    }
+
+    fn heard(&mut self, message: &Bytes, waiter: &impl Waiter) -> Option<Heard> {
+        match self.relay.on(message) {
+            Relayed::Final(reply) => Some(self.conclude(reply, true)),
+            Relayed::Forward(message) => Some(Heard::Say(message)),
+            Relayed::Respond(message) => {
+                self.flight.respond(message);
+                None
+            }
+            Relayed::Ignore => None,
+            Relayed::Asked(id, question) if !self.persists() => Some(Heard::Asked(id, question)),
+            Relayed::Asked(id, question) => {
+                let reachable = self.reachable;
+                let outputs = self.dialogue().asked(id, question, waiter, reachable);
+                self.run(outputs);
+                None
+            }
+            Relayed::Withdrawn(id) => {
+                let outputs = self
+                    .dialogue
+                    .as_mut()
+                    .map(|dialogue| dialogue.withdrawn(id));
+                self.run(outputs.unwrap_or_default());
+                None
+            }
+            Relayed::Required(required) => {
+                self.required(required, waiter);
+                None
+            }
+        }
+    }
+
+    /// The server has answered for now: it wants something, and is then called again.
+    pub(crate) fn required(&mut self, mut required: Required, waiter: &impl Waiter) {
+        self.flight.worked();
+        self.source = Source::Nothing;
+        self.state = required.state.take();
+        let reachable = self.reachable;
+        let outputs = self.dialogue().required(required, waiter, reachable);
+        self.run(outputs);
+    }
+
+    fn run(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Say(message) => self.said.push_back(message),
+                Output::Tell(message) => self.flight.respond(message),
+                // The dialogue has seen to it.
+                Output::Close(_) => {}
+                Output::Again(responses) => {
+                    let state = self.state.take();
+                    let again = Again { responses, state };
+                    let (calls, order) = (self.calls.clone(), Arc::clone(&self.order));
+                    let sent = async move { calls.again(&order, &again).await };
+                    self.source = Source::Again(Box::pin(sent));
+                }
+                Output::Fail => self.given_up = true,
+            }
+        }
+        if self
+            .dialogue
+            .as_ref()
+            .is_some_and(|dialogue| dialogue.is_open())
+        {
+            self.hold();
+        } else {
+            self.go_on();
+        }
+    }
+
+    /// It was sent again, and has begun to be answered.
+    fn begun(&mut self, begun: Begun) -> Option<Heard> {
+        self.relay.sent_again(begun.id);
+        self.flight = begun.flight;
+        let success = begun.head.status.is_success();
+        self.source = match begun.head.body {
+            ReplyBody::Sse(events) => Source::Events(events),
+            ReplyBody::Json(body) => Source::Whole(Box::pin(body.bytes()), success),
+            ReplyBody::Accepted | ReplyBody::Other(_) => {
+                let reply = self.relay.fail(UpstreamFailure::Malformed);
+                return Some(self.conclude(reply, success));
+            }
+        };
+        None
+    }
+
+    fn dialogue(&mut self) -> &mut Dialogue {
+        let server = &self.order.plan.server().name.id;
+        let clock = self.calls.clock();
+        self.dialogue
+            .get_or_insert_with(|| Box::new(Dialogue::new(server.clone(), clock)))
+    }
+
+    fn fail(&mut self, failure: UpstreamFailure) -> Heard {
+        let reply = self.relay.fail(failure);
+        self.conclude(reply, true)
+    }
+
+    fn conclude(&mut self, reply: Reply, success: bool) -> Heard {
+        Heard::Final(concluded(&mut self.flight, reply, success, &self.relay))
+    }
+}
+
+impl Source {
+    async fn next(&mut self) -> Happened {
+        match self {
+            Self::Events(events) => Happened::Message(events.message().await),
+            Self::Whole(body, success) => Happened::Whole(body.as_mut().await, *success),
+            Self::Again(sent) => Happened::Begun(Box::new(sent.as_mut().await)),
+            Self::Nothing => pending().await,
+        }
+    }
+}
