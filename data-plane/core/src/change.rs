@@ -123,10 +123,17 @@ fn sight<'a>(view: &'a View, gateway: &Slug, token: &TokenHash) -> Option<Sight<
 }
 
 fn differ(was: Sight<'_>, now: Sight<'_>) -> Kinds {
+    // All else than tools is seen as a whole, or not at all.
+    let rest = |sight: Sight<'_>| {
+        let gateway = sight.gateway;
+        let digests = (gateway.prompts_digest, gateway.resources_digest);
+        sight.grant.allows_rest().then_some(digests).unzip()
+    };
+    let ((old_prompts, old_resources), (prompts, resources)) = (rest(was), rest(now));
     Kinds {
         tools: tools(was) != tools(now),
-        prompts: false,
-        resources: false,
+        prompts: old_prompts != prompts,
+        resources: old_resources != resources,
     }
 }
 

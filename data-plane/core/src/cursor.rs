@@ -12,6 +12,12 @@ use crate::{
 pub enum ListKind {
     /// `tools/list`.
     Tools,
+    /// `prompts/list`.
+    Prompts,
+    /// `resources/list`.
+    Resources,
+    /// `resources/templates/list`.
+    Templates,
 }
 
 /// A place in a list.
@@ -53,9 +59,22 @@ pub fn open(
 }
 
 impl ListKind {
+    /// The member of a result that holds the list.
+    pub const fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
     const fn number(self) -> u8 {
         match self {
             Self::Tools => 1,
+            Self::Prompts => 2,
+            Self::Resources => 3,
+            Self::Templates => 4,
         }
     }
 }

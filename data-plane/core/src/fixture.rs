@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use toolgate_mcp::{Envelope, Limits, envelope, era, headers};
 use toolgate_model::{
     Definition, Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot,
-    Subject, Timeouts, Timestamp, TokenHash, Version,
+    Subject, Timeouts, Timestamp, TokenHash, UriMode, Version,
     snapshot::{
-        CatalogueResource, Entry, ExposedTool, GatewayResource, ServerResource, TokenResource,
+        CatalogueResource, Entry, ExposedPrompt, ExposedTool, GatewayResource, ServerResource,
+        TokenResource,
     },
 };
 use zeroize::Zeroizing;
@@ -39,7 +40,16 @@ pub(crate) fn hash(text: &str) -> TokenHash {
 }
 
 pub(crate) fn definition(json: &str) -> Definition {
-    let name = toolgate_mcp::object::get(json.as_bytes(), "name").unwrap();
+    named_by("name", json)
+}
+
+/// A resource or template of this URI.
+pub(crate) fn located(member: &str, uri: &str) -> Definition {
+    named_by(member, &format!(r#"{{"name":"n","{member}":"{uri}"}}"#))
+}
+
+fn named_by(member: &str, json: &str) -> Definition {
+    let name = toolgate_mcp::object::get(json.as_bytes(), member).unwrap();
     Definition {
         name: serde_json::from_slice(name).unwrap(),
         digest: Digest::of_bytes(json.as_bytes()),
@@ -59,6 +69,9 @@ pub(crate) struct Offer {
     pub(crate) id: &'static str,
     pub(crate) era: Option<Era>,
     pub(crate) tools: Vec<Definition>,
+    pub(crate) prompts: Vec<Definition>,
+    pub(crate) resources: Vec<Definition>,
+    pub(crate) templates: Vec<Definition>,
     pub(crate) instructions: &'static str,
     pub(crate) capabilities: &'static str,
 }
@@ -69,9 +82,25 @@ impl Offer {
             id,
             era,
             tools,
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
             instructions: "",
             capabilities: "{}",
         }
+    }
+
+    fn exposed_prompts(&self) -> impl Iterator<Item = ExposedPrompt> {
+        self.prompts.iter().map(|prompt| ExposedPrompt {
+            exposed: format!("{}__{}", self.id, prompt.name),
+            server: slug(self.id),
+            original: prompt.name.clone(),
+            digest: prompt.digest,
+        })
+    }
+
+    fn has_resources(&self) -> bool {
+        !(self.resources.is_empty() && self.templates.is_empty())
     }
 
     pub(crate) fn exposed(&self) -> impl Iterator<Item = ExposedTool> {
@@ -91,7 +120,13 @@ pub(crate) fn gateway(offers: &[Offer]) -> GatewayResource {
         tools: offers.iter().flat_map(Offer::exposed).collect(),
         servers: offers.iter().map(|offer| slug(offer.id)).collect(),
         must_understand: Vec::new(),
-        ..GatewayResource::default()
+        prompts: offers.iter().flat_map(Offer::exposed_prompts).collect(),
+        resources: offers
+            .iter()
+            .filter(|offer| offer.has_resources())
+            .map(|offer| slug(offer.id))
+            .collect(),
+        uris: UriMode::Prefixed,
     }
 }
 
@@ -143,7 +178,9 @@ pub(crate) fn world(offers: &[Offer]) -> Snapshot {
             tools: offer.tools.clone(),
             instructions: offer.instructions.to_owned(),
             capabilities: offer.capabilities.to_owned(),
-            ..CatalogueResource::default()
+            prompts: offer.prompts.clone(),
+            resources: offer.resources.clone(),
+            templates: offer.templates.clone(),
         };
         insert(&mut snapshot, "acme", offer.id, Resource::Server(server));
         insert(
@@ -180,14 +217,27 @@ pub(crate) fn offers() -> Vec<Offer> {
     vec![
         Offer {
             instructions: "Ask for cities.",
-            capabilities: r#"{"tools":{},"logging":{}}"#,
+            capabilities: r#"{"tools":{},"logging":{},"prompts":{},"completions":{}}"#,
+            prompts: vec![definition(
+                r#"{"name":"trip","arguments":[{"name":"to"}],"x-unknown":1.0}"#,
+            )],
+            resources: vec![
+                located("uri", "memo:today"),
+                located("uri", "https://weather.example/map"),
+                located("uri", "ui://map/view"),
+            ],
+            templates: vec![located("uriTemplate", "test://{city}/data")],
             ..Offer::new(
                 "weather",
                 Some(Era::Modern),
                 vec![mirrored, plain_tool("now")],
             )
         },
-        Offer::new("files", Some(Era::Legacy), vec![listed, plain_tool("read")]),
+        Offer {
+            prompts: vec![definition(r#"{"name":"review"}"#)],
+            resources: vec![located("uri", "memo:today"), located("uri", "file:///a")],
+            ..Offer::new("files", Some(Era::Legacy), vec![listed, plain_tool("read")])
+        },
     ]
 }
 

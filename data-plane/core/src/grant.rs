@@ -21,6 +21,11 @@ impl Grant {
         self.tools.contains(exposed)
     }
 
+    /// Whether prompts and resources may be seen and used. Who was given some tools was given nothing else.
+    pub fn allows_rest(&self) -> bool {
+        self.is_all()
+    }
+
     /// Whether nothing is filtered.
     pub fn is_all(&self) -> bool {
         matches!(self.tools, Reach::All)

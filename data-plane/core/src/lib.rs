@@ -20,6 +20,7 @@ pub mod seal;
 pub mod session;
 pub mod session_id;
 pub mod subscription;
+pub mod uri;
 pub mod view;
 
 pub use authenticate::{Caller, TokenHasher, authenticate};

@@ -2,11 +2,13 @@
 //! between the eras are decided here and nowhere else.
 
 mod call;
+mod find;
 mod legacy;
 mod listen;
 mod lists;
 mod modern;
 mod retry;
+mod served;
 mod target;
 
 use std::sync::Arc;

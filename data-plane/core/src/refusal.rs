@@ -75,6 +75,17 @@ pub enum Refusal {
     /// The tool is unknown, hidden or not granted; which of them is not told.
     #[error("Unknown tool: {0}")]
     UnknownTool(String),
+    /// The prompt is unknown, hidden or not granted; which of them is not told.
+    #[error("Unknown prompt: {0}")]
+    UnknownPrompt(String),
+    /// The resource is unknown, hidden or not granted; which of them is not told.
+    #[error("Resource not found: {uri}")]
+    UnknownResource {
+        /// As asked for.
+        uri: String,
+        /// Whether the request was framed as modern: the eras have different codes for it.
+        modern: bool,
+    },
     /// The cursor is not of this list, as it stands now, for this caller.
     #[error("the cursor is not valid, or the list has changed: list from the start")]
     BadCursor,
@@ -174,6 +185,8 @@ impl Refusal {
             Self::MethodNotFound { modern: false, .. }
             | Self::InvalidParams(_)
             | Self::UnknownTool(_)
+            | Self::UnknownPrompt(_)
+            | Self::UnknownResource { .. }
             | Self::BadCursor
             | Self::Upstream(_) => 200,
             Self::GatewayDenied | Self::Overloaded => 503,
@@ -197,7 +210,11 @@ impl Refusal {
             Self::MissingMeta(_)
             | Self::InvalidParams(_)
             | Self::UnknownTool(_)
+            | Self::UnknownPrompt(_)
             | Self::BadCursor => RpcError::invalid_params(text),
+            Self::UnknownResource { uri, modern } => {
+                RpcError::resource_not_found(text, *modern).with(json!({ "uri": uri }))
+            }
             Self::NoSuchPath
             | Self::MethodNotAllowed
             | Self::Host
@@ -254,6 +271,8 @@ impl Refusal {
             Self::MethodNotFound { .. } => "method_not_found",
             Self::InvalidParams(_) => "invalid_params",
             Self::UnknownTool(_) => "unknown_tool",
+            Self::UnknownPrompt(_) => "unknown_prompt",
+            Self::UnknownResource { .. } => "unknown_resource",
             Self::BadCursor => "bad_cursor",
             Self::MissingCapability(_) => "missing_capability",
             Self::GatewayDenied => "gateway_denied",

@@ -9,6 +9,8 @@ mod definition;
 mod gateway;
 mod list;
 mod prompt;
+mod renamed;
+mod resource;
 mod tool;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -20,9 +22,10 @@ use toolgate_model::{
 
 use crate::Grant;
 
-pub use gateway::{GatewayView, INSTRUCTIONS_LIMIT};
+pub use gateway::{GatewayView, INSTRUCTIONS_LIMIT, Offers};
 pub use list::{LIST_TTL_MS, ListPage, PAGE};
 pub use prompt::PromptView;
+pub use resource::ResourceView;
 pub use tool::ToolView;
 
 /// One checked configuration, indexed.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::{
     error::{FrameError, Reason},
     limits::Limits,
-    lookalike::{self, META, PARAMS, ROOT},
+    lookalike::{self, META, PARAMS, REFERENCE, ROOT},
     method,
     object::{self, Members},
     scan::{Fault, Scanner, Shape},
@@ -82,10 +82,29 @@ pub struct Params<'a> {
     pub request_state: Option<Text<'a>>,
     /// `inputResponses`: of a retry, any shape.
     pub input_responses: Option<Span>,
+    /// `ref`: of `completion/complete`.
+    pub reference: Option<Reference<'a>>,
+    /// `argument`: of `completion/complete`, an object.
+    pub argument: Option<Span>,
     /// `_meta`.
     pub meta: Option<Meta<'a>>,
     /// The first member of the above that had the wrong JSON type; it reads as absent. The right answer is
     /// `-32602` once the method is known to be served.
+    pub mistyped: Option<&'static str>,
+}
+
+/// What `params.ref` refers to.
+#[derive(Debug, Clone, Default)]
+pub struct Reference<'a> {
+    /// The object, braces included.
+    pub span: Span,
+    /// `type`.
+    pub kind: Option<Text<'a>>,
+    /// `name`: of a prompt.
+    pub name: Option<Text<'a>>,
+    /// `uri`: of a resource, or a template of such.
+    pub uri: Option<Text<'a>>,
+    /// The first member of the above that had the wrong JSON type; it reads as absent.
     pub mistyped: Option<&'static str>,
 }
 
@@ -292,6 +311,14 @@ pub(crate) fn params<'a>(scanner: &mut Scanner<'a>) -> Result<Params<'a>, Fault>
             "notifications" => keep(&mut p.notifications, object(s)?, bad, "notifications"),
             "requestState" => keep(&mut p.request_state, optional(s)?, bad, "requestState"),
             "inputResponses" => p.input_responses = Some(s.value()?.0),
+            "ref" if s.peek() == Some(b'{') => p.reference = Some(reference(s)?),
+            "ref" => keep(
+                &mut p.reference,
+                s.value().map(|_crossed| None)?,
+                bad,
+                "ref",
+            ),
+            "argument" => keep(&mut p.argument, object(s)?, bad, "argument"),
             "_meta" => {
                 if s.peek() != Some(b'{') {
                     return Err(s.fault(Reason::Params));
@@ -303,6 +330,21 @@ pub(crate) fn params<'a>(scanner: &mut Scanner<'a>) -> Result<Params<'a>, Fault>
         Ok(())
     })?;
     Ok(p)
+}
+
+fn reference<'a>(scanner: &mut Scanner<'a>) -> Result<Reference<'a>, Fault> {
+    let mut r = Reference::default();
+    let bad = &mut r.mistyped;
+    r.span = scanner.object(|s, name| {
+        match name {
+            "type" => keep(&mut r.kind, optional(s)?, bad, "ref.type"),
+            "name" => keep(&mut r.name, optional(s)?, bad, "ref.name"),
+            "uri" => keep(&mut r.uri, optional(s)?, bad, "ref.uri"),
+            _ => unknown(s, name, REFERENCE)?,
+        }
+        Ok(())
+    })?;
+    Ok(r)
 }
 
 pub(crate) fn meta<'a>(scanner: &mut Scanner<'a>) -> Result<Meta<'a>, Fault> {

@@ -186,6 +186,16 @@ impl RpcError {
         Self::new(codes::INVALID_PARAMS, message)
     }
 
+    /// No such resource, as the era of the client has it.
+    pub fn resource_not_found(message: impl Into<Cow<'static, str>>, modern: bool) -> Self {
+        let code = if modern {
+            codes::INVALID_PARAMS
+        } else {
+            codes::RESOURCE_NOT_FOUND
+        };
+        Self::new(code, message)
+    }
+
     /// Not a message that can be served.
     pub fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(codes::INVALID_REQUEST, message)

@@ -22,8 +22,13 @@ pub(crate) const PARAMS: &[&str] = &[
     "notifications",
     "requestState",
     "inputResponses",
+    "ref",
+    "argument",
     "_meta",
 ];
+
+/// Members of `params.ref` that are read.
+pub(crate) const REFERENCE: &[&str] = &["type", "name", "uri"];
 
 /// Members of `_meta` that are read.
 pub(crate) const META: &[&str] = &[

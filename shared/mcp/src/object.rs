@@ -38,14 +38,35 @@ pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .map(|member| member.value)
 }
 
-fn read(object: &[u8]) -> Option<Vec<Member<'_>>> {
-    // The frame that holds it was within its own limits.
-    let unlimited = Limits {
-        bytes: usize::MAX,
-        members: usize::MAX,
-        ..Limits::ANSWER
+/// Where the values of `array` stand, counted from its start. It is meant for an array that has been read; in
+/// anything else there are none.
+pub fn elements(array: &[u8]) -> Vec<Span> {
+    let mut found = Vec::new();
+    let Ok(text) = std::str::from_utf8(array) else {
+        return found;
     };
-    let mut scanner = Scanner::open(object, &unlimited).ok()?;
+    if !array.starts_with(b"[") {
+        return found;
+    }
+    let walked = Scanner::within(text, 0, &UNLIMITED).array(|scanner| {
+        found.push(scanner.value()?.0);
+        Ok(())
+    });
+    if walked.is_err() {
+        found.clear();
+    }
+    found
+}
+
+/// For what stands in a frame that was within its own limits.
+const UNLIMITED: Limits = Limits {
+    bytes: usize::MAX,
+    members: usize::MAX,
+    ..Limits::ANSWER
+};
+
+fn read(object: &[u8]) -> Option<Vec<Member<'_>>> {
+    let mut scanner = Scanner::open(object, &UNLIMITED).ok()?;
     let mut found = Vec::new();
     let walked = scanner.named(|scanner, name, key| {
         let (span, _) = scanner.value()?;

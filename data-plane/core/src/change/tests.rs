@@ -41,6 +41,24 @@ fn a_new_or_edited_tool_is_a_change_for_whoever_may_see_it() {
 }
 
 #[test]
+fn prompts_and_resources_change_by_themselves_and_for_whoever_may_see_them() {
+    let before = build(&world(&offers()));
+    let mut edited = offers();
+    edited[1].prompts[0] = crate::fixture::definition(r#"{"name":"review","title":"R"}"#);
+    let prompts = build(&world(&edited));
+    let mut edited = offers();
+    edited[0].templates.clear();
+    let resources = build(&world(&edited));
+    let told = |after: &View| {
+        assert_eq!(seen(&before, after, "few"), Some(Kinds::NONE));
+        let kinds = seen(&before, after, "all").unwrap();
+        (kinds.tools, kinds.prompts, kinds.resources)
+    };
+    assert_eq!(told(&prompts), (false, true, false));
+    assert_eq!(told(&resources), (false, false, true));
+}
+
+#[test]
 fn another_reach_is_a_change_and_none_at_all_is_the_end() {
     let base = world(&offers());
     let before = build(&base);
@@ -48,7 +66,8 @@ fn another_reach_is_a_change_and_none_at_all_is_the_end() {
     let mut narrow = token("all");
     narrow.tools = Reach::of(vec!["files__read".to_owned()]);
     insert(&mut narrowed, "acme", "all", Resource::Token(narrow));
-    assert_eq!(seen(&before, &build(&narrowed), "all"), Some(TOOLS));
+    // Whoever is given some tools is given nothing else.
+    assert_eq!(seen(&before, &build(&narrowed), "all"), Some(Kinds::ALL));
     let mut elsewhere = base.clone();
     let mut away = token("all");
     away.gateways = Reach::of(vec![slug("other")]);

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use toolgate_mcp::{Envelope, Span, envelope::Params, headers::Seen};
+use toolgate_mcp::{Envelope, Span, headers::Seen};
 use toolgate_model::{Digest, Era, RelayPolicy};
 
 use crate::{
-    GatewayView, Refusal, ServerView, ToolView, parked,
-    plan::{PlanInput, Retry, Target, retry},
+    GatewayView, Refusal, ServerView, parked,
+    plan::{
+        PlanInput, Retry, Target,
+        find::{Found, find, is_argument},
+        retry,
+    },
     session::LogLevel,
     session_id::ClientCapabilities,
 };
@@ -146,7 +150,7 @@ impl CallPlan {
     }
 }
 
-/// `tools/call`. The headers of a modern request have been checked, but for those of the tool's own.
+/// A request that a server answers. The headers of a modern one have been checked, but for those of the tool's own.
 pub(super) fn plan(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -157,19 +161,26 @@ pub(super) fn plan(
     let params = envelope
         .params
         .as_ref()
-        .ok_or_else(|| invalid("`params` must name a tool"))?;
-    let tool = tool(input, params)?;
-    if let Some(member) = params.mistyped {
+        .ok_or_else(|| invalid("`params` must say for what"))?;
+    let Found { target, subject } = find(input, envelope.method(), params, client.era())?;
+    let reference = params.reference.as_ref();
+    if let Some(member) = params.mistyped.or(reference.and_then(|it| it.mistyped)) {
         let text = format!("`{member}` has the wrong type");
         return Err(Refusal::InvalidParams(text.into()));
     }
     let meta = params.meta.as_ref();
-    if let Some(headers) = headers {
+    if let Target::Completion(_) = target {
+        let argument = params.argument.map(|span| envelope.slice(span));
+        argument
+            .filter(|argument| is_argument(argument))
+            .ok_or_else(|| invalid("`argument` must have a name and a value"))?;
+    }
+    if let (Some(headers), Some(annotations)) = (headers, target.params()) {
         let arguments = params
             .arguments
             .map_or(&b"{}"[..], |span| envelope.slice(span));
         let seen = |name: &str| seen(headers, name);
-        tool.params
+        annotations
             .check(arguments, seen)
             .map_err(|mismatch| Refusal::HeaderMismatch(mismatch.to_string()))?;
     }
@@ -178,12 +189,11 @@ pub(super) fn plan(
         LogLevel::parse(level.as_str()).ok_or_else(|| invalid("the log level is not known"))
     });
     let id = envelope.id.ok_or(Refusal::Internal)?;
-    let name = params.name.as_ref().ok_or(Refusal::Internal)?;
     let progress = meta.and_then(|meta| meta.progress_token);
     let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
     let call = CallPlan {
         gateway: Arc::clone(input.gateway),
-        target: Target::Tool(Arc::clone(tool)),
+        target,
         client,
         id: id.raw.into(),
         progress: progress.map(|token| token.raw.into()),
@@ -193,7 +203,7 @@ pub(super) fn plan(
         spans: CallSpans {
             id: id.span,
             params: params.span,
-            subject: name.span,
+            subject,
             arguments: params.arguments,
             meta: meta.map(|meta| meta.span),
         },
@@ -202,27 +212,9 @@ pub(super) fn plan(
 }
 
 /// Headers of one prefix: lower-case name, and value.
-type ParamHeaders<'a> = &'a [(&'a str, &'a [u8])];
+pub(super) type ParamHeaders<'a> = &'a [(&'a str, &'a [u8])];
 
 fn seen<'a>(headers: ParamHeaders<'a>, name: &str) -> Seen<'a> {
     let named = headers.iter().filter(|(header, _)| *header == name);
     Seen::of(named.map(|(_, value)| *value))
-}
-
-/// The tool that `params` names, if the caller may know of it. Unknown, hidden and denied are one answer.
-pub(super) fn tool<'a>(
-    input: &PlanInput<'a>,
-    params: &Params<'_>,
-) -> Result<&'a Arc<ToolView>, Refusal> {
-    let name = params.name.as_ref().ok_or(Refusal::InvalidParams(
-        "`name` must be the name of a tool".into(),
-    ))?;
-    let name = name.as_str();
-    let unknown = || Refusal::UnknownTool(name.chars().take(128).collect());
-    let tool = input.gateway.tool(name).ok_or_else(unknown)?;
-    if input.caller.grant().allows(name) {
-        Ok(tool)
-    } else {
-        Err(unknown())
-    }
 }

@@ -1,14 +1,11 @@
 //! Posts, streams and ends of sessions by the legacy rules.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use toolgate_mcp::{Envelope, Framing, Kind, method, versions};
-use toolgate_model::Era;
 
 use crate::{
     Refusal,
-    plan::{ClientSide, Initialize, Plan, PlanInput, Presented, answer, call, lists},
+    plan::{ClientSide, Initialize, Plan, PlanInput, Presented, answer, served},
     session::LogLevel,
     session_id::{ClientCapabilities, SessionFacts},
 };
@@ -79,17 +76,15 @@ fn request(
     envelope: &Envelope<'_>,
     session: &SessionFacts,
 ) -> Result<Plan, Refusal> {
+    let client = ClientSide::Legacy {
+        version: session.version,
+        capabilities: session.capabilities,
+    };
+    if let Some(planned) = served::plan(input, envelope, client, None) {
+        return planned;
+    }
     match envelope.method() {
         method::PING => answer(envelope, NOTHING).map(Plan::Answer),
-        method::TOOLS_LIST => lists::tools(input, envelope, Era::Legacy),
-        method::TOOLS_CALL => {
-            let client = ClientSide::Legacy {
-                version: session.version,
-                capabilities: session.capabilities,
-            };
-            let call = call::plan(input, envelope, client, None)?;
-            Ok(Plan::Call(Arc::new(call)))
-        }
         method::SET_LEVEL => {
             let level = envelope
                 .params

@@ -12,10 +12,11 @@ use crate::{
     seal::Binding,
 };
 
-/// The page of `tools/list` that is asked for.
-pub(super) fn tools(
+/// The page of the list that is asked for.
+pub(super) fn page(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
+    kind: ListKind,
     era: Era,
 ) -> Result<Plan, Refusal> {
     let params = envelope.params.as_ref();
@@ -27,25 +28,19 @@ pub(super) fn tools(
         principal: input.caller.principal(),
     };
     let grant = input.caller.grant();
-    let page = |number| input.gateway.tools_page(grant, era, number);
+    let page = |number| input.gateway.page(kind, grant, era, number);
     let first = page(0).ok_or(Refusal::Internal)?;
     let (number, found) = match params.and_then(|params| params.cursor.as_ref()) {
         None => (0, first),
         Some(text) => {
-            let number = cursor::open(
-                input.sealer,
-                binding,
-                text.as_str(),
-                ListKind::Tools,
-                &first.digest,
-            );
+            let number = cursor::open(input.sealer, binding, text.as_str(), kind, &first.digest);
             let number = number.ok_or(Refusal::BadCursor)?;
             (number, page(number).ok_or(Refusal::BadCursor)?)
         }
     };
     let tail = if found.more {
         let next = Cursor {
-            kind: ListKind::Tools,
+            kind,
             page: number + 1,
             digest: found.digest,
         };

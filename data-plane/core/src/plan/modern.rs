@@ -1,13 +1,10 @@
 //! Posts by the stateless rules: each is served from its own content only.
 
-use std::sync::Arc;
-
 use toolgate_mcp::{Envelope, Kind, envelope::Meta, headers, method};
-use toolgate_model::Era;
 
 use crate::{
     Refusal,
-    plan::{ClientSide, Plan, PlanInput, Post, answer, call, listen, lists},
+    plan::{ClientSide, Plan, PlanInput, Post, answer, listen, served},
     session_id::ClientCapabilities,
 };
 
@@ -24,14 +21,12 @@ pub(super) fn post(input: &PlanInput<'_>, post: &Post<'_>) -> Result<Plan, Refus
         return super::notification(envelope).map(|()| Plan::Accept);
     }
     let capabilities = declared(envelope)?;
+    let client = ClientSide::Modern { capabilities };
+    if let Some(planned) = served::plan(input, envelope, client, Some(post.params)) {
+        return planned;
+    }
     match envelope.method() {
         method::DISCOVER => answer(envelope, input.gateway.discover()).map(Plan::Answer),
-        method::TOOLS_LIST => lists::tools(input, envelope, Era::Modern),
-        method::TOOLS_CALL => {
-            let client = ClientSide::Modern { capabilities };
-            let call = call::plan(input, envelope, client, Some(post.params))?;
-            Ok(Plan::Call(Arc::new(call)))
-        }
         method::LISTEN => listen::plan(envelope).map(Plan::Listen),
         // Methods of the other era are as unknown as any.
         unknown => Err(Refusal::MethodNotFound {

@@ -2,3 +2,4 @@
 
 mod legacy;
 mod modern;
+mod rest;

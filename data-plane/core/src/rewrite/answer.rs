@@ -3,6 +3,7 @@
 mod error;
 mod notice;
 mod result;
+mod shown;
 
 use std::sync::Arc;
 
@@ -132,13 +133,16 @@ impl Relay {
         };
         match &answer.body {
             Body::Result(_) | Body::Error(_) if !self.is_ours(&answer) => Relayed::Ignore,
-            Body::Result(result) => match self.required(&answer, result) {
-                Some(required) => Relayed::Required(required),
-                None => {
-                    let reply = self.result(message, &answer, result);
-                    Relayed::Final(self.finish(reply))
+            Body::Result(result) => {
+                if let Some(required) = self.required(&answer, result) {
+                    return Relayed::Required(required);
                 }
-            },
+                let reply = match self.shown(message, result.span) {
+                    None => self.result(message, &answer, result),
+                    Some(shown) => self.again(&shown),
+                };
+                Relayed::Final(self.finish(reply))
+            }
             Body::Error(error) => {
                 let reply = self.error(message, &answer, *error);
                 Relayed::Final(self.finish(reply))
@@ -149,6 +153,20 @@ impl Relay {
             Body::Request { method, params } => {
                 self.asked(method.as_str(), params.as_ref(), &answer)
             }
+        }
+    }
+
+    /// A result, after it was changed for the client.
+    fn again(&self, shown: &Bytes) -> Reply {
+        match scan(shown, &Limits::ANSWER).as_ref() {
+            Ok(answer) => match &answer.body {
+                Body::Result(result) => self.result(shown, answer, result),
+                Body::Error(_) | Body::Notification { .. } | Body::Request { .. } => {
+                    failed(&self.call, UpstreamFailure::Malformed)
+                }
+            },
+            // It was within its limits before.
+            Err(_grown) => failed(&self.call, UpstreamFailure::TooLarge),
         }
     }
 

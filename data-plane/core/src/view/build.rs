@@ -2,6 +2,7 @@
 //! out, and is named.
 
 mod exposed;
+mod offered;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -132,7 +133,9 @@ impl<'a> Building<'a> {
     /// Of everything that a gateway's view is made of.
     fn inputs(&self, gateway: &Name, digest: Digest, resource: &GatewayResource) -> Digest {
         let mut bytes = digest.0.to_vec();
-        let named = resource.tools.iter().map(|tool| &tool.server);
+        let tools = resource.tools.iter().map(|tool| &tool.server);
+        let prompts = resource.prompts.iter().map(|prompt| &prompt.server);
+        let named = tools.chain(prompts).chain(&resource.resources);
         let all: BTreeSet<&Slug> = resource.servers.iter().chain(named).collect();
         for id in all {
             let name = Name::new(gateway.org.clone(), id.clone());

@@ -6,19 +6,26 @@ use bytes::Bytes;
 use toolgate_mcp::{
     headers::params::Annotations,
     object::{self, Member},
+    splice,
     text::quote,
 };
-use toolgate_model::{Definition, snapshot::ExposedTool};
+use toolgate_model::{Definition, UriMode, snapshot::ExposedTool};
 
-use crate::{ServerView, ToolView};
+use crate::{ServerView, ToolView, uri};
 
 /// The tool, or why it cannot be exposed.
 pub(super) fn expose(
     tool: &ExposedTool,
     server: &Arc<ServerView>,
     definition: &Definition,
+    uris: UriMode,
 ) -> Result<ToolView, &'static str> {
-    let json = definition.json.as_bytes();
+    let shown = match uris {
+        UriMode::Prefixed => rendered(server, &definition.json),
+        UriMode::Through => None,
+    };
+    let definition = shown.as_ref().unwrap_or(&definition.json);
+    let json = definition.as_bytes();
     let members: Vec<Member<'_>> = object::members(json).collect();
     let find = |name: &str| members.iter().find(|member| member.name == name);
     let name = find("name").ok_or("its definition is not an object with a name")?;
@@ -40,10 +47,21 @@ pub(super) fn expose(
         idempotent: hint("idempotentHint"),
         params: Annotations::of_schema(input.value)
             .map_err(|_problem| "its x-mcp-header annotations are not valid")?,
-        definition: Arc::clone(&definition.json),
+        definition: Arc::clone(definition),
         name: name.span,
         legacy: legacy(tool, json, find("outputSchema")),
     })
+}
+
+/// The definition of a tool that hosts render something for, with its URI as clients see it; none if there is none.
+fn rendered(server: &ServerView, definition: &str) -> Option<Arc<str>> {
+    let places = uri::places::of_definition(definition.as_bytes());
+    let edits = uri::edits(server.name.id.as_str(), definition.as_bytes(), &places);
+    if edits.is_empty() {
+        return None;
+    }
+    let shown = splice(definition.as_bytes(), edits).ok()?;
+    std::str::from_utf8(&shown).ok().map(Arc::from)
 }
 
 /// Legacy clients know output schemas of objects only: any other is left out for them.

@@ -1,7 +1,8 @@
-//! One gateway: the tools it exposes, what it says of itself, and its lists as bytes.
+//! One gateway: what it exposes, what it says of itself, and its lists as bytes.
 
 use std::{
-    collections::BTreeMap,
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, OnceLock},
 };
@@ -11,11 +12,16 @@ use toolgate_mcp::{
     message::{self, Caching, Implementation},
     versions,
 };
-use toolgate_model::{Digest, Era, Name};
+use toolgate_model::{Digest, Era, Name, Slug, UriMode};
 
 use crate::{
-    Grant, ServerView, ToolView,
-    view::list::{LIST_TTL_MS, ListPage, Lists},
+    Grant, PromptView, ServerView, ToolView,
+    cursor::ListKind,
+    plan::ResourceTarget,
+    view::{
+        list::{LIST_TTL_MS, ListPage, Lists},
+        resource::{self, Resources},
+    },
 };
 
 /// Longest instructions that are told to agents, in bytes.
@@ -33,18 +39,40 @@ pub struct GatewayView {
     pub server_info: Implementation,
     /// What agents are told: the operator's words, then each server's.
     pub instructions: Box<str>,
-    /// Whether any of its servers sends log messages.
-    pub logging: bool,
+    /// What its servers can do, together.
+    pub offers: Offers,
     /// Of everything it was built from.
     pub digest: Digest,
     /// Of its tools as clients see them: changes with what `tools/list` answers, and with nothing else.
     pub tools_digest: Digest,
+    /// Of its prompts, likewise.
+    pub prompts_digest: Digest,
+    /// Of its resources and templates, likewise.
+    pub resources_digest: Digest,
     pub(super) tools: Vec<Arc<ToolView>>,
     pub(super) by_name: BTreeMap<Box<str>, Arc<ToolView>>,
+    pub(super) prompts: Vec<Arc<PromptView>>,
+    pub(super) prompts_by_name: BTreeMap<Box<str>, Arc<PromptView>>,
+    pub(super) resources: Resources,
     pub(super) lists: Lists,
     pub(super) said: Said,
     /// What was left out of it, and why.
     pub(super) problems: Box<[String]>,
+}
+
+/// What servers can do beside tools.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// One sends log messages.
+    pub logging: bool,
+    /// One has prompts, or may have some.
+    pub prompts: bool,
+    /// One has resources, or may have some.
+    pub resources: bool,
+    /// One tells of updates of resources.
+    pub subscribe: bool,
+    /// These complete arguments.
+    pub completing: BTreeSet<Slug>,
 }
 
 /// What it says of itself, written once.
@@ -65,9 +93,40 @@ impl GatewayView {
         &self.tools
     }
 
-    /// A page of `tools/list` as this grant's callers of this era see it.
-    pub fn tools_page(&self, grant: &Grant, era: Era, page: u32) -> Option<ListPage> {
-        self.lists.page(self, grant, era, page)
+    /// The prompt of this exposed name. Whether a caller may know of it is for their grant to say.
+    pub fn prompt(&self, exposed: &str) -> Option<&Arc<PromptView>> {
+        self.prompts_by_name.get(exposed)
+    }
+
+    /// Whose resource this URI is, and what that server calls it; whether there is such a resource is for the server
+    /// to say, and whether a caller may know is for their grant.
+    pub fn locate(&self, uri: &str) -> Option<ResourceTarget> {
+        self.resources.locate(uri)
+    }
+
+    /// The same of a URI or URI template, to complete an argument of it.
+    pub(crate) fn completed(&self, uri: &str) -> Option<ResourceTarget> {
+        self.resources.completed(uri)
+    }
+
+    /// Whether the URIs of servers differ from those that clients see.
+    pub fn shows_prefixes(&self) -> bool {
+        self.resources.uris == UriMode::Prefixed
+    }
+
+    /// A server's URI as clients see it.
+    pub fn shown<'a>(&self, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
+        resource::shown(self.resources.uris, server, uri)
+    }
+
+    /// A page of a list as this grant's callers of this era see it.
+    pub fn page(&self, kind: ListKind, grant: &Grant, era: Era, page: u32) -> Option<ListPage> {
+        match kind {
+            ListKind::Tools => self.lists.tools(self, grant, era, page),
+            ListKind::Prompts | ListKind::Resources | ListKind::Templates => {
+                self.lists.rest(self, kind, grant, era, page)
+            }
+        }
     }
 
     /// The result of `initialize`, for this negotiated version.
@@ -103,11 +162,47 @@ impl GatewayView {
         self.said.discover.get_or_init(write).clone()
     }
 
-    /// Nothing is advertised that is not served. Changes of lists are told always: the gateway itself changes them.
+    /// The result of `completion/complete` where there is nobody to ask.
+    pub fn no_completion(&self, era: Era) -> Bytes {
+        let tail = match era {
+            Era::Legacy => String::new(),
+            Era::Modern => format!(",{}", message::modern_members(&self.server_info, None)),
+        };
+        Bytes::from(format!(
+            "{{\"completion\":{{\"values\":[],\"total\":0,\"hasMore\":false}}{tail}}}"
+        ))
+    }
+
+    /// Nothing is advertised that is not served.
     fn capabilities(&self) -> String {
-        let tools = "\"tools\":{\"listChanged\":true}";
-        let logging = if self.logging { ",\"logging\":{}" } else { "" };
-        format!("{{{tools}{logging}}}")
+        let offers = &self.offers;
+        let kinds = [
+            (true, ListKind::Tools),
+            (offers.prompts, ListKind::Prompts),
+            (offers.resources, ListKind::Resources),
+        ];
+        let mut members: Vec<String> = kinds
+            .into_iter()
+            .filter(|(offered, _)| *offered)
+            .map(|(_, kind)| format!("\"{}\":{{{}}}", kind.member(), told(kind)))
+            .collect();
+        let plain = [
+            (!offers.completing.is_empty(), "\"completions\":{}"),
+            (offers.logging, "\"logging\":{}"),
+        ];
+        let plain = plain.into_iter().filter(|(offered, _)| *offered);
+        members.extend(plain.map(|(_, member)| member.to_owned()));
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+/// What is told of changes of this kind: the members of its capability, and the one place that says so. Changes of lists
+/// are told always: the gateway itself changes them.
+const fn told(kind: ListKind) -> &'static str {
+    match kind {
+        ListKind::Tools | ListKind::Prompts | ListKind::Resources | ListKind::Templates => {
+            "\"listChanged\":true"
+        }
     }
 }
 

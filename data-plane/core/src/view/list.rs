@@ -1,4 +1,5 @@
-//! `tools/list` as bytes: serialised once per (gateway, grant, era, page), then shared.
+//! Lists as bytes: serialised once per (gateway, grant, era, page), then shared. Tools are filtered one by one, all else is
+//! seen as a whole or not at all.
 //!
 //! Reading takes no lock. A slot belongs to the first grant that needs it, for as long as the gateway's view lives;
 //! a caller whose grant finds none gets its page built for it alone.
@@ -12,9 +13,9 @@ use bytes::Bytes;
 use toolgate_mcp::message::{self, Caching};
 use toolgate_model::{Digest, Era};
 
-use crate::{GatewayView, Grant, ToolView};
+use crate::{GatewayView, Grant, ToolView, cursor::ListKind};
 
-/// Tools on one page.
+/// Items on one page.
 pub const PAGE: usize = 500;
 
 /// For how long a modern client may keep a list. Short, because not every client listens for changes.
@@ -46,18 +47,44 @@ pub(super) struct Lists {
     all: GrantLists,
     filtered: OnceLock<Box<[OnceLock<Arc<GrantLists>>]>>,
     kept: AtomicUsize,
+    prompts: Whole,
+    resources: Whole,
+    templates: Whole,
+}
+
+/// A list that is seen as a whole, or not at all.
+#[derive(Default)]
+struct Whole {
+    seen: Pages,
+    hidden: Pages,
 }
 
 /// What is kept for one grant.
 #[derive(Default)]
 struct GrantLists {
     grant: Option<Digest>,
+    pages: Pages,
+}
+
+/// All pages of one list.
+#[derive(Default)]
+struct Pages {
     legacy: OnceLock<Vec<ListPage>>,
     modern: OnceLock<Vec<ListPage>>,
 }
 
+/// What stands in a list.
+pub(super) trait Listed {
+    /// How long its definition is, nearly.
+    fn weight(&self) -> usize;
+
+    /// Its definition as clients of this era see it.
+    fn write(&self, era: Era, out: &mut String);
+}
+
 impl Lists {
-    pub(super) fn page(
+    /// A page of the tools.
+    pub(super) fn tools(
         &self,
         gateway: &GatewayView,
         grant: &Grant,
@@ -67,7 +94,7 @@ impl Lists {
         let page = usize::try_from(page).ok()?;
         let build = || serialise(gateway, grant, era);
         if grant.is_all() {
-            return self.all.of(era).get_or_init(build).get(page).cloned();
+            return self.all.pages.of(era).get_or_init(build).get(page).cloned();
         }
         match self.slot(grant.digest()) {
             Some(kept) => {
@@ -77,10 +104,32 @@ impl Lists {
                     self.kept.fetch_add(bytes, Ordering::Relaxed);
                     built
                 };
-                kept.of(era).get_or_init(counted).get(page).cloned()
+                kept.pages.of(era).get_or_init(counted).get(page).cloned()
             }
             None => build().into_iter().nth(page),
         }
+    }
+
+    /// A page of any other list.
+    pub(super) fn rest(
+        &self,
+        gateway: &GatewayView,
+        kind: ListKind,
+        grant: &Grant,
+        era: Era,
+        page: u32,
+    ) -> Option<ListPage> {
+        let whole = match kind {
+            ListKind::Prompts => &self.prompts,
+            ListKind::Resources => &self.resources,
+            ListKind::Templates => &self.templates,
+            ListKind::Tools => return None,
+        };
+        let seen = grant.allows_rest();
+        let pages = if seen { &whole.seen } else { &whole.hidden };
+        let page = usize::try_from(page).ok()?;
+        let build = || unfiltered(gateway, kind, seen, era);
+        pages.of(era).get_or_init(build).get(page).cloned()
     }
 
     /// Whether grants may be turned away: time for the next view to start afresh.
@@ -117,7 +166,7 @@ impl Lists {
     }
 }
 
-impl GrantLists {
+impl Pages {
     fn of(&self, era: Era) -> &OnceLock<Vec<ListPage>> {
         match era {
             Era::Legacy => &self.legacy,
@@ -126,18 +175,45 @@ impl GrantLists {
     }
 }
 
-/// All pages; at least one.
+/// The tools that a grant shows.
 fn serialise(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
     let granted = |tool: &&Arc<ToolView>| grant.allows(&tool.exposed);
     let tools: Vec<&Arc<ToolView>> = gateway.tools().iter().filter(granted).collect();
     let digest = Digest::of(&(gateway.tools_digest, grant.digest()));
-    let head = head(gateway, era);
-    let mut pages: Vec<ListPage> = tools
+    pages(&head(gateway, ListKind::Tools, era), &tools, era, digest)
+}
+
+/// All there is of one of the other kinds, or nothing.
+fn unfiltered(gateway: &GatewayView, kind: ListKind, seen: bool, era: Era) -> Vec<ListPage> {
+    let head = head(gateway, kind, era);
+    let resources = gateway.resources_digest;
+    match kind {
+        ListKind::Prompts if seen => {
+            let prompts: Vec<_> = gateway.prompts.iter().collect();
+            pages(&head, &prompts, era, gateway.prompts_digest)
+        }
+        ListKind::Resources if seen => {
+            let listed: Vec<_> = gateway.resources.listed.iter().collect();
+            pages(&head, &listed, era, resources)
+        }
+        ListKind::Templates if seen => {
+            let templates: Vec<_> = gateway.resources.templates.iter().collect();
+            pages(&head, &templates, era, resources)
+        }
+        ListKind::Tools | ListKind::Prompts | ListKind::Resources | ListKind::Templates => {
+            pages::<ToolView>(&head, &[], era, Digest::of_bytes(b"hidden"))
+        }
+    }
+}
+
+/// All pages; at least one.
+fn pages<T: Listed>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> Vec<ListPage> {
+    let mut pages: Vec<ListPage> = items
         .chunks(PAGE)
-        .map(|chunk| page(&head, chunk, era, digest))
+        .map(|chunk| page(head, chunk, era, digest))
         .collect();
     if pages.is_empty() {
-        pages.push(page(&head, &[], era, digest));
+        pages.push(page::<T>(head, &[], era, digest));
     }
     let last = pages.len() - 1;
     for page in pages.iter_mut().take(last) {
@@ -146,15 +222,15 @@ fn serialise(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
     pages
 }
 
-fn page(head: &str, tools: &[&Arc<ToolView>], era: Era, digest: Digest) -> ListPage {
-    let weight: usize = tools.iter().map(|tool| tool.weight()).sum();
-    let mut out = String::with_capacity(head.len() + weight + 3 * tools.len() + 16);
+fn page<T: Listed>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> ListPage {
+    let weight: usize = items.iter().map(|item| item.weight()).sum();
+    let mut out = String::with_capacity(head.len() + weight + 3 * items.len() + 16);
     out.push_str(head);
-    for (index, tool) in tools.iter().enumerate() {
+    for (index, item) in items.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        tool.write(era, &mut out);
+        item.write(era, &mut out);
     }
     out.push(']');
     ListPage {
@@ -164,10 +240,11 @@ fn page(head: &str, tools: &[&Arc<ToolView>], era: Era, digest: Digest) -> ListP
     }
 }
 
-/// Up to the first tool.
-fn head(gateway: &GatewayView, era: Era) -> String {
+/// Up to the first item.
+fn head(gateway: &GatewayView, kind: ListKind, era: Era) -> String {
+    let member = kind.member();
     match era {
-        Era::Legacy => "{\"tools\":[".to_owned(),
+        Era::Legacy => format!("{{\"{member}\":["),
         Era::Modern => {
             // Private always: whoever sees a list has proved who they are, and another may see less.
             let caching = Caching {
@@ -175,7 +252,7 @@ fn head(gateway: &GatewayView, era: Era) -> String {
                 public: false,
             };
             let members = message::modern_members(&gateway.server_info, Some(caching));
-            format!("{{{members},\"tools\":[")
+            format!("{{{members},\"{member}\":[")
         }
     }
 }

@@ -61,7 +61,7 @@ fn tools_stand_in_binding_order_and_are_found_by_exposed_name() {
     assert_eq!(&*tool.server.url, "https://files.example/mcp");
     assert!(gateway.tool("list").is_none());
     assert!(gateway.tool("Files__list").is_none());
-    assert!(gateway.logging);
+    assert!(gateway.offers.logging);
     assert_eq!(view.counts(), [1, 2, 3]);
 }
 
@@ -158,10 +158,10 @@ fn a_server_keeps_its_last_good_form() {
         "https://files.example/mcp"
     );
     assert_eq!(names(&kept).len(), 4);
-    // Without one it is left out, with its tools.
+    // Without one it is left out, with all that is of it.
     let (fresh, refusals) = View::build(&snapshot, None);
     assert_eq!(names(&fresh), ["weather__forecast", "weather__now"]);
-    assert_eq!(refusals.len(), 3);
+    assert_eq!(refusals.len(), 5);
 }
 
 #[test]
@@ -297,7 +297,10 @@ fn both_eras_hear_what_the_gateway_is() {
     );
     assert_eq!(
         discover["capabilities"],
-        serde_json::json!({"tools": {"listChanged": true}, "logging": {}})
+        serde_json::json!({
+            "tools": {"listChanged": true}, "prompts": {"listChanged": true},
+            "resources": {"listChanged": true}, "completions": {}, "logging": {},
+        })
     );
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use toolgate_mcp::{Span, headers::params::Annotations};
 use toolgate_model::{Digest, Era};
 
-use crate::ServerView;
+use crate::{ServerView, view::list::Listed};
 
 /// A tool under the name clients see.
 #[derive(Debug)]
@@ -40,13 +40,14 @@ impl ToolView {
         self.write(era, &mut out);
         out
     }
+}
 
-    /// How long its definition is, nearly.
-    pub(super) fn weight(&self) -> usize {
+impl Listed for ToolView {
+    fn weight(&self) -> usize {
         self.definition.len() + self.exposed.len()
     }
 
-    pub(super) fn write(&self, era: Era, out: &mut String) {
+    fn write(&self, era: Era, out: &mut String) {
         let whole: &str = &self.definition;
         match (era, &self.legacy) {
             (Era::Legacy, Some(legacy)) => out.push_str(legacy),

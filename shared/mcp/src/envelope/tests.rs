@@ -46,6 +46,42 @@ fn finds_what_routing_needs() {
 }
 
 #[test]
+fn finds_what_a_completion_is_for() {
+    let ask = |reference: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{{"ref":{reference},"argument":{{"name":"a","value":""}}}}}}"#
+        )
+    };
+    let text = ask(r#"{"type":"ref/prompt","name":"s__p\u0031","title":"no"}"#);
+    let envelope = read(&text).unwrap();
+    let params = envelope.params.as_ref().unwrap();
+    let reference = params.reference.as_ref().unwrap();
+    assert_eq!(reference.kind.as_ref().unwrap().as_str(), "ref/prompt");
+    let name = reference.name.as_ref().unwrap();
+    assert_eq!(name.as_str(), "s__p1");
+    assert_eq!(envelope.slice(name.span), br#""s__p\u0031""#);
+    let argument = envelope.slice(params.argument.unwrap());
+    assert_eq!(argument, br#"{"name":"a","value":""}"#);
+    for (odd, member) in [("7", Some("ref")), ("[]", Some("ref"))] {
+        let text = ask(odd);
+        let params = read(&text).unwrap().params.unwrap();
+        assert!(params.reference.is_none());
+        assert_eq!(params.mistyped, member);
+    }
+    let text = ask(r#"{"type":1,"uri":"a:b"}"#);
+    let params = read(&text).unwrap().params.unwrap();
+    assert_eq!(params.reference.unwrap().mistyped, Some("ref.type"));
+    assert_eq!(
+        refused(ask(r#"{"name":"a","name":"b"}"#)),
+        Reason::Duplicate
+    );
+    assert_eq!(
+        refused(ask(r#"{"name":"a","Name":"b"}"#)),
+        Reason::LookAlike
+    );
+}
+
+#[test]
 fn knows_the_four_kinds() {
     let kind = |text| read(text).unwrap().kind;
     assert_eq!(

@@ -21,3 +21,14 @@ fn of_what_is_no_proper_object_there_are_no_members() {
         assert_eq!(members(bad.as_bytes()).count(), 0, "{bad}");
     }
 }
+
+#[test]
+fn elements_stand_where_they_were_written() {
+    let array = br#"[ 1, {"a":[2]} ,"x]"]"#;
+    let spans = elements(array);
+    let read: Vec<&[u8]> = spans.iter().map(|span| span.of(array)).collect();
+    assert_eq!(read, [&b"1"[..], br#"{"a":[2]}"#, br#""x]""#]);
+    for bad in ["", "{}", "[1", "7"] {
+        assert_eq!(elements(bad.as_bytes()), [], "{bad}");
+    }
+}

@@ -274,9 +274,6 @@ fn methods_of_the_other_era_are_unknown() {
         "logging/setLevel",
         "resources/subscribe",
         "resources/unsubscribe",
-        "resources/list",
-        "prompts/list",
-        "completion/complete",
         "nonsense",
         "",
     ] {

@@ -1,9 +1,10 @@
 //! Bad answers, between the eras.
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use toolgate_mcp::{Answer, RpcError, Span, error::codes};
 
-use crate::{parts::Parts, refusal::UpstreamFailure, rewrite::stitch::stitch};
+use crate::{parts::Parts, plan::Target, refusal::UpstreamFailure, rewrite::stitch::stitch};
 
 use super::{Outcome, Relay, Reply, failed};
 
@@ -28,11 +29,23 @@ impl Relay {
         } else {
             200
         };
-        let body = match self.translate(read.code) {
-            Translated::Failure(failure) => return fail(failure),
-            Translated::AsIs => stitch(source, vec![answer.with_id(&self.call.id)]),
-            Translated::Code(code) => {
-                let error = RpcError { code, ..read };
+        let told = self.translate(&read);
+        let data = self.shown_data(&read);
+        let body = match (told, data) {
+            (Translated::Failure(failure), _) => return fail(failure),
+            (Translated::AsIs, None) => stitch(source, vec![answer.with_id(&self.call.id)]),
+            (told, data) => {
+                let code = match told {
+                    Translated::Code(code) => code,
+                    Translated::AsIs | Translated::Failure(_) => read.code,
+                };
+                let data = data.or(read.data);
+                let message = read.message;
+                let error = RpcError {
+                    code,
+                    message,
+                    data,
+                };
                 Ok(Parts::from(error.to_bytes(Some(&self.call.id))))
             }
         };
@@ -47,8 +60,8 @@ impl Relay {
     }
 
     /// The table of codes. What one hop says to the next never leaks to the one after.
-    fn translate(&self, code: i64) -> Translated {
-        match code {
+    fn translate(&self, error: &RpcError) -> Translated {
+        match error.code {
             codes::HEADER_MISMATCH | codes::UNSUPPORTED_VERSION => {
                 Translated::Failure(UpstreamFailure::Status)
             }
@@ -61,9 +74,44 @@ impl Relay {
             codes::RESOURCE_NOT_FOUND if self.is_modern() => {
                 Translated::Code(codes::INVALID_PARAMS)
             }
+            // What modern servers say of a resource that is not there.
+            codes::INVALID_PARAMS
+                if !self.is_modern() && self.is_read() && uri_of(error).is_some() =>
+            {
+                Translated::Code(codes::RESOURCE_NOT_FOUND)
+            }
             // Reserved by the modern revision: undefined ones may not be sent.
             -32099..=-32020 if self.is_modern() => Translated::Code(codes::INTERNAL),
             _ => Translated::AsIs,
         }
     }
+
+    fn is_read(&self) -> bool {
+        matches!(self.call.target, Target::Resource(_))
+    }
+
+    /// `data` with its URI as the client knows it, where that differs from what the server said. A resource that is not
+    /// there is always named.
+    fn shown_data(&self, error: &RpcError) -> Option<Value> {
+        let uri = match (uri_of(error), &self.call.target) {
+            (Some(uri), _) if self.call.gateway.shows_prefixes() => self
+                .call
+                .gateway
+                .shown(self.call.server(), uri)
+                .into_owned(),
+            (None, Target::Resource(asked)) if error.code == codes::RESOURCE_NOT_FOUND => {
+                asked.exposed.to_string()
+            }
+            (Some(_) | None, _) => return None,
+        };
+        let mut data = error.data.clone().filter(Value::is_object);
+        let data = data.get_or_insert_with(|| json!({}));
+        data.as_object_mut()?.insert("uri".to_owned(), json!(uri));
+        Some(data.take())
+    }
+}
+
+/// The URI that an error is about.
+fn uri_of(error: &RpcError) -> Option<&str> {
+    error.data.as_ref()?.get("uri")?.as_str()
 }

@@ -7,12 +7,16 @@ use toolgate_mcp::{
 };
 
 use crate::{
-    asking::Question, plan::ClientSide, refusal::UpstreamFailure, rewrite::stitch::stitch,
+    asking::Question,
+    plan::{ClientSide, Target},
+    refusal::UpstreamFailure,
+    rewrite::stitch::stitch,
 };
 
 use super::{Outcome, Relay, Reply, Required, failed};
 
 const COMPLETE: &str = "complete";
+const PRIVATE: &[u8] = b"\"private\"";
 const INPUT_REQUIRED: &str = "input_required";
 
 impl Relay {
@@ -116,28 +120,20 @@ impl Relay {
         let meta = result.meta.as_ref().map(|meta| meta.span);
         let before = meta.map_or(&b"{}"[..], |span| answer.slice(span));
         let after = object::rebuild(before, message::carried, own);
-        // Both insertions go to one place, where the second would not see the first.
-        let mut inserted = Vec::new();
+        let mut added = Added::default();
         if result.result_type.is_none() {
-            inserted.extend_from_slice(b"\"complete\"");
+            added.put("resultType", b"\"complete\"");
         }
         match meta {
             Some(span) => edits.push(Edit::replace(span, after)),
-            None if inserted.is_empty() => {
-                edits.push(object::insert(answer.source, result.span, "_meta", &after));
-            }
-            None => {
-                inserted.extend_from_slice(b",\"_meta\":");
-                inserted.extend_from_slice(&after);
-            }
+            None => added.put("_meta", &after),
         }
-        if !inserted.is_empty() {
-            edits.push(object::insert(
-                answer.source,
-                result.span,
-                "resultType",
-                &inserted,
-            ));
+        if is_complete(result) && matches!(self.call.target, Target::Resource(_)) {
+            keeping(answer, result, &mut edits, &mut added);
+        }
+        if let Some(first) = added.first {
+            let inserted = object::insert(answer.source, result.span, first, &added.text);
+            edits.push(inserted);
         }
         Ok(edits)
     }
@@ -174,6 +170,65 @@ impl Relay {
 fn is_complete(result: &ResultPart<'_>) -> bool {
     let kind = result.result_type.as_ref();
     kind.is_none_or(|kind| kind.as_str() == COMPLETE)
+}
+
+/// Members for the end of a result. They go to one place, where the second insertion would not see the first.
+#[derive(Default)]
+struct Added {
+    first: Option<&'static str>,
+    text: Vec<u8>,
+}
+
+impl Added {
+    fn put(&mut self, name: &'static str, value: &[u8]) {
+        if self.first.is_none() {
+            self.first = Some(name);
+        } else {
+            self.text.extend_from_slice(b",\"");
+            self.text.extend_from_slice(name.as_bytes());
+            self.text.extend_from_slice(b"\":");
+        }
+        self.text.extend_from_slice(value);
+    }
+}
+
+/// How long what was read may be kept, and by whom: as the server says, or not at all; and never by others than who
+/// asked, since others may not see it.
+fn keeping<'e>(
+    answer: &Answer<'e>,
+    result: &ResultPart<'_>,
+    edits: &mut Vec<Edit<'e>>,
+    added: &mut Added,
+) {
+    let members = object::members(answer.slice(result.span));
+    let (mut ttl, mut scope) = (false, false);
+    for member in members {
+        let span = Span::new(
+            result.span.start + member.span.start,
+            result.span.start + member.span.end,
+        );
+        match &*member.name {
+            "ttlMs" => {
+                ttl = true;
+                if !member.value.iter().all(u8::is_ascii_digit) {
+                    edits.push(Edit::replace(span, &b"0"[..]));
+                }
+            }
+            "cacheScope" => {
+                scope = true;
+                if member.value != PRIVATE {
+                    edits.push(Edit::replace(span, PRIVATE));
+                }
+            }
+            _ => {}
+        }
+    }
+    if !ttl {
+        added.put("ttlMs", b"0");
+    }
+    if !scope {
+        added.put("cacheScope", PRIVATE);
+    }
 }
 
 fn rebuilt(answer: &Answer<'_>, meta: Span) -> Vec<u8> {

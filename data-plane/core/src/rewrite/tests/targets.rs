@@ -1,77 +1,68 @@
-//! Calls of other things than tools: sent under the server's own names, and failed by an error.
+//! Calls of other things than tools: sent under the server's own names, answered under the client's, and failed by an
+//! error.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::json;
-use toolgate_mcp::Span;
-use toolgate_model::{Digest, Era};
+use serde_json::{Value, json};
+use toolgate_model::Era;
 
-use super::{OWN, call, json};
+use super::{OWN, json};
 use crate::{
-    PromptView,
-    plan::{CallPlan, CompletionTarget, ResourceTarget, Target},
+    Plan,
+    fixture::{META, World},
+    plan::CallPlan,
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Request, Towards, request},
+    rewrite::{Outcome, Relay, Reply, Request, Towards, request},
 };
 
-/// A call for this, in which `subject` stands for it.
-fn planned(
-    client: Era,
-    target: impl Fn(&CallPlan) -> Target,
-    body: &str,
-    subject: &str,
-) -> CallPlan {
-    let (call, _body) = call(client, "files__read", "", "");
-    let place = |text: &str| {
-        let start = body.find(text).unwrap();
-        Span::new(start, start + text.len())
+const PROMPT: (&str, &str) = (
+    "prompts/get",
+    r#""name":"weather__trip","arguments":{"to":"\u00e5"}"#,
+);
+const RESOURCE: (&str, &str) = ("resources/read", r#""uri":"weather+memo:t\u00e5""#);
+const COMPLETION: (&str, &str) = (
+    "completion/complete",
+    r#""ref":{"type":"ref/prompt","name":"weather__trip"},"argument":{"name":"to","value":"o"}"#,
+);
+const TOOL: (&str, &str) = ("tools/call", r#""name":"weather__now""#);
+
+const CELLS: [(Era, Era); 4] = [
+    (Era::Legacy, Era::Legacy),
+    (Era::Legacy, Era::Modern),
+    (Era::Modern, Era::Legacy),
+    (Era::Modern, Era::Modern),
+];
+
+fn planned(client: Era, (method, params): (&str, &str)) -> (Arc<CallPlan>, Bytes) {
+    let meta = match client {
+        Era::Legacy => String::new(),
+        Era::Modern => format!(r#","_meta":{{{META}}}"#),
     };
-    let mut call = CallPlan::clone(&call);
-    call.target = target(&call);
-    call.spans.id = place("7");
-    call.spans.subject = place(subject);
-    let params = body.find("\"params\":").unwrap() + "\"params\":".len();
-    call.spans.params = Span::new(params, body.len() - 1);
-    call.spans.meta = None;
-    call
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":"c-1","method":"{method}","params":{{{params}{meta}}}}}"#
+    );
+    let world = World::new();
+    let plan = match client {
+        Era::Legacy => world.legacy("all", &body),
+        Era::Modern => world.modern("all", &body, &[]),
+    };
+    let Plan::Call(call) = plan else {
+        panic!("{plan:?}");
+    };
+    (call, Bytes::from(body))
 }
 
-fn prompt(call: &CallPlan) -> Target {
-    Target::Prompt(Arc::new(PromptView {
-        exposed: "files__review".into(),
-        original: "review".into(),
-        original_json: Bytes::from_static(b"\"review\""),
-        server: Arc::clone(call.server()),
-        digest: Digest::of_bytes(b"review"),
-    }))
-}
-
-fn resource(call: &CallPlan) -> Target {
-    Target::Resource(ResourceTarget {
-        server: Arc::clone(call.server()),
-        exposed: "files+memo:\u{e9}".into(),
-        original: "memo:\u{e9}".into(),
-        original_json: Bytes::from("\"memo:\u{e9}\""),
-    })
-}
-
-fn completion(call: &CallPlan) -> Target {
-    Target::Completion(CompletionTarget {
-        server: Arc::clone(call.server()),
-        original_json: Bytes::from_static(b"\"review\""),
-    })
-}
-
-fn sent(call: &CallPlan, body: &str, era: Era) -> Request {
+fn sent(client: Era, asked: (&str, &str), server: Era) -> Request {
+    let (call, body) = planned(client, asked);
     let to = Towards {
-        era,
+        era: server,
         version: "2026-07-28",
         id: OWN,
         log_level: None,
         traceparent: None,
     };
-    request(&Bytes::from(body.to_owned()), call, &to).unwrap()
+    request(&body, &call, &to).unwrap()
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
@@ -80,45 +71,49 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-const PROMPT: &str = r#"{"jsonrpc":"2.0","id":7,"method":"prompts/get","params":{"name":"files__review","arguments":{"a":"b"}}}"#;
-const RESOURCE: &str =
-    r#"{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"files+memo:\u00e9"}}"#;
-const COMPLETION: &str = r#"{"jsonrpc":"2.0","id":7,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"files__review"},"argument":{"name":"a","value":"b"}}}"#;
+/// What becomes of the member `result` or `error` of an answer.
+fn told(client: Era, asked: (&str, &str), server: Era, member: &str) -> (Value, Reply) {
+    let (call, _body) = planned(client, asked);
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":{OWN},{member}}}"#);
+    let reply = Relay::new(call, server, OWN, None)
+        .only(&Bytes::from(answer))
+        .unwrap();
+    (json(&reply.body.to_bytes()), reply)
+}
 
 #[test]
 fn servers_are_asked_by_their_own_names() {
-    let call = planned(Era::Legacy, prompt, PROMPT, r#""files__review""#);
-    let request = sent(&call, PROMPT, Era::Legacy);
-    assert_eq!(
-        json(&request.body)["params"],
-        json!({"name": "review", "arguments": {"a": "b"}})
-    );
-    let request = sent(&call, PROMPT, Era::Modern);
-    assert_eq!(header(&request, "mcp-method"), Some("prompts/get"));
-    assert_eq!(header(&request, "mcp-name"), Some("review"));
-    let call = planned(Era::Legacy, resource, RESOURCE, r#""files+memo:\u00e9""#);
-    let request = sent(&call, RESOURCE, Era::Modern);
-    assert_eq!(json(&request.body)["params"]["uri"], "memo:\u{e9}");
-    assert_eq!(header(&request, "mcp-method"), Some("resources/read"));
-    assert_eq!(
-        header(&request, "mcp-name"),
-        Some("=?base64?bWVtbzrDqQ==?=")
-    );
-    let call = planned(Era::Modern, completion, COMPLETION, r#""files__review""#);
-    let request = sent(&call, COMPLETION, Era::Modern);
-    assert_eq!(
-        json(&request.body)["params"]["ref"],
-        json!({"type": "ref/prompt", "name": "review"})
-    );
-    assert_eq!(header(&request, "mcp-method"), Some("completion/complete"));
-    assert_eq!(header(&request, "mcp-name"), None);
+    for (client, server) in CELLS {
+        let prompt = sent(client, PROMPT, server);
+        let params = json(&prompt.body)["params"].clone();
+        assert_eq!(
+            (&params["name"], &params["arguments"]["to"]),
+            (&json!("trip"), &json!("å"))
+        );
+        let read = sent(client, RESOURCE, server);
+        assert_eq!(json(&read.body)["params"]["uri"], "memo:tå");
+        let complete = sent(client, COMPLETION, server);
+        let reference = json(&complete.body)["params"]["ref"].clone();
+        assert_eq!(reference, json!({"type": "ref/prompt", "name": "trip"}));
+        let named = |request: &Request| {
+            let found = ["mcp-method", "mcp-name"].map(|name| header(request, name));
+            found.map(|value| value.unwrap_or_default().to_owned())
+        };
+        let told = [&prompt, &read, &complete].map(named);
+        if server == Era::Modern {
+            assert_eq!(told[0], ["prompts/get", "trip"]);
+            assert_eq!(told[1], ["resources/read", "=?base64?bWVtbzp0w6U=?="]);
+            assert_eq!(told[2], ["completion/complete", ""]);
+        } else {
+            assert_eq!(told.concat().concat(), "");
+        }
+    }
 }
 
 #[test]
 fn what_failed_is_an_error_that_says_what_it_was() {
-    let call = planned(Era::Modern, resource, RESOURCE, r#""files+memo:\u00e9""#);
-    let mut relay = Relay::new(Arc::new(call), Era::Legacy, OWN, None);
-    let reply = relay.fail(UpstreamFailure::Unreachable);
+    let (call, _body) = planned(Era::Modern, RESOURCE);
+    let reply = Relay::new(call, Era::Legacy, OWN, None).fail(UpstreamFailure::Unreachable);
     assert_eq!(reply.status, 200);
     assert_eq!(reply.outcome, Outcome::Failed(UpstreamFailure::Unreachable));
     let error = json(&reply.body.to_bytes());
@@ -126,28 +121,121 @@ fn what_failed_is_an_error_that_says_what_it_was() {
         (&error["id"], &error["error"]["code"]),
         (&json!("c-1"), &json!(-32603))
     );
-    assert_eq!(
-        error["error"]["message"],
-        "the server of this resource cannot be reached"
-    );
+    let text = &error["error"]["message"];
+    assert_eq!(text, "the server of this resource cannot be reached");
 }
 
 #[test]
 fn nobody_is_asked_for_input_to_complete_an_argument() {
-    let answer =
-        r#"{"jsonrpc":"2.0","id":42,"result":{"resultType":"input_required","requestState":"s"}}"#;
-    let outcome = |target: fn(&CallPlan) -> Target| {
-        let call = planned(Era::Modern, target, PROMPT, r#""files__review""#);
-        let mut relay = Relay::new(Arc::new(call), Era::Modern, OWN, None);
-        relay
-            .only(&Bytes::from_static(answer.as_bytes()))
-            .unwrap()
-            .outcome
+    let wanted = r#""result":{"resultType":"input_required","requestState":"s"}"#;
+    for asked in [TOOL, PROMPT, RESOURCE] {
+        let (told, reply) = told(Era::Modern, asked, Era::Modern, wanted);
+        assert_eq!(reply.outcome, Outcome::InputRequired);
+        assert_eq!(told["result"]["requestState"], "s");
+        assert!(told["result"].get("ttlMs").is_none());
+    }
+    let (_, reply) = told(Era::Modern, COMPLETION, Era::Modern, wanted);
+    assert_eq!(reply.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
+}
+
+#[test]
+fn uris_are_shown_under_their_prefix_wherever_they_stand() {
+    let read = r#""result":{"contents":[{"uri":"memo:t\u00e5","text":"memo:x"},{"uri":"https://a.example/"},{"uri":"ui://v","blob":"eA=="}]}"#;
+    let prompt = r#""result":{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"memo:a","text":"memo:x"}}},{"role":"user","content":[{"type":"text","text":"memo:x"},{"type":"resource_link","uri":"memo:b","name":"b"}]}]}"#;
+    let tool = r#""result":{"content":[{"type":"resource_link","uri":"memo:a","name":"a"},{"type":"r\u0065source","resource":{"uri":"memo:b","text":"resource"}},{"type":"text","text":"memo:x"}],"structuredContent":{"uri":"memo:x"},"_meta":{"ui":{"resourceUri":"ui://map"},"k/l":1}}"#;
+    for (client, server) in CELLS {
+        let (got, _) = told(client, RESOURCE, server, read);
+        let contents = &got["result"]["contents"];
+        assert_eq!(
+            contents[0],
+            json!({"uri": "weather+memo:tå", "text": "memo:x"})
+        );
+        assert_eq!(contents[1]["uri"], "https://a.example/");
+        assert_eq!(contents[2]["uri"], "ui://weather/v");
+        let (got, _) = told(client, PROMPT, server, prompt);
+        let messages = &got["result"]["messages"];
+        assert_eq!(messages[0]["content"]["resource"]["uri"], "weather+memo:a");
+        assert_eq!(messages[0]["content"]["resource"]["text"], "memo:x");
+        assert_eq!(messages[1]["content"][1]["uri"], "weather+memo:b");
+        let (got, _) = told(client, TOOL, server, tool);
+        let result = &got["result"];
+        assert_eq!(result["content"][0]["uri"], "weather+memo:a");
+        // However the word is written.
+        assert_eq!(result["content"][1]["resource"]["uri"], "weather+memo:b");
+        assert_eq!(result["content"][2]["text"], "memo:x");
+        assert_eq!(result["structuredContent"]["uri"], "memo:x");
+        assert_eq!(result["_meta"]["ui"]["resourceUri"], "ui://weather/map");
+        assert_eq!(got["id"], "c-1");
+    }
+}
+
+#[test]
+fn what_was_read_is_kept_by_nobody_else() {
+    let hints = |members: &str| {
+        let result = format!(r#""result":{{"contents":[]{members}}}"#);
+        let (got, _) = told(Era::Modern, RESOURCE, Era::Modern, &result);
+        let result = &got["result"];
+        assert_eq!(result["resultType"], "complete");
+        (result["ttlMs"].clone(), result["cacheScope"].clone())
     };
-    assert_eq!(outcome(prompt), Outcome::InputRequired);
-    assert_eq!(outcome(resource), Outcome::InputRequired);
+    let private = || json!("private");
+    assert_eq!(hints(""), (json!(0), private()));
     assert_eq!(
-        outcome(completion),
-        Outcome::Failed(UpstreamFailure::NeedsInput)
+        hints(r#","ttlMs":7,"cacheScope":"public""#),
+        (json!(7), private())
     );
+    assert_eq!(
+        hints(r#","ttlMs":-1,"resultType":"complete""#),
+        (json!(0), private())
+    );
+    let (legacy, _) = told(
+        Era::Legacy,
+        RESOURCE,
+        Era::Modern,
+        r#""result":{"contents":[],"resultType":"complete","ttlMs":7,"cacheScope":"private"}"#,
+    );
+    assert_eq!(legacy["result"], json!({"contents": []}));
+    let (prompt, _) = told(
+        Era::Modern,
+        PROMPT,
+        Era::Modern,
+        r#""result":{"messages":[]}"#,
+    );
+    assert!(prompt["result"].get("ttlMs").is_none());
+}
+
+#[test]
+fn a_resource_that_is_not_there_is_told_as_the_era_has_it() {
+    let old = r#""error":{"code":-32002,"message":"no","data":{"uri":"memo:t\u00e5","x":1}}"#;
+    let bare = r#""error":{"code":-32002,"message":"no"}"#;
+    let new = r#""error":{"code":-32602,"message":"no","data":{"uri":"memo:t\u00e5"}}"#;
+    let other = r#""error":{"code":-32602,"message":"no"}"#;
+    for server in [Era::Legacy, Era::Modern] {
+        for (client, code) in [(Era::Legacy, -32002), (Era::Modern, -32602)] {
+            for error in [old, bare, new] {
+                let (got, reply) = told(client, RESOURCE, server, error);
+                assert_eq!(reply.status, 200);
+                assert_eq!(got["error"]["code"], code, "{error}");
+                assert_eq!(got["error"]["message"], "no");
+                assert_eq!(got["error"]["data"]["uri"], "weather+memo:tå");
+            }
+            let (got, _) = told(client, RESOURCE, server, other);
+            assert_eq!(got["error"], json!({"code": -32602, "message": "no"}));
+        }
+    }
+    let (got, _) = told(Era::Modern, RESOURCE, Era::Legacy, old);
+    assert_eq!(got["error"]["data"]["x"], 1);
+}
+
+#[test]
+fn a_hundred_completions_are_enough() {
+    let values: Vec<String> = (0..150).map(|n| n.to_string()).collect();
+    let answer = |count: usize| {
+        let completion = json!({"values": values[..count], "x": 1});
+        let result = format!(r#""result":{{"completion":{completion},"_meta":{{}}}}"#);
+        told(Era::Legacy, COMPLETION, Era::Modern, &result).0["result"]["completion"].clone()
+    };
+    assert_eq!(answer(100), json!({"values": values[..100], "x": 1}));
+    let capped = json!({"values": values[..100], "x": 1, "total": 101, "hasMore": true});
+    assert_eq!(answer(101), capped);
 }

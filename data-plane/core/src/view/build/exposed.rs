@@ -1,4 +1,4 @@
-//! One gateway from its resource: tools, instructions, capabilities.
+//! One gateway from its resource: tools, instructions, and all else that it is made of.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use toolgate_mcp::{message::Implementation, object};
+use toolgate_mcp::message::Implementation;
 use toolgate_model::{Definition, Digest, Name, Slug, snapshot::GatewayResource};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     view::{definition, gateway::INSTRUCTIONS_LIMIT},
 };
 
-use super::Building;
+use super::{Building, offered};
 
 /// Security fields that this build understands.
 const UNDERSTOOD: [&str; 0] = [];
@@ -32,6 +32,8 @@ pub(super) fn gateway(
     let denied = denied(resource);
     problems.extend(denied.iter().map(|reason| reason.to_string()));
     let tools = tools(building, name, resource, &mut problems);
+    let prompts = offered::prompts(building, name, resource, &mut problems);
+    let resources = offered::resources(building, name, resource, &mut problems);
     let servers = resource.servers.iter().filter_map(|id| {
         let name = Name::new(name.org.clone(), id.clone());
         building.servers.get(&name).cloned()
@@ -39,6 +41,9 @@ pub(super) fn gateway(
     let by_name = tools
         .iter()
         .map(|tool| (tool.exposed.clone(), Arc::clone(tool)));
+    let prompts_by_name = prompts
+        .iter()
+        .map(|prompt| (prompt.exposed.clone(), Arc::clone(prompt)));
     GatewayView {
         name: name.clone(),
         denied,
@@ -49,11 +54,16 @@ pub(super) fn gateway(
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         instructions: instructions(building, name, resource, &tools),
-        logging: logging(building, name, resource),
+        offers: offered::offers(building, name, resource),
         digest,
         tools_digest: tools_digest(&tools),
+        prompts_digest: offered::prompts_digest(&prompts),
+        resources_digest: resources.digest(),
         by_name: by_name.collect(),
         tools,
+        prompts_by_name: prompts_by_name.collect(),
+        prompts,
+        resources,
         lists: Default::default(),
         said: Default::default(),
         problems: bounded(problems),
@@ -96,7 +106,9 @@ fn tools(
             (Some(_), Some(_)) if !taken.insert(tool.exposed.as_str()) => {
                 Err("another tool has this name")
             }
-            (Some(server), Some(definition)) => definition::expose(tool, server, definition),
+            (Some(server), Some(definition)) => {
+                definition::expose(tool, server, definition, resource.uris)
+            }
         };
         match found {
             Ok(view) => tools.push(Arc::new(view)),
@@ -151,16 +163,6 @@ fn instructions(
     }
     text.truncate(end);
     text.into()
-}
-
-fn logging(building: &Building<'_>, gateway: &Name, resource: &GatewayResource) -> bool {
-    resource.servers.iter().any(|id| {
-        let name = Name::new(gateway.org.clone(), id.clone());
-        let catalogue = building.catalogues.get(&name);
-        catalogue.is_some_and(|(_, catalogue)| {
-            object::get(catalogue.capabilities.as_bytes(), "logging").is_some()
-        })
-    })
 }
 
 fn bounded(mut problems: Vec<String>) -> Box<[String]> {

@@ -1,0 +1,50 @@
+//! Requests that mean the same in both eras: lists, and what servers answer.
+
+use std::sync::Arc;
+
+use toolgate_mcp::{Envelope, method};
+
+use crate::{
+    Refusal,
+    cursor::ListKind,
+    plan::{ClientSide, Plan, PlanInput, call, lists},
+};
+
+use super::call::ParamHeaders;
+
+/// What to do; none if the method is of one era only, or of none. `headers` are those of a modern request.
+pub(super) fn plan(
+    input: &PlanInput<'_>,
+    envelope: &Envelope<'_>,
+    client: ClientSide,
+    headers: Option<ParamHeaders<'_>>,
+) -> Option<Result<Plan, Refusal>> {
+    let list = |kind| lists::page(input, envelope, kind, client.era());
+    Some(match envelope.method() {
+        method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ => {
+            let call = call::plan(input, envelope, client, headers);
+            call.map(|call| Plan::Call(Arc::new(call)))
+        }
+        method::COMPLETE => completion(input, envelope, client),
+        method::TOOLS_LIST => list(ListKind::Tools),
+        method::PROMPTS_LIST => list(ListKind::Prompts),
+        method::RESOURCES_LIST => list(ListKind::Resources),
+        method::RESOURCES_TEMPLATES_LIST => list(ListKind::Templates),
+        _ => return None,
+    })
+}
+
+/// Nobody is asked who never said that they could: there are no values then.
+fn completion(
+    input: &PlanInput<'_>,
+    envelope: &Envelope<'_>,
+    client: ClientSide,
+) -> Result<Plan, Refusal> {
+    let call = call::plan(input, envelope, client, None)?;
+    let offers = &input.gateway.offers;
+    if offers.completing.contains(&call.server().name.id) {
+        return Ok(Plan::Call(Arc::new(call)));
+    }
+    let nothing = input.gateway.no_completion(client.era());
+    super::answer(envelope, nothing).map(Plan::Answer)
+}

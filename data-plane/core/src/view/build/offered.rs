@@ -1,0 +1,174 @@
+//! What a gateway offers beside tools: prompts, resources, templates, and what can be done with them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use toolgate_mcp::object;
+use toolgate_model::{
+    Definition, Digest, Name, UriMode,
+    snapshot::{CatalogueResource, GatewayResource},
+};
+
+use crate::{
+    PromptView, ServerView,
+    view::{
+        gateway::Offers,
+        resource::{ResourceView, Resources},
+    },
+};
+
+use super::Building;
+
+pub(super) fn prompts(
+    building: &Building<'_>,
+    gateway: &Name,
+    resource: &GatewayResource,
+    problems: &mut Vec<String>,
+) -> Vec<Arc<PromptView>> {
+    let mut taken = BTreeSet::new();
+    let mut known = BTreeMap::new();
+    let mut prompts = Vec::with_capacity(resource.prompts.len());
+    for prompt in &resource.prompts {
+        let name = Name::new(gateway.org.clone(), prompt.server.clone());
+        let definitions = known.entry(&prompt.server).or_insert_with(|| {
+            let prompts = catalogue(building, &name).into_iter();
+            let prompts = prompts.flat_map(|catalogue| &catalogue.prompts);
+            prompts
+                .map(|prompt| (prompt.name.as_str(), prompt))
+                .collect::<BTreeMap<&str, &Definition>>()
+        });
+        let definition = definitions.get(prompt.original.as_str());
+        let found = match (building.servers.get(&name), definition) {
+            (None, _) => Err("its server is not known"),
+            (Some(_), None) => Err("its server's catalogue does not have it"),
+            (Some(_), Some(definition)) if definition.digest != prompt.digest => {
+                Err("its definition is not the approved one")
+            }
+            (Some(_), Some(_)) if !taken.insert(prompt.exposed.as_str()) => {
+                Err("another prompt has this name")
+            }
+            (Some(server), Some(definition)) => PromptView::new(prompt, server, definition),
+        };
+        match found {
+            Ok(view) => prompts.push(Arc::new(view)),
+            Err(reason) => problems.push(format!("prompt `{}`: {reason}", prompt.exposed)),
+        }
+    }
+    prompts
+}
+
+/// Of the prompts as clients see them.
+pub(super) fn prompts_digest(prompts: &[Arc<PromptView>]) -> Digest {
+    let mut bytes = Vec::new();
+    for prompt in prompts {
+        bytes.extend_from_slice(prompt.exposed.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(&prompt.digest.0);
+    }
+    Digest::of_bytes(&bytes)
+}
+
+pub(super) fn resources(
+    building: &Building<'_>,
+    gateway: &Name,
+    resource: &GatewayResource,
+    problems: &mut Vec<String>,
+) -> Resources {
+    let mut resources = Resources {
+        uris: resource.uris,
+        ..Resources::default()
+    };
+    for id in &resource.resources {
+        let name = Name::new(gateway.org.clone(), id.clone());
+        let Some(server) = building.servers.get(&name) else {
+            problems.push(format!("resources of `{id}`: the server is not known"));
+            continue;
+        };
+        resources.servers.push(Arc::clone(server));
+        if let Some(catalogue) = catalogue(building, &name) {
+            let all = [
+                (&catalogue.resources, &mut resources.listed, KINDS[0]),
+                (&catalogue.templates, &mut resources.templates, KINDS[1]),
+            ];
+            for (definitions, list, kind) in all {
+                take(resource.uris, server, definitions, list, kind, problems);
+            }
+        }
+    }
+    sort(&mut resources.listed);
+    sort(&mut resources.templates);
+    resources
+}
+
+type Make = fn(UriMode, &Arc<ServerView>, &Definition) -> Result<ResourceView, &'static str>;
+
+const KINDS: [(&str, Make); 2] = [
+    ("resource", ResourceView::listed),
+    ("template", ResourceView::template),
+];
+
+fn take(
+    uris: UriMode,
+    server: &Arc<ServerView>,
+    definitions: &[Definition],
+    list: &mut Vec<Arc<ResourceView>>,
+    (kind, make): (&str, Make),
+    problems: &mut Vec<String>,
+) {
+    for definition in definitions {
+        match make(uris, server, definition) {
+            Ok(view) => list.push(Arc::new(view)),
+            Err(reason) => {
+                let name: String = definition.name.chars().take(128).collect();
+                problems.push(format!("{kind} `{name}`: {reason}"));
+            }
+        }
+    }
+}
+
+/// By URI; of two with the same the one of the first binding stays. That is no fault: nobody promised that two servers
+/// keep apart, where they are shown as they are.
+fn sort(list: &mut Vec<Arc<ResourceView>>) {
+    list.sort_by(|one, other| one.exposed.cmp(&other.exposed));
+    list.dedup_by(|later, first| later.exposed == first.exposed);
+}
+
+/// What its servers can do, together.
+pub(super) fn offers(
+    building: &Building<'_>,
+    gateway: &Name,
+    resource: &GatewayResource,
+) -> Offers {
+    let mut offers = Offers {
+        prompts: !resource.prompts.is_empty(),
+        resources: !resource.resources.is_empty(),
+        ..Offers::default()
+    };
+    for id in &resource.servers {
+        let name = Name::new(gateway.org.clone(), id.clone());
+        let capabilities = catalogue(building, &name).map(|it| it.capabilities.as_bytes());
+        for capability in object::members(capabilities.unwrap_or_default()) {
+            match &*capability.name {
+                "logging" => offers.logging = true,
+                "prompts" => offers.prompts = true,
+                "resources" => {
+                    offers.resources = true;
+                    let subscribe = object::get(capability.value, "subscribe");
+                    offers.subscribe |= subscribe == Some(b"true");
+                }
+                "completions" => {
+                    offers.completing.insert(id.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+    offers
+}
+
+fn catalogue<'a>(building: &Building<'a>, server: &Name) -> Option<&'a CatalogueResource> {
+    let found = building.catalogues.get(server);
+    found.map(|(_, catalogue)| *catalogue)
+}

@@ -1,0 +1,180 @@
+//! The resources of one gateway: what is listed of them, and whose a URI is.
+
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use toolgate_mcp::text::quote;
+use toolgate_model::{Definition, Digest, Era, UriMode};
+
+use crate::{
+    ServerView,
+    plan::ResourceTarget,
+    uri::{self, Pattern},
+    view::{list::Listed, renamed::Renamed},
+};
+
+/// Longest URI that is looked up, in bytes: what goes to a server goes in a header too.
+const LONGEST: usize = 4 * 1024;
+
+/// A resource, or a template of such, under the URI clients see.
+#[derive(Debug)]
+pub struct ResourceView {
+    /// The URI, or URI template, that clients see.
+    pub exposed: Box<str>,
+    /// The server's own.
+    pub original: Box<str>,
+    /// The server that has it.
+    pub server: Arc<ServerView>,
+    /// Of its definition.
+    pub digest: Digest,
+    definition: Renamed,
+    pattern: Option<Pattern>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Resources {
+    pub(super) uris: UriMode,
+    /// Servers whose resources are offered, in binding order.
+    pub(super) servers: Vec<Arc<ServerView>>,
+    /// By exposed URI.
+    pub(super) listed: Vec<Arc<ResourceView>>,
+    /// By exposed URI template.
+    pub(super) templates: Vec<Arc<ResourceView>>,
+}
+
+impl ResourceView {
+    /// A resource, or why it cannot be listed.
+    pub(super) fn listed(
+        uris: UriMode,
+        server: &Arc<ServerView>,
+        definition: &Definition,
+    ) -> Result<Self, &'static str> {
+        let found = Self::new(uris, server, definition, "uri");
+        found.ok_or("its definition is not an object with a uri")
+    }
+
+    /// A template, or why it cannot be listed.
+    pub(super) fn template(
+        uris: UriMode,
+        server: &Arc<ServerView>,
+        definition: &Definition,
+    ) -> Result<Self, &'static str> {
+        let found = Self::new(uris, server, definition, "uriTemplate");
+        let found = found.ok_or("its definition is not an object with a uriTemplate")?;
+        let pattern = Pattern::of(&found.exposed);
+        Ok(Self { pattern, ..found })
+    }
+
+    fn new(
+        uris: UriMode,
+        server: &Arc<ServerView>,
+        definition: &Definition,
+        member: &str,
+    ) -> Option<Self> {
+        let exposed = shown(uris, server, &definition.name);
+        Some(Self {
+            definition: Renamed::new(&definition.json, member, &exposed)?,
+            exposed: exposed.into(),
+            original: definition.name.as_str().into(),
+            server: Arc::clone(server),
+            digest: definition.digest,
+            pattern: None,
+        })
+    }
+}
+
+impl Listed for ResourceView {
+    fn weight(&self) -> usize {
+        self.definition.weight()
+    }
+
+    fn write(&self, _era: Era, out: &mut String) {
+        self.definition.write(out);
+    }
+}
+
+/// A URI of a server as clients see it.
+pub(super) fn shown<'a>(uris: UriMode, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
+    match uris {
+        UriMode::Prefixed => uri::prefixed(server.name.id.as_str(), uri),
+        UriMode::Through => Cow::Borrowed(uri),
+    }
+}
+
+impl Resources {
+    /// Whose this URI is, and what that server calls it. Listed or not: what exists is for the server to say.
+    pub(super) fn locate(&self, exposed: &str) -> Option<ResourceTarget> {
+        if exposed.len() > LONGEST {
+            return None;
+        }
+        let found = |server: &Arc<ServerView>, original: &str| ResourceTarget {
+            server: Arc::clone(server),
+            exposed: exposed.into(),
+            original: original.into(),
+            original_json: Bytes::from(quote(original)),
+        };
+        if self.uris == UriMode::Prefixed && !uri::is_web(exposed) {
+            let (id, original) = uri::unprefixed(exposed)?;
+            let mut servers = self.servers.iter();
+            let server = servers.find(|server| server.name.id.as_str() == id)?;
+            return Some(found(server, &original));
+        }
+        if let Some(listed) = find(&self.listed, exposed) {
+            return Some(found(&listed.server, &listed.original));
+        }
+        self.only(exposed).map(|server| found(server, exposed))
+    }
+
+    /// The one server that a URI which nobody lists can be of.
+    fn only(&self, exposed: &str) -> Option<&Arc<ServerView>> {
+        let matching = self.templates.iter().filter(|template| {
+            let pattern = template.pattern.as_ref();
+            pattern.is_some_and(|pattern| pattern.matches(exposed))
+        });
+        let mut names = BTreeSet::new();
+        let mut servers = matching
+            .map(|template| &template.server)
+            .filter(|server| names.insert(&server.name));
+        match (servers.next(), servers.next()) {
+            (Some(one), None) => Some(one),
+            (Some(_), Some(_)) => None,
+            (None, _) => match self.servers.as_slice() {
+                [one] => Some(one),
+                _ => None,
+            },
+        }
+    }
+
+    /// What completes an argument of the template, or URI, that clients know by this.
+    pub(super) fn completed(&self, exposed: &str) -> Option<ResourceTarget> {
+        let Some(template) = find(&self.templates, exposed) else {
+            return self.locate(exposed);
+        };
+        Some(ResourceTarget {
+            server: Arc::clone(&template.server),
+            exposed: template.exposed.clone(),
+            original: template.original.clone(),
+            original_json: Bytes::from(quote(&template.original)),
+        })
+    }
+
+    /// Of all that is listed: changes with what the two lists answer.
+    pub(super) fn digest(&self) -> Digest {
+        let mut bytes = Vec::new();
+        for list in [&self.listed, &self.templates] {
+            for resource in list {
+                bytes.extend_from_slice(resource.exposed.as_bytes());
+                bytes.push(0);
+                bytes.extend_from_slice(&resource.digest.0);
+            }
+            bytes.push(1);
+        }
+        Digest::of_bytes(&bytes)
+    }
+}
+
+fn find<'a>(sorted: &'a [Arc<ResourceView>], exposed: &str) -> Option<&'a Arc<ResourceView>> {
+    let at = sorted.binary_search_by(|resource| (*resource.exposed).cmp(exposed));
+    sorted.get(at.ok()?)
+}
