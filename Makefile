@@ -5,7 +5,9 @@ ARGS ?=
 # Where cargo puts what it builds, also when CARGO_TARGET_DIR says otherwise.
 target = $$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
-.PHONY: help run build release test unit check fmt bench setup clean
+host = $$(rustc -vV | sed -n 's/^host: //p')
+
+.PHONY: help run build release test unit check fmt bench fuzz setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,18 @@ fmt: ## Format the code
 bench: ## Compare direct, pass-through and gateway in one interleaved run, then the micro-benchmarks
 	$(CARGO) build --release --package toolgate --package toolgate-benches
 	$(CARGO) bench --package toolgate-benches
+
+# A search with coverage, on stable Rust. What it finds goes into the corpus, and is run by every test from then on.
+TARGET ?= envelope
+SECONDS ?= 60
+fuzz: ## Search for input that breaks a parser: make fuzz TARGET=envelope|sse|header|sealed|cursor SECONDS=60
+	@# The engine's entry point is unsafe code by nature: that lint alone makes way, and only here.
+	RUSTFLAGS="--cfg fuzzing --cap-lints=allow -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	  -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1" \
+	  $(CARGO) build --release --package toolgate-fuzz --bin toolgate-fuzz --target $(host) --target-dir "$(target)/fuzz"
+	TOOLGATE_FUZZ_TARGET=$(TARGET) "$(target)/fuzz/$(host)/release/toolgate-fuzz" -max_total_time=$(SECONDS) \
+	  -max_len=2048 tests/fuzz/corpus/$(TARGET)
 
 setup: ## Install what the tests need (etcd, node packages, Python packages)
 	@deploy/tools/test-setup.sh

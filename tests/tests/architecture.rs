@@ -39,7 +39,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "5 assembly",
-        &["toolgate", "toolgate-tests", "toolgate-benches"],
+        &[
+            "toolgate",
+            "toolgate-tests",
+            "toolgate-fuzz",
+            "toolgate-benches",
+        ],
     ),
 ];
 
@@ -110,7 +115,8 @@ const QUARANTINE: &[(&str, &[&str])] = &[
     ("tonic-reflection", &["toolgate-api"]),
     ("serde-saphyr", &["toolgate", "toolgate-tests"]),
     ("clap*", &["toolgate", "toolgate-tests", "toolgate-benches"]),
-    ("rmcp*", &["toolgate-tests"]),
+    ("rmcp*", &["toolgate-tests", "toolgate-fuzz"]),
+    ("libfuzzer-sys", &["toolgate-fuzz"]),
     ("criterion", &["toolgate-benches"]),
 ];
 

@@ -1,0 +1,30 @@
+//! What strangers send, taken apart by arbitrary bytes: each target is a function that returns if its promise holds and
+//! panics if not. `make fuzz` searches with libFuzzer on stable Rust; `tests/replay.rs` runs every input that is kept in
+//! `corpus/` on each test run.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a target fails by panicking"
+)]
+
+pub mod targets {
+    //! One module a parser.
+    pub mod cursor;
+    pub mod envelope;
+    pub mod header;
+    pub mod sealed;
+    pub mod sse;
+}
+
+/// A target by name.
+pub type Target = fn(&[u8]);
+
+/// All of them, with the folder of their corpus.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("envelope", targets::envelope::run),
+    ("sse", targets::sse::run),
+    ("header", targets::header::run),
+    ("sealed", targets::sealed::run),
+    ("cursor", targets::cursor::run),
+];

@@ -1,0 +1,45 @@
+//! Cursors: noise is none, and one of ours is good for its list and its owner only.
+
+use toolgate_data_core::{
+    cursor::{self, Cursor, ListKind},
+    seal::{Binding, Purpose},
+};
+use toolgate_model::Digest;
+
+use super::sealed::{sealer, slug, user};
+
+/// Runs it.
+pub fn run(bytes: &[u8]) {
+    let (sealer, gateway, ada, bob) = (sealer(), slug("main"), user("ada"), user("bob"));
+    let binding = Binding {
+        gateway: &gateway,
+        principal: &ada,
+    };
+    let digest = Digest::of_bytes(bytes);
+    let open = |text: &str, binding, digest: &Digest| {
+        cursor::open(&sealer, binding, text, ListKind::Tools, digest)
+    };
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        assert_eq!(open(text, binding, &digest), None);
+    }
+    let mut page = [0; 4];
+    let taken = bytes.len().min(4);
+    page[..taken].copy_from_slice(&bytes[..taken]);
+    let page = u32::from_be_bytes(page);
+    let of = Cursor {
+        kind: ListKind::Tools,
+        page,
+        digest,
+    };
+    let text = cursor::seal(&sealer, binding, &of);
+    assert_eq!(open(&text, binding, &digest), Some(page));
+    assert_eq!(open(&text, binding, &Digest::of_bytes(b"another")), None);
+    let stolen = Binding {
+        principal: &bob,
+        ..binding
+    };
+    assert_eq!(open(&text, stolen, &digest), None);
+    // Sealed by us, and not a cursor.
+    let text = sealer.seal_stable(Purpose::Cursor, binding, bytes);
+    let _any = open(&text, binding, &digest);
+}

@@ -1,0 +1,58 @@
+//! Every input that was ever found worth keeping is run again, and some that nobody has seen.
+
+use std::{fs, path::Path};
+
+use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
+use toolgate_fuzz::TARGETS;
+
+#[test]
+fn what_was_found_stays_found() {
+    for (name, target) in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(name);
+        let mut inputs = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            target(&fs::read(&path).unwrap());
+            inputs += 1;
+        }
+        assert!(inputs >= 10, "{name}: only {inputs} inputs are kept");
+    }
+}
+
+/// Not a search, but enough to notice a target that fails at once.
+#[test]
+fn noise_and_damaged_inputs_do_no_harm() {
+    for (name, target) in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(name);
+        let entries = fs::read_dir(&folder).unwrap();
+        let seeds: Vec<_> = entries
+            .map(|e| fs::read(e.unwrap().path()).unwrap())
+            .collect();
+        let damaged = (
+            any::<prop::sample::Index>(),
+            vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        );
+        let mut runner = TestRunner::default();
+        let ran = runner.run(
+            &(vec(any::<u8>(), 0..200), damaged),
+            |(noise, (seed, damage))| {
+                target(&noise);
+                let mut input = seeds[seed.index(seeds.len())].clone();
+                for (at, byte) in damage {
+                    if !input.is_empty() {
+                        let at = at.index(input.len());
+                        input[at] = byte;
+                    }
+                }
+                target(&input);
+                Ok(())
+            },
+        );
+        ran.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
