@@ -17,10 +17,11 @@ use toolgate_runtime::trace::Incoming;
 
 use crate::{
     account::{Account, Method},
-    elsewhere::{self, Passed},
+    elsewhere::{cut_off, parcel, passed},
     execute::{Work, execute},
     frame::{self, Received},
     limit::Place,
+    neighbours::Lost,
     plane::Plane,
     presented::Session,
     source::{KeySet, Source},
@@ -55,43 +56,51 @@ impl<S: Source> Gate for Inside<S> {
     }
 }
 
-/// One request of a client. One of a session that another proxy keeps is passed on to it.
+/// One request of a client. What another proxy keeps the state of is passed on to it.
 async fn serve<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
-    let account = plane.accounts.open();
-    let mut arrival = match arrive(&plane, request, &account).await {
+    let mut account = plane.accounts.open();
+    let arrival = match arrive(&plane, request, &account).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, account),
     };
-    if let Some(home) = arrival.home(&plane) {
-        // Boxed: most requests never go this way.
-        match Box::pin(elsewhere::pass_on(&plane, home, arrival)).await {
-            Passed::On(answer) => {
-                account.passed_on();
-                return answer;
-            }
-            Passed::Lost(refused) => return respond_refused(&refused, account),
-            Passed::Back(here) => arrival = *here,
+    if let Some(home) = plane.elsewhere(arrival.home()) {
+        // Boxed, here and below: most requests never go this way.
+        let parcel = parcel(&arrival.head, &arrival.received);
+        match Box::pin(plane.neighbours.pass_on(&home, parcel)).await {
+            Ok(response) => return passed(response, arrival.place, account),
+            Err(Lost::NotSent) => {}
+            Err(Lost::Broken) => return cut_off(&arrival.received, account),
         }
     }
-    finish(&plane, arrival, account).await
+    let (work, head) = match arrival.decide(&mut account) {
+        Ok(decided) => decided,
+        Err(refused) => return respond_refused(&refused, account),
+    };
+    if let Some(home) = plane.elsewhere(work.home()) {
+        let parcel = parcel(&head, &work.received);
+        match Box::pin(plane.neighbours.pass_on(&home, parcel)).await {
+            Ok(response) => return passed(response, work.place, account),
+            Err(Lost::NotSent) => {}
+            Err(Lost::Broken) => return cut_off(&work.received, account),
+        }
+    }
+    // Kept any longer it would keep the connection's buffer.
+    drop(head);
+    execute(&plane, work, account).await
 }
 
 /// One request that a neighbour has passed on: it goes no further.
 async fn serve_neighbour<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
-    let account = plane.accounts.open();
-    match arrive(&plane, request, &account).await {
-        Ok(arrival) => finish(&plane, arrival, account).await,
-        Err(refused) => respond_refused(&refused, account),
-    }
-}
-
-async fn finish<S: Source>(
-    plane: &Arc<Plane<S>>,
-    arrival: Arrival<S::Keys>,
-    mut account: Account,
-) -> Answer {
+    let mut account = plane.accounts.open();
+    let arrival = match arrive(&plane, request, &account).await {
+        Ok(arrival) => arrival,
+        Err(refused) => return respond_refused(&refused, account),
+    };
     match arrival.decide(&mut account) {
-        Ok(work) => execute(plane, work, account).await,
+        Ok((work, head)) => {
+            drop(head);
+            execute(&plane, work, account).await
+        }
         Err(refused) => respond_refused(&refused, account),
     }
 }
@@ -135,10 +144,10 @@ async fn arrive<S: Source>(
 }
 
 /// A request of somebody known, in their session if they named one. Nothing is decided yet.
-pub(crate) struct Arrival<K> {
-    pub(crate) head: Parts,
-    pub(crate) received: Received,
-    pub(crate) place: Place,
+struct Arrival<K> {
+    head: Parts,
+    received: Received,
+    place: Place,
     gateway: Arc<GatewayView>,
     caller: Caller,
     session: Session,
@@ -146,14 +155,13 @@ pub(crate) struct Arrival<K> {
 }
 
 impl<K: KeySet> Arrival<K> {
-    /// The neighbour that keeps its session, if that is another proxy.
-    fn home<S: Source>(&self, plane: &Plane<S>) -> Option<Home> {
-        let home = &self.session.facts()?.home;
-        plane.neighbours.is_elsewhere(home).then(|| home.clone())
+    /// Who keeps its session.
+    fn home(&self) -> Option<&Home> {
+        self.session.facts().map(|facts| &facts.home)
     }
 
-    /// What is to be done.
-    fn decide(self, account: &mut Account) -> Result<Work, Refused> {
+    /// What is to be done, and the head that said it.
+    fn decide(self, account: &mut Account) -> Result<(Work, Parts), Refused> {
         let scene = Scene {
             gateway: &self.gateway,
             caller: &self.caller,
@@ -170,7 +178,7 @@ impl<K: KeySet> Arrival<K> {
                 scene.bodiless(Method::END, |framing| Ask::Delete { framing }, account)?
             }
         };
-        Ok(Work {
+        let work = Work {
             plan,
             received: self.received,
             session: self.session,
@@ -178,7 +186,8 @@ impl<K: KeySet> Arrival<K> {
             caller: self.caller,
             events: frame::accepts_events(&self.head.headers),
             place: self.place,
-        })
+        };
+        Ok((work, self.head))
     }
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
-use toolgate_tests::agent::{Agent, refusal};
+use serde_json::{Value, json};
+use toolgate_tests::agent::{Agent, answer, refusal};
 use toolgate_tests::clock::eventually;
 use toolgate_tests::etcd::Etcd;
 use toolgate_tests::sandbox::Sandbox;
@@ -25,9 +25,13 @@ struct Fleet {
 
 impl Fleet {
     async fn start(name: &str) -> Result<Self> {
+        Self::of(name, &[]).await
+    }
+
+    async fn of(name: &str, fixture: &[&str]) -> Result<Self> {
         let sandbox = Sandbox::new(name)?;
         let etcd = Etcd::start(&sandbox, 1).await?;
-        let server = Server::fixture(&sandbox, "fixture", &[]).await?;
+        let server = Server::fixture(&sandbox, "fixture", fixture).await?;
         let plane = ControlPlane::start(&sandbox, "plane", &etcd.endpoints()).await?;
         let mut proxies = Vec::new();
         for number in 1..=3 {
@@ -131,6 +135,49 @@ async fn a_session_outlives_the_proxy_that_opened_it() {
             .await
             .unwrap();
     }
+}
+
+/// A legacy server asks in the middle of a call: the call stays with the proxy that made it, the answer may come to any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_for_an_answer_gets_it_through_any_proxy() {
+    let fleet = Fleet::of("parked", &["--legacy-only"]).await.unwrap();
+    let ask = |agent: &Agent, more: &Value| {
+        let mut params = json!({
+            "name": "test_elicitation", "arguments": {"message": "who is there?"},
+        });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            params[name] = value.clone();
+        }
+        let mut frame = agent.frame("tools/call", params);
+        frame["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+            json!({"elicitation": {}});
+        frame
+    };
+    let first = Agent::modern(&fleet.url(0), &fleet.token);
+    let frame = ask(&first, &json!({}));
+    let reply = first.post(&frame, &[]).await.unwrap();
+    let result = answer(&reply, frame["id"].as_u64().unwrap()).unwrap();
+    assert_eq!(result["resultType"], "input_required", "{result}");
+    let key = result["inputRequests"].as_object().unwrap().keys().next();
+    let given = json!({"action": "accept", "content": {"username": "ada", "email": "a@b.c"}});
+    let more = json!({
+        "requestState": result["requestState"],
+        "inputResponses": {key.unwrap(): given},
+    });
+    let second = Agent::modern(&fleet.url(1), &fleet.token);
+    let frame = ask(&second, &more);
+    let reply = second.post(&frame, &[]).await.unwrap();
+    let result = answer(&reply, frame["id"].as_u64().unwrap()).unwrap();
+    assert!(result.to_string().contains("ada"), "{result}");
+    assert_eq!(
+        fleet.server.counts().await.unwrap().tools["test_elicitation"],
+        1
+    );
+    // An answer is good once, wherever it is given again.
+    let third = Agent::modern(&fleet.url(2), &fleet.token);
+    let reply = third.post(&ask(&third, &more), &[]).await.unwrap();
+    let (_, code, words) = refusal(&reply).unwrap();
+    assert_eq!(code, -32602, "{words}");
 }
 
 /// The listener for neighbours is not a second door.

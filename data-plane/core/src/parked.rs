@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use toolgate_mcp::{Limits, canonical};
-use toolgate_model::{Digest, Slug, Timestamp};
+use toolgate_model::{Digest, Timestamp};
 
 use crate::{
-    Sealer,
+    Home, Sealer,
     seal::{Binding, NONCE, Purpose},
 };
 
@@ -28,7 +28,7 @@ pub struct Ticket {
     /// Of what request: see [`digest`].
     pub request: Digest,
     /// The proxy that keeps it.
-    pub proxy: Slug,
+    pub home: Home,
 }
 
 /// What makes a retry the same request as the first one: method, name and arguments, however they are written.
@@ -49,11 +49,11 @@ const FORMAT: u8 = 1;
 impl Ticket {
     /// The text of the `requestState`.
     pub fn seal(&self, sealer: &Sealer, binding: Binding<'_>, nonce: &[u8; NONCE]) -> String {
-        let mut plain = Vec::with_capacity(1 + HANDLE + 32 + Slug::MAX);
+        let mut plain = Vec::with_capacity(1 + HANDLE + 32 + 64);
         plain.push(FORMAT);
         plain.extend_from_slice(&self.handle);
         plain.extend_from_slice(&self.request.0);
-        plain.extend_from_slice(self.proxy.as_str().as_bytes());
+        self.home.write(&mut plain);
         sealer.seal(Purpose::Parked, binding, nonce, &plain)
     }
 
@@ -62,14 +62,15 @@ impl Ticket {
         let plain = sealer.open(Purpose::Parked, binding, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (handle, rest) = rest.split_first_chunk()?;
-        let (request, proxy) = rest.split_first_chunk()?;
+        let (request, rest) = rest.split_first_chunk()?;
+        let (home, _later) = Home::read(rest)?;
         if format != FORMAT {
             return None;
         }
         Some(Self {
             handle: *handle,
             request: Digest(*request),
-            proxy: std::str::from_utf8(proxy).ok()?.parse().ok()?,
+            home,
         })
     }
 }

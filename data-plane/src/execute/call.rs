@@ -119,9 +119,10 @@ async fn make<S: Source>(
         return Ok(plane.calls.call(order, party).await);
     };
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
-    let Ticket { proxy, handle, .. } = &retry.ticket;
-    if proxy != plane.source.proxy_id() {
-        let refusal = invalid("`requestState` is of another proxy: send the request afresh");
+    let Ticket { home, handle, .. } = &retry.ticket;
+    if home.proxy != *plane.source.proxy_id() {
+        let refusal =
+            invalid("`requestState` is of a proxy that cannot be reached: send the request afresh");
         return Err((refusal, party));
     }
     let kept = plane.parking.claim(handle, &party.principal).await;

@@ -62,7 +62,7 @@ impl<S: Source> Waiter for Party<S> {
         let ticket = Ticket {
             handle: random::bytes(),
             request,
-            proxy: self.plane.source.proxy_id().clone(),
+            home: self.plane.neighbours.here(),
         };
         let gateway = call.plan().gateway.name.id.clone();
         let binding = Binding {

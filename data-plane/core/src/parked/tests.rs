@@ -12,7 +12,7 @@ fn ticket() -> Ticket {
     Ticket {
         handle: [3; HANDLE],
         request: digest("tools/call", "files__read", b"{}").unwrap(),
-        proxy: slug("proxy-1"),
+        home: Home::new(slug("proxy-1"), Some("10.0.0.1:7402")),
     }
 }
 
