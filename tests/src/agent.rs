@@ -1,9 +1,11 @@
 //! Raw agents: they say exactly what a scenario wants said, right or wrong, in either era.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::body::Body;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde_json::{Value, json};
 
@@ -11,6 +13,8 @@ use crate::http::{Http, Reply};
 
 /// The version of the modern era.
 pub const MODERN: &str = "2026-07-28";
+/// Longest silence on a stream.
+const SILENCE: Duration = Duration::from_secs(30);
 /// The last version of the legacy era.
 pub const LEGACY: &str = "2025-11-25";
 
@@ -22,6 +26,8 @@ pub struct Agent {
     token: Option<String>,
     session: Option<String>,
     legacy: bool,
+    /// What it declares that it can do.
+    capabilities: Value,
     next: AtomicU64,
 }
 
@@ -35,19 +41,26 @@ impl Agent {
             token: Some(token.to_owned()).filter(|token| !token.is_empty()),
             session: None,
             legacy: false,
+            capabilities: json!({}),
             next: AtomicU64::new(1),
         }
     }
 
     /// An agent of the legacy era, after its handshake.
     pub async fn legacy(url: &str, token: &str) -> Result<Self> {
+        Self::legacy_with(url, token, json!({})).await
+    }
+
+    /// The same, declaring these capabilities.
+    pub async fn legacy_with(url: &str, token: &str, capabilities: Value) -> Result<Self> {
         let mut agent = Self {
             legacy: true,
+            capabilities,
             ..Self::modern(url, token)
         };
         let greeting = json!({
             "protocolVersion": LEGACY,
-            "capabilities": {},
+            "capabilities": agent.capabilities,
             "clientInfo": {"name": "raw", "version": "1"},
         });
         let reply = agent.request("initialize", greeting).await?;
@@ -61,6 +74,13 @@ impl Agent {
         Ok(agent)
     }
 
+    /// The same agent, declaring these capabilities with each request.
+    #[must_use]
+    pub fn declaring(mut self, capabilities: Value) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
     /// Another agent in the same session, on another proxy perhaps.
     #[must_use]
     pub fn moved_to(&self, url: &str) -> Self {
@@ -70,6 +90,7 @@ impl Agent {
             token: self.token.clone(),
             session: self.session.clone(),
             legacy: self.legacy,
+            capabilities: self.capabilities.clone(),
             next: AtomicU64::new(self.next.load(Ordering::Relaxed)),
         }
     }
@@ -121,7 +142,10 @@ impl Agent {
             if let Some(meta) = meta.as_object_mut() {
                 let prefix = "io.modelcontextprotocol";
                 meta.insert(format!("{prefix}/protocolVersion"), json!(MODERN));
-                meta.insert(format!("{prefix}/clientCapabilities"), json!({}));
+                meta.insert(
+                    format!("{prefix}/clientCapabilities"),
+                    self.capabilities.clone(),
+                );
             }
         }
         json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
@@ -150,6 +174,38 @@ impl Agent {
             changes,
         )
         .await
+    }
+
+    /// Sends a request of the legacy era and answers what is asked on its stream, as `answers` says. All messages.
+    pub async fn converse(
+        &self,
+        frame: &Value,
+        answers: impl Fn(&Value) -> Value,
+    ) -> Result<Vec<Value>> {
+        let mut request = Request::post(&self.url).body(Body::from(frame.to_string()))?;
+        *request.headers_mut() = self.headers("tools/call", None)?;
+        let mut body = Body::new(self.http.open(request).await?).into_data_stream();
+        let (mut text, mut all) = (String::new(), Vec::new());
+        while let Some(piece) = tokio::time::timeout(SILENCE, body.next()).await? {
+            text.push_str(std::str::from_utf8(&piece?)?);
+            while let Some((line, rest)) = text.split_once('\n') {
+                let data = line.strip_prefix("data:").map(str::trim);
+                let message = data.map(serde_json::from_str::<Value>).transpose()?;
+                text = rest.to_owned();
+                let Some(message) = message else { continue };
+                if message.get("method").is_some()
+                    && let Some(id) = message.get("id")
+                {
+                    let mut answer = answers(&message);
+                    answer["jsonrpc"] = json!("2.0");
+                    answer["id"] = id.clone();
+                    let reply = self.post(&answer, &[]).await?;
+                    anyhow::ensure!(reply.status == 202, "{}: {}", reply.status, reply.text());
+                }
+                all.push(message);
+            }
+        }
+        Ok(all)
     }
 
     /// Sends these bytes as a body, with the headers of `method`.

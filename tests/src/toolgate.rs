@@ -457,6 +457,18 @@ impl Cli {
             .await
     }
 
+    /// Lets a server ask its clients for everything there is.
+    pub async fn let_ask(&self, name: &str, url: &str) -> Result<()> {
+        let relay = "{elicitation: true, sampling: true, roots: true}";
+        let document = format!(
+            "apiVersion: toolgate/v1\nkind: Server\nmetadata:\n  name: {name}\nspec:\n  url: {url}\n  relay: {relay}\n"
+        );
+        let file = self.folder.join(format!("{name}.yaml"));
+        std::fs::write(&file, document)?;
+        let file = file.to_str().context("a path that is no text")?;
+        self.run(&["apply", "-f", file]).await.map(drop)
+    }
+
     /// A new bearer token.
     pub async fn token(&self, name: &str, flags: &[&str]) -> Result<String> {
         let mut arguments = vec!["token", "create", name];

@@ -8,10 +8,11 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout;
 use toolgate_client::{ClientError, Headers, Reply as Head, ReplyBody, send};
 use toolgate_data_core::{
+    ServerView,
     plan::{CallPlan, ClientSide},
     port::{LinkFacts, LinkKey, Links},
     refusal::UpstreamFailure,
-    rewrite::{self, Outcome, Relay, Reply, Required, Towards, failed, request},
+    rewrite::{self, Outcome, Relay, Reply, Request, Required, Towards, failed, request},
     session::LogLevel,
 };
 use toolgate_mcp::{headers::PARAM_PREFIX, message, method, versions};
@@ -279,18 +280,8 @@ impl Calls {
             Some(facts) => facts.next_id(),
             None => self.upstream.next_id(),
         };
-        let version = match &link {
-            Some(facts) => &*facts.opened.version,
-            None => server
-                .protocol_version
-                .as_deref()
-                .unwrap_or(versions::MODERN),
-        };
-        let era = if link.is_some() {
-            Era::Legacy
-        } else {
-            Era::Modern
-        };
+        let version = version(server, link.as_deref());
+        let era = link.as_ref().map_or(Era::Modern, |_| Era::Legacy);
         let span = order.trace.as_ref().map(|parent| {
             parent.client(
                 plan.target.method(),
@@ -306,14 +297,7 @@ impl Calls {
             log_level: order.log_level,
             traceparent: traceparent.as_deref(),
         };
-        let request = request(&order.body, plan, &towards);
-        // Cannot be: the spans come from these bytes.
-        let impossible = |_edit| Ended::Failed(UpstreamFailure::Malformed);
-        let mut request = request.map_err(impossible)?;
-        if let Some(Again { responses, state }) = again {
-            let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
-            request.body = with.map_err(impossible)?;
-        }
+        let request = rewritten(order, &towards, again)?;
         let headers = outgoing(
             &request.headers,
             link.as_deref(),
@@ -356,6 +340,29 @@ impl Calls {
             elsewhere,
         })
     }
+}
+
+/// The version to speak.
+fn version<'a>(server: &'a ServerView, link: Option<&'a LinkFacts>) -> &'a str {
+    match link {
+        Some(facts) => &facts.opened.version,
+        None => server
+            .protocol_version
+            .as_deref()
+            .unwrap_or(versions::MODERN),
+    }
+}
+
+/// The call as it goes out.
+fn rewritten(order: &Order, to: &Towards<'_>, again: Option<&Again>) -> Result<Request, Ended> {
+    // Cannot be: the spans come from these bytes.
+    let impossible = |_edit| Ended::Failed(UpstreamFailure::Malformed);
+    let mut request = request(&order.body, &order.plan, to).map_err(impossible)?;
+    if let Some(Again { responses, state }) = again {
+        let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
+        request.body = with.map_err(impossible)?;
+    }
+    Ok(request)
 }
 
 /// What there is to say when no head came.
