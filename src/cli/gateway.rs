@@ -1,21 +1,23 @@
 //! `gateway create`: an endpoint for clients in one line.
 
+mod choice;
+
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use self::choice::{Choice, Named, slips};
 use super::{
     admin::AdminOptions,
     cell,
     fault::Fault,
     kind::{CATALOGUE, GATEWAY},
-    known,
     out::{Format, Out},
 };
 
 /// Work with gateways.
 #[derive(Debug, clap::Subcommand)]
 pub enum GatewayCommand {
-    /// Creates an MCP endpoint that offers tools of servers.
+    /// Creates an MCP endpoint that offers what servers have.
     Create(Create),
 }
 
@@ -24,13 +26,19 @@ pub enum GatewayCommand {
 pub struct Create {
     /// Id of the gateway; its endpoint is /v1/mcp/NAME on every proxy.
     pub name: String,
-    /// Server whose tools it offers; repeat for several.
+    /// Server that it offers something of; repeat for several.
     #[arg(long = "server", required = true, value_name = "SERVER")]
     pub servers: Vec<String>,
-    /// `all`, or tools by their servers' names, comma-separated; with several servers as `server/tool`.
+    /// `all`, `none`, or tools by their servers' names, comma-separated; with several servers as `server/tool`.
     #[arg(long, default_value = "all", value_delimiter = ',')]
     pub tools: Vec<String>,
-    /// How its tools are named.
+    /// `all`, `none`, or prompts as with --tools. Left out: all prompts together with all tools, else none.
+    #[arg(long, value_delimiter = ',')]
+    pub prompts: Option<Vec<String>>,
+    /// `all`, `none`, or the servers whose resources it offers. Left out: as with --prompts.
+    #[arg(long, value_delimiter = ',')]
+    pub resources: Option<Vec<String>>,
+    /// How its tools and prompts are named, and its resources.
     #[arg(long, value_enum, default_value_t)]
     pub prefix: PrefixWord,
     /// Told to agents ahead of the servers' own instructions.
@@ -69,19 +77,27 @@ impl PrefixWord {
 impl Create {
     /// Runs it.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
-        let tools = chosen(&self.tools);
-        let bindings = bindings(&self.servers, &tools)?;
+        let choice = Choice::new(
+            &self.servers,
+            &self.tools,
+            self.prompts.as_deref(),
+            self.resources.as_deref(),
+        );
+        let bindings = choice.bindings()?;
         let gateway = json!({ "spec": {
             "prefix": self.prefix.as_proto(),
             "bindings": bindings,
             "instructions": self.instructions,
         } });
         let mut admin = self.admin.connect()?;
-        let catalogues = match tools.as_slice() {
-            [all] if all == "all" => Vec::new(),
-            _ => admin.list(&CATALOGUE).await.unwrap_or_default(),
+        let catalogues = match choice.names_anything() {
+            true => admin.list(&CATALOGUE).await.unwrap_or_default(),
+            false => Vec::new(),
         };
-        let slips = slips(&gateway["spec"]["bindings"], &catalogues);
+        let mut slips = Vec::new();
+        for what in [Named::Tool, Named::Prompt] {
+            slips.extend(self::slips(what, &gateway["spec"]["bindings"], &catalogues));
+        }
         let created = admin
             .create(&GATEWAY, &self.name, gateway, self.dry_run)
             .await?;
@@ -95,11 +111,18 @@ impl Create {
 
     fn report(&self, out: &mut Out, created: &Value, slips: &[String]) -> Result<(), Fault> {
         let suffix = if self.dry_run { " (dry run)" } else { "" };
-        let tools = created["status"]["tools"].as_array().map_or(0, Vec::len);
+        let count = |list: &str| created["status"][list].as_array().map_or(0, Vec::len);
+        let mut offers = cell::counted(count("tools"), "tool", "tools");
+        if count("prompts") > 0 {
+            offers += &format!(", {}", cell::counted(count("prompts"), "prompt", "prompts"));
+        }
+        if count("resources") > 0 {
+            let servers = cell::counted(count("resources"), "server", "servers");
+            offers += &format!(", resources of {servers}");
+        }
         out.line(format_args!(
-            "gateway {} created{suffix}: {}",
-            self.name,
-            cell::counted(tools, "tool", "tools")
+            "gateway {} created{suffix}: {offers}",
+            self.name
         ))?;
         for problem in created["status"]["problems"]
             .as_array()
@@ -126,67 +149,3 @@ impl Create {
         Ok(())
     }
 }
-
-/// The tools as named, without the spaces people put behind commas.
-fn chosen(tools: &[String]) -> Vec<String> {
-    let trimmed = tools.iter().map(|tool| tool.trim());
-    let named = trimmed.filter(|tool| !tool.is_empty());
-    named.map(str::to_owned).collect()
-}
-
-/// Tools chosen that their servers were not seen to offer, with what was probably meant.
-fn slips(bindings: &Value, catalogues: &[Value]) -> Vec<String> {
-    let mut slips = Vec::new();
-    for binding in bindings.as_array().into_iter().flatten() {
-        let server = binding["server"].as_str().unwrap_or_default();
-        let catalogue = catalogues
-            .iter()
-            .find(|catalogue| cell::id(catalogue, "/name") == server);
-        let Some(offered) = catalogue.and_then(|catalogue| catalogue["tools"].as_array()) else {
-            continue;
-        };
-        let names: Vec<_> = offered.iter().filter_map(|t| t["name"].as_str()).collect();
-        let asked = binding["tools"].as_array().into_iter().flatten();
-        let asked = asked.filter_map(Value::as_str);
-        slips.extend(asked.filter(|tool| !names.contains(tool)).map(|tool| {
-            let near = known::suggestion(tool, names.iter().copied());
-            format!("server {server} does not offer a tool `{tool}`{near}")
-        }));
-    }
-    slips
-}
-
-/// One binding a server, in the order given.
-fn bindings(servers: &[String], tools: &[String]) -> Result<Vec<Value>, Fault> {
-    if tools == ["all"] {
-        let all = |server: &String| json!({ "server": server, "allTools": true });
-        return Ok(servers.iter().map(all).collect());
-    }
-    let mut chosen: Vec<(&str, Vec<&str>)> =
-        servers.iter().map(|s| (s.as_str(), Vec::new())).collect();
-    for tool in tools {
-        let qualified = tool
-            .split_once('/')
-            .filter(|(server, _)| servers.iter().any(|s| s == server));
-        let (server, name) = match (qualified, servers) {
-            (Some(pair), _) => pair,
-            (None, [only]) => (only.as_str(), tool.as_str()),
-            (None, _) => {
-                return Err(Fault::usage(format!("`{tool}`: of which server?"))
-                    .next("with several servers write tools as server/tool"));
-            }
-        };
-        if let Some((_, names)) = chosen.iter_mut().find(|(s, _)| *s == server) {
-            names.push(name);
-        }
-    }
-    let binding = |(server, tools): (&str, Vec<&str>)| json!({ "server": server, "tools": tools });
-    Ok(chosen
-        .into_iter()
-        .filter(|(_, tools)| !tools.is_empty())
-        .map(binding)
-        .collect())
-}
-
-#[cfg(test)]
-mod tests;

@@ -104,6 +104,7 @@ pub static SERVER: Kind = Kind {
         column("CREDENTIAL", |o, _| text(o, "/spec/credential")),
         wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
         wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
+        wide("MAY ASK FOR", |o, _| relayed(o)),
         AGE,
     ],
 };
@@ -122,6 +123,8 @@ pub static GATEWAY: Kind = Kind {
         column("PATH", |o, _| text(o, "/status/path")),
         column("SERVERS", |o, _| joined(o, "/spec/bindings", "server")),
         column("TOOLS", |o, _| count(o, "/status/tools")),
+        column("PROMPTS", |o, _| count(o, "/status/prompts")),
+        wide("RESOURCES OF", |o, _| words(o, "/status/resources")),
         column("PROBLEMS", |o, _| count(o, "/status/problems")),
         wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
         AGE,
@@ -185,6 +188,9 @@ pub static CATALOGUE: Kind = Kind {
         column("ERA", |o, _| text(o, "/era")),
         column("VERSION", |o, _| text(o, "/protocolVersion")),
         column("TOOLS", |o, _| count(o, "/tools")),
+        column("PROMPTS", |o, _| count(o, "/prompts")),
+        column("RESOURCES", |o, _| count(o, "/resources")),
+        wide("TEMPLATES", |o, _| count(o, "/templates")),
         column("PROBED", |o, now| age(o, "/probeTime", now)),
         column("PROBLEM", |o, _| text(o, "/problem")),
         wide("SERVER", |o, _| text(o, "/serverName")),
@@ -259,6 +265,33 @@ impl Kind {
         ALL.iter()
             .position(|kind| kind.name == self.name)
             .unwrap_or(ALL.len())
+    }
+}
+
+fn words(object: &Value, pointer: &str) -> String {
+    let list = object.pointer(pointer).and_then(Value::as_array);
+    let words: Vec<_> = list
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match words.is_empty() {
+        true => "-".to_owned(),
+        false => words.join(","),
+    }
+}
+
+/// What a server may ask of clients.
+fn relayed(server: &Value) -> String {
+    let relay = &server["spec"]["relay"];
+    let kinds = ["elicitation", "sampling", "roots"];
+    let on: Vec<_> = kinds
+        .into_iter()
+        .filter(|kind| relay[*kind] == true)
+        .collect();
+    match on.is_empty() {
+        true => "nothing".to_owned(),
+        false => on.join(","),
     }
 }
 

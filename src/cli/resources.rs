@@ -246,21 +246,32 @@ async fn describe_catalogue(admin: &mut Admin, out: &mut Out, server: &Value) ->
     match admin.find(kind, &name).await? {
         None => out.line("Catalogue: not probed yet"),
         Some(mut catalogue) => {
-            let tools = catalogue["tools"].take();
-            let lines = tools.as_array().into_iter().flatten().map(|tool| {
-                let about = super::cell::brief(tool["description"].as_str().unwrap_or_default());
-                format!("    {}  {about}", tool["name"].as_str().unwrap_or_default())
-            });
-            let lines: Vec<_> = lines.collect();
+            let lists = ["tools", "prompts", "resources", "templates"];
+            let lists = lists.map(|list| (list, catalogue[list].take()));
             out.line("Catalogue")?;
             if let Some(members) = catalogue.as_object_mut() {
                 members.retain(|_, value| !value.is_null());
             }
             out.bytes(indented(&to_yaml(&catalogue)?).as_bytes())?;
-            out.line(format_args!("  tools: {}", lines.len()))?;
-            lines.iter().try_for_each(|line| out.line(line))
+            for (list, definitions) in lists {
+                describe_list(out, list, definitions.as_array().map_or(&[], Vec::as_slice))?;
+            }
+            Ok(())
         }
     }
+}
+
+fn describe_list(out: &mut Out, list: &str, definitions: &[Value]) -> Result<(), Fault> {
+    if definitions.is_empty() && list != "tools" {
+        return Ok(());
+    }
+    out.line(format_args!("  {list}: {}", definitions.len()))?;
+    for definition in definitions {
+        let about = super::cell::brief(definition["description"].as_str().unwrap_or_default());
+        let name = definition["name"].as_str().unwrap_or_default();
+        out.line(format!("    {name}  {about}").trim_end())?;
+    }
+    Ok(())
 }
 
 fn indented(text: &str) -> String {

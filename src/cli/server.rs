@@ -204,7 +204,7 @@ async fn first_probe(admin: &mut Admin, out: &Out, name: &str) -> Result<Value, 
 }
 
 fn summary(name: &str, catalogue: &Value) -> Vec<String> {
-    let tools = super::cell::count(catalogue, "/tools");
+    let found = found(catalogue);
     match catalogue["problem"].as_str() {
         Some(problem) if !problem.is_empty() => vec![
             format!("the first probe failed: {problem}"),
@@ -214,7 +214,7 @@ fn summary(name: &str, catalogue: &Value) -> Vec<String> {
         ],
         Some(_) | None => vec![
             format!(
-                "{tools} tools found ({}, {})",
+                "{found} found ({}, {})",
                 super::cell::text(catalogue, "/era"),
                 super::cell::text(catalogue, "/protocolVersion"),
             ),
@@ -223,6 +223,26 @@ fn summary(name: &str, catalogue: &Value) -> Vec<String> {
             ),
         ],
     }
+}
+
+/// What a server has, in words: of what it lacks only the tools are worth a word.
+fn found(catalogue: &Value) -> String {
+    let kinds = [
+        ("/tools", "tool"),
+        ("/prompts", "prompt"),
+        ("/resources", "resource"),
+        ("/templates", "template"),
+    ];
+    let counted = kinds.map(|(list, one)| {
+        let count = catalogue
+            .pointer(list)
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
+        let tools = one == "tool";
+        (tools || count > 0).then(|| super::cell::counted(count, one, &format!("{one}s")))
+    });
+    let counted: Vec<_> = counted.into_iter().flatten().collect();
+    counted.join(", ")
 }
 
 /// A credential holds one header. `Name: value` is understood too.

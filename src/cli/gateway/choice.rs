@@ -1,0 +1,187 @@
+//! What a command line chooses of servers becomes bindings.
+
+use serde_json::{Value, json};
+
+use crate::cli::{cell, fault::Fault, known};
+
+/// What is chosen by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// Tools.
+    Tool,
+    /// Prompts.
+    Prompt,
+}
+
+/// What a gateway is to offer.
+#[derive(Debug)]
+pub struct Choice<'a> {
+    servers: &'a [String],
+    tools: Vec<&'a str>,
+    prompts: Option<Vec<&'a str>>,
+    resources: Option<Vec<&'a str>>,
+}
+
+/// Everything of a server, in a choice.
+const ALL: [&str; 1] = ["all"];
+/// Nothing of any server, in a choice.
+const NONE: [&str; 1] = ["none"];
+
+impl<'a> Choice<'a> {
+    /// As given at the command line.
+    pub fn new(
+        servers: &'a [String],
+        tools: &'a [String],
+        prompts: Option<&'a [String]>,
+        resources: Option<&'a [String]>,
+    ) -> Self {
+        Self {
+            servers,
+            tools: trimmed(tools),
+            prompts: prompts.map(trimmed),
+            resources: resources.map(trimmed),
+        }
+    }
+
+    /// Whether a tool or prompt is chosen by its name.
+    pub fn names_anything(&self) -> bool {
+        let names = |chosen: &[&str]| chosen != ALL && chosen != NONE;
+        names(&self.tools) || self.prompts.as_deref().is_some_and(names)
+    }
+
+    /// One binding a server, in the order given; none for a server of which nothing is chosen.
+    pub fn bindings(&self) -> Result<Vec<Value>, Fault> {
+        let mut bindings: Vec<Value> = self
+            .servers
+            .iter()
+            .map(|server| json!({ "server": server }))
+            .collect();
+        self.choose(&mut bindings, Named::Tool, &self.tools)?;
+        if let Some(prompts) = &self.prompts {
+            self.choose(&mut bindings, Named::Prompt, prompts)?;
+        }
+        if let Some(resources) = &self.resources {
+            self.choose_resources(&mut bindings, resources)?;
+        }
+        bindings.retain(offers_something);
+        Ok(bindings)
+    }
+
+    fn choose(&self, bindings: &mut [Value], what: Named, chosen: &[&str]) -> Result<(), Fault> {
+        let (list, all) = what.members();
+        if chosen == ALL || chosen == NONE {
+            for binding in bindings {
+                binding[all] = json!(chosen == ALL);
+            }
+            return Ok(());
+        }
+        for binding in &mut *bindings {
+            binding[list] = json!([]);
+            // Said, because nothing said means what goes with the tools.
+            binding[all] = json!(false);
+        }
+        for name in chosen {
+            let (server, name) = self.of_server(what, name)?;
+            let mut of_server = bindings.iter_mut().filter(|it| it["server"] == server);
+            if let Some(Value::Array(names)) = of_server.next().map(|it| &mut it[list]) {
+                names.push(json!(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Which server `name` is of, and its name there.
+    fn of_server(&self, what: Named, name: &'a str) -> Result<(&'a str, &'a str), Fault> {
+        let qualified = name
+            .split_once('/')
+            .filter(|(server, _)| self.servers.iter().any(|s| s == server));
+        match (qualified, self.servers) {
+            (Some(pair), _) => Ok(pair),
+            (None, [only]) => Ok((only, name)),
+            (None, _) => {
+                let what = what.noun();
+                Err(
+                    Fault::usage(format!("`{name}`: of which server?")).next(format!(
+                        "with several servers write {what}s as server/{what}"
+                    )),
+                )
+            }
+        }
+    }
+
+    fn choose_resources(&self, bindings: &mut [Value], chosen: &[&str]) -> Result<(), Fault> {
+        let named = chosen != ALL && chosen != NONE;
+        let unknown = |id: &&&str| named && !self.servers.iter().any(|server| server == **id);
+        if let Some(unknown) = chosen.iter().find(unknown) {
+            return Err(
+                Fault::usage(format!("--resources {unknown}: no such server is given"))
+                    .next("write `all`, `none`, or servers that are given with --server"),
+            );
+        }
+        for binding in bindings {
+            let server = binding["server"].as_str().unwrap_or_default();
+            let offered = chosen == ALL || named && chosen.contains(&server);
+            binding["resources"] = json!(offered);
+        }
+        Ok(())
+    }
+}
+
+impl Named {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Prompt => "prompt",
+        }
+    }
+
+    /// Members of a binding: the list, and the flag for all.
+    fn members(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Tool => ("tools", "allTools"),
+            Self::Prompt => ("prompts", "allPrompts"),
+        }
+    }
+}
+
+fn offers_something(binding: &Value) -> bool {
+    let any = |list: &str| binding[list].as_array().is_some_and(|it| !it.is_empty());
+    let all = |flag: &str| binding[flag] == true;
+    any("tools") || any("prompts") || all("allTools") || all("allPrompts") || all("resources")
+}
+
+/// Words as named, without the spaces people put behind commas.
+fn trimmed(words: &[String]) -> Vec<&str> {
+    let trimmed = words.iter().map(|word| word.trim());
+    trimmed.filter(|word| !word.is_empty()).collect()
+}
+
+/// What was chosen and its server was not seen to offer, with what was probably meant.
+pub fn slips(what: Named, bindings: &Value, catalogues: &[Value]) -> Vec<String> {
+    let (list, _) = what.members();
+    let mut slips = Vec::new();
+    for binding in bindings.as_array().into_iter().flatten() {
+        let server = binding["server"].as_str().unwrap_or_default();
+        let catalogue = catalogues
+            .iter()
+            .find(|catalogue| cell::id(catalogue, "/name") == server);
+        let Some(catalogue) = catalogue else { continue };
+        let offered = catalogue[list].as_array().into_iter().flatten();
+        let names: Vec<_> = offered.filter_map(|it| it["name"].as_str()).collect();
+        if names.is_empty() {
+            // Not probed yet, as a rule.
+            continue;
+        }
+        let asked = binding[list].as_array().into_iter().flatten();
+        let asked = asked.filter_map(Value::as_str);
+        slips.extend(asked.filter(|name| !names.contains(name)).map(|name| {
+            let near = known::suggestion(name, names.iter().copied());
+            let what = what.noun();
+            format!("server {server} does not offer a {what} `{name}`{near}")
+        }));
+    }
+    slips
+}
+
+#[cfg(test)]
+mod tests;
