@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use toolgate_api::{Outcome, SubmitError};
+use toolgate_api::SubmitError;
 use toolgate_control_core::{Command, Context, Key, Rejection, State, command::Desired};
 use toolgate_model::{AdminRole, Meta, Name, Organization, Reach, Slug, Subject, Token};
 use toolgate_runtime::random;
@@ -72,9 +72,10 @@ pub(crate) async fn prepare(writer: &Writer, organization: &Slug) -> Result<(), 
     Ok(())
 }
 
-/// Another epoch, after the store has been restored from a copy.
-pub(crate) async fn new_epoch(writer: &Writer) -> Result<Outcome, BootstrapError> {
-    Ok(writer.write(&Command::BumpEpoch, &context(writer)).await?)
+/// Another epoch, after the store has been restored from a copy: its number.
+pub(crate) async fn new_epoch(writer: &Writer) -> Result<u64, BootstrapError> {
+    let outcome = writer.write(&Command::BumpEpoch, &context(writer)).await?;
+    Ok(writer.state_at(outcome.revision).await.epoch())
 }
 
 /// A token that may do everything, in the file at `path`. With `reset`, a lost one is replaced, and no longer works.

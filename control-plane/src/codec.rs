@@ -95,6 +95,7 @@ fn to_stored(object: &Object) -> Stored {
             expires: it.expires,
         },
         Object::History(it) => Stored::Version {
+            epoch: it.epoch,
             changes: it.changes.clone(),
         },
     }
@@ -134,9 +135,10 @@ fn from_stored(record: Record) -> Result<Object, String> {
             subject: subject.parse().map_err(|error| format!("{error}"))?,
             expires,
         }),
-        Stored::Version { changes } => Object::History(VersionRecord {
+        Stored::Version { epoch, changes } => Object::History(VersionRecord {
             author: record.author,
             time: record.written,
+            epoch,
             changes,
         }),
     })

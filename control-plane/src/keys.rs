@@ -124,7 +124,8 @@ fn stored(state: &State, name: &Slug) -> Option<SealedBlob> {
         .map(|stored| (*stored.object).clone())
 }
 
-fn place(name: &str) -> SealPlace {
+/// Where a key of the deployment is sealed to.
+pub(crate) fn place(name: &str) -> SealPlace {
     SealPlace {
         org: "_system".into(),
         kind: "key",

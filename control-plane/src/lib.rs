@@ -9,6 +9,7 @@ mod fixture;
 mod follow;
 mod keys;
 mod probes;
+mod reseal;
 mod spine;
 mod start;
 mod tenure;

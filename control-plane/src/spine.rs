@@ -204,7 +204,8 @@ fn touches_snapshot(command: &Command) -> bool {
         | Command::ForgetProxy(_)
         | Command::CreateJoinToken(_)
         | Command::UseJoinToken(_)
-        | Command::CreateSystemKey { .. } => false,
+        | Command::CreateSystemKey { .. }
+        | Command::ResealSystemKey { .. } => false,
         Command::Create(_)
         | Command::Update { .. }
         | Command::Delete { .. }

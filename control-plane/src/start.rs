@@ -11,7 +11,7 @@ use toolgate_client::Caps;
 use toolgate_control_core::port::Store;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::message::Implementation;
-use toolgate_model::{Slug, Version};
+use toolgate_model::Slug;
 use toolgate_runtime::{
     Backoff, Drain, Metrics, Readiness, SharedClock, random,
     tls::{self, ClientAuth, HotIdentity, Identity},
@@ -24,6 +24,7 @@ use crate::{
     follow::Follower,
     keys::{DeploymentKeys, KeysError},
     probes::{self, Headers, OnDemand, Sink},
+    reseal,
     spine::Writer,
     tenure::{Candidate, Tenure},
 };
@@ -42,6 +43,9 @@ pub struct Options {
     pub admin_token_file: PathBuf,
     /// Replace an admin token that was lost.
     pub reset_admin_token: bool,
+    /// The store has been restored from a copy: begin a new epoch, so that proxies adopt what it says now, though
+    /// they have seen later revisions.
+    pub new_epoch: bool,
     /// No other control plane can have this store open.
     pub alone: bool,
 }
@@ -114,11 +118,26 @@ impl ControlPlane {
         let vault = Arc::new(Vault::new(keys.unwrap_or_else(KeyRing::ephemeral)));
         let writer = follow(Arc::clone(&store), &machine).await?;
         bootstrap::prepare(&writer, &options.organization).await?;
+        if options.new_epoch {
+            let epoch = bootstrap::new_epoch(&writer).await?;
+            tracing::warn!(
+                epoch,
+                "a new epoch begins: proxies adopt what the store says now"
+            );
+        }
         let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await?;
         let (organization, file) = (&options.organization, &options.admin_token_file);
         let reset = options.reset_admin_token;
         let first_token =
             bootstrap::first_token(&writer, &keys.minter, organization, file, reset).await?;
+        let anew = seal_anew(writer.clone(), Arc::clone(&vault));
+        let draining = machine.drain.draining();
+        machine.drain.spawn("sealing anew", async move {
+            tokio::select! {
+                () = anew => {}
+                () = draining => {}
+            }
+        });
         let (candidate, tenure) = Candidate::new(store, options.alone);
         let standing = candidate.run(machine.drain.clone());
         machine.drain.spawn("tenure of the prober", standing);
@@ -148,13 +167,6 @@ impl ControlPlane {
     /// What proxies connect to; in memory by [`Fleet::connect`].
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
-    }
-
-    /// Starts a new epoch: the store has been restored from a copy, and proxies shall adopt what it says now.
-    pub async fn new_epoch(&self) -> Result<Version, StartError> {
-        let writer = &self.spine.writer;
-        let outcome = bootstrap::new_epoch(writer).await?;
-        Ok(writer.state_at(outcome.revision).await.version())
     }
 
     /// Whether there is an admin token to start with.
@@ -242,6 +254,15 @@ fn issue(spine: &Spine, names: &[String]) -> Result<Identity, StartError> {
         chain: issued.chain,
         key,
     })
+}
+
+/// Beside everything else: what is sealed under an older key can be read all the same.
+async fn seal_anew(writer: Writer, vault: Arc<Vault>) {
+    match reseal::run(writer, vault).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "sealed anew under the newest key of the key file"),
+        Err(error) => tracing::warn!(%error, "not all is sealed anew; the next start goes on"),
+    }
 }
 
 /// Starts the follower, and waits until it has read everything once.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    admin::AdminOptions,
+    admin::{Admin, AdminOptions},
     cell,
     fault::Fault,
     kind::PROXY,
@@ -53,9 +53,35 @@ pub struct Versions {
     /// How many, newest first.
     #[arg(long, default_value_t = 20)]
     pub limit: u32,
+    /// Also what nobody made: what probes saw, and tokens that commands borrow for a moment.
+    #[arg(short = 'a', long)]
+    pub all: bool,
     /// Where.
     #[command(flatten)]
     pub admin: AdminOptions,
+}
+
+/// Entries asked for at a time.
+const PAGE: u32 = 200;
+/// Whose entries nobody made.
+const PROBER: &str = "system/prober";
+/// What the ids of borrowed tokens begin with.
+pub const BORROWED: &str = "cli-";
+
+/// Whether somebody made this version, rather than a probe or a command that borrows a token.
+fn is_made(entry: &Value) -> bool {
+    let changes = entry["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    let borrowed = |change: &Value| {
+        let words: Vec<_> = change.as_str().unwrap_or_default().split(' ').collect();
+        let id = |name: &str| {
+            name.rsplit('/')
+                .next()
+                .is_some_and(|id| id.starts_with(BORROWED))
+        };
+        matches!(words.as_slice(), ["create" | "delete", "token", name] if id(name))
+    };
+    let only_borrowed = !changes.is_empty() && changes.iter().all(borrowed);
+    entry["author"] != PROBER && !only_borrowed
 }
 
 impl Proxies {
@@ -115,13 +141,35 @@ impl JoinToken {
 }
 
 impl Versions {
+    /// The newest ones that are wanted, page after page.
+    async fn fetch(&self, admin: &mut Admin) -> Result<Vec<Value>, Fault> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let (mut list, mut page) = (Vec::new(), String::new());
+        loop {
+            let request = json!({ "pageSize": PAGE, "pageToken": page });
+            let mut answer = admin.call("Versions", "ListVersions", request).await?;
+            let versions = answer["versions"].take();
+            let versions = versions.as_array().cloned().unwrap_or_default();
+            list.extend(
+                versions
+                    .into_iter()
+                    .filter(|entry| self.all || is_made(entry)),
+            );
+            page = answer["nextPageToken"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            if list.len() >= limit || page.is_empty() {
+                list.truncate(limit);
+                return Ok(list);
+            }
+        }
+    }
+
     /// Runs it.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut admin = self.admin.connect()?;
-        let request = json!({ "pageSize": self.limit });
-        let mut answer = admin.call("Versions", "ListVersions", request).await?;
-        let versions = answer["versions"].take();
-        let list = versions.as_array().cloned().unwrap_or_default();
+        let list = self.fetch(&mut admin).await?;
         match out.format() {
             Format::Json => out.json(&json!(list)),
             Format::Yaml => out.yaml(&json!(list)),
@@ -147,3 +195,6 @@ impl Versions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

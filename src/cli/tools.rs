@@ -112,7 +112,7 @@ impl Target {
                 borrowed: None,
             });
         }
-        let id = format!("cli-{}", short_id());
+        let id = format!("{}{}", super::fleet::BORROWED, short_id());
         let wish = Wish {
             gateways: vec![self.gateway.clone()],
             ttl: Some(BORROWED),

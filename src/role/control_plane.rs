@@ -36,6 +36,8 @@ pub struct Setting<'a> {
     pub token_prefix: &'a str,
     /// Replace a lost admin token.
     pub reset_admin_token: bool,
+    /// The store was restored from a copy.
+    pub new_epoch: bool,
     /// The store is a file that no other process can have open.
     pub alone: bool,
     /// Outbound connections of probes.
@@ -55,6 +57,7 @@ pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::R
         key_file: options.key_file.as_deref(),
         token_prefix: &options.admin.token_prefix,
         reset_admin_token: options.reset_admin_token,
+        new_epoch: options.new_epoch,
         alone: options.etcd.is_empty(),
         egress: egress::policy(&options.egress, false)?,
     };
@@ -114,6 +117,7 @@ pub async fn start(
         key_file: Some(setting.key_file.map_or(in_folder, Path::to_owned)),
         admin_token_file: setting.data_dir.join(TOKEN_FILE),
         reset_admin_token: setting.reset_admin_token,
+        new_epoch: setting.new_epoch,
         alone: setting.alone,
     };
     let machine = toolgate_control_plane::Machine {

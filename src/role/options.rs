@@ -206,6 +206,9 @@ pub struct UpOptions {
     /// Outbound connections. Loopback is allowed here.
     #[command(flatten)]
     pub egress: EgressOptions,
+    /// The data folder was restored from a copy: begin a new epoch. For one start.
+    #[arg(long, env = "TOOLGATE_NEW_EPOCH")]
+    pub new_epoch: bool,
     /// Start no demo server, and seed neither server nor gateway.
     #[arg(long, env = "TOOLGATE_NO_DEMO")]
     pub no_demo: bool,
@@ -290,6 +293,9 @@ pub struct ControlPlaneOptions {
     /// Make a new admin token if the file `admin-token` is lost; the lost one no longer works then.
     #[arg(long, env = "TOOLGATE_RESET_ADMIN_TOKEN")]
     pub reset_admin_token: bool,
+    /// The store was restored from a copy: begin a new epoch, which proxies adopt. For one start of one control plane.
+    #[arg(long, env = "TOOLGATE_NEW_EPOCH")]
+    pub new_epoch: bool,
 }
 
 /// Settings of `proxy`.

@@ -37,6 +37,7 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
         token_prefix: &options.admin.token_prefix,
         // Who has the data folder has everything: a lost token is simply made anew.
         reset_admin_token: true,
+        new_epoch: options.new_epoch,
         alone: true,
         egress: policy.clone(),
     };

@@ -307,6 +307,43 @@ async fn a_tool_that_fails_fails_the_command_unless_told_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_epoch_is_begun_when_told_to_and_each_version_keeps_its_own() {
+    let (_sandbox, mut up, cli) = started("epoch").await.unwrap();
+    cli.run(&["tools", "list", "--gateway", "demo"])
+        .await
+        .unwrap();
+    up.restart(&["--new-epoch"]).await.unwrap();
+    let cli = up.cli().unwrap();
+    let versions = cli
+        .json(&["versions", "--all", "--limit", "200"])
+        .await
+        .unwrap();
+    let entries = versions.as_array().into_iter().flatten();
+    let epochs: Vec<_> = entries
+        .map(|entry| entry["version"]["epoch"].as_str().unwrap_or_default())
+        .collect();
+    assert!(
+        epochs.contains(&"1") && epochs.first() == Some(&"2"),
+        "{epochs:?}"
+    );
+    assert!(
+        epochs.is_sorted_by(|newer, older| newer >= older),
+        "{epochs:?}"
+    );
+    eventually("the proxy adopts the new epoch", SOON, || async {
+        let proxies = cli.json(&["proxies"]).await?;
+        anyhow::ensure!(proxies[0]["acked"]["epoch"] == "2", "{proxies}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let borrowed = |shown: &Value| shown.to_string().contains("/cli-");
+    assert!(borrowed(&versions), "commands borrow tokens");
+    let made = cli.json(&["versions", "--limit", "200"]).await.unwrap();
+    assert!(!borrowed(&made) && made.as_array().is_some_and(|made| !made.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_of_objects_are_completed() {
     let (sandbox, _up, cli) = started("completion").await.unwrap();
     let output = Command::new(tools::toolgate().unwrap())

@@ -267,11 +267,21 @@ async fn at_least<R: Resource>(
     }
     edge.settle(expected).await;
     let published = edge.published();
-    if behind(&published) {
-        let message = "this control plane has not seen that version yet; try again in a moment";
-        return Err(status::unavailable("BEHIND", message.to_owned()));
+    if !behind(&published) {
+        return Ok(published);
     }
-    Ok(published)
+    match R::shelf(&published.state).get(id) {
+        // Long enough to have heard of it: nobody wrote that version, or it is of a store that was restored since.
+        Some(stored) => Err(status::unknown_version(
+            &R::key(id),
+            stored.modified,
+            expected,
+        )),
+        None => {
+            let message = "this control plane has not seen that version yet; try again in a moment";
+            Err(status::unavailable("BEHIND", message.to_owned()))
+        }
+    }
 }
 
 fn stored<'a, R: Resource>(published: &'a Published, id: &R::Id) -> Result<&'a Stored<R>, Status> {

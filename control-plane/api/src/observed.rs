@@ -239,7 +239,10 @@ impl pb::versions_server::Versions for Edge {
         let mut answer = ListVersionsResponse::default();
         while let Some((number, entry)) = found.next() {
             let version = toolgate_model::Version {
-                epoch: published.state.epoch(),
+                epoch: match entry.epoch {
+                    0 => published.state.epoch(),
+                    epoch => epoch,
+                },
                 revision: entry.modified,
             };
             let proxies = published.state.proxies.iter();

@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use toolgate_control_core::{
-    Key, Rejection,
+    Key, Rejection, Revision,
     port::{ProbeError, SealError, StoreError},
 };
 use toolgate_model::Slug;
@@ -139,6 +139,21 @@ pub(crate) fn rejected(rejection: &Rejection, given: Option<&str>) -> Status {
             Status::with_error_details(Code::FailedPrecondition, message, details)
         }
     }
+}
+
+/// The caller read a version that is not known here, even after waiting for it.
+pub(crate) fn unknown_version(key: &Key, current: Revision, given: Revision) -> Status {
+    let message = format!(
+        "{} is at revision {current}, and a later one ({given}) is not known; read it again and repeat the change",
+        key.describe()
+    );
+    let versions = (current.to_string(), given.to_string());
+    let versions = [
+        ("current_version", versions.0.as_str()),
+        ("given_version", versions.1.as_str()),
+    ];
+    let details = resource(details("STALE", &versions), key, &message);
+    Status::with_error_details(Code::Aborted, message, details)
 }
 
 /// A command has come to nothing.

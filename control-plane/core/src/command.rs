@@ -46,6 +46,15 @@ pub enum Command {
         /// The key, sealed.
         sealed: SealedBlob,
     },
+    /// Replace a sealed key of the deployment by the same key, sealed anew.
+    ResealSystemKey {
+        /// Its name.
+        name: Slug,
+        /// The key, sealed.
+        sealed: SealedBlob,
+        /// The revision that was read.
+        expected: Revision,
+    },
     /// Start a new epoch: the store has been restored from a copy. Also writes the very first marker.
     BumpEpoch,
 }

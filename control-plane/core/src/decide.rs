@@ -41,6 +41,11 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Cha
         Command::CreateJoinToken(token) => system::create_join_token(draft, token),
         Command::UseJoinToken(hash) => system::use_join_token(draft, hash),
         Command::CreateSystemKey { name, sealed } => system::create_key(draft, name, sealed),
+        Command::ResealSystemKey {
+            name,
+            sealed,
+            expected,
+        } => system::reseal_key(draft, name, sealed, *expected),
         Command::BumpEpoch => system::bump_epoch(draft),
     }?;
     dry_run::check(state, command, &change)?;

@@ -80,6 +80,8 @@ pub struct VersionRecord {
     pub author: String,
     /// When.
     pub time: Timestamp,
+    /// In which epoch; 0 where an earlier build did not remember it.
+    pub epoch: u64,
     /// What, e.g. `update gateway acme/tools`.
     pub changes: Vec<String>,
 }

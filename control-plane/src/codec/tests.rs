@@ -102,6 +102,7 @@ fn system() -> Vec<(Key, Object)> {
     let version = VersionRecord {
         author: "organizations/acme/tokens/ci".to_owned(),
         time: Timestamp(5),
+        epoch: 2,
         changes: vec!["create gateway acme/tools".to_owned()],
     };
     let marker = Marker {

@@ -31,6 +31,7 @@ fn options(folder: &Path) -> Options {
         key_file: Some(folder.join("key")),
         admin_token_file: folder.join("admin-token"),
         reset_admin_token: false,
+        new_epoch: false,
         alone: false,
     }
 }
@@ -141,19 +142,27 @@ async fn a_lost_token_is_replaced_when_asked_for_and_no_longer_works() {
 
 #[tokio::test]
 async fn a_new_epoch_beats_every_version_of_the_old_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let (plane, _trigger) = start(options(folder.path()), &memory()).await;
-    let plane = plane.unwrap();
-    let before = plane
-        .spine()
-        .publications()
-        .borrow()
-        .compiled
-        .snapshot
-        .version;
-    let after = plane.new_epoch().await.unwrap();
+    let (folder, store) = (tempfile::tempdir().unwrap(), memory());
+    let version = |plane: &ControlPlane| {
+        let publications = plane.spine().publications();
+        let published = publications.borrow();
+        published.compiled.snapshot.version
+    };
+    let (one, first) = start(options(folder.path()), &store).await;
+    let before = version(&one.unwrap());
+    drop(first);
+    let restored = Options {
+        new_epoch: true,
+        ..options(folder.path())
+    };
+    let (two, _second) = start(restored, &store).await;
+    let two = two.unwrap();
+    let after = version(&two);
     assert_eq!((before.epoch, after.epoch), (1, 2));
     assert!(after > before);
+    let state = two.spine().publications().borrow().state.clone();
+    let epochs: Vec<u64> = state.history.iter().map(|(_, entry)| entry.epoch).collect();
+    assert!(epochs.contains(&1) && epochs.ends_with(&[2]), "{epochs:?}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! whoever has both has everything, so it is created readable by its owner alone and refused otherwise.
 //!
 //! One line a key, newest first: `<id> <64 hexadecimal digits>`. The first wraps, all open. To rotate, put a new
-//! line on top.
+//! line on top and start again: everything is sealed anew, and the older line can go. Where there are several control
+//! planes, each gets the new line at the end first, so that all can open what the first of them wraps with it.
 
 use std::{
     fs::{File, OpenOptions},

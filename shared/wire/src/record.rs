@@ -81,6 +81,8 @@ pub enum Object {
     },
     /// An entry of the version log; author and time are the record's.
     Version {
+        /// In which it was made; 0 where that was not remembered.
+        epoch: u64,
         /// What, one line a change.
         changes: Vec<String>,
     },
@@ -136,8 +138,9 @@ fn object_to_proto(object: &Object) -> pb::record::Object {
             key: subject.clone(),
             expire_time_ms: expires.0,
         }),
-        Object::Version { changes } => Out::Version(pb::VersionRecord {
+        Object::Version { epoch, changes } => Out::Version(pb::VersionRecord {
             changes: changes.clone(),
+            epoch: *epoch,
         }),
     }
 }

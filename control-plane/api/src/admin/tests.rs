@@ -137,6 +137,24 @@ async fn a_stale_write_is_aborted_with_both_versions_and_a_blind_one_is_refused(
         Some(&version(&current))
     );
     assert_eq!(info.metadata.get("given_version"), Some(&version(&first)));
+    let mut ahead = theirs.clone();
+    if let Some(metadata) = &mut ahead.metadata {
+        metadata.resource_version = "999999".into();
+    }
+    let update_ahead = update(ahead, &[]);
+    let future = call(
+        &router,
+        "Servers/UpdateServer",
+        Some("editor"),
+        &update_ahead,
+    )
+    .await;
+    assert_eq!(future.code, Code::Aborted, "{:?}", future.status);
+    let details = future.status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!(info.reason, "STALE");
+    assert_eq!(info.metadata["given_version"], "999999");
+    assert_eq!(info.metadata["current_version"], version(&current));
     for given in ["", "07", "-1", "x"] {
         let mut blind = theirs.clone();
         if let Some(metadata) = &mut blind.metadata {

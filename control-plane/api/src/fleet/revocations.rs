@@ -8,11 +8,11 @@ use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use toolgate_control_core::State;
-use toolgate_model::{Timestamp, TokenHash, Version};
+use toolgate_model::{Slug, Timestamp, TokenHash, Version};
 use toolgate_proto::push::v1::Revocations;
 use toolgate_wire::push::version_to_proto;
 
-use crate::edge::Edge;
+use crate::{caller::not_expelled, edge::Edge};
 
 /// Hashes in one message.
 const PART: usize = 50_000;
@@ -34,25 +34,34 @@ struct Known {
     version: Version,
 }
 
-/// A stream: everything in force at first, then what is added.
-pub(super) fn stream(edge: &Edge) -> ReceiverStream<Result<Revocations, Status>> {
+/// A stream for `proxy`: everything in force at first, then what is added. It ends when the proxy is told to leave.
+pub(super) fn stream(
+    edge: &Edge,
+    proxy: Option<Slug>,
+) -> ReceiverStream<Result<Revocations, Status>> {
     let (sender, receiver) = mpsc::channel(BUFFER);
     let (owned, draining) = (edge.clone(), edge.drain.draining());
     edge.drain.spawn("revocations", async move {
         tokio::select! {
             () = draining => {}
-            () = follow(&owned, &sender) => {}
+            () = follow(&owned, proxy.as_ref(), &sender) => {}
         }
     });
     ReceiverStream::new(receiver)
 }
 
-async fn follow(edge: &Edge, sender: &Sender) {
+async fn follow(edge: &Edge, proxy: Option<&Slug>, sender: &Sender) {
     let mut publications = edge.desk.published();
     let mut known = Known::default();
     let mut complete = true;
     loop {
         let state = Arc::clone(&publications.borrow_and_update().state);
+        if let Some(proxy) = proxy
+            && let Err(expelled) = not_expelled(&state, proxy, edge.desk.now())
+        {
+            let _reader_gone = sender.try_send(Err(expelled));
+            return;
+        }
         // Nothing is known before the first listing of the store, so nothing is complete.
         if state.version() != Version::default() {
             let fresh = known.learn(&state, edge.desk.now());
@@ -61,20 +70,25 @@ async fn follow(edge: &Edge, sender: &Sender) {
             }
             complete = false;
         }
-        if !changed(&mut publications, &known, sender).await {
+        // By the clock as well: once its time is over, the record of an expulsion means nothing.
+        let expelled =
+            |state: &State| proxy.is_some_and(|proxy| state.is_expelled(proxy, edge.desk.now()));
+        if !changed(&mut publications, &known, expelled, sender).await {
             return;
         }
     }
 }
 
-/// Waits for a publication of another version, or for time in which tokens may have expired.
+/// Waits for a publication of another version, or for time in which tokens may have expired, or for the proxy's end.
 async fn changed(
     publications: &mut tokio::sync::watch::Receiver<Arc<crate::desk::Published>>,
     known: &Known,
+    expelled: impl Fn(&State) -> bool,
     sender: &Sender,
 ) -> bool {
-    let other =
-        |published: &Arc<crate::desk::Published>| published.state.version() != known.version;
+    let other = |published: &Arc<crate::desk::Published>| {
+        published.state.version() != known.version || expelled(&published.state)
+    };
     tokio::select! {
         () = sender.closed() => false,
         () = sleep(EXPIRY) => true,

@@ -97,8 +97,14 @@ impl Push for Members {
         &self,
         request: Request<RevocationsRequest>,
     ) -> Result<Response<Self::RevocationsStream>, Status> {
-        Caller::of(&request)?.everywhere()?;
-        Ok(Response::new(revocations::stream(&self.edge)))
+        let caller = Caller::of(&request)?;
+        caller.everywhere()?;
+        let proxy = match &caller.peer {
+            Peer::Proxy(id) => Some(id.clone()),
+            // In development a proxy is who it says; one that says nothing cannot be told to leave.
+            Peer::Trusted | Peer::Unknown => request.get_ref().proxy_id.parse().ok(),
+        };
+        Ok(Response::new(revocations::stream(&self.edge, proxy)))
     }
 }
 

@@ -28,6 +28,7 @@ use super::*;
 use crate::{desk::Published, memory::MemoryDesk};
 
 mod certificates;
+mod leaving;
 
 struct Rig {
     desk: Arc<MemoryDesk>,

@@ -127,6 +127,7 @@ impl<'a> Draft<'a> {
         let record = VersionRecord {
             author: self.context.author.clone(),
             time: self.now(),
+            epoch: self.epoch,
             changes: self
                 .notes
                 .iter()

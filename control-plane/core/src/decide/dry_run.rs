@@ -24,6 +24,7 @@ pub(super) fn check(state: &State, command: &Command, change: &Change) -> Result
         | Command::CreateJoinToken(_)
         | Command::UseJoinToken(_)
         | Command::CreateSystemKey { .. }
+        | Command::ResealSystemKey { .. }
         | Command::BumpEpoch => return Ok(()),
     };
     match object {

@@ -7,6 +7,7 @@ use crate::{
     key::Key,
     limits,
     object::{JoinToken, Object},
+    port::Revision,
     rejection::Rejection,
 };
 
@@ -72,6 +73,23 @@ pub(super) fn create_key(
     }
     draft.put(key.clone(), Object::SystemKey(sealed.clone()));
     Ok(draft.finish(key))
+}
+
+pub(super) fn reseal_key(
+    mut draft: Draft<'_>,
+    name: &Slug,
+    sealed: &SealedBlob,
+    expected: Revision,
+) -> Result<Change, Rejection> {
+    let key = Key::SystemKey(name.clone());
+    match draft.state.modified_at(&key) {
+        None => Err(Rejection::NotFound(key)),
+        Some(current) if current != expected => Err(Rejection::Stale { key, current }),
+        Some(_) => {
+            draft.put(key.clone(), Object::SystemKey(sealed.clone()));
+            Ok(draft.finish(key))
+        }
+    }
 }
 
 pub(super) fn bump_epoch(mut draft: Draft<'_>) -> Result<Change, Rejection> {

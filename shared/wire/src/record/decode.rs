@@ -99,7 +99,8 @@ fn read(object: &pb::record::Object) -> Result<Object, Violation> {
                 field::bounded(&format!("changes[{at}]"), change, limits::REASON)?;
             }
             let changes = it.changes.clone();
-            Object::Version { changes }
+            let epoch = it.epoch;
+            Object::Version { epoch, changes }
         }
     })
 }

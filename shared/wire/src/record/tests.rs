@@ -33,7 +33,8 @@ fn object() -> impl Strategy<Value = Object> {
                 expires,
             }
         }),
-        collection::vec(".{0,40}", 0..4).prop_map(|changes| Object::Version { changes }),
+        (any::<u64>(), collection::vec(".{0,40}", 0..4))
+            .prop_map(|(epoch, changes)| Object::Version { epoch, changes }),
     ]
 }
 

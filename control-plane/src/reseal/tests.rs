@@ -1,0 +1,86 @@
+//! After a rotation the older key is not needed any more.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use toolgate_model::{Meta, TokenHash};
+use toolgate_vault::KeyRing;
+
+use super::*;
+use crate::fixture::{memory, name, ready, slug};
+
+const VALUE: &[u8] = b"Bearer s3cret";
+
+fn ring(folder: &std::path::Path, keys: &[(&str, char)]) -> Arc<Vault> {
+    let path = folder.join("key");
+    let line = |(id, digit): &(&str, char)| format!("{id} {}\n", digit.to_string().repeat(64));
+    std::fs::write(&path, keys.iter().map(line).collect::<String>()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    Arc::new(Vault::new(KeyRing::open(&path).unwrap()))
+}
+
+#[tokio::test]
+async fn after_a_rotation_everything_opens_without_the_older_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = ready(memory()).await;
+    let old = ring(folder.path(), &[("k1", '1')]);
+    let credential = name("gh");
+    let place = SealPlace::credential_value(&credential);
+    let object = Desired::Credential(Credential {
+        name: credential.clone(),
+        meta: Meta::default(),
+        kind: CredentialKind::StaticHeader {
+            header: "authorization".to_owned(),
+            value: old.seal(&place, VALUE).unwrap(),
+        },
+    });
+    plane.create(object).await.unwrap();
+    let key = keys::DeploymentKeys::open_or_create(&plane.writer, &old, "t")
+        .await
+        .unwrap();
+    let hash = |keys: &keys::DeploymentKeys| TokenHash(keys.minter.hash("x").0);
+    let before = hash(&key);
+
+    assert_eq!(
+        run(plane.writer.clone(), Arc::clone(&old)).await.unwrap(),
+        0
+    );
+    let both = ring(folder.path(), &[("k2", '2'), ("k1", '1')]);
+    assert_eq!(
+        run(plane.writer.clone(), both).await.unwrap(),
+        4,
+        "three keys of ours, one of theirs"
+    );
+
+    let new = ring(folder.path(), &[("k2", '2')]);
+    plane
+        .shows(|state| {
+            let stored = state.credentials.get(&credential).unwrap();
+            let CredentialKind::StaticHeader { value, .. } = &stored.kind;
+            let ours = state.system_keys.get(&slug("authority")).unwrap();
+            !new.is_stale(value) && !new.is_stale(&ours.object)
+        })
+        .await;
+    let state = plane.writer.current();
+    let CredentialKind::StaticHeader { value, .. } =
+        &state.credentials.get(&credential).unwrap().kind;
+    assert_eq!((*new.open(&place, value).unwrap()).as_ref(), VALUE);
+    let key = keys::DeploymentKeys::open_or_create(&plane.writer, &new, "t")
+        .await
+        .unwrap();
+    assert_eq!(hash(&key), before);
+}
+
+#[tokio::test]
+async fn what_does_not_open_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = ready(memory()).await;
+    let lost = ring(folder.path(), &[("k1", '1')]);
+    keys::DeploymentKeys::open_or_create(&plane.writer, &lost, "t")
+        .await
+        .unwrap();
+    let other = ring(folder.path(), &[("k2", '2')]);
+    assert_eq!(run(plane.writer.clone(), other).await.unwrap(), 0);
+    keys::DeploymentKeys::open_or_create(&plane.writer, &lost, "t")
+        .await
+        .unwrap();
+}

@@ -1,0 +1,24 @@
+//! Which versions somebody made.
+
+use super::*;
+
+#[test]
+fn probes_and_borrowed_tokens_are_nobodys_versions() {
+    let entry = |author: &str, changes: &[&str]| json!({ "author": author, "changes": changes });
+    let made = [
+        entry("organizations/a/tokens/t", &["create token a/ci"]),
+        entry("organizations/a/tokens/t", &["delete server a/cli-tools"]),
+        entry("system", &["start epoch 2"]),
+        entry(
+            "organizations/a/tokens/t",
+            &["create token a/cli-1f", "create gateway a/g"],
+        ),
+    ];
+    let noise = [
+        entry("organizations/a/tokens/t", &["create token a/cli-1f"]),
+        entry("organizations/a/tokens/t", &["delete token a/cli-1f"]),
+        entry(PROBER, &["probe of server a/s: 3 tools, 1 new or changed"]),
+    ];
+    assert!(made.iter().all(is_made));
+    assert!(!noise.iter().any(is_made));
+}
