@@ -171,6 +171,12 @@ async fn a_modern_server_asks_clients_of_both_eras() {
         assert_eq!(talk(&legacy, &tool, json!({})).await, end, "{tool}");
         assert_eq!(rounds(&modern, &tool, json!({})).await, end, "{tool}");
     }
+    let prompt = json!({"name": "cell__test_input_required_result_prompt"});
+    let frame = legacy.frame("prompts/get", prompt);
+    let said = |question: &Value| json!({"result": answer(question)});
+    let all = legacy.converse(&frame, said).await.unwrap();
+    let messages = all.last().unwrap()["result"]["messages"].to_string();
+    assert!(messages.contains("Ada"), "prompts ask too: {all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

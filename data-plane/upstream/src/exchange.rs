@@ -121,6 +121,8 @@ impl Exchange {
 
     /// Answers something that a legacy server asked.
     pub(crate) fn tell(&self, answer: Bytes) {
+        // People take their time: the session of the call must not look idle meanwhile.
+        self.flight.touch(self.calls.clock().now());
         self.flight.respond(answer);
     }
 
@@ -248,7 +250,7 @@ impl Exchange {
         for output in outputs {
             match output {
                 Output::Say(message) => self.said.push_back(message),
-                Output::Tell(message) => self.flight.respond(message),
+                Output::Tell(message) => self.tell(message),
                 // The dialogue has seen to it.
                 Output::Close(_) => {}
                 Output::Again(responses) => {

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use toolgate_client::{Headers, send};
 use toolgate_data_core::{port::LinkFacts, refusal::UpstreamFailure};
 use toolgate_mcp::message;
+use toolgate_model::Timestamp;
 use toolgate_runtime::{Drain, trace::Span};
 
 use crate::{
@@ -66,6 +67,13 @@ impl Flight {
     /// Answers something that the server asked. Nobody waits for it.
     pub(crate) fn respond(&self, body: bytes::Bytes) {
         self.post(body, "answer to a server");
+    }
+
+    /// The session that it runs in is in use.
+    pub(crate) fn touch(&self, now: Timestamp) {
+        if let Some((facts, _)) = &self.link {
+            facts.touch(now);
+        }
     }
 
     fn post(&self, body: bytes::Bytes, name: &'static str) {

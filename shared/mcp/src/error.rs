@@ -27,7 +27,7 @@ pub mod codes {
     pub const UNSUPPORTED_VERSION: i64 = -32022;
     /// Legacy: no such resource. Modern uses [`INVALID_PARAMS`].
     pub const RESOURCE_NOT_FOUND: i64 = -32002;
-    /// Legacy (2025-11-25): visit a URL first. Never sent by us.
+    /// Legacy (2025-11-25): visit a URL first. Passed on to legacy clients that can, never made by us.
     pub const URL_ELICITATION: i64 = -32042;
 
     /// Whether only a modern server says this: the sign that a 400 gives in an era probe.

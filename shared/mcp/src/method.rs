@@ -42,6 +42,8 @@ pub const TASKS_UPDATE: &str = "tasks/update";
 pub const TASKS_CANCEL: &str = "tasks/cancel";
 /// A request is no longer wanted.
 pub const CANCELLED: &str = "notifications/cancelled";
+/// Legacy: somebody has been at the URL of an elicitation.
+pub const ELICITED: &str = "notifications/elicitation/complete";
 /// How far a request is.
 pub const PROGRESS: &str = "notifications/progress";
 /// A log message.

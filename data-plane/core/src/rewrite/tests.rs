@@ -1,6 +1,7 @@
 //! Bytes between two sides: what is ours is ours, what is theirs is untouched.
 
 mod answers;
+mod asked;
 mod properties;
 mod requests;
 mod streams;

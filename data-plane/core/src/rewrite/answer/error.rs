@@ -4,7 +4,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use toolgate_mcp::{Answer, RpcError, Span, error::codes};
 
-use crate::{parts::Parts, plan::Target, refusal::UpstreamFailure, rewrite::stitch::stitch};
+use crate::{
+    asking::Kind, parts::Parts, plan::Target, refusal::UpstreamFailure, rewrite::stitch::stitch,
+    session_id::ClientCapabilities,
+};
 
 use super::{Outcome, Relay, Reply, failed};
 
@@ -69,7 +72,16 @@ impl Relay {
             codes::MISSING_CAPABILITY if !self.is_modern() => {
                 Translated::Failure(UpstreamFailure::NeedsInput)
             }
+            // The client has it; the server may not ask for it.
+            codes::MISSING_CAPABILITY if self.is_declared(error) => {
+                Translated::Failure(UpstreamFailure::NeedsInput)
+            }
             codes::MISSING_CAPABILITY => Translated::AsIs,
+            codes::URL_ELICITATION
+                if !self.is_modern() && self.call.askable().has(Kind::Url.needs()) =>
+            {
+                Translated::AsIs
+            }
             codes::URL_ELICITATION => Translated::Failure(UpstreamFailure::NeedsInput),
             codes::RESOURCE_NOT_FOUND if self.is_modern() => {
                 Translated::Code(codes::INVALID_PARAMS)
@@ -84,6 +96,15 @@ impl Relay {
             -32099..=-32020 if self.is_modern() => Translated::Code(codes::INTERNAL),
             _ => Translated::AsIs,
         }
+    }
+
+    /// Whether the client declares all that the server misses.
+    fn is_declared(&self, error: &RpcError) -> bool {
+        let required = error.data.as_ref();
+        let required = required.and_then(|data| data.get("requiredCapabilities"));
+        let required = required.map(Value::to_string).unwrap_or_default();
+        let required = ClientCapabilities::read(required.as_bytes());
+        !required.is_empty() && self.call.client.capabilities().has(required)
     }
 
     fn is_read(&self) -> bool {

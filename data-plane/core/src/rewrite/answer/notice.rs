@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use toolgate_mcp::{Edit, Span, envelope::Params, method, object, splice};
 
-use crate::session::LogLevel;
+use crate::{asking::Kind, session::LogLevel};
 
 use super::{Relay, Relayed, result};
 
@@ -19,6 +19,11 @@ impl Relay {
             return Relayed::Withdrawn(id.raw.into());
         }
         let edit = match (method, params) {
+            // Legacy clients are told that somebody has been where they were sent.
+            (method::ELICITED, Some(_)) if !self.is_modern() => {
+                let may = self.call.askable().has(Kind::Url.needs());
+                may.then(Vec::new)
+            }
             (method::PROGRESS, Some(params)) => self.progress(source, params),
             (method::MESSAGE, Some(params)) => self.log(source, params),
             _ => None,

@@ -1,0 +1,174 @@
+//! What servers ask on the way of a call, for clients of both eras.
+
+use bytes::Bytes;
+use serde_json::json;
+use toolgate_model::Era;
+
+use super::{OWN, json};
+use crate::{
+    Plan, Refusal,
+    asking::{Kind, Question},
+    fixture::{META, World},
+    parked::{HANDLE, Ticket},
+    plan::CallPlan,
+    refusal::UpstreamFailure,
+    rewrite::{Outcome, Relay, Relayed, again, input_required},
+    seal::{Binding, NONCE},
+    session_id::ClientCapabilities,
+};
+
+const CAN: &str = r#"{"elicitation":{"url":{},"form":{}},"roots":{}}"#;
+
+/// A call of a client that can do these things, to a legacy server's tool.
+fn planned(world: &World, era: Era, capabilities: &str, extra: &str) -> Plan {
+    let meta = META.replace("{}", capabilities);
+    let meta = match era {
+        Era::Legacy => String::new(),
+        Era::Modern => format!(r#","_meta":{{{meta}}}"#),
+    };
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":"c-1","method":"tools/call","params":{{"name":"files__read","arguments":{{"x":1}}{extra}{meta}}}}}"#
+    );
+    match era {
+        Era::Legacy => world.legacy("all", &body),
+        Era::Modern => world.modern("all", &body, &[]),
+    }
+}
+
+fn call(era: Era, capabilities: &str) -> std::sync::Arc<CallPlan> {
+    let mut world = World::new();
+    world.session.capabilities = ClientCapabilities::read(capabilities.as_bytes());
+    let Plan::Call(call) = planned(&world, era, capabilities, "") else {
+        panic!("no call");
+    };
+    call
+}
+
+fn relay(era: Era, server: Era) -> Relay {
+    Relay::new(call(era, CAN), server, OWN, None)
+}
+
+fn on(relay: &mut Relay, message: &str) -> Relayed {
+    relay.on(&Bytes::from(message.to_owned()))
+}
+
+#[test]
+fn what_was_declared_may_be_asked_and_nothing_else() {
+    for era in [Era::Legacy, Era::Modern] {
+        let mut relay = relay(era, Era::Legacy);
+        let ask = r#"{"jsonrpc":"2.0","id":"\u0031","method":"elicitation/create","params":{"mode":"url"}}"#;
+        let Relayed::Asked(id, question) = on(&mut relay, ask) else {
+            panic!("not asked");
+        };
+        assert_eq!((&*id, question.kind()), (r#""\u0031""#, Kind::Url));
+        let sample = r#"{"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}}"#;
+        let Relayed::Respond(refused) = on(&mut relay, sample) else {
+            panic!("not refused");
+        };
+        assert_eq!(json(&refused)["error"]["code"], -32601);
+        let back =
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#;
+        assert_eq!(on(&mut relay, back), Relayed::Withdrawn("2".into()));
+    }
+}
+
+#[test]
+fn modern_servers_want_rounds_of_legacy_clients() {
+    let wants = |requests: &str| {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":42,"result":{{"resultType":"input_required","requestState":"s\u0031"{requests}}}}}"#
+        );
+        on(&mut relay(Era::Legacy, Era::Modern), &text)
+    };
+    let Relayed::Required(required) =
+        wants(r#","inputRequests":{"a":{"method":"roots/list","params":{}}}"#)
+    else {
+        panic!("not asked");
+    };
+    assert_eq!(required.state.as_deref(), Some(r#""s\u0031""#));
+    assert_eq!(required.requests.len(), 1);
+    assert!(matches!(wants(""), Relayed::Required(_)), "only state");
+    let Relayed::Final(reply) = wants(r#","inputRequests":{"a":{"method":"x/y"}}"#) else {
+        panic!("went on");
+    };
+    assert_eq!(reply.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
+}
+
+#[test]
+fn a_call_is_made_again_with_exactly_what_the_server_gave() {
+    let body = Bytes::from_static(
+        br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"read","requestState":"old","arguments":{"n":1.0}}}"#,
+    );
+    let sent = again(&body, Some(br#"{"a":{}}"#), Some(r#""s\u0031""#)).unwrap();
+    assert_eq!(
+        sent,
+        r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"read","arguments":{"n":1.0},"inputResponses":{"a":{}},"requestState":"s\u0031"}}"#
+    );
+}
+
+#[test]
+fn errors_about_what_the_policy_keeps_back_are_not_the_clients() {
+    let missing = |required: &str| {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":42,"error":{{"code":-32021,"message":"m","data":{{"requiredCapabilities":{required}}}}}}}"#
+        );
+        let relayed = on(&mut relay(Era::Modern, Era::Modern), &text);
+        let Relayed::Final(reply) = relayed else {
+            panic!("{relayed:?}");
+        };
+        reply
+    };
+    assert_eq!(missing(r#"{"sampling":{}}"#).status, 400);
+    let kept_back = missing(r#"{"roots":{}}"#);
+    assert_eq!(
+        kept_back.outcome,
+        Outcome::Failed(UpstreamFailure::NeedsInput)
+    );
+}
+
+#[test]
+fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
+    let world = World::new();
+    let call = call(Era::Modern, CAN);
+    let question = Question::read("roots/list", None).unwrap();
+    let reply = input_required(&call, "question-1", &question, "state");
+    let answer = json(&reply.body.to_bytes());
+    assert_eq!(answer["id"], "c-1");
+    let result = &answer["result"];
+    assert_eq!(result["resultType"], "input_required");
+    assert_eq!(result["requestState"], "state");
+    let asked = json!({"question-1": {"method": "roots/list", "params": {}}});
+    assert_eq!(result["inputRequests"], asked);
+    let ticket = |request| Ticket {
+        handle: [1; HANDLE],
+        request,
+        home: crate::Home::new("proxy-1".parse().unwrap(), None),
+    };
+    let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
+    let binding = Binding {
+        gateway: &gateway,
+        principal: caller.principal(),
+    };
+    let digest = |arguments: &str| {
+        crate::parked::digest("tools/call", "files__read", arguments.as_bytes()).unwrap()
+    };
+    let retry = |arguments: &str, answers: &str| {
+        let state = ticket(digest(arguments)).seal(&world.sealer, binding, &[2; NONCE]);
+        let extra = format!(r#","requestState":"{state}"{answers}"#);
+        planned(&world, Era::Modern, CAN, &extra)
+    };
+    let Plan::Call(taken_up) = retry(r#"{ "x" : 1 }"#, r#","inputResponses":{}"#) else {
+        panic!("refused");
+    };
+    let retry_of = taken_up.retry.as_ref().unwrap();
+    assert_eq!(retry_of.ticket, ticket(digest(r#"{"x":1}"#)));
+    assert!(retry_of.responses.is_some());
+    let refused = |plan: Plan| matches!(plan, Plan::Refuse(Refusal::InvalidParams(_)));
+    assert!(refused(retry(r#"{"x":2}"#, "")));
+    for extra in [r#","requestState":"forged""#, r#","inputResponses":{}"#] {
+        assert!(refused(planned(&world, Era::Modern, CAN, extra)), "{extra}");
+    }
+    // Of no concern to sessions.
+    let legacy = planned(&world, Era::Legacy, CAN, r#","inputResponses":{}"#);
+    assert!(matches!(legacy, Plan::Call(_)));
+}
