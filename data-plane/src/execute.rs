@@ -97,6 +97,7 @@ pub(crate) async fn execute<S: Source>(
         }
         Plan::CloseSession => with(subject, |subject| {
             plane.sessions.terminate(subject);
+            plane.conversation_over(subject);
             Ok(empty(StatusCode::OK))
         }),
         Plan::Cancel(id) => with(subject, |subject| {

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use toolgate_data_core::{Caller, Refusal, View, change::Comparison};
-use toolgate_model::TokenHash;
+use toolgate_model::{Sharing, TokenHash};
 use toolgate_runtime::{Drain, SharedClock};
-use toolgate_session::{InFlight, Links, Parking, Questions, Sessions, Subscriptions};
+use toolgate_session::{InFlight, Links, Parking, Questions, Sessions, Subject, Subscriptions};
 use toolgate_upstream::{Answers, Calls, Standstill, Upstream};
 
 use crate::{
@@ -45,6 +45,14 @@ impl<S: Source> Plane<S> {
             return Err(Refusal::Unauthenticated);
         }
         Ok(place)
+    }
+
+    /// A legacy session was ended by its client. Where a server keeps a session for it alone, that one ends too.
+    pub(crate) fn conversation_over(&self, subject: Subject<'_>) {
+        let mut servers = subject.gateway.servers.iter();
+        if servers.any(|server| server.sharing == Sharing::PerSession) {
+            self.links.conversation_over(&subject.facts.random);
+        }
     }
 
     /// These tokens stopped working: what they have running ends, streams included.

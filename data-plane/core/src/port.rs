@@ -11,11 +11,16 @@ use std::{
     },
 };
 
-use toolgate_model::{Principal, Slug, Timestamp, TokenHash, snapshot::CredentialRef};
+use toolgate_model::{
+    Principal, Sharing, Slug, Subject, Timestamp, TokenHash, snapshot::CredentialRef,
+};
 use zeroize::Zeroizing;
 
 use crate::{
-    ServerView, callers::Callers, refusal::UpstreamFailure, session_id::ClientCapabilities,
+    ServerView,
+    callers::Callers,
+    refusal::UpstreamFailure,
+    session_id::{ClientCapabilities, RANDOM},
 };
 
 /// A future that a trait object can return.
@@ -81,6 +86,8 @@ pub struct LinkKey {
     pub server: Arc<ServerView>,
     /// On whose behalf.
     pub principal: Arc<Principal>,
+    /// For which conversation alone, where the server keeps them apart.
+    pub conversation: Option<[u8; RANDOM]>,
     /// What is declared to the server.
     pub capabilities: ClientCapabilities,
 }
@@ -104,6 +111,33 @@ pub struct LinkFacts {
     pub callers: Callers,
     next_id: AtomicU64,
     used: AtomicU64,
+}
+
+impl LinkKey {
+    /// As the server's sharing policy says. `conversation` is the caller's legacy session, if they have one: callers of the
+    /// modern era have none, and are kept apart by principal.
+    pub fn of(
+        server: &Arc<ServerView>,
+        principal: &Arc<Principal>,
+        conversation: Option<[u8; RANDOM]>,
+        capabilities: ClientCapabilities,
+    ) -> Self {
+        let (principal, conversation) = match server.sharing {
+            Sharing::PerPrincipal => (Arc::clone(principal), None),
+            Sharing::PerSession => (Arc::clone(principal), conversation),
+            Sharing::Shared => {
+                let org = server.name.org.clone();
+                let subject = Subject::Organization;
+                (Arc::new(Principal { org, subject }), None)
+            }
+        };
+        Self {
+            server: Arc::clone(server),
+            principal,
+            conversation,
+            capabilities,
+        }
+    }
 }
 
 impl LinkFacts {
@@ -141,6 +175,7 @@ impl PartialEq for LinkKey {
         self.server.digest == other.server.digest
             && self.capabilities == other.capabilities
             && self.server.name == other.server.name
+            && self.conversation == other.conversation
             && self.principal == other.principal
     }
 }
@@ -151,6 +186,7 @@ impl std::hash::Hash for LinkKey {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.server.digest.hash(state);
         self.capabilities.hash(state);
+        self.conversation.hash(state);
         self.principal.hash(state);
     }
 }
@@ -173,3 +209,6 @@ impl fmt::Debug for LinkFacts {
         write!(f, "LinkFacts({})", self.opened.version)
     }
 }
+
+#[cfg(test)]
+mod tests;

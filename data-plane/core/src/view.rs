@@ -16,8 +16,8 @@ mod tool;
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Digest, Era, Name, Principal, Reach, RelayPolicy, Slug, Timeouts, Timestamp, TokenHash,
-    Version, snapshot::CredentialRef,
+    Digest, Era, Name, Principal, Reach, RelayPolicy, Sharing, Slug, Timeouts, Timestamp,
+    TokenHash, Version, snapshot::CredentialRef,
 };
 
 use crate::Grant;
@@ -54,6 +54,8 @@ pub struct ServerView {
     pub timeouts: Timeouts,
     /// What it may ask of clients.
     pub relay: RelayPolicy,
+    /// Who shares a session with it, if it has sessions.
+    pub sharing: Sharing,
     /// Of its resource: differs when anything above does.
     pub digest: Digest,
 }

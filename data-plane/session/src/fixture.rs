@@ -181,11 +181,13 @@ pub(crate) fn facts(number: u32) -> SessionFacts {
 }
 
 pub(crate) fn link_key(view: &View, token: &str) -> LinkKey {
-    LinkKey {
-        server: Arc::clone(view.server(&name("old")).unwrap()),
-        principal: Arc::clone(caller(view, token).principal()),
-        capabilities: ClientCapabilities::default(),
-    }
+    let (server, caller) = (view.server(&name("old")).unwrap(), caller(view, token));
+    LinkKey::of(
+        server,
+        caller.principal(),
+        None,
+        ClientCapabilities::default(),
+    )
 }
 
 /// Waits until it is so.

@@ -13,6 +13,7 @@ use toolgate_data_core::{
     View,
     port::{self, LinkFacts, LinkKey, LinkNetwork, Pending},
     refusal::UpstreamFailure,
+    session_id::RANDOM,
 };
 use toolgate_model::Timestamp;
 use toolgate_runtime::{clock::SharedClock, drain::Drain};
@@ -99,6 +100,15 @@ impl Links {
         self.shared.links.for_each(|key, entry| {
             let server = after.server(&key.server.name);
             if server.is_none_or(|server| server.digest != key.server.digest) {
+                entry.end();
+            }
+        });
+    }
+
+    /// Ends the links that were opened for this conversation alone, which is over.
+    pub fn conversation_over(&self, conversation: &[u8; RANDOM]) {
+        self.shared.links.for_each(|key, entry| {
+            if key.conversation.as_ref() == Some(conversation) {
                 entry.end();
             }
         });

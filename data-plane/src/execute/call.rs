@@ -67,6 +67,7 @@ pub(super) async fn call<S: Source>(
         plan: Arc::clone(&plan),
         body: frame,
         principal: Arc::clone(&principal),
+        conversation: facts.as_ref().map(|facts| facts.random),
         trace: account.parent(),
     };
     let sent = account.now();

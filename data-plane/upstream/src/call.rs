@@ -14,6 +14,7 @@ use toolgate_data_core::{
     refusal::UpstreamFailure,
     rewrite::{self, Outcome, Relay, Reply, Request, Required, Towards, failed, request},
     session::LogLevel,
+    session_id::RANDOM,
 };
 use toolgate_mcp::{headers::PARAM_PREFIX, message, method, versions};
 use toolgate_model::{Era, Principal};
@@ -54,6 +55,8 @@ pub struct Order {
     pub body: Bytes,
     /// On whose behalf.
     pub principal: Arc<Principal>,
+    /// The random part of the caller's legacy session, if they have one.
+    pub conversation: Option<[u8; RANDOM]>,
     /// From [`CallPlan::log_level_with`].
     pub log_level: Option<LogLevel>,
     /// The span of the request that it serves, if there is one.
@@ -249,11 +252,8 @@ impl Calls {
         if server.era == Some(Era::Modern) {
             return Ok(None);
         }
-        let key = LinkKey {
-            server: Arc::clone(server),
-            principal: Arc::clone(&order.principal),
-            capabilities: order.plan.declared(),
-        };
+        let declared = order.plan.declared();
+        let key = LinkKey::of(server, &order.principal, order.conversation, declared);
         let facts = match lost {
             Some(lost) => self.links.reopen(&key, &lost).await?,
             None => match self.links.standing(&key) {

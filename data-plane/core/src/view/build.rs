@@ -232,6 +232,7 @@ impl ServerView {
             protocol_version: version.map(Box::from),
             timeouts: server.timeouts,
             relay: server.relay,
+            sharing: server.sharing,
             digest,
         }
     }

@@ -1,0 +1,47 @@
+//! Who shares a session with a legacy server: as its policy says, and never more.
+
+use super::*;
+use crate::fixture::World;
+
+#[test]
+fn links_are_shared_as_the_servers_policy_says() {
+    let world = World::new();
+    let server = world.view.servers().next().unwrap();
+    let principal = |user: &str| {
+        Arc::new(Principal {
+            org: server.name.org.clone(),
+            subject: Subject::User(user.parse().unwrap()),
+        })
+    };
+    let (ada, bob) = (principal("ada"), principal("bob"));
+    let key = |sharing, principal: &Arc<Principal>, conversation: Option<u8>| {
+        let server = Arc::new(ServerView {
+            sharing,
+            ..ServerView::clone(server)
+        });
+        let conversation = conversation.map(|byte| [byte; RANDOM]);
+        LinkKey::of(
+            &server,
+            principal,
+            conversation,
+            ClientCapabilities::default(),
+        )
+    };
+    for (sharing, principals, sessions) in [
+        (Sharing::PerPrincipal, false, true),
+        (Sharing::PerSession, false, false),
+        (Sharing::Shared, true, true),
+    ] {
+        let one = key(sharing, &ada, Some(1));
+        assert_eq!(
+            one == key(sharing, &bob, Some(1)),
+            principals,
+            "{sharing:?}"
+        );
+        assert_eq!(one == key(sharing, &ada, Some(2)), sessions, "{sharing:?}");
+        assert!(one == key(sharing, &ada, Some(1)));
+    }
+    // Another organization's never, whatever the policy: the server is another one.
+    let shared = key(Sharing::Shared, &ada, None);
+    assert_eq!(shared.principal.org, server.name.org);
+}
