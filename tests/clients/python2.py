@@ -1,6 +1,7 @@
-"""The Python SDK, second generation: `python2.py auto|legacy|2026-07-28 URL TOKEN TOOL MESSAGE`.
+"""The Python SDK, second generation: `python2.py auto|legacy|2026-07-28 URL TOKEN TOOL MESSAGE [PREFIX...]`.
 
-Lists, calls a tool, calls one that does not exist; prints one JSON object.
+Lists, calls a tool, calls one that does not exist, and then the fixture's tools under each prefix; prints one JSON
+object.
 """
 
 import asyncio
@@ -21,7 +22,24 @@ async def unknown(client):
     return {"kind": "tool error" if result.is_error else "success"}
 
 
-async def run(mode, url, token, tool, message):
+async def fixture(client, prefix, message):
+    """An echo, a tool that fails and one that tells how far it is."""
+    steps = []
+
+    async def progress(done, total, words):
+        steps.append(done)
+
+    echo = await client.call_tool(f"{prefix}echo", {"message": message})
+    failing = await client.call_tool(f"{prefix}test_error_handling", {})
+    await client.call_tool(f"{prefix}test_tool_with_progress", {}, progress_callback=progress)
+    return {
+        "text": echo.content[0].text,
+        "failing": failing.content[0].text if failing.is_error else None,
+        "progress": steps,
+    }
+
+
+async def run(mode, url, token, tool, message, *prefixes):
     headers = {"Authorization": f"Bearer {token}"}
     async with create_mcp_http_client(headers=headers) as http:
         async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
@@ -30,6 +48,7 @@ async def run(mode, url, token, tool, message):
             result = await client.call_tool(tool, {"message": message})
             report["text"] = result.content[0].text
             report["unknown"] = await unknown(client)
+            report["fixtures"] = [await fixture(client, prefix, message) for prefix in prefixes]
             return report
 
 
@@ -41,7 +60,7 @@ def reason(error):
 
 def main():
     try:
-        report = asyncio.run(asyncio.wait_for(run(*sys.argv[1:6]), 60))
+        report = asyncio.run(asyncio.wait_for(run(*sys.argv[1:]), 60))
     except BaseException as error:
         report = {"failed": reason(error)}
     print(json.dumps(report))

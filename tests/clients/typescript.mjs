@@ -1,9 +1,10 @@
-// A TypeScript SDK as a client: `typescript.mjs v1|v2 URL TOKEN TOOL MESSAGE`.
-// Lists, calls a tool, calls one that does not exist; prints one JSON object.
+// A TypeScript SDK as a client: `typescript.mjs v1|v2 URL TOKEN TOOL MESSAGE [PREFIX...]`.
+// Lists, calls a tool, calls one that does not exist, and then the fixture's tools under each prefix; prints one JSON
+// object.
 // The packages stand beside the installed tools, not beside this file: CLIENTS says where.
 import { createRequire } from 'node:module';
 
-const [generation, url, token, tool, message] = process.argv.slice(2);
+const [generation, url, token, tool, message, ...prefixes] = process.argv.slice(2);
 const load = createRequire(`${process.env.CLIENTS}/`);
 
 function sdk() {
@@ -31,6 +32,18 @@ async function unknown() {
   }
 }
 
+// An echo, a tool that fails and one that tells how far it is.
+async function fixture(prefix) {
+  const steps = [];
+  const onprogress = ({ progress }) => steps.push(progress);
+  // Between the call and its options the first generation takes a schema.
+  const options = generation === 'v1' ? [undefined, { onprogress }] : [{ onprogress }];
+  const echo = await client.callTool({ name: `${prefix}echo`, arguments: { message } });
+  const failing = await client.callTool({ name: `${prefix}test_error_handling`, arguments: {} });
+  await client.callTool({ name: `${prefix}test_tool_with_progress`, arguments: {} }, ...options);
+  return { text: echo.content[0].text, failing: failing.isError ? failing.content[0].text : null, progress: steps };
+}
+
 const report = {};
 try {
   await client.connect(transport);
@@ -40,6 +53,8 @@ try {
   const result = await client.callTool({ name: tool, arguments: { message } });
   report.text = result.content[0].text;
   report.unknown = await unknown();
+  report.fixtures = [];
+  for (const prefix of prefixes) report.fixtures.push(await fixture(prefix));
   if (transport.sessionId) await transport.terminateSession();
   await client.close();
 } catch (error) {

@@ -1,7 +1,8 @@
-//! A loopback proxy that adds a bearer token, for clients that cannot (the conformance suite).
-//! Host, Origin and everything else pass unchanged, and bodies stream.
+//! A loopback proxy that adds a bearer token, for clients that cannot (the conformance suite), and remembers which
+//! protocol versions were named to it. Host, Origin and everything else pass unchanged, and bodies stream.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use axum::Router;
@@ -20,12 +21,17 @@ struct Shared {
     client: Client<HttpConnector, Body>,
     upstream: SocketAddr,
     authorization: HeaderValue,
+    versions: Versions,
 }
+
+/// In the order in which they were named, repetitions left out.
+type Versions = Arc<Mutex<Vec<String>>>;
 
 /// The running proxy; it ends when dropped.
 #[derive(Debug)]
 pub struct Bearer {
     address: SocketAddr,
+    versions: Versions,
     _task: JoinSet<()>,
 }
 
@@ -34,7 +40,9 @@ impl Bearer {
     pub async fn start(upstream: SocketAddr, token: &str) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
+        let versions = Versions::default();
         let shared = Shared {
+            versions: Arc::clone(&versions),
             client: Client::builder(TokioExecutor::new()).build_http(),
             upstream,
             authorization: HeaderValue::from_str(&format!("Bearer {token}"))?,
@@ -48,6 +56,7 @@ impl Bearer {
         });
         Ok(Self {
             address,
+            versions,
             _task: task,
         })
     }
@@ -57,9 +66,27 @@ impl Bearer {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// The values of `MCP-Protocol-Version` so far; the last is what a client settled on.
+    #[must_use]
+    pub fn versions(&self) -> Vec<String> {
+        let versions = self.versions.lock();
+        versions.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn remember(versions: &Versions, request: &Request) {
+    let named = request.headers().get("mcp-protocol-version");
+    if let Some(named) = named.and_then(|value| value.to_str().ok()) {
+        let mut versions = versions.lock().unwrap_or_else(PoisonError::into_inner);
+        if versions.last().is_none_or(|last| last != named) {
+            versions.push(named.to_owned());
+        }
+    }
 }
 
 async fn forward(State(shared): State<Shared>, mut request: Request) -> Response {
+    remember(&shared.versions, &request);
     let path = request
         .uri()
         .path_and_query()

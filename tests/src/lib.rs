@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod bearer;
+pub mod clients;
 pub mod clock;
 pub mod cut;
 pub mod etcd;

@@ -1,115 +1,53 @@
 //! Real clients of both eras against real servers through the gateway: every client meets every
 //! endpoint, lists, calls, is told of an unknown tool, and is refused with a wrong token.
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
-use tokio::process::Command;
+use toolgate_tests::clients::{Client, LEGACY, MODERN, Runtime};
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{Up, text};
-use toolgate_tests::tools;
+use toolgate_tests::toolgate::Up;
 
-const PATIENCE: Duration = Duration::from_secs(90);
 const MESSAGE: &str = "grüße \u{1f980} through the gateway";
 
-/// A client: its name, its program with the arguments before the URL, and the version it must
-/// have agreed on.
-struct Client {
-    name: &'static str,
-    runtime: Runtime,
-    arguments: &'static [&'static str],
-    version: &'static str,
-}
-
-#[derive(Clone, Copy)]
-enum Runtime {
-    Node,
-    Python(u8),
-}
-
-const MODERN: &str = "2026-07-28";
-const LEGACY: &str = "2025-11-25";
-
 const CLIENTS: &[Client] = &[
-    client(
+    Client::of(
         "TypeScript SDK 1.32.2",
         Runtime::Node,
         &["typescript.mjs", "v1"],
         LEGACY,
     ),
-    client(
+    Client::of(
         "TypeScript SDK 2.4.0, auto",
         Runtime::Node,
         &["typescript.mjs", "v2"],
         MODERN,
     ),
-    client(
+    Client::of(
         "Python mcp 2.3.0, auto",
         Runtime::Python(2),
         &["python2.py", "auto"],
         MODERN,
     ),
-    client(
+    Client::of(
         "Python mcp 2.3.0, legacy",
         Runtime::Python(2),
         &["python2.py", "legacy"],
         LEGACY,
     ),
-    client(
+    Client::of(
         "Python mcp 2.3.0, 2026-07-28",
         Runtime::Python(2),
         &["python2.py", MODERN],
         MODERN,
     ),
-    client(
+    Client::of(
         "Python mcp 1.30.0",
         Runtime::Python(1),
         &["python1.py"],
         LEGACY,
     ),
 ];
-
-const fn client(
-    name: &'static str,
-    runtime: Runtime,
-    arguments: &'static [&'static str],
-    version: &'static str,
-) -> Client {
-    Client {
-        name,
-        runtime,
-        arguments,
-        version,
-    }
-}
-
-/// Runs a client; what it printed, success or not.
-async fn run(client: &Client, url: &str, token: &str, tool: &str) -> Result<Value> {
-    let program = match client.runtime {
-        Runtime::Node => tools::node()?,
-        Runtime::Python(generation) => tools::python(generation)?,
-    };
-    let (script, rest) = client
-        .arguments
-        .split_first()
-        .context("a client without a script")?;
-    let mut command = Command::new(program);
-    command
-        .arg(tools::script(script)?)
-        .args(rest)
-        .args([url, token, tool, MESSAGE]);
-    command
-        .env("CLIENTS", tools::clients()?)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await??;
-    let printed = text(&output.stdout);
-    serde_json::from_str(&printed)
-        .with_context(|| format!("{} printed {printed}{}", client.name, text(&output.stderr)))
-}
 
 /// All that a client has to see on a good day.
 fn check(client: &Client, report: &Value, tool: &str) -> Result<()> {
@@ -152,9 +90,10 @@ fn check(client: &Client, report: &Value, tool: &str) -> Result<()> {
 /// An endpoint: its gateway, and what `echo` is called there.
 async fn meet(up: &Up, gateway: &str, token: &str, tool: &str) {
     let url = up.url(gateway);
+    let home = up.data();
     let mut failures = Vec::new();
     for client in CLIENTS {
-        let outcome = match run(client, &url, token, tool).await {
+        let outcome = match client.run(home, &url, token, &[tool, MESSAGE]).await {
             Ok(report) => check(client, &report, tool),
             Err(error) => Err(error),
         };
@@ -266,7 +205,10 @@ async fn no_client_gets_in_with_a_wrong_token() {
         .unwrap();
     for client in CLIENTS {
         let wrong = "archestra_0000000000000000000000000000000000000000000";
-        let report = run(client, &up.url("shut"), wrong, "echo").await.unwrap();
+        let report = client
+            .run(sandbox.path(), &up.url("shut"), wrong, &["echo", MESSAGE])
+            .await
+            .unwrap();
         assert!(
             report.get("failed").is_some(),
             "{} got in: {report}",

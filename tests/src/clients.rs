@@ -1,0 +1,89 @@
+//! Real clients: one script each in `tests/clients`, which takes a URL and a token and prints as JSON what it saw.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::{toolgate, tools};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What runs a script.
+#[derive(Clone, Copy, Debug)]
+pub enum Runtime {
+    /// Node 22 and the packages of `tests/clients/package.json`.
+    Node,
+    /// Python with this generation of the `mcp` package.
+    Python(u8),
+}
+
+/// A client: its name, its script with the arguments before the URL, and the version it must agree on.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// As people call it.
+    pub name: &'static str,
+    /// What runs its script.
+    pub runtime: Runtime,
+    /// The script and what stands before the URL.
+    pub arguments: &'static [&'static str],
+    /// What it must have agreed on.
+    pub version: &'static str,
+}
+
+/// The modern era.
+pub const MODERN: &str = "2026-07-28";
+/// The last version of the legacy era.
+pub const LEGACY: &str = "2025-11-25";
+
+impl Client {
+    /// A client of these.
+    #[must_use]
+    pub const fn of(
+        name: &'static str,
+        runtime: Runtime,
+        arguments: &'static [&'static str],
+        version: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            runtime,
+            arguments,
+            version,
+        }
+    }
+
+    /// Runs it with `home` as its home; what it printed, success or not.
+    pub async fn run(&self, home: &Path, url: &str, token: &str, rest: &[&str]) -> Result<Value> {
+        let program = match self.runtime {
+            Runtime::Node => tools::node()?,
+            Runtime::Python(generation) => tools::python(generation)?,
+        };
+        let (script, before) = self
+            .arguments
+            .split_first()
+            .context("a client without a script")?;
+        let mut command = Command::new(program);
+        command
+            .arg(tools::script(script)?)
+            .args(before)
+            .args([url, token])
+            .args(rest);
+        command
+            .env("CLIENTS", tools::clients()?)
+            .env("HOME", home)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output())
+            .await
+            .with_context(|| format!("{} does not end", self.name))??;
+        let printed = toolgate::text(&output.stdout);
+        serde_json::from_str(&printed).with_context(|| {
+            let errors = toolgate::text(&output.stderr);
+            format!("{} printed {printed}{errors}", self.name)
+        })
+    }
+}
