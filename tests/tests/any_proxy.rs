@@ -3,73 +3,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use serde_json::{Value, json};
 use toolgate_tests::agent::{Agent, answer, refusal};
 use toolgate_tests::clock::eventually;
-use toolgate_tests::etcd::Etcd;
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{ControlPlane, Proxy};
+use toolgate_tests::many::Fleet;
 
 const SOON: Duration = Duration::from_secs(5);
 
-struct Fleet {
-    proxies: Vec<Proxy>,
-    server: Server,
-    token: String,
-    _plane: ControlPlane,
-    _etcd: Etcd,
-    _sandbox: Sandbox,
-}
-
-impl Fleet {
-    async fn start(name: &str) -> Result<Self> {
-        Self::of(name, &[]).await
-    }
-
-    async fn of(name: &str, fixture: &[&str]) -> Result<Self> {
-        let sandbox = Sandbox::new(name)?;
-        let etcd = Etcd::start(&sandbox, 1).await?;
-        let server = Server::fixture(&sandbox, "fixture", fixture).await?;
-        let plane = ControlPlane::start(&sandbox, "plane", &etcd.endpoints()).await?;
-        let mut proxies = Vec::new();
-        for number in 1..=3 {
-            proxies.push(Proxy::join(&sandbox, &format!("proxy-{number}"), &plane).await?);
-        }
-        let cli = plane.cli()?;
-        cli.expose("main", server.url(), "single").await?;
-        let token = cli.token("everywhere", &[]).await?;
-        for proxy in &proxies {
-            let agent = Agent::modern(&proxy.url("main"), &token);
-            eventually("every proxy serves", SOON, || agent.echo("echo", "hello")).await?;
-        }
-        Ok(Self {
-            proxies,
-            server,
-            token,
-            _plane: plane,
-            _etcd: etcd,
-            _sandbox: sandbox,
-        })
-    }
-
-    /// A session opened on the first proxy, as seen through each.
-    async fn session(&self) -> Result<Vec<Agent>> {
-        let home = Agent::legacy(&self.url(0), &self.token).await?;
-        Ok((0..self.proxies.len())
-            .map(|at| home.moved_to(&self.url(at)))
-            .collect())
-    }
-
-    fn url(&self, at: usize) -> String {
-        self.proxies[at].url("main")
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_the_same_on_every_proxy() {
-    let fleet = Fleet::start("everywhere").await.unwrap();
+    let fleet = Fleet::start("everywhere", &[]).await.unwrap();
     let agents = fleet.session().await.unwrap();
     for (at, agent) in agents.iter().enumerate() {
         agent.echo("echo", &format!("through {at}")).await.unwrap();
@@ -108,7 +52,7 @@ async fn a_session_is_the_same_on_every_proxy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_outlives_the_proxy_that_opened_it() {
-    let mut fleet = Fleet::start("homeless").await.unwrap();
+    let mut fleet = Fleet::start("homeless", &[]).await.unwrap();
     let agents = fleet.session().await.unwrap();
     agents[1].echo("echo", "before").await.unwrap();
     let slow = json!({
@@ -140,7 +84,7 @@ async fn a_session_outlives_the_proxy_that_opened_it() {
 /// A legacy server asks in the middle of a call: the call stays with the proxy that made it, the answer may come to any.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_waits_for_an_answer_gets_it_through_any_proxy() {
-    let fleet = Fleet::of("parked", &["--legacy-only"]).await.unwrap();
+    let fleet = Fleet::start("parked", &["--legacy-only"]).await.unwrap();
     let ask = |agent: &Agent, more: &Value| {
         let mut params = json!({
             "name": "test_elicitation", "arguments": {"message": "who is there?"},
@@ -183,7 +127,7 @@ async fn a_call_that_waits_for_an_answer_gets_it_through_any_proxy() {
 /// The listener for neighbours is not a second door.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_no_neighbours() {
-    let mut fleet = Fleet::start("strangers").await.unwrap();
+    let mut fleet = Fleet::start("strangers", &[]).await.unwrap();
     let errors = fleet.proxies[0].process().errors();
     let at = errors
         .split("neighbours are met")

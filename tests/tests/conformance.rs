@@ -1,123 +1,152 @@
-//! The official conformance suite in server mode against the gateway, with our fixture behind it,
-//! authentication on, in both eras. What still fails stands in `conformance-expected-*.yml`: an
-//! unlisted failure fails here, and so does a listed one that passes.
+//! The official conformance suite in server mode against the gateway, with our fixture behind it, authentication on, in
+//! both eras. What still fails stands in `conformance-expected-*.yml`: an unlisted failure fails here, and so does a
+//! listed one that passes. What each scenario makes of a server of the other era stands in docs/conformance.md.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a scenario of two flavours"
+    reason = "a scenario of several flavours"
 )]
 
-use std::process::Stdio;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
 
-use anyhow::{Context, Result};
-use serde_json::json;
-use tokio::process::Command;
-use toolgate_tests::agent::Agent;
 use toolgate_tests::bearer::Bearer;
-use toolgate_tests::clock::eventually;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{Up, text};
+use toolgate_tests::suite::{self, Outcome};
+use toolgate_tests::toolgate::Up;
 use toolgate_tests::tools;
 
-const PATIENCE: Duration = Duration::from_secs(300);
-const SOON: Duration = Duration::from_secs(10);
-
-/// A run of the suite: whether it ended well, and its summary.
-async fn suite(url: &str, version: &str, before: &str) -> Result<(bool, String)> {
-    let mut command = Command::new(tools::node()?);
-    command
-        .arg(tools::package(
-            "@modelcontextprotocol/conformance/dist/index.js",
-        )?)
-        .args([
-            "server",
-            "--url",
-            url,
-            "--requirements",
-            version,
-            "--expected-failures",
-        ])
-        .arg(tools::repository().join(format!("tests/conformance-expected-{version}{before}.yml")))
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await??;
-    let printed = text(&output.stdout);
-    let summary = printed.split("=== SUMMARY ===").nth(1).map(str::to_owned);
-    let summary = summary.unwrap_or_else(|| format!("{printed}{}", text(&output.stderr)));
-    Ok((output.status.success(), summary))
-}
-
-/// The suite passes vacuously on servers that lack what it asks for: the fixture's tools must
-/// really be there before a score means anything.
-async fn listed(up: &Up, token: &str, server: &Server, legacy: bool) -> Result<()> {
-    let direct = match legacy {
-        true => Agent::legacy(server.url(), "").await?,
-        false => Agent::modern(server.url(), ""),
-    };
-    let mut direct = direct.tools().await.context("of the fixture")?;
-    let mut through = Agent::modern(&up.url("fixture"), token).tools().await?;
-    direct.sort();
-    through.sort();
-    anyhow::ensure!(direct == through, "direct {direct:?}\nthrough {through:?}");
-    anyhow::ensure!(
-        direct
-            .iter()
-            .filter(|name| name.starts_with("test_"))
-            .count()
-            >= 25
-    );
-    Ok(())
-}
-
-/// Waits until the server may ask for everything.
-async fn asks(up: &Up, token: &str) -> Result<()> {
-    let agent = Agent::modern(&up.url("fixture"), token).declaring(json!({"sampling": {}}));
-    eventually("the server may ask models", SOON, || async {
-        let result = agent.call("test_sampling", json!({"prompt": "?"})).await?;
-        anyhow::ensure!(result["resultType"] == "input_required", "{result}");
-        Ok(())
-    })
-    .await
-}
-
-/// Before the fixture with these flags.
-async fn holds(version: &str, flags: &[&str]) {
-    let legacy = flags.contains(&"--legacy-only");
+/// Before the fixture with this flag.
+async fn through(version: &str, flag: &str, expected: Option<&str>) -> Outcome {
+    let legacy = flag == "--legacy-only";
     let sandbox = Sandbox::new("conformance").unwrap();
-    let server = Server::fixture(&sandbox, "fixture", flags).await.unwrap();
+    let server = Server::fixture(&sandbox, "fixture", &[flag]).await.unwrap();
     let up = Up::start(&sandbox, &[]).await.unwrap();
-    let token = up
-        .cli()
-        .unwrap()
-        .expose("fixture", server.url(), "single")
+    let cli = up.cli().unwrap();
+    let token = cli.expose("fixture", server.url(), "single").await.unwrap();
+    cli.let_ask("fixture", server.url()).await.unwrap();
+    let direct = up.url("fixture");
+    suite::asks(&direct, &token).await.unwrap();
+    suite::listed(server.url(), legacy, &direct, &token)
         .await
         .unwrap();
-    let cli = up.cli().unwrap();
-    cli.let_ask("fixture", server.url()).await.unwrap();
-    asks(&up, &token).await.unwrap();
-    listed(&up, &token, &server, legacy).await.unwrap();
     let bearer = Bearer::start(up.mcp(), &token).await.unwrap();
     let url = format!("http://{}/v1/mcp/fixture", bearer.address());
-    let (passed, summary) = suite(&url, version, if legacy { "-legacy" } else { "" })
-        .await
-        .unwrap();
-    println!("{version} through the gateway:{summary}");
-    assert!(passed, "{version}: not as expected:{summary}");
+    let outcome = suite::server(&url, version, expected).await.unwrap();
+    println!("{version} before {flag}:{}", outcome.summary);
+    outcome
+}
+
+/// Before a server of the same era.
+async fn holds(version: &str, flag: &str, expected: &str) {
+    let outcome = through(version, flag, Some(expected)).await;
+    assert!(outcome.passed, "{version}: not as expected");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_of_2025_11_25_holds_through_the_gateway() {
-    holds("2025-11-25", &["--legacy-only"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_suite_of_2025_11_25_holds_before_a_modern_server() {
-    holds("2025-11-25", &["--modern-only"]).await;
+    holds(
+        "2025-11-25",
+        "--legacy-only",
+        "conformance-expected-2025-11-25-legacy.yml",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_of_2026_07_28_holds_through_the_gateway() {
-    holds("2026-07-28", &["--modern-only"]).await;
+    holds(
+        "2026-07-28",
+        "--modern-only",
+        "conformance-expected-2026-07-28.yml",
+    )
+    .await;
+}
+
+/// One page, two tests.
+static RECORDING: Mutex<()> = Mutex::new(());
+const PASSES: &str = "passes";
+const FAILS: &str = "fails";
+
+fn page() -> PathBuf {
+    tools::repository().join("docs/conformance.md")
+}
+
+/// Writes what was seen into the rows that are there.
+fn write_down(version: &str, seen: &BTreeMap<String, bool>) {
+    let page = std::fs::read_to_string(page()).unwrap();
+    let (before, after) = page
+        .split_once(&format!("<!-- crossed {version} -->"))
+        .unwrap();
+    let mut inside = true;
+    let rows = after.split_inclusive('\n').map(|line| {
+        inside &= !line.starts_with("<!--");
+        let known = seen
+            .iter()
+            .find(|(name, _)| line.starts_with(&format!("| `{name}` |")));
+        match known {
+            Some((_, true)) if inside => line.replace("| fails |", "| passes |"),
+            Some((_, false)) if inside => line.replace("| passes |", "| fails |"),
+            _ => line.to_owned(),
+        }
+    });
+    let rows: String = rows.collect();
+    let written = format!("{before}<!-- crossed {version} -->{rows}");
+    std::fs::write(self::page(), written).unwrap();
+}
+
+/// The rows of the table in docs/conformance.md that is marked by `<!-- crossed VERSION -->`: scenario to outcome.
+fn record(version: &str) -> BTreeMap<String, String> {
+    let page = std::fs::read_to_string(page()).unwrap();
+    let mark = format!("<!-- crossed {version} -->");
+    let (_, table) = page.split_once(&mark).unwrap_or_default();
+    let rows = table.trim_start().lines().map_while(|line| {
+        let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+        Some((cells.next()?.replace('`', ""), cells.next()?.to_owned()))
+    });
+    let rows = rows.filter(|(_, seen)| seen == PASSES || seen == FAILS);
+    rows.collect()
+}
+
+/// Before a server of the other era: scenario by scenario what the record says.
+async fn crosses(version: &str, flag: &str, expected: Option<&str>) {
+    let outcome = through(version, flag, expected).await;
+    let seen = outcome.scenarios();
+    assert!(seen.len() >= 30, "{seen:?}");
+    if std::env::var_os("TOOLGATE_RECORD").is_some() {
+        let _alone = RECORDING.lock().unwrap();
+        write_down(version, &seen);
+    }
+    let record = record(version);
+    let mut wrong = Vec::new();
+    for (name, passed) in &seen {
+        let now = if *passed { PASSES } else { FAILS };
+        if record.get(name).map(String::as_str) != Some(now) {
+            let said = record.get(name).map_or("nothing", String::as_str);
+            wrong.push(format!("| `{name}` | {now} | the record says {said}"));
+        }
+    }
+    let gone = record.keys().filter(|name| !seen.contains_key(*name));
+    wrong.extend(gone.map(|name| format!("`{name}` was not run")));
+    let wrong = wrong.join("\n");
+    assert!(wrong.is_empty(), "{version} before {flag}:\n{wrong}");
+    let passed = outcome.passed || expected.is_none();
+    assert!(passed, "{version}: not as expected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_of_2025_11_25_before_a_modern_server_is_as_recorded() {
+    crosses(
+        "2025-11-25",
+        "--modern-only",
+        Some("conformance-expected-2025-11-25.yml"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_of_2026_07_28_before_a_legacy_server_is_as_recorded() {
+    crosses("2026-07-28", "--legacy-only", None).await;
 }

@@ -1,0 +1,120 @@
+//! The official conformance suite, pinned in `tests/clients`, in its roles: it judges a server at a URL, or a client that
+//! it starts itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::agent::Agent;
+use crate::clock::eventually;
+use crate::toolgate::text;
+use crate::tools;
+
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Each scenario of a client; the suite starts all of them at once.
+const CLIENT_PATIENCE: &str = "90000";
+const SOON: Duration = Duration::from_secs(10);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Everything scored passed, or failed as was expected.
+    pub passed: bool,
+    /// What the suite says at the end.
+    pub summary: String,
+}
+
+impl Outcome {
+    /// Each scenario that was run, scored or not, and whether it passed.
+    #[must_use]
+    pub fn scenarios(&self) -> BTreeMap<String, bool> {
+        let lines = self.summary.lines().filter_map(|line| {
+            let passed = line.starts_with('\u{2713}');
+            let line = line.strip_prefix(['\u{2713}', '\u{2717}'])?;
+            let (name, counts) = line.split_once(": ")?;
+            counts.contains("passed").then_some(())?;
+            Some((name.trim().to_owned(), passed))
+        });
+        lines.collect()
+    }
+}
+
+async fn run(mut command: Command) -> Result<Outcome> {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output())
+        .await
+        .context("the suite does not end")??;
+    let printed = text(&output.stdout) + &text(&output.stderr);
+    let summary = printed.split_once("SUMMARY ===").map(|(_, rest)| rest);
+    let summary = summary.unwrap_or(&printed).to_owned();
+    let passed = output.status.success();
+    Ok(Outcome { passed, summary })
+}
+
+/// The suite with these arguments, and with a file of `tests` that lists what is expected to fail.
+fn suite(arguments: &[&str], expected: Option<&str>) -> Result<Command> {
+    let mut command = Command::new(tools::node()?);
+    let program = "@modelcontextprotocol/conformance/dist/index.js";
+    command.arg(tools::package(program)?).args(arguments);
+    if let Some(file) = expected {
+        let file = tools::repository().join("tests").join(file);
+        command.arg("--expected-failures").arg(file);
+    }
+    Ok(command)
+}
+
+/// Judges the server at `url` by what a revision requires.
+pub async fn server(url: &str, version: &str, expected: Option<&str>) -> Result<Outcome> {
+    let arguments = ["server", "--url", url, "--requirements", version];
+    run(suite(&arguments, expected)?).await
+}
+
+/// Judges a client by what a revision requires: a script of `tests/clients`, run with this environment in `home`.
+pub async fn client(
+    script: &str,
+    version: &str,
+    expected: &str,
+    environment: &[(&str, &str)],
+    home: &Path,
+) -> Result<Outcome> {
+    let script = tools::script(script)?;
+    let line = format!("{} {}", tools::python(2)?.display(), script.display());
+    let arguments = ["client", "--command", &line, "--requirements", version];
+    let mut command = suite(&arguments, Some(expected))?;
+    command.args(["--timeout", CLIENT_PATIENCE]);
+    command.envs(environment.iter().copied()).env("HOME", home);
+    run(command).await
+}
+
+/// The suite passes vacuously on servers that lack what it asks for: through the gateway at `url` there must be what the
+/// fixture itself lists before a score means anything.
+pub async fn listed(fixture: &str, legacy: bool, url: &str, token: &str) -> Result<()> {
+    let direct = match legacy {
+        true => Agent::legacy(fixture, "").await?,
+        false => Agent::modern(fixture, ""),
+    };
+    let mut direct = direct.tools().await.context("of the fixture")?;
+    let mut through = Agent::modern(url, token).tools().await?;
+    direct.sort();
+    through.sort();
+    ensure!(direct == through, "direct {direct:?}\nthrough {through:?}");
+    let asked = direct.iter().filter(|name| name.starts_with("test_"));
+    ensure!(asked.count() >= 25, "{direct:?}");
+    Ok(())
+}
+
+/// Waits until the server behind the gateway at `url` may ask for everything.
+pub async fn asks(url: &str, token: &str) -> Result<()> {
+    let agent = Agent::modern(url, token).declaring(json!({"sampling": {}}));
+    eventually("the server may ask models", SOON, || async {
+        let result = agent.call("test_sampling", json!({"prompt": "?"})).await?;
+        ensure!(result["resultType"] == "input_required", "{result}");
+        Ok(())
+    })
+    .await
+}
