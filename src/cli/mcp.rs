@@ -4,9 +4,8 @@
 use bytes::BytesMut;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::Value;
-use toolgate_egress::{Body, HttpClient};
+use toolgate_egress::{Answer, Body, HttpClient};
 use toolgate_mcp::{
     error::RpcError,
     headers,
@@ -114,7 +113,7 @@ impl McpClient {
     /// The answer to our request: the body, or the event that answers it.
     async fn last_frame(
         &self,
-        answer: Response<Incoming>,
+        answer: Response<Answer>,
         notified: &mut (dyn FnMut(&Value) + Send),
     ) -> Result<Value, Fault> {
         let kind = answer

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use toolgate_egress::{Body, Egress, EgressPolicy, HttpClient, PoolOptions};
 use toolgate_mcp::sse::{Framer, SseLimits};
@@ -34,7 +33,7 @@ pub struct Answer {
 pub struct Stream {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    body: Incoming,
+    body: toolgate_egress::Answer,
     framer: Framer,
 }
 

@@ -1,11 +1,16 @@
 //! Reading answers: never more than agreed, never longer than agreed, and no faster than they are taken.
 
-use std::time::Duration;
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use http_body::{Body as _, Frame};
 use tokio::time::{Instant, timeout, timeout_at};
+use toolgate_egress::Answer;
 use toolgate_mcp::sse::{Event, Framer, SseLimits};
 
 use crate::error::{ClientError, Phase};
@@ -22,7 +27,7 @@ pub struct Deadlines {
 /// A body that ends with an error at its limit.
 #[derive(Debug)]
 pub struct LimitedBody {
-    body: Incoming,
+    body: Answer,
     deadlines: Deadlines,
     limit: usize,
     read: usize,
@@ -40,7 +45,7 @@ pub struct EventStream {
 
 #[derive(Debug)]
 struct Pieces {
-    body: Incoming,
+    body: Answer,
     deadlines: Deadlines,
 }
 
@@ -51,7 +56,7 @@ impl Deadlines {
         end: None,
     };
 
-    async fn piece(self, body: &mut Incoming) -> Result<Option<Bytes>, ClientError> {
+    async fn piece(self, body: &mut Answer) -> Result<Option<Bytes>, ClientError> {
         loop {
             let frame = self.frame(body).await?;
             let Some(frame) = frame else { return Ok(None) };
@@ -64,25 +69,28 @@ impl Deadlines {
         }
     }
 
-    async fn frame(
-        self,
-        body: &mut Incoming,
-    ) -> Result<Option<hyper::body::Frame<Bytes>>, ClientError> {
-        let next = body.frame();
-        let limited = async {
-            match self.idle {
-                Some(idle) => timeout(idle, next)
-                    .await
-                    .map_err(|_| ClientError::Timeout(Phase::Idle)),
-                None => Ok(next.await),
+    async fn frame(self, body: &mut Answer) -> Result<Option<Frame<Bytes>>, ClientError> {
+        let mut next = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+        // Mostly it is there: then no clock is asked and no timer armed.
+        let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut next).poll(cx))).await {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                let limited = async {
+                    match self.idle {
+                        Some(idle) => timeout(idle, next)
+                            .await
+                            .map_err(|_| ClientError::Timeout(Phase::Idle)),
+                        None => Ok(next.await),
+                    }
+                };
+                match self.end {
+                    Some(end) => timeout_at(end, limited)
+                        .await
+                        .map_err(|_| ClientError::Timeout(Phase::Total))?,
+                    None => limited.await,
+                }?
             }
         };
-        let frame = match self.end {
-            Some(end) => timeout_at(end, limited)
-                .await
-                .map_err(|_| ClientError::Timeout(Phase::Total))?,
-            None => limited.await,
-        }?;
         frame
             .transpose()
             .map_err(|error| ClientError::Broken(error.to_string()))
@@ -91,7 +99,7 @@ impl Deadlines {
 
 impl LimitedBody {
     /// At most `limit` bytes of `body`.
-    pub fn new(body: Incoming, limit: usize, deadlines: Deadlines) -> Self {
+    pub fn new(body: Answer, limit: usize, deadlines: Deadlines) -> Self {
         Self {
             body,
             deadlines,
@@ -119,6 +127,9 @@ impl LimitedBody {
         let Some(first) = self.piece().await? else {
             return Ok(Bytes::new());
         };
+        if self.body.is_end_stream() {
+            return Ok(first);
+        }
         let Some(second) = self.piece().await? else {
             return Ok(first);
         };
@@ -135,7 +146,7 @@ impl LimitedBody {
 
 impl EventStream {
     /// The events of `body`.
-    pub fn new(body: Incoming, limits: SseLimits, deadlines: Deadlines) -> Self {
+    pub fn new(body: Answer, limits: SseLimits, deadlines: Deadlines) -> Self {
         Self {
             body: Pieces { body, deadlines },
             framer: Framer::new(limits),

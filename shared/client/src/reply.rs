@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use hyper::body::Incoming;
 use tokio::time::timeout;
+use toolgate_egress::Answer;
 use toolgate_mcp::{Limits, RpcError, answer, headers};
 
 use crate::{
@@ -45,7 +45,7 @@ const PROBLEM_TIME: Duration = Duration::from_secs(5);
 
 impl Reply {
     pub(crate) fn of(
-        response: Response<Incoming>,
+        response: Response<Answer>,
         limits: &ReadLimits,
         deadlines: Deadlines,
     ) -> Self {

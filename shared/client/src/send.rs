@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use toolgate_egress::{Body, HttpClient};
 use toolgate_mcp::headers;
 
@@ -175,9 +175,9 @@ async fn head(
 ) -> Result<Reply, ClientError> {
     // The pool bounds the connection itself, and names it in its error.
     let most = endpoint.timeouts.connect + endpoint.timeouts.first_byte;
-    let response = timeout(most.min(endpoint.timeouts.total), http.request(request))
-        .await
-        .map_err(|_| ClientError::Timeout(Phase::FirstByte))??;
+    let deadline = Instant::now() + most.min(endpoint.timeouts.total);
+    let response = http.request_until(request, deadline).await;
+    let response = response.ok_or(ClientError::Timeout(Phase::FirstByte))??;
     Ok(Reply::of(response, &endpoint.limits, deadlines))
 }
 

@@ -2,12 +2,9 @@
 //! of it under one deadline.
 
 use std::{
-    future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,13 +16,12 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    error::{Carried, EgressError},
+    error::EgressError,
     policy::{self, EgressPolicy},
     resolve::Resolve,
 };
 
 /// What the pooling client uses to make connections.
-#[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) policy: Arc<EgressPolicy>,
     pub(crate) resolver: Arc<dyn Resolve>,
@@ -44,8 +40,9 @@ struct Target {
 pub(crate) type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl Connector {
-    async fn connect(self, uri: Uri) -> Result<Connection, EgressError> {
-        let target = Target::of(&uri)?;
+    /// A connection to where `uri` leads.
+    pub(crate) async fn connect(&self, uri: &Uri) -> Result<Connection, EgressError> {
+        let target = Target::of(uri)?;
         let host = target.host.clone();
         let standing = timeout(self.connect_timeout, self.establish(target)).await;
         standing.unwrap_or(Err(EgressError::ConnectTimeout { host }))
@@ -157,20 +154,5 @@ impl Target {
             port,
             tls_name,
         })
-    }
-}
-
-impl tower::Service<Uri> for Connector {
-    type Response = Connection;
-    type Error = Carried;
-    type Future = Pin<Box<dyn Future<Output = Result<Connection, Carried>> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Carried>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move { connector.connect(uri).await.map_err(Carried::from) })
     }
 }

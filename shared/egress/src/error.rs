@@ -1,10 +1,6 @@
 //! Why a request did not get an answer. What matters to callers: may it have reached the server?
 
-use std::{
-    error::Error as StdError,
-    fmt, io,
-    sync::{Mutex, PoisonError},
-};
+use std::{error::Error as StdError, io};
 
 use crate::policy::Refused;
 
@@ -90,51 +86,10 @@ impl EgressError {
             Self::Broken(_) => Class::Broken,
         }
     }
-
-    /// What the pooling client's error stands for.
-    pub(crate) fn of(host: &str, error: &hyper_util::client::legacy::Error) -> Self {
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-        while let Some(current) = cause {
-            if let Some(ours) = current.downcast_ref::<Carried>().and_then(Carried::take) {
-                return ours;
-            }
-            cause = current.source();
-        }
-        let text = chain(error);
-        if error.is_connect() {
-            let (host, source) = (host.to_owned(), io::Error::other(text));
-            return Self::Connect { host, source };
-        }
-        Self::Broken(text)
-    }
 }
-
-/// Our own error on its way through the pooling client, which hands out references only.
-#[derive(Debug)]
-pub(crate) struct Carried(Mutex<Option<EgressError>>);
-
-impl Carried {
-    fn take(&self) -> Option<EgressError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl From<EgressError> for Carried {
-    fn from(error: EgressError) -> Self {
-        Self(Mutex::new(Some(error)))
-    }
-}
-
-impl fmt::Display for Carried {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no connection")
-    }
-}
-
-impl StdError for Carried {}
 
 /// An error with what caused it, on one line.
-fn chain(error: &dyn StdError) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(current) = cause {

@@ -2,19 +2,19 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
+use http::{Request, Response, Uri, header::HOST, uri::PathAndQuery};
+use hyper::client::conn::http2::SendRequest;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    answer::Answer,
     body::Body,
     connector::Connector,
-    error::EgressError,
+    error::{EgressError, chain},
+    line::{Line, Unanswered},
     policy::EgressPolicy,
+    pool::{Host, Pool, Way},
     resolve::{Resolve, SystemResolver},
 };
 
@@ -44,7 +44,17 @@ pub struct PoolOptions {
 /// A pooling client. Follows no redirects, uses no proxies, and is cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
-    client: Client<Connector, Body>,
+    pool: Arc<Pool>,
+}
+
+/// Why there is no answer, and the request where it is certain that nothing of it was sent.
+enum Failed {
+    /// It may be sent once more.
+    Unsent(Box<Request<Body>>),
+    /// For good.
+    For(EgressError),
+    /// The deadline has passed.
+    Late,
 }
 
 impl Default for PoolOptions {
@@ -94,34 +104,129 @@ impl Egress {
             tls: Arc::new(tls),
             connect_timeout: options.connect_timeout,
         };
-        // `retry_canceled_requests` stays on: it repeats only what the closed connection has not begun to send.
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.idle_timeout)
-            .pool_max_idle_per_host(options.max_idle_per_host)
-            .http1_max_buf_size(options.max_head.max(8192))
-            .http2_adaptive_window(false)
-            .http2_initial_stream_window_size(1024 * 1024)
-            .http2_initial_connection_window_size(4 * 1024 * 1024)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(10))
-            .build(connector);
-        HttpClient { client }
+        let pool = Arc::new(Pool::new(connector, options));
+        HttpClient { pool }
     }
 }
 
 impl HttpClient {
     /// Sends a request to the absolute URL it carries and waits for the head of the answer. The body of the answer
     /// is not read ahead: who reads it sets the pace and the limit.
-    pub async fn request(&self, request: Request<Body>) -> Result<Response<Incoming>, EgressError> {
-        // The connector has the same check, but a pooled connection would not pass it.
-        let Some(authority) = request.uri().authority().cloned() else {
-            return Err(EgressError::Url("it names no host"));
-        };
-        let answer = self.client.request(request).await;
-        answer.map_err(|error| EgressError::of(authority.host(), &error))
+    pub async fn request(&self, request: Request<Body>) -> Result<Response<Answer>, EgressError> {
+        match self.ask(request, None).await {
+            Ok(answer) => Ok(answer),
+            Err(Failed::For(error)) => Err(error),
+            // Without a deadline none passes, and what is sent again was not sent before.
+            Err(Failed::Late | Failed::Unsent(_)) => Err(closed()),
+        }
     }
+
+    /// The same, but no longer than until `deadline`. None: it has passed.
+    pub async fn request_until(
+        &self,
+        request: Request<Body>,
+        deadline: Instant,
+    ) -> Option<Result<Response<Answer>, EgressError>> {
+        match self.ask(request, Some(deadline)).await {
+            Ok(answer) => Some(Ok(answer)),
+            Err(Failed::For(error)) => Some(Err(error)),
+            Err(Failed::Unsent(_)) => Some(Err(closed())),
+            Err(Failed::Late) => None,
+        }
+    }
+
+    /// On a connection that is there, or a new one. One that was closed meanwhile gives the request back untouched;
+    /// nothing that has begun to be sent is ever sent again.
+    async fn ask(
+        &self,
+        mut request: Request<Body>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Answer>, Failed> {
+        let uri = request.uri().clone();
+        let host = self.pool.host(&uri).map_err(Failed::For)?;
+        loop {
+            let way = self.way(&host, &uri, deadline).await?;
+            let asked = match way {
+                Way::Own { line, used } => over(line, used, &host, request, deadline).await,
+                Way::Shared(shared) => beside(shared, request, deadline).await,
+            };
+            request = match asked {
+                Err(Failed::Unsent(request)) => *request,
+                asked => return asked,
+            };
+            *request.uri_mut() = uri.clone();
+        }
+    }
+
+    async fn way(&self, host: &Host, uri: &Uri, deadline: Option<Instant>) -> Result<Way, Failed> {
+        if let Some(way) = host.standing() {
+            return Ok(way);
+        }
+        // Rare, and large: not carried by requests that find a connection.
+        let opening = Box::pin(self.pool.open(host, uri));
+        let opened = match deadline {
+            None => opening.await,
+            Some(deadline) => timeout_at(deadline, opening)
+                .await
+                .map_err(|_elapsed| Failed::Late)?,
+        };
+        opened.map_err(Failed::For)
+    }
+}
+
+/// Over a connection of the request's own.
+async fn over(
+    mut line: Box<Line>,
+    used: bool,
+    host: &Arc<Host>,
+    mut request: Request<Body>,
+    deadline: Option<Instant>,
+) -> Result<Response<Answer>, Failed> {
+    request
+        .headers_mut()
+        .entry(HOST)
+        .or_insert_with(|| host.name.clone());
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    match line.request(request, deadline).await {
+        Ok(answer) => Ok(answer.map(|body| Answer::own(body, line, Arc::clone(host)))),
+        // Only an old connection may have been closed before it was used: a new one that is closed at once would be
+        // closed again.
+        Err(Unanswered::Unsent(request, _closed)) if used => Err(Failed::Unsent(request)),
+        Err(Unanswered::Unsent(_, error) | Unanswered::Broken(error)) => Err(broken(&error)),
+        Err(Unanswered::Late) => Err(Failed::Late),
+    }
+}
+
+/// Over a connection that is shared.
+async fn beside(
+    mut shared: SendRequest<Body>,
+    request: Request<Body>,
+    deadline: Option<Instant>,
+) -> Result<Response<Answer>, Failed> {
+    let sent = shared.try_send_request(request);
+    let answer = match deadline {
+        None => sent.await,
+        Some(deadline) => timeout_at(deadline, sent)
+            .await
+            .map_err(|_elapsed| Failed::Late)?,
+    };
+    match answer {
+        Ok(answer) => Ok(answer.map(Answer::shared)),
+        Err(mut unsent) => Err(match unsent.take_message() {
+            // The connection is closed, so the next look finds another one.
+            Some(request) if shared.is_closed() => Failed::Unsent(Box::new(request)),
+            Some(_) | None => broken(&unsent.into_error()),
+        }),
+    }
+}
+
+fn broken(error: &hyper::Error) -> Failed {
+    Failed::For(EgressError::Broken(chain(error)))
+}
+
+fn closed() -> EgressError {
+    EgressError::Broken("the connection was closed".to_owned())
 }
 
 /// The certificate authorities that the system trusts.

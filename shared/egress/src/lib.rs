@@ -2,6 +2,7 @@
 //! vets every address it has, and connects to what it vetted; no redirect is followed and no proxy of the
 //! environment is used. Towards our own control plane, [`ControlConnector`] goes where the operator said.
 
+pub mod answer;
 pub mod body;
 pub mod control;
 pub mod error;
@@ -10,7 +11,10 @@ pub mod policy;
 pub mod resolve;
 
 mod connector;
+mod line;
+mod pool;
 
+pub use answer::Answer;
 pub use body::Body;
 pub use control::{ClientTls, ControlConnector, control_channel};
 pub use error::{Class, EgressError};

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -106,13 +106,13 @@ fn get(url: &str) -> Request<Body> {
         .unwrap()
 }
 
-async fn text(answer: Response<Incoming>) -> String {
+async fn text(answer: Response<Answer>) -> String {
     let body = read(answer.into_body()).await;
     String::from_utf8(body.to_vec()).unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "limited")]
-async fn read(body: Incoming) -> Bytes {
+async fn read(body: Answer) -> Bytes {
     Limited::new(body, 64 * 1024)
         .collect()
         .await

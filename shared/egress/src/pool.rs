@@ -1,0 +1,282 @@
+//! Connections that are kept for the next request, by host. A connection goes back when its answer was read to its end
+//! and never before; it is taken by one request at a time (HTTP/2 excepted), the one used last first, so that those
+//! that are not needed grow old. They are closed before common servers would close them.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, Uri, uri::Authority};
+use hyper::{client::conn::http1, client::conn::http2, rt::Executor as _};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    body::Body,
+    connector::{Connection, Connector},
+    error::{EgressError, chain},
+    http_client::PoolOptions,
+    line::Line,
+};
+
+/// Hosts of which one pool keeps connections. Mostly there is one.
+const HOSTS: usize = 256;
+
+/// All hosts of one client.
+pub(crate) struct Pool {
+    connector: Connector,
+    options: PoolOptions,
+    http1: http1::Builder,
+    hosts: RwLock<Vec<Arc<Host>>>,
+}
+
+/// One host.
+pub(crate) struct Host {
+    secure: bool,
+    authority: Authority,
+    /// As in the header of HTTP/1.1.
+    pub(crate) name: HeaderValue,
+    idle: Mutex<Vec<Box<Line>>>,
+    most: usize,
+    idle_timeout: Duration,
+    /// Whether somebody sees to it that idle connections are closed.
+    watched: AtomicBool,
+    shared: Mutex<Option<http2::SendRequest<Body>>>,
+    /// Taken to open an HTTP/2 connection: one serves all.
+    opening: tokio::sync::Mutex<()>,
+    speaks_http2: AtomicBool,
+}
+
+/// What a request is sent over.
+pub(crate) enum Way {
+    /// This request's own, which has served others before or has not.
+    Own { line: Box<Line>, used: bool },
+    /// One that is shared.
+    Shared(http2::SendRequest<Body>),
+}
+
+impl Pool {
+    pub(crate) fn new(connector: Connector, options: PoolOptions) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.max_buf_size(options.max_head.max(8192));
+        Self {
+            connector,
+            options,
+            http1,
+            hosts: RwLock::default(),
+        }
+    }
+
+    /// The host that a URL leads to.
+    pub(crate) fn host(&self, uri: &Uri) -> Result<Arc<Host>, EgressError> {
+        let authority = uri
+            .authority()
+            .ok_or(EgressError::Url("it names no host"))?;
+        let secure = uri.scheme_str() == Some("https");
+        let is_it = |host: &&Arc<Host>| host.secure == secure && host.authority == *authority;
+        {
+            let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(host) = hosts.iter().find(is_it) {
+                return Ok(Arc::clone(host));
+            }
+        }
+        let made = Arc::new(Host::new(authority, secure, &self.options)?);
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.iter().find(is_it) {
+            return Ok(Arc::clone(host));
+        }
+        if hosts.len() >= HOSTS {
+            hosts.retain(|host| Arc::strong_count(host) > 1);
+        }
+        if hosts.len() < HOSTS {
+            hosts.push(Arc::clone(&made));
+        }
+        Ok(made)
+    }
+
+    /// A new connection.
+    pub(crate) async fn open(&self, host: &Host, uri: &Uri) -> Result<Way, EgressError> {
+        let _alone = if host.speaks_http2.load(Ordering::Relaxed) {
+            let alone = host.opening.lock().await;
+            if let Some(shared) = host.shared() {
+                return Ok(Way::Shared(shared));
+            }
+            Some(alone)
+        } else {
+            None
+        };
+        let stream = self.connector.connect(uri).await?;
+        let broken = |error: hyper::Error| EgressError::Broken(chain(&error));
+        if !speaks_http2(&stream) {
+            host.speaks_http2.store(false, Ordering::Relaxed);
+            let line = Line::new(stream, &self.http1).await.map_err(broken)?;
+            return Ok(Way::Own { line, used: false });
+        }
+        let shaken = http2().handshake(stream).await;
+        let (sender, connection) = shaken.map_err(broken)?;
+        TokioExecutor::new().execute(async move {
+            // Whoever has a request on it is told how it ended.
+            drop(connection.await);
+        });
+        host.speaks_http2.store(true, Ordering::Relaxed);
+        *host.locked_shared() = Some(sender.clone());
+        Ok(Way::Shared(sender))
+    }
+}
+
+fn speaks_http2(stream: &Connection) -> bool {
+    match stream {
+        Connection::Http(_) => false,
+        Connection::Https(tls) => tls.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+    }
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .adaptive_window(false)
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
+    builder
+}
+
+impl Host {
+    fn new(
+        authority: &Authority,
+        secure: bool,
+        options: &PoolOptions,
+    ) -> Result<Self, EgressError> {
+        let usual = if secure { 443 } else { 80 };
+        let name = match authority.port_u16().filter(|port| *port != usual) {
+            Some(port) => HeaderValue::try_from(format!("{}:{port}", authority.host())),
+            None => HeaderValue::from_str(authority.host()),
+        };
+        Ok(Self {
+            secure,
+            authority: authority.clone(),
+            name: name.map_err(|_invalid| EgressError::Url("its host is not a name"))?,
+            idle: Mutex::default(),
+            most: options.max_idle_per_host,
+            idle_timeout: options.idle_timeout,
+            watched: AtomicBool::new(false),
+            shared: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            speaks_http2: AtomicBool::new(false),
+        })
+    }
+
+    /// A connection that stands and is free, or is shared.
+    pub(crate) fn standing(&self) -> Option<Way> {
+        match self.take() {
+            Some(line) => Some(Way::Own { line, used: true }),
+            None => self.shared().map(Way::Shared),
+        }
+    }
+
+    /// The free connection that was used last, unless it is too old.
+    fn take(&self) -> Option<Box<Line>> {
+        let mut idle = self.idle();
+        let line = idle.pop()?;
+        if line.idle_since.elapsed() < self.idle_timeout {
+            return Some(line);
+        }
+        // All others are older still. Closed when nobody waits for them.
+        let old = std::mem::take(&mut *idle);
+        drop(idle);
+        drop((line, old));
+        None
+    }
+
+    /// Takes a connection back, if it can be used again.
+    pub(crate) fn put(self: &Arc<Self>, mut line: Box<Line>) {
+        if !line.is_free() {
+            return;
+        }
+        line.rest();
+        let mut idle = self.idle();
+        if idle.len() < self.most {
+            idle.push(line);
+        }
+        drop(idle);
+        if !self.watched.load(Ordering::Relaxed) {
+            self.watch();
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<Line>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locked_shared(&self) -> MutexGuard<'_, Option<http2::SendRequest<Body>>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shared(&self) -> Option<http2::SendRequest<Body>> {
+        if !self.speaks_http2.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut shared = self.locked_shared();
+        if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
+            *shared = None;
+        }
+        shared.clone()
+    }
+
+    /// Closes connections that stay unused, as long as there are any.
+    fn watch(self: &Arc<Self>) {
+        if tokio::runtime::Handle::try_current().is_err()
+            || self.watched.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let watch = Watch(Arc::downgrade(self));
+        let pause = self.idle_timeout / 2;
+        TokioExecutor::new().execute(async move {
+            loop {
+                sleep(pause).await;
+                let Some(host) = watch.0.upgrade() else {
+                    return;
+                };
+                if !host.sweep() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Closes what is too old; whether anything is left.
+    fn sweep(&self) -> bool {
+        let now = Instant::now();
+        // Looked at every half of the time: what would become too old until the next look goes now.
+        let most = self.idle_timeout / 2;
+        let mut idle = self.idle();
+        let fresh = |line: &Box<Line>| now.saturating_duration_since(line.idle_since) < most;
+        let old = idle.partition_point(|line| !fresh(line));
+        let old: Vec<_> = idle.drain(..old).collect();
+        let left = !idle.is_empty();
+        drop(idle);
+        drop(old);
+        left
+    }
+}
+
+/// The task that closes connections; whatever ends it, another one can begin.
+struct Watch(Weak<Host>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(host) = self.0.upgrade() {
+            host.watched.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Promises of kept connections: used again, one request at a time, only after an answer was read to its end, never
+//! once they are closed, and nothing sent twice.
+
+use std::sync::atomic::AtomicUsize;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use super::*;
+use crate::{Answer, Egress, EgressPolicy, HttpClient};
+
+/// What a server does on each of its connections, and what it has seen.
+struct Server {
+    address: std::net::SocketAddr,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+/// How a server behaves.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// Answers everything.
+    Good,
+    /// Closes the connection after each answer, without a word of it in the head.
+    ClosesAfterAnswer,
+    /// Closes on the second request of a connection, having read it.
+    ClosesOnSecond,
+    /// Answers half of what it announces, and waits.
+    Stops,
+}
+
+impl Seen {
+    fn both(&self) -> (usize, usize) {
+        let of = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+        (of(&self.connections), of(&self.requests))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test's own server")]
+async fn server(manner: Manner) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::new(Seen::default());
+    let shared = Arc::clone(&seen);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            shared.connections.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(serve(stream, manner, Arc::clone(&shared)));
+        }
+    });
+    Server { address, seen }
+}
+
+/// Requests without a body, so that a head is a request.
+async fn serve(mut stream: TcpStream, manner: Manner, seen: Arc<Seen>) {
+    let mut head = Vec::new();
+    let mut here = 0;
+    let mut byte = [0];
+    while stream.read_exact(&mut byte).await.is_ok() {
+        head.push(byte[0]);
+        if !head.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        head.clear();
+        here += 1;
+        seen.requests.fetch_add(1, Ordering::SeqCst);
+        if matches!(manner, Manner::ClosesOnSecond) && here == 2 {
+            return;
+        }
+        let text: &[u8] = match manner {
+            Manner::Stops => b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello",
+            Manner::Good | Manner::ClosesAfterAnswer | Manner::ClosesOnSecond => {
+                b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+            }
+        };
+        stream.write_all(text).await.unwrap();
+        if matches!(manner, Manner::ClosesAfterAnswer) {
+            return;
+        }
+    }
+}
+
+fn client(idle_timeout: Duration) -> HttpClient {
+    let policy = EgressPolicy {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        ..EgressPolicy::default()
+    };
+    Egress::new(policy).unwrap().http(PoolOptions {
+        idle_timeout,
+        ..PoolOptions::default()
+    })
+}
+
+async fn ask(client: &HttpClient, server: &Server) -> Result<Response<Answer>, EgressError> {
+    let uri = format!("http://{}/", server.address);
+    let request = Request::get(uri).body(Body::empty()).unwrap();
+    client.request(request).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "limited")]
+async fn read(answer: Response<Answer>) -> Bytes {
+    let body = Limited::new(answer.into_body(), 1024).collect().await;
+    body.unwrap().to_bytes()
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    let (server, client) = (server(Manner::Good).await, client(LONG));
+    for _ in 0..10 {
+        assert_eq!(read(ask(&client, &server).await.unwrap()).await, "hello");
+    }
+    assert_eq!(server.seen.both(), (1, 10));
+}
+
+#[tokio::test]
+async fn requests_at_once_have_a_connection_each() {
+    let (server, client) = (server(Manner::Good).await, client(LONG));
+    for _ in 0..3 {
+        let (one, other) = tokio::join!(ask(&client, &server), ask(&client, &server));
+        read(one.unwrap()).await;
+        read(other.unwrap()).await;
+    }
+    assert_eq!(server.seen.both(), (2, 6));
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_read_to_its_end_takes_its_connection_with_it() {
+    let (server, client) = (server(Manner::Stops).await, client(LONG));
+    drop(ask(&client, &server).await.unwrap());
+    let mut answer = ask(&client, &server).await.unwrap();
+    let first = answer.frame().await.unwrap().unwrap();
+    assert_eq!(first.into_data().unwrap(), "hello");
+    drop(answer);
+    drop(ask(&client, &server).await.unwrap());
+    assert_eq!(server.seen.both(), (3, 3));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_not_used_again() {
+    let (server, client) = (server(Manner::ClosesAfterAnswer).await, client(LONG));
+    for _ in 0..5 {
+        assert_eq!(read(ask(&client, &server).await.unwrap()).await, "hello");
+        // Long enough for the end to arrive.
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.seen.both(), (5, 5));
+}
+
+#[tokio::test]
+async fn what_may_have_been_heard_is_not_sent_again() {
+    let (server, client) = (server(Manner::ClosesOnSecond).await, client(LONG));
+    read(ask(&client, &server).await.unwrap()).await;
+    let error = ask(&client, &server).await.unwrap_err();
+    assert!(!error.connect_failed(), "{error}");
+    assert_eq!(server.seen.both(), (1, 2));
+}
+
+#[tokio::test]
+async fn a_deadline_passes_and_another_request_is_not_harmed_by_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = Server {
+        address: listener.local_addr().unwrap(),
+        seen: Arc::default(),
+    };
+    let (server, client) = (server(Manner::Good).await, client(LONG));
+    let uri = format!("http://{}/", silent.address);
+    let request = Request::get(uri).body(Body::empty()).unwrap();
+    let began = Instant::now();
+    let deadline = began + Duration::from_millis(50);
+    assert!(client.request_until(request, deadline).await.is_none());
+    assert!(began.elapsed() >= Duration::from_millis(50));
+    // A timer that was armed for an earlier request fires before the deadline of a later one.
+    for wait in [5_000, 20, 5_000] {
+        let uri = format!("http://{}/", server.address);
+        let request = Request::get(uri).body(Body::empty()).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(wait);
+        let answer = client.request_until(request, deadline).await.unwrap();
+        read(answer.unwrap()).await;
+        sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(server.seen.both(), (1, 3));
+}
+
+#[tokio::test]
+async fn unused_connections_are_closed_without_anybody_asking() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = client(Duration::from_millis(200));
+    let uri = format!("http://{address}/");
+    let request = Request::get(uri).body(Body::empty()).unwrap();
+    let served = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 1024];
+        assert!(stream.read(&mut head).await.unwrap() > 0);
+        let text = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+        stream.write_all(text).await.unwrap();
+        stream
+    };
+    let (answer, mut stream) = tokio::join!(client.request(request), served);
+    read(answer.unwrap()).await;
+    let closed = timeout(Duration::from_secs(5), stream.read(&mut [0; 1])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+}
