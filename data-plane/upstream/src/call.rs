@@ -354,7 +354,11 @@ fn version<'a>(server: &'a ServerView, link: Option<&'a LinkFacts>) -> &'a str {
 }
 
 /// The call as it goes out.
-fn rewritten(order: &Order, to: &Towards<'_>, again: Option<&Again>) -> Result<Request, Ended> {
+fn rewritten<'a>(
+    order: &'a Order,
+    to: &Towards<'a>,
+    again: Option<&Again>,
+) -> Result<Request<'a>, Ended> {
     // Cannot be: the spans come from these bytes.
     let impossible = |_edit| Ended::Failed(UpstreamFailure::Malformed);
     let mut request = request(&order.body, &order.plan, to).map_err(impossible)?;
@@ -378,7 +382,7 @@ fn not_sent(error: &ClientError, flight: &mut Flight, plan: &CallPlan) -> Ended 
 
 /// The headers of the era; of those that were made for the request, only mirrored arguments are not known beforehand.
 fn outgoing(
-    made: &[(Cow<'static, str>, String)],
+    made: &[(Cow<'_, str>, Cow<'_, str>)],
     link: Option<&LinkFacts>,
     version: &str,
     plan: &CallPlan,

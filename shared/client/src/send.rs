@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use tokio::time::Instant;
 use toolgate_egress::{Body, HttpClient};
-use toolgate_mcp::headers;
+use toolgate_mcp::{headers, method, versions};
 
 use crate::{
     body::{Deadlines, EventStream},
@@ -16,6 +16,9 @@ use crate::{
 const ACCEPT_POST: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const ACCEPT_GET: HeaderValue = HeaderValue::from_static("text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What most requests say, without a copy.
+const MODERN: HeaderValue = HeaderValue::from_static(versions::MODERN);
+const TOOLS_CALL: HeaderValue = HeaderValue::from_static(method::TOOLS_CALL);
 const VERSION: HeaderName = HeaderName::from_static(headers::VERSION);
 const METHOD: HeaderName = HeaderName::from_static(headers::METHOD);
 const NAME: HeaderName = HeaderName::from_static(headers::NAME);
@@ -47,15 +50,28 @@ impl Headers {
     /// Of a modern message; `name` as in its body.
     pub fn modern(version: &str, method: &str, name: Option<&str>) -> Self {
         let mut map = HeaderMap::with_capacity(8);
-        let mut put = |header, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
+        let mut put = |header, value: Option<HeaderValue>| {
+            if let Some(value) = value {
                 map.insert(header, value);
             }
         };
-        put(VERSION, version);
-        put(METHOD, &headers::encode(method));
+        let made = |value: &str| HeaderValue::from_str(value).ok();
+        put(
+            VERSION,
+            match version {
+                versions::MODERN => Some(MODERN),
+                other => made(other),
+            },
+        );
+        put(
+            METHOD,
+            match method {
+                method::TOOLS_CALL => Some(TOOLS_CALL),
+                other => made(&headers::encode(other)),
+            },
+        );
         if let Some(name) = name {
-            put(NAME, &headers::encode(name));
+            put(NAME, made(&headers::encode(name)));
         }
         Self(map)
     }

@@ -40,7 +40,8 @@ pub(crate) struct Host {
     authority: Authority,
     /// As in the header of HTTP/1.1.
     pub(crate) name: HeaderValue,
-    idle: Mutex<Vec<Box<Line>>>,
+    /// The one used last at the end.
+    idle: Mutex<Lines>,
     most: usize,
     idle_timeout: Duration,
     /// Whether somebody sees to it that idle connections are closed.
@@ -50,6 +51,9 @@ pub(crate) struct Host {
     opening: tokio::sync::Mutex<()>,
     speaks_http2: AtomicBool,
 }
+
+/// They go from hand to hand, and are large.
+type Lines = Vec<Box<Line>>;
 
 /// What a request is sent over.
 pub(crate) enum Way {
@@ -210,7 +214,7 @@ impl Host {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Box<Line>>> {
+    fn idle(&self) -> MutexGuard<'_, Lines> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -257,7 +261,7 @@ impl Host {
         // Looked at every half of the time: what would become too old until the next look goes now.
         let most = self.idle_timeout / 2;
         let mut idle = self.idle();
-        let fresh = |line: &Box<Line>| now.saturating_duration_since(line.idle_since) < most;
+        let fresh = |line: &Line| now.saturating_duration_since(line.idle_since) < most;
         let old = idle.partition_point(|line| !fresh(line));
         let old: Vec<_> = idle.drain(..old).collect();
         let left = !idle.is_empty();

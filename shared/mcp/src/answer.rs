@@ -217,9 +217,9 @@ impl<'a> Answer<'a> {
     }
 
     /// Replaces the id by this literal, or inserts it where the server gave none.
-    pub fn with_id(&self, literal: &str) -> Edit<'a> {
+    pub fn with_id<'e>(&self, literal: &'e str) -> Edit<'e> {
         match self.id_span {
-            Some(span) => Edit::replace(span, literal.as_bytes().to_vec()),
+            Some(span) => Edit::replace(span, literal.as_bytes()),
             None => object::insert(self.source, self.root, "id", literal.as_bytes()),
         }
     }

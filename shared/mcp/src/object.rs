@@ -86,18 +86,34 @@ fn read(object: &[u8]) -> Option<Vec<Member<'_>>> {
 
 /// `object` without the members that `keep` refuses, and with `added` (name, JSON) at its end. A member that is added
 /// replaces one of that name.
-pub fn rebuild<F>(object: &[u8], mut keep: F, added: &[(&str, &[u8])]) -> Vec<u8>
+pub fn rebuild<F>(object: &[u8], keep: F, added: &[(&str, &[u8])]) -> Vec<u8>
 where
     F: FnMut(&str) -> bool,
 {
-    let mut out = Vec::with_capacity(object.len() + 64);
+    rebuild_from(members(object).as_slice(), keep, added)
+}
+
+/// The same for an object whose [`members`] are at hand.
+pub fn rebuild_from<F>(members: &[Member<'_>], mut keep: F, added: &[(&str, &[u8])]) -> Vec<u8>
+where
+    F: FnMut(&str) -> bool,
+{
+    let old: usize = members
+        .iter()
+        .map(|m| m.key.len() + m.value.len() + 2)
+        .sum();
+    let new: usize = added
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum();
+    let mut out = Vec::with_capacity(old + new + 2);
     let mut put = |key: &[u8], value: &[u8]| {
         out.push(if out.is_empty() { b'{' } else { b',' });
         out.extend_from_slice(key);
         out.push(b':');
         out.extend_from_slice(value);
     };
-    for member in members(object) {
+    for member in members {
         let replaced = added.iter().any(|(name, _)| *name == member.name);
         if !replaced && keep(&member.name) {
             put(member.key, member.value);
@@ -117,8 +133,12 @@ where
 pub fn insert<'e>(source: &[u8], span: Span, name: &str, value: &[u8]) -> Edit<'e> {
     let inner = Span::new(span.start + 1, span.end.saturating_sub(1));
     let empty = inner.of(source).iter().all(u8::is_ascii_whitespace);
-    let comma = if empty { "" } else { "," };
-    let mut with = format!("{comma}{}:", quote(name)).into_bytes();
+    let mut with = Vec::with_capacity(name.len() + value.len() + 4);
+    if !empty {
+        with.push(b',');
+    }
+    with.extend_from_slice(quote(name).as_bytes());
+    with.push(b':');
     with.extend_from_slice(value);
     Edit::insert(inner.end, with)
 }

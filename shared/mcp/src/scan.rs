@@ -12,7 +12,8 @@ mod names;
 mod string;
 
 use names::Names;
-use string::{plain, unescape};
+pub(crate) use string::plain;
+use string::unescape;
 
 /// What kind of value was crossed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::splice::Span;
+use crate::{scan::plain, splice::Span};
 
 /// A JSON string.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,12 @@ impl fmt::Display for Id<'_> {
 pub fn quote(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);
     out.push('"');
-    for c in value.chars() {
+    // Mostly there is nothing to escape.
+    let (clean, rest) = value
+        .split_at_checked(plain(value.as_bytes()))
+        .unwrap_or(("", value));
+    out.push_str(clean);
+    for c in rest.chars() {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),

@@ -196,7 +196,7 @@ impl Relay {
 
     fn is_ours(&self, answer: &Answer<'_>) -> bool {
         match answer.id {
-            Some(id) => id.raw == self.id.to_string(),
+            Some(id) => id.raw.parse() == Ok(self.id),
             // An error may lack the id if the server could not read the request; only one was sent here.
             None => matches!(answer.body, Body::Error(_)),
         }

@@ -35,11 +35,11 @@ pub struct Towards<'a> {
 
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     /// The body.
     pub body: Bytes,
     /// MCP's own headers, names in lower case; the session's is not among them.
-    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 /// What we call ourselves towards servers, JSON.
@@ -50,11 +50,15 @@ pub const CLIENT: &str = concat!(
 );
 
 /// The call as it goes to the server. `body` is what was planned upon.
-pub fn request(body: &Bytes, call: &CallPlan, to: &Towards<'_>) -> Result<Request, InvalidEdit> {
+pub fn request<'a>(
+    body: &Bytes,
+    call: &'a CallPlan,
+    to: &Towards<'a>,
+) -> Result<Request<'a>, InvalidEdit> {
     let spans = &call.spans;
     let id = to.id.to_string();
     let mut edits = vec![
-        Edit::replace(spans.id, id.clone().into_bytes()),
+        Edit::replace(spans.id, id.as_bytes()),
         Edit::replace(spans.subject, &call.target.original_json()[..]),
     ];
     let before = spans.meta.map(|span| span.of(body));
@@ -77,8 +81,10 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     let level;
     let trace;
     let mut added: Vec<(&str, &[u8])> = Vec::with_capacity(6);
+    let members = before.map(object::members).unwrap_or_default();
+    let members = members.as_slice();
     if to.era == Era::Modern {
-        capabilities = declared(before, call);
+        capabilities = declared(members, call);
         version = quote(to.version);
         added.push((method::META_VERSION, version.as_bytes()));
         added.push((method::META_CAPABILITIES, &capabilities));
@@ -100,17 +106,21 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     }
     // Baggage may hold anything about a person; no server has been trusted with it.
     let keep = |name: &str| message::carried(name) && name != "baggage";
-    Some(object::rebuild(before.unwrap_or(b"{}"), keep, &added))
+    Some(object::rebuild_from(members, keep, &added))
 }
 
 /// What is declared to a modern server: what the caller declared, as far as this server may ask for it.
-fn declared(meta: Option<&[u8]>, call: &CallPlan) -> Vec<u8> {
+fn declared(meta: &[object::Member<'_>], call: &CallPlan) -> Cow<'static, [u8]> {
     let may = call.declared();
     let own = match call.client {
-        ClientSide::Legacy { .. } => return may.to_json().into_bytes(),
-        ClientSide::Modern { .. } => {
-            meta.and_then(|meta| object::get(meta, method::META_CAPABILITIES))
-        }
+        ClientSide::Legacy { .. } => return Cow::Owned(may.to_json().into_bytes()),
+        ClientSide::Modern { .. } => meta
+            .iter()
+            .find(|member| member.name == method::META_CAPABILITIES),
+    };
+    let own = match own.map(|member| member.value) {
+        None | Some(b"{}") => return Cow::Borrowed(b"{}"),
+        Some(own) => own,
     };
     let relayed = |name: &str| match name {
         "elicitation" => {
@@ -120,7 +130,7 @@ fn declared(meta: Option<&[u8]>, call: &CallPlan) -> Vec<u8> {
         "roots" => may.has(ClientCapabilities::ROOTS),
         _ => false,
     };
-    object::rebuild(own.unwrap_or(b"{}"), relayed, &[])
+    Cow::Owned(object::rebuild(own, relayed, &[]))
 }
 
 /// A call as it goes to a modern server, with what that wanted: `inputResponses`, and its `requestState` as written.
@@ -146,20 +156,20 @@ pub fn again(
 }
 
 /// Made afresh from the body; what the client sent is never copied.
-fn mcp_headers(
+fn mcp_headers<'a>(
     body: &Bytes,
-    call: &CallPlan,
-    to: &Towards<'_>,
-) -> Vec<(Cow<'static, str>, String)> {
-    let mut out = vec![(Cow::Borrowed(headers::VERSION), to.version.to_owned())];
+    call: &'a CallPlan,
+    to: &Towards<'a>,
+) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+    let mut out = Vec::with_capacity(4);
+    out.push((Cow::Borrowed(headers::VERSION), Cow::Borrowed(to.version)));
     if to.era == Era::Legacy {
         return out;
     }
-    let method = call.target.method().to_owned();
+    let method = Cow::Borrowed(call.target.method());
     out.push((Cow::Borrowed(headers::METHOD), method));
     if let Some(name) = call.target.mcp_name() {
-        let name = headers::encode(name).into_owned();
-        out.push((Cow::Borrowed(headers::NAME), name));
+        out.push((Cow::Borrowed(headers::NAME), headers::encode(name)));
     }
     let Some(params) = call.target.params() else {
         return out;
@@ -169,6 +179,6 @@ fn mcp_headers(
         .arguments
         .map_or(&b"{}"[..], |span| span.of(body));
     let mirrored = params.mirror(arguments).into_iter();
-    out.extend(mirrored.map(|(name, value)| (Cow::Owned(name.to_owned()), value)));
+    out.extend(mirrored.map(|(name, value)| (Cow::Borrowed(name), Cow::Owned(value))));
     out
 }

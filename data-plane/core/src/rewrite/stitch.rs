@@ -1,12 +1,16 @@
 //! Edits over a large frame without copying it.
 
 use bytes::Bytes;
-use toolgate_mcp::{Edit, splice::InvalidEdit};
+use toolgate_mcp::{Edit, splice, splice::InvalidEdit};
 
-use crate::parts::Parts;
+use crate::parts::{COPY_LIMIT, Parts};
 
 /// `source` with all `edits` made; what is not edited stays shared.
 pub(super) fn stitch(source: &Bytes, mut edits: Vec<Edit<'_>>) -> Result<Parts, InvalidEdit> {
+    // A small one is copied in any case: then in one go.
+    if source.len() <= COPY_LIMIT / 2 {
+        return Ok(Parts::from(splice(source, edits)?));
+    }
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let mut pieces = Vec::with_capacity(edits.len() * 2 + 1);
     let mut done = 0;

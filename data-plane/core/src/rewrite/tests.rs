@@ -7,13 +7,19 @@ mod requests;
 mod streams;
 mod targets;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::Value;
 use toolgate_model::Era;
 
-use crate::{Plan, fixture::World, plan::CallPlan, rewrite::Relay, session::LogLevel};
+use crate::{
+    Plan,
+    fixture::World,
+    plan::CallPlan,
+    rewrite::{Relay, Request},
+    session::LogLevel,
+};
 
 /// Our id in all of these.
 const OWN: u64 = 42;
@@ -54,4 +60,16 @@ fn relay(client: Era, server: Era, meta: &str) -> Relay {
 
 fn json(bytes: &Bytes) -> Value {
     serde_json::from_slice(bytes).unwrap()
+}
+
+/// Its own, so that it outlives the call that it was made for.
+fn owned(request: Request<'_>) -> Request<'static> {
+    let headers = request.headers.into_iter();
+    let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    Request {
+        body: request.body,
+        headers: headers
+            .map(|(name, value)| (own(name), own(value)))
+            .collect(),
+    }
 }

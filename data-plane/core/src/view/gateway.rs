@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use toolgate_mcp::{
     message::{self, Caching, Implementation},
-    versions,
+    method, object, versions,
 };
 use toolgate_model::{Digest, Era, Name, Slug, UriMode};
 
@@ -80,6 +80,7 @@ pub struct Offers {
 pub(super) struct Said {
     initialize: [OnceLock<Bytes>; versions::LEGACY.len()],
     discover: OnceLock<Bytes>,
+    meta: OnceLock<Bytes>,
 }
 
 impl GatewayView {
@@ -142,6 +143,15 @@ impl GatewayView {
             Some((_, said)) => said.get_or_init(write).clone(),
             None => write(),
         }
+    }
+
+    /// `_meta` of a modern result that has nothing else to say there: who we are.
+    pub fn own_meta(&self) -> &[u8] {
+        self.said.meta.get_or_init(|| {
+            let server = self.server_info.to_json();
+            let own: &[(&str, &[u8])] = &[(method::META_SERVER, server.as_bytes())];
+            object::rebuild(b"{}", |_| false, own).into()
+        })
     }
 
     /// The result of `server/discover`.

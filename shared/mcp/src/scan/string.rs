@@ -3,7 +3,7 @@
 use memchr::memchr2;
 
 /// How many bytes go by before one that means something in a string: a quote, a backslash, a control character.
-pub(super) fn plain(bytes: &[u8]) -> usize {
+pub(crate) fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     /// Strings are short, or very long: from here on, vector code pays.

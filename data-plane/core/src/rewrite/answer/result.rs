@@ -1,5 +1,7 @@
 //! Good answers, between the eras.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use toolgate_mcp::{
     Answer, Edit, Span, answer::ResultPart, message, method, object, splice::InvalidEdit,
@@ -107,7 +109,7 @@ impl Relay {
     }
 
     fn to_modern<'e>(
-        &self,
+        &'e self,
         answer: &Answer<'e>,
         result: &ResultPart<'e>,
     ) -> Result<Vec<Edit<'e>>, InvalidEdit> {
@@ -115,11 +117,17 @@ impl Relay {
         if let Some(span) = result.input_requests.filter(|_| !is_complete(result)) {
             edits.push(Edit::replace(span, self.signed(answer.slice(span))));
         }
-        let server = self.call.gateway.server_info.to_json();
-        let own: &[(&str, &[u8])] = &[(method::META_SERVER, server.as_bytes())];
+        let gateway = &self.call.gateway;
         let meta = result.meta.as_ref().map(|meta| meta.span);
-        let before = meta.map_or(&b"{}"[..], |span| answer.slice(span));
-        let after = object::rebuild(before, message::carried, own);
+        let after = match meta {
+            Some(span) => {
+                let server = gateway.server_info.to_json();
+                let own: &[(&str, &[u8])] = &[(method::META_SERVER, server.as_bytes())];
+                let rebuilt = object::rebuild(answer.slice(span), message::carried, own);
+                Cow::Owned(rebuilt)
+            }
+            None => Cow::Borrowed(gateway.own_meta()),
+        };
         let mut added = Added::default();
         if result.result_type.is_none() {
             added.put("resultType", b"\"complete\"");
@@ -139,7 +147,7 @@ impl Relay {
     }
 
     fn to_legacy<'e>(
-        &self,
+        &'e self,
         answer: &Answer<'e>,
         result: &ResultPart<'e>,
     ) -> Result<Vec<Edit<'e>>, InvalidEdit> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
-use super::{OWN, call, json};
+use super::{OWN, call, json, owned};
 use crate::{
     rewrite::{Request, Towards, request},
     session::LogLevel,
@@ -22,16 +22,22 @@ fn towards(era: Era) -> Towards<'static> {
     }
 }
 
-fn sent(client: Era, to: Towards<'_>, tool: &str, params: &str, meta: &str) -> (Value, Request) {
+fn sent(
+    client: Era,
+    to: Towards<'_>,
+    tool: &str,
+    params: &str,
+    meta: &str,
+) -> (Value, Request<'static>) {
     let (call, body) = call(client, tool, params, meta);
     let request = request(&body, &call, &to).unwrap();
-    (json(&request.body), request)
+    (json(&request.body), owned(request))
 }
 
-fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+fn header<'a>(request: &'a Request<'_>, name: &str) -> Option<&'a str> {
     let mut all = request.headers.iter();
     all.find(|(header, _)| header == name)
-        .map(|(_, value)| value.as_str())
+        .map(|(_, value)| &**value)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
-use super::{OWN, json};
+use super::{OWN, json, owned};
 use crate::{
     Plan,
     fixture::{META, World},
@@ -53,7 +53,7 @@ fn planned(client: Era, (method, params): (&str, &str)) -> (Arc<CallPlan>, Bytes
     (call, Bytes::from(body))
 }
 
-fn sent(client: Era, asked: (&str, &str), server: Era) -> Request {
+fn sent(client: Era, asked: (&str, &str), server: Era) -> Request<'static> {
     let (call, body) = planned(client, asked);
     let to = Towards {
         era: server,
@@ -62,13 +62,13 @@ fn sent(client: Era, asked: (&str, &str), server: Era) -> Request {
         log_level: None,
         traceparent: None,
     };
-    request(&body, &call, &to).unwrap()
+    owned(request(&body, &call, &to).unwrap())
 }
 
-fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+fn header<'a>(request: &'a Request<'_>, name: &str) -> Option<&'a str> {
     let mut all = request.headers.iter();
     all.find(|(header, _)| header == name)
-        .map(|(_, value)| value.as_str())
+        .map(|(_, value)| &**value)
 }
 
 /// What becomes of the member `result` or `error` of an answer.
@@ -95,7 +95,7 @@ fn servers_are_asked_by_their_own_names() {
         let complete = sent(client, COMPLETION, server);
         let reference = json(&complete.body)["params"]["ref"].clone();
         assert_eq!(reference, json!({"type": "ref/prompt", "name": "trip"}));
-        let named = |request: &Request| {
+        let named = |request: &Request<'_>| {
             let found = ["mcp-method", "mcp-name"].map(|name| header(request, name));
             found.map(|value| value.unwrap_or_default().to_owned())
         };
