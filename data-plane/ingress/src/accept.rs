@@ -13,6 +13,7 @@ use toolgate_runtime::{Backoff, Drain, random};
 use crate::{
     admission::Admission,
     budget::Budget,
+    carriers::Carriers,
     connection::{Host, serve},
     gate::Gate,
     hosts::{Hosts, InvalidHost},
@@ -35,6 +36,8 @@ pub struct DoorOptions {
     pub limits: DoorLimits,
     /// How long to go on accepting after a drain began, until every balancer has noticed.
     pub linger: Duration,
+    /// Threads that carry connections; as many as there are processors, unless said otherwise.
+    pub threads: usize,
 }
 
 /// A listener that stands.
@@ -45,6 +48,7 @@ pub struct Door {
     shared: Arc<Shared>,
     admission: Arc<Admission>,
     linger: Duration,
+    carriers: Carriers,
 }
 
 /// Why a door cannot be opened.
@@ -53,6 +57,9 @@ pub enum DoorError {
     /// The address cannot be listened at.
     #[error("cannot listen at {0}: {1}")]
     Listen(SocketAddr, #[source] io::Error),
+    /// There are no threads to carry connections.
+    #[error("connections cannot be carried: {0}")]
+    Threads(#[source] io::Error),
     /// A public host is none.
     #[error(transparent)]
     Host(#[from] InvalidHost),
@@ -76,6 +83,7 @@ impl DoorOptions {
             tls: None,
             limits: DoorLimits::default(),
             linger: Duration::ZERO,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }
@@ -98,12 +106,14 @@ impl Door {
             budget,
         });
         let linger = options.linger;
+        let carriers = Carriers::start(options.threads).map_err(DoorError::Threads)?;
         Ok(Self {
             listener,
             address,
             shared,
             admission,
             linger,
+            carriers,
         })
     }
 
@@ -159,6 +169,12 @@ impl Door {
         }
         drop(self.listener);
         closing.send_replace(true);
+        // What they carry goes on until nothing is served any more.
+        let (carriers, settled) = (self.carriers, drain.settled());
+        drop(drain.spawn_last("carriers", async move {
+            settled.await;
+            drop(carriers);
+        }));
     }
 
     fn take<G: Gate>(&self, host: Host<G>, stream: TcpStream, peer: SocketAddr) {
@@ -168,11 +184,17 @@ impl Door {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let drain = host.drain.clone();
-        drop(drain.spawn("connection", async move {
-            let _seat = seat;
-            Box::pin(serve(host, stream, peer.ip())).await;
-        }));
+        // Given up by this runtime: its carrier's hears of it from now on.
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        let guard = host.drain.blocker("connection");
+        self.carriers.carry(move || async move {
+            let (_guard, _seat) = (guard, seat);
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                Box::pin(serve(host, stream, peer.ip())).await;
+            }
+        });
     }
 }
 

@@ -5,6 +5,7 @@ pub mod accept;
 mod admission;
 pub mod body;
 mod budget;
+mod carriers;
 mod check;
 mod connection;
 pub mod gate;

@@ -40,6 +40,8 @@ pub(crate) struct Line {
     waker: Waker,
     /// Since when nobody has used it.
     pub(crate) idle_since: Instant,
+    /// The thread whose runtime hears of its socket.
+    pub(crate) thread: usize,
 }
 
 /// Why a request got no answer on this connection.
@@ -93,6 +95,7 @@ impl Line {
     pub(crate) async fn new(
         stream: Connection,
         builder: &http1::Builder,
+        thread: usize,
     ) -> Result<Box<Self>, hyper::Error> {
         let (sender, connection) = builder.handshake(stream).await?;
         let signal = Arc::new(Signal {
@@ -108,6 +111,7 @@ impl Line {
             waker: Waker::from(Arc::clone(&signal)),
             signal,
             idle_since: now,
+            thread,
         }))
     }
 

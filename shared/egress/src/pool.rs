@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,17 @@ use crate::{
 /// Hosts of which one pool keeps connections. Mostly there is one.
 const HOSTS: usize = 256;
 
+/// Threads that keep apart what they opened. More than that share.
+const THREADS: usize = 16;
+
+thread_local! {
+    /// Of this thread, among those that keep connections.
+    static THREAD: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed) % THREADS
+    };
+}
+
 /// All hosts of one client.
 pub(crate) struct Pool {
     connector: Connector,
@@ -40,8 +51,10 @@ pub(crate) struct Host {
     authority: Authority,
     /// As in the header of HTTP/1.1.
     pub(crate) name: HeaderValue,
-    /// The one used last at the end.
-    idle: Mutex<Lines>,
+    /// By the thread that opened them; the one used last at the end.
+    idle: Box<[Mutex<Lines>]>,
+    /// How many there are, and how many there may be.
+    count: AtomicUsize,
     most: usize,
     idle_timeout: Duration,
     /// Whether somebody sees to it that idle connections are closed.
@@ -117,7 +130,9 @@ impl Pool {
         let broken = |error: hyper::Error| EgressError::Broken(chain(&error));
         if !speaks_http2(&stream) {
             host.speaks_http2.store(false, Ordering::Relaxed);
-            let line = Line::new(stream, &self.http1).await.map_err(broken)?;
+            let thread = THREAD.with(|thread| *thread);
+            let line = Line::new(stream, &self.http1, thread).await;
+            let line = line.map_err(broken)?;
             return Ok(Way::Own { line, used: false });
         }
         let shaken = http2().handshake(stream).await;
@@ -166,7 +181,10 @@ impl Host {
             secure,
             authority: authority.clone(),
             name: name.map_err(|_invalid| EgressError::Url("its host is not a name"))?,
-            idle: Mutex::default(),
+            idle: std::iter::repeat_with(Mutex::default)
+                .take(THREADS)
+                .collect(),
+            count: AtomicUsize::new(0),
             most: options.max_idle_per_host,
             idle_timeout: options.idle_timeout,
             watched: AtomicBool::new(false),
@@ -184,16 +202,31 @@ impl Host {
         }
     }
 
-    /// The free connection that was used last, unless it is too old.
+    /// A free connection of this thread: another thread would be woken for every answer on one of another's. If there
+    /// is none, one of another's is still better than a new one.
     fn take(&self) -> Option<Box<Line>> {
-        let mut idle = self.idle();
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let own = THREAD.with(|thread| *thread);
+        let others = (0..THREADS).filter(|thread| *thread != own);
+        std::iter::once(own)
+            .chain(others)
+            .find_map(|thread| self.take_of(thread))
+    }
+
+    /// The one that was used last, unless it is too old.
+    fn take_of(&self, thread: usize) -> Option<Box<Line>> {
+        let mut idle = self.idle(thread)?;
         let line = idle.pop()?;
         if line.idle_since.elapsed() < self.idle_timeout {
+            self.count.fetch_sub(1, Ordering::Relaxed);
             return Some(line);
         }
         // All others are older still. Closed when nobody waits for them.
         let old = std::mem::take(&mut *idle);
         drop(idle);
+        self.count.fetch_sub(old.len() + 1, Ordering::Relaxed);
         drop((line, old));
         None
     }
@@ -204,18 +237,21 @@ impl Host {
             return;
         }
         line.rest();
-        let mut idle = self.idle();
-        if idle.len() < self.most {
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        if let Some(mut idle) = self.idle(line.thread) {
             idle.push(line);
         }
-        drop(idle);
         if !self.watched.load(Ordering::Relaxed) {
             self.watch();
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Lines> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self, thread: usize) -> Option<MutexGuard<'_, Lines>> {
+        let idle = self.idle.get(thread)?;
+        Some(idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn locked_shared(&self) -> MutexGuard<'_, Option<http2::SendRequest<Body>>> {
@@ -260,14 +296,15 @@ impl Host {
         let now = Instant::now();
         // Looked at every half of the time: what would become too old until the next look goes now.
         let most = self.idle_timeout / 2;
-        let mut idle = self.idle();
         let fresh = |line: &Line| now.saturating_duration_since(line.idle_since) < most;
-        let old = idle.partition_point(|line| !fresh(line));
-        let old: Vec<_> = idle.drain(..old).collect();
-        let left = !idle.is_empty();
-        drop(idle);
-        drop(old);
-        left
+        for idle in &self.idle {
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = idle.partition_point(|line| !fresh(line));
+            let old: Vec<_> = idle.drain(..old).collect();
+            drop(idle);
+            self.count.fetch_sub(old.len(), Ordering::Relaxed);
+        }
+        self.count.load(Ordering::Relaxed) > 0
     }
 }
 

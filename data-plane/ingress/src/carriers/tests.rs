@@ -1,0 +1,52 @@
+//! Promises of carriers: connections are spread, stay where they are, and end with their door.
+
+use std::{sync::mpsc, time::Duration};
+
+use super::*;
+
+#[test]
+fn connections_are_dealt_out_evenly_and_places_come_free() {
+    let carriers = Carriers::start(3).unwrap();
+    let (say, said) = mpsc::sync_channel(16);
+    let mut ends = Vec::new();
+    for _ in 0..6 {
+        let (end, ended) = oneshot::channel::<()>();
+        let say = say.clone();
+        carriers.carry(move || async move {
+            say.send(thread::current().id()).unwrap();
+            let _gone = ended.await;
+            say.send(thread::current().id()).unwrap();
+        });
+        ends.push(end);
+    }
+    let count = |said: &mpsc::Receiver<thread::ThreadId>| {
+        let mut seen: Vec<_> = (0..6).map(|_| said.recv().unwrap()).collect();
+        seen.sort_by_key(|id| format!("{id:?}"));
+        seen.dedup();
+        seen.len()
+    };
+    assert_eq!(count(&said), 3);
+    drop(ends);
+    assert_eq!(count(&said), 3);
+    while carriers
+        .all
+        .iter()
+        .any(|carrier| carrier.carried.load(Ordering::Relaxed) > 0)
+    {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_is_carried_ends_with_the_carriers() {
+    let carriers = Carriers::start(1).unwrap();
+    let (say, said) = mpsc::sync_channel::<()>(1);
+    carriers.carry(move || async move {
+        let _kept = say;
+        std::future::pending::<()>().await;
+    });
+    drop(carriers);
+    // Its end of the channel went with it.
+    let gone = said.recv_timeout(Duration::from_secs(10));
+    assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected));
+}
