@@ -118,7 +118,9 @@ impl Client {
             message["params"] = json!({"_meta": meta});
         }
         let method = message["method"].as_str().unwrap().to_owned();
-        let named = message["params"]["name"].as_str().map(str::to_owned);
+        let params = &message["params"];
+        let named = params["name"].as_str().or(params["uri"].as_str());
+        let named = named.map(str::to_owned);
         let mut headers = vec![
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),

@@ -14,6 +14,7 @@ mod client;
 mod conduct;
 mod faults;
 mod questions;
+mod rest;
 mod rig;
 mod server;
 mod sessions;

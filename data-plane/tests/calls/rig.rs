@@ -29,7 +29,7 @@ use toolgate_model::{
 };
 use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain};
 
-use crate::{client::Client, server::FakeServer};
+use crate::{client::Client, rest, server::FakeServer};
 
 pub const TOKEN: &str = "archestra_a-good-token";
 pub const NARROW: &str = "archestra_a-token-for-one-tool";
@@ -42,7 +42,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 20] = [
+pub const TOOLS: [&str; 21] = [
     "echo",
     "fail",
     "locked",
@@ -58,6 +58,7 @@ pub const TOOLS: [&str; 20] = [
     "silent",
     "flood",
     "missing",
+    "capable",
     "ask",
     "ask_again",
     "ask_back",
@@ -287,8 +288,8 @@ fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) ->
     let offered = Resource::Catalogue(CatalogueResource {
         tools: TOOLS.map(definition).to_vec(),
         instructions: format!("talk to {id}"),
-        capabilities: json!({"tools": {}, "logging": {}}).to_string(),
-        ..CatalogueResource::default()
+        capabilities: json!({"tools": {}, "logging": {}, "completions": {}}).to_string(),
+        ..rest::catalogue()
     });
     [
         (ResourceKind::Server, id, reached),
@@ -310,7 +311,7 @@ fn gone_resources(url: String, timeouts: Timeouts) -> [Named<'static>; 2] {
         tools: vec![definition("echo")],
         instructions: String::new(),
         capabilities: "{}".to_owned(),
-        ..CatalogueResource::default()
+        ..rest::catalogue()
     });
     [
         (ResourceKind::Server, "gone", reached),
@@ -325,7 +326,7 @@ fn gateway_resource(tools: Vec<ExposedTool>) -> Resource {
         tools,
         servers: vec![slug("old"), slug("new"), slug("gone")],
         must_understand: Vec::new(),
-        ..GatewayResource::default()
+        ..rest::gateway()
     })
 }
 

@@ -42,7 +42,7 @@ pub struct Seen {
     pub flooded: usize,
 }
 
-pub(crate) type Body = BoxBody<Bytes, std::io::Error>;
+pub type Body = BoxBody<Bytes, std::io::Error>;
 
 impl FakeServer {
     pub async fn start(era: Era) -> Self {
@@ -113,6 +113,9 @@ impl FakeServer {
             "initialize" => self.initialize(&message),
             "ping" => answer(&message, &json!({})),
             "tools/call" => self.tool(&message).await,
+            "prompts/get" => crate::rest::prompt(&message),
+            "resources/read" => crate::rest::read(self.era, &message),
+            "completion/complete" => crate::rest::completion(&message),
             other => panic!("unexpected {other}"),
         })
     }
@@ -159,6 +162,7 @@ impl FakeServer {
             "echo" => answer(message, &result),
             "tool_error" => answer(message, &json!({"content": [], "isError": true})),
             "error" => failure(message, -32050, "theirs"),
+            "capable" => crate::rest::wants_sampling(message),
             "fail" => plain(500, "text/html", "<h1>secret of the server</h1>"),
             "missing" => plain(404, "text/html", "<h1>secret of the server</h1>"),
             "locked" => plain(401, "text/plain", "secret of the server"),
@@ -286,7 +290,7 @@ pub(crate) fn events(body: Body) -> Response<Body> {
         .unwrap()
 }
 
-pub(crate) fn answer(message: &Value, result: &Value) -> Response<Body> {
+pub fn answer(message: &Value, result: &Value) -> Response<Body> {
     let frame = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
     plain(200, "application/json", &frame.to_string())
 }
@@ -297,7 +301,7 @@ fn failure(message: &Value, code: i64, text: &str) -> Response<Body> {
     plain(200, "application/json", &frame.to_string())
 }
 
-fn plain(status: u16, kind: &str, text: &str) -> Response<Body> {
+pub fn plain(status: u16, kind: &str, text: &str) -> Response<Body> {
     let body = http_body_util::Full::from(text.to_owned()).map_err(|never| match never {});
     let response = Response::builder()
         .status(status)

@@ -1,0 +1,298 @@
+//! Prompts, resources and completion, in all four cells: what is listed, what servers are asked, and what comes back.
+
+use http::Response;
+use serde_json::{Value, json};
+use toolgate_model::{
+    Definition, Digest, Era,
+    snapshot::{CatalogueResource, ExposedPrompt, GatewayResource},
+};
+
+use crate::{
+    client::{Answer, Client},
+    rig::{NARROW, Rig, slug},
+    server::{Body, answer, plain},
+};
+
+const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
+
+fn definition(name: &str, json: &Value) -> Definition {
+    let json = json.to_string();
+    Definition {
+        name: name.to_owned(),
+        digest: Digest::of_bytes(json.as_bytes()),
+        json: json.into(),
+    }
+}
+
+fn greet() -> Definition {
+    definition(
+        "greet",
+        &json!({"name": "greet", "arguments": [{"name": "who"}]}),
+    )
+}
+
+/// What every server offers beside its tools.
+pub fn catalogue() -> CatalogueResource {
+    CatalogueResource {
+        prompts: vec![greet()],
+        resources: vec![definition(
+            "memo:today",
+            &json!({"uri": "memo:today", "name": "t"}),
+        )],
+        templates: vec![definition(
+            "test://{id}",
+            &json!({"uriTemplate": "test://{id}", "name": "t"}),
+        )],
+        ..CatalogueResource::default()
+    }
+}
+
+/// What the gateway shows of it.
+pub fn gateway() -> GatewayResource {
+    let servers = ["gone", "new", "old"];
+    GatewayResource {
+        prompts: servers
+            .map(|server| ExposedPrompt {
+                exposed: format!("{server}__greet"),
+                server: slug(server),
+                original: "greet".to_owned(),
+                digest: greet().digest,
+            })
+            .to_vec(),
+        resources: servers.map(slug).to_vec(),
+        ..GatewayResource::default()
+    }
+}
+
+/// The server's side of `prompts/get`.
+pub fn prompt(message: &Value) -> Response<Body> {
+    let params = &message["params"];
+    let link = json!({"type": "resource_link", "uri": "memo:today", "name": "t"});
+    let text = json!({"type": "text", "text": format!("hello {}", params["arguments"]["who"])});
+    let said = [link, text].map(|content| json!({"role": "user", "content": content}));
+    answer(
+        message,
+        &json!({"messages": said, "description": params["name"]}),
+    )
+}
+
+/// The server's side of `resources/read`: `memo:today`, and whatever comes of the template.
+pub fn read(era: Era, message: &Value) -> Response<Body> {
+    let uri = message["params"]["uri"].as_str().unwrap();
+    if uri == "memo:today" || uri.starts_with("test://") {
+        let contents = json!([{"uri": uri, "text": "memo:today"}]);
+        return answer(message, &json!({"contents": contents}));
+    }
+    let code = match era {
+        Era::Legacy => -32002,
+        Era::Modern => -32602,
+    };
+    refused(
+        200,
+        message,
+        &json!({"code": code, "message": "none", "data": {"uri": uri}}),
+    )
+}
+
+/// The server's side of `completion/complete`.
+pub fn completion(message: &Value) -> Response<Body> {
+    let reference = &message["params"]["ref"];
+    let of = reference.get("name").or(reference.get("uri"));
+    answer(
+        message,
+        &json!({"completion": {"values": [of], "total": 1}}),
+    )
+}
+
+/// A tool that cannot do without a model of the client's.
+pub fn wants_sampling(message: &Value) -> Response<Body> {
+    let data = json!({"requiredCapabilities": {"sampling": {}}});
+    refused(
+        400,
+        message,
+        &json!({"code": -32021, "message": "no model", "data": data}),
+    )
+}
+
+fn refused(status: u16, message: &Value, error: &Value) -> Response<Body> {
+    let frame = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
+    plain(status, "application/json", &frame.to_string())
+}
+
+async fn client(rig: &Rig, era: Era) -> Client {
+    let mut client = rig.client();
+    if era == Era::Legacy {
+        client.initialize().await;
+    }
+    client
+}
+
+async fn ask(client: &Client, era: Era, method: &str, params: Value) -> Answer {
+    let message = json!({"jsonrpc": "2.0", "id": "r", "method": method, "params": params});
+    client.ask(era, message).await.whole().await
+}
+
+/// The ids of the two servers that answer, and their eras.
+const SERVERS: [(&str, Era); 2] = [("old", Era::Legacy), ("new", Era::Modern)];
+
+fn named(rig: &Rig, era: Era, method: &str) -> (Option<String>, Value) {
+    let (headers, message) = rig.server(era).last(method).unwrap();
+    let name = headers.get("mcp-name");
+    let name = name.map(|name| name.to_str().unwrap().to_owned());
+    assert_eq!(headers.contains_key("mcp-method"), era == Era::Modern);
+    (name, message["params"].clone())
+}
+
+#[tokio::test]
+async fn lists_ask_no_server() {
+    let rig = Rig::start().await;
+    for era in ERAS {
+        let client = client(&rig, era).await;
+        for (method, member, name, first) in [
+            ("prompts/list", "prompts", "name", "gone__greet"),
+            ("resources/list", "resources", "uri", "gone+memo:today"),
+            (
+                "resources/templates/list",
+                "resourceTemplates",
+                "uriTemplate",
+                "gone+test://{id}",
+            ),
+        ] {
+            let result = ask(&client, era, method, json!({})).await.json()["result"].clone();
+            assert_eq!(result[member].as_array().unwrap().len(), 3, "{result}");
+            assert_eq!(result[member][0][name], first);
+            assert_eq!(result["cacheScope"] == "private", era == Era::Modern);
+        }
+    }
+    assert!(rig.legacy.seen.lock().unwrap().requests.is_empty());
+    assert!(rig.modern.seen.lock().unwrap().requests.is_empty());
+}
+
+#[tokio::test]
+async fn prompts_are_filled_in_by_the_server_that_has_them() {
+    let rig = Rig::start().await;
+    for client_era in ERAS {
+        let client = client(&rig, client_era).await;
+        for (server, era) in SERVERS {
+            let params = json!({"name": format!("{server}__greet"), "arguments": {"who": "ada"}});
+            let got = ask(&client, client_era, "prompts/get", params).await;
+            assert_eq!(got.status, 200, "{got:?}");
+            let got = got.json();
+            assert_eq!(
+                (&got["id"], &got["result"]["description"]),
+                (&json!("r"), &json!("greet"))
+            );
+            let link = &got["result"]["messages"][0]["content"]["uri"];
+            assert_eq!(link, &format!("{server}+memo:today"));
+            let complete = got["result"].get("resultType") == Some(&json!("complete"));
+            assert_eq!(complete, client_era == Era::Modern);
+            let (name, params) = named(&rig, era, "prompts/get");
+            assert_eq!(name.as_deref(), (era == Era::Modern).then_some("greet"));
+            assert_eq!(
+                (&params["name"], &params["arguments"]["who"]),
+                (&json!("greet"), &json!("ada"))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn resources_are_read_where_they_are_and_shown_as_they_are_listed() {
+    let rig = Rig::start().await;
+    for client_era in ERAS {
+        let client = client(&rig, client_era).await;
+        for (server, era) in SERVERS {
+            for uri in ["memo:today", "test://7"] {
+                let shown = format!("{server}+{uri}");
+                let got = ask(&client, client_era, "resources/read", json!({"uri": shown})).await;
+                let result = got.json()["result"].clone();
+                assert_eq!(
+                    result["contents"],
+                    json!([{"uri": shown, "text": "memo:today"}])
+                );
+                let hints = (result.get("ttlMs"), result.get("cacheScope"));
+                let (zero, private) = (json!(0), json!("private"));
+                let modern = client_era == Era::Modern;
+                let expected = (modern.then_some(&zero), modern.then_some(&private));
+                assert_eq!(hints, expected);
+                let (name, params) = named(&rig, era, "resources/read");
+                assert_eq!(name.as_deref(), (era == Era::Modern).then_some(uri));
+                assert_eq!(params["uri"], uri);
+            }
+            // The server says so of the one, we of the others; nobody can tell.
+            let code = if client_era == Era::Modern {
+                -32602
+            } else {
+                -32002
+            };
+            for uri in [
+                &*format!("{server}+memo:none"),
+                "lost+memo:today",
+                "memo:today",
+            ] {
+                let got = ask(&client, client_era, "resources/read", json!({"uri": uri})).await;
+                assert_eq!((got.status.as_u16(), got.code()), (200, code), "{got:?}");
+                assert_eq!(got.json()["error"]["data"], json!({"uri": uri}));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn arguments_are_completed_by_the_server_that_has_them() {
+    let rig = Rig::start().await;
+    for client_era in ERAS {
+        let client = client(&rig, client_era).await;
+        let complete = async |reference: Value| {
+            let params = json!({"ref": reference, "argument": {"name": "who", "value": ""}});
+            let got = ask(&client, client_era, "completion/complete", params).await;
+            got.json()["result"]["completion"]["values"].clone()
+        };
+        for (server, era) in SERVERS {
+            let prompt = json!({"type": "ref/prompt", "name": format!("{server}__greet")});
+            assert_eq!(complete(prompt).await, json!(["greet"]));
+            let template =
+                json!({"type": "ref/resource", "uri": format!("{server}+test://{{id}}")});
+            assert_eq!(complete(template).await, json!(["test://{id}"]));
+            assert_eq!(named(&rig, era, "completion/complete").0, None);
+        }
+        // This one never said that it could, and is not there to be asked.
+        let nobody = json!({"type": "ref/prompt", "name": "gone__greet"});
+        assert_eq!(complete(nobody).await, json!([]));
+    }
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_not_there_and_what_fails_is_an_error() {
+    let rig = Rig::start().await;
+    let narrow = rig.client_with("everything", NARROW);
+    let prompt = json!({"name": "new__greet"});
+    let hidden = ask(&narrow, Era::Modern, "prompts/get", prompt).await;
+    assert_eq!((hidden.status.as_u16(), hidden.code()), (200, -32602));
+    let read = json!({"uri": "new+memo:today"});
+    let hidden = ask(&narrow, Era::Modern, "resources/read", read).await;
+    assert_eq!(
+        hidden.json()["error"]["message"],
+        "Resource not found: new+memo:today"
+    );
+    assert!(rig.modern.seen.lock().unwrap().requests.is_empty());
+    for era in ERAS {
+        let client = client(&rig, era).await;
+        let read = json!({"uri": "gone+memo:today"});
+        let failed = ask(&client, era, "resources/read", read).await;
+        assert_eq!((failed.status.as_u16(), failed.code()), (200, -32603));
+        let text = failed.json()["error"]["message"].clone();
+        assert_eq!(text, "the server of this resource cannot be reached");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_lacks_is_told_with_the_status_it_has() {
+    let rig = Rig::start().await;
+    let client = rig.client();
+    let got = client.call(Era::Modern, json!(1), "new__capable", "").await;
+    let got = got.whole().await;
+    assert_eq!((got.status.as_u16(), got.code()), (400, -32021));
+    let data = got.json()["error"]["data"].clone();
+    assert_eq!(data, json!({"requiredCapabilities": {"sampling": {}}}));
+}
