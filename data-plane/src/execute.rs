@@ -86,6 +86,14 @@ pub(crate) async fn execute<S: Source>(
             plane.sessions.set_level(subject, level)?;
             Ok(said(pieces))
         }),
+        Plan::Subscribe(target, pieces) => {
+            let watched = streams::watch(plane, subject, &target).await;
+            watched.map(|()| said(pieces))
+        }
+        Plan::Unsubscribe(uri, pieces) => with(subject, |subject| {
+            plane.sessions.unwatch(subject.facts, &uri);
+            Ok(said(pieces))
+        }),
         Plan::OpenStream => streams::session(plane, subject, events, &place).await,
         Plan::Listen(listen) => {
             let scene = streams::Scene {
@@ -93,7 +101,7 @@ pub(crate) async fn execute<S: Source>(
                 caller: &caller,
                 place: &place,
             };
-            events.and_then(|()| streams::listen(plane, &listen, &scene))
+            streams::listen(plane, &listen, scene, events).await
         }
         Plan::CloseSession => with(subject, |subject| {
             plane.sessions.terminate(subject);

@@ -282,6 +282,8 @@ impl Scene<'_> {
             | Plan::SetLevel(..)
             | Plan::OpenStream
             | Plan::Listen(_)
+            | Plan::Subscribe(..)
+            | Plan::Unsubscribe(..)
             | Plan::CloseSession
             | Plan::Cancel(_)
             | Plan::Hear(_)) => Ok(plan),

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Instant};
 use toolgate_data_core::{Caller, Refusal, View, change::Comparison};
 use toolgate_model::{Sharing, TokenHash};
 use toolgate_runtime::{Drain, SharedClock};
-use toolgate_session::{InFlight, Links, Parking, Questions, Sessions, Subject, Subscriptions};
+use toolgate_session::{
+    InFlight, Links, Listeners, Parking, Questions, Sessions, Subject, Subscriptions,
+};
 use toolgate_upstream::{Answers, Calls, Standstill, Upstream};
 
 use crate::{
@@ -25,6 +27,7 @@ pub(crate) struct Plane<S: Source> {
     pub(crate) opened: Opened,
     pub(crate) sessions: Sessions,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) listeners: Listeners,
     pub(crate) in_flight: InFlight,
     pub(crate) neighbours: Neighbours,
     pub(crate) links: Links,
@@ -65,6 +68,7 @@ impl<S: Source> Plane<S> {
         let mut views = Comparison::new(before, after);
         self.sessions.view_changed(&mut views);
         self.subscriptions.view_changed(&mut views);
+        self.listeners.view_changed(after);
         self.links.view_changed(after);
         self.upstream.retain(after);
         self.accounts.retain(after);

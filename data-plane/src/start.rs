@@ -13,9 +13,9 @@ use toolgate_runtime::{
     Metrics,
     tls::{self, ClientAuth},
 };
-use toolgate_session::{InFlight, Links, Parking, Questions, Sessions, Subscriptions};
+use toolgate_session::{InFlight, Links, Listeners, Parking, Questions, Sessions, Subscriptions};
 use toolgate_sync::Machine;
-use toolgate_upstream::{Calls, Network, Upstream, UpstreamOptions};
+use toolgate_upstream::{Calls, Feeds, Network, Upstream, UpstreamOptions};
 
 use crate::{
     account::Accounts,
@@ -120,11 +120,14 @@ impl DataPlane {
         }));
         let network: Arc<dyn LinkNetwork> = Arc::new(Network::new(Arc::clone(&upstream)));
         let links = Links::new(network, actors.clone(), Arc::clone(&clock), drain.clone());
+        let feeds = Feeds::new(Arc::clone(&upstream), Arc::new(links.clone()));
+        let listeners = Listeners::new(Arc::new(feeds), actors.clone(), drain.clone());
         let calls = Calls::new(Arc::clone(&upstream), Arc::new(links.clone()));
         let plane = Arc::new(Plane {
             limiter: Limiter::new(options.limits, clock.monotonic()),
             opened: Opened::new(),
             sessions: Sessions::new(actors.clone(), Arc::clone(&clock)),
+            listeners,
             subscriptions: Subscriptions::new(actors.clone(), Arc::clone(&clock)),
             in_flight: InFlight::new(),
             neighbours,
@@ -233,6 +236,7 @@ async fn follow<S: Source>(plane: Arc<Plane<S>>) {
         }
     }
     plane.parking.end_all();
+    plane.listeners.end_all();
     // No call is under way that would still need its link.
     plane.links.end_all();
 }

@@ -96,6 +96,12 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// The gateway as it is now, and what the token may see there; none if nothing is served to it there.
+    pub fn now(&self, gateway: &Slug, token: &TokenHash) -> Option<(&'a GatewayView, &'a Grant)> {
+        let now = sight(self.after, gateway, token)?;
+        Some((now.gateway, now.grant))
+    }
+
     /// What changed for the token at the gateway; none if nothing is served to it there any more.
     pub fn concerns(&mut self, gateway: &Slug, token: &TokenHash) -> Option<Kinds> {
         let now = sight(self.after, gateway, token)?;
@@ -130,10 +136,12 @@ fn differ(was: Sight<'_>, now: Sight<'_>) -> Kinds {
         sight.grant.allows_rest().then_some(digests).unzip()
     };
     let ((old_prompts, old_resources), (prompts, resources)) = (rest(was), rest(now));
+    let (before, offers) = (&was.gateway.offers, &now.gateway.offers);
     Kinds {
         tools: tools(was) != tools(now),
-        prompts: old_prompts != prompts,
-        resources: old_resources != resources,
+        // Of what was never offered nobody expects to hear.
+        prompts: old_prompts != prompts && (before.prompts || offers.prompts),
+        resources: old_resources != resources && (before.resources || offers.resources),
     }
 }
 

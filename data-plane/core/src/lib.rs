@@ -22,6 +22,7 @@ pub mod session_id;
 pub mod subscription;
 pub mod uri;
 pub mod view;
+pub mod watch;
 
 pub use authenticate::{Caller, TokenHasher, authenticate};
 pub use grant::Grant;

@@ -101,6 +101,10 @@ pub enum Plan {
     SetLevel(LogLevel, Parts),
     /// Open the session's stream.
     OpenStream,
+    /// Tell this session of updates of this resource from now on, if its server agrees; then send this, status 200, JSON.
+    Subscribe(ResourceTarget, Parts),
+    /// Tell it no longer of updates of the resource that it knows by this URI, then send this, status 200, JSON.
+    Unsubscribe(Box<str>, Parts),
     /// Open a stream of changes, for as long as the client listens.
     Listen(Listen),
     /// End the session. Status 200, no body.

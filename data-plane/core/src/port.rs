@@ -21,6 +21,7 @@ use crate::{
     callers::Callers,
     refusal::UpstreamFailure,
     session_id::{ClientCapabilities, RANDOM},
+    watch::Uris,
 };
 
 /// A future that a trait object can return.
@@ -68,6 +69,34 @@ pub trait LinkNetwork: Send + Sync + 'static {
 
     /// DELETE of the session; failures are nobody's concern.
     fn terminate(&self, key: &LinkKey, session: &str) -> Pending<'static, ()>;
+}
+
+/// The network part of feeds of changes. Done by `upstream`, asked by `session`.
+pub trait FeedNetwork: Send + Sync + 'static {
+    /// Opens a feed of these resources, as the server calls them.
+    fn open(
+        &self,
+        key: &LinkKey,
+        uris: Uris,
+    ) -> Pending<'static, Result<Box<dyn Feed>, UpstreamFailure>>;
+}
+
+/// A feed that stands.
+pub trait Feed: Send + 'static {
+    /// What the server agreed to tell of.
+    fn agreed(&self) -> &Uris;
+
+    /// The next resource that was updated; none when the feed has ended. May be let go of at any time.
+    fn next(&mut self) -> Pending<'_, Option<Box<str>>>;
+
+    /// The same feed for these resources: nothing that was told meanwhile is lost.
+    fn change(
+        self: Box<Self>,
+        uris: Uris,
+    ) -> Pending<'static, Result<Box<dyn Feed>, UpstreamFailure>>;
+
+    /// Tells the server that nobody is interested any more; failures are nobody's concern.
+    fn close(self: Box<Self>) -> Pending<'static, ()>;
 }
 
 /// A header that is presented to a server.

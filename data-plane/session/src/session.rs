@@ -47,6 +47,8 @@ pub(crate) enum Message {
     Say(Bytes),
     /// Lists changed.
     Changed(Kinds),
+    /// A resource was updated.
+    Updated(Box<str>),
     /// [`SETTLE`] is over.
     Settled,
     /// [`KEEP_ALIVE`] is over.
@@ -187,7 +189,10 @@ impl SessionActor {
         if !self.machine.streams().is_empty() {
             self.touched = now;
         }
-        let remembers = self.machine.level().is_some() || self.machine.waiting() > 0;
+        let standing = self.standing.upgrade();
+        let remembers = self.machine.level().is_some()
+            || self.machine.waiting() > 0
+            || standing.is_some_and(|standing| standing.watches());
         let idle = now.since(self.touched);
         if idle >= IDLE || (idle >= KEEP_ALIVE && !remembers) {
             return cx.stop();
@@ -216,6 +221,7 @@ impl Actor for SessionActor {
             Message::SetLevel(level) => self.step(Event::SetLevel(level), cx),
             Message::Say(message) => self.step(Event::Say(message), cx),
             Message::Changed(kinds) => return self.step(Event::Changed(kinds), cx),
+            Message::Updated(uri) => return self.step(Event::Updated(uri), cx),
             Message::Settled => return self.step(Event::Settled, cx),
             Message::Terminate => return self.step(Event::Terminate, cx),
         }

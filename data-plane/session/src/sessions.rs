@@ -13,6 +13,7 @@ use toolgate_actor::{ActorSystem, AskError, Handle, SendError};
 use toolgate_data_core::{
     Caller, GatewayView, Refusal,
     change::Comparison,
+    plan::ResourceTarget,
     session::LogLevel,
     session_id::{RANDOM, SessionFacts},
 };
@@ -21,10 +22,13 @@ use toolgate_runtime::clock::SharedClock;
 
 use crate::{
     graves::Graves,
+    listener::Ear,
+    listeners::{Listeners, Watcher},
     session::{Message, Pace, SessionActor},
     shard::{Full, Shards},
     stream::{EventStream, Of},
     tally::Tally,
+    watches::Watches,
 };
 
 /// Sessions that one proxy remembers something of.
@@ -75,6 +79,7 @@ pub(crate) struct Standing {
     gateway: Slug,
     principal: Arc<Principal>,
     token: TokenHash,
+    watches: Watches,
 }
 
 impl Sessions {
@@ -151,6 +156,34 @@ impl Sessions {
         }
     }
 
+    /// Tells the session of updates of this resource from now on, if its server agrees.
+    pub async fn watch(
+        &self,
+        subject: Subject<'_>,
+        target: &ResourceTarget,
+        listeners: &Listeners,
+    ) -> Result<(), Refusal> {
+        let standing = self.standing(subject)?;
+        if standing.watches.has(&target.exposed)? {
+            return Ok(());
+        }
+        let watcher = Watcher {
+            principal: subject.caller.principal(),
+            conversation: Some(subject.facts.random),
+            ear: Ear::Session(standing.handle.clone()),
+        };
+        let interest = listeners.watch(watcher, target).await?;
+        standing.watches.insert(target.exposed.clone(), interest);
+        Ok(())
+    }
+
+    /// Tells the session no longer of updates of the resource that it knows by this URI.
+    pub fn unwatch(&self, facts: &SessionFacts, exposed: &str) {
+        if let Some(standing) = self.registry.standing.get(&facts.random) {
+            standing.watches.remove(exposed);
+        }
+    }
+
     /// Ends the session: its streams end, and its id is unknown to this proxy from now on.
     pub fn terminate(&self, subject: Subject<'_>) {
         let (facts, principal) = (subject.facts, subject.caller.principal());
@@ -163,7 +196,11 @@ impl Sessions {
     /// Tells whose lists changed, and ends what has no gateway or token any more.
     pub fn view_changed(&self, views: &mut Comparison<'_>) {
         self.registry.standing.for_each(|_key, standing| {
-            match views.concerns(&standing.gateway, &standing.token) {
+            let concerns = views.concerns(&standing.gateway, &standing.token);
+            if let Some((gateway, grant)) = views.now(&standing.gateway, &standing.token) {
+                standing.watches.retain(gateway, grant);
+            }
+            match concerns {
                 None => standing.tell(Message::Terminate),
                 Some(kinds) if kinds.any() => standing.tell(Message::Changed(kinds)),
                 Some(_) => {}
@@ -207,6 +244,7 @@ impl Sessions {
                 gateway: subject.gateway.name.id.clone(),
                 principal: Arc::clone(&token.principal),
                 token: token.hash,
+                watches: Watches::default(),
             }
         })
     }
@@ -238,6 +276,11 @@ impl Registry {
 }
 
 impl Standing {
+    /// Whether it watches resources.
+    pub(crate) fn watches(&self) -> bool {
+        !self.watches.is_empty()
+    }
+
     pub(crate) fn level(&self) -> Option<LogLevel> {
         let level = usize::from(self.level.load(Ordering::Relaxed));
         LogLevel::ALL.get(level.checked_sub(1)?).copied()

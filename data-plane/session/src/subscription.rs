@@ -25,7 +25,6 @@ pub(crate) enum Message {
     /// Lists changed.
     Changed(Kinds),
     /// A resource was updated.
-    #[expect(dead_code, reason = "feeds of servers come next")]
     Updated(Box<str>),
     /// The pause is over.
     Settled,

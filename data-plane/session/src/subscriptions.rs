@@ -2,6 +2,7 @@
 //! response is forgotten here.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{
         Arc,
@@ -9,22 +10,27 @@ use std::{
     },
 };
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use toolgate_actor::{ActorSystem, Handle};
 use toolgate_data_core::{
     Caller, GatewayView, Refusal,
     change::{Comparison, Kinds},
+    plan::ResourceTarget,
     subscription::{Filter, Subscription},
 };
 use toolgate_model::{Principal, Slug, TokenHash};
 use toolgate_runtime::clock::SharedClock;
 
 use crate::{
+    listener::Ear,
+    listeners::{Interest, Listeners, Watcher},
     session::Pace,
     shard::{Full, Shards},
     stream::{EventStream, Of, STREAM_QUEUE},
     subscription::{Message, SubscriptionActor},
     tally::Tally,
+    watches::Watches,
 };
 
 /// Subscriptions that one proxy holds open.
@@ -54,10 +60,10 @@ pub struct Wanted<'a> {
 }
 
 /// A subscription that stands, but has not been acknowledged yet.
-#[derive(Debug)]
 pub struct Opened {
     stream: EventStream,
-    ear: Ear,
+    standing: Arc<Standing>,
+    principal: Arc<Principal>,
 }
 
 struct Registry {
@@ -67,14 +73,11 @@ struct Registry {
 }
 
 struct Standing {
-    ear: Ear,
+    handle: Handle<SubscriptionActor>,
     gateway: Slug,
     token: TokenHash,
+    watches: Watches,
 }
-
-/// Where to tell it something.
-#[derive(Debug, Clone)]
-struct Ear(Handle<SubscriptionActor>);
 
 /// What is given back when the stream ends.
 pub(crate) struct Place {
@@ -132,51 +135,95 @@ impl Subscriptions {
             move || SubscriptionActor::new(machine.clone(), Arc::clone(&clock), pace, expires);
         let standing = registry.standing.get_or_insert(&number, || {
             Arc::new(Standing {
-                ear: Ear(self.system.spawn(actor)),
+                handle: self.system.spawn(actor),
                 gateway: wanted.gateway.name.id.clone(),
                 token: token.hash,
+                watches: Watches::default(),
             })
         });
         let standing = standing.map_err(|Full| Refusal::Overloaded)?;
-        let ear = standing.ear.clone();
         let (sender, receiver) = mpsc::channel(STREAM_QUEUE);
         let stream = EventStream::new(receiver, Of::Subscription(place));
-        ear.tell(Message::Start(sender))?;
-        Ok(Opened { stream, ear })
+        standing.tell(Message::Start(sender))?;
+        Ok(Opened {
+            stream,
+            standing,
+            principal: Arc::clone(principal),
+        })
     }
 
     /// Tells whose lists changed, and ends what has no gateway or token any more.
     pub fn view_changed(&self, views: &mut Comparison<'_>) {
         self.registry.standing.for_each(|_number, standing| {
+            if let Some((gateway, grant)) = views.now(&standing.gateway, &standing.token) {
+                standing.watches.retain(gateway, grant);
+            }
             let message = match views.concerns(&standing.gateway, &standing.token) {
                 None => Message::End,
                 Some(kinds) if kinds.any() => Message::Changed(kinds),
                 Some(_) => return,
             };
             // One that is too busy for this is let go: it would go on with an old list.
-            if standing.ear.tell(message).is_err() {
-                standing.ear.0.stop();
+            if standing.tell(message).is_err() {
+                standing.handle.stop();
             }
         });
     }
 }
 
 impl Opened {
+    /// Has it told of updates of these resources, as far as their servers agree: those are returned, by the client's own
+    /// URIs. Who does not agree in time does not agree.
+    pub async fn watch(
+        &self,
+        targets: &[ResourceTarget],
+        listeners: &Listeners,
+    ) -> BTreeSet<Box<str>> {
+        let one = |target: &ResourceTarget| {
+            let (target, principal) = (target.clone(), Arc::clone(&self.principal));
+            let ear = Ear::Subscription(self.standing.handle.clone());
+            let listeners = listeners.clone();
+            async move {
+                let watcher = Watcher {
+                    principal: &principal,
+                    conversation: None,
+                    ear,
+                };
+                let interest = listeners.watch(watcher, &target).await.ok()?;
+                Some((target.exposed, interest))
+            }
+        };
+        let agreed = join_all(targets.iter().map(one)).await;
+        let watch = |(exposed, interest): (Box<str>, Interest)| {
+            self.standing.watches.insert(exposed.clone(), interest);
+            exposed
+        };
+        agreed.into_iter().flatten().map(watch).collect()
+    }
+
     /// Says what is honoured, and hands out the stream on which everything is told.
     pub fn acknowledge(self, honoured: Filter) -> Result<EventStream, Refusal> {
-        self.ear.tell(Message::Honoured(honoured))?;
+        self.standing.tell(Message::Honoured(honoured))?;
         Ok(self.stream)
     }
 
     /// The view was replaced while it was being opened: everything may have changed.
     pub fn missed(&self) -> Result<(), Refusal> {
-        self.ear.tell(Message::Changed(Kinds::ALL))
+        self.standing.tell(Message::Changed(Kinds::ALL))
     }
 }
 
-impl Ear {
+impl Standing {
     fn tell(&self, message: Message) -> Result<(), Refusal> {
-        self.0.tell(message).map_err(|_busy| Refusal::Overloaded)
+        self.handle
+            .tell(message)
+            .map_err(|_busy| Refusal::Overloaded)
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({:?})", self.stream)
     }
 }
 

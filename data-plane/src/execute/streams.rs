@@ -2,7 +2,11 @@
 
 use std::{future::Future, sync::Arc};
 
-use toolgate_data_core::{Caller, GatewayView, Refusal, plan::Listen, subscription};
+use toolgate_data_core::{
+    Caller, GatewayView, Refusal,
+    plan::{Listen, ResourceTarget},
+    subscription,
+};
 use toolgate_session::{Subject, Wanted};
 
 use crate::{
@@ -39,12 +43,25 @@ pub(super) async fn session<S: Source>(
     Ok(events(Streamed::Standing(Box::new(stream))))
 }
 
+/// Has the session told of updates of a resource.
+pub(super) async fn watch<S: Source>(
+    plane: &Plane<S>,
+    subject: Option<Subject<'_>>,
+    target: &ResourceTarget,
+) -> Result<(), Refusal> {
+    let subject = subject.ok_or(Refusal::Internal)?;
+    let watched = plane.sessions.watch(subject, target, &plane.listeners);
+    watched.await
+}
+
 /// A stream of changes. It ends with the answer to the request that opened it.
-pub(super) fn listen<S: Source>(
+pub(super) async fn listen<S: Source>(
     plane: &Plane<S>,
     listen: &Listen,
-    scene: &Scene<'_>,
+    scene: Scene<'_>,
+    events_taken: Result<(), Refusal>,
 ) -> Result<Answer, Refusal> {
+    events_taken?;
     if plane.drain.is_draining() {
         return Err(Refusal::Overloaded);
     }
@@ -60,8 +77,8 @@ pub(super) fn listen<S: Source>(
         opened.missed()?;
     }
     let honoured = subscription::Filter {
-        kinds: listen.filter.kinds,
-        ..subscription::Filter::default()
+        kinds: listen.kinds,
+        uris: opened.watch(&listen.resources, &plane.listeners).await,
     };
     let stream = opened.acknowledge(honoured)?;
     let farewell = subscription::farewell(&listen.id, &scene.gateway.server_info);

@@ -27,6 +27,8 @@ pub struct FakeServer {
     pub era: Era,
     pub address: SocketAddr,
     pub seen: Arc<Mutex<Seen>>,
+    /// What it tells on its feeds; null ends them.
+    pub feeds: tokio::sync::broadcast::Sender<Value>,
 }
 
 /// All that it was sent.
@@ -52,6 +54,7 @@ impl FakeServer {
             era,
             address,
             seen: Arc::default(),
+            feeds: tokio::sync::broadcast::Sender::new(64),
         };
         let ours = server.clone();
         tokio::spawn(async move {
@@ -99,6 +102,9 @@ impl FakeServer {
             self.seen.lock().unwrap().deleted += 1;
             return Ok(plain(200, "text/plain", ""));
         }
+        if head.method == Method::GET {
+            return Ok(self.feed(None));
+        }
         let bytes = body.collect().await.unwrap().to_bytes();
         let message: Value = serde_json::from_slice(&bytes).unwrap();
         let entry = (head.headers.clone(), message.clone());
@@ -116,6 +122,8 @@ impl FakeServer {
             "prompts/get" => crate::rest::prompt(&message),
             "resources/read" => crate::rest::read(self.era, &message),
             "completion/complete" => crate::rest::completion(&message),
+            "resources/subscribe" | "resources/unsubscribe" => self.subscribe(&message),
+            "subscriptions/listen" => self.feed(Some(&message)),
             other => panic!("unexpected {other}"),
         })
     }
@@ -295,7 +303,7 @@ pub fn answer(message: &Value, result: &Value) -> Response<Body> {
     plain(200, "application/json", &frame.to_string())
 }
 
-fn failure(message: &Value, code: i64, text: &str) -> Response<Body> {
+pub(crate) fn failure(message: &Value, code: i64, text: &str) -> Response<Body> {
     let error = json!({"code": code, "message": text});
     let frame = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
     plain(200, "application/json", &frame.to_string())

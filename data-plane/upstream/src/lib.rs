@@ -9,6 +9,7 @@ mod dialogue;
 mod ear;
 mod exchange;
 mod failure;
+mod feed;
 mod finish;
 mod flight;
 pub mod link;
@@ -19,6 +20,7 @@ mod upstream;
 mod waiter;
 
 pub use call::{Answered, Calls, Order};
+pub use feed::Feeds;
 pub use link::Network;
 pub use standstill::Standstill;
 pub use stream::CallStream;

@@ -104,6 +104,22 @@ impl Line {
     }
 }
 
+/// Posts a request and waits for its good answer, whatever that is. What the server asks meanwhile (legacy only) is
+/// refused.
+pub async fn ask(
+    http: &HttpClient,
+    endpoint: &Endpoint,
+    headers: Headers,
+    id: &str,
+    request: Bytes,
+) -> Result<(), ClientError> {
+    let line = Line {
+        http: http.clone(),
+        endpoint: endpoint.clone(),
+    };
+    line.ask(headers, id, request).await.map(drop)
+}
+
 pub(crate) fn scan(message: &Bytes) -> Result<Answer<'_>, ClientError> {
     answer::scan(message, &Limits::ANSWER).map_err(ClientError::from)
 }

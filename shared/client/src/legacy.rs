@@ -10,12 +10,12 @@ use toolgate_mcp::{
 };
 
 use crate::{
-    changes::Changes,
+    changes::{Changes, session_changes},
     conversation::{Answered, Line},
     endpoint::Endpoint,
     error::ClientError,
     peer::ServerFacts,
-    send::{Headers, delete, open_stream, send},
+    send::{Headers, delete, send},
 };
 
 /// What `initialize` led to.
@@ -121,8 +121,7 @@ impl LegacySession {
     /// Its own stream, as a feed of changes; nothing if it has none.
     pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
         let Line { http, endpoint } = &self.line;
-        let stream = open_stream(http, endpoint, self.headers(), None).await?;
-        Ok(stream.map(|stream| Changes::legacy(stream, self.line.clone(), self.headers())))
+        session_changes(http, endpoint, self.headers()).await
     }
 
     /// Ends the session. A server that does not care is not argued with.

@@ -19,7 +19,8 @@ pub mod stand_in;
 mod conversation;
 
 pub use body::{EventStream, LimitedBody};
-pub use changes::{Change, Changes};
+pub use changes::{Change, Changes, listen, session_changes};
+pub use conversation::ask;
 pub use detect::{Detected, detect};
 pub use endpoint::{Endpoint, ReadLimits};
 pub use error::{ClientError, Phase, StatusProblem};

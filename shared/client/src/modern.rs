@@ -11,13 +11,12 @@ use toolgate_mcp::{
 };
 
 use crate::{
-    changes::Changes,
+    changes::{self, Changes},
     conversation::{Answered, Line},
     endpoint::Endpoint,
     error::ClientError,
     peer::ServerFacts,
-    reply::ReplyBody,
-    send::{Headers, send_open_ended},
+    send::Headers,
 };
 
 /// A modern server.
@@ -87,7 +86,7 @@ impl ModernPeer {
 
     /// Its feed of changes to what it lists, as far as it tells of them; nothing if it offers none.
     pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
-        let (id, headers) = self.request(method::LISTEN);
+        let id = self.next_id();
         let filter = |kind: &Kind| format!("\"{}ListChanged\":true", kind.capability());
         let announced = Kind::ALL.iter().filter(|kind| {
             // Templates change with resources.
@@ -95,22 +94,8 @@ impl ModernPeer {
         });
         let filters: Vec<String> = announced.map(filter).collect();
         let filter = format!("{{{}}}", filters.join(","));
-        let request = message::listen(&id, &filter, &meta(&self.us));
         let Line { http, endpoint } = &self.line;
-        let reply = send_open_ended(http, endpoint, headers, request).await?;
-        if reply.status.is_success() {
-            return match reply.body {
-                ReplyBody::Sse(stream) => Ok(Some(Changes::modern(*stream))),
-                // A JSON answer is a graceful end, or an error: no feed either way.
-                ReplyBody::Json(_) | ReplyBody::Accepted | ReplyBody::Other(_) => Ok(None),
-            };
-        }
-        let problem = reply.into_problem().await;
-        let unknown = |error: &toolgate_mcp::RpcError| error.code == -32601;
-        if problem.rpc().is_some_and(unknown) {
-            return Ok(None);
-        }
-        Err(problem)
+        changes::listen(http, endpoint, &id, &filter, &meta(&self.us)).await
     }
 
     pub(crate) async fn page(
@@ -124,8 +109,14 @@ impl ModernPeer {
         Ok(answered)
     }
 
+    fn next_id(&self) -> String {
+        self.next_id.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
     fn request(&self, method: &str) -> (String, Headers) {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
-        (id, Headers::modern(versions::MODERN, method, None))
+        (
+            self.next_id(),
+            Headers::modern(versions::MODERN, method, None),
+        )
     }
 }

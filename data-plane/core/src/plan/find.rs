@@ -13,6 +13,7 @@ use toolgate_model::Era;
 use crate::{
     Refusal,
     plan::{CompletionTarget, PlanInput, ResourceTarget, Target},
+    subscription::URI_LIMIT,
 };
 
 /// What a request is for, and the string in it that says so.
@@ -87,6 +88,12 @@ fn resource(
         uri: uri.as_str().chars().take(1024).collect(),
         modern: era == Era::Modern,
     })
+}
+
+/// The resource of this URI, for whoever may read it.
+pub(super) fn watched(input: &PlanInput<'_>, uri: &str) -> Option<ResourceTarget> {
+    let found = input.gateway.locate(uri).filter(|_| uri.len() <= URI_LIMIT);
+    found.filter(|_| input.caller.grant().allows_rest() && input.gateway.offers.subscribe)
 }
 
 /// By the prompt or the template that it is an argument of, under the same rule.

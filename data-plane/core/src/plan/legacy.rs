@@ -5,7 +5,7 @@ use toolgate_mcp::{Envelope, Framing, Kind, method, versions};
 
 use crate::{
     Refusal,
-    plan::{ClientSide, Initialize, Plan, PlanInput, Presented, answer, served},
+    plan::{ClientSide, Initialize, Plan, PlanInput, Presented, answer, find, served},
     session::LogLevel,
     session_id::{ClientCapabilities, SessionFacts},
 };
@@ -95,9 +95,33 @@ fn request(
                 level.ok_or(Refusal::InvalidParams("`level` must be a log level".into()))?;
             Ok(Plan::SetLevel(level, answer(envelope, NOTHING)?))
         }
+        method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE
+            if input.gateway.offers.subscribe =>
+        {
+            watch(input, envelope)
+        }
         unknown => Err(Refusal::MethodNotFound {
             method: unknown.chars().take(128).collect(),
             modern: false,
         }),
     }
+}
+
+/// `resources/subscribe` and its counterpart, which is good for whatever was subscribed to before.
+fn watch(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
+    let params = envelope.params.as_ref();
+    let uri = params.and_then(|params| params.uri.as_ref());
+    let uri = uri.ok_or(Refusal::InvalidParams(
+        "`uri` must be that of a resource".into(),
+    ))?;
+    let answer = answer(envelope, NOTHING)?;
+    if envelope.method() == method::RESOURCES_UNSUBSCRIBE {
+        return Ok(Plan::Unsubscribe(uri.as_str().into(), answer));
+    }
+    let target = find::watched(input, uri.as_str());
+    let target = target.ok_or_else(|| Refusal::UnknownResource {
+        uri: uri.as_str().chars().take(1024).collect(),
+        modern: false,
+    })?;
+    Ok(Plan::Subscribe(target, answer))
 }

@@ -2,26 +2,38 @@
 
 use toolgate_mcp::Envelope;
 
-use crate::{Refusal, subscription::Filter};
+use crate::{
+    Refusal,
+    change::Kinds,
+    plan::{PlanInput, ResourceTarget, find},
+    subscription::Filter,
+};
 
 /// A stream of changes to be opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Listen {
     /// The client's id for it, as written.
     pub id: Box<str>,
-    /// What it wants to hear of.
-    pub filter: Filter,
+    /// Which lists it wants to hear of.
+    pub kinds: Kinds,
+    /// Of which resources it wants to hear, as far as it may.
+    pub resources: Vec<ResourceTarget>,
 }
 
-pub(super) fn plan(envelope: &Envelope<'_>) -> Result<Listen, Refusal> {
+pub(super) fn plan(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Listen, Refusal> {
     let params = envelope.params.as_ref();
     let filter = params.and_then(|params| params.notifications);
     let filter = filter.ok_or(Refusal::InvalidParams(
         "`notifications` must be an object that says what to listen for".into(),
     ))?;
     let filter = Filter::read(envelope.slice(filter));
+    let Filter { kinds, uris } =
+        filter.map_err(|problem| Refusal::InvalidParams(problem.into()))?;
+    // What cannot be heard of is left out of what is acknowledged.
+    let resources = uris.iter().filter_map(|uri| find::watched(input, uri));
     Ok(Listen {
         id: envelope.raw_id().ok_or(Refusal::Internal)?.into(),
-        filter: filter.map_err(|problem| Refusal::InvalidParams(problem.into()))?,
+        kinds,
+        resources: resources.collect(),
     })
 }

@@ -56,17 +56,17 @@ impl Filter {
 
     /// The resource that was asked for and is `uri`, or has `uri` as a part.
     pub fn covering(&self, uri: &str) -> Option<&str> {
-        covering(self.uris.iter().map(|uri| &**uri), uri)
+        let mut asked = self.uris.iter().map(|uri| &**uri);
+        asked.find(|whole| part(whole, uri).is_some())
     }
 }
 
-/// The first of `asked` that is `uri`, or has it as a part: what follows it begins a segment, a query or a fragment.
-pub fn covering<'a>(asked: impl IntoIterator<Item = &'a str>, uri: &str) -> Option<&'a str> {
-    asked.into_iter().find(|whole| {
-        uri.strip_prefix(whole).is_some_and(|rest| {
-            rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '?', '#'])
-        })
-    })
+/// What `uri` has more than `whole`, if it is that or a part of it: then what follows begins a segment, a query or a
+/// fragment.
+pub fn part<'a>(whole: &str, uri: &'a str) -> Option<&'a str> {
+    let rest = uri.strip_prefix(whole)?;
+    let within = rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '?', '#']);
+    within.then_some(rest)
 }
 
 fn flag(json: &[u8]) -> Result<bool, &'static str> {

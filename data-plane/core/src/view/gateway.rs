@@ -194,7 +194,11 @@ impl GatewayView {
         let mut members: Vec<String> = kinds
             .into_iter()
             .filter(|(offered, _)| *offered)
-            .map(|(_, kind)| format!("\"{}\":{{{}}}", kind.member(), told(kind)))
+            .map(|(_, kind)| {
+                let updates = kind == ListKind::Resources && offers.subscribe;
+                let updates = if updates { ",\"subscribe\":true" } else { "" };
+                format!("\"{}\":{{{}{updates}}}", kind.member(), told(kind))
+            })
             .collect();
         let plain = [
             (!offers.completing.is_empty(), "\"completions\":{}"),

@@ -36,7 +36,11 @@ fn wrong_types_and_sizes_are_refused() {
 
 #[test]
 fn a_part_of_a_resource_is_covered_and_a_neighbour_is_not() {
-    let asked = ["file:///a", "test://b/"];
+    let uris = ["file:///a", "test://b/"].map(Box::from).into();
+    let asked = Filter {
+        uris,
+        ..Filter::default()
+    };
     for (uri, whole) in [
         ("file:///a", Some("file:///a")),
         ("file:///a/x", Some("file:///a")),
@@ -46,6 +50,6 @@ fn a_part_of_a_resource_is_covered_and_a_neighbour_is_not() {
         ("file:///", None),
         ("test://b/c", Some("test://b/")),
     ] {
-        assert_eq!(covering(asked, uri), whole, "{uri}");
+        assert_eq!(asked.covering(uri), whole, "{uri}");
     }
 }

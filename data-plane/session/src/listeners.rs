@@ -1,0 +1,269 @@
+//! Feeds of changes of servers, shared by all who watch something there on behalf of one principal.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{runtime, sync::Notify, task::JoinHandle};
+use toolgate_actor::{ActorSystem, AskError, Handle};
+use toolgate_data_core::{
+    View,
+    plan::ResourceTarget,
+    port::{Feed, FeedNetwork, LinkKey},
+    refusal::UpstreamFailure,
+    session_id::{ClientCapabilities, RANDOM},
+    watch::{self, Uris},
+};
+use toolgate_model::Principal;
+use toolgate_runtime::Drain;
+
+use crate::{
+    listener::{Ear, ListenerActor, Message, Turned, Wish},
+    shard::{Full, Shards},
+};
+
+/// Feeds that one proxy has.
+pub const LISTENERS: usize = 10_000;
+
+/// How long a server may take to agree to tell of a resource.
+pub const DEADLINE: Duration = Duration::from_secs(3);
+
+/// How often a feed that has just ended is replaced for one who watches.
+const ATTEMPTS: usize = 3;
+
+/// The feeds of a proxy. Has to be made on the runtime that is to carry them. Cheap to clone.
+#[derive(Clone)]
+pub struct Listeners {
+    shared: Arc<Shared>,
+    system: ActorSystem,
+}
+
+/// While it lives, updates of a resource are told.
+#[must_use = "updates are told only while it lives"]
+pub struct Interest {
+    number: watch::Interest,
+    listener: Handle<ListenerActor>,
+    server: toolgate_model::Name,
+    original: Box<str>,
+}
+
+/// Who wants to hear of a resource.
+pub(crate) struct Watcher<'a> {
+    pub(crate) principal: &'a Arc<Principal>,
+    /// The legacy session, if it is one.
+    pub(crate) conversation: Option<[u8; RANDOM]>,
+    /// Where to tell it.
+    pub(crate) ear: Ear,
+}
+
+pub(crate) struct Shared {
+    network: Arc<dyn FeedNetwork>,
+    feeds: Shards<LinkKey, Arc<Entry>>,
+    numbers: AtomicU64,
+    runtime: runtime::Handle,
+    drain: Drain,
+}
+
+pub(crate) struct Entry {
+    handle: Handle<ListenerActor>,
+}
+
+impl Listeners {
+    /// None yet.
+    pub fn new(network: Arc<dyn FeedNetwork>, system: ActorSystem, drain: Drain) -> Self {
+        let shared = Shared {
+            network,
+            feeds: Shards::new(LISTENERS),
+            numbers: AtomicU64::new(1),
+            runtime: runtime::Handle::current(),
+            drain,
+        };
+        Self {
+            shared: Arc::new(shared),
+            system,
+        }
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.shared.feeds.len()
+    }
+
+    /// Tells the watcher of updates of this resource from now on, if its server agrees.
+    pub(crate) async fn watch(
+        &self,
+        watcher: Watcher<'_>,
+        target: &ResourceTarget,
+    ) -> Result<Interest, UpstreamFailure> {
+        let Watcher {
+            principal,
+            conversation,
+            ear,
+        } = watcher;
+        // A feed asks nothing of anybody.
+        let nothing = ClientCapabilities::default();
+        let key = LinkKey::of(&target.server, principal, conversation, nothing);
+        for _attempt in 0..ATTEMPTS {
+            let entry = self.entry(&key)?;
+            let number = watch::Interest(self.shared.numbers.fetch_add(1, Ordering::Relaxed));
+            // Made first: whoever stops waiting leaves by that.
+            let interest = Interest {
+                number,
+                listener: entry.handle.clone(),
+                server: target.server.name.clone(),
+                original: target.original.clone(),
+            };
+            let wish = Wish {
+                interest: number,
+                original: target.original.clone(),
+                exposed: target.exposed.clone(),
+                ear: ear.clone(),
+            };
+            let message = |waiter| Message::Want(Box::new(wish), waiter);
+            match entry.handle.ask(DEADLINE, message).await {
+                Ok(answer) => return answer.map(|()| interest),
+                // It has just ended; the next one lives.
+                Err(AskError::Gone) => self.shared.forget(&key, &entry),
+                Err(AskError::Busy) => return Err(UpstreamFailure::Busy),
+                Err(AskError::Timeout) => return Err(UpstreamFailure::Timeout),
+            }
+        }
+        Err(UpstreamFailure::Busy)
+    }
+
+    /// Ends feeds of servers that are gone, and opens those anew whose server is reached in another way now.
+    pub fn view_changed(&self, after: &View) {
+        self.shared.feeds.for_each(|key, entry| {
+            let message = match after.server(&key.server.name) {
+                None => Message::End,
+                Some(now) if now.digest == key.server.digest => return,
+                Some(now) => Message::Moved(Arc::clone(now)),
+            };
+            if entry.handle.tell(message).is_err() {
+                entry.handle.stop();
+            }
+        });
+    }
+
+    /// Ends all.
+    pub fn end_all(&self) {
+        self.shared.feeds.for_each(|_key, entry| {
+            if entry.handle.tell(Message::End).is_err() {
+                entry.handle.stop();
+            }
+        });
+    }
+
+    fn entry(&self, key: &LinkKey) -> Result<Arc<Entry>, UpstreamFailure> {
+        let made = self.shared.feeds.get_or_insert(key, || self.start(key));
+        made.map_err(|Full| UpstreamFailure::Busy)
+    }
+
+    fn start(&self, key: &LinkKey) -> Arc<Entry> {
+        let shared = Arc::downgrade(&self.shared);
+        let key = key.clone();
+        Arc::new_cyclic(|entry: &Weak<Entry>| {
+            let entry = entry.clone();
+            let actor = move || ListenerActor::new(key.clone(), shared.clone(), entry.clone());
+            Entry {
+                handle: self.system.spawn(actor),
+            }
+        })
+    }
+}
+
+impl Shared {
+    pub(crate) fn forget(&self, key: &LinkKey, entry: &Arc<Entry>) {
+        self.feeds.remove_if(key, |found| Arc::ptr_eq(found, entry));
+    }
+
+    /// Opens a feed of these, in place of the one that stands if there is one.
+    pub(crate) fn open(
+        &self,
+        key: &LinkKey,
+        uris: Uris,
+        before: Option<Box<dyn Feed>>,
+    ) -> JoinHandle<Result<Box<dyn Feed>, UpstreamFailure>> {
+        let opening = match before {
+            Some(before) => before.change(uris),
+            None => self.network.open(key, uris),
+        };
+        self.run("feed opening", opening)
+    }
+
+    /// Listens until something is told, until it is interrupted, or until this proxy drains.
+    pub(crate) fn listen(
+        &self,
+        mut feed: Box<dyn Feed>,
+        interrupt: Arc<Notify>,
+    ) -> JoinHandle<Turned> {
+        let draining = self.drain.draining();
+        self.run("feed", async move {
+            let told = tokio::select! {
+                told = feed.next() => Some(told),
+                () = interrupt.notified() => return Turned::Interrupted(feed),
+                () = draining => None,
+            };
+            match told {
+                Some(Some(uri)) => Turned::Updated(feed, uri),
+                Some(None) => Turned::Lost,
+                None => {
+                    feed.close().await;
+                    Turned::Lost
+                }
+            }
+        })
+    }
+
+    /// Whether feeds are opened no more.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.drain.is_draining()
+    }
+
+    /// Lets go of it.
+    pub(crate) fn close(&self, feed: Box<dyn Feed>) {
+        drop(self.run("feed end", feed.close()));
+    }
+
+    /// On the runtime of calls.
+    fn run<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let _entered = self.runtime.enter();
+        self.drain.spawn(name, work)
+    }
+}
+
+impl Interest {
+    /// Whether it is in this resource.
+    pub(crate) fn is_in(&self, target: &ResourceTarget) -> bool {
+        self.server == target.server.name && self.original == target.original
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        // One too busy to hear it finds out when it next tells the one who has left.
+        let _busy_or_gone = self.listener.tell(Message::Leave(self.number));
+    }
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Interest({})", self.number.0)
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listeners({})", self.count())
+    }
+}

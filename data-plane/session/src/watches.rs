@@ -1,0 +1,53 @@
+//! The resources that one client watches.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use toolgate_data_core::{GatewayView, Grant, Refusal, plan::ResourceTarget, subscription::URIS};
+
+use crate::listeners::Interest;
+
+/// By the client's own URIs. No lock is held while anything is awaited.
+#[derive(Default)]
+pub(crate) struct Watches(Mutex<BTreeMap<Box<str>, Interest>>);
+
+impl Watches {
+    /// Whether it watches this one already; if not, there has to be room.
+    pub(crate) fn has(&self, exposed: &str) -> Result<bool, Refusal> {
+        let all = self.all();
+        match (all.contains_key(exposed), all.len() < URIS) {
+            (true, _) => Ok(true),
+            (false, true) => Ok(false),
+            (false, false) => Err(Refusal::TooManyOpen("subscriptions")),
+        }
+    }
+
+    pub(crate) fn insert(&self, exposed: Box<str>, interest: Interest) {
+        let _before = self.all().insert(exposed, interest);
+    }
+
+    pub(crate) fn remove(&self, exposed: &str) {
+        let _gone = self.all().remove(exposed);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all().is_empty()
+    }
+
+    /// Lets go of what the client may not read any more, or what is another resource now.
+    pub(crate) fn retain(&self, gateway: &GatewayView, grant: &Grant) {
+        let kept = |target: &ResourceTarget, interest: &Interest| {
+            grant.allows_rest() && gateway.offers.subscribe && interest.is_in(target)
+        };
+        self.all().retain(|exposed, interest| {
+            let target = gateway.locate(exposed);
+            target.is_some_and(|target| kept(&target, interest))
+        });
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Interest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,154 @@
+//! Updates of resources, in all four cells: one feed per server, told to whoever asked, under the client's own URIs.
+
+use http::Method;
+use serde_json::{Value, json};
+use toolgate_model::{Era, Resource, ResourceKey, ResourceKind, UriMode, snapshot::Entry};
+
+use crate::{
+    client::{Client, Stream},
+    feeds::SECRET,
+    rig::{Rig, eventually, name, slug},
+};
+
+const BOTH: [(Era, &str); 2] = [(Era::Legacy, "old"), (Era::Modern, "new")];
+
+/// A rig whose servers have resources that can be watched.
+async fn rig() -> Rig {
+    let rig = Rig::start().await;
+    rig.source.configure(|snapshot| {
+        for (key, entry) in &mut snapshot.entries {
+            match &*entry.resource {
+                Resource::Catalogue(catalogue) if key.name != name("gone") => {
+                    let mut catalogue = catalogue.clone();
+                    catalogue.capabilities =
+                        json!({"tools": {}, "resources": {"subscribe": true}}).to_string();
+                    *entry = Entry::new(Resource::Catalogue(catalogue));
+                }
+                Resource::Gateway(gateway) => {
+                    let mut gateway = gateway.clone();
+                    gateway.resources = vec![slug("old"), slug("new")];
+                    gateway.uris = UriMode::Prefixed;
+                    *entry = Entry::new(Resource::Gateway(gateway));
+                }
+                Resource::Catalogue(_) | Resource::Server(_) | Resource::Token(_) => {}
+            }
+        }
+    });
+    rig
+}
+
+async fn subscribe(client: &Client, method: &str, uri: &str) -> Value {
+    let message = json!({"jsonrpc": "2.0", "id": 9, "method": method, "params": {"uri": uri}});
+    client.legacy(message).await.whole().await.json()
+}
+
+async fn listen(client: &Client, id: i32, uris: &[&str]) -> Stream {
+    let message = json!({"jsonrpc": "2.0", "id": id, "method": "subscriptions/listen",
+        "params": {"notifications": {"resourceSubscriptions": uris}}});
+    client.modern(message).await
+}
+
+/// The stream of a new session.
+async fn session(client: &mut Client) -> (Value, Stream) {
+    let answer = client.initialize().await;
+    let session = client.session.clone().unwrap();
+    let named = [
+        ("mcp-session-id", &*session),
+        ("accept", "text/event-stream"),
+    ];
+    (answer, client.raw(Method::GET, &named, "").await)
+}
+
+#[tokio::test]
+async fn legacy_clients_subscribe_at_servers_of_both_eras() {
+    let rig = rig().await;
+    let mut client = rig.client();
+    let (answer, mut stream) = session(&mut client).await;
+    let resources = &answer["result"]["capabilities"]["resources"];
+    assert_eq!(resources, &json!({"listChanged": true, "subscribe": true}));
+    for (era, server) in BOTH {
+        let uri = format!("{server}+test://a");
+        let done = subscribe(&client, "resources/subscribe", &uri).await;
+        assert_eq!(done["result"], json!({}), "{done}");
+        assert_eq!(rig.server(era).listeners(), 1);
+        rig.server(era).update("test://other");
+        rig.server(era).update("test://a/part");
+        let told = stream.message().await.unwrap();
+        assert_eq!(told["method"], "notifications/resources/updated");
+        assert_eq!(told["params"], json!({"uri": format!("{uri}/part")}));
+        let secret = format!("{server}+{SECRET}");
+        let refused = subscribe(&client, "resources/subscribe", &secret).await;
+        assert!(refused["error"]["code"].is_number(), "{refused}");
+        let done = subscribe(&client, "resources/unsubscribe", &uri).await;
+        assert_eq!(done["result"], json!({}));
+        eventually("the feed ends", || rig.server(era).listeners() == 0).await;
+    }
+    assert_eq!(rig.legacy.asked("resources/subscribe", "test://a"), 1);
+    eventually("the legacy server is told", || {
+        rig.legacy.asked("resources/unsubscribe", "test://a") == 1
+    })
+    .await;
+    let unknown = subscribe(&client, "resources/subscribe", "who+test://a").await;
+    assert_eq!(unknown["error"]["code"], -32002);
+}
+
+#[tokio::test]
+async fn modern_clients_share_one_feed_and_hear_under_their_own_ids() {
+    let rig = rig().await;
+    let client = rig.client();
+    for (era, server) in BOTH {
+        let (a, secret) = (format!("{server}+test://a"), format!("{server}+{SECRET}"));
+        let mut one = listen(&client, 1, &[&a, &secret, "who+test://a"]).await;
+        let first = one.message().await.unwrap();
+        assert_eq!(
+            first["params"]["notifications"],
+            json!({"resourceSubscriptions": [a]})
+        );
+        let mut two = listen(&client, 2, &[&a]).await;
+        two.message().await.unwrap();
+        assert_eq!(rig.server(era).listeners(), 1);
+        rig.server(era).update("test://a");
+        for (stream, id) in [(&mut one, 1), (&mut two, 2)] {
+            let told = stream.message().await.unwrap();
+            assert_eq!(told["params"]["uri"], json!(a));
+            let meta = &told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+            assert_eq!(meta, &json!(id));
+        }
+        // The feed breaks: what may have been missed is told once it stands again.
+        rig.server(era).hang_up();
+        assert_eq!(one.message().await.unwrap()["params"]["uri"], json!(a));
+        assert_eq!(rig.server(era).listeners(), 1);
+        drop((one, two));
+        eventually("the last one to leave ends it", || {
+            rig.server(era).listeners() == 0
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_any_more_is_not_told_any_more() {
+    let rig = rig().await;
+    let client = rig.client();
+    let mut stream = listen(&client, 1, &["old+test://a", "new+test://a"]).await;
+    stream.message().await.unwrap();
+    rig.source.configure(|snapshot| {
+        let kind = ResourceKind::Gateway;
+        let key = ResourceKey {
+            kind,
+            name: name("everything"),
+        };
+        let entry = snapshot.entries.get_mut(&key).unwrap();
+        let Resource::Gateway(gateway) = &*entry.resource else {
+            panic!("not a gateway");
+        };
+        let mut gateway = gateway.clone();
+        gateway.resources = vec![slug("new")];
+        *entry = Entry::new(Resource::Gateway(gateway));
+    });
+    eventually("its feed ends", || rig.legacy.listeners() == 0).await;
+    rig.legacy.update("test://a");
+    rig.modern.update("test://a");
+    let told = stream.message().await.unwrap();
+    assert_eq!(told["params"]["uri"], "new+test://a");
+}

@@ -1,0 +1,67 @@
+//! Feeds of changes of servers: which of their resources were updated. A legacy server tells it on the stream of a
+//! link, for what was subscribed to there; a modern one on a `subscriptions/listen` of ours.
+
+mod legacy;
+mod modern;
+
+use std::sync::Arc;
+
+use toolgate_data_core::{
+    ServerView,
+    port::{Feed, FeedNetwork, LinkKey, Links, Pending},
+    refusal::UpstreamFailure,
+    watch::Uris,
+};
+use toolgate_model::Era;
+
+use crate::{
+    station::{Leave, Station},
+    upstream::{Presented, Target, Upstream},
+};
+
+/// Opens feeds over the same stations, circuits, credentials and links as calls.
+#[derive(Clone)]
+pub struct Feeds {
+    upstream: Arc<Upstream>,
+    links: Arc<dyn Links>,
+}
+
+/// A server that can be talked to.
+struct Reached {
+    leave: Leave<Target>,
+    presented: Arc<Presented>,
+}
+
+type Opening = Result<Box<dyn Feed>, UpstreamFailure>;
+
+impl Feeds {
+    /// Over `upstream`; legacy servers over `links`.
+    pub fn new(upstream: Arc<Upstream>, links: Arc<dyn Links>) -> Self {
+        Self { upstream, links }
+    }
+
+    async fn reach(&self, server: &Arc<ServerView>) -> Result<Reached, UpstreamFailure> {
+        let station = self.upstream.station(server)?;
+        let leave = station.leave()?;
+        let presented = self.upstream.present(&station).await?;
+        Ok(Reached { leave, presented })
+    }
+}
+
+impl Reached {
+    fn station(&self) -> &Arc<Station<Target>> {
+        self.leave.station()
+    }
+}
+
+impl FeedNetwork for Feeds {
+    fn open(&self, key: &LinkKey, uris: Uris) -> Pending<'static, Opening> {
+        let (feeds, key) = (self.clone(), key.clone());
+        Box::pin(async move {
+            match key.server.era {
+                Some(Era::Modern) => modern::open(feeds, key, uris).await,
+                Some(Era::Legacy) | None => legacy::open(feeds, key, uris).await,
+            }
+        })
+    }
+}

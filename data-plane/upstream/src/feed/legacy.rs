@@ -1,0 +1,146 @@
+//! A feed of a legacy server: the stream of a link, and what is subscribed to there.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use toolgate_client::{Change, Changes, ClientError, ask, session_changes};
+use toolgate_data_core::{
+    port::{Feed, LinkFacts, LinkKey, Pending},
+    refusal::UpstreamFailure,
+    watch::Uris,
+};
+use toolgate_mcp::{message, method, text::quote};
+
+use crate::{failure, flight::session_headers};
+
+use super::{Feeds, Opening, Reached};
+
+/// How often a link is told that it is in use.
+const TOUCH: Duration = Duration::from_secs(60);
+
+struct LegacyFeed {
+    feeds: Feeds,
+    key: LinkKey,
+    link: Arc<LinkFacts>,
+    changes: Changes,
+    agreed: Uris,
+}
+
+pub(super) async fn open(feeds: Feeds, key: LinkKey, uris: Uris) -> Opening {
+    let mut link = feeds.links.open(&key).await?;
+    let mut reached = feeds.reach(&key.server).await?;
+    let mut opened = stream(&reached, &link).await;
+    if forgotten(&opened) {
+        link = feeds.links.reopen(&key, &link).await?;
+        opened = stream(&reached, &link).await;
+    }
+    let changes = opened.map_err(|error| {
+        let failure = failure::of(&error);
+        tracing::debug!(server = %key.server.name, %error, "no stream of changes");
+        reached.leave.failed(failure);
+        failure
+    })?;
+    reached.leave.worked();
+    drop(reached);
+    let feed = LegacyFeed {
+        feeds,
+        key,
+        link,
+        // A server without such a stream has no way to tell of updates.
+        changes: changes.ok_or(UpstreamFailure::Status)?,
+        agreed: Uris::new(),
+    };
+    Box::new(feed).change(uris).await
+}
+
+async fn stream(reached: &Reached, link: &LinkFacts) -> Result<Option<Changes>, ClientError> {
+    let (http, endpoint) = (&reached.station().target.http, &reached.presented.endpoint);
+    session_changes(http, endpoint, session_headers(link)).await
+}
+
+/// Whether the server does not know our session any more.
+fn forgotten<T>(outcome: &Result<T, ClientError>) -> bool {
+    matches!(outcome, Err(ClientError::Status(problem)) if problem.status.as_u16() == 404)
+}
+
+impl LegacyFeed {
+    /// Asks for updates of a resource, or for no more of them; whether the server agrees.
+    async fn say(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
+        let mut reached = self.feeds.reach(&self.key.server).await?;
+        let id = self.link.next_id().to_string();
+        let params = format!("{{\"uri\":{}}}", quote(uri));
+        let request = message::request(&id, method, Some(&params));
+        let endpoint = reached.presented.endpoint.clone();
+        let endpoint = endpoint.within(self.key.server.timeouts.first_byte);
+        let http = &reached.station().target.http;
+        let asked = ask(http, &endpoint, session_headers(&self.link), &id, request).await;
+        match asked {
+            Ok(()) => {
+                reached.leave.worked();
+                Ok(true)
+            }
+            // It answered, and does not want to.
+            Err(error) if error.rpc().is_some() => {
+                reached.leave.worked();
+                Ok(false)
+            }
+            Err(error) => {
+                let failure = failure::of(&error);
+                reached.leave.failed(failure);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn changed(mut self: Box<Self>, uris: Uris) -> Opening {
+        let gone: Vec<Box<str>> = self.agreed.difference(&uris).cloned().collect();
+        for uri in gone {
+            // Whether it heard or not: nobody is told any more.
+            let _told = self.say(method::RESOURCES_UNSUBSCRIBE, &uri).await;
+            self.agreed.remove(&uri);
+        }
+        let more: Vec<Box<str>> = uris.difference(&self.agreed).cloned().collect();
+        for uri in more {
+            if self.say(method::RESOURCES_SUBSCRIBE, &uri).await? {
+                self.agreed.insert(uri);
+            }
+        }
+        let feed: Box<dyn Feed> = self;
+        Ok(feed)
+    }
+}
+
+impl Feed for LegacyFeed {
+    fn agreed(&self) -> &Uris {
+        &self.agreed
+    }
+
+    fn next(&mut self) -> Pending<'_, Option<Box<str>>> {
+        Box::pin(async {
+            loop {
+                // Looked at now and then, so that the link is not taken for one that nobody uses.
+                let Ok(heard) = timeout(TOUCH, self.changes.next()).await else {
+                    self.feeds.links.standing(&self.key);
+                    continue;
+                };
+                match heard {
+                    Ok(Some(Change::Updated(uri))) => return Some(uri),
+                    // Lists are watched by the control plane.
+                    Ok(Some(Change::Tools | Change::Prompts | Change::Resources)) => {}
+                    Ok(None) | Err(_) => return None,
+                }
+            }
+        })
+    }
+
+    fn change(self: Box<Self>, uris: Uris) -> Pending<'static, Opening> {
+        Box::pin(self.changed(uris))
+    }
+
+    fn close(self: Box<Self>) -> Pending<'static, ()> {
+        Box::pin(async move {
+            // The link lives on, for others.
+            let _nobody_waits = self.changed(Uris::new()).await;
+        })
+    }
+}
