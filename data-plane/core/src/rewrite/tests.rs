@@ -4,6 +4,7 @@ mod answers;
 mod asked;
 mod properties;
 mod requests;
+mod shown;
 mod streams;
 mod targets;
 

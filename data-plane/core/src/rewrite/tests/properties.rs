@@ -9,7 +9,7 @@ use toolgate_model::Era;
 use super::{OWN, call, json, relay};
 use crate::rewrite::{Towards, request, stitch::stitch};
 
-fn value() -> impl Strategy<Value = Value> {
+pub(super) fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -30,7 +30,7 @@ fn object() -> impl Strategy<Value = Map<String, Value>> {
         .prop_map(|map| map.into_iter().collect())
 }
 
-fn era() -> impl Strategy<Value = Era> {
+pub(super) fn era() -> impl Strategy<Value = Era> {
     prop_oneof![Just(Era::Legacy), Just(Era::Modern)]
 }
 

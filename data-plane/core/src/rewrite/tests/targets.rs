@@ -16,16 +16,16 @@ use crate::{
     rewrite::{Outcome, Relay, Reply, Request, Towards, request},
 };
 
-const PROMPT: (&str, &str) = (
+pub(super) const PROMPT: (&str, &str) = (
     "prompts/get",
     r#""name":"weather__trip","arguments":{"to":"\u00e5"}"#,
 );
-const RESOURCE: (&str, &str) = ("resources/read", r#""uri":"weather+memo:t\u00e5""#);
-const COMPLETION: (&str, &str) = (
+pub(super) const RESOURCE: (&str, &str) = ("resources/read", r#""uri":"weather+memo:t\u00e5""#);
+pub(super) const COMPLETION: (&str, &str) = (
     "completion/complete",
     r#""ref":{"type":"ref/prompt","name":"weather__trip"},"argument":{"name":"to","value":"o"}"#,
 );
-const TOOL: (&str, &str) = ("tools/call", r#""name":"weather__now""#);
+pub(super) const TOOL: (&str, &str) = ("tools/call", r#""name":"weather__now""#);
 
 const CELLS: [(Era, Era); 4] = [
     (Era::Legacy, Era::Legacy),
@@ -34,7 +34,7 @@ const CELLS: [(Era, Era); 4] = [
     (Era::Modern, Era::Modern),
 ];
 
-fn planned(client: Era, (method, params): (&str, &str)) -> (Arc<CallPlan>, Bytes) {
+pub(super) fn planned(client: Era, (method, params): (&str, &str)) -> (Arc<CallPlan>, Bytes) {
     let meta = match client {
         Era::Legacy => String::new(),
         Era::Modern => format!(r#","_meta":{{{META}}}"#),
