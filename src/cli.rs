@@ -17,9 +17,12 @@ pub mod lines;
 pub mod manifest;
 pub mod mcp;
 pub mod out;
+pub mod prompts;
+pub mod reading;
 pub mod resources;
 pub mod schema;
 pub mod server;
+pub mod through;
 pub mod token;
 pub mod tools;
 
@@ -88,6 +91,12 @@ pub enum Ask {
     /// List and call tools through a gateway.
     #[command(subcommand)]
     Tools(tools::ToolsCommand),
+    /// List and fill in prompts through a gateway.
+    #[command(subcommand)]
+    Prompts(prompts::PromptsCommand),
+    /// List and read resources through a gateway.
+    #[command(subcommand)]
+    Resources(reading::ResourcesCommand),
     /// Show, or write, the settings with which a client reaches a gateway.
     Connect(connect::Connect),
     /// Show which version every proxy should hold, holds and has acknowledged.
@@ -132,6 +141,10 @@ async fn dispatch(ask: Ask, out: &mut Out) -> Result<(), Fault> {
         Ask::Token(token::TokenCommand::Revoke(command)) => command.run(out).await,
         Ask::Tools(tools::ToolsCommand::List(command)) => command.run(out).await,
         Ask::Tools(tools::ToolsCommand::Call(command)) => command.run(out).await,
+        Ask::Prompts(prompts::PromptsCommand::List(command)) => command.run(out).await,
+        Ask::Prompts(prompts::PromptsCommand::Get(command)) => command.run(out).await,
+        Ask::Resources(reading::ResourcesCommand::List(command)) => command.run(out).await,
+        Ask::Resources(reading::ResourcesCommand::Read(command)) => command.run(out).await,
         Ask::Connect(command) => command.run(out).await,
         Ask::Proxies(command) => command.run(out).await,
         Ask::Versions(command) => command.run(out).await,

@@ -19,7 +19,7 @@ use super::{
     kind::PROXY,
     known,
     out::{Format, Out},
-    token, tools,
+    through, token,
 };
 
 /// How long the control plane may take to say where a proxy listens; offline the default address is shown.
@@ -100,7 +100,7 @@ impl Connect {
         }
         let token = self.token.clone();
         let token = token.unwrap_or_else(|| "<token>".to_owned());
-        let url = tools::endpoint_url(&self.endpoint().await, &gateway);
+        let url = through::endpoint_url(&self.endpoint().await, &gateway);
         let given = Given { name, url, token };
         show(client, &given, self.token.is_none(), out)
     }
@@ -130,10 +130,10 @@ impl Connect {
         }
         let asked = async {
             let mut admin = self.admin().connect().ok()?;
-            Some(tools::endpoint_among(&admin.list(&PROXY).await.ok()?))
+            Some(through::endpoint_among(&admin.list(&PROXY).await.ok()?))
         };
         let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
-        answer.unwrap_or_else(|| tools::endpoint_among(&[]))
+        answer.unwrap_or_else(|| through::endpoint_among(&[]))
     }
 
     /// Everything that can be wrong is looked at before a token is made; one that nobody got is taken back.
@@ -149,7 +149,7 @@ impl Connect {
         if let Some(fault) = self.absent(gateway).await {
             return Err(fault);
         }
-        let url = tools::endpoint_url(&self.endpoint().await, gateway);
+        let url = through::endpoint_url(&self.endpoint().await, gateway);
         let Some(token) = self.token.clone() else {
             let mut admin = self.admin().connect()?;
             let ttl = Some(self.ttl).filter(|ttl| !ttl.is_zero());

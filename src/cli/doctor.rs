@@ -11,7 +11,7 @@ use super::{
     fault::{Fault, FaultKind},
     kind::{CATALOGUE, GATEWAY, PROXY, SERVER, TOKEN},
     out::{Format, Out},
-    tools,
+    through,
 };
 
 /// Clocks further apart than this break expiry of tokens and certificates.
@@ -112,9 +112,9 @@ impl Doctor {
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
             None if proxies.is_empty() => return Vec::new(),
-            None => tools::endpoint_among(proxies),
+            None => through::endpoint_among(proxies),
         };
-        let url = tools::endpoint_url(&endpoint, "doctor");
+        let url = through::endpoint_url(&endpoint, "doctor");
         let fix = format!(
             "check listener, firewall and balancer of {endpoint}, or name another with --endpoint"
         );

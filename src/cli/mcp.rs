@@ -1,4 +1,4 @@
-//! A small MCP client of the modern era, for `tools list` and `tools call`: every gateway speaks it, whatever the
+//! A small MCP client of the modern era, for `tools`, `prompts` and `resources`: every gateway speaks it, whatever the
 //! servers behind it speak.
 
 use bytes::BytesMut;
@@ -7,10 +7,10 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use toolgate_egress::{Answer, Body, HttpClient};
 use toolgate_mcp::{
+    definition::Kind,
     error::RpcError,
     headers,
     message::{self, Implementation, ModernMeta},
-    method,
     sse::{Framer, SseLimits},
     versions::MODERN,
 };
@@ -191,9 +191,14 @@ impl McpClient {
         Err(fault)
     }
 
-    /// All tools, page after page.
+    /// All tools.
     pub async fn tools(&mut self) -> Result<Vec<Value>, Fault> {
-        let mut tools = Vec::new();
+        self.list(Kind::Tool).await
+    }
+
+    /// All there is of a kind, page after page.
+    pub async fn list(&mut self, kind: Kind) -> Result<Vec<Value>, Fault> {
+        let mut all = Vec::new();
         let mut cursor = None;
         loop {
             let members = match &cursor {
@@ -201,18 +206,18 @@ impl McpClient {
                 None => String::new(),
             };
             let ask = Ask {
-                method: method::TOOLS_LIST,
+                method: kind.method(),
                 name: None,
                 members,
                 mirrored: Vec::new(),
             };
             let mut page = self.ask(ask, &mut |_| {}).await?;
-            if let Some(Value::Array(items)) = page.get_mut("tools").map(Value::take) {
-                tools.extend(items);
+            if let Some(Value::Array(items)) = page.get_mut(kind.list()).map(Value::take) {
+                all.extend(items);
             }
             match page["nextCursor"].as_str() {
                 Some(next) => cursor = Some(next.to_owned()),
-                None => return Ok(tools),
+                None => return Ok(all),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use crate::cli::{
     connect::clients::{self, Given},
-    tools::endpoint_url,
+    through::endpoint_url,
 };
 
 /// What there is to say.

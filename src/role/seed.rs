@@ -12,8 +12,8 @@ use crate::cli::{
     fault::{Fault, FaultKind},
     kind::{GATEWAY, SERVER, TOKEN},
     mcp::McpClient,
+    through,
     token::{self, Wish},
-    tools,
 };
 
 /// Id of the demo server and of its gateway.
@@ -85,7 +85,7 @@ async fn seed(admin: &mut Admin, url: &str) -> Result<String, Fault> {
         description: "Made by `toolgate up`".to_owned(),
         ..Wish::default()
     };
-    let made = token::mint(admin, &format!("{DEMO}-{}", tools::short_id()), &wish).await?;
+    let made = token::mint(admin, &format!("{DEMO}-{}", through::short_id()), &wish).await?;
     Ok(made["secret"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -122,7 +122,7 @@ async fn forget_ended_tokens(admin: &mut Admin) -> Result<(), Fault> {
 
 /// Waits until the tools can be listed with the token, as the person who gets it will.
 async fn works(door: &str, token: &str) -> anyhow::Result<()> {
-    let url = tools::endpoint_url(door, DEMO);
+    let url = through::endpoint_url(door, DEMO);
     let mut client = McpClient::new(dial::http(None)?, url.clone(), token.to_owned());
     let tried = async {
         loop {

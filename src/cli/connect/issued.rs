@@ -11,8 +11,8 @@ use crate::cli::{
     cell,
     fault::Fault,
     kind::TOKEN,
+    through,
     token::{self, Wish},
-    tools,
 };
 
 /// A token that was made a moment ago.
@@ -30,7 +30,7 @@ pub async fn make(
     gateway: &str,
     ttl: Option<Duration>,
 ) -> Result<Issued, Fault> {
-    let id = format!("{}-{}", client.id, tools::short_id());
+    let id = format!("{}-{}", client.id, through::short_id());
     let wish = Wish {
         gateways: vec![gateway.to_owned()],
         description: description(client),

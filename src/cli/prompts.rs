@@ -1,0 +1,123 @@
+//! `prompts list` and `prompts get`: what a person would pick and what an agent is then told.
+
+use serde_json::{Value, json};
+use toolgate_mcp::{definition::Kind, method};
+
+use super::{
+    cell,
+    fault::Fault,
+    mcp::Ask,
+    out::{Format, Out},
+    through::{Target, arguments, without_bulk},
+};
+
+/// List and fill in prompts.
+#[derive(Debug, clap::Subcommand)]
+pub enum PromptsCommand {
+    /// List the prompts that a gateway offers to the token.
+    List(List),
+    /// Fill in a prompt and show its messages.
+    Get(Get),
+}
+
+/// Lists prompts.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Through which gateway.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Fills in a prompt.
+#[derive(Debug, clap::Args)]
+pub struct Get {
+    /// Name of the prompt, as the gateway calls it.
+    pub name: String,
+    /// Arguments, a JSON object of texts; `@FILE` reads a file, `-` standard input.
+    #[arg(long, default_value = "{}")]
+    pub args: String,
+    /// Through which gateway.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+impl List {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let mut opened = self.target.open().await?;
+        let prompts = opened.client.list(Kind::Prompt).await;
+        opened.close().await;
+        let prompts = prompts?;
+        if prompts.is_empty() {
+            self.target.why_empty(out, "prompts").await;
+        }
+        match out.format() {
+            Format::Json => out.json(&json!(prompts)),
+            Format::Yaml => out.yaml(&json!(prompts)),
+            Format::Name => prompts
+                .iter()
+                .try_for_each(|prompt| out.line(cell::text(prompt, "/name"))),
+            Format::Table | Format::Wide => out.table(
+                &["NAME", "ARGUMENTS", "DESCRIPTION"],
+                prompts.iter().map(row).collect(),
+            ),
+        }
+    }
+}
+
+fn row(prompt: &Value) -> Vec<String> {
+    let about = cell::brief(prompt["description"].as_str().unwrap_or_default());
+    let arguments = prompt["arguments"].as_array().into_iter().flatten();
+    let arguments: Vec<_> = arguments
+        .map(|argument| {
+            let name = argument["name"].as_str().unwrap_or_default();
+            match argument["required"] == true {
+                true => name.to_owned(),
+                false => format!("[{name}]"),
+            }
+        })
+        .collect();
+    vec![cell::text(prompt, "/name"), arguments.join(" "), about]
+}
+
+impl Get {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let arguments = arguments(&self.args)?;
+        let mut opened = self.target.open().await?;
+        let ask = Ask {
+            method: method::PROMPTS_GET,
+            name: Some(&self.name),
+            members: format!("\"name\":{},\"arguments\":{arguments}", json!(self.name)),
+            mirrored: Vec::new(),
+        };
+        let result = opened.client.ask(ask, &mut |_| {}).await;
+        opened.close().await;
+        let result = result.map_err(|fault| {
+            fault.next("`toolgate prompts list` with the same --gateway and token shows the prompts there are")
+        })?;
+        match out.format() {
+            Format::Json => out.json(&result),
+            Format::Yaml => out.yaml(&result),
+            Format::Name | Format::Table | Format::Wide => {
+                let messages = result["messages"].as_array().into_iter().flatten();
+                messages
+                    .into_iter()
+                    .try_for_each(|message| out.line(line(message)))
+            }
+        }
+    }
+}
+
+/// One message: who says it, and what.
+fn line(message: &Value) -> String {
+    let content = &message["content"];
+    let said = match content["text"].as_str() {
+        Some(text) => text.to_owned(),
+        None => without_bulk(content).to_string(),
+    };
+    format!("{}: {said}", message["role"].as_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! `resources list` and `resources read`: what an agent could read, and what it would find.
+
+use serde_json::{Value, json};
+use toolgate_mcp::{definition::Kind, method};
+
+use super::{
+    cell,
+    fault::Fault,
+    mcp::Ask,
+    out::{Format, Out},
+    through::{Target, without_bulk},
+};
+
+/// List and read resources.
+#[derive(Debug, clap::Subcommand)]
+pub enum ResourcesCommand {
+    /// List the resources that a gateway offers to the token.
+    List(List),
+    /// Read a resource.
+    Read(Read),
+}
+
+/// Lists resources.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Templates of resources, instead of resources.
+    #[arg(long)]
+    pub templates: bool,
+    /// Through which gateway.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Reads a resource.
+#[derive(Debug, clap::Args)]
+pub struct Read {
+    /// URI of the resource, as the gateway lists it.
+    pub uri: String,
+    /// Through which gateway.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+impl List {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let (kind, heading, what) = match self.templates {
+            true => (Kind::Template, "URI TEMPLATE", "resource templates"),
+            false => (Kind::Resource, "URI", "resources"),
+        };
+        let mut opened = self.target.open().await?;
+        let listed = opened.client.list(kind).await;
+        opened.close().await;
+        let listed = listed?;
+        if listed.is_empty() {
+            self.target.why_empty(out, what).await;
+        }
+        let uri = |it: &Value| it[kind.key()].as_str().unwrap_or_default().to_owned();
+        match out.format() {
+            Format::Json => out.json(&json!(listed)),
+            Format::Yaml => out.yaml(&json!(listed)),
+            Format::Name => listed.iter().try_for_each(|it| out.line(uri(it))),
+            Format::Table | Format::Wide => {
+                let row = |it: &Value| {
+                    vec![
+                        uri(it),
+                        cell::text(it, "/name"),
+                        cell::text(it, "/mimeType"),
+                        cell::brief(it["description"].as_str().unwrap_or_default()),
+                    ]
+                };
+                out.table(
+                    &[heading, "NAME", "TYPE", "DESCRIPTION"],
+                    listed.iter().map(row).collect(),
+                )
+            }
+        }
+    }
+}
+
+impl Read {
+    /// Runs it.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let mut opened = self.target.open().await?;
+        let ask = Ask {
+            method: method::RESOURCES_READ,
+            name: Some(&self.uri),
+            members: format!("\"uri\":{}", json!(self.uri)),
+            mirrored: Vec::new(),
+        };
+        let result = opened.client.ask(ask, &mut |_| {}).await;
+        opened.close().await;
+        let result = result.map_err(|fault| {
+            fault.next("`toolgate resources list` with the same --gateway and token shows the resources there are")
+        })?;
+        match out.format() {
+            Format::Json => out.json(&result),
+            Format::Yaml => out.yaml(&result),
+            Format::Name | Format::Table | Format::Wide => {
+                for part in result["contents"].as_array().into_iter().flatten() {
+                    match part["text"].as_str() {
+                        Some(text) => out.line(text)?,
+                        None => out.json(&without_bulk(part))?,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}

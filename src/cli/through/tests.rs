@@ -1,0 +1,33 @@
+//! Addresses and arguments.
+
+use super::{arguments, endpoint_url, reachable, without_bulk};
+
+#[test]
+fn an_endpoint_is_made_of_what_a_proxy_tells() {
+    assert_eq!(
+        endpoint_url(&reachable("0.0.0.0:7300"), "demo"),
+        "http://127.0.0.1:7300/v1/mcp/demo"
+    );
+    assert_eq!(
+        endpoint_url("https://gw.example/", "a"),
+        "https://gw.example/v1/mcp/a"
+    );
+    assert_eq!(endpoint_url("gw:80", "a"), "http://gw:80/v1/mcp/a");
+}
+
+#[test]
+fn arguments_are_an_object_or_a_usage_error() {
+    assert!(arguments("{\"a\":1}").is_ok());
+    for wrong in ["[1]", "{", "@/does/not/exist"] {
+        assert_eq!(arguments(wrong).unwrap_err().kind as u8, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn an_image_is_named_and_not_dumped_on_a_terminal() {
+    let image =
+        serde_json::json!({ "type": "image", "mimeType": "image/png", "data": "A".repeat(4000) });
+    let shown = without_bulk(&image);
+    assert_eq!(shown["mimeType"], "image/png");
+    assert_eq!(shown["data"], "(3000 bytes, shown with -o json)");
+}
