@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use toolgate_tests::clock::eventually;
 use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::server::Server;
 use toolgate_tests::toolgate::{Cli, Up, text};
 use toolgate_tests::tools;
 
@@ -341,6 +342,66 @@ async fn a_new_epoch_is_begun_when_told_to_and_each_version_keeps_its_own() {
     assert!(borrowed(&versions), "commands borrow tokens");
     let made = cli.json(&["versions", "--limit", "200"]).await.unwrap();
     assert!(!borrowed(&made) && made.as_array().is_some_and(|made| !made.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prompts_and_resources_of_both_eras_are_reached_from_the_terminal() {
+    let (sandbox, _up, cli) = started("reading").await.unwrap();
+    let old = Server::fixture(&sandbox, "old", &["--legacy-only"])
+        .await
+        .unwrap();
+    let new = Server::fixture(&sandbox, "new", &[]).await.unwrap();
+    for (name, server) in [("old", &old), ("new", &new)] {
+        cli.run(&["server", "add", name, "--url", server.url()])
+            .await
+            .unwrap();
+    }
+    let both = [
+        "gateway", "create", "both", "--server", "old", "--server", "new",
+    ];
+    cli.run(&both).await.unwrap();
+    let some = [
+        "--prefix",
+        "single",
+        "--tools",
+        "none",
+        "--prompts",
+        "test_simple_prompt",
+    ];
+    let one = [&["gateway", "create", "one", "--server", "new"][..], &some].concat();
+    cli.run(&one).await.unwrap();
+    let listed = async |what: &[&str]| text(&cli.run(what).await.unwrap().stdout);
+    let prompts = listed(&["prompts", "list", "--gateway", "one", "-o", "name"]).await;
+    assert_eq!(prompts.trim(), "test_simple_prompt");
+    for server in ["old", "new"] {
+        let prompt = format!("{server}__test_prompt_with_arguments");
+        let args = "{\"arg1\":\"x\",\"arg2\":\"y\"}";
+        let said = listed(&[
+            "prompts",
+            "get",
+            "--gateway",
+            "both",
+            &prompt,
+            "--args",
+            args,
+        ])
+        .await;
+        assert!(said.starts_with("user: ") && said.contains("'x'"), "{said}");
+        let uri = format!("{server}+test://static-text");
+        let uris = listed(&["resources", "list", "--gateway", "both", "-o", "name"]).await;
+        assert!(uris.contains(&uri), "{uris}");
+        let read = listed(&["resources", "read", "--gateway", "both", &uri]).await;
+        assert!(read.contains("static text resource"), "{read}");
+    }
+    let read = [
+        "resources",
+        "read",
+        "--gateway",
+        "one",
+        "test://static-text",
+    ];
+    let (code, err) = cli.fails(&read).await.unwrap();
+    assert_eq!(code, 1, "chosen prompts bring no resources: {err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
