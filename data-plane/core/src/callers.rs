@@ -3,7 +3,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -16,7 +19,10 @@ pub trait Ear: Send + Sync {
 
 /// Calls in flight on one link.
 #[derive(Default)]
-pub struct Callers(Mutex<Vec<Weak<dyn Ear>>>);
+pub struct Callers {
+    calls: Mutex<Vec<Weak<dyn Ear>>>,
+    listening: AtomicBool,
+}
 
 impl Callers {
     /// A call begins; it ends when `ear` is dropped.
@@ -37,8 +43,18 @@ impl Callers {
         }
     }
 
+    /// Whether whoever asks is to listen to the stream of the link from now on: nobody else does.
+    pub fn listen(&self) -> bool {
+        !self.listening.swap(true, Ordering::Relaxed)
+    }
+
+    /// Nobody listens any more.
+    pub fn listened(&self) {
+        self.listening.store(false, Ordering::Relaxed);
+    }
+
     fn calls(&self) -> MutexGuard<'_, Vec<Weak<dyn Ear>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

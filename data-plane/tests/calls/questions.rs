@@ -184,3 +184,36 @@ async fn a_call_taken_back_takes_its_questions_along() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_question_outside_of_a_call_belongs_to_the_only_one_or_to_nobody() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    let ask = |id: &str| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create",
+            "params": {"message": "And?"}})
+    };
+    let slow = |id: &'static str| {
+        let name = exposed(Era::Legacy, "slow");
+        let client = client.clone();
+        async move { client.call(Era::Legacy, json!(id), &name, "x").await }
+    };
+    let mut first = slow("one").await;
+    assert_eq!(
+        first.message().await.unwrap()["method"],
+        "notifications/progress"
+    );
+    eventually("somebody listens", || rig.legacy.feeds.receiver_count() > 0).await;
+    rig.legacy.feeds.send(ask("alone")).unwrap();
+    let question = first.message().await.unwrap();
+    assert_eq!(question["params"]["message"], "[old] And?");
+    assert_eq!(post(&client, accepts(&question, &json!({}))).await, 202);
+    let mut second = slow("two").await;
+    second.message().await.unwrap();
+    rig.legacy.feeds.send(ask("together")).unwrap();
+    eventually("both are answered", || rig.legacy.responses().len() == 2).await;
+    let answers = rig.legacy.responses();
+    let of = |id: &str| answers.iter().find(|said| said["id"] == id).unwrap();
+    assert_eq!(of("alone")["result"]["action"], "accept");
+    assert_eq!(of("together")["error"]["code"], -32601);
+}

@@ -30,6 +30,7 @@ use crate::{
     failure::{self, Again as Repeat, Attempt},
     finish::Finish,
     flight::{Flight, session_headers},
+    overhear::overhear,
     standstill::Standstill,
     stream::{CallStream, tell},
     upstream::Upstream,
@@ -306,7 +307,10 @@ impl Calls {
             traceparent.as_deref(),
         );
         let elsewhere = link.as_ref().filter(|_| !plan.askable().is_empty());
-        let elsewhere = elsewhere.map(|facts| Elsewhere::enter(&facts.callers));
+        let elsewhere = elsewhere.map(|facts| {
+            overhear(facts, &station, &presented, &self.upstream.drain);
+            Elsewhere::enter(&facts.callers)
+        });
         let held = link.clone().map(|facts| (facts, id));
         let drain = self.upstream.drain.clone();
         let mut flight = Flight::new(leave, Arc::clone(&presented), held, drain).traced(span);

@@ -13,6 +13,7 @@ mod feed;
 mod finish;
 mod flight;
 pub mod link;
+mod overhear;
 mod standstill;
 mod station;
 mod stream;

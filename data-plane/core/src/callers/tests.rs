@@ -29,3 +29,12 @@ fn only_a_call_that_is_alone_is_asked() {
     drop((first, ear));
     assert!(!callers.hear(&message));
 }
+
+#[test]
+fn one_listens_at_a_time() {
+    let callers = Callers::default();
+    assert!(callers.listen());
+    assert!(!callers.listen());
+    callers.listened();
+    assert!(callers.listen());
+}

@@ -15,6 +15,7 @@ fn server(id: &str, revision: u8) -> Arc<ServerView> {
         era: None,
         protocol_version: None,
         relay: toolgate_model::RelayPolicy::default(),
+        sharing: toolgate_model::Sharing::default(),
         timeouts: Timeouts::default(),
         digest: Digest([revision; 32]),
     })

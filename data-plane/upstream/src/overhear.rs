@@ -1,0 +1,130 @@
+//! What a legacy server says on the stream of a link: its requests belong to the one call that is in flight there, or to
+//! nobody. Listened to only on links whose server may ask something.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::sleep;
+use toolgate_client::{open_stream, send};
+use toolgate_data_core::{port::LinkFacts, rewrite::respond};
+use toolgate_mcp::{
+    Limits,
+    answer::{Body, scan},
+    method,
+};
+use toolgate_runtime::Drain;
+
+use crate::{
+    flight::session_headers,
+    station::Station,
+    upstream::{Presented, Target},
+};
+
+/// How often it is looked whether the link still stands.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// After a stream that ended, before another is opened.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whoever listens on one link.
+struct Listener {
+    link: Weak<LinkFacts>,
+    station: Arc<Station<Target>>,
+    presented: Arc<Presented>,
+    drain: Drain,
+}
+
+/// Listens, unless somebody does already.
+pub(crate) fn overhear(
+    link: &Arc<LinkFacts>,
+    station: &Arc<Station<Target>>,
+    presented: &Arc<Presented>,
+    drain: &Drain,
+) {
+    if !link.callers.listen() {
+        return;
+    }
+    let listener = Listener {
+        link: Arc::downgrade(link),
+        station: Arc::clone(station),
+        presented: Arc::clone(presented),
+        drain: drain.clone(),
+    };
+    let settled = drain.settled();
+    drop(drain.spawn_unguarded(async move {
+        tokio::select! {
+            () = settled => {}
+            () = listener.run() => {}
+        }
+    }));
+}
+
+impl Listener {
+    async fn run(self) {
+        if !self.listen().await {
+            // Not offered: it need not be tried again.
+            return;
+        }
+        sleep(PAUSE).await;
+        if let Some(link) = self.link.upgrade() {
+            link.callers.listened();
+        }
+    }
+
+    /// Until the stream or the link ends; whether there was one.
+    async fn listen(&self) -> bool {
+        let Some(headers) = self.link.upgrade().map(|link| session_headers(&link)) else {
+            return false;
+        };
+        let (http, endpoint) = (&self.station.target.http, &self.presented.endpoint);
+        let mut events = match open_stream(http, endpoint, headers, None).await {
+            Ok(Some(events)) => events,
+            Ok(None) => return false,
+            Err(_gone) => return true,
+        };
+        loop {
+            let message = tokio::select! {
+                message = events.message() => message,
+                () = sleep(LOOK) => match self.link.strong_count() {
+                    0 => return true,
+                    _ => continue,
+                },
+            };
+            let (Ok(Some(message)), Some(link)) = (message, self.link.upgrade()) else {
+                return true;
+            };
+            self.heard(&message, &link);
+        }
+    }
+
+    fn heard(&self, message: &Bytes, link: &LinkFacts) {
+        let Ok(answer) = scan(message, &Limits::ANSWER) else {
+            return;
+        };
+        match &answer.body {
+            Body::Request { method, .. } => {
+                let id = answer.id.map(|id| id.raw).unwrap_or_default();
+                if method.as_str() == method::PING || !link.callers.hear(message) {
+                    self.post(link, respond(method.as_str(), id));
+                }
+            }
+            Body::Notification { method, .. } => {
+                if matches!(method.as_str(), method::CANCELLED | method::MESSAGE) {
+                    let _nobodys = link.callers.hear(message);
+                }
+            }
+            Body::Result(_) | Body::Error(_) => {}
+        }
+    }
+
+    fn post(&self, link: &LinkFacts, body: Bytes) {
+        let headers = session_headers(link);
+        let (station, presented) = (Arc::clone(&self.station), Arc::clone(&self.presented));
+        drop(self.drain.spawn("answer to a server", async move {
+            let _sent = send(&station.target.http, &presented.endpoint, headers, body).await;
+        }));
+    }
+}
