@@ -8,6 +8,7 @@ mod dialogue;
 mod rounds;
 mod server;
 mod state;
+mod still;
 mod task;
 
 use std::sync::Arc;

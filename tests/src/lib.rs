@@ -13,6 +13,7 @@ pub mod liar;
 pub mod many;
 pub mod port;
 pub mod process;
+pub mod record;
 pub mod sandbox;
 pub mod server;
 pub mod suite;

@@ -3,14 +3,15 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a scenario of two flavours"
+    reason = "a scenario of several flavours"
 )]
 
 use toolgate_tests::bearer::Bearer;
 use toolgate_tests::many::Fleet;
-use toolgate_tests::suite;
+use toolgate_tests::record;
+use toolgate_tests::suite::{self, Outcome};
 
-async fn holds(version: &str, flag: &str, expected: &str) {
+async fn through(version: &str, flag: &str, expected: Option<&str>) -> Outcome {
     let fleet = Fleet::start("suite", &[flag]).await.unwrap();
     let cli = fleet.plane.cli().unwrap();
     cli.let_ask("main", fleet.server.url()).await.unwrap();
@@ -27,13 +28,18 @@ async fn holds(version: &str, flag: &str, expected: &str) {
         .await
         .unwrap();
     let url = format!("http://{}/v1/mcp/main", bearer.address());
-    let outcome = suite::server(&url, version, Some(expected)).await.unwrap();
+    let outcome = suite::server(&url, version, expected).await.unwrap();
     println!("{version} through haproxy:{}", outcome.summary);
     for proxy in 1..=fleet.proxies.len() {
         let requests = balancer.requests(proxy);
         println!("proxy {proxy}: {requests} requests");
         assert!(requests >= 20, "proxy {proxy}: {requests} requests");
     }
+    outcome
+}
+
+async fn holds(version: &str, flag: &str, expected: &str) {
+    let outcome = through(version, flag, Some(expected)).await;
     assert!(outcome.passed, "{version}: not as expected");
 }
 
@@ -55,4 +61,13 @@ async fn the_suite_of_2026_07_28_does_not_notice_that_there_are_three_proxies() 
         "conformance-expected-2026-07-28.yml",
     )
     .await;
+}
+
+/// Calls that stand still at one proxy while their client comes back through others.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_of_2026_07_28_before_a_legacy_server_does_not_notice_either() {
+    let version = "2026-07-28";
+    let outcome = through(version, "--legacy-only", None).await;
+    let wrong = record::differs(version, &outcome.scenarios()).unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

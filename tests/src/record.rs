@@ -1,0 +1,77 @@
+//! The record in docs/conformance.md of what the scenarios of the official suite make of a server of the other era: a
+//! table for each version, marked by `<!-- crossed VERSION -->`, whose first cells are the scenario and what was seen.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+
+use crate::tools;
+
+const PASSES: &str = "passes";
+const FAILS: &str = "fails";
+/// One page, several tests that may write it.
+static WRITING: Mutex<()> = Mutex::new(());
+
+fn page() -> PathBuf {
+    tools::repository().join("docs/conformance.md")
+}
+
+fn mark(version: &str) -> String {
+    format!("<!-- crossed {version} -->\n")
+}
+
+fn words(passed: bool) -> &'static str {
+    if passed { PASSES } else { FAILS }
+}
+
+/// The scenario and the outcome of a row.
+fn row(line: &str) -> Option<(String, String)> {
+    let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+    let name = cells.next()?.trim_end_matches('`');
+    Some((name.to_owned(), cells.next()?.to_owned()))
+}
+
+fn recorded(version: &str) -> Result<BTreeMap<String, String>> {
+    let page = std::fs::read_to_string(page())?;
+    let (_, table) = page.split_once(&mark(version)).context("no record")?;
+    let lines = table.lines().take_while(|line| line.starts_with('|'));
+    Ok(lines.filter_map(row).collect())
+}
+
+/// What in the record of `version` is not what was seen, a line for each.
+pub fn differs(version: &str, seen: &BTreeMap<String, bool>) -> Result<Vec<String>> {
+    let recorded = recorded(version)?;
+    let mut wrong = Vec::new();
+    for (name, passed) in seen {
+        let said = recorded.get(name).map_or("nothing", String::as_str);
+        let now = words(*passed);
+        if said != now {
+            wrong.push(format!("{name}: {now}, the record says {said}"));
+        }
+    }
+    let gone = recorded.keys().filter(|name| !seen.contains_key(*name));
+    wrong.extend(gone.map(|name| format!("{name}: was not run")));
+    Ok(wrong)
+}
+
+/// Writes what was seen into the rows that are there.
+pub fn write(version: &str, seen: &BTreeMap<String, bool>) -> Result<()> {
+    let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let page = std::fs::read_to_string(self::page())?;
+    let mark = mark(version);
+    let (before, after) = page.split_once(&mark).context("no record")?;
+    let mut inside = true;
+    let lines = after.split_inclusive('\n').map(|line| {
+        inside &= line.starts_with('|');
+        let Some((name, said)) = row(line).filter(|_| inside) else {
+            return line.to_owned();
+        };
+        let now = seen.get(&name).map_or(said.as_str(), |now| words(*now));
+        line.replacen(&format!("| {said} |"), &format!("| {now} |"), 1)
+    });
+    let after: String = lines.collect();
+    std::fs::write(self::page(), format!("{before}{mark}{after}"))?;
+    Ok(())
+}
