@@ -13,6 +13,9 @@ use toolgate_benches::peer::{self, Gateway, Program};
 use toolgate_benches::table::{self, Row};
 use toolgate_benches::usage::Machine;
 
+/// With those that are opened to warm up, fewer than one principal may have.
+const SESSIONS: usize = 1_400;
+
 /// Compares the gateway with what does less.
 #[derive(Parser)]
 struct Arguments {
@@ -25,7 +28,7 @@ struct Arguments {
     /// Only cases whose title contains this.
     #[arg(long, default_value = "")]
     only: String,
-    /// Idle sessions to open.
+    /// Idle sessions to open, at most 1,400.
     #[arg(long, default_value_t = 1000)]
     sessions: usize,
     /// Given by `cargo bench` to whatever it runs.
@@ -308,6 +311,9 @@ fn show(
 
 fn main() -> Result<()> {
     let given = Arguments::parse();
+    if given.sessions > SESSIONS {
+        bail!("one principal may hold 2,000 sessions: --sessions is at most {SESSIONS}");
+    }
     let folder = tempfile::tempdir()?;
     let stage = Stage::set(folder.path())?;
     let base = if stage.nginx.is_some() {

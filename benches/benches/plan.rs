@@ -41,7 +41,7 @@ fn stage() -> Option<Stage> {
         capabilities: ClientCapabilities::default(),
         issued: Timestamp(1),
         random: [7; 16],
-        home: "proxy-1".parse().ok()?,
+        home: toolgate_data_core::Home::new("proxy-1".parse().ok()?, None),
     };
     Some(Stage {
         world,

@@ -35,6 +35,9 @@ use crate::{
     watch::{Watch, Watched},
 };
 
+/// Fields of a head that hyper reads without taking memory for them; what is over the limit is refused by [`pass`].
+const FIELDS: usize = 100;
+
 /// What a connection is served with.
 pub(crate) struct Host<G> {
     pub(crate) gate: Arc<G>,
@@ -140,9 +143,11 @@ where
 /// No timer: [`Watch`] does with one per connection what hyper would do with one per request.
 fn http1(limits: &DoorLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
+    if limits.headers > FIELDS {
+        builder.max_headers(limits.headers);
+    }
     builder
         .header_read_timeout(None)
-        .max_headers(limits.headers)
         .max_header_size(limits.header_bytes)
         .max_buf_size(2 * limits.header_bytes);
     builder

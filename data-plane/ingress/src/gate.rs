@@ -71,7 +71,10 @@ pub(crate) async fn pass<G: Gate>(
             body,
             visitor,
         };
-        let answer = AssertUnwindSafe(gate.serve(request)).catch_unwind().await;
+        // Boxed, so that it is gone when the answer begins: a connection keeps room for its largest request, and one
+        // that only listens would keep it for nothing.
+        let served = Box::pin(AssertUnwindSafe(gate.serve(request)).catch_unwind());
+        let answer = served.await;
         answer.unwrap_or_else(|_panic| {
             tracing::error!("a request panicked; it alone was lost");
             refuse(&Refusal::Internal, None)

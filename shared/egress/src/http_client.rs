@@ -37,7 +37,7 @@ pub struct PoolOptions {
     pub max_idle_per_host: usize,
     /// Whether HTTP/2 is offered in the TLS handshake. Plain http is always HTTP/1.1.
     pub http2: bool,
-    /// Longest head of an HTTP/1.1 response; also the read buffer's bound.
+    /// Longest head of an HTTP/1.1 response.
     pub max_head: usize,
 }
 

@@ -26,6 +26,9 @@ use crate::{
 /// Hosts of which one pool keeps connections. Mostly there is one.
 const HOSTS: usize = 256;
 
+/// Most that is read of a large answer in one go.
+const BUFFER: usize = 256 * 1024;
+
 /// Threads that keep apart what they opened. More than that share.
 const THREADS: usize = 16;
 
@@ -79,7 +82,9 @@ pub(crate) enum Way {
 impl Pool {
     pub(crate) fn new(connector: Connector, options: PoolOptions) -> Self {
         let mut http1 = http1::Builder::new();
-        http1.max_buf_size(options.max_head.max(8192));
+        http1
+            .max_header_size(options.max_head)
+            .max_buf_size(BUFFER.max(options.max_head));
         Self {
             connector,
             options,

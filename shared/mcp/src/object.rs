@@ -6,7 +6,7 @@ use crate::{
     limits::Limits,
     scan::Scanner,
     splice::{Edit, Span},
-    text::quote,
+    text::quote_into,
 };
 
 /// One member.
@@ -107,20 +107,21 @@ where
         .map(|(name, value)| name.len() + value.len() + 4)
         .sum();
     let mut out = Vec::with_capacity(old + new + 2);
-    let mut put = |key: &[u8], value: &[u8]| {
-        out.push(if out.is_empty() { b'{' } else { b',' });
-        out.extend_from_slice(key);
-        out.push(b':');
-        out.extend_from_slice(value);
-    };
+    let next = |out: &mut Vec<u8>| out.push(if out.is_empty() { b'{' } else { b',' });
     for member in members {
         let replaced = added.iter().any(|(name, _)| *name == member.name);
         if !replaced && keep(&member.name) {
-            put(member.key, member.value);
+            next(&mut out);
+            out.extend_from_slice(member.key);
+            out.push(b':');
+            out.extend_from_slice(member.value);
         }
     }
     for (name, value) in added {
-        put(quote(name).as_bytes(), value);
+        next(&mut out);
+        quote_into(&mut out, name);
+        out.push(b':');
+        out.extend_from_slice(value);
     }
     if out.is_empty() {
         out.push(b'{');
@@ -137,7 +138,7 @@ pub fn insert<'e>(source: &[u8], span: Span, name: &str, value: &[u8]) -> Edit<'
     if !empty {
         with.push(b',');
     }
-    with.extend_from_slice(quote(name).as_bytes());
+    quote_into(&mut with, name);
     with.push(b':');
     with.extend_from_slice(value);
     Edit::insert(inner.end, with)

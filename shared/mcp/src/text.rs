@@ -41,6 +41,17 @@ impl fmt::Display for Id<'_> {
     }
 }
 
+/// Appends `value` as a JSON string literal.
+pub(crate) fn quote_into(out: &mut Vec<u8>, value: &str) {
+    if plain(value.as_bytes()) == value.len() {
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(quote(value).as_bytes());
+    }
+}
+
 /// `value` as a JSON string literal, quotes included. Escapes what must be escaped, and nothing else.
 pub fn quote(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);
