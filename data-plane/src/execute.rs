@@ -117,6 +117,10 @@ pub(crate) async fn execute<S: Source>(
         }),
         Plan::Refuse(refusal) => Err(refusal),
     };
+    conclude(done, &received, account)
+}
+
+fn conclude(done: Result<Answer, Refusal>, received: &Received, account: Account) -> Answer {
     match done {
         Ok(answer) => {
             account.answered();
