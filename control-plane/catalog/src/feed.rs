@@ -1,5 +1,5 @@
 //! Listening to a server's feed of changes, beside the actor: what it says comes back one message at a time, and not
-//! faster than once a second.
+//! faster than four times a second.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) struct Line {
 }
 
 /// Between two announcements that are heard.
-const BREATH: Duration = Duration::from_secs(1);
+const BREATH: Duration = Duration::from_millis(250);
 
 impl Feed {
     pub(crate) fn new(peer: Peer, changes: Changes) -> (Box<Self>, Line) {

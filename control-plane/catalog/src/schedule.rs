@@ -77,7 +77,7 @@ impl Default for Pace {
         Self {
             interval: Duration::from_secs(300),
             retry: Duration::from_secs(2),
-            gap: Duration::from_secs(1),
+            gap: Duration::from_millis(250),
             quiet: Duration::from_secs(60),
         }
     }

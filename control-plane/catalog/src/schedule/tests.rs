@@ -83,7 +83,7 @@ fn what_comes_up_during_a_probe_is_not_lost() {
     assert_eq!(schedule.step(Event::Announced, secs(1), 0), Step::Nothing);
     assert_eq!(
         schedule.step(Event::Ended { well: true }, secs(2), 0),
-        Step::Wake(secs(1))
+        Step::Wake(Pace::default().gap)
     );
     let mut schedule = probed_once(Pace::default());
     assert_eq!(schedule.step(Event::Changed, secs(1), 0), Step::Nothing);
