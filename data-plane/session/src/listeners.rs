@@ -108,7 +108,10 @@ impl Listeners {
         } = watcher;
         // A feed asks nothing of anybody.
         let nothing = ClientCapabilities::default();
-        let key = LinkKey::of(&target.server, principal, conversation, nothing);
+        let mut key = LinkKey::of(&target.server, principal, conversation, nothing);
+        // Nor does it share its session with calls: legacy servers allow one stream in each.
+        let apart = key.conversation.map(|random| random.map(|byte| !byte));
+        key.conversation = Some(apart.unwrap_or_default());
         for _attempt in 0..ATTEMPTS {
             let entry = self.entry(&key)?;
             let number = watch::Interest(self.shared.numbers.fetch_add(1, Ordering::Relaxed));
