@@ -14,6 +14,7 @@ mod client;
 mod conduct;
 mod faults;
 mod feeds;
+mod hostile;
 mod questions;
 mod rest;
 mod rig;

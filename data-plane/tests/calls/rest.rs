@@ -79,6 +79,11 @@ pub fn prompt(message: &Value) -> Response<Body> {
 /// The server's side of `resources/read`: `memo:today`, and whatever comes of the template.
 pub fn read(era: Era, message: &Value) -> Response<Body> {
     let uri = message["params"]["uri"].as_str().unwrap();
+    if let Some(scope) = uri.strip_prefix("test://scope-") {
+        let contents = json!([{"uri": uri, "text": "of one user"}]);
+        let kept = json!({"contents": contents, "ttlMs": 60_000, "cacheScope": scope});
+        return answer(message, &kept);
+    }
     if uri == "memo:today" || uri.starts_with("test://") {
         let contents = json!([{"uri": uri, "text": "memo:today"}]);
         return answer(message, &json!({"contents": contents}));

@@ -42,8 +42,9 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 21] = [
+pub const TOOLS: [&str; 22] = [
     "echo",
+    "canary",
     "fail",
     "locked",
     "slow",

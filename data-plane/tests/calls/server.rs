@@ -188,6 +188,7 @@ impl FakeServer {
                 std::future::pending().await
             }
             "slow" => self.slow(message),
+            "canary" => canary(message, &result),
             "flood" => self.flood(message),
             name if name.starts_with("ask") => self.asks(message),
             name => self.streamed(name, message, &result),
@@ -258,6 +259,21 @@ impl FakeServer {
         });
         events(body)
     }
+}
+
+/// Says what it was told in a log, as progress and as its answer.
+fn canary(message: &Value, result: &Value) -> Response<Body> {
+    let text = message["params"]["arguments"]["text"].clone();
+    let token = &message["params"]["_meta"]["progressToken"];
+    let all = [
+        json!({"jsonrpc": "2.0", "method": "notifications/message",
+            "params": {"level": "error", "data": text}}),
+        json!({"jsonrpc": "2.0", "method": "notifications/progress",
+            "params": {"progressToken": token, "progress": 1, "message": text}}),
+        json!({"jsonrpc": "2.0", "id": message["id"], "result": result}),
+    ];
+    let text = all.map(|message| format!("data: {message}\n\n")).concat();
+    plain(200, "text/event-stream", &text)
 }
 
 /// Counts a request that is let go of.

@@ -1,0 +1,139 @@
+//! Many callers at once who all use the same numbers, and servers that would share what belongs to one.
+
+use serde_json::{Value, json};
+use toolgate_model::Era;
+
+use crate::{
+    client::Client,
+    rig::{NARROW, Rig, exposed},
+};
+
+const CLIENTS: usize = 64;
+const ROUNDS: usize = 100;
+
+/// All that comes back for one call speaks of that call.
+async fn called(client: &Client, by: Era, tool: &str, id: usize, canary: &str) {
+    let stream = client.call(by, json!(id), tool, canary).await;
+    assert_eq!(stream.status, 200);
+    let is_stream = stream.headers["content-type"] == "text/event-stream";
+    let messages = if is_stream {
+        stream.messages().await
+    } else {
+        vec![stream.whole().await.json()]
+    };
+    let last = messages.last().unwrap();
+    assert_eq!(last["id"], id, "{canary}");
+    assert_eq!(last["result"]["content"][0]["text"], canary, "{last}");
+    for told in &messages[..messages.len() - 1] {
+        let params = &told["params"];
+        let said = match told["method"].as_str().unwrap() {
+            "notifications/progress" => {
+                assert_eq!(params["progressToken"], "mine");
+                &params["message"]
+            }
+            "notifications/message" => &params["data"],
+            other => panic!("{other} was not for {canary}"),
+        };
+        assert_eq!(said, canary, "{told}");
+    }
+}
+
+async fn busy(mut client: Client, number: usize, narrow: bool) {
+    let by = if number.is_multiple_of(2) {
+        Era::Legacy
+    } else {
+        Era::Modern
+    };
+    if by == Era::Legacy {
+        client.initialize().await;
+    }
+    for id in 0..ROUNDS {
+        let to = if id.is_multiple_of(2) {
+            Era::Legacy
+        } else {
+            Era::Modern
+        };
+        let tool = match (narrow, id % 3) {
+            (true, _) => "old__echo".to_owned(),
+            (false, 0) => exposed(to, "echo"),
+            (false, _) => exposed(to, "canary"),
+        };
+        called(&client, by, &tool, id, &format!("canary {number}/{id}")).await;
+    }
+}
+
+/// 64 clients of both eras and two principals, ids 0 to 99 and one progress token for all of them, over servers of
+/// both eras: 6,400 calls in place of the row's million, each with a canary in its log, its progress and its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn ti_05_the_same_ids_and_tokens_everywhere_and_nobody_gets_anothers() {
+    let rig = Rig::start().await;
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..CLIENTS {
+        let narrow = number % 4 == 3;
+        let client = if narrow {
+            rig.client_with("everything", NARROW)
+        } else {
+            rig.client()
+        };
+        clients.spawn(busy(client, number, narrow));
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+    let seen = rig.legacy.seen.lock().unwrap();
+    let calls = seen
+        .requests
+        .iter()
+        .filter(|(_, m)| m["method"] == "tools/call");
+    let mut whose = std::collections::BTreeMap::<String, bool>::new();
+    for (headers, message) in calls {
+        let text = message["params"]["arguments"]["text"].as_str().unwrap();
+        let number = text.trim_start_matches("canary ").split('/').next();
+        let narrow = number.unwrap().parse::<usize>().unwrap() % 4 == 3;
+        let session = headers["mcp-session-id"].to_str().unwrap().to_owned();
+        let owner = *whose.entry(session).or_insert(narrow);
+        assert_eq!(owner, narrow, "two principals in one session of a server");
+    }
+}
+
+async fn result(client: &Client, method: &str, params: Value) -> Value {
+    let message = json!({"jsonrpc": "2.0", "id": "c", "method": method, "params": params});
+    let answer = client.modern(message).await.whole().await.json();
+    assert!(answer["result"].is_object(), "{method}: {answer}");
+    answer["result"].clone()
+}
+
+/// Servers say `public`, in several spellings, of what one user was given; and lists depend on who asks.
+#[tokio::test]
+async fn ti_06_nothing_is_public_whatever_servers_say() {
+    let rig = Rig::start().await;
+    let wide = rig.client();
+    for scope in ["public", "Public", "PUBLIC", "shared", "private"] {
+        let params = json!({"uri": format!("new+test://scope-{scope}")});
+        let read = result(&wide, "resources/read", params).await;
+        assert_eq!(read["contents"][0]["text"], "of one user");
+        assert_eq!(read["cacheScope"], "private", "{scope}: {read}");
+        assert_eq!(read["ttlMs"], 60_000);
+    }
+    let narrow = rig.client_with("everything", NARROW);
+    for client in [&wide, &narrow] {
+        for method in [
+            "server/discover",
+            "tools/list",
+            "prompts/list",
+            "resources/list",
+            "resources/templates/list",
+        ] {
+            let result = result(client, method, json!({})).await;
+            assert_eq!(result["cacheScope"], "private", "{method}: {result}");
+        }
+    }
+    // Nothing was kept either: the same question goes to the server again.
+    let before = rig.modern.seen.lock().unwrap().requests.len()
+        + rig.legacy.seen.lock().unwrap().requests.len();
+    let params = json!({"uri": "new+test://scope-public"});
+    result(&wide, "resources/read", params).await;
+    let after = rig.modern.seen.lock().unwrap().requests.len()
+        + rig.legacy.seen.lock().unwrap().requests.len();
+    assert_eq!(after, before + 1);
+}

@@ -1,0 +1,155 @@
+//! Tools, prompts and resources that a caller may not have, asked for in every way there is.
+
+use http::Method;
+use serde_json::{Value, json};
+use toolgate_mcp::headers::encode;
+use toolgate_model::Era;
+
+use crate::{
+    client::{Answer, Client},
+    rig::{NARROW, Rig, TOOLS},
+    server::FakeServer,
+};
+
+/// Asks in the way of an era, with a name that need not fit into a header.
+async fn ask(client: &Client, era: Era, method: &str, mut params: Value) -> Answer {
+    let message = json!({"jsonrpc": "2.0", "id": "n", "method": method, "params": params});
+    if era == Era::Legacy {
+        return client.legacy(message).await.whole().await;
+    }
+    let named = params["name"].as_str().or(params["uri"].as_str());
+    let name = encode(named.unwrap_or_default()).into_owned();
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let message = json!({"jsonrpc": "2.0", "id": "n", "method": method, "params": params});
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", method),
+    ];
+    if method != "completion/complete" {
+        headers.push(("mcp-name", &name));
+    }
+    let body = message.to_string();
+    let sent = client.raw(Method::POST, &headers, &body).await;
+    sent.whole().await
+}
+
+/// Requests that reached a server, other than those that open its session.
+fn reached(server: &FakeServer) -> Vec<Value> {
+    let seen = server.seen.lock().unwrap();
+    let methods = seen.requests.iter().map(|(_, m)| m["method"].clone());
+    let opening = ["initialize", "notifications/initialized", "ping"];
+    methods
+        .filter(|m| !opening.contains(&m.as_str().unwrap_or_default()))
+        .collect()
+}
+
+/// What looks like the name of a tool, to people or to careless readers.
+const ALIKE: [&str; 27] = [
+    "OLD__ECHO",
+    "Old__echo",
+    "old__Echo",
+    "old__echo ",
+    " old__echo",
+    "old__echo\u{0}",
+    "old__echo\u{200b}",
+    "old__ech\u{43e}",
+    "\u{ff4f}ld__echo",
+    "old__\u{212f}cho",
+    "old__e\u{301}cho",
+    "old\u{5f}\u{2d}echo",
+    "old/echo",
+    "old.echo",
+    "old_echo",
+    "echo",
+    "gone__echo",
+    "old__old__echo",
+    "old__echo\n",
+    "\u{202e}ohce__dlo",
+    "old__echo\u{e0041}",
+    "",
+    ".",
+    "..",
+    "*",
+    "old__*",
+    "${old__echo}",
+];
+
+/// Requests for what was not given.
+fn forbidden() -> Vec<(&'static str, Value)> {
+    let mut asked: Vec<(&str, Value)> = Vec::new();
+    let hidden = TOOLS.iter().flat_map(|tool| {
+        let both = [format!("old__{tool}"), format!("new__{tool}")];
+        both.into_iter().filter(|name| name != "old__echo")
+    });
+    let names = hidden.chain(ALIKE.iter().map(|name| (*name).to_owned()));
+    for name in names {
+        let params = json!({"name": name, "arguments": {"text": "x"}});
+        asked.push(("tools/call", params));
+    }
+    for name in ["old__greet", "new__greet", "greet", "OLD__GREET"] {
+        asked.push(("prompts/get", json!({"name": name})));
+        let reference = json!({"type": "ref/prompt", "name": name});
+        let argument = json!({"name": "who", "value": ""});
+        asked.push((
+            "completion/complete",
+            json!({"ref": reference, "argument": argument}),
+        ));
+    }
+    for uri in [
+        "memo:today",
+        "old+memo:today",
+        "new+memo:today",
+        "MEMO:today",
+        "test://1",
+        "test://{id}",
+        "new+test://1",
+        "http://127.0.0.1/",
+        "file:///etc/passwd",
+        "memo:%74oday",
+    ] {
+        asked.push(("resources/read", json!({"uri": uri})));
+        let reference = json!({"type": "ref/resource", "uri": uri});
+        let argument = json!({"name": "id", "value": ""});
+        asked.push((
+            "completion/complete",
+            json!({"ref": reference, "argument": argument}),
+        ));
+    }
+    asked
+}
+
+/// Whoever was given `old__echo` and nothing else asks for the rest: by name, by what looks like a name, and by every
+/// other method that takes one.
+#[tokio::test]
+async fn mc_05_what_is_not_listed_is_not_called_however_it_is_named() {
+    let rig = Rig::start().await;
+    let modern = rig.client_with("everything", NARROW);
+    let mut legacy = rig.client_with("everything", NARROW);
+    legacy.initialize().await;
+    for (method, params) in forbidden() {
+        for (era, client) in [(Era::Legacy, &legacy), (Era::Modern, &modern)] {
+            let answer = ask(client, era, method, params.clone()).await;
+            let error = answer.json()["error"].clone();
+            assert!(
+                error["code"].is_i64(),
+                "{era:?} {method} {params}: {answer:?}"
+            );
+        }
+    }
+    assert_eq!(reached(&rig.legacy), Vec::<Value>::new());
+    assert_eq!(reached(&rig.modern), Vec::<Value>::new());
+    for (era, client) in [(Era::Legacy, &legacy), (Era::Modern, &modern)] {
+        let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+        let list = client.ask(era, list).await.whole().await.json();
+        let tools = list["result"]["tools"].as_array().unwrap().clone();
+        assert_eq!(tools.len(), 1, "what is listed is what can be called");
+        let params = json!({"name": tools[0]["name"], "arguments": {"text": "x"}});
+        let answer = ask(client, era, "tools/call", params).await.json();
+        assert_eq!(answer["result"]["content"][0]["text"], "x", "{answer}");
+    }
+}

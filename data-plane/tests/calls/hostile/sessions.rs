@@ -1,0 +1,182 @@
+//! Ids of legacy sessions that are guessed, stolen, chosen by clients, or no longer good.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Answer, Client},
+    rig::{NARROW, Rig, TOKEN},
+};
+
+fn call(tool: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": "s", "method": "tools/call",
+        "params": {"name": tool, "arguments": {"text": "x"}}})
+}
+
+/// With this session, whatever the client has.
+async fn with(client: &Client, session: &str, message: &Value) -> Answer {
+    let mut client = client.clone();
+    client.session = Some(session.to_owned());
+    client.legacy(message.clone()).await.whole().await
+}
+
+async fn bodiless(client: &Client, session: &str, method: Method) -> u16 {
+    let headers = [
+        ("accept", "text/event-stream"),
+        ("mcp-session-id", session),
+        ("mcp-protocol-version", "2025-11-25"),
+    ];
+    client.raw(method, &headers, "").await.status.as_u16()
+}
+
+fn reached(rig: &Rig) -> usize {
+    [&rig.legacy, &rig.modern]
+        .map(|server| server.calls("echo"))
+        .iter()
+        .sum()
+}
+
+/// The id of that length, with other letters in it.
+fn guess(like: &str, n: usize) -> String {
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut state = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(letters[state % letters.len()])
+    };
+    like.chars().map(|_| next()).collect()
+}
+
+/// Every byte of a good id changed, and a thousand guesses through the door (a hundred thousand at the seal, in the
+/// core): unknown, foreign and ended ids are one answer, byte for byte, and take the same time.
+#[tokio::test]
+async fn ti_03_ids_that_are_unknown_foreign_or_over_are_told_the_same() {
+    let rig = Rig::start().await;
+    let mut alice = rig.client();
+    alice.initialize().await;
+    let mine = alice.session.clone().unwrap();
+    let mut bob = rig.client_with("everything", NARROW);
+    bob.initialize().await;
+    let foreign = bob.session.clone().unwrap();
+    let mut ended = rig.client();
+    ended.initialize().await;
+    let over = ended.session.clone().unwrap();
+    assert_eq!(bodiless(&ended, &over, Method::DELETE).await, 200);
+
+    let message = call("old__echo");
+    let told = with(&alice, &foreign, &message).await;
+    assert_eq!(told.status, 404, "{told:?}");
+    let mut took: [Vec<Duration>; 3] = Default::default();
+    for n in 0..1_000 {
+        let unknown = guess(&mine, n);
+        for (id, took) in [&unknown, &foreign, &over].into_iter().zip(&mut took) {
+            if n >= 150 && *id != unknown {
+                continue;
+            }
+            let began = Instant::now();
+            let answer = with(&alice, id, &message).await;
+            took.push(began.elapsed());
+            assert_eq!((answer.status, &answer.text), (told.status, &told.text));
+        }
+    }
+    let medians = took.map(|mut all| {
+        all.sort();
+        all[all.len() / 2]
+    });
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(*most < *least * 2 + Duration::from_millis(1), "{medians:?}");
+    for at in 0..mine.len() {
+        let mut bytes = mine.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(bytes).unwrap();
+        let answer = with(&alice, &changed, &message).await;
+        assert_eq!(
+            (answer.status, &answer.text),
+            (told.status, &told.text),
+            "{at}"
+        );
+    }
+    assert_eq!(reached(&rig), 0);
+    let answer = with(&alice, &mine, &message).await.json();
+    assert_eq!(answer["result"]["content"][0]["text"], "x");
+}
+
+/// Nobody gets into this session, by any request; and it stands afterwards.
+async fn is_shut(client: &Client, session: &str) {
+    for message in [
+        call("old__echo"),
+        json!({"jsonrpc": "2.0", "id": "s", "method": "ping"}),
+        json!({"jsonrpc": "2.0", "id": "s", "method": "tools/list"}),
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}),
+        json!({"jsonrpc": "2.0", "id": "proxy-one:0", "result": {}}),
+    ] {
+        let answer = with(client, session, &message).await;
+        let status = answer.status.as_u16();
+        assert!([400, 401, 404].contains(&status), "{message}: {answer:?}");
+    }
+    for method in [Method::GET, Method::DELETE] {
+        let status = bodiless(client, session, method.clone()).await;
+        assert!([400, 401, 404].contains(&status), "{method}: {status}");
+    }
+}
+
+/// The right id with another principal, another gateway or a token that was taken back; ids of the client's own
+/// making; ids that are over.
+#[tokio::test]
+async fn ti_04_a_session_is_good_for_its_principal_gateway_and_token_only() {
+    let rig = Rig::start().await;
+    let mut alice = rig.client();
+    alice.initialize().await;
+    let mine = alice.session.clone().unwrap();
+    is_shut(&rig.client_with("everything", NARROW), &mine).await;
+    is_shut(&rig.client_with("other", TOKEN), &mine).await;
+    is_shut(&rig.client_with("everything", "archestra_nobody"), &mine).await;
+    is_shut(&rig.client_with("everything", ""), &mine).await;
+    for own in [
+        "mine",
+        "0",
+        "00000000-0000-4000-8000-000000000000",
+        "proxy-one",
+        &mine.to_uppercase(),
+        &format!("{mine}A"),
+        &mine[1..],
+        &format!("{mine}.{mine}"),
+    ] {
+        is_shut(&alice, own).await;
+    }
+    // A client that brings an id to `initialize` gets another one, and its own stays worthless.
+    let opening = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}});
+    for fixed in ["fixed-by-client", &*mine] {
+        let answer = with(&alice, fixed, &opening).await;
+        let given = answer.headers.get("mcp-session-id");
+        assert!(given.is_none_or(|id| id != fixed), "{answer:?}");
+    }
+    is_shut(&alice, "fixed-by-client").await;
+    assert_eq!(reached(&rig), 0);
+    let answer = with(&alice, &mine, &call("old__echo")).await.json();
+    assert_eq!(
+        answer["result"]["content"][0]["text"], "x",
+        "none of it hurt"
+    );
+
+    let text = rig.metrics.render();
+    for reason in ["unknown_session", "unauthenticated"] {
+        assert!(
+            text.contains(&format!("reason=\"{reason}\"")),
+            "{reason} is counted"
+        );
+    }
+    assert_eq!(bodiless(&alice, &mine, Method::DELETE).await, 200);
+    is_shut(&alice, &mine).await;
+    let mut again = rig.client();
+    again.initialize().await;
+    let last = again.session.clone().unwrap();
+    rig.source.revoke(TOKEN);
+    is_shut(&again, &last).await;
+    assert_eq!(reached(&rig), 1);
+}
