@@ -37,9 +37,8 @@ def toolgate(*arguments):
     return done.stdout
 
 
-def expose(url):
+def expose(name, url):
     """Puts the server behind a gateway of its own; the gateway's URL and a token for it."""
-    name = f"suite-{os.getpid()}"
     toolgate("server", "add", name, "--url", url)
     toolgate("gateway", "create", name, "--server", name, "--prefix", "single")
     made = json.loads(toolgate("token", "create", name, "--gateway", name, "-o", "json"))
@@ -98,7 +97,14 @@ async def act(url, token):
 
 
 def main():
-    asyncio.run(asyncio.wait_for(act(*expose(sys.argv[1])), 25))
+    name = f"suite-{os.getpid()}"
+    url, token = expose(name, sys.argv[1])
+    try:
+        asyncio.run(asyncio.wait_for(act(url, token), 25))
+    finally:
+        # The suite waits until nobody is connected to its server any more.
+        toolgate("delete", "gateway", name)
+        toolgate("delete", "server", name)
 
 
 main()
