@@ -306,11 +306,13 @@ impl Calls {
             plan,
             traceparent.as_deref(),
         );
-        let elsewhere = link.as_ref().filter(|_| !plan.askable().is_empty());
-        let elsewhere = elsewhere.map(|facts| {
-            overhear(facts, &station, &presented, &self.upstream.drain);
-            Elsewhere::enter(&facts.callers)
-        });
+        let elsewhere = match link.as_ref().filter(|_| !plan.askable().is_empty()) {
+            Some(facts) => {
+                overhear(facts, &station, &presented, &self.upstream.drain).await;
+                Some(Elsewhere::enter(&facts.callers))
+            }
+            None => None,
+        };
         let held = link.clone().map(|facts| (facts, id));
         let drain = self.upstream.drain.clone();
         let mut flight = Flight::new(leave, Arc::clone(&presented), held, drain).traced(span);

@@ -1,5 +1,6 @@
 //! What a legacy server says on the stream of a link: its requests belong to the one call that is in flight there, or to
-//! nobody. Listened to only on links whose server may ask something.
+//! nobody. Listened to only on links whose server may ask something, and before the first call there is made: a server
+//! keeps nothing for a stream that is opened later.
 
 use std::{
     sync::{Arc, Weak},
@@ -7,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::sleep;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 use toolgate_client::{open_stream, send};
 use toolgate_data_core::{port::LinkFacts, rewrite::respond};
 use toolgate_mcp::{
@@ -29,6 +33,9 @@ const LOOK: Duration = Duration::from_secs(30);
 /// After a stream that ended, before another is opened.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A call waits no longer than this for the stream to be open.
+const HEAD_START: Duration = Duration::from_millis(500);
+
 /// Whoever listens on one link.
 struct Listener {
     link: Weak<LinkFacts>,
@@ -37,8 +44,8 @@ struct Listener {
     drain: Drain,
 }
 
-/// Listens, unless somebody does already.
-pub(crate) fn overhear(
+/// Listens, unless somebody does already; returns when there is a stream, or it is known that there will be none.
+pub(crate) async fn overhear(
     link: &Arc<LinkFacts>,
     station: &Arc<Station<Target>>,
     presented: &Arc<Presented>,
@@ -54,17 +61,20 @@ pub(crate) fn overhear(
         drain: drain.clone(),
     };
     let settled = drain.settled();
+    let (open, opened) = oneshot::channel();
     drop(drain.spawn_unguarded(async move {
         tokio::select! {
             () = settled => {}
-            () = listener.run() => {}
+            () = listener.run(open) => {}
         }
     }));
+    // Late or never: the call is made all the same.
+    let _begun = timeout(HEAD_START, opened).await;
 }
 
 impl Listener {
-    async fn run(self) {
-        if !self.listen().await {
+    async fn run(self, open: oneshot::Sender<()>) {
+        if !self.listen(open).await {
             // Not offered: it need not be tried again.
             return;
         }
@@ -75,7 +85,7 @@ impl Listener {
     }
 
     /// Until the stream or the link ends; whether there was one.
-    async fn listen(&self) -> bool {
+    async fn listen(&self, open: oneshot::Sender<()>) -> bool {
         let Some(headers) = self.link.upgrade().map(|link| session_headers(&link)) else {
             return false;
         };
@@ -85,6 +95,7 @@ impl Listener {
             Ok(None) => return false,
             Err(_gone) => return true,
         };
+        let _awaited = open.send(());
         loop {
             let message = tokio::select! {
                 message = events.message() => message,
