@@ -306,13 +306,11 @@ impl Calls {
             plan,
             traceparent.as_deref(),
         );
-        let elsewhere = match link.as_ref().filter(|_| !plan.askable().is_empty()) {
-            Some(facts) => {
-                overhear(facts, &station, &presented, &self.upstream.drain).await;
-                Some(Elsewhere::enter(&facts.callers))
-            }
-            None => None,
-        };
+        let elsewhere = link.as_ref().filter(|_| !plan.askable().is_empty());
+        if let Some(facts) = elsewhere {
+            overhear(facts, &station, &presented, &self.upstream.drain).await;
+        }
+        let elsewhere = elsewhere.map(|facts| Elsewhere::enter(&facts.callers));
         let held = link.clone().map(|facts| (facts, id));
         let drain = self.upstream.drain.clone();
         let mut flight = Flight::new(leave, Arc::clone(&presented), held, drain).traced(span);
