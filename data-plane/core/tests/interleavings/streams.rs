@@ -1,0 +1,113 @@
+//! Sessions of legacy clients, their streams on any proxy, and what is said on them.
+
+use toolgate_data_core::asking;
+use toolgate_data_core::session::{Event, Output};
+use toolgate_mcp::text::quote;
+
+use crate::world::{SessionName, World, principal_of};
+
+impl World {
+    /// A GET on some proxy.
+    pub fn listen(&mut self, client: usize, proxy: usize) {
+        let name = self.session_of(client % 2);
+        self.on_session(proxy, name, client % 2, Event::Open);
+    }
+
+    /// Something to say to a client, or an update of what it watches.
+    pub fn notify(&mut self, client: usize, proxy: usize, update: bool) {
+        let client = client % 2;
+        let (name, number) = (self.session_of(client), self.next());
+        let text = format!("{number} for {}", principal_of(client));
+        let event = if update {
+            Event::Updated(text.into())
+        } else {
+            Event::Say(text.into_bytes().into())
+        };
+        self.on_session(proxy, name, client, event);
+    }
+
+    /// All connections of a client are gone.
+    pub fn hang_up(&mut self, client: usize) {
+        let name = self.session_of(client);
+        for proxy in 0..self.proxies.len() {
+            let Some(conversation) = self.proxies[proxy].sessions.get_mut(&name) else {
+                continue;
+            };
+            for stream in std::mem::take(&mut conversation.streams) {
+                self.on_session(proxy, name, client, Event::Closed(stream));
+            }
+        }
+    }
+
+    /// DELETE: the session ends on every proxy, and its open questions with it.
+    pub fn delete(&mut self, client: usize) {
+        let client = client % 2;
+        let name = self.session_of(client);
+        self.sessions[client] = None;
+        for proxy in 0..self.proxies.len() {
+            if self.proxies[proxy].sessions.contains_key(&name) {
+                self.on_session(proxy, name, client, Event::Terminate);
+            }
+            let theirs = |waiting: &crate::world::Waiting| waiting.session == name;
+            let questions = &mut self.proxies[proxy].questions;
+            let over: Vec<_> = questions
+                .extract_if(.., |_, waiting| theirs(waiting))
+                .collect();
+            for (random, waiting) in over {
+                let own = asking::QuestionId {
+                    proxy: self.proxies[proxy].name.clone(),
+                    random,
+                };
+                let id = quote(&own.name());
+                let frame = format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"over"}}}}"#
+                );
+                self.on_asking(waiting.call, asking::Event::Answered(own, frame.into()));
+            }
+        }
+    }
+
+    /// Pauses of sessions are over.
+    pub fn settle(&mut self, proxy: usize) {
+        let sessions = self.proxies[proxy].sessions.iter_mut();
+        let due: Vec<_> = sessions
+            .filter_map(|(name, conversation)| {
+                std::mem::take(&mut conversation.settling).then_some((*name, conversation.client))
+            })
+            .collect();
+        for (name, client) in due {
+            self.on_session(proxy, name, client, Event::Settled);
+        }
+    }
+
+    fn on_session(&mut self, proxy: usize, name: SessionName, client: usize, event: Event) {
+        let sessions = &mut self.proxies[proxy].sessions;
+        let conversation = sessions.entry(name).or_default();
+        conversation.client = client;
+        let mut over = false;
+        for output in conversation.machine.on(event) {
+            assert!(!over, "something after the end");
+            match output {
+                Output::Opened(stream) => assert!(conversation.streams.insert(stream)),
+                Output::Write(stream, message) => {
+                    assert!(conversation.streams.contains(&stream), "no such stream");
+                    let text = String::from_utf8_lossy(&message);
+                    let theirs = format!("for {}", principal_of(client));
+                    assert!(text.contains(&theirs), "{text} is not theirs");
+                    assert!(self.heard.insert(message.to_vec()), "{text} twice");
+                }
+                Output::Close(stream) => assert!(conversation.streams.remove(&stream)),
+                Output::Settle => conversation.settling = true,
+                Output::Forgot(_) => {}
+                Output::Stop => over = true,
+            }
+        }
+        if over {
+            assert!(
+                conversation.streams.is_empty(),
+                "a stream without a session"
+            );
+            self.proxies[proxy].sessions.remove(&name);
+        }
+    }
+}
