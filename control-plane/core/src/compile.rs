@@ -18,6 +18,7 @@ pub mod server;
 mod tests;
 
 pub use exposed::exposed_name;
+pub(crate) use exposed::is_exposed_name;
 
 /// A snapshot, and what did not make it into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,6 +90,16 @@ pub enum ProblemKind {
         /// Of which kind.
         what: Named,
         /// The tool or prompt.
+        name: String,
+    },
+    /// A tool is shaped that the binding leaves out. Not an error: it changes nothing.
+    #[error(
+        "tool `{name}` of server {server} is shaped and not exposed; name it in `tools`, or remove its shape"
+    )]
+    ShapeUnused {
+        /// The server.
+        server: Slug,
+        /// The tool.
         name: String,
     },
     /// Two servers list one URI. Not an error: it is somebody else's resource that is the same, or a clash that
@@ -169,6 +180,7 @@ impl ProblemKind {
             Self::ServerNotServed(_)
             | Self::NotProbed(_)
             | Self::NotOffered { .. }
+            | Self::ShapeUnused { .. }
             | Self::SameUri { .. } => false,
         }
     }

@@ -23,6 +23,12 @@ pub const GATEWAY_TOOLS: usize = 5_000;
 pub const GATEWAY_PROMPTS: usize = 2_000;
 /// Tools, or prompts, named by one binding.
 pub const BINDING_TOOLS: usize = 1_000;
+/// Tools that one binding shapes.
+pub const BINDING_SHAPES: usize = 1_000;
+/// Arguments that are set, or hidden, of one tool.
+pub const SHAPE_ARGUMENTS: usize = 64;
+/// Bytes of the value of an argument that is set, JSON.
+pub const SHAPE_VALUE: usize = 8 * 1024;
 /// Tools kept of one server.
 pub const CATALOGUE_TOOLS: ListLimit = ListLimit {
     count: 5_000,
@@ -65,6 +71,8 @@ pub const INSTRUCTIONS: usize = 8_000;
 pub const URL: usize = 2_048;
 /// Characters of the name of a tool or prompt.
 pub const TOOL_NAME: usize = 256;
+/// Characters of a tool's description in place of its server's.
+pub const TOOL_DESCRIPTION: usize = 8_000;
 /// Characters of a name that we choose for a tool or prompt.
 pub const EXPOSED_NAME: usize = 64;
 /// Gateways or tools that a token lists.

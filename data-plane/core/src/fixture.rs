@@ -109,6 +109,7 @@ impl Offer {
             server: slug(self.id),
             original: tool.name.clone(),
             digest: tool.digest,
+            shape: None,
         })
     }
 }
@@ -127,6 +128,7 @@ pub(crate) fn gateway(offers: &[Offer]) -> GatewayResource {
             .map(|offer| slug(offer.id))
             .collect(),
         uris: UriMode::Prefixed,
+        timeouts: BTreeMap::new(),
     }
 }
 

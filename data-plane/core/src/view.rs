@@ -11,6 +11,7 @@ mod list;
 mod prompt;
 mod renamed;
 mod resource;
+pub(crate) mod shape;
 mod tool;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -112,6 +112,7 @@ pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
                 server: slug("old"),
                 original: tool.name.clone(),
                 digest: tool.digest,
+                shape: None,
             })
             .collect(),
         servers: vec![slug("old")],

@@ -95,6 +95,7 @@ pub(crate) fn gateway(id: &str, of: &str, must_understand: &[&str]) -> (Resource
             server: of.parse().unwrap(),
             original: "echo".to_owned(),
             digest: Digest::of_bytes(json.as_bytes()),
+            shape: None,
         }],
         servers: vec![of.parse().unwrap()],
         must_understand: must_understand

@@ -20,5 +20,6 @@ mod rest;
 mod rig;
 mod server;
 mod sessions;
+mod shapes;
 mod standstills;
 mod watching;

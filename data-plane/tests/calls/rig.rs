@@ -224,6 +224,7 @@ fn snapshot(
             server: slug(id),
             original: tool.to_owned(),
             digest: definition(tool).digest,
+            shape: None,
         }));
     }
     resources.extend(gone_resources(gone, timeouts));
@@ -232,6 +233,7 @@ fn snapshot(
         server: slug("gone"),
         original: "echo".to_owned(),
         digest: definition("echo").digest,
+        shape: None,
     });
     for gateway in ["everything", "other"] {
         resources.push((

@@ -314,12 +314,9 @@ impl Calls {
         let held = link.clone().map(|facts| (facts, id));
         let drain = self.upstream.drain.clone();
         let mut flight = Flight::new(leave, Arc::clone(&presented), held, drain).traced(span);
-        let sent = send(
-            &station.target.http,
-            &presented.endpoint,
-            headers,
-            request.body,
-        );
+        let bounded = plan.timeout().map(|most| presented.within(most));
+        let endpoint = bounded.as_deref().unwrap_or(&presented.endpoint);
+        let sent = send(&station.target.http, endpoint, headers, request.body);
         let head = sent
             .await
             .map_err(|error| not_sent(&error, &mut flight, plan))?;

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
@@ -117,6 +118,13 @@ impl Upstream {
             None => self.credentials.resolve(org, reference).await?,
         };
         station.target.with(credential)
+    }
+}
+
+impl Presented {
+    /// The endpoint, with no time limit longer than `most`. Apart, so that calls without a limit of their own carry none.
+    pub(crate) fn within(&self, most: Duration) -> Box<Endpoint> {
+        Box::new(self.endpoint.clone().within(most))
     }
 }
 

@@ -58,6 +58,13 @@ pub fn elements(array: &[u8]) -> Vec<Span> {
     found
 }
 
+/// Whether `text` is one JSON value, and nothing besides.
+pub fn is_value(text: &str) -> bool {
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    let mut scanner = Scanner::within(text, 0, &UNLIMITED);
+    scanner.value().and_then(|_| scanner.end()).is_ok()
+}
+
 /// For what stands in a frame that was within its own limits.
 const UNLIMITED: Limits = Limits {
     bytes: usize::MAX,

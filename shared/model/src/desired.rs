@@ -69,6 +69,25 @@ pub struct Binding {
     pub prompts: Selection,
     /// Whether its resources, all of them: what one of them links to is seldom known beforehand.
     pub resources: bool,
+    /// How its tools are shown and called, by the server's own names; those not named are as the server has them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shapes: BTreeMap<String, Shape>,
+    /// The longest that one call through this binding may take; the server's own limits hold besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+/// How one tool is shown and called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Its exposed name, in place of the one that the gateway would make.
+    pub alias: Option<String>,
+    /// What agents are told of it, in place of the server's words.
+    pub description: Option<String>,
+    /// Arguments that every call has, each as JSON. Clients neither see nor give them.
+    pub fixed: BTreeMap<String, String>,
+    /// Arguments that clients neither see nor give.
+    pub hidden: Vec<String>,
 }
 
 /// Which of a server's tools, or of its prompts.
@@ -282,6 +301,8 @@ impl Binding {
             tools,
             prompts,
             resources: rest,
+            shapes: BTreeMap::new(),
+            timeout: None,
         }
     }
 }

@@ -13,8 +13,8 @@ pub mod version;
 
 pub use desired::{
     AdminRole, Binding, Credential, CredentialKind, DriftPolicy, EraPolicy, Gateway, Meta,
-    Organization, PrefixMode, Reach, RelayPolicy, Selection, Server, Sharing, Timeouts, Token,
-    TokenScope,
+    Organization, PrefixMode, Reach, RelayPolicy, Selection, Server, Shape, Sharing, Timeouts,
+    Token, TokenScope,
 };
 pub use digest::Digest;
 pub use name::{InvalidSlug, Name, Slug};

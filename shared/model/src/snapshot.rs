@@ -3,7 +3,7 @@
 //! edit moves one small message. What a later build added is left out of the digest while it says nothing, so that
 //! planes of two builds agree on what both understand. [`Delta`] is what separates two snapshots: `apply(diff(a, b)) == b`.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,9 @@ pub struct GatewayResource {
     pub uris: UriMode,
     /// The servers, in binding order.
     pub servers: Vec<Slug>,
+    /// The longest that one call of a server through this gateway may take, where it is said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub timeouts: BTreeMap<Slug, Duration>,
     /// Security fields that a proxy has to understand, else it denies this gateway.
     pub must_understand: Vec<String>,
 }
@@ -91,7 +94,28 @@ pub struct ExposedTool {
     pub original: String,
     /// Of the definition that may be served.
     pub digest: Digest,
+    /// How it is shown and called, where that is not as the server has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ToolShape>,
 }
+
+/// What a gateway changes about a tool, beside its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolShape {
+    /// What agents are told of it, in place of the server's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Arguments that every call has, each as JSON.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fixed: BTreeMap<String, String>,
+    /// Arguments that no call has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<String>,
+}
+
+/// The security field of a gateway that sets or hides arguments: a proxy that does not know it would let callers
+/// choose them.
+pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
 
 /// One prompt under the name clients see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

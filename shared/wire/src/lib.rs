@@ -12,6 +12,7 @@ pub mod push;
 pub mod record;
 pub mod resource_name;
 pub mod secret;
+mod shape;
 #[cfg(test)]
 mod strategies;
 

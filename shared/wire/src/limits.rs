@@ -19,6 +19,12 @@ pub const BINDINGS: usize = 1024;
 pub const TOOLS: usize = 10_000;
 /// Bytes of the name of a tool or prompt.
 pub const TOOL_NAME: usize = 1024;
+/// Arguments set, or hidden, of one tool.
+pub const ARGUMENTS: usize = 1_000;
+/// Bytes of the name of an argument.
+pub const ARGUMENT_NAME: usize = 1024;
+/// Bytes of the value of an argument, JSON.
+pub const ARGUMENT_VALUE: usize = 64 * 1024;
 /// Bytes of the URI of a resource, or of a template.
 pub const RESOURCE_URI: usize = 8 * 1024;
 /// Bytes of one definition.

@@ -1,6 +1,6 @@
 //! Strategies for model values, for the round trips.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::{collection, option, prelude::*};
 use toolgate_model::*;
@@ -46,13 +46,19 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
             collection::vec("\\PC{1,20}", 0..4).prop_map(Selection::Only)
         ]
     };
-    let binding = (slug(), names(), names(), any::<bool>());
-    let binding = binding.prop_map(|(server, tools, prompts, resources)| Binding {
-        server,
-        tools,
-        prompts,
-        resources,
-    });
+    let shapes = collection::btree_map("\\PC{1,20}", shape(), 0..3);
+    let binding = (slug(), names(), names(), any::<bool>(), shapes, timeout());
+    let binding =
+        binding.prop_map(
+            |(server, tools, prompts, resources, shapes, timeout)| Binding {
+                server,
+                tools,
+                prompts,
+                resources,
+                shapes,
+                timeout,
+            },
+        );
     let bindings = collection::vec(binding, 0..4);
     (name(), meta(), prefix, bindings, "[\\PC\n]{0,60}").prop_map(
         |(name, meta, prefix, bindings, instructions)| Gateway {
@@ -63,6 +69,26 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
             instructions,
         },
     )
+}
+
+pub(crate) fn shape() -> impl Strategy<Value = Shape> {
+    let texts = (option::of("\\PC{1,20}"), option::of("\\PC{0,20}"));
+    (texts, arguments()).prop_map(|((alias, description), (fixed, hidden))| Shape {
+        alias,
+        description,
+        fixed,
+        hidden,
+    })
+}
+
+/// Set, and hidden.
+pub(crate) fn arguments() -> impl Strategy<Value = (BTreeMap<String, String>, Vec<String>)> {
+    let fixed = collection::btree_map(".{1,10}", ".{1,10}", 0..3);
+    (fixed, collection::vec(".{1,10}", 0..3))
+}
+
+pub(crate) fn timeout() -> impl Strategy<Value = Option<Duration>> {
+    option::of((1..=86_400_000u64).prop_map(Duration::from_millis))
 }
 
 pub(crate) fn timeouts() -> impl Strategy<Value = Timeouts> {

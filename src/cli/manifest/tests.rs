@@ -36,6 +36,20 @@ fn several_documents_are_read_from_one_file() {
 }
 
 #[test]
+fn shapes_of_tools_and_a_timeout_are_read_as_concepts_writes_them() {
+    let concepts = include_str!("../../../docs/concepts.md");
+    let (_, yaml) = concepts.split_once("```yaml\n").unwrap();
+    let (yaml, _) = yaml.split_once("```").unwrap();
+    let documents = parse("a.yaml", yaml).unwrap();
+    let binding = &documents[0].object["spec"]["bindings"][0];
+    assert_eq!(binding["timeout"], "10s");
+    let forecast = &binding["shapes"]["forecast"];
+    assert_eq!(forecast["alias"], "weather_in_bern");
+    assert_eq!(forecast["fixed"]["city"], "\"Bern\"");
+    assert_eq!(forecast["hidden"], json!(["debug"]));
+}
+
+#[test]
 fn a_fault_names_file_line_column_and_field() {
     let cases = [
         (TWO.replace("allTools", "alTools"), "a.yaml:16:7", "alTools"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use toolgate_model::{Definition, Digest, PrefixMode, Slug};
+use toolgate_model::{Definition, Digest, PrefixMode, Shape, Slug, snapshot::ToolShape};
 
 use super::{Collision, Named, ProblemKind, exposed_name};
 
@@ -12,6 +12,7 @@ pub(super) struct Claim {
     pub(super) server: Slug,
     pub(super) original: String,
     pub(super) digest: Digest,
+    pub(super) shape: Option<ToolShape>,
 }
 
 /// The names of one kind.
@@ -40,13 +41,15 @@ impl Claims {
         self.what
     }
 
-    /// Claims a name for what `definition` defines.
+    /// Claims a name for what `definition` defines: its alias, if the operator chose one.
     pub(super) fn claim(
         &mut self,
         server: &Slug,
         definition: &Definition,
+        shape: Option<&Shape>,
     ) -> Result<(), ProblemKind> {
-        let exposed = exposed_name(self.mode, server, &definition.name);
+        let alias = shape.and_then(|shape| shape.alias.clone());
+        let exposed = alias.unwrap_or_else(|| exposed_name(self.mode, server, &definition.name));
         let earlier = self
             .taken
             .get(&exposed)
@@ -71,6 +74,7 @@ impl Claims {
             server: server.clone(),
             original: definition.name.clone(),
             digest: definition.digest,
+            shape: shape.and_then(shaped),
         });
         Ok(())
     }
@@ -92,4 +96,14 @@ impl Claims {
             .sort_by(|one, other| one.exposed.cmp(&other.exposed));
         self.granted.into_iter().map(make).collect()
     }
+}
+
+/// What a shape changes beside the name; none if that is nothing.
+fn shaped(shape: &Shape) -> Option<ToolShape> {
+    let shaped = ToolShape {
+        description: shape.description.clone(),
+        fixed: shape.fixed.clone(),
+        hidden: shape.hidden.clone(),
+    };
+    (shaped != ToolShape::default()).then_some(shaped)
 }

@@ -27,6 +27,11 @@ pub fn exposed_name(mode: PrefixMode, server: &Slug, own: &str) -> String {
     }
 }
 
+/// Whether an operator may choose this name: one that we could have made.
+pub(crate) fn is_exposed_name(name: &str) -> bool {
+    (1..=limits::EXPOSED_NAME).contains(&name.len()) && name.chars().all(is_safe)
+}
+
 fn shortened(whole: &str) -> String {
     let safe = |c| if is_safe(c) { c } else { '_' };
     let room = limits::EXPOSED_NAME - HASH - 1;

@@ -1,12 +1,15 @@
 //! One gateway: bindings to exposed tools, prompts and resources. The first binding to claim a name keeps it; whatever
 //! cannot be exposed is hidden and reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use toolgate_mcp::object;
 use toolgate_model::{
-    Binding, Catalogue, Definition, Gateway, Name, PrefixMode, Selection, Slug, UriMode,
-    snapshot::{ExposedPrompt, ExposedTool, GatewayResource},
+    Binding, Catalogue, Definition, Gateway, Name, PrefixMode, Selection, Shape, Slug, UriMode,
+    snapshot::{ExposedPrompt, ExposedTool, GatewayResource, SHAPED_ARGUMENTS, ToolShape},
 };
 
 use crate::{limits, state::State};
@@ -93,6 +96,7 @@ struct Exposure<'a> {
     tools: Claims,
     prompts: Claims,
     resources: Vec<Slug>,
+    timeouts: BTreeMap<Slug, Duration>,
     seen_uris: BTreeMap<&'a str, &'a Slug>,
     problems: Vec<Problem>,
 }
@@ -107,6 +111,7 @@ impl<'a> Exposure<'a> {
             tools: Claims::new(Named::Tool, mode, limits::GATEWAY_TOOLS),
             prompts: Claims::new(Named::Prompt, mode, limits::GATEWAY_PROMPTS),
             resources: Vec::new(),
+            timeouts: BTreeMap::new(),
             seen_uris: BTreeMap::new(),
             problems: Vec::new(),
         }
@@ -121,11 +126,23 @@ impl<'a> Exposure<'a> {
     fn bind(&mut self, field: &str, binding: &'a Binding, catalogue: &'a Catalogue) {
         let server = &binding.server;
         let tools = choose(&binding.tools, &catalogue.tools);
-        let tools = claim(&mut self.tools, (field, "tools"), server, tools);
+        let shapes = &binding.shapes;
+        let mut tools = claim(&mut self.tools, (field, "tools"), server, tools, shapes);
+        tools.extend(idle_shapes(field, binding, catalogue));
         let prompts = choose(&binding.prompts, &catalogue.prompts);
-        let prompts = claim(&mut self.prompts, (field, "prompts"), server, prompts);
+        let shapes = &BTreeMap::new();
+        let prompts = claim(
+            &mut self.prompts,
+            (field, "prompts"),
+            server,
+            prompts,
+            shapes,
+        );
         for (field, kind) in tools.into_iter().chain(prompts) {
             self.report(field, kind);
+        }
+        if let Some(most) = binding.timeout {
+            self.timeouts.insert(server.clone(), most);
         }
         if binding.resources && offers_resources(catalogue) {
             self.resources.push(server.clone());
@@ -162,15 +179,17 @@ impl<'a> Exposure<'a> {
                 servers.push(binding.server.clone());
             }
         }
+        let tools = self.tools.sorted(exposed_tool);
         let resource = GatewayResource {
             display_name: gateway.meta.display_name.clone(),
             instructions: gateway.instructions.clone(),
-            tools: self.tools.sorted(exposed_tool),
+            must_understand: must_understand(&tools),
+            tools,
             prompts: self.prompts.sorted(exposed_prompt),
             resources: self.resources,
             uris: self.uris,
             servers,
-            must_understand: Vec::new(),
+            timeouts: self.timeouts,
         };
         (Some(resource), self.problems)
     }
@@ -201,11 +220,12 @@ fn claim(
     (binding, list): (&str, &str),
     server: &Slug,
     chosen: Vec<Chosen<'_>>,
+    shapes: &BTreeMap<String, Shape>,
 ) -> Vec<(String, ProblemKind)> {
     let mut problems = Vec::new();
     for (at, found) in chosen {
         let claimed = match found {
-            Ok(definition) => claims.claim(server, definition),
+            Ok(definition) => claims.claim(server, definition, shapes.get(&definition.name)),
             Err(name) => Err(ProblemKind::NotOffered {
                 server: server.clone(),
                 what: claims.what(),
@@ -223,12 +243,55 @@ fn claim(
     problems
 }
 
+/// Shapes that change nothing: of tools that the server does not have, or that the binding leaves out.
+fn idle_shapes(
+    field: &str,
+    binding: &Binding,
+    catalogue: &Catalogue,
+) -> Vec<(String, ProblemKind)> {
+    if binding.shapes.is_empty() {
+        return Vec::new();
+    }
+    let offered: BTreeSet<&str> = catalogue.tools.iter().map(|it| it.name.as_str()).collect();
+    let problem = |name: &String| {
+        let (server, name) = (binding.server.clone(), name.clone());
+        let exposed = match &binding.tools {
+            Selection::All => true,
+            Selection::Only(names) => names.contains(&name),
+        };
+        match (offered.contains(name.as_str()), exposed) {
+            (true, true) => None,
+            (true, false) => Some(ProblemKind::ShapeUnused { server, name }),
+            (false, _) => Some(ProblemKind::NotOffered {
+                server,
+                what: Named::Tool,
+                name,
+            }),
+        }
+    };
+    let named = binding.shapes.keys();
+    let named = named.map(|name| (format!("{field}.shapes[{name}]"), problem(name)));
+    named
+        .filter_map(|(field, problem)| Some((field, problem?)))
+        .collect()
+}
+
+/// A proxy of an earlier build would let callers choose what is set or hidden here: it has to deny instead.
+fn must_understand(tools: &[ExposedTool]) -> Vec<String> {
+    let shapes = tools.iter().filter_map(|tool| tool.shape.as_ref());
+    let arguments = |shape: &ToolShape| !shape.fixed.is_empty() || !shape.hidden.is_empty();
+    let any = shapes.into_iter().any(arguments);
+    let field = any.then(|| SHAPED_ARGUMENTS.to_owned());
+    field.into_iter().collect()
+}
+
 fn exposed_tool(claim: Claim) -> ExposedTool {
     ExposedTool {
         exposed: claim.exposed,
         server: claim.server,
         original: claim.original,
         digest: claim.digest,
+        shape: claim.shape,
     }
 }
 

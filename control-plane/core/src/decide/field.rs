@@ -1,5 +1,7 @@
 //! Fields of what operators write, held against the limits. The paths are those of the API.
 
+mod shape;
+
 use std::time::Duration;
 
 use toolgate_model::{
@@ -116,7 +118,12 @@ fn binding(field: &str, binding: &Binding) -> Result<(), Rejection> {
     let tools = format!("{field}.tools");
     selection(&tools, "tools named by a binding", &binding.tools)?;
     let prompts = format!("{field}.prompts");
-    selection(&prompts, "prompts named by a binding", &binding.prompts)
+    selection(&prompts, "prompts named by a binding", &binding.prompts)?;
+    shape::check(field, &binding.shapes)?;
+    match binding.timeout {
+        Some(most) => timeout(format!("{field}.timeout"), most),
+        None => Ok(()),
+    }
 }
 
 fn selection(field: &str, name: &'static str, selection: &Selection) -> Result<(), Rejection> {
@@ -173,10 +180,14 @@ fn timeouts(timeouts: &Timeouts) -> Result<(), Rejection> {
         ("total", timeouts.total),
     ];
     for (name, value) in all {
-        if value < Duration::from_millis(1) || value > limits::TIMEOUT {
-            let field = format!("spec.timeouts.{name}");
-            return Err(Rejection::invalid(field, "use 1 millisecond to 1 hour"));
-        }
+        timeout(format!("spec.timeouts.{name}"), value)?;
+    }
+    Ok(())
+}
+
+fn timeout(field: String, value: Duration) -> Result<(), Rejection> {
+    if value < Duration::from_millis(1) || value > limits::TIMEOUT {
+        return Err(Rejection::invalid(field, "use 1 millisecond to 1 hour"));
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod random;
+mod shapes;
 
 fn world() -> World {
     let mut world = World::with(&["acme", "other"]);

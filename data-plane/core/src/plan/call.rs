@@ -1,6 +1,6 @@
 //! Requests that a server answers, both eras: for what, may they, and what has to be known to rewrite the request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use toolgate_mcp::{Envelope, Span, headers::Seen};
 use toolgate_model::{Digest, Era, RelayPolicy};
@@ -75,6 +75,11 @@ impl CallPlan {
     /// The server that answers it.
     pub fn server(&self) -> &Arc<ServerView> {
         self.target.server()
+    }
+
+    /// The longest that it may take, where its gateway says more of it than its server.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.gateway.timeout(self.server())
     }
 
     /// What is declared to the server: what its client declared, as far as the server may ask for it.
@@ -175,10 +180,12 @@ pub(super) fn plan(
             .filter(|argument| is_argument(argument))
             .ok_or_else(|| invalid("`argument` must have a name and a value"))?;
     }
+    let arguments = params.arguments.map(|span| envelope.slice(span));
+    let arguments = arguments.unwrap_or(b"{}");
+    if let Some(own) = target.arguments() {
+        own.check(arguments).map_err(Refusal::InvalidParams)?;
+    }
     if let (Some(headers), Some(annotations)) = (headers, target.params()) {
-        let arguments = params
-            .arguments
-            .map_or(&b"{}"[..], |span| envelope.slice(span));
         let seen = |name: &str| seen(headers, name);
         annotations
             .check(arguments, seen)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use toolgate_mcp::{headers::params::Annotations, method};
 
-use crate::{PromptView, ServerView, ToolView};
+use crate::{PromptView, ServerView, ToolView, view::shape::Arguments};
 
 /// What a call is for.
 #[derive(Debug, Clone)]
@@ -120,8 +120,19 @@ impl Target {
         }
     }
 
-    /// Arguments that modern servers want repeated in headers: of tools only.
+    /// Arguments that modern clients repeat in headers: of tools only.
     pub(crate) fn params(&self) -> Option<&Annotations> {
         self.tool().map(|tool| &tool.params)
+    }
+
+    /// Arguments that modern servers want repeated in headers: of tools only.
+    pub(crate) fn mirrored(&self) -> Option<&Annotations> {
+        self.arguments()
+            .map_or_else(|| self.params(), |own| Some(own.params()))
+    }
+
+    /// Arguments that are not for callers to give: of shaped tools only.
+    pub(crate) fn arguments(&self) -> Option<&Arguments> {
+        self.tool().and_then(|tool| tool.arguments.as_deref())
     }
 }

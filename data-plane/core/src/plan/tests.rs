@@ -3,3 +3,4 @@
 mod legacy;
 mod modern;
 mod rest;
+mod shaped;

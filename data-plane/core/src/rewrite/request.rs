@@ -61,6 +61,15 @@ pub fn request<'a>(
         Edit::replace(spans.id, id.as_bytes()),
         Edit::replace(spans.subject, &call.target.original_json()[..]),
     ];
+    let given = spans.arguments.map_or(&b"{}"[..], |span| span.of(body));
+    let own = call.target.arguments();
+    let merged = own.and_then(|own| own.merged(given));
+    if let Some(merged) = &merged {
+        edits.push(match spans.arguments {
+            Some(span) => Edit::replace(span, &merged[..]),
+            None => object::insert(body, spans.params, "arguments", merged),
+        });
+    }
     let before = spans.meta.map(|span| span.of(body));
     if let Some(meta) = meta(before, call, to, &id) {
         edits.push(match spans.meta {
@@ -70,7 +79,7 @@ pub fn request<'a>(
     }
     Ok(Request {
         body: splice(body, edits)?,
-        headers: mcp_headers(body, call, to),
+        headers: mcp_headers(merged.as_deref().unwrap_or(given), call, to),
     })
 }
 
@@ -155,9 +164,9 @@ pub fn again(
     splice(body, vec![params])
 }
 
-/// Made afresh from the body; what the client sent is never copied.
+/// Made afresh from the arguments as the server gets them; what the client sent is never copied.
 fn mcp_headers<'a>(
-    body: &Bytes,
+    arguments: &[u8],
     call: &'a CallPlan,
     to: &Towards<'a>,
 ) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
@@ -171,13 +180,9 @@ fn mcp_headers<'a>(
     if let Some(name) = call.target.mcp_name() {
         out.push((Cow::Borrowed(headers::NAME), headers::encode(name)));
     }
-    let Some(params) = call.target.params() else {
+    let Some(params) = call.target.mirrored() else {
         return out;
     };
-    let arguments = call
-        .spans
-        .arguments
-        .map_or(&b"{}"[..], |span| span.of(body));
     let mirrored = params.mirror(arguments).into_iter();
     out.extend(mirrored.map(|(name, value)| (Cow::Borrowed(name), Cow::Owned(value))));
     out

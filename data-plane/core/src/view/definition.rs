@@ -9,9 +9,9 @@ use toolgate_mcp::{
     splice,
     text::quote,
 };
-use toolgate_model::{Definition, UriMode, snapshot::ExposedTool};
+use toolgate_model::{Definition, Digest, UriMode, snapshot::ExposedTool};
 
-use crate::{ServerView, ToolView, uri};
+use crate::{ServerView, ToolView, uri, view::shape};
 
 /// The tool, or why it cannot be exposed.
 pub(super) fn expose(
@@ -25,6 +25,13 @@ pub(super) fn expose(
         UriMode::Through => None,
     };
     let definition = shown.as_ref().unwrap_or(&definition.json);
+    let (mut arguments, mut shaped) = (None, None);
+    if let Some(shape) = &tool.shape {
+        arguments = shape::Arguments::new(shape, definition)?;
+        let shown = shape::shown(shape, definition);
+        shaped = Some(shown.ok_or("its definition is not an object with a name")?);
+    }
+    let definition = shaped.as_ref().unwrap_or(definition);
     let json = definition.as_bytes();
     let members: Vec<Member<'_>> = object::members(json).collect();
     let find = |name: &str| members.iter().find(|member| member.name == name);
@@ -43,10 +50,14 @@ pub(super) fn expose(
         original_json: Bytes::from(quote(&tool.original)),
         server: Arc::clone(server),
         digest: tool.digest,
+        shown: shaped
+            .as_ref()
+            .map_or(tool.digest, |shown| Digest::of_bytes(shown.as_bytes())),
         read_only: hint("readOnlyHint"),
         idempotent: hint("idempotentHint"),
         params: Annotations::of_schema(input.value)
             .map_err(|_problem| "its x-mcp-header annotations are not valid")?,
+        arguments,
         definition: Arc::clone(definition),
         name: name.span,
         legacy: legacy(tool, json, find("outputSchema")),

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -54,6 +55,7 @@ pub struct GatewayView {
     pub(super) prompts: Vec<Arc<PromptView>>,
     pub(super) prompts_by_name: BTreeMap<Box<str>, Arc<PromptView>>,
     pub(super) resources: Resources,
+    pub(super) timeouts: BTreeMap<Slug, Duration>,
     pub(super) lists: Lists,
     pub(super) said: Said,
     /// What was left out of it, and why.
@@ -118,6 +120,11 @@ impl GatewayView {
     /// A server's URI as clients see it.
     pub fn shown<'a>(&self, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
         resource::shown(self.resources.uris, server, uri)
+    }
+
+    /// The longest that one call of this server may take through it, where that is said.
+    pub fn timeout(&self, server: &ServerView) -> Option<Duration> {
+        self.timeouts.get(&server.name.id).copied()
     }
 
     /// A page of a list as this grant's callers of this era see it.

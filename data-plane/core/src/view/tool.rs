@@ -6,7 +6,10 @@ use bytes::Bytes;
 use toolgate_mcp::{Span, headers::params::Annotations};
 use toolgate_model::{Digest, Era};
 
-use crate::{ServerView, view::list::Listed};
+use crate::{
+    ServerView,
+    view::{list::Listed, shape::Arguments},
+};
 
 /// A tool under the name clients see.
 #[derive(Debug)]
@@ -21,12 +24,16 @@ pub struct ToolView {
     pub server: Arc<ServerView>,
     /// Of its definition.
     pub digest: Digest,
+    /// Of its definition as clients see it, but for the name: the same unless it is shaped.
+    pub shown: Digest,
     /// The server says that it changes nothing. A claim, never a reason to trust.
     pub read_only: bool,
     /// The server says that calling it twice is as good as once. A claim.
     pub idempotent: bool,
-    /// Arguments that modern requests repeat in headers.
+    /// Arguments that modern requests of clients repeat in headers.
     pub params: Annotations,
+    /// Arguments that are not for callers to give.
+    pub(crate) arguments: Option<Box<Arguments>>,
     pub(super) definition: Arc<str>,
     pub(super) name: Span,
     /// The definition for legacy clients, name and all, where it differs.

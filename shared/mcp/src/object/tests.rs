@@ -32,3 +32,13 @@ fn elements_stand_where_they_were_written() {
         assert_eq!(elements(bad.as_bytes()), [], "{bad}");
     }
 }
+
+#[test]
+fn a_value_is_one_value_read_strictly() {
+    for good in ["1", " \"a\"\n", "{\"a\":[null]}", "true"] {
+        assert!(is_value(good), "{good}");
+    }
+    for bad in ["", " ", "a", "1 2", "{\"a\":1", "1,\"b\":2"] {
+        assert!(!is_value(bad), "{bad}");
+    }
+}

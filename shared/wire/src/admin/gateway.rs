@@ -1,6 +1,8 @@
 //! Gateways with their bindings. The status is compiled, not stored: readers ignore it.
 
-use toolgate_model::{Binding, Gateway, PrefixMode, Selection};
+use std::{collections::BTreeMap, time::Duration};
+
+use toolgate_model::{Binding, Gateway, PrefixMode, Selection, Shape};
 use toolgate_proto::admin::v1 as pb;
 
 use super::meta::{meta, meta_to_proto, name};
@@ -9,6 +11,7 @@ use crate::{
     invalid::{Violation, invalid},
     limits,
     resource_name::Collection,
+    shape as arguments,
 };
 
 invalid! {
@@ -75,6 +78,8 @@ fn binding(given: &pb::Binding) -> Result<Binding, Violation> {
     Ok(Binding {
         prompts,
         resources: given.resources.unwrap_or(unsaid.resources),
+        shapes: shapes(&given.shapes)?,
+        timeout: timeout(given.timeout.as_ref())?,
         ..unsaid
     })
 }
@@ -89,7 +94,46 @@ fn binding_to_proto(given: &Binding) -> pb::Binding {
         prompts,
         all_prompts: Some(all_prompts),
         resources: Some(given.resources),
+        shapes: given.shapes.iter().map(shape_to_proto).collect(),
+        timeout: given.timeout.map(field::to_duration),
     }
+}
+
+fn timeout(given: Option<&prost_types::Duration>) -> Result<Option<Duration>, Violation> {
+    let checked = given.map(|it| field::timeout("timeout", Some(it), Duration::ZERO));
+    checked.transpose()
+}
+
+fn shapes(given: &BTreeMap<String, pb::Shape>) -> Result<BTreeMap<String, Shape>, Violation> {
+    field::cap("shapes", given.len(), limits::TOOLS)?;
+    let one = |(tool, given): (&String, &pb::Shape)| {
+        let path = format!("shapes[{tool:?}]");
+        let tool = field::required(&path, tool, limits::TOOL_NAME)?;
+        let shape = shape(given).map_err(|violation| violation.under(&path))?;
+        Ok((tool, shape))
+    };
+    given.iter().map(one).collect()
+}
+
+fn shape(given: &pb::Shape) -> Result<Shape, Violation> {
+    let alias = given.alias.as_ref();
+    let alias = alias.map(|it| field::required("alias", it, limits::TOOL_NAME));
+    Ok(Shape {
+        alias: alias.transpose()?,
+        description: arguments::description(given.description.as_ref())?,
+        fixed: arguments::fixed(&given.fixed)?,
+        hidden: arguments::hidden(&given.hidden)?,
+    })
+}
+
+fn shape_to_proto((tool, given): (&String, &Shape)) -> (String, pb::Shape) {
+    let shape = pb::Shape {
+        alias: given.alias.clone(),
+        description: given.description.clone(),
+        fixed: given.fixed.clone(),
+        hidden: given.hidden.clone(),
+    };
+    (tool.clone(), shape)
 }
 
 fn selection(field: &str, given: &[String], all: bool) -> Result<Selection, Violation> {

@@ -8,7 +8,7 @@ use toolgate_model::{
     Timestamp, TokenHash,
     snapshot::{
         CatalogueResource, CredentialRef, Entry, ExposedPrompt, ExposedTool, GatewayResource,
-        ServerResource, TokenResource, UriMode,
+        ServerResource, TokenResource, ToolShape, UriMode,
     },
 };
 
@@ -16,14 +16,28 @@ use super::*;
 use crate::{Wire as _, strategies as s};
 
 fn gateway() -> impl Strategy<Value = Resource> {
-    let tool = (".{1,20}", s::slug(), ".{1,20}", s::digest()).prop_map(
-        |(exposed, server, original, digest)| ExposedTool {
+    let shape =
+        (option::of(".{0,20}"), s::arguments()).prop_map(|(description, (fixed, hidden))| {
+            ToolShape {
+                description,
+                fixed,
+                hidden,
+            }
+        });
+    let tool = (
+        ".{1,20}",
+        s::slug(),
+        ".{1,20}",
+        s::digest(),
+        option::of(shape),
+    )
+        .prop_map(|(exposed, server, original, digest, shape)| ExposedTool {
             exposed,
             server,
             original,
             digest,
-        },
-    );
+            shape,
+        });
     let prompt = (".{1,20}", s::slug(), ".{1,20}", s::digest()).prop_map(
         |(exposed, server, original, digest)| ExposedPrompt {
             exposed,
@@ -38,10 +52,13 @@ fn gateway() -> impl Strategy<Value = Resource> {
         collection::vec(prompt, 0..4),
         slugs(),
         slugs(),
+        collection::btree_map(s::slug(), s::timeout(), 0..4),
     );
     let uris = prop_oneof![Just(UriMode::Prefixed), Just(UriMode::Through)];
     (".{0,20}", ".{0,40}", lists, uris).prop_map(
-        |(display_name, instructions, (tools, prompts, resources, servers), uris)| {
+        |(display_name, instructions, (tools, prompts, resources, servers, timeouts), uris)| {
+            let timeouts = timeouts.into_iter();
+            let timeouts = timeouts.filter_map(|(server, most)| Some((server, most?)));
             Resource::Gateway(GatewayResource {
                 display_name,
                 instructions,
@@ -50,6 +67,7 @@ fn gateway() -> impl Strategy<Value = Resource> {
                 resources,
                 uris,
                 servers,
+                timeouts: timeouts.collect(),
                 must_understand: Vec::new(),
             })
         },
@@ -244,6 +262,7 @@ fn poisons() -> Vec<(pb::Resource, &'static str)> {
         server: "git".into(),
         original: "t".into(),
         digest: vec![0; 32],
+        shape: None,
     };
     let blank_tool = pb::Tool::default();
     vec![

@@ -58,18 +58,41 @@ fn some_gateway() -> impl Strategy<Value = Gateway> {
                 .prop_map(|names| Selection::Only(names.into_iter().map(str::to_owned).collect())),
         ]
     };
-    let binding = (one_of(IDS), names(), names(), any::<bool>());
-    let binding = binding.prop_map(|(server, tools, prompts, resources)| Binding {
+    let shapes = proptest::collection::btree_map(one_of(TOOLS), some_shape(), 0..3);
+    let binding = (one_of(IDS), names(), names(), any::<bool>(), shapes);
+    let binding = binding.prop_map(|(server, tools, prompts, resources, shapes)| Binding {
         server: slug(server),
         tools,
         prompts,
         resources,
+        shapes: shapes
+            .into_iter()
+            .map(|(tool, shape)| (tool.to_owned(), shape))
+            .collect(),
+        timeout: None,
     });
     let bindings = proptest::collection::vec(binding, 0..4);
     (some_name(), mode, bindings).prop_map(|(name, mode, bindings)| {
         let mut it = gateway(name.org.as_str(), name.id.as_str(), mode, &[]);
         it.bindings = bindings;
         it
+    })
+}
+
+/// Aliases from the names that tools have, so that they collide; now and then one that cannot be.
+fn some_shape() -> impl Strategy<Value = toolgate_model::Shape> {
+    let alias = proptest::option::of(prop_oneof![8 => one_of(TOOLS), 1 => Just("no name")]);
+    let value = prop_oneof![4 => Just("1"), 1 => Just("{")];
+    let fixed = proptest::collection::btree_map(one_of(&["a", "b"]), value, 0..2);
+    let hidden = proptest::sample::subsequence(&["b", "c"][..], 0..2);
+    (alias, fixed, hidden).prop_map(|(alias, fixed, hidden)| toolgate_model::Shape {
+        alias: alias.map(str::to_owned),
+        description: None,
+        fixed: fixed
+            .into_iter()
+            .map(|(name, json)| (name.to_owned(), json.to_owned()))
+            .collect(),
+        hidden: hidden.into_iter().map(str::to_owned).collect(),
     })
 }
 

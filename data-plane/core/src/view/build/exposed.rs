@@ -7,7 +7,10 @@ use std::{
 };
 
 use toolgate_mcp::message::Implementation;
-use toolgate_model::{Definition, Digest, Name, Slug, snapshot::GatewayResource};
+use toolgate_model::{
+    Definition, Digest, Name, Slug,
+    snapshot::{GatewayResource, SHAPED_ARGUMENTS},
+};
 
 use crate::{
     GatewayView, ToolView,
@@ -17,7 +20,7 @@ use crate::{
 use super::{Building, offered};
 
 /// Security fields that this build understands.
-const UNDERSTOOD: [&str; 0] = [];
+const UNDERSTOOD: [&str; 1] = [SHAPED_ARGUMENTS];
 
 /// Reasons that are told of one gateway; further ones are counted.
 const REASONS: usize = 8;
@@ -57,6 +60,7 @@ pub(super) fn gateway(
         offers: offered::offers(building, name, resource),
         digest,
         tools_digest: tools_digest(&tools),
+        timeouts: resource.timeouts.clone(),
         prompts_digest: offered::prompts_digest(&prompts),
         resources_digest: resources.digest(),
         by_name: by_name.collect(),
@@ -123,7 +127,7 @@ fn tools_digest(tools: &[Arc<ToolView>]) -> Digest {
     for tool in tools {
         bytes.extend_from_slice(tool.exposed.as_bytes());
         bytes.push(0);
-        bytes.extend_from_slice(&tool.digest.0);
+        bytes.extend_from_slice(&tool.shown.0);
     }
     Digest::of_bytes(&bytes)
 }

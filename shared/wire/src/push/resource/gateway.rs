@@ -1,12 +1,14 @@
 //! Gateways: what they expose, under which names.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use toolgate_model::{
     Slug, UriMode,
-    snapshot::{ExposedPrompt, ExposedTool, GatewayResource},
+    snapshot::{ExposedPrompt, ExposedTool, GatewayResource, ToolShape},
 };
 use toolgate_proto::push::v1 as pb;
 
-use crate::{field, invalid::Violation, limits};
+use crate::{field, invalid::Violation, limits, shape as arguments};
 
 pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, Violation> {
     field::cap(
@@ -27,6 +29,7 @@ pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, Violation>
         resources: slugs("resources", &given.resources)?,
         uris,
         servers: slugs("servers", &given.servers)?,
+        timeouts: timeouts(&given.timeouts_ms)?,
         must_understand: given.must_understand.clone(),
     })
 }
@@ -37,6 +40,7 @@ pub(super) fn to_proto(given: &GatewayResource) -> pb::Gateway {
         server: tool.server.to_string(),
         original: tool.original.clone(),
         digest: tool.digest.0.to_vec(),
+        shape: tool.shape.as_ref().map(shape_to_proto),
     };
     let prompt = |prompt: &ExposedPrompt| pb::Prompt {
         exposed: prompt.exposed.clone(),
@@ -44,6 +48,7 @@ pub(super) fn to_proto(given: &GatewayResource) -> pb::Gateway {
         original: prompt.original.clone(),
         digest: prompt.digest.0.to_vec(),
     };
+    let timeout = |(server, most): (&Slug, &Duration)| (server.to_string(), field::to_ms(*most));
     pb::Gateway {
         display_name: given.display_name.clone(),
         instructions: given.instructions.clone(),
@@ -53,6 +58,7 @@ pub(super) fn to_proto(given: &GatewayResource) -> pb::Gateway {
         prompts: given.prompts.iter().map(prompt).collect(),
         resources: given.resources.iter().map(ToString::to_string).collect(),
         through_uris: given.uris == UriMode::Through,
+        timeouts_ms: given.timeouts.iter().map(timeout).collect(),
     }
 }
 
@@ -62,7 +68,39 @@ fn tool(given: &pb::Tool) -> Result<ExposedTool, Violation> {
         server: field::slug("server", &given.server)?,
         original: field::required("original", &given.original, limits::TOOL_NAME)?,
         digest: field::digest("digest", &given.digest)?,
+        shape: given.shape.as_ref().map(shape).transpose()?,
     })
+}
+
+fn shape(given: &pb::ToolShape) -> Result<ToolShape, Violation> {
+    let shape = || {
+        Ok(ToolShape {
+            description: arguments::description(given.description.as_ref())?,
+            fixed: arguments::fixed(&given.fixed)?,
+            hidden: arguments::hidden(&given.hidden)?,
+        })
+    };
+    shape().map_err(|violation: Violation| violation.under("shape"))
+}
+
+fn shape_to_proto(given: &ToolShape) -> pb::ToolShape {
+    pb::ToolShape {
+        description: given.description.clone(),
+        fixed: given.fixed.clone(),
+        hidden: given.hidden.clone(),
+    }
+}
+
+fn timeouts(given: &BTreeMap<String, u64>) -> Result<BTreeMap<Slug, Duration>, Violation> {
+    field::cap("timeouts_ms", given.len(), limits::BINDINGS)?;
+    let one = |(server, most): (&String, &u64)| {
+        let path = format!("timeouts_ms[{server:?}]");
+        Ok((
+            field::slug(&path, server)?,
+            field::timeout_ms(&path, *most)?,
+        ))
+    };
+    given.iter().map(one).collect()
 }
 
 fn prompt(given: &pb::Prompt) -> Result<ExposedPrompt, Violation> {

@@ -1,0 +1,138 @@
+//! Shapes of tools and timeouts of bindings: what is refused, what is only reported, and what proxies get.
+
+use std::time::Duration;
+
+use toolgate_model::{Resource, ResourceKey, ResourceKind, Shape, snapshot::GatewayResource};
+
+use super::*;
+use crate::{ProblemKind, compile};
+
+fn shape(fixed: &[(&str, &str)], hidden: &[&str]) -> Shape {
+    let fixed = fixed.iter();
+    Shape {
+        fixed: fixed
+            .map(|(name, json)| ((*name).to_owned(), (*json).to_owned()))
+            .collect(),
+        hidden: hidden.iter().map(|name| (*name).to_owned()).collect(),
+        ..Shape::default()
+    }
+}
+
+fn alias(name: &str) -> Shape {
+    Shape {
+        alias: Some(name.to_owned()),
+        ..Shape::default()
+    }
+}
+
+/// Creates a gateway over server `one` (tools a and b) with these shapes.
+fn with(world: &mut World, shapes: &[(&str, Shape)]) -> Result<(), Rejection> {
+    let mut it = gateway("acme", "shaped", PrefixMode::Always, &["one"]);
+    let shapes = shapes.iter();
+    it.bindings[0].shapes = shapes
+        .map(|(tool, shape)| ((*tool).to_owned(), shape.clone()))
+        .collect();
+    it.bindings[0].timeout = Some(Duration::from_secs(3));
+    world.create(Desired::Gateway(it)).map(|_| ())
+}
+
+fn made(world: &World) -> (GatewayResource, Vec<crate::Problem>) {
+    let compiled = compile(&world.state);
+    let key = ResourceKey {
+        kind: ResourceKind::Gateway,
+        name: name("acme", "shaped"),
+    };
+    let problems = compiled.problems_of(&key).to_vec();
+    match &*compiled.snapshot.entries[&key].resource {
+        Resource::Gateway(gateway) => (gateway.clone(), problems),
+        Resource::Server(_) | Resource::Catalogue(_) | Resource::Token(_) => panic!("{key}"),
+    }
+}
+
+#[test]
+fn a_shape_that_cannot_be_is_refused_with_its_field() {
+    let cases = [
+        (alias(""), "spec.bindings[0].shapes[a].alias"),
+        (alias("two words"), "spec.bindings[0].shapes[a].alias"),
+        (alias(&"x".repeat(65)), "spec.bindings[0].shapes[a].alias"),
+        (
+            shape(&[("q", "{")], &[]),
+            "spec.bindings[0].shapes[a].fixed[q]",
+        ),
+        (
+            shape(&[("q", "metric")], &[]),
+            "spec.bindings[0].shapes[a].fixed[q]",
+        ),
+        (
+            shape(&[("q", "1")], &["p", "q"]),
+            "spec.bindings[0].shapes[a].hidden[1]",
+        ),
+        (
+            shape(&[], &["p", "p"]),
+            "spec.bindings[0].shapes[a].hidden[1]",
+        ),
+        (shape(&[], &[""]), "spec.bindings[0].shapes[a].hidden[0]"),
+    ];
+    for (given, path) in cases {
+        let refused = with(&mut world(), &[("a", given)]).unwrap_err();
+        assert_eq!(field(refused), path);
+    }
+    let mut impatient = gateway("acme", "shaped", PrefixMode::Always, &["one"]);
+    impatient.bindings[0].timeout = Some(Duration::ZERO);
+    let refused = world().create(Desired::Gateway(impatient)).unwrap_err();
+    assert_eq!(field(refused), "spec.bindings[0].timeout");
+}
+
+#[test]
+fn an_alias_is_a_name_like_any_other_and_may_be_taken() {
+    let mut world = world();
+    let refused = with(&mut world, &[("a", alias("one__b"))]).unwrap_err();
+    assert!(refused.to_string().contains("`one__b`"), "{refused}");
+    with(&mut world, &[("a", alias("look"))]).unwrap();
+    let (gateway, problems) = made(&world);
+    assert_eq!(problems, []);
+    let names: Vec<_> = gateway.tools.iter().map(|tool| &*tool.exposed).collect();
+    assert_eq!(names, ["look", "one__b"]);
+    assert_eq!(gateway.tools[0].original, "a");
+    // An alias alone is nothing that a proxy has to know of.
+    assert!(gateway.tools.iter().all(|tool| tool.shape.is_none()));
+    assert!(gateway.must_understand.is_empty());
+    assert_eq!(gateway.timeouts[&slug("one")], Duration::from_secs(3));
+}
+
+#[test]
+fn proxies_that_do_not_know_shaped_arguments_have_to_deny() {
+    let mut world = world();
+    with(&mut world, &[("a", shape(&[("q", "1")], &["p"]))]).unwrap();
+    let (gateway, _) = made(&world);
+    assert_eq!(gateway.must_understand, ["shaped_arguments"]);
+    let shape = gateway.tools[0].shape.as_ref().unwrap();
+    assert_eq!(
+        (&*shape.fixed["q"], &*shape.hidden),
+        ("1", &["p".to_owned()][..])
+    );
+}
+
+#[test]
+fn a_shape_of_what_is_not_there_is_reported_and_not_refused() {
+    let mut world = world();
+    let mut it = gateway("acme", "shaped", PrefixMode::Always, &["one"]);
+    it.bindings[0].tools = Selection::Only(vec!["a".to_owned()]);
+    for tool in ["a", "b", "gone"] {
+        it.bindings[0]
+            .shapes
+            .insert(tool.to_owned(), Shape::default());
+    }
+    world.create(Desired::Gateway(it)).unwrap();
+    let (_, problems) = made(&world);
+    let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "spec.bindings[0].shapes[b]",
+            "spec.bindings[0].shapes[gone]"
+        ]
+    );
+    assert!(matches!(problems[0].kind, ProblemKind::ShapeUnused { .. }));
+    assert!(matches!(problems[1].kind, ProblemKind::NotOffered { .. }));
+}

@@ -1,0 +1,138 @@
+//! Shaped tools: what callers see and may give, and what servers get.
+
+use serde_json::{Value, json};
+use toolgate_model::{
+    Era, Resource, ResourceKind, Snapshot,
+    snapshot::{ExposedTool, ToolShape},
+};
+
+use crate::{
+    Plan, Refusal,
+    fixture::{META, World, insert, key, offers, world},
+    rewrite::{Towards, request},
+};
+
+fn shaped(change: impl Fn(&mut ExposedTool)) -> Snapshot {
+    let mut snapshot = world(&offers());
+    let key = key(ResourceKind::Gateway, "acme", "main");
+    let Resource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
+        panic!("not a gateway");
+    };
+    let mut gateway = gateway.clone();
+    gateway.tools.iter_mut().for_each(change);
+    gateway.must_understand = vec!["shaped_arguments".to_owned()];
+    insert(&mut snapshot, "acme", "main", Resource::Gateway(gateway));
+    snapshot
+}
+
+/// The forecast is always that of Bern; what else it could be asked is hidden.
+fn bern() -> World {
+    World::of(&shaped(|tool| {
+        if tool.original == "forecast" {
+            tool.shape = Some(ToolShape {
+                description: Some("Weather in Bern.".to_owned()),
+                fixed: [("city".to_owned(), "\"Bern\"".to_owned())].into(),
+                hidden: vec!["units".to_owned()],
+            });
+        }
+    }))
+}
+
+fn call(world: &World, arguments: &str) -> (Plan, bytes::Bytes) {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"weather__forecast"{arguments},"_meta":{{{META}}}}}}}"#
+    );
+    (world.modern("all", &body, &[]), bytes::Bytes::from(body))
+}
+
+#[test]
+fn clients_see_the_shape_and_nothing_of_what_is_kept_from_them() {
+    let gateway = bern();
+    let gateway = gateway.gateway();
+    let tool = gateway.tool("weather__forecast").unwrap();
+    let seen: Value = serde_json::from_str(&tool.definition(Era::Modern)).unwrap();
+    assert_eq!(seen["description"], "Weather in Bern.");
+    assert_eq!(
+        seen["inputSchema"],
+        json!({"type": "object", "properties": {}})
+    );
+    let plain = World::new();
+    let plain = plain.gateway();
+    assert_ne!(plain.tools_digest, gateway.tools_digest);
+    let other = gateway.tool("files__read").unwrap();
+    assert_eq!(
+        other.definition(Era::Legacy),
+        plain.tool("files__read").unwrap().definition(Era::Legacy)
+    );
+    assert!(other.arguments.is_none());
+}
+
+#[test]
+fn what_is_kept_from_callers_is_refused_by_name() {
+    let world = bern();
+    for (given, named) in [
+        (r#"{"city":"Rome"}"#, "city"),
+        (r#"{"units":"f"}"#, "units"),
+    ] {
+        let (plan, _) = call(&world, &format!(r#","arguments":{given}"#));
+        let Plan::Refuse(Refusal::InvalidParams(text)) = plan else {
+            panic!("{plan:?}");
+        };
+        assert!(text.contains(&format!("`{named}`")), "{text}");
+    }
+}
+
+#[test]
+fn servers_get_what_is_set_in_the_arguments_and_in_their_headers() {
+    let world = bern();
+    let cases = [
+        ("", json!({"city": "Bern"})),
+        (r#","arguments": { }"#, json!({"city": "Bern"})),
+        (
+            r#","arguments":{"days":2.50}"#,
+            json!({"days": 2.50, "city": "Bern"}),
+        ),
+    ];
+    for (given, wanted) in cases {
+        let (plan, body) = call(&world, given);
+        let Plan::Call(call) = plan else {
+            panic!("{plan:?}");
+        };
+        let to = |era, version| Towards {
+            era,
+            version,
+            id: 9,
+            log_level: None,
+            traceparent: None,
+        };
+        let modern = request(&body, &call, &to(Era::Modern, "2026-07-28")).unwrap();
+        let sent: Value = serde_json::from_slice(&modern.body).unwrap();
+        assert_eq!(sent["params"]["arguments"], wanted);
+        assert_eq!(sent["params"]["name"], "forecast");
+        let mirrored = modern.headers.iter().find(|(n, _)| n == "mcp-param-city");
+        assert_eq!(mirrored.map(|(_, value)| &**value), Some("Bern"));
+        let legacy = request(&body, &call, &to(Era::Legacy, "2025-06-18")).unwrap();
+        let sent: Value = serde_json::from_slice(&legacy.body).unwrap();
+        assert_eq!(sent["params"]["arguments"], wanted);
+    }
+}
+
+#[test]
+fn a_gateway_may_be_more_impatient_than_a_server() {
+    let mut snapshot = shaped(|_| {});
+    let key = key(ResourceKind::Gateway, "acme", "main");
+    let Resource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
+        panic!("not a gateway");
+    };
+    let mut gateway = gateway.clone();
+    let most = std::time::Duration::from_secs(2);
+    gateway.timeouts = [(crate::fixture::slug("weather"), most)].into();
+    insert(&mut snapshot, "acme", "main", Resource::Gateway(gateway));
+    let world = World::of(&snapshot);
+    let (Plan::Call(call), _) = call(&world, r#","arguments":{}"#) else {
+        panic!("no call");
+    };
+    assert_eq!(call.timeout(), Some(most));
+    let files = &world.gateway().tool("files__read").unwrap().server;
+    assert_eq!(world.gateway().timeout(files), None);
+}

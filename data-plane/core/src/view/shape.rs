@@ -1,0 +1,189 @@
+//! What a gateway changes about one tool. What clients see of it is written once, with the view; a tool that nothing is
+//! changed about carries nothing of this.
+
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+
+use toolgate_mcp::{
+    Edit,
+    headers::params::Annotations,
+    object::{self, Member},
+    splice,
+    text::quote,
+};
+use toolgate_model::snapshot::ToolShape;
+
+/// Schemas within schemas that are looked into.
+const DEPTH: usize = 8;
+
+/// Arguments of one tool that are not for callers to give.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    /// Those that are set, and those that are hidden.
+    kept: BTreeSet<Box<str>>,
+    fixed: Vec<(Box<str>, Box<str>)>,
+    /// What the server wants repeated in headers; clients are told of less.
+    params: Annotations,
+}
+
+impl Arguments {
+    /// Those of a tool, if there are any; or why it cannot be served like this.
+    pub(super) fn new(
+        shape: &ToolShape,
+        definition: &str,
+    ) -> Result<Option<Box<Self>>, &'static str> {
+        if shape.fixed.is_empty() && shape.hidden.is_empty() {
+            return Ok(None);
+        }
+        if !shape.fixed.values().all(|json| object::is_value(json)) {
+            return Err("an argument of it is set to what is not JSON");
+        }
+        let input = object::get(definition.as_bytes(), "inputSchema");
+        let params = Annotations::of_schema(input.unwrap_or(b"{}"));
+        let fixed = shape.fixed.iter();
+        Ok(Some(Box::new(Self {
+            kept: kept(shape).map(Box::from).collect(),
+            fixed: fixed
+                .map(|(name, json)| (name.as_str().into(), json.trim().into()))
+                .collect(),
+            params: params.map_err(|_problem| "its x-mcp-header annotations are not valid")?,
+        })))
+    }
+
+    /// That a caller gives none of them; else what to tell.
+    pub(crate) fn check(&self, given: &[u8]) -> Result<(), Cow<'static, str>> {
+        let members = object::members(given);
+        // What cannot be looked into is not passed on.
+        if members.len() == 0 && given.iter().any(|byte| !b"{} \t\r\n".contains(byte)) {
+            return Err("`arguments` cannot be read".into());
+        }
+        let mut names = members.map(|member| member.name);
+        match names.find(|name| self.kept.contains(name.as_ref())) {
+            Some(name) => {
+                let name: String = name.chars().take(128).collect();
+                Err(format!("argument `{name}` is not for callers to give: leave it out").into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What a caller gave, with what is set; none where nothing is set.
+    pub(crate) fn merged(&self, given: &[u8]) -> Option<Vec<u8>> {
+        if self.fixed.is_empty() {
+            return None;
+        }
+        let fixed = self.fixed.iter();
+        let fixed: Vec<(&str, &[u8])> = fixed
+            .map(|(name, json)| (&**name, json.as_bytes()))
+            .collect();
+        Some(object::rebuild(given, |_| true, &fixed))
+    }
+
+    /// Arguments that the server wants repeated in headers.
+    pub(crate) fn params(&self) -> &Annotations {
+        &self.params
+    }
+}
+
+/// Arguments that clients do not see.
+fn kept(shape: &ToolShape) -> impl Iterator<Item = &str> {
+    let fixed = shape.fixed.keys().map(String::as_str);
+    fixed.chain(shape.hidden.iter().map(String::as_str))
+}
+
+/// A definition as clients are to see it, but for the name; none if it is no definition.
+pub(super) fn shown(shape: &ToolShape, definition: &str) -> Option<Arc<str>> {
+    let json = definition.as_bytes();
+    let members: Vec<Member<'_>> = object::members(json).collect();
+    let find = |name: &str| members.iter().find(|member| member.name == name);
+    let kept: BTreeSet<&str> = kept(shape).collect();
+    let mut edits = Vec::with_capacity(2);
+    if let Some(text) = &shape.description {
+        let text = quote(text).into_bytes();
+        edits.push(match find("description") {
+            Some(own) => Edit::replace(own.span, text),
+            None => {
+                let end = find("name")?.span.end;
+                Edit::insert(end, [b",\"description\":", &text[..]].concat())
+            }
+        });
+    }
+    if let Some(input) = find("inputSchema")
+        && !kept.is_empty()
+    {
+        edits.push(Edit::replace(input.span, schema(input.value, &kept, DEPTH)));
+    }
+    let shown = splice(json, edits).ok()?;
+    std::str::from_utf8(&shown).ok().map(Arc::from)
+}
+
+/// A schema of the arguments without those that are kept from callers: as properties, and as required ones. Schemas that
+/// hold for the same object are looked into as well.
+fn schema(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u8> {
+    let mut changed: Vec<(Cow<'_, str>, Vec<u8>)> = Vec::new();
+    let mut gone = BTreeSet::new();
+    for member in object::members(schema) {
+        let value = member.value;
+        let without = |name: &str| !kept.contains(name);
+        let new = match &*member.name {
+            "properties" | "dependentRequired" | "dependentSchemas" => {
+                object::rebuild(value, without, &[])
+            }
+            "required" => match items(value, |item| named(item, kept)) {
+                left if left == b"[]" => {
+                    gone.insert(member.name);
+                    continue;
+                }
+                left => left,
+            },
+            "allOf" | "anyOf" if depth > 0 => each(value, |one| self::schema(one, kept, depth - 1)),
+            _ => continue,
+        };
+        changed.push((member.name, new));
+    }
+    let added: Vec<(&str, &[u8])> = changed
+        .iter()
+        .map(|(name, value)| (&**name, &value[..]))
+        .collect();
+    object::rebuild(schema, |name| !gone.contains(name), &added)
+}
+
+/// Whether this item, a string, names none of these.
+fn named(item: &[u8], kept: &BTreeSet<&str>) -> bool {
+    let name = serde_json::from_slice::<String>(item);
+    name.map_or(true, |name| !kept.contains(name.as_str()))
+}
+
+/// An array with those of its items that `keep` wants.
+fn items(array: &[u8], keep: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let spans = object::elements(array).into_iter();
+    let left = spans.map(|span| span.of(array)).filter(|item| keep(item));
+    joined(left.map(Cow::Borrowed))
+}
+
+/// An array of schemas, each changed; what is no object stays as it is.
+fn each(array: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let spans = object::elements(array).into_iter();
+    joined(
+        spans
+            .map(|span| span.of(array))
+            .map(|item| match item.starts_with(b"{") {
+                true => Cow::Owned(change(item)),
+                false => Cow::Borrowed(item),
+            }),
+    )
+}
+
+fn joined<'a>(items: impl Iterator<Item = Cow<'a, [u8]>>) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for item in items {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&item);
+    }
+    out.push(b']');
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Shaped definitions and arguments, held against a model of whole values.
+
+use std::collections::BTreeMap;
+
+use proptest::{collection, option, prelude::*, sample};
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d é", "e\"f"];
+
+fn shape() -> impl Strategy<Value = ToolShape> {
+    let fixed = collection::btree_map(sample::select(&NAMES[..3]), 0..100u32, 0..3);
+    let hidden = sample::subsequence(&NAMES[3..], 0..=2);
+    let description = option::of("\\PC{0,12}");
+    (description, fixed, hidden).prop_map(|(description, fixed, hidden)| ToolShape {
+        description,
+        fixed: fixed
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_string()))
+            .collect(),
+        hidden: hidden.into_iter().map(str::to_owned).collect(),
+    })
+}
+
+fn object_of(names: Vec<&str>) -> Value {
+    names
+        .into_iter()
+        .map(|name| (name.to_owned(), json!({"type": "number"})))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn input() -> impl Strategy<Value = Value> {
+    let some = || sample::subsequence(&NAMES[..], 0..=5);
+    (some(), option::of(some()), option::of(some())).prop_map(|(all, required, any)| {
+        let mut schema = json!({"type": "object", "properties": object_of(all), "x": 1.50});
+        if let Some(required) = required {
+            schema["required"] = json!(required);
+        }
+        if let Some(any) = any {
+            schema["anyOf"] = json!([true, {"properties": object_of(any)}]);
+        }
+        schema
+    })
+}
+
+/// The same over whole values.
+fn model(schema: &mut Value, shape: &ToolShape) {
+    let gone: Vec<&str> = kept(shape).collect();
+    let drop_from = |properties: &mut Value| {
+        let members = properties.as_object_mut().unwrap();
+        members.retain(|name, _| !gone.contains(&name.as_str()));
+    };
+    drop_from(&mut schema["properties"]);
+    if let Some(other) = schema.pointer_mut("/anyOf/1/properties") {
+        drop_from(other);
+    }
+    if let Some(required) = schema.get_mut("required") {
+        let items = required.as_array_mut().unwrap();
+        items.retain(|item| !gone.contains(&item.as_str().unwrap()));
+        if items.is_empty() && !gone.is_empty() {
+            schema.as_object_mut().unwrap().remove("required");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_definition_is_shown_as_a_model_of_whole_values_shows_it(
+        shape in shape(), input in input(), described in any::<bool>(),
+    ) {
+        let mut definition = json!({"name": "t", "inputSchema": input, "x-unknown": [1, 2.50]});
+        if described {
+            definition["description"] = json!("theirs");
+        }
+        let text = definition.to_string();
+        let shown: Value = serde_json::from_str(&super::shown(&shape, &text).unwrap()).unwrap();
+        model(&mut definition["inputSchema"], &shape);
+        if let Some(description) = &shape.description {
+            definition["description"] = json!(description);
+        }
+        prop_assert_eq!(shown, definition);
+    }
+
+    #[test]
+    fn callers_give_none_of_what_is_kept_and_servers_get_all_that_is_set(
+        shape in shape(), given in sample::subsequence(&NAMES[..], 0..=5),
+    ) {
+        let arguments = object_of(given.clone());
+        let text = arguments.to_string();
+        let own = Arguments::new(&shape, r#"{"name":"t","inputSchema":{}}"#).unwrap();
+        let Some(own) = own else {
+            prop_assert!(shape.fixed.is_empty() && shape.hidden.is_empty());
+            return Ok(());
+        };
+        let allowed = own.check(text.as_bytes()).is_ok();
+        prop_assert_eq!(allowed, !given.iter().any(|name| kept(&shape).any(|it| it == *name)));
+        let mut wanted = arguments;
+        for (name, json) in &shape.fixed {
+            wanted[name] = serde_json::from_str(json).unwrap();
+        }
+        match own.merged(text.as_bytes()) {
+            None => prop_assert!(shape.fixed.is_empty()),
+            Some(merged) => {
+                prop_assert_eq!(serde_json::from_slice::<Value>(&merged).unwrap(), wanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_into_is_refused_and_escapes_hide_nothing() {
+    let shape = ToolShape {
+        fixed: BTreeMap::from([("path".to_owned(), " \"/srv\"\n".to_owned())]),
+        ..ToolShape::default()
+    };
+    let own = Arguments::new(&shape, "{}").unwrap().unwrap();
+    for bad in [
+        r#"{"path":1}"#,
+        r#"{"p\u0061th":1}"#,
+        r#"{"x":1,"x":2}"#,
+        r#"{"x":1"#,
+    ] {
+        assert!(own.check(bad.as_bytes()).is_err(), "{bad}");
+    }
+    assert_eq!(own.check(b" { } "), Ok(()));
+    assert_eq!(own.merged(b" { } ").unwrap(), br#"{"path":"/srv"}"#);
+}
+
+#[test]
+fn what_is_set_to_no_json_serves_no_tool() {
+    for bad in ["", "{", "1,\"b\":2", "tru"] {
+        let shape = ToolShape {
+            fixed: BTreeMap::from([("a".to_owned(), bad.to_owned())]),
+            ..ToolShape::default()
+        };
+        assert!(Arguments::new(&shape, "{}").is_err(), "{bad}");
+    }
+}
