@@ -52,16 +52,29 @@ impl Server {
 
     /// `@modelcontextprotocol/server-everything` over Streamable HTTP.
     pub async fn everything(sandbox: &Sandbox) -> Result<Self> {
-        let address = port::free()?;
+        Self::everything_at(sandbox, port::free()?, "streamableHttp", "mcp").await
+    }
+
+    /// The same over HTTP with one stream for all that it says, as in 2024-11-05, at a given address.
+    pub async fn everything_of_old(sandbox: &Sandbox, address: SocketAddr) -> Result<Self> {
+        Self::everything_at(sandbox, address, "sse", "sse").await
+    }
+
+    async fn everything_at(
+        sandbox: &Sandbox,
+        address: SocketAddr,
+        transport: &str,
+        path: &str,
+    ) -> Result<Self> {
         let mut command = Command::new(tools::node()?);
         let package = "@modelcontextprotocol/server-everything/dist/index.js";
-        command.arg(tools::package(package)?).arg("streamableHttp");
+        command.arg(tools::package(package)?).arg(transport);
         command.env("PORT", address.port().to_string());
         let mut process = Process::start("everything", sandbox.path(), command)?;
-        let url = format!("http://{address}/mcp");
-        let http = Http::default();
+        let url = format!("http://{address}/{path}");
+        let (http, root) = (Http::default(), format!("http://{address}/"));
         clock::eventually("server-everything answers", START, || async {
-            http.get(&url).await.map(drop)
+            http.get(&root).await.map(drop)
         })
         .await?;
         process.ensure_running()?;

@@ -82,6 +82,7 @@ impl Catalog {
                 headers: options.headers,
                 us: options.us,
                 caps: options.caps,
+                drain: drain.clone(),
             },
             sink: options.sink,
             clock: options.clock,

@@ -10,6 +10,7 @@ use toolgate_control_core::limits::{self, ListLimit};
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{definition::Kind, message::Implementation, sse::SseLimits};
 use toolgate_model::{Catalogue, Definition, Digest, Timestamp};
+use toolgate_runtime::drain::Drain;
 
 use crate::{port::HeaderSource, target::Target, words};
 
@@ -19,6 +20,7 @@ pub(crate) struct Eyes {
     pub(crate) headers: Arc<dyn HeaderSource>,
     pub(crate) us: Implementation,
     pub(crate) caps: Caps,
+    pub(crate) drain: Drain,
 }
 
 /// What was seen.
@@ -89,7 +91,7 @@ impl Eyes {
             .map_err(in_words)?
             .within(self.caps.time)
             .with_limits(limits);
-        let peer = detect(&self.http, &endpoint, target.era, &self.us)
+        let peer = detect(&self.http, &endpoint, target.era, &self.us, &self.drain)
             .await
             .map_err(in_words)?;
         let list = async |kind| {

@@ -1,6 +1,7 @@
 //! What the rooms of the data plane need of one another. They meet here and are wired together in `data-plane/src`.
 
 use std::{
+    any::Any,
     collections::BTreeSet,
     fmt,
     future::Future,
@@ -130,7 +131,13 @@ pub struct Opened {
     pub version: Box<str>,
     /// The server's capabilities, JSON.
     pub capabilities: Box<str>,
+    /// What the network part goes on with, where a session is more than its id.
+    pub kept: Option<Kept>,
 }
+
+/// What the network part keeps of a link, and nobody else looks at.
+#[derive(Clone)]
+pub struct Kept(pub Arc<dyn Any + Send + Sync>);
 
 /// A link that stands. Immutable, but for its counters.
 pub struct LinkFacts {
@@ -229,6 +236,20 @@ impl Revoked for BTreeSet<TokenHash> {
 impl fmt::Debug for HeaderCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: …", self.name)
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Kept {}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
     }
 }
 

@@ -29,11 +29,12 @@ use crate::{
     exchange::{Exchange, Heard},
     failure::{self, Again as Repeat, Attempt},
     finish::Finish,
-    flight::{Flight, session_headers},
+    flight::{Flight, is_lost, session_headers},
     overhear::overhear,
     standstill::Standstill,
+    station::Station,
     stream::{CallStream, tell},
-    upstream::Upstream,
+    upstream::{Presented, Target, Upstream},
     waiter::Waiter,
 };
 
@@ -231,6 +232,9 @@ impl Calls {
     /// Whether it is this session that a server knows no longer. Another 404 may have come from anywhere behind it, so
     /// that the call may have run: something harmless in the same session tells them apart.
     async fn has_forgotten(&self, order: &Order, facts: &LinkFacts) -> bool {
+        if is_lost(facts) {
+            return true;
+        }
         let Ok(station) = self.upstream.station(order.plan.server()) else {
             return false;
         };
@@ -265,6 +269,23 @@ impl Calls {
         Ok(Some(facts))
     }
 
+    /// For what the server asks of this call outside of its own stream.
+    async fn elsewhere(
+        &self,
+        plan: &CallPlan,
+        link: Option<&Arc<LinkFacts>>,
+        station: &Arc<Station<Target>>,
+        presented: &Arc<Presented>,
+    ) -> Option<Elsewhere> {
+        // On a stream that carries everything there is no elsewhere.
+        let link = link.filter(|facts| facts.opened.kept.is_none())?;
+        if plan.askable().is_empty() {
+            return None;
+        }
+        overhear(link, station, presented, &self.upstream.drain).await;
+        Some(Elsewhere::enter(&link.callers))
+    }
+
     async fn attempt(
         &self,
         order: &Order,
@@ -273,10 +294,13 @@ impl Calls {
     ) -> Result<Begun, Ended> {
         let plan = &order.plan;
         let server = plan.server();
+        if let Some(lost) = link.clone().filter(|facts| is_lost(facts)) {
+            return Err(Ended::Forgotten(lost));
+        }
         let station = self.upstream.station(server).map_err(Ended::Failed)?;
         let leave = station.leave().map_err(Ended::Failed)?;
         let presented = self.upstream.present(&station).await;
-        let presented = presented.map_err(Ended::Failed)?;
+        let presented = presented.map_err(Ended::Failed)?.inside(link.as_deref());
         let id = match &link {
             Some(facts) => facts.next_id(),
             None => self.upstream.next_id(),
@@ -306,11 +330,9 @@ impl Calls {
             plan,
             traceparent.as_deref(),
         );
-        let elsewhere = link.as_ref().filter(|_| !plan.askable().is_empty());
-        if let Some(facts) = elsewhere {
-            overhear(facts, &station, &presented, &self.upstream.drain).await;
-        }
-        let elsewhere = elsewhere.map(|facts| Elsewhere::enter(&facts.callers));
+        let elsewhere = self
+            .elsewhere(plan, link.as_ref(), &station, &presented)
+            .await;
         let held = link.clone().map(|facts| (facts, id));
         let drain = self.upstream.drain.clone();
         let mut flight = Flight::new(leave, Arc::clone(&presented), held, drain).traced(span);

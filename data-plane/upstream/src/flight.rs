@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use toolgate_client::{Headers, send};
+use toolgate_client::{Headers, OldStream, send};
 use toolgate_data_core::{port::LinkFacts, refusal::UpstreamFailure};
 use toolgate_mcp::message;
 use toolgate_model::Timestamp;
@@ -101,6 +101,17 @@ impl Drop for Flight {
             self.post(body, "cancellation");
         }
     }
+}
+
+/// With a server of old: the stream of this session.
+pub(crate) fn old_stream(facts: &LinkFacts) -> Option<Arc<OldStream>> {
+    let kept = facts.opened.kept.clone()?;
+    kept.0.downcast().ok()
+}
+
+/// Whether the stream of this session has ended, and the session with it.
+pub(crate) fn is_lost(facts: &LinkFacts) -> bool {
+    old_stream(facts).is_some_and(|old| old.is_lost())
 }
 
 /// The headers of a message within a session with a legacy server.

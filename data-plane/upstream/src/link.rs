@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toolgate_client::{Headers, delete, handshake};
 use toolgate_data_core::{
     ServerView,
-    port::{LinkKey, LinkNetwork, Opened, Pending},
+    port::{Kept, LinkKey, LinkNetwork, Opened, Pending},
     refusal::UpstreamFailure,
 };
 use toolgate_mcp::{headers, message::Implementation, versions};
@@ -64,7 +64,8 @@ async fn initialize(
         .endpoint
         .clone()
         .within(server.timeouts.first_byte);
-    let shaken = handshake(&station.target.http, &endpoint, version, capabilities, &us).await;
+    let (http, drain) = (&station.target.http, &upstream.drain);
+    let shaken = handshake(http, &endpoint, version, capabilities, &us, drain).await;
     let shaken = shaken.map_err(|error| {
         let failure = failure::of(&error);
         tracing::warn!(server = %server.name, %error, "no session with a server");
@@ -79,6 +80,7 @@ async fn initialize(
         session,
         version: shaken.version.into(),
         capabilities: shaken.facts.capabilities.into(),
+        kept: shaken.old.map(|old| Kept(old)),
     })
 }
 

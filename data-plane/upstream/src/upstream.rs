@@ -14,13 +14,16 @@ use http::{HeaderName, HeaderValue};
 use toolgate_client::Endpoint;
 use toolgate_data_core::{
     ServerView, View,
-    port::{Credentials, HeaderCredential},
+    port::{Credentials, HeaderCredential, LinkFacts},
     refusal::UpstreamFailure,
 };
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
 use toolgate_runtime::{Drain, SharedClock};
 
-use crate::station::{Station, Stations};
+use crate::{
+    flight::old_stream,
+    station::{Station, Stations},
+};
 
 /// What the way to servers is made of.
 pub struct UpstreamOptions {
@@ -125,6 +128,17 @@ impl Presented {
     /// The endpoint, with no time limit longer than `most`. Apart, so that calls without a limit of their own carry none.
     pub(crate) fn within(&self, most: Duration) -> Box<Endpoint> {
         Box::new(self.endpoint.clone().within(most))
+    }
+
+    /// The same within this session, if it is one in which a server answers on a stream of its own.
+    pub(crate) fn inside(self: Arc<Self>, link: Option<&LinkFacts>) -> Arc<Self> {
+        match link.and_then(old_stream) {
+            None => self,
+            old => Arc::new(Self {
+                endpoint: self.endpoint.clone().over(old),
+                credential: self.credential.clone(),
+            }),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Reading answers: never more than agreed, never longer than agreed, and no faster than they are taken.
 
 use std::{
-    future::{Future as _, poll_fn},
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     task::Poll,
     time::Duration,
 };
@@ -13,7 +13,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use toolgate_egress::Answer;
 use toolgate_mcp::sse::{Event, Framer, SseLimits};
 
-use crate::error::{ClientError, Phase};
+use crate::{
+    error::{ClientError, Phase},
+    old::Told,
+};
 
 /// When reading has to go on, and to end.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +36,11 @@ pub struct LimitedBody {
     read: usize,
 }
 
-/// Events of a body.
+/// Events of a body, or what a server of old says of one request on the stream that it says everything on.
 #[derive(Debug)]
 pub struct EventStream {
-    body: Pieces,
+    source: Source,
+    deadlines: Deadlines,
     framer: Framer,
     last_id: Option<String>,
     retry: Option<Duration>,
@@ -44,9 +48,9 @@ pub struct EventStream {
 }
 
 #[derive(Debug)]
-struct Pieces {
-    body: Answer,
-    deadlines: Deadlines,
+enum Source {
+    Body(Answer),
+    Told(Told),
 }
 
 impl Deadlines {
@@ -70,30 +74,33 @@ impl Deadlines {
     }
 
     async fn frame(self, body: &mut Answer) -> Result<Option<Frame<Bytes>>, ClientError> {
-        let mut next = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-        // Mostly it is there: then no clock is asked and no timer armed.
-        let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut next).poll(cx))).await {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                let limited = async {
-                    match self.idle {
-                        Some(idle) => timeout(idle, next)
-                            .await
-                            .map_err(|_| ClientError::Timeout(Phase::Idle)),
-                        None => Ok(next.await),
-                    }
-                };
-                match self.end {
-                    Some(end) => timeout_at(end, limited)
-                        .await
-                        .map_err(|_| ClientError::Timeout(Phase::Total))?,
-                    None => limited.await,
-                }?
-            }
-        };
+        let next = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+        let frame = self.limit(next).await?;
         frame
             .transpose()
             .map_err(|error| ClientError::Broken(error.to_string()))
+    }
+
+    async fn limit<T>(self, next: impl Future<Output = T>) -> Result<T, ClientError> {
+        let mut next = pin!(next);
+        // Mostly it is there: then no clock is asked and no timer armed.
+        if let Poll::Ready(ready) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+            return Ok(ready);
+        }
+        let limited = async {
+            match self.idle {
+                Some(idle) => timeout(idle, next)
+                    .await
+                    .map_err(|_| ClientError::Timeout(Phase::Idle)),
+                None => Ok(next.await),
+            }
+        };
+        match self.end {
+            Some(end) => timeout_at(end, limited)
+                .await
+                .map_err(|_| ClientError::Timeout(Phase::Total))?,
+            None => limited.await,
+        }
     }
 }
 
@@ -147,8 +154,18 @@ impl LimitedBody {
 impl EventStream {
     /// The events of `body`.
     pub fn new(body: Answer, limits: SseLimits, deadlines: Deadlines) -> Self {
+        Self::of(Source::Body(body), limits, deadlines)
+    }
+
+    /// What a server of old says.
+    pub(crate) fn told(told: Told, limits: SseLimits, deadlines: Deadlines) -> Self {
+        Self::of(Source::Told(told), limits, deadlines)
+    }
+
+    fn of(source: Source, limits: SseLimits, deadlines: Deadlines) -> Self {
         Self {
-            body: Pieces { body, deadlines },
+            source,
+            deadlines,
             framer: Framer::new(limits),
             last_id: None,
             retry: None,
@@ -159,7 +176,7 @@ impl EventStream {
     /// From now on the server is not waited for: it waits itself, for somebody else.
     pub fn hold(&mut self) {
         if self.held.is_none() {
-            let deadlines = std::mem::replace(&mut self.body.deadlines, Deadlines::NONE);
+            let deadlines = std::mem::replace(&mut self.deadlines, Deadlines::NONE);
             self.held = Some((Instant::now(), deadlines));
         }
     }
@@ -168,7 +185,7 @@ impl EventStream {
     pub fn go_on(&mut self) {
         if let Some((since, deadlines)) = self.held.take() {
             let end = deadlines.end.map(|end| end + since.elapsed());
-            self.body.deadlines = Deadlines { end, ..deadlines };
+            self.deadlines = Deadlines { end, ..deadlines };
         }
     }
 
@@ -184,8 +201,19 @@ impl EventStream {
                 }
                 return Ok(Some(event));
             }
-            let Pieces { body, deadlines } = &mut self.body;
-            let Some(piece) = deadlines.piece(body).await? else {
+            let body = match &mut self.source {
+                Source::Body(body) => body,
+                Source::Told(told) => {
+                    let data = self.deadlines.limit(told.next()).await??;
+                    return Ok(Some(Event {
+                        event: None,
+                        data,
+                        id: None,
+                        retry: None,
+                    }));
+                }
+            };
+            let Some(piece) = self.deadlines.piece(body).await? else {
                 return Ok(None);
             };
             // Events before the fault are still told.

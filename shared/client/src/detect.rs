@@ -8,6 +8,7 @@ use serde_json::Value;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{RpcError, error::codes, message::Implementation, versions};
 use toolgate_model::EraPolicy;
+use toolgate_runtime::drain::Drain;
 
 use crate::{
     conversation::Line,
@@ -24,15 +25,17 @@ pub type Detected = Peer;
 /// How long a server may take for the first question, which a legacy one need not understand.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
-/// Finds out which era a server is of, or holds it to what `policy` says, and begins a conversation.
+/// Finds out which era a server is of, or holds it to what `policy` says, and begins a conversation. With a server of
+/// 2024-11-05 that is read under `drain`.
 pub async fn detect(
     http: &HttpClient,
     endpoint: &Endpoint,
     policy: EraPolicy,
     us: &Implementation,
+    drain: &Drain,
 ) -> Result<Detected, ClientError> {
     if policy == EraPolicy::Legacy {
-        return legacy(http, endpoint, versions::LATEST_LEGACY, us).await;
+        return legacy(http, endpoint, versions::LATEST_LEGACY, us, drain).await;
     }
     let probing = policy == EraPolicy::Probe;
     let line = Line {
@@ -63,7 +66,7 @@ pub async fn detect(
         let theirs = format!("only {version}");
         return Err(ClientError::NoCommonVersion { theirs });
     }
-    legacy(http, endpoint, version, us).await
+    legacy(http, endpoint, version, us, drain).await
 }
 
 async fn legacy(
@@ -71,8 +74,9 @@ async fn legacy(
     endpoint: &Endpoint,
     version: &str,
     us: &Implementation,
+    drain: &Drain,
 ) -> Result<Detected, ClientError> {
-    let session = LegacySession::open(http, endpoint, version, us).await?;
+    let session = LegacySession::open(http, endpoint, version, us, drain).await?;
     Ok(Peer::Legacy(session))
 }
 

@@ -1,13 +1,13 @@
 //! Where a server is, and what may be spent on it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 use toolgate_mcp::sse::SseLimits;
 use toolgate_model::Timeouts;
 use url::Url;
 
-use crate::error::ClientError;
+use crate::{error::ClientError, old::OldStream};
 
 /// One server.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub timeouts: Timeouts,
     /// How much of an answer is read.
     pub limits: ReadLimits,
+    /// With a server of old: the stream on which it answers.
+    pub old: Option<Arc<OldStream>>,
 }
 
 /// How much of an answer is read.
@@ -84,7 +86,15 @@ impl Endpoint {
             header,
             timeouts,
             limits: ReadLimits::default(),
+            old: None,
         })
+    }
+
+    /// The same server, which answers on this stream if there is one.
+    #[must_use]
+    pub fn over(mut self, old: Option<Arc<OldStream>>) -> Self {
+        self.old = old;
+        self
     }
 
     /// The same server with other limits.

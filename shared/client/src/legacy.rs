@@ -1,6 +1,9 @@
 //! Conversations with a legacy server: `initialize`, a session, its stream, goodbye.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use http::HeaderValue;
 use toolgate_egress::HttpClient;
@@ -8,12 +11,14 @@ use toolgate_mcp::{
     message::{self, Implementation},
     versions,
 };
+use toolgate_runtime::drain::Drain;
 
 use crate::{
     changes::{Changes, session_changes},
     conversation::{Answered, Line},
     endpoint::Endpoint,
     error::ClientError,
+    old::{OldStream, may_be_old},
     peer::ServerFacts,
     send::{Headers, delete, send},
 };
@@ -27,6 +32,8 @@ pub struct Handshake {
     pub version: &'static str,
     /// What the server says about itself.
     pub facts: ServerFacts,
+    /// The stream on which it answers, if it is one of old.
+    pub old: Option<Arc<OldStream>>,
 }
 
 /// One session with a server.
@@ -41,23 +48,34 @@ pub struct LegacySession {
 const MAX_SESSION_ID: usize = 4096;
 
 /// Opens a session: `initialize` in `version`, and `notifications/initialized`. `capabilities` is a JSON object: what
-/// we offer the server in it.
+/// we offer the server in it. A server that does not take it is asked the way of 2024-11-05, on a stream that is read
+/// under `drain`.
 pub async fn handshake(
     http: &HttpClient,
     endpoint: &Endpoint,
     version: &str,
     capabilities: &str,
     us: &Implementation,
+    drain: &Drain,
 ) -> Result<Handshake, ClientError> {
-    let line = Line {
+    let mut line = Line {
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
     // Ids must not repeat within a session: who goes on with it starts at 1.
     let request = message::initialize("0", version, capabilities, us);
-    let (answered, reply) = line.ask(Headers::none(), "0", request).await?;
+    let asked = line.ask(Headers::none(), "0", request.clone()).await;
+    let (answered, reply) = match asked {
+        Err(error) if may_be_old(&error) => {
+            let opened = OldStream::open(http, endpoint, drain).await?;
+            // Not one of old either: what it said first is what is wrong.
+            line.endpoint.old = Some(opened.ok_or(error)?);
+            line.ask(Headers::none(), "0", request).await?
+        }
+        asked => asked?,
+    };
     let facts = ServerFacts::of_initialize(answered.result.of(&answered.message))?;
-    let Some(version) = versions::legacy(&facts.version) else {
+    let Some(version) = versions::of_server(&facts.version) else {
         let theirs = facts.version;
         return Err(ClientError::NoCommonVersion { theirs });
     };
@@ -71,7 +89,7 @@ pub async fn handshake(
         return Err(ClientError::Protocol(words.into()));
     }
     let headers = Headers::legacy(version, session.as_ref());
-    let reply = send(http, endpoint, headers, message::initialized()).await?;
+    let reply = send(http, &line.endpoint, headers, message::initialized()).await?;
     if !reply.status.is_success() {
         return Err(reply.into_problem().await);
     }
@@ -79,6 +97,7 @@ pub async fn handshake(
         session,
         version,
         facts,
+        old: line.endpoint.old,
     })
 }
 
@@ -95,11 +114,12 @@ impl LegacySession {
         endpoint: &Endpoint,
         version: &str,
         us: &Implementation,
+        drain: &Drain,
     ) -> Result<Self, ClientError> {
-        let handshake = handshake(http, endpoint, version, "{}", us).await?;
+        let handshake = handshake(http, endpoint, version, "{}", us, drain).await?;
         let line = Line {
             http: http.clone(),
-            endpoint: endpoint.clone(),
+            endpoint: endpoint.clone().over(handshake.old.clone()),
         };
         Ok(Self {
             line,

@@ -1,7 +1,7 @@
 //! One request, one head of an answer. Frames go out as they are given.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::time::Instant;
 use toolgate_egress::{Body, HttpClient};
 use toolgate_mcp::{headers, method, versions};
@@ -94,7 +94,22 @@ pub async fn send(
     headers: Headers,
     message: Bytes,
 ) -> Result<Reply, ClientError> {
+    if let Some(old) = &endpoint.old {
+        return Box::pin(old.send(http, endpoint, headers, message)).await;
+    }
     let request = post(endpoint, headers, message);
+    head(http, endpoint, request, bounded(endpoint)).await
+}
+
+/// The same, to where a server of old wants its messages.
+pub(crate) async fn send_to(
+    http: &HttpClient,
+    (endpoint, uri): (&Endpoint, &Uri),
+    headers: Headers,
+    message: Bytes,
+) -> Result<Reply, ClientError> {
+    let mut request = post(endpoint, headers, message);
+    *request.uri_mut() = uri.clone();
     head(http, endpoint, request, bounded(endpoint)).await
 }
 
@@ -117,6 +132,9 @@ pub async fn open_stream(
     headers: Headers,
     last_event: Option<&str>,
 ) -> Result<Option<EventStream>, ClientError> {
+    if let Some(old) = &endpoint.old {
+        return old.listen(endpoint);
+    }
     let mut request = request(endpoint, Method::GET, headers, Body::empty());
     request.headers_mut().insert(header::ACCEPT, ACCEPT_GET);
     if let Some(id) = last_event {
@@ -156,7 +174,7 @@ pub async fn delete(
     Err(reply.into_problem().await)
 }
 
-fn bounded(endpoint: &Endpoint) -> Deadlines {
+pub(crate) fn bounded(endpoint: &Endpoint) -> Deadlines {
     Deadlines {
         idle: Some(endpoint.timeouts.idle),
         end: Some(Instant::now() + endpoint.timeouts.total),

@@ -12,6 +12,7 @@ fn facts(used: u64) -> Arc<LinkFacts> {
         session: Some("s".into()),
         version: "2025-11-25".into(),
         capabilities: "{}".into(),
+        kept: None,
     };
     Arc::new(LinkFacts::new(opened, Timestamp(used)))
 }

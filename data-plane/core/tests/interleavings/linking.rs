@@ -41,6 +41,7 @@ impl World {
                 session: Some(session.into()),
                 version: "2025-11-25".into(),
                 capabilities: "{}".into(),
+                kept: None,
             };
             Ok(Arc::new(LinkFacts::new(opened, self.now)))
         } else {

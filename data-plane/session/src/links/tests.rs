@@ -40,6 +40,7 @@ impl LinkNetwork for Network {
                 session: Some(format!("s{number}").into()),
                 version: "2025-11-25".into(),
                 capabilities: "{}".into(),
+                kept: None,
             })
         })
     }

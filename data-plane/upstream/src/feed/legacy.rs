@@ -11,7 +11,10 @@ use toolgate_data_core::{
 };
 use toolgate_mcp::{message, method, text::quote};
 
-use crate::{failure, flight::session_headers};
+use crate::{
+    failure,
+    flight::{is_lost, session_headers},
+};
 
 use super::{Feeds, Opening, Reached};
 
@@ -28,6 +31,9 @@ struct LegacyFeed {
 
 pub(super) async fn open(feeds: Feeds, key: LinkKey, uris: Uris) -> Opening {
     let mut link = feeds.links.open(&key).await?;
+    if is_lost(&link) {
+        link = feeds.links.reopen(&key, &link).await?;
+    }
     let mut reached = feeds.reach(&key.server).await?;
     let mut opened = stream(&reached, &link).await;
     if forgotten(&opened) {
@@ -54,8 +60,9 @@ pub(super) async fn open(feeds: Feeds, key: LinkKey, uris: Uris) -> Opening {
 }
 
 async fn stream(reached: &Reached, link: &LinkFacts) -> Result<Option<Changes>, ClientError> {
-    let (http, endpoint) = (&reached.station().target.http, &reached.presented.endpoint);
-    session_changes(http, endpoint, session_headers(link)).await
+    let http = &reached.station().target.http;
+    let presented = Arc::clone(&reached.presented).inside(Some(link));
+    session_changes(http, &presented.endpoint, session_headers(link)).await
 }
 
 /// Whether the server does not know our session any more.
@@ -70,7 +77,8 @@ impl LegacyFeed {
         let id = self.link.next_id().to_string();
         let params = format!("{{\"uri\":{}}}", quote(uri));
         let request = message::request(&id, method, Some(&params));
-        let endpoint = reached.presented.endpoint.clone();
+        let presented = Arc::clone(&reached.presented).inside(Some(&self.link));
+        let endpoint = presented.endpoint.clone();
         let endpoint = endpoint.within(self.key.server.timeouts.first_byte);
         let http = &reached.station().target.http;
         let asked = ask(http, &endpoint, session_headers(&self.link), &id, request).await;

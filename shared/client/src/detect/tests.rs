@@ -50,7 +50,7 @@ where
         script(&seen)
     });
     let url = url.await.unwrap();
-    let peer = detect(&http(), &endpoint(&url), policy, &us()).await;
+    let peer = detect(&http(), &endpoint(&url), policy, &us(), &drain).await;
     let asked = asked.lock().unwrap().clone();
     (peer, asked)
 }
@@ -206,6 +206,7 @@ async fn nobody_there_is_said_at_once() {
         &endpoint("http://127.0.0.1:1/mcp"),
         EraPolicy::Probe,
         &us(),
+        &drain::new().0,
     )
     .await;
     assert!(matches!(peer.unwrap_err(), ClientError::Egress(error) if error.connect_failed()));

@@ -45,7 +45,7 @@ async fn a_session_is_used_answered_and_ended() {
     );
     let mut endpoint = endpoint(&url);
     endpoint.header = Some(header);
-    let session = LegacySession::open(&http(), &endpoint, "2025-06-18", &us())
+    let session = LegacySession::open(&http(), &endpoint, "2025-06-18", &us(), &drain)
         .await
         .unwrap();
     assert_eq!(session.handshake().version, "2025-06-18");
@@ -94,7 +94,7 @@ async fn the_stream_of_a_session_tells_changes() {
         }
     });
     let url = url.await.unwrap();
-    let session = LegacySession::open(&http(), &endpoint(&url), "2025-11-25", &us())
+    let session = LegacySession::open(&http(), &endpoint(&url), "2025-11-25", &us(), &drain)
         .await
         .unwrap();
     let mut changes = session.changes().await.unwrap().unwrap();
@@ -113,7 +113,7 @@ async fn a_server_without_a_stream_has_no_feed() {
         }
     });
     let url = url.await.unwrap();
-    let session = LegacySession::open(&http(), &endpoint(&url), "2025-11-25", &us())
+    let session = LegacySession::open(&http(), &endpoint(&url), "2025-11-25", &us(), &drain)
         .await
         .unwrap();
     assert!(session.changes().await.unwrap().is_none());
@@ -148,7 +148,7 @@ async fn lies_of_a_server_are_errors_in_words() {
             HeaderName::from_static("x-case"),
             HeaderValue::from_static(case),
         ));
-        let error = LegacySession::open(&http(), &endpoint, "2025-11-25", &us())
+        let error = LegacySession::open(&http(), &endpoint, "2025-11-25", &us(), &drain)
             .await
             .unwrap_err();
         assert!(error.to_string().contains(words), "{case}: {error}");

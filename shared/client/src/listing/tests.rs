@@ -23,7 +23,7 @@ where
         _ => script(&seen),
     });
     let url = url.await.unwrap();
-    let peer = detect(&http(), &endpoint(&url), EraPolicy::Probe, &us()).await?;
+    let peer = detect(&http(), &endpoint(&url), EraPolicy::Probe, &us(), &drain).await?;
     peer.list(Kind::Tool, &caps).await
 }
 

@@ -1,0 +1,233 @@
+//! Servers of 2024-11-05: everything they say comes on one stream that stays open, everything they are told is posted
+//! to a URL that they name on it. Above this they are legacy servers like others: each request has its own stream of
+//! messages, which is its part of theirs.
+
+mod table;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use http::{HeaderMap, StatusCode, Uri};
+use tokio::{sync::oneshot, time::timeout};
+use toolgate_egress::HttpClient;
+use toolgate_mcp::{RpcError, answer::Body, error::codes, message, method};
+use toolgate_runtime::drain::Drain;
+use url::Url;
+
+use crate::{
+    body::{Deadlines, EventStream},
+    conversation::scan,
+    endpoint::Endpoint,
+    error::ClientError,
+    reply::{Reply, ReplyBody},
+    send::{Headers, bounded, open_stream, send_to},
+};
+
+use table::Table;
+pub(crate) use table::Told;
+
+/// How long a server may take until it says where its messages go to.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// How long it may take to hear that we offer nothing, and how many times at once.
+const REFUSING: Duration = Duration::from_secs(5);
+const REFUSALS: usize = 8;
+
+/// Longest URL for messages.
+const MAX_URL: usize = 8 * 1024;
+
+/// The stream of one server, read by a task of its own until this is dropped.
+pub struct OldStream {
+    messages: Uri,
+    table: Arc<Table>,
+    _open: oneshot::Sender<()>,
+}
+
+/// Reads the stream.
+struct Reader {
+    events: EventStream,
+    table: Arc<Table>,
+    http: HttpClient,
+    endpoint: Endpoint,
+    messages: Uri,
+}
+
+/// However reading ends, nobody waits on.
+struct End(Arc<Table>);
+
+/// Whether this answer to `initialize` may be one of a server that knows no Streamable HTTP.
+pub(crate) fn may_be_old(error: &ClientError) -> bool {
+    let status = error.status().map(|status| status.as_u16());
+    let modern = error.rpc().is_some_and(|rpc| codes::is_modern(rpc.code));
+    matches!(status, Some(400 | 404 | 405)) && !modern
+}
+
+impl OldStream {
+    /// Opens the stream, and learns where messages go to. Nothing if that is not what the server does.
+    pub(crate) async fn open(
+        http: &HttpClient,
+        endpoint: &Endpoint,
+        drain: &Drain,
+    ) -> Result<Option<Arc<Self>>, ClientError> {
+        let opening = async {
+            let opened = open_stream(http, endpoint, Headers::none(), None).await;
+            let mut events = opened.ok().flatten()?;
+            let first = events.next().await.ok().flatten()?;
+            (first.event.as_deref() == Some("endpoint")).then_some((events, first.data))
+        };
+        let most = OPENING.min(endpoint.timeouts.first_byte);
+        let Ok(Some((events, named))) = timeout(most, opening).await else {
+            return Ok(None);
+        };
+        let messages = beside(&endpoint.uri, &named)?;
+        let table = Arc::new(Table::default());
+        let (open, closed) = oneshot::channel();
+        let reader = Reader {
+            events,
+            table: Arc::clone(&table),
+            http: http.clone(),
+            endpoint: endpoint.clone().within(REFUSING),
+            messages: messages.clone(),
+        };
+        let settled = drain.settled();
+        drop(drain.spawn_unguarded(async move {
+            let _end = End(Arc::clone(&reader.table));
+            tokio::select! {
+                () = settled => {}
+                _ = closed => {}
+                () = reader.run() => {}
+            }
+        }));
+        Ok(Some(Arc::new(Self {
+            messages,
+            table,
+            _open: open,
+        })))
+    }
+
+    /// Whether nothing can come on it any more.
+    pub fn is_lost(&self) -> bool {
+        self.table.is_lost()
+    }
+
+    /// As [`send`](crate::send()): a request is answered by its part of the stream.
+    pub(crate) async fn send(
+        &self,
+        http: &HttpClient,
+        endpoint: &Endpoint,
+        headers: Headers,
+        message: Bytes,
+    ) -> Result<Reply, ClientError> {
+        let ours = scan(&message)?;
+        let told = match (&ours.body, ours.id) {
+            (Body::Request { .. }, Some(id)) => Some(Table::enter(&self.table, id.raw)?),
+            _ => None,
+        };
+        let reply = send_to(http, (endpoint, &self.messages), headers, message).await?;
+        if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+            // It knows nothing of this stream: whoever waits, waits for nothing.
+            self.table.lose();
+        }
+        let Some(told) = told.filter(|_| reply.status.is_success()) else {
+            return Ok(reply);
+        };
+        let deadlines = bounded(endpoint);
+        // What is otherwise waited for ahead of the answer, is here waited for in it.
+        let idle = deadlines.idle.max(Some(endpoint.timeouts.first_byte));
+        let deadlines = Deadlines { idle, ..deadlines };
+        let events = EventStream::told(told, endpoint.limits.sse, deadlines);
+        Ok(Reply {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: ReplyBody::Sse(Box::new(events)),
+        })
+    }
+
+    /// As [`open_stream`]: what belongs to no request. One at a time.
+    pub(crate) fn listen(&self, endpoint: &Endpoint) -> Result<Option<EventStream>, ClientError> {
+        let told = Table::listen(&self.table)?;
+        Ok(told.map(|told| EventStream::told(told, endpoint.limits.sse, Deadlines::NONE)))
+    }
+}
+
+impl Reader {
+    /// Until the stream ends.
+    async fn run(self) {
+        let Self {
+            mut events,
+            table,
+            http,
+            endpoint,
+            messages,
+        } = self;
+        let mut refusing = FuturesUnordered::new();
+        loop {
+            let message = tokio::select! {
+                message = events.message() => message,
+                Some(_told) = refusing.next() => continue,
+            };
+            let Ok(Some(message)) = message else { return };
+            let Some(refusal) = refused(&table, &message) else {
+                continue;
+            };
+            // A server that asks and asks is not answered for ever.
+            if refusing.len() < REFUSALS {
+                let to = (&endpoint, &messages);
+                refusing.push(send_to(&http, to, Headers::none(), refusal));
+            }
+        }
+    }
+}
+
+/// Hands a message to whoever it is for; the answer to a request that is for nobody.
+fn refused(table: &Table, message: &Bytes) -> Option<Bytes> {
+    let answer = scan(message).ok()?;
+    if table.hand_on(message, &answer) {
+        return None;
+    }
+    let (Body::Request { method, .. }, Some(id)) = (&answer.body, answer.id) else {
+        return None;
+    };
+    Some(if method.as_str() == method::PING {
+        message::response(id.raw, "{}")
+    } else {
+        RpcError::method_not_found(method.as_str()).to_bytes(Some(id.raw))
+    })
+}
+
+/// Where messages go to: what the server named, as long as that is at its own origin.
+fn beside(stream: &Uri, named: &[u8]) -> Result<Uri, ClientError> {
+    let refused = |words: &'static str| ClientError::Protocol(words.into());
+    let invalid = "the server names no valid URL for its messages";
+    let named = std::str::from_utf8(named).map_err(|_| refused(invalid))?;
+    let stream = Url::parse(&stream.to_string()).map_err(|_| refused(invalid))?;
+    if named.is_empty() || named.len() > MAX_URL {
+        return Err(refused(invalid));
+    }
+    let mut url = stream.join(named.trim()).map_err(|_| refused(invalid))?;
+    let userinfo = !url.username().is_empty() || url.password().is_some();
+    if url.origin() != stream.origin() || userinfo {
+        return Err(refused(
+            "the server wants its messages at another origin than its own",
+        ));
+    }
+    url.set_fragment(None);
+    url.as_str().parse().map_err(|_| refused(invalid))
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.lose();
+    }
+}
+
+impl fmt::Debug for OldStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL for messages is a secret towards the server.
+        write!(f, "OldStream({})", self.table.waiting())
+    }
+}
+
+#[cfg(test)]
+mod tests;

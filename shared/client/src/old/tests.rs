@@ -1,0 +1,222 @@
+//! Tests of servers of 2024-11-05, with one that does what they do.
+
+use std::sync::Mutex;
+
+use http::Method;
+use serde_json::{Value, json};
+use toolgate_mcp::definition::Kind;
+use toolgate_model::{Era, EraPolicy};
+use toolgate_runtime::drain;
+
+use super::*;
+use crate::{
+    Caps, Change, Peer, detect,
+    detect::tests::{endpoint, http, us},
+    send,
+    stand_in::{self, Events, Scripted, Seen},
+};
+
+/// What the server keeps.
+#[derive(Default)]
+struct Server {
+    stream: Mutex<Option<Events>>,
+    posted: Mutex<Vec<Value>>,
+}
+
+impl Server {
+    fn say(&self, message: &Value) {
+        let stream = self.stream.lock().unwrap();
+        let stream = stream.as_ref().unwrap();
+        stream.try_send(stand_in::event(message)).unwrap();
+    }
+
+    fn hang_up(&self) {
+        *self.stream.lock().unwrap() = None;
+    }
+
+    fn posted(&self) -> Vec<Value> {
+        self.posted.lock().unwrap().clone()
+    }
+
+    /// It sends messages to `named`, and answers on its stream.
+    fn answer(&self, named: &str, status: u16, seen: &Seen) -> Scripted {
+        if seen.method == Method::GET {
+            let (events, response) = stand_in::stream();
+            let first = format!("event: endpoint\ndata: {named}\n\n");
+            events.try_send(first.into()).unwrap();
+            *self.stream.lock().unwrap() = Some(events);
+            return response;
+        }
+        if self.stream.lock().unwrap().is_none() {
+            return stand_in::reply(status, "text/html", "<pre>Cannot POST</pre>");
+        }
+        self.posted.lock().unwrap().push(seen.message.clone());
+        let result = match seen.rpc_method() {
+            "initialize" => json!({
+                "protocolVersion": "2024-11-05",
+                "capabilities": { "tools": { "listChanged": true } },
+                "serverInfo": { "name": "old", "version": "1" },
+            }),
+            "tools/list" => json!({ "tools": [stand_in::tool("a")] }),
+            _ => return stand_in::accepted(),
+        };
+        self.say(&json!({ "jsonrpc": "2.0", "id": seen.message["id"], "result": result }));
+        stand_in::accepted()
+    }
+}
+
+/// A server that names this URL, and a conversation with it.
+async fn talk(
+    named: &'static str,
+    status: u16,
+    drain: &Drain,
+) -> (Arc<Server>, Result<Peer, ClientError>) {
+    let server = Arc::new(Server::default());
+    let script = Arc::clone(&server);
+    let url = stand_in::start(drain, move |seen| script.answer(named, status, &seen));
+    let endpoint = endpoint(&url.await.unwrap());
+    let peer = detect(&http(), &endpoint, EraPolicy::Probe, &us(), drain).await;
+    (server, peer)
+}
+
+/// A stream to such a server, past its handshake.
+async fn stream(drain: &Drain) -> (Arc<Server>, Endpoint) {
+    let server = Arc::new(Server::default());
+    let script = Arc::clone(&server);
+    let url = stand_in::start(drain, move |seen| script.answer("/messages", 404, &seen));
+    let endpoint = endpoint(&url.await.unwrap());
+    let opened = OldStream::open(&http(), &endpoint, drain).await.unwrap();
+    (server, endpoint.over(opened))
+}
+
+async fn call(endpoint: &Endpoint, id: u64) -> Result<EventStream, ClientError> {
+    let request = message::request(&id.to_string(), "tools/call", None);
+    let reply = send(&http(), endpoint, Headers::none(), request).await?;
+    let ReplyBody::Sse(events) = reply.body else {
+        panic!("{} {:?}", reply.status, reply.body);
+    };
+    Ok(*events)
+}
+
+async fn next(events: &mut EventStream) -> Value {
+    let message = events.message().await.unwrap().unwrap();
+    serde_json::from_slice(&message).unwrap()
+}
+
+#[tokio::test]
+async fn every_way_of_not_taking_initialize_leads_to_the_stream() {
+    let (drain, _trigger) = drain::new();
+    for (named, status) in [("/messages?s=1", 404), ("messages", 405), ("?s=1", 400)] {
+        let (server, peer) = talk(named, status, &drain).await;
+        let peer = peer.unwrap();
+        assert_eq!(
+            (peer.era(), peer.facts().version.as_str()),
+            (Era::Legacy, "2024-11-05")
+        );
+        let listed = peer.list(Kind::Tool, &Caps::default()).await.unwrap();
+        assert_eq!(listed.taken.len(), 1);
+        let mut changes = peer.changes().await.unwrap().unwrap();
+        let changed = "notifications/tools/list_changed";
+        server.say(&json!({ "jsonrpc": "2.0", "method": changed }));
+        assert_eq!(changes.next().await.unwrap(), Some(Change::Tools));
+        server.hang_up();
+        assert!(changes.next().await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn messages_go_nowhere_but_to_the_servers_own_origin() {
+    let (drain, _trigger) = drain::new();
+    let elsewhere = [
+        "http://127.0.0.1:1/messages",
+        "//evil.example/messages",
+        "https://127.0.0.1/messages",
+        "file:///etc/passwd",
+    ];
+    for named in elsewhere {
+        let (server, peer) = talk(named, 404, &drain).await;
+        let error = peer.unwrap_err().to_string();
+        assert!(error.contains("another origin"), "{named}: {error}");
+        assert_eq!(server.posted(), Vec::<Value>::new());
+    }
+    let stream: Uri = "http://h:1/mcp".parse().unwrap();
+    let good = beside(&stream, b"http://h:1/m?s=2#part").unwrap();
+    assert_eq!(good.to_string(), "http://h:1/m?s=2");
+    for bad in [&b""[..], b"\xff", b"http://u:p@h:1/m", b"http://[/m"] {
+        beside(&stream, bad).unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_of_old_is_told_by_what_was_said_first() {
+    let (drain, _trigger) = drain::new();
+    let url = stand_in::start(&drain, |_| stand_in::reply(404, "text/plain", "no"));
+    let endpoint = endpoint(&url.await.unwrap());
+    let peer = detect(&http(), &endpoint, EraPolicy::Legacy, &us(), &drain).await;
+    assert_eq!(peer.unwrap_err().status(), Some(StatusCode::NOT_FOUND));
+}
+
+#[tokio::test]
+async fn each_request_hears_what_is_its_own() {
+    let (drain, _trigger) = drain::new();
+    let (server, endpoint) = stream(&drain).await;
+    let mut one = call(&endpoint, 1).await.unwrap();
+    let asked = json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" });
+    server.say(&asked);
+    assert_eq!(next(&mut one).await, asked);
+    let mut two = call(&endpoint, 2).await.unwrap();
+    // Whose this is nobody can tell.
+    server.say(&asked);
+    let progress = |token: u64| json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": token, "progress": 1 } });
+    let answer = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "result": {} });
+    for message in [progress(2), progress(7), answer(9), answer(2), answer(1)] {
+        server.say(&message);
+    }
+    assert_eq!(next(&mut two).await, progress(2));
+    assert_eq!(next(&mut two).await, answer(2));
+    assert_eq!(next(&mut one).await, answer(1));
+    let refused = |posted: &Value| posted["id"] == "q" && posted["error"]["code"] == -32601;
+    for _ in 0..100 {
+        if server.posted().iter().any(refused) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", server.posted());
+}
+
+#[tokio::test]
+async fn a_lost_stream_ends_what_waits_and_takes_nothing_more() {
+    let (drain, _trigger) = drain::new();
+    let (server, endpoint) = stream(&drain).await;
+    let mut one = call(&endpoint, 1).await.unwrap();
+    server.hang_up();
+    let error = one.message().await.unwrap_err();
+    assert!(matches!(error, ClientError::Broken(_)), "{error}");
+    assert!(endpoint.old.as_ref().unwrap().is_lost());
+    let error = call(&endpoint, 2).await.unwrap_err();
+    assert!(matches!(error, ClientError::Broken(_)), "{error}");
+    assert_eq!(server.posted().len(), 1);
+}
+
+#[tokio::test]
+async fn who_reads_slowly_keeps_nobody_from_answers() {
+    let table = Arc::new(Table::default());
+    let mut slow = Table::enter(&table, "1").unwrap();
+    Table::enter(&table, "1").unwrap_err();
+    let told = |text: String| {
+        let message = Bytes::from(text);
+        table.hand_on(&message, &scan(&message).unwrap())
+    };
+    let step = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
+    let taken = (0..100).filter(|_| told(step.to_owned())).count();
+    assert_eq!(taken, 15);
+    assert!(told(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned()));
+    for _ in 0..taken {
+        slow.next().await.unwrap();
+    }
+    assert!(slow.next().await.unwrap().ends_with(b"{}}"));
+    assert_eq!(table.waiting(), 0);
+    drop(Table::enter(&table, "2").unwrap());
+    assert_eq!(table.waiting(), 0);
+}

@@ -1,0 +1,81 @@
+//! Servers of 2024-11-05 behind a gateway: the official everything-server over its first transport, for clients of
+//! both eras.
+#![expect(clippy::unwrap_used, reason = "one scenario")]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toolgate_tests::agent::{Agent, messages};
+use toolgate_tests::clock::eventually;
+use toolgate_tests::port;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::server::Server;
+use toolgate_tests::toolgate::Up;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Lists, calls, failures of the tool and of the request, and progress ahead of an answer.
+async fn serves(agent: &Agent) {
+    let tools = agent.tools().await.unwrap();
+    assert!(tools.contains(&"old__echo".to_owned()), "{tools:?}");
+    agent.echo("old__echo", "over one stream").await.unwrap();
+    let wrong = agent.call("old__echo", json!({})).await.unwrap();
+    assert_eq!(wrong["isError"], true, "{wrong}");
+    let unknown = agent.call("old__nothing", json!({})).await;
+    let unknown = unknown.unwrap_err().to_string();
+    assert!(unknown.contains("-32602"), "{unknown}");
+    let params = json!({
+        "name": "old__trigger-long-running-operation",
+        "arguments": {"duration": 0.3, "steps": 3},
+        "_meta": {"progressToken": "mine"},
+    });
+    let frame = agent.frame("tools/call", params);
+    let reply = agent.post(&frame, &[]).await.unwrap();
+    let all = messages(&reply).unwrap();
+    let steps: Vec<&Value> = all
+        .iter()
+        .filter(|message| message["params"]["progressToken"] == "mine")
+        .map(|message| &message["params"]["progress"])
+        .collect();
+    assert_eq!(steps, [1, 2, 3], "{all:?}");
+    assert!(all.last().unwrap().get("result").is_some(), "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_both_eras_on_a_server_of_old() {
+    let sandbox = Sandbox::new("old").unwrap();
+    let address = port::free().unwrap();
+    let mut server = Server::everything_of_old(&sandbox, address).await.unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let token = up.expose("old", server.url(), "always").await.unwrap();
+    let modern = Agent::modern(&up.url("old"), &token);
+    eventually("a first call", SOON, || modern.echo("old__echo", "hi"))
+        .await
+        .unwrap();
+    let legacy = Agent::legacy(&up.url("old"), &token).await.unwrap();
+    serves(&modern).await;
+    serves(&legacy).await;
+    tokio::join!(serves(&modern), serves(&legacy));
+
+    // What waits when the stream is lost has failed, and is not called again.
+    let params = json!({
+        "name": "old__trigger-long-running-operation",
+        "arguments": {"duration": 60, "steps": 2},
+    });
+    let frame = modern.frame("tools/call", params);
+    let (reply, ()) = tokio::join!(modern.post(&frame, &[]), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.process().kill().unwrap();
+    });
+    let last = messages(&reply.unwrap()).unwrap().pop().unwrap();
+    assert_eq!(last["result"]["isError"], true, "{last}");
+
+    // The next call finds the server come back.
+    let _back = Server::everything_of_old(&sandbox, address).await.unwrap();
+    eventually("a call of the new process", SOON, || {
+        legacy.echo("old__echo", "again")
+    })
+    .await
+    .unwrap();
+    serves(&modern).await;
+}
