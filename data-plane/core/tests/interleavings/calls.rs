@@ -19,6 +19,7 @@ impl World {
             legacy,
             link: None,
             retried: false,
+            sent: false,
             running: !legacy,
             asking: Asking::new("files".parse().unwrap()),
             parked: None,

@@ -78,29 +78,49 @@ impl World {
         }
     }
 
-    /// The call goes to the server, which does not know the session (404: it did not run), or does the work.
+    /// The server is configured anew on a proxy: links to what it was end there.
+    pub fn reconfigure(&mut self, proxy: usize) {
+        let links: Vec<usize> = self.proxies[proxy].links.keys().copied().collect();
+        for principal in links {
+            self.on_link(proxy, principal, Event::End);
+        }
+    }
+
+    /// The call is on its way to the server.
     fn send(&mut self, id: CallId, principal: usize, facts: Arc<LinkFacts>) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
         assert_eq!(principal_of(call.client), principal, "a link of another");
-        assert!(!call.running, "two answers of a link to call {id}");
-        let session = facts.opened.session.as_deref().unwrap();
-        let Some(owner) = self.server.live.get(session) else {
-            if std::mem::replace(&mut call.retried, true) {
-                return self.close_call(id);
-            }
-            let proxy = call.proxy;
-            let lost = Event::Lost {
-                lost: facts,
-                waiter: id,
-            };
-            return self.on_link(proxy, principal, lost);
-        };
-        assert_eq!(*owner, principal, "a session of another");
+        let twice = call.sent || call.running;
+        assert!(!twice, "two answers of a link to call {id}");
         facts.touch(self.now);
-        call.running = true;
+        call.sent = true;
         call.link = Some(facts);
-        *self.ran.entry(call.work).or_default() += 1;
+    }
+
+    /// A call arrives at the server, which does not know the session (404: it did not run), or does the work.
+    pub fn arrive(&mut self, which: usize) {
+        let on_the_way = self.calls.iter().filter(|(_, call)| call.sent);
+        let all: Vec<CallId> = on_the_way.map(|(id, _)| *id).collect();
+        if all.is_empty() {
+            return;
+        }
+        let id = all[which % all.len()];
+        let call = self.calls.get_mut(&id).unwrap();
+        call.sent = false;
+        let (proxy, principal) = (call.proxy, principal_of(call.client));
+        let facts = call.link.clone().unwrap();
+        let session = facts.opened.session.as_deref().unwrap();
+        if let Some(owner) = self.server.live.get(session) {
+            assert_eq!(*owner, principal, "a session of another");
+            call.running = true;
+            *self.ran.entry(call.work).or_default() += 1;
+        } else if std::mem::replace(&mut call.retried, true) {
+            self.close_call(id);
+        } else {
+            let (lost, waiter) = (facts, id);
+            self.on_link(proxy, principal, Event::Lost { lost, waiter });
+        }
     }
 }

@@ -30,6 +30,9 @@ enum Step {
         which: usize,
         well: bool,
     },
+    Arrive {
+        which: usize,
+    },
     Ask {
         which: usize,
         id: u64,
@@ -73,6 +76,9 @@ enum Step {
         update: bool,
     },
     Later(u64),
+    Reconfigure {
+        proxy: usize,
+    },
     Lose {
         proxy: usize,
     },
@@ -86,6 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(client, legacy, proxy)| Step::Call { client, legacy, proxy }),
         6 => (which.clone(), prop::bool::weighted(0.85))
             .prop_map(|(which, well)| Step::Handshake { which, well }),
+        8 => which.clone().prop_map(|which| Step::Arrive { which }),
         8 => (which.clone(), id.clone()).prop_map(|(which, id)| Step::Ask { which, id }),
         1 => (which.clone(), id).prop_map(|(which, id)| Step::Withdraw { which, id }),
         4 => which.clone().prop_map(|which| Step::Finish { which }),
@@ -101,6 +108,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (client, proxy.clone(), any::<bool>())
             .prop_map(|(client, proxy, update)| Step::Notify { client, proxy, update }),
         2 => (1_u64..400).prop_map(Step::Later),
+        1 => proxy.clone().prop_map(|proxy| Step::Reconfigure { proxy }),
         1 => proxy.prop_map(|proxy| Step::Lose { proxy }),
     ]
 }
@@ -113,6 +121,7 @@ fn take(world: &mut World, step: Step) {
             proxy,
         } => world.call(client, legacy, proxy),
         Step::Handshake { which, well } => world.handshake(which, well),
+        Step::Arrive { which } => world.arrive(which),
         Step::Ask { which, id } => world.ask(which, id),
         Step::Withdraw { which, id } => world.withdraw(which, id),
         Step::Finish { which } => world.finish(which),
@@ -134,6 +143,7 @@ fn take(world: &mut World, step: Step) {
             update,
         } => world.notify(client, proxy, update),
         Step::Later(seconds) => world.later(seconds),
+        Step::Reconfigure { proxy } => world.reconfigure(proxy),
         Step::Lose { proxy } => world.lose(proxy),
     }
 }

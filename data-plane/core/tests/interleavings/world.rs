@@ -68,6 +68,8 @@ pub struct Call {
     pub legacy: bool,
     pub link: Option<Arc<LinkFacts>>,
     pub retried: bool,
+    /// Whether it is on its way to the server.
+    pub sent: bool,
     /// Whether the server is at it.
     pub running: bool,
     pub asking: Asking,
@@ -258,12 +260,11 @@ impl World {
 
     /// All comes to its end by itself: handshakes, servers that are too slow, and time.
     pub fn wind_up(&mut self) {
-        while self
-            .proxies
-            .iter()
-            .any(|proxy| !proxy.handshakes.is_empty())
-        {
+        let opening = |proxy: &Proxy| !proxy.handshakes.is_empty();
+        let sent = |call: &Call| call.sent;
+        while self.proxies.iter().any(opening) || self.calls.values().any(sent) {
             self.handshake(0, true);
+            self.arrive(0);
         }
         let slow: Vec<CallId> = self.calls.keys().copied().collect();
         for call in slow {
