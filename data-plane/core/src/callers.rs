@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 /// A call that hears what its server asks elsewhere.
 pub trait Ear: Send + Sync {
-    /// Takes a message; false if it cannot be taken now.
-    fn hear(&self, message: &Bytes) -> bool;
+    /// Takes a message; false if it cannot be taken now. Whether it asks for an answer decides if it may wait.
+    fn hear(&self, message: &Bytes, asks: bool) -> bool;
 }
 
 /// Calls in flight on one link.
@@ -34,11 +34,11 @@ impl Callers {
 
     /// The server says this outside of any call's stream; whether it has been taken by the one call that it can belong
     /// to.
-    pub fn hear(&self, message: &Bytes) -> bool {
+    pub fn hear(&self, message: &Bytes, asks: bool) -> bool {
         let mut calls = self.calls();
         calls.retain(|call| call.strong_count() > 0);
         match &calls[..] {
-            [only] => only.upgrade().is_some_and(|ear| ear.hear(message)),
+            [only] => only.upgrade().is_some_and(|ear| ear.hear(message, asks)),
             _ => false,
         }
     }

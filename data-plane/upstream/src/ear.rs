@@ -21,7 +21,8 @@ pub(crate) struct Heard {
 /// The link's end.
 struct Open {
     sender: mpsc::Sender<Bytes>,
-    /// Nobody looks before the answer of the call has begun.
+    /// Nobody looks before the answer of the call has begun: what is only told waits until then, what is asked cannot,
+    /// because the answer may wait for it.
     open: AtomicBool,
 }
 
@@ -54,7 +55,11 @@ impl Heard {
 }
 
 impl Ear for Open {
-    fn hear(&self, message: &Bytes) -> bool {
-        self.open.load(Ordering::Relaxed) && self.sender.try_send(message.clone()).is_ok()
+    fn hear(&self, message: &Bytes, asks: bool) -> bool {
+        (!asks || self.open.load(Ordering::Relaxed))
+            && self.sender.try_send(message.clone()).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,13 +118,13 @@ impl Listener {
         match &answer.body {
             Body::Request { method, .. } => {
                 let id = answer.id.map(|id| id.raw).unwrap_or_default();
-                if method.as_str() == method::PING || !link.callers.hear(message) {
+                if method.as_str() == method::PING || !link.callers.hear(message, true) {
                     self.post(link, respond(method.as_str(), id));
                 }
             }
             Body::Notification { method, .. } => {
                 if matches!(method.as_str(), method::CANCELLED | method::MESSAGE) {
-                    let _nobodys = link.callers.hear(message);
+                    let _nobodys = link.callers.hear(message, false);
                 }
             }
             Body::Result(_) | Body::Error(_) => {}

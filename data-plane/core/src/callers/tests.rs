@@ -5,7 +5,7 @@ use super::*;
 struct Hears(Mutex<usize>);
 
 impl Ear for Hears {
-    fn hear(&self, _message: &Bytes) -> bool {
+    fn hear(&self, _message: &Bytes, _asks: bool) -> bool {
         *self.0.lock().unwrap() += 1;
         true
     }
@@ -15,19 +15,19 @@ impl Ear for Hears {
 fn only_a_call_that_is_alone_is_asked() {
     let callers = Callers::default();
     let message = Bytes::from_static(b"{}");
-    assert!(!callers.hear(&message));
+    assert!(!callers.hear(&message, true));
     let first = Arc::new(Hears(Mutex::default()));
     let ear: Arc<dyn Ear> = first.clone();
     callers.enter(&ear);
-    assert!(callers.hear(&message));
+    assert!(callers.hear(&message, true));
     let second: Arc<dyn Ear> = Arc::new(Hears(Mutex::default()));
     callers.enter(&second);
-    assert!(!callers.hear(&message));
+    assert!(!callers.hear(&message, true));
     drop(second);
-    assert!(callers.hear(&message));
+    assert!(callers.hear(&message, true));
     assert_eq!(*first.0.lock().unwrap(), 2);
     drop((first, ear));
-    assert!(!callers.hear(&message));
+    assert!(!callers.hear(&message, true));
 }
 
 #[test]
