@@ -20,6 +20,7 @@ pub mod seal;
 pub mod session;
 pub mod session_id;
 pub mod subscription;
+pub mod task;
 pub mod uri;
 pub mod view;
 pub mod watch;

@@ -10,6 +10,7 @@ mod modern;
 mod retry;
 mod served;
 mod target;
+mod task;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub use call::{CallPlan, CallSpans, ClientSide};
 pub use listen::Listen;
 pub use retry::Retry;
 pub use target::{CompletionTarget, ResourceTarget, Target};
+pub use task::TaskTarget;
 
 /// All that a decision rests on.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 //! epoch and purpose; bound to gateway and principal, so that a sealed text opens nowhere else. The newest epoch
 //! seals, all held epochs open.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chacha20poly1305::{
@@ -15,7 +15,7 @@ use sha2::Sha256;
 use toolgate_model::{Principal, Slug};
 use zeroize::Zeroizing;
 
-/// Longest sealed text that is looked at.
+/// Longest sealed text that is looked at, but for tasks.
 pub const TEXT_LIMIT: usize = 512;
 
 /// Bytes of a nonce.
@@ -33,6 +33,18 @@ pub enum Purpose {
     Cursor,
     /// The `requestState` of a call that waits for its client.
     Parked,
+    /// The id of a task that a call has become.
+    Task,
+}
+
+impl Purpose {
+    /// Longest text of this purpose that is looked at: servers choose how long the ids of their tasks are.
+    pub const fn limit(self) -> usize {
+        match self {
+            Self::Session | Self::Cursor | Self::Parked => TEXT_LIMIT,
+            Self::Task => 2 * TEXT_LIMIT,
+        }
+    }
 }
 
 /// A key of the keyring.
@@ -52,9 +64,10 @@ pub struct Binding<'a> {
     pub principal: &'a Principal,
 }
 
-/// Seals and opens. Built once per keyring.
+/// Seals and opens. Built once per keyring, and shared by its clones.
+#[derive(Clone)]
 pub struct Sealer {
-    epochs: Vec<Epoch>,
+    epochs: Arc<[Epoch]>,
 }
 
 /// Why a keyring cannot seal.
@@ -73,6 +86,7 @@ struct Epoch {
     session: PurposeKey,
     cursor: PurposeKey,
     parked: PurposeKey,
+    task: PurposeKey,
 }
 
 struct PurposeKey {
@@ -140,7 +154,7 @@ impl Sealer {
 
     /// What was sealed; none for anything else, whatever is wrong with it.
     pub fn open(&self, purpose: Purpose, binding: Binding<'_>, text: &str) -> Option<Vec<u8>> {
-        if text.len() > TEXT_LIMIT {
+        if text.len() > purpose.limit() {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -177,6 +191,7 @@ impl Epoch {
             session: purpose(b"session", b"session nonce")?,
             cursor: purpose(b"cursor", b"cursor nonce")?,
             parked: purpose(b"parked", b"parked nonce")?,
+            task: purpose(b"task", b"task nonce")?,
         })
     }
 
@@ -185,6 +200,7 @@ impl Epoch {
             Purpose::Session => &self.session,
             Purpose::Cursor => &self.cursor,
             Purpose::Parked => &self.parked,
+            Purpose::Task => &self.task,
         }
     }
 }
@@ -206,6 +222,7 @@ fn associated(purpose: Purpose, binding: Binding<'_>, epoch: u32) -> Vec<u8> {
         Purpose::Session => b"session",
         Purpose::Cursor => b"cursor",
         Purpose::Parked => b"parked",
+        Purpose::Task => b"task",
     };
     let principal = binding.principal.to_string();
     let parts = [

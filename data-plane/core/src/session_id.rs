@@ -9,6 +9,7 @@ use toolgate_model::Timestamp;
 use crate::{
     Home, Sealer,
     seal::{Binding, NONCE, Purpose},
+    task::EXTENSION,
 };
 
 /// Bytes of randomness in every id.
@@ -54,8 +55,10 @@ impl ClientCapabilities {
     pub const ROOTS: Self = Self(8);
     /// The client samples with tools.
     pub const SAMPLING_TOOLS: Self = Self(16);
+    /// The client follows tasks. Asked of modern clients only.
+    pub const TASKS: Self = Self(32);
     /// All that is known here.
-    pub const ALL: Self = Self(31);
+    pub const ALL: Self = Self(63);
 
     /// From a ClientCapabilities object, JSON. What is not known here is not relayed, so it is not kept.
     pub fn read(object: &[u8]) -> Self {
@@ -84,6 +87,7 @@ impl ClientCapabilities {
                 }
                 "sampling" => Self::SAMPLING,
                 "roots" => Self::ROOTS,
+                "extensions" if object::get(member.value, EXTENSION).is_some() => Self::TASKS,
                 _ => Self::default(),
             });
         }
@@ -121,7 +125,9 @@ impl ClientCapabilities {
             (false, _) => None,
         };
         let roots = self.has(Self::ROOTS).then_some("\"roots\":{}");
-        let members: Vec<&str> = [elicitation, sampling, roots]
+        let tasks = "\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}";
+        let tasks = self.has(Self::TASKS).then_some(tasks);
+        let members: Vec<&str> = [elicitation, sampling, roots, tasks]
             .into_iter()
             .flatten()
             .collect();

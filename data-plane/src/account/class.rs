@@ -8,7 +8,7 @@ use toolgate_mcp::method;
 pub(crate) struct Method(&'static str);
 
 /// Every method with a label of its own.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 20] = [
     method::TOOLS_CALL,
     method::TOOLS_LIST,
     method::PROMPTS_GET,
@@ -26,6 +26,9 @@ const KNOWN: [&str; 17] = [
     method::SET_LEVEL,
     method::CANCELLED,
     method::LISTEN,
+    method::TASKS_GET,
+    method::TASKS_UPDATE,
+    method::TASKS_CANCEL,
 ];
 
 impl Method {

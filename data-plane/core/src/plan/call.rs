@@ -14,6 +14,7 @@ use crate::{
     },
     session::LogLevel,
     session_id::ClientCapabilities,
+    task::TaskSeal,
 };
 
 /// A call that may be made.
@@ -35,6 +36,8 @@ pub struct CallPlan {
     pub traceparent: Option<Box<str>>,
     /// It is an earlier call, taken up again with the client's answers.
     pub retry: Option<Retry>,
+    /// What seals the task that the server may make of it; none if it may not.
+    pub tasks: Option<TaskSeal>,
     /// Where to change the request.
     pub spans: CallSpans,
 }
@@ -84,7 +87,12 @@ impl CallPlan {
 
     /// What is declared to the server: what its client declared, as far as the server may ask for it.
     pub fn declared(&self) -> ClientCapabilities {
-        self.client.capabilities().within(relayed(self.server()))
+        let may = relayed(self.server());
+        let may = match self.client {
+            ClientSide::Modern { .. } if self.has_tasks() => may.and(ClientCapabilities::TASKS),
+            ClientSide::Modern { .. } | ClientSide::Legacy { .. } => may,
+        };
+        self.client.capabilities().within(may)
     }
 
     /// What the server may ask of the client in this call.
@@ -94,6 +102,11 @@ impl CallPlan {
         } else {
             ClientCapabilities::default()
         }
+    }
+
+    /// Whether its server has tasks.
+    fn has_tasks(&self) -> bool {
+        self.gateway.offers.tasks.contains(&self.server().name.id)
     }
 
     /// What a retry of it has to be equal to. `body` is what it was planned upon.
@@ -198,7 +211,7 @@ pub(super) fn plan(
     let id = envelope.id.ok_or(Refusal::Internal)?;
     let progress = meta.and_then(|meta| meta.progress_token);
     let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
-    let call = CallPlan {
+    let mut call = CallPlan {
         gateway: Arc::clone(input.gateway),
         target,
         client,
@@ -207,6 +220,7 @@ pub(super) fn plan(
         log_level: log_level.transpose()?,
         traceparent: traceparent.map(|text| text.as_str().into()),
         retry: None,
+        tasks: None,
         spans: CallSpans {
             id: id.span,
             params: params.span,
@@ -215,6 +229,11 @@ pub(super) fn plan(
             meta: meta.map(|meta| meta.span),
         },
     };
+    let follows = call.declared().has(ClientCapabilities::TASKS);
+    call.tasks = (follows && call.target.tool().is_some()).then(|| TaskSeal {
+        sealer: input.sealer.clone(),
+        principal: Arc::clone(input.caller.principal()),
+    });
     retry::take_up(input, envelope, params, call)
 }
 

@@ -12,7 +12,7 @@ use toolgate_model::Era;
 
 use crate::{
     Refusal,
-    plan::{CompletionTarget, PlanInput, ResourceTarget, Target},
+    plan::{CompletionTarget, PlanInput, ResourceTarget, Target, task},
     subscription::URI_LIMIT,
 };
 
@@ -41,11 +41,14 @@ pub(super) fn find(
             })
         }
         method::COMPLETE => completion(input, params, era),
-        _ => tool(input, named(&params.name, "`name`", "tool")?),
+        method => match task::known(method) {
+            Some(method) => task::find(input, method, params),
+            None => tool(input, named(&params.name, "`name`", "tool")?),
+        },
     }
 }
 
-fn named<'p, 'a>(
+pub(super) fn named<'p, 'a>(
     given: &'p Option<Text<'a>>,
     member: &'static str,
     noun: &'static str,

@@ -4,7 +4,7 @@ use toolgate_mcp::{Envelope, Kind, envelope::Meta, headers, method};
 
 use crate::{
     Refusal,
-    plan::{ClientSide, Plan, PlanInput, Post, answer, listen, served},
+    plan::{ClientSide, Plan, PlanInput, Post, answer, listen, served, task},
     session_id::ClientCapabilities,
 };
 
@@ -23,6 +23,9 @@ pub(super) fn post(input: &PlanInput<'_>, post: &Post<'_>) -> Result<Plan, Refus
     let capabilities = declared(envelope)?;
     let client = ClientSide::Modern { capabilities };
     if let Some(planned) = served::plan(input, envelope, client, Some(post.params)) {
+        return planned;
+    }
+    if let Some(planned) = task::plan(input, envelope, client) {
         return planned;
     }
     match envelope.method() {

@@ -1,4 +1,4 @@
-//! What a call is for: a tool, a prompt, a resource or a completion. All four are one request to one server, with one
+//! What a call is for: a tool, a prompt, a resource, a completion or a task. All five are one request to one server, with one
 //! name in it that is the server's instead of ours; they differ in where it stands and in how a failure is told.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use toolgate_mcp::{headers::params::Annotations, method};
 
-use crate::{PromptView, ServerView, ToolView, view::shape::Arguments};
+use crate::{PromptView, ServerView, ToolView, plan::TaskTarget, view::shape::Arguments};
 
 /// What a call is for.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub enum Target {
     Resource(ResourceTarget),
     /// `completion/complete`.
     Completion(CompletionTarget),
+    /// `tasks/get`, `tasks/update` or `tasks/cancel`.
+    Task(TaskTarget),
 }
 
 /// A resource of a server. There need be no list that has it: it may be one of a template.
@@ -51,6 +53,7 @@ impl Target {
             Self::Prompt(_) => method::PROMPTS_GET,
             Self::Resource(_) => method::RESOURCES_READ,
             Self::Completion(_) => method::COMPLETE,
+            Self::Task(task) => task.method,
         }
     }
 
@@ -61,25 +64,28 @@ impl Target {
             Self::Prompt(prompt) => &prompt.server,
             Self::Resource(resource) => &resource.server,
             Self::Completion(completion) => &completion.server,
+            Self::Task(task) => &task.tool.server,
         }
     }
 
-    /// What a modern server is told in `Mcp-Name`: its own name or URI, where the method has one.
+    /// What a modern server is told in `Mcp-Name`: its own name, URI or id, where the method has one.
     pub fn mcp_name(&self) -> Option<&str> {
         match self {
             Self::Tool(tool) => Some(&tool.original),
             Self::Prompt(prompt) => Some(&prompt.original),
             Self::Resource(resource) => Some(&resource.original),
+            Self::Task(task) => Some(&task.original),
             Self::Completion(_) => None,
         }
     }
 
-    /// The name or URI that the client knows, where the method has one.
+    /// The name or URI that the client knows, where the method has one; of a task, that of its tool.
     pub fn exposed(&self) -> Option<&str> {
         match self {
             Self::Tool(tool) => Some(&tool.exposed),
             Self::Prompt(prompt) => Some(&prompt.exposed),
             Self::Resource(resource) => Some(&resource.exposed),
+            Self::Task(task) => Some(&task.tool.exposed),
             Self::Completion(_) => None,
         }
     }
@@ -88,7 +94,7 @@ impl Target {
     pub const fn tool(&self) -> Option<&Arc<ToolView>> {
         match self {
             Self::Tool(tool) => Some(tool),
-            Self::Prompt(_) | Self::Resource(_) | Self::Completion(_) => None,
+            Self::Prompt(_) | Self::Resource(_) | Self::Completion(_) | Self::Task(_) => None,
         }
     }
 
@@ -99,13 +105,14 @@ impl Target {
             Self::Prompt(_) => "prompt",
             Self::Resource(_) => "resource",
             Self::Completion(_) => "completion",
+            Self::Task(_) => "task",
         }
     }
 
-    /// Whether the server may ask for input before it answers.
+    /// Whether the server may ask for input, before it answers or, of a task, within its answer.
     pub const fn may_ask(&self) -> bool {
         match self {
-            Self::Tool(_) | Self::Prompt(_) | Self::Resource(_) => true,
+            Self::Tool(_) | Self::Prompt(_) | Self::Resource(_) | Self::Task(_) => true,
             Self::Completion(_) => false,
         }
     }
@@ -117,6 +124,7 @@ impl Target {
             Self::Prompt(prompt) => &prompt.original_json,
             Self::Resource(resource) => &resource.original_json,
             Self::Completion(completion) => &completion.original_json,
+            Self::Task(task) => &task.original_json,
         }
     }
 

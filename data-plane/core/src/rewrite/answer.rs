@@ -4,6 +4,7 @@ mod error;
 mod notice;
 mod result;
 mod shown;
+mod task;
 
 use std::sync::Arc;
 
@@ -241,7 +242,10 @@ pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
             message::response(&call.id, &result)
         }
         // No model reads these: a program does, and errors are what it looks for.
-        target @ (Target::Prompt(_) | Target::Resource(_) | Target::Completion(_)) => {
+        target @ (Target::Prompt(_)
+        | Target::Resource(_)
+        | Target::Completion(_)
+        | Target::Task(_)) => {
             RpcError::internal(failure.told_of(target.noun())).to_bytes(Some(&call.id))
         }
     };

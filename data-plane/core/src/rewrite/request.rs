@@ -13,6 +13,7 @@ use crate::{
     plan::{CallPlan, ClientSide},
     session::LogLevel,
     session_id::ClientCapabilities,
+    task::EXTENSION,
 };
 
 const INPUT_RESPONSES: &str = "inputResponses";
@@ -139,7 +140,14 @@ fn declared(meta: &[object::Member<'_>], call: &CallPlan) -> Cow<'static, [u8]> 
         "roots" => may.has(ClientCapabilities::ROOTS),
         _ => false,
     };
-    Cow::Owned(object::rebuild(own, relayed, &[]))
+    let extensions = object::get(own, "extensions").unwrap_or(b"{}");
+    let known = |name: &str| name == EXTENSION && may.has(ClientCapabilities::TASKS);
+    let extensions = object::rebuild(extensions, known, &[]);
+    let added: &[(&str, &[u8])] = match &*extensions {
+        b"{}" => &[],
+        some => &[("extensions", some)],
+    };
+    Cow::Owned(object::rebuild(own, relayed, added))
 }
 
 /// A call as it goes to a modern server, with what that wanted: `inputResponses`, and its `requestState` as written.

@@ -7,6 +7,7 @@ mod requests;
 mod shown;
 mod streams;
 mod targets;
+mod tasks;
 
 use std::{borrow::Cow, sync::Arc};
 

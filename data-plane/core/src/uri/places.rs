@@ -26,6 +26,16 @@ pub fn of_tool(result: &[u8]) -> Vec<Span> {
     found
 }
 
+/// In what is told of a task: the result of its tool, once there is one.
+pub fn of_task(result: &[u8]) -> Vec<Span> {
+    let whole = Span::new(0, result.len());
+    let Some(held) = within(result, whole, &["result"]) else {
+        return Vec::new();
+    };
+    let found = of_tool(held.of(result)).into_iter();
+    found.map(|place| moved(place, held)).collect()
+}
+
 /// In the result of a prompt.
 pub fn of_prompt(result: &[u8]) -> Vec<Span> {
     let mut found = Vec::new();

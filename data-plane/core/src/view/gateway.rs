@@ -19,6 +19,7 @@ use crate::{
     Grant, PromptView, ServerView, ToolView,
     cursor::ListKind,
     plan::ResourceTarget,
+    task,
     view::{
         list::{LIST_TTL_MS, ListPage, Lists},
         resource::{self, Resources},
@@ -75,6 +76,8 @@ pub struct Offers {
     pub subscribe: bool,
     /// These complete arguments.
     pub completing: BTreeSet<Slug>,
+    /// These answer calls with tasks, for those who follow them: modern servers only.
+    pub tasks: BTreeSet<Slug>,
 }
 
 /// What it says of itself, written once.
@@ -140,7 +143,7 @@ impl GatewayView {
     /// The result of `initialize`, for this negotiated version.
     pub fn initialize(&self, version: &str) -> Bytes {
         let write = || {
-            let capabilities = self.capabilities();
+            let capabilities = self.capabilities(Era::Legacy);
             let (server, instructions) = (&self.server_info, &self.instructions);
             let text = message::initialize_result(version, &capabilities, server, instructions);
             Bytes::from(text)
@@ -170,7 +173,7 @@ impl GatewayView {
             };
             Bytes::from(message::discover_result(
                 &versions::ALL,
-                &self.capabilities(),
+                &self.capabilities(Era::Modern),
                 &self.server_info,
                 &self.instructions,
                 caching,
@@ -191,7 +194,7 @@ impl GatewayView {
     }
 
     /// Nothing is advertised that is not served.
-    fn capabilities(&self) -> String {
+    fn capabilities(&self, era: Era) -> String {
         let offers = &self.offers;
         let kinds = [
             (true, ListKind::Tools),
@@ -213,6 +216,9 @@ impl GatewayView {
         ];
         let plain = plain.into_iter().filter(|(offered, _)| *offered);
         members.extend(plain.map(|(_, member)| member.to_owned()));
+        if era == Era::Modern && !offers.tasks.is_empty() {
+            members.push(format!("\"extensions\":{{\"{}\":{{}}}}", task::EXTENSION));
+        }
         format!("{{{}}}", members.join(","))
     }
 }

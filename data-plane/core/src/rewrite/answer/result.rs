@@ -20,6 +20,7 @@ use super::{Outcome, Relay, Reply, Required, failed};
 const COMPLETE: &str = "complete";
 const PRIVATE: &[u8] = b"\"private\"";
 const INPUT_REQUIRED: &str = "input_required";
+const TASK: &str = "task";
 
 impl Relay {
     pub(super) fn result(
@@ -42,7 +43,13 @@ impl Relay {
             .map_or(COMPLETE, |text| text.as_str());
         let outcome = match kind {
             COMPLETE if result.is_error && self.call.target.tool().is_some() => Outcome::ToolError,
+            COMPLETE if self.is_of_task() && self.questions(answer, result).is_none() => {
+                return fail(UpstreamFailure::NeedsInput);
+            }
             COMPLETE => Outcome::Done,
+            TASK if self.call.tasks.is_some() => Outcome::Done,
+            // What a task wants is told in its own words, within a complete answer.
+            INPUT_REQUIRED if self.is_of_task() => return fail(UpstreamFailure::Malformed),
             INPUT_REQUIRED if self.questions(answer, result).is_none() => {
                 return fail(UpstreamFailure::NeedsInput);
             }
@@ -114,9 +121,13 @@ impl Relay {
         result: &ResultPart<'e>,
     ) -> Result<Vec<Edit<'e>>, InvalidEdit> {
         let mut edits = vec![answer.with_id(&self.call.id)];
-        if let Some(span) = result.input_requests.filter(|_| !is_complete(result)) {
+        if let Some(span) = result
+            .input_requests
+            .filter(|_| !is_complete(result) || self.is_of_task())
+        {
             edits.push(Edit::replace(span, self.signed(answer.slice(span))));
         }
+        self.tasks(answer, result, &mut edits)?;
         let gateway = &self.call.gateway;
         let meta = result.meta.as_ref().map(|meta| meta.span);
         let after = match meta {
@@ -178,6 +189,11 @@ impl Relay {
 fn is_complete(result: &ResultPart<'_>) -> bool {
     let kind = result.result_type.as_ref();
     kind.is_none_or(|kind| kind.as_str() == COMPLETE)
+}
+
+pub(super) fn is_task(result: &ResultPart<'_>) -> bool {
+    let kind = result.result_type.as_ref();
+    kind.is_some_and(|kind| kind.as_str() == TASK)
 }
 
 /// Members for the end of a result. They go to one place, where the second insertion would not see the first.
@@ -244,7 +260,7 @@ fn rebuilt(answer: &Answer<'_>, meta: Span) -> Vec<u8> {
 }
 
 /// `_meta` without what is between the server and us, if there is any such thing.
-fn scrubbed<'e>(answer: &Answer<'e>, meta: Span) -> Option<Edit<'e>> {
+pub(super) fn scrubbed<'e>(answer: &Answer<'e>, meta: Span) -> Option<Edit<'e>> {
     let mut members = object::members(answer.slice(meta));
     let clean = members.all(|member| message::carried(&member.name));
     (!clean).then(|| Edit::replace(meta, rebuilt(answer, meta)))

@@ -29,6 +29,7 @@ impl Relay {
             Target::Tool(_) => places::of_tool(inner),
             Target::Prompt(_) => places::of_prompt(inner),
             Target::Resource(_) => places::of_read(inner),
+            Target::Task(_) => places::of_task(inner),
         };
         let server = self.call.server().name.id.as_str();
         let edits = uri::edits(server, inner, &places).into_iter();

@@ -9,7 +9,7 @@ use crate::{
     session::LogLevel,
 };
 
-fn towards(era: Era) -> Towards<'static> {
+pub(super) fn towards(era: Era) -> Towards<'static> {
     Towards {
         era,
         version: match era {

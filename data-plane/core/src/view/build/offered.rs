@@ -7,12 +7,13 @@ use std::{
 
 use toolgate_mcp::object;
 use toolgate_model::{
-    Definition, Digest, Name, UriMode,
+    Definition, Digest, Era, Name, UriMode,
     snapshot::{CatalogueResource, GatewayResource},
 };
 
 use crate::{
     PromptView, ServerView,
+    task::EXTENSION,
     view::{
         gateway::Offers,
         resource::{ResourceView, Resources},
@@ -148,6 +149,8 @@ pub(super) fn offers(
     };
     for id in &resource.servers {
         let name = Name::new(gateway.org.clone(), id.clone());
+        let server = building.servers.get(&name);
+        let modern = server.is_some_and(|server| server.era == Some(Era::Modern));
         let capabilities = catalogue(building, &name).map(|it| it.capabilities.as_bytes());
         for capability in object::members(capabilities.unwrap_or_default()) {
             match &*capability.name {
@@ -160,6 +163,9 @@ pub(super) fn offers(
                 }
                 "completions" => {
                     offers.completing.insert(id.clone());
+                }
+                "extensions" if modern && object::get(capability.value, EXTENSION).is_some() => {
+                    offers.tasks.insert(id.clone());
                 }
                 _ => {}
             }

@@ -1,0 +1,218 @@
+//! Tasks: a call becomes one, and what is asked of it goes to its server under the server's own id.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use toolgate_mcp::headers::{Seen, Standard};
+use toolgate_model::{Era, Snapshot};
+
+use super::{OWN, json, requests::towards};
+use crate::{
+    Plan, Refusal,
+    fixture::{META, World, offers, parse, world},
+    plan::Presented,
+    rewrite::{Outcome, Relay, Relayed, request},
+};
+
+const TASKS: &str =
+    r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{}}}"#;
+
+/// The modern server has tasks; the legacy one says so too, which means nothing.
+fn snapshot() -> Snapshot {
+    let mut offers = offers();
+    for offer in &mut offers {
+        offer.capabilities = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+    }
+    world(&offers)
+}
+
+fn body(method: &str, members: &str, capabilities: &str) -> String {
+    let meta = META.replace("{}", capabilities);
+    format!(
+        r#"{{"jsonrpc":"2.0","id":"c-1","method":"{method}","params":{{{members},"_meta":{{{meta}}}}}}}"#
+    )
+}
+
+fn call(world: &World, token: &str, body: &str) -> std::sync::Arc<crate::plan::CallPlan> {
+    match world.modern(token, body, &[]) {
+        Plan::Call(call) => call,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn answered(relay: &mut Relay, message: &Value) -> (Value, Outcome) {
+    match relay.on(&Bytes::from(message.to_string())) {
+        Relayed::Final(reply) => (json(&reply.body.to_bytes()), reply.outcome),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The id of a task that the server calls `t-1`.
+fn started(world: &World, token: &str) -> String {
+    let body = body("tools/call", r#""name":"weather__forecast""#, TASKS);
+    let call = call(world, token, &body);
+    let mut relay = Relay::new(call, Era::Modern, OWN, None);
+    let (told, outcome) = answered(
+        &mut relay,
+        &json!({"jsonrpc": "2.0", "id": OWN, "result": {
+            "resultType": "task", "taskId": "t-1", "status": "working", "ttlMs": null,
+        }}),
+    );
+    assert_eq!(outcome, Outcome::Done);
+    let result = &told["result"];
+    assert_eq!(
+        (&result["resultType"], &result["status"]),
+        (&json!("task"), &json!("working"))
+    );
+    result["taskId"].as_str().unwrap().to_owned()
+}
+
+fn refused(plan: Plan) -> Refusal {
+    match plan {
+        Plan::Refuse(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_task_is_followed_under_an_id_of_ours() {
+    let world = World::of(&snapshot());
+    let id = started(&world, "all");
+    assert_eq!(id, started(&world, "all"));
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let body = body(method, &format!(r#""taskId":"{id}""#), TASKS);
+        let call = call(&world, "all", &body);
+        let sent = request(&Bytes::from(body), &call, &towards(Era::Modern)).unwrap();
+        assert_eq!(json(&sent.body)["params"]["taskId"], "t-1");
+        let declared =
+            &json(&sent.body)["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+        assert_eq!(
+            *declared,
+            json!({"elicitation": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}})
+        );
+        let header = |name: &str| sent.headers.iter().find(|(key, _)| key == name);
+        assert_eq!(header("mcp-name").unwrap().1, "t-1");
+        assert_eq!(header("mcp-method").unwrap().1, method);
+    }
+}
+
+#[test]
+fn what_is_told_of_a_task_is_as_the_client_knows_it() {
+    let world = World::of(&snapshot());
+    let id = started(&world, "all");
+    let body = body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
+    let get = || Relay::new(call(&world, "all", &body), Era::Modern, OWN, None);
+    let message = |more: Value| {
+        let mut result = json!({"resultType": "complete", "taskId": "t-1", "status": "x"});
+        let more = more.as_object().unwrap().clone();
+        result.as_object_mut().unwrap().extend(more);
+        json!({"jsonrpc": "2.0", "id": OWN, "result": result})
+    };
+    let done = message(json!({"result": {
+        "content": [{"type": "resource_link", "uri": "memo:today", "name": "n"}],
+        "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "spy"}, "kept": 1},
+    }}));
+    let (told, _) = answered(&mut get(), &done);
+    let result = &told["result"];
+    assert_eq!(result["taskId"], json!(id));
+    assert_eq!(result["result"]["content"][0]["uri"], "weather+memo:today");
+    assert_eq!(result["result"]["_meta"], json!({"kept": 1}));
+    let form = json!({"method": "elicitation/create", "params": {"mode": "form", "message": "Sure?",
+        "requestedSchema": {"type": "object", "properties": {}}}});
+    let wanted = message(json!({"inputRequests": {"confirm": form}}));
+    let (told, _) = answered(&mut get(), &wanted);
+    let asked = &told["result"]["inputRequests"]["confirm"]["params"]["message"];
+    assert!(asked.as_str().unwrap().contains("weather"), "{asked}");
+    let sampling = json!({"method": "sampling/createMessage", "params": {}});
+    let undeclared = message(json!({"inputRequests": {"k": sampling}}));
+    let (told, outcome) = answered(&mut get(), &undeclared);
+    assert!(matches!(outcome, Outcome::Failed(_)));
+    assert_eq!(told["error"]["code"], -32603);
+}
+
+#[test]
+fn who_does_not_follow_tasks_gets_none() {
+    let world = World::of(&snapshot());
+    let id = started(&world, "all");
+    let get = body("tasks/get", &format!(r#""taskId":"{id}""#), "{}");
+    let refusal = refused(world.modern("all", &get, &[]));
+    assert_eq!((refusal.status(), refusal.rpc().code), (400, -32021));
+    let data = refusal.rpc().data.unwrap();
+    let needed = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+    assert_eq!(data["requiredCapabilities"], needed);
+    let plain = body("tools/call", r#""name":"weather__forecast""#, "{}");
+    let mut relay = Relay::new(call(&world, "all", &plain), Era::Modern, OWN, None);
+    let task =
+        json!({"jsonrpc": "2.0", "id": OWN, "result": {"resultType": "task", "taskId": "t"}});
+    assert!(matches!(answered(&mut relay, &task).1, Outcome::Failed(_)));
+    // Nor does a server that has none, whatever it says in the other era.
+    let legacy = body("tools/call", r#""name":"files__read""#, TASKS);
+    assert!(call(&world, "all", &legacy).tasks.is_none());
+    assert!(matches!(
+        refused(world.legacy(
+            "all",
+            r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t"}}"#
+        )),
+        Refusal::MethodNotFound { .. }
+    ));
+}
+
+#[test]
+fn foreign_forged_and_withdrawn_tasks_are_unknown() {
+    let world = World::of(&snapshot());
+    let id = started(&world, "all");
+    let get = |id: &str| body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
+    // Of the same principal, whose token shows this tool only.
+    assert!(matches!(world.modern("few", &get(&id), &[]), Plan::Call(_)));
+    let mut forged = id.clone();
+    let last = if forged.pop() == Some('A') { 'B' } else { 'A' };
+    forged.push(last);
+    for id in ["t-1", "", &forged] {
+        let refusal = refused(world.modern("all", &get(id), &[]));
+        assert_eq!((refusal.status(), refusal.rpc().code), (200, -32602));
+    }
+    let mut gone = offers();
+    gone.remove(0);
+    gone[0].era = Some(Era::Modern);
+    gone[0].capabilities = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+    let gone = World::of(&{
+        let mut snapshot = crate::fixture::world(&gone);
+        snapshot.version.revision += 1;
+        snapshot
+    });
+    let refusal = refused(gone.modern("all", &get(&id), &[]));
+    assert_eq!(refusal.rpc().code, -32602);
+}
+
+#[test]
+fn the_header_names_the_task() {
+    let world = World::of(&snapshot());
+    let get = body("tasks/get", r#""taskId":"t-1""#, TASKS);
+    for name in [Seen::Absent, Seen::Once(b"t-2")] {
+        let headers = Standard {
+            version: Seen::Once(b"2026-07-28"),
+            method: Seen::Once(b"tasks/get"),
+            name,
+        };
+        let plan = world.post("all", &parse(&get), headers, &[], Presented::Absent);
+        assert_eq!(refused(plan).rpc().code, -32020);
+    }
+}
+
+#[test]
+fn tasks_are_offered_where_a_modern_server_has_them() {
+    let discover = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{{"_meta":{{{META}}}}}}}"#
+    );
+    let told = |world: &World| match world.modern("all", &discover, &[]) {
+        Plan::Answer(parts) => json(&parts.to_bytes())["result"]["capabilities"].clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&World::new()).get("extensions"), None);
+    let with = World::of(&snapshot());
+    let offered = json!({"io.modelcontextprotocol/tasks": {}});
+    assert_eq!(told(&with)["extensions"], offered);
+    let legacy = with.gateway().initialize("2025-11-25");
+    assert_eq!(json(&legacy)["capabilities"].get("extensions"), None);
+    let get = body("tasks/get", r#""taskId":"t""#, TASKS);
+    assert_eq!(refused(World::new().modern("all", &get, &[])).status(), 404);
+}

@@ -1,0 +1,60 @@
+//! Task ids open for whom they were made, and say what was put in.
+
+use proptest::prelude::*;
+use toolgate_model::{Principal, Subject};
+
+use super::TaskId;
+use crate::{
+    fixture::{sealer, slug},
+    seal::{Binding, Purpose},
+};
+
+fn ada() -> Principal {
+    Principal {
+        org: slug("acme"),
+        subject: Subject::User(slug("ada")),
+    }
+}
+
+proptest! {
+    #[test]
+    fn says_what_was_put_in_and_only_here(tool in "[a-zA-Z0-9_.-]{1,128}", original in "\\PC{0,80}") {
+        let (sealer, ada, main, other) = (sealer(&[1]), ada(), slug("main"), slug("other"));
+        let here = Binding { gateway: &main, principal: &ada };
+        let id = TaskId { server: slug("weather"), tool: tool.into(), original: original.into() };
+        let text = id.seal(&sealer, here).unwrap();
+        prop_assert_eq!(id.seal(&sealer, here), Some(text.clone()));
+        prop_assert_eq!(TaskId::open(&sealer, here, &text), Some(id));
+        let elsewhere = Binding { gateway: &other, principal: &ada };
+        prop_assert_eq!(TaskId::open(&sealer, elsewhere, &text), None);
+        prop_assert_eq!(sealer.open(Purpose::Parked, here, &text), None);
+        prop_assert_eq!(sealer.open(Purpose::Cursor, here, &text), None);
+    }
+
+    #[test]
+    fn nothing_else_opens(plain in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let (sealer, ada, main) = (sealer(&[1]), ada(), slug("main"));
+        let here = Binding { gateway: &main, principal: &ada };
+        // Whatever was sealed: it is read without a panic.
+        let text = sealer.seal_stable(Purpose::Task, here, &plain);
+        let _read = TaskId::open(&sealer, here, &text);
+        let cursor = sealer.seal_stable(Purpose::Cursor, here, &plain);
+        prop_assert_eq!(TaskId::open(&sealer, here, &cursor), None);
+    }
+}
+
+#[test]
+fn an_id_that_is_too_long_is_not_carried() {
+    let (sealer, ada, main) = (sealer(&[1]), ada(), slug("main"));
+    let here = Binding {
+        gateway: &main,
+        principal: &ada,
+    };
+    let id = |length| TaskId {
+        server: slug("weather"),
+        tool: "t".repeat(128).into(),
+        original: "x".repeat(length).into(),
+    };
+    assert!(id(512).seal(&sealer, here).is_some());
+    assert_eq!(id(700).seal(&sealer, here), None);
+}
