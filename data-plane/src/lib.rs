@@ -2,6 +2,7 @@
 //! together, over what [`sync`] brings.
 
 mod account;
+mod batch;
 mod elsewhere;
 mod execute;
 mod frame;

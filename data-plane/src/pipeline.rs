@@ -17,6 +17,7 @@ use toolgate_runtime::trace::Incoming;
 
 use crate::{
     account::{Account, Method},
+    batch,
     elsewhere::{cut_off, parcel, passed},
     execute::{Work, execute},
     frame::{self, Received},
@@ -72,6 +73,9 @@ async fn serve<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
             Err(Lost::Broken) => return cut_off(&arrival.received, account),
         }
     }
+    if arrival.is_batch() {
+        return Box::pin(batch::serve(&plane, arrival, account)).await;
+    }
     let (work, head) = match arrival.decide(&mut account) {
         Ok(decided) => decided,
         Err(refused) => return respond_refused(&refused, account),
@@ -96,6 +100,9 @@ async fn serve_neighbour<S: Source>(plane: Arc<Plane<S>>, request: Request) -> A
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, account),
     };
+    if arrival.is_batch() {
+        return Box::pin(batch::serve(&plane, arrival, account)).await;
+    }
     match arrival.decide(&mut account) {
         Ok((work, head)) => {
             drop(head);
@@ -144,13 +151,13 @@ async fn arrive<S: Source>(
 }
 
 /// A request of somebody known, in their session if they named one. Nothing is decided yet.
-struct Arrival<K> {
-    head: Parts,
-    received: Received,
+pub(crate) struct Arrival<K> {
+    pub(crate) head: Parts,
+    pub(crate) received: Received,
     place: Place,
-    gateway: Arc<GatewayView>,
-    caller: Caller,
-    session: Session,
+    pub(crate) gateway: Arc<GatewayView>,
+    pub(crate) caller: Caller,
+    pub(crate) session: Session,
     keys: Arc<K>,
 }
 
@@ -162,22 +169,7 @@ impl<K: KeySet> Arrival<K> {
 
     /// What is to be done, and the head that said it.
     fn decide(self, account: &mut Account) -> Result<(Work, Parts), Refused> {
-        let scene = Scene {
-            gateway: &self.gateway,
-            caller: &self.caller,
-            head: &self.head,
-            session: &self.session,
-            sealer: self.keys.sealer(),
-        };
-        let plan = match &self.received {
-            Received::Post(bytes) => scene.posted(bytes, account)?,
-            Received::Get => {
-                scene.bodiless(Method::STREAM, |framing| Ask::Get { framing }, account)?
-            }
-            Received::Delete => {
-                scene.bodiless(Method::END, |framing| Ask::Delete { framing }, account)?
-            }
-        };
+        let plan = self.plan(&self.received, account)?;
         let work = Work {
             plan,
             received: self.received,
@@ -188,6 +180,26 @@ impl<K: KeySet> Arrival<K> {
             place: self.place,
         };
         Ok((work, self.head))
+    }
+
+    /// What is to be done about this, which is what came or a part of it.
+    pub(crate) fn plan(&self, received: &Received, account: &mut Account) -> Result<Plan, Refused> {
+        let scene = Scene {
+            gateway: &self.gateway,
+            caller: &self.caller,
+            head: &self.head,
+            session: &self.session,
+            sealer: self.keys.sealer(),
+        };
+        match received {
+            Received::Post(bytes) => scene.posted(bytes, account),
+            Received::Get => {
+                scene.bodiless(Method::STREAM, |framing| Ask::Get { framing }, account)
+            }
+            Received::Delete => {
+                scene.bodiless(Method::END, |framing| Ask::Delete { framing }, account)
+            }
+        }
     }
 }
 
@@ -351,7 +363,7 @@ impl Refused {
         Self { refusal, id }
     }
 
-    fn unframed(error: toolgate_mcp::FrameError) -> Self {
+    pub(crate) fn unframed(error: toolgate_mcp::FrameError) -> Self {
         let id = error.id.clone();
         let refusal = Refusal::Frame(error);
         Self { refusal, id }

@@ -8,6 +8,7 @@
 )]
 
 mod asks;
+mod batches;
 mod cells;
 mod changes;
 mod client;

@@ -58,6 +58,28 @@ impl From<Fault> for FrameError {
 impl<'a> Scanner<'a> {
     /// At the start of `source`, whose size, encoding and first byte have been checked.
     pub(crate) fn open(source: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
+        let scanner = Self::started(source, limits)?;
+        match scanner.peek() {
+            Some(b'{') => Ok(scanner),
+            Some(b'[') => Err(scanner.fault(Reason::Batch)),
+            Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                Err(scanner.fault(Reason::NotAnObject))
+            }
+            Some(_) | None => Err(scanner.fault(Reason::Syntax)),
+        }
+    }
+
+    /// At the array that `source` is, whose size and encoding have been checked.
+    pub(crate) fn array_of(source: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
+        let scanner = Self::started(source, limits)?;
+        match scanner.peek() {
+            Some(b'[') => Ok(scanner),
+            Some(_) | None => Err(scanner.fault(Reason::Syntax)),
+        }
+    }
+
+    /// At the first byte that is no white space.
+    fn started(source: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
         let fault = |reason, at| Fault { reason, at };
         if source.len() > limits.bytes {
             return Err(fault(Reason::TooLarge, limits.bytes));
@@ -69,14 +91,7 @@ impl<'a> Scanner<'a> {
             .map_err(|error| fault(Reason::NotUtf8, error.valid_up_to()))?;
         let mut scanner = Self::within(text, 0, limits);
         scanner.space();
-        match scanner.peek() {
-            Some(b'{') => Ok(scanner),
-            Some(b'[') => Err(scanner.fault(Reason::Batch)),
-            Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                Err(scanner.fault(Reason::NotAnObject))
-            }
-            Some(_) | None => Err(scanner.fault(Reason::Syntax)),
-        }
+        Ok(scanner)
     }
 
     /// At the byte `pos` of `text`.

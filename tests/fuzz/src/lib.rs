@@ -10,6 +10,7 @@
 
 pub mod targets {
     //! One module a parser.
+    pub mod batch;
     pub mod cursor;
     pub mod envelope;
     pub mod header;
@@ -21,10 +22,11 @@ pub mod targets {
 pub type Target = fn(&[u8]);
 
 /// All of them, with the folder of their corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("envelope", targets::envelope::run),
     ("sse", targets::sse::run),
     ("header", targets::header::run),
     ("sealed", targets::sealed::run),
     ("cursor", targets::cursor::run),
+    ("batch", targets::batch::run),
 ];

@@ -1,0 +1,22 @@
+//! Arrays of messages: taken apart as `serde_json` takes them apart, within their bound; and no array is ever one message.
+
+use serde_json::Value;
+use toolgate_mcp::{Limits, batch, envelope};
+
+/// Runs it.
+pub fn run(bytes: &[u8]) {
+    let Ok(members) = batch::split(bytes, &Limits::REQUEST) else {
+        return;
+    };
+    assert!(batch::is_array(bytes), "split, but no array");
+    assert!((1..=batch::MEMBERS).contains(&members.len()));
+    assert!(envelope::parse(bytes, &Limits::REQUEST).is_err());
+    let whole: Value = match serde_json::from_slice(bytes) {
+        Ok(whole) => whole,
+        // As in a frame: numbers beyond a double pass unread.
+        Err(error) if error.to_string().contains("number out of range") => return,
+        Err(error) => panic!("accepted, but not JSON: {error}"),
+    };
+    let ours = members.iter().map(|span| serde_json::from_slice(span.of(bytes)).unwrap());
+    assert_eq!(Value::Array(ours.collect()), whole);
+}
