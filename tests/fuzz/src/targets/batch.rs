@@ -17,6 +17,8 @@ pub fn run(bytes: &[u8]) {
         Err(error) if error.to_string().contains("number out of range") => return,
         Err(error) => panic!("accepted, but not JSON: {error}"),
     };
-    let ours = members.iter().map(|span| serde_json::from_slice(span.of(bytes)).unwrap());
+    let ours = members
+        .iter()
+        .map(|span| serde_json::from_slice(span.of(bytes)).unwrap());
     assert_eq!(Value::Array(ours.collect()), whole);
 }

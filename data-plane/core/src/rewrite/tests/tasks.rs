@@ -33,17 +33,17 @@ fn body(method: &str, members: &str, capabilities: &str) -> String {
 }
 
 fn call(world: &World, token: &str, body: &str) -> std::sync::Arc<crate::plan::CallPlan> {
-    match world.modern(token, body, &[]) {
-        Plan::Call(call) => call,
-        other => panic!("{other:?}"),
-    }
+    let Plan::Call(call) = world.modern(token, body, &[]) else {
+        panic!("no call");
+    };
+    call
 }
 
 fn answered(relay: &mut Relay, message: &Value) -> (Value, Outcome) {
-    match relay.on(&Bytes::from(message.to_string())) {
-        Relayed::Final(reply) => (json(&reply.body.to_bytes()), reply.outcome),
-        other => panic!("{other:?}"),
-    }
+    let Relayed::Final(reply) = relay.on(&Bytes::from(message.to_string())) else {
+        panic!("no answer");
+    };
+    (json(&reply.body.to_bytes()), reply.outcome)
 }
 
 /// The id of a task that the server calls `t-1`.
@@ -67,10 +67,10 @@ fn started(world: &World, token: &str) -> String {
 }
 
 fn refused(plan: Plan) -> Refusal {
-    match plan {
-        Plan::Refuse(refusal) => refusal,
-        other => panic!("{other:?}"),
-    }
+    let Plan::Refuse(refusal) = plan else {
+        panic!("{plan:?}");
+    };
+    refusal
 }
 
 #[test]
@@ -203,9 +203,11 @@ fn tasks_are_offered_where_a_modern_server_has_them() {
     let discover = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{{"_meta":{{{META}}}}}}}"#
     );
-    let told = |world: &World| match world.modern("all", &discover, &[]) {
-        Plan::Answer(parts) => json(&parts.to_bytes())["result"]["capabilities"].clone(),
-        other => panic!("{other:?}"),
+    let told = |world: &World| {
+        let Plan::Answer(parts) = world.modern("all", &discover, &[]) else {
+            panic!("no answer");
+        };
+        json(&parts.to_bytes())["result"]["capabilities"].clone()
     };
     assert_eq!(told(&World::new()).get("extensions"), None);
     let with = World::of(&snapshot());
