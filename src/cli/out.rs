@@ -2,6 +2,7 @@
 //! error. A reader that hangs up (`| head`) is not a fault.
 
 use std::{
+    borrow::Cow,
     fmt::Display,
     io::{self, IsTerminal as _, Write},
 };
@@ -9,6 +10,7 @@ use std::{
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use serde_json::Value;
+use toolgate_mcp::hidden;
 
 use super::fault::Fault;
 
@@ -82,20 +84,20 @@ impl Out {
 
     /// A line of the result.
     pub fn line(&mut self, text: impl Display) -> Result<(), Fault> {
-        accept(writeln!(self.results, "{text}"))
+        accept(writeln!(self.results, "{}", shown(&text.to_string())))
     }
 
     /// A line for people, on standard error; silent with `--quiet`.
     pub fn note(&mut self, text: impl Display) {
         if !self.options.quiet {
             // Nobody can be told that standard error is closed.
-            let _closed = writeln!(self.notes, "{text}");
+            let _closed = writeln!(self.notes, "{}", shown(&text.to_string()));
         }
     }
 
     /// A fault, on standard error whatever the flags.
     pub fn fault(&mut self, fault: &Fault) {
-        let _closed = writeln!(self.notes, "{fault}");
+        let _closed = writeln!(self.notes, "{}", shown(&fault.to_string()));
     }
 
     /// Raw bytes of the result.
@@ -109,7 +111,9 @@ impl Out {
 
     /// A value as JSON, indented.
     pub fn json(&mut self, value: &Value) -> Result<(), Fault> {
-        self.line(format_args!("{value:#}"))
+        let text = format!("{value:#}");
+        let escaped = escape(&text, |unit| format!("\\u{unit:04x}"));
+        accept(writeln!(self.results, "{escaped}"))
     }
 
     /// A value as one YAML document.
@@ -136,6 +140,29 @@ impl Out {
     }
 }
 
+/// Text as it may be shown: what servers wrote neither steers a terminal nor hides in it.
+fn shown(text: &str) -> Cow<'_, str> {
+    escape(text, |unit| format!("\\u{{{unit:x}}}"))
+}
+
+/// `text`, with each UTF-16 unit of what is hidden written out.
+fn escape(text: &str, write: impl Fn(u16) -> String) -> Cow<'_, str> {
+    let hides =
+        |c: char| hidden::is_hidden(c) && !matches!(c, '\u{200c}' | '\u{200d}') || c == '\r';
+    if !text.contains(hides) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if hides(c) {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| write(*unit)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// A value as YAML text.
 pub fn to_yaml(value: &Value) -> Result<String, Fault> {
     let mut text = serde_saphyr::to_string(value)
@@ -154,3 +181,6 @@ fn accept(written: io::Result<()>) -> Result<(), Fault> {
         Ok(()) | Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

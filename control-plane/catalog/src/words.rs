@@ -101,6 +101,19 @@ pub fn of_listing(kind: Kind, listing: &Listing, over: usize) -> Option<String> 
             shown.join(", ")
         ));
     }
+    if !listing.hiding.is_empty() {
+        let shown: Vec<&str> = listing.hiding.iter().take(5).map(String::as_str).collect();
+        let more = listing.hiding.len() - shown.len();
+        let more = if more > 0 {
+            format!(", and {more} more")
+        } else {
+            String::new()
+        };
+        parts.push(format!(
+            "{what} hold characters that nobody sees: `{}`{more}; read them as an agent does before it is trusted with them",
+            shown.join("`, `")
+        ));
+    }
     (!parts.is_empty()).then(|| line(&parts.join(" / ")))
 }
 

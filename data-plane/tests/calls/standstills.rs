@@ -104,7 +104,7 @@ async fn a_server_may_ask_again_and_a_missing_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn only_the_same_request_of_the_same_principal_takes_a_call_up() {
+async fn ti_07_only_the_same_request_of_the_same_principal_takes_a_call_up() {
     let rig = Rig::start().await;
     let client = client(&rig);
     let asked = asked(&client, "old__ask").await;

@@ -32,6 +32,8 @@ pub struct Listing {
     pub taken: Vec<Definition>,
     /// Those that cannot, and why.
     pub refused: Vec<Refused>,
+    /// Names of those that hold characters that nobody sees.
+    pub hiding: Vec<String>,
     /// Why it is not all.
     pub cut: Option<Cut>,
 }
@@ -114,6 +116,7 @@ pub(crate) async fn collect(peer: &Peer, kind: Kind, caps: &Caps) -> Result<List
     Ok(Listing {
         taken: page.taken,
         refused: page.refused,
+        hiding: page.hiding,
         cut,
     })
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::{
     canonical,
     headers::params::{self, Annotations},
+    hidden,
     limits::Limits,
     method, object,
     scan::Scanner,
@@ -58,10 +59,10 @@ pub enum Unfit {
     #[error("its name is not 1 to 128 of A-Z a-z 0-9 _ . -")]
     Name,
     /// A prompt's name that cannot be shown.
-    #[error("its name is not 1 to {MAX_PROMPT_NAME} characters without control characters")]
+    #[error("its name is not 1 to {MAX_PROMPT_NAME} characters that can be seen")]
     PromptName,
     /// A URI that cannot be asked for.
-    #[error("its URI is not an absolute one of at most {MAX_URI} bytes without control characters")]
+    #[error("its URI is not an absolute one of at most {MAX_URI} bytes that can be seen")]
     Uri,
     /// A name or URI that came before.
     #[error("another one of this server has the same name or URI")]
@@ -99,6 +100,8 @@ pub struct Page {
     pub taken: Vec<Definition>,
     /// Those that are not.
     pub refused: Vec<Refused>,
+    /// Names of those that are taken and hold characters that nobody sees; no more than [`MAX_REFUSED`].
+    pub hiding: Vec<String>,
 }
 
 /// Collects the pages of one server.
@@ -232,7 +235,12 @@ impl Collector {
 
     fn definition(&mut self, json: &[u8]) {
         match normalise(self.kind, json, &self.limits) {
-            Ok(it) if self.names.insert(it.name.clone()) => self.page.taken.push(it),
+            Ok(it) if self.names.insert(it.name.clone()) => {
+                if self.page.hiding.len() < MAX_REFUSED && hidden::is_within(it.json.as_bytes()) {
+                    self.page.hiding.push(show(&it.name));
+                }
+                self.page.taken.push(it);
+            }
             Ok(it) => self.refuse(show(&it.name), Unfit::Repeated),
             Err(Refused { name, reason }) => self.refuse(name, reason),
         }
@@ -303,7 +311,9 @@ fn fits(kind: Kind, key: &str, json: &[u8], limits: &DefinitionLimits) -> Result
 
 fn is_prompt_name(name: &str) -> bool {
     let characters = name.chars().take(MAX_PROMPT_NAME + 1).count();
-    (1..=MAX_PROMPT_NAME).contains(&characters) && !name.contains(char::is_control)
+    (1..=MAX_PROMPT_NAME).contains(&characters)
+        && !name.contains(hidden::is_hidden)
+        && !name.contains(char::is_control)
 }
 
 /// Whether `uri` is absolute and can be sent on; what its scheme asks for is the server's business.
@@ -320,7 +330,9 @@ pub fn is_uri(uri: &str) -> bool {
 
 /// A template may begin with an expression, so that even its scheme is open.
 fn is_template(template: &str) -> bool {
-    (1..=MAX_URI).contains(&template.len()) && !template.contains(char::is_control)
+    (1..=MAX_URI).contains(&template.len())
+        && !template.contains(hidden::is_hidden)
+        && !template.contains(char::is_control)
 }
 
 /// A name fit for a report: no control or invisible characters, not long.

@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod era;
 pub mod error;
 pub mod headers;
+pub mod hidden;
 pub mod limits;
 mod lookalike;
 pub mod message;

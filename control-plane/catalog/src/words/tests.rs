@@ -56,6 +56,7 @@ fn listings_are_reported_in_one_bounded_line() {
     let listing = Listing {
         taken: Vec::new(),
         refused: vec![refused; 100],
+        hiding: Vec::new(),
         cut: Some(Cut::Failed("no ".repeat(5000))),
     };
     let problem = of_listing(Kind::Prompt, &listing, 3).unwrap();
@@ -108,4 +109,22 @@ fn a_problem_shows_no_address_and_no_word_of_the_server() {
         .map(|error| of_failure(error, &target(false)))
         .collect();
     assert_eq!(told[0], told[1], "the difference would map a network");
+}
+
+#[test]
+fn mc_03_texts_that_hide_something_are_flagged() {
+    let hiding = |count: usize| Listing {
+        hiding: (0..count).map(|n| format!("t{n}")).collect(),
+        ..Listing::default()
+    };
+    let problem = of_listing(Kind::Tool, &hiding(1), 0).unwrap();
+    assert!(
+        problem.starts_with("tools hold characters that nobody sees: `t0`;"),
+        "{problem}"
+    );
+    assert!(
+        of_listing(Kind::Tool, &hiding(100), 0)
+            .unwrap()
+            .contains("and 95 more")
+    );
 }

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use toolgate_model::{DriftPolicy, PrefixMode, Resource, ResourceKind, Selection};
 
 use super::*;
+
+mod hostile;
 use crate::{
     Command, Desired, Key, Object,
     fixture::{World, catalogue, credential, definition, gateway, name, server, slug, token},

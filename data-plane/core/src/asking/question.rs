@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use toolgate_mcp::{Limits, message, object, text::quote};
+use toolgate_mcp::{Limits, hidden, message, object, text::quote};
 use toolgate_model::Slug;
+use url::Url;
 
 use crate::session_id::ClientCapabilities;
 
@@ -89,7 +90,8 @@ impl Question {
             ROOTS => Kind::Roots,
             _ => return None,
         };
-        (params.len() <= LARGEST).then(|| Self {
+        let leads = kind != Kind::Url || site(params).is_some();
+        (leads && params.len() <= LARGEST).then(|| Self {
             kind,
             params: Bytes::copy_from_slice(params),
         })
@@ -152,7 +154,12 @@ impl Question {
             Kind::Sampling | Kind::SamplingWithTools | Kind::Roots => None,
         };
         let message = message.and_then(|text| serde_json::from_slice::<String>(text).ok());
-        let message = message.map(|text| quote(&format!("[{server}] {text}")));
+        let site = site(&self.params).filter(|_| self.kind == Kind::Url);
+        let message = message.map(|text| match &site {
+            // Where it leads, whatever the text says.
+            Some(site) => quote(&format!("[{server}] {text} ({site})")),
+            None => quote(&format!("[{server}] {text}")),
+        });
         let mut changed: Vec<(&str, &[u8])> = Vec::with_capacity(2);
         if let Some(message) = &message {
             changed.push(("message", message.as_bytes()));
@@ -162,6 +169,17 @@ impl Question {
         }
         object::rebuild(&self.params, |_| true, &changed)
     }
+}
+
+/// Where the URL of a question leads: its host. None if people should not be sent there at all: only the web is for
+/// them, and a name before the host is there to deceive.
+fn site(params: &[u8]) -> Option<String> {
+    let text: String = serde_json::from_slice(object::get(params, "url")?).ok()?;
+    let clean = !text.contains(|c: char| hidden::is_hidden(c) || c.is_whitespace() || c == '\\');
+    let url = Url::parse(&text).ok().filter(|_| clean)?;
+    let named = !url.username().is_empty() || url.password().is_some();
+    let web = matches!(url.scheme(), "https" | "http") && !named;
+    url.host_str().filter(|_| web).map(str::to_owned)
 }
 
 /// Whether an object can be looked into: with a member written twice, others may see another one than we do.

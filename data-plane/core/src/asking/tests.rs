@@ -97,7 +97,7 @@ fn errors_reach_the_server_and_late_answers_nobody() {
 }
 
 #[test]
-fn a_round_is_answered_as_a_whole_and_rounds_are_bounded() {
+fn mc_07_a_round_is_answered_as_a_whole_and_there_are_ten_at_most() {
     let mut machine = asking();
     let roots = Question::read("roots/list", None).unwrap();
     let round = |from: u8| {
@@ -106,6 +106,7 @@ fn a_round_is_answered_as_a_whole_and_rounds_are_bounded() {
             ("where".into(), roots.clone(), Some(own(from + 1))),
         ]
     };
+    assert_eq!(ROUNDS, 10);
     for turn in 0..ROUNDS {
         let from = u8::try_from(2 * turn).unwrap();
         assert_eq!(machine.on(Event::Required(round(from)), START).len(), 2);
@@ -156,7 +157,13 @@ fn kinds_need_what_the_client_has_to_declare() {
     assert_eq!(needs("elicitation/create", "{}"), form);
     assert_eq!(needs("elicitation/create", r#"{"mode":"form"}"#), form);
     let url = Some(ClientCapabilities::ELICITATION_URL);
-    assert_eq!(needs("elicitation/create", r#"{"mode":"url"}"#), url);
+    assert_eq!(
+        needs(
+            "elicitation/create",
+            r#"{"mode":"url","url":"https://x.example/"}"#
+        ),
+        url
+    );
     let tools = needs("sampling/createMessage", r#"{"tools":[]}"#).unwrap();
     assert!(tools.has(ClientCapabilities::SAMPLING_TOOLS));
     assert_eq!(needs("tools/call", "{}"), None);
@@ -173,12 +180,60 @@ fn a_url_carries_an_id_for_those_who_need_one_and_only_for_them() {
     let asked = value(&question.to_request(&own(3), &slug("files")));
     assert_eq!(asked["params"]["elicitationId"], own(3).name());
     assert_eq!(asked["params"]["url"], "https://x.example/?a=%20");
-    let with = br#"{"mode":"url","url":"u","message":"Go","elicitationId":"e"}"#;
+    let with = br#"{"mode":"url","url":"https://x.example/","message":"Go","elicitationId":"e"}"#;
     let question = Question::read("elicitation/create", Some(with)).unwrap();
     let input = value(&question.to_input(&slug("files"), b"{}"));
     assert_eq!(input["params"].get("elicitationId"), None);
     let asked = value(&question.to_request(&own(3), &slug("files")));
     assert_eq!(asked["params"]["elicitationId"], "e");
+}
+
+#[test]
+fn mc_07_people_are_sent_to_the_web_only_and_told_where() {
+    let ask = |url: &str| {
+        let params = json!({"mode": "url", "url": url, "message": "Sign in"}).to_string();
+        Question::read("elicitation/create", Some(params.as_bytes()))
+    };
+    for url in [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "ftp://x.example/",
+        "intent://x",
+        "x",
+        "",
+        "//x.example/",
+        "https://bank.example@evil.example/",
+        "https://a:b@evil.example/",
+        "https://",
+        "vscode://x",
+        "https://x.example/\u{202e}",
+        "https://x\u{200b}.example/",
+        "https:\\\\x.example",
+        "https://x.example/a b",
+        "smb://x.example/",
+        "tel:123",
+        "blob:https://x.example/",
+        "about:blank",
+    ] {
+        assert_eq!(ask(url), None, "{url}");
+    }
+    assert_eq!(
+        Question::read("elicitation/create", Some(br#"{"mode":"url"}"#)),
+        None
+    );
+    for (url, site) in [
+        ("https://evil.example/bank.example", "evil.example"),
+        ("https://b\u{e4}nk.example/", "xn--bnk-qla.example"),
+        ("http://[::1]:7/", "[::1]"),
+    ] {
+        let input = value(&ask(url).unwrap().to_input(&slug("files"), b"{}"));
+        assert_eq!(
+            input["params"]["message"],
+            format!("[files] Sign in ({site})")
+        );
+        assert_eq!(input["params"]["url"], url);
+    }
 }
 
 #[test]

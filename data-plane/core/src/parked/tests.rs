@@ -44,6 +44,44 @@ fn a_ticket_opens_for_its_principal_and_gateway_only() {
     assert_eq!(Ticket::open(&sealer, binding, &cursor), None);
 }
 
+/// Every letter of a ticket changed, cut, lengthened; opened for others, elsewhere, as something else.
+#[test]
+fn ti_07_no_other_text_is_a_ticket() {
+    let (sealer, ada) = (sealer(&[1]), principal("all"));
+    let main = slug("main");
+    let binding = Binding {
+        gateway: &main,
+        principal: &ada,
+    };
+    let text = ticket().seal(&sealer, binding, &[5; NONCE]);
+    let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
+    for at in 0..text.len() {
+        for letter in ["A", "b", "_", "=", "\u{e9}"] {
+            let changed = format!("{}{letter}{}", &text[..at], &text[at + 1..]);
+            wrong.push(changed);
+        }
+    }
+    wrong.extend([
+        format!("{text}A"),
+        format!("{text}{text}"),
+        format!(" {text}"),
+        "x".repeat(5_000),
+    ]);
+    wrong.retain(|wrong| *wrong != text);
+    for purpose in [Purpose::Cursor, Purpose::Session] {
+        wrong.push(sealer.seal(purpose, binding, &[5; NONCE], b"x"));
+    }
+    for wrong in wrong {
+        assert_eq!(Ticket::open(&sealer, binding, &wrong), None, "{wrong}");
+    }
+    let other = crate::fixture::sealer(&[2]);
+    assert_eq!(
+        Ticket::open(&other, binding, &text),
+        None,
+        "another deployment"
+    );
+}
+
 #[test]
 fn the_same_request_is_the_same_however_it_is_written() {
     let of = |name: &str, arguments: &str| digest("tools/call", name, arguments.as_bytes());

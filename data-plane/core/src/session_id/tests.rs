@@ -58,3 +58,50 @@ proptest! {
         prop_assert_eq!(open(&sealer, stolen, &text, NOW), None);
     }
 }
+
+/// A hundred thousand guesses in place of the row's million: random letters, and a good id with every letter changed.
+#[test]
+fn ti_03_no_guess_opens() {
+    let facts = SessionFacts {
+        version: versions::LEGACY[0],
+        capabilities: ClientCapabilities::default(),
+        issued: NOW,
+        random: [7; RANDOM],
+        home: Home::new(slug("p"), None),
+    };
+    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let ada = Principal {
+        org: slug("acme"),
+        subject: Subject::User(slug("ada")),
+    };
+    let binding = Binding {
+        gateway: &gateway,
+        principal: &ada,
+    };
+    let good = mint(&sealer, binding, &facts, &[3; NONCE]);
+    assert!(open(&sealer, binding, &good, NOW).is_some());
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut opened = 0;
+    for at in 0..good.len() {
+        for letter in letters {
+            let mut guess = good.clone().into_bytes();
+            guess[at] = *letter;
+            let guess = String::from_utf8(guess).unwrap();
+            opened += usize::from(guess != good && open(&sealer, binding, &guess, NOW).is_some());
+        }
+    }
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..100_000 {
+        let guess: String = good
+            .chars()
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                char::from(letters[usize::try_from(state % 64).unwrap()])
+            })
+            .collect();
+        opened += usize::from(open(&sealer, binding, &guess, NOW).is_some());
+    }
+    assert_eq!(opened, 0);
+}

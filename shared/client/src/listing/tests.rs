@@ -70,7 +70,7 @@ async fn pages_are_followed_to_the_end_and_an_empty_cursor_is_a_cursor() {
 }
 
 #[tokio::test]
-async fn an_endless_list_is_cut_by_pages_definitions_or_bytes() {
+async fn mc_11_an_endless_list_is_cut_by_pages_definitions_or_bytes() {
     let caps = Caps {
         pages: 5,
         ..Caps::default()
@@ -99,7 +99,7 @@ async fn an_endless_list_is_cut_by_pages_definitions_or_bytes() {
 }
 
 #[tokio::test]
-async fn a_circle_is_noticed() {
+async fn mc_11_a_circle_is_noticed() {
     let listing = listed(Caps::default(), |seen| {
         page(seen, &["a".to_owned()], Some("again"))
     })
@@ -152,4 +152,104 @@ async fn a_page_that_comes_too_slowly_ends_the_listing() {
     .await
     .unwrap();
     assert!(matches!(listing.cut, Some(Cut::Time(_))));
+}
+
+/// A million tools in pages of a thousand, a page for each of them, and pages that are too large: what is kept is what
+/// was agreed, and it is said that it is not all.
+#[tokio::test]
+async fn mc_11_a_million_tools_end_at_five_thousand_within_the_caps() {
+    let caps = Caps::default();
+    assert_eq!((caps.pages, caps.definitions), (100, 5_000));
+    assert_eq!((caps.bytes, caps.time), (10 << 20, Duration::from_secs(10)));
+    let at = |seen: &Seen| -> usize {
+        seen.message["params"]["cursor"]
+            .as_str()
+            .unwrap_or("0")
+            .parse()
+            .unwrap()
+    };
+    let began = Instant::now();
+    let large = listed(caps, move |seen| {
+        let from = at(seen);
+        let names: Vec<String> = (from..from + 1_000).map(|n| format!("t{n}")).collect();
+        page(seen, &names, Some(&(from + 1_000).to_string()))
+    });
+    let large = large.await.unwrap();
+    assert_eq!(
+        (large.taken.len(), large.cut),
+        (5_000, Some(Cut::Definitions(5_000)))
+    );
+    let small = listed(caps, endless).await.unwrap();
+    assert_eq!((small.taken.len(), small.cut), (300, Some(Cut::Pages(100))));
+    let heavy = listed(caps, move |seen| {
+        let from = at(seen);
+        let mut tool = stand_in::tool(&format!("t{from}"));
+        tool["x"] = json!(vec!["y".repeat(200); 5_000]);
+        stand_in::result(
+            seen,
+            &json!({"tools": [tool], "nextCursor": (from + 1).to_string(), "resultType": "complete"}),
+        )
+    });
+    let heavy = heavy.await.unwrap();
+    assert_eq!(heavy.cut, Some(Cut::Bytes(10 << 20)));
+    assert!(
+        heavy.taken.is_empty() && !heavy.refused.is_empty(),
+        "each is over its own limit"
+    );
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+/// Schemas that point elsewhere are not followed; those that are bombs are left out, and their neighbours are kept.
+#[tokio::test]
+async fn mc_06_references_are_not_fetched_and_bombs_are_left_out() {
+    let away = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/schema.json", away.local_addr().unwrap());
+    let listing = listed(Caps::default(), move |seen| {
+        let tool = |name: &str, schema: Value| json!({"name": name, "inputSchema": schema, "outputSchema": schema});
+        let wide = json!({"enum": vec!["x".repeat(1_000); 300]});
+        let tools = [
+            tool(
+                "remote",
+                json!({"$ref": url, "$schema": url, "$id": url, "properties": {"a": {"$dynamicRef": url}}}),
+            ),
+            tool(
+                "itself",
+                json!({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
+            ),
+            tool(
+                "slow",
+                json!({"properties": {"a": {"type": "string", "pattern": "(a+)+$"}}}),
+            ),
+            tool("wide", wide),
+            tool("array", json!([])),
+            tool("last", json!({"type": "object"})),
+        ];
+        stand_in::result(seen, &json!({"tools": tools, "resultType": "complete"}))
+    });
+    let listing = listing.await.unwrap();
+    let names: Vec<&str> = listing
+        .taken
+        .iter()
+        .map(|tool| tool.name.as_str())
+        .collect();
+    assert_eq!(names, ["remote", "itself", "slow", "last"]);
+    let refused: Vec<&str> = listing
+        .refused
+        .iter()
+        .map(|tool| tool.name.as_str())
+        .collect();
+    assert_eq!(refused, ["wide", "array"]);
+    let asked = tokio::time::timeout(Duration::from_millis(200), away.accept()).await;
+    assert!(asked.is_err(), "nobody went there");
+    let bomb = listed(Caps::default(), |seen| {
+        let mut tool = stand_in::tool("deep");
+        for _ in 0..80 {
+            tool["inputSchema"] = json!({"allOf": [tool["inputSchema"]]});
+        }
+        stand_in::result(seen, &json!({"tools": [tool], "resultType": "complete"}))
+    });
+    assert!(
+        matches!(bomb.await, Err(ClientError::Frame(_))),
+        "what is too deep is not looked into at all"
+    );
 }

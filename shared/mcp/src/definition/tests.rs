@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod hostile;
+
 fn page(tools: &Value) -> Page {
     let mut collector = Collector::new(
         Kind::Tool,
@@ -94,7 +96,7 @@ fn taken(kind: Kind, list: &Value) -> (Vec<String>, Vec<Unfit>) {
     let mut collector = Collector::new(kind, DefinitionLimits::default());
     let result = json!({ kind.list(): list }).to_string();
     assert_eq!(collector.take(result.as_bytes(), 100), Ok(true));
-    let Page { taken, refused } = collector.finish();
+    let Page { taken, refused, .. } = collector.finish();
     (
         taken.into_iter().map(|it| it.name).collect(),
         refused.into_iter().map(|it| it.reason).collect(),

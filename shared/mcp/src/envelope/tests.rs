@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{splice, text::quote};
 
+mod hostile;
+
 fn read(text: &str) -> Result<Envelope<'_>, FrameError> {
     parse(text.as_bytes(), &Limits::REQUEST)
 }

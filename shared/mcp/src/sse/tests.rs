@@ -147,3 +147,31 @@ proptest! {
         prop_assert_eq!(ours, theirs);
     }
 }
+
+/// A hundred megabytes without a line break, in pieces; and a million small events: nothing is kept beyond the limits.
+#[test]
+fn ov_14_nothing_is_kept_beyond_a_line_of_one_mebibyte_and_an_event_of_four() {
+    let limits = SseLimits::default();
+    assert_eq!((limits.line, limits.event), (1 << 20, 4 << 20));
+    let piece = [b'x'; 64 * 1024];
+    let mut framer = Framer::new(limits);
+    let refused = (0..1_600).find_map(|_| framer.push(&piece).err());
+    assert_eq!(refused, Some(SseError::Line(limits.line)));
+    assert!(framer.buffered() <= limits.line);
+    let mut framer = Framer::new(limits);
+    let line = [b"data: ", &piece[..], b"\n"].concat();
+    let refused = (0..1_600).find_map(|_| framer.push(&line).err());
+    assert_eq!(refused, Some(SseError::Event(limits.event)));
+    assert!(framer.buffered() <= limits.line + limits.event);
+    let mut framer = Framer::new(limits);
+    let some = "id: 1\nretry: 1\nevent: x\n\n".repeat(1_000);
+    for _ in 0..100 {
+        framer.push(some.as_bytes()).unwrap();
+        let told = std::iter::from_fn(|| framer.next_event()).count();
+        assert_eq!((told, framer.buffered()), (1_000, 0));
+    }
+    for retry in ["-1", "1e9", "99999999999999999999999", " 1", "", "0x1"] {
+        let events = frame(&[format!("retry:{retry}\ndata: a\n\n").as_bytes()]);
+        assert_eq!(events.iter().filter(|event| event.data == "a").count(), 1);
+    }
+}

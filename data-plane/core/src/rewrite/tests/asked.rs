@@ -56,7 +56,7 @@ fn on(relay: &mut Relay, message: &str) -> Relayed {
 fn what_was_declared_may_be_asked_and_nothing_else() {
     for era in [Era::Legacy, Era::Modern] {
         let mut relay = relay(era, Era::Legacy);
-        let ask = r#"{"jsonrpc":"2.0","id":"\u0031","method":"elicitation/create","params":{"mode":"url"}}"#;
+        let ask = r#"{"jsonrpc":"2.0","id":"\u0031","method":"elicitation/create","params":{"mode":"url","url":"https://x.example/"}}"#;
         let Relayed::Asked(id, question) = on(&mut relay, ask) else {
             panic!("not asked");
         };

@@ -1,0 +1,82 @@
+//! Servers that want each other's names (row MC-01 of the threats).
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// Two hundred names, some of which are made to look as if they were another server's.
+fn names(of: &str) -> Vec<String> {
+    let mut all: Vec<String> = (0..150).map(|n| format!("tool{n}")).collect();
+    all.extend((0..20).map(|n| format!("github__tool{n}")));
+    all.extend((0..10).map(|n| format!("{of}___tool{n}")));
+    all.extend((0..10).map(|n| format!("{}{n}", "x".repeat(120))));
+    all.extend(
+        [
+            "_", "__", "a__b__c", "__tool1", "github", "-", ".", "..", "TOOL1", "Tool1",
+        ]
+        .map(str::to_owned),
+    );
+    all
+}
+
+fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>, Vec<ProblemKind>) {
+    let mut world = World::with(&["acme"]);
+    for id in order {
+        world
+            .create(Desired::Server(server("acme", id, None)))
+            .unwrap();
+        let names = names(id);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        world
+            .run(Command::RecordCatalogue(catalogue("acme", id, &names)))
+            .unwrap();
+    }
+    let made = gateway("acme", "g", PrefixMode::Always, &order);
+    world.create(Desired::Gateway(made)).unwrap();
+    let compiled = compile(&world.state);
+    let entry = compiled
+        .snapshot
+        .entries
+        .get(&key(ResourceKind::Gateway, "g"))
+        .unwrap();
+    let Resource::Gateway(gateway) = &*entry.resource else {
+        panic!("{mode:?}")
+    };
+    let tools = gateway.tools.iter();
+    let map = tools.map(|t| (t.exposed.clone(), t.server.to_string(), t.original.clone()));
+    (map.collect(), kinds(&compiled, "g"))
+}
+
+/// Three servers with the same two hundred names: each tool has one name, each name one tool, and none is lost but with
+/// a word; whatever the order of the bindings.
+#[test]
+fn mc_01_six_hundred_tools_have_as_many_names_in_one_order() {
+    let (map, problems) = served(["github", "git-hub", "other"], PrefixMode::Always);
+    let exposed: BTreeSet<&String> = map.iter().map(|(exposed, ..)| exposed).collect();
+    let owned: BTreeSet<_> = map.iter().map(|(_, server, own)| (server, own)).collect();
+    assert_eq!(
+        (exposed.len(), owned.len()),
+        (map.len(), map.len()),
+        "injective both ways"
+    );
+    assert_eq!(map.len() + problems.len(), 600, "{problems:?}");
+    assert_eq!(map.len(), 600);
+    let fits = |name: &str| {
+        name.len() <= 64
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    };
+    for (exposed, server, own) in &map {
+        assert!(fits(exposed), "{exposed}");
+        if exposed.starts_with("github__") {
+            assert_eq!(server, "github", "{exposed} is {own} of {server}");
+        }
+    }
+    for order in [
+        ["other", "github", "git-hub"],
+        ["git-hub", "other", "github"],
+    ] {
+        assert_eq!(served(order, PrefixMode::Always).0, map);
+    }
+}

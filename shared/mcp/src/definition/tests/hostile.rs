@@ -1,0 +1,147 @@
+//! Definitions of servers that mean harm, by the rows of the threats.
+
+use serde_json::{Value, json};
+
+use super::{super::*, page, taken};
+
+/// Twenty characters that deceive, in names of tools, prompts and resources, and in texts: a hundred strings.
+#[test]
+fn mc_03_deceptive_names_are_refused_and_texts_flagged() {
+    let deceptive = [
+        "\u{1b}[31m",
+        "\u{1b}]0;x\u{7}",
+        "\u{9b}2J",
+        "\u{7f}",
+        "\u{0}",
+        "\r",
+        "\u{8}",
+        "\u{200b}",
+        "\u{200e}",
+        "\u{202a}",
+        "\u{202e}",
+        "\u{2066}",
+        "\u{2069}",
+        "\u{2060}",
+        "\u{feff}",
+        "\u{ad}",
+        "\u{61c}",
+        "\u{e0001}",
+        "\u{e0041}",
+        "\u{e007f}",
+    ];
+    for bad in deceptive {
+        let name = format!("ad{bad}min");
+        let (names, reasons) = taken(Kind::Tool, &json!([{"name": name, "inputSchema": {}}]));
+        assert_eq!((names.len(), reasons), (0, vec![Unfit::Name]), "{name:?}");
+        let (names, reasons) = taken(Kind::Prompt, &json!([{"name": name}]));
+        assert_eq!(
+            (names.len(), reasons),
+            (0, vec![Unfit::PromptName]),
+            "{name:?}"
+        );
+        let uri = format!("memo:{name}");
+        for kind in [Kind::Resource, Kind::Template] {
+            let (uris, reasons) = taken(kind, &json!([{ kind.key(): uri, "name": "m" }]));
+            assert_eq!((uris.len(), reasons), (0, vec![Unfit::Uri]), "{uri:?}");
+        }
+        let tool =
+            json!({"name": "it", "inputSchema": {}, "description": format!("read {bad} me")});
+        let page = page(&json!([tool]));
+        let flagged = bad != "\r";
+        assert_eq!(
+            (page.taken.len(), page.hiding.len()),
+            (1, usize::from(flagged)),
+            "{bad:?}"
+        );
+    }
+    // Homoglyphs, mixed scripts, full width, accents, other alphabets: a tool's name is ASCII.
+    for name in [
+        "\u{430}dmin",
+        "p\u{430}ypal",
+        "\u{ff41}dmin",
+        "e\u{301}cho",
+        "\u{e9}cho",
+        "\u{1d41a}dmin",
+        "\u{212a}ey",
+        "\u{17f}end",
+        "a b",
+        "a/b",
+        "a:b",
+        "a\\b",
+        "a$b",
+        "a\u{2024}b",
+        "a\u{ff3f}b",
+        "\u{2010}a",
+    ] {
+        let (names, reasons) = taken(Kind::Tool, &json!([{"name": name, "inputSchema": {}}]));
+        assert_eq!((names.len(), reasons), (0, vec![Unfit::Name]), "{name:?}");
+    }
+    let (longest, longer) = ("x".repeat(128), "x".repeat(129));
+    assert!(is_tool_name(&longest) && !is_tool_name(&longer) && !is_tool_name(""));
+    let nested = json!({"properties": {"a": {"description": "x\u{202e}y"}}});
+    assert_eq!(
+        page(&json!([{"name": "deep", "inputSchema": nested}])).hiding,
+        ["deep"]
+    );
+}
+
+/// Tools with bad `x-mcp-header` annotations are left out, each by itself; values that would end a header are encoded.
+#[test]
+fn mc_09_tools_with_bad_annotations_are_left_out_and_the_rest_is_kept() {
+    let bad: Vec<Value> = [
+        json!(""), json!(1), json!(null), json!({}), json!(["A"]), json!("a b"), json!("a\r\nx: y"), json!("a:b"),
+        json!("a\u{0}"), json!("\u{e9}"), json!("a\n"), json!("a,b"), json!("(a)"), json!("\u{200b}"),
+    ]
+    .into_iter()
+    .map(|header| json!({"properties": {"p": {"type": "string", "x-mcp-header": header}}}))
+    .chain(["number", "object", "array", "null"].map(|kind| {
+        json!({"properties": {"p": {"type": kind, "x-mcp-header": "P"}}})
+    }))
+    .chain([
+        json!({"properties": {"p": {"x-mcp-header": "P"}}}),
+        json!({"properties": {"p": {"type": "string", "x-mcp-header": "P"}, "q": {"type": "string", "x-mcp-header": "p"}}}),
+        json!({"properties": {"p": {"type": "array", "items": {"type": "string", "x-mcp-header": "P"}}}}),
+    ])
+    .collect();
+    let mut tools = vec![json!({"name": "first", "inputSchema": {}})];
+    tools.extend(
+        bad.iter()
+            .enumerate()
+            .map(|(n, schema)| json!({"name": format!("bad{n}"), "inputSchema": schema})),
+    );
+    let good = json!({"properties": {"p": {"type": "string", "x-mcp-header": "P"}}});
+    tools.push(json!({"name": "last", "inputSchema": good}));
+    let (names, reasons) = taken(Kind::Tool, &json!(tools));
+    assert_eq!(names, ["first", "last"], "{reasons:?}");
+    assert_eq!(reasons.len(), bad.len());
+    assert!(
+        reasons
+            .iter()
+            .all(|reason| matches!(reason, Unfit::Header(_))),
+        "{reasons:?}"
+    );
+    let annotations = Annotations::of_schema(good.to_string().as_bytes()).unwrap();
+    for value in [
+        "a\r\nx-evil: 1",
+        "a\nb",
+        "\r",
+        "\u{0}",
+        " a",
+        "\u{e9}",
+        "=?base64?YQ==?=",
+        "a\u{7f}",
+    ] {
+        let arguments = json!({"p": value}).to_string();
+        let headers = annotations.mirror(arguments.as_bytes());
+        let [(name, sent)] = &headers[..] else {
+            panic!("{headers:?}")
+        };
+        assert_eq!(*name, "mcp-param-p");
+        assert!(
+            sent.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
+            "{sent:?}"
+        );
+        let read = crate::headers::decode(sent.as_bytes());
+        assert_eq!(read.as_deref(), Some(value));
+    }
+}

@@ -1,0 +1,46 @@
+//! Characters that people do not see, or that change the order in which they read: what is said with them reaches a
+//! model, and not whoever has to judge it.
+
+use serde_json::Value;
+
+/// Whether a character is invisible, turns the direction of text, or steers a terminal. Line breaks and tabs do not.
+pub fn is_hidden(c: char) -> bool {
+    let steers = c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    steers
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether a text holds such a character where it serves nothing: joiners belong to emoji and to many scripts, but not
+/// beside ASCII.
+pub fn is_in(text: &str) -> bool {
+    let mut before = ' ';
+    text.chars().any(|c| {
+        let joins = matches!(c, '\u{200c}' | '\u{200d}') && !before.is_ascii();
+        before = c;
+        is_hidden(c) && !joins
+    })
+}
+
+/// Whether any string of a JSON value holds one, names of members included.
+pub fn is_within(json: &[u8]) -> bool {
+    serde_json::from_slice(json).is_ok_and(|value: Value| is_in_value(&value))
+}
+
+fn is_in_value(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_in(text),
+        Value::Array(all) => all.iter().any(is_in_value),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| is_in(name) || is_in_value(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
