@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use toolgate_egress::Answer;
 use toolgate_mcp::sse::{Event, Framer, SseLimits};
 
@@ -32,6 +32,7 @@ pub struct Deadlines {
 pub struct LimitedBody {
     body: Answer,
     deadlines: Deadlines,
+    quiet: Quiet,
     limit: usize,
     read: usize,
 }
@@ -41,6 +42,7 @@ pub struct LimitedBody {
 pub struct EventStream {
     source: Source,
     deadlines: Deadlines,
+    quiet: Quiet,
     framer: Framer,
     last_id: Option<String>,
     retry: Option<Duration>,
@@ -53,6 +55,10 @@ enum Source {
     Told(Told),
 }
 
+/// Since when something is waited for. Outlives the waiting itself: who turns to something else for a moment and comes
+/// back has not heard anything meanwhile.
+type Quiet = Option<Instant>;
+
 impl Deadlines {
     /// No limits: for streams that are meant to stay.
     pub const NONE: Self = Self {
@@ -60,9 +66,13 @@ impl Deadlines {
         end: None,
     };
 
-    async fn piece(self, body: &mut Answer) -> Result<Option<Bytes>, ClientError> {
+    async fn piece(
+        self,
+        quiet: &mut Quiet,
+        body: &mut Answer,
+    ) -> Result<Option<Bytes>, ClientError> {
         loop {
-            let frame = self.frame(body).await?;
+            let frame = self.frame(quiet, body).await?;
             let Some(frame) = frame else { return Ok(None) };
             // Trailers mean nothing here.
             if let Ok(piece) = frame.into_data()
@@ -73,34 +83,46 @@ impl Deadlines {
         }
     }
 
-    async fn frame(self, body: &mut Answer) -> Result<Option<Frame<Bytes>>, ClientError> {
+    async fn frame(
+        self,
+        quiet: &mut Quiet,
+        body: &mut Answer,
+    ) -> Result<Option<Frame<Bytes>>, ClientError> {
         let next = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-        let frame = self.limit(next).await?;
+        let frame = self.limit(quiet, next).await?;
         frame
             .transpose()
             .map_err(|error| ClientError::Broken(error.to_string()))
     }
 
-    async fn limit<T>(self, next: impl Future<Output = T>) -> Result<T, ClientError> {
+    async fn limit<T>(
+        self,
+        quiet: &mut Quiet,
+        next: impl Future<Output = T>,
+    ) -> Result<T, ClientError> {
         let mut next = pin!(next);
         // Mostly it is there: then no clock is asked and no timer armed.
         if let Poll::Ready(ready) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+            *quiet = None;
             return Ok(ready);
         }
+        let since = *quiet.get_or_insert_with(Instant::now);
         let limited = async {
             match self.idle {
-                Some(idle) => timeout(idle, next)
+                Some(idle) => timeout_at(since + idle, next)
                     .await
                     .map_err(|_| ClientError::Timeout(Phase::Idle)),
                 None => Ok(next.await),
             }
         };
-        match self.end {
+        let came = match self.end {
             Some(end) => timeout_at(end, limited)
                 .await
                 .map_err(|_| ClientError::Timeout(Phase::Total))?,
             None => limited.await,
-        }
+        }?;
+        *quiet = None;
+        Ok(came)
     }
 }
 
@@ -110,6 +132,7 @@ impl LimitedBody {
         Self {
             body,
             deadlines,
+            quiet: None,
             limit,
             read: 0,
         }
@@ -117,7 +140,10 @@ impl LimitedBody {
 
     /// The next piece; none at the end.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
-        let piece = self.deadlines.piece(&mut self.body).await?;
+        let piece = self
+            .deadlines
+            .piece(&mut self.quiet, &mut self.body)
+            .await?;
         self.read += piece.as_ref().map_or(0, Bytes::len);
         if self.read > self.limit {
             return Err(ClientError::TooLarge(self.limit));
@@ -166,6 +192,7 @@ impl EventStream {
         Self {
             source,
             deadlines,
+            quiet: None,
             framer: Framer::new(limits),
             last_id: None,
             retry: None,
@@ -186,6 +213,7 @@ impl EventStream {
         if let Some((since, deadlines)) = self.held.take() {
             let end = deadlines.end.map(|end| end + since.elapsed());
             self.deadlines = Deadlines { end, ..deadlines };
+            self.quiet = None;
         }
     }
 
@@ -204,7 +232,7 @@ impl EventStream {
             let body = match &mut self.source {
                 Source::Body(body) => body,
                 Source::Told(told) => {
-                    let data = self.deadlines.limit(told.next()).await??;
+                    let data = self.deadlines.limit(&mut self.quiet, told.next()).await??;
                     return Ok(Some(Event {
                         event: None,
                         data,
@@ -213,7 +241,7 @@ impl EventStream {
                     }));
                 }
             };
-            let Some(piece) = self.deadlines.piece(body).await? else {
+            let Some(piece) = self.deadlines.piece(&mut self.quiet, body).await? else {
                 return Ok(None);
             };
             // Events before the fault are still told.

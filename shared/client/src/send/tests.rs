@@ -136,3 +136,27 @@ async fn redirects_are_not_followed() {
     });
     assert_eq!(reply.await.unwrap().status, 307);
 }
+
+#[tokio::test]
+async fn a_silent_stream_is_given_up_though_its_reader_looks_elsewhere_now_and_then() {
+    let (events, streamed) = stand_in::stream();
+    let streamed = std::sync::Mutex::new(Some(streamed));
+    let reply = sent(move |_seen| streamed.lock().unwrap().take().unwrap());
+    let ReplyBody::Sse(mut stream) = reply.await.unwrap().body else {
+        panic!("not a stream")
+    };
+    let looked_elsewhere = async {
+        loop {
+            let pause = Duration::from_millis(100);
+            if let Ok(ended) = tokio::time::timeout(pause, stream.next()).await {
+                return ended;
+            }
+        }
+    };
+    // Far below what the whole call may take.
+    let patience = Duration::from_millis(1_500);
+    let ended = tokio::time::timeout(patience, looked_elsewhere).await;
+    let idle = matches!(ended, Ok(Err(ClientError::Timeout(Phase::Idle))));
+    assert!(idle, "{ended:?}");
+    drop(events);
+}
