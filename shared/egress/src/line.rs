@@ -31,9 +31,8 @@ const TURNS: usize = 8;
 /// A connection that stands.
 pub(crate) struct Line {
     sender: SendRequest<Body>,
-    connection: http1::Connection<Connection, Body>,
-    /// Whether the connection is over. It must not be polled again.
-    ended: bool,
+    /// None when it is over. It has to be dropped then: only that tells a request which it had not begun with.
+    connection: Option<http1::Connection<Connection, Body>>,
     /// Armed once for many requests: it is put off when it fires too early.
     timer: Pin<Box<Sleep>>,
     signal: Arc<Signal>,
@@ -105,8 +104,7 @@ impl Line {
         let now = Instant::now();
         Ok(Box::new(Self {
             sender,
-            connection,
-            ended: false,
+            connection: Some(connection),
             timer: Box::pin(sleep_until(now)),
             waker: Waker::from(Arc::clone(&signal)),
             signal,
@@ -154,12 +152,12 @@ impl Line {
 
     /// Whether the last answer was read to its end, and another request may follow.
     pub(crate) fn is_free(&mut self) -> bool {
-        if !self.ended && !self.sender.is_ready() {
+        if self.connection.is_some() && !self.sender.is_ready() {
             self.signal.begin();
             self.drive();
             self.signal.end();
         }
-        !self.ended && self.sender.is_ready()
+        self.connection.is_some() && self.sender.is_ready()
     }
 
     /// Nobody uses it from now on.
@@ -197,10 +195,15 @@ impl Line {
     }
 
     fn drive(&mut self) {
-        if !self.ended {
-            let mut own = Context::from_waker(&self.waker);
-            // How it ended is told to whoever waits for an answer.
-            self.ended = Pin::new(&mut self.connection).poll(&mut own).is_ready();
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        // How it ended is told to whoever waits for an answer.
+        if Pin::new(connection)
+            .poll(&mut Context::from_waker(&self.waker))
+            .is_ready()
+        {
+            self.connection = None;
         }
     }
 
