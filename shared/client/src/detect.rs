@@ -46,7 +46,11 @@ pub async fn detect(
             endpoint.clone()
         },
     };
-    let version = match modern::discover(&line, us).await {
+    let mut found = modern::discover(&line, us).await;
+    if found.as_ref().err().map(verdict) == Some(Verdict::Again) {
+        found = modern::discover(&line, us).await;
+    }
+    let version = match found {
         Ok(found) => match common(&found.versions) {
             Some(versions::MODERN) => {
                 let peer = ModernPeer::new(http, endpoint, found.facts, us);
@@ -58,7 +62,7 @@ pub async fn detect(
         Err(error) => match verdict(&error) {
             _ if !probing => return Err(error),
             Verdict::Legacy(version) => version,
-            Verdict::Neither => return Err(error),
+            Verdict::Neither | Verdict::Again => return Err(error),
             Verdict::NoCommonVersion(theirs) => return Err(no_common(&theirs)),
         },
     };
@@ -85,6 +89,8 @@ async fn legacy(
 enum Verdict {
     /// Try `initialize`, in this version.
     Legacy(&'static str),
+    /// It refused the version that it names as one it speaks: worth one more try, and no other version.
+    Again,
     /// Nothing: the failure is about something else, and would be the same in any era.
     Neither,
     /// Modern, but of another revision.
@@ -118,7 +124,7 @@ fn verdict(error: &ClientError) -> Verdict {
     }
 }
 
-/// Only a modern server says this. One that knows our version and still refuses has another problem.
+/// Only a modern server says this.
 fn modern_error(rpc: &RpcError) -> Verdict {
     if rpc.code != codes::UNSUPPORTED_VERSION {
         return Verdict::Neither;
@@ -131,7 +137,7 @@ fn modern_error(rpc: &RpcError) -> Verdict {
         .map(str::to_owned)
         .collect();
     match common(&names) {
-        Some(versions::MODERN) => Verdict::Neither,
+        Some(versions::MODERN) => Verdict::Again,
         // Its only common version is one that begins with `initialize`.
         Some(version) => Verdict::Legacy(version),
         None => Verdict::NoCommonVersion(names),

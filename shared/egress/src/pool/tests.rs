@@ -34,6 +34,8 @@ enum Manner {
     Good,
     /// Closes the connection after each answer, without a word of it in the head.
     ClosesAfterAnswer,
+    /// Closes the connection a while after each answer.
+    ClosesLater,
     /// Closes on the second request of a connection, having read it.
     ClosesOnSecond,
     /// Answers half of what it announces, and waits.
@@ -81,13 +83,17 @@ async fn serve(mut stream: TcpStream, manner: Manner, seen: Arc<Seen>) {
         }
         let text: &[u8] = match manner {
             Manner::Stops => b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello",
-            Manner::Good | Manner::ClosesAfterAnswer | Manner::ClosesOnSecond => {
-                b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
-            }
+            Manner::Good
+            | Manner::ClosesAfterAnswer
+            | Manner::ClosesLater
+            | Manner::ClosesOnSecond => b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
         };
         stream.write_all(text).await.unwrap();
         if matches!(manner, Manner::ClosesAfterAnswer) {
             return;
+        }
+        if matches!(manner, Manner::ClosesLater) {
+            return sleep(Duration::from_millis(50)).await;
         }
     }
 }
@@ -158,6 +164,19 @@ async fn a_connection_that_was_closed_meanwhile_is_not_used_again() {
         sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(server.seen.both(), (5, 5));
+}
+
+/// What waits on a connection that ends has to hear of it: it would wait for ever.
+#[tokio::test]
+async fn a_kept_connection_that_ends_costs_its_next_user_nothing() {
+    let (server, client) = (server(Manner::ClosesLater).await, client(LONG));
+    for _request in 0..3 {
+        let asked = timeout(Duration::from_secs(5), ask(&client, &server)).await;
+        let answer = asked.expect("an answer in time").unwrap();
+        assert_eq!(read(answer).await, "hello");
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(server.seen.both(), (3, 3));
 }
 
 #[tokio::test]
