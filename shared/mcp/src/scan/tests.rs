@@ -118,7 +118,7 @@ proptest! {
     }
 }
 
-/// Every code unit as `\uXXXX`.
+/// Every code unit as a `\u` escape.
 fn escape_all(text: &str) -> String {
     let units: String = text
         .encode_utf16()
