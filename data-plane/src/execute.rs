@@ -184,7 +184,11 @@ fn body(pieces: Pieces) -> Body<Streamed> {
 
 /// A stream of events, which nobody on the way may hold back.
 fn events(stream: Streamed) -> Answer {
-    let mut answer = Response::new(Body::Stream(stream));
+    let body = match stream {
+        Streamed::Standing(_) => Body::Standing(stream),
+        Streamed::Call(_) | Streamed::Passed(_) => Body::Stream(stream),
+    };
+    let mut answer = Response::new(body);
     let headers = answer.headers_mut();
     let put = |name, value| (name, HeaderValue::from_static(value));
     headers.extend([

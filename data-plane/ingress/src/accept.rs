@@ -192,7 +192,10 @@ impl Door {
         self.carriers.carry(move || async move {
             let (_guard, _seat) = (guard, seat);
             if let Ok(stream) = TcpStream::from_std(stream) {
-                Box::pin(serve(host, stream, peer.ip())).await;
+                let rest = Box::pin(serve(host, stream, peer.ip())).await;
+                if let Some(rest) = rest {
+                    rest.await;
+                }
             }
         });
     }

@@ -20,6 +20,8 @@ pub enum Body<S> {
     Parts(Parts),
     /// What comes, as it comes.
     Stream(S),
+    /// The same, for as long as the client listens.
+    Standing(S),
 }
 
 /// Several pieces of one body.
@@ -74,7 +76,9 @@ where
             Self::Parts(parts) => parts.pieces.next().inspect(|piece| {
                 parts.left -= piece.len() as u64;
             }),
-            Self::Stream(stream) => return Pin::new(stream).poll_frame(cx),
+            Self::Stream(stream) | Self::Standing(stream) => {
+                return Pin::new(stream).poll_frame(cx);
+            }
         };
         Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -84,7 +88,7 @@ where
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Parts(parts) => parts.pieces.len() == 0,
-            Self::Stream(stream) => stream.is_end_stream(),
+            Self::Stream(stream) | Self::Standing(stream) => stream.is_end_stream(),
         }
     }
 
@@ -93,7 +97,7 @@ where
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Parts(parts) => SizeHint::with_exact(parts.left),
-            Self::Stream(stream) => stream.size_hint(),
+            Self::Stream(stream) | Self::Standing(stream) => stream.size_hint(),
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::{
     limits::DoorLimits,
     memo::{Slot, TokenMemo},
     request::Visitor,
+    standing::{Handover, carry},
     watch::{Watch, Watched},
 };
 
@@ -51,21 +52,25 @@ pub(crate) struct Host<G> {
 #[derive(Clone)]
 struct Beside(Drain);
 
-/// Serves one connection to its end. Why it ended is of no consequence to anybody.
-pub(crate) async fn serve<G: Gate>(host: Host<G>, stream: TcpStream, address: IpAddr) {
+/// What is left of a connection that was taken by an answer that stands.
+pub(crate) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Serves one connection to its end, or until an answer takes it. Why it ended is of no consequence to anybody.
+pub(crate) async fn serve<G: Gate>(
+    host: Host<G>,
+    stream: TcpStream,
+    address: IpAddr,
+) -> Option<Rest> {
     let limits = &host.shared.limits;
     let Some(tls) = host.shared.tls.clone() else {
-        if let Ok(Ok(multiplexed)) = timeout(limits.head, is_http2(&stream)).await {
-            speak(host, stream, address, multiplexed).await;
-        }
-        return;
+        let multiplexed = timeout(limits.head, is_http2(&stream)).await.ok()?.ok()?;
+        return speak(host, stream, address, multiplexed).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
-    if let Ok(Ok(stream)) = timeout(limits.handshake, handshake).await {
-        let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        // Boxed, like the other protocol below: what most connections never need is not carried by each.
-        Box::pin(speak(host, stream, address, multiplexed)).await;
-    }
+    let stream = timeout(limits.handshake, handshake).await.ok()?.ok()?;
+    let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    // Boxed, like the other protocol below: what most connections never need is not carried by each.
+    Box::pin(speak(host, stream, address, multiplexed)).await
 }
 
 /// Whether the client begins with HTTP/2's preface; looks without taking.
@@ -88,7 +93,7 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-async fn speak<G, T>(host: Host<G>, stream: T, address: IpAddr, multiplexed: bool)
+async fn speak<G, T>(host: Host<G>, stream: T, address: IpAddr, multiplexed: bool) -> Option<Rest>
 where
     G: Gate,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -108,36 +113,47 @@ where
     });
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
     let limits = shared.limits.clone();
+    // Requests at once on one connection have to share it.
+    let handover = (!multiplexed).then(Arc::<Handover<_>>::default);
+    let offered = handover.clone();
     let service = service_fn(move |request| {
         pass(
             Arc::clone(&gate),
             Arc::clone(&shared),
             Arc::clone(&visitor),
+            offered.clone(),
             request,
         )
     });
-    if multiplexed {
+    let Some(handover) = handover else {
         let connection = http2(&limits, drain).serve_connection(io, service);
         let connection = Box::pin(connection);
         Box::pin(drive(
             connection,
             |c| c.graceful_shutdown(),
+            || false,
             &watch,
             &limits,
             closing,
         ))
         .await;
-    } else {
-        let connection = pin!(http1(&limits).serve_connection(io, service));
-        drive(
-            connection,
-            |c| c.graceful_shutdown(),
-            &watch,
-            &limits,
-            closing,
-        )
-        .await;
-    }
+        return None;
+    };
+    let mut connection = http1(&limits).serve_connection(io, service);
+    // What was written before has to be with the client.
+    let taken = || handover.is_offered() && !watch.is_writing();
+    drive(
+        Pin::new(&mut connection),
+        |c| c.graceful_shutdown(),
+        taken,
+        &watch,
+        &limits,
+        closing,
+    )
+    .await;
+    let answer = taken().then(|| handover.take()).flatten()?;
+    let io = connection.into_parts().io.into_inner().into_inner();
+    Some(Box::pin(carry(io, answer, limits.write_stall)))
 }
 
 /// No timer: [`Watch`] does with one per connection what hyper would do with one per request.
@@ -169,10 +185,11 @@ fn http2(limits: &DoorLimits, drain: Drain) -> http2::Builder<Beside> {
     builder
 }
 
-/// Runs a connection until it ends, times out, or is asked to close and has.
+/// Runs a connection until it ends, times out, is taken, or is asked to close and has.
 async fn drive<C: Future>(
     mut connection: Pin<impl DerefMut<Target = C>>,
     close: impl Fn(Pin<&mut C>),
+    taken: impl Fn() -> bool,
     watch: &Watch,
     limits: &DoorLimits,
     mut closing: Receiver<bool>,
@@ -184,7 +201,7 @@ async fn drive<C: Future>(
     let mut timer = pin!(sleep_until(aged));
     let mut closed = false;
     poll_fn(|cx| {
-        if connection.as_mut().poll(cx).is_ready() {
+        if connection.as_mut().poll(cx).is_ready() || taken() {
             return Poll::Ready(());
         }
         if !closed && asked.as_mut().poll(cx).is_ready() {

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     error::Error,
-    future::Future,
+    future::{Future, pending},
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use toolgate_data_core::Refusal;
@@ -23,6 +23,7 @@ use crate::{
     check::check,
     refuse::{empty, refuse},
     request::{Request, RequestBody, Visitor},
+    standing::Handover,
     watch::Active,
 };
 
@@ -47,15 +48,19 @@ pub(crate) struct Counted<S> {
     _active: Active,
 }
 
-/// From hyper's request to hyper's response. A panic behind the gate costs one request.
+/// From hyper's request to hyper's response. A panic behind the gate costs one request. An answer that stands is handed
+/// over where the connection can be had for it.
 pub(crate) async fn pass<G: Gate>(
     gate: Arc<G>,
     shared: Arc<Shared>,
     visitor: Arc<Visitor>,
+    handover: Option<Arc<Handover<Counted<G::Stream>>>>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Counted<G::Stream>>, Infallible> {
     let active = visitor.watch.begin();
     let (head, incoming) = request.into_parts();
+    // Older clients do not know chunks.
+    let handover = handover.filter(|_| head.version == Version::HTTP_11);
     let response = if head.headers.len() > shared.limits.headers {
         empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else if let Err(refusal) = check(&head, &shared.hosts) {
@@ -80,10 +85,17 @@ pub(crate) async fn pass<G: Gate>(
             refuse(&Refusal::Internal, None)
         })
     };
-    Ok(response.map(|body| Counted {
+    let answer = response.map(|body| Counted {
         body,
         _active: active,
-    }))
+    });
+    let stands = matches!(answer.body().body, Body::Standing(_));
+    if let Some(handover) = handover.filter(|_| stands) {
+        handover.offer(answer);
+        // hyper is never answered: the connection is taken from it.
+        return pending().await;
+    }
+    Ok(answer)
 }
 
 impl<S> http_body::Body for Counted<S>

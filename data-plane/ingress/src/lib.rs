@@ -14,6 +14,7 @@ pub mod limits;
 pub mod memo;
 pub mod refuse;
 pub mod request;
+mod standing;
 mod tally;
 mod watch;
 

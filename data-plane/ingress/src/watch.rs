@@ -93,6 +93,11 @@ impl Watch {
         self.body.clear();
     }
 
+    /// Whether the client has been sent what it has not taken yet.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.write.get().is_some()
+    }
+
     /// When the connection is to be given up, as things are; nothing while a request is being worked on.
     pub(crate) fn deadline(&self, limits: &DoorLimits) -> Option<Instant> {
         let after = |mark: &Mark, limit: Duration| Some(self.born + mark.get()? + limit);
@@ -168,6 +173,11 @@ impl<T> Watched<T> {
             watch,
             tally,
         }
+    }
+
+    /// What was watched.
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
     }
 }
 
