@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::AsyncReadExt as _,
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::mpsc::{self, Receiver, Sender},
     time::Instant,
 };
@@ -90,7 +90,7 @@ fn open(change: impl FnOnce(&mut DoorOptions)) -> Open {
 }
 
 async fn connect(address: SocketAddr) -> TcpStream {
-    TcpStream::connect(address).await.unwrap()
+    TcpSocket::new_v4().unwrap().connect(address).await.unwrap()
 }
 
 async fn ask(stream: &mut TcpStream, text: &str) {
