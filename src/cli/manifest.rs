@@ -14,7 +14,7 @@ use serde::{
     de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::{Value, json};
-use serde_path_to_error::Track;
+use serde_path_to_error::{Path as Trail, Segment, Track};
 
 use super::{fault::Fault, kind::Kind, schema};
 
@@ -94,7 +94,7 @@ pub fn parse(label: &str, text: &str) -> Result<Vec<Document>, Fault> {
 }
 
 fn document(label: &str, line: usize, text: &str) -> Result<Document, Fault> {
-    let head: Head = seeded(label, text, std::marker::PhantomData)?;
+    let head: Head = seeded(label, text, std::marker::PhantomData, |_| None)?;
     let place = format!("{label}:{line}");
     if head.api_version != API_VERSION {
         return Err(
@@ -106,8 +106,10 @@ fn document(label: &str, line: usize, text: &str) -> Result<Document, Fault> {
         return Err(Fault::error(format!("{place}: kind is `{}`", head.kind))
             .note("kinds: Organization, Credential, Server, Gateway, Token"));
     };
-    let spec = SpecOf(schema::message(&format!("{}Spec", kind.name))?);
-    let spec = seeded(label, text, spec)?.unwrap_or_else(|| json!({}));
+    let contract = schema::message(&format!("{}Spec", kind.name))?;
+    let words =
+        |trail: &Trail| schema::words(&contract, fields(trail).skip_while(|f| *f == "spec"));
+    let spec = seeded(label, text, SpecOf(contract.clone()), words)?.unwrap_or_else(|| json!({}));
     let metadata = head.metadata;
     let object = json!({
         "metadata": {
@@ -126,8 +128,22 @@ fn document(label: &str, line: usize, text: &str) -> Result<Document, Fault> {
     })
 }
 
-/// Reads the one document in `text` with a seed; what fails is told with line, column and field.
-fn seeded<'de, S>(label: &str, text: &'de str, seed: S) -> Result<S::Value, Fault>
+/// The names along a trail.
+fn fields(trail: &Trail) -> impl Iterator<Item = &str> {
+    trail.iter().filter_map(|segment| match segment {
+        Segment::Map { key } => Some(key.as_str()),
+        Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+    })
+}
+
+/// Reads the one document in `text` with a seed; what fails is told with line, column and field, and with the `words`
+/// that may stand there if there are only some.
+fn seeded<'de, S>(
+    label: &str,
+    text: &'de str,
+    seed: S,
+    words: impl Fn(&Trail) -> Option<String>,
+) -> Result<S::Value, Fault>
 where
     S: DeserializeSeed<'de>,
 {
@@ -144,14 +160,19 @@ where
             }
             None => label.to_owned(),
         };
-        let path = track.path().to_string();
+        let trail = track.path();
+        let path = trail.to_string();
         let known = !matches!(path.as_str(), "." | "?");
         let field = if known {
             format!("{path}: ")
         } else {
             String::new()
         };
-        Fault::error(format!("{place}: {field}{reason}"))
+        let fault = Fault::error(format!("{place}: {field}{reason}"));
+        match words(&trail) {
+            Some(words) => fault.note(format!("one of: {words}")),
+            None => fault,
+        }
     })
 }
 

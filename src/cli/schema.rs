@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
+    DescriptorPool, DynamicMessage, Kind as ProtoKind, MessageDescriptor, MethodDescriptor,
+    SerializeOptions,
 };
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
@@ -40,6 +41,28 @@ pub fn method(service: &str, name: &str) -> Result<MethodDescriptor, Fault> {
             "this program's contract has no `{service_name}/{name}`"
         ))
     })
+}
+
+/// The words of the enum that stands in a message where these fields lead; nothing if they lead to anything else.
+pub fn words<'a>(
+    message: &MessageDescriptor,
+    mut fields: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let name = fields.next()?;
+    let field = message
+        .get_field_by_json_name(name)
+        .or_else(|| message.get_field_by_name(name))?;
+    let kind = field.kind();
+    if let ProtoKind::Message(inner) = &kind {
+        return words(inner, fields);
+    }
+    let ProtoKind::Enum(kind) = kind else {
+        return None;
+    };
+    // The first one says that nothing was said.
+    let said = kind.values().filter(|value| value.number() != 0);
+    let said: Vec<String> = said.map(|value| value.name().to_owned()).collect();
+    Some(said.join(", "))
 }
 
 /// A message from its proto JSON.

@@ -55,10 +55,10 @@ pub struct Door {
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
     /// The address cannot be listened at.
-    #[error("cannot listen at {0}: {1}")]
+    #[error("cannot listen at {0}; is another program running there? choose another address")]
     Listen(SocketAddr, #[source] io::Error),
     /// There are no threads to carry connections.
-    #[error("connections cannot be carried: {0}")]
+    #[error("connections cannot be carried")]
     Threads(#[source] io::Error),
     /// A public host is none.
     #[error(transparent)]

@@ -95,3 +95,13 @@ fn what_get_prints_can_be_applied() {
     let documents = parse("-", text).unwrap();
     assert_eq!(documents[0].object["metadata"]["resourceVersion"], "7");
 }
+
+#[test]
+fn a_word_that_may_not_stand_there_is_told_with_those_that_may() {
+    let fault = parse("a.yaml", &TWO.replace("PREFIX_MODE_NEVER", "SOMETIMES")).unwrap_err();
+    let notes = fault.notes.join("; ");
+    let words = "PREFIX_MODE_ALWAYS, PREFIX_MODE_SINGLE, PREFIX_MODE_NEVER";
+    assert_eq!(notes, format!("one of: {words}"));
+    let fault = parse("a.yaml", &TWO.replace("allTools: true", "allTools: 7")).unwrap_err();
+    assert!(fault.notes.is_empty(), "{:?}", fault.notes);
+}
