@@ -78,8 +78,9 @@ async fn named(client: &Client, method: &str, member: &str, name: &str, header: 
         ("mcp-method", method),
         ("mcp-name", header),
     ];
-    let sent = client.raw(Method::POST, &headers, &message.to_string());
-    sent.await.whole().await
+    let text = message.to_string();
+    let sent = client.raw(Method::POST, &headers, &text).await;
+    sent.whole().await
 }
 
 #[tokio::test]

@@ -278,15 +278,21 @@ async fn mc_06_references_are_not_fetched_and_bombs_are_left_out() {
     assert_eq!(refused, ["wide", "array"]);
     let asked = tokio::time::timeout(Duration::from_millis(200), away.accept()).await;
     assert!(asked.is_err(), "nobody went there");
-    let bomb = listed(Caps::default(), |seen| {
-        let mut tool = stand_in::tool("deep");
-        for _ in 0..80 {
-            tool["inputSchema"] = json!({"allOf": [tool["inputSchema"]]});
-        }
-        stand_in::result(seen, &json!({"tools": [tool], "resultType": "complete"}))
-    });
+    let bomb = |levels: usize| {
+        listed(Caps::default(), move |seen| {
+            let mut tool = stand_in::tool("deep");
+            for _ in 0..levels {
+                tool["inputSchema"] = json!({"allOf": [tool["inputSchema"]]});
+            }
+            let tools = json!([tool, stand_in::tool("flat")]);
+            stand_in::result(seen, &json!({"tools": tools, "resultType": "complete"}))
+        })
+    };
+    let listing = bomb(80).await.unwrap();
+    assert_eq!((&*listing.taken[0].name, listing.taken.len()), ("flat", 1));
+    assert_eq!(listing.refused[0].name, "deep");
     assert!(
-        matches!(bomb.await, Err(ClientError::Frame(_))),
-        "what is too deep is not looked into at all"
+        matches!(bomb(400).await, Err(ClientError::Frame(_))),
+        "what is much too deep is not looked into at all"
     );
 }
