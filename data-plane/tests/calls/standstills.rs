@@ -163,48 +163,37 @@ async fn ti_07_a_modern_server_gets_its_own_state_from_whom_it_gave_it_to_and_fo
     for other in [&mut bob, &mut elsewhere] {
         other.capabilities = client.capabilities.clone();
     }
-    let wrong = [
-        (&client, "new__ask_again", "y", with(json!(state))),
-        (&client, "new__ask_again", "", with(json!(state))),
-        (&client, "new__ask", "x", with(json!(state))),
-        (&client, "new__echo", "x", with(json!(state))),
-        (&client, "old__ask_again", "x", with(json!(state))),
-        (&bob, "new__ask_again", "x", with(json!(state))),
-        (&elsewhere, "new__ask_again", "x", with(json!(state))),
-        (&client, "new__ask_again", "x", with(json!("after \"one\""))),
-        (&client, "new__ask_again", "x", with(json!("after two"))),
-        (&client, "new__ask_again", "x", with(json!(""))),
-        (&client, "new__ask_again", "x", with(Value::Null)),
-        (&client, "new__ask_again", "x", with(json!(1))),
-        (&client, "new__ask_again", "x", with(json!(state[1..]))),
-        (
-            &client,
-            "new__ask_again",
-            "x",
-            with(json!(state[..state.len() - 2])),
-        ),
-        (
-            &client,
-            "new__ask_again",
-            "x",
-            with(json!(format!("{state}A"))),
-        ),
-        (
-            &client,
-            "new__ask_again",
-            "x",
-            with(json!(state.to_uppercase())),
-        ),
-        (
-            &client,
-            "new__ask_again",
-            "x",
-            with(json!("x".repeat(1 << 20))),
-        ),
+    let given = || json!(state);
+    let others = [
+        (&client, "new__ask_again", "y"),
+        (&client, "new__ask_again", ""),
+        (&client, "new__ask", "x"),
+        (&client, "new__echo", "x"),
+        (&client, "old__ask_again", "x"),
+        (&bob, "new__ask_again", "x"),
+        (&elsewhere, "new__ask_again", "x"),
     ];
-    for (number, (client, tool, text, asked)) in wrong.iter().enumerate() {
+    let forged = [
+        json!("after \"one\""),
+        json!("after two"),
+        json!(""),
+        Value::Null,
+        json!(1),
+        json!(state[1..]),
+        json!(state[..state.len() - 2]),
+        json!(format!("{state}A")),
+        json!(state.to_uppercase()),
+        json!("x".repeat(1 << 20)),
+    ];
+    let others = others.map(|(client, tool, text)| (client, tool, text, with(given())));
+    let forged = forged.map(|state| (&client, "new__ask_again", "x", with(state)));
+    for (client, tool, text, asked) in others.iter().chain(&forged) {
         let answer = call(client, tool, text, Some((asked, json!({"n": 1})))).await;
-        assert_eq!(refused(&answer).0, -32602, "{number}: {answer}");
+        assert_eq!(
+            refused(&answer).0,
+            -32602,
+            "{tool} {text} {asked}: {answer}"
+        );
     }
     let all = || {
         ["ask", "ask_again", "echo"]
@@ -215,23 +204,18 @@ async fn ti_07_a_modern_server_gets_its_own_state_from_whom_it_gave_it_to_and_fo
     assert_eq!(all(), before, "no server was asked");
     assert_eq!(rig.legacy.calls("ask_again"), 0);
     // Two rounds, each with the state of the one before, which the server checks to the letter.
-    let second = call(
-        &client,
-        "new__ask_again",
-        "x",
-        Some((&first, json!({"n": 1}))),
-    )
-    .await;
-    let second = second["result"].clone();
+    let answer = |asked, n| {
+        call(
+            &client,
+            "new__ask_again",
+            "x",
+            Some((asked, json!({"n": n}))),
+        )
+    };
+    let second = answer(&first, 1).await["result"].clone();
     assert_eq!(second["resultType"], "input_required", "{second}");
     assert_ne!(second["requestState"], first["requestState"]);
-    let done = call(
-        &client,
-        "new__ask_again",
-        "x",
-        Some((&second, json!({"n": 2}))),
-    )
-    .await;
+    let done = answer(&second, 2).await;
     assert_eq!(done["result"]["resultType"], "complete", "{done}");
     assert_eq!(all(), before + 2);
     assert!(parked(&rig, 0), "nothing is kept");
