@@ -67,6 +67,7 @@ impl Stage {
             ask: Ask::Post(post),
             session,
             sealer: &self.sealer,
+            now: Timestamp(1),
         }))
     }
 }

@@ -74,6 +74,7 @@ pub(crate) async fn execute<S: Source>(
                 plan,
                 body,
                 principal,
+                expires: caller.token().expires,
                 session,
                 place,
             };
@@ -151,7 +152,7 @@ fn hear<S: Source>(
 ) -> Result<Answer, Refusal> {
     let principal = subject.caller.principal();
     match plane.questions.hear(subject.facts, principal, id) {
-        Heard::By(id, answers) => answers.give(id, frame),
+        Heard::By(id, asker) => asker.answers.give(id, frame),
         Heard::Nobody => {}
         Heard::Elsewhere(proxy) => {
             tracing::warn!(%proxy, "an answer came to the wrong proxy");

@@ -13,6 +13,7 @@ use toolgate_data_core::{
 };
 use toolgate_ingress::{Body, Gate, Request, refuse, request::Visitor};
 use toolgate_mcp::{Envelope, Framing, Kind, Limits, Text, envelope, era, versions};
+use toolgate_model::Timestamp;
 use toolgate_runtime::trace::Incoming;
 
 use crate::{
@@ -126,7 +127,8 @@ async fn arrive<S: Source>(
     let view = plane.source.view();
     let routed = route(&view, head.uri.path())?;
     let keys = plane.source.keys().ok_or(Refusal::Overloaded)?;
-    let caller = authenticate(plane, &view, &keys, &head, &visitor)?;
+    let now = plane.clock.now();
+    let caller = authenticate(plane, &view, &keys, &head, &visitor, now)?;
     // Only now: whether a gateway exists is for callers to know.
     let gateway = caller.enter(routed)?;
     let place = plane.enter(&caller, account.began())?;
@@ -147,6 +149,7 @@ async fn arrive<S: Source>(
         session,
         keys,
         place,
+        now,
     })
 }
 
@@ -159,6 +162,7 @@ pub(crate) struct Arrival<K> {
     pub(crate) caller: Caller,
     pub(crate) session: Session,
     keys: Arc<K>,
+    now: Timestamp,
 }
 
 impl<K: KeySet> Arrival<K> {
@@ -190,6 +194,7 @@ impl<K: KeySet> Arrival<K> {
             head: &self.head,
             session: &self.session,
             sealer: self.keys.sealer(),
+            now: self.now,
         };
         match received {
             Received::Post(bytes) => scene.posted(bytes, account),
@@ -210,6 +215,7 @@ fn authenticate<S: Source>(
     keys: &Arc<S::Keys>,
     head: &Parts,
     visitor: &Visitor,
+    now: Timestamp,
 ) -> Result<Caller, Refusal> {
     let mut values = head.headers.get_all(http::header::AUTHORIZATION).iter();
     let (Some(only), None) = (values.next(), values.next()) else {
@@ -219,7 +225,7 @@ fn authenticate<S: Source>(
     let hash = visitor
         .memo
         .hash(keys, token, |token| keys.hasher().hash(token));
-    verify(view, &hash, &plane.source, plane.clock.now())
+    verify(view, &hash, &plane.source, now)
 }
 
 /// All that is known when a decision is made.
@@ -229,6 +235,7 @@ struct Scene<'a> {
     head: &'a Parts,
     session: &'a Session,
     sealer: &'a Sealer,
+    now: Timestamp,
 }
 
 impl Scene<'_> {
@@ -283,6 +290,7 @@ impl Scene<'_> {
             ask,
             session: self.session.as_presented(),
             sealer: self.sealer,
+            now: self.now,
         });
         match decided {
             Plan::Refuse(refusal) => Err(refusal),

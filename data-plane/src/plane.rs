@@ -6,7 +6,7 @@ use toolgate_data_core::{Caller, Refusal, View, change::Comparison};
 use toolgate_model::{Sharing, TokenHash};
 use toolgate_runtime::{Drain, SharedClock};
 use toolgate_session::{
-    InFlight, Links, Listeners, Parking, Questions, Sessions, Subject, Subscriptions,
+    InFlight, Links, Listeners, Parking, Questions, Sessions, Subject, Subscriptions, TakeBack,
 };
 use toolgate_upstream::{Answers, Calls, Standstill, Upstream};
 
@@ -31,11 +31,20 @@ pub(crate) struct Plane<S: Source> {
     pub(crate) in_flight: InFlight,
     pub(crate) neighbours: Neighbours,
     pub(crate) links: Links,
-    pub(crate) questions: Questions<Answers>,
+    pub(crate) questions: Questions<Asker>,
     pub(crate) parking: Parking<Standstill>,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) calls: Calls,
     pub(crate) accounts: Arc<Accounts>,
+}
+
+/// A call whose legacy client is asked something.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    /// Where the answer goes.
+    pub(crate) answers: Answers,
+    /// For when none can come any more.
+    pub(crate) call: TakeBack,
 }
 
 impl<S: Source> Plane<S> {
@@ -50,8 +59,12 @@ impl<S: Source> Plane<S> {
         Ok(place)
     }
 
-    /// A legacy session was ended by its client. Where a server keeps a session for it alone, that one ends too.
+    /// A legacy session was ended by its client: nobody answers its questions any more, and the calls that wait for
+    /// answers are taken back. Where a server keeps a session for it alone, that one ends too.
     pub(crate) fn conversation_over(&self, subject: Subject<'_>) {
+        for asker in self.questions.session_over(&subject.facts.random) {
+            asker.call.now();
+        }
         let mut servers = subject.gateway.servers.iter();
         if servers.any(|server| server.sharing == Sharing::PerSession) {
             self.links.conversation_over(&subject.facts.random);

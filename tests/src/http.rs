@@ -1,5 +1,6 @@
 //! A plain HTTP client for what the scenarios ask: every answer bounded in size and time.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,11 +12,21 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 /// Longest wait for a whole answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest answer that is read.
 const LIMIT: usize = 64 << 20;
+
+/// A socket to say anything on.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what no client would send is sent byte by byte"
+)]
+pub async fn socket(address: SocketAddr) -> Result<TcpStream> {
+    Ok(TcpStream::connect(address).await?)
+}
 
 /// A whole answer.
 #[derive(Clone, Debug)]

@@ -96,6 +96,39 @@ impl Process {
         Ok(())
     }
 
+    /// The processor time that it has used so far.
+    pub fn spent(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // The name, in brackets, may hold anything.
+        let (_, fields) = stat.rsplit_once(')').context("no stat")?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+        // Linux tells it in hundredths of a second, whatever its own clock does.
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// Bytes that are resident now.
+    pub fn resident(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most bytes that have been resident since [`Self::forget_peak`].
+    pub fn peak(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// From now on the peak is that of what follows.
+    pub fn forget_peak(&self) -> Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.id()), "5").context("clear_refs")
+    }
+
+    fn status(&self, field: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kib.with_context(|| format!("no {field}"))? * 1024)
+    }
+
     /// Sends a signal by name: TERM, STOP, CONT.
     pub fn signal(&self, signal: &str) -> Result<()> {
         let status = Command::new("kill")

@@ -57,6 +57,31 @@ fn every_test_that_threats_names_exists() {
     assert!(empty.is_empty(), "no such tests: {empty:?}");
 }
 
+/// Every promise about several servers names what shows it, and all of that exists.
+#[test]
+fn every_promise_of_aggregation_is_shown_by_tests_that_exist() {
+    let mut known = BTreeSet::new();
+    functions(&repository(), &mut known).unwrap();
+    let document = fs::read_to_string(repository().join("docs/conformance.md")).unwrap();
+    let (_, table) = document.split_once("<!-- aggregation -->\n").unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let rows: Vec<&str> = rows.collect();
+    assert!(rows.len() >= 16, "only {} promises", rows.len());
+    for row in rows {
+        let shown_by = row.rsplit('|').nth(1).unwrap();
+        let claims = claimed(shown_by);
+        assert!(!claims.is_empty(), "nothing shows: {row}");
+        let empty: Vec<&&str> = claims
+            .iter()
+            .filter(|claim| !known.contains(**claim))
+            .collect();
+        assert!(empty.is_empty(), "no such tests: {empty:?}");
+    }
+}
+
 #[test]
 fn every_scenario_that_is_expected_to_fail_has_its_reason() {
     for version in ["2025-11-25", "2026-07-28"] {

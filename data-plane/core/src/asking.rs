@@ -67,6 +67,8 @@ pub struct Asking {
     /// Answers of the round so far.
     round: Vec<(Box<str>, Bytes)>,
     rounds: usize,
+    /// From when on the client can answer nothing.
+    end: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -85,13 +87,14 @@ enum Origin {
 }
 
 impl Asking {
-    /// Of a call to this server.
-    pub fn new(server: Slug) -> Self {
+    /// Of a call to this server. The client can answer until `end`, if there is one.
+    pub fn new(server: Slug, end: Option<Timestamp>) -> Self {
         Self {
             server,
             open: Vec::new(),
             round: Vec::new(),
             rounds: 0,
+            end,
         }
     }
 
@@ -103,6 +106,11 @@ impl Asking {
     /// When [`Event::Tick`] is due.
     pub fn deadline(&self) -> Option<Timestamp> {
         self.open.iter().map(|open| open.until).min()
+    }
+
+    fn until(&self, now: Timestamp) -> Timestamp {
+        let patience = now.after(PATIENCE);
+        self.end.map_or(patience, |end| end.min(patience))
     }
 
     /// Takes an event.
@@ -138,7 +146,7 @@ impl Asking {
                 self.open.push(Open {
                     own,
                     origin: Origin::Request(id),
-                    until: now.after(PATIENCE),
+                    until: self.until(now),
                 });
             }
             other => {
@@ -183,13 +191,14 @@ impl Asking {
             return;
         }
         self.round.clear();
+        let until = self.until(now);
         for (key, question, own) in round {
             let Some(own) = own else { continue };
             out.push(Output::Say(question.to_request(&own, &self.server)));
             self.open.push(Open {
                 own,
                 origin: Origin::Input(key, question.kind()),
-                until: now.after(PATIENCE),
+                until,
             });
         }
     }

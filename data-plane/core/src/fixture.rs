@@ -326,6 +326,7 @@ impl World {
             }),
             session,
             sealer: &self.sealer,
+            now: NOW,
         })
     }
 }

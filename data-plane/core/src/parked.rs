@@ -31,13 +31,13 @@ pub struct Ticket {
     pub home: Home,
 }
 
-/// What makes a retry the same request as the first one: method, name and arguments, however they are written.
-pub fn digest(method: &str, name: &str, arguments: &[u8]) -> Option<Digest> {
+/// What makes a retry the same request as the first one: [server](crate::ServerView::identity), method, name and arguments, however they are written.
+pub fn digest(server: &str, method: &str, name: &str, arguments: &[u8]) -> Option<Digest> {
     let arguments = canonical::digest(arguments, &Limits::REQUEST).ok()?;
-    let mut all = Vec::with_capacity(method.len() + name.len() + arguments.len() + 2);
-    for part in [method.as_bytes(), name.as_bytes()] {
-        all.extend_from_slice(part);
-        // In neither of them: names are JSON strings of visible characters, and what follows has a fixed length.
+    let mut all = Vec::with_capacity(256);
+    for part in [server, method, name] {
+        all.extend_from_slice(part.as_bytes());
+        // In neither of the first two, and what follows the name has a fixed length.
         all.push(0);
     }
     all.extend_from_slice(&arguments);

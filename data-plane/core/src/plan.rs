@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use toolgate_mcp::{Envelope, Framing, headers};
+use toolgate_model::Timestamp;
 
 use crate::{
     Caller, GatewayView, Refusal, Sealer,
@@ -26,7 +27,7 @@ use crate::{
 
 pub use call::{CallPlan, CallSpans, ClientSide};
 pub use listen::Listen;
-pub use retry::Retry;
+pub use retry::{Retry, Returned};
 pub use target::{CompletionTarget, ResourceTarget, Target};
 pub use task::TaskTarget;
 
@@ -41,8 +42,10 @@ pub struct PlanInput<'a> {
     pub ask: Ask<'a>,
     /// The legacy session that the request names. Not looked at by modern rules.
     pub session: Presented<'a>,
-    /// For cursors.
+    /// For what clients hold for us.
     pub sealer: &'a Sealer,
+    /// When it is asked.
+    pub now: Timestamp,
 }
 
 /// What is asked, by HTTP method.

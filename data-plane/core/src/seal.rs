@@ -15,7 +15,7 @@ use sha2::Sha256;
 use toolgate_model::{Principal, Slug};
 use zeroize::Zeroizing;
 
-/// Longest sealed text that is looked at, but for tasks.
+/// Longest sealed text that is looked at, but for what servers choose the length of.
 pub const TEXT_LIMIT: usize = 512;
 
 /// Bytes of a nonce.
@@ -35,14 +35,17 @@ pub enum Purpose {
     Parked,
     /// The id of a task that a call has become.
     Task,
+    /// The `requestState` of a server, which keeps nothing itself.
+    State,
 }
 
 impl Purpose {
-    /// Longest text of this purpose that is looked at: servers choose how long the ids of their tasks are.
+    /// Longest text of this purpose that is looked at: servers choose how long the ids of their tasks and their states are.
     pub const fn limit(self) -> usize {
         match self {
             Self::Session | Self::Cursor | Self::Parked => TEXT_LIMIT,
             Self::Task => 2 * TEXT_LIMIT,
+            Self::State => 64 * 1024,
         }
     }
 }
@@ -87,6 +90,7 @@ struct Epoch {
     cursor: PurposeKey,
     parked: PurposeKey,
     task: PurposeKey,
+    state: PurposeKey,
 }
 
 struct PurposeKey {
@@ -192,6 +196,7 @@ impl Epoch {
             cursor: purpose(b"cursor", b"cursor nonce")?,
             parked: purpose(b"parked", b"parked nonce")?,
             task: purpose(b"task", b"task nonce")?,
+            state: purpose(b"state", b"state nonce")?,
         })
     }
 
@@ -201,6 +206,7 @@ impl Epoch {
             Purpose::Cursor => &self.cursor,
             Purpose::Parked => &self.parked,
             Purpose::Task => &self.task,
+            Purpose::State => &self.state,
         }
     }
 }
@@ -223,6 +229,7 @@ fn associated(purpose: Purpose, binding: Binding<'_>, epoch: u32) -> Vec<u8> {
         Purpose::Cursor => b"cursor",
         Purpose::Parked => b"parked",
         Purpose::Task => b"task",
+        Purpose::State => b"state",
     };
     let principal = binding.principal.to_string();
     let parts = [

@@ -61,6 +61,13 @@ pub struct ServerView {
     pub digest: Digest,
 }
 
+impl ServerView {
+    /// Whose it is, and where it is reached: the same only of the same server.
+    pub fn identity(&self) -> String {
+        format!("{} {}", self.name, self.url)
+    }
+}
+
 /// A token, by what it proves and grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenView {

@@ -27,6 +27,10 @@ pub struct InFlightGuard {
     cancelled: Arc<Notify>,
 }
 
+/// Takes one call back, for as long as it runs.
+#[derive(Debug, Clone)]
+pub struct TakeBack(Arc<Notify>);
+
 type CallKey = ([u8; RANDOM], Arc<str>);
 
 impl InFlight {
@@ -77,7 +81,19 @@ impl Default for InFlight {
     }
 }
 
+impl TakeBack {
+    /// Takes it back. Kept until somebody looks, if nobody is waiting yet.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
 impl InFlightGuard {
+    /// For who may have to take the call back without knowing its id.
+    pub fn take_back(&self) -> TakeBack {
+        TakeBack(Arc::clone(&self.cancelled))
+    }
+
     /// Ends when the client cancels the call.
     pub async fn cancelled(&self) {
         self.cancelled.notified().await;

@@ -21,7 +21,7 @@ mod tally;
 mod watches;
 
 pub use graves::{TOMBSTONES, TOMBSTONES_PER_PRINCIPAL};
-pub use inflight::{IN_FLIGHT, InFlight, InFlightGuard};
+pub use inflight::{IN_FLIGHT, InFlight, InFlightGuard, TakeBack};
 pub use links::{LINKS, Links};
 pub use listeners::{Interest, LISTENERS, Listeners};
 pub use parking::{PARKED, PARKED_PER_PRINCIPAL, Parking};

@@ -1,7 +1,14 @@
 //! Questions of servers that wait for the answers of legacy clients, so that an answer finds the one call that it is
-//! for, in its own session only.
+//! for, in its own session only. They end with their session.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use toolgate_data_core::{
     asking::QuestionId,
@@ -26,6 +33,7 @@ pub struct Questions<A: Clone> {
 #[must_use = "the question can be answered only while this lives"]
 pub struct Asked<A: Clone> {
     open: Arc<Open<A>>,
+    session: [u8; RANDOM],
     id: QuestionId,
 }
 
@@ -40,11 +48,14 @@ pub enum Heard<A> {
     Elsewhere(Slug),
 }
 
-type Open<A> = Shards<[u8; 16], Waiting<A>>;
+/// By session, and there by the random part of their names.
+struct Open<A> {
+    sessions: Shards<[u8; RANDOM], BTreeMap<[u8; 16], Waiting<A>>>,
+    count: AtomicUsize,
+}
 
 #[derive(Clone)]
 struct Waiting<A> {
-    session: [u8; RANDOM],
     principal: Arc<Principal>,
     to: A,
 }
@@ -52,8 +63,14 @@ struct Waiting<A> {
 impl<A: Clone> Questions<A> {
     /// None yet, on this proxy.
     pub fn new(proxy: Slug) -> Self {
-        let open = Arc::new(Shards::new(QUESTIONS));
-        Self { open, proxy }
+        let open = Open {
+            sessions: Shards::new(QUESTIONS),
+            count: AtomicUsize::new(0),
+        };
+        Self {
+            open: Arc::new(open),
+            proxy,
+        }
     }
 
     /// A question to the client of this session; none if too many wait.
@@ -65,13 +82,15 @@ impl<A: Clone> Questions<A> {
     ) -> Option<Asked<A>> {
         let random = random::bytes();
         let waiting = Waiting {
-            session: session.random,
             principal: Arc::clone(principal),
             to,
         };
-        self.open.get_or_insert(&random, || waiting).ok()?;
+        if !self.open.insert(session.random, random, waiting) {
+            return None;
+        }
         Some(Asked {
             open: Arc::clone(&self.open),
+            session: session.random,
             id: QuestionId {
                 proxy: self.proxy.clone(),
                 random,
@@ -92,19 +111,58 @@ impl<A: Clone> Questions<A> {
         if id.proxy != self.proxy {
             return Heard::Elsewhere(id.proxy);
         }
-        let theirs = |waiting: &Waiting<A>| {
-            waiting.session == session.random && waiting.principal == *principal
-        };
-        let taken = self.open.update(&id.random, |value| match value {
-            Some(waiting) if theirs(waiting) => value.take(),
-            Some(_) | None => None,
-        });
+        let theirs = |waiting: &Waiting<A>| waiting.principal == *principal;
+        let taken = self.open.take(&session.random, &id.random, theirs);
         taken.map_or(Heard::Nobody, |waiting| Heard::By(id, waiting.to))
+    }
+
+    /// A session is over: whom its answers would have gone to. Nothing is waited for any more.
+    pub fn session_over(&self, session: &[u8; RANDOM]) -> Vec<A> {
+        let over = self.open.sessions.update(session, Option::take);
+        let over = over.unwrap_or_default();
+        self.open.count.fetch_sub(over.len(), Ordering::Relaxed);
+        over.into_values().map(|waiting| waiting.to).collect()
     }
 
     /// How many.
     pub fn count(&self) -> usize {
-        self.open.len()
+        self.open.count.load(Ordering::Relaxed)
+    }
+}
+
+impl<A: Clone> Open<A> {
+    /// Whether there was room.
+    fn insert(&self, session: [u8; RANDOM], question: [u8; 16], waiting: Waiting<A>) -> bool {
+        if self.count.fetch_add(1, Ordering::Relaxed) >= QUESTIONS {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        self.sessions.update(&session, |open| {
+            let open = open.get_or_insert_default();
+            open.insert(question, waiting);
+        });
+        true
+    }
+
+    fn take(
+        &self,
+        session: &[u8; RANDOM],
+        question: &[u8; 16],
+        wanted: impl FnOnce(&Waiting<A>) -> bool,
+    ) -> Option<Waiting<A>> {
+        let taken = self.sessions.update(session, |value| {
+            let open = value.as_mut()?;
+            if !open.get(question).is_some_and(wanted) {
+                return None;
+            }
+            let taken = open.remove(question);
+            if open.is_empty() {
+                *value = None;
+            }
+            taken
+        })?;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(taken)
     }
 }
 
@@ -117,7 +175,9 @@ impl<A: Clone> Asked<A> {
 
 impl<A: Clone> Drop for Asked<A> {
     fn drop(&mut self) {
-        self.open.remove_if(&self.id.random, |_waiting| true);
+        let _answered = self
+            .open
+            .take(&self.session, &self.id.random, |_waiting| true);
     }
 }
 

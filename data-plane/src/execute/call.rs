@@ -12,7 +12,7 @@ use toolgate_data_core::{
     session_id::SessionFacts,
 };
 use toolgate_ingress::refuse::{empty, json, refuse};
-use toolgate_model::Principal;
+use toolgate_model::{Principal, Timestamp};
 use toolgate_upstream::{Answered, Order, Standstill};
 
 use crate::{
@@ -31,6 +31,7 @@ pub(super) struct Errand {
     pub(super) plan: Arc<CallPlan>,
     pub(super) body: Bytes,
     pub(super) principal: Arc<Principal>,
+    pub(super) expires: Option<Timestamp>,
     pub(super) session: Option<Arc<SessionFacts>>,
     pub(super) place: Place,
 }
@@ -45,6 +46,7 @@ pub(super) async fn call<S: Source>(
         plan,
         body: frame,
         principal,
+        expires,
         session,
         place,
     } = errand;
@@ -77,6 +79,7 @@ pub(super) async fn call<S: Source>(
         place,
         plane: Arc::clone(plane),
         principal,
+        expires,
         session: facts,
     };
     let called = AssertUnwindSafe(make(plane, order, party)).catch_unwind();

@@ -3,17 +3,21 @@
 use std::{future::Future, sync::Arc};
 
 use toolgate_data_core::{
-    parked::Ticket, rewrite::Outcome, seal::Binding, session_id::SessionFacts,
+    entrusted::{self, Entrusted},
+    parked::Ticket,
+    rewrite::Outcome,
+    seal::Binding,
+    session_id::SessionFacts,
 };
-use toolgate_model::Principal;
+use toolgate_model::{Principal, Timestamp};
 use toolgate_runtime::random;
 use toolgate_session::InFlightGuard;
-use toolgate_upstream::{Answers, Named, Standstill, Waiter};
+use toolgate_upstream::{Answers, Named, Order, Standstill, Waiter};
 
 use crate::{
     account::Account,
     limit::Place,
-    plane::Plane,
+    plane::{Asker, Plane},
     source::{KeySet as _, Source},
 };
 
@@ -24,6 +28,8 @@ pub(super) struct Party<S: Source> {
     pub(super) place: Place,
     pub(super) plane: Arc<Plane<S>>,
     pub(super) principal: Arc<Principal>,
+    /// When the token of its client stops working.
+    pub(super) expires: Option<Timestamp>,
     /// Of legacy clients.
     pub(super) session: Option<Arc<SessionFacts>>,
 }
@@ -47,12 +53,23 @@ impl<S: Source> Waiter for Party<S> {
 
     fn name(&self, answers: &Answers) -> Option<Named> {
         let session = self.session.as_ref()?;
-        let questions = &self.plane.questions;
-        let asked = questions.ask(session, &self.principal, answers.clone())?;
+        let asker = Asker {
+            answers: answers.clone(),
+            call: self.in_flight.as_ref()?.take_back(),
+        };
+        let asked = self.plane.questions.ask(session, &self.principal, asker)?;
+        // Looked at only now: a session that ends from here on finds the question.
+        if self.plane.sessions.is_over(session) {
+            return None;
+        }
         Some(Named {
             id: asked.id().clone(),
             kept: Box::new(asked),
         })
+    }
+
+    fn until(&self) -> Option<Timestamp> {
+        self.expires
     }
 
     fn park(&self, call: Standstill) -> Result<String, Box<Standstill>> {
@@ -75,6 +92,20 @@ impl<S: Source> Waiter for Party<S> {
             .parking
             .park(ticket.handle, &self.principal, call);
         parked.map(|()| state).map_err(Box::new)
+    }
+
+    fn entrust(&self, order: &Order, literal: &str) -> Option<String> {
+        let keys = self.plane.source.keys()?;
+        let entrusted = Entrusted {
+            request: order.plan.digest(&order.body)?,
+            until: self.plane.clock.now().after(entrusted::LIFE),
+            literal: literal.into(),
+        };
+        let binding = Binding {
+            gateway: &order.plan.gateway.name.id,
+            principal: &self.principal,
+        };
+        entrusted.seal(keys.sealer(), binding, &random::bytes())
     }
 
     fn ended(self, outcome: Outcome) {

@@ -107,11 +107,12 @@ fn asks_in_rounds(message: &Value) -> Response<Body> {
     let rounds = if name == "ask_again" { 2 } else { 1 };
     if round < rounds {
         let state = ["after \"one\"", "after two"][round];
-        return answer(
-            message,
-            &json!({"resultType": "input_required", "requestState": state,
-                "inputRequests": {"who": question(name)}}),
-        );
+        let mut wanted = json!({"resultType": "input_required", "requestState": state,
+            "inputRequests": {"who": question(name)}});
+        if name == "ask_stateless" {
+            wanted.as_object_mut().unwrap().remove("requestState");
+        }
+        return answer(message, &wanted);
     }
     let text = params["inputResponses"].to_string();
     let content = json!([{"type": "text", "text": text}]);

@@ -1,11 +1,14 @@
 //! Legacy clients are asked on the stream of their call, and answer by posting, whatever the era of the server.
 
+use std::time::Duration;
+
+use http::Method;
 use serde_json::{Value, json};
-use toolgate_model::Era;
+use toolgate_model::{Era, Resource, ResourceKey, ResourceKind, snapshot::Entry};
 
 use crate::{
     client::{Client, Stream},
-    rig::{Rig, eventually, exposed},
+    rig::{Rig, TOKEN, eventually, exposed, name},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
@@ -183,6 +186,119 @@ async fn a_call_taken_back_takes_its_questions_along() {
         line.is_some_and(|line| line.ends_with(" 0"))
     })
     .await;
+}
+
+/// How many questions wait, as the proxy says.
+fn waiting(rig: &Rig, count: usize) -> bool {
+    let text = rig.metrics.render();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("toolgate_questions"));
+    line.is_some_and(|line| line.ends_with(&format!(" {count}")))
+}
+
+#[tokio::test]
+async fn the_questions_of_a_session_end_with_it_and_servers_are_told() {
+    for era in ERAS {
+        let rig = Rig::start().await;
+        let (ended, other) = (client(&rig).await, client(&rig).await);
+        let mut goes_on = call(&other, era, "ask").await;
+        let question = goes_on.message().await.unwrap();
+        let mut stream = call(&ended, era, "ask").await;
+        stream.message().await.unwrap();
+        assert!(waiting(&rig, 2), "both");
+        let session = ended.session.clone().unwrap();
+        let headers = [("mcp-session-id", &*session)];
+        let over = ended.raw(Method::DELETE, &headers, "").await.whole().await;
+        assert_eq!(over.status, 200);
+        let end = tokio::time::timeout(Duration::from_secs(2), stream.message()).await;
+        assert_eq!(end.expect("at once"), None);
+        eventually("nothing of it is left", || waiting(&rig, 1)).await;
+        if era == Era::Legacy {
+            eventually("the server is told", || {
+                rig.legacy.last("notifications/cancelled").is_some()
+            })
+            .await;
+        }
+        assert_eq!(
+            post(&other, accepts(&question, &json!({"n": 1}))).await,
+            202
+        );
+        text(&goes_on.message().await.unwrap());
+    }
+}
+
+/// The call goes on after the end of its session: what its server asks then, nobody can answer.
+#[tokio::test]
+async fn a_session_that_is_over_is_not_asked() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    let mut stream = call(&client, Era::Legacy, "slow").await;
+    stream.message().await.unwrap();
+    eventually("somebody listens", || rig.legacy.feeds.receiver_count() > 0).await;
+    let session = client.session.clone().unwrap();
+    let headers = [("mcp-session-id", &*session)];
+    let over = client.raw(Method::DELETE, &headers, "").await.whole().await;
+    assert_eq!(over.status, 200);
+    let ask = json!({"jsonrpc": "2.0", "id": "late", "method": "elicitation/create",
+        "params": {"message": "And?"}});
+    rig.legacy.feeds.send(ask).unwrap();
+    eventually("the server is told", || !rig.legacy.responses().is_empty()).await;
+    let told = rig.legacy.responses();
+    assert!(told[0]["error"].is_object(), "{told:?}");
+    assert!(waiting(&rig, 0));
+}
+
+#[tokio::test]
+async fn questions_end_with_the_token_of_their_client() {
+    for era in ERAS {
+        let rig = Rig::start().await;
+        let client = client(&rig).await;
+        let mut stream = call(&client, era, "ask").await;
+        stream.message().await.unwrap();
+        rig.source.revoke(TOKEN);
+        let end = tokio::time::timeout(Duration::from_secs(2), stream.message()).await;
+        assert_eq!(end.expect("at once"), None);
+        eventually("nothing is left", || waiting(&rig, 0)).await;
+        if era == Era::Legacy {
+            eventually("the server is told", || {
+                rig.legacy.last("notifications/cancelled").is_some()
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn questions_end_when_the_token_of_their_client_expires() {
+    for era in ERAS {
+        let rig = Rig::start().await;
+        rig.source.configure(|snapshot| {
+            let key = ResourceKey {
+                kind: ResourceKind::Token,
+                name: name("wide"),
+            };
+            let entry = snapshot.entries.get_mut(&key).unwrap();
+            let Resource::Token(mut token) = Resource::clone(&entry.resource) else {
+                panic!("no token");
+            };
+            let now = toolgate_runtime::clock::system().now();
+            token.expires = Some(now.after(Duration::from_secs(3)));
+            *entry = Entry::new(Resource::Token(token));
+        });
+        let client = client(&rig).await;
+        let mut stream = call(&client, era, "ask").await;
+        stream.message().await.unwrap();
+        let taken_back = tokio::time::timeout(Duration::from_secs(5), stream.message()).await;
+        let taken_back = taken_back.expect("with the token").unwrap();
+        assert_eq!(taken_back["method"], "notifications/cancelled");
+        eventually("nothing is left", || waiting(&rig, 0)).await;
+        let last = stream.message().await.unwrap();
+        assert_eq!(last["id"], "c", "{last}");
+        if era == Era::Legacy {
+            assert!(text(&last)[0]["error"].is_object(), "{last}");
+        }
+    }
 }
 
 #[tokio::test]

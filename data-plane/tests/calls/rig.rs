@@ -32,6 +32,8 @@ use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain};
 use crate::{client::Client, rest, server::FakeServer};
 
 pub const TOKEN: &str = "archestra_a-good-token";
+/// Somebody else's, for everything.
+pub const ANYTHING: &str = "archestra_anothers-token";
 pub const NARROW: &str = "archestra_a-token-for-one-tool";
 pub const SECRET: &str = "Bearer for-the-server-only";
 
@@ -42,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 22] = [
+pub const TOOLS: [&str; 23] = [
     "echo",
     "canary",
     "fail",
@@ -65,6 +67,7 @@ pub const TOOLS: [&str; 22] = [
     "ask_back",
     "ask_model",
     "ask_roots",
+    "ask_stateless",
 ];
 
 /// A running proxy with its servers.
@@ -252,6 +255,11 @@ fn snapshot(
         ResourceKind::Token,
         "narrow",
         token_resource(hasher, NARROW, "bob", narrow),
+    ));
+    resources.push((
+        ResourceKind::Token,
+        "anything",
+        token_resource(hasher, ANYTHING, "carol", Reach::All),
     ));
     let version = Version {
         epoch: 1,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    rig::{NARROW, Rig, eventually},
+    rig::{ANYTHING, NARROW, Rig, eventually},
 };
 
 fn client(rig: &Rig) -> Client {
@@ -145,6 +145,85 @@ async fn ti_07_only_the_same_request_of_the_same_principal_takes_a_call_up() {
     assert_eq!(rig.legacy.calls("ask"), 1);
 }
 
+/// The same of a server that keeps nothing, and would believe whatever comes: no call of it is made.
+#[tokio::test]
+async fn ti_07_a_modern_server_gets_its_own_state_from_whom_it_gave_it_to_and_for_that_only() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let first = asked(&client, "new__ask_again").await;
+    let before = rig.modern.calls("ask_again");
+    let state = first["requestState"].as_str().unwrap().to_owned();
+    let with = |state: Value| {
+        let mut asked = first.clone();
+        asked["requestState"] = state;
+        asked
+    };
+    let mut bob = rig.client_with("everything", ANYTHING);
+    let mut elsewhere = rig.client_with("other", &client.token);
+    for other in [&mut bob, &mut elsewhere] {
+        other.capabilities = client.capabilities.clone();
+    }
+    let given = || json!(state);
+    let others = [
+        (&client, "new__ask_again", "y"),
+        (&client, "new__ask_again", ""),
+        (&client, "new__ask", "x"),
+        (&client, "new__echo", "x"),
+        (&client, "old__ask_again", "x"),
+        (&bob, "new__ask_again", "x"),
+        (&elsewhere, "new__ask_again", "x"),
+    ];
+    let forged = [
+        json!("after \"one\""),
+        json!("after two"),
+        json!(""),
+        Value::Null,
+        json!(1),
+        json!(state[1..]),
+        json!(state[..state.len() - 2]),
+        json!(format!("{state}A")),
+        json!(state.to_uppercase()),
+        json!("x".repeat(1 << 20)),
+    ];
+    let others = others.map(|(client, tool, text)| (client, tool, text, with(given())));
+    let forged = forged.map(|state| (&client, "new__ask_again", "x", with(state)));
+    for (client, tool, text, asked) in others.iter().chain(&forged) {
+        let answer = call(client, tool, text, Some((asked, json!({"n": 1})))).await;
+        assert_eq!(
+            refused(&answer).0,
+            -32602,
+            "{tool} {text} {asked}: {answer}"
+        );
+    }
+    let all = || {
+        ["ask", "ask_again", "echo"]
+            .map(|tool| rig.modern.calls(tool))
+            .iter()
+            .sum::<usize>()
+    };
+    assert_eq!(all(), before, "no server was asked");
+    assert_eq!(rig.legacy.calls("ask_again"), 0);
+    // Two rounds, each with the state of the one before, which the server checks to the letter.
+    let answer = |asked, n| {
+        call(
+            &client,
+            "new__ask_again",
+            "x",
+            Some((asked, json!({"n": n}))),
+        )
+    };
+    let second = answer(&first, 1).await["result"].clone();
+    assert_eq!(second["resultType"], "input_required", "{second}");
+    assert_ne!(second["requestState"], first["requestState"]);
+    let done = answer(&second, 2).await;
+    assert_eq!(done["result"]["resultType"], "complete", "{done}");
+    assert_eq!(all(), before + 2);
+    assert!(parked(&rig, 0), "nothing is kept");
+    // Where the server gave none, there is none.
+    let stateless = asked(&client, "new__ask_stateless").await;
+    assert!(stateless.get("requestState").is_none(), "{stateless}");
+}
+
 #[tokio::test]
 async fn what_a_request_does_not_declare_its_server_may_not_ask() {
     let rig = Rig::start().await;
@@ -173,7 +252,8 @@ async fn both_modern_sides_see_who_asks_and_their_own_state() {
     let rig = Rig::start().await;
     let client = client(&rig);
     let asked = asked(&client, "new__ask").await;
-    assert_eq!(asked["requestState"], "after \"one\"");
+    let state = asked["requestState"].as_str().unwrap();
+    assert!(!state.contains("one"), "sealed: {state}");
     let params = &asked["inputRequests"]["who"]["params"];
     assert_eq!(params["message"], "[new] Which one?");
     let done = call(&client, "new__ask", "x", Some((&asked, json!({"n": 7})))).await;

@@ -12,7 +12,9 @@ use toolgate_data_core::{
     plan::{CallPlan, ClientSide},
     port::{LinkFacts, LinkKey, Links},
     refusal::UpstreamFailure,
-    rewrite::{self, Outcome, Relay, Reply, Request, Required, Towards, failed, request},
+    rewrite::{
+        self, Outcome, Relay, Reply, Request, Required, Towards, Unfinished, failed, request,
+    },
     session::LogLevel,
     session_id::RANDOM,
 };
@@ -137,7 +139,7 @@ impl Calls {
 
     async fn run<W: Waiter>(self, order: Order, waiter: W) -> Answered<W> {
         let progress = {
-            let (progress, cancelled) = (self.progress(&order), waiter.cancelled());
+            let (progress, cancelled) = (self.progress(&order, &waiter), waiter.cancelled());
             match select(pin!(progress), pin!(cancelled)).await {
                 Either::Left((progress, _)) => Some(progress),
                 Either::Right(((), _)) => None,
@@ -187,9 +189,9 @@ impl Calls {
         }
     }
 
-    async fn progress(&self, order: &Order) -> Progress {
+    async fn progress(&self, order: &Order, waiter: &impl Waiter) -> Progress {
         match self.begin(order, None).await {
-            Ok(begun) => begun.read(order).await,
+            Ok(begun) => begun.read(order, waiter).await,
             Err(failure) => Progress::Whole(failed(&order.plan, failure)),
         }
     }
@@ -429,7 +431,7 @@ fn outgoing(
 
 impl Begun {
     /// Reads an answer that is one document.
-    async fn read(mut self, order: &Order) -> Progress {
+    async fn read(mut self, order: &Order, waiter: &impl Waiter) -> Progress {
         let mut relay = Relay::new(Arc::clone(&order.plan), self.era, self.id, order.log_level);
         let success = self.head.status.is_success();
         let reply = match self.head.body {
@@ -440,7 +442,10 @@ impl Begun {
             ReplyBody::Json(body) => match body.bytes().await {
                 Ok(bytes) => match relay.only(&bytes) {
                     Ok(reply) => reply,
-                    Err(required) => {
+                    Err(Unfinished::Entrusts(state)) => {
+                        relay.entrusted(waiter.entrust(order, &state).as_deref())
+                    }
+                    Err(Unfinished::Required(required)) => {
                         self.head.body = ReplyBody::Accepted;
                         return Progress::Begun(Box::new((self, relay, Some(required))));
                     }

@@ -8,7 +8,6 @@ use toolgate_data_core::{
     asking::{Asking, Event, Output, Question, QuestionId},
     rewrite::Required,
 };
-use toolgate_model::Slug;
 use toolgate_runtime::SharedClock;
 
 use crate::waiter::{Answered, Answers, Named, Waiter};
@@ -31,10 +30,10 @@ pub(crate) enum Turn {
 }
 
 impl Dialogue {
-    pub(crate) fn new(server: Slug, clock: SharedClock) -> Self {
+    pub(crate) fn new(asking: Asking, clock: SharedClock) -> Self {
         let (answers, answered) = Answers::channel();
         Self {
-            asking: Asking::new(server),
+            asking,
             names: Vec::new(),
             answers,
             answered,

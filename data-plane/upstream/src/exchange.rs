@@ -1,16 +1,23 @@
 //! A call whose answer takes more than one message: what its server says, what its client answers, and what of it goes
 //! where. Polled by whoever waits; nothing is lost when it is let go of between two messages.
 
-use std::{collections::VecDeque, future::pending, sync::Arc};
+use std::{
+    collections::VecDeque,
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::time::sleep;
 use toolgate_client::{ClientError, EventStream, ReplyBody};
 use toolgate_data_core::{
-    asking::{Output, Question},
+    asking::{Asking, Output, Question},
     plan::ClientSide,
     refusal::UpstreamFailure,
-    rewrite::{Relay, Relayed, Reply, Required},
+    rewrite::{Relay, Relayed, Reply, Required, Unfinished},
+    thinning::Thinning,
 };
 
 use crate::{
@@ -40,6 +47,10 @@ pub(crate) struct Exchange {
     reachable: bool,
     given_up: bool,
     turns: u64,
+    thinning: Thinning,
+    began: Instant,
+    /// The answer, while something has to be said before it.
+    last: Option<Heard>,
 }
 
 /// Where the next message comes from.
@@ -69,6 +80,7 @@ enum Happened {
     Whole(Result<Bytes, ClientError>, bool),
     Begun(Box<Result<Begun, UpstreamFailure>>),
     Turn(Turn),
+    Overdue,
 }
 
 impl Exchange {
@@ -80,6 +92,7 @@ impl Exchange {
         if let Some(elsewhere) = &begun.elsewhere {
             elsewhere.open();
         }
+        let began = calls.clock().monotonic();
         Self {
             calls,
             order: Arc::new(order),
@@ -93,6 +106,9 @@ impl Exchange {
             reachable: true,
             given_up: false,
             turns: 0,
+            thinning: Thinning::default(),
+            began,
+            last: None,
         }
     }
 
@@ -146,19 +162,37 @@ impl Exchange {
             if let Some(said) = self.said.pop_front() {
                 return Heard::Say(said);
             }
-            if self.given_up {
-                return self.fail(UpstreamFailure::Unanswered);
+            if let Some(last) = self.last.take() {
+                return last;
             }
-            let happened = self.happens().await;
-            if let Some(heard) = self.took(happened, waiter) {
-                return heard;
+            let heard = if self.given_up {
+                Some(self.fail(UpstreamFailure::Unanswered))
+            } else {
+                let happened = self.happens().await;
+                self.took(happened, waiter)
+            };
+            if let Some(heard) = heard {
+                self.said.extend(self.thinning.rest());
+                self.last = Some(heard);
             }
         }
     }
 
     async fn happens(&mut self) -> Happened {
+        let wait = self
+            .thinning
+            .due()
+            .map(|due| due.saturating_sub(self.now()));
         let (source, dialogue, elsewhere) =
             (&mut self.source, &mut self.dialogue, &mut self.elsewhere);
+        let overdue = async {
+            match wait {
+                Some(Duration::ZERO) => {}
+                // Not to wake a moment too early, and again, and again.
+                Some(wait) => sleep(wait + Duration::from_millis(1)).await,
+                None => pending().await,
+            }
+        };
         let turn = async {
             match dialogue {
                 Some(dialogue) => dialogue.turn().await,
@@ -175,6 +209,8 @@ impl Exchange {
             biased;
             turn = turn => Happened::Turn(turn),
             message = heard => Happened::Message(Ok(Some(message))),
+            // Ahead of the source: one that floods is always ready.
+            () = overdue => Happened::Overdue,
             happened = source.next() => happened,
         }
     }
@@ -186,7 +222,11 @@ impl Exchange {
             Happened::Message(Err(error)) => Some(self.fail(failure::of(&error))),
             Happened::Whole(Ok(bytes), success) => match self.relay.only(&bytes) {
                 Ok(reply) => Some(self.conclude(reply, success)),
-                Err(required) => {
+                Err(Unfinished::Entrusts(state)) => {
+                    let reply = self.entrusted(&state, waiter);
+                    Some(self.conclude(reply, success))
+                }
+                Err(Unfinished::Required(required)) => {
                     self.required(required, waiter);
                     None
                 }
@@ -202,13 +242,37 @@ impl Exchange {
                 self.run(outputs.unwrap_or_default());
                 None
             }
+            Happened::Overdue => {
+                let now = self.now();
+                self.said.extend(self.thinning.overdue(now));
+                None
+            }
         }
+    }
+
+    /// Since the call has begun to be answered.
+    fn now(&self) -> Duration {
+        let now = self.calls.clock().monotonic();
+        now.saturating_duration_since(self.began)
     }
 
     fn heard(&mut self, message: &Bytes, waiter: &impl Waiter) -> Option<Heard> {
         match self.relay.on(message) {
             Relayed::Final(reply) => Some(self.conclude(reply, true)),
-            Relayed::Forward(message) => Some(Heard::Say(message)),
+            Relayed::Progress(notice) => {
+                let now = self.now();
+                self.said.extend(self.thinning.progress(notice, now));
+                None
+            }
+            Relayed::Log(level, message) => {
+                let now = self.now();
+                self.said.extend(self.thinning.log(level, message, now));
+                None
+            }
+            Relayed::Forward(message) => {
+                self.said.push_back(message);
+                None
+            }
             Relayed::Respond(message) => {
                 self.flight.respond(message);
                 None
@@ -217,7 +281,7 @@ impl Exchange {
             Relayed::Asked(id, question) if !self.persists() => Some(Heard::Asked(id, question)),
             Relayed::Asked(id, question) => {
                 let reachable = self.reachable;
-                let outputs = self.dialogue().asked(id, question, waiter, reachable);
+                let outputs = self.dialogue(waiter).asked(id, question, waiter, reachable);
                 self.run(outputs);
                 None
             }
@@ -233,7 +297,16 @@ impl Exchange {
                 self.required(required, waiter);
                 None
             }
+            Relayed::Entrusts(state) => {
+                let reply = self.entrusted(&state, waiter);
+                Some(self.conclude(reply, true))
+            }
         }
+    }
+
+    fn entrusted(&mut self, state: &str, waiter: &impl Waiter) -> Reply {
+        let sealed = waiter.entrust(&self.order, state);
+        self.relay.entrusted(sealed.as_deref())
     }
 
     /// The server has answered for now: it wants something, and is then called again.
@@ -242,7 +315,7 @@ impl Exchange {
         self.source = Source::Nothing;
         self.state = required.state.take();
         let reachable = self.reachable;
-        let outputs = self.dialogue().required(required, waiter, reachable);
+        let outputs = self.dialogue(waiter).required(required, waiter, reachable);
         self.run(outputs);
     }
 
@@ -290,11 +363,13 @@ impl Exchange {
         None
     }
 
-    fn dialogue(&mut self) -> &mut Dialogue {
+    fn dialogue(&mut self, waiter: &impl Waiter) -> &mut Dialogue {
         let server = &self.order.plan.server().name.id;
         let clock = self.calls.clock();
-        self.dialogue
-            .get_or_insert_with(|| Box::new(Dialogue::new(server.clone(), clock)))
+        self.dialogue.get_or_insert_with(|| {
+            let asking = Asking::new(server.clone(), waiter.until());
+            Box::new(Dialogue::new(asking, clock))
+        })
     }
 
     fn fail(&mut self, failure: UpstreamFailure) -> Heard {

@@ -8,8 +8,9 @@ use toolgate_data_core::{
     asking::{OPEN, QuestionId},
     rewrite::Outcome,
 };
+use toolgate_model::Timestamp;
 
-use crate::standstill::Standstill;
+use crate::{call::Order, standstill::Standstill};
 
 /// Whoever waits for a call. Kept until the call has ended.
 pub trait Waiter: Send + Sync + 'static {
@@ -20,9 +21,15 @@ pub trait Waiter: Send + Sync + 'static {
     /// cannot be asked.
     fn name(&self, answers: &Answers) -> Option<Named>;
 
+    /// When its client is let in no more, and can answer nothing; none if that has no end.
+    fn until(&self) -> Option<Timestamp>;
+
     /// Keeps a call of a modern client until that has answered. What the client is to come back with; the call itself
     /// if it cannot be kept.
     fn park(&self, call: Standstill) -> Result<String, Box<Standstill>>;
+
+    /// Seals what a modern server entrusts to the modern client of this call; none if that is too much.
+    fn entrust(&self, order: &Order, literal: &str) -> Option<String>;
 
     /// A streamed answer ended so.
     fn ended(self, outcome: Outcome);

@@ -121,7 +121,8 @@ pub async fn ask(
 }
 
 pub(crate) fn scan(message: &Bytes) -> Result<Answer<'_>, ClientError> {
-    answer::scan(message, &Limits::ANSWER).map_err(ClientError::from)
+    // What is within a list is looked at one by one.
+    answer::scan(message, &Limits::OF_PARTS).map_err(ClientError::from)
 }
 
 fn answered(message: Bytes, id: &str) -> Result<Answered, ClientError> {

@@ -103,7 +103,7 @@ async fn read_error(mut body: LimitedBody) -> Option<RpcError> {
             return None;
         }
     }
-    let answer = answer::scan(&all, &Limits::ANSWER).ok()?;
+    let answer = answer::scan(&all, &Limits::OF_PARTS).ok()?;
     let answer::Body::Error(span) = answer.body else {
         return None;
     };

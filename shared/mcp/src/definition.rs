@@ -198,7 +198,7 @@ impl Collector {
     pub fn take(&mut self, result: &[u8], room: usize) -> Result<bool, NotAPage> {
         let list = object::get(result, self.kind.list()).ok_or(NotAPage)?;
         let text = std::str::from_utf8(list).map_err(|_| NotAPage)?;
-        let mut scanner = Scanner::within(text, 0, &Limits::ANSWER);
+        let mut scanner = Scanner::within(text, 0, &Limits::OF_PARTS);
         let mut items: Vec<Span> = Vec::new();
         let mut fits = true;
         let kept = self.page.taken.len() + self.page.refused.len();

@@ -13,6 +13,8 @@ pub struct Limits {
     pub id: usize,
     /// Bytes of one number as written.
     pub number: usize,
+    /// Whether what readers read differently, half a character or a number without end, is refused.
+    pub exact: bool,
 }
 
 impl Limits {
@@ -23,6 +25,7 @@ impl Limits {
         members: 128,
         id: 512,
         number: 512,
+        exact: true,
     };
 
     /// Of a message by a server.
@@ -32,6 +35,15 @@ impl Limits {
         members: 256,
         id: 512,
         number: 512,
+        exact: true,
+    };
+
+    /// Of an answer whose parts are each checked by itself, so that a bad one spoils no other.
+    pub const OF_PARTS: Self = Self {
+        depth: 512,
+        number: usize::MAX,
+        exact: false,
+        ..Self::ANSWER
     };
 }
 

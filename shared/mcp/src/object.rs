@@ -69,7 +69,7 @@ pub fn is_value(text: &str) -> bool {
 const UNLIMITED: Limits = Limits {
     bytes: usize::MAX,
     members: usize::MAX,
-    ..Limits::ANSWER
+    ..Limits::OF_PARTS
 };
 
 fn read(object: &[u8]) -> Option<Vec<Member<'_>>> {

@@ -311,6 +311,40 @@ fn prompts_of_one_name_without_prefixes_are_refused_and_a_tool_of_that_name_is_n
     );
 }
 
+/// A server begins to offer a prompt that another one had first, or an old gateway begins to show the prompts of both.
+#[test]
+fn a_collision_of_prompts_after_the_fact_is_a_problem_that_names_both_servers() {
+    let mut world = world(&[]);
+    offering(&mut world, "one");
+    let prompt = |name: &str| {
+        let mut seen = catalogue("acme", "two", &["write"]);
+        seen.prompts = vec![definition(name)];
+        Command::RecordCatalogue(seen)
+    };
+    world
+        .create(Desired::Server(server("acme", "two", None)))
+        .unwrap();
+    world.run(prompt("other")).unwrap();
+    let both = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
+    world.create(Desired::Gateway(both)).unwrap();
+    assert_eq!(kinds(&compile(&world.state), "tools"), []);
+    world.run(prompt("ask")).unwrap();
+    let compiled = compile(&world.state);
+    let made = resource(&compiled, "tools");
+    let prompts: Vec<_> = made
+        .prompts
+        .iter()
+        .map(|it| (it.exposed.as_str(), it.server.as_str()))
+        .collect();
+    assert_eq!(prompts, [("ask", "one")], "who had it first keeps it");
+    assert_eq!(exposed(&compiled, "tools"), ["read", "write"]);
+    let said = kinds(&compiled, "tools")[0].to_string();
+    assert!(
+        said.contains("prompt `ask` of server two") && said.contains("of server one"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_prompt_that_was_named_and_is_not_offered_is_reported() {
     let mut world = world(&[]);

@@ -22,7 +22,7 @@ fn form() -> Question {
 }
 
 fn asking() -> Asking {
-    Asking::new(slug("files"))
+    Asking::new(slug("files"), None)
 }
 
 fn asked(id: &str, number: u8) -> Event {
@@ -72,6 +72,28 @@ fn a_question_goes_out_under_our_name_and_says_who_asks() {
     let exact = r#"{"jsonrpc":"2.0","id":"s\u0031","result":{"action":"accept","n":1.0}}"#;
     assert_eq!(told, exact);
     assert_eq!(machine.on(result(1, "{}"), START), []);
+}
+
+#[test]
+fn nobody_waits_for_a_client_that_is_let_in_no_more() {
+    let soon = START.after(Duration::from_secs(2));
+    let mut machine = Asking::new(slug("files"), Some(soon));
+    machine.on(asked("1", 1), START);
+    assert_eq!(machine.deadline(), Some(soon));
+    let out = machine.on(Event::Tick, soon);
+    assert!(
+        matches!(
+            &out[..],
+            [Output::Say(_), Output::Close(_), Output::Tell(_)]
+        ),
+        "{out:?}"
+    );
+    machine.on(asked("2", 2), soon);
+    assert_eq!(machine.deadline(), Some(soon), "at once");
+    let late = START.after(2 * PATIENCE);
+    let mut patient = Asking::new(slug("files"), Some(late));
+    patient.on(asked("1", 1), START);
+    assert_eq!(patient.deadline(), Some(START.after(PATIENCE)));
 }
 
 #[test]

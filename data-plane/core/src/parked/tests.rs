@@ -11,7 +11,7 @@ const START: Timestamp = Timestamp(1_000);
 fn ticket() -> Ticket {
     Ticket {
         handle: [3; HANDLE],
-        request: digest("tools/call", "files__read", b"{}").unwrap(),
+        request: digest("files", "tools/call", "files__read", b"{}").unwrap(),
         home: Home::new(slug("proxy-1"), Some("10.0.0.1:7402")),
     }
 }
@@ -84,14 +84,17 @@ fn ti_07_no_other_text_is_a_ticket() {
 
 #[test]
 fn the_same_request_is_the_same_however_it_is_written() {
-    let of = |name: &str, arguments: &str| digest("tools/call", name, arguments.as_bytes());
+    let of =
+        |name: &str, arguments: &str| digest("files", "tools/call", name, arguments.as_bytes());
     assert_eq!(
         of("a", r#"{"x":1,"y":"\u0061"}"#),
         of("a", r#"{ "y":"a", "x":1 }"#)
     );
     assert_ne!(of("a", r#"{"x":1}"#), of("a", r#"{"x":2}"#));
     assert_ne!(of("a", "{}"), of("b", "{}"));
-    assert_ne!(digest("prompts/get", "a", b"{}"), of("a", "{}"));
+    assert_ne!(digest("files", "prompts/get", "a", b"{}"), of("a", "{}"));
+    let moved = digest("elsewhere", "tools/call", "a", b"{}");
+    assert_ne!(moved, of("a", "{}"));
     assert_eq!(of("a", "{"), None);
 }
 

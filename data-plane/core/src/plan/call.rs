@@ -8,7 +8,7 @@ use toolgate_model::{Digest, Era, RelayPolicy};
 use crate::{
     GatewayView, Refusal, ServerView, parked,
     plan::{
-        PlanInput, Retry, Target,
+        PlanInput, Retry, Returned, Target,
         find::{Found, find, is_argument},
         retry,
     },
@@ -36,6 +36,8 @@ pub struct CallPlan {
     pub traceparent: Option<Box<str>>,
     /// It is an earlier call, taken up again with the client's answers.
     pub retry: Option<Retry>,
+    /// What the server entrusted to the client at an earlier call, which this one goes on with.
+    pub returned: Option<Returned>,
     /// What seals the task that the server may make of it; none if it may not.
     pub tasks: Option<TaskSeal>,
     /// Where to change the request.
@@ -116,7 +118,8 @@ impl CallPlan {
             .arguments
             .map_or(&b"{}"[..], |span| span.of(body));
         let name = self.target.exposed().unwrap_or_default();
-        parked::digest(self.target.method(), name, arguments)
+        let server = self.server().identity();
+        parked::digest(&server, self.target.method(), name, arguments)
     }
 }
 
@@ -220,6 +223,7 @@ pub(super) fn plan(
         log_level: log_level.transpose()?,
         traceparent: traceparent.map(|text| text.as_str().into()),
         retry: None,
+        returned: None,
         tasks: None,
         spans: CallSpans {
             id: id.span,

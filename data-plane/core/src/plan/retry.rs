@@ -1,11 +1,12 @@
-//! A modern client comes back with answers. Modern servers keep their own state, which passes as it is; a legacy server
-//! keeps the call itself, which waits with us: what the client holds is ours, and is good for this very request only.
+//! A modern client comes back with answers. A modern server keeps nothing: its own state comes back to it out of what the
+//! client holds. A legacy server keeps the call itself, which waits with us. Both are good for this very request only.
 
-use toolgate_mcp::{Envelope, Span, envelope::Params};
+use toolgate_mcp::{Envelope, Span, Text, envelope::Params};
 use toolgate_model::Era;
 
 use crate::{
     Refusal,
+    entrusted::Entrusted,
     parked::Ticket,
     plan::{CallPlan, ClientSide, PlanInput},
     seal::Binding,
@@ -20,38 +21,107 @@ pub struct Retry {
     pub responses: Option<Span>,
 }
 
-/// The call as a retry, if it is one of a call that waits with us.
+/// What a modern server entrusted to the client, as it goes back to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Returned {
+    /// Where the client's text for it stands.
+    pub span: Span,
+    /// The JSON string as the server wrote it.
+    pub literal: Box<str>,
+}
+
+/// The call as a retry, if it is one.
 pub(super) fn take_up(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     params: &Params<'_>,
-    mut call: CallPlan,
+    call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
-    let stateless = call.server().era == Some(Era::Modern);
-    if stateless || matches!(call.client, ClientSide::Legacy { .. }) {
+    if params.request_state.is_none() && params.input_responses.is_none() {
         return Ok(call);
     }
-    let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
-    let Some(state) = &params.request_state else {
-        if params.input_responses.is_some() {
-            return Err(invalid(
-                "`inputResponses` need the `requestState` of their question",
-            ));
+    let stateless = call.server().era == Some(Era::Modern);
+    match (call.client, &params.request_state) {
+        // It is asked within its session; a modern server would believe that it was answered.
+        (ClientSide::Legacy { .. }, _) if stateless => Err(invalid(
+            "`requestState` and `inputResponses` are of later protocol versions",
+        )),
+        (ClientSide::Legacy { .. }, _) => Ok(call),
+        (ClientSide::Modern { .. }, None) if stateless => Ok(call),
+        (ClientSide::Modern { .. }, None) => Err(invalid(
+            "`inputResponses` need the `requestState` of their question",
+        )),
+        (ClientSide::Modern { .. }, Some(state)) if stateless => {
+            returned(input, envelope, state, call)
         }
-        return Ok(call);
+        (ClientSide::Modern { .. }, Some(state)) => {
+            let retry = Retry {
+                ticket: ticket(input, envelope, state, &call)?,
+                responses: params.input_responses,
+            };
+            Ok(CallPlan {
+                retry: Some(retry),
+                ..call
+            })
+        }
+    }
+}
+
+/// Whose call waits with us.
+fn ticket(
+    input: &PlanInput<'_>,
+    envelope: &Envelope<'_>,
+    state: &Text<'_>,
+    call: &CallPlan,
+) -> Result<Ticket, Refusal> {
+    let ticket = Ticket::open(input.sealer, binding(input), state.as_str());
+    let ticket = ticket.ok_or_else(not_valid)?;
+    if call.digest(envelope.source) != Some(ticket.request) {
+        return Err(of_another());
+    }
+    Ok(ticket)
+}
+
+/// With the server's own state in the place of ours.
+fn returned(
+    input: &PlanInput<'_>,
+    envelope: &Envelope<'_>,
+    state: &Text<'_>,
+    call: CallPlan,
+) -> Result<CallPlan, Refusal> {
+    let entrusted = Entrusted::open(input.sealer, binding(input), state.as_str());
+    let entrusted = entrusted.ok_or_else(not_valid)?;
+    if call.digest(envelope.source) != Some(entrusted.request) {
+        return Err(of_another());
+    }
+    if entrusted.until <= input.now {
+        return Err(invalid("the time of this `requestState` is over"));
+    }
+    let returned = Returned {
+        span: state.span,
+        literal: entrusted.literal,
     };
-    let binding = Binding {
+    Ok(CallPlan {
+        returned: Some(returned),
+        ..call
+    })
+}
+
+fn binding<'a>(input: &PlanInput<'a>) -> Binding<'a> {
+    Binding {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
-    };
-    let ticket = Ticket::open(input.sealer, binding, state.as_str());
-    let ticket = ticket.ok_or_else(|| invalid("`requestState` is not valid here"))?;
-    if call.digest(envelope.source) != Some(ticket.request) {
-        return Err(invalid("`requestState` belongs to another request"));
     }
-    call.retry = Some(Retry {
-        ticket,
-        responses: params.input_responses,
-    });
-    Ok(call)
+}
+
+fn not_valid() -> Refusal {
+    invalid("`requestState` is not valid here")
+}
+
+fn of_another() -> Refusal {
+    invalid("`requestState` belongs to another request")
+}
+
+fn invalid(text: &'static str) -> Refusal {
+    Refusal::InvalidParams(text.into())
 }

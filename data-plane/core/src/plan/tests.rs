@@ -3,4 +3,5 @@
 mod legacy;
 mod modern;
 mod rest;
+mod retries;
 mod shaped;

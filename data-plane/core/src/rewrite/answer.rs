@@ -14,11 +14,13 @@ use toolgate_mcp::{
     answer::{Body, scan},
     envelope::Params,
     message, method,
+    text::quote,
 };
 use toolgate_model::Era;
 
 use crate::{
     asking::Question,
+    entrusted::STATE_LIMIT,
     parts::Parts,
     plan::{CallPlan, ClientSide, Target},
     refusal::UpstreamFailure,
@@ -33,6 +35,8 @@ pub struct Relay {
     id: u64,
     log_level: Option<LogLevel>,
     progress: Option<f64>,
+    /// The answer that entrusts something to the client.
+    entrusting: Option<Bytes>,
     finished: bool,
 }
 
@@ -41,6 +45,10 @@ pub struct Relay {
 pub enum Relayed {
     /// The answer. Nothing of this call follows.
     Final(Reply),
+    /// Goes to the client ahead of the answer: progress, further than before.
+    Progress(Bytes),
+    /// Goes to the client ahead of the answer: a log message this severe.
+    Log(LogLevel, Bytes),
     /// Goes to the client ahead of the answer.
     Forward(Bytes),
     /// The server asks something of us: post this to it.
@@ -51,6 +59,9 @@ pub enum Relayed {
     Withdrawn(Box<str>),
     /// A modern server wants answers of a legacy client before it goes on.
     Required(Required),
+    /// A modern server entrusts this to its modern client, the JSON string as written: it is to be sealed, and
+    /// [`Relay::entrusted`] has the answer then.
+    Entrusts(Box<str>),
     /// Nothing.
     Ignore,
 }
@@ -62,6 +73,15 @@ pub struct Required {
     pub requests: Vec<(Box<str>, Question)>,
     /// What to send back with the answers, a JSON string as written.
     pub state: Option<Box<str>>,
+}
+
+/// Why one message was not all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfinished {
+    /// See [`Relayed::Required`].
+    Required(Required),
+    /// See [`Relayed::Entrusts`].
+    Entrusts(Box<str>),
 }
 
 /// The answer to a client.
@@ -99,6 +119,7 @@ impl Relay {
             id,
             log_level,
             progress: None,
+            entrusting: None,
             finished: false,
         }
     }
@@ -138,9 +159,17 @@ impl Relay {
                 if let Some(required) = self.required(&answer, result) {
                     return Relayed::Required(required);
                 }
-                let reply = match self.shown(message, result.span) {
-                    None => self.result(message, &answer, result),
-                    Some(shown) => self.again(&shown),
+                let shown = self.shown(message, result.span);
+                if let Some(state) = self.entrusts(&answer, result) {
+                    if state.len() > STATE_LIMIT {
+                        return Relayed::Final(self.fail(UpstreamFailure::TooLarge));
+                    }
+                    self.entrusting = Some(shown.unwrap_or_else(|| message.clone()));
+                    return Relayed::Entrusts(state);
+                }
+                let reply = match shown {
+                    None => self.result(message, &answer, result, None),
+                    Some(shown) => self.again(&shown, None),
                 };
                 Relayed::Final(self.finish(reply))
             }
@@ -157,11 +186,21 @@ impl Relay {
         }
     }
 
-    /// A result, after it was changed for the client.
-    fn again(&self, shown: &Bytes) -> Reply {
-        match scan(shown, &Limits::ANSWER).as_ref() {
+    /// The answer that entrusts something to the client, which gets this text for it; none if it could not be sealed.
+    pub fn entrusted(&mut self, sealed: Option<&str>) -> Reply {
+        let message = self.entrusting.take();
+        let (Some(message), Some(sealed)) = (message, sealed) else {
+            return self.fail(UpstreamFailure::NeedsInput);
+        };
+        let reply = self.again(&message, Some(&quote(sealed)));
+        self.finish(reply)
+    }
+
+    /// A result that is read once more: it was changed for the client, or this takes the place of its state.
+    fn again(&self, message: &Bytes, state: Option<&str>) -> Reply {
+        match scan(message, &Limits::ANSWER).as_ref() {
             Ok(answer) => match &answer.body {
-                Body::Result(result) => self.result(shown, answer, result),
+                Body::Result(result) => self.result(message, answer, result, state),
                 Body::Error(_) | Body::Notification { .. } | Body::Request { .. } => {
                     failed(&self.call, UpstreamFailure::Malformed)
                 }
@@ -172,11 +211,14 @@ impl Relay {
     }
 
     /// The one message of a JSON answer: anything but ours is a lie.
-    pub fn only(&mut self, message: &Bytes) -> Result<Reply, Required> {
+    pub fn only(&mut self, message: &Bytes) -> Result<Reply, Unfinished> {
         match self.on(message) {
             Relayed::Final(reply) => Ok(reply),
-            Relayed::Required(required) => Err(required),
-            Relayed::Forward(_)
+            Relayed::Required(required) => Err(Unfinished::Required(required)),
+            Relayed::Entrusts(state) => Err(Unfinished::Entrusts(state)),
+            Relayed::Progress(_)
+            | Relayed::Log(..)
+            | Relayed::Forward(_)
             | Relayed::Respond(_)
             | Relayed::Asked(..)
             | Relayed::Withdrawn(_)

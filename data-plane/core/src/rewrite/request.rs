@@ -71,6 +71,9 @@ pub fn request<'a>(
             None => object::insert(body, spans.params, "arguments", merged),
         });
     }
+    if let Some(returned) = &call.returned {
+        edits.push(Edit::replace(returned.span, returned.literal.as_bytes()));
+    }
     let before = spans.meta.map(|span| span.of(body));
     if let Some(meta) = meta(before, call, to, &id) {
         edits.push(match spans.meta {

@@ -21,7 +21,7 @@ impl World {
             retried: false,
             sent: false,
             running: !legacy,
-            asking: Asking::new("files".parse().unwrap()),
+            asking: Asking::new("files".parse().unwrap(), None),
             parked: None,
             awaited: BTreeSet::new(),
         };

@@ -10,7 +10,7 @@ use crate::world::{CallId, Standing, World, principal_of};
 
 fn digest_of(work: u64) -> Digest {
     let arguments = format!(r#"{{"work":{work}}}"#);
-    digest("tools/call", "files__read", arguments.as_bytes()).unwrap()
+    digest("files", "tools/call", "files__read", arguments.as_bytes()).unwrap()
 }
 
 impl World {

@@ -28,6 +28,30 @@ fn an_answer_is_for_one_question_of_its_own_session_and_principal() {
 }
 
 #[test]
+fn the_questions_of_a_session_end_with_it_and_no_others() {
+    let questions: Questions<u32> = Questions::new(slug("here"));
+    let ada = principal("ada");
+    let first = questions.ask(&facts(1), &ada, 7).unwrap();
+    let second = questions.ask(&facts(1), &ada, 8).unwrap();
+    let other = questions.ask(&facts(2), &ada, 9).unwrap();
+    let mut over = questions.session_over(&facts(1).random);
+    over.sort_unstable();
+    assert_eq!(over, [7, 8]);
+    assert_eq!(questions.session_over(&facts(1).random), [0; 0]);
+    let literal = quote(&first.id().name());
+    let heard = questions.hear(&facts(1), &ada, &literal);
+    assert!(matches!(heard, Heard::Nobody));
+    assert_eq!(questions.count(), 1);
+    drop((first, second));
+    assert_eq!(questions.count(), 1, "counted once");
+    let literal = quote(&other.id().name());
+    let heard = questions.hear(&facts(2), &ada, &literal);
+    assert!(matches!(heard, Heard::By(_, 9)));
+    drop(other);
+    assert_eq!(questions.count(), 0);
+}
+
+#[test]
 fn a_question_that_nobody_asks_any_more_is_forgotten() {
     let questions: Questions<u32> = Questions::new(slug("here"));
     let ada = principal("ada");

@@ -69,6 +69,43 @@ async fn pages_are_followed_to_the_end_and_an_empty_cursor_is_a_cursor() {
     assert_eq!(listing.cut, None);
 }
 
+/// What a strict reader would throw away the whole answer for is left out alone, and named.
+#[tokio::test]
+async fn a_definition_that_nobody_can_read_costs_no_other_its_place() {
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let bad = [
+        deep(100),
+        deep(500),
+        "1e999".to_owned(),
+        "9".repeat(600),
+        r#""\ud800""#.to_owned(),
+        r#""\udc00\ud800\u0041""#.to_owned(),
+        r#"{"a":1,"a":2}"#.to_owned(),
+    ];
+    let count = bad.len();
+    let listing = listed(Caps::default(), move |seen| {
+        let schema = r#""inputSchema":{"type":"object"}"#;
+        let mut tools = vec![format!(r#"{{"name":"first",{schema}}}"#)];
+        for (number, bad) in bad.iter().enumerate() {
+            tools.push(format!(r#"{{"name":"bad{number}",{schema},"x":{bad}}}"#));
+        }
+        tools.push(format!(r#"{{"name":"last",{schema},"x":{}}}"#, deep(50)));
+        let (id, tools) = (&seen.message["id"], tools.join(","));
+        let message = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","tools":[{tools}]}}}}"#
+        );
+        stand_in::reply(200, "application/json", message)
+    })
+    .await
+    .unwrap();
+    let names: Vec<&str> = listing.taken.iter().map(|tool| &*tool.name).collect();
+    assert_eq!(names, ["first", "last"]);
+    let refused: Vec<&str> = listing.refused.iter().map(|it| &*it.name).collect();
+    let expected: Vec<String> = (0..count).map(|number| format!("bad{number}")).collect();
+    assert_eq!(refused, expected);
+    assert_eq!(listing.cut, None);
+}
+
 #[tokio::test]
 async fn mc_11_an_endless_list_is_cut_by_pages_definitions_or_bytes() {
     let caps = Caps {
@@ -241,15 +278,21 @@ async fn mc_06_references_are_not_fetched_and_bombs_are_left_out() {
     assert_eq!(refused, ["wide", "array"]);
     let asked = tokio::time::timeout(Duration::from_millis(200), away.accept()).await;
     assert!(asked.is_err(), "nobody went there");
-    let bomb = listed(Caps::default(), |seen| {
-        let mut tool = stand_in::tool("deep");
-        for _ in 0..80 {
-            tool["inputSchema"] = json!({"allOf": [tool["inputSchema"]]});
-        }
-        stand_in::result(seen, &json!({"tools": [tool], "resultType": "complete"}))
-    });
+    let bomb = |levels: usize| {
+        listed(Caps::default(), move |seen| {
+            let mut tool = stand_in::tool("deep");
+            for _ in 0..levels {
+                tool["inputSchema"] = json!({"allOf": [tool["inputSchema"]]});
+            }
+            let tools = json!([tool, stand_in::tool("flat")]);
+            stand_in::result(seen, &json!({"tools": tools, "resultType": "complete"}))
+        })
+    };
+    let listing = bomb(80).await.unwrap();
+    assert_eq!((&*listing.taken[0].name, listing.taken.len()), ("flat", 1));
+    assert_eq!(listing.refused[0].name, "deep");
     assert!(
-        matches!(bomb.await, Err(ClientError::Frame(_))),
-        "what is too deep is not looked into at all"
+        matches!(bomb(400).await, Err(ClientError::Frame(_))),
+        "what is much too deep is not looked into at all"
     );
 }

@@ -58,9 +58,11 @@ pub(super) fn unescape(inner: &str) -> String {
             Some('u') => {
                 used = 5;
                 let mut code = unit(1).unwrap_or_default();
-                if (0xd800..0xdc00).contains(&code) {
+                let low = unit(7).filter(|low| (0xdc00..0xe000).contains(low));
+                let low = low.filter(|_| tail.get(5..7) == Some("\\u"));
+                // Half a character is none.
+                if let (0xd800..0xdc00, Some(low)) = (code, low) {
                     used = 11;
-                    let low = unit(7).unwrap_or_default();
                     code = 0x10000 + ((code - 0xd800) << 10) + (low & 0x3ff);
                 }
                 out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));

@@ -6,7 +6,7 @@ use toolgate_model::{Resource, ResourceKind};
 
 use crate::{
     Plan, PlanInput, Refusal,
-    fixture::{Offer, World, gateway, insert, key, offers, parse, plain_tool, world},
+    fixture::{NOW, Offer, World, gateway, insert, key, offers, parse, plain_tool, world},
     plan::{Ask, ClientSide, Presented, plan},
     session::LogLevel,
     session_id::ClientCapabilities,
@@ -175,6 +175,7 @@ fn streams_and_ends_need_a_session_that_is_known() {
             ask,
             session,
             sealer: &world.sealer,
+            now: NOW,
         })
     };
     let (get, delete) = (

@@ -8,7 +8,7 @@ use toolgate_mcp::{
 
 use crate::{
     Plan, PlanInput, Refusal,
-    fixture::{META, World, parse},
+    fixture::{META, NOW, World, parse},
     plan::{Ask, ClientSide, Presented, plan},
     session::LogLevel,
     session_id::ClientCapabilities,
@@ -337,6 +337,7 @@ fn sessions_do_not_exist() {
             ask,
             session: Presented::Open(&world.session),
             sealer: &world.sealer,
+            now: NOW,
         }));
         assert_eq!(refusal.status(), 405);
     }

@@ -18,18 +18,24 @@ impl Relay {
         {
             return Relayed::Withdrawn(id.raw.into());
         }
-        let edit = match (method, params) {
+        let relayed = match (method, params) {
             // Legacy clients are told that somebody has been where they were sent.
             (method::ELICITED, Some(_)) if !self.is_modern() => {
                 let may = self.call.askable().has(Kind::Url.needs());
-                may.then(Vec::new)
+                may.then(|| Relayed::Forward(source.clone()))
             }
-            (method::PROGRESS, Some(params)) => self.progress(source, params),
-            (method::MESSAGE, Some(params)) => self.log(source, params),
+            (method::PROGRESS, Some(params)) => {
+                let edits = self.progress(source, params);
+                edited(source, edits).map(Relayed::Progress)
+            }
+            (method::MESSAGE, Some(params)) => {
+                self.log(source, params).and_then(|(level, edits)| {
+                    edited(source, Some(edits)).map(|message| Relayed::Log(level, message))
+                })
+            }
             _ => None,
         };
-        let forwarded = edit.and_then(|edit| splice(source, edit).ok());
-        forwarded.map_or(Relayed::Ignore, Relayed::Forward)
+        relayed.unwrap_or(Relayed::Ignore)
     }
 
     /// Under the client's token; only of this call, only if asked for, only if it increases.
@@ -46,7 +52,7 @@ impl Relay {
     }
 
     /// If it is severe enough, and with the server's id ahead of the logger, since the client knows the gateway only.
-    fn log<'e>(&self, source: &Bytes, params: &Params<'_>) -> Option<Vec<Edit<'e>>> {
+    fn log<'e>(&self, source: &Bytes, params: &Params<'_>) -> Option<(LogLevel, Vec<Edit<'e>>)> {
         let wanted = self.log_level?;
         let level = LogLevel::parse(params.level.as_ref()?.as_str())?;
         if level < wanted {
@@ -62,6 +68,10 @@ impl Relay {
             let with = result::prefixed(server, &name).into_bytes();
             Some(Edit::replace(span, with))
         });
-        Some(edit.into_iter().collect())
+        Some((level, edit.into_iter().collect()))
     }
+}
+
+fn edited(source: &Bytes, edits: Option<Vec<Edit<'_>>>) -> Option<Bytes> {
+    splice(source, edits?).ok()
 }

@@ -8,6 +8,8 @@ use toolgate_mcp::{
     text::quote,
 };
 
+use toolgate_model::Era;
+
 use crate::{
     asking::Question,
     plan::{ClientSide, Target},
@@ -28,6 +30,7 @@ impl Relay {
         source: &Bytes,
         answer: &Answer<'_>,
         result: &ResultPart<'_>,
+        state: Option<&str>,
     ) -> Reply {
         let fail = |failure| failed(&self.call, failure);
         if matches!(
@@ -50,6 +53,8 @@ impl Relay {
             TASK if self.call.tasks.is_some() => Outcome::Done,
             // What a task wants is told in its own words, within a complete answer.
             INPUT_REQUIRED if self.is_of_task() => return fail(UpstreamFailure::Malformed),
+            // Servers of the other era ask in the middle of a call.
+            INPUT_REQUIRED if self.era == Era::Legacy => return fail(UpstreamFailure::Malformed),
             INPUT_REQUIRED if self.questions(answer, result).is_none() => {
                 return fail(UpstreamFailure::NeedsInput);
             }
@@ -57,7 +62,7 @@ impl Relay {
             _ => return fail(UpstreamFailure::Malformed),
         };
         let body = match self.call.client {
-            ClientSide::Modern { .. } => self.to_modern(answer, result),
+            ClientSide::Modern { .. } => self.to_modern(answer, result, state),
             ClientSide::Legacy { .. } => self.to_legacy(answer, result),
         };
         match body.and_then(|edits| stitch(source, edits)) {
@@ -85,6 +90,23 @@ impl Relay {
         let state = state.map(|text| String::from_utf8_lossy(answer.slice(text.span)));
         let state = state.map(|literal| Box::from(&*literal));
         (state.is_some() || !requests.is_empty()).then_some(Required { requests, state })
+    }
+
+    /// What a modern server entrusts to a modern client with its questions, if they can be asked: the JSON string as
+    /// written.
+    pub(super) fn entrusts(
+        &self,
+        answer: &Answer<'_>,
+        result: &ResultPart<'_>,
+    ) -> Option<Box<str>> {
+        let state = result.request_state.as_ref()?;
+        let asks = result.result_type.as_ref()?.as_str() == INPUT_REQUIRED && self.is_modern();
+        if !asks || self.is_of_task() || self.era == Era::Legacy || result.mistyped.is_some() {
+            return None;
+        }
+        self.questions(answer, result)?;
+        let literal = answer.slice(state.span);
+        Some(String::from_utf8_lossy(literal).into())
     }
 
     /// What the server wants of the client; none unless the client declared all of it.
@@ -119,8 +141,12 @@ impl Relay {
         &'e self,
         answer: &Answer<'e>,
         result: &ResultPart<'e>,
+        state: Option<&'e str>,
     ) -> Result<Vec<Edit<'e>>, InvalidEdit> {
         let mut edits = vec![answer.with_id(&self.call.id)];
+        if let (Some(own), Some(state)) = (&result.request_state, state) {
+            edits.push(Edit::replace(own.span, state.as_bytes()));
+        }
         if let Some(span) = result
             .input_requests
             .filter(|_| !is_complete(result) || self.is_of_task())

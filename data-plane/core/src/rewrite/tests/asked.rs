@@ -150,7 +150,8 @@ fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
         principal: caller.principal(),
     };
     let digest = |arguments: &str| {
-        crate::parked::digest("tools/call", "files__read", arguments.as_bytes()).unwrap()
+        let server = call.server().identity();
+        crate::parked::digest(&server, "tools/call", "files__read", arguments.as_bytes()).unwrap()
     };
     let retry = |arguments: &str, answers: &str| {
         let state = ticket(digest(arguments)).seal(&world.sealer, binding, &[2; NONCE]);

@@ -8,6 +8,7 @@ use super::{json, relay};
 use crate::{
     refusal::UpstreamFailure,
     rewrite::{Outcome, Relay, Relayed},
+    session::LogLevel,
 };
 
 fn on(relay: &mut Relay, message: &str) -> Relayed {
@@ -30,7 +31,7 @@ fn log(level: &str, logger: &str) -> String {
 fn progress_goes_under_the_clients_token_and_only_forward() {
     for (client, server) in [(Era::Legacy, Era::Modern), (Era::Modern, Era::Legacy)] {
         let mut relay = relay(client, server, r#""progressToken":"t\u0031""#);
-        let Relayed::Forward(first) = on(&mut relay, &progress("42", "1")) else {
+        let Relayed::Progress(first) = on(&mut relay, &progress("42", "1")) else {
             panic!("not forwarded");
         };
         assert_eq!(
@@ -48,7 +49,7 @@ fn progress_goes_under_the_clients_token_and_only_forward() {
         }
         assert!(matches!(
             on(&mut relay, &progress("42", "1.5")),
-            Relayed::Forward(_)
+            Relayed::Progress(_)
         ));
     }
     let mut unasked = relay(Era::Legacy, Era::Legacy, "");
@@ -59,11 +60,13 @@ fn progress_goes_under_the_clients_token_and_only_forward() {
 fn log_messages_reach_who_asked_for_their_level() {
     let mut legacy = relay(Era::Legacy, Era::Legacy, "");
     assert_eq!(on(&mut legacy, &log("debug", "")), Relayed::Ignore);
-    let Relayed::Forward(plain) = on(&mut legacy, &log("info", "")) else {
+    let Relayed::Log(LogLevel::Info, plain) = on(&mut legacy, &log("info", "")) else {
         panic!("not forwarded");
     };
     assert_eq!(plain, log("info", ""));
-    let Relayed::Forward(named) = on(&mut legacy, &log("error", r#""logger":"d\u0062","#)) else {
+    let Relayed::Log(LogLevel::Error, named) =
+        on(&mut legacy, &log("error", r#""logger":"d\u0062","#))
+    else {
         panic!("not forwarded");
     };
     assert_eq!(json(&named)["params"]["logger"], "files/db");
@@ -74,7 +77,7 @@ fn log_messages_reach_who_asked_for_their_level() {
     assert_eq!(on(&mut asking, &log("warning", "")), Relayed::Ignore);
     assert!(matches!(
         on(&mut asking, &log("error", "")),
-        Relayed::Forward(_)
+        Relayed::Log(..)
     ));
     assert_eq!(on(&mut asking, &log("loud", "")), Relayed::Ignore);
 }

@@ -1,0 +1,98 @@
+//! What a server entrusts to a client comes back as it was, from whom it was given to only.
+
+use toolgate_model::Principal;
+
+use super::*;
+use crate::fixture::{World, sealer, slug};
+
+fn entrusted(literal: &str) -> Entrusted {
+    Entrusted {
+        request: Digest::of_bytes(b"request"),
+        until: Timestamp(5_000),
+        literal: literal.into(),
+    }
+}
+
+fn principal(token: &str) -> Principal {
+    Principal::clone(World::new().caller(token).principal())
+}
+
+#[test]
+fn ti_07_a_state_comes_back_byte_for_byte_through_any_proxy() {
+    let (ada, main) = (principal("all"), slug("main"));
+    let binding = Binding {
+        gateway: &main,
+        principal: &ada,
+    };
+    let long = format!("\"{}\"", "x".repeat(STATE_LIMIT - 2));
+    for literal in [r#""""#, r#""\u0061\/ \"é""#, &long] {
+        let given = entrusted(literal);
+        let text = given.seal(&sealer(&[2, 1]), binding, &[5; NONCE]).unwrap();
+        assert!(text.len() <= Purpose::State.limit());
+        assert!(!text.contains("0061"));
+        // Another process, which has the same keys and nothing else; also after the next rotation.
+        for epochs in [&[2, 1][..], &[3, 2]] {
+            assert_eq!(
+                Entrusted::open(&sealer(epochs), binding, &text),
+                Some(given.clone())
+            );
+        }
+        assert_eq!(Entrusted::open(&sealer(&[4, 3]), binding, &text), None);
+    }
+    let longer = format!("{long} ");
+    let sealed = entrusted(&longer).seal(&sealer(&[1]), binding, &[5; NONCE]);
+    assert_eq!(sealed, None);
+}
+
+/// Every letter of a state changed, cut, lengthened; opened for others, elsewhere, as something else.
+#[test]
+fn ti_07_no_other_text_is_a_state() {
+    let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
+    let (main, other) = (slug("main"), slug("other"));
+    let binding = Binding {
+        gateway: &main,
+        principal: &ada,
+    };
+    let given = entrusted(r#""s""#);
+    let text = given.seal(&sealer, binding, &[5; NONCE]).unwrap();
+    let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
+    for at in 0..text.len() {
+        for letter in ["A", "b", "_", "=", "\u{e9}"] {
+            wrong.push(format!("{}{letter}{}", &text[..at], &text[at + 1..]));
+        }
+    }
+    wrong.extend([
+        format!("{text}A"),
+        format!("{text}{text}"),
+        format!(" {text}"),
+        "x".repeat(100_000),
+        r#""s""#.to_owned(),
+    ]);
+    wrong.retain(|wrong| *wrong != text);
+    let others = [
+        Purpose::Session,
+        Purpose::Cursor,
+        Purpose::Parked,
+        Purpose::Task,
+    ];
+    for purpose in others {
+        wrong.push(sealer.seal(purpose, binding, &[5; NONCE], &[FORMAT; 64]));
+        assert_eq!(sealer.open(purpose, binding, &text), None);
+    }
+    for wrong in wrong {
+        assert_eq!(Entrusted::open(&sealer, binding, &wrong), None, "{wrong}");
+    }
+    let foreign = [
+        Binding {
+            gateway: &other,
+            ..binding
+        },
+        Binding {
+            principal: &eve,
+            ..binding
+        },
+    ];
+    for foreign in foreign {
+        assert_eq!(Entrusted::open(&sealer, foreign, &text), None);
+    }
+}

@@ -1,0 +1,265 @@
+//! What a modern server entrusted to its client: it goes back for the same request, and for nothing else.
+
+use toolgate_mcp::text::quote;
+use toolgate_model::{Era, Resource, Timestamp};
+
+use crate::{
+    Plan, Refusal,
+    entrusted::Entrusted,
+    fixture::{META, NOW, World, key, offers, sealer, world},
+    parked::{HANDLE, Ticket},
+    rewrite::{Towards, request},
+    seal::{Binding, NONCE, Purpose},
+    task::TaskId,
+};
+
+/// As a server wrote it, in a way that nobody else would.
+const OWN: &str = r#""after \u006fne\/""#;
+
+const LATER: Timestamp = Timestamp(NOW.0 + 1);
+
+fn call(method: &str, params: &str, extra: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{params}{extra},"_meta":{{{META}}}}}}}"#
+    )
+}
+
+const FIRST: (&str, &str) = (
+    "tools/call",
+    r#""name":"weather__now","arguments":{"x":"1","y":[2.0]}"#,
+);
+
+/// The state that the first request leads to, with this end, as JSON.
+fn given(world: &World, until: Timestamp) -> String {
+    let body = call(FIRST.0, FIRST.1, "");
+    let Plan::Call(first) = world.modern("all", &body, &[]) else {
+        panic!("no call");
+    };
+    let entrusted = Entrusted {
+        request: first.digest(body.as_bytes()).unwrap(),
+        until,
+        literal: OWN.into(),
+    };
+    let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
+    let binding = Binding {
+        gateway: &gateway,
+        principal: caller.principal(),
+    };
+    let text = entrusted.seal(&world.sealer, binding, &[3; NONCE]).unwrap();
+    format!(r#","requestState":{}"#, quote(&text))
+}
+
+fn taken_up(world: &World, token: &str, method: &str, params: &str, extra: &str) -> Plan {
+    world.modern(token, &call(method, params, extra), &[])
+}
+
+fn refused(plan: Plan) -> String {
+    match plan {
+        Plan::Refuse(Refusal::InvalidParams(words)) => words.into_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn ti_07_the_same_request_of_the_same_principal_gives_the_server_its_own_state() {
+    let world = World::new();
+    let state = given(&world, LATER);
+    let same = [
+        FIRST.1,
+        r#""arguments" : { "y" : [ 2.0 ], "\u0078":"\u0031" }, "name":"weather__\u006eow""#,
+    ];
+    for (params, extra) in same.into_iter().zip(["", r#","inputResponses":{"a":{}}"#]) {
+        let body = call(FIRST.0, params, &format!("{state}{extra}"));
+        let Plan::Call(call) = world.modern("all", &body, &[]) else {
+            panic!("refused");
+        };
+        assert!(call.retry.is_none(), "nothing waits with us");
+        let to = Towards {
+            era: Era::Modern,
+            version: "2026-07-28",
+            id: 9,
+            log_level: None,
+            traceparent: None,
+        };
+        let sent = request(&body.into(), &call, &to).unwrap().body;
+        let sent = std::str::from_utf8(&sent).unwrap();
+        assert!(
+            sent.contains(&format!(r#""requestState":{OWN}"#)),
+            "byte for byte: {sent}"
+        );
+        assert!(sent.contains(extra), "{sent}");
+    }
+    // A token that sees fewer tools stands for the same person; it may not call this one in any case.
+    let few = taken_up(&world, "few", FIRST.0, FIRST.1, &state);
+    assert!(matches!(few, Plan::Refuse(Refusal::UnknownTool(_))));
+}
+
+#[test]
+fn ti_07_a_state_is_good_for_no_other_request() {
+    let world = World::new();
+    let state = given(&world, LATER);
+    let others = [
+        (FIRST.0, r#""name":"weather__now""#),
+        (FIRST.0, r#""name":"weather__now","arguments":{}"#),
+        (FIRST.0, r#""name":"weather__now","arguments":{"x":"1"}"#),
+        (
+            FIRST.0,
+            r#""name":"weather__now","arguments":{"x":"2","y":[2.0]}"#,
+        ),
+        (
+            FIRST.0,
+            r#""name":"weather__now","arguments":{"x":"1","y":[2]}"#,
+        ),
+        (
+            FIRST.0,
+            r#""name":"weather__now","arguments":{"x":"1","y":[2.0],"z":null}"#,
+        ),
+        (
+            FIRST.0,
+            r#""name":"weather__forecast","arguments":{"x":"1","y":[2.0]}"#,
+        ),
+        (
+            "prompts/get",
+            r#""name":"weather__trip","arguments":{"x":"1","y":[2.0]}"#,
+        ),
+        ("resources/read", r#""uri":"weather+memo:today""#),
+        (
+            "completion/complete",
+            r#""ref":{"type":"ref/prompt","name":"weather__trip"},"argument":{"name":"to","value":"x"}"#,
+        ),
+    ];
+    for (method, params) in others {
+        let fresh = taken_up(&world, "all", method, params, "");
+        assert!(!matches!(fresh, Plan::Refuse(_)), "{method} {params}");
+        let plan = taken_up(&world, "all", method, params, &state);
+        assert!(refused(plan).contains("belongs to another request"));
+    }
+    // Of a server of the other era it is not even a ticket.
+    let legacy = r#""name":"files__read","arguments":{"x":"1","y":[2.0]}"#;
+    let plan = taken_up(&world, "all", FIRST.0, legacy, &state);
+    assert!(refused(plan).contains("not valid here"));
+}
+
+#[test]
+fn ti_07_a_state_ends_with_its_time_and_with_its_server() {
+    let old = World::new();
+    for until in [NOW, Timestamp(NOW.0 - 1), Timestamp(0)] {
+        let plan = taken_up(&old, "all", FIRST.0, FIRST.1, &given(&old, until));
+        assert!(refused(plan).contains("is over"));
+    }
+    let mut snapshot = world(&offers());
+    let key = key(toolgate_model::ResourceKind::Server, "acme", "weather");
+    let entry = snapshot.entries.get_mut(&key).unwrap();
+    let Resource::Server(mut server) = Resource::clone(&entry.resource) else {
+        panic!("no server");
+    };
+    server.url = "https://elsewhere.example/mcp".to_owned();
+    *entry = toolgate_model::snapshot::Entry::new(Resource::Server(server));
+    let moved = World::of(&snapshot);
+    let plan = taken_up(&moved, "all", FIRST.0, FIRST.1, &given(&old, LATER));
+    assert!(refused(plan).contains("belongs to another request"));
+}
+
+#[test]
+fn ti_07_what_we_did_not_seal_for_this_reaches_no_server() {
+    let world = World::new();
+    let (gateway, other) = ("main".parse().unwrap(), "other".parse().unwrap());
+    let (ada, eve) = (world.caller("all"), world.caller("evil"));
+    let binding = Binding {
+        gateway: &gateway,
+        principal: ada.principal(),
+    };
+    let body = call(FIRST.0, FIRST.1, "");
+    let Plan::Call(first) = world.modern("all", &body, &[]) else {
+        panic!("no call");
+    };
+    let entrusted = Entrusted {
+        request: first.digest(body.as_bytes()).unwrap(),
+        until: LATER,
+        literal: OWN.into(),
+    };
+    let server = first.server().identity();
+    let ticket = Ticket {
+        handle: [1; HANDLE],
+        request: crate::parked::digest(&server, FIRST.0, "weather__now", br#"{"x":"1","y":[2.0]}"#)
+            .unwrap(),
+        home: crate::Home::new("proxy-1".parse().unwrap(), None),
+    };
+    assert_eq!(ticket.request, entrusted.request);
+    let task = TaskId {
+        server: "weather".parse().unwrap(),
+        tool: "weather__now".into(),
+        original: OWN.into(),
+    };
+    let nonce = &[4; NONCE];
+    let good = entrusted.seal(&world.sealer, binding, nonce).unwrap();
+    let of = |binding| entrusted.seal(&world.sealer, binding, nonce).unwrap();
+    let foreign = sealer(&[7]);
+    let mut states = vec![
+        String::new(),
+        "after one/".to_owned(),
+        OWN.to_owned(),
+        "{}".to_owned(),
+        "x".repeat(70_000),
+        good[..good.len() - 1].to_owned(),
+        format!("{good}A"),
+        format!("{good} "),
+        good.to_lowercase(),
+        format!("B{}", &good[1..]),
+        of(Binding {
+            gateway: &other,
+            ..binding
+        }),
+        of(Binding {
+            principal: eve.principal(),
+            ..binding
+        }),
+        entrusted.seal(&foreign, binding, nonce).unwrap(),
+        ticket.seal(&world.sealer, binding, nonce),
+        task.seal(&world.sealer, binding).unwrap(),
+    ];
+    for purpose in [Purpose::Session, Purpose::Cursor, Purpose::State] {
+        states.push(world.sealer.seal(purpose, binding, nonce, b"x"));
+    }
+    for state in states {
+        let state = format!(r#","requestState":{}"#, quote(&state));
+        let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &state);
+        assert!(refused(plan).contains("not valid here"), "{state}");
+    }
+    for mistyped in ["null", "1", "{}", r#"["x"]"#, "true"] {
+        let state = format!(r#","requestState":{mistyped}"#);
+        let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &state);
+        assert!(refused(plan).contains("wrong type"), "{state}");
+    }
+    let sealed = format!(r#","requestState":{}"#, quote(&good));
+    let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &sealed);
+    assert!(matches!(plan, Plan::Call(_)));
+}
+
+/// Sessions know nothing of it: a modern server would take theirs for a retry.
+#[test]
+fn ti_07_sessions_have_no_states() {
+    let world = World::new();
+    let good = given(&world, LATER);
+    for extra in [&good, r#","requestState":"x""#, r#","inputResponses":{}"#] {
+        let within = |params: &str| {
+            let body = call(FIRST.0, params, extra);
+            world.legacy("all", &body.replace(&format!(r#","_meta":{{{META}}}"#), ""))
+        };
+        let plan = within(FIRST.1);
+        assert!(refused(plan).contains("later protocol versions"), "{extra}");
+        let plan = within(r#""name":"files__read""#);
+        assert!(matches!(plan, Plan::Call(_)), "{extra}");
+    }
+    let answers = taken_up(
+        &world,
+        "all",
+        FIRST.0,
+        FIRST.1,
+        r#","inputResponses":{"a":{}}"#,
+    );
+    assert!(
+        matches!(answers, Plan::Call(_)),
+        "a server may do without a state"
+    );
+}

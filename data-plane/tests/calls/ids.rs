@@ -1,0 +1,108 @@
+//! Ids and names of clients: a number is no string, no number is rounded, and no letter is lost.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use toolgate_mcp::headers;
+use toolgate_model::Era;
+
+use crate::{
+    client::{Answer, Client},
+    rig::{Rig, exposed},
+};
+
+#[tokio::test]
+async fn one_and_the_string_one_are_two_requests_and_large_numbers_stay_apart() {
+    let rig = Rig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let large = 1_u64 << 53;
+    let ids = [
+        json!(1),
+        json!("1"),
+        json!(large),
+        json!(large + 1),
+        json!(large.to_string()),
+        json!(-1),
+    ];
+    for era in [Era::Legacy, Era::Modern] {
+        let tool = exposed(era, "slow");
+        let mut streams = Vec::new();
+        for id in &ids {
+            let mut stream = client.call(Era::Legacy, id.clone(), &tool, "x").await;
+            let first = stream.message().await.unwrap();
+            assert_eq!(first["method"], "notifications/progress", "{id}: {first}");
+            streams.push(stream);
+        }
+        let taken = client.call(Era::Legacy, json!("1"), &tool, "x").await;
+        let taken = taken.whole().await;
+        assert_eq!((taken.code(), &taken.json()["id"]), (-32600, &json!("1")));
+        for at in [1, 2] {
+            let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+                "params": {"requestId": ids[at]}});
+            let accepted = client.legacy(cancel).await.whole().await;
+            assert_eq!(accepted.status, 202);
+            assert_eq!(streams[at].message().await, None, "{}", ids[at]);
+        }
+        for at in [0, 3, 4, 5] {
+            let more = streams[at].message();
+            let more = tokio::time::timeout(Duration::from_millis(100), more).await;
+            assert!(more.is_err(), "{} goes on", ids[at]);
+        }
+        drop(streams);
+        for id in ids.iter().filter(|id| !taken_back(id)) {
+            let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+                "params": {"requestId": id}});
+            client.legacy(cancel).await.whole().await;
+        }
+    }
+}
+
+/// One of those that were cancelled first.
+fn taken_back(id: &Value) -> bool {
+    *id == json!("1") || *id == json!(1_u64 << 53)
+}
+
+/// A request of a modern client whose name is said in a header as well.
+async fn named(client: &Client, method: &str, member: &str, name: &str, header: &str) -> Answer {
+    let prefix = "io.modelcontextprotocol";
+    let meta = json!({format!("{prefix}/protocolVersion"): "2026-07-28",
+        format!("{prefix}/clientCapabilities"): {}});
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": method,
+        "params": {member: name, "_meta": meta}});
+    let headers = [
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", method),
+        ("mcp-name", header),
+    ];
+    let text = message.to_string();
+    let sent = client.raw(Method::POST, &headers, &text).await;
+    sent.whole().await
+}
+
+#[tokio::test]
+async fn names_beyond_ascii_are_encoded_on_both_sides() {
+    let rig = Rig::start().await;
+    let client = rig.client();
+    let (own, ours) = ("test://grüße-\u{1f980}", "new+test://grüße-\u{1f980}");
+    let encoded = headers::encode(ours);
+    assert!(encoded.starts_with("=?base64?"), "{encoded}");
+    let read = named(&client, "resources/read", "uri", ours, &encoded).await;
+    assert_eq!(read.status, 200, "{read:?}");
+    assert_eq!(read.json()["result"]["contents"][0]["uri"], ours);
+    let (seen, message) = rig.modern.last("resources/read").unwrap();
+    assert_eq!(seen["mcp-name"], headers::encode(own).as_ref());
+    assert_eq!(message["params"]["uri"], own);
+    for wrong in [&headers::encode("new+test://grusse"), "=?base64?!?=", own] {
+        let refused = named(&client, "resources/read", "uri", ours, wrong).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (400, -32020));
+    }
+    // No tool has such a name.
+    let tool = "new__grüße";
+    let refused = named(&client, "tools/call", "name", tool, &headers::encode(tool)).await;
+    assert_eq!(refused.code(), -32602);
+    assert!(rig.modern.last("tools/call").is_none());
+}

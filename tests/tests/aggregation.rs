@@ -1,0 +1,62 @@
+//! Several servers behind one gateway, as one list.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use toolgate_tests::agent::Agent;
+use toolgate_tests::clock::eventually;
+use toolgate_tests::paged::Paged;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::toolgate::Up;
+
+const SERVERS: [(&str, usize); 3] = [("one", 67), ("two", 67), ("three", 66)];
+const SOON: Duration = Duration::from_secs(10);
+
+/// All two hundred, for both eras, in one order, each under one name, and each leads to its own server.
+async fn lists_all(agent: &Agent) -> Result<Vec<String>> {
+    let names = agent.tools().await?;
+    ensure!(names.len() == 200, "{} tools", names.len());
+    let apart: BTreeSet<&String> = names.iter().collect();
+    ensure!(apart.len() == 200, "{} names", apart.len());
+    Ok(names)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_tools_of_three_servers_in_pages_of_seven_are_one_list() {
+    let sandbox = Sandbox::new("aggregation").unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let cli = up.cli().unwrap();
+    let mut running = Vec::new();
+    let mut create = vec!["gateway", "create", "all"];
+    for (name, tools) in SERVERS {
+        let server = Paged::start(name, tools).await.unwrap();
+        cli.run(&["server", "add", name, "--url", &server.url()])
+            .await
+            .unwrap();
+        create.extend(["--server", name]);
+        running.push(server);
+    }
+    cli.run(&create).await.unwrap();
+    let token = cli.token("everybody", &["--gateway", "all"]).await.unwrap();
+    let modern = Agent::modern(&up.url("all"), &token);
+    let listed = eventually("all are listed", SOON, || lists_all(&modern))
+        .await
+        .unwrap();
+    let legacy = Agent::legacy(&up.url("all"), &token).await.unwrap();
+    assert_eq!(lists_all(&legacy).await.unwrap(), listed);
+    for agent in [&modern, &legacy] {
+        for (name, tools) in SERVERS {
+            // The first and the last that it lists.
+            for tool in ["t0".to_owned(), format!("t{}", tools - 1)] {
+                let result = agent
+                    .call(&format!("{name}__{tool}"), json!({}))
+                    .await
+                    .unwrap();
+                let text = format!("{tool} of {name}");
+                assert_eq!(result["content"][0]["text"], text.as_str(), "{result}");
+            }
+        }
+    }
+}
