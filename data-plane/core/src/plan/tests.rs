@@ -2,5 +2,6 @@
 
 mod legacy;
 mod modern;
+mod progressive;
 mod rest;
 mod shaped;
