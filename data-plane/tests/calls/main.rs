@@ -16,6 +16,7 @@ mod conduct;
 mod faults;
 mod feeds;
 mod hostile;
+mod progressive;
 mod questions;
 mod rest;
 mod rig;
