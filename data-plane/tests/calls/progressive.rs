@@ -148,8 +148,9 @@ async fn what_is_found_is_run_in_every_cell_and_nothing_is_asked_before() {
                 assert_eq!(headers["mcp-name"], "echo");
                 assert_eq!(headers["mcp-param-text"], "=?base64?aMOpbGxvIPCfmIA=?=");
             }
-            let direct = client.call(client_era, json!(2), &exposed(server_era, "single"), "x");
-            let direct = direct.await.whole().await;
+            let known = exposed(server_era, "single");
+            let direct = client.call(client_era, json!(2), &known, "x").await;
+            let direct = direct.whole().await;
             assert_eq!(direct.json()["result"]["content"][0]["text"], "x");
         }
     }
@@ -230,35 +231,28 @@ async fn progress_and_failures_of_what_is_run_are_those_of_a_direct_call() {
 #[tokio::test]
 async fn what_is_run_is_taken_back_as_a_direct_call_is() {
     let rig = rig().await;
-    for server_era in ERAS {
-        let client = client(&rig, Era::Legacy, crate::rig::TOKEN).await;
-        let tool = exposed(server_era, "slow");
-        let dropped = || {
-            let told = rig.legacy.last("notifications/cancelled").is_some();
+    for client_era in ERAS {
+        let client = client(&rig, client_era, crate::rig::TOKEN).await;
+        for server_era in ERAS {
             let server = rig.server(server_era);
-            server.seen.lock().unwrap().dropped > 0 || server_era == Era::Legacy && told
-        };
-        assert!(!dropped());
-        let stream = client
-            .ask(Era::Legacy, running(json!("gone"), &tool, "x"))
-            .await;
-        let calls = || rig.server(server_era).calls("slow");
-        eventually("the call arrives", || calls() == 1).await;
-        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
-            "params": {"requestId": "gone"}});
-        client.legacy(cancel).await.whole().await;
-        eventually("the server stops", dropped).await;
-        drop(stream);
+            let dropped = || server.seen.lock().unwrap().dropped;
+            let before = dropped();
+            let tool = exposed(server_era, "slow");
+            let stream = client.ask(client_era, running(json!("gone"), &tool, "x"));
+            let mut stream = stream.await;
+            assert!(stream.message().await.is_some());
+            if client_era == Era::Legacy {
+                let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+                    "params": {"requestId": "gone"}});
+                assert_eq!(client.legacy(cancel).await.status, 202);
+            }
+            // A modern client that leaves takes its call back.
+            drop(stream);
+            eventually("the server sees it closed", || dropped() > before).await;
+        }
     }
-    // A modern client that leaves has cancelled.
-    let before = rig.modern.seen.lock().unwrap().dropped;
-    let client = client(&rig, Era::Modern, crate::rig::TOKEN).await;
-    let stream = client
-        .ask(Era::Modern, running(json!(1), "new__slow", "x"))
-        .await;
-    drop(stream);
-    let dropped = || rig.modern.seen.lock().unwrap().dropped > before;
-    eventually("the server stops", dropped).await;
+    let told = || rig.legacy.last("notifications/cancelled").is_some();
+    eventually("the legacy server is told", told).await;
 }
 
 #[tokio::test]
