@@ -155,7 +155,7 @@ fn tools(sight: Sight<'_>) -> Digest {
         if sight.grant.allows(&tool.exposed) {
             bytes.extend_from_slice(tool.exposed.as_bytes());
             bytes.push(0);
-            bytes.extend_from_slice(&tool.digest.0);
+            bytes.extend_from_slice(&tool.shown.0);
         }
     }
     Digest::of_bytes(&bytes)
