@@ -210,7 +210,8 @@ fn check_progressive(report: &Value, prefixes: &[&str]) -> Result<()> {
     for (member, expected) in expected.as_object().into_iter().flatten() {
         // Some write 50 as 50.0.
         let seen = report[member].to_string().replace(".0", "");
-        if seen != expected.to_string() {
+        let expected = expected.to_string();
+        if seen != expected {
             bail!("{member} is {seen}, not {expected}: {report}");
         }
     }
