@@ -1,5 +1,5 @@
 //! The tools of a progressive gateway by the words that tell of them. The index is made with the view and bounded by it;
-//! what a caller may not use is left out of each answer, and changes nothing in the order of the rest.
+//! what a caller may not use is left out of each answer, and changes nothing in the order of the rest, short of the bounds.
 
 mod words;
 
@@ -29,7 +29,11 @@ const SHOWN: usize = 256 * 1024;
 /// Bytes of title and description of one tool that are indexed.
 const TEXT: usize = 2 * 1024;
 /// The same for all tools of a gateway.
-const TEXTS: usize = 4 * 1024 * 1024;
+const TEXTS: usize = 1024 * 1024;
+/// Places that are looked at for one word of a query: several for each of as many tools as a gateway may have.
+const PLACES: usize = 32 * 1024;
+/// Words of scripts that do not part words that one is looked for within.
+const UNPARTED: usize = 32 * 1024;
 
 /// Members of a definition that are shown, in this order.
 const MEMBERS: [&str; 4] = ["title", "description", "inputSchema", "annotations"];
@@ -184,20 +188,24 @@ impl Finder {
         scores
     }
 
-    /// Where this word stands, or one that begins with it. Of scripts that do not part words it may stand within one.
+    /// Where this word stands, then where longer ones stand that begin with it. In scripts that do not part words, one
+    /// stands within others as well.
     fn places<'a>(&'a self, word: &'a str) -> impl Iterator<Item = &'a Place> {
-        let from = match word.is_ascii() {
-            true => self.words.partition_point(|(known, _)| **known < *word),
-            false => 0,
+        let from = |start: &str| {
+            let at = self.words.partition_point(|(known, _)| **known < *start);
+            self.words.get(at..).unwrap_or_default()
         };
-        let rest = self.words.get(from..).unwrap_or_default().iter();
-        let rest = rest.take_while(move |(known, _)| !word.is_ascii() || known.starts_with(word));
-        let fits = move |known: &str| match word.is_ascii() {
-            true => known == word || is_start(word),
-            false => known.contains(word),
+        let unparted = match word.is_ascii() {
+            true => &[],
+            false => from("\u{80}"),
         };
-        rest.filter(move |(known, _)| fits(known))
-            .flat_map(|(_, places)| places.iter())
+        let begin = from(word).iter();
+        let begin = begin.take_while(move |(known, _)| known.starts_with(word));
+        let begin = begin.filter(move |(known, _)| **known == *word || is_start(word));
+        let within = unparted.iter().take(UNPARTED);
+        let within = within.filter(move |(known, _)| known.contains(word));
+        let places = begin.chain(within).flat_map(|(_, places)| places);
+        places.take(PLACES)
     }
 }
 

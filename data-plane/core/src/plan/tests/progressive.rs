@@ -42,17 +42,17 @@ fn run(tool: &str, arguments: &str) -> String {
 }
 
 fn planned(plan: Plan) -> CallPlan {
-    match plan {
-        Plan::Call(call) => CallPlan::clone(&call),
-        other => panic!("{other:?}"),
-    }
+    let Plan::Call(call) = plan else {
+        panic!("{plan:?}");
+    };
+    CallPlan::clone(&call)
 }
 
 fn refused(plan: Plan) -> String {
-    match plan {
-        Plan::Refuse(refusal) => format!("{refusal:?}"),
-        other => panic!("{other:?}"),
-    }
+    let Plan::Refuse(refusal) = plan else {
+        panic!("{plan:?}");
+    };
+    format!("{refusal:?}")
 }
 
 fn answered(plan: Plan) -> Value {

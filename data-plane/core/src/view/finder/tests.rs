@@ -125,6 +125,23 @@ fn the_index_is_bounded_whatever_servers_write() {
 }
 
 #[test]
+fn a_search_looks_at_no_more_than_it_may_and_at_the_word_itself_first() {
+    let tools = (0..400).map(|n| {
+        let text: String = (0..100).map(|m| format!("abc{n}x{m} ")).collect();
+        described(&format!("t{n:03}"), "", &text)
+    });
+    let mut tools: Vec<_> = tools.collect();
+    tools.push(described("z", "", "abc"));
+    let world = of(tools);
+    let finder = world.gateway().finder.as_ref().unwrap();
+    let standing = finder.words.iter().map(|(_, places)| places.len());
+    assert!(standing.sum::<usize>() > PLACES);
+    assert_eq!(finder.places("abc").count(), PLACES);
+    let first = finder.places("abc").next().unwrap();
+    assert_eq!(first.tool, 400, "the word itself comes before longer ones");
+}
+
+#[test]
 fn gateways_that_list_their_tools_have_no_index() {
     let world = World::new();
     assert!(!world.gateway().is_progressive());
