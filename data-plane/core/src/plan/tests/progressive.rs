@@ -92,13 +92,23 @@ fn two_tools_are_listed_to_everybody() {
             assert_eq!(names, ["search_tools", "run_tool"]);
         }
     }
-    let few = world.caller("few");
-    let page = |era| {
-        let gateway = world.gateway();
-        gateway.page(crate::cursor::ListKind::Tools, few.grant(), era, 0)
+    let page = |token| {
+        let (gateway, caller) = (world.gateway(), world.caller(token));
+        let page = gateway.page(
+            crate::cursor::ListKind::Tools,
+            caller.grant(),
+            Era::Modern,
+            0,
+        );
+        page.unwrap()
     };
-    let (one, two) = (page(Era::Modern).unwrap(), page(Era::Modern).unwrap());
-    assert_eq!(one.open.as_ptr(), two.open.as_ptr(), "it is kept");
+    let (one, two) = (page("all"), page("few"));
+    assert_eq!(one, two);
+    assert_eq!(
+        one.open.as_ptr(),
+        two.open.as_ptr(),
+        "it is written once for all"
+    );
 }
 
 #[test]
@@ -395,7 +405,7 @@ proptest! {
     }
 
     #[test]
-    fn a_search_shows_nothing_that_a_call_would_refuse(query in "[a-z_ ]{0,12}", token in prop::sample::select(vec!["all", "few"])) {
+    fn a_search_shows_nothing_that_a_call_would_refuse(query in "(weather|files|read|list|does|now|fore|)( (weather|x|city|read))?", token in prop::sample::select(vec!["all", "few"])) {
         let world = world();
         let search = format!(r#""name":"search_tools","arguments":{{"query":"{query}","limit":50}}"#);
         let found = answered(world.legacy(token, &body(Era::Legacy, &search)));
