@@ -316,6 +316,8 @@ fn poisons() -> Vec<(pb::Resource, &'static str)> {
             with_gateway(|g| g.display_name = "altered".into()),
             "digest",
         ),
+        // Another listing is another gateway: who does not read it keeps the last one that it read.
+        (with_gateway(|g| g.progressive = true), "digest"),
     ]
 }
 
