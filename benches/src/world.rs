@@ -92,6 +92,7 @@ fn gateway(id: &str, servers: &[String]) -> Result<Gateway> {
         name: name(id)?,
         meta: Meta::default(),
         prefix: PrefixMode::Always,
+        listing: toolgate_model::Listing::default(),
         bindings: servers.iter().map(bind).collect::<Result<_>>()?,
         instructions: String::new(),
     })

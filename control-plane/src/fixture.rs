@@ -288,6 +288,7 @@ pub(crate) fn gateway(id: &str, server: &str) -> Gateway {
         name: name(id),
         meta: Meta::default(),
         prefix: PrefixMode::Always,
+        listing: toolgate_model::Listing::default(),
         bindings: vec![Binding::all(slug(server))],
         instructions: "Be kind.".to_owned(),
     }

@@ -41,6 +41,9 @@ pub struct Create {
     /// How its tools and prompts are named, and its resources.
     #[arg(long, value_enum, default_value_t)]
     pub prefix: PrefixWord,
+    /// What its list of tools shows: all of them, or two tools with which the others are found and run.
+    #[arg(long, value_enum, default_value_t)]
+    pub listing: ListingWord,
     /// Told to agents ahead of the servers' own instructions.
     #[arg(long, default_value = "")]
     pub instructions: String,
@@ -62,6 +65,25 @@ pub enum PrefixWord {
     Single,
     /// The tool's own name; two of one name are an error.
     Never,
+}
+
+/// Listings at the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ListingWord {
+    /// Every tool.
+    #[default]
+    All,
+    /// search_tools and run_tool.
+    Progressive,
+}
+
+impl ListingWord {
+    fn as_proto(self) -> &'static str {
+        match self {
+            Self::All => "TOOL_LISTING_ALL",
+            Self::Progressive => "TOOL_LISTING_PROGRESSIVE",
+        }
+    }
 }
 
 impl PrefixWord {
@@ -86,6 +108,7 @@ impl Create {
         let bindings = choice.bindings()?;
         let gateway = json!({ "spec": {
             "prefix": self.prefix.as_proto(),
+            "listing": self.listing.as_proto(),
             "bindings": bindings,
             "instructions": self.instructions,
         } });

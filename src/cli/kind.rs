@@ -127,6 +127,7 @@ pub static GATEWAY: Kind = Kind {
         wide("RESOURCES OF", |o, _| words(o, "/status/resources")),
         column("PROBLEMS", |o, _| count(o, "/status/problems")),
         wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
+        wide("LISTING", |o, _| enum_word(o, "/spec/listing", "all")),
         AGE,
     ],
 };

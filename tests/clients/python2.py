@@ -1,7 +1,7 @@
 """The Python SDK, second generation: `python2.py auto|legacy|2026-07-28 URL TOKEN TOOL MESSAGE [PREFIX...]`.
 
 Lists, calls a tool, calls one that does not exist, and then the fixture's tools under each prefix; prints one JSON
-object.
+object. Where `run_tool` is listed, each tool is searched for and run with it.
 """
 
 import asyncio
@@ -12,6 +12,21 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
+
+
+class Progressive:
+    """The tools that a progressive gateway does not list."""
+
+    def __init__(self, client):
+        self.client = client
+        self.found = []
+
+    async def call_tool(self, name, arguments, **more):
+        found = await self.client.call_tool("search_tools", {"query": name})
+        names = [tool["name"] for tool in found.structured_content["tools"]]
+        self.found.append(names[:1] == [name])
+        running = {"name": name, "arguments": arguments}
+        return await self.client.call_tool("run_tool", running, **more)
 
 
 async def unknown(client):
@@ -45,10 +60,12 @@ async def run(mode, url, token, tool, message, *prefixes):
         async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
             report = {"protocol": client.protocol_version}
             report["tools"] = [listed.name for listed in (await client.list_tools()).tools]
-            result = await client.call_tool(tool, {"message": message})
+            caller = Progressive(client) if "run_tool" in report["tools"] else client
+            result = await caller.call_tool(tool, {"message": message})
             report["text"] = result.content[0].text
-            report["unknown"] = await unknown(client)
-            report["fixtures"] = [await fixture(client, prefix, message) for prefix in prefixes]
+            report["unknown"] = await unknown(caller)
+            report["fixtures"] = [await fixture(caller, prefix, message) for prefix in prefixes]
+            report["found"] = getattr(caller, "found", None)
             return report
 
 

@@ -1,6 +1,6 @@
 // A TypeScript SDK as a client: `typescript.mjs v1|v2 URL TOKEN TOOL MESSAGE [PREFIX...]`.
 // Lists, calls a tool, calls one that does not exist, and then the fixture's tools under each prefix; prints one JSON
-// object.
+// object. Where `run_tool` is listed, each tool is searched for and run with it.
 // The packages stand beside the installed tools, not beside this file: CLIENTS says where.
 import { createRequire } from 'node:module';
 
@@ -23,9 +23,20 @@ const { client, StreamableHTTPClientTransport } = sdk();
 const headers = { Authorization: `Bearer ${token}` };
 const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
 
+const report = {};
+
+// By its name; in a progressive gateway by `run_tool`, after a search.
+async function call({ name, arguments: given }, ...options) {
+  if (!report.tools.includes('run_tool')) return client.callTool({ name, arguments: given }, ...options);
+  const found = await client.callTool({ name: 'search_tools', arguments: { query: name } });
+  report.found ??= [];
+  report.found.push(found.structuredContent.tools[0]?.name === name);
+  return client.callTool({ name: 'run_tool', arguments: { name, arguments: given } }, ...options);
+}
+
 async function unknown() {
   try {
-    const result = await client.callTool({ name: 'no_such_tool_anywhere', arguments: {} });
+    const result = await call({ name: 'no_such_tool_anywhere', arguments: {} });
     return { kind: result.isError ? 'tool error' : 'success' };
   } catch (error) {
     return { kind: 'error', code: error.code, message: error.message };
@@ -38,19 +49,18 @@ async function fixture(prefix) {
   const onprogress = ({ progress }) => steps.push(progress);
   // Between the call and its options the first generation takes a schema.
   const options = generation === 'v1' ? [undefined, { onprogress }] : [{ onprogress }];
-  const echo = await client.callTool({ name: `${prefix}echo`, arguments: { message } });
-  const failing = await client.callTool({ name: `${prefix}test_error_handling`, arguments: {} });
-  await client.callTool({ name: `${prefix}test_tool_with_progress`, arguments: {} }, ...options);
+  const echo = await call({ name: `${prefix}echo`, arguments: { message } });
+  const failing = await call({ name: `${prefix}test_error_handling`, arguments: {} });
+  await call({ name: `${prefix}test_tool_with_progress`, arguments: {} }, ...options);
   return { text: echo.content[0].text, failing: failing.isError ? failing.content[0].text : null, progress: steps };
 }
 
-const report = {};
 try {
   await client.connect(transport);
   report.protocol = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
   report.server = client.getServerVersion()?.name;
   report.tools = (await client.listTools()).tools.map((listed) => listed.name);
-  const result = await client.callTool({ name: tool, arguments: { message } });
+  const result = await call({ name: tool, arguments: { message } });
   report.text = result.content[0].text;
   report.unknown = await unknown();
   report.fixtures = [];

@@ -2,11 +2,11 @@
 //! endpoint, lists, calls, is told of an unknown tool, and is refused with a wrong token.
 
 use anyhow::{Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use toolgate_tests::clients::{Client, LEGACY, MODERN, Runtime};
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::{Up, text};
 
 const MESSAGE: &str = "grüße \u{1f980} through the gateway";
 
@@ -191,6 +191,78 @@ async fn several_servers_stand_behind_one_gateway() {
     let token = cli.token("all-token", &["--gateway", "all"]).await.unwrap();
     meet(&up, "all", &token, "old__echo").await;
     meet(&up, "all", &token, "new__echo").await;
+}
+
+/// All that a client has to see of a progressive gateway before these servers.
+fn check_progressive(report: &Value, prefixes: &[&str]) -> Result<()> {
+    // The one that is unknown is not found; three calls of each server's tools follow.
+    let found = [vec![true, false], vec![true; 3 * prefixes.len()]].concat();
+    let expected = json!({
+        "tools": ["search_tools", "run_tool"],
+        "text": MESSAGE,
+        "found": found,
+        "fixtures": vec![json!({
+            "text": MESSAGE,
+            "failing": "This tool intentionally returns an error for testing",
+            "progress": [0, 50, 100],
+        }); prefixes.len()],
+    });
+    for (member, expected) in expected.as_object().into_iter().flatten() {
+        // Some write 50 as 50.0.
+        let seen = report[member].to_string().replace(".0", "");
+        let expected = expected.to_string();
+        if seen != expected {
+            bail!("{member} is {seen}, not {expected}: {report}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_both_sdks_search_a_progressive_gateway_and_run_what_they_find() {
+    let sandbox = Sandbox::new("progressive").unwrap();
+    let old = Server::fixture(&sandbox, "old", &["--legacy-only"]);
+    let old = old.await.unwrap();
+    let new = Server::fixture(&sandbox, "new", &["--modern-only"]);
+    let new = new.await.unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let cli = up.cli().unwrap();
+    for (name, server) in [("old", &old), ("new", &new)] {
+        cli.run(&["server", "add", name, "--url", server.url()])
+            .await
+            .unwrap();
+    }
+    let gateway = "gateway create all --server old --server new --listing progressive";
+    let gateway: Vec<&str> = gateway.split(' ').collect();
+    cli.run(&gateway).await.unwrap();
+    let shown = cli.run(&["get", "gateway", "all", "-o", "yaml"]);
+    let shown = text(&shown.await.unwrap().stdout);
+    assert!(
+        shown.contains("listing: TOOL_LISTING_PROGRESSIVE"),
+        "{shown}"
+    );
+    let token = cli.token("all-token", &["--gateway", "all"]).await.unwrap();
+    let prefixes = ["old__", "new__"];
+    let mut failures = Vec::new();
+    let searching = |client: &&Client| {
+        let scripts = ["python2.py", "typescript.mjs"];
+        client
+            .arguments
+            .first()
+            .is_some_and(|it| scripts.contains(it))
+    };
+    for client in CLIENTS.iter().filter(searching) {
+        let rest = ["old__echo", MESSAGE, prefixes[0], prefixes[1]];
+        let seen = client.run(up.data(), &up.url("all"), &token, &rest).await;
+        let checked = seen.and_then(|report| {
+            check(client, &report, "run_tool")?;
+            check_progressive(&report, &prefixes)
+        });
+        if let Err(error) = checked {
+            failures.push(format!("{}: {error:#}", client.name));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

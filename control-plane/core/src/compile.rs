@@ -55,6 +55,19 @@ pub enum ProblemKind {
     /// Two tools, or two prompts, would have one name.
     #[error(transparent)]
     Collision(Box<Collision>),
+    /// A tool would have the name of one of the gateway's own.
+    #[error(
+        "tool `{name}` of server {server} would be exposed as `{exposed}`, which is a tool of a gateway whose listing \
+         is progressive; leave it out, give it an alias, or use prefix `always`"
+    )]
+    OwnName {
+        /// The name.
+        exposed: &'static str,
+        /// The server of the tool, which is hidden.
+        server: Slug,
+        /// The tool.
+        name: String,
+    },
     /// Too many tools or prompts.
     #[error("{found} {what}s are more than the limit of {limit}; expose fewer")]
     TooMany {
@@ -173,6 +186,7 @@ impl ProblemKind {
             | Self::BoundTwice(_)
             | Self::NotSingle(_)
             | Self::Collision(_)
+            | Self::OwnName { .. }
             | Self::TooMany { .. }
             | Self::IdTaken(_)
             | Self::NoCredential(_)

@@ -74,6 +74,7 @@ pub(crate) fn gateway(org: &str, id: &str, prefix: PrefixMode, servers: &[&str])
         name: name(org, id),
         meta: Meta::default(),
         prefix,
+        listing: toolgate_model::Listing::default(),
         bindings: servers.iter().map(all).collect(),
         instructions: String::new(),
     }

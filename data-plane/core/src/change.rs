@@ -145,9 +145,9 @@ fn differ(was: Sight<'_>, now: Sight<'_>) -> Kinds {
     }
 }
 
-/// Of the tools that are seen.
+/// Of the tools that are listed. Of those that have to be searched for nobody is told: who wants one searches again.
 fn tools(sight: Sight<'_>) -> Digest {
-    if sight.grant.is_all() {
+    if sight.grant.is_all() || sight.gateway.is_progressive() {
         return sight.gateway.tools_digest;
     }
     let mut bytes = Vec::new();
@@ -155,7 +155,7 @@ fn tools(sight: Sight<'_>) -> Digest {
         if sight.grant.allows(&tool.exposed) {
             bytes.extend_from_slice(tool.exposed.as_bytes());
             bytes.push(0);
-            bytes.extend_from_slice(&tool.digest.0);
+            bytes.extend_from_slice(&tool.shown.0);
         }
     }
     Digest::of_bytes(&bytes)

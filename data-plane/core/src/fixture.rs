@@ -128,6 +128,7 @@ pub(crate) fn gateway(offers: &[Offer]) -> GatewayResource {
             .map(|offer| slug(offer.id))
             .collect(),
         uris: UriMode::Prefixed,
+        listing: toolgate_model::Listing::default(),
         timeouts: BTreeMap::new(),
     }
 }
@@ -205,6 +206,17 @@ pub(crate) fn world(offers: &[Offer]) -> Snapshot {
     };
     insert(&mut snapshot, "acme", "few", Resource::Token(few));
     insert(&mut snapshot, "evil", "all", Resource::Token(token("evil")));
+    snapshot
+}
+
+/// The same world, whose gateway lists two tools of its own instead of these.
+pub(crate) fn progressive(offers: &[Offer]) -> Snapshot {
+    let mut snapshot = world(offers);
+    let gateway = GatewayResource {
+        listing: toolgate_model::Listing::Progressive,
+        ..gateway(offers)
+    };
+    insert(&mut snapshot, "acme", "main", Resource::Gateway(gateway));
     snapshot
 }
 

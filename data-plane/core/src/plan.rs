@@ -7,6 +7,7 @@ mod legacy;
 mod listen;
 mod lists;
 mod modern;
+mod own;
 mod retry;
 mod served;
 mod target;

@@ -6,8 +6,10 @@
 
 mod build;
 mod definition;
+pub(crate) mod finder;
 mod gateway;
 mod list;
+mod own;
 mod prompt;
 mod renamed;
 mod resource;

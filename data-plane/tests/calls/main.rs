@@ -17,6 +17,7 @@ mod faults;
 mod feeds;
 mod hostile;
 mod ids;
+mod progressive;
 mod questions;
 mod rest;
 mod rig;

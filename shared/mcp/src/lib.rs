@@ -17,6 +17,7 @@ pub mod limits;
 mod lookalike;
 pub mod message;
 pub mod method;
+pub mod nested;
 pub mod object;
 mod scan;
 pub mod splice;

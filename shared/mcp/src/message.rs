@@ -211,6 +211,18 @@ pub fn tool_error(text: &str, modern: Option<&Implementation>) -> String {
     format!("{{\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"isError\":true{tail}}}")
 }
 
+/// A tool result of our own: `structured` (JSON), and the same as a text for clients that read nothing else. With `modern`,
+/// as a modern client wants it.
+pub fn tool_result(structured: &str, modern: Option<&Implementation>) -> String {
+    let text = quote(structured);
+    let tail = modern.map_or_else(String::new, |server| {
+        format!(",{}", modern_members(server, None))
+    });
+    format!(
+        "{{\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"structuredContent\":{structured},\"isError\":false{tail}}}"
+    )
+}
+
 /// `initialize` towards a server. `id` and `capabilities` are JSON.
 pub fn initialize(id: &str, version: &str, capabilities: &str, client: &Implementation) -> Bytes {
     let version = quote(version);

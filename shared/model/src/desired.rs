@@ -40,6 +40,8 @@ pub struct Gateway {
     pub meta: Meta,
     /// How tools are named.
     pub prefix: PrefixMode,
+    /// What of them clients are shown at once.
+    pub listing: Listing,
     /// Which tools are in it, in the order in which they are listed.
     pub bindings: Vec<Binding>,
     /// Told to agents ahead of the servers' own instructions; empty for none.
@@ -56,6 +58,19 @@ pub enum PrefixMode {
     Single,
     /// The tool's own name; a collision is a configuration error.
     Never,
+}
+
+/// What a gateway's list of tools shows. It says nothing of what may be called.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Listing {
+    /// Every tool.
+    #[default]
+    All,
+    /// Two tools of the gateway's own, [`SEARCH_TOOLS`](crate::snapshot::SEARCH_TOOLS) and
+    /// [`RUN_TOOL`](crate::snapshot::RUN_TOOL), with which the others are found and run.
+    Progressive,
 }
 
 /// What a gateway exposes of one server.

@@ -12,7 +12,7 @@ pub mod time;
 pub mod version;
 
 pub use desired::{
-    AdminRole, Binding, Credential, CredentialKind, DriftPolicy, EraPolicy, Gateway, Meta,
+    AdminRole, Binding, Credential, CredentialKind, DriftPolicy, EraPolicy, Gateway, Listing, Meta,
     Organization, PrefixMode, Reach, RelayPolicy, Selection, Server, Shape, Sharing, Timeouts,
     Token, TokenScope,
 };

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Definition, Digest, Era, Name, Reach, RelayPolicy, Sharing, Slug, Subject, Timeouts, Timestamp,
-    TokenHash, Version,
+    Definition, Digest, Era, Listing, Name, Reach, RelayPolicy, Sharing, Slug, Subject, Timeouts,
+    Timestamp, TokenHash, Version,
 };
 
 /// Kinds of resource.
@@ -74,6 +74,9 @@ pub struct GatewayResource {
     /// How the URIs of resources are shown.
     #[serde(default, skip_serializing_if = "is_default")]
     pub uris: UriMode,
+    /// What of its tools is listed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub listing: Listing,
     /// The servers, in binding order.
     pub servers: Vec<Slug>,
     /// The longest that one call of a server through this gateway may take, where it is said.
@@ -116,6 +119,15 @@ pub struct ToolShape {
 /// The security field of a gateway that sets or hides arguments: a proxy that does not know it would let callers
 /// choose them.
 pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
+
+/// The tool of a progressive gateway that finds its other tools.
+pub const SEARCH_TOOLS: &str = "search_tools";
+
+/// The tool of a progressive gateway that runs them.
+pub const RUN_TOOL: &str = "run_tool";
+
+/// Names that no server's tool can have in a progressive gateway.
+pub const OWN_TOOLS: [&str; 2] = [SEARCH_TOOLS, RUN_TOOL];
 
 /// One prompt under the name clients see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,6 +40,7 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
         Just(PrefixMode::Single),
         Just(PrefixMode::Never)
     ];
+    let modes = (prefix, listing());
     let names = || {
         prop_oneof![
             Just(Selection::All),
@@ -60,15 +61,20 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
             },
         );
     let bindings = collection::vec(binding, 0..4);
-    (name(), meta(), prefix, bindings, "[\\PC\n]{0,60}").prop_map(
-        |(name, meta, prefix, bindings, instructions)| Gateway {
+    (name(), meta(), modes, bindings, "[\\PC\n]{0,60}").prop_map(
+        |(name, meta, (prefix, listing), bindings, instructions)| Gateway {
             name,
             meta,
             prefix,
+            listing,
             bindings,
             instructions,
         },
     )
+}
+
+pub(crate) fn listing() -> impl Strategy<Value = Listing> {
+    prop_oneof![Just(Listing::All), Just(Listing::Progressive)]
 }
 
 pub(crate) fn shape() -> impl Strategy<Value = Shape> {

@@ -36,11 +36,14 @@ fn several_documents_are_read_from_one_file() {
 }
 
 #[test]
-fn shapes_of_tools_and_a_timeout_are_read_as_concepts_writes_them() {
+fn gateways_are_read_as_concepts_writes_them() {
     let concepts = include_str!("../../../docs/concepts.md");
-    let (_, yaml) = concepts.split_once("```yaml\n").unwrap();
-    let (yaml, _) = yaml.split_once("```").unwrap();
-    let documents = parse("a.yaml", yaml).unwrap();
+    let documents = concepts.split("```yaml\n").skip(1);
+    let documents: Vec<_> = documents
+        .flat_map(|yaml| parse("a.yaml", yaml.split_once("```").unwrap().0).unwrap())
+        .collect();
+    let progressive = &documents[1].object["spec"];
+    assert_eq!(progressive["listing"], "TOOL_LISTING_PROGRESSIVE");
     let binding = &documents[0].object["spec"]["bindings"][0];
     assert_eq!(binding["timeout"], "10s");
     let forecast = &binding["shapes"]["forecast"];
@@ -57,6 +60,11 @@ fn a_fault_names_file_line_column_and_field() {
             TWO.replace("PREFIX_MODE_NEVER", "SOMETIMES"),
             "a.yaml:13:",
             "spec.prefix",
+        ),
+        (
+            TWO.replace("PREFIX_MODE_NEVER", "PREFIX_MODE_NEVER\n  listing: SOME"),
+            "a.yaml:14:",
+            "spec.listing",
         ),
         (
             TWO.replace("allTools: true", "allTools: [1]"),

@@ -20,6 +20,7 @@ pub(super) struct Claims {
     what: Named,
     mode: PrefixMode,
     limit: usize,
+    own: &'static [&'static str],
     granted: Vec<Claim>,
     taken: BTreeMap<String, usize>,
     over: usize,
@@ -31,10 +32,16 @@ impl Claims {
             what,
             mode,
             limit,
+            own: &[],
             granted: Vec::new(),
             taken: BTreeMap::new(),
             over: 0,
         }
+    }
+
+    /// Without these names, which the gateway has itself.
+    pub(super) fn without(self, own: &'static [&'static str]) -> Self {
+        Self { own, ..self }
     }
 
     pub(super) fn what(&self) -> Named {
@@ -50,6 +57,13 @@ impl Claims {
     ) -> Result<(), ProblemKind> {
         let alias = shape.and_then(|shape| shape.alias.clone());
         let exposed = alias.unwrap_or_else(|| exposed_name(self.mode, server, &definition.name));
+        if let Some(exposed) = self.own.iter().find(|own| **own == exposed) {
+            return Err(ProblemKind::OwnName {
+                exposed,
+                server: server.clone(),
+                name: definition.name.clone(),
+            });
+        }
         let earlier = self
             .taken
             .get(&exposed)

@@ -8,8 +8,11 @@ use std::{
 
 use toolgate_mcp::object;
 use toolgate_model::{
-    Binding, Catalogue, Definition, Gateway, Name, PrefixMode, Selection, Shape, Slug, UriMode,
-    snapshot::{ExposedPrompt, ExposedTool, GatewayResource, SHAPED_ARGUMENTS, ToolShape},
+    Binding, Catalogue, Definition, Gateway, Listing, Name, PrefixMode, Selection, Shape, Slug,
+    UriMode,
+    snapshot::{
+        ExposedPrompt, ExposedTool, GatewayResource, OWN_TOOLS, SHAPED_ARGUMENTS, ToolShape,
+    },
 };
 
 use crate::{limits, state::State};
@@ -34,7 +37,7 @@ pub fn compile(
         let field = "metadata.name".to_owned();
         return (None, vec![Problem { field, kind }]);
     }
-    let mut exposure = Exposure::new(gateway.prefix);
+    let mut exposure = Exposure::new(gateway.prefix, gateway.listing);
     let mut bound = BTreeSet::new();
     if gateway.prefix == PrefixMode::Single && gateway.bindings.len() > 1 {
         let count = gateway.bindings.len();
@@ -102,13 +105,17 @@ struct Exposure<'a> {
 }
 
 impl<'a> Exposure<'a> {
-    fn new(mode: PrefixMode) -> Self {
+    fn new(mode: PrefixMode, listing: Listing) -> Self {
+        let own: &[&str] = match listing {
+            Listing::All => &[],
+            Listing::Progressive => &OWN_TOOLS,
+        };
         Self {
             uris: match mode {
                 PrefixMode::Always => UriMode::Prefixed,
                 PrefixMode::Single | PrefixMode::Never => UriMode::Through,
             },
-            tools: Claims::new(Named::Tool, mode, limits::GATEWAY_TOOLS),
+            tools: Claims::new(Named::Tool, mode, limits::GATEWAY_TOOLS).without(own),
             prompts: Claims::new(Named::Prompt, mode, limits::GATEWAY_PROMPTS),
             resources: Vec::new(),
             timeouts: BTreeMap::new(),
@@ -188,6 +195,7 @@ impl<'a> Exposure<'a> {
             prompts: self.prompts.sorted(exposed_prompt),
             resources: self.resources,
             uris: self.uris,
+            listing: gateway.listing,
             servers,
             timeouts: self.timeouts,
         };

@@ -6,6 +6,7 @@ use toolgate_model::{DriftPolicy, PrefixMode, Resource, ResourceKind, Selection}
 use super::*;
 
 mod hostile;
+mod listing;
 use crate::{
     Command, Desired, Key, Object,
     fixture::{World, catalogue, credential, definition, gateway, name, server, slug, token},

@@ -3,7 +3,9 @@
 use toolgate_model::{Reach, Resource, ResourceKind};
 
 use super::*;
-use crate::fixture::{gateway, hash, insert, key, offers, plain_tool, slug, token, world};
+use crate::fixture::{
+    gateway, hash, insert, key, offers, plain_tool, progressive, slug, token, world,
+};
 
 fn build(snapshot: &toolgate_model::Snapshot) -> View {
     View::build(snapshot, None).0
@@ -38,6 +40,41 @@ fn a_new_or_edited_tool_is_a_change_for_whoever_may_see_it() {
     let after = build(&world(&edited));
     assert_eq!(seen(&before, &after, "all"), Some(TOOLS));
     assert_eq!(seen(&before, &after, "few"), Some(TOOLS));
+}
+
+#[test]
+fn another_shape_is_a_change_for_whoever_sees_the_tool() {
+    let mut snapshot = world(&offers());
+    let before = build(&snapshot);
+    let mut shaped = gateway(&offers());
+    shaped.tools[0].shape = Some(toolgate_model::snapshot::ToolShape {
+        description: Some("In other words.".to_owned()),
+        ..Default::default()
+    });
+    assert_eq!(shaped.tools[0].exposed, "weather__forecast");
+    insert(&mut snapshot, "acme", "main", Resource::Gateway(shaped));
+    let after = build(&snapshot);
+    assert_eq!(seen(&before, &after, "all"), Some(TOOLS));
+    assert_eq!(seen(&before, &after, "few"), Some(TOOLS));
+}
+
+#[test]
+fn of_a_progressive_gateway_only_another_listing_is_a_change() {
+    let all = build(&world(&offers()));
+    let before = build(&progressive(&offers()));
+    let mut more = offers();
+    more[0].tools.push(plain_tool("storms"));
+    let after = build(&progressive(&more));
+    for token in ["all", "few"] {
+        assert_eq!(seen(&before, &after, token), Some(Kinds::NONE));
+        assert_eq!(seen(&all, &before, token), Some(TOOLS));
+        assert_eq!(seen(&after, &all, token), Some(TOOLS));
+    }
+    let mut prompt = offers();
+    prompt[1].prompts.clear();
+    let after = build(&progressive(&prompt));
+    let kinds = seen(&before, &after, "all").unwrap();
+    assert_eq!((kinds.tools, kinds.prompts), (false, true));
 }
 
 #[test]

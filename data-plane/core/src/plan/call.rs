@@ -9,8 +9,8 @@ use crate::{
     GatewayView, Refusal, ServerView, parked,
     plan::{
         PlanInput, Retry, Returned, Target,
-        find::{Found, find, is_argument},
-        retry,
+        find::{self, Found, find, is_argument},
+        own, retry,
     },
     session::LogLevel,
     session_id::ClientCapabilities,
@@ -70,8 +70,11 @@ pub struct CallSpans {
     pub params: Span,
     /// What stands for the target: `params.name`, `params.uri`, or a member of `params.ref`.
     pub subject: Span,
-    /// `params.arguments`.
+    /// The arguments that the server gets: `params.arguments`, or what stands for it within [`Self::around`].
     pub arguments: Option<Span>,
+    /// What of the request stands in the place of the arguments and goes no further, but for them: of calls that were made
+    /// with `run_tool`.
+    pub around: Option<Span>,
     /// `params._meta`.
     pub meta: Option<Span>,
 }
@@ -183,7 +186,11 @@ pub(super) fn plan(
         .params
         .as_ref()
         .ok_or_else(|| invalid("`params` must say for what"))?;
-    let Found { target, subject } = find(input, envelope.method(), params, client.era())?;
+    let inner = own::run(input, envelope).transpose()?;
+    let Found { target, subject } = match &inner {
+        None => find(input, envelope.method(), params, client.era())?,
+        Some(inner) => find::inner(input, params, inner)?,
+    };
     let reference = params.reference.as_ref();
     if let Some(member) = params.mistyped.or(reference.and_then(|it| it.mistyped)) {
         let text = format!("`{member}` has the wrong type");
@@ -196,11 +203,17 @@ pub(super) fn plan(
             .filter(|argument| is_argument(argument))
             .ok_or_else(|| invalid("`argument` must have a name and a value"))?;
     }
-    let arguments = params.arguments.map(|span| envelope.slice(span));
+    let place = match &inner {
+        None => params.arguments,
+        Some(inner) => inner.arguments,
+    };
+    let arguments = place.map(|span| envelope.slice(span));
     let arguments = arguments.unwrap_or(b"{}");
     if let Some(own) = target.arguments() {
         own.check(arguments).map_err(Refusal::InvalidParams)?;
     }
+    // No client repeats arguments of a tool that it does not call itself.
+    let headers = headers.filter(|_| inner.is_none());
     if let (Some(headers), Some(annotations)) = (headers, target.params()) {
         let seen = |name: &str| seen(headers, name);
         annotations
@@ -229,7 +242,8 @@ pub(super) fn plan(
             id: id.span,
             params: params.span,
             subject,
-            arguments: params.arguments,
+            arguments: place,
+            around: inner.map(|inner| inner.around),
             meta: meta.map(|meta| meta.span),
         },
     };

@@ -12,7 +12,7 @@ use toolgate_model::Era;
 
 use crate::{
     Refusal,
-    plan::{CompletionTarget, PlanInput, ResourceTarget, Target, task},
+    plan::{CompletionTarget, PlanInput, ResourceTarget, Target, own::Inner, task},
     subscription::URI_LIMIT,
 };
 
@@ -56,6 +56,20 @@ pub(super) fn named<'p, 'a>(
     given.as_ref().ok_or_else(|| {
         let text = format!("{member} must be that of a {noun}");
         Refusal::InvalidParams(text.into())
+    })
+}
+
+/// The tool that is meant by a call of `run_tool`: found as if it had been called itself.
+pub(super) fn inner(
+    input: &PlanInput<'_>,
+    params: &Params<'_>,
+    inner: &Inner<'_>,
+) -> Result<Found, Refusal> {
+    let found = tool(input, &inner.name)?;
+    Ok(Found {
+        // Where the one name stands, the other one is put.
+        subject: named(&params.name, "`name`", "tool")?.span,
+        ..found
     })
 }
 

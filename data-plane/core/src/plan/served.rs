@@ -7,7 +7,7 @@ use toolgate_mcp::{Envelope, method};
 use crate::{
     Refusal,
     cursor::ListKind,
-    plan::{ClientSide, Plan, PlanInput, call, lists},
+    plan::{ClientSide, Plan, PlanInput, call, lists, own},
 };
 
 use super::call::ParamHeaders;
@@ -22,6 +22,9 @@ pub(super) fn plan(
     let list = |kind| lists::page(input, envelope, kind, client.era());
     Some(match envelope.method() {
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ => {
+            if let Some(found) = own::search(input, envelope, client.era()) {
+                return Some(found);
+            }
             let call = call::plan(input, envelope, client, headers);
             call.map(|call| Plan::Call(Arc::new(call)))
         }

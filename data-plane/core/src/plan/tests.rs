@@ -2,6 +2,7 @@
 
 mod legacy;
 mod modern;
+mod progressive;
 mod rest;
 mod retries;
 mod shaped;

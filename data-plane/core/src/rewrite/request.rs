@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use toolgate_mcp::{
-    Edit, Limits, envelope, headers, message, method, object, splice, splice::InvalidEdit,
+    Edit, Limits, Span, envelope, headers, message, method, object, splice, splice::InvalidEdit,
     text::quote,
 };
 use toolgate_model::Era;
@@ -65,11 +65,19 @@ pub fn request<'a>(
     let given = spans.arguments.map_or(&b"{}"[..], |span| span.of(body));
     let own = call.target.arguments();
     let merged = own.and_then(|own| own.merged(given));
-    if let Some(merged) = &merged {
-        edits.push(match spans.arguments {
-            Some(span) => Edit::replace(span, &merged[..]),
-            None => object::insert(body, spans.params, "arguments", merged),
-        });
+    let goes = merged.as_deref().unwrap_or(given);
+    match (spans.around, spans.arguments, &merged) {
+        (None, None, None) | (None, Some(_), None) => {}
+        (None, Some(span), Some(merged)) => edits.push(Edit::replace(span, &merged[..])),
+        (None, None, Some(merged)) => {
+            edits.push(object::insert(body, spans.params, "arguments", merged));
+        }
+        // What is around them is left out, and they are left in place.
+        (Some(around), Some(span), None) => edits.extend([
+            Edit::replace(Span::new(around.start, span.start), &b""[..]),
+            Edit::replace(Span::new(span.end, around.end), &b""[..]),
+        ]),
+        (Some(around), _, _) => edits.push(Edit::replace(around, goes)),
     }
     if let Some(returned) = &call.returned {
         edits.push(Edit::replace(returned.span, returned.literal.as_bytes()));
@@ -83,7 +91,7 @@ pub fn request<'a>(
     }
     Ok(Request {
         body: splice(body, edits)?,
-        headers: mcp_headers(merged.as_deref().unwrap_or(given), call, to),
+        headers: mcp_headers(goes, call, to),
     })
 }
 

@@ -21,6 +21,7 @@ use crate::{
     plan::ResourceTarget,
     task,
     view::{
+        finder::Finder,
         list::{LIST_TTL_MS, ListPage, Lists},
         resource::{self, Resources},
     },
@@ -52,6 +53,8 @@ pub struct GatewayView {
     /// Of its resources and templates, likewise.
     pub resources_digest: Digest,
     pub(super) tools: Vec<Arc<ToolView>>,
+    /// By what its tools are found, where not all of them are listed.
+    pub(super) finder: Option<Finder>,
     pub(super) by_name: BTreeMap<Box<str>, Arc<ToolView>>,
     pub(super) prompts: Vec<Arc<PromptView>>,
     pub(super) prompts_by_name: BTreeMap<Box<str>, Arc<PromptView>>,
@@ -97,6 +100,17 @@ impl GatewayView {
     /// All tools, in listing order: by name.
     pub fn tools(&self) -> &[Arc<ToolView>] {
         &self.tools
+    }
+
+    /// Whether its tools are found and run with two of its own, which alone are listed.
+    pub fn is_progressive(&self) -> bool {
+        self.finder.is_some()
+    }
+
+    /// The tools that `query` finds, as the JSON that a caller with this grant is answered; none if all are listed.
+    pub(crate) fn search(&self, grant: &Grant, query: &str, limit: usize) -> Option<String> {
+        let finder = self.finder.as_ref()?;
+        Some(finder.search(&self.tools, grant, query, limit))
     }
 
     /// The prompt of this exposed name. Whether a caller may know of it is for their grant to say.

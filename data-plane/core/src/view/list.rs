@@ -13,7 +13,7 @@ use bytes::Bytes;
 use toolgate_mcp::message::{self, Caching};
 use toolgate_model::{Digest, Era};
 
-use crate::{GatewayView, Grant, ToolView, cursor::ListKind};
+use crate::{GatewayView, Grant, ToolView, cursor::ListKind, view::own};
 
 /// Items on one page.
 pub const PAGE: usize = 500;
@@ -93,7 +93,8 @@ impl Lists {
     ) -> Option<ListPage> {
         let page = usize::try_from(page).ok()?;
         let build = || serialise(gateway, grant, era);
-        if grant.is_all() {
+        // What is listed of a progressive gateway is the same for everybody.
+        if grant.is_all() || gateway.is_progressive() {
             return self.all.pages.of(era).get_or_init(build).get(page).cloned();
         }
         match self.slot(grant.digest()) {
@@ -177,10 +178,16 @@ impl Pages {
 
 /// The tools that a grant shows.
 fn serialise(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
+    let head = head(gateway, ListKind::Tools, era);
+    if gateway.is_progressive() {
+        let own = own::all();
+        let own: Vec<_> = own.iter().collect();
+        return pages(&head, &own, era, gateway.tools_digest);
+    }
     let granted = |tool: &&Arc<ToolView>| grant.allows(&tool.exposed);
     let tools: Vec<&Arc<ToolView>> = gateway.tools().iter().filter(granted).collect();
     let digest = Digest::of(&(gateway.tools_digest, grant.digest()));
-    pages(&head(gateway, ListKind::Tools, era), &tools, era, digest)
+    pages(&head, &tools, era, digest)
 }
 
 /// All there is of one of the other kinds, or nothing.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use toolgate_model::{Binding, Gateway, PrefixMode, Selection, Shape};
+use toolgate_model::{Binding, Gateway, Listing, PrefixMode, Selection, Shape};
 use toolgate_proto::admin::v1 as pb;
 
 use super::meta::{meta, meta_to_proto, name};
@@ -34,11 +34,16 @@ impl Wire for Gateway {
             pb::PrefixMode::Single => PrefixMode::Single,
             pb::PrefixMode::Never => PrefixMode::Never,
         };
+        let listing = match field::known("spec.listing", spec.listing)? {
+            pb::ToolListing::Unspecified | pb::ToolListing::All => Listing::All,
+            pb::ToolListing::Progressive => Listing::Progressive,
+        };
         let bindings = field::each("spec.bindings", &spec.bindings, limits::BINDINGS, binding)?;
         Ok(Self {
             name,
             meta: meta(proto.metadata.as_ref(), &spec.description)?,
             prefix,
+            listing,
             bindings,
             instructions: field::text(
                 "spec.instructions",
@@ -54,6 +59,10 @@ impl Wire for Gateway {
             PrefixMode::Single => pb::PrefixMode::Single,
             PrefixMode::Never => pb::PrefixMode::Never,
         };
+        let listing = match self.listing {
+            Listing::All => pb::ToolListing::All,
+            Listing::Progressive => pb::ToolListing::Progressive,
+        };
         pb::Gateway {
             metadata: meta_to_proto(Collection::Gateways.format(&self.name), &self.meta),
             spec: Some(pb::GatewaySpec {
@@ -61,6 +70,7 @@ impl Wire for Gateway {
                 prefix: prefix.into(),
                 bindings: self.bindings.iter().map(binding_to_proto).collect(),
                 instructions: self.instructions.clone(),
+                listing: listing.into(),
             }),
             status: None,
         }

@@ -55,8 +55,14 @@ fn gateway() -> impl Strategy<Value = Resource> {
         collection::btree_map(s::slug(), s::timeout(), 0..4),
     );
     let uris = prop_oneof![Just(UriMode::Prefixed), Just(UriMode::Through)];
-    (".{0,20}", ".{0,40}", lists, uris).prop_map(
-        |(display_name, instructions, (tools, prompts, resources, servers, timeouts), uris)| {
+    let shown = (uris, s::listing());
+    (".{0,20}", ".{0,40}", lists, shown).prop_map(
+        |(
+            display_name,
+            instructions,
+            (tools, prompts, resources, servers, timeouts),
+            (uris, listing),
+        )| {
             let timeouts = timeouts.into_iter();
             let timeouts = timeouts.filter_map(|(server, most)| Some((server, most?)));
             Resource::Gateway(GatewayResource {
@@ -66,6 +72,7 @@ fn gateway() -> impl Strategy<Value = Resource> {
                 prompts,
                 resources,
                 uris,
+                listing,
                 servers,
                 timeouts: timeouts.collect(),
                 must_understand: Vec::new(),
@@ -309,6 +316,8 @@ fn poisons() -> Vec<(pb::Resource, &'static str)> {
             with_gateway(|g| g.display_name = "altered".into()),
             "digest",
         ),
+        // Another listing is another gateway: who does not read it keeps the last one that it read.
+        (with_gateway(|g| g.progressive = true), "digest"),
     ]
 }
 

@@ -47,6 +47,7 @@ fn nest(desk: &MemoryDesk) {
             name: name("gateway"),
             meta: meta(),
             prefix: PrefixMode::Always,
+            listing: toolgate_model::Listing::default(),
             bindings: Vec::new(),
             instructions: CANARY.into(),
         }));

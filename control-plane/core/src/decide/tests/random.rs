@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use toolgate_model::{
-    Binding, DriftPolicy, Gateway, Name, PrefixMode, Selection, Server, Timestamp,
+    Binding, DriftPolicy, Gateway, Listing, Name, PrefixMode, Selection, Server, Timestamp,
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 
 const ORGS: &[&str] = &["aa", "bb"];
 const IDS: &[&str] = &["x", "y", "z"];
-const TOOLS: &[&str] = &["t1", "t2", "t3", "t 4", "t5"];
+const TOOLS: &[&str] = &["t1", "t2", "t3", "t 4", "run_tool"];
 
 /// A command of which the expected revision is still to be chosen.
 #[derive(Debug, Clone)]
@@ -72,8 +72,10 @@ fn some_gateway() -> impl Strategy<Value = Gateway> {
         timeout: None,
     });
     let bindings = proptest::collection::vec(binding, 0..4);
-    (some_name(), mode, bindings).prop_map(|(name, mode, bindings)| {
+    let listing = proptest::sample::select(vec![Listing::All, Listing::Progressive]);
+    (some_name(), mode, listing, bindings).prop_map(|(name, mode, listing, bindings)| {
         let mut it = gateway(name.org.as_str(), name.id.as_str(), mode, &[]);
+        it.listing = listing;
         it.bindings = bindings;
         it
     })

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use toolgate_mcp::headers::{Seen, Standard};
-use toolgate_model::{Era, Snapshot};
+use toolgate_model::{Era, Resource, Snapshot};
 
 use super::{OWN, json, requests::towards};
 use crate::{
     Plan, Refusal,
-    fixture::{META, World, offers, parse, world},
+    fixture::{META, World, insert, offers, parse, world},
     plan::Presented,
     rewrite::{Outcome, Relay, Relayed, request},
 };
@@ -48,7 +48,12 @@ fn answered(relay: &mut Relay, message: &Value) -> (Value, Outcome) {
 
 /// The id of a task that the server calls `t-1`.
 fn started(world: &World, token: &str) -> String {
-    let body = body("tools/call", r#""name":"weather__forecast""#, TASKS);
+    started_with(world, token, r#""name":"weather__forecast""#)
+}
+
+/// The same of a call with these params.
+fn started_with(world: &World, token: &str, params: &str) -> String {
+    let body = body("tools/call", params, TASKS);
     let call = call(world, token, &body);
     let mut relay = Relay::new(call, Era::Modern, OWN, None);
     let (told, outcome) = answered(
@@ -92,6 +97,34 @@ fn a_task_is_followed_under_an_id_of_ours() {
         let header = |name: &str| sent.headers.iter().find(|(key, _)| key == name);
         assert_eq!(header("mcp-name").unwrap().1, "t-1");
         assert_eq!(header("mcp-method").unwrap().1, method);
+    }
+}
+
+#[test]
+fn a_task_of_a_tool_that_was_run_is_that_of_the_tool() {
+    let mut snapshot = snapshot();
+    let mut progressive = crate::fixture::gateway(&offers());
+    progressive.listing = toolgate_model::Listing::Progressive;
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        Resource::Gateway(progressive),
+    );
+    let world = World::of(&snapshot);
+    let running = r#""name":"run_tool","arguments":{"name":"weather__forecast"}"#;
+    for token in ["all", "few"] {
+        let id = started_with(&world, token, running);
+        assert_eq!(
+            id,
+            started(&world, token),
+            "of the same task it is the same"
+        );
+        let body = body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
+        assert_eq!(
+            call(&world, token, &body).target.exposed(),
+            Some("weather__forecast")
+        );
     }
 }
 

@@ -8,13 +8,13 @@ use std::{
 
 use toolgate_mcp::message::Implementation;
 use toolgate_model::{
-    Definition, Digest, Name, Slug,
-    snapshot::{GatewayResource, SHAPED_ARGUMENTS},
+    Definition, Digest, Listing, Name, Slug,
+    snapshot::{GatewayResource, OWN_TOOLS, SHAPED_ARGUMENTS},
 };
 
 use crate::{
     GatewayView, ToolView,
-    view::{definition, gateway::INSTRUCTIONS_LIMIT},
+    view::{definition, finder::Finder, gateway::INSTRUCTIONS_LIMIT, own},
 };
 
 use super::{Building, offered};
@@ -59,7 +59,14 @@ pub(super) fn gateway(
         instructions: instructions(building, name, resource, &tools),
         offers: offered::offers(building, name, resource),
         digest,
-        tools_digest: tools_digest(&tools),
+        tools_digest: match resource.listing {
+            Listing::All => tools_digest(&tools),
+            Listing::Progressive => own::digest(),
+        },
+        finder: match resource.listing {
+            Listing::All => None,
+            Listing::Progressive => Some(Finder::new(&tools)),
+        },
         timeouts: resource.timeouts.clone(),
         prompts_digest: offered::prompts_digest(&prompts),
         resources_digest: resources.digest(),
@@ -91,7 +98,10 @@ fn tools(
     problems: &mut Vec<String>,
 ) -> Vec<Arc<ToolView>> {
     let mut offered: BTreeMap<&Slug, BTreeMap<&str, &Definition>> = BTreeMap::new();
-    let mut taken = BTreeSet::new();
+    let mut taken: BTreeSet<&str> = match resource.listing {
+        Listing::All => BTreeSet::new(),
+        Listing::Progressive => OWN_TOOLS.into(),
+    };
     let mut tools = Vec::with_capacity(resource.tools.len());
     for tool in &resource.tools {
         let name = Name::new(gateway.org.clone(), tool.server.clone());

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use toolgate_model::{
-    Slug, UriMode,
+    Listing, Slug, UriMode,
     snapshot::{ExposedPrompt, ExposedTool, GatewayResource, ToolShape},
 };
 use toolgate_proto::push::v1 as pb;
@@ -21,6 +21,11 @@ pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, Violation>
     } else {
         UriMode::Prefixed
     };
+    let listing = if given.progressive {
+        Listing::Progressive
+    } else {
+        Listing::All
+    };
     Ok(GatewayResource {
         display_name: field::bounded("display_name", &given.display_name, limits::DISPLAY_NAME)?,
         instructions: field::bounded("instructions", &given.instructions, limits::INSTRUCTIONS)?,
@@ -28,6 +33,7 @@ pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, Violation>
         prompts: field::each("prompts", &given.prompts, limits::TOOLS, prompt)?,
         resources: slugs("resources", &given.resources)?,
         uris,
+        listing,
         servers: slugs("servers", &given.servers)?,
         timeouts: timeouts(&given.timeouts_ms)?,
         must_understand: given.must_understand.clone(),
@@ -58,6 +64,7 @@ pub(super) fn to_proto(given: &GatewayResource) -> pb::Gateway {
         prompts: given.prompts.iter().map(prompt).collect(),
         resources: given.resources.iter().map(ToString::to_string).collect(),
         through_uris: given.uris == UriMode::Through,
+        progressive: given.listing == Listing::Progressive,
         timeouts_ms: given.timeouts.iter().map(timeout).collect(),
     }
 }

@@ -1,0 +1,65 @@
+//! A progressive gateway has two tools of its own, whose names are nobody else's.
+
+use toolgate_model::Listing;
+
+use super::*;
+
+#[test]
+fn a_tool_that_would_have_the_name_of_one_of_the_gateways_own_is_refused() {
+    let mut world = world(&[("one", &["search_tools", "run_tool", "a"])]);
+    let mut clash = gateway("acme", "clash", PrefixMode::Single, &["one"]);
+    // All of them are listed: then these are names like others.
+    world.create(Desired::Gateway(clash.clone())).unwrap();
+    assert_eq!(
+        exposed(&compile(&world.state), "clash"),
+        ["a", "run_tool", "search_tools"]
+    );
+    clash.listing = Listing::Progressive;
+    let expected = world.modified(&Key::Gateway(clash.name.clone()));
+    let update = Command::Update {
+        object: Desired::Gateway(clash.clone()),
+        expected,
+    };
+    let told = format!("{:?}", world.run(update).unwrap_err());
+    assert!(
+        told.contains("`search_tools` of server one") && told.contains("prefix `always`"),
+        "{told}"
+    );
+    // So is an alias; under prefixes nothing clashes.
+    clash.name = name("acme", "other");
+    clash.prefix = PrefixMode::Always;
+    let alias = toolgate_model::Shape {
+        alias: Some("run_tool".to_owned()),
+        ..Default::default()
+    };
+    let mut aliased = clash.clone();
+    aliased.bindings[0].shapes = [("a".to_owned(), alias)].into();
+    assert!(world.create(Desired::Gateway(aliased)).is_err());
+    world.create(Desired::Gateway(clash)).unwrap();
+    let compiled = compile(&world.state);
+    assert_eq!(
+        exposed(&compiled, "other"),
+        ["one__a", "one__run_tool", "one__search_tools"]
+    );
+    let made = resource(&compiled, "other");
+    assert_eq!(made.listing, Listing::Progressive);
+    // Who does not know it lists more than this, and lets nobody call more.
+    assert_eq!(made.must_understand, [""; 0]);
+}
+
+#[test]
+fn one_that_a_server_grows_later_is_hidden_and_named() {
+    let mut world = world(&[("one", &["a"])]);
+    let mut grown = gateway("acme", "grown", PrefixMode::Never, &["one"]);
+    grown.listing = Listing::Progressive;
+    world.create(Desired::Gateway(grown)).unwrap();
+    let grows = Command::RecordCatalogue(catalogue("acme", "one", &["a", "run_tool", "b"]));
+    world.run(grows).unwrap();
+    let compiled = compile(&world.state);
+    assert_eq!(exposed(&compiled, "grown"), ["a", "b"]);
+    let problems = kinds(&compiled, "grown");
+    assert!(
+        matches!(&*problems, [ProblemKind::OwnName { exposed: "run_tool", name, .. }] if name == "run_tool"),
+        "{problems:?}"
+    );
+}

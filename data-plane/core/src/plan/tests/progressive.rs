@@ -1,0 +1,459 @@
+//! Gateways that list two tools of their own: what is run with them is the very call that could have been made without, and
+//! what may not be called is neither found nor run.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use toolgate_model::{Era, Resource, snapshot::ToolShape};
+
+use crate::{
+    Plan,
+    fixture::{META, World, gateway, insert, offers, progressive},
+    plan::{CallPlan, Retry},
+    rewrite::{Towards, request},
+};
+
+const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
+
+fn world() -> World {
+    World::of(&progressive(&offers()))
+}
+
+/// A call with these params, `_meta` apart.
+fn body(era: Era, params: &str) -> String {
+    let meta = match era {
+        Era::Legacy => r#""progressToken":"p""#.to_owned(),
+        Era::Modern => format!(r#"{META},"progressToken":"p""#),
+    };
+    format!(
+        r#"{{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{{{params},"_meta":{{{meta}}}}}}}"#
+    )
+}
+
+fn ask(world: &World, era: Era, token: &str, body: &str, headers: &[(&str, &[u8])]) -> Plan {
+    match era {
+        Era::Legacy => world.legacy(token, body),
+        Era::Modern => world.modern(token, body, headers),
+    }
+}
+
+fn run(tool: &str, arguments: &str) -> String {
+    format!(r#""name":"run_tool","arguments":{{"name":"{tool}"{arguments}}}"#)
+}
+
+fn planned(plan: Plan) -> CallPlan {
+    let Plan::Call(call) = plan else {
+        panic!("{plan:?}");
+    };
+    CallPlan::clone(&call)
+}
+
+fn refused(plan: Plan) -> String {
+    let Plan::Refuse(refusal) = plan else {
+        panic!("{plan:?}");
+    };
+    format!("{refusal:?}")
+}
+
+fn answered(plan: Plan) -> Value {
+    let Plan::Answer(parts) = plan else {
+        panic!("{plan:?}");
+    };
+    serde_json::from_slice(&parts.to_bytes()).unwrap()
+}
+
+/// What the server gets: headers and body.
+fn sent(call: &CallPlan, body: &str, era: Era) -> (Vec<(String, String)>, Value) {
+    let to = Towards {
+        era,
+        version: "v",
+        id: 9,
+        log_level: None,
+        traceparent: None,
+    };
+    let request = request(&Bytes::from(body.to_owned()), call, &to).unwrap();
+    let headers = request.headers.into_iter();
+    let headers = headers.map(|(name, value)| (name.into_owned(), value.into_owned()));
+    (
+        headers.collect(),
+        serde_json::from_slice(&request.body).unwrap(),
+    )
+}
+
+#[test]
+fn two_tools_are_listed_to_everybody() {
+    let world = world();
+    for era in ERAS {
+        for token in ["all", "few"] {
+            let meta = body(era, r#""x":1"#).replace("tools/call", "tools/list");
+            let listed = answered(ask(&world, era, token, &meta, &[]));
+            let tools = listed["result"]["tools"].as_array().unwrap();
+            let names: Vec<_> = tools.iter().map(|tool| &tool["name"]).collect();
+            assert_eq!(names, ["search_tools", "run_tool"]);
+        }
+    }
+    let page = |token| {
+        let (gateway, caller) = (world.gateway(), world.caller(token));
+        let page = gateway.page(
+            crate::cursor::ListKind::Tools,
+            caller.grant(),
+            Era::Modern,
+            0,
+        );
+        page.unwrap()
+    };
+    let (one, two) = (page("all"), page("few"));
+    assert_eq!(one, two);
+    assert_eq!(
+        one.open.as_ptr(),
+        two.open.as_ptr(),
+        "it is written once for all"
+    );
+}
+
+#[test]
+fn a_search_answers_what_its_caller_may_use_in_the_way_of_its_era() {
+    let world = world();
+    for era in ERAS {
+        let search = |token, arguments: &str| {
+            let params = format!(r#""name":"search_tools","arguments":{arguments}"#);
+            answered(ask(&world, era, token, &body(era, &params), &[]))
+        };
+        let found = search("all", r#"{"query":"forecast","limit":1.0}"#);
+        assert_eq!(found["id"], "c");
+        let result = &found["result"];
+        let structured = &result["structuredContent"];
+        assert_eq!(structured["tools"][0]["name"], "weather__forecast");
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert_eq!(&serde_json::from_str::<Value>(text).unwrap(), structured);
+        let complete = result.get("resultType") == Some(&json!("complete"));
+        assert_eq!(complete, era == Era::Modern);
+        let few = search("few", r#"{"query":""}"#);
+        assert_eq!(few["result"]["structuredContent"]["total"], 1);
+    }
+}
+
+#[test]
+fn what_cannot_be_searched_for_is_refused_with_a_word_of_advice() {
+    let world = world();
+    let cases = [
+        ("{}", "`query` must be given"),
+        (r#"{"query":1}"#, "`query` must be a string"),
+        (r#"{"query":"x","limit":0}"#, "`limit`"),
+        (r#"{"query":"x","limit":51}"#, "`limit`"),
+        (r#"{"query":"x","limit":"5"}"#, "`limit`"),
+        (r#"{"query":"x","limit":1.5}"#, "`limit`"),
+        (r#"{"query":"x","most":5}"#, "`most`"),
+        (r#"{"query":"x","query":"y"}"#, "cannot be read"),
+        ("[]", "`arguments` has the wrong type"),
+    ];
+    let long = format!(r#"{{"query":"{}"}}"#, "é".repeat(1_001));
+    for (arguments, words) in cases.into_iter().chain([(&*long, "too long")]) {
+        let params = format!(r#""name":"search_tools","arguments":{arguments}"#);
+        let told = refused(world.legacy("all", &body(Era::Legacy, &params)));
+        assert!(told.contains(words), "{arguments}: {told}");
+    }
+    let most = format!(
+        r#""name":"search_tools","arguments":{{"query":"{}"}}"#,
+        "é".repeat(1_000)
+    );
+    answered(world.legacy("all", &body(Era::Legacy, &most)));
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_a_word_of_advice() {
+    let world = world();
+    let cases = [
+        ("{}", "`arguments.name`"),
+        (r#"{"name":7}"#, "`arguments.name`"),
+        (
+            r#"{"name":"files__read","arguments":"{}"}"#,
+            "`arguments.arguments` must be an object",
+        ),
+        (
+            r#"{"name":"files__read","path":"/"}"#,
+            "`path` is no argument of `run_tool`",
+        ),
+        (
+            r#"{"name":"files__read","name":"weather__now"}"#,
+            "cannot be read",
+        ),
+        (r#""files__read""#, "`arguments` has the wrong type"),
+    ];
+    for (arguments, words) in cases {
+        let params = format!(r#""name":"run_tool","arguments":{arguments}"#);
+        let told = refused(world.legacy("all", &body(Era::Legacy, &params)));
+        assert!(told.contains(words), "{arguments}: {told}");
+    }
+    let told = refused(world.legacy("all", &body(Era::Legacy, r#""name":"run_tool""#)));
+    assert!(told.contains("`arguments.name`"), "{told}");
+}
+
+#[test]
+fn mc_05_what_a_search_does_not_show_is_not_run_however_it_is_named() {
+    let world = world();
+    for era in ERAS {
+        let params = r#""name":"search_tools","arguments":{"query":"","limit":50}"#;
+        let shown = answered(ask(&world, era, "few", &body(era, params), &[]));
+        let shown = shown["result"]["structuredContent"]["tools"].clone();
+        let shown: Vec<_> = shown.as_array().unwrap().iter().collect();
+        assert_eq!(shown.len(), 1);
+        let hidden = [
+            "files__read",
+            "files\\u005f_read",
+            "Files__read",
+            "files__read ",
+            "read",
+            "weather__Forecast",
+            "search_tools",
+            "run_tool",
+            "",
+        ];
+        for name in hidden {
+            let inner = ask(&world, era, "few", &body(era, &run(name, "")), &[]);
+            let inner = refused(inner);
+            assert!(inner.contains("UnknownTool"), "{name}: {inner}");
+            if ["search_tools", "run_tool"].contains(&name) {
+                continue;
+            }
+            // In the very words of a call of what is not there.
+            let direct = format!(r#""name":"{name}""#);
+            let direct = refused(ask(&world, era, "few", &body(era, &direct), &[]));
+            assert_eq!(inner, direct);
+        }
+        planned(ask(
+            &world,
+            era,
+            "few",
+            &body(era, &run("weather__forecast", "")),
+            &[],
+        ));
+    }
+}
+
+#[test]
+fn names_of_the_gateways_own_mean_nothing_where_all_tools_are_listed() {
+    let world = World::new();
+    for name in ["search_tools", "run_tool"] {
+        let params = format!(r#""name":"{name}","arguments":{{"query":"","name":"files__read"}}"#);
+        let told = refused(world.legacy("all", &body(Era::Legacy, &params)));
+        assert!(told.contains("UnknownTool"), "{told}");
+    }
+    // And where they mean something, they are names of tools only.
+    let world = self::world();
+    let prompt = body(Era::Legacy, r#""name":"run_tool","arguments":{"name":"x"}"#);
+    let prompt = prompt.replace("tools/call", "prompts/get");
+    assert!(refused(world.legacy("all", &prompt)).contains("UnknownPrompt"));
+}
+
+#[test]
+fn arguments_that_servers_want_in_headers_are_mirrored_from_within() {
+    let world = world();
+    let text = body(
+        Era::Modern,
+        &run("weather__forecast", r#","arguments":{"city":"Bern"}"#),
+    );
+    // No client can mirror what it knows nothing of.
+    let call = planned(world.modern("all", &text, &[]));
+    let (headers, message) = sent(&call, &text, Era::Modern);
+    let header = |name: &str| {
+        let found = headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    assert_eq!(header("mcp-param-city"), Some("Bern"));
+    assert_eq!(header("mcp-name"), Some("forecast"));
+    assert_eq!(message["params"]["name"], "forecast");
+    assert_eq!(message["params"]["arguments"], json!({"city": "Bern"}));
+    // A direct call of the same tool has to.
+    let direct = body(
+        Era::Modern,
+        r#""name":"weather__forecast","arguments":{"city":"Bern"}"#,
+    );
+    let told = refused(world.modern("all", &direct, &[]));
+    assert!(told.contains("HeaderMismatch"), "{told}");
+}
+
+#[test]
+fn shaped_tools_are_run_as_they_are_shaped() {
+    let mut snapshot = progressive(&offers());
+    let mut shaped = gateway(&offers());
+    shaped.listing = toolgate_model::Listing::Progressive;
+    shaped.must_understand = vec!["shaped_arguments".to_owned()];
+    for tool in &mut shaped.tools {
+        tool.shape = Some(ToolShape {
+            description: Some("Only in Bern.".to_owned()),
+            fixed: [("city".to_owned(), "\"Bern\"".to_owned())].into(),
+            hidden: vec!["units".to_owned()],
+        });
+    }
+    insert(&mut snapshot, "acme", "main", Resource::Gateway(shaped));
+    let world = World::of(&snapshot);
+    let search = r#""name":"search_tools","arguments":{"query":"bern weather__forecast"}"#;
+    let found = answered(world.legacy("all", &body(Era::Legacy, search)));
+    let first = &found["result"]["structuredContent"]["tools"][0];
+    assert_eq!(first["description"], "Only in Bern.");
+    assert_eq!(first["inputSchema"]["properties"], json!({}));
+    for (given, wanted) in [
+        ("", json!({"city": "Bern"})),
+        (r#","arguments":{ }"#, json!({"city": "Bern"})),
+        (
+            r#","arguments":{"days":2}"#,
+            json!({"days": 2, "city": "Bern"}),
+        ),
+    ] {
+        let text = body(Era::Modern, &run("weather__forecast", given));
+        let call = planned(world.modern("all", &text, &[]));
+        let (headers, message) = sent(&call, &text, Era::Modern);
+        assert_eq!(message["params"]["arguments"], wanted);
+        assert!(headers.contains(&("mcp-param-city".to_owned(), "Bern".to_owned())));
+    }
+    for kept in ["city", "units"] {
+        let given = format!(r#","arguments":{{"{kept}":"x"}}"#);
+        let text = body(Era::Legacy, &run("weather__forecast", &given));
+        assert!(refused(world.legacy("all", &text)).contains(kept));
+    }
+}
+
+#[test]
+fn a_name_that_a_server_offers_too_is_the_gateways_own() {
+    let mut offers = offers();
+    offers[1].tools.push(crate::fixture::plain_tool("x"));
+    let mut snapshot = progressive(&offers);
+    let mut clash = gateway(&offers);
+    clash.listing = toolgate_model::Listing::Progressive;
+    clash.tools.last_mut().unwrap().exposed = "run_tool".to_owned();
+    insert(&mut snapshot, "acme", "main", Resource::Gateway(clash));
+    let (view, refusals) = crate::View::build(&snapshot, None);
+    assert_eq!(refusals.len(), 1);
+    assert!(refusals[0].reason.contains("run_tool"), "{refusals:?}");
+    assert!(view.gateway("main").unwrap().tool("run_tool").is_none());
+}
+
+/// Arguments, with what two readers could take for other members of the request.
+fn arguments() -> impl Strategy<Value = Map<String, Value>> {
+    let name = prop_oneof![
+        "[a-z\"\\\\\u{e9}]{0,6}",
+        Just("name".to_owned()),
+        Just("arguments".to_owned()),
+        Just("_meta".to_owned()),
+    ];
+    let value = prop_oneof![
+        Just(json!({"name": "x", "arguments": {"deep": [1, {"a": null}]}})),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+    ];
+    prop::collection::btree_map(name, value, 0..5).prop_map(|map| map.into_iter().collect())
+}
+
+proptest! {
+    #[test]
+    fn a_tool_that_is_run_is_the_call_that_could_have_been_made(
+        client in prop_oneof![Just(Era::Legacy), Just(Era::Modern)],
+        server in prop_oneof![Just(Era::Legacy), Just(Era::Modern)],
+        given in prop::option::of(arguments()),
+        tool in prop::sample::select(vec!["weather__now", "files__list", "files__read"]),
+        pretty in any::<bool>(), swapped in any::<bool>(), pad in "[ \n]{0,3}",
+        retried in any::<bool>(),
+    ) {
+        let world = world();
+        let print = |object: &Map<String, Value>| match pretty {
+            true => serde_json::to_string_pretty(object).unwrap(),
+            false => serde_json::to_string(object).unwrap(),
+        };
+        let arguments = given.as_ref().map(|given| format!(r#""arguments":{pad}{}"#, print(given)));
+        let comma = if arguments.is_some() { "," } else { "" };
+        let arguments = arguments.unwrap_or_default();
+        let inner = match swapped {
+            true => format!("{{{pad}{arguments}{comma}{pad}\"name\":\"{tool}\"}}"),
+            false => format!("{{{pad}\"name\":\"{tool}\"{pad}{comma}{arguments}{pad}}}"),
+        };
+        let more = match retried && client == Era::Modern {
+            true => r#","inputResponses":{"a":1},"requestState":"s""#,
+            false => "",
+        };
+        let direct = body(client, &format!(r#""name":"{tool}"{comma}{arguments}{more}"#));
+        let nested = body(client, &format!(r#""name":"run_tool","arguments":{inner}{more}"#));
+        let planned_both = [&direct, &nested].map(|text| ask(&world, client, "all", text, &[]));
+        let [Plan::Call(one), Plan::Call(two)] = &planned_both else {
+            // A state that we did not seal, on its way to a legacy server.
+            let told = planned_both.map(refused);
+            prop_assert_eq!(&told[0], &told[1]);
+            return Ok(());
+        };
+        prop_assert_eq!(one.target.exposed(), two.target.exposed());
+        prop_assert_eq!(&one.progress, &two.progress);
+        prop_assert_eq!(one.timeout(), two.timeout());
+        prop_assert_eq!(one.tasks.is_some(), two.tasks.is_some());
+        prop_assert_eq!(&one.retry, &None::<Retry>);
+        prop_assert_eq!(&two.retry, &None::<Retry>);
+        let digest = |call: &CallPlan, text: &str| call.digest(text.as_bytes());
+        prop_assert_eq!(digest(one, &direct), digest(two, &nested));
+        let (headers, mut wanted) = sent(one, &direct, server);
+        let (same_headers, got) = sent(two, &nested, server);
+        prop_assert_eq!(headers, same_headers);
+        if given.is_none() {
+            wanted["params"]["arguments"] = json!({});
+        }
+        prop_assert_eq!(wanted, got);
+        if let Some(given) = given {
+            // As it was written, to the byte.
+            let to = Towards { era: server, version: "v", id: 9, log_level: None, traceparent: None };
+            let body = request(&Bytes::from(nested), two, &to).unwrap().body;
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            prop_assert!(text.contains(&format!(r#""arguments":{}"#, print(&given))), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_search_shows_nothing_that_a_call_would_refuse(query in "(weather|files|read|list|does|now|fore|)( (weather|x|city|read))?", token in prop::sample::select(vec!["all", "few"])) {
+        let world = world();
+        let search = format!(r#""name":"search_tools","arguments":{{"query":"{query}","limit":50}}"#);
+        let found = answered(world.legacy(token, &body(Era::Legacy, &search)));
+        for tool in found["result"]["structuredContent"]["tools"].as_array().unwrap() {
+            let name = tool["name"].as_str().unwrap();
+            let call = planned(world.legacy(token, &body(Era::Legacy, &run(name, ""))));
+            prop_assert_eq!(call.target.exposed(), Some(name));
+            let direct = planned(world.legacy(token, &body(Era::Legacy, &format!(r#""name":"{name}""#))));
+            prop_assert_eq!(direct.target.exposed(), Some(name));
+        }
+    }
+}
+
+#[test]
+fn a_parked_call_is_taken_up_by_the_same_request_of_run_tool() {
+    use crate::{
+        parked::Ticket,
+        seal::{Binding, NONCE},
+    };
+    let world = world();
+    let arguments = r#","arguments":{"x":"1"}"#;
+    let first = body(Era::Modern, &run("files__read", arguments));
+    let call = planned(world.modern("all", &first, &[]));
+    let ticket = Ticket {
+        handle: [3; 16],
+        request: call.digest(first.as_bytes()).unwrap(),
+        home: world.session.home.clone(),
+    };
+    let caller = world.caller("all");
+    let binding = Binding {
+        gateway: &world.gateway().name.id,
+        principal: caller.principal(),
+    };
+    let state = ticket.seal(&world.sealer, binding, &[1; NONCE]);
+    let retry = |tool: &str, arguments: &str| {
+        let again = format!(
+            r#"{},"requestState":"{state}","inputResponses":{{"a":{{}}}}"#,
+            run(tool, arguments)
+        );
+        world.modern("all", &body(Era::Modern, &again), &[])
+    };
+    let taken_up = planned(retry("files__read", arguments)).retry.unwrap();
+    assert_eq!(taken_up.ticket, ticket);
+    for (tool, arguments) in [
+        ("files__list", arguments),
+        ("files__read", r#","arguments":{"x":"2"}"#),
+    ] {
+        let told = refused(retry(tool, arguments));
+        assert!(told.contains("another request"), "{told}");
+    }
+}

@@ -1,0 +1,196 @@
+//! What is searched for is found, in an order that anybody can foresee, and nothing that is hidden leaves a trace.
+
+use proptest::prelude::*;
+use serde_json::Value;
+use toolgate_model::{Era, Reach};
+
+use super::*;
+use crate::fixture::{Offer, World, definition, offers, plain_tool, progressive};
+
+fn all() -> Grant {
+    Grant::new(Reach::All)
+}
+
+fn described(name: &str, title: &str, description: &str) -> toolgate_model::Definition {
+    definition(&format!(
+        r#"{{"name":"{name}","title":"{title}","description":"{description}","inputSchema":{{}}}}"#
+    ))
+}
+
+fn of(tools: Vec<toolgate_model::Definition>) -> World {
+    World::of(&progressive(&[Offer::new("s", Some(Era::Modern), tools)]))
+}
+
+fn answered(world: &World, grant: &Grant, query: &str, limit: usize) -> Value {
+    let found = world.gateway().search(grant, query, limit).unwrap();
+    serde_json::from_str(&found).unwrap()
+}
+
+fn names(world: &World, grant: &Grant, query: &str) -> Vec<String> {
+    let found = answered(world, grant, query, MOST);
+    let tools = found["tools"].as_array().unwrap().iter();
+    tools
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_exact_name_comes_first_then_names_then_texts_then_the_order_of_lists() {
+    let world = of(vec![
+        described("alerts", "", "Weather warnings."),
+        described("archive", "Past weather", ""),
+        described("weather", "", "Sunshine."),
+        described("weather_maps", "", "Rain as a picture."),
+        described("zoo", "", "Animals."),
+    ]);
+    let found = |query| names(&world, &all(), query);
+    assert_eq!(
+        found("weather"),
+        ["s__weather", "s__weather_maps", "s__alerts", "s__archive"]
+    );
+    assert_eq!(found("s__weather_maps")[0], "s__weather_maps");
+    assert_eq!(
+        found("Maps of the weather")[..2],
+        ["s__weather_maps", "s__weather"]
+    );
+    assert_eq!(found("rain weather")[0], "s__weather_maps");
+    assert_eq!(found("snow"), [""; 0]);
+    assert_eq!(found("!?"), [""; 0]);
+    let everything = world.gateway().tools().iter();
+    let everything: Vec<_> = everything.map(|tool| tool.exposed.to_string()).collect();
+    assert_eq!(found(""), everything);
+    assert_eq!(found("  "), everything);
+}
+
+#[test]
+fn words_are_found_in_any_letters_and_by_how_they_begin() {
+    let world = of(vec![
+        described("createPullRequest", "", "Opens one."),
+        described("forecasts", "", "Wetter für die Schweiz"),
+        described("japan", "", "東京の天気を調べる"),
+        described("to_do", "", "Lists todos"),
+    ]);
+    let found = |query| names(&world, &all(), query);
+    for query in ["PULL", "request", "createpullrequest", "create pull"] {
+        assert_eq!(found(query), ["s__createPullRequest"], "{query}");
+    }
+    assert_eq!(found("forecast"), ["s__forecasts"]);
+    assert_eq!(found("FÜR"), ["s__forecasts"]);
+    assert_eq!(found("天気"), ["s__japan"]);
+    // Two letters are a word, and the beginning of none.
+    assert_eq!(found("to"), ["s__to_do"]);
+    assert_eq!(found("li"), [""; 0]);
+}
+
+#[test]
+fn tools_are_told_by_what_a_model_needs_and_in_the_servers_own_bytes() {
+    let world = World::of(&progressive(&offers()));
+    let found = world.gateway().search(&all(), "forecast", 5).unwrap();
+    assert_eq!(
+        found,
+        r#"{"tools":[{"name":"weather__forecast","inputSchema":{"type":"object","properties":{"city":{"type":"string","x-mcp-header":"City"}}}}],"total":1}"#
+    );
+    let found = world.gateway().search(&all(), "files__list", 1).unwrap();
+    assert_eq!(
+        found,
+        r#"{"tools":[{"name":"files__list","title":"List","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}],"total":2}"#
+    );
+}
+
+#[test]
+fn answers_are_bounded_in_number_and_bytes_and_never_empty_for_that() {
+    let tools = (0..80).map(|n| plain_tool(&format!("t{n:02}"))).collect();
+    let world = of(tools);
+    let found = answered(&world, &all(), "", 3);
+    assert_eq!(found["tools"].as_array().unwrap().len(), 3);
+    assert_eq!(found["total"], 80);
+    let found = answered(&world, &all(), "", usize::MAX);
+    assert_eq!(found["tools"].as_array().unwrap().len(), MOST);
+    let long = "x".repeat(SHOWN * 2 / 3);
+    let tools = ["a", "b", "c"].map(|name| described(name, "", &long));
+    let world = of(tools.into());
+    assert_eq!(names(&world, &all(), ""), ["s__a"]);
+    let longer = of(vec![described("a", "", &"x".repeat(SHOWN * 2))]);
+    assert_eq!(names(&longer, &all(), ""), ["s__a"]);
+}
+
+#[test]
+fn the_index_is_bounded_whatever_servers_write() {
+    let text: String = (0..100_000).map(|n| format!("w{n} ")).collect();
+    let world = of(vec![described("a", "", &text)]);
+    assert_eq!(names(&world, &all(), "w7"), ["s__a"]);
+    assert_eq!(names(&world, &all(), "w99999"), [""; 0]);
+    let finder = world.gateway().finder.as_ref().unwrap();
+    assert!(finder.words.len() < TEXT, "{}", finder.words.len());
+}
+
+#[test]
+fn a_search_looks_at_no_more_than_it_may_and_at_the_word_itself_first() {
+    let tools = (0..400).map(|n| {
+        let text: String = (0..100).map(|m| format!("abc{n}x{m} ")).collect();
+        described(&format!("t{n:03}"), "", &text)
+    });
+    let mut tools: Vec<_> = tools.collect();
+    tools.push(described("z", "", "abc"));
+    let world = of(tools);
+    let finder = world.gateway().finder.as_ref().unwrap();
+    let standing = finder.words.iter().map(|(_, places)| places.len());
+    assert!(standing.sum::<usize>() > PLACES);
+    assert_eq!(finder.places("abc").count(), PLACES);
+    let first = finder.places("abc").next().unwrap();
+    assert_eq!(first.tool, 400, "the word itself comes before longer ones");
+}
+
+#[test]
+fn gateways_that_list_their_tools_have_no_index() {
+    let world = World::new();
+    assert!(!world.gateway().is_progressive());
+    assert_eq!(world.gateway().search(&all(), "", 5), None);
+}
+
+fn some_name() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-c_.-]{1,4}", "[a-cA-C]{1,3}(_[a-c]{1,3}){0,2}"]
+}
+
+proptest! {
+    #[test]
+    fn each_visible_tool_is_found_by_its_name_and_no_other_shows(
+        tools in proptest::collection::btree_set(some_name(), 1..12),
+        mask in any::<u16>(),
+        query in "[a-c_ ]{0,12}",
+    ) {
+        let tools: Vec<String> = tools.into_iter().collect();
+        let world = of(tools.iter().map(|name| plain_tool(name)).collect());
+        let visible: Vec<String> = tools
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| mask >> at & 1 == 1)
+            .map(|(_, name)| format!("s__{name}"))
+            .collect();
+        let grant = Grant::new(Reach::Only({
+            let mut visible = visible.clone();
+            visible.sort();
+            visible
+        }));
+        for name in &visible {
+            prop_assert_eq!(&names(&world, &grant, name)[0], name);
+        }
+        for name in tools.iter().map(|name| format!("s__{name}")) {
+            let shown = names(&world, &grant, &name);
+            prop_assert!(shown.iter().all(|shown| visible.contains(shown)));
+        }
+        // The same answer as if the rest were not there at all.
+        let alone = visible.iter().map(|name| plain_tool(name.strip_prefix("s__").unwrap()));
+        let alone = of(alone.collect());
+        prop_assert_eq!(
+            world.gateway().search(&grant, &query, 5),
+            alone.gateway().search(&all(), &query, 5)
+        );
+    }
+
+    #[test]
+    fn no_query_makes_it_panic(query in ".{0,200}", limit in 0..100usize) {
+        let world = World::of(&progressive(&offers()));
+        answered(&world, &all(), &query, limit);
+    }
+}

@@ -1,0 +1,66 @@
+//! What a word is: a run of letters and digits in small letters. Names that are written `likeThis` are also taken apart.
+
+/// Characters of a word; the rest of a longer one says nothing more.
+const LONGEST: usize = 64;
+/// Characters of a word that stands for those that begin with it.
+const START: usize = 3;
+
+/// The words of a text, each run as a whole and, where it has humps, in parts.
+pub(super) struct Words<'a> {
+    text: &'a str,
+    parts: Vec<Box<str>>,
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let parts = Vec::new();
+        Self { text, parts }
+    }
+}
+
+/// Whether this word of a query also finds longer ones.
+pub(super) fn is_start(word: &str) -> bool {
+    word.len() >= START
+}
+
+impl Iterator for Words<'_> {
+    type Item = Box<str>;
+
+    fn next(&mut self) -> Option<Box<str>> {
+        if let Some(part) = self.parts.pop() {
+            return Some(part);
+        }
+        let text = self.text.trim_start_matches(|c: char| !c.is_alphanumeric());
+        if text.is_empty() {
+            return None;
+        }
+        let end = text.find(|c: char| !c.is_alphanumeric());
+        let (run, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
+        self.text = rest;
+        self.parts = parts(run);
+        Some(small(run))
+    }
+}
+
+/// The parts of a run, if there is more than one.
+fn parts(run: &str) -> Vec<Box<str>> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let pairs = run.char_indices().zip(run.chars().skip(1));
+    for ((at, one), next) in pairs {
+        if one.is_lowercase() && next.is_uppercase() {
+            let end = at + one.len_utf8();
+            parts.extend(run.get(start..end).map(small));
+            start = end;
+        }
+    }
+    if start > 0 {
+        parts.extend(run.get(start..).map(small));
+    }
+    parts
+}
+
+fn small(run: &str) -> Box<str> {
+    let letters = run.chars().take(LONGEST).flat_map(char::to_lowercase);
+    letters.collect::<String>().into()
+}
