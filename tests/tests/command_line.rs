@@ -117,14 +117,13 @@ async fn another_listing_is_shown_by_diff_applied_and_what_clients_see() {
     assert!(wide.contains("LISTING") && wide.contains("progressive"));
 
     let list = ["tools", "list", "--gateway", "demo", "-o", "name"];
-    let listed = async || loop {
-        let listed = text(&cli.run(&list).await.unwrap().stdout);
+    let shown = eventually("two tools are listed", SOON, || async {
+        let listed = text(&cli.run(&list).await?.stdout);
         let names: Vec<&str> = listed.split_whitespace().collect();
-        if names == ["search_tools", "run_tool"] {
-            break;
-        }
-    };
-    tokio::time::timeout(SOON, listed()).await.unwrap();
+        anyhow::ensure!(names == ["search_tools", "run_tool"], "{listed}");
+        Ok(())
+    });
+    shown.await.unwrap();
     let search = r#"{"query": "add two numbers", "limit": 1}"#;
     let call = |tool, given| ["tools", "call", "--gateway", "demo", tool, "--args", given];
     let found = cli.run(&call("search_tools", search)).await.unwrap();
