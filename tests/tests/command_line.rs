@@ -87,6 +87,53 @@ async fn documents_are_applied_in_the_order_they_need_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_listing_is_shown_by_diff_applied_and_what_clients_see() {
+    let (sandbox, _up, cli) = started("listing").await.unwrap();
+    let output = cli.run(&["get", "gateway", "demo", "-o", "yaml"]);
+    let before = text(&output.await.unwrap().stdout);
+    let (all, progressive) = ("TOOL_LISTING_ALL", "TOOL_LISTING_PROGRESSIVE");
+    let after = match before.contains(all) {
+        true => before.replace(all, progressive),
+        false => before.replace("spec:\n", &format!("spec:\n  listing: {progressive}\n")),
+    };
+    let file = sandbox.join("demo.yaml");
+    fs::write(&file, after).unwrap();
+    let file = file.display().to_string();
+    let differing = cli.output(&["diff", "-f", &file]).await.unwrap();
+    let shown = text(&differing.stdout);
+    assert!(
+        shown.contains(&format!("+  listing: {progressive}")),
+        "{shown}"
+    );
+    assert_eq!(
+        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        ["configured"]
+    );
+    let described = cli.run(&["describe", "gateway", "demo"]).await.unwrap();
+    let described = text(&described.stdout);
+    assert!(described.contains(progressive), "{described}");
+    let wide = cli.run(&["get", "gateways", "-o", "wide"]).await.unwrap();
+    let wide = text(&wide.stdout);
+    assert!(wide.contains("LISTING") && wide.contains("progressive"));
+
+    let list = ["tools", "list", "--gateway", "demo", "-o", "name"];
+    let shown = eventually("two tools are listed", SOON, || async {
+        let listed = text(&cli.run(&list).await?.stdout);
+        let names: Vec<&str> = listed.split_whitespace().collect();
+        anyhow::ensure!(names == ["search_tools", "run_tool"], "{listed}");
+        Ok(())
+    });
+    shown.await.unwrap();
+    let search = r#"{"query": "add two numbers", "limit": 1}"#;
+    let call = |tool, given| ["tools", "call", "--gateway", "demo", tool, "--args", given];
+    let found = cli.run(&call("search_tools", search)).await.unwrap();
+    assert!(text(&found.stdout).contains("demo__add"));
+    let run = r#"{"name": "demo__add", "arguments": {"a": 2, "b": 3}}"#;
+    let ran = cli.run(&call("run_tool", run)).await.unwrap();
+    assert!(text(&ran.stdout).contains('5'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_get_prints_as_yaml_can_be_applied_and_a_stale_one_is_refused() {
     let (sandbox, _up, cli) = started("stale").await.unwrap();
     let output = cli

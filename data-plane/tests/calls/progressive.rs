@@ -308,6 +308,28 @@ async fn what_a_server_asks_of_a_legacy_client_comes_on_the_stream_of_what_is_ru
 }
 
 #[tokio::test]
+async fn a_batch_searches_and_runs_each_as_if_it_came_alone() {
+    let rig = rig().await;
+    let mut client = rig.client();
+    client.version = "2025-03-26".to_owned();
+    client.initialize().await;
+    let search = message(json!(1), "search_tools", json!({"query": "new__echo"}));
+    let (old, new) = (exposed(Era::Legacy, "echo"), exposed(Era::Modern, "echo"));
+    let batch = json!([
+        search,
+        running(json!(2), &old, "two"),
+        running(json!(3), &new, "three"),
+        running(json!(4), "none", "four"),
+    ]);
+    let answers = asked(&client, Era::Legacy, batch).await;
+    let found = &answers[0]["result"]["structuredContent"]["tools"];
+    assert_eq!(found[0]["name"], "new__echo", "{answers}");
+    let said = |at: usize| &answers[at]["result"]["content"][0]["text"];
+    assert_eq!((said(1), said(2)), (&json!("two"), &json!("three")));
+    assert_eq!(answers[3]["error"]["code"], -32602);
+}
+
+#[tokio::test]
 async fn only_a_change_of_the_listing_is_told_and_a_search_is_always_fresh() {
     let rig = rig().await;
     let client = client(&rig, Era::Legacy, crate::rig::TOKEN).await;
