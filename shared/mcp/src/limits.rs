@@ -15,6 +15,8 @@ pub struct Limits {
     pub number: usize,
     /// Whether what readers read differently, half a character or a number without end, is refused.
     pub exact: bool,
+    /// Whether no object in it, however deep, may have a name twice.
+    pub unique: bool,
 }
 
 impl Limits {
@@ -26,6 +28,7 @@ impl Limits {
         id: 512,
         number: 512,
         exact: true,
+        unique: false,
     };
 
     /// Of a message by a server.
@@ -36,6 +39,7 @@ impl Limits {
         id: 512,
         number: 512,
         exact: true,
+        unique: false,
     };
 
     /// Of an answer whose parts are each checked by itself, so that a bad one spoils no other.

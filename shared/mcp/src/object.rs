@@ -65,6 +65,19 @@ pub fn is_value(text: &str) -> bool {
     scanner.value().and_then(|_| scanner.end()).is_ok()
 }
 
+/// Whether a name comes twice in `value`, or in any object within it, so that two readers could read it differently; also
+/// where there are too many to say. It stands in a frame that was within its own limits.
+pub fn is_ambiguous(value: &[u8]) -> bool {
+    let limits = Limits {
+        unique: true,
+        ..UNLIMITED
+    };
+    let Ok(text) = std::str::from_utf8(value) else {
+        return true;
+    };
+    Scanner::within(text, 0, &limits).value().is_err()
+}
+
 /// For what stands in a frame that was within its own limits.
 const UNLIMITED: Limits = Limits {
     bytes: usize::MAX,

@@ -44,6 +44,9 @@ pub(crate) struct Scanner<'a> {
     limits: Limits,
 }
 
+/// Members of one object anywhere in a frame whose names are told apart.
+pub(crate) const MEMBERS: usize = 65_536;
+
 impl From<Fault> for FrameError {
     fn from(fault: Fault) -> Self {
         let Fault { reason, at } = fault;
@@ -192,6 +195,10 @@ impl<'a> Scanner<'a> {
                 self.string()?;
                 Shape::String
             }
+            Some(b'{') if self.limits.unique => {
+                self.unique()?;
+                Shape::Object
+            }
             Some(b'{') => {
                 self.enter()?;
                 let mut another = self.peek() != Some(b'}');
@@ -220,6 +227,26 @@ impl<'a> Scanner<'a> {
             Some(_) | None => return Err(self.fault(Reason::Syntax)),
         };
         Ok((Span::new(start, self.pos), shape))
+    }
+
+    /// Crosses the object that starts here, in which no name may come twice.
+    fn unique(&mut self) -> Result<(), Fault> {
+        self.enter()?;
+        let mut seen = Names::new();
+        let mut another = self.peek() != Some(b'}');
+        while another {
+            let (span, escaped) = self.key()?;
+            if seen.count() >= MEMBERS {
+                return Err(self.fault_at(Reason::TooManyMembers, span.start));
+            }
+            if !seen.add(self.unquote(span, escaped)) {
+                return Err(self.fault_at(Reason::Duplicate, span.start));
+            }
+            self.value()?;
+            another = self.more(b'}')?;
+        }
+        self.leave();
+        Ok(())
     }
 
     /// Crosses a member's name and colon, up to its value.

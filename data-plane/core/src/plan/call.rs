@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use toolgate_mcp::{Envelope, Span, headers::Seen};
+use toolgate_mcp::{
+    Envelope, Span,
+    headers::{Seen, params::Annotations},
+    object,
+};
 use toolgate_model::{Digest, Era, RelayPolicy};
 
 use crate::{
@@ -211,6 +215,11 @@ pub(super) fn plan(
     let arguments = arguments.unwrap_or(b"{}");
     if let Some(own) = target.arguments() {
         own.check(arguments).map_err(Refusal::InvalidParams)?;
+    }
+    // What is repeated in a header is what we read; the server must not read anything else.
+    let repeated = |annotations: &Annotations| !annotations.is_empty();
+    if target.mirrored().is_some_and(repeated) && object::is_ambiguous(arguments) {
+        return Err(invalid("`arguments` have a name twice, or too many names"));
     }
     // No client repeats arguments of a tool that it does not call itself.
     let headers = headers.filter(|_| inner.is_none());

@@ -33,7 +33,7 @@ fn no_honest_server_is_thinned() {
         assert!(thinning.log(LogLevel::Debug, text(n), now).is_some(), "{n}");
     }
     assert_eq!(thinning.due(), None);
-    assert_eq!(thinning.rest(), [Bytes::new(); 0]);
+    assert!(thinning.rest().is_empty());
 }
 
 /// A hundred thousand of each in ten seconds.

@@ -23,6 +23,36 @@ fn of_what_is_no_proper_object_there_are_no_members() {
 }
 
 #[test]
+fn a_name_that_comes_twice_is_found_at_any_depth() {
+    for plain in [
+        "{}",
+        "1",
+        r#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":2}]}"#,
+        r#"{"a":1,"A":2,"\u00e1":3}"#,
+    ] {
+        assert!(!is_ambiguous(plain.as_bytes()), "{plain}");
+    }
+    for twice in [
+        r#"{"a":1,"a":1}"#,
+        r#"{"a":1,"\u0061":2}"#,
+        r#"{"b":[1,{"x":{"a":1,"c":2,"a":3}}]}"#,
+        r#"{"":1,"":2}"#,
+    ] {
+        assert!(is_ambiguous(twice.as_bytes()), "{twice}");
+    }
+    let many = |count: usize, last: &str| {
+        let members: Vec<String> = (0..count).map(|n| format!("\"{n}\":0")).collect();
+        format!("{{{},\"{last}\":1}}", members.join(","))
+    };
+    assert!(!is_ambiguous(many(1_000, "x").as_bytes()));
+    assert!(is_ambiguous(many(1_000, "999").as_bytes()));
+    assert!(
+        is_ambiguous(many(70_000, "x").as_bytes()),
+        "too many to say"
+    );
+}
+
+#[test]
 fn elements_stand_where_they_were_written() {
     let array = br#"[ 1, {"a":[2]} ,"x]"]"#;
     let spans = elements(array);

@@ -236,6 +236,27 @@ fn headers_that_disagree_with_the_body_are_refused() {
     }
 }
 
+/// A header says one of the two, and the server may read the other.
+#[test]
+fn ov_05_what_is_mirrored_is_not_said_twice() {
+    let world = World::new();
+    for twice in [
+        r#"{"city":"Bergen","city":"Oslo"}"#,
+        r#"{"city":"Bergen","\u0063ity":"Oslo"}"#,
+        r#"{"city":"Oslo","more":[{"a":1,"a":2}]}"#,
+    ] {
+        let members = format!(r#""name":"weather__forecast","arguments":{twice}"#);
+        let oslo: (&str, &[u8]) = ("mcp-param-city", b"Oslo");
+        let modern = world.modern("all", &body("tools/call", &members), &[oslo]);
+        let frame =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{{members}}}}}"#);
+        for plan in [modern, world.legacy("all", &frame)] {
+            let refusal = refused(plan);
+            assert_eq!(refusal.rpc().code, -32602, "{twice}");
+        }
+    }
+}
+
 #[test]
 fn mirrored_arguments_have_to_agree() {
     let world = World::new();

@@ -54,10 +54,10 @@ fn taken_up(world: &World, token: &str, method: &str, params: &str, extra: &str)
 }
 
 fn refused(plan: Plan) -> String {
-    match plan {
-        Plan::Refuse(Refusal::InvalidParams(words)) => words.into_owned(),
-        other => panic!("{other:?}"),
-    }
+    let Plan::Refuse(Refusal::InvalidParams(words)) = plan else {
+        panic!("{plan:?}");
+    };
+    words.into_owned()
 }
 
 #[test]
