@@ -42,7 +42,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 22] = [
+pub const TOOLS: [&str; 23] = [
     "echo",
     "canary",
     "fail",
@@ -65,6 +65,7 @@ pub const TOOLS: [&str; 22] = [
     "ask_back",
     "ask_model",
     "ask_roots",
+    "polled",
 ];
 
 /// A running proxy with its servers.

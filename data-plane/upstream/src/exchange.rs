@@ -182,6 +182,7 @@ impl Exchange {
     fn took(&mut self, happened: Happened, waiter: &impl Waiter) -> Option<Heard> {
         match happened {
             Happened::Message(Ok(Some(message))) => self.heard(&message, waiter),
+            Happened::Message(ended) if EventStream::has_ended(&ended) && self.takes_up() => None,
             Happened::Message(Ok(None)) => Some(self.fail(UpstreamFailure::Broken)),
             Happened::Message(Err(error)) => Some(self.fail(failure::of(&error))),
             Happened::Whole(Ok(bytes), success) => match self.relay.only(&bytes) {
@@ -202,6 +203,15 @@ impl Exchange {
                 self.run(outputs.unwrap_or_default());
                 None
             }
+        }
+    }
+
+    /// Whether an answer whose stream has ended goes on elsewhere. The call itself is not sent again.
+    fn takes_up(&mut self) -> bool {
+        let now = self.calls.clock().now();
+        match &mut self.source {
+            Source::Events(events) => self.flight.take_up(events, now),
+            Source::Whole(..) | Source::Again(_) | Source::Nothing => false,
         }
     }
 

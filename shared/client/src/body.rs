@@ -1,6 +1,7 @@
 //! Reading answers: never more than agreed, never longer than agreed, and no faster than they are taken.
 
 use std::{
+    fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     task::Poll,
@@ -8,14 +9,18 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, timeout_at};
-use toolgate_egress::Answer;
+use toolgate_egress::{Answer, HttpClient};
 use toolgate_mcp::sse::{Event, Framer, SseLimits};
 
 use crate::{
+    endpoint::Endpoint,
     error::{ClientError, Phase},
     old::Told,
+    place::{Place, take_up},
+    send::Headers,
 };
 
 /// When reading has to go on, and to end.
@@ -44,15 +49,17 @@ pub struct EventStream {
     deadlines: Deadlines,
     quiet: Quiet,
     framer: Framer,
-    last_id: Option<String>,
-    retry: Option<Duration>,
+    place: Place,
+    /// Pieces that came.
+    pieces: u64,
     held: Option<(Instant, Deadlines)>,
 }
 
-#[derive(Debug)]
 enum Source {
     Body(Answer),
     Told(Told),
+    /// It has ended, and is being taken up.
+    Away(BoxFuture<'static, Result<EventStream, ClientError>>),
 }
 
 /// Since when something is waited for. Outlives the waiting itself: who turns to something else for a moment and comes
@@ -194,8 +201,8 @@ impl EventStream {
             deadlines,
             quiet: None,
             framer: Framer::new(limits),
-            last_id: None,
-            retry: None,
+            place: Place::default(),
+            pieces: 0,
             held: None,
         }
     }
@@ -217,15 +224,12 @@ impl EventStream {
         }
     }
 
-    /// The next event; none at the end. Cancel-safe.
+    /// The next event; none at the end. Its id is not told with it: see [`last_id`](Self::last_id). Cancel-safe.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
-            if let Some(event) = self.framer.next_event() {
-                if let Some(id) = &event.id {
-                    self.last_id = Some(id.clone()).filter(|id| !id.is_empty());
-                }
-                if let Some(retry) = event.retry {
-                    self.retry = Some(Duration::from_millis(retry));
+            if let Some(mut event) = self.framer.next_event() {
+                if self.place.passes(&mut event) {
+                    continue;
                 }
                 return Ok(Some(event));
             }
@@ -234,16 +238,19 @@ impl EventStream {
                 Source::Told(told) => {
                     let data = self.deadlines.limit(&mut self.quiet, told.next()).await??;
                     return Ok(Some(Event {
-                        event: None,
                         data,
-                        id: None,
-                        retry: None,
+                        ..Event::default()
                     }));
+                }
+                Source::Away(_) => {
+                    self.back().await?;
+                    continue;
                 }
             };
             let Some(piece) = self.deadlines.piece(&mut self.quiet, body).await? else {
                 return Ok(None);
             };
+            self.pieces += 1;
             // Events before the fault are still told.
             if let Err(error) = self.framer.push(&piece) {
                 return match self.framer.next_event() {
@@ -264,13 +271,82 @@ impl EventStream {
         Ok(None)
     }
 
-    /// The id of the last event that had one: where a legacy stream can be resumed.
-    pub fn last_id(&self) -> Option<&str> {
-        self.last_id.as_deref()
+    /// The same, of a legacy server's stream: one that ends is taken up in its session as often as it can be.
+    /// Cancel-safe.
+    pub async fn message_in(
+        &mut self,
+        http: &HttpClient,
+        endpoint: &Endpoint,
+        headers: &Headers,
+    ) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let message = self.message().await;
+            let ended = Self::has_ended(&message);
+            if !ended || !self.take_up(http, endpoint, headers.clone()) {
+                return message;
+            }
+        }
     }
 
-    /// How long the server wants to be left alone before a stream is resumed.
+    /// Whether what was read is the end of a stream, rather than something that is wrong with it.
+    pub fn has_ended(read: &Result<Option<Bytes>, ClientError>) -> bool {
+        matches!(read, Ok(None) | Err(ClientError::Broken(_)))
+    }
+
+    /// A legacy server's stream has ended: what comes next comes from where it is taken up, within the same deadlines.
+    /// False if there is no such place, and the end is the end.
+    #[must_use]
+    pub fn take_up(&mut self, http: &HttpClient, endpoint: &Endpoint, headers: Headers) -> bool {
+        let Some(place) = self.place.leave() else {
+            return false;
+        };
+        let coming = take_up(http.clone(), endpoint.clone(), headers, place);
+        self.source = Source::Away(Box::pin(coming));
+        self.quiet = None;
+        true
+    }
+
+    /// Waits until a stream that is being taken up has come back. Cancel-safe.
+    pub async fn back(&mut self) -> Result<(), ClientError> {
+        let Source::Away(coming) = &mut self.source else {
+            return Ok(());
+        };
+        // A pause that the server asked for is no silence of its.
+        let deadlines = Deadlines {
+            idle: None,
+            ..self.deadlines
+        };
+        let came = deadlines.limit(&mut self.quiet, coming).await?;
+        self.quiet = None;
+        let stream = came.inspect_err(|_| self.place.lose())?;
+        // An event that was cut off is told again, from its beginning.
+        self.framer = stream.framer;
+        self.source = stream.source;
+        Ok(())
+    }
+
+    /// The id of the last event that had one: where a legacy stream can be taken up.
+    pub fn last_id(&self) -> Option<&str> {
+        self.place.id()
+    }
+
+    /// How long the server wants to be left alone before a stream is taken up.
     pub fn retry(&self) -> Option<Duration> {
-        self.retry
+        self.place.retry()
+    }
+
+    /// How many pieces have come: whether anything has been heard at all, if only a comment.
+    pub(crate) fn pieces(&self) -> u64 {
+        self.pieces
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Body(_) => "Body",
+            Self::Told(_) => "Told",
+            Self::Away(_) => "Away",
+        })
     }
 }

@@ -12,6 +12,7 @@ pub mod listing;
 pub mod modern;
 pub mod old;
 pub mod peer;
+pub mod place;
 pub mod reply;
 pub mod send;
 #[cfg(any(test, feature = "stand-in"))]

@@ -10,6 +10,7 @@ use crate::{
     body::{Deadlines, EventStream},
     endpoint::Endpoint,
     error::{ClientError, Phase},
+    place::as_header,
     reply::{Reply, ReplyBody},
 };
 
@@ -76,6 +77,19 @@ impl Headers {
         Self(map)
     }
 
+    /// Whether they are of a modern message, which belongs to no session.
+    pub(crate) fn is_modern(&self) -> bool {
+        self.0.contains_key(&METHOD)
+    }
+
+    /// In the session that a reply names, if it names one.
+    pub(crate) fn in_session_of(mut self, reply: &Reply) -> Self {
+        if let Some(session) = reply.session() {
+            self.0.insert(SESSION, session.clone());
+        }
+        self
+    }
+
     /// With one more, e.g. a mirrored argument or `traceparent`. What cannot be a header is left out.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -138,9 +152,7 @@ pub async fn open_stream(
     let mut request = request(endpoint, Method::GET, headers, Body::empty());
     request.headers_mut().insert(header::ACCEPT, ACCEPT_GET);
     if let Some(id) = last_event {
-        let id = HeaderValue::from_str(id)
-            .map_err(|_| ClientError::Request("the event id cannot be a header"))?;
-        request.headers_mut().insert(LAST_EVENT, id);
+        request.headers_mut().insert(LAST_EVENT, as_header(id)?);
     }
     let reply = head(http, endpoint, request, Deadlines::NONE).await?;
     match reply.body {
