@@ -288,6 +288,7 @@ fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) ->
         timeouts,
         relay: RELAY,
         sharing: toolgate_model::Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     });
     let offered = Resource::Catalogue(CatalogueResource {
         tools: TOOLS.map(definition).to_vec(),
@@ -310,6 +311,7 @@ fn gone_resources(url: String, timeouts: Timeouts) -> [Named<'static>; 2] {
         timeouts,
         relay: RELAY,
         sharing: toolgate_model::Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     });
     let offered = Resource::Catalogue(CatalogueResource {
         tools: vec![definition("echo")],

@@ -11,10 +11,10 @@ use toolgate_mcp::{
 };
 
 use crate::{
-    body::EventStream,
     conversation::{Line, scan},
     endpoint::Endpoint,
     error::ClientError,
+    events::EventStream,
     reply::ReplyBody,
     send::{Headers, open_stream, send_open_ended},
 };

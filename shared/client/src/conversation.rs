@@ -10,9 +10,9 @@ use toolgate_mcp::{
 };
 
 use crate::{
-    body::EventStream,
     endpoint::Endpoint,
     error::ClientError,
+    events::EventStream,
     reply::{Reply, ReplyBody},
     send::{Headers, send},
 };

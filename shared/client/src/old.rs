@@ -20,10 +20,11 @@ use toolgate_runtime::drain::Drain;
 use url::Url;
 
 use crate::{
-    body::{Deadlines, EventStream},
+    body::Deadlines,
     conversation::scan,
     endpoint::Endpoint,
     error::ClientError,
+    events::EventStream,
     reply::{Reply, ReplyBody},
     send::{Headers, bounded, open_stream, send_to},
 };
@@ -143,7 +144,7 @@ impl OldStream {
         let deadlines = bounded(endpoint);
         let idle = Some(patience(endpoint));
         let deadlines = Deadlines { idle, ..deadlines };
-        let events = EventStream::told(told, endpoint.limits.sse, deadlines);
+        let events = EventStream::told(told, endpoint.limits, deadlines);
         Ok(Reply {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
@@ -154,7 +155,7 @@ impl OldStream {
     /// As [`open_stream`]: what belongs to no request. One at a time.
     pub(crate) fn listen(&self, endpoint: &Endpoint) -> Result<Option<EventStream>, ClientError> {
         let told = Table::listen(&self.table)?;
-        Ok(told.map(|told| EventStream::told(told, endpoint.limits.sse, Deadlines::NONE)))
+        Ok(told.map(|told| EventStream::told(told, endpoint.limits, Deadlines::NONE)))
     }
 }
 

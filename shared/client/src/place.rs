@@ -14,9 +14,9 @@ use toolgate_mcp::sse::Event;
 use toolgate_runtime::{Backoff, random};
 
 use crate::{
-    body::EventStream,
     endpoint::Endpoint,
     error::ClientError,
+    events::EventStream,
     send::{Headers, open_stream},
 };
 
@@ -35,9 +35,6 @@ const TRIES: u32 = 5;
 
 /// The most that is added to the pause after a try that failed.
 const FURTHER: Duration = Duration::from_secs(30);
-
-/// The longest id that is sent back. A longer one is none.
-const MAX_ID: usize = 1024;
 
 /// Messages that are known again when a server repeats them.
 const KNOWN: usize = 1024;
@@ -65,7 +62,7 @@ impl Place {
             return false;
         };
         let repeated = !event.data.is_empty() && !id.is_empty() && self.repeats(&id, &event.data);
-        self.id = Some(id).filter(|id| !id.is_empty() && id.len() <= MAX_ID);
+        self.id = Some(id).filter(|id| !id.is_empty());
         repeated
     }
 
@@ -152,7 +149,8 @@ fn may_pass(error: &ClientError) -> bool {
         ClientError::Request(_)
         | ClientError::Broken(_)
         | ClientError::TooLarge(_)
-        | ClientError::Sse(_)
+        | ClientError::TooMuch(_)
+        | ClientError::Exhausted
         | ClientError::Frame(_)
         | ClientError::Rpc(_)
         | ClientError::Protocol(_)

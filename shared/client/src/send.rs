@@ -7,9 +7,10 @@ use toolgate_egress::{Body, HttpClient};
 use toolgate_mcp::{headers, method, versions};
 
 use crate::{
-    body::{Deadlines, EventStream},
+    body::Deadlines,
     endpoint::Endpoint,
     error::{ClientError, Phase},
+    events::EventStream,
     place::as_header,
     reply::{Reply, ReplyBody},
 };
@@ -224,7 +225,7 @@ async fn head(
     let deadline = Instant::now() + most.min(endpoint.timeouts.total);
     let response = http.request_until(request, deadline).await;
     let response = response.ok_or(ClientError::Timeout(Phase::FirstByte))??;
-    Ok(Reply::of(response, &endpoint.limits, deadlines))
+    Ok(Reply::of(response, endpoint, deadlines))
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ pub struct SseLimits {
     pub event: usize,
 }
 
+/// Bytes of an id or of a type that are kept. A longer id cannot be sent back, so it is taken for none.
+const MAX_FIELD: usize = 1024;
+
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
@@ -163,7 +166,6 @@ impl Framer {
     }
 
     fn field(&mut self, field: &[u8], value: &[u8]) -> Result<(), SseError> {
-        let text = || String::from_utf8_lossy(value).into_owned();
         match field {
             b"data" => {
                 if self.data.len() + value.len() + 1 > self.limits.event {
@@ -175,8 +177,15 @@ impl Framer {
                 self.lines += 1;
                 self.data.extend_from_slice(value);
             }
-            b"event" => self.pending.event = Some(text()).filter(|name| !name.is_empty()),
-            b"id" if !value.contains(&0) => self.pending.id = Some(text()),
+            b"event" => {
+                let name = value.get(..MAX_FIELD).unwrap_or(value);
+                let name = String::from_utf8_lossy(name).into_owned();
+                self.pending.event = Some(name).filter(|name| !name.is_empty());
+            }
+            b"id" if value.len() > MAX_FIELD => self.pending.id = Some(String::new()),
+            b"id" if !value.contains(&0) => {
+                self.pending.id = Some(String::from_utf8_lossy(value).into_owned());
+            }
             b"retry" => {
                 let number = std::str::from_utf8(value).ok();
                 let digits = number.filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
