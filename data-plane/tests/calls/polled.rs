@@ -38,8 +38,8 @@ impl FakeServer {
     /// A GET that takes a stream up.
     pub(crate) fn taken_up(&self, headers: &HeaderMap) -> Response<Body> {
         let now = tokio::time::Instant::now();
-        let gets = &mut self.seen.lock().unwrap().polled.gets;
-        gets.push((headers.clone(), now));
+        let get = (headers.clone(), now);
+        self.seen.lock().unwrap().polled.gets.push(get);
         self.next_stream()
     }
 

@@ -128,6 +128,8 @@ impl EventStream {
                 return Ok(Some(event));
             }
             if let Some(fault) = self.fault.take() {
+                // It would only be told again.
+                self.place.lose();
                 return Err(fault);
             }
             if !self.rest.is_empty() {

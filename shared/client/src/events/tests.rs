@@ -44,16 +44,16 @@ async fn an_event_may_have_what_a_message_may_and_not_a_byte_more() {
     assert_eq!(events.message().await.unwrap().unwrap().len(), most);
     assert_eq!(events.message().await.unwrap(), None);
     // What came before the fault is told before it.
-    let text = [event(3), event(most + 1), event(3)].concat();
+    let text = [b"id: 1\n".to_vec(), event(3), event(most + 1), event(3)].concat();
     let mut events = stream(text, &budget).await;
     assert_eq!(events.message().await.unwrap().unwrap(), "xxx");
-    for _ in 0..2 {
-        let error = events.message().await.unwrap_err();
-        assert!(
-            matches!(error, ClientError::TooLarge(limit) if limit == most),
-            "{error}"
-        );
-    }
+    assert_eq!(events.last_id(), Some("1"));
+    let error = events.message().await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::TooLarge(limit) if limit == most),
+        "{error}"
+    );
+    assert_eq!(events.last_id(), None, "not to be asked for again");
 }
 
 #[tokio::test]
