@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, timeout_at};
 use toolgate_egress::Answer;
+use toolgate_mcp::pile::Pile;
 use toolgate_runtime::{Budget, budget::Charge};
 
 use crate::error::{ClientError, Phase};
@@ -158,6 +159,9 @@ impl LimitedBody {
         let Some(second) = self.piece().await? else {
             return Ok(hold(charge, first));
         };
+        if told == 0 {
+            return self.pile(charge, [first, second]).await;
+        }
         let told = usize::try_from(told).unwrap_or_default();
         let mut all = BytesMut::with_capacity(told.max(first.len() + second.len()));
         all.extend_from_slice(&first);
@@ -168,6 +172,24 @@ impl LimitedBody {
             all.extend_from_slice(&piece);
         }
         Ok(hold(charge, all.freeze()))
+    }
+
+    /// All of a body that does not say how large it is.
+    async fn pile(
+        mut self,
+        mut charge: Option<Charge>,
+        begun: [Bytes; 2],
+    ) -> Result<Bytes, ClientError> {
+        let mut all = Pile::default();
+        for piece in begun {
+            all.extend_from_slice(&piece);
+        }
+        cover(&mut charge, all.len())?;
+        while let Some(piece) = self.piece().await? {
+            cover(&mut charge, all.len() + piece.len())?;
+            all.extend_from_slice(&piece);
+        }
+        Ok(hold(charge, all.take()))
     }
 }
 

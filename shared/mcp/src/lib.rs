@@ -18,6 +18,7 @@ mod lookalike;
 pub mod message;
 pub mod method;
 pub mod object;
+pub mod pile;
 mod scan;
 pub mod splice;
 pub mod sse;
