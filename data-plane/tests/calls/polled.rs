@@ -15,6 +15,8 @@ use crate::server::{Body, FakeServer, Sink, channel, events, plain};
 pub struct Polled {
     call: Value,
     script: Vec<Value>,
+    /// What the stream of the link says before it ends, which is when the call has come.
+    pub link: Option<&'static str>,
     /// The headers of each GET with an event id, and when it came.
     pub gets: Vec<(HeaderMap, tokio::time::Instant)>,
     /// When each stream was ended.
@@ -48,6 +50,20 @@ impl FakeServer {
         let seen = self.seen.lock().unwrap();
         let id = |(headers, _): &(HeaderMap, _)| headers["last-event-id"].to_str().unwrap().into();
         seen.polled.gets.iter().map(id).collect()
+    }
+
+    /// The stream of the link, if it is one that ends.
+    pub(crate) fn link_stream(&self) -> Option<Response<Body>> {
+        let word = self.seen.lock().unwrap().polled.link.take()?;
+        let (sink, body) = channel();
+        let server = self.clone();
+        tokio::spawn(async move {
+            server.speak(&sink, &Value::Null, word).await;
+            while server.seen.lock().unwrap().polled.call.is_null() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        });
+        Some(events(body))
     }
 
     fn next_stream(&self) -> Response<Body> {

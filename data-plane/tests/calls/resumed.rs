@@ -229,3 +229,22 @@ async fn a_call_that_is_taken_back_while_it_is_away_is_taken_back_at_its_server(
     .await;
     assert_eq!(rig.legacy.places(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn the_stream_of_a_link_is_taken_up_for_the_call_that_is_in_flight() {
+    let rig = Rig::start().await;
+    rig.legacy.seen.lock().unwrap().polled.link = Some("l:retry=1");
+    let client = client(&rig).await;
+    // What it asks comes on the link's stream only.
+    let script = json!([[":wait=q1", "b:answer=done"], ["m:ask=q1"]]).to_string();
+    let call = client.call(Era::Legacy, json!("c"), "old__polled", &script);
+    let mut stream = call.await;
+    let question = stream.message().await.unwrap();
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    assert_eq!(rig.legacy.places(), ["l"]);
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"],
+        "result": {"action": "accept", "content": {}}});
+    assert_eq!(client.legacy(answer).await.whole().await.status, 202);
+    assert_eq!(told(&stream.messages().await).1, "done");
+    assert_eq!(rig.legacy.calls("polled"), 1, "it ran once");
+}

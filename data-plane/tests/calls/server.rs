@@ -107,6 +107,9 @@ impl FakeServer {
             return Ok(self.taken_up(&head.headers));
         }
         if head.method == Method::GET {
+            if let Some(stream) = self.link_stream() {
+                return Ok(stream);
+            }
             return Ok(self.feed(None));
         }
         let bytes = body.collect().await.unwrap().to_bytes();
