@@ -63,6 +63,7 @@ fn server(id: &str) -> Result<Server> {
         drift: DriftPolicy::default(),
         relay: RelayPolicy::default(),
         sharing: Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     })
 }
 

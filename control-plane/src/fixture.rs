@@ -280,6 +280,7 @@ pub(crate) fn server(id: &str) -> Server {
         drift: DriftPolicy::Follow,
         relay: RelayPolicy::default(),
         sharing: Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     }
 }
 

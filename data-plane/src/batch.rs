@@ -121,13 +121,16 @@ async fn member<S: Source>(
     Ok(Box::pin(execute(plane, work, account)).await)
 }
 
-/// The answers so far. Together they are bound like one alone.
+/// Bytes of all answers of a batch together.
+const TOGETHER: usize = 16 * 1024 * 1024;
+
+/// The answers so far.
 #[derive(Default)]
 struct Answers(BytesMut);
 
 impl Answers {
     async fn take(&mut self, id: Option<&str>, answer: Answer) {
-        let room = Limits::ANSWER.bytes.saturating_sub(self.0.len());
+        let room = TOGETHER.saturating_sub(self.0.len());
         let read = read(answer, room).await;
         let answer =
             read.unwrap_or_else(|failure| RpcError::internal(failure.told_of("call")).to_bytes(id));

@@ -36,6 +36,8 @@ pub struct DataPlaneOptions {
     pub egress: EgressPolicy,
     /// How much one caller, and all of them, may take.
     pub limits: RequestLimits,
+    /// Bytes of servers' answers that are held at a time, those beyond 64 KiB each.
+    pub answers: usize,
     /// Threads for actors.
     pub actor_threads: usize,
     /// Where neighbours are met, if they are.
@@ -84,6 +86,7 @@ impl DataPlaneOptions {
             door: DoorOptions::new(listen),
             egress: EgressPolicy::default(),
             limits: RequestLimits::default(),
+            answers: 256 * 1024 * 1024,
             actor_threads: 1,
             neighbours: None,
         }
@@ -117,6 +120,7 @@ impl DataPlane {
             credentials: Arc::new(source.clone()) as Arc<dyn Credentials>,
             clock: Arc::clone(&clock),
             drain: drain.clone(),
+            answers: options.answers,
         }));
         let network: Arc<dyn LinkNetwork> = Arc::new(Network::new(Arc::clone(&upstream)));
         let links = Links::new(network, actors.clone(), Arc::clone(&clock), drain.clone());

@@ -105,6 +105,7 @@ pub static SERVER: Kind = Kind {
         wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
         wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
         wide("MAY ASK FOR", |o, _| relayed(o)),
+        wide("MAX ANSWER", |o, _| max_answer(o)),
         AGE,
     ],
 };
@@ -294,6 +295,10 @@ fn relayed(server: &Value) -> String {
         true => "nothing".to_owned(),
         false => on.join(","),
     }
+}
+
+fn max_answer(server: &Value) -> String {
+    format!("{} MiB", server["spec"]["maxAnswerMib"])
 }
 
 fn token_scope(token: &Value) -> String {

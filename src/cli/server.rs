@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use toolgate_model::MaxAnswer;
 
 use super::{
     admin::{Admin, AdminOptions},
@@ -34,6 +35,10 @@ pub struct Add {
     /// Which protocol era to speak.
     #[arg(long, value_enum, default_value_t)]
     pub era: EraWord,
+    /// How much it may answer in one message, in MiB.
+    #[arg(long, default_value_t = MaxAnswer::default().mebibytes(), value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MaxAnswer::MOST)))]
+    pub max_answer: u32,
     /// For people.
     #[arg(long, default_value = "")]
     pub description: String,
@@ -87,6 +92,7 @@ impl Add {
             "credential": credential,
             "era": self.era.as_proto(),
             "description": self.description,
+            "maxAnswerMib": self.max_answer,
         } });
         let added = match admin
             .create(&SERVER, &self.name, server, self.dry_run)

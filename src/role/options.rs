@@ -153,6 +153,10 @@ pub struct LimitSettings {
     #[arg(long, env = "TOOLGATE_BODY_MEMORY", default_value_t = 256, value_name = "MIB",
         value_parser = clap::value_parser!(u32).range(4..))]
     pub body_memory: u32,
+    /// Memory for answers of servers that are larger than 64 KiB, all together, in MiB.
+    #[arg(long, env = "TOOLGATE_ANSWER_MEMORY", default_value_t = 256, value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(4..))]
+    pub answer_memory: u32,
 }
 
 /// The admin API.

@@ -66,6 +66,7 @@ pub fn serve(
     options.door.linger = settings.linger;
     options.limits = limits(&settings.limits);
     options.door.limits.bodies = mebibytes(settings.limits.body_memory);
+    options.answers = mebibytes(settings.limits.answer_memory);
     options.egress = egress;
     options.actor_threads = ACTOR_THREADS;
     options.neighbours = neighbours;

@@ -21,3 +21,4 @@ pub mod server;
 pub mod suite;
 pub mod toolgate;
 pub mod tools;
+pub mod torrent;

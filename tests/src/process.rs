@@ -44,6 +44,23 @@ impl Process {
         self.child.id()
     }
 
+    /// Bytes of memory that it holds now, and those that it held at most since [`forget_most`](Self::forget_most).
+    pub fn memory(&self) -> Result<(u64, u64)> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kibibytes = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let number = line.and_then(|line| line.split_whitespace().next());
+            let number = number.with_context(|| format!("no {field} in {status}"))?;
+            anyhow::Ok(number.parse::<u64>()? * 1024)
+        };
+        Ok((kibibytes("VmRSS:")?, kibibytes("VmHWM:")?))
+    }
+
+    /// What it held at most is what it holds now.
+    pub fn forget_most(&self) -> Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.id()), "5").context("clear_refs")
+    }
+
     /// What it has written to standard output.
     #[must_use]
     pub fn output(&self) -> String {

@@ -60,6 +60,28 @@ impl Server {
         Self::everything_at(sandbox, address, "sse", "sse").await
     }
 
+    /// The SDK's own example of a server that ends the stream of a call and has it taken up. It listens at a port of its
+    /// choice, which is not asked for here.
+    pub async fn polling(sandbox: &Sandbox) -> Result<Self> {
+        const ELSEWHERE: &str = "data:text/javascript,import net from 'node:net'; \
+            const listen = net.Server.prototype.listen; \
+            net.Server.prototype.listen = function (port, ...rest) { \
+            return listen.call(this, process.env.PORT, '127.0.0.1', ...rest) }";
+        let address = port::free()?;
+        let mut command = Command::new(tools::node()?);
+        let example = "@modelcontextprotocol/sdk/dist/esm/examples/server/ssePollingExample.js";
+        command.args(["--import", ELSEWHERE]);
+        command.arg(tools::package(example)?);
+        command.env("PORT", address.port().to_string());
+        let mut process = Process::start("polling", sandbox.path(), command)?;
+        process.line("Example Server running", START).await?;
+        Ok(Self {
+            process,
+            url: format!("http://{address}/mcp"),
+            address,
+        })
+    }
+
     async fn everything_at(
         sandbox: &Sandbox,
         address: SocketAddr,

@@ -8,7 +8,7 @@ use toolgate_client::{
 };
 use toolgate_control_core::limits::{self, ListLimit};
 use toolgate_egress::HttpClient;
-use toolgate_mcp::{definition::Kind, message::Implementation, sse::SseLimits};
+use toolgate_mcp::{definition::Kind, message::Implementation};
 use toolgate_model::{Catalogue, Definition, Digest, Timestamp};
 use toolgate_runtime::drain::Drain;
 
@@ -80,12 +80,9 @@ impl Eyes {
             tracing::info!(server = %target.server, %error, "a server could not be probed");
             words::of_failure(&error, target)
         };
+        // A page of a list is bounded by what may be kept of it, not by what an answer to a caller may be.
         let limits = ReadLimits {
-            body: self.caps.bytes,
-            sse: SseLimits {
-                line: self.caps.bytes,
-                event: self.caps.bytes,
-            },
+            message: self.caps.bytes,
         };
         let endpoint = Endpoint::new(&target.url, header, target.timeouts)
             .map_err(in_words)?

@@ -56,7 +56,8 @@ fn advice(error: &ClientError, target: &Target) -> &'static str {
         ClientError::Rpc(_)
         | ClientError::Protocol(_)
         | ClientError::Frame(_)
-        | ClientError::Sse(_)
+        | ClientError::TooMuch(_)
+        | ClientError::Exhausted
         | ClientError::TooLarge(_) => {
             "check that the URL is that of its MCP endpoint (Streamable HTTP), and its own log"
         }

@@ -46,6 +46,7 @@ pub(crate) fn server(org: &str, id: &str, credential: Option<&str>) -> Server {
         drift: DriftPolicy::Follow,
         relay: RelayPolicy::default(),
         sharing: Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     }
 }
 

@@ -176,6 +176,7 @@ pub(crate) fn world(offers: &[Offer]) -> Snapshot {
                 roots: true,
             },
             sharing: toolgate_model::Sharing::default(),
+            max_answer: toolgate_model::MaxAnswer::default(),
         };
         let catalogue = CatalogueResource {
             tools: offer.tools.clone(),

@@ -147,9 +147,17 @@ pub enum UpstreamFailure {
     /// What it sent is not an answer.
     #[error("the server of this tool sent an invalid answer")]
     Malformed,
-    /// What it sent is larger than may pass.
-    #[error("the answer of the server of this tool is too large")]
+    /// What it sent is larger than may pass. The tool may have run.
+    #[error("the answer of the server of this tool is too large; the call may have taken effect")]
     TooLarge,
+    /// It said more ahead of its answer than anybody listens to. The tool may have run.
+    #[error(
+        "the server of this tool says too much before it answers; the call may have taken effect"
+    )]
+    TooMuch,
+    /// Our own bound on answers that are held. The tool may have run.
+    #[error("the gateway is overloaded with answers: retry later; the call may have taken effect")]
+    NoRoom,
     /// It wants something of the client that cannot be relayed.
     #[error("the tool asks for input that this client cannot give")]
     NeedsInput,
@@ -305,6 +313,8 @@ impl UpstreamFailure {
             Self::RateLimited => "upstream_rate_limited",
             Self::Malformed => "upstream_malformed",
             Self::TooLarge => "upstream_too_large",
+            Self::TooMuch => "upstream_too_much",
+            Self::NoRoom => "upstream_no_room",
             Self::NeedsInput => "upstream_needs_input",
             Self::Unanswered => "upstream_unanswered",
             Self::SessionLost => "upstream_session_lost",

@@ -19,8 +19,8 @@ mod tool;
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Digest, Era, Name, Principal, Reach, RelayPolicy, Sharing, Slug, Timeouts, Timestamp,
-    TokenHash, Version, snapshot::CredentialRef,
+    Digest, Era, MaxAnswer, Name, Principal, Reach, RelayPolicy, Sharing, Slug, Timeouts,
+    Timestamp, TokenHash, Version, snapshot::CredentialRef,
 };
 
 use crate::Grant;
@@ -59,6 +59,8 @@ pub struct ServerView {
     pub relay: RelayPolicy,
     /// Who shares a session with it, if it has sessions.
     pub sharing: Sharing,
+    /// How much it may answer in one message.
+    pub max_answer: MaxAnswer,
     /// Of its resource: differs when anything above does.
     pub digest: Digest,
 }

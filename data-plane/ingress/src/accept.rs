@@ -8,11 +8,10 @@ use tokio::{
     sync::watch,
     time::sleep,
 };
-use toolgate_runtime::{Backoff, Drain, random};
+use toolgate_runtime::{Backoff, Budget, Drain, random};
 
 use crate::{
     admission::Admission,
-    budget::Budget,
     carriers::Carriers,
     connection::{Host, serve},
     gate::Gate,

@@ -4,7 +4,6 @@
 pub mod accept;
 mod admission;
 pub mod body;
-mod budget;
 mod carriers;
 mod check;
 mod connection;

@@ -8,6 +8,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 use toolgate_data_core::Refusal;
+use toolgate_runtime::budget::Exhausted;
 
 use crate::{
     accept::Shared,
@@ -69,7 +70,7 @@ impl RequestBody {
     async fn rest(mut self, first: Bytes) -> Result<Bytes, Refusal> {
         let end = Instant::now() + self.shared.limits.body_time;
         let mut charge = self.shared.budget.open();
-        charge.add(first.len())?;
+        taken(charge.add(first.len()))?;
         self.within(first.len())?;
         if self.incoming.is_end_stream() {
             return Ok(charge.hold(first));
@@ -77,7 +78,7 @@ impl RequestBody {
         let mut all = BytesMut::from(first);
         while let Some(piece) = self.piece().await? {
             self.within(all.len() + piece.len())?;
-            charge.add(piece.len())?;
+            taken(charge.add(piece.len()))?;
             all.extend_from_slice(&piece);
             // A client that never stops for long, and never ends.
             if Instant::now() > end {
@@ -122,6 +123,10 @@ impl RequestBody {
     async fn frame(&mut self) -> Option<hyper::Result<http_body::Frame<Bytes>>> {
         poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx)).await
     }
+}
+
+fn taken(taken: Result<(), Exhausted>) -> Result<(), Refusal> {
+    taken.map_err(|_exhausted| Refusal::Overloaded)
 }
 
 impl fmt::Debug for RequestBody {

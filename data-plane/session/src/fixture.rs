@@ -43,6 +43,7 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
         timeouts: Timeouts::default(),
         relay: toolgate_model::RelayPolicy::default(),
         sharing: toolgate_model::Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     };
     insert(ResourceKind::Server, "old", Resource::Server(server));
     let gateway = GatewayResource {

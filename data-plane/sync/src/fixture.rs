@@ -64,6 +64,7 @@ pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceK
         timeouts: Timeouts::default(),
         relay: toolgate_model::RelayPolicy::default(),
         sharing: toolgate_model::Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     });
     (key(ResourceKind::Server, id), Entry::new(resource))
 }

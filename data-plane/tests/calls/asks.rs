@@ -29,7 +29,7 @@ impl FakeServer {
     }
 
     /// What the client answered to our request of this id, once it has.
-    async fn answered(&self, id: &str) -> Value {
+    pub(crate) async fn answered(&self, id: &str) -> Value {
         loop {
             let found = self.responses().into_iter().find(|said| said["id"] == id);
             if let Some(found) = found {

@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 23] = [
+pub const TOOLS: [&str; 24] = [
     "echo",
     "canary",
     "fail",
@@ -68,6 +68,7 @@ pub const TOOLS: [&str; 23] = [
     "ask_model",
     "ask_roots",
     "ask_stateless",
+    "polled",
 ];
 
 /// A running proxy with its servers.
@@ -295,6 +296,7 @@ fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) ->
         timeouts,
         relay: RELAY,
         sharing: toolgate_model::Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     });
     let offered = Resource::Catalogue(CatalogueResource {
         tools: TOOLS.map(definition).to_vec(),
@@ -317,6 +319,7 @@ fn gone_resources(url: String, timeouts: Timeouts) -> [Named<'static>; 2] {
         timeouts,
         relay: RELAY,
         sharing: toolgate_model::Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     });
     let offered = Resource::Catalogue(CatalogueResource {
         tools: vec![definition("echo")],

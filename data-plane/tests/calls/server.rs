@@ -42,6 +42,7 @@ pub struct Seen {
     pub dropped: usize,
     /// Messages that were taken of a tool that never stops sending them.
     pub flooded: usize,
+    pub polled: crate::polled::Polled,
 }
 
 pub type Body = BoxBody<Bytes, std::io::Error>;
@@ -102,7 +103,13 @@ impl FakeServer {
             self.seen.lock().unwrap().deleted += 1;
             return Ok(plain(200, "text/plain", ""));
         }
+        if head.method == Method::GET && head.headers.contains_key("last-event-id") {
+            return Ok(self.taken_up(&head.headers));
+        }
         if head.method == Method::GET {
+            if let Some(stream) = self.link_stream() {
+                return Ok(stream);
+            }
             return Ok(self.feed(None));
         }
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -190,6 +197,7 @@ impl FakeServer {
             "slow" => self.slow(message),
             "canary" => canary(message, &result),
             "flood" => self.flood(message),
+            "polled" => self.polled(message),
             name if name.starts_with("ask") => self.asks(message),
             name => self.streamed(name, message, &result),
         }

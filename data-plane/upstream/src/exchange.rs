@@ -218,6 +218,7 @@ impl Exchange {
     fn took(&mut self, happened: Happened, waiter: &impl Waiter) -> Option<Heard> {
         match happened {
             Happened::Message(Ok(Some(message))) => self.heard(&message, waiter),
+            Happened::Message(ended) if EventStream::has_ended(&ended) && self.takes_up() => None,
             Happened::Message(Ok(None)) => Some(self.fail(UpstreamFailure::Broken)),
             Happened::Message(Err(error)) => Some(self.fail(failure::of(&error))),
             Happened::Whole(Ok(bytes), success) => match self.relay.only(&bytes) {
@@ -254,6 +255,15 @@ impl Exchange {
     fn now(&self) -> Duration {
         let now = self.calls.clock().monotonic();
         now.saturating_duration_since(self.began)
+    }
+
+    /// Whether an answer whose stream has ended goes on elsewhere. The call itself is not sent again.
+    fn takes_up(&mut self) -> bool {
+        let now = self.calls.clock().now();
+        match &mut self.source {
+            Source::Events(events) => self.flight.take_up(events, now),
+            Source::Whole(..) | Source::Again(_) | Source::Nothing => false,
+        }
     }
 
     fn heard(&mut self, message: &Bytes, waiter: &impl Waiter) -> Option<Heard> {

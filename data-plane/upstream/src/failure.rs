@@ -12,7 +12,9 @@ pub(crate) fn of(error: &ClientError) -> UpstreamFailure {
         ClientError::Egress(error) if error.connect_failed() => UpstreamFailure::Unreachable,
         ClientError::Egress(_) | ClientError::Broken(_) => UpstreamFailure::Broken,
         ClientError::Timeout(_) => UpstreamFailure::Timeout,
-        ClientError::TooLarge(_) | ClientError::Sse(_) => UpstreamFailure::TooLarge,
+        ClientError::TooLarge(_) => UpstreamFailure::TooLarge,
+        ClientError::TooMuch(_) => UpstreamFailure::TooMuch,
+        ClientError::Exhausted => UpstreamFailure::NoRoom,
         ClientError::Status(problem) => status(problem.status).unwrap_or(UpstreamFailure::Status),
         ClientError::Rpc(_) => UpstreamFailure::Status,
         // We form our requests ourselves; what cannot be sent cannot be reached.
@@ -65,7 +67,8 @@ pub(crate) fn again(attempt: &Attempt<'_>) -> Again {
             | ClientError::Timeout(_)
             | ClientError::Broken(_)
             | ClientError::TooLarge(_)
-            | ClientError::Sse(_)
+            | ClientError::TooMuch(_)
+            | ClientError::Exhausted
             | ClientError::Frame(_)
             | ClientError::Status(_)
             | ClientError::Rpc(_)

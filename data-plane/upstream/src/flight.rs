@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use toolgate_client::{Headers, OldStream, send};
+use toolgate_client::{EventStream, Headers, OldStream, send};
 use toolgate_data_core::{port::LinkFacts, refusal::UpstreamFailure};
 use toolgate_mcp::message;
 use toolgate_model::Timestamp;
@@ -74,6 +74,17 @@ impl Flight {
         if let Some((facts, _)) = &self.link {
             facts.touch(now);
         }
+    }
+
+    /// The stream of its answer has ended before the answer: takes it up, if its server is one that allows that.
+    pub(crate) fn take_up(&self, events: &mut EventStream, now: Timestamp) -> bool {
+        let Some((facts, _)) = &self.link else {
+            return false;
+        };
+        // Whoever is asked for more of an answer is in use, however long that takes.
+        facts.touch(now);
+        let http = &self.leave.station().target.http;
+        events.take_up(http, &self.presented.endpoint, session_headers(facts))
     }
 
     fn post(&self, body: bytes::Bytes, name: &'static str) {

@@ -12,8 +12,8 @@ use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
-use toolgate_client::{open_stream, send};
-use toolgate_data_core::{port::LinkFacts, rewrite::respond};
+use toolgate_client::{EventStream, open_stream, send};
+use toolgate_data_core::{callers::Flying, port::LinkFacts, rewrite::respond};
 use toolgate_mcp::{
     Limits,
     answer::{Body, scan},
@@ -72,11 +72,26 @@ pub(crate) async fn overhear(
     let _begun = timeout(HEAD_START, opened).await;
 }
 
+/// How listening ended.
+enum Ended {
+    /// There is no such stream, and there will be none.
+    NotOffered,
+    /// While it was taken up another call began, which must not hear what was said before it: from now on, then.
+    Overtaken,
+    /// With the stream, or the link.
+    Over,
+}
+
 impl Listener {
     async fn run(self, open: oneshot::Sender<()>) {
-        if !self.listen(open).await {
-            // Not offered: it need not be tried again.
-            return;
+        let mut open = Some(open);
+        loop {
+            match self.listen(&mut open).await {
+                // It need not be tried again.
+                Ended::NotOffered => return,
+                Ended::Overtaken => {}
+                Ended::Over => break,
+            }
         }
         sleep(PAUSE).await;
         if let Some(link) = self.link.upgrade() {
@@ -84,30 +99,57 @@ impl Listener {
         }
     }
 
-    /// Until the stream or the link ends; whether there was one.
-    async fn listen(&self, open: oneshot::Sender<()>) -> bool {
+    /// Until the stream or the link ends.
+    async fn listen(&self, open: &mut Option<oneshot::Sender<()>>) -> Ended {
         let Some(headers) = self.link.upgrade().map(|link| session_headers(&link)) else {
-            return false;
+            return Ended::Over;
         };
         let (http, endpoint) = (&self.station.target.http, &self.presented.endpoint);
-        let mut events = match open_stream(http, endpoint, headers, None).await {
+        let mut events = match open_stream(http, endpoint, headers.clone(), None).await {
             Ok(Some(events)) => events,
-            Ok(None) => return false,
-            Err(_gone) => return true,
+            Ok(None) => return Ended::NotOffered,
+            Err(_gone) => return Ended::Over,
         };
-        let _awaited = open.send(());
+        let _awaited = open.take().map(|open| open.send(()));
         loop {
             let message = tokio::select! {
                 message = events.message() => message,
                 () = sleep(LOOK) => match self.link.strong_count() {
-                    0 => return true,
+                    0 => return Ended::Over,
                     _ => continue,
                 },
             };
-            let (Ok(Some(message)), Some(link)) = (message, self.link.upgrade()) else {
-                return true;
+            let Some(link) = self.link.upgrade() else {
+                return Ended::Over;
+            };
+            if EventStream::has_ended(&message) {
+                // Without a call nobody is there to hear what is said: whoever comes next listens anew.
+                let flying = link.callers.flying();
+                drop(link);
+                if flying.is_none() || !events.take_up(http, endpoint, headers.clone()) {
+                    return Ended::Over;
+                }
+                match self.overtaken(&mut events, flying).await {
+                    Some(ended) => return ended,
+                    None => continue,
+                }
+            }
+            let Ok(Some(message)) = message else {
+                return Ended::Over;
             };
             self.heard(&message, &link);
+        }
+    }
+
+    /// Waits until the stream is back; how it ended, if that was for nothing.
+    async fn overtaken(&self, events: &mut EventStream, flying: Option<Flying>) -> Option<Ended> {
+        if events.back().await.is_err() {
+            return Some(Ended::Over);
+        }
+        match self.link.upgrade() {
+            Some(link) if link.callers.flying() == flying => None,
+            Some(link) if link.callers.flying().is_some() => Some(Ended::Overtaken),
+            Some(_) | None => Some(Ended::Over),
         }
     }
 

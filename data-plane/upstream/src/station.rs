@@ -137,11 +137,15 @@ impl<T> Leave<T> {
             UpstreamFailure::Malformed
             | UpstreamFailure::RateLimited
             | UpstreamFailure::TooLarge
+            | UpstreamFailure::TooMuch
             | UpstreamFailure::NeedsInput
             | UpstreamFailure::Unanswered
             | UpstreamFailure::SessionLost => self.worked(),
             // Never reached the server, or says nothing of it.
-            UpstreamFailure::CircuitOpen | UpstreamFailure::Busy | UpstreamFailure::Credential => {}
+            UpstreamFailure::CircuitOpen
+            | UpstreamFailure::Busy
+            | UpstreamFailure::NoRoom
+            | UpstreamFailure::Credential => {}
         }
     }
 

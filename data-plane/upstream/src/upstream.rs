@@ -11,14 +11,14 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
-use toolgate_client::Endpoint;
+use toolgate_client::{Endpoint, ReadLimits};
 use toolgate_data_core::{
     ServerView, View,
     port::{Credentials, HeaderCredential, LinkFacts},
     refusal::UpstreamFailure,
 };
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
-use toolgate_runtime::{Drain, SharedClock};
+use toolgate_runtime::{Budget, Drain, SharedClock};
 
 use crate::{
     flight::old_stream,
@@ -35,6 +35,8 @@ pub struct UpstreamOptions {
     pub clock: SharedClock,
     /// Knows what still runs.
     pub drain: Drain,
+    /// Bytes of answers that are held at a time, those beyond 64 KiB each.
+    pub answers: usize,
 }
 
 /// The way to servers.
@@ -43,6 +45,7 @@ pub struct Upstream {
     credentials: Arc<dyn Credentials>,
     pub(crate) clock: SharedClock,
     pub(crate) drain: Drain,
+    answers: Arc<Budget>,
     stations: Stations<Target>,
     ids: AtomicU64,
 }
@@ -69,12 +72,14 @@ impl Upstream {
             credentials,
             clock,
             drain,
+            answers,
         } = options;
         Self {
             egress,
             credentials,
             clock,
             drain,
+            answers: Budget::new(answers),
             stations: Stations::new(),
             ids: AtomicU64::new(1),
         }
@@ -100,7 +105,7 @@ impl Upstream {
         server: &Arc<ServerView>,
     ) -> Result<Arc<Station<Target>>, UpstreamFailure> {
         self.stations.of(server, || {
-            let target = Target::new(&self.egress, server)?;
+            let target = Target::new(&self.egress, server, &self.answers)?;
             let clock = Arc::clone(&self.clock);
             Ok(Station::new(Arc::clone(server), target, clock))
         })
@@ -143,7 +148,11 @@ impl Presented {
 }
 
 impl Target {
-    fn new(egress: &Egress, server: &ServerView) -> Result<Self, UpstreamFailure> {
+    fn new(
+        egress: &Egress,
+        server: &ServerView,
+        answers: &Arc<Budget>,
+    ) -> Result<Self, UpstreamFailure> {
         let endpoint = Endpoint::at(&server.url, None, server.timeouts);
         let endpoint = endpoint.map_err(|error| {
             tracing::error!(server = %server.name, %error, "the server cannot be called");
@@ -153,8 +162,11 @@ impl Target {
             connect_timeout: server.timeouts.connect,
             ..PoolOptions::default()
         });
+        let limits = ReadLimits {
+            message: server.max_answer.bytes(),
+        };
         let bare = Arc::new(Presented {
-            endpoint,
+            endpoint: endpoint.with_limits(limits).counted(Arc::clone(answers)),
             credential: None,
         });
         Ok(Self {

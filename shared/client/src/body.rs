@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -11,12 +12,13 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, timeout_at};
 use toolgate_egress::Answer;
-use toolgate_mcp::sse::{Event, Framer, SseLimits};
+use toolgate_mcp::pile::Pile;
+use toolgate_runtime::{Budget, budget::Charge};
 
-use crate::{
-    error::{ClientError, Phase},
-    old::Told,
-};
+use crate::error::{ClientError, Phase};
+
+/// Answers up to this many bytes are not counted: the bound on calls at a time bounds them.
+pub const SMALL_ANSWER: usize = 64 * 1024;
 
 /// When reading has to go on, and to end.
 #[derive(Debug, Clone, Copy)]
@@ -35,29 +37,12 @@ pub struct LimitedBody {
     quiet: Quiet,
     limit: usize,
     read: usize,
-}
-
-/// Events of a body, or what a server of old says of one request on the stream that it says everything on.
-#[derive(Debug)]
-pub struct EventStream {
-    source: Source,
-    deadlines: Deadlines,
-    quiet: Quiet,
-    framer: Framer,
-    last_id: Option<String>,
-    retry: Option<Duration>,
-    held: Option<(Instant, Deadlines)>,
-}
-
-#[derive(Debug)]
-enum Source {
-    Body(Answer),
-    Told(Told),
+    held: Option<Arc<Budget>>,
 }
 
 /// Since when something is waited for. Outlives the waiting itself: who turns to something else for a moment and comes
 /// back has not heard anything meanwhile.
-type Quiet = Option<Instant>;
+pub(crate) type Quiet = Option<Instant>;
 
 impl Deadlines {
     /// No limits: for streams that are meant to stay.
@@ -66,7 +51,7 @@ impl Deadlines {
         end: None,
     };
 
-    async fn piece(
+    pub(crate) async fn piece(
         self,
         quiet: &mut Quiet,
         body: &mut Answer,
@@ -95,7 +80,7 @@ impl Deadlines {
             .map_err(|error| ClientError::Broken(error.to_string()))
     }
 
-    async fn limit<T>(
+    pub(crate) async fn limit<T>(
         self,
         quiet: &mut Quiet,
         next: impl Future<Output = T>,
@@ -127,14 +112,20 @@ impl Deadlines {
 }
 
 impl LimitedBody {
-    /// At most `limit` bytes of `body`.
-    pub fn new(body: Answer, limit: usize, deadlines: Deadlines) -> Self {
+    /// At most `limit` bytes of `body`, counted in `held` as long as they are held.
+    pub fn new(
+        body: Answer,
+        limit: usize,
+        held: Option<&Arc<Budget>>,
+        deadlines: Deadlines,
+    ) -> Self {
         Self {
             body,
             deadlines,
             quiet: None,
             limit,
             read: 0,
+            held: held.cloned(),
         }
     }
 
@@ -160,117 +151,63 @@ impl LimitedBody {
         let Some(first) = self.piece().await? else {
             return Ok(Bytes::new());
         };
+        let mut charge = self.held.take().map(|held| held.open());
+        cover(&mut charge, first.len())?;
         if self.body.is_end_stream() {
-            return Ok(first);
+            return Ok(hold(charge, first));
         }
         let Some(second) = self.piece().await? else {
-            return Ok(first);
+            return Ok(hold(charge, first));
         };
+        if told == 0 {
+            return self.pile(charge, [first, second]).await;
+        }
         let told = usize::try_from(told).unwrap_or_default();
         let mut all = BytesMut::with_capacity(told.max(first.len() + second.len()));
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
+        cover(&mut charge, all.len())?;
         while let Some(piece) = self.piece().await? {
+            cover(&mut charge, all.len() + piece.len())?;
             all.extend_from_slice(&piece);
         }
-        Ok(all.freeze())
+        Ok(hold(charge, all.freeze()))
+    }
+
+    /// All of a body that does not say how large it is.
+    async fn pile(
+        mut self,
+        mut charge: Option<Charge>,
+        begun: [Bytes; 2],
+    ) -> Result<Bytes, ClientError> {
+        let mut all = Pile::default();
+        for piece in begun {
+            all.extend_from_slice(&piece);
+        }
+        cover(&mut charge, all.len())?;
+        while let Some(piece) = self.piece().await? {
+            cover(&mut charge, all.len() + piece.len())?;
+            all.extend_from_slice(&piece);
+        }
+        Ok(hold(charge, all.take()))
     }
 }
 
-impl EventStream {
-    /// The events of `body`.
-    pub fn new(body: Answer, limits: SseLimits, deadlines: Deadlines) -> Self {
-        Self::of(Source::Body(body), limits, deadlines)
-    }
-
-    /// What a server of old says.
-    pub(crate) fn told(told: Told, limits: SseLimits, deadlines: Deadlines) -> Self {
-        Self::of(Source::Told(told), limits, deadlines)
-    }
-
-    fn of(source: Source, limits: SseLimits, deadlines: Deadlines) -> Self {
-        Self {
-            source,
-            deadlines,
-            quiet: None,
-            framer: Framer::new(limits),
-            last_id: None,
-            retry: None,
-            held: None,
-        }
-    }
-
-    /// From now on the server is not waited for: it waits itself, for somebody else.
-    pub fn hold(&mut self) {
-        if self.held.is_none() {
-            let deadlines = std::mem::replace(&mut self.deadlines, Deadlines::NONE);
-            self.held = Some((Instant::now(), deadlines));
-        }
-    }
-
-    /// It is its turn again; the time in between does not count.
-    pub fn go_on(&mut self) {
-        if let Some((since, deadlines)) = self.held.take() {
-            let end = deadlines.end.map(|end| end + since.elapsed());
-            self.deadlines = Deadlines { end, ..deadlines };
-            self.quiet = None;
-        }
-    }
-
-    /// The next event; none at the end. Cancel-safe.
-    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
-        loop {
-            if let Some(event) = self.framer.next_event() {
-                if let Some(id) = &event.id {
-                    self.last_id = Some(id.clone()).filter(|id| !id.is_empty());
-                }
-                if let Some(retry) = event.retry {
-                    self.retry = Some(Duration::from_millis(retry));
-                }
-                return Ok(Some(event));
-            }
-            let body = match &mut self.source {
-                Source::Body(body) => body,
-                Source::Told(told) => {
-                    let data = self.deadlines.limit(&mut self.quiet, told.next()).await??;
-                    return Ok(Some(Event {
-                        event: None,
-                        data,
-                        id: None,
-                        retry: None,
-                    }));
-                }
-            };
-            let Some(piece) = self.deadlines.piece(&mut self.quiet, body).await? else {
-                return Ok(None);
-            };
-            // Events before the fault are still told.
-            if let Err(error) = self.framer.push(&piece) {
-                return match self.framer.next_event() {
-                    Some(event) => Ok(Some(event)),
-                    None => Err(error.into()),
-                };
-            }
-        }
-    }
-
-    /// The next event that carries a message; none at the end. Cancel-safe.
-    pub async fn message(&mut self) -> Result<Option<Bytes>, ClientError> {
-        while let Some(event) = self.next().await? {
-            if event.is_message() {
-                return Ok(Some(event.data));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The id of the last event that had one: where a legacy stream can be resumed.
-    pub fn last_id(&self) -> Option<&str> {
-        self.last_id.as_deref()
-    }
-
-    /// How long the server wants to be left alone before a stream is resumed.
-    pub fn retry(&self) -> Option<Duration> {
-        self.retry
+/// Counts so many bytes, unless they are few.
+pub(crate) fn cover(charge: &mut Option<Charge>, bytes: usize) -> Result<(), ClientError> {
+    match charge {
+        Some(charge) if bytes > SMALL_ANSWER => Ok(charge.cover(bytes)?),
+        Some(_) | None => Ok(()),
     }
 }
+
+/// These bytes with what was counted for them.
+pub(crate) fn hold(charge: Option<Charge>, bytes: Bytes) -> Bytes {
+    match charge {
+        Some(charge) if bytes.len() > SMALL_ANSWER => charge.hold(bytes),
+        Some(_) | None => bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{
     answer::Body,
@@ -10,10 +11,10 @@ use toolgate_mcp::{
 };
 
 use crate::{
-    body::EventStream,
     conversation::{Line, scan},
     endpoint::Endpoint,
     error::ClientError,
+    events::EventStream,
     reply::ReplyBody,
     send::{Headers, open_stream, send_open_ended},
 };
@@ -116,7 +117,7 @@ impl Changes {
     /// The next change; none when the server has ended the feed. Changes may have been missed then. Cancel-safe, but for
     /// an answer to what a legacy server asks.
     pub async fn next(&mut self) -> Result<Option<Change>, ClientError> {
-        while let Some(message) = self.stream.message().await? {
+        while let Some(message) = self.message().await? {
             let answer = scan(&message)?;
             match &answer.body {
                 Body::Notification { method, params } => match method.as_str() {
@@ -143,5 +144,15 @@ impl Changes {
             }
         }
         Ok(None)
+    }
+
+    /// A stream of a session that ends is taken up: what changed meanwhile is told then.
+    async fn message(&mut self) -> Result<Option<Bytes>, ClientError> {
+        match &self.answers {
+            Some((Line { http, endpoint }, headers)) => {
+                self.stream.message_in(http, endpoint, headers).await
+            }
+            None => self.stream.message().await,
+        }
     }
 }

@@ -12,6 +12,7 @@ use toolgate_mcp::{
 use crate::{
     endpoint::Endpoint,
     error::ClientError,
+    events::EventStream,
     reply::{Reply, ReplyBody},
     send::{Headers, send},
 };
@@ -56,7 +57,8 @@ impl Line {
             ReplyBody::Sse(mut stream) => {
                 let mut heard = 0;
                 loop {
-                    let Some(message) = stream.message().await? else {
+                    let message = self.next(&mut stream, &headers, &reply).await?;
+                    let Some(message) = message else {
                         return protocol("the server's stream ended before the answer");
                     };
                     if self.ends(&headers, id, &message).await? {
@@ -76,6 +78,21 @@ impl Line {
             }
         };
         Ok((answered(message, id)?, reply))
+    }
+
+    /// The next message of an answer.
+    async fn next(
+        &self,
+        stream: &mut EventStream,
+        headers: &Headers,
+        reply: &Reply,
+    ) -> Result<Option<Bytes>, ClientError> {
+        if headers.is_modern() {
+            return stream.message().await;
+        }
+        let headers = headers.clone().in_session_of(reply);
+        let Self { http, endpoint } = self;
+        stream.message_in(http, endpoint, &headers).await
     }
 
     /// Answers a server's own request.

@@ -116,7 +116,8 @@ fn verdict(error: &ClientError) -> Verdict {
         },
         ClientError::Timeout(_)
         | ClientError::TooLarge(_)
-        | ClientError::Sse(_)
+        | ClientError::TooMuch(_)
+        | ClientError::Exhausted
         | ClientError::Frame(_)
         | ClientError::Rpc(_)
         | ClientError::Protocol(_)

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 use toolgate_mcp::sse::SseLimits;
-use toolgate_model::Timeouts;
+use toolgate_model::{MaxAnswer, Timeouts};
+use toolgate_runtime::Budget;
 use url::Url;
 
 use crate::{error::ClientError, old::OldStream};
@@ -20,6 +21,8 @@ pub struct Endpoint {
     pub timeouts: Timeouts,
     /// How much of an answer is read.
     pub limits: ReadLimits,
+    /// Where answers are counted as long as they are held.
+    pub answers: Option<Arc<Budget>>,
     /// With a server of old: the stream on which it answers.
     pub old: Option<Arc<OldStream>>,
 }
@@ -27,32 +30,31 @@ pub struct Endpoint {
 /// How much of an answer is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// Bytes of a JSON answer, or of one that is neither JSON nor a stream.
-    pub body: usize,
-    /// Of a stream.
-    pub sse: SseLimits,
+    /// Bytes of one message, be it a JSON document or an event of a stream.
+    pub message: usize,
 }
 
 impl Default for ReadLimits {
     fn default() -> Self {
-        let body = 16 * 1024 * 1024;
-        let sse = SseLimits {
-            line: body,
-            event: body,
-        };
-        Self { body, sse }
+        Self {
+            message: MaxAnswer::default().bytes(),
+        }
     }
 }
 
 impl ReadLimits {
     /// For answers of which little is expected.
     pub const SMALL: Self = Self {
-        body: 1024 * 1024,
-        sse: SseLimits {
-            line: 1024 * 1024,
-            event: 1024 * 1024,
-        },
+        message: 1024 * 1024,
     };
+
+    /// Of a stream: a line may hold a message and its field's name, an event a message and the break after it.
+    pub(crate) fn sse(self) -> SseLimits {
+        SseLimits {
+            line: self.message + "data: ".len(),
+            event: self.message + 1,
+        }
+    }
 }
 
 impl Endpoint {
@@ -86,6 +88,7 @@ impl Endpoint {
             header,
             timeouts,
             limits: ReadLimits::default(),
+            answers: None,
             old: None,
         })
     }
@@ -94,6 +97,13 @@ impl Endpoint {
     #[must_use]
     pub fn over(mut self, old: Option<Arc<OldStream>>) -> Self {
         self.old = old;
+        self
+    }
+
+    /// The same server, whose answers are counted there.
+    #[must_use]
+    pub fn counted(mut self, answers: Arc<Budget>) -> Self {
+        self.answers = Some(answers);
         self
     }
 

@@ -4,7 +4,8 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
 use toolgate_egress::{Class, EgressError};
-use toolgate_mcp::{FrameError, RpcError, sse::SseError};
+use toolgate_mcp::{FrameError, RpcError};
+use toolgate_runtime::budget::Exhausted;
 
 /// Why there is no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +25,12 @@ pub enum ClientError {
     /// More than is read.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// Not an event stream that can be read.
-    #[error(transparent)]
-    Sse(#[from] SseError),
+    /// More events than are listened to.
+    #[error("the server said more than {0} things and had not answered yet")]
+    TooMuch(u32),
+    /// Our own bound on answers that are held.
+    #[error("there is no room for more answers of servers now")]
+    Exhausted,
     /// Not a message.
     #[error("the answer is not a valid message: {0}")]
     Frame(#[from] FrameError),
@@ -69,6 +73,12 @@ pub struct StatusProblem {
     pub rpc: Option<RpcError>,
 }
 
+impl From<Exhausted> for ClientError {
+    fn from(_exhausted: Exhausted) -> Self {
+        Self::Exhausted
+    }
+}
+
 impl ClientError {
     /// Whether the server does not know the method.
     pub fn is_unknown_method(&self) -> bool {
@@ -87,9 +97,12 @@ impl ClientError {
                 Class::Broken => "the connection broke",
             }
             .to_owned(),
-            Self::Timeout(_) | Self::TooLarge(_) | Self::Protocol(_) => self.to_string(),
+            Self::Timeout(_)
+            | Self::TooLarge(_)
+            | Self::TooMuch(_)
+            | Self::Exhausted
+            | Self::Protocol(_) => self.to_string(),
             Self::Broken(_) => "the answer broke off".to_owned(),
-            Self::Sse(_) => "the answer is not an event stream that can be read".to_owned(),
             Self::Frame(_) => "the answer is not a valid message".to_owned(),
             Self::Status(problem) => {
                 let code = problem.rpc.as_ref().map(|rpc| rpc.code);
@@ -121,7 +134,8 @@ impl ClientError {
             | Self::Timeout(_)
             | Self::Broken(_)
             | Self::TooLarge(_)
-            | Self::Sse(_)
+            | Self::TooMuch(_)
+            | Self::Exhausted
             | Self::Frame(_)
             | Self::Protocol(_)
             | Self::NoCommonVersion { .. } => None,

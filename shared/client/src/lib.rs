@@ -7,11 +7,13 @@ pub mod changes;
 pub mod detect;
 pub mod endpoint;
 pub mod error;
+pub mod events;
 pub mod legacy;
 pub mod listing;
 pub mod modern;
 pub mod old;
 pub mod peer;
+pub mod place;
 pub mod reply;
 pub mod send;
 #[cfg(any(test, feature = "stand-in"))]
@@ -19,12 +21,13 @@ pub mod stand_in;
 
 mod conversation;
 
-pub use body::{EventStream, LimitedBody};
+pub use body::LimitedBody;
 pub use changes::{Change, Changes, listen, session_changes};
 pub use conversation::ask;
 pub use detect::{Detected, detect};
 pub use endpoint::{Endpoint, ReadLimits};
 pub use error::{ClientError, Phase, StatusProblem};
+pub use events::EventStream;
 pub use legacy::{Handshake, LegacySession, handshake};
 pub use listing::{Caps, Cut, Listing};
 pub use modern::ModernPeer;

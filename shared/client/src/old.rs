@@ -2,28 +2,34 @@
 //! to a URL that they name on it. Above this they are legacy servers like others: each request has its own stream of
 //! messages, which is its part of theirs.
 
+mod silence;
 mod table;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use http::{HeaderMap, StatusCode, Uri};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{RpcError, answer::Body, error::codes, message, method};
 use toolgate_runtime::drain::Drain;
 use url::Url;
 
 use crate::{
-    body::{Deadlines, EventStream},
+    body::Deadlines,
     conversation::scan,
     endpoint::Endpoint,
     error::ClientError,
+    events::EventStream,
     reply::{Reply, ReplyBody},
     send::{Headers, bounded, open_stream, send_to},
 };
 
+use silence::{Silence, TICKS, Verdict};
 use table::Table;
 pub(crate) use table::Told;
 
@@ -51,6 +57,8 @@ struct Reader {
     http: HttpClient,
     endpoint: Endpoint,
     messages: Uri,
+    /// How long a call puts up with silence.
+    patience: Duration,
 }
 
 /// However reading ends, nobody waits on.
@@ -89,6 +97,7 @@ impl OldStream {
             http: http.clone(),
             endpoint: endpoint.clone().within(REFUSING),
             messages: messages.clone(),
+            patience: patience(endpoint),
         };
         let settled = drain.settled();
         drop(drain.spawn_unguarded(async move {
@@ -125,7 +134,7 @@ impl OldStream {
             _ => None,
         };
         let reply = send_to(http, (endpoint, &self.messages), headers, message).await?;
-        if matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+        if is_gone(reply.status) {
             // It knows nothing of this stream: whoever waits, waits for nothing.
             self.table.lose();
         }
@@ -133,10 +142,9 @@ impl OldStream {
             return Ok(reply);
         };
         let deadlines = bounded(endpoint);
-        // What is otherwise waited for ahead of the answer, is here waited for in it.
-        let idle = deadlines.idle.max(Some(endpoint.timeouts.first_byte));
+        let idle = Some(patience(endpoint));
         let deadlines = Deadlines { idle, ..deadlines };
-        let events = EventStream::told(told, endpoint.limits.sse, deadlines);
+        let events = EventStream::told(told, endpoint.limits, deadlines);
         Ok(Reply {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
@@ -147,7 +155,7 @@ impl OldStream {
     /// As [`open_stream`]: what belongs to no request. One at a time.
     pub(crate) fn listen(&self, endpoint: &Endpoint) -> Result<Option<EventStream>, ClientError> {
         let told = Table::listen(&self.table)?;
-        Ok(told.map(|told| EventStream::told(told, endpoint.limits.sse, Deadlines::NONE)))
+        Ok(told.map(|told| EventStream::told(told, endpoint.limits, Deadlines::NONE)))
     }
 }
 
@@ -160,12 +168,39 @@ impl Reader {
             http,
             endpoint,
             messages,
+            patience,
         } = self;
+        let to = (&endpoint, &messages);
         let mut refusing = FuturesUnordered::new();
+        let tick = (patience / TICKS).max(Duration::from_millis(1));
+        let mut ticks = interval_at(Instant::now() + tick, tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut silence, mut asked) = (Silence::default(), 0_u64);
+        let mut sign = never();
         loop {
             let message = tokio::select! {
                 message = events.message() => message,
                 Some(_told) = refusing.next() => continue,
+                told = &mut sign => {
+                    sign = never();
+                    if told.as_ref().is_ok_and(|reply| is_gone(reply.status)) {
+                        return;
+                    }
+                    silence.told(told.is_ok_and(|reply| reply.status.is_success()));
+                    continue;
+                }
+                _ = ticks.tick() => {
+                    match silence.tick(events.pieces(), table.waiting() > 0) {
+                        Verdict::Fine => {}
+                        Verdict::Ask => {
+                            asked += 1;
+                            let ping = sign_of_life(asked);
+                            sign = Box::pin(send_to(&http, to, Headers::none(), ping));
+                        }
+                        Verdict::Lost => return,
+                    }
+                    continue;
+                }
             };
             let Ok(Some(message)) = message else { return };
             let Some(refusal) = refused(&table, &message) else {
@@ -173,11 +208,30 @@ impl Reader {
             };
             // A server that asks and asks is not answered for ever.
             if refusing.len() < REFUSALS {
-                let to = (&endpoint, &messages);
                 refusing.push(send_to(&http, to, Headers::none(), refusal));
             }
         }
     }
+}
+
+/// How long a call waits for a word: what is otherwise waited for ahead of the answer, is here waited for in it.
+fn patience(endpoint: &Endpoint) -> Duration {
+    endpoint.timeouts.idle.max(endpoint.timeouts.first_byte)
+}
+
+/// Whether a server says that it knows nothing of the stream.
+fn is_gone(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+}
+
+/// Asks for an answer, whichever, under an id that no request of a call has.
+fn sign_of_life(number: u64) -> Bytes {
+    message::request(&format!("\"sign-of-life-{number}\""), method::PING, None)
+}
+
+/// Nothing is asked.
+fn never<'a>() -> BoxFuture<'a, Result<Reply, ClientError>> {
+    Box::pin(pending())
 }
 
 /// Hands a message to whoever it is for; the answer to a request that is for nobody.

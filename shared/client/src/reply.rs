@@ -8,9 +8,10 @@ use toolgate_egress::Answer;
 use toolgate_mcp::{Limits, RpcError, answer, headers};
 
 use crate::{
-    body::{Deadlines, EventStream, LimitedBody},
-    endpoint::ReadLimits,
+    body::{Deadlines, LimitedBody},
+    endpoint::Endpoint,
     error::{ClientError, StatusProblem},
+    events::EventStream,
 };
 
 /// An answer whose head has come.
@@ -46,20 +47,20 @@ const PROBLEM_TIME: Duration = Duration::from_secs(5);
 impl Reply {
     pub(crate) fn of(
         response: Response<Answer>,
-        limits: &ReadLimits,
+        endpoint: &Endpoint,
         deadlines: Deadlines,
     ) -> Self {
         let (head, body) = response.into_parts();
+        let (limits, held) = (endpoint.limits, endpoint.answers.as_ref());
+        let limited = |body| LimitedBody::new(body, limits.message, held, deadlines);
         let kind = media_type(&head.headers);
         let body = match (head.status, kind) {
             (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => ReplyBody::Accepted,
-            (_, Media::Json) => ReplyBody::Json(LimitedBody::new(body, limits.body, deadlines)),
+            (_, Media::Json) => ReplyBody::Json(limited(body)),
             (status, Media::Sse) if status.is_success() => {
-                ReplyBody::Sse(Box::new(EventStream::new(body, limits.sse, deadlines)))
+                ReplyBody::Sse(Box::new(EventStream::new(body, limits, held, deadlines)))
             }
-            (_, Media::Sse | Media::Other) => {
-                ReplyBody::Other(LimitedBody::new(body, limits.body, deadlines))
-            }
+            (_, Media::Sse | Media::Other) => ReplyBody::Other(limited(body)),
         };
         Self {
             status: head.status,

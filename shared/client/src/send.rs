@@ -7,9 +7,11 @@ use toolgate_egress::{Body, HttpClient};
 use toolgate_mcp::{headers, method, versions};
 
 use crate::{
-    body::{Deadlines, EventStream},
+    body::Deadlines,
     endpoint::Endpoint,
     error::{ClientError, Phase},
+    events::EventStream,
+    place::as_header,
     reply::{Reply, ReplyBody},
 };
 
@@ -76,6 +78,19 @@ impl Headers {
         Self(map)
     }
 
+    /// Whether they are of a modern message, which belongs to no session.
+    pub(crate) fn is_modern(&self) -> bool {
+        self.0.contains_key(&METHOD)
+    }
+
+    /// In the session that a reply names, if it names one.
+    pub(crate) fn in_session_of(mut self, reply: &Reply) -> Self {
+        if let Some(session) = reply.session() {
+            self.0.insert(SESSION, session.clone());
+        }
+        self
+    }
+
     /// With one more, e.g. a mirrored argument or `traceparent`. What cannot be a header is left out.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -138,9 +153,7 @@ pub async fn open_stream(
     let mut request = request(endpoint, Method::GET, headers, Body::empty());
     request.headers_mut().insert(header::ACCEPT, ACCEPT_GET);
     if let Some(id) = last_event {
-        let id = HeaderValue::from_str(id)
-            .map_err(|_| ClientError::Request("the event id cannot be a header"))?;
-        request.headers_mut().insert(LAST_EVENT, id);
+        request.headers_mut().insert(LAST_EVENT, as_header(id)?);
     }
     let reply = head(http, endpoint, request, Deadlines::NONE).await?;
     match reply.body {
@@ -212,7 +225,7 @@ async fn head(
     let deadline = Instant::now() + most.min(endpoint.timeouts.total);
     let response = http.request_until(request, deadline).await;
     let response = response.ok_or(ClientError::Timeout(Phase::FirstByte))??;
-    Ok(Reply::of(response, &endpoint.limits, deadlines))
+    Ok(Reply::of(response, endpoint, deadlines))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod message;
 pub mod method;
 pub mod nested;
 pub mod object;
+pub mod pile;
 mod scan;
 pub mod splice;
 pub mod sse;

@@ -31,9 +31,10 @@ impl Limits {
         unique: false,
     };
 
-    /// Of a message by a server.
+    /// Of a message by a server. How large it may be is a setting of the server, which is held where it is read; this is
+    /// the most that can be set.
     pub const ANSWER: Self = Self {
-        bytes: 16 * 1024 * 1024,
+        bytes: 64 * 1024 * 1024,
         depth: 64,
         members: 256,
         id: 512,

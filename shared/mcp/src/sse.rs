@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
+use crate::pile::Pile;
+
 /// Bounds of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SseLimits {
@@ -14,6 +16,9 @@ pub struct SseLimits {
     /// Bytes of the data of one event.
     pub event: usize,
 }
+
+/// Bytes of an id or of a type that are kept. A longer id cannot be sent back, so it is taken for none.
+const MAX_FIELD: usize = 1024;
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,9 +49,9 @@ pub enum SseError {
 pub struct Framer {
     limits: SseLimits,
     /// The unfinished line.
-    line: BytesMut,
+    line: Pile,
     /// The unfinished event.
-    data: BytesMut,
+    data: Pile,
     lines: usize,
     pending: Event,
     touched: bool,
@@ -78,8 +83,8 @@ impl Framer {
     pub fn new(limits: SseLimits) -> Self {
         Self {
             limits,
-            line: BytesMut::new(),
-            data: BytesMut::new(),
+            line: Pile::default(),
+            data: Pile::default(),
             lines: 0,
             pending: Event::default(),
             touched: false,
@@ -132,25 +137,22 @@ impl Framer {
                 self.line(part)?;
             } else {
                 self.line.extend_from_slice(part);
-                let line = std::mem::take(&mut self.line);
-                self.line(&line)?;
-                // Keeps its memory for the next line, unless that was an unusual one.
-                if line.capacity() <= 64 * 1024 {
-                    self.line = line;
-                    self.line.clear();
+                let mut line = std::mem::take(&mut self.line);
+                if line.is_long() {
+                    self.long_line(line)?;
+                    continue;
                 }
+                self.line(line.first())?;
+                // Keeps its memory for the next line.
+                line.clear();
+                self.line = line;
             }
         }
         Ok(())
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), SseError> {
-        let first = !std::mem::replace(&mut self.started, true);
-        let mark = b"\xef\xbb\xbf";
-        let line = match line.strip_prefix(mark) {
-            Some(rest) if first => rest,
-            Some(_) | None => line,
-        };
+        let line = line.get(self.marked(line)..).unwrap_or_default();
         if line.is_empty() {
             self.dispatch();
             return Ok(());
@@ -162,21 +164,57 @@ impl Framer {
         self.field(field, value)
     }
 
+    /// A line of many blocks: data is moved and not copied, and of all else no more matters than what one block holds.
+    fn long_line(&mut self, line: Pile) -> Result<(), SseError> {
+        let marked = if self.started { 0 } else { mark(line.first()) };
+        let rest = line.first().get(marked..).unwrap_or_default();
+        let Some(value) = rest.strip_prefix(b"data:") else {
+            return self.line(line.first());
+        };
+        self.started = true;
+        let space = usize::from(value.first() == Some(&b' '));
+        let from = marked + b"data:".len() + space;
+        self.more_data(line.len() - from)?;
+        self.data.append(line, from);
+        Ok(())
+    }
+
+    /// Bytes of a mark that only a stream begins with.
+    fn marked(&mut self, line: &[u8]) -> usize {
+        match std::mem::replace(&mut self.started, true) {
+            true => 0,
+            false => mark(line),
+        }
+    }
+
+    /// So many bytes of data follow, on a line of their own.
+    fn more_data(&mut self, bytes: usize) -> Result<(), SseError> {
+        if self.data.len() + bytes + 1 > self.limits.event {
+            return Err(SseError::Event(self.limits.event));
+        }
+        if self.lines > 0 {
+            self.data.extend_from_slice(b"\n");
+        }
+        self.lines += 1;
+        self.touched = true;
+        Ok(())
+    }
+
     fn field(&mut self, field: &[u8], value: &[u8]) -> Result<(), SseError> {
-        let text = || String::from_utf8_lossy(value).into_owned();
         match field {
             b"data" => {
-                if self.data.len() + value.len() + 1 > self.limits.event {
-                    return Err(SseError::Event(self.limits.event));
-                }
-                if self.lines > 0 {
-                    self.data.extend_from_slice(b"\n");
-                }
-                self.lines += 1;
+                self.more_data(value.len())?;
                 self.data.extend_from_slice(value);
             }
-            b"event" => self.pending.event = Some(text()).filter(|name| !name.is_empty()),
-            b"id" if !value.contains(&0) => self.pending.id = Some(text()),
+            b"event" => {
+                let name = value.get(..MAX_FIELD).unwrap_or(value);
+                let name = String::from_utf8_lossy(name).into_owned();
+                self.pending.event = Some(name).filter(|name| !name.is_empty());
+            }
+            b"id" if value.len() > MAX_FIELD => self.pending.id = Some(String::new()),
+            b"id" if !value.contains(&0) => {
+                self.pending.id = Some(String::from_utf8_lossy(value).into_owned());
+            }
             b"retry" => {
                 let number = std::str::from_utf8(value).ok();
                 let digits = number.filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
@@ -197,12 +235,22 @@ impl Framer {
             return;
         }
         let mut event = std::mem::take(&mut self.pending);
-        event.data = self.data.split().freeze();
+        event.data = self.data.take();
         self.lines = 0;
         let telling = event.id.is_some() || event.retry.is_some();
         if telling || !event.data.is_empty() {
             self.ready.push_back(event);
         }
+    }
+}
+
+/// Bytes of the mark that some programs begin a text with.
+fn mark(line: &[u8]) -> usize {
+    let mark = b"\xef\xbb\xbf";
+    if line.starts_with(mark) {
+        mark.len()
+    } else {
+        0
     }
 }
 

@@ -135,6 +135,8 @@ pub struct Server {
     pub relay: RelayPolicy,
     /// Who shares a session with it.
     pub sharing: Sharing,
+    /// How much it may answer in one message.
+    pub max_answer: MaxAnswer,
 }
 
 /// What a server may ask of the clients that call it. What is off is not declared to the server.
@@ -185,6 +187,12 @@ pub enum DriftPolicy {
     /// Stop serving it.
     Block,
 }
+
+/// How much a server may answer in one message, be that a document or an event of a stream: whole mebibytes, from one to
+/// [`MOST`](Self::MOST).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct MaxAnswer(u8);
 
 /// Limits of one call to a server. Progress resets `idle` only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -273,6 +281,48 @@ pub enum AdminRole {
     Editor,
     /// And write credentials, tokens and the organization.
     Admin,
+}
+
+impl MaxAnswer {
+    /// The most that can be set, in mebibytes.
+    pub const MOST: u32 = 64;
+
+    /// So many mebibytes; none if that is nothing or too much.
+    pub fn new(mebibytes: u32) -> Option<Self> {
+        let few = u8::try_from(mebibytes).ok();
+        few.filter(|_| (1..=Self::MOST).contains(&mebibytes))
+            .map(Self)
+    }
+
+    /// In mebibytes.
+    pub fn mebibytes(self) -> u32 {
+        self.0.into()
+    }
+
+    /// In bytes.
+    pub fn bytes(self) -> usize {
+        usize::from(self.0) * 1024 * 1024
+    }
+}
+
+impl Default for MaxAnswer {
+    fn default() -> Self {
+        Self(4)
+    }
+}
+
+impl TryFrom<u32> for MaxAnswer {
+    type Error = &'static str;
+
+    fn try_from(mebibytes: u32) -> Result<Self, Self::Error> {
+        Self::new(mebibytes).ok_or("must be 1 to 64 MiB")
+    }
+}
+
+impl From<MaxAnswer> for u32 {
+    fn from(limit: MaxAnswer) -> Self {
+        limit.mebibytes()
+    }
 }
 
 impl Default for Timeouts {

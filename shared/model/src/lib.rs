@@ -12,9 +12,9 @@ pub mod time;
 pub mod version;
 
 pub use desired::{
-    AdminRole, Binding, Credential, CredentialKind, DriftPolicy, EraPolicy, Gateway, Listing, Meta,
-    Organization, PrefixMode, Reach, RelayPolicy, Selection, Server, Shape, Sharing, Timeouts,
-    Token, TokenScope,
+    AdminRole, Binding, Credential, CredentialKind, DriftPolicy, EraPolicy, Gateway, Listing,
+    MaxAnswer, Meta, Organization, PrefixMode, Reach, RelayPolicy, Selection, Server, Shape,
+    Sharing, Timeouts, Token, TokenScope,
 };
 pub use digest::Digest;
 pub use name::{InvalidSlug, Name, Slug};

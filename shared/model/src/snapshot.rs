@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Definition, Digest, Era, Listing, Name, Reach, RelayPolicy, Sharing, Slug, Subject, Timeouts,
-    Timestamp, TokenHash, Version,
+    Definition, Digest, Era, Listing, MaxAnswer, Name, Reach, RelayPolicy, Sharing, Slug, Subject,
+    Timeouts, Timestamp, TokenHash, Version,
 };
 
 /// Kinds of resource.
@@ -173,6 +173,9 @@ pub struct ServerResource {
     /// Who shares a session with it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sharing: Sharing,
+    /// How much it may answer in one message.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_answer: MaxAnswer,
 }
 
 /// A credential by reference. The revision changes with its value.

@@ -1,7 +1,8 @@
 //! What every role needs from the machine: clock and randomness, drain and readiness, signals, TLS, telemetry, the
-//! private port, back-off. Nothing here knows what Toolgate does.
+//! private port, back-off, budgets of memory. Nothing here knows what Toolgate does.
 
 pub mod backoff;
+pub mod budget;
 pub mod clock;
 pub mod drain;
 pub mod memory;
@@ -15,6 +16,7 @@ pub mod tls;
 pub mod trace;
 
 pub use backoff::Backoff;
+pub use budget::Budget;
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use drain::{Drain, DrainOutcome, Trigger};
 pub use metrics::Metrics;

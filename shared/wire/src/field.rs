@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use toolgate_model::{Digest, Reach, Slug, Timestamp, TokenHash};
+use toolgate_model::{Digest, MaxAnswer, Reach, Slug, Timestamp, TokenHash};
 
 use crate::invalid::Violation;
 
@@ -17,6 +17,20 @@ pub(crate) fn cap(field: &str, given: usize, max: usize) -> Result<(), Violation
     }
     let reason = format!("{given} is more than fit: use at most {max}");
     Err(Violation::new(field, reason))
+}
+
+/// How much a server may answer; nothing said is the default.
+pub(crate) fn max_answer(field: &str, given: u32) -> Result<MaxAnswer, Violation> {
+    if given == 0 {
+        return Ok(MaxAnswer::default());
+    }
+    MaxAnswer::new(given).ok_or_else(|| {
+        let most = MaxAnswer::MOST;
+        Violation::new(
+            field,
+            format!("{given} MiB is too much: use at most {most}"),
+        )
+    })
 }
 
 /// At most `max` of them, each checked; a violation names which one.

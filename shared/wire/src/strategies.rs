@@ -121,18 +121,21 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
         Just(DriftPolicy::Block)
     ];
     let credential = option::of(slug());
-    let policy = (timeouts(), drift, relay(), sharing());
+    let policy = (timeouts(), drift, relay(), sharing(), max_answer());
     (name(), meta(), url, credential, era, policy).prop_map(
-        |(name, meta, url, credential, era, (timeouts, drift, relay, sharing))| Server {
-            name,
-            meta,
-            url,
-            credential,
-            era,
-            timeouts,
-            drift,
-            relay,
-            sharing,
+        |(name, meta, url, credential, era, (timeouts, drift, relay, sharing, max_answer))| {
+            Server {
+                name,
+                meta,
+                url,
+                credential,
+                era,
+                timeouts,
+                drift,
+                relay,
+                sharing,
+                max_answer,
+            }
         },
     )
 }
@@ -151,6 +154,10 @@ pub(crate) fn sharing() -> impl Strategy<Value = Sharing> {
         Just(Sharing::PerSession),
         Just(Sharing::Shared)
     ]
+}
+
+pub(crate) fn max_answer() -> impl Strategy<Value = MaxAnswer> {
+    (1..=MaxAnswer::MOST).prop_map(|mebibytes| MaxAnswer::new(mebibytes).unwrap())
 }
 
 pub(crate) fn sealed() -> impl Strategy<Value = SealedBlob> {

@@ -78,6 +78,7 @@ fn add_server(desk: &MemoryDesk, id: &str) {
         drift: Default::default(),
         relay: Default::default(),
         sharing: Default::default(),
+        max_answer: Default::default(),
     };
     desk.command(Command::Create(Desired::Server(server)))
         .unwrap();

@@ -29,6 +29,7 @@ pub fn compile(state: &State, server: &Server) -> Result<ServerResource, Problem
         timeouts: server.timeouts,
         relay: server.relay,
         sharing: server.sharing,
+        max_answer: server.max_answer,
     })
 }
 

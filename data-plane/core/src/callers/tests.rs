@@ -38,3 +38,19 @@ fn one_listens_at_a_time() {
     callers.listened();
     assert!(callers.listen());
 }
+
+#[test]
+fn who_is_in_flight_stays_the_same_until_another_begins_or_the_last_ends() {
+    let callers = Callers::default();
+    assert_eq!(callers.flying(), None);
+    let first: Arc<dyn Ear> = Arc::new(Hears(Mutex::default()));
+    callers.enter(&first);
+    let flying = callers.flying();
+    assert!(flying.is_some() && flying == callers.flying());
+    let second: Arc<dyn Ear> = Arc::new(Hears(Mutex::default()));
+    callers.enter(&second);
+    assert_ne!(callers.flying(), flying);
+    drop(first);
+    drop(second);
+    assert_eq!(callers.flying(), None);
+}

@@ -272,6 +272,17 @@ pub fn respond(method: &str, id: &str) -> Bytes {
     RpcError::method_not_found(method).to_bytes(Some(id))
 }
 
+/// What is told of a failure. Where a setting of the operator's is what stood in the way, that one is named.
+fn words(call: &CallPlan, failure: UpstreamFailure, noun: &str) -> String {
+    let words = failure.told_of(noun);
+    if failure != UpstreamFailure::TooLarge {
+        return words;
+    }
+    let server = call.server();
+    let (id, most) = (&server.name.id, server.max_answer.mebibytes());
+    format!("{words} (`max_answer_mib` of the server `{id}` is {most})")
+}
+
 /// The answer to a call that came to nothing, also where nothing was sent: a failed tool, or an error for all else.
 pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
     let body = match &call.target {
@@ -280,7 +291,7 @@ pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
                 ClientSide::Modern { .. } => Some(&call.gateway.server_info),
                 ClientSide::Legacy { .. } => None,
             };
-            let result = message::tool_error(&failure.to_string(), modern);
+            let result = message::tool_error(&words(call, failure, "tool"), modern);
             message::response(&call.id, &result)
         }
         // No model reads these: a program does, and errors are what it looks for.
@@ -288,7 +299,7 @@ pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
         | Target::Resource(_)
         | Target::Completion(_)
         | Target::Task(_)) => {
-            RpcError::internal(failure.told_of(target.noun())).to_bytes(Some(&call.id))
+            RpcError::internal(words(call, failure, target.noun())).to_bytes(Some(&call.id))
         }
     };
     Reply {

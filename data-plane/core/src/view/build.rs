@@ -233,6 +233,7 @@ impl ServerView {
             timeouts: server.timeouts,
             relay: server.relay,
             sharing: server.sharing,
+            max_answer: server.max_answer,
             digest,
         }
     }

@@ -16,6 +16,7 @@ fn server(id: &str, revision: u8) -> Arc<ServerView> {
         protocol_version: None,
         relay: toolgate_model::RelayPolicy::default(),
         sharing: toolgate_model::Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
         timeouts: Timeouts::default(),
         digest: Digest([revision; 32]),
     })

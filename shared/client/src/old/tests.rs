@@ -220,3 +220,92 @@ async fn who_reads_slowly_keeps_nobody_from_answers() {
     drop(Table::enter(&table, "2").unwrap());
     assert_eq!(table.waiting(), 0);
 }
+
+/// A stream whose server is asked for a sign of life, with a call that waits.
+async fn silent(drain: &Drain) -> (Arc<Server>, Endpoint, EventStream) {
+    let (server, endpoint) = stream(drain).await;
+    let one = call(&endpoint, 1).await.unwrap();
+    (server, endpoint, one)
+}
+
+fn signs(server: &Server) -> Vec<Value> {
+    let mut posted = server.posted();
+    posted.retain(|message| message["method"] == "ping");
+    posted
+}
+
+#[tokio::test]
+async fn a_half_open_stream_is_lost_before_its_calls_give_up_and_takes_no_more() {
+    let (drain, _trigger) = drain::new();
+    let (server, endpoint, mut one) = silent(&drain).await;
+    // The other end is gone without a word; what is posted still finds a server.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let error = one.message().await.unwrap_err();
+    assert!(matches!(error, ClientError::Broken(_)), "{error}");
+    assert!(
+        begun.elapsed() < patience(&endpoint),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(signs(&server).len(), 1);
+    assert!(endpoint.old.as_ref().unwrap().is_lost());
+    let error = call(&endpoint, 2).await.unwrap_err();
+    assert!(matches!(error, ClientError::Broken(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_gives_a_sign_of_life_may_take_its_time() {
+    let (drain, _trigger) = drain::new();
+    let (server, mut endpoint) = stream(&drain).await;
+    // The call is more patient than the stream, so that nothing but the stream can end it.
+    endpoint.timeouts.idle = Duration::from_secs(60);
+    endpoint.timeouts.total = Duration::from_secs(60);
+    let mut one = call(&endpoint, 1).await.unwrap();
+    let script = Arc::clone(&server);
+    drop(drain.spawn_unguarded(async move {
+        let mut answered = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            for ping in signs(&script).split_off(answered) {
+                answered += 1;
+                let unknown = json!({ "code": -32601, "message": "no" });
+                script.say(&json!({ "jsonrpc": "2.0", "id": ping["id"], "error": unknown }));
+            }
+        }
+    }));
+    tokio::time::pause();
+    let heard = timeout(Duration::from_secs(5), one.message()).await;
+    assert!(heard.is_err(), "{heard:?}");
+    assert!(signs(&server).len() > 5);
+    server.say(&json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+    assert_eq!(next(&mut one).await["id"], 1);
+}
+
+#[tokio::test]
+async fn comments_are_signs_of_life_and_a_stream_that_nobody_waits_on_needs_none() {
+    let (drain, _trigger) = drain::new();
+    let (server, mut endpoint) = stream(&drain).await;
+    endpoint.timeouts.idle = Duration::from_secs(60);
+    endpoint.timeouts.total = Duration::from_secs(60);
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(signs(&server), Vec::<Value>::new());
+    let mut one = call(&endpoint, 1).await.unwrap();
+    for _ in 0..100 {
+        let comment = Bytes::from_static(b": still there\n\n");
+        server
+            .stream
+            .lock()
+            .unwrap()
+            .as_ref()
+            .unwrap()
+            .try_send(comment)
+            .unwrap();
+        let heard = timeout(Duration::from_millis(50), one.message()).await;
+        assert!(heard.is_err(), "{heard:?}");
+    }
+    assert_eq!(signs(&server), Vec::<Value>::new());
+    server.say(&json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
+    assert_eq!(next(&mut one).await["id"], 1);
+}

@@ -175,3 +175,29 @@ fn ov_14_nothing_is_kept_beyond_a_line_of_one_mebibyte_and_an_event_of_four() {
         assert_eq!(events.iter().filter(|event| event.data == "a").count(), 1);
     }
 }
+
+#[test]
+fn long_lines_are_the_same_however_they_are_cut() {
+    let long = "0123456789abcdef".repeat(20_000);
+    let text = format!(
+        "\u{feff}data: {long}\ndata:{long}\ndata: x\n\nid: {long}\nevent: {long}\n: {long}\ndata: y\r\n\r\n"
+    );
+    for size in [1_000, 16 * 1024, 65_536, 100_001, text.len()] {
+        let mut framer = Framer::new(SseLimits::default());
+        let mut events = Vec::new();
+        for piece in text.as_bytes().chunks(size) {
+            framer.push(piece).unwrap();
+            events.extend(std::iter::from_fn(|| framer.next_event()));
+        }
+        assert_eq!(events.len(), 2, "{size}");
+        assert!(events[0].data == format!("{long}\n{long}\nx"), "{size}");
+        assert_eq!(events[0].event, None);
+        // An id that cannot be sent back is none.
+        assert_eq!(
+            (&*events[1].data, events[1].id.as_deref()),
+            (&b"y"[..], Some(""))
+        );
+        assert_eq!(events[1].event.as_deref(), Some(&long[..1024]));
+        assert_eq!(framer.buffered(), 0);
+    }
+}

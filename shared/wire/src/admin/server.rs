@@ -56,6 +56,7 @@ impl Wire for Server {
             drift,
             relay: relay(spec.relay.as_ref()),
             sharing,
+            max_answer: field::max_answer("spec.max_answer_mib", spec.max_answer_mib)?,
         })
     }
 
@@ -97,6 +98,7 @@ impl Wire for Server {
                     roots: self.relay.roots,
                 }),
                 sharing: sharing.into(),
+                max_answer_mib: self.max_answer.mebibytes(),
             }),
         }
     }

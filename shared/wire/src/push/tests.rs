@@ -85,9 +85,9 @@ fn server() -> impl Strategy<Value = Resource> {
     let credential = (s::slug(), any::<u64>());
     let credential = credential.prop_map(|(id, revision)| CredentialRef { id, revision });
     let url = "https?://[a-z]{1,9}/[a-z]{0,9}";
-    let policy = (s::timeouts(), s::relay(), s::sharing());
+    let policy = (s::timeouts(), s::relay(), s::sharing(), s::max_answer());
     (url, option::of(credential), s::era(), "\\PC{0,10}", policy).prop_map(
-        |(url, credential, era, protocol_version, (timeouts, relay, sharing))| {
+        |(url, credential, era, protocol_version, (timeouts, relay, sharing, max_answer))| {
             Resource::Server(ServerResource {
                 url,
                 credential,
@@ -96,6 +96,7 @@ fn server() -> impl Strategy<Value = Resource> {
                 timeouts,
                 relay,
                 sharing,
+                max_answer,
             })
         },
     )
@@ -214,6 +215,7 @@ fn plain_server() -> pb::Resource {
         timeouts: Timeouts::default(),
         relay: toolgate_model::RelayPolicy::default(),
         sharing: toolgate_model::Sharing::default(),
+        max_answer: toolgate_model::MaxAnswer::default(),
     });
     resource_to_proto(&key_of(ResourceKind::Server), &Entry::new(resource))
 }

@@ -42,6 +42,7 @@ fn nest(desk: &MemoryDesk) {
             drift: Default::default(),
             relay: Default::default(),
             sharing: Default::default(),
+            max_answer: Default::default(),
         }));
         create(Desired::Gateway(Gateway {
             name: name("gateway"),

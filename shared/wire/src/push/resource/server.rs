@@ -30,6 +30,7 @@ pub(super) fn checked(given: &pb::Server) -> Result<ServerResource, Violation> {
         },
         relay: relay(given.relay.as_ref()),
         sharing: sharing("sharing", &given.sharing)?,
+        max_answer: field::max_answer("max_answer_mib", given.max_answer_mib)?,
     })
 }
 
@@ -51,6 +52,7 @@ pub(super) fn to_proto(given: &ServerResource) -> pb::Server {
             roots: given.relay.roots,
         }),
         sharing: sharing_to_proto(given.sharing).to_owned(),
+        max_answer_mib: given.max_answer.mebibytes(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! How many bytes of request bodies are held, altogether. What is held is counted until the last piece of it is
-//! dropped, wherever that is.
+//! How many bytes of one kind are held, altogether: bodies of requests, answers of servers. What is held is counted
+//! until the last piece of it is dropped, wherever that is.
 
 use std::sync::{
     Arc,
@@ -7,35 +7,39 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use toolgate_data_core::Refusal;
 
 /// What may be held.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     free: AtomicUsize,
 }
 
-/// What one body holds of it.
+/// What is held of it for one purpose.
 #[derive(Debug)]
-pub(crate) struct Charge {
+pub struct Charge {
     budget: Arc<Budget>,
     bytes: usize,
 }
 
-/// A body with its charge.
+/// There is no room for more now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exhausted;
+
+/// Bytes with their charge.
 struct Held {
     bytes: Bytes,
     _charge: Charge,
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Arc<Self> {
+    /// Of so many bytes.
+    pub fn new(bytes: usize) -> Arc<Self> {
         let free = AtomicUsize::new(bytes);
         Arc::new(Self { free })
     }
 
     /// A charge of nothing yet.
-    pub(crate) fn open(self: &Arc<Self>) -> Charge {
+    pub fn open(self: &Arc<Self>) -> Charge {
         Charge {
             budget: Arc::clone(self),
             bytes: 0,
@@ -45,19 +49,27 @@ impl Budget {
 
 impl Charge {
     /// Takes so many more.
-    pub(crate) fn add(&mut self, bytes: usize) -> Result<(), Refusal> {
+    pub fn add(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let take = |free: usize| free.checked_sub(bytes);
         let taken = self
             .budget
             .free
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.map_err(|_exhausted| Refusal::Overloaded)?;
+        taken.map_err(|_too_few| Exhausted)?;
         self.bytes += bytes;
         Ok(())
     }
 
+    /// Takes as many more as it needs to cover so many.
+    pub fn cover(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        match bytes.saturating_sub(self.bytes) {
+            0 => Ok(()),
+            more => self.add(more),
+        }
+    }
+
     /// These bytes, which give back the charge with their last share.
-    pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
+    pub fn hold(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Held {
             bytes,
             _charge: self,

@@ -1,0 +1,250 @@
+//! Legacy servers that end the stream of a call before its answer: the call goes on where it is taken up, and is never
+//! sent again.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use toolgate_model::{Era, Timeouts};
+
+use crate::{
+    client::Client,
+    rig::{Rig, eventually},
+};
+
+const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
+
+async fn client(rig: &Rig) -> Client {
+    let mut client = rig.client();
+    client.capabilities = json!({"elicitation": {}});
+    client.initialize().await;
+    client
+}
+
+/// All that a call with this script brings, and that it arrived once.
+async fn called(rig: &Rig, by: Era, script: &Value) -> Vec<Value> {
+    let client = client(rig).await;
+    let before = rig.legacy.calls("polled");
+    let text = script.to_string();
+    let stream = client.call(by, json!("c"), "old__polled", &text).await;
+    let messages = match stream.headers["content-type"].to_str().unwrap() {
+        "application/json" => vec![stream.whole().await.json()],
+        _ => stream.messages().await,
+    };
+    assert_eq!(
+        rig.legacy.calls("polled"),
+        before + 1,
+        "{by:?}: it ran once"
+    );
+    messages
+}
+
+/// The steps that were told, and the answer.
+fn told(messages: &[Value]) -> (Vec<u64>, String) {
+    let step = |message: &Value| message["params"]["progress"].as_u64();
+    let steps = messages.iter().filter_map(step).collect();
+    let last = messages.last().unwrap();
+    assert_eq!(last["id"], "c", "{last}");
+    let text = last["result"]["content"][0]["text"].as_str();
+    (steps, text.unwrap_or_else(|| panic!("{last}")).to_owned())
+}
+
+#[tokio::test]
+async fn ht_22_a_call_goes_on_wherever_its_stream_is_cut() {
+    let rig = Rig::start().await;
+    let cut = [
+        // Right after it began, the way of polling.
+        json!([["p:retry=500"], ["a:progress=1", "b:answer=done"]]),
+        json!([["p:retry=500", "a:progress=1"], ["b:answer=done"]]),
+        // In the middle of an event, which is told again.
+        json!([["p:retry=0", "a:half"], ["a:progress=1", "b:answer=done"]]),
+        // Without manners.
+        json!([["a:progress=1", ":break"], ["b:answer=done"]]),
+        // Twice.
+        json!([["p:retry=soon"], ["a:progress=1"], ["b:answer=done"]]),
+        // Told again from the beginning.
+        json!([
+            ["p:retry=1", "a:progress=1"],
+            ["p:retry=1", "a:progress=1", "b:answer=done"]
+        ]),
+        // One id for everything.
+        json!([["a:retry=1", "a:progress=1"], ["a:answer=done"]]),
+    ];
+    for script in &cut {
+        for by in ERAS {
+            let messages = called(&rig, by, script).await;
+            let done = (vec![1], "done".to_owned());
+            assert_eq!(told(&messages), done, "{by:?} {script}");
+        }
+    }
+    let places = [
+        "p", "p", "a", "a", "p", "p", "a", "a", "p", "a", "p", "a", "a", "a", "a", "a",
+    ];
+    assert_eq!(rig.legacy.places(), places);
+    let seen = rig.legacy.seen.lock().unwrap();
+    for (headers, _) in &seen.polled.gets {
+        assert_eq!(headers["accept"], "text/event-stream");
+        assert_eq!(headers["mcp-protocol-version"], "2025-11-25");
+        assert!(
+            headers["mcp-session-id"]
+                .to_str()
+                .unwrap()
+                .starts_with("session-")
+        );
+        assert_eq!(headers["authorization"], crate::rig::SECRET);
+    }
+}
+
+#[tokio::test]
+async fn ht_22_a_server_is_left_alone_for_as_long_as_it_asks() {
+    let rig = Rig::start().await;
+    let script = json!([["p:retry=2500"], ["b:answer=done"]]);
+    called(&rig, Era::Legacy, &script).await;
+    let seen = rig.legacy.seen.lock().unwrap();
+    let (_, came) = &seen.polled.gets[0];
+    let waited = *came - seen.polled.ends[0];
+    assert!(waited >= Duration::from_millis(2_400), "{waited:?}");
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_taken_up_is_said_to_be_cut_off() {
+    let rig = Rig::start().await;
+    let lost = [
+        json!([["p:retry=1"], 405]),
+        json!([["p:retry=1"], 404]),
+        json!([["p:retry=1"], 400]),
+        json!([["p:retry=1"], 200]),
+        // It named no place, or took it back.
+        json!([[":progress=1"]]),
+        json!([[":progress=1", ":break"]]),
+        // It goes on from somewhere, and then from nowhere.
+        json!([["p:retry=1"], ["a:progress=1"], 404]),
+    ];
+    for script in &lost {
+        for by in ERAS {
+            let messages = called(&rig, by, script).await;
+            let last = messages.last().unwrap();
+            assert_eq!(last["result"]["isError"], true, "{last}");
+            let (_, words) = told(&messages);
+            assert!(words.contains("broke"), "{script}: {words}");
+            // A success in between keeps the circuit closed.
+            called(&rig, by, &json!([[":answer=done"]])).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_gets_no_more_than_the_time_of_the_call() {
+    let timeouts = Timeouts {
+        total: Duration::from_secs(4),
+        ..Timeouts::default()
+    };
+    let rig = Rig::with(|_| {}, timeouts).await;
+    for retry in ["0", "1000000000000"] {
+        let prime = json!([format!("p:retry={retry}")]);
+        let script = Value::from(vec![prime; 20]);
+        let begun = tokio::time::Instant::now();
+        let messages = called(&rig, Era::Legacy, &script).await;
+        let (_, words) = told(&messages);
+        assert!(words.contains("in time"), "{retry}: {words}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{retry}");
+    }
+    let gets = rig.legacy.places().len();
+    assert!(
+        (2..=5).contains(&gets),
+        "{gets} times, once a second at most"
+    );
+}
+
+#[tokio::test]
+async fn a_question_is_asked_and_answered_over_a_cut() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    let asking = [
+        // Asked before, answered after.
+        json!([["p:retry=1", "q:ask=q1"], [":wait=q1", "b:answer=done"]]),
+        // Asked after; and asked again by a server that repeats itself.
+        json!([
+            ["p:retry=1"],
+            ["q:ask=q2"],
+            ["q:ask=q2", ":wait=q2", "b:answer=done"]
+        ]),
+    ];
+    for script in &asking {
+        let text = script.to_string();
+        let call = client.call(Era::Legacy, json!("c"), "old__polled", &text);
+        let mut stream = call.await;
+        let question = stream.message().await.unwrap();
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        let answer = json!({"jsonrpc": "2.0", "id": question["id"],
+            "result": {"action": "accept", "content": {}}});
+        let posted = client.legacy(answer).await.whole().await;
+        assert_eq!(posted.status, 202);
+        let rest = stream.messages().await;
+        assert_eq!(told(&rest).1, "done");
+        assert_eq!(rest.len(), 1, "it was asked once: {rest:?}");
+    }
+    assert_eq!(rig.legacy.calls("polled"), 2);
+    assert_eq!(rig.legacy.responses().len(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_stands_still_goes_on_over_a_cut() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    let script = json!([["p:retry=1"], ["q:ask=q1"], [":wait=q1", "b:answer=done"]]).to_string();
+    let params = json!({"name": "old__polled", "arguments": {"text": script}});
+    let call = async |params: Value| {
+        let message =
+            json!({"jsonrpc": "2.0", "id": "c", "method": "tools/call", "params": params});
+        let stream = client.modern(message).await;
+        match stream.headers["content-type"].to_str().unwrap() {
+            "application/json" => stream.whole().await.json(),
+            _ => stream.messages().await.pop().unwrap(),
+        }
+    };
+    let asked = call(params.clone()).await["result"].clone();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let key = asked["inputRequests"].as_object().unwrap().keys().next();
+    let mut retry = params;
+    retry["requestState"] = asked["requestState"].clone();
+    retry["inputResponses"] = json!({key.unwrap(): {"action": "accept", "content": {}}});
+    let done = call(retry).await;
+    assert_eq!(done["result"]["content"][0]["text"], "done", "{done}");
+    assert_eq!(rig.legacy.calls("polled"), 1, "it ran once");
+    assert_eq!(rig.legacy.places(), ["p", "q"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_taken_back_while_it_is_away_is_taken_back_at_its_server() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    let script = json!([["p:retry=30000"]]).to_string();
+    let call = client.call(Era::Modern, json!("c"), "old__polled", &script);
+    let gone = tokio::time::timeout(Duration::from_millis(700), call).await;
+    assert!(gone.is_err());
+    eventually("the server is told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+    })
+    .await;
+    assert_eq!(rig.legacy.places(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_stream_of_a_link_is_taken_up_for_the_call_that_is_in_flight() {
+    let rig = Rig::start().await;
+    rig.legacy.seen.lock().unwrap().polled.link = Some("l:retry=1");
+    let client = client(&rig).await;
+    // What it asks comes on the link's stream only.
+    let script = json!([[":wait=q1", "b:answer=done"], ["m:ask=q1"]]).to_string();
+    let call = client.call(Era::Legacy, json!("c"), "old__polled", &script);
+    let mut stream = call.await;
+    let question = stream.message().await.unwrap();
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    assert_eq!(rig.legacy.places(), ["l"]);
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"],
+        "result": {"action": "accept", "content": {}}});
+    assert_eq!(client.legacy(answer).await.whole().await.status, 202);
+    assert_eq!(told(&stream.messages().await).1, "done");
+    assert_eq!(rig.legacy.calls("polled"), 1, "it ran once");
+}

@@ -1,0 +1,57 @@
+//! What is read of a document is bounded, and counted as long as it is held.
+
+use toolgate_model::MaxAnswer;
+use toolgate_runtime::drain;
+
+use super::*;
+use crate::{
+    ReplyBody,
+    detect::tests::{endpoint, http},
+    send::{Headers, send},
+    stand_in,
+};
+
+const MIB: usize = 1024 * 1024;
+
+/// A document of this size, read by somebody with this much room.
+async fn read(size: usize, budget: &Arc<Budget>) -> Result<Bytes, ClientError> {
+    let (drain, _trigger) = drain::new();
+    let url = stand_in::start(&drain, move |_| {
+        stand_in::reply(200, "application/json", vec![b'x'; size])
+    });
+    let endpoint = endpoint(&url.await.unwrap()).counted(Arc::clone(budget));
+    let reply = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await?;
+    let ReplyBody::Json(body) = reply.body else {
+        panic!("not JSON")
+    };
+    body.bytes().await
+}
+
+#[tokio::test]
+async fn a_document_may_have_what_a_message_may_and_not_a_byte_more() {
+    let budget = Budget::new(64 * MIB);
+    let most = MaxAnswer::default().bytes();
+    assert_eq!(read(most, &budget).await.unwrap().len(), most);
+    let error = read(most + 1, &budget).await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::TooLarge(limit) if limit == most),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn documents_share_a_budget_and_give_it_back() {
+    let budget = Budget::new(3 * MIB);
+    let first = read(2 * MIB, &budget).await.unwrap();
+    let part = first.slice(5..6);
+    drop(first);
+    let error = read(2 * MIB, &budget).await.unwrap_err();
+    assert!(matches!(error, ClientError::Exhausted), "{error}");
+    // Small ones are not counted.
+    for _ in 0..4 {
+        read(SMALL_ANSWER, &budget).await.unwrap();
+    }
+    read(MIB, &budget).await.unwrap();
+    drop(part);
+    read(3 * MIB, &budget).await.unwrap();
+}

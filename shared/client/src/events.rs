@@ -1,0 +1,279 @@
+//! Reading a stream of events: one at a time, each of a bounded size, and no more of them than a call can be about.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+use toolgate_egress::{Answer, HttpClient};
+use toolgate_mcp::sse::{Event, Framer};
+use toolgate_runtime::{Budget, budget::Charge};
+
+use crate::{
+    body::{Deadlines, Quiet, SMALL_ANSWER, hold},
+    endpoint::{Endpoint, ReadLimits},
+    error::ClientError,
+    old::Told,
+    place::{Place, take_up},
+    send::Headers,
+};
+
+/// Events of one answer. A stream that is meant to stay may have any number.
+pub const EVENTS: u32 = 100_000;
+
+/// Bytes that are cut into events at once: however small they are, no more of them than these hold wait to be read.
+const SLICE: usize = 16 * 1024;
+
+/// Events of a body, or what a server of old says of one request on the stream that it says everything on.
+#[derive(Debug)]
+pub struct EventStream {
+    source: Source,
+    deadlines: Deadlines,
+    quiet: Quiet,
+    framer: Framer,
+    limits: ReadLimits,
+    /// Of the last piece, what has not been cut into events.
+    rest: Bytes,
+    /// What is wrong with it. Events before the fault are still told.
+    fault: Option<ClientError>,
+    place: Place,
+    /// Pieces that came.
+    pieces: u64,
+    /// Events that may still come; none for any number.
+    left: Option<u32>,
+    /// For what is kept of an unfinished event.
+    budget: Option<Arc<Budget>>,
+    charge: Option<Charge>,
+    held: Option<(Instant, Deadlines)>,
+}
+
+enum Source {
+    Body(Answer),
+    Told(Told),
+    /// It has ended, and is being taken up. Never locked: it only makes a future `Sync` that nobody shares.
+    Away(Mutex<BoxFuture<'static, Result<EventStream, ClientError>>>),
+}
+
+impl EventStream {
+    /// The events of `body`, counted in `budget` as long as they are held.
+    pub fn new(
+        body: Answer,
+        limits: ReadLimits,
+        budget: Option<&Arc<Budget>>,
+        deadlines: Deadlines,
+    ) -> Self {
+        Self::of(Source::Body(body), limits, budget.cloned(), deadlines)
+    }
+
+    /// What a server of old says. Whoever reads its stream counts it.
+    pub(crate) fn told(told: Told, limits: ReadLimits, deadlines: Deadlines) -> Self {
+        Self::of(Source::Told(told), limits, None, deadlines)
+    }
+
+    fn of(
+        source: Source,
+        limits: ReadLimits,
+        budget: Option<Arc<Budget>>,
+        deadlines: Deadlines,
+    ) -> Self {
+        Self {
+            source,
+            deadlines,
+            quiet: None,
+            framer: Framer::new(limits.sse()),
+            limits,
+            rest: Bytes::new(),
+            fault: None,
+            place: Place::default(),
+            pieces: 0,
+            left: deadlines.end.map(|_| EVENTS),
+            budget,
+            charge: None,
+            held: None,
+        }
+    }
+
+    /// From now on the server is not waited for: it waits itself, for somebody else.
+    pub fn hold(&mut self) {
+        if self.held.is_none() {
+            let deadlines = std::mem::replace(&mut self.deadlines, Deadlines::NONE);
+            self.held = Some((Instant::now(), deadlines));
+        }
+    }
+
+    /// It is its turn again; the time in between does not count.
+    pub fn go_on(&mut self) {
+        if let Some((since, deadlines)) = self.held.take() {
+            let end = deadlines.end.map(|end| end + since.elapsed());
+            self.deadlines = Deadlines { end, ..deadlines };
+            self.quiet = None;
+        }
+    }
+
+    /// The next event; none at the end. Its id is not told with it: see [`last_id`](Self::last_id). Cancel-safe.
+    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+        loop {
+            if let Some(mut event) = self.framer.next_event() {
+                self.count()?;
+                if event.data.len() > SMALL_ANSWER {
+                    event.data = hold(self.charge.take(), event.data);
+                }
+                if self.place.passes(&mut event) {
+                    continue;
+                }
+                return Ok(Some(event));
+            }
+            if let Some(fault) = self.fault.take() {
+                // It would only be told again.
+                self.place.lose();
+                return Err(fault);
+            }
+            if !self.rest.is_empty() {
+                let slice = self.rest.split_to(SLICE.min(self.rest.len()));
+                self.fault = self.push(&slice).err();
+                continue;
+            }
+            let body = match &mut self.source {
+                Source::Body(body) => body,
+                Source::Told(told) => {
+                    let data = self.deadlines.limit(&mut self.quiet, told.next()).await??;
+                    self.count()?;
+                    return Ok(Some(Event {
+                        data,
+                        ..Event::default()
+                    }));
+                }
+                Source::Away(_) => {
+                    self.back().await?;
+                    continue;
+                }
+            };
+            let Some(piece) = self.deadlines.piece(&mut self.quiet, body).await? else {
+                return Ok(None);
+            };
+            self.pieces += 1;
+            self.rest = piece;
+        }
+    }
+
+    fn push(&mut self, slice: &[u8]) -> Result<(), ClientError> {
+        if self.framer.push(slice).is_err() {
+            self.rest.clear();
+            return Err(ClientError::TooLarge(self.limits.message));
+        }
+        let kept = self.framer.buffered();
+        if kept > SMALL_ANSWER
+            && let Some(budget) = &self.budget
+        {
+            let charge = self.charge.get_or_insert_with(|| budget.open());
+            charge.cover(kept)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), ClientError> {
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(1).ok_or(ClientError::TooMuch(EVENTS))?;
+        }
+        Ok(())
+    }
+
+    /// The next event that carries a message; none at the end. Cancel-safe.
+    pub async fn message(&mut self) -> Result<Option<Bytes>, ClientError> {
+        while let Some(event) = self.next().await? {
+            if event.is_message() {
+                return Ok(Some(event.data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same, of a legacy server's stream: one that ends is taken up in its session as often as it can be.
+    /// Cancel-safe.
+    pub async fn message_in(
+        &mut self,
+        http: &HttpClient,
+        endpoint: &Endpoint,
+        headers: &Headers,
+    ) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let message = self.message().await;
+            let ended = Self::has_ended(&message);
+            if !ended || !self.take_up(http, endpoint, headers.clone()) {
+                return message;
+            }
+        }
+    }
+
+    /// Whether what was read is the end of a stream, rather than something that is wrong with it.
+    pub fn has_ended(read: &Result<Option<Bytes>, ClientError>) -> bool {
+        matches!(read, Ok(None) | Err(ClientError::Broken(_)))
+    }
+
+    /// A legacy server's stream has ended: what comes next comes from where it is taken up, within the same deadlines.
+    /// False if there is no such place, and the end is the end.
+    #[must_use]
+    pub fn take_up(&mut self, http: &HttpClient, endpoint: &Endpoint, headers: Headers) -> bool {
+        let Some(place) = self.place.leave() else {
+            return false;
+        };
+        let coming = take_up(http.clone(), endpoint.clone(), headers, place);
+        self.source = Source::Away(Mutex::new(Box::pin(coming)));
+        self.quiet = None;
+        true
+    }
+
+    /// Waits until a stream that is being taken up has come back. Cancel-safe.
+    pub async fn back(&mut self) -> Result<(), ClientError> {
+        let Source::Away(coming) = &mut self.source else {
+            return Ok(());
+        };
+        // A pause that the server asked for is no silence of its.
+        let deadlines = Deadlines {
+            idle: None,
+            ..self.deadlines
+        };
+        let coming = coming.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let came = deadlines.limit(&mut self.quiet, coming).await?;
+        self.quiet = None;
+        let stream = came.inspect_err(|_| self.place.lose())?;
+        // An event that was cut off is told again, from its beginning.
+        self.framer = stream.framer;
+        self.rest = Bytes::new();
+        self.charge = None;
+        self.source = stream.source;
+        Ok(())
+    }
+
+    /// The id of the last event that had one: where a legacy stream can be taken up.
+    pub fn last_id(&self) -> Option<&str> {
+        self.place.id()
+    }
+
+    /// How long the server wants to be left alone before a stream is taken up.
+    pub fn retry(&self) -> Option<Duration> {
+        self.place.retry()
+    }
+
+    /// How many pieces have come: whether anything has been heard at all, if only a comment.
+    pub(crate) fn pieces(&self) -> u64 {
+        self.pieces
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Body(_) => "Body",
+            Self::Told(_) => "Told",
+            Self::Away(_) => "Away",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! What is read of a stream is bounded: by message, by number, and altogether.
+
+use toolgate_model::MaxAnswer;
+use toolgate_runtime::drain;
+
+use super::*;
+use crate::{
+    ReplyBody,
+    detect::tests::{endpoint, http},
+    send::send,
+    stand_in,
+};
+
+const MIB: usize = 1024 * 1024;
+
+/// A stream of this text.
+async fn stream(text: Vec<u8>, budget: &Arc<Budget>) -> EventStream {
+    let (drain, _trigger) = drain::new();
+    let text = Bytes::from(text);
+    let url = stand_in::start(&drain, move |_| {
+        stand_in::reply(200, "text/event-stream", text.clone())
+    });
+    let mut endpoint = endpoint(&url.await.unwrap()).counted(Arc::clone(budget));
+    endpoint.timeouts.total = Duration::from_secs(60);
+    let sent = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await;
+    let ReplyBody::Sse(events) = sent.unwrap().body else {
+        panic!("no stream")
+    };
+    *events
+}
+
+fn event(size: usize) -> Vec<u8> {
+    let mut text = b"data: ".to_vec();
+    text.resize(text.len() + size, b'x');
+    text.extend_from_slice(b"\n\n");
+    text
+}
+
+#[tokio::test]
+async fn an_event_may_have_what_a_message_may_and_not_a_byte_more() {
+    let budget = Budget::new(64 * MIB);
+    let most = MaxAnswer::default().bytes();
+    let mut events = stream(event(most), &budget).await;
+    assert_eq!(events.message().await.unwrap().unwrap().len(), most);
+    assert_eq!(events.message().await.unwrap(), None);
+    // What came before the fault is told before it.
+    let text = [b"id: 1\n".to_vec(), event(3), event(most + 1), event(3)].concat();
+    let mut events = stream(text, &budget).await;
+    assert_eq!(events.message().await.unwrap().unwrap(), "xxx");
+    assert_eq!(events.last_id(), Some("1"));
+    let error = events.message().await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::TooLarge(limit) if limit == most),
+        "{error}"
+    );
+    assert_eq!(events.last_id(), None, "not to be asked for again");
+}
+
+#[tokio::test]
+async fn many_lines_are_one_event_and_no_larger_than_that() {
+    let budget = Budget::new(64 * MIB);
+    let text = b"data: 0123456789abcdef\n".repeat(MIB / 2);
+    let mut events = stream(text, &budget).await;
+    let error = events.message().await.unwrap_err();
+    assert!(matches!(error, ClientError::TooLarge(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_million_events_are_too_many_for_one_call() {
+    let budget = Budget::new(64 * MIB);
+    let mut events = stream(b"data:1\n\n".repeat(1_000_000), &budget).await;
+    let mut told = 0;
+    let error = loop {
+        match events.message().await {
+            Ok(Some(_)) => told += 1,
+            Ok(None) => panic!("it ended"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, ClientError::TooMuch(EVENTS)), "{error}");
+    assert_eq!(told, EVENTS);
+}
+
+#[tokio::test]
+async fn events_share_a_budget_and_give_it_back() {
+    let budget = Budget::new(3 * MIB);
+    let large = || stream(event(2 * MIB), &budget);
+    let message = large().await.message().await.unwrap().unwrap();
+    let error = large().await.message().await.unwrap_err();
+    assert!(matches!(error, ClientError::Exhausted), "{error}");
+    drop(message);
+    large().await.message().await.unwrap().unwrap();
+    // What is given up half-way is given back too.
+    let mut text = event(2 * MIB);
+    text.truncate(text.len() - 2);
+    let mut cut = stream(text, &budget).await;
+    assert_eq!(cut.message().await.unwrap(), None);
+    let error = large().await.message().await.unwrap_err();
+    assert!(matches!(error, ClientError::Exhausted), "{error}");
+    drop(cut);
+    large().await.message().await.unwrap().unwrap();
+}

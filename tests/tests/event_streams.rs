@@ -1,0 +1,149 @@
+//! Event streams of servers: those that are ended before their time by a real server, and those that never end.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "scenarios say what they see"
+)]
+
+use std::time::Duration;
+
+use serde_json::json;
+use toolgate_tests::agent::{Agent, messages};
+use toolgate_tests::clock::eventually;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::server::Server;
+use toolgate_tests::toolgate::Up;
+use toolgate_tests::torrent::{FLOODS, HONEST, Torrent};
+
+const SOON: Duration = Duration::from_secs(20);
+const MIB: u64 = 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ht_22_the_sdks_polling_server_is_followed_for_clients_of_both_eras() {
+    let sandbox = Sandbox::new("polling").unwrap();
+    let mut server = Server::polling(&sandbox).await.unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let token = up.expose("poll", server.url(), "single").await.unwrap();
+    let modern = Agent::modern(&up.url("poll"), &token);
+    eventually("the tool", SOON, || async {
+        let tools = modern.tools().await?;
+        anyhow::ensure!(tools == ["long-task"], "{tools:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let legacy = Agent::legacy(&up.url("poll"), &token).await.unwrap();
+    let (one, other) = tokio::join!(
+        modern.call("long-task", json!({})),
+        legacy.call("long-task", json!({})),
+    );
+    for result in [one.unwrap(), other.unwrap()] {
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert_eq!(text, "Long task completed successfully!", "{result}");
+    }
+    let said = server.process().output();
+    for (what, times) in [
+        ("Starting long-task", 2),
+        ("Closing SSE stream", 2),
+        ("Task complete", 2),
+    ] {
+        assert_eq!(said.matches(what).count(), times, "{what}:\n{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ov_14_floods_of_a_server_end_with_an_error_and_cost_less_than_ten_mebibytes() {
+    let sandbox = Sandbox::new("torrent").unwrap();
+    let torrent = Torrent::start().await.unwrap();
+    let mut up = Up::start(&sandbox, &[]).await.unwrap();
+    let token = up
+        .expose("torrent", &torrent.url(), "single")
+        .await
+        .unwrap();
+    let agent = Agent::modern(&up.url("torrent"), &token);
+    eventually("an honest answer", SOON, || agent.call(HONEST, json!({})))
+        .await
+        .unwrap();
+    // What starting up and first calls have left behind is none of a flood's.
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        agent.call(HONEST, json!({})).await.unwrap();
+    }
+    for flood in FLOODS {
+        up.process().forget_most().unwrap();
+        let (before, _) = up.process().memory().unwrap();
+        let frame = agent.frame("tools/call", json!({"name": flood, "arguments": {}}));
+        let reply = agent.post(&frame, &[]).await.unwrap();
+        let last = messages(&reply).unwrap().pop().unwrap();
+        assert_eq!(last["result"]["isError"], true, "{flood}: {last}");
+        let words = last["result"]["content"][0]["text"].as_str().unwrap();
+        let (_, most) = up.process().memory().unwrap();
+        let grown = most.saturating_sub(before);
+        println!("{flood}: {} KiB more; {words}", grown / 1024);
+        assert!(grown < 10 * MIB, "{flood}: {grown} bytes more");
+        agent.call(HONEST, json!({})).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_may_answer_is_a_setting_and_is_named_to_whoever_meets_it() {
+    let sandbox = Sandbox::new("answers").unwrap();
+    let torrent = Torrent::start().await.unwrap();
+    let up = Up::start(&sandbox, &["--answer-memory", "8"])
+        .await
+        .unwrap();
+    let cli = up.cli().unwrap();
+    let token = up.expose("small", &torrent.url(), "single").await.unwrap();
+    let url = torrent.url();
+    cli.run(&[
+        "server",
+        "add",
+        "large",
+        "--url",
+        &url,
+        "--max-answer",
+        "16",
+    ])
+    .await
+    .unwrap();
+    cli.run(&[
+        "gateway", "create", "large", "--server", "large", "--prefix", "single",
+    ])
+    .await
+    .unwrap();
+    let wide = cli.json(&["get", "server", "large"]).await.unwrap();
+    assert_eq!(wide["spec"]["maxAnswerMib"], 16, "{wide}");
+    let large_token = cli.token("large", &["--gateway", "large"]).await.unwrap();
+    let small = Agent::modern(&up.url("small"), &token);
+    let large = Agent::modern(&up.url("large"), &large_token);
+    let told = async |agent: &Agent, mebibytes: u64| {
+        let bytes = json!({"bytes": mebibytes * MIB - 1024});
+        let result = agent.call(HONEST, bytes).await.unwrap();
+        let text = result["content"][0]["text"].as_str().unwrap().to_owned();
+        (result["isError"] == true, text)
+    };
+    for agent in [&small, &large] {
+        eventually("an honest answer", SOON, || agent.call(HONEST, json!({})))
+            .await
+            .unwrap();
+        let (failed, text) = told(agent, 4).await;
+        assert!(!failed, "{text}");
+    }
+    let (failed, text) = told(&small, 5).await;
+    assert!(
+        failed && text.contains("`max_answer_mib` of the server `small` is 4"),
+        "{text}"
+    );
+    let (failed, text) = told(&large, 5).await;
+    assert!(!failed, "{} bytes", text.len());
+    // Within the setting, beyond what there is room for.
+    let (failed, text) = told(&large, 10).await;
+    assert!(failed && text.contains("overloaded"), "{text}");
+    let (failed, text) = told(&large, 5).await;
+    assert!(!failed, "{} bytes", text.len());
+    let (code, said) = cli
+        .fails(&["server", "add", "huge", "--url", &url, "--max-answer", "65"])
+        .await
+        .unwrap();
+    assert!(code == 2 && said.contains("65"), "{code}: {said}");
+}
