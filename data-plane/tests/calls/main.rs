@@ -23,4 +23,5 @@ mod server;
 mod sessions;
 mod shapes;
 mod standstills;
+mod visits;
 mod watching;

@@ -42,7 +42,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 22] = [
+pub const TOOLS: [&str; 27] = [
     "echo",
     "canary",
     "fail",
@@ -65,6 +65,11 @@ pub const TOOLS: [&str; 22] = [
     "ask_back",
     "ask_model",
     "ask_roots",
+    "ask_many",
+    "visit",
+    "visit_stream",
+    "visit_always",
+    "visit_nowhere",
 ];
 
 /// A running proxy with its servers.

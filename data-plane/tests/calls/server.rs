@@ -191,6 +191,7 @@ impl FakeServer {
             "canary" => canary(message, &result),
             "flood" => self.flood(message),
             name if name.starts_with("ask") => self.asks(message),
+            name if name.starts_with("visit") => self.visits(name, message).await,
             name => self.streamed(name, message, &result),
         }
     }

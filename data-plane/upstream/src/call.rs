@@ -12,7 +12,7 @@ use toolgate_data_core::{
     plan::{CallPlan, ClientSide},
     port::{LinkFacts, LinkKey, Links},
     refusal::UpstreamFailure,
-    rewrite::{self, Outcome, Relay, Reply, Request, Required, Towards, failed, request},
+    rewrite::{self, Outcome, Relay, Reply, Request, Towards, Wanted, failed, request},
     session::LogLevel,
     session_id::RANDOM,
 };
@@ -31,7 +31,7 @@ use crate::{
     finish::Finish,
     flight::{Flight, is_lost, session_headers},
     overhear::overhear,
-    standstill::Standstill,
+    standstill::{Settled, Standstill, TakenUp},
     station::Station,
     stream::{CallStream, tell},
     upstream::{Presented, Target, Upstream},
@@ -63,6 +63,8 @@ pub struct Order {
     pub log_level: Option<LogLevel>,
     /// The span of the request that it serves, if there is one.
     pub trace: Option<Parent>,
+    /// How often its server has sent somebody to a page instead of running it; not yet, if it is new.
+    pub visits: usize,
 }
 
 /// What a call came to.
@@ -80,7 +82,7 @@ enum Progress {
     /// To its answer.
     Whole(Reply),
     /// To more than one message, of which the first may have come.
-    Begun(Box<(Begun, Relay, Option<Required>)>),
+    Begun(Box<(Begun, Relay, Option<Wanted>)>),
 }
 
 /// An answer that has begun.
@@ -128,10 +130,12 @@ impl Calls {
         order: Order,
         waiter: W,
     ) -> Answered<W> {
-        let taken_up = kept.taken_up(order, &waiter);
-        match taken_up {
-            Ok(reply) => Answered::Reply(reply, waiter),
-            Err(exchange) => Box::pin(self.follow(exchange, waiter)).await,
+        match kept.taken_up(order, &waiter) {
+            TakenUp::Settled(Settled::Reply(reply)) => Answered::Reply(reply, waiter),
+            TakenUp::Settled(Settled::GoOn(exchange)) => {
+                Box::pin(self.follow(exchange, waiter)).await
+            }
+            TakenUp::Make(order) => self.call(*order, waiter).await,
         }
     }
 
@@ -147,10 +151,17 @@ impl Calls {
             None => Answered::Cancelled(waiter),
             Some(Progress::Whole(reply)) => Answered::Reply(reply, waiter),
             Some(Progress::Begun(begun)) => {
-                let (begun, relay, required) = *begun;
+                let (begun, relay, wanted) = *begun;
                 let mut exchange = Exchange::new(self.clone(), order, relay, begun);
-                if let Some(required) = required {
-                    exchange.required(required, &waiter);
+                match wanted {
+                    None => {}
+                    Some(Wanted::Required(required)) => exchange.required(required, &waiter),
+                    Some(Wanted::Visit(pages)) => {
+                        exchange.refused();
+                        let order = Arc::clone(&exchange.order);
+                        let reply = Standstill::visit(order, pages).in_turn(&waiter);
+                        return Answered::Reply(reply, waiter);
+                    }
                 }
                 Box::pin(self.follow(Box::new(exchange), waiter)).await
             }
@@ -170,14 +181,17 @@ impl Calls {
             let first = match heard {
                 None => return Answered::Cancelled(waiter),
                 Some(Ok(Heard::Final(reply))) => return Answered::Reply(reply, waiter),
-                Some(Ok(Heard::Asked(id, question))) => {
-                    let turn = exchange.turn();
-                    let asked = Standstill::new(exchange, id, question, turn);
-                    match asked.settle(&waiter) {
-                        Ok(reply) => return Answered::Reply(reply, waiter),
-                        Err(going_on) => exchange = going_on,
+                Some(Ok(Heard::Asked(questions))) => {
+                    match Standstill::asked(exchange, questions).settle(&waiter) {
+                        Settled::Reply(reply) => return Answered::Reply(reply, waiter),
+                        Settled::GoOn(going_on) => exchange = going_on,
                     }
                     continue;
+                }
+                Some(Ok(Heard::Visit(pages))) => {
+                    let order = Arc::clone(&exchange.order);
+                    let reply = Standstill::visit(order, pages).in_turn(&waiter);
+                    return Answered::Reply(reply, waiter);
                 }
                 Some(Ok(Heard::Say(message))) => Some(message),
                 Some(Err(_silent)) => None,
@@ -388,6 +402,9 @@ fn rewritten<'a>(
     if let Some(Again { responses, state }) = again {
         let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;
+    } else if order.plan.retry.is_some() {
+        // What the client came back with was for us.
+        request.body = rewrite::again(&request.body, None, None).map_err(impossible)?;
     }
     Ok(request)
 }
@@ -440,9 +457,9 @@ impl Begun {
             ReplyBody::Json(body) => match body.bytes().await {
                 Ok(bytes) => match relay.only(&bytes) {
                     Ok(reply) => reply,
-                    Err(required) => {
+                    Err(wanted) => {
                         self.head.body = ReplyBody::Accepted;
-                        return Progress::Begun(Box::new((self, relay, Some(required))));
+                        return Progress::Begun(Box::new((self, relay, Some(wanted))));
                     }
                 },
                 Err(error) => relay.fail(failure::of(&error)),

@@ -1,16 +1,17 @@
 //! A call whose answer takes more than one message: what its server says, what its client answers, and what of it goes
 //! where. Polled by whoever waits; nothing is lost when it is let go of between two messages.
 
-use std::{collections::VecDeque, future::pending, sync::Arc};
+use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep_until};
 use toolgate_client::{ClientError, EventStream, ReplyBody};
 use toolgate_data_core::{
-    asking::{Output, Question},
+    asking::{OPEN, Output, Question},
     plan::ClientSide,
     refusal::UpstreamFailure,
-    rewrite::{Relay, Relayed, Reply, Required},
+    rewrite::{Relay, Relayed, Reply, Required, Wanted},
 };
 
 use crate::{
@@ -33,6 +34,8 @@ pub(crate) struct Exchange {
     /// What the server asks outside of the call's stream.
     elsewhere: Option<Elsewhere>,
     dialogue: Option<Box<Dialogue>>,
+    /// Of a modern client: what it is to be asked.
+    gathered: Option<Box<Gathered>>,
     /// What goes to the client next.
     said: VecDeque<Bytes>,
     /// What a modern server wants back with the answers.
@@ -41,6 +44,15 @@ pub(crate) struct Exchange {
     given_up: bool,
     turns: u64,
 }
+
+/// Questions of one round, by the server's ids.
+struct Gathered {
+    questions: Vec<(Box<str>, Question)>,
+    until: Instant,
+}
+
+/// How long more questions are waited for after the first one: a server that asks several things asks them at once.
+const GATHER: Duration = Duration::from_millis(30);
 
 /// Where the next message comes from.
 pub(crate) enum Source {
@@ -60,8 +72,10 @@ pub(crate) enum Heard {
     Final(Reply),
     /// Something ahead of it.
     Say(Bytes),
-    /// A question to a modern client, by the server's id.
-    Asked(Box<str>, Question),
+    /// Questions to a modern client, by the server's ids.
+    Asked(Vec<(Box<str>, Question)>),
+    /// The call of a modern client was not run: somebody has to be at these pages first.
+    Visit(Vec<Question>),
 }
 
 enum Happened {
@@ -69,6 +83,8 @@ enum Happened {
     Whole(Result<Bytes, ClientError>, bool),
     Begun(Box<Result<Begun, UpstreamFailure>>),
     Turn(Turn),
+    /// All questions of the round have come.
+    Gathered,
 }
 
 impl Exchange {
@@ -88,6 +104,7 @@ impl Exchange {
             source,
             elsewhere: begun.elsewhere,
             dialogue: None,
+            gathered: None,
             said: VecDeque::new(),
             state: None,
             reachable: true,
@@ -159,6 +176,13 @@ impl Exchange {
     async fn happens(&mut self) -> Happened {
         let (source, dialogue, elsewhere) =
             (&mut self.source, &mut self.dialogue, &mut self.elsewhere);
+        let gathered = self.gathered.as_ref().map(|gathered| gathered.until);
+        let gathered = async {
+            match gathered {
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        };
         let turn = async {
             match dialogue {
                 Some(dialogue) => dialogue.turn().await,
@@ -176,6 +200,7 @@ impl Exchange {
             turn = turn => Happened::Turn(turn),
             message = heard => Happened::Message(Ok(Some(message))),
             happened = source.next() => happened,
+            () = gathered => Happened::Gathered,
         }
     }
 
@@ -186,10 +211,11 @@ impl Exchange {
             Happened::Message(Err(error)) => Some(self.fail(failure::of(&error))),
             Happened::Whole(Ok(bytes), success) => match self.relay.only(&bytes) {
                 Ok(reply) => Some(self.conclude(reply, success)),
-                Err(required) => {
+                Err(Wanted::Required(required)) => {
                     self.required(required, waiter);
                     None
                 }
+                Err(Wanted::Visit(pages)) => Some(self.visit(pages)),
             },
             Happened::Whole(Err(error), _) => Some(self.fail(failure::of(&error))),
             Happened::Begun(begun) => match *begun {
@@ -202,6 +228,55 @@ impl Exchange {
                 self.run(outputs.unwrap_or_default());
                 None
             }
+            Happened::Gathered => {
+                let gathered = self.gathered.take();
+                gathered.map(|gathered| Heard::Asked(gathered.questions))
+            }
+        }
+    }
+
+    /// The server has answered, and does not run the call.
+    fn visit(&mut self, pages: Vec<Question>) -> Heard {
+        self.refused();
+        Heard::Visit(pages)
+    }
+
+    /// There is nothing more to hear.
+    pub(crate) fn refused(&mut self) {
+        self.flight.worked();
+        self.source = Source::Nothing;
+    }
+
+    /// A legacy server asks a modern client, whose round is complete when nothing more comes.
+    fn gather(&mut self, id: Box<str>, question: Question) -> Option<Heard> {
+        let gathered = self.gathered.get_or_insert_with(|| {
+            Box::new(Gathered {
+                questions: Vec::new(),
+                until: Instant::now() + GATHER,
+            })
+        });
+        let known = gathered.questions.iter().any(|(known, _)| *known == id);
+        if !known {
+            gathered.questions.push((id, question));
+        }
+        if gathered.questions.len() < OPEN {
+            return None;
+        }
+        let gathered = self.gathered.take()?;
+        Some(Heard::Asked(gathered.questions))
+    }
+
+    /// It is not to be asked after all.
+    fn withdrawn(&mut self, id: Box<str>) {
+        if let Some(gathered) = &mut self.gathered {
+            gathered.questions.retain(|(known, _)| *known != id);
+            if gathered.questions.is_empty() {
+                self.gathered = None;
+            }
+        }
+        if let Some(dialogue) = &mut self.dialogue {
+            let outputs = dialogue.withdrawn(id);
+            self.run(outputs);
         }
     }
 
@@ -214,7 +289,7 @@ impl Exchange {
                 None
             }
             Relayed::Ignore => None,
-            Relayed::Asked(id, question) if !self.persists() => Some(Heard::Asked(id, question)),
+            Relayed::Asked(id, question) if !self.persists() => self.gather(id, question),
             Relayed::Asked(id, question) => {
                 let reachable = self.reachable;
                 let outputs = self.dialogue().asked(id, question, waiter, reachable);
@@ -222,17 +297,14 @@ impl Exchange {
                 None
             }
             Relayed::Withdrawn(id) => {
-                let outputs = self
-                    .dialogue
-                    .as_mut()
-                    .map(|dialogue| dialogue.withdrawn(id));
-                self.run(outputs.unwrap_or_default());
+                self.withdrawn(id);
                 None
             }
             Relayed::Required(required) => {
                 self.required(required, waiter);
                 None
             }
+            Relayed::Visit(pages) => Some(self.visit(pages)),
         }
     }
 

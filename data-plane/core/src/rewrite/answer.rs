@@ -5,6 +5,7 @@ mod notice;
 mod result;
 mod shown;
 mod task;
+mod visit;
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use toolgate_mcp::{
     message, method,
 };
 use toolgate_model::Era;
+
+pub use visit::links;
 
 use crate::{
     asking::Question,
@@ -51,8 +54,19 @@ pub enum Relayed {
     Withdrawn(Box<str>),
     /// A modern server wants answers of a legacy client before it goes on.
     Required(Required),
+    /// A legacy server did not run the call of a modern client: somebody has to be at these pages first.
+    Visit(Vec<Question>),
     /// Nothing.
     Ignore,
+}
+
+/// What there is instead of an answer, for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// See [`Relayed::Required`].
+    Required(Required),
+    /// See [`Relayed::Visit`].
+    Visit(Vec<Question>),
 }
 
 /// What a modern server wants before it goes on.
@@ -145,6 +159,10 @@ impl Relay {
                 Relayed::Final(self.finish(reply))
             }
             Body::Error(error) => {
+                if let Some(pages) = self.visit(&answer, *error) {
+                    self.finished = true;
+                    return Relayed::Visit(pages);
+                }
                 let reply = self.error(message, &answer, *error);
                 Relayed::Final(self.finish(reply))
             }
@@ -172,10 +190,11 @@ impl Relay {
     }
 
     /// The one message of a JSON answer: anything but ours is a lie.
-    pub fn only(&mut self, message: &Bytes) -> Result<Reply, Required> {
+    pub fn only(&mut self, message: &Bytes) -> Result<Reply, Wanted> {
         match self.on(message) {
             Relayed::Final(reply) => Ok(reply),
-            Relayed::Required(required) => Err(required),
+            Relayed::Required(required) => Err(Wanted::Required(required)),
+            Relayed::Visit(pages) => Err(Wanted::Visit(pages)),
             Relayed::Forward(_)
             | Relayed::Respond(_)
             | Relayed::Asked(..)
