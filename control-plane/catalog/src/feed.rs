@@ -1,8 +1,9 @@
-//! Listening to a server's feed of changes, beside the actor: what it says comes back one message at a time, and not
-//! faster than four times a second.
+//! Listening to a server's feed of changes, beside the actor: what it says within a moment comes back as one message,
+//! however much it is.
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::{sync::oneshot, time::sleep};
 use toolgate_client::{Changes, Peer};
 
@@ -28,8 +29,11 @@ pub(crate) struct Line {
     _hang_up: oneshot::Sender<()>,
 }
 
-/// Between two announcements that are heard.
-const BREATH: Duration = Duration::from_millis(250);
+/// How long more is gathered after the first announcement: servers tell of tools, prompts and resources one by one.
+const BREATH: Duration = Duration::from_millis(40);
+
+/// Announcements that are gathered at most; what a flood says beyond that waits in the connection.
+const GATHERED: usize = 1_000;
 
 impl Feed {
     pub(crate) fn new(peer: Peer, changes: Changes) -> (Box<Self>, Line) {
@@ -42,16 +46,16 @@ impl Feed {
         (Box::new(feed), Line { _hang_up: sender })
     }
 
-    /// Listens until something changes. With `pause`, not before a moment has passed: what a flood says meanwhile waits
-    /// in the connection.
-    pub(crate) async fn listen(mut self: Box<Self>, pause: bool) -> Heard {
+    /// Listens until something changes.
+    pub(crate) async fn listen(mut self: Box<Self>) -> Heard {
         let changes = &mut self.changes;
         let next = async {
-            if pause {
-                sleep(BREATH).await;
-            }
             // Whichever list it is: the next look reads all of them.
-            matches!(changes.next().await, Ok(Some(_)))
+            let changed = matches!(changes.next().await, Ok(Some(_)));
+            if changed {
+                gather(changes).await;
+            }
+            changed
         };
         let heard = tokio::select! {
             heard = next => Some(heard),
@@ -67,6 +71,16 @@ impl Feed {
                 self.peer.close().await;
                 Heard::HungUp
             }
+        }
+    }
+}
+
+/// What comes right after the first belongs to it. That the feed has ended meanwhile is found by whoever listens next.
+async fn gather(changes: &mut Changes) {
+    sleep(BREATH).await;
+    for _ in 0..GATHERED {
+        if !matches!(changes.next().now_or_never(), Some(Ok(Some(_)))) {
+            break;
         }
     }
 }

@@ -1,8 +1,10 @@
-//! One look at one server: find its era, list what it offers, open its feed of changes, and say what was seen.
+//! One look at one server: find its era, open its feed of changes, list what it offers, and say what was seen. The feed
+//! comes first, so that what changes while a list is read is heard.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
+use tokio::time::timeout;
 use toolgate_client::{
     Caps, Changes, ClientError, Cut, Endpoint, Listing, Peer, ReadLimits, detect,
 };
@@ -32,6 +34,9 @@ pub(crate) struct Sight {
     pub(crate) feed: Option<(Peer, Changes)>,
 }
 
+/// How long lists wait for the feed to stand. Some servers send nothing of a stream before there is something to say.
+const HEAD_START: Duration = Duration::from_millis(200);
+
 /// What was listed, kind by kind.
 type Lists = Vec<(Kind, Result<Listing, ClientError>)>;
 
@@ -43,7 +48,7 @@ impl Eyes {
         earlier: Option<Catalogue>,
         now: impl Fn() -> Timestamp,
     ) -> Sight {
-        let (peer, lists) = match self.talk(target).await {
+        let (peer, feed, lists) = match self.talk(target).await {
             Ok(seen) => seen,
             Err(problem) => return failed(target, earlier, problem, now()),
         };
@@ -53,7 +58,13 @@ impl Eyes {
                     probed: now(),
                     ..seen
                 };
-                let feed = open_feed(peer, target).await;
+                let feed = match feed {
+                    Some(feed) => Some((peer, feed)),
+                    None => {
+                        peer.close().await;
+                        None
+                    }
+                };
                 Sight {
                     catalogue,
                     well,
@@ -67,7 +78,7 @@ impl Eyes {
         }
     }
 
-    async fn talk(&self, target: &Target) -> Result<(Peer, Lists), String> {
+    async fn talk(&self, target: &Target) -> Result<(Peer, Option<Changes>, Lists), String> {
         let header = match &target.credential {
             None => None,
             Some(credential) => {
@@ -91,6 +102,23 @@ impl Eyes {
         let peer = detect(&self.http, &endpoint, target.era, &self.us, &self.drain)
             .await
             .map_err(in_words)?;
+        let (feed, lists) = self.hear_and_list(&peer, target).await;
+        Ok((peer, feed, lists))
+    }
+
+    async fn hear_and_list(&self, peer: &Peer, target: &Target) -> (Option<Changes>, Lists) {
+        let mut opening = pin!(open_feed(peer, target));
+        let early = timeout(HEAD_START, &mut opening).await;
+        let late = async {
+            match early {
+                Ok(feed) => feed,
+                Err(_elapsed) => opening.await,
+            }
+        };
+        join(late, self.lists(peer, target)).await
+    }
+
+    async fn lists(&self, peer: &Peer, target: &Target) -> Lists {
         let list = async |kind| {
             let listing = Box::pin(peer.list(kind, &self.caps_of(kind))).await;
             if let Err(error) = &listing {
@@ -100,8 +128,7 @@ impl Eyes {
             (kind, listing)
         };
         // Side by side: a list that hangs keeps nobody from the others.
-        let lists = join_all(Kind::ALL.map(list)).await;
-        Ok((peer, lists))
+        join_all(Kind::ALL.map(list)).await
     }
 
     /// No more of a list is read than is kept of it, but for what lies between.
@@ -250,15 +277,16 @@ fn nothing(target: &Target) -> Catalogue {
     }
 }
 
-async fn open_feed(peer: Peer, target: &Target) -> Option<(Peer, Changes)> {
-    if Kind::ALL.iter().any(|kind| peer.facts().announces(*kind)) {
-        match peer.changes().await {
-            Ok(Some(changes)) => return Some((peer, changes)),
-            Ok(None) => {}
-            // The list is good all the same, and is looked at again in time.
-            Err(error) => tracing::debug!(server = %target.server, %error, "no feed of changes"),
+async fn open_feed(peer: &Peer, target: &Target) -> Option<Changes> {
+    if !Kind::ALL.iter().any(|kind| peer.facts().announces(*kind)) {
+        return None;
+    }
+    match peer.changes().await {
+        Ok(changes) => changes,
+        // The list is good all the same, and is looked at again in time.
+        Err(error) => {
+            tracing::debug!(server = %target.server, %error, "no feed of changes");
+            None
         }
     }
-    peer.close().await;
-    None
 }

@@ -70,6 +70,7 @@ pub(crate) struct Looked {
     generation: u64,
     sight: Sight,
     stored: bool,
+    changed: bool,
 }
 
 /// A catalogue in which nothing but the time has changed is stored no more often than this.
@@ -155,6 +156,7 @@ impl Probe {
             generation,
             sight,
             stored,
+            changed,
         } = looked;
         let current = generation == self.generation && !self.ending;
         if current {
@@ -175,17 +177,17 @@ impl Probe {
                 self.line = Some(line);
             }
             // A feed that is not wanted has been hung up by dropping its line, and says goodbye at once.
-            listen(self.generation, feed, false, cx);
+            listen(self.generation, feed, cx);
         }
         let well = sight.well && stored;
-        self.happened(Event::Ended { well }, cx);
+        self.happened(Event::Ended { well, changed }, cx);
     }
 
     fn heard(&mut self, generation: u64, heard: Heard, cx: &mut Context<Self>) {
         let current = generation == self.generation && self.line.is_some();
         match heard {
             Heard::Changed(feed) => {
-                listen(generation, feed, true, cx);
+                listen(generation, feed, cx);
                 if current {
                     self.happened(Event::Announced, cx);
                 }
@@ -260,8 +262,8 @@ impl Actor for Probe {
     }
 }
 
-fn listen(generation: u64, feed: Box<Feed>, pause: bool, cx: &mut Context<Probe>) {
-    cx.perform(async move { Message::Heard(generation, feed.listen(pause).await) });
+fn listen(generation: u64, feed: Box<Feed>, cx: &mut Context<Probe>) {
+    cx.perform(async move { Message::Heard(generation, feed.listen().await) });
 }
 
 async fn look(
@@ -285,7 +287,8 @@ async fn look(
     let now = || shared.clock.now();
     let sight = shared.eyes.look(target, earlier.clone(), now).await;
     let fresh = stored_at.is_some_and(|at| sight.catalogue.probed.since(at) < STORED_ANYWAY);
-    let stored = if fresh && !asked && same(&sight.catalogue, earlier.as_ref()) {
+    let changed = !same(&sight.catalogue, earlier.as_ref());
+    let stored = if fresh && !asked && !changed {
         true
     } else {
         store(shared, &sight.catalogue).await
@@ -294,6 +297,7 @@ async fn look(
         generation,
         sight,
         stored,
+        changed,
     }
 }
 

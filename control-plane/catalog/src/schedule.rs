@@ -1,5 +1,6 @@
-//! When a server is probed. Pure: time and randomness come in. At most one probe at a time, and a server that cries
-//! out all the time is heard less and less.
+//! When a server is probed. Pure: time and randomness come in. At most one probe at a time. What a server announces is
+//! looked at within [`Pace::gap`], also several times in a row; one that goes on and on is heard as often as its credit
+//! fills up again, and one that announces what is not so is heard less and less.
 
 use std::time::Duration;
 
@@ -10,9 +11,13 @@ pub struct Pace {
     pub interval: Duration,
     /// After the first failure; doubles up to `interval`.
     pub retry: Duration,
-    /// Between probes that the server itself asks for, after the first; doubles up to `quiet`.
+    /// From the start of a probe to the next one that the server itself asks for.
     pub gap: Duration,
-    /// Without announcements for this long, the next one is heard at once again.
+    /// Probes that a server may ask for in a row.
+    pub burst: u32,
+    /// How long it takes until it may ask for one more.
+    pub refill: Duration,
+    /// What an announcement without a change costs at most, and how long after the end of a feed we look at the latest.
     pub quiet: Duration,
 }
 
@@ -33,6 +38,8 @@ pub enum Event {
     Ended {
         /// Whether it went well.
         well: bool,
+        /// Whether it found anything else than the one before.
+        changed: bool,
     },
 }
 
@@ -53,9 +60,14 @@ pub struct Schedule {
     pace: Pace,
     phase: Phase,
     failures: u32,
-    /// When the server announced last, and how long it has to wait for the next time.
-    announced: Option<Duration>,
-    gap: Duration,
+    /// When the last probe began.
+    looked: Option<Duration>,
+    /// Whether the next probe, or the one that runs, is one that the server asked for.
+    asked: bool,
+    /// When everything that such probes have cost is paid back.
+    paid: Duration,
+    /// Such probes in a row that found nothing new.
+    vain: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +89,9 @@ impl Default for Pace {
         Self {
             interval: Duration::from_secs(300),
             retry: Duration::from_secs(2),
-            gap: Duration::from_millis(250),
+            gap: Duration::from_millis(500),
+            burst: 20,
+            refill: Duration::from_secs(1),
             quiet: Duration::from_secs(60),
         }
     }
@@ -91,8 +105,10 @@ impl Schedule {
             pace,
             phase: Phase::Waiting { due },
             failures: 0,
-            announced: None,
-            gap: pace.gap,
+            looked: None,
+            asked: false,
+            paid: Duration::ZERO,
+            vain: 0,
         }
     }
 
@@ -109,12 +125,12 @@ impl Schedule {
     /// Takes note of `event` at the monotonic time `now`.
     pub fn step(&mut self, event: Event, now: Duration, random: u64) -> Step {
         match (self.phase, event) {
-            (Phase::Waiting { .. }, Event::Changed | Event::Asked) => self.probe(),
-            (Phase::Waiting { due }, Event::Due) if due <= now => self.probe(),
+            (Phase::Waiting { .. }, Event::Changed | Event::Asked) => self.probe(now),
+            (Phase::Waiting { due }, Event::Due) if due <= now => self.probe(now),
             (Phase::Waiting { due }, Event::Due) => Step::Wake(due - now),
             (Phase::Waiting { due }, Event::Announced) => {
-                let wait = self.heard(now);
-                self.wait_until(due.min(now + wait), now)
+                let heard = self.heard(now);
+                self.wait_until(due.min(heard), now)
             }
             (Phase::Waiting { due }, Event::FeedEnded) => {
                 // Not at once: many servers end their streams every minute or so.
@@ -129,7 +145,8 @@ impl Schedule {
                 Phase::Probing { .. },
                 Event::Announced | Event::FeedEnded | Event::Asked | Event::Due,
             ) => Step::Nothing,
-            (Phase::Probing { again }, Event::Ended { well }) => {
+            (Phase::Probing { again }, Event::Ended { well, changed }) => {
+                self.charge(changed || !well, now);
                 self.ended(again, well, now, random)
             }
         }
@@ -143,12 +160,12 @@ impl Schedule {
         };
         if again == Again::Changed {
             self.failures = 0;
-            return self.probe();
+            return self.probe(now);
         }
         let Pace {
             interval, retry, ..
         } = self.pace;
-        let mut wait = if well {
+        let wait = if well {
             let tenth = interval / 10;
             interval - tenth + part(tenth * 2, random)
         } else {
@@ -156,27 +173,50 @@ impl Schedule {
             let ceiling = doubled.min(interval);
             ceiling / 2 + part(ceiling / 2, random)
         };
+        let mut due = now + wait;
         if again == Again::Announced {
-            wait = wait.min(self.heard(now).max(self.pace.gap));
+            due = due.min(self.heard(now));
         }
-        self.wait_until(now + wait, now)
+        self.wait_until(due, now)
     }
 
-    /// How long an announcement made now has to wait.
+    /// When to look at what is announced now.
     fn heard(&mut self, now: Duration) -> Duration {
-        let quiet = |last: Duration| now.saturating_sub(last) >= self.pace.quiet;
-        if self.announced.is_none_or(quiet) {
-            self.announced = Some(now);
-            self.gap = self.pace.gap;
-            return Duration::ZERO;
-        }
-        self.announced = Some(now);
-        let wait = self.gap;
-        self.gap = (self.gap * 2).min(self.pace.quiet);
-        wait
+        self.asked = true;
+        let gap_over = self.looked.map_or(Duration::ZERO, |at| at + self.pace.gap);
+        now.max(gap_over)
+            .max(self.paid.saturating_sub(self.credit()))
     }
 
-    fn probe(&mut self) -> Step {
+    /// What a server may owe and still be heard.
+    fn credit(&self) -> Duration {
+        let more = self.pace.burst.saturating_sub(1);
+        self.pace.refill.saturating_mul(more)
+    }
+
+    /// An announcement of nothing is dear, and dearer each time.
+    fn charge(&mut self, changed: bool, now: Duration) {
+        if !std::mem::take(&mut self.asked) {
+            return;
+        }
+        if changed {
+            self.vain = 0;
+            return;
+        }
+        self.vain = self.vain.saturating_add(1);
+        let dear = self.pace.refill.saturating_mul(2 << self.vain.min(16));
+        let most = now + self.credit() + self.pace.quiet;
+        self.paid = (self.paid + dear).min(most);
+    }
+
+    fn probe(&mut self, now: Duration) -> Step {
+        self.looked = Some(now);
+        if self.paid <= now {
+            self.vain = 0;
+        }
+        if self.asked {
+            self.paid = self.paid.max(now) + self.pace.refill;
+        }
         self.phase = Phase::Probing { again: Again::No };
         Step::Probe
     }
@@ -188,7 +228,7 @@ impl Schedule {
 
     fn wait_until(&mut self, due: Duration, now: Duration) -> Step {
         if due <= now {
-            return self.probe();
+            return self.probe(now);
         }
         self.phase = Phase::Waiting { due };
         Step::Wake(due - now)

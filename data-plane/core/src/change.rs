@@ -19,6 +19,15 @@ pub struct Kinds {
     pub resources: bool,
 }
 
+/// What passes before changes are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pause {
+    /// A moment after the first: what belongs together is told together.
+    Gather,
+    /// After something was told: what changes meanwhile is told once.
+    Rest,
+}
+
 /// Two views, one after the other. What was worked out for one client is known for all who see the same.
 #[derive(Debug)]
 pub struct Comparison<'a> {

@@ -6,7 +6,7 @@ mod park;
 mod request;
 mod stitch;
 
-pub use answer::{Outcome, Relay, Relayed, Reply, Required, Unfinished, failed, respond};
+pub use answer::{Outcome, Relay, Relayed, Reply, Required, Wanted, failed, links, respond};
 pub use park::input_required;
 pub use request::{CLIENT, Request, Towards, again, request};
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use bytes::Bytes;
 use toolgate_mcp::message;
 
-use crate::change::Kinds;
+use crate::change::{Kinds, Pause};
 
 /// Streams for what the server has to say that one session may have open; the newest is written to.
 pub const STREAMS: usize = 4;
@@ -60,7 +60,7 @@ pub enum Event {
     Changed(Kinds),
     /// A resource that the client watches was updated, or a part of it.
     Updated(Box<str>),
-    /// The pause after the first of several changes is over.
+    /// The pause is over.
     Settled,
     /// The session is over: DELETE, idle, or revoked.
     Terminate,
@@ -75,8 +75,8 @@ pub enum Output {
     Write(StreamId, Bytes),
     /// End that stream.
     Close(StreamId),
-    /// Say [`Event::Settled`] after the pause.
-    Settle,
+    /// Say [`Event::Settled`] after this pause.
+    Pause(Pause),
     /// So many messages were forgotten.
     Forgot(usize),
     /// There is nothing left to do: forget the session.
@@ -93,7 +93,7 @@ pub struct Session {
     waiting_bytes: usize,
     changed: Kinds,
     updated: BTreeSet<Box<str>>,
-    settling: bool,
+    pausing: bool,
     terminated: bool,
 }
 
@@ -176,7 +176,7 @@ impl Session {
                 self.settle(&mut out);
             }
             Event::Settled => {
-                self.settling = false;
+                self.pausing = false;
                 self.announce(&mut out);
             }
             Event::Terminate => self.terminate(&mut out),
@@ -196,7 +196,7 @@ impl Session {
             out.push(Output::Write(stream, message));
         }
         self.waiting_bytes = 0;
-        if !self.settling {
+        if !self.pausing {
             self.announce(out);
         }
     }
@@ -210,8 +210,8 @@ impl Session {
 
     fn settle(&mut self, out: &mut Vec<Output>) {
         let something = self.changed.any() || !self.updated.is_empty();
-        if something && !std::mem::replace(&mut self.settling, true) {
-            out.push(Output::Settle);
+        if something && !std::mem::replace(&mut self.pausing, true) {
+            out.push(Output::Pause(Pause::Gather));
         }
     }
 
@@ -220,12 +220,17 @@ impl Session {
         let Some(stream) = self.streams.last().copied() else {
             return;
         };
+        if !self.changed.any() && self.updated.is_empty() {
+            return;
+        }
         for method in std::mem::take(&mut self.changed).methods() {
             out.push(Output::Write(stream, message::changed(method, None)));
         }
         for uri in std::mem::take(&mut self.updated) {
             out.push(Output::Write(stream, message::updated(&uri, None)));
         }
+        self.pausing = true;
+        out.push(Output::Pause(Pause::Rest));
     }
 
     fn say(&mut self, message: Bytes, out: &mut Vec<Output>) {

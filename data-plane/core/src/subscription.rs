@@ -13,7 +13,7 @@ use toolgate_mcp::{
     text::quote,
 };
 
-use crate::change::Kinds;
+use crate::change::{Kinds, Pause};
 
 pub use filter::{Filter, URI_LIMIT, URIS};
 
@@ -29,7 +29,7 @@ pub enum Event {
     Changed(Kinds),
     /// This resource was updated, or a part of one that was asked for.
     Updated(Box<str>),
-    /// The pause after the first of several changes is over.
+    /// The pause is over.
     Settled,
     /// It ends, in order.
     End,
@@ -40,8 +40,8 @@ pub enum Event {
 pub enum Output {
     /// Tell the client.
     Write(Bytes),
-    /// Say [`Event::Settled`] after the pause.
-    Settle,
+    /// Say [`Event::Settled`] after this pause.
+    Pause(Pause),
     /// Nothing more will be told.
     Stop,
 }
@@ -55,7 +55,7 @@ pub struct Subscription {
     honoured: Option<Filter>,
     changed: Kinds,
     updated: BTreeSet<Box<str>>,
-    settling: bool,
+    pausing: bool,
     ended: bool,
 }
 
@@ -68,7 +68,7 @@ impl Subscription {
             honoured: None,
             changed: Kinds::NONE,
             updated: BTreeSet::new(),
-            settling: false,
+            pausing: false,
             ended: false,
         }
     }
@@ -100,7 +100,7 @@ impl Subscription {
                 self.settle(&mut out);
             }
             Event::Settled => {
-                self.settling = false;
+                self.pausing = false;
                 self.tell(&mut out);
             }
             Event::End => {
@@ -133,7 +133,7 @@ impl Subscription {
         }
     }
 
-    /// Forgets what nobody asked for; what is left is told after a pause.
+    /// Forgets what nobody asked for; what is left is told after a pause, or after the one that runs.
     fn settle(&mut self, out: &mut Vec<Output>) {
         let Some(filter) = &self.honoured else {
             return;
@@ -141,8 +141,8 @@ impl Subscription {
         self.changed = self.changed.and(filter.kinds);
         self.updated.retain(|uri| filter.covering(uri).is_some());
         let something = self.changed.any() || !self.updated.is_empty();
-        if something && !std::mem::replace(&mut self.settling, true) {
-            out.push(Output::Settle);
+        if something && !std::mem::replace(&mut self.pausing, true) {
+            out.push(Output::Pause(Pause::Gather));
         }
     }
 
@@ -155,6 +155,10 @@ impl Subscription {
         }
         for uri in std::mem::take(&mut self.updated) {
             out.push(Output::Write(message::updated(&uri, Some(&self.id))));
+        }
+        if !out.is_empty() {
+            self.pausing = true;
+            out.push(Output::Pause(Pause::Rest));
         }
     }
 }

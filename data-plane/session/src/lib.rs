@@ -26,7 +26,7 @@ pub use links::{LINKS, Links};
 pub use listeners::{Interest, LISTENERS, Listeners};
 pub use parking::{PARKED, PARKED_PER_PRINCIPAL, Parking};
 pub use questions::{Asked, Heard, QUESTIONS, Questions};
-pub use session::{IDLE, KEEP_ALIVE, SETTLE};
+pub use session::{GATHER, IDLE, KEEP_ALIVE, REST};
 pub use sessions::{PER_PRINCIPAL, SESSIONS, Sessions, Subject};
 pub use stream::{EventStream, STREAM_QUEUE};
 pub use subscriptions::{SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, Subscriptions, Wanted};

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use toolgate_actor::{Actor, Context, Reply};
 use toolgate_data_core::{
-    change::Kinds,
+    change::{Kinds, Pause},
     session::{Event, LogLevel, Output, Session, StreamId},
 };
 use toolgate_mcp::sse;
@@ -23,7 +23,11 @@ use crate::{
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// From a first change to the notice of it: further ones join.
-pub const SETTLE: Duration = Duration::from_millis(250);
+pub const GATHER: Duration = Duration::from_millis(50);
+
+/// From one notice of changes to the next, so that no more than 20 come in ten seconds. With what a probe waits, still
+/// less than a second.
+pub const REST: Duration = Duration::from_millis(550);
 
 /// A session without streams that nobody touched for this long is forgotten here; its id stays good.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -32,7 +36,8 @@ pub const IDLE: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) keep_alive: Duration,
-    pub(crate) settle: Duration,
+    pub(crate) gather: Duration,
+    pub(crate) rest: Duration,
 }
 
 /// What the actor understands.
@@ -49,7 +54,7 @@ pub(crate) enum Message {
     Changed(Kinds),
     /// A resource was updated.
     Updated(Box<str>),
-    /// [`SETTLE`] is over.
+    /// A pause is over.
     Settled,
     /// [`KEEP_ALIVE`] is over.
     Tick,
@@ -74,7 +79,17 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             keep_alive: KEEP_ALIVE,
-            settle: SETTLE,
+            gather: GATHER,
+            rest: REST,
+        }
+    }
+}
+
+impl Pace {
+    pub(crate) fn of(self, pause: Pause) -> Duration {
+        match pause {
+            Pause::Gather => self.gather,
+            Pause::Rest => self.rest,
         }
     }
 }
@@ -131,8 +146,8 @@ impl SessionActor {
                 Output::Close(stream) => {
                     self.streams.remove(&stream);
                 }
-                Output::Settle => {
-                    cx.after(self.pace.settle, Message::Settled);
+                Output::Pause(pause) => {
+                    cx.after(self.pace.of(pause), Message::Settled);
                 }
                 Output::Forgot(count) => {
                     tracing::debug!(count, "messages of a session were forgotten");
@@ -163,7 +178,7 @@ impl SessionActor {
             Output::Opened(stream) => Some(*stream),
             Output::Write(..)
             | Output::Close(_)
-            | Output::Settle
+            | Output::Pause(_)
             | Output::Forgot(_)
             | Output::Stop => None,
         });

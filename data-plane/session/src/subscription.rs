@@ -65,8 +65,8 @@ impl SubscriptionActor {
         for output in self.machine.on(event) {
             match output {
                 Output::Write(message) => piece.extend_from_slice(&sse::event(&message)),
-                Output::Settle => {
-                    cx.after(self.pace.settle, Message::Settled);
+                Output::Pause(pause) => {
+                    cx.after(self.pace.of(pause), Message::Settled);
                 }
                 Output::Stop => over = true,
             }

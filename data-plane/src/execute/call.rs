@@ -71,6 +71,7 @@ pub(super) async fn call<S: Source>(
         principal: Arc::clone(&principal),
         conversation: facts.as_ref().map(|facts| facts.random),
         trace: account.parent(),
+        visits: 0,
     };
     let sent = account.now();
     let party = Party {

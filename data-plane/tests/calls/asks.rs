@@ -6,7 +6,7 @@ use http::Response;
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
-use crate::server::{Body, FakeServer, Sink, answer, channel, event, events};
+use crate::server::{Body, FakeServer, Sink, answer, channel, event, events, plain, progress};
 
 /// What a tool asks.
 fn question(name: &str) -> Value {
@@ -69,6 +69,9 @@ impl FakeServer {
             request["id"] = json!(id);
             event(sink, &request).await;
         };
+        if name == "ask_many" {
+            return self.ask_many(sink, message).await;
+        }
         let mut ids = vec![format!("{}-first", message["id"])];
         if name == "ask_again" {
             ids.push(format!("{}-second", message["id"]));
@@ -91,6 +94,55 @@ impl FakeServer {
         let result = json!({"content": [{"type": "text", "text": text}]});
         let last = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
         event(sink, &last).await;
+    }
+}
+
+impl FakeServer {
+    /// Asks three things at once.
+    async fn ask_many(&self, sink: &Sink, message: &Value) {
+        let names = ["ask", "ask_model", "ask"];
+        let ids = [1, 2, 3].map(|n| format!("{}-{n}", message["id"]));
+        for (name, id) in names.iter().zip(&ids) {
+            let mut request = question(name);
+            request["jsonrpc"] = json!("2.0");
+            request["id"] = json!(id);
+            event(sink, &request).await;
+        }
+        let mut said = Vec::new();
+        for id in &ids {
+            said.push(self.answered(id).await["result"].clone());
+        }
+        let result = json!({"content": [{"type": "text", "text": Value::from(said).to_string()}]});
+        let last = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+        event(sink, &last).await;
+    }
+
+    /// Sends somebody to a page first: once, again and again, or where people cannot go.
+    pub(crate) async fn visits(&self, name: &str, message: &Value) -> Response<Body> {
+        let url = match name {
+            "visit_nowhere" => "javascript:alert(1)",
+            _ => "https://login.example/connect",
+        };
+        let page = json!({"mode": "url", "elicitationId": "e-1", "url": url, "message": "Sign in"});
+        let error = json!({"code": -32042, "message": "sign in first",
+            "data": {"elicitations": [page], "more": 1}});
+        let again = matches!(name, "visit" | "visit_stream") && self.calls(name) > 1;
+        let text = message["params"]["arguments"]["text"].clone();
+        let result = json!({"content": [{"type": "text", "text": text}]});
+        let frame = match again {
+            true => json!({"jsonrpc": "2.0", "id": message["id"], "result": result}),
+            false => json!({"jsonrpc": "2.0", "id": message["id"], "error": error}),
+        };
+        if name != "visit_stream" {
+            return plain(200, "application/json", &frame.to_string());
+        }
+        let (sink, body) = channel();
+        let message = message.clone();
+        tokio::spawn(async move {
+            progress(&sink, &message, 1).await;
+            event(&sink, &frame).await;
+        });
+        events(body)
     }
 }
 

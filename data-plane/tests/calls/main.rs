@@ -27,4 +27,5 @@ mod server;
 mod sessions;
 mod shapes;
 mod standstills;
+mod visits;
 mod watching;

@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 24] = [
+pub const TOOLS: [&str; 29] = [
     "echo",
     "canary",
     "fail",
@@ -69,6 +69,11 @@ pub const TOOLS: [&str; 24] = [
     "ask_roots",
     "ask_stateless",
     "polled",
+    "ask_many",
+    "visit",
+    "visit_stream",
+    "visit_always",
+    "visit_nowhere",
 ];
 
 /// A running proxy with its servers.

@@ -199,6 +199,7 @@ impl FakeServer {
             "flood" => self.flood(message),
             "polled" => self.polled(message),
             name if name.starts_with("ask") => self.asks(message),
+            name if name.starts_with("visit") => self.visits(name, message).await,
             name => self.streamed(name, message, &result),
         }
     }

@@ -262,3 +262,43 @@ async fn both_modern_sides_see_who_asks_and_their_own_state() {
     let failed = call(&client, "new__ask_roots", "x", None).await;
     assert_eq!(failed["result"]["isError"], true, "{failed}");
 }
+
+#[tokio::test]
+async fn questions_that_come_at_once_are_one_round_with_a_key_for_each() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let first = asked(&client, "old__ask_many").await;
+    let requests = first["inputRequests"].as_object().unwrap();
+    let methods: Vec<&Value> = requests.values().map(|asked| &asked["method"]).collect();
+    assert_eq!(methods.len(), 3, "{first}");
+    assert_eq!(
+        methods
+            .iter()
+            .filter(|m| **m == "elicitation/create")
+            .count(),
+        2
+    );
+    // What is answered is answered; the rest is asked for again.
+    let keys: Vec<&String> = requests.keys().collect();
+    let answer = |n: u32| json!({"action": "accept", "content": {"n": n}});
+    let back = async |asked: &Value, responses: Value| {
+        let params = json!({"name": "old__ask_many", "arguments": {"text": "x"},
+            "requestState": asked["requestState"], "inputResponses": responses});
+        let message =
+            json!({"jsonrpc": "2.0", "id": "r", "method": "tools/call", "params": params});
+        client.modern(message).await.whole().await.json()["result"].clone()
+    };
+    let rest = back(&first, json!({keys[0]: answer(1)})).await;
+    let left: Vec<&String> = rest["inputRequests"].as_object().unwrap().keys().collect();
+    assert_eq!(left, keys[1..], "{rest}");
+    let done = back(&rest, json!({keys[1]: answer(2), keys[2]: answer(3)})).await;
+    assert_eq!(done["resultType"], "complete", "{done}");
+    let said = done["content"][0]["text"].as_str().unwrap();
+    assert!(
+        ["1", "2", "3"]
+            .iter()
+            .all(|n| said.contains(&format!(r#"{{"n":{n}}}"#))),
+        "{said}"
+    );
+    assert_eq!(rig.legacy.calls("ask_many"), 1, "it ran once");
+}

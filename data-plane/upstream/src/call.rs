@@ -12,9 +12,7 @@ use toolgate_data_core::{
     plan::{CallPlan, ClientSide},
     port::{LinkFacts, LinkKey, Links},
     refusal::UpstreamFailure,
-    rewrite::{
-        self, Outcome, Relay, Reply, Request, Required, Towards, Unfinished, failed, request,
-    },
+    rewrite::{self, Outcome, Relay, Reply, Request, Towards, Wanted, failed, request},
     session::LogLevel,
     session_id::RANDOM,
 };
@@ -33,7 +31,7 @@ use crate::{
     finish::Finish,
     flight::{Flight, is_lost, session_headers},
     overhear::overhear,
-    standstill::Standstill,
+    standstill::{Settled, Standstill, TakenUp},
     station::Station,
     stream::{CallStream, tell},
     upstream::{Presented, Target, Upstream},
@@ -65,6 +63,8 @@ pub struct Order {
     pub log_level: Option<LogLevel>,
     /// The span of the request that it serves, if there is one.
     pub trace: Option<Parent>,
+    /// How often its server has sent somebody to a page instead of running it; not yet, if it is new.
+    pub visits: usize,
 }
 
 /// What a call came to.
@@ -82,7 +82,7 @@ enum Progress {
     /// To its answer.
     Whole(Reply),
     /// To more than one message, of which the first may have come.
-    Begun(Box<(Begun, Relay, Option<Required>)>),
+    Begun(Box<(Begun, Relay, Option<Wanted>)>),
 }
 
 /// An answer that has begun.
@@ -130,16 +130,18 @@ impl Calls {
         order: Order,
         waiter: W,
     ) -> Answered<W> {
-        let taken_up = kept.taken_up(order, &waiter);
-        match taken_up {
-            Ok(reply) => Answered::Reply(reply, waiter),
-            Err(exchange) => Box::pin(self.follow(exchange, waiter)).await,
+        match kept.taken_up(order, &waiter) {
+            TakenUp::Settled(Settled::Reply(reply)) => Answered::Reply(reply, waiter),
+            TakenUp::Settled(Settled::GoOn(exchange)) => {
+                Box::pin(self.follow(exchange, waiter)).await
+            }
+            TakenUp::Make(order) => self.call(*order, waiter).await,
         }
     }
 
     async fn run<W: Waiter>(self, order: Order, waiter: W) -> Answered<W> {
         let progress = {
-            let (progress, cancelled) = (self.progress(&order, &waiter), waiter.cancelled());
+            let (progress, cancelled) = (self.progress(&order), waiter.cancelled());
             match select(pin!(progress), pin!(cancelled)).await {
                 Either::Left((progress, _)) => Some(progress),
                 Either::Right(((), _)) => None,
@@ -149,10 +151,22 @@ impl Calls {
             None => Answered::Cancelled(waiter),
             Some(Progress::Whole(reply)) => Answered::Reply(reply, waiter),
             Some(Progress::Begun(begun)) => {
-                let (begun, relay, required) = *begun;
+                let (begun, relay, wanted) = *begun;
+                let success = begun.head.status.is_success();
                 let mut exchange = Exchange::new(self.clone(), order, relay, begun);
-                if let Some(required) = required {
-                    exchange.required(required, &waiter);
+                match wanted {
+                    None => {}
+                    Some(Wanted::Required(required)) => exchange.required(required, &waiter),
+                    Some(Wanted::Entrusts(state)) => {
+                        let reply = exchange.entrusts(&state, success, &waiter);
+                        return Answered::Reply(reply, waiter);
+                    }
+                    Some(Wanted::Visit(pages)) => {
+                        exchange.refused();
+                        let order = Arc::clone(&exchange.order);
+                        let reply = Standstill::visit(order, pages).in_turn(&waiter);
+                        return Answered::Reply(reply, waiter);
+                    }
                 }
                 Box::pin(self.follow(Box::new(exchange), waiter)).await
             }
@@ -172,14 +186,17 @@ impl Calls {
             let first = match heard {
                 None => return Answered::Cancelled(waiter),
                 Some(Ok(Heard::Final(reply))) => return Answered::Reply(reply, waiter),
-                Some(Ok(Heard::Asked(id, question))) => {
-                    let turn = exchange.turn();
-                    let asked = Standstill::new(exchange, id, question, turn);
-                    match asked.settle(&waiter) {
-                        Ok(reply) => return Answered::Reply(reply, waiter),
-                        Err(going_on) => exchange = going_on,
+                Some(Ok(Heard::Asked(questions))) => {
+                    match Standstill::asked(exchange, questions).settle(&waiter) {
+                        Settled::Reply(reply) => return Answered::Reply(reply, waiter),
+                        Settled::GoOn(going_on) => exchange = going_on,
                     }
                     continue;
+                }
+                Some(Ok(Heard::Visit(pages))) => {
+                    let order = Arc::clone(&exchange.order);
+                    let reply = Standstill::visit(order, pages).in_turn(&waiter);
+                    return Answered::Reply(reply, waiter);
                 }
                 Some(Ok(Heard::Say(message))) => Some(message),
                 Some(Err(_silent)) => None,
@@ -189,9 +206,9 @@ impl Calls {
         }
     }
 
-    async fn progress(&self, order: &Order, waiter: &impl Waiter) -> Progress {
+    async fn progress(&self, order: &Order) -> Progress {
         match self.begin(order, None).await {
-            Ok(begun) => begun.read(order, waiter).await,
+            Ok(begun) => begun.read(order).await,
             Err(failure) => Progress::Whole(failed(&order.plan, failure)),
         }
     }
@@ -390,6 +407,9 @@ fn rewritten<'a>(
     if let Some(Again { responses, state }) = again {
         let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;
+    } else if order.plan.retry.is_some() {
+        // What the client came back with was for us.
+        request.body = rewrite::again(&request.body, None, None).map_err(impossible)?;
     }
     Ok(request)
 }
@@ -431,7 +451,7 @@ fn outgoing(
 
 impl Begun {
     /// Reads an answer that is one document.
-    async fn read(mut self, order: &Order, waiter: &impl Waiter) -> Progress {
+    async fn read(mut self, order: &Order) -> Progress {
         let mut relay = Relay::new(Arc::clone(&order.plan), self.era, self.id, order.log_level);
         let success = self.head.status.is_success();
         let reply = match self.head.body {
@@ -442,12 +462,9 @@ impl Begun {
             ReplyBody::Json(body) => match body.bytes().await {
                 Ok(bytes) => match relay.only(&bytes) {
                     Ok(reply) => reply,
-                    Err(Unfinished::Entrusts(state)) => {
-                        relay.entrusted(waiter.entrust(order, &state).as_deref())
-                    }
-                    Err(Unfinished::Required(required)) => {
+                    Err(wanted) => {
                         self.head.body = ReplyBody::Accepted;
-                        return Progress::Begun(Box::new((self, relay, Some(required))));
+                        return Progress::Begun(Box::new((self, relay, Some(wanted))));
                     }
                 },
                 Err(error) => relay.fail(failure::of(&error)),

@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::time::sleep;
+use tokio::time::{self, sleep, sleep_until};
 use toolgate_client::{ClientError, EventStream, ReplyBody};
 use toolgate_data_core::{
-    asking::{Asking, Output, Question},
+    asking::{Asking, OPEN, Output, Question},
     plan::ClientSide,
     refusal::UpstreamFailure,
-    rewrite::{Relay, Relayed, Reply, Required, Unfinished},
+    rewrite::{Relay, Relayed, Reply, Required, Wanted},
     thinning::Thinning,
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct Exchange {
     /// What the server asks outside of the call's stream.
     elsewhere: Option<Elsewhere>,
     dialogue: Option<Box<Dialogue>>,
+    /// Of a modern client: what it is to be asked.
+    gathered: Option<Box<Gathered>>,
     /// What goes to the client next.
     said: VecDeque<Bytes>,
     /// What a modern server wants back with the answers.
@@ -52,6 +54,15 @@ pub(crate) struct Exchange {
     /// The answer, while something has to be said before it.
     last: Option<Heard>,
 }
+
+/// Questions of one round, by the server's ids.
+struct Gathered {
+    questions: Vec<(Box<str>, Question)>,
+    until: time::Instant,
+}
+
+/// How long more questions are waited for after the first one: a server that asks several things asks them at once.
+const GATHER: Duration = Duration::from_millis(30);
 
 /// Where the next message comes from.
 pub(crate) enum Source {
@@ -71,8 +82,10 @@ pub(crate) enum Heard {
     Final(Reply),
     /// Something ahead of it.
     Say(Bytes),
-    /// A question to a modern client, by the server's id.
-    Asked(Box<str>, Question),
+    /// Questions to a modern client, by the server's ids.
+    Asked(Vec<(Box<str>, Question)>),
+    /// The call of a modern client was not run: somebody has to be at these pages first.
+    Visit(Vec<Question>),
 }
 
 enum Happened {
@@ -80,7 +93,10 @@ enum Happened {
     Whole(Result<Bytes, ClientError>, bool),
     Begun(Box<Result<Begun, UpstreamFailure>>),
     Turn(Turn),
+    /// What was held back may be said.
     Overdue,
+    /// All questions of the round have come.
+    Gathered,
 }
 
 impl Exchange {
@@ -101,6 +117,7 @@ impl Exchange {
             source,
             elsewhere: begun.elsewhere,
             dialogue: None,
+            gathered: None,
             said: VecDeque::new(),
             state: None,
             reachable: true,
@@ -193,6 +210,13 @@ impl Exchange {
                 None => pending().await,
             }
         };
+        let gathered = self.gathered.as_ref().map(|gathered| gathered.until);
+        let gathered = async {
+            match gathered {
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        };
         let turn = async {
             match dialogue {
                 Some(dialogue) => dialogue.turn().await,
@@ -212,6 +236,7 @@ impl Exchange {
             // Ahead of the source: one that floods is always ready.
             () = overdue => Happened::Overdue,
             happened = source.next() => happened,
+            () = gathered => Happened::Gathered,
         }
     }
 
@@ -223,14 +248,14 @@ impl Exchange {
             Happened::Message(Err(error)) => Some(self.fail(failure::of(&error))),
             Happened::Whole(Ok(bytes), success) => match self.relay.only(&bytes) {
                 Ok(reply) => Some(self.conclude(reply, success)),
-                Err(Unfinished::Entrusts(state)) => {
-                    let reply = self.entrusted(&state, waiter);
-                    Some(self.conclude(reply, success))
+                Err(Wanted::Entrusts(state)) => {
+                    Some(Heard::Final(self.entrusts(&state, success, waiter)))
                 }
-                Err(Unfinished::Required(required)) => {
+                Err(Wanted::Required(required)) => {
                     self.required(required, waiter);
                     None
                 }
+                Err(Wanted::Visit(pages)) => Some(self.visit(pages)),
             },
             Happened::Whole(Err(error), _) => Some(self.fail(failure::of(&error))),
             Happened::Begun(begun) => match *begun {
@@ -248,6 +273,10 @@ impl Exchange {
                 self.said.extend(self.thinning.overdue(now));
                 None
             }
+            Happened::Gathered => {
+                let gathered = self.gathered.take();
+                gathered.map(|gathered| Heard::Asked(gathered.questions))
+            }
         }
     }
 
@@ -263,6 +292,51 @@ impl Exchange {
         match &mut self.source {
             Source::Events(events) => self.flight.take_up(events, now),
             Source::Whole(..) | Source::Again(_) | Source::Nothing => false,
+        }
+    }
+
+    /// The server has answered, and does not run the call.
+    fn visit(&mut self, pages: Vec<Question>) -> Heard {
+        self.refused();
+        Heard::Visit(pages)
+    }
+
+    /// There is nothing more to hear.
+    pub(crate) fn refused(&mut self) {
+        self.flight.worked();
+        self.source = Source::Nothing;
+    }
+
+    /// A legacy server asks a modern client, whose round is complete when nothing more comes.
+    fn gather(&mut self, id: Box<str>, question: Question) -> Option<Heard> {
+        let gathered = self.gathered.get_or_insert_with(|| {
+            Box::new(Gathered {
+                questions: Vec::new(),
+                until: time::Instant::now() + GATHER,
+            })
+        });
+        let known = gathered.questions.iter().any(|(known, _)| *known == id);
+        if !known {
+            gathered.questions.push((id, question));
+        }
+        if gathered.questions.len() < OPEN {
+            return None;
+        }
+        let gathered = self.gathered.take()?;
+        Some(Heard::Asked(gathered.questions))
+    }
+
+    /// It is not to be asked after all.
+    fn withdrawn(&mut self, id: Box<str>) {
+        if let Some(gathered) = &mut self.gathered {
+            gathered.questions.retain(|(known, _)| *known != id);
+            if gathered.questions.is_empty() {
+                self.gathered = None;
+            }
+        }
+        if let Some(dialogue) = &mut self.dialogue {
+            let outputs = dialogue.withdrawn(id);
+            self.run(outputs);
         }
     }
 
@@ -288,7 +362,7 @@ impl Exchange {
                 None
             }
             Relayed::Ignore => None,
-            Relayed::Asked(id, question) if !self.persists() => Some(Heard::Asked(id, question)),
+            Relayed::Asked(id, question) if !self.persists() => self.gather(id, question),
             Relayed::Asked(id, question) => {
                 let reachable = self.reachable;
                 let outputs = self.dialogue(waiter).asked(id, question, waiter, reachable);
@@ -296,27 +370,22 @@ impl Exchange {
                 None
             }
             Relayed::Withdrawn(id) => {
-                let outputs = self
-                    .dialogue
-                    .as_mut()
-                    .map(|dialogue| dialogue.withdrawn(id));
-                self.run(outputs.unwrap_or_default());
+                self.withdrawn(id);
                 None
             }
             Relayed::Required(required) => {
                 self.required(required, waiter);
                 None
             }
-            Relayed::Entrusts(state) => {
-                let reply = self.entrusted(&state, waiter);
-                Some(self.conclude(reply, true))
-            }
+            Relayed::Entrusts(state) => Some(Heard::Final(self.entrusts(&state, true, waiter))),
+            Relayed::Visit(pages) => Some(self.visit(pages)),
         }
     }
 
-    fn entrusted(&mut self, state: &str, waiter: &impl Waiter) -> Reply {
+    pub(crate) fn entrusts(&mut self, state: &str, success: bool, waiter: &impl Waiter) -> Reply {
         let sealed = waiter.entrust(&self.order, state);
-        self.relay.entrusted(sealed.as_deref())
+        let reply = self.relay.entrusted(sealed.as_deref());
+        concluded(&mut self.flight, reply, success, &self.relay)
     }
 
     /// The server has answered for now: it wants something, and is then called again.

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,7 +22,7 @@ use toolgate_runtime::Drain;
 
 use crate::{
     exchange::{Exchange, Heard},
-    standstill::Standstill,
+    standstill::{Settled, Standstill},
     waiter::Waiter,
 };
 
@@ -99,12 +100,14 @@ async fn run(
     loop {
         match next(&mut exchange, sink, attached, waiter).await {
             Next::Heard(Heard::Final(reply)) => return Some(reply),
-            Next::Heard(Heard::Asked(id, question)) => {
-                let turn = exchange.turn();
-                match Standstill::new(exchange, id, question, turn).settle(waiter) {
-                    Ok(reply) => return Some(reply),
-                    Err(going_on) => exchange = going_on,
+            Next::Heard(Heard::Asked(questions)) => {
+                match Standstill::asked(exchange, questions).settle(waiter) {
+                    Settled::Reply(reply) => return Some(reply),
+                    Settled::GoOn(going_on) => exchange = going_on,
                 }
+            }
+            Next::Heard(Heard::Visit(pages)) => {
+                return Some(Standstill::visit(Arc::clone(&exchange.order), pages).in_turn(waiter));
             }
             Next::Heard(Heard::Say(message)) if attached => {
                 match pass_on(sink, sse::event(&message), waiter.cancelled()).await {

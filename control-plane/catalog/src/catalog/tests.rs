@@ -315,6 +315,40 @@ async fn a_change_of_tools_is_followed_through_both_kinds_of_feed() {
     }
 }
 
+/// A server whose tools change while they are listed for the first time: it is heard, because the feed stood before.
+#[tokio::test]
+async fn what_changes_while_a_list_is_read_is_not_missed() {
+    let house = house(Shelf::default());
+    let count = Arc::new(AtomicUsize::new(1));
+    let feed = Arc::new(Mutex::new(None));
+    let url = house
+        .serve(move |seen| match seen.rpc_method() {
+            "server/discover" => stand_in::discovered(&seen),
+            "subscriptions/listen" => {
+                let (events, response) = stand_in::stream();
+                *feed.lock().unwrap() = Some(events);
+                response
+            }
+            "tools/list" => {
+                let many = count.swap(2, Ordering::SeqCst);
+                let names: Vec<String> = (0..many).map(|n| format!("t{n}")).collect();
+                let answer = tools(&seen, &names);
+                let changed =
+                    json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+                if let Some(events) = feed.lock().unwrap().as_ref().filter(|_| many == 1) {
+                    events.try_send(stand_in::event(&changed)).unwrap();
+                }
+                answer
+            }
+            _ => stand_in::error(404, &seen, -32601, &Value::Null),
+        })
+        .await;
+    house.want([target("s", &url)]);
+    house
+        .kept("s", |catalogue| catalogue.tools.len() == 2)
+        .await;
+}
+
 #[tokio::test]
 async fn liars_are_capped_and_reported() {
     let house = house(Shelf::default());

@@ -8,6 +8,16 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+const FAILED: Event = Event::Ended {
+    well: false,
+    changed: false,
+};
+
+fn worked(changed: bool) -> Event {
+    let well = true;
+    Event::Ended { well, changed }
+}
+
 fn probed_once(pace: Pace) -> Schedule {
     let mut schedule = Schedule::new(pace);
     assert_eq!(schedule.step(Event::Changed, secs(0), 0), Step::Probe);
@@ -18,7 +28,7 @@ fn probed_once(pace: Pace) -> Schedule {
 fn a_healthy_server_is_asked_every_interval_give_or_take_a_tenth() {
     for random in [0, 12_345_678, u64::MAX] {
         let mut schedule = probed_once(Pace::default());
-        let Step::Wake(wait) = schedule.step(Event::Ended { well: true }, secs(1), random) else {
+        let Step::Wake(wait) = schedule.step(worked(true), secs(1), random) else {
             panic!("no alarm")
         };
         assert!((secs(270)..=secs(330)).contains(&wait), "{wait:?}");
@@ -35,8 +45,7 @@ fn a_failing_server_is_asked_less_and_less_and_a_change_forgives_it() {
     let mut schedule = probed_once(Pace::default());
     let mut longest = Duration::ZERO;
     for _ in 0..40 {
-        let Step::Wake(wait) = schedule.step(Event::Ended { well: false }, secs(0), u64::MAX / 2)
-        else {
+        let Step::Wake(wait) = schedule.step(FAILED, secs(0), u64::MAX / 2) else {
             panic!("no alarm")
         };
         assert!(wait <= secs(300));
@@ -45,60 +54,96 @@ fn a_failing_server_is_asked_less_and_less_and_a_change_forgives_it() {
     }
     assert!(longest >= secs(150));
     schedule.step(Event::Changed, secs(0), 0);
-    assert_eq!(
-        schedule.step(Event::Ended { well: false }, secs(0), 0),
-        Step::Probe
-    );
+    assert_eq!(schedule.step(FAILED, secs(0), 0), Step::Probe);
     assert_eq!(schedule.failures(), 0);
 }
 
-#[test]
-fn the_first_announcement_is_heard_at_once_and_a_flood_is_not() {
+/// When probes begin while announcements come every 10 ms for so long, if a probe takes 10 ms.
+fn flooded(long: Duration, changed: bool) -> Vec<Duration> {
     let mut schedule = probed_once(Pace::default());
-    let mut now = secs(0);
-    schedule.step(Event::Ended { well: true }, now, 0);
-    let mut probes = 0;
-    let mut due = Duration::MAX;
-    // A hundred announcements a second for ten minutes; a probe takes 10 ms.
-    while now < secs(600) {
+    let mut now = secs(100);
+    schedule.step(worked(true), now, 0);
+    let (end, mut probes, mut due) = (now + long, Vec::new(), Duration::MAX);
+    while now < end {
         let mut step = schedule.step(Event::Announced, now, 0);
         if now >= due && step != Step::Probe {
             step = schedule.step(Event::Due, now, 0);
         }
-        now += Duration::from_millis(10);
         if step == Step::Probe {
-            probes += 1;
-            step = schedule.step(Event::Ended { well: true }, now, 0);
+            probes.push(now);
+            step = schedule.step(worked(changed), now + Duration::from_millis(10), 0);
         }
+        now += Duration::from_millis(10);
         if let Step::Wake(wait) = step {
             due = now + wait;
         }
     }
-    assert!((3..=20).contains(&probes), "{probes}");
+    probes
+}
+
+#[test]
+fn the_first_announcement_is_heard_at_once_and_a_flood_of_nothing_is_not() {
+    let probes = flooded(secs(600), false);
+    assert_eq!(probes.first(), Some(&secs(100)));
+    assert!((3..=20).contains(&probes.len()), "{probes:?}");
+}
+
+#[test]
+fn changes_that_go_on_are_looked_at_twice_a_second_and_then_once() {
+    let probes = flooded(secs(60), true);
+    let within = |from: u64, to: u64| {
+        let range = secs(100 + from)..secs(100 + to);
+        probes.iter().filter(|at| range.contains(at)).count()
+    };
+    assert!((18..=20).contains(&within(0, 10)), "{probes:?}");
+    assert!((9..=11).contains(&within(40, 50)), "{probes:?}");
+    let apart = probes.windows(2).map(|two| two[1] - two[0]);
+    assert!(apart.max() <= Some(secs(1) + Duration::from_millis(20)));
+}
+
+/// One change after the other, as a person or a script makes them, with a look in vain after each.
+#[test]
+fn several_changes_within_seconds_are_each_looked_at_within_the_gap() {
+    let mut schedule = probed_once(Pace::default());
+    let mut now = secs(100);
+    schedule.step(worked(true), now, 0);
+    for _ in 0..4 {
+        for changed in [true, false] {
+            now += Duration::from_millis(300);
+            let wait = match schedule.step(Event::Announced, now, 0) {
+                Step::Wake(wait) => wait,
+                Step::Probe | Step::Nothing => Duration::ZERO,
+            };
+            assert!(wait <= Pace::default().gap, "{wait:?}");
+            now += wait;
+            if !schedule.is_probing() {
+                assert_eq!(schedule.step(Event::Due, now, 0), Step::Probe);
+            }
+            schedule.step(worked(changed), now, 0);
+        }
+    }
 }
 
 #[test]
 fn what_comes_up_during_a_probe_is_not_lost() {
     let mut schedule = probed_once(Pace::default());
-    assert_eq!(schedule.step(Event::Announced, secs(1), 0), Step::Nothing);
+    let early = Duration::from_millis(100);
+    assert_eq!(schedule.step(Event::Announced, early, 0), Step::Nothing);
     assert_eq!(
-        schedule.step(Event::Ended { well: true }, secs(2), 0),
-        Step::Wake(Pace::default().gap)
+        schedule.step(worked(true), early, 0),
+        Step::Wake(Pace::default().gap - early)
     );
     let mut schedule = probed_once(Pace::default());
     assert_eq!(schedule.step(Event::Changed, secs(1), 0), Step::Nothing);
     assert_eq!(schedule.step(Event::Announced, secs(1), 0), Step::Nothing);
-    assert_eq!(
-        schedule.step(Event::Ended { well: true }, secs(2), 0),
-        Step::Probe
-    );
+    assert_eq!(schedule.step(worked(true), secs(2), 0), Step::Probe);
 }
 
 #[test]
 fn an_operator_does_not_wait() {
     let mut schedule = probed_once(Pace::default());
     assert_eq!(schedule.step(Event::Asked, secs(0), 0), Step::Nothing);
-    schedule.step(Event::Ended { well: false }, secs(1), 0);
+    schedule.step(FAILED, secs(1), 0);
     assert_eq!(schedule.step(Event::Asked, secs(1), 0), Step::Probe);
 }
 
@@ -109,7 +154,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Announced),
         Just(Event::FeedEnded),
         Just(Event::Due),
-        any::<bool>().prop_map(|well| Event::Ended { well }),
+        any::<(bool, bool)>().prop_map(|(well, changed)| Event::Ended { well, changed }),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde_json::Value;
 use toolgate_mcp::{Limits, hidden, message, object, text::quote};
 use toolgate_model::Slug;
 use url::Url;
@@ -142,6 +143,21 @@ impl Question {
         let method = quote(self.kind.method());
         let ours: [(&str, &[u8]); 2] = [("method", method.as_bytes()), ("params", &params)];
         object::rebuild(written, |_| true, &ours)
+    }
+
+    /// As one of the elicitations of an error, naming the server that asks.
+    pub(crate) fn to_elicitation(&self, server: &Slug) -> Value {
+        serde_json::from_slice(&self.named(server)).unwrap_or_default()
+    }
+
+    /// Where it leads, in words, naming the server that asks.
+    pub(crate) fn to_line(&self, server: &Slug) -> Option<String> {
+        let text = |name: &str| {
+            let written = object::get(&self.params, name)?;
+            serde_json::from_slice::<String>(written).ok()
+        };
+        let message = text("message").unwrap_or_default();
+        Some(format!("[{server}] {message}: {}", text("url")?))
     }
 
     /// The parameters. People see who really asks: their program knows the gateway only. What is between the server and

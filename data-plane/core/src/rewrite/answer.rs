@@ -5,6 +5,7 @@ mod notice;
 mod result;
 mod shown;
 mod task;
+mod visit;
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use toolgate_mcp::{
     text::quote,
 };
 use toolgate_model::Era;
+
+pub use visit::links;
 
 use crate::{
     asking::Question,
@@ -62,8 +65,21 @@ pub enum Relayed {
     /// A modern server entrusts this to its modern client, the JSON string as written: it is to be sealed, and
     /// [`Relay::entrusted`] has the answer then.
     Entrusts(Box<str>),
+    /// A legacy server did not run the call of a modern client: somebody has to be at these pages first.
+    Visit(Vec<Question>),
     /// Nothing.
     Ignore,
+}
+
+/// What there is instead of an answer, for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// See [`Relayed::Required`].
+    Required(Required),
+    /// See [`Relayed::Entrusts`].
+    Entrusts(Box<str>),
+    /// See [`Relayed::Visit`].
+    Visit(Vec<Question>),
 }
 
 /// What a modern server wants before it goes on.
@@ -73,15 +89,6 @@ pub struct Required {
     pub requests: Vec<(Box<str>, Question)>,
     /// What to send back with the answers, a JSON string as written.
     pub state: Option<Box<str>>,
-}
-
-/// Why one message was not all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unfinished {
-    /// See [`Relayed::Required`].
-    Required(Required),
-    /// See [`Relayed::Entrusts`].
-    Entrusts(Box<str>),
 }
 
 /// The answer to a client.
@@ -174,6 +181,10 @@ impl Relay {
                 Relayed::Final(self.finish(reply))
             }
             Body::Error(error) => {
+                if let Some(pages) = self.visit(&answer, *error) {
+                    self.finished = true;
+                    return Relayed::Visit(pages);
+                }
                 let reply = self.error(message, &answer, *error);
                 Relayed::Final(self.finish(reply))
             }
@@ -211,11 +222,12 @@ impl Relay {
     }
 
     /// The one message of a JSON answer: anything but ours is a lie.
-    pub fn only(&mut self, message: &Bytes) -> Result<Reply, Unfinished> {
+    pub fn only(&mut self, message: &Bytes) -> Result<Reply, Wanted> {
         match self.on(message) {
             Relayed::Final(reply) => Ok(reply),
-            Relayed::Required(required) => Err(Unfinished::Required(required)),
-            Relayed::Entrusts(state) => Err(Unfinished::Entrusts(state)),
+            Relayed::Required(required) => Err(Wanted::Required(required)),
+            Relayed::Entrusts(state) => Err(Wanted::Entrusts(state)),
+            Relayed::Visit(pages) => Err(Wanted::Visit(pages)),
             Relayed::Progress(_)
             | Relayed::Log(..)
             | Relayed::Forward(_)

@@ -22,7 +22,7 @@ fn filter(json: &Value) -> Filter {
 fn written(outputs: Vec<Output>) -> Vec<Value> {
     let read = |output| match output {
         Output::Write(bytes) => Some(serde_json::from_slice(&bytes).unwrap()),
-        Output::Settle | Output::Stop => None,
+        Output::Pause(_) | Output::Stop => None,
     };
     outputs.into_iter().filter_map(read).collect()
 }
@@ -46,11 +46,12 @@ fn the_first_message_says_what_is_honoured_and_all_carry_the_id_as_it_was_writte
         );
         assert_eq!(
             subscription.on(Event::Changed(Kinds::ALL)),
-            [Output::Settle]
+            [Output::Pause(Pause::Gather)]
         );
         assert_eq!(subscription.on(Event::Updated("a:1/x".into())), []);
         assert_eq!(subscription.on(Event::Updated("b:1".into())), []);
-        let told = subscription.on(Event::Settled);
+        let mut told = subscription.on(Event::Settled);
+        assert_eq!(told.pop(), Some(Output::Pause(Pause::Rest)));
         for output in &told {
             let Output::Write(bytes) = output else {
                 panic!("{output:?}");
@@ -86,7 +87,7 @@ fn what_changed_while_servers_were_asked_is_told_after_the_acknowledgement() {
     let asked = filter(&json!({"promptsListChanged": true}));
     let out = subscription.on(Event::Honoured(asked));
     assert!(
-        matches!(out[..], [Output::Write(_), Output::Settle]),
+        matches!(out[..], [Output::Write(_), Output::Pause(Pause::Gather)]),
         "{out:?}"
     );
     let told = written(subscription.on(Event::Settled));
@@ -159,7 +160,7 @@ proptest! {
             }
             over |= ending;
             if settled { pause = false; }
-            let starts = out.contains(&Output::Settle);
+            let starts = out.iter().any(|output| matches!(output, Output::Pause(_)));
             prop_assert!(!(starts && pause));
             pause |= starts;
             let told = written(out);

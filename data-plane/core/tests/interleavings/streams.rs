@@ -97,7 +97,7 @@ impl World {
                     assert!(self.heard.insert(message.to_vec()), "{text} twice");
                 }
                 Output::Close(stream) => assert!(conversation.streams.remove(&stream)),
-                Output::Settle => conversation.settling = true,
+                Output::Pause(_) => conversation.settling = true,
                 Output::Forgot(_) => {}
                 Output::Stop => over = true,
             }

@@ -24,7 +24,8 @@ impl Bench {
         let clock = ManualClock::new(NOW);
         let pace = Pace {
             keep_alive: Duration::from_millis(100),
-            settle: Duration::from_millis(50),
+            gather: Duration::from_millis(50),
+            rest: Duration::from_millis(50),
         };
         let system = ActorSystem::start(1).unwrap();
         let shared = Arc::<ManualClock>::clone(&clock);

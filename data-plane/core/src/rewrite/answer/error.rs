@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use toolgate_mcp::{Answer, RpcError, Span, error::codes};
 
 use crate::{
-    asking::Kind, parts::Parts, plan::Target, refusal::UpstreamFailure, rewrite::stitch::stitch,
+    parts::Parts, plan::Target, refusal::UpstreamFailure, rewrite::stitch::stitch,
     session_id::ClientCapabilities,
 };
 
@@ -27,6 +27,9 @@ impl Relay {
         let Some(read) = RpcError::read(answer.slice(error)) else {
             return fail(UpstreamFailure::Malformed);
         };
+        if read.code == codes::URL_ELICITATION {
+            return self.sent_away(&read);
+        }
         let status = if read.code == codes::MISSING_CAPABILITY {
             400
         } else {
@@ -77,12 +80,6 @@ impl Relay {
                 Translated::Failure(UpstreamFailure::NeedsInput)
             }
             codes::MISSING_CAPABILITY => Translated::AsIs,
-            codes::URL_ELICITATION
-                if !self.is_modern() && self.call.askable().has(Kind::Url.needs()) =>
-            {
-                Translated::AsIs
-            }
-            codes::URL_ELICITATION => Translated::Failure(UpstreamFailure::NeedsInput),
             codes::RESOURCE_NOT_FOUND if self.is_modern() => {
                 Translated::Code(codes::INVALID_PARAMS)
             }

@@ -8,7 +8,7 @@ use super::{json, relay};
 use crate::{
     fixture::World,
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Reply, Unfinished},
+    rewrite::{Outcome, Relay, Reply, Wanted},
 };
 
 const CELLS: [(Era, Era); 4] = [
@@ -207,7 +207,7 @@ fn input_may_be_asked_of_those_who_declared_it() {
         match relay.only(&Bytes::from(answer)) {
             Ok(reply) => reply,
             Err(unfinished) => {
-                assert_eq!(unfinished, Unfinished::Entrusts(r#""s""#.into()));
+                assert_eq!(unfinished, Wanted::Entrusts(r#""s""#.into()));
                 relay.entrusted(Some("sealed"))
             }
         }

@@ -131,7 +131,7 @@ fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
     let world = World::new();
     let call = call(Era::Modern, CAN);
     let question = Question::read("roots/list", None).unwrap();
-    let reply = input_required(&call, "question-1", &question, "state");
+    let reply = input_required(&call, [("question-1", &question)], "state");
     let answer = json(&reply.body.to_bytes());
     assert_eq!(answer["id"], "c-1");
     let result = &answer["result"];

@@ -13,7 +13,7 @@ use crate::{
     fixture::{META, World},
     plan::CallPlan,
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Reply, Request, Towards, Unfinished, request},
+    rewrite::{Outcome, Relay, Reply, Request, Towards, Wanted, request},
 };
 
 pub(super) const PROMPT: (&str, &str) = (
@@ -78,7 +78,7 @@ fn told(client: Era, asked: (&str, &str), server: Era, member: &str) -> (Value, 
     let mut relay = Relay::new(call, server, OWN, None);
     let reply = match relay.only(&Bytes::from(answer)) {
         Ok(reply) => reply,
-        Err(Unfinished::Entrusts(_)) => relay.entrusted(Some("sealed")),
+        Err(Wanted::Entrusts(_)) => relay.entrusted(Some("sealed")),
         Err(other) => panic!("{other:?}"),
     };
     (json(&reply.body.to_bytes()), reply)

@@ -1,0 +1,172 @@
+//! Legacy servers that send somebody to a page before they run a call (error -32042), and clients of every kind: those who
+//! can are asked to go there, the others are told in words, and the call runs once, when somebody has been there.
+
+use serde_json::{Value, json};
+use toolgate_model::Era;
+
+use crate::{
+    client::Client,
+    rig::{NARROW, Rig},
+};
+
+fn client(rig: &Rig, capabilities: Value) -> Client {
+    let mut client = rig.client();
+    client.capabilities = capabilities;
+    client
+}
+
+/// A modern client's call, perhaps with what it came back with.
+async fn call(client: &Client, tool: &str, text: &str, back: Option<(&Value, Value)>) -> Value {
+    let mut params = json!({"name": tool, "arguments": {"text": text}});
+    if let Some((asked, responses)) = back {
+        params["requestState"] = asked["requestState"].clone();
+        params["inputResponses"] = responses;
+    }
+    let message = json!({"jsonrpc": "2.0", "id": "v", "method": "tools/call", "params": params});
+    client.modern(message).await.whole().await.json()
+}
+
+fn went() -> Value {
+    json!({"page-1": {"action": "accept"}})
+}
+
+fn words(answer: &Value) -> &str {
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    answer["result"]["content"][0]["text"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn cf_4_a_modern_client_is_asked_to_send_somebody_and_the_call_runs_when_they_were_there() {
+    let rig = Rig::start().await;
+    let client = client(&rig, json!({"elicitation": {"url": {}}}));
+    for tool in ["visit", "visit_stream"] {
+        let exposed = format!("old__{tool}");
+        let answer = call(&client, &exposed, "x", None).await;
+        let asked = answer["result"].clone();
+        assert_eq!(asked["resultType"], "input_required", "{answer}");
+        let page = &asked["inputRequests"]["page-1"];
+        assert_eq!(page["method"], "elicitation/create");
+        let params = json!({"mode": "url", "url": "https://login.example/connect",
+            "message": "[old] Sign in (login.example)"});
+        assert_eq!(
+            page["params"], params,
+            "no id: the modern revision has none"
+        );
+        // Not answered: asked again, and nothing ran.
+        let again = call(&client, &exposed, "x", Some((&asked, json!({})))).await["result"].clone();
+        assert_eq!(again["inputRequests"], asked["inputRequests"]);
+        assert_eq!(rig.legacy.calls(tool), 1);
+        let done = call(&client, &exposed, "x", Some((&again, went()))).await;
+        assert_eq!(done["result"]["content"][0]["text"], "x", "{done}");
+        assert_eq!(rig.legacy.calls(tool), 2);
+        let (_, sent) = rig.legacy.last("tools/call").unwrap();
+        for ours in ["requestState", "inputResponses"] {
+            assert!(sent["params"].get(ours).is_none(), "{sent}");
+        }
+        let spent = call(&client, &exposed, "x", Some((&again, went()))).await;
+        assert_eq!(spent["error"]["code"], -32602, "{spent}");
+        assert_eq!(rig.legacy.calls(tool), 2, "the state is good once");
+    }
+}
+
+#[tokio::test]
+async fn only_the_same_request_of_the_same_principal_comes_back_from_a_page() {
+    let rig = Rig::start().await;
+    let capabilities = json!({"elicitation": {"url": {}}});
+    let client = client(&rig, capabilities.clone());
+    let asked = call(&client, "old__visit", "x", None).await["result"].clone();
+    let other = call(&client, "old__visit", "y", Some((&asked, went()))).await;
+    assert_eq!(other["error"]["code"], -32602, "{other}");
+    let mut bob = rig.client_with("everything", NARROW);
+    bob.capabilities = capabilities;
+    let stolen = call(&bob, "old__visit", "x", Some((&asked, went()))).await;
+    assert_eq!(stolen["error"]["code"], -32602, "{stolen}");
+    assert_eq!(rig.legacy.calls("visit"), 1);
+}
+
+#[tokio::test]
+async fn who_does_not_go_is_not_sent_again_and_a_server_cannot_send_people_for_ever() {
+    let rig = Rig::start().await;
+    let client = client(&rig, json!({"elicitation": {"url": {}}}));
+    let asked = call(&client, "old__visit", "x", None).await["result"].clone();
+    let no = json!({"page-1": {"action": "decline"}});
+    let declined = call(&client, "old__visit", "x", Some((&asked, no))).await;
+    assert!(words(&declined).contains("not given"), "{declined}");
+    assert_eq!(rig.legacy.calls("visit"), 1);
+    let mut answer = call(&client, "old__visit_always", "x", None).await;
+    let mut sent = 0;
+    while answer["result"]["resultType"] == "input_required" {
+        sent += 1;
+        assert!(sent <= 10, "{answer}");
+        let asked = answer["result"].clone();
+        answer = call(&client, "old__visit_always", "x", Some((&asked, went()))).await;
+    }
+    assert!(
+        words(&answer).contains("https://login.example/connect"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn jr_4_who_cannot_be_asked_is_told_where_to_go_in_words() {
+    let rig = Rig::start().await;
+    let cannot = [
+        json!({}),
+        json!({"elicitation": {}}),
+        json!({"sampling": {}}),
+    ];
+    for era in [Era::Modern, Era::Legacy] {
+        for capabilities in &cannot {
+            let mut client = client(&rig, capabilities.clone());
+            if era == Era::Legacy {
+                client.initialize().await;
+            }
+            let answer = client.call(era, json!(1), "old__visit_always", "x").await;
+            let answer = answer.whole().await.json();
+            let words = words(&answer);
+            assert!(
+                words.contains("[old] Sign in: https://login.example/connect"),
+                "{words}"
+            );
+        }
+    }
+    // Before there was URL mode, saying so means nothing.
+    let mut early = client(&rig, json!({"elicitation": {"url": {}}}));
+    early.version = "2025-06-18".to_owned();
+    early.initialize().await;
+    let answer = early
+        .call(Era::Legacy, json!(1), "old__visit_always", "x")
+        .await;
+    assert!(words(&answer.whole().await.json()).contains("https://login.example/"));
+}
+
+#[tokio::test]
+async fn a_legacy_client_that_sends_people_to_pages_is_told_as_the_server_told_us() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig, json!({"elicitation": {"url": {}}}));
+    client.initialize().await;
+    let answer = client.call(Era::Legacy, json!(1), "old__visit", "x").await;
+    let error = answer.whole().await.json()["error"].clone();
+    assert_eq!(error["code"], -32042, "{error}");
+    let page = json!({"mode": "url", "elicitationId": "e-1",
+        "url": "https://login.example/connect", "message": "[old] Sign in (login.example)"});
+    assert_eq!(error["data"], json!({"elicitations": [page], "more": 1}));
+    let answer = client.call(Era::Legacy, json!(2), "old__visit", "x").await;
+    let result = answer.whole().await.json()["result"].clone();
+    assert_eq!(result["content"][0]["text"], "x", "{result}");
+}
+
+#[tokio::test]
+async fn mc_07_nobody_is_sent_where_people_do_not_go() {
+    let rig = Rig::start().await;
+    for era in [Era::Modern, Era::Legacy] {
+        let mut client = client(&rig, json!({"elicitation": {"url": {}}}));
+        if era == Era::Legacy {
+            client.initialize().await;
+        }
+        let answer = client.call(era, json!(1), "old__visit_nowhere", "x").await;
+        let answer = answer.whole().await;
+        assert!(!answer.text.contains("javascript"), "{answer:?}");
+        words(&answer.json());
+    }
+}
