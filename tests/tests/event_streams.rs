@@ -1,9 +1,4 @@
 //! Event streams of servers: those that are ended before their time by a real server, and those that never end.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "scenarios say what they see"
-)]
 
 use std::time::Duration;
 
