@@ -1,11 +1,15 @@
-//! The resources that one client watches.
+//! The resources and tasks that one client watches.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use toolgate_data_core::{GatewayView, Grant, Refusal, plan::ResourceTarget, subscription::URIS};
+use toolgate_data_core::{
+    GatewayView, Grant, Refusal,
+    plan::{ResourceTarget, may_follow},
+    subscription::URIS,
+};
 
 use crate::listeners::Interest;
 
@@ -48,6 +52,30 @@ impl Watches {
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Interest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tasks that one client follows, by its own ids; with the tool whose call each is.
+#[derive(Default)]
+pub(crate) struct Follows(Mutex<BTreeMap<Box<str>, (Box<str>, Interest)>>);
+
+impl Follows {
+    pub(crate) fn insert(&self, exposed: Box<str>, tool: Box<str>, interest: Interest) {
+        let _before = self.all().insert(exposed, (tool, interest));
+    }
+
+    /// Lets go of what the client may not follow any more.
+    pub(crate) fn retain(&self, gateway: &GatewayView, grant: &Grant) {
+        self.all().retain(|_, (tool, interest)| {
+            may_follow(gateway, grant, tool)
+                && gateway
+                    .tool(tool)
+                    .is_some_and(|tool| interest.is_of(&tool.server.name))
+        });
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Box<str>, (Box<str>, Interest)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -42,7 +42,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 27] = [
+pub const TOOLS: [&str; 28] = [
     "echo",
     "canary",
     "fail",
@@ -66,6 +66,7 @@ pub const TOOLS: [&str; 27] = [
     "ask_model",
     "ask_roots",
     "ask_many",
+    "task",
     "visit",
     "visit_stream",
     "visit_always",
