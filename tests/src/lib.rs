@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cut;
 pub mod etcd;
 pub mod fixture;
+pub mod hearing;
 pub mod http;
 pub mod liar;
 pub mod many;
