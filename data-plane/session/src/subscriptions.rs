@@ -30,7 +30,7 @@ use crate::{
     stream::{EventStream, Of, STREAM_QUEUE},
     subscription::{Message, SubscriptionActor},
     tally::Tally,
-    watches::{Follows, Watches},
+    watches::{Follow, Follows, Watches},
 };
 
 /// Subscriptions that one proxy holds open.
@@ -223,14 +223,13 @@ impl Opened {
                 };
                 let task = call.target.task()?;
                 let interest = listeners.watch(watcher, &Watched::task(task)).await.ok()?;
-                Some((task.exposed.clone(), task.tool.exposed.clone(), interest))
+                let tool = task.tool.exposed.clone();
+                Some((task.exposed.clone(), Follow { tool, interest }))
             }
         };
         let agreed = join_all(tasks.iter().map(one)).await;
-        let follow = |(exposed, tool, interest): (Box<str>, Box<str>, Interest)| {
-            self.standing
-                .follows
-                .insert(exposed.clone(), tool, interest);
+        let follow = |(exposed, follow): (Box<str>, Follow)| {
+            self.standing.follows.insert(exposed.clone(), follow);
             exposed
         };
         agreed.into_iter().flatten().map(follow).collect()

@@ -56,26 +56,31 @@ impl Watches {
     }
 }
 
-/// Tasks that one client follows, by its own ids; with the tool whose call each is.
+/// Tasks that one client follows, by its own ids.
 #[derive(Default)]
-pub(crate) struct Follows(Mutex<BTreeMap<Box<str>, (Box<str>, Interest)>>);
+pub(crate) struct Follows(Mutex<BTreeMap<Box<str>, Follow>>);
+
+/// One of them.
+pub(crate) struct Follow {
+    /// The tool whose call it is, by its exposed name.
+    pub(crate) tool: Box<str>,
+    pub(crate) interest: Interest,
+}
 
 impl Follows {
-    pub(crate) fn insert(&self, exposed: Box<str>, tool: Box<str>, interest: Interest) {
-        let _before = self.all().insert(exposed, (tool, interest));
+    pub(crate) fn insert(&self, exposed: Box<str>, follow: Follow) {
+        let _before = self.all().insert(exposed, follow);
     }
 
     /// Lets go of what the client may not follow any more.
     pub(crate) fn retain(&self, gateway: &GatewayView, grant: &Grant) {
-        self.all().retain(|_, (tool, interest)| {
-            may_follow(gateway, grant, tool)
-                && gateway
-                    .tool(tool)
-                    .is_some_and(|tool| interest.is_of(&tool.server.name))
+        self.all().retain(|_, Follow { tool, interest }| {
+            let owner = gateway.tool(tool).map(|tool| &tool.server.name);
+            may_follow(gateway, grant, tool) && owner.is_some_and(|owner| interest.is_of(owner))
         });
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<Box<str>, (Box<str>, Interest)>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Follow>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
