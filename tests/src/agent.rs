@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde_json::{Value, json};
 
+use crate::hearing::Hearing;
 use crate::http::{Http, Reply};
 
 /// The version of the modern era.
@@ -206,6 +207,30 @@ impl Agent {
             }
         }
         Ok(all)
+    }
+
+    /// Listens for changes of lists: on the stream of the session, or on one of its own.
+    pub async fn hear(&self) -> Result<Hearing> {
+        let all = json!({"toolsListChanged": true, "promptsListChanged": true});
+        let frame = self.frame("subscriptions/listen", json!({"notifications": all}));
+        let (method, mut headers, body) = if self.legacy {
+            (Method::GET, self.headers("", None)?, Body::empty())
+        } else {
+            let headers = self.headers("subscriptions/listen", None)?;
+            (Method::POST, headers, Body::from(frame.to_string()))
+        };
+        if self.legacy {
+            headers.remove("content-type");
+            headers.insert("accept", HeaderValue::from_static("text/event-stream"));
+        }
+        let mut request = Request::builder()
+            .method(method)
+            .uri(&self.url)
+            .body(body)?;
+        *request.headers_mut() = headers;
+        let stream = self.http.open(request).await?;
+        anyhow::ensure!(stream.status() == 200, "{}", stream.status());
+        Ok(Hearing::of(stream))
     }
 
     /// Sends these bytes as a body, with the headers of `method`.

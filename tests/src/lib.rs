@@ -9,6 +9,7 @@ pub mod cut;
 pub mod etcd;
 pub mod fixture;
 pub mod flood;
+pub mod hearing;
 pub mod http;
 pub mod liar;
 pub mod many;

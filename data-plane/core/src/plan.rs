@@ -30,7 +30,7 @@ pub use call::{CallPlan, CallSpans, ClientSide};
 pub use listen::Listen;
 pub use retry::{Retry, Returned};
 pub use target::{CompletionTarget, ResourceTarget, Target};
-pub use task::TaskTarget;
+pub use task::{TaskTarget, may_follow};
 
 /// All that a decision rests on.
 #[derive(Debug, Clone, Copy)]

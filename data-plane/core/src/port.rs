@@ -22,7 +22,7 @@ use crate::{
     callers::Callers,
     refusal::UpstreamFailure,
     session_id::{ClientCapabilities, RANDOM},
-    watch::Uris,
+    watch::{Told, Topics},
 };
 
 /// A future that a trait object can return.
@@ -74,26 +74,26 @@ pub trait LinkNetwork: Send + Sync + 'static {
 
 /// The network part of feeds of changes. Done by `upstream`, asked by `session`.
 pub trait FeedNetwork: Send + Sync + 'static {
-    /// Opens a feed of these resources, as the server calls them.
+    /// Opens a feed of these, as the server calls them.
     fn open(
         &self,
         key: &LinkKey,
-        uris: Uris,
+        topics: Topics,
     ) -> Pending<'static, Result<Box<dyn Feed>, UpstreamFailure>>;
 }
 
 /// A feed that stands.
 pub trait Feed: Send + 'static {
     /// What the server agreed to tell of.
-    fn agreed(&self) -> &Uris;
+    fn agreed(&self) -> &Topics;
 
-    /// The next resource that was updated; none when the feed has ended. May be let go of at any time.
-    fn next(&mut self) -> Pending<'_, Option<Box<str>>>;
+    /// The next thing that is told; none when the feed has ended. May be let go of at any time.
+    fn next(&mut self) -> Pending<'_, Option<Told>>;
 
-    /// The same feed for these resources: nothing that was told meanwhile is lost.
+    /// The same feed for these: nothing that was told meanwhile is lost.
     fn change(
         self: Box<Self>,
-        uris: Uris,
+        topics: Topics,
     ) -> Pending<'static, Result<Box<dyn Feed>, UpstreamFailure>>;
 
     /// Tells the server that nobody is interested any more; failures are nobody's concern.

@@ -2,11 +2,13 @@
 //! client's towards the client, and each side is spoken to by the rules of its era. All else passes as it came.
 
 mod answer;
+mod news;
 mod park;
 mod request;
 mod stitch;
 
 pub use answer::{Outcome, Relay, Relayed, Reply, Required, Wanted, failed, links, respond};
+pub use news::{NOTICE, task_news};
 pub use park::input_required;
 pub use request::{CLIENT, Request, Towards, again, request};
 

@@ -1,9 +1,9 @@
 //! The id of a legacy session: what any proxy has to know to serve it, sealed. No proxy keeps a table of sessions; an
 //! id opens for [`LIFE`] at most, wherever it is presented.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use toolgate_mcp::{object, versions};
+use toolgate_mcp::{apps, object, versions};
 use toolgate_model::Timestamp;
 
 use crate::{
@@ -57,8 +57,12 @@ impl ClientCapabilities {
     pub const SAMPLING_TOOLS: Self = Self(16);
     /// The client follows tasks. Asked of modern clients only.
     pub const TASKS: Self = Self(32);
+    /// The client shows pages of MCP Apps, of the one kind that there is.
+    pub const APPS: Self = Self(64);
     /// All that is known here.
-    pub const ALL: Self = Self(63);
+    pub const ALL: Self = Self(127);
+    /// What a server may ask in the middle of a call.
+    pub const QUESTIONS: Self = Self(31);
 
     /// From a ClientCapabilities object, JSON. What is not known here is not relayed, so it is not kept.
     pub fn read(object: &[u8]) -> Self {
@@ -87,11 +91,18 @@ impl ClientCapabilities {
                 }
                 "sampling" => Self::SAMPLING,
                 "roots" => Self::ROOTS,
-                "extensions" if object::get(member.value, EXTENSION).is_some() => Self::TASKS,
+                "extensions" => Self::extensions(member.value),
                 _ => Self::default(),
             });
         }
         declared
+    }
+
+    fn extensions(object: &[u8]) -> Self {
+        let tasks = object::get(object, EXTENSION).is_some();
+        let apps = object::get(object, apps::EXTENSION).is_some_and(shows_pages);
+        let some = |declared, extension| if declared { extension } else { Self::default() };
+        some(tasks, Self::TASKS).and(some(apps, Self::APPS))
     }
 
     /// These and those.
@@ -125,9 +136,13 @@ impl ClientCapabilities {
             (false, _) => None,
         };
         let roots = self.has(Self::ROOTS).then_some("\"roots\":{}");
-        let tasks = "\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}";
-        let tasks = self.has(Self::TASKS).then_some(tasks);
-        let members: Vec<&str> = [elicitation, sampling, roots, tasks]
+        let extensions = match (self.has(Self::TASKS), self.has(Self::APPS)) {
+            (true, true) => Some(BOTH),
+            (true, false) => Some("\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}"),
+            (false, true) => Some(PAGES),
+            (false, false) => None,
+        };
+        let members: Vec<&str> = [elicitation, sampling, roots, extensions]
             .into_iter()
             .flatten()
             .collect();
@@ -143,6 +158,18 @@ impl ClientCapabilities {
     pub const fn bits(self) -> u8 {
         self.0
     }
+}
+
+const PAGES: &str = "\"extensions\":{\"io.modelcontextprotocol/ui\":{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}}";
+
+const BOTH: &str = "\"extensions\":{\"io.modelcontextprotocol/tasks\":{},\"io.modelcontextprotocol/ui\":{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}}";
+
+/// Whether a host shows the pages that there are, by its settings. Whatever else they say is between no two parties that
+/// we know of.
+fn shows_pages(settings: &[u8]) -> bool {
+    let types = object::get(settings, "mimeTypes").unwrap_or_default();
+    let types: Vec<Cow<'_, str>> = serde_json::from_slice(types).unwrap_or_default();
+    types.iter().any(|known| known == apps::PAGE)
 }
 
 const FORMAT: u8 = 2;

@@ -4,7 +4,7 @@
 
 pub mod filter;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use toolgate_mcp::{
@@ -29,6 +29,8 @@ pub enum Event {
     Changed(Kinds),
     /// This resource was updated, or a part of one that was asked for.
     Updated(Box<str>),
+    /// The task of this id, the client's own, has come so far: parameters of a notice, an object.
+    Task(Box<str>, Bytes),
     /// The pause is over.
     Settled,
     /// It ends, in order.
@@ -55,6 +57,8 @@ pub struct Subscription {
     honoured: Option<Filter>,
     changed: Kinds,
     updated: BTreeSet<Box<str>>,
+    /// How far tasks have come, as far as it was not told.
+    tasks: BTreeMap<Box<str>, Bytes>,
     pausing: bool,
     ended: bool,
 }
@@ -68,6 +72,7 @@ impl Subscription {
             honoured: None,
             changed: Kinds::NONE,
             updated: BTreeSet::new(),
+            tasks: BTreeMap::new(),
             pausing: false,
             ended: false,
         }
@@ -80,7 +85,7 @@ impl Subscription {
 
     /// How much waits to be told.
     pub fn waiting(&self) -> usize {
-        self.updated.len() + self.changed.methods().count()
+        self.updated.len() + self.tasks.len() + self.changed.methods().count()
     }
 
     /// Takes an event.
@@ -97,6 +102,12 @@ impl Subscription {
             }
             Event::Updated(uri) => {
                 self.note(uri);
+                self.settle(&mut out);
+            }
+            Event::Task(id, params) => {
+                if self.tasks.len() < filter::TASKS || self.tasks.contains_key(&id) {
+                    self.tasks.insert(id, params);
+                }
                 self.settle(&mut out);
             }
             Event::Settled => {
@@ -140,7 +151,8 @@ impl Subscription {
         };
         self.changed = self.changed.and(filter.kinds);
         self.updated.retain(|uri| filter.covering(uri).is_some());
-        let something = self.changed.any() || !self.updated.is_empty();
+        self.tasks.retain(|id, _| filter.tasks.contains(id));
+        let something = self.waiting() > 0;
         if something && !std::mem::replace(&mut self.pausing, true) {
             out.push(Output::Pause(Pause::Gather));
         }
@@ -155,6 +167,9 @@ impl Subscription {
         }
         for uri in std::mem::take(&mut self.updated) {
             out.push(Output::Write(message::updated(&uri, Some(&self.id))));
+        }
+        for params in std::mem::take(&mut self.tasks).into_values() {
+            out.push(Output::Write(message::task_news(&params, &self.id)));
         }
         if !out.is_empty() {
             self.pausing = true;

@@ -8,12 +8,9 @@ pub mod places;
 
 use std::borrow::Cow;
 
-use toolgate_mcp::{Edit, Span, text::quote};
+use toolgate_mcp::{Edit, Span, apps::SCHEME as UI, text::quote};
 
 pub use pattern::Pattern;
-
-/// The scheme of what hosts render: it has to stay what it is.
-const UI: &str = "ui://";
 
 /// A URI, or a template of such, of the server of this id, under its prefix.
 pub fn prefixed<'a>(server: &str, original: &'a str) -> Cow<'a, str> {

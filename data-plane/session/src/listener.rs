@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 use toolgate_actor::{Actor, Context, Handle, Reply, SendError};
 use toolgate_data_core::{
     ServerView,
+    plan::CallPlan,
     port::{Feed, LinkKey},
     refusal::UpstreamFailure,
-    watch::{Event, Interest, Output, Uris, Watch},
+    rewrite,
+    watch::{Event, Interest, News, Output, Told, Topic, Topics, Watch},
 };
 use toolgate_runtime::{backoff::Backoff, random};
 
@@ -32,19 +34,21 @@ pub(crate) type Waiter = Reply<Result<(), UpstreamFailure>>;
 pub(crate) enum Ear {
     Session(Handle<SessionActor>),
     Subscription(Handle<SubscriptionActor>),
+    /// News of a task, which is told as the answer to this call would be.
+    Task(Handle<SubscriptionActor>, Arc<CallPlan>),
 }
 
 /// An interest, with what it takes to serve it.
 pub(crate) struct Wish {
     pub(crate) interest: Interest,
-    pub(crate) original: Box<str>,
+    pub(crate) topic: Topic,
     pub(crate) exposed: Box<str>,
     pub(crate) ear: Ear,
 }
 
 /// What the actor understands.
 pub(crate) enum Message {
-    /// Somebody wants to hear of a resource.
+    /// Somebody wants to hear of something.
     Want(Box<Wish>, Waiter),
     /// Somebody does not want to any more.
     Leave(Interest),
@@ -62,8 +66,8 @@ pub(crate) enum Message {
 pub(crate) enum Turned {
     /// A feed stands, or could not be opened.
     Opened(Result<Box<dyn Feed>, UpstreamFailure>),
-    /// It told of this resource.
-    Updated(Box<dyn Feed>, Box<str>),
+    /// It told this.
+    Told(Box<dyn Feed>, Told),
     /// It was to be listened to no longer.
     Interrupted(Box<dyn Feed>),
     /// It has ended.
@@ -90,7 +94,7 @@ pub(crate) struct ListenerActor {
 /// What is to be done when the turn is over.
 enum Next {
     Listen,
-    Open(Uris),
+    Open(Topics),
     Close,
 }
 
@@ -99,10 +103,26 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 
 impl Ear {
     /// Whether there is still somebody to tell.
-    fn tell(&self, uri: Box<str>) -> bool {
-        let told = match self {
-            Self::Session(session) => session.tell(session::Message::Updated(uri)),
-            Self::Subscription(one) => one.tell(subscription::Message::Updated(uri)),
+    fn tell(&self, news: News) -> bool {
+        let told = match (self, news) {
+            (Self::Session(session), News::Updated(uri)) => {
+                session.tell(session::Message::Updated(uri))
+            }
+            (Self::Subscription(one), News::Updated(uri)) => {
+                one.tell(subscription::Message::Updated(uri))
+            }
+            (Self::Task(one, call), News::Task(params)) => {
+                let Some(shown) = rewrite::task_news(call, &params) else {
+                    return true;
+                };
+                let exposed = call.target.task().map(|task| task.exposed.clone());
+                one.tell(subscription::Message::Task(
+                    exposed.unwrap_or_default(),
+                    shown,
+                ))
+            }
+            // Of the other kind than was asked for.
+            (Self::Session(_) | Self::Subscription(_) | Self::Task(..), _) => return true,
         };
         !matches!(told, Err(SendError::Gone))
     }
@@ -129,11 +149,11 @@ impl ListenerActor {
         let mut gone = Vec::new();
         for output in self.machine.on(event) {
             match output {
-                Output::Open(uris) => self.turn_to(Next::Open(uris)),
+                Output::Open(topics) => self.turn_to(Next::Open(topics)),
                 Output::Close => self.turn_to(Next::Close),
-                Output::Tell(interest, uri) => {
+                Output::Tell(interest, news) => {
                     let ear = self.ears.get(&interest);
-                    if !ear.is_some_and(|ear| ear.tell(uri)) {
+                    if !ear.is_some_and(|ear| ear.tell(news)) {
                         gone.push(interest);
                     }
                 }
@@ -184,8 +204,8 @@ impl ListenerActor {
                 self.step(Event::Opened(Err(failure)), cx);
                 None
             }
-            Turned::Updated(feed, uri) => {
-                self.step(Event::Updated(uri), cx);
+            Turned::Told(feed, told) => {
+                self.step(Event::Told(told), cx);
                 Some(feed)
             }
             Turned::Interrupted(feed) => Some(feed),
@@ -210,9 +230,9 @@ impl ListenerActor {
         };
         let over = self.machine.state() == "ended";
         match (std::mem::replace(&mut self.next, Next::Listen), feed) {
-            (Next::Open(uris), feed) => {
+            (Next::Open(topics), feed) => {
                 self.turning = true;
-                let opening = shared.open(&self.key, uris, feed);
+                let opening = shared.open(&self.key, topics, feed);
                 cx.perform(async move {
                     let opened = opening.await.unwrap_or(Err(UpstreamFailure::Unreachable));
                     Message::Turned(Turned::Opened(opened))
@@ -244,14 +264,14 @@ impl Actor for ListenerActor {
             Message::Want(wish, waiter) => {
                 let Wish {
                     interest,
-                    original,
+                    topic,
                     exposed,
                     ear,
                 } = *wish;
                 self.ears.insert(interest, ear);
                 let event = Event::Want {
                     interest,
-                    original,
+                    topic,
                     exposed,
                     waiter,
                 };

@@ -13,12 +13,12 @@ use std::{
 use tokio::{runtime, sync::Notify, task::JoinHandle};
 use toolgate_actor::{ActorSystem, AskError, Handle};
 use toolgate_data_core::{
-    View,
-    plan::ResourceTarget,
+    ServerView, View,
+    plan::{ResourceTarget, TaskTarget},
     port::{Feed, FeedNetwork, LinkKey},
     refusal::UpstreamFailure,
     session_id::{ClientCapabilities, RANDOM},
-    watch::{self, Uris},
+    watch::{self, Topic, Topics},
 };
 use toolgate_model::Principal;
 use toolgate_runtime::Drain;
@@ -44,16 +44,25 @@ pub struct Listeners {
     system: ActorSystem,
 }
 
-/// While it lives, updates of a resource are told.
-#[must_use = "updates are told only while it lives"]
+/// While it lives, updates of a resource or news of a task are told.
+#[must_use = "nothing is told but while it lives"]
 pub struct Interest {
     number: watch::Interest,
     listener: Handle<ListenerActor>,
     server: toolgate_model::Name,
-    original: Box<str>,
+    topic: Topic,
 }
 
-/// Who wants to hear of a resource.
+/// What is to be watched.
+#[derive(Debug, Clone)]
+pub(crate) struct Watched {
+    pub(crate) server: Arc<ServerView>,
+    pub(crate) topic: Topic,
+    /// What the client calls it.
+    pub(crate) exposed: Box<str>,
+}
+
+/// Who wants to hear of something.
 pub(crate) struct Watcher<'a> {
     pub(crate) principal: &'a Arc<Principal>,
     /// The legacy session, if it is one.
@@ -95,11 +104,11 @@ impl Listeners {
         self.shared.feeds.len()
     }
 
-    /// Tells the watcher of updates of this resource from now on, if its server agrees.
+    /// Tells the watcher of this from now on, if its server agrees.
     pub(crate) async fn watch(
         &self,
         watcher: Watcher<'_>,
-        target: &ResourceTarget,
+        target: &Watched,
     ) -> Result<Interest, UpstreamFailure> {
         let Watcher {
             principal,
@@ -120,11 +129,11 @@ impl Listeners {
                 number,
                 listener: entry.handle.clone(),
                 server: target.server.name.clone(),
-                original: target.original.clone(),
+                topic: target.topic.clone(),
             };
             let wish = Wish {
                 interest: number,
-                original: target.original.clone(),
+                topic: target.topic.clone(),
                 exposed: target.exposed.clone(),
                 ear: ear.clone(),
             };
@@ -190,12 +199,12 @@ impl Shared {
     pub(crate) fn open(
         &self,
         key: &LinkKey,
-        uris: Uris,
+        topics: Topics,
         before: Option<Box<dyn Feed>>,
     ) -> JoinHandle<Result<Box<dyn Feed>, UpstreamFailure>> {
         let opening = match before {
-            Some(before) => before.change(uris),
-            None => self.network.open(key, uris),
+            Some(before) => before.change(topics),
+            None => self.network.open(key, topics),
         };
         self.run("feed opening", opening)
     }
@@ -214,7 +223,7 @@ impl Shared {
                 () = draining => None,
             };
             match told {
-                Some(Some(uri)) => Turned::Updated(feed, uri),
+                Some(Some(told)) => Turned::Told(feed, told),
                 Some(None) => Turned::Lost,
                 None => {
                     feed.close().await;
@@ -245,10 +254,34 @@ impl Shared {
     }
 }
 
+impl Watched {
+    pub(crate) fn resource(target: &ResourceTarget) -> Self {
+        Self {
+            server: Arc::clone(&target.server),
+            topic: Topic::Resource(target.original.clone()),
+            exposed: target.exposed.clone(),
+        }
+    }
+
+    pub(crate) fn task(target: &TaskTarget) -> Self {
+        Self {
+            server: Arc::clone(&target.tool.server),
+            topic: Topic::Task(target.original.clone()),
+            exposed: target.exposed.clone(),
+        }
+    }
+}
+
 impl Interest {
+    /// Whether it is in something of this server.
+    pub(crate) fn is_of(&self, server: &toolgate_model::Name) -> bool {
+        self.server == *server
+    }
+
     /// Whether it is in this resource.
     pub(crate) fn is_in(&self, target: &ResourceTarget) -> bool {
-        self.server == target.server.name && self.original == target.original
+        let is = |uri: &str| matches!(&self.topic, Topic::Resource(own) if **own == *uri);
+        self.server == target.server.name && is(&target.original)
     }
 }
 

@@ -23,7 +23,7 @@ use toolgate_runtime::clock::SharedClock;
 use crate::{
     graves::Graves,
     listener::Ear,
-    listeners::{Listeners, Watcher},
+    listeners::{Listeners, Watched, Watcher},
     session::{Message, Pace, SessionActor},
     shard::{Full, Shards},
     stream::{EventStream, Of},
@@ -172,7 +172,7 @@ impl Sessions {
             conversation: Some(subject.facts.random),
             ear: Ear::Session(standing.handle.clone()),
         };
-        let interest = listeners.watch(watcher, target).await?;
+        let interest = listeners.watch(watcher, &Watched::resource(target)).await?;
         standing.watches.insert(target.exposed.clone(), interest);
         Ok(())
     }

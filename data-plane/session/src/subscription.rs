@@ -26,6 +26,8 @@ pub(crate) enum Message {
     Changed(Kinds),
     /// A resource was updated.
     Updated(Box<str>),
+    /// This task, by the client's own id, has come so far.
+    Task(Box<str>, Bytes),
     /// The pause is over.
     Settled,
     /// Time to tell that the stream stands, or that it ends.
@@ -130,6 +132,7 @@ impl Actor for SubscriptionActor {
             Message::Honoured(filter) => self.step(Event::Honoured(filter), cx),
             Message::Changed(kinds) => self.step(Event::Changed(kinds), cx),
             Message::Updated(uri) => self.step(Event::Updated(uri), cx),
+            Message::Task(id, params) => self.step(Event::Task(id, params), cx),
             Message::Settled => self.step(Event::Settled, cx),
             Message::Tick => self.tick(cx),
             Message::End => self.step(Event::End, cx),
@@ -141,6 +144,7 @@ impl Actor for SubscriptionActor {
         json!({
             "acknowledged": honoured.is_some(),
             "resources": honoured.map(|filter| filter.uris.len()),
+            "tasks": honoured.map(|filter| filter.tasks.len()),
             "waiting": self.machine.waiting(),
         })
     }

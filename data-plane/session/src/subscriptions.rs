@@ -16,7 +16,7 @@ use toolgate_actor::{ActorSystem, Handle};
 use toolgate_data_core::{
     Caller, GatewayView, Refusal,
     change::{Comparison, Kinds},
-    plan::ResourceTarget,
+    plan::{CallPlan, ResourceTarget},
     subscription::{Filter, Subscription},
 };
 use toolgate_model::{Principal, Slug, TokenHash};
@@ -24,13 +24,13 @@ use toolgate_runtime::clock::SharedClock;
 
 use crate::{
     listener::Ear,
-    listeners::{Interest, Listeners, Watcher},
+    listeners::{Interest, Listeners, Watched, Watcher},
     session::Pace,
     shard::{Full, Shards},
     stream::{EventStream, Of, STREAM_QUEUE},
     subscription::{Message, SubscriptionActor},
     tally::Tally,
-    watches::Watches,
+    watches::{Follow, Follows, Watches},
 };
 
 /// Subscriptions that one proxy holds open.
@@ -77,6 +77,7 @@ struct Standing {
     gateway: Slug,
     token: TokenHash,
     watches: Watches,
+    follows: Follows,
 }
 
 /// What is given back when the stream ends.
@@ -139,6 +140,7 @@ impl Subscriptions {
                 gateway: wanted.gateway.name.id.clone(),
                 token: token.hash,
                 watches: Watches::default(),
+                follows: Follows::default(),
             })
         });
         let standing = standing.map_err(|Full| Refusal::Overloaded)?;
@@ -157,6 +159,7 @@ impl Subscriptions {
         self.registry.standing.for_each(|_number, standing| {
             if let Some((gateway, grant)) = views.now(&standing.gateway, &standing.token) {
                 standing.watches.retain(gateway, grant);
+                standing.follows.retain(gateway, grant);
             }
             let message = match views.concerns(&standing.gateway, &standing.token) {
                 None => Message::End,
@@ -189,7 +192,8 @@ impl Opened {
                     conversation: None,
                     ear,
                 };
-                let interest = listeners.watch(watcher, &target).await.ok()?;
+                let watched = Watched::resource(&target);
+                let interest = listeners.watch(watcher, &watched).await.ok()?;
                 Some((target.exposed, interest))
             }
         };
@@ -199,6 +203,36 @@ impl Opened {
             exposed
         };
         agreed.into_iter().flatten().map(watch).collect()
+    }
+
+    /// Has it told how far these tasks have come, each of which is a call that asks that; as far as their servers agree.
+    pub async fn follow(
+        &self,
+        tasks: &[Arc<CallPlan>],
+        listeners: &Listeners,
+    ) -> BTreeSet<Box<str>> {
+        let one = |call: &Arc<CallPlan>| {
+            let (call, principal) = (Arc::clone(call), Arc::clone(&self.principal));
+            let ear = Ear::Task(self.standing.handle.clone(), Arc::clone(&call));
+            let listeners = listeners.clone();
+            async move {
+                let watcher = Watcher {
+                    principal: &principal,
+                    conversation: None,
+                    ear,
+                };
+                let task = call.target.task()?;
+                let interest = listeners.watch(watcher, &Watched::task(task)).await.ok()?;
+                let tool = task.tool.exposed.clone();
+                Some((task.exposed.clone(), Follow { tool, interest }))
+            }
+        };
+        let agreed = join_all(tasks.iter().map(one)).await;
+        let follow = |(exposed, follow): (Box<str>, Follow)| {
+            self.standing.follows.insert(exposed.clone(), follow);
+            exposed
+        };
+        agreed.into_iter().flatten().map(follow).collect()
     }
 
     /// Says what is honoured, and hands out the stream on which everything is told.

@@ -1,11 +1,15 @@
-//! The resources that one client watches.
+//! The resources and tasks that one client watches.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use toolgate_data_core::{GatewayView, Grant, Refusal, plan::ResourceTarget, subscription::URIS};
+use toolgate_data_core::{
+    GatewayView, Grant, Refusal,
+    plan::{ResourceTarget, may_follow},
+    subscription::URIS,
+};
 
 use crate::listeners::Interest;
 
@@ -48,6 +52,35 @@ impl Watches {
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Interest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tasks that one client follows, by its own ids.
+#[derive(Default)]
+pub(crate) struct Follows(Mutex<BTreeMap<Box<str>, Follow>>);
+
+/// One of them.
+pub(crate) struct Follow {
+    /// The tool whose call it is, by its exposed name.
+    pub(crate) tool: Box<str>,
+    pub(crate) interest: Interest,
+}
+
+impl Follows {
+    pub(crate) fn insert(&self, exposed: Box<str>, follow: Follow) {
+        let _before = self.all().insert(exposed, follow);
+    }
+
+    /// Lets go of what the client may not follow any more.
+    pub(crate) fn retain(&self, gateway: &GatewayView, grant: &Grant) {
+        self.all().retain(|_, Follow { tool, interest }| {
+            let owner = gateway.tool(tool).map(|tool| &tool.server.name);
+            may_follow(gateway, grant, tool) && owner.is_some_and(|owner| interest.is_of(owner))
+        });
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Follow>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

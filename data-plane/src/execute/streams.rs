@@ -76,10 +76,12 @@ pub(super) async fn listen<S: Source>(
     if !(view.gateway(id)).is_some_and(|now| Arc::ptr_eq(now, scene.gateway)) {
         opened.missed()?;
     }
-    let honoured = subscription::Filter {
-        kinds: listen.kinds,
-        uris: opened.watch(&listen.resources, &plane.listeners).await,
-    };
+    let (uris, tasks) = tokio::join!(
+        opened.watch(&listen.resources, &plane.listeners),
+        opened.follow(&listen.tasks, &plane.listeners),
+    );
+    let kinds = listen.kinds;
+    let honoured = subscription::Filter { kinds, uris, tasks };
     let stream = opened.acknowledge(honoured)?;
     let farewell = subscription::farewell(&listen.id, &scene.gateway.server_info);
     let stream = StandingStream::new(stream, end(plane, scene.place), Some(farewell));

@@ -31,8 +31,12 @@ impl FakeServer {
         let mut heard = self.feeds.subscribe();
         let acknowledged = listen.map(|message| {
             let mut filter = message["params"]["notifications"].clone();
-            let uris = filter["resourceSubscriptions"].as_array_mut().unwrap();
-            uris.retain(|uri| uri != SECRET);
+            if let Some(Value::Array(uris)) = filter.get_mut("resourceSubscriptions") {
+                uris.retain(|uri| uri != SECRET);
+            }
+            if let Some(Value::Array(tasks)) = filter.get_mut("taskIds") {
+                tasks.retain(|id| id != "t-secret");
+            }
             let method = "notifications/subscriptions/acknowledged";
             json!({"jsonrpc": "2.0", "method": method, "params": {"notifications": filter}})
         });

@@ -7,6 +7,7 @@
     reason = "tests say what they expect"
 )]
 
+mod apps;
 mod asks;
 mod batches;
 mod cells;
@@ -27,5 +28,6 @@ mod server;
 mod sessions;
 mod shapes;
 mod standstills;
+mod tasks;
 mod visits;
 mod watching;

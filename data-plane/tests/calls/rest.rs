@@ -15,7 +15,7 @@ use crate::{
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
-fn definition(name: &str, json: &Value) -> Definition {
+pub fn definition(name: &str, json: &Value) -> Definition {
     let json = json.to_string();
     Definition {
         name: name.to_owned(),
@@ -83,6 +83,9 @@ pub fn read(era: Era, message: &Value) -> Response<Body> {
         let contents = json!([{"uri": uri, "text": "of one user"}]);
         let kept = json!({"contents": contents, "ttlMs": 60_000, "cacheScope": scope});
         return answer(message, &kept);
+    }
+    if uri.starts_with("ui://") {
+        return crate::apps::page(message, uri);
     }
     if uri == "memo:today" || uri.starts_with("test://") {
         let contents = json!([{"uri": uri, "text": "memo:today"}]);

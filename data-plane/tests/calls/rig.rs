@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 29] = [
+pub const TOOLS: [&str; 30] = [
     "echo",
     "canary",
     "fail",
@@ -70,6 +70,7 @@ pub const TOOLS: [&str; 29] = [
     "ask_stateless",
     "polled",
     "ask_many",
+    "task",
     "visit",
     "visit_stream",
     "visit_always",

@@ -177,6 +177,8 @@ impl FakeServer {
             "echo" => answer(message, &result),
             "tool_error" => answer(message, &json!({"content": [], "isError": true})),
             "error" => failure(message, -32050, "theirs"),
+            "app" => crate::apps::called(message),
+            "task" => crate::tasks::started(message),
             "capable" => crate::rest::wants_sampling(message),
             "fail" => plain(500, "text/html", "<h1>secret of the server</h1>"),
             "missing" => plain(404, "text/html", "<h1>secret of the server</h1>"),

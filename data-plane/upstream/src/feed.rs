@@ -1,4 +1,4 @@
-//! Feeds of changes of servers: which of their resources were updated. A legacy server tells it on the stream of a
+//! Feeds of changes of servers: which of their resources were updated, how far tasks have come. A legacy server tells it on the stream of a
 //! link, for what was subscribed to there; a modern one on a `subscriptions/listen` of ours.
 
 mod legacy;
@@ -10,7 +10,7 @@ use toolgate_data_core::{
     ServerView,
     port::{Feed, FeedNetwork, LinkKey, Links, Pending},
     refusal::UpstreamFailure,
-    watch::Uris,
+    watch::Topics,
 };
 use toolgate_model::Era;
 
@@ -55,12 +55,12 @@ impl Reached {
 }
 
 impl FeedNetwork for Feeds {
-    fn open(&self, key: &LinkKey, uris: Uris) -> Pending<'static, Opening> {
+    fn open(&self, key: &LinkKey, topics: Topics) -> Pending<'static, Opening> {
         let (feeds, key) = (self.clone(), key.clone());
         Box::pin(async move {
             match key.server.era {
-                Some(Era::Modern) => modern::open(feeds, key, uris).await,
-                Some(Era::Legacy) | None => legacy::open(feeds, key, uris).await,
+                Some(Era::Modern) => modern::open(feeds, key, topics).await,
+                Some(Era::Legacy) | None => legacy::open(feeds, key, topics).await,
             }
         })
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{
+    Span,
     answer::Body,
     message::{self, ModernMeta},
     method, object, versions,
@@ -30,6 +31,17 @@ pub enum Change {
     Resources,
     /// This resource, or a part of one that was asked for.
     Updated(Box<str>),
+    /// This task has come so far: the parameters of the notice, an object.
+    Task(Box<str>, Bytes),
+}
+
+/// What a modern server will tell of what was asked for by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Updates of these resources.
+    pub uris: BTreeSet<Box<str>>,
+    /// How far these tasks have come.
+    pub tasks: BTreeSet<Box<str>>,
 }
 
 /// A feed of changes.
@@ -87,8 +99,8 @@ pub async fn listen(
 }
 
 impl Changes {
-    /// Of a modern server: which updates of resources it will tell, which is the first thing it says.
-    pub async fn acknowledged(&mut self) -> Result<BTreeSet<Box<str>>, ClientError> {
+    /// Of a modern server: what it will tell, which is the first thing it says.
+    pub async fn acknowledged(&mut self) -> Result<Acknowledged, ClientError> {
         let Some(message) = self.stream.message().await? else {
             let words = "the server ended the feed before it acknowledged it";
             return Err(ClientError::Protocol(words.into()));
@@ -102,9 +114,16 @@ impl Changes {
                 let honoured = params
                     .notifications
                     .map_or(&b"{}"[..], |at| at.of(&message));
-                let uris = object::get(honoured, "resourceSubscriptions").unwrap_or(b"[]");
-                serde_json::from_slice(uris).map_err(|_shape| {
-                    ClientError::Protocol("the server's acknowledgement is not valid".into())
+                let named = |name: &str| {
+                    let all = object::get(honoured, name).unwrap_or(b"null");
+                    let all = serde_json::from_slice::<Option<BTreeSet<Box<str>>>>(all);
+                    let invalid = "the server's acknowledgement is not valid";
+                    let all = all.map_err(|_shape| ClientError::Protocol(invalid.into()));
+                    all.map(Option::unwrap_or_default)
+                };
+                Ok(Acknowledged {
+                    uris: named("resourceSubscriptions")?,
+                    tasks: named("taskIds")?,
                 })
             }
             Body::Notification { .. } | Body::Request { .. } | Body::Result(_) | Body::Error(_) => {
@@ -125,6 +144,11 @@ impl Changes {
                         let uri = params.as_ref().and_then(|params| params.uri.as_ref());
                         if let Some(uri) = uri {
                             return Ok(Some(Change::Updated(uri.as_str().into())));
+                        }
+                    }
+                    method::TASK_NEWS => {
+                        if let Some(news) = params.as_ref().and_then(|it| task(&message, it.span)) {
+                            return Ok(Some(news));
                         }
                     }
                     method::TOOLS_CHANGED => return Ok(Some(Change::Tools)),
@@ -155,4 +179,11 @@ impl Changes {
             None => self.stream.message().await,
         }
     }
+}
+
+/// The news of a task, if they say of which.
+fn task(message: &Bytes, params: Span) -> Option<Change> {
+    let id = object::get(params.of(message), "taskId")?;
+    let id: String = serde_json::from_slice(id).ok()?;
+    Some(Change::Task(id.into(), params.share(message)))
 }

@@ -8,6 +8,7 @@ use std::sync::{
 use http::HeaderValue;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{
+    apps,
     message::{self, Implementation},
     versions,
 };
@@ -116,7 +117,7 @@ impl LegacySession {
         us: &Implementation,
         drain: &Drain,
     ) -> Result<Self, ClientError> {
-        let handshake = handshake(http, endpoint, version, "{}", us, drain).await?;
+        let handshake = handshake(http, endpoint, version, apps::SHOWS_PAGES, us, drain).await?;
         let line = Line {
             http: http.clone(),
             endpoint: endpoint.clone().over(handshake.old.clone()),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{
+    apps,
     definition::Kind,
     message::{self, Implementation, ModernMeta},
     method, versions,
@@ -45,11 +46,11 @@ pub(crate) async fn discover(line: &Line, us: &Implementation) -> Result<Discove
     Ok(Discovery { versions, facts })
 }
 
-/// `_meta` of our own requests: no capabilities, no progress, no logs.
+/// `_meta` of our own requests: no progress, no logs, and no capability but that pages are shown by somebody.
 fn meta(client: &str) -> ModernMeta<'_> {
     ModernMeta {
         version: versions::MODERN,
-        capabilities: "{}",
+        capabilities: apps::SHOWS_PAGES,
         client: Some(client),
         progress_token: None,
         log_level: None,

@@ -5,6 +5,7 @@
 //! byte for byte ([`splice`]). Nothing here panics on any input.
 
 pub mod answer;
+pub mod apps;
 pub mod batch;
 pub mod canonical;
 pub mod definition;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::{envelope::Meta, method, text::quote};
+use crate::{envelope::Meta, method, object, text::quote};
 
 /// What a program calls itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,6 +288,13 @@ pub fn updated(uri: &str, subscription: Option<&str>) -> Bytes {
     let meta = meta.unwrap_or_default();
     let params = format!("{{\"uri\":{uri}{meta}}}");
     notification(method::RESOURCE_UPDATED, Some(&params))
+}
+
+/// `notifications/tasks` for a listener with the id of its listen request (JSON). `params` is an object.
+pub fn task_news(params: &[u8], subscription: &str) -> Bytes {
+    let meta = format!("{{{}:{subscription}}}", quote(method::META_SUBSCRIPTION));
+    let params = object::rebuild(params, |_| true, &[("_meta", meta.as_bytes())]);
+    notification(method::TASK_NEWS, Some(&String::from_utf8_lossy(&params)))
 }
 
 fn with_meta(members: &str, meta: &ModernMeta<'_>) -> String {

@@ -50,6 +50,8 @@ pub const PROGRESS: &str = "notifications/progress";
 pub const MESSAGE: &str = "notifications/message";
 /// The tools changed.
 pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
+/// Extension `tasks`: how far a task has come.
+pub const TASK_NEWS: &str = "notifications/tasks";
 /// The prompts changed.
 pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
 /// A resource was updated.

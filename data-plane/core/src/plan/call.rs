@@ -101,13 +101,17 @@ impl CallPlan {
             ClientSide::Modern { .. } if self.has_tasks() => may.and(ClientCapabilities::TASKS),
             ClientSide::Modern { .. } | ClientSide::Legacy { .. } => may,
         };
+        let may = match self.gateway.offers.apps.contains(&self.server().name.id) {
+            true => may.and(ClientCapabilities::APPS),
+            false => may,
+        };
         self.client.capabilities().within(may)
     }
 
     /// What the server may ask of the client in this call.
     pub fn askable(&self) -> ClientCapabilities {
         if self.target.may_ask() {
-            self.declared()
+            self.declared().within(ClientCapabilities::QUESTIONS)
         } else {
             ClientCapabilities::default()
         }

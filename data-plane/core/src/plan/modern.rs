@@ -30,7 +30,7 @@ pub(super) fn post(input: &PlanInput<'_>, post: &Post<'_>) -> Result<Plan, Refus
     }
     match envelope.method() {
         method::DISCOVER => answer(envelope, input.gateway.discover()).map(Plan::Answer),
-        method::LISTEN => listen::plan(input, envelope).map(Plan::Listen),
+        method::LISTEN => listen::plan(input, envelope, client).map(Plan::Listen),
         // Methods of the other era are as unknown as any.
         unknown => Err(Refusal::MethodNotFound {
             method: unknown.chars().take(128).collect(),

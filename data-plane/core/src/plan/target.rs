@@ -98,6 +98,14 @@ impl Target {
         }
     }
 
+    /// The task, if it is one.
+    pub const fn task(&self) -> Option<&TaskTarget> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Tool(_) | Self::Prompt(_) | Self::Resource(_) | Self::Completion(_) => None,
+        }
+    }
+
     /// A word for it, in texts for people and models.
     pub const fn noun(&self) -> &'static str {
         match self {

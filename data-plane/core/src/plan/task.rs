@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
-use toolgate_mcp::{Envelope, envelope::Params, method, text::quote};
+use toolgate_mcp::{Envelope, Span, envelope::Params, method, text::quote};
 
 use crate::{
-    Refusal, ToolView,
+    GatewayView, Grant, Refusal, ToolView,
     plan::{
-        ClientSide, Plan, PlanInput, Target, call,
+        CallPlan, CallSpans, ClientSide, Plan, PlanInput, Target, call,
         find::{Found, named},
     },
     seal::Binding,
@@ -68,27 +68,68 @@ pub(super) fn find(
     params: &Params<'_>,
 ) -> Result<Found, Refusal> {
     let text = named(&params.task_id, "`taskId`", "task")?;
-    let unknown = || Refusal::InvalidParams("this task is not known".into());
-    let binding = Binding {
-        gateway: &input.gateway.name.id,
-        principal: input.caller.principal(),
-    };
-    let id = TaskId::open(input.sealer, binding, text.as_str()).ok_or_else(unknown)?;
-    let tool = input.gateway.tool(&id.tool).filter(|tool| {
-        let owner = &tool.server.name.id;
-        *owner == id.server
-            && input.gateway.offers.tasks.contains(owner)
-            && input.caller.grant().allows(&id.tool)
-    });
-    let target = TaskTarget {
-        tool: Arc::clone(tool.ok_or_else(unknown)?),
-        method,
-        exposed: text.as_str().into(),
-        original_json: quote(&id.original).into(),
-        original: id.original,
-    };
+    let target = open(input, method, text.as_str());
+    let target = target.ok_or_else(|| Refusal::InvalidParams("this task is not known".into()))?;
     Ok(Found {
         target: Target::Task(target),
         subject: text.span,
     })
+}
+
+fn open(input: &PlanInput<'_>, method: &'static str, text: &str) -> Option<TaskTarget> {
+    let binding = Binding {
+        gateway: &input.gateway.name.id,
+        principal: input.caller.principal(),
+    };
+    let id = TaskId::open(input.sealer, binding, text)?;
+    let tool = input.gateway.tool(&id.tool).filter(|tool| {
+        let owner = &tool.server.name.id;
+        *owner == id.server && may_follow(input.gateway, input.caller.grant(), &tool.exposed)
+    });
+    Some(TaskTarget {
+        tool: Arc::clone(tool?),
+        method,
+        exposed: text.into(),
+        original_json: quote(&id.original).into(),
+        original: id.original,
+    })
+}
+
+/// Whether tasks of this tool, by its exposed name, may be followed by who has this grant.
+pub fn may_follow(gateway: &GatewayView, grant: &Grant, tool: &str) -> bool {
+    let owner = gateway.tool(tool).map(|tool| &tool.server.name.id);
+    owner.is_some_and(|owner| gateway.offers.tasks.contains(owner)) && grant.allows(tool)
+}
+
+/// A task that its client wants to hear of: a call that asks how far it is, and is never made. What the server tells by
+/// itself is shown as the answer to it would be.
+pub(super) fn followed(
+    input: &PlanInput<'_>,
+    id: &str,
+    client: ClientSide,
+) -> Option<Arc<CallPlan>> {
+    if !client.capabilities().has(ClientCapabilities::TASKS) {
+        return None;
+    }
+    let nowhere = Span::new(0, 0);
+    Some(Arc::new(CallPlan {
+        gateway: Arc::clone(input.gateway),
+        target: Target::Task(open(input, method::TASKS_GET, id)?),
+        client,
+        id: "0".into(),
+        progress: None,
+        log_level: None,
+        traceparent: None,
+        retry: None,
+        returned: None,
+        tasks: None,
+        spans: CallSpans {
+            id: nowhere,
+            params: nowhere,
+            subject: nowhere,
+            arguments: None,
+            around: None,
+            meta: None,
+        },
+    }))
 }

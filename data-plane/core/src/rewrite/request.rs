@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use toolgate_mcp::{
-    Edit, Limits, Span, envelope, headers, message, method, object, splice, splice::InvalidEdit,
-    text::quote,
+    Edit, Limits, Span, apps, envelope, headers, message, method, object, splice,
+    splice::InvalidEdit, text::quote,
 };
 use toolgate_model::Era;
 
@@ -152,7 +152,11 @@ fn declared(meta: &[object::Member<'_>], call: &CallPlan) -> Cow<'static, [u8]> 
         _ => false,
     };
     let extensions = object::get(own, "extensions").unwrap_or(b"{}");
-    let known = |name: &str| name == EXTENSION && may.has(ClientCapabilities::TASKS);
+    let known = |name: &str| match name {
+        EXTENSION => may.has(ClientCapabilities::TASKS),
+        apps::EXTENSION => may.has(ClientCapabilities::APPS),
+        _ => false,
+    };
     let extensions = object::rebuild(extensions, known, &[]);
     let added: &[(&str, &[u8])] = match &*extensions {
         b"{}" => &[],

@@ -25,11 +25,37 @@ fn capabilities_are_read_from_what_clients_send() {
     assert_eq!(read("not json"), ClientCapabilities::default());
 }
 
+/// A host that shows pages is one of two kinds, whatever else it says of itself.
+#[test]
+fn of_extensions_is_kept_what_is_known_in_one_form() {
+    let read = |json: &str| ClientCapabilities::read(json.as_bytes());
+    let pages = |types: &str| {
+        read(&format!(
+            r#"{{"extensions":{{"io.modelcontextprotocol/ui":{{"mimeTypes":{types},"x":1}},"a/b":{{}}}}}}"#
+        ))
+    };
+    assert_eq!(
+        pages(r#"["a/b","text/html;profile=mcp-app"]"#),
+        ClientCapabilities::APPS
+    );
+    for types in [r#"["a/b"]"#, "[]", "7", r#""text/html;profile=mcp-app""#] {
+        assert!(pages(types).is_empty(), "{types}");
+    }
+    for bits in 0..=ClientCapabilities::ALL.bits() {
+        let known = ClientCapabilities(bits);
+        // Tools are said of sampling, and there is no saying it without.
+        let tools = known.has(ClientCapabilities::SAMPLING_TOOLS);
+        if !tools || known.has(ClientCapabilities::SAMPLING) {
+            assert_eq!(read(&known.to_json()), known, "{}", known.to_json());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_minted_is_opened_by_its_owner_and_not_for_ever(
         version in 0_usize..3,
-        bits in 0_u8..16,
+        bits in 0_u8..128,
         random in any::<[u8; RANDOM]>(),
         nonce in any::<[u8; NONCE]>(),
         home in "[a-z]{1,40}",

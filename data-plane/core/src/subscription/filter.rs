@@ -4,10 +4,13 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use toolgate_mcp::{object, text::quote};
 
-use crate::change::Kinds;
+use crate::{change::Kinds, seal::Purpose};
 
 /// Resources that one filter may name.
 pub const URIS: usize = 100;
+
+/// Tasks that one filter may name.
+pub const TASKS: usize = 100;
 
 /// Bytes of one URI.
 pub const URI_LIMIT: usize = 2048;
@@ -19,6 +22,8 @@ pub struct Filter {
     pub kinds: Kinds,
     /// Updates of these resources, as the client calls them.
     pub uris: BTreeSet<Box<str>>,
+    /// How far these tasks have come, likewise.
+    pub tasks: BTreeSet<Box<str>>,
 }
 
 impl Filter {
@@ -32,6 +37,7 @@ impl Filter {
                 "promptsListChanged" => filter.kinds.prompts = flag(member.value)?,
                 "resourcesListChanged" => filter.kinds.resources = flag(member.value)?,
                 "resourceSubscriptions" => filter.uris = uris(member.value)?,
+                "taskIds" => filter.tasks = tasks(member.value)?,
                 _ => {}
             }
         }
@@ -47,9 +53,13 @@ impl Filter {
         ];
         let wanted = kinds.into_iter().filter(|(wanted, _)| *wanted);
         let mut members: Vec<String> = wanted.map(|(_, name)| format!("\"{name}\":true")).collect();
-        if !self.uris.is_empty() {
-            let uris: Vec<String> = self.uris.iter().map(|uri| quote(uri)).collect();
-            members.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
+        let named = [
+            ("resourceSubscriptions", &self.uris),
+            ("taskIds", &self.tasks),
+        ];
+        for (name, all) in named.into_iter().filter(|(_, all)| !all.is_empty()) {
+            let all: Vec<String> = all.iter().map(|one| quote(one)).collect();
+            members.push(format!("\"{name}\":[{}]", all.join(",")));
         }
         format!("{{{}}}", members.join(","))
     }
@@ -90,6 +100,17 @@ fn uris(json: &[u8]) -> Result<BTreeSet<Box<str>>, &'static str> {
         return Err("a URI in `resourceSubscriptions` is empty or longer than 2048 bytes");
     }
     Ok(uris.into_iter().map(|uri| Box::from(&*uri)).collect())
+}
+
+fn tasks(json: &[u8]) -> Result<BTreeSet<Box<str>>, &'static str> {
+    let ids: Vec<Cow<'_, str>> =
+        serde_json::from_slice(json).map_err(|_shape| "`taskIds` must be an array of ids")?;
+    if ids.len() > TASKS {
+        return Err("`taskIds` names more than 100 tasks");
+    }
+    // Longer than any of ours: not known.
+    let ids = ids.iter().filter(|id| id.len() <= Purpose::Task.limit());
+    Ok(ids.map(|id| Box::from(&**id)).collect())
 }
 
 #[cfg(test)]

@@ -126,7 +126,12 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(Event::Honoured(Filter {
             kinds: Kinds { tools: true, prompts: false, resources: true },
             uris: BTreeSet::from(["a:1".into()]),
+            tasks: BTreeSet::from(["t1".into()]),
         })),
+        2 => prop::sample::select(vec!["t1", "t2"]).prop_map(|id| {
+            let params = format!("{{\"taskId\":\"{id}\"}}");
+            Event::Task(id.into(), params.into())
+        }),
     ];
     prop::collection::vec(event, 0..60)
 }
@@ -143,11 +148,12 @@ proptest! {
                     Event::Honoured(_) => asked = true,
                     Event::Changed(kinds) => due.extend(kinds.methods().map(str::to_owned)),
                     Event::Updated(uri) => { due.insert(uri.to_string()); }
+                    Event::Task(id, _) => { due.insert(id.to_string()); }
                     Event::Settled | Event::End => {}
                 }
             }
             if asked {
-                due.retain(|what| what.contains("tools/") || what.contains("resources/") || what.starts_with("a:1"));
+                due.retain(|what| what.contains("tools/") || what.contains("resources/") || what.starts_with("a:1") || what == "t1");
             }
             let ending = event == Event::End;
             let settled = event == Event::Settled;
@@ -168,7 +174,9 @@ proptest! {
                 prop_assert_eq!(told.len(), usize::from(asked));
             } else if settled && asked {
                 let told: BTreeSet<String> = told.iter().map(|message| {
-                    message["params"]["uri"].as_str().or(message["method"].as_str()).unwrap().to_owned()
+                    let params = &message["params"];
+                    let named = params["uri"].as_str().or(params["taskId"].as_str());
+                    named.or(message["method"].as_str()).unwrap().to_owned()
                 }).collect();
                 prop_assert_eq!(&told, &due);
                 due.clear();

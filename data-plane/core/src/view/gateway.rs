@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use toolgate_mcp::{
+    apps,
     message::{self, Caching, Implementation},
     method, object, versions,
 };
@@ -81,6 +82,8 @@ pub struct Offers {
     pub completing: BTreeSet<Slug>,
     /// These answer calls with tasks, for those who follow them: modern servers only.
     pub tasks: BTreeSet<Slug>,
+    /// These have pages, for hosts that show them.
+    pub apps: BTreeSet<Slug>,
 }
 
 /// What it says of itself, written once.
@@ -230,8 +233,19 @@ impl GatewayView {
         ];
         let plain = plain.into_iter().filter(|(offered, _)| *offered);
         members.extend(plain.map(|(_, member)| member.to_owned()));
-        if era == Era::Modern && !offers.tasks.is_empty() {
-            members.push(format!("\"extensions\":{{\"{}\":{{}}}}", task::EXTENSION));
+        let extensions = [
+            (
+                era == Era::Modern && !offers.tasks.is_empty(),
+                task::EXTENSION,
+            ),
+            (!offers.apps.is_empty(), apps::EXTENSION),
+        ];
+        let extensions = extensions.into_iter().filter(|(offered, _)| *offered);
+        let extensions: Vec<String> = extensions
+            .map(|(_, extension)| format!("\"{extension}\":{{}}"))
+            .collect();
+        if !extensions.is_empty() {
+            members.push(format!("\"extensions\":{{{}}}", extensions.join(",")));
         }
         format!("{{{}}}", members.join(","))
     }

@@ -300,6 +300,7 @@ fn both_eras_hear_what_the_gateway_is() {
         serde_json::json!({
             "tools": {"listChanged": true}, "prompts": {"listChanged": true},
             "resources": {"listChanged": true}, "completions": {}, "logging": {},
+            "extensions": {"io.modelcontextprotocol/ui": {}},
         })
     );
 }

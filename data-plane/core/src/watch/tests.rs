@@ -11,18 +11,23 @@ type Machine = Watch<u64>;
 fn want(n: u64, original: &str) -> Event<u64> {
     Event::Want {
         interest: Interest(n),
-        original: original.into(),
+        topic: Topic::Resource(original.into()),
         exposed: format!("one+{original}").into(),
         waiter: n,
     }
 }
 
-fn uris(all: &[&str]) -> Uris {
-    all.iter().map(|uri| Box::from(*uri)).collect()
+fn uris(all: &[&str]) -> Topics {
+    let topic = |uri: &&str| Topic::Resource(Box::from(*uri));
+    all.iter().map(topic).collect()
+}
+
+fn updated(uri: &str) -> Event<u64> {
+    Event::Told(Told::Updated(uri.into()))
 }
 
 fn told(n: u64, uri: &str) -> Output<u64> {
-    Output::Tell(Interest(n), uri.into())
+    Output::Tell(Interest(n), News::Updated(uri.into()))
 }
 
 /// One that stands for `a:1`, wanted by 1.
@@ -39,7 +44,7 @@ fn the_first_opens_it_the_next_shares_it_and_the_last_ends_it() {
     let mut watch = standing();
     assert_eq!(watch.on(want(2, "a:1")), [Output::Answer(2, Ok(()))]);
     assert_eq!(
-        watch.on(Event::Updated("a:1".into())),
+        watch.on(updated("a:1")),
         [told(1, "one+a:1"), told(2, "one+a:1")]
     );
     assert_eq!(watch.on(Event::Leave(Interest(1))), []);
@@ -78,10 +83,10 @@ fn parts_are_told_under_the_clients_own_name_to_all_whom_they_concern() {
     watch.on(want(2, "a:1/b"));
     watch.on(Event::Opened(Ok(uris(&["a:1", "a:1/b"]))));
     assert_eq!(
-        watch.on(Event::Updated("a:1/b/c".into())),
+        watch.on(updated("a:1/b/c")),
         [told(1, "one+a:1/b/c"), told(2, "one+a:1/b/c")]
     );
-    assert_eq!(watch.on(Event::Updated("a:12".into())), []);
+    assert_eq!(watch.on(updated("a:12")), []);
 }
 
 #[test]
@@ -107,6 +112,31 @@ fn the_end_waits_for_what_is_being_opened() {
         [Output::Close, Output::Stop]
     );
     assert_eq!(standing().on(Event::End), [Output::Close, Output::Stop]);
+}
+
+#[test]
+fn a_task_is_told_to_who_follows_it_and_not_made_up_after_a_break() {
+    let mut watch = standing();
+    let topic = || Topic::Task("t".into());
+    watch.on(Event::Want {
+        interest: Interest(2),
+        topic: topic(),
+        exposed: "sealed".into(),
+        waiter: 2,
+    });
+    let mut both = uris(&["a:1"]);
+    both.insert(topic());
+    watch.on(Event::Opened(Ok(both.clone())));
+    let params = Bytes::from_static(b"{}");
+    let so_far = |id: &str| Event::Told(Told::Task(id.into(), params.clone()));
+    let news = Output::Tell(Interest(2), News::Task(params.clone()));
+    assert_eq!(watch.on(so_far("t")), [news]);
+    assert_eq!(watch.on(so_far("u")), []);
+    // The name of a resource is not that of a task.
+    assert_eq!(watch.on(updated("t")), []);
+    watch.on(Event::Lost);
+    watch.on(Event::Retry);
+    assert_eq!(watch.on(Event::Opened(Ok(both))), [told(1, "one+a:1")]);
 }
 
 #[test]
@@ -171,10 +201,10 @@ proptest! {
                 Move::Opened(_) if !opening => continue,
                 Move::Opened(agreed) => {
                     opening = false;
-                    let agreed = agreed.map(|all| all.into_iter().map(Box::from).collect());
+                    let agreed = agreed.map(|all| uris(&all.into_iter().collect::<Vec<_>>()));
                     Event::Opened(agreed.ok_or(UpstreamFailure::Unreachable))
                 }
-                Move::Updated(uri) => Event::Updated(uri.into()),
+                Move::Updated(uri) => updated(uri),
                 Move::Lost if opening => continue,
                 Move::Lost => Event::Lost,
                 Move::Retry if !pausing => continue,
@@ -189,12 +219,13 @@ proptest! {
                 match output {
                     Output::Open(asked) => {
                         prop_assert!(!opening && !asked.is_empty());
-                        let wanted: BTreeSet<&str> = wants.values().copied().collect();
-                        prop_assert_eq!(asked.iter().map(|uri| &**uri).collect::<BTreeSet<_>>(), wanted);
+                        let wanted: Vec<&str> = wants.values().copied().collect();
+                        prop_assert_eq!(asked, uris(&wanted));
                         opening = true;
                     }
                     Output::Tell(Interest(n), exposed) => {
-                        prop_assert_eq!(format!("one+{}", wants[&n]), &*exposed);
+                        let own = format!("one+{}", wants[&n]);
+                        prop_assert_eq!(News::Updated(own.into()), exposed);
                     }
                     Output::Answer(n, answer) => {
                         prop_assert!(answers.insert(n, answer.is_ok()).is_none());

@@ -7,7 +7,7 @@ use toolgate_client::{Change, Changes, ClientError, ask, session_changes};
 use toolgate_data_core::{
     port::{Feed, LinkFacts, LinkKey, Pending},
     refusal::UpstreamFailure,
-    watch::Uris,
+    watch::{Told, Topic, Topics},
 };
 use toolgate_mcp::{message, method, text::quote};
 
@@ -26,10 +26,10 @@ struct LegacyFeed {
     key: LinkKey,
     link: Arc<LinkFacts>,
     changes: Changes,
-    agreed: Uris,
+    agreed: Topics,
 }
 
-pub(super) async fn open(feeds: Feeds, key: LinkKey, uris: Uris) -> Opening {
+pub(super) async fn open(feeds: Feeds, key: LinkKey, topics: Topics) -> Opening {
     let mut link = feeds.links.open(&key).await?;
     if is_lost(&link) {
         link = feeds.links.reopen(&key, &link).await?;
@@ -54,9 +54,9 @@ pub(super) async fn open(feeds: Feeds, key: LinkKey, uris: Uris) -> Opening {
         link,
         // A server without such a stream has no way to tell of updates.
         changes: changes.ok_or(UpstreamFailure::Status)?,
-        agreed: Uris::new(),
+        agreed: Topics::new(),
     };
-    Box::new(feed).change(uris).await
+    Box::new(feed).change(topics).await
 }
 
 async fn stream(reached: &Reached, link: &LinkFacts) -> Result<Option<Changes>, ClientError> {
@@ -100,17 +100,23 @@ impl LegacyFeed {
         }
     }
 
-    async fn changed(mut self: Box<Self>, uris: Uris) -> Opening {
-        let gone: Vec<Box<str>> = self.agreed.difference(&uris).cloned().collect();
-        for uri in gone {
-            // Whether it heard or not: nobody is told any more.
-            let _told = self.say(method::RESOURCES_UNSUBSCRIBE, &uri).await;
-            self.agreed.remove(&uri);
+    async fn changed(mut self: Box<Self>, topics: Topics) -> Opening {
+        let gone: Vec<Topic> = self.agreed.difference(&topics).cloned().collect();
+        for topic in gone {
+            if let Topic::Resource(uri) = &topic {
+                // Whether it heard or not: nobody is told any more.
+                let _told = self.say(method::RESOURCES_UNSUBSCRIBE, uri).await;
+            }
+            self.agreed.remove(&topic);
         }
-        let more: Vec<Box<str>> = uris.difference(&self.agreed).cloned().collect();
-        for uri in more {
-            if self.say(method::RESOURCES_SUBSCRIBE, &uri).await? {
-                self.agreed.insert(uri);
+        let more: Vec<Topic> = topics.difference(&self.agreed).cloned().collect();
+        for topic in more {
+            let agrees = match &topic {
+                Topic::Resource(uri) => self.say(method::RESOURCES_SUBSCRIBE, uri).await?,
+                Topic::Task(_) => false,
+            };
+            if agrees {
+                self.agreed.insert(topic);
             }
         }
         let feed: Box<dyn Feed> = self;
@@ -119,11 +125,11 @@ impl LegacyFeed {
 }
 
 impl Feed for LegacyFeed {
-    fn agreed(&self) -> &Uris {
+    fn agreed(&self) -> &Topics {
         &self.agreed
     }
 
-    fn next(&mut self) -> Pending<'_, Option<Box<str>>> {
+    fn next(&mut self) -> Pending<'_, Option<Told>> {
         Box::pin(async {
             loop {
                 // Looked at now and then, so that the link is not taken for one that nobody uses.
@@ -132,23 +138,25 @@ impl Feed for LegacyFeed {
                     continue;
                 };
                 match heard {
-                    Ok(Some(Change::Updated(uri))) => return Some(uri),
-                    // Lists are watched by the control plane.
-                    Ok(Some(Change::Tools | Change::Prompts | Change::Resources)) => {}
+                    Ok(Some(Change::Updated(uri))) => return Some(Told::Updated(uri)),
+                    // Lists are watched by the control plane, and there are no tasks.
+                    Ok(Some(
+                        Change::Tools | Change::Prompts | Change::Resources | Change::Task(..),
+                    )) => {}
                     Ok(None) | Err(_) => return None,
                 }
             }
         })
     }
 
-    fn change(self: Box<Self>, uris: Uris) -> Pending<'static, Opening> {
-        Box::pin(self.changed(uris))
+    fn change(self: Box<Self>, topics: Topics) -> Pending<'static, Opening> {
+        Box::pin(self.changed(topics))
     }
 
     fn close(self: Box<Self>) -> Pending<'static, ()> {
         Box::pin(async move {
             // The link lives on, for others.
-            let _nobody_waits = self.changed(Uris::new()).await;
+            let _nobody_waits = self.changed(Topics::new()).await;
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A feed of a modern server: one `subscriptions/listen`, opened anew when it is to tell of other resources.
+//! A feed of a modern server: one `subscriptions/listen`, opened anew when it is to tell of others.
 
 use std::collections::VecDeque;
 
@@ -9,8 +9,9 @@ use toolgate_data_core::{
     port::{Feed, LinkKey, Pending},
     refusal::UpstreamFailure,
     rewrite,
+    session_id::ClientCapabilities,
     subscription::Filter,
-    watch::Uris,
+    watch::{Told, Topic, Topics},
 };
 use toolgate_mcp::{message::ModernMeta, versions};
 
@@ -25,13 +26,13 @@ struct ModernFeed {
     feeds: Feeds,
     key: LinkKey,
     changes: Changes,
-    agreed: Uris,
+    agreed: Topics,
     /// Told by the feed before this one, and not yet heard.
-    backlog: VecDeque<Box<str>>,
+    backlog: VecDeque<Told>,
 }
 
-pub(super) async fn open(feeds: Feeds, key: LinkKey, uris: Uris) -> Opening {
-    let (changes, agreed) = begin(&feeds, &key, &uris).await?;
+pub(super) async fn open(feeds: Feeds, key: LinkKey, topics: Topics) -> Opening {
+    let (changes, agreed) = begin(&feeds, &key, &topics).await?;
     Ok(Box::new(ModernFeed {
         feeds,
         key,
@@ -44,16 +45,15 @@ pub(super) async fn open(feeds: Feeds, key: LinkKey, uris: Uris) -> Opening {
 async fn begin(
     feeds: &Feeds,
     key: &LinkKey,
-    uris: &Uris,
-) -> Result<(Changes, Uris), UpstreamFailure> {
+    topics: &Topics,
+) -> Result<(Changes, Topics), UpstreamFailure> {
     let mut reached = feeds.reach(&key.server).await?;
-    let filter = Filter {
-        uris: uris.clone(),
-        ..Filter::default()
-    };
+    let filter = filter(topics);
+    let follows = !filter.tasks.is_empty();
+    let capabilities = follows.then(|| ClientCapabilities::TASKS.to_json());
     let meta = ModernMeta {
         version: versions::MODERN,
-        capabilities: "{}",
+        capabilities: capabilities.as_deref().unwrap_or("{}"),
         client: Some(rewrite::CLIENT),
         progress_token: None,
         log_level: None,
@@ -66,7 +66,9 @@ async fn begin(
             return Ok(None);
         };
         let agreed = changes.acknowledged().await?;
-        Ok(Some((changes, agreed)))
+        let resources = agreed.uris.into_iter().map(Topic::Resource);
+        let tasks = agreed.tasks.into_iter().map(Topic::Task);
+        Ok(Some((changes, resources.chain(tasks).collect())))
     };
     let opened = timeout(key.server.timeouts.first_byte, opening).await;
     match opened {
@@ -89,13 +91,33 @@ async fn begin(
     }
 }
 
+/// What is asked of the server.
+fn filter(topics: &Topics) -> Filter {
+    let mut filter = Filter::default();
+    for topic in topics {
+        match topic {
+            Topic::Resource(uri) => filter.uris.insert(uri.clone()),
+            Topic::Task(id) => filter.tasks.insert(id.clone()),
+        };
+    }
+    filter
+}
+
+/// What of it concerns those who watch. Lists are watched by the control plane.
+fn told(change: Change) -> Option<Told> {
+    match change {
+        Change::Updated(uri) => Some(Told::Updated(uri)),
+        Change::Task(id, params) => Some(Told::Task(id, params)),
+        Change::Tools | Change::Prompts | Change::Resources => None,
+    }
+}
+
 impl ModernFeed {
     /// What it has told already.
     fn drain(&mut self) {
         while self.backlog.len() < BACKLOG {
             match self.changes.next().now_or_never() {
-                Some(Ok(Some(Change::Updated(uri)))) => self.backlog.push_back(uri),
-                Some(Ok(Some(Change::Tools | Change::Prompts | Change::Resources))) => {}
+                Some(Ok(Some(change))) => self.backlog.extend(told(change)),
                 Some(Ok(None) | Err(_)) | None => break,
             }
         }
@@ -103,29 +125,28 @@ impl ModernFeed {
 }
 
 impl Feed for ModernFeed {
-    fn agreed(&self) -> &Uris {
+    fn agreed(&self) -> &Topics {
         &self.agreed
     }
 
-    fn next(&mut self) -> Pending<'_, Option<Box<str>>> {
+    fn next(&mut self) -> Pending<'_, Option<Told>> {
         Box::pin(async {
-            if let Some(uri) = self.backlog.pop_front() {
-                return Some(uri);
+            if let Some(told) = self.backlog.pop_front() {
+                return Some(told);
             }
             loop {
-                match self.changes.next().await {
-                    Ok(Some(Change::Updated(uri))) => return Some(uri),
-                    // Lists are watched by the control plane.
-                    Ok(Some(Change::Tools | Change::Prompts | Change::Resources)) => {}
+                match self.changes.next().await.map(|change| change.map(told)) {
+                    Ok(Some(Some(told))) => return Some(told),
+                    Ok(Some(None)) => {}
                     Ok(None) | Err(_) => return None,
                 }
             }
         })
     }
 
-    fn change(mut self: Box<Self>, uris: Uris) -> Pending<'static, Opening> {
+    fn change(mut self: Box<Self>, topics: Topics) -> Pending<'static, Opening> {
         Box::pin(async move {
-            let (changes, agreed) = begin(&self.feeds, &self.key, &uris).await?;
+            let (changes, agreed) = begin(&self.feeds, &self.key, &topics).await?;
             self.drain();
             self.changes = changes;
             self.agreed = agreed;

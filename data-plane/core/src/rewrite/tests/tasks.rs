@@ -10,7 +10,7 @@ use crate::{
     Plan, Refusal,
     fixture::{META, World, insert, offers, parse, world},
     plan::Presented,
-    rewrite::{Outcome, Relay, Relayed, request},
+    rewrite::{NOTICE, Outcome, Relay, Relayed, request, task_news},
 };
 
 const TASKS: &str =
@@ -242,12 +242,83 @@ fn tasks_are_offered_where_a_modern_server_has_them() {
         };
         json(&parts.to_bytes())["result"]["capabilities"].clone()
     };
-    assert_eq!(told(&World::new()).get("extensions"), None);
+    // Of another extension, whose servers need not say so.
+    let pages = json!({"io.modelcontextprotocol/ui": {}});
+    assert_eq!(told(&World::new())["extensions"], pages);
     let with = World::of(&snapshot());
-    let offered = json!({"io.modelcontextprotocol/tasks": {}});
+    let offered = json!({"io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {}});
     assert_eq!(told(&with)["extensions"], offered);
     let legacy = with.gateway().initialize("2025-11-25");
-    assert_eq!(json(&legacy)["capabilities"].get("extensions"), None);
+    assert_eq!(json(&legacy)["capabilities"]["extensions"], pages);
     let get = body("tasks/get", r#""taskId":"t""#, TASKS);
     assert_eq!(refused(World::new().modern("all", &get, &[])).status(), 404);
+}
+
+/// What a client of this token that can do this follows, of tasks that it knows by these ids.
+fn followed(
+    world: &World,
+    token: &str,
+    ids: &[&str],
+    capabilities: &str,
+) -> Vec<std::sync::Arc<crate::plan::CallPlan>> {
+    let filter = json!({"taskIds": ids}).to_string();
+    let listen = body(
+        "subscriptions/listen",
+        &format!(r#""notifications":{filter}"#),
+        capabilities,
+    );
+    let Plan::Listen(listen) = world.modern(token, &listen, &[]) else {
+        panic!("no stream");
+    };
+    listen.tasks
+}
+
+#[test]
+fn only_ones_own_tasks_can_be_listened_to_and_only_by_who_follows_tasks() {
+    let world = World::of(&snapshot());
+    let id = started(&world, "all");
+    let mine = followed(&world, "all", &[&id, "forged"], TASKS);
+    let [one] = &mine[..] else {
+        panic!("{mine:?}");
+    };
+    let task = one.target.task().unwrap();
+    assert_eq!((&*task.exposed, &*task.original), (&*id, "t-1"));
+    assert!(followed(&world, "all", &[&id], "{}").is_empty());
+    // Another token of the same person, which is good for the tool.
+    assert_eq!(followed(&world, "few", &[&id], TASKS).len(), 1);
+}
+
+#[test]
+fn news_of_a_task_is_told_as_the_answer_about_it_would_be() {
+    let world = World::of(&snapshot());
+    let id = started(&world, "all");
+    let call = followed(&world, "all", &[&id], TASKS).remove(0);
+    let told = |params: Value| task_news(&call, params.to_string().as_bytes());
+    let news = told(json!({"taskId": "t-1", "status": "completed",
+        "_meta": {"io.modelcontextprotocol/subscriptionId": 7},
+        "result": {"content": [{"type": "resource_link", "uri": "memo:x", "name": "x"}]}}));
+    let news = json(&news.unwrap());
+    assert_eq!(news["taskId"], id);
+    assert_eq!(news["result"]["content"][0]["uri"], "weather+memo:x");
+    for ours in ["resultType", "_meta"] {
+        assert_eq!(news.get(ours), None, "{news}");
+    }
+    // What it asks says who asks, and what the client has not declared is not asked.
+    let asks = |method: &str| {
+        told(
+            json!({"taskId": "t-1", "status": "input_required", "inputRequests": {
+            "k": {"method": method, "params": {"message": "Go on?", "requestedSchema": {}}}}}),
+        )
+    };
+    let asked = json(&asks("elicitation/create").unwrap());
+    assert_eq!(
+        asked["inputRequests"]["k"]["params"]["message"],
+        "[weather] Go on?"
+    );
+    assert_eq!(asks("sampling/createMessage"), None);
+    // What is too much for a notice is there for who asks.
+    let large = json!({"content": [{"type": "text", "text": "x".repeat(NOTICE)}]});
+    let short = told(json!({"taskId": "t-1", "status": "completed", "result": large}));
+    let short = json(&short.unwrap());
+    assert_eq!(short, json!({"taskId": id, "status": "completed"}));
 }

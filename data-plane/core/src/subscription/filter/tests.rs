@@ -5,12 +5,12 @@ use super::*;
 #[test]
 fn what_is_read_is_told_back_and_what_is_unknown_is_left_out() {
     let filter = Filter::read(
-        br#"{"toolsListChanged":true,"promptsListChanged":false,"taskIds":["x"],"resourceSubscriptions":["b:1","a\u003a1","b:1"]}"#,
+        br#"{"toolsListChanged":true,"promptsListChanged":false,"taskIds":["x","y","x"],"other":1,"resourceSubscriptions":["b:1","a\u003a1","b:1"]}"#,
     )
     .unwrap();
     assert_eq!(
         filter.to_json(),
-        r#"{"toolsListChanged":true,"resourceSubscriptions":["a:1","b:1"]}"#
+        r#"{"toolsListChanged":true,"resourceSubscriptions":["a:1","b:1"],"taskIds":["x","y"]}"#
     );
     assert_eq!(Filter::read(filter.to_json().as_bytes()), Ok(filter));
     assert_eq!(Filter::read(b"{}"), Ok(Filter::default()));
@@ -25,6 +25,8 @@ fn wrong_types_and_sizes_are_refused() {
         r#"{"toolsListChanged":"yes"}"#,
         r#"{"resourcesListChanged":1}"#,
         r#"{"resourceSubscriptions":"a:b"}"#,
+        r#"{"taskIds":"x"}"#,
+        &serde_json::json!({"taskIds": vec!["x"; TASKS + 1]}).to_string(),
         r#"{"resourceSubscriptions":[1]}"#,
         r#"{"resourceSubscriptions":[""]}"#,
         &many.to_string(),

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use toolgate_mcp::object;
+use toolgate_mcp::{apps, object};
 use toolgate_model::{
     Definition, Digest, Era, Name, UriMode,
     snapshot::{CatalogueResource, GatewayResource},
@@ -151,7 +151,11 @@ pub(super) fn offers(
         let name = Name::new(gateway.org.clone(), id.clone());
         let server = building.servers.get(&name);
         let modern = server.is_some_and(|server| server.era == Some(Era::Modern));
-        let capabilities = catalogue(building, &name).map(|it| it.capabilities.as_bytes());
+        let known = catalogue(building, &name);
+        if known.is_some_and(has_pages) {
+            offers.apps.insert(id.clone());
+        }
+        let capabilities = known.map(|it| it.capabilities.as_bytes());
         for capability in object::members(capabilities.unwrap_or_default()) {
             match &*capability.name {
                 "logging" => offers.logging = true,
@@ -164,14 +168,36 @@ pub(super) fn offers(
                 "completions" => {
                     offers.completing.insert(id.clone());
                 }
-                "extensions" if modern && object::get(capability.value, EXTENSION).is_some() => {
-                    offers.tasks.insert(id.clone());
+                "extensions" => {
+                    let has = |extension: &str| object::get(capability.value, extension).is_some();
+                    if modern && has(EXTENSION) {
+                        offers.tasks.insert(id.clone());
+                    }
+                    if has(apps::EXTENSION) {
+                        offers.apps.insert(id.clone());
+                    }
                 }
                 _ => {}
             }
         }
     }
     offers
+}
+
+/// Whether a server has pages, also where it does not say so: it need not. Those of tools need not be listed.
+fn has_pages(catalogue: &CatalogueResource) -> bool {
+    let listed = |resource: &Definition| resource.name.starts_with(apps::SCHEME);
+    let shown = |tool: &Definition| {
+        let meta = object::get(tool.json.as_bytes(), "_meta");
+        meta.is_some_and(|meta| {
+            let page = |at: &[u8], name: &str| object::get(at, name).is_some();
+            object::get(meta, "ui").is_some_and(|ui| page(ui, "resourceUri"))
+                || page(meta, "ui/resourceUri")
+        })
+    };
+    catalogue.resources.iter().any(listed)
+        || catalogue.templates.iter().any(listed)
+        || catalogue.tools.iter().any(shown)
 }
 
 fn catalogue<'a>(building: &Building<'a>, server: &Name) -> Option<&'a CatalogueResource> {

@@ -1,0 +1,236 @@
+//! MCP Apps: pages of servers, and hosts that show them. Declared, advertised, listed, called and read in all four cells,
+//! with URIs under prefixes and as they are.
+
+use http::Response;
+use serde_json::{Value, json};
+use toolgate_model::{
+    Era, Resource, ResourceKey, ResourceKind, Snapshot, UriMode,
+    snapshot::{CatalogueResource, Entry, ExposedTool, GatewayResource},
+};
+
+use crate::{
+    client::Client,
+    rest::definition,
+    rig::{Rig, TOKEN, name, slug},
+    server::{Body, answer},
+};
+
+const PAGE: &str = "ui://board/main";
+const EXTENSION: &str = "io.modelcontextprotocol/ui";
+
+/// The server's side of the tool.
+pub fn called(message: &Value) -> Response<Body> {
+    let link = json!({"type": "resource_link", "uri": PAGE, "name": "board"});
+    let meta = json!({"ui": {"resourceUri": PAGE}});
+    answer(message, &json!({"content": [link], "_meta": meta}))
+}
+
+/// The server's side of reading a page.
+pub fn page(message: &Value, uri: &str) -> Response<Body> {
+    let contents = json!([{"uri": uri, "mimeType": "text/html;profile=mcp-app", "text": "<p>"}]);
+    answer(message, &json!({"contents": contents}))
+}
+
+fn put(snapshot: &mut Snapshot, kind: ResourceKind, id: &str, resource: Resource) {
+    let key = ResourceKey {
+        kind,
+        name: name(id),
+    };
+    snapshot.entries.insert(key, Entry::new(resource));
+}
+
+/// Each server has a tool with a page; a gateway for each server and way to show URIs.
+fn configure(rig: &Rig, capabilities: &Value) {
+    let tool = definition(
+        "app",
+        &json!({"name": "app", "inputSchema": {"type": "object"}, "_meta": {"ui": {"resourceUri": PAGE}}}),
+    );
+    let listed = definition(PAGE, &json!({"uri": PAGE, "name": "board"}));
+    rig.source.configure(|snapshot| {
+        for server in ["old", "new"] {
+            let offered = CatalogueResource {
+                tools: vec![tool.clone()],
+                resources: vec![listed.clone()],
+                capabilities: capabilities.to_string(),
+                ..CatalogueResource::default()
+            };
+            put(
+                snapshot,
+                ResourceKind::Catalogue,
+                server,
+                Resource::Catalogue(offered),
+            );
+            for (uris, way) in [
+                (UriMode::Prefixed, "prefixed"),
+                (UriMode::Through, "through"),
+            ] {
+                let exposed = ExposedTool {
+                    exposed: "app".to_owned(),
+                    server: slug(server),
+                    original: "app".to_owned(),
+                    digest: tool.digest,
+                    shape: None,
+                };
+                let gateway = GatewayResource {
+                    tools: vec![exposed],
+                    servers: vec![slug(server)],
+                    resources: vec![slug(server)],
+                    uris,
+                    ..GatewayResource::default()
+                };
+                let id = format!("{server}-{way}");
+                put(
+                    snapshot,
+                    ResourceKind::Gateway,
+                    &id,
+                    Resource::Gateway(gateway),
+                );
+            }
+        }
+    });
+}
+
+fn shows() -> Value {
+    json!({"extensions": {
+        EXTENSION: {"mimeTypes": ["text/html;profile=mcp-app", "x/y"], "own": 1},
+        "com.example/other": {"a": 1},
+    }})
+}
+
+async fn ask(client: &Client, era: Era, method: &str, params: Value) -> Value {
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    client.ask(era, message).await.whole().await.json()["result"].clone()
+}
+
+/// A client of this era, and what it was told that the gateway can do.
+async fn client(rig: &Rig, gateway: &str, era: Era, capabilities: Value) -> (Client, Value) {
+    let mut client = rig.client_with(gateway, TOKEN);
+    client.capabilities = capabilities;
+    let told = match era {
+        Era::Legacy => client.initialize().await["result"]["capabilities"].clone(),
+        Era::Modern => {
+            ask(&client, era, "server/discover", json!({})).await["capabilities"].clone()
+        }
+    };
+    (client, told)
+}
+
+/// What the server was told that the client can do, of extensions.
+fn declared(rig: &Rig, server: &str) -> Value {
+    match server {
+        "old" => {
+            let (_, message) = rig.legacy.last("initialize").unwrap();
+            message["params"]["capabilities"]["extensions"].clone()
+        }
+        _ => {
+            let (_, message) = rig.modern.last("tools/call").unwrap();
+            let meta = &message["params"]["_meta"];
+            meta["io.modelcontextprotocol/clientCapabilities"]["extensions"].clone()
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_listed_called_and_read_in_all_four_cells_with_and_without_prefix() {
+    let rig = Rig::start().await;
+    configure(&rig, &json!({"tools": {}, "resources": {}}));
+    for (server, era) in [
+        ("old", Era::Legacy),
+        ("old", Era::Modern),
+        ("new", Era::Legacy),
+        ("new", Era::Modern),
+    ] {
+        for way in ["prefixed", "through"] {
+            let gateway = format!("{server}-{way}");
+            let shown = match way {
+                "prefixed" => format!("ui://{server}/board/main"),
+                _ => PAGE.to_owned(),
+            };
+            let (client, told) = client(&rig, &gateway, era, shows()).await;
+            assert_eq!(
+                told["extensions"],
+                json!({EXTENSION: {}}),
+                "{gateway}: {told}"
+            );
+            let tools = ask(&client, era, "tools/list", json!({})).await;
+            assert_eq!(
+                tools["tools"][0]["_meta"]["ui"]["resourceUri"], shown,
+                "{gateway}"
+            );
+            let resources = ask(&client, era, "resources/list", json!({})).await;
+            assert_eq!(resources["resources"][0]["uri"], shown, "{gateway}");
+            let done = ask(
+                &client,
+                era,
+                "tools/call",
+                json!({"name": "app", "arguments": {}}),
+            )
+            .await;
+            assert_eq!(
+                done["_meta"]["ui"]["resourceUri"], shown,
+                "{gateway}: {done}"
+            );
+            assert_eq!(done["content"][0]["uri"], shown, "{gateway}: {done}");
+            let read = ask(&client, era, "resources/read", json!({"uri": shown})).await;
+            assert_eq!(read["contents"][0]["uri"], shown, "{gateway}: {read}");
+            assert_eq!(read["contents"][0]["text"], "<p>", "{gateway}: {read}");
+            // Between modern sides settings pass as they are; what has to be remembered is the one thing that matters.
+            let settings = match (server, era) {
+                ("new", Era::Modern) => shows()["extensions"][EXTENSION].clone(),
+                (_, _) => json!({"mimeTypes": ["text/html;profile=mcp-app"]}),
+            };
+            assert_eq!(
+                declared(&rig, server),
+                json!({EXTENSION: settings}),
+                "{gateway}"
+            );
+        }
+    }
+    // Whatever hosts declare beside it makes no more sessions with a server: one for those who show pages.
+    assert_eq!(rig.legacy.seen.lock().unwrap().opened, 1);
+}
+
+#[tokio::test]
+async fn who_shows_no_pages_is_not_said_to_and_servers_without_any_are_told_nothing() {
+    let rig = Rig::start().await;
+    configure(&rig, &json!({"tools": {}}));
+    let nothing = [
+        json!({}),
+        json!({"extensions": {EXTENSION: {"mimeTypes": ["x/y"]}}}),
+    ];
+    for (server, era) in [
+        ("old", Era::Legacy),
+        ("old", Era::Modern),
+        ("new", Era::Legacy),
+        ("new", Era::Modern),
+    ] {
+        for capabilities in &nothing {
+            let (client, _) = client(
+                &rig,
+                &format!("{server}-through"),
+                era,
+                capabilities.clone(),
+            )
+            .await;
+            ask(
+                &client,
+                era,
+                "tools/call",
+                json!({"name": "app", "arguments": {}}),
+            )
+            .await;
+            assert_eq!(declared(&rig, server), Value::Null, "{server} {era:?}");
+        }
+    }
+    let plain = Rig::start().await;
+    let (client, told) = self::client(&plain, "everything", Era::Modern, shows()).await;
+    assert_eq!(told.get("extensions"), None, "{told}");
+    ask(
+        &client,
+        Era::Modern,
+        "tools/call",
+        json!({"name": "new__echo", "arguments": {"text": "x"}}),
+    )
+    .await;
+    assert_eq!(declared(&plain, "new"), Value::Null);
+}
