@@ -39,16 +39,39 @@ async def fixture(client, prefix, message):
     }
 
 
+async def changed(client, heard, prefix):
+    """Whether it hears, in the way of its era, that the list of tools has changed."""
+    name = f"{prefix}test_trigger_tool_change"
+    if client.protocol_version == "2026-07-28":
+        async with client.listen(tools_list_changed=True) as events:
+            await client.call_tool(name, {})
+            async for _event in events:
+                return True
+        return False
+    await client.call_tool(name, {})
+    await asyncio.wait_for(heard.wait(), 30)
+    return True
+
+
 async def run(mode, url, token, tool, message, *prefixes):
     headers = {"Authorization": f"Bearer {token}"}
+    heard = asyncio.Event()
+
+    async def listen(message):
+        if getattr(message, "method", None) == "notifications/tools/list_changed":
+            heard.set()
+
     async with create_mcp_http_client(headers=headers) as http:
-        async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+        transport = streamable_http_client(url, http_client=http)
+        async with Client(transport, mode=mode, message_handler=listen) as client:
             report = {"protocol": client.protocol_version}
             report["tools"] = [listed.name for listed in (await client.list_tools()).tools]
             result = await client.call_tool(tool, {"message": message})
             report["text"] = result.content[0].text
             report["unknown"] = await unknown(client)
             report["fixtures"] = [await fixture(client, prefix, message) for prefix in prefixes]
+            if prefixes:
+                report["changed"] = await changed(client, heard, prefixes[0])
             return report
 
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{eventually, now};
 use toolgate_tests::http::socket;
@@ -88,7 +89,8 @@ async fn refused(up: &Up, token: &str, giant: &Giant) -> Result<(String, Duratio
     let (mut from, mut to) = stream.into_split();
     let (body, said) = (giant.body.clone(), giant.length);
     let (begins, began) = tokio::sync::watch::channel(now());
-    let sending = tokio::spawn(async move {
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
         to.write_all(head.as_bytes()).await?;
         for (number, piece) in body.chunks(PIECE).enumerate() {
             if !said && number * PIECE <= CAP {
@@ -121,7 +123,7 @@ async fn refused(up: &Up, token: &str, giant: &Giant) -> Result<(String, Duratio
         }
     }
     let took = began.borrow().elapsed();
-    sending.abort();
+    drop(sending);
     Ok((String::from_utf8_lossy(&answer).into_owned(), took))
 }
 
