@@ -54,10 +54,31 @@ async def fixture(client, prefix, message):
     }
 
 
+async def changed(client, heard, prefix):
+    """Whether it hears, in the way of its era, that the list of tools has changed."""
+    name = f"{prefix}test_trigger_tool_change"
+    if client.protocol_version == "2026-07-28":
+        async with client.listen(tools_list_changed=True) as events:
+            await client.call_tool(name, {})
+            async for _event in events:
+                return True
+        return False
+    await client.call_tool(name, {})
+    await asyncio.wait_for(heard.wait(), 30)
+    return True
+
+
 async def run(mode, url, token, tool, message, *prefixes):
     headers = {"Authorization": f"Bearer {token}"}
+    heard = asyncio.Event()
+
+    async def listen(message):
+        if getattr(message, "method", None) == "notifications/tools/list_changed":
+            heard.set()
+
     async with create_mcp_http_client(headers=headers) as http:
-        async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+        transport = streamable_http_client(url, http_client=http)
+        async with Client(transport, mode=mode, message_handler=listen) as client:
             report = {"protocol": client.protocol_version}
             report["tools"] = [listed.name for listed in (await client.list_tools()).tools]
             caller = Progressive(client) if "run_tool" in report["tools"] else client
@@ -66,6 +87,9 @@ async def run(mode, url, token, tool, message, *prefixes):
             report["unknown"] = await unknown(caller)
             report["fixtures"] = [await fixture(caller, prefix, message) for prefix in prefixes]
             report["found"] = getattr(caller, "found", None)
+            # What is found by searching is not listed, and so no list changes with it.
+            if prefixes and caller is client:
+                report["changed"] = await changed(client, heard, prefixes[0])
             return report
 
 

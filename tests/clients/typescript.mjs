@@ -7,15 +7,25 @@ import { createRequire } from 'node:module';
 const [generation, url, token, tool, message, ...prefixes] = process.argv.slice(2);
 const load = createRequire(`${process.env.CLIENTS}/`);
 
+let tellChanged;
+const changed = new Promise((resolve) => {
+  tellChanged = () => resolve(true);
+});
+const late = new Promise((resolve) => setTimeout(() => resolve(false), 30_000).unref());
+
 function sdk() {
   const identity = { name: `typescript-${generation}`, version: '1.0.0' };
   if (generation === 'v1') {
     const { Client } = load('@modelcontextprotocol/sdk/client/index.js');
     const { StreamableHTTPClientTransport } = load('@modelcontextprotocol/sdk/client/streamableHttp.js');
-    return { client: new Client(identity), StreamableHTTPClientTransport };
+    const { ToolListChangedNotificationSchema } = load('@modelcontextprotocol/sdk/types.js');
+    const client = new Client(identity);
+    client.setNotificationHandler(ToolListChangedNotificationSchema, tellChanged);
+    return { client, StreamableHTTPClientTransport };
   }
   const { Client, StreamableHTTPClientTransport } = load('@modelcontextprotocol/client');
-  const client = new Client(identity, { versionNegotiation: { mode: 'auto' } });
+  const listChanged = { tools: { onChanged: tellChanged } };
+  const client = new Client(identity, { versionNegotiation: { mode: 'auto' }, listChanged });
   return { client, StreamableHTTPClientTransport };
 }
 
@@ -65,6 +75,11 @@ try {
   report.unknown = await unknown();
   report.fixtures = [];
   for (const prefix of prefixes) report.fixtures.push(await fixture(prefix));
+  // What is found by searching is not listed, and so no list changes with it.
+  if (prefixes.length > 0 && !report.tools.includes('run_tool')) {
+    await client.callTool({ name: `${prefixes[0]}test_trigger_tool_change`, arguments: {} });
+    report.changed = await Promise.race([changed, late]);
+  }
   if (transport.sessionId) await transport.terminateSession();
   await client.close();
 } catch (error) {

@@ -1,5 +1,5 @@
 //! The acceptance matrix: every client that people use, before one server of each era and before both behind one
-//! gateway: it connects, lists, calls, is told what failed, and hears how far a call is. What a client cannot do by its
+//! gateway: it connects, lists, calls, is told what failed, and hears how far a call is and that a list has changed. What a client cannot do by its
 //! nature stands in `LACKS` with the reason; nothing else is left out.
 #![expect(
     clippy::unwrap_used,
@@ -93,18 +93,22 @@ enum Step {
     Failing,
     Unknown,
     Progress,
+    Changed,
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step::Connect,
     Step::List,
     Step::Call,
     Step::Failing,
     Step::Unknown,
     Step::Progress,
+    Step::Changed,
 ];
 
 const ONLY_HEALTH: &str = "`claude mcp list` only connects; a call takes an account and a model";
+
+const NO_SUBSCRIPTION: &str = "in the modern era it opens no subscription";
 
 /// What a client does not do, and why: (how its name begins, step, reason).
 const LACKS: &[(&str, Step, &str)] = &[
@@ -113,6 +117,19 @@ const LACKS: &[(&str, Step, &str)] = &[
     ("Claude Code", Step::Failing, ONLY_HEALTH),
     ("Claude Code", Step::Unknown, ONLY_HEALTH),
     ("Claude Code", Step::Progress, ONLY_HEALTH),
+    ("Claude Code", Step::Changed, ONLY_HEALTH),
+    ("FastMCP", Step::Changed, NO_SUBSCRIPTION),
+    ("openai-agents", Step::Changed, NO_SUBSCRIPTION),
+    (
+        "langchain-mcp-adapters",
+        Step::Changed,
+        "every call is a session of its own, and it has no callback for changes",
+    ),
+    (
+        "Inspector CLI",
+        Step::Changed,
+        "it ends with its one request",
+    ),
     (
         "Inspector CLI",
         Step::Unknown,
@@ -169,6 +186,7 @@ fn check(step: Step, report: &Value, agreed: Option<&String>, cell: &Cell) -> Re
             ensure!(unknown["code"] == -32602, "{unknown}");
             ensure!(words.contains(UNKNOWN), "{unknown}");
         }
+        Step::Changed => ensure!(report["changed"] == true, "{}", report["changed"]),
         Step::Progress => {
             let fixtures = report["fixtures"].as_array().context("no fixtures")?;
             let steps = |fixture: &Value| -> Option<Vec<f64>> {

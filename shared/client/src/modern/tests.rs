@@ -1,0 +1,51 @@
+//! Several conversations of this process with one modern server.
+
+use std::sync::{Arc, Mutex};
+
+use toolgate_model::EraPolicy;
+use toolgate_runtime::drain;
+
+use crate::{
+    detect::{
+        detect,
+        tests::{endpoint, http, us},
+    },
+    stand_in,
+};
+
+/// A server that looks at ids alone takes a feed that follows another one for the same, and ends both with the first.
+#[tokio::test]
+async fn no_two_feeds_have_one_id() {
+    let (drain, _trigger) = drain::new();
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let seen_ids = Arc::clone(&ids);
+    let url = stand_in::start(&drain, move |seen| match seen.rpc_method() {
+        "server/discover" => stand_in::discovered(&seen),
+        _ => {
+            let id = seen.message["id"].clone();
+            seen_ids.lock().unwrap().push(id);
+            let (events, response) = stand_in::stream();
+            std::mem::forget(events);
+            response
+        }
+    });
+    let url = url.await.unwrap();
+    let mut feeds = Vec::new();
+    for _ in 0..3 {
+        let (http, endpoint, us) = (http(), endpoint(&url), us());
+        let peer = detect(&http, &endpoint, EraPolicy::Probe, &us, &drain).await;
+        let peer = peer.unwrap();
+        feeds.push(peer.changes().await.unwrap().unwrap());
+    }
+    let ids: Vec<String> = ids
+        .lock()
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    assert!(
+        ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2],
+        "{ids:?}"
+    );
+}
