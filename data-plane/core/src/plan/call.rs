@@ -215,24 +215,10 @@ pub(super) fn plan(
         None => params.arguments,
         Some(inner) => inner.arguments,
     };
-    let arguments = place.map(|span| envelope.slice(span));
-    let arguments = arguments.unwrap_or(b"{}");
-    if let Some(own) = target.arguments() {
-        own.check(arguments).map_err(Refusal::InvalidParams)?;
-    }
-    // What is repeated in a header is what we read; the server must not read anything else.
-    let repeated = |annotations: &Annotations| !annotations.is_empty();
-    if target.mirrored().is_some_and(repeated) && object::is_ambiguous(arguments) {
-        return Err(invalid("`arguments` have a name twice, or too many names"));
-    }
+    let arguments = place.map_or(&b"{}"[..], |span| envelope.slice(span));
     // No client repeats arguments of a tool that it does not call itself.
     let headers = headers.filter(|_| inner.is_none());
-    if let (Some(headers), Some(annotations)) = (headers, target.params()) {
-        let seen = |name: &str| seen(headers, name);
-        annotations
-            .check(arguments, seen)
-            .map_err(|mismatch| Refusal::HeaderMismatch(mismatch.to_string()))?;
-    }
+    check(&target, arguments, headers)?;
     let log_level = meta.and_then(|meta| meta.log_level.as_ref());
     let log_level = log_level.map(|level| {
         LogLevel::parse(level.as_str()).ok_or_else(|| invalid("the log level is not known"))
@@ -266,6 +252,30 @@ pub(super) fn plan(
         principal: Arc::clone(input.caller.principal()),
     });
     retry::take_up(input, envelope, params, call)
+}
+
+/// Whether the target takes these arguments, and headers repeat them where they have to.
+fn check(
+    target: &Target,
+    arguments: &[u8],
+    headers: Option<ParamHeaders<'_>>,
+) -> Result<(), Refusal> {
+    if let Some(own) = target.arguments() {
+        own.check(arguments).map_err(Refusal::InvalidParams)?;
+    }
+    // What is repeated in a header is what we read; the server must not read anything else.
+    let repeated = |annotations: &Annotations| !annotations.is_empty();
+    if target.mirrored().is_some_and(repeated) && object::is_ambiguous(arguments) {
+        let text = "`arguments` have a name twice, or too many names";
+        return Err(Refusal::InvalidParams(text.into()));
+    }
+    if let (Some(headers), Some(annotations)) = (headers, target.params()) {
+        let seen = |name: &str| seen(headers, name);
+        annotations
+            .check(arguments, seen)
+            .map_err(|mismatch| Refusal::HeaderMismatch(mismatch.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Headers of one prefix: lower-case name, and value.
