@@ -12,6 +12,7 @@ mod still;
 mod task;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Shared;
@@ -36,6 +37,8 @@ pub struct Options {
     pub sse: bool,
     /// How many filler tools to add, for long lists.
     pub filler: usize,
+    /// After how many seconds a legacy client may take a stream up again; none if it cannot.
+    pub retry: Option<u64>,
 }
 
 /// Serves MCP at `/mcp` and what was executed so far at `/counts`, until the process ends.
@@ -43,7 +46,8 @@ pub async fn serve(listener: TcpListener, options: Options) -> anyhow::Result<()
     let state = Arc::new(State::new()?);
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(!options.modern_only)
-        .with_json_response(!options.sse);
+        .with_json_response(!options.sse)
+        .with_sse_retry(options.retry.map(Duration::from_secs));
     let shared = Arc::clone(&state);
     let mcp = StreamableHttpService::new(
         move || Ok(Server::new(options, Arc::clone(&shared))),

@@ -91,5 +91,40 @@ async fn never_twice_on_a_modern_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn never_twice_on_a_legacy_server() {
-    never_twice("cut-legacy", &["--legacy-only"]).await;
+    never_twice("cut-legacy", &["--legacy-only", "--retry", "0"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn never_twice_on_a_legacy_server_whose_streams_are_taken_up() {
+    let sandbox = Sandbox::new("cut-resumed").unwrap();
+    let flags = ["--legacy-only", "--retry", "1"];
+    let server = Server::fixture(&sandbox, "fixture", &flags).await.unwrap();
+    let cutter = Cutter::start(server.address()).await.unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let url = format!("http://{}/mcp", cutter.address());
+    let token = up.expose("cut", &url, "single").await.unwrap();
+    let agent = Agent::modern(&up.url("cut"), &token);
+    cutter.heals();
+    let mut answered = 0;
+    let mut cuts = 0;
+    for at in (0..LAST).step_by(40) {
+        assert!(mark(&agent, &format!("between-{at}")).await, "{at}");
+        cutter.cut_answer_after(at);
+        let all = mark(&agent, &format!("cut-{at}")).await;
+        // What is longer than the answer was not cut.
+        if !cutter.is_due() {
+            cuts += 1;
+            answered += u32::from(all);
+        }
+        cutter.heal();
+    }
+    let marks = server.counts().await.unwrap().marks;
+    let twice: Vec<_> = marks.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "executed more than once: {twice:?}");
+    println!("{cuts} cuts, {answered} of them answered all the same");
+    assert!(answered > 0, "no stream was ever taken up");
+    assert!(
+        answered < cuts,
+        "without an event there is no place to go on from"
+    );
 }

@@ -31,7 +31,7 @@ pub const LONGEST: Duration = Duration::from_secs(60);
 pub const RESUMPTIONS: u32 = 500;
 
 /// Tries to take it up once, where the server cannot be had just then.
-const TRIES: u32 = 5;
+const TRIES: u32 = 3;
 
 /// The most that is added to the pause after a try that failed.
 const FURTHER: Duration = Duration::from_secs(30);
