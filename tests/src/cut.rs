@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,20 +18,13 @@ struct Budget {
     /// Bytes that may still pass towards the server, and towards the client.
     up: AtomicU64,
     down: AtomicU64,
-    /// Whether one cut is all.
-    heals: AtomicBool,
 }
 
 impl Budget {
     /// How much of `wanted` may pass; less means: cut after it.
-    fn take(&self, counter: &AtomicU64, wanted: usize) -> usize {
+    fn take(counter: &AtomicU64, wanted: usize) -> usize {
         let wanted_u64 = wanted as u64;
-        let once = self.heals.load(Ordering::SeqCst);
-        let update = |left: u64| match left {
-            NEVER => None,
-            left if once && left < wanted_u64 => Some(NEVER),
-            left => Some(left.saturating_sub(wanted_u64)),
-        };
+        let update = |left: u64| (left != NEVER).then(|| left.saturating_sub(wanted_u64));
         match counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update) {
             Ok(left) if left < wanted_u64 => usize::try_from(left).unwrap_or(wanted),
             Ok(_) | Err(_) => wanted,
@@ -55,7 +48,6 @@ impl Cutter {
         let budget = Arc::new(Budget {
             up: AtomicU64::new(NEVER),
             down: AtomicU64::new(NEVER),
-            heals: AtomicBool::new(false),
         });
         let mut task = JoinSet::new();
         task.spawn(accept(listener, upstream, Arc::clone(&budget)));
@@ -80,18 +72,6 @@ impl Cutter {
     /// Cuts whichever connection carries the byte after the next `bytes` towards the client.
     pub fn cut_answer_after(&self, bytes: u64) {
         self.budget.down.store(bytes, Ordering::SeqCst);
-    }
-
-    /// Whether a cut that was asked for is still to come.
-    #[must_use]
-    pub fn is_due(&self) -> bool {
-        let due = |counter: &AtomicU64| counter.load(Ordering::SeqCst) != NEVER;
-        due(&self.budget.up) || due(&self.budget.down)
-    }
-
-    /// Cuts once only: the line is whole again for who comes after.
-    pub fn heals(&self) {
-        self.budget.heals.store(true, Ordering::SeqCst);
     }
 
     /// Cuts nothing any more.
@@ -127,7 +107,7 @@ async fn carry(mut client: TcpStream, upstream: SocketAddr, budget: &Budget) -> 
         tokio::select! {
             read = client.read(&mut up) => {
                 let read = read?;
-                let pass = budget.take(&budget.up, read);
+                let pass = Budget::take(&budget.up, read);
                 server.write_all(up.get(..pass).unwrap_or_default()).await?;
                 if read == 0 || pass < read {
                     return Ok(());
@@ -135,7 +115,7 @@ async fn carry(mut client: TcpStream, upstream: SocketAddr, budget: &Budget) -> 
             }
             read = server.read(&mut down) => {
                 let read = read?;
-                let pass = budget.take(&budget.down, read);
+                let pass = Budget::take(&budget.down, read);
                 client.write_all(down.get(..pass).unwrap_or_default()).await?;
                 if read == 0 || pass < read {
                     return Ok(());

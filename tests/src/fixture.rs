@@ -46,12 +46,13 @@ pub async fn serve(listener: TcpListener, options: Options) -> anyhow::Result<()
     let state = Arc::new(State::new()?);
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(!options.modern_only)
-        .with_json_response(!options.sse)
-        .with_sse_retry(options.retry.map(Duration::from_secs));
+        .with_json_response(!options.sse);
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.sse_retry = options.retry.map(Duration::from_secs);
     let shared = Arc::clone(&state);
     let mcp = StreamableHttpService::new(
         move || Ok(Server::new(options, Arc::clone(&shared))),
-        Arc::new(LocalSessionManager::default()),
+        Arc::new(sessions),
         config,
     );
     let router = Router::new()

@@ -25,7 +25,7 @@ struct Arguments {
     /// So many more tools.
     #[arg(long, default_value_t = 0)]
     filler: usize,
-    /// After how many seconds a legacy client may take a stream up again; 0 for never.
+    /// After how many seconds a legacy client may take the stream of a call up again; 0 for never.
     #[arg(long, default_value_t = 3)]
     retry: u64,
 }
