@@ -30,8 +30,11 @@ pub const LONGEST: Duration = Duration::from_secs(60);
 /// Times that one stream is taken up, altogether.
 pub const RESUMPTIONS: u32 = 500;
 
+/// Streams in a row that are taken up and end without an event: whoever has more to say would have said something.
+const FRUITLESS: u32 = 2;
+
 /// Tries to take it up once, where the server cannot be had just then.
-const TRIES: u32 = 5;
+const TRIES: u32 = 3;
 
 /// The most that is added to the pause after a try that failed.
 const FURTHER: Duration = Duration::from_secs(30);
@@ -46,6 +49,8 @@ pub(crate) struct Place {
     retry: Option<Duration>,
     /// How often it was taken up.
     times: u32,
+    /// How often since the last event.
+    fruitless: u32,
     /// Fingerprints of messages that had an id.
     known: VecDeque<u64>,
     /// So many of them came before it was taken up last.
@@ -55,6 +60,7 @@ pub(crate) struct Place {
 impl Place {
     /// An event has come; whether it is one that has come before.
     pub(crate) fn passes(&mut self, event: &mut Event) -> bool {
+        self.fruitless = 0;
         if let Some(retry) = event.retry {
             self.retry = Some(Duration::from_millis(retry));
         }
@@ -80,10 +86,11 @@ impl Place {
     /// enough.
     pub(crate) fn leave(&mut self) -> Option<(String, Duration)> {
         let id = self.id.clone()?;
-        if self.times >= RESUMPTIONS {
+        if self.times >= RESUMPTIONS || self.fruitless >= FRUITLESS {
             return None;
         }
         self.times += 1;
+        self.fruitless += 1;
         self.before = self.known.len();
         let asked = self.retry.unwrap_or(SHORTEST);
         Some((id, asked.clamp(SHORTEST, LONGEST)))
