@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
-use toolgate_client::{Change, Changes, listen};
+use toolgate_client::{Change, Changes, listen, next_id};
 use toolgate_data_core::{
     port::{Feed, LinkKey, Pending},
     refusal::UpstreamFailure,
@@ -57,7 +57,7 @@ async fn begin(
         log_level: None,
         carry: None,
     };
-    let id = feeds.upstream.next_id().to_string();
+    let id = next_id().to_string();
     let (http, endpoint) = (&reached.station().target.http, &reached.presented.endpoint);
     let opening = async {
         let Some(mut changes) = listen(http, endpoint, &id, &filter.to_json(), &meta).await? else {
