@@ -89,7 +89,8 @@ impl Default for Pace {
         Self {
             interval: Duration::from_secs(300),
             retry: Duration::from_secs(2),
-            gap: Duration::from_millis(500),
+            // No more than twenty in ten seconds, as clients are told of.
+            gap: Duration::from_millis(525),
             burst: 20,
             refill: Duration::from_secs(1),
             quiet: Duration::from_secs(60),

@@ -322,7 +322,7 @@ impl Calls {
         let presented = presented.map_err(Ended::Failed)?.inside(link.as_deref());
         let id = match &link {
             Some(facts) => facts.next_id(),
-            None => self.upstream.next_id(),
+            None => toolgate_client::next_id(),
         };
         let version = version(server, link.as_deref());
         let era = link.as_ref().map_or(Era::Modern, |_| Era::Legacy);

@@ -22,8 +22,9 @@ use crate::{
     send::Headers,
 };
 
-/// Events of one answer. A stream that is meant to stay may have any number.
-pub const EVENTS: u32 = 100_000;
+/// Events that are too many for one answer: the stream ends with the last of them. Far more than what is thinned out on
+/// its way to a client, which is to cost no call its answer. A stream that is meant to stay may have any number.
+pub const EVENTS: u32 = 1_000_000;
 
 /// Bytes that are cut into events at once: however small they are, no more of them than these hold wait to be read.
 const SLICE: usize = 16 * 1024;
@@ -177,7 +178,10 @@ impl EventStream {
 
     fn count(&mut self) -> Result<(), ClientError> {
         if let Some(left) = &mut self.left {
-            *left = left.checked_sub(1).ok_or(ClientError::TooMuch(EVENTS))?;
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return Err(ClientError::TooMuch(EVENTS));
+            }
         }
         Ok(())
     }

@@ -42,6 +42,9 @@ const FURTHER: Duration = Duration::from_secs(30);
 /// Messages that are known again when a server repeats them.
 const KNOWN: usize = 1024;
 
+/// Bytes from either end of a message that it is known by.
+const LOOKED_AT: usize = 4096;
+
 /// Where a stream is.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
@@ -101,11 +104,13 @@ impl Place {
         self.id = None;
     }
 
-    /// A message is known again by its id together with its length: servers that give one id to everything exist, and
+    /// A message is known again by its id together with what it says: servers that give one id to everything exist, and
     /// must not lose their answer by it.
     fn repeats(&mut self, id: &str, data: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
-        (id, data.len()).hash(&mut hasher);
+        let (head, _) = data.split_at(data.len().min(LOOKED_AT));
+        let (_, tail) = data.split_at(data.len().saturating_sub(LOOKED_AT));
+        (id, data.len(), head, tail).hash(&mut hasher);
         let print = hasher.finish();
         if self.known.iter().take(self.before).any(|it| *it == print) {
             return true;
@@ -119,6 +124,14 @@ impl Place {
     }
 }
 
+/// Up to half as long again, within [`LONGEST`]: a server that ended many streams at once is not asked for all of them at
+/// once.
+fn spread(pause: Duration, random: u64) -> Duration {
+    let room = (pause / 2).min(LONGEST.saturating_sub(pause));
+    let millis = u64::try_from(room.as_millis()).unwrap_or(u64::MAX);
+    pause + Duration::from_millis(random % millis.saturating_add(1).max(1))
+}
+
 /// Takes a stream up after the event `id`, not before `pause` is over.
 pub(crate) async fn take_up(
     http: HttpClient,
@@ -127,7 +140,7 @@ pub(crate) async fn take_up(
     (id, pause): (String, Duration),
 ) -> Result<EventStream, ClientError> {
     let mut further = Backoff::new(SHORTEST, FURTHER);
-    let mut wait = pause;
+    let mut wait = spread(pause, random::number());
     let mut tries = 0;
     loop {
         sleep(wait).await;

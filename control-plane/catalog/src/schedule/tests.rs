@@ -92,7 +92,7 @@ fn the_first_announcement_is_heard_at_once_and_a_flood_of_nothing_is_not() {
 fn changes_that_go_on_are_looked_at_twice_a_second_and_then_once() {
     let probes = flooded(secs(60), true);
     let within = |from: u64, to: u64| {
-        let range = secs(100 + from)..secs(100 + to);
+        let range = secs(100 + from)..=secs(100 + to);
         probes.iter().filter(|at| range.contains(at)).count()
     };
     assert!((18..=20).contains(&within(0, 10)), "{probes:?}");

@@ -133,3 +133,31 @@ pub(super) fn followed(
         },
     }))
 }
+
+impl CallPlan {
+    /// A task that is followed, at the gateway as it is now: what its server may ask of the client may be otherwise. None
+    /// if who has this grant may follow it no more.
+    pub fn followed_at(
+        self: &Arc<Self>,
+        gateway: &Arc<GatewayView>,
+        grant: &Grant,
+    ) -> Option<Arc<Self>> {
+        let task = self.target.task()?;
+        let tool = gateway.tool(&task.tool.exposed)?;
+        if tool.server.name != task.tool.server.name
+            || !may_follow(gateway, grant, &task.tool.exposed)
+        {
+            return None;
+        }
+        if Arc::ptr_eq(gateway, &self.gateway) {
+            return Some(Arc::clone(self));
+        }
+        let mut now = (**self).clone();
+        now.gateway = Arc::clone(gateway);
+        now.target = Target::Task(TaskTarget {
+            tool: Arc::clone(tool),
+            ..task.clone()
+        });
+        Some(Arc::new(now))
+    }
+}

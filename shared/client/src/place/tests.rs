@@ -81,6 +81,32 @@ fn the_time_that_a_server_asks_for_is_kept_within_bounds() {
 }
 
 #[test]
+fn streams_that_ended_at_once_are_not_taken_up_at_once() {
+    for asked in [SHORTEST, Duration::from_secs(10), Duration::from_secs(59)] {
+        let waits: Vec<Duration> = (0..5_000).map(|n| spread(asked, n * 7)).collect();
+        let (first, last) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*first >= asked && *last <= (asked + asked / 2).min(LONGEST));
+        assert!(
+            *last - *first >= Duration::from_millis(400),
+            "{first:?} to {last:?}"
+        );
+    }
+    assert_eq!(spread(LONGEST, 1), LONGEST);
+}
+
+#[test]
+fn long_messages_are_told_apart_by_their_beginning_and_their_end() {
+    let long = |first: &str, last: &str| format!("{first}{}{last}", "x".repeat(3 * LOOKED_AT));
+    let mut place = Place::default();
+    assert!(!place.passes(&mut event(Some("1"), None, &long("a", "a"))));
+    place.leave().unwrap();
+    let mut passes = |data: &str| place.passes(&mut event(Some("1"), None, data));
+    assert!(passes(&long("a", "a")));
+    assert!(!passes(&long("a", "b")));
+    assert!(!passes(&long("b", "a")));
+}
+
+#[test]
 fn a_stream_is_not_taken_up_for_ever() {
     let mut place = after("id: a\n\n");
     for _ in 0..RESUMPTIONS {
@@ -109,6 +135,7 @@ fn only_what_came_before_a_cut_is_known_again() {
     assert!(passes("1", "{\"a\":1}"));
     assert!(passes("2", "{\"b\":1}"));
     assert!(!passes("2", "{\"longer\":1}"));
+    assert!(!passes("2", "{\"b\":2}"), "another one of the same length");
     assert!(!passes("3", "{\"c\":1}"));
     assert!(!passes("3", "{\"c\":1}"));
 }
