@@ -25,6 +25,7 @@ pub mod task;
 pub mod thinning;
 pub mod uri;
 pub mod view;
+pub mod visit;
 pub mod watch;
 
 pub use authenticate::{Caller, TokenHasher, authenticate};

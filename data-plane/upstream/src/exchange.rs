@@ -146,7 +146,9 @@ impl Exchange {
     }
 
     /// The client asks for the same call again, which goes on as it was.
-    pub(crate) fn taken_up(&mut self, order: Order) {
+    pub(crate) fn taken_up(&mut self, mut order: Order) {
+        // The retry does not know of them.
+        order.visits = self.order.visits;
         self.relay
             .taken_up(Arc::clone(&order.plan), order.log_level);
         self.order = Arc::new(order);

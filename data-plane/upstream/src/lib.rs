@@ -18,6 +18,7 @@ mod standstill;
 mod station;
 mod stream;
 mod upstream;
+mod visit;
 mod waiter;
 
 pub use call::{Answered, Calls, Order};
