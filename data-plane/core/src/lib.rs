@@ -7,6 +7,7 @@ pub mod callers;
 pub mod change;
 pub mod cursor;
 pub mod entrusted;
+pub mod gathering;
 pub mod grant;
 pub mod home;
 pub mod link;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Response;
+use http_body::Frame;
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
@@ -112,10 +113,16 @@ fn sent_away(url: &str) -> Value {
     json!({"code": -32042, "message": "sign in first", "data": {"elicitations": [page], "more": 1}})
 }
 
-/// As fast as it is taken.
+/// As fast as it is taken: there is always a next message.
 async fn progress_for_ever(sink: &Sink, message: &Value) {
-    for step in 1.. {
-        progress(sink, message, step).await;
+    let token = &message["params"]["_meta"]["progressToken"];
+    for step in 1_u32.. {
+        let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress",
+            "params": {"progressToken": token, "progress": step}});
+        let many = format!("data: {progress}\n\n").repeat(2_000);
+        if sink.send(Ok(Frame::data(many.into()))).await.is_err() {
+            return;
+        }
     }
 }
 
