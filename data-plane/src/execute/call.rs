@@ -15,7 +15,7 @@ use toolgate_data_core::{
 };
 use toolgate_ingress::refuse::{empty, json, refuse};
 use toolgate_model::{Principal, Timestamp};
-use toolgate_upstream::{Answered, Order, Standstill};
+use toolgate_upstream::{Answered, Order};
 
 use crate::{
     account::Account,
@@ -137,8 +137,8 @@ async fn make<S: Source>(
         return Err((refusal, party));
     }
     let kept = plane.parking.claim(handle, &party.principal).await;
-    let same = |kept: &Standstill| kept.plan().server().digest == order.plan.server().digest;
-    match kept.filter(same) {
+    // That it is the same request to the same server, the plan has made sure of by the ticket's digest.
+    match kept {
         Some(kept) => Ok(plane.calls.resume(kept, order, party).await),
         None => {
             let refusal = invalid("`requestState` was used already, or its time is over");
