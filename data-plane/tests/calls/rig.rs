@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 32] = [
+pub const TOOLS: [&str; 34] = [
     "echo",
     "canary",
     "fail",
@@ -71,6 +71,8 @@ pub const TOOLS: [&str; 32] = [
     "polled",
     "ask_many",
     "task",
+    "pester",
+    "oversize",
     "ask_visit",
     "ask_flood",
     "visit",

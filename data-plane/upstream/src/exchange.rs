@@ -313,7 +313,7 @@ impl Exchange {
                 None
             }
             Relayed::Respond(message) => {
-                self.flight.respond(message);
+                self.flight.refuse(message);
                 None
             }
             Relayed::Ignore => None,

@@ -14,6 +14,7 @@ mod finish;
 mod flight;
 pub mod link;
 mod overhear;
+mod refuse;
 mod standstill;
 mod station;
 mod stream;
