@@ -7,6 +7,7 @@ pub mod callers;
 pub mod change;
 pub mod cursor;
 pub mod entrusted;
+pub mod gathering;
 pub mod grant;
 pub mod home;
 pub mod link;
@@ -25,6 +26,7 @@ pub mod task;
 pub mod thinning;
 pub mod uri;
 pub mod view;
+pub mod visit;
 pub mod watch;
 
 pub use authenticate::{Caller, TokenHasher, authenticate};

@@ -31,10 +31,11 @@ use crate::{
     finish::Finish,
     flight::{Flight, is_lost, session_headers},
     overhear::overhear,
-    standstill::{Settled, Standstill, TakenUp},
+    standstill::{Settled, Standstill},
     station::Station,
     stream::{CallStream, tell},
     upstream::{Presented, Target, Upstream},
+    visit::sent_away,
     waiter::Waiter,
 };
 
@@ -63,8 +64,8 @@ pub struct Order {
     pub log_level: Option<LogLevel>,
     /// The span of the request that it serves, if there is one.
     pub trace: Option<Parent>,
-    /// How often its server has sent somebody to a page instead of running it; not yet, if it is new.
-    pub visits: usize,
+    /// How often its server has sent somebody to a page instead of running it, also before a question in the middle of it.
+    pub visits: u8,
 }
 
 /// What a call came to.
@@ -131,11 +132,8 @@ impl Calls {
         waiter: W,
     ) -> Answered<W> {
         match kept.taken_up(order, &waiter) {
-            TakenUp::Settled(Settled::Reply(reply)) => Answered::Reply(reply, waiter),
-            TakenUp::Settled(Settled::GoOn(exchange)) => {
-                Box::pin(self.follow(exchange, waiter)).await
-            }
-            TakenUp::Make(order) => self.call(*order, waiter).await,
+            Settled::Reply(reply) => Answered::Reply(reply, waiter),
+            Settled::GoOn(exchange) => Box::pin(self.follow(exchange, waiter)).await,
         }
     }
 
@@ -163,8 +161,7 @@ impl Calls {
                     }
                     Some(Wanted::Visit(pages)) => {
                         exchange.refused();
-                        let order = Arc::clone(&exchange.order);
-                        let reply = Standstill::visit(order, pages).in_turn(&waiter);
+                        let reply = sent_away(&exchange.order, &pages, &waiter);
                         return Answered::Reply(reply, waiter);
                     }
                 }
@@ -194,8 +191,7 @@ impl Calls {
                     continue;
                 }
                 Some(Ok(Heard::Visit(pages))) => {
-                    let order = Arc::clone(&exchange.order);
-                    let reply = Standstill::visit(order, pages).in_turn(&waiter);
+                    let reply = sent_away(&exchange.order, &pages, &waiter);
                     return Answered::Reply(reply, waiter);
                 }
                 Some(Ok(Heard::Say(message))) => Some(message),
@@ -407,7 +403,7 @@ fn rewritten<'a>(
     if let Some(Again { responses, state }) = again {
         let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;
-    } else if order.plan.retry.is_some() {
+    } else if order.plan.is_back() {
         // What the client came back with was for us.
         request.body = rewrite::again(&request.body, None, None).map_err(impossible)?;
     }

@@ -14,10 +14,12 @@ mod finish;
 mod flight;
 pub mod link;
 mod overhear;
+mod refuse;
 mod standstill;
 mod station;
 mod stream;
 mod upstream;
+mod visit;
 mod waiter;
 
 pub use call::{Answered, Calls, Order};

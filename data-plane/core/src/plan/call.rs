@@ -12,7 +12,7 @@ use toolgate_model::{Digest, Era, RelayPolicy};
 use crate::{
     GatewayView, Refusal, ServerView, parked,
     plan::{
-        PlanInput, Retry, Returned, Target,
+        PlanInput, Retry, Returned, Target, Visited,
         find::{self, Found, find, is_argument},
         own, retry,
     },
@@ -42,6 +42,8 @@ pub struct CallPlan {
     pub retry: Option<Retry>,
     /// What the server entrusted to the client at an earlier call, which this one goes on with.
     pub returned: Option<Returned>,
+    /// It is made once more, now that somebody has been at pages.
+    pub visited: Option<Visited>,
     /// What seals the task that the server may make of it; none if it may not.
     pub tasks: Option<TaskSeal>,
     /// Where to change the request.
@@ -115,6 +117,11 @@ impl CallPlan {
         } else {
             ClientCapabilities::default()
         }
+    }
+
+    /// Whether what its client came back with is for us, and for no server.
+    pub fn is_back(&self) -> bool {
+        self.retry.is_some() || self.visited.is_some()
     }
 
     /// Whether its server has tasks.
@@ -236,6 +243,7 @@ pub(super) fn plan(
         traceparent: traceparent.map(|text| text.as_str().into()),
         retry: None,
         returned: None,
+        visited: None,
         tasks: None,
         spans: CallSpans {
             id: id.span,

@@ -122,6 +122,7 @@ pub(super) fn followed(
         traceparent: None,
         retry: None,
         returned: None,
+        visited: None,
         tasks: None,
         spans: CallSpans {
             id: nowhere,

@@ -169,7 +169,7 @@ impl Relay {
                 let shown = self.shown(message, result.span);
                 if let Some(state) = self.entrusts(&answer, result) {
                     if state.len() > STATE_LIMIT {
-                        return Relayed::Final(self.fail(UpstreamFailure::TooLarge));
+                        return Relayed::Final(self.fail(UpstreamFailure::StateTooLarge));
                     }
                     self.entrusting = Some(shown.unwrap_or_else(|| message.clone()));
                     return Relayed::Entrusts(state);
@@ -217,7 +217,7 @@ impl Relay {
                 }
             },
             // It was within its limits before.
-            Err(_grown) => failed(&self.call, UpstreamFailure::TooLarge),
+            Err(_grown) => failed(&self.call, UpstreamFailure::Outgrown),
         }
     }
 

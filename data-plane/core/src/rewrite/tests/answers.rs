@@ -6,6 +6,7 @@ use toolgate_model::Era;
 
 use super::{json, relay};
 use crate::{
+    entrusted::STATE_LIMIT,
     fixture::World,
     refusal::UpstreamFailure,
     rewrite::{Outcome, Relay, Reply, Wanted},
@@ -222,6 +223,26 @@ fn input_may_be_asked_of_those_who_declared_it() {
     }
     let legacy = reply(Era::Legacy, Era::Modern, answer);
     assert_eq!(legacy.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
+}
+
+/// No setting of the server's stands in the way, so none is named.
+#[test]
+fn a_state_that_is_too_long_is_told_as_that() {
+    let told = |length: usize| {
+        let state = format!("\"{}\"", "x".repeat(length - 2));
+        let answer = format!(
+            r#"{{"jsonrpc":"2.0","id":42,"result":{{"resultType":"input_required","requestState":{state}}}}}"#
+        );
+        relay(Era::Modern, Era::Modern, "").only(&Bytes::from(answer))
+    };
+    assert!(matches!(told(STATE_LIMIT), Err(Wanted::Entrusts(_))));
+    let reply = told(STATE_LIMIT + 1).unwrap();
+    let failed = Outcome::Failed(UpstreamFailure::StateTooLarge);
+    assert_eq!(reply.outcome, failed);
+    let reply = body(&reply);
+    let words = reply["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(words.contains("48 KiB"), "{words}");
+    assert!(!words.contains("max_answer_mib"), "{words}");
 }
 
 #[test]
