@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod entrusted;
 pub mod grant;
 pub mod home;
+pub mod levels;
 pub mod link;
 pub mod parked;
 pub mod parts;

@@ -66,6 +66,7 @@ pub(super) async fn call<S: Source>(
     let level = facts.as_ref().and_then(|facts| plane.sessions.level(facts));
     let order = Order {
         log_level: plan.log_level_with(level),
+        log_asked: plan.asks_for_log(level),
         plan: Arc::clone(&plan),
         body: frame,
         principal: Arc::clone(&principal),

@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 30] = [
+pub const TOOLS: [&str; 31] = [
     "echo",
     "canary",
     "fail",
@@ -71,6 +71,7 @@ pub const TOOLS: [&str; 30] = [
     "polled",
     "ask_many",
     "task",
+    "logs",
     "visit",
     "visit_stream",
     "visit_always",
