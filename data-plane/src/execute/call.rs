@@ -12,7 +12,7 @@ use toolgate_data_core::{
     session_id::SessionFacts,
 };
 use toolgate_ingress::refuse::{empty, json, refuse};
-use toolgate_model::{Principal, Timestamp};
+use toolgate_model::{Principal, Timestamp, TokenHash};
 use toolgate_upstream::{Answered, Order, Standstill};
 
 use crate::{
@@ -31,6 +31,7 @@ pub(super) struct Errand {
     pub(super) plan: Arc<CallPlan>,
     pub(super) body: Bytes,
     pub(super) principal: Arc<Principal>,
+    pub(super) token: TokenHash,
     pub(super) expires: Option<Timestamp>,
     pub(super) session: Option<Arc<SessionFacts>>,
     pub(super) place: Place,
@@ -46,6 +47,7 @@ pub(super) async fn call<S: Source>(
         plan,
         body: frame,
         principal,
+        token,
         expires,
         session,
         place,
@@ -81,6 +83,8 @@ pub(super) async fn call<S: Source>(
         place,
         plane: Arc::clone(plane),
         principal,
+        gateway: Arc::clone(&plan.gateway),
+        token,
         expires,
         session: facts,
     };
