@@ -74,6 +74,7 @@ pub(crate) async fn execute<S: Source>(
                 plan,
                 body,
                 principal,
+                token: caller.token().hash,
                 expires: caller.token().expires,
                 session,
                 place,

@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Instant};
 
-use toolgate_data_core::{Caller, Refusal, View, change::Comparison};
-use toolgate_model::{Sharing, TokenHash};
+use toolgate_data_core::{
+    Caller, Refusal, View,
+    change::{self, Comparison},
+};
+use toolgate_model::{Sharing, Slug, TokenHash};
 use toolgate_runtime::{Drain, SharedClock};
 use toolgate_session::{
     InFlight, Links, Listeners, Parking, Questions, Sessions, Subject, Subscriptions, TakeBack,
@@ -45,6 +48,17 @@ pub(crate) struct Asker {
     pub(crate) answers: Answers,
     /// For when none can come any more.
     pub(crate) call: TakeBack,
+    /// Through which its client comes.
+    pub(crate) gateway: Slug,
+    /// What its client is let in by.
+    pub(crate) token: TokenHash,
+}
+
+impl Asker {
+    /// Whether its client can come back with an answer.
+    pub(crate) fn is_served(&self, view: &View) -> bool {
+        change::is_served(view, &self.gateway, &self.token)
+    }
 }
 
 impl<S: Source> Plane<S> {
@@ -71,6 +85,14 @@ impl<S: Source> Plane<S> {
         }
     }
 
+    /// Calls of modern clients that cannot come back, since their gateway serves nobody any more, are taken back.
+    pub(crate) fn release(&self, view: &View) {
+        self.parking.retain(|gateway| {
+            let gateway = view.gateway(gateway.as_str());
+            gateway.is_some_and(|gateway| gateway.denied.is_none())
+        });
+    }
+
     /// These tokens stopped working: what they have running ends, streams included.
     pub(crate) fn revoked<'a>(&self, tokens: impl Iterator<Item = &'a TokenHash>) {
         tokens.for_each(|token| self.limiter.end(token));
@@ -82,6 +104,10 @@ impl<S: Source> Plane<S> {
         self.sessions.view_changed(&mut views);
         self.subscriptions.view_changed(&mut views);
         self.listeners.view_changed(after);
+        for asker in self.questions.take_if(|asker| !asker.is_served(after)) {
+            asker.call.now();
+        }
+        self.release(after);
         self.links.view_changed(after);
         self.upstream.retain(after);
         self.accounts.retain(after);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use toolgate_tests::tools::repository;
 
 /// Names of all functions in Rust files under `folder`.
@@ -82,19 +82,83 @@ fn every_promise_of_aggregation_is_shown_by_tests_that_exist() {
     }
 }
 
+/// What a list of expected failures says: each entry, and whether a reason stands above it. A reason holds for all that
+/// follows, up to a blank line or another one.
+fn expected(text: &str) -> Result<Vec<(String, bool)>> {
+    let mut lines = text
+        .lines()
+        .skip_while(|line| line.is_empty() || line.starts_with('#'));
+    let head = lines.next().unwrap_or_default();
+    let (side, rest) = head.split_once(':').unwrap_or_default();
+    ensure!(
+        ["server", "client"].contains(&side),
+        "not a list of failures: {head}"
+    );
+    if rest.trim() == "[]" {
+        let more = lines.find(|line| !line.trim().is_empty());
+        ensure!(more.is_none(), "after an empty list: {more:?}");
+        return Ok(Vec::new());
+    }
+    ensure!(rest.trim().is_empty(), "cannot be read: {head}");
+    let (mut entries, mut reason) = (Vec::new(), false);
+    for line in lines {
+        let line = line.trim();
+        if let Some(words) = line.strip_prefix('#') {
+            reason = words.split_whitespace().count() >= 3;
+        } else if let Some(entry) = line.strip_prefix("- ") {
+            entries.push((entry.to_owned(), reason));
+        } else {
+            // A blank line ends what a reason is for.
+            ensure!(line.is_empty(), "cannot be read: {line}");
+            reason = false;
+        }
+    }
+    ensure!(!entries.is_empty(), "no entries, and not `{side}: []`");
+    Ok(entries)
+}
+
 #[test]
 fn every_scenario_that_is_expected_to_fail_has_its_reason() {
-    for version in ["2025-11-25", "2026-07-28"] {
-        let path = repository().join(format!("tests/conformance-expected-{version}.yml"));
-        let text = fs::read_to_string(path).unwrap();
-        let mut reason = false;
-        for line in text
-            .lines()
-            .skip_while(|line| !line.starts_with("server:"))
-            .skip(1)
-        {
-            reason |= line.trim_start().starts_with('#');
-            assert!(reason, "{version}: no reason for {line}");
+    let mut lists = 0;
+    for entry in fs::read_dir(repository().join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.starts_with("conformance-expected-") {
+            continue;
         }
+        lists += 1;
+        let text = fs::read_to_string(&path).unwrap();
+        let entries = expected(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let without: Vec<_> = entries.iter().filter(|(_, reason)| !reason).collect();
+        assert!(without.is_empty(), "{name}: no reason for {without:?}");
+    }
+    assert!(lists >= 5, "only {lists} lists: is the reading right?");
+}
+
+/// The reading itself: a list that it does not understand is no list without failures.
+#[test]
+fn a_list_of_expected_failures_without_reasons_is_found() {
+    let reasons = |text: &str| {
+        let entries = expected(text).ok()?;
+        Some(
+            entries
+                .iter()
+                .map(|(_, reason)| *reason)
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(reasons("# all is well\nserver: []\n"), Some(Vec::new()));
+    assert_eq!(reasons("client:\n  - a\n"), Some(vec![false]));
+    let with = "# a list\nclient:\n  # why this is so\n  - a\n  - b\n\n  - c\n";
+    assert_eq!(reasons(with), Some(vec![true, true, false]));
+    assert_eq!(reasons("client:\n  # no\n  - a\n"), Some(vec![false]));
+    for broken in [
+        "",
+        "server:\n",
+        "servers:\n  - a\n",
+        "server: []\n  - a\n",
+        "server: [a]\n",
+    ] {
+        assert_eq!(reasons(broken), None, "{broken:?}");
     }
 }

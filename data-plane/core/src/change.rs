@@ -130,6 +130,11 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// Whether anything is served to the token at the gateway.
+pub fn is_served(view: &View, gateway: &Slug, token: &TokenHash) -> bool {
+    sight(view, gateway, token).is_some()
+}
+
 /// What the token sees at the gateway, by the rule that requests are let in by.
 fn sight<'a>(view: &'a View, gateway: &Slug, token: &TokenHash) -> Option<Sight<'a>> {
     let gateway = view.gateway(gateway.as_str())?;

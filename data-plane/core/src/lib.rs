@@ -10,6 +10,7 @@ pub mod entrusted;
 pub mod gathering;
 pub mod grant;
 pub mod home;
+pub mod levels;
 pub mod link;
 pub mod parked;
 pub mod parts;

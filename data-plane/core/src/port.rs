@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::{
     ServerView,
     callers::Callers,
+    levels::Levels,
     refusal::UpstreamFailure,
     session_id::{ClientCapabilities, RANDOM},
     watch::{Told, Topics},
@@ -145,6 +146,8 @@ pub struct LinkFacts {
     pub opened: Opened,
     /// The calls in flight on it that can be asked something.
     pub callers: Callers,
+    /// The log messages that the server was asked for.
+    pub levels: Levels,
     next_id: AtomicU64,
     used: AtomicU64,
     refusing: AtomicUsize,
@@ -187,6 +190,7 @@ impl LinkFacts {
     /// Of a link just opened. The handshake used id 0.
     pub fn new(opened: Opened, now: Timestamp) -> Self {
         Self {
+            levels: Levels::of(&opened.capabilities),
             opened,
             callers: Callers::default(),
             next_id: AtomicU64::new(1),

@@ -10,7 +10,7 @@ use std::{
 use tokio::runtime;
 use toolgate_actor::{self as actor, ActorSystem};
 use toolgate_data_core::parked::Handle;
-use toolgate_model::{Principal, Timestamp};
+use toolgate_model::{Principal, Slug, Timestamp};
 use toolgate_runtime::clock::SharedClock;
 
 use crate::{
@@ -45,6 +45,7 @@ pub(crate) struct Shared<P: Send + Unpin + 'static> {
 pub(crate) struct Entry<P: Send + Unpin + 'static> {
     actor: actor::Handle<ParkedActor<P>>,
     principal: Arc<Principal>,
+    gateway: Slug,
 }
 
 impl<P: Send + Unpin + 'static> Parking<P> {
@@ -67,8 +68,14 @@ impl<P: Send + Unpin + 'static> Parking<P> {
         self.shared.calls.len()
     }
 
-    /// Keeps a call under a name that nobody can guess; gives it back if there is no room.
-    pub fn park(&self, name: Handle, principal: &Arc<Principal>, call: P) -> Result<(), P> {
+    /// Keeps a call through this gateway under a name that nobody can guess; gives it back if there is no room.
+    pub fn park(
+        &self,
+        name: Handle,
+        principal: &Arc<Principal>,
+        gateway: &Slug,
+        call: P,
+    ) -> Result<(), P> {
         let room = self.shared.count(principal, |count| {
             let room = count < PARKED_PER_PRINCIPAL;
             (if room { count + 1 } else { count }, room)
@@ -91,6 +98,7 @@ impl<P: Send + Unpin + 'static> Parking<P> {
             Entry {
                 actor: self.system.spawn(make),
                 principal: Arc::clone(principal),
+                gateway: gateway.clone(),
             }
         });
         self.shared
@@ -111,8 +119,13 @@ impl<P: Send + Unpin + 'static> Parking<P> {
 
     /// Lets go of all of them, which takes them back at their servers.
     pub fn end_all(&self) {
+        self.retain(|_gateway| false);
+    }
+
+    /// Lets go of those through other gateways: their clients cannot come back.
+    pub fn retain(&self, keep: impl Fn(&Slug) -> bool) {
         self.shared.calls.for_each(|_name, entry| {
-            if entry.actor.tell(Message::End).is_err() {
+            if !keep(&entry.gateway) && entry.actor.tell(Message::End).is_err() {
                 entry.actor.stop();
             }
         });

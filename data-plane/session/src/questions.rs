@@ -124,6 +124,19 @@ impl<A: Clone> Questions<A> {
         over.into_values().map(|waiting| waiting.to).collect()
     }
 
+    /// Nobody can answer these any more: where their answers would have gone to. Nothing is waited for.
+    pub fn take_if(&self, gone: impl Fn(&A) -> bool) -> Vec<A> {
+        let mut found = Vec::new();
+        self.open.sessions.for_each(|session, open| {
+            let gone = open.iter().filter(|(_, waiting)| gone(&waiting.to));
+            found.extend(gone.map(|(question, _)| (*session, *question)));
+        });
+        let taken = found
+            .iter()
+            .filter_map(|(session, question)| self.open.take(session, question, |_waiting| true));
+        taken.map(|waiting| waiting.to).collect()
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         self.open.count.load(Ordering::Relaxed)

@@ -14,7 +14,7 @@ use toolgate_data_core::{
     session_id::SessionFacts,
 };
 use toolgate_ingress::refuse::{empty, json, refuse};
-use toolgate_model::{Principal, Timestamp};
+use toolgate_model::{Principal, Timestamp, TokenHash};
 use toolgate_upstream::{Answered, Order};
 
 use crate::{
@@ -33,6 +33,7 @@ pub(super) struct Errand {
     pub(super) plan: Arc<CallPlan>,
     pub(super) body: Bytes,
     pub(super) principal: Arc<Principal>,
+    pub(super) token: TokenHash,
     pub(super) expires: Option<Timestamp>,
     pub(super) session: Option<Arc<SessionFacts>>,
     pub(super) place: Place,
@@ -48,6 +49,7 @@ pub(super) async fn call<S: Source>(
         plan,
         body: frame,
         principal,
+        token,
         expires,
         session,
         place,
@@ -68,6 +70,7 @@ pub(super) async fn call<S: Source>(
     let level = facts.as_ref().and_then(|facts| plane.sessions.level(facts));
     let order = Order {
         log_level: plan.log_level_with(level),
+        log_asked: plan.asks_for_log(level),
         plan: Arc::clone(&plan),
         body: frame,
         principal: Arc::clone(&principal),
@@ -82,6 +85,8 @@ pub(super) async fn call<S: Source>(
         place,
         plane: Arc::clone(plane),
         principal,
+        gateway: Arc::clone(&plan.gateway),
+        token,
         expires,
         session: facts,
     };

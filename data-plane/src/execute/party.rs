@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use toolgate_data_core::{
+    GatewayView,
     entrusted::{self, Entrusted},
     parked::Ticket,
     rewrite::Outcome,
@@ -10,7 +11,7 @@ use toolgate_data_core::{
     session_id::SessionFacts,
     visit::{self, Visit},
 };
-use toolgate_model::{Principal, Timestamp};
+use toolgate_model::{Principal, Timestamp, TokenHash};
 use toolgate_runtime::random;
 use toolgate_session::InFlightGuard;
 use toolgate_upstream::{Answers, Named, Order, Standstill, Waiter};
@@ -29,6 +30,10 @@ pub(super) struct Party<S: Source> {
     pub(super) place: Place,
     pub(super) plane: Arc<Plane<S>>,
     pub(super) principal: Arc<Principal>,
+    /// Through which gateway.
+    pub(super) gateway: Arc<GatewayView>,
+    /// What its client is let in by.
+    pub(super) token: TokenHash,
     /// When the token of its client stops working.
     pub(super) expires: Option<Timestamp>,
     /// Of legacy clients.
@@ -57,10 +62,13 @@ impl<S: Source> Waiter for Party<S> {
         let asker = Asker {
             answers: answers.clone(),
             call: self.in_flight.as_ref()?.take_back(),
+            gateway: self.gateway.name.id.clone(),
+            token: self.token,
         };
-        let asked = self.plane.questions.ask(session, &self.principal, asker)?;
-        // Looked at only now: a session that ends from here on finds the question.
-        if self.plane.sessions.is_over(session) {
+        let (questions, sessions) = (&self.plane.questions, &self.plane.sessions);
+        let asked = questions.ask(session, &self.principal, asker.clone())?;
+        // Looked at only now: a session or a gateway that ends from here on finds the question.
+        if sessions.is_over(session) || !asker.is_served(&self.plane.source.view()) {
             return None;
         }
         Some(Named {
@@ -82,16 +90,20 @@ impl<S: Source> Waiter for Party<S> {
             request,
             home: self.plane.neighbours.here(),
         };
-        let gateway = call.plan().gateway.name.id.clone();
         let binding = Binding {
-            gateway: &gateway,
+            gateway: &self.gateway.name.id,
             principal: &self.principal,
         };
         let state = ticket.seal(keys.sealer(), binding, &random::bytes());
         let parked = self
             .plane
             .parking
-            .park(ticket.handle, &self.principal, call);
+            .park(ticket.handle, &self.principal, binding.gateway, call);
+        // Looked at only now: a gateway that is removed from here on finds the call.
+        let view = self.plane.source.view();
+        if view.gateway(self.gateway.name.id.as_str()).is_none() {
+            self.plane.release(&view);
+        }
         parked.map(|()| state).map_err(Box::new)
     }
 

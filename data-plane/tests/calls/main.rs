@@ -18,6 +18,8 @@ mod faults;
 mod feeds;
 mod hostile;
 mod ids;
+mod levels;
+mod logs;
 mod polled;
 mod progressive;
 mod questions;

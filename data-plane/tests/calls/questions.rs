@@ -269,6 +269,64 @@ async fn questions_end_with_the_token_of_their_client() {
     }
 }
 
+/// Takes a gateway away; the tokens stay.
+fn remove(rig: &Rig, gateway: &str) {
+    rig.source.configure(|snapshot| {
+        let key = ResourceKey {
+            kind: ResourceKind::Gateway,
+            name: name(gateway),
+        };
+        assert!(snapshot.entries.remove(&key).is_some());
+    });
+}
+
+#[tokio::test]
+async fn questions_end_with_the_gateway_of_their_client_though_its_token_stays() {
+    for era in ERAS {
+        let rig = Rig::start().await;
+        let gone = client(&rig).await;
+        let mut stays = rig.client_with("other", TOKEN);
+        stays.capabilities = gone.capabilities.clone();
+        stays.initialize().await;
+        let mut goes_on = call(&stays, era, "ask").await;
+        let question = goes_on.message().await.unwrap();
+        let mut stream = call(&gone, era, "ask").await;
+        stream.message().await.unwrap();
+        assert!(waiting(&rig, 2), "both");
+        remove(&rig, "everything");
+        let end = tokio::time::timeout(Duration::from_secs(2), stream.message()).await;
+        assert_eq!(end.expect("at once"), None);
+        eventually("nothing of it is left", || waiting(&rig, 1)).await;
+        if era == Era::Legacy {
+            eventually("the server is told", || {
+                rig.legacy.last("notifications/cancelled").is_some()
+            })
+            .await;
+        }
+        let answer = accepts(&question, &json!({"n": 1}));
+        assert_eq!(post(&stays, answer).await, 202);
+        text(&goes_on.message().await.unwrap());
+    }
+}
+
+/// The call goes on after the end of its gateway: what its server asks then, nobody can answer.
+#[tokio::test]
+async fn a_client_whose_gateway_is_gone_is_not_asked() {
+    let rig = Rig::start().await;
+    let client = client(&rig).await;
+    let mut stream = call(&client, Era::Legacy, "slow").await;
+    stream.message().await.unwrap();
+    eventually("somebody listens", || rig.legacy.feeds.receiver_count() > 0).await;
+    remove(&rig, "everything");
+    let ask = json!({"jsonrpc": "2.0", "id": "late", "method": "elicitation/create",
+        "params": {"message": "And?"}});
+    rig.legacy.feeds.send(ask).unwrap();
+    eventually("the server is told", || !rig.legacy.responses().is_empty()).await;
+    let told = rig.legacy.responses();
+    assert!(told[0]["error"].is_object(), "{told:?}");
+    assert!(waiting(&rig, 0));
+}
+
 #[tokio::test]
 async fn questions_end_when_the_token_of_their_client_expires() {
     for era in ERAS {

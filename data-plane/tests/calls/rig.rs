@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 34] = [
+pub const TOOLS: [&str; 35] = [
     "echo",
     "canary",
     "fail",
@@ -75,6 +75,7 @@ pub const TOOLS: [&str; 34] = [
     "oversize",
     "ask_visit",
     "ask_flood",
+    "logs",
     "visit",
     "visit_stream",
     "visit_always",

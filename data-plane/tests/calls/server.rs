@@ -43,6 +43,7 @@ pub struct Seen {
     /// Messages that were taken of a tool that never stops sending them.
     pub flooded: usize,
     pub polled: crate::polled::Polled,
+    pub levels: crate::logs::Levels,
 }
 
 pub type Body = BoxBody<Bytes, std::io::Error>;
@@ -132,7 +133,11 @@ impl FakeServer {
         Ok(match message["method"].as_str().unwrap() {
             "initialize" => self.initialize(&message),
             "ping" => answer(&message, &json!({})),
+            "tools/call" if message["params"]["name"] == "logs" => {
+                self.logs(&head.headers, &message)
+            }
             "tools/call" => self.tool(&message).await,
+            "logging/setLevel" => self.set_level(&head.headers, &message).await,
             "prompts/get" => crate::rest::prompt(&message),
             "resources/read" => crate::rest::read(self.era, &message),
             "completion/complete" => crate::rest::completion(&message),
@@ -147,9 +152,13 @@ impl FakeServer {
         seen.opened += 1;
         let session = format!("session-{}", seen.opened);
         seen.sessions.insert(session.clone());
+        let capabilities = match seen.levels.undeclared {
+            true => json!({"tools": {}}),
+            false => json!({"tools": {}, "logging": {}}),
+        };
         let result = json!({
             "protocolVersion": message["params"]["protocolVersion"],
-            "capabilities": {"tools": {}, "logging": {}},
+            "capabilities": capabilities,
             "serverInfo": {"name": "fake", "version": "1"},
         });
         let mut response = answer(message, &result);

@@ -2,11 +2,11 @@
 //! request of the same principal.
 
 use serde_json::{Value, json};
-use toolgate_model::{MaxAnswer, Resource, snapshot::Entry};
+use toolgate_model::{MaxAnswer, Resource, ResourceKey, ResourceKind, snapshot::Entry};
 
 use crate::{
     client::Client,
-    rig::{ANYTHING, NARROW, Rig, eventually},
+    rig::{ANYTHING, NARROW, Rig, eventually, name},
 };
 
 fn client(rig: &Rig) -> Client {
@@ -279,6 +279,31 @@ async fn a_proxy_that_ends_takes_back_what_stands_still() {
         rig.legacy.last("notifications/cancelled").is_some()
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_stands_still_is_taken_back_when_its_gateway_is_gone() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let mut other = rig.client_with("other", &client.token);
+    other.capabilities = client.capabilities.clone();
+    let kept = asked(&other, "old__ask").await;
+    asked(&client, "old__ask").await;
+    assert!(parked(&rig, 2));
+    rig.source.configure(|snapshot| {
+        let key = ResourceKey {
+            kind: ResourceKind::Gateway,
+            name: name("everything"),
+        };
+        assert!(snapshot.entries.remove(&key).is_some());
+    });
+    eventually("nothing of it is left", || parked(&rig, 1)).await;
+    eventually("the server is told", || {
+        rig.legacy.last("notifications/cancelled").is_some()
+    })
+    .await;
+    let done = call(&other, "old__ask", "x", Some((&kept, json!({"n": 7})))).await;
+    assert_eq!(done["result"]["resultType"], "complete", "{done}");
 }
 
 #[tokio::test]

@@ -1,22 +1,21 @@
 //! One call of a server, from the plan to the answer. It is sent once. It is sent again only where it provably did not run: no
 //! connection could be made, or a legacy server knows our session no longer.
 
-use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
-use toolgate_client::{ClientError, Headers, Reply as Head, ReplyBody, send};
+use toolgate_client::{ClientError, Reply as Head, ReplyBody, send};
 use toolgate_data_core::{
-    ServerView,
     plan::{CallPlan, ClientSide},
     port::{LinkFacts, LinkKey, Links},
     refusal::UpstreamFailure,
-    rewrite::{self, Outcome, Relay, Reply, Request, Towards, Wanted, failed, request},
+    rewrite::{Outcome, Relay, Reply, Towards, Wanted, failed},
     session::LogLevel,
     session_id::RANDOM,
 };
-use toolgate_mcp::{headers::PARAM_PREFIX, message, method, versions};
+use toolgate_mcp::{message, method};
 use toolgate_model::{Era, Principal};
 use toolgate_runtime::{
     SharedClock,
@@ -30,6 +29,8 @@ use crate::{
     failure::{self, Again as Repeat, Attempt},
     finish::Finish,
     flight::{Flight, is_lost, session_headers},
+    level,
+    outgoing::{outgoing, rewritten, version},
     overhear::overhear,
     standstill::{Settled, Standstill},
     station::Station,
@@ -62,6 +63,8 @@ pub struct Order {
     pub conversation: Option<[u8; RANDOM]>,
     /// From [`CallPlan::log_level_with`].
     pub log_level: Option<LogLevel>,
+    /// From [`CallPlan::asks_for_log`].
+    pub log_asked: bool,
     /// The span of the request that it serves, if there is one.
     pub trace: Option<Parent>,
     /// How often its server has sent somebody to a page instead of running it, also before a question in the middle of it.
@@ -316,6 +319,9 @@ impl Calls {
         let leave = station.leave().map_err(Ended::Failed)?;
         let presented = self.upstream.present(&station).await;
         let presented = presented.map_err(Ended::Failed)?.inside(link.as_deref());
+        if let Some(facts) = &link {
+            level::lower(facts, order, &station, &presented, &self.upstream.drain).await;
+        }
         let id = match &link {
             Some(facts) => facts.next_id(),
             None => toolgate_client::next_id(),
@@ -337,7 +343,7 @@ impl Calls {
             log_level: order.log_level,
             traceparent: traceparent.as_deref(),
         };
-        let request = rewritten(order, &towards, again)?;
+        let request = rewritten(order, &towards, again).map_err(Ended::Failed)?;
         let headers = outgoing(
             &request.headers,
             link.as_deref(),
@@ -380,36 +386,6 @@ impl Calls {
     }
 }
 
-/// The version to speak.
-fn version<'a>(server: &'a ServerView, link: Option<&'a LinkFacts>) -> &'a str {
-    match link {
-        Some(facts) => &facts.opened.version,
-        None => server
-            .protocol_version
-            .as_deref()
-            .unwrap_or(versions::MODERN),
-    }
-}
-
-/// The call as it goes out.
-fn rewritten<'a>(
-    order: &'a Order,
-    to: &Towards<'a>,
-    again: Option<&Again>,
-) -> Result<Request<'a>, Ended> {
-    // Cannot be: the spans come from these bytes.
-    let impossible = |_edit| Ended::Failed(UpstreamFailure::Malformed);
-    let mut request = request(&order.body, &order.plan, to).map_err(impossible)?;
-    if let Some(Again { responses, state }) = again {
-        let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
-        request.body = with.map_err(impossible)?;
-    } else if order.plan.is_back() {
-        // What the client came back with was for us.
-        request.body = rewrite::again(&request.body, None, None).map_err(impossible)?;
-    }
-    Ok(request)
-}
-
 /// What there is to say when no head came.
 fn not_sent(error: &ClientError, flight: &mut Flight, plan: &CallPlan) -> Ended {
     let failure = failure::of(error);
@@ -418,30 +394,6 @@ fn not_sent(error: &ClientError, flight: &mut Flight, plan: &CallPlan) -> Ended 
     match failure::again(&Attempt::Error(error)) {
         Repeat::Alike => Ended::NotSent,
         Repeat::InAnotherSession | Repeat::Never => Ended::Failed(failure),
-    }
-}
-
-/// The headers of the era; of those that were made for the request, only mirrored arguments are not known beforehand.
-fn outgoing(
-    made: &[(Cow<'_, str>, Cow<'_, str>)],
-    link: Option<&LinkFacts>,
-    version: &str,
-    plan: &CallPlan,
-    traceparent: Option<&str>,
-) -> Headers {
-    let mut headers = match link {
-        Some(facts) => session_headers(facts),
-        None => Headers::modern(version, plan.target.method(), plan.target.mcp_name()),
-    };
-    let mirrored = made
-        .iter()
-        .filter(|(name, _)| name.starts_with(PARAM_PREFIX));
-    for (name, value) in mirrored {
-        headers = headers.with(name, value);
-    }
-    match traceparent.or(plan.traceparent.as_deref()) {
-        Some(trace) => headers.with("traceparent", trace),
-        None => headers,
     }
 }
 

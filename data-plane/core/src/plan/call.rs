@@ -187,6 +187,14 @@ impl CallPlan {
             ClientSide::Legacy { .. } => Some(session.unwrap_or(LogLevel::Info)),
         }
     }
+
+    /// Whether they were asked for, and not left to the server.
+    pub fn asks_for_log(&self, session: Option<LogLevel>) -> bool {
+        match self.client {
+            ClientSide::Modern { .. } => self.log_level.is_some(),
+            ClientSide::Legacy { .. } => session.is_some(),
+        }
+    }
 }
 
 /// A request that a server answers. The headers of a modern one have been checked, but for those of the tool's own.

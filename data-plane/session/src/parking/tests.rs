@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use toolgate_runtime::clock::ManualClock;
 
 use super::*;
-use crate::fixture::{NOW, principal, until};
+use crate::fixture::{NOW, principal, slug, until};
 
 /// Counts how often it was let go of.
 struct Call(Arc<AtomicUsize>);
@@ -27,7 +27,7 @@ async fn a_call_is_handed_out_once_and_to_its_principal_only() {
     let (parking, gone) = (parking(), Arc::default());
     let (ada, bob) = (principal("ada"), principal("bob"));
     let call = Call(Arc::clone(&gone));
-    assert!(parking.park([1; 16], &ada, call).is_ok());
+    assert!(parking.park([1; 16], &ada, &slug("all"), call).is_ok());
     assert!(parking.claim(&[1; 16], &bob).await.is_none());
     assert!(parking.claim(&[2; 16], &ada).await.is_none());
     let claimed = parking.claim(&[1; 16], &ada).await;
@@ -44,7 +44,7 @@ async fn one_principal_cannot_take_all_the_room() {
     let park = |number: usize, who: &Arc<Principal>| {
         let mut name = [0; 16];
         name[..8].copy_from_slice(&number.to_be_bytes());
-        parking.park(name, who, Call(Arc::clone(&gone)))
+        parking.park(name, who, &slug("all"), Call(Arc::clone(&gone)))
     };
     for number in 0..PARKED_PER_PRINCIPAL {
         assert!(park(number, &ada).is_ok());
@@ -55,4 +55,19 @@ async fn one_principal_cannot_take_all_the_room() {
     until("the call is let go of", || parking.count() == 0).await;
     assert_eq!(gone.load(Ordering::Relaxed), PARKED_PER_PRINCIPAL + 2);
     assert!(park(1_002, &ada).is_ok(), "the room is free again");
+}
+
+#[tokio::test]
+async fn calls_through_a_gateway_that_is_gone_are_let_go_of_and_no_others() {
+    let (parking, gone) = (parking(), Arc::default());
+    let ada = principal("ada");
+    for (name, gateway) in [([1; 16], "gone"), ([2; 16], "kept")] {
+        let call = Call(Arc::clone(&gone));
+        assert!(parking.park(name, &ada, &slug(gateway), call).is_ok());
+    }
+    parking.retain(|gateway| gateway.as_str() == "kept");
+    until("the call is let go of", || parking.count() == 1).await;
+    assert_eq!(gone.load(Ordering::Relaxed), 1);
+    assert!(parking.claim(&[1; 16], &ada).await.is_none());
+    assert!(parking.claim(&[2; 16], &ada).await.is_some());
 }

@@ -52,6 +52,25 @@ fn the_questions_of_a_session_end_with_it_and_no_others() {
 }
 
 #[test]
+fn questions_that_cannot_be_answered_any_more_are_taken_and_no_others() {
+    let questions: Questions<u32> = Questions::new(slug("here"));
+    let ada = principal("ada");
+    let kept: Vec<_> = (0..6_u32)
+        .map(|n| questions.ask(&facts(n % 2), &ada, n).unwrap())
+        .collect();
+    let mut taken = questions.take_if(|n| n % 3 == 0);
+    taken.sort_unstable();
+    assert_eq!(taken, [0, 3]);
+    assert_eq!(questions.take_if(|n| n % 3 == 0), [0; 0]);
+    assert_eq!(questions.count(), 4);
+    let literal = quote(&kept[1].id().name());
+    let heard = questions.hear(&facts(1), &ada, &literal);
+    assert!(matches!(heard, Heard::By(_, 1)));
+    drop(kept);
+    assert_eq!(questions.count(), 0);
+}
+
+#[test]
 fn a_question_that_nobody_asks_any_more_is_forgotten() {
     let questions: Questions<u32> = Questions::new(slug("here"));
     let ada = principal("ada");
