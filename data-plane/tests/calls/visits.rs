@@ -48,7 +48,7 @@ async fn cf_4_a_modern_client_is_asked_to_send_somebody_and_the_call_runs_when_t
         let page = &asked["inputRequests"]["page-1"];
         assert_eq!(page["method"], "elicitation/create");
         let params = json!({"mode": "url", "url": "https://login.example/connect",
-            "message": "[old] Sign in (login.example)"});
+            "message": "[old] (login.example) Sign in"});
         assert_eq!(
             page["params"], params,
             "no id: the modern revision has none"
@@ -210,7 +210,7 @@ async fn a_legacy_client_that_sends_people_to_pages_is_told_as_the_server_told_u
     let error = answer.whole().await.json()["error"].clone();
     assert_eq!(error["code"], -32042, "{error}");
     let page = json!({"mode": "url", "elicitationId": "e-1",
-        "url": "https://login.example/connect", "message": "[old] Sign in (login.example)"});
+        "url": "https://login.example/connect", "message": "[old] (login.example) Sign in"});
     assert_eq!(error["data"], json!({"elicitations": [page], "more": 1}));
     let answer = client.call(Era::Legacy, json!(2), "old__visit", "x").await;
     let result = answer.whole().await.json()["result"].clone();
