@@ -10,6 +10,7 @@ pub mod entrusted;
 pub mod grant;
 pub mod home;
 pub mod link;
+pub mod pacer;
 pub mod parked;
 pub mod parts;
 pub mod plan;
