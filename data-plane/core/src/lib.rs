@@ -12,6 +12,7 @@ pub mod grant;
 pub mod home;
 pub mod levels;
 pub mod link;
+pub mod pacer;
 pub mod parked;
 pub mod parts;
 pub mod plan;
