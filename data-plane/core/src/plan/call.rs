@@ -48,6 +48,7 @@ pub struct CallPlan {
     pub tasks: Option<TaskSeal>,
     /// Where to change the request.
     pub spans: CallSpans,
+    pub(super) declared: ClientCapabilities,
 }
 
 /// How a client speaks.
@@ -98,16 +99,7 @@ impl CallPlan {
 
     /// What is declared to the server: what its client declared, as far as the server may ask for it.
     pub fn declared(&self) -> ClientCapabilities {
-        let may = relayed(self.server());
-        let may = match self.client {
-            ClientSide::Modern { .. } if self.has_tasks() => may.and(ClientCapabilities::TASKS),
-            ClientSide::Modern { .. } | ClientSide::Legacy { .. } => may,
-        };
-        let may = match self.gateway.offers.apps.contains(&self.server().name.id) {
-            true => may.and(ClientCapabilities::APPS),
-            false => may,
-        };
-        self.client.capabilities().within(may)
+        self.declared
     }
 
     /// What the server may ask of the client in this call.
@@ -124,11 +116,6 @@ impl CallPlan {
         self.retry.is_some() || self.visited.is_some()
     }
 
-    /// Whether its server has tasks.
-    fn has_tasks(&self) -> bool {
-        self.gateway.offers.tasks.contains(&self.server().name.id)
-    }
-
     /// What a retry of it has to be equal to. `body` is what it was planned upon.
     pub fn digest(&self, body: &[u8]) -> Option<Digest> {
         let arguments = self
@@ -139,6 +126,26 @@ impl CallPlan {
         let server = self.server().identity();
         parked::digest(&server, self.target.method(), name, arguments)
     }
+}
+
+/// See [`CallPlan::declared`]; worked out once for each call.
+pub(super) fn declared(
+    gateway: &GatewayView,
+    server: &ServerView,
+    client: ClientSide,
+) -> ClientCapabilities {
+    let may = relayed(server);
+    let may = match client {
+        ClientSide::Modern { .. } if gateway.offers.tasks.contains(&server.name.id) => {
+            may.and(ClientCapabilities::TASKS)
+        }
+        ClientSide::Modern { .. } | ClientSide::Legacy { .. } => may,
+    };
+    let may = match gateway.offers.apps.contains(&server.name.id) {
+        true => may.and(ClientCapabilities::APPS),
+        false => may,
+    };
+    client.capabilities().within(may)
 }
 
 /// What a server may ask of clients.
@@ -241,7 +248,9 @@ pub(super) fn plan(
     let id = envelope.id.ok_or(Refusal::Internal)?;
     let progress = meta.and_then(|meta| meta.progress_token);
     let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
-    let mut call = CallPlan {
+    let declared = declared(input.gateway, target.server(), client);
+    let follows = declared.has(ClientCapabilities::TASKS) && target.tool().is_some();
+    let call = CallPlan {
         gateway: Arc::clone(input.gateway),
         target,
         client,
@@ -252,7 +261,11 @@ pub(super) fn plan(
         retry: None,
         returned: None,
         visited: None,
-        tasks: None,
+        tasks: follows.then(|| TaskSeal {
+            sealer: input.sealer.clone(),
+            principal: Arc::clone(input.caller.principal()),
+        }),
+        declared,
         spans: CallSpans {
             id: id.span,
             params: params.span,
@@ -262,11 +275,6 @@ pub(super) fn plan(
             meta: meta.map(|meta| meta.span),
         },
     };
-    let follows = call.declared().has(ClientCapabilities::TASKS);
-    call.tasks = (follows && call.target.tool().is_some()).then(|| TaskSeal {
-        sealer: input.sealer.clone(),
-        principal: Arc::clone(input.caller.principal()),
-    });
     retry::take_up(input, envelope, params, call)
 }
 

@@ -112,9 +112,11 @@ pub(super) fn followed(
         return None;
     }
     let nowhere = Span::new(0, 0);
+    let target = Target::Task(open(input, method::TASKS_GET, id)?);
     Some(Arc::new(CallPlan {
         gateway: Arc::clone(input.gateway),
-        target: Target::Task(open(input, method::TASKS_GET, id)?),
+        declared: call::declared(input.gateway, target.server(), client),
+        target,
         client,
         id: "0".into(),
         progress: None,
