@@ -91,7 +91,7 @@ impl Finding {
 impl Doctor {
     /// Runs it. Ends with exit code 1 if something is broken.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
-        let mut findings = vec![transport(&self.admin.addr)];
+        let mut findings = vec![transport(&self.admin.address())];
         let mut admin = self.admin.connect()?;
         let reached = admin.server_time().await;
         let goes_on = reached.is_ok();
