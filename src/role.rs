@@ -3,6 +3,7 @@
 
 pub mod options;
 
+mod address;
 mod announce;
 mod control_plane;
 mod egress;
@@ -15,6 +16,7 @@ mod up;
 use clap::Subcommand;
 use toolgate_actor::ActorSystem;
 
+use self::address::Posted;
 pub use self::machine::Machine;
 use self::options::{CommonOptions, ControlPlaneOptions, ProxyOptions, UpOptions};
 
@@ -35,6 +37,8 @@ pub struct Running {
     pub announcement: Vec<String>,
     /// Where its actors live; they end after everything else.
     pub actors: Vec<ActorSystem>,
+    /// Where commands on this machine find its admin API, as long as this lives.
+    pub posted: Option<Posted>,
 }
 
 impl RoleCommand {

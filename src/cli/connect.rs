@@ -54,14 +54,10 @@ pub struct Connect {
     /// Home folder in which the client keeps its files.
     #[arg(long, env = "HOME", value_name = "DIR", hide_env = true)]
     pub home: PathBuf,
-    /// Address of the admin API.
-    #[arg(
-        long,
-        env = "TOOLGATE_ADDR",
-        default_value = "http://127.0.0.1:7400",
-        help_heading = "Connection"
-    )]
-    pub addr: String,
+    /// Address of the admin API; without it the one that `toolgate up` left in its data folder, or
+    /// http://127.0.0.1:7400.
+    #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
+    pub addr: Option<String>,
     /// Admin token.
     #[arg(
         long,

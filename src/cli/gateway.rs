@@ -5,6 +5,7 @@ mod choice;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+pub use self::choice::offers_something;
 use self::choice::{Choice, Named, slips};
 use super::{
     admin::AdminOptions,

@@ -86,6 +86,7 @@ pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::R
     Ok(Running {
         announcement,
         actors: vec![actors],
+        posted: None,
     })
 }
 

@@ -54,3 +54,15 @@ fn a_diff_does_not_promise_that_secrets_become_equal() {
     let secret = differing(2, 1).unwrap_err().to_string();
     assert!(secret.contains("cannot be compared") && !secret.contains("equal"));
 }
+
+#[test]
+fn a_gateway_is_taken_with_a_word_on_its_problems_and_on_bindings_that_offer_nothing() {
+    let gateway = serde_json::json!({
+        "spec": { "bindings": [{ "server": "a", "allTools": true }, { "server": "b" }] },
+        "status": { "problems": ["server a has not been probed yet"] },
+    });
+    let warnings = super::warnings(&gateway);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("not been probed"));
+    assert!(warnings[1].contains("spec.bindings[1]") && warnings[1].contains("allTools"));
+}
