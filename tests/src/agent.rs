@@ -54,11 +54,30 @@ impl Agent {
 
     /// The same, declaring these capabilities.
     pub async fn legacy_with(url: &str, token: &str, capabilities: Value) -> Result<Self> {
-        let mut agent = Self {
+        let agent = Self {
             legacy: true,
             capabilities,
             ..Self::modern(url, token)
         };
+        agent.initialized().await
+    }
+
+    /// Another session of the same agent, over the same connections.
+    pub async fn another(&self) -> Result<Self> {
+        let agent = Self {
+            http: self.http.clone(),
+            url: self.url.clone(),
+            token: self.token.clone(),
+            session: None,
+            legacy: true,
+            capabilities: self.capabilities.clone(),
+            next: AtomicU64::new(1),
+        };
+        agent.initialized().await
+    }
+
+    async fn initialized(mut self) -> Result<Self> {
+        let agent = &mut self;
         let greeting = json!({
             "protocolVersion": LEGACY,
             "capabilities": agent.capabilities,
@@ -72,7 +91,7 @@ impl Agent {
         if !reply.status.is_success() {
             bail!("initialized: {} {}", reply.status, reply.text());
         }
-        Ok(agent)
+        Ok(self)
     }
 
     /// The same agent, declaring these capabilities with each request.

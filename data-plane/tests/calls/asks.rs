@@ -14,6 +14,8 @@ fn question(name: &str) -> Value {
     match name {
         "ask_model" => json!({"method": "sampling/createMessage", "params": {"maxTokens": 5}}),
         "ask_roots" => json!({"method": "roots/list"}),
+        "ask_url" => json!({"method": "elicitation/create", "params": {"mode": "url",
+            "elicitationId": "e-9", "url": "https://login.example/connect", "message": "Sign in"}}),
         _ => json!({"method": "elicitation/create", "params": {
             "message": "Which one?",
             "requestedSchema": {"type": "object", "properties": {"n": {"type": "number", "default": 1.50}}},
@@ -186,8 +188,12 @@ fn asks_in_rounds(message: &Value) -> Response<Body> {
     let rounds = if name == "ask_again" { 2 } else { 1 };
     if round < rounds {
         let state = ["after \"one\"", "after two"][round];
+        let mut asked = question(name);
+        if let Some(params) = asked.get_mut("params").and_then(Value::as_object_mut) {
+            params.remove("elicitationId");
+        }
         let mut wanted = json!({"resultType": "input_required", "requestState": state,
-            "inputRequests": {"who": question(name)}});
+            "inputRequests": {"who": asked}});
         if name == "ask_stateless" {
             wanted.as_object_mut().unwrap().remove("requestState");
         }

@@ -19,6 +19,8 @@ pub struct Client {
     pub session: Option<String>,
     pub version: String,
     pub capabilities: Value,
+    /// Headers that it sends beside those that belong to a request.
+    pub also: Vec<(&'static str, &'static str)>,
 }
 
 /// A response, read to its end.
@@ -51,6 +53,7 @@ impl Client {
             session: None,
             version: "2025-11-25".to_owned(),
             capabilities: json!({}),
+            also: Vec::new(),
         }
     }
 
@@ -60,7 +63,7 @@ impl Client {
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
         }
-        for (name, value) in headers {
+        for (name, value) in headers.iter().chain(&self.also) {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::full(body.to_owned())).unwrap();

@@ -1,11 +1,11 @@
 //! Log messages: who asks for a level gets it, of servers of either era, and nobody else does.
 
 use serde_json::{Value, json};
-use toolgate_model::{Era, Resource, ResourceKey, ResourceKind, Sharing, snapshot::Entry};
+use toolgate_model::{Era, Sharing};
 
 use crate::{
     client::Client,
-    rig::{ANYTHING, Rig, exposed, name},
+    rig::{ANYTHING, Rig, exposed},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
@@ -63,21 +63,6 @@ fn told(rig: &Rig) -> Vec<String> {
         .collect()
 }
 
-fn shared(rig: &Rig) {
-    rig.source.configure(|snapshot| {
-        let key = ResourceKey {
-            kind: ResourceKind::Server,
-            name: name("old"),
-        };
-        let entry = snapshot.entries.get_mut(&key).unwrap();
-        let Resource::Server(mut server) = Resource::clone(&entry.resource) else {
-            panic!("no server");
-        };
-        server.sharing = Sharing::Shared;
-        *entry = Entry::new(Resource::Server(server));
-    });
-}
-
 #[tokio::test]
 async fn who_asks_for_a_level_gets_it_in_every_cell() {
     for server in ERAS {
@@ -111,7 +96,7 @@ async fn who_asks_for_no_level_has_none_set() {
 #[tokio::test]
 async fn users_of_one_session_get_what_each_asked_for_and_nothing_more() {
     let rig = Rig::start().await;
-    shared(&rig);
+    rig.share(Sharing::Shared);
     let hers = rig.client_with("everything", ANYTHING);
     let quiet = legacy(rig.client(), Some("error")).await;
     let loud = legacy(hers.clone(), Some("debug")).await;

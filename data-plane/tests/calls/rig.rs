@@ -20,8 +20,8 @@ use toolgate_data_core::{
 };
 use toolgate_data_plane::{DataPlane, DataPlaneOptions, KeySet, Machine, Source};
 use toolgate_model::{
-    Definition, Digest, Era, Name, Reach, RelayPolicy, Resource, ResourceKey, ResourceKind, Slug,
-    Snapshot, Subject, Timeouts, TokenHash, Version,
+    Definition, Digest, Era, Name, Reach, RelayPolicy, Resource, ResourceKey, ResourceKind,
+    Sharing, Slug, Snapshot, Subject, Timeouts, TokenHash, Version,
     snapshot::{
         CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
         TokenResource,
@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 35] = [
+pub const TOOLS: [&str; 37] = [
     "echo",
     "canary",
     "fail",
@@ -67,6 +67,7 @@ pub const TOOLS: [&str; 35] = [
     "ask_back",
     "ask_model",
     "ask_roots",
+    "ask_url",
     "ask_stateless",
     "polled",
     "ask_many",
@@ -76,6 +77,7 @@ pub const TOOLS: [&str; 35] = [
     "ask_visit",
     "ask_flood",
     "logs",
+    "marked",
     "visit",
     "visit_stream",
     "visit_always",
@@ -117,6 +119,19 @@ impl Rig {
     }
 
     pub async fn with(change: impl FnOnce(&mut DataPlaneOptions), timeouts: Timeouts) -> Self {
+        Self::made(change, timeouts, Metrics::new()).await
+    }
+
+    /// With these instruments.
+    pub async fn measured(metrics: Metrics) -> Self {
+        Self::made(|_| {}, Timeouts::default(), metrics).await
+    }
+
+    async fn made(
+        change: impl FnOnce(&mut DataPlaneOptions),
+        timeouts: Timeouts,
+        metrics: Metrics,
+    ) -> Self {
         let legacy = FakeServer::start(Era::Legacy).await;
         let modern = FakeServer::start(Era::Modern).await;
         let hasher = TokenHasher::new(&[7; 32]).unwrap();
@@ -157,7 +172,6 @@ impl Rig {
         options.egress.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         change(&mut options);
         let (drain, trigger) = drain::new();
-        let metrics = Metrics::new();
         let machine = Machine {
             clock: clock::system(),
             metrics: metrics.clone(),
@@ -182,6 +196,22 @@ impl Rig {
 
     pub fn client_with(&self, gateway: &str, token: &str) -> Client {
         Client::new(self.address, gateway, token)
+    }
+
+    /// How callers share their sessions with the legacy server from now on.
+    pub fn share(&self, sharing: Sharing) {
+        self.source.configure(|snapshot| {
+            let key = ResourceKey {
+                kind: ResourceKind::Server,
+                name: name("old"),
+            };
+            let entry = snapshot.entries.get_mut(&key).unwrap();
+            let Resource::Server(mut server) = Resource::clone(&entry.resource) else {
+                panic!("no server");
+            };
+            server.sharing = sharing;
+            *entry = Entry::new(Resource::Server(server));
+        });
     }
 
     pub fn server(&self, era: Era) -> &FakeServer {

@@ -192,6 +192,7 @@ impl FakeServer {
         match params["name"].as_str().unwrap() {
             "echo" => answer(message, &result),
             "tool_error" => answer(message, &json!({"content": [], "isError": true})),
+            "marked" => marked(message, &result),
             "error" => failure(message, -32050, "theirs"),
             "app" => crate::apps::called(message),
             "task" => crate::tasks::started(message),
@@ -323,6 +324,14 @@ impl FakeServer {
         });
         events(body)
     }
+}
+
+/// Answers with a `_meta` of its own.
+fn marked(message: &Value, result: &Value) -> Response<Body> {
+    let mut result = result.clone();
+    result["_meta"] = json!({"vendor.example/y": {"deep": [2.5, {}]}, "plain": "yes",
+        "progressToken": 1, "io.modelcontextprotocol/serverInfo": {"name": "fake"}});
+    answer(message, &result)
 }
 
 /// Says what it was told in a log, as progress and as its answer.

@@ -1,0 +1,139 @@
+//! `_meta` in all four cells: what says something about one hop is ours, all else is carried both ways, and so is the trace
+//! that a call belongs to. Baggage is carried to no server: none has been trusted with it.
+
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use toolgate_model::Era;
+use toolgate_runtime::telemetry::{self, Telemetry, TelemetryOptions};
+
+use crate::{
+    client::Client,
+    rig::{Rig, exposed},
+};
+
+const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
+
+/// Of `_meta`, and another of the headers.
+const TOLD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-01";
+
+/// In every cell: the client's era, the client, the server's era.
+async fn cells(rig: &Rig) -> Vec<(Era, Client, Era)> {
+    let mut cells = Vec::new();
+    for era in ERAS {
+        let mut client = rig.client();
+        if era == Era::Legacy {
+            client.initialize().await;
+        }
+        cells.extend(ERAS.map(|server| (era, client.clone(), server)));
+    }
+    cells
+}
+
+/// Calls with this `_meta`; what the server was sent, headers ahead, and what it came to.
+async fn called(
+    rig: &Rig,
+    (era, client, server): &(Era, Client, Era),
+    meta: Value,
+) -> (http::HeaderMap, Value, Value) {
+    let params = json!({"name": exposed(*server, "marked"), "arguments": {}, "_meta": meta});
+    let message = json!({"jsonrpc": "2.0", "id": "m", "method": "tools/call", "params": params});
+    let answer = client.ask(*era, message).await.whole().await.json();
+    let (headers, sent) = rig.server(*server).last("tools/call").unwrap();
+    let sent = sent["params"]["_meta"].clone();
+    (headers, sent, answer["result"]["_meta"].clone())
+}
+
+#[tokio::test]
+async fn what_is_not_known_in_meta_is_carried_both_ways_in_every_cell() {
+    let rig = Rig::start().await;
+    let theirs = json!({"vendor.example/x": {"deep": [1.5, null, "\u{fffd}"]}, "bare": true,
+        "progressToken": "mine"});
+    for cell in cells(&rig).await {
+        let (_, sent, back) = called(&rig, &cell, theirs.clone()).await;
+        let (client, server) = (cell.0, cell.2);
+        for key in ["vendor.example/x", "bare"] {
+            assert_eq!(sent[key], theirs[key], "{client:?} {server:?}: {sent}");
+        }
+        assert_ne!(sent["progressToken"], "mine");
+        let prefix = "io.modelcontextprotocol/";
+        let own = sent.as_object().unwrap().keys();
+        let own: Vec<_> = own.filter_map(|key| key.strip_prefix(prefix)).collect();
+        // Legacy servers are told nothing of it. Who has a session gets log messages without asking.
+        let expected: &[&str] = match (server, client) {
+            (Era::Legacy, _) => &[],
+            (Era::Modern, Era::Modern) => &["clientCapabilities", "clientInfo", "protocolVersion"],
+            (Era::Modern, Era::Legacy) => &[
+                "clientCapabilities",
+                "clientInfo",
+                "logLevel",
+                "protocolVersion",
+            ],
+        };
+        assert_eq!(own, expected, "{client:?} {server:?}");
+        assert_eq!(back["vendor.example/y"], json!({"deep": [2.5, {}]}));
+        assert_eq!(back["plain"], "yes");
+        let server_info = &back["io.modelcontextprotocol/serverInfo"];
+        assert_ne!(server_info["name"], "fake", "who answers is the gateway");
+        assert!(back.get("progressToken").is_none(), "{back}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_carried_in_every_cell_and_baggage_is_not() {
+    let rig = Rig::start().await;
+    for mut cell in cells(&rig).await {
+        let at = format!("{:?} {:?}", cell.0, cell.2);
+        cell.1.also = vec![
+            ("traceparent", OTHER),
+            ("tracestate", "other=1"),
+            ("baggage", "user=ada"),
+        ];
+        let meta = json!({"traceparent": TOLD, "tracestate": "t=1", "baggage": "user=ada"});
+        let (headers, sent, _) = called(&rig, &cell, meta).await;
+        assert_eq!(sent["traceparent"], TOLD, "{at}");
+        assert_eq!(sent["tracestate"], "t=1", "{at}");
+        assert_eq!(headers["traceparent"], TOLD, "{at}: `_meta` comes first");
+        assert!(sent.get("baggage").is_none(), "{at}: {sent}");
+        let all = format!("{headers:?}");
+        assert!(
+            !all.contains("ada") && !all.contains("other=1"),
+            "{at}: {all}"
+        );
+    }
+}
+
+/// There is one for the process. Spans go nowhere: nobody listens at that address.
+fn traced() -> &'static Telemetry {
+    static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
+    TELEMETRY.get_or_init(|| {
+        let options = TelemetryOptions {
+            filter: "off".to_owned(),
+            otlp_endpoint: Some("http://127.0.0.1:9".to_owned()),
+            ..TelemetryOptions::default()
+        };
+        telemetry::init(&options).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn servers_are_told_of_our_span_in_the_callers_trace_in_every_cell() {
+    let rig = Rig::measured(traced().metrics()).await;
+    for mut cell in cells(&rig).await {
+        let at = format!("{:?} {:?}", cell.0, cell.2);
+        cell.1.also = vec![("traceparent", OTHER), ("baggage", "user=ada")];
+        let meta = json!({"traceparent": TOLD, "tracestate": "t=1", "baggage": "user=ada"});
+        for (meta, theirs) in [(meta, TOLD), (json!({}), OTHER)] {
+            let (headers, sent, _) = called(&rig, &cell, meta).await;
+            let ours = sent["traceparent"].as_str().unwrap();
+            assert_eq!(headers["traceparent"], ours, "{at}");
+            let parts = |text: &str| text.split('-').map(str::to_owned).collect::<Vec<_>>();
+            let (ours, theirs) = (parts(ours), parts(theirs));
+            assert_eq!(ours[1], theirs[1], "{at}: the same trace");
+            assert_ne!(ours[2], theirs[2], "{at}: a span of our own");
+            assert!(sent.get("baggage").is_none(), "{at}: {sent}");
+            assert!(!headers.contains_key("baggage"), "{at}");
+        }
+    }
+}

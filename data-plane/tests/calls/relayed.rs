@@ -1,0 +1,203 @@
+//! Questions that lead to a page, and for roots, in all four cells: asked where the client declared that it can be asked, and
+//! of nobody else.
+
+use serde_json::{Value, json};
+use toolgate_model::{Era, Resource, ResourceKey, ResourceKind, snapshot::Entry};
+
+use crate::{
+    client::Client,
+    rig::{Rig, exposed, name},
+};
+
+const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
+
+fn server(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "old",
+        Era::Modern => "new",
+    }
+}
+
+async fn client(rig: &Rig, era: Era, capabilities: Value) -> Client {
+    let mut client = rig.client();
+    client.capabilities = capabilities;
+    if era == Era::Legacy {
+        client.initialize().await;
+    }
+    client
+}
+
+fn call(tool: &str, back: Value) -> Value {
+    let mut params = json!({"name": tool, "arguments": {"text": "x"}});
+    params
+        .as_object_mut()
+        .unwrap()
+        .extend(back.as_object().unwrap().clone());
+    json!({"jsonrpc": "2.0", "id": "c", "method": "tools/call", "params": params})
+}
+
+/// Calls a tool that asks one thing: the parameters of what is asked, our name for it, and what the server heard when it was
+/// answered with `said`.
+async fn talk(
+    client: &Client,
+    (era, to): (Era, Era),
+    tool: &str,
+    method: &str,
+    said: &Value,
+) -> (Value, Value, Value) {
+    let tool = exposed(to, tool);
+    let (params, own, last) = match era {
+        Era::Legacy => {
+            let mut stream = client.legacy(call(&tool, json!({}))).await;
+            let asked = stream.message().await.unwrap();
+            assert_eq!(asked["method"], method, "{asked}");
+            let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": said});
+            let posted = client.legacy(answer).await.whole().await;
+            assert_eq!(posted.status, 202);
+            let last = stream.message().await.unwrap();
+            (asked["params"].clone(), asked["id"].clone(), last)
+        }
+        Era::Modern => {
+            let first = client.modern(call(&tool, json!({}))).await;
+            let first = first.whole().await.json()["result"].clone();
+            assert_eq!(first["resultType"], "input_required", "{first}");
+            let asked = first["inputRequests"].as_object().unwrap();
+            let (key, request) = asked.iter().next().unwrap();
+            assert_eq!((asked.len(), &request["method"]), (1, &json!(method)));
+            let back = json!({"inputResponses": {key: said},
+                "requestState": first["requestState"]});
+            let last = client.modern(call(&tool, back)).await.whole().await.json();
+            (request["params"].clone(), Value::Null, last)
+        }
+    };
+    let text = last["result"]["content"][0]["text"].as_str();
+    let heard: Value = serde_json::from_str(text.unwrap_or_else(|| panic!("{last}"))).unwrap();
+    let heard = match to {
+        Era::Legacy => heard[0]["result"].clone(),
+        Era::Modern => heard["who"].clone(),
+    };
+    (params, own, heard)
+}
+
+/// What a call comes to whose client cannot be asked: the question never reaches it.
+async fn unasked(client: &Client, era: Era, to: Era, tool: &str) {
+    let stream = client.ask(era, call(&exposed(to, tool), json!({}))).await;
+    let messages = match stream.headers["content-type"] == "text/event-stream" {
+        true => stream.messages().await,
+        false => vec![stream.whole().await.json()],
+    };
+    let [last] = &messages[..] else {
+        panic!("{era:?} {to:?}: {messages:?}");
+    };
+    let at = format!("{era:?} {to:?}: {last}");
+    match to {
+        // The server is told, and makes of it what it likes.
+        Era::Legacy => {
+            let text = last["result"]["content"][0]["text"].as_str();
+            assert!(text.expect(&at).contains("-32601"), "{at}");
+        }
+        // It asked for what was not declared to it.
+        Era::Modern => assert_eq!(last["result"]["isError"], true, "{at}"),
+    }
+}
+
+/// What was declared to the server that was called last.
+fn declared(rig: &Rig, to: Era) -> Value {
+    match to {
+        Era::Legacy => {
+            let (_, hello) = rig.legacy.last("initialize").unwrap();
+            hello["params"]["capabilities"].clone()
+        }
+        Era::Modern => {
+            let (_, sent) = rig.modern.last("tools/call").unwrap();
+            sent["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"].clone()
+        }
+    }
+}
+
+#[tokio::test]
+async fn cf_1_a_question_that_leads_to_a_page_is_asked_in_every_cell() {
+    let can = json!({"elicitation": {"url": {}}});
+    for (era, to) in ERAS.into_iter().flat_map(|era| ERAS.map(|to| (era, to))) {
+        let rig = Rig::start().await;
+        let client = client(&rig, era, can.clone()).await;
+        let said = json!({"action": "accept"});
+        let asked = talk(&client, (era, to), "ask_url", "elicitation/create", &said).await;
+        let (params, own, heard) = asked;
+        let mut expected = json!({"mode": "url", "url": "https://login.example/connect",
+            "message": format!("[{}] Sign in (login.example)", server(to))});
+        match (era, to) {
+            (Era::Legacy, Era::Legacy) => expected["elicitationId"] = json!("e-9"),
+            // A modern server gives none, and a legacy client needs one.
+            (Era::Legacy, Era::Modern) => expected["elicitationId"] = own,
+            (Era::Modern, Era::Legacy | Era::Modern) => {}
+        }
+        assert_eq!(params, expected, "{era:?} {to:?}");
+        assert_eq!(heard, said, "{era:?} {to:?}");
+        assert_eq!(declared(&rig, to), can, "{era:?} {to:?}");
+        let declines = json!({"action": "decline"});
+        let asked = talk(
+            &client,
+            (era, to),
+            "ask_url",
+            "elicitation/create",
+            &declines,
+        )
+        .await;
+        assert_eq!(asked.2, declines, "{era:?} {to:?}");
+    }
+}
+
+#[tokio::test]
+async fn cf_1_who_declared_forms_or_nothing_is_led_to_no_page_in_any_cell() {
+    for can in [
+        json!({}),
+        json!({"elicitation": {}}),
+        json!({"elicitation": {"form": {}}}),
+    ] {
+        for (era, to) in ERAS.into_iter().flat_map(|era| ERAS.map(|to| (era, to))) {
+            let rig = Rig::start().await;
+            let client = client(&rig, era, can.clone()).await;
+            unasked(&client, era, to, "ask_url").await;
+            let declared = declared(&rig, to);
+            assert!(declared["elicitation"].get("url").is_none(), "{declared}");
+        }
+    }
+}
+
+/// A proxy whose servers may ask for roots.
+async fn open() -> Rig {
+    let rig = Rig::start().await;
+    for era in ERAS {
+        rig.source.configure(|snapshot| {
+            let key = ResourceKey {
+                kind: ResourceKind::Server,
+                name: name(server(era)),
+            };
+            let entry = snapshot.entries.get_mut(&key).unwrap();
+            let Resource::Server(mut server) = Resource::clone(&entry.resource) else {
+                panic!("no server");
+            };
+            server.relay.roots = true;
+            *entry = Entry::new(Resource::Server(server));
+        });
+    }
+    rig
+}
+
+#[tokio::test]
+async fn cf_6_roots_are_asked_for_in_every_cell_where_the_server_may_and_the_client_has_some() {
+    let said = json!({"roots": [{"uri": "file:///work", "name": "w"}]});
+    let (may, without, may_not) = (open().await, open().await, Rig::start().await);
+    for era in ERAS {
+        let has = client(&may, era, json!({"roots": {}})).await;
+        let none = client(&without, era, json!({"elicitation": {}})).await;
+        let barred = client(&may_not, era, json!({"roots": {}})).await;
+        for to in ERAS {
+            let (_, _, heard) = talk(&has, (era, to), "ask_roots", "roots/list", &said).await;
+            assert_eq!(heard, said, "{era:?} {to:?}");
+            unasked(&none, era, to, "ask_roots").await;
+            unasked(&barred, era, to, "ask_roots").await;
+        }
+    }
+}

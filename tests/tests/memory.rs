@@ -1,0 +1,83 @@
+//! What sessions that nobody uses cost: read of the real process, where it is a sum that pools, buffers and actors share.
+
+use std::time::Duration;
+
+use toolgate_tests::agent::Agent;
+use toolgate_tests::clock::eventually;
+use toolgate_tests::hearing::Hearing;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::server::Server;
+use toolgate_tests::toolgate::Up;
+
+/// Sessions of one token, well below what one principal may have.
+const PER_TOKEN: usize = 500;
+/// Sessions that are opened before the first reading, so that pools and buffers are warm.
+const WARM: usize = 500;
+/// Before a reading: late frees settle.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Longest wait for a token to be known.
+const SOON: Duration = Duration::from_secs(20);
+const KIB: u64 = 1024;
+
+/// Sessions, and their streams where they have one.
+type Held = Vec<(Agent, Option<Hearing>)>;
+
+/// Agents with a token each, enough for so many sessions. Made ahead: what a token costs is none of a session's.
+async fn agents(up: &Up, sessions: usize) -> Vec<Agent> {
+    let (cli, url) = (up.cli().unwrap(), up.url("idle"));
+    let mut agents = Vec::new();
+    for number in 0..sessions.div_ceil(PER_TOKEN) {
+        let name = format!("t{number}");
+        let token = cli.token(&name, &["--gateway", "idle"]).await.unwrap();
+        let agent = Agent::modern(&url, &token);
+        eventually("the token is accepted", SOON, || agent.tools())
+            .await
+            .unwrap();
+        agents.push(agent);
+    }
+    agents
+}
+
+/// Opens sessions until there are so many, over the connection of their agent, and a stream for each.
+async fn open(agents: &[Agent], count: usize, streams: bool, held: &mut Held) {
+    while held.len() < count {
+        let session = agents[held.len() / PER_TOKEN].another().await.unwrap();
+        let stream = match streams {
+            true => Some(session.hear().await.unwrap()),
+            false => None,
+        };
+        held.push((session, stream));
+    }
+}
+
+/// Bytes that one session more costs the process, of so many after those that warm it.
+async fn cost(name: &str, count: usize, streams: bool) -> u64 {
+    let sandbox = Sandbox::new(name).unwrap();
+    let server = Server::fixture(&sandbox, "idle", &[]).await.unwrap();
+    let mut up = Up::start(&sandbox, &[]).await.unwrap();
+    up.expose("idle", server.url(), "single").await.unwrap();
+    let agents = agents(&up, WARM + count).await;
+    let mut held = Held::new();
+    open(&agents, WARM, streams, &mut held).await;
+    tokio::time::sleep(SETTLE).await;
+    let before = up.process().resident().unwrap();
+    open(&agents, WARM + count, streams, &mut held).await;
+    tokio::time::sleep(SETTLE).await;
+    let after = up.process().resident().unwrap();
+    let each = after.saturating_sub(before) / u64::try_from(count).unwrap();
+    println!("{name}: {each} bytes for each of {count} sessions");
+    each
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_legacy_session_with_an_open_stream_costs_at_most_sixteen_kibibytes() {
+    let each = cost("streams", 500, true).await;
+    assert!(each <= 16 * KIB, "{each} bytes each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_legacy_session_without_a_stream_costs_at_most_one_kibibyte() {
+    // What the process holds moves by a mebibyte by itself: so many that it does not matter.
+    let each = cost("sessions", 4_000, false).await;
+    assert!(each <= KIB, "{each} bytes each");
+}
