@@ -152,7 +152,7 @@ impl Rig {
             faulty: Arc::default(),
             revoked: watch::Sender::default(),
         };
-        Self::of(source, (legacy, modern), change)
+        Self::of(source, (legacy, modern), change, metrics)
     }
 
     /// The proxy is gone, and another stands in its place, which has the same configuration and keys and nothing else.
@@ -160,13 +160,14 @@ impl Rig {
         let (mut source, servers) = (self.source, (self.legacy, self.modern));
         source.proxy = slug("proxy-two");
         drop((self.trigger, self._plane));
-        Self::of(source, servers, |_| {})
+        Self::of(source, servers, |_| {}, Metrics::new())
     }
 
     fn of(
         source: Fixed,
         (legacy, modern): (FakeServer, FakeServer),
         change: impl FnOnce(&mut DataPlaneOptions),
+        metrics: Metrics,
     ) -> Self {
         let mut options = DataPlaneOptions::new("127.0.0.1:0".parse().unwrap());
         options.egress.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
