@@ -37,6 +37,7 @@ fn a_dry_run_knows_what_it_cannot_see() {
         name: "organizations/a/servers/new".to_owned(),
         verb,
         secret: None,
+        warnings: Vec::new(),
     };
     assert!(leans_on(gateway, &[applied("created")]));
     assert!(
