@@ -115,7 +115,7 @@ fn belong_together(store: &Path, key_file: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         !store.exists() || key_file.exists(),
         "the key file {key} is missing, and what is sealed in {store} opens with it alone; put it back from its backup \
-         (--key-file names another place), or begin anew with another data folder",
+         (`control-plane --key-file` names another place), or begin anew with another data folder",
         key = key_file.display(),
         store = store.display()
     );

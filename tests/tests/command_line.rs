@@ -448,7 +448,7 @@ async fn prompts_and_resources_of_both_eras_are_reached_from_the_terminal() {
         "test://static-text",
     ];
     let (code, err) = cli.fails(&read).await.unwrap();
-    assert_eq!(code, 1, "chosen prompts bring no resources: {err}");
+    assert_eq!(code, 3, "chosen prompts bring no resources: {err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
