@@ -14,9 +14,10 @@ use super::{
 #[derive(Debug, Clone, clap::Args)]
 pub struct Pick {
     /// Kind, or `kind/name`: organization, gateway (gw), server (srv), credential (cred), token, proxy, catalogue.
+    #[arg(add = super::completion::by(super::completion::kinds))]
     pub kind: String,
     /// Name; several are allowed.
-    #[arg(add = clap_complete::ArgValueCompleter::new(super::completion::names))]
+    #[arg(add = super::completion::by(super::completion::names))]
     pub names: Vec<String>,
 }
 

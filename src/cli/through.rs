@@ -28,7 +28,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 #[derive(Debug, clap::Args)]
 pub struct Target {
     /// Id of the gateway.
-    #[arg(long)]
+    #[arg(long, add = super::completion::by(super::completion::gateways))]
     pub gateway: String,
     /// Token for the gateway. Without one, a token for five minutes is made with the admin token, and deleted after.
     #[arg(long, env = "TOOLGATE_GATEWAY_TOKEN", hide_env_values = true)]

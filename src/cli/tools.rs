@@ -42,6 +42,7 @@ pub struct List {
 #[derive(Debug, clap::Args)]
 pub struct Call {
     /// Name of the tool, as the gateway calls it.
+    #[arg(add = super::completion::by(super::completion::tools))]
     pub name: String,
     /// Arguments, a JSON object; `@FILE` reads a file, `-` standard input.
     #[arg(long, default_value = "{}")]

@@ -210,7 +210,9 @@ impl Subscriber {
     fn disconnected(&self, ended: &Ended) {
         let problem = ended.to_string();
         let version = self.held.snapshot.version;
-        if self.shared.set_status(false, version, problem.clone()) {
+        let news = self.shared.set_status(false, version, problem.clone());
+        // At the end everything goes; in one process the control plane goes first.
+        if news && !self.machine.drain.is_draining() {
             tracing::warn!(problem, "no control plane; serving on with what is held");
         } else {
             tracing::debug!(problem, "still no control plane");
