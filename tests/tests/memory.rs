@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::eventually;
 use toolgate_tests::hearing::Hearing;
@@ -23,61 +24,62 @@ const KIB: u64 = 1024;
 type Held = Vec<(Agent, Option<Hearing>)>;
 
 /// Agents with a token each, enough for so many sessions. Made ahead: what a token costs is none of a session's.
-async fn agents(up: &Up, sessions: usize) -> Vec<Agent> {
-    let (cli, url) = (up.cli().unwrap(), up.url("idle"));
+async fn agents(up: &Up, sessions: usize) -> Result<Vec<Agent>> {
+    let (cli, url) = (up.cli()?, up.url("idle"));
     let mut agents = Vec::new();
     for number in 0..sessions.div_ceil(PER_TOKEN) {
         let name = format!("t{number}");
-        let token = cli.token(&name, &["--gateway", "idle"]).await.unwrap();
+        let token = cli.token(&name, &["--gateway", "idle"]).await?;
         let agent = Agent::modern(&url, &token);
-        eventually("the token is accepted", SOON, || agent.tools())
-            .await
-            .unwrap();
+        eventually("the token is accepted", SOON, || agent.tools()).await?;
         agents.push(agent);
     }
-    agents
+    Ok(agents)
 }
 
 /// Opens sessions until there are so many, over the connection of their agent, and a stream for each.
-async fn open(agents: &[Agent], count: usize, streams: bool, held: &mut Held) {
+async fn open(agents: &[Agent], count: usize, streams: bool, held: &mut Held) -> Result<()> {
     while held.len() < count {
-        let session = agents[held.len() / PER_TOKEN].another().await.unwrap();
+        let agent = agents.get(held.len() / PER_TOKEN).context("no agent")?;
+        let session = agent.another().await?;
         let stream = match streams {
-            true => Some(session.hear().await.unwrap()),
+            true => Some(session.hear().await?),
             false => None,
         };
         held.push((session, stream));
     }
+    Ok(())
 }
 
 /// Bytes that one session more costs the process, of so many after those that warm it.
-async fn cost(name: &str, count: usize, streams: bool) -> u64 {
-    let sandbox = Sandbox::new(name).unwrap();
-    let server = Server::fixture(&sandbox, "idle", &[]).await.unwrap();
-    let mut up = Up::start(&sandbox, &[]).await.unwrap();
-    up.expose("idle", server.url(), "single").await.unwrap();
-    let agents = agents(&up, WARM + count).await;
+async fn cost(name: &str, count: u32, streams: bool) -> Result<u64> {
+    let sandbox = Sandbox::new(name)?;
+    let server = Server::fixture(&sandbox, "idle", &[]).await?;
+    let mut up = Up::start(&sandbox, &[]).await?;
+    up.expose("idle", server.url(), "single").await?;
+    let all = WARM + usize::try_from(count)?;
+    let agents = agents(&up, all).await?;
     let mut held = Held::new();
-    open(&agents, WARM, streams, &mut held).await;
+    open(&agents, WARM, streams, &mut held).await?;
     tokio::time::sleep(SETTLE).await;
-    let before = up.process().resident().unwrap();
-    open(&agents, WARM + count, streams, &mut held).await;
+    let before = up.process().resident()?;
+    open(&agents, all, streams, &mut held).await?;
     tokio::time::sleep(SETTLE).await;
-    let after = up.process().resident().unwrap();
-    let each = after.saturating_sub(before) / u64::try_from(count).unwrap();
-    println!("{name}: {each} bytes for each of {count} sessions");
-    each
+    let after = up.process().resident()?;
+    Ok(after.saturating_sub(before) / u64::from(count))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_legacy_session_with_an_open_stream_costs_at_most_sixteen_kibibytes() {
-    let each = cost("streams", 500, true).await;
+    let each = cost("streams", 500, true).await.unwrap();
+    println!("{each} bytes each");
     assert!(each <= 16 * KIB, "{each} bytes each");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_legacy_session_without_a_stream_costs_at_most_one_kibibyte() {
     // What the process holds moves by a mebibyte by itself: so many that it does not matter.
-    let each = cost("sessions", 4_000, false).await;
+    let each = cost("sessions", 4_000, false).await.unwrap();
+    println!("{each} bytes each");
     assert!(each <= KIB, "{each} bytes each");
 }
