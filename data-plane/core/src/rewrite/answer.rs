@@ -164,6 +164,11 @@ impl Relay {
             Body::Result(_) | Body::Error(_) if !self.is_ours(&answer) => Relayed::Ignore,
             Body::Result(result) => {
                 if let Some(required) = self.required(&answer, result) {
+                    // It is kept here, for as long as the client takes.
+                    let state = required.state.as_ref();
+                    if state.is_some_and(|state| state.len() > STATE_LIMIT) {
+                        return Relayed::Final(self.fail(UpstreamFailure::StateTooLarge));
+                    }
                     return Relayed::Required(required);
                 }
                 let shown = self.shown(message, result.span);
