@@ -204,10 +204,8 @@ pub(super) fn plan(
     headers: Option<ParamHeaders<'_>>,
 ) -> Result<CallPlan, Refusal> {
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
-    let params = envelope
-        .params
-        .as_ref()
-        .ok_or_else(|| invalid("`params` must say for what"))?;
+    let params = envelope.params.as_ref();
+    let params = params.ok_or_else(|| invalid("`params` must say for what"))?;
     let inner = own::run(input, envelope).transpose()?;
     let Found { target, subject } = match &inner {
         None => find(input, envelope.method(), params, client.era())?,
@@ -221,16 +219,14 @@ pub(super) fn plan(
     let meta = params.meta.as_ref();
     if let Target::Completion(_) = target {
         let argument = params.argument.map(|span| envelope.slice(span));
-        argument
-            .filter(|argument| is_argument(argument))
-            .ok_or_else(|| invalid("`argument` must have a name and a value"))?;
+        let argument = argument.filter(|argument| is_argument(argument));
+        argument.ok_or_else(|| invalid("`argument` must have a name and a value"))?;
     }
     let place = match &inner {
         None => params.arguments,
         Some(inner) => inner.arguments,
     };
-    let arguments = place.map(|span| envelope.slice(span));
-    let arguments = arguments.unwrap_or(b"{}");
+    let arguments = place.map_or(&b"{}"[..], |span| envelope.slice(span));
     if let Some(own) = target.arguments() {
         own.check(arguments).map_err(Refusal::InvalidParams)?;
     }
@@ -255,7 +251,7 @@ pub(super) fn plan(
     let progress = meta.and_then(|meta| meta.progress_token);
     let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
     let declared = declared(input.gateway, target.server(), client);
-    let follows = declared.has(ClientCapabilities::TASKS) && target.tool().is_some();
+    let tasks = tasks(input, &target, declared);
     let call = CallPlan {
         gateway: Arc::clone(input.gateway),
         target,
@@ -267,10 +263,7 @@ pub(super) fn plan(
         retry: None,
         returned: None,
         visited: None,
-        tasks: follows.then(|| TaskSeal {
-            sealer: input.sealer.clone(),
-            principal: Arc::clone(input.caller.principal()),
-        }),
+        tasks,
         declared,
         spans: CallSpans {
             id: id.span,
@@ -282,6 +275,15 @@ pub(super) fn plan(
         },
     };
     retry::take_up(input, envelope, params, call)
+}
+
+/// What seals the task that a call may become, if its client follows tasks.
+fn tasks(input: &PlanInput<'_>, target: &Target, declared: ClientCapabilities) -> Option<TaskSeal> {
+    let follows = declared.has(ClientCapabilities::TASKS) && target.tool().is_some();
+    follows.then(|| TaskSeal {
+        sealer: input.sealer.clone(),
+        principal: Arc::clone(input.caller.principal()),
+    })
 }
 
 /// Headers of one prefix: lower-case name, and value.
