@@ -212,10 +212,8 @@ pub(super) fn plan(
     headers: Option<ParamHeaders<'_>>,
 ) -> Result<CallPlan, Refusal> {
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
-    let params = envelope
-        .params
-        .as_ref()
-        .ok_or_else(|| invalid("`params` must say for what"))?;
+    let params = envelope.params.as_ref();
+    let params = params.ok_or_else(|| invalid("`params` must say for what"))?;
     let inner = own::run(input, envelope).transpose()?;
     let Found { target, subject } = match &inner {
         None => find(input, envelope.method(), params, client.era())?,
@@ -229,9 +227,8 @@ pub(super) fn plan(
     let meta = params.meta.as_ref();
     if let Target::Completion(_) = target {
         let argument = params.argument.map(|span| envelope.slice(span));
-        argument
-            .filter(|argument| is_argument(argument))
-            .ok_or_else(|| invalid("`argument` must have a name and a value"))?;
+        let argument = argument.filter(|argument| is_argument(argument));
+        argument.ok_or_else(|| invalid("`argument` must have a name and a value"))?;
     }
     let place = match &inner {
         None => params.arguments,
@@ -249,7 +246,7 @@ pub(super) fn plan(
     let progress = meta.and_then(|meta| meta.progress_token);
     let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
     let declared = declared(input.gateway, target.server(), client);
-    let follows = declared.has(ClientCapabilities::TASKS) && target.tool().is_some();
+    let tasks = tasks(input, &target, declared);
     let call = CallPlan {
         gateway: Arc::clone(input.gateway),
         target,
@@ -261,10 +258,7 @@ pub(super) fn plan(
         retry: None,
         returned: None,
         visited: None,
-        tasks: follows.then(|| TaskSeal {
-            sealer: input.sealer.clone(),
-            principal: Arc::clone(input.caller.principal()),
-        }),
+        tasks,
         declared,
         spans: CallSpans {
             id: id.span,
@@ -300,6 +294,15 @@ fn check(
             .map_err(|mismatch| Refusal::HeaderMismatch(mismatch.to_string()))?;
     }
     Ok(())
+}
+
+/// What seals the task that a call may become, if its client follows tasks.
+fn tasks(input: &PlanInput<'_>, target: &Target, declared: ClientCapabilities) -> Option<TaskSeal> {
+    let follows = declared.has(ClientCapabilities::TASKS) && target.tool().is_some();
+    follows.then(|| TaskSeal {
+        sealer: input.sealer.clone(),
+        principal: Arc::clone(input.caller.principal()),
+    })
 }
 
 /// Headers of one prefix: lower-case name, and value.

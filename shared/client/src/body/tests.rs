@@ -60,12 +60,13 @@ async fn documents_share_a_budget_and_give_it_back() {
 #[tokio::test]
 async fn an_announced_size_is_counted_before_it_is_reserved() {
     let (drain, _trigger) = drain::new();
-    let url = stand_in::start(&drain, |_| {
+    let server = drain.clone();
+    let url = stand_in::start(&drain, move |_| {
         let (pieces, mut response) = stand_in::stream();
         let headers = response.headers_mut();
         headers.insert("content-type", "application/json".parse().unwrap());
         headers.insert("content-length", (4 * MIB).into());
-        tokio::spawn(async move {
+        server.spawn_unguarded(async move {
             for _ in 0..2 {
                 pieces.send(Bytes::from_static(b"xx")).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(50)).await;
