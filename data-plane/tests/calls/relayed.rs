@@ -125,7 +125,7 @@ async fn cf_1_a_question_that_leads_to_a_page_is_asked_in_every_cell() {
         let asked = talk(&client, (era, to), "ask_url", "elicitation/create", &said).await;
         let (params, own, heard) = asked;
         let mut expected = json!({"mode": "url", "url": "https://login.example/connect",
-            "message": format!("[{}] Sign in (login.example)", server(to))});
+            "message": format!("[{}] (login.example) Sign in", server(to))});
         match (era, to) {
             (Era::Legacy, Era::Legacy) => expected["elicitationId"] = json!("e-9"),
             // A modern server gives none, and a legacy client needs one.

@@ -195,7 +195,8 @@ async fn what_a_task_asks_is_not_shown_once_the_operator_relays_no_questions() {
     .await;
     asks(&rig.modern, "t-1");
     let quiet = tokio::time::timeout(std::time::Duration::from_millis(700), stream.message());
-    assert!(quiet.await.is_err(), "it is not told");
+    let told = quiet.await;
+    assert!(told.is_err(), "it is told: {told:?}");
     news(&rig.modern, "t-1", "working");
     let told = stream.message().await.unwrap();
     assert_eq!(told["params"]["status"], "working", "{told}");

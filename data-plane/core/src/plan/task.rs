@@ -161,6 +161,7 @@ impl CallPlan {
             tool: Arc::clone(tool),
             ..task.clone()
         });
+        now.declared = call::declared(gateway, now.target.server(), now.client);
         Some(Arc::new(now))
     }
 }
