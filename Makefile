@@ -48,7 +48,7 @@ bench: ## Compare direct, pass-through and gateway in one interleaved run, then 
 # A search with coverage, on stable Rust. What it finds goes into the corpus, and is run by every test from then on.
 TARGET ?= envelope
 SECONDS ?= 60
-fuzz: ## Search for input that breaks a parser: make fuzz TARGET=envelope|batch|sse|header|sealed|cursor SECONDS=60
+fuzz: ## Search for input that breaks a parser: make fuzz TARGET=envelope|batch|nested|answer|sse|header|sealed|cursor SECONDS=60
 	@# The engine's entry point is unsafe code by nature: that lint alone makes way, and only here.
 	RUSTFLAGS="--cfg fuzzing --cap-lints=allow -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -19,6 +19,7 @@ pub mod mcp;
 pub mod out;
 pub mod prompts;
 pub mod reading;
+pub mod remedy;
 pub mod resources;
 pub mod schema;
 pub mod server;

@@ -52,6 +52,7 @@ async fn be(role: RoleCommand, out: &mut Out) -> Result<(), Fault> {
         .iter()
         .try_for_each(|line| out.line(line))?;
     let _asked_to_end = signals::terminate().await;
+    drop(running.posted);
     machine.end(running.actors).await;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 pub mod options;
 
+mod address;
 mod announce;
 mod control_plane;
 mod egress;
@@ -12,11 +13,14 @@ mod proxy;
 mod seed;
 mod up;
 
+use std::net::SocketAddr;
+
 use clap::Subcommand;
 use toolgate_actor::ActorSystem;
 
-pub use self::machine::Machine;
+use self::address::Posted;
 use self::options::{CommonOptions, ControlPlaneOptions, ProxyOptions, UpOptions};
+pub use self::{egress::LOOPBACK, machine::Machine};
 
 /// The roles, as commands.
 #[derive(Debug, Subcommand)]
@@ -29,12 +33,25 @@ pub enum RoleCommand {
     Proxy(Box<ProxyOptions>),
 }
 
+/// What the command is called that starts everything.
+pub const UP: &str = "up";
+
+/// What the role of a command logs unless something else is asked for: `up` talks to a person, who is told what matters.
+pub fn default_filter(command: &str) -> &'static str {
+    match command {
+        UP => "warn",
+        _ => "info",
+    }
+}
+
 /// A role that does its work.
 pub struct Running {
     /// What to tell the person who started it, line by line.
     pub announcement: Vec<String>,
     /// Where its actors live; they end after everything else.
     pub actors: Vec<ActorSystem>,
+    /// Where commands on this machine find its admin API, as long as this lives.
+    pub posted: Option<Posted>,
 }
 
 impl RoleCommand {
@@ -56,12 +73,35 @@ impl RoleCommand {
         }
     }
 
-    /// What is logged unless something else is asked for: `up` talks to a person, who is told what matters.
+    /// What is logged unless something else is asked for.
     pub fn default_filter(&self) -> &'static str {
+        default_filter(match self {
+            Self::Up(_) => UP,
+            Self::ControlPlane(_) => "control-plane",
+            Self::Proxy(_) => "proxy",
+        })
+    }
+
+    /// Where it will listen, and which setting says so.
+    pub fn listeners(&self) -> Vec<(SocketAddr, &'static str)> {
+        let private = (self.common().private_listen, "--private-listen");
+        let mut listeners = vec![private];
         match self {
-            Self::Up(_) => "warn",
-            Self::ControlPlane(_) | Self::Proxy(_) => "info",
+            Self::Up(options) => listeners.extend([
+                (options.door.listen, "--listen"),
+                (options.admin.admin_listen, "--admin-listen"),
+            ]),
+            Self::ControlPlane(options) => listeners.extend([
+                (options.admin.admin_listen, "--admin-listen"),
+                (options.push_listen, "--push-listen"),
+            ]),
+            Self::Proxy(options) => {
+                listeners.push((options.door.listen, "--listen"));
+                let neighbours = options.neighbour_listen;
+                listeners.extend(neighbours.map(|at| (at, "--neighbour-listen")));
+            }
         }
+        listeners
     }
 
     /// Puts the role together; returns when it does its work.

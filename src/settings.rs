@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, ffi::OsString, fs, path::Path};
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, parser::ValueSource};
 use serde_json::Value;
 
-use crate::cli::{Cli, fault::Fault, out::Out};
+use crate::{
+    cli::{Cli, fault::Fault, out::Out},
+    role,
+};
 
 /// Names the flag that names the file.
 const FILE_FLAG: &str = "config";
@@ -160,10 +163,10 @@ fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Se
             .flatten()
             .map(|value| value.to_string_lossy().into_owned())
             .collect();
-        let value = if SECRET.contains(&name) && !values.is_empty() {
-            "(secret)".to_owned()
-        } else {
-            values.join(",")
+        let value = match values.as_slice() {
+            [] => implied(command.get_name(), name),
+            _ if SECRET.contains(&name) => "(secret)".to_owned(),
+            values => implied_beside(command.get_name(), name, values),
         };
         let source = match given.value_source(id) {
             Some(ValueSource::CommandLine) if from_file.contains(&name) => "file".to_owned(),
@@ -181,6 +184,28 @@ fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Se
         }
     };
     shown.map(setting).collect()
+}
+
+/// What a role does where nothing is said.
+fn implied(role: &str, name: &str) -> String {
+    match name {
+        "log" => role::default_filter(role).to_owned(),
+        "egress-allow" => implied_beside(role, name, &[]),
+        _ => String::new(),
+    }
+}
+
+/// Values, with what a role takes for granted beside them.
+fn implied_beside(role: &str, name: &str, values: &[String]) -> String {
+    let loopback = match (role, name) {
+        (role::UP, "egress-allow") => role::LOOPBACK.as_slice(),
+        _ => &[],
+    };
+    let values = values.iter().map(String::as_str);
+    values
+        .chain(loopback.iter().copied())
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// Whether a flag or variable says it, so that the file is not asked.

@@ -1,12 +1,12 @@
 //! A caller of the admin API: any method, proto JSON in, proto JSON out.
 
-use std::{path::PathBuf, time::Duration};
+use std::{error::Error as _, path::PathBuf, time::Duration};
 
 use http::uri::PathAndQuery;
 use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 use tonic::{
-    Request, Response, Status,
+    Code, Request, Response, Status,
     client::Grpc,
     metadata::{Ascii, MetadataValue},
     transport::Channel,
@@ -20,12 +20,23 @@ use super::{
     schema::{self, DynamicCodec},
 };
 
-/// Longest wait for an answer. A probe of a slow server is the longest thing asked for.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Longest wait for an answer.
+const DEADLINE: Duration = dial::PATIENCE;
+/// Longest wait for that of a probe, which waits for a server that may be slow.
+const PROBE_DEADLINE: Duration = Duration::from_secs(60);
+/// The method that probes.
+const PROBE: &str = "RefreshCatalogue";
 /// Largest answer: a page of a thousand objects.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// Objects asked for at once.
 const PAGE: u32 = 500;
+
+/// Where `toolgate up` keeps its files unless told otherwise.
+pub const DATA_DIR: &str = ".toolgate";
+/// File in the data folder of `toolgate up` with the address of its admin API, while it runs.
+pub const ADDRESS_FILE: &str = "admin-address";
+/// Where the admin API is unless told otherwise.
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7400";
 
 /// What to do while the control plane is there and what it keeps is not.
 const STORE_AWAY: &str = "check the store, etcd or the file in the data folder: --etcd of the control plane names it; its log \
@@ -34,14 +45,10 @@ const STORE_AWAY: &str = "check the store, etcd or the file in the data folder: 
 /// How to reach the admin API.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AdminOptions {
-    /// Address of the admin API.
-    #[arg(
-        long,
-        env = "TOOLGATE_ADDR",
-        default_value = "http://127.0.0.1:7400",
-        help_heading = "Connection"
-    )]
-    pub addr: String,
+    /// Address of the admin API; without it the file `admin-address` in the data folder of `toolgate up` is read, if it
+    /// is there, and http://127.0.0.1:7400 tried if not.
+    #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
+    pub addr: Option<String>,
     /// Admin token; without it the file `admin-token` in the data folder of `toolgate up` is read, if it is there.
     #[arg(
         long = "token",
@@ -80,7 +87,7 @@ pub struct ReachOptions {
     #[arg(
         long,
         env = "TOOLGATE_DATA_DIR",
-        default_value = ".toolgate",
+        default_value = DATA_DIR,
         value_name = "DIR",
         help_heading = "Connection"
     )]
@@ -92,6 +99,7 @@ pub struct Admin {
     grpc: Grpc<Channel>,
     bearer: Option<MetadataValue<Ascii>>,
     addr: String,
+    addr_from: Option<PathBuf>,
     organization: String,
 }
 
@@ -103,15 +111,32 @@ impl AdminOptions {
             None => self.token_on_disk()?,
         };
         let bearer = token.map(|token| bearer(&token)).transpose()?;
-        let channel = dial::channel(&self.addr, self.reach.ca.as_deref())?;
+        let addr = self.address();
+        let channel = dial::channel(&addr, self.reach.ca.as_deref())?;
         let grpc = Grpc::new(channel).max_decoding_message_size(LARGEST_ANSWER);
         let organization = self.reach.organization.clone();
         Ok(Admin {
             grpc,
             bearer,
-            addr: self.addr.clone(),
+            addr,
+            addr_from: self.addr.is_none().then(|| self.address_file()),
             organization,
         })
+    }
+
+    /// Where commands go: what was said, else what the `toolgate up` of the data folder left there, else where it
+    /// listens unless told otherwise.
+    pub fn address(&self) -> String {
+        let left = || std::fs::read_to_string(self.address_file()).ok();
+        let given = self.addr.clone().or_else(left);
+        let given = given.map(|address| address.trim().to_owned());
+        given
+            .filter(|address| !address.is_empty())
+            .unwrap_or_else(|| DEFAULT_ADDRESS.to_owned())
+    }
+
+    fn address_file(&self) -> PathBuf {
+        self.reach.data_dir.join(ADDRESS_FILE)
     }
 
     /// Where `toolgate up` leaves its admin token.
@@ -186,21 +211,25 @@ impl Admin {
         let codec = DynamicCodec {
             answer: method.output(),
         };
+        let deadline = match method.name() == PROBE {
+            true => PROBE_DEADLINE,
+            false => DEADLINE,
+        };
         let mut request = Request::new(message);
-        request.set_timeout(DEADLINE);
+        request.set_timeout(deadline);
         if let Some(bearer) = &self.bearer {
             request
                 .metadata_mut()
                 .insert("authorization", bearer.clone());
         }
-        self.grpc
-            .ready()
-            .await
-            .map_err(|error| self.unreachable(&error.to_string()))?;
-        self.grpc
-            .unary(request, path, codec)
-            .await
-            .map_err(|status| self.fault(status))
+        let grpc = &mut self.grpc;
+        let answered = tokio::time::timeout(deadline, async {
+            let ready = grpc.ready().await;
+            ready.map_err(|error| Status::unavailable(error.to_string()))?;
+            grpc.unary(request, path, codec).await
+        });
+        let answer = answered.await.unwrap_or_else(|_elapsed| Err(late()));
+        answer.map_err(|status| self.fault(status))
     }
 
     /// One object by its full resource name.
@@ -290,6 +319,10 @@ impl Admin {
     }
 
     fn fault(&self, status: Status) -> Fault {
+        let status = match is_late(&status) {
+            true => late(),
+            false => status,
+        };
         if is_foreign(&status) {
             return Fault::new(
                 FaultKind::Unavailable,
@@ -307,7 +340,16 @@ impl Admin {
         }
         let fault = Fault::from(status);
         match fault.kind {
-            FaultKind::Unavailable => fault.at(format_args!("no answer from {}", self.addr)),
+            FaultKind::Unavailable => {
+                let fault = fault.at(format_args!("no answer from {}", self.addr));
+                match self.addr_from.as_deref().filter(|file| file.exists()) {
+                    Some(file) => fault.note(format!(
+                        "the address is what a `toolgate up` left in {}; it may have ended since",
+                        file.display()
+                    )),
+                    None => fault,
+                }
+            }
             FaultKind::Denied if self.bearer.is_none() => fault.note("no token was sent"),
             FaultKind::Denied
             | FaultKind::Error
@@ -316,16 +358,34 @@ impl Admin {
             | FaultKind::Conflict => fault,
         }
     }
-
-    fn unreachable(&self, reason: &str) -> Fault {
-        self.fault(Status::unavailable(reason))
-    }
 }
 
 /// Whether something answered that does not speak gRPC.
 fn is_foreign(status: &Status) -> bool {
-    let signs = ["invalid compression flag", "grpc-status header missing"];
-    signs.iter().any(|sign| status.message().contains(sign))
+    let signs = [
+        "invalid compression flag",
+        "grpc-status header missing",
+        "h2 protocol error",
+        // To TLS, which is a record that no TLS has.
+        "received corrupt message",
+        "InvalidContentType",
+    ];
+    let mut text = status.message().to_owned();
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    signs.iter().any(|sign| text.contains(sign))
+}
+
+/// Whether the deadline that went with the request passed, here or there.
+fn is_late(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message().contains("Timeout expired")
+}
+
+fn late() -> Status {
+    Status::unavailable("nothing was said in time")
 }
 
 /// Whether the control plane says that its store does not answer.

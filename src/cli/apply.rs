@@ -8,6 +8,7 @@ use super::{
     admin::{Admin, AdminOptions},
     cell,
     fault::{Fault, FaultKind},
+    gateway::offers_something,
     kind::Kind,
     lines,
     manifest::{self, Document},
@@ -50,6 +51,8 @@ struct Applied {
     name: String,
     verb: &'static str,
     secret: Option<String>,
+    /// What is not as its author may think.
+    warnings: Vec<String>,
 }
 
 impl Apply {
@@ -66,6 +69,7 @@ impl Apply {
                         .resource_name(admin.organization(), &document.id),
                     verb: NOT_FULLY_CHECKED,
                     secret: None,
+                    warnings: Vec::new(),
                 },
                 applied => {
                     applied.map_err(|fault| explain(fault, document, &results, self.dry_run))?
@@ -78,6 +82,9 @@ impl Apply {
                     out.line(format_args!("  token: {secret}"))?;
                     out.note("  it is shown here and nowhere else: keep it");
                 }
+            }
+            for warning in &applied.warnings {
+                out.note(format_args!("  warning: {warning}"));
             }
             results.push(applied);
         }
@@ -155,6 +162,7 @@ async fn apply_one(
             name,
             verb: "created",
             secret,
+            warnings: warnings(&answer),
         });
     };
     let wanted = update_of(&existing, document, &name);
@@ -167,17 +175,39 @@ async fn apply_one(
             name,
             verb: "unchanged",
             secret: None,
+            warnings: warnings(&would_be),
         });
     }
-    if !dry_run {
-        let written = admin.update(kind, wanted, false).await;
-        written.map_err(|fault| stale(fault, kind, document))?;
-    }
+    let written = match dry_run {
+        true => would_be,
+        false => {
+            let written = admin.update(kind, wanted, false).await;
+            written.map_err(|fault| stale(fault, kind, document))?
+        }
+    };
     Ok(Applied {
         name,
         verb: "configured",
         secret: None,
+        warnings: warnings(&written),
     })
+}
+
+/// What is wrong with an object that was taken: its problems, and bindings that offer nothing.
+fn warnings(object: &Value) -> Vec<String> {
+    let problems = object.pointer("/status/problems");
+    let problems = problems.and_then(Value::as_array).into_iter().flatten();
+    let problems = problems.filter_map(Value::as_str).map(str::to_owned);
+    let bindings = object.pointer("/spec/bindings");
+    let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
+    let empty = bindings.enumerate().filter(|(_, it)| !offers_something(it));
+    let empty = empty.map(|(index, it)| {
+        format!(
+            "spec.bindings[{index}] offers nothing of the server {}: write `allTools: true`, or name its `tools`",
+            cell::text(it, "/server")
+        )
+    });
+    problems.chain(empty).collect()
 }
 
 /// The document as an update of what is there, of the version that was read unless it names one.

@@ -29,9 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, clap::Args)]
 pub struct Connect {
     /// Which client; without one, all that are known are listed.
+    #[arg(add = super::completion::by(super::completion::clients))]
     pub client: Option<String>,
     /// Id of the gateway.
-    #[arg(long)]
+    #[arg(long, add = super::completion::by(super::completion::gateways))]
     pub gateway: Option<String>,
     /// Name under which the client knows it. Without: the gateway's id.
     #[arg(long)]
@@ -54,14 +55,10 @@ pub struct Connect {
     /// Home folder in which the client keeps its files.
     #[arg(long, env = "HOME", value_name = "DIR", hide_env = true)]
     pub home: PathBuf,
-    /// Address of the admin API.
-    #[arg(
-        long,
-        env = "TOOLGATE_ADDR",
-        default_value = "http://127.0.0.1:7400",
-        help_heading = "Connection"
-    )]
-    pub addr: String,
+    /// Address of the admin API; without it the one that `toolgate up` left in its data folder, or
+    /// http://127.0.0.1:7400.
+    #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
+    pub addr: Option<String>,
     /// Admin token.
     #[arg(
         long,
@@ -100,7 +97,7 @@ impl Connect {
         }
         let token = self.token.clone();
         let token = token.unwrap_or_else(|| "<token>".to_owned());
-        let url = through::endpoint_url(&self.endpoint().await, &gateway);
+        let url = through::endpoint_url(&self.endpoint(out).await, &gateway);
         let given = Given { name, url, token };
         show(client, &given, self.token.is_none(), out)
     }
@@ -124,16 +121,27 @@ impl Connect {
         AdminOptions { addr, token, reach }
     }
 
-    async fn endpoint(&self) -> String {
+    /// Where a proxy is; a guess, and said to be one, where nobody tells.
+    async fn endpoint(&self, out: &mut Out) -> String {
         if let Some(endpoint) = &self.endpoint {
             return endpoint.clone();
         }
-        let asked = async {
-            let mut admin = self.admin().connect().ok()?;
-            Some(through::endpoint_among(&admin.list(&PROXY).await.ok()?))
-        };
-        let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
-        answer.unwrap_or_else(|| through::endpoint_among(&[]))
+        let asked = async { self.admin().connect()?.list(&PROXY).await };
+        let late = |_elapsed| Err(Fault::error("the control plane did not answer in time"));
+        match tokio::time::timeout(PATIENCE, asked)
+            .await
+            .unwrap_or_else(late)
+        {
+            Ok(proxies) => through::endpoint_among(&proxies),
+            Err(fault) => {
+                let guess = through::endpoint_among(&[]);
+                out.note(format_args!(
+                    "warning: {guess} is a guess, since nobody says where a proxy is: {}; name one with --endpoint\n",
+                    fault.message
+                ));
+                guess
+            }
+        }
     }
 
     /// Everything that can be wrong is looked at before a token is made; one that nobody got is taken back.
@@ -149,7 +157,7 @@ impl Connect {
         if let Some(fault) = self.absent(gateway).await {
             return Err(fault);
         }
-        let url = through::endpoint_url(&self.endpoint().await, gateway);
+        let url = through::endpoint_url(&self.endpoint(out).await, gateway);
         let Some(token) = self.token.clone() else {
             let mut admin = self.admin().connect()?;
             let ttl = Some(self.ttl).filter(|ttl| !ttl.is_zero());

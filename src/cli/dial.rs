@@ -11,6 +11,9 @@ use toolgate_runtime::tls;
 
 use super::fault::{Fault, FaultKind};
 
+/// How long anybody may take to say something who has nobody else to ask.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A channel to the admin API at `addr`; connects with the first call.
 pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, Fault> {
     let invalid = |reason: &str| {
@@ -89,6 +92,18 @@ pub fn unreachable(url: &str, error: &toolgate_egress::EgressError) -> Fault {
     Fault::new(
         FaultKind::Unavailable,
         format!("no answer from {url}: {error}"),
+    )
+    .next("check that a proxy runs there; `toolgate doctor` looks closer")
+}
+
+/// Something at `url` took the request and says nothing.
+pub fn silent(url: &str) -> Fault {
+    Fault::new(
+        FaultKind::Unavailable,
+        format!(
+            "no answer from {url}: nothing was said within {} s",
+            PATIENCE.as_secs()
+        ),
     )
     .next("check that a proxy runs there; `toolgate doctor` looks closer")
 }

@@ -11,7 +11,7 @@ use super::{
     fault::{Fault, FaultKind},
     kind::{CATALOGUE, GATEWAY, PROXY, SERVER, TOKEN},
     out::{Format, Out},
-    through,
+    remedy, through,
 };
 
 /// Clocks further apart than this break expiry of tokens and certificates.
@@ -91,7 +91,7 @@ impl Finding {
 impl Doctor {
     /// Runs it. Ends with exit code 1 if something is broken.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
-        let mut findings = vec![transport(&self.admin.addr)];
+        let mut findings = vec![transport(&self.admin.address())];
         let mut admin = self.admin.connect()?;
         let reached = admin.server_time().await;
         let goes_on = reached.is_ok();
@@ -242,19 +242,22 @@ async fn servers(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
                 format!("`toolgate describe server {id}` in a moment"),
             );
         };
+        let seen = cell::age(catalogue, "/probeTime", super::now());
         match catalogue["problem"].as_str() {
             Some(problem) if !problem.is_empty() => Finding::broken(
                 subject,
-                format!("the last probe failed: {problem}"),
-                format!(
-                    "check {} and its credential",
-                    cell::text(server, "/spec/url")
+                format!("the last probe failed: {problem} (seen {seen} ago)"),
+                remedy::of_probe(
+                    problem,
+                    &id,
+                    &cell::text(server, "/spec/url"),
+                    server["spec"]["credential"].as_str().unwrap_or_default(),
                 ),
             ),
             Some(_) | None => Finding::fine(
                 subject,
                 format!(
-                    "{} tools, {}",
+                    "{} tools, {}, seen {seen} ago",
                     cell::count(catalogue, "/tools"),
                     cell::text(catalogue, "/era")
                 ),

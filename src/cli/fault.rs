@@ -4,7 +4,10 @@
 use std::{fmt, process::ExitCode};
 
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::{PreconditionViolation, StatusExt as _};
+
+/// Why something cannot be deleted, as the API calls it.
+const IN_USE: &str = "IN_USE";
 
 /// Exit codes. Scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +118,16 @@ impl From<Status> for Fault {
             }
         }
         if let Some(failure) = details.precondition_failure() {
-            for violation in &failure.violations {
+            // What uses it stands in the sentence already.
+            let told = |violation: &&PreconditionViolation| violation.r#type != IN_USE;
+            for violation in failure.violations.iter().filter(told) {
                 fault = fault.note(format!("{}: {}", violation.subject, violation.description));
             }
         }
-        if let Some(resource) = details.resource_info() {
+        let in_use = details
+            .error_info()
+            .is_some_and(|info| info.reason == IN_USE);
+        if let Some(resource) = details.resource_info().filter(|_| !in_use) {
             fault = fault.note(format!(
                 "{} {}",
                 resource.resource_type, resource.resource_name

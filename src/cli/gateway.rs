@@ -5,6 +5,7 @@ mod choice;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+pub use self::choice::offers_something;
 use self::choice::{Choice, Named, slips};
 use super::{
     admin::AdminOptions,
@@ -27,10 +28,10 @@ pub struct Create {
     /// Id of the gateway; its endpoint is /v1/mcp/NAME on every proxy.
     pub name: String,
     /// Server that it offers something of; repeat for several.
-    #[arg(long = "server", required = true, value_name = "SERVER")]
+    #[arg(long = "server", required = true, value_name = "SERVER", add = super::completion::by(super::completion::servers))]
     pub servers: Vec<String>,
     /// `all`, `none`, or tools by their servers' names, comma-separated; with several servers as `server/tool`.
-    #[arg(long, default_value = "all", value_delimiter = ',')]
+    #[arg(long, default_value = "all", value_delimiter = ',', add = super::completion::by(super::completion::tools_of_servers))]
     pub tools: Vec<String>,
     /// `all`, `none`, or prompts as with --tools. Left out: all prompts together with all tools, else none.
     #[arg(long, value_delimiter = ',')]

@@ -1,6 +1,8 @@
 //! A small MCP client of the modern era, for `tools`, `prompts` and `resources`: every gateway speaks it, whatever the
 //! servers behind it speak.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -11,6 +13,7 @@ use toolgate_mcp::{
     error::RpcError,
     headers,
     message::{self, Implementation, ModernMeta},
+    method,
     sse::{Framer, SseLimits},
     versions::MODERN,
 };
@@ -24,6 +27,19 @@ use super::{
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// JSON-RPC: method not found.
 const METHOD_NOT_FOUND: &str = "-32601";
+
+/// What a gateway says of what it does not know, or does not show to the caller.
+const UNKNOWN: [&str; 3] = ["Unknown tool: ", "Unknown prompt: ", "Resource not found: "];
+
+/// How long an answer may take. What servers do may take as long as they like; everything else a gateway knows itself.
+fn patience(method: &str) -> Option<Duration> {
+    let of_servers = [
+        method::TOOLS_CALL,
+        method::PROMPTS_GET,
+        method::RESOURCES_READ,
+    ];
+    (!of_servers.contains(&method)).then_some(dial::PATIENCE)
+}
 
 /// A gateway as a client reaches it.
 pub struct McpClient {
@@ -64,11 +80,25 @@ impl McpClient {
     ) -> Result<Value, Fault> {
         self.next_id += 1;
         let request = self.request(&ask)?;
-        let answer = self.http.request(request).await;
+        let patience = patience(ask.method);
+        let answer = self.within(patience, self.http.request(request)).await?;
         let answer = answer.map_err(|error| dial::unreachable(&self.url, &error))?;
         let status = answer.status();
-        let frame = self.last_frame(answer, notified).await?;
+        let frame = self.last_frame(answer, patience, notified).await?;
         self.outcome(status, &frame)
+    }
+
+    /// The outcome of `work`, unless it takes longer than whoever answers by itself may.
+    async fn within<T>(
+        &self,
+        patience: Option<Duration>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Fault> {
+        let Some(patience) = patience else {
+            return Ok(work.await);
+        };
+        let done = tokio::time::timeout(patience, work).await;
+        done.map_err(|_elapsed| dial::silent(&self.url))
     }
 
     fn request(&self, ask: &Ask<'_>) -> Result<Request<Body>, Fault> {
@@ -114,6 +144,7 @@ impl McpClient {
     async fn last_frame(
         &self,
         answer: Response<Answer>,
+        patience: Option<Duration>,
         notified: &mut (dyn FnMut(&Value) + Send),
     ) -> Result<Value, Fault> {
         let kind = answer
@@ -121,10 +152,11 @@ impl McpClient {
             .get(header::CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok());
         let streams = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let status = answer.status();
         let mut framer = Framer::new(SseLimits::default());
         let mut whole = BytesMut::new();
         let mut body = answer.into_body();
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = self.within(patience, body.frame()).await? {
             let frame = frame.map_err(|error| self.broken(&error.to_string()))?;
             let Ok(chunk) = frame.into_data() else {
                 continue;
@@ -152,8 +184,7 @@ impl McpClient {
         if streams {
             return Err(self.broken("the stream ended before the answer"));
         }
-        let text = || String::from_utf8_lossy(&whole[..whole.len().min(200)]).into_owned();
-        serde_json::from_slice(&whole).map_err(|_| self.broken(&format!("not JSON: {:?}", text())))
+        serde_json::from_slice(&whole).map_err(|_| self.foreign(status))
     }
 
     fn outcome(&self, status: StatusCode, frame: &Value) -> Result<Value, Fault> {
@@ -164,11 +195,10 @@ impl McpClient {
             .get("error")
             .map(ToString::to_string)
             .unwrap_or_default();
-        let error = RpcError::read(error.as_bytes());
-        let (code, message) = match &error {
-            Some(error) => (error.code.to_string(), error.message.to_string()),
-            None => (String::new(), format!("{} answered {status}", self.url)),
+        let Some(error) = RpcError::read(error.as_bytes()) else {
+            return Err(self.foreign(status));
         };
+        let (code, mut message) = (error.code.to_string(), error.message.to_string());
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FaultKind::Denied,
             // Also the answer to an unknown method, which is another matter.
@@ -176,19 +206,37 @@ impl McpClient {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 FaultKind::Unavailable
             }
+            _ if UNKNOWN.iter().any(|words| message.starts_with(words)) => FaultKind::NotFound,
             _ => FaultKind::Error,
         };
-        let mut fault = Fault::new(kind, message).note(format!("{} HTTP {status}", self.url));
-        if !code.is_empty() {
-            fault = fault.note(format!("JSON-RPC code {code}"));
+        if status == StatusCode::NOT_FOUND && kind == FaultKind::NotFound {
+            "there is no such gateway".clone_into(&mut message);
+        }
+        let refused = status == StatusCode::SERVICE_UNAVAILABLE && message.contains("available");
+        let mut fault = Fault::new(kind, message)
+            .note(format!("{} HTTP {status}", self.url))
+            .note(format!("JSON-RPC code {code}"));
+        if refused {
+            fault = fault.next("`toolgate proxies -o json` says what a proxy refuses, and why");
         }
         if kind == FaultKind::Denied {
             fault = fault.next("give a token for this gateway with --token, or let this command make one: leave --token out and give an admin token");
         }
-        if kind == FaultKind::NotFound {
+        if kind == FaultKind::NotFound && status == StatusCode::NOT_FOUND {
             fault = fault.next("`toolgate get gateways` lists the gateways there are");
         }
         Err(fault)
+    }
+
+    /// Asks who is there.
+    pub async fn discover(&mut self) -> Result<(), Fault> {
+        let ask = Ask {
+            method: method::DISCOVER,
+            name: None,
+            members: String::new(),
+            mirrored: Vec::new(),
+        };
+        self.ask(ask, &mut |_| {}).await.map(drop)
     }
 
     /// All tools.
@@ -220,6 +268,19 @@ impl McpClient {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// Something answered that is no gateway.
+    fn foreign(&self, status: StatusCode) -> Fault {
+        Fault::new(
+            FaultKind::Unavailable,
+            format!("{} answers, but not as a gateway does", self.url),
+        )
+        .note(format!("HTTP {status}"))
+        .next(
+            "set TOOLGATE_ENDPOINT (or --endpoint) to a proxy, or to the balancer before them: 7300 is its usual port; \
+             without it the control plane is asked",
+        )
     }
 
     fn broken(&self, reason: &str) -> Fault {

@@ -5,7 +5,8 @@ use toolgate_mcp::{definition::Kind, method};
 
 use super::{
     cell,
-    fault::Fault,
+    fault::{Fault, FaultKind},
+    known,
     mcp::Ask,
     out::{Format, Out},
     through::{Target, arguments, without_bulk},
@@ -91,7 +92,14 @@ impl Get {
             members: format!("\"name\":{},\"arguments\":{arguments}", json!(self.name)),
             mirrored: Vec::new(),
         };
-        let result = opened.client.ask(ask, &mut |_| {}).await;
+        let mut result = opened.client.ask(ask, &mut |_| {}).await;
+        if let Err(fault) = &mut result
+            && fault.kind == FaultKind::NotFound
+        {
+            let prompts = opened.client.list(Kind::Prompt).await.unwrap_or_default();
+            let names = prompts.iter().filter_map(|prompt| prompt["name"].as_str());
+            *fault = known::meant(fault.clone(), &self.name, names);
+        }
         opened.close().await;
         let result = result.map_err(|fault| {
             fault.next("`toolgate prompts list` with the same --gateway and token shows the prompts there are")

@@ -5,7 +5,8 @@ use toolgate_mcp::{definition::Kind, method};
 
 use super::{
     cell,
-    fault::Fault,
+    fault::{Fault, FaultKind},
+    known,
     mcp::Ask,
     out::{Format, Out},
     through::{Target, without_bulk},
@@ -88,7 +89,14 @@ impl Read {
             members: format!("\"uri\":{}", json!(self.uri)),
             mirrored: Vec::new(),
         };
-        let result = opened.client.ask(ask, &mut |_| {}).await;
+        let mut result = opened.client.ask(ask, &mut |_| {}).await;
+        if let Err(fault) = &mut result
+            && fault.kind == FaultKind::NotFound
+        {
+            let listed = opened.client.list(Kind::Resource).await.unwrap_or_default();
+            let uris = listed.iter().filter_map(|it| it["uri"].as_str());
+            *fault = known::meant(fault.clone(), &self.uri, uris);
+        }
         opened.close().await;
         let result = result.map_err(|fault| {
             fault.next("`toolgate resources list` with the same --gateway and token shows the resources there are")

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     admin::{Admin, AdminOptions},
-    fault::Fault,
+    fault::{Fault, FaultKind},
     kind::Kind,
     manifest::API_VERSION,
     out::{Format, Out, to_yaml},
@@ -14,9 +14,10 @@ use super::{
 #[derive(Debug, Clone, clap::Args)]
 pub struct Pick {
     /// Kind, or `kind/name`: organization, gateway (gw), server (srv), credential (cred), token, proxy, catalogue.
+    #[arg(add = super::completion::by(super::completion::kinds))]
     pub kind: String,
     /// Name; several are allowed.
-    #[arg(add = clap_complete::ArgValueCompleter::new(super::completion::names))]
+    #[arg(add = super::completion::by(super::completion::names))]
     pub names: Vec<String>,
 }
 
@@ -293,21 +294,34 @@ impl Delete {
             )));
         }
         let mut admin = self.admin.connect()?;
+        let mut missing = Vec::new();
         for name in names {
             let full = kind.resource_name(admin.organization(), &name);
             match admin.delete(kind, &full, self.dry_run).await {
                 Ok(()) if self.dry_run => out.line(format_args!("{full} would be deleted"))?,
                 Ok(()) => out.line(format_args!("{full} deleted"))?,
-                Err(fault)
-                    if self.ignore_not_found && fault.kind == super::fault::FaultKind::NotFound =>
-                {
-                    out.note(format_args!("{full} does not exist"));
+                Err(fault) if fault.kind == FaultKind::NotFound => {
+                    if self.ignore_not_found {
+                        out.note(format_args!("{full} does not exist"));
+                    } else {
+                        missing.push(fault);
+                    }
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => return Err(missing.iter().fold(fault, also)),
             }
         }
-        Ok(())
+        // Those that were there are gone by now, as was asked.
+        let mut missing = missing.into_iter();
+        let Some(first) = missing.next() else {
+            return Ok(());
+        };
+        Err(missing.fold(first, |fault, other| also(fault, &other)))
     }
+}
+
+/// A fault, and one more that came before the end.
+fn also(fault: Fault, other: &Fault) -> Fault {
+    fault.note(format!("and {}", other.message))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{
     fault::{Fault, FaultKind},
     kind::{CREDENTIAL, SERVER},
     out::{Format, Out},
+    remedy,
 };
 
 /// Work with servers.
@@ -105,7 +106,7 @@ impl Add {
                     let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
                     let _left_behind = admin.delete(&CREDENTIAL, &name, false).await;
                 }
-                return Err(self.exists(fault));
+                return Err(self.exists(&mut admin, fault).await);
             }
         };
         let catalogue = match self.dry_run || self.no_wait {
@@ -128,22 +129,33 @@ impl Add {
         let created = admin
             .create(&CREDENTIAL, &self.name, credential, self.dry_run)
             .await;
-        created.map(drop).map_err(|fault| self.exists(fault))
+        match created {
+            Ok(_) => Ok(()),
+            Err(fault) => Err(self.exists(admin, fault).await),
+        }
     }
 
-    fn exists(&self, fault: Fault) -> Fault {
-        match fault.kind {
-            FaultKind::Conflict => fault.next(format!(
-                "`toolgate describe server {0}` shows what is there; `toolgate delete server {0}` and \
-                 `toolgate delete credential {0}` make room",
-                self.name
-            )),
-            FaultKind::Error
-            | FaultKind::Usage
-            | FaultKind::NotFound
-            | FaultKind::Denied
-            | FaultKind::Unavailable => fault,
+    /// With what makes room, if something of the name is in the way: what is there, and nothing else.
+    async fn exists(&self, admin: &mut Admin, fault: Fault) -> Fault {
+        if fault.kind != FaultKind::Conflict {
+            return fault;
         }
+        let mut steps = Vec::new();
+        for kind in [&SERVER, &CREDENTIAL] {
+            let name = kind.resource_name(admin.organization(), &self.name);
+            if let Ok(Some(_)) = admin.find(kind, &name).await {
+                steps.push(format!("`toolgate delete {} {}`", kind.field(), self.name));
+            }
+        }
+        let Some(first) = steps.first() else {
+            return fault;
+        };
+        let look = first.replace("delete", "describe");
+        let makes = if steps.len() == 1 { "makes" } else { "make" };
+        fault.next(format!(
+            "{look} shows what is there; {} {makes} room",
+            steps.join(" and ")
+        ))
     }
 
     fn report(
@@ -164,7 +176,7 @@ impl Add {
         match probe {
             None => Ok(()),
             Some(Ok(catalogue)) => {
-                for line in summary(&self.name, &catalogue) {
+                for line in summary(&self.name, &self.url, !self.headers.is_empty(), &catalogue) {
                     out.note(line);
                 }
                 Ok(())
@@ -209,13 +221,17 @@ async fn first_probe(admin: &mut Admin, out: &Out, name: &str) -> Result<Value, 
     found
 }
 
-fn summary(name: &str, catalogue: &Value) -> Vec<String> {
+fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Vec<String> {
     let found = found(catalogue);
     match catalogue["problem"].as_str() {
         Some(problem) if !problem.is_empty() => vec![
             format!("the first probe failed: {problem}"),
             format!(
-                "  next: fix it; Toolgate keeps trying, and `toolgate describe server {name}` shows how it goes"
+                "  next: {}",
+                remedy::of_probe(problem, name, url, if has_credential { name } else { "" })
+            ),
+            format!(
+                "  {name} stays as it is, and Toolgate goes on trying: `toolgate describe server {name}` shows how it goes"
             ),
         ],
         Some(_) | None => vec![

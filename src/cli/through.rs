@@ -4,14 +4,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
-use toolgate_mcp::method;
 
 use super::{
     admin::{Admin, AdminOptions, ReachOptions},
     dial,
     fault::{Fault, FaultKind},
     kind::{CATALOGUE, GATEWAY, PROXY, TOKEN},
-    mcp::{Ask, McpClient},
+    known,
+    mcp::McpClient,
     out::Out,
     token::{self, Wish},
 };
@@ -28,7 +28,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 #[derive(Debug, clap::Args)]
 pub struct Target {
     /// Id of the gateway.
-    #[arg(long)]
+    #[arg(long, add = super::completion::by(super::completion::gateways))]
     pub gateway: String,
     /// Token for the gateway. Without one, a token for five minutes is made with the admin token, and deleted after.
     #[arg(long, env = "TOOLGATE_GATEWAY_TOKEN", hide_env_values = true)]
@@ -36,14 +36,10 @@ pub struct Target {
     /// Address of a proxy, or of the balancer before them. Without it, the control plane is asked.
     #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]
     pub endpoint: Option<String>,
-    /// Address of the admin API.
-    #[arg(
-        long,
-        env = "TOOLGATE_ADDR",
-        default_value = "http://127.0.0.1:7400",
-        help_heading = "Connection"
-    )]
-    pub addr: String,
+    /// Address of the admin API; without it the one that `toolgate up` left in its data folder, or
+    /// http://127.0.0.1:7400.
+    #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
+    pub addr: Option<String>,
     /// Admin token, to make a token and to find a proxy.
     #[arg(
         long,
@@ -75,12 +71,15 @@ impl Target {
         let url = endpoint_url(&endpoint, &self.gateway);
         let http = dial::http(self.reach.ca.as_deref())?;
         if let Some(token) = &self.token {
-            let client = McpClient::new(http, url, token.trim().to_owned());
+            let mut client = McpClient::new(http, url, token.trim().to_owned());
+            // Whoever is there has to say so at once; what is asked of it then may take its time.
+            client.discover().await?;
             return Ok(Opened {
                 client,
                 borrowed: None,
             });
         }
+        known::gateway(&mut admin, &self.gateway).await?;
         let id = format!("{}{}", super::fleet::BORROWED, short_id());
         let wish = Wish {
             gateways: vec![self.gateway.clone()],
@@ -155,18 +154,12 @@ impl Opened {
     async fn arrived(&mut self) -> Result<(), Fault> {
         let mut waited = Duration::ZERO;
         loop {
-            let ask = Ask {
-                method: method::DISCOVER,
-                name: None,
-                members: String::new(),
-                mirrored: Vec::new(),
-            };
-            match self.client.ask(ask, &mut |_| {}).await {
+            match self.client.discover().await {
                 Err(fault) if fault.kind == FaultKind::Denied && waited < ARRIVAL => {
                     tokio::time::sleep(BETWEEN_TRIES).await;
                     waited += BETWEEN_TRIES;
                 }
-                Ok(_) => return Ok(()),
+                Ok(()) => return Ok(()),
                 Err(fault) => return Err(fault),
             }
         }
@@ -230,7 +223,7 @@ pub fn endpoint_among(proxies: &[Value]) -> String {
 }
 
 /// A listener's address as one can go to it.
-fn reachable(listen: &str) -> String {
+pub fn reachable(listen: &str) -> String {
     let listen = listen
         .replace("0.0.0.0:", "127.0.0.1:")
         .replace("[::]:", "[::1]:");

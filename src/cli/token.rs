@@ -28,10 +28,10 @@ pub struct Create {
     /// Id of the token.
     pub name: String,
     /// Gateway it may call; repeat for several. Without: all of the organization.
-    #[arg(long = "gateway", value_name = "GATEWAY")]
+    #[arg(long = "gateway", value_name = "GATEWAY", add = super::completion::by(super::completion::gateways))]
     pub gateways: Vec<String>,
     /// Tool, by the name clients see, that it may use; repeat for several. Without: all.
-    #[arg(long = "tool", value_name = "TOOL")]
+    #[arg(long = "tool", value_name = "TOOL", add = super::completion::by(super::completion::tools))]
     pub tools: Vec<String>,
     /// How long it works, e.g. 30d, 12h, 1h30m. Without: until it is revoked.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -60,6 +60,7 @@ pub struct Create {
 #[derive(Debug, clap::Args)]
 pub struct Revoke {
     /// Id of the token.
+    #[arg(add = super::completion::by(super::completion::tokens))]
     pub name: String,
     /// Where.
     #[command(flatten)]

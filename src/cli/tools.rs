@@ -11,6 +11,16 @@ use super::{
     through::{Target, arguments, without_bulk},
 };
 
+/// How the gateway begins what it says of a call that came to nothing between it and the tool.
+const OF_THE_GATEWAY: [&str; 6] = [
+    "the server of this tool ",
+    "the connection to the server of this tool ",
+    "the answer of the server of this tool ",
+    "the gateway is overloaded",
+    "the tool asks for input that this client cannot give",
+    "the tool asked for input that was not given",
+];
+
 /// List and call tools.
 #[derive(Debug, clap::Subcommand)]
 pub enum ToolsCommand {
@@ -32,6 +42,7 @@ pub struct List {
 #[derive(Debug, clap::Args)]
 pub struct Call {
     /// Name of the tool, as the gateway calls it.
+    #[arg(add = super::completion::by(super::completion::tools))]
     pub name: String,
     /// Arguments, a JSON object; `@FILE` reads a file, `-` standard input.
     #[arg(long, default_value = "{}")]
@@ -93,10 +104,10 @@ impl Call {
             }
         }
         if result["isError"] == true && !self.ignore_tool_error {
-            return Err(Fault::error(format!(
-                "the tool {} says that it failed",
-                self.name
-            )));
+            return Err(Fault::error(match from_the_gateway(&result) {
+                true => format!("the call of {} failed on its way", self.name),
+                false => format!("the tool {} says that it failed", self.name),
+            }));
         }
         Ok(())
     }
@@ -127,13 +138,59 @@ async fn call(
             }
         })
         .await;
-    answer.map_err(|fault| unlisted(fault, &tools, name))
+    match answer {
+        Err(fault) if is_progressive(&tools) && unknown(&fault) => {
+            Err(unfound(client, fault, name, arguments).await)
+        }
+        answer => answer.map_err(|fault| unlisted(fault, &tools, name)),
+    }
+}
+
+/// Whether the tools listed are those with which the others are found and run.
+fn is_progressive(tools: &[Value]) -> bool {
+    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str()).collect();
+    names == [Some("search_tools"), Some("run_tool")]
+}
+
+fn unknown(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::Error | FaultKind::NotFound)
+        && fault.message.starts_with("Unknown tool")
+}
+
+/// A fault of a call of a tool that a progressive gateway does not know: searching shows those that it knows.
+async fn unfound(client: &mut McpClient, fault: Fault, name: &str, arguments: &Value) -> Fault {
+    let word = match (name, arguments["name"].as_str()) {
+        ("run_tool", Some(inner)) => inner,
+        _ => name,
+    };
+    let search = json!({ "query": "", "limit": 50 });
+    let ask = Ask {
+        method: method::TOOLS_CALL,
+        name: Some("search_tools"),
+        members: format!("\"name\":\"search_tools\",\"arguments\":{search}"),
+        mirrored: Vec::new(),
+    };
+    let found = client.ask(ask, &mut |_| {}).await.unwrap_or_default();
+    let found = found.pointer("/structuredContent/tools");
+    let found = found.and_then(Value::as_array).into_iter().flatten();
+    let names = found.filter_map(|tool| tool["name"].as_str());
+    known::meant(fault, word, names).next(
+        "this gateway is searched: `toolgate tools call` with the same --gateway and token, \
+         `search_tools --args '{\"query\": \"WORDS\"}'`",
+    )
+}
+
+/// Whether these are the words of the gateway about a call that no tool answered.
+fn from_the_gateway(result: &Value) -> bool {
+    let text = result.pointer("/content/0/text").and_then(Value::as_str);
+    text.is_some_and(|text| OF_THE_GATEWAY.iter().any(|words| text.starts_with(words)))
 }
 
 /// A fault of a call of a tool that the gateway does not list: that is why.
 fn unlisted(fault: Fault, tools: &[Value], name: &str) -> Fault {
     let names = || tools.iter().filter_map(|tool| tool["name"].as_str());
-    if fault.kind != FaultKind::Error || names().any(|known| known == name) {
+    let may_be = matches!(fault.kind, FaultKind::Error | FaultKind::NotFound);
+    if !may_be || names().any(|known| known == name) {
         return fault;
     }
     let fault = Fault {

@@ -1,8 +1,12 @@
 //! What `up` says when it is ready: where everything is, and lines that work as they are printed.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use crate::cli::{
+    admin::DATA_DIR,
     connect::clients::{self, Given},
     through::endpoint_url,
 };
@@ -13,6 +17,8 @@ pub struct Welcome {
     pub door: String,
     /// Where the admin API is.
     pub admin: String,
+    /// Its data folder.
+    pub data_dir: PathBuf,
     /// The admin token, if it was made just now. It is printed this once.
     pub new_admin_token: Option<String>,
     /// Where it lies.
@@ -54,19 +60,19 @@ pub fn lines(welcome: &Welcome) -> Vec<String> {
         welcome.private
     ));
     match &welcome.demo_token {
-        Some(token) => lines.extend(first_steps(&welcome.door, token)),
+        Some(token) => lines.extend(first_steps(welcome, token)),
         None => lines.extend([
             String::new(),
-            format!("Next: {} server add NAME --url URL", program()),
+            format!("Next: {}", server_add(&welcome.data_dir)),
         ]),
     }
     lines
 }
 
-fn first_steps(door: &str, token: &str) -> Vec<String> {
+fn first_steps(welcome: &Welcome, token: &str) -> Vec<String> {
     let given = Given {
         name: "demo".to_owned(),
-        url: endpoint_url(door, "demo"),
+        url: endpoint_url(&welcome.door, "demo"),
         token: token.to_owned(),
     };
     let claude = clients::find("claude-code")
@@ -86,20 +92,34 @@ fn first_steps(door: &str, token: &str) -> Vec<String> {
         format!("  {claude}"),
         String::new(),
         format!(
-            "Put a server of your own behind it: {} server add NAME --url URL",
-            program()
+            "Put a server of your own behind it: {}",
+            server_add(&welcome.data_dir)
         ),
     ]
+}
+
+/// The command for the next step. Whatever its ports are, the data folder leads to them; one that commands look in by
+/// themselves need not be named.
+fn server_add(data_dir: &Path) -> String {
+    let command = format!("{} server add NAME --url URL", program());
+    if data_dir == Path::new(DATA_DIR) {
+        return command;
+    }
+    format!("{command} --data-dir {}", word(&data_dir.to_string_lossy()))
 }
 
 /// This program as it was called: on a first visit it is on nobody's PATH.
 fn program() -> String {
     let called = std::env::args().next().filter(|path| !path.is_empty());
-    let called = called.unwrap_or_else(|| "toolgate".to_owned());
-    if called.contains(char::is_whitespace) {
-        format!("'{called}'")
+    word(&called.unwrap_or_else(|| "toolgate".to_owned()))
+}
+
+/// As a shell takes it for one word.
+fn word(text: &str) -> String {
+    if text.contains(char::is_whitespace) {
+        format!("'{text}'")
     } else {
-        called
+        text.to_owned()
     }
 }
 

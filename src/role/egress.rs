@@ -8,7 +8,7 @@ use toolgate_runtime::tls;
 use super::options::EgressOptions;
 
 /// This machine itself: what `up` may reach without being told.
-const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+pub const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// The policy that the settings ask for.
 pub fn policy(options: &EgressOptions, loopback: bool) -> anyhow::Result<EgressPolicy> {

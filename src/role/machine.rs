@@ -51,6 +51,7 @@ impl Machine {
         let options = role.common();
         tls::install_provider();
         let telemetry = telemetry::init(&telemetry_options(role, options))?;
+        listen::ensure_free(&role.listeners())?;
         make_folder(&options.data_dir)?;
         let (drain, trigger) = drain::new();
         let machine = Self {

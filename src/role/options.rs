@@ -6,7 +6,10 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
 
-use crate::cli::token::{parse_duration, parse_pause};
+use crate::cli::{
+    admin::DATA_DIR,
+    token::{parse_duration, parse_pause},
+};
 
 /// What every role has.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +24,7 @@ pub struct CommonOptions {
     #[arg(
         long,
         env = "TOOLGATE_DATA_DIR",
-        default_value = ".toolgate",
+        default_value = DATA_DIR,
         value_name = "DIR"
     )]
     pub data_dir: PathBuf,

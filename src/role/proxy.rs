@@ -43,6 +43,7 @@ pub fn build(options: ProxyOptions, machine: &Machine) -> anyhow::Result<Running
     Ok(Running {
         announcement: Vec::new(),
         actors: vec![plane.actors().clone()],
+        posted: None,
     })
 }
 

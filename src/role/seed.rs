@@ -30,7 +30,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// Seeds the demo at `url`; returns a token with which the gateway's tools can be called at `door`, now.
 pub async fn demo(admin: &str, token: &str, url: &str, door: &str) -> anyhow::Result<String> {
     let options = AdminOptions {
-        addr: admin.to_owned(),
+        addr: Some(admin.to_owned()),
         token: Some(token.to_owned()),
         reach: ReachOptions {
             organization: "default".to_owned(),

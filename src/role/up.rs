@@ -12,6 +12,7 @@ use toolgate_runtime::memory::{self, Dialer};
 
 use super::{
     Machine, Running,
+    address::Posted,
     announce::{self, Welcome},
     control_plane::{self, Setting, TOKEN_FILE},
     egress,
@@ -41,9 +42,11 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
         alone: true,
         egress: policy.clone(),
     };
-    let store = control_plane::embedded(&data_dir, &machine.clock)?;
+    let store = control_plane::embedded(&data_dir, None, &machine.clock)?;
     let plane = control_plane::start(setting, store, machine, &actors).await?;
     let admin = control_plane::serve_admin(&plane, &options.admin, machine).await?;
+
+    let posted = Posted::at(&data_dir, &admin)?;
 
     let sync = SyncOptions {
         proxy_id: Some(PROXY_ID.parse()?),
@@ -60,6 +63,7 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
     let mut welcome = Welcome {
         door: proxy::shown(&options.door),
         admin: admin.clone(),
+        data_dir: data_dir.clone(),
         new_admin_token: matches!(plane.first_token(), FirstToken::Created)
             .then(|| admin_token.clone()),
         admin_token_file: file,
@@ -74,6 +78,7 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
     Ok(Running {
         announcement: announce::lines(&welcome),
         actors: vec![data_plane.actors().clone(), actors],
+        posted: Some(posted),
     })
 }
 

@@ -33,9 +33,11 @@ fn a_flag_beats_the_file_and_the_file_beats_the_default() {
     assert_eq!(of(&settings, "admin-listen"), ("127.0.0.1:2", "file"));
     assert_eq!(
         of(&settings, "egress-allow"),
-        ("10.0.0.0/8,10.1.0.0/16", "file")
+        ("10.0.0.0/8,10.1.0.0/16,127.0.0.0/8,::1/128", "file"),
+        "what `up` allows by itself is allowed beside it"
     );
     assert_eq!(of(&settings, "data-dir"), (".toolgate", "default"));
+    assert_eq!(of(&settings, "log"), ("warn", "default"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod still;
 mod task;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Shared;
@@ -36,6 +37,8 @@ pub struct Options {
     pub sse: bool,
     /// How many filler tools to add, for long lists.
     pub filler: usize,
+    /// After how many seconds a legacy client may take a stream up again; none if it cannot.
+    pub retry: Option<u64>,
 }
 
 /// Serves MCP at `/mcp` and what was executed so far at `/counts`, until the process ends.
@@ -44,10 +47,12 @@ pub async fn serve(listener: TcpListener, options: Options) -> anyhow::Result<()
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(!options.modern_only)
         .with_json_response(!options.sse);
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.sse_retry = options.retry.map(Duration::from_secs);
     let shared = Arc::clone(&state);
     let mcp = StreamableHttpService::new(
         move || Ok(Server::new(options, Arc::clone(&shared))),
-        Arc::new(LocalSessionManager::default()),
+        Arc::new(sessions),
         config,
     );
     let router = Router::new()

@@ -1,10 +1,10 @@
 //! A modern server that says far too much: its list is another one whenever it is read, and it announces that all the
-//! time; its one tool tells of its progress and logs a hundred thousand times before it answers.
+//! time, until it is calmed; its one tool tells of its progress and logs a hundred thousand times before it answers.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -41,6 +41,10 @@ pub struct Flood {
 struct Counts {
     lists: AtomicU64,
     announced: AtomicU64,
+    /// Whether its list changes only when it is told to.
+    calm: AtomicBool,
+    /// How often it was told to.
+    changes: AtomicU64,
 }
 
 impl Flood {
@@ -76,6 +80,16 @@ impl Flood {
         self.counts.lists.load(Ordering::Relaxed)
     }
 
+    /// Its list changes no more, and it says nothing of it, but for [`Self::change`].
+    pub fn calm(&self) {
+        self.counts.calm.store(true, Ordering::Relaxed);
+    }
+
+    /// Its list changes once, and it says so to whoever listens.
+    pub fn change(&self) {
+        self.counts.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How often somebody took its word that it had changed.
     #[must_use]
     pub fn announced(&self) -> u64 {
@@ -93,7 +107,12 @@ async fn speak(State(counts): State<Arc<Counts>>, body: Bytes) -> Response {
             "capabilities": {"tools": {"listChanged": true}, "logging": {}}}),
         Some("tools/list") => {
             let number = counts.lists.fetch_add(1, Ordering::Relaxed);
-            json!({"tools": [{"name": "chatty", "description": format!("List {number}"),
+            let description = if counts.calm.load(Ordering::Relaxed) {
+                format!("After change {}", counts.changes.load(Ordering::Relaxed))
+            } else {
+                format!("List {number}")
+            };
+            json!({"tools": [{"name": "chatty", "description": description,
                 "inputSchema": {"type": "object"}}]})
         }
         Some("subscriptions/listen") => return announcements(&message, counts),
@@ -151,7 +170,13 @@ fn announcements(message: &Value, counts: Arc<Counts>) -> Response {
         "notifications/subscriptions/acknowledged",
         &json!({"notifications": filter}),
     );
+    let told = AtomicU64::new(counts.changes.load(Ordering::Relaxed));
     let changed = move |_number| {
+        let changes = counts.changes.load(Ordering::Relaxed);
+        let news = told.swap(changes, Ordering::Relaxed) != changes;
+        if counts.calm.load(Ordering::Relaxed) && !news {
+            return String::new();
+        }
         counts.announced.fetch_add(1, Ordering::Relaxed);
         notice("notifications/tools/list_changed", &json!({}))
     };

@@ -1,4 +1,4 @@
-//! What a gateway says by itself, and when: on the stream of a session, or to a client that listens for changes.
+//! What a gateway says on a stream, and when: of a session, to a client that listens for changes, or ahead of an answer.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ const KEPT: usize = 4096;
 /// A stream that is read; it ends when dropped.
 #[derive(Debug)]
 pub struct Hearing {
-    heard: mpsc::Receiver<(Instant, String)>,
+    heard: mpsc::Receiver<(Instant, Value)>,
     _reading: JoinSet<()>,
 }
 
@@ -44,7 +44,7 @@ impl Hearing {
     pub async fn next(&mut self, method: &str, most: Duration) -> Result<Instant> {
         let next = async {
             while let Some((at, heard)) = self.heard.recv().await {
-                if heard == method {
+                if is(&heard, method) {
                     return Ok(at);
                 }
             }
@@ -58,13 +58,31 @@ impl Hearing {
     pub fn count(&mut self, method: &str) -> usize {
         let mut count = 0;
         while let Ok((_, heard)) = self.heard.try_recv() {
-            count += usize::from(heard == method);
+            count += usize::from(is(&heard, method));
         }
         count
     }
+
+    /// All that is said until the stream ends, which has to be within `most`.
+    pub async fn to_end(&mut self, most: Duration) -> Result<Vec<Value>> {
+        let mut all = Vec::new();
+        let end = async {
+            while let Some((_, heard)) = self.heard.recv().await {
+                all.push(heard);
+            }
+        };
+        let ended = tokio::time::timeout(most, end).await;
+        ended.with_context(|| format!("no end within {most:?}"))?;
+        Ok(all)
+    }
 }
 
-async fn read(stream: Response<Incoming>, heard: &mpsc::Sender<(Instant, String)>) -> Result<()> {
+/// Whether this is a message of that method.
+fn is(message: &Value, method: &str) -> bool {
+    message.get("method").and_then(Value::as_str) == Some(method)
+}
+
+async fn read(stream: Response<Incoming>, heard: &mpsc::Sender<(Instant, Value)>) -> Result<()> {
     let mut body = Body::new(stream).into_data_stream();
     let mut text = String::new();
     while let Some(piece) = body.next().await {
@@ -73,9 +91,8 @@ async fn read(stream: Response<Incoming>, heard: &mpsc::Sender<(Instant, String)
             let data = line.strip_prefix("data:").map(str::trim);
             let message = data.map(serde_json::from_str::<Value>).transpose()?;
             text = rest.to_owned();
-            let method = message.as_ref().and_then(|message| message.get("method"));
-            if let Some(method) = method.and_then(Value::as_str) {
-                heard.send((clock::now(), method.to_owned())).await?;
+            if let Some(message) = message {
+                heard.send((clock::now(), message)).await?;
             }
         }
     }

@@ -1,5 +1,4 @@
-//! What a server changes, its clients hear of: each of several changes within a second, in all four cells, and no more of
-//! a flood of them than anybody can read.
+//! What a server changes, its clients hear of: each of several changes within a second, in all four cells.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -27,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(3);
 struct Scene {
     agent: Agent,
     hearings: [Hearing; 2],
-    server: Server,
+    _server: Server,
     _up: Up,
     _sandbox: Sandbox,
 }
@@ -49,7 +48,7 @@ impl Scene {
         Self {
             agent,
             hearings,
-            server,
+            _server: server,
             _up: up,
             _sandbox: sandbox,
         }
@@ -91,31 +90,4 @@ async fn each_of_several_changes_of_a_modern_server_is_told_within_a_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_several_changes_of_a_legacy_server_is_told_within_a_second() {
     several("--legacy-only").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn mc_10_of_a_hundred_thousand_changes_in_ten_seconds_clients_hear_twenty() {
-    let mut scene = Scene::of("--modern-only").await;
-    for hearing in &mut scene.hearings {
-        hearing.count(TOOLS);
-    }
-    let began = clock::now();
-    scene.agent.call("flood_changes", json!({})).await.unwrap();
-    println!("the flood took {:?}", began.elapsed());
-    for hearing in &mut scene.hearings {
-        let heard = hearing.count(TOOLS);
-        println!("{heard} notices");
-        assert!((1..=20).contains(&heard), "{heard} notices");
-    }
-    // And what comes after it is heard of again.
-    tokio::time::sleep(QUIET).await;
-    for hearing in &mut scene.hearings {
-        hearing.count(TOOLS);
-    }
-    let scene_changes = scene.agent.call("test_trigger_tool_change", json!({}));
-    scene_changes.await.unwrap();
-    for hearing in &mut scene.hearings {
-        hearing.next(TOOLS, 10 * MOST).await.unwrap();
-    }
-    drop(scene.server);
 }

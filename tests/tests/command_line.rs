@@ -448,28 +448,40 @@ async fn prompts_and_resources_of_both_eras_are_reached_from_the_terminal() {
         "test://static-text",
     ];
     let (code, err) = cli.fails(&read).await.unwrap();
-    assert_eq!(code, 1, "chosen prompts bring no resources: {err}");
+    assert_eq!(code, 3, "chosen prompts bring no resources: {err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_of_objects_are_completed() {
     let (sandbox, _up, cli) = started("completion").await.unwrap();
-    let output = Command::new(tools::toolgate().unwrap())
-        .args(["--", "toolgate", "get", "gateways", "d"])
-        .current_dir(sandbox.path())
-        .envs(cli.environment())
-        .env("TOOLGATE_COMPLETE", "bash")
-        .env("_CLAP_COMPLETE_INDEX", "3")
-        .env("_CLAP_COMPLETE_COMP_TYPE", "9")
-        .env("_CLAP_IFS", "\n")
-        .output()
-        .unwrap();
-    assert_eq!(
-        text(&output.stdout).trim(),
-        "demo",
-        "{}",
-        text(&output.stderr)
-    );
+    let cases = [
+        ("get ga", "gateways"),
+        ("get gateways d", "demo"),
+        ("tools list --gateway d", "demo"),
+        ("gateway create x --server d", "demo"),
+        ("gateway create x --server demo --tools ech", "echo"),
+        ("token create x --tool demo__ech", "demo__echo"),
+    ];
+    for (line, word) in cases {
+        let words: Vec<_> = line.split(' ').collect();
+        let output = Command::new(tools::toolgate().unwrap())
+            .args(["--", "toolgate"])
+            .args(&words)
+            .current_dir(sandbox.path())
+            .envs(cli.environment())
+            .env("TOOLGATE_COMPLETE", "bash")
+            .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+            .env("_CLAP_COMPLETE_COMP_TYPE", "9")
+            .env("_CLAP_IFS", "\n")
+            .output()
+            .unwrap();
+        assert_eq!(
+            text(&output.stdout).trim(),
+            word,
+            "{line}: {}",
+            text(&output.stderr)
+        );
+    }
     let script = cli.run(&["completion", "bash"]).await.unwrap();
     assert!(text(&script.stdout).contains("complete "));
 }

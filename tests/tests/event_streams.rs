@@ -1,4 +1,5 @@
 //! Event streams of servers: those that are ended before their time by a real server, and those that never end.
+#![expect(clippy::unwrap_used, reason = "a scenario of several floods")]
 
 use std::time::Duration;
 
@@ -59,25 +60,35 @@ async fn ov_14_floods_of_a_server_end_with_an_error_and_cost_less_than_ten_mebib
     eventually("an honest answer", SOON, || agent.call(HONEST, json!({})))
         .await
         .unwrap();
-    // What starting up and first calls have left behind is none of a flood's.
-    for _ in 0..6 {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        agent.call(HONEST, json!({})).await.unwrap();
+    // What starting up and ordinary answers leave behind, buffers of connections on each thread, is none of a flood's.
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let some = json!({"bytes": 512 * 1024});
+        agent.call(HONEST, some).await.unwrap();
     }
     for flood in FLOODS {
-        up.process().forget_most().unwrap();
-        let (before, _) = up.process().memory().unwrap();
-        let frame = agent.frame("tools/call", json!({"name": flood, "arguments": {}}));
-        let reply = agent.post(&frame, &[]).await.unwrap();
-        let last = messages(&reply).unwrap().pop().unwrap();
-        assert_eq!(last["result"]["isError"], true, "{flood}: {last}");
-        let words = last["result"]["content"][0]["text"].as_str().unwrap();
-        let (_, most) = up.process().memory().unwrap();
-        let grown = most.saturating_sub(before);
-        println!("{flood}: {} KiB more; {words}", grown / 1024);
-        assert!(grown < 10 * MIB, "{flood}: {grown} bytes more");
-        agent.call(HONEST, json!({})).await.unwrap();
+        // Three times, and the middle one counts: what an allocator gave back a moment before is not a flood's either.
+        let mut grown = Vec::new();
+        for _ in 0..3 {
+            grown.push(cost(&mut up, &agent, flood).await);
+            agent.call(HONEST, json!({})).await.unwrap();
+        }
+        println!("{flood}: {grown:?} bytes more");
+        grown.sort_unstable();
+        assert!(grown[1] < 10 * MIB, "{flood}: {grown:?} bytes more");
     }
+}
+
+/// Lets a flood loose, which has to end with an error; by how much the process has grown at most meanwhile.
+async fn cost(up: &mut Up, agent: &Agent, flood: &str) -> u64 {
+    up.process().forget_most().unwrap();
+    let (before, _) = up.process().memory().unwrap();
+    let frame = agent.frame("tools/call", json!({"name": flood, "arguments": {}}));
+    let reply = agent.post(&frame, &[]).await.unwrap();
+    let last = messages(&reply).unwrap().pop().unwrap();
+    assert_eq!(last["result"]["isError"], true, "{flood}: {last}");
+    let (_, most) = up.process().memory().unwrap();
+    most.saturating_sub(before)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,5 +91,34 @@ async fn never_twice_on_a_modern_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn never_twice_on_a_legacy_server() {
-    never_twice("cut-legacy", &["--legacy-only"]).await;
+    never_twice("cut-legacy", &["--legacy-only", "--retry", "0"]).await;
+}
+
+/// The server may be asked for the rest of an answer over a line that stays cut: still the call is not made again.
+#[tokio::test(flavor = "multi_thread")]
+async fn never_twice_on_a_legacy_server_whose_streams_can_be_taken_up() {
+    let sandbox = Sandbox::new("cut-resumable").unwrap();
+    let flags = ["--legacy-only", "--retry", "1"];
+    let server = Server::fixture(&sandbox, "fixture", &flags).await.unwrap();
+    let cutter = Cutter::start(server.address()).await.unwrap();
+    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let url = format!("http://{}/mcp", cutter.address());
+    let token = up.expose("cut", &url, "single").await.unwrap();
+    let agent = Agent::modern(&up.url("cut"), &token);
+    let mut answered = 0;
+    for at in (0..400).step_by(40) {
+        assert!(mark(&agent, &format!("between-{at}")).await, "{at}");
+        cutter.cut_answer_after(at);
+        answered += u32::from(mark(&agent, &format!("cut-{at}")).await);
+        cutter.heal();
+    }
+    let marks = server.counts().await.unwrap().marks;
+    let twice: Vec<_> = marks.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "executed more than once: {twice:?}");
+    let executed = marks.keys().filter(|key| key.starts_with("cut")).count();
+    assert_eq!(executed, 10, "each arrived");
+    assert!(
+        answered < 10,
+        "no cut ever fell into an answer: they prove nothing"
+    );
 }

@@ -2,34 +2,20 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
 use axum::body::Body;
-use futures_util::StreamExt as _;
 use http::Request;
 use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::now;
 use toolgate_tests::flood::{Flood, MESSAGES};
+use toolgate_tests::hearing::Hearing;
 use toolgate_tests::http::Http;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::Up;
 
-/// All that a stream says until it ends or the time is over.
-async fn listened(request: Request<Body>, time: Duration) -> Result<Vec<Value>> {
-    let answer = Http::default().open(request).await?;
-    ensure!(answer.status().is_success(), "{}", answer.status());
-    let mut body = Body::new(answer).into_data_stream();
-    let (start, mut text) = (now(), String::new());
-    loop {
-        let left = time.saturating_sub(start.elapsed());
-        match tokio::time::timeout(left, body.next()).await {
-            Ok(Some(piece)) => text.push_str(std::str::from_utf8(&piece?)?),
-            Ok(None) | Err(_) => break,
-        }
-    }
-    let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
-    data.map(|data| Ok(serde_json::from_str(data)?)).collect()
-}
+const TOOLS: &str = "notifications/tools/list_changed";
+/// Longer than it takes until changes made before are told.
+const QUIET: Duration = Duration::from_secs(3);
 
 fn of<'a>(messages: &'a [Value], method: &str) -> Vec<&'a Value> {
     let of = |message: &&Value| message.get("method") == Some(&json!(method));
@@ -45,27 +31,29 @@ async fn mc_10_announcements_without_end_are_told_few_times_and_cost_little() {
     let token = up.expose("main", &flood.url(), "single").await.unwrap();
     let modern = Agent::modern(&up.url("main"), &token);
     let legacy = Agent::legacy(&up.url("main"), &token).await.unwrap();
+    let mut hearings = [modern.hear().await.unwrap(), legacy.hear().await.unwrap()];
     let time = Duration::from_secs(10);
-    let frame = modern.frame(
-        "subscriptions/listen",
-        json!({"notifications": {"toolsListChanged": true}}),
-    );
-    let mut listen = Request::post(up.url("main"))
-        .body(Body::from(frame.to_string()))
-        .unwrap();
-    *listen.headers_mut() = modern.headers("subscriptions/listen", None).unwrap();
-    let mut stream = Request::get(up.url("main")).body(Body::empty()).unwrap();
-    *stream.headers_mut() = legacy.headers("", None).unwrap();
-    let before = up.process().spent().unwrap();
-    let (one, two) = tokio::join!(listened(listen, time), listened(stream, time));
+    let (before, read) = (up.process().spent().unwrap(), flood.lists());
+    tokio::time::sleep(time).await;
     let spent = up.process().spent().unwrap().saturating_sub(before);
-    for heard in [one.unwrap(), two.unwrap()] {
-        let changed = of(&heard, "notifications/tools/list_changed").len();
+    let read = flood.lists() - read;
+    for hearing in &mut hearings {
+        let changed = hearing.count(TOOLS);
         assert!((1..=20).contains(&changed), "{changed} times");
     }
     assert!(spent < time / 10, "{spent:?} of processor time");
     assert!(flood.announced() > 1_000, "a flood: {}", flood.announced());
-    assert!(flood.lists() <= 20, "read {} times", flood.lists());
+    assert!(read <= 20, "read {read} times");
+    // And what comes after it is heard of.
+    flood.calm();
+    tokio::time::sleep(QUIET).await;
+    for hearing in &mut hearings {
+        hearing.count(TOOLS);
+    }
+    flood.change();
+    for hearing in &mut hearings {
+        hearing.next(TOOLS, time).await.unwrap();
+    }
 }
 
 /// Both eras call a tool that tells of its progress and logs a hundred thousand times in ten seconds.
@@ -87,7 +75,10 @@ async fn mc_10_progress_and_logs_without_end_are_thinned_and_the_last_progress_a
             .unwrap();
         *call.headers_mut() = agent.headers("tools/call", Some("chatty")).unwrap();
         let start = now();
-        let heard = listened(call, Duration::from_secs(120)).await.unwrap();
+        let answer = Http::default().open(call).await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+        let time = Duration::from_secs(120);
+        let heard = Hearing::of(answer).to_end(time).await.unwrap();
         (heard, start.elapsed().as_secs() + 1)
     };
     let (one, two) = tokio::join!(called(&modern), called(&legacy));

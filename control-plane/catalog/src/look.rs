@@ -3,18 +3,21 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{BoxFuture, Either, join_all, select};
 use tokio::time::timeout;
-use toolgate_client::{
-    Caps, Changes, ClientError, Cut, Endpoint, Listing, Peer, ReadLimits, detect,
-};
+use toolgate_client::{Caps, ClientError, Cut, Endpoint, Listing, Peer, ReadLimits, detect};
 use toolgate_control_core::limits::{self, ListLimit};
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{definition::Kind, message::Implementation};
 use toolgate_model::{Catalogue, Definition, Digest, Timestamp};
 use toolgate_runtime::drain::Drain;
 
-use crate::{port::HeaderSource, target::Target, words};
+use crate::{
+    feed::{Opened, Source, goodbye, skip},
+    port::HeaderSource,
+    target::Target,
+    words,
+};
 
 /// What looking takes.
 pub(crate) struct Eyes {
@@ -30,11 +33,12 @@ pub(crate) struct Sight {
     pub(crate) catalogue: Catalogue,
     /// Whether the server answered as it should.
     pub(crate) well: bool,
-    /// The conversation goes on where the server tells of changes.
-    pub(crate) feed: Option<(Peer, Changes)>,
+    /// The conversation goes on where the server tells of changes, or may yet do so.
+    pub(crate) feed: Option<(Arc<Peer>, Source)>,
 }
 
-/// How long lists wait for the feed to stand. Some servers send nothing of a stream before there is something to say.
+/// How long lists wait for the feed to stand. Some servers send nothing of a stream before there is something to say: what
+/// was seen does not wait for that.
 const HEAD_START: Duration = Duration::from_millis(200);
 
 /// What was listed, kind by kind.
@@ -61,7 +65,7 @@ impl Eyes {
                 let feed = match feed {
                     Some(feed) => Some((peer, feed)),
                     None => {
-                        peer.close().await;
+                        goodbye(peer).await;
                         None
                     }
                 };
@@ -72,13 +76,14 @@ impl Eyes {
                 }
             }
             Err(problem) => {
-                peer.close().await;
+                drop(feed);
+                goodbye(peer).await;
                 failed(target, earlier, problem, now())
             }
         }
     }
 
-    async fn talk(&self, target: &Target) -> Result<(Peer, Option<Changes>, Lists), String> {
+    async fn talk(&self, target: &Target) -> Result<(Arc<Peer>, Option<Source>, Lists), String> {
         let header = match &target.credential {
             None => None,
             Some(credential) => {
@@ -102,20 +107,25 @@ impl Eyes {
         let peer = detect(&self.http, &endpoint, target.era, &self.us, &self.drain)
             .await
             .map_err(in_words)?;
+        let peer = Arc::new(peer);
         let (feed, lists) = self.hear_and_list(&peer, target).await;
         Ok((peer, feed, lists))
     }
 
-    async fn hear_and_list(&self, peer: &Peer, target: &Target) -> (Option<Changes>, Lists) {
-        let mut opening = pin!(open_feed(peer, target));
-        let early = timeout(HEAD_START, &mut opening).await;
-        let late = async {
-            match early {
-                Ok(feed) => feed,
-                Err(_elapsed) => opening.await,
+    async fn hear_and_list(&self, peer: &Arc<Peer>, target: &Target) -> (Option<Source>, Lists) {
+        let mut opening = open_feed(Arc::clone(peer), target);
+        if let Ok(opened) = timeout(HEAD_START, &mut opening).await {
+            let mut feed = source(opened);
+            if let Some(Source::Stands(changes)) = &mut feed {
+                // This look finds it.
+                skip(changes);
             }
-        };
-        join(late, self.lists(peer, target)).await
+            return (feed, self.lists(peer, target).await);
+        }
+        match select(pin!(self.lists(peer, target)), opening).await {
+            Either::Left((lists, opening)) => (Some(Source::Coming(opening)), lists),
+            Either::Right((opened, lists)) => (source(opened), lists.await),
+        }
     }
 
     async fn lists(&self, peer: &Peer, target: &Target) -> Lists {
@@ -277,16 +287,21 @@ fn nothing(target: &Target) -> Catalogue {
     }
 }
 
-async fn open_feed(peer: &Peer, target: &Target) -> Option<Changes> {
-    if !Kind::ALL.iter().any(|kind| peer.facts().announces(*kind)) {
-        return None;
-    }
-    match peer.changes().await {
-        Ok(changes) => changes,
-        // The list is good all the same, and is looked at again in time.
-        Err(error) => {
-            tracing::debug!(server = %target.server, %error, "no feed of changes");
-            None
+fn open_feed(peer: Arc<Peer>, target: &Target) -> BoxFuture<'static, Opened> {
+    let server = target.server.clone();
+    Box::pin(async move {
+        if !Kind::ALL.iter().any(|kind| peer.facts().announces(*kind)) {
+            return Ok(None);
         }
+        // The lists are good all the same, and are looked at again in time.
+        let opened = peer.changes().await;
+        opened.inspect_err(|error| tracing::debug!(%server, %error, "no feed of changes"))
+    })
+}
+
+fn source(opened: Opened) -> Option<Source> {
+    match opened {
+        Ok(changes) => changes.map(|changes| Source::Stands(Box::new(changes))),
+        Err(_) => Some(Source::Failed),
     }
 }

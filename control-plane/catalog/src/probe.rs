@@ -12,7 +12,7 @@ use toolgate_model::{Catalogue, Timestamp};
 use toolgate_runtime::{clock::SharedClock, random};
 
 use crate::{
-    feed::{Feed, Heard, Line},
+    feed::{Feed, Heard, Line, Source},
     look::{Eyes, Sight},
     port::CatalogueSink,
     schedule::{Event, Pace, Schedule, Step},
@@ -169,9 +169,11 @@ impl Probe {
                 }
             }
         }
-        if let Some((peer, changes)) = sight.feed {
-            let (feed, line) = Feed::new(peer, changes);
-            if current {
+        if let Some((peer, source)) = sight.feed {
+            // One that stands is better than none.
+            let worse = matches!(source, Source::Failed) && self.line.is_some();
+            let (feed, line) = Feed::new(peer, source);
+            if current && !worse {
                 self.generation += 1;
                 // In place of an earlier line, which hangs up by that.
                 self.line = Some(line);
@@ -192,14 +194,18 @@ impl Probe {
                     self.happened(Event::Announced, cx);
                 }
             }
-            Heard::Ended if current => {
-                self.line = None;
-                self.happened(Event::FeedEnded, cx);
-            }
-            Heard::Ended => {}
+            Heard::Ended if current => self.unheard(true, cx),
+            Heard::Failed if current => self.unheard(false, cx),
+            Heard::Nothing if current => self.line = None,
+            Heard::Ended | Heard::Failed | Heard::Nothing => {}
             Heard::HungUp if self.ending => cx.stop(),
             Heard::HungUp => {}
         }
+    }
+
+    fn unheard(&mut self, stood: bool, cx: &mut Context<Self>) {
+        self.line = None;
+        self.happened(Event::FeedEnded { stood }, cx);
     }
 
     fn end(&mut self, cx: &mut Context<Self>) {

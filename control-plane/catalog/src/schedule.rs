@@ -17,7 +17,8 @@ pub struct Pace {
     pub burst: u32,
     /// How long it takes until it may ask for one more.
     pub refill: Duration,
-    /// What an announcement without a change costs at most, and how long after the end of a feed we look at the latest.
+    /// What an announcement without a change costs at most, and how long after the end of a feed we look at the latest. A
+    /// feed that stood for half of it was a good one.
     pub quiet: Duration,
 }
 
@@ -31,7 +32,10 @@ pub enum Event {
     /// The server says that what it offers has changed.
     Announced,
     /// The server's feed of changes ended: some may have been missed.
-    FeedEnded,
+    FeedEnded {
+        /// Whether it ever stood.
+        stood: bool,
+    },
     /// The time asked for has passed.
     Due,
     /// The probe has ended.
@@ -68,6 +72,8 @@ pub struct Schedule {
     paid: Duration,
     /// Such probes in a row that found nothing new.
     vain: u32,
+    /// Feeds in a row that ended soon.
+    ends: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +95,8 @@ impl Default for Pace {
         Self {
             interval: Duration::from_secs(300),
             retry: Duration::from_secs(2),
-            gap: Duration::from_millis(500),
+            // No more than twenty in ten seconds, as clients are told of.
+            gap: Duration::from_millis(525),
             burst: 20,
             refill: Duration::from_secs(1),
             quiet: Duration::from_secs(60),
@@ -109,6 +116,7 @@ impl Schedule {
             asked: false,
             paid: Duration::ZERO,
             vain: 0,
+            ends: 0,
         }
     }
 
@@ -132,10 +140,9 @@ impl Schedule {
                 let heard = self.heard(now);
                 self.wait_until(due.min(heard), now)
             }
-            (Phase::Waiting { due }, Event::FeedEnded) => {
-                // Not at once: many servers end their streams every minute or so.
-                let wait = part(self.pace.quiet, random);
-                self.wait_until(due.min(now + wait), now)
+            (Phase::Waiting { due }, Event::FeedEnded { stood }) => {
+                let again = now + self.silence(stood, now, random);
+                self.wait_until(due.min(again), now)
             }
             // A late word of a probe that is no longer ours.
             (Phase::Waiting { .. }, Event::Ended { .. }) => Step::Nothing,
@@ -143,7 +150,7 @@ impl Schedule {
             (Phase::Probing { again: Again::No }, Event::Announced) => self.note(Again::Announced),
             (
                 Phase::Probing { .. },
-                Event::Announced | Event::FeedEnded | Event::Asked | Event::Due,
+                Event::Announced | Event::FeedEnded { .. } | Event::Asked | Event::Due,
             ) => Step::Nothing,
             (Phase::Probing { again }, Event::Ended { well, changed }) => {
                 self.charge(changed || !well, now);
@@ -162,22 +169,40 @@ impl Schedule {
             self.failures = 0;
             return self.probe(now);
         }
-        let Pace {
-            interval, retry, ..
-        } = self.pace;
+        let interval = self.pace.interval;
         let wait = if well {
             let tenth = interval / 10;
             interval - tenth + part(tenth * 2, random)
         } else {
-            let doubled = retry.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
-            let ceiling = doubled.min(interval);
-            ceiling / 2 + part(ceiling / 2, random)
+            self.backoff(self.failures, interval, random)
         };
         let mut due = now + wait;
         if again == Again::Announced {
             due = due.min(self.heard(now));
         }
         self.wait_until(due, now)
+    }
+
+    /// After so many failures in a row; no longer than `most`.
+    fn backoff(&self, failures: u32, most: Duration, random: u64) -> Duration {
+        let times = 1 << failures.saturating_sub(1).min(16);
+        let ceiling = self.pace.retry.saturating_mul(times).min(most);
+        ceiling / 2 + part(ceiling / 2, random)
+    }
+
+    /// How long to do without a feed. Many servers end their streams every minute or so, and nothing is heard meanwhile.
+    fn silence(&mut self, stood: bool, now: Duration, random: u64) -> Duration {
+        let Pace {
+            quiet, interval, ..
+        } = self.pace;
+        // It was opened with the last probe.
+        let good = |at: Duration| stood && now.saturating_sub(at) >= quiet / 2;
+        if self.looked.is_some_and(good) {
+            self.ends = 0;
+        }
+        self.ends = self.ends.saturating_add(1);
+        let most = if stood { quiet } else { interval };
+        self.backoff(self.ends, most, random)
     }
 
     /// When to look at what is announced now.

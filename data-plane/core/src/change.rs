@@ -106,7 +106,11 @@ impl<'a> Comparison<'a> {
     }
 
     /// The gateway as it is now, and what the token may see there; none if nothing is served to it there.
-    pub fn now(&self, gateway: &Slug, token: &TokenHash) -> Option<(&'a GatewayView, &'a Grant)> {
+    pub fn now(
+        &self,
+        gateway: &Slug,
+        token: &TokenHash,
+    ) -> Option<(&'a Arc<GatewayView>, &'a Grant)> {
         let now = sight(self.after, gateway, token)?;
         Some((now.gateway, now.grant))
     }

@@ -14,7 +14,8 @@ use crate::{
 /// How long a client may take to come back.
 pub const LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// Longest state of a server that is passed on, as the server wrote it. Sealed it is a third longer.
+/// Longest state of a server that is passed on, as the server wrote it. Sealed it is a third longer; whoever asks for more
+/// is told of these 48 KiB.
 pub const STATE_LIMIT: usize = 48 * 1024 - 128;
 
 /// What a `requestState` that we sealed for a server says.

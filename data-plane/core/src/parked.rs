@@ -31,7 +31,8 @@ pub struct Ticket {
     pub home: Home,
 }
 
-/// What makes a retry the same request as the first one: [server](crate::ServerView::identity), method, name and arguments, however they are written.
+/// What makes a retry the same request as the first one: [server](crate::ServerView::identity), method, name and arguments,
+/// however they are written.
 pub fn digest(server: &str, method: &str, name: &str, arguments: &[u8]) -> Option<Digest> {
     let arguments = canonical::digest(arguments, &Limits::REQUEST).ok()?;
     let mut all = Vec::with_capacity(256);

@@ -28,7 +28,7 @@ use crate::{
 
 pub use call::{CallPlan, CallSpans, ClientSide};
 pub use listen::Listen;
-pub use retry::{Retry, Returned};
+pub use retry::{Retry, Returned, Visited};
 pub use target::{CompletionTarget, ResourceTarget, Target};
 pub use task::{TaskTarget, may_follow};
 

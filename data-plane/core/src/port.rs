@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -150,7 +150,14 @@ pub struct LinkFacts {
     pub levels: Levels,
     next_id: AtomicU64,
     used: AtomicU64,
+    refusing: AtomicUsize,
 }
+
+/// Answers to what a server asks of nobody that are under way on one link.
+pub const REFUSALS: usize = 8;
+
+/// One of them, as long as it is kept.
+pub struct Refusing(Arc<LinkFacts>);
 
 impl LinkKey {
     /// As the server's sharing policy says. `conversation` is the caller's legacy session, if they have one: callers of the
@@ -188,12 +195,21 @@ impl LinkFacts {
             callers: Callers::default(),
             next_id: AtomicU64::new(1),
             used: AtomicU64::new(now.0),
+            refusing: AtomicUsize::new(0),
         }
     }
 
     /// An id that was not used on this link before; also good as a progress token.
     pub fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Leave to answer what its server asks of nobody; none while [`REFUSALS`] of such are under way.
+    pub fn refuse(self: &Arc<Self>) -> Option<Refusing> {
+        let count = &self.refusing;
+        let more = |under_way| (under_way < REFUSALS).then_some(under_way + 1);
+        let entered = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        entered.is_ok().then(|| Refusing(Arc::clone(self)))
     }
 
     /// Puts off its end.
@@ -207,6 +223,12 @@ impl LinkFacts {
     /// When it was used last.
     pub fn used(&self) -> Timestamp {
         Timestamp(self.used.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.0.refusing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -254,6 +276,12 @@ impl Eq for Kept {}
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Kept")
+    }
+}
+
+impl fmt::Debug for Refusing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refusing")
     }
 }
 

@@ -150,6 +150,16 @@ pub enum UpstreamFailure {
     /// What it sent is larger than may pass. The tool may have run.
     #[error("the answer of the server of this tool is too large; the call may have taken effect")]
     TooLarge,
+    /// What it entrusts to its client is longer than is carried, whatever its answers may hold.
+    #[error(
+        "the server of this tool entrusts more to its client (`requestState`) than the 48 KiB that the gateway carries"
+    )]
+    StateTooLarge,
+    /// It was within its limits until the names and addresses in it were made ours. The tool may have run.
+    #[error(
+        "the answer of the server of this tool is too large with the addresses that the gateway gives to what it names; the call may have taken effect"
+    )]
+    Outgrown,
     /// It said more ahead of its answer than anybody listens to. The tool may have run.
     #[error(
         "the server of this tool says too much before it answers; the call may have taken effect"
@@ -314,6 +324,8 @@ impl UpstreamFailure {
             Self::Malformed => "upstream_malformed",
             Self::TooLarge => "upstream_too_large",
             Self::TooMuch => "upstream_too_much",
+            Self::StateTooLarge => "upstream_state_too_large",
+            Self::Outgrown => "upstream_outgrown",
             Self::NoRoom => "upstream_no_room",
             Self::NeedsInput => "upstream_needs_input",
             Self::Unanswered => "upstream_unanswered",

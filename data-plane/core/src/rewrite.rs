@@ -8,7 +8,7 @@ mod request;
 mod stitch;
 
 pub use answer::{Outcome, Relay, Relayed, Reply, Required, Wanted, failed, links, respond};
-pub use news::{NOTICE, task_news};
+pub use news::{NOTICE, notice_of, task_news};
 pub use park::input_required;
 pub use request::{CLIENT, Request, Towards, again, request};
 

@@ -37,13 +37,15 @@ pub enum Purpose {
     Task,
     /// The `requestState` of a server, which keeps nothing itself.
     State,
+    /// The `requestState` of a call that is made when somebody has been at a page.
+    Visit,
 }
 
 impl Purpose {
     /// Longest text of this purpose that is looked at: servers choose how long the ids of their tasks and their states are.
     pub const fn limit(self) -> usize {
         match self {
-            Self::Session | Self::Cursor | Self::Parked => TEXT_LIMIT,
+            Self::Session | Self::Cursor | Self::Parked | Self::Visit => TEXT_LIMIT,
             Self::Task => 2 * TEXT_LIMIT,
             Self::State => 64 * 1024,
         }
@@ -91,6 +93,7 @@ struct Epoch {
     parked: PurposeKey,
     task: PurposeKey,
     state: PurposeKey,
+    visit: PurposeKey,
 }
 
 struct PurposeKey {
@@ -197,6 +200,7 @@ impl Epoch {
             parked: purpose(b"parked", b"parked nonce")?,
             task: purpose(b"task", b"task nonce")?,
             state: purpose(b"state", b"state nonce")?,
+            visit: purpose(b"visit", b"visit nonce")?,
         })
     }
 
@@ -207,6 +211,7 @@ impl Epoch {
             Purpose::Parked => &self.parked,
             Purpose::Task => &self.task,
             Purpose::State => &self.state,
+            Purpose::Visit => &self.visit,
         }
     }
 }
@@ -230,6 +235,7 @@ fn associated(purpose: Purpose, binding: Binding<'_>, epoch: u32) -> Vec<u8> {
         Purpose::Parked => b"parked",
         Purpose::Task => b"task",
         Purpose::State => b"state",
+        Purpose::Visit => b"visit",
     };
     let principal = binding.principal.to_string();
     let parts = [

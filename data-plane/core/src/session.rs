@@ -1,12 +1,14 @@
 //! The conversation of one legacy client, as a machine: events in, outputs out. It decides which stream a message
 //! goes to (exactly one), what waits while there is none, and what is forgotten first.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use toolgate_mcp::message;
 
-use crate::change::{Kinds, Pause};
+use crate::{
+    change::{Kinds, Pause},
+    pacer::Pacer,
+};
 
 /// Streams for what the server has to say that one session may have open; the newest is written to.
 pub const STREAMS: usize = 4;
@@ -16,9 +18,6 @@ pub const QUEUE: usize = 64;
 
 /// Bytes of messages that wait for a stream.
 pub const QUEUE_BYTES: usize = 256 * 1024;
-
-/// Resources whose updates wait to be told.
-pub const UPDATES: usize = 128;
 
 /// How severe a log message is, as in RFC 5424. Ordered: later is more severe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,9 +90,7 @@ pub struct Session {
     opened: u64,
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
-    changed: Kinds,
-    updated: BTreeSet<Box<str>>,
-    pausing: bool,
+    pacer: Pacer,
     terminated: bool,
 }
 
@@ -153,7 +150,7 @@ impl Session {
 
     /// How many updates of resources wait to be told.
     pub fn updates(&self) -> usize {
-        self.updated.len()
+        self.pacer.updates()
     }
 
     /// Takes an event.
@@ -168,7 +165,7 @@ impl Session {
             Event::Closed(stream) => self.streams.retain(|open| *open != stream),
             Event::Say(message) => self.say(message, &mut out),
             Event::Changed(kinds) => {
-                self.changed = self.changed.or(kinds);
+                self.pacer.change(kinds);
                 self.settle(&mut out);
             }
             Event::Updated(uri) => {
@@ -176,7 +173,7 @@ impl Session {
                 self.settle(&mut out);
             }
             Event::Settled => {
-                self.pausing = false;
+                self.pacer.settled();
                 self.announce(&mut out);
             }
             Event::Terminate => self.terminate(&mut out),
@@ -196,41 +193,30 @@ impl Session {
             out.push(Output::Write(stream, message));
         }
         self.waiting_bytes = 0;
-        if !self.pausing {
-            self.announce(out);
-        }
+        self.announce(out);
     }
 
     fn note(&mut self, uri: Box<str>, out: &mut Vec<Output>) {
-        self.updated.insert(uri);
-        if self.updated.len() > UPDATES && self.updated.pop_first().is_some() {
+        if self.pacer.update(uri).is_err() {
             out.push(Output::Forgot(1));
         }
     }
 
     fn settle(&mut self, out: &mut Vec<Output>) {
-        let something = self.changed.any() || !self.updated.is_empty();
-        if something && !std::mem::replace(&mut self.pausing, true) {
-            out.push(Output::Pause(Pause::Gather));
-        }
+        out.extend(self.pacer.gather().map(Output::Pause));
     }
 
-    /// One notice for any number of changes of one thing; without a stream it waits, and takes little room.
+    /// Without a stream it waits, and takes little room.
     fn announce(&mut self, out: &mut Vec<Output>) {
         let Some(stream) = self.streams.last().copied() else {
             return;
         };
-        if !self.changed.any() && self.updated.is_empty() {
-            return;
+        let told = self.pacer.tell();
+        let messages = told.iter().filter_map(|it| it.to_message(None));
+        out.extend(messages.map(|message| Output::Write(stream, message)));
+        if !told.is_empty() {
+            out.push(Output::Pause(Pause::Rest));
         }
-        for method in std::mem::take(&mut self.changed).methods() {
-            out.push(Output::Write(stream, message::changed(method, None)));
-        }
-        for uri in std::mem::take(&mut self.updated) {
-            out.push(Output::Write(stream, message::updated(&uri, None)));
-        }
-        self.pausing = true;
-        out.push(Output::Pause(Pause::Rest));
     }
 
     fn say(&mut self, message: Bytes, out: &mut Vec<Output>) {
@@ -257,7 +243,7 @@ impl Session {
         self.terminated = true;
         self.waiting.clear();
         self.waiting_bytes = 0;
-        self.updated.clear();
+        self.pacer.clear();
         out.extend(self.streams.drain(..).map(Output::Close));
         out.push(Output::Stop);
     }

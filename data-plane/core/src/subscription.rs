@@ -4,8 +4,6 @@
 
 pub mod filter;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use toolgate_mcp::{
     message::{self, Implementation},
@@ -13,12 +11,12 @@ use toolgate_mcp::{
     text::quote,
 };
 
-use crate::change::{Kinds, Pause};
+use crate::{
+    change::{Kinds, Pause},
+    pacer::Pacer,
+};
 
 pub use filter::{Filter, URI_LIMIT, URIS};
-
-/// Updates of resources that wait to be told. With one more, the resource that was asked for stands for its parts.
-pub const UPDATES: usize = 128;
 
 /// What happens to a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +53,7 @@ pub struct Subscription {
     farewell: Bytes,
     /// What is honoured, once that is known and told.
     honoured: Option<Filter>,
-    changed: Kinds,
-    updated: BTreeSet<Box<str>>,
-    /// How far tasks have come, as far as it was not told.
-    tasks: BTreeMap<Box<str>, Bytes>,
-    pausing: bool,
+    pacer: Pacer,
     ended: bool,
 }
 
@@ -70,10 +64,7 @@ impl Subscription {
             farewell: farewell(&id, server),
             id,
             honoured: None,
-            changed: Kinds::NONE,
-            updated: BTreeSet::new(),
-            tasks: BTreeMap::new(),
-            pausing: false,
+            pacer: Pacer::default(),
             ended: false,
         }
     }
@@ -85,7 +76,7 @@ impl Subscription {
 
     /// How much waits to be told.
     pub fn waiting(&self) -> usize {
-        self.updated.len() + self.tasks.len() + self.changed.methods().count()
+        self.pacer.waiting()
     }
 
     /// Takes an event.
@@ -97,7 +88,7 @@ impl Subscription {
         match event {
             Event::Honoured(filter) => self.honour(filter, &mut out),
             Event::Changed(kinds) => {
-                self.changed = self.changed.or(kinds);
+                self.pacer.change(kinds);
                 self.settle(&mut out);
             }
             Event::Updated(uri) => {
@@ -105,13 +96,11 @@ impl Subscription {
                 self.settle(&mut out);
             }
             Event::Task(id, params) => {
-                if self.tasks.len() < filter::TASKS || self.tasks.contains_key(&id) {
-                    self.tasks.insert(id, params);
-                }
+                self.pacer.task(id, params);
                 self.settle(&mut out);
             }
             Event::Settled => {
-                self.pausing = false;
+                self.pacer.settled();
                 self.tell(&mut out);
             }
             Event::End => {
@@ -136,25 +125,20 @@ impl Subscription {
         self.settle(out);
     }
 
+    /// Where there is no room for one more, the resource that was asked for stands for its parts.
     fn note(&mut self, uri: Box<str>) {
-        if self.updated.len() < UPDATES {
-            self.updated.insert(uri);
-        } else if let Some(whole) = self.honoured.as_ref().and_then(|f| f.covering(&uri)) {
-            self.updated.insert(whole.into());
+        if let Err(uri) = self.pacer.update(uri)
+            && let Some(whole) = self.honoured.as_ref().and_then(|f| f.covering(&uri))
+        {
+            self.pacer.update_whole(whole.into());
         }
     }
 
     /// Forgets what nobody asked for; what is left is told after a pause, or after the one that runs.
     fn settle(&mut self, out: &mut Vec<Output>) {
-        let Some(filter) = &self.honoured else {
-            return;
-        };
-        self.changed = self.changed.and(filter.kinds);
-        self.updated.retain(|uri| filter.covering(uri).is_some());
-        self.tasks.retain(|id, _| filter.tasks.contains(id));
-        let something = self.waiting() > 0;
-        if something && !std::mem::replace(&mut self.pausing, true) {
-            out.push(Output::Pause(Pause::Gather));
+        if let Some(filter) = &self.honoured {
+            self.pacer.retain(filter);
+            out.extend(self.pacer.gather().map(Output::Pause));
         }
     }
 
@@ -162,17 +146,10 @@ impl Subscription {
         if self.honoured.is_none() {
             return;
         }
-        for method in std::mem::take(&mut self.changed).methods() {
-            out.push(Output::Write(message::changed(method, Some(&self.id))));
-        }
-        for uri in std::mem::take(&mut self.updated) {
-            out.push(Output::Write(message::updated(&uri, Some(&self.id))));
-        }
-        for params in std::mem::take(&mut self.tasks).into_values() {
-            out.push(Output::Write(message::task_news(&params, &self.id)));
-        }
-        if !out.is_empty() {
-            self.pausing = true;
+        let told = self.pacer.tell();
+        let messages = told.iter().filter_map(|it| it.to_message(Some(&self.id)));
+        out.extend(messages.map(Output::Write));
+        if !told.is_empty() {
             out.push(Output::Pause(Pause::Rest));
         }
     }

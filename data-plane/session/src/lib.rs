@@ -8,6 +8,7 @@ mod link;
 mod links;
 mod listener;
 mod listeners;
+mod news;
 mod parked;
 mod parking;
 mod questions;

@@ -12,16 +12,15 @@ use tokio::sync::Notify;
 use toolgate_actor::{Actor, Context, Handle, Reply, SendError};
 use toolgate_data_core::{
     ServerView,
-    plan::CallPlan,
     port::{Feed, LinkKey},
     refusal::UpstreamFailure,
-    rewrite,
     watch::{Event, Interest, News, Output, Told, Topic, Topics, Watch},
 };
 use toolgate_runtime::{backoff::Backoff, random};
 
 use crate::{
     listeners::{Entry, Shared},
+    news::{Outlook, TaskNews},
     session::{self, SessionActor},
     subscription::{self, SubscriptionActor},
 };
@@ -34,8 +33,8 @@ pub(crate) type Waiter = Reply<Result<(), UpstreamFailure>>;
 pub(crate) enum Ear {
     Session(Handle<SessionActor>),
     Subscription(Handle<SubscriptionActor>),
-    /// News of a task, which is told as the answer to this call would be.
-    Task(Handle<SubscriptionActor>, Arc<CallPlan>),
+    /// News of a task, as its client sees it.
+    Task(Handle<SubscriptionActor>, Outlook),
 }
 
 /// An interest, with what it takes to serve it.
@@ -68,6 +67,8 @@ pub(crate) enum Turned {
     Opened(Result<Box<dyn Feed>, UpstreamFailure>),
     /// It told this.
     Told(Box<dyn Feed>, Told),
+    /// News of a task were told; these were no longer there.
+    Shown(Option<Box<dyn Feed>>, Vec<Interest>),
     /// It was to be listened to no longer.
     Interrupted(Box<dyn Feed>),
     /// It has ended.
@@ -84,6 +85,8 @@ pub(crate) struct ListenerActor {
     /// Whether a turn is under way.
     turning: bool,
     next: Next,
+    /// To be told before the feed is listened to again.
+    news: Option<TaskNews>,
     /// Whether the feed that stands is of a server that is reached in another way now.
     moved: bool,
     backoff: Backoff,
@@ -111,16 +114,6 @@ impl Ear {
             (Self::Subscription(one), News::Updated(uri)) => {
                 one.tell(subscription::Message::Updated(uri))
             }
-            (Self::Task(one, call), News::Task(params)) => {
-                let Some(shown) = rewrite::task_news(call, &params) else {
-                    return true;
-                };
-                let exposed = call.target.task().map(|task| task.exposed.clone());
-                one.tell(subscription::Message::Task(
-                    exposed.unwrap_or_default(),
-                    shown,
-                ))
-            }
             // Of the other kind than was asked for.
             (Self::Session(_) | Self::Subscription(_) | Self::Task(..), _) => return true,
         };
@@ -138,6 +131,7 @@ impl ListenerActor {
             interrupt: Arc::default(),
             turning: false,
             next: Next::Listen,
+            news: None,
             moved: false,
             backoff: Backoff::new(min, max),
             shared,
@@ -152,8 +146,7 @@ impl ListenerActor {
                 Output::Open(topics) => self.turn_to(Next::Open(topics)),
                 Output::Close => self.turn_to(Next::Close),
                 Output::Tell(interest, news) => {
-                    let ear = self.ears.get(&interest);
-                    if !ear.is_some_and(|ear| ear.tell(news)) {
+                    if !self.tell(interest, news) {
                         gone.push(interest);
                     }
                 }
@@ -167,6 +160,19 @@ impl ListenerActor {
         }
         for interest in gone {
             self.leave(interest, cx);
+        }
+    }
+
+    /// Whether there is somebody to tell. News of tasks are told in a turn of their own.
+    fn tell(&mut self, interest: Interest, news: News) -> bool {
+        match (self.ears.get(&interest), news) {
+            (Some(Ear::Task(one, how)), News::Task(params)) => {
+                let news = self.news.get_or_insert_with(|| TaskNews::new(params));
+                news.add(interest, one.clone(), how.clone());
+                true
+            }
+            (Some(ear), news) => ear.tell(news),
+            (None, _) => false,
         }
     }
 
@@ -208,6 +214,12 @@ impl ListenerActor {
                 self.step(Event::Told(told), cx);
                 Some(feed)
             }
+            Turned::Shown(feed, gone) => {
+                for interest in gone {
+                    self.leave(interest, cx);
+                }
+                feed
+            }
             Turned::Interrupted(feed) => Some(feed),
             Turned::Lost => {
                 self.step(Event::Lost, cx);
@@ -228,6 +240,12 @@ impl ListenerActor {
         let Some(shared) = self.shared.upgrade() else {
             return cx.stop();
         };
+        if let Some(news) = self.news.take() {
+            self.turning = true;
+            let showing = shared.show(feed, news);
+            cx.perform(async move { Message::Turned(showing.await.unwrap_or(Turned::Lost)) });
+            return;
+        }
         let over = self.machine.state() == "ended";
         match (std::mem::replace(&mut self.next, Next::Listen), feed) {
             (Next::Open(topics), feed) => {

@@ -25,6 +25,7 @@ use toolgate_runtime::Drain;
 
 use crate::{
     listener::{Ear, ListenerActor, Message, Turned, Wish},
+    news::TaskNews,
     shard::{Full, Shards},
 };
 
@@ -230,6 +231,13 @@ impl Shared {
                     Turned::Lost
                 }
             }
+        })
+    }
+
+    /// Tells news of a task. The feed waits meanwhile: no more is read of it than is told.
+    pub(crate) fn show(&self, feed: Option<Box<dyn Feed>>, news: TaskNews) -> JoinHandle<Turned> {
+        self.run("news of a task", async move {
+            Turned::Shown(feed, news.tell().await)
         })
     }
 

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use toolgate_actor::{ActorSystem, Handle};
 use toolgate_data_core::{
-    Caller, GatewayView, Refusal,
+    Caller, GatewayView, Refusal, View,
     change::{Comparison, Kinds},
     plan::{CallPlan, ResourceTarget},
     subscription::{Filter, Subscription},
@@ -25,6 +25,7 @@ use toolgate_runtime::clock::SharedClock;
 use crate::{
     listener::Ear,
     listeners::{Interest, Listeners, Watched, Watcher},
+    news::Outlook,
     session::Pace,
     shard::{Full, Shards},
     stream::{EventStream, Of, STREAM_QUEUE},
@@ -157,10 +158,7 @@ impl Subscriptions {
     /// Tells whose lists changed, and ends what has no gateway or token any more.
     pub fn view_changed(&self, views: &mut Comparison<'_>) {
         self.registry.standing.for_each(|_number, standing| {
-            if let Some((gateway, grant)) = views.now(&standing.gateway, &standing.token) {
-                standing.watches.retain(gateway, grant);
-                standing.follows.retain(gateway, grant);
-            }
+            standing.retain(views);
             let message = match views.concerns(&standing.gateway, &standing.token) {
                 None => Message::End,
                 Some(kinds) if kinds.any() => Message::Changed(kinds),
@@ -213,7 +211,8 @@ impl Opened {
     ) -> BTreeSet<Box<str>> {
         let one = |call: &Arc<CallPlan>| {
             let (call, principal) = (Arc::clone(call), Arc::clone(&self.principal));
-            let ear = Ear::Task(self.standing.handle.clone(), Arc::clone(&call));
+            let outlook = Outlook::new(Arc::clone(&call));
+            let ear = Ear::Task(self.standing.handle.clone(), outlook.clone());
             let listeners = listeners.clone();
             async move {
                 let watcher = Watcher {
@@ -223,8 +222,7 @@ impl Opened {
                 };
                 let task = call.target.task()?;
                 let interest = listeners.watch(watcher, &Watched::task(task)).await.ok()?;
-                let tool = task.tool.exposed.clone();
-                Some((task.exposed.clone(), Follow { tool, interest }))
+                Some((task.exposed.clone(), Follow { outlook, interest }))
             }
         };
         let agreed = join_all(tasks.iter().map(one)).await;
@@ -233,6 +231,11 @@ impl Opened {
             exposed
         };
         agreed.into_iter().flatten().map(follow).collect()
+    }
+
+    /// What was watched and followed by an older view than this goes by this one.
+    pub fn seen_in(&self, view: &View) {
+        self.standing.retain(&Comparison::new(view, view));
     }
 
     /// Says what is honoured, and hands out the stream on which everything is told.
@@ -248,6 +251,14 @@ impl Opened {
 }
 
 impl Standing {
+    /// What is watched and followed by what may be seen now.
+    fn retain(&self, views: &Comparison<'_>) {
+        if let Some((gateway, grant)) = views.now(&self.gateway, &self.token) {
+            self.watches.retain(gateway, grant);
+            self.follows.retain(gateway, grant);
+        }
+    }
+
     fn tell(&self, message: Message) -> Result<(), Refusal> {
         self.handle
             .tell(message)

@@ -2,16 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use toolgate_data_core::{
-    GatewayView, Grant, Refusal,
-    plan::{ResourceTarget, may_follow},
-    subscription::URIS,
-};
+use toolgate_data_core::{GatewayView, Grant, Refusal, plan::ResourceTarget, subscription::URIS};
 
-use crate::listeners::Interest;
+use crate::{listeners::Interest, news::Outlook};
 
 /// By the client's own URIs. No lock is held while anything is awaited.
 #[derive(Default)]
@@ -62,8 +58,7 @@ pub(crate) struct Follows(Mutex<BTreeMap<Box<str>, Follow>>);
 
 /// One of them.
 pub(crate) struct Follow {
-    /// The tool whose call it is, by its exposed name.
-    pub(crate) tool: Box<str>,
+    pub(crate) outlook: Outlook,
     pub(crate) interest: Interest,
 }
 
@@ -72,11 +67,12 @@ impl Follows {
         let _before = self.all().insert(exposed, follow);
     }
 
-    /// Lets go of what the client may not follow any more.
-    pub(crate) fn retain(&self, gateway: &GatewayView, grant: &Grant) {
-        self.all().retain(|_, Follow { tool, interest }| {
-            let owner = gateway.tool(tool).map(|tool| &tool.server.name);
-            may_follow(gateway, grant, tool) && owner.is_some_and(|owner| interest.is_of(owner))
+    /// Lets go of what the client may not follow any more, and sees the rest as the gateway is now.
+    pub(crate) fn retain(&self, gateway: &Arc<GatewayView>, grant: &Grant) {
+        self.all().retain(|_, Follow { outlook, interest }| {
+            let now = outlook.call().followed_at(gateway, grant);
+            let now = now.filter(|now| interest.is_of(&now.server().name));
+            now.map(|now| outlook.set(now)).is_some()
         });
     }
 

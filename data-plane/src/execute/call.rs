@@ -9,11 +9,13 @@ use toolgate_data_core::{
     Refusal,
     parked::Ticket,
     plan::{CallPlan, ClientSide},
+    refusal::UpstreamFailure,
+    rewrite::failed,
     session_id::SessionFacts,
 };
 use toolgate_ingress::refuse::{empty, json, refuse};
 use toolgate_model::{Principal, Timestamp, TokenHash};
-use toolgate_upstream::{Answered, Order, Standstill};
+use toolgate_upstream::{Answered, Order};
 
 use crate::{
     account::Account,
@@ -74,7 +76,7 @@ pub(super) async fn call<S: Source>(
         principal: Arc::clone(&principal),
         conversation: facts.as_ref().map(|facts| facts.random),
         trace: account.parent(),
-        visits: 0,
+        visits: plan.visited.map_or(0, |visited| visited.times),
     };
     let sent = account.now();
     let party = Party {
@@ -129,6 +131,10 @@ async fn make<S: Source>(
     order: Order,
     party: Party<S>,
 ) -> Result<Answered<Party<S>>, (Refusal, Party<S>)> {
+    if order.plan.visited.is_some_and(|visited| visited.declined) {
+        let reply = failed(&order.plan, UpstreamFailure::Unanswered);
+        return Ok(Answered::Reply(reply, party));
+    }
     let Some(retry) = &order.plan.retry else {
         return Ok(plane.calls.call(order, party).await);
     };
@@ -140,8 +146,8 @@ async fn make<S: Source>(
         return Err((refusal, party));
     }
     let kept = plane.parking.claim(handle, &party.principal).await;
-    let same = |kept: &Standstill| kept.plan().server().digest == order.plan.server().digest;
-    match kept.filter(same) {
+    // That it is the same request to the same server, the plan has made sure of by the ticket's digest.
+    match kept {
         Some(kept) => Ok(plane.calls.resume(kept, order, party).await),
         None => {
             let refusal = invalid("`requestState` was used already, or its time is over");

@@ -9,6 +9,7 @@ use toolgate_data_core::{
     rewrite::Outcome,
     seal::Binding,
     session_id::SessionFacts,
+    visit::{self, Visit},
 };
 use toolgate_model::{Principal, Timestamp, TokenHash};
 use toolgate_runtime::random;
@@ -118,6 +119,21 @@ impl<S: Source> Waiter for Party<S> {
             principal: &self.principal,
         };
         entrusted.seal(keys.sealer(), binding, &random::bytes())
+    }
+
+    fn visit(&self, order: &Order, pages: u8) -> Option<String> {
+        let keys = self.plane.source.keys()?;
+        let visit = Visit {
+            request: order.plan.digest(&order.body)?,
+            until: self.plane.clock.now().after(visit::LIFE),
+            times: order.visits.saturating_add(1),
+            pages,
+        };
+        let binding = Binding {
+            gateway: &order.plan.gateway.name.id,
+            principal: &self.principal,
+        };
+        Some(visit.seal(keys.sealer(), binding, &random::bytes()))
     }
 
     fn ended(self, outcome: Outcome) {

@@ -80,6 +80,9 @@ pub(super) async fn listen<S: Source>(
         opened.watch(&listen.resources, &plane.listeners),
         opened.follow(&listen.tasks, &plane.listeners),
     );
+    // Nor what was not yet watched when it came.
+    let view = plane.source.view();
+    opened.seen_in(&view);
     let kinds = listen.kinds;
     let honoured = subscription::Filter { kinds, uris, tasks };
     let stream = opened.acknowledge(honoured)?;

@@ -42,8 +42,9 @@ struct Built {
     refusals: Vec<Refusal>,
 }
 
-/// Stands for a gateway that asks for something this build does not understand: the view denies it.
-const DENIED: &str = "a newer proxy";
+/// What a Hello says of the form in which a refused resource is held: no resource has this digest, so what is wanted
+/// of it is sent once more.
+const NOT_AS_WANTED: Digest = Digest([0; 32]);
 
 impl Held {
     /// Nothing.
@@ -56,11 +57,15 @@ impl Held {
         }
     }
 
-    /// What to say in a Hello. What was refused is left out: it is sent once more, refused once more, and so told to
-    /// a control plane that did not know.
+    /// What to say in a Hello. What was refused is said to be held, but not as it is wanted: it is sent once more,
+    /// refused once more, and so told to a control plane that did not know; or removed, if it is gone meanwhile.
     pub(crate) fn digests(&self) -> BTreeMap<ResourceKey, Digest> {
         let mut digests = self.snapshot.digests();
-        digests.retain(|key, _digest| !self.refused.contains_key(key));
+        for (key, digest) in &mut digests {
+            if self.refused.contains_key(key) {
+                *digest = NOT_AS_WANTED;
+            }
+        }
         digests
     }
 
@@ -93,7 +98,7 @@ impl Held {
             mut refused,
             ..
         } = incoming;
-        puts.extend(deny.into_iter().map(|key| (key, denied())));
+        puts.extend(deny.into_iter().map(|(key, field)| (key, denied(field))));
         let offered: Vec<ResourceKey> = puts.iter().map(|(key, _entry)| key.clone()).collect();
 
         let mut base = self.snapshot.as_ref().clone();
@@ -117,12 +122,12 @@ impl Held {
                 .map(|key| refuse(key, "building the view with it failed")),
         );
         self.restore(&mut built);
-        refused.extend(
-            built
-                .refusals
-                .iter()
-                .map(|it| refuse(&it.resource, &it.reason)),
-        );
+        let news = built.refusals.iter();
+        let news: Vec<_> = news
+            .filter(|it| self.is_news(it, &offered, &refused))
+            .map(|it| refuse(&it.resource, &it.reason))
+            .collect();
+        refused.extend(news);
         let remembered = self.remember(&offered, &removes, &refused);
         let next = Self {
             snapshot: Arc::new(built.snapshot),
@@ -130,6 +135,18 @@ impl Held {
             refused: remembered,
         };
         Ok((next, refused))
+    }
+
+    /// Whether this is to be told: it is of what was offered now, or was not told before, and no better reason is.
+    fn is_news(
+        &self,
+        refusal: &Refusal,
+        offered: &[ResourceKey],
+        refused: &[RefusedResource],
+    ) -> bool {
+        let key = &refusal.resource;
+        let told = refused.iter().any(|it| it.known.as_ref() == Some(key));
+        !told && (offered.contains(key) || !self.refused.contains_key(key))
     }
 
     /// Puts the last good form back where the view refused a resource. A gateway's refusals are of its parts: it is
@@ -198,13 +215,14 @@ fn try_build(snapshot: Snapshot, (builder, previous): (Builder, &View)) -> Optio
     })
 }
 
-fn denied() -> Entry {
+/// Stands for a gateway that asks for something this build does not understand: the view denies it.
+fn denied(field: String) -> Entry {
     Entry::new(Resource::Gateway(GatewayResource {
         display_name: String::new(),
         instructions: String::new(),
         tools: Vec::new(),
         servers: Vec::new(),
-        must_understand: vec![DENIED.to_owned()],
+        must_understand: vec![field],
         ..GatewayResource::default()
     }))
 }

@@ -155,12 +155,12 @@ impl Subscriber {
             Ok::<_, crate::hold::Backwards>(taken)
         });
         let (next, refused) = work.await.map_err(|_cut_off| Ended::CutOff)??;
-        self.held = next;
-        self.published(&refused);
+        let before = std::mem::replace(&mut self.held, next);
+        self.published(&refused, &before);
         Ok(refused)
     }
 
-    fn published(&self, refused: &[RefusedResource]) {
+    fn published(&self, refused: &[RefusedResource], before: &Held) {
         let version = self.held.snapshot.version;
         self.gauge.held(version);
         self.gauge.confirmed();
@@ -168,13 +168,18 @@ impl Subscriber {
         self.version.send_replace(version);
         self.shared.received();
         self.shared.set_status(true, version, String::new());
-        for refused in refused.iter().take(20) {
+        // What was said before needs no line more.
+        let is_news = |it: &&RefusedResource| {
+            let known = it.known.as_ref();
+            known.and_then(|key| before.refused.get(key)) != Some(&it.reason)
+        };
+        for refused in refused.iter().filter(is_news).take(20) {
             let resource = refused.known.as_ref().map(ToString::to_string);
             let resource = resource.unwrap_or_else(|| "of an unknown kind".to_owned());
             tracing::warn!(
                 resource,
                 reason = refused.reason,
-                "not taken; its last good form stays"
+                "not taken as it is: what was held of it stays, a gateway that is not understood is denied"
             );
         }
         let [gateways, servers, tokens] = self.held.view.counts();
@@ -205,7 +210,9 @@ impl Subscriber {
     fn disconnected(&self, ended: &Ended) {
         let problem = ended.to_string();
         let version = self.held.snapshot.version;
-        if self.shared.set_status(false, version, problem.clone()) {
+        let news = self.shared.set_status(false, version, problem.clone());
+        // At the end everything goes; in one process the control plane goes first.
+        if news && !self.machine.drain.is_draining() {
             tracing::warn!(problem, "no control plane; serving on with what is held");
         } else {
             tracing::debug!(problem, "still no control plane");

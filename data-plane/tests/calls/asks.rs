@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Response;
+use http_body::Frame;
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
@@ -78,6 +79,10 @@ impl FakeServer {
         if name == "ask_again" {
             ids.push(format!("{}-second", message["id"]));
         }
+        if name == "ask_flood" {
+            ask(&ids[0]).await;
+            return progress_for_ever(sink, message).await;
+        }
         let mut said = Vec::new();
         for id in &ids {
             ask(id).await;
@@ -92,10 +97,34 @@ impl FakeServer {
             answer.as_object_mut().unwrap().remove("jsonrpc");
             said.push(answer);
         }
+        if name == "ask_visit" {
+            let last = sent_away("https://login.example/connect");
+            let last = json!({"jsonrpc": "2.0", "id": message["id"], "error": last});
+            return event(sink, &last).await;
+        }
         let text = Value::from(said).to_string();
         let result = json!({"content": [{"type": "text", "text": text}]});
         let last = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
         event(sink, &last).await;
+    }
+}
+
+/// The error of a server that runs nothing before somebody has been at a page.
+fn sent_away(url: &str) -> Value {
+    let page = json!({"mode": "url", "elicitationId": "e-1", "url": url, "message": "Sign in"});
+    json!({"code": -32042, "message": "sign in first", "data": {"elicitations": [page], "more": 1}})
+}
+
+/// As fast as it is taken: there is always a next message.
+async fn progress_for_ever(sink: &Sink, message: &Value) {
+    let token = &message["params"]["_meta"]["progressToken"];
+    for step in 1_u32.. {
+        let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress",
+            "params": {"progressToken": token, "progress": step}});
+        let many = format!("data: {progress}\n\n").repeat(2_000);
+        if sink.send(Ok(Frame::data(many.into()))).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -125,9 +154,7 @@ impl FakeServer {
             "visit_nowhere" => "javascript:alert(1)",
             _ => "https://login.example/connect",
         };
-        let page = json!({"mode": "url", "elicitationId": "e-1", "url": url, "message": "Sign in"});
-        let error = json!({"code": -32042, "message": "sign in first",
-            "data": {"elicitations": [page], "more": 1}});
+        let error = sent_away(url);
         let again = matches!(name, "visit" | "visit_stream") && self.calls(name) > 1;
         let text = message["params"]["arguments"]["text"].clone();
         let result = json!({"content": [{"type": "text", "text": text}]});

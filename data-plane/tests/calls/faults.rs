@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use toolgate_model::{Era, Timeouts};
+use toolgate_data_core::port::REFUSALS;
+use toolgate_model::{Era, MaxAnswer, Resource, Timeouts, snapshot::Entry};
 
 use crate::rig::{Rig, eventually, exposed};
 
@@ -157,6 +158,47 @@ async fn a_server_that_keeps_failing_is_given_a_pause_and_others_are_not() {
         called.whole().await.json()["result"]["content"][0]["text"],
         "back"
     );
+}
+
+/// Whether it said too much at once or too often: nobody hears it out, so it need not go on.
+#[tokio::test]
+async fn a_legacy_server_that_is_not_heard_out_is_told_to_stop() {
+    for (tool, why) in [("oversize", "too large"), ("ask_flood", "too much")] {
+        let rig = Rig::start().await;
+        rig.source.configure(|snapshot| {
+            for entry in snapshot.entries.values_mut() {
+                if let Resource::Server(server) = &*entry.resource {
+                    let mut server = server.clone();
+                    server.max_answer = MaxAnswer::new(1).unwrap();
+                    *entry = Entry::new(Resource::Server(server));
+                }
+            }
+        });
+        let name = exposed(Era::Legacy, tool);
+        let stream = rig.client().call(Era::Modern, json!(1), &name, "x").await;
+        let last = stream.messages().await.pop().unwrap();
+        let words = last["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(words.contains(why), "{words}");
+        eventually("the server is told", || {
+            rig.legacy.last("notifications/cancelled").is_some()
+        })
+        .await;
+        let (_, call) = rig.legacy.last("tools/call").unwrap();
+        let (_, told) = rig.legacy.last("notifications/cancelled").unwrap();
+        assert_eq!(told["params"]["requestId"], call["id"]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_and_asks_is_not_answered_for_ever() {
+    let rig = Rig::start().await;
+    let name = exposed(Era::Legacy, "pester");
+    let stream = rig.client().call(Era::Modern, json!(1), &name, "x").await;
+    let last = stream.messages().await.pop().unwrap();
+    assert_eq!(last["result"]["content"][0]["text"], "done", "{last}");
+    let refused = rig.legacy.responses();
+    assert!(refused.iter().all(|said| said["error"]["code"] == -32601));
+    assert_eq!(refused.len(), REFUSALS);
 }
 
 #[tokio::test]

@@ -65,6 +65,14 @@ impl FakeServer {
         answer(message, &json!({}))
     }
 
+    /// How often somebody wanted to listen.
+    pub fn fed(&self) -> usize {
+        let seen = self.seen.lock().unwrap();
+        let is =
+            |(_, message): &&(http::HeaderMap, Value)| message["method"] == "subscriptions/listen";
+        seen.requests.iter().filter(is).count()
+    }
+
     /// How often it was asked this about a resource.
     pub fn asked(&self, method: &str, uri: &str) -> usize {
         let seen = self.seen.lock().unwrap();

@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 33] = [
+pub const TOOLS: [&str; 37] = [
     "echo",
     "canary",
     "fail",
@@ -72,6 +72,10 @@ pub const TOOLS: [&str; 33] = [
     "polled",
     "ask_many",
     "task",
+    "pester",
+    "oversize",
+    "ask_visit",
+    "ask_flood",
     "logs",
     "marked",
     "visit",
@@ -148,6 +152,23 @@ impl Rig {
             faulty: Arc::default(),
             revoked: watch::Sender::default(),
         };
+        Self::of(source, (legacy, modern), change, metrics)
+    }
+
+    /// The proxy is gone, and another stands in its place, which has the same configuration and keys and nothing else.
+    pub fn replaced(self) -> Self {
+        let (mut source, servers) = (self.source, (self.legacy, self.modern));
+        source.proxy = slug("proxy-two");
+        drop((self.trigger, self._plane));
+        Self::of(source, servers, |_| {}, Metrics::new())
+    }
+
+    fn of(
+        source: Fixed,
+        (legacy, modern): (FakeServer, FakeServer),
+        change: impl FnOnce(&mut DataPlaneOptions),
+        metrics: Metrics,
+    ) -> Self {
         let mut options = DataPlaneOptions::new("127.0.0.1:0".parse().unwrap());
         options.egress.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         change(&mut options);

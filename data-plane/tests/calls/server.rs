@@ -120,6 +120,13 @@ impl FakeServer {
         if let Some(refused) = self.session(&head.headers, &message) {
             return Ok(refused);
         }
+        if message["id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("pester"))
+        {
+            // It takes its time to hear.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         if message.get("id").is_none() || message.get("method").is_none() {
             return Ok(plain(202, "text/plain", ""));
         }
@@ -207,6 +214,8 @@ impl FakeServer {
                 std::future::pending().await
             }
             "slow" => self.slow(message),
+            "pester" => self.pester(message),
+            "oversize" => self.oversize(message),
             "canary" => canary(message, &result),
             "flood" => self.flood(message),
             "polled" => self.polled(message),
@@ -228,6 +237,41 @@ impl FakeServer {
                     event(&sink, &json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})).await;
                 }
             }
+        });
+        events(body)
+    }
+
+    /// Asks what nobody was declared to answer, a hundred times, and answers half a second later.
+    fn pester(&self, message: &Value) -> Response<Body> {
+        let (sink, body) = channel();
+        let message = message.clone();
+        tokio::spawn(async move {
+            progress(&sink, &message, 1).await;
+            for n in 0..100 {
+                let id = format!("pester-{n}");
+                let ask = json!({"jsonrpc": "2.0", "id": id, "method": "roots/list"});
+                event(&sink, &ask).await;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let result = json!({"content": [{"type": "text", "text": "done"}]});
+            let last = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+            event(&sink, &last).await;
+        });
+        events(body)
+    }
+
+    /// Says two mebibytes in the middle of a call, and goes on with it.
+    fn oversize(&self, message: &Value) -> Response<Body> {
+        let (sink, body) = channel();
+        let message = message.clone();
+        tokio::spawn(async move {
+            progress(&sink, &message, 1).await;
+            let token = &message["params"]["_meta"]["progressToken"];
+            let text = "x".repeat(2 << 20);
+            let large = json!({"jsonrpc": "2.0", "method": "notifications/progress",
+                "params": {"progressToken": token, "progress": 2, "message": text}});
+            event(&sink, &large).await;
+            sink.closed().await;
         });
         events(body)
     }

@@ -2,7 +2,7 @@
 //! request of the same principal.
 
 use serde_json::{Value, json};
-use toolgate_model::{ResourceKey, ResourceKind};
+use toolgate_model::{MaxAnswer, Resource, ResourceKey, ResourceKind, snapshot::Entry};
 
 use crate::{
     client::Client,
@@ -77,6 +77,39 @@ async fn the_call_stands_still_until_its_client_comes_back() {
     let (code, words) = refused(&again);
     assert_eq!(code, -32602);
     assert!(words.contains("used already"), "{words}");
+    assert_eq!(rig.legacy.calls("ask"), 1, "it ran once");
+}
+
+/// Its question is not lost in what else it says.
+#[tokio::test]
+async fn a_server_that_asks_and_floods_has_its_question_asked() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let params = json!({"name": "old__ask_flood", "arguments": {"text": "x"},
+        "_meta": {"progressToken": "p"}});
+    let message = json!({"jsonrpc": "2.0", "id": "r", "method": "tools/call", "params": params});
+    let answer = client.modern(message).await.messages().await.pop().unwrap();
+    assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
+    assert!(parked(&rig, 1));
+}
+
+/// What is the same server is decided once, by whose it is and where it is reached.
+#[tokio::test]
+async fn a_call_that_stands_still_outlives_a_change_of_a_setting_of_its_server() {
+    let rig = Rig::start().await;
+    let client = client(&rig);
+    let asked = asked(&client, "old__ask").await;
+    rig.source.configure(|snapshot| {
+        for entry in snapshot.entries.values_mut() {
+            if let Resource::Server(server) = &*entry.resource {
+                let mut server = server.clone();
+                server.max_answer = MaxAnswer::new(3).unwrap();
+                *entry = Entry::new(Resource::Server(server));
+            }
+        }
+    });
+    let done = call(&client, "old__ask", "x", Some((&asked, json!({"n": 7})))).await;
+    assert_eq!(done["result"]["resultType"], "complete", "{done}");
     assert_eq!(rig.legacy.calls("ask"), 1, "it ran once");
 }
 

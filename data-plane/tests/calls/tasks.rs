@@ -148,3 +148,56 @@ async fn who_may_no_longer_call_the_tool_hears_no_more_of_its_tasks() {
     let quiet = tokio::time::timeout(std::time::Duration::from_millis(700), stream.message());
     assert!(quiet.await.is_err(), "it is not told");
 }
+
+/// The server's relay of questions, on or off, while clients listen.
+fn relay(rig: &Rig, elicitation: bool) {
+    rig.source.configure(|snapshot| {
+        for (key, entry) in &mut snapshot.entries {
+            if let Resource::Server(server) = &*entry.resource
+                && key.name == name("new")
+            {
+                let mut server = server.clone();
+                server.relay.elicitation = elicitation;
+                *entry = Entry::new(Resource::Server(server));
+            }
+        }
+    });
+}
+
+/// The server tells what a task wants of its client.
+fn asks(server: &FakeServer, id: &str) {
+    let form =
+        json!({"message": "Go on?", "requestedSchema": {"type": "object", "properties": {}}});
+    let params = json!({"taskId": id, "status": "input_required", "ttlMs": null,
+        "inputRequests": {"k": {"method": "elicitation/create", "params": form}}});
+    let told = json!({"jsonrpc": "2.0", "method": "notifications/tasks", "params": params});
+    drop(server.feeds.send(told));
+}
+
+#[tokio::test]
+async fn what_a_task_asks_is_not_shown_once_the_operator_relays_no_questions() {
+    let rig = rig().await;
+    relay(&rig, true);
+    let mut client = following(rig.client());
+    client.capabilities["elicitation"] = json!({});
+    let id = task(&client, "t-1").await;
+    let (mut stream, agreed) = listen(&client, &[&id]).await;
+    assert_eq!(agreed, json!([id]));
+    asks(&rig.modern, "t-1");
+    let told = stream.message().await.unwrap();
+    let asked = &told["params"]["inputRequests"]["k"]["params"]["message"];
+    assert_eq!(*asked, "[new] Go on?", "{told}");
+    let feeds = rig.modern.fed();
+    relay(&rig, false);
+    eventually("the feed of the server as it is now", || {
+        rig.modern.fed() > feeds && rig.modern.listeners() == 1
+    })
+    .await;
+    asks(&rig.modern, "t-1");
+    let quiet = tokio::time::timeout(std::time::Duration::from_millis(700), stream.message());
+    assert!(quiet.await.is_err(), "it is not told");
+    news(&rig.modern, "t-1", "working");
+    let told = stream.message().await.unwrap();
+    assert_eq!(told["params"]["status"], "working", "{told}");
+    assert_eq!(told["params"].get("inputRequests"), None, "{told}");
+}

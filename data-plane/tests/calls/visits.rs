@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use toolgate_model::Era;
+use toolgate_session::PARKED_PER_PRINCIPAL;
 
 use crate::{
     client::Client,
@@ -47,26 +48,86 @@ async fn cf_4_a_modern_client_is_asked_to_send_somebody_and_the_call_runs_when_t
         let page = &asked["inputRequests"]["page-1"];
         assert_eq!(page["method"], "elicitation/create");
         let params = json!({"mode": "url", "url": "https://login.example/connect",
-            "message": "[old] Sign in (login.example)"});
+            "message": "[old] (login.example) Sign in"});
         assert_eq!(
             page["params"], params,
             "no id: the modern revision has none"
         );
-        // Not answered: asked again, and nothing ran.
-        let again = call(&client, &exposed, "x", Some((&asked, json!({})))).await["result"].clone();
-        assert_eq!(again["inputRequests"], asked["inputRequests"]);
         assert_eq!(rig.legacy.calls(tool), 1);
-        let done = call(&client, &exposed, "x", Some((&again, went()))).await;
+        let done = call(&client, &exposed, "x", Some((&asked, went()))).await;
         assert_eq!(done["result"]["content"][0]["text"], "x", "{done}");
         assert_eq!(rig.legacy.calls(tool), 2);
         let (_, sent) = rig.legacy.last("tools/call").unwrap();
         for ours in ["requestState", "inputResponses"] {
             assert!(sent["params"].get(ours).is_none(), "{sent}");
         }
-        let spent = call(&client, &exposed, "x", Some((&again, went()))).await;
-        assert_eq!(spent["error"]["code"], -32602, "{spent}");
-        assert_eq!(rig.legacy.calls(tool), 2, "the state is good once");
+        // The server had not run it: who comes back twice calls twice.
+        let twice = call(&client, &exposed, "x", Some((&asked, went()))).await;
+        assert_eq!(twice["result"]["content"][0]["text"], "x", "{twice}");
+        assert_eq!(rig.legacy.calls(tool), 3);
     }
+}
+
+/// Whether somebody has been at a page is for the server to know, also where the client says nothing of it.
+#[tokio::test]
+async fn a_page_that_nothing_is_said_of_is_left_to_the_server() {
+    let rig = Rig::start().await;
+    let client = client(&rig, json!({"elicitation": {"url": {}}}));
+    let asked = call(&client, "old__visit_always", "x", None).await["result"].clone();
+    let again = call(&client, "old__visit_always", "x", Some((&asked, json!({})))).await;
+    let again = again["result"].clone();
+    assert_eq!(again["inputRequests"], asked["inputRequests"]);
+    assert_ne!(again["requestState"], asked["requestState"]);
+    assert_eq!(rig.legacy.calls("visit_always"), 2);
+}
+
+#[tokio::test]
+async fn who_comes_back_from_a_page_is_served_by_any_proxy_though_theirs_is_lost() {
+    let rig = Rig::start().await;
+    let capabilities = json!({"elicitation": {"url": {}}});
+    let before = client(&rig, capabilities.clone());
+    let asked = call(&before, "old__visit", "x", None).await["result"].clone();
+    let rig = rig.replaced();
+    let after = client(&rig, capabilities);
+    let done = call(&after, "old__visit", "x", Some((&asked, went()))).await;
+    assert_eq!(done["result"]["content"][0]["text"], "x", "{done}");
+    assert_eq!(rig.legacy.calls("visit"), 2);
+}
+
+#[tokio::test]
+async fn who_is_at_a_page_takes_no_place_of_parked_calls() {
+    let rig = Rig::start().await;
+    let client = client(&rig, json!({"elicitation": {"url": {}}}));
+    for _ in 0..=PARKED_PER_PRINCIPAL {
+        let answer = call(&client, "old__visit_always", "x", None).await;
+        assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
+    }
+    let text = rig.metrics.render();
+    let parked = |line: &&str| line.starts_with("toolgate_calls_parked") && !line.ends_with(" 0");
+    assert_eq!(text.lines().find(parked), None);
+}
+
+/// A server that asks in the middle of the call, and then sends somebody away, and again.
+#[tokio::test]
+async fn a_server_cannot_send_people_for_ever_by_asking_in_between() {
+    let rig = Rig::start().await;
+    let client = client(&rig, json!({"elicitation": {"form": {}, "url": {}}}));
+    let mut answer = call(&client, "old__ask_visit", "x", None).await;
+    let mut visits = 0;
+    while answer["result"]["resultType"] == "input_required" {
+        let asked = answer["result"].clone();
+        let key = asked["inputRequests"].as_object().unwrap().keys().next();
+        let key = key.unwrap().clone();
+        visits += usize::from(key == "page-1");
+        assert!(visits <= 10, "{answer}");
+        let said = json!({key: {"action": "accept", "content": {"n": 1}}});
+        answer = call(&client, "old__ask_visit", "x", Some((&asked, said))).await;
+    }
+    assert_eq!(visits, 10);
+    assert!(
+        words(&answer).contains("https://login.example/connect"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -149,7 +210,7 @@ async fn a_legacy_client_that_sends_people_to_pages_is_told_as_the_server_told_u
     let error = answer.whole().await.json()["error"].clone();
     assert_eq!(error["code"], -32042, "{error}");
     let page = json!({"mode": "url", "elicitationId": "e-1",
-        "url": "https://login.example/connect", "message": "[old] Sign in (login.example)"});
+        "url": "https://login.example/connect", "message": "[old] (login.example) Sign in"});
     assert_eq!(error["data"], json!({"elicitations": [page], "more": 1}));
     let answer = client.call(Era::Legacy, json!(2), "old__visit", "x").await;
     let result = answer.whole().await.json()["result"].clone();

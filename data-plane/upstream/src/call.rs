@@ -32,10 +32,11 @@ use crate::{
     level,
     outgoing::{outgoing, rewritten, version},
     overhear::overhear,
-    standstill::{Settled, Standstill, TakenUp},
+    standstill::{Settled, Standstill},
     station::Station,
     stream::{CallStream, tell},
     upstream::{Presented, Target, Upstream},
+    visit::sent_away,
     waiter::Waiter,
 };
 
@@ -66,8 +67,8 @@ pub struct Order {
     pub log_asked: bool,
     /// The span of the request that it serves, if there is one.
     pub trace: Option<Parent>,
-    /// How often its server has sent somebody to a page instead of running it; not yet, if it is new.
-    pub visits: usize,
+    /// How often its server has sent somebody to a page instead of running it, also before a question in the middle of it.
+    pub visits: u8,
 }
 
 /// What a call came to.
@@ -134,11 +135,8 @@ impl Calls {
         waiter: W,
     ) -> Answered<W> {
         match kept.taken_up(order, &waiter) {
-            TakenUp::Settled(Settled::Reply(reply)) => Answered::Reply(reply, waiter),
-            TakenUp::Settled(Settled::GoOn(exchange)) => {
-                Box::pin(self.follow(exchange, waiter)).await
-            }
-            TakenUp::Make(order) => self.call(*order, waiter).await,
+            Settled::Reply(reply) => Answered::Reply(reply, waiter),
+            Settled::GoOn(exchange) => Box::pin(self.follow(exchange, waiter)).await,
         }
     }
 
@@ -166,8 +164,7 @@ impl Calls {
                     }
                     Some(Wanted::Visit(pages)) => {
                         exchange.refused();
-                        let order = Arc::clone(&exchange.order);
-                        let reply = Standstill::visit(order, pages).in_turn(&waiter);
+                        let reply = sent_away(&exchange.order, &pages, &waiter);
                         return Answered::Reply(reply, waiter);
                     }
                 }
@@ -197,8 +194,7 @@ impl Calls {
                     continue;
                 }
                 Some(Ok(Heard::Visit(pages))) => {
-                    let order = Arc::clone(&exchange.order);
-                    let reply = Standstill::visit(order, pages).in_turn(&waiter);
+                    let reply = sent_away(&exchange.order, &pages, &waiter);
                     return Answered::Reply(reply, waiter);
                 }
                 Some(Ok(Heard::Say(message))) => Some(message),
@@ -328,7 +324,7 @@ impl Calls {
         }
         let id = match &link {
             Some(facts) => facts.next_id(),
-            None => self.upstream.next_id(),
+            None => toolgate_client::next_id(),
         };
         let version = version(server, link.as_deref());
         let era = link.as_ref().map_or(Era::Modern, |_| Era::Legacy);

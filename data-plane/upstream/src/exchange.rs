@@ -10,10 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::time::{self, sleep, sleep_until};
+use tokio::time::sleep;
 use toolgate_client::{ClientError, EventStream, ReplyBody};
 use toolgate_data_core::{
-    asking::{Asking, OPEN, Output, Question},
+    asking::{Asking, Output, Question},
+    gathering::{Gathering, Round},
     plan::ClientSide,
     refusal::UpstreamFailure,
     rewrite::{Relay, Relayed, Reply, Required, Wanted},
@@ -41,7 +42,7 @@ pub(crate) struct Exchange {
     elsewhere: Option<Elsewhere>,
     dialogue: Option<Box<Dialogue>>,
     /// Of a modern client: what it is to be asked.
-    gathered: Option<Box<Gathered>>,
+    gathering: Gathering,
     /// What goes to the client next.
     said: VecDeque<Bytes>,
     /// What a modern server wants back with the answers.
@@ -54,15 +55,6 @@ pub(crate) struct Exchange {
     /// The answer, while something has to be said before it.
     last: Option<Heard>,
 }
-
-/// Questions of one round, by the server's ids.
-struct Gathered {
-    questions: Vec<(Box<str>, Question)>,
-    until: time::Instant,
-}
-
-/// How long more questions are waited for after the first one: a server that asks several things asks them at once.
-const GATHER: Duration = Duration::from_millis(30);
 
 /// Where the next message comes from.
 pub(crate) enum Source {
@@ -82,8 +74,8 @@ pub(crate) enum Heard {
     Final(Reply),
     /// Something ahead of it.
     Say(Bytes),
-    /// Questions to a modern client, by the server's ids.
-    Asked(Vec<(Box<str>, Question)>),
+    /// Questions to a modern client.
+    Asked(Round),
     /// The call of a modern client was not run: somebody has to be at these pages first.
     Visit(Vec<Question>),
 }
@@ -93,10 +85,8 @@ enum Happened {
     Whole(Result<Bytes, ClientError>, bool),
     Begun(Box<Result<Begun, UpstreamFailure>>),
     Turn(Turn),
-    /// What was held back may be said.
+    /// What was held back may be said, or what was gathered asked.
     Overdue,
-    /// All questions of the round have come.
-    Gathered,
 }
 
 impl Exchange {
@@ -117,7 +107,7 @@ impl Exchange {
             source,
             elsewhere: begun.elsewhere,
             dialogue: None,
-            gathered: None,
+            gathering: Gathering::default(),
             said: VecDeque::new(),
             state: None,
             reachable: true,
@@ -146,7 +136,9 @@ impl Exchange {
     }
 
     /// The client asks for the same call again, which goes on as it was.
-    pub(crate) fn taken_up(&mut self, order: Order) {
+    pub(crate) fn taken_up(&mut self, mut order: Order) {
+        // The retry does not know of them.
+        order.visits = self.order.visits;
         self.relay
             .taken_up(Arc::clone(&order.plan), order.log_level);
         self.order = Arc::new(order);
@@ -196,10 +188,9 @@ impl Exchange {
     }
 
     async fn happens(&mut self) -> Happened {
-        let wait = self
-            .thinning
-            .due()
-            .map(|due| due.saturating_sub(self.now()));
+        let due = [self.thinning.due(), self.gathering.due()];
+        let due = due.into_iter().flatten().min();
+        let wait = due.map(|due| due.saturating_sub(self.now()));
         let (source, dialogue, elsewhere) =
             (&mut self.source, &mut self.dialogue, &mut self.elsewhere);
         let overdue = async {
@@ -207,13 +198,6 @@ impl Exchange {
                 Some(Duration::ZERO) => {}
                 // Not to wake a moment too early, and again, and again.
                 Some(wait) => sleep(wait + Duration::from_millis(1)).await,
-                None => pending().await,
-            }
-        };
-        let gathered = self.gathered.as_ref().map(|gathered| gathered.until);
-        let gathered = async {
-            match gathered {
-                Some(until) => sleep_until(until).await,
                 None => pending().await,
             }
         };
@@ -236,7 +220,6 @@ impl Exchange {
             // Ahead of the source: one that floods is always ready.
             () = overdue => Happened::Overdue,
             happened = source.next() => happened,
-            () = gathered => Happened::Gathered,
         }
     }
 
@@ -271,11 +254,7 @@ impl Exchange {
             Happened::Overdue => {
                 let now = self.now();
                 self.said.extend(self.thinning.overdue(now));
-                None
-            }
-            Happened::Gathered => {
-                let gathered = self.gathered.take();
-                gathered.map(|gathered| Heard::Asked(gathered.questions))
+                self.gathering.over(now).map(Heard::Asked)
             }
         }
     }
@@ -307,33 +286,9 @@ impl Exchange {
         self.source = Source::Nothing;
     }
 
-    /// A legacy server asks a modern client, whose round is complete when nothing more comes.
-    fn gather(&mut self, id: Box<str>, question: Question) -> Option<Heard> {
-        let gathered = self.gathered.get_or_insert_with(|| {
-            Box::new(Gathered {
-                questions: Vec::new(),
-                until: time::Instant::now() + GATHER,
-            })
-        });
-        let known = gathered.questions.iter().any(|(known, _)| *known == id);
-        if !known {
-            gathered.questions.push((id, question));
-        }
-        if gathered.questions.len() < OPEN {
-            return None;
-        }
-        let gathered = self.gathered.take()?;
-        Some(Heard::Asked(gathered.questions))
-    }
-
     /// It is not to be asked after all.
     fn withdrawn(&mut self, id: Box<str>) {
-        if let Some(gathered) = &mut self.gathered {
-            gathered.questions.retain(|(known, _)| *known != id);
-            if gathered.questions.is_empty() {
-                self.gathered = None;
-            }
-        }
+        self.gathering.withdrawn(&id);
         if let Some(dialogue) = &mut self.dialogue {
             let outputs = dialogue.withdrawn(id);
             self.run(outputs);
@@ -358,11 +313,14 @@ impl Exchange {
                 None
             }
             Relayed::Respond(message) => {
-                self.flight.respond(message);
+                self.flight.refuse(message);
                 None
             }
             Relayed::Ignore => None,
-            Relayed::Asked(id, question) if !self.persists() => self.gather(id, question),
+            Relayed::Asked(id, question) if !self.persists() => {
+                let now = self.now();
+                self.gathering.asked(id, question, now).map(Heard::Asked)
+            }
             Relayed::Asked(id, question) => {
                 let reachable = self.reachable;
                 let outputs = self.dialogue(waiter).asked(id, question, waiter, reachable);

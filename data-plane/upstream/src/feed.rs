@@ -1,6 +1,7 @@
-//! Feeds of changes of servers: which of their resources were updated, how far tasks have come. A legacy server tells it on the stream of a
-//! link, for what was subscribed to there; a modern one on a `subscriptions/listen` of ours.
+//! Feeds of changes of servers: which of their resources were updated, how far tasks have come. A legacy server tells it on
+//! the stream of a link, for what was subscribed to there; a modern one on a `subscriptions/listen` of ours.
 
+mod backlog;
 mod legacy;
 mod modern;
 

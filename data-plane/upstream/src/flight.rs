@@ -10,6 +10,7 @@ use toolgate_model::Timestamp;
 use toolgate_runtime::{Drain, trace::Span};
 
 use crate::{
+    refuse::refuse,
     station::{Leave, Station},
     upstream::{Presented, Target},
 };
@@ -55,16 +56,29 @@ impl Flight {
         self.leave.worked();
     }
 
-    /// It came to this. A server that is only slow is told to stop.
+    /// It came to this. A server that may still be at it is told to stop.
     pub(crate) fn failed(&mut self, failure: UpstreamFailure) {
         if let Some(span) = &self.span {
             span.failed(failure.kind());
         }
-        self.landed = failure != UpstreamFailure::Timeout;
+        self.landed = !goes_on(failure);
         self.leave.failed(failure);
     }
 
-    /// Answers something that the server asked. Nobody waits for it.
+    /// Answers something that the server asked of nobody.
+    pub(crate) fn refuse(&self, answer: bytes::Bytes) {
+        if let Some((link, _)) = &self.link {
+            refuse(
+                link,
+                self.leave.station(),
+                &self.presented,
+                &self.drain,
+                answer,
+            );
+        }
+    }
+
+    /// Answers something that the server asked, for its client. Nobody waits for it.
     pub(crate) fn respond(&self, body: bytes::Bytes) {
         self.post(body, "answer to a server");
     }
@@ -111,6 +125,29 @@ impl Drop for Flight {
             let body = message::cancelled(&id.to_string(), "the caller no longer waits");
             self.post(body, "cancellation");
         }
+    }
+}
+
+/// Whether the server may still be at a call that has come to this here: it was not heard out.
+fn goes_on(failure: UpstreamFailure) -> bool {
+    match failure {
+        UpstreamFailure::Timeout
+        | UpstreamFailure::TooLarge
+        | UpstreamFailure::TooMuch
+        | UpstreamFailure::NoRoom => true,
+        UpstreamFailure::Unreachable
+        | UpstreamFailure::CircuitOpen
+        | UpstreamFailure::Busy
+        | UpstreamFailure::Broken
+        | UpstreamFailure::Status
+        | UpstreamFailure::Credential
+        | UpstreamFailure::RateLimited
+        | UpstreamFailure::Malformed
+        | UpstreamFailure::StateTooLarge
+        | UpstreamFailure::Outgrown
+        | UpstreamFailure::NeedsInput
+        | UpstreamFailure::Unanswered
+        | UpstreamFailure::SessionLost => false,
     }
 }
 

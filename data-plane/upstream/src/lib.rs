@@ -16,10 +16,12 @@ mod level;
 pub mod link;
 mod outgoing;
 mod overhear;
+mod refuse;
 mod standstill;
 mod station;
 mod stream;
 mod upstream;
+mod visit;
 mod waiter;
 
 pub use call::{Answered, Calls, Order};

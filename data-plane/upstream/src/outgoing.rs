@@ -37,7 +37,7 @@ pub(crate) fn rewritten<'a>(
     if let Some(Again { responses, state }) = again {
         let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;
-    } else if order.plan.retry.is_some() {
+    } else if order.plan.is_back() {
         // What the client came back with was for us.
         request.body = rewrite::again(&request.body, None, None).map_err(impossible)?;
     }

@@ -12,7 +12,7 @@ use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
-use toolgate_client::{EventStream, open_stream, send};
+use toolgate_client::{EventStream, open_stream};
 use toolgate_data_core::{callers::Flying, port::LinkFacts, rewrite::respond};
 use toolgate_mcp::{
     Limits,
@@ -23,6 +23,7 @@ use toolgate_runtime::Drain;
 
 use crate::{
     flight::session_headers,
+    refuse::refuse,
     station::Station,
     upstream::{Presented, Target},
 };
@@ -153,7 +154,7 @@ impl Listener {
         }
     }
 
-    fn heard(&self, message: &Bytes, link: &LinkFacts) {
+    fn heard(&self, message: &Bytes, link: &Arc<LinkFacts>) {
         let Ok(answer) = scan(message, &Limits::ANSWER) else {
             return;
         };
@@ -173,11 +174,7 @@ impl Listener {
         }
     }
 
-    fn post(&self, link: &LinkFacts, body: Bytes) {
-        let headers = session_headers(link);
-        let (station, presented) = (Arc::clone(&self.station), Arc::clone(&self.presented));
-        drop(self.drain.spawn("answer to a server", async move {
-            let _sent = send(&station.target.http, &presented.endpoint, headers, body).await;
-        }));
+    fn post(&self, link: &Arc<LinkFacts>, body: Bytes) {
+        refuse(link, &self.station, &self.presented, &self.drain, body);
     }
 }

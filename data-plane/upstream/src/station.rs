@@ -138,6 +138,8 @@ impl<T> Leave<T> {
             | UpstreamFailure::RateLimited
             | UpstreamFailure::TooLarge
             | UpstreamFailure::TooMuch
+            | UpstreamFailure::StateTooLarge
+            | UpstreamFailure::Outgrown
             | UpstreamFailure::NeedsInput
             | UpstreamFailure::Unanswered
             | UpstreamFailure::SessionLost => self.worked(),

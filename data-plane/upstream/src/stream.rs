@@ -5,7 +5,6 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,6 +22,7 @@ use toolgate_runtime::Drain;
 use crate::{
     exchange::{Exchange, Heard},
     standstill::{Settled, Standstill},
+    visit::sent_away,
     waiter::Waiter,
 };
 
@@ -107,7 +107,7 @@ async fn run(
                 }
             }
             Next::Heard(Heard::Visit(pages)) => {
-                return Some(Standstill::visit(Arc::clone(&exchange.order), pages).in_turn(waiter));
+                return Some(sent_away(&exchange.order, &pages, waiter));
             }
             Next::Heard(Heard::Say(message)) if attached => {
                 match pass_on(sink, sse::event(&message), waiter.cancelled()).await {

@@ -1,13 +1,6 @@
 //! The way to servers: a station for each, with what it is presented.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
@@ -47,7 +40,6 @@ pub struct Upstream {
     pub(crate) drain: Drain,
     answers: Arc<Budget>,
     stations: Stations<Target>,
-    ids: AtomicU64,
 }
 
 /// What is needed to reach one server.
@@ -81,7 +73,6 @@ impl Upstream {
             drain,
             answers: Budget::new(answers),
             stations: Stations::new(),
-            ids: AtomicU64::new(1),
         }
     }
 
@@ -93,11 +84,6 @@ impl Upstream {
     /// How many servers are being given a pause because they kept failing.
     pub fn open_circuits(&self) -> usize {
         self.stations.open_circuits()
-    }
-
-    /// An id for a request to a modern server; never the same twice.
-    pub(crate) fn next_id(&self) -> u64 {
-        self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn station(

@@ -31,6 +31,9 @@ pub trait Waiter: Send + Sync + 'static {
     /// Seals what a modern server entrusts to the modern client of this call; none if that is too much.
     fn entrust(&self, order: &Order, literal: &str) -> Option<String>;
 
+    /// Seals what there is to know of this call while somebody is at so many pages; none if that cannot be.
+    fn visit(&self, order: &Order, pages: u8) -> Option<String>;
+
     /// A streamed answer ended so.
     fn ended(self, outcome: Outcome);
 }

@@ -37,6 +37,7 @@ pub struct LimitedBody {
     quiet: Quiet,
     limit: usize,
     read: usize,
+    /// None also where nothing is to be counted.
     held: Option<Arc<Budget>>,
 }
 
@@ -119,13 +120,17 @@ impl LimitedBody {
         held: Option<&Arc<Budget>>,
         deadlines: Deadlines,
     ) -> Self {
+        // All calls share the budget: one whose answer says that it is small leaves it alone.
+        let most = body.size_hint().upper();
+        let small =
+            most.is_some_and(|most| usize::try_from(most).is_ok_and(|most| most <= SMALL_ANSWER));
         Self {
             body,
             deadlines,
             quiet: None,
             limit,
             read: 0,
-            held: held.cloned(),
+            held: held.filter(|_| !small).cloned(),
         }
     }
 
@@ -163,10 +168,12 @@ impl LimitedBody {
             return self.pile(charge, [first, second]).await;
         }
         let told = usize::try_from(told).unwrap_or_default();
-        let mut all = BytesMut::with_capacity(told.max(first.len() + second.len()));
+        let told = told.max(first.len() + second.len());
+        // Before it is reserved: an announcement costs nothing.
+        cover(&mut charge, told)?;
+        let mut all = BytesMut::with_capacity(told);
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
-        cover(&mut charge, all.len())?;
         while let Some(piece) = self.piece().await? {
             cover(&mut charge, all.len() + piece.len())?;
             all.extend_from_slice(&piece);

@@ -133,10 +133,11 @@ impl Changes {
         }
     }
 
-    /// The next change; none when the server has ended the feed. Changes may have been missed then. Cancel-safe, but for
+    /// The next change; none when the server has ended the feed. Changes may have been missed then, so it is not taken up
+    /// where it ended: a server may replay what was said meanwhile and need not, and nobody would know. Cancel-safe, but for
     /// an answer to what a legacy server asks.
     pub async fn next(&mut self) -> Result<Option<Change>, ClientError> {
-        while let Some(message) = self.message().await? {
+        while let Some(message) = self.stream.message().await? {
             let answer = scan(&message)?;
             match &answer.body {
                 Body::Notification { method, params } => match method.as_str() {
@@ -168,16 +169,6 @@ impl Changes {
             }
         }
         Ok(None)
-    }
-
-    /// A stream of a session that ends is taken up: what changed meanwhile is told then.
-    async fn message(&mut self) -> Result<Option<Bytes>, ClientError> {
-        match &self.answers {
-            Some((Line { http, endpoint }, headers)) => {
-                self.stream.message_in(http, endpoint, headers).await
-            }
-            None => self.stream.message().await,
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::{task::yield_now, time::Instant};
 use toolgate_egress::{Answer, HttpClient};
 use toolgate_mcp::sse::{Event, Framer};
 use toolgate_runtime::{Budget, budget::Charge};
@@ -22,11 +22,15 @@ use crate::{
     send::Headers,
 };
 
-/// Events of one answer. A stream that is meant to stay may have any number.
-pub const EVENTS: u32 = 100_000;
+/// Events that are too many for one answer: the stream ends with the last of them. Far more than what is thinned out on
+/// its way to a client, which is to cost no call its answer. A stream that is meant to stay may have any number.
+pub const EVENTS: u32 = 1_000_000;
 
 /// Bytes that are cut into events at once: however small they are, no more of them than these hold wait to be read.
 const SLICE: usize = 16 * 1024;
+
+/// Events and slices after which others on this thread have their turn, however much there is to read.
+const TURN: u32 = 64;
 
 /// Events of a body, or what a server of old says of one request on the stream that it says everything on.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub struct EventStream {
     budget: Option<Arc<Budget>>,
     charge: Option<Charge>,
     held: Option<(Instant, Deadlines)>,
+    /// What was read in this turn.
+    turn: u32,
 }
 
 enum Source {
@@ -94,6 +100,7 @@ impl EventStream {
             budget,
             charge: None,
             held: None,
+            turn: 0,
         }
     }
 
@@ -117,6 +124,11 @@ impl EventStream {
     /// The next event; none at the end. Its id is not told with it: see [`last_id`](Self::last_id). Cancel-safe.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
+            self.turn += 1;
+            if self.turn >= TURN {
+                self.turn = 0;
+                yield_now().await;
+            }
             if let Some(mut event) = self.framer.next_event() {
                 self.count()?;
                 if event.data.len() > SMALL_ANSWER {
@@ -177,7 +189,10 @@ impl EventStream {
 
     fn count(&mut self) -> Result<(), ClientError> {
         if let Some(left) = &mut self.left {
-            *left = left.checked_sub(1).ok_or(ClientError::TooMuch(EVENTS))?;
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return Err(ClientError::TooMuch(EVENTS));
+            }
         }
         Ok(())
     }

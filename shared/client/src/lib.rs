@@ -30,7 +30,7 @@ pub use error::{ClientError, Phase, StatusProblem};
 pub use events::EventStream;
 pub use legacy::{Handshake, LegacySession, handshake};
 pub use listing::{Caps, Cut, Listing};
-pub use modern::ModernPeer;
+pub use modern::{ModernPeer, next_id};
 pub use old::OldStream;
 pub use peer::{Peer, ServerFacts};
 pub use reply::{Reply, ReplyBody};

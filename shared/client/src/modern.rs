@@ -35,11 +35,11 @@ pub(crate) struct Discovery {
     pub(crate) facts: ServerFacts,
 }
 
-/// An id that no other request of this process has: where a feed follows another one, a server that knew both by one id
-/// would end the wrong one.
-fn next_id() -> String {
+/// An id that no other request of this process to a modern server has, whoever sends it: of two feeds that a server knew
+/// by one id it would end the wrong one.
+pub fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed).to_string()
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Asks what a server can do, the modern way.
@@ -92,7 +92,7 @@ impl ModernPeer {
 
     /// Its feed of changes to what it lists, as far as it tells of them; nothing if it offers none.
     pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
-        let id = next_id();
+        let id = next_id().to_string();
         let filter = |kind: &Kind| format!("\"{}ListChanged\":true", kind.capability());
         let announced = Kind::ALL.iter().filter(|kind| {
             // Templates change with resources.
@@ -116,7 +116,10 @@ impl ModernPeer {
     }
 
     fn request(&self, method: &str) -> (String, Headers) {
-        (next_id(), Headers::modern(versions::MODERN, method, None))
+        (
+            next_id().to_string(),
+            Headers::modern(versions::MODERN, method, None),
+        )
     }
 }
 

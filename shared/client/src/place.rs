@@ -30,14 +30,20 @@ pub const LONGEST: Duration = Duration::from_secs(60);
 /// Times that one stream is taken up, altogether.
 pub const RESUMPTIONS: u32 = 500;
 
+/// Streams in a row that are taken up and end without an event: whoever has more to say would have said something.
+const FRUITLESS: u32 = 2;
+
 /// Tries to take it up once, where the server cannot be had just then.
-const TRIES: u32 = 5;
+const TRIES: u32 = 3;
 
 /// The most that is added to the pause after a try that failed.
 const FURTHER: Duration = Duration::from_secs(30);
 
 /// Messages that are known again when a server repeats them.
 const KNOWN: usize = 1024;
+
+/// Bytes from either end of a message that it is known by.
+const LOOKED_AT: usize = 4096;
 
 /// Where a stream is.
 #[derive(Debug, Default)]
@@ -46,6 +52,8 @@ pub(crate) struct Place {
     retry: Option<Duration>,
     /// How often it was taken up.
     times: u32,
+    /// How often since the last event.
+    fruitless: u32,
     /// Fingerprints of messages that had an id.
     known: VecDeque<u64>,
     /// So many of them came before it was taken up last.
@@ -55,6 +63,7 @@ pub(crate) struct Place {
 impl Place {
     /// An event has come; whether it is one that has come before.
     pub(crate) fn passes(&mut self, event: &mut Event) -> bool {
+        self.fruitless = 0;
         if let Some(retry) = event.retry {
             self.retry = Some(Duration::from_millis(retry));
         }
@@ -80,10 +89,11 @@ impl Place {
     /// enough.
     pub(crate) fn leave(&mut self) -> Option<(String, Duration)> {
         let id = self.id.clone()?;
-        if self.times >= RESUMPTIONS {
+        if self.times >= RESUMPTIONS || self.fruitless >= FRUITLESS {
             return None;
         }
         self.times += 1;
+        self.fruitless += 1;
         self.before = self.known.len();
         let asked = self.retry.unwrap_or(SHORTEST);
         Some((id, asked.clamp(SHORTEST, LONGEST)))
@@ -94,11 +104,13 @@ impl Place {
         self.id = None;
     }
 
-    /// A message is known again by its id together with its length: servers that give one id to everything exist, and
+    /// A message is known again by its id together with what it says: servers that give one id to everything exist, and
     /// must not lose their answer by it.
     fn repeats(&mut self, id: &str, data: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
-        (id, data.len()).hash(&mut hasher);
+        let (head, _) = data.split_at(data.len().min(LOOKED_AT));
+        let (_, tail) = data.split_at(data.len().saturating_sub(LOOKED_AT));
+        (id, data.len(), head, tail).hash(&mut hasher);
         let print = hasher.finish();
         if self.known.iter().take(self.before).any(|it| *it == print) {
             return true;
@@ -112,6 +124,14 @@ impl Place {
     }
 }
 
+/// Up to half as long again, within [`LONGEST`]: a server that ended many streams at once is not asked for all of them at
+/// once.
+fn spread(pause: Duration, random: u64) -> Duration {
+    let room = (pause / 2).min(LONGEST.saturating_sub(pause));
+    let millis = u64::try_from(room.as_millis()).unwrap_or(u64::MAX);
+    pause + Duration::from_millis(random % millis.saturating_add(1).max(1))
+}
+
 /// Takes a stream up after the event `id`, not before `pause` is over.
 pub(crate) async fn take_up(
     http: HttpClient,
@@ -120,7 +140,7 @@ pub(crate) async fn take_up(
     (id, pause): (String, Duration),
 ) -> Result<EventStream, ClientError> {
     let mut further = Backoff::new(SHORTEST, FURTHER);
-    let mut wait = pause;
+    let mut wait = spread(pause, random::number());
     let mut tries = 0;
     loop {
         sleep(wait).await;

@@ -120,6 +120,15 @@ pub struct ToolShape {
 /// choose them.
 pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
 
+/// Security fields of a gateway that this build obeys. A gateway that names another one is denied.
+pub const UNDERSTOOD: [&str; 1] = [SHAPED_ARGUMENTS];
+
+/// The first of these security fields that this build does not obey.
+pub fn not_understood(must_understand: &[String]) -> Option<&str> {
+    let mut fields = must_understand.iter().map(String::as_str);
+    fields.find(|field| !UNDERSTOOD.contains(field))
+}
+
 /// The tool of a progressive gateway that finds its other tools.
 pub const SEARCH_TOOLS: &str = "search_tools";
 

@@ -10,7 +10,7 @@ mod update;
 pub use hello::{Hello, InvalidHello};
 pub use key::{InvalidKey, key, key_to_proto};
 pub use resource::{
-    Received, RefusedResource, UNDERSTOOD, digests, digests_to_proto, receive, resource_to_proto,
+    Received, RefusedResource, digests, digests_to_proto, receive, resource_to_proto,
 };
 pub use update::{Assembly, Incoming, InvalidUpdate, refusals, refused_to_proto, updates};
 

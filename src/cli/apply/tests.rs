@@ -37,6 +37,7 @@ fn a_dry_run_knows_what_it_cannot_see() {
         name: "organizations/a/servers/new".to_owned(),
         verb,
         secret: None,
+        warnings: Vec::new(),
     };
     assert!(leans_on(gateway, &[applied("created")]));
     assert!(
@@ -53,4 +54,16 @@ fn a_diff_does_not_promise_that_secrets_become_equal() {
     assert!(plain.contains("1 object differs") && plain.contains("equal"));
     let secret = differing(2, 1).unwrap_err().to_string();
     assert!(secret.contains("cannot be compared") && !secret.contains("equal"));
+}
+
+#[test]
+fn a_gateway_is_taken_with_a_word_on_its_problems_and_on_bindings_that_offer_nothing() {
+    let gateway = serde_json::json!({
+        "spec": { "bindings": [{ "server": "a", "allTools": true }, { "server": "b" }] },
+        "status": { "problems": ["server a has not been probed yet"] },
+    });
+    let warnings = super::warnings(&gateway);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("not been probed"));
+    assert!(warnings[1].contains("spec.bindings[1]") && warnings[1].contains("allTools"));
 }

@@ -144,7 +144,8 @@ impl Named {
     }
 }
 
-fn offers_something(binding: &Value) -> bool {
+/// Whether a binding offers anything.
+pub fn offers_something(binding: &Value) -> bool {
     let any = |list: &str| binding[list].as_array().is_some_and(|it| !it.is_empty());
     let all = |flag: &str| binding[flag] == true;
     any("tools") || any("prompts") || all("allTools") || all("allPrompts") || all("resources")

@@ -18,6 +18,11 @@ fn a_header_is_cut_at_its_first_sign() {
 
 #[test]
 fn a_failed_probe_says_why_and_what_next() {
-    let lines = summary("w", &serde_json::json!({ "problem": "connection refused" }));
-    assert!(lines[0].contains("connection refused") && lines[1].contains("describe server w"));
+    let lines = summary(
+        "w",
+        "http://w/mcp",
+        false,
+        &serde_json::json!({ "problem": "connection refused" }),
+    );
+    assert!(lines[0].contains("connection refused") && lines[2].contains("describe server w"));
 }

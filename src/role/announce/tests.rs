@@ -6,6 +6,7 @@ fn welcome(demo: bool, fresh: bool) -> String {
     let welcome = Welcome {
         door: "http://127.0.0.1:7300".to_owned(),
         admin: "http://127.0.0.1:7400".to_owned(),
+        data_dir: ".toolgate".into(),
         new_admin_token: fresh.then(|| "archestra_ADMIN".to_owned()),
         admin_token_file: "d/admin-token".into(),
         private: ([127, 0, 0, 1], 7401).into(),
@@ -19,6 +20,13 @@ fn the_admin_token_is_printed_on_the_first_start_only() {
     assert!(welcome(true, true).contains("archestra_ADMIN"));
     let later = welcome(true, false);
     assert!(!later.contains("archestra_ADMIN") && later.contains("d/admin-token"));
+}
+
+#[test]
+fn the_line_for_a_server_names_a_data_folder_that_is_not_the_usual_one() {
+    assert!(!welcome(true, false).contains("--data-dir"));
+    let elsewhere = super::server_add("my things/data".as_ref());
+    assert!(elsewhere.ends_with("server add NAME --url URL --data-dir 'my things/data'"));
 }
 
 #[test]

@@ -10,10 +10,12 @@
 
 pub mod targets {
     //! One module a parser.
+    pub mod answer;
     pub mod batch;
     pub mod cursor;
     pub mod envelope;
     pub mod header;
+    pub mod nested;
     pub mod sealed;
     pub mod sse;
 }
@@ -22,11 +24,13 @@ pub mod targets {
 pub type Target = fn(&[u8]);
 
 /// All of them, with the folder of their corpus.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("envelope", targets::envelope::run),
     ("sse", targets::sse::run),
     ("header", targets::header::run),
     ("sealed", targets::sealed::run),
     ("cursor", targets::cursor::run),
     ("batch", targets::batch::run),
+    ("nested", targets::nested::run),
+    ("answer", targets::answer::run),
 ];

@@ -25,6 +25,9 @@ struct Arguments {
     /// So many more tools.
     #[arg(long, default_value_t = 0)]
     filler: usize,
+    /// After how many seconds a legacy client may take the stream of a call up again; 0 for never.
+    #[arg(long, default_value_t = 3)]
+    retry: u64,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -41,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
         modern_only: arguments.modern_only,
         sse: arguments.sse,
         filler: arguments.filler,
+        retry: Some(arguments.retry).filter(|seconds| *seconds > 0),
     };
     serve(listener, options).await
 }

@@ -12,6 +12,7 @@ use toolgate_runtime::{clock, drain};
 use super::*;
 use crate::port::{HeaderError, SinkError};
 
+mod feeds;
 mod kinds;
 
 /// Keeps catalogues in memory, and tells how often it was written.

@@ -92,7 +92,7 @@ fn the_first_announcement_is_heard_at_once_and_a_flood_of_nothing_is_not() {
 fn changes_that_go_on_are_looked_at_twice_a_second_and_then_once() {
     let probes = flooded(secs(60), true);
     let within = |from: u64, to: u64| {
-        let range = secs(100 + from)..secs(100 + to);
+        let range = secs(100 + from)..=secs(100 + to);
         probes.iter().filter(|at| range.contains(at)).count()
     };
     assert!((18..=20).contains(&within(0, 10)), "{probes:?}");
@@ -147,12 +147,50 @@ fn an_operator_does_not_wait() {
     assert_eq!(schedule.step(Event::Asked, secs(1), 0), Step::Probe);
 }
 
+/// How long nobody listens after each of these feeds, which stood so long or never.
+fn silences(feeds: &[Option<u64>]) -> Vec<Duration> {
+    let mut schedule = probed_once(Pace::default());
+    let mut now = Duration::ZERO;
+    schedule.step(worked(true), now, 0);
+    let mut all = Vec::new();
+    for stood in feeds {
+        now += secs(stood.unwrap_or_default());
+        let stood = stood.is_some();
+        let step = schedule.step(Event::FeedEnded { stood }, now, u64::MAX / 2);
+        let Step::Wake(wait) = step else {
+            panic!("{step:?}")
+        };
+        all.push(wait);
+        now += wait;
+        assert_eq!(schedule.step(Event::Due, now, 0), Step::Probe);
+        schedule.step(worked(false), now, 0);
+    }
+    all
+}
+
+#[test]
+fn after_a_feed_ends_a_server_is_listened_to_again_soon_and_later_each_time_it_ends_at_once() {
+    let retry = Pace::default().retry;
+    for wait in silences(&[Some(60); 10]) {
+        assert!((retry / 2..=retry).contains(&wait), "{wait:?}");
+    }
+    let at_once = silences(&[Some(0); 10]);
+    assert!(at_once.first() <= Some(&retry));
+    assert!(at_once.last() >= Some(&secs(30)), "{at_once:?}");
+    assert!(at_once.iter().max() <= Some(&secs(60)), "{at_once:?}");
+    let never = silences(&[None; 12]);
+    assert!(never.first() <= Some(&retry));
+    assert!(never.last() >= Some(&secs(120)), "{never:?}");
+    let forgiven = silences(&[Some(0), Some(0), Some(0), Some(31)]);
+    assert!(forgiven.last() <= Some(&retry), "{forgiven:?}");
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::Changed),
         Just(Event::Asked),
         Just(Event::Announced),
-        Just(Event::FeedEnded),
+        any::<bool>().prop_map(|stood| Event::FeedEnded { stood }),
         Just(Event::Due),
         any::<(bool, bool)>().prop_map(|(well, changed)| Event::Ended { well, changed }),
     ]

@@ -156,6 +156,13 @@ impl Open {
             let refused = self.refused.get(key);
             refused.is_none_or(|(digest, _)| *digest != entry.digest)
         });
+        // A refused gateway may be denied there, and so is something to remove.
+        let gone = |key: &&ResourceKey| {
+            !wanted.entries.contains_key(*key) && !self.holds.contains_key(*key)
+        };
+        delta
+            .removes
+            .extend(self.refused.keys().filter(gone).cloned());
         delta
     }
 

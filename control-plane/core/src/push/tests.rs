@@ -110,6 +110,27 @@ fn while_one_is_in_flight_only_the_latest_waits() {
 }
 
 #[test]
+fn what_was_refused_and_is_gone_is_removed() {
+    let mut session = open(&snapshot(5, &[]));
+    let outputs = session.step(Event::Wanted(snapshot(6, &[(1, 1)])), Timestamp(2));
+    let (nonce, _) = sent(&outputs).unwrap();
+    let refused = vec![Refusal {
+        resource: key(1),
+        reason: "denied".to_owned(),
+    }];
+    let outputs = session.step(Event::Nack { nonce, refused }, Timestamp(3));
+    assert_eq!(recorded(&outputs).unwrap().refusals.len(), 1);
+    // It may be denied there, which is something to be rid of.
+    let outputs = session.step(Event::Wanted(snapshot(7, &[])), Timestamp(4));
+    let (nonce, delta) = sent(&outputs).unwrap();
+    assert_eq!(delta.removes, [key(1)]);
+    let outputs = session.step(Event::Ack { nonce }, Timestamp(5));
+    assert_eq!(recorded(&outputs).unwrap().refusals, []);
+    let outputs = session.step(Event::Wanted(snapshot(8, &[])), Timestamp(6));
+    assert_eq!(sent(&outputs).unwrap().1.removes, []);
+}
+
+#[test]
 fn what_was_refused_is_named_and_not_sent_again_until_it_changes() {
     let mut session = open(&Snapshot::default());
     let outputs = session.step(Event::Wanted(snapshot(1, &[(1, 1), (2, 2)])), Timestamp(2));

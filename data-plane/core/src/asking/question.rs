@@ -84,8 +84,7 @@ impl Question {
         }
         let has = |name: &str| object::get(params, name).is_some();
         let kind = match method {
-            ELICIT if object::get(params, "mode") == Some(b"\"url\"") => Kind::Url,
-            ELICIT => Kind::Form,
+            ELICIT => elicitation(params)?,
             SAMPLE if has("tools") || has("toolChoice") => Kind::SamplingWithTools,
             SAMPLE => Kind::Sampling,
             ROOTS => Kind::Roots,
@@ -165,17 +164,20 @@ impl Question {
     fn named(&self, server: &Slug) -> Vec<u8> {
         let meta = object::get(&self.params, "_meta")
             .map(|meta| object::rebuild(meta, message::carried, &[]));
+        let text = || {
+            let written = object::get(&self.params, "message");
+            let text = written.and_then(|text| serde_json::from_slice::<String>(text).ok());
+            text.unwrap_or_default()
+        };
         let message = match self.kind {
-            Kind::Form | Kind::Url => object::get(&self.params, "message"),
+            // Where it leads, whatever the text says, and ahead of it: what turns the direction of reading comes too late.
+            Kind::Url => {
+                let site = site(&self.params).unwrap_or_default();
+                Some(quote(&format!("[{server}] ({site}) {}", text())))
+            }
+            Kind::Form => Some(quote(&format!("[{server}] {}", text()))),
             Kind::Sampling | Kind::SamplingWithTools | Kind::Roots => None,
         };
-        let message = message.and_then(|text| serde_json::from_slice::<String>(text).ok());
-        let site = site(&self.params).filter(|_| self.kind == Kind::Url);
-        let message = message.map(|text| match &site {
-            // Where it leads, whatever the text says.
-            Some(site) => quote(&format!("[{server}] {text} ({site})")),
-            None => quote(&format!("[{server}] {text}")),
-        });
         let mut changed: Vec<(&str, &[u8])> = Vec::with_capacity(2);
         if let Some(message) = &message {
             changed.push(("message", message.as_bytes()));
@@ -184,6 +186,21 @@ impl Question {
             changed.push(("_meta", meta));
         }
         object::rebuild(&self.params, |_| true, &changed)
+    }
+}
+
+/// Whether a person is to fill in a form or to visit a URL. A mode of another name is none that we could answer for, and
+/// a form that leads somewhere, or that says nothing to anybody, is no form.
+fn elicitation(params: &[u8]) -> Option<Kind> {
+    let texts = |name: &str| match object::get(params, name) {
+        None => Some(None),
+        Some(written) => serde_json::from_slice::<String>(written).ok().map(Some),
+    };
+    texts("message")?;
+    match texts("mode")?.as_deref() {
+        None | Some("form") if object::get(params, "url").is_none() => Some(Kind::Form),
+        Some("url") => Some(Kind::Url),
+        None | Some(_) => None,
     }
 }
 

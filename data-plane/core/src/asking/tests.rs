@@ -252,9 +252,60 @@ fn mc_07_people_are_sent_to_the_web_only_and_told_where() {
         let input = value(&ask(url).unwrap().to_input(&slug("files"), b"{}"));
         assert_eq!(
             input["params"]["message"],
-            format!("[files] Sign in ({site})")
+            format!("[files] ({site}) Sign in")
         );
         assert_eq!(input["params"]["url"], url);
+    }
+}
+
+#[test]
+fn mc_07_what_leads_somewhere_is_a_url_to_visit_however_it_is_written() {
+    let read = |params: &str| Question::read("elicitation/create", Some(params.as_bytes()));
+    let kind = |params: &str| read(params).map(|question| question.kind());
+    // Written with an escape it is the same mode, and as much looked at.
+    let escaped = r#"{"mode":"\u0075rl","url":"https://x.example/","message":"m"}"#;
+    assert_eq!(kind(escaped), Some(Kind::Url));
+    for (params, what) in [
+        (
+            r#"{"mode":"\u0075rl","url":"javascript:alert(1)","message":"m"}"#,
+            "no web",
+        ),
+        (
+            r#"{"mode":"URL","url":"https://x.example/","message":"m"}"#,
+            "no mode",
+        ),
+        (r#"{"mode":"other","message":"m"}"#, "no mode"),
+        (r#"{"mode":7,"message":"m"}"#, "no text"),
+        (
+            r#"{"url":"https://x.example/","message":"m"}"#,
+            "a form that leads somewhere",
+        ),
+        (
+            r#"{"mode":"form","url":"x","message":"m"}"#,
+            "a form that leads somewhere",
+        ),
+        (r#"{"message":5,"requestedSchema":{}}"#, "says nothing"),
+        (
+            r#"{"mode":"url","url":"https://x.example/","message":5}"#,
+            "says nothing",
+        ),
+    ] {
+        assert_eq!(kind(params), None, "{what}: {params}");
+    }
+    assert_eq!(
+        kind(r#"{"mode":"f\u006frm","message":"m"}"#),
+        Some(Kind::Form)
+    );
+    // Where it leads is told also where the server says nothing, or turns the direction of reading.
+    for message in ["", "pay here \u{202e}"] {
+        let params = json!({"mode": "url", "url": "https://x.example/", "message": message});
+        let input = value(
+            &read(&params.to_string())
+                .unwrap()
+                .to_input(&slug("files"), b"{}"),
+        );
+        let shown = input["params"]["message"].as_str().unwrap();
+        assert!(shown.starts_with("[files] (x.example) "), "{shown}");
     }
 }
 

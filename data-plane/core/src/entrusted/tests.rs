@@ -74,6 +74,7 @@ fn ti_07_no_other_text_is_a_state() {
         Purpose::Cursor,
         Purpose::Parked,
         Purpose::Task,
+        Purpose::Visit,
     ];
     for purpose in others {
         wrong.push(sealer.seal(purpose, binding, &[5; NONCE], &[FORMAT; 64]));

@@ -12,7 +12,7 @@ use toolgate_model::{Digest, Era, RelayPolicy};
 use crate::{
     GatewayView, Refusal, ServerView, parked,
     plan::{
-        PlanInput, Retry, Returned, Target,
+        PlanInput, Retry, Returned, Target, Visited,
         find::{self, Found, find, is_argument},
         own, retry,
     },
@@ -42,10 +42,13 @@ pub struct CallPlan {
     pub retry: Option<Retry>,
     /// What the server entrusted to the client at an earlier call, which this one goes on with.
     pub returned: Option<Returned>,
+    /// It is made once more, now that somebody has been at pages.
+    pub visited: Option<Visited>,
     /// What seals the task that the server may make of it; none if it may not.
     pub tasks: Option<TaskSeal>,
     /// Where to change the request.
     pub spans: CallSpans,
+    pub(super) declared: ClientCapabilities,
 }
 
 /// How a client speaks.
@@ -96,16 +99,7 @@ impl CallPlan {
 
     /// What is declared to the server: what its client declared, as far as the server may ask for it.
     pub fn declared(&self) -> ClientCapabilities {
-        let may = relayed(self.server());
-        let may = match self.client {
-            ClientSide::Modern { .. } if self.has_tasks() => may.and(ClientCapabilities::TASKS),
-            ClientSide::Modern { .. } | ClientSide::Legacy { .. } => may,
-        };
-        let may = match self.gateway.offers.apps.contains(&self.server().name.id) {
-            true => may.and(ClientCapabilities::APPS),
-            false => may,
-        };
-        self.client.capabilities().within(may)
+        self.declared
     }
 
     /// What the server may ask of the client in this call.
@@ -117,9 +111,9 @@ impl CallPlan {
         }
     }
 
-    /// Whether its server has tasks.
-    fn has_tasks(&self) -> bool {
-        self.gateway.offers.tasks.contains(&self.server().name.id)
+    /// Whether what its client came back with is for us, and for no server.
+    pub fn is_back(&self) -> bool {
+        self.retry.is_some() || self.visited.is_some()
     }
 
     /// What a retry of it has to be equal to. `body` is what it was planned upon.
@@ -132,6 +126,26 @@ impl CallPlan {
         let server = self.server().identity();
         parked::digest(&server, self.target.method(), name, arguments)
     }
+}
+
+/// See [`CallPlan::declared`]; worked out once for each call.
+pub(super) fn declared(
+    gateway: &GatewayView,
+    server: &ServerView,
+    client: ClientSide,
+) -> ClientCapabilities {
+    let may = relayed(server);
+    let may = match client {
+        ClientSide::Modern { .. } if gateway.offers.tasks.contains(&server.name.id) => {
+            may.and(ClientCapabilities::TASKS)
+        }
+        ClientSide::Modern { .. } | ClientSide::Legacy { .. } => may,
+    };
+    let may = match gateway.offers.apps.contains(&server.name.id) {
+        true => may.and(ClientCapabilities::APPS),
+        false => may,
+    };
+    client.capabilities().within(may)
 }
 
 /// What a server may ask of clients.
@@ -198,10 +212,8 @@ pub(super) fn plan(
     headers: Option<ParamHeaders<'_>>,
 ) -> Result<CallPlan, Refusal> {
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
-    let params = envelope
-        .params
-        .as_ref()
-        .ok_or_else(|| invalid("`params` must say for what"))?;
+    let params = envelope.params.as_ref();
+    let params = params.ok_or_else(|| invalid("`params` must say for what"))?;
     let inner = own::run(input, envelope).transpose()?;
     let Found { target, subject } = match &inner {
         None => find(input, envelope.method(), params, client.era())?,
@@ -215,32 +227,17 @@ pub(super) fn plan(
     let meta = params.meta.as_ref();
     if let Target::Completion(_) = target {
         let argument = params.argument.map(|span| envelope.slice(span));
-        argument
-            .filter(|argument| is_argument(argument))
-            .ok_or_else(|| invalid("`argument` must have a name and a value"))?;
+        let argument = argument.filter(|argument| is_argument(argument));
+        argument.ok_or_else(|| invalid("`argument` must have a name and a value"))?;
     }
     let place = match &inner {
         None => params.arguments,
         Some(inner) => inner.arguments,
     };
-    let arguments = place.map(|span| envelope.slice(span));
-    let arguments = arguments.unwrap_or(b"{}");
-    if let Some(own) = target.arguments() {
-        own.check(arguments).map_err(Refusal::InvalidParams)?;
-    }
-    // What is repeated in a header is what we read; the server must not read anything else.
-    let repeated = |annotations: &Annotations| !annotations.is_empty();
-    if target.mirrored().is_some_and(repeated) && object::is_ambiguous(arguments) {
-        return Err(invalid("`arguments` have a name twice, or too many names"));
-    }
+    let arguments = place.map_or(&b"{}"[..], |span| envelope.slice(span));
     // No client repeats arguments of a tool that it does not call itself.
     let headers = headers.filter(|_| inner.is_none());
-    if let (Some(headers), Some(annotations)) = (headers, target.params()) {
-        let seen = |name: &str| seen(headers, name);
-        annotations
-            .check(arguments, seen)
-            .map_err(|mismatch| Refusal::HeaderMismatch(mismatch.to_string()))?;
-    }
+    check(&target, arguments, headers)?;
     let log_level = meta.and_then(|meta| meta.log_level.as_ref());
     let log_level = log_level.map(|level| {
         LogLevel::parse(level.as_str()).ok_or_else(|| invalid("the log level is not known"))
@@ -248,7 +245,9 @@ pub(super) fn plan(
     let id = envelope.id.ok_or(Refusal::Internal)?;
     let progress = meta.and_then(|meta| meta.progress_token);
     let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
-    let mut call = CallPlan {
+    let declared = declared(input.gateway, target.server(), client);
+    let tasks = tasks(input, &target, declared);
+    let call = CallPlan {
         gateway: Arc::clone(input.gateway),
         target,
         client,
@@ -258,7 +257,9 @@ pub(super) fn plan(
         traceparent: traceparent.map(|text| text.as_str().into()),
         retry: None,
         returned: None,
-        tasks: None,
+        visited: None,
+        tasks,
+        declared,
         spans: CallSpans {
             id: id.span,
             params: params.span,
@@ -268,12 +269,40 @@ pub(super) fn plan(
             meta: meta.map(|meta| meta.span),
         },
     };
-    let follows = call.declared().has(ClientCapabilities::TASKS);
-    call.tasks = (follows && call.target.tool().is_some()).then(|| TaskSeal {
+    retry::take_up(input, envelope, params, call)
+}
+
+/// Whether the target takes these arguments, and headers repeat them where they have to.
+fn check(
+    target: &Target,
+    arguments: &[u8],
+    headers: Option<ParamHeaders<'_>>,
+) -> Result<(), Refusal> {
+    if let Some(own) = target.arguments() {
+        own.check(arguments).map_err(Refusal::InvalidParams)?;
+    }
+    // What is repeated in a header is what we read; the server must not read anything else.
+    let repeated = |annotations: &Annotations| !annotations.is_empty();
+    if target.mirrored().is_some_and(repeated) && object::is_ambiguous(arguments) {
+        let text = "`arguments` have a name twice, or too many names";
+        return Err(Refusal::InvalidParams(text.into()));
+    }
+    if let (Some(headers), Some(annotations)) = (headers, target.params()) {
+        let seen = |name: &str| seen(headers, name);
+        annotations
+            .check(arguments, seen)
+            .map_err(|mismatch| Refusal::HeaderMismatch(mismatch.to_string()))?;
+    }
+    Ok(())
+}
+
+/// What seals the task that a call may become, if its client follows tasks.
+fn tasks(input: &PlanInput<'_>, target: &Target, declared: ClientCapabilities) -> Option<TaskSeal> {
+    let follows = declared.has(ClientCapabilities::TASKS) && target.tool().is_some();
+    follows.then(|| TaskSeal {
         sealer: input.sealer.clone(),
         principal: Arc::clone(input.caller.principal()),
-    });
-    retry::take_up(input, envelope, params, call)
+    })
 }
 
 /// Headers of one prefix: lower-case name, and value.

@@ -1,8 +1,9 @@
 //! A modern client comes back with answers. A modern server keeps nothing: its own state comes back to it out of what the
-//! client holds. A legacy server keeps the call itself, which waits with us. Both are good for this very request only.
+//! client holds. A legacy server keeps the call itself, which waits with us, unless it has not run it: then the client holds
+//! what there is to know. All are good for this very request only.
 
 use toolgate_mcp::{Envelope, Span, Text, envelope::Params};
-use toolgate_model::Era;
+use toolgate_model::{Digest, Era, Timestamp};
 
 use crate::{
     Refusal,
@@ -10,6 +11,7 @@ use crate::{
     parked::Ticket,
     plan::{CallPlan, ClientSide, PlanInput},
     seal::Binding,
+    visit::Visit,
 };
 
 /// An earlier call, taken up again.
@@ -19,6 +21,15 @@ pub struct Retry {
     pub ticket: Ticket,
     /// `params.inputResponses`.
     pub responses: Option<Span>,
+}
+
+/// A call that its server did not run, because somebody had to be at pages first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visited {
+    /// How often it has sent somebody away.
+    pub times: u8,
+    /// Somebody did not go: it is not made.
+    pub declined: bool,
 }
 
 /// What a modern server entrusted to the client, as it goes back to the server.
@@ -55,16 +66,49 @@ pub(super) fn take_up(
             returned(input, envelope, state, call)
         }
         (ClientSide::Modern { .. }, Some(state)) => {
-            let retry = Retry {
-                ticket: ticket(input, envelope, state, &call)?,
-                responses: params.input_responses,
-            };
-            Ok(CallPlan {
-                retry: Some(retry),
-                ..call
-            })
+            let responses = params.input_responses;
+            if let Some(visit) = Visit::open(input.sealer, binding(input), state.as_str()) {
+                return visited(input, envelope, &visit, responses, call);
+            }
+            let ticket = ticket(input, envelope, state, &call)?;
+            let retry = Some(Retry { ticket, responses });
+            Ok(CallPlan { retry, ..call })
         }
     }
+}
+
+/// To be made, as if for the first time.
+fn visited(
+    input: &PlanInput<'_>,
+    envelope: &Envelope<'_>,
+    visit: &Visit,
+    responses: Option<Span>,
+    call: CallPlan,
+) -> Result<CallPlan, Refusal> {
+    still_good(input, envelope, visit.request, visit.until, &call)?;
+    let responses = responses.map_or(&b"{}"[..], |span| envelope.slice(span));
+    let visited = Some(Visited {
+        times: visit.times,
+        declined: visit.is_declined(responses),
+    });
+    Ok(CallPlan { visited, ..call })
+}
+
+/// Whether what a client holds is of this request, and its time not over.
+fn still_good(
+    input: &PlanInput<'_>,
+    envelope: &Envelope<'_>,
+    request: Digest,
+    until: Timestamp,
+    call: &CallPlan,
+) -> Result<(), Refusal> {
+    if call.digest(envelope.source) != Some(request) {
+        return Err(of_another());
+    }
+    if until <= input.now {
+        return Err(invalid("the time of this `requestState` is over"));
+    }
+    Ok(())
 }
 
 /// Whose call waits with us.
@@ -91,12 +135,7 @@ fn returned(
 ) -> Result<CallPlan, Refusal> {
     let entrusted = Entrusted::open(input.sealer, binding(input), state.as_str());
     let entrusted = entrusted.ok_or_else(not_valid)?;
-    if call.digest(envelope.source) != Some(entrusted.request) {
-        return Err(of_another());
-    }
-    if entrusted.until <= input.now {
-        return Err(invalid("the time of this `requestState` is over"));
-    }
+    still_good(input, envelope, entrusted.request, entrusted.until, &call)?;
     let returned = Returned {
         span: state.span,
         literal: entrusted.literal,

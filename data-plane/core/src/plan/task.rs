@@ -112,9 +112,11 @@ pub(super) fn followed(
         return None;
     }
     let nowhere = Span::new(0, 0);
+    let target = Target::Task(open(input, method::TASKS_GET, id)?);
     Some(Arc::new(CallPlan {
         gateway: Arc::clone(input.gateway),
-        target: Target::Task(open(input, method::TASKS_GET, id)?),
+        declared: call::declared(input.gateway, target.server(), client),
+        target,
         client,
         id: "0".into(),
         progress: None,
@@ -122,6 +124,7 @@ pub(super) fn followed(
         traceparent: None,
         retry: None,
         returned: None,
+        visited: None,
         tasks: None,
         spans: CallSpans {
             id: nowhere,
@@ -132,4 +135,32 @@ pub(super) fn followed(
             meta: None,
         },
     }))
+}
+
+impl CallPlan {
+    /// A task that is followed, at the gateway as it is now: what its server may ask of the client may be otherwise. None
+    /// if who has this grant may follow it no more.
+    pub fn followed_at(
+        self: &Arc<Self>,
+        gateway: &Arc<GatewayView>,
+        grant: &Grant,
+    ) -> Option<Arc<Self>> {
+        let task = self.target.task()?;
+        let tool = gateway.tool(&task.tool.exposed)?;
+        if tool.server.name != task.tool.server.name
+            || !may_follow(gateway, grant, &task.tool.exposed)
+        {
+            return None;
+        }
+        if Arc::ptr_eq(gateway, &self.gateway) {
+            return Some(Arc::clone(self));
+        }
+        let mut now = (**self).clone();
+        now.gateway = Arc::clone(gateway);
+        now.target = Target::Task(TaskTarget {
+            tool: Arc::clone(tool),
+            ..task.clone()
+        });
+        Some(Arc::new(now))
+    }
 }

@@ -4,6 +4,25 @@ use super::*;
 use crate::fixture::World;
 
 #[test]
+fn a_server_that_asks_and_asks_is_answered_so_often_at_a_time() {
+    let opened = Opened {
+        version: "2025-06-18".into(),
+        session: None,
+        capabilities: "{}".into(),
+        kept: None,
+    };
+    let link = Arc::new(LinkFacts::new(opened, Timestamp(0)));
+    let mut under_way: Vec<Refusing> = (0..100).filter_map(|_| link.refuse()).collect();
+    assert_eq!(under_way.len(), REFUSALS);
+    under_way.pop();
+    under_way.extend(link.refuse());
+    assert_eq!(under_way.len(), REFUSALS);
+    assert!(link.refuse().is_none());
+    under_way.clear();
+    assert!(link.refuse().is_some());
+}
+
+#[test]
 fn links_are_shared_as_the_servers_policy_says() {
     let world = World::new();
     let server = world.view.servers().next().unwrap();

@@ -164,12 +164,17 @@ impl Relay {
             Body::Result(_) | Body::Error(_) if !self.is_ours(&answer) => Relayed::Ignore,
             Body::Result(result) => {
                 if let Some(required) = self.required(&answer, result) {
+                    // It is kept here, for as long as the client takes.
+                    let state = required.state.as_ref();
+                    if state.is_some_and(|state| state.len() > STATE_LIMIT) {
+                        return Relayed::Final(self.fail(UpstreamFailure::StateTooLarge));
+                    }
                     return Relayed::Required(required);
                 }
                 let shown = self.shown(message, result.span);
                 if let Some(state) = self.entrusts(&answer, result) {
                     if state.len() > STATE_LIMIT {
-                        return Relayed::Final(self.fail(UpstreamFailure::TooLarge));
+                        return Relayed::Final(self.fail(UpstreamFailure::StateTooLarge));
                     }
                     self.entrusting = Some(shown.unwrap_or_else(|| message.clone()));
                     return Relayed::Entrusts(state);
@@ -217,7 +222,7 @@ impl Relay {
                 }
             },
             // It was within its limits before.
-            Err(_grown) => failed(&self.call, UpstreamFailure::TooLarge),
+            Err(_grown) => failed(&self.call, UpstreamFailure::Outgrown),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
+use crate::pacer::UPDATES;
 
 const TOOLS: Kinds = Kinds {
     tools: true,

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::pacer::UPDATES;
 
 fn us() -> Implementation {
     Implementation {

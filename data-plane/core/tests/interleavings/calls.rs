@@ -22,7 +22,7 @@ impl World {
             sent: false,
             running: !legacy,
             asking: Asking::new("files".parse().unwrap(), None),
-            parked: None,
+            parked: BTreeSet::new(),
             awaited: BTreeSet::new(),
         };
         self.calls.insert(id, call);
@@ -45,7 +45,7 @@ impl World {
 
     /// One of the calls that their server is at and may say something to.
     pub fn running(&self, which: usize) -> Option<CallId> {
-        let talks = |call: &Call| call.running && call.parked.is_none();
+        let talks = |call: &Call| call.running && call.parked.is_empty();
         let all: Vec<CallId> = self
             .calls
             .iter()

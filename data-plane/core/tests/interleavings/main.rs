@@ -53,7 +53,7 @@ enum Step {
     Retry {
         client: usize,
         which: usize,
-        answers: bool,
+        answers: usize,
         same: bool,
     },
     Cancel {
@@ -99,7 +99,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Forget),
         8 => (any_client.clone(), which.clone(), 0_u8..8)
             .prop_map(|(client, which, how)| Step::Answer { client, which, how }),
-        6 => (any_client.clone(), which.clone(), prop::bool::weighted(0.7), prop::bool::weighted(0.9))
+        6 => (any_client.clone(), which.clone(), 0_usize..4, prop::bool::weighted(0.9))
             .prop_map(|(client, which, answers, same)| Step::Retry { client, which, answers, same }),
         1 => (any_client, which).prop_map(|(client, which)| Step::Cancel { client, which }),
         1 => client.clone().prop_map(|client| Step::Disconnect { client }),

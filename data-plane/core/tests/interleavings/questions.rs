@@ -1,6 +1,11 @@
 //! Questions of servers in the middle of calls, and what clients make of them.
 
-use toolgate_data_core::asking::{Event, Output, Question, QuestionId};
+use std::time::Duration;
+
+use toolgate_data_core::{
+    asking::{Event, Output, Question, QuestionId},
+    gathering::{GATHER, Gathering},
+};
 use toolgate_mcp::{object, text::quote};
 
 use crate::world::{CallId, Waiting, World, is_legacy, principal_of};
@@ -29,7 +34,19 @@ impl World {
                 self.calls.get_mut(&call).unwrap().running = false;
                 self.on_asking(call, Event::Required(round));
             }
-            (false, true) => self.park(call, id),
+            (false, true) => {
+                // Some of them twice, which are asked once.
+                let mut gathering = Gathering::default();
+                for id in (0..=id).chain(0..=id / 2) {
+                    let question = self.question(call);
+                    let full = gathering.asked(id.to_string().into(), question, Duration::ZERO);
+                    assert_eq!(full, None);
+                }
+                let round = gathering.over(GATHER).unwrap().into_iter();
+                let round: Vec<u64> = round.map(|(id, _)| id.parse().unwrap()).collect();
+                assert_eq!(round, (0..=id).collect::<Vec<_>>());
+                self.park(call, round.into_iter().collect());
+            }
             // Passes as it is: nothing of it is kept here.
             (false, false) => {}
         }

@@ -1,5 +1,7 @@
 //! Parked calls of modern clients, and who comes back with which ticket.
 
+use std::collections::BTreeSet;
+
 use toolgate_data_core::{
     Home,
     parked::{Event, Handle, Output, ParkedCall, Ticket, digest},
@@ -14,11 +16,11 @@ fn digest_of(work: u64) -> Digest {
 }
 
 impl World {
-    /// The call stands still; its client is answered with the question and a ticket.
-    pub fn park(&mut self, id: CallId, question: u64) {
+    /// The call stands still; its client is answered with the questions and a ticket.
+    pub fn park(&mut self, id: CallId, questions: BTreeSet<u64>) {
         let (handle, nonce): (Handle, _) = (self.random(), self.nonce());
         let call = self.calls.get_mut(&id).unwrap();
-        call.parked = Some(question);
+        call.parked = questions;
         let request = call.request.take().unwrap();
         let (client, work, proxy) = (call.client, call.work, call.proxy);
         let standing = Standing {
@@ -37,8 +39,9 @@ impl World {
         self.end(request, client, work);
     }
 
-    /// A client comes back with a ticket: its own, a used one, another's; perhaps with another request than the first.
-    pub fn retry(&mut self, client: usize, which: usize, answers: bool, same: bool) {
+    /// A client comes back with a ticket: its own, a used one, another's; perhaps with another request than the first. It
+    /// answers as many questions as it likes, and is asked the rest again.
+    pub fn retry(&mut self, client: usize, which: usize, answers: usize, same: bool) {
         if self.tickets.is_empty() {
             return;
         }
@@ -65,9 +68,11 @@ impl World {
         assert_eq!((call.work, call.request), (work, None));
         assert_eq!(principal_of(call.client), principal_of(client));
         call.request = Some(request);
-        let question = call.parked.take().unwrap();
-        if !answers {
-            self.park(id, question);
+        let open = std::mem::take(&mut call.parked);
+        assert!(!open.is_empty(), "it waited for nothing");
+        let left: BTreeSet<u64> = open.into_iter().skip(answers).collect();
+        if !left.is_empty() {
+            self.park(id, left);
         }
     }
 

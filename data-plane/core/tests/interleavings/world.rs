@@ -73,8 +73,8 @@ pub struct Call {
     /// Whether the server is at it.
     pub running: bool,
     pub asking: Asking,
-    /// The server's question that a parked call waits for.
-    pub parked: Option<u64>,
+    /// The server's questions that a parked call waits for.
+    pub parked: BTreeSet<u64>,
     /// The server's questions that it awaits answers to.
     pub awaited: BTreeSet<u64>,
 }
@@ -251,7 +251,7 @@ impl World {
                 .values()
                 .filter(|parked| parked.call == *call)
                 .count();
-            assert_eq!(kept, usize::from(found.parked.is_some()), "call {call}");
+            assert_eq!(kept, usize::from(!found.parked.is_empty()), "call {call}");
             if found.legacy && is_legacy(found.client) {
                 assert_eq!(found.asking.open(), found.awaited.len(), "call {call}");
             }
@@ -271,7 +271,7 @@ impl World {
             if self
                 .calls
                 .get(&call)
-                .is_some_and(|call| call.parked.is_none())
+                .is_some_and(|call| call.parked.is_empty())
             {
                 self.close_call(call);
             }

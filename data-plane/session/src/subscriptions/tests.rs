@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
-use toolgate_data_core::View;
 use toolgate_model::Timestamp;
 use toolgate_runtime::clock::ManualClock;
 

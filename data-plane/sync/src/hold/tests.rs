@@ -5,10 +5,19 @@ use toolgate_wire::push::{Assembly, updates};
 use super::*;
 use crate::fixture::{gateway, key, server, small, snapshot, token, version};
 
+/// The push that follows a Hello.
+fn hello(held: &Held, wanted: &Snapshot) -> Incoming {
+    assembled(wanted.since(&held.digests()))
+}
+
 /// The push that leads from nothing (or from `held`) to `wanted`.
 fn push(held: &Held, wanted: &Snapshot) -> Incoming {
+    assembled(wanted.since(&held.snapshot.digests()))
+}
+
+fn assembled(delta: toolgate_model::Delta) -> Incoming {
     let mut assembly = Assembly::default();
-    let parts = updates(1, wanted.since(&held.snapshot.digests()));
+    let parts = updates(1, delta);
     parts
         .into_iter()
         .find_map(|part| assembly.take(part).unwrap())
@@ -59,7 +68,7 @@ fn a_resource_that_is_refused_keeps_its_last_good_form_and_is_offered_again_afte
         held.snapshot.entries.get(&files)
     );
     assert_eq!(next.snapshot.version, version(6));
-    assert!(!next.digests().contains_key(&files));
+    assert_eq!(next.digests().get(&files), Some(&NOT_AS_WANTED));
     // Fixed, it is remembered no longer.
     let good = Incoming {
         version: version(7),
@@ -68,7 +77,10 @@ fn a_resource_that_is_refused_keeps_its_last_good_form_and_is_offered_again_afte
     };
     let (fixed, refused) = next.take(good).unwrap();
     assert_eq!(refused, []);
-    assert!(fixed.digests().contains_key(&files));
+    assert_eq!(
+        fixed.digests().get(&files),
+        Some(&fixed.snapshot.entries[&files].digest)
+    );
 }
 
 #[test]
@@ -85,8 +97,32 @@ fn a_gateway_that_is_not_understood_is_denied_and_alone() {
             .any(|refused| refused.reason.contains("zones")),
         "{refused:?}"
     );
+    assert_eq!(refused.len(), 1, "one reason for one gateway: {refused:?}");
     assert!(next.view.gateway("tools").unwrap().denied.is_some());
     assert_eq!(next.view.counts(), [1, 1, 1]);
+    // The next push says nothing of it, and says it no more.
+    let more = Incoming {
+        version: version(7),
+        puts: vec![token("new", 8)],
+        ..Incoming::default()
+    };
+    let (later, refused) = next.take(more).unwrap();
+    assert_eq!(refused, []);
+    assert!(later.view.gateway("tools").unwrap().denied.is_some());
+    // Gone, it is gone: also for who has restarted meanwhile, and knows it from its disk.
+    let restarted = Held::nothing();
+    let all = push(&restarted, &later.snapshot);
+    let (restarted, refused) = restarted.take(all).unwrap();
+    assert_eq!(refused.len(), 1);
+    for held in [later, restarted] {
+        let tools = key(ResourceKind::Gateway, "tools");
+        assert_eq!(held.digests().get(&tools), Some(&NOT_AS_WANTED));
+        let mut wanted = small(8);
+        wanted.entries.remove(&tools);
+        let (gone, refused) = held.take(hello(&held, &wanted)).unwrap();
+        assert_eq!(refused, []);
+        assert!(gone.view.gateway("tools").is_none());
+    }
 }
 
 /// Like the real one, but for two resources that it cannot stand.

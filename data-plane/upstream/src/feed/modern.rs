@@ -1,10 +1,8 @@
 //! A feed of a modern server: one `subscriptions/listen`, opened anew when it is to tell of others.
 
-use std::collections::VecDeque;
-
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
-use toolgate_client::{Change, Changes, listen};
+use toolgate_client::{Change, Changes, listen, next_id};
 use toolgate_data_core::{
     port::{Feed, LinkKey, Pending},
     refusal::UpstreamFailure,
@@ -17,10 +15,10 @@ use toolgate_mcp::{message::ModernMeta, versions};
 
 use crate::failure;
 
-use super::{Feeds, Opening};
+use super::{Feeds, Opening, backlog::Backlog};
 
-/// Updates that are kept from the feed before while another takes its place.
-const BACKLOG: usize = 1_000;
+/// What is read at most of a feed that another one takes the place of.
+const DRAINED: usize = 10_000;
 
 struct ModernFeed {
     feeds: Feeds,
@@ -28,7 +26,7 @@ struct ModernFeed {
     changes: Changes,
     agreed: Topics,
     /// Told by the feed before this one, and not yet heard.
-    backlog: VecDeque<Told>,
+    backlog: Backlog,
 }
 
 pub(super) async fn open(feeds: Feeds, key: LinkKey, topics: Topics) -> Opening {
@@ -38,7 +36,7 @@ pub(super) async fn open(feeds: Feeds, key: LinkKey, topics: Topics) -> Opening 
         key,
         changes,
         agreed,
-        backlog: VecDeque::new(),
+        backlog: Backlog::default(),
     }))
 }
 
@@ -59,7 +57,7 @@ async fn begin(
         log_level: None,
         carry: None,
     };
-    let id = feeds.upstream.next_id().to_string();
+    let id = next_id().to_string();
     let (http, endpoint) = (&reached.station().target.http, &reached.presented.endpoint);
     let opening = async {
         let Some(mut changes) = listen(http, endpoint, &id, &filter.to_json(), &meta).await? else {
@@ -107,7 +105,9 @@ fn filter(topics: &Topics) -> Filter {
 fn told(change: Change) -> Option<Told> {
     match change {
         Change::Updated(uri) => Some(Told::Updated(uri)),
-        Change::Task(id, params) => Some(Told::Task(id, params)),
+        Change::Task(id, params) => {
+            rewrite::notice_of(&params).map(|notice| Told::Task(id, notice))
+        }
         Change::Tools | Change::Prompts | Change::Resources => None,
     }
 }
@@ -115,9 +115,13 @@ fn told(change: Change) -> Option<Told> {
 impl ModernFeed {
     /// What it has told already.
     fn drain(&mut self) {
-        while self.backlog.len() < BACKLOG {
+        for _ in 0..DRAINED {
             match self.changes.next().now_or_never() {
-                Some(Ok(Some(change))) => self.backlog.extend(told(change)),
+                Some(Ok(Some(change))) => {
+                    if let Some(told) = told(change) {
+                        self.backlog.push(told);
+                    }
+                }
                 Some(Ok(None) | Err(_)) | None => break,
             }
         }
@@ -131,7 +135,7 @@ impl Feed for ModernFeed {
 
     fn next(&mut self) -> Pending<'_, Option<Told>> {
         Box::pin(async {
-            if let Some(told) = self.backlog.pop_front() {
+            if let Some(told) = self.backlog.pop() {
                 return Some(told);
             }
             loop {

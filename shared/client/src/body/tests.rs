@@ -55,3 +55,50 @@ async fn documents_share_a_budget_and_give_it_back() {
     drop(part);
     read(3 * MIB, &budget).await.unwrap();
 }
+
+/// What a server announces costs no memory beyond the budget, whether it comes or not.
+#[tokio::test]
+async fn an_announced_size_is_counted_before_it_is_reserved() {
+    let (drain, _trigger) = drain::new();
+    let server = drain.clone();
+    let url = stand_in::start(&drain, move |_| {
+        let (pieces, mut response) = stand_in::stream();
+        let headers = response.headers_mut();
+        headers.insert("content-type", "application/json".parse().unwrap());
+        headers.insert("content-length", (4 * MIB).into());
+        server.spawn_unguarded(async move {
+            for _ in 0..2 {
+                pieces.send(Bytes::from_static(b"xx")).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            pieces.closed().await;
+        });
+        response
+    });
+    let budget = Budget::new(MIB);
+    let endpoint = endpoint(&url.await.unwrap()).counted(budget);
+    let reply = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await;
+    let ReplyBody::Json(body) = reply.unwrap().body else {
+        panic!("not JSON")
+    };
+    let read = tokio::time::timeout(Duration::from_secs(5), body.bytes()).await;
+    let error = read.expect("it is not waited for").unwrap_err();
+    assert!(matches!(error, ClientError::Exhausted), "{error}");
+}
+
+/// Calls on all cores share the budget: those with small answers leave it alone.
+#[tokio::test]
+async fn a_small_answer_does_not_touch_the_budget() {
+    for (size, counted) in [(SMALL_ANSWER, false), (SMALL_ANSWER + 1, true)] {
+        let (drain, _trigger) = drain::new();
+        let url = stand_in::start(&drain, move |_| {
+            stand_in::reply(200, "application/json", vec![b'x'; size])
+        });
+        let endpoint = endpoint(&url.await.unwrap()).counted(Budget::new(MIB));
+        let reply = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await;
+        let ReplyBody::Json(body) = reply.unwrap().body else {
+            panic!("not JSON")
+        };
+        assert_eq!(body.held.is_some(), counted);
+    }
+}

@@ -81,9 +81,42 @@ fn the_time_that_a_server_asks_for_is_kept_within_bounds() {
 }
 
 #[test]
+fn streams_that_ended_at_once_are_not_taken_up_at_once() {
+    for asked in [SHORTEST, Duration::from_secs(10), Duration::from_secs(59)] {
+        let waits: Vec<Duration> = (0..5_000).map(|n| spread(asked, n * 7)).collect();
+        let (first, last) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*first >= asked && *last <= (asked + asked / 2).min(LONGEST));
+        assert!(
+            *last - *first >= Duration::from_millis(400),
+            "{first:?} to {last:?}"
+        );
+    }
+    assert_eq!(spread(LONGEST, 1), LONGEST);
+}
+
+#[test]
+fn long_messages_are_told_apart_by_their_beginning_and_their_end() {
+    let long = |first: &str, last: &str| format!("{first}{}{last}", "x".repeat(3 * LOOKED_AT));
+    let mut place = Place::default();
+    assert!(!place.passes(&mut event(Some("1"), None, &long("a", "a"))));
+    place.leave().unwrap();
+    let mut passes = |data: &str| place.passes(&mut event(Some("1"), None, data));
+    assert!(passes(&long("a", "a")));
+    assert!(!passes(&long("a", "b")));
+    assert!(!passes(&long("b", "a")));
+}
+
+#[test]
 fn a_stream_is_not_taken_up_for_ever() {
     let mut place = after("id: a\n\n");
     for _ in 0..RESUMPTIONS {
+        place.leave().unwrap();
+        place.passes(&mut event(Some("a"), None, ""));
+    }
+    assert_eq!(place.leave(), None);
+    // A server that takes it up and says nothing has nothing more to say.
+    let mut place = after("id: a\n\n");
+    for _ in 0..FRUITLESS {
         place.leave().unwrap();
     }
     assert_eq!(place.leave(), None);
@@ -102,6 +135,7 @@ fn only_what_came_before_a_cut_is_known_again() {
     assert!(passes("1", "{\"a\":1}"));
     assert!(passes("2", "{\"b\":1}"));
     assert!(!passes("2", "{\"longer\":1}"));
+    assert!(!passes("2", "{\"b\":2}"), "another one of the same length");
     assert!(!passes("3", "{\"c\":1}"));
     assert!(!passes("3", "{\"c\":1}"));
 }
@@ -110,7 +144,7 @@ fn only_what_came_before_a_cut_is_known_again() {
 fn no_more_is_remembered_than_agreed() {
     let mut place = Place::default();
     for number in 0..3 * KNOWN {
-        place.passes(&mut event(Some(&number.to_string()), None, "{}"));
+        let _new = place.passes(&mut event(Some(&number.to_string()), None, "{}"));
         if number % 100 == 0 {
             place.leave().unwrap();
         }
@@ -190,16 +224,22 @@ async fn a_server_that_cannot_just_now_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_only_ever_ends_its_streams_gets_no_more_than_the_time_of_the_call() {
+async fn a_server_that_primes_its_streams_and_ends_them_gets_no_more_than_the_time_of_the_call() {
     let begun = tokio::time::Instant::now();
-    let (asked, posts, gets) = asked(|_, _| stand_in::reply(200, "text/event-stream", "")).await;
+    let prime = || stand_in::reply(200, "text/event-stream", "id: e1\ndata:\n\n");
+    let (asked, posts, gets) = asked(move |_, _| prime()).await;
     let error = asked.unwrap_err();
     assert!(matches!(error, ClientError::Timeout(_)), "{error}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(12),
-        "{:?}",
-        begun.elapsed()
-    );
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}");
     assert_eq!(posts, 1);
     assert!((2..=8).contains(&gets), "{gets}");
+}
+
+#[tokio::test]
+async fn a_server_that_has_nothing_more_to_say_is_not_asked_for_ever() {
+    let (asked, posts, gets) = asked(|_, _| stand_in::reply(200, "text/event-stream", "")).await;
+    let error = asked.unwrap_err().to_string();
+    assert!(error.contains("ended before the answer"), "{error}");
+    assert_eq!((posts, gets), (1, 2));
 }

@@ -99,6 +99,23 @@ fn unknown_enumeration_values_are_refused_not_defaulted() {
 }
 
 #[test]
+fn how_much_a_server_may_answer_has_a_default_and_an_end() {
+    let said = |mebibytes| {
+        let mut server = server_of("https://example.com");
+        if let Some(spec) = &mut server.spec {
+            spec.max_answer_mib = mebibytes;
+        }
+        Server::from_proto(&server).map(|server| server.max_answer.mebibytes())
+    };
+    for (given, taken) in [(0, 4), (1, 1), (64, 64)] {
+        assert_eq!(said(given).unwrap(), taken);
+    }
+    for given in [65, 256, 260, u32::MAX] {
+        assert_eq!(said(given).unwrap_err().field(), "spec.max_answer_mib");
+    }
+}
+
+#[test]
 fn a_violation_names_the_field_inside_its_list() {
     let binding = pb::Binding {
         server: "git".into(),

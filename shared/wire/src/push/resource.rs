@@ -8,15 +8,12 @@ use std::collections::BTreeMap;
 
 use toolgate_model::{
     Digest, Resource, ResourceKey, Subject, Timestamp,
-    snapshot::{Entry, TokenResource},
+    snapshot::{Entry, TokenResource, not_understood},
 };
 use toolgate_proto::push::v1 as pb;
 
 use super::key::{key, key_to_proto};
 use crate::{field, invalid::Violation, limits};
-
-/// Security fields of a gateway that this build obeys. A gateway that names another one is denied.
-pub const UNDERSTOOD: [&str; 0] = [];
 
 /// What became of one resource of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +22,9 @@ pub enum Received {
     Checked(ResourceKey, Entry),
     /// Keep its last good form.
     Refused(RefusedResource),
-    /// A gateway that this build would serve more openly than it should: deny every call to it.
-    Deny(ResourceKey, RefusedResource),
+    /// A gateway that this build would serve more openly than it should, for this field that it does not know: deny
+    /// every call to it.
+    Deny(ResourceKey, String, RefusedResource),
 }
 
 /// A resource that was not taken, as it goes into the Nack.
@@ -51,11 +49,12 @@ pub fn receive(given: &pb::Resource) -> Received {
         Ok(key) => key,
         Err(invalid) => return Received::Refused(refused(None, invalid.to_string())),
     };
-    if let Some(unknown) = not_understood(given) {
+    if let Some(unknown) = unknown(given) {
         let reason = format!(
             "must_understand: this proxy does not know `{unknown}` and denies the gateway; upgrade the proxy"
         );
-        return Received::Deny(key.clone(), refused(Some(key), reason));
+        let field = unknown.chars().take(limits::REASON).collect();
+        return Received::Deny(key.clone(), field, refused(Some(key), reason));
     }
     match checked(&key, given) {
         Ok(entry) => Received::Checked(key, entry),
@@ -97,12 +96,11 @@ pub fn digests_to_proto(held: &BTreeMap<ResourceKey, Digest>) -> Vec<pb::Held> {
     held.iter().map(to_proto).collect()
 }
 
-fn not_understood(given: &pb::Resource) -> Option<&str> {
+fn unknown(given: &pb::Resource) -> Option<&str> {
     let Some(pb::resource::Body::Gateway(gateway)) = &given.body else {
         return None;
     };
-    let mut named = gateway.must_understand.iter().map(String::as_str);
-    named.find(|field| !UNDERSTOOD.contains(field))
+    not_understood(&gateway.must_understand)
 }
 
 fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<Entry, Violation> {

@@ -355,7 +355,8 @@ fn a_gateway_with_a_security_field_we_do_not_know_is_denied_whatever_else_it_say
         gateway.display_name = "x".repeat(1 << 20);
     });
     match receive(&message) {
-        Received::Deny(key, refused) => {
+        Received::Deny(key, field, refused) => {
+            assert!(refused.reason.contains(&field), "{refused:?}");
             assert_eq!(key, key_of(ResourceKind::Gateway));
             assert!(refused.reason.contains("geo_fence"), "{}", refused.reason);
         }

@@ -37,8 +37,8 @@ pub struct Incoming {
     pub puts: Vec<(ResourceKey, Entry)>,
     /// Gone. Beats a put of the same key in the same push.
     pub removes: Vec<ResourceKey>,
-    /// Gateways to deny until they are understood.
-    pub deny: Vec<ResourceKey>,
+    /// Gateways to deny until they are understood, and the field of each that is not.
+    pub deny: Vec<(ResourceKey, String)>,
     /// What was not taken (those to deny among it): the Nack.
     pub refused: Vec<RefusedResource>,
 }
@@ -148,8 +148,8 @@ fn incoming(whole: &pb::Update) -> Result<Incoming, InvalidUpdate> {
                 puts.insert(key, entry);
             }
             Received::Refused(refused) => incoming.refused.push(refused),
-            Received::Deny(key, refused) => {
-                incoming.deny.push(key);
+            Received::Deny(key, field, refused) => {
+                incoming.deny.push((key, field));
                 incoming.refused.push(refused);
             }
         }

@@ -3,8 +3,12 @@
 
 use toolgate_data_core::{
     Sealer,
+    entrusted::Entrusted,
+    parked::Ticket,
     seal::{Binding, NONCE, Purpose, SealKey},
     session_id,
+    task::TaskId,
+    visit::Visit,
 };
 use toolgate_model::{Principal, Slug, Subject, Timestamp};
 use zeroize::Zeroizing;
@@ -48,10 +52,45 @@ pub fn run(bytes: &[u8]) {
         let again = session_id::open(&sealer, binding, &minted, Timestamp(0));
         assert_eq!(again, Some(facts));
     }
+    held_by_clients(&sealer, binding, bytes);
     let stolen = Binding {
         principal: &bob,
         ..binding
     };
     assert_eq!(sealer.open(Purpose::Session, stolen, &text), None);
     assert_eq!(sealer.open(Purpose::Cursor, binding, &text), None);
+}
+
+/// What clients hold between two requests: tickets, states, visits and ids of tasks. What opens says the same when it is
+/// sealed again.
+fn held_by_clients(sealer: &Sealer, binding: Binding<'_>, bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        assert_eq!(Ticket::open(sealer, binding, text), None);
+        assert_eq!(Entrusted::open(sealer, binding, text), None);
+        assert_eq!(Visit::open(sealer, binding, text), None);
+        assert_eq!(TaskId::open(sealer, binding, text), None);
+    }
+    let nonce = &[3; NONCE];
+    let of = |purpose| sealer.seal(purpose, binding, nonce, bytes);
+    let (ticket, state) = (of(Purpose::Parked), of(Purpose::State));
+    let (visit, task) = (of(Purpose::Visit), of(Purpose::Task));
+    if let Some(open) = Ticket::open(sealer, binding, &ticket) {
+        let again = open.seal(sealer, binding, nonce);
+        assert_eq!(Ticket::open(sealer, binding, &again), Some(open));
+    }
+    if let Some(open) = Entrusted::open(sealer, binding, &state) {
+        let again = open.seal(sealer, binding, nonce).unwrap();
+        assert_eq!(Entrusted::open(sealer, binding, &again), Some(open));
+    }
+    if let Some(open) = Visit::open(sealer, binding, &visit) {
+        let again = open.seal(sealer, binding, nonce);
+        assert_eq!(Visit::open(sealer, binding, &again), Some(open));
+    }
+    if let Some(open) = TaskId::open(sealer, binding, &task) {
+        let again = open.seal(sealer, binding).unwrap();
+        assert_eq!(TaskId::open(sealer, binding, &again), Some(open));
+    }
+    assert_eq!(Visit::open(sealer, binding, &ticket), None);
+    assert_eq!(Ticket::open(sealer, binding, &visit), None);
+    assert_eq!(Entrusted::open(sealer, binding, &task), None);
 }

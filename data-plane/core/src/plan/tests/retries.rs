@@ -8,9 +8,11 @@ use crate::{
     entrusted::Entrusted,
     fixture::{META, NOW, World, key, offers, sealer, world},
     parked::{HANDLE, Ticket},
+    plan::Visited,
     rewrite::{Towards, request},
     seal::{Binding, NONCE, Purpose},
     task::TaskId,
+    visit::Visit,
 };
 
 /// As a server wrote it, in a way that nobody else would.
@@ -234,6 +236,60 @@ fn ti_07_what_we_did_not_seal_for_this_reaches_no_server() {
     let sealed = format!(r#","requestState":{}"#, quote(&good));
     let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &sealed);
     assert!(matches!(plan, Plan::Call(_)));
+}
+
+/// The request of a legacy server, and what its client holds while somebody is at a page.
+const AWAY: (&str, &str) = (
+    "tools/call",
+    r#""name":"files__read","arguments":{"x":"1"}"#,
+);
+
+fn away(world: &World, until: Timestamp) -> String {
+    let body = call(AWAY.0, AWAY.1, "");
+    let Plan::Call(first) = world.modern("all", &body, &[]) else {
+        panic!("no call");
+    };
+    let visit = Visit {
+        request: first.digest(body.as_bytes()).unwrap(),
+        until,
+        times: 4,
+        pages: 1,
+    };
+    let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
+    let binding = Binding {
+        gateway: &gateway,
+        principal: caller.principal(),
+    };
+    let text = visit.seal(&world.sealer, binding, &[3; NONCE]);
+    format!(r#","requestState":{}"#, quote(&text))
+}
+
+#[test]
+fn ti_07_who_was_at_a_page_makes_the_same_request_through_any_proxy_while_there_is_time() {
+    let world = World::new();
+    let state = away(&world, LATER);
+    for (action, declined) in [("accept", false), ("decline", true)] {
+        let back = format!(r#"{state},"inputResponses":{{"page-1":{{"action":"{action}"}}}}"#);
+        let body = call(
+            AWAY.0,
+            r#""name":"files__read","arguments":{ "x" : "1" }"#,
+            &back,
+        );
+        let Plan::Call(call) = world.modern("all", &body, &[]) else {
+            panic!("refused");
+        };
+        assert!(call.retry.is_none(), "nothing waits with us");
+        assert_eq!(call.visited, Some(Visited { times: 4, declined }));
+    }
+    let other = AWAY.1.replace(r#""1""#, r#""2""#);
+    let plan = taken_up(&world, "all", AWAY.0, &other, &state);
+    assert!(refused(plan).contains("belongs to another request"));
+    let late = away(&world, NOW);
+    let plan = taken_up(&world, "all", AWAY.0, AWAY.1, &late);
+    assert!(refused(plan).contains("is over"));
+    // A modern server never sees it.
+    let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &state);
+    assert!(refused(plan).contains("not valid here"));
 }
 
 /// Sessions know nothing of it: a modern server would take theirs for a retry.

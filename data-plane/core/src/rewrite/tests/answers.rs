@@ -6,6 +6,7 @@ use toolgate_model::Era;
 
 use super::{json, relay};
 use crate::{
+    entrusted::STATE_LIMIT,
     fixture::World,
     refusal::UpstreamFailure,
     rewrite::{Outcome, Relay, Reply, Wanted},
@@ -222,6 +223,31 @@ fn input_may_be_asked_of_those_who_declared_it() {
     }
     let legacy = reply(Era::Legacy, Era::Modern, answer);
     assert_eq!(legacy.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
+}
+
+/// No setting of the server's stands in the way, so none is named.
+#[test]
+fn a_state_that_is_too_long_is_told_as_that() {
+    let told = |client: Era, length: usize| {
+        let state = format!("\"{}\"", "x".repeat(length - 2));
+        let answer = format!(
+            r#"{{"jsonrpc":"2.0","id":42,"result":{{"resultType":"input_required","requestState":{state}}}}}"#
+        );
+        relay(client, Era::Modern, "").only(&Bytes::from(answer))
+    };
+    let fits = |client| told(client, STATE_LIMIT);
+    assert!(matches!(fits(Era::Modern), Err(Wanted::Entrusts(_))));
+    // For this client it is kept here.
+    assert!(matches!(fits(Era::Legacy), Err(Wanted::Required(_))));
+    for client in [Era::Modern, Era::Legacy] {
+        let reply = told(client, STATE_LIMIT + 1).unwrap();
+        let failed = Outcome::Failed(UpstreamFailure::StateTooLarge);
+        assert_eq!(reply.outcome, failed);
+        let reply = body(&reply);
+        let words = reply["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(words.contains("48 KiB"), "{words}");
+        assert!(!words.contains("max_answer_mib"), "{words}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     Plan, Refusal,
     fixture::{META, World, insert, offers, parse, world},
     plan::Presented,
-    rewrite::{NOTICE, Outcome, Relay, Relayed, request, task_news},
+    rewrite::{NOTICE, Outcome, Relay, Relayed, notice_of, request, task_news},
 };
 
 const TASKS: &str =
@@ -321,4 +321,16 @@ fn news_of_a_task_is_told_as_the_answer_about_it_would_be() {
     let short = told(json!({"taskId": "t-1", "status": "completed", "result": large}));
     let short = json(&short.unwrap());
     assert_eq!(short, json!({"taskId": id, "status": "completed"}));
+}
+
+#[test]
+fn what_is_kept_of_a_notice_is_no_more_than_it_may_have() {
+    let exact = format!(r#"{{"taskId":"{}"}}"#, "x".repeat(NOTICE - 13));
+    assert_eq!(notice_of(exact.as_bytes()).unwrap(), exact);
+    let large = json!({"taskId": "t-1", "status": "failed", "error": "x".repeat(NOTICE),
+        "inputRequests": "x".repeat(NOTICE), "result": "x".repeat(NOTICE)});
+    let short = json(&notice_of(large.to_string().as_bytes()).unwrap());
+    assert_eq!(short, json!({"taskId": "t-1", "status": "failed"}));
+    let message = json!({"taskId": "t-1", "statusMessage": "x".repeat(NOTICE)});
+    assert_eq!(notice_of(message.to_string().as_bytes()), None);
 }

@@ -9,7 +9,7 @@ use std::{
 use toolgate_mcp::message::Implementation;
 use toolgate_model::{
     Definition, Digest, Listing, Name, Slug,
-    snapshot::{GatewayResource, OWN_TOOLS, SHAPED_ARGUMENTS},
+    snapshot::{GatewayResource, OWN_TOOLS, not_understood},
 };
 
 use crate::{
@@ -18,9 +18,6 @@ use crate::{
 };
 
 use super::{Building, offered};
-
-/// Security fields that this build understands.
-const UNDERSTOOD: [&str; 1] = [SHAPED_ARGUMENTS];
 
 /// Reasons that are told of one gateway; further ones are counted.
 const REASONS: usize = 8;
@@ -82,8 +79,7 @@ pub(super) fn gateway(
 }
 
 fn denied(resource: &GatewayResource) -> Option<Box<str>> {
-    let mut fields = resource.must_understand.iter();
-    let unknown = fields.find(|field| !UNDERSTOOD.contains(&field.as_str()))?;
+    let unknown = not_understood(&resource.must_understand)?;
     let unknown: String = unknown.chars().take(64).collect();
     Some(
         format!("it must be understood by `{unknown}`, which this proxy does not know: denied")

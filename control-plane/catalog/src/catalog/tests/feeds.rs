@@ -1,0 +1,121 @@
+//! Feeds of changes that end, that say something at once, that stand late, and that cannot be had.
+
+use super::*;
+
+/// A server of tools whose feeds are opened by `listen`, which is told how many there were before.
+fn server<L>(many: &Arc<AtomicUsize>, listen: L) -> impl Fn(Seen) -> Scripted + use<L>
+where
+    L: Fn(usize, &Seen) -> Scripted,
+{
+    let (many, opened) = (Arc::clone(many), AtomicUsize::new(0));
+    move |seen| match seen.rpc_method() {
+        "server/discover" => stand_in::discovered(&seen),
+        "subscriptions/listen" => listen(opened.fetch_add(1, Ordering::SeqCst), &seen),
+        "tools/list" => {
+            let many = many.load(Ordering::SeqCst);
+            let names: Vec<String> = (0..many).map(|n| format!("t{n}")).collect();
+            tools(&seen, &names)
+        }
+        _ => stand_in::error(404, &seen, -32601, &Value::Null),
+    }
+}
+
+fn changed() -> bytes::Bytes {
+    let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+    stand_in::event(&changed)
+}
+
+#[tokio::test]
+async fn what_changes_without_a_feed_is_seen_soon_after_its_end() {
+    let house = house(Shelf::default());
+    let (many, feeds) = (Arc::new(AtomicUsize::new(1)), Arc::default());
+    let open: Arc<Mutex<Vec<stand_in::Events>>> = Arc::clone(&feeds);
+    let script = server(&many, move |_, _| {
+        let (events, response) = stand_in::stream();
+        open.lock().unwrap().push(events);
+        response
+    });
+    let url = house.serve(script).await;
+    house.want([target("s", &url)]);
+    house.kept("s", |seen| seen.tools.len() == 1).await;
+    many.store(2, Ordering::SeqCst);
+    feeds.lock().unwrap().clear();
+    let seen = house.kept("s", |seen| seen.tools.len() == 2);
+    timeout(Duration::from_secs(3), seen).await.unwrap();
+    // And what changes after it is heard on another one.
+    many.store(3, Ordering::SeqCst);
+    let events = feeds.lock().unwrap().last().cloned().unwrap();
+    events.send(changed()).await.unwrap();
+    house.kept("s", |seen| seen.tools.len() == 3).await;
+}
+
+#[tokio::test]
+async fn what_is_announced_before_lists_are_read_needs_no_other_look() {
+    let house = house(Shelf::default());
+    let many = Arc::new(AtomicUsize::new(1));
+    let opened = Arc::new(AtomicUsize::new(0));
+    let (held, count) = (Mutex::new(Vec::new()), Arc::clone(&opened));
+    let script = server(&many, move |_, _| {
+        let (events, response) = stand_in::stream();
+        for _ in 0..3 {
+            events.try_send(changed()).unwrap();
+        }
+        held.lock().unwrap().push(events);
+        count.fetch_add(1, Ordering::SeqCst);
+        response
+    });
+    let url = house.serve(script).await;
+    house.want([target("s", &url)]);
+    house.kept("s", |seen| seen.tools.len() == 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(opened.load(Ordering::SeqCst), 1, "looks");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_seen_does_not_wait_for_a_feed_that_stands_late_and_that_is_heard_then() {
+    const LATE: Duration = Duration::from_millis(1_500);
+    let house = house(Shelf::default());
+    let (many, feeds) = (Arc::new(AtomicUsize::new(1)), Arc::default());
+    let open: Arc<Mutex<Vec<stand_in::Events>>> = Arc::clone(&feeds);
+    let script = server(&many, move |before, _| {
+        let (events, response) = stand_in::stream();
+        if before == 0 {
+            tokio::task::block_in_place(|| std::thread::sleep(LATE));
+        }
+        open.lock().unwrap().push(events);
+        response
+    });
+    let url = house.serve(script).await;
+    house.want([target("s", &url)]);
+    let seen = house.kept("s", |seen| seen.tools.len() == 1);
+    timeout(LATE, seen).await.unwrap();
+    many.store(2, Ordering::SeqCst);
+    let events = loop {
+        if let Some(events) = feeds.lock().unwrap().last().cloned() {
+            break events;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    events.send(changed()).await.unwrap();
+    house.kept("s", |seen| seen.tools.len() == 2).await;
+}
+
+#[tokio::test]
+async fn a_feed_that_cannot_be_had_is_asked_for_again() {
+    let house = house(Shelf::default());
+    let (many, held) = (Arc::new(AtomicUsize::new(1)), Mutex::new(Vec::new()));
+    let counted = Arc::clone(&many);
+    let script = server(&many, move |before, _| {
+        if before < 3 {
+            return stand_in::reply(503, "text/plain", "not now");
+        }
+        counted.store(2, Ordering::SeqCst);
+        let (events, response) = stand_in::stream();
+        held.lock().unwrap().push(events);
+        response
+    });
+    let url = house.serve(script).await;
+    house.want([target("s", &url)]);
+    house.kept("s", |seen| seen.tools.len() == 1).await;
+    house.kept("s", |seen| seen.tools.len() == 2).await;
+}

@@ -1,0 +1,101 @@
+//! What a client holds while somebody is at a page opens for them only, and says who did not go.
+
+use toolgate_model::Principal;
+
+use super::*;
+use crate::fixture::{World, sealer, slug};
+
+fn visit() -> Visit {
+    Visit {
+        request: Digest::of_bytes(b"request"),
+        until: Timestamp(5_000),
+        times: 3,
+        pages: 2,
+    }
+}
+
+fn principal(token: &str) -> Principal {
+    Principal::clone(World::new().caller(token).principal())
+}
+
+#[test]
+fn ti_07_a_visit_comes_back_through_any_proxy() {
+    let (ada, main) = (principal("all"), slug("main"));
+    let binding = Binding {
+        gateway: &main,
+        principal: &ada,
+    };
+    let text = visit().seal(&sealer(&[2, 1]), binding, &[5; NONCE]);
+    assert!(text.len() <= Purpose::Visit.limit());
+    // Another process, which has the same keys and nothing else; also after the next rotation.
+    for epochs in [&[2, 1][..], &[3, 2]] {
+        assert_eq!(Visit::open(&sealer(epochs), binding, &text), Some(visit()));
+    }
+    assert_eq!(Visit::open(&sealer(&[4, 3]), binding, &text), None);
+}
+
+#[test]
+fn ti_07_no_other_text_is_a_visit() {
+    let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
+    let (main, other) = (slug("main"), slug("other"));
+    let binding = Binding {
+        gateway: &main,
+        principal: &ada,
+    };
+    let text = visit().seal(&sealer, binding, &[5; NONCE]);
+    let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
+    for at in 0..text.len() {
+        for letter in ["A", "b", "_", "=", "\u{e9}"] {
+            wrong.push(format!("{}{letter}{}", &text[..at], &text[at + 1..]));
+        }
+    }
+    wrong.push("x".repeat(100_000));
+    wrong.retain(|wrong| *wrong != text);
+    let others = [
+        Purpose::Session,
+        Purpose::Cursor,
+        Purpose::Parked,
+        Purpose::Task,
+        Purpose::State,
+    ];
+    for purpose in others {
+        wrong.push(sealer.seal(purpose, binding, &[5; NONCE], &[FORMAT; 64]));
+        assert_eq!(sealer.open(purpose, binding, &text), None);
+    }
+    // Sealed by us, and of another make.
+    wrong.push(sealer.seal(Purpose::Visit, binding, &[5; NONCE], &[FORMAT + 1; 64]));
+    wrong.push(sealer.seal(Purpose::Visit, binding, &[5; NONCE], &[FORMAT; 42]));
+    for wrong in wrong {
+        assert_eq!(Visit::open(&sealer, binding, &wrong), None, "{wrong}");
+    }
+    for foreign in [(&other, &ada), (&main, &eve)] {
+        let binding = Binding {
+            gateway: foreign.0,
+            principal: foreign.1,
+        };
+        assert_eq!(Visit::open(&sealer, binding, &text), None);
+    }
+}
+
+#[test]
+fn only_a_page_that_was_refused_ends_a_call() {
+    let went = br#"{"page-1":{"action":"accept"},"page-2":{"action":"accept"}}"#;
+    let fine: [&[u8]; 4] = [
+        went,
+        b"{}",
+        br#"{"page-2":{"action":"accept"}}"#,
+        br#"{"page-1":{"action":"accept"},"page-3":{"action":"decline"},"question-1":{}}"#,
+    ];
+    for responses in fine {
+        assert!(!visit().is_declined(responses));
+    }
+    let refused: [&[u8]; 4] = [
+        br#"{"page-1":{"action":"decline"}}"#,
+        br#"{"page-1":{"action":"accept"},"page-2":{"action":"cancel"}}"#,
+        br#"{"page-2":{}}"#,
+        br#"{"page-1":null}"#,
+    ];
+    for responses in refused {
+        assert!(visit().is_declined(responses));
+    }
+}

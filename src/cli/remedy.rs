@@ -1,0 +1,72 @@
+//! What to do about a server whose probe failed, by what the probe says.
+
+/// The class of a problem, as far as its words tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// The operator's settings do not allow the address.
+    Address,
+    /// It wants another credential, or one at all.
+    Credential,
+    /// Nobody is there.
+    Unreachable,
+    /// No TLS.
+    Tls,
+    /// The server itself is at fault.
+    Server,
+    /// Somebody is there who is no MCP server, or not at this path.
+    Foreign,
+}
+
+/// What to do about `problem` of the server `id` at `url`, with the name of its credential or nothing.
+pub fn of_probe(problem: &str, id: &str, url: &str, credential: &str) -> String {
+    let correct = format!(
+        "`toolgate get server {id} -o yaml > {id}.yaml`, correct it, `toolgate apply -f {id}.yaml`"
+    );
+    match class(problem) {
+        Class::Address => format!(
+            "start Toolgate, control planes and proxies, with `--egress-allow CIDR` for the network of {url}; or give {id} \
+             another address: {correct}"
+        ),
+        Class::Credential if credential.is_empty() => format!(
+            "{id} has no credential: `toolgate delete server {id}`, then `toolgate server add {id} --url {url} --header \
+             'Authorization=Bearer …'`"
+        ),
+        Class::Credential => format!(
+            "write a value that {url} accepts into the credential {credential}: `toolgate get credential {credential} -o yaml` \
+             shows its form for `toolgate apply -f`"
+        ),
+        Class::Unreachable => {
+            format!("see that the server runs and that {url} is its address; if not: {correct}")
+        }
+        Class::Tls => format!(
+            "see that {url} should be https and whose certificate it has: `--egress-ca FILE` trusts one more authority; \
+             if the address is wrong: {correct}"
+        ),
+        Class::Server => {
+            format!("mend the server; if it should be another one than {url}: {correct}")
+        }
+        Class::Foreign => format!(
+            "see that {url} is the whole address of its MCP endpoint, path included; if not: {correct}"
+        ),
+    }
+}
+
+fn class(problem: &str) -> Class {
+    let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
+    if says(&["may go to", "not allowed"]) {
+        Class::Address
+    } else if says(&["HTTP 401", "HTTP 403", "its credential"]) {
+        Class::Credential
+    } else if says(&["no connection", "the connection broke", "broke off"]) {
+        Class::Unreachable
+    } else if says(&["no secure connection"]) {
+        Class::Tls
+    } else if says(&["HTTP 5", "HTTP 429", "have the server fixed", "left out"]) {
+        Class::Server
+    } else {
+        Class::Foreign
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! A message of a server: what we accept, `serde_json` reads alike, and an answer that gets another id stays as it was but for
+//! that.
+
+use bytes::Bytes;
+use serde_json::Value;
+use toolgate_mcp::{
+    Answer, Limits,
+    answer::{Body, ResultPart, readdress, scan},
+};
+
+/// Runs it.
+pub fn run(bytes: &[u8]) {
+    let readdressed = readdress(&Bytes::copy_from_slice(bytes), "77", &Limits::ANSWER);
+    let Ok(answer) = scan(bytes, &Limits::ANSWER) else {
+        assert_eq!(readdressed, None, "what is no message has no id");
+        return;
+    };
+    let mut value: Value = match serde_json::from_slice(bytes) {
+        Ok(value) => value,
+        // The one thing that we let pass unread and serde_json does not: numbers beyond a double.
+        Err(error) if error.to_string().contains("number out of range") => return,
+        Err(error) => panic!("accepted, but not JSON: {error}"),
+    };
+    let id = answer
+        .id
+        .map(|id| serde_json::from_str::<Value>(id.raw).unwrap());
+    let theirs = value.get("id").filter(|id| !id.is_null());
+    assert_eq!(id.as_ref(), theirs, "the id");
+    match &answer.body {
+        Body::Result(result) => same_result(&answer, result, &value["result"]),
+        Body::Error(error) => {
+            let ours: Value = serde_json::from_slice(answer.slice(*error)).unwrap();
+            assert_eq!(ours, value["error"], "the error");
+        }
+        Body::Notification { method, .. } | Body::Request { method, .. } => {
+            assert_eq!(
+                value["method"].as_str(),
+                Some(method.as_str()),
+                "the method"
+            );
+        }
+    }
+    assert_eq!(readdressed.is_some(), id.is_some());
+    if let Some(readdressed) = readdressed {
+        value["id"] = Value::from(77);
+        let ours: Value = serde_json::from_slice(&readdressed).unwrap();
+        assert_eq!(ours, value, "only the id is another");
+    }
+}
+
+fn same_result(answer: &Answer<'_>, ours: &ResultPart<'_>, theirs: &Value) {
+    let whole: Value = serde_json::from_slice(answer.slice(ours.span)).unwrap();
+    assert_eq!(&whole, theirs, "its place");
+    for (name, text) in [
+        ("resultType", &ours.result_type),
+        ("nextCursor", &ours.next_cursor),
+        ("requestState", &ours.request_state),
+    ] {
+        let text = text.as_ref().map(|text| text.as_str());
+        assert_eq!(text, theirs[name].as_str(), "{name}");
+    }
+    assert_eq!(
+        ours.is_error,
+        theirs["isError"] == true,
+        "whether it failed"
+    );
+    let places = [
+        ("structuredContent", ours.structured.map(|(span, _)| span)),
+        ("inputRequests", ours.input_requests),
+    ];
+    for (name, span) in places {
+        if let Some(span) = span {
+            let part: Value = serde_json::from_slice(answer.slice(span)).unwrap();
+            assert_eq!(part, theirs[name], "{name}");
+        }
+    }
+    if let Some((_, object)) = ours.structured {
+        assert_eq!(object, theirs["structuredContent"].is_object());
+    }
+}
