@@ -11,7 +11,7 @@ use toolgate_tests::server::Server;
 use toolgate_tests::toolgate::Up;
 
 /// Sessions of one token, well below what one principal may have.
-const PER_TOKEN: usize = 500;
+const PER_TOKEN: usize = 1_000;
 /// Sessions that are opened before the first reading, so that pools and buffers are warm.
 const WARM: usize = 500;
 /// Before a reading: late frees settle.
@@ -78,8 +78,8 @@ async fn a_legacy_session_with_an_open_stream_costs_at_most_sixteen_kibibytes() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_legacy_session_without_a_stream_costs_at_most_one_kibibyte() {
-    // What the process holds moves by a mebibyte by itself: so many that it does not matter.
-    let each = cost("sessions", 4_000, false).await.unwrap();
+    // What the process holds moves by some mebibytes by itself: so many that it does not matter.
+    let each = cost("sessions", 16_000, false).await.unwrap();
     println!("{each} bytes each");
     assert!(each <= KIB, "{each} bytes each");
 }

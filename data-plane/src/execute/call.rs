@@ -92,9 +92,7 @@ pub(super) async fn call<S: Source>(
     };
     let called = AssertUnwindSafe(make(plane, order, party)).catch_unwind();
     let Ok(answered) = called.await else {
-        let (method, name) = (plan.target.method(), plan.target.exposed());
-        tracing::error!(method, name, "a call panicked; it alone was lost");
-        return refuse(&Refusal::Internal, Some(&plan.id));
+        return panicked(&plan);
     };
     let answered = match answered {
         Ok(answered) => answered,
@@ -119,6 +117,12 @@ pub(super) async fn call<S: Source>(
         // Nobody waits for an answer, but HTTP has to end.
         Answered::Cancelled(_party) => empty(StatusCode::ACCEPTED),
     }
+}
+
+fn panicked(plan: &CallPlan) -> Answer {
+    let (method, name) = (plan.target.method(), plan.target.exposed());
+    tracing::error!(method, name, "a call panicked; it alone was lost");
+    refuse(&Refusal::Internal, Some(&plan.id))
 }
 
 /// Makes the call, or goes on with the one that it is a retry of: that is never made twice.
