@@ -22,6 +22,9 @@ pub const ROUNDS: usize = 10;
 /// How long a client, and whoever sits before it, has to answer.
 pub const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
+/// How long somebody has who answers in another way than on the stream on which they were asked, which has ended.
+pub const GRACE: Duration = Duration::from_secs(10);
+
 /// What happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -42,6 +45,8 @@ pub enum Event {
     Answered(QuestionId, Bytes),
     /// Time passed.
     Tick,
+    /// Nobody can be waited for any more.
+    Over,
 }
 
 /// What is to be done, in this order.
@@ -113,6 +118,19 @@ impl Asking {
         self.end.map_or(patience, |end| end.min(patience))
     }
 
+    /// The stream on which the client was asked has ended: it may have read what it was asked, and answer that, but
+    /// only soon.
+    pub fn left(&mut self, now: Timestamp) {
+        self.hurry(now.after(GRACE));
+    }
+
+    /// Nobody waits longer than until then.
+    fn hurry(&mut self, until: Timestamp) {
+        for open in &mut self.open {
+            open.until = open.until.min(until);
+        }
+    }
+
     /// Takes an event.
     pub fn on(&mut self, event: Event, now: Timestamp) -> Vec<Output> {
         let mut out = Vec::new();
@@ -121,7 +139,11 @@ impl Asking {
             Event::Withdrawn(id) => self.withdrawn(&id, &mut out),
             Event::Required(round) => self.required(round, now, &mut out),
             Event::Answered(own, frame) => self.answered(&own, &frame, &mut out),
-            Event::Tick => self.tick(now, &mut out),
+            Event::Tick => self.tick(now, "there was no answer in time", &mut out),
+            Event::Over => {
+                self.hurry(now);
+                self.tick(now, "the gateway is being stopped", &mut out);
+            }
         }
         out
     }
@@ -227,8 +249,7 @@ impl Asking {
         }
     }
 
-    fn tick(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let late = "there was no answer in time";
+    fn tick(&mut self, now: Timestamp, late: &'static str, out: &mut Vec<Output>) {
         while let Some(at) = self.open.iter().position(|open| open.until <= now) {
             let open = self.open.remove(at);
             out.push(Output::Say(cancelled(&open.own, late)));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::asking::{OPEN, Question};
+use crate::asking::{LARGEST, OPEN, Question};
 
 /// How long more questions are waited for after the first one.
 pub const GATHER: Duration = Duration::from_millis(30);
@@ -20,16 +20,21 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// The server asks. The round, if there is room for no more in it.
+    /// The server asks. The round, if there is room for no more in it; what had none is the first of the next one.
     pub fn asked(&mut self, id: Box<str>, question: Question, now: Duration) -> Option<Round> {
+        // Asked twice under one id it has one answer to come.
+        if self.questions.iter().any(|(known, _)| *known == id) {
+            return None;
+        }
+        let size: usize = self.questions.iter().map(|(_, known)| known.size()).sum();
+        let full = size + question.size() > LARGEST;
+        let over = full.then(|| std::mem::take(&mut self.questions));
         if self.questions.is_empty() {
             self.since = now;
         }
-        // Asked twice under one id it has one answer to come.
-        if self.questions.iter().all(|(known, _)| *known != id) {
-            self.questions.push((id, question));
-        }
-        (self.questions.len() >= OPEN).then(|| std::mem::take(&mut self.questions))
+        self.questions.push((id, question));
+        let full = self.questions.len() >= OPEN;
+        over.or_else(|| full.then(|| std::mem::take(&mut self.questions)))
     }
 
     /// The server no longer wants the answer.

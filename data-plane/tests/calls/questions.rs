@@ -228,6 +228,27 @@ async fn the_questions_of_a_session_end_with_it_and_servers_are_told() {
     }
 }
 
+/// Who has left may answer for a moment; a proxy that stops does not wait even that long, nor for who is there.
+#[tokio::test]
+async fn a_drain_waits_for_no_answer() {
+    for era in ERAS {
+        let mut rig = Rig::start().await;
+        let (left, stays) = (client(&rig).await, client(&rig).await);
+        let mut stream = call(&left, era, "ask").await;
+        stream.message().await.unwrap();
+        drop(stream);
+        let mut stream = call(&stays, era, "ask").await;
+        stream.message().await.unwrap();
+        assert!(waiting(&rig, 2), "both");
+        let trigger = rig.trigger.take().unwrap();
+        let drained = tokio::spawn(trigger.drain(Duration::from_secs(5)));
+        let last = stream.messages().await.pop().unwrap();
+        assert_eq!(last["id"], "c", "there is an answer: {last}");
+        let outcome = drained.await.unwrap();
+        assert_eq!(outcome, toolgate_runtime::DrainOutcome::Drained);
+    }
+}
+
 /// The call goes on after the end of its session: what its server asks then, nobody can answer.
 #[tokio::test]
 async fn a_session_that_is_over_is_not_asked() {

@@ -18,7 +18,7 @@ use toolgate_data_core::{
 use toolgate_mcp::{message, method};
 use toolgate_model::{Era, Principal};
 use toolgate_runtime::{
-    SharedClock,
+    Drain, SharedClock,
     trace::{Parent, Span},
 };
 
@@ -219,6 +219,11 @@ impl Calls {
         again: &Again,
     ) -> Result<Begun, UpstreamFailure> {
         self.begin(order, Some(again)).await
+    }
+
+    /// When this proxy stops.
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.upstream.drain
     }
 
     /// The time.

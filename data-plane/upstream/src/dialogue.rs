@@ -8,7 +8,7 @@ use toolgate_data_core::{
     asking::{Asking, Event, Output, Question, QuestionId},
     rewrite::Required,
 };
-use toolgate_runtime::SharedClock;
+use toolgate_runtime::{Drain, SharedClock};
 
 use crate::waiter::{Answered, Answers, Named, Waiter};
 
@@ -19,6 +19,7 @@ pub(crate) struct Dialogue {
     answers: Answers,
     answered: Answered,
     clock: SharedClock,
+    drain: Drain,
 }
 
 /// What comes of waiting.
@@ -27,10 +28,12 @@ pub(crate) enum Turn {
     Answer(QuestionId, Bytes),
     /// Somebody took too long.
     Late,
+    /// This proxy stops: nobody can wait for people.
+    Draining,
 }
 
 impl Dialogue {
-    pub(crate) fn new(asking: Asking, clock: SharedClock) -> Self {
+    pub(crate) fn new(asking: Asking, clock: SharedClock, drain: Drain) -> Self {
         let (answers, answered) = Answers::channel();
         Self {
             asking,
@@ -38,6 +41,7 @@ impl Dialogue {
             answers,
             answered,
             clock,
+            drain,
         }
     }
 
@@ -75,6 +79,11 @@ impl Dialogue {
         self.on(Event::Withdrawn(id))
     }
 
+    /// Its client has left.
+    pub(crate) fn left(&mut self) {
+        self.asking.left(self.clock.now());
+    }
+
     /// Waits for something to happen. Safe to be dropped at any point.
     pub(crate) async fn turn(&mut self) -> Turn {
         let now = self.clock.now();
@@ -85,9 +94,16 @@ impl Dialogue {
                 None => std::future::pending().await,
             }
         };
+        let draining = async {
+            match self.asking.open() {
+                0 => std::future::pending().await,
+                _ => self.drain.draining().await,
+            }
+        };
         tokio::select! {
             biased;
             Some((id, frame)) = self.answered.recv() => Turn::Answer(id, frame),
+            () = draining => Turn::Draining,
             () = late => Turn::Late,
         }
     }
@@ -97,6 +113,7 @@ impl Dialogue {
         self.on(match turn {
             Turn::Answer(id, frame) => Event::Answered(id, frame),
             Turn::Late => Event::Tick,
+            Turn::Draining => Event::Over,
         })
     }
 
@@ -111,7 +128,8 @@ impl Dialogue {
     }
 
     fn name(&mut self, waiter: &impl Waiter, reachable: bool) -> Option<QuestionId> {
-        let named = reachable.then(|| waiter.name(&self.answers))??;
+        let askable = reachable && !self.drain.is_draining();
+        let named = askable.then(|| waiter.name(&self.answers))??;
         let id = named.id.clone();
         self.names.push(named);
         Some(id)

@@ -127,6 +127,9 @@ impl Exchange {
     /// The client has left: it can be told nothing more on this stream.
     pub(crate) fn left(&mut self) {
         self.reachable = false;
+        if let Some(dialogue) = &mut self.dialogue {
+            dialogue.left();
+        }
     }
 
     /// A number that no other question of this call has.
@@ -348,7 +351,7 @@ impl Exchange {
 
     /// The server has answered for now: it wants something, and is then called again.
     pub(crate) fn required(&mut self, mut required: Required, waiter: &impl Waiter) {
-        self.flight.worked();
+        self.flight.rests();
         self.source = Source::Nothing;
         self.state = required.state.take();
         let reachable = self.reachable;
@@ -405,7 +408,7 @@ impl Exchange {
         let clock = self.calls.clock();
         self.dialogue.get_or_insert_with(|| {
             let asking = Asking::new(server.clone(), waiter.until());
-            Box::new(Dialogue::new(asking, clock))
+            Box::new(Dialogue::new(asking, clock, self.calls.drain().clone()))
         })
     }
 

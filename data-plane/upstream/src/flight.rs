@@ -56,6 +56,12 @@ impl Flight {
         self.leave.worked();
     }
 
+    /// The server answered, and has nothing of this call any more: others may take its place there.
+    pub(crate) fn rests(&mut self) {
+        self.worked();
+        self.leave.rests();
+    }
+
     /// It came to this. A server that may still be at it is told to stop.
     pub(crate) fn failed(&mut self, failure: UpstreamFailure) {
         if let Some(span) = &self.span {

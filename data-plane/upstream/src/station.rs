@@ -38,6 +38,8 @@ pub(crate) struct Leave<T> {
     station: Arc<Station<T>>,
     probe: bool,
     told: bool,
+    /// Whether it counts as a call at the server.
+    counted: bool,
 }
 
 /// All stations, by server.
@@ -65,6 +67,7 @@ impl<T> Station<T> {
             station: Arc::clone(self),
             probe: false,
             told: false,
+            counted: true,
         };
         if self.calls.fetch_add(1, Ordering::Relaxed) >= CALLS_PER_SERVER {
             return Err(UpstreamFailure::Busy);
@@ -151,6 +154,13 @@ impl<T> Leave<T> {
         }
     }
 
+    /// Nothing of the call is at the server any more, though the call has not ended.
+    pub(crate) fn rests(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.station.calls.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn station(&self) -> &Arc<Station<T>> {
         &self.station
     }
@@ -158,7 +168,7 @@ impl<T> Leave<T> {
 
 impl<T> Drop for Leave<T> {
     fn drop(&mut self) {
-        self.station.calls.fetch_sub(1, Ordering::Relaxed);
+        self.rests();
         if self.probe && !self.told {
             let now = self.station.now();
             self.station.change(|circuit| circuit.abandoned(now));

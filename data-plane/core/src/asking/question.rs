@@ -10,8 +10,9 @@ use url::Url;
 
 use crate::session_id::ClientCapabilities;
 
-/// Bytes of what is asked. More is no question to a person or a model.
-pub const LARGEST: usize = 1024 * 1024;
+/// Bytes of what is asked at once, all of it together. It is kept until somebody answers. More is no question to a
+/// person or a model.
+pub const LARGEST: usize = 256 * 1024;
 
 const ELICIT: &str = "elicitation/create";
 const SAMPLE: &str = "sampling/createMessage";
@@ -113,6 +114,17 @@ impl Question {
             Some((request.name.into(), Self::read(&method, params)?))
         };
         members.map(question).collect()
+    }
+
+    /// Whether this would be a question if it were shorter.
+    pub(crate) fn is_too_large(method: &str, params: Option<&[u8]>) -> bool {
+        let asks = [ELICIT, SAMPLE, ROOTS].contains(&method);
+        asks && params.is_some_and(|params| params.len() > LARGEST)
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.params.len()
     }
 
     /// What kind it is.

@@ -320,3 +320,44 @@ fn names_of_questions_survive_the_trip_and_nothing_else_is_one() {
         assert_eq!(QuestionId::parse(wrong), None, "{wrong}");
     }
 }
+
+/// An answer may be on its way in a request of its own.
+#[test]
+fn who_has_left_is_waited_for_only_a_moment() {
+    let mut machine = asking();
+    machine.on(asked("1", 1), START);
+    machine.on(asked("2", 2), START);
+    machine.left(START);
+    let soon = START.after(GRACE);
+    assert_eq!(machine.deadline(), Some(soon));
+    machine.left(soon);
+    assert_eq!(machine.deadline(), Some(soon), "once");
+    let answered = machine.on(result(1, "{}"), START);
+    assert!(matches!(answered[..], [Output::Close(_), Output::Tell(_)]));
+    let out = machine.on(Event::Tick, soon);
+    let [Output::Say(_), Output::Close(_), Output::Tell(told)] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(value(told)["id"], 2);
+    assert_eq!(machine.open(), 0);
+}
+
+#[test]
+fn nobody_is_waited_for_when_it_is_over() {
+    let mut machine = asking();
+    machine.on(asked("1", 1), START);
+    let out = machine.on(Event::Over, START);
+    let [Output::Say(cancel), Output::Close(_), Output::Tell(told)] = &out[..] else {
+        panic!("{out:?}");
+    };
+    let why = "the gateway is being stopped";
+    assert_eq!(value(cancel)["params"]["reason"], why);
+    assert_eq!(value(told)["error"]["message"], why);
+    assert_eq!((machine.open(), machine.deadline()), (0, None));
+    let mut rounds = asking();
+    let round = vec![("k".into(), form(), Some(own(3)))];
+    rounds.on(Event::Required(round), START);
+    let out = rounds.on(Event::Over, START);
+    assert_eq!(out.last(), Some(&Output::Fail));
+    assert_eq!(rounds.open(), 0);
+}

@@ -58,6 +58,26 @@ fn a_round_that_is_full_does_not_wait() {
     assert_eq!(gathering.due(), Some(GATHER));
 }
 
+/// A round is kept until its client comes back.
+#[test]
+fn a_round_is_never_longer_than_one_question_may_be() {
+    let large = |length: usize| {
+        let params = format!(r#"{{"message":"{}"}}"#, "m".repeat(length));
+        Question::read("elicitation/create", Some(params.as_bytes()))
+    };
+    assert_eq!(large(LARGEST), None);
+    let question = large(LARGEST / 3).unwrap();
+    let mut gathering = Gathering::default();
+    let mut rounds = Vec::new();
+    for id in 0..5 {
+        rounds.extend(gathering.asked(id.to_string().into(), question.clone(), ms(id)));
+    }
+    assert_eq!(gathering.due(), Some(ms(4) + GATHER));
+    rounds.extend(gathering.over(ms(4) + GATHER));
+    let rounds: Vec<_> = rounds.into_iter().map(ids).collect();
+    assert_eq!(rounds, [vec!["0", "1"], vec!["2", "3"], vec!["4"]]);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Asked(u8),

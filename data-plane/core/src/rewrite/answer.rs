@@ -22,7 +22,7 @@ use toolgate_model::Era;
 pub use visit::links;
 
 use crate::{
-    asking::Question,
+    asking::{LARGEST, Question},
     entrusted::STATE_LIMIT,
     parts::Parts,
     plan::{CallPlan, ClientSide, Target},
@@ -271,6 +271,11 @@ impl Relay {
         match Question::read(method, params) {
             Some(question) if self.call.askable().has(question.kind().needs()) => {
                 Relayed::Asked(id.raw.into(), question)
+            }
+            None if Question::is_too_large(method, params) => {
+                let most = LARGEST / 1024;
+                let words = format!("what is asked of a client may have {most} KiB at most");
+                Relayed::Respond(RpcError::invalid_params(words).to_bytes(Some(id.raw)))
             }
             Some(_) | None => Relayed::Respond(respond(method, id.raw)),
         }

@@ -93,6 +93,30 @@ fn calls_at_one_server_are_bounded() {
     assert!(station.leave().is_ok());
 }
 
+/// A call whose server has answered and waits for its client to say more: nothing of it is there.
+#[test]
+fn a_call_that_rests_takes_no_place_from_others() {
+    let clock = ManualClock::new(Timestamp(0));
+    let station = station(&clock);
+    let mut held: Vec<_> = (0..CALLS_PER_SERVER)
+        .map(|_| station.leave().unwrap())
+        .collect();
+    for leave in &mut held {
+        leave.rests();
+    }
+    let next: Vec<_> = (0..CALLS_PER_SERVER)
+        .map(|_| station.leave().unwrap())
+        .collect();
+    drop(held);
+    assert_eq!(
+        station.leave().err(),
+        Some(UpstreamFailure::Busy),
+        "counted once"
+    );
+    drop(next);
+    assert_eq!(station.calls.load(Ordering::Relaxed), 0);
+}
+
 #[test]
 fn another_configuration_is_another_station_and_gone_servers_are_forgotten() {
     let stations: Stations<u8> = Stations::new();

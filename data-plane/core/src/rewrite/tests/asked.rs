@@ -7,7 +7,7 @@ use toolgate_model::Era;
 use super::{OWN, json};
 use crate::{
     Plan, Refusal,
-    asking::{Kind, Question},
+    asking::{Kind, LARGEST, Question},
     fixture::{META, World},
     parked::{HANDLE, Ticket},
     plan::CallPlan,
@@ -172,4 +172,23 @@ fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
     // Of no concern to sessions.
     let legacy = planned(&world, Era::Legacy, CAN, r#","inputResponses":{}"#);
     assert!(matches!(legacy, Plan::Call(_)));
+}
+
+/// A server that asks too much is told so at once, and not that nobody can be asked.
+#[test]
+fn a_question_that_is_too_large_is_refused_as_that() {
+    for era in [Era::Legacy, Era::Modern] {
+        let mut relay = relay(era, Era::Legacy);
+        let text = "m".repeat(LARGEST);
+        let ask = format!(
+            r#"{{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{{"message":"{text}"}}}}"#
+        );
+        let Relayed::Respond(refused) = on(&mut relay, &ask) else {
+            panic!("not refused");
+        };
+        let error = &json(&refused)["error"];
+        assert_eq!(error["code"], -32602);
+        let words = error["message"].as_str().unwrap();
+        assert!(words.contains("256 KiB"), "{words}");
+    }
 }
