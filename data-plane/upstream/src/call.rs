@@ -321,7 +321,8 @@ impl Calls {
             return Err(Ended::Forgotten(lost));
         }
         let station = self.upstream.station(server).map_err(Ended::Failed)?;
-        let leave = station.leave().map_err(Ended::Failed)?;
+        let leave = station.leave_for(&order.principal);
+        let leave = leave.map_err(Ended::Failed)?;
         let presented = self.upstream.present(&station).await;
         let presented = presented.map_err(Ended::Failed)?.inside(link.as_deref());
         if let Some(facts) = &link {

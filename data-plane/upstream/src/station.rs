@@ -12,13 +12,19 @@ use std::{
 
 use arc_swap::ArcSwap;
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
-use toolgate_model::Name;
+use toolgate_model::{Name, Principal};
 use toolgate_runtime::{SharedClock, random};
 
 use crate::circuit::{Admission, Circuit};
 
 /// Calls that one server gets at a time from this proxy.
 pub const CALLS_PER_SERVER: usize = 1024;
+
+/// Calls from which on a server is crowded: what it takes beyond is shared out. Below that nobody is counted.
+const CROWDED: usize = CALLS_PER_SERVER / 2;
+
+/// Of what a crowded server takes beyond, how many calls are one principal's.
+const SHARE: usize = CROWDED / 2;
 
 /// One server as we reach it. `T` is what is needed to reach it.
 pub(crate) struct Station<T> {
@@ -29,6 +35,8 @@ pub(crate) struct Station<T> {
     /// Whether the circuit has to be asked at all.
     troubled: AtomicBool,
     calls: AtomicUsize,
+    /// Whose calls came when it was crowded.
+    crowd: Mutex<BTreeMap<Arc<Principal>, usize>>,
     clock: SharedClock,
     origin: Instant,
 }
@@ -40,6 +48,8 @@ pub(crate) struct Leave<T> {
     told: bool,
     /// Whether it counts as a call at the server.
     counted: bool,
+    /// Whose share it is of.
+    share: Option<Arc<Principal>>,
 }
 
 /// All stations, by server.
@@ -55,22 +65,46 @@ impl<T> Station<T> {
             circuit: Mutex::default(),
             troubled: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
+            crowd: Mutex::default(),
             origin: clock.monotonic(),
             clock,
         }
     }
 
-    /// Leave for one call, unless the server is being given a pause or has all it can take.
+    /// Leave for something of our own, unless the server is being given a pause or has all it can take.
     pub(crate) fn leave(self: &Arc<Self>) -> Result<Leave<T>, UpstreamFailure> {
+        self.enter(None)
+    }
+
+    /// Leave for a call of this principal; none also if the server is crowded and they have their share of it.
+    pub(crate) fn leave_for(
+        self: &Arc<Self>,
+        principal: &Arc<Principal>,
+    ) -> Result<Leave<T>, UpstreamFailure> {
+        self.enter(Some(principal))
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        principal: Option<&Arc<Principal>>,
+    ) -> Result<Leave<T>, UpstreamFailure> {
         // Made first: what it counts is given back when it is dropped, whatever comes of it.
         let mut leave = Leave {
             station: Arc::clone(self),
             probe: false,
             told: false,
             counted: true,
+            share: None,
         };
-        if self.calls.fetch_add(1, Ordering::Relaxed) >= CALLS_PER_SERVER {
+        let before = self.calls.fetch_add(1, Ordering::Relaxed);
+        if before >= CALLS_PER_SERVER {
             return Err(UpstreamFailure::Busy);
+        }
+        if let Some(principal) = principal.filter(|_| before >= CROWDED) {
+            if !self.share(principal) {
+                return Err(UpstreamFailure::Busy);
+            }
+            leave.share = Some(Arc::clone(principal));
         }
         if self.troubled.load(Ordering::Relaxed) {
             let now = self.now();
@@ -81,6 +115,25 @@ impl<T> Station<T> {
             };
         }
         Ok(leave)
+    }
+
+    /// Whether there is something left of their share.
+    fn share(&self, principal: &Arc<Principal>) -> bool {
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = crowd.entry(Arc::clone(principal)).or_default();
+        let room = *count < SHARE;
+        *count += usize::from(room);
+        room
+    }
+
+    fn give_back(&self, principal: &Arc<Principal>) {
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = crowd.get_mut(principal) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                crowd.remove(principal);
+            }
+        }
     }
 
     fn circuit(&self) -> std::sync::MutexGuard<'_, Circuit> {
@@ -158,6 +211,9 @@ impl<T> Leave<T> {
     pub(crate) fn rests(&mut self) {
         if std::mem::take(&mut self.counted) {
             self.station.calls.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(principal) = self.share.take() {
+            self.station.give_back(&principal);
         }
     }
 
