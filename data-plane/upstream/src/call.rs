@@ -19,6 +19,7 @@ use toolgate_mcp::{message, method};
 use toolgate_model::{Era, Principal};
 use toolgate_runtime::{
     SharedClock,
+    budget::Holder,
     trace::{Parent, Span},
 };
 
@@ -59,6 +60,8 @@ pub struct Order {
     pub body: Bytes,
     /// On whose behalf.
     pub principal: Arc<Principal>,
+    /// Whose memory the answer takes.
+    pub holder: Holder,
     /// The random part of the caller's legacy session, if they have one.
     pub conversation: Option<[u8; RANDOM]>,
     /// From [`CallPlan::log_level_with`].
@@ -228,6 +231,8 @@ impl Calls {
 
     /// Sends the call until it has begun to be answered: once, or twice if the first time was for nothing.
     async fn begin(&self, order: &Order, again: Option<&Again>) -> Result<Begun, UpstreamFailure> {
+        // A call whose answer would be thrown away is not made.
+        self.upstream.has_room(order.holder)?;
         let mut link = self.link(order, None).await?;
         for last in [false, true] {
             match self.attempt(order, link.clone(), again).await {
@@ -362,7 +367,8 @@ impl Calls {
         let sent = send(&station.target.http, endpoint, headers, request.body);
         let head = sent
             .await
-            .map_err(|error| not_sent(&error, &mut flight, plan))?;
+            .map_err(|error| not_sent(&error, &mut flight, plan))?
+            .held_by(order.holder);
         if let Some(lost) = link {
             let (status, in_session) = (head.status, lost.opened.session.is_some());
             if failure::again(&Attempt::Head { status, in_session }) == Repeat::InAnotherSession {
