@@ -1,6 +1,6 @@
 //! A token gets its share and not more, and gives it back.
 
-use toolgate_model::{Slug, Subject};
+use toolgate_model::Subject;
 
 use super::*;
 
@@ -9,7 +9,7 @@ const B: TokenHash = TokenHash([2; 32]);
 
 fn alice() -> Principal {
     Principal {
-        org: Slug::new("acme").unwrap(),
+        org: "acme".parse().unwrap(),
         subject: Subject::Organization,
     }
 }
@@ -115,8 +115,11 @@ fn tokens_that_are_gone_are_forgotten() {
 fn a_principal_has_no_more_memory_by_having_more_tokens() {
     let (limiter, now) = limiter(|_| {});
     let mut bob = alice();
-    bob.org = Slug::new("other").unwrap();
-    let of = |token, principal| limiter.enter(token, principal, now).unwrap().holder();
+    bob.org = "other".parse().unwrap();
+    let of = |token: &TokenHash, principal: &Principal| {
+        let place = limiter.enter(token, principal, now);
+        place.unwrap().holder()
+    };
     assert_eq!(of(&A, &alice()), of(&B, &alice()));
     assert_ne!(of(&A, &alice()), of(&TokenHash([3; 32]), &bob));
 }
