@@ -8,6 +8,7 @@ use toolgate_mcp::{
     Kind, Limits, envelope,
     headers::{self as names, Seen, Standard},
 };
+use toolgate_runtime::budget::Holder;
 
 /// A request, received.
 #[derive(Debug)]
@@ -50,8 +51,12 @@ const NAME: HeaderName = HeaderName::from_static(names::NAME);
 /// Names a legacy session.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static(names::SESSION);
 
-/// Reads the request. What cannot be served is refused before its body is read.
-pub(crate) async fn receive(head: &Parts, body: RequestBody) -> Result<Received, Refusal> {
+/// Reads the request of this caller. What cannot be served is refused before its body is read.
+pub(crate) async fn receive(
+    head: &Parts,
+    body: RequestBody,
+    caller: Holder,
+) -> Result<Received, Refusal> {
     match head.method {
         Method::POST => {
             if !is_json(&head.headers) {
@@ -61,7 +66,7 @@ pub(crate) async fn receive(head: &Parts, body: RequestBody) -> Result<Received,
                 let both = "application/json and text/event-stream";
                 return Err(Refusal::NotAcceptable(both));
             }
-            body.read().await.map(Received::Post)
+            body.read(caller).await.map(Received::Post)
         }
         Method::GET => Ok(Received::Get),
         Method::DELETE => Ok(Received::Delete),

@@ -13,7 +13,8 @@ use std::{
 
 use tokio::sync::Notify;
 use toolgate_data_core::Refusal;
-use toolgate_model::TokenHash;
+use toolgate_model::{Principal, TokenHash};
+use toolgate_runtime::budget::Holder;
 
 /// Bounds of requests.
 #[derive(Debug, Clone)]
@@ -53,8 +54,10 @@ pub(crate) struct Limiter {
 type Shard = RwLock<HashMap<TokenHash, Arc<Lane>>>;
 
 /// One token's share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
+    /// Whose memory it is that requests take: a principal has no more of it by having more tokens.
+    holder: Holder,
     running: AtomicU32,
     /// When the token's requests so far would have arrived at its rate, in microseconds after the origin.
     arrival: AtomicU64,
@@ -81,9 +84,14 @@ impl Limiter {
         }
     }
 
-    /// Leave for one request of this token.
-    pub(crate) fn enter(&self, token: &TokenHash, now: Instant) -> Result<Place, Refusal> {
-        let lane = self.lane(token);
+    /// Leave for one request of this token, which is this principal's.
+    pub(crate) fn enter(
+        &self,
+        token: &TokenHash,
+        principal: &Principal,
+        now: Instant,
+    ) -> Result<Place, Refusal> {
+        let lane = self.lane(token, principal);
         if let Some(rate) = self.limits.rate_per_token {
             let now = now.saturating_duration_since(self.origin);
             lane.pass(now, rate, self.limits.burst_per_token)?;
@@ -139,7 +147,7 @@ impl Limiter {
         &self.lanes[usize::from(token.0[0]) % SHARDS]
     }
 
-    fn lane(&self, token: &TokenHash) -> Arc<Lane> {
+    fn lane(&self, token: &TokenHash, principal: &Principal) -> Arc<Lane> {
         let shard = self.shard(token);
         let known = shard.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = known.get(token) {
@@ -147,11 +155,22 @@ impl Limiter {
         }
         drop(known);
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(shard.entry(*token).or_default())
+        let lane = shard.entry(*token);
+        Arc::clone(lane.or_insert_with(|| Arc::new(Lane::of(principal))))
     }
 }
 
 impl Lane {
+    fn of(principal: &Principal) -> Self {
+        Self {
+            holder: Holder::of(principal),
+            running: AtomicU32::default(),
+            arrival: AtomicU64::default(),
+            over: AtomicBool::default(),
+            ended: Notify::default(),
+        }
+    }
+
     /// One request, unless the token has used up its rate and its burst.
     fn pass(&self, now: Duration, rate: u32, burst: u32) -> Result<(), Refusal> {
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
@@ -188,6 +207,11 @@ impl Lane {
 }
 
 impl Place {
+    /// Whose memory its request takes.
+    pub(crate) fn holder(&self) -> Holder {
+        self.lane.holder
+    }
+
     /// Ends when the token that it was given to is no longer good.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + '_ {
         self.lane.ended()

@@ -132,7 +132,7 @@ async fn arrive<S: Source>(
     // Only now: whether a gateway exists is for callers to know.
     let gateway = caller.enter(routed)?;
     let place = plane.enter(&caller, account.began())?;
-    let received = frame::receive(&head, body).await?;
+    let received = frame::receive(&head, body, place.holder()).await?;
     let session = plane.opened.session(
         &head.headers,
         keys.sealer(),

@@ -66,7 +66,7 @@ impl<S: Source> Plane<S> {
     /// after the token was checked, is found here.
     pub(crate) fn enter(&self, caller: &Caller, now: Instant) -> Result<Place, Refusal> {
         let token = &caller.token().hash;
-        let place = self.limiter.enter(token, now)?;
+        let place = self.limiter.enter(token, caller.principal(), now)?;
         if self.source.is_revoked(token) {
             return Err(Refusal::Unauthenticated);
         }

@@ -8,7 +8,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 use toolgate_data_core::Refusal;
-use toolgate_runtime::budget::Exhausted;
+use toolgate_runtime::budget::{Exhausted, Holder};
 
 use crate::{
     accept::Shared,
@@ -48,8 +48,8 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    /// All of it. A large body in one piece is not copied.
-    pub async fn read(mut self) -> Result<Bytes, Refusal> {
+    /// All of it, which whoever calls holds a share of memory for. A large body in one piece is not copied.
+    pub async fn read(mut self, holder: Holder) -> Result<Bytes, Refusal> {
         let announced = self.incoming.size_hint().lower();
         let limit = self.shared.limits.body;
         if usize::try_from(announced).map_or(true, |length| length > limit) {
@@ -63,13 +63,13 @@ impl RequestBody {
             // Kept as it is, it would keep the connection from reading into the same memory again.
             return Ok(Bytes::copy_from_slice(&first));
         }
-        self.rest(first).await
+        self.rest(first, holder).await
     }
 
     /// What follows a first piece, as long as there is room for it among all that is held, and time.
-    async fn rest(mut self, first: Bytes) -> Result<Bytes, Refusal> {
+    async fn rest(mut self, first: Bytes, holder: Holder) -> Result<Bytes, Refusal> {
         let end = Instant::now() + self.shared.limits.body_time;
-        let mut charge = self.shared.budget.open();
+        let mut charge = self.shared.budget.open(Some(holder));
         taken(charge.add(first.len()))?;
         self.within(first.len())?;
         if self.incoming.is_end_stream() {
@@ -126,7 +126,10 @@ impl RequestBody {
 }
 
 fn taken(taken: Result<(), Exhausted>) -> Result<(), Refusal> {
-    taken.map_err(|_exhausted| Refusal::Overloaded)
+    taken.map_err(|exhausted| match exhausted {
+        Exhausted::Budget => Refusal::Overloaded,
+        Exhausted::Share => Refusal::TooManyRequests(1),
+    })
 }
 
 impl fmt::Debug for RequestBody {

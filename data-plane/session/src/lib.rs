@@ -2,6 +2,7 @@
 //! wait for their clients ([`Parking`]), [`Questions`] that wait for answers, and what is [`InFlight`]. Facts are read
 //! without a mailbox; a mailbox is for changes, and no payload passes through one but notices that nobody asked for.
 
+mod gather;
 mod graves;
 mod inflight;
 mod link;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use toolgate_actor::{Actor, Context, Handle, Reply, SendError};
 use toolgate_data_core::{
     ServerView,
@@ -19,6 +19,7 @@ use toolgate_data_core::{
 use toolgate_runtime::{backoff::Backoff, random};
 
 use crate::{
+    gather::PAUSE,
     listeners::{Entry, Shared},
     news::{Outlook, TaskNews},
     session::{self, SessionActor},
@@ -65,12 +66,10 @@ pub(crate) enum Message {
 pub(crate) enum Turned {
     /// A feed stands, or could not be opened.
     Opened(Result<Box<dyn Feed>, UpstreamFailure>),
-    /// It told this.
-    Told(Box<dyn Feed>, Told),
+    /// It told these; none if it was to be listened to no longer.
+    Told(Box<dyn Feed>, Vec<Told>),
     /// News of a task were told; these were no longer there.
     Shown(Option<Box<dyn Feed>>, Vec<Interest>),
-    /// It was to be listened to no longer.
-    Interrupted(Box<dyn Feed>),
     /// It has ended.
     Lost,
 }
@@ -82,6 +81,8 @@ pub(crate) struct ListenerActor {
     ears: BTreeMap<Interest, Ear>,
     /// Ends the turn that listens.
     interrupt: Arc<Notify>,
+    /// When updates are handed over again.
+    after: Instant,
     /// Whether a turn is under way.
     turning: bool,
     next: Next,
@@ -129,6 +130,7 @@ impl ListenerActor {
             machine: Watch::new(),
             ears: BTreeMap::new(),
             interrupt: Arc::default(),
+            after: Instant::now(),
             turning: false,
             next: Next::Listen,
             news: None,
@@ -211,7 +213,12 @@ impl ListenerActor {
                 None
             }
             Turned::Told(feed, told) => {
-                self.step(Event::Told(told), cx);
+                if !told.is_empty() {
+                    self.after = Instant::now() + PAUSE;
+                }
+                for told in told {
+                    self.step(Event::Told(told), cx);
+                }
                 Some(feed)
             }
             Turned::Shown(feed, gone) => {
@@ -220,7 +227,6 @@ impl ListenerActor {
                 }
                 feed
             }
-            Turned::Interrupted(feed) => Some(feed),
             Turned::Lost => {
                 self.step(Event::Lost, cx);
                 None
@@ -258,7 +264,7 @@ impl ListenerActor {
             }
             (Next::Listen, Some(feed)) if !over => {
                 self.turning = true;
-                let listening = shared.listen(feed, Arc::clone(&self.interrupt));
+                let listening = shared.listen(feed, Arc::clone(&self.interrupt), self.after);
                 cx.perform(async move { Message::Turned(listening.await.unwrap_or(Turned::Lost)) });
             }
             (Next::Close | Next::Listen, Some(feed)) => shared.close(feed),

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime, sync::Notify, task::JoinHandle};
+use tokio::{runtime, sync::Notify, task::JoinHandle, time::Instant};
 use toolgate_actor::{ActorSystem, AskError, Handle};
 use toolgate_data_core::{
     ServerView, View,
@@ -24,6 +24,7 @@ use toolgate_model::Principal;
 use toolgate_runtime::Drain;
 
 use crate::{
+    gather::{Gathering, gather},
     listener::{Ear, ListenerActor, Message, Turned, Wish},
     news::TaskNews,
     shard::{Full, Shards},
@@ -210,23 +211,20 @@ impl Shared {
         self.run("feed opening", opening)
     }
 
-    /// Listens until something is told, until it is interrupted, or until this proxy drains.
+    /// Listens until something is told, until it is interrupted, or until this proxy drains. What is told before `after`
+    /// is gathered until then.
     pub(crate) fn listen(
         &self,
-        mut feed: Box<dyn Feed>,
+        feed: Box<dyn Feed>,
         interrupt: Arc<Notify>,
+        after: Instant,
     ) -> JoinHandle<Turned> {
         let draining = self.drain.draining();
         self.run("feed", async move {
-            let told = tokio::select! {
-                told = feed.next() => Some(told),
-                () = interrupt.notified() => return Turned::Interrupted(feed),
-                () = draining => None,
-            };
-            match told {
-                Some(Some(told)) => Turned::Told(feed, told),
-                Some(None) => Turned::Lost,
-                None => {
+            match gather(feed, &interrupt, after, draining).await {
+                Gathering::Told(feed, told) => Turned::Told(feed, told),
+                Gathering::Lost => Turned::Lost,
+                Gathering::Draining(feed) => {
                     feed.close().await;
                     Turned::Lost
                 }

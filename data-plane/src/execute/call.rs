@@ -74,6 +74,7 @@ pub(super) async fn call<S: Source>(
         plan: Arc::clone(&plan),
         body: frame,
         principal: Arc::clone(&principal),
+        holder: place.holder(),
         conversation: facts.as_ref().map(|facts| facts.random),
         trace: account.parent(),
         visits: plan.visited.map_or(0, |visited| visited.times),

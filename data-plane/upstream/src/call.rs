@@ -19,6 +19,7 @@ use toolgate_mcp::{message, method};
 use toolgate_model::{Era, Principal};
 use toolgate_runtime::{
     Drain, SharedClock,
+    budget::Holder,
     trace::{Parent, Span},
 };
 
@@ -59,6 +60,8 @@ pub struct Order {
     pub body: Bytes,
     /// On whose behalf.
     pub principal: Arc<Principal>,
+    /// Whose memory the answer takes.
+    pub holder: Holder,
     /// The random part of the caller's legacy session, if they have one.
     pub conversation: Option<[u8; RANDOM]>,
     /// From [`CallPlan::log_level_with`].
@@ -233,6 +236,8 @@ impl Calls {
 
     /// Sends the call until it has begun to be answered: once, or twice if the first time was for nothing.
     async fn begin(&self, order: &Order, again: Option<&Again>) -> Result<Begun, UpstreamFailure> {
+        // A call whose answer would be thrown away is not made.
+        self.upstream.has_room(order.holder)?;
         let mut link = self.link(order, None).await?;
         for last in [false, true] {
             match self.attempt(order, link.clone(), again).await {
@@ -334,13 +339,7 @@ impl Calls {
         };
         let version = version(server, link.as_deref());
         let era = link.as_ref().map_or(Era::Modern, |_| Era::Legacy);
-        let span = order.trace.as_ref().map(|parent| {
-            parent.client(
-                plan.target.method(),
-                plan.target.mcp_name(),
-                &server.name.to_string(),
-            )
-        });
+        let span = span(order);
         let traceparent = span.as_ref().map(Span::traceparent);
         let towards = Towards {
             era,
@@ -368,7 +367,8 @@ impl Calls {
         let sent = send(&station.target.http, endpoint, headers, request.body);
         let head = sent
             .await
-            .map_err(|error| not_sent(&error, &mut flight, plan))?;
+            .map_err(|error| not_sent(&error, &mut flight, plan))?
+            .held_by(order.holder);
         if let Some(lost) = link {
             let (status, in_session) = (head.status, lost.opened.session.is_some());
             if failure::again(&Attempt::Head { status, in_session }) == Repeat::InAnotherSession {
@@ -390,6 +390,13 @@ impl Calls {
             elsewhere,
         })
     }
+}
+
+/// What is told of the call to whoever traces it.
+fn span(order: &Order) -> Option<Span> {
+    let (target, server) = (&order.plan.target, order.plan.server());
+    let parent = order.trace.as_ref()?;
+    Some(parent.client(target.method(), target.mcp_name(), &server.name.to_string()))
 }
 
 /// What there is to say when no head came.

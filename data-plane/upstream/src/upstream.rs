@@ -11,7 +11,7 @@ use toolgate_data_core::{
     refusal::UpstreamFailure,
 };
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
-use toolgate_runtime::{Budget, Drain, SharedClock};
+use toolgate_runtime::{Budget, Drain, SharedClock, budget::Holder};
 
 use crate::{
     flight::old_stream,
@@ -84,6 +84,12 @@ impl Upstream {
     /// How many servers are being given a pause because they kept failing.
     pub fn open_circuits(&self) -> usize {
         self.stations.open_circuits()
+    }
+
+    /// Whether there is room for another answer of this holder's.
+    pub(crate) fn has_room(&self, holder: Holder) -> Result<(), UpstreamFailure> {
+        let room = self.answers.has_room(holder);
+        room.map_err(|_exhausted| UpstreamFailure::NoRoom)
     }
 
     pub(crate) fn station(

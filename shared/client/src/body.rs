@@ -13,7 +13,10 @@ use http_body::{Body as _, Frame};
 use tokio::time::{Instant, timeout_at};
 use toolgate_egress::Answer;
 use toolgate_mcp::pile::Pile;
-use toolgate_runtime::{Budget, budget::Charge};
+use toolgate_runtime::{
+    Budget,
+    budget::{Charge, Holder},
+};
 
 use crate::error::{ClientError, Phase};
 
@@ -39,6 +42,7 @@ pub struct LimitedBody {
     read: usize,
     /// None also where nothing is to be counted.
     held: Option<Arc<Budget>>,
+    holder: Option<Holder>,
 }
 
 /// Since when something is waited for. Outlives the waiting itself: who turns to something else for a moment and comes
@@ -131,7 +135,13 @@ impl LimitedBody {
             limit,
             read: 0,
             held: held.filter(|_| !small).cloned(),
+            holder: None,
         }
+    }
+
+    /// What is held of it is held by this one.
+    pub(crate) fn held_by(&mut self, holder: Holder) {
+        self.holder = Some(holder);
     }
 
     /// The next piece; none at the end.
@@ -156,7 +166,7 @@ impl LimitedBody {
         let Some(first) = self.piece().await? else {
             return Ok(Bytes::new());
         };
-        let mut charge = self.held.take().map(|held| held.open());
+        let mut charge = self.held.take().map(|held| held.open(self.holder));
         cover(&mut charge, first.len())?;
         if self.body.is_end_stream() {
             return Ok(hold(charge, first));

@@ -11,7 +11,10 @@ use futures_util::future::BoxFuture;
 use tokio::{task::yield_now, time::Instant};
 use toolgate_egress::{Answer, HttpClient};
 use toolgate_mcp::sse::{Event, Framer};
-use toolgate_runtime::{Budget, budget::Charge};
+use toolgate_runtime::{
+    Budget,
+    budget::{Charge, Holder},
+};
 
 use crate::{
     body::{Deadlines, Quiet, SMALL_ANSWER, hold},
@@ -51,6 +54,7 @@ pub struct EventStream {
     left: Option<u32>,
     /// For what is kept of an unfinished event.
     budget: Option<Arc<Budget>>,
+    holder: Option<Holder>,
     charge: Option<Charge>,
     held: Option<(Instant, Deadlines)>,
     /// What was read in this turn.
@@ -98,10 +102,16 @@ impl EventStream {
             pieces: 0,
             left: deadlines.end.map(|_| EVENTS),
             budget,
+            holder: None,
             charge: None,
             held: None,
             turn: 0,
         }
+    }
+
+    /// What is held of its events is held by this one.
+    pub(crate) fn held_by(&mut self, holder: Holder) {
+        self.holder = Some(holder);
     }
 
     /// From now on the server is not waited for: it waits itself, for somebody else.
@@ -181,7 +191,7 @@ impl EventStream {
         if kept > SMALL_ANSWER
             && let Some(budget) = &self.budget
         {
-            let charge = self.charge.get_or_insert_with(|| budget.open());
+            let charge = self.charge.get_or_insert_with(|| budget.open(self.holder));
             charge.cover(kept)?;
         }
         Ok(())

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::time::timeout;
 use toolgate_egress::Answer;
 use toolgate_mcp::{Limits, RpcError, answer, headers};
+use toolgate_runtime::budget::Holder;
 
 use crate::{
     body::{Deadlines, LimitedBody},
@@ -67,6 +68,17 @@ impl Reply {
             headers: head.headers,
             body,
         }
+    }
+
+    /// What is held of it is held by this one, who has no more than a share of all that may be.
+    #[must_use]
+    pub fn held_by(mut self, holder: Holder) -> Self {
+        match &mut self.body {
+            ReplyBody::Json(body) | ReplyBody::Other(body) => body.held_by(holder),
+            ReplyBody::Sse(events) => events.held_by(holder),
+            ReplyBody::Accepted => {}
+        }
+        self
     }
 
     /// The session id that a legacy server assigns.

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use toolgate_data_core::Refusal;
-use toolgate_runtime::{DrainOutcome, Trigger, drain, tls};
+use toolgate_runtime::{DrainOutcome, Trigger, budget::Holder, drain, tls};
 
 use super::*;
 use crate::{
@@ -33,7 +33,7 @@ impl Gate for Echo {
                 empty(StatusCode::NO_CONTENT)
             }
             "/unread" => refuse(&Refusal::Unauthenticated, None),
-            _ => match request.body.read().await {
+            path => match request.body.read(Holder::of(&path)).await {
                 Ok(bytes) => Response::new(Body::parts(vec![Bytes::from_static(b">"), bytes])),
                 Err(refusal) => refuse(&refusal, None),
             },
@@ -246,7 +246,7 @@ async fn bodies_share_a_budget_and_give_it_back() {
         .unwrap();
     sleep(Duration::from_millis(100)).await;
     let mut other = connect(address).await;
-    let answer = exchange(&mut other, &post("/", &most)).await;
+    let answer = exchange(&mut other, &post("/other", &most)).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     let mut small = connect(address).await;
     assert!(
@@ -259,7 +259,7 @@ async fn bodies_share_a_budget_and_give_it_back() {
     let given_back = async {
         loop {
             let mut other = connect(address).await;
-            let answer = exchange(&mut other, &post("/", &most)).await;
+            let answer = exchange(&mut other, &post("/other", &most)).await;
             if answer.starts_with("HTTP/1.1 200") {
                 return;
             }
@@ -269,6 +269,29 @@ async fn bodies_share_a_budget_and_give_it_back() {
     timeout(Duration::from_secs(5), given_back)
         .await
         .expect("given back");
+}
+
+#[tokio::test]
+async fn one_caller_cannot_take_the_memory_of_bodies_from_others() {
+    let (address, _trigger) = open(|options| options.limits.bodies = 40_000);
+    let head = "POST /one HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8001\r\n\r\n";
+    let most = "x".repeat(8_000);
+    let mut held = connect(address).await;
+    held.write_all(format!("{head}{most}").as_bytes())
+        .await
+        .unwrap();
+    sleep(Duration::from_millis(100)).await;
+    let mut more = connect(address).await;
+    let answer = exchange(&mut more, &post("/one", &most)).await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(
+        answer.to_ascii_lowercase().contains("retry-after: 1"),
+        "{answer}"
+    );
+    let mut other = connect(address).await;
+    let answer = exchange(&mut other, &post("/other", &most)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(exchange(&mut held, "x").await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

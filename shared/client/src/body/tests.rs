@@ -1,7 +1,7 @@
 //! What is read of a document is bounded, and counted as long as it is held.
 
 use toolgate_model::MaxAnswer;
-use toolgate_runtime::drain;
+use toolgate_runtime::{budget::Holder, drain};
 
 use super::*;
 use crate::{
@@ -15,12 +15,25 @@ const MIB: usize = 1024 * 1024;
 
 /// A document of this size, read by somebody with this much room.
 async fn read(size: usize, budget: &Arc<Budget>) -> Result<Bytes, ClientError> {
+    read_for(None, size, budget).await
+}
+
+/// The same, on behalf of a holder.
+async fn read_for(
+    holder: Option<Holder>,
+    size: usize,
+    budget: &Arc<Budget>,
+) -> Result<Bytes, ClientError> {
     let (drain, _trigger) = drain::new();
     let url = stand_in::start(&drain, move |_| {
         stand_in::reply(200, "application/json", vec![b'x'; size])
     });
     let endpoint = endpoint(&url.await.unwrap()).counted(Arc::clone(budget));
     let reply = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await?;
+    let reply = match holder {
+        Some(holder) => reply.held_by(holder),
+        None => reply,
+    };
     let ReplyBody::Json(body) = reply.body else {
         panic!("not JSON")
     };
@@ -101,4 +114,17 @@ async fn a_small_answer_does_not_touch_the_budget() {
         };
         assert_eq!(body.held.is_some(), counted);
     }
+}
+
+#[tokio::test]
+async fn one_holder_cannot_take_the_memory_of_answers_from_others() {
+    let budget = Budget::new(8 * MIB);
+    let [one, other] = ["one", "other"].map(|who| Holder::of(&who));
+    let large = |holder| read_for(Some(holder), MIB + MIB / 2, &budget);
+    let held = large(one).await.unwrap();
+    let error = large(one).await.unwrap_err();
+    assert!(matches!(error, ClientError::Exhausted), "{error}");
+    large(other).await.unwrap();
+    drop(held);
+    large(one).await.unwrap();
 }
