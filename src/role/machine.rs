@@ -50,6 +50,7 @@ impl Machine {
     pub async fn start(role: &RoleCommand) -> anyhow::Result<(Self, ReadyGuard)> {
         let options = role.common();
         tls::install_provider();
+        use_ordinary_pages();
         let telemetry = telemetry::init(&telemetry_options(role, options))?;
         listen::ensure_free(&role.listeners())?;
         make_folder(&options.data_dir)?;
@@ -115,6 +116,15 @@ impl Machine {
             },
             _again = signals::terminate() => tracing::warn!("told twice: ending at once"),
         }
+    }
+}
+
+/// Huge pages make every first touch of a corner of memory cost two mebibytes: a process that has only started is twice as
+/// large with them, and calls take as much processor time with as without (docs/performance.md).
+fn use_ordinary_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay as this system has them");
     }
 }
 
