@@ -430,7 +430,11 @@ impl Begun {
                 },
                 Err(error) => relay.fail(failure::of(&error)),
             },
-            ReplyBody::Accepted | ReplyBody::Other(_) => relay.fail(UpstreamFailure::Malformed),
+            ReplyBody::Accepted => relay.fail(UpstreamFailure::Malformed),
+            ReplyBody::Other(_) => {
+                self.flight.lands();
+                relay.fail(UpstreamFailure::Malformed)
+            }
         };
         Progress::Whole(concluded(&mut self.flight, reply, success, &relay))
     }
@@ -438,6 +442,9 @@ impl Begun {
 
 /// Tells the circuit how it went. A status that is no success, with a body that is no answer, is the status' fault.
 pub(crate) fn concluded(flight: &mut Flight, reply: Reply, success: bool, relay: &Relay) -> Reply {
+    if relay.is_answered() {
+        flight.lands();
+    }
     match reply.outcome {
         Outcome::Failed(UpstreamFailure::Malformed) if !success => {
             // It answered: what it does not like about this request is no reason to keep others from it.
