@@ -175,6 +175,9 @@ impl Relay {
         self.answered |= ends;
         match &answer.body {
             Body::Result(result) => {
+                if let Some(bare) = self.without_round(message, result) {
+                    return self.on(&bare);
+                }
                 if let Some(required) = self.required(&answer, result) {
                     // It is kept here, for as long as the client takes.
                     let state = required.state.as_ref();
