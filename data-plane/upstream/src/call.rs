@@ -339,7 +339,7 @@ impl Calls {
         };
         let version = version(server, link.as_deref());
         let era = link.as_ref().map_or(Era::Modern, |_| Era::Legacy);
-        let span = span(order);
+        let span = span(order, version);
         let traceparent = span.as_ref().map(Span::traceparent);
         let towards = Towards {
             era,
@@ -393,10 +393,11 @@ impl Calls {
 }
 
 /// What is told of the call to whoever traces it.
-fn span(order: &Order) -> Option<Span> {
+fn span(order: &Order, version: &str) -> Option<Span> {
     let (target, server) = (&order.plan.target, order.plan.server());
     let parent = order.trace.as_ref()?;
-    Some(parent.client(target.method(), target.mcp_name(), &server.name.to_string()))
+    let spoken_with = (&*server.name.to_string(), version);
+    Some(parent.client(target.method(), target.mcp_name(), spoken_with))
 }
 
 /// What there is to say when no head came.
