@@ -65,6 +65,7 @@ impl Stage {
             gateway: self.world.view.gateway("main")?,
             caller: &self.caller,
             ask: Ask::Post(post),
+            trace: None,
             session,
             sealer: &self.sealer,
             now: Timestamp(1),

@@ -18,7 +18,7 @@ use toolgate_runtime::{
 };
 
 pub(crate) use class::Method;
-use meter::{GatewayMeter, Meters};
+use meter::{GatewayMeter, Meters, Spoken};
 
 /// `error.type` of requests that were taken back, or whose client went away.
 const CANCELLED: &str = "cancelled";
@@ -199,7 +199,10 @@ impl Account {
         match call {
             Some(call) => {
                 let waited = self.waited.unwrap_or(took);
-                meter.target(call).record(error, version, took, waited);
+                let server = call.server().spoken();
+                let client = *version;
+                let spoken = Spoken { client, server };
+                meter.target(call).record(error, spoken, took, waited);
             }
             None => meter.method(*method, error, version, took),
         }

@@ -5,8 +5,9 @@ use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 use toolgate_data_core::Refusal;
 use toolgate_ingress::RequestBody;
 use toolgate_mcp::{
-    Kind, Limits, envelope,
+    Envelope, Kind, Limits, envelope,
     headers::{self as names, Seen, Standard},
+    trace::Trace,
 };
 use toolgate_runtime::budget::Holder;
 
@@ -90,6 +91,12 @@ pub(crate) fn standard(headers: &HeaderMap) -> Standard<'_> {
         method: seen(headers, &METHOD),
         name: seen(headers, &NAME),
     }
+}
+
+/// The trace that a message belongs to.
+pub(crate) fn trace<'a>(headers: &'a HeaderMap, envelope: &'a Envelope<'_>) -> Option<Trace<'a>> {
+    let header = |name| Seen::of(headers.get_all(name).iter().map(|value| value.as_bytes()));
+    Trace::of(envelope.meta(), header)
 }
 
 /// The version header alone.

@@ -3,7 +3,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use http::{HeaderMap, Response, request::Parts};
+use http::{Response, request::Parts};
 use toolgate_data_core::{
     Caller, GatewayView, Home, Plan, PlanInput, Refusal, Sealer, View, authenticate as verify,
     authenticate::bearer,
@@ -12,7 +12,7 @@ use toolgate_data_core::{
     session_id::SessionFacts,
 };
 use toolgate_ingress::{Body, Gate, Request, refuse, request::Visitor};
-use toolgate_mcp::{Envelope, Framing, Kind, Limits, Text, envelope, era, versions};
+use toolgate_mcp::{Envelope, Framing, Kind, Limits, envelope, era, trace::Trace, versions};
 use toolgate_model::Timestamp;
 use toolgate_runtime::trace::Incoming;
 
@@ -250,8 +250,12 @@ impl Scene<'_> {
             Method::of(envelope.method()),
             self.version(&framing),
         );
+        let trace = frame::trace(&self.head.headers, &envelope);
         if account.traces() {
-            let incoming = trace_of(&self.head.headers, &envelope);
+            let incoming = Incoming {
+                parent: trace.map(|trace| trace.parent),
+                state: trace.and_then(|trace| trace.state),
+            };
             let method = Method::of(envelope.method());
             account.traced(method.as_str(), self.version(&framing), incoming);
         }
@@ -267,7 +271,7 @@ impl Scene<'_> {
             headers,
             params: &params,
         };
-        self.decide(Ask::Post(post))
+        self.decide(Ask::Post(post), trace)
             .map_err(|refusal| Refused::answering(refusal, &envelope))
     }
 
@@ -280,14 +284,15 @@ impl Scene<'_> {
     ) -> Result<Plan, Refused> {
         let framing = era::classify_bodiless(frame::version(&self.head.headers));
         account.asks(self.gateway, method, self.version(&framing));
-        Ok(self.decide(ask(&framing))?)
+        Ok(self.decide(ask(&framing), None)?)
     }
 
-    fn decide(&self, ask: Ask<'_>) -> Result<Plan, Refusal> {
+    fn decide(&self, ask: Ask<'_>, trace: Option<Trace<'_>>) -> Result<Plan, Refusal> {
         let decided = plan(&PlanInput {
             gateway: self.gateway,
             caller: self.caller,
             ask,
+            trace,
             session: self.session.as_presented(),
             sealer: self.sealer,
             now: self.now,
@@ -318,24 +323,6 @@ impl Scene<'_> {
             (Framing::Legacy { version }, _) => version.unwrap_or_default(),
             (Framing::Unsupported { .. } | Framing::BadVersion { .. }, _) => "",
         }
-    }
-}
-
-/// The trace that a request belongs to, from its `_meta`, else from its headers.
-fn trace_of<'a>(headers: &'a HeaderMap, envelope: &'a Envelope<'_>) -> Incoming<'a> {
-    let meta = envelope.meta();
-    let told = meta.and_then(|meta| meta.traceparent.as_ref());
-    if let Some(parent) = told {
-        let state = meta.and_then(|meta| meta.tracestate.as_ref());
-        return Incoming {
-            parent: Some(parent.as_str()),
-            state: state.map(Text::as_str),
-        };
-    }
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    Incoming {
-        parent: header("traceparent"),
-        state: header("tracestate"),
     }
 }
 

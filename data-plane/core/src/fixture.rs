@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use toolgate_mcp::{Envelope, Limits, envelope, era, headers};
+use toolgate_mcp::{Envelope, Limits, envelope, era, headers, trace::Trace};
 use toolgate_model::{
     Definition, Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot,
     Subject, Timeouts, Timestamp, TokenHash, UriMode, Version,
@@ -337,6 +337,7 @@ impl World {
                 headers,
                 params,
             }),
+            trace: Trace::of(envelope.meta(), |_| headers::Seen::Absent),
             session,
             sealer: &self.sealer,
             now: NOW,

@@ -16,7 +16,7 @@ mod task;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use toolgate_mcp::{Envelope, Framing, headers};
+use toolgate_mcp::{Envelope, Framing, headers, trace::Trace};
 use toolgate_model::Timestamp;
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     session_id::{ClientCapabilities, SessionFacts},
 };
 
-pub use call::{CallPlan, CallSpans, ClientSide};
+pub use call::{CallPlan, CallSpans, CallTrace, ClientSide};
 pub use listen::Listen;
 pub use retry::{Retry, Returned, Visited};
 pub use target::{CompletionTarget, ResourceTarget, Target};
@@ -41,6 +41,8 @@ pub struct PlanInput<'a> {
     pub caller: &'a Caller,
     /// What is asked.
     pub ask: Ask<'a>,
+    /// The trace that the request belongs to.
+    pub trace: Option<Trace<'a>>,
     /// The legacy session that the request names. Not looked at by modern rules.
     pub session: Presented<'a>,
     /// For what clients hold for us.

@@ -18,6 +18,7 @@ mod tool;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use toolgate_mcp::versions;
 use toolgate_model::{
     Digest, Era, MaxAnswer, Name, Principal, Reach, RelayPolicy, Sharing, Slug, Timeouts,
     Timestamp, TokenHash, Version, snapshot::CredentialRef,
@@ -69,6 +70,16 @@ impl ServerView {
     /// Whose it is, and where it is reached: the same only of the same server.
     pub fn identity(&self) -> String {
         format!("{} {}", self.name, self.url)
+    }
+
+    /// The version that is spoken with it, in our own spelling; empty where that is not known.
+    pub fn spoken(&self) -> &'static str {
+        let own = |version| versions::known(version).or_else(|| versions::of_server(version));
+        match (self.protocol_version.as_deref().and_then(own), self.era) {
+            (Some(version), _) => version,
+            (None, Some(Era::Modern)) => versions::MODERN,
+            (None, Some(Era::Legacy) | None) => "",
+        }
     }
 }
 

@@ -36,7 +36,16 @@ pub(super) struct TargetMeter {
     method: &'static str,
     tool: Option<Box<str>>,
     server: Slug,
-    ended: Table<(Option<&'static str>, &'static str), (Timing, Timing)>,
+    ended: Table<(Option<&'static str>, Spoken), (Timing, Timing)>,
+}
+
+/// The versions that a call is made in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spoken {
+    /// By its client, with us.
+    pub(super) client: &'static str,
+    /// By us, with its server.
+    pub(super) server: &'static str,
 }
 
 /// A map that is read without a lock and seldom grows.
@@ -169,13 +178,13 @@ impl TargetMeter {
     pub(super) fn record(
         &self,
         error: Option<&'static str>,
-        version: &'static str,
+        spoken: Spoken,
         took: Duration,
         waited: Duration,
     ) {
-        let key = (error, version);
+        let key = (error, spoken);
         let make = || {
-            let operation = Operation {
+            let operation = |version| Operation {
                 method: self.method,
                 tool: self.tool.as_deref(),
                 error,
@@ -183,8 +192,9 @@ impl TargetMeter {
                 gateway: self.gateway.as_str(),
                 server: self.server.as_str(),
             };
-            let ours = self.metrics.server_operation(&operation);
-            (key, (ours, self.metrics.client_operation(&operation)))
+            let ours = self.metrics.server_operation(&operation(spoken.client));
+            let theirs = self.metrics.client_operation(&operation(spoken.server));
+            (key, (ours, theirs))
         };
         self.ended.with(&key, make, |(ours, theirs)| {
             ours.record(took);

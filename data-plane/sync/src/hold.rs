@@ -2,7 +2,7 @@
 //! view panic, keeps its last good form and is named; everything else of the push is served.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -122,11 +122,7 @@ impl Held {
                 .map(|key| refuse(key, "building the view with it failed")),
         );
         self.restore(&mut built);
-        let news = built.refusals.iter();
-        let news: Vec<_> = news
-            .filter(|it| self.is_news(it, &offered, &refused))
-            .map(|it| refuse(&it.resource, &it.reason))
-            .collect();
+        let news = self.news(&built.refusals, &offered, &refused);
         refused.extend(news);
         let remembered = self.remember(&offered, &removes, &refused);
         let next = Self {
@@ -137,16 +133,23 @@ impl Held {
         Ok((next, refused))
     }
 
-    /// Whether this is to be told: it is of what was offered now, or was not told before, and no better reason is.
-    fn is_news(
+    /// What of these is to be told: it is of what was offered now, or was not told before, and no better reason is. A push
+    /// may be refused in all of its parts.
+    fn news(
         &self,
-        refusal: &Refusal,
+        refusals: &[Refusal],
         offered: &[ResourceKey],
         refused: &[RefusedResource],
-    ) -> bool {
-        let key = &refusal.resource;
-        let told = refused.iter().any(|it| it.known.as_ref() == Some(key));
-        !told && (offered.contains(key) || !self.refused.contains_key(key))
+    ) -> Vec<RefusedResource> {
+        let told = refused.iter().filter_map(|it| it.known.as_ref());
+        let told: BTreeSet<_> = told.collect();
+        let offered: BTreeSet<_> = offered.iter().collect();
+        let is_news = |it: &&Refusal| {
+            let key = &it.resource;
+            !told.contains(key) && (offered.contains(key) || !self.refused.contains_key(key))
+        };
+        let news = refusals.iter().filter(is_news);
+        news.map(|it| refuse(&it.resource, &it.reason)).collect()
     }
 
     /// Puts the last good form back where the view refused a resource. A gateway's refusals are of its parts: it is

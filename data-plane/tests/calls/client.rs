@@ -190,6 +190,14 @@ impl Stream {
         }
     }
 
+    /// The answer: the last message of a stream, or the one that there is.
+    pub async fn last(self) -> Value {
+        match self.headers["content-type"] == "text/event-stream" {
+            true => self.messages().await.pop().unwrap(),
+            false => self.whole().await.json(),
+        }
+    }
+
     /// All that is left of a stream.
     pub async fn messages(mut self) -> Vec<Value> {
         let mut all = Vec::new();

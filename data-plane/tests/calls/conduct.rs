@@ -242,6 +242,37 @@ async fn what_happened_is_counted() {
     }
 }
 
+/// What we answer is told in the version of who asked, what we ask in that of who is asked.
+#[tokio::test]
+async fn operations_are_measured_in_the_version_that_is_spoken_there_in_every_cell() {
+    let eras = [(Era::Legacy, "2025-11-25"), (Era::Modern, "2026-07-28")];
+    for (by, asked) in eras {
+        for (to, spoken) in eras {
+            let rig = Rig::start().await;
+            let mut client = rig.client();
+            if by == Era::Legacy {
+                client.initialize().await;
+            }
+            let name = exposed(to, "echo");
+            let called = client.call(by, json!(1), &name, "x").await.whole().await;
+            assert_eq!(called.json()["result"]["content"][0]["text"], "x");
+            let text = rig.metrics.render();
+            for (metric, version) in [
+                ("mcp_server_operation_duration_seconds_count", asked),
+                ("mcp_client_operation_duration_seconds_count", spoken),
+            ] {
+                let label = format!("gen_ai_tool_name=\"{name}\"");
+                let is = |line: &&str| line.starts_with(metric) && line.contains(&label);
+                let [line] = text.lines().filter(is).collect::<Vec<_>>()[..] else {
+                    panic!("{metric} in {text}");
+                };
+                let label = format!("mcp_protocol_version=\"{version}\"");
+                assert!(line.contains(&label), "{by:?} {to:?}: {line}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_refused_while_it_is_carried_out_keeps_its_id() {
     let rig = Rig::start().await;

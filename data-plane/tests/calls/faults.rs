@@ -189,6 +189,41 @@ async fn a_legacy_server_that_is_not_heard_out_is_told_to_stop() {
     }
 }
 
+/// A stream that breaks or makes no sense says nothing of the call, which its server may be at for a long time.
+#[tokio::test]
+async fn a_legacy_call_that_is_given_up_is_taken_back_once_and_one_that_was_answered_is_not() {
+    for by in ERAS {
+        for (tool, times) in [
+            ("babble", 1),
+            ("cut", 1),
+            ("lie", 0),
+            ("garbage", 0),
+            ("html", 0),
+            ("error", 0),
+            ("fail", 0),
+        ] {
+            let rig = Rig::start().await;
+            let mut client = rig.client();
+            if by == Era::Legacy {
+                client.initialize().await;
+            }
+            let name = exposed(Era::Legacy, tool);
+            let last = client.call(by, json!(1), &name, "x").await.last().await;
+            assert_eq!(last["id"], 1, "{tool}: {last}");
+            let told = || rig.legacy.count("notifications/cancelled");
+            if times > 0 {
+                eventually("the server is told", || told() == times).await;
+                let (_, call) = rig.legacy.last("tools/call").unwrap();
+                let (_, told) = rig.legacy.last("notifications/cancelled").unwrap();
+                assert_eq!(told["params"]["requestId"], call["id"], "{tool}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(told(), times, "{by:?} {tool}");
+            assert_eq!(rig.legacy.calls(tool), 1);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_asks_and_asks_is_not_answered_for_ever() {
     let rig = Rig::start().await;

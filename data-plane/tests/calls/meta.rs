@@ -37,7 +37,10 @@ async fn called(
     (era, client, server): &(Era, Client, Era),
     meta: Value,
 ) -> (http::HeaderMap, Value, Value) {
-    let params = json!({"name": exposed(*server, "marked"), "arguments": {}, "_meta": meta});
+    let mut params = json!({"name": exposed(*server, "marked"), "arguments": {}});
+    if !meta.is_null() {
+        params["_meta"] = meta;
+    }
     let message = json!({"jsonrpc": "2.0", "id": "m", "method": "tools/call", "params": params});
     let answer = client.ask(*era, message).await.whole().await.json();
     let (headers, sent) = rig.server(*server).last("tools/call").unwrap();
@@ -95,12 +98,56 @@ async fn a_trace_is_carried_in_every_cell_and_baggage_is_not() {
         assert_eq!(sent["traceparent"], TOLD, "{at}");
         assert_eq!(sent["tracestate"], "t=1", "{at}");
         assert_eq!(headers["traceparent"], TOLD, "{at}: `_meta` comes first");
+        assert_eq!(headers["tracestate"], "t=1", "{at}");
         assert!(sent.get("baggage").is_none(), "{at}: {sent}");
         let all = format!("{headers:?}");
         assert!(
             !all.contains("ada") && !all.contains("other=1"),
             "{at}: {all}"
         );
+    }
+}
+
+/// What says nothing of a trace.
+fn without() -> [Value; 3] {
+    let invalid = json!({"traceparent": "00-a-b-01", "tracestate": "t=1"});
+    [Value::Null, json!({}), invalid]
+}
+
+#[tokio::test]
+async fn a_trace_that_only_headers_tell_of_is_carried_in_every_cell() {
+    let rig = Rig::start().await;
+    for mut cell in cells(&rig).await {
+        cell.1.also = vec![("traceparent", OTHER), ("tracestate", "other=1")];
+        for meta in without() {
+            let at = format!("{:?} {:?} {meta}", cell.0, cell.2);
+            let (headers, sent, _) = called(&rig, &cell, meta).await;
+            assert_eq!(sent["traceparent"], OTHER, "{at}");
+            assert_eq!(sent["tracestate"], "other=1", "{at}");
+            assert_eq!(headers["traceparent"], OTHER, "{at}");
+            assert_eq!(headers["tracestate"], "other=1", "{at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trace_that_is_not_valid_is_carried_nowhere() {
+    let (off, on) = (Rig::start().await, Rig::measured(traced().metrics()).await);
+    let shouted = OTHER.replace('1', "A").leak();
+    for (rig, traces) in [(&off, false), (&on, true)] {
+        for mut cell in cells(rig).await {
+            cell.1.also = vec![("traceparent", shouted), ("tracestate", "other=1")];
+            for meta in without() {
+                let at = format!("{:?} {:?} {traces} {meta}", cell.0, cell.2);
+                let (headers, sent, _) = called(rig, &cell, meta).await;
+                let told = sent.get("traceparent");
+                assert_eq!(told.is_some(), traces, "{at}: {sent}");
+                assert_eq!(headers.contains_key("traceparent"), traces, "{at}");
+                assert!(!told.is_some_and(|told| *told == *shouted), "{at}: {sent}");
+                assert_eq!(sent.get("tracestate"), None, "{at}: {sent}");
+                assert!(!headers.contains_key("tracestate"), "{at}");
+            }
+        }
     }
 }
 
@@ -122,12 +169,19 @@ async fn servers_are_told_of_our_span_in_the_callers_trace_in_every_cell() {
     let rig = Rig::measured(traced().metrics()).await;
     for mut cell in cells(&rig).await {
         let at = format!("{:?} {:?}", cell.0, cell.2);
-        cell.1.also = vec![("traceparent", OTHER), ("baggage", "user=ada")];
+        cell.1.also = vec![
+            ("traceparent", OTHER),
+            ("tracestate", "other=1"),
+            ("baggage", "user=ada"),
+        ];
         let meta = json!({"traceparent": TOLD, "tracestate": "t=1", "baggage": "user=ada"});
-        for (meta, theirs) in [(meta, TOLD), (json!({}), OTHER)] {
+        let of_headers = without().map(|meta| (meta, OTHER, "other=1"));
+        for (meta, theirs, state) in [(meta, TOLD, "t=1")].into_iter().chain(of_headers) {
             let (headers, sent, _) = called(&rig, &cell, meta).await;
             let ours = sent["traceparent"].as_str().unwrap();
             assert_eq!(headers["traceparent"], ours, "{at}");
+            assert_eq!(sent["tracestate"], state, "{at}");
+            assert_eq!(headers["tracestate"], state, "{at}");
             let parts = |text: &str| text.split('-').map(str::to_owned).collect::<Vec<_>>();
             let (ours, theirs) = (parts(ours), parts(theirs));
             assert_eq!(ours[1], theirs[1], "{at}: the same trace");

@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 37] = [
+pub const TOOLS: [&str; 39] = [
     "echo",
     "canary",
     "fail",
@@ -53,6 +53,8 @@ pub const TOOLS: [&str; 37] = [
     "stream",
     "single",
     "cut",
+    "babble",
+    "lie",
     "error",
     "garbage",
     "html",

@@ -91,6 +91,13 @@ impl FakeServer {
         seen.requests.iter().filter(is).count()
     }
 
+    /// Messages of this method.
+    pub fn count(&self, method: &str) -> usize {
+        let seen = self.seen.lock().unwrap();
+        let is = |(_, message): &&(HeaderMap, Value)| message["method"] == method;
+        seen.requests.iter().filter(is).count()
+    }
+
     /// The last message of this method.
     pub fn last(&self, method: &str) -> Option<(HeaderMap, Value)> {
         let seen = self.seen.lock().unwrap();
@@ -319,6 +326,16 @@ impl FakeServer {
             if name == "cut" {
                 let error = std::io::Error::other("cut");
                 return drop(sink.send(Err(error)).await);
+            }
+            if name == "babble" {
+                let text = Bytes::from_static(b"data: {\"jsonrpc\": \"2.0\", \n\n");
+                let _taken = sink.send(Ok(Frame::data(text))).await;
+                return sink.closed().await;
+            }
+            if name == "lie" {
+                let result = json!({"content": [], "resultType": 7});
+                let last = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
+                return event(&sink, &last).await;
             }
             event(&sink, &last).await;
         });

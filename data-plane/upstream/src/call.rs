@@ -339,7 +339,7 @@ impl Calls {
         };
         let version = version(server, link.as_deref());
         let era = link.as_ref().map_or(Era::Modern, |_| Era::Legacy);
-        let span = span(order);
+        let span = span(order, version);
         let traceparent = span.as_ref().map(Span::traceparent);
         let towards = Towards {
             era,
@@ -393,10 +393,11 @@ impl Calls {
 }
 
 /// What is told of the call to whoever traces it.
-fn span(order: &Order) -> Option<Span> {
+fn span(order: &Order, version: &str) -> Option<Span> {
     let (target, server) = (&order.plan.target, order.plan.server());
     let parent = order.trace.as_ref()?;
-    Some(parent.client(target.method(), target.mcp_name(), &server.name.to_string()))
+    let spoken_with = (&*server.name.to_string(), version);
+    Some(parent.client(target.method(), target.mcp_name(), spoken_with))
 }
 
 /// What there is to say when no head came.
@@ -430,7 +431,11 @@ impl Begun {
                 },
                 Err(error) => relay.fail(failure::of(&error)),
             },
-            ReplyBody::Accepted | ReplyBody::Other(_) => relay.fail(UpstreamFailure::Malformed),
+            ReplyBody::Accepted => relay.fail(UpstreamFailure::Malformed),
+            ReplyBody::Other(_) => {
+                self.flight.lands();
+                relay.fail(UpstreamFailure::Malformed)
+            }
         };
         Progress::Whole(concluded(&mut self.flight, reply, success, &relay))
     }
@@ -438,6 +443,9 @@ impl Begun {
 
 /// Tells the circuit how it went. A status that is no success, with a body that is no answer, is the status' fault.
 pub(crate) fn concluded(flight: &mut Flight, reply: Reply, success: bool, relay: &Relay) -> Reply {
+    if relay.is_answered() {
+        flight.lands();
+    }
     match reply.outcome {
         Outcome::Failed(UpstreamFailure::Malformed) if !success => {
             // It answered: what it does not like about this request is no reason to keep others from it.

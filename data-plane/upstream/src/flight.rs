@@ -67,8 +67,13 @@ impl Flight {
         if let Some(span) = &self.span {
             span.failed(failure.kind());
         }
-        self.landed = !goes_on(failure);
+        self.landed |= !goes_on(failure);
         self.leave.failed(failure);
+    }
+
+    /// The server has said all that it has to say of it, whatever that is worth: there is nothing to take back.
+    pub(crate) fn lands(&mut self) {
+        self.landed = true;
     }
 
     /// Answers something that the server asked of nobody.
@@ -126,29 +131,32 @@ impl Drop for Flight {
         if self.landed || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        // A modern server sees its connection closed, which says the same.
-        if let Some((_, id)) = self.link {
+        // A modern server sees its connection closed, which says the same; to one of old that is the end of the session.
+        if let Some((facts, id)) = &self.link
+            && !is_lost(facts)
+        {
             let body = message::cancelled(&id.to_string(), "the caller no longer waits");
             self.post(body, "cancellation");
         }
     }
 }
 
-/// Whether the server may still be at a call that has come to this here: it was not heard out.
+/// Whether the server may still be at a call that has come to this here: it was not heard out. That a connection broke
+/// says nothing of the call to a legacy server; and what makes no sense ahead of its answer need not be all it has to say.
 fn goes_on(failure: UpstreamFailure) -> bool {
     match failure {
         UpstreamFailure::Timeout
         | UpstreamFailure::TooLarge
         | UpstreamFailure::TooMuch
-        | UpstreamFailure::NoRoom => true,
+        | UpstreamFailure::NoRoom
+        | UpstreamFailure::Broken
+        | UpstreamFailure::Malformed => true,
         UpstreamFailure::Unreachable
         | UpstreamFailure::CircuitOpen
         | UpstreamFailure::Busy
-        | UpstreamFailure::Broken
         | UpstreamFailure::Status
         | UpstreamFailure::Credential
         | UpstreamFailure::RateLimited
-        | UpstreamFailure::Malformed
         | UpstreamFailure::StateTooLarge
         | UpstreamFailure::Outgrown
         | UpstreamFailure::NeedsInput

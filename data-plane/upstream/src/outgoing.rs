@@ -10,7 +10,7 @@ use toolgate_data_core::{
     refusal::UpstreamFailure,
     rewrite::{self, Request, Towards, request},
 };
-use toolgate_mcp::{headers::PARAM_PREFIX, versions};
+use toolgate_mcp::{headers::PARAM_PREFIX, trace, versions};
 
 use crate::{again::Again, call::Order, flight::session_headers};
 
@@ -62,8 +62,12 @@ pub(crate) fn outgoing(
     for (name, value) in mirrored {
         headers = headers.with(name, value);
     }
-    match traceparent.or(plan.traceparent.as_deref()) {
-        Some(trace) => headers.with("traceparent", trace),
-        None => headers,
+    let told = plan.trace.as_ref();
+    if let Some(parent) = traceparent.or(told.map(|trace| &*trace.parent)) {
+        headers = headers.with(trace::PARENT, parent);
     }
+    if let Some(state) = told.and_then(|trace| trace.state.as_deref()) {
+        headers = headers.with(trace::STATE, state);
+    }
+    headers
 }

@@ -25,6 +25,7 @@ mod scan;
 pub mod splice;
 pub mod sse;
 pub mod text;
+pub mod trace;
 pub mod versions;
 
 pub use answer::Answer;

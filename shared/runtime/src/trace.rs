@@ -110,10 +110,17 @@ impl Span {
 }
 
 impl Parent {
-    /// A request of this method goes out to a server, for what the server calls by this name.
-    pub fn client(&self, method: &'static str, name: Option<&str>, server: &str) -> Span {
+    /// A request of this method goes out to a server, in the version that is spoken with it, for what the server calls by
+    /// this name.
+    pub fn client(
+        &self,
+        method: &'static str,
+        name: Option<&str>,
+        (server, version): (&str, &str),
+    ) -> Span {
         let mut attributes = vec![
             KeyValue::new("mcp.method.name", method),
+            KeyValue::new("mcp.protocol.version", version.to_owned()),
             KeyValue::new("toolgate.server", server.to_owned()),
             KeyValue::new("network.transport", "tcp"),
         ];

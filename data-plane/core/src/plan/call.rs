@@ -6,6 +6,7 @@ use toolgate_mcp::{
     Envelope, Span,
     headers::{Seen, params::Annotations},
     object,
+    trace::Trace,
 };
 use toolgate_model::{Digest, Era, RelayPolicy};
 
@@ -36,8 +37,8 @@ pub struct CallPlan {
     pub progress: Option<Box<str>>,
     /// The least severe log message that the request asks for: modern clients only. See [`Self::log_level_with`].
     pub log_level: Option<LogLevel>,
-    /// The client's `traceparent`, from `_meta`.
-    pub traceparent: Option<Box<str>>,
+    /// The trace that the client says it belongs to.
+    pub trace: Option<CallTrace>,
     /// It is an earlier call, taken up again with the client's answers.
     pub retry: Option<Retry>,
     /// What the server entrusted to the client at an earlier call, which this one goes on with.
@@ -49,6 +50,17 @@ pub struct CallPlan {
     /// Where to change the request.
     pub spans: CallSpans,
     pub(super) declared: ClientCapabilities,
+}
+
+/// A trace, kept for as long as its call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallTrace {
+    /// `traceparent`.
+    pub parent: Box<str>,
+    /// `tracestate`.
+    pub state: Option<Box<str>>,
+    /// Whether the request says so in its `_meta`, and not in its headers.
+    pub in_meta: bool,
 }
 
 /// How a client speaks.
@@ -168,6 +180,16 @@ fn relayed(server: &ServerView) -> ClientCapabilities {
     })
 }
 
+impl From<Trace<'_>> for CallTrace {
+    fn from(trace: Trace<'_>) -> Self {
+        Self {
+            parent: trace.parent.into(),
+            state: trace.state.map(Box::from),
+            in_meta: trace.in_meta,
+        }
+    }
+}
+
 impl ClientSide {
     /// The era.
     pub fn era(self) -> Era {
@@ -244,7 +266,6 @@ pub(super) fn plan(
     });
     let id = envelope.id.ok_or(Refusal::Internal)?;
     let progress = meta.and_then(|meta| meta.progress_token);
-    let traceparent = meta.and_then(|meta| meta.traceparent.as_ref());
     let declared = declared(input.gateway, target.server(), client);
     let tasks = tasks(input, &target, declared);
     let call = CallPlan {
@@ -254,7 +275,7 @@ pub(super) fn plan(
         id: id.raw.into(),
         progress: progress.map(|token| token.raw.into()),
         log_level: log_level.transpose()?,
-        traceparent: traceparent.map(|text| text.as_str().into()),
+        trace: input.trace.map(CallTrace::from),
         retry: None,
         returned: None,
         visited: None,

@@ -121,7 +121,7 @@ pub(super) fn followed(
         id: "0".into(),
         progress: None,
         log_level: None,
-        traceparent: None,
+        trace: None,
         retry: None,
         returned: None,
         visited: None,

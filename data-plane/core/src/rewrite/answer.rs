@@ -40,6 +40,7 @@ pub struct Relay {
     progress: Option<f64>,
     /// The answer that entrusts something to the client.
     entrusting: Option<Bytes>,
+    answered: bool,
     finished: bool,
 }
 
@@ -127,6 +128,7 @@ impl Relay {
             log_level,
             progress: None,
             entrusting: None,
+            answered: false,
             finished: false,
         }
     }
@@ -141,9 +143,15 @@ impl Relay {
         self.finished
     }
 
+    /// Whether the server has said all that it has to say of the call, also where that is no answer that can be used.
+    pub fn is_answered(&self) -> bool {
+        self.answered
+    }
+
     /// The call was sent again, under this id of ours.
     pub fn sent_again(&mut self, id: u64) {
         self.id = id;
+        self.answered = false;
     }
 
     /// The client asks for the same call again, which goes on as it was.
@@ -160,9 +168,16 @@ impl Relay {
         let Ok(answer) = scan(message, &Limits::ANSWER) else {
             return Relayed::Final(self.fail(UpstreamFailure::Malformed));
         };
+        let ends = matches!(&answer.body, Body::Result(_) | Body::Error(_));
+        if ends && !self.is_ours(&answer) {
+            return Relayed::Ignore;
+        }
+        self.answered |= ends;
         match &answer.body {
-            Body::Result(_) | Body::Error(_) if !self.is_ours(&answer) => Relayed::Ignore,
             Body::Result(result) => {
+                if let Some(bare) = self.without_round(message, result) {
+                    return self.on(&bare);
+                }
                 if let Some(required) = self.required(&answer, result) {
                     // It is kept here, for as long as the client takes.
                     let state = required.state.as_ref();
@@ -228,7 +243,9 @@ impl Relay {
 
     /// The one message of a JSON answer: anything but ours is a lie.
     pub fn only(&mut self, message: &Bytes) -> Result<Reply, Wanted> {
-        match self.on(message) {
+        let relayed = self.on(message);
+        self.answered = true;
+        match relayed {
             Relayed::Final(reply) => Ok(reply),
             Relayed::Required(required) => Err(Wanted::Required(required)),
             Relayed::Entrusts(state) => Err(Wanted::Entrusts(state)),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use toolgate_mcp::{
     Edit, Limits, Span, apps, envelope, headers, message, method, object, splice,
-    splice::InvalidEdit, text::quote,
+    splice::InvalidEdit, text::quote, trace,
 };
 use toolgate_model::Era;
 
@@ -30,7 +30,7 @@ pub struct Towards<'a> {
     pub id: u64,
     /// The least severe log message that is wanted, from [`CallPlan::log_level_with`].
     pub log_level: Option<LogLevel>,
-    /// Of our own span, where there is one; else the client's goes along.
+    /// Of our own span, where there is one; else what the client said goes along.
     pub traceparent: Option<&'a str>,
 }
 
@@ -100,7 +100,7 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     let capabilities;
     let version;
     let level;
-    let trace;
+    let (parent, state);
     let mut added: Vec<(&str, &[u8])> = Vec::with_capacity(6);
     let members = before.map(object::members).unwrap_or_default();
     let members = members.as_slice();
@@ -118,15 +118,26 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     if call.progress.is_some() {
         added.push((method::META_PROGRESS, token.as_bytes()));
     }
-    if let Some(own) = to.traceparent {
-        trace = quote(own);
-        added.push(("traceparent", trace.as_bytes()));
+    let told = call.trace.as_ref();
+    let of_headers = told.filter(|trace| !trace.in_meta);
+    if let Some(goes) = to.traceparent.or(of_headers.map(|trace| &*trace.parent)) {
+        parent = quote(goes);
+        added.push((trace::PARENT, parent.as_bytes()));
+    }
+    if let Some(goes) = of_headers.and_then(|trace| trace.state.as_deref()) {
+        state = quote(goes);
+        added.push((trace::STATE, state.as_bytes()));
     }
     if before.is_none() && added.is_empty() {
         return None;
     }
-    // Baggage may hold anything about a person; no server has been trusted with it.
-    let keep = |name: &str| message::carried(name) && name != "baggage";
+    let keep = |name: &str| match name {
+        // It may hold anything about a person; no server has been trusted with it.
+        "baggage" => false,
+        trace::PARENT => told.is_some_and(|trace| trace.in_meta),
+        trace::STATE => told.is_some_and(|trace| trace.in_meta && trace.state.is_some()),
+        other => message::carried(other),
+    };
     Some(object::rebuild_from(members, keep, &added))
 }
 

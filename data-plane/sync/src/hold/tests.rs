@@ -125,6 +125,34 @@ fn a_gateway_that_is_not_understood_is_denied_and_alone() {
     }
 }
 
+/// Takes no token at all.
+fn disapproving(snapshot: &Snapshot, _previous: Option<&View>) -> (View, Vec<Refusal>) {
+    let keys = snapshot.entries.keys();
+    let tokens = keys.filter(|key| key.kind == ResourceKind::Token);
+    let refusals = tokens.map(|key| Refusal {
+        resource: key.clone(),
+        reason: "on purpose".to_owned(),
+    });
+    (View::empty(), refusals.collect())
+}
+
+#[test]
+fn a_push_that_is_refused_in_all_of_its_parts_is_dealt_with_at_once() {
+    let nothing = Held::nothing();
+    let puts = (0..20_000).map(|n| token(&format!("t{n}"), 7)).collect();
+    let incoming = Incoming {
+        version: version(6),
+        puts,
+        ..Incoming::default()
+    };
+    let clock = toolgate_runtime::clock::system();
+    let began = clock.monotonic();
+    let (next, refused) = nothing.take_with(incoming, disapproving).unwrap();
+    let took = clock.monotonic().saturating_duration_since(began);
+    assert_eq!((refused.len(), next.refused.len()), (20_000, 20_000));
+    assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+}
+
 /// Like the real one, but for two resources that it cannot stand.
 fn fragile(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<Refusal>) {
     for poison in ["poison", "venom"] {

@@ -37,7 +37,7 @@ fn a_call_is_a_server_span_with_a_client_span_below_in_the_callers_trace() {
     request.calls("tools/call", Some("demo__add"));
     let sent = request
         .parent()
-        .client("tools/call", Some("add"), "acme/demo");
+        .client("tools/call", Some("add"), ("acme/demo", "2025-06-18"));
     let told = sent.traceparent();
     sent.failed("timeout");
     drop((sent, request));
@@ -69,6 +69,11 @@ fn a_call_is_a_server_span_with_a_client_span_below_in_the_callers_trace() {
             .iter()
             .any(|pair| pair.key.as_str() == "error.type")
     );
+    for (span, version) in [(server, "2026-07-28"), (client, "2025-06-18")] {
+        let mut told = span.attributes.iter();
+        let told = told.find(|pair| pair.key.as_str() == "mcp.protocol.version");
+        assert_eq!(told.unwrap().value.as_str(), version);
+    }
 }
 
 #[test]

@@ -173,6 +173,7 @@ fn streams_and_ends_need_a_session_that_is_known() {
             gateway: world.gateway(),
             caller: &world.caller("all"),
             ask,
+            trace: None,
             session,
             sealer: &world.sealer,
             now: NOW,

@@ -90,7 +90,7 @@ fn what_a_token_may_not_see_it_may_not_call_and_nothing_tells_why() {
 fn a_call_knows_all_that_is_needed_to_rewrite_it() {
     let world = World::new();
     let text = format!(
-        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"arguments":{{"x":1}},"name":"files__read","_meta":{{{},"progressToken":"p","io.modelcontextprotocol/logLevel":"warning","traceparent":"00-a-b-01"}}}}}}"#,
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"arguments":{{"x":1}},"name":"files__read","_meta":{{{},"progressToken":"p","io.modelcontextprotocol/logLevel":"warning","traceparent":"00-11111111111111111111111111111111-1111111111111111-01"}}}}}}"#,
         META.replace("{}", r#"{"sampling":{}}"#)
     );
     let Plan::Call(call) = world.modern("all", &text, &[]) else {
@@ -105,7 +105,8 @@ fn a_call_knows_all_that_is_needed_to_rewrite_it() {
         call.log_level_with(Some(LogLevel::Debug)),
         Some(LogLevel::Warning)
     );
-    assert_eq!(call.traceparent.as_deref(), Some("00-a-b-01"));
+    let trace = call.trace.as_ref().unwrap();
+    assert_eq!((trace.parent.len(), trace.in_meta), (55, true));
     let capabilities = ClientCapabilities::SAMPLING;
     assert_eq!(call.client, ClientSide::Modern { capabilities });
     assert_eq!(call.spans.subject.of(text.as_bytes()), b"\"files__read\"");
@@ -356,6 +357,7 @@ fn sessions_do_not_exist() {
             gateway: world.gateway(),
             caller: &world.caller("all"),
             ask,
+            trace: None,
             session: Presented::Open(&world.session),
             sealer: &world.sealer,
             now: NOW,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use toolgate_mcp::{
-    Answer, Edit, Span, answer::ResultPart, message, method, object, splice::InvalidEdit,
+    Answer, Edit, Span, answer::ResultPart, message, method, object, splice, splice::InvalidEdit,
     text::quote,
 };
 
@@ -73,6 +73,29 @@ impl Relay {
             },
             Err(_edit) => fail(UpstreamFailure::Malformed),
         }
+    }
+
+    /// The message without what belongs to a round of questions, where its result is none and has some of that: what a
+    /// server entrusts to a client goes out sealed or not at all. What a task wants is in a complete answer.
+    pub(super) fn without_round(&self, source: &Bytes, result: &ResultPart<'_>) -> Option<Bytes> {
+        let (state, requests) = (&result.request_state, result.input_requests);
+        if state.is_none() && (requests.is_none() || self.is_of_task()) {
+            return None;
+        }
+        let kind = result.result_type.as_ref();
+        let asks = kind.is_some_and(|kind| kind.as_str() == INPUT_REQUIRED);
+        // Between two of the legacy era these are names like any other.
+        let foreign = self.era == Era::Legacy && !self.is_modern();
+        if asks || foreign || result.mistyped.is_some() {
+            return None;
+        }
+        let keep = |name: &str| match name {
+            "requestState" => false,
+            "inputRequests" => self.is_of_task(),
+            _ => true,
+        };
+        let bare = object::rebuild(result.span.of(source), keep, &[]);
+        splice(source, vec![Edit::replace(result.span, bare)]).ok()
     }
 
     /// What a modern server wants of a legacy client, who can be asked all of it.
@@ -147,10 +170,7 @@ impl Relay {
         if let (Some(own), Some(state)) = (&result.request_state, state) {
             edits.push(Edit::replace(own.span, state.as_bytes()));
         }
-        if let Some(span) = result
-            .input_requests
-            .filter(|_| !is_complete(result) || self.is_of_task())
-        {
+        if let Some(span) = result.input_requests {
             edits.push(Edit::replace(span, self.signed(answer.slice(span))));
         }
         self.tasks(answer, result, &mut edits)?;

@@ -71,6 +71,35 @@ fn legacy_clients_get_nothing_of_the_modern_era() {
 }
 
 #[test]
+fn what_belongs_to_a_round_of_questions_is_in_no_other_answer() {
+    let state = r#""request\u0053tate":"the server's own""#;
+    let requests = r#""inputRequests":{"who":{"method":"roots/list"}}"#;
+    for kind in ["", r#""resultType":"complete","#] {
+        for round in [
+            format!("{state},{requests}"),
+            state.to_owned(),
+            requests.to_owned(),
+        ] {
+            for (client, server) in &CELLS[1..] {
+                let answer = format!(
+                    r#"{{"jsonrpc":"2.0","id":42,"result":{{{round},{kind}"content":[],"x":1e2}}}}"#
+                );
+                let reply = reply(*client, *server, &answer);
+                assert_eq!(reply.outcome, Outcome::Done, "{answer}");
+                let result = body(&reply)["result"].clone();
+                let mut names: Vec<_> = result.as_object().unwrap().keys().collect();
+                names.retain(|name| !matches!(&***name, "_meta" | "resultType"));
+                assert_eq!(names, ["content", "x"], "{answer}");
+            }
+        }
+    }
+    // To them these are names like any other.
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":42,"result":{{{state}}}}}"#);
+    let reply = reply(Era::Legacy, Era::Legacy, &answer);
+    assert_eq!(body(&reply)["result"]["requestState"], "the server's own");
+}
+
+#[test]
 fn structured_objects_reach_everybody() {
     let answer =
         r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"structuredContent":{"a":null}}}"#;

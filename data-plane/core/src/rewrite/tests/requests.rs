@@ -119,7 +119,7 @@ fn modern_servers_are_told_who_asks_and_what_can_be_relayed() {
 fn what_a_modern_client_declares_goes_along_as_far_as_it_can_be_relayed() {
     let (call, body) = {
         let world = crate::fixture::World::new();
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__read","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"url":{}},"extensions":{"x/y":{}},"sampling":{},"tasks":{}},"io.modelcontextprotocol/clientInfo":{"name":"spy","version":"1"},"baggage":"user=ada","tracestate":"t=1"}}}"#;
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__read","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"url":{}},"extensions":{"x/y":{}},"sampling":{},"tasks":{}},"io.modelcontextprotocol/clientInfo":{"name":"spy","version":"1"},"baggage":"user=ada","tracestate":"t=1","traceparent":"00-11111111111111111111111111111111-1111111111111111-01"}}}"#;
         let crate::Plan::Call(call) = world.modern("all", body, &[]) else {
             panic!("no call");
         };
@@ -140,7 +140,9 @@ fn what_a_modern_client_declares_goes_along_as_far_as_it_can_be_relayed() {
         (None, &json!("t=1"))
     );
     let legacy = json(&request(&body, &call, &towards(Era::Legacy)).unwrap().body);
-    assert_eq!(legacy["params"]["_meta"], json!({"tracestate": "t=1"}));
+    let carried = json!({"tracestate": "t=1",
+        "traceparent": "00-11111111111111111111111111111111-1111111111111111-01"});
+    assert_eq!(legacy["params"]["_meta"], carried);
 }
 
 #[test]

@@ -151,10 +151,11 @@ fn what_is_told_of_a_task_is_as_the_client_knows_it() {
     assert_eq!(result["result"]["_meta"], json!({"kept": 1}));
     let form = json!({"method": "elicitation/create", "params": {"mode": "form", "message": "Sure?",
         "requestedSchema": {"type": "object", "properties": {}}}});
-    let wanted = message(json!({"inputRequests": {"confirm": form}}));
+    let wanted = message(json!({"inputRequests": {"confirm": form}, "requestState": "s"}));
     let (told, _) = answered(&mut get(), &wanted);
     let asked = &told["result"]["inputRequests"]["confirm"]["params"]["message"];
     assert!(asked.as_str().unwrap().contains("weather"), "{asked}");
+    assert_eq!(told["result"].get("requestState"), None);
     let sampling = json!({"method": "sampling/createMessage", "params": {}});
     let undeclared = message(json!({"inputRequests": {"k": sampling}}));
     let (told, outcome) = answered(&mut get(), &undeclared);
