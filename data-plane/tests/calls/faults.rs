@@ -196,6 +196,7 @@ async fn a_legacy_call_that_is_given_up_is_taken_back_once_and_one_that_was_answ
         for (tool, times) in [
             ("babble", 1),
             ("cut", 1),
+            ("accepted", 1),
             ("lie", 0),
             ("garbage", 0),
             ("html", 0),

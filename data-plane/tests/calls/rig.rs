@@ -44,7 +44,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 39] = [
+pub const TOOLS: [&str; 40] = [
     "echo",
     "canary",
     "fail",
@@ -55,6 +55,7 @@ pub const TOOLS: [&str; 39] = [
     "cut",
     "babble",
     "lie",
+    "accepted",
     "error",
     "garbage",
     "html",

@@ -215,6 +215,7 @@ impl FakeServer {
                     .insert("location", "http://10.0.0.1/".parse().unwrap());
                 response
             }
+            "accepted" => plain(202, "text/plain", ""),
             "garbage" => plain(200, "application/json", "{\"jsonrpc\": \"2.0\", "),
             "silent" => {
                 let _dropped = Dropped(Arc::clone(&self.seen));
