@@ -147,11 +147,13 @@ fn result<'a>(scanner: &mut Scanner<'a>) -> Result<ResultPart<'a>, Fault> {
     part.span = scanner.object(|s, name| {
         use envelope::{keep, object, optional};
         match name {
-            "resultType" => keep(&mut part.result_type, optional(s)?, bad, "resultType"),
-            "nextCursor" if s.peek() == Some(b'n') => {
+            "nextCursor" | "requestState" | "inputRequests" | "isError"
+                if s.peek() == Some(b'n') =>
+            {
                 // Not allowed, but some servers write it, and it can mean one thing only.
                 s.value()?;
             }
+            "resultType" => keep(&mut part.result_type, optional(s)?, bad, "resultType"),
             "nextCursor" => keep(&mut part.next_cursor, optional(s)?, bad, "nextCursor"),
             "requestState" => keep(&mut part.request_state, optional(s)?, bad, "requestState"),
             "inputRequests" => keep(&mut part.input_requests, object(s)?, bad, "inputRequests"),

@@ -27,6 +27,18 @@ fn finds_the_parts_of_a_result() {
 }
 
 #[test]
+fn null_says_of_a_member_that_it_is_not_there() {
+    let text = r#"{"jsonrpc":"2.0","id":5,"result":{"nextCursor":null,"requestState":null,"inputRequests":null,
+        "isError":null,"content":[]}}"#;
+    let Body::Result(part) = read(text).unwrap().body else {
+        panic!("not a result")
+    };
+    assert_eq!(part.mistyped, None);
+    assert!(part.next_cursor.is_none() && part.request_state.is_none());
+    assert!(part.input_requests.is_none() && !part.is_error);
+}
+
+#[test]
 fn tells_the_kinds_apart() {
     let body = |text| read(text).unwrap().body;
     assert!(
