@@ -144,6 +144,7 @@ fn goes_on(failure: UpstreamFailure) -> bool {
         UpstreamFailure::Unreachable
         | UpstreamFailure::CircuitOpen
         | UpstreamFailure::Busy
+        | UpstreamFailure::TooManyOpen(_)
         | UpstreamFailure::Broken
         | UpstreamFailure::Status
         | UpstreamFailure::Credential
