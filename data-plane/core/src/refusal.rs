@@ -102,7 +102,7 @@ pub enum Refusal {
     #[error("overloaded: retry soon")]
     Overloaded,
     /// A bound on what one caller may keep open.
-    #[error("too many {0} of yours are open: end some of them, or retry later")]
+    #[error("too many of your {0} are open: end some of them, or retry later")]
     TooManyOpen(&'static str),
     /// The server behind the tool did not do it.
     #[error("{0}")]
@@ -130,8 +130,11 @@ pub enum UpstreamFailure {
     #[error("the server of this tool is busy: retry later")]
     Busy,
     /// Our own bound on what one caller may have open at servers; nothing was sent.
-    #[error("too many {0} of yours are open: end some of them, or retry later")]
+    #[error("too many of your {0} are open: end some of them, or retry later; nothing was sent")]
     TooManyOpen(&'static str),
+    /// Our own bound on answers that are held, ahead of the call; nothing was sent.
+    #[error("the gateway is overloaded with answers: retry later; nothing was sent")]
+    Overloaded,
     /// Too slow. The tool may have run.
     #[error("the server of this tool did not answer in time; the call may have taken effect")]
     Timeout,
@@ -320,6 +323,7 @@ impl UpstreamFailure {
             Self::CircuitOpen => "upstream_circuit_open",
             Self::Busy => "upstream_busy",
             Self::TooManyOpen(_) => "upstream_too_many_open",
+            Self::Overloaded => "upstream_overloaded",
             Self::Timeout => "upstream_timeout",
             Self::Broken => "upstream_broken",
             Self::Status => "upstream_status",

@@ -145,6 +145,7 @@ fn goes_on(failure: UpstreamFailure) -> bool {
         | UpstreamFailure::CircuitOpen
         | UpstreamFailure::Busy
         | UpstreamFailure::TooManyOpen(_)
+        | UpstreamFailure::Overloaded
         | UpstreamFailure::Broken
         | UpstreamFailure::Status
         | UpstreamFailure::Credential

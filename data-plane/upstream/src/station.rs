@@ -176,6 +176,7 @@ impl<T> Leave<T> {
             UpstreamFailure::CircuitOpen
             | UpstreamFailure::Busy
             | UpstreamFailure::TooManyOpen(_)
+            | UpstreamFailure::Overloaded
             | UpstreamFailure::NoRoom
             | UpstreamFailure::Credential => {}
         }
