@@ -13,7 +13,9 @@ use toolgate_runtime::{
     Metrics,
     tls::{self, ClientAuth},
 };
-use toolgate_session::{InFlight, Links, Listeners, Parking, Questions, Sessions, Subscriptions};
+use toolgate_session::{
+    InFlight, Links, Listeners, Parking, Questions, Sessions, Shares, Subscriptions,
+};
 use toolgate_sync::Machine;
 use toolgate_upstream::{Calls, Feeds, Network, Upstream, UpstreamOptions};
 
@@ -38,6 +40,8 @@ pub struct DataPlaneOptions {
     pub limits: RequestLimits,
     /// Bytes of servers' answers that are held at a time, those beyond 64 KiB each.
     pub answers: usize,
+    /// How much of what is kept open is one principal's.
+    pub shares: Shares,
     /// Threads for actors.
     pub actor_threads: usize,
     /// Where neighbours are met, if they are.
@@ -87,6 +91,7 @@ impl DataPlaneOptions {
             egress: EgressPolicy::default(),
             limits: RequestLimits::default(),
             answers: 256 * 1024 * 1024,
+            shares: Shares::default(),
             actor_threads: 1,
             neighbours: None,
         }
@@ -106,7 +111,7 @@ impl DataPlane {
             drain,
             readiness: _,
         } = machine;
-        let door = Door::open(options.door)?;
+        let (door, shares) = (Door::open(options.door)?, options.shares);
         let inner = options.neighbours.map(inner_door).transpose()?;
         let neighbours = Neighbours::new(
             source.proxy_id().clone(),
@@ -123,20 +128,35 @@ impl DataPlane {
             answers: options.answers,
         }));
         let network: Arc<dyn LinkNetwork> = Arc::new(Network::new(Arc::clone(&upstream)));
-        let links = Links::new(network, actors.clone(), Arc::clone(&clock), drain.clone());
+        let links = Links::new(
+            network,
+            actors.clone(),
+            Arc::clone(&clock),
+            drain.clone(),
+            shares.links,
+        );
         let feeds = Feeds::new(Arc::clone(&upstream), Arc::new(links.clone()));
-        let listeners = Listeners::new(Arc::new(feeds), actors.clone(), drain.clone());
+        let listeners = Listeners::new(
+            Arc::new(feeds),
+            actors.clone(),
+            drain.clone(),
+            shares.listeners,
+        );
         let calls = Calls::new(Arc::clone(&upstream), Arc::new(links.clone()));
         let plane = Arc::new(Plane {
             limiter: Limiter::new(options.limits, clock.monotonic()),
             opened: Opened::new(),
-            sessions: Sessions::new(actors.clone(), Arc::clone(&clock)),
+            sessions: Sessions::new(actors.clone(), Arc::clone(&clock), shares.sessions),
             listeners,
-            subscriptions: Subscriptions::new(actors.clone(), Arc::clone(&clock)),
-            in_flight: InFlight::new(),
+            subscriptions: Subscriptions::new(
+                actors.clone(),
+                Arc::clone(&clock),
+                shares.subscriptions,
+            ),
+            in_flight: InFlight::new(shares.in_flight),
             neighbours,
-            questions: Questions::new(source.proxy_id().clone()),
-            parking: Parking::new(actors.clone(), Arc::clone(&clock)),
+            questions: Questions::new(source.proxy_id().clone(), shares.questions),
+            parking: Parking::new(actors.clone(), Arc::clone(&clock), shares.parked),
             accounts: Accounts::new(metrics.clone(), Arc::clone(&clock)),
             source,
             clock,

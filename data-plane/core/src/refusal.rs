@@ -102,7 +102,7 @@ pub enum Refusal {
     #[error("overloaded: retry soon")]
     Overloaded,
     /// A bound on what one caller may keep open.
-    #[error("too many {0} are open")]
+    #[error("too many of your {0} are open: end some of them, or retry later")]
     TooManyOpen(&'static str),
     /// The server behind the tool did not do it.
     #[error("{0}")]
@@ -129,6 +129,12 @@ pub enum UpstreamFailure {
     /// Our own bound on calls to it; nothing was sent.
     #[error("the server of this tool is busy: retry later")]
     Busy,
+    /// Our own bound on what one caller may have open at servers; nothing was sent.
+    #[error("too many of your {0} are open: end some of them, or retry later; nothing was sent")]
+    TooManyOpen(&'static str),
+    /// Our own bound on answers that are held, ahead of the call; nothing was sent.
+    #[error("the gateway is overloaded with answers: retry later; nothing was sent")]
+    Overloaded,
     /// Too slow. The tool may have run.
     #[error("the server of this tool did not answer in time; the call may have taken effect")]
     Timeout,
@@ -316,6 +322,8 @@ impl UpstreamFailure {
             Self::Unreachable => "upstream_unreachable",
             Self::CircuitOpen => "upstream_circuit_open",
             Self::Busy => "upstream_busy",
+            Self::TooManyOpen(_) => "upstream_too_many_open",
+            Self::Overloaded => "upstream_overloaded",
             Self::Timeout => "upstream_timeout",
             Self::Broken => "upstream_broken",
             Self::Status => "upstream_status",

@@ -8,15 +8,22 @@ use toolgate_data_core::{
     session_id::{RANDOM, SessionFacts},
 };
 
+use toolgate_runtime::{Taken, Tally, budget::Holder};
+
 use crate::shard::{Full, Shards};
 
 /// Calls that one proxy has in flight for legacy clients.
 pub const IN_FLIGHT: usize = 100_000;
 
+/// Of these, how many of one principal, once it is counted whose they are: from twice as many on. Below that there is
+/// plenty, and who calls is not looked at.
+pub const IN_FLIGHT_PER_PRINCIPAL: usize = IN_FLIGHT / 4;
+
 /// What is in flight. Cheap to clone.
 #[derive(Clone)]
 pub struct InFlight {
     calls: Arc<Shards<CallKey, Arc<Notify>>>,
+    principals: Arc<Tally>,
 }
 
 /// While it lives, the call can be cancelled.
@@ -25,6 +32,8 @@ pub struct InFlightGuard {
     calls: Arc<Shards<CallKey, Arc<Notify>>>,
     key: CallKey,
     cancelled: Arc<Notify>,
+    /// Its place among those of its principal, if it came when they were counted.
+    _share: Option<Taken>,
 }
 
 /// Takes one call back, for as long as it runs.
@@ -34,15 +43,26 @@ pub struct TakeBack(Arc<Notify>);
 type CallKey = ([u8; RANDOM], Arc<str>);
 
 impl InFlight {
-    /// Nothing yet.
-    pub fn new() -> Self {
-        let calls = Arc::new(Shards::new(IN_FLIGHT));
-        Self { calls }
+    /// Nothing yet; so many of one principal at most, of those that are counted.
+    pub fn new(share: usize) -> Self {
+        Self {
+            calls: Arc::new(Shards::new(IN_FLIGHT)),
+            principals: Tally::new(share),
+        }
     }
 
     /// A call begins: the session's, under this id (the literal as written). An id in use is refused, since an answer
     /// could be taken for another's.
-    pub fn enter(&self, session: &SessionFacts, id: &str) -> Result<InFlightGuard, Refusal> {
+    pub fn enter(
+        &self,
+        session: &SessionFacts,
+        holder: Holder,
+        id: &str,
+    ) -> Result<InFlightGuard, Refusal> {
+        let crowded = self.calls.len() >= self.principals.most().saturating_mul(2);
+        let share = crowded.then(|| self.principals.take(holder));
+        let share = share.map(|share| share.ok_or(Refusal::TooManyOpen("calls")));
+        let share = share.transpose()?;
         let key = (session.random, Arc::from(id));
         let cancelled = Arc::new(Notify::new());
         let entered = self.calls.get_or_insert(&key, || Arc::clone(&cancelled));
@@ -56,6 +76,7 @@ impl InFlight {
             calls: Arc::clone(&self.calls),
             key,
             cancelled,
+            _share: share,
         })
     }
 
@@ -72,12 +93,6 @@ impl InFlight {
     /// How many.
     pub fn count(&self) -> usize {
         self.calls.len()
-    }
-}
-
-impl Default for InFlight {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

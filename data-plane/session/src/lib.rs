@@ -16,20 +16,21 @@ mod questions;
 mod session;
 mod sessions;
 mod shard;
+mod shares;
 mod stream;
 mod subscription;
 mod subscriptions;
-mod tally;
 mod watches;
 
 pub use graves::{TOMBSTONES, TOMBSTONES_PER_PRINCIPAL};
-pub use inflight::{IN_FLIGHT, InFlight, InFlightGuard, TakeBack};
-pub use links::{LINKS, Links};
-pub use listeners::{Interest, LISTENERS, Listeners};
+pub use inflight::{IN_FLIGHT, IN_FLIGHT_PER_PRINCIPAL, InFlight, InFlightGuard, TakeBack};
+pub use links::{LINKS, LINKS_PER_PRINCIPAL, Links};
+pub use listeners::{Interest, LISTENERS, LISTENERS_PER_PRINCIPAL, Listeners};
 pub use parking::{PARKED, PARKED_PER_PRINCIPAL, Parking};
-pub use questions::{Asked, Heard, QUESTIONS, Questions};
+pub use questions::{Asked, Heard, QUESTIONS, QUESTIONS_PER_PRINCIPAL, Questions};
 pub use session::{GATHER, IDLE, KEEP_ALIVE, REST};
-pub use sessions::{PER_PRINCIPAL, SESSIONS, Sessions, Subject};
+pub use sessions::{SESSIONS, SESSIONS_PER_PRINCIPAL, Sessions, Subject};
+pub use shares::Shares;
 pub use stream::{EventStream, STREAM_QUEUE};
 pub use subscriptions::{SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, Subscriptions, Wanted};
 

@@ -16,7 +16,7 @@ use toolgate_data_core::{
     session_id::RANDOM,
 };
 use toolgate_model::Timestamp;
-use toolgate_runtime::{clock::SharedClock, drain::Drain};
+use toolgate_runtime::{Taken, Tally, budget::Holder, clock::SharedClock, drain::Drain};
 
 use crate::{
     link::{LinkActor, Message, Waiter},
@@ -25,6 +25,9 @@ use crate::{
 
 /// Links that one proxy may have.
 pub const LINKS: usize = 50_000;
+
+/// Of these, how many on behalf of one principal.
+pub const LINKS_PER_PRINCIPAL: usize = LINKS / 4;
 
 /// What a handshake may take beyond what its server's timeouts allow for one request: it is two.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -43,6 +46,7 @@ pub struct Links {
 /// What all links share.
 pub(crate) struct Shared {
     links: Shards<LinkKey, Arc<Entry>>,
+    principals: Arc<Tally>,
     network: Arc<dyn LinkNetwork>,
     system: ActorSystem,
     clock: SharedClock,
@@ -56,17 +60,20 @@ pub(crate) struct Shared {
 pub(crate) struct Entry {
     pub(crate) facts: ArcSwapOption<LinkFacts>,
     handle: Handle<LinkActor>,
+    /// Its place among those of its principal.
+    _share: Taken,
 }
 
 impl Links {
-    /// None yet. Has to be called on the runtime that calls are made on.
+    /// None yet; so many of one principal at most. Has to be called on the runtime that calls are made on.
     pub fn new(
         network: Arc<dyn LinkNetwork>,
         system: ActorSystem,
         clock: SharedClock,
         drain: Drain,
+        share: usize,
     ) -> Self {
-        Self::paced(network, system, clock, drain, TICK)
+        Self::paced(network, system, clock, drain, (share, TICK))
     }
 
     fn paced(
@@ -74,10 +81,11 @@ impl Links {
         system: ActorSystem,
         clock: SharedClock,
         drain: Drain,
-        tick: Duration,
+        (share, tick): (usize, Duration),
     ) -> Self {
         let shared = Shared {
             links: Shards::new(LINKS),
+            principals: Tally::new(share),
             network,
             system,
             clock,
@@ -203,11 +211,19 @@ impl Shared {
     }
 
     fn entry(self: &Arc<Self>, key: &LinkKey) -> Result<Arc<Entry>, UpstreamFailure> {
-        let made = self.links.get_or_insert(key, || self.start(key));
+        if let Some(here) = self.links.get(key) {
+            return Ok(here);
+        }
+        let Some(share) = self.principals.take(Holder::of(&key.principal)) else {
+            // Another who wants the same may have been first.
+            let here = self.links.get(key);
+            return here.ok_or(UpstreamFailure::TooManyOpen("sessions with servers"));
+        };
+        let made = self.links.get_or_insert(key, || self.start(key, share));
         made.map_err(|Full| UpstreamFailure::Busy)
     }
 
-    fn start(self: &Arc<Self>, key: &LinkKey) -> Arc<Entry> {
+    fn start(self: &Arc<Self>, key: &LinkKey, share: Taken) -> Arc<Entry> {
         let shared = Arc::downgrade(self);
         let key = key.clone();
         Arc::new_cyclic(|entry: &Weak<Entry>| {
@@ -216,6 +232,7 @@ impl Shared {
             Entry {
                 facts: ArcSwapOption::empty(),
                 handle: self.system.spawn(actor),
+                _share: share,
             }
         })
     }

@@ -21,7 +21,7 @@ use toolgate_data_core::{
     watch::{self, Topic, Topics},
 };
 use toolgate_model::Principal;
-use toolgate_runtime::Drain;
+use toolgate_runtime::{Drain, Taken, Tally, budget::Holder};
 
 use crate::{
     gather::{Gathering, gather},
@@ -32,6 +32,9 @@ use crate::{
 
 /// Feeds that one proxy has.
 pub const LISTENERS: usize = 10_000;
+
+/// Of these, how many on behalf of one principal.
+pub const LISTENERS_PER_PRINCIPAL: usize = LISTENERS / 4;
 
 /// How long a server may take to agree to tell of a resource.
 pub const DEADLINE: Duration = Duration::from_secs(3);
@@ -76,6 +79,7 @@ pub(crate) struct Watcher<'a> {
 pub(crate) struct Shared {
     network: Arc<dyn FeedNetwork>,
     feeds: Shards<LinkKey, Arc<Entry>>,
+    principals: Arc<Tally>,
     numbers: AtomicU64,
     runtime: runtime::Handle,
     drain: Drain,
@@ -83,14 +87,22 @@ pub(crate) struct Shared {
 
 pub(crate) struct Entry {
     handle: Handle<ListenerActor>,
+    /// Its place among those of its principal.
+    _share: Taken,
 }
 
 impl Listeners {
-    /// None yet.
-    pub fn new(network: Arc<dyn FeedNetwork>, system: ActorSystem, drain: Drain) -> Self {
+    /// None yet; so many of one principal at most.
+    pub fn new(
+        network: Arc<dyn FeedNetwork>,
+        system: ActorSystem,
+        drain: Drain,
+        share: usize,
+    ) -> Self {
         let shared = Shared {
             network,
             feeds: Shards::new(LISTENERS),
+            principals: Tally::new(share),
             numbers: AtomicU64::new(1),
             runtime: runtime::Handle::current(),
             drain,
@@ -175,11 +187,20 @@ impl Listeners {
     }
 
     fn entry(&self, key: &LinkKey) -> Result<Arc<Entry>, UpstreamFailure> {
-        let made = self.shared.feeds.get_or_insert(key, || self.start(key));
+        let feeds = &self.shared.feeds;
+        if let Some(here) = feeds.get(key) {
+            return Ok(here);
+        }
+        let Some(share) = self.shared.principals.take(Holder::of(&key.principal)) else {
+            // Another who wants the same may have been first.
+            let here = feeds.get(key);
+            return here.ok_or(UpstreamFailure::TooManyOpen("subscriptions"));
+        };
+        let made = feeds.get_or_insert(key, || self.start(key, share));
         made.map_err(|Full| UpstreamFailure::Busy)
     }
 
-    fn start(&self, key: &LinkKey) -> Arc<Entry> {
+    fn start(&self, key: &LinkKey, share: Taken) -> Arc<Entry> {
         let shared = Arc::downgrade(&self.shared);
         let key = key.clone();
         Arc::new_cyclic(|entry: &Weak<Entry>| {
@@ -187,6 +208,7 @@ impl Listeners {
             let actor = move || ListenerActor::new(key.clone(), shared.clone(), entry.clone());
             Entry {
                 handle: self.system.spawn(actor),
+                _share: share,
             }
         })
     }

@@ -11,7 +11,7 @@ use tokio::runtime;
 use toolgate_actor::{self as actor, ActorSystem};
 use toolgate_data_core::parked::Handle;
 use toolgate_model::{Principal, Slug, Timestamp};
-use toolgate_runtime::clock::SharedClock;
+use toolgate_runtime::{Taken, Tally, budget::Holder, clock::SharedClock};
 
 use crate::{
     parked::{Message, ParkedActor},
@@ -37,7 +37,7 @@ pub struct Parking<P: Send + Unpin + 'static> {
 
 pub(crate) struct Shared<P: Send + Unpin + 'static> {
     calls: Shards<Handle, Arc<Entry<P>>>,
-    principals: Shards<Arc<Principal>, usize>,
+    principals: Arc<Tally>,
     clock: SharedClock,
 }
 
@@ -46,14 +46,16 @@ pub(crate) struct Entry<P: Send + Unpin + 'static> {
     actor: actor::Handle<ParkedActor<P>>,
     principal: Arc<Principal>,
     gateway: Slug,
+    /// Its place among those of its principal.
+    _share: Taken,
 }
 
 impl<P: Send + Unpin + 'static> Parking<P> {
-    /// None yet. Has to be called on the runtime that calls are made on.
-    pub fn new(system: ActorSystem, clock: SharedClock) -> Self {
+    /// None yet; so many of one principal at most. Has to be called on the runtime that calls are made on.
+    pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
         let shared = Arc::new(Shared {
             calls: Shards::new(PARKED),
-            principals: Shards::new(PARKED),
+            principals: Tally::new(share),
             clock,
         });
         Self {
@@ -76,16 +78,10 @@ impl<P: Send + Unpin + 'static> Parking<P> {
         gateway: &Slug,
         call: P,
     ) -> Result<(), P> {
-        let room = self.shared.count(principal, |count| {
-            let room = count < PARKED_PER_PRINCIPAL;
-            (if room { count + 1 } else { count }, room)
-        });
-        if !room || self.count() >= PARKED {
-            if room {
-                self.shared.release(principal);
-            }
+        let share = self.shared.principals.take(Holder::of(principal));
+        let Some(share) = share.filter(|_| self.count() < PARKED) else {
             return Err(call);
-        }
+        };
         let slot = Mutex::new(Some(call));
         let entry = Arc::new_cyclic(|entry: &Weak<Entry<P>>| {
             let (shared, entry) = (Arc::downgrade(&self.shared), entry.clone());
@@ -99,6 +95,7 @@ impl<P: Send + Unpin + 'static> Parking<P> {
                 actor: self.system.spawn(make),
                 principal: Arc::clone(principal),
                 gateway: gateway.clone(),
+                _share: share,
             }
         });
         self.shared
@@ -138,25 +135,8 @@ impl<P: Send + Unpin + 'static> Shared<P> {
     }
 
     pub(crate) fn forget(&self, name: &Handle, entry: &Arc<Entry<P>>) {
-        let gone = self.calls.update(name, |value| match value {
-            Some(found) if Arc::ptr_eq(found, entry) => value.take(),
-            Some(_) | None => None,
-        });
-        if gone.is_some() {
-            self.release(&entry.principal);
-        }
-    }
-
-    fn release(&self, principal: &Arc<Principal>) {
-        self.count(principal, |count| (count.saturating_sub(1), ()));
-    }
-
-    fn count<R>(&self, principal: &Arc<Principal>, change: impl FnOnce(usize) -> (usize, R)) -> R {
-        self.principals.update(principal, |count| {
-            let (now, result) = change(count.unwrap_or_default());
-            *count = (now > 0).then_some(now);
-            result
-        })
+        self.calls
+            .remove_if(name, |found| Arc::ptr_eq(found, entry));
     }
 }
 

@@ -15,17 +15,21 @@ use toolgate_data_core::{
     session_id::{RANDOM, SessionFacts},
 };
 use toolgate_model::{Principal, Slug};
-use toolgate_runtime::random;
+use toolgate_runtime::{Taken, Tally, budget::Holder, random};
 
 use crate::shard::Shards;
 
 /// Questions that one proxy waits for the answers of.
 pub const QUESTIONS: usize = 50_000;
 
+/// Of these, how many to clients of one principal.
+pub const QUESTIONS_PER_PRINCIPAL: usize = QUESTIONS / 4;
+
 /// Every question that waits. `A` is where its answer goes. Cheap to clone.
 #[derive(Clone)]
 pub struct Questions<A: Clone> {
     open: Arc<Open<A>>,
+    principals: Arc<Tally>,
     proxy: Slug,
 }
 
@@ -35,6 +39,7 @@ pub struct Asked<A: Clone> {
     open: Arc<Open<A>>,
     session: [u8; RANDOM],
     id: QuestionId,
+    _share: Taken,
 }
 
 /// Whom an answer is for.
@@ -61,25 +66,27 @@ struct Waiting<A> {
 }
 
 impl<A: Clone> Questions<A> {
-    /// None yet, on this proxy.
-    pub fn new(proxy: Slug) -> Self {
+    /// None yet, on this proxy; so many of one principal at most.
+    pub fn new(proxy: Slug, share: usize) -> Self {
         let open = Open {
             sessions: Shards::new(QUESTIONS),
             count: AtomicUsize::new(0),
         };
         Self {
             open: Arc::new(open),
+            principals: Tally::new(share),
             proxy,
         }
     }
 
-    /// A question to the client of this session; none if too many wait.
+    /// A question to the client of this session; none if too many wait, of everybody's or of this principal's.
     pub fn ask(
         &self,
         session: &SessionFacts,
         principal: &Arc<Principal>,
         to: A,
     ) -> Option<Asked<A>> {
+        let share = self.principals.take(Holder::of(principal))?;
         let random = random::bytes();
         let waiting = Waiting {
             principal: Arc::clone(principal),
@@ -95,6 +102,7 @@ impl<A: Clone> Questions<A> {
                 proxy: self.proxy.clone(),
                 random,
             },
+            _share: share,
         })
     }
 

@@ -17,8 +17,8 @@ use toolgate_data_core::{
     session::LogLevel,
     session_id::{RANDOM, SessionFacts},
 };
-use toolgate_model::{Principal, Slug, Timestamp, TokenHash};
-use toolgate_runtime::clock::SharedClock;
+use toolgate_model::{Slug, Timestamp, TokenHash};
+use toolgate_runtime::{Taken, Tally, budget::Holder, clock::SharedClock};
 
 use crate::{
     graves::Graves,
@@ -27,7 +27,6 @@ use crate::{
     session::{Message, Pace, SessionActor},
     shard::{Full, Shards},
     stream::{EventStream, Of},
-    tally::Tally,
     watches::Watches,
 };
 
@@ -35,7 +34,7 @@ use crate::{
 pub const SESSIONS: usize = 100_000;
 
 /// Of these, how many of one principal.
-pub const PER_PRINCIPAL: usize = 2_000;
+pub const SESSIONS_PER_PRINCIPAL: usize = 2_000;
 
 /// How long opening a stream may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -69,7 +68,7 @@ pub struct Subject<'a> {
 pub(crate) struct Registry {
     standing: Shards<SessionKey, Arc<Standing>>,
     over: Graves,
-    principals: Tally,
+    principals: Arc<Tally>,
 }
 
 /// What can be read of a session without asking it.
@@ -77,20 +76,21 @@ pub(crate) struct Standing {
     handle: Handle<SessionActor>,
     level: AtomicU8,
     gateway: Slug,
-    principal: Arc<Principal>,
     token: TokenHash,
     watches: Watches,
+    /// Its place among those of its principal.
+    _share: Taken,
 }
 
 impl Sessions {
-    /// None yet.
-    pub fn new(system: ActorSystem, clock: SharedClock) -> Self {
-        Self::paced(system, clock, Pace::default())
+    /// None yet; so many of one principal at most.
+    pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
+        Self::paced(system, clock, share, Pace::default())
     }
 
-    fn paced(system: ActorSystem, clock: SharedClock, pace: Pace) -> Self {
+    fn paced(system: ActorSystem, clock: SharedClock, share: usize, pace: Pace) -> Self {
         Self {
-            registry: Arc::new(Registry::new()),
+            registry: Arc::new(Registry::new(share)),
             system,
             clock,
             pace,
@@ -211,24 +211,26 @@ impl Sessions {
     fn standing(&self, subject: Subject<'_>) -> Result<Arc<Standing>, Refusal> {
         let key = subject.facts.random;
         // One that has just ended itself is replaced.
-        self.registry
-            .forget_if(&key, |standing| standing.handle.is_gone());
+        let gone = |standing: &Arc<Standing>| standing.handle.is_gone();
+        self.registry.standing.remove_if(&key, gone);
         if self.is_over(subject.facts) {
             return Err(Refusal::UnknownSession);
         }
-        let principal = subject.caller.principal();
-        if self.registry.principals.of(principal) >= PER_PRINCIPAL {
+        if let Some(here) = self.registry.standing.get(&key) {
+            return Ok(here);
+        }
+        let holder = Holder::of(subject.caller.principal());
+        let Some(share) = self.registry.principals.take(holder) else {
+            // Another request of the session may have been first.
             let here = self.registry.standing.get(&key);
             return here.ok_or(Refusal::TooManyOpen("sessions"));
-        }
-        let made = self.registry.standing.get_or_insert(&key, || {
-            self.registry.principals.add(principal, 1);
-            self.start(key, subject)
-        });
+        };
+        let start = || self.start(key, subject, share);
+        let made = self.registry.standing.get_or_insert(&key, start);
         made.map_err(|Full| Refusal::Overloaded)
     }
 
-    fn start(&self, key: SessionKey, subject: Subject<'_>) -> Arc<Standing> {
+    fn start(&self, key: SessionKey, subject: Subject<'_>, share: Taken) -> Arc<Standing> {
         let token = subject.caller.token();
         let (clock, pace, expires) = (Arc::clone(&self.clock), self.pace, token.expires);
         let registry = Arc::downgrade(&self.registry);
@@ -242,36 +244,27 @@ impl Sessions {
                 handle: self.system.spawn(actor),
                 level: AtomicU8::new(0),
                 gateway: subject.gateway.name.id.clone(),
-                principal: Arc::clone(&token.principal),
                 token: token.hash,
                 watches: Watches::default(),
+                _share: share,
             }
         })
     }
 }
 
 impl Registry {
-    fn new() -> Self {
+    fn new(share: usize) -> Self {
         Self {
             standing: Shards::new(SESSIONS),
             over: Graves::new(),
-            principals: Tally::new(SESSIONS),
+            principals: Tally::new(share),
         }
     }
 
     /// The actor behind `standing` has ended.
     pub(crate) fn forget(&self, key: &SessionKey, standing: &Arc<Standing>) {
-        self.forget_if(key, |found| Arc::ptr_eq(found, standing));
-    }
-
-    fn forget_if(&self, key: &SessionKey, done: impl FnOnce(&Arc<Standing>) -> bool) {
-        let gone = self.standing.update(key, |value| match value {
-            Some(found) if done(found) => value.take(),
-            Some(_) | None => None,
-        });
-        if let Some(gone) = gone {
-            self.principals.add(&gone.principal, -1);
-        }
+        self.standing
+            .remove_if(key, |found| Arc::ptr_eq(found, standing));
     }
 }
 

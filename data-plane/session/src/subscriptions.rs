@@ -20,7 +20,7 @@ use toolgate_data_core::{
     subscription::{Filter, Subscription},
 };
 use toolgate_model::{Principal, Slug, TokenHash};
-use toolgate_runtime::clock::SharedClock;
+use toolgate_runtime::{Taken, Tally, budget::Holder, clock::SharedClock};
 
 use crate::{
     listener::Ear,
@@ -30,7 +30,6 @@ use crate::{
     shard::{Full, Shards},
     stream::{EventStream, Of, STREAM_QUEUE},
     subscription::{Message, SubscriptionActor},
-    tally::Tally,
     watches::{Follow, Follows, Watches},
 };
 
@@ -69,7 +68,7 @@ pub struct Opened {
 
 struct Registry {
     standing: Shards<u64, Arc<Standing>>,
-    principals: Tally,
+    principals: Arc<Tally>,
     next: AtomicU64,
 }
 
@@ -85,19 +84,19 @@ struct Standing {
 pub(crate) struct Place {
     registry: Arc<Registry>,
     number: u64,
-    principal: Arc<Principal>,
+    _share: Taken,
 }
 
 impl Subscriptions {
-    /// None yet.
-    pub fn new(system: ActorSystem, clock: SharedClock) -> Self {
-        Self::paced(system, clock, Pace::default())
+    /// None yet; so many of one principal at most.
+    pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
+        Self::paced(system, clock, share, Pace::default())
     }
 
-    fn paced(system: ActorSystem, clock: SharedClock, pace: Pace) -> Self {
+    fn paced(system: ActorSystem, clock: SharedClock, share: usize, pace: Pace) -> Self {
         let registry = Registry {
             standing: Shards::new(SUBSCRIPTIONS),
-            principals: Tally::new(SUBSCRIPTIONS),
+            principals: Tally::new(share),
             next: AtomicU64::new(1),
         };
         Self {
@@ -118,18 +117,14 @@ impl Subscriptions {
         let token = wanted.caller.token();
         let principal = &token.principal;
         let registry = &self.registry;
-        if !registry
-            .principals
-            .take(principal, SUBSCRIPTIONS_PER_PRINCIPAL)
-        {
-            return Err(Refusal::TooManyOpen("subscriptions"));
-        }
+        let share = registry.principals.take(Holder::of(principal));
+        let share = share.ok_or(Refusal::TooManyOpen("subscriptions"))?;
         let number = registry.next.fetch_add(1, Ordering::Relaxed);
         // Gives back what was taken, also when there is no room.
         let place = Place {
             registry: Arc::clone(registry),
             number,
-            principal: Arc::clone(principal),
+            _share: share,
         };
         let machine = Subscription::new(wanted.id.into(), &wanted.gateway.server_info);
         let (clock, pace, expires) = (Arc::clone(&self.clock), self.pace, token.expires);
@@ -275,7 +270,6 @@ impl fmt::Debug for Opened {
 impl Drop for Place {
     fn drop(&mut self) {
         self.registry.standing.remove_if(&self.number, |_| true);
-        self.registry.principals.add(&self.principal, -1);
     }
 }
 

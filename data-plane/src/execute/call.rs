@@ -59,7 +59,7 @@ pub(super) async fn call<S: Source>(
     let facts = session.filter(|_| matches!(plan.client, ClientSide::Legacy { .. }));
     let in_flight = facts
         .as_ref()
-        .map(|facts| plane.in_flight.enter(facts, &plan.id));
+        .map(|facts| plane.in_flight.enter(facts, place.holder(), &plan.id));
     let in_flight = match in_flight.transpose() {
         Ok(in_flight) => in_flight,
         Err(refusal) => {

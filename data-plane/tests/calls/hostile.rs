@@ -4,3 +4,4 @@ mod door;
 mod isolation;
 mod names;
 mod sessions;
+mod shares;

@@ -2,7 +2,10 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use toolgate_model::{Era, Resource, ResourceKey, ResourceKind, UriMode, snapshot::Entry};
+use toolgate_data_plane::DataPlaneOptions;
+use toolgate_model::{
+    Era, Resource, ResourceKey, ResourceKind, Timeouts, UriMode, snapshot::Entry,
+};
 
 use crate::{
     client::{Client, Stream},
@@ -12,9 +15,13 @@ use crate::{
 
 const BOTH: [(Era, &str); 2] = [(Era::Legacy, "old"), (Era::Modern, "new")];
 
-/// A rig whose servers have resources that can be watched.
 async fn rig() -> Rig {
-    let rig = Rig::start().await;
+    rig_with(|_| {}).await
+}
+
+/// A rig whose servers have resources that can be watched.
+pub async fn rig_with(change: impl FnOnce(&mut DataPlaneOptions)) -> Rig {
+    let rig = Rig::with(change, Timeouts::default()).await;
     rig.source.configure(|snapshot| {
         for (key, entry) in &mut snapshot.entries {
             match &*entry.resource {
@@ -37,7 +44,7 @@ async fn rig() -> Rig {
     rig
 }
 
-async fn subscribe(client: &Client, method: &str, uri: &str) -> Value {
+pub async fn subscribe(client: &Client, method: &str, uri: &str) -> Value {
     let message = json!({"jsonrpc": "2.0", "id": 9, "method": method, "params": {"uri": uri}});
     client.legacy(message).await.whole().await.json()
 }

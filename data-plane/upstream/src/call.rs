@@ -60,7 +60,7 @@ pub struct Order {
     pub body: Bytes,
     /// On whose behalf.
     pub principal: Arc<Principal>,
-    /// Whose memory the answer takes.
+    /// Whose memory the answer takes, and whose share of a crowded server the call.
     pub holder: Holder,
     /// The random part of the caller's legacy session, if they have one.
     pub conversation: Option<[u8; RANDOM]>,
@@ -326,7 +326,7 @@ impl Calls {
             return Err(Ended::Forgotten(lost));
         }
         let station = self.upstream.station(server).map_err(Ended::Failed)?;
-        let leave = station.leave_for(&order.principal);
+        let leave = station.leave_for(order.holder);
         let leave = leave.map_err(Ended::Failed)?;
         let presented = self.upstream.present(&station).await;
         let presented = presented.map_err(Ended::Failed)?.inside(link.as_deref());

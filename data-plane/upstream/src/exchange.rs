@@ -147,6 +147,20 @@ impl Exchange {
         self.order = Arc::new(order);
     }
 
+    /// The client's frame, which is not needed while the client is being waited for; none if something is being sent of
+    /// it.
+    pub(crate) fn let_go_of_body(&mut self) -> Option<Bytes> {
+        let order = Arc::get_mut(&mut self.order)?;
+        Some(std::mem::take(&mut order.body))
+    }
+
+    /// The call goes on without waiting for its client after all.
+    pub(crate) fn take_back_body(&mut self, body: Option<Bytes>) {
+        if let (Some(order), Some(body)) = (Arc::get_mut(&mut self.order), body) {
+            order.body = body;
+        }
+    }
+
     /// Answers something that a legacy server asked.
     pub(crate) fn tell(&self, answer: Bytes) {
         // People take their time: the session of the call must not look idle meanwhile.

@@ -154,6 +154,8 @@ fn goes_on(failure: UpstreamFailure) -> bool {
         UpstreamFailure::Unreachable
         | UpstreamFailure::CircuitOpen
         | UpstreamFailure::Busy
+        | UpstreamFailure::TooManyOpen(_)
+        | UpstreamFailure::Overloaded
         | UpstreamFailure::Status
         | UpstreamFailure::Credential
         | UpstreamFailure::RateLimited

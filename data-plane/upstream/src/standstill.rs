@@ -17,6 +17,8 @@ use crate::{call::Order, exchange::Exchange, waiter::Waiter};
 pub struct Standstill {
     exchange: Box<Exchange>,
     asked: Vec<Asked>,
+    /// Of the request, whose frame is not kept while its client is being waited for.
+    digest: Option<Digest>,
 }
 
 /// One question.
@@ -45,7 +47,17 @@ impl Standstill {
             key: format!("question-{}", exchange.turn()),
         });
         let asked = asked.collect();
-        Self { exchange, asked }
+        Self::of(exchange, asked)
+    }
+
+    fn of(exchange: Box<Exchange>, asked: Vec<Asked>) -> Self {
+        let order = &exchange.order;
+        let digest = order.plan.digest(&order.body);
+        Self {
+            exchange,
+            asked,
+            digest,
+        }
     }
 
     /// What it was planned as.
@@ -55,8 +67,7 @@ impl Standstill {
 
     /// What a retry has to be equal to.
     pub fn digest(&self) -> Option<Digest> {
-        let order = &self.exchange.order;
-        order.plan.digest(&order.body)
+        self.digest
     }
 
     /// Has it kept by `waiter` and asks the client; or refuses the questions in the client's stead, and goes on.
@@ -67,12 +78,17 @@ impl Standstill {
         let asked: Vec<_> = asked
             .map(|one| (one.key.clone(), one.question.clone()))
             .collect();
+        // Its server has had it: a client that stays away keeps no memory of ours with what it once sent.
+        let body = self.exchange.let_go_of_body();
         match waiter.park(self) {
             Ok(state) => {
                 let asked = asked.iter().map(|(key, question)| (&**key, question));
                 Settled::Reply(input_required(&plan, asked, &state))
             }
-            Err(kept) => kept.refused(),
+            Err(mut kept) => {
+                kept.exchange.take_back_body(body);
+                kept.refused()
+            }
         }
     }
 
@@ -81,6 +97,7 @@ impl Standstill {
         let Self {
             mut exchange,
             asked,
+            digest: _,
         } = self;
         let error = RpcError::internal("the client cannot be asked now");
         for one in &asked {
@@ -96,6 +113,7 @@ impl Standstill {
         let Self {
             mut exchange,
             asked,
+            digest: _,
         } = self;
         let retry = order.plan.retry.as_ref();
         let responses = retry.and_then(|retry| retry.responses);
@@ -115,11 +133,7 @@ impl Standstill {
         if open.is_empty() {
             return Settled::GoOn(exchange);
         }
-        Self {
-            exchange,
-            asked: open,
-        }
-        .settle(waiter)
+        Self::of(exchange, open).settle(waiter)
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
-use toolgate_model::{Name, Principal};
-use toolgate_runtime::{SharedClock, random};
+use toolgate_model::Name;
+use toolgate_runtime::{SharedClock, Taken, Tally, budget::Holder, random};
 
 use crate::circuit::{Admission, Circuit};
 
@@ -36,7 +36,7 @@ pub(crate) struct Station<T> {
     troubled: AtomicBool,
     calls: AtomicUsize,
     /// Whose calls came when it was crowded.
-    crowd: Mutex<BTreeMap<Arc<Principal>, usize>>,
+    crowd: Arc<Tally>,
     clock: SharedClock,
     origin: Instant,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Leave<T> {
     /// Whether it counts as a call at the server.
     counted: bool,
     /// Whose share it is of.
-    share: Option<Arc<Principal>>,
+    share: Option<Taken>,
 }
 
 /// All stations, by server.
@@ -65,7 +65,7 @@ impl<T> Station<T> {
             circuit: Mutex::default(),
             troubled: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
-            crowd: Mutex::default(),
+            crowd: Tally::new(SHARE),
             origin: clock.monotonic(),
             clock,
         }
@@ -76,18 +76,12 @@ impl<T> Station<T> {
         self.enter(None)
     }
 
-    /// Leave for a call of this principal; none also if the server is crowded and they have their share of it.
-    pub(crate) fn leave_for(
-        self: &Arc<Self>,
-        principal: &Arc<Principal>,
-    ) -> Result<Leave<T>, UpstreamFailure> {
-        self.enter(Some(principal))
+    /// Leave for a call of this holder; none also if the server is crowded and they have their share of it.
+    pub(crate) fn leave_for(self: &Arc<Self>, holder: Holder) -> Result<Leave<T>, UpstreamFailure> {
+        self.enter(Some(holder))
     }
 
-    fn enter(
-        self: &Arc<Self>,
-        principal: Option<&Arc<Principal>>,
-    ) -> Result<Leave<T>, UpstreamFailure> {
+    fn enter(self: &Arc<Self>, holder: Option<Holder>) -> Result<Leave<T>, UpstreamFailure> {
         // Made first: what it counts is given back when it is dropped, whatever comes of it.
         let mut leave = Leave {
             station: Arc::clone(self),
@@ -100,11 +94,9 @@ impl<T> Station<T> {
         if before >= CALLS_PER_SERVER {
             return Err(UpstreamFailure::Busy);
         }
-        if let Some(principal) = principal.filter(|_| before >= CROWDED) {
-            if !self.share(principal) {
-                return Err(UpstreamFailure::Busy);
-            }
-            leave.share = Some(Arc::clone(principal));
+        if let Some(holder) = holder.filter(|_| before >= CROWDED) {
+            let share = self.crowd.take(holder);
+            leave.share = Some(share.ok_or(UpstreamFailure::Busy)?);
         }
         if self.troubled.load(Ordering::Relaxed) {
             let now = self.now();
@@ -115,25 +107,6 @@ impl<T> Station<T> {
             };
         }
         Ok(leave)
-    }
-
-    /// Whether there is something left of their share.
-    fn share(&self, principal: &Arc<Principal>) -> bool {
-        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = crowd.entry(Arc::clone(principal)).or_default();
-        let room = *count < SHARE;
-        *count += usize::from(room);
-        room
-    }
-
-    fn give_back(&self, principal: &Arc<Principal>) {
-        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = crowd.get_mut(principal) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                crowd.remove(principal);
-            }
-        }
     }
 
     fn circuit(&self) -> std::sync::MutexGuard<'_, Circuit> {
@@ -202,6 +175,8 @@ impl<T> Leave<T> {
             // Never reached the server, or says nothing of it.
             UpstreamFailure::CircuitOpen
             | UpstreamFailure::Busy
+            | UpstreamFailure::TooManyOpen(_)
+            | UpstreamFailure::Overloaded
             | UpstreamFailure::NoRoom
             | UpstreamFailure::Credential => {}
         }
@@ -212,9 +187,7 @@ impl<T> Leave<T> {
         if std::mem::take(&mut self.counted) {
             self.station.calls.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Some(principal) = self.share.take() {
-            self.station.give_back(&principal);
-        }
+        drop(self.share.take());
     }
 
     pub(crate) fn station(&self) -> &Arc<Station<T>> {

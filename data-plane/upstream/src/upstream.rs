@@ -11,7 +11,10 @@ use toolgate_data_core::{
     refusal::UpstreamFailure,
 };
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
-use toolgate_runtime::{Budget, Drain, SharedClock, budget::Holder};
+use toolgate_runtime::{
+    Budget, Drain, SharedClock,
+    budget::{Exhausted, Holder},
+};
 
 use crate::{
     flight::old_stream,
@@ -89,7 +92,10 @@ impl Upstream {
     /// Whether there is room for another answer of this holder's.
     pub(crate) fn has_room(&self, holder: Holder) -> Result<(), UpstreamFailure> {
         let room = self.answers.has_room(holder);
-        room.map_err(|_exhausted| UpstreamFailure::NoRoom)
+        room.map_err(|exhausted| match exhausted {
+            Exhausted::Budget => UpstreamFailure::Overloaded,
+            Exhausted::Share => UpstreamFailure::TooManyOpen("answers"),
+        })
     }
 
     pub(crate) fn station(

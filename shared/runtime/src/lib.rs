@@ -1,5 +1,5 @@
 //! What every role needs from the machine: clock and randomness, drain and readiness, signals, TLS, telemetry, the
-//! private port, back-off, budgets of memory. Nothing here knows what Toolgate does.
+//! private port, back-off, budgets of memory, shares of what is counted. Nothing here knows what Toolgate does.
 
 pub mod backoff;
 pub mod budget;
@@ -11,6 +11,7 @@ pub mod private;
 pub mod random;
 pub mod readiness;
 pub mod signals;
+pub mod tally;
 pub mod telemetry;
 pub mod tls;
 pub mod trace;
@@ -21,3 +22,4 @@ pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use drain::{Drain, DrainOutcome, Trigger};
 pub use metrics::Metrics;
 pub use readiness::Readiness;
+pub use tally::{Taken, Tally};

@@ -9,10 +9,14 @@ use crate::fixture::facts;
 
 const SOON: Duration = Duration::from_millis(100);
 
+fn enter(calls: &InFlight, session: u32, id: &str) -> Result<InFlightGuard, Refusal> {
+    calls.enter(&facts(session), Holder::of(&"ada"), id)
+}
+
 #[tokio::test]
 async fn a_call_is_cancelled_by_session_and_id() {
-    let calls = InFlight::new();
-    let call = calls.enter(&facts(1), "1").unwrap();
+    let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
+    let call = enter(&calls, 1, "1").unwrap();
     // Another session, and an id of another type.
     assert!(!calls.cancel(&facts(2), "1"));
     assert!(!calls.cancel(&facts(1), "\"1\""));
@@ -23,22 +27,45 @@ async fn a_call_is_cancelled_by_session_and_id() {
 
 #[tokio::test]
 async fn a_cancellation_that_comes_before_anybody_waits_is_kept() {
-    let calls = InFlight::new();
-    let call = calls.enter(&facts(1), "1").unwrap();
+    let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
+    let call = enter(&calls, 1, "1").unwrap();
     assert!(calls.cancel(&facts(1), "1"));
     assert!(timeout(SOON, call.cancelled()).await.is_ok());
 }
 
 #[tokio::test]
 async fn an_id_is_free_again_when_its_call_has_ended() {
-    let calls = InFlight::new();
-    let call = calls.enter(&facts(1), "1").unwrap();
+    let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
+    let call = enter(&calls, 1, "1").unwrap();
     assert!(matches!(
-        calls.enter(&facts(1), "1"),
+        enter(&calls, 1, "1"),
         Err(Refusal::InvalidRequest(_))
     ));
     drop(call);
     assert_eq!(calls.count(), 0);
     assert!(!calls.cancel(&facts(1), "1"));
-    assert!(calls.enter(&facts(1), "1").is_ok());
+    assert!(enter(&calls, 1, "1").is_ok());
+}
+
+#[test]
+fn one_principal_leaves_room_for_the_calls_of_others_once_there_are_many() {
+    let calls = InFlight::new(2);
+    let id = |number: usize| number.to_string();
+    let uncounted: Vec<_> = (0..4).map(|n| enter(&calls, 1, &id(n)).unwrap()).collect();
+    // However many sessions she has.
+    let counted = [
+        enter(&calls, 1, "a").unwrap(),
+        enter(&calls, 2, "a").unwrap(),
+    ];
+    let refused = enter(&calls, 3, "a").unwrap_err();
+    assert_eq!(refused, Refusal::TooManyOpen("calls"));
+    assert_eq!(calls.count(), 6, "a refusal takes nothing");
+    let bob = calls.enter(&facts(9), Holder::of(&"bob"), "a").unwrap();
+    // An id that is in use costs nobody a place.
+    assert!(calls.enter(&facts(9), Holder::of(&"bob"), "a").is_err());
+    assert_eq!(calls.principals.holders(), 2);
+    drop(bob);
+    assert_eq!(calls.principals.holders(), 1);
+    drop((uncounted, counted));
+    assert_eq!((calls.count(), calls.principals.holders()), (0, 0));
 }

@@ -15,6 +15,9 @@ use toolgate_runtime::{clock::ManualClock, drain};
 use super::*;
 use crate::fixture::{NOW, link_key, snapshot, until, view};
 
+/// Of one principal.
+const SHARE: usize = 2;
+
 const URL: &str = "https://old.example/mcp";
 
 /// A server that counts.
@@ -68,7 +71,7 @@ impl Bench {
             ActorSystem::start(1).unwrap(),
             Arc::<ManualClock>::clone(&clock),
             drain,
-            Duration::from_millis(20),
+            (SHARE, Duration::from_millis(20)),
         );
         Self {
             links,
@@ -193,4 +196,31 @@ async fn at_the_end_no_server_keeps_a_session() {
     bench.links.end_all();
     until("all ended", || bench.ended().len() == 2).await;
     until("all forgotten", || bench.links.count() == 0).await;
+}
+
+#[tokio::test]
+async fn one_principal_leaves_room_for_the_links_of_others() {
+    let bench = Bench::new();
+    let of = |token: &str, conversation: u8| LinkKey {
+        conversation: Some([conversation; RANDOM]),
+        ..bench.key(token)
+    };
+    for conversation in 0..2 {
+        assert!(bench.links.open(&of("ada", conversation)).await.is_ok());
+    }
+    let refused = bench.links.open(&of("ada", 2)).await.unwrap_err();
+    assert_eq!(
+        refused,
+        UpstreamFailure::TooManyOpen("sessions with servers")
+    );
+    assert_eq!(bench.opened(), 2, "nothing was sent");
+    assert!(bench.links.open(&of("bob", 2)).await.is_ok());
+    // Those that she has go on, and one that ends makes room for another.
+    assert!(bench.links.open(&of("ada", 0)).await.is_ok());
+    bench.links.conversation_over(&[0; RANDOM]);
+    until("one ended", || bench.links.count() == 2).await;
+    assert!(bench.links.open(&of("ada", 2)).await.is_ok());
+    bench.links.end_all();
+    let principals = &bench.links.shared.principals;
+    until("nobody has any", || principals.holders() == 0).await;
 }

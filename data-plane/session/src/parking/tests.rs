@@ -19,7 +19,7 @@ impl Drop for Call {
 
 fn parking() -> Parking<Call> {
     let system = ActorSystem::start(1).unwrap();
-    Parking::new(system, ManualClock::new(NOW))
+    Parking::new(system, ManualClock::new(NOW), PARKED_PER_PRINCIPAL)
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::fixture::{facts, principal, slug};
 
 #[test]
 fn an_answer_is_for_one_question_of_its_own_session_and_principal() {
-    let questions: Questions<u32> = Questions::new(slug("here"));
+    let questions: Questions<u32> = Questions::new(slug("here"), QUESTIONS);
     let (ada, bob) = (principal("ada"), principal("bob"));
     let asked = questions.ask(&facts(1), &ada, 7).unwrap();
     let literal = quote(&asked.id().name());
@@ -29,7 +29,7 @@ fn an_answer_is_for_one_question_of_its_own_session_and_principal() {
 
 #[test]
 fn the_questions_of_a_session_end_with_it_and_no_others() {
-    let questions: Questions<u32> = Questions::new(slug("here"));
+    let questions: Questions<u32> = Questions::new(slug("here"), QUESTIONS);
     let ada = principal("ada");
     let first = questions.ask(&facts(1), &ada, 7).unwrap();
     let second = questions.ask(&facts(1), &ada, 8).unwrap();
@@ -53,7 +53,7 @@ fn the_questions_of_a_session_end_with_it_and_no_others() {
 
 #[test]
 fn questions_that_cannot_be_answered_any_more_are_taken_and_no_others() {
-    let questions: Questions<u32> = Questions::new(slug("here"));
+    let questions: Questions<u32> = Questions::new(slug("here"), QUESTIONS);
     let ada = principal("ada");
     let kept: Vec<_> = (0..6_u32)
         .map(|n| questions.ask(&facts(n % 2), &ada, n).unwrap())
@@ -72,7 +72,7 @@ fn questions_that_cannot_be_answered_any_more_are_taken_and_no_others() {
 
 #[test]
 fn a_question_that_nobody_asks_any_more_is_forgotten() {
-    let questions: Questions<u32> = Questions::new(slug("here"));
+    let questions: Questions<u32> = Questions::new(slug("here"), QUESTIONS);
     let ada = principal("ada");
     let asked = questions.ask(&facts(1), &ada, 7).unwrap();
     assert_eq!(questions.count(), 1);
@@ -83,4 +83,23 @@ fn a_question_that_nobody_asks_any_more_is_forgotten() {
         questions.hear(&facts(1), &ada, &literal),
         Heard::Nobody
     ));
+}
+
+#[test]
+fn questions_to_one_principal_leave_room_for_those_to_others() {
+    let questions: Questions<u32> = Questions::new(slug("here"), 2);
+    let (ada, bob) = (principal("ada"), principal("bob"));
+    // However many sessions she has.
+    let mut held: Vec<_> = (0..2)
+        .map(|n| questions.ask(&facts(n), &ada, n).unwrap())
+        .collect();
+    assert!(questions.ask(&facts(7), &ada, 7).is_none());
+    assert_eq!(questions.count(), 2, "a refusal takes nothing");
+    let theirs = questions.ask(&facts(8), &bob, 8).unwrap();
+    // What ends with its session is given back when its call has heard of it.
+    assert_eq!(questions.session_over(&facts(0).random), [0]);
+    drop(held.remove(0));
+    held.push(questions.ask(&facts(7), &ada, 7).unwrap());
+    drop((held, theirs));
+    assert_eq!((questions.count(), questions.principals.holders()), (0, 0));
 }

@@ -34,7 +34,7 @@ impl Bench {
         let system = ActorSystem::start(1).unwrap();
         let shared = Arc::<ManualClock>::clone(&clock);
         Self {
-            sessions: Sessions::paced(system, shared, pace),
+            sessions: Sessions::paced(system, shared, SESSIONS_PER_PRINCIPAL, pace),
             clock,
             view: with_tools(&["one"]),
         }
@@ -243,7 +243,7 @@ async fn an_id_that_is_too_old_names_no_session() {
 #[tokio::test]
 async fn one_principal_cannot_take_all_room() {
     let bench = Bench::new();
-    for n in 0..PER_PRINCIPAL {
+    for n in 0..SESSIONS_PER_PRINCIPAL {
         let session = facts(u32::try_from(n).unwrap());
         bench.set_level(&session, LogLevel::Info).unwrap();
     }

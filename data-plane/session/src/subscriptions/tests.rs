@@ -29,7 +29,7 @@ impl Bench {
         let system = ActorSystem::start(1).unwrap();
         let shared = Arc::<ManualClock>::clone(&clock);
         Self {
-            subscriptions: Subscriptions::paced(system, shared, pace),
+            subscriptions: Subscriptions::paced(system, shared, SUBSCRIPTIONS_PER_PRINCIPAL, pace),
             clock,
             view: with_tools(&["one"]),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use toolgate_model::{Digest, Subject, Timeouts, Timestamp};
+use toolgate_model::{Digest, Timeouts, Timestamp};
 use toolgate_runtime::ManualClock;
 
 use super::*;
@@ -97,18 +97,14 @@ fn calls_at_one_server_are_bounded() {
 fn one_principal_leaves_room_at_a_server_for_others() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
-    let principal = |id: &str| {
-        let (org, subject) = ("acme".parse().unwrap(), Subject::User(id.parse().unwrap()));
-        Arc::new(Principal { org, subject })
-    };
-    let (ada, bob) = (principal("ada"), principal("bob"));
-    let held: Vec<_> = std::iter::from_fn(|| station.leave_for(&ada).ok()).collect();
+    let (ada, bob) = (Holder::of(&"ada"), Holder::of(&"bob"));
+    let held: Vec<_> = std::iter::from_fn(|| station.leave_for(ada).ok()).collect();
     assert_eq!(held.len(), CROWDED + SHARE);
-    let others: Vec<_> = std::iter::from_fn(|| station.leave_for(&bob).ok()).collect();
+    let others: Vec<_> = std::iter::from_fn(|| station.leave_for(bob).ok()).collect();
     assert_eq!(others.len(), CALLS_PER_SERVER - CROWDED - SHARE);
     drop((held, others));
     assert_eq!(station.calls.load(Ordering::Relaxed), 0);
-    assert!(station.crowd.lock().unwrap().is_empty(), "nobody is kept");
+    assert_eq!(station.crowd.holders(), 0, "nobody is kept");
 }
 
 /// A call whose server has answered and waits for its client to say more: nothing of it is there.

@@ -1,0 +1,87 @@
+//! What was taken is given back on every path, and nobody has more than their own.
+
+use std::{panic, thread};
+
+use super::*;
+
+fn holder(number: usize) -> Holder {
+    Holder::of(&number)
+}
+
+fn of(tally: &Tally, holder: Holder) -> usize {
+    tally.counts().get(&holder).copied().unwrap_or_default()
+}
+
+/// Random histories against the simplest that could be right: lists of what each holder has in hand.
+#[test]
+fn any_history_counts_what_is_in_hand_and_nothing_else() {
+    const HOLDERS: usize = 5;
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % below as u64).unwrap()
+    };
+    for most in [0, 1, 3, 7] {
+        let tally = Tally::new(most);
+        let mut model: Vec<Vec<Taken>> = (0..HOLDERS).map(|_| Vec::new()).collect();
+        for _ in 0..5_000 {
+            let who = next(HOLDERS);
+            let hand = &mut model[who];
+            match next(8) {
+                // All of a holder's at once, as when a session ends.
+                0 => hand.clear(),
+                1..4 if !hand.is_empty() => drop(hand.swap_remove(next(hand.len()))),
+                _ => {
+                    let taken = tally.take(holder(who));
+                    assert_eq!(taken.is_some(), hand.len() < most);
+                    hand.extend(taken);
+                }
+            }
+            for (who, hand) in model.iter().enumerate() {
+                assert_eq!(of(&tally, holder(who)), hand.len());
+            }
+            let some = model.iter().filter(|hand| !hand.is_empty()).count();
+            assert_eq!(tally.holders(), some, "who has nothing is forgotten");
+        }
+        drop(model);
+        assert_eq!(tally.holders(), 0);
+    }
+}
+
+#[test]
+fn what_is_taken_at_a_time_is_never_more_and_comes_back_also_by_a_panic() {
+    let tally = Tally::new(3);
+    let work = |seed: usize| {
+        for round in 0..2_000 {
+            let taken = tally.take(holder(round % 2));
+            assert!(of(&tally, holder(round % 2)) <= 3);
+            if (round + seed).is_multiple_of(500) {
+                let fall = panic::AssertUnwindSafe(move || {
+                    let _taken = taken;
+                    panic::resume_unwind(Box::new("on purpose"));
+                });
+                assert!(panic::catch_unwind(fall).is_err());
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for seed in 0..8 {
+            scope.spawn(move || work(seed));
+        }
+    });
+    assert_eq!(tally.holders(), 0);
+}
+
+#[test]
+fn one_who_has_all_that_they_may_keeps_nobody_else_out() {
+    let tally = Tally::new(2);
+    let (one, other) = (holder(1), holder(2));
+    let held: Vec<_> = std::iter::from_fn(|| tally.take(one)).collect();
+    assert_eq!(held.len(), 2);
+    let theirs = tally.take(other);
+    assert!(theirs.is_some());
+    drop(held);
+    assert!(tally.take(one).is_some());
+}
