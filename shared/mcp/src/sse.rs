@@ -60,6 +60,7 @@ pub struct Framer {
     after_cr: bool,
     started: bool,
     failed: Option<SseError>,
+    marks: u64,
 }
 
 impl Default for SseLimits {
@@ -92,6 +93,7 @@ impl Framer {
             after_cr: false,
             started: false,
             failed: None,
+            marks: 0,
         }
     }
 
@@ -113,6 +115,11 @@ impl Framer {
     /// Bytes kept of an unfinished event.
     pub fn buffered(&self) -> usize {
         self.line.len() + self.data.len()
+    }
+
+    /// Lines so far that were no data: ends of events, comments, and all else that costs something and says nothing.
+    pub fn marks(&self) -> u64 {
+        self.marks
     }
 
     fn take(&mut self, chunk: &[u8]) -> Result<(), SseError> {
@@ -154,6 +161,7 @@ impl Framer {
     fn line(&mut self, line: &[u8]) -> Result<(), SseError> {
         let line = line.get(self.marked(line)..).unwrap_or_default();
         if line.is_empty() {
+            self.marks += 1;
             self.dispatch();
             return Ok(());
         }
@@ -201,11 +209,13 @@ impl Framer {
     }
 
     fn field(&mut self, field: &[u8], value: &[u8]) -> Result<(), SseError> {
+        if field == b"data" {
+            self.more_data(value.len())?;
+            self.data.extend_from_slice(value);
+            return Ok(());
+        }
+        self.marks += 1;
         match field {
-            b"data" => {
-                self.more_data(value.len())?;
-                self.data.extend_from_slice(value);
-            }
             b"event" => {
                 let name = value.get(..MAX_FIELD).unwrap_or(value);
                 let name = String::from_utf8_lossy(name).into_owned();
