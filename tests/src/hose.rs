@@ -46,6 +46,8 @@ struct Shared {
     /// What the streams that stand say.
     pouring: Mutex<Option<Arc<str>>>,
     poured: AtomicU64,
+    /// How many of them there have been.
+    streams: AtomicU64,
     /// Of the stream of a server of old.
     answers: Mutex<Option<mpsc::UnboundedSender<String>>>,
 }
@@ -65,6 +67,7 @@ impl Hose {
             manner,
             pouring: Mutex::default(),
             poured: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
             answers: Mutex::default(),
         });
         let mut task = JoinSet::new();
@@ -103,6 +106,12 @@ impl Hose {
     #[must_use]
     pub fn poured(&self) -> u64 {
         self.shared.poured.load(Ordering::Relaxed)
+    }
+
+    /// How many streams have been opened that stand.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        self.shared.streams.load(Ordering::Relaxed)
     }
 }
 
@@ -157,6 +166,7 @@ impl Shared {
         stream: &mut BufReader<TcpStream>,
         mut answers: Option<&mut mpsc::UnboundedReceiver<String>>,
     ) -> Result<()> {
+        self.streams.fetch_add(1, Ordering::Relaxed);
         let mut ticks = interval(TICK);
         loop {
             ticks.tick().await;
