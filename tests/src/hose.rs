@@ -21,6 +21,9 @@ pub const RATE: u64 = 10_000;
 /// Between two waves: as short as timers are.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Answers that wait for their turn on the stream of a server of old.
+const ANSWERS: usize = 64;
+
 /// How it speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
@@ -49,7 +52,7 @@ struct Shared {
     /// How many of them there have been.
     streams: AtomicU64,
     /// Of the stream of a server of old.
-    answers: Mutex<Option<mpsc::UnboundedSender<String>>>,
+    answers: Mutex<Option<mpsc::Sender<String>>>,
 }
 
 /// One request.
@@ -151,7 +154,7 @@ impl Shared {
     /// A stream that stays.
     async fn stands(&self, mut stream: BufReader<TcpStream>) -> Result<()> {
         begin(&mut stream).await?;
-        let (sender, mut answers) = mpsc::unbounded_channel();
+        let (sender, mut answers) = mpsc::channel(ANSWERS);
         if self.manner == Manner::Old {
             piece(&mut stream, "event: endpoint\ndata: /mcp\n\n").await?;
             *lock(&self.answers) = Some(sender);
@@ -164,7 +167,7 @@ impl Shared {
     async fn pours(
         &self,
         stream: &mut BufReader<TcpStream>,
-        mut answers: Option<&mut mpsc::UnboundedReceiver<String>>,
+        mut answers: Option<&mut mpsc::Receiver<String>>,
     ) -> Result<()> {
         self.streams.fetch_add(1, Ordering::Relaxed);
         let mut ticks = interval(TICK);
@@ -231,7 +234,7 @@ impl Shared {
         if self.manner == Manner::Old {
             let sent = lock(&self.answers)
                 .as_ref()
-                .map(|to| to.send(format!("event: message\ndata: {answer}\n\n")));
+                .map(|to| to.try_send(format!("event: message\ndata: {answer}\n\n")));
             sent.context("no stream")?.ok().context("no stream")?;
             return whole(stream, "202 Accepted", "").await;
         }

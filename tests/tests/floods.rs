@@ -1,4 +1,6 @@
 //! Servers that say far too much, against the real process: what clients are told of it, and what it costs.
+#![expect(clippy::unwrap_used, reason = "scenarios")]
+#![expect(clippy::print_stdout, reason = "figures, for who measures a build")]
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ use crate::{
     endpoint::{Endpoint, ReadLimits},
     error::ClientError,
     old::Told,
-    pace::{self, Pace, Rounds},
+    pace::{self, Helpings, Pace},
     place::{Place, take_up},
     send::Headers,
 };
@@ -114,8 +114,8 @@ impl EventStream {
             held: None,
             turn: 0,
             pace: Pace::new(match deadlines.end {
-                Some(_) => Rounds::AWAITED,
-                None => Rounds::NEWS,
+                Some(_) => Helpings::AWAITED,
+                None => Helpings::NEWS,
             }),
             pause: None,
         }
@@ -128,7 +128,7 @@ impl EventStream {
 
     /// Answers come on it, though it is meant to stay.
     pub(crate) fn is_awaited(&mut self) {
-        self.pace = Pace::new(Rounds::AWAITED);
+        self.pace = Pace::new(Helpings::AWAITED);
     }
 
     /// The message that came last was asked for.
@@ -138,7 +138,7 @@ impl EventStream {
 
     /// It is given up with what has come of it: that is read now or never.
     pub fn hurry(&mut self) {
-        self.pace = Pace::new(Rounds::AWAITED);
+        self.pace = Pace::new(Helpings::AWAITED);
         self.pause = None;
         self.turn = 0;
     }
@@ -205,7 +205,7 @@ impl EventStream {
                 }
             };
             let next = self.deadlines.piece(&mut self.quiet, body);
-            let piece = if self.pace.in_rounds() {
+            let piece = if self.pace.in_helpings() {
                 match next.now_or_never() {
                     Some(piece) => piece?,
                     None => {

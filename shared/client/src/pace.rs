@@ -1,5 +1,5 @@
 //! How fast a stream of events is read. Ordinary streams are read as they come, and pay for it with a number that is added
-//! up. One that says more than anybody follows is read in rounds, with pauses between them: what comes meanwhile gathers
+//! up. One that says more than anybody follows is read in helpings, with pauses between them: what comes meanwhile gathers
 //! in the socket, where it wakes nobody, and in the end the server has to wait. Nothing is lost by it.
 //!
 //! A machine: it is told what was taken, and what time it is where it asks for that. What it counts is what costs
@@ -30,22 +30,22 @@ pub(crate) const ANSWER: u32 = 4;
 
 /// How a stream is read that says too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rounds {
-    /// What is taken in one round. More that comes in one piece makes the pause as much longer.
-    helping: u32,
+pub(crate) struct Helpings {
+    /// What is taken at once. More that comes in one piece makes the pause as much longer.
+    size: u32,
     pause: Duration,
 }
 
-impl Rounds {
+impl Helpings {
     /// Somebody waits for what comes behind it: 25,000 a second, taken a hundred times a second.
     pub(crate) const AWAITED: Self = Self {
-        helping: 250,
+        size: 250,
         pause: Duration::from_millis(10),
     };
 
     /// Nobody waits for what is on it: a thousand a second, taken ten times a second.
     pub(crate) const NEWS: Self = Self {
-        helping: 100,
+        size: 100,
         pause: Duration::from_millis(100),
     };
 }
@@ -53,29 +53,29 @@ impl Rounds {
 /// How far one stream has come.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    rounds: Rounds,
+    helpings: Helpings,
     /// What was taken, less what time has taken back until `since`.
     taken: u32,
     since: Option<Instant>,
-    /// What was taken in this round; none if there are no rounds.
-    round: Option<u32>,
+    /// What was taken of this helping; none if it is read as it comes.
+    helping: Option<u32>,
 }
 
 impl Pace {
-    pub(crate) fn new(rounds: Rounds) -> Self {
+    pub(crate) fn new(helpings: Helpings) -> Self {
         Self {
-            rounds,
+            helpings,
             taken: 0,
             since: None,
-            round: None,
+            helping: None,
         }
     }
 
     /// Of a stream whose bounds alone are to be tested.
     #[cfg(test)]
     pub(crate) fn endless() -> Self {
-        Self::new(Rounds {
-            helping: u32::MAX,
+        Self::new(Helpings {
+            size: u32::MAX,
             pause: EACH,
         })
     }
@@ -83,36 +83,36 @@ impl Pace {
     /// So much was taken.
     pub(crate) fn take(&mut self, count: u32) {
         self.taken = self.taken.saturating_add(count);
-        if let Some(round) = &mut self.round {
-            *round = round.saturating_add(count);
+        if let Some(helping) = &mut self.helping {
+            *helping = helping.saturating_add(count);
         }
     }
 
     /// So much of it was asked for.
     pub(crate) fn forgive(&mut self, count: u32) {
         self.taken = self.taken.saturating_sub(count);
-        if let Some(round) = &mut self.round {
-            *round = round.saturating_sub(count);
+        if let Some(helping) = &mut self.helping {
+            *helping = helping.saturating_sub(count);
         }
     }
 
     /// Whether [`Self::pause`] is to be asked before more is taken.
     pub(crate) fn is_over(&self) -> bool {
-        match self.round {
+        match self.helping {
             None => self.taken >= BURST,
-            Some(round) => round >= self.rounds.helping,
+            Some(helping) => helping >= self.helpings.size,
         }
     }
 
-    /// Whether it is read in rounds: one also ends where there is nothing more to take, with [`Self::pause`].
-    pub(crate) fn in_rounds(&self) -> bool {
-        self.round.is_some()
+    /// Whether it is read in helpings: one also ends where there is nothing more to take, with [`Self::pause`].
+    pub(crate) fn in_helpings(&self) -> bool {
+        self.helping.is_some()
     }
 
     /// Until when nothing is to be taken; none if it is to be read as it comes.
     pub(crate) fn pause(&mut self, now: Instant) -> Option<Instant> {
-        // Of the first round all counts that was more than the allowance.
-        let round = self.round.unwrap_or(self.taken.saturating_sub(BURST));
+        // Of the first helping all counts that was more than the allowance.
+        let helping = self.helping.unwrap_or(self.taken.saturating_sub(BURST));
         // How long it took until here is known from the first time on.
         let passed = self.since.map(|since| now.saturating_duration_since(since));
         let passed = passed.map_or(BURST / 2, |passed| {
@@ -120,19 +120,19 @@ impl Pace {
         });
         self.taken = self.taken.min(MOST).saturating_sub(passed);
         self.since = Some(now);
-        // It gets into rounds at the whole allowance and out of them at half of it: the clock is not read all the time.
-        let least = if self.round.is_some() {
+        // That begins at the whole allowance and ends at half of it: the clock is not read all the time.
+        let least = if self.helping.is_some() {
             BURST / 2
         } else {
             BURST
         };
         if self.taken < least {
-            self.round = None;
+            self.helping = None;
             return None;
         }
-        self.round = Some(0);
-        let times = (round / self.rounds.helping).max(1);
-        Some(now + self.rounds.pause.saturating_mul(times).min(LONGEST))
+        self.helping = Some(0);
+        let times = (helping / self.helpings.size).max(1);
+        Some(now + self.helpings.pause.saturating_mul(times).min(LONGEST))
     }
 }
 

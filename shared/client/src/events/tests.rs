@@ -117,7 +117,7 @@ async fn events_share_a_budget_and_give_it_back() {
 
 /// However a server says too much: with events, with comments, or with what is neither.
 #[tokio::test]
-async fn mc_10_a_flood_is_read_in_rounds_whatever_it_is_made_of() {
+async fn mc_10_a_flood_is_read_in_helpings_whatever_it_is_made_of() {
     let budget = Budget::new(64 * MIB);
     for (one, events_of) in [
         ("data: 1\n\n", 1),
@@ -138,7 +138,7 @@ async fn mc_10_a_flood_is_read_in_rounds_whatever_it_is_made_of() {
         // The first thousand are free, and what comes in one slice comes at once.
         let took = began.elapsed();
         assert!(took > Duration::from_millis(30), "{took:?} for {one:?}");
-        assert!(events.pace.in_rounds(), "{one:?}");
+        assert!(events.pace.in_helpings(), "{one:?}");
     }
 }
 
@@ -150,5 +150,5 @@ async fn a_large_answer_is_not_slowed_down() {
     let mut events = stream(text, &budget).await;
     let answer = events.message().await.unwrap().unwrap();
     assert_eq!(answer.len(), MIB / 32 * 17 - 1);
-    assert!(!events.pace.in_rounds());
+    assert!(!events.pace.in_helpings());
 }

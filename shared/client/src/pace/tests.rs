@@ -1,4 +1,4 @@
-//! Ordinary streams are never slowed down and hardly ask for the time; floods are read in rounds, at no more than the rate.
+//! Ordinary streams are never slowed down and hardly ask for the time; floods are read in helpings, at no more than the rate.
 
 use super::*;
 
@@ -23,9 +23,9 @@ fn read(
 
 #[test]
 fn an_ordinary_stream_is_not_slowed_down_and_hardly_asks_for_the_time() {
-    for rounds in [Rounds::AWAITED, Rounds::NEWS] {
+    for helpings in [Helpings::AWAITED, Helpings::NEWS] {
         let start = Instant::now();
-        let mut pace = Pace::new(rounds);
+        let mut pace = Pace::new(helpings);
         // What is said at once.
         pace.take(BURST - 1);
         assert!(!pace.is_over());
@@ -34,15 +34,18 @@ fn an_ordinary_stream_is_not_slowed_down_and_hardly_asks_for_the_time() {
         let (asked, paused) = read(&mut pace, start, moments);
         assert_eq!(paused, Duration::ZERO);
         assert!(asked < 360_000 * 9 / (BURST / 2), "{asked}");
-        assert!(!pace.in_rounds());
+        assert!(!pace.in_helpings());
     }
 }
 
 #[test]
 fn mc_10_a_flood_is_read_a_hundred_times_a_second_or_ten_times_where_nobody_waits() {
-    for (rounds, rate, wakes) in [(Rounds::AWAITED, 25_000, 100), (Rounds::NEWS, 1_000, 10)] {
+    for (helpings, rate, wakes) in [
+        (Helpings::AWAITED, 25_000, 100),
+        (Helpings::NEWS, 1_000, 10),
+    ] {
         let start = Instant::now();
-        let mut pace = Pace::new(rounds);
+        let mut pace = Pace::new(helpings);
         let (mut now, mut taken, mut pauses) = (start, 0, 0);
         // There is always more, and reading takes no time.
         while now < start + Duration::from_secs(10) {
@@ -60,25 +63,25 @@ fn mc_10_a_flood_is_read_a_hundred_times_a_second_or_ten_times_where_nobody_wait
         assert!(pauses <= 10 * wakes + 1, "{pauses}");
         // It is an ordinary one again when it has been quiet.
         now += EACH * MOST;
-        let _round_ends = pace.pause(now);
-        assert!(!pace.in_rounds());
+        let _helping_ends = pace.pause(now);
+        assert!(!pace.in_helpings());
     }
 }
 
 #[test]
-fn a_round_ends_where_there_is_no_more_to_read() {
+fn a_helping_ends_where_there_is_no_more_to_read() {
     let start = Instant::now();
-    let mut pace = Pace::new(Rounds::AWAITED);
+    let mut pace = Pace::new(Helpings::AWAITED);
     pace.take(2 * BURST);
     let until = pace.pause(start).unwrap();
-    assert!(pace.in_rounds() && !pace.is_over());
+    assert!(pace.in_helpings() && !pace.is_over());
     pace.take(1);
-    assert_eq!(pace.pause(until), Some(until + Rounds::AWAITED.pause));
+    assert_eq!(pace.pause(until), Some(until + Helpings::AWAITED.pause));
 }
 
 #[test]
 fn answers_do_not_count() {
-    let mut pace = Pace::new(Rounds::AWAITED);
+    let mut pace = Pace::new(Helpings::AWAITED);
     for _ in 0..100_000 {
         pace.take(ANSWER);
         assert!(!pace.is_over());
@@ -88,8 +91,8 @@ fn answers_do_not_count() {
 
 #[test]
 fn no_pause_is_long_and_none_is_in_the_past() {
-    for rounds in [Rounds::AWAITED, Rounds::NEWS] {
-        let (mut pace, mut now) = (Pace::new(rounds), Instant::now());
+    for helpings in [Helpings::AWAITED, Helpings::NEWS] {
+        let (mut pace, mut now) = (Pace::new(helpings), Instant::now());
         for n in 0_u32..100_000 {
             // Everything from nothing to far too much, in no order.
             let some = n.wrapping_mul(2_654_435_761);
