@@ -30,8 +30,8 @@ use crate::{
 };
 
 /// Events that are too many for one answer: the stream ends with the last of them. Far more than what is thinned out on
-/// its way to a client, which is to cost no call its answer. A stream that is meant to stay may have any number.
-pub const EVENTS: u32 = 1_000_000;
+/// its way to a client in ten seconds, which is to cost no call its answer. A stream that is meant to stay may have any number.
+pub const EVENTS: u32 = 250_000;
 
 /// Bytes that are cut into events at once: however small they are, no more of them than these hold wait to be read.
 const SLICE: usize = 16 * 1024;
@@ -245,10 +245,10 @@ impl EventStream {
     }
 
     fn push(&mut self, slice: &[u8]) -> Result<(), ClientError> {
-        let before = self.framer.marks();
+        let before = self.framer.effort();
         let pushed = self.framer.push(slice);
-        let marks = self.framer.marks().saturating_sub(before);
-        self.pace.take(u32::try_from(marks).unwrap_or(u32::MAX));
+        let effort = self.framer.effort().saturating_sub(before);
+        self.pace.take(u32::try_from(effort).unwrap_or(u32::MAX));
         if pushed.is_err() {
             self.rest.clear();
             return Err(ClientError::TooLarge(self.limits.message));

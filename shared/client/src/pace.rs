@@ -3,8 +3,8 @@
 //! in the socket, where it wakes nobody, and in the end the server has to wait. Nothing is lost by it.
 //!
 //! A machine: it is told what was taken, and what time it is where it asks for that. What it counts is what costs
-//! something however small it is: every line that is no data of an event, so that an event counts as one and a comment
-//! too, and every piece that is smaller than [`SMALL`]. The size of a message costs nothing here: it has a bound of its own.
+//! something however small it is: events, lines that are no data of one, as far less, and pieces that are smaller than
+//! [`SMALL`]. The size of a message costs nothing here: it has a bound of its own.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// Pieces of fewer bytes are counted.
 pub(crate) const SMALL: usize = 1024;
 
-/// What the answer to a request counts at most, where answers are not to count: a piece, a type, an id and its end.
-pub(crate) const ANSWER: u32 = 4;
+/// What the answer to a request counts, where answers are not to count: an event, in a piece of its own.
+pub(crate) const ANSWER: u32 = 2;
 
 /// How a stream is read that says too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

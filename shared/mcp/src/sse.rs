@@ -20,6 +20,9 @@ pub struct SseLimits {
 /// Bytes of an id or of a type that are kept. A longer id cannot be sent back, so it is taken for none.
 const MAX_FIELD: usize = 1024;
 
+/// Lines without data that are as much to read as one event.
+const LINES: u64 = 16;
+
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
@@ -60,7 +63,8 @@ pub struct Framer {
     after_cr: bool,
     started: bool,
     failed: Option<SseError>,
-    marks: u64,
+    events: u64,
+    others: u64,
 }
 
 impl Default for SseLimits {
@@ -93,7 +97,8 @@ impl Framer {
             after_cr: false,
             started: false,
             failed: None,
-            marks: 0,
+            events: 0,
+            others: 0,
         }
     }
 
@@ -117,9 +122,10 @@ impl Framer {
         self.line.len() + self.data.len()
     }
 
-    /// Lines so far that were no data: ends of events, comments, and all else that costs something and says nothing.
-    pub fn marks(&self) -> u64 {
-        self.marks
+    /// What all so far was to read, beside its size: events, and lines that are no data, which are far less. Comments and
+    /// what says nothing are among these.
+    pub fn effort(&self) -> u64 {
+        self.events + self.others / LINES
     }
 
     fn take(&mut self, chunk: &[u8]) -> Result<(), SseError> {
@@ -161,7 +167,7 @@ impl Framer {
     fn line(&mut self, line: &[u8]) -> Result<(), SseError> {
         let line = line.get(self.marked(line)..).unwrap_or_default();
         if line.is_empty() {
-            self.marks += 1;
+            self.others += 1;
             self.dispatch();
             return Ok(());
         }
@@ -214,7 +220,7 @@ impl Framer {
             self.data.extend_from_slice(value);
             return Ok(());
         }
-        self.marks += 1;
+        self.others += 1;
         match field {
             b"event" => {
                 let name = value.get(..MAX_FIELD).unwrap_or(value);
@@ -249,6 +255,7 @@ impl Framer {
         self.lines = 0;
         let telling = event.id.is_some() || event.retry.is_some();
         if telling || !event.data.is_empty() {
+            self.events += 1;
             self.ready.push_back(event);
         }
     }
