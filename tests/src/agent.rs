@@ -230,8 +230,13 @@ impl Agent {
 
     /// Listens for changes of lists: on the stream of the session, or on one of its own.
     pub async fn hear(&self) -> Result<Hearing> {
-        let all = json!({"toolsListChanged": true, "promptsListChanged": true});
-        let frame = self.frame("subscriptions/listen", json!({"notifications": all}));
+        let lists = json!({"toolsListChanged": true, "promptsListChanged": true});
+        self.hear_of(lists).await
+    }
+
+    /// Listens for what is named, or for everything on the stream of the session.
+    pub async fn hear_of(&self, filter: Value) -> Result<Hearing> {
+        let frame = self.frame("subscriptions/listen", json!({"notifications": filter}));
         let (method, mut headers, body) = if self.legacy {
             (Method::GET, self.headers("", None)?, Body::empty())
         } else {

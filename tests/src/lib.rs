@@ -10,6 +10,7 @@ pub mod etcd;
 pub mod fixture;
 pub mod flood;
 pub mod hearing;
+pub mod hose;
 pub mod http;
 pub mod liar;
 pub mod many;

@@ -132,7 +132,7 @@ fn flood(name: &str, id: &Value, bytes: usize) -> Response {
         "many_lines" => events("", "data: not the last line\n", FLOOD / 24),
         "one_id" => events("id: ", "one and the same id ", FLOOD / 20),
         "million_events" => events("", &format!("data: {step}\n\n"), 1_000_000),
-        "million_comments" => events("", ": one of many comments\n\n", FLOOD / 24),
+        "million_comments" => events("", ": one of many comments\n\n", 1_000_000),
         "ids_and_times" => events(
             "",
             "id: a\nretry: 1000000000000\n\nid:\nretry: 0\n\n",

@@ -7,7 +7,9 @@ mod park;
 mod request;
 mod stitch;
 
-pub use answer::{Outcome, Relay, Relayed, Reply, Required, Wanted, failed, links, respond};
+pub use answer::{
+    Notice, Outcome, Relay, Relayed, Reply, Required, Wanted, failed, links, respond,
+};
 pub use news::{NOTICE, notice_of, task_news};
 pub use park::input_required;
 pub use request::{CLIENT, Request, Towards, again, request};

@@ -17,8 +17,8 @@ use toolgate_data_core::{
     gathering::{Gathering, Round},
     plan::ClientSide,
     refusal::UpstreamFailure,
-    rewrite::{Relay, Relayed, Reply, Required, Wanted},
-    thinning::Thinning,
+    rewrite::{Notice, Relay, Relayed, Reply, Required, Wanted},
+    thinning::{Thinning, Told},
 };
 
 use crate::{
@@ -50,7 +50,7 @@ pub(crate) struct Exchange {
     reachable: bool,
     given_up: bool,
     turns: u64,
-    thinning: Thinning,
+    thinning: Thinning<Notice>,
     began: Instant,
     /// The answer, while something has to be said before it.
     last: Option<Heard>,
@@ -198,7 +198,8 @@ impl Exchange {
                 self.took(happened, waiter)
             };
             if let Some(heard) = heard {
-                self.said.extend(self.thinning.rest());
+                let rest = self.thinning.rest();
+                self.say(rest);
                 self.last = Some(heard);
             }
         }
@@ -234,9 +235,9 @@ impl Exchange {
             biased;
             turn = turn => Happened::Turn(turn),
             message = heard => Happened::Message(Ok(Some(message))),
-            // Ahead of the source: one that floods is always ready.
-            () = overdue => Happened::Overdue,
+            // One that floods is not always ready: now and then it leaves others their turn.
             happened = source.next() => happened,
+            () = overdue => Happened::Overdue,
         }
     }
 
@@ -270,10 +271,20 @@ impl Exchange {
             }
             Happened::Overdue => {
                 let now = self.now();
-                self.said.extend(self.thinning.overdue(now));
+                let overdue = self.thinning.overdue(now);
+                self.say(overdue);
                 self.gathering.over(now).map(Heard::Asked)
             }
         }
+    }
+
+    /// To the client, as it is told.
+    fn say(&mut self, told: impl IntoIterator<Item = Told<Notice>>) {
+        let told = told.into_iter().filter_map(|told| match told {
+            Told::Progress(notice) => self.relay.told(&notice),
+            Told::Message(message) => Some(message),
+        });
+        self.said.extend(told);
     }
 
     /// Since the call has begun to be answered.
@@ -317,12 +328,15 @@ impl Exchange {
             Relayed::Final(reply) => Some(self.conclude(reply, true)),
             Relayed::Progress(notice) => {
                 let now = self.now();
-                self.said.extend(self.thinning.progress(notice, now));
+                let told = self.thinning.progress(notice, now);
+                self.say(told.map(Told::Progress));
                 None
             }
-            Relayed::Log(level, message) => {
+            Relayed::Log(level, notice) => {
                 let now = self.now();
-                self.said.extend(self.thinning.log(level, message, now));
+                let message = || self.relay.told(&notice);
+                let told = self.thinning.log(level, message, now);
+                self.say(told);
                 None
             }
             Relayed::Forward(message) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{
     Span,
@@ -131,6 +132,12 @@ impl Changes {
                 Err(ClientError::Protocol(words.into()))
             }
         }
+    }
+
+    /// What has come of a feed that is given up, one by one. It is not read at leisure: what is left is lost.
+    pub fn told_already(&mut self) -> Option<Change> {
+        self.stream.hurry();
+        self.next().now_or_never()?.ok().flatten()
     }
 
     /// The next change; none when the server has ended the feed. Changes may have been missed then, so it is not taken up

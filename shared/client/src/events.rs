@@ -7,8 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use tokio::{task::yield_now, time::Instant};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 use toolgate_egress::{Answer, HttpClient};
 use toolgate_mcp::sse::{Event, Framer};
 use toolgate_runtime::{
@@ -21,13 +24,14 @@ use crate::{
     endpoint::{Endpoint, ReadLimits},
     error::ClientError,
     old::Told,
+    pace::{self, Helpings, Pace},
     place::{Place, take_up},
     send::Headers,
 };
 
 /// Events that are too many for one answer: the stream ends with the last of them. Far more than what is thinned out on
-/// its way to a client, which is to cost no call its answer. A stream that is meant to stay may have any number.
-pub const EVENTS: u32 = 1_000_000;
+/// its way to a client in ten seconds, which is to cost no call its answer. A stream that is meant to stay may have any number.
+pub const EVENTS: u32 = 250_000;
 
 /// Bytes that are cut into events at once: however small they are, no more of them than these hold wait to be read.
 const SLICE: usize = 16 * 1024;
@@ -59,6 +63,9 @@ pub struct EventStream {
     held: Option<(Instant, Deadlines)>,
     /// What was read in this turn.
     turn: u32,
+    pace: Pace,
+    /// It is not read before this.
+    pause: Option<Instant>,
 }
 
 enum Source {
@@ -106,12 +113,34 @@ impl EventStream {
             charge: None,
             held: None,
             turn: 0,
+            pace: Pace::new(match deadlines.end {
+                Some(_) => Helpings::AWAITED,
+                None => Helpings::NEWS,
+            }),
+            pause: None,
         }
     }
 
     /// What is held of its events is held by this one.
     pub(crate) fn held_by(&mut self, holder: Holder) {
         self.holder = Some(holder);
+    }
+
+    /// Answers come on it, though it is meant to stay.
+    pub(crate) fn is_awaited(&mut self) {
+        self.pace = Pace::new(Helpings::AWAITED);
+    }
+
+    /// The message that came last was asked for.
+    pub(crate) fn was_asked_for(&mut self) {
+        self.pace.forgive(pace::ANSWER);
+    }
+
+    /// It is given up with what has come of it: that is read now or never.
+    pub fn hurry(&mut self) {
+        self.pace = Pace::new(Helpings::AWAITED);
+        self.pause = None;
+        self.turn = 0;
     }
 
     /// From now on the server is not waited for: it waits itself, for somebody else.
@@ -154,6 +183,7 @@ impl EventStream {
                 self.place.lose();
                 return Err(fault);
             }
+            self.rests().await?;
             if !self.rest.is_empty() {
                 let slice = self.rest.split_to(SLICE.min(self.rest.len()));
                 self.fault = self.push(&slice).err();
@@ -174,16 +204,52 @@ impl EventStream {
                     continue;
                 }
             };
-            let Some(piece) = self.deadlines.piece(&mut self.quiet, body).await? else {
+            let next = self.deadlines.piece(&mut self.quiet, body);
+            let piece = if self.pace.in_helpings() {
+                match next.now_or_never() {
+                    Some(piece) => piece?,
+                    None => {
+                        self.pause = self.pace.pause(Instant::now());
+                        continue;
+                    }
+                }
+            } else {
+                next.await?
+            };
+            let Some(piece) = piece else {
                 return Ok(None);
             };
             self.pieces += 1;
+            self.pace.take(u32::from(piece.len() < pace::SMALL));
             self.rest = piece;
         }
     }
 
+    /// Makes a pause where too much has come.
+    async fn rests(&mut self) -> Result<(), ClientError> {
+        if self.pace.is_over() && self.pause.is_none() {
+            self.pause = self.pace.pause(Instant::now());
+        }
+        let Some(until) = self.pause else {
+            return Ok(());
+        };
+        // It is no silence of the server's.
+        let deadlines = Deadlines {
+            idle: None,
+            ..self.deadlines
+        };
+        let mut quiet = self.quiet;
+        deadlines.limit(&mut quiet, sleep_until(until)).await?;
+        self.pause = None;
+        Ok(())
+    }
+
     fn push(&mut self, slice: &[u8]) -> Result<(), ClientError> {
-        if self.framer.push(slice).is_err() {
+        let before = self.framer.effort();
+        let pushed = self.framer.push(slice);
+        let effort = self.framer.effort().saturating_sub(before);
+        self.pace.take(u32::try_from(effort).unwrap_or(u32::MAX));
+        if pushed.is_err() {
             self.rest.clear();
             return Err(ClientError::TooLarge(self.limits.message));
         }

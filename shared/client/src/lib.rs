@@ -20,6 +20,7 @@ pub mod send;
 pub mod stand_in;
 
 mod conversation;
+mod pace;
 
 pub use body::LimitedBody;
 pub use changes::{Change, Changes, listen, session_changes};

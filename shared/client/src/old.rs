@@ -61,6 +61,16 @@ struct Reader {
     patience: Duration,
 }
 
+/// What became of a message.
+enum Became {
+    /// It was an answer that somebody waits for.
+    Answer,
+    /// It has been taken, or is for nobody.
+    Done,
+    /// It asks something of nobody here: this is the answer.
+    Refused(Bytes),
+}
+
 /// However reading ends, nobody waits on.
 struct End(Arc<Table>);
 
@@ -85,9 +95,10 @@ impl OldStream {
             (first.event.as_deref() == Some("endpoint")).then_some((events, first.data))
         };
         let most = OPENING.min(endpoint.timeouts.first_byte);
-        let Ok(Some((events, named))) = timeout(most, opening).await else {
+        let Ok(Some((mut events, named))) = timeout(most, opening).await else {
             return Ok(None);
         };
+        events.is_awaited();
         let messages = beside(&endpoint.uri, &named)?;
         let table = Arc::new(Table::default());
         let (open, closed) = oneshot::channel();
@@ -203,12 +214,13 @@ impl Reader {
                 }
             };
             let Ok(Some(message)) = message else { return };
-            let Some(refusal) = refused(&table, &message) else {
-                continue;
-            };
-            // A server that asks and asks is not answered for ever.
-            if refusing.len() < REFUSALS {
-                refusing.push(send_to(&http, to, Headers::none(), refusal));
+            match handed(&table, &message) {
+                Became::Answer => events.was_asked_for(),
+                // A server that asks and asks is not answered for ever.
+                Became::Refused(refusal) if refusing.len() < REFUSALS => {
+                    refusing.push(send_to(&http, to, Headers::none(), refusal));
+                }
+                Became::Refused(_) | Became::Done => {}
             }
         }
     }
@@ -234,20 +246,23 @@ fn never<'a>() -> BoxFuture<'a, Result<Reply, ClientError>> {
     Box::pin(pending())
 }
 
-/// Hands a message to whoever it is for; the answer to a request that is for nobody.
-fn refused(table: &Table, message: &Bytes) -> Option<Bytes> {
-    let answer = scan(message).ok()?;
-    if table.hand_on(message, &answer) {
-        return None;
-    }
-    let (Body::Request { method, .. }, Some(id)) = (&answer.body, answer.id) else {
-        return None;
+/// Hands a message to whoever it is for.
+fn handed(table: &Table, message: &Bytes) -> Became {
+    let Ok(answer) = scan(message) else {
+        return Became::Done;
     };
-    Some(if method.as_str() == method::PING {
-        message::response(id.raw, "{}")
-    } else {
-        RpcError::method_not_found(method.as_str()).to_bytes(Some(id.raw))
-    })
+    let taken = table.hand_on(message, &answer);
+    match (&answer.body, answer.id) {
+        (Body::Result(_) | Body::Error(_), _) if taken => Became::Answer,
+        (Body::Request { method, .. }, Some(id)) if !taken => {
+            Became::Refused(if method.as_str() == method::PING {
+                message::response(id.raw, "{}")
+            } else {
+                RpcError::method_not_found(method.as_str()).to_bytes(Some(id.raw))
+            })
+        }
+        _ => Became::Done,
+    }
 }
 
 /// Where messages go to: what the server named, as long as that is at its own origin.

@@ -20,6 +20,9 @@ pub struct SseLimits {
 /// Bytes of an id or of a type that are kept. A longer id cannot be sent back, so it is taken for none.
 const MAX_FIELD: usize = 1024;
 
+/// Lines without data that are as much to read as one event.
+const LINES: u64 = 16;
+
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
@@ -60,6 +63,8 @@ pub struct Framer {
     after_cr: bool,
     started: bool,
     failed: Option<SseError>,
+    events: u64,
+    others: u64,
 }
 
 impl Default for SseLimits {
@@ -92,6 +97,8 @@ impl Framer {
             after_cr: false,
             started: false,
             failed: None,
+            events: 0,
+            others: 0,
         }
     }
 
@@ -113,6 +120,12 @@ impl Framer {
     /// Bytes kept of an unfinished event.
     pub fn buffered(&self) -> usize {
         self.line.len() + self.data.len()
+    }
+
+    /// What all so far was to read, beside its size: events, and lines that are no data, which are far less. Comments and
+    /// what says nothing are among these.
+    pub fn effort(&self) -> u64 {
+        self.events + self.others / LINES
     }
 
     fn take(&mut self, chunk: &[u8]) -> Result<(), SseError> {
@@ -154,6 +167,7 @@ impl Framer {
     fn line(&mut self, line: &[u8]) -> Result<(), SseError> {
         let line = line.get(self.marked(line)..).unwrap_or_default();
         if line.is_empty() {
+            self.others += 1;
             self.dispatch();
             return Ok(());
         }
@@ -201,11 +215,13 @@ impl Framer {
     }
 
     fn field(&mut self, field: &[u8], value: &[u8]) -> Result<(), SseError> {
+        if field == b"data" {
+            self.more_data(value.len())?;
+            self.data.extend_from_slice(value);
+            return Ok(());
+        }
+        self.others += 1;
         match field {
-            b"data" => {
-                self.more_data(value.len())?;
-                self.data.extend_from_slice(value);
-            }
             b"event" => {
                 let name = value.get(..MAX_FIELD).unwrap_or(value);
                 let name = String::from_utf8_lossy(name).into_owned();
@@ -239,6 +255,7 @@ impl Framer {
         self.lines = 0;
         let telling = event.id.is_some() || event.retry.is_some();
         if telling || !event.data.is_empty() {
+            self.events += 1;
             self.ready.push_back(event);
         }
     }

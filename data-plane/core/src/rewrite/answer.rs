@@ -19,6 +19,7 @@ use toolgate_mcp::{
 };
 use toolgate_model::Era;
 
+pub use notice::Notice;
 pub use visit::links;
 
 use crate::{
@@ -50,9 +51,9 @@ pub enum Relayed {
     /// The answer. Nothing of this call follows.
     Final(Reply),
     /// Goes to the client ahead of the answer: progress, further than before.
-    Progress(Bytes),
+    Progress(Notice),
     /// Goes to the client ahead of the answer: a log message this severe.
-    Log(LogLevel, Bytes),
+    Log(LogLevel, Notice),
     /// Goes to the client ahead of the answer.
     Forward(Bytes),
     /// The server asks something of us: post this to it.

@@ -5,113 +5,309 @@ use serde_json::Value;
 
 use super::*;
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a client has been told.
+#[derive(Debug, Default)]
+struct Heard {
+    progress: Vec<u64>,
+    logs: Vec<u64>,
+    /// Each with how many were left out, and how severe they were.
+    notes: Vec<(u64, LogLevel)>,
+    /// When anything was told.
+    times: Vec<Duration>,
+}
+
+/// A call, and its client. What is due is told on time, as long as nothing is said.
+#[derive(Debug, Default)]
+struct Call {
+    thinning: Thinning<u64>,
+    heard: Heard,
+}
+
 fn text(number: u64) -> Bytes {
     Bytes::from(number.to_string())
 }
 
-fn number(notice: &Bytes) -> u64 {
-    std::str::from_utf8(notice).unwrap().parse().unwrap()
+impl Heard {
+    fn hear(&mut self, told: impl IntoIterator<Item = Told<u64>>, now: Duration) {
+        for told in told {
+            self.times.push(now);
+            match told {
+                Told::Progress(number) => self.progress.push(number),
+                Told::Message(text) if text.first() == Some(&b'{') => {
+                    let note: Value = serde_json::from_slice(&text).unwrap();
+                    let words = note["params"]["data"].as_str().unwrap();
+                    let count = words.split(' ').next().unwrap().parse().unwrap();
+                    let level = note["params"]["level"].as_str().unwrap();
+                    self.notes.push((count, LogLevel::parse(level).unwrap()));
+                }
+                Told::Message(text) => {
+                    let number = std::str::from_utf8(&text).unwrap().parse().unwrap();
+                    self.logs.push(number);
+                }
+            }
+        }
+    }
+
+    fn left_out(&self) -> u64 {
+        self.notes.iter().map(|(count, _)| count).sum()
+    }
+
+    /// The most that was told within ten seconds.
+    fn most(&self) -> usize {
+        let within = |from: &Duration| {
+            let until = *from + 10 * SECOND;
+            let told = |at: &&Duration| (*from..=until).contains(*at);
+            self.times.iter().filter(told).count()
+        };
+        self.times.iter().map(within).max().unwrap_or_default()
+    }
+}
+
+impl Call {
+    fn wait(&mut self, until: Duration) {
+        while let Some(due) = self.thinning.due().filter(|due| *due <= until) {
+            let told = self.thinning.overdue(due);
+            assert!(!told.is_empty(), "nothing is due that has nothing to say");
+            self.heard.hear(told, due);
+        }
+    }
+
+    fn progress(&mut self, number: u64, now: Duration) {
+        self.wait(now);
+        let told = self.thinning.progress(number, now);
+        self.heard.hear(told.map(Told::Progress), now);
+    }
+
+    fn log(&mut self, level: LogLevel, number: u64, now: Duration) {
+        self.wait(now);
+        let told = self.thinning.log(level, || Some(text(number)), now);
+        self.heard.hear(told, now);
+    }
+
+    fn answer(&mut self, now: Duration) {
+        self.wait(now);
+        let told = self.thinning.rest();
+        self.heard.hear(told, now);
+        assert_eq!(self.thinning.due(), None);
+    }
 }
 
 #[test]
 fn no_honest_server_is_thinned() {
-    let mut thinning = Thinning::default();
+    let mut call = Call::default();
     let mut now = Duration::from_secs(7);
-    for n in 0..10_000 {
-        now += Duration::from_millis(20);
-        assert!(thinning.progress(text(n), now).is_some(), "{n}");
-        for _ in 0..2 {
-            assert!(thinning.log(LogLevel::Debug, text(n), now).is_some());
-        }
+    let mut said = 0;
+    let mut say = |call: &mut Call, now| {
+        said += 1;
+        call.log(LogLevel::Debug, said, now);
+    };
+    for n in 0..2_000 {
+        now += Duration::from_millis(50);
+        call.progress(n, now);
+        say(&mut call, now);
+        say(&mut call, now);
     }
+    assert_eq!(call.heard.progress.len(), 2_000);
+    assert_eq!(call.heard.logs.len(), 4_000);
     // All at once, after some quiet.
-    now += Duration::from_secs(60);
-    for n in 0..u64::from(PROGRESS_BURST) {
-        assert!(thinning.progress(text(n), now).is_some(), "{n}");
+    now += 60 * SECOND;
+    for n in 0..u64::from(BURST) {
+        call.progress(2_000 + n, now);
     }
-    for n in 0..u64::from(LOG_BURST) {
-        assert!(thinning.log(LogLevel::Debug, text(n), now).is_some(), "{n}");
+    assert_eq!(call.heard.progress.len(), 2_000 + 8);
+    for _ in 0..264 {
+        say(&mut call, now);
     }
-    assert_eq!(thinning.due(), None);
-    assert!(thinning.rest().is_empty());
+    assert_eq!(call.heard.logs.len(), 4_000 + 8, "the others wait");
+    call.answer(now);
+    let all: Vec<u64> = (1..=4_264).collect();
+    assert_eq!(call.heard.logs, all);
+    assert_eq!(call.heard.notes, []);
+}
+
+#[test]
+fn log_messages_that_wait_are_told_at_the_rate_and_whole() {
+    let mut call = Call::default();
+    for n in 0..200 {
+        call.log(LogLevel::Info, n, Duration::ZERO);
+    }
+    call.wait(SECOND);
+    assert_eq!(call.heard.logs.len(), 8 + 50);
+    call.wait(4 * SECOND);
+    assert_eq!(call.heard.logs.len(), 200);
+    assert_eq!(call.thinning.due(), None);
 }
 
 /// A hundred thousand of each in ten seconds.
 #[test]
-fn mc_10_a_flood_is_thinned_to_its_rate_and_the_last_progress_arrives() {
-    let mut thinning = Thinning::default();
-    let (mut told, mut logs, mut notes) = (Vec::new(), 0_u64, Vec::new());
-    let mut keep = |told: &mut Vec<u64>, out: Vec<Bytes>| {
-        for message in out {
-            match message.first() {
-                Some(b'{') => notes.push(serde_json::from_slice::<Value>(&message).unwrap()),
-                _ => told.push(number(&message)),
-            }
-        }
-    };
+fn mc_10_a_flood_is_thinned_to_twenty_notices_and_the_last_progress_arrives() {
+    let (mut progress, mut logs) = (Call::default(), Call::default());
     let mut now = Duration::ZERO;
     for n in 1..=100_000 {
         now += Duration::from_micros(100);
-        if thinning.due().is_some_and(|due| due <= now) {
-            let out = thinning.overdue(now);
-            assert!(!out.is_empty(), "nothing is due that has nothing to say");
-            keep(&mut told, out);
-        }
-        told.extend(thinning.progress(text(n), now).as_ref().map(number));
+        progress.progress(n, now);
         let level = if n == 60_000 {
             LogLevel::Critical
         } else {
             LogLevel::Info
         };
-        logs += u64::from(thinning.log(level, text(n), now).is_some());
+        logs.log(level, n, now);
     }
-    keep(&mut told, thinning.rest());
+    progress.answer(now);
+    logs.answer(now);
+    let told = progress.heard.progress;
     assert_eq!(told.last(), Some(&100_000), "the last one");
     assert!(told.is_sorted_by(|one, next| one < next), "{told:?}");
-    let most = usize::try_from(10 * PROGRESS_RATE + PROGRESS_BURST + 1).unwrap();
-    assert!((most - 60..=most).contains(&told.len()), "{}", told.len());
-    assert!(logs <= u64::from(10 * LOG_RATE + LOG_BURST), "{logs}");
-    assert!(notes.len() <= 11, "{}", notes.len());
-    let words = notes
-        .iter()
-        .map(|note| note["params"]["data"].as_str().unwrap());
-    let left_out = words.map(|words| words.split(' ').next().unwrap().parse::<u64>().unwrap());
-    assert_eq!(
-        left_out.sum::<u64>() + logs,
-        100_000,
-        "all are accounted for"
-    );
-    let levels = notes
-        .iter()
-        .filter(|note| note["params"]["level"] == "critical");
-    assert_eq!(levels.count(), 1);
-    assert_eq!(thinning.due(), None);
+    assert!((15..=19).contains(&told.len()), "{}", told.len());
+    let heard = logs.heard;
+    assert!((15..=20).contains(&heard.times.len()), "{heard:?}");
+    let passed = u64::try_from(heard.logs.len()).unwrap();
+    assert_eq!(heard.left_out() + passed, 100_000, "all are accounted for");
+    let severe = |note: &&(u64, LogLevel)| note.1 == LogLevel::Critical;
+    assert_eq!(heard.notes.iter().filter(severe).count(), 1);
+}
+
+/// However severe or silly what is left out is, it is not made ready to be told.
+#[test]
+fn what_is_left_out_is_not_made() {
+    let mut call = Call::default();
+    for n in 0..1_000 {
+        call.log(LogLevel::Info, n, Duration::ZERO);
+    }
+    let none = call
+        .thinning
+        .log(LogLevel::Alert, || panic!("made"), SECOND);
+    assert_eq!(none, []);
+    // A small one that is over is over soon, and what comes then is told, after the note.
+    call.log(LogLevel::Info, 1_000, 4 * SECOND);
+    let heard = &call.heard;
+    assert_eq!(heard.logs.last(), Some(&1_000));
+    assert_eq!(heard.notes, [(993, LogLevel::Alert)]);
+}
+
+/// Waves of a flood: each so many notices at once, and then a pause, ten thousand a second altogether.
+fn waves() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    prop::collection::vec((1_u64..2_000).prop_map(|ms| (ms, ms * 10)), 4..60)
+}
+
+proptest! {
+    // Each of them is a hundred thousand notices and more.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn mc_10_however_a_flood_comes_and_whatever_came_before_it_no_ten_seconds_have_more_than_twenty(
+        before in prop::collection::vec((0_u64..400, any::<bool>()), 0..60),
+        waves in waves(),
+    ) {
+        let (mut progress, mut logs) = (Call::default(), Call::default());
+        let (mut now, mut number) = (SECOND, 0_u64);
+        // The start state: whatever a server said before, within its rates or not.
+        for (gap, many) in before {
+            now += Duration::from_millis(gap);
+            for _ in 0..if many { 30 } else { 1 } {
+                number += 1;
+                progress.progress(number, now);
+                logs.log(LogLevel::Info, number, now);
+            }
+        }
+        progress.wait(now);
+        logs.wait(now);
+        let begins = (progress.heard.times.len(), logs.heard.times.len());
+        let mut end = now;
+        for (pause, count) in waves {
+            if end > now + 14 * SECOND {
+                break;
+            }
+            for _ in 0..count {
+                number += 1;
+                progress.progress(number, end);
+                logs.log(LogLevel::Info, number, end);
+            }
+            end += Duration::from_millis(pause);
+        }
+        progress.answer(end);
+        logs.answer(end);
+        progress.heard.times.drain(..begins.0);
+        logs.heard.times.drain(..begins.1);
+        prop_assert!(progress.heard.most() <= 20, "{:?}", progress.heard);
+        prop_assert!(logs.heard.most() <= 20, "{:?}", logs.heard);
+    }
+
 }
 
 proptest! {
     #[test]
-    fn progress_is_told_in_order_at_no_more_than_the_rate_and_to_the_end(
-        gaps in prop::collection::vec(0_u64..60_000, 1..600),
-        polls in any::<bool>(),
+    fn progress_is_told_in_order_and_to_the_end_and_never_held_longer_than_the_floor(
+        gaps in prop::collection::vec(0_u64..120_000, 1..600),
     ) {
-        let mut thinning = Thinning::default();
-        let (mut now, mut told) = (Duration::ZERO, Vec::new());
+        let mut call = Call::default();
+        let mut now = Duration::ZERO;
         let last = u64::try_from(gaps.len()).unwrap();
+        let mut told = Duration::ZERO;
         for (n, gap) in (1..).zip(gaps) {
-            let then = now + Duration::from_micros(gap);
-            if let Some(due) = thinning.due().filter(|due| polls && *due <= then) {
-                let out = thinning.overdue(due);
-                prop_assert_eq!(out.len(), 1, "due means due");
-                told.extend(out.iter().map(number));
-            }
-            now = then;
-            told.extend(thinning.progress(text(n), now).as_ref().map(number));
+            now += Duration::from_micros(gap);
+            call.progress(n, now);
+            told = call.heard.times.last().copied().unwrap_or(told);
+            prop_assert!(now - told <= FLOOR);
         }
-        told.extend(thinning.rest().iter().map(number));
+        call.answer(now);
+        let told = call.heard.progress;
         prop_assert_eq!(told.last(), Some(&last));
         prop_assert!(told.is_sorted_by(|one, next| one < next));
         let seconds = u32::try_from(now.as_secs()).unwrap() + 1;
-        let most = usize::try_from(seconds * PROGRESS_RATE + PROGRESS_BURST + 1).unwrap();
+        let most = usize::try_from(seconds * PROGRESS_RATE + BURST + 1).unwrap();
         prop_assert!(told.len() <= most);
+    }
+
+    /// Against a model that keeps a list of everything: what is told comes in order, what is not is counted by the next note,
+    /// with the level of the most severe, and nothing is left out as long as no more than the queue waits.
+    #[test]
+    fn log_messages_are_told_in_order_or_counted(
+        said in prop::collection::vec((0_u64..200_000, 1_u64..120, 0_usize..8), 1..60),
+    ) {
+        const LEVELS: [&str; 8] = [
+            "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency",
+        ];
+        let mut call = Call::default();
+        let (mut now, mut levels) = (Duration::ZERO, Vec::new());
+        // The model of what waits: it leaves at the rate and not before.
+        let (mut allowance, mut most, mut then) = (f64::from(BURST), 0.0_f64, now);
+        for (gap, many, level) in said {
+            now += Duration::from_micros(gap);
+            allowance += (now - then).as_secs_f64() * f64::from(LOG_RATE);
+            allowance = allowance.min(f64::from(BURST));
+            then = now;
+            for _ in 0..many {
+                let level = LogLevel::parse(LEVELS[level]).unwrap();
+                call.log(level, u64::try_from(levels.len()).unwrap(), now);
+                levels.push(level);
+                allowance -= 1.0;
+            }
+            most = most.max(-allowance);
+        }
+        call.answer(now);
+        let heard = call.heard;
+        prop_assert!(heard.logs.is_sorted_by(|one, next| one < next));
+        let total = u64::try_from(levels.len()).unwrap();
+        prop_assert_eq!(heard.left_out() + u64::try_from(heard.logs.len()).unwrap(), total);
+        let told = |number: &usize| heard.logs.contains(&u64::try_from(*number).unwrap());
+        let left_out: Vec<LogLevel> = (0..levels.len())
+            .filter(|number| !told(number))
+            .map(|number| levels[number])
+            .collect();
+        let mut rest = &left_out[..];
+        for (count, level) in heard.notes {
+            let (these, others) = rest.split_at(usize::try_from(count).unwrap());
+            prop_assert_eq!(these.iter().max(), Some(&level));
+            rest = others;
+        }
+        if most < 255.0 {
+            prop_assert!(left_out.is_empty());
+        }
+        if most > 258.0 {
+            prop_assert!(!left_out.is_empty());
+        }
     }
 }

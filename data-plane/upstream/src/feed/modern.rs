@@ -1,6 +1,5 @@
 //! A feed of a modern server: one `subscriptions/listen`, opened anew when it is to tell of others.
 
-use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use toolgate_client::{Change, Changes, listen, next_id};
 use toolgate_data_core::{
@@ -116,13 +115,11 @@ impl ModernFeed {
     /// What it has told already.
     fn drain(&mut self) {
         for _ in 0..DRAINED {
-            match self.changes.next().now_or_never() {
-                Some(Ok(Some(change))) => {
-                    if let Some(told) = told(change) {
-                        self.backlog.push(told);
-                    }
-                }
-                Some(Ok(None) | Err(_)) | None => break,
+            let Some(change) = self.changes.told_already() else {
+                break;
+            };
+            if let Some(told) = told(change) {
+                self.backlog.push(told);
             }
         }
     }

@@ -70,6 +70,7 @@ async fn many_lines_are_one_event_and_no_larger_than_that() {
 async fn two_hundred_thousand_events_cost_no_call_its_answer() {
     let budget = Budget::new(64 * MIB);
     let mut events = stream(b"data:1\n\n".repeat(200_000), &budget).await;
+    events.pace = Pace::endless();
     let mut told = 0;
     while events.message().await.unwrap().is_some() {
         told += 1;
@@ -78,9 +79,10 @@ async fn two_hundred_thousand_events_cost_no_call_its_answer() {
 }
 
 #[tokio::test]
-async fn a_million_events_are_too_many_for_one_call() {
+async fn a_quarter_of_a_million_events_are_too_many_for_one_call() {
     let budget = Budget::new(64 * MIB);
-    let mut events = stream(b"data:1\n\n".repeat(1_000_000), &budget).await;
+    let mut events = stream(b"data:1\n\n".repeat(250_000), &budget).await;
+    events.pace = Pace::endless();
     let mut told = 0;
     let error = loop {
         match events.message().await {
@@ -111,4 +113,43 @@ async fn events_share_a_budget_and_give_it_back() {
     assert!(matches!(error, ClientError::Exhausted), "{error}");
     drop(cut);
     large().await.message().await.unwrap().unwrap();
+}
+
+/// However a server says too much: with events, with comments, or with what is neither.
+#[tokio::test]
+async fn mc_10_a_flood_is_read_in_helpings_whatever_it_is_made_of() {
+    let budget = Budget::new(64 * MIB);
+    for (one, times, least) in [
+        ("data: 1\n\n", 6_000, 6_000),
+        (": 1\n", 60_000, 0),
+        ("event: 1\n", 60_000, 0),
+        ("id\n", 60_000, 0),
+        ("\n", 60_000, 0),
+    ] {
+        let text = [one.repeat(times), "data: end\n\n".to_owned()].concat();
+        let mut events = stream(text.into_bytes(), &budget).await;
+        let (began, mut told) = (Instant::now(), 0);
+        while let Some(event) = events.next().await.unwrap() {
+            told += 1;
+            if event.data.ends_with(b"end") {
+                break;
+            }
+        }
+        assert!(told >= least, "{told} of {one:?}");
+        // The first thousand are free, and what comes in one slice comes at once.
+        let took = began.elapsed();
+        assert!(took > Duration::from_millis(30), "{took:?} for {one:?}");
+        assert!(events.pace.in_helpings(), "{one:?}");
+    }
+}
+
+/// Nobody waits longer for a large answer because of its size, in however many lines.
+#[tokio::test]
+async fn a_large_answer_is_not_slowed_down() {
+    let budget = Budget::new(64 * MIB);
+    let text = [b"data: 0123456789abcdef\n".repeat(MIB / 32), b"\n".to_vec()].concat();
+    let mut events = stream(text, &budget).await;
+    let answer = events.message().await.unwrap().unwrap();
+    assert_eq!(answer.len(), MIB / 32 * 17 - 1);
+    assert!(!events.pace.in_helpings());
 }

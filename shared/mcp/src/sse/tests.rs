@@ -201,3 +201,21 @@ fn long_lines_are_the_same_however_they_are_cut() {
         assert_eq!(framer.buffered(), 0);
     }
 }
+
+#[test]
+fn the_effort_is_told_of_events_and_of_lines_that_say_nothing_however_they_are_cut() {
+    let text = [
+        "data: 1\nid: 1\n\n".repeat(16),
+        ": comment\nevent: no data\n\n\n".repeat(8),
+        "data: many\n".repeat(100),
+    ]
+    .concat();
+    for size in [1, 7, text.len()] {
+        let mut framer = Framer::new(SseLimits::default());
+        for piece in text.as_bytes().chunks(size) {
+            framer.push(piece).unwrap();
+        }
+        // Sixteen events, and of lines: an id and an end each, and eight times four.
+        assert_eq!(framer.effort(), 16 + (16 * 2 + 8 * 4) / LINES);
+    }
+}

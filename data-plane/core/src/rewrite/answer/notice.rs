@@ -7,7 +7,36 @@ use crate::{asking::Kind, session::LogLevel};
 
 use super::{Relay, Relayed, result};
 
+/// What a server says ahead of an answer, as it came. Only what is told is made ready for it: see [`Relay::told`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    source: Bytes,
+    part: Part,
+}
+
+/// What of it is not the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The progress token.
+    Token(Span),
+    /// The logger, in these parameters.
+    Logger(Span),
+}
+
 impl Relay {
+    /// As the client is told.
+    pub fn told(&self, notice: &Notice) -> Option<Bytes> {
+        let Notice { source, part } = notice;
+        let edits = match part {
+            Part::Token(span) => {
+                let asked = self.call.progress.as_ref()?.as_bytes();
+                vec![Edit::replace(*span, asked.to_vec())]
+            }
+            Part::Logger(params) => self.logger(source, *params).into_iter().collect(),
+        };
+        splice(source, edits).ok()
+    }
+
     pub(super) fn notice(
         &mut self,
         source: &Bytes,
@@ -24,54 +53,52 @@ impl Relay {
                 let may = self.call.askable().has(Kind::Url.needs());
                 may.then(|| Relayed::Forward(source.clone()))
             }
-            (method::PROGRESS, Some(params)) => {
-                let edits = self.progress(source, params);
-                edited(source, edits).map(Relayed::Progress)
-            }
-            (method::MESSAGE, Some(params)) => {
-                self.log(source, params).and_then(|(level, edits)| {
-                    edited(source, Some(edits)).map(|message| Relayed::Log(level, message))
-                })
-            }
+            (method::PROGRESS, Some(params)) => self.progress(source, params),
+            (method::MESSAGE, Some(params)) => self.log(source, params),
             _ => None,
         };
         relayed.unwrap_or(Relayed::Ignore)
     }
 
     /// Under the client's token; only of this call, only if asked for, only if it increases.
-    fn progress<'e>(&mut self, source: &Bytes, params: &Params<'_>) -> Option<Vec<Edit<'e>>> {
-        let asked = self.call.progress.as_ref()?;
+    fn progress(&mut self, source: &Bytes, params: &Params<'_>) -> Option<Relayed> {
+        self.call.progress.as_ref()?;
         let token = params.progress_token?;
+        let ours = token.raw.parse() == Ok(self.id);
         let value = result::number(object::get(params.span.of(source), "progress")?)?;
         let grows = self.progress.is_none_or(|before| value > before);
-        if token.raw != self.id.to_string() || !grows {
+        if !ours || !grows {
             return None;
         }
         self.progress = Some(value);
-        Some(vec![Edit::replace(token.span, asked.as_bytes().to_vec())])
+        Some(Relayed::Progress(Notice {
+            source: source.clone(),
+            part: Part::Token(token.span),
+        }))
     }
 
-    /// If it is severe enough, and with the server's id ahead of the logger, since the client knows the gateway only.
-    fn log<'e>(&self, source: &Bytes, params: &Params<'_>) -> Option<(LogLevel, Vec<Edit<'e>>)> {
+    /// If it is severe enough.
+    fn log(&self, source: &Bytes, params: &Params<'_>) -> Option<Relayed> {
         let wanted = self.log_level?;
         let level = LogLevel::parse(params.level.as_ref()?.as_str())?;
-        if level < wanted {
-            return None;
-        }
-        let object = params.span.of(source);
-        let logger = object::members(object).find(|member| member.name == "logger");
-        let server = self.call.server().name.id.as_str();
-        let edit = logger.and_then(|logger| {
-            let name: String = serde_json::from_slice(logger.value).ok()?;
-            let at = params.span.start;
-            let span = Span::new(at + logger.span.start, at + logger.span.end);
-            let with = result::prefixed(server, &name).into_bytes();
-            Some(Edit::replace(span, with))
-        });
-        Some((level, edit.into_iter().collect()))
+        let notice = Notice {
+            source: source.clone(),
+            part: Part::Logger(params.span),
+        };
+        (level >= wanted).then_some(Relayed::Log(level, notice))
     }
-}
 
-fn edited(source: &Bytes, edits: Option<Vec<Edit<'_>>>) -> Option<Bytes> {
-    splice(source, edits?).ok()
+    /// With the server's id ahead of the logger, since the client knows the gateway only.
+    fn logger<'e>(&self, source: &Bytes, params: Span) -> Option<Edit<'e>> {
+        let object = params.of(source);
+        let logger = object::members(object).find(|member| member.name == "logger")?;
+        let name: String = serde_json::from_slice(logger.value).ok()?;
+        let span = Span::new(
+            params.start + logger.span.start,
+            params.start + logger.span.end,
+        );
+        let server = self.call.server().name.id.as_str();
+        let with = result::prefixed(server, &name).into_bytes();
+        Some(Edit::replace(span, with))
+    }
 }

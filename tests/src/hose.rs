@@ -1,0 +1,337 @@
+//! A server that answers as it should, and beside that says whatever it is told to, ten thousand times a second, each
+//! time as a piece of its own: on the streams that stand, or ahead of the answer to a call. It speaks plain bytes, so
+//! that it costs little and is held up by nothing but whoever reads.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+/// How often a second it says it.
+pub const RATE: u64 = 10_000;
+
+/// Between two waves: as short as timers are.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Answers that wait for their turn on the stream of a server of old.
+const ANSWERS: usize = 64;
+
+/// How it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// 2026-07-28.
+    Modern,
+    /// 2025-11-25, in a session with a stream of its own.
+    Legacy,
+    /// 2024-11-05: everything on one stream.
+    Old,
+}
+
+/// The running server; it ends when dropped.
+#[derive(Debug)]
+pub struct Hose {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _task: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    manner: Manner,
+    /// What the streams that stand say.
+    pouring: Mutex<Option<Arc<str>>>,
+    poured: AtomicU64,
+    /// How many of them there have been.
+    streams: AtomicU64,
+    /// Of the stream of a server of old.
+    answers: Mutex<Option<mpsc::Sender<String>>>,
+}
+
+/// One request.
+struct Asked {
+    method: String,
+    message: Value,
+}
+
+impl Hose {
+    /// Starts one on a free port.
+    pub async fn start(manner: Manner) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            manner,
+            pouring: Mutex::default(),
+            poured: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
+            answers: Mutex::default(),
+        });
+        let mut task = JoinSet::new();
+        let serving = Arc::clone(&shared);
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&serving);
+                connections.spawn(async move {
+                    if let Err(error) = shared.serve(stream).await {
+                        tracing::debug!(%error, "a connection of the hose ended");
+                    }
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self {
+            address,
+            shared,
+            _task: task,
+        })
+    }
+
+    /// Its MCP endpoint.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// From now on all streams that stand say this, or nothing.
+    pub fn pour(&self, text: Option<&str>) {
+        *lock(&self.shared.pouring) = text.map(Arc::from);
+    }
+
+    /// How often anything was said that nobody asked for.
+    #[must_use]
+    pub fn poured(&self) -> u64 {
+        self.shared.poured.load(Ordering::Relaxed)
+    }
+
+    /// How many streams have been opened that stand.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        self.shared.streams.load(Ordering::Relaxed)
+    }
+}
+
+/// A notice as an event.
+#[must_use]
+pub fn notice(method: &str, params: &Value) -> String {
+    let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
+    format!("data: {message}\n\n")
+}
+
+impl Shared {
+    async fn serve(self: Arc<Self>, stream: TcpStream) -> Result<()> {
+        stream.set_nodelay(true)?;
+        let mut stream = BufReader::new(stream);
+        while let Some(Asked { method, message }) = read(&mut stream).await? {
+            let name = message.get("method").and_then(Value::as_str);
+            match (method.as_str(), name) {
+                ("GET", _) if self.manner != Manner::Modern => return self.stands(stream).await,
+                ("POST", Some("subscriptions/listen")) => {
+                    let filter = message.pointer("/params/notifications");
+                    begin(&mut stream).await?;
+                    let agreed = json!({"notifications": filter});
+                    let agreed = notice("notifications/subscriptions/acknowledged", &agreed);
+                    piece(&mut stream, &agreed).await?;
+                    return self.pours(&mut stream, None).await;
+                }
+                ("POST", Some("tools/call")) if said(&message).is_some() => {
+                    return self.chats(stream, &message).await;
+                }
+                ("POST", Some(name)) => self.answer(&mut stream, name, &message).await?,
+                _ => whole(&mut stream, "405 Method Not Allowed", "").await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A stream that stays.
+    async fn stands(&self, mut stream: BufReader<TcpStream>) -> Result<()> {
+        begin(&mut stream).await?;
+        let (sender, mut answers) = mpsc::channel(ANSWERS);
+        if self.manner == Manner::Old {
+            piece(&mut stream, "event: endpoint\ndata: /mcp\n\n").await?;
+            *lock(&self.answers) = Some(sender);
+            return self.pours(&mut stream, Some(&mut answers)).await;
+        }
+        self.pours(&mut stream, None).await
+    }
+
+    /// Says what is to be said, and answers between.
+    async fn pours(
+        &self,
+        stream: &mut BufReader<TcpStream>,
+        mut answers: Option<&mut mpsc::Receiver<String>>,
+    ) -> Result<()> {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        let mut ticks = interval(TICK);
+        loop {
+            ticks.tick().await;
+            if let Some(answers) = &mut answers {
+                while let Ok(answer) = answers.try_recv() {
+                    piece(stream, &answer).await?;
+                }
+            }
+            let text = lock(&self.pouring).clone();
+            let Some(text) = text else { continue };
+            for _ in 0..RATE / 1_000 {
+                self.poured.fetch_add(1, Ordering::Relaxed);
+                piece(stream, &text).await?;
+            }
+        }
+    }
+
+    /// Says what it is called with, for as many seconds, and answers.
+    async fn chats(&self, mut stream: BufReader<TcpStream>, message: &Value) -> Result<()> {
+        let (text, seconds) = said(message).context("nothing to say")?;
+        let token = message.pointer("/params/_meta/progressToken");
+        let token = token.cloned().unwrap_or_default().to_string();
+        begin(&mut stream).await?;
+        let mut ticks = interval(TICK);
+        let mut number = 0;
+        for _ in 0..seconds * 1_000 {
+            ticks.tick().await;
+            for _ in 0..RATE / 1_000 {
+                number += 1;
+                self.poured.fetch_add(1, Ordering::Relaxed);
+                let text = text.replace("\"TOKEN\"", &token);
+                let text = text.replace("\"NUMBER\"", &number.to_string());
+                piece(&mut stream, &text).await?;
+            }
+        }
+        let id = message.get("id").cloned().unwrap_or_default();
+        let answer = json!({"jsonrpc": "2.0", "id": id, "result": self.result("tools/call")});
+        piece(&mut stream, &format!("data: {answer}\n\n")).await?;
+        stream.get_mut().write_all(b"0\r\n\r\n").await?;
+        Ok(())
+    }
+
+    async fn answer(
+        &self,
+        stream: &mut BufReader<TcpStream>,
+        name: &str,
+        message: &Value,
+    ) -> Result<()> {
+        let Some(id) = message.get("id") else {
+            return whole(stream, "202 Accepted", "").await;
+        };
+        let unknown = match self.manner {
+            Manner::Modern => name == "initialize",
+            Manner::Legacy => name == "server/discover",
+            // There is nothing but the stream.
+            Manner::Old => lock(&self.answers).is_none(),
+        };
+        if unknown {
+            return whole(stream, "404 Not Found", "").await;
+        }
+        let answer = json!({"jsonrpc": "2.0", "id": id, "result": self.result(name)}).to_string();
+        if self.manner == Manner::Old {
+            let sent = lock(&self.answers)
+                .as_ref()
+                .map(|to| to.try_send(format!("event: message\ndata: {answer}\n\n")));
+            sent.context("no stream")?.ok().context("no stream")?;
+            return whole(stream, "202 Accepted", "").await;
+        }
+        whole(stream, "200 OK", &answer).await
+    }
+
+    fn result(&self, name: &str) -> Value {
+        let version = match self.manner {
+            Manner::Old => "2024-11-05",
+            Manner::Modern | Manner::Legacy => "2025-11-25",
+        };
+        let capabilities = json!({
+            "tools": {"listChanged": true},
+            "logging": {},
+            "resources": {"subscribe": true, "listChanged": true},
+        });
+        let mut result = match name {
+            "server/discover" => {
+                json!({"supportedVersions": ["2026-07-28"], "capabilities": capabilities})
+            }
+            "initialize" => json!({"protocolVersion": version, "capabilities": capabilities,
+                "serverInfo": {"name": "hose", "version": "1"}}),
+            "tools/list" => {
+                json!({"tools": [{"name": "say", "inputSchema": {"type": "object"}}]})
+            }
+            "resources/list" => json!({"resources": [{"uri": "file:///one", "name": "one"}]}),
+            "resources/templates/list" => json!({"resourceTemplates": []}),
+            "tools/call" => json!({"content": [{"type": "text", "text": "said"}]}),
+            _ => json!({}),
+        };
+        if self.manner == Manner::Modern {
+            result["resultType"] = json!("complete");
+            result["ttlMs"] = json!(1000);
+            result["cacheScope"] = json!("private");
+        }
+        result
+    }
+}
+
+/// What a call is to say and for how many seconds.
+fn said(message: &Value) -> Option<(String, u64)> {
+    let text = message.pointer("/params/arguments/text")?.as_str()?;
+    let seconds = message.pointer("/params/arguments/seconds")?.as_u64()?;
+    Some((text.to_owned(), seconds))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next request of a connection; none at its end.
+async fn read(stream: &mut BufReader<TcpStream>) -> Result<Option<Asked>> {
+    let (mut head, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(None);
+        }
+        let line = line.trim_end().to_owned();
+        if line.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse()?;
+        }
+        head.push(line);
+    }
+    let mut body = vec![0; length];
+    let reading = stream.read_exact(&mut body);
+    timeout(Duration::from_secs(10), reading).await??;
+    let Some((method, _)) = head.first().and_then(|line| line.split_once(' ')) else {
+        bail!("no request");
+    };
+    Ok(Some(Asked {
+        method: method.to_owned(),
+        message: serde_json::from_slice(&body).unwrap_or_default(),
+    }))
+}
+
+async fn whole(stream: &mut BufReader<TcpStream>, status: &str, body: &str) -> Result<()> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nmcp-session-id: one\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    Ok(stream.get_mut().write_all(head.as_bytes()).await?)
+}
+
+async fn begin(stream: &mut BufReader<TcpStream>) -> Result<()> {
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.get_mut().write_all(head.as_bytes()).await?;
+    piece(stream, ": hello\n\n").await
+}
+
+async fn piece(stream: &mut BufReader<TcpStream>, text: &str) -> Result<()> {
+    let piece = format!("{:x}\r\n{text}\r\n", text.len());
+    Ok(stream.get_mut().write_all(piece.as_bytes()).await?)
+}
