@@ -198,6 +198,16 @@ fn warnings(object: &Value) -> Vec<String> {
     let problems = object.pointer("/status/problems");
     let problems = problems.and_then(Value::as_array).into_iter().flatten();
     let problems = problems.filter_map(Value::as_str).map(str::to_owned);
+    // Of a server.
+    let probe = object.pointer("/status/problem").and_then(Value::as_str);
+    let probe = probe.filter(|problem| !problem.is_empty());
+    let probe = probe.map(|problem| {
+        let since = cell::text(object, "/status/problemSinceTime");
+        let id = cell::id(object, "/metadata/name");
+        format!(
+            "the last probe failed: {problem} (since {since}); after the fix `toolgate server probe {id}` looks again at once"
+        )
+    });
     let bindings = object.pointer("/spec/bindings");
     let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
     let empty = bindings.enumerate().filter(|(_, it)| !offers_something(it));
@@ -207,7 +217,7 @@ fn warnings(object: &Value) -> Vec<String> {
             cell::text(it, "/server")
         )
     });
-    problems.chain(empty).collect()
+    problems.chain(probe).chain(empty).collect()
 }
 
 /// The document as an update of what is there, of the version that was read unless it names one.
