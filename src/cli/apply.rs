@@ -243,6 +243,7 @@ fn stale(fault: Fault, kind: &Kind, document: &Document) -> Fault {
         )),
         FaultKind::Conflict
         | FaultKind::Error
+        | FaultKind::Failed
         | FaultKind::Usage
         | FaultKind::NotFound
         | FaultKind::Denied
