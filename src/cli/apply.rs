@@ -18,6 +18,9 @@ use super::{
 
 /// Creates and changes objects as documents say.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate apply -f gateways.yaml --dry-run\n\
+    \x20 toolgate apply -f configuration/")]
 pub struct Apply {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
@@ -32,6 +35,8 @@ pub struct Apply {
 
 /// Shows what `apply` would change; ends with exit code 1 if anything would.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate diff -f gateways.yaml")]
 pub struct Diff {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]

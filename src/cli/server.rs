@@ -27,6 +27,8 @@ pub enum ServerCommand {
 
 /// Probes a server.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate server probe git")]
 pub struct Probe {
     /// Id of the server.
     #[arg(add = super::completion::by(super::completion::servers))]
@@ -38,6 +40,9 @@ pub struct Probe {
 
 /// Adds a server.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate server add git --url https://git.example.com/mcp --header 'Authorization=Bearer …'\n\
+    \x20 toolgate server add old --url https://old.example.com/mcp --era legacy --no-wait")]
 pub struct Add {
     /// Id of the server; with `always` prefixes its tools are called NAME__tool.
     pub name: String,

@@ -22,6 +22,8 @@ pub enum ToolsCommand {
 
 /// Lists tools.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate tools list --gateway tools")]
 pub struct List {
     /// Through which gateway.
     #[command(flatten)]
@@ -30,6 +32,9 @@ pub struct List {
 
 /// Calls a tool.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate tools call --gateway tools git__search --args '{\"query\": \"door\"}'\n\
+    \x20 toolgate tools call --gateway tools git__search --args @arguments.json -o json")]
 pub struct Call {
     /// Name of the tool, as the gateway calls it.
     #[arg(add = super::completion::by(super::completion::tools))]
