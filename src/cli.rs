@@ -137,6 +137,7 @@ async fn dispatch(ask: Ask, out: &mut Out) -> Result<(), Fault> {
         Ask::Describe(command) => command.run(out).await,
         Ask::Delete(command) => command.run(out).await,
         Ask::Server(server::ServerCommand::Add(command)) => command.run(out).await,
+        Ask::Server(server::ServerCommand::Probe(command)) => command.run(out).await,
         Ask::Gateway(gateway::GatewayCommand::Create(command)) => command.run(out).await,
         Ask::Token(token::TokenCommand::Create(command)) => command.run(out).await,
         Ask::Token(token::TokenCommand::Revoke(command)) => command.run(out).await,

@@ -84,6 +84,7 @@ fn catalogue(id: &str, tools: usize) -> Result<Catalogue> {
         templates: Vec::new(),
         probed: Timestamp(1),
         problem: None,
+        problem_since: None,
     })
 }
 

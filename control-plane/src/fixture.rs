@@ -315,6 +315,7 @@ pub(crate) fn catalogue(server: &str) -> Catalogue {
         templates: Vec::new(),
         probed: Timestamp(1_700_000_000_000),
         problem: None,
+        problem_since: None,
     }
 }
 

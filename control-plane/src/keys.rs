@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use toolgate_api::SubmitError;
 use toolgate_control_core::{
-    Command, Context, Rejection, State,
+    Command, Context, Key, Rejection, State,
     port::{Seal, SealError, SealPlace},
 };
-use toolgate_model::{SealedBlob, Slug};
+use toolgate_model::{CredentialKind, SealedBlob, Slug};
 use toolgate_runtime::random;
 use toolgate_vault::{Authority, AuthorityError, Minter, SerializedAuthority, Vault};
 use toolgate_wire::keys::SealKey;
@@ -30,9 +30,7 @@ pub struct DeploymentKeys {
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// They do not open.
-    #[error(
-        "the deployment's key `{name}` cannot be opened: {error}; is this the key file that belongs to this store?"
-    )]
+    #[error("the deployment's key `{name}` cannot be opened: {error}")]
     Sealed {
         /// Which.
         name: &'static str,
@@ -78,6 +76,36 @@ impl DeploymentKeys {
             authority: Arc::new(Authority::open(&authority)?),
         })
     }
+}
+
+/// What the key file has to open, if anything lies sealed in the store.
+pub(crate) fn sealed(state: &State) -> Option<String> {
+    let keys = [TOKENS, SEAL, AUTHORITY].into_iter();
+    // Also one that cannot be read.
+    let mut there = keys.filter(|name| {
+        let key = name.parse().map(Key::SystemKey);
+        key.is_ok_and(|key| state.modified_at(&key).is_some())
+    });
+    let key = there.next().map(|name| format!("the key `{name}`"));
+    let credential = || state.credentials.iter().next();
+    key.or_else(|| credential().map(|(name, _)| format!("the credential {name}")))
+}
+
+/// What lies sealed in the store and was not sealed for this key file. A credential tells as long as there is no key of
+/// the deployment; besides one, it is a matter of that credential alone.
+pub(crate) fn foreign(state: &State, vault: &Vault) -> Option<String> {
+    let opens = |place: &SealPlace, sealed: &SealedBlob| vault.open(place, sealed).is_ok();
+    let mut keys = state.system_keys.iter().peekable();
+    if keys.peek().is_some() {
+        let mut closed = keys.filter(|(name, sealed)| !opens(&place(name.as_str()), sealed));
+        return closed.next().map(|(name, _)| format!("the key `{name}`"));
+    }
+    let mut credentials = state.credentials.iter();
+    let closed = credentials.find(|(name, credential)| {
+        let CredentialKind::StaticHeader { value, .. } = &credential.kind;
+        !opens(&SealPlace::credential_value(name), value)
+    });
+    closed.map(|(name, _)| format!("the credential {name}"))
 }
 
 /// The key `name`, made with `create` and stored if it is not there. When two control planes start at once, one

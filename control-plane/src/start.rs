@@ -1,6 +1,10 @@
 //! Starting a control plane: follow the store, make it ready for use, then serve.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::watch};
@@ -8,7 +12,7 @@ use toolgate_actor::ActorSystem;
 use toolgate_api::{AdminOptions, Fleet, Published, Trust, admin};
 use toolgate_catalog::{Catalog, CatalogOptions, Targets, catalog::CONCURRENCY, schedule::Pace};
 use toolgate_client::Caps;
-use toolgate_control_core::port::Store;
+use toolgate_control_core::{State, port::Store};
 use toolgate_egress::HttpClient;
 use toolgate_mcp::message::Implementation;
 use toolgate_model::Slug;
@@ -22,7 +26,7 @@ use crate::{
     Spine,
     bootstrap::{self, BootstrapError, FirstToken},
     follow::Follower,
-    keys::{DeploymentKeys, KeysError},
+    keys::{self, DeploymentKeys, KeysError},
     probes::{self, Headers, OnDemand, Sink},
     reseal,
     spine::Writer,
@@ -36,7 +40,7 @@ pub struct Options {
     pub token_prefix: String,
     /// The organization that an empty store gets.
     pub organization: Slug,
-    /// The key-encryption keys; made if it is not there. None keeps them in memory, for stores that end with the
+    /// The key-encryption keys; made if it is not there and nothing lies sealed in the store. None keeps them in memory, for stores that end with the
     /// process.
     pub key_file: Option<PathBuf>,
     /// Where the first admin token is kept.
@@ -81,9 +85,29 @@ pub enum StartError {
     /// The key file cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// There is no key file, and something it has to open.
+    #[error(
+        "the key file {path} is missing, and {sealed} in the store opens with it alone; {WAYS}"
+    )]
+    KeyFileMissing {
+        /// The file.
+        path: PathBuf,
+        /// Something that it has to open.
+        sealed: String,
+    },
+    /// The key file is one of another store.
+    #[error(
+        "the key file {path} does not belong to this store: {sealed} in it does not open with it; {WAYS}"
+    )]
+    OtherKeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Something that does not open.
+        sealed: String,
+    },
     /// The deployment's keys cannot be had.
     #[error(transparent)]
-    Keys(#[from] KeysError),
+    Keys(KeysError),
     /// The store cannot be made ready.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -98,6 +122,11 @@ pub enum StartError {
 #[cfg(test)]
 mod tests;
 
+/// What to do without the right key file.
+const WAYS: &str = "put it back from its backup, or copy it from another control plane of this store (`--key-file` names \
+                    another place); or begin anew, without the tokens and credentials of this store, over an empty one: \
+                    another `--etcd-prefix`, or another `--data-dir`";
+
 /// The certificate of the proxies' listener is replaced this often.
 const REISSUE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// After a failed replacement, for the first time.
@@ -110,13 +139,10 @@ impl ControlPlane {
         store: Arc<dyn Store>,
         machine: Machine,
     ) -> Result<Self, StartError> {
-        let keys = options
-            .key_file
-            .as_deref()
-            .map(KeyRing::open_or_create)
-            .transpose()?;
-        let vault = Arc::new(Vault::new(keys.unwrap_or_else(KeyRing::ephemeral)));
+        let key_file = options.key_file.as_deref();
+        let found = key_file.map(KeyRing::open_if_there).transpose()?.flatten();
         let writer = follow(Arc::clone(&store), &machine).await?;
+        let vault = Arc::new(vault(&writer.current(), found, key_file)?);
         bootstrap::prepare(&writer, &options.organization).await?;
         if options.new_epoch {
             let epoch = bootstrap::new_epoch(&writer).await?;
@@ -125,7 +151,8 @@ impl ControlPlane {
                 "a new epoch begins: proxies adopt what the store says now"
             );
         }
-        let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await?;
+        let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await;
+        let keys = keys.map_err(|error| refused(error, key_file))?;
         let (organization, file) = (&options.organization, &options.admin_token_file);
         let reset = options.reset_admin_token;
         let first_token =
@@ -243,6 +270,46 @@ impl ControlPlane {
 
     fn identity(&self, names: &[String]) -> Result<Identity, StartError> {
         issue(&self.spine, names)
+    }
+}
+
+/// The vault for this store. A fresh key is made where nothing lies sealed: it would open nothing, and would stand where
+/// the lost one belongs.
+fn vault(
+    state: &State,
+    found: Option<KeyRing>,
+    key_file: Option<&Path>,
+) -> Result<Vault, StartError> {
+    let Some(path) = key_file else {
+        return Ok(Vault::new(found.unwrap_or_else(KeyRing::ephemeral)));
+    };
+    // Whoever has sealed something in a folder that it shares with us has made the file before.
+    let found = found.map_or_else(|| KeyRing::open_if_there(path), |found| Ok(Some(found)))?;
+    let Some(keys) = found else {
+        let path = path.to_owned();
+        return match keys::sealed(state) {
+            Some(sealed) => Err(StartError::KeyFileMissing { path, sealed }),
+            None => Ok(Vault::new(KeyRing::open_or_create(&path)?)),
+        };
+    };
+    let vault = Vault::new(keys);
+    match keys::foreign(state, &vault) {
+        Some(sealed) => Err(StartError::OtherKeyFile {
+            path: path.to_owned(),
+            sealed,
+        }),
+        None => Ok(vault),
+    }
+}
+
+/// Another control plane that started at the same time, with another key file, was first.
+fn refused(error: KeysError, key_file: Option<&Path>) -> StartError {
+    match (error, key_file) {
+        (KeysError::Sealed { name, .. }, Some(path)) => StartError::OtherKeyFile {
+            path: path.to_owned(),
+            sealed: format!("the key `{name}`"),
+        },
+        (error, _) => StartError::Keys(error),
     }
 }
 

@@ -353,6 +353,7 @@ impl Admin {
             FaultKind::Denied if self.bearer.is_none() => fault.note("no token was sent"),
             FaultKind::Denied
             | FaultKind::Error
+            | FaultKind::Failed
             | FaultKind::Usage
             | FaultKind::NotFound
             | FaultKind::Conflict => fault,

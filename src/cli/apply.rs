@@ -18,6 +18,9 @@ use super::{
 
 /// Creates and changes objects as documents say.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate apply -f gateways.yaml --dry-run\n\
+    \x20 toolgate apply -f configuration/")]
 pub struct Apply {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
@@ -32,6 +35,8 @@ pub struct Apply {
 
 /// Shows what `apply` would change; ends with exit code 1 if anything would.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate diff -f gateways.yaml")]
 pub struct Diff {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
@@ -198,6 +203,16 @@ fn warnings(object: &Value) -> Vec<String> {
     let problems = object.pointer("/status/problems");
     let problems = problems.and_then(Value::as_array).into_iter().flatten();
     let problems = problems.filter_map(Value::as_str).map(str::to_owned);
+    // Of a server.
+    let probe = object.pointer("/status/problem").and_then(Value::as_str);
+    let probe = probe.filter(|problem| !problem.is_empty());
+    let probe = probe.map(|problem| {
+        let since = cell::text(object, "/status/problemSinceTime");
+        let id = cell::id(object, "/metadata/name");
+        format!(
+            "the last probe failed: {problem} (since {since}); after the fix `toolgate server probe {id}` looks again at once"
+        )
+    });
     let bindings = object.pointer("/spec/bindings");
     let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
     let empty = bindings.enumerate().filter(|(_, it)| !offers_something(it));
@@ -207,7 +222,7 @@ fn warnings(object: &Value) -> Vec<String> {
             cell::text(it, "/server")
         )
     });
-    problems.chain(empty).collect()
+    problems.chain(probe).chain(empty).collect()
 }
 
 /// The document as an update of what is there, of the version that was read unless it names one.
@@ -233,6 +248,7 @@ fn stale(fault: Fault, kind: &Kind, document: &Document) -> Fault {
         )),
         FaultKind::Conflict
         | FaultKind::Error
+        | FaultKind::Failed
         | FaultKind::Usage
         | FaultKind::NotFound
         | FaultKind::Denied

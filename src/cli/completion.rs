@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_millis(700);
 
 /// Prints the completion script of a shell.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate completion bash")]
 pub struct Completion {
     /// Which shell. For bash: `source <(toolgate completion bash)`.
     #[arg(value_enum)]

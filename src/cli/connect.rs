@@ -27,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Shows or writes a client's settings.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate connect\n\
+    \x20 toolgate connect claude-code --gateway tools --write\n\
+    \x20 toolgate connect claude-code --gateway tools --undo")]
 pub struct Connect {
     /// Which client; without one, all that are known are listed.
     #[arg(add = super::completion::by(super::completion::clients))]

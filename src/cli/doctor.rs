@@ -21,6 +21,9 @@ const EXPIRES_SOON_MILLIS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Looks for what is wrong.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate doctor\n\
+    \x20 toolgate doctor --endpoint https://mcp.example.com")]
 pub struct Doctor {
     /// Address of a proxy, or of the balancer before them. Without it, the connected proxies' own addresses are tried.
     #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]

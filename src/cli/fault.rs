@@ -24,6 +24,8 @@ pub enum FaultKind {
     Conflict = 5,
     /// Nobody answers, or not now.
     Unavailable = 6,
+    /// A call through a gateway came to nothing: an error in place of a result, or no answer of the server.
+    Failed = 7,
 }
 
 /// A failed command.

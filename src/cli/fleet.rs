@@ -17,6 +17,9 @@ use super::{
 /// Shows the fleet.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate proxies\n\
+    \x20 toolgate proxies -o json")]
 pub struct Proxies {
     /// Instead of showing it.
     #[command(subcommand)]
@@ -35,6 +38,8 @@ pub enum ProxiesCommand {
 
 /// Makes a join token.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate proxies join-token --region eu")]
 pub struct JoinToken {
     /// Region that the proxy's certificate will name.
     #[arg(long, default_value = "")]
@@ -49,6 +54,9 @@ pub struct JoinToken {
 
 /// Shows versions.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate versions --limit 5\n\
+    \x20 toolgate versions --all")]
 pub struct Versions {
     /// How many, newest first.
     #[arg(long, default_value_t = 20)]

@@ -24,6 +24,10 @@ pub enum GatewayCommand {
 
 /// Creates a gateway.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate gateway create tools --server git\n\
+    \x20 toolgate gateway create few --server git --server mail --tools git/search,mail/send\n\
+    \x20 toolgate gateway create many --server git --server mail --listing progressive")]
 pub struct Create {
     /// Id of the gateway; its endpoint is /v1/mcp/NAME on every proxy.
     pub name: String,

@@ -102,6 +102,7 @@ pub static SERVER: Kind = Kind {
         TITLE,
         column("URL", |o, _| text(o, "/spec/url")),
         column("CREDENTIAL", |o, _| text(o, "/spec/credential")),
+        column("PROBE", probe_state),
         wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
         wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
         wide("MAY ASK FOR", |o, _| relayed(o)),
@@ -294,6 +295,20 @@ fn relayed(server: &Value) -> String {
     match on.is_empty() {
         true => "nothing".to_owned(),
         false => on.join(","),
+    }
+}
+
+/// What the last probe of a server found, in a word or two.
+fn probe_state(server: &Value, now: u64) -> String {
+    let status = &server["status"];
+    let failed = status["problem"].as_str().is_some_and(|it| !it.is_empty());
+    match (status.is_object(), failed, status["seen"] == true) {
+        (false, _, _) => "not yet".to_owned(),
+        (true, false, _) => "fine".to_owned(),
+        (true, true, seen) => {
+            let word = if seen { "problem" } else { "failed" };
+            format!("{word} {}", age(status, "/problemSinceTime", now))
+        }
     }
 }
 

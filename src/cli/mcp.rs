@@ -207,7 +207,7 @@ impl McpClient {
                 FaultKind::Unavailable
             }
             _ if UNKNOWN.iter().any(|words| message.starts_with(words)) => FaultKind::NotFound,
-            _ => FaultKind::Error,
+            _ => FaultKind::Failed,
         };
         if status == StatusCode::NOT_FOUND && kind == FaultKind::NotFound {
             "there is no such gateway".clone_into(&mut message);

@@ -23,6 +23,8 @@ pub enum PromptsCommand {
 
 /// Lists prompts.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate prompts list --gateway tools")]
 pub struct List {
     /// Through which gateway.
     #[command(flatten)]
@@ -31,6 +33,8 @@ pub struct List {
 
 /// Fills in a prompt.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate prompts get --gateway tools git__review --args '{\"branch\": \"main\"}'")]
 pub struct Get {
     /// Name of the prompt, as the gateway calls it.
     pub name: String,

@@ -23,6 +23,9 @@ pub enum ResourcesCommand {
 
 /// Lists resources.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate resources list --gateway tools\n\
+    \x20 toolgate resources list --gateway tools --templates")]
 pub struct List {
     /// Templates of resources, instead of resources.
     #[arg(long)]
@@ -34,6 +37,8 @@ pub struct List {
 
 /// Reads a resource.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate resources read --gateway tools git+file:///README.md")]
 pub struct Read {
     /// URI of the resource, as the gateway lists it.
     pub uri: String,

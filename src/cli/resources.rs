@@ -23,6 +23,10 @@ pub struct Pick {
 
 /// Lists objects, or shows one in a line.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate get gateways\n\
+    \x20 toolgate get server git -o yaml\n\
+    \x20 toolgate get servers -l owner=search -o wide")]
 pub struct Get {
     /// Which.
     #[command(flatten)]
@@ -37,6 +41,9 @@ pub struct Get {
 
 /// Shows all there is to know of an object.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate describe server git\n\
+    \x20 toolgate describe gateway tools")]
 pub struct Describe {
     /// Which.
     #[command(flatten)]
@@ -48,6 +55,9 @@ pub struct Describe {
 
 /// Deletes objects.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate delete gateway tools --dry-run\n\
+    \x20 toolgate delete server git mail --ignore-not-found")]
 pub struct Delete {
     /// Which.
     #[command(flatten)]

@@ -1,4 +1,5 @@
-//! `server add`: a server, and its credential if it needs one, in one go; then the first probe.
+//! `server add`: a server, and its credential if it needs one, in one go; then the first probe. `server probe`: another
+//! one, now.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use toolgate_model::MaxAnswer;
 use super::{
     admin::{Admin, AdminOptions},
     fault::{Fault, FaultKind},
-    kind::{CREDENTIAL, SERVER},
+    kind::{CATALOGUE, CREDENTIAL, SERVER},
     out::{Format, Out},
     remedy,
 };
@@ -20,10 +21,28 @@ use super::{
 pub enum ServerCommand {
     /// Adds an MCP server that already runs somewhere, and probes it.
     Add(Add),
+    /// Asks a server now what it offers, and says what it answered.
+    Probe(Probe),
+}
+
+/// Probes a server.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate server probe git")]
+pub struct Probe {
+    /// Id of the server.
+    #[arg(add = super::completion::by(super::completion::servers))]
+    pub name: String,
+    /// Where.
+    #[command(flatten)]
+    pub admin: AdminOptions,
 }
 
 /// Adds a server.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate server add git --url https://git.example.com/mcp --header 'Authorization=Bearer …'\n\
+    \x20 toolgate server add old --url https://old.example.com/mcp --era legacy --no-wait")]
 pub struct Add {
     /// Id of the server; with `always` prefixes its tools are called NAME__tool.
     pub name: String,
@@ -76,6 +95,38 @@ impl EraWord {
     }
 }
 
+impl Probe {
+    /// Runs it. A problem is a fault: a script that waits for a server can rely on that.
+    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+        let mut admin = self.admin.connect()?;
+        let name = SERVER.resource_name(admin.organization(), &self.name);
+        let server = admin.get(&SERVER, &name).await?;
+        let catalogue = ask(&mut admin, out, &self.name).await?;
+        match out.format() {
+            Format::Json => out.json(&catalogue)?,
+            Format::Yaml => out.yaml(&catalogue)?,
+            Format::Name => out.line(CATALOGUE.name_of(&catalogue))?,
+            Format::Table | Format::Wide if problem_of(&catalogue).is_none() => {
+                out.line(seen(&catalogue))?;
+            }
+            Format::Table | Format::Wide => {}
+        }
+        let Some(problem) = problem_of(&catalogue) else {
+            return Ok(());
+        };
+        let url = super::cell::text(&server, "/spec/url");
+        let credential = server["spec"]["credential"].as_str().unwrap_or_default();
+        let since = super::cell::age(&catalogue, "/problemSinceTime", super::now());
+        let before = match catalogue["era"].as_str() {
+            Some("") | None => "it has never been seen, so nothing of it is offered",
+            Some(_) => "what was seen of it stays offered",
+        };
+        Err(Fault::error(format!("the probe failed: {problem}"))
+            .note(format!("for {since}; {before}"))
+            .next(remedy::of_probe(problem, &self.name, &url, credential)))
+    }
+}
+
 impl Add {
     /// Runs it.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
@@ -111,7 +162,7 @@ impl Add {
         };
         let catalogue = match self.dry_run || self.no_wait {
             true => None,
-            false => Some(first_probe(&mut admin, out, &self.name).await),
+            false => Some(ask(&mut admin, out, &self.name).await),
         };
         self.report(out, added, catalogue)
     }
@@ -197,7 +248,7 @@ impl Add {
 }
 
 /// Probes the server now and waits; draws a spinner for those who look.
-async fn first_probe(admin: &mut Admin, out: &Out, name: &str) -> Result<Value, Fault> {
+async fn ask(admin: &mut Admin, out: &Out, name: &str) -> Result<Value, Fault> {
     let spinner = out.draws_progress().then(|| {
         let spinner =
             ProgressBar::new_spinner().with_message(format!("asking {name} what it offers"));
@@ -222,9 +273,8 @@ async fn first_probe(admin: &mut Admin, out: &Out, name: &str) -> Result<Value, 
 }
 
 fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Vec<String> {
-    let found = found(catalogue);
-    match catalogue["problem"].as_str() {
-        Some(problem) if !problem.is_empty() => vec![
+    match problem_of(catalogue) {
+        Some(problem) => vec![
             format!("the first probe failed: {problem}"),
             format!(
                 "  next: {}",
@@ -234,17 +284,28 @@ fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Ve
                 "  {name} stays as it is, and Toolgate goes on trying: `toolgate describe server {name}` shows how it goes"
             ),
         ],
-        Some(_) | None => vec![
-            format!(
-                "{found} found ({}, {})",
-                super::cell::text(catalogue, "/era"),
-                super::cell::text(catalogue, "/protocolVersion"),
-            ),
+        None => vec![
+            seen(catalogue),
             format!(
                 "  next: `toolgate gateway create NAME --server {name}` offers them to clients"
             ),
         ],
     }
+}
+
+fn problem_of(catalogue: &Value) -> Option<&str> {
+    let problem = catalogue["problem"].as_str();
+    problem.filter(|problem| !problem.is_empty())
+}
+
+/// What a server has, and how it speaks.
+fn seen(catalogue: &Value) -> String {
+    format!(
+        "{} found ({}, {})",
+        found(catalogue),
+        super::cell::text(catalogue, "/era"),
+        super::cell::text(catalogue, "/protocolVersion"),
+    )
 }
 
 /// What a server has, in words: of what it lacks only the tools are worth a word.

@@ -36,3 +36,48 @@ fn what_scripts_rely_on_is_understood() {
         );
     }
 }
+
+/// The words of a line as a shell cuts it, as far as examples go: blanks, and single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn every_command_shows_examples_of_itself_that_are_understood() {
+    let mut open = vec![(String::from("toolgate"), Cli::command())];
+    let mut seen = 0;
+    while let Some((path, command)) = open.pop() {
+        for below in command.get_subcommands() {
+            open.push((format!("{path} {}", below.get_name()), below.clone()));
+        }
+        let role = ["up", "control-plane", "proxy"];
+        let runs = !command.is_subcommand_required_set() && !role.contains(&command.get_name());
+        if path == "toolgate" || !runs {
+            continue;
+        }
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_else(|| panic!("`{path}` has no examples"));
+        let mut lines = help.lines();
+        assert_eq!(lines.next(), Some("Examples:"), "{path}");
+        for line in lines {
+            let example = line
+                .strip_prefix("  ")
+                .unwrap_or_else(|| panic!("{line:?}"));
+            assert!(example.starts_with(&path), "`{example}` is not of `{path}`");
+            let parsed = Cli::try_parse_from(words(example));
+            let why = parsed.err().map(|error| error.to_string());
+            assert_eq!(why, None, "{example}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}

@@ -125,7 +125,11 @@ impl Target {
             for catalogue in admin.list(&CATALOGUE).await.unwrap_or_default() {
                 let server = super::cell::id(&catalogue, "/name");
                 let problem = catalogue["problem"].as_str().unwrap_or_default();
-                if !problem.is_empty() && bound.split(',').any(|id| id == server) {
+                let told = |known: &Value| known.as_str().is_some_and(|it| it.contains(problem));
+                if !problem.is_empty()
+                    && bound.split(',').any(|id| id == server)
+                    && !problems.iter().any(told)
+                {
                     problems.push(json!(format!(
                         "server {server}: the last probe failed: {problem}"
                     )));

@@ -24,6 +24,9 @@ pub enum TokenCommand {
 
 /// Creates a token.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate token create laptop --gateway tools --ttl 30d\n\
+    \x20 toolgate token create ci --gateway tools --tool git__search --team build")]
 pub struct Create {
     /// Id of the token.
     pub name: String,
@@ -58,6 +61,8 @@ pub struct Create {
 
 /// Revokes a token.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate token revoke laptop")]
 pub struct Revoke {
     /// Id of the token.
     #[arg(add = super::completion::by(super::completion::tokens))]

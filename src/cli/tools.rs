@@ -11,27 +11,19 @@ use super::{
     through::{Target, arguments, without_bulk},
 };
 
-/// How the gateway begins what it says of a call that came to nothing between it and the tool.
-const OF_THE_GATEWAY: [&str; 6] = [
-    "the server of this tool ",
-    "the connection to the server of this tool ",
-    "the answer of the server of this tool ",
-    "the gateway is overloaded",
-    "the tool asks for input that this client cannot give",
-    "the tool asked for input that was not given",
-];
-
 /// List and call tools.
 #[derive(Debug, clap::Subcommand)]
 pub enum ToolsCommand {
     /// List the tools that a gateway offers to the token.
     List(List),
-    /// Call a tool; the exit code is 1 if the tool says that it failed.
+    /// Call a tool; the exit code is 1 if the tool says that it failed, and 7 if no tool answered.
     Call(Call),
 }
 
 /// Lists tools.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate tools list --gateway tools")]
 pub struct List {
     /// Through which gateway.
     #[command(flatten)]
@@ -40,6 +32,9 @@ pub struct List {
 
 /// Calls a tool.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate tools call --gateway tools git__search --args '{\"query\": \"door\"}'\n\
+    \x20 toolgate tools call --gateway tools git__search --args @arguments.json -o json")]
 pub struct Call {
     /// Name of the tool, as the gateway calls it.
     #[arg(add = super::completion::by(super::completion::tools))]
@@ -103,13 +98,11 @@ impl Call {
                 }
             }
         }
-        if result["isError"] == true && !self.ignore_tool_error {
-            return Err(Fault::error(match from_the_gateway(&result) {
-                true => format!("the call of {} failed on its way", self.name),
-                false => format!("the tool {} says that it failed", self.name),
-            }));
+        let of_the_tool = failure(&result).is_none();
+        match result["isError"] == true && !(of_the_tool && self.ignore_tool_error) {
+            true => Err(failed(&self.name, &result)),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -153,7 +146,7 @@ fn is_progressive(tools: &[Value]) -> bool {
 }
 
 fn unknown(fault: &Fault) -> bool {
-    matches!(fault.kind, FaultKind::Error | FaultKind::NotFound)
+    matches!(fault.kind, FaultKind::Failed | FaultKind::NotFound)
         && fault.message.starts_with("Unknown tool")
 }
 
@@ -180,16 +173,29 @@ async fn unfound(client: &mut McpClient, fault: Fault, name: &str, arguments: &V
     )
 }
 
-/// Whether these are the words of the gateway about a call that no tool answered.
-fn from_the_gateway(result: &Value) -> bool {
-    let text = result.pointer("/content/0/text").and_then(Value::as_str);
-    text.is_some_and(|text| OF_THE_GATEWAY.iter().any(|words| text.starts_with(words)))
+/// The kind of failure, if no tool answered and the result is the gateway's own.
+fn failure(result: &Value) -> Option<&str> {
+    result["_meta"][method::META_FAILURE].as_str()
+}
+
+/// The fault that a failed result is.
+fn failed(name: &str, result: &Value) -> Fault {
+    let Some(kind) = failure(result) else {
+        return Fault::error(format!("the tool {name} says that it failed"))
+            .next("correct --args, or give --ignore-tool-error if that is an answer to you");
+    };
+    Fault::new(
+        FaultKind::Failed,
+        format!("the call of {name} failed on its way: no tool answered"),
+    )
+    .note(format!("kind {kind}"))
+    .next("`toolgate doctor` looks for what is wrong between the gateway and its servers")
 }
 
 /// A fault of a call of a tool that the gateway does not list: that is why.
 fn unlisted(fault: Fault, tools: &[Value], name: &str) -> Fault {
     let names = || tools.iter().filter_map(|tool| tool["name"].as_str());
-    let may_be = matches!(fault.kind, FaultKind::Error | FaultKind::NotFound);
+    let may_be = matches!(fault.kind, FaultKind::Failed | FaultKind::NotFound);
     if !may_be || names().any(|known| known == name) {
         return fault;
     }

@@ -47,8 +47,7 @@ pub struct Setting<'a> {
 /// Puts the role together.
 pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::Result<Running> {
     let store = if options.etcd.is_empty() {
-        let key = options.key_file.as_deref();
-        embedded(&options.common.data_dir, key, &machine.clock)?
+        embedded(&options.common.data_dir, &machine.clock)?
     } else {
         Arc::new(EtcdStore::new(etcd(&options)?)?)
     };
@@ -92,14 +91,8 @@ pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::R
 }
 
 /// The store of one machine: a file in the data folder.
-pub fn embedded(
-    data_dir: &Path,
-    key_file: Option<&Path>,
-    clock: &SharedClock,
-) -> anyhow::Result<Arc<dyn Store>> {
+pub fn embedded(data_dir: &Path, clock: &SharedClock) -> anyhow::Result<Arc<dyn Store>> {
     let file = data_dir.join(STORE_FILE);
-    let key_file = key_file.map_or_else(|| data_dir.join(KEY_FILE), Path::to_owned);
-    belong_together(&file, &key_file)?;
     let store = EmbeddedStore::open(&file, Arc::clone(clock));
     let store = store.with_context(|| {
         format!(
@@ -108,18 +101,6 @@ pub fn embedded(
         )
     })?;
     Ok(Arc::new(store))
-}
-
-/// A fresh key opens nothing of a store that is there already: better to hear what is missing than that it does not fit.
-fn belong_together(store: &Path, key_file: &Path) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        !store.exists() || key_file.exists(),
-        "the key file {key} is missing, and what is sealed in {store} opens with it alone; put it back from its backup \
-         (`control-plane --key-file` names another place), or begin anew with another data folder",
-        key = key_file.display(),
-        store = store.display()
-    );
-    Ok(())
 }
 
 /// The plane itself, over any store.

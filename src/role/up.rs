@@ -42,7 +42,7 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
         alone: true,
         egress: policy.clone(),
     };
-    let store = control_plane::embedded(&data_dir, None, &machine.clock)?;
+    let store = control_plane::embedded(&data_dir, &machine.clock)?;
     let plane = control_plane::start(setting, store, machine, &actors).await?;
     let admin = control_plane::serve_admin(&plane, &options.admin, machine).await?;
 

@@ -231,6 +231,12 @@ impl ControlPlane {
         ready(&mut self.process, self.private).await
     }
 
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Its command line, as the bootstrap administrator.
     pub fn cli(&self) -> Result<Cli> {
         let token =

@@ -205,6 +205,67 @@ async fn exit_codes_and_next_steps_are_what_scripts_were_promised() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_failed_a_call_that_did_not_arrive_and_a_wrong_line_end_with_codes_of_their_own()
+ {
+    let (sandbox, _up, cli) = started("call-codes").await.unwrap();
+    let mut server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
+    cli.expose("codes", server.url(), "single").await.unwrap();
+    let call = |tool| ["tools", "call", "--gateway", "codes", tool];
+    // A tool that says what it says at every call, and its server once it is gone.
+    let cases = [
+        (vec!["test_error_handling"], 1, "says that it failed"),
+        (vec!["no_such_tool"], 3, "Unknown tool"),
+        (vec!["test_error_handling", "--args", "{"], 2, "not JSON"),
+    ];
+    for (given, expected, said) in cases {
+        let arguments = [&call(given[0])[..], &given[1..]].concat();
+        let (code, err) = cli.fails(&arguments).await.unwrap();
+        assert_eq!(code, expected, "{given:?}: {err}");
+        assert!(err.contains(said), "{given:?}: {err}");
+    }
+    server.process().kill().unwrap();
+    for more in [&[][..], &["--ignore-tool-error"]] {
+        let arguments = [&call("test_error_handling")[..], more].concat();
+        let (code, err) = cli.fails(&arguments).await.unwrap();
+        assert_eq!(code, 7, "{err}");
+        assert!(err.contains("kind upstream_unreachable"), "{err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_answer_probes_is_told_with_its_problem_wherever_it_is_shown() {
+    let (sandbox, _up, cli) = started("unprobed").await.unwrap();
+    let text_of = |output: std::process::Output| text(&output.stdout) + &text(&output.stderr);
+    cli.run(&["server", "add", "dead", "--url", "http://127.0.0.1:1/mcp"])
+        .await
+        .unwrap();
+    let file = sandbox.join("over-dead.yaml");
+    let document = "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {name: over-dead}\nspec: {bindings: [{server: dead, allTools: true}]}\n";
+    fs::write(&file, document).unwrap();
+    let file = file.display().to_string();
+    let applied = text_of(cli.run(&["apply", "-f", &file]).await.unwrap());
+    let described = text_of(
+        cli.run(&["describe", "gateway", "over-dead"])
+            .await
+            .unwrap(),
+    );
+    for told in [&applied, &described] {
+        assert!(!told.contains("has not been probed yet"), "{told}");
+        for words in ["no connection", "since 20", "toolgate server probe dead"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
+    let servers = text_of(cli.run(&["get", "servers"]).await.unwrap());
+    let row = |name| servers.lines().find(|line| line.starts_with(name));
+    assert!(row("dead").unwrap().contains("failed "), "{servers}");
+    assert!(row("demo").unwrap().contains("fine"), "{servers}");
+    let (code, err) = cli.fails(&["server", "probe", "dead"]).await.unwrap();
+    assert_eq!((code, err.contains("no connection")), (1, true), "{err}");
+    let fine = text_of(cli.run(&["server", "probe", "demo"]).await.unwrap());
+    assert!(fine.starts_with("4 tools"), "{fine}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_shape_of_output_says_the_same() {
     let (_sandbox, _up, cli) = started("shapes").await.unwrap();
     let said = |output: std::process::Output| text(&output.stdout);

@@ -1,6 +1,7 @@
 //! Separate processes over a real etcd: convergence, a dead control plane, a poisoned store, a
 //! frozen member.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -247,4 +248,57 @@ async fn a_frozen_member_of_etcd_is_left() {
             .await
             .unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_etcd_a_lost_key_file_is_not_made_anew_and_what_is_sealed_waits_for_it() {
+    let mut fleet = Fleet::start("lost-key", 1).await.unwrap();
+    let cli = fleet.plane.cli().unwrap();
+    cli.run(&[
+        "server",
+        "add",
+        "sealed",
+        "--url",
+        "http://127.0.0.1:1/mcp",
+        "--header",
+        "Authorization=Bearer kept",
+    ])
+    .await
+    .unwrap();
+    fleet.plane.kill().unwrap();
+    let key = fleet.plane.data().join("key");
+    let kept = key.with_extension("kept");
+    std::fs::rename(&key, &kept).unwrap();
+    // Proxies are connected to nobody now: but for leases that end, what changes is the refused start's doing.
+    let lasting = async || {
+        let mut all = fleet.etcd.list("").await.unwrap();
+        all.retain(|(key, _)| !key.contains("/leases/"));
+        all
+    };
+    let before = lasting().await;
+    for other in [None, Some("kaaaa 11")] {
+        if let Some(line) = other {
+            std::fs::write(&key, line.to_owned() + &"11".repeat(31) + "\n").unwrap();
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let refused = fleet.plane.restart().await.unwrap_err().to_string();
+        let told = if other.is_none() {
+            "is missing"
+        } else {
+            "does not belong to this store"
+        };
+        for words in [
+            told,
+            &*key.display().to_string(),
+            "--key-file",
+            "--etcd-prefix",
+        ] {
+            assert!(refused.contains(words), "{words}: {refused}");
+        }
+        assert_eq!(key.exists(), other.is_some(), "a fresh key was made");
+        assert!(lasting().await == before, "the store was written to");
+    }
+    std::fs::rename(&kept, &key).unwrap();
+    fleet.plane.restart().await.unwrap();
+    fleet.write("afterwards", LEFT).await.unwrap();
 }

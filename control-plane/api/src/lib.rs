@@ -19,6 +19,7 @@ mod masks;
 mod memory;
 mod observed;
 mod pages;
+mod problems;
 mod services;
 mod status;
 mod watch;

@@ -265,6 +265,7 @@ pub(crate) fn catalogue(server: Name) -> Catalogue {
         templates: Vec::new(),
         probed: START,
         problem: None,
+        problem_since: None,
     }
 }
 

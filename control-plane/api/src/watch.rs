@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use toolgate_control_core::{Key, Kind, Right};
 use toolgate_model::{Slug, Timestamp, Version};
 use toolgate_proto::admin::v1::{
-    WatchEvent, WatchRequest,
+    ServerStatus, WatchEvent, WatchRequest,
     watch_event::{Object, Type},
     watch_server,
 };
@@ -47,6 +47,8 @@ enum Look {
     Stored(u64),
     /// Also when it compiles to something else.
     Compiled(u64, Option<toolgate_model::Digest>, Vec<String>),
+    /// Also when a probe finds something else.
+    Probed(u64, Box<Option<ServerStatus>>),
     /// Also when another version is wanted.
     Wanting(u64, Version),
 }

@@ -284,6 +284,7 @@ fn nothing(target: &Target) -> Catalogue {
         templates: Vec::new(),
         probed: Timestamp(0),
         problem: None,
+        problem_since: None,
     }
 }
 

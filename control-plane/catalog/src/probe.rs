@@ -291,7 +291,8 @@ async fn look(
         }
     };
     let now = || shared.clock.now();
-    let sight = shared.eyes.look(target, earlier.clone(), now).await;
+    let mut sight = shared.eyes.look(target, earlier.clone(), now).await;
+    sight.catalogue = sight.catalogue.troubled_since(earlier.as_ref());
     let fresh = stored_at.is_some_and(|at| sight.catalogue.probed.since(at) < STORED_ANYWAY);
     let changed = !same(&sight.catalogue, earlier.as_ref());
     let stored = if fresh && !asked && !changed {

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use toolgate_control_core::limits;
+
 /// How often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -93,7 +95,7 @@ enum Again {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            interval: Duration::from_secs(300),
+            interval: limits::PROBE_INTERVAL,
             retry: Duration::from_secs(2),
             // No more than twenty in ten seconds, as clients are told of.
             gap: Duration::from_millis(525),

@@ -121,6 +121,7 @@ pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> Catalogue {
         templates: Vec::new(),
         probed: Timestamp(1),
         problem: None,
+        problem_since: None,
     }
 }
 

@@ -55,6 +55,8 @@ pub const CATALOGUE_ENTRY: usize = 128;
 pub const CATALOGUE_INSTRUCTIONS: usize = 16 * 1024;
 /// Bytes kept of one server's capabilities.
 pub const CATALOGUE_CAPABILITIES: usize = 16 * 1024;
+/// How long a server is left alone at most: a probe that fails is repeated sooner.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(300);
 /// Labels of one object.
 pub const LABELS: usize = 64;
 /// Characters of a label's key.

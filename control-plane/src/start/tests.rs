@@ -110,13 +110,97 @@ async fn control_planes_of_one_store_share_keys_and_token() {
 async fn another_key_file_is_refused_with_what_to_do() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = memory();
-    let (first, _one) = start(options(one.path()), &store).await;
+    let (first, trigger) = start(options(one.path()), &store).await;
     first.unwrap();
+    trigger.drain(Duration::from_secs(5)).await;
+    KeyRing::open_or_create(&two.path().join("key")).unwrap();
+    let before = everything(&store).await;
     let (second, _two) = start(options(two.path()), &store).await;
-    let Err(StartError::Keys(error)) = second.map(drop) else {
+    let Err(error @ StartError::OtherKeyFile { .. }) = second.map(drop) else {
         panic!("keys of another deployment opened");
     };
-    assert!(error.to_string().contains("key"), "{error}");
+    let told = error.to_string();
+    let file = two.path().join("key").display().to_string();
+    for words in [
+        &*file,
+        "copy it from another control plane",
+        "--etcd-prefix",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert_eq!(everything(&store).await, before);
+}
+
+/// What lies in a store, with the revision of each value.
+async fn everything(store: &Arc<dyn Store>) -> Vec<(String, u64)> {
+    let page = store.list("", None, 1000, None).await.unwrap();
+    let entries = page.entries.into_iter();
+    entries.map(|entry| (entry.key, entry.modified)).collect()
+}
+
+#[tokio::test]
+async fn a_lost_key_file_is_not_made_anew_and_the_refusal_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.redb");
+    let embedded: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&file, clock::system()).unwrap());
+    for store in [memory(), embedded] {
+        let key = folder.path().join("key");
+        let (first, trigger) = start(options(folder.path()), &store).await;
+        drop(first.unwrap());
+        trigger.drain(Duration::from_secs(5)).await;
+        let kept = folder.path().join("kept");
+        std::fs::rename(&key, &kept).unwrap();
+        let before = everything(&store).await;
+        let (second, _second) = start(options(folder.path()), &store).await;
+        let Err(error @ StartError::KeyFileMissing { .. }) = second.map(drop) else {
+            panic!("a fresh key opened what another one had sealed");
+        };
+        let told = error.to_string();
+        for words in [
+            &*key.display().to_string(),
+            "is missing",
+            "back from its backup",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(
+            !key.exists(),
+            "a fresh key stands where the lost one belongs"
+        );
+        assert_eq!(everything(&store).await, before);
+        std::fs::rename(&kept, &key).unwrap();
+        let (restored, trigger) = start(options(folder.path()), &store).await;
+        restored.unwrap();
+        trigger.drain(Duration::from_secs(5)).await;
+        std::fs::remove_file(&key).unwrap();
+        std::fs::remove_file(folder.path().join("admin-token")).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_start_at_once_with_keys_of_their_own_one_is_refused() {
+    for _ in 0..5 {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = memory();
+        let ((first, _one), (second, _two)) = tokio::join!(
+            start(options(one.path()), &store),
+            start(options(two.path()), &store),
+        );
+        let (loser, winner, refused) = match (first, second) {
+            (Ok(_plane), Err(error)) => (two.path(), one.path(), error),
+            (Err(error), Ok(_plane)) => (one.path(), two.path(), error),
+            _ => panic!("exactly one of two keys can have sealed the deployment's"),
+        };
+        let told = refused.to_string();
+        assert!(
+            told.contains("copy it from another control plane"),
+            "{told}"
+        );
+        // What it says to do helps.
+        std::fs::copy(winner.join("key"), loser.join("key")).unwrap();
+        let (again, _again) = start(options(loser), &store).await;
+        again.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -176,7 +260,6 @@ async fn two_that_start_at_once_in_one_folder_agree_on_one_admin_token() {
     for _ in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         let store = memory();
-        KeyRing::open_or_create(&folder.path().join("key")).unwrap();
         let both = tokio::join!(
             start(options(folder.path()), &store),
             start(options(folder.path()), &store),

@@ -6,7 +6,7 @@
 //! planes, each gets the new line at the end first, so that all can open what the first of them wraps with it.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -70,12 +70,23 @@ pub enum KeyFileError {
 impl KeyRing {
     /// The keys in the file at `path`; makes one with a fresh key if there is none.
     pub fn open_or_create(path: &Path) -> Result<Self, KeyFileError> {
+        if let Some(there) = Self::open_if_there(path)? {
+            return Ok(there);
+        }
+        create(path).map_err(|source| KeyFileError::Io {
+            path: path.into(),
+            source,
+        })?;
+        Self::open(path)
+    }
+
+    /// The keys in the file at `path`, if there is one.
+    pub fn open_if_there(path: &Path) -> Result<Option<Self>, KeyFileError> {
         match Self::open(path) {
             Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Self::create(path)?;
-                Self::open(path)
+                Ok(None)
             }
-            done => done,
+            done => done.map(Some),
         }
     }
 
@@ -121,35 +132,41 @@ impl KeyRing {
             .find(|(known, _)| known == id)
             .map(|(_, key)| &**key)
     }
+}
 
-    fn create(path: &Path) -> Result<(), KeyFileError> {
-        let failed = |source| KeyFileError::Io {
-            path: path.into(),
-            source,
-        };
-        let key = Zeroizing::new(random::bytes::<32>());
-        let line = Zeroizing::new(format!("{} {}\n", fresh_id(), &*hex(&*key)));
-        // `create_new`: two processes that start at once must not each believe in a key of their own.
-        let opened = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
-        let mut file = match opened {
+/// A file with a fresh key at `path`, whole from its first moment; whoever comes second finds that of the first.
+fn create(path: &Path) -> io::Result<()> {
+    let key = Zeroizing::new(random::bytes::<32>());
+    let line = Zeroizing::new(format!("{} {}\n", fresh_id(), &*hex(&*key)));
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".new-{}", fresh_id()));
+    let written = write_new(Path::new(&beside), line.as_bytes());
+    // A link replaces nothing: two processes that start at once must not each believe in a key of their own.
+    let linked = written.and_then(|()| fs::hard_link(&beside, path));
+    let _gone = fs::remove_file(&beside);
+    match linked {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        // A file system without links.
+        Err(_) => match write_new(path, line.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-            opened => opened.map_err(failed)?,
-        };
-        file.write_all(line.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(failed)?;
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or_else(|| Path::new("."));
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)
+            written => written?,
+        },
     }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {

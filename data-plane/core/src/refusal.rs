@@ -316,7 +316,7 @@ impl UpstreamFailure {
         self.to_string().replace("tool", noun)
     }
 
-    /// A short word for metrics and logs.
+    /// A short word for metrics, logs and programs that call tools.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Unreachable => "upstream_unreachable",

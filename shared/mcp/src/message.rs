@@ -108,6 +108,8 @@ pub fn carried(name: &str) -> bool {
             | method::META_SERVER
             | method::META_SUBSCRIPTION
             | method::META_PROGRESS
+            // Said by us alone: a server that says it speaks of a hop of its own.
+            | method::META_FAILURE
     )
 }
 
@@ -202,13 +204,17 @@ pub fn list_page<'a>(
     out
 }
 
-/// A tool result that tells the model that the call failed. With `modern`, as a modern client wants it.
-pub fn tool_error(text: &str, modern: Option<&Implementation>) -> String {
-    let text = quote(text);
-    let tail = modern.map_or_else(String::new, |server| {
-        format!(",{}", modern_members(server, None))
+/// A tool result that tells the model that the call failed, and programs that no tool said so: `failure` is a word for
+/// the kind. With `modern`, as a modern client wants it.
+pub fn tool_error(text: &str, failure: &str, modern: Option<&Implementation>) -> String {
+    let (text, key, failure) = (quote(text), quote(method::META_FAILURE), quote(failure));
+    let (kind, server) = modern.map_or_else(Default::default, |server| {
+        let (key, server) = (quote(method::META_SERVER), server.to_json());
+        ("\"resultType\":\"complete\",", format!("{key}:{server},"))
     });
-    format!("{{\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"isError\":true{tail}}}")
+    format!(
+        "{{\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"isError\":true,{kind}\"_meta\":{{{server}{key}:{failure}}}}}"
+    )
 }
 
 /// A tool result of our own: `structured` (JSON), and the same as a text for clients that read nothing else. With `modern`,

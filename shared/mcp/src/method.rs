@@ -69,6 +69,8 @@ pub const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 pub const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// `_meta`: what the server of a modern result calls itself.
 pub const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
+/// `_meta` of a tool result that a gateway of ours made because no tool answered: the kind of the failure, a word.
+pub const META_FAILURE: &str = "toolgate/failure";
 /// `_meta`: the listen request that a message belongs to.
 pub const META_SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// `_meta`: what progress is reported under.

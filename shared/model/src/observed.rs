@@ -44,6 +44,19 @@ pub struct Catalogue {
     pub probed: Timestamp,
     /// Why the last probe failed, with what to do; what could not be listed is then as seen before.
     pub problem: Option<String>,
+    /// Since when there has been a problem.
+    pub problem_since: Option<Timestamp>,
+}
+
+impl Catalogue {
+    /// With the beginning of its problem, if it has one: that of the catalogue before it, if that had one too.
+    #[must_use]
+    pub fn troubled_since(mut self, before: Option<&Self>) -> Self {
+        let before = before.filter(|before| before.problem.is_some());
+        let began = before.map_or(self.probed, |it| it.problem_since.unwrap_or(it.probed));
+        self.problem_since = self.problem.as_ref().map(|_| began);
+        self
+    }
 }
 
 /// One thing that a server offers: a tool, a prompt, a resource, or a template of resources.

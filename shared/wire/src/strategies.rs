@@ -240,7 +240,7 @@ pub(crate) fn era() -> impl Strategy<Value = Option<Era>> {
 
 pub(crate) fn catalogue() -> impl Strategy<Value = Catalogue> {
     let texts = (".{0,10}", ".{0,10}", ".{0,10}", ".{0,40}", ".{0,40}");
-    let problem = option::of(".{1,30}");
+    let problem = (option::of(".{1,30}"), option::of(timestamp()));
     (name(), era(), texts, lists(), timestamp(), problem).prop_map(
         |(server, era, texts, [tools, prompts, resources, templates], probed, problem)| Catalogue {
             server,
@@ -255,7 +255,8 @@ pub(crate) fn catalogue() -> impl Strategy<Value = Catalogue> {
             resources,
             templates,
             probed,
-            problem,
+            problem: problem.0,
+            problem_since: problem.1,
         },
     )
 }

@@ -1,6 +1,6 @@
 //! What a call tells.
 
-use super::{from_the_gateway, is_progressive, progress_line, unlisted};
+use super::{failed, is_progressive, progress_line, unlisted};
 use crate::cli::fault::{Fault, FaultKind};
 
 #[test]
@@ -12,7 +12,11 @@ fn progress_is_told_in_a_line() {
 #[test]
 fn a_tool_that_is_not_there_is_told_with_the_one_that_was_meant() {
     let tools = [serde_json::json!({ "name": "demo__echo" })];
-    let fault = unlisted(Fault::error("Unknown tool: demo__ech"), &tools, "demo__ech");
+    let fault = unlisted(
+        Fault::new(FaultKind::Failed, "Unknown tool: demo__ech"),
+        &tools,
+        "demo__ech",
+    );
     assert_eq!(fault.kind, FaultKind::NotFound);
     let text = fault.to_string();
     assert!(text.contains("did you mean `demo__echo`?") && text.contains("tools list"));
@@ -22,12 +26,18 @@ fn a_tool_that_is_not_there_is_told_with_the_one_that_was_meant() {
 
 #[test]
 fn what_the_gateway_says_of_a_call_is_not_what_the_tool_said() {
-    let said = |text: &str| from_the_gateway(&serde_json::json!({ "content": [{ "text": text }] }));
-    assert!(said("the server of this tool cannot be reached"));
-    assert!(said(
-        "the answer of the server of this tool is too large; the call may have taken effect"
-    ));
-    assert!(!said("the file does not exist"));
+    let result = |meta: serde_json::Value| {
+        let text = "the server of this tool cannot be reached";
+        serde_json::json!({ "content": [{ "text": text }], "isError": true, "_meta": meta })
+    };
+    let ours = result(serde_json::json!({ "toolgate/failure": "upstream_unreachable" }));
+    let ours = failed("t", &ours);
+    assert_eq!(ours.kind, FaultKind::Failed);
+    assert!(ours.to_string().contains("upstream_unreachable"), "{ours}");
+    // A tool may use the gateway's very words.
+    let theirs = failed("t", &result(serde_json::json!({})));
+    assert_eq!(theirs.kind, FaultKind::Error);
+    assert!(theirs.to_string().contains("the tool t says"), "{theirs}");
 }
 
 #[test]

@@ -23,21 +23,3 @@ fn the_admin_api_is_in_plain_text_beyond_this_machine_only_when_asked_for() {
         plain(&listener(at, true)).unwrap();
     }
 }
-
-#[test]
-fn a_store_without_its_key_file_is_not_given_a_fresh_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, key) = (folder.path().join("store.redb"), folder.path().join("key"));
-    super::belong_together(&store, &key).unwrap();
-    std::fs::write(&store, "").unwrap();
-    let told = super::belong_together(&store, &key)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        told.contains("missing") && told.contains("--key-file"),
-        "{told}"
-    );
-    assert!(!key.exists());
-    std::fs::write(&key, "").unwrap();
-    super::belong_together(&store, &key).unwrap();
-}

@@ -13,6 +13,7 @@ use super::*;
 use crate::memory::{self, MemoryDesk, call};
 
 mod isolation;
+mod probes;
 mod secrets;
 mod watches;
 

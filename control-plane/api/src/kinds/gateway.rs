@@ -14,7 +14,7 @@ use toolgate_wire::{Collection, InvalidResourceName, Wire};
 use super::{Prepared, Resource};
 use crate::{
     desk::{Desk, Published},
-    status,
+    problems, status,
 };
 
 impl Resource for Gateway {
@@ -107,11 +107,10 @@ fn status_of(id: &Name, published: &Published) -> pb::GatewayStatus {
     let tools = gateway.map(|it| it.tools.iter().map(tool).collect());
     let prompts = gateway.map(|it| it.prompts.iter().map(prompt).collect());
     let resources = gateway.map(|it| it.resources.iter().map(Slug::to_string).collect());
-    let problems = published.compiled.problems_of(&key);
     pb::GatewayStatus {
         path: format!("/v1/mcp/{}", id.id),
         tools: tools.unwrap_or_default(),
-        problems: problems.iter().map(ToString::to_string).collect(),
+        problems: problems::of_gateway(id, published),
         prompts: prompts.unwrap_or_default(),
         resources: resources.unwrap_or_default(),
     }

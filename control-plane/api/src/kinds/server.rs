@@ -9,7 +9,10 @@ use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::{Collection, InvalidResourceName, Wire};
 
 use super::{Prepared, Resource};
-use crate::{desk::Desk, status};
+use crate::{
+    desk::{Desk, Published},
+    problems, status,
+};
 
 impl Resource for Server {
     type Proto = pb::Server;
@@ -52,6 +55,10 @@ impl Resource for Server {
 
     fn to_proto(&self) -> pb::Server {
         Wire::to_proto(self)
+    }
+
+    fn add_status(message: &mut pb::Server, id: &Name, published: &Published) {
+        message.status = problems::of_server(id, published);
     }
 
     fn prepare(

@@ -12,6 +12,7 @@ use crate::{
     desk::Published,
     kinds::{self, Resource},
     observed::show_proxy,
+    problems,
 };
 
 /// The name of a kind's message, as in `WatchRequest.kinds`.
@@ -36,7 +37,13 @@ pub(super) fn looks(
     let state = &published.state;
     match kind {
         Kind::Organization => plain::<Organization>(published, each),
-        Kind::Server => plain::<Server>(published, each),
+        Kind::Server => {
+            for (name, stored) in state.servers.iter() {
+                let probe = problems::of_server(name, published);
+                let look = Look::Probed(stored.modified, Box::new(probe));
+                each(Some(&name.org), Key::Server(name.clone()), look);
+            }
+        }
         Kind::Credential => plain::<Credential>(published, each),
         Kind::Token => plain::<Token>(published, each),
         Kind::Gateway => {
@@ -46,8 +53,7 @@ pub(super) fn looks(
                     name: name.clone(),
                 };
                 let entry = published.compiled.snapshot.entries.get(&key);
-                let problems = published.compiled.problems_of(&key);
-                let problems = problems.iter().map(ToString::to_string).collect();
+                let problems = problems::of_gateway(name, published);
                 let look = Look::Compiled(stored.modified, entry.map(|e| e.digest), problems);
                 each(Some(&name.org), Key::Gateway(name.clone()), look);
             }

@@ -253,6 +253,7 @@ async fn an_earlier_life_is_remembered() {
         templates: Vec::new(),
         probed: toolgate_model::Timestamp(0),
         problem: None,
+        problem_since: None,
     };
     earlier.tools.push(toolgate_model::Definition {
         name: "kept".to_owned(),
@@ -267,6 +268,7 @@ async fn an_earlier_life_is_remembered() {
         .await;
     assert_eq!(names(&catalogue), ["kept"]);
     assert!(catalogue.problem.unwrap().contains("check"));
+    assert_eq!(catalogue.problem_since, Some(catalogue.probed));
 }
 
 #[tokio::test]

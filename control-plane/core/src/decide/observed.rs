@@ -19,7 +19,7 @@ pub(super) fn catalogue(mut draft: Draft<'_>, seen: &Catalogue) -> Result<Change
     }
     let before = draft.state.catalogues.get(&seen.server).cloned();
     let before = before.as_deref();
-    let next = bounded(carried_over(seen.clone(), before));
+    let next = bounded(carried_over(seen.clone(), before)).troubled_since(before);
     if let Some(before) = before {
         let same = Catalogue {
             probed: before.probed,

@@ -551,6 +551,17 @@ fn a_probe_that_saw_nothing_new_does_not_move_the_version() {
     assert_eq!(world.state.history.len(), entries);
     let kept = world.state.catalogues.get(&name("acme", "one")).unwrap();
     assert_eq!(kept.problem.as_deref(), Some("no answer"));
+    assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
+    // It began then, whatever it becomes, and is over with the first good probe.
+    same.probed = Timestamp(9_000_000);
+    same.problem = Some("another answer".to_owned());
+    world.run(Command::RecordCatalogue(same.clone())).unwrap();
+    let kept = world.state.catalogues.get(&name("acme", "one")).unwrap();
+    assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
+    same.problem = None;
+    world.run(Command::RecordCatalogue(same.clone())).unwrap();
+    let kept = world.state.catalogues.get(&name("acme", "one")).unwrap();
+    assert_eq!(kept.problem_since, None);
 
     let more = catalogue("acme", "one", &["a", "b", "c"]);
     world.run(Command::RecordCatalogue(more)).unwrap();

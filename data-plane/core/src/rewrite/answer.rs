@@ -331,7 +331,7 @@ pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
                 ClientSide::Modern { .. } => Some(&call.gateway.server_info),
                 ClientSide::Legacy { .. } => None,
             };
-            let result = message::tool_error(&words(call, failure, "tool"), modern);
+            let result = message::tool_error(&words(call, failure, "tool"), failure.kind(), modern);
             message::response(&call.id, &result)
         }
         // No model reads these: a program does, and errors are what it looks for.

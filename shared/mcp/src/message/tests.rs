@@ -44,7 +44,8 @@ fn every_message_is_one_that_we_accept() {
             "1",
             &list_page("tools", ["{\"name\":\"a\"}", "{}"], Some("n"), ""),
         ),
-        response("1", &tool_error("no \"luck\"", Some(&us()))),
+        response("1", &tool_error("no \"luck\"", "word", Some(&us()))),
+        response("1", &tool_error("no \"luck\"", "word", None)),
     ] {
         let text = String::from_utf8_lossy(&bytes);
         assert!(envelope::parse(&bytes, &Limits::REQUEST).is_ok(), "{text}");

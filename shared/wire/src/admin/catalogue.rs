@@ -27,6 +27,7 @@ impl Wire for Catalogue {
             .map_err(|e| Violation::new("name", e))?;
         let problem = field::bounded("problem", &proto.problem, limits::REASON)?;
         let probed = field::timestamp("probe_time", proto.probe_time.as_ref())?;
+        let since = field::timestamp("problem_since_time", proto.problem_since_time.as_ref())?;
         Ok(Self {
             server,
             era: era("era", &proto.era)?,
@@ -49,6 +50,7 @@ impl Wire for Catalogue {
             templates: definitions("templates", &proto.templates, limits::RESOURCE_URI)?,
             probed: probed.unwrap_or(Timestamp(0)),
             problem: (!problem.is_empty()).then_some(problem),
+            problem_since: since,
         })
     }
 
@@ -67,6 +69,7 @@ impl Wire for Catalogue {
             probe_time: field::to_known_timestamp(self.probed),
             problem: self.problem.clone().unwrap_or_default(),
             capabilities_json: self.capabilities.clone(),
+            problem_since_time: self.problem_since.map(field::to_timestamp),
         }
     }
 }

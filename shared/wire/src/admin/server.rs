@@ -84,6 +84,7 @@ impl Wire for Server {
         };
         let credential = self.credential.as_ref();
         pb::Server {
+            status: None,
             metadata: meta_to_proto(Collection::Servers.format(&self.name), &self.meta),
             spec: Some(pb::ServerSpec {
                 description: self.meta.description.clone(),

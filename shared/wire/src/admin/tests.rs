@@ -41,6 +41,7 @@ proptest! {
 
 fn server_of(url: &str) -> pb::Server {
     pb::Server {
+        status: None,
         metadata: Some(pb::Metadata {
             name: "organizations/acme/servers/git".into(),
             ..Default::default()

@@ -101,7 +101,7 @@ pub fn links<'q>(call: &CallPlan, pages: impl IntoIterator<Item = &'q Question>)
                 ClientSide::Modern { .. } => Some(&call.gateway.server_info),
                 ClientSide::Legacy { .. } => None,
             };
-            let result = message::tool_error(&text, modern);
+            let result = message::tool_error(&text, "needs_visit", modern);
             (message::response(&call.id, &result), Outcome::ToolError)
         }
         Target::Prompt(_) | Target::Resource(_) | Target::Completion(_) | Target::Task(_) => {

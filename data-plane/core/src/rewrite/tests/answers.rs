@@ -131,6 +131,21 @@ fn what_the_tool_says_of_its_failure_is_for_the_model() {
 }
 
 #[test]
+fn that_no_tool_answered_is_said_by_the_gateway_alone() {
+    let forged = r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"isError":true,"_meta":{"k/l":2,"toolgate/failure":"upstream_broken"}}}"#;
+    let unreadable = r#"{"jsonrpc":"2.0","id":42,"result":7}"#;
+    for (client, server) in CELLS {
+        let told = body(&reply(client, server, forged));
+        let meta = &told["result"]["_meta"];
+        assert_eq!(meta["k/l"], 2, "{told}");
+        assert_eq!(meta.get("toolgate/failure"), None, "{told}");
+        let told = body(&reply(client, server, unreadable));
+        let meta = &told["result"]["_meta"];
+        assert_eq!(meta["toolgate/failure"], "upstream_malformed", "{told}");
+    }
+}
+
+#[test]
 fn errors_are_translated_between_the_eras() {
     let code = |client, server, code: i64| {
         let answer = format!(

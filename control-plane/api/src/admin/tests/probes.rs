@@ -1,0 +1,81 @@
+//! What operators read of a server that does not answer probes.
+
+use toolgate_control_core::Command;
+use toolgate_model::{Catalogue, Name, Timestamp};
+
+use super::*;
+use crate::memory::START;
+
+const REFUSED: &str = "no connection; check that it is up";
+
+fn failed(at: Timestamp) -> Command {
+    let server = Name::new("acme".parse().unwrap(), "git".parse().unwrap());
+    Command::RecordCatalogue(Catalogue {
+        problem: Some(REFUSED.to_owned()),
+        probed: at,
+        ..memory::catalogue(server)
+    })
+}
+
+async fn gateway(router: &Router) -> Vec<String> {
+    let name = "organizations/acme/gateways/tools".into();
+    let request = GetGatewayRequest { name };
+    let answer = call(router, "Gateways/GetGateway", Some("viewer"), &request).await;
+    let gateway: pb::Gateway = answer.read();
+    gateway.status.unwrap().problems
+}
+
+#[tokio::test]
+async fn a_server_whose_probe_failed_is_named_with_what_was_found_and_since_when() {
+    let (router, desk, _trigger) = start();
+    made(&router, "git").await;
+    assert_eq!(get(&router, "git").await.read::<pb::Server>().status, None);
+    let create = CreateGatewayRequest {
+        parent: "organizations/acme".into(),
+        gateway_id: "tools".into(),
+        gateway: Some(pb::Gateway {
+            spec: Some(GatewaySpec {
+                bindings: vec![pb::Binding {
+                    server: "git".into(),
+                    all_tools: true,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let answer = call(&router, "Gateways/CreateGateway", Some("editor"), &create).await;
+    assert_eq!(answer.code, Code::Ok, "{:?}", answer.status);
+    let problems = gateway(&router).await;
+    assert!(
+        problems[0].contains("has not been probed yet"),
+        "{problems:?}"
+    );
+
+    desk.command(failed(START)).unwrap();
+    let first = gateway(&router).await;
+    for words in [
+        "spec.bindings[0].server: ",
+        REFUSED,
+        "2023-11-14T22:13:20Z",
+        "within 5 minutes",
+        "`toolgate server probe git`",
+    ] {
+        assert!(first[0].contains(words), "{words}: {first:?}");
+    }
+    // The beginning of the trouble stays, however often it is found again.
+    let later = START.after(std::time::Duration::from_secs(3600));
+    desk.command(failed(later)).unwrap();
+    assert_eq!(gateway(&router).await, first);
+    let status = get(&router, "git")
+        .await
+        .read::<pb::Server>()
+        .status
+        .unwrap();
+    assert_eq!((status.problem.as_str(), status.seen), (REFUSED, false));
+    let seconds = |at: Option<prost_types::Timestamp>| at.unwrap().seconds;
+    assert_eq!(seconds(status.problem_since_time), 1_700_000_000);
+    assert_eq!(seconds(status.probe_time), 1_700_003_600);
+}
