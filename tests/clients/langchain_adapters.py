@@ -1,5 +1,5 @@
 """langchain-mcp-adapters as a client: `langchain_adapters.py URL TOKEN TOOL MESSAGE [PREFIX...]`; see python2.py for what
-it does and prints. Every call is a session of its own.
+it does and prints. Every call is a session of its own, but for what needs one that stays.
 """
 
 import asyncio
@@ -9,7 +9,9 @@ import sys
 from langchain_core.tools import ToolException
 from langchain_mcp_adapters.callbacks import Callbacks
 from langchain_mcp_adapters.client import MultiServerMCPClient
+from langchain_mcp_adapters.tools import load_mcp_tools
 from mcp.shared.exceptions import McpError
+from mcp.types import ServerNotification, ToolListChangedNotification
 
 # How far, by tool.
 heard = []
@@ -45,6 +47,22 @@ async def fixture(tools, prefix, message):
     return {"text": echo[0]["text"], "failing": failed, "progress": [done for tool, done in heard if tool == name]}
 
 
+async def changed(connection, prefix):
+    """Whether it hears in a session of its own that the list of tools has changed."""
+    told = asyncio.Event()
+
+    async def hear(message):
+        if isinstance(message, ServerNotification) and isinstance(message.root, ToolListChangedNotification):
+            told.set()
+
+    client = MultiServerMCPClient({"gateway": {**connection, "session_kwargs": {"message_handler": hear}}})
+    async with client.session("gateway") as session:
+        tools = {listed.name: listed for listed in await load_mcp_tools(session)}
+        await tools[f"{prefix}test_trigger_tool_change"].ainvoke({})
+        await asyncio.wait_for(told.wait(), 30)
+    return True
+
+
 async def run(url, token, tool, message, *prefixes):
     headers = {"Authorization": f"Bearer {token}"}
     connection = {"transport": "streamable_http", "url": url, "headers": headers}
@@ -55,6 +73,8 @@ async def run(url, token, tool, message, *prefixes):
     report["text"] = (await tools[tool].ainvoke({"message": message}))[0]["text"]
     report["unknown"] = await unknown(client)
     report["fixtures"] = [await fixture(tools, prefix, message) for prefix in prefixes]
+    if prefixes:
+        report["changed"] = await changed(connection, prefixes[0])
     return report
 
 

@@ -7,13 +7,14 @@ import json
 import sys
 
 from agents.mcp import MCPServerStreamableHttp
+from mcp.client.subscriptions import listen
 from mcp.shared.exceptions import MCPError
 
 # Everything the server says unasked: (progress token, how far).
 heard = []
 
 
-async def listen(message):
+async def hear(message):
     if getattr(message, "method", None) == "notifications/progress":
         heard.append((message.params.progress_token, message.params.progress))
 
@@ -39,15 +40,27 @@ async def fixture(server, prefix, message):
     }
 
 
+async def changed(server, prefix):
+    """Whether it hears that the list of tools has changed."""
+    # It has no method for it; the SDK's own works on its session.
+    async with listen(server.session, tools_list_changed=True) as events:
+        await server.call_tool(f"{prefix}test_trigger_tool_change", {})
+        async for _event in events:
+            return True
+    return False
+
+
 async def run(url, token, tool, message, *prefixes):
     params = {"url": url, "headers": {"Authorization": f"Bearer {token}"}}
-    server = MCPServerStreamableHttp(params, client_session_timeout_seconds=30, message_handler=listen)
+    server = MCPServerStreamableHttp(params, client_session_timeout_seconds=30, message_handler=hear)
     async with server:
         report = {"protocol": server.session.protocol_version}
         report["tools"] = [listed.name for listed in await server.list_tools()]
         report["text"] = (await server.call_tool(tool, {"message": message})).content[0].text
         report["unknown"] = await unknown(server)
         report["fixtures"] = [await fixture(server, prefix, message) for prefix in prefixes]
+        if prefixes:
+            report["changed"] = await changed(server, prefixes[0])
         return report
 
 

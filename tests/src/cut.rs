@@ -1,33 +1,99 @@
-//! A TCP proxy that cuts connections at a chosen byte: for promises about what happens when the
-//! line breaks.
+//! A TCP proxy that cuts connections at a chosen byte: for promises about what happens when the line breaks. Streams on
+//! which somebody only listens pass through it uncounted and uncut: bytes are counted of what is asked and answered.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// No cut.
-const NEVER: u64 = u64::MAX;
-
-#[derive(Debug)]
-struct Budget {
-    /// Bytes that may still pass towards the server, and towards the client.
-    up: AtomicU64,
-    down: AtomicU64,
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Towards {
+    /// What is asked.
+    Server,
+    /// What is answered.
+    Client,
 }
 
-impl Budget {
-    /// How much of `wanted` may pass; less means: cut after it.
-    fn take(counter: &AtomicU64, wanted: usize) -> usize {
-        let wanted_u64 = wanted as u64;
-        let update = |left: u64| (left != NEVER).then(|| left.saturating_sub(wanted_u64));
-        match counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update) {
-            Ok(left) if left < wanted_u64 => usize::try_from(left).unwrap_or(wanted),
-            Ok(_) | Err(_) => wanted,
+/// Where to cut, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// In what goes this way,
+    pub towards: Towards,
+    /// after so many bytes, over whichever connections they go.
+    pub at: u64,
+    /// Nothing passes this way from then on, until it is healed; else the next connection is a good one.
+    pub lasting: bool,
+    /// With a reset, not with an end.
+    pub hard: bool,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    cut: Option<Cut>,
+    /// Bytes that passed since it was made: towards the server, and towards the client.
+    passed: (u64, u64),
+    /// The session that was named last.
+    session: Option<String>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    plan: Mutex<Plan>,
+    cuts: AtomicU64,
+    /// Told to cut all lines at once.
+    now: watch::Sender<u64>,
+}
+
+/// What becomes of bytes that have come.
+struct Verdict {
+    pass: usize,
+    /// Cut after them, with a reset or not.
+    cut: Option<bool>,
+}
+
+impl Shared {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, towards: Towards, came: usize) -> Verdict {
+        let mut plan = self.plan();
+        let passed = match towards {
+            Towards::Server => &mut plan.passed.0,
+            Towards::Client => &mut plan.passed.1,
+        };
+        let before = *passed;
+        *passed += came as u64;
+        let cut = plan.cut.filter(|cut| cut.towards == towards);
+        match cut.map(|cut| (cut, cut.at.saturating_sub(before))) {
+            Some((cut, left)) if left < came as u64 => {
+                if !cut.lasting {
+                    plan.cut = None;
+                }
+                self.cuts.fetch_add(1, Ordering::SeqCst);
+                Verdict {
+                    pass: usize::try_from(left).unwrap_or(came),
+                    cut: Some(cut.hard),
+                }
+            }
+            Some(_) | None => Verdict {
+                pass: came,
+                cut: None,
+            },
+        }
+    }
+
+    fn overhear(&self, request: &str) {
+        if let Some((_, after)) = request.split_once("mcp-session-id: ")
+            && let Some((session, _)) = after.split_once("\r\n")
+        {
+            self.plan().session = Some(session.to_owned());
         }
     }
 }
@@ -36,7 +102,7 @@ impl Budget {
 #[derive(Debug)]
 pub struct Cutter {
     address: SocketAddr,
-    budget: Arc<Budget>,
+    shared: Arc<Shared>,
     _task: JoinSet<()>,
 }
 
@@ -45,15 +111,16 @@ impl Cutter {
     pub async fn start(upstream: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let budget = Arc::new(Budget {
-            up: AtomicU64::new(NEVER),
-            down: AtomicU64::new(NEVER),
+        let shared = Arc::new(Shared {
+            plan: Mutex::default(),
+            cuts: AtomicU64::new(0),
+            now: watch::Sender::new(0),
         });
         let mut task = JoinSet::new();
-        task.spawn(accept(listener, upstream, Arc::clone(&budget)));
+        task.spawn(accept(listener, upstream, Arc::clone(&shared)));
         Ok(Self {
             address,
-            budget,
+            shared,
             _task: task,
         })
     }
@@ -64,63 +131,123 @@ impl Cutter {
         self.address
     }
 
-    /// Cuts whichever connection carries the byte after the next `bytes` towards the server.
-    pub fn cut_request_after(&self, bytes: u64) {
-        self.budget.up.store(bytes, Ordering::SeqCst);
+    /// Cuts whichever connection carries the byte that comes after these.
+    pub fn arm(&self, cut: Cut) {
+        let mut plan = self.shared.plan();
+        plan.cut = Some(cut);
+        plan.passed = (0, 0);
     }
 
-    /// Cuts whichever connection carries the byte after the next `bytes` towards the client.
-    pub fn cut_answer_after(&self, bytes: u64) {
-        self.budget.down.store(bytes, Ordering::SeqCst);
+    /// Cuts every line as it stands.
+    pub fn cut_now(&self) {
+        self.shared.now.send_modify(|times| *times += 1);
     }
 
-    /// Cuts nothing any more.
+    /// Cuts nothing any more, and counts bytes anew.
     pub fn heal(&self) {
-        self.budget.up.store(NEVER, Ordering::SeqCst);
-        self.budget.down.store(NEVER, Ordering::SeqCst);
+        let mut plan = self.shared.plan();
+        plan.cut = None;
+        plan.passed = (0, 0);
+    }
+
+    /// How many lines it has cut.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.shared.cuts.load(Ordering::SeqCst)
+    }
+
+    /// Bytes since it was last armed or healed: towards the server, and towards the client.
+    #[must_use]
+    pub fn passed(&self) -> (u64, u64) {
+        self.shared.plan().passed
+    }
+
+    /// The session that a request named last.
+    #[must_use]
+    pub fn session(&self) -> Option<String> {
+        self.shared.plan().session.clone()
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, budget: Arc<Budget>) {
+async fn accept(listener: TcpListener, upstream: SocketAddr, shared: Arc<Shared>) {
     let mut lines = JoinSet::new();
     loop {
         let Ok((client, _)) = listener.accept().await else {
             continue;
         };
-        let budget = Arc::clone(&budget);
+        let shared = Arc::clone(&shared);
         lines.spawn(async move {
             // Cut lines are what this is for.
-            drop(carry(client, upstream, &budget).await);
+            drop(carry(client, upstream, &shared).await);
         });
         while lines.try_join_next().is_some() {}
     }
+}
+
+/// Whether somebody only listens on this line from here on, and does not take an answer up; nothing, if no request begins
+/// here.
+fn listens(request: &str) -> Option<bool> {
+    let posts = request.starts_with("POST ");
+    let begins = posts || request.starts_with("GET ");
+    let takes_up = request.contains("last-event-id: ");
+    begins.then(|| !takes_up && (!posts || request.contains("subscriptions/listen")))
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "a broken line is made of real sockets"
 )]
-async fn carry(mut client: TcpStream, upstream: SocketAddr, budget: &Budget) -> Result<()> {
+async fn carry(mut client: TcpStream, upstream: SocketAddr, shared: &Shared) -> Result<()> {
     let mut server = TcpStream::connect(upstream).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let mut now = shared.now.subscribe();
     let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
+    let mut listening = false;
     loop {
-        tokio::select! {
-            read = client.read(&mut up) => {
-                let read = read?;
-                let pass = Budget::take(&budget.up, read);
-                server.write_all(up.get(..pass).unwrap_or_default()).await?;
-                if read == 0 || pass < read {
-                    return Ok(());
-                }
+        let (read, towards) = tokio::select! {
+            biased;
+            _ = now.changed(), if !listening => {
+                shared.cuts.fetch_add(1, Ordering::SeqCst);
+                return Ok(());
             }
-            read = server.read(&mut down) => {
-                let read = read?;
-                let pass = Budget::take(&budget.down, read);
-                client.write_all(down.get(..pass).unwrap_or_default()).await?;
-                if read == 0 || pass < read {
-                    return Ok(());
-                }
+            read = client.read(&mut up) => (read?, Towards::Server),
+            read = server.read(&mut down) => (read?, Towards::Client),
+        };
+        let bytes = match towards {
+            Towards::Server => up.get(..read).unwrap_or_default(),
+            Towards::Client => down.get(..read).unwrap_or_default(),
+        };
+        if towards == Towards::Server {
+            let request = String::from_utf8_lossy(bytes);
+            listening = listens(&request).unwrap_or(listening);
+            if !listening {
+                shared.overhear(&request);
             }
+        }
+        let whole = Verdict {
+            pass: read,
+            cut: None,
+        };
+        let verdict = if listening {
+            whole
+        } else {
+            shared.judge(towards, read)
+        };
+        let passing = bytes.get(..verdict.pass).unwrap_or_default();
+        match towards {
+            Towards::Server => server.write_all(passing).await?,
+            Towards::Client => client.write_all(passing).await?,
+        }
+        if let Some(hard) = verdict.cut {
+            if hard {
+                client.set_zero_linger()?;
+                server.set_zero_linger()?;
+            }
+            return Ok(());
+        }
+        if read == 0 {
+            return Ok(());
         }
     }
 }

@@ -41,10 +41,16 @@ const CLIENTS: &[Client] = &[
         LEGACY,
     ),
     Client::of(
-        "FastMCP 4.1.2",
+        "FastMCP 4.1.2, auto",
         Runtime::Python(2),
-        &["fastmcp4.py"],
+        &["fastmcp4.py", "auto"],
         MODERN,
+    ),
+    Client::of(
+        "FastMCP 4.1.2, legacy",
+        Runtime::Python(2),
+        &["fastmcp4.py", "legacy"],
+        LEGACY,
     ),
     Client::of(
         "TypeScript SDK 1.32.2",
@@ -106,29 +112,22 @@ const STEPS: [Step; 7] = [
     Step::Changed,
 ];
 
-const ONLY_HEALTH: &str = "`claude mcp list` only connects; a call takes an account and a model";
-
-const NO_SUBSCRIPTION: &str = "in the modern era it opens no subscription";
-
 /// What a client does not do, and why: (how its name begins, step, reason).
 const LACKS: &[(&str, Step, &str)] = &[
-    ("Claude Code", Step::List, ONLY_HEALTH),
-    ("Claude Code", Step::Call, ONLY_HEALTH),
-    ("Claude Code", Step::Failing, ONLY_HEALTH),
-    ("Claude Code", Step::Unknown, ONLY_HEALTH),
-    ("Claude Code", Step::Progress, ONLY_HEALTH),
-    ("Claude Code", Step::Changed, ONLY_HEALTH),
-    ("FastMCP", Step::Changed, NO_SUBSCRIPTION),
-    ("openai-agents", Step::Changed, NO_SUBSCRIPTION),
     (
-        "langchain-mcp-adapters",
-        Step::Changed,
-        "every call is a session of its own, and it has no callback for changes",
+        "Claude Code",
+        Step::Unknown,
+        "it tells its model that there is no such tool, and asks nobody for it",
+    ),
+    (
+        "Claude Code",
+        Step::Progress,
+        "it shows it to a person at a terminal, and to nobody else",
     ),
     (
         "Inspector CLI",
         Step::Changed,
-        "it ends with its one request",
+        "its one request ends it, or it prints log messages and updates of resources only",
     ),
     (
         "Inspector CLI",
@@ -138,7 +137,7 @@ const LACKS: &[(&str, Step, &str)] = &[
     (
         "Inspector CLI",
         Step::Progress,
-        "it prints results only and has no method that waits for a notification",
+        "of a call it prints the result only",
     ),
 ];
 
