@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use toolgate_data_core::{asking::Asking, link, parked};
+use toolgate_data_core::{
+    asking::{self, Asking, GRACE},
+    link, parked,
+};
 
 use crate::world::{Call, CallId, Proxy, Request, World, is_legacy};
 
@@ -19,6 +22,7 @@ impl World {
             legacy,
             link: None,
             retried: false,
+            waits: false,
             sent: false,
             running: !legacy,
             asking: Asking::new("files".parse().unwrap(), None),
@@ -89,10 +93,45 @@ impl World {
             .filter(theirs)
             .map(|(id, _)| *id)
             .collect();
-        all.into_iter().for_each(|call| self.close_call(call));
         if is_legacy(client) {
+            // It has cancelled nothing by that.
+            all.into_iter().for_each(|call| self.leave(call));
             self.hang_up(client);
+        } else {
+            all.into_iter().for_each(|call| self.close_call(call));
         }
+    }
+
+    /// The stream of a legacy client's call has ended: the call goes on without it, and it may still answer, but soon.
+    fn leave(&mut self, id: CallId) {
+        let call = self.calls.get_mut(&id).unwrap();
+        let (client, work, proxy) = (call.client, call.work, call.proxy);
+        let request = call.request.take().unwrap();
+        call.asking.left(self.now);
+        let soon = self.now.after(GRACE);
+        for waiting in self.proxies[proxy].questions.values_mut() {
+            if waiting.call == id {
+                waiting.until = waiting.until.min(soon);
+            }
+        }
+        self.end(request, client, work);
+    }
+
+    /// A proxy is asked to stop: it waits for no people any more, and hands no call out.
+    pub fn drain(&mut self, proxy: usize) {
+        let here = |(_, call): &(&CallId, &Call)| call.proxy == proxy;
+        let all: Vec<CallId> = self.calls.iter().filter(here).map(|(id, _)| *id).collect();
+        for call in all {
+            self.on_asking(call, asking::Event::Over);
+        }
+        let parked: Vec<_> = self.proxies[proxy].parked.keys().copied().collect();
+        for handle in parked {
+            self.on_parked(proxy, handle, parked::Event::End);
+        }
+        let held = &self.proxies[proxy];
+        assert!(held.questions.is_empty(), "it waits for people");
+        assert!(held.parked.is_empty(), "it keeps parked calls");
+        self.reconfigure(proxy);
     }
 
     /// A proxy dies: what it held is gone, what clients hold of it stays with them.
@@ -116,7 +155,7 @@ impl World {
         }
         let calls: Vec<CallId> = self.calls.keys().copied().collect();
         for call in calls {
-            self.on_asking(call, toolgate_data_core::asking::Event::Tick);
+            self.on_asking(call, asking::Event::Tick);
         }
         for proxy in 0..self.proxies.len() {
             let parked: Vec<_> = self.proxies[proxy].parked.keys().copied().collect();

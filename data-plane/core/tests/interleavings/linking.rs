@@ -8,11 +8,12 @@ use toolgate_data_core::{
     refusal::UpstreamFailure,
 };
 
-use crate::world::{CallId, World, principal_of};
+use crate::world::{Call, CallId, World, principal_of};
 
 impl World {
     pub fn want_link(&mut self, call: CallId) {
-        let found = &self.calls[&call];
+        let found = self.calls.get_mut(&call).unwrap();
+        found.waits = true;
         let (proxy, principal) = (found.proxy, principal_of(found.client));
         self.on_link(proxy, principal, Event::Wanted(call));
     }
@@ -56,6 +57,7 @@ impl World {
     }
 
     pub fn on_link(&mut self, proxy: usize, principal: usize, event: Event<CallId>) {
+        let time = matches!(event, Event::Tick(_));
         let links = &mut self.proxies[proxy].links;
         let outputs = links
             .entry(principal)
@@ -63,11 +65,21 @@ impl World {
             .on(event);
         for output in outputs {
             match output {
-                Output::Initialize => self.proxies[proxy].handshakes.push(principal),
+                Output::Initialize => {
+                    let handshakes = &mut self.proxies[proxy].handshakes;
+                    assert!(!handshakes.contains(&principal), "two handshakes at a time");
+                    handshakes.push(principal);
+                }
                 Output::Publish(_) => {}
                 Output::Answer(call, Ok(facts)) => self.send(call, principal, facts),
                 Output::Answer(call, Err(_)) => self.close_call(call),
                 Output::Terminate(facts) => {
+                    let uses = |call: &Call| {
+                        let link = call.link.as_ref();
+                        !call.waits && link.is_some_and(|link| Arc::ptr_eq(link, &facts))
+                    };
+                    let used = self.calls.values().any(uses);
+                    assert!(!(time && used), "a link in use was ended for being idle");
                     let session = facts.opened.session.as_deref().unwrap();
                     self.server.live.remove(session);
                 }
@@ -95,6 +107,7 @@ impl World {
         let twice = call.sent || call.running;
         assert!(!twice, "two answers of a link to call {id}");
         facts.touch(self.now);
+        call.waits = false;
         call.sent = true;
         call.link = Some(facts);
     }
@@ -119,6 +132,7 @@ impl World {
         } else if std::mem::replace(&mut call.retried, true) {
             self.close_call(id);
         } else {
+            call.waits = true;
             let (lost, waiter) = (facts, id);
             self.on_link(proxy, principal, Event::Lost { lost, waiter });
         }

@@ -39,7 +39,6 @@ enum Step {
     },
     Withdraw {
         which: usize,
-        id: u64,
     },
     Finish {
         which: usize,
@@ -79,6 +78,9 @@ enum Step {
     Reconfigure {
         proxy: usize,
     },
+    Drain {
+        proxy: usize,
+    },
     Lose {
         proxy: usize,
     },
@@ -93,8 +95,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (which.clone(), prop::bool::weighted(0.85))
             .prop_map(|(which, well)| Step::Handshake { which, well }),
         8 => which.clone().prop_map(|which| Step::Arrive { which }),
-        8 => (which.clone(), id.clone()).prop_map(|(which, id)| Step::Ask { which, id }),
-        1 => (which.clone(), id).prop_map(|(which, id)| Step::Withdraw { which, id }),
+        8 => (which.clone(), id).prop_map(|(which, id)| Step::Ask { which, id }),
+        1 => which.clone().prop_map(|which| Step::Withdraw { which }),
         4 => which.clone().prop_map(|which| Step::Finish { which }),
         1 => Just(Step::Forget),
         8 => (any_client.clone(), which.clone(), 0_u8..8)
@@ -102,13 +104,14 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (any_client.clone(), which.clone(), 0_usize..4, prop::bool::weighted(0.9))
             .prop_map(|(client, which, answers, same)| Step::Retry { client, which, answers, same }),
         1 => (any_client, which).prop_map(|(client, which)| Step::Cancel { client, which }),
-        1 => client.clone().prop_map(|client| Step::Disconnect { client }),
+        3 => client.clone().prop_map(|client| Step::Disconnect { client }),
         1 => client.clone().prop_map(|client| Step::Delete { client }),
         2 => (client.clone(), proxy.clone()).prop_map(|(client, proxy)| Step::Listen { client, proxy }),
         3 => (client, proxy.clone(), any::<bool>())
             .prop_map(|(client, proxy, update)| Step::Notify { client, proxy, update }),
         2 => (1_u64..400).prop_map(Step::Later),
         1 => proxy.clone().prop_map(|proxy| Step::Reconfigure { proxy }),
+        1 => proxy.clone().prop_map(|proxy| Step::Drain { proxy }),
         1 => proxy.prop_map(|proxy| Step::Lose { proxy }),
     ]
 }
@@ -123,7 +126,7 @@ fn take(world: &mut World, step: Step) {
         Step::Handshake { which, well } => world.handshake(which, well),
         Step::Arrive { which } => world.arrive(which),
         Step::Ask { which, id } => world.ask(which, id),
-        Step::Withdraw { which, id } => world.withdraw(which, id),
+        Step::Withdraw { which } => world.withdraw(which),
         Step::Finish { which } => world.finish(which),
         Step::Forget => world.forget_sessions(),
         Step::Answer { client, which, how } => world.answer(client, which, how),
@@ -144,12 +147,13 @@ fn take(world: &mut World, step: Step) {
         } => world.notify(client, proxy, update),
         Step::Later(seconds) => world.later(seconds),
         Step::Reconfigure { proxy } => world.reconfigure(proxy),
+        Step::Drain { proxy } => world.drain(proxy),
         Step::Lose { proxy } => world.lose(proxy),
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_request_ends_once_and_nothing_crosses_or_stays(steps in prop::collection::vec(step(), 0..160)) {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use toolgate_data_core::{
-    asking::{Event, Output, Question, QuestionId},
+    asking::{Event, Output, PATIENCE, Question, QuestionId},
     gathering::{GATHER, Gathering},
 };
 use toolgate_mcp::{object, text::quote};
 
-use crate::world::{CallId, Waiting, World, is_legacy, principal_of};
+use crate::world::{Call, CallId, Waiting, World, is_legacy, principal_of};
 
 impl World {
     /// A server asks: a legacy one with an id of its own, perhaps one that it has used, a modern one a round at a time.
@@ -52,13 +52,19 @@ impl World {
         }
     }
 
-    pub fn withdraw(&mut self, which: usize, id: u64) {
-        let Some(call) = self.running(which) else {
+    /// A server no longer wants the answer to something that it asked.
+    pub fn withdraw(&mut self, which: usize) {
+        let asked = |(id, call): (&CallId, &Call)| {
+            let id = *id;
+            let awaited: Vec<u64> = call.awaited.iter().copied().collect();
+            awaited.into_iter().map(move |question| (id, question))
+        };
+        let all: Vec<(CallId, u64)> = self.calls.iter().flat_map(asked).collect();
+        let Some((call, question)) = which.checked_rem(all.len()).map(|at| all[at]) else {
             return;
         };
-        if self.calls.get_mut(&call).unwrap().awaited.remove(&id) {
-            self.on_asking(call, Event::Withdrawn(id.to_string().into()));
-        }
+        self.calls.get_mut(&call).unwrap().awaited.remove(&question);
+        self.on_asking(call, Event::Withdrawn(question.to_string().into()));
     }
 
     /// A client answers a question, its own or any that was ever asked, well or badly.
@@ -117,7 +123,12 @@ impl World {
                         assert!(right, "another principal's answer");
                     }
                 }
-                Output::Fail => self.close_call(id),
+                Output::Fail => {
+                    let questions = &self.proxies[self.calls[&id].proxy].questions;
+                    let waits = questions.values().any(|waiting| waiting.call == id);
+                    assert!(!waits, "a question of a call that has failed");
+                    self.close_call(id);
+                }
             }
         }
     }
@@ -136,6 +147,7 @@ impl World {
             session,
             principal: principal_of(client),
             call,
+            until: self.now.after(PATIENCE),
         };
         let proxy = &mut self.proxies[proxy];
         proxy.questions.insert(random, waiting);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toolgate_data_core::{
     Home,
-    parked::{Event, Handle, Output, ParkedCall, Ticket, digest},
+    parked::{Event, Handle, LIFE, Output, ParkedCall, Ticket, digest},
 };
 use toolgate_model::Digest;
 
@@ -27,6 +27,7 @@ impl World {
             machine: ParkedCall::new(self.now),
             principal: principal_of(client),
             call: id,
+            until: self.now.after(LIFE),
         };
         self.proxies[proxy].parked.insert(handle, standing);
         let ticket = Ticket {
@@ -79,15 +80,22 @@ impl World {
     /// The call that is handed over, if it is.
     pub fn on_parked(&mut self, proxy: usize, handle: Handle, event: Event<u64>) -> Option<CallId> {
         let standing = self.proxies[proxy].parked.get_mut(&handle)?;
-        let call = standing.call;
+        let (call, until) = (standing.call, standing.until);
+        let time = matches!(event, Event::Tick(_));
         let mut taken = None;
         for output in standing.machine.on(event) {
             match output {
                 Output::HandOver(_) => taken = Some(call),
                 Output::Deny(_) => {}
-                Output::LetGo => self.close_call(call),
+                Output::LetGo => {
+                    assert!(!time || until <= self.now, "let go before its time");
+                    self.close_call(call);
+                }
                 Output::Stop => {
-                    self.proxies[proxy].parked.remove(&handle);
+                    let gone = self.proxies[proxy].parked.remove(&handle);
+                    // Who comes at the same time finds it gone.
+                    let late = gone.unwrap().machine.on(Event::Claimed(0));
+                    assert_eq!(late, [Output::Deny(0)], "handed out again");
                 }
             }
         }

@@ -103,6 +103,11 @@ impl World {
             }
         }
         if over {
+            // What is still on its way to it when it ends.
+            for late in [Event::Say("late".into()), Event::Open, Event::Terminate] {
+                let nothing = conversation.machine.on(late).is_empty();
+                assert!(nothing, "something after the end");
+            }
             assert!(
                 conversation.streams.is_empty(),
                 "a stream without a session"

@@ -68,6 +68,8 @@ pub struct Call {
     pub legacy: bool,
     pub link: Option<Arc<LinkFacts>>,
     pub retried: bool,
+    /// Whether it waits for a link.
+    pub waits: bool,
     /// Whether it is on its way to the server.
     pub sent: bool,
     /// Whether the server is at it.
@@ -103,12 +105,16 @@ pub struct Waiting {
     pub session: SessionName,
     pub principal: usize,
     pub call: CallId,
+    /// Nobody is to wait for its answer any longer than this.
+    pub until: Timestamp,
 }
 
 pub struct Standing {
     pub machine: ParkedCall,
     pub principal: usize,
     pub call: CallId,
+    /// Until then its client may come back.
+    pub until: Timestamp,
 }
 
 #[derive(Default)]
@@ -241,6 +247,8 @@ impl World {
         }
         for proxy in &self.proxies {
             let open: usize = proxy.questions.len();
+            let late = |waiting: &Waiting| waiting.until <= self.now;
+            assert!(!proxy.questions.values().any(late), "an answer is late");
             let held = |call: &&Call| self.proxies[call.proxy].name == proxy.name;
             let calls = self.calls.values().filter(held);
             assert_eq!(open, calls.map(|call| call.asking.open()).sum::<usize>());
@@ -252,6 +260,12 @@ impl World {
                 .filter(|parked| parked.call == *call)
                 .count();
             assert_eq!(kept, usize::from(!found.parked.is_empty()), "call {call}");
+            if found.waits {
+                let links = &self.proxies[found.proxy].links;
+                let link = links.get(&principal_of(found.client));
+                let state = link.map(Link::state);
+                assert_eq!(state, Some("opening"), "call {call} waits for nothing");
+            }
             if found.legacy && is_legacy(found.client) {
                 assert_eq!(found.asking.open(), found.awaited.len(), "call {call}");
             }
