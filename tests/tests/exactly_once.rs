@@ -1,10 +1,5 @@
 //! A tool call is never executed twice by us: over ten thousand cuts, at every byte of what servers are asked and answer, on
 //! the client's side too, in both eras and whatever form answers have. The server itself counts, by what stands in arguments.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a scenario that says what it counted"
-)]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
