@@ -26,9 +26,9 @@ const DOOR_STEP: usize = 2;
 /// Cuts of whatever stands, around the moment at which a call takes a kept connection.
 const REUSES: usize = 200;
 /// Good calls come in between, so that lines stand and failures in a row stay below what gives a server a pause.
-const IN_A_ROW: usize = 2;
+const IN_A_ROW: usize = 3;
 /// How long a handshake may take, whose answer is cut and not said again.
-const FIRST_BYTE: &str = "4s";
+const FIRST_BYTE: &str = "3s";
 const SOON: Duration = Duration::from_secs(20);
 
 /// A form of server, and how calls of it are cut.
@@ -43,6 +43,7 @@ struct Kind {
     forgets: bool,
     /// The client's side is cut too.
     doors: bool,
+    /// One in so many bytes is cut at.
     step: usize,
 }
 
@@ -82,7 +83,7 @@ const KINDS: [Kind; 4] = [
         progress: false,
         forgets: true,
         doors: false,
-        step: 2,
+        step: 3,
     },
 ];
 
