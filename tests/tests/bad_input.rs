@@ -348,7 +348,12 @@ async fn a_session_belongs_to_who_opened_it() {
         .await
         .unwrap();
     let session = legacy.session().unwrap().to_owned();
-    let thief = Agent::legacy(&stage.up.url("main"), &other).await.unwrap();
+    // The proxy hears of a token a moment after it was made.
+    let thief = eventually("the other token is known", Duration::from_secs(5), || {
+        Agent::legacy(&stage.up.url("main"), &other)
+    })
+    .await
+    .unwrap();
     let frame = thief.frame("tools/list", json!({}));
     let reply = thief
         .post(&frame, &[("mcp-session-id", &session)])
