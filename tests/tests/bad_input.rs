@@ -349,8 +349,8 @@ async fn a_session_belongs_to_who_opened_it() {
         .unwrap();
     let session = legacy.session().unwrap().to_owned();
     // The proxy hears of a token a moment after it was made.
-    let thief = eventually("the other token is known", Duration::from_secs(5), || {
-        Agent::legacy(&stage.up.url("main"), &other)
+    let thief = eventually("the token arrives", Duration::from_secs(5), || async {
+        Agent::legacy(&stage.up.url("main"), &other).await
     })
     .await
     .unwrap();
