@@ -1,6 +1,10 @@
 //! A caller of the admin API: any method, proto JSON in, proto JSON out.
 
-use std::{error::Error as _, path::PathBuf, time::Duration};
+use std::{
+    error::Error as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::uri::PathAndQuery;
 use prost_reflect::DynamicMessage;
@@ -342,11 +346,8 @@ impl Admin {
         match fault.kind {
             FaultKind::Unavailable => {
                 let fault = fault.at(format_args!("no answer from {}", self.addr));
-                match self.addr_from.as_deref().filter(|file| file.exists()) {
-                    Some(file) => fault.note(format!(
-                        "the address is what a `toolgate up` left in {}; it may have ended since",
-                        file.display()
-                    )),
+                match self.addr_from.as_deref() {
+                    Some(file) => fault.note(found_in(file, &self.addr)),
                     None => fault,
                 }
             }
@@ -358,6 +359,20 @@ impl Admin {
             | FaultKind::NotFound
             | FaultKind::Conflict => fault,
         }
+    }
+}
+
+/// Where an address comes from that nobody gave: from what a `toolgate up` left in its data folder, or from nowhere.
+fn found_in(file: &Path, addr: &str) -> String {
+    let place = file.display();
+    match file.exists() {
+        true => {
+            format!("the address is what a `toolgate up` left in {place}; it may have ended since")
+        }
+        false => format!(
+            "{addr} is the usual address, since no `toolgate up` left one in {place}: run this in the folder where it \
+             was started, or name its data folder with --data-dir, or another address with --addr"
+        ),
     }
 }
 

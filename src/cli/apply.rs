@@ -1,6 +1,6 @@
 //! `apply` and `diff`: make what is there equal to what documents say.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -121,7 +121,24 @@ fn read_all(files: &[PathBuf]) -> Result<Vec<Document>, Fault> {
         documents.extend(manifest::read(file)?);
     }
     documents.sort_by_key(|document| document.kind.rank());
+    twice(&documents)?;
     Ok(documents)
+}
+
+/// Two documents of one object: the later would undo the earlier, with every run anew.
+fn twice(documents: &[Document]) -> Result<(), Fault> {
+    let mut seen = BTreeMap::new();
+    for document in documents {
+        let object = (document.kind.name, &document.organization, &document.id);
+        if let Some(earlier) = seen.insert(object, &document.place) {
+            return Err(Fault::error(format!(
+                "{}: {} {} stands in {earlier} already",
+                document.place, document.kind.name, document.id
+            ))
+            .next("leave one of the two out, or give it another name"));
+        }
+    }
+    Ok(())
 }
 
 fn connect_for(options: &AdminOptions, document: &Document) -> Result<Admin, Fault> {

@@ -6,6 +6,8 @@ use std::{fmt, process::ExitCode};
 use tonic::{Code, Status};
 use tonic_types::{PreconditionViolation, StatusExt as _};
 
+use super::kind::Kind;
+
 /// Why something cannot be deleted, as the API calls it.
 const IN_USE: &str = "IN_USE";
 
@@ -143,19 +145,29 @@ impl From<Status> for Fault {
             }
         }
         let advice = details.help().and_then(|help| help.links.first());
-        fault.next = advice
-            .map(|link| link.description.clone())
-            .or(next.map(str::to_owned));
+        let advice = advice.map(|link| link.description.clone());
+        // Of what is not there the kind is known, as a rule.
+        let absent = details
+            .resource_info()
+            .filter(|_| kind == FaultKind::NotFound);
+        let list = absent.and_then(|resource| Kind::parse(&resource.resource_type).ok());
+        let list = list.map(|kind| format!("`toolgate get {}` lists what there is", kind.plural));
+        fault.next = advice.or(list).or(next.map(str::to_owned));
         fault
     }
 }
 
-/// Why a role could not be started: one line a cause.
+/// Why a role could not be started: one line a cause, but for one that the line above ends with.
 #[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
 pub fn told(error: anyhow::Error) -> Fault {
     let mut causes = error.chain().map(ToString::to_string);
     let mut fault = Fault::error(causes.next().unwrap_or_default());
-    fault.notes = causes.collect();
+    for cause in causes {
+        let above = fault.notes.last().unwrap_or(&fault.message);
+        if !above.ends_with(&cause) {
+            fault.notes.push(cause);
+        }
+    }
     fault
 }
 

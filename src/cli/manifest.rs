@@ -16,12 +16,14 @@ use serde::{
 use serde_json::{Value, json};
 use serde_path_to_error::{Path as Trail, Segment, Track};
 
-use super::{fault::Fault, kind::Kind, schema};
+use super::{fault::Fault, kind::Kind, known, schema};
 
 /// The only version of documents so far.
 pub const API_VERSION: &str = "toolgate/v1";
 /// Largest file read.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+/// What the reader of the contract says of a duration that is none.
+const NO_DURATION: &str = "failed to parse duration";
 /// Deepest folder searched.
 const DEEPEST: usize = 16;
 
@@ -94,7 +96,7 @@ pub fn parse(label: &str, text: &str) -> Result<Vec<Document>, Fault> {
 }
 
 fn document(label: &str, line: usize, text: &str) -> Result<Document, Fault> {
-    let head: Head = seeded(label, text, std::marker::PhantomData, |_| None)?;
+    let head: Head = seeded(label, text, std::marker::PhantomData, |_, _| None)?;
     let place = format!("{label}:{line}");
     if head.api_version != API_VERSION {
         return Err(
@@ -107,9 +109,8 @@ fn document(label: &str, line: usize, text: &str) -> Result<Document, Fault> {
             .note("kinds: Organization, Credential, Server, Gateway, Token"));
     };
     let contract = schema::message(&format!("{}Spec", kind.name))?;
-    let words =
-        |trail: &Trail| schema::words(&contract, fields(trail).skip_while(|f| *f == "spec"));
-    let spec = seeded(label, text, SpecOf(contract.clone()), words)?.unwrap_or_else(|| json!({}));
+    let within = |trail: &Trail, reason: &str| advice(&contract, trail, reason);
+    let spec = seeded(label, text, SpecOf(contract.clone()), within)?.unwrap_or_else(|| json!({}));
     let metadata = head.metadata;
     let object = json!({
         "metadata": {
@@ -136,13 +137,37 @@ fn fields(trail: &Trail) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Reads the one document in `text` with a seed; what fails is told with line, column and field, and with the `words`
-/// that may stand there if there are only some.
+/// What to write instead at a place within `spec`: the words that may stand there if there are only some, the field that
+/// was probably meant, the form of a duration.
+fn advice(contract: &MessageDescriptor, trail: &Trail, reason: &str) -> Option<String> {
+    let fields = fields(trail).skip_while(|field| *field == "spec");
+    if let Some(word) = unknown_field(reason) {
+        let known = schema::members(contract, fields)?;
+        let meant = known::nearest(word, known.iter().map(String::as_str));
+        return Some(match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("one of: {}", known.join(", ")),
+        });
+    }
+    if reason == NO_DURATION {
+        return Some("write seconds, such as `90s` or `0.5s`".to_owned());
+    }
+    schema::words(contract, fields).map(|words| format!("one of: {words}"))
+}
+
+/// The name in a sentence about a field that does not exist.
+fn unknown_field(reason: &str) -> Option<&str> {
+    let rest = reason.strip_prefix("unrecognized field name")?;
+    rest.split('\'').nth(1)
+}
+
+/// Reads the one document in `text` with a seed; what fails is told with line, column and field, and with what `advice`
+/// has to say about it.
 fn seeded<'de, S>(
     label: &str,
     text: &'de str,
     seed: S,
-    words: impl Fn(&Trail) -> Option<String>,
+    advice: impl Fn(&Trail, &str) -> Option<String>,
 ) -> Result<S::Value, Fault>
 where
     S: DeserializeSeed<'de>,
@@ -161,16 +186,18 @@ where
             None => label.to_owned(),
         };
         let trail = track.path();
+        // Where the parser itself stopped, the last step is not known.
         let path = trail.to_string();
-        let known = !matches!(path.as_str(), "." | "?");
+        let path = path.trim_end_matches('?').trim_end_matches('.');
+        let known = !path.is_empty();
         let field = if known {
             format!("{path}: ")
         } else {
             String::new()
         };
         let fault = Fault::error(format!("{place}: {field}{reason}"));
-        match words(&trail) {
-            Some(words) => fault.note(format!("one of: {words}")),
+        match advice(&trail, &reason) {
+            Some(advice) => fault.note(advice),
             None => fault,
         }
     })
@@ -178,10 +205,7 @@ where
 
 /// An unknown member is reported where its object begins; this is where the member itself stands.
 fn at_member(text: &str, at: (u64, u64), reason: &str) -> (u64, u64) {
-    let Some(name) = reason
-        .strip_prefix("unrecognized field name")
-        .and_then(|r| r.split('\'').nth(1))
-    else {
+    let Some(name) = unknown_field(reason) else {
         return at;
     };
     let is_member = |line: &str| {
@@ -203,7 +227,15 @@ fn plain_reason(error: &serde_saphyr::Error) -> String {
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
     let at = line.find(" at line ").unwrap_or(line.len());
-    line[..at].trim_end_matches(',').to_owned()
+    let line = line[..at].trim_end_matches(',');
+    match line.strip_prefix("duplicate mapping key: ") {
+        // The rest speaks to programmers.
+        Some(rest) => format!(
+            "`{}` stands there twice",
+            rest.split(',').next().unwrap_or(rest)
+        ),
+        None => line.to_owned(),
+    }
 }
 
 /// Picks `spec` out of a document and reads it as a message, so that faults keep their place.

@@ -65,6 +65,33 @@ pub fn words<'a>(
     Some(said.join(", "))
 }
 
+/// The names of the fields of the message where these fields lead; nothing if they lead to anything else.
+pub fn members<'a>(
+    message: &MessageDescriptor,
+    mut fields: impl Iterator<Item = &'a str>,
+) -> Option<Vec<String>> {
+    let Some(name) = fields.next() else {
+        let all = message.fields();
+        return Some(all.map(|field| field.json_name().to_owned()).collect());
+    };
+    let field = message
+        .get_field_by_json_name(name)
+        .or_else(|| message.get_field_by_name(name))?;
+    let mut kind = field.kind();
+    if field.is_map() {
+        // The next step is a key.
+        fields.next()?;
+        let ProtoKind::Message(entry) = kind else {
+            return None;
+        };
+        kind = entry.map_entry_value_field().kind();
+    }
+    let ProtoKind::Message(inner) = kind else {
+        return None;
+    };
+    members(&inner, fields)
+}
+
 /// A message from its proto JSON.
 pub fn from_json(kind: MessageDescriptor, json: &Value) -> Result<DynamicMessage, Fault> {
     let name = kind.name().to_owned();

@@ -46,7 +46,7 @@ pub struct Probe {
 pub struct Add {
     /// Id of the server; with `always` prefixes its tools are called NAME__tool.
     pub name: String,
-    /// Absolute http or https URL of its Streamable HTTP endpoint.
+    /// Absolute http or https URL of its endpoint: Streamable HTTP, or HTTP+SSE as of 2024-11-05.
     #[arg(long)]
     pub url: String,
     /// Header to present to it, e.g. `Authorization=Bearer …`. It is sealed into a credential of the server's name.

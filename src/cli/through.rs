@@ -238,15 +238,17 @@ pub fn reachable(listen: &str) -> String {
     }
 }
 
-/// The endpoint of a gateway at the address of a proxy.
+/// The endpoint of a gateway at the address of a proxy, which people also give as they see it, with the path of the gateway.
 pub fn endpoint_url(endpoint: &str, gateway: &str) -> String {
+    let path = format!("/v1/mcp/{gateway}");
     let endpoint = endpoint.trim_end_matches('/');
+    let endpoint = endpoint.strip_suffix(&path).unwrap_or(endpoint);
     let endpoint = if endpoint.contains("://") {
         endpoint.to_owned()
     } else {
         format!("http://{endpoint}")
     };
-    format!("{endpoint}/v1/mcp/{gateway}")
+    format!("{endpoint}{path}")
 }
 
 /// A few random characters, fit for an id.

@@ -1,8 +1,9 @@
 //! `control-plane`: decides and publishes, over etcd or one file.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use rustls::ServerConfig;
 use toolgate_actor::ActorSystem;
 use toolgate_control_core::port::Store;
 use toolgate_control_plane::{AdminOptions, ControlPlane, FirstToken, Options};
@@ -46,6 +47,7 @@ pub struct Setting<'a> {
 
 /// Puts the role together.
 pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::Result<Running> {
+    let door = AdminDoor::new(&options.admin, machine)?;
     let store = if options.etcd.is_empty() {
         embedded(&options.common.data_dir, &machine.clock)?
     } else {
@@ -62,7 +64,7 @@ pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::R
         egress: egress::policy(&options.egress, false)?,
     };
     let plane = start(setting, store, machine, &actors).await?;
-    let admin = serve_admin(&plane, &options.admin, machine).await?;
+    let admin = door.open(&plane, machine).await?;
     let listener = listen::at(options.push_listen, "proxies' listener").await?;
     let push = listener.local_addr()?;
     let names = (!options.insecure_push).then(|| push_names(&options));
@@ -132,29 +134,41 @@ pub async fn start(
     Ok(ControlPlane::start(options, store, machine).await?)
 }
 
-/// Opens the admin API; returns its address.
-pub async fn serve_admin(
-    plane: &ControlPlane,
-    options: &AdminListener,
-    machine: &Machine,
-) -> anyhow::Result<String> {
-    let (cert, key) = (options.admin_cert.as_ref(), options.admin_key.as_ref());
-    let tls = listen::presenting(cert, key, tls::ALPN_BOTH, &machine.drain)?;
-    if tls.is_none() {
-        plain(options)?;
-    }
-    let listener = listen::at(options.admin_listen, "admin API").await?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let address = format!("{scheme}://{}", listener.local_addr()?);
-    plane.serve_admin(
-        listener,
-        AdminOptions {
+/// Where the admin API will be. It is made before the store is written to: a start that settings forbid leaves nothing.
+pub struct AdminDoor {
+    listen: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl AdminDoor {
+    /// As options say, if they may.
+    pub fn new(options: &AdminListener, machine: &Machine) -> anyhow::Result<Self> {
+        let (cert, key) = (options.admin_cert.as_ref(), options.admin_key.as_ref());
+        let tls = listen::presenting(cert, key, tls::ALPN_BOTH, &machine.drain)?;
+        if tls.is_none() {
+            plain(options)?;
+        }
+        Ok(Self {
+            listen: options.admin_listen,
             tls,
-            readiness: machine.readiness.clone(),
-            ..AdminOptions::default()
-        },
-    );
-    Ok(address)
+        })
+    }
+
+    /// Opens the admin API; returns its address.
+    pub async fn open(self, plane: &ControlPlane, machine: &Machine) -> anyhow::Result<String> {
+        let listener = listen::at(self.listen, "admin API").await?;
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let address = format!("{scheme}://{}", listener.local_addr()?);
+        plane.serve_admin(
+            listener,
+            AdminOptions {
+                tls: self.tls,
+                readiness: machine.readiness.clone(),
+                ..AdminOptions::default()
+            },
+        );
+        Ok(address)
+    }
 }
 
 /// Plain text is for this machine alone, unless it is asked for.

@@ -42,9 +42,10 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
         alone: true,
         egress: policy.clone(),
     };
+    let door = control_plane::AdminDoor::new(&options.admin, machine)?;
     let store = control_plane::embedded(&data_dir, &machine.clock)?;
     let plane = control_plane::start(setting, store, machine, &actors).await?;
-    let admin = control_plane::serve_admin(&plane, &options.admin, machine).await?;
+    let admin = door.open(&plane, machine).await?;
 
     let posted = Posted::at(&data_dir, &admin)?;
 

@@ -546,3 +546,35 @@ async fn names_of_objects_are_completed() {
     let script = cli.run(&["completion", "bash"]).await.unwrap();
     assert!(text(&script.stdout).contains("complete "));
 }
+
+#[test]
+fn a_start_that_settings_forbid_leaves_nothing_behind() {
+    let sandbox = Sandbox::new("forbidden-start").unwrap();
+    let faults: [(&str, &[&str]); 2] = [
+        ("--insecure-admin", &["--admin-listen", "0.0.0.0:0"]),
+        (
+            "/nonexistent",
+            &[
+                "--admin-cert",
+                "/nonexistent",
+                "--admin-key",
+                "/nonexistent",
+            ],
+        ),
+    ];
+    for (words, flags) in faults {
+        let output = Command::new(tools::toolgate().unwrap())
+            .args(["control-plane", "--private-listen", "127.0.0.1:0"])
+            .args(["--push-listen", "127.0.0.1:0", "--data-dir", "plane"])
+            .args(flags)
+            .current_dir(sandbox.path())
+            .output()
+            .unwrap();
+        let told = text(&output.stderr);
+        assert!(!output.status.success() && told.contains(words), "{told}");
+        for name in ["key", "admin-token", "store.redb"] {
+            let file = sandbox.join("plane").join(name);
+            assert!(!file.exists(), "{words}: {}", file.display());
+        }
+    }
+}

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use prost::Message as _;
 use prost_types::FieldMask;
 use tonic::Status;
-use toolgate_control_core::{Command, Identity, Key, Rejection, Revision, Stored};
+use toolgate_control_core::{
+    Change, Command, Identity, Key, Rejection, Revision, Stored, recompile,
+};
 use toolgate_model::Slug;
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::{OpenValue, resource_name};
@@ -216,13 +218,24 @@ pub(crate) fn written<R: Resource>(
         object: object.clone(),
         modified: done.revision.unwrap_or_default(),
     };
-    let mut message = show::<R>(id, &stored, &published);
-    if done.revision.is_none()
-        && let Some(metadata) = R::metadata(&mut message)
-    {
+    if done.revision.is_some() {
+        return Ok(show::<R>(id, &stored, &published));
+    }
+    let mut message = show::<R>(id, &stored, &would_be(&published, &done.change));
+    if let Some(metadata) = R::metadata(&mut message) {
         metadata.resource_version.clear();
     }
     Ok(message)
+}
+
+/// What would be published after a change: what a dry run offers and warns of is what the real one will.
+fn would_be(published: &Published, change: &Change) -> Published {
+    let state = published.state.changed_by(change);
+    let compiled = recompile(&state, &published.compiled);
+    Published {
+        state: Arc::new(state),
+        compiled: Arc::new(compiled),
+    }
 }
 
 /// What keeps the deployment reachable is not an organization's to change, though it lies in one.

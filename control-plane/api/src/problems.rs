@@ -35,6 +35,8 @@ pub(crate) fn of_gateway(id: &Name, published: &Published) -> Vec<String> {
         | ProblemKind::ServerNotServed(_)
         | ProblemKind::NotOffered { .. }
         | ProblemKind::ShapeUnused { .. }
+        | ProblemKind::NoArgument { .. }
+        | ProblemKind::HiddenRequired { .. }
         | ProblemKind::SameUri { .. } => problem.to_string(),
     });
     worded.collect()

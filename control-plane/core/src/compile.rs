@@ -14,6 +14,7 @@ mod exposed;
 pub mod gateway;
 mod resources;
 pub mod server;
+mod shapes;
 #[cfg(test)]
 mod tests;
 
@@ -115,6 +116,32 @@ pub enum ProblemKind {
         /// The tool.
         name: String,
     },
+    /// An argument is set or hidden that the tool does not declare. Not an error: the server may grow it, but what was
+    /// meant is left to callers.
+    #[error(
+        "tool `{name}` of server {server} declares no argument `{argument}`; correct its name, or leave it out"
+    )]
+    NoArgument {
+        /// The server.
+        server: Slug,
+        /// The tool.
+        name: String,
+        /// The argument.
+        argument: String,
+    },
+    /// An argument is hidden that the tool requires. Not an error: the server may require less one day.
+    #[error(
+        "tool `{name}` of server {server} requires `{argument}`, and nobody can give it: no call succeeds; set it in \
+         `fixed`, or do not hide it"
+    )]
+    HiddenRequired {
+        /// The server.
+        server: Slug,
+        /// The tool.
+        name: String,
+        /// The argument.
+        argument: String,
+    },
     /// Two servers list one URI. Not an error: it is somebody else's resource that is the same, or a clash that
     /// neither server can be asked to avoid.
     #[error(
@@ -195,6 +222,8 @@ impl ProblemKind {
             | Self::NotProbed(_)
             | Self::NotOffered { .. }
             | Self::ShapeUnused { .. }
+            | Self::NoArgument { .. }
+            | Self::HiddenRequired { .. }
             | Self::SameUri { .. } => false,
         }
     }

@@ -1,11 +1,11 @@
 //! Who it is that does not answer.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{is_foreign, is_store};
+use super::{found_in, is_foreign, is_store};
 
 #[test]
 fn the_store_and_a_stranger_are_told_from_a_control_plane_that_is_away() {
@@ -18,4 +18,20 @@ fn the_store_and_a_stranger_are_told_from_a_control_plane_that_is_away() {
         "protocol error: received message with invalid compression flag: 123 (valid flags are 0 and 1)",
     );
     assert!(is_foreign(&stranger));
+}
+
+#[test]
+fn an_address_that_nobody_gave_is_told_with_where_it_was_looked_for() {
+    let told = found_in(
+        Path::new("/nonexistent/admin-address"),
+        "http://127.0.0.1:7400",
+    );
+    for words in [
+        "http://127.0.0.1:7400",
+        "/nonexistent/admin-address",
+        "--data-dir",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(found_in(Path::new("/"), "http://127.0.0.1:1").contains("left in /"));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Applied, NOT_FULLY_CHECKED, differing, leans_on, same};
+use super::{Applied, NOT_FULLY_CHECKED, differing, leans_on, same, twice};
 use crate::cli::{
     kind::{CREDENTIAL, SERVER},
     manifest,
@@ -66,4 +66,20 @@ fn a_gateway_is_taken_with_a_word_on_its_problems_and_on_bindings_that_offer_not
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("not been probed"));
     assert!(warnings[1].contains("spec.bindings[1]") && warnings[1].contains("allTools"));
+}
+
+#[test]
+fn an_object_that_stands_there_twice_is_refused_with_both_places() {
+    let text = |kind: &str, name: &str| {
+        format!("apiVersion: toolgate/v1\nkind: {kind}\nmetadata: {{name: {name}}}\n---\n")
+    };
+    let documents = |text: String| manifest::parse("a.yaml", &text).unwrap();
+    let other = text("Gateway", "g") + &text("Server", "g") + &text("Gateway", "h");
+    assert_eq!(twice(&documents(other)), Ok(()));
+    let same = text("Gateway", "g") + &text("Gateway", "g");
+    let fault = twice(&documents(same)).unwrap_err().to_string();
+    assert!(
+        fault.contains("a.yaml:5: Gateway g stands in a.yaml:1 already"),
+        "{fault}"
+    );
 }

@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{Fault, FaultKind};
+use super::{Fault, FaultKind, told};
 
 #[test]
 fn a_bad_field_is_named_with_its_reason() {
@@ -48,5 +48,28 @@ fn a_field_fault_is_told_once() {
     assert_eq!(
         Fault::from(status).to_string(),
         "error: spec.url: not a URL"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told_with_the_command_that_lists_its_kind() {
+    let mut details = ErrorDetails::new();
+    details.set_resource_info("server", "organizations/a/servers/nope", "", "");
+    let status = Status::with_error_details(Code::NotFound, "there is no server a/nope", details);
+    let next = Fault::from(status).next;
+    assert_eq!(
+        next.as_deref(),
+        Some("`toolgate get servers` lists what there is")
+    );
+}
+
+#[test]
+fn a_cause_that_the_line_above_ends_with_is_told_once() {
+    let error = anyhow::anyhow!("line 1 ends early");
+    let error = error.context("not a join bundle: line 1 ends early");
+    let text = told(error.context("join.json")).to_string();
+    assert_eq!(
+        text,
+        "error: join.json\n  not a join bundle: line 1 ends early"
     );
 }

@@ -113,3 +113,47 @@ fn a_word_that_may_not_stand_there_is_told_with_those_that_may() {
     let fault = parse("a.yaml", &TWO.replace("allTools: true", "allTools: 7")).unwrap_err();
     assert!(fault.notes.is_empty(), "{:?}", fault.notes);
 }
+
+#[test]
+fn a_field_that_does_not_exist_is_told_with_the_one_that_was_meant() {
+    let shaped = "allTools: true\n      shapes: {forecast: {aliass: x}}";
+    let cases = [
+        (
+            TWO.replace("bindings:", "bindngs:"),
+            "did you mean `bindings`?",
+        ),
+        (
+            TWO.replace("allTools:", "allTool:"),
+            "did you mean `allTools`?",
+        ),
+        (
+            TWO.replace("allTools: true", shaped),
+            "did you mean `alias`?",
+        ),
+        (
+            TWO.replace("allTools:", "everything:"),
+            "one of: server, tools, allTools,",
+        ),
+    ];
+    for (text, told) in cases {
+        let fault = parse("a.yaml", &text).unwrap_err().to_string();
+        assert!(fault.contains(told), "{told}: {fault}");
+    }
+}
+
+#[test]
+fn what_stands_there_twice_and_what_is_no_duration_are_told_in_words_for_writers() {
+    let twice = TWO.replace("allTools: true", "allTools: true\n      allTools: true");
+    let fault = parse("a.yaml", &twice).unwrap_err().to_string();
+    assert!(fault.contains("`allTools` stands there twice"), "{fault}");
+    assert!(!fault.contains('?') && !fault.contains("Policy"), "{fault}");
+    for wrong in ["2m", "10", "soon"] {
+        let text = TWO.replace("allTools: true", &format!("timeout: {wrong}"));
+        let fault = parse("a.yaml", &text).unwrap_err();
+        assert_eq!(
+            fault.notes,
+            ["write seconds, such as `90s` or `0.5s`"],
+            "{fault}"
+        );
+    }
+}

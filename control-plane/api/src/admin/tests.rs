@@ -12,6 +12,7 @@ use toolgate_runtime::drain::{self, Trigger};
 use super::*;
 use crate::memory::{self, MemoryDesk, call};
 
+mod dry_runs;
 mod isolation;
 mod probes;
 mod secrets;

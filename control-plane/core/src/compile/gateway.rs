@@ -20,7 +20,7 @@ use crate::{limits, state::State};
 use super::{
     Named, Problem, ProblemKind,
     claims::{Claim, Claims},
-    server,
+    server, shapes,
 };
 
 /// Problems kept of one gateway; more say nothing new.
@@ -133,17 +133,17 @@ impl<'a> Exposure<'a> {
     fn bind(&mut self, field: &str, binding: &'a Binding, catalogue: &'a Catalogue) {
         let server = &binding.server;
         let tools = choose(&binding.tools, &catalogue.tools);
-        let shapes = &binding.shapes;
-        let mut tools = claim(&mut self.tools, (field, "tools"), server, tools, shapes);
-        tools.extend(idle_shapes(field, binding, catalogue));
+        let shaped = &binding.shapes;
+        let mut tools = claim(&mut self.tools, (field, "tools"), server, tools, shaped);
+        tools.extend(shapes::idle(field, binding, catalogue));
         let prompts = choose(&binding.prompts, &catalogue.prompts);
-        let shapes = &BTreeMap::new();
+        let shaped = &BTreeMap::new();
         let prompts = claim(
             &mut self.prompts,
             (field, "prompts"),
             server,
             prompts,
-            shapes,
+            shaped,
         );
         for (field, kind) in tools.into_iter().chain(prompts) {
             self.report(field, kind);
@@ -249,39 +249,6 @@ fn claim(
         }
     }
     problems
-}
-
-/// Shapes that change nothing: of tools that the server does not have, or that the binding leaves out.
-fn idle_shapes(
-    field: &str,
-    binding: &Binding,
-    catalogue: &Catalogue,
-) -> Vec<(String, ProblemKind)> {
-    if binding.shapes.is_empty() {
-        return Vec::new();
-    }
-    let offered: BTreeSet<&str> = catalogue.tools.iter().map(|it| it.name.as_str()).collect();
-    let problem = |name: &String| {
-        let (server, name) = (binding.server.clone(), name.clone());
-        let exposed = match &binding.tools {
-            Selection::All => true,
-            Selection::Only(names) => names.contains(&name),
-        };
-        match (offered.contains(name.as_str()), exposed) {
-            (true, true) => None,
-            (true, false) => Some(ProblemKind::ShapeUnused { server, name }),
-            (false, _) => Some(ProblemKind::NotOffered {
-                server,
-                what: Named::Tool,
-                name,
-            }),
-        }
-    };
-    let named = binding.shapes.keys();
-    let named = named.map(|name| (format!("{field}.shapes[{name}]"), problem(name)));
-    named
-        .filter_map(|(field, problem)| Some((field, problem?)))
-        .collect()
 }
 
 /// A proxy of an earlier build would let callers choose what is set or hidden here: it has to deny instead.

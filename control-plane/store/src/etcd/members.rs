@@ -118,12 +118,23 @@ impl Members {
                     *self.client() = Some((place, client.clone()));
                     return Ok(Member { place, client });
                 }
-                Ok(Err(error)) => problem = error,
+                Ok(Err(error)) => problem = self.at(place, error),
                 Err(_elapsed) => {}
             }
             self.leave(place);
         }
         Err(problem)
+    }
+
+    /// An error with the member that it is of, without what may stand before its host.
+    fn at(&self, place: usize, error: StoreError) -> StoreError {
+        let endpoint = self.endpoints.get(place);
+        let host =
+            endpoint.and_then(|endpoint| endpoint.rsplit(['@', '/']).find(|it| !it.is_empty()));
+        let (StoreError::Unavailable(why), Some(host)) = (&error, host) else {
+            return error;
+        };
+        StoreError::Unavailable(format!("etcd at {host}: {why}"))
     }
 
     async fn connect(&self, place: usize) -> Result<Client, StoreError> {

@@ -136,3 +136,58 @@ fn a_shape_of_what_is_not_there_is_reported_and_not_refused() {
     assert!(matches!(problems[0].kind, ProblemKind::ShapeUnused { .. }));
     assert!(matches!(problems[1].kind, ProblemKind::NotOffered { .. }));
 }
+
+/// What is wrong with a gateway that shapes `a`, whose arguments are these.
+fn slips(schema: &str, shape: Shape) -> Vec<(String, String)> {
+    let mut world = world();
+    let mut seen = catalogue("acme", "one", &["a", "b"]);
+    seen.tools[0].json = format!(r#"{{"name":"a","inputSchema":{schema}}}"#).into();
+    world.run(Command::RecordCatalogue(seen)).unwrap();
+    with(&mut world, &[("a", shape)]).unwrap();
+    let (_, problems) = made(&world);
+    let worded = problems.into_iter();
+    worded.map(|it| (it.field, it.kind.to_string())).collect()
+}
+
+#[test]
+fn a_slip_in_the_name_of_an_argument_is_reported_since_the_one_that_was_meant_is_left_to_callers() {
+    let schema = r#"{"type":"object","properties":{"units":{},"debug":{}}}"#;
+    let found = slips(
+        schema,
+        shape(&[("unit", "1"), ("units", "1")], &["debug", "debgu"]),
+    );
+    let fields: Vec<_> = found.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "spec.bindings[0].shapes[a].fixed[unit]",
+            "spec.bindings[0].shapes[a].hidden[1]"
+        ]
+    );
+    assert!(
+        found[0].1.contains("declares no argument `unit`"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_may_be_declared_elsewhere_is_no_slip() {
+    for schema in [
+        r#"{"type":"object","additionalProperties":true}"#,
+        r#"{"additionalProperties":{"type":"string"},"properties":{"q":{}}}"#,
+        r##"{"$ref":"#/$defs/a","properties":{"q":{}}}"##,
+        r#"{"properties":{"q":{}},"anyOf":[{"properties":{"p":{}}}]}"#,
+        r#"{"patternProperties":{"p":{}}}"#,
+    ] {
+        assert_eq!(slips(schema, shape(&[("p", "1")], &["r"])), [], "{schema}");
+    }
+}
+
+#[test]
+fn a_hidden_argument_that_a_call_cannot_do_without_is_reported() {
+    let schema = r#"{"type":"object","properties":{"p":{},"q":{}},"required":["p","q"]}"#;
+    let found = slips(schema, shape(&[("q", "1")], &["p"]));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, "spec.bindings[0].shapes[a].hidden[0]");
+    assert!(found[0].1.contains("requires `p`"), "{found:?}");
+}

@@ -1,0 +1,120 @@
+//! What shapes say that has no effect, or not the one that was meant: of tools that are not there or not exposed, and of
+//! arguments that a tool does not declare or cannot do without.
+
+use std::collections::BTreeSet;
+
+use toolgate_mcp::{object, text::quote};
+use toolgate_model::{Binding, Catalogue, Definition, Selection, Shape, Slug};
+
+use super::{Named, ProblemKind};
+
+/// Members of a schema with which arguments may be declared elsewhere than in its `properties`.
+const ELSEWHERE: [&str; 9] = [
+    "$ref",
+    "$dynamicRef",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "if",
+    "patternProperties",
+    "dependentSchemas",
+    "unevaluatedProperties",
+];
+
+/// What is wrong with the shapes of a binding, by field.
+pub(super) fn idle(
+    field: &str,
+    binding: &Binding,
+    catalogue: &Catalogue,
+) -> Vec<(String, ProblemKind)> {
+    let mut problems = Vec::new();
+    for (name, shape) in &binding.shapes {
+        let (server, field) = (&binding.server, format!("{field}.shapes[{name}]"));
+        let exposed = match &binding.tools {
+            Selection::All => true,
+            Selection::Only(names) => names.contains(name),
+        };
+        match catalogue.tools.iter().find(|tool| tool.name == *name) {
+            Some(tool) if exposed => problems.extend(arguments(&field, server, tool, shape)),
+            Some(_) => {
+                let (server, name) = (server.clone(), name.clone());
+                problems.push((field, ProblemKind::ShapeUnused { server, name }));
+            }
+            None => {
+                let kind = ProblemKind::NotOffered {
+                    server: server.clone(),
+                    what: Named::Tool,
+                    name: name.clone(),
+                };
+                problems.push((field, kind));
+            }
+        }
+    }
+    problems
+}
+
+/// Arguments that are set or hidden and that the tool does not declare: a slip in the name leaves the one that was meant
+/// to callers. And hidden ones that it requires: no call can succeed.
+fn arguments(
+    field: &str,
+    server: &Slug,
+    tool: &Definition,
+    shape: &Shape,
+) -> Vec<(String, ProblemKind)> {
+    if shape.fixed.is_empty() && shape.hidden.is_empty() {
+        return Vec::new();
+    }
+    let Some(schema) = object::get(tool.json.as_bytes(), "inputSchema") else {
+        return Vec::new();
+    };
+    let kind = |argument: &str, required: bool| {
+        let (server, name) = (server.clone(), tool.name.clone());
+        let argument = argument.to_owned();
+        match required {
+            true => ProblemKind::HiddenRequired {
+                server,
+                name,
+                argument,
+            },
+            false => ProblemKind::NoArgument {
+                server,
+                name,
+                argument,
+            },
+        }
+    };
+    let declared = declared(schema);
+    let unknown = |name: &str| declared.as_ref().is_some_and(|all| !all.contains(name));
+    let fixed = shape.fixed.keys().filter(|name| unknown(name));
+    let mut problems: Vec<_> = fixed
+        .map(|name| (format!("{field}.fixed[{name}]"), kind(name, false)))
+        .collect();
+    for (at, name) in shape.hidden.iter().enumerate() {
+        let needed = requires(schema, name);
+        if needed || unknown(name) {
+            problems.push((format!("{field}.hidden[{at}]"), kind(name, needed)));
+        }
+    }
+    problems
+}
+
+/// The arguments that a schema declares; none where it may take others.
+fn declared(schema: &[u8]) -> Option<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for member in object::members(schema) {
+        match &*member.name {
+            "properties" => names.extend(object::members(member.value).map(|it| it.name.into())),
+            "additionalProperties" if member.value != b"false" => return None,
+            name if ELSEWHERE.contains(&name) => return None,
+            _ => {}
+        }
+    }
+    Some(names)
+}
+
+/// Whether a schema requires an argument of this name.
+fn requires(schema: &[u8], name: &str) -> bool {
+    let list = object::get(schema, "required").unwrap_or(b"[]");
+    let mut items = object::elements(list).into_iter();
+    items.any(|span| span.of(list) == quote(name).as_bytes())
+}
