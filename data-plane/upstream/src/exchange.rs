@@ -25,7 +25,7 @@ use crate::{
     again::Again,
     call::{Begun, Calls, Order, concluded},
     dialogue::{Dialogue, Turn},
-    ear::Heard as Elsewhere,
+    ear::Elsewhere,
     failure,
     flight::Flight,
     waiter::Waiter,
