@@ -63,7 +63,7 @@ pub struct Thinning<N> {
 
 /// What is to be told.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Told<N> {
+pub enum Say<N> {
     /// This progress.
     Progress(N),
     /// This message.
@@ -124,7 +124,7 @@ impl<N> Thinning<N> {
         level: LogLevel,
         message: impl FnOnce() -> Option<Bytes>,
         now: Duration,
-    ) -> Vec<Told<N>> {
+    ) -> Vec<Say<N>> {
         let mut out = Vec::new();
         if self.floods(now) {
             self.leave_out(level, now);
@@ -133,10 +133,10 @@ impl<N> Thinning<N> {
         let Some(message) = message() else {
             return out;
         };
-        out.extend(self.note().map(Told::Message));
+        out.extend(self.note().map(Say::Message));
         self.pass_on(now, &mut out);
         if self.waiting.is_empty() && self.logs.pass(now) {
-            out.push(Told::Message(message));
+            out.push(Say::Message(message));
             return out;
         }
         self.bytes += message.len();
@@ -160,30 +160,30 @@ impl<N> Thinning<N> {
     }
 
     /// What has waited long enough.
-    pub fn overdue(&mut self, now: Duration) -> Vec<Told<N>> {
+    pub fn overdue(&mut self, now: Duration) -> Vec<Say<N>> {
         let mut out = Vec::new();
         let late = |left: &LeftOut| left.since + FLOOR <= now;
         if self.left_out.as_ref().is_some_and(late) {
-            out.extend(self.note().map(Told::Message));
+            out.extend(self.note().map(Say::Message));
         }
         self.pass_on(now, &mut out);
         if self.held.is_some() && self.progress_due() <= now {
             self.progress.pass(now);
             self.told = now;
-            out.extend(self.held.take().map(Told::Progress));
+            out.extend(self.held.take().map(Say::Progress));
         }
         out
     }
 
     /// What has to be told before the answer.
-    pub fn rest(&mut self) -> Vec<Told<N>> {
+    pub fn rest(&mut self) -> Vec<Say<N>> {
         let note = self.note();
         let waiting = std::mem::take(&mut self.waiting).into_iter();
         self.bytes = 0;
         note.into_iter()
             .chain(waiting.map(|(_, message)| message))
-            .map(Told::Message)
-            .chain(self.held.take().map(Told::Progress))
+            .map(Say::Message)
+            .chain(self.held.take().map(Say::Progress))
             .collect()
     }
 
@@ -193,13 +193,13 @@ impl<N> Thinning<N> {
     }
 
     /// Log messages that have waited until there is room for them.
-    fn pass_on(&mut self, now: Duration, out: &mut Vec<Told<N>>) {
+    fn pass_on(&mut self, now: Duration, out: &mut Vec<Say<N>>) {
         while !self.waiting.is_empty() && self.logs.pass(now) {
             let Some((_, message)) = self.waiting.pop_front() else {
                 break;
             };
             self.bytes -= message.len();
-            out.push(Told::Message(message));
+            out.push(Say::Message(message));
         }
     }
 

@@ -20,7 +20,7 @@ use toolgate_runtime::{Taken, Tally, budget::Holder, clock::SharedClock, drain::
 
 use crate::{
     link::{LinkActor, Message, Waiter},
-    shard::{Full, Shards},
+    shard::Shards,
 };
 
 /// Links that one proxy may have.
@@ -211,16 +211,11 @@ impl Shared {
     }
 
     fn entry(self: &Arc<Self>, key: &LinkKey) -> Result<Arc<Entry>, UpstreamFailure> {
-        if let Some(here) = self.links.get(key) {
-            return Ok(here);
-        }
-        let Some(share) = self.principals.take(Holder::of(&key.principal)) else {
-            // Another who wants the same may have been first.
-            let here = self.links.get(key);
-            return here.ok_or(UpstreamFailure::TooManyOpen("sessions with servers"));
-        };
-        let made = self.links.get_or_insert(key, || self.start(key, share));
-        made.map_err(|Full| UpstreamFailure::Busy)
+        self.links.get_or_try(key, UpstreamFailure::Busy, || {
+            let share = self.principals.take(Holder::of(&key.principal));
+            let share = share.ok_or(UpstreamFailure::TooManyOpen("sessions with servers"))?;
+            Ok(self.start(key, share))
+        })
     }
 
     fn start(self: &Arc<Self>, key: &LinkKey, share: Taken) -> Arc<Entry> {

@@ -27,7 +27,7 @@ use crate::{
     gather::{Gathering, gather},
     listener::{Ear, ListenerActor, Message, Turned, Wish},
     news::TaskNews,
-    shard::{Full, Shards},
+    shard::Shards,
 };
 
 /// Feeds that one proxy has.
@@ -187,17 +187,12 @@ impl Listeners {
     }
 
     fn entry(&self, key: &LinkKey) -> Result<Arc<Entry>, UpstreamFailure> {
-        let feeds = &self.shared.feeds;
-        if let Some(here) = feeds.get(key) {
-            return Ok(here);
-        }
-        let Some(share) = self.shared.principals.take(Holder::of(&key.principal)) else {
-            // Another who wants the same may have been first.
-            let here = feeds.get(key);
-            return here.ok_or(UpstreamFailure::TooManyOpen("subscriptions"));
-        };
-        let made = feeds.get_or_insert(key, || self.start(key, share));
-        made.map_err(|Full| UpstreamFailure::Busy)
+        let shared = &self.shared;
+        shared.feeds.get_or_try(key, UpstreamFailure::Busy, || {
+            let share = shared.principals.take(Holder::of(&key.principal));
+            let share = share.ok_or(UpstreamFailure::TooManyOpen("subscriptions"))?;
+            Ok(self.start(key, share))
+        })
     }
 
     fn start(&self, key: &LinkKey, share: Taken) -> Arc<Entry> {

@@ -25,7 +25,7 @@ use crate::{
     listener::Ear,
     listeners::{Listeners, Watched, Watcher},
     session::{Message, Pace, SessionActor},
-    shard::{Full, Shards},
+    shard::Shards,
     stream::{EventStream, Of},
     watches::Watches,
 };
@@ -216,18 +216,14 @@ impl Sessions {
         if self.is_over(subject.facts) {
             return Err(Refusal::UnknownSession);
         }
-        if let Some(here) = self.registry.standing.get(&key) {
-            return Ok(here);
-        }
-        let holder = Holder::of(subject.caller.principal());
-        let Some(share) = self.registry.principals.take(holder) else {
-            // Another request of the session may have been first.
-            let here = self.registry.standing.get(&key);
-            return here.ok_or(Refusal::TooManyOpen("sessions"));
-        };
-        let start = || self.start(key, subject, share);
-        let made = self.registry.standing.get_or_insert(&key, start);
-        made.map_err(|Full| Refusal::Overloaded)
+        let registry = &self.registry;
+        registry.standing.get_or_try(&key, Refusal::Overloaded, || {
+            let share = registry
+                .principals
+                .take(Holder::of(subject.caller.principal()));
+            let share = share.ok_or(Refusal::TooManyOpen("sessions"))?;
+            Ok(self.start(key, subject, share))
+        })
     }
 
     fn start(&self, key: SessionKey, subject: Subject<'_>, share: Taken) -> Arc<Standing> {

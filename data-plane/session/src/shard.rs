@@ -45,6 +45,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// What is there, or what `make` makes; it runs at most once at a time for one key.
     pub(crate) fn get_or_insert(&self, key: &K, make: impl FnOnce() -> V) -> Result<V, Full> {
+        self.get_or_try(key, Full, || Ok(make()))
+    }
+
+    /// The same, where making it may fail: it also takes what only one of those who want it at once is to take. `full` is
+    /// said where there is no room.
+    pub(crate) fn get_or_try<E>(
+        &self,
+        key: &K,
+        full: E,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, E> {
         if let Some(found) = self.get(key) {
             return Ok(found);
         }
@@ -53,9 +64,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
             return Ok(found.clone());
         }
         if self.len() >= self.limit {
-            return Err(Full);
+            return Err(full);
         }
-        let made = make();
+        let made = make()?;
         shard.insert(key.clone(), made.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
         Ok(made)

@@ -25,7 +25,7 @@ use toolgate_runtime::{
 
 use crate::{
     again::Again,
-    ear::Heard as Elsewhere,
+    ear::Elsewhere,
     exchange::{Exchange, Heard},
     failure::{self, Again as Repeat, Attempt},
     finish::Finish,

@@ -13,7 +13,7 @@ use toolgate_data_core::callers::{Callers, Ear};
 const QUEUE: usize = 8;
 
 /// The call's end.
-pub(crate) struct Heard {
+pub(crate) struct Elsewhere {
     messages: mpsc::Receiver<Bytes>,
     ear: Arc<Open>,
 }
@@ -26,7 +26,7 @@ struct Open {
     open: AtomicBool,
 }
 
-impl Heard {
+impl Elsewhere {
     /// A call begins on a link.
     pub(crate) fn enter(callers: &Callers) -> Self {
         let (sender, messages) = mpsc::channel(QUEUE);

@@ -18,14 +18,14 @@ use toolgate_data_core::{
     plan::ClientSide,
     refusal::UpstreamFailure,
     rewrite::{Notice, Relay, Relayed, Reply, Required, Wanted},
-    thinning::{Thinning, Told},
+    thinning::{Say, Thinning},
 };
 
 use crate::{
     again::Again,
     call::{Begun, Calls, Order, concluded},
     dialogue::{Dialogue, Turn},
-    ear::Heard as Elsewhere,
+    ear::Elsewhere,
     failure,
     flight::Flight,
     waiter::Waiter,
@@ -279,10 +279,10 @@ impl Exchange {
     }
 
     /// To the client, as it is told.
-    fn say(&mut self, told: impl IntoIterator<Item = Told<Notice>>) {
+    fn say(&mut self, told: impl IntoIterator<Item = Say<Notice>>) {
         let told = told.into_iter().filter_map(|told| match told {
-            Told::Progress(notice) => self.relay.told(&notice),
-            Told::Message(message) => Some(message),
+            Say::Progress(notice) => self.relay.told(&notice),
+            Say::Message(message) => Some(message),
         });
         self.said.extend(told);
     }
@@ -329,7 +329,7 @@ impl Exchange {
             Relayed::Progress(notice) => {
                 let now = self.now();
                 let told = self.thinning.progress(notice, now);
-                self.say(told.map(Told::Progress));
+                self.say(told.map(Say::Progress));
                 None
             }
             Relayed::Log(level, notice) => {

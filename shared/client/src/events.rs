@@ -137,7 +137,7 @@ impl EventStream {
     }
 
     /// It is given up with what has come of it: that is read now or never.
-    pub fn hurry(&mut self) {
+    pub(crate) fn hurry(&mut self) {
         self.pace = Pace::new(Helpings::AWAITED);
         self.pause = None;
         self.turn = 0;

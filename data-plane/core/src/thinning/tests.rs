@@ -30,19 +30,19 @@ fn text(number: u64) -> Bytes {
 }
 
 impl Heard {
-    fn hear(&mut self, told: impl IntoIterator<Item = Told<u64>>, now: Duration) {
+    fn hear(&mut self, told: impl IntoIterator<Item = Say<u64>>, now: Duration) {
         for told in told {
             self.times.push(now);
             match told {
-                Told::Progress(number) => self.progress.push(number),
-                Told::Message(text) if text.first() == Some(&b'{') => {
+                Say::Progress(number) => self.progress.push(number),
+                Say::Message(text) if text.first() == Some(&b'{') => {
                     let note: Value = serde_json::from_slice(&text).unwrap();
                     let words = note["params"]["data"].as_str().unwrap();
                     let count = words.split(' ').next().unwrap().parse().unwrap();
                     let level = note["params"]["level"].as_str().unwrap();
                     self.notes.push((count, LogLevel::parse(level).unwrap()));
                 }
-                Told::Message(text) => {
+                Say::Message(text) => {
                     let number = std::str::from_utf8(&text).unwrap().parse().unwrap();
                     self.logs.push(number);
                 }
@@ -77,7 +77,7 @@ impl Call {
     fn progress(&mut self, number: u64, now: Duration) {
         self.wait(now);
         let told = self.thinning.progress(number, now);
-        self.heard.hear(told.map(Told::Progress), now);
+        self.heard.hear(told.map(Say::Progress), now);
     }
 
     fn log(&mut self, level: LogLevel, number: u64, now: Duration) {

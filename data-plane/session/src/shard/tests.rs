@@ -1,5 +1,12 @@
 //! The map counts what is in it and keeps its bound.
 
+use std::{
+    sync::{Arc, Barrier},
+    thread,
+};
+
+use toolgate_runtime::{Taken, Tally, budget::Holder};
+
 use super::*;
 
 #[test]
@@ -15,6 +22,34 @@ fn makes_once_and_keeps_its_bound() {
     map.remove_if(&1, |value| *value == 10);
     assert_eq!(map.len(), 1);
     assert_eq!(map.get_or_insert(&3, || 30), Ok(30));
+}
+
+/// The last share of somebody is enough for all who want the same thing at once.
+#[test]
+fn those_who_want_one_thing_at_once_take_one_share_of_it() {
+    const ROUNDS: u32 = 500;
+    let map: Shards<u32, Arc<Taken>> = Shards::new(1_000);
+    let (tally, holder) = (Tally::new(1), Holder::of(&"ada"));
+    let (start, end) = (Barrier::new(4), Barrier::new(4));
+    // A thread that fell here would leave the others waiting.
+    let wrong = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    let make = || tally.take(holder).map(Arc::new).ok_or("no share");
+                    start.wait();
+                    let made = map.get_or_try(&round, "full", make).is_ok();
+                    let another = map.get_or_try(&ROUNDS, "full", make).is_ok();
+                    wrong.fetch_add(usize::from(!made || another), Ordering::Relaxed);
+                    end.wait();
+                    map.remove_if(&round, |_taken| true);
+                }
+            });
+        }
+    });
+    assert_eq!(wrong.into_inner(), 0);
+    assert_eq!((map.len(), tally.holders()), (0, 0));
 }
 
 #[test]
