@@ -116,12 +116,17 @@ impl Flight {
         let Some((facts, _)) = &self.link else {
             return;
         };
+        let station: Arc<Station<Target>> = Arc::clone(self.leave.station());
+        // Whoever asks and asks, or is called and left again and again, and takes in nothing, is told no more.
+        let Some(room) = station.note() else {
+            return;
+        };
         let headers = session_headers(facts);
         let presented = Arc::clone(&self.presented);
-        let station: Arc<Station<Target>> = Arc::clone(self.leave.station());
         drop(self.drain.spawn(name, async move {
             // Accepted or not, there is nothing more to do about it.
             let _sent = send(&station.target.http, &presented.endpoint, headers, body).await;
+            drop(room);
         }));
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
 use toolgate_model::Name;
 use toolgate_runtime::{SharedClock, Taken, Tally, budget::Holder, random};
@@ -26,6 +27,9 @@ const CROWDED: usize = CALLS_PER_SERVER / 2;
 /// Of what a crowded server takes beyond, how many calls are one principal's.
 const SHARE: usize = CROWDED / 2;
 
+/// Messages for which nobody waits that are under way to one server: as many as calls, each of which may be taken back.
+pub(crate) const NOTES: usize = CALLS_PER_SERVER;
+
 /// One server as we reach it. `T` is what is needed to reach it.
 pub(crate) struct Station<T> {
     /// As configured: another configuration makes another station.
@@ -37,6 +41,7 @@ pub(crate) struct Station<T> {
     calls: AtomicUsize,
     /// Whose calls came when it was crowded.
     crowd: Arc<Tally>,
+    notes: Arc<Semaphore>,
     clock: SharedClock,
     origin: Instant,
 }
@@ -66,6 +71,7 @@ impl<T> Station<T> {
             troubled: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             crowd: Tally::new(SHARE),
+            notes: Arc::new(Semaphore::new(NOTES)),
             origin: clock.monotonic(),
             clock,
         }
@@ -79,6 +85,12 @@ impl<T> Station<T> {
     /// Leave for a call of this holder; none also if the server is crowded and they have their share of it.
     pub(crate) fn leave_for(self: &Arc<Self>, holder: Holder) -> Result<Leave<T>, UpstreamFailure> {
         self.enter(Some(holder))
+    }
+
+    /// Room for a message for which nobody waits, until it is dropped. None while a server that takes none in has
+    /// [`NOTES`] of them before it: it would be sent them without end, each on a connection of its own.
+    pub(crate) fn note(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.notes).try_acquire_owned().ok()
     }
 
     fn enter(self: &Arc<Self>, holder: Option<Holder>) -> Result<Leave<T>, UpstreamFailure> {

@@ -147,3 +147,18 @@ fn another_configuration_is_another_station_and_gone_servers_are_forgotten() {
     stations.retain(|name| name.id.as_str() == "two");
     assert_eq!(stations.all.load().len(), 1);
 }
+
+#[test]
+fn a_server_that_takes_in_nothing_has_so_many_messages_before_it_and_no_more() {
+    let clock = ManualClock::new(Timestamp(0));
+    let station = station(&clock);
+    let mut before: Vec<_> = std::iter::from_fn(|| station.note())
+        .take(NOTES + 1)
+        .collect();
+    assert_eq!(before.len(), NOTES);
+    // What is taken in, or given up, makes room for another.
+    before.pop();
+    let another = station.note();
+    assert!(another.is_some());
+    assert!(station.note().is_none());
+}
