@@ -239,7 +239,12 @@ fn warnings(object: &Value) -> Vec<String> {
             cell::text(it, "/server")
         )
     });
-    problems.chain(probe).chain(empty).collect()
+    let name = object.pointer("/metadata/name").and_then(Value::as_str);
+    let is_gateway = name.is_some_and(|name| name.contains("/gateways/"));
+    let bound = object.pointer("/spec/bindings").and_then(Value::as_array);
+    let without = (is_gateway && bound.is_none_or(Vec::is_empty))
+        .then(|| "spec.bindings is empty, so that the gateway offers nothing: a binding names a `server`, and `allTools: true` or `tools`".to_owned());
+    problems.chain(probe).chain(empty).chain(without).collect()
 }
 
 /// The document as an update of what is there, of the version that was read unless it names one.

@@ -254,13 +254,10 @@ fn write(
 fn writable(client: &Client) -> Result<(clients::SettingsPath, &'static str), Fault> {
     client.file.ok_or_else(|| {
         Fault::usage(format!(
-            "the settings of {} are not a file that can be merged",
+            "there is no settings file of {} to write to",
             client.title
         ))
-        .next(format!(
-            "`toolgate connect {} --gateway …` without --write shows them",
-            client.id
-        ))
+        .next("the same command without `--write` shows what to enter there")
     })
 }
 

@@ -103,9 +103,7 @@ impl Read {
             *fault = known::meant(fault.clone(), &self.uri, uris);
         }
         opened.close().await;
-        let result = result.map_err(|fault| {
-            fault.next("`toolgate resources list` with the same --gateway and token shows the resources there are")
-        })?;
+        let result = result.map_err(advised)?;
         match out.format() {
             Format::Json => out.json(&result),
             Format::Yaml => out.yaml(&result),
@@ -121,3 +119,17 @@ impl Read {
         }
     }
 }
+
+/// A server that is away is not looked for in a list, which stands without it.
+fn advised(fault: Fault) -> Fault {
+    if fault.next.is_some() {
+        fault
+    } else if fault.kind == FaultKind::Failed {
+        fault.next("`toolgate doctor` looks closer at the server")
+    } else {
+        fault.next("`toolgate resources list` with the same --gateway and token shows the resources there are")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -233,6 +233,23 @@ async fn a_tool_that_failed_a_call_that_did_not_arrive_and_a_wrong_line_end_with
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_bindings_is_taken_with_a_warning() {
+    let (sandbox, _up, cli) = started("hollow").await.unwrap();
+    let file = sandbox.join("hollow.yaml");
+    fs::write(
+        &file,
+        "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {name: hollow}\n",
+    )
+    .unwrap();
+    let applied = cli
+        .run(&["apply", "-f", &file.display().to_string()])
+        .await
+        .unwrap();
+    let told = text(&applied.stderr);
+    assert!(told.contains("the gateway offers nothing"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_answer_probes_is_told_with_its_problem_wherever_it_is_shown() {
     let (sandbox, _up, cli) = started("unprobed").await.unwrap();
     let text_of = |output: std::process::Output| text(&output.stdout) + &text(&output.stderr);

@@ -181,7 +181,7 @@ async fn mc_10_floods_on_a_feed_cost_little_and_are_told_few_times() {
     let updated = hose::notice(UPDATED, &json!({"uri": uri}));
     let task = json!({"taskId": "nobodys", "status": "working"});
     for (name, text, told) in [
-        ("updates", updated.as_str(), 1..=6),
+        ("updates", updated.as_str(), 1..=10),
         // The list is the same one, each time.
         ("announcements", &hose::notice(TOOLS, &json!({})), 0..=0),
         ("tasks", &hose::notice("notifications/tasks", &task), 0..=0),

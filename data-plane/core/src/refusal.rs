@@ -15,7 +15,7 @@ pub enum Refusal {
     #[error("method not allowed")]
     MethodNotAllowed,
     /// The `Host` is not ours.
-    #[error("this host is not served here")]
+    #[error("this host is not served here; `--public-host` of the proxy names those that are")]
     Host,
     /// The `Origin` is not allowed.
     #[error("this origin is not allowed")]

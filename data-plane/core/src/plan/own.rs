@@ -94,7 +94,10 @@ fn asked(envelope: &Envelope<'_>, params: &Params<'_>) -> Result<(String, usize)
         match &*member.name {
             "query" => query = Some(text(&member)?),
             "limit" => limit = count(&member)?,
-            other => return Err(unknown(other, SEARCH_TOOLS, "")),
+            other => {
+                let advice = "; it takes `query` and `limit`";
+                return Err(unknown(other, SEARCH_TOOLS, advice));
+            }
         }
     }
     let query =
