@@ -94,7 +94,7 @@ async fn mc_10_progress_and_logs_without_end_are_thinned_and_the_last_progress_a
 }
 
 /// What is told at once, of progress or log messages of a call.
-const BURST: u64 = 8;
+const BURST: u64 = 6;
 
 /// What is told of a flood altogether that lasts so long: in ten seconds twenty times.
 fn most(seconds: u64) -> u64 {

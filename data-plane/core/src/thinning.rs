@@ -5,8 +5,8 @@
 //!
 //! What is refused costs too, an eighth of what it would have cost: whoever is far over the rate falls to a floor of one
 //! notice a second. In ten seconds of a flood these are, of progress, [`BURST`] at once, ten at the floor and the last one
-//! before the answer: 19. Of log messages [`BURST`] at once, one more while the queue fills up, ten notes, and one before
-//! the answer: 20.
+//! before the answer: 17. Of log messages [`BURST`] at once, one more while the queue fills up, ten notes, and one before
+//! the answer: 18. A flood whose end comes two seconds late has no more than twenty.
 //!
 //! `N` is a notice of progress as it came: it is made ready for the client only when it is told.
 
@@ -18,7 +18,7 @@ use toolgate_mcp::text::quote;
 use crate::session::LogLevel;
 
 /// How many of either may come at once, and are told at once.
-pub const BURST: u32 = 8;
+pub const BURST: u32 = 6;
 
 /// Notices of progress a second, of one call. Up to here each is told.
 pub const PROGRESS_RATE: u32 = 20;

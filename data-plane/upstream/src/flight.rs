@@ -10,7 +10,7 @@ use toolgate_model::Timestamp;
 use toolgate_runtime::{Drain, trace::Span};
 
 use crate::{
-    refuse::refuse,
+    refuse::{PATIENCE, refuse},
     station::{Leave, Station},
     upstream::{Presented, Target},
 };
@@ -122,10 +122,10 @@ impl Flight {
             return;
         };
         let headers = session_headers(facts);
-        let presented = Arc::clone(&self.presented);
+        let endpoint = self.presented.within(PATIENCE);
         drop(self.drain.spawn(name, async move {
             // Accepted or not, there is nothing more to do about it.
-            let _sent = send(&station.target.http, &presented.endpoint, headers, body).await;
+            let _sent = send(&station.target.http, &endpoint, headers, body).await;
             drop(room);
         }));
     }

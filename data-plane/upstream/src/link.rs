@@ -10,7 +10,7 @@ use toolgate_data_core::{
 };
 use toolgate_mcp::{headers, message::Implementation, versions};
 
-use crate::{failure, upstream::Upstream};
+use crate::{failure, refuse::PATIENCE, upstream::Upstream};
 
 /// Opens and ends sessions over the same stations, circuits and credentials as calls.
 #[derive(Debug, Clone)]
@@ -90,6 +90,8 @@ async fn terminate(
     session: &str,
 ) -> Result<(), UpstreamFailure> {
     let station = upstream.station(server)?;
+    // A server that holds every goodbye is told so many at a time: it forgets the other sessions by itself.
+    let _room = station.note().ok_or(UpstreamFailure::Busy)?;
     let presented = upstream.present(&station).await?;
     let version = server
         .protocol_version
@@ -98,6 +100,7 @@ async fn terminate(
     let headers = Headers::none()
         .with(headers::VERSION, version)
         .with(headers::SESSION, session);
-    let ended = delete(&station.target.http, &presented.endpoint, headers).await;
+    let endpoint = presented.within(PATIENCE);
+    let ended = delete(&station.target.http, &endpoint, headers).await;
     ended.map_err(|error| failure::of(&error))
 }

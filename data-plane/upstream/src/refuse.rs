@@ -14,8 +14,8 @@ use crate::{
     upstream::{Presented, Target},
 };
 
-/// How long a server may take to hear it.
-const REFUSING: Duration = Duration::from_secs(5);
+/// How long a server may take to hear what it need not answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Posts this answer within the session of a link, unless too many are under way there.
 pub(crate) fn refuse(
@@ -29,7 +29,7 @@ pub(crate) fn refuse(
         return;
     };
     let headers = session_headers(link);
-    let endpoint = presented.within(REFUSING);
+    let endpoint = presented.within(PATIENCE);
     let station = Arc::clone(station);
     drop(drain.spawn("answer to a server", async move {
         // Accepted or not, there is nothing more to do about it.
