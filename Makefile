@@ -7,7 +7,7 @@ target = $$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target
 
 host = $$(rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help run build release test unit check fmt bench fuzz setup clean
+.PHONY: help run build release test unit check fmt million bench fuzz setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ check: ## Format, lints, house rules and their tests
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
+
+million: ## Run what is to hold a million times at that size: guesses of session ids, calls with the same ids
+	TOOLGATE_TEST_MILLION=1 $(CARGO) test --release --package toolgate-data-core --lib ti_03_no_guess_opens
+	TOOLGATE_TEST_MILLION=1 $(CARGO) test --release --package toolgate-data-plane --test calls ti_05_the_same_ids
 
 bench: ## Compare direct, pass-through and gateway in one interleaved run, then the micro-benchmarks
 	$(CARGO) build --release --package toolgate --package toolgate-benches
