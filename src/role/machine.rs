@@ -50,8 +50,8 @@ impl Machine {
     pub async fn start(role: &RoleCommand) -> anyhow::Result<(Self, ReadyGuard)> {
         let options = role.common();
         tls::install_provider();
-        use_ordinary_pages();
         let telemetry = telemetry::init(&telemetry_options(role, options))?;
+        use_ordinary_pages();
         listen::ensure_free(&role.listeners())?;
         make_folder(&options.data_dir)?;
         let (drain, trigger) = drain::new();
