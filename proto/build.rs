@@ -1,4 +1,4 @@
-//! Compiles the contract without a system `protoc`, and keeps the descriptor set for reflection and the CLI.
+//! Compiles the `.proto` files without a system `protoc`, and writes the descriptor set for reflection and the CLI.
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
@@ -11,7 +11,7 @@ const FILES: [&str; 5] = [
     "toolgate/store/v1/store.proto",
 ];
 
-// Messages that carry an open secret; `src/redact.rs` gives them a `Debug` that hides it.
+// Messages that contain a plaintext secret. `src/redact.rs` implements a `Debug` for them that hides it.
 const SECRET: [&str; 8] = [
     "toolgate.admin.v1.StaticHeader",
     "toolgate.admin.v1.CreateTokenResponse",

@@ -1,9 +1,9 @@
-//! The contract between planes, clients and operators, as generated from the `.proto` files beside this crate.
-//! Schema only: conversion to what the planes mean by it is `shared/wire`.
+//! Messages and services of the APIs between control plane, proxies, clients and operators, generated from the `.proto`
+//! files of this crate. Conversion to the domain types is in `shared/wire`.
 
 mod redact;
 
-/// The admin API: what operators write and read.
+/// Admin API for operators.
 pub mod admin {
     /// First version.
     pub mod v1 {
@@ -11,7 +11,7 @@ pub mod admin {
     }
 }
 
-/// Configuration towards proxies.
+/// Configuration API for proxies.
 pub mod push {
     /// First version.
     pub mod v1 {
@@ -19,7 +19,7 @@ pub mod push {
     }
 }
 
-/// Credentials and keys towards proxies.
+/// Credentials and keys API for proxies.
 pub mod credential {
     /// First version.
     pub mod v1 {
@@ -27,7 +27,7 @@ pub mod credential {
     }
 }
 
-/// Records as they lie in the store.
+/// Records of the store.
 pub mod store {
     /// First version.
     pub mod v1 {
@@ -35,5 +35,5 @@ pub mod store {
     }
 }
 
-/// The encoded `FileDescriptorSet`, with comments: for reflection, proto JSON and `explain`.
+/// Encoded `FileDescriptorSet` with comments, for reflection, proto JSON and `explain`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,5 +1,5 @@
-//! `Debug` for the messages that carry an open secret: the name, never the content. A message that is logged by
-//! mistake then tells nothing.
+//! `Debug` implementations for messages that contain a plaintext secret. They print the name only, so that a message
+//! logged by mistake reveals nothing.
 
 use std::fmt;
 

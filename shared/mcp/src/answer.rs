@@ -1,5 +1,5 @@
-//! Messages of a server: what a proxy has to know of one to pass it on, without building a tree of it. A payload of a
-//! megabyte is crossed, not read.
+//! Scans messages sent by a server and extracts the fields that a proxy needs to forward them. No JSON tree is built: a
+//! payload of a megabyte is skipped over, not parsed into values.
 
 use bytes::Bytes;
 
@@ -13,68 +13,69 @@ use crate::{
     text::{Id, Text},
 };
 
-/// One message of a server.
+/// Message received from a server.
 #[derive(Debug, Clone)]
 pub struct Answer<'a> {
-    /// What was parsed; all spans point into it.
+    /// Bytes that were parsed. All spans point into them.
     pub source: &'a [u8],
-    /// What it is.
+    /// Body of the message.
     pub body: Body<'a>,
-    /// Its id as written: of requests and good answers always, of errors unless the server could not tell.
+    /// Id as written. Always present on requests and successful responses; absent on an error response if the server
+    /// could not determine it.
     pub id: Option<Id<'a>>,
-    /// Where the id stands, also one that is null.
+    /// Span of the id, including an id that is `null`.
     pub id_span: Option<Span>,
-    /// The root object, braces included.
+    /// Span of the root object, braces included.
     pub root: Span,
 }
 
-/// What a server said.
+/// Body of a [`ServerMessage`].
 #[derive(Debug, Clone)]
 pub enum Body<'a> {
-    /// A good answer.
+    /// Successful response.
     Result(ResultPart<'a>),
-    /// A bad one: the `error` object. [`RpcError::read`](crate::RpcError::read) reads it.
+    /// Error response: the span of the `error` object. [`RpcError::parse`](crate::RpcError::parse) parses it.
     Error(Span),
-    /// A notification.
+    /// Notification.
     Notification {
-        /// Its method.
+        /// Method name.
         method: Text<'a>,
-        /// Its parameters.
+        /// Parameters.
         params: Option<Params<'a>>,
     },
-    /// A request of the server's own (legacy only).
+    /// Request sent by the server (legacy only).
     Request {
-        /// Its method.
+        /// Method name.
         method: Text<'a>,
-        /// Its parameters.
+        /// Parameters.
         params: Option<Params<'a>>,
     },
 }
 
-/// What is known of `result`.
+/// Members of `result` that are extracted.
 #[derive(Debug, Clone, Default)]
 pub struct ResultPart<'a> {
-    /// The object, braces included.
+    /// Span of the object, braces included.
     pub span: Span,
-    /// `resultType`; absent means `complete`.
+    /// `resultType`. Absent means `complete`.
     pub result_type: Option<Text<'a>>,
     /// `isError`.
     pub is_error: bool,
     /// `nextCursor`.
     pub next_cursor: Option<Text<'a>>,
-    /// `structuredContent`, and whether it is an object.
+    /// Span of `structuredContent`, and `true` if it is an object.
     pub structured: Option<(Span, bool)>,
     /// `requestState`.
     pub request_state: Option<Text<'a>>,
-    /// `inputRequests`: an object.
+    /// `inputRequests`, an object.
     pub input_requests: Option<Span>,
     /// `_meta`.
     pub meta: Option<Meta<'a>>,
-    /// The first member of the above that had the wrong JSON type; it reads as absent.
+    /// First of the members above that has the wrong JSON type. Such a member is treated as absent.
     pub mistyped: Option<&'static str>,
 }
 
-/// Reads one message of a server.
+/// Parses one message of a server.
 pub fn scan<'a>(source: &'a [u8], limits: &Limits) -> Result<Answer<'a>, FrameError> {
     let mut parts = Parts::default();
     let mut scanner = Scanner::open(source, limits)?;
@@ -111,7 +112,7 @@ fn read<'a>(scanner: &mut Scanner<'a>, parts: &mut Parts<'a>) -> Result<Span, Fa
                 let text = envelope::string(scanner, Reason::Version)?;
                 parts.version = text.value == "2.0";
             }
-            // Null is what an error says whose request could not be read.
+            // An error response has a `null` id if the server could not read the request.
             "id" if scanner.peek() == Some(b'n') => parts.null_id = Some(scanner.value()?.0),
             "id" => {
                 let id = envelope::id(scanner)?;
@@ -150,7 +151,7 @@ fn result<'a>(scanner: &mut Scanner<'a>) -> Result<ResultPart<'a>, Fault> {
             "nextCursor" | "requestState" | "inputRequests" | "isError"
                 if s.peek() == Some(b'n') =>
             {
-                // Not allowed, but some servers write it, and it can mean one thing only.
+                // `null` is not allowed here, but some servers send it and its meaning is unambiguous.
                 s.value()?;
             }
             "resultType" => keep(&mut part.result_type, optional(s)?, bad, "resultType"),
@@ -208,17 +209,17 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Whether it ends the request: a result or an error.
+    /// Returns `true` if the message ends the request, that is, if it is a result or an error.
     pub fn is_final(&self) -> bool {
         matches!(self.body, Body::Result(_) | Body::Error(_))
     }
 
-    /// The bytes of a span.
+    /// Returns the bytes of a span.
     pub fn slice(&self, span: Span) -> &'a [u8] {
         self.source.get(span.start..span.end).unwrap_or_default()
     }
 
-    /// Replaces the id by this literal, or inserts it where the server gave none.
+    /// Returns an edit that replaces the id by `literal`, or inserts it if the message has none.
     pub fn with_id<'e>(&self, literal: &'e str) -> Edit<'e> {
         match self.id_span {
             Some(span) => Edit::replace(span, literal.as_bytes()),
@@ -227,7 +228,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The frame `source` under another id. Nothing if it is not a message with an id.
+/// Returns the frame `source` with its id replaced by `literal`, or `None` if `source` is not a message with an id.
 pub fn readdress(source: &Bytes, literal: &str, limits: &Limits) -> Option<Bytes> {
     let answer = scan(source, limits).ok()?;
     answer.id?;

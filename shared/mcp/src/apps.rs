@@ -1,14 +1,14 @@
-//! MCP Apps: servers with pages that a host shows to people. What is said of them on the wire.
+//! Constants of the MCP Apps extension: servers that offer HTML pages for a host to display.
 
-/// The extension.
+/// Name of the extension.
 pub const EXTENSION: &str = "io.modelcontextprotocol/ui";
 
-/// The kind of page that there is. A host that shows pages names it among its `mimeTypes`.
+/// MIME type of a page. A host that can display pages lists it in `mimeTypes` of the extension.
 pub const PAGE: &str = "text/html;profile=mcp-app";
 
-/// How the resources of pages begin.
+/// URI scheme prefix of page resources.
 pub const SCHEME: &str = "ui://";
 
-/// The capabilities of a client that shows pages and nothing else: some servers offer pages to no other.
+/// Client capabilities that declare page support only. Some servers list page tools only for clients that declare it.
 pub const SHOWS_PAGES: &str =
     r#"{"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}}"#;

@@ -1,5 +1,5 @@
-//! Several messages in one array: what the revision 2025-03-26 lets clients send, and no other. Taken apart only; each
-//! member is then read for itself, as strictly as a message alone.
+//! JSON-RPC batches: several messages in one array, which revision 2025-03-26 allows clients to send and no other
+//! revision does. This module only splits the array; each member is then parsed as strictly as a single message.
 
 use crate::{
     error::{FrameError, Reason},
@@ -8,16 +8,17 @@ use crate::{
     splice::Span,
 };
 
-/// Messages in one array.
+/// Maximum number of messages in a batch.
 pub const MEMBERS: usize = 32;
 
-/// Whether it can only be an array. Says nothing of what is in it.
+/// Returns `true` if the first significant byte opens an array. The contents are not checked.
 pub fn is_array(source: &[u8]) -> bool {
     let mut significant = source.iter().filter(|byte| !byte.is_ascii_whitespace());
     significant.next() == Some(&b'[')
 }
 
-/// Where the members of an array stand: at least one, at most [`MEMBERS`]. They are values of JSON, of any type.
+/// Returns the spans of the members of an array: at least one, at most [`MAX_MESSAGES`]. A member is a JSON value of
+/// any type.
 pub fn split(source: &[u8], limits: &Limits) -> Result<Vec<Span>, FrameError> {
     read(source, limits).map_err(FrameError::from)
 }

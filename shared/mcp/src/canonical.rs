@@ -1,5 +1,6 @@
-//! One form for equal JSON: members sorted by name, no insignificant space, strings escaped one way. Numbers stay as
-//! written: two spellings of one number are two definitions, which errs on the side of noticing.
+//! Canonical form of JSON: members sorted by name, no insignificant white space, one way of escaping strings. Numbers
+//! are kept as written, so two spellings of the same number yield two different definitions: an unchanged value may be
+//! reported as changed, but never the reverse.
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,7 +11,7 @@ use crate::{
     text::quote,
 };
 
-/// The canonical form of a JSON object.
+/// Returns the canonical form of a JSON object.
 pub fn canonical(object: &[u8], limits: &Limits) -> Result<String, FrameError> {
     let mut scanner = Scanner::open(object, limits)?;
     let mut out = String::with_capacity(object.len());
@@ -19,7 +20,7 @@ pub fn canonical(object: &[u8], limits: &Limits) -> Result<String, FrameError> {
     Ok(out)
 }
 
-/// SHA-256 of the canonical form of a JSON object.
+/// Returns the SHA-256 of the canonical form of a JSON object.
 pub fn digest(object: &[u8], limits: &Limits) -> Result<[u8; 32], FrameError> {
     Ok(Sha256::digest(canonical(object, limits)?).into())
 }

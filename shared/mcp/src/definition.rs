@@ -1,5 +1,6 @@
-//! Definitions of tools, prompts, resources and templates as servers give them: checked, capped, digested, and
-//! otherwise left byte for byte. What would make a strict client drop the whole list is left out of it.
+//! Definitions of tools, prompts, resources and resource templates as listed by servers. They are validated, limited in
+//! size, digested, and otherwise kept byte for byte. A definition that would make a strict client reject the whole list
+//! is left out.
 
 use std::collections::BTreeSet;
 
@@ -13,98 +14,98 @@ use crate::{
     splice::Span,
 };
 
-/// What a server lists.
+/// Kind of definition that a server lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Tools.
+    /// Tool.
     Tool,
-    /// Prompts.
+    /// Prompt.
     Prompt,
-    /// Resources.
+    /// Resource.
     Resource,
-    /// Templates of resources.
+    /// Resource template.
     Template,
 }
 
-/// One tool, prompt, resource or template.
+/// Validated definition of one tool, prompt, resource or resource template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
-    /// The server's own name for it; its URI, its URI template.
+    /// Name given by the server, URI, or URI template, depending on the kind.
     pub name: String,
-    /// SHA-256 of its canonical form.
+    /// SHA-256 of the canonical form.
     pub digest: [u8; 32],
-    /// The definition as received: a JSON object.
+    /// Definition as received, a JSON object.
     pub json: String,
 }
 
-/// One that is not taken.
+/// Definition that failed validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Its name as far as it can be shown.
+    /// Name in a form that is safe to display; empty if there is none.
     pub name: String,
-    /// Why.
+    /// Reason for the rejection.
     pub reason: Unfit,
 }
 
-/// Why it is not taken.
+/// Reason why a definition is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// Not an object with a name.
     #[error("it is not an object with a `name`")]
     Shape,
-    /// Not an object with what it is known by.
+    /// The member that identifies the definition is missing.
     #[error("it has no `{0}`")]
     Key(&'static str),
-    /// A tool's name outside of the alphabet.
+    /// Tool name with characters outside of the allowed alphabet.
     #[error("its name is not 1 to 128 of A-Z a-z 0-9 _ . -")]
     Name,
-    /// A prompt's name that cannot be shown.
+    /// Prompt name that is too long or has invisible characters.
     #[error("its name is not 1 to {MAX_PROMPT_NAME} characters that can be seen")]
     PromptName,
-    /// A URI that cannot be asked for.
+    /// URI that is too long, not absolute, or has invisible characters.
     #[error("its URI is not an absolute one of at most {MAX_URI} bytes that can be seen")]
     Uri,
-    /// A name or URI that came before.
+    /// Name or URI that was listed before.
     #[error("another one of this server has the same name or URI")]
     Repeated,
-    /// A definition over its limit.
+    /// Definition larger than the limit.
     #[error("its definition is larger than {0} bytes")]
     TooLarge(usize),
     /// `inputSchema` is not an object.
     #[error("its `inputSchema` is not an object")]
     Schema,
-    /// `arguments` of a prompt are not a list.
+    /// `arguments` of a prompt is not an array.
     #[error("its `arguments` are not a list")]
     Arguments,
-    /// Malformed: a member written twice, too deep.
+    /// Malformed JSON, for example a duplicate member or nesting that is too deep.
     #[error("its definition is malformed: {0}")]
     Malformed(crate::error::Reason),
-    /// An invalid `x-mcp-header`.
+    /// Invalid `x-mcp-header` annotation.
     #[error("its `x-mcp-header` annotation is invalid: {0}")]
     Header(params::InvalidAnnotation),
 }
 
-/// Bounds of one definition.
+/// Limits of one definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DefinitionLimits {
-    /// Bytes of a definition.
+    /// Maximum size of a definition in bytes.
     pub bytes: usize,
-    /// Whether `x-mcp-header` annotations count (modern servers).
+    /// True if `x-mcp-header` annotations are validated (modern servers).
     pub annotations: bool,
 }
 
-/// What the pages of one list hold.
+/// Definitions collected from the pages of one list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Those that are taken, in order.
+    /// Accepted definitions, in the order of the list.
     pub taken: Vec<Definition>,
-    /// Those that are not.
+    /// Rejected definitions, at most [`MAX_REJECTED`].
     pub refused: Vec<Refused>,
-    /// Names of those that are taken and hold characters that nobody sees; no more than [`MAX_REFUSED`].
+    /// Names of accepted definitions that contain hidden characters, at most [`MAX_REJECTED`].
     pub hiding: Vec<String>,
 }
 
-/// Collects the pages of one server.
+/// Collects the definitions from the pages of one list.
 #[derive(Debug)]
 pub struct Collector {
     kind: Kind,
@@ -113,16 +114,16 @@ pub struct Collector {
     page: Page,
 }
 
-/// A page that is not one.
+/// Error of a result that is not a page of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server's result is not a page of the list")]
 pub struct NotAPage;
 
-/// Characters of a prompt's name.
+/// Maximum length of a prompt name in characters.
 pub const MAX_PROMPT_NAME: usize = 256;
-/// Bytes of a URI, or of a template.
+/// Maximum length of a URI or URI template in bytes.
 pub const MAX_URI: usize = 2048;
-/// Most refused ones that are kept for the report.
+/// Maximum number of rejected definitions kept for the report.
 pub const MAX_REFUSED: usize = 100;
 
 impl Default for DefinitionLimits {
@@ -138,7 +139,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
 
-    /// The method that lists it.
+    /// Returns the method that lists this kind.
     pub fn method(self) -> &'static str {
         match self {
             Self::Tool => method::TOOLS_LIST,
@@ -148,7 +149,7 @@ impl Kind {
         }
     }
 
-    /// The member of a result that holds the list.
+    /// Returns the member of the result that holds the list.
     pub fn list(self) -> &'static str {
         match self {
             Self::Tool => "tools",
@@ -158,7 +159,7 @@ impl Kind {
         }
     }
 
-    /// The member of a definition that it is known by.
+    /// Returns the member of a definition that identifies it.
     pub fn key(self) -> &'static str {
         match self {
             Self::Tool | Self::Prompt => "name",
@@ -167,7 +168,7 @@ impl Kind {
         }
     }
 
-    /// The capability of a server that has it.
+    /// Returns the server capability that announces this kind.
     pub fn capability(self) -> &'static str {
         match self {
             Self::Tool => "tools",
@@ -177,14 +178,14 @@ impl Kind {
     }
 }
 
-/// Whether `name` may be the name of a tool.
+/// Returns `true` if `name` is a valid tool name.
 pub fn is_tool_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     (1..=128).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 impl Collector {
-    /// For a new listing.
+    /// Creates a collector for a new listing.
     pub fn new(kind: Kind, limits: DefinitionLimits) -> Self {
         Self {
             kind,
@@ -194,7 +195,8 @@ impl Collector {
         }
     }
 
-    /// Takes the `result` object of one page; at most `room` definitions altogether. Whether all of them fitted.
+    /// Adds the definitions of one page, given its `result` object. Keeps at most `room` definitions over all pages and
+    /// returns `false` if some did not fit.
     pub fn take(&mut self, result: &[u8], room: usize) -> Result<bool, NotAPage> {
         let list = object::get(result, self.kind.list()).ok_or(NotAPage)?;
         let text = std::str::from_utf8(list).map_err(|_| NotAPage)?;
@@ -218,17 +220,17 @@ impl Collector {
         Ok(fits)
     }
 
-    /// What has been collected.
+    /// Returns the collected definitions.
     pub fn finish(self) -> Page {
         self.page
     }
 
-    /// How many have been taken.
+    /// Returns the number of accepted definitions.
     pub fn len(&self) -> usize {
         self.page.taken.len()
     }
 
-    /// Whether none has been taken.
+    /// Returns `true` if no definition was accepted.
     pub fn is_empty(&self) -> bool {
         self.page.taken.is_empty()
     }
@@ -253,7 +255,7 @@ impl Collector {
     }
 }
 
-/// Checks one definition.
+/// Validates one definition.
 pub fn normalise(
     kind: Kind,
     json: &[u8],
@@ -284,7 +286,7 @@ pub fn normalise(
     Ok(Definition { name, digest, json })
 }
 
-/// What is asked of each kind.
+/// Applies the checks that depend on the kind.
 fn fits(kind: Kind, key: &str, json: &[u8], limits: &DefinitionLimits) -> Result<(), Unfit> {
     match kind {
         Kind::Tool if !is_tool_name(key) => Err(Unfit::Name),
@@ -316,7 +318,7 @@ fn is_prompt_name(name: &str) -> bool {
         && !name.contains(char::is_control)
 }
 
-/// Whether `uri` is absolute and can be sent on; what its scheme asks for is the server's business.
+/// Returns `true` if `uri` is absolute and safe to forward. The rules of its scheme are left to the server.
 pub fn is_uri(uri: &str) -> bool {
     let scheme = |scheme: &str| {
         let rest = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
@@ -328,14 +330,14 @@ pub fn is_uri(uri: &str) -> bool {
             .is_some_and(|(before, _)| scheme(before))
 }
 
-/// A template may begin with an expression, so that even its scheme is open.
+/// A template may begin with an expression, so its scheme is not checked.
 fn is_template(template: &str) -> bool {
     (1..=MAX_URI).contains(&template.len())
         && !template.contains(hidden::is_hidden)
         && !template.contains(char::is_control)
 }
 
-/// A name fit for a report: no control or invisible characters, not long.
+/// Shortens and escapes a name for use in a report.
 fn show(name: &str) -> String {
     name.chars()
         .take(64)

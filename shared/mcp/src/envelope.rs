@@ -1,8 +1,9 @@
-//! The JSON-RPC frame of a client: read once, strictly, and borrowed. The payload stays raw; what routing and policy
-//! need is picked out with the place where it stands, so that exactly those bytes can be replaced.
+//! Parser of JSON-RPC frames sent by clients. A frame is parsed once, strictly and without copying. The payload stays
+//! raw; the fields that routing and policy need are extracted with their spans, so that exactly those bytes can be
+//! replaced.
 //!
-//! Refused: anything but one object, names written twice in the root, `params` or `_meta` (however escaped), ids that
-//! are neither string nor integer, and all that [`Limits`] bounds.
+//! Rejected are: anything but a single object; duplicate names in the root, `params` or `_meta`, however they are
+//! escaped; ids that are neither string nor integer; and frames that exceed [`FrameLimits`].
 
 use std::borrow::Cow;
 
@@ -17,113 +18,114 @@ use crate::{
     text::{Id, Text},
 };
 
-/// What a frame is.
+/// Kind of JSON-RPC message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Wants an answer.
+    /// Request, which expects a response.
     Request,
-    /// Wants none.
+    /// Notification, which expects no response.
     Notification,
-    /// An answer, good or bad.
+    /// Response, successful or not.
     Response,
 }
 
-/// One frame.
+/// Parsed JSON-RPC frame.
 #[derive(Debug, Clone)]
 pub struct Envelope<'a> {
-    /// What was parsed; all spans point into it.
+    /// Bytes that were parsed. All spans point into them.
     pub source: &'a [u8],
-    /// What it is.
+    /// Kind of the message.
     pub kind: Kind,
-    /// Of requests and responses; never absent there.
+    /// Id. Always present on requests and responses.
     pub id: Option<Id<'a>>,
-    /// Of requests and notifications; never absent there.
+    /// Method. Always present on requests and notifications.
     pub method: Option<Text<'a>>,
-    /// Of requests and notifications.
+    /// Parameters of a request or notification.
     pub params: Option<Params<'a>>,
-    /// Of good responses.
+    /// Result of a successful response.
     pub result: Option<Span>,
-    /// Of bad responses.
+    /// Error object of an error response.
     pub error: Option<Span>,
-    /// The root object, braces included.
+    /// Span of the root object, braces included.
     pub root: Span,
 }
 
-/// What is known of `params`. Members of these names at other places (in `arguments`, say) are not looked at.
+/// Members of `params` that are extracted. Members of the same names in nested objects, such as `arguments`, are not
+/// considered.
 #[derive(Debug, Clone, Default)]
 pub struct Params<'a> {
-    /// The object, braces included.
+    /// Span of the object, braces included.
     pub span: Span,
-    /// `name`: of a tool or prompt.
+    /// `name` of a tool or prompt.
     pub name: Option<Text<'a>>,
-    /// `uri`: of a resource.
+    /// `uri` of a resource.
     pub uri: Option<Text<'a>>,
     /// `taskId`.
     pub task_id: Option<Text<'a>>,
-    /// `cursor`. An empty one is a cursor.
+    /// `cursor`. An empty string is a valid cursor.
     pub cursor: Option<Text<'a>>,
-    /// `arguments`: an object.
+    /// `arguments`, an object.
     pub arguments: Option<Span>,
-    /// `protocolVersion`: of `initialize`.
+    /// `protocolVersion` of `initialize`.
     pub protocol_version: Option<Text<'a>>,
-    /// `capabilities`: of `initialize`, an object.
+    /// `capabilities` of `initialize`, an object.
     pub capabilities: Option<Span>,
-    /// `clientInfo`: of `initialize`, an object.
+    /// `clientInfo` of `initialize`, an object.
     pub client_info: Option<Span>,
-    /// `level`: of `logging/setLevel`.
+    /// `level` of `logging/setLevel`.
     pub level: Option<Text<'a>>,
-    /// `requestId`: of `notifications/cancelled`.
+    /// `requestId` of `notifications/cancelled`.
     pub request_id: Option<Id<'a>>,
-    /// `progressToken`: of `notifications/progress`.
+    /// `progressToken` of `notifications/progress`.
     pub progress_token: Option<Id<'a>>,
-    /// `notifications`: the filter of `subscriptions/listen`, an object.
+    /// `notifications`, the filter of `subscriptions/listen`, an object.
     pub notifications: Option<Span>,
-    /// `requestState`: of a retry.
+    /// `requestState` of a retried request.
     pub request_state: Option<Text<'a>>,
-    /// `inputResponses`: of a retry, any shape.
+    /// `inputResponses` of a retried request, of any type.
     pub input_responses: Option<Span>,
-    /// `ref`: of `completion/complete`.
+    /// `ref` of `completion/complete`.
     pub reference: Option<Reference<'a>>,
-    /// `argument`: of `completion/complete`, an object.
+    /// `argument` of `completion/complete`, an object.
     pub argument: Option<Span>,
     /// `_meta`.
     pub meta: Option<Meta<'a>>,
-    /// The first member of the above that had the wrong JSON type; it reads as absent. The right answer is
-    /// `-32602` once the method is known to be served.
+    /// First of the members above that has the wrong JSON type. Such a member is treated as absent. The request is to
+    /// be answered with `-32602` once its method is known to be supported.
     pub mistyped: Option<&'static str>,
 }
 
-/// What `params.ref` refers to.
+/// Reference in `params.ref` of `completion/complete`.
 #[derive(Debug, Clone, Default)]
 pub struct Reference<'a> {
-    /// The object, braces included.
+    /// Span of the object, braces included.
     pub span: Span,
     /// `type`.
     pub kind: Option<Text<'a>>,
-    /// `name`: of a prompt.
+    /// `name` of a prompt.
     pub name: Option<Text<'a>>,
-    /// `uri`: of a resource, or a template of such.
+    /// `uri` of a resource, or a URI template.
     pub uri: Option<Text<'a>>,
-    /// The first member of the above that had the wrong JSON type; it reads as absent.
+    /// First of the members above that has the wrong JSON type. Such a member is treated as absent.
     pub mistyped: Option<&'static str>,
 }
 
-/// What is known of `_meta`.
+/// Members of `_meta` that are extracted.
 #[derive(Debug, Clone, Default)]
 pub struct Meta<'a> {
-    /// The object, braces included.
+    /// Span of the object, braces included.
     pub span: Span,
     /// `io.modelcontextprotocol/protocolVersion`.
     pub protocol_version: Option<Text<'a>>,
-    /// `io.modelcontextprotocol/clientCapabilities`: an object.
+    /// `io.modelcontextprotocol/clientCapabilities`, an object.
     pub client_capabilities: Option<Span>,
-    /// `io.modelcontextprotocol/clientInfo`: an object.
+    /// `io.modelcontextprotocol/clientInfo`, an object.
     pub client_info: Option<Span>,
     /// `io.modelcontextprotocol/logLevel`.
     pub log_level: Option<Text<'a>>,
-    /// `io.modelcontextprotocol/subscriptionId`: the literal of the listen request's id.
+    /// `io.modelcontextprotocol/subscriptionId`: the literal of the id of the listen request.
     pub subscription_id: Option<Id<'a>>,
-    /// `progressToken`: string or integer, as written.
+    /// `progressToken`, a string or an integer, as written.
     pub progress_token: Option<Id<'a>>,
     /// `traceparent`.
     pub traceparent: Option<Text<'a>>,
@@ -131,11 +133,11 @@ pub struct Meta<'a> {
     pub tracestate: Option<Text<'a>>,
     /// `baggage`.
     pub baggage: Option<Text<'a>>,
-    /// The first member of the above that had the wrong JSON type; it reads as absent.
+    /// First of the members above that has the wrong JSON type. Such a member is treated as absent.
     pub mistyped: Option<&'static str>,
 }
 
-/// Reads one frame.
+/// Parses one frame.
 pub fn parse<'a>(source: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, FrameError> {
     let mut root = Root::default();
     let mut scanner = Scanner::open(source, limits)?;
@@ -148,7 +150,7 @@ pub fn parse<'a>(source: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Fram
         })
 }
 
-/// Members of the root, as far as they have been read.
+/// Members of the root object read so far.
 #[derive(Default)]
 struct Root<'a> {
     version: bool,
@@ -225,7 +227,7 @@ impl<'a> Root<'a> {
     }
 }
 
-/// A string, or a fault of this reason.
+/// Reads a string. Fails with `reason` if the value is not a string.
 pub(crate) fn string<'a>(scanner: &mut Scanner<'a>, reason: Reason) -> Result<Text<'a>, Fault> {
     let start = scanner.pos();
     if scanner.peek() != Some(b'"') {
@@ -237,7 +239,7 @@ pub(crate) fn string<'a>(scanner: &mut Scanner<'a>, reason: Reason) -> Result<Te
     Ok(Text { value, span })
 }
 
-/// A string or integer; nothing if the value is of another type or too long.
+/// Reads a string or integer. Returns `None` if the value is of another type or too long.
 pub(crate) fn id<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Id<'a>>, Fault> {
     let (span, shape) = scanner.value()?;
     let fits = span.len() <= scanner.limits().id;
@@ -259,8 +261,8 @@ pub(crate) fn object<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Span>, Faul
     Ok((shape == Shape::Object).then_some(span))
 }
 
-/// Crosses a member that we do not read, unless a reader who ignores case would take it for one that we do: then
-/// what we decide on and what the server runs could be two things.
+/// Skips a member that is not extracted. Fails if its name equals an extracted name up to case: a parser that ignores
+/// case would then read a different message from the one checked here.
 fn unknown(scanner: &mut Scanner<'_>, name: &str, known: &[&str]) -> Result<(), Fault> {
     if known
         .iter()
@@ -272,7 +274,7 @@ fn unknown(scanner: &mut Scanner<'_>, name: &str, known: &[&str]) -> Result<(), 
     Ok(())
 }
 
-/// Keeps what was read, or notes that it had the wrong type.
+/// Stores a value, or records that the member has the wrong type.
 pub(crate) fn keep<T>(
     place: &mut Option<T>,
     read: Option<T>,
@@ -397,32 +399,32 @@ pub(crate) fn meta<'a>(scanner: &mut Scanner<'a>) -> Result<Meta<'a>, Fault> {
 }
 
 impl<'a> Envelope<'a> {
-    /// The method; empty for responses.
+    /// Returns the method, or an empty string for responses.
     pub fn method(&self) -> &str {
         self.method.as_ref().map_or("", Text::as_str)
     }
 
-    /// The id as written.
+    /// Returns the id as written.
     pub fn raw_id(&self) -> Option<&'a str> {
         self.id.map(|id| id.raw)
     }
 
-    /// `params._meta`.
+    /// Returns `params._meta`.
     pub fn meta(&self) -> Option<&Meta<'a>> {
         self.params.as_ref()?.meta.as_ref()
     }
 
-    /// The bytes of a span.
+    /// Returns the bytes of a span.
     pub fn slice(&self, span: Span) -> &'a [u8] {
         self.source.get(span.start..span.end).unwrap_or_default()
     }
 
-    /// The members of an object in it.
+    /// Returns the members of an object in the frame.
     pub fn members(&self, object: Span) -> Members<'a> {
         object::members(self.slice(object))
     }
 
-    /// The value that a modern request of this method repeats in `Mcp-Name`.
+    /// Returns the value that a modern request of this method repeats in the `Mcp-Name` header.
     pub fn named(&self) -> Option<&Text<'a>> {
         let params = self.params.as_ref()?;
         match method::named_by(self.method())? {
@@ -432,12 +434,13 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Replaces the id by this literal.
+    /// Returns an edit that replaces the id by `literal`.
     pub fn with_id(&self, literal: impl Into<Cow<'a, [u8]>>) -> Option<Edit<'a>> {
         self.id.map(|id| Edit::replace(id.span, literal))
     }
 
-    /// Replaces `params._meta` by this object, or inserts it, with `params` if need be.
+    /// Returns an edit that replaces `params._meta` by `object`, or inserts it together with `params` if that is
+    /// missing.
     pub fn with_meta(&self, object: &[u8]) -> Edit<'a> {
         match (&self.params, self.meta()) {
             (_, Some(meta)) => Edit::replace(meta.span, object.to_vec()),

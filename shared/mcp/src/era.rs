@@ -1,5 +1,5 @@
-//! Which era a posted frame belongs to. The order of the questions matters; the header's mere presence decides
-//! nothing, since legacy clients have sent it since 2025-06-18.
+//! Classifies a posted frame by protocol era. The order of the checks matters. The presence of the version header alone
+//! decides nothing, because legacy clients send it since 2025-06-18.
 
 use crate::{
     envelope::{Envelope, Kind},
@@ -8,31 +8,32 @@ use crate::{
     method, versions,
 };
 
-/// How a frame is to be understood.
+/// Protocol era of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Framing {
-    /// By the stateless rules. Its headers and `_meta` have yet to be checked ([`headers::check`](crate::headers::check)).
+    /// Stateless protocol. The headers and `_meta` still have to be checked
+    /// ([`headers::check`](crate::headers::check)).
     Modern,
-    /// By the stateless rules, in a version that is not spoken: `-32022` and HTTP 400.
+    /// Stateless protocol in an unsupported version: `-32022` and HTTP 400.
     Unsupported {
-        /// What it asked for.
+        /// Requested version.
         requested: String,
     },
-    /// By the rules of sessions.
+    /// Session-based protocol.
     Legacy {
-        /// The version its header names. Without one: what the session negotiated, or
+        /// Version named by the header. `None` means the version that the session negotiated, or
         /// [`ASSUMED_LEGACY`](versions::ASSUMED_LEGACY).
         version: Option<&'static str>,
     },
-    /// By the rules of sessions, with a version header that is malformed, repeated or not spoken: HTTP 400.
+    /// Session-based protocol with a version header that is malformed, repeated or unsupported: HTTP 400.
     BadVersion {
-        /// What the header said.
+        /// Value of the header.
         requested: String,
     },
 }
 
-/// Classifies a posted frame by its `MCP-Protocol-Version` header, whether it has an `Mcp-Session-Id` header, and its
-/// own content.
+/// Classifies a posted frame by its `MCP-Protocol-Version` header, the presence of an `Mcp-Session-Id` header, and its
+/// content.
 pub fn classify(version: Seen<'_>, session: bool, envelope: &Envelope<'_>) -> Framing {
     let header = Header::of(version);
     let meta = envelope
@@ -54,14 +55,14 @@ pub fn classify(version: Seen<'_>, session: bool, envelope: &Envelope<'_>) -> Fr
         Header::Legacy(version) => Framing::Legacy {
             version: Some(version),
         },
-        // Its version is in its parameters; a header there is premature, not wrong.
+        // `initialize` names its version in its parameters. A header is premature there, but not an error.
         Header::Absent | Header::Modern => Framing::Legacy { version: None },
         Header::Other(_) if opens => Framing::Legacy { version: None },
         Header::Other(requested) => Framing::BadVersion { requested },
     }
 }
 
-/// Which era a request without a body (GET, DELETE) belongs to, by its `MCP-Protocol-Version` header.
+/// Classifies a request without a body (GET, DELETE) by its `MCP-Protocol-Version` header.
 pub fn classify_bodiless(version: Seen<'_>) -> Framing {
     match Header::of(version) {
         Header::Modern => Framing::Modern,
@@ -73,8 +74,8 @@ pub fn classify_bodiless(version: Seen<'_>) -> Framing {
     }
 }
 
-/// What a request by the stateless rules must carry (LC-2): version and client capabilities in `_meta`. Otherwise
-/// HTTP 400 with this error.
+/// Checks that a stateless request carries its version and the client capabilities in `_meta` (LC-2). The error is sent
+/// with HTTP 400.
 pub fn check_meta(envelope: &Envelope<'_>) -> Result<(), RpcError> {
     let lacking = match envelope.meta() {
         Some(meta) if meta.protocol_version.is_none() => method::META_VERSION,

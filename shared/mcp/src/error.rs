@@ -1,4 +1,4 @@
-//! Errors: why a frame was refused, and the JSON-RPC errors that are sent and received.
+//! Errors of rejected frames, and JSON-RPC errors that are sent and received.
 
 use std::borrow::Cow;
 
@@ -7,30 +7,32 @@ use serde_json::{Value, json};
 
 use crate::text;
 
-/// Error codes on the wire.
+/// JSON-RPC error codes.
 pub mod codes {
-    /// Not JSON.
+    /// The message is not valid JSON.
     pub const PARSE_ERROR: i64 = -32700;
-    /// Not a JSON-RPC message.
+    /// The message is not a JSON-RPC message.
     pub const INVALID_REQUEST: i64 = -32600;
-    /// No such method.
+    /// The method does not exist.
     pub const METHOD_NOT_FOUND: i64 = -32601;
-    /// Wrong parameters; also an unknown tool, resource or cursor.
+    /// The parameters are invalid. Also used for an unknown tool, resource or cursor.
     pub const INVALID_PARAMS: i64 = -32602;
-    /// Our own fault, or the server's.
+    /// Internal error of the proxy or the server.
     pub const INTERNAL: i64 = -32603;
     /// Modern: a header disagrees with the body.
     pub const HEADER_MISMATCH: i64 = -32020;
-    /// Modern: the work needs a capability that the request does not declare.
+    /// Modern: a required client capability is not declared by the request.
     pub const MISSING_CAPABILITY: i64 = -32021;
-    /// Modern: a protocol version that is not spoken.
+    /// Modern: the protocol version is not supported.
     pub const UNSUPPORTED_VERSION: i64 = -32022;
-    /// Legacy: no such resource. Modern uses [`INVALID_PARAMS`].
+    /// Legacy: the resource does not exist. Modern uses [`INVALID_PARAMS`].
     pub const RESOURCE_NOT_FOUND: i64 = -32002;
-    /// Legacy (2025-11-25): visit a URL first. Passed on to legacy clients that can, never made by us.
+    /// Legacy (2025-11-25): the user has to visit a URL first. Forwarded to legacy clients that support it; never
+    /// created by the proxy.
     pub const URL_ELICITATION: i64 = -32042;
 
-    /// Whether only a modern server says this: the sign that a 400 gives in an era probe.
+    /// Returns `true` if only modern servers send this code. In an era probe, it shows that a 400 comes from a modern
+    /// server.
     pub const fn is_modern(code: i64) -> bool {
         matches!(
             code,
@@ -39,64 +41,64 @@ pub mod codes {
     }
 }
 
-/// A frame that was refused.
+/// Error of a rejected frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} (byte {at})")]
 pub struct FrameError {
-    /// Why.
+    /// Kind of the error.
     pub reason: Reason,
-    /// Offset of the byte at which it was noticed.
+    /// Offset of the byte at which the error was detected.
     pub at: usize,
-    /// The id as written, where it had been read by then: the error has to carry it.
+    /// Id as written, if it was read before the error. The error response has to carry it.
     pub id: Option<Box<str>>,
 }
 
-/// Why a frame was refused.
+/// Reason why a frame is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// Over a size limit.
+    /// A size limit is exceeded.
     #[error("the message is too large")]
     TooLarge,
-    /// Starts with a byte order mark.
+    /// The frame starts with a byte order mark.
     #[error("the message must not start with a byte order mark")]
     ByteOrderMark,
-    /// Not UTF-8.
+    /// The frame is not UTF-8.
     #[error("the message is not UTF-8")]
     NotUtf8,
-    /// Not JSON.
+    /// The frame is not valid JSON.
     #[error("the message is not valid JSON")]
     Syntax,
-    /// Half a surrogate pair in a string.
+    /// A string contains an unpaired surrogate.
     #[error("a string holds half of a surrogate pair")]
     LoneSurrogate,
-    /// A number too long, or too large for any reader.
+    /// A number is too long or too large to be represented.
     #[error("a number is out of range")]
     Number,
-    /// Something follows the message.
+    /// Data follows the message.
     #[error("one message only, nothing may follow it")]
     Trailing,
-    /// Nested too deeply.
+    /// The nesting is too deep.
     #[error("the message is nested too deeply")]
     TooDeep,
-    /// Too many members.
+    /// An object has too many members.
     #[error("an object has too many members")]
     TooManyMembers,
-    /// An array: a batch.
+    /// The frame is an array, that is, a batch.
     #[error("batches are not accepted, send one message at a time")]
     Batch,
-    /// Neither object nor array.
+    /// The frame is neither an object nor an array.
     #[error("the message must be a JSON object")]
     NotAnObject,
-    /// A member written twice.
+    /// A member is duplicated.
     #[error("a member is written twice")]
     Duplicate,
-    /// A member that readers who ignore case take for another one.
+    /// The name of a member differs from a known name only in case.
     #[error("a member's name differs from a known one only in case")]
     LookAlike,
     /// `jsonrpc` is not `"2.0"`.
     #[error("`jsonrpc` must be \"2.0\"")]
     Version,
-    /// `id` is neither string nor integer.
+    /// `id` is neither a string nor an integer.
     #[error("`id` must be a string or an integer")]
     Id,
     /// `method` is not a string.
@@ -105,13 +107,13 @@ pub enum Reason {
     /// `params` or `_meta` is not an object.
     #[error("`params` and `_meta` must be objects")]
     Params,
-    /// Neither request, notification nor response, or several of them.
+    /// The message is not exactly one of request, notification and response.
     #[error("the message is neither a request, a notification nor a response")]
     Shape,
 }
 
 impl Reason {
-    /// The JSON-RPC code that tells it.
+    /// Returns the JSON-RPC error code.
     pub const fn code(self) -> i64 {
         match self {
             Self::TooLarge
@@ -137,25 +139,25 @@ impl Reason {
 }
 
 impl FrameError {
-    /// The answer to whoever sent the frame.
+    /// Returns the JSON-RPC error to send to the peer.
     pub fn to_rpc(&self) -> RpcError {
         RpcError::new(self.reason.code(), self.to_string())
     }
 }
 
-/// A JSON-RPC error.
+/// JSON-RPC error object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RpcError {
-    /// See [`codes`].
+    /// Error code, see [`codes`].
     pub code: i64,
-    /// In words, with what to do.
+    /// Message for humans, with a remedy.
     pub message: Cow<'static, str>,
-    /// More, for programs.
+    /// Additional machine-readable data.
     pub data: Option<Value>,
 }
 
 impl RpcError {
-    /// Without data.
+    /// Creates an error without data.
     pub fn new(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
         Self {
@@ -165,14 +167,14 @@ impl RpcError {
         }
     }
 
-    /// With data.
+    /// Sets the data.
     #[must_use]
     pub fn with(mut self, data: Value) -> Self {
         self.data = Some(data);
         self
     }
 
-    /// No such method.
+    /// Creates an error for an unknown method.
     pub fn method_not_found(method: &str) -> Self {
         let shown: String = method.chars().take(128).collect();
         Self::new(
@@ -181,12 +183,12 @@ impl RpcError {
         )
     }
 
-    /// Wrong parameters.
+    /// Creates an error for invalid parameters.
     pub fn invalid_params(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(codes::INVALID_PARAMS, message)
     }
 
-    /// No such resource, as the era of the client has it.
+    /// Creates an error for an unknown resource, with the code of the client's era.
     pub fn resource_not_found(message: impl Into<Cow<'static, str>>, modern: bool) -> Self {
         let code = if modern {
             codes::INVALID_PARAMS
@@ -196,29 +198,30 @@ impl RpcError {
         Self::new(code, message)
     }
 
-    /// Not a message that can be served.
+    /// Creates an error for a message that cannot be served.
     pub fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(codes::INVALID_REQUEST, message)
     }
 
-    /// Our own fault, or the server's.
+    /// Creates an internal error of the proxy or the server.
     pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(codes::INTERNAL, message)
     }
 
-    /// A header disagrees with the body.
+    /// Creates an error for a header that disagrees with the body.
     pub fn header_mismatch(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(codes::HEADER_MISMATCH, message)
     }
 
-    /// The request does not declare a capability that the work needs; `required` is shaped like ClientCapabilities.
+    /// Creates an error for a client capability that the request does not declare. `required` has the shape of
+    /// `ClientCapabilities`.
     pub fn missing_capability(required: Value) -> Self {
         let message = "the request does not declare a client capability that this needs";
         Self::new(codes::MISSING_CAPABILITY, message)
             .with(json!({ "requiredCapabilities": required }))
     }
 
-    /// A version that is not spoken.
+    /// Creates an error for an unsupported protocol version.
     pub fn unsupported_version(requested: &str, supported: &[&str]) -> Self {
         let requested: String = requested.chars().take(64).collect();
         let data = json!({ "supported": supported, "requested": requested });
@@ -229,7 +232,7 @@ impl RpcError {
         .with(data)
     }
 
-    /// Reads the `error` member of an answer. Nothing if it is not shaped like one.
+    /// Parses the `error` member of a response. Returns `None` if it does not have the shape of a JSON-RPC error.
     pub fn read(error: &[u8]) -> Option<Self> {
         #[derive(serde::Deserialize)]
         struct Shape {
@@ -250,7 +253,7 @@ impl RpcError {
         })
     }
 
-    /// The `error` member alone.
+    /// Serializes the error object.
     pub fn to_json(&self) -> String {
         let mut out = format!(
             "{{\"code\":{},\"message\":{}",
@@ -265,7 +268,8 @@ impl RpcError {
         out
     }
 
-    /// The whole answer to the request of this id (the literal as written); without one, the id could not be read.
+    /// Serializes the error response for the request `id` (the literal as written). `None` omits the id because it
+    /// could not be read.
     pub fn to_bytes(&self, id: Option<&str>) -> Bytes {
         let id = id.map_or_else(String::new, |id| format!("\"id\":{id},"));
         let error = self.to_json();

@@ -1,4 +1,4 @@
-//! MCP's own HTTP headers: their names, how values are encoded, and that they agree with the body.
+//! HTTP headers of MCP: names, encoding of values, and checks against the body.
 
 use std::borrow::Cow;
 
@@ -12,35 +12,35 @@ use crate::{
 
 pub mod params;
 
-/// Protocol version, both eras.
+/// Protocol version header, both eras.
 pub const VERSION: &str = "mcp-protocol-version";
-/// Method, modern.
+/// Method header, modern.
 pub const METHOD: &str = "mcp-method";
-/// Name, URI or task id, modern.
+/// Name, URI or task id header, modern.
 pub const NAME: &str = "mcp-name";
-/// What the headers of mirrored arguments begin with, modern.
+/// Prefix of the headers that mirror arguments, modern.
 pub const PARAM_PREFIX: &str = "mcp-param-";
-/// Session, legacy.
+/// Session id header, legacy.
 pub const SESSION: &str = "mcp-session-id";
-/// Where to resume a stream, legacy.
+/// Header with the position at which to resume a stream, legacy.
 pub const LAST_EVENT: &str = "last-event-id";
 
 const OPEN: &str = "=?base64?";
 const CLOSE: &str = "?=";
 
-/// A header as it came.
+/// Header of a request as received.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Seen<'a> {
-    /// Not there.
+    /// The header is absent.
     #[default]
     Absent,
-    /// There, with this value.
+    /// The header is present once, with this value.
     Once(&'a [u8]),
-    /// There more than once.
+    /// The header is present more than once.
     Repeated,
 }
 
-/// The standard headers of one request.
+/// Standard headers of one request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Standard<'a> {
     /// [`VERSION`].
@@ -51,35 +51,35 @@ pub struct Standard<'a> {
     pub name: Seen<'a>,
 }
 
-/// A header that disagrees with the body: HTTP 400 and `-32020`.
+/// Error of a header that disagrees with the body: HTTP 400 and `-32020`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("header {header}: {problem}")]
 pub struct Mismatch {
-    /// The header.
+    /// Name of the header.
     pub header: Cow<'static, str>,
-    /// What is wrong with it.
+    /// Problem with the header.
     pub problem: Problem,
 }
 
-/// What is wrong with a header.
+/// Problem with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// Not there.
+    /// The header is missing.
     #[error("missing")]
     Missing,
-    /// There more than once.
+    /// The header is present more than once.
     #[error("given more than once")]
     Repeated,
-    /// Not decodable.
+    /// The value cannot be decoded.
     #[error("not a valid encoded value")]
     Malformed,
-    /// Other than in the body.
+    /// The value differs from the body.
     #[error("differs from the body")]
     Differs,
 }
 
 impl<'a> Seen<'a> {
-    /// From all values of one header.
+    /// Creates the value from all values of one header.
     pub fn of(mut values: impl Iterator<Item = &'a [u8]>) -> Self {
         match (values.next(), values.next()) {
             (None, _) => Self::Absent,
@@ -88,7 +88,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Its decoded value.
+    /// Returns the decoded value.
     pub fn decoded(self) -> Result<Cow<'a, str>, Problem> {
         match self {
             Self::Absent => Err(Problem::Missing),
@@ -105,7 +105,8 @@ impl Mismatch {
     }
 }
 
-/// A value fit for a header: as it is where that is plain ASCII that survives the way, else in Base64 between markers.
+/// Encodes a value for a header. Plain printable ASCII without outer spaces is kept; other values are Base64-encoded
+/// between markers.
 pub fn encode(value: &str) -> Cow<'_, str> {
     let printable = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     let trimmed = value.trim_matches(' ').len() == value.len();
@@ -117,7 +118,7 @@ pub fn encode(value: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{OPEN}{}{CLOSE}", STANDARD.encode(value)))
 }
 
-/// The value of a header that may be encoded. Nothing if it is neither plain ASCII nor well encoded UTF-8.
+/// Decodes a header value that may be encoded. Returns `None` if it is neither plain ASCII nor correctly encoded UTF-8.
 pub fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(value).ok()?;
     if let Some(inner) = text.strip_prefix(OPEN).and_then(|t| t.strip_suffix(CLOSE)) {
@@ -128,7 +129,7 @@ pub fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
     plain.then_some(Cow::Borrowed(text))
 }
 
-/// Checks the standard headers of a frame that is understood as modern. Notifications have to name the version only.
+/// Checks the standard headers of a modern frame. For notifications only the version header is required.
 pub fn check(headers: &Standard<'_>, envelope: &Envelope<'_>) -> Result<(), Mismatch> {
     let version = decoded(headers.version, VERSION)?;
     let stated = envelope.meta().and_then(|m| m.protocol_version.as_ref());
@@ -142,7 +143,7 @@ pub fn check(headers: &Standard<'_>, envelope: &Envelope<'_>) -> Result<(), Mism
     let named = method::named_by(envelope.method()).is_some();
     if request && named {
         let name = decoded(headers.name, NAME)?;
-        // A body without the name is refused for that, later.
+        // A body without the name is rejected later.
         agree(&name, envelope.named().map_or(&*name, Text::as_str), NAME)?;
     }
     Ok(())

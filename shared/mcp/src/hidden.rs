@@ -1,9 +1,10 @@
-//! Characters that people do not see, or that change the order in which they read: what is said with them reaches a
-//! model, and not whoever has to judge it.
+//! Detection of characters that are invisible or change the reading direction. Text written with them reaches the model
+//! but is not seen by the user reviewing it.
 
 use serde_json::Value;
 
-/// Whether a character is invisible, turns the direction of text, or steers a terminal. Line breaks and tabs do not.
+/// Returns `true` if a character is invisible, changes the text direction, or controls a terminal. Line breaks and tabs
+/// do not count.
 pub fn is_hidden(c: char) -> bool {
     let steers = c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     steers
@@ -15,8 +16,8 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether a text holds such a character where it serves nothing: joiners belong to emoji and to many scripts, but not
-/// beside ASCII.
+/// Returns `true` if a text contains a hidden character without a legitimate use. Joiners are legitimate in emoji and
+/// many scripts, but not after an ASCII character.
 pub fn is_in(text: &str) -> bool {
     let mut before = ' ';
     text.chars().any(|c| {
@@ -26,7 +27,7 @@ pub fn is_in(text: &str) -> bool {
     })
 }
 
-/// Whether any string of a JSON value holds one, names of members included.
+/// Returns `true` if any string of a JSON value, member names included, contains a hidden character.
 pub fn is_within(json: &[u8]) -> bool {
     serde_json::from_slice(json).is_ok_and(|value: Value| is_in_value(&value))
 }

@@ -1,8 +1,8 @@
-//! JSON-RPC and MCP on the wire: envelope, era, headers, SSE, ids. Pure: bytes in, bytes or facts out; no IO, no clock,
-//! no randomness.
+//! JSON-RPC and MCP wire format: frames, protocol eras, headers, SSE, ids. The crate is pure: no IO, no clock, no
+//! randomness.
 //!
-//! A frame is read once, strictly, and borrowed ([`envelope`], [`answer`]); what is not ours to change is forwarded
-//! byte for byte ([`splice`]). Nothing here panics on any input.
+//! A frame is parsed once, strictly and without copying ([`envelope`], [`server_message`]). Bytes that the proxy does
+//! not have to change are forwarded unmodified ([`splice`]). No input causes a panic.
 
 pub mod answer;
 pub mod apps;

@@ -1,26 +1,26 @@
-//! Bounds of one frame. Whoever reads bytes of a stranger passes one of these.
+//! Limits of one frame. Every parser of untrusted bytes takes one of these.
 
-/// What a frame may measure.
+/// Limits of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the whole frame.
+    /// Maximum size of the frame in bytes.
     pub bytes: usize,
-    /// Levels of nesting, the root being the first.
+    /// Maximum nesting depth. The root has depth 1.
     pub depth: u32,
-    /// Members of the root, of `params`, of `result` and of `_meta`, each.
+    /// Maximum number of members in each of the root, `params`, `result` and `_meta`.
     pub members: usize,
-    /// Bytes of an id as written.
+    /// Maximum length of an id as written, in bytes.
     pub id: usize,
-    /// Bytes of one number as written.
+    /// Maximum length of a number as written, in bytes.
     pub number: usize,
-    /// Whether what readers read differently, half a character or a number without end, is refused.
+    /// True if values that parsers interpret differently are rejected: unpaired surrogates and numbers out of range.
     pub exact: bool,
-    /// Whether no object in it, however deep, may have a name twice.
+    /// True if duplicate names are rejected in all objects, at any depth.
     pub unique: bool,
 }
 
 impl Limits {
-    /// Of a request by a client.
+    /// Limits of a request of a client.
     pub const REQUEST: Self = Self {
         bytes: 4 * 1024 * 1024,
         depth: 64,
@@ -31,8 +31,8 @@ impl Limits {
         unique: false,
     };
 
-    /// Of a message by a server. How large it may be is a setting of the server, which is held where it is read; this is
-    /// the most that can be set.
+    /// Limits of a message of a server. The maximum message size is a setting of the server and enforced where the
+    /// message is read; the size here is the largest value of that setting.
     pub const ANSWER: Self = Self {
         bytes: 64 * 1024 * 1024,
         depth: 64,
@@ -43,7 +43,7 @@ impl Limits {
         unique: false,
     };
 
-    /// Of an answer whose parts are each checked by itself, so that a bad one spoils no other.
+    /// Limits of a response whose parts are validated one by one, so that an invalid part does not affect the others.
     pub const OF_PARTS: Self = Self {
         depth: 512,
         number: usize::MAX,

@@ -1,12 +1,12 @@
-//! Names that differ only in case. JSON has them apart; some readers (Go's standard one, for a start) do not, and let
-//! the last one win. A message in which such a name stands beside the real one has two readings.
+//! Comparison of member names without regard to case. JSON distinguishes such names, but some parsers (among them Go's
+//! standard one) do not, and let the last one win. A message that contains both spellings can be read in two ways.
 
 use crate::method;
 
-/// Members of the root that are read.
+/// Members of the root that are extracted.
 pub(crate) const ROOT: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
 
-/// Members of `params` that are read.
+/// Members of `params` that are extracted.
 pub(crate) const PARAMS: &[&str] = &[
     "name",
     "uri",
@@ -27,10 +27,10 @@ pub(crate) const PARAMS: &[&str] = &[
     "_meta",
 ];
 
-/// Members of `params.ref` that are read.
+/// Members of `params.ref` that are extracted.
 pub(crate) const REFERENCE: &[&str] = &["type", "name", "uri"];
 
-/// Members of `_meta` that are read.
+/// Members of `_meta` that are extracted.
 pub(crate) const META: &[&str] = &[
     method::META_VERSION,
     method::META_CAPABILITIES,
@@ -43,9 +43,9 @@ pub(crate) const META: &[&str] = &[
     "baggage",
 ];
 
-/// Whether a reader who folds case as Unicode does takes `name` for `known`, which is ASCII.
+/// Returns `true` if `name` equals `known`, which is ASCII, under Unicode case folding.
 pub(crate) fn same_but_for_case(name: &str, known: &str) -> bool {
-    // Both letters that fold into ASCII have more bytes than what they fold to.
+    // The two non-ASCII letters that fold to ASCII have more bytes than the letters they fold to.
     name.len() >= known.len() && name.chars().map(fold).eq(known.chars().map(fold))
 }
 

@@ -1,49 +1,49 @@
-//! Messages of our own. Parts that are JSON already come as text and are put in as they are; they must be valid.
+//! Builders for messages created by the proxy. Arguments documented as JSON are inserted verbatim and must be valid.
 
 use bytes::Bytes;
 use serde_json::json;
 
 use crate::{envelope::Meta, method, object, text::quote};
 
-/// What a program calls itself.
+/// Name and version of a program, as exchanged in `clientInfo` and `serverInfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Implementation {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its name for people; empty for none.
+    /// Display name; empty for none.
     pub title: String,
-    /// Its version.
+    /// Version.
     pub version: String,
 }
 
-/// How long a modern result keeps, and for whom.
+/// Caching hints of a modern result: `ttlMs` and `cacheScope`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caching {
-    /// Milliseconds.
+    /// Time to live in milliseconds.
     pub ttl_ms: u64,
-    /// For anybody, or for the authorization it was asked with only.
+    /// True if any client may reuse the result; false if only the authorization that requested it may.
     pub public: bool,
 }
 
-/// What `_meta` of a modern request towards a server says.
+/// Content of `_meta` of a modern request to a server.
 #[derive(Debug, Clone, Copy)]
 pub struct ModernMeta<'a> {
-    /// The version spoken.
+    /// Protocol version of the request.
     pub version: &'a str,
-    /// ClientCapabilities, a JSON object.
+    /// `ClientCapabilities`, a JSON object.
     pub capabilities: &'a str,
-    /// ClientInfo, a JSON object.
+    /// `ClientInfo`, a JSON object.
     pub client: Option<&'a str>,
-    /// What progress is to be reported under, a JSON literal.
+    /// Progress token, a JSON literal.
     pub progress_token: Option<&'a str>,
-    /// The least severe log message wanted.
+    /// Minimum severity of log messages.
     pub log_level: Option<&'a str>,
-    /// The caller's own `_meta` object, whose other members go along.
+    /// `_meta` object of the caller. Its members that are not reserved are forwarded.
     pub carry: Option<&'a [u8]>,
 }
 
 impl Implementation {
-    /// As a JSON object.
+    /// Serializes to a JSON object.
     pub fn to_json(&self) -> String {
         let name = quote(&self.name);
         let version = quote(&self.version);
@@ -58,7 +58,7 @@ impl Implementation {
 }
 
 impl Caching {
-    /// The two members, without braces.
+    /// Returns the two members without braces.
     pub fn members(self) -> String {
         let scope = if self.public { "public" } else { "private" };
         format!("\"ttlMs\":{},\"cacheScope\":\"{scope}\"", self.ttl_ms)
@@ -66,7 +66,7 @@ impl Caching {
 }
 
 impl ModernMeta<'_> {
-    /// As a JSON object. Reserved members are ours alone: what the caller said there is dropped.
+    /// Serializes to a JSON object. Reserved members are set by the proxy; values of the caller for them are dropped.
     pub fn to_json(&self) -> Vec<u8> {
         let version = quote(self.version);
         let level = self.log_level.map(quote);
@@ -87,7 +87,8 @@ impl ModernMeta<'_> {
     }
 }
 
-/// `_meta` of a request towards a legacy server: the caller's own, without what is between it and us.
+/// Returns `_meta` for a request to a legacy server: the caller's own, without the members that concern only the hop
+/// between the caller and the proxy.
 pub fn legacy_meta(carry: Option<&Meta<'_>>, source: &[u8], progress: Option<&str>) -> Vec<u8> {
     let object = carry.map_or(&b"{}"[..], |meta| meta.span.of(source));
     let added: Vec<(&str, &[u8])> = progress
@@ -97,7 +98,7 @@ pub fn legacy_meta(carry: Option<&Meta<'_>>, source: &[u8], progress: Option<&st
     crate::object::rebuild(object, carried, &added)
 }
 
-/// Whether a member of `_meta` is passed on: all but those that say something about one hop.
+/// Returns `true` if a member of `_meta` is forwarded, that is, if it does not concern a single hop.
 pub fn carried(name: &str) -> bool {
     !matches!(
         name,
@@ -108,12 +109,12 @@ pub fn carried(name: &str) -> bool {
             | method::META_SERVER
             | method::META_SUBSCRIPTION
             | method::META_PROGRESS
-            // Said by us alone: a server that says it speaks of a hop of its own.
+            // Set by the proxy only. A value from a server would concern a hop behind that server.
             | method::META_FAILURE
     )
 }
 
-/// A request. `id` and `params` are JSON.
+/// Builds a request. `id` and `params` are JSON.
 pub fn request(id: &str, method: &str, params: Option<&str>) -> Bytes {
     let method = quote(method);
     let params = params.map_or_else(String::new, |params| format!(",\"params\":{params}"));
@@ -122,7 +123,7 @@ pub fn request(id: &str, method: &str, params: Option<&str>) -> Bytes {
     ))
 }
 
-/// A notification. `params` is JSON.
+/// Builds a notification. `params` is JSON.
 pub fn notification(method: &str, params: Option<&str>) -> Bytes {
     let method = quote(method);
     let params = params.map_or_else(String::new, |params| format!(",\"params\":{params}"));
@@ -131,14 +132,14 @@ pub fn notification(method: &str, params: Option<&str>) -> Bytes {
     ))
 }
 
-/// A good answer. `id` and `result` are JSON.
+/// Builds a successful response. `id` and `result` are JSON.
 pub fn response(id: &str, result: &str) -> Bytes {
     Bytes::from(format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}"
     ))
 }
 
-/// Result of `initialize`. `capabilities` is JSON.
+/// Builds the result of `initialize`. `capabilities` is JSON.
 pub fn initialize_result(
     version: &str,
     capabilities: &str,
@@ -153,7 +154,7 @@ pub fn initialize_result(
     )
 }
 
-/// Result of `server/discover`. `capabilities` is JSON.
+/// Builds the result of `server/discover`. `capabilities` is JSON.
 pub fn discover_result(
     supported: &[&str],
     capabilities: &str,
@@ -169,7 +170,8 @@ pub fn discover_result(
     )
 }
 
-/// What every modern result of our own ends with, without braces: `resultType`, caching hints, `_meta`.
+/// Returns the members at the end of every modern result created by the proxy, without braces: `resultType`, caching
+/// hints, `_meta`.
 pub fn modern_members(server: &Implementation, caching: Option<Caching>) -> String {
     let hints = caching.map_or_else(String::new, |c| format!("{},", c.members()));
     let server = server.to_json();
@@ -177,7 +179,8 @@ pub fn modern_members(server: &Implementation, caching: Option<Caching>) -> Stri
     format!("\"resultType\":\"complete\",{hints}\"_meta\":{{{key}:{server}}}")
 }
 
-/// One page of a list. `items` are JSON; `tail` is [`modern_members`], or empty for legacy clients.
+/// Builds one page of a list. `items` are JSON; `tail` is the output of [`modern_members`], or empty for legacy
+/// clients.
 pub fn list_page<'a>(
     member: &str,
     items: impl IntoIterator<Item = &'a str>,
@@ -204,8 +207,9 @@ pub fn list_page<'a>(
     out
 }
 
-/// A tool result that tells the model that the call failed, and programs that no tool said so: `failure` is a word for
-/// the kind. With `modern`, as a modern client wants it.
+/// Builds a tool result that reports a failed call. Its text is for the model; `failure`, a word for the kind of
+/// failure, tells programs that the result does not come from the tool. `modern` is set for modern clients and adds the
+/// members they require.
 pub fn tool_error(text: &str, failure: &str, modern: Option<&Implementation>) -> String {
     let (text, key, failure) = (quote(text), quote(method::META_FAILURE), quote(failure));
     let (kind, server) = modern.map_or_else(Default::default, |server| {
@@ -217,8 +221,8 @@ pub fn tool_error(text: &str, failure: &str, modern: Option<&Implementation>) ->
     )
 }
 
-/// A tool result of our own: `structured` (JSON), and the same as a text for clients that read nothing else. With `modern`,
-/// as a modern client wants it.
+/// Builds a tool result created by the proxy: `structured` (JSON), and the same as text for clients that do not read
+/// structured content. `modern` is set for modern clients and adds the members they require.
 pub fn tool_result(structured: &str, modern: Option<&Implementation>) -> String {
     let text = quote(structured);
     let tail = modern.map_or_else(String::new, |server| {
@@ -229,7 +233,7 @@ pub fn tool_result(structured: &str, modern: Option<&Implementation>) -> String 
     )
 }
 
-/// `initialize` towards a server. `id` and `capabilities` are JSON.
+/// Builds an `initialize` request. `id` and `capabilities` are JSON.
 pub fn initialize(id: &str, version: &str, capabilities: &str, client: &Implementation) -> Bytes {
     let version = quote(version);
     let client = client.to_json();
@@ -239,12 +243,12 @@ pub fn initialize(id: &str, version: &str, capabilities: &str, client: &Implemen
     request(id, method::INITIALIZE, Some(&params))
 }
 
-/// `server/discover` towards a server.
+/// Builds a `server/discover` request.
 pub fn discover(id: &str, meta: &ModernMeta<'_>) -> Bytes {
     request(id, method::DISCOVER, Some(&with_meta("", meta)))
 }
 
-/// A page of a list of a server, with `_meta` for a modern one.
+/// Builds a list request for one page, with `_meta` for a modern server.
 pub fn list(method: &str, id: &str, cursor: Option<&str>, meta: Option<&ModernMeta<'_>>) -> Bytes {
     let cursor = cursor.map(|cursor| format!("\"cursor\":{}", quote(cursor)));
     let cursor = cursor.unwrap_or_default();
@@ -255,39 +259,41 @@ pub fn list(method: &str, id: &str, cursor: Option<&str>, meta: Option<&ModernMe
     }
 }
 
-/// `subscriptions/listen` towards a modern server. `filter` is a JSON object.
+/// Builds a `subscriptions/listen` request for a modern server. `filter` is a JSON object.
 pub fn listen(id: &str, filter: &str, meta: &ModernMeta<'_>) -> Bytes {
     let filter = format!("\"notifications\":{filter}");
     request(id, method::LISTEN, Some(&with_meta(&filter, meta)))
 }
 
-/// `notifications/initialized`.
+/// Builds `notifications/initialized`.
 pub fn initialized() -> Bytes {
     notification(method::INITIALIZED, None)
 }
 
-/// `notifications/cancelled`. `request_id` is JSON.
+/// Builds `notifications/cancelled`. `request_id` is JSON.
 pub fn cancelled(request_id: &str, reason: &str) -> Bytes {
     let reason = quote(reason);
     let params = format!("{{\"requestId\":{request_id},\"reason\":{reason}}}");
     notification(method::CANCELLED, Some(&params))
 }
 
-/// `notifications/subscriptions/acknowledged` for the listen request `id` (JSON), honouring `filter` (JSON).
+/// Builds `notifications/subscriptions/acknowledged` for the listen request `id` (JSON) with the accepted `filter`
+/// (JSON).
 pub fn acknowledged(id: &str, filter: &str) -> Bytes {
     let key = quote(method::META_SUBSCRIPTION);
     let params = format!("{{\"notifications\":{filter},\"_meta\":{{{key}:{id}}}}}");
     notification(method::ACKNOWLEDGED, Some(&params))
 }
 
-/// A change notification; for a modern listener with the id of its listen request (JSON).
+/// Builds a list-changed notification. `subscription` is the id of the listen request (JSON) of a modern subscriber.
 pub fn changed(method: &str, subscription: Option<&str>) -> Bytes {
     let key = quote(method::META_SUBSCRIPTION);
     let params = subscription.map(|id| format!("{{\"_meta\":{{{key}:{id}}}}}"));
     notification(method, params.as_deref())
 }
 
-/// `notifications/resources/updated`; for a modern listener with the id of its listen request (JSON).
+/// Builds `notifications/resources/updated`. `subscription` is the id of the listen request (JSON) of a modern
+/// subscriber.
 pub fn updated(uri: &str, subscription: Option<&str>) -> Bytes {
     let (uri, key) = (quote(uri), quote(method::META_SUBSCRIPTION));
     let meta = subscription.map(|id| format!(",\"_meta\":{{{key}:{id}}}"));
@@ -296,7 +302,7 @@ pub fn updated(uri: &str, subscription: Option<&str>) -> Bytes {
     notification(method::RESOURCE_UPDATED, Some(&params))
 }
 
-/// `notifications/tasks` for a listener with the id of its listen request (JSON). `params` is an object.
+/// Builds `notifications/tasks` for the subscriber with this listen request id (JSON). `params` is a JSON object.
 pub fn task_news(params: &[u8], subscription: &str) -> Bytes {
     let meta = format!("{{{}:{subscription}}}", quote(method::META_SUBSCRIPTION));
     let params = object::rebuild(params, |_| true, &[("_meta", meta.as_bytes())]);

@@ -2,11 +2,11 @@
 
 /// Legacy: opens a session.
 pub const INITIALIZE: &str = "initialize";
-/// Legacy: the session may be used.
+/// Legacy: confirms that the session is ready for use.
 pub const INITIALIZED: &str = "notifications/initialized";
-/// Legacy: are you there.
+/// Legacy: checks that the peer is alive.
 pub const PING: &str = "ping";
-/// Modern: what can you do.
+/// Modern: requests supported versions and capabilities.
 pub const DISCOVER: &str = "server/discover";
 /// Lists tools.
 pub const TOOLS_LIST: &str = "tools/list";
@@ -18,65 +18,66 @@ pub const RESOURCES_LIST: &str = "resources/list";
 pub const RESOURCES_TEMPLATES_LIST: &str = "resources/templates/list";
 /// Reads a resource.
 pub const RESOURCES_READ: &str = "resources/read";
-/// Legacy: watches a resource.
+/// Legacy: subscribes to updates of a resource.
 pub const RESOURCES_SUBSCRIBE: &str = "resources/subscribe";
-/// Legacy: stops watching a resource.
+/// Legacy: cancels a subscription to a resource.
 pub const RESOURCES_UNSUBSCRIBE: &str = "resources/unsubscribe";
 /// Lists prompts.
 pub const PROMPTS_LIST: &str = "prompts/list";
-/// Fills in a prompt.
+/// Renders a prompt.
 pub const PROMPTS_GET: &str = "prompts/get";
 /// Completes an argument.
 pub const COMPLETE: &str = "completion/complete";
 /// Legacy: sets the log level of a session.
 pub const SET_LEVEL: &str = "logging/setLevel";
-/// Modern: a stream of changes.
+/// Modern: opens a stream of change notifications.
 pub const LISTEN: &str = "subscriptions/listen";
-/// Modern: first message of that stream.
+/// Modern: first message of the stream of `subscriptions/listen`.
 pub const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
-/// Extension `tasks`.
+/// Extension `tasks`: requests the state of a task.
 pub const TASKS_GET: &str = "tasks/get";
-/// Extension `tasks`.
+/// Extension `tasks`: updates a task.
 pub const TASKS_UPDATE: &str = "tasks/update";
-/// Extension `tasks`.
+/// Extension `tasks`: cancels a task.
 pub const TASKS_CANCEL: &str = "tasks/cancel";
-/// A request is no longer wanted.
+/// Cancels a request.
 pub const CANCELLED: &str = "notifications/cancelled";
-/// Legacy: somebody has been at the URL of an elicitation.
+/// Legacy: reports that a URL elicitation is complete.
 pub const ELICITED: &str = "notifications/elicitation/complete";
-/// How far a request is.
+/// Reports the progress of a request.
 pub const PROGRESS: &str = "notifications/progress";
-/// A log message.
+/// Log message.
 pub const MESSAGE: &str = "notifications/message";
-/// The tools changed.
+/// Reports that the list of tools changed.
 pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
-/// Extension `tasks`: how far a task has come.
+/// Extension `tasks`: reports the state of a task.
 pub const TASK_NEWS: &str = "notifications/tasks";
-/// The prompts changed.
+/// Reports that the list of prompts changed.
 pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
-/// A resource was updated.
+/// Reports that a resource was updated.
 pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
-/// The resources changed.
+/// Reports that the list of resources changed.
 pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
 
-/// `_meta`: the revision that a modern request speaks.
+/// `_meta`: protocol revision of a modern request.
 pub const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-/// `_meta`: what the client of a modern request can do.
+/// `_meta`: client capabilities of a modern request.
 pub const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-/// `_meta`: what the client of a modern request calls itself.
+/// `_meta`: name and version of the client of a modern request.
 pub const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
-/// `_meta`: the least severe log message that a modern request wants.
+/// `_meta`: minimum severity of log messages for a modern request.
 pub const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-/// `_meta`: what the server of a modern result calls itself.
+/// `_meta`: name and version of the server of a modern result.
 pub const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
-/// `_meta` of a tool result that a gateway of ours made because no tool answered: the kind of the failure, a word.
+/// `_meta` of a tool result that a Toolgate proxy created because the tool did not answer: the kind of failure, one
+/// word.
 pub const META_FAILURE: &str = "toolgate/failure";
-/// `_meta`: the listen request that a message belongs to.
+/// `_meta`: id of the listen request that a message belongs to.
 pub const META_SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
-/// `_meta`: what progress is reported under.
+/// `_meta`: token under which progress is reported.
 pub const META_PROGRESS: &str = "progressToken";
 
-/// Which member of `params` a modern request repeats in `Mcp-Name`, if its method has one.
+/// Returns the member of `params` that a modern request repeats in `Mcp-Name`, or `None` if the method has none.
 pub fn named_by(method: &str) -> Option<NamedBy> {
     match method {
         TOOLS_CALL | PROMPTS_GET => Some(NamedBy::Name),
@@ -86,7 +87,7 @@ pub fn named_by(method: &str) -> Option<NamedBy> {
     }
 }
 
-/// A member of `params`.
+/// Member of `params` that is repeated in `Mcp-Name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
     /// `name`.

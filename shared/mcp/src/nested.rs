@@ -1,5 +1,5 @@
-//! A call within the arguments of another: what is to be called, and with which arguments. It is read as strictly as the
-//! frame around it, with the places in that frame, so that exactly those bytes can go on.
+//! Parser of a tool call nested in the arguments of another call. It is as strict as the parser of the enclosing frame,
+//! and its spans refer to that frame, so that exactly those bytes can be forwarded.
 
 use std::borrow::Cow;
 
@@ -12,21 +12,21 @@ use crate::{
     text::Text,
 };
 
-/// What is known of it.
+/// Members of the nested call.
 #[derive(Debug, Clone, Default)]
 pub struct Nested<'a> {
     /// `name`.
     pub name: Option<Text<'a>>,
-    /// `arguments`: an object.
+    /// `arguments`, an object.
     pub arguments: Option<Span>,
-    /// The first of the above that had the wrong JSON type; it reads as absent.
+    /// First of the members above that has the wrong JSON type. Such a member is treated as absent.
     pub mistyped: Option<&'static str>,
-    /// The first member that is none of the above.
+    /// First member that is none of the above.
     pub unknown: Option<Cow<'a, str>>,
 }
 
-/// Reads the object that stands at `span` of `source`, which is within a frame that has been read. None if it is no object,
-/// or has a member twice.
+/// Parses the object at `span` of `source`, which is part of a frame that was already parsed. Returns `None` if it is
+/// not an object or has a duplicate member.
 pub fn read(source: &[u8], span: Span) -> Option<Nested<'_>> {
     let text = std::str::from_utf8(span.of(source)).ok()?;
     let mut scanner = Scanner::within(text, 0, &Limits::REQUEST);

@@ -1,4 +1,4 @@
-//! Looking into an object that has been read already, and rebuilding it with some members changed.
+//! Access to the members of a JSON object that was already parsed, and rebuilding it with some members changed.
 
 use std::borrow::Cow;
 
@@ -9,37 +9,37 @@ use crate::{
     text::quote_into,
 };
 
-/// One member.
+/// Member of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// Its name, unescaped.
+    /// Name, unescaped.
     pub name: Cow<'a, str>,
-    /// Its name as written, with quotes.
+    /// Name as written, quotes included.
     pub key: &'a [u8],
-    /// Its value as written.
+    /// Value as written.
     pub value: &'a [u8],
-    /// Where the value stands, counted from the start of the object.
+    /// Span of the value, relative to the start of the object.
     pub span: Span,
 }
 
-/// The members of an object, in order.
+/// Iterator over the members of an object, in order.
 pub type Members<'a> = std::vec::IntoIter<Member<'a>>;
 
-/// The members of `object`. It is meant for an object that has been read; of anything else (or of an object with a
-/// member written twice) there are none.
+/// Returns the members of `object`, which must have been parsed before. Returns none for any other input and for an
+/// object with a duplicate member.
 pub fn members(object: &[u8]) -> Members<'_> {
     read(object).unwrap_or_default().into_iter()
 }
 
-/// The value of one member, as written.
+/// Returns the value of one member as written.
 pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     members(object)
         .find(|member| member.name == name)
         .map(|member| member.value)
 }
 
-/// Where the values of `array` stand, counted from its start. It is meant for an array that has been read; in
-/// anything else there are none.
+/// Returns the spans of the elements of `array`, relative to its start. The array must have been parsed before; any
+/// other input yields none.
 pub fn elements(array: &[u8]) -> Vec<Span> {
     let mut found = Vec::new();
     let Ok(text) = std::str::from_utf8(array) else {
@@ -58,15 +58,15 @@ pub fn elements(array: &[u8]) -> Vec<Span> {
     found
 }
 
-/// Whether `text` is one JSON value, and nothing besides.
+/// Returns `true` if `text` is exactly one JSON value.
 pub fn is_value(text: &str) -> bool {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     let mut scanner = Scanner::within(text, 0, &UNLIMITED);
     scanner.value().and_then(|_| scanner.end()).is_ok()
 }
 
-/// Whether a name comes twice in `value`, or in any object within it, so that two readers could read it differently; also
-/// where there are too many to say. It stands in a frame that was within its own limits.
+/// Returns `true` if `value`, or any object in it, has a duplicate name, so that parsers could read it differently.
+/// Also returns `true` if there are too many names to check. The value must be part of a frame that met its own limits.
 pub fn is_ambiguous(value: &[u8]) -> bool {
     let limits = Limits {
         unique: true,
@@ -78,7 +78,7 @@ pub fn is_ambiguous(value: &[u8]) -> bool {
     Scanner::within(text, 0, &limits).value().is_err()
 }
 
-/// For what stands in a frame that was within its own limits.
+/// Limits for values that are part of a frame that met its own limits.
 const UNLIMITED: Limits = Limits {
     bytes: usize::MAX,
     members: usize::MAX,
@@ -104,8 +104,8 @@ fn read(object: &[u8]) -> Option<Vec<Member<'_>>> {
     Some(found)
 }
 
-/// `object` without the members that `keep` refuses, and with `added` (name, JSON) at its end. A member that is added
-/// replaces one of that name.
+/// Returns `object` without the members for which `keep` returns `false`, and with `added` (name, JSON) at its end. An
+/// added member replaces a member of the same name.
 pub fn rebuild<F>(object: &[u8], keep: F, added: &[(&str, &[u8])]) -> Vec<u8>
 where
     F: FnMut(&str) -> bool,
@@ -113,7 +113,7 @@ where
     rebuild_from(members(object).as_slice(), keep, added)
 }
 
-/// The same for an object whose [`members`] are at hand.
+/// Does the same as [`rebuild`] for an object whose [`members`] are already available.
 pub fn rebuild_from<F>(members: &[Member<'_>], mut keep: F, added: &[(&str, &[u8])]) -> Vec<u8>
 where
     F: FnMut(&str) -> bool,
@@ -150,7 +150,7 @@ where
     out
 }
 
-/// Inserts a member at the end of the object that stands at `span` of `source`. It must not be there yet.
+/// Returns an edit that inserts a member at the end of the object at `span` of `source`. The member must not exist yet.
 pub fn insert<'e>(source: &[u8], span: Span, name: &str, value: &[u8]) -> Edit<'e> {
     let inner = Span::new(span.start + 1, span.end.saturating_sub(1));
     let empty = inner.of(source).iter().all(u8::is_ascii_whitespace);

@@ -1,12 +1,12 @@
-//! Bytes that come in pieces until something is whole. What is small is kept in one block, which costs what it did; what
-//! grows is kept in many, so that it is neither copied again and again nor held twice while it is incomplete.
+//! Buffer for bytes that arrive in chunks. Small content is kept in a single block. Larger content is kept in several
+//! blocks, so that it is not copied repeatedly while it grows and is not held twice while it is incomplete.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// Bytes of a block.
+/// Size of a block in bytes.
 const BLOCK: usize = 64 * 1024;
 
-/// What has come so far.
+/// Buffered bytes.
 #[derive(Debug, Default)]
 pub struct Pile {
     first: BytesMut,
@@ -15,17 +15,17 @@ pub struct Pile {
 }
 
 impl Pile {
-    /// How many bytes have come.
+    /// Returns the number of buffered bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none have.
+    /// Returns `true` if the buffer is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// These bytes come next.
+    /// Appends bytes.
     pub fn extend_from_slice(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         if self.more.is_empty() {
@@ -51,7 +51,7 @@ impl Pile {
         }
     }
 
-    /// Another pile comes next, from its byte `from` on, which lies in its first block.
+    /// Appends another buffer from byte `from` on, which must lie in its first block.
     pub fn append(&mut self, mut other: Self, from: usize) {
         let from = from.min(other.first.len());
         other.first.advance(from);
@@ -64,24 +64,24 @@ impl Pile {
         self.more.append(&mut other.more);
     }
 
-    /// The first block, which is all as long as that is small.
+    /// Returns the first block. It holds the whole content unless [`is_long`](Self::is_long) returns `true`.
     pub fn first(&self) -> &[u8] {
         &self.first
     }
 
-    /// Whether there is more than the first block.
+    /// Returns `true` if there are blocks after the first one.
     pub fn is_long(&self) -> bool {
         !self.more.is_empty()
     }
 
-    /// Forgets all but the memory of a first block.
+    /// Clears the buffer and keeps the memory of the first block.
     pub fn clear(&mut self) {
         self.first.clear();
         self.more.clear();
         self.len = 0;
     }
 
-    /// All of it, whole; nothing is left.
+    /// Returns the whole content as contiguous bytes and empties the buffer.
     pub fn take(&mut self) -> Bytes {
         let len = std::mem::take(&mut self.len);
         if self.more.is_empty() {

@@ -1,4 +1,5 @@
-//! The one reader of JSON: a strict single pass that builds nothing. Long strings are crossed with `memchr`.
+//! JSON scanner used by all parsers of this crate: a strict single pass that builds no values. Long strings are skipped
+//! with `memchr`.
 
 use std::borrow::Cow;
 
@@ -15,7 +16,7 @@ use names::Names;
 pub(crate) use string::plain;
 use string::unescape;
 
-/// What kind of value was crossed.
+/// Type of a scanned value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Object,
@@ -28,14 +29,14 @@ pub(crate) enum Shape {
     Null,
 }
 
-/// Why scanning stopped, and where.
+/// Error that stopped the scanner, and its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) reason: Reason,
     pub(crate) at: usize,
 }
 
-/// A place in the text.
+/// Scanner at a position in a text.
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -44,7 +45,7 @@ pub(crate) struct Scanner<'a> {
     limits: Limits,
 }
 
-/// Members of one object anywhere in a frame whose names are told apart.
+/// Maximum number of members of one object for which duplicate names are detected at any depth of a frame.
 pub(crate) const MEMBERS: usize = 65_536;
 
 impl From<Fault> for FrameError {
@@ -59,7 +60,7 @@ impl From<Fault> for FrameError {
 }
 
 impl<'a> Scanner<'a> {
-    /// At the start of `source`, whose size, encoding and first byte have been checked.
+    /// Creates a scanner at the root object of `source`, after checking size, encoding and first byte.
     pub(crate) fn open(source: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
         let scanner = Self::started(source, limits)?;
         match scanner.peek() {
@@ -72,7 +73,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// At the array that `source` is, whose size and encoding have been checked.
+    /// Creates a scanner at the root array of `source`, after checking size, encoding and first byte.
     pub(crate) fn array_of(source: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
         let scanner = Self::started(source, limits)?;
         match scanner.peek() {
@@ -81,7 +82,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// At the first byte that is no white space.
+    /// Creates a scanner at the first byte that is not white space.
     fn started(source: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
         let fault = |reason, at| Fault { reason, at };
         if source.len() > limits.bytes {
@@ -97,7 +98,7 @@ impl<'a> Scanner<'a> {
         Ok(scanner)
     }
 
-    /// At the byte `pos` of `text`.
+    /// Creates a scanner at byte `pos` of `text`.
     pub(crate) fn within(text: &'a str, pos: usize, limits: &Limits) -> Self {
         Self {
             text,
@@ -108,7 +109,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Where it stands.
+    /// Returns the current position.
     pub(crate) fn pos(&self) -> usize {
         self.pos
     }
@@ -126,12 +127,12 @@ impl<'a> Scanner<'a> {
         &self.limits
     }
 
-    /// The text of a span.
+    /// Returns the text of a span.
     pub(crate) fn text(&self, span: Span) -> &'a str {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
 
-    /// Nothing but white space may follow.
+    /// Checks that only white space follows.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         self.space();
         if self.pos < self.bytes.len() {
@@ -173,7 +174,8 @@ impl<'a> Scanner<'a> {
         self.depth -= 1;
     }
 
-    /// After a member or item: whether another one follows, up to which it then moves.
+    /// Called after a member or element: moves to the next one and returns `true`, or returns `false` at the closing
+    /// byte.
     fn more(&mut self, close: u8) -> Result<bool, Fault> {
         self.space();
         match self.peek() {
@@ -187,7 +189,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Crosses the value that starts here.
+    /// Skips the value at the current position.
     pub(crate) fn value(&mut self) -> Result<(Span, Shape), Fault> {
         let start = self.pos;
         let shape = match self.peek() {
@@ -229,7 +231,7 @@ impl<'a> Scanner<'a> {
         Ok((Span::new(start, self.pos), shape))
     }
 
-    /// Crosses the object that starts here, in which no name may come twice.
+    /// Skips the object at the current position and rejects duplicate names in it.
     fn unique(&mut self) -> Result<(), Fault> {
         self.enter()?;
         let mut seen = Names::new();
@@ -249,7 +251,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Crosses a member's name and colon, up to its value.
+    /// Skips the name of a member and the colon, up to its value.
     fn key(&mut self) -> Result<(Span, bool), Fault> {
         let start = self.pos;
         let escaped = self.string()?;
@@ -260,8 +262,8 @@ impl<'a> Scanner<'a> {
         Ok((span, escaped))
     }
 
-    /// Crosses the object that starts here, telling each member's name (unescaped) with the scanner at its value,
-    /// which the visitor has to cross. No name may come twice, however it is escaped.
+    /// Scans the object at the current position. `visit` is called with the unescaped name of each member while the
+    /// scanner is at its value, and must skip that value. Duplicate names are rejected, however they are escaped.
     pub(crate) fn object<F>(&mut self, mut visit: F) -> Result<Span, Fault>
     where
         F: FnMut(&mut Self, &str) -> Result<(), Fault>,
@@ -269,7 +271,8 @@ impl<'a> Scanner<'a> {
         self.named(|scanner, name, _| visit(scanner, &name))
     }
 
-    /// The same, with the name to keep and the place where it was written.
+    /// Does the same as [`object`](Self::object), but passes an owned or borrowed name and the span where it was
+    /// written.
     pub(crate) fn named<F>(&mut self, mut visit: F) -> Result<Span, Fault>
     where
         F: FnMut(&mut Self, Cow<'a, str>, Span) -> Result<(), Fault>,
@@ -294,7 +297,7 @@ impl<'a> Scanner<'a> {
         Ok(Span::new(start, self.pos))
     }
 
-    /// Crosses the array that starts here, with the scanner at each item, which the visitor has to cross.
+    /// Scans the array at the current position. `visit` is called at each element and must skip it.
     pub(crate) fn array<F>(&mut self, mut visit: F) -> Result<Span, Fault>
     where
         F: FnMut(&mut Self) -> Result<(), Fault>,
@@ -312,7 +315,7 @@ impl<'a> Scanner<'a> {
         Ok(Span::new(start, self.pos))
     }
 
-    /// The value of a string literal that has been crossed.
+    /// Returns the value of a string literal that was already scanned.
     pub(crate) fn unquote(&self, literal: Span, escaped: bool) -> Cow<'a, str> {
         let inner = Span::new(literal.start + 1, literal.end.saturating_sub(1));
         let inner = self.text(inner);
@@ -323,7 +326,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Crosses a string; whether it holds an escape.
+    /// Skips a string. Returns `true` if it contains an escape.
     pub(crate) fn string(&mut self) -> Result<bool, Fault> {
         self.take(b'"')?;
         let mut escaped = false;
@@ -365,7 +368,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Crosses the second half of a character, if that is what comes.
+    /// Skips the second half of a surrogate pair, if present.
     fn second_half(&mut self) -> Result<bool, Fault> {
         let before = self.pos;
         if self.peek() == Some(b'\\') {
@@ -378,7 +381,7 @@ impl<'a> Scanner<'a> {
         Ok(false)
     }
 
-    /// The `u` and its four digits.
+    /// Reads the `u` and the four digits of an escape.
     fn hex(&mut self) -> Result<u32, Fault> {
         self.pos += 1;
         let mut value = 0;
@@ -432,7 +435,7 @@ impl<'a> Scanner<'a> {
         if span.len() > self.limits.number {
             return Err(self.fault_at(Reason::Number, start));
         }
-        // Some readers make infinity of it, others an error: nobody gets to differ.
+        // Some parsers turn an overflowing number into infinity, others report an error, so it is rejected here.
         let risky = self.limits.exact && (scaled || span.len() > 300);
         if risky && !self.text(span).parse::<f64>().is_ok_and(f64::is_finite) {
             return Err(self.fault_at(Reason::Number, start));

@@ -1,54 +1,54 @@
-//! Changing some bytes of a frame and leaving all others as they came.
+//! Replacement of parts of a frame. All other bytes stay as received.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// Offsets into the bytes that were parsed: `start` inclusive, `end` exclusive.
+/// Offsets into the parsed bytes: `start` inclusive, `end` exclusive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// First byte.
+    /// Offset of the first byte.
     pub start: usize,
-    /// One past the last byte.
+    /// Offset after the last byte.
     pub end: usize,
 }
 
-/// Replaces one span. An empty span inserts; empty `with` deletes.
+/// Replacement of one span. An empty span inserts; an empty `with` deletes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit<'a> {
-    /// What is replaced.
+    /// Replaced span.
     pub span: Span,
-    /// By what.
+    /// Replacement bytes.
     pub with: Cow<'a, [u8]>,
 }
 
-/// Edits that overlap, or lie outside of the bytes. A fault of the caller, never of a peer.
+/// Error of edits that overlap or lie outside of the source. Caused by the caller of [`splice`], never by a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("edits overlap or lie outside of the frame, at byte {0}")]
 pub struct InvalidEdit(pub usize);
 
 impl Span {
-    /// From `start` to before `end`.
+    /// Creates a span from `start` to before `end`.
     pub const fn new(start: usize, end: usize) -> Self {
         Self { start, end }
     }
 
-    /// How many bytes.
+    /// Returns the length in bytes.
     pub const fn len(self) -> usize {
         self.end.saturating_sub(self.start)
     }
 
-    /// Whether it holds nothing.
+    /// Returns `true` if the span is empty.
     pub const fn is_empty(self) -> bool {
         self.end <= self.start
     }
 
-    /// These bytes of `source`; nothing if it lies outside.
+    /// Returns these bytes of `source`, or nothing if the span lies outside.
     pub fn of(self, source: &[u8]) -> &[u8] {
         source.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// These bytes of `source`, sharing its memory.
+    /// Returns these bytes of `source` without copying; empty if the span lies outside.
     pub fn share(self, source: &Bytes) -> Bytes {
         if self.start <= self.end && self.end <= source.len() {
             source.slice(self.start..self.end)
@@ -59,19 +59,20 @@ impl Span {
 }
 
 impl<'a> Edit<'a> {
-    /// Replaces `span` by `with`.
+    /// Creates an edit that replaces `span` by `with`.
     pub fn replace(span: Span, with: impl Into<Cow<'a, [u8]>>) -> Self {
         let with = with.into();
         Self { span, with }
     }
 
-    /// Inserts `with` before the byte `at`.
+    /// Creates an edit that inserts `with` before byte `at`.
     pub fn insert(at: usize, with: impl Into<Cow<'a, [u8]>>) -> Self {
         Self::replace(Span::new(at, at), with)
     }
 }
 
-/// `source` with all `edits` made. They may come in any order; insertions at one place keep theirs.
+/// Returns `source` with all `edits` applied. They may be given in any order; insertions at the same position keep
+/// their order.
 pub fn splice(source: &[u8], mut edits: Vec<Edit<'_>>) -> Result<Bytes, InvalidEdit> {
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let added: usize = edits.iter().map(|edit| edit.with.len()).sum();

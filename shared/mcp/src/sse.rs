@@ -1,5 +1,5 @@
-//! Server-sent events: a framer for what comes, a writer for what goes. The framer keeps no more than one unfinished
-//! event, and gives the same events however the bytes were cut.
+//! Server-sent events: a decoder for received streams and an encoder for events. The decoder buffers at most one
+//! unfinished event, and yields the same events however the bytes are split into chunks.
 
 use std::collections::VecDeque;
 
@@ -8,58 +8,59 @@ use memchr::memchr2;
 
 use crate::pile::Pile;
 
-/// Bounds of a stream.
+/// Limits of an event stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SseLimits {
-    /// Bytes of one line.
+    /// Maximum size of a line in bytes.
     pub line: usize,
-    /// Bytes of the data of one event.
+    /// Maximum size of the data of an event in bytes.
     pub event: usize,
 }
 
-/// Bytes of an id or of a type that are kept. A longer id cannot be sent back, so it is taken for none.
+/// Maximum length of an event id or type in bytes. A longer type is cut. A longer id could not be sent back and is
+/// treated as empty.
 const MAX_FIELD: usize = 1024;
 
-/// Lines without data that are as much to read as one event.
+/// Number of lines without data that count as one event in the read cost.
 const LINES: u64 = 16;
 
-/// One event.
+/// Server-sent event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
-    /// Its type; none means `message`.
+    /// Event type. `None` means `message`.
     pub event: Option<String>,
-    /// Its data, lines joined by a line feed. May be empty where only an id or a retry time was told.
+    /// Data, with its lines joined by line feeds. May be empty if the event only sets an id or a retry time.
     pub data: Bytes,
-    /// Its id. `Some("")` resets the last one.
+    /// Event id. `Some("")` resets the last event id.
     pub id: Option<String>,
-    /// How long to wait before reconnecting, in milliseconds.
+    /// Reconnection delay in milliseconds.
     pub retry: Option<u64>,
 }
 
-/// Why a stream cannot be read on.
+/// Error that makes a stream unreadable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SseError {
-    /// A line over its limit.
+    /// A line exceeds its limit.
     #[error("a line of the event stream is longer than {0} bytes")]
     Line(usize),
-    /// An event over its limit.
+    /// An event exceeds its limit.
     #[error("an event of the stream is larger than {0} bytes")]
     Event(usize),
 }
 
-/// Cuts a byte stream into events.
+/// Decodes a byte stream into events.
 #[derive(Debug)]
 pub struct Framer {
     limits: SseLimits,
-    /// The unfinished line.
+    /// Unfinished line.
     line: Pile,
-    /// The unfinished event.
+    /// Data of the unfinished event.
     data: Pile,
     lines: usize,
     pending: Event,
     touched: bool,
     ready: VecDeque<Event>,
-    /// The last byte was a carriage return: a line feed right after it belongs to it.
+    /// True if the last byte was a carriage return. A line feed directly after it belongs to the same line end.
     after_cr: bool,
     started: bool,
     failed: Option<SseError>,
@@ -77,14 +78,14 @@ impl Default for SseLimits {
 }
 
 impl Event {
-    /// Whether it carries a message of the protocol: of type `message`, with data.
+    /// Returns `true` if the event carries a protocol message: its type is `message` and it has data.
     pub fn is_message(&self) -> bool {
         !self.data.is_empty() && self.event.as_deref().is_none_or(|name| name == "message")
     }
 }
 
 impl Framer {
-    /// At the start of a stream.
+    /// Creates a decoder for the start of a stream.
     pub fn new(limits: SseLimits) -> Self {
         Self {
             limits,
@@ -102,8 +103,8 @@ impl Framer {
         }
     }
 
-    /// Takes the next bytes. What they complete can be had from [`next_event`](Self::next_event). After an error the
-    /// stream is done for; events before the fault can still be had.
+    /// Decodes the next bytes. Completed events are returned by [`next_event`](Self::next_event). After an error no
+    /// more bytes are accepted; events completed before the error are still available.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), SseError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -112,18 +113,18 @@ impl Framer {
             .inspect_err(|error| self.failed = Some(*error))
     }
 
-    /// The next complete event. One that the end of the stream cut off is never told.
+    /// Returns the next complete event. An event cut off by the end of the stream is never returned.
     pub fn next_event(&mut self) -> Option<Event> {
         self.ready.pop_front()
     }
 
-    /// Bytes kept of an unfinished event.
+    /// Returns the number of bytes buffered for an unfinished event.
     pub fn buffered(&self) -> usize {
         self.line.len() + self.data.len()
     }
 
-    /// What all so far was to read, beside its size: events, and lines that are no data, which are far less. Comments and
-    /// what says nothing are among these.
+    /// Returns the cost of reading the stream so far, apart from its size: the number of events plus a fraction of the
+    /// number of other lines, which are much cheaper. Comments and empty lines count as other lines.
     pub fn effort(&self) -> u64 {
         self.events + self.others / LINES
     }
@@ -156,7 +157,7 @@ impl Framer {
                     continue;
                 }
                 self.line(line.first())?;
-                // Keeps its memory for the next line.
+                // Reuses the memory for the next line.
                 line.clear();
                 self.line = line;
             }
@@ -178,7 +179,8 @@ impl Framer {
         self.field(field, value)
     }
 
-    /// A line of many blocks: data is moved and not copied, and of all else no more matters than what one block holds.
+    /// Processes a line of more than one block. Data is moved, not copied. For other fields only the first block is
+    /// considered, since longer values are not kept anyway.
     fn long_line(&mut self, line: Pile) -> Result<(), SseError> {
         let marked = if self.started { 0 } else { mark(line.first()) };
         let rest = line.first().get(marked..).unwrap_or_default();
@@ -193,7 +195,7 @@ impl Framer {
         Ok(())
     }
 
-    /// Bytes of a mark that only a stream begins with.
+    /// Returns the length of the byte order mark, which is only recognized at the start of a stream.
     fn marked(&mut self, line: &[u8]) -> usize {
         match std::mem::replace(&mut self.started, true) {
             true => 0,
@@ -201,7 +203,7 @@ impl Framer {
         }
     }
 
-    /// So many bytes of data follow, on a line of their own.
+    /// Prepares for a line of `bytes` bytes of data.
     fn more_data(&mut self, bytes: usize) -> Result<(), SseError> {
         if self.data.len() + bytes + 1 > self.limits.event {
             return Err(SseError::Event(self.limits.event));
@@ -239,7 +241,7 @@ impl Framer {
                 };
                 self.pending.retry = Some(retry);
             }
-            // Comments and what later revisions may bring.
+            // Comments and unknown fields are ignored.
             _ => return Ok(()),
         }
         self.touched = true;
@@ -261,7 +263,7 @@ impl Framer {
     }
 }
 
-/// Bytes of the mark that some programs begin a text with.
+/// Returns the length of a leading byte order mark.
 fn mark(line: &[u8]) -> usize {
     let mark = b"\xef\xbb\xbf";
     if line.starts_with(mark) {
@@ -271,7 +273,7 @@ fn mark(line: &[u8]) -> usize {
     }
 }
 
-/// Writes one event. Its data may hold line breaks of any kind; they are read as line feeds.
+/// Encodes one event. Line breaks of any kind in the data are decoded as line feeds by the receiver.
 pub fn write_event(out: &mut BytesMut, id: Option<&str>, data: &[u8]) {
     if let Some(id) = id {
         out.extend_from_slice(b"id: ");
@@ -291,14 +293,14 @@ pub fn write_event(out: &mut BytesMut, id: Option<&str>, data: &[u8]) {
     out.extend_from_slice(b"\n");
 }
 
-/// One event with this data alone.
+/// Encodes an event that only has data.
 pub fn event(data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + 8);
     write_event(&mut out, None, data);
     out.freeze()
 }
 
-/// A comment: keeps a stream alive, and means nothing.
+/// Comment that keeps a stream open. It has no other meaning.
 pub const KEEP_ALIVE: &[u8] = b": \n\n";
 
 #[cfg(test)]

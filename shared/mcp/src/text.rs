@@ -1,29 +1,30 @@
-//! Strings and ids of a frame, with the place where they were written.
+//! JSON strings and JSON-RPC ids of a frame, with their spans.
 
 use std::{borrow::Cow, fmt};
 
 use crate::{scan::plain, splice::Span};
 
-/// A JSON string.
+/// JSON string of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<'a> {
-    /// Its value, unescaped. Borrowed where nothing was escaped.
+    /// Value, unescaped. Borrowed if it has no escapes.
     pub value: Cow<'a, str>,
-    /// Where it was written, quotes included.
+    /// Span of the literal, quotes included.
     pub span: Span,
 }
 
-/// A JSON-RPC id: the literal as written, so that type and exact value survive. `"1"` and `1` differ.
+/// JSON-RPC id, kept as the literal that was written so that its type and exact value are preserved. `"1"` and `1`
+/// differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id<'a> {
-    /// The literal: a string with its quotes, or an integer of any size.
+    /// Literal: a string with its quotes, or an integer of any size.
     pub raw: &'a str,
-    /// Where it was written.
+    /// Span of the literal.
     pub span: Span,
 }
 
 impl Text<'_> {
-    /// Its value.
+    /// Returns the value.
     pub fn as_str(&self) -> &str {
         &self.value
     }
@@ -52,11 +53,11 @@ pub(crate) fn quote_into(out: &mut Vec<u8>, value: &str) {
     }
 }
 
-/// `value` as a JSON string literal, quotes included. Escapes what must be escaped, and nothing else.
+/// Returns `value` as a JSON string literal, quotes included. Escapes only what JSON requires to be escaped.
 pub fn quote(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);
     out.push('"');
-    // Mostly there is nothing to escape.
+    // Most strings contain nothing to escape.
     let (clean, rest) = value
         .split_at_checked(plain(value.as_bytes()))
         .unwrap_or(("", value));

@@ -1,33 +1,33 @@
-//! The trace that a request belongs to, in the form of the W3C: in `_meta` under the same names as in headers.
+//! W3C Trace Context of a request, read from `_meta` (under the same names as the headers) or from headers.
 
 use crate::{envelope::Meta, headers::Seen, text::Text};
 
-/// The names, in `_meta` and of the headers.
+/// Name of the `traceparent` header and `_meta` member.
 pub const PARENT: &str = "traceparent";
-/// What vendors add to it.
+/// Name of the `tracestate` header and `_meta` member.
 pub const STATE: &str = "tracestate";
 
-/// The longest `tracestate` that is carried.
+/// Maximum length of a forwarded `tracestate`.
 const LONGEST: usize = 512;
 
-/// Lengths of `<version>-<trace>-<span>-<flags>`.
+/// Lengths of the parts of `<version>-<trace>-<span>-<flags>`.
 const PARTS: [usize; 4] = [2, 32, 16, 2];
 const WHOLE: usize = 55;
 
-/// The trace that a message belongs to.
+/// Trace context of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace<'a> {
-    /// `traceparent`, valid.
+    /// Valid `traceparent`.
     pub parent: &'a str,
-    /// `tracestate`, valid.
+    /// Valid `tracestate`.
     pub state: Option<&'a str>,
-    /// Whether its `_meta` says so, and not its headers.
+    /// True if the context comes from `_meta`, false if it comes from headers.
     pub in_meta: bool,
 }
 
 impl<'a> Trace<'a> {
-    /// What `_meta` says goes before the headers, of which this is asked by name only if need be. What is not valid says
-    /// nothing.
+    /// Reads the trace context. `_meta` takes precedence; `header` is only called if `_meta` has no valid
+    /// `traceparent`. Invalid values are ignored.
     pub fn of(
         meta: Option<&'a Meta<'_>>,
         header: impl Fn(&'static str) -> Seen<'a>,
@@ -58,7 +58,7 @@ impl<'a> Trace<'a> {
     }
 }
 
-/// Whether this is a `traceparent`. Versions to come may have more behind what is known of it.
+/// Returns `true` if `text` is a valid `traceparent`. Future versions may append further parts.
 pub fn is_parent(text: &str) -> bool {
     let (known, more) = match text.split_at_checked(WHOLE) {
         Some(halves) => halves,
@@ -74,7 +74,7 @@ pub fn is_parent(text: &str) -> bool {
     version != "ff" && !zero(trace) && !zero(span) && ends
 }
 
-/// Whether this is a `tracestate` that is carried: what it says is for those who wrote it.
+/// Returns `true` if `text` is a `tracestate` that is forwarded. Its content is opaque to the proxy.
 pub fn is_state(text: &str) -> bool {
     let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     printable && !text.trim().is_empty() && text.len() <= LONGEST

@@ -1,4 +1,4 @@
-//! What operators want. One struct a kind; every field holds a checked value.
+//! Desired state written by operators. Each kind is a struct whose fields hold validated values.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,299 +7,303 @@ use url::Url;
 
 use crate::{Name, SealedBlob, Slug, Timestamp, TokenHash};
 
-/// What every kind carries beside its own fields.
+/// Metadata common to all kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
-    /// For people.
+    /// Display name.
     pub display_name: String,
-    /// For people.
+    /// Description.
     pub description: String,
-    /// For selection; never for decisions of ours.
+    /// Labels for selection. Toolgate itself makes no decisions based on them.
     pub labels: BTreeMap<String, String>,
-    /// When it was first written.
+    /// Time of creation.
     pub created: Timestamp,
-    /// When it was last written.
+    /// Time of the last write.
     pub updated: Timestamp,
 }
 
-/// A tenant.
+/// Tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
-    /// Its id.
+    /// Id of the organization.
     pub id: Slug,
-    /// Beside its own fields.
+    /// Common metadata.
     pub meta: Meta,
 }
 
-/// One MCP endpoint offered to clients. Its id is unique in the deployment: the path names no organization.
+/// MCP endpoint offered to clients. Its id is unique in the deployment, because the URL path does not contain the
+/// organization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gateway {
-    /// Owner and id.
+    /// Organization and id.
     pub name: Name,
-    /// Beside its own fields.
+    /// Common metadata.
     pub meta: Meta,
-    /// How tools are named.
+    /// Naming of tools.
     pub prefix: PrefixMode,
-    /// What of them clients are shown at once.
+    /// Tools shown to clients in the list.
     pub listing: Listing,
-    /// Which tools are in it, in the order in which they are listed.
+    /// Servers bound into the gateway, in the order in which their tools are listed.
     pub bindings: Vec<Binding>,
-    /// Told to agents ahead of the servers' own instructions; empty for none.
+    /// Instructions for agents, sent before the servers' own instructions. Empty for none.
     pub instructions: String,
 }
 
-/// How a gateway names the tools of its servers.
+/// Naming scheme for the tools of a gateway.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PrefixMode {
     /// `<server>__<tool>`.
     #[default]
     Always,
-    /// The tool's own name; one server only.
+    /// Name used by the server. The gateway may bind one server only.
     Single,
-    /// The tool's own name; a collision is a configuration error.
+    /// Name used by the server. A collision is a configuration error.
     Never,
 }
 
-/// What a gateway's list of tools shows. It says nothing of what may be called.
+/// Tools shown by `tools/list` of a gateway. Does not restrict the tools that may be called.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum Listing {
-    /// Every tool.
+    /// All tools.
     #[default]
     All,
-    /// Two tools of the gateway's own, [`SEARCH_TOOLS`](crate::snapshot::SEARCH_TOOLS) and
-    /// [`RUN_TOOL`](crate::snapshot::RUN_TOOL), with which the others are found and run.
+    /// Two tools of the gateway, [`SEARCH_TOOLS`](crate::snapshot::SEARCH_TOOLS) and
+    /// [`RUN_TOOL`](crate::snapshot::RUN_TOOL), which find and call the other tools.
     Progressive,
 }
 
-/// What a gateway exposes of one server.
+/// Server bound into a gateway, and what the gateway exposes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
-    /// A server of the gateway's organization.
+    /// Server of the gateway's organization.
     pub server: Slug,
-    /// Which of its tools.
+    /// Exposed tools.
     pub tools: Selection,
-    /// Which of its prompts.
+    /// Exposed prompts.
     pub prompts: Selection,
-    /// Whether its resources, all of them: what one of them links to is seldom known beforehand.
+    /// True if all resources are exposed. There is no selection, because the resources that a resource links to are
+    /// rarely known in advance.
     pub resources: bool,
-    /// How its tools are shown and called, by the server's own names; those not named are as the server has them.
+    /// Changes to single tools, by the names used by the server. Tools not listed are exposed unchanged.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shapes: BTreeMap<String, Shape>,
-    /// The longest that one call through this binding may take; the server's own limits hold besides.
+    /// Maximum duration of one call through this binding. The server's own limits apply as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
-/// How one tool is shown and called.
+/// Changes to the presentation and the arguments of one tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
-    /// Its exposed name, in place of the one that the gateway would make.
+    /// Exposed name, instead of the generated name.
     pub alias: Option<String>,
-    /// What agents are told of it, in place of the server's words.
+    /// Description for agents, instead of the server's.
     pub description: Option<String>,
-    /// Arguments that every call has, each as JSON. Clients neither see nor give them.
+    /// Arguments set on every call, each as JSON. Clients neither see nor supply them.
     pub fixed: BTreeMap<String, String>,
-    /// Arguments that clients neither see nor give.
+    /// Arguments that clients neither see nor supply.
     pub hidden: Vec<String>,
 }
 
-/// Which of a server's tools, or of its prompts.
+/// Selection of tools or prompts of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Selection {
-    /// All it offers, now and later.
+    /// Everything offered by the server, now and in the future.
     All,
-    /// These, by the server's own names.
+    /// Only these, by the names used by the server.
     Only(Vec<String>),
 }
 
-/// An MCP server that runs somewhere.
+/// MCP server that is already running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
-    /// Owner and id; the id is the prefix of its tools.
+    /// Organization and id. The id is the prefix of the server's tools.
     pub name: Name,
-    /// Beside its own fields.
+    /// Common metadata.
     pub meta: Meta,
-    /// Its Streamable HTTP endpoint, http or https, without userinfo or fragment.
+    /// Streamable HTTP endpoint: http or https, without userinfo or fragment.
     pub url: Url,
-    /// What to present to it.
+    /// Credential presented to the server.
     pub credential: Option<Slug>,
-    /// Which era to speak.
+    /// Protocol era to use.
     pub era: EraPolicy,
-    /// Limits of a call to it.
+    /// Timeouts of a call.
     pub timeouts: Timeouts,
-    /// What to do when it changes a tool.
+    /// Behavior when the server changes a tool.
     pub drift: DriftPolicy,
-    /// What it may ask of clients.
+    /// Requests that the server may send to clients.
     pub relay: RelayPolicy,
-    /// Who shares a session with it.
+    /// Sharing of sessions with the server.
     pub sharing: Sharing,
-    /// How much it may answer in one message.
+    /// Maximum size of one message from the server.
     pub max_answer: MaxAnswer,
 }
 
-/// What a server may ask of the clients that call it. What is off is not declared to the server.
+/// Requests that a server may send to the clients that call it. Capabilities that are off are not declared to the
+/// server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RelayPolicy {
-    /// Questions to the person.
+    /// Elicitation requests to the user.
     pub elicitation: bool,
-    /// Completions by the client's model: they cost the client money, and can be used to draw out what it knows.
+    /// Sampling requests to the client's model. They cost the client money and can be used to extract what the model
+    /// knows.
     pub sampling: bool,
-    /// Where the client works: paths on a person's machine.
+    /// Requests for the client's roots, which are paths on the user's machine.
     pub roots: bool,
 }
 
-/// Who shares a session with a server of the era that has sessions.
+/// Sharing of sessions with a legacy server.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum Sharing {
-    /// All sessions of one principal.
+    /// Shared by all sessions of a principal.
     #[default]
     PerPrincipal,
-    /// Nobody: one for each session of a client.
+    /// Not shared: one session for each client session.
     PerSession,
-    /// Everybody that may call it. For servers that keep nothing between calls.
+    /// Shared by all callers. For servers that keep no state between calls.
     Shared,
 }
 
-/// Which era to speak with a server.
+/// Protocol era to use with a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EraPolicy {
-    /// Find out.
+    /// Probe the server.
     #[default]
     Probe,
-    /// Sessions (2025-11-25 and before).
+    /// Session-based (2025-11-25 and earlier).
     Legacy,
     /// Stateless (2026-07-28).
     Modern,
 }
 
-/// What to do when a server changes a tool definition.
+/// Behavior when a server changes a tool definition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DriftPolicy {
-    /// Serve the new one.
+    /// Serve the new definition.
     #[default]
     Follow,
-    /// Serve the approved one.
+    /// Serve the approved definition.
     Pin,
-    /// Stop serving it.
+    /// Stop serving the tool.
     Block,
 }
 
-/// How much a server may answer in one message, be that a document or an event of a stream: whole mebibytes, from one to
-/// [`MOST`](Self::MOST).
+/// Maximum size of one message from a server, either a document or an event of a stream: whole mebibytes from one to
+/// [`MAX_MEBIBYTES`](Self::MAX_MEBIBYTES).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct MaxAnswer(u8);
 
-/// Limits of one call to a server. Progress resets `idle` only.
+/// Timeouts of one call to a server. Progress resets `idle` only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
-    /// Until a connection stands.
+    /// Maximum time to establish a connection.
     pub connect: Duration,
-    /// Until the first byte of the answer.
+    /// Maximum time until the first byte of the response.
     pub first_byte: Duration,
-    /// Between two bytes of a streamed answer.
+    /// Maximum time between two bytes of a streamed response.
     pub idle: Duration,
-    /// Altogether.
+    /// Maximum duration of the whole call.
     pub total: Duration,
 }
 
-/// What Toolgate presents to a server.
+/// Credential presented to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
-    /// Owner and id.
+    /// Organization and id.
     pub name: Name,
-    /// Beside its own fields.
+    /// Common metadata.
     pub meta: Meta,
-    /// Of which kind.
+    /// Kind of the credential, with its values.
     pub kind: CredentialKind,
 }
 
-/// Kinds of credential.
+/// Kind of a credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CredentialKind {
-    /// One header, always the same.
+    /// Header with a fixed value.
     StaticHeader {
-        /// Lower-case header name.
+        /// Header name in lower case.
         header: String,
-        /// The sealed header value.
+        /// Sealed header value.
         value: SealedBlob,
     },
 }
 
-/// A bearer token. The token itself is nowhere, only its keyed hash.
+/// Bearer token. Only its keyed hash is stored, not the token itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Owner and id.
+    /// Organization and id.
     pub name: Name,
-    /// Beside its own fields.
+    /// Common metadata.
     pub meta: Meta,
-    /// Whom it stands for.
+    /// Subject that the token represents.
     pub scope: TokenScope,
-    /// Which gateways it may call.
+    /// Gateways that the token may call.
     pub gateways: Reach<Slug>,
-    /// Which tools, by exposed name, it may see and call.
+    /// Tools that the token may see and call, by exposed name.
     pub tools: Reach<String>,
-    /// When it stops working.
+    /// Expiry time.
     pub expires: Option<Timestamp>,
-    /// What it may do at the admin API.
+    /// Role at the admin API.
     pub role: AdminRole,
-    /// Of the token.
+    /// Keyed hash of the token.
     pub hash: TokenHash,
-    /// When it was revoked.
+    /// Time of revocation.
     pub revoked: Option<Timestamp>,
-    /// Its first characters, to recognise it by.
+    /// First characters of the token, for identification.
     pub hint: String,
-    /// The deployment's bootstrap token: its role holds in every organization.
+    /// True for the deployment's bootstrap token. Its role applies to all organizations.
     pub system: bool,
 }
 
-/// Whom a token stands for.
+/// Subject that a token represents.
 pub type TokenScope = crate::Subject;
 
-/// A set, or everything.
+/// Set of allowed items, or all items.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reach<T> {
-    /// Everything, now and later.
+    /// All items, now and in the future.
     All,
-    /// These, sorted and without repeats.
+    /// Only these items, sorted and without duplicates.
     Only(Vec<T>),
 }
 
-/// What a token may do at the admin API. Ordered: each includes those before it.
+/// Role of a token at the admin API. Roles are ordered: each includes those before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AdminRole {
-    /// Nothing.
+    /// No access.
     #[default]
     None,
-    /// Read.
+    /// Read access.
     Viewer,
-    /// And write gateways and servers.
+    /// Also write access to gateways and servers.
     Editor,
-    /// And write credentials, tokens and the organization.
+    /// Also write access to credentials, tokens and the organization.
     Admin,
 }
 
 impl MaxAnswer {
-    /// The most that can be set, in mebibytes.
+    /// Largest allowed value in mebibytes.
     pub const MOST: u32 = 64;
 
-    /// So many mebibytes; none if that is nothing or too much.
+    /// Creates a limit of `mebibytes`. Returns `None` if the value is zero or too large.
     pub fn new(mebibytes: u32) -> Option<Self> {
         let few = u8::try_from(mebibytes).ok();
         few.filter(|_| (1..=Self::MOST).contains(&mebibytes))
             .map(Self)
     }
 
-    /// In mebibytes.
+    /// Returns the limit in mebibytes.
     pub fn mebibytes(self) -> u32 {
         self.0.into()
     }
 
-    /// In bytes.
+    /// Returns the limit in bytes.
     pub fn bytes(self) -> usize {
         usize::from(self.0) * 1024 * 1024
     }
@@ -347,13 +351,13 @@ impl Default for RelayPolicy {
 }
 
 impl Binding {
-    /// All that a server offers.
+    /// Creates a binding that exposes everything the server offers.
     pub fn all(server: Slug) -> Self {
         Self::tools(server, Selection::All)
     }
 
-    /// These tools, and what goes with them unless it is said: the rest as well when all tools are meant, nothing
-    /// else when somebody has chosen.
+    /// Creates a binding for these tools with the defaults for the rest: prompts and resources are exposed if all tools
+    /// are, and not if tools are selected individually.
     pub fn tools(server: Slug, tools: Selection) -> Self {
         let rest = tools == Selection::All;
         let prompts = if rest {
@@ -373,14 +377,14 @@ impl Binding {
 }
 
 impl Selection {
-    /// Nothing at all.
+    /// Returns a selection of nothing.
     pub const fn none() -> Self {
         Self::Only(Vec::new())
     }
 }
 
 impl<T: Ord> Reach<T> {
-    /// A set of these; none means everything, as in the API.
+    /// Creates a list of `items`. An empty list allows everything, as in the API.
     pub fn of(mut items: Vec<T>) -> Self {
         if items.is_empty() {
             return Self::All;
@@ -390,7 +394,7 @@ impl<T: Ord> Reach<T> {
         Self::Only(items)
     }
 
-    /// Whether `item` is in it.
+    /// Returns `true` if `item` is allowed.
     pub fn contains<Q>(&self, item: &Q) -> bool
     where
         T: std::borrow::Borrow<Q>,

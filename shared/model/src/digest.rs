@@ -1,30 +1,31 @@
-//! Digests: what makes a delta small and a tool definition recognisable.
+//! Digests that identify resources in deltas and tool definitions.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of a value's canonical bytes.
+/// SHA-256 of the canonical bytes of a value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// Of these very bytes.
+    /// Returns the digest of `bytes`.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Of a value, by its JSON form. Deterministic because published types hold ordered maps only.
+    /// Returns the digest of the JSON form of a value. The form is deterministic because published types contain
+    /// ordered maps only.
     pub fn of<T: Serialize>(value: &T) -> Self {
         let mut hasher = Hasher(Sha256::new());
-        // Hashing cannot fail, and published types serialise without error; a partial digest would still only
-        // cause a resource to be sent once more.
+        // Hashing cannot fail, and published types serialize without error. A partial digest would only cause a
+        // resource to be sent once more.
         let _infallible = serde_json::to_writer(&mut hasher, value);
         Self(hasher.0.finalize().into())
     }
 
-    /// Lower-case hexadecimal.
+    /// Returns the digest in lower-case hexadecimal.
     pub fn to_hex(self) -> String {
         self.0.iter().map(|b| format!("{b:02x}")).collect()
     }

@@ -1,5 +1,6 @@
-//! What both planes mean by a word. Values here are valid by construction: parsing happens at the doors
-//! (`shared/wire`, the admin API), and nothing inside a plane checks twice. Pure: no IO, no clock, no randomness.
+//! Domain types shared by the control plane and the data plane. Values are valid by construction: they are validated
+//! where they enter (`shared/wire`, the admin API) and not checked again inside a plane. The crate is pure: no IO, no
+//! clock, no randomness.
 
 pub mod desired;
 pub mod digest;

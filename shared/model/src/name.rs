@@ -1,16 +1,16 @@
-//! Names. An id is a [`Slug`]; an object of an organization is found by its [`Name`].
+//! Names of objects. An id is a [`Slug`]; an object of an organization is identified by its [`ObjectName`].
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// An id that an operator chose: 1 to 40 characters of `a-z`, `0-9` and `-`, starting with a letter, not ending
-/// with `-`. It may stand in a URL path, a tool prefix and a store key as it is.
+/// Id chosen by an operator: 1 to 40 characters of `a-z`, `0-9` and `-`, starting with a letter, not ending with `-`.
+/// Can be used unescaped in a URL path, a tool prefix and a store key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Slug(Arc<str>);
 
-/// Why a text is not a [`Slug`].
+/// Error of a text that is not a valid [`Slug`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{given}` is not a valid id: use 1 to 40 of a-z, 0-9 and -, starting with a letter, not ending with -"
@@ -19,20 +19,20 @@ pub struct InvalidSlug {
     given: String,
 }
 
-/// An object of an organization.
+/// Name of an object of an organization.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Name {
-    /// The organization that owns it.
+    /// Organization that owns the object.
     pub org: Slug,
-    /// Its id within that organization and kind.
+    /// Id of the object, unique within its organization and kind.
     pub id: Slug,
 }
 
 impl Slug {
-    /// Longest id.
+    /// Maximum length.
     pub const MAX: usize = 40;
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -83,7 +83,7 @@ impl fmt::Debug for Slug {
 }
 
 impl Name {
-    /// The object `id` of `org`.
+    /// Creates the name of object `id` of organization `org`.
     pub fn new(org: Slug, id: Slug) -> Self {
         Self { org, id }
     }

@@ -1,4 +1,4 @@
-//! What has been seen: catalogues of servers, and proxies.
+//! Observed state: definitions offered by servers, and the status of proxies.
 
 use std::sync::Arc;
 
@@ -6,50 +6,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Name, ResourceKey, Slug, Timestamp, Version};
 
-/// Protocol era. Legacy has sessions, modern has none.
+/// Protocol era. Legacy uses sessions, modern is stateless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Era {
-    /// 2025-11-25 and before.
+    /// Revision 2025-11-25 and earlier.
     Legacy,
-    /// 2026-07-28.
+    /// Revision 2026-07-28.
     Modern,
 }
 
-/// What a server was seen to offer, normalised.
+/// Definitions that a server was seen to offer, validated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalogue {
-    /// The server.
+    /// Server that offers them.
     pub server: Name,
-    /// The era it was probed with; none when no probe has succeeded yet.
+    /// Era found by the probe. `None` until a probe has succeeded.
     pub era: Option<Era>,
-    /// The protocol version negotiated.
+    /// Negotiated protocol version.
     pub protocol_version: String,
-    /// The name it gives itself. For people only.
+    /// Name reported by the server. For display only.
     pub server_name: String,
-    /// The version it gives itself. For people only.
+    /// Version reported by the server. For display only.
     pub server_version: String,
-    /// Its instructions to agents; untrusted text, capped.
+    /// Instructions for agents. Untrusted text of limited size.
     pub instructions: String,
-    /// Its capabilities, JSON object as received.
+    /// Capabilities, a JSON object as received.
     pub capabilities: String,
-    /// Tools, in the server's own order, as are the lists that follow.
+    /// Tools in the server's own order. The lists below use its order as well.
     pub tools: Vec<Definition>,
     /// Prompts.
     pub prompts: Vec<Definition>,
-    /// Resources that it lists; it may have more.
+    /// Resources listed by the server. It may offer others.
     pub resources: Vec<Definition>,
-    /// Templates of resources.
+    /// Resource templates.
     pub templates: Vec<Definition>,
-    /// When the last probe ended.
+    /// End of the last probe.
     pub probed: Timestamp,
-    /// Why the last probe failed, with what to do; what could not be listed is then as seen before.
+    /// Error of the last probe, with a remedy. Lists that could not be read keep their previous content.
     pub problem: Option<String>,
-    /// Since when there has been a problem.
+    /// Start of the current problem.
     pub problem_since: Option<Timestamp>,
 }
 
 impl Catalogue {
-    /// With the beginning of its problem, if it has one: that of the catalogue before it, if that had one too.
+    /// Sets the start of the current problem, if there is one. If `before` had a problem too, its start is kept.
     #[must_use]
     pub fn troubled_since(mut self, before: Option<&Self>) -> Self {
         let before = before.filter(|before| before.problem.is_some());
@@ -59,47 +59,47 @@ impl Catalogue {
     }
 }
 
-/// One thing that a server offers: a tool, a prompt, a resource, or a template of resources.
+/// Definition of a tool, prompt, resource or resource template offered by a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
-    /// What the server knows it by: the name of a tool or prompt, the URI of a resource, the URI template.
+    /// Identifier used by the server: name of a tool or prompt, URI of a resource, or URI template.
     pub name: String,
-    /// Of its canonical definition (keys sorted, no insignificant space).
+    /// Digest of the canonical definition (sorted keys, no insignificant white space).
     pub digest: Digest,
-    /// The definition as received: a JSON object, byte for byte.
+    /// Definition as received: a JSON object, byte for byte.
     pub json: Arc<str>,
 }
 
-/// One data-plane process.
+/// Status of a data-plane process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxy {
-    /// Its id, unique in the deployment.
+    /// Id, unique in the deployment.
     pub id: Slug,
-    /// Where it stands.
+    /// Region of the proxy.
     pub region: String,
-    /// Its program version.
+    /// Program version.
     pub build: String,
-    /// Where clients reach it.
+    /// Address at which clients reach the proxy.
     pub listen: String,
-    /// When it started.
+    /// Start time of the process.
     pub started: Timestamp,
-    /// When it was last heard of.
+    /// Time of the last message from the proxy.
     pub last_seen: Timestamp,
-    /// Whether a push stream stands.
+    /// True if a push stream is open.
     pub connected: bool,
-    /// What it was sent last.
+    /// Version last sent to the proxy.
     pub held: Version,
-    /// What it acknowledged last, with or without refusals.
+    /// Version last acknowledged by the proxy, with or without rejected resources.
     pub acked: Version,
-    /// What it refused of that.
+    /// Resources of that version that the proxy rejected.
     pub refusals: Vec<Refusal>,
 }
 
-/// One resource that a proxy did not take.
+/// Resource that a proxy rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Which.
+    /// Key of the resource.
     pub resource: ResourceKey,
-    /// Why, in words.
+    /// Reason as text.
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! Who is calling, verified.
+//! Authenticated callers.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Slug;
 
-/// Whom a token stands for, within its organization.
+/// Subject that a token represents within its organization.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {
     /// The organization itself.
@@ -17,12 +17,12 @@ pub enum Subject {
     User(Slug),
 }
 
-/// A caller whose proof has been checked. Two requests of equal principals may share what is kept for one of them.
+/// Caller whose credentials have been verified. Requests of equal principals may share cached state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Principal {
-    /// The organization.
+    /// Organization of the caller.
     pub org: Slug,
-    /// Whom within it.
+    /// Subject within the organization.
     pub subject: Subject,
 }
 

@@ -1,4 +1,5 @@
-//! Secrets at rest: only ever a keyed hash or sealed bytes. The open form has no type here, so it cannot be stored.
+//! Secrets at rest, stored only as keyed hash or sealed bytes. The plaintext has no type in this crate, so it cannot be
+//! stored.
 
 use std::fmt;
 
@@ -8,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TokenHash(pub [u8; 32]);
 
-/// A sealed value: a data key wrapped by the key-encryption key `key_id`, and the value under that data key.
-/// Bound (AAD) to organization, kind, id, field and key id, so that it opens nowhere else.
+/// Sealed value: a data key wrapped by the key-encryption key `key_id`, and the value encrypted with the data key.
+/// Bound (AAD) to organization, kind, id, field and key id, so that it cannot be opened in any other context.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedBlob {
-    /// Which key-encryption key wraps the data key.
+    /// Id of the key-encryption key that wraps the data key.
     pub key_id: String,
     /// Nonce and wrapped data key.
     pub wrapped_key: Vec<u8>,

@@ -1,7 +1,8 @@
-//! One immutable checked configuration for proxies: a map from [`ResourceKey`] to [`Resource`], each with its
-//! digest, at a [`Version`]. One object of the operator is one resource; children name their parents, so that one
-//! edit moves one small message. What a later build added is left out of the digest while it says nothing, so that
-//! planes of two builds agree on what both understand. [`Delta`] is what separates two snapshots: `apply(diff(a, b)) == b`.
+//! Immutable, validated configuration for proxies: a map from [`ResourceKey`] to [`SnapshotResource`], each with its
+//! digest, at a [`Version`]. Each object of an operator is one resource, and children name their parents, so that an
+//! edit sends one small message. Fields added by a later build are left out of the digest while they have their
+//! default, so that planes of two builds agree on the fields both understand. A [`Delta`] is the difference between two
+//! snapshots: `apply(diff(a, b)) == b`.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -12,247 +13,247 @@ use crate::{
     Timeouts, Timestamp, TokenHash, Version,
 };
 
-/// Kinds of resource.
+/// Kind of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ResourceKind {
     /// [`GatewayResource`].
     Gateway,
     /// [`ServerResource`].
     Server,
-    /// [`CatalogueResource`].
+    /// [`DefinitionsResource`].
     Catalogue,
     /// [`TokenResource`].
     Token,
 }
 
-/// Which resource.
+/// Key of a resource.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceKey {
-    /// Its kind.
+    /// Kind of the resource.
     pub kind: ResourceKind,
-    /// Owner and id of the object it comes from.
+    /// Name of the object that the resource is made from.
     pub name: Name,
 }
 
-/// A resource with its digest.
+/// Resource with its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Of `resource`.
+    /// Digest of `resource`.
     pub digest: Digest,
-    /// The content.
+    /// Content.
     pub resource: Arc<Resource>,
 }
 
-/// What proxies get.
+/// Resource sent to proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resource {
-    /// See [`GatewayResource`].
+    /// Gateway.
     Gateway(GatewayResource),
-    /// See [`ServerResource`].
+    /// Server.
     Server(ServerResource),
-    /// See [`CatalogueResource`].
+    /// Definitions offered by a server.
     Catalogue(CatalogueResource),
-    /// See [`TokenResource`].
+    /// Bearer token.
     Token(TokenResource),
 }
 
-/// A gateway, with its names resolved.
+/// Gateway with resolved names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayResource {
-    /// For people, and the name the gateway gives itself.
+    /// Display name, also used as the name of the gateway in the protocol.
     pub display_name: String,
-    /// The operator's own instructions.
+    /// Instructions written by the operator.
     pub instructions: String,
-    /// Every tool that can be exposed, sorted by exposed name; grants narrow it.
+    /// All tools that can be exposed, sorted by exposed name. Tokens restrict them further.
     pub tools: Vec<ExposedTool>,
-    /// Every prompt that can be exposed, sorted by exposed name.
+    /// All prompts that can be exposed, sorted by exposed name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<ExposedPrompt>,
-    /// The servers whose resources are offered, in binding order.
+    /// Servers whose resources are exposed, in binding order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Slug>,
-    /// How the URIs of resources are shown.
+    /// Form of the exposed resource URIs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub uris: UriMode,
-    /// What of its tools is listed.
+    /// Tools shown in the list.
     #[serde(default, skip_serializing_if = "is_default")]
     pub listing: Listing,
-    /// The servers, in binding order.
+    /// Bound servers, in binding order.
     pub servers: Vec<Slug>,
-    /// The longest that one call of a server through this gateway may take, where it is said.
+    /// Maximum duration of one call to a server through this gateway, where configured.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timeouts: BTreeMap<Slug, Duration>,
-    /// Security fields that a proxy has to understand, else it denies this gateway.
+    /// Security fields that a proxy has to support. Otherwise it denies the gateway.
     pub must_understand: Vec<String>,
 }
 
-/// One tool under the name clients see.
+/// Tool under its exposed name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExposedTool {
-    /// Unique in the gateway, at most 64 characters of `A-Za-z0-9_.-` where we chose it.
+    /// Exposed name, unique in the gateway. Generated names have at most 64 characters of `A-Za-z0-9_.-`.
     pub exposed: String,
-    /// The server that has it, of the gateway's organization.
+    /// Server of the gateway's organization that offers the tool.
     pub server: Slug,
-    /// That server's own name for it.
+    /// Name used by the server.
     pub original: String,
-    /// Of the definition that may be served.
+    /// Digest of the definition that may be served.
     pub digest: Digest,
-    /// How it is shown and called, where that is not as the server has it.
+    /// Changes to the presentation and the arguments. `None` if the tool is exposed unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<ToolShape>,
 }
 
-/// What a gateway changes about a tool, beside its name.
+/// Changes of a gateway to a tool, apart from its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolShape {
-    /// What agents are told of it, in place of the server's words.
+    /// Description for agents, instead of the server's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Arguments that every call has, each as JSON.
+    /// Arguments set on every call, each as JSON.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fixed: BTreeMap<String, String>,
-    /// Arguments that no call has.
+    /// Arguments that no call contains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hidden: Vec<String>,
 }
 
-/// The security field of a gateway that sets or hides arguments: a proxy that does not know it would let callers
-/// choose them.
+/// Security field of a gateway that sets or hides arguments. A proxy that does not support it would let callers choose
+/// them.
 pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
 
-/// Security fields of a gateway that this build obeys. A gateway that names another one is denied.
+/// Security fields of a gateway that this build supports. A gateway that names any other field is denied.
 pub const UNDERSTOOD: [&str; 1] = [SHAPED_ARGUMENTS];
 
-/// The first of these security fields that this build does not obey.
+/// Returns the first of these security fields that this build does not support.
 pub fn not_understood(must_understand: &[String]) -> Option<&str> {
     let mut fields = must_understand.iter().map(String::as_str);
     fields.find(|field| !UNDERSTOOD.contains(field))
 }
 
-/// The tool of a progressive gateway that finds its other tools.
+/// Name of the tool of a progressive gateway that finds other tools.
 pub const SEARCH_TOOLS: &str = "search_tools";
 
-/// The tool of a progressive gateway that runs them.
+/// Name of the tool of a progressive gateway that calls other tools.
 pub const RUN_TOOL: &str = "run_tool";
 
-/// Names that no server's tool can have in a progressive gateway.
+/// Tool names reserved in a progressive gateway. Tools of servers cannot use them.
 pub const OWN_TOOLS: [&str; 2] = [SEARCH_TOOLS, RUN_TOOL];
 
-/// One prompt under the name clients see.
+/// Prompt under its exposed name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExposedPrompt {
-    /// Unique among the gateway's prompts, made as the names of tools are.
+    /// Exposed name, unique among the prompts of the gateway. Generated in the same way as tool names.
     pub exposed: String,
-    /// The server that has it, of the gateway's organization.
+    /// Server of the gateway's organization that offers the prompt.
     pub server: Slug,
-    /// That server's own name for it.
+    /// Name used by the server.
     pub original: String,
-    /// Of the definition that may be served.
+    /// Digest of the definition that may be served.
     pub digest: Digest,
 }
 
-/// How a gateway shows the URIs of resources.
+/// Form of the resource URIs exposed by a gateway.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum UriMode {
-    /// Under the server's id, so that those of two servers are never taken for one another.
+    /// Prefixed with the server's id, so that URIs of two servers cannot collide.
     #[default]
     Prefixed,
-    /// As the server has them.
+    /// Unchanged.
     Through,
 }
 
-/// How to reach a server.
+/// Connection parameters of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerResource {
-    /// Absolute URL, as text: pure crates hand it on.
+    /// Absolute URL as text, because pure crates only forward it.
     pub url: String,
-    /// What to present, by reference and revision; the value comes over `credential.v1`.
+    /// Credential by reference and revision. The value is sent over `credential.v1`.
     pub credential: Option<CredentialRef>,
-    /// The era, where known.
+    /// Protocol era, if known.
     pub era: Option<Era>,
-    /// The version to speak, where known; else empty.
+    /// Protocol version to use; empty if not known.
     pub protocol_version: String,
-    /// Limits.
+    /// Timeouts of a call.
     pub timeouts: Timeouts,
-    /// What it may ask of clients.
+    /// Requests that the server may send to clients.
     #[serde(default, skip_serializing_if = "is_default")]
     pub relay: RelayPolicy,
-    /// Who shares a session with it.
+    /// Sharing of sessions with the server.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sharing: Sharing,
-    /// How much it may answer in one message.
+    /// Maximum size of one message from the server.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_answer: MaxAnswer,
 }
 
-/// A credential by reference. The revision changes with its value.
+/// Reference to a credential. The revision changes with the value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CredentialRef {
-    /// A credential of the same organization.
+    /// Id of a credential of the same organization.
     pub id: Slug,
-    /// Store revision of its last write.
+    /// Store revision of the last write.
     pub revision: u64,
 }
 
-/// What a server offers.
+/// Definitions offered by a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueResource {
-    /// Tools by the server's own names, in its order, as are the lists that follow.
+    /// Tools by the names used by the server, in its order. The lists below use its order as well.
     pub tools: Vec<Definition>,
     /// Prompts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<Definition>,
-    /// Resources that it lists; it may have more.
+    /// Resources listed by the server. It may offer others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Definition>,
-    /// Templates of resources.
+    /// Resource templates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Definition>,
-    /// The server's instructions to agents.
+    /// Instructions of the server for agents.
     pub instructions: String,
-    /// Its capabilities, JSON.
+    /// Capabilities, JSON.
     pub capabilities: String,
 }
 
-/// A bearer token that may call gateways.
+/// Bearer token that may call gateways.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenResource {
-    /// Keyed hash to look it up by.
+    /// Keyed hash used for the lookup.
     pub hash: TokenHash,
-    /// Whom it stands for.
+    /// Subject that the token represents.
     pub subject: Subject,
-    /// Which gateways of its organization.
+    /// Gateways of its organization that the token may call.
     pub gateways: Reach<Slug>,
-    /// Which exposed tools.
+    /// Exposed tools that the token may see and call.
     pub tools: Reach<String>,
-    /// When it stops working.
+    /// Expiry time.
     pub expires: Option<Timestamp>,
 }
 
-/// One immutable configuration.
+/// Immutable configuration at one version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Where it stood.
+    /// Version of the configuration.
     pub version: Version,
-    /// Everything in it.
+    /// Resources by key.
     pub entries: BTreeMap<ResourceKey, Entry>,
 }
 
-/// What turns one snapshot into another.
+/// Difference between two snapshots.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delta {
-    /// The version it leads to.
+    /// Version after the delta is applied.
     pub version: Version,
-    /// New or changed.
+    /// New or changed resources.
     pub puts: Vec<(ResourceKey, Entry)>,
-    /// Gone.
+    /// Keys of removed resources.
     pub removes: Vec<ResourceKey>,
 }
 
 impl Entry {
-    /// A resource with its digest computed.
+    /// Creates an entry and computes its digest.
     pub fn new(resource: Resource) -> Self {
         let digest = Digest::of(&resource);
         let resource = Arc::new(resource);
@@ -261,13 +262,13 @@ impl Entry {
 }
 
 impl Snapshot {
-    /// The digests it holds: what a proxy tells when it connects.
+    /// Returns the digests of all resources, which a proxy sends when it connects.
     pub fn digests(&self) -> BTreeMap<ResourceKey, Digest> {
         let pair = |(key, entry): (&ResourceKey, &Entry)| (key.clone(), entry.digest);
         self.entries.iter().map(pair).collect()
     }
 
-    /// What a holder of `held` lacks.
+    /// Returns the delta for a peer that holds the digests `held`.
     pub fn since(&self, held: &BTreeMap<ResourceKey, Digest>) -> Delta {
         let lacking = |(key, entry): &(&ResourceKey, &Entry)| held.get(*key) != Some(&entry.digest);
         let clone = |(key, entry): (&ResourceKey, &Entry)| (key.clone(), entry.clone());
@@ -279,7 +280,7 @@ impl Snapshot {
         }
     }
 
-    /// This snapshot changed by `delta`.
+    /// Returns this snapshot with `delta` applied.
     #[must_use]
     pub fn apply(&self, delta: &Delta) -> Self {
         let mut entries = self.entries.clone();
@@ -293,14 +294,14 @@ impl Snapshot {
 }
 
 impl Delta {
-    /// Whether it changes nothing but the version.
+    /// Returns `true` if the delta changes nothing but the version.
     pub fn is_empty(&self) -> bool {
         self.puts.is_empty() && self.removes.is_empty()
     }
 }
 
 impl ResourceKind {
-    /// As in keys and messages.
+    /// Returns the name used in keys and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",

@@ -1,4 +1,4 @@
-//! Points in time, as values: whoever needs the current one is handed it.
+//! Points in time as values. This crate has no clock; the current time is passed in.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// This much later, saturating.
+    /// Returns the time `by` later, saturating.
     pub fn after(self, by: Duration) -> Self {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(by))
     }
 
-    /// How long since `earlier`; zero if that is in the future.
+    /// Returns the duration since `earlier`, or zero if `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

@@ -1,18 +1,18 @@
-//! The version of a configuration: the store's own revision within an epoch.
+//! Version of a configuration: the revision of the store within an epoch.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Ordered: a later epoch (a restore) beats any revision of an earlier one. A proxy never goes backwards within
-/// an epoch.
+/// Version of a configuration. Ordered: a later epoch (after a restore) is greater than any revision of an earlier one.
+/// The version of a proxy never decreases within an epoch.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub struct Version {
-    /// Bumped by a restore of the store.
+    /// Epoch, incremented by a restore of the store.
     pub epoch: u64,
-    /// The store's revision at which this configuration stood.
+    /// Revision of the store at which the configuration was read.
     pub revision: u64,
 }
 

@@ -1,6 +1,6 @@
-//! `admin.v1`: what operators write and read. Desired kinds with all their fields ours implement [`Wire`]; a
-//! credential or token that comes in is a [`CredentialInput`] or [`TokenInput`], because sealed value and hash are
-//! not in any message.
+//! Conversion of `admin.v1`. Kinds whose message contains all fields implement [`ProtoConversion`]. Credentials and
+//! tokens are received as [`CredentialInput`] and [`TokenInput`], because their sealed value and hash are not part of
+//! any message.
 
 mod catalogue;
 mod credential;

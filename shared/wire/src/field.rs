@@ -1,5 +1,5 @@
-//! Checks of single fields, shared by all messages: each takes the field's path and what was given, and answers the
-//! checked value or a [`Violation`].
+//! Validation of single fields, shared by all messages. Each function takes the path of the field and the received
+//! value, and returns the validated value or a [`FieldViolation`].
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use toolgate_model::{Digest, MaxAnswer, Reach, Slug, Timestamp, TokenHash};
 
 use crate::invalid::Violation;
 
-/// The last second of the year 9999: what a protobuf timestamp can say.
+/// Last second of the year 9999, the maximum of a protobuf timestamp.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// At most `max` of them.
+/// Checks that there are at most `max` items.
 pub(crate) fn cap(field: &str, given: usize, max: usize) -> Result<(), Violation> {
     if given <= max {
         return Ok(());
@@ -19,7 +19,7 @@ pub(crate) fn cap(field: &str, given: usize, max: usize) -> Result<(), Violation
     Err(Violation::new(field, reason))
 }
 
-/// How much a server may answer; nothing said is the default.
+/// Validates the maximum message size of a server. Zero selects the default.
 pub(crate) fn max_answer(field: &str, given: u32) -> Result<MaxAnswer, Violation> {
     if given == 0 {
         return Ok(MaxAnswer::default());
@@ -33,7 +33,7 @@ pub(crate) fn max_answer(field: &str, given: u32) -> Result<MaxAnswer, Violation
     })
 }
 
-/// At most `max` of them, each checked; a violation names which one.
+/// Validates at most `max` items. A violation names the index of the item.
 pub(crate) fn each<G, T>(
     field: &str,
     given: &[G],
@@ -45,7 +45,7 @@ pub(crate) fn each<G, T>(
     given.iter().enumerate().map(checked).collect()
 }
 
-/// Any text of at most `max` bytes.
+/// Accepts any text of at most `max` bytes.
 pub(crate) fn bounded(field: &str, given: &str, max: usize) -> Result<String, Violation> {
     if given.len() <= max {
         return Ok(given.to_owned());
@@ -54,7 +54,7 @@ pub(crate) fn bounded(field: &str, given: &str, max: usize) -> Result<String, Vi
     Err(Violation::new(field, reason))
 }
 
-/// Text of at most `max` bytes that may be shown: no control characters but line ends and tabs.
+/// Accepts displayable text of at most `max` bytes: no control characters except line ends and tabs.
 pub(crate) fn text(field: &str, given: &str, max: usize) -> Result<String, Violation> {
     let unwanted = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if given.contains(unwanted) {
@@ -64,7 +64,7 @@ pub(crate) fn text(field: &str, given: &str, max: usize) -> Result<String, Viola
     bounded(field, given, max)
 }
 
-/// One line of at most `max` bytes.
+/// Accepts a single line of at most `max` bytes.
 pub(crate) fn line(field: &str, given: &str, max: usize) -> Result<String, Violation> {
     if given.contains(char::is_control) {
         let reason = "contains line ends or other control characters: remove them";
@@ -73,7 +73,7 @@ pub(crate) fn line(field: &str, given: &str, max: usize) -> Result<String, Viola
     bounded(field, given, max)
 }
 
-/// Text of at most `max` bytes that is there.
+/// Accepts non-empty text of at most `max` bytes.
 pub(crate) fn required(field: &str, given: &str, max: usize) -> Result<String, Violation> {
     if given.is_empty() {
         return Err(Violation::new(field, "is required: set it"));
@@ -81,7 +81,7 @@ pub(crate) fn required(field: &str, given: &str, max: usize) -> Result<String, V
     bounded(field, given, max)
 }
 
-/// An id.
+/// Parses an id.
 pub(crate) fn slug(field: &str, given: &str) -> Result<Slug, Violation> {
     if given.is_empty() {
         return Err(Violation::new(field, "is required: set it"));
@@ -91,19 +91,19 @@ pub(crate) fn slug(field: &str, given: &str) -> Result<Slug, Violation> {
         .map_err(|invalid| Violation::new(field, invalid))
 }
 
-/// 32 bytes.
+/// Accepts exactly 32 bytes.
 pub(crate) fn bytes32(field: &str, given: &[u8]) -> Result<[u8; 32], Violation> {
     given.try_into().map_err(|_wrong_length| {
         Violation::new(field, format!("{} bytes instead of 32", given.len()))
     })
 }
 
-/// A digest.
+/// Parses a digest.
 pub(crate) fn digest(field: &str, given: &[u8]) -> Result<Digest, Violation> {
     bytes32(field, given).map(Digest)
 }
 
-/// A digest, in hexadecimal.
+/// Parses a digest in hexadecimal.
 pub(crate) fn hex_digest(field: &str, given: &str) -> Result<Digest, Violation> {
     let wrong = || Violation::new(field, "is not 64 hexadecimal digits");
     let mut bytes = [0; 32];
@@ -117,18 +117,18 @@ pub(crate) fn hex_digest(field: &str, given: &str) -> Result<Digest, Violation> 
     Ok(Digest(bytes))
 }
 
-/// A token hash.
+/// Parses a token hash.
 pub(crate) fn token_hash(field: &str, given: &[u8]) -> Result<TokenHash, Violation> {
     bytes32(field, given).map(TokenHash)
 }
 
-/// A value of an enumeration that this build knows.
+/// Accepts an enumeration value that this build knows.
 pub(crate) fn known<E: TryFrom<i32>>(field: &str, given: i32) -> Result<E, Violation> {
     E::try_from(given)
         .map_err(|_unknown| Violation::new(field, format!("{given} is not a known value")))
 }
 
-/// A point in time, if one is given.
+/// Converts an optional timestamp.
 pub fn timestamp(
     field: &str,
     given: Option<&prost_types::Timestamp>,
@@ -148,19 +148,19 @@ pub fn timestamp(
     }
 }
 
-/// A point in time, as a message.
+/// Converts to a timestamp message.
 pub fn to_timestamp(given: Timestamp) -> prost_types::Timestamp {
     let seconds = i64::try_from(given.0 / 1000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(given.0 % 1000).unwrap_or_default() * 1_000_000;
     prost_types::Timestamp { seconds, nanos }
 }
 
-/// A point in time, as a message; the epoch itself stands for "not known".
+/// Converts to a timestamp message. The Unix epoch means "not known" and yields `None`.
 pub fn to_known_timestamp(given: Timestamp) -> Option<prost_types::Timestamp> {
     (given != Timestamp(0)).then(|| to_timestamp(given))
 }
 
-/// A timeout in whole milliseconds, `default` if none is given.
+/// Validates a timeout in whole milliseconds. Returns `default` if none is given.
 pub(crate) fn timeout(
     field: &str,
     given: Option<&prost_types::Duration>,
@@ -179,7 +179,7 @@ pub(crate) fn timeout(
     checked_timeout(field, Duration::new(seconds, nanos))
 }
 
-/// A timeout in milliseconds.
+/// Validates a timeout in milliseconds.
 pub(crate) fn timeout_ms(field: &str, given: u64) -> Result<Duration, Violation> {
     checked_timeout(field, Duration::from_millis(given))
 }
@@ -196,19 +196,19 @@ fn checked_timeout(field: &str, given: Duration) -> Result<Duration, Violation> 
     Ok(given)
 }
 
-/// A duration, as a message.
+/// Converts to a duration message.
 pub(crate) fn to_duration(given: Duration) -> prost_types::Duration {
     let seconds = i64::try_from(given.as_secs()).unwrap_or(i64::MAX);
     let nanos = i32::try_from(given.subsec_nanos()).unwrap_or_default();
     prost_types::Duration { seconds, nanos }
 }
 
-/// Milliseconds of a duration.
+/// Converts a duration to milliseconds.
 pub(crate) fn to_ms(given: Duration) -> u64 {
     u64::try_from(given.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A set: none given means everything, unless `none` says nothing.
+/// Validates an allow list. An empty list allows everything, unless `none` is set: then it allows nothing.
 pub(crate) fn reach<T: Ord>(
     field: &str,
     given: &[String],
@@ -228,7 +228,7 @@ pub(crate) fn reach<T: Ord>(
     Ok(Reach::of(items?))
 }
 
-/// A set, as the list and the flag that tells none from everything.
+/// Converts to the list and the flag that distinguishes nothing from everything.
 pub(crate) fn to_reach<T: ToString>(given: &Reach<T>) -> (Vec<String>, bool) {
     match given {
         Reach::All => (Vec::new(), false),
@@ -236,7 +236,7 @@ pub(crate) fn to_reach<T: ToString>(given: &Reach<T>) -> (Vec<String>, bool) {
     }
 }
 
-/// The name of an HTTP header, in lower case, that may be set by us towards a server.
+/// Validates and lower-cases the name of an HTTP header that a credential may set on requests to a server.
 pub(crate) fn header_name(field: &str, given: &str) -> Result<String, Violation> {
     let token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
     if given.is_empty() || given.len() > crate::limits::HEADER_NAME || !given.bytes().all(token) {
@@ -251,7 +251,7 @@ pub(crate) fn header_name(field: &str, given: &str) -> Result<String, Violation>
     Ok(name)
 }
 
-/// Headers that carry the connection or the message, never a credential.
+/// Headers of the connection or the message, which a credential cannot use.
 const RESERVED_HEADERS: [&str; 15] = [
     "accept",
     "connection",
@@ -270,7 +270,7 @@ const RESERVED_HEADERS: [&str; 15] = [
     "upgrade",
 ];
 
-/// The value of an HTTP header. The violation never repeats it.
+/// Validates the value of an HTTP header. The violation never contains the value.
 pub(crate) fn header_value(field: &str, given: &[u8]) -> Result<(), Violation> {
     let visible = |c: &u8| matches!(c, b' '..=b'~' | b'\t' | 0x80..);
     let trimmed = given.trim_ascii().len() == given.len();

@@ -1,33 +1,33 @@
-//! Why a message was refused: the field, as a path a caller can find, and what to do about it. One public error type
-//! per model type, all of the same shape.
+//! Errors of rejected messages: the path of the field and a remedy. Each model type has its own public error type; all
+//! have the same shape.
 
 use std::fmt;
 
-/// What every `Invalid…` error tells.
+/// Common interface of the `Invalid…` errors.
 pub trait Invalid: std::error::Error + Send + Sync + 'static {
-    /// The offending field, e.g. `spec.bindings[2].server`.
+    /// Path of the offending field, e.g. `spec.bindings[2].server`.
     fn field(&self) -> &str;
-    /// What is wrong with it and what to do, a lower-case sentence.
+    /// Problem and remedy, a lower-case sentence.
     fn reason(&self) -> &str;
 }
 
-/// A field and what is wrong with it; the inside of every `Invalid…`.
+/// Field and its problem; the content of every `Invalid…` error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Path from the message's root.
+    /// Path from the root of the message.
     pub field: String,
-    /// Lower-case sentence.
+    /// Problem and remedy, a lower-case sentence.
     pub reason: String,
 }
 
 impl Violation {
-    /// `field` is wrong for this `reason`.
+    /// Creates a violation of `field`.
     pub fn new(field: impl Into<String>, reason: impl fmt::Display) -> Self {
         let (field, reason) = (field.into(), reason.to_string());
         Self { field, reason }
     }
 
-    /// The same, seen from the message that holds it in `parent`.
+    /// Returns the same violation relative to the message that contains it in `parent`.
     #[must_use]
     pub fn under(self, parent: &str) -> Self {
         let field = format!("{parent}.{}", self.field);

@@ -1,4 +1,4 @@
-//! `credential.v1`: keys that all proxies share, and resolved credentials.
+//! Conversion of `credential.v1`: keys shared by all proxies, and resolved credentials.
 
 use std::fmt;
 
@@ -13,40 +13,40 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no keyring.
+    /// Error of an invalid keyring message.
     InvalidKeyring: "keyring";
-    /// Why a message is no resolved credential.
+    /// Error of an invalid resolved credential message.
     InvalidResolved: "resolved credential";
 }
 
-/// Keys that all proxies share. Overwritten when dropped.
+/// Keys shared by all proxies. Overwritten in memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keyring {
     /// HMAC-SHA-256 key of token hashes.
     pub token_key: Zeroizing<[u8; 32]>,
-    /// Newest first; the first seals, all open. At least one.
+    /// Keys for sealed ids, newest first. The first one seals, all open. Never empty.
     pub seal_keys: Vec<SealKey>,
 }
 
-/// A key for sealed ids.
+/// Key for sealed ids.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealKey {
-    /// Which; stands in clear in front of what it sealed.
+    /// Number of the key, written in plaintext before the sealed value.
     pub epoch: u32,
-    /// The key.
+    /// Key bytes.
     pub key: Zeroizing<[u8; 32]>,
 }
 
-/// What to present to a server.
+/// Resolved credential to present to a server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// Lower-case header name.
+    /// Header name in lower case.
     pub header: String,
     /// Header value.
     pub value: OpenValue,
-    /// Revision of the credential it belongs to.
+    /// Revision of the credential.
     pub revision: u64,
-    /// Until when it may be used; none for as long as the revision stands.
+    /// Expiry time. `None` means valid as long as the revision is current.
     pub expires: Option<Timestamp>,
 }
 

@@ -1,7 +1,7 @@
-//! proto to model and back. Messages come in through [`Wire::from_proto`] (or the functions of [`push`], [`keys`] and
-//! [`record`]) and are refused with one `Invalid…` error per type that names the field and what to do; a value of
-//! `toolgate-model` that exists is therefore a checked one. The way out never fails. Every reader is total: whatever
-//! the bytes, the answer is a value or an error.
+//! Conversion between proto messages and the domain types of `toolgate-model`. Messages are received through
+//! [`ProtoConversion::from_proto`] (or the functions of [`push`], [`keys`] and [`record`]). Rejected messages yield one
+//! `Invalid…` error per type, which names the field and a remedy, so every value of `toolgate-model` is a validated
+//! one. Conversion to proto never fails. Every reader is total: any input yields a value or an error.
 
 pub mod admin;
 pub mod field;
@@ -20,17 +20,17 @@ pub use invalid::Invalid;
 pub use resource_name::{Collection, InvalidResourceName, ResourceName};
 pub use secret::OpenValue;
 
-/// A model type with its message.
+/// Domain type with a proto message.
 pub trait Wire: Sized {
-    /// The message.
+    /// Proto message.
     type Proto;
-    /// Why a message is none.
+    /// Error of an invalid message.
     type Invalid: Invalid;
 
-    /// Checks and converts. Every field is read, also those that only we write (times, status): a caller that takes
-    /// messages from strangers clears or overwrites them afterwards.
+    /// Validates and converts a message. All fields are read, including those written only by Toolgate (times, status).
+    /// A caller that receives untrusted messages clears or overwrites these afterwards.
     fn from_proto(proto: &Self::Proto) -> Result<Self, Self::Invalid>;
 
-    /// Converts; `metadata.resource_version` stays empty, it is the store's.
+    /// Converts to a message. `metadata.resource_version` stays empty, because it belongs to the store.
     fn to_proto(&self) -> Self::Proto;
 }

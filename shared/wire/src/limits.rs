@@ -1,59 +1,59 @@
-//! Bounds of everything that comes in. They belong to the schema: the admin API, the store and the proxy hold the
-//! same ones, because all three read messages through this crate. What a configuration may contain is decided in the
-//! control plane's core and is narrower; these only bound what a reader will look at.
+//! Limits of all received messages. They are part of the schema: the admin API, the store and the proxy enforce the
+//! same limits, because all three read messages through this crate. The narrower limits of a configuration are enforced
+//! by the core of the control plane; the limits here only bound the work of a reader.
 
-/// Bytes of a display name.
+/// Maximum length of a display name in bytes.
 pub const DISPLAY_NAME: usize = 1024;
-/// Bytes of a description.
+/// Maximum length of a description in bytes.
 pub const DESCRIPTION: usize = 16 * 1024;
-/// Labels of one object.
+/// Maximum number of labels of an object.
 pub const LABELS: usize = 64;
-/// Bytes of a label's key.
+/// Maximum length of a label key in bytes.
 pub const LABEL_KEY: usize = 128;
-/// Bytes of a label's value.
+/// Maximum length of a label value in bytes.
 pub const LABEL_VALUE: usize = 1024;
-/// Bindings of one gateway.
+/// Maximum number of bindings of a gateway.
 pub const BINDINGS: usize = 1024;
-/// Tools named in one binding, and exposed by one gateway, and offered by one server; of prompts, resources and
-/// templates as many.
+/// Maximum number of tools named in a binding, exposed by a gateway, or offered by a server. Also applies to each of
+/// prompts, resources and templates.
 pub const TOOLS: usize = 10_000;
-/// Bytes of the name of a tool or prompt.
+/// Maximum length of the name of a tool or prompt in bytes.
 pub const TOOL_NAME: usize = 1024;
-/// Arguments set, or hidden, of one tool.
+/// Maximum number of fixed, and of hidden, arguments of a tool.
 pub const ARGUMENTS: usize = 1_000;
-/// Bytes of the name of an argument.
+/// Maximum length of the name of an argument in bytes.
 pub const ARGUMENT_NAME: usize = 1024;
-/// Bytes of the value of an argument, JSON.
+/// Maximum length of the JSON value of an argument in bytes.
 pub const ARGUMENT_VALUE: usize = 64 * 1024;
-/// Bytes of the URI of a resource, or of a template.
+/// Maximum length of a resource URI or URI template in bytes.
 pub const RESOURCE_URI: usize = 8 * 1024;
-/// Bytes of one definition.
+/// Maximum size of a definition in bytes.
 pub const DEFINITION: usize = 1024 * 1024;
-/// Bytes of instructions to agents.
+/// Maximum length of instructions for agents in bytes.
 pub const INSTRUCTIONS: usize = 64 * 1024;
-/// Bytes of a server's declared capabilities.
+/// Maximum size of the declared capabilities of a server in bytes.
 pub const CAPABILITIES: usize = 64 * 1024;
-/// Bytes of a URL.
+/// Maximum length of a URL in bytes.
 pub const URL: usize = 8 * 1024;
-/// Bytes of a header name.
+/// Maximum length of a header name in bytes.
 pub const HEADER_NAME: usize = 128;
-/// Bytes of a header value.
+/// Maximum length of a header value in bytes.
 pub const HEADER_VALUE: usize = 8 * 1024;
-/// Gateways, and tools, named in one token.
+/// Maximum number of gateways, and of tools, named in a token.
 pub const TOKEN_REACH: usize = 1_000;
-/// Security fields named in one gateway.
+/// Maximum number of security fields named in a gateway.
 pub const MUST_UNDERSTAND: usize = 64;
-/// Bytes of any short text of ours: regions, versions, authors, hints.
+/// Maximum length of other short texts in bytes: regions, versions, authors, hints.
 pub const SHORT: usize = 256;
-/// Bytes of a reason or problem.
+/// Maximum length of a reason or problem in bytes.
 pub const REASON: usize = 4 * 1024;
-/// Resources named in one Nack.
+/// Maximum number of resources named in a Nack.
 pub const REFUSALS: usize = 10_000;
-/// Resources of one push, and held by one proxy.
+/// Maximum number of resources of a push, and held by a proxy.
 pub const RESOURCES: usize = 1_000_000;
-/// Changes remembered with one version.
+/// Maximum number of changes recorded for a version.
 pub const CHANGES: usize = 1_000;
-/// Seal keys in a keyring.
+/// Maximum number of seal keys in a keyring.
 pub const SEAL_KEYS: usize = 8;
-/// Longest timeout of a call.
+/// Maximum timeout of a call.
 pub const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);

@@ -1,6 +1,6 @@
-//! `push.v1`: resources, pushes and their answers. A resource that does not check is an outcome, not a failure of the
-//! push: the proxy keeps its last good form and names it in the Nack, and a gateway whose security fields this build
-//! does not know is to be denied. Only a push whose frame is broken is refused as a whole.
+//! Conversion of `push.v1`: resources, pushes and their answers. An invalid resource does not fail the push: the proxy
+//! keeps the last accepted form and names the resource in the Nack. A gateway with security fields that this build does
+//! not support is denied. Only a push with an invalid frame is rejected as a whole.
 
 mod hello;
 mod key;
@@ -17,7 +17,7 @@ pub use update::{Assembly, Incoming, InvalidUpdate, refusals, refused_to_proto, 
 use toolgate_model::Version;
 use toolgate_proto::push::v1 as pb;
 
-/// None given is the version before all others.
+/// Converts from a message. A missing version is lower than all others.
 pub fn version(given: Option<&pb::Version>) -> Version {
     given.map_or_else(Version::default, |given| Version {
         epoch: given.epoch,
@@ -25,7 +25,7 @@ pub fn version(given: Option<&pb::Version>) -> Version {
     })
 }
 
-/// As a message.
+/// Converts to a message.
 pub fn version_to_proto(version: Version) -> pb::Version {
     pb::Version {
         epoch: version.epoch,

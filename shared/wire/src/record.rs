@@ -1,5 +1,6 @@
-//! Values of the store. One value is one [`Record`]: who wrote it when, and the object. Whatever the bytes, decoding
-//! answers a record or an [`InvalidRecord`] that can be shown: it never panics and repeats no secret.
+//! Conversion of the values of the store. Each value is one [`StoreRecord`]: author, time and object. Decoding any
+//! bytes yields a record or an [`InvalidRecord`] that is safe to display: it never panics and the error contains no
+//! secret.
 
 mod decode;
 
@@ -16,79 +17,79 @@ use crate::{Wire as _, admin};
 
 pub use decode::{InvalidRecord, decode};
 
-/// The schema that this build writes, and the newest it reads.
+/// Schema number written by this build, and the highest that it reads.
 pub const SCHEMA: u32 = 1;
 
-/// One value.
+/// Value of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// When it was written.
+    /// Time of the write.
     pub written: Timestamp,
-    /// Who wrote it, e.g. `organizations/acme/tokens/ci`.
+    /// Author of the write, e.g. `organizations/acme/tokens/ci`.
     pub author: String,
-    /// What it says.
+    /// Stored object.
     pub object: Object,
 }
 
-/// What can lie in the store.
+/// Object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
-    /// A tenant.
+    /// Tenant.
     Organization(Arc<Organization>),
-    /// An endpoint.
+    /// MCP endpoint offered to clients.
     Gateway(Arc<Gateway>),
-    /// An MCP server.
+    /// MCP server.
     Server(Arc<Server>),
-    /// What we present to a server.
+    /// Credential presented to a server.
     Credential(Arc<Credential>),
-    /// A bearer token.
+    /// Bearer token.
     Token(Arc<Token>),
-    /// What a server was seen to offer.
+    /// Definitions that a server was seen to offer.
     Catalogue(Arc<Catalogue>),
-    /// A data-plane process.
+    /// Status of a data-plane process.
     Proxy(Arc<Proxy>),
-    /// The epoch; its `written` is the time of the last change.
+    /// Epoch of the store. `written` of its record is the time of the last change.
     Marker {
-        /// Bumped by a restore.
+        /// Epoch, incremented by a restore.
         epoch: u64,
     },
-    /// The organization that owns a gateway id.
+    /// Organization that owns a gateway id.
     GatewayId(Slug),
-    /// A sealed key of the deployment.
+    /// Sealed key of the deployment.
     Sealed(SealedBlob),
-    /// Leave for one proxy to join.
+    /// Permission for one proxy to join.
     JoinToken {
         /// Keyed hash of its secret.
         hash: TokenHash,
-        /// Certificates issued for it name this region.
+        /// Region named in the certificates issued for it.
         region: String,
-        /// When it stops working.
+        /// Expiry time.
         expires: Timestamp,
     },
-    /// A proxy that was expelled.
+    /// Expelled proxy.
     Expelled {
-        /// When its last certificate has ended.
+        /// Time at which its last certificate expires.
         expires: Timestamp,
     },
-    /// What a request id has done.
+    /// Result of an idempotent request.
     Request {
-        /// Of the whole request.
+        /// Digest of the whole request.
         request: Digest,
-        /// Store key of the object it wrote or deleted.
+        /// Store key of the object that was written or deleted.
         subject: String,
-        /// When the id may be forgotten.
+        /// Time after which the request id may be forgotten.
         expires: Timestamp,
     },
-    /// An entry of the version log; author and time are the record's.
+    /// Entry of the version log. Author and time are those of the record.
     Version {
-        /// In which it was made; 0 where that was not remembered.
+        /// Epoch in which the change was made. 0 if it was not recorded.
         epoch: u64,
-        /// What, one line a change.
+        /// Changes, one line each.
         changes: Vec<String>,
     },
 }
 
-/// The bytes of a record. The same record gives the same bytes.
+/// Encodes a record. Equal records yield equal bytes.
 pub fn encode(record: &Record) -> Vec<u8> {
     let message = pb::Record {
         schema: SCHEMA,
@@ -153,7 +154,7 @@ fn credential(given: &Credential) -> pb::StoredCredential {
     }
 }
 
-/// Without the descriptions: they stand in the definitions already.
+/// Converts without the descriptions, which are part of the definitions already.
 fn catalogue(given: &Catalogue) -> toolgate_proto::admin::v1::Catalogue {
     let mut message = given.to_proto();
     let lists = [

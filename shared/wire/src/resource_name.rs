@@ -1,11 +1,11 @@
-//! Full resource names: `organizations/acme`, `organizations/acme/gateways/tools`, `proxies/p1`. One spelling each;
-//! what does not parse is refused, never repaired.
+//! Full resource names: `organizations/acme`, `organizations/acme/gateways/tools`, `proxies/p1`. Each name has one
+//! spelling; other spellings are rejected, never repaired.
 
 use std::{fmt, str::FromStr};
 
 use toolgate_model::{Name, Slug};
 
-/// What is named, parsed.
+/// Parsed resource name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceName {
     /// `organizations/<id>`
@@ -16,7 +16,7 @@ pub enum ResourceName {
     Proxy(Slug),
 }
 
-/// Kinds that belong to an organization.
+/// Collection of objects that belong to an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Collection {
     /// `gateways`
@@ -31,7 +31,7 @@ pub enum Collection {
     Catalogues,
 }
 
-/// Why a text is not the resource name that was asked for.
+/// Error of a text that is not the expected resource name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is not a resource name here: expected `{expected}`{because}")]
 pub struct InvalidResourceName {
@@ -41,7 +41,7 @@ pub struct InvalidResourceName {
 }
 
 impl Collection {
-    /// All of them.
+    /// All collections.
     pub const ALL: [Self; 5] = [
         Self::Gateways,
         Self::Servers,
@@ -50,7 +50,7 @@ impl Collection {
         Self::Catalogues,
     ];
 
-    /// As in names.
+    /// Returns the collection as written in names.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gateways => "gateways",
@@ -61,12 +61,12 @@ impl Collection {
         }
     }
 
-    /// The full name of `name` in this collection.
+    /// Returns the full name of `name` in this collection.
     pub fn format(self, name: &Name) -> String {
         format!("organizations/{}/{}/{}", name.org, self.as_str(), name.id)
     }
 
-    /// The owner and id that `given` names in this collection.
+    /// Parses a full name in this collection into organization and id.
     pub fn parse(self, given: &str) -> Result<Name, InvalidResourceName> {
         let expected = || format!("organizations/<organization>/{}/<id>", self.as_str());
         let mut parts = given.split('/');
@@ -115,22 +115,22 @@ impl fmt::Display for ResourceName {
     }
 }
 
-/// The organization that `given` names.
+/// Parses the full name of an organization.
 pub fn parse_organization(given: &str) -> Result<Slug, InvalidResourceName> {
     single(given, "organizations")
 }
 
-/// The proxy that `given` names.
+/// Parses the full name of a proxy.
 pub fn parse_proxy(given: &str) -> Result<Slug, InvalidResourceName> {
     single(given, "proxies")
 }
 
-/// `organizations/<id>`
+/// Returns the full name of an organization, `organizations/<id>`.
 pub fn organization(id: &Slug) -> String {
     format!("organizations/{id}")
 }
 
-/// `proxies/<id>`
+/// Returns the full name of a proxy, `proxies/<id>`.
 pub fn proxy(id: &Slug) -> String {
     format!("proxies/{id}")
 }

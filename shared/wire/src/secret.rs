@@ -1,19 +1,20 @@
-//! An open secret on its way through: no `Debug` that tells, no `Clone`, overwritten when dropped.
+//! Secret in plaintext while it is processed: its `Debug` prints no content, it has no `Clone`, and it is overwritten
+//! when dropped.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Bytes that must not be kept, shown or logged.
+/// Secret bytes that must not be stored, displayed or logged.
 pub struct OpenValue(Zeroizing<Vec<u8>>);
 
 impl OpenValue {
-    /// Takes the bytes over.
+    /// Wraps the bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// To use them; every call is a place worth a look.
+    /// Returns the bytes. Every call deserves a review.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }

@@ -1,16 +1,16 @@
-//! What a binding changes about single tools: told in the admin API and in pushes alike.
+//! Validation of the tool changes of a binding, shared by the admin API and pushes.
 
 use std::collections::BTreeMap;
 
 use crate::{field, invalid::Violation, limits};
 
-/// A description of a tool, if one is given.
+/// Validates the optional description of a tool.
 pub(crate) fn description(given: Option<&String>) -> Result<Option<String>, Violation> {
     let checked = given.map(|it| field::bounded("description", it, limits::DESCRIPTION));
     checked.transpose()
 }
 
-/// Arguments that every call has, each as JSON. Whether it is JSON is for those to say who read it.
+/// Validates arguments set on every call, each as JSON. The JSON itself is validated by its readers.
 pub(crate) fn fixed(
     given: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Violation> {
@@ -24,7 +24,7 @@ pub(crate) fn fixed(
     given.iter().map(one).collect()
 }
 
-/// Arguments that no caller gives.
+/// Validates hidden arguments.
 pub(crate) fn hidden(given: &[String]) -> Result<Vec<String>, Violation> {
     field::cap("hidden", given.len(), limits::ARGUMENTS)?;
     let one = |(at, name): (usize, &String)| {

@@ -1,11 +1,11 @@
-//! Strategies for model values, for the round trips.
+//! Proptest strategies for domain values, used by the round-trip tests.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::{collection, option, prelude::*};
 use toolgate_model::*;
 
-/// Times that a protobuf timestamp can say.
+/// Generates times that a protobuf timestamp can represent.
 pub(crate) fn timestamp() -> impl Strategy<Value = Timestamp> {
     (0..=253_402_300_799_999u64).prop_map(Timestamp)
 }
@@ -87,7 +87,7 @@ pub(crate) fn shape() -> impl Strategy<Value = Shape> {
     })
 }
 
-/// Set, and hidden.
+/// Generates fixed and hidden arguments.
 pub(crate) fn arguments() -> impl Strategy<Value = (BTreeMap<String, String>, Vec<String>)> {
     let fixed = collection::btree_map(".{1,10}", ".{1,10}", 0..3);
     (fixed, collection::vec(".{1,10}", 0..3))
@@ -188,7 +188,7 @@ pub(crate) fn subject() -> impl Strategy<Value = Subject> {
 pub(crate) fn reach<T: Ord + std::fmt::Debug + Clone>(
     item: impl Strategy<Value = T>,
 ) -> impl Strategy<Value = Reach<T>> {
-    // An empty set is a set too: it must not come back as everything.
+    // An empty set is still a set: it must not be read back as everything.
     option::of(collection::btree_set(item, 0..4)).prop_map(|items| match items {
         None => Reach::All,
         Some(items) => Reach::Only(items.into_iter().collect()),
@@ -261,7 +261,7 @@ pub(crate) fn catalogue() -> impl Strategy<Value = Catalogue> {
     )
 }
 
-/// Tools, prompts, resources, templates.
+/// Generates tools, prompts, resources and templates.
 pub(crate) fn lists() -> impl Strategy<Value = [Vec<Definition>; 4]> {
     let list = || collection::vec(definition(), 0..4);
     [list(), list(), list(), list()]

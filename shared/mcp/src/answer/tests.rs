@@ -1,4 +1,4 @@
-//! Tests of messages of servers.
+//! Tests of the scanner for server messages.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Arrays are taken apart where serde_json would, within bounds.
+//! Tests that arrays are split like `serde_json` splits them, within the limits.
 
 use proptest::prelude::*;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Tests of tool definitions.
+//! Tests of definition validation.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Tests of the envelope: what is refused, what is found, and that splicing changes nothing else.
+//! Tests of the frame parser: rejected frames, extracted fields, and edits that change nothing else.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Tests of the classifier: each row of its table, and the rows that look alike.
+//! Tests of the classifier: every row of its table, and the rows that are easily confused.
 
 use super::*;
 use crate::{Limits, envelope};
@@ -36,7 +36,7 @@ fn a_modern_version_anywhere_is_modern() {
         (modern, Some("9")),
     ] {
         assert_eq!(framing(header, false, "tools/list", meta), Framing::Modern);
-        // A removed method and a session header change nothing.
+        // A removed method and a session header make no difference.
         assert_eq!(framing(header, true, "initialize", meta), Framing::Modern);
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of errors on the wire.
+//! Tests of the JSON-RPC errors.
 
 use super::*;
 

@@ -1,5 +1,6 @@
-//! `x-mcp-header`: arguments that a modern client repeats as `Mcp-Param-*` headers, so that intermediaries may read
-//! them. Towards us they are checked against the body, towards servers they are made afresh.
+//! `x-mcp-header` annotations: arguments that a modern client repeats as `Mcp-Param-*` headers, so that intermediaries
+//! can read them. On requests of clients the headers are checked against the body; on requests to servers they are
+//! generated from it.
 
 use std::collections::BTreeSet;
 
@@ -7,46 +8,46 @@ use serde_json::{Map, Value};
 
 use super::{Mismatch, PARAM_PREFIX, Problem, Seen, encode};
 
-/// The annotated arguments of one tool.
+/// Annotated arguments of one tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Annotations(Vec<Annotation>);
 
-/// One annotated argument.
+/// Annotated argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
-    /// The header, lower-case, with its prefix.
+    /// Name of the header in lower case, with its prefix.
     pub header: String,
-    /// Names of properties from the arguments down.
+    /// Property names from the arguments object down to the value.
     pub path: Vec<String>,
 }
 
-/// Why an annotation makes its tool unusable.
+/// Reason why an annotation makes its tool unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAnnotation {
-    /// Not a string.
+    /// The annotation is not a string.
     #[error("it must be a string")]
     NotText,
-    /// Not the name of a header.
+    /// The annotation is not a valid header name.
     #[error("it is not a valid part of a header name")]
     NotToken,
-    /// Two arguments with one header.
+    /// Two arguments use the same header.
     #[error("two arguments share one header")]
     Repeated,
-    /// On a value that has no one form.
+    /// The type of the argument has no single textual form.
     #[error("only strings, integers and booleans can be mirrored")]
     Type,
-    /// At a place that is not there in every call.
+    /// The argument is not reachable through `properties` alone, so it is not at a fixed location in every call.
     #[error("only arguments reached through `properties` alone can be mirrored")]
     Place,
-    /// The schema cannot be read.
+    /// The schema cannot be parsed.
     #[error("the schema cannot be read")]
     Schema,
 }
 
 impl Annotations {
-    /// Those of an input schema, JSON.
+    /// Collects the annotations of an input schema given as JSON.
     pub fn of_schema(schema: &[u8]) -> Result<Self, InvalidAnnotation> {
-        // Nearly all schemas have none; they need no tree.
+        // Nearly all schemas have no annotations and need no parsing.
         if memchr::memmem::find(schema, b"x-mcp-header").is_none()
             && memchr::memchr(b'\\', schema).is_none()
         {
@@ -58,17 +59,17 @@ impl Annotations {
         Ok(Self(walk.found))
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no annotations.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each of them.
+    /// Returns an iterator over the annotations.
     pub fn iter(&self) -> impl Iterator<Item = &Annotation> {
         self.0.iter()
     }
 
-    /// The headers, with encoded values, for a call with these arguments (a JSON object).
+    /// Returns the headers and their encoded values for a call with these arguments (a JSON object).
     pub fn mirror<'a>(&'a self, arguments: &[u8]) -> Vec<(&'a str, String)> {
         if self.is_empty() {
             return Vec::new();
@@ -81,8 +82,7 @@ impl Annotations {
         self.0.iter().filter_map(pair).collect()
     }
 
-    /// Checks the headers of a call with these arguments (a JSON object). Headers without annotation are nobody's
-    /// business.
+    /// Checks the headers of a call with these arguments (a JSON object). Headers without an annotation are ignored.
     pub fn check<'h>(
         &self,
         arguments: &[u8],
@@ -120,7 +120,7 @@ impl Annotation {
     }
 }
 
-/// The form in a header, before encoding.
+/// Returns the header value before encoding.
 fn plain(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -129,7 +129,7 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-/// Equal as text, or as integers (`01` and `1` are one number).
+/// Returns `true` if the values are equal as text or as integers (`01` equals `1`).
 fn same(header: &str, body: &str) -> bool {
     let number = |text: &str| text.parse::<i128>().ok();
     header == body || number(header).is_some_and(|n| number(body) == Some(n))
@@ -142,7 +142,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// `path` is none where a call need not pass: below `items`, `anyOf` and the like.
+    /// Walks a schema. `path` is `None` for locations that need not be present in a call, such as below `items` or
+    /// `anyOf`.
     fn schema(
         &mut self,
         schema: &Value,
@@ -168,7 +169,7 @@ impl Walk {
                         }
                     }
                 }
-                // Values, not schemas.
+                // These keywords hold values, not schemas.
                 ("enum" | "const" | "default" | "examples" | "x-mcp-header", _) => {}
                 (
                     "$defs" | "definitions" | "patternProperties" | "dependentSchemas",

@@ -1,4 +1,4 @@
-//! What nobody sees is found, and what people write is left alone.
+//! Tests that hidden characters are found and ordinary text is accepted.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! OV-05: no message has one reading for us and another for a reader who ignores case.
+//! OV-05: no message is read differently by the proxy and by a parser that ignores case.
 
 use crate::{Limits, envelope::parse, error::Reason};
 

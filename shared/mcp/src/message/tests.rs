@@ -1,4 +1,4 @@
-//! Tests of our own messages: each is a frame that we accept ourselves.
+//! Tests that each built message is accepted by this crate's own parser.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What is found stands where it is said to stand; what could be read in two ways is not read.
+//! Tests that spans refer to the enclosing frame, and that ambiguous calls are rejected.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

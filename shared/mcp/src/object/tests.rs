@@ -1,4 +1,4 @@
-//! Tests of looking into objects.
+//! Tests of access to members and of rebuilding.
 
 use serde_json::{Value, json};
 

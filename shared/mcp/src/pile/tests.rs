@@ -1,10 +1,10 @@
-//! However bytes are piled up, they come out as they went in.
+//! Tests that bytes come out as they were appended, for any chunk sizes.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Bytes that are recognised when they are out of place.
+/// Returns bytes with a pattern that reveals misplaced bytes.
 fn bytes(count: usize) -> Vec<u8> {
     let byte = |at: usize| u8::try_from(at % 251).unwrap();
     (0..count).map(byte).collect()

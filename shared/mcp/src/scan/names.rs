@@ -1,16 +1,17 @@
-//! The names of one object, to find the one that comes twice.
+//! Set of the member names of one object, used to detect duplicates.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-/// Names of one object that are kept in place.
+/// Number of names stored inline.
 const FEW: usize = 16;
 
-/// Names seen in one object: a handful, as a rule; a hostile crowd must not cost its square.
+/// Names seen in one object. Few names are the common case; many names, as sent by an attacker, must not cost quadratic
+/// time.
 pub(super) struct Names<'a> {
-    /// Plain names, the first of them.
+    /// First unescaped names.
     few: [&'a str; FEW],
     filled: usize,
-    /// Those that do not fit there, and those that were written with escapes.
+    /// Names that do not fit inline, and names written with escapes.
     more: BTreeSet<Cow<'a, str>>,
     count: usize,
 }
@@ -25,12 +26,11 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether it was new.
+    /// Adds a name. Returns `true` if it is new.
     pub(super) fn add(&mut self, name: Cow<'a, str>) -> bool {
         let known = self.few.get(..self.filled).unwrap_or_default();
         if known.contains(&&*name) || (!self.more.is_empty() && self.more.contains(&name)) {

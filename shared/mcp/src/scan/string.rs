@@ -1,12 +1,13 @@
-//! Inside of a string: crossing it quickly, and reading its escapes.
+//! Scanning of string contents and decoding of escapes.
 
 use memchr::memchr2;
 
-/// How many bytes go by before one that means something in a string: a quote, a backslash, a control character.
+/// Returns the number of bytes before the first quote, backslash or control character.
 pub(crate) fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    /// Strings are short, or very long: from here on, vector code pays.
+    /// Number of bytes that are scanned word by word. Most strings are either shorter or very long; for the rest of a
+    /// long string, vector code is faster.
     const SHORT: usize = 64;
     let (words, _) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().take(SHORT / 8).enumerate() {
@@ -16,7 +17,7 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
             off.wrapping_sub(ONES) & !off & HIGH
         };
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        // The lowest mark is exact; those above it may come of its borrow.
+        // The lowest mark is exact; higher marks may be caused by its borrow.
         let marks = equal(0x22) | equal(0x5c) | control;
         if marks != 0 {
             return index * 8 + marks.trailing_zeros() as usize / 8;
@@ -26,7 +27,7 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
     let rest = bytes.get(done..).unwrap_or_default();
     let run = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
     let run = rest.get(..run).unwrap_or_default();
-    // Without a short cut, so that it becomes vector code.
+    // No early exit, so that the loop is vectorized.
     let clean = !run.iter().fold(false, |bad, byte| bad | (*byte < 0x20));
     let control = |byte: &u8| *byte < 0x20;
     let end = if clean {
@@ -37,7 +38,7 @@ pub(crate) fn plain(bytes: &[u8]) -> usize {
     done + end.unwrap_or(run.len())
 }
 
-/// The value of what stood between two quotes and has been crossed: every escape in it is valid.
+/// Returns the value of a string literal without its quotes. The literal was already scanned, so every escape is valid.
 pub(super) fn unescape(inner: &str) -> String {
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;
@@ -60,7 +61,7 @@ pub(super) fn unescape(inner: &str) -> String {
                 let mut code = unit(1).unwrap_or_default();
                 let low = unit(7).filter(|low| (0xdc00..0xe000).contains(low));
                 let low = low.filter(|_| tail.get(5..7) == Some("\\u"));
-                // Half a character is none.
+                // An unpaired surrogate is not a character and is replaced.
                 if let (0xd800..0xdc00, Some(low)) = (code, low) {
                     used = 11;
                     code = 0x10000 + ((code - 0xd800) << 10) + (low & 0x3ff);

@@ -1,4 +1,4 @@
-//! Tests of the scanner: it agrees with `serde_json` on what JSON is, and with nobody on what is ambiguous.
+//! Tests of the scanner: it accepts the same JSON as `serde_json`, but rejects ambiguous input.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -23,7 +23,7 @@ fn agrees(text: &str) -> Result<(), TestCaseError> {
     }
 }
 
-/// Pieces that make up JSON, and nearly make it up.
+/// Generates tokens that form JSON, and almost-JSON.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("{"),
@@ -118,7 +118,7 @@ proptest! {
     }
 }
 
-/// Every code unit as a `\u` escape.
+/// Writes every code unit as a `\u` escape.
 fn escape_all(text: &str) -> String {
     let units: String = text
         .encode_utf16()

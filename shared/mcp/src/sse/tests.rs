@@ -1,4 +1,4 @@
-//! Tests of the framer, with `sse-stream` as the judge.
+//! Tests of the decoder, compared with `sse-stream`.
 
 use std::convert::Infallible;
 
@@ -148,7 +148,8 @@ proptest! {
     }
 }
 
-/// A hundred megabytes without a line break, in pieces; and a million small events: nothing is kept beyond the limits.
+/// Sends a hundred megabytes without a line break in chunks, and a million small events: no more is buffered than the
+/// limits allow.
 #[test]
 fn ov_14_nothing_is_kept_beyond_a_line_of_one_mebibyte_and_an_event_of_four() {
     let limits = SseLimits::default();
@@ -192,7 +193,7 @@ fn long_lines_are_the_same_however_they_are_cut() {
         assert_eq!(events.len(), 2, "{size}");
         assert!(events[0].data == format!("{long}\n{long}\nx"), "{size}");
         assert_eq!(events[0].event, None);
-        // An id that cannot be sent back is none.
+        // An id that cannot be sent back is treated as empty.
         assert_eq!(
             (&*events[1].data, events[1].id.as_deref()),
             (&b"y"[..], Some(""))
@@ -215,7 +216,7 @@ fn the_effort_is_told_of_events_and_of_lines_that_say_nothing_however_they_are_c
         for piece in text.as_bytes().chunks(size) {
             framer.push(piece).unwrap();
         }
-        // Sixteen events, and of lines: an id and an end each, and eight times four.
+        // Sixteen events, plus other lines: an id and an end of event for each, and eight times four.
         assert_eq!(framer.effort(), 16 + (16 * 2 + 8 * 4) / LINES);
     }
 }

@@ -1,4 +1,4 @@
-//! Promises of what is carried of a trace.
+//! Tests of the forwarded trace context.
 
 use super::*;
 

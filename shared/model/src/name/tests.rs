@@ -1,4 +1,4 @@
-//! Which ids are taken and which are refused.
+//! Tests of accepted and rejected ids.
 
 use super::*;
 

@@ -1,11 +1,11 @@
-//! What a delta promises: it leads from any snapshot to any other, and says no more than it has to.
+//! Tests of deltas: a delta leads from any snapshot to any other, and contains no more than necessary.
 
 use proptest::{collection::btree_map, prelude::*};
 
 use super::*;
 use crate::Slug;
 
-/// A small world, so that random snapshots overlap: eight keys, three contents each.
+/// Generates snapshots over eight keys with three contents each, so that random snapshots overlap.
 fn snapshot() -> impl Strategy<Value = Snapshot> {
     let key = (0..4u8, 0..2u8).prop_map(|(id, kind)| ResourceKey {
         kind: if kind == 0 {

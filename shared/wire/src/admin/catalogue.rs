@@ -1,4 +1,5 @@
-//! Catalogues: what servers were seen to offer. Their texts are a stranger's: bounded, otherwise taken as they are.
+//! Conversion of the definitions offered by servers. Their texts are untrusted: limited in size, and otherwise kept as
+//! received.
 
 use serde_json::Value;
 use toolgate_model::{Catalogue, Definition, Era, Timestamp};
@@ -12,7 +13,7 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no catalogue.
+    /// Error of an invalid catalogue message.
     InvalidCatalogue: "catalogue";
 }
 
@@ -74,7 +75,7 @@ impl Wire for Catalogue {
     }
 }
 
-/// An era by its word; empty for not known.
+/// Parses an era. Empty means not known.
 pub(crate) fn era(field: &str, given: &str) -> Result<Option<Era>, Violation> {
     match given {
         "" => Ok(None),
@@ -84,7 +85,7 @@ pub(crate) fn era(field: &str, given: &str) -> Result<Option<Era>, Violation> {
     }
 }
 
-/// The word for an era.
+/// Returns the name of an era.
 pub(crate) fn era_to_proto(era: Option<Era>) -> &'static str {
     match era {
         None => "",
@@ -101,7 +102,7 @@ fn definitions(
     field::each(field, given, limits::TOOLS, |given| definition(given, name))
 }
 
-/// One definition, its name of at most `name` bytes.
+/// Converts one definition whose name has at most `name` bytes.
 fn definition(given: &pb::Definition, name: usize) -> Result<Definition, Violation> {
     let json = field::required(
         "definition_json",
@@ -124,7 +125,7 @@ fn definition_to_proto(given: &Definition) -> pb::Definition {
     }
 }
 
-/// The description in a definition, for people; empty if there is none.
+/// Returns the description in a definition, for display. Empty if there is none.
 fn description(json: &str) -> String {
     let definition: Value = serde_json::from_str(json).unwrap_or(Value::Null);
     let text = definition.get("description").and_then(Value::as_str);

@@ -1,4 +1,4 @@
-//! Credentials. The value comes in open, beside the model, and never goes out.
+//! Conversion of credentials. The value is received in plaintext, separate from the model, and is never sent back.
 
 use toolgate_model::{Credential, CredentialKind, Meta, Name, SealedBlob};
 use toolgate_proto::admin::v1 as pb;
@@ -11,25 +11,25 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no credential.
+    /// Error of an invalid credential message.
     InvalidCredential: "credential";
 }
 
-/// A credential as it comes in: everything checked, the value still open.
+/// Credential as received: validated, with its value in plaintext.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CredentialInput {
-    /// Owner and id.
+    /// Organization and id.
     pub name: Name,
-    /// Beside its own fields.
+    /// Common metadata.
     pub meta: Meta,
-    /// Lower-case header name.
+    /// Header name in lower case.
     pub header: String,
-    /// The header value; none keeps the stored one.
+    /// Header value. `None` keeps the stored value.
     pub value: Option<OpenValue>,
 }
 
 impl CredentialInput {
-    /// Checks a message.
+    /// Validates a message.
     pub fn from_proto(proto: &pb::Credential) -> Result<Self, InvalidCredential> {
         let description = proto.spec.as_ref().map_or("", |s| &s.description);
         let name = Collection::Credentials
@@ -57,7 +57,7 @@ impl CredentialInput {
         })
     }
 
-    /// The credential, once its value is sealed.
+    /// Returns the credential with its sealed value.
     pub fn sealed(self, value: SealedBlob) -> Credential {
         let header = self.header;
         Credential {
@@ -68,7 +68,7 @@ impl CredentialInput {
     }
 }
 
-/// A credential from its stored message and its sealed value.
+/// Converts a stored message and its sealed value to a credential.
 pub fn credential(
     proto: &pb::Credential,
     value: SealedBlob,
@@ -76,7 +76,7 @@ pub fn credential(
     CredentialInput::from_proto(proto).map(|input| input.sealed(value))
 }
 
-/// As a message, without the value.
+/// Converts to a message, without the value.
 pub fn credential_to_proto(credential: &Credential) -> pb::Credential {
     let CredentialKind::StaticHeader { header, value: _ } = &credential.kind;
     let kind = pb::credential_spec::Kind::StaticHeader(pb::StaticHeader {

@@ -1,4 +1,4 @@
-//! Gateways with their bindings. The status is compiled, not stored: readers ignore it.
+//! Conversion of gateways with their bindings. The status is computed, not stored, and ignored in received messages.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no gateway.
+    /// Error of an invalid gateway message.
     InvalidGateway: "gateway";
 }
 

@@ -1,11 +1,11 @@
-//! What every kind carries.
+//! Conversion of the metadata common to all kinds.
 
 use toolgate_model::{Meta, Timestamp};
 use toolgate_proto::admin::v1 as pb;
 
 use crate::{field, invalid::Violation, limits};
 
-/// Labels, display name and times of `metadata`, and the `description` that lies in the spec.
+/// Converts labels, display name and times of `metadata`, and the `description` of the spec.
 pub(crate) fn meta(given: Option<&pb::Metadata>, description: &str) -> Result<Meta, Violation> {
     let description = field::text("spec.description", description, limits::DESCRIPTION)?;
     let Some(given) = given else {
@@ -34,7 +34,7 @@ pub(crate) fn meta(given: Option<&pb::Metadata>, description: &str) -> Result<Me
     })
 }
 
-/// As `metadata` of the object that is called `name` in full.
+/// Converts to `metadata` of the object with the full name `name`.
 pub(crate) fn meta_to_proto(name: String, meta: &Meta) -> Option<pb::Metadata> {
     Some(pb::Metadata {
         name,
@@ -46,7 +46,7 @@ pub(crate) fn meta_to_proto(name: String, meta: &Meta) -> Option<pb::Metadata> {
     })
 }
 
-/// The full name in `metadata`.
+/// Returns the full name in `metadata`.
 pub(crate) fn name(given: Option<&pb::Metadata>) -> Result<&str, Violation> {
     match given {
         Some(metadata) if !metadata.name.is_empty() => Ok(&metadata.name),

@@ -1,4 +1,4 @@
-//! Organizations.
+//! Conversion of organizations.
 
 use toolgate_model::Organization;
 use toolgate_proto::admin::v1 as pb;
@@ -7,7 +7,7 @@ use super::meta::{meta, meta_to_proto, name};
 use crate::{Wire, invalid::Violation, invalid::invalid, resource_name};
 
 invalid! {
-    /// Why a message is no organization.
+    /// Error of an invalid organization message.
     InvalidOrganization: "organization";
 }
 

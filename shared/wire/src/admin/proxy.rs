@@ -1,4 +1,4 @@
-//! Proxies, as seen. `wanted` is not the proxy's: whoever answers a caller sets it.
+//! Conversion of proxy statuses. `wanted` is not part of the status and is set by the sender of a response.
 
 use toolgate_model::{Name, Proxy, Refusal, ResourceKey, ResourceKind, Timestamp};
 use toolgate_proto::admin::v1 as pb;
@@ -11,7 +11,7 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no proxy.
+    /// Error of an invalid proxy message.
     InvalidProxy: "proxy";
 }
 

@@ -1,4 +1,4 @@
-//! Servers.
+//! Conversion of servers.
 
 use toolgate_model::{DriftPolicy, EraPolicy, RelayPolicy, Server, Sharing, Timeouts};
 use toolgate_proto::admin::v1 as pb;
@@ -13,7 +13,7 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no server.
+    /// Error of an invalid server message.
     InvalidServer: "server";
 }
 
@@ -105,11 +105,12 @@ impl Wire for Server {
     }
 }
 
-/// An absolute http or https URL without userinfo or fragment.
+/// Parses an absolute http or https URL without userinfo or fragment.
 pub(crate) fn endpoint(field: &str, given: &str) -> Result<Url, Violation> {
     let given = field::required(field, given, limits::URL)?;
     let plain = "must be an http or https URL, e.g. `https://example.com/mcp`";
-    // A URL parser repairs what browsers let pass; what needs repair is not what was meant.
+    // A URL parser repairs input like a browser does. Input that needs repair is rejected, because the result may
+    // differ from what was meant.
     let after_scheme = given
         .strip_prefix("https://")
         .or(given.strip_prefix("http://"));

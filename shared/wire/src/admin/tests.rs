@@ -1,4 +1,4 @@
-//! Objects of the admin API, both ways, and what is refused with which field.
+//! Tests of the objects of the admin API: conversion in both directions, and rejected messages with the field named.
 
 use proptest::prelude::*;
 use toolgate_model::{

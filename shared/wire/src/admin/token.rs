@@ -1,4 +1,5 @@
-//! Tokens. Hash, hint and revocation are ours: they come from the stored record, never from a caller.
+//! Conversion of tokens. Hash, hint and revocation are set by Toolgate: they come from the stored record, never from a
+//! caller.
 
 use toolgate_model::{AdminRole, Meta, Name, Reach, Slug, Subject, Timestamp, Token, TokenHash};
 use toolgate_proto::admin::v1 as pb;
@@ -12,31 +13,31 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no token.
+    /// Error of an invalid token message.
     InvalidToken: "token";
 }
 
-/// A token as it comes in: what a caller may say of it.
+/// Token as received, with the fields that a caller may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenInput {
-    /// Owner and id.
+    /// Organization and id.
     pub name: Name,
-    /// Beside its own fields.
+    /// Common metadata.
     pub meta: Meta,
-    /// Whom it stands for.
+    /// Subject that the token represents.
     pub scope: Subject,
-    /// Which gateways it may call.
+    /// Gateways that the token may call.
     pub gateways: Reach<Slug>,
-    /// Which tools it may see and call.
+    /// Tools that the token may see and call.
     pub tools: Reach<String>,
-    /// When it stops working.
+    /// Expiry time.
     pub expires: Option<Timestamp>,
-    /// What it may do at the admin API.
+    /// Role at the admin API.
     pub role: AdminRole,
 }
 
 impl TokenInput {
-    /// Checks a message; the status is not read.
+    /// Validates a message. The status is ignored.
     pub fn from_proto(proto: &pb::Token) -> Result<Self, InvalidToken> {
         let empty = pb::TokenSpec::default();
         let spec = proto.spec.as_ref().unwrap_or(&empty);
@@ -65,7 +66,7 @@ impl TokenInput {
         })
     }
 
-    /// The token, once it has been minted.
+    /// Returns the token with the hash and hint of its secret.
     pub fn minted(self, hash: TokenHash, hint: String) -> Token {
         Token {
             name: self.name,
@@ -83,14 +84,14 @@ impl TokenInput {
     }
 }
 
-/// A token from its stored message and hash.
+/// Converts a stored message and hash to a token.
 pub fn token(proto: &pb::Token, hash: TokenHash) -> Result<Token, InvalidToken> {
     let input = TokenInput::from_proto(proto)?;
     let empty = pb::TokenStatus::default();
     let status = proto.status.as_ref().unwrap_or(&empty);
     let hint = field::line("status.hint", &status.hint, limits::SHORT)?;
     let at = field::timestamp("status.revoke_time", status.revoke_time.as_ref())?;
-    // A revoked token whose time was lost stays revoked.
+    // A revoked token without a revocation time stays revoked.
     let revoked = status.revoked.then(|| at.unwrap_or(Timestamp(0)));
     Ok(Token {
         revoked,
@@ -99,7 +100,7 @@ pub fn token(proto: &pb::Token, hash: TokenHash) -> Result<Token, InvalidToken> 
     })
 }
 
-/// As a message, without the hash.
+/// Converts to a message, without the hash.
 pub fn token_to_proto(token: &Token) -> pb::Token {
     let role = match token.role {
         AdminRole::None => pb::AdminRole::Unspecified,

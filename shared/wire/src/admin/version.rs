@@ -1,9 +1,9 @@
-//! Versions.
+//! Conversion of versions.
 
 use toolgate_model::Version;
 use toolgate_proto::admin::v1 as pb;
 
-/// None given is the version before all others.
+/// Converts from a message. A missing version is lower than all others.
 pub fn version(given: Option<&pb::ConfigVersion>) -> Version {
     given.map_or_else(Version::default, |given| Version {
         epoch: given.epoch,
@@ -11,7 +11,7 @@ pub fn version(given: Option<&pb::ConfigVersion>) -> Version {
     })
 }
 
-/// As a message.
+/// Converts to a message.
 pub fn version_to_proto(version: Version) -> pb::ConfigVersion {
     pb::ConfigVersion {
         epoch: version.epoch,

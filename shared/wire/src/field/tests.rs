@@ -1,4 +1,4 @@
-//! Fields at their bounds.
+//! Tests of fields at their limits.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Keys and resolved credentials.
+//! Tests of keys and resolved credentials.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! How a proxy introduces itself.
+//! Conversion of the first message of a proxy.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,26 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no introduction.
+    /// Error of an invalid hello message.
     InvalidHello: "hello";
 }
 
-/// What a proxy says of itself when it connects.
+/// First message of a proxy on a push stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// Its id.
+    /// Id of the proxy.
     pub proxy: Slug,
-    /// Where it stands.
+    /// Region of the proxy.
     pub region: String,
-    /// Its program version.
+    /// Program version.
     pub build: String,
-    /// Where clients reach it.
+    /// Address at which clients reach the proxy.
     pub listen: String,
-    /// When it started.
+    /// Start time of the process.
     pub started: Timestamp,
-    /// The version it holds already; zero for none.
+    /// Version that the proxy already holds. Zero for none.
     pub held: Version,
-    /// What it holds of it.
+    /// Digests of the resources that the proxy holds.
     pub resources: BTreeMap<ResourceKey, Digest>,
 }
 

@@ -1,4 +1,4 @@
-//! Keys of resources.
+//! Conversion of resource keys.
 
 use toolgate_model::{Name, ResourceKey, ResourceKind};
 use toolgate_proto::push::v1 as pb;
@@ -9,11 +9,11 @@ use crate::{
 };
 
 invalid! {
-    /// Why a message is no resource key.
+    /// Error of an invalid resource key.
     InvalidKey: "resource key";
 }
 
-/// Checks a key.
+/// Validates and converts a key.
 pub fn key(given: Option<&pb::ResourceKey>) -> Result<ResourceKey, InvalidKey> {
     let missing = || Violation::new("key", "is missing");
     let given = given.ok_or_else(missing)?;
@@ -30,7 +30,7 @@ pub fn key(given: Option<&pb::ResourceKey>) -> Result<ResourceKey, InvalidKey> {
     Ok(ResourceKey { kind, name })
 }
 
-/// As a message.
+/// Converts to a message.
 pub fn key_to_proto(key: &ResourceKey) -> pb::ResourceKey {
     let kind = match key.kind {
         ResourceKind::Gateway => pb::Kind::Gateway,

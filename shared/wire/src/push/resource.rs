@@ -1,4 +1,5 @@
-//! Resources, each checked by itself: kind, security fields, every field, then the digest over what was understood.
+//! Conversion of resources, each validated separately: kind, security fields, all other fields, then the digest of the
+//! converted content.
 
 mod catalogue;
 mod gateway;
@@ -15,30 +16,30 @@ use toolgate_proto::push::v1 as pb;
 use super::key::{key, key_to_proto};
 use crate::{field, invalid::Violation, limits};
 
-/// What became of one resource of a push.
+/// Outcome of one resource of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// Checked; serve it.
+    /// The resource is valid and can be served.
     Checked(ResourceKey, Entry),
-    /// Keep its last good form.
+    /// The resource is invalid. The last accepted form is kept.
     Refused(RefusedResource),
-    /// A gateway that this build would serve more openly than it should, for this field that it does not know: deny
-    /// every call to it.
+    /// The gateway requires a security field that this build does not support, given as text. Serving it would be too
+    /// permissive, so all calls to it are denied.
     Deny(ResourceKey, String, RefusedResource),
 }
 
-/// A resource that was not taken, as it goes into the Nack.
+/// Rejected resource, as named in the Nack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedResource {
-    /// Its key as received: its kind may be unknown to this build.
+    /// Key as received. Its kind may be unknown to this build.
     pub key: Option<pb::ResourceKey>,
-    /// The key, where this build knows the kind.
+    /// Converted key, if this build knows the kind.
     pub known: Option<ResourceKey>,
-    /// Why, with the field.
+    /// Reason, with the field.
     pub reason: String,
 }
 
-/// Checks one resource.
+/// Validates one resource.
 pub fn receive(given: &pb::Resource) -> Received {
     let refused = |known: Option<ResourceKey>, reason: String| RefusedResource {
         key: given.key.clone(),
@@ -62,7 +63,7 @@ pub fn receive(given: &pb::Resource) -> Received {
     }
 }
 
-/// As a message.
+/// Converts to a message.
 pub fn resource_to_proto(key: &ResourceKey, entry: &Entry) -> pb::Resource {
     let body = match &*entry.resource {
         Resource::Gateway(gateway) => pb::resource::Body::Gateway(gateway::to_proto(gateway)),
@@ -77,7 +78,7 @@ pub fn resource_to_proto(key: &ResourceKey, entry: &Entry) -> pb::Resource {
     }
 }
 
-/// What a proxy says it holds. An entry that does not check is left out: that resource is then sent again.
+/// Converts the digests held by a proxy. Invalid entries are left out, so those resources are sent again.
 pub fn digests(given: &[pb::Held]) -> BTreeMap<ResourceKey, Digest> {
     let checked = |held: &pb::Held| {
         let digest = field::digest("digest", &held.digest).ok()?;
@@ -87,7 +88,7 @@ pub fn digests(given: &[pb::Held]) -> BTreeMap<ResourceKey, Digest> {
     bounded.filter_map(checked).collect()
 }
 
-/// What is held, as messages.
+/// Converts the held digests to messages.
 pub fn digests_to_proto(held: &BTreeMap<ResourceKey, Digest>) -> Vec<pb::Held> {
     let to_proto = |(key, digest): (&ResourceKey, &Digest)| pb::Held {
         key: Some(key_to_proto(key)),
@@ -163,7 +164,7 @@ fn token_to_proto(given: &TokenResource) -> pb::Token {
         }),
         gateways,
         tools,
-        // A token that expired with the epoch itself must not turn into one that never does.
+        // A token that expires at the epoch itself must not become a token that never expires.
         expire_time_ms: given.expires.map_or(0, |at| at.0.max(1)),
         no_gateways,
         no_tools,

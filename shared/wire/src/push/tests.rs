@@ -1,4 +1,4 @@
-//! Pushes: back from their parts, and each poison hurts its own resource only.
+//! Tests of pushes: reassembly from parts, and invalid resources that affect no other resource.
 
 use std::collections::BTreeMap;
 
@@ -248,7 +248,7 @@ fn with_server(change: impl Fn(&mut pb::Server)) -> pb::Resource {
     resource
 }
 
-/// Resources that do not check, each with the field that says so.
+/// Returns invalid resources, each with the field that the error names.
 fn poisons() -> Vec<(pb::Resource, &'static str)> {
     let mut no_key = plain_server();
     no_key.key = None;
@@ -318,7 +318,8 @@ fn poisons() -> Vec<(pb::Resource, &'static str)> {
             with_gateway(|g| g.display_name = "altered".into()),
             "digest",
         ),
-        // Another listing is another gateway: who does not read it keeps the last one that it read.
+        // Another listing makes another gateway. A proxy that does not read the field keeps the last gateway it could
+        // read.
         (with_gateway(|g| g.progressive = true), "digest"),
     ]
 }
@@ -402,6 +403,6 @@ fn an_expiry_at_the_epoch_does_not_become_never() {
         expires: Some(Timestamp(0)),
     });
     let message = resource_to_proto(&key_of(ResourceKind::Token), &Entry::new(resource));
-    // The digest no longer fits, so it is refused: an expired token stays out.
+    // The digest no longer matches, so the token is rejected: an expired token stays rejected.
     assert!(matches!(receive(&message), Received::Refused(_)));
 }

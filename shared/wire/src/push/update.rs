@@ -1,5 +1,5 @@
-//! Pushes and their answers. A push is one delta; on the wire it goes in parts that stay below the message cap, and
-//! the receiver puts it together again before it looks at any of it.
+//! Conversion of pushes and their answers. A push is one delta. It is sent in parts that stay below the message size
+//! limit, and the receiver reassembles it before any of it is processed.
 
 use std::collections::BTreeMap;
 
@@ -18,40 +18,40 @@ use crate::{
     limits,
 };
 
-/// A part of a push closes when it reaches this many bytes; one resource may carry it further.
+/// Size in bytes at which a part of a push is closed. Its last resource may exceed it.
 const PART: usize = 1024 * 1024;
 
 invalid! {
-    /// Why messages are no push.
+    /// Error of an invalid push.
     InvalidUpdate: "push";
 }
 
-/// A push, taken apart by what has to be done with it.
+/// Received push, split by the required action.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Incoming {
-    /// To be named in the answer.
+    /// Nonce to be named in the answer.
     pub nonce: u64,
-    /// The version it leads to.
+    /// Version after the push is applied.
     pub version: Version,
-    /// New or changed, checked.
+    /// New or changed resources that are valid.
     pub puts: Vec<(ResourceKey, Entry)>,
-    /// Gone. Beats a put of the same key in the same push.
+    /// Keys of removed resources. A removal takes precedence over a put of the same key in the same push.
     pub removes: Vec<ResourceKey>,
-    /// Gateways to deny until they are understood, and the field of each that is not.
+    /// Gateways to deny until they are supported, each with the unsupported field.
     pub deny: Vec<(ResourceKey, String)>,
-    /// What was not taken (those to deny among it): the Nack.
+    /// Rejected resources (including denied gateways), to be named in the Nack.
     pub refused: Vec<RefusedResource>,
 }
 
-/// Puts the parts of pushes together.
+/// Reassembles pushes from their parts.
 #[derive(Debug, Default)]
 pub struct Assembly {
     parts: Option<pb::Update>,
 }
 
 impl Assembly {
-    /// Takes the next message; answers the push when it was the last part. After an error the stream is to be closed:
-    /// the other side and this one no longer agree.
+    /// Adds the next message, and returns the push if this was its last part. After an error the stream has to be
+    /// closed, because the peers no longer agree on the state.
     pub fn take(&mut self, part: pb::Update) -> Result<Option<Incoming>, InvalidUpdate> {
         let mut whole = match self.parts.take() {
             None => part,
@@ -77,8 +77,8 @@ impl Assembly {
     }
 }
 
-/// A delta as messages, in order; at least one. Each is made when it is asked for, so that a large push is never in
-/// memory twice.
+/// Splits a delta into messages, in order; at least one. Each message is created on demand, so that a large push is
+/// never held in memory twice.
 pub fn updates(nonce: u64, delta: Delta) -> impl Iterator<Item = pb::Update> + Send {
     let version = delta.version;
     let mut puts = delta.puts.into_iter().peekable();
@@ -113,7 +113,8 @@ pub fn updates(nonce: u64, delta: Delta) -> impl Iterator<Item = pb::Update> + S
     })
 }
 
-/// What a proxy refused. A refusal of something we cannot have sent is left out.
+/// Converts the resources rejected by a proxy. Entries with an invalid key are left out, because such a resource cannot
+/// have been sent.
 pub fn refusals(given: &[pb::Refused]) -> Vec<Refusal> {
     let checked = |refused: &pb::Refused| {
         let resource = key(refused.key.as_ref()).ok()?;
@@ -124,7 +125,7 @@ pub fn refusals(given: &[pb::Refused]) -> Vec<Refusal> {
     bounded.filter_map(checked).collect()
 }
 
-/// A refusal, as it goes into the Nack.
+/// Converts a rejected resource to its entry in the Nack.
 pub fn refused_to_proto(refused: &RefusedResource) -> pb::Refused {
     pb::Refused {
         key: refused.key.clone(),

@@ -1,4 +1,4 @@
-//! Bytes to record.
+//! Decoding of store records.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use toolgate_proto::store::v1 as pb;
 use super::{Object, Record, SCHEMA};
 use crate::{Invalid, Wire as _, admin, field, invalid::Violation, limits};
 
-/// Why bytes are no record.
+/// Error of bytes that are not a valid record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRecord {
-    /// Written by a newer build.
+    /// The record was written by a newer build.
     #[error("written with schema {found}, and this build reads up to {SCHEMA}: upgrade Toolgate")]
     Newer {
-        /// Its schema.
+        /// Schema number of the record.
         found: u32,
     },
-    /// Not a record at all, or cut off.
+    /// The bytes are not a record, or are truncated.
     #[error("not a record: {0}")]
     Malformed(String),
-    /// A record, but its object does not check.
+    /// The object of the record is invalid.
     #[error("invalid record: {0}")]
     Invalid(Violation),
 }
@@ -32,9 +32,9 @@ impl From<Violation> for InvalidRecord {
     }
 }
 
-/// A record from its bytes.
+/// Decodes a record.
 pub fn decode(bytes: &[u8]) -> Result<Record, InvalidRecord> {
-    // The schema is read first and by itself: a newer build may have changed what the rest means.
+    // The schema number is read first, because a newer build may have changed the meaning of the rest.
     let head = Head::decode(bytes).map_err(|e| InvalidRecord::Malformed(e.to_string()))?;
     match head.schema {
         0 => return Err(InvalidRecord::Malformed("it has no schema number".into())),
@@ -52,7 +52,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, InvalidRecord> {
     })
 }
 
-/// The part of a record that every schema has.
+/// Part of a record that all schemas have.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Head {
     #[prost(uint32, tag = "1")]

@@ -1,4 +1,4 @@
-//! Records: back from their bytes, and an answer for any bytes.
+//! Tests of records: round trip through bytes, and decoding of arbitrary bytes.
 
 use proptest::{collection, prelude::*};
 use prost::Message as _;

@@ -1,4 +1,4 @@
-//! One spelling, both ways.
+//! Tests that each name has one spelling, in both directions.
 
 use proptest::prelude::*;
 

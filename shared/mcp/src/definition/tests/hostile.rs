@@ -1,10 +1,10 @@
-//! Definitions of servers that mean harm, by the rows of the threats.
+//! Tests with definitions of malicious servers, by row of the threat table.
 
 use serde_json::{Value, json};
 
 use super::{super::*, page, taken};
 
-/// Twenty characters that deceive, in names of tools, prompts and resources, and in texts: a hundred strings.
+/// Places twenty deceptive characters in names of tools, prompts and resources, and in texts: a hundred strings.
 #[test]
 fn mc_03_deceptive_names_are_refused_and_texts_flagged() {
     let deceptive = [
@@ -54,7 +54,7 @@ fn mc_03_deceptive_names_are_refused_and_texts_flagged() {
             "{bad:?}"
         );
     }
-    // Homoglyphs, mixed scripts, full width, accents, other alphabets: a tool's name is ASCII.
+    // Homoglyphs, mixed scripts, full-width forms, accents, other alphabets: a tool name is ASCII.
     for name in [
         "\u{430}dmin",
         "p\u{430}ypal",
@@ -85,7 +85,7 @@ fn mc_03_deceptive_names_are_refused_and_texts_flagged() {
     );
 }
 
-/// Tools with bad `x-mcp-header` annotations are left out, each by itself; values that would end a header are encoded.
+/// Tools with invalid `x-mcp-header` annotations are left out one by one. Values that could end a header are encoded.
 #[test]
 fn mc_09_tools_with_bad_annotations_are_left_out_and_the_rest_is_kept() {
     let bad: Vec<Value> = [

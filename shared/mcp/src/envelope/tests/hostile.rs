@@ -1,4 +1,4 @@
-//! Frames that two readers could read differently (row OV-05 of the threats).
+//! Tests with frames that two parsers could read differently (row OV-05 of the threat table).
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ fn call(params: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#)
 }
 
-/// With a value in it that is none.
+/// Returns frames that contain an invalid value.
 fn with_odd_values() -> Vec<String> {
     let with = |value: &str| call(&format!(r#"{{"name":"a","arguments":{{"x":{value}}}}}"#));
     [
@@ -68,7 +68,7 @@ fn with_odd_values() -> Vec<String> {
     .to_vec()
 }
 
-/// With members that are repeated, look alike or are of the wrong kind.
+/// Returns frames with members that are duplicated, differ only in case, or have the wrong type.
 fn with_odd_members() -> Vec<String> {
     [
         r#"{"name":"a","name":"b"}"#,
@@ -87,7 +87,7 @@ fn with_odd_members() -> Vec<String> {
     .to_vec()
 }
 
-/// Sixty-odd frames that are each refused.
+/// More than sixty frames, each of which is rejected.
 #[test]
 fn ov_05_what_two_readers_could_read_differently_is_refused() {
     let mut frames = with_odd_values();
@@ -142,10 +142,10 @@ fn ov_05_what_two_readers_could_read_differently_is_refused() {
     }
 }
 
-/// All members of an object in order, those that are repeated too.
+/// Members of an object in order, duplicates included.
 struct Members(Vec<(String, Tree)>);
 
-/// A value in which nothing has been decided about repeated names.
+/// JSON value that keeps duplicate members.
 #[derive(Debug, Clone, PartialEq)]
 enum Tree {
     Object(Vec<(String, Tree)>),
@@ -183,7 +183,8 @@ impl Tree {
         }
     }
 
-    /// A member as a reader of some taste finds it: who folds case, and who lets the first or the last one win.
+    /// Returns a member as other parsers find it: `folds` ignores case, `first` selects the first or the last
+    /// duplicate.
     fn get(&self, name: &str, folds: bool, first: bool) -> Option<&Self> {
         let Self::Object(all) = self else { return None };
         let is = |known: &&(String, Self)| {
@@ -198,8 +199,9 @@ impl Tree {
     }
 }
 
-/// Each byte of a frame left out, doubled, or replaced by each of two dozen others: whatever is still accepted is read
-/// alike by readers that keep the first name, the last, or fold case (as the standard ones of Python and Go do).
+/// Leaves out, doubles, or replaces each byte of a frame by two dozen others. Every accepted variant is read the same
+/// by parsers that keep the first duplicate, keep the last, or ignore case (as the standard parsers of Python and Go
+/// do).
 #[test]
 fn ov_05_what_is_accepted_every_reader_reads_alike() {
     let good = r#"{"jsonrpc":"2.0","id":12,"method":"tools/call","params":{"name":"ab","Nbme":"c","arguments":{"name":1}}}"#;

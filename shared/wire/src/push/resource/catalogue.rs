@@ -1,4 +1,4 @@
-//! Catalogues: what servers offer.
+//! Conversion of the definitions offered by servers.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) fn to_proto(given: &CatalogueResource) -> pb::Catalogue {
     }
 }
 
-/// Definitions whose names have at most `name` bytes.
+/// Converts definitions whose names have at most `name` bytes.
 fn definitions(
     field: &str,
     given: &[pb::Definition],

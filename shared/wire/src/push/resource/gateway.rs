@@ -1,4 +1,4 @@
-//! Gateways: what they expose, under which names.
+//! Conversion of gateways: the exposed tools, prompts and resources with their names.
 
 use std::{collections::BTreeMap, time::Duration};
 

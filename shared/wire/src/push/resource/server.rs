@@ -1,4 +1,4 @@
-//! Servers: how to reach them, and what they may ask for.
+//! Conversion of servers: connection parameters, and the requests they may send to clients.
 
 use toolgate_model::{
     RelayPolicy, Sharing, Timeouts,
