@@ -1,5 +1,5 @@
-//! `make bench`: direct, a proxy that does nothing, nginx and the gateway side by side, in one
-//! interleaved run. Prints what it does on standard error and the tables on standard output.
+//! `make bench`: compares direct calls, the pass-through proxy, nginx and the gateway in one interleaved run. Prints
+//! progress on standard error and the tables on standard output.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,10 +13,10 @@ use toolgate_benches::peer::{self, Gateway, Program};
 use toolgate_benches::table::{self, Row};
 use toolgate_benches::usage::Machine;
 
-/// With those that are opened to warm up, fewer than one principal may have.
+/// Maximum number of idle sessions. Together with the warm-up sessions it stays below the limit of one principal.
 const SESSIONS: usize = 1_400;
 
-/// Compares the gateway with what does less.
+/// Compares the gateway with simpler proxies and direct calls.
 #[derive(Parser)]
 struct Arguments {
     /// Rounds of each case; medians are shown.
@@ -31,7 +31,7 @@ struct Arguments {
     /// Idle sessions to open, at most 1,400.
     #[arg(long, default_value_t = 1000)]
     sessions: usize,
-    /// Given by `cargo bench` to whatever it runs.
+    /// Passed by `cargo bench` to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -50,11 +50,11 @@ struct Case {
 }
 
 fn say(words: &str) {
-    // Progress is a courtesy: nothing is lost if nobody can read it.
+    // Errors are ignored: progress output is optional.
     drop(writeln!(std::io::stderr(), "{words}"));
 }
 
-/// Waits a while for other programs to leave the machine alone; says how busy they keep it.
+/// Waits a limited time until other programs are idle; returns the last measured CPU load.
 fn quiet() -> f64 {
     let mut busy = 1.0;
     for _ in 0..20 {
@@ -121,7 +121,7 @@ fn run(case: &Case, rounds: usize) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Everything that runs beside the load generator.
+/// Processes running beside the load generator.
 struct Stage {
     direct: Program,
     url: String,
@@ -295,7 +295,7 @@ impl Stage {
     }
 }
 
-/// Runs a case and prints its table; one that fails does not take the others with it.
+/// Runs a case and prints its table. A failed case is recorded and does not stop the others.
 fn show(
     case: &Case,
     rounds: usize,

@@ -1,4 +1,4 @@
-//! From state to snapshot: all of it, and after one change.
+//! Compilation of a state into a snapshot: in full, and after one change.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! What a proxy lacks: found, applied, and indexed as a view.
+//! Deltas of a snapshot: computing, applying, and indexing as a view.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Reading one JSON-RPC frame, strictly and without copying: small, with `_meta`, and large.
+//! Parsing of a JSON-RPC frame, strict and without copies: small, with `_meta`, and large.
 
 use std::hint::black_box;
 

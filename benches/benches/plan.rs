@@ -1,4 +1,4 @@
-//! The decision about one request: parse, classify, plan. With 500 tools in the gateway.
+//! Planning of one request (parse, classify, plan) on a gateway with 500 tools.
 
 use std::hint::black_box;
 use std::sync::Arc;

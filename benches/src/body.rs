@@ -1,14 +1,14 @@
-//! Reading bodies to their end, with a bound.
+//! Bounded reading of whole bodies.
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-/// Largest body that is read whole.
+/// Maximum size of a body in bytes.
 pub const LIMIT: usize = 64 << 20;
 
-/// The whole body. One frame is returned as it came; several are copied together.
+/// Reads a whole body. A single frame is returned without a copy; several are concatenated.
 pub async fn whole(mut body: Incoming) -> Result<Bytes> {
     let mut first = Bytes::new();
     let mut all = Vec::new();

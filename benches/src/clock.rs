@@ -1,8 +1,8 @@
-//! The real clock: a benchmark has no use for another one.
+//! The monotonic clock of the benchmarks, which always measure real time.
 
 use std::time::Instant;
 
-/// Now.
+/// Returns the current time.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 pub fn now() -> Instant {

@@ -1,5 +1,5 @@
-//! Our own yardstick: a fast upstream, a proxy that does nothing, a closed-loop load generator,
-//! and a runner that compares them with the gateway in one interleaved run.
+//! Benchmarks: a fast MCP server, a pass-through proxy, a closed-loop load generator, and a runner that compares them
+//! with the gateway in one interleaved run.
 
 pub mod body;
 pub mod clock;
@@ -13,7 +13,7 @@ pub mod world;
 
 use std::future::Future;
 
-/// Runs `work` on a runtime with `threads` workers; one means a current-thread runtime.
+/// Runs `work` on a runtime with `threads` workers; one or zero selects a current-thread runtime.
 pub fn run<F: Future>(threads: usize, work: F) -> std::io::Result<F::Output> {
     let mut builder = if threads <= 1 {
         tokio::runtime::Builder::new_current_thread()

@@ -1,5 +1,5 @@
-//! A closed-loop load generator: every worker has its own connection and sends its next request
-//! when the answer to the last one is there. Every answer is checked.
+//! Closed-loop load generator: each worker has its own connection and sends its next request after the previous
+//! response. Every response is checked.
 
 mod connection;
 mod idle;
@@ -14,68 +14,67 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::Target;
 
-/// What a worker does again and again.
+/// Operation repeated by each worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Calls `echo` with so many characters of text.
+    /// Calls `echo` with this many characters of text.
     Echo(usize),
-    /// Calls `big` for so many bytes.
+    /// Calls `big` for this many bytes.
     Big(usize),
     /// Lists the tools, first page only.
     List,
-    /// Opens a legacy session, calls `echo`, ends the session.
+    /// Opens a legacy session, calls `echo`, closes the session.
     Cycle,
 }
 
-/// One measurement.
+/// Plan of one measurement.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is measured.
+    /// Endpoint to measure.
     pub target: Target,
-    /// What is done.
+    /// Operation of the workers.
     pub work: Work,
-    /// Workers, each with its own connection and session.
+    /// Number of workers, each with its own connection and session.
     pub connections: usize,
-    /// Load before measuring.
+    /// Duration of load before the measurement.
     pub warmup: Duration,
-    /// Measured time.
+    /// Duration of the measurement.
     pub time: Duration,
-    /// The process whose CPU time and memory count, with its children.
+    /// Process whose CPU time and memory are measured, with its children.
     pub process: Option<u32>,
 }
 
-/// What came out.
+/// Result of one measurement.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// Finished and right.
+    /// Number of successful operations.
     pub done: u64,
     /// Operations per second.
     pub rate: f64,
-    /// Failed or wrong.
+    /// Number of failed operations or wrong responses.
     pub errors: u64,
-    /// The first failure in words.
+    /// Message of the first failure.
     pub error: Option<String>,
-    /// Microseconds of CPU time of the watched process per operation.
+    /// CPU time of the measured process per operation, in microseconds.
     pub cpu: f64,
-    /// Median in microseconds.
+    /// Median latency in microseconds.
     pub p50: f64,
-    /// 99th percentile in microseconds.
+    /// 99th percentile of the latency in microseconds.
     pub p99: f64,
-    /// Resident memory under load, KiB.
+    /// Resident memory under load, in KiB.
     pub memory: u64,
-    /// Memory per idle session, KiB.
+    /// Memory per idle session, in KiB.
     pub per_session: Option<f64>,
-    /// Bytes of an answer.
+    /// Mean size of a response in bytes.
     pub bytes: u64,
 }
 
-/// Runs load. Must be called inside a `LocalSet`.
+/// Runs a measurement. Must be called inside a `LocalSet`.
 pub async fn run(plan: Plan) -> Result<Report> {
     work::run(Rc::new(plan)).await
 }
 
-/// Opens legacy sessions and holds them; see [`Report::per_session`]. Must be called inside a
-/// `LocalSet`.
+/// Opens legacy sessions and holds them; see [`LoadReport::per_session`]. Must be called inside a `LocalSet`.
 pub async fn idle(target: Target, process: u32, count: usize, streams: bool) -> Result<Report> {
     idle::run(target, process, count, streams).await
 }

@@ -1,4 +1,4 @@
-//! A reverse proxy on hyper that does nothing but carry bytes: what the HTTP stack alone costs.
+//! A reverse proxy on hyper that only forwards bytes: the baseline cost of the HTTP stack.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// More than any run has connections.
+/// Above the number of connections of any run.
 const IDLE: usize = 1024;
 
 struct Proxy {
@@ -61,7 +61,7 @@ pub async fn serve(listen: SocketAddr, upstream: SocketAddr) -> Result<()> {
         connections.spawn(async move {
             let service = service_fn(move |request| Arc::clone(&proxy).pass(request));
             let http = hyper::server::conn::http1::Builder::new();
-            // A client that hangs up is no news.
+            // A closed client connection is not an error.
             drop(http.serve_connection(TokioIo::new(socket), service).await);
         });
         while connections.try_join_next().is_some() {}

@@ -1,4 +1,4 @@
-//! What is compared: each a process of its own on loopback, ended when dropped.
+//! Processes of the compared programs on loopback. Each ends when dropped.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,14 +14,14 @@ use crate::clock;
 const START: Duration = Duration::from_secs(30);
 const BEAT: Duration = Duration::from_millis(50);
 
-/// A running program.
+/// Child process that serves requests.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
 }
 
 impl Program {
-    /// Starts it with its output in `<folder>/<name>.log` and waits until it accepts connections.
+    /// Starts the program with its output in `<folder>/<name>.log` and waits until it accepts connections.
     pub fn start(
         name: &str,
         folder: &Path,
@@ -56,7 +56,7 @@ impl Program {
         Ok(program)
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -65,7 +65,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // nginx hands its end on to its workers only when asked politely.
+        // nginx stops its workers only on SIGTERM, not on SIGKILL.
         let asked = Command::new("kill")
             .args(["-s", "TERM", &self.id().to_string()])
             .status();
@@ -85,7 +85,7 @@ fn accepts(address: SocketAddr) -> bool {
     std::net::TcpStream::connect_timeout(&address, BEAT).is_ok()
 }
 
-/// So many consecutive free ports; the first of them.
+/// Finds `count` consecutive free ports and returns the first.
 pub fn free(count: u16) -> Result<SocketAddr> {
     let range = 20_000..30_000_u16;
     let first = range.step_by(usize::from(count.max(1))).find(|first| {
@@ -96,7 +96,7 @@ pub fn free(count: u16) -> Result<SocketAddr> {
         .context("no free ports")
 }
 
-/// A program of the workspace, built in the same profile as the one that runs.
+/// Returns the path of a program of the workspace, built in the same profile as the running one.
 pub fn sibling(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().context("a program without a folder")?;
@@ -112,14 +112,14 @@ pub fn sibling(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Starts our upstream on `listen` and the ports after it.
+/// Starts the benchmark's MCP server on `listen` and the following ports.
 pub fn upstream(name: &str, folder: &Path, listen: SocketAddr, flags: &[&str]) -> Result<Program> {
     let mut command = Command::new(sibling("upstream")?);
     command.args(["--listen", &listen.to_string()]).args(flags);
     Program::start(name, folder, command, listen)
 }
 
-/// Starts the proxy that does nothing.
+/// Starts the pass-through proxy.
 pub fn passthrough(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> Result<Program> {
     let mut command = Command::new(sibling("passthrough")?);
     command.args([
@@ -131,7 +131,7 @@ pub fn passthrough(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> R
     Program::start("passthrough", folder, command, listen)
 }
 
-/// Starts nginx as a plain reverse proxy; nothing if it is not installed.
+/// Starts nginx as a plain reverse proxy; `None` if nginx is not installed.
 pub fn nginx(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> Result<Option<Program>> {
     let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"];
     let Some(program) = places.iter().map(Path::new).find(|path| path.exists()) else {
@@ -173,7 +173,7 @@ http {{
     Program::start("nginx", folder, command, listen).map(Some)
 }
 
-/// The gateway, with what it needs to be configured.
+/// Process of the gateway with its addresses and admin token.
 #[derive(Debug)]
 pub struct Gateway {
     program: Program,
@@ -218,7 +218,7 @@ impl Gateway {
         })
     }
 
-    /// Runs one command of its command line.
+    /// Runs one command of the `toolgate` command line.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new(&self.binary)
             .args(arguments)
@@ -232,7 +232,7 @@ impl Gateway {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// A token for everything.
+    /// Creates a token without restrictions.
     pub fn token(&self) -> Result<String> {
         let made: Value =
             serde_json::from_str(&self.run(&["token", "create", "bench", "-o", "json"])?)?;
@@ -240,13 +240,13 @@ impl Gateway {
         token.map(str::to_owned).context("no token")
     }
 
-    /// The endpoint of a gateway.
+    /// Returns the URL of a gateway's MCP endpoint.
     #[must_use]
     pub fn url(&self, gateway: &str) -> String {
         format!("http://{}/v1/mcp/{gateway}", self.listen)
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.program.id()

@@ -1,13 +1,13 @@
-//! Medians over the rounds of a run, as a Markdown table.
+//! Markdown tables of medians over the rounds of a run.
 
 use crate::load::Report;
 
-/// All rounds of one peer in one case.
+/// All rounds of one compared target in one case.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Who.
+    /// Name of the target.
     pub peer: String,
-    /// One report per round.
+    /// Reports, one per round.
     pub rounds: Vec<Report>,
 }
 
@@ -33,7 +33,7 @@ impl Row {
     }
 }
 
-/// The median of the ratios to `base` in the same round: what a noisy machine leaves standing.
+/// Returns the median of the CPU time ratios to `base` in the same round; ratios cancel noise that affects both.
 fn ratio(row: &Row, base: Option<&Row>) -> String {
     let Some(base) = base else {
         return "–".to_owned();
@@ -45,7 +45,7 @@ fn ratio(row: &Row, base: Option<&Row>) -> String {
     format!("{:.2}", median(ratios))
 }
 
-/// A table for load; `base` names the peer to which CPU time is compared.
+/// Formats the table of a load case; `base` names the target that CPU time is compared with.
 #[must_use]
 pub fn load(title: &str, rows: &[Row], base: &str) -> String {
     let mut out = format!(
@@ -68,7 +68,7 @@ pub fn load(title: &str, rows: &[Row], base: &str) -> String {
     out
 }
 
-/// A table for idle sessions.
+/// Formats the table of an idle case.
 #[must_use]
 pub fn idle(title: &str, rows: &[Row]) -> String {
     let mut out = format!(

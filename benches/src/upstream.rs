@@ -1,5 +1,5 @@
-//! A small, fast MCP server to stand behind what is measured: plain JSON, both eras, a handful of
-//! counters. It does no more than a benchmark needs.
+//! A small, fast MCP server used as upstream: plain JSON, both eras, no state except a session counter. Implements only
+//! what the benchmarks need.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,12 +30,12 @@ const FILLING: &[u8] = b"The quick brown fox jumps over the lazy dog; pack my bo
 
 type Body = BoxBody<Bytes, Infallible>;
 
-/// What kind of server to be.
+/// Options of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How many tools to list, `echo` and `big` among them.
+    /// Number of tools to list, including `echo` and `big`.
     pub tools: usize,
-    /// Speak up to 2025-11-25 only.
+    /// True to support versions up to 2025-11-25 only.
     pub legacy: bool,
 }
 
@@ -72,7 +72,7 @@ struct Arguments<'a> {
     bytes: Option<usize>,
 }
 
-/// The tools as the text of a JSON array.
+/// Returns the tools as a JSON array.
 fn tools(count: usize) -> String {
     let mut tools = vec![
         r#"{"name":"echo","description":"Returns the text it is given","inputSchema":{"type":"object","properties":{"text":{"type":"string","description":"Text to return"}},"required":["text"]}}"#.to_owned(),
@@ -94,7 +94,7 @@ fn full(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
 }
 
 impl Server {
-    /// The answer to one message; none to a notification.
+    /// Returns the response to one message, and `true` if it was `initialize`; `None` for a notification.
     fn answer(&self, message: &[u8], modern: bool) -> Option<(Vec<u8>, bool)> {
         let frame: Message<'_> = serde_json::from_slice(message).ok()?;
         let (id, method) = (frame.id?, frame.method?);
@@ -155,7 +155,7 @@ impl Server {
     }
 }
 
-/// An event stream on which nothing happens, until the client leaves.
+/// Returns an event stream without events that stays open until the client disconnects.
 fn silence() -> Response<Body> {
     let nothing = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
     let mut answer = Response::new(BoxBody::new(StreamBody::new(nothing)));
@@ -211,7 +211,7 @@ fn call(params: &Params<'_>, modern: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(tail);
 }
 
-/// Serves `count` equal servers on consecutive ports, until the process ends.
+/// Serves `count` identical servers on consecutive ports until the process ends.
 pub async fn serve(first: SocketAddr, count: u16, options: Options) -> Result<()> {
     let mut tasks = JoinSet::new();
     for number in 0..count {
@@ -241,7 +241,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>) {
         connections.spawn(async move {
             let service = service_fn(move |request| Arc::clone(&server).serve(request));
             let http = hyper::server::conn::http1::Builder::new();
-            // A client that hangs up is no news.
+            // A closed client connection is not an error.
             drop(http.serve_connection(TokioIo::new(socket), service).await);
         });
         while connections.try_join_next().is_some() {}

@@ -1,15 +1,15 @@
-//! CPU time and memory of a process and everything below it, read from `/proc`.
+//! CPU time and memory of a process tree, read from `/proc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-/// What `/proc` counts CPU time in, per second, on every Linux that matters.
+/// Clock ticks per second of the CPU times in `/proc`, the same on all common Linux systems.
 const TICKS: f64 = 100.0;
 
 /// Totals over a process tree.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// User and system time in seconds, with children that have ended.
+    /// User and system time in seconds, including children that have ended.
     pub cpu: f64,
     /// Resident memory in KiB.
     pub memory: u64,
@@ -22,7 +22,7 @@ struct Stat {
 
 fn stat(id: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The command's name may hold spaces and parentheses: the fields go on after the last one.
+    // The command name may contain spaces and parentheses: the next field follows the last parenthesis.
     let fields: Vec<&str> = text.get(text.rfind(')')? + 2..)?.split(' ').collect();
     let number = |at: usize| {
         fields
@@ -77,7 +77,7 @@ pub fn of(root: u32) -> Usage {
     sum
 }
 
-/// Share of the machine that was busy between two readings of `/proc/stat`.
+/// CPU time counters of the machine from `/proc/stat`.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     total: u64,
@@ -103,7 +103,7 @@ impl Machine {
         }
     }
 
-    /// From 0 to 1.
+    /// Returns the busy fraction of CPU time since `earlier`, from 0 to 1.
     #[must_use]
     pub fn busy_since(self, earlier: Self) -> f64 {
         let total = self.total.saturating_sub(earlier.total).max(1);

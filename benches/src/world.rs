@@ -1,4 +1,4 @@
-//! A configuration of a given size, through the real compiler, for the benchmarks of the cores.
+//! Configurations of a given size, built by the real compiler, for the benchmarks of the core crates.
 
 use std::sync::Arc;
 
@@ -11,28 +11,28 @@ use toolgate_model::{
     Timestamp, Token, TokenHash,
 };
 
-/// What the bearer token of the world hashes to.
+/// Hash of the bearer token in the configuration.
 pub const HASH: TokenHash = TokenHash([7; 32]);
 
-/// How much there is.
+/// Size of a configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Servers, each with a catalogue.
+    /// Number of servers, each with definitions.
     pub servers: usize,
-    /// Tools of each server.
+    /// Number of tools per server.
     pub tools: usize,
-    /// Gateways, each of which offers one server, beside `main` which offers the first ten.
+    /// Number of gateways with one server each, in addition to `main` with the first ten servers.
     pub gateways: usize,
 }
 
-/// A compiled configuration.
+/// Compiled configuration.
 #[derive(Debug)]
 pub struct World {
-    /// What the control plane holds.
+    /// State of the control plane.
     pub state: State,
-    /// What it sends.
+    /// Compiled snapshot, as sent to the proxies.
     pub compiled: Compiled,
-    /// What a proxy makes of it.
+    /// View built from the snapshot, as held by a proxy.
     pub view: View,
 }
 
@@ -162,7 +162,7 @@ fn objects(size: Size) -> Result<Vec<(Key, Object)>> {
     Ok(objects)
 }
 
-/// The object at `key`, written again at `revision`, as the store would list it.
+/// Returns the store's listing entry of the object at `key`, modified at `revision`.
 fn listed(key: &Key, object: Object, revision: u64) -> Listed {
     Listed {
         key: key.to_string(),
@@ -171,7 +171,7 @@ fn listed(key: &Key, object: Object, revision: u64) -> Listed {
     }
 }
 
-/// The state of a store in which all objects of `size` were written.
+/// Returns the state of a store that contains all objects of `size`.
 pub fn state(size: Size) -> Result<State> {
     let mut listing = Vec::new();
     for (revision, (key, object)) in (1..).zip(objects(size)?) {
@@ -182,7 +182,7 @@ pub fn state(size: Size) -> Result<State> {
 }
 
 impl World {
-    /// Compiles and indexes a configuration of this size.
+    /// Builds, compiles and indexes a configuration of this size.
     pub fn new(size: Size) -> Result<Self> {
         let state = state(size)?;
         let compiled = compile(&state);
@@ -197,7 +197,7 @@ impl World {
         })
     }
 
-    /// The same after one server's catalogue has lost a tool.
+    /// Returns the state after one tool was removed from one server's definitions.
     pub fn changed(&self, size: Size) -> Result<State> {
         let mut state = self.state.clone();
         let revision = state.revision() + 1;

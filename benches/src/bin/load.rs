@@ -1,4 +1,4 @@
-//! One measured run by hand: prints its report as JSON.
+//! Runs one measurement from the command line and prints the report as JSON.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -23,9 +23,9 @@ enum Mode {
 /// Closed-loop load on one MCP endpoint.
 #[derive(Parser)]
 struct Arguments {
-    /// What is done.
+    /// Operation of the workers.
     mode: Mode,
-    /// Endpoint.
+    /// URL of the endpoint.
     #[arg(long)]
     url: String,
     /// Bearer token.
@@ -43,10 +43,10 @@ struct Arguments {
     /// Load before measuring, in seconds.
     #[arg(long, default_value_t = 1.0)]
     warmup: f64,
-    /// Process to watch.
+    /// Process id to measure.
     #[arg(long)]
     pid: Option<u32>,
-    /// Characters or bytes of an answer, or number of idle sessions.
+    /// Characters or bytes of a response, or number of idle sessions.
     #[arg(long, default_value_t = 32)]
     size: usize,
 }

@@ -1,4 +1,4 @@
-//! The proxy that does nothing, as a program.
+//! Command line of the pass-through proxy.
 
 use std::net::SocketAddr;
 
@@ -7,13 +7,13 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A reverse proxy on hyper without any thought.
+/// Reverse proxy on hyper that only forwards.
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long)]
     listen: SocketAddr,
-    /// Where to carry everything.
+    /// Address of the upstream server.
     #[arg(long)]
     upstream: SocketAddr,
     /// Worker threads.

@@ -1,4 +1,4 @@
-//! The upstream of the benchmarks as a program.
+//! Command line of the benchmark's MCP server.
 
 use std::net::SocketAddr;
 
@@ -8,16 +8,16 @@ use toolgate_benches::upstream::{Options, serve};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A fast MCP server to stand behind what is measured.
+/// Fast MCP server used as the upstream of the measured proxies.
 #[derive(Parser)]
 struct Arguments {
-    /// First address.
+    /// Address of the first server.
     #[arg(long)]
     listen: SocketAddr,
-    /// How many servers, on consecutive ports.
+    /// Number of servers, on consecutive ports.
     #[arg(long, default_value_t = 1)]
     count: u16,
-    /// Tools that each of them lists.
+    /// Number of tools listed by each server.
     #[arg(long, default_value_t = 2)]
     tools: usize,
     /// Speak up to 2025-11-25 only.

@@ -1,4 +1,4 @@
-//! One keep-alive connection, and the requests of both eras.
+//! A keep-alive connection with the requests of both eras.
 
 use std::time::Duration;
 
@@ -14,24 +14,24 @@ use tokio::net::TcpStream;
 
 use crate::body::whole;
 
-/// Longest wait for an answer.
+/// Timeout of a response.
 const PATIENCE: Duration = Duration::from_secs(20);
 const MODERN: &str = "2026-07-28";
 const LEGACY: &str = "2025-11-25";
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"load","version":"1"}}"#;
 
-/// An endpoint, and how to speak to it.
+/// Endpoint with address, headers and protocol version.
 #[derive(Clone, Debug)]
 pub struct Target {
     address: String,
     path: Uri,
     headers: HeaderMap,
-    /// Speak 2026-07-28 instead of 2025-11-25.
+    /// True to speak 2026-07-28 instead of 2025-11-25.
     pub modern: bool,
 }
 
 impl Target {
-    /// Parses `url`; `token` is sent as a bearer if it is not empty.
+    /// Parses `url`; `token` is sent as a bearer token if it is not empty.
     pub fn new(url: &str, token: &str, modern: bool) -> Result<Self> {
         let uri: Uri = url.parse()?;
         let address = uri
@@ -58,7 +58,7 @@ impl Target {
     }
 }
 
-/// A legacy session, or nothing in the modern era.
+/// Id of a legacy session; empty in the modern era.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Session {
     id: Option<HeaderValue>,
@@ -76,7 +76,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// The body of a success, or what went wrong.
+    /// Returns the body of a successful response that contains `contains`; otherwise an error.
     pub(super) fn success(self, contains: &[u8]) -> Result<Bytes> {
         let found = memchr::memmem::find(&self.body, contains).is_some();
         if self.status != StatusCode::OK || !found {
@@ -122,7 +122,7 @@ impl Connection {
         socket.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
         tokio::task::spawn_local(async move {
-            // What breaks here is seen by whoever waits for an answer.
+            // The pending request receives the error of the connection.
             drop(connection.await);
         });
         Ok(sender)
@@ -159,7 +159,7 @@ impl Connection {
             .context("no answer in time")?
     }
 
-    /// A request with these members of `params` (without braces), in the target's era.
+    /// Sends a request with these members of `params` (without braces), in the target's era.
     pub(super) async fn ask(
         &mut self,
         session: &Session,
@@ -190,7 +190,7 @@ impl Connection {
         self.exchange(request).await
     }
 
-    /// Opens a session; in the modern era there is nothing to open.
+    /// Opens a session; no effect in the modern era.
     pub(super) async fn open(&mut self) -> Result<Session> {
         if self.target.modern {
             return Ok(Session::default());
@@ -213,7 +213,7 @@ impl Connection {
         Ok(session)
     }
 
-    /// Ends a session.
+    /// Closes a session.
     pub(super) async fn close(&mut self, session: &Session) -> Result<()> {
         let request = self.request(Method::DELETE, session, Bytes::new());
         let status = self.exchange(request).await?.status;
@@ -223,7 +223,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Opens the event stream of a session; it stays open as long as the answer is kept.
+    /// Opens the event stream of a session. It stays open while the response is held.
     pub(super) async fn listen(&mut self, session: &Session) -> Result<Response<Incoming>> {
         let request = self.request(Method::GET, session, Bytes::new());
         let answer = tokio::time::timeout(PATIENCE, self.send(request)).await??;
@@ -233,7 +233,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// The name of the tool that ends in `wanted`, wherever a gateway put it.
+    /// Returns the name of the tool that ends with `wanted`; the gateway may have added a prefix.
     pub(super) async fn find(&mut self, session: &Session, wanted: &str) -> Result<String> {
         let body = self
             .ask(session, 1, "tools/list", None, "")

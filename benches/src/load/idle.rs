@@ -1,4 +1,4 @@
-//! How much memory a session costs that nobody uses.
+//! Measurement of the memory used by an idle session.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use super::connection::Connection;
 use super::{Report, Target};
 use crate::usage;
 
-/// Sessions that are opened before the first reading, so that pools and buffers are warm.
+/// Number of sessions opened before the first reading, to warm up pools and buffers.
 const WARM: usize = 500;
-/// Before a reading: late frees settle.
+/// Pause before a reading, so that late deallocations are included.
 const SETTLE: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(
@@ -38,7 +38,7 @@ pub(super) async fn run(
     })
 }
 
-/// A held session: its stream's connection and answer, if it has one.
+/// Connection and response of a held session's stream, if it has one.
 type Held = Option<(Connection, http::Response<hyper::body::Incoming>)>;
 
 async fn open(

@@ -1,15 +1,15 @@
-//! What the workers of one run have seen.
+//! Recorder of the results of all workers of a run.
 
 use std::time::{Duration, Instant};
 
 use super::Report;
 use crate::clock;
 
-/// Filled by all workers of a run; only what starts and ends inside the window counts.
+/// Results of a run. Only operations that start and end inside the measured window count.
 pub(super) struct Record {
     from: Instant,
     until: Instant,
-    /// In tenths of a microsecond.
+    /// Latencies in tenths of a microsecond.
     latencies: Vec<u32>,
     bytes: u64,
     errors: u64,
@@ -57,7 +57,7 @@ impl Record {
         self.latencies.len() as u64
     }
 
-    /// The figures, without those of the watched process.
+    /// Returns the report without the figures of the measured process.
     pub(super) fn report(&mut self) -> Report {
         self.latencies.sort_unstable();
         let done = self.done();

@@ -1,4 +1,4 @@
-//! The loops of the workers.
+//! The worker loops.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::record::Record;
 use super::{Plan, Report, Work};
 use crate::{clock, usage};
 
-/// After a failure, so that a dead target does not spin.
+/// Pause after a failure, so that an unreachable target does not cause a busy loop.
 const PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) async fn run(plan: Rc<Plan>) -> Result<Report> {
@@ -54,7 +54,7 @@ pub(super) async fn run(plan: Rc<Plan>) -> Result<Report> {
     Ok(report)
 }
 
-/// CPU time and memory of the watched process over the measured window.
+/// Measures CPU time and memory of the process over the measured window.
 async fn watch(plan: &Plan, record: &RefCell<Record>) -> Report {
     let (from, until) = record.borrow().window();
     tokio::time::sleep_until(from.into()).await;

@@ -1,4 +1,4 @@
-//! A benchmark of nothing would look very fast: the worlds are what they claim to be.
+//! Tests of the fixtures: an empty configuration would make every benchmark look fast.
 
 use toolgate_control_core::recompile;
 

@@ -1,5 +1,5 @@
-//! What actix runs: a cell around our actor. The cell never panics, so the mailbox outlives every panic of what is
-//! in it, and no message that was accepted is lost by a restart but the one that caused it.
+//! The actix actor that hosts an [`Actor`]. The cell never panics, so the mailbox outlives every panic of the hosted
+//! actor. A restart loses only the message that caused it; every other accepted message stays queued.
 
 use std::{
     collections::VecDeque,
@@ -23,22 +23,22 @@ use crate::{
     registry::Registration,
 };
 
-/// Panics are counted over this long.
+/// Window over which panics are counted.
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
-/// An actor as actix knows it.
+/// Adapter that runs an [`Actor`] as an actix actor.
 pub(crate) struct Cell<A: Actor> {
     actor: Option<A>,
     factory: Box<dyn Fn() -> A>,
     permits: Arc<Permits>,
     registration: Registration,
     last_id: u64,
-    /// Timers and performed futures, to cancel them by our id.
+    /// Timers and performed futures by effect id, for cancellation.
     running: Vec<(u64, SpawnHandle)>,
     panics: VecDeque<Instant>,
 }
 
-/// What lies in a mailbox.
+/// Item of an actor's mailbox.
 pub(crate) enum Post<A: Actor> {
     Message { message: A::Message, permit: Permit },
     Observe(oneshot::Sender<Value>),
@@ -66,7 +66,8 @@ impl<A: Actor> Cell<A> {
         }
     }
 
-    /// Makes the actor, again if making it panics, until it has had its restarts.
+    /// Creates the actor. A factory that panics is called again until [`Actor::MAX_RESTARTS`] is exceeded; then the
+    /// cell stops.
     fn create(&mut self, actix: &mut actix::Context<Self>) {
         while !self.has_given_up() {
             let made = catch_unwind(AssertUnwindSafe(|| (self.factory)()));
@@ -81,7 +82,7 @@ impl<A: Actor> Cell<A> {
         actix::ActorContext::stop(actix);
     }
 
-    /// Lets the actor do one thing, then carries out what it wished for.
+    /// Runs one step of the actor, then applies the effects it requested.
     fn step(
         &mut self,
         actix: &mut actix::Context<Self>,
@@ -142,7 +143,7 @@ impl<A: Actor> Cell<A> {
         self.running.push((id, spawned));
     }
 
-    /// The actor has panicked: its state is not to be trusted, what it started is cancelled, a new one is made.
+    /// Handles a panic of the actor: drops its state, cancels its timers and futures, and creates a new instance.
     fn crashed(&mut self, actix: &mut actix::Context<Self>) {
         tracing::warn!(
             actor = A::KIND,
@@ -150,7 +151,7 @@ impl<A: Actor> Cell<A> {
             "panicked; starting again"
         );
         let broken = self.actor.take();
-        // Dropping what is broken may panic once more.
+        // Dropping the broken state may panic again.
         let _dropped = catch_unwind(AssertUnwindSafe(|| drop(broken)));
         for (_id, handle) in self.running.drain(..) {
             actix.cancel_future(handle);

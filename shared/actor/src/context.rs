@@ -1,11 +1,11 @@
-//! What an actor can do beside answering: set timers, have futures awaited, end. A handler only notes its wishes
-//! here; they are carried out when it has returned.
+//! Effects of an actor: timers, awaited futures, stop. A handler only records effects here; the cell applies them after
+//! the handler has returned.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{Actor, handle::Handle, permit::Permit};
 
-/// What a handler is given beside the message.
+/// Context of one handler call.
 pub struct Context<A: Actor> {
     handle: Handle<A>,
     work: Option<Arc<Permit>>,
@@ -13,11 +13,11 @@ pub struct Context<A: Actor> {
     wishes: Vec<Wish<A>>,
 }
 
-/// A timer that has been set.
+/// Identifier of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimerId(pub(crate) u64);
 
-/// What a handler wants done.
+/// Effect requested by a handler.
 pub(crate) enum Wish<A: Actor> {
     After(u64, Duration, A::Message),
     Cancel(u64),
@@ -43,31 +43,31 @@ impl<A: Actor> Context<A> {
         (self.wishes, self.next_id)
     }
 
-    /// The actor's own address. Kept in the actor itself, it keeps the actor alive.
+    /// Returns the actor's own handle. A handle stored in the actor itself keeps the actor alive.
     pub fn handle(&self) -> Handle<A> {
         self.handle.clone()
     }
 
-    /// Ends the actor when this handler has returned. Messages still waiting are answered *gone*.
+    /// Stops the actor after this handler has returned. Messages still queued are answered with *gone*.
     pub fn stop(&mut self) {
         self.wishes.push(Wish::Stop);
     }
 
-    /// Handles `message` after this long. A panic before that cancels it.
+    /// Delivers `message` to the actor after `delay`. A panic of the actor cancels the timer.
     pub fn after(&mut self, delay: Duration, message: A::Message) -> TimerId {
         let id = self.next();
         self.wishes.push(Wish::After(id, delay, message));
         TimerId(id)
     }
 
-    /// Cancels a timer; harmless if it has fired.
+    /// Cancels a timer. No effect if the timer has already fired.
     pub fn cancel(&mut self, timer: TimerId) {
         self.wishes.push(Wish::Cancel(timer.0));
     }
 
-    /// Awaits `future` on the actor's thread, outside of any handler, and handles what it yields. Until then, the
-    /// message that led here still counts against [`Actor::CAPACITY`]. A panic of the actor cancels it; a panic in
-    /// it is a panic of the actor.
+    /// Awaits `future` on the actor's thread, outside of any handler, and delivers its output as a message. Until then
+    /// the current message still counts against [`Actor::CAPACITY`]. A panic of the actor cancels the future; a panic
+    /// in the future counts as a panic of the actor.
     pub fn perform(&mut self, future: impl Future<Output = A::Message> + 'static) {
         let id = self.next();
         self.wishes

@@ -1,4 +1,4 @@
-//! How others reach an actor.
+//! Handles: sending messages to an actor.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -11,38 +11,38 @@ use crate::{
     permit::Permits,
 };
 
-/// A private address. Cheap to clone; usable from any thread and any tokio runtime. When the last one is dropped
-/// and nothing is under way, the actor ends.
+/// Address of an actor. Cheap to clone; usable from any thread and any tokio runtime. The actor ends when the last
+/// handle is dropped and no message, timer or future is pending.
 pub struct Handle<A: Actor> {
     address: Addr<Cell<A>>,
     permits: Arc<Permits>,
     id: u64,
 }
 
-/// Where to put the answer to an ask. Dropping it unused answers *gone*.
+/// Sender of the answer to an ask. Dropping it unused answers with *gone*.
 pub struct Reply<R>(oneshot::Sender<R>);
 
-/// Why a message was not taken.
+/// Error of a rejected message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// Its capacity is used up. An ordinary answer: shed, or try later.
+    /// The actor is at its capacity. An expected answer: shed the work or retry later.
     #[error("busy")]
     Busy,
-    /// It has ended.
+    /// The actor has ended.
     #[error("gone")]
     Gone,
 }
 
-/// Why there is no answer.
+/// Error of an unanswered ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// Its capacity is used up.
+    /// The actor is at its capacity.
     #[error("busy")]
     Busy,
-    /// It has ended, or panicked over this message, or dropped it.
+    /// The actor has ended, panicked on this message, or dropped the message.
     #[error("gone")]
     Gone,
-    /// The deadline has passed. The message may still be worked on.
+    /// The deadline has passed. The actor may still process the message.
     #[error("not answered in time")]
     Timeout,
 }
@@ -66,8 +66,8 @@ impl<A: Actor> Handle<A> {
         Ok(())
     }
 
-    /// Puts a message into the actor's queue, with a place for the answer, and waits for that. The message is sent
-    /// when this is called, not when the future is first polled.
+    /// Puts a message with a reply sender into the actor's queue and waits for the answer. The message is sent when
+    /// this method is called, not when the future is first polled.
     pub fn ask<R, F>(
         &self,
         deadline: Duration,
@@ -89,22 +89,22 @@ impl<A: Actor> Handle<A> {
         }
     }
 
-    /// Asks it to end after what is before this in its queue. Never busy.
+    /// Asks the actor to end after the messages queued before this call. Never busy.
     pub fn stop(&self) {
         self.post(Post::Stop);
     }
 
-    /// Whether it has ended.
+    /// Returns `true` if the actor has ended.
     pub fn is_gone(&self) -> bool {
         !self.address.connected()
     }
 
-    /// Messages waiting or in work.
+    /// Returns the number of messages queued or being processed.
     pub fn queued(&self) -> usize {
         self.permits.taken()
     }
 
-    /// Its number in the system, as in a [`Picture`](crate::Picture).
+    /// Returns the actor's id in the system, as in an [`ActorSnapshot`](crate::ActorSnapshot).
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -119,12 +119,12 @@ impl<A: Actor> Handle<A> {
 }
 
 impl<R> Reply<R> {
-    /// Answers. Harmless if nobody waits any more.
+    /// Sends the answer. No effect if the caller has stopped waiting.
     pub fn send(self, answer: R) {
         let _nobody_waits = self.0.send(answer);
     }
 
-    /// Whether nobody waits any more, so that the work can be spared.
+    /// Returns `true` if the caller has stopped waiting, so that the work can be skipped.
     pub fn is_abandoned(&self) -> bool {
         self.0.is_closed()
     }

@@ -1,6 +1,6 @@
-//! Actors for whatever has to be remembered: one vocabulary for both planes, on actix. What is private to an actor
-//! is touched by nobody else; others hold a [`Handle`] and get an answer, *busy*, or *gone*, never a queue without
-//! end. A panic costs the actor its state, not its callers their actor: the factory makes it anew.
+//! Actors on top of actix, used for the state of both planes. An actor's state is accessible only to the actor. Callers
+//! hold an [`ActorHandle`] and get an answer, *busy* or *gone*; no queue is unbounded. After a panic the state is lost,
+//! the handles stay valid, and the factory creates a new instance.
 //!
 //! ```text
 //! let system = ActorSystem::start(2)?;
@@ -9,8 +9,8 @@
 //! let total = counter.ask(SECOND, |reply| Message::Total(reply)).await?;   // Err(Busy | Gone | Timeout)
 //! ```
 //!
-//! Handlers translate, step a pure core and run its effects. They never await: what has to be awaited is handed to
-//! [`Context::perform`], whose result comes back as a message.
+//! Handlers translate a message, step a pure core and run its effects. A handler never awaits: futures are passed to
+//! [`ActorContext::perform`], and their output is delivered as a message.
 
 pub mod context;
 pub mod handle;
@@ -25,30 +25,30 @@ pub use handle::{AskError, Handle, Reply, SendError};
 pub use registry::Picture;
 pub use system::{ActorSystem, DrainOutcome};
 
-/// Something with a memory that handles one message at a time.
+/// State machine that handles one message at a time.
 pub trait Actor: Sized + Unpin + 'static {
-    /// What it understands.
+    /// Message type of the actor.
     type Message: Send + 'static;
 
-    /// What it is called: in logs, in [`ActorSystem::counts`], on the admin page.
+    /// Name of the actor type in logs, in [`ActorSystem::counts`] and on the admin page.
     const KIND: &'static str;
 
-    /// How many messages may wait for it or be worked on by it; one more is answered *busy*.
+    /// Maximum number of messages queued or being processed. Further messages are answered with *busy*.
     const CAPACITY: usize = 64;
 
-    /// How many panics within a minute it survives; one more and it is gone.
+    /// Maximum number of panics within one minute. One more ends the actor.
     const RESTARTS: usize = 5;
 
-    /// It has been made, for the first time or again.
+    /// Called after the actor was created, including after a restart.
     fn started(&mut self, _cx: &mut Context<Self>) {}
 
-    /// Takes one message. Must not block; must not wait.
+    /// Handles one message. Must neither block nor wait.
     fn handle(&mut self, message: Self::Message, cx: &mut Context<Self>);
 
-    /// A picture of its state for tests and for people. No secrets.
+    /// Returns the actor's state as JSON for tests and operators. Must not contain secrets.
     fn observe(&self) -> serde_json::Value;
 
-    /// It ends in order: asked to, drained, or nobody can reach it any more. Not called after a panic.
+    /// Called when the actor ends in order: stopped, drained, or no longer reachable. Not called after a panic.
     fn stopped(&mut self) {}
 }
 

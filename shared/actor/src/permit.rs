@@ -1,23 +1,24 @@
-//! The bound of an actor. Actix's own does not hold: a message sent with `do_send` ignores it, and every clone of an
-//! address owns a slot beyond it. So each message carries a permit of ours, given back when it has been worked off.
+//! The mailbox bound of an actor. The bound of actix is not reliable: `do_send` ignores it, and every clone of an
+//! address owns one extra slot. Each message therefore carries a permit, which is released when the message has been
+//! processed.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// How many messages of one actor are waiting or in work.
+/// Counter of an actor's messages that are queued or being processed.
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
     taken: AtomicUsize,
 }
 
-/// One of them.
+/// Permit of one message; released on drop.
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Permits>);
 
 impl Permits {
-    /// One more, unless `capacity` are taken.
+    /// Acquires a permit unless `capacity` permits are taken.
     pub(crate) fn take(self: &Arc<Self>, capacity: usize) -> Option<Permit> {
         let one_more = |taken| (taken < capacity).then_some(taken + 1);
         let taken = self
@@ -26,7 +27,7 @@ impl Permits {
         taken.ok().map(|_before| Permit(Arc::clone(self)))
     }
 
-    /// How many are taken.
+    /// Returns the number of permits taken.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Acquire)
     }

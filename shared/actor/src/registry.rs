@@ -1,4 +1,4 @@
-//! Every living actor, by number: for counting, for pictures, and for ending them all.
+//! Registry of all running actors by id, for counts, snapshots and shutdown.
 
 use std::{
     collections::BTreeMap,
@@ -19,18 +19,18 @@ use crate::{
     permit::Permits,
 };
 
-/// What can be seen of one actor.
+/// Observed state of one actor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Picture {
     /// See [`Actor::KIND`].
     pub kind: &'static str,
-    /// Its number.
+    /// Id of the actor.
     pub id: u64,
-    /// See [`Actor::observe`]; null if it did not answer in time.
+    /// See [`Actor::observe`]; null if the actor did not answer in time.
     pub state: Value,
-    /// How often it was made anew after a panic.
+    /// Number of restarts after a panic.
     pub restarts: u64,
-    /// Messages waiting or in work.
+    /// Number of messages queued or being processed.
     pub queued: usize,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Registry {
     emptied: Notify,
 }
 
-/// One living actor, seen from outside.
+/// Registry entry of a running actor.
 #[derive(Clone)]
 pub(crate) struct Living {
     pub(crate) kind: &'static str,
@@ -51,23 +51,23 @@ pub(crate) struct Living {
     pub(crate) address: Arc<dyn Reach>,
 }
 
-/// Reaches an actor of whatever type, without keeping it alive.
+/// Type-erased address of an actor that does not keep the actor alive.
 pub(crate) trait Reach: Send + Sync {
-    /// Asks for its picture; none if it is gone.
+    /// Requests the actor's observed state; `None` if the actor has ended.
     fn observe(&self) -> Option<oneshot::Receiver<Value>>;
 
-    /// Asks it to end.
+    /// Asks the actor to end.
     fn stop(&self);
 }
 
-/// An actor's entry; dropped with the actor.
+/// Registration of an actor, owned by the actor; dropping it removes the registry entry.
 pub(crate) struct Registration {
     registry: Arc<Registry>,
     id: u64,
     vital: Arc<Vital>,
 }
 
-/// What an actor's entry and the actor itself share.
+/// Status shared between an actor and its registry entry.
 #[derive(Debug, Default)]
 pub(crate) struct Vital {
     restarts: AtomicU64,
@@ -75,7 +75,7 @@ pub(crate) struct Vital {
 }
 
 impl Registry {
-    /// A number for a new actor. It is counted from [`enter`](Self::enter) on.
+    /// Allocates an id for a new actor. The actor is counted after [`insert`](Self::insert).
     pub(crate) fn register(self: &Arc<Self>) -> Registration {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         Registration {
@@ -85,7 +85,7 @@ impl Registry {
         }
     }
 
-    /// Unless it has ended already: an actor may be done before whoever started it gets here.
+    /// Adds the entry, unless the actor has already ended: an actor may end before its spawner gets here.
     pub(crate) fn enter(&self, entry: Living) {
         let mut living = self.living();
         if !entry.vital.ended.load(Ordering::Relaxed) {
@@ -105,7 +105,7 @@ impl Registry {
         counts
     }
 
-    /// Ends when nobody lives.
+    /// Waits until no actor is left.
     pub(crate) async fn empty(&self) {
         loop {
             let emptied = self.emptied.notified();

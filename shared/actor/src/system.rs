@@ -1,4 +1,4 @@
-//! Where actors live: a few threads of their own (actix arbiters), each with its own single-threaded tokio runtime.
+//! The actor system: a few dedicated threads (actix arbiters), each with its own single-threaded tokio runtime.
 
 use std::{
     collections::BTreeMap,
@@ -25,24 +25,24 @@ use crate::{
     registry::{Living, Picture, Registry},
 };
 
-/// Pictures taken at once, at most.
+/// Maximum number of snapshots taken at once.
 pub const MAX_PICTURES: usize = 1000;
 
-/// How long an actor has to show itself.
+/// Timeout for an actor's snapshot.
 const PICTURE_DEADLINE: Duration = Duration::from_secs(1);
 
-/// The threads that actors live on. Cheap to clone; when the last clone is dropped, all of it ends.
+/// Threads that run actors. Cheap to clone; dropping the last clone stops the threads.
 #[derive(Clone)]
 pub struct ActorSystem {
     shared: Arc<Shared>,
 }
 
-/// How a drain ended.
+/// Result of a drain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DrainOutcome {
     /// Every actor has ended.
     Drained,
-    /// The deadline passed; so many of each kind had not.
+    /// The deadline passed. Number of remaining actors by kind.
     Blocked(BTreeMap<&'static str, usize>),
 }
 
@@ -89,7 +89,7 @@ impl ActorSystem {
         })
     }
 
-    /// Starts an actor on the next thread. The factory makes it now, and again after a panic.
+    /// Starts an actor on the next thread. The factory creates the actor now and again after a panic.
     pub fn spawn<A, F>(&self, factory: F) -> Handle<A>
     where
         A: Actor,
@@ -117,10 +117,10 @@ impl ActorSystem {
         handle
     }
 
-    /// Pictures of living actors, at most [`MAX_PICTURES`].
+    /// Returns snapshots of running actors, at most [`MAX_SNAPSHOTS`].
     pub async fn observe(&self) -> Vec<Picture> {
         let living = self.shared.registry.all(MAX_PICTURES);
-        // All are asked before the first is awaited.
+        // All actors are asked before the first answer is awaited.
         let asked: Vec<_> = living
             .iter()
             .map(|living| living.address.observe())
@@ -147,13 +147,13 @@ impl ActorSystem {
         pictures
     }
 
-    /// How many live, by kind.
+    /// Returns the number of running actors by kind.
     pub fn counts(&self) -> BTreeMap<&'static str, usize> {
         self.shared.registry.counts()
     }
 
-    /// Asks every actor to end and waits, but no longer than `deadline`. Then the threads end too, and every handle
-    /// answers *gone*.
+    /// Asks every actor to end and waits until `deadline` at most. Then the threads end too, and every handle answers
+    /// with *gone*.
     pub async fn drain(&self, deadline: Duration) -> DrainOutcome {
         self.shared.draining.store(true, Ordering::Release);
         for living in self.shared.registry.all(usize::MAX) {

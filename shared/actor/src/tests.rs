@@ -1,4 +1,4 @@
-//! Promises of actors: each trap of the framework below, shown to be absorbed.
+//! Tests of actors: one for each actix pitfall that this crate works around.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Counts, and does what is asked of it.
+/// Test actor that keeps a counter and runs the requested effects.
 struct Counter {
     total: u64,
     stopped: Option<mpsc::SyncSender<u64>>,
@@ -25,7 +25,7 @@ enum Message {
     Add(u64),
     Total(Reply<u64>),
     Panic,
-    /// Blocks the thread until the other end is dropped: what no real handler may do.
+    /// Blocks the thread until the other end is dropped. Real handlers must never block.
     Block(mpsc::Receiver<()>),
     AddLater(Duration, u64),
     SetAndCancel(Duration, u64),
@@ -159,7 +159,7 @@ async fn a_panic_costs_the_state_and_not_the_actor() {
     neighbour.tell(Message::Add(5)).unwrap();
     handle.tell(Message::Add(7)).unwrap();
     handle.tell(Message::Panic).unwrap();
-    // What was accepted behind the panic is handled by the new one.
+    // A message accepted after the panic is handled by the new instance.
     handle.tell(Message::Add(1)).unwrap();
     assert_eq!(total(&handle).await, Ok(1));
     assert_eq!(total(&neighbour).await, Ok(5));
@@ -215,7 +215,7 @@ async fn a_factory_that_always_panics_is_given_up() {
     });
     until(|| handle.is_gone()).await;
     assert_eq!(tried.load(Ordering::SeqCst), Counter::RESTARTS + 1);
-    // The thread lives on.
+    // The thread survives.
     assert_eq!(total(&system.spawn(Counter::new)).await, Ok(0));
 }
 
@@ -244,7 +244,7 @@ async fn performed_futures_come_back_and_count_against_the_bound_until_then() {
     let (_system, handle) = counter();
     let (answer, pending) = tokio::sync::oneshot::channel();
     handle.tell(Message::PerformAdd(pending)).unwrap();
-    // The actor is free meanwhile.
+    // The actor handles other messages meanwhile.
     assert_eq!(total(&handle).await, Ok(0));
     until(|| handle.queued() == 1).await;
     answer.send(9).unwrap();

@@ -1,4 +1,4 @@
-//! Reading answers: never more than agreed, never longer than agreed, and no faster than they are taken.
+//! Reading of response bodies, limited in size and time. Nothing is read ahead of the caller.
 
 use std::{
     future::{Future, poll_fn},
@@ -20,19 +20,19 @@ use toolgate_runtime::{
 
 use crate::error::{ClientError, Phase};
 
-/// Answers up to this many bytes are not counted: the bound on calls at a time bounds them.
+/// Responses up to this many bytes are not charged to the budget: the limit on concurrent calls bounds them.
 pub const SMALL_ANSWER: usize = 64 * 1024;
 
-/// When reading has to go on, and to end.
+/// Deadlines of reading a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// Between two pieces.
+    /// Maximum time between two chunks.
     pub idle: Option<Duration>,
-    /// Altogether.
+    /// Time at which the body must be complete.
     pub end: Option<Instant>,
 }
 
-/// A body that ends with an error at its limit.
+/// Response body that fails when it exceeds its size limit.
 #[derive(Debug)]
 pub struct LimitedBody {
     body: Answer,
@@ -40,17 +40,17 @@ pub struct LimitedBody {
     quiet: Quiet,
     limit: usize,
     read: usize,
-    /// None also where nothing is to be counted.
+    /// Budget of the response; also `None` if the response is too small to be charged.
     held: Option<Arc<Budget>>,
     holder: Option<Holder>,
 }
 
-/// Since when something is waited for. Outlives the waiting itself: who turns to something else for a moment and comes
-/// back has not heard anything meanwhile.
+/// Time since which the next chunk is awaited. Kept across polls and calls: a caller that drops the future and reads
+/// again does not restart the idle timeout.
 pub(crate) type Quiet = Option<Instant>;
 
 impl Deadlines {
-    /// No limits: for streams that are meant to stay.
+    /// No deadlines, for long-lived streams.
     pub const NONE: Self = Self {
         idle: None,
         end: None,
@@ -64,7 +64,7 @@ impl Deadlines {
         loop {
             let frame = self.frame(quiet, body).await?;
             let Some(frame) = frame else { return Ok(None) };
-            // Trailers mean nothing here.
+            // Trailers are ignored.
             if let Ok(piece) = frame.into_data()
                 && !piece.is_empty()
             {
@@ -91,7 +91,7 @@ impl Deadlines {
         next: impl Future<Output = T>,
     ) -> Result<T, ClientError> {
         let mut next = pin!(next);
-        // Mostly it is there: then no clock is asked and no timer armed.
+        // Usually ready at once: then no clock is read and no timer is armed.
         if let Poll::Ready(ready) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
             *quiet = None;
             return Ok(ready);
@@ -117,14 +117,14 @@ impl Deadlines {
 }
 
 impl LimitedBody {
-    /// At most `limit` bytes of `body`, counted in `held` as long as they are held.
+    /// Limits `body` to `limit` bytes, charged to `held` while they are held.
     pub fn new(
         body: Answer,
         limit: usize,
         held: Option<&Arc<Budget>>,
         deadlines: Deadlines,
     ) -> Self {
-        // All calls share the budget: one whose answer says that it is small leaves it alone.
+        // All calls share the budget; a response with a small declared length does not touch it.
         let most = body.size_hint().upper();
         let small =
             most.is_some_and(|most| usize::try_from(most).is_ok_and(|most| most <= SMALL_ANSWER));
@@ -139,12 +139,12 @@ impl LimitedBody {
         }
     }
 
-    /// What is held of it is held by this one.
+    /// Charges the held bytes to this owner.
     pub(crate) fn held_by(&mut self, holder: Holder) {
         self.holder = Some(holder);
     }
 
-    /// The next piece; none at the end.
+    /// Returns the next chunk; `None` at the end.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
         let piece = self
             .deadlines
@@ -157,7 +157,7 @@ impl LimitedBody {
         Ok(piece)
     }
 
-    /// All of it. One piece is handed on without a copy.
+    /// Reads the whole body. A single chunk is returned without a copy.
     pub async fn bytes(mut self) -> Result<Bytes, ClientError> {
         let told = self.body.size_hint().lower();
         if told > u64::try_from(self.limit).unwrap_or(u64::MAX) {
@@ -179,7 +179,7 @@ impl LimitedBody {
         }
         let told = usize::try_from(told).unwrap_or_default();
         let told = told.max(first.len() + second.len());
-        // Before it is reserved: an announcement costs nothing.
+        // Charged before it is reserved: a declared length alone allocates nothing.
         cover(&mut charge, told)?;
         let mut all = BytesMut::with_capacity(told);
         all.extend_from_slice(&first);
@@ -191,7 +191,7 @@ impl LimitedBody {
         Ok(hold(charge, all.freeze()))
     }
 
-    /// All of a body that does not say how large it is.
+    /// Reads the rest of a body without a declared length.
     async fn pile(
         mut self,
         mut charge: Option<Charge>,
@@ -210,7 +210,7 @@ impl LimitedBody {
     }
 }
 
-/// Counts so many bytes, unless they are few.
+/// Charges this many bytes, unless they are few.
 pub(crate) fn cover(charge: &mut Option<Charge>, bytes: usize) -> Result<(), ClientError> {
     match charge {
         Some(charge) if bytes > SMALL_ANSWER => Ok(charge.cover(bytes)?),
@@ -218,7 +218,7 @@ pub(crate) fn cover(charge: &mut Option<Charge>, bytes: usize) -> Result<(), Cli
     }
 }
 
-/// These bytes with what was counted for them.
+/// Attaches the charge to these bytes.
 pub(crate) fn hold(charge: Option<Charge>, bytes: Bytes) -> Bytes {
     match charge {
         Some(charge) if bytes.len() > SMALL_ANSWER => charge.hold(bytes),

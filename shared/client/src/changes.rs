@@ -1,4 +1,4 @@
-//! A server's feed of changes: the GET stream of a legacy session, `subscriptions/listen` of a modern server.
+//! Change feeds of a server: the GET stream of a legacy session, or `subscriptions/listen` of a modern server.
 
 use std::collections::BTreeSet;
 
@@ -21,39 +21,39 @@ use crate::{
     send::{Headers, open_stream, send_open_ended},
 };
 
-/// What a server says has changed.
+/// Change announced by a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Its tools.
+    /// The tool list changed.
     Tools,
-    /// Its prompts.
+    /// The prompt list changed.
     Prompts,
-    /// Its resources.
+    /// The resource list changed.
     Resources,
-    /// This resource, or a part of one that was asked for.
+    /// This resource, or a part of a subscribed resource, was updated.
     Updated(Box<str>),
-    /// This task has come so far: the parameters of the notice, an object.
+    /// Status of this task, with the params of the notification, a JSON object.
     Task(Box<str>, Bytes),
 }
 
-/// What a modern server will tell of what was asked for by name.
+/// Named subscriptions that a modern server has acknowledged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// Updates of these resources.
+    /// Resources whose updates are announced.
     pub uris: BTreeSet<Box<str>>,
-    /// How far these tasks have come.
+    /// Tasks whose status is announced.
     pub tasks: BTreeSet<Box<str>>,
 }
 
-/// A feed of changes.
+/// Change feed of one server.
 #[derive(Debug)]
 pub struct Changes {
     stream: EventStream,
-    /// For what a legacy server asks on its stream.
+    /// Client and headers to answer requests of a legacy server on its stream; `None` for a modern server.
     answers: Option<(Line, Headers)>,
 }
 
-/// The own stream of the session that `headers` name, as a feed of changes; nothing if the server has none.
+/// Opens the GET stream of the session in `headers` as a change feed; `None` if the server offers none.
 pub async fn session_changes(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -70,7 +70,8 @@ pub async fn session_changes(
     }))
 }
 
-/// Listens to a modern server: `id` and `filter` are JSON. Nothing if it does not offer that.
+/// Sends `subscriptions/listen` to a modern server; `id` and `filter` are JSON. Returns `None` if the server does not
+/// support it.
 pub async fn listen(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -87,7 +88,7 @@ pub async fn listen(
                 stream: *stream,
                 answers: None,
             })),
-            // A JSON answer is a graceful end, or an error: no feed either way.
+            // A JSON response is a graceful end or an error: no feed in either case.
             ReplyBody::Json(_) | ReplyBody::Accepted | ReplyBody::Other(_) => Ok(None),
         };
     }
@@ -100,7 +101,7 @@ pub async fn listen(
 }
 
 impl Changes {
-    /// Of a modern server: what it will tell, which is the first thing it says.
+    /// Reads the acknowledgement of a modern server, which is the first message of its feed.
     pub async fn acknowledged(&mut self) -> Result<Acknowledged, ClientError> {
         let Some(message) = self.stream.message().await? else {
             let words = "the server ended the feed before it acknowledged it";
@@ -134,15 +135,16 @@ impl Changes {
         }
     }
 
-    /// What has come of a feed that is given up, one by one. It is not read at leisure: what is left is lost.
+    /// Returns the next change already received on a feed that is being closed. Read without rate limit; unread data is
+    /// lost.
     pub fn told_already(&mut self) -> Option<Change> {
         self.stream.hurry();
         self.next().now_or_never()?.ok().flatten()
     }
 
-    /// The next change; none when the server has ended the feed. Changes may have been missed then, so it is not taken up
-    /// where it ended: a server may replay what was said meanwhile and need not, and nobody would know. Cancel-safe, but for
-    /// an answer to what a legacy server asks.
+    /// Returns the next change; `None` when the server has ended the feed. Changes may have been missed by then. The
+    /// feed is not resumed: a server is free to replay missed messages or not, and the client could not tell.
+    /// Cancel-safe, except for a response to a request of a legacy server.
     pub async fn next(&mut self) -> Result<Option<Change>, ClientError> {
         while let Some(message) = self.stream.message().await? {
             let answer = scan(&message)?;
@@ -162,7 +164,7 @@ impl Changes {
                     method::TOOLS_CHANGED => return Ok(Some(Change::Tools)),
                     method::PROMPTS_CHANGED => return Ok(Some(Change::Prompts)),
                     method::RESOURCES_CHANGED => return Ok(Some(Change::Resources)),
-                    // Acknowledgement, logs, and what later revisions may bring.
+                    // Acknowledgements, logs, and methods of later revisions.
                     _ => {}
                 },
                 Body::Request { method, .. } => {
@@ -170,7 +172,7 @@ impl Changes {
                         line.refuse(headers, id.raw, method.as_str()).await;
                     }
                 }
-                // The answer to `subscriptions/listen` is its graceful end.
+                // The response to `subscriptions/listen` is its graceful end.
                 Body::Result(_) | Body::Error(_) if self.answers.is_none() => return Ok(None),
                 Body::Result(_) | Body::Error(_) => {}
             }
@@ -179,7 +181,7 @@ impl Changes {
     }
 }
 
-/// The news of a task, if they say of which.
+/// Parses a task notification; `None` without a task id.
 fn task(message: &Bytes, params: Span) -> Option<Change> {
     let id = object::get(params.of(message), "taskId")?;
     let id: String = serde_json::from_slice(id).ok()?;

@@ -1,5 +1,5 @@
-//! One request and its answer, however that comes: as JSON, or as the last message of a stream on which the server
-//! may have said other things before.
+//! Exchange of one request and its response, as JSON or as the last message of an event stream that may carry other
+//! messages before it.
 
 use bytes::Bytes;
 use toolgate_egress::HttpClient;
@@ -17,30 +17,30 @@ use crate::{
     send::{Headers, send},
 };
 
-/// Where a conversation goes to.
+/// HTTP client and endpoint of one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) http: HttpClient,
     pub(crate) endpoint: Endpoint,
 }
 
-/// A good answer.
+/// Successful response.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    /// The whole message.
+    /// Whole message.
     pub(crate) message: Bytes,
-    /// Its result.
+    /// Span of the result in the message.
     pub(crate) result: Span,
-    /// Of the result.
+    /// The result's `nextCursor`.
     pub(crate) next_cursor: Option<String>,
 }
 
-/// Messages of a server that are listened to before its answer.
+/// Maximum number of messages before the response.
 const MAX_BEFORE_ANSWER: usize = 1000;
 
 impl Line {
-    /// Posts a request and waits for the answer with its id. What the server asks meanwhile (legacy only) is answered
-    /// under `headers`: that we are there, and that we offer nothing.
+    /// Posts a request and waits for the response with its id. Requests of the server in the meantime (legacy only) are
+    /// answered under `headers`: pings with an empty result, all others with *method not found*.
     pub(crate) async fn ask(
         &self,
         headers: Headers,
@@ -80,7 +80,7 @@ impl Line {
         Ok((answered(message, id)?, reply))
     }
 
-    /// The next message of an answer.
+    /// Reads the next message of the response stream.
     async fn next(
         &self,
         stream: &mut EventStream,
@@ -95,14 +95,14 @@ impl Line {
         stream.message_in(http, endpoint, &headers).await
     }
 
-    /// Answers a server's own request.
+    /// Answers a request of the server.
     pub(crate) async fn refuse(&self, headers: &Headers, id: &str, method: &str) {
         let answer = if method == method::PING {
             message::response(id, "{}")
         } else {
             RpcError::method_not_found(method).to_bytes(Some(id))
         };
-        // The server may have lost interest; then there is nobody to tell.
+        // Errors are ignored: the server may no longer wait for the response.
         let _told = send(&self.http, &self.endpoint, headers.clone(), answer).await;
     }
 
@@ -116,13 +116,13 @@ impl Line {
         if let (Body::Request { method, .. }, Some(theirs)) = (&answer.body, answer.id) {
             self.refuse(headers, theirs.raw, method.as_str()).await;
         }
-        // An error without id can only be about the request that the stream belongs to.
+        // An error without an id can only belong to the stream's request.
         Ok(answer.is_final() && answer.id.is_none_or(|theirs| theirs.raw == id))
     }
 }
 
-/// Posts a request and waits for its good answer, whatever that is. What the server asks meanwhile (legacy only) is
-/// refused.
+/// Posts a request, waits for a successful response and discards it. Requests of the server in the meantime (legacy
+/// only) are rejected.
 pub async fn ask(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -138,7 +138,7 @@ pub async fn ask(
 }
 
 pub(crate) fn scan(message: &Bytes) -> Result<Answer<'_>, ClientError> {
-    // What is within a list is looked at one by one.
+    // Members of lists are checked one by one later.
     answer::scan(message, &Limits::OF_PARTS).map_err(ClientError::from)
 }
 

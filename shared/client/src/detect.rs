@@ -1,5 +1,5 @@
-//! Which era a server is of. Asked the modern way first; what is no modern answer is taken for a legacy server, and
-//! `initialize` has the last word. No single error code decides, save those that only a modern server knows.
+//! Era detection. A modern request is tried first; a server without a modern response is treated as legacy, and
+//! `initialize` decides. No single error code decides, except codes sent only by modern servers.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use crate::{
     peer::Peer,
 };
 
-/// What was found, with the conversation that has begun.
+/// Client of the detected server.
 pub type Detected = Peer;
 
-/// How long a server may take for the first question, which a legacy one need not understand.
+/// Timeout of the first request, which a legacy server need not understand.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
-/// Finds out which era a server is of, or holds it to what `policy` says, and begins a conversation. With a server of
-/// 2024-11-05 that is read under `drain`.
+/// Detects a server's era, or enforces the era of `policy`, and connects a client. The stream of an HTTP+SSE server
+/// (2024-11-05) is read under `drain`.
 pub async fn detect(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -84,16 +84,16 @@ async fn legacy(
     Ok(Peer::Legacy(session))
 }
 
-/// What a failed question says about the era.
+/// Conclusion from a failed modern request.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Try `initialize`, in this version.
+    /// Legacy: try `initialize` with this version.
     Legacy(&'static str),
-    /// It refused the version that it names as one it speaks: worth one more try, and no other version.
+    /// The server rejected a version that it lists as supported: one retry with the same version.
     Again,
-    /// Nothing: the failure is about something else, and would be the same in any era.
+    /// Inconclusive: the failure is unrelated to the era and would occur in any.
     Neither,
-    /// Modern, but of another revision.
+    /// Modern, but without a common version.
     NoCommonVersion(Vec<String>),
 }
 
@@ -108,7 +108,7 @@ fn verdict(error: &ClientError) -> Verdict {
             Verdict::Neither
         }
         ClientError::Status(problem) => match problem.status {
-            // Not let in: `initialize` would not be either.
+            // Access was denied: `initialize` would be denied too.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
                 Verdict::Neither
             }
@@ -125,7 +125,7 @@ fn verdict(error: &ClientError) -> Verdict {
     }
 }
 
-/// Only a modern server says this.
+/// Interprets an error code that only modern servers send.
 fn modern_error(rpc: &RpcError) -> Verdict {
     if rpc.code != codes::UNSUPPORTED_VERSION {
         return Verdict::Neither;
@@ -139,13 +139,13 @@ fn modern_error(rpc: &RpcError) -> Verdict {
         .collect();
     match common(&names) {
         Some(versions::MODERN) => Verdict::Again,
-        // Its only common version is one that begins with `initialize`.
+        // The only common version starts with `initialize`.
         Some(version) => Verdict::Legacy(version),
         None => Verdict::NoCommonVersion(names),
     }
 }
 
-/// The newest version that both speak.
+/// Returns the newest version supported by both.
 fn common(theirs: &[String]) -> Option<&'static str> {
     let offered = |ours: &&str| theirs.iter().any(|version| version == ours);
     versions::ALL.into_iter().find(offered)

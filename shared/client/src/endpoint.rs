@@ -1,4 +1,4 @@
-//! Where a server is, and what may be spent on it.
+//! Endpoints of MCP servers, with the timeouts and limits of a call.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,27 +10,27 @@ use url::Url;
 
 use crate::{error::ClientError, old::OldStream};
 
-/// One server.
+/// Endpoint of one server.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// Its Streamable HTTP endpoint.
+    /// URI of the Streamable HTTP endpoint.
     pub uri: Uri,
-    /// What is presented to it; the value is marked sensitive and is never shown.
+    /// Credential header; the value is marked sensitive and never shown.
     pub header: Option<(HeaderName, HeaderValue)>,
-    /// Limits of one call. `connect` is a matter of the pool that the client was made with.
+    /// Timeouts of one call. `connect` is enforced by the pool of the HTTP client.
     pub timeouts: Timeouts,
-    /// How much of an answer is read.
+    /// Size limits of a response.
     pub limits: ReadLimits,
-    /// Where answers are counted as long as they are held.
+    /// Budget that response bytes are charged to while they are held.
     pub answers: Option<Arc<Budget>>,
-    /// With a server of old: the stream on which it answers.
+    /// Stream that carries the responses of an HTTP+SSE server.
     pub old: Option<Arc<OldStream>>,
 }
 
-/// How much of an answer is read.
+/// Size limits of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// Bytes of one message, be it a JSON document or an event of a stream.
+    /// Maximum size in bytes of one message: a JSON document or an event of a stream.
     pub message: usize,
 }
 
@@ -43,12 +43,13 @@ impl Default for ReadLimits {
 }
 
 impl ReadLimits {
-    /// For answers of which little is expected.
+    /// Limits for small responses.
     pub const SMALL: Self = Self {
         message: 1024 * 1024,
     };
 
-    /// Of a stream: a line may hold a message and its field's name, an event a message and the break after it.
+    /// Returns the limits of an SSE stream: a line holds a message and its field name, an event holds a message and a
+    /// line break.
     pub(crate) fn sse(self) -> SseLimits {
         SseLimits {
             line: self.message + "data: ".len(),
@@ -58,7 +59,7 @@ impl ReadLimits {
 }
 
 impl Endpoint {
-    /// At `url`, presenting `header`.
+    /// Creates an endpoint at `url` that presents `header`.
     pub fn new(
         url: &Url,
         header: Option<(HeaderName, HeaderValue)>,
@@ -67,7 +68,7 @@ impl Endpoint {
         Self::at(url.as_str(), header, timeouts)
     }
 
-    /// The same, for a URL as text.
+    /// Like [`new`](Self::new), for a URL as text.
     pub fn at(
         url: &str,
         header: Option<(HeaderName, HeaderValue)>,
@@ -93,28 +94,28 @@ impl Endpoint {
         })
     }
 
-    /// The same server, which answers on this stream if there is one.
+    /// Sets the stream that carries the responses of an HTTP+SSE server.
     #[must_use]
     pub fn over(mut self, old: Option<Arc<OldStream>>) -> Self {
         self.old = old;
         self
     }
 
-    /// The same server, whose answers are counted there.
+    /// Sets the budget that responses are charged to.
     #[must_use]
     pub fn counted(mut self, answers: Arc<Budget>) -> Self {
         self.answers = Some(answers);
         self
     }
 
-    /// The same server with other limits.
+    /// Sets the size limits.
     #[must_use]
     pub fn with_limits(mut self, limits: ReadLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The same server, with no time limit longer than `most`.
+    /// Caps every timeout at `most`.
     #[must_use]
     pub fn within(mut self, most: Duration) -> Self {
         let Timeouts {

@@ -1,4 +1,4 @@
-//! Why a server gave no answer that can be used. A caller decides from it what to say, and whether to try again.
+//! Errors of calls to a server. Callers derive their own error response and the decision to retry from them.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -7,69 +7,69 @@ use toolgate_egress::{Class, EgressError};
 use toolgate_mcp::{FrameError, RpcError};
 use toolgate_runtime::budget::Exhausted;
 
-/// Why there is no usable answer.
+/// Error of a call to a server.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// We could not even form the request.
+    /// The request could not be built.
     #[error("{0}")]
     Request(&'static str),
-    /// No connection, or it broke.
+    /// The connection failed.
     #[error(transparent)]
     Egress(#[from] EgressError),
-    /// Took too long.
+    /// A timeout expired.
     #[error("the server took too long: {0}")]
     Timeout(Phase),
-    /// The connection broke while the answer was read.
+    /// The connection failed while the response was read.
     #[error("the answer broke off: {0}")]
     Broken(String),
-    /// More than is read.
+    /// The response exceeds the size limit, in bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// More events than are listened to.
+    /// The response stream exceeds the event limit.
     #[error("the server said more than {0} things and had not answered yet")]
     TooMuch(u32),
-    /// Our own bound on answers that are held.
+    /// The budget for held responses is exhausted.
     #[error("there is no room for more answers of servers now")]
     Exhausted,
-    /// Not a message.
+    /// The response is not a valid message.
     #[error("the answer is not a valid message: {0}")]
     Frame(#[from] FrameError),
-    /// An HTTP status other than success.
+    /// HTTP status other than success.
     #[error("{0}")]
     Status(Box<StatusProblem>),
-    /// A JSON-RPC error.
+    /// JSON-RPC error.
     #[error("the server answered with error {}: {}", .0.code, shorten(&.0.message))]
     Rpc(Box<RpcError>),
-    /// Against the protocol, in words of ours.
+    /// Protocol violation, described by Toolgate.
     #[error("{0}")]
     Protocol(Cow<'static, str>),
-    /// No version that both speak.
+    /// No version is supported by both.
     #[error("the server speaks {theirs}, which is not supported")]
     NoCommonVersion {
-        /// What it offered.
+        /// Versions offered by the server.
         theirs: String,
     },
 }
 
-/// Which clock ran out.
+/// Timeout that expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Until the head of the answer.
+    /// Time until the response head.
     FirstByte,
-    /// Between two pieces of it.
+    /// Time between two chunks of the response.
     Idle,
-    /// Altogether.
+    /// Total time.
     Total,
 }
 
-/// An HTTP status other than success.
+/// HTTP status other than success.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatusProblem {
-    /// The status.
+    /// HTTP status.
     pub status: StatusCode,
-    /// When to come back, where the server said so.
+    /// Value of `Retry-After`, if present in seconds.
     pub retry_after: Option<Duration>,
-    /// The JSON-RPC error in its body, if there was one.
+    /// JSON-RPC error in the body, if any.
     pub rpc: Option<RpcError>,
 }
 
@@ -80,13 +80,13 @@ impl From<Exhausted> for ClientError {
 }
 
 impl ClientError {
-    /// Whether the server does not know the method.
+    /// Returns `true` if the server does not know the method.
     pub fn is_unknown_method(&self) -> bool {
         self.rpc().is_some_and(|error| error.code == -32601)
     }
 
-    /// What may be told to others than the operator of this process: no address that a name led to, and no word of
-    /// the server's.
+    /// Returns a description for parties other than the operator of this process. It contains no resolved address and
+    /// no text of the server.
     pub fn plain(&self) -> String {
         match self {
             Self::Request(words) => (*words).to_owned(),
@@ -116,7 +116,7 @@ impl ClientError {
         }
     }
 
-    /// The HTTP status, where that is what is wrong.
+    /// Returns the HTTP status, if the error is one.
     pub fn status(&self) -> Option<StatusCode> {
         let Self::Status(problem) = self else {
             return None;
@@ -124,7 +124,7 @@ impl ClientError {
         Some(problem.status)
     }
 
-    /// The JSON-RPC error, as an answer of its own or in the body of another status.
+    /// Returns the JSON-RPC error, as a response of its own or in the body of an HTTP error.
     pub fn rpc(&self) -> Option<&RpcError> {
         match self {
             Self::Rpc(error) => Some(error),
@@ -163,7 +163,7 @@ impl fmt::Display for StatusProblem {
     }
 }
 
-/// Text of a stranger, fit for one line of a report: at most 200 bytes, no control characters.
+/// Sanitizes untrusted text for one line of a report: at most 200 bytes, no control characters.
 pub fn shorten(text: &str) -> String {
     const MOST: usize = 200;
     let mut short = String::new();

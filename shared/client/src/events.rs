@@ -1,4 +1,5 @@
-//! Reading a stream of events: one at a time, each of a bounded size, and no more of them than a call can be about.
+//! Event streams of a server: read one event at a time, with limits on the size of an event and on the number of events
+//! per call.
 
 use std::{
     fmt,
@@ -29,17 +30,18 @@ use crate::{
     send::Headers,
 };
 
-/// Events that are too many for one answer: the stream ends with the last of them. Far more than what is thinned out on
-/// its way to a client in ten seconds, which is to cost no call its answer. A stream that is meant to stay may have any number.
+/// Maximum number of events in one response; the stream fails at the last of them. Well above the number of
+/// notifications that a rate-limited stream carries in ten seconds, so that such a stream does not cost a call its
+/// response. Long-lived streams have no limit.
 pub const EVENTS: u32 = 250_000;
 
-/// Bytes that are cut into events at once: however small they are, no more of them than these hold wait to be read.
+/// Number of bytes parsed into events at once. It limits the events waiting to be read, however small they are.
 const SLICE: usize = 16 * 1024;
 
-/// Events and slices after which others on this thread have their turn, however much there is to read.
+/// Number of events and slices after which the task yields to others on its thread.
 const TURN: u32 = 64;
 
-/// Events of a body, or what a server of old says of one request on the stream that it says everything on.
+/// Events of a response body, or the messages of one request routed from the shared stream of an HTTP+SSE server.
 #[derive(Debug)]
 pub struct EventStream {
     source: Source,
@@ -47,36 +49,36 @@ pub struct EventStream {
     quiet: Quiet,
     framer: Framer,
     limits: ReadLimits,
-    /// Of the last piece, what has not been cut into events.
+    /// Part of the last chunk not yet parsed into events.
     rest: Bytes,
-    /// What is wrong with it. Events before the fault are still told.
+    /// Pending error; events received before it are returned first.
     fault: Option<ClientError>,
     place: Place,
-    /// Pieces that came.
+    /// Number of chunks received.
     pieces: u64,
-    /// Events that may still come; none for any number.
+    /// Number of events still allowed; `None` for no limit.
     left: Option<u32>,
-    /// For what is kept of an unfinished event.
+    /// Budget for the buffer of an unfinished event.
     budget: Option<Arc<Budget>>,
     holder: Option<Holder>,
     charge: Option<Charge>,
     held: Option<(Instant, Deadlines)>,
-    /// What was read in this turn.
+    /// Events and slices read since the last yield.
     turn: u32,
     pace: Pace,
-    /// It is not read before this.
+    /// Time before which the stream is not read.
     pause: Option<Instant>,
 }
 
 enum Source {
     Body(Answer),
     Told(Told),
-    /// It has ended, and is being taken up. Never locked: it only makes a future `Sync` that nobody shares.
+    /// The stream has ended and is being resumed. The mutex is never locked: it only makes the unshared future `Sync`.
     Away(Mutex<BoxFuture<'static, Result<EventStream, ClientError>>>),
 }
 
 impl EventStream {
-    /// The events of `body`, counted in `budget` as long as they are held.
+    /// Reads the events of `body`, charged to `budget` while they are held.
     pub fn new(
         body: Answer,
         limits: ReadLimits,
@@ -86,7 +88,7 @@ impl EventStream {
         Self::of(Source::Body(body), limits, budget.cloned(), deadlines)
     }
 
-    /// What a server of old says. Whoever reads its stream counts it.
+    /// Reads the messages routed to one request of an HTTP+SSE server. The reader of the shared stream charges them.
     pub(crate) fn told(told: Told, limits: ReadLimits, deadlines: Deadlines) -> Self {
         Self::of(Source::Told(told), limits, None, deadlines)
     }
@@ -121,29 +123,29 @@ impl EventStream {
         }
     }
 
-    /// What is held of its events is held by this one.
+    /// Charges the held bytes to this owner.
     pub(crate) fn held_by(&mut self, holder: Holder) {
         self.holder = Some(holder);
     }
 
-    /// Answers come on it, though it is meant to stay.
+    /// Reads at the rate of an awaited response although the stream is long-lived, since responses arrive on it.
     pub(crate) fn is_awaited(&mut self) {
         self.pace = Pace::new(Helpings::AWAITED);
     }
 
-    /// The message that came last was asked for.
+    /// Excludes the last message from the rate limit: it was requested.
     pub(crate) fn was_asked_for(&mut self) {
         self.pace.forgive(pace::ANSWER);
     }
 
-    /// It is given up with what has come of it: that is read now or never.
+    /// Reads the chunks already received without rate limit; for a stream that is being closed.
     pub(crate) fn hurry(&mut self) {
         self.pace = Pace::new(Helpings::AWAITED);
         self.pause = None;
         self.turn = 0;
     }
 
-    /// From now on the server is not waited for: it waits itself, for somebody else.
+    /// Suspends the deadlines while the server itself waits for the client.
     pub fn hold(&mut self) {
         if self.held.is_none() {
             let deadlines = std::mem::replace(&mut self.deadlines, Deadlines::NONE);
@@ -151,7 +153,7 @@ impl EventStream {
         }
     }
 
-    /// It is its turn again; the time in between does not count.
+    /// Resumes the deadlines; the suspended time does not count.
     pub fn go_on(&mut self) {
         if let Some((since, deadlines)) = self.held.take() {
             let end = deadlines.end.map(|end| end + since.elapsed());
@@ -160,7 +162,7 @@ impl EventStream {
         }
     }
 
-    /// The next event; none at the end. Its id is not told with it: see [`last_id`](Self::last_id). Cancel-safe.
+    /// Returns the next event; `None` at the end. The event id is removed: see [`last_id`](Self::last_id). Cancel-safe.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
             self.turn += 1;
@@ -179,7 +181,7 @@ impl EventStream {
                 return Ok(Some(event));
             }
             if let Some(fault) = self.fault.take() {
-                // It would only be told again.
+                // Resuming would deliver the same fault again.
                 self.place.lose();
                 return Err(fault);
             }
@@ -225,7 +227,7 @@ impl EventStream {
         }
     }
 
-    /// Makes a pause where too much has come.
+    /// Waits until the rate limit allows reading.
     async fn rests(&mut self) -> Result<(), ClientError> {
         if self.pace.is_over() && self.pause.is_none() {
             self.pause = self.pace.pause(Instant::now());
@@ -233,7 +235,7 @@ impl EventStream {
         let Some(until) = self.pause else {
             return Ok(());
         };
-        // It is no silence of the server's.
+        // The pause is not idle time of the server.
         let deadlines = Deadlines {
             idle: None,
             ..self.deadlines
@@ -273,7 +275,7 @@ impl EventStream {
         Ok(())
     }
 
-    /// The next event that carries a message; none at the end. Cancel-safe.
+    /// Returns the next event that carries a message; `None` at the end. Cancel-safe.
     pub async fn message(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(event) = self.next().await? {
             if event.is_message() {
@@ -283,8 +285,8 @@ impl EventStream {
         Ok(None)
     }
 
-    /// The same, of a legacy server's stream: one that ends is taken up in its session as often as it can be.
-    /// Cancel-safe.
+    /// Like [`message`](Self::message), for a legacy server's stream: an ended stream is resumed in its session as
+    /// often as allowed. Cancel-safe.
     pub async fn message_in(
         &mut self,
         http: &HttpClient,
@@ -300,13 +302,13 @@ impl EventStream {
         }
     }
 
-    /// Whether what was read is the end of a stream, rather than something that is wrong with it.
+    /// Returns `true` if the result of a read is the end of a stream rather than an error of its content.
     pub fn has_ended(read: &Result<Option<Bytes>, ClientError>) -> bool {
         matches!(read, Ok(None) | Err(ClientError::Broken(_)))
     }
 
-    /// A legacy server's stream has ended: what comes next comes from where it is taken up, within the same deadlines.
-    /// False if there is no such place, and the end is the end.
+    /// Starts to resume a legacy server's stream that has ended, within the same deadlines. Returns `false` if there is
+    /// no position to resume from: the end is final.
     #[must_use]
     pub fn take_up(&mut self, http: &HttpClient, endpoint: &Endpoint, headers: Headers) -> bool {
         let Some(place) = self.place.leave() else {
@@ -318,12 +320,12 @@ impl EventStream {
         true
     }
 
-    /// Waits until a stream that is being taken up has come back. Cancel-safe.
+    /// Waits until the stream has been resumed. Cancel-safe.
     pub async fn back(&mut self) -> Result<(), ClientError> {
         let Source::Away(coming) = &mut self.source else {
             return Ok(());
         };
-        // A pause that the server asked for is no silence of its.
+        // A delay requested by the server is not idle time.
         let deadlines = Deadlines {
             idle: None,
             ..self.deadlines
@@ -332,7 +334,7 @@ impl EventStream {
         let came = deadlines.limit(&mut self.quiet, coming).await?;
         self.quiet = None;
         let stream = came.inspect_err(|_| self.place.lose())?;
-        // An event that was cut off is told again, from its beginning.
+        // An event that was cut off is sent again from its beginning.
         self.framer = stream.framer;
         self.rest = Bytes::new();
         self.charge = None;
@@ -340,17 +342,17 @@ impl EventStream {
         Ok(())
     }
 
-    /// The id of the last event that had one: where a legacy stream can be taken up.
+    /// Returns the id of the last event that had one, from which a legacy stream can be resumed.
     pub fn last_id(&self) -> Option<&str> {
         self.place.id()
     }
 
-    /// How long the server wants to be left alone before a stream is taken up.
+    /// Returns the server's `retry` delay before a stream is resumed.
     pub fn retry(&self) -> Option<Duration> {
         self.place.retry()
     }
 
-    /// How many pieces have come: whether anything has been heard at all, if only a comment.
+    /// Returns the number of chunks received; comments count too.
     pub(crate) fn pieces(&self) -> u64 {
         self.pieces
     }

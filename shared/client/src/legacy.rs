@@ -1,4 +1,4 @@
-//! Conversations with a legacy server: `initialize`, a session, its stream, goodbye.
+//! Sessions with a legacy server: `initialize`, requests, the GET stream, and `DELETE`.
 
 use std::sync::{
     Arc,
@@ -24,20 +24,20 @@ use crate::{
     send::{Headers, delete, send},
 };
 
-/// What `initialize` led to.
+/// Result of the `initialize` handshake.
 #[derive(Debug, Clone)]
 pub struct Handshake {
-    /// The session that the server assigned, if it did.
+    /// Session id assigned by the server, if any.
     pub session: Option<HeaderValue>,
-    /// The version that both speak.
+    /// Negotiated protocol version.
     pub version: &'static str,
-    /// What the server says about itself.
+    /// Facts that the server reports about itself.
     pub facts: ServerFacts,
-    /// The stream on which it answers, if it is one of old.
+    /// Stream that carries the responses, for an HTTP+SSE server.
     pub old: Option<Arc<OldStream>>,
 }
 
-/// One session with a server.
+/// Session with one server.
 #[derive(Debug)]
 pub struct LegacySession {
     line: Line,
@@ -45,12 +45,12 @@ pub struct LegacySession {
     next_id: AtomicU64,
 }
 
-/// Longest session id that is accepted.
+/// Maximum length of an accepted session id in bytes.
 const MAX_SESSION_ID: usize = 4096;
 
-/// Opens a session: `initialize` in `version`, and `notifications/initialized`. `capabilities` is a JSON object: what
-/// we offer the server in it. A server that does not take it is asked the way of 2024-11-05, on a stream that is read
-/// under `drain`.
+/// Opens a session: `initialize` in `version`, then `notifications/initialized`. `capabilities` is a JSON object with
+/// the client capabilities offered to the server. If the server rejects Streamable HTTP, the HTTP+SSE transport
+/// (2024-11-05) is tried, with a stream read under `drain`.
 pub async fn handshake(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -63,13 +63,13 @@ pub async fn handshake(
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
-    // Ids must not repeat within a session: who goes on with it starts at 1.
+    // Ids must not repeat within a session: later requests start at 1.
     let request = message::initialize("0", version, capabilities, us);
     let asked = line.ask(Headers::none(), "0", request.clone()).await;
     let (answered, reply) = match asked {
         Err(error) if may_be_old(&error) => {
             let opened = OldStream::open(http, endpoint, drain).await?;
-            // Not one of old either: what it said first is what is wrong.
+            // The server does not support HTTP+SSE either: its first error is reported.
             line.endpoint.old = Some(opened.ok_or(error)?);
             line.ask(Headers::none(), "0", request).await?
         }
@@ -81,7 +81,7 @@ pub async fn handshake(
         return Err(ClientError::NoCommonVersion { theirs });
     };
     let session = reply.session().cloned().map(|mut id| {
-        // Whoever has it can take part in the session.
+        // The session id grants access to the session.
         id.set_sensitive(true);
         id
     });
@@ -109,7 +109,7 @@ fn is_session_id(id: &HeaderValue) -> bool {
 }
 
 impl LegacySession {
-    /// Opens a session that offers nothing to the server.
+    /// Opens a session that offers nothing to the server but page support (MCP Apps).
     pub async fn open(
         http: &HttpClient,
         endpoint: &Endpoint,
@@ -129,23 +129,23 @@ impl LegacySession {
         })
     }
 
-    /// What was agreed.
+    /// Returns the result of the handshake.
     pub fn handshake(&self) -> &Handshake {
         &self.handshake
     }
 
-    /// What the server says about itself.
+    /// Returns the facts that the server reports about itself.
     pub fn facts(&self) -> &ServerFacts {
         &self.handshake.facts
     }
 
-    /// Its own stream, as a feed of changes; nothing if it has none.
+    /// Opens the session's GET stream as a change feed; `None` if the server offers none.
     pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
         let Line { http, endpoint } = &self.line;
         session_changes(http, endpoint, self.headers()).await
     }
 
-    /// Ends the session. A server that does not care is not argued with.
+    /// Closes the session. Errors are ignored.
     pub async fn close(self) {
         if self.handshake.session.is_some() {
             let Line { http, endpoint } = &self.line;

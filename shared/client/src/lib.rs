@@ -1,6 +1,6 @@
-//! An MCP client over egress, both eras. Two layers: [`send`](send()) and [`open_stream`] move frames and leave them as they are,
-//! which is what a proxy's calls need; [`detect`](detect()), [`LegacySession`] and [`ModernPeer`] hold whole conversations, which
-//! is what a probe needs.
+//! MCP client of both eras on top of egress, in two layers. [`send`](send()) and [`open_stream`] move frames unchanged,
+//! for the calls of a proxy. [`detect`](detect()), [`LegacySession`] and [`ModernClient`] run whole exchanges, for
+//! probes.
 
 pub mod body;
 pub mod changes;

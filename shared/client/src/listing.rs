@@ -1,4 +1,5 @@
-//! All of one kind that a server offers, page by page, and no further than agreed: a server that never stops is cut, and said to be.
+//! Listing of all definitions of one kind, page by page and within limits. A listing cut off by a limit is marked as
+//! truncated.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -10,48 +11,48 @@ use crate::{
     peer::Peer,
 };
 
-/// How much is listed.
+/// Limits of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
-    /// Pages.
+    /// Maximum number of pages.
     pub pages: usize,
-    /// Definitions.
+    /// Maximum number of definitions.
     pub definitions: usize,
-    /// Bytes of all answers.
+    /// Maximum size of all responses in bytes.
     pub bytes: usize,
-    /// Time for all of it.
+    /// Maximum total time.
     pub time: Duration,
-    /// Of one definition.
+    /// Limits of one definition.
     pub definition: DefinitionLimits,
 }
 
-/// What a server lists of one kind.
+/// Definitions of one kind listed by a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Those that can be used, in the server's order.
+    /// Usable definitions, in the server's order.
     pub taken: Vec<Definition>,
-    /// Those that cannot, and why.
+    /// Rejected definitions with the reason.
     pub refused: Vec<Refused>,
-    /// Names of those that hold characters that nobody sees.
+    /// Names of definitions that contain invisible characters.
     pub hiding: Vec<String>,
-    /// Why it is not all.
+    /// Reason of a truncated listing; `None` if it is complete.
     pub cut: Option<Cut>,
 }
 
-/// Why a listing ended early.
+/// Reason of a truncated listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cut {
-    /// More pages than are read.
+    /// The page limit was reached.
     Pages(usize),
-    /// More definitions than are kept.
+    /// The definition limit was reached.
     Definitions(usize),
-    /// More bytes than are read.
+    /// The size limit was reached, in bytes.
     Bytes(usize),
-    /// Longer than is waited.
+    /// The time limit was reached.
     Time(Duration),
-    /// A cursor that had come before: the list would never end.
+    /// A cursor was repeated: the listing would never end.
     Circle,
-    /// A page after the first could not be had: why, in words of ours.
+    /// A page after the first failed; contains a description by Toolgate.
     Failed(String),
 }
 
@@ -70,7 +71,7 @@ impl Default for Caps {
 pub(crate) async fn collect(peer: &Peer, kind: Kind, caps: &Caps) -> Result<Listing, ClientError> {
     let deadline = Instant::now() + caps.time;
     let limits = DefinitionLimits {
-        // Legacy servers know no such annotation.
+        // Legacy servers do not have this annotation.
         annotations: matches!(peer, Peer::Modern(_)),
         ..caps.definition
     };

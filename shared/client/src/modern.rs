@@ -1,4 +1,4 @@
-//! Conversations with a modern server: every request says all about itself.
+//! Client of a modern server: stateless, every request is self-contained.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +20,7 @@ use crate::{
     send::Headers,
 };
 
-/// A modern server.
+/// Client of a modern server.
 #[derive(Debug)]
 pub struct ModernPeer {
     line: Line,
@@ -28,21 +28,21 @@ pub struct ModernPeer {
     us: String,
 }
 
-/// What a modern server answers to `server/discover`.
+/// Result of `server/discover`.
 #[derive(Debug)]
 pub(crate) struct Discovery {
     pub(crate) versions: Vec<String>,
     pub(crate) facts: ServerFacts,
 }
 
-/// An id that no other request of this process to a modern server has, whoever sends it: of two feeds that a server knew
-/// by one id it would end the wrong one.
+/// Returns a request id for modern servers that is unique within this process. A server that identifies feeds by their
+/// id alone would otherwise end the wrong one.
 pub fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Asks what a server can do, the modern way.
+/// Sends `server/discover`.
 pub(crate) async fn discover(line: &Line, us: &Implementation) -> Result<Discovery, ClientError> {
     let client = us.to_json();
     let request = message::discover("0", &meta(&client));
@@ -52,7 +52,7 @@ pub(crate) async fn discover(line: &Line, us: &Implementation) -> Result<Discove
     Ok(Discovery { versions, facts })
 }
 
-/// `_meta` of our own requests: no progress, no logs, and no capability but that pages are shown by somebody.
+/// Returns the `_meta` of Toolgate's own requests: no progress, no logs, and no capability but page support (MCP Apps).
 fn meta(client: &str) -> ModernMeta<'_> {
     ModernMeta {
         version: versions::MODERN,
@@ -65,7 +65,7 @@ fn meta(client: &str) -> ModernMeta<'_> {
 }
 
 impl ModernPeer {
-    /// A server that is known to be modern.
+    /// Creates a client for a server known to be modern.
     pub fn new(
         http: &HttpClient,
         endpoint: &Endpoint,
@@ -85,17 +85,17 @@ impl ModernPeer {
         }
     }
 
-    /// What the server says about itself.
+    /// Returns the facts that the server reports about itself.
     pub fn facts(&self) -> &ServerFacts {
         &self.facts
     }
 
-    /// Its feed of changes to what it lists, as far as it tells of them; nothing if it offers none.
+    /// Opens a feed of the list changes that the server announces; `None` if it supports no feed.
     pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
         let id = next_id().to_string();
         let filter = |kind: &Kind| format!("\"{}ListChanged\":true", kind.capability());
         let announced = Kind::ALL.iter().filter(|kind| {
-            // Templates change with resources.
+            // Templates change together with resources.
             **kind != Kind::Template && self.facts.announces(**kind)
         });
         let filters: Vec<String> = announced.map(filter).collect();

@@ -1,6 +1,6 @@
-//! Servers of 2024-11-05: everything they say comes on one stream that stays open, everything they are told is posted
-//! to a URL that they name on it. Above this they are legacy servers like others: each request has its own stream of
-//! messages, which is its part of theirs.
+//! The HTTP+SSE transport (2024-11-05). All messages of the server arrive on one long-lived stream; messages to the
+//! server are posted to a URL announced on that stream. For the layers above, such a server is a legacy server: each
+//! request has its own stream of messages, demultiplexed from the shared one.
 
 mod silence;
 mod table;
@@ -33,48 +33,48 @@ use silence::{Silence, TICKS, Verdict};
 use table::Table;
 pub(crate) use table::Told;
 
-/// How long a server may take until it says where its messages go to.
+/// Timeout until the server announces its message URL.
 const OPENING: Duration = Duration::from_secs(10);
 
-/// How long it may take to hear that we offer nothing, and how many times at once.
+/// Timeout of a response that rejects a request of the server, and the maximum number of such responses in flight.
 const REFUSING: Duration = Duration::from_secs(5);
 const REFUSALS: usize = 8;
 
-/// Longest URL for messages.
+/// Maximum length of the message URL in bytes.
 const MAX_URL: usize = 8 * 1024;
 
-/// The stream of one server, read by a task of its own until this is dropped.
+/// Shared stream of one server, read by its own task until this is dropped.
 pub struct OldStream {
     messages: Uri,
     table: Arc<Table>,
     _open: oneshot::Sender<()>,
 }
 
-/// Reads the stream.
+/// Task that reads the shared stream.
 struct Reader {
     events: EventStream,
     table: Arc<Table>,
     http: HttpClient,
     endpoint: Endpoint,
     messages: Uri,
-    /// How long a call puts up with silence.
+    /// Maximum silence during a call.
     patience: Duration,
 }
 
-/// What became of a message.
+/// Outcome of dispatching a message.
 enum Became {
-    /// It was an answer that somebody waits for.
+    /// The message was a response, delivered to its request.
     Answer,
-    /// It has been taken, or is for nobody.
+    /// The message was delivered, or has no recipient.
     Done,
-    /// It asks something of nobody here: this is the answer.
+    /// The message is a request of the server without a recipient; contains the response.
     Refused(Bytes),
 }
 
-/// However reading ends, nobody waits on.
+/// Closes all pending requests when the reader ends for any reason, so that none waits forever.
 struct End(Arc<Table>);
 
-/// Whether this answer to `initialize` may be one of a server that knows no Streamable HTTP.
+/// Returns `true` if this error of `initialize` may come from a server without Streamable HTTP.
 pub(crate) fn may_be_old(error: &ClientError) -> bool {
     let status = error.status().map(|status| status.as_u16());
     let modern = error.rpc().is_some_and(|rpc| codes::is_modern(rpc.code));
@@ -82,7 +82,7 @@ pub(crate) fn may_be_old(error: &ClientError) -> bool {
 }
 
 impl OldStream {
-    /// Opens the stream, and learns where messages go to. Nothing if that is not what the server does.
+    /// Opens the stream and reads the message URL. Returns `None` if the server does not announce one.
     pub(crate) async fn open(
         http: &HttpClient,
         endpoint: &Endpoint,
@@ -126,12 +126,12 @@ impl OldStream {
         })))
     }
 
-    /// Whether nothing can come on it any more.
+    /// Returns `true` if the stream has ended.
     pub fn is_lost(&self) -> bool {
         self.table.is_lost()
     }
 
-    /// As [`send`](crate::send()): a request is answered by its part of the stream.
+    /// Like [`send`](crate::send()): the response to a request is its part of the shared stream.
     pub(crate) async fn send(
         &self,
         http: &HttpClient,
@@ -146,7 +146,7 @@ impl OldStream {
         };
         let reply = send_to(http, (endpoint, &self.messages), headers, message).await?;
         if is_gone(reply.status) {
-            // It knows nothing of this stream: whoever waits, waits for nothing.
+            // The server does not know this stream: pending requests would wait in vain.
             self.table.lose();
         }
         let Some(told) = told.filter(|_| reply.status.is_success()) else {
@@ -163,7 +163,7 @@ impl OldStream {
         })
     }
 
-    /// As [`open_stream`]: what belongs to no request. One at a time.
+    /// Like [`open_stream`]: messages that belong to no request. One listener at a time.
     pub(crate) fn listen(&self, endpoint: &Endpoint) -> Result<Option<EventStream>, ClientError> {
         let told = Table::listen(&self.table)?;
         Ok(told.map(|told| EventStream::told(told, endpoint.limits, Deadlines::NONE)))
@@ -171,7 +171,7 @@ impl OldStream {
 }
 
 impl Reader {
-    /// Until the stream ends.
+    /// Reads until the stream ends.
     async fn run(self) {
         let Self {
             mut events,
@@ -216,7 +216,7 @@ impl Reader {
             let Ok(Some(message)) = message else { return };
             match handed(&table, &message) {
                 Became::Answer => events.was_asked_for(),
-                // A server that asks and asks is not answered for ever.
+                // Limits the responses in flight to a server that keeps sending requests.
                 Became::Refused(refusal) if refusing.len() < REFUSALS => {
                     refusing.push(send_to(&http, to, Headers::none(), refusal));
                 }
@@ -226,27 +226,28 @@ impl Reader {
     }
 }
 
-/// How long a call waits for a word: what is otherwise waited for ahead of the answer, is here waited for in it.
+/// Returns the maximum silence during a call. The response head of Streamable HTTP has no counterpart here, so the
+/// first-byte timeout applies within the stream as well.
 fn patience(endpoint: &Endpoint) -> Duration {
     endpoint.timeouts.idle.max(endpoint.timeouts.first_byte)
 }
 
-/// Whether a server says that it knows nothing of the stream.
+/// Returns `true` if the server does not know the stream.
 fn is_gone(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
-/// Asks for an answer, whichever, under an id that no request of a call has.
+/// Builds a ping under an id that no request of a call has. Any response counts.
 fn sign_of_life(number: u64) -> Bytes {
     message::request(&format!("\"sign-of-life-{number}\""), method::PING, None)
 }
 
-/// Nothing is asked.
+/// Returns a future that never completes, used while no ping is in flight.
 fn never<'a>() -> BoxFuture<'a, Result<Reply, ClientError>> {
     Box::pin(pending())
 }
 
-/// Hands a message to whoever it is for.
+/// Delivers a message to its recipient.
 fn handed(table: &Table, message: &Bytes) -> Became {
     let Ok(answer) = scan(message) else {
         return Became::Done;
@@ -265,7 +266,7 @@ fn handed(table: &Table, message: &Bytes) -> Became {
     }
 }
 
-/// Where messages go to: what the server named, as long as that is at its own origin.
+/// Resolves the announced message URL, which must have the origin of the stream.
 fn beside(stream: &Uri, named: &[u8]) -> Result<Uri, ClientError> {
     let refused = |words: &'static str| ClientError::Protocol(words.into());
     let invalid = "the server names no valid URL for its messages";
@@ -293,7 +294,7 @@ impl Drop for End {
 
 impl fmt::Debug for OldStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL for messages is a secret towards the server.
+        // The message URL is a secret between client and server.
         write!(f, "OldStream({})", self.table.waiting())
     }
 }

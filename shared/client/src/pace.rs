@@ -1,63 +1,63 @@
-//! How fast a stream of events is read. Ordinary streams are read as they come, and pay for it with a number that is added
-//! up. One that says more than anybody follows is read in helpings, with pauses between them: what comes meanwhile gathers
-//! in the socket, where it wakes nobody, and in the end the server has to wait. Nothing is lost by it.
+//! Rate limiting of stream reads. An ordinary stream is read without delay, at the cost of one counter. A flooding
+//! stream is read in quanta with pauses in between: further data stays in the socket without wake-ups, and flow control
+//! slows the server down. No data is lost.
 //!
-//! A machine: it is told what was taken, and what time it is where it asks for that. What it counts is what costs
-//! something however small it is: events, lines that are no data of one, as far less, and pieces that are smaller than
-//! [`SMALL`]. The size of a message costs nothing here: it has a bound of its own.
+//! A state machine that receives the costs read and, on request, the current time. It counts units with a cost
+//! independent of their size: events, lines without data (at the framer's lower weight), and chunks smaller than
+//! [`SMALL_CHUNK`]. The size of a message costs nothing here: it has its own limit.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What any stream may say at once, however fast; the first time half as much more, since nobody knows how long it took.
+/// Allowance of a stream at any rate. The first allowance is half as much again, since its duration is unknown.
 const BURST: u32 = 1_000;
 
-/// A thousand a second are taken back of what was counted.
+/// Time to refill one unit: a thousand units per second.
 const EACH: Duration = Duration::from_millis(1);
 
-/// What is remembered at most: a stream that has been too fast is an ordinary one again after a second and a half of quiet.
+/// Maximum debt: a flooding stream is ordinary again after one and a half seconds of silence.
 const MOST: u32 = 2 * BURST;
 
-/// A longer pause than this is not made.
+/// Maximum pause.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Pieces of fewer bytes are counted.
+/// Chunks of fewer bytes are counted.
 pub(crate) const SMALL: usize = 1024;
 
-/// What the answer to a request counts, where answers are not to count: an event, in a piece of its own.
+/// Cost of a response that is not to be counted: one event in one chunk.
 pub(crate) const ANSWER: u32 = 2;
 
-/// How a stream is read that says too much.
+/// Read quantum of a flooding stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Helpings {
-    /// What is taken at once. More that comes in one piece makes the pause as much longer.
+    /// Units per quantum. Surplus units of one chunk extend the pause proportionally.
     size: u32,
     pause: Duration,
 }
 
 impl Helpings {
-    /// Somebody waits for what comes behind it: 25,000 a second, taken a hundred times a second.
+    /// Rate while a caller waits for a response behind the events: 25,000 units per second, in 100 quanta per second.
     pub(crate) const AWAITED: Self = Self {
         size: 250,
         pause: Duration::from_millis(10),
     };
 
-    /// Nobody waits for what is on it: a thousand a second, taken ten times a second.
+    /// Rate of background streams: 1,000 units per second, in 10 quanta per second.
     pub(crate) const NEWS: Self = Self {
         size: 100,
         pause: Duration::from_millis(100),
     };
 }
 
-/// How far one stream has come.
+/// Read rate limiter of one stream.
 #[derive(Debug)]
 pub(crate) struct Pace {
     helpings: Helpings,
-    /// What was taken, less what time has taken back until `since`.
+    /// Units read, less the units refilled until `since`.
     taken: u32,
     since: Option<Instant>,
-    /// What was taken of this helping; none if it is read as it comes.
+    /// Units read of the current quantum; `None` while the stream is not limited.
     helping: Option<u32>,
 }
 
@@ -71,7 +71,7 @@ impl Pace {
         }
     }
 
-    /// Of a stream whose bounds alone are to be tested.
+    /// Returns a limiter that never pauses, for tests of other limits.
     #[cfg(test)]
     pub(crate) fn endless() -> Self {
         Self::new(Helpings {
@@ -80,7 +80,7 @@ impl Pace {
         })
     }
 
-    /// So much was taken.
+    /// Counts units that were read.
     pub(crate) fn take(&mut self, count: u32) {
         self.taken = self.taken.saturating_add(count);
         if let Some(helping) = &mut self.helping {
@@ -88,7 +88,7 @@ impl Pace {
         }
     }
 
-    /// So much of it was asked for.
+    /// Uncounts units that were requested.
     pub(crate) fn forgive(&mut self, count: u32) {
         self.taken = self.taken.saturating_sub(count);
         if let Some(helping) = &mut self.helping {
@@ -96,7 +96,7 @@ impl Pace {
         }
     }
 
-    /// Whether [`Self::pause`] is to be asked before more is taken.
+    /// Returns `true` if [`Self::next_pause`] must be called before reading more.
     pub(crate) fn is_over(&self) -> bool {
         match self.helping {
             None => self.taken >= BURST,
@@ -104,23 +104,24 @@ impl Pace {
         }
     }
 
-    /// Whether it is read in helpings: one also ends where there is nothing more to take, with [`Self::pause`].
+    /// Returns `true` if the stream is read in quanta. A quantum also ends, with [`Self::next_pause`], when no more
+    /// data is available.
     pub(crate) fn in_helpings(&self) -> bool {
         self.helping.is_some()
     }
 
-    /// Until when nothing is to be taken; none if it is to be read as it comes.
+    /// Returns the time until which the stream must not be read; `None` if it may be read without delay.
     pub(crate) fn pause(&mut self, now: Instant) -> Option<Instant> {
-        // Of the first helping all counts that was more than the allowance.
+        // The first quantum consists of the units above the allowance.
         let helping = self.helping.unwrap_or(self.taken.saturating_sub(BURST));
-        // How long it took until here is known from the first time on.
+        // The elapsed time is known from the second call on.
         let passed = self.since.map(|since| now.saturating_duration_since(since));
         let passed = passed.map_or(BURST / 2, |passed| {
             u32::try_from(passed.as_millis() / EACH.as_millis()).unwrap_or(MOST)
         });
         self.taken = self.taken.min(MOST).saturating_sub(passed);
         self.since = Some(now);
-        // That begins at the whole allowance and ends at half of it: the clock is not read all the time.
+        // Limiting starts at the whole allowance and ends at half of it, so that the clock is read rarely.
         let least = if self.helping.is_some() {
             BURST / 2
         } else {

@@ -1,4 +1,4 @@
-//! A server with which a conversation stands, of either era.
+//! A connected client of a server of either era, with the facts that the server reports about itself.
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -14,33 +14,33 @@ use crate::{
     modern::ModernPeer,
 };
 
-/// A server with which a conversation stands.
+/// Connected client of one server.
 #[derive(Debug)]
 pub enum Peer {
-    /// With a session.
+    /// Session with a legacy server.
     Legacy(LegacySession),
-    /// Without.
+    /// Client of a modern server.
     Modern(ModernPeer),
 }
 
-/// What a server says about itself. Untrusted, and capped.
+/// Facts that a server reports about itself. Untrusted, and limited in size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFacts {
-    /// The version that is spoken with it.
+    /// Protocol version in use.
     pub version: String,
-    /// Its capabilities, a JSON object as received.
+    /// Capabilities, a JSON object as received.
     pub capabilities: String,
-    /// The name it gives itself.
+    /// Name of the server software.
     pub server_name: String,
-    /// The version it gives itself.
+    /// Version of the server software.
     pub server_version: String,
-    /// Its instructions to agents.
+    /// Instructions for agents.
     pub instructions: String,
 }
 
-/// Bytes of instructions that are kept.
+/// Maximum size of instructions in bytes; longer ones are truncated.
 pub const MAX_INSTRUCTIONS: usize = 8 * 1024;
-/// Bytes of capabilities that are kept.
+/// Maximum size of capabilities in bytes.
 pub const MAX_CAPABILITIES: usize = 16 * 1024;
 
 #[derive(Deserialize)]
@@ -72,7 +72,7 @@ struct Discovered<'a> {
 }
 
 impl ServerFacts {
-    /// From the result of `initialize`.
+    /// Parses the result of `initialize`.
     pub fn of_initialize(result: &[u8]) -> Result<Self, ClientError> {
         let read: Initialized<'_> = serde_json::from_slice(result).map_err(|_| {
             ClientError::Protocol("the server's answer to `initialize` is not valid".into())
@@ -85,7 +85,7 @@ impl ServerFacts {
         )
     }
 
-    /// From the result of `server/discover`: the versions it supports, and the rest.
+    /// Parses the result of `server/discover` into the supported versions and the facts.
     pub fn of_discover(result: &[u8]) -> Result<(Vec<String>, Self), ClientError> {
         let read: Discovered<'_> = serde_json::from_slice(result).map_err(|_| {
             ClientError::Protocol("the server's answer to `server/discover` is not valid".into())
@@ -125,17 +125,17 @@ impl ServerFacts {
         })
     }
 
-    /// Whether the server has declared the capability `name`.
+    /// Returns `true` if the server declares the capability `name`.
     pub fn declares(&self, name: &str) -> bool {
         self.capability(name).is_some()
     }
 
-    /// Whether the server has declared that it has any of this kind.
+    /// Returns `true` if the server declares definitions of this kind.
     pub fn offers(&self, kind: Kind) -> bool {
         self.declares(kind.capability())
     }
 
-    /// Whether the server tells when its list of this kind changes.
+    /// Returns `true` if the server announces changes of its list of this kind.
     pub fn announces(&self, kind: Kind) -> bool {
         let declared = self.capability(kind.capability());
         declared.is_some_and(|it| it.get("listChanged") == Some(&Value::Bool(true)))
@@ -148,7 +148,7 @@ impl ServerFacts {
 }
 
 impl Peer {
-    /// Its era.
+    /// Returns the era of the server.
     pub fn era(&self) -> Era {
         match self {
             Self::Legacy(_) => Era::Legacy,
@@ -156,7 +156,7 @@ impl Peer {
         }
     }
 
-    /// What it says about itself.
+    /// Returns the facts that the server reports about itself.
     pub fn facts(&self) -> &ServerFacts {
         match self {
             Self::Legacy(session) => session.facts(),
@@ -164,13 +164,13 @@ impl Peer {
         }
     }
 
-    /// All of one kind, as far as `caps` allow. A server that has not declared it has none.
+    /// Lists all definitions of one kind within `caps`. Empty if the server does not declare the kind.
     pub async fn list(&self, kind: Kind, caps: &Caps) -> Result<Listing, ClientError> {
         if !self.facts().offers(kind) {
             return Ok(Listing::default());
         }
         match listing::collect(self, kind, caps).await {
-            // Templates have no capability of their own: a server with resources may know nothing of them.
+            // Templates have no capability of their own: a server with resources may not support them.
             Err(error) if kind == Kind::Template && error.is_unknown_method() => {
                 Ok(Listing::default())
             }
@@ -178,7 +178,7 @@ impl Peer {
         }
     }
 
-    /// Its feed of changes; nothing if it has none.
+    /// Opens a change feed; `None` if the server offers none.
     pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
         match self {
             Self::Legacy(session) => session.changes().await,
@@ -186,7 +186,7 @@ impl Peer {
         }
     }
 
-    /// Says goodbye where the era has a way to. Failing at that is nobody's problem.
+    /// Closes the session, if there is one. Errors are ignored.
     pub async fn close(self) {
         if let Self::Legacy(session) = self {
             session.close().await;

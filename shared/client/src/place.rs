@@ -1,5 +1,5 @@
-//! How far a stream has been read, and taking it up from there: by GET, from after the last event that had an id. What
-//! was asked on it is never asked again. Only legacy servers give their events ids.
+//! Position in an event stream (`Last-Event-ID`) and resumption by GET after the last event that had an id. The request
+//! of the stream is never sent again. Only legacy servers assign event ids.
 
 use std::{
     collections::{VecDeque, hash_map::DefaultHasher},
@@ -20,48 +20,48 @@ use crate::{
     send::{Headers, open_stream},
 };
 
-/// Before a stream is taken up. A server may ask for more, up to [`LONGEST`]; who asks for less, or for nothing, gets
-/// this: a stream that ends at once is not to be asked for without a breath. Waiting longer than asked is allowed.
+/// Minimum delay before a stream is resumed. A server may request more, up to [`MAX_RESUME_DELAY`], but not less: a
+/// stream that ends at once must not cause a tight loop. A longer delay than requested is allowed.
 pub const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The longest pause that a server gets: one that asks for more would only keep a call until its time is over.
+/// Maximum delay requested by a server: a longer one would only keep a call until its timeout.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
-/// Times that one stream is taken up, altogether.
+/// Maximum number of resumptions of one stream.
 pub const RESUMPTIONS: u32 = 500;
 
-/// Streams in a row that are taken up and end without an event: whoever has more to say would have said something.
+/// Maximum number of consecutive resumptions without an event. A server with more messages would have sent one.
 const FRUITLESS: u32 = 2;
 
-/// Tries to take it up once, where the server cannot be had just then.
+/// Maximum number of attempts per resumption while the server is unavailable.
 const TRIES: u32 = 3;
 
-/// The most that is added to the pause after a try that failed.
+/// Maximum delay added after a failed attempt.
 const FURTHER: Duration = Duration::from_secs(30);
 
-/// Messages that are known again when a server repeats them.
+/// Maximum number of messages remembered to detect duplicates.
 const KNOWN: usize = 1024;
 
-/// Bytes from either end of a message that it is known by.
+/// Number of bytes at either end of a message included in its fingerprint.
 const LOOKED_AT: usize = 4096;
 
-/// Where a stream is.
+/// Position in an event stream.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     id: Option<String>,
     retry: Option<Duration>,
-    /// How often it was taken up.
+    /// Number of resumptions.
     times: u32,
-    /// How often since the last event.
+    /// Number of resumptions since the last event.
     fruitless: u32,
     /// Fingerprints of messages that had an id.
     known: VecDeque<u64>,
-    /// So many of them came before it was taken up last.
+    /// Number of fingerprints recorded before the last resumption.
     before: usize,
 }
 
 impl Place {
-    /// An event has come; whether it is one that has come before.
+    /// Records an event; returns `true` if it is a duplicate of an event before the last resumption.
     pub(crate) fn passes(&mut self, event: &mut Event) -> bool {
         self.fruitless = 0;
         if let Some(retry) = event.retry {
@@ -75,18 +75,18 @@ impl Place {
         repeated
     }
 
-    /// The id of the last event that had one.
+    /// Returns the id of the last event that had one.
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// How long the server wants to be left alone.
+    /// Returns the server's `retry` delay.
     pub(crate) fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    /// The stream has ended; from where to take it up, and after which pause. None if that cannot be, or has been often
-    /// enough.
+    /// Returns the event id to resume from and the delay, after the stream has ended. `None` if the stream cannot be
+    /// resumed or a limit is reached.
     pub(crate) fn leave(&mut self) -> Option<(String, Duration)> {
         let id = self.id.clone()?;
         if self.times >= RESUMPTIONS || self.fruitless >= FRUITLESS {
@@ -99,13 +99,13 @@ impl Place {
         Some((id, asked.clamp(SHORTEST, LONGEST)))
     }
 
-    /// It could not be taken up.
+    /// Discards the position: the stream cannot be resumed.
     pub(crate) fn lose(&mut self) {
         self.id = None;
     }
 
-    /// A message is known again by its id together with what it says: servers that give one id to everything exist, and
-    /// must not lose their answer by it.
+    /// Returns `true` if the message was seen before the last resumption; records it otherwise. The fingerprint covers
+    /// id and content: some servers assign the same id to all events, and their response must not be dropped.
     fn repeats(&mut self, id: &str, data: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         let (head, _) = data.split_at(data.len().min(LOOKED_AT));
@@ -124,15 +124,15 @@ impl Place {
     }
 }
 
-/// Up to half as long again, within [`LONGEST`]: a server that ended many streams at once is not asked for all of them at
-/// once.
+/// Extends the delay by up to half, within [`MAX_RESUME_DELAY`], so that a server that ended many streams at once does
+/// not receive all resumptions at once.
 fn spread(pause: Duration, random: u64) -> Duration {
     let room = (pause / 2).min(LONGEST.saturating_sub(pause));
     let millis = u64::try_from(room.as_millis()).unwrap_or(u64::MAX);
     pause + Duration::from_millis(random % millis.saturating_add(1).max(1))
 }
 
-/// Takes a stream up after the event `id`, not before `pause` is over.
+/// Resumes a stream after the event `id`, after a delay of at least `pause`.
 pub(crate) async fn take_up(
     http: HttpClient,
     endpoint: Endpoint,
@@ -157,12 +157,12 @@ pub(crate) async fn take_up(
     }
 }
 
-/// Whether it may be otherwise in a moment.
+/// Returns `true` if the error is transient.
 fn may_pass(error: &ClientError) -> bool {
     match error {
         ClientError::Egress(error) => matches!(error.class(), Class::Unreachable | Class::Broken),
         ClientError::Timeout(_) => true,
-        // 409: the server has not noticed yet that the stream before is gone.
+        // 409: the server has not yet noticed the end of the previous stream.
         ClientError::Status(problem) => {
             matches!(problem.status.as_u16(), 409 | 429 | 500 | 502..=504)
         }
@@ -182,7 +182,7 @@ fn cut(why: &str) -> ClientError {
     ClientError::Broken(format!("the stream ended before its time: {why}"))
 }
 
-/// As a header. An id is any text without line breaks.
+/// Converts an event id to a header value. An id may be any text without line breaks.
 pub(crate) fn as_header(id: &str) -> Result<HeaderValue, ClientError> {
     HeaderValue::from_bytes(id.as_bytes())
         .map_err(|_| ClientError::Request("the event id cannot be a header"))

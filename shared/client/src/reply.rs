@@ -1,4 +1,4 @@
-//! The head of an answer, and what kind of body follows.
+//! Response heads and the kinds of body that follow.
 
 use std::time::Duration;
 
@@ -15,34 +15,34 @@ use crate::{
     events::EventStream,
 };
 
-/// An answer whose head has come.
+/// Response whose head has been received.
 #[derive(Debug)]
 pub struct Reply {
-    /// Its status; a JSON body may hold a JSON-RPC error at any.
+    /// HTTP status. A JSON body may hold a JSON-RPC error at any status.
     pub status: StatusCode,
-    /// Its headers.
+    /// HTTP headers.
     pub headers: HeaderMap,
-    /// What follows.
+    /// Body of the response.
     pub body: ReplyBody,
 }
 
-/// What follows the head of an answer.
+/// Body of a response by kind.
 #[derive(Debug)]
 pub enum ReplyBody {
-    /// One JSON document.
+    /// JSON document.
     Json(LimitedBody),
-    /// A stream of events.
+    /// Event stream.
     Sse(Box<EventStream>),
-    /// Nothing that matters: accepted (202), or no content (204).
+    /// No relevant content: 202 Accepted or 204 No Content.
     Accepted,
-    /// Neither.
+    /// Any other content.
     Other(LimitedBody),
 }
 
-/// How much of an error's body is read.
+/// Maximum size of an error's body in bytes.
 const PROBLEM_BODY: usize = 64 * 1024;
 
-/// How long an error's body is waited for.
+/// Timeout of reading an error's body.
 const PROBLEM_TIME: Duration = Duration::from_secs(5);
 
 impl Reply {
@@ -70,7 +70,7 @@ impl Reply {
         }
     }
 
-    /// What is held of it is held by this one, who has no more than a share of all that may be.
+    /// Charges the held bytes to this owner, which has only a limited part of the budget.
     #[must_use]
     pub fn held_by(mut self, holder: Holder) -> Self {
         match &mut self.body {
@@ -81,12 +81,12 @@ impl Reply {
         self
     }
 
-    /// The session id that a legacy server assigns.
+    /// Returns the session id assigned by a legacy server.
     pub fn session(&self) -> Option<&HeaderValue> {
         self.headers.get(headers::SESSION)
     }
 
-    /// What is wrong with an answer that is no success, with the JSON-RPC error of its body where there is one.
+    /// Converts a response without success into an error, with the JSON-RPC error of its body if there is one.
     pub async fn into_problem(self) -> ClientError {
         let retry_after = self
             .headers
@@ -94,7 +94,7 @@ impl Reply {
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
         let rpc = match self.body {
-            // Some servers forget the media type on errors.
+            // Some servers omit the media type on errors.
             ReplyBody::Json(body) | ReplyBody::Other(body) => {
                 timeout(PROBLEM_TIME, read_error(body)).await.ok().flatten()
             }

@@ -1,4 +1,4 @@
-//! One request, one head of an answer. Frames go out as they are given.
+//! Sending of one request and receiving of one response head. Frames are sent unchanged.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
@@ -18,7 +18,7 @@ use crate::{
 const ACCEPT_POST: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const ACCEPT_GET: HeaderValue = HeaderValue::from_static("text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// What most requests say, without a copy.
+/// Header values of most requests, as constants without a copy.
 const MODERN: HeaderValue = HeaderValue::from_static(versions::MODERN);
 const TOOLS_CALL: HeaderValue = HeaderValue::from_static(method::TOOLS_CALL);
 const VERSION: HeaderName = HeaderName::from_static(headers::VERSION);
@@ -27,17 +27,17 @@ const NAME: HeaderName = HeaderName::from_static(headers::NAME);
 const SESSION: HeaderName = HeaderName::from_static(headers::SESSION);
 const LAST_EVENT: HeaderName = HeaderName::from_static(headers::LAST_EVENT);
 
-/// Headers of a request beside those that every request has.
+/// Request headers in addition to those of every request.
 #[derive(Debug, Clone, Default)]
 pub struct Headers(HeaderMap);
 
 impl Headers {
-    /// None: for `initialize`.
+    /// Returns no headers, for `initialize`.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Within a legacy session.
+    /// Returns the headers of a request in a legacy session.
     pub fn legacy(version: &str, session: Option<&HeaderValue>) -> Self {
         let mut map = HeaderMap::with_capacity(8);
         if let Ok(version) = HeaderValue::from_str(version) {
@@ -49,7 +49,7 @@ impl Headers {
         Self(map)
     }
 
-    /// Of a modern message; `name` as in its body.
+    /// Returns the headers of a modern message; `name` as in its body.
     pub fn modern(version: &str, method: &str, name: Option<&str>) -> Self {
         let mut map = HeaderMap::with_capacity(8);
         let mut put = |header, value: Option<HeaderValue>| {
@@ -78,12 +78,12 @@ impl Headers {
         Self(map)
     }
 
-    /// Whether they are of a modern message, which belongs to no session.
+    /// Returns `true` for headers of a modern message, which belongs to no session.
     pub(crate) fn is_modern(&self) -> bool {
         self.0.contains_key(&METHOD)
     }
 
-    /// In the session that a reply names, if it names one.
+    /// Adds the session id of a response, if it has one.
     pub(crate) fn in_session_of(mut self, reply: &Reply) -> Self {
         if let Some(session) = reply.session() {
             self.0.insert(SESSION, session.clone());
@@ -91,7 +91,7 @@ impl Headers {
         self
     }
 
-    /// With one more, e.g. a mirrored argument or `traceparent`. What cannot be a header is left out.
+    /// Adds a header, e.g. a mirrored argument or `traceparent`. An invalid header is left out.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes());
@@ -102,7 +102,7 @@ impl Headers {
     }
 }
 
-/// Posts one message and waits for the head of the answer. The body of the answer keeps to the endpoint's limits.
+/// Posts one message and waits for the response head. The response body is subject to the endpoint's limits.
 pub async fn send(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -116,7 +116,7 @@ pub async fn send(
     head(http, endpoint, request, bounded(endpoint)).await
 }
 
-/// The same, to where a server of old wants its messages.
+/// Like [`send`], to the message URL of an HTTP+SSE server.
 pub(crate) async fn send_to(
     http: &HttpClient,
     (endpoint, uri): (&Endpoint, &Uri),
@@ -128,7 +128,7 @@ pub(crate) async fn send_to(
     head(http, endpoint, request, bounded(endpoint)).await
 }
 
-/// The same, for an answer that is a stream meant to stay: it has no deadline once its head has come.
+/// Like [`send`], for a long-lived response stream: no deadline applies after the response head.
 pub async fn send_open_ended(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -139,8 +139,8 @@ pub async fn send_open_ended(
     head(http, endpoint, request, Deadlines::NONE).await
 }
 
-/// Opens a legacy server's own stream, from after `last_event` where the server allows it. Nothing if the server has
-/// none. It has no deadline: who reads it decides.
+/// Opens a legacy server's GET stream, after `last_event` if the server supports that. Returns `None` if the server
+/// offers no stream. No deadline applies after the response head: the reader decides.
 pub async fn open_stream(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -158,7 +158,7 @@ pub async fn open_stream(
     let reply = head(http, endpoint, request, Deadlines::NONE).await?;
     match reply.body {
         ReplyBody::Sse(stream) => Ok(Some(*stream)),
-        // Not offered; what else some servers say to that.
+        // Statuses of servers without this stream.
         ReplyBody::Json(_) | ReplyBody::Other(_) | ReplyBody::Accepted
             if matches!(
                 reply.status.as_u16(),
@@ -173,7 +173,7 @@ pub async fn open_stream(
     }
 }
 
-/// Ends a legacy session. That a server does not offer it, or does not know the session any more, is no error.
+/// Ends a legacy session. Not supported (405) and unknown session (404) are no errors.
 pub async fn delete(
     http: &HttpClient,
     endpoint: &Endpoint,
@@ -208,7 +208,7 @@ fn request(endpoint: &Endpoint, method: Method, headers: Headers, body: Body) ->
     *request.uri_mut() = endpoint.uri.clone();
     *request.headers_mut() = headers.0;
     if let Some((name, value)) = &endpoint.header {
-        // Last, so that nothing of a caller's takes its place.
+        // Set last, so that no header of a caller overrides it.
         request.headers_mut().insert(name.clone(), value.clone());
     }
     request
@@ -220,7 +220,7 @@ async fn head(
     request: Request<Body>,
     deadlines: Deadlines,
 ) -> Result<Reply, ClientError> {
-    // The pool bounds the connection itself, and names it in its error.
+    // The pool bounds the connection itself, and reports it in its own error.
     let most = endpoint.timeouts.connect + endpoint.timeouts.first_byte;
     let deadline = Instant::now() + most.min(endpoint.timeouts.total);
     let response = http.request_until(request, deadline).await;

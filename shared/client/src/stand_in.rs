@@ -1,4 +1,4 @@
-//! A scripted MCP server on loopback, for tests: whatever the script says is the answer, honest or not.
+//! A scripted MCP server on loopback, for tests. Its responses are those of the script, valid or not.
 
 use std::{convert::Infallible, io, net::Ipv4Addr, sync::Arc};
 
@@ -15,37 +15,37 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 use toolgate_runtime::drain::Drain;
 
-/// What the script sees.
+/// Request as seen by the script.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// POST, GET or DELETE.
+    /// HTTP method: POST, GET or DELETE.
     pub method: Method,
-    /// All of them.
+    /// HTTP headers.
     pub headers: HeaderMap,
-    /// The message; null if there is none.
+    /// JSON-RPC message; null if there is none.
     pub message: Value,
 }
 
-/// What the script answers.
+/// Response of the script.
 pub type Scripted = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// Where a stream's events come from.
+/// Sender of a stream's events.
 pub type Events = mpsc::Sender<Bytes>;
 
 impl Seen {
-    /// The JSON-RPC method.
+    /// Returns the JSON-RPC method.
     pub fn rpc_method(&self) -> &str {
         self.message["method"].as_str().unwrap_or("")
     }
 
-    /// A header as text.
+    /// Returns a header as text.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 }
 
-/// Starts a server that answers as `script` says; its URL.
+/// Starts a server that responds as `script` says; returns its URL.
 pub async fn start<S>(drain: &Drain, script: S) -> io::Result<String>
 where
     S: Fn(Seen) -> Scripted + Send + Sync + 'static,
@@ -95,7 +95,7 @@ where
     }))
 }
 
-/// An answer of any kind.
+/// Returns a response with this status, media type and body.
 pub fn reply(status: u16, media: &'static str, body: impl Into<Bytes>) -> Scripted {
     let body = http_body_util::Full::new(body.into()).boxed_unsync();
     let mut response = Response::new(body);
@@ -105,12 +105,12 @@ pub fn reply(status: u16, media: &'static str, body: impl Into<Bytes>) -> Script
     response
 }
 
-/// A JSON document.
+/// Returns a JSON response.
 pub fn json_reply(status: u16, value: &Value) -> Scripted {
     reply(status, "application/json", value.to_string())
 }
 
-/// The result of what was asked.
+/// Returns the result of the request.
 pub fn result(seen: &Seen, result: &Value) -> Scripted {
     let id = &seen.message["id"];
     json_reply(
@@ -119,7 +119,7 @@ pub fn result(seen: &Seen, result: &Value) -> Scripted {
     )
 }
 
-/// An error to what was asked.
+/// Returns an error response to the request.
 pub fn error(status: u16, seen: &Seen, code: i64, data: &Value) -> Scripted {
     let id = &seen.message["id"];
     let error = json!({ "code": code, "message": "no", "data": data });
@@ -129,12 +129,12 @@ pub fn error(status: u16, seen: &Seen, code: i64, data: &Value) -> Scripted {
     )
 }
 
-/// Accepted, nothing to say.
+/// Returns 202 Accepted without content.
 pub fn accepted() -> Scripted {
     reply(202, "text/plain", "")
 }
 
-/// A stream that tells what is sent to it, and ends when the sender is dropped.
+/// Returns an event stream with its sender; it ends when the sender is dropped.
 pub fn stream() -> (Events, Scripted) {
     let (events, receiver) = mpsc::channel::<Bytes>(64);
     let pieces = futures_util::stream::unfold(receiver, |mut receiver| async move {
@@ -147,12 +147,12 @@ pub fn stream() -> (Events, Scripted) {
     (events, response)
 }
 
-/// One event with this message.
+/// Returns one event with this message.
 pub fn event(message: &Value) -> Bytes {
     toolgate_mcp::sse::event(message.to_string().as_bytes())
 }
 
-/// With a session id.
+/// Adds a session id.
 pub fn with_session(mut response: Scripted, id: &'static str) -> Scripted {
     let id = http::HeaderValue::from_static(id);
     let name = toolgate_mcp::headers::SESSION;
@@ -160,7 +160,7 @@ pub fn with_session(mut response: Scripted, id: &'static str) -> Scripted {
     response
 }
 
-/// What an honest legacy server answers to `initialize`, with tools that may change.
+/// Returns a valid legacy result of `initialize`, with tools and `listChanged`.
 pub fn initialized(seen: &Seen) -> Scripted {
     let version = &seen.message["params"]["protocolVersion"];
     result(
@@ -174,7 +174,7 @@ pub fn initialized(seen: &Seen) -> Scripted {
     )
 }
 
-/// What an honest modern server answers to `server/discover`, with tools that may change.
+/// Returns a valid modern result of `server/discover`, with tools and `listChanged`.
 pub fn discovered(seen: &Seen) -> Scripted {
     result(
         seen,
@@ -187,7 +187,7 @@ pub fn discovered(seen: &Seen) -> Scripted {
     )
 }
 
-/// A tool of this name.
+/// Returns a tool of this name.
 pub fn tool(name: &str) -> Value {
     json!({ "name": name, "description": "does it", "inputSchema": { "type": "object" } })
 }

@@ -1,5 +1,5 @@
-//! The body of an answer. It holds its connection until the last piece was read, and gives it back then; dropped
-//! before, it closes the connection.
+//! Response bodies. A body holds its connection until the last frame was read and then returns it to the pool. A body
+//! dropped earlier closes the connection.
 
 use std::{
     fmt,
@@ -14,19 +14,19 @@ use hyper::body::Incoming;
 
 use crate::{line::Line, pool::Host};
 
-/// The body of an answer.
+/// Body of a response.
 pub struct Answer {
     body: Incoming,
     line: Option<(Box<Line>, Arc<Host>)>,
 }
 
 impl Answer {
-    /// Of a connection that others share.
+    /// Wraps the body of a response on a shared (HTTP/2) connection.
     pub(crate) fn shared(body: Incoming) -> Self {
         Self { body, line: None }
     }
 
-    /// Of a connection of its own.
+    /// Wraps the body of a response on a connection used by this request alone (HTTP/1.1).
     pub(crate) fn own(body: Incoming, line: Box<Line>, host: Arc<Host>) -> Self {
         let line = Some((line, host));
         let mut answer = Self { body, line };

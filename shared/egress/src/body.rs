@@ -1,4 +1,4 @@
-//! What we send: whole bodies, already in memory. Small enough that a request costs no allocation for it.
+//! Request bodies, held in memory as a whole. The type is small enough to need no allocation per request.
 
 use std::{
     convert::Infallible,
@@ -9,17 +9,17 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// A request body.
+/// Body of a request.
 #[derive(Debug, Clone, Default)]
 pub struct Body(Option<Bytes>);
 
 impl Body {
-    /// No body.
+    /// Returns an empty body.
     pub const fn empty() -> Self {
         Self(None)
     }
 
-    /// These bytes.
+    /// Returns a body of these bytes.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self((!bytes.is_empty()).then_some(bytes))

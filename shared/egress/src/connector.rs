@@ -1,5 +1,5 @@
-//! The vetting connector: resolve, vet every address, connect to a vetted one, TLS with the name as written. The whole
-//! of it under one deadline.
+//! The vetting connector: resolves a host, vets every address, connects to a vetted one and performs the TLS handshake
+//! with the host name of the URL. One deadline covers all steps.
 
 use std::{
     io,
@@ -21,7 +21,7 @@ use crate::{
     resolve::Resolve,
 };
 
-/// What the pooling client uses to make connections.
+/// Connector of the pooling client.
 pub(crate) struct Connector {
     pub(crate) policy: Arc<EgressPolicy>,
     pub(crate) resolver: Arc<dyn Resolve>,
@@ -29,18 +29,18 @@ pub(crate) struct Connector {
     pub(crate) connect_timeout: Duration,
 }
 
-/// Where a URL leads, before resolution.
+/// Host and port of a URL, before resolution.
 struct Target {
     host: String,
     port: u16,
-    /// The name to check the certificate against; none for plain http.
+    /// Name that the certificate is verified against; `None` for plain HTTP.
     tls_name: Option<ServerName<'static>>,
 }
 
 pub(crate) type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl Connector {
-    /// A connection to where `uri` leads.
+    /// Connects to the host and port of `uri`.
     pub(crate) async fn connect(&self, uri: &Uri) -> Result<Connection, EgressError> {
         let target = Target::of(uri)?;
         let host = target.host.clone();
@@ -62,8 +62,8 @@ impl Connector {
         Ok(MaybeHttpsStream::Https(TokioIo::new(tls)))
     }
 
-    /// Every address of the target, all of them vetted: a name that has one forbidden address is not trusted with
-    /// its others.
+    /// Resolves the target and vets every address. A host with one forbidden address is rejected as a whole: its other
+    /// addresses are not trusted either.
     async fn vetted(&self, target: &Target) -> Result<Vec<IpAddr>, EgressError> {
         let addresses = match target.host.parse::<IpAddr>() {
             Ok(literal) => vec![literal],
@@ -90,7 +90,8 @@ impl Connector {
         Ok(addresses)
     }
 
-    /// One after the other, each with its share of the time, so that a dead first address leaves time for the rest.
+    /// Tries the addresses in order. Each gets an equal part of the timeout, so that an unresponsive first address
+    /// leaves time for the others.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that opens a socket to a vetted address"
@@ -107,7 +108,7 @@ impl Connector {
             let opening = TcpStream::connect(SocketAddr::new(*address, target.port));
             match timeout(share, opening).await {
                 Ok(Ok(stream)) => {
-                    // Requests are small and whole: waiting for more would only delay them.
+                    // Requests are small and written as a whole: Nagle's algorithm would only delay them.
                     let _kept_as_is = stream.set_nodelay(true);
                     return Ok(stream);
                 }

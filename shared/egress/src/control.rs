@@ -1,5 +1,5 @@
-//! Connections within our own deployment, to a control plane and from proxy to proxy: to the address the operator gave,
-//! unvetted, over TLS with certificates of the deployment, or without leaving the process.
+//! Connections within the deployment, to a control plane and between proxies: to the address configured by the
+//! operator, without vetting, over TLS with certificates of the deployment, or in process memory.
 
 use std::{
     fmt,
@@ -22,20 +22,20 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use toolgate_runtime::memory::Dialer;
 
-/// Until a connection stands.
+/// Timeout for TCP connect and TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who we are towards the control plane, and whom we trust to be it.
+/// TLS client configuration and the expected server name of the control plane.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
     /// See `toolgate_runtime::tls::client`.
     pub config: Arc<ClientConfig>,
-    /// The name that the control plane's certificate has to be for.
+    /// Name that the control plane's certificate must be valid for.
     pub server_name: ServerName<'static>,
 }
 
-/// Makes connections for a gRPC channel: a `Service<Uri>` as tonic's `connect_with_connector` takes. The URI that
-/// tonic passes is ignored; give its endpoint any `http://` one, since TLS happens here.
+/// Connector of a gRPC channel: a `Service<Uri>` for tonic's `connect_with_connector`. The URI passed by tonic is
+/// ignored. Give the tonic endpoint any `http://` URI, since TLS is handled here.
 #[derive(Clone)]
 pub struct ControlConnector(Way);
 
@@ -48,14 +48,14 @@ enum Way {
     Memory(Dialer),
 }
 
-/// A connection to the control plane.
+/// Connection to the control plane.
 pub struct ControlStream(Box<dyn Duplex>);
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
-/// Connections to `address` (`host:port`), over TLS unless told otherwise.
+/// Returns a connector to `address` (`host:port`), over TLS if `tls` is given.
 pub fn control_channel(address: &str, tls: Option<ClientTls>) -> ControlConnector {
     ControlConnector(Way::Network {
         address: address.into(),
@@ -64,14 +64,14 @@ pub fn control_channel(address: &str, tls: Option<ClientTls>) -> ControlConnecto
 }
 
 impl ControlConnector {
-    /// Connections to a control plane in the same process.
+    /// Returns a connector to a control plane in the same process.
     pub fn memory(dialer: Dialer) -> Self {
         Self(Way::Memory(dialer))
     }
 }
 
 impl ControlConnector {
-    /// One connection.
+    /// Opens one connection.
     pub async fn open(&self) -> io::Result<ControlStream> {
         self.0.clone().open().await
     }

@@ -1,66 +1,66 @@
-//! Why a request did not get an answer. What matters to callers: may it have reached the server?
+//! Errors of outbound requests. Callers need to know above all if the request may have reached the server.
 
 use std::{error::Error as StdError, io};
 
 use crate::policy::Refused;
 
-/// Why there is no answer.
+/// Error of an outbound request.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
-    /// Not a URL we go to.
+    /// The URL is not acceptable.
     #[error("cannot go to this URL: {0}")]
     Url(&'static str),
-    /// The policy does not allow it.
+    /// The policy forbids the address.
     #[error("not allowed: {0}")]
     Refused(#[from] Refused),
-    /// The name has no address.
+    /// The host name has no address.
     #[error("cannot resolve `{host}`: {source}")]
     Resolve {
-        /// The name.
+        /// Host name.
         host: String,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// Nobody accepts connections there.
+    /// The TCP connection failed.
     #[error("cannot connect to `{host}`: {source}")]
     Connect {
-        /// The name.
+        /// Host name.
         host: String,
-        /// Why, for the last address tried.
+        /// Cause for the last address tried.
         source: io::Error,
     },
-    /// No connection stood in time.
+    /// The connection was not established in time.
     #[error("cannot connect to `{host}`: timed out")]
     ConnectTimeout {
-        /// The name.
+        /// Host name.
         host: String,
     },
-    /// The server is not who it should be, or does not speak TLS as it should.
+    /// The TLS handshake failed, e.g. because the certificate is not valid for the host.
     #[error("no TLS with the server: {0}")]
     Tls(String),
-    /// The connection broke after it stood: the server may have seen the request.
+    /// The connection failed after it was established: the server may have received the request.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// Our own set-up does not allow any connection.
+    /// The local TLS configuration is unusable: no connection is possible.
     #[error("TLS cannot be set up: {0}")]
     SetUp(String),
 }
 
-/// All that anybody but the operator may be told.
+/// Class of an error, safe to show to parties other than the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Refused by policy.
+    /// Forbidden by policy.
     Denied,
     /// No connection.
     Unreachable,
-    /// No TLS.
+    /// TLS failure.
     Tls,
-    /// Broke while in use.
+    /// Failure of an established connection.
     Broken,
 }
 
 impl EgressError {
-    /// Whether it is certain that the server has seen nothing of the request, so that it may be sent again.
+    /// Returns `true` if the server has certainly received nothing of the request, so that it may be sent again.
     pub fn connect_failed(&self) -> bool {
         match self {
             Self::Broken(_) => false,
@@ -74,8 +74,8 @@ impl EgressError {
         }
     }
 
-    /// What may be told to others. Closed, filtered and unresolvable are one class: the difference would let a
-    /// caller map a network.
+    /// Returns the class that may be shown to others. Closed, filtered and unresolvable are one class: the difference
+    /// would let a caller map a network.
     pub fn class(&self) -> Class {
         match self {
             Self::Url(_) | Self::Refused(_) => Class::Denied,
@@ -88,7 +88,7 @@ impl EgressError {
     }
 }
 
-/// An error with what caused it, on one line.
+/// Formats an error with its sources on one line.
 pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Requests to servers that somebody configured: a pooling client over the vetting connector.
+//! Requests to configured servers: a pooling HTTP client over the vetting connector.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     resolve::{Resolve, SystemResolver},
 };
 
-/// The way out, under one policy. Make clients from it.
+/// Factory of HTTP clients under one egress policy.
 #[derive(Clone)]
 pub struct Egress {
     policy: Arc<EgressPolicy>,
@@ -26,32 +26,32 @@ pub struct Egress {
     tls: Arc<ClientConfig>,
 }
 
-/// How a client keeps its connections.
+/// Options of a client's connection pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolOptions {
-    /// Until a connection stands: resolution, TCP and TLS together.
+    /// Timeout for resolution, TCP connect and TLS handshake together.
     pub connect_timeout: Duration,
-    /// How long an unused connection is kept.
+    /// Time after which an unused connection is closed.
     pub idle_timeout: Duration,
-    /// Unused connections kept for one host.
+    /// Maximum number of unused connections per host.
     pub max_idle_per_host: usize,
-    /// Whether HTTP/2 is offered in the TLS handshake. Plain http is always HTTP/1.1.
+    /// True if HTTP/2 is offered in the TLS handshake. Plain HTTP is always HTTP/1.1.
     pub http2: bool,
-    /// Longest head of an HTTP/1.1 response.
+    /// Maximum size of an HTTP/1.1 response head in bytes.
     pub max_head: usize,
 }
 
-/// A pooling client. Follows no redirects, uses no proxies, and is cheap to clone.
+/// Pooling HTTP client. Follows no redirects, uses no proxies, and is cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
     pool: Arc<Pool>,
 }
 
-/// Why there is no answer, and the request where it is certain that nothing of it was sent.
+/// Failure of one attempt.
 enum Failed {
-    /// It may be sent once more.
+    /// Nothing was sent: the request may be sent again.
     Unsent(Box<Request<Body>>),
-    /// For good.
+    /// Final error.
     For(EgressError),
     /// The deadline has passed.
     Late,
@@ -61,8 +61,9 @@ impl Default for PoolOptions {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
-            // Common servers close an idle connection after 5 s. Whoever uses it at that very moment cannot know
-            // whether the request was heard, and a tool call must not be sent twice: so we close first.
+            // Common servers close an idle connection after 5 s. A request sent at that moment fails without certainty
+            // that the server has not received it, and a tool call must not be sent twice. The client therefore closes
+            // first.
             idle_timeout: Duration::from_secs(4),
             max_idle_per_host: 1024,
             http2: true,
@@ -72,12 +73,12 @@ impl Default for PoolOptions {
 }
 
 impl Egress {
-    /// Out under `policy`, trusting the system's certificate authorities and those of the policy.
+    /// Creates an egress under `policy` that trusts the system's certificate authorities and those of the policy.
     pub fn new(policy: EgressPolicy) -> Result<Self, EgressError> {
         Self::with_resolver(policy, Arc::new(SystemResolver))
     }
 
-    /// The same, with names resolved by `resolver`.
+    /// Like [`new`](Self::new), with host names resolved by `resolver`.
     pub fn with_resolver(
         policy: EgressPolicy,
         resolver: Arc<dyn Resolve>,
@@ -90,7 +91,7 @@ impl Egress {
         })
     }
 
-    /// A client with a pool of its own.
+    /// Creates a client with its own pool.
     pub fn http(&self, options: PoolOptions) -> HttpClient {
         let mut tls = self.tls.as_ref().clone();
         if options.http2 {
@@ -110,18 +111,19 @@ impl Egress {
 }
 
 impl HttpClient {
-    /// Sends a request to the absolute URL it carries and waits for the head of the answer. The body of the answer
-    /// is not read ahead: who reads it sets the pace and the limit.
+    /// Sends a request to its absolute URL and waits for the response head. The body is not read ahead: its reader sets
+    /// the rate and the limit.
     pub async fn request(&self, request: Request<Body>) -> Result<Response<Answer>, EgressError> {
         match self.ask(request, None).await {
             Ok(answer) => Ok(answer),
             Err(Failed::For(error)) => Err(error),
-            // Without a deadline none passes, and what is sent again was not sent before.
+            // Without a deadline, `DeadlineExceeded` does not occur. `Unsent` is handled by `send`, which sends the
+            // request again.
             Err(Failed::Late | Failed::Unsent(_)) => Err(closed()),
         }
     }
 
-    /// The same, but no longer than until `deadline`. None: it has passed.
+    /// Like [`request`](Self::request), bounded by `deadline`. Returns `None` if the deadline has passed.
     pub async fn request_until(
         &self,
         request: Request<Body>,
@@ -135,8 +137,8 @@ impl HttpClient {
         }
     }
 
-    /// On a connection that is there, or a new one. One that was closed meanwhile gives the request back untouched;
-    /// nothing that has begun to be sent is ever sent again.
+    /// Sends the request on a pooled or a new connection. A pooled connection that has been closed returns the request
+    /// unsent, and it is sent on another one. A request of which any byte was sent is never sent again.
     async fn ask(
         &self,
         mut request: Request<Body>,
@@ -162,7 +164,7 @@ impl HttpClient {
         if let Some(way) = host.standing() {
             return Ok(way);
         }
-        // Rare, and large: not carried by requests that find a connection.
+        // Boxed: connecting is rare and its future is large, so requests on pooled connections do not carry it.
         let opening = Box::pin(self.pool.open(host, uri));
         let opened = match deadline {
             None => opening.await,
@@ -174,7 +176,7 @@ impl HttpClient {
     }
 }
 
-/// Over a connection of the request's own.
+/// Sends a request on an HTTP/1.1 connection, which it uses alone.
 async fn over(
     mut line: Box<Line>,
     used: bool,
@@ -190,15 +192,15 @@ async fn over(
     *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     match line.request(request, deadline).await {
         Ok(answer) => Ok(answer.map(|body| Answer::own(body, line, Arc::clone(host)))),
-        // Only an old connection may have been closed before it was used: a new one that is closed at once would be
-        // closed again.
+        // Only a reused connection may have been closed before the request. If a new one is closed at once, the next
+        // one would be too.
         Err(Unanswered::Unsent(request, _closed)) if used => Err(Failed::Unsent(request)),
         Err(Unanswered::Unsent(_, error) | Unanswered::Broken(error)) => Err(broken(&error)),
         Err(Unanswered::Late) => Err(Failed::Late),
     }
 }
 
-/// Over a connection that is shared.
+/// Sends a request on a shared HTTP/2 connection.
 async fn beside(
     mut shared: SendRequest<Body>,
     request: Request<Body>,
@@ -214,7 +216,7 @@ async fn beside(
     match answer {
         Ok(answer) => Ok(answer.map(Answer::shared)),
         Err(mut unsent) => Err(match unsent.take_message() {
-            // The connection is closed, so the next look finds another one.
+            // The connection is closed, so the next checkout returns another one.
             Some(request) if shared.is_closed() => Failed::Unsent(Box::new(request)),
             Some(_) | None => broken(&unsent.into_error()),
         }),
@@ -229,7 +231,7 @@ fn closed() -> EgressError {
     EgressError::Broken("the connection was closed".to_owned())
 }
 
-/// The certificate authorities that the system trusts.
+/// Returns the certificate authorities trusted by the system.
 pub fn system_roots() -> Vec<CertificateDer<'static>> {
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
@@ -252,7 +254,7 @@ fn roots(policy: &EgressPolicy) -> Result<RootCertStore, EgressError> {
 }
 
 fn tls(roots: RootCertStore) -> Result<ClientConfig, EgressError> {
-    // TLS 1.2 is still what many servers speak.
+    // TLS 1.2 is allowed: many servers support nothing newer.
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| EgressError::SetUp(error.to_string()))?;

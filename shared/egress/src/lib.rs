@@ -1,6 +1,7 @@
-//! The only way to open an outbound socket. Towards servers that somebody configured, [`Egress`] resolves a name,
-//! vets every address it has, and connects to what it vetted; no redirect is followed and no proxy of the
-//! environment is used. Towards our own control plane, [`ControlConnector`] goes where the operator said.
+//! Outbound connections: the only crate that opens outbound sockets. For configured MCP servers, [`Egress`] resolves a
+//! host name, vets every address and connects to a vetted one; redirects are not followed and proxy settings of the
+//! environment are ignored. For the deployment's own control plane, [`ControlConnector`] connects to the operator's
+//! address.
 
 pub mod answer;
 pub mod body;

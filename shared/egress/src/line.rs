@@ -1,9 +1,9 @@
-//! One HTTP/1.1 connection, driven by whoever uses it. There is no task beside the request: the future that waits for
-//! an answer polls the connection itself, so that a call to a server wakes nobody but its own caller.
+//! An HTTP/1.1 connection, driven by its current request. No task runs beside the request: the future that waits for a
+//! response polls the connection itself, so that a response wakes only the task of its caller.
 //!
-//! A connection keeps one waker of its own for its whole life, which passes wake-ups on to its present user. What the
-//! connection and its user tell each other while they are being polled wakes nobody, and an unused connection does not
-//! keep its last user's task alive.
+//! A connection keeps one waker for its whole life, which forwards wake-ups to the current request. Wake-ups between
+//! the connection and its request during a poll wake no task, and an idle connection does not keep the task of its last
+//! request alive.
 
 use std::{
     future::poll_fn,
@@ -25,35 +25,37 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{body::Body, connector::Connection};
 
-/// How often a connection is polled for what it told itself before others get a turn.
+/// Maximum number of polls in a row for wake-ups raised during a poll, before the task yields.
 const TURNS: usize = 8;
 
-/// A connection that stands.
+/// Established HTTP/1.1 connection.
 pub(crate) struct Line {
     sender: SendRequest<Body>,
-    /// None when it is over. It has to be dropped then: only that tells a request which it had not begun with.
+    /// `None` once the connection has ended. It must be dropped then: only the drop fails a request that has not been
+    /// started.
     connection: Option<http1::Connection<Connection, Body>>,
-    /// Armed once for many requests: it is put off when it fires too early.
+    /// Set once for many requests; re-armed when it fires before the deadline.
     timer: Pin<Box<Sleep>>,
     signal: Arc<Signal>,
     waker: Waker,
-    /// Since when nobody has used it.
+    /// Time since which the connection has been unused.
     pub(crate) idle_since: Instant,
-    /// The thread whose runtime hears of its socket.
+    /// Slot of the thread whose runtime polls the socket.
     pub(crate) thread: usize,
 }
 
-/// Why a request got no answer on this connection.
+/// Error of a request on this connection.
 pub(crate) enum Unanswered {
-    /// Nothing of it was sent: here it is again.
+    /// Nothing was sent; contains the request.
     Unsent(Box<Request<Body>>, hyper::Error),
-    /// It may have been heard.
+    /// The server may have received the request.
     Broken(hyper::Error),
     /// The deadline passed.
     Late,
 }
 
-/// Wakes whoever uses the connection, unless that is whom the news comes from.
+/// Waker of a connection: wakes the task of the current request, except for wake-ups raised while that task is polling
+/// the connection.
 struct Signal {
     state: AtomicU8,
     user: AtomicWaker,
@@ -68,7 +70,7 @@ impl Signal {
         self.state.store(POLLED, Ordering::Release);
     }
 
-    /// Whether there was news meanwhile.
+    /// Ends a poll; returns `true` if a wake-up was raised during it.
     fn end(&self) -> bool {
         self.state.swap(RESTING, Ordering::AcqRel) == WOKEN
     }
@@ -90,7 +92,7 @@ impl Wake for Signal {
 }
 
 impl Line {
-    /// Over `stream`, which stands.
+    /// Performs the HTTP/1.1 handshake on an established `stream`.
     pub(crate) async fn new(
         stream: Connection,
         builder: &http1::Builder,
@@ -113,7 +115,7 @@ impl Line {
         }))
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the response head.
     pub(crate) async fn request(
         &mut self,
         request: Request<Body>,
@@ -131,14 +133,14 @@ impl Line {
         }
     }
 
-    /// The next piece of an answer.
+    /// Polls for the next frame of a response body.
     pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Incoming,
     ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>>> {
         use http_body::Body as _;
-        // Mostly it came together with what was asked for last.
+        // The frame has usually arrived together with the previous read.
         self.signal.begin();
         let there = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(&self.waker));
         self.signal.end();
@@ -146,11 +148,11 @@ impl Line {
             return there;
         }
         let next = self.poll_while(cx, None, |cx| Pin::new(&mut *body).poll_frame(cx));
-        // Without a deadline none passes.
+        // Without a deadline, the result is never `None`.
         next.map(Option::flatten)
     }
 
-    /// Whether the last answer was read to its end, and another request may follow.
+    /// Returns `true` if the last response was read to its end and the connection can be used again.
     pub(crate) fn is_free(&mut self) -> bool {
         if self.connection.is_some() && !self.sender.is_ready() {
             self.signal.begin();
@@ -160,13 +162,13 @@ impl Line {
         self.connection.is_some() && self.sender.is_ready()
     }
 
-    /// Nobody uses it from now on.
+    /// Marks the connection as unused from now on.
     pub(crate) fn rest(&mut self) {
         drop(self.signal.user.take());
         self.idle_since = Instant::now();
     }
 
-    /// Polls what waits for something of the connection, and the connection. None: the deadline has passed.
+    /// Polls `wanted` and the connection. Ready with `None` if the deadline has passed.
     fn poll_while<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -178,7 +180,7 @@ impl Line {
             self.signal.begin();
             self.drive();
             if let Poll::Ready(ready) = wanted(&mut Context::from_waker(&self.waker)) {
-                // News of before is found when the connection is polled next: it is not waited for now.
+                // A pending wake-up is handled by the next poll of the connection; it is not waited for now.
                 self.signal.end();
                 return Poll::Ready(Some(ready));
             }
@@ -198,7 +200,7 @@ impl Line {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        // How it ended is told to whoever waits for an answer.
+        // The pending request receives the outcome of the connection.
         if Pin::new(connection)
             .poll(&mut Context::from_waker(&self.waker))
             .is_ready()

@@ -1,33 +1,33 @@
-//! Which addresses may be connected to. The rule is an allow-list of one entry, global unicast, applied after every
-//! way of writing an IPv4 address inside an IPv6 one has been undone; operators add networks of their own.
+//! Address policy. The allow-list has one entry, global unicast. It is applied after every embedding of an IPv4 address
+//! in an IPv6 address has been resolved. Operators add their own networks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 
-/// What may be reached, and how.
+/// Policy of outbound connections.
 #[derive(Debug, Clone, Default)]
 pub struct EgressPolicy {
-    /// Networks that may be reached though they are not global, e.g. `10.20.0.0/16`; also over plain http.
+    /// Networks allowed although they are not global, e.g. `10.20.0.0/16`; plain HTTP is allowed too.
     pub allow_networks: Vec<IpNet>,
-    /// Plain http to any address that may be reached.
+    /// True if plain HTTP is allowed to every allowed address.
     pub allow_plain_http: bool,
-    /// Certificate authorities trusted beside the system's.
+    /// Certificate authorities trusted in addition to the system's.
     pub extra_roots: Vec<CertificateDer<'static>>,
 }
 
-/// An address that may not be connected to, and why.
+/// Address that may not be connected to, with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{address} is {class}")]
 pub struct Refused {
-    /// As resolved or written.
+    /// Address as resolved or written.
     pub address: IpAddr,
-    /// What it is, in words.
+    /// Description of the address class.
     pub class: &'static str,
 }
 
-/// Where clouds serve instance credentials. No allow-list opens these.
+/// IPv4 addresses of cloud metadata services, which serve instance credentials. No allow-list opens these.
 const METADATA_V4: [Ipv4Addr; 5] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
@@ -36,15 +36,15 @@ const METADATA_V4: [Ipv4Addr; 5] = [
     Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// The same, over IPv6.
+/// IPv6 address of a cloud metadata service.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// Ports of protocols that could be made to mistake an HTTP request for their own.
+/// Ports of protocols that could misinterpret an HTTP request as their own.
 const REFUSED_PORTS: [u16; 22] = [
     0, 7, 9, 13, 19, 20, 21, 22, 23, 25, 53, 110, 111, 119, 143, 445, 465, 514, 587, 993, 995, 6000,
 ];
 
-/// Whether `address` may be connected to under `policy`.
+/// Returns an error unless `address` may be connected to under `policy`.
 pub fn vet(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> {
     let refused = |class| Err(Refused { address, class });
     let unwrapped = unwrap(address);
@@ -60,7 +60,7 @@ pub fn vet(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> {
     }
 }
 
-/// Whether plain http may be spoken with `address`, which may be connected to.
+/// Returns an error unless plain HTTP is allowed to `address`, which must have passed [`vet`].
 pub fn vet_plain(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> {
     if policy.allow_plain_http || is_allowed(address, unwrap(address), policy) {
         return Ok(());
@@ -71,7 +71,7 @@ pub fn vet_plain(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> 
     })
 }
 
-/// Whether a server may listen there.
+/// Returns `true` if `port` may be connected to.
 pub fn vet_port(port: u16) -> bool {
     !REFUSED_PORTS.contains(&port)
 }
@@ -88,7 +88,7 @@ fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// The address that packets finally go to: embedded IPv4 addresses are taken out, as often as it takes.
+/// Returns the address that packets finally reach: extracts an embedded IPv4 address.
 fn unwrap(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -102,9 +102,9 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
         Ipv4Addr::new(a, b, c, d)
     };
     match v6.segments() {
-        // `::` and `::1` are addresses of their own.
+        // `::` and `::1` embed no address.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        // Compatible, mapped, translated (SIIT).
+        // IPv4-compatible, IPv4-mapped, IPv4-translated (SIIT).
         [0, 0, 0, 0, 0, 0, high, low]
         | [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
@@ -118,7 +118,7 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// What an address is if not global unicast.
+/// Returns the class of an address that is not global unicast; `None` for global unicast.
 fn class(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) => class_v4(v4),
@@ -153,7 +153,8 @@ fn class_v6(v6: Ipv6Addr) -> Option<&'static str> {
         [0xfec0..=0xfeff, ..] => Some("site-local"),
         [0xff00..=0xffff, ..] => Some("multicast"),
         [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Some("for documentation"),
-        // 2001::/23 is for protocols (Teredo, benchmarks, ORCHID, …); whatever embeds an address went before.
+        // 2001::/23 is reserved for protocols (Teredo, benchmarking, ORCHID, …). Embedded addresses were extracted
+        // before.
         [0x2001, 0..=0x1ff, ..] => Some("reserved for protocols"),
         [0x2000..=0x3fff, ..] => None,
         _ => Some("not global unicast"),

@@ -1,6 +1,6 @@
-//! Connections that are kept for the next request, by host. A connection goes back when its answer was read to its end
-//! and never before; it is taken by one request at a time (HTTP/2 excepted), the one used last first, so that those
-//! that are not needed grow old. They are closed before common servers would close them.
+//! Connection pool by host. An HTTP/1.1 connection serves one request at a time and returns to the pool only after its
+//! response was read to the end; HTTP/2 connections are shared. The most recently used connection is taken first, so
+//! that surplus connections become idle. Idle connections are closed before common servers would close them.
 
 use std::{
     sync::{
@@ -23,24 +23,24 @@ use crate::{
     line::Line,
 };
 
-/// Hosts of which one pool keeps connections. Mostly there is one.
+/// Maximum number of pooled hosts. Most clients use one.
 const HOSTS: usize = 256;
 
-/// Most that is read of a large answer in one go.
+/// Maximum number of bytes read at once from a large response.
 const BUFFER: usize = 256 * 1024;
 
-/// Threads that keep apart what they opened. More than that share.
+/// Number of thread slots. Each slot keeps the connections opened by its threads; more threads than slots share them.
 const THREADS: usize = 16;
 
 thread_local! {
-    /// Of this thread, among those that keep connections.
+    /// Slot of the current thread.
     static THREAD: usize = {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         NEXT.fetch_add(1, Ordering::Relaxed) % THREADS
     };
 }
 
-/// All hosts of one client.
+/// Pooled hosts of one client.
 pub(crate) struct Pool {
     connector: Connector,
     options: PoolOptions,
@@ -48,34 +48,34 @@ pub(crate) struct Pool {
     hosts: RwLock<Vec<Arc<Host>>>,
 }
 
-/// One host.
+/// Connections of one host.
 pub(crate) struct Host {
     secure: bool,
     authority: Authority,
-    /// As in the header of HTTP/1.1.
+    /// Value of the `Host` header for HTTP/1.1.
     pub(crate) name: HeaderValue,
-    /// By the thread that opened them; the one used last at the end.
+    /// Idle connections by thread slot; the most recently used one is last.
     idle: Box<[Mutex<Lines>]>,
-    /// How many there are, and how many there may be.
+    /// Number of idle connections.
     count: AtomicUsize,
     most: usize,
     idle_timeout: Duration,
-    /// Whether somebody sees to it that idle connections are closed.
+    /// True while a task closes idle connections.
     watched: AtomicBool,
     shared: Mutex<Option<http2::SendRequest<Body>>>,
-    /// Taken to open an HTTP/2 connection: one serves all.
+    /// Held while an HTTP/2 connection is opened: one serves all requests.
     opening: tokio::sync::Mutex<()>,
     speaks_http2: AtomicBool,
 }
 
-/// They go from hand to hand, and are large.
+/// Boxed, since connections are large and move between owners.
 type Lines = Vec<Box<Line>>;
 
-/// What a request is sent over.
+/// Connection for one request.
 pub(crate) enum Way {
-    /// This request's own, which has served others before or has not.
+    /// Connection used by this request alone; `reused` if it has served a request before.
     Own { line: Box<Line>, used: bool },
-    /// One that is shared.
+    /// Shared connection.
     Shared(http2::SendRequest<Body>),
 }
 
@@ -93,7 +93,7 @@ impl Pool {
         }
     }
 
-    /// The host that a URL leads to.
+    /// Returns the entry of a URL's host.
     pub(crate) fn host(&self, uri: &Uri) -> Result<Arc<Host>, EgressError> {
         let authority = uri
             .authority()
@@ -120,7 +120,7 @@ impl Pool {
         Ok(made)
     }
 
-    /// A new connection.
+    /// Opens a connection.
     pub(crate) async fn open(&self, host: &Host, uri: &Uri) -> Result<Way, EgressError> {
         let _alone = if host.speaks_http2.load(Ordering::Relaxed) {
             let alone = host.opening.lock().await;
@@ -143,7 +143,7 @@ impl Pool {
         let shaken = http2().handshake(stream).await;
         let (sender, connection) = shaken.map_err(broken)?;
         TokioExecutor::new().execute(async move {
-            // Whoever has a request on it is told how it ended.
+            // Pending requests receive the outcome of the connection.
             drop(connection.await);
         });
         host.speaks_http2.store(true, Ordering::Relaxed);
@@ -199,7 +199,7 @@ impl Host {
         })
     }
 
-    /// A connection that stands and is free, or is shared.
+    /// Returns an idle HTTP/1.1 connection or the shared HTTP/2 connection.
     pub(crate) fn standing(&self) -> Option<Way> {
         match self.take() {
             Some(line) => Some(Way::Own { line, used: true }),
@@ -207,8 +207,8 @@ impl Host {
         }
     }
 
-    /// A free connection of this thread: another thread would be woken for every answer on one of another's. If there
-    /// is none, one of another's is still better than a new one.
+    /// Returns an idle connection, preferably of this thread's slot: on a connection of another thread, every response
+    /// would wake that thread too. If the slot has none, one of another thread is still cheaper than a new connection.
     fn take(&self) -> Option<Box<Line>> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
@@ -220,7 +220,7 @@ impl Host {
             .find_map(|thread| self.take_of(thread))
     }
 
-    /// The one that was used last, unless it is too old.
+    /// Returns the most recently used connection of a slot, unless it is too old.
     fn take_of(&self, thread: usize) -> Option<Box<Line>> {
         let mut idle = self.idle(thread)?;
         let line = idle.pop()?;
@@ -228,7 +228,7 @@ impl Host {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Some(line);
         }
-        // All others are older still. Closed when nobody waits for them.
+        // All others are older. They are closed outside of the lock.
         let old = std::mem::take(&mut *idle);
         drop(idle);
         self.count.fetch_sub(old.len() + 1, Ordering::Relaxed);
@@ -236,7 +236,7 @@ impl Host {
         None
     }
 
-    /// Takes a connection back, if it can be used again.
+    /// Returns a connection to the pool if it can be used again.
     pub(crate) fn put(self: &Arc<Self>, mut line: Box<Line>) {
         if !line.is_free() {
             return;
@@ -274,7 +274,7 @@ impl Host {
         shared.clone()
     }
 
-    /// Closes connections that stay unused, as long as there are any.
+    /// Starts the task that closes idle connections; it ends when none is left.
     fn watch(self: &Arc<Self>) {
         if tokio::runtime::Handle::try_current().is_err()
             || self.watched.swap(true, Ordering::Relaxed)
@@ -296,10 +296,10 @@ impl Host {
         });
     }
 
-    /// Closes what is too old; whether anything is left.
+    /// Closes connections that are too old; returns `true` if any are left.
     fn sweep(&self) -> bool {
         let now = Instant::now();
-        // Looked at every half of the time: what would become too old until the next look goes now.
+        // The sweep runs every half of the timeout. A connection that would expire before the next sweep is closed now.
         let most = self.idle_timeout / 2;
         let fresh = |line: &Line| now.saturating_duration_since(line.idle_since) < most;
         for idle in &self.idle {
@@ -313,7 +313,7 @@ impl Host {
     }
 }
 
-/// The task that closes connections; whatever ends it, another one can begin.
+/// Guard of the sweeper task: however the task ends, a new one can be started.
 struct Watch(Weak<Host>);
 
 impl Drop for Watch {

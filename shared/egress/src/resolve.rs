@@ -1,17 +1,17 @@
-//! Names to addresses. A trait, so that a test can let names resolve to anything.
+//! Host name resolution. A trait, so that tests can script the addresses of a name.
 
 use std::{future::Future, io, net::IpAddr, pin::Pin};
 
-/// Resolves names.
+/// Resolver of host names.
 pub trait Resolve: Send + Sync + 'static {
-    /// Every address of `host`.
+    /// Returns every address of `host`.
     fn resolve<'a>(
         &'a self,
         host: &'a str,
     ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
 }
 
-/// The system's resolver, on tokio's blocking threads.
+/// The system's resolver, run on tokio's blocking threads.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemResolver;
 

@@ -1,8 +1,8 @@
-//! Waiting between attempts: exponential with full jitter, so that a fleet does not come back all at once.
+//! Exponential backoff with full jitter, so that a fleet does not reconnect at the same time.
 
 use std::time::Duration;
 
-/// How long to wait before the next attempt.
+/// Delay between attempts.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     min: Duration,
@@ -11,7 +11,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits between nothing and a ceiling, which starts at `min` and doubles up to `max`.
+    /// Creates a backoff with delays between zero and a ceiling that starts at `min` and doubles up to `max`.
     pub fn new(min: Duration, max: Duration) -> Self {
         Self {
             min,
@@ -20,14 +20,14 @@ impl Backoff {
         }
     }
 
-    /// The next wait, evenly distributed over `0..=ceiling` by `random`.
+    /// Returns the next delay, evenly distributed over `0..=ceiling` by `random`.
     pub fn next(&mut self, random: u64) -> Duration {
         let ceiling = u64::try_from(self.ceiling.as_millis()).unwrap_or(u64::MAX);
         self.ceiling = self.ceiling.saturating_mul(2).min(self.max);
         Duration::from_millis(random % ceiling.saturating_add(1).max(1))
     }
 
-    /// An attempt has succeeded: start small again.
+    /// Resets the ceiling after a successful attempt.
     pub fn reset(&mut self) {
         self.ceiling = self.min;
     }

@@ -1,6 +1,6 @@
-//! How many bytes of one kind are held, altogether and by each holder: bodies of requests, answers of servers. What is
-//! held is counted until the last piece of it is dropped, wherever that is. No holder has more than a quarter, so that
-//! nobody takes the room of the others.
+//! Memory budgets: the number of bytes of one kind held in total and by each owner, e.g. request bodies or server
+//! responses. Bytes count until their last reference is dropped, wherever that is. No owner may hold more than a
+//! quarter of the budget, so that one owner cannot exhaust it for the others.
 
 use std::{
     collections::HashMap,
@@ -13,26 +13,27 @@ use std::{
 
 use bytes::Bytes;
 
-/// What part of a budget one holder may have: one in so many.
+/// Divisor of the budget that gives the limit of one owner.
 const SHARES: usize = 4;
 
-/// What part of a budget, or of a share, has to be free for something new to begin: one in so many.
+/// Divisor of a budget or an owner's limit that gives the free part required to start something new.
 const HEADROOM: usize = 16;
 
-/// What may be held.
+/// Byte budget.
 #[derive(Debug)]
 pub struct Budget {
     all: usize,
     free: AtomicUsize,
-    /// What is held by those who hold something. Looked at when something begins or ends to be held.
+    /// Bytes held by each owner that holds any. Locked only when a charge is opened or dropped, and for headroom
+    /// checks.
     shares: Mutex<HashMap<Holder, Arc<AtomicUsize>>>,
 }
 
-/// Whoever holds something. Says nothing of who that is, but that it is the same one.
+/// Owner of charges, as an opaque hash: equal for the same owner, and not reversible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Holder(u64);
 
-/// What is held of a budget for one purpose.
+/// Bytes charged to a budget for one purpose.
 #[derive(Debug)]
 pub struct Charge {
     budget: Arc<Budget>,
@@ -40,12 +41,12 @@ pub struct Charge {
     bytes: usize,
 }
 
-/// There is no room for more now.
+/// Error of a budget without room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exhausted {
-    /// For nobody.
+    /// The whole budget is used.
     Budget,
-    /// For this holder, who has its share.
+    /// The owner's limit is used.
     Share,
 }
 
@@ -56,7 +57,8 @@ struct Held {
 }
 
 impl Holder {
-    /// This one. Who is who cannot be worked out from outside of this process.
+    /// Returns the owner identified by this key. The hash key is random per process, so owners cannot be computed
+    /// outside of it.
     pub fn of(who: &impl Hash) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(KEY.hash_one(who))
@@ -64,7 +66,7 @@ impl Holder {
 }
 
 impl Budget {
-    /// Of so many bytes.
+    /// Creates a budget of this many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             all: bytes,
@@ -73,7 +75,7 @@ impl Budget {
         })
     }
 
-    /// A charge of nothing yet, of this holder's if it is anybody's.
+    /// Opens an empty charge, counted for `holder` if given.
     pub fn open(self: &Arc<Self>, holder: Option<Holder>) -> Charge {
         let share = holder.map(|holder| {
             let mut shares = self.shares();
@@ -86,8 +88,8 @@ impl Budget {
         }
     }
 
-    /// Whether something new may begin: what is held only at its end would be for nothing. Most of the time not enough
-    /// is held for anybody to have a share, and nobody's is looked at.
+    /// Returns an error if there is too little headroom to start something new: it would only fail at its end.
+    /// Per-owner counters are read only if the total held exceeds one owner's limit.
     pub fn has_room(&self, holder: Holder) -> Result<(), Exhausted> {
         let free = self.free.load(Ordering::Relaxed);
         if free < self.all / HEADROOM {
@@ -114,7 +116,8 @@ impl Budget {
 }
 
 impl Charge {
-    /// Takes so many more. What a holder holds alone may be more than its share: else what is larger could never be.
+    /// Adds bytes to the charge. An owner whose only charge is this one may exceed its limit; otherwise anything larger
+    /// than the limit could never be held.
     pub fn add(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let (own, most) = (self.bytes, self.budget.share());
         if let Some((_, share)) = &self.share {
@@ -138,7 +141,7 @@ impl Charge {
         Ok(())
     }
 
-    /// Takes as many more as it needs to cover so many.
+    /// Extends the charge to cover this many bytes.
     pub fn cover(&mut self, bytes: usize) -> Result<(), Exhausted> {
         match bytes.saturating_sub(self.bytes) {
             0 => Ok(()),
@@ -146,7 +149,7 @@ impl Charge {
         }
     }
 
-    /// These bytes, which give back the charge with their last share.
+    /// Attaches the charge to these bytes; it is released with their last reference.
     pub fn hold(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Held {
             bytes,
@@ -163,11 +166,11 @@ impl Drop for Charge {
         };
         share.fetch_sub(self.bytes, Ordering::Relaxed);
         let mut shares = self.budget.shares();
-        // Ours and the budget's: who holds nothing any more is forgotten.
+        // Two references are this charge's and the map's: the owner holds nothing else and is removed.
         if Arc::strong_count(&share) <= 2 {
             shares.remove(&holder);
         }
-        // Before the lock: who ends next has to count right.
+        // Dropped before the lock is released, so that the next charge to end counts correctly.
         drop(share);
         drop(shares);
     }

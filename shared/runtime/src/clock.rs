@@ -1,4 +1,4 @@
-//! The only place that reads the time. Everything else is handed a [`SharedClock`], so that a test can hand it a
+//! The only module that reads the time. All other code receives a [`SharedClock`], so that tests can pass a
 //! [`ManualClock`].
 
 use std::{
@@ -11,23 +11,23 @@ use std::{
 
 use toolgate_model::Timestamp;
 
-/// A source of time.
+/// Source of time.
 pub trait Clock: Send + Sync {
-    /// What people and other machines call now.
+    /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
 
-    /// A time that never jumps; for measuring and for deadlines.
+    /// Returns the monotonic time, for measurements and deadlines.
     fn monotonic(&self) -> Instant;
 }
 
-/// How a clock is handed around.
+/// Shared reference to a clock.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The machine's clock.
+/// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
-/// A clock that stands still until it is told otherwise.
+/// Clock that advances only when told to.
 #[derive(Debug)]
 pub struct ManualClock {
     start: Timestamp,
@@ -35,7 +35,7 @@ pub struct ManualClock {
     passed_millis: AtomicU64,
 }
 
-/// The machine's clock, ready to be handed around.
+/// Returns the system's clock as a [`SharedClock`].
 pub fn system() -> SharedClock {
     Arc::new(SystemClock)
 }
@@ -46,7 +46,7 @@ impl Clock for SystemClock {
         reason = "the one place that reads the wall clock"
     )]
     fn now(&self) -> Timestamp {
-        // A machine set before 1970 gets the epoch: wrong by as much as its clock is.
+        // A system time before 1970 yields the epoch.
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Timestamp(millis(since.unwrap_or_default()))
     }
@@ -61,7 +61,7 @@ impl Clock for SystemClock {
 }
 
 impl ManualClock {
-    /// A clock that shows `start`.
+    /// Creates a clock that shows `start`.
     pub fn new(start: Timestamp) -> Arc<Self> {
         let origin = SystemClock.monotonic();
         let passed_millis = AtomicU64::new(0);
@@ -72,7 +72,7 @@ impl ManualClock {
         })
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         self.passed_millis.fetch_add(millis(by), Ordering::SeqCst);
     }

@@ -1,16 +1,16 @@
-//! Ending in order. Every task is spawned through a [`Drain`] under a name; whoever holds the [`Trigger`] starts the
-//! drain, waits, and is told the names of those that still block when the deadline passes.
+//! Graceful shutdown. Every task is spawned through a [`Drain`] under a name. The owner of the [`DrainTrigger`] starts
+//! the drain, waits, and receives the names of the tasks still running at the deadline.
 //!
 //! ```text
 //! let (drain, trigger) = drain::new();
 //! drain.spawn("listener", accept_until(drain.draining()));
 //! signals::terminate().await?;
-//! trigger.drain(Duration::from_secs(30)).await   // -> Drained | Blocked(who)
+//! trigger.drain(Duration::from_secs(30)).await   // -> Drained | Blocked(blockers)
 //! ```
 //!
-//! A drain has two phases. What serves ends first. What feeds it, [spawned last](Drain::spawn_last), goes on until
-//! nothing is [served](Drain::settled) any more: a request that is still running must not be answered from what was
-//! true when the drain began.
+//! A drain has two phases. Serving tasks end first. Tasks that supply them, spawned with
+//! [`spawn_last`](Drain::spawn_last), continue until all serving tasks have [ended](Drain::settled): a request still
+//! running must not be answered from data that was current when the drain began.
 
 use std::{
     collections::BTreeMap,
@@ -23,19 +23,19 @@ use std::{
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Knows whether the process is draining, and keeps it from ending while something runs. Cheap to clone.
+/// Handle to the drain: spawns tasks, reports the drain, and delays its completion. Cheap to clone.
 #[derive(Clone)]
 pub struct Drain {
     shared: Arc<Shared>,
 }
 
-/// Starts the drain.
+/// Trigger of the drain.
 #[derive(Debug)]
 pub struct Trigger {
     drain: Drain,
 }
 
-/// While it lives, the drain is not complete.
+/// Guard that keeps the drain from completing.
 #[must_use = "the drain waits only while the guard lives"]
 pub struct DrainGuard {
     shared: Arc<Shared>,
@@ -43,30 +43,30 @@ pub struct DrainGuard {
     phase: Phase,
 }
 
-/// When something has to end.
+/// Phase of the drain in which a task has to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// When the drain starts.
+    /// Ends when the drain starts.
     Serving,
-    /// When nothing is served any more.
+    /// Ends when all serving tasks have ended.
     Last,
 }
 
-/// How a drain ended.
+/// Result of a drain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DrainOutcome {
     /// Everything has ended.
     Drained,
-    /// The deadline passed; these were still running.
+    /// The deadline passed with these still running.
     Blocked(Vec<Blocker>),
 }
 
-/// Something that keeps the process from ending.
+/// Running tasks of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocker {
-    /// What it is called.
+    /// Name given at spawn.
     pub name: &'static str,
-    /// How many of that name.
+    /// Number of tasks of that name.
     pub count: usize,
 }
 
@@ -77,15 +77,15 @@ struct Shared {
     idle: Notify,
 }
 
-/// Who holds guards.
+/// Names of the guards held.
 #[derive(Default)]
 struct Running {
     names: BTreeMap<&'static str, usize>,
-    /// How many of them serve.
+    /// Number of guards in the serving phase.
     serving: usize,
 }
 
-/// A drain and what starts it.
+/// Creates a drain and its trigger.
 pub fn new() -> (Drain, Trigger) {
     let shared = Arc::new(Shared {
         draining: CancellationToken::new(),
@@ -98,7 +98,7 @@ pub fn new() -> (Drain, Trigger) {
 }
 
 impl Drain {
-    /// Runs a task that the drain waits for. It should end soon after [`draining`](Self::draining).
+    /// Spawns a task that the drain waits for. The task should end soon after [`draining`](Self::draining).
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -110,7 +110,7 @@ impl Drain {
         })
     }
 
-    /// Runs a task that what serves depends on. The drain waits for it as well, but it should not end before
+    /// Spawns a task that serving tasks depend on. The drain waits for it as well, but it should not end before
     /// [`settled`](Self::settled).
     pub fn spawn_last<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
@@ -123,7 +123,7 @@ impl Drain {
         })
     }
 
-    /// Runs a task that may be cut off at any point when the process ends, such as the private port itself.
+    /// Spawns a task that may be aborted at any point when the process ends, such as the private port itself.
     #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     pub fn spawn_unguarded<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -132,22 +132,22 @@ impl Drain {
         tokio::spawn(future)
     }
 
-    /// Ends when the drain starts; at once if it has. Does not borrow, so that tasks can own it.
+    /// Completes when the drain starts, at once if it has started. Does not borrow, so that tasks can own the future.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static {
         self.shared.draining.clone().cancelled_owned()
     }
 
-    /// Ends when the drain has started and nothing is served any more; at once if that is so. Does not borrow.
+    /// Completes when the drain has started and all serving tasks have ended, at once if that is so. Does not borrow.
     pub fn settled(&self) -> impl Future<Output = ()> + Send + 'static {
         self.shared.settled.clone().cancelled_owned()
     }
 
-    /// Whether the drain has started.
+    /// Returns `true` if the drain has started.
     pub fn is_draining(&self) -> bool {
         self.shared.draining.is_cancelled()
     }
 
-    /// Keeps the drain from completing until dropped.
+    /// Returns a guard that keeps the drain from completing until dropped.
     pub fn blocker(&self, name: &'static str) -> DrainGuard {
         self.guard(name, Phase::Serving)
     }
@@ -165,7 +165,7 @@ impl Drain {
         }
     }
 
-    /// Whatever runs now.
+    /// Returns all running tasks by name.
     pub fn running(&self) -> Vec<Blocker> {
         let blocker = |(name, count): (&&'static str, &usize)| Blocker {
             name,
@@ -176,7 +176,7 @@ impl Drain {
 }
 
 impl Trigger {
-    /// Starts the drain and waits until everything has ended, but no longer than `deadline`.
+    /// Starts the drain and waits until everything has ended, until `deadline` at most.
     pub async fn drain(self, deadline: Duration) -> DrainOutcome {
         self.drain.shared.draining.cancel();
         self.drain.shared.settle();
@@ -210,7 +210,8 @@ impl Shared {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looked at whenever the drain starts or somebody ends, so that whichever comes last settles it.
+    /// Checked when the drain starts and when a guard is dropped, so that the later of the two events settles the
+    /// drain.
     fn settle(&self) {
         if self.draining.is_cancelled() && self.running().serving == 0 {
             self.settled.cancel();
@@ -221,7 +222,7 @@ impl Shared {
         loop {
             let idle = self.idle.notified();
             tokio::pin!(idle);
-            // Listen before looking: the last guard may go in between.
+            // Registered before the check: the last guard may be dropped in between.
             idle.as_mut().enable();
             if self.running().names.is_empty() {
                 return;

@@ -1,5 +1,5 @@
-//! What every role needs from the machine: clock and randomness, drain and readiness, signals, TLS, telemetry, the
-//! private port, back-off, budgets of memory, shares of what is counted. Nothing here knows what Toolgate does.
+//! Runtime services of every role: clock and randomness, drain and readiness, signals, TLS, telemetry, the private
+//! port, backoff, memory budgets and quotas. Nothing here depends on what Toolgate does.
 
 pub mod backoff;
 pub mod budget;

@@ -1,5 +1,4 @@
-//! Connections that never leave the process, for roles that live in one: the same protocol as over the network,
-//! without a socket.
+//! In-memory connections between roles in one process: the same protocol as over the network, without a socket.
 
 use std::{
     io,
@@ -13,25 +12,25 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
 };
 
-/// Bytes in flight in each direction of a connection.
+/// Buffer size in bytes of each direction of a connection.
 pub const BUFFER: usize = 256 * 1024;
 
-/// Connections that have been dialled and not yet accepted.
+/// Maximum number of dialled connections that have not been accepted.
 pub const BACKLOG: usize = 16;
 
-/// The client's end.
+/// Client end of the transport.
 #[derive(Debug, Clone)]
 pub struct Dialer {
     connections: Sender<DuplexStream>,
 }
 
-/// The server's end: a stream of accepted connections.
+/// Server end of the transport: a stream of accepted connections.
 #[derive(Debug)]
 pub struct Incoming {
     connections: Receiver<DuplexStream>,
 }
 
-/// A listener and what reaches it.
+/// Creates a connected dialer and listener.
 pub fn pair() -> (Dialer, Incoming) {
     let (sender, receiver) = mpsc::channel(BACKLOG);
     (
@@ -45,7 +44,7 @@ pub fn pair() -> (Dialer, Incoming) {
 }
 
 impl Dialer {
-    /// A new connection; refused when the other end is gone.
+    /// Opens a connection; fails with `ConnectionRefused` if the listener is gone.
     pub async fn dial(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(BUFFER);
         let refused = |_gone| io::Error::from(io::ErrorKind::ConnectionRefused);

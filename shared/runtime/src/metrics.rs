@@ -1,6 +1,6 @@
-//! What is measured, under the names of the OpenTelemetry conventions for MCP. One meter feeds both the scrape of
-//! `/metrics` and the OTLP push. A [`Timing`] or [`Counter`] carries its attributes already resolved, so that
-//! recording on a hot path is an atomic addition: look it up once (per tool, when the view is built), then keep it.
+//! Metrics, named after the OpenTelemetry semantic conventions for MCP. One meter feeds both the `/metrics` scrape and
+//! the OTLP push. A [`LatencyHistogram`] or [`Counter`] carries its attributes already resolved, so that recording on a
+//! hot path is an atomic addition: look it up once (per tool, when the view is built) and keep it.
 
 use std::{
     fmt,
@@ -26,53 +26,53 @@ const OPERATION_BOUNDS: [f64; 14] = [
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 ];
 
-/// Bucket bounds of what Toolgate itself adds, in seconds: from 10 µs.
+/// Bucket bounds of Toolgate's own latencies, in seconds, from 10 µs.
 const OVERHEAD_BOUNDS: [f64; 14] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.005, 0.01,
     0.025, 0.1, 1.0,
 ];
 
-/// Every instrument of the process. Cheap to clone.
+/// All instruments of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     shared: Arc<Shared>,
     tracer: Tracer,
 }
 
-/// One MCP operation, as its duration is labelled. Names of tools come from our own catalogue only: whatever a
-/// caller made up is `_OTHER`.
+/// Labels of an MCP operation's duration. Tool names come from known definitions only: an unknown name sent by a caller
+/// is recorded as `_OTHER`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Operation<'a> {
     /// `mcp.method.name`
     pub method: &'a str,
-    /// `gen_ai.tool.name`, on tool calls.
+    /// `gen_ai.tool.name`, for tool calls.
     pub tool: Option<&'a str>,
-    /// `error.type`: a JSON-RPC code, `tool_error`, or a class of few values. None for success.
+    /// `error.type`: a JSON-RPC code, `tool_error`, or a class of low cardinality. `None` for success.
     pub error: Option<&'a str>,
-    /// `mcp.protocol.version`; empty if not known.
+    /// `mcp.protocol.version`; empty if unknown.
     pub version: &'a str,
-    /// The gateway it came through (`toolgate.gateway`), or empty.
+    /// Gateway of the request (`toolgate.gateway`), or empty.
     pub gateway: &'a str,
-    /// The server it went to (`toolgate.server`), or empty.
+    /// Server of the request (`toolgate.server`), or empty.
     pub server: &'a str,
 }
 
-/// A duration with its attributes resolved.
+/// Duration histogram with resolved attributes.
 #[derive(Debug, Clone)]
 pub struct Timing(BoundHistogram<f64>);
 
-/// A count with its attributes resolved.
+/// Counter with resolved attributes.
 #[derive(Debug, Clone)]
 pub struct Counter(BoundCounter<u64>);
 
-/// What a process knows of its configuration, for the gauges of version and age.
+/// Gauges of the version and age of the process's configuration.
 #[derive(Debug, Clone)]
 pub struct SnapshotGauge {
     shared: Arc<SnapshotShown>,
     clock: SharedClockDebug,
 }
 
-/// A number that goes up and down, e.g. open connections.
+/// Gauge of a number that goes up and down, e.g. open connections.
 #[derive(Debug, Clone, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 
@@ -97,7 +97,8 @@ struct SnapshotShown {
 struct SharedClockDebug(SharedClock);
 
 impl Metrics {
-    /// Instruments that only `/metrics` shows. What is also pushed comes from [`telemetry`](crate::telemetry).
+    /// Creates instruments for `/metrics` only. Instruments with an OTLP push come from
+    /// [`telemetry`](crate::telemetry).
     pub fn new() -> Self {
         Self::with(SdkMeterProvider::builder())
     }
@@ -110,7 +111,7 @@ impl Metrics {
             .build();
         let provider = match exporter {
             Ok(reader) => builder.with_reader(reader).build(),
-            // A fresh registry takes its first collector; without one, `/metrics` is empty and all else works.
+            // A new registry accepts its first collector. Without one, `/metrics` is empty and everything else works.
             Err(_registered) => builder.build(),
         };
         let meter = provider.meter("toolgate");
@@ -160,28 +161,28 @@ impl Metrics {
         self
     }
 
-    /// Makes spans of what is measured, if they go anywhere.
+    /// Returns the tracer; it is off if no exporter is configured.
     pub fn tracer(&self) -> &Tracer {
         &self.tracer
     }
 
-    /// Where to record how long we took to answer `operation`.
+    /// Returns the histogram of this proxy's time to answer `operation`.
     pub fn server_operation(&self, operation: &Operation<'_>) -> Timing {
         Timing(self.shared.server.bind(&operation.attributes()))
     }
 
-    /// Where to record how long a server took to answer `operation`.
+    /// Returns the histogram of an upstream server's time to answer `operation`.
     pub fn client_operation(&self, operation: &Operation<'_>) -> Timing {
         Timing(self.shared.client.bind(&operation.attributes()))
     }
 
-    /// Where to record what we added to a request of this kind, e.g. `tools/call`.
+    /// Returns the histogram of the latency added by Toolgate to requests of this method, e.g. `tools/call`.
     pub fn overhead(&self, method: &str) -> Timing {
         let attributes = [KeyValue::new("mcp.method.name", method.to_owned())];
         Timing(self.shared.overhead.bind(&attributes))
     }
 
-    /// Where to count refusals for one reason of the refusal table.
+    /// Returns the counter of refused requests for one reason of the refusal table.
     pub fn refusals(&self, reason: &'static str) -> Counter {
         Counter(
             self.shared
@@ -190,7 +191,7 @@ impl Metrics {
         )
     }
 
-    /// A count of anything else, named `toolgate.…`; `_total` is added where it is scraped.
+    /// Creates any other counter, named `toolgate.…`; `_total` is appended in the scrape.
     pub fn counter(
         &self,
         name: &'static str,
@@ -208,7 +209,7 @@ impl Metrics {
         Counter(counter.bind(&attributes.iter().map(attribute).collect::<Vec<_>>()))
     }
 
-    /// A duration of anything else, named `toolgate.…`, with the fine buckets of the overhead.
+    /// Creates any other duration histogram, named `toolgate.…`, with the fine buckets of the overhead.
     pub fn timing(
         &self,
         name: &'static str,
@@ -223,7 +224,7 @@ impl Metrics {
         Timing(histogram.bind(&attributes.iter().map(attribute).collect::<Vec<_>>()))
     }
 
-    /// A number of anything else that goes up and down, named `toolgate.…`.
+    /// Creates any other gauge, named `toolgate.…`.
     pub fn gauge(&self, name: &'static str, description: &'static str) -> Gauge {
         let gauge = Gauge::default();
         let shown = gauge.clone();
@@ -231,7 +232,7 @@ impl Metrics {
         gauge
     }
 
-    /// A number that is worked out when somebody looks.
+    /// Creates a gauge whose value is computed on collection.
     pub fn observe<F>(
         &self,
         name: &'static str,
@@ -243,13 +244,13 @@ impl Metrics {
     {
         let builder = self.shared.meter.f64_observable_gauge(name).with_unit(unit);
         let builder = builder.with_description(description);
-        // The instrument lives in the provider; what is returned here is only a marker.
+        // The provider keeps the instrument; the returned value is only a marker.
         let _registered = builder
             .with_callback(move |seen| seen.observe(value(), &[]))
             .build();
     }
 
-    /// The gauges of the configuration held: epoch, revision, and how long ago it was last known to be current.
+    /// Creates the gauges of the held configuration: epoch, revision, and time since it was last confirmed as current.
     pub fn snapshot(&self, clock: SharedClock) -> SnapshotGauge {
         let gauge = SnapshotGauge {
             shared: Arc::default(),
@@ -277,14 +278,14 @@ impl Metrics {
         gauge
     }
 
-    /// Everything, in the text form that Prometheus scrapes.
+    /// Renders all metrics in the Prometheus text format.
     pub fn render(&self) -> String {
         TextEncoder::new()
             .encode_to_string(&self.shared.registry.gather())
             .unwrap_or_default()
     }
 
-    /// Pushes what has not been pushed yet. Blocks; for the end of the process.
+    /// Pushes the remaining metrics and shuts the provider down. Blocking; for the end of the process.
     pub(crate) fn flush(&self) {
         if let Err(error) = self.shared.provider.shutdown() {
             tracing::debug!(%error, "the last metrics could not be pushed");
@@ -320,48 +321,48 @@ impl Operation<'_> {
 }
 
 impl Timing {
-    /// Adds one duration.
+    /// Records one duration.
     pub fn record(&self, took: Duration) {
         self.0.record(took.as_secs_f64());
     }
 }
 
 impl Counter {
-    /// Counts one.
+    /// Adds one.
     pub fn increment(&self) {
         self.0.add(1);
     }
 
-    /// Counts several.
+    /// Adds `count`.
     pub fn add(&self, count: u64) {
         self.0.add(count);
     }
 }
 
 impl Gauge {
-    /// One more.
+    /// Adds one.
     pub fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One fewer.
+    /// Subtracts one.
     pub fn decrement(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// This many.
+    /// Sets the value.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// How many.
+    /// Returns the value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl SnapshotGauge {
-    /// This version is held.
+    /// Sets the version of the held configuration.
     pub fn held(&self, version: Version) {
         self.shared.epoch.store(version.epoch, Ordering::Relaxed);
         self.shared
@@ -369,14 +370,15 @@ impl SnapshotGauge {
             .store(version.revision, Ordering::Relaxed);
     }
 
-    /// A control plane has just said, or a standing stream to one implies, that what is held is current.
+    /// Records that the held configuration is current, as reported by a control plane or implied by an open stream to
+    /// one.
     pub fn confirmed(&self) {
         self.shared
             .confirmed_millis
             .store(self.clock.0.now().0, Ordering::Relaxed);
     }
 
-    /// How long ago that was; zero before the first time.
+    /// Returns the time since the last confirmation; zero before the first.
     pub fn age(&self) -> Duration {
         let confirmed = self.shared.confirmed_millis.load(Ordering::Relaxed);
         if confirmed == 0 {
@@ -389,7 +391,7 @@ impl SnapshotGauge {
     }
 }
 
-/// Who we are, for whoever collects.
+/// Returns the OpenTelemetry resource of this process.
 pub(crate) fn resource(service_name: &str) -> Resource {
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     Resource::builder()

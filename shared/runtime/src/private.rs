@@ -1,4 +1,4 @@
-//! The private port: is the process alive, is it ready, what has it measured. Never the port that clients reach.
+//! The private port: liveness, readiness and metrics. Separate from the port that clients reach.
 
 use std::io;
 
@@ -26,8 +26,8 @@ struct Detail {
     verbose: Option<String>,
 }
 
-/// Serves `/livez`, `/readyz` (with `?verbose`: what is awaited), `/metrics` and whatever `extra` adds. Goes on while
-/// the process drains, saying that it is not ready; run it with [`Drain::spawn_unguarded`].
+/// Serves `/livez`, `/readyz` (with `?verbose`: what is pending), `/metrics` and the routes of `extra`. Continues while
+/// the process drains and reports it as not ready; run it with [`Drain::spawn_unguarded`].
 pub async fn serve(
     listener: TcpListener,
     readiness: Readiness,

@@ -1,5 +1,4 @@
-//! Readiness as something one holds: whatever must have happened first keeps a guard, and the process is ready when
-//! the last one is dropped.
+//! Readiness guards: each prerequisite holds a guard, and the process is ready when the last guard is dropped.
 
 use std::{
     collections::BTreeMap,
@@ -8,13 +7,13 @@ use std::{
 
 use tokio::sync::watch;
 
-/// Whether the process wants traffic. Cheap to clone.
+/// Readiness of the process to receive traffic. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     shared: Arc<Shared>,
 }
 
-/// While it lives, the process is not ready.
+/// Guard that keeps the process from being ready.
 #[must_use = "the process is not ready only while the guard lives"]
 #[derive(Debug)]
 pub struct ReadyGuard {
@@ -28,11 +27,11 @@ struct Shared {
     ready: watch::Sender<bool>,
 }
 
-/// The name under which a withdrawn process is pending.
+/// Name under which a withdrawn process is pending.
 const WITHDRAWN: &str = "shutting down";
 
 impl Readiness {
-    /// Nothing is pending: ready.
+    /// Creates a readiness without guards: ready.
     pub fn new() -> Self {
         let shared = Shared {
             pending: Mutex::default(),
@@ -43,19 +42,20 @@ impl Readiness {
         }
     }
 
-    /// Not ready until the guard is dropped.
+    /// Makes the process unready until the guard is dropped.
     pub fn block(&self, name: &'static str) -> ReadyGuard {
         self.shared.add(name);
         let shared = Arc::clone(&self.shared);
         ReadyGuard { shared, name }
     }
 
-    /// Never ready again: load balancers look elsewhere while we go on serving for a while.
+    /// Makes the process unready for good, so that load balancers stop sending traffic while it continues to serve for
+    /// a while.
     pub fn withdraw(&self) {
         self.shared.add(WITHDRAWN);
     }
 
-    /// What is still awaited.
+    /// Returns the names of pending prerequisites.
     pub fn pending(&self) -> Vec<String> {
         self.shared
             .pending()
@@ -64,15 +64,15 @@ impl Readiness {
             .collect()
     }
 
-    /// Whether nothing is awaited.
+    /// Returns `true` if nothing is pending.
     pub fn is_ready(&self) -> bool {
         *self.shared.ready.borrow()
     }
 
-    /// Ends when the process is ready.
+    /// Waits until the process is ready.
     pub async fn ready(&self) {
         let mut ready = self.shared.ready.subscribe();
-        // Fails only when the sender is gone, and we hold it.
+        // Fails only if the sender is gone, and `self` holds it.
         let _held = ready.wait_for(|ready| *ready).await;
     }
 }

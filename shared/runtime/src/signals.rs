@@ -1,10 +1,10 @@
-//! What the operating system and the service supervisor tell us, and what we tell them.
+//! Signals of the operating system, and notifications to the service supervisor (systemd).
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ends when the process is asked to end (SIGTERM or SIGINT). Call it again for "at once, please".
+/// Completes on SIGTERM or SIGINT. Call it again to detect a second signal, which requests an immediate end.
 pub async fn terminate() -> io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -15,18 +15,18 @@ pub async fn terminate() -> io::Result<()> {
     Ok(())
 }
 
-/// Ends when the process is asked to read its files again (SIGHUP).
+/// Completes on SIGHUP, which requests a reload of files.
 pub async fn reload() -> io::Result<()> {
     signal(SignalKind::hangup())?.recv().await;
     Ok(())
 }
 
-/// Tells systemd, if it started us, that we are ready.
+/// Notifies systemd that the process is ready. No effect without systemd.
 pub fn notify_ready() {
     notify(&[sd_notify::NotifyState::Ready]);
 }
 
-/// Tells systemd, if it started us, that we are draining, and why.
+/// Notifies systemd that the process is draining, with a status text. No effect without systemd.
 pub fn notify_stopping(status: &str) {
     notify(&[
         sd_notify::NotifyState::Stopping,

@@ -1,5 +1,5 @@
-//! How many of something each holder has, so that no one of them has what is there for all. What was taken is given back
-//! by being dropped, wherever that is.
+//! Quotas: a maximum number of items per owner, so that no owner takes all of a shared resource. A permit is released
+//! when dropped, wherever that is.
 
 use std::{
     collections::HashMap,
@@ -9,14 +9,14 @@ use std::{
 
 use crate::budget::Holder;
 
-/// A number for each holder that has any. Nobody else is remembered, so that it is never longer than what it counts.
+/// Counter per owner. Owners without permits are not stored, so the map is never larger than the number of permits.
 #[derive(Debug)]
 pub struct Tally {
     most: usize,
     counts: Mutex<HashMap<Holder, usize>>,
 }
 
-/// One of those that its holder may have, until it is dropped.
+/// Permit for one unit of an owner's quota, held until dropped.
 #[must_use = "it is given back when this is dropped"]
 pub struct Taken {
     tally: Arc<Tally>,
@@ -24,7 +24,7 @@ pub struct Taken {
 }
 
 impl Tally {
-    /// Of which each holder may have so many.
+    /// Creates a quota of `most` units for each owner.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
@@ -32,7 +32,7 @@ impl Tally {
         })
     }
 
-    /// One more for this holder; none if it has all that it may have.
+    /// Acquires a permit for this owner; `None` if the owner's quota is used up.
     pub fn take(self: &Arc<Self>, holder: Holder) -> Option<Taken> {
         let mut counts = self.counts();
         let before = counts.get(&holder).copied().unwrap_or_default();
@@ -45,12 +45,12 @@ impl Tally {
         Some(Taken { tally, holder })
     }
 
-    /// How many each may have.
+    /// Returns the limit of each owner.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// How many have something.
+    /// Returns the number of owners that hold permits.
     pub fn holders(&self) -> usize {
         self.counts().len()
     }

@@ -1,5 +1,5 @@
-//! Logs, traces and metrics: where they go. Log lines are text or JSON on standard error, one event a line whatever
-//! it contains; traces and metrics also go to an OTLP collector where one is configured.
+//! Logs, traces and metrics. Logs are text or JSON on standard error, one line per event regardless of its content.
+//! Traces and metrics are also exported to an OTLP collector if one is configured.
 
 use std::io::IsTerminal as _;
 
@@ -19,51 +19,51 @@ mod oneline;
 
 use oneline::OneLine;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     #[default]
     Text,
-    /// For machines.
+    /// JSON, with one object per line.
     Json,
 }
 
-/// Where telemetry goes.
+/// Options of telemetry.
 #[derive(Debug, Clone)]
 pub struct TelemetryOptions {
-    /// How log lines look.
+    /// Format of log lines.
     pub format: LogFormat,
-    /// Which, e.g. `info,toolgate_sync=debug`.
+    /// Log filter, e.g. `info,toolgate_sync=debug`.
     pub filter: String,
-    /// Of an OTLP collector over gRPC, e.g. `http://127.0.0.1:4317`.
+    /// Address of an OTLP collector over gRPC, e.g. `http://127.0.0.1:4317`.
     pub otlp_endpoint: Option<String>,
-    /// What we call ourselves there.
+    /// Service name reported to the collector.
     pub service_name: String,
 }
 
-/// Keeps telemetry going; flushes what is left when dropped.
+/// Running telemetry; flushes the remaining data when dropped.
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Metrics,
     traces: Option<SdkTracerProvider>,
 }
 
-/// Why telemetry could not start.
+/// Error of a failed telemetry start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter is not one.
+    /// The log filter is invalid.
     #[error("`{given}` is not a log filter (like `info` or `info,toolgate_sync=debug`): {reason}")]
     Filter {
-        /// As configured.
+        /// Filter as configured.
         given: String,
-        /// Why not.
+        /// Parse error.
         reason: String,
     },
     /// The collector's address is not usable.
     #[error("cannot export to the OTLP collector: {0}")]
     Export(#[from] opentelemetry_otlp::ExporterBuildError),
-    /// Somebody else has set the process up.
+    /// A global subscriber has already been set.
     #[error("telemetry has been started before")]
     Twice,
 }
@@ -79,7 +79,7 @@ impl Default for TelemetryOptions {
     }
 }
 
-/// Starts telemetry for the process. Call it inside the runtime, once.
+/// Starts telemetry for the process. Call it once, inside the runtime.
 pub fn init(options: &TelemetryOptions) -> Result<Telemetry, TelemetryError> {
     let bad_filter = |error: tracing_subscriber::filter::ParseError| TelemetryError::Filter {
         given: options.filter.clone(),
@@ -101,7 +101,7 @@ pub fn init(options: &TelemetryOptions) -> Result<Telemetry, TelemetryError> {
 }
 
 impl Telemetry {
-    /// The instruments.
+    /// Returns the instruments.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
@@ -146,7 +146,7 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 fn log_layer(format: LogFormat, colours: bool) -> BoxedLayer {
     let lines = fmt::layer().with_writer(OneLine::stderr);
     match format {
-        // The escapes of colours are control characters too: they are written only where a person looks.
+        // Colour escapes are control characters, which the writer escapes: colours stay off.
         LogFormat::Text => lines.with_ansi(false).with_target(!colours).boxed(),
         LogFormat::Json => lines
             .json()
@@ -156,7 +156,7 @@ fn log_layer(format: LogFormat, colours: bool) -> BoxedLayer {
     }
 }
 
-/// A panic that a task swallowed is otherwise seen by nobody who reads the logs.
+/// Logs panics: a panic caught by a task would otherwise not appear in the logs.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic

@@ -1,5 +1,5 @@
-//! TLS: who we are, whom we trust. Identities can be replaced while connections are being made, so that a renewed
-//! certificate needs no restart. TLS 1.3 only, except towards servers that are not ours (see `toolgate_egress`).
+//! TLS configuration: identities and trusted roots. Identities can be replaced at run time, so that a renewed
+//! certificate needs no restart. TLS 1.3 only, except towards third-party servers (see `toolgate_egress`).
 
 use std::{fmt, io, path::Path, sync::Arc};
 
@@ -23,62 +23,62 @@ pub const ALPN_BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// ALPN name of HTTP/2 alone, for gRPC.
 pub const ALPN_H2: &[&[u8]] = &[b"h2"];
 
-/// A certificate chain, leaf first, with its key.
+/// Certificate chain with the private key of its leaf.
 pub struct Identity {
-    /// Leaf first.
+    /// Certificate chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Of the leaf.
+    /// Private key of the leaf.
     pub key: PrivateKeyDer<'static>,
 }
 
-/// Whether a client has to show a certificate.
+/// Client certificate requirement of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// No handshake without one.
+    /// The handshake fails without a client certificate.
     Required,
-    /// One that is shown is checked; who shows none is let in, and has to be treated accordingly.
+    /// A presented certificate is verified. A client without one is accepted, and must be treated as unauthenticated.
     Optional,
 }
 
-/// Why TLS cannot be set up.
+/// Error of a TLS configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
-        /// Which.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// Not PEM, or not what was expected in it.
+    /// The content is not PEM, or holds no item of the expected kind.
     #[error("{path} does not hold a {wanted} in PEM form: {reason}")]
     Pem {
-        /// Which file, or what stands for one.
+        /// Path of the file, or a description of the source.
         path: String,
-        /// `certificate` or `private key`.
+        /// Either `certificate` or `private key`.
         wanted: &'static str,
-        /// Why.
+        /// Cause.
         reason: String,
     },
-    /// The parts do not make a configuration.
+    /// The certificate and key form no valid configuration.
     #[error("unusable certificate or key: {0}")]
     Unusable(String),
 }
 
-/// The DNS name in the certificate of the proxy `id`, under which its neighbours know it: it is reached by address, and
-/// nobody resolves this.
+/// Returns the DNS name in the certificate of the proxy `id`, which its peers verify. Proxies are reached by address;
+/// the name is never resolved.
 pub fn neighbour_name(id: &str) -> String {
     format!("{id}.proxy.toolgate.internal")
 }
 
-/// Makes aws-lc-rs the process-wide provider. Harmless if it is already.
+/// Installs aws-lc-rs as the process-wide crypto provider. No effect if it is already installed.
 pub fn install_provider() {
-    // Fails only when one is installed, and then it is this one: no other is compiled in.
+    // Fails only if a provider is installed, and that is this one: no other is compiled in.
     let _installed = aws_lc_rs::default_provider().install_default();
 }
 
-/// Certificates from PEM text.
+/// Parses certificates from PEM text.
 pub fn certificates(path: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bad = |reason: String| TlsError::Pem {
         path: path.to_owned(),
@@ -93,18 +93,18 @@ pub fn certificates(path: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static
     Ok(found)
 }
 
-/// Certificates from a PEM file.
+/// Reads certificates from a PEM file.
 pub fn certificates_from(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     certificates(&path.display().to_string(), &read(path)?)
 }
 
 impl Identity {
-    /// From PEM texts.
+    /// Parses an identity from PEM texts.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         Self::named("the chain", chain, "the key", key)
     }
 
-    /// From PEM files.
+    /// Reads an identity from PEM files.
     pub fn from_files(chain: &Path, key: &Path) -> Result<Self, TlsError> {
         let (chain_name, key_name) = (chain.display().to_string(), key.display().to_string());
         Self::named(&chain_name, &read(chain)?, &key_name, &read(key)?)
@@ -126,7 +126,7 @@ impl Identity {
     }
 }
 
-/// What a listener presents.
+/// Returns the server configuration of a listener without client certificates.
 pub fn server(identity: &HotIdentity, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
     let builder = builder
@@ -139,7 +139,7 @@ pub fn server(identity: &HotIdentity, alpn: &[&[u8]]) -> Result<Arc<ServerConfig
     Ok(Arc::new(config))
 }
 
-/// What a listener presents, and whose clients' certificates it accepts.
+/// Returns the server configuration of a listener that verifies client certificates against `client_ca`.
 pub fn mutual_server(
     identity: &HotIdentity,
     client_ca: &[CertificateDer<'static>],
@@ -161,14 +161,15 @@ pub fn mutual_server(
     let mut config = builder
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(identity.resolver());
-    // Resuming a session would not check again whether the client's certificate is still good.
+    // Resumption is off: a resumed session would not verify again that the client's certificate is still valid.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
-/// Whom a client of ours trusts, and what it shows. Only these roots: for connections within a deployment.
+/// Returns the client configuration for connections within a deployment. It trusts only the roots in `ca` and presents
+/// `identity` if given.
 pub fn client(
     ca: &[CertificateDer<'static>],
     identity: Option<&HotIdentity>,

@@ -1,6 +1,6 @@
-//! Traces: one SERVER span for a request that we answer, one CLIENT span below it for each request that we send, with
-//! the names and attributes of the semantic conventions for MCP. Without an exporter nothing is made, and a request
-//! costs one branch.
+//! Traces: one SERVER span per answered request and one CLIENT child span per request sent upstream, with the names and
+//! attributes of the semantic conventions for MCP. Without an exporter no span is created, and a request costs one
+//! branch.
 
 use std::{fmt, sync::Arc};
 
@@ -11,27 +11,27 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracer};
 
-/// What it is for is a URI.
+/// Method whose name argument is a URI.
 const RESOURCES_READ: &str = "resources/read";
 
-/// Makes spans, or nothing. Cheap to clone.
+/// Creates spans if an exporter is configured. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Tracer(Option<Arc<SdkTracer>>);
 
-/// A span that goes on until it is dropped.
+/// Open span; ended on drop.
 pub struct Span {
     tracer: Arc<SdkTracer>,
     context: Context,
 }
 
-/// A place to hang a child below, after the span itself has been moved elsewhere.
+/// Parent for child spans, usable after the span itself has been moved.
 #[derive(Clone)]
 pub struct Parent {
     tracer: Arc<SdkTracer>,
     context: Context,
 }
 
-/// What a request says of the trace that it belongs to; its `_meta` goes before its headers.
+/// Trace context of an incoming request. Values in `_meta` take precedence over headers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Incoming<'a> {
     /// `traceparent`, W3C form.
@@ -45,12 +45,12 @@ impl Tracer {
         Self(Some(Arc::new(tracer)))
     }
 
-    /// Whether spans go anywhere.
+    /// Returns `true` if spans are exported.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// A request of this method has come in.
+    /// Starts the SERVER span of an incoming request.
     pub fn server(
         &self,
         method: &str,
@@ -76,7 +76,7 @@ impl Tracer {
 }
 
 impl Span {
-    /// It calls this, by the name that the caller knows.
+    /// Sets the method and the name called, as known to the caller.
     pub fn calls(&self, method: &'static str, name: Option<&str>) {
         let span = self.context.span();
         span.update_name(named(method, name));
@@ -85,14 +85,14 @@ impl Span {
         }
     }
 
-    /// It came to this error, by its class.
+    /// Sets the error class.
     pub fn failed(&self, error: &'static str) {
         let span = self.context.span();
         span.set_attribute(KeyValue::new("error.type", error));
         span.set_status(Status::error(error));
     }
 
-    /// To hang children below.
+    /// Returns a parent for child spans.
     pub fn parent(&self) -> Parent {
         Parent {
             tracer: Arc::clone(&self.tracer),
@@ -100,7 +100,7 @@ impl Span {
         }
     }
 
-    /// As it is told to whom we call: `00-<trace>-<span>-<flags>`.
+    /// Returns the `traceparent` value for outgoing requests: `00-<trace>-<span>-<flags>`.
     pub fn traceparent(&self) -> String {
         let span = self.context.span();
         let known = span.span_context();
@@ -110,8 +110,8 @@ impl Span {
 }
 
 impl Parent {
-    /// A request of this method goes out to a server, in the version that is spoken with it, for what the server calls by
-    /// this name.
+    /// Starts the CLIENT span of a request to an upstream server, with the protocol version in use and the name known
+    /// to the server.
     pub fn client(
         &self,
         method: &'static str,
@@ -146,7 +146,7 @@ impl Drop for Span {
     }
 }
 
-/// What a span is called: few names, so URIs are not among them.
+/// Returns the name of a span. Names have low cardinality: URIs are left out.
 fn named(method: &str, name: Option<&str>) -> String {
     match name {
         Some(name) if method != RESOURCES_READ => format!("{method} {name}"),
@@ -154,7 +154,7 @@ fn named(method: &str, name: Option<&str>) -> String {
     }
 }
 
-/// What is told of the name that a request of this method is for.
+/// Returns the attributes of the name that a request of this method refers to.
 fn about(method: &str, name: Option<&str>) -> Vec<KeyValue> {
     let key = match method {
         "tools/call" => "gen_ai.tool.name",

@@ -1,4 +1,4 @@
-//! What is read of a document is bounded, and counted as long as it is held.
+//! Tests of body limits: size limits hold, and bytes are charged while they are held.
 
 use toolgate_model::MaxAnswer;
 use toolgate_runtime::{budget::Holder, drain};
@@ -13,12 +13,12 @@ use crate::{
 
 const MIB: usize = 1024 * 1024;
 
-/// A document of this size, read by somebody with this much room.
+/// Reads a document of this size with this budget.
 async fn read(size: usize, budget: &Arc<Budget>) -> Result<Bytes, ClientError> {
     read_for(None, size, budget).await
 }
 
-/// The same, on behalf of a holder.
+/// Reads a document of this size on behalf of an owner.
 async fn read_for(
     holder: Option<Holder>,
     size: usize,
@@ -60,7 +60,7 @@ async fn documents_share_a_budget_and_give_it_back() {
     drop(first);
     let error = read(2 * MIB, &budget).await.unwrap_err();
     assert!(matches!(error, ClientError::Exhausted), "{error}");
-    // Small ones are not counted.
+    // Small responses are not charged.
     for _ in 0..4 {
         read(SMALL_ANSWER, &budget).await.unwrap();
     }
@@ -69,7 +69,7 @@ async fn documents_share_a_budget_and_give_it_back() {
     read(3 * MIB, &budget).await.unwrap();
 }
 
-/// What a server announces costs no memory beyond the budget, whether it comes or not.
+/// A declared length uses no memory beyond the budget, regardless of the bytes that follow.
 #[tokio::test]
 async fn an_announced_size_is_counted_before_it_is_reserved() {
     let (drain, _trigger) = drain::new();
@@ -99,7 +99,7 @@ async fn an_announced_size_is_counted_before_it_is_reserved() {
     assert!(matches!(error, ClientError::Exhausted), "{error}");
 }
 
-/// Calls on all cores share the budget: those with small answers leave it alone.
+/// Calls on all cores share the budget: small responses do not touch it.
 #[tokio::test]
 async fn a_small_answer_does_not_touch_the_budget() {
     for (size, counted) in [(SMALL_ANSWER, false), (SMALL_ANSWER + 1, true)] {

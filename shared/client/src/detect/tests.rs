@@ -1,4 +1,4 @@
-//! Tests of era detection against servers of every kind, with what each of them was asked.
+//! Tests of era detection against different kinds of servers, including the requests each of them received.
 
 use std::sync::{Arc, Mutex};
 
@@ -36,7 +36,7 @@ pub(crate) fn endpoint(url: &str) -> Endpoint {
     Endpoint::at(url, None, timeouts).unwrap()
 }
 
-/// Detects, and tells what the server was asked.
+/// Runs the detection; returns the result and the methods received by the server.
 async fn found<S>(policy: EraPolicy, script: S) -> (Result<Peer, ClientError>, Vec<String>)
 where
     S: Fn(&Seen) -> Scripted + Send + Sync + 'static,
@@ -55,7 +55,7 @@ where
     (peer, asked)
 }
 
-/// A legacy server that says this to what it does not know.
+/// Returns the script of a legacy server with this response to unknown methods.
 fn legacy_server(unknown: fn(&Seen) -> Scripted) -> impl Fn(&Seen) -> Scripted {
     move |seen| match seen.rpc_method() {
         "initialize" => stand_in::with_session(stand_in::initialized(seen), "s-1"),

@@ -1,4 +1,4 @@
-//! What is read of a stream is bounded: by message, by number, and altogether.
+//! Tests of the limits of a stream: message size, number of events, and total bytes.
 
 use toolgate_model::MaxAnswer;
 use toolgate_runtime::drain;
@@ -13,7 +13,7 @@ use crate::{
 
 const MIB: usize = 1024 * 1024;
 
-/// A stream of this text.
+/// Opens a stream of this text.
 async fn stream(text: Vec<u8>, budget: &Arc<Budget>) -> EventStream {
     let (drain, _trigger) = drain::new();
     let text = Bytes::from(text);
@@ -43,7 +43,7 @@ async fn an_event_may_have_what_a_message_may_and_not_a_byte_more() {
     let mut events = stream(event(most), &budget).await;
     assert_eq!(events.message().await.unwrap().unwrap().len(), most);
     assert_eq!(events.message().await.unwrap(), None);
-    // What came before the fault is told before it.
+    // Events before the fault are returned before it.
     let text = [b"id: 1\n".to_vec(), event(3), event(most + 1), event(3)].concat();
     let mut events = stream(text, &budget).await;
     assert_eq!(events.message().await.unwrap().unwrap(), "xxx");
@@ -65,7 +65,7 @@ async fn many_lines_are_one_event_and_no_larger_than_that() {
     assert!(matches!(error, ClientError::TooLarge(_)), "{error}");
 }
 
-/// As many as a server says in ten seconds that is thinned: an answer that comes after them is an answer.
+/// A response after ten seconds of notifications at the limited rate is still delivered.
 #[tokio::test]
 async fn two_hundred_thousand_events_cost_no_call_its_answer() {
     let budget = Budget::new(64 * MIB);
@@ -104,7 +104,7 @@ async fn events_share_a_budget_and_give_it_back() {
     assert!(matches!(error, ClientError::Exhausted), "{error}");
     drop(message);
     large().await.message().await.unwrap().unwrap();
-    // What is given up half-way is given back too.
+    // Bytes of a stream dropped half-way are released.
     let mut text = event(2 * MIB);
     text.truncate(text.len() - 2);
     let mut cut = stream(text, &budget).await;
@@ -115,7 +115,7 @@ async fn events_share_a_budget_and_give_it_back() {
     large().await.message().await.unwrap().unwrap();
 }
 
-/// However a server says too much: with events, with comments, or with what is neither.
+/// Floods of events, of comments, and of neither are all limited.
 #[tokio::test]
 async fn mc_10_a_flood_is_read_in_helpings_whatever_it_is_made_of() {
     let budget = Budget::new(64 * MIB);
@@ -136,14 +136,14 @@ async fn mc_10_a_flood_is_read_in_helpings_whatever_it_is_made_of() {
             }
         }
         assert!(told >= least, "{told} of {one:?}");
-        // The first thousand are free, and what comes in one slice comes at once.
+        // The first thousand are free, and the events of one slice arrive at once.
         let took = began.elapsed();
         assert!(took > Duration::from_millis(30), "{took:?} for {one:?}");
         assert!(events.pace.in_helpings(), "{one:?}");
     }
 }
 
-/// Nobody waits longer for a large answer because of its size, in however many lines.
+/// A large response is not delayed because of its size, in any number of lines.
 #[tokio::test]
 async fn a_large_answer_is_not_slowed_down() {
     let budget = Budget::new(64 * MIB);

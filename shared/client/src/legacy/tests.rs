@@ -155,7 +155,7 @@ async fn lies_of_a_server_are_errors_in_words() {
     }
 }
 
-/// It could be taken up, and its server would say nothing of what has changed in between.
+/// Even if the stream could be resumed, changes in between would be lost.
 #[tokio::test]
 async fn the_end_of_a_feed_is_told_wherever_it_was() {
     let (drain, _trigger) = drain::new();

@@ -1,4 +1,4 @@
-//! Tests of listing: honest servers are read to the end, others are cut.
+//! Tests of listing: complete listings, and truncation of listings that exceed a limit.
 
 use serde_json::{Value, json};
 use toolgate_model::EraPolicy;
@@ -36,7 +36,7 @@ fn page(seen: &Seen, names: &[String], next: Option<&str>) -> Scripted {
     stand_in::result(seen, &result)
 }
 
-/// Three tools a page, for ever.
+/// Lists three tools per page without end.
 fn endless(seen: &Seen) -> Scripted {
     let at: usize = seen.message["params"]["cursor"]
         .as_str()
@@ -69,7 +69,7 @@ async fn pages_are_followed_to_the_end_and_an_empty_cursor_is_a_cursor() {
     assert_eq!(listing.cut, None);
 }
 
-/// What a strict reader would throw away the whole answer for is left out alone, and named.
+/// A definition that a strict parser rejects is left out alone and reported; the rest of the response is kept.
 #[tokio::test]
 async fn a_definition_that_nobody_can_read_costs_no_other_its_place() {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
@@ -191,8 +191,8 @@ async fn a_page_that_comes_too_slowly_ends_the_listing() {
     assert!(matches!(listing.cut, Some(Cut::Time(_))));
 }
 
-/// A million tools in pages of a thousand, a page for each of them, and pages that are too large: what is kept is what
-/// was agreed, and it is said that it is not all.
+/// Lists a million tools in pages of a thousand, in pages of one, and in oversized pages: the listing ends at its
+/// limits and is marked as truncated.
 #[tokio::test]
 async fn mc_11_a_million_tools_end_at_five_thousand_within_the_caps() {
     let caps = Caps::default();
@@ -236,7 +236,8 @@ async fn mc_11_a_million_tools_end_at_five_thousand_within_the_caps() {
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
-/// Schemas that point elsewhere are not followed; those that are bombs are left out, and their neighbours are kept.
+/// External schema references are not fetched. Schemas with excessive expansion are left out, and the other definitions
+/// are kept.
 #[tokio::test]
 async fn mc_06_references_are_not_fetched_and_bombs_are_left_out() {
     let away = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Several conversations of this process with one modern server.
+//! Tests of several clients of one process on one modern server.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use crate::{
     stand_in,
 };
 
-/// A server that looks at ids alone takes a feed that follows another one for the same, and ends both with the first.
+/// A server that identifies feeds by id alone mistakes a second feed for the first and ends both together.
 #[tokio::test]
 async fn no_two_feeds_have_one_id() {
     let (drain, _trigger) = drain::new();
@@ -40,7 +40,7 @@ async fn no_two_feeds_have_one_id() {
         let peer = detect(&http, &endpoint, EraPolicy::Probe, &us, &drain).await;
         let peer = peer.unwrap();
         feeds.push(peer.changes().await.unwrap().unwrap());
-        // Of somebody else in this process.
+        // Id of another client in this process.
         ids.lock().unwrap().push(next_id().into());
     }
     let ids = ids.lock().unwrap();

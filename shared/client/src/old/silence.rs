@@ -1,30 +1,30 @@
-//! Whether a stream that is silent is a stream still: a connection whose other end is gone says nothing, for ever. A
-//! machine, driven by ticks. Only somebody's waiting makes silence suspicious; then the server is asked for a sign of
-//! life, and only a server that has taken that question and still says nothing is given up. One that takes nothing is
-//! busy, or gone, and whoever waits for it has deadlines of their own.
+//! Liveness detection of a silent stream: a lost connection delivers no error and stays silent. A state machine driven
+//! by ticks. Silence counts only while a request is pending. The server is then pinged, and the stream is given up only
+//! if the server has accepted the ping and still sends nothing. A server that does not accept the ping is busy or
+//! unreachable; pending requests then rely on their own deadlines.
 
-/// What is to be done.
+/// Action after a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing.
+    /// No action.
     Fine,
-    /// To ask for a sign of life.
+    /// Send a ping.
     Ask,
-    /// To give the stream up.
+    /// Give the stream up.
     Lost,
 }
 
-/// Ticks in the longest silence that a call puts up with.
+/// Number of ticks in the maximum silence during a call.
 pub(crate) const TICKS: u32 = 8;
 
-/// Ticks of silence, somebody waiting, before the server is asked.
+/// Ticks of silence with a pending request before the server is pinged.
 const SUSPICIOUS: u32 = 2;
 
-/// Ticks of silence after it has taken the question. Together less than [`TICKS`], so that it is known before the calls
-/// give up one by one.
+/// Ticks of silence after the ping was accepted. The sum is less than [`TICKS_PER_TIMEOUT`], so that the stream is
+/// given up before calls time out one by one.
 const PATIENCE: u32 = 4;
 
-/// How silent it is.
+/// State of the liveness detection.
 #[derive(Debug, Default)]
 pub(crate) struct Silence {
     heard: u64,
@@ -36,14 +36,14 @@ pub(crate) struct Silence {
 enum Asked {
     #[default]
     No,
-    /// It has not been taken yet.
+    /// Not accepted yet.
     Sent,
-    /// So many ticks ago.
+    /// Accepted this many ticks ago.
     Taken(u32),
 }
 
 impl Silence {
-    /// Time passed: how much has been heard altogether, and whether anybody waits.
+    /// Advances by one tick, given the total number of chunks received and `true` if a request is pending.
     pub(crate) fn tick(&mut self, heard: u64, waiting: bool) -> Verdict {
         if heard != self.heard || !waiting {
             *self = Self {
@@ -69,7 +69,7 @@ impl Silence {
         }
     }
 
-    /// The server has taken the question, or has not.
+    /// Records if the server has accepted the ping.
     pub(crate) fn told(&mut self, taken: bool) {
         if self.asked == Asked::Sent {
             self.asked = if taken { Asked::Taken(0) } else { Asked::No };

@@ -1,4 +1,4 @@
-//! Who waits for what on a stream that carries everything a server says.
+//! Pending requests on the shared stream of an HTTP+SSE server.
 
 use std::{
     collections::BTreeMap,
@@ -11,26 +11,26 @@ use toolgate_mcp::{Answer, answer::Body, method};
 
 use crate::error::ClientError;
 
-/// Requests that wait at the same time.
+/// Maximum number of pending requests.
 const WAITING: usize = 1024;
 
-/// Messages that wait for one reader. The last place is kept for the answer.
+/// Queue length of each receiver. The last slot is reserved for the response.
 const AHEAD: usize = 16;
 
-/// Who waits.
+/// Pending requests, and the listener, of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Table(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the id of their request, as written.
+    /// Pending requests by id, as written on the wire.
     waiting: BTreeMap<Box<str>, Sender<Bytes>>,
-    /// For what belongs to no request.
+    /// Receiver of messages that belong to no request.
     listener: Option<Sender<Bytes>>,
     lost: bool,
 }
 
-/// What one of them is told.
+/// Receiver of the messages of one request, or of the listener.
 #[derive(Debug)]
 pub(crate) struct Told {
     messages: Receiver<Bytes>,
@@ -39,7 +39,7 @@ pub(crate) struct Told {
 }
 
 impl Table {
-    /// A request goes out under this id.
+    /// Registers a request under this id.
     pub(crate) fn enter(table: &Arc<Self>, id: &str) -> Result<Told, ClientError> {
         let mut state = table.state();
         state.stands()?;
@@ -55,7 +55,7 @@ impl Table {
         })
     }
 
-    /// For what belongs to no request; nothing if somebody listens already.
+    /// Registers the listener of messages that belong to no request; `None` if there is one already.
     pub(crate) fn listen(table: &Arc<Self>) -> Result<Option<Told>, ClientError> {
         let mut state = table.state();
         state.stands()?;
@@ -71,7 +71,7 @@ impl Table {
         }))
     }
 
-    /// Whether somebody takes this message.
+    /// Delivers a message; returns `true` if a receiver accepted it.
     pub(crate) fn hand_on(&self, message: &Bytes, answer: &Answer<'_>) -> bool {
         let mut state = self.state();
         match &answer.body {
@@ -96,7 +96,7 @@ impl Table {
         }
     }
 
-    /// The stream has ended, and with it all that was waited for.
+    /// Closes all receivers when the stream has ended.
     pub(crate) fn lose(&self) {
         let mut state = self.state();
         state.lost = true;
@@ -125,7 +125,8 @@ impl State {
         Ok(())
     }
 
-    /// It belongs to a request only if there is exactly one that it can belong to.
+    /// Delivers a message to the only pending request. With several pending requests, its recipient is ambiguous and it
+    /// is not delivered.
     fn to_the_only(&self, message: &Bytes) -> bool {
         let mut all = self.waiting.values();
         match (all.next(), all.next()) {
@@ -140,7 +141,8 @@ impl State {
     }
 }
 
-/// Nobody who reads slowly keeps others from their answers: what is said ahead of one is lost to them then.
+/// Delivers a message that precedes a response. It is dropped if the queue is full, so that a slow receiver does not
+/// delay the responses of others.
 fn ahead(sender: &Sender<Bytes>, message: &Bytes) -> bool {
     sender.capacity() > 1 && sender.try_send(message.clone()).is_ok()
 }
@@ -150,7 +152,7 @@ fn lost() -> ClientError {
 }
 
 impl Told {
-    /// The next message. Cancel-safe.
+    /// Returns the next message. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Bytes, ClientError> {
         self.messages.recv().await.ok_or_else(lost)
     }

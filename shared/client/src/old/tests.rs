@@ -1,4 +1,4 @@
-//! Tests of servers of 2024-11-05, with one that does what they do.
+//! Tests of the HTTP+SSE transport against a fake server.
 
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ use crate::{
     stand_in::{self, Events, Scripted, Seen},
 };
 
-/// What the server keeps.
+/// State of the fake server.
 #[derive(Default)]
 struct Server {
     stream: Mutex<Option<Events>>,
@@ -38,7 +38,7 @@ impl Server {
         self.posted.lock().unwrap().clone()
     }
 
-    /// It sends messages to `named`, and answers on its stream.
+    /// Announces the URL `named` and responds on the stream.
     fn answer(&self, named: &str, status: u16, seen: &Seen) -> Scripted {
         if seen.method == Method::GET {
             let (events, response) = stand_in::stream();
@@ -65,7 +65,7 @@ impl Server {
     }
 }
 
-/// A server that names this URL, and a conversation with it.
+/// Starts a server that announces this URL, and opens a session with it.
 async fn talk(
     named: &'static str,
     status: u16,
@@ -79,7 +79,7 @@ async fn talk(
     (server, peer)
 }
 
-/// A stream to such a server, past its handshake.
+/// Opens a stream to a fake server, after the handshake.
 async fn stream(drain: &Drain) -> (Arc<Server>, Endpoint) {
     let server = Arc::new(Server::default());
     let script = Arc::clone(&server);
@@ -165,7 +165,7 @@ async fn each_request_hears_what_is_its_own() {
     server.say(&asked);
     assert_eq!(next(&mut one).await, asked);
     let mut two = call(&endpoint, 2).await.unwrap();
-    // Whose this is nobody can tell.
+    // The recipient is ambiguous.
     server.say(&asked);
     let progress = |token: u64| json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": token, "progress": 1 } });
     let answer = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "result": {} });
@@ -221,7 +221,7 @@ async fn who_reads_slowly_keeps_nobody_from_answers() {
     assert_eq!(table.waiting(), 0);
 }
 
-/// A stream whose server is asked for a sign of life, with a call that waits.
+/// Opens a stream whose server is pinged while a call is pending.
 async fn silent(drain: &Drain) -> (Arc<Server>, Endpoint, EventStream) {
     let (server, endpoint) = stream(drain).await;
     let one = call(&endpoint, 1).await.unwrap();
@@ -238,7 +238,7 @@ fn signs(server: &Server) -> Vec<Value> {
 async fn a_half_open_stream_is_lost_before_its_calls_give_up_and_takes_no_more() {
     let (drain, _trigger) = drain::new();
     let (server, endpoint, mut one) = silent(&drain).await;
-    // The other end is gone without a word; what is posted still finds a server.
+    // The connection is lost without an error; posts still reach a server.
     tokio::time::pause();
     let begun = tokio::time::Instant::now();
     let error = one.message().await.unwrap_err();
@@ -258,7 +258,7 @@ async fn a_half_open_stream_is_lost_before_its_calls_give_up_and_takes_no_more()
 async fn a_server_that_gives_a_sign_of_life_may_take_its_time() {
     let (drain, _trigger) = drain::new();
     let (server, mut endpoint) = stream(&drain).await;
-    // The call is more patient than the stream, so that nothing but the stream can end it.
+    // The call has a longer timeout than the stream, so that only the stream can end it.
     endpoint.timeouts.idle = Duration::from_secs(60);
     endpoint.timeouts.total = Duration::from_secs(60);
     let mut one = call(&endpoint, 1).await.unwrap();

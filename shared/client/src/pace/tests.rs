@@ -1,8 +1,9 @@
-//! Ordinary streams are never slowed down and hardly ask for the time; floods are read in helpings, at no more than the rate.
+//! Tests of the read limiter: ordinary streams are never delayed and rarely read the clock; floods are read in quanta
+//! at the limited rate.
 
 use super::*;
 
-/// A stream on which `count` come at each of these moments; how often the time was asked for, and how long it paused.
+/// Reads `count` units at each of these moments; returns the number of clock reads and the total pause.
 fn read(
     pace: &mut Pace,
     start: Instant,
@@ -26,10 +27,10 @@ fn an_ordinary_stream_is_not_slowed_down_and_hardly_asks_for_the_time() {
     for helpings in [Helpings::AWAITED, Helpings::NEWS] {
         let start = Instant::now();
         let mut pace = Pace::new(helpings);
-        // What is said at once.
+        // A burst at once.
         pace.take(BURST - 1);
         assert!(!pace.is_over());
-        // Nine hundred a second, for an hour.
+        // Nine hundred per second for an hour.
         let moments = (1..=360_000).map(|n| (Duration::from_millis(10) * n, 9));
         let (asked, paused) = read(&mut pace, start, moments);
         assert_eq!(paused, Duration::ZERO);
@@ -47,7 +48,7 @@ fn mc_10_a_flood_is_read_a_hundred_times_a_second_or_ten_times_where_nobody_wait
         let start = Instant::now();
         let mut pace = Pace::new(helpings);
         let (mut now, mut taken, mut pauses) = (start, 0, 0);
-        // There is always more, and reading takes no time.
+        // Data is always available, and reading takes no time.
         while now < start + Duration::from_secs(10) {
             pace.take(2);
             taken += 2;
@@ -61,7 +62,7 @@ fn mc_10_a_flood_is_read_a_hundred_times_a_second_or_ten_times_where_nobody_wait
         let most = 10 * rate + 3 * BURST;
         assert!((10 * rate - BURST..=most).contains(&taken), "{taken}");
         assert!(pauses <= 10 * wakes + 1, "{pauses}");
-        // It is an ordinary one again when it has been quiet.
+        // After silence, the stream is not limited.
         now += EACH * MOST;
         let _helping_ends = pace.pause(now);
         assert!(!pace.in_helpings());
@@ -94,7 +95,7 @@ fn no_pause_is_long_and_none_is_in_the_past() {
     for helpings in [Helpings::AWAITED, Helpings::NEWS] {
         let (mut pace, mut now) = (Pace::new(helpings), Instant::now());
         for n in 0_u32..100_000 {
-            // Everything from nothing to far too much, in no order.
+            // Units from zero to excessive, in pseudo-random order.
             let some = n.wrapping_mul(2_654_435_761);
             now += Duration::from_millis(u64::from(some % 2_003));
             pace.take((some >> 8) % 100_003);

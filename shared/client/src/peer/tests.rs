@@ -1,4 +1,4 @@
-//! Tests of what servers say about themselves.
+//! Tests of the facts that servers report about themselves.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Tests of streams that are taken up: from where, when, how often, and what a server can do about it.
+//! Tests of stream resumption: position, delay, limits, and server behaviour.
 
 use std::sync::{
     Arc,
@@ -27,7 +27,7 @@ fn event(id: Option<&str>, retry: Option<u64>, data: &str) -> Event {
     }
 }
 
-/// The place after a stream of these bytes.
+/// Returns the cursor after a stream of these bytes.
 fn after(text: &str) -> Place {
     let mut framer = Framer::new(SseLimits::default());
     framer.push(text.as_bytes()).unwrap();
@@ -49,7 +49,7 @@ fn a_stream_is_taken_up_after_its_last_id_and_without_one_not_at_all() {
     assert_eq!(left("id: a\ndata:\n\n").as_deref(), Some("a"));
     assert_eq!(left("id: a\ndata:\n\ndata: {}\n\n").as_deref(), Some("a"));
     assert_eq!(left("id: a\n\nid: ü b\n\n").as_deref(), Some("ü b"));
-    // What was cut off does not count, and an empty id takes the last one back.
+    // An incomplete event does not count, and an empty id resets the position.
     assert_eq!(left("id: a\n\nid: b\ndata: {").as_deref(), Some("a"));
     assert_eq!(left("id: a\n\nid:\ndata: {}\n\n"), None);
     assert_eq!(left("id: a\n\nid: b\0\ndata: {}\n\n").as_deref(), Some("a"));
@@ -114,7 +114,7 @@ fn a_stream_is_not_taken_up_for_ever() {
         place.passes(&mut event(Some("a"), None, ""));
     }
     assert_eq!(place.leave(), None);
-    // A server that takes it up and says nothing has nothing more to say.
+    // A resumed stream without events has nothing more to deliver.
     let mut place = after("id: a\n\n");
     for _ in 0..FRUITLESS {
         place.leave().unwrap();
@@ -128,7 +128,7 @@ fn only_what_came_before_a_cut_is_known_again() {
     let mut passes = |id, data| place.passes(&mut event(Some(id), None, data));
     assert!(!passes("1", "{\"a\":1}"));
     assert!(!passes("2", "{\"b\":1}"));
-    // The same id twice on one stream is a server's bad manners, and no repetition.
+    // A repeated id on one stream is a server fault, not a duplicate.
     assert!(!passes("2", "{\"b\":1}"));
     place.leave().unwrap();
     let mut passes = |id, data| place.passes(&mut event(Some(id), None, data));
@@ -153,8 +153,8 @@ fn no_more_is_remembered_than_agreed() {
     assert!(place.before <= KNOWN);
 }
 
-/// Asks a server that primes its stream, ends it, and answers a GET as `script` says; how often it was posted to, and
-/// asked to go on.
+/// Sends a request to a server that sends an event id, ends the stream, and answers a GET as `script` says; returns the
+/// result and the numbers of POST and GET requests.
 async fn asked<S>(script: S) -> (Result<(), ClientError>, usize, usize)
 where
     S: Fn(usize, &Seen) -> Scripted + Send + Sync + 'static,
@@ -213,7 +213,7 @@ async fn who_takes_nothing_up_is_asked_once_and_the_cut_is_told() {
 #[tokio::test]
 async fn a_server_that_cannot_just_now_is_asked_again() {
     let (asked, posts, gets) = asked(|tries, _| match tries {
-        // It has not noticed yet that the stream before is gone.
+        // The server has not yet noticed the end of the previous stream.
         0 => stand_in::reply(409, "application/json", "{}"),
         1 => stand_in::reply(503, "text/plain", "later"),
         _ => answer(),

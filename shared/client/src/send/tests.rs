@@ -1,4 +1,4 @@
-//! Tests of the low level: bodies stay raw, clocks are told apart, streams can be resumed.
+//! Tests of the low-level layer: bodies are unchanged, timeouts are distinguished, streams can be resumed.
 
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ async fn a_silent_stream_is_given_up_though_its_reader_looks_elsewhere_now_and_t
             }
         }
     };
-    // Far below what the whole call may take.
+    // Far below the total timeout of the call.
     let patience = Duration::from_millis(1_500);
     let ended = tokio::time::timeout(patience, looked_elsewhere).await;
     let idle = matches!(ended, Ok(Err(ClientError::Timeout(Phase::Idle))));

@@ -1,4 +1,4 @@
-//! Promises of the way out.
+//! Tests of the HTTP client.
 
 use std::{
     future::Future,
@@ -24,7 +24,7 @@ use crate::error::Class;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Names resolve to what the test says; each resolution is counted.
+/// Resolver with scripted answers that counts resolutions.
 #[derive(Default)]
 struct Names {
     answers: Mutex<Vec<Vec<IpAddr>>>,
@@ -63,7 +63,7 @@ fn loopback() -> EgressPolicy {
     }
 }
 
-/// Answers every request with what it was: `METHOD path host`.
+/// Starts a server that answers every request with `METHOD path host`.
 #[expect(clippy::disallowed_methods, reason = "the test's own server")]
 async fn server(tls: Option<Arc<ServerConfig>>) -> SocketAddr {
     let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
@@ -187,7 +187,7 @@ async fn one_forbidden_address_spoils_a_name() {
 
 #[tokio::test]
 async fn a_name_that_changes_between_check_and_use_gains_nothing() {
-    // Resolved once: the second answer would be the forbidden one, and is never asked for.
+    // Resolved once: the second, forbidden answer is never requested.
     let address = server(None).await;
     let names = names(&[&["127.0.0.1"], &["10.0.0.1"]]);
     let client = client(loopback(), names.clone());
@@ -255,7 +255,7 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
         connect_timeout,
         ..PoolOptions::default()
     });
-    // No TLS handshake ever comes.
+    // The TLS handshake never completes.
     let url = format!("https://tools.test:{}/", address.port());
     let error = client.request(get(&url)).await.unwrap_err();
     assert!(
@@ -281,7 +281,7 @@ async fn a_connection_that_breaks_may_have_been_heard() {
     assert!(!error.connect_failed(), "{error}");
 }
 
-/// A certificate for `name` with its authority.
+/// Issues a certificate for `name`; returns the server configuration and the root certificate.
 fn issued(name: &str) -> (Arc<ServerConfig>, CertificateDer<'static>) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::default();

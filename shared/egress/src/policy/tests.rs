@@ -1,8 +1,8 @@
-//! Promises of the vetting table.
+//! Tests of the address policy.
 
 use super::*;
 
-/// Not global, or a metadata service.
+/// Addresses that are not global, or metadata services.
 const REFUSED: &str = "
     0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.255.255 127.0.0.1 127.9.9.9 169.254.1.1
     169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.192 192.0.2.1 192.88.99.1
@@ -15,7 +15,7 @@ const REFUSED: &str = "
     feff::1 ff02::1 ff0e::1 100::1 4000::1 5f00::1
 ";
 
-/// Global unicast.
+/// Global unicast addresses.
 const PASSED: &str = "
     1.1.1.1 8.8.8.8 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 198.17.0.1
     198.20.0.1 223.255.255.255 2606:4700::1111 2001:4860:4860::8888 ::ffff:8.8.8.8

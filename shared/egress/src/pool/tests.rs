@@ -1,5 +1,5 @@
-//! Promises of kept connections: used again, one request at a time, only after an answer was read to its end, never
-//! once they are closed, and nothing sent twice.
+//! Tests of the connection pool: connections are reused, one request at a time, only after a response was read to its
+//! end, never once closed, and no request is sent twice.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -15,7 +15,7 @@ use tokio::{
 use super::*;
 use crate::{Answer, Egress, EgressPolicy, HttpClient};
 
-/// What a server does on each of its connections, and what it has seen.
+/// Test server with counters of connections and requests.
 struct Server {
     address: std::net::SocketAddr,
     seen: Arc<Seen>,
@@ -27,18 +27,18 @@ struct Seen {
     requests: AtomicUsize,
 }
 
-/// How a server behaves.
+/// Behaviour of the test server.
 #[derive(Clone, Copy)]
 enum Manner {
     /// Answers everything.
     Good,
-    /// Closes the connection after each answer, without a word of it in the head.
+    /// Closes the connection after each response, without announcing it in the head.
     ClosesAfterAnswer,
-    /// Closes the connection a while after each answer.
+    /// Closes the connection a while after each response.
     ClosesLater,
-    /// Closes on the second request of a connection, having read it.
+    /// Closes the connection after reading its second request.
     ClosesOnSecond,
-    /// Answers half of what it announces, and waits.
+    /// Sends half of the announced body and stalls.
     Stops,
 }
 
@@ -65,7 +65,7 @@ async fn server(manner: Manner) -> Server {
     Server { address, seen }
 }
 
-/// Requests without a body, so that a head is a request.
+/// Serves requests without a body: one head is one request.
 async fn serve(mut stream: TcpStream, manner: Manner, seen: Arc<Seen>) {
     let mut head = Vec::new();
     let mut here = 0;
@@ -160,13 +160,13 @@ async fn a_connection_that_was_closed_meanwhile_is_not_used_again() {
     let (server, client) = (server(Manner::ClosesAfterAnswer).await, client(LONG));
     for _ in 0..5 {
         assert_eq!(read(ask(&client, &server).await.unwrap()).await, "hello");
-        // Long enough for the end to arrive.
+        // Long enough for the close to arrive.
         sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(server.seen.both(), (5, 5));
 }
 
-/// What waits on a connection that ends has to hear of it: it would wait for ever.
+/// A request on a connection that ends must be notified; otherwise it would wait forever.
 #[tokio::test]
 async fn a_kept_connection_that_ends_costs_its_next_user_nothing() {
     let (server, client) = (server(Manner::ClosesLater).await, client(LONG));
@@ -202,7 +202,7 @@ async fn a_deadline_passes_and_another_request_is_not_harmed_by_it() {
     let deadline = began + Duration::from_millis(50);
     assert!(client.request_until(request, deadline).await.is_none());
     assert!(began.elapsed() >= Duration::from_millis(50));
-    // A timer that was armed for an earlier request fires before the deadline of a later one.
+    // A timer armed for an earlier request fires before the deadline of a later one.
     for wait in [5_000, 20, 5_000] {
         let uri = format!("http://{}/", server.address);
         let request = Request::get(uri).body(Body::empty()).unwrap();

@@ -1,11 +1,11 @@
-//! Promises of back-off.
+//! Tests of the backoff.
 
 use super::*;
 
 #[test]
 fn waits_grow_to_the_maximum_and_start_again_after_success() {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
-    // `u64::MAX % (n + 1)` depends on n: ask for the ceiling itself.
+    // `u64::MAX % (n + 1)` depends on n: the test passes the ceiling itself.
     let mut longest = |n: u64| backoff.next(n);
     assert_eq!(longest(100), Duration::from_millis(100));
     assert_eq!(longest(200), Duration::from_millis(200));

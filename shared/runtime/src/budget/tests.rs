@@ -1,4 +1,4 @@
-//! What is held is counted, and given back with its last share.
+//! Tests of memory budgets: held bytes are counted and released with their last reference.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Promises of the clocks.
+//! Tests of the clocks.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Promises of the drain.
+//! Tests of the drain.
 
 use super::*;
 

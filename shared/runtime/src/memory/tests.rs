@@ -1,4 +1,4 @@
-//! Promises of in-memory connections.
+//! Tests of in-memory connections.
 
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,4 +1,4 @@
-//! Promises of the metrics.
+//! Tests of the metrics.
 
 use toolgate_model::Timestamp;
 

@@ -1,4 +1,4 @@
-//! Promises of the private port.
+//! Tests of the private port.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -1,4 +1,4 @@
-//! Promises of randomness.
+//! Tests of randomness.
 
 use super::*;
 

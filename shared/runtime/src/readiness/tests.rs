@@ -1,4 +1,4 @@
-//! Promises of readiness.
+//! Tests of readiness.
 
 use super::*;
 

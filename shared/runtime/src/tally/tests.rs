@@ -1,4 +1,4 @@
-//! What was taken is given back on every path, and nobody has more than their own.
+//! Tests of quotas: permits are released on every path, and no owner exceeds its limit.
 
 use std::{panic, thread};
 
@@ -12,7 +12,7 @@ fn of(tally: &Tally, holder: Holder) -> usize {
     tally.counts().get(&holder).copied().unwrap_or_default()
 }
 
-/// Random histories against the simplest that could be right: lists of what each holder has in hand.
+/// Compares random histories with the simplest correct model: one list of held permits per owner.
 #[test]
 fn any_history_counts_what_is_in_hand_and_nothing_else() {
     const HOLDERS: usize = 5;
@@ -30,7 +30,7 @@ fn any_history_counts_what_is_in_hand_and_nothing_else() {
             let who = next(HOLDERS);
             let hand = &mut model[who];
             match next(8) {
-                // All of a holder's at once, as when a session ends.
+                // Drops all permits of an owner at once, as when a session ends.
                 0 => hand.clear(),
                 1..4 if !hand.is_empty() => drop(hand.swap_remove(next(hand.len()))),
                 _ => {

@@ -1,16 +1,16 @@
-//! One event, one line: whoever sends us text with line breaks or terminal escapes must not be able to write log
-//! lines of their own.
+//! Log writer that keeps every event on one line: untrusted text with line breaks or terminal escapes must not be able
+//! to forge log lines.
 
 use std::io::{self, Write};
 
-/// Passes whole events on to a writer, with every control character but the final line break escaped.
+/// Writer that escapes every control character of an event except the final line break.
 #[derive(Debug)]
 pub struct OneLine<W> {
     to: W,
 }
 
 impl OneLine<io::Stderr> {
-    /// Onto standard error.
+    /// Writes to standard error.
     pub fn stderr() -> Self {
         Self { to: io::stderr() }
     }
@@ -18,7 +18,7 @@ impl OneLine<io::Stderr> {
 
 #[cfg(test)]
 impl<W> OneLine<W> {
-    /// Onto `to`.
+    /// Writes to `to`.
     pub fn onto(to: W) -> Self {
         Self { to }
     }

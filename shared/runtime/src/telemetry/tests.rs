@@ -1,4 +1,4 @@
-//! Promises of telemetry.
+//! Tests of telemetry.
 
 use std::io::Write as _;
 

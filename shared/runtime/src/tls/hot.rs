@@ -1,4 +1,4 @@
-//! An identity that can be replaced while it is in use.
+//! A TLS identity that can be replaced at run time.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Identity, TlsError};
 use crate::drain::Drain;
 
-/// What we present now. Clones share it; connections made after [`set`](Self::set) present the new one.
+/// Current TLS identity. Clones share it; connections made after [`set`](Self::set) present the new one.
 #[derive(Clone)]
 pub struct HotIdentity {
     resolver: Arc<Resolver>,
@@ -29,7 +29,7 @@ struct Resolver {
 }
 
 impl HotIdentity {
-    /// Presents `identity` until told otherwise.
+    /// Presents `identity` until it is replaced.
     pub fn new(identity: Identity) -> Result<Self, TlsError> {
         let current = RwLock::new(Arc::new(identity.certified()?));
         Ok(Self {
@@ -37,7 +37,7 @@ impl HotIdentity {
         })
     }
 
-    /// Presents `identity` from now on. On error the former one stays.
+    /// Presents `identity` from now on. On error the previous one stays in use.
     pub fn set(&self, identity: Identity) -> Result<(), TlsError> {
         let next = Arc::new(identity.certified()?);
         *self
@@ -48,8 +48,8 @@ impl HotIdentity {
         Ok(())
     }
 
-    /// Presents what these PEM files hold, now and whenever they change. A pair that cannot be read or does not fit
-    /// leaves the former one in use.
+    /// Presents the content of these PEM files, and reloads them on change, checked at the interval `every`. A pair
+    /// that cannot be read or does not match leaves the previous one in use.
     pub fn watch(
         chain: PathBuf,
         key: PathBuf,
@@ -78,7 +78,7 @@ impl HotIdentity {
                         seen = now;
                         tracing::info!(chain = %chain.display(), "the certificate was replaced");
                     }
-                    // Seen as it is being written, most likely; the next tick looks again.
+                    // Most likely read during a write; the next tick tries again.
                     Err(error) => tracing::warn!(%error, "the former certificate stays in use"),
                 }
             }

@@ -1,4 +1,4 @@
-//! Promises of the TLS set-up.
+//! Tests of the TLS configuration.
 
 use std::net::Ipv4Addr;
 
@@ -31,7 +31,7 @@ fn loopback_is_a_server_name() {
     ));
 }
 
-/// An authority and something it signs.
+/// Certificate authority of the tests.
 struct Authority {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
     certificate: CertificateDer<'static>,
@@ -49,7 +49,7 @@ impl Authority {
         }
     }
 
-    /// Certificate and key, PEM.
+    /// Issues a certificate; returns certificate and key as PEM.
     fn issue(&self, serial: u64) -> (String, String) {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(vec!["proxy.test".to_owned()]).unwrap();
@@ -64,7 +64,7 @@ impl Authority {
     }
 }
 
-/// The certificate that the server showed, if the handshake succeeds at both ends.
+/// Returns the server's certificate if the handshake succeeds at both ends.
 async fn handshake(server: Arc<ServerConfig>, client: Arc<ClientConfig>) -> Option<Vec<u8>> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
@@ -148,7 +148,7 @@ async fn replaced_files_are_presented_and_broken_ones_are_not() {
     let tick = std::time::Duration::from_millis(20);
     let hot = HotIdentity::watch(chain.clone(), key.clone(), tick, &drain).unwrap();
     let server = server(&hot, ALPN_H2).unwrap();
-    // A client of its own each time: a resumed session shows the certificate that it began with.
+    // Each check uses a new client: a resumed session would show its first certificate.
     let shown = async || {
         let client = client(std::slice::from_ref(&authority.certificate), None, ALPN_H2).unwrap();
         handshake(server.clone(), client).await.unwrap()

@@ -1,4 +1,4 @@
-//! What an operator sees of a request in a tracing back end.
+//! Tests of traces as exported to a tracing back end.
 
 use std::sync::{Arc, Mutex};
 

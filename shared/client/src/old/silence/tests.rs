@@ -1,8 +1,9 @@
-//! Silence is suspicious only while somebody waits, and fatal only to a server that takes what it is asked.
+//! Tests of liveness detection: silence counts only while a request is pending, and ends the stream only if the server
+//! accepted the ping.
 
 use super::*;
 
-/// Ticks until there is a verdict other than fine.
+/// Ticks until the verdict is not `Healthy`.
 fn until(silence: &mut Silence, heard: u64) -> (u32, Verdict) {
     for tick in 1..=100 {
         let verdict = silence.tick(heard, true);
@@ -27,7 +28,7 @@ fn a_server_that_takes_nothing_is_not_given_up_for_it() {
     let mut silence = Silence::default();
     assert_eq!(until(&mut silence, 0), (SUSPICIOUS, Verdict::Ask));
     assert_eq!(until(&mut silence, 0), (100, Verdict::Fine));
-    // What it has refused it is asked again.
+    // A rejected ping is sent again.
     silence.told(false);
     assert_eq!(until(&mut silence, 0), (1, Verdict::Ask));
 }
@@ -40,7 +41,7 @@ fn a_word_or_the_end_of_waiting_ends_the_suspicion() {
         silence.told(true);
         assert_eq!(silence.tick(0, true), Verdict::Fine);
         assert_eq!(silence.tick(heard, waiting), Verdict::Fine);
-        // An answer to a question of before means nothing now.
+        // The result of an earlier ping is ignored now.
         silence.told(true);
         assert_eq!(until(&mut silence, heard), (SUSPICIOUS, Verdict::Ask));
     }
