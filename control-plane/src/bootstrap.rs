@@ -1,5 +1,5 @@
-//! What an empty store needs before anybody can use it: an epoch, an organization, and a first admin token. Safe to
-//! repeat, and safe when several control planes start at once.
+//! Preparation of an empty store: an epoch, an organization and a first admin token. Idempotent, and safe when several
+//! control planes start at once.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -18,39 +18,39 @@ use zeroize::Zeroizing;
 
 use crate::spine::Writer;
 
-/// Whether there is a token to start with.
+/// State of the first admin token.
 #[derive(Debug)]
 pub enum FirstToken {
-    /// Just made; it is in the file.
+    /// The token was created and is in the file.
     Created,
-    /// The one in the file works.
+    /// The token in the file is valid.
     Kept,
-    /// There is one, but not in our file: another control plane made it, or the file was lost.
+    /// A token exists, but not in the file: another control plane created it, or the file was lost.
     Elsewhere,
 }
 
-/// Why the store cannot be made ready.
+/// Error of the preparation.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The store or the core refused.
+    /// The store or the core rejected a command.
     #[error("cannot prepare the store: {0}")]
     Submit(#[from] SubmitError),
-    /// The file cannot be written.
+    /// The token file cannot be written.
     #[error("cannot keep the admin token in {path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// I/O error.
         source: io::Error,
     },
 }
 
-/// Largest token file.
+/// Maximum size of the token file, in bytes.
 const FILE_LIMIT: u64 = 4096;
-/// Files left behind by starts that were cut off; more are not looked at.
+/// Maximum number of pending token files, left behind by interrupted starts, that are checked.
 const LEFT_BEHIND: usize = 16;
 
-/// The first epoch, and an organization to begin with.
+/// Creates the first epoch and the first organization if the store has none.
 pub(crate) async fn prepare(writer: &Writer, organization: &Slug) -> Result<(), BootstrapError> {
     let begun = |state: &State| state.epoch() > 0;
     let first = writer
@@ -72,13 +72,13 @@ pub(crate) async fn prepare(writer: &Writer, organization: &Slug) -> Result<(), 
     Ok(())
 }
 
-/// Another epoch, after the store has been restored from a copy: its number.
+/// Starts a new epoch, after the store has been restored from a copy. Returns its number.
 pub(crate) async fn new_epoch(writer: &Writer) -> Result<u64, BootstrapError> {
     let outcome = writer.write(&Command::BumpEpoch, &context(writer)).await?;
     Ok(writer.state_at(outcome.revision).await.epoch())
 }
 
-/// A token that may do everything, in the file at `path`. With `reset`, a lost one is replaced, and no longer works.
+/// Ensures an admin token of the system in the file at `path`. With `reset`, a lost token is replaced and revoked.
 pub(crate) async fn first_token(
     writer: &Writer,
     minter: &Minter,
@@ -100,7 +100,7 @@ pub(crate) async fn first_token(
         path: path.into(),
         source,
     };
-    // A start that was cut off after its token had been written.
+    // An earlier start was interrupted after it had created its token.
     if let Some(left) = beside(path).into_iter().find(|file| works(file)) {
         fs::rename(left, path).map_err(failed)?;
         return Ok(FirstToken::Kept);
@@ -110,14 +110,14 @@ pub(crate) async fn first_token(
         return Ok(FirstToken::Elsewhere);
     }
     let minted = minter.mint();
-    // Beside its place first: a crash in between leaves a token that the next start finds there. The other way round
-    // would leave one that works and that nobody has.
+    // The file is written under its pending name before the token is created. After a crash in between, the next start
+    // finds the token there. In the opposite order, a crash would leave a valid token whose secret is lost.
     let kept = write_beside(path, &minted.secret).map_err(failed)?;
     let token = system_token(&state, organization, &minted);
     let create = Command::Create(Desired::Token(token));
     let mut seen = match writer.write(&create, &context(writer)).await {
         Ok(outcome) => outcome.revision,
-        // Another control plane that starts at the same time was first.
+        // Another control plane created its token first.
         Err(SubmitError::Rejected(Rejection::AlreadyExists(_))) => {
             fs::remove_file(&kept).map_err(failed)?;
             return Ok(FirstToken::Elsewhere);
@@ -154,11 +154,11 @@ fn live_system_tokens(state: &Arc<State>) -> Vec<Name> {
     live.map(|(name, _)| name.clone()).collect()
 }
 
-/// What the first token is called, so that two control planes that start at once cannot both make one.
+/// Id of the first token. It is fixed, so that two control planes that start at once cannot both create one.
 const FIRST: &str = "bootstrap";
 
 fn system_token(state: &State, organization: &Slug, minted: &MintedToken) -> Token {
-    // Always valid: letters, then hexadecimal digits.
+    // Always a valid slug: letters, a hyphen, then hexadecimal digits.
     let named = |id: String| {
         let id = id.parse().unwrap_or_else(|_| organization.clone());
         Name::new(organization.clone(), id)
@@ -174,7 +174,7 @@ fn system_token(state: &State, organization: &Slug, minted: &MintedToken) -> Tok
             ..Meta::default()
         },
         scope: Subject::Organization,
-        // It administers; it calls no tools.
+        // The token is for administration only and may call no tools.
         gateways: Reach::Only(Vec::new()),
         tools: Reach::Only(Vec::new()),
         expires: None,
@@ -196,7 +196,7 @@ fn suffix() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What files beside the token file begin with.
+/// Returns the prefix of the names of pending token files.
 fn stem(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     Some(format!("{name}.new-"))
@@ -209,7 +209,7 @@ fn folder(path: &Path) -> &Path {
     folder.unwrap_or_else(|| Path::new("."))
 }
 
-/// Token files that have not been put in place.
+/// Returns the pending token files beside `path`.
 fn beside(path: &Path) -> Vec<PathBuf> {
     let (Some(stem), Ok(entries)) = (stem(path), fs::read_dir(folder(path))) else {
         return Vec::new();
@@ -222,7 +222,8 @@ fn beside(path: &Path) -> Vec<PathBuf> {
     names.filter(fits).take(LEFT_BEHIND).collect()
 }
 
-/// A file of our own, whoever else starts in this folder; readable by its owner alone from the first byte.
+/// Writes a pending token file with a unique name, so that concurrent starts in the same folder do not collide. Only
+/// the owner can read it, from the first byte on.
 fn write_beside(path: &Path, secret: &str) -> io::Result<PathBuf> {
     let stem = stem(path).ok_or(io::ErrorKind::InvalidInput)?;
     let beside = folder(path).join(format!("{stem}{}", suffix()));
@@ -238,10 +239,10 @@ fn write_beside(path: &Path, secret: &str) -> io::Result<PathBuf> {
     Ok(beside)
 }
 
-/// Whole or not at all.
+/// Renames the pending file to its final path, atomically.
 fn put_in_place(kept: &Path, path: &Path) -> io::Result<()> {
     match fs::rename(kept, path) {
-        // Another start found it and put it in place.
+        // Another start found the pending file and renamed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {}
         renamed => renamed?,
     }

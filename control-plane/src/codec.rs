@@ -1,5 +1,5 @@
-//! Store values to core objects and back. The bytes are `shared/wire`'s, the meaning is the core's; this is the one
-//! place that knows both.
+//! Conversion between store values and core objects. The encoding is defined in `shared/wire`, the objects in the core;
+//! only this module knows both.
 
 use toolgate_control_core::{
     Key, Object,
@@ -11,9 +11,9 @@ use toolgate_wire::record::{self, Object as Stored, Record};
 #[cfg(test)]
 mod tests;
 
-/// The value that keeps `object`, written at `now` by `author`.
+/// Encodes `object` as a store value, written at `now` by `author`.
 pub(crate) fn encode(object: &Object, now: Timestamp, author: &str) -> Vec<u8> {
-    // An entry of the version log names its own author and time, and a marker its own time.
+    // An entry of the version log has its own author and time, and a marker its own time.
     let (written, author) = match object {
         Object::History(entry) => (entry.time, entry.author.as_str()),
         Object::Marker(marker) => (marker.written, author),
@@ -37,7 +37,7 @@ pub(crate) fn encode(object: &Object, now: Timestamp, author: &str) -> Vec<u8> {
     })
 }
 
-/// The object in `value`, which lies at `key`; or why it cannot be understood, without any of its content.
+/// Decodes the object in `value` at `key`. The error contains none of the content.
 pub(crate) fn decode(key: &str, value: &[u8]) -> Result<Object, String> {
     let known: Key = key.parse().map_err(|error| format!("{error}"))?;
     let record = record::decode(value).map_err(|error| error.to_string())?;
@@ -49,7 +49,7 @@ pub(crate) fn decode(key: &str, value: &[u8]) -> Result<Object, String> {
     Ok(object)
 }
 
-/// Whether an object that does not know its own key may lie at this one.
+/// Returns `true` if an object that does not contain its own key is allowed at this key.
 fn fits(key: &Key, object: &Object) -> bool {
     match object {
         Object::GatewayId(_) => matches!(key, Key::GatewayId(_)),

@@ -1,4 +1,4 @@
-//! The spine as the API sees it.
+//! Implementation of the API's interface by the write path.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Control planes for the tests of this crate: the write path over a store that can be made to misbehave.
+//! Control planes for the tests of this crate: the write path over a store with injectable faults.
 
 use std::{
     sync::{
@@ -27,16 +27,16 @@ use toolgate_store::EmbeddedStore;
 
 use crate::{follow::Follower, spine::Writer};
 
-/// A store that does as it is told.
+/// Store with injectable faults.
 pub(crate) struct Faulty {
     inner: Mutex<Arc<dyn Store>>,
-    /// Watches end and cannot be opened; commits and lists go on.
+    /// Watches end and cannot be opened; commits and lists work.
     pub(crate) deaf: AtomicBool,
-    /// Commits take this long and then fail.
+    /// Commits take this long and then fail; 0 for none.
     pub(crate) stuck_millis: AtomicU64,
-    /// Of so many events one is lost; none if 0.
+    /// Drops one in this many watch events; 0 for none.
     pub(crate) loses_one_in: AtomicU64,
-    /// Commits happen, but the answer gets lost.
+    /// Commits succeed, but their response is lost.
     pub(crate) forgets_answers: AtomicBool,
     told: Arc<AtomicU64>,
 }
@@ -53,7 +53,7 @@ impl Faulty {
         })
     }
 
-    /// What lies below changes for another store.
+    /// Replaces the underlying store.
     pub(crate) fn restore(&self, other: Arc<dyn Store>) {
         *self.inner.lock().unwrap() = other;
     }
@@ -166,7 +166,7 @@ impl Store for Faulty {
     }
 }
 
-/// A write path with its follower. Ends when dropped.
+/// Write path with its follower. Ends when dropped.
 pub(crate) struct Plane {
     pub(crate) writer: Writer,
     pub(crate) suspicion: Arc<Notify>,
@@ -182,7 +182,7 @@ impl Drop for Plane {
     }
 }
 
-/// Starts a write path over `store`; its first listing may still be going on.
+/// Starts a write path over `store`. Its first listing may still be in progress.
 pub(crate) fn start(store: Arc<dyn Store>) -> Plane {
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let (drain, trigger) = drain::new();
@@ -202,7 +202,7 @@ pub(crate) fn start(store: Arc<dyn Store>) -> Plane {
     }
 }
 
-/// A write path that has read everything, and has an epoch and the organization `acme`.
+/// Starts a write path that has read the store, and that has an epoch and the organization `acme`.
 pub(crate) async fn ready(store: Arc<dyn Store>) -> Plane {
     let plane = start(store);
     plane.readiness.ready().await;
@@ -226,7 +226,7 @@ impl Plane {
         Arc::clone(&self.writer.published.borrow())
     }
 
-    /// Waits until the state is as it should be.
+    /// Waits until the published state satisfies `should`.
     pub(crate) async fn shows(&self, should: impl Fn(&State) -> bool) {
         let mut published = self.writer.published.clone();
         let shown = published.wait_for(|published| should(&published.state));

@@ -1,15 +1,15 @@
-//! Keeps what is published true to the store: list at one revision, watch from the next, list again when history
-//! is gone, and compare everything once a minute whatever the watch claims. One task owns the state; it alone
-//! applies and publishes.
+//! Keeps the published state equal to the store. Lists the store at one revision, watches from the next, lists again
+//! when the history is compacted, and compares everything once a minute regardless of the watch. One task owns the
+//! state; only this task applies changes and publishes.
 //!
 //! ```text
 //! list --ok--> publish --> watch --batch--> apply --> publish
 //!  ^  \--failed--> wait (full jitter) --> list   |
-//!  \-- compacted, failed, suspected, or a minute over
+//!  \-- compacted, failed, resync requested, or a minute over
 //! ```
 //!
-//! A listing that is older than what is known means that the store has been restored from a copy. It is adopted with
-//! a new epoch only: proxies would be right to refuse it otherwise.
+//! A listing older than the published state means that the store has been restored from a copy. It is adopted only with
+//! a new epoch, because proxies rightly refuse older versions of the same epoch.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,16 +38,16 @@ use crate::codec;
 #[cfg(test)]
 mod tests;
 
-/// How often everything is compared with the store.
+/// Interval of the full comparison with the store.
 pub(crate) const COMPARE_EVERY: Duration = Duration::from_secs(60);
-/// Entries of one page of a listing.
+/// Number of entries in one page of a listing.
 const PAGE: usize = 500;
-/// Batches that go into one publication, if they are there already.
+/// Maximum number of pending batches merged into one publication.
 const BATCHES: usize = 64;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// The owner of the state.
+/// Task that owns and publishes the state.
 pub(crate) struct Follower {
     store: Arc<dyn Store>,
     published: watch::Sender<Arc<Published>>,
@@ -88,7 +88,8 @@ impl Follower {
         }
     }
 
-    /// Notify it to have everything listed now: somebody has reason to believe that the watch has lost something.
+    /// Returns the notifier for a resync. Notify it to have the store listed at once, if the watch may have lost an
+    /// event.
     pub(crate) fn suspicion(&self) -> Arc<Notify> {
         Arc::clone(&self.suspicion)
     }
@@ -122,7 +123,7 @@ impl Follower {
         }
     }
 
-    /// Returns with the error that ended it.
+    /// Lists and watches the store. Returns the error that ended it.
     async fn list_then_watch(&mut self, backoff: &mut Backoff) -> StoreError {
         if let Err(error) = self.compare().await {
             return error;
@@ -155,7 +156,7 @@ impl Follower {
         }
     }
 
-    /// Applies a batch, and whatever else has come meanwhile, and publishes once.
+    /// Applies a batch and all batches that are already available, and publishes once.
     async fn apply(&mut self, batch: Batch, watcher: &mut dyn Watcher) -> Result<(), StoreError> {
         let mut state = (*self.state()).clone();
         let mut take = |batch: Batch| {
@@ -178,7 +179,7 @@ impl Follower {
         ended
     }
 
-    /// Makes the state equal to a full listing.
+    /// Replaces the state by a full listing.
     async fn compare(&mut self) -> Result<(), StoreError> {
         let before = self.state();
         let (listing, revision) = list(self.store.as_ref(), &before).await?;
@@ -202,7 +203,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Adopts a store that has been restored from a copy, if it says so by a new epoch.
+    /// Adopts a store that has been restored from a copy, if its epoch is newer.
     async fn restored(&mut self, before: &State) -> Result<(), StoreError> {
         let (listing, revision) = list(self.store.as_ref(), &State::default()).await?;
         let state = State::from_listing(listing, revision);
@@ -230,8 +231,8 @@ impl Follower {
         Arc::clone(&self.published.borrow().state)
     }
 
-    /// Publishes state and snapshot together. Compiles off this task's thread; a compiler that panics leaves the last
-    /// snapshot standing: proxies keep what they have.
+    /// Publishes state and snapshot together. Compiles on a blocking thread. If the compiler panics, the last snapshot
+    /// stays published, and proxies keep their configuration.
     async fn publish(&self, state: State, compiles: bool) {
         let state = Arc::new(state);
         let previous = Arc::clone(&self.published.borrow().compiled);
@@ -263,7 +264,7 @@ fn compiled(state: &State, previous: &Compiled) -> Compiled {
     recompile(state, previous)
 }
 
-/// Everything in the store at one revision. What `known` has already is not decoded again.
+/// Lists all entries of the store at one revision. Entries that `known` has at the same revision are not decoded again.
 async fn list(store: &dyn Store, known: &State) -> Result<(Vec<Listed>, Revision), StoreError> {
     let (mut listing, mut at, mut after) = (Vec::new(), None, None::<String>);
     loop {

@@ -1,5 +1,5 @@
-//! The keys of a deployment: for token hashes, for sealed ids, and the certificate authority. They lie sealed in the
-//! store, made by whichever control plane comes first; all others, and later starts, find them there.
+//! Keys of a deployment: for token hashes, for sealed ids, and of the certificate authority. They are sealed in the
+//! store. The first control plane creates them; other control planes and later starts read them.
 
 use std::sync::Arc;
 
@@ -16,34 +16,34 @@ use zeroize::Zeroizing;
 
 use crate::spine::Writer;
 
-/// Opened keys.
+/// Opened keys of the deployment.
 pub struct DeploymentKeys {
-    /// Makes and hashes tokens.
+    /// Creates and hashes tokens.
     pub(crate) minter: Minter,
     /// Keys for sealed ids, newest first.
     pub(crate) seal: Vec<SealKey>,
-    /// Issues certificates.
+    /// Certificate authority of the deployment.
     pub(crate) authority: Arc<Authority>,
 }
 
-/// Why the keys cannot be had.
+/// Error of the deployment's keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// They do not open.
+    /// A key cannot be opened.
     #[error("the deployment's key `{name}` cannot be opened: {error}")]
     Sealed {
-        /// Which.
+        /// Name of the key.
         name: &'static str,
-        /// Why.
+        /// Error of the vault.
         error: SealError,
     },
-    /// They open, and are not what they should be.
+    /// A key was opened but is malformed.
     #[error("the deployment's key `{0}` is damaged; restore the store from a backup")]
     Damaged(&'static str),
-    /// They cannot be stored.
+    /// The keys cannot be stored.
     #[error("the deployment's keys cannot be stored: {0}")]
     Store(#[from] SubmitError),
-    /// The certificate authority cannot be made or used.
+    /// The certificate authority cannot be created or used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
 }
@@ -54,7 +54,7 @@ const AUTHORITY: &str = "authority";
 const SEAL_EPOCH: u32 = 1;
 
 impl DeploymentKeys {
-    /// The keys in the store; makes those that are missing.
+    /// Opens the keys in the store and creates missing ones.
     pub(crate) async fn open_or_create(
         writer: &Writer,
         vault: &Vault,
@@ -78,10 +78,10 @@ impl DeploymentKeys {
     }
 }
 
-/// What the key file has to open, if anything lies sealed in the store.
+/// Names one object in the store that the key file has to open; `None` if nothing is sealed.
 pub(crate) fn sealed(state: &State) -> Option<String> {
     let keys = [TOKENS, SEAL, AUTHORITY].into_iter();
-    // Also one that cannot be read.
+    // Includes a key that cannot be read.
     let mut there = keys.filter(|name| {
         let key = name.parse().map(Key::SystemKey);
         key.is_ok_and(|key| state.modified_at(&key).is_some())
@@ -91,8 +91,8 @@ pub(crate) fn sealed(state: &State) -> Option<String> {
     key.or_else(|| credential().map(|(name, _)| format!("the credential {name}")))
 }
 
-/// What lies sealed in the store and was not sealed for this key file. A credential tells as long as there is no key of
-/// the deployment; besides one, it is a matter of that credential alone.
+/// Names one object in the store that the key file does not open. Credentials are checked only while the deployment has
+/// no key. Once it has, a credential that does not open is a problem of that credential alone.
 pub(crate) fn foreign(state: &State, vault: &Vault) -> Option<String> {
     let opens = |place: &SealPlace, sealed: &SealedBlob| vault.open(place, sealed).is_ok();
     let mut keys = state.system_keys.iter().peekable();
@@ -108,8 +108,8 @@ pub(crate) fn foreign(state: &State, vault: &Vault) -> Option<String> {
     closed.map(|(name, _)| format!("the credential {name}"))
 }
 
-/// The key `name`, made with `create` and stored if it is not there. When two control planes start at once, one
-/// finds the other's.
+/// Opens the key `name`; creates it with `create` and stores it if it is missing. If two control planes start at once,
+/// the second one reads the key of the first.
 async fn key(
     writer: &Writer,
     vault: &Vault,
@@ -152,7 +152,7 @@ fn stored(state: &State, name: &Slug) -> Option<SealedBlob> {
         .map(|stored| (*stored.object).clone())
 }
 
-/// Where a key of the deployment is sealed to.
+/// Returns the encryption context of a key of the deployment.
 pub(crate) fn place(name: &str) -> SealPlace {
     SealPlace {
         org: "_system".into(),
@@ -166,7 +166,7 @@ fn array(bytes: &[u8], name: &'static str) -> Result<[u8; 32], KeysError> {
     bytes.try_into().map_err(|_| KeysError::Damaged(name))
 }
 
-/// Length of the certificate, certificate, key.
+/// Format: length of the certificate (32 bits, big-endian), certificate, private key.
 fn flat(authority: &SerializedAuthority) -> Zeroizing<Vec<u8>> {
     let length = u32::try_from(authority.certificate.len()).unwrap_or_default();
     let parts = [

@@ -1,5 +1,5 @@
-//! The control plane, assembled: decides and publishes. The write path is [`spine`]; what keeps the published state
-//! true to the store is [`follow`]; everything else here wires crates that do not know each other.
+//! Control plane: decides on commands and publishes snapshots. The write path is [`write_path`]; [`follow`] keeps the
+//! published state equal to the store; the other modules connect crates that do not depend on each other.
 
 mod bootstrap;
 mod codec;

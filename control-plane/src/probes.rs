@@ -1,5 +1,5 @@
-//! Wires the catalogue of servers to the write path: what to probe comes from the published state, what to present
-//! from its credentials, and what was seen goes back as a command.
+//! Connects server discovery to the write path: the targets come from the published state, the headers from
+//! credentials, and the definitions are written as commands.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,11 +18,11 @@ use toolgate_vault::Vault;
 
 use crate::{spine::Writer, tenure::Tenure};
 
-/// Servers that operators of this control plane are waiting for, and how many for each.
+/// Number of waiting operators of this control plane, by server.
 type Asked = BTreeMap<Name, usize>;
 
-/// Which servers to probe, now and from now on: all of them if this control plane has the tenure, else those that
-/// somebody asks for. Ends with the publications.
+/// Derives the servers to probe and keeps them up to date: all servers if this control plane has the leadership, else
+/// only the servers requested by an operator. Ends with the publications.
 pub(crate) async fn derive_targets(
     mut published: watch::Receiver<Arc<Published>>,
     tenure: Tenure,
@@ -66,7 +66,7 @@ fn targets_of(state: &State) -> Targets {
     state.servers.iter().map(target).collect()
 }
 
-/// Probes now: whoever has the tenure, an operator's question is answered here.
+/// Probes on request. The request is answered by this control plane, regardless of the leadership.
 pub(crate) struct OnDemand {
     catalog: Catalog,
     asked: Arc<watch::Sender<Asked>>,
@@ -89,7 +89,7 @@ impl Prober for OnDemand {
     }
 }
 
-/// While it lives, its server is probed here.
+/// Keeps its server among the targets of this control plane until dropped.
 struct Question {
     asked: Arc<watch::Sender<Asked>>,
     server: Name,
@@ -116,7 +116,7 @@ impl Drop for Question {
     }
 }
 
-/// Keeps catalogues.
+/// Writes server definitions to the store.
 pub(crate) struct Sink {
     pub(crate) writer: Writer,
     pub(crate) tenure: Tenure,
@@ -124,8 +124,8 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// What the prober sees is written behind the fence of its tenure; what an operator asked for is a write like
-    /// any other.
+    /// Writes the definitions. With the leadership, the write is fenced. Without it, only definitions that an operator
+    /// requested are written, unfenced.
     async fn keep(&self, catalogue: Catalogue) -> Result<(), SubmitError> {
         let wanted = self.asked.borrow().contains_key(&catalogue.server);
         let command = Command::RecordCatalogue(catalogue);

@@ -1,6 +1,7 @@
-//! A newer key lies on top of the key file: what is sealed under an older one is sealed anew at the next start, so that
-//! the older one can be taken out after that. Values change hands in memory only; a value that does not open stays as
-//! it is and is named in the log. Two control planes that do this at once meet in the guards, and either is right.
+//! Key rotation. When a newer key is first in the key file, the next start seals all values under older keys again, so
+//! that the older keys can be removed afterwards. Plaintext exists only in memory. A value that does not open is left
+//! as it is and named in the log. If two control planes do this at once, guards reject the second write; either result
+//! is valid.
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use crate::{keys, spine::Writer};
 #[cfg(test)]
 mod tests;
 
-/// Seals anew all that is stale; says how much that was. Ends at the first failure of the store: the next start goes on.
+/// Seals all stale values again and returns their number. Stops at the first failure of the store; the next start
+/// continues.
 pub(crate) async fn run(writer: Writer, vault: Arc<Vault>) -> Result<usize, SubmitError> {
     let state = writer.current();
     let mut commands = Vec::new();
@@ -36,7 +38,7 @@ pub(crate) async fn run(writer: Writer, vault: Arc<Vault>) -> Result<usize, Subm
         };
         match writer.write(&command, &context).await {
             Ok(_) => done += 1,
-            // Written or deleted meanwhile: nothing of it is stale any more.
+            // Written or deleted in the meantime, so it is no longer stale.
             Err(SubmitError::Rejected(Rejection::Stale { .. } | Rejection::NotFound(_))) => {}
             Err(error) => return Err(error),
         }
@@ -78,7 +80,7 @@ fn credential(
     Some(Command::Update { object, expected })
 }
 
-/// The same value under the newest key; nothing if it is under that one already, or does not open.
+/// Seals a value under the newest key; `None` if it already is, or if it does not open.
 fn anew(vault: &Vault, place: &SealPlace, sealed: &SealedBlob) -> Option<SealedBlob> {
     if !vault.is_stale(sealed) {
         return None;

@@ -1,13 +1,13 @@
-//! The write path, top to bottom:
+//! Write path, from top to bottom:
 //!
 //! ```text
-//! Command --decide--> Change --encode--> transaction --store--> Revision      the caller's answer ends here
+//! Command --decide--> Change --encode--> transaction --store--> Revision      the response to the caller ends here
 //!                                            :
-//!            follow: watch --> State --compile--> Snapshot --> Published      every proxy's feed starts here
+//!            follow: watch --> State --compile--> Snapshot --> PublishedState  the feed of every proxy starts here
 //! ```
 //!
-//! Writers of this replica take turns, so that they do not fail each other's guards; writers of other replicas are
-//! met by the guards, and the loser decides again on what it then sees.
+//! Writers of this replica take turns, so that they do not fail each other's guards. Guards detect writers of other
+//! replicas, and the loser decides again on the newer state.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,15 +28,15 @@ use crate::{codec, keys::DeploymentKeys, tenure};
 #[cfg(test)]
 mod tests;
 
-/// Decisions on one command before the caller is told that others keep coming first.
+/// Maximum number of decisions on one command, before the caller receives [`SubmitError::Contended`].
 const ATTEMPTS: usize = 8;
-/// How long a writer waits for its turn; how many wait is bounded by the API's seats. With the store's own deadline,
-/// this bounds how long a caller waits.
+/// Maximum time a writer waits for its turn. The request limit of the API bounds the number of waiting writers.
+/// Together with the store's own timeout, this bounds the waiting time of a caller.
 const TURN: Duration = Duration::from_secs(8);
-/// How long a writer waits to see what has been committed before it.
+/// Maximum time a writer waits to observe earlier commits in the published state.
 const SIGHT: Duration = Duration::from_millis(500);
 
-/// The write path and all that the API needs of the control plane. Shared by `Arc`.
+/// Write path, and all that the API needs of the control plane. Shared by `Arc`.
 pub struct Spine {
     pub(crate) writer: Writer,
     pub(crate) vault: Arc<Vault>,
@@ -45,31 +45,31 @@ pub struct Spine {
 }
 
 impl Spine {
-    /// Decides `command` and commits what it comes to.
+    /// Decides `command` and commits the change.
     pub async fn write(&self, command: Command, context: Context) -> Result<Outcome, SubmitError> {
         self.writer.write(&command, &context).await
     }
 
-    /// What is published now and from now on.
+    /// Returns a receiver of the published state.
     pub fn publications(&self) -> watch::Receiver<Arc<Published>> {
         self.writer.published.clone()
     }
 
-    /// Makes and hashes bearer tokens.
+    /// Returns the service that creates and hashes bearer tokens.
     pub(crate) fn minter(&self) -> &Minter {
         &self.keys.minter
     }
 }
 
-/// The bare write path: all that can be had before there are keys. Cheap to clone; clones share the turn.
+/// Part of the write path that needs no keys. Cheap to clone; clones share the turn.
 #[derive(Clone)]
 pub(crate) struct Writer {
     store: Arc<dyn Store>,
     pub(crate) published: watch::Receiver<Arc<Published>>,
     pub(crate) clock: SharedClock,
-    /// Held by the writer whose turn it is; the revision that the last one committed.
+    /// Held by the writer whose turn it is. Contains the revision of the last commit.
     turn: Arc<Mutex<Revision>>,
-    /// Has everything listed: what guards say does not come by the watch.
+    /// Requests a resync by listing, when the watch does not deliver a commit that a writer knows of.
     suspicion: Arc<Notify>,
 }
 
@@ -89,7 +89,7 @@ impl Writer {
         }
     }
 
-    /// Decides and commits.
+    /// Decides `command` and commits the change.
     pub(crate) async fn write(
         &self,
         command: &Command,
@@ -99,7 +99,8 @@ impl Writer {
         written.ok_or(SubmitError::Contended)
     }
 
-    /// Decides and commits as long as `fence` stands: for writers that must not write after another has taken over.
+    /// Decides and commits only while `fence` is valid, for writers that must not write after another control plane has
+    /// taken over.
     pub(crate) async fn write_fenced(
         &self,
         fence: &Guard,
@@ -115,15 +116,15 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// Whether `fence` stands, as far as can be seen.
+    /// Returns `true` if `fence` is valid, or if the store cannot be read.
     pub(crate) async fn stands(&self, fence: &Guard) -> bool {
         tenure::stands(self.store.as_ref(), fence)
             .await
             .unwrap_or(true)
     }
 
-    /// The same, unless `done` holds on the state decided on: for what several control planes do when they start
-    /// at once.
+    /// Decides and commits unless `done` holds on the state decided on. For preparations that several control planes
+    /// make when they start at once.
     pub(crate) async fn write_unless(
         &self,
         done: impl Fn(&State) -> bool,
@@ -131,7 +132,7 @@ impl Writer {
         context: &Context,
     ) -> Result<Option<Outcome>, SubmitError> {
         if !touches_snapshot(command) {
-            // Observations of proxies and join tokens guard their own keys only: they need no turn.
+            // Observations of proxies and join tokens guard only their own keys and need no turn.
             return self.attempt(done, command, context, 0, None).await;
         }
         let mut last = timeout(TURN, self.turn.lock()).await.map_err(|_| busy())?;
@@ -142,7 +143,7 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// Decides on a state that shows everything up to `seen`, and commits; again when another came first.
+    /// Decides on a state that includes revision `seen`, and commits. Decides again if another commit came first.
     async fn attempt(
         &self,
         done: impl Fn(&State) -> bool,
@@ -172,7 +173,7 @@ impl Writer {
                     {
                         return Err(SubmitError::Contended);
                     }
-                    // Somebody wrote what we decided on: whatever it was, it is later than what we saw.
+                    // Another writer changed a guarded key, at a revision later than this state.
                     wanted = state.revision() + 1;
                 }
             }
@@ -180,24 +181,25 @@ impl Writer {
         Err(SubmitError::Contended)
     }
 
-    /// The published state once it shows `revision`; the latest there is when that takes too long.
+    /// Returns the published state once it includes `revision`, or the latest state after [`OBSERVE_TIMEOUT`].
     pub(crate) async fn state_at(&self, revision: Revision) -> Arc<State> {
         let mut published = self.published.clone();
         let seen = published.wait_for(|published| published.state.revision() >= revision);
         if timeout(SIGHT, seen).await.is_err() {
-            // Whatever is decided on an old state, the guards hold it to the new one; but it should not stay old.
+            // A decision on an old state is safe, because the guards reject it if it conflicts. The resync keeps the
+            // state from staying old.
             self.suspicion.notify_one();
         }
         self.current()
     }
 
-    /// The published state.
+    /// Returns the published state.
     pub(crate) fn current(&self) -> Arc<State> {
         Arc::clone(&self.published.borrow().state)
     }
 }
 
-/// Whether what the command writes guards the version marker.
+/// Returns `true` if the command's change guards the version marker.
 fn touches_snapshot(command: &Command) -> bool {
     match command {
         Command::RecordProxy(_)

@@ -1,4 +1,4 @@
-//! Starting a control plane: follow the store, make it ready for use, then serve.
+//! Start of a control plane: follows the store, prepares it, then serves.
 
 use std::{
     path::{Path, PathBuf},
@@ -33,45 +33,45 @@ use crate::{
     tenure::{Candidate, Tenure},
 };
 
-/// How a control plane is set up.
+/// Options of a control plane.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// In front of every bearer token.
+    /// Prefix of every bearer token.
     pub token_prefix: String,
-    /// The organization that an empty store gets.
+    /// Organization that is created in an empty store.
     pub organization: Slug,
-    /// The key-encryption keys; made if it is not there and nothing lies sealed in the store. None keeps them in memory, for stores that end with the
-    /// process.
+    /// File with the key-encryption keys. Created if it does not exist and nothing in the store is sealed. `None` keeps
+    /// the keys in memory, for stores that end with the process.
     pub key_file: Option<PathBuf>,
-    /// Where the first admin token is kept.
+    /// Path of the file for the first admin token.
     pub admin_token_file: PathBuf,
-    /// Replace an admin token that was lost.
+    /// Replaces an admin token that was lost.
     pub reset_admin_token: bool,
-    /// The store has been restored from a copy: begin a new epoch, so that proxies adopt what it says now, though
-    /// they have seen later revisions.
+    /// Starts a new epoch, after the store has been restored from a copy, so that proxies adopt its state although they
+    /// have seen later revisions.
     pub new_epoch: bool,
-    /// No other control plane can have this store open.
+    /// True if no other control plane can have this store open.
     pub alone: bool,
 }
 
-/// What the process offers.
+/// Services of the process that the control plane uses.
 #[derive(Clone)]
 pub struct Machine {
-    /// The time.
+    /// Clock for timestamps and intervals.
     pub clock: SharedClock,
-    /// Instruments.
+    /// Registry of metrics.
     pub metrics: Metrics,
-    /// Not ready before the store has been read.
+    /// Readiness of the process; blocked until the store has been read.
     pub readiness: Readiness,
-    /// Ends the tasks.
+    /// Drain that ends the tasks.
     pub drain: Drain,
-    /// Where actors live.
+    /// Actor system for feeds and probes.
     pub actors: ActorSystem,
-    /// The way out, for probes.
+    /// HTTP client for probes.
     pub http: HttpClient,
 }
 
-/// A running control plane.
+/// Running control plane.
 pub struct ControlPlane {
     spine: Arc<Spine>,
     machine: Machine,
@@ -79,42 +79,42 @@ pub struct ControlPlane {
     first_token: FirstToken,
 }
 
-/// Why a control plane does not start.
+/// Error of the start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The key file cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
-    /// There is no key file, and something it has to open.
+    /// The key file is missing, and the store contains values that only it can open.
     #[error(
         "the key file {path} is missing, and {sealed} in the store opens with it alone; {WAYS}"
     )]
     KeyFileMissing {
-        /// The file.
+        /// Path of the key file.
         path: PathBuf,
-        /// Something that it has to open.
+        /// Name of a sealed object.
         sealed: String,
     },
-    /// The key file is one of another store.
+    /// The key file belongs to another store.
     #[error(
         "the key file {path} does not belong to this store: {sealed} in it does not open with it; {WAYS}"
     )]
     OtherKeyFile {
-        /// The file.
+        /// Path of the key file.
         path: PathBuf,
-        /// Something that does not open.
+        /// Name of an object that does not open.
         sealed: String,
     },
-    /// The deployment's keys cannot be had.
+    /// The deployment's keys cannot be opened or created.
     #[error(transparent)]
     Keys(KeysError),
-    /// The store cannot be made ready.
+    /// The store cannot be prepared.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     /// The process is ending.
     #[error("stopped before the store could be read")]
     Stopped,
-    /// The listener for proxies cannot present a certificate.
+    /// No certificate can be issued for the fleet listener.
     #[error("cannot make a certificate for the proxies' listener: {0}")]
     Certificate(String),
 }
@@ -122,18 +122,18 @@ pub enum StartError {
 #[cfg(test)]
 mod tests;
 
-/// What to do without the right key file.
+/// Advice for a missing or wrong key file.
 const WAYS: &str = "put it back from its backup, or copy it from another control plane of this store (`--key-file` names \
                     another place); or begin anew, without the tokens and credentials of this store, over an empty one: \
                     another `--etcd-prefix`, or another `--data-dir`";
 
-/// The certificate of the proxies' listener is replaced this often.
+/// Interval at which the certificate of the fleet listener is replaced.
 const REISSUE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// After a failed replacement, for the first time.
+/// Delay after the first failed replacement.
 const REISSUE_AGAIN: Duration = Duration::from_secs(60);
 
 impl ControlPlane {
-    /// Follows the store and makes it ready; returns when both is done.
+    /// Follows the store and prepares it. Returns when both are done.
     pub async fn start(
         options: Options,
         store: Arc<dyn Store>,
@@ -186,17 +186,17 @@ impl ControlPlane {
         })
     }
 
-    /// The write path and what is published.
+    /// Returns the write path.
     pub fn spine(&self) -> &Arc<Spine> {
         &self.spine
     }
 
-    /// What proxies connect to; in memory by [`Fleet::connect`].
+    /// Returns the service that proxies connect to; [`FleetService::connect`] opens an in-memory connection.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
-    /// Whether there is an admin token to start with.
+    /// Returns the state of the first admin token.
     pub fn first_token(&self) -> &FirstToken {
         &self.first_token
     }
@@ -211,8 +211,8 @@ impl ControlPlane {
         });
     }
 
-    /// Serves proxies until the drain starts, with a certificate for these names (DNS names or IP addresses), or in
-    /// plain text if `names` is none: for development.
+    /// Serves proxies until the drain starts, with a certificate for these names (DNS names or IP addresses). `None`
+    /// means plain text, for development.
     pub fn serve_fleet(
         &self,
         listener: TcpListener,
@@ -231,7 +231,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// A TLS configuration whose certificate is replaced long before it ends.
+    /// Builds a TLS configuration whose certificate is replaced long before it expires.
     fn certified(&self, names: Vec<String>) -> Result<Arc<ServerConfig>, StartError> {
         let bad = |error: &dyn std::fmt::Display| StartError::Certificate(error.to_string());
         let identity = HotIdentity::new(self.identity(&names)?).map_err(|error| bad(&error))?;
@@ -273,8 +273,8 @@ impl ControlPlane {
     }
 }
 
-/// The vault for this store. A fresh key is made where nothing lies sealed: it would open nothing, and would stand where
-/// the lost one belongs.
+/// Opens the vault of this store. A new key file is created only if nothing in the store is sealed. Otherwise it could
+/// open nothing, and would take the place of the lost file.
 fn vault(
     state: &State,
     found: Option<KeyRing>,
@@ -283,7 +283,8 @@ fn vault(
     let Some(path) = key_file else {
         return Ok(Vault::new(found.unwrap_or_else(KeyRing::ephemeral)));
     };
-    // Whoever has sealed something in a folder that it shares with us has made the file before.
+    // Another control plane with the same folder creates the file before it seals anything, so the file is looked for
+    // again.
     let found = found.map_or_else(|| KeyRing::open_if_there(path), |found| Ok(Some(found)))?;
     let Some(keys) = found else {
         let path = path.to_owned();
@@ -302,7 +303,7 @@ fn vault(
     }
 }
 
-/// Another control plane that started at the same time, with another key file, was first.
+/// A key that does not open was sealed by a control plane that started at the same time with another key file.
 fn refused(error: KeysError, key_file: Option<&Path>) -> StartError {
     match (error, key_file) {
         (KeysError::Sealed { name, .. }, Some(path)) => StartError::OtherKeyFile {
@@ -323,7 +324,7 @@ fn issue(spine: &Spine, names: &[String]) -> Result<Identity, StartError> {
     })
 }
 
-/// Beside everything else: what is sealed under an older key can be read all the same.
+/// Runs in the background, because values under older keys can still be opened.
 async fn seal_anew(writer: Writer, vault: Arc<Vault>) {
     match reseal::run(writer, vault).await {
         Ok(0) => {}
@@ -332,7 +333,7 @@ async fn seal_anew(writer: Writer, vault: Arc<Vault>) {
     }
 }
 
-/// Starts the follower, and waits until it has read everything once.
+/// Starts the follower and waits until it has read the whole store once.
 async fn follow(store: Arc<dyn Store>, machine: &Machine) -> Result<Writer, StartError> {
     let (sender, mut published) = watch::channel(Arc::<Published>::default());
     let unready = machine.readiness.block("store");

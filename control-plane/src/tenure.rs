@@ -1,9 +1,10 @@
-//! One control plane probes the servers, the others stand by. A lease in the store says which one, and it is not
-//! trusted to exclude: a process that was stopped for longer than its lease does not know that it lost it. So every
-//! write of the prober is fenced, it demands in its own transaction that the entry still is the one of this tenure.
+//! Leader election for probing: one control plane probes the servers, the others stand by. A lease in the store names
+//! the leader. The lease alone does not guarantee exclusion, because a process that was stopped for longer than its
+//! lease does not know that it lost it. Every write of the prober is therefore fenced: its transaction requires that
+//! the entry is still the one of this leadership.
 //!
 //! ```text
-//! standing by --entry absent, taken--> holding --lease lost, silent for its time, fence fallen--> standing by
+//! standby --entry absent, acquired--> leader --lease lost, not renewed in time, fence invalid--> standby
 //! ```
 
 use std::{sync::Arc, time::Duration};
@@ -20,16 +21,16 @@ use toolgate_runtime::{Drain, random};
 #[cfg(test)]
 mod tests;
 
-/// Says who probes. Beside the state, not in it.
+/// Store key of the leader's entry. It is not part of the published state.
 pub(crate) const ENTRY: &str = "/leases/prober";
-/// How long the tenure of a control plane outlives it.
+/// Time to live of the lease, in seconds. The leadership ends this long after the leader stops.
 const LEASE_SECONDS: u64 = 10;
-/// How often the lease is renewed, and how often those who stand by look.
+/// Interval at which the leader renews the lease, and at which a standby control plane checks it (plus jitter).
 const EVERY: Duration = Duration::from_secs(3);
-/// How long giving up may take.
+/// Maximum time to release the leadership.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// Whether this control plane probes. Cheap to clone.
+/// Leadership of this control plane. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Tenure {
     held: watch::Receiver<Option<Revision>>,
@@ -37,30 +38,31 @@ pub(crate) struct Tenure {
 }
 
 impl Tenure {
-    /// The fence of the tenure, if there is one.
+    /// Returns the fence of the leadership; `None` without leadership.
     pub(crate) fn fence(&self) -> Option<Guard> {
         let revision = *self.held.borrow();
         revision.map(|revision| Guard::Modified(ENTRY.to_owned(), revision))
     }
 
-    /// Changes whenever the tenure does.
+    /// Returns a receiver that changes with the leadership.
     pub(crate) fn watch(&self) -> watch::Receiver<Option<Revision>> {
         self.held.clone()
     }
 
-    /// The fence has fallen.
+    /// Reports that the fence is no longer valid.
     pub(crate) fn doubt(&self) {
         self.doubt.notify_one();
     }
 }
 
-/// Runs for the tenure, and keeps it.
+/// Acquires and holds the leadership.
 pub(crate) struct Candidate {
     store: Arc<dyn Store>,
     held: watch::Sender<Option<Revision>>,
     doubt: Arc<Notify>,
     lease: Option<Lease>,
-    /// Nobody else can have this store open: an entry that is there already was left behind.
+    /// True if no other control plane can have this store open. An existing entry was then left behind by an earlier
+    /// process.
     alone: bool,
 }
 
@@ -82,8 +84,8 @@ impl Candidate {
         (candidate, tenure)
     }
 
-    /// Runs until the drain starts; then somebody else may take over at once. What it has asked of the store is always
-    /// waited for, so that nothing is still under way when it has ended.
+    /// Runs until the drain starts, and then releases the leadership, so that another control plane can take over at
+    /// once. Requests to the store are always awaited, so that none is in flight when this returns.
     pub(crate) async fn run(mut self, drain: Drain) {
         while !drain.is_draining() {
             match self.take().await {
@@ -108,7 +110,7 @@ impl Candidate {
         }
     }
 
-    /// The tenure, if nobody has it.
+    /// Acquires the leadership, if no other control plane has it.
     async fn take(&mut self) -> Result<Option<(Lease, Revision)>, StoreError> {
         if let Some(entry) = entry(self.store.as_ref()).await? {
             if !std::mem::take(&mut self.alone) {
@@ -139,7 +141,7 @@ impl Candidate {
         }
     }
 
-    /// Returns when the tenure is over, or may be.
+    /// Renews the lease. Returns when the leadership is or may be lost.
     async fn keep(&self, lease: Lease, drain: &Drain) {
         let mut renewed = Instant::now();
         loop {
@@ -151,7 +153,8 @@ impl Candidate {
             match timeout(EVERY, self.store.keep_alive(lease)).await {
                 Ok(Ok(())) => renewed = Instant::now(),
                 Ok(Err(StoreError::LeaseLost)) => return,
-                // It may still be ours. Fenced as everything is, going on does no harm until the time is over.
+                // The lease may still be valid. All writes are fenced, so continuing is safe until the lease has
+                // expired.
                 Ok(Err(_)) | Err(_) => {
                     if renewed.elapsed() >= Duration::from_secs(LEASE_SECONDS) {
                         return;
@@ -174,7 +177,7 @@ async fn entry(store: &dyn Store) -> Result<Option<StoreEntry>, StoreError> {
     Ok(page.entries.into_iter().find(|entry| entry.key == ENTRY))
 }
 
-/// Whether the fence of a tenure still stands.
+/// Returns `true` if the fence of a leadership is still valid.
 pub(crate) async fn stands(store: &dyn Store, fence: &Guard) -> Result<bool, StoreError> {
     let found = entry(store).await?;
     Ok(match fence {

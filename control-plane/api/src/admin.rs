@@ -1,4 +1,4 @@
-//! The admin listener: gRPC and gRPC-Web on one port, beside whatever `pages` serves to browsers (the console, or
+//! Admin listener: gRPC and gRPC-Web on one port. Every other request goes to the `pages` router (the console, or
 //! nothing).
 
 use std::{io, sync::Arc, time::Duration};
@@ -34,25 +34,25 @@ use crate::{
     watches::Watches,
 };
 
-/// Bytes of one message that comes in.
+/// Maximum size of a request message, in bytes.
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
-/// Requests at a time on the whole listener.
+/// Maximum number of concurrent requests on the whole listener.
 const MAX_REQUESTS: usize = 1024;
-/// How long a request may take until its answer begins. A probe takes its time.
+/// Maximum time until a response begins. Long enough for a probe on request.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How long a connection may take to end when the process drains.
+/// Maximum time a connection may take to end when the process drains.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How to serve.
+/// Options of the admin listener.
 #[derive(Default)]
 pub struct AdminOptions {
-    /// What the listener presents; none for plain text on loopback or behind a proxy that ends TLS.
+    /// TLS configuration of the listener. `None` means plain text, for loopback or behind a proxy that terminates TLS.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What health says.
+    /// Readiness that the health service reports.
     pub readiness: Readiness,
-    /// Leave reflection out.
+    /// Disables gRPC server reflection.
     pub hide_schema: bool,
-    /// What browsers get: everything that is not gRPC or gRPC-Web.
+    /// Router for browsers. Receives every request that is not gRPC or gRPC-Web.
     pub pages: Router,
 }
 
@@ -74,7 +74,7 @@ pub async fn serve(
     listen::accept(listener, tls, |_certificate| Peer::Unknown, serve).await
 }
 
-/// The whole admin API as a router; for a listener of one's own, and for tests.
+/// Builds the whole admin API as a router, for a custom listener and for tests.
 pub fn router(desk: Arc<dyn Desk>, options: AdminOptions, drain: Drain) -> Router {
     let gate = Arc::new(Gate {
         desk: Arc::clone(&desk),
@@ -126,8 +126,8 @@ fn routes(edge: &Edge, hide_schema: bool, readiness: Readiness) -> Routes {
     }
 }
 
-/// gRPC to the services, all else to the pages. By content type and not by path, so that a page router with a
-/// fallback never answers a gRPC client.
+/// Forwards gRPC requests to the services and all other requests to the pages. Decides by content type and not by path,
+/// so that a page router with a fallback never answers a gRPC client.
 async fn dispatch(State(grpc): State<Router>, request: Request, next: Next) -> Response {
     let content_type = request
         .headers()

@@ -1,4 +1,5 @@
-//! Who is calling. Made by the gate alone, before a body is read; found by services in the request's extensions.
+//! Identity of the caller of a request. [`crate::access_control`] creates it before the body is read; services find it
+//! in the extensions of the request.
 
 use std::sync::Arc;
 
@@ -8,50 +9,52 @@ use toolgate_model::{AdminRole, Slug, Timestamp, TokenHash};
 
 use crate::status;
 
-/// Who is at the other end of a connection, as its listener knows.
+/// Peer at the other end of a connection, as identified by the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
-    /// Nobody in particular.
+    /// Unidentified peer.
     Unknown,
-    /// The proxy that a verified certificate names.
+    /// Proxy named by a verified client certificate.
     Proxy(Slug),
-    /// Whatever proxy it says it is: in memory, or by the development switch.
+    /// Proxy whose own claim is trusted: an in-memory connection, or the development switch.
     Trusted,
 }
 
-/// A caller whose proof has been checked, with what it is about to do.
+/// Authenticated caller, with the method and the right of its request.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
     pub(crate) peer: Peer,
     pub(crate) right: Option<Right>,
     pub(crate) method: &'static str,
-    /// Of the token it showed, to look again later.
+    /// Hash of the caller's token, kept for later rechecks.
     pub(crate) token: Option<TokenHash>,
 }
 
 impl Caller {
-    /// The caller of a request.
+    /// Returns the caller of a request.
     pub(crate) fn of<T>(request: &Request<T>) -> Result<Arc<Self>, Status> {
         let caller = request.extensions().get::<Arc<Self>>();
-        // Cannot happen behind the gate; without it, nobody gets in.
+        // Unreachable behind the access control. Without a caller, the request is rejected.
         caller.cloned().ok_or_else(|| {
             status::unauthenticated("NO_CALLER", "the request did not pass the gate")
         })
     }
 
-    /// Whether it may do what it is about to do in `org`. Asked before anything of `org` is looked at.
+    /// Returns `true` if the caller has the right of its request in `org`. Must be checked before any object of `org`
+    /// is read.
     pub(crate) fn may_in(&self, org: &Slug) -> bool {
         self.right
             .is_some_and(|right| may(&self.identity, right, Some(org)))
     }
 
-    /// Whether it may do `right` in `org`.
+    /// Returns `true` if the caller has `right` in `org`.
     pub(crate) fn has(&self, right: Right, org: Option<&Slug>) -> bool {
         may(&self.identity, right, org)
     }
 
-    /// Goes on only if it may do this in the organization of `key`; otherwise `key` is not there for it.
+    /// Succeeds if the caller has the right of its request in `org`, the organization of `key`. Otherwise answers that
+    /// `key` does not exist.
     pub(crate) fn within(&self, org: &Slug, key: &Key) -> Result<(), Status> {
         if self.may_in(org) {
             return Ok(());
@@ -59,7 +62,7 @@ impl Caller {
         Err(status::not_found(key))
     }
 
-    /// Goes on only if it may do this in the whole deployment.
+    /// Succeeds if the caller has the right of its request in the whole deployment.
     pub(crate) fn everywhere(&self) -> Result<(), Status> {
         if self.right.is_some_and(|right| self.has(right, None)) {
             return Ok(());
@@ -67,12 +70,12 @@ impl Caller {
         Err(denied(self.method, self.right, &self.identity))
     }
 
-    /// As in the version log.
+    /// Returns the caller's name in the form that the version log uses.
     pub(crate) fn author(&self) -> String {
         self.identity.author()
     }
 
-    /// Checks its token again: a stream outlives the moment at which it was let in.
+    /// Checks the caller's token again. A stream stays open after the check at its start.
     pub(crate) fn recheck(&self, state: &State, now: Timestamp) -> Result<(), Status> {
         match &self.token {
             None => Ok(()),
@@ -87,7 +90,7 @@ impl Caller {
     }
 }
 
-/// Goes on unless the proxy `id` has been told to leave.
+/// Succeeds unless the proxy `id` is expelled.
 pub(crate) fn not_expelled(state: &State, id: &Slug, now: Timestamp) -> Result<(), Status> {
     if !state.is_expelled(id, now) {
         return Ok(());
@@ -95,7 +98,7 @@ pub(crate) fn not_expelled(state: &State, id: &Slug, now: Timestamp) -> Result<(
     Err(status::expelled(id))
 }
 
-/// Whose token has this hash.
+/// Returns the identity of the token with this hash.
 pub(crate) fn identify(
     state: &State,
     hash: &TokenHash,
@@ -129,7 +132,7 @@ pub(crate) fn identify(
     })
 }
 
-/// The refusal for an identity that can have this right nowhere.
+/// Builds the error for an identity that has this right nowhere.
 pub(crate) fn denied(method: &str, right: Option<Right>, identity: &Identity) -> Status {
     let needs = right.map_or_else(|| "a right that nobody has".to_owned(), needs);
     let has = match identity {
@@ -147,14 +150,14 @@ pub(crate) fn denied(method: &str, right: Option<Right>, identity: &Identity) ->
     status::denied(method, &needs, has)
 }
 
-/// The least that has a right, in words.
+/// Describes the least identity that has a right.
 fn needs(right: Right) -> String {
     let roles = [
         (AdminRole::Viewer, "the role viewer"),
         (AdminRole::Editor, "the role editor"),
         (AdminRole::Admin, "the role admin"),
     ];
-    // An organization and a token stand for any: rights do not depend on which.
+    // Any organization and token name will do: rights do not depend on them.
     let any = "any".parse::<Slug>();
     let of_role = |role| {
         any.as_ref().is_ok_and(|any| {

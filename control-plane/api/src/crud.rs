@@ -1,4 +1,4 @@
-//! Get, list, create, update, delete: once, for every kind.
+//! Get, list, create, update and delete, implemented once for all kinds.
 
 use std::sync::Arc;
 
@@ -22,29 +22,29 @@ use crate::{
     status,
 };
 
-/// A create request, taken apart.
+/// Common fields of a create request.
 pub(crate) struct Create<P> {
-    /// `organizations/<org>`; none for organizations.
+    /// `organizations/<org>`; `None` for organizations.
     pub(crate) parent: Option<String>,
     pub(crate) id: String,
     pub(crate) message: Option<P>,
 }
 
-/// A list request, taken apart.
+/// Common fields of a list request.
 pub(crate) struct List {
-    /// `organizations/<org>`; none for organizations.
+    /// `organizations/<org>`; `None` for organizations.
     pub(crate) parent: Option<String>,
     pub(crate) page_size: i32,
     pub(crate) page_token: String,
 }
 
-/// A page.
+/// Page of a list.
 pub(crate) struct Page<P> {
     pub(crate) items: Vec<P>,
     pub(crate) next: String,
 }
 
-/// One object.
+/// Returns one object.
 pub(crate) fn get<R: Resource>(
     edge: &Edge,
     caller: &Caller,
@@ -57,7 +57,7 @@ pub(crate) fn get<R: Resource>(
     Ok(show::<R>(&id, stored, &published))
 }
 
-/// One page of objects, in the order of their ids.
+/// Returns one page of objects, ordered by id.
 pub(crate) fn list<R: Resource>(
     edge: &Edge,
     caller: &Caller,
@@ -108,7 +108,7 @@ pub(crate) fn list<R: Resource>(
     Ok(page)
 }
 
-/// Writes an object that is not there yet. The secret is that which was made with it.
+/// Creates an object that does not exist yet. Also returns the secret that was created with it, if any.
 pub(crate) async fn create<R: Resource>(
     edge: &Edge,
     wish: Wish<'_>,
@@ -138,12 +138,13 @@ pub(crate) async fn create<R: Resource>(
     let done = edge
         .submit(&wish, Command::Create(prepared.desired))
         .await?;
-    // A retry finds the object made, with the secret of the first time: this one opens nothing.
+    // A replayed request finds the object that the first request created, with the first secret. The new secret is not
+    // valid.
     let secret = secret.filter(|_| !wish.dry_run && !done.change.replayed);
     Ok((written::<R>(edge, &id, &done)?, secret))
 }
 
-/// Replaces what the mask names in an object.
+/// Replaces the fields of an object that the mask names.
 pub(crate) async fn update<R: Resource>(
     edge: &Edge,
     mut wish: Wish<'_>,
@@ -176,7 +177,6 @@ pub(crate) async fn update<R: Resource>(
     written::<R>(edge, &id, &done)
 }
 
-/// Deletes an object.
 pub(crate) async fn delete<R: Resource>(
     edge: &Edge,
     mut wish: Wish<'_>,
@@ -202,7 +202,7 @@ pub(crate) async fn delete<R: Resource>(
     Ok(())
 }
 
-/// The object that a change wrote, as a caller sees it.
+/// Returns the object that a change wrote, as the caller sees it.
 pub(crate) fn written<R: Resource>(
     edge: &Edge,
     id: &R::Id,
@@ -211,7 +211,7 @@ pub(crate) fn written<R: Resource>(
     let published = edge.published();
     let object = done.change.written().and_then(R::of_object);
     let Some(object) = object else {
-        // Nothing had to be written: a retry, or an update that changes nothing.
+        // Nothing was written: a replayed request, or an update without a change.
         return Ok(show::<R>(id, stored::<R>(&published, id)?, &published));
     };
     let stored = Stored {
@@ -228,7 +228,7 @@ pub(crate) fn written<R: Resource>(
     Ok(message)
 }
 
-/// What would be published after a change: what a dry run offers and warns of is what the real one will.
+/// Computes the published state after a change, so that a dry run shows the same tools and problems as the real write.
 fn would_be(published: &Published, change: &Change) -> Published {
     let state = published.state.changed_by(change);
     let compiled = recompile(&state, &published.compiled);
@@ -238,7 +238,8 @@ fn would_be(published: &Published, change: &Change) -> Published {
     }
 }
 
-/// What keeps the deployment reachable is not an organization's to change, though it lies in one.
+/// Rejects changes to system-owned objects by any caller but the system identity. Such an object keeps the deployment
+/// reachable, although it belongs to an organization.
 pub(crate) fn guard<R: Resource>(caller: &Caller, stored: &R) -> Result<(), Status> {
     if stored.is_systems() && caller.identity != Identity::System {
         return Err(status::denied(
@@ -250,7 +251,7 @@ pub(crate) fn guard<R: Resource>(caller: &Caller, stored: &R) -> Result<(), Stat
     Ok(())
 }
 
-/// The organization in `parent`, if it is there and the caller may do this in it.
+/// Parses `parent`. Succeeds if the organization exists and the caller has the right of its request in it.
 pub(crate) fn organization(edge: &Edge, caller: &Caller, parent: &str) -> Result<Slug, Status> {
     let org = resource_name::parse_organization(parent);
     let org = org.map_err(|error| status::invalid_name("parent", &error))?;
@@ -263,8 +264,9 @@ pub(crate) fn organization(edge: &Edge, caller: &Caller, parent: &str) -> Result
     Err(status::not_found(&key))
 }
 
-/// A publication in which the object is as new as `expected`, so that what a mask leaves alone is not older than what
-/// the caller read. Newer is the core's to judge: the request may be a retry.
+/// Returns a published state in which the object is at least as new as `expected`, so that fields outside the mask are
+/// not older than what the caller read. A newer object is left to the core to judge, because the request may be a
+/// retry.
 async fn at_least<R: Resource>(
     edge: &Edge,
     id: &R::Id,
@@ -284,7 +286,7 @@ async fn at_least<R: Resource>(
         return Ok(published);
     }
     match R::shelf(&published.state).get(id) {
-        // Long enough to have heard of it: nobody wrote that version, or it is of a store that was restored since.
+        // The wait was long enough: the revision was never written, or belongs to a store that was restored since.
         Some(stored) => Err(status::unknown_version(
             &R::key(id),
             stored.modified,
@@ -311,7 +313,7 @@ fn stored<'a, R: Resource>(published: &'a Published, id: &R::Id) -> Result<&'a S
     })
 }
 
-/// Gives a message that is to be created the name it will have; one that it has already must be the same.
+/// Sets the name in a message that is to be created. A name that is already set must be equal.
 fn name_it<R: Resource>(message: &mut R::Proto, id: &R::Id) -> Result<(), Status> {
     let name = R::format(id);
     let metadata = R::metadata(message).get_or_insert_with(pb::Metadata::default);

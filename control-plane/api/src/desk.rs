@@ -1,5 +1,5 @@
-//! What the edge needs from the rest of the control plane, as one trait. The spine implements it; tests implement it
-//! in memory. Decisions stay in the core: the edge reads the published state, and hands commands over.
+//! Interface of the API to the rest of the control plane, as one trait. The write path implements it; tests use an
+//! implementation in memory. Decisions are made in the core: the API reads the published state and submits commands.
 
 use std::{fmt, sync::Arc};
 
@@ -11,121 +11,122 @@ use toolgate_control_core::{
 use toolgate_model::{Slug, Timestamp, TokenHash};
 use toolgate_wire::{OpenValue, keys::Keyring};
 
-/// The rest of the control plane.
+/// Operations that the API needs from the rest of the control plane.
 pub trait Desk: Send + Sync + 'static {
-    /// What is published, and every later publication; the latest wins. State and what it compiles to change
-    /// together. Closed when the control plane ends.
+    /// Returns a receiver of the published state and of every later one; only the latest is kept. State and compiled
+    /// snapshot change together. The channel closes when the control plane ends.
     fn published(&self) -> watch::Receiver<Arc<Published>>;
 
-    /// Decides and commits, deciding again when somebody else's commit came first. It answers when the store has
-    /// answered; the change is published soon after, at or after [`Outcome::revision`].
+    /// Decides a command and commits the change; decides again if another commit came first. Returns when the store has
+    /// answered. The change is published soon after, at [`CommitOutcome::revision`] or later.
     fn submit(
         &self,
         command: Command,
         context: Context,
     ) -> BoxFuture<'_, Result<Outcome, SubmitError>>;
 
-    /// The time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// Keyed hash of `secret`, with a key of its own for each purpose.
+    /// Returns a keyed hash of `secret`. Every purpose has its own key.
     fn hash(&self, purpose: Purpose, secret: &[u8]) -> TokenHash;
 
-    /// A fresh secret, with `hash(purpose, secret)`.
+    /// Creates a secret, with `hash(purpose, secret)`.
     fn mint(&self, purpose: Purpose) -> Minted;
 
-    /// Seals and opens values.
+    /// Returns the service that seals and opens values.
     fn seal(&self) -> &dyn Seal;
 
-    /// Probes servers.
+    /// Returns the service that probes servers.
     fn prober(&self) -> &dyn Prober;
 
-    /// Keys that all proxies share.
+    /// Returns the keys that all proxies share.
     fn keyring(&self) -> Keyring;
 
-    /// A certificate for the public key in the request of this proxy. The request's own wishes are ignored.
+    /// Issues a certificate for the public key in the request of this proxy. Names and extensions in the request are
+    /// ignored.
     fn issue(&self, proxy: &Slug, csr_der: &[u8]) -> Result<IssuedCertificate, IssueError>;
 
-    /// The proxy that a client certificate (DER, its chain already verified) names; none if it names no proxy.
+    /// Returns the proxy that a client certificate (DER, with a verified chain) names; `None` if it names no proxy.
     fn peer(&self, certificate_der: &[u8]) -> Option<Slug>;
 
-    /// The certificate of the authority that the control plane's own certificate comes from, PEM.
+    /// Returns the certificate of the authority that issued the control plane's own certificate, in PEM.
     fn authority_pem(&self) -> String;
 }
 
-/// One publication.
+/// State of the store and the snapshot compiled from it.
 #[derive(Debug, Clone, Default)]
 pub struct Published {
-    /// Everything in the store.
+    /// All objects in the store.
     pub state: Arc<State>,
-    /// What it compiles to.
+    /// Result of compiling `state`.
     pub compiled: Arc<Compiled>,
 }
 
-/// What a command has come to.
+/// Result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The store's revision after it; that of its own commit, or, for a replayed request, that of the state it was
+    /// Store revision after the command: that of its own commit, or, for a replayed request, that of the state it was
     /// decided on.
     pub revision: Revision,
-    /// What was written.
+    /// Writes and deletes of the command.
     pub change: Change,
 }
 
-/// Why a command has come to nothing.
+/// Error of a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// Refused.
+    /// The core rejected the command.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The store did not take it. On [`StoreError::Unavailable`] it may have been written all the same; the same
-    /// `request_id` makes trying again harmless.
+    /// The store failed. After [`StoreError::Unavailable`] the change may have been written all the same; retrying with
+    /// the same `request_id` is safe.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Others kept committing first.
+    /// Other writers kept committing first.
     #[error("too many others write at the same time; try again in a moment")]
     Contended,
 }
 
-/// What a secret, or its hash, is for.
+/// Purpose of a secret or of a keyed hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// A bearer token, `archestra_…`; the key is the keyring's `token_key`.
+    /// Bearer token, `archestra_…`. The key is the keyring's `token_key`.
     Bearer,
-    /// A join token.
+    /// Join token.
     Join,
-    /// No secret at all: authenticates what callers hand back to us, such as page tokens.
+    /// Signature of values that callers hand back, such as page tokens. Not a secret.
     Cursor,
 }
 
-/// A fresh secret.
+/// Newly created secret.
 pub struct Minted {
-    /// The secret, to be shown once. ASCII.
+    /// The secret, shown once. ASCII.
     pub secret: OpenValue,
-    /// Its keyed hash, to be kept.
+    /// Keyed hash of the secret; this is stored.
     pub hash: TokenHash,
-    /// Its first characters, to recognise it by.
+    /// First characters of the secret, for recognition.
     pub hint: String,
 }
 
-/// A proxy's certificate.
+/// Certificate issued to a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedCertificate {
-    /// Leaf first, DER.
+    /// Certificate chain, leaf first, DER.
     pub chain: Vec<Vec<u8>>,
-    /// The authority's, DER.
+    /// Certificate of the authority, DER.
     pub authority: Vec<u8>,
-    /// When the leaf ends.
+    /// Expiry of the leaf certificate.
     pub not_after: Timestamp,
 }
 
-/// Why no certificate was issued.
+/// Error of a certificate request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
-    /// Not a certificate request, or its signature is wrong.
+    /// The bytes are not a certificate request, or its signature is invalid.
     #[error("csr_der: {0}; send a PKCS#10 request in DER")]
     InvalidRequest(String),
-    /// The authority is not available.
+    /// The authority is unavailable.
     #[error("certificates cannot be issued now: {0}")]
     Unavailable(String),
 }

@@ -1,4 +1,4 @@
-//! What all services of a listener share: the desk, and how a command is handed over.
+//! State shared by all services of a listener, and the submission of commands.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     watches::Watches,
 };
 
-/// How long an answer waits for its own write to be published, so that whoever wrote can read it.
+/// Maximum time a response waits for its own write to be published, so that the caller can read it at once.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Shared by the services of one listener.
+/// State shared by the services of one listener.
 #[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) desk: Arc<dyn Desk>,
@@ -29,32 +29,32 @@ pub(crate) struct Edge {
     pub(crate) watches: Arc<Watches>,
 }
 
-/// What a write request carries beside the object.
+/// Fields of a write request other than the object.
 pub(crate) struct Wish<'a> {
     pub(crate) caller: &'a Caller,
     /// May be empty.
     pub(crate) request_id: String,
-    /// Of the whole request.
+    /// Digest of the whole request.
     pub(crate) digest: Digest,
     pub(crate) dry_run: bool,
-    /// The resource version that came with it.
+    /// Resource version in the request.
     pub(crate) given: Option<String>,
 }
 
-/// What a write has come to.
+/// Result of a write request.
 pub(crate) struct Done {
     pub(crate) change: Change,
-    /// None on a dry run.
+    /// `None` for a dry run.
     pub(crate) revision: Option<Revision>,
 }
 
 impl Edge {
-    /// What is published now.
+    /// Returns the state that is published now.
     pub(crate) fn published(&self) -> Arc<Published> {
         Arc::clone(&self.desk.published().borrow())
     }
 
-    /// Recognises the same request when it comes again. Keyed, because a request may hold a secret that could be
+    /// Digest that recognises a repeated request. It is keyed, because a request may contain a secret that could be
     /// guessed.
     pub(crate) fn digest(&self, caller: &Caller, request: &impl Message) -> Digest {
         let mut bytes = caller.method.as_bytes().to_vec();
@@ -63,7 +63,7 @@ impl Edge {
         Digest(self.desk.hash(Purpose::Cursor, &bytes).0)
     }
 
-    /// Hands a command over; on a dry run, decides it and stops there.
+    /// Submits a command. A dry run only decides it.
     pub(crate) async fn submit(&self, wish: &Wish<'_>, command: Command) -> Result<Done, Status> {
         let request = match wish.request_id.as_str() {
             "" => None,
@@ -98,11 +98,11 @@ impl Edge {
         })
     }
 
-    /// Waits until what is published is at least as new as `revision`, but not long.
+    /// Waits until the published state has reached `revision`, for at most [`SETTLE_TIMEOUT`].
     pub(crate) async fn settle(&self, revision: Revision) {
         let mut published = self.desk.published();
         let reached = published.wait_for(|published| published.state.revision() >= revision);
-        // Too slow is not wrong: it has been written, and readers will see it.
+        // A timeout is no error: the change is written, and readers will see it.
         let _settled = timeout(SETTLE, reached).await.is_ok();
     }
 }

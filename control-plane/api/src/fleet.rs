@@ -1,5 +1,5 @@
-//! The fleet listener: what proxies call. With mutual TLS, a proxy is who its certificate says; who shows none can
-//! join, and nothing else.
+//! Fleet listener: the services that proxies call. With mutual TLS, the client certificate identifies the proxy. A
+//! client without a certificate can only join.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -31,34 +31,34 @@ mod membership;
 mod revocations;
 mod subscribe;
 
-/// Bytes of one message that comes in: what a proxy holds, by digest, may be long.
+/// Maximum size of a message, in bytes. The list of resource digests that a proxy holds can be long.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
-/// Requests at a time on the whole listener.
+/// Maximum number of concurrent requests on the whole listener.
 const MAX_REQUESTS: usize = 4096;
-/// How long a request may take until its answer begins.
+/// Maximum time until a response begins.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long a connection may take to end when the process drains.
+/// Maximum time a connection may take to end when the process drains.
 const GRACE: Duration = Duration::from_secs(5);
-/// Bytes on their way in an in-memory connection.
+/// Buffer size of an in-memory connection, in bytes.
 const MEMORY_BUFFER: usize = 64 * 1024;
 
-/// What proves who a proxy is.
+/// Authentication of proxies.
 #[derive(Clone)]
 pub enum Trust {
-    /// Its certificate. The configuration asks for one without insisting, so that a newcomer can join.
+    /// Mutual TLS. The client certificate is optional in the configuration, so that a new proxy can join.
     Mutual(Arc<ServerConfig>),
-    /// Its word, in plain text. For development; the switch says so.
+    /// Plain text; the proxy's own claim is trusted. For development only, behind an explicit switch.
     Insecure,
 }
 
-/// The services that proxies call. Cheap to clone.
+/// Server of the services that proxies call. Cheap to clone.
 #[derive(Clone)]
 pub struct Fleet {
     serve: Serve,
     desk: Arc<dyn Desk>,
 }
 
-/// Shared by the services of this listener.
+/// Implementation of the services of this listener.
 #[derive(Clone)]
 pub(crate) struct Members {
     pub(crate) edge: Edge,
@@ -67,7 +67,7 @@ pub(crate) struct Members {
 }
 
 impl Fleet {
-    /// Ready to serve. Feeds live in `actors`; health follows `readiness`.
+    /// Creates the server. Feeds run in `actors`; the health service reports `readiness`.
     pub fn new(
         desk: Arc<dyn Desk>,
         actors: ActorSystem,
@@ -101,7 +101,8 @@ impl Fleet {
         }
     }
 
-    /// A connection in memory, for a proxy in the same process. HTTP/2 without TLS; call again to connect again.
+    /// Opens an in-memory connection for a proxy in the same process: HTTP/2 without TLS. Every call opens a new
+    /// connection.
     pub fn connect(&self) -> DuplexStream {
         let (near, far) = tokio::io::duplex(MEMORY_BUFFER);
         let serve = self.serve.clone();
@@ -111,7 +112,7 @@ impl Fleet {
     }
 }
 
-/// The services as a router.
+/// Builds the services as a router.
 pub(crate) fn router(
     desk: Arc<dyn Desk>,
     actors: ActorSystem,

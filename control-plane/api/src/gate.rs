@@ -1,5 +1,6 @@
-//! The gate in front of every method: is there such a method here, who is asking, could they ever have the right it
-//! needs, is there room. All of that before a byte of the body is read.
+//! Access control in front of every method. Checks that the method exists on this listener, authenticates the caller,
+//! checks that the caller can have the required right somewhere, and limits concurrency. All checks run before any byte
+//! of the body is read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +22,10 @@ use crate::{
     status,
 };
 
-/// Longest `authorization` header that is looked at.
+/// Maximum length of a bearer token, in bytes.
 const MAX_CREDENTIAL: usize = 1024;
 
-/// One listener's gate.
+/// Access control of one listener.
 pub(crate) struct Gate {
     pub(crate) desk: Arc<dyn Desk>,
     pub(crate) side: Side,
@@ -32,7 +33,7 @@ pub(crate) struct Gate {
     pub(crate) deadline: Duration,
 }
 
-/// Lets a request through to its service, or answers it.
+/// Middleware: forwards a request to its service, or rejects it.
 pub(crate) async fn enter(
     State(gate): State<Arc<Gate>>,
     mut request: Request,
@@ -60,7 +61,7 @@ pub(crate) async fn enter(
 }
 
 impl Gate {
-    /// Who is asking for `path`, if they may ask at all.
+    /// Authenticates the caller of `path`. Fails if the caller can have the required right nowhere.
     pub(crate) fn admit(
         &self,
         path: &str,
@@ -136,7 +137,7 @@ impl Gate {
     }
 }
 
-/// Whether there is any place where `identity` has `right`.
+/// Returns `true` if `identity` has `right` in the deployment or in its own organization.
 fn ever(identity: &Identity, right: toolgate_control_core::Right) -> bool {
     let own = match identity {
         Identity::Token { org, .. } => Some(org),
@@ -156,7 +157,7 @@ fn fleet_identity(peer: &Peer) -> Identity {
     }
 }
 
-/// The deadline that the caller set, by `grpc-timeout`.
+/// Parses the deadline that the caller set with `grpc-timeout`.
 fn asked_deadline(headers: &HeaderMap) -> Duration {
     let asked = headers.get("grpc-timeout").and_then(|v| v.to_str().ok());
     let parsed = asked.and_then(|text| {

@@ -1,5 +1,5 @@
-//! Health, for whoever may not log in: one answer to one question, and it is the same as that of the private port. A
-//! watch of it is not served, because it is open to everybody and would never end.
+//! Health service, open to unauthenticated clients. `Check` returns the same answer as the private port. `Watch` is not
+//! implemented, because it is open to every client and would never end.
 
 use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
@@ -13,12 +13,12 @@ use toolgate_runtime::Readiness;
 #[cfg(test)]
 mod tests;
 
-/// Whether this process wants requests.
+/// Health service that reports the readiness of the process.
 pub(crate) struct Health {
     readiness: Readiness,
 }
 
-/// The service.
+/// Builds the health service.
 pub(crate) fn server(readiness: Readiness) -> HealthServer<Health> {
     HealthServer::new(Health { readiness })
 }

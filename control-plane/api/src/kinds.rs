@@ -1,5 +1,5 @@
-//! The kinds that operators write, each by one trait: where it lies, what it is called, how it becomes a message and
-//! back. What is done with kinds is written once, in [`crate::crud`] and [`crate::watch`].
+//! Kinds of objects that operators write. One trait describes the table, the name and the message of each kind. The
+//! operations on kinds are implemented once, in [`crate::crud`] and [`crate::watch`].
 
 mod credential;
 mod gateway;
@@ -20,56 +20,56 @@ use crate::desk::{Desk, Published};
 
 pub(crate) use credential::place;
 
-/// A kind that operators write.
+/// Kind of object that operators write.
 pub(crate) trait Resource: Send + Sync + 'static {
-    /// Its message.
+    /// Protobuf message of the kind.
     type Proto: Message + Default + Clone + 'static;
-    /// How it is found.
+    /// Key of an object in its table.
     type Id: Ord + Clone + Send + Sync + 'static;
 
-    /// Its field in requests, e.g. `gateway`.
+    /// Field name in requests, e.g. `gateway`.
     const FIELD: &'static str;
-    /// Full name of its message.
+    /// Full name of the protobuf message.
     const MESSAGE: &'static str;
 
-    /// Where they lie.
+    /// Returns the table of this kind.
     fn shelf(state: &State) -> &Shelf<Self::Id, Self>
     where
         Self: Sized;
 
-    /// The first id that can belong to `org`.
+    /// Returns the first possible id in `org`.
     fn first(org: &Slug) -> Option<Self::Id>;
 
-    /// Id from a full name.
+    /// Parses a full resource name.
     fn parse(name: &str) -> Result<Self::Id, InvalidResourceName>;
 
-    /// Full name of an id.
+    /// Formats an id as a full resource name.
     fn format(id: &Self::Id) -> String;
 
-    /// The id `id` of organization `org`; an organization has no owner.
+    /// Builds the id of object `id` in organization `org`. An organization has no owner.
     fn within(org: Option<&Slug>, id: Slug) -> Option<Self::Id>;
 
-    /// The organization that an id belongs to.
+    /// Returns the organization of an id.
     fn org(id: &Self::Id) -> &Slug;
 
-    /// The store's key of an id.
+    /// Returns the store key of an id.
     fn key(id: &Self::Id) -> Key;
 
-    /// The metadata in a message.
+    /// Returns the metadata of a message.
     fn metadata(message: &mut Self::Proto) -> &mut Option<pb::Metadata>;
 
-    /// Whether only the system may write it.
+    /// Returns `true` if only the system identity may write the object.
     fn is_systems(&self) -> bool {
         false
     }
 
-    /// As a message, without what only a publication knows.
+    /// Converts the object to a message, without resource version and status.
     fn to_proto(&self) -> Self::Proto;
 
-    /// Adds what it compiles to, for kinds that have a status.
+    /// Adds the status, for kinds that have one.
     fn add_status(_message: &mut Self::Proto, _id: &Self::Id, _published: &Published) {}
 
-    /// Checks a message and makes the object that shall be; `stored` is what is there now.
+    /// Validates a message and builds the object to write. `stored` is the current object.
     fn prepare(
         desk: &dyn Desk,
         message: &Self::Proto,
@@ -78,16 +78,16 @@ pub(crate) trait Resource: Send + Sync + 'static {
     where
         Self: Sized;
 
-    /// The object of a change.
+    /// Returns the object of this kind from a change.
     fn of_object(object: &Object) -> Option<&Arc<Self>>
     where
         Self: Sized;
 }
 
-/// An object that shall be.
+/// Validated object, ready to be written.
 pub(crate) struct Prepared {
     pub(crate) desired: Desired,
-    /// A secret made with it, to be shown once.
+    /// Secret created with the object, shown once.
     pub(crate) secret: Option<OpenValue>,
 }
 
@@ -98,7 +98,7 @@ impl From<Desired> for Prepared {
     }
 }
 
-/// A stored object as callers see it.
+/// Converts a stored object to the message that callers see.
 pub(crate) fn show<R: Resource>(id: &R::Id, stored: &Stored<R>, published: &Published) -> R::Proto {
     let mut message = stored.object.to_proto();
     if let Some(metadata) = R::metadata(&mut message) {
@@ -108,7 +108,7 @@ pub(crate) fn show<R: Resource>(id: &R::Id, stored: &Stored<R>, published: &Publ
     message
 }
 
-/// A deleted object as a watch tells it: its name.
+/// Builds the message of a deleted object in a watch event. It contains only the name.
 pub(crate) fn tombstone<R: Resource>(id: &R::Id) -> R::Proto {
     let mut message = R::Proto::default();
     *R::metadata(&mut message) = Some(pb::Metadata {
@@ -118,7 +118,7 @@ pub(crate) fn tombstone<R: Resource>(id: &R::Id) -> R::Proto {
     message
 }
 
-/// At most `limit` of the stored objects of `org`, in order, those after `after`.
+/// Returns at most `limit` objects of `org` after `after`, ordered by id.
 pub(crate) fn of_org<'a, R: Resource>(
     state: &'a State,
     org: &Slug,
@@ -127,7 +127,7 @@ pub(crate) fn of_org<'a, R: Resource>(
 ) -> Vec<(R::Id, &'a Stored<R>)> {
     let shelf = R::shelf(state);
     let first = R::first(org);
-    // The least id possible comes before what is after it.
+    // `after` excludes its bound, so the smallest possible id is looked up separately.
     let least = first.as_ref().filter(|_| after.is_none());
     let least = least.and_then(|id| shelf.get(id).map(|stored| (id.clone(), stored)));
     let rest = shelf.after(after.or(first.as_ref()));
@@ -136,7 +136,7 @@ pub(crate) fn of_org<'a, R: Resource>(
     least.into_iter().chain(rest).take(limit).collect()
 }
 
-/// The least name within `org`: ids start with a letter.
+/// Returns the smallest possible name in `org`: ids start with a letter.
 fn first_name(org: &Slug) -> Option<Name> {
     "a".parse().ok().map(|id| Name::new(org.clone(), id))
 }

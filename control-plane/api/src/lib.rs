@@ -1,6 +1,6 @@
-//! The tonic edge of the control plane. [`admin`] is what operators call, [`fleet`] is what proxies call; both check
-//! who is asking, convert at the door, and leave the decision to the core through [`desk::Desk`]. Closed by default:
-//! [`rights`] holds one row for every method, and a method without one is answered with a refusal.
+//! gRPC API of the control plane. Operators call [`admin`], proxies call [`fleet`]. Both authenticate the caller,
+//! convert messages to and from the model, and leave decisions to the core through [`control_api::ControlApi`]. Access
+//! is denied by default: [`rights`] lists the right of every method, and a method without an entry is rejected.
 
 pub mod admin;
 pub mod desk;

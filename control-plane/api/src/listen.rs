@@ -1,4 +1,5 @@
-//! Listeners: accept, shake hands, serve HTTP with timers and caps, end in order. One loop for both sides.
+//! Listeners: accept, TLS handshake, HTTP with timeouts and limits, graceful shutdown. The admin and the fleet listener
+//! share this accept loop.
 
 use std::{
     future::Future,
@@ -30,39 +31,40 @@ use tower::ServiceExt as _;
 
 use crate::caller::Peer;
 
-/// Connections of one listener.
+/// Maximum number of connections of one listener.
 const MAX_CONNECTIONS: usize = 2048;
-/// Requests at a time on one connection.
+/// Maximum number of concurrent requests on one connection.
 const MAX_STREAMS: u32 = 128;
-/// Bytes of a request's headers.
+/// Maximum size of the headers of a request, in bytes.
 const MAX_HEADERS: u32 = 16 * 1024;
-/// Until a TLS handshake is done.
+/// Timeout of a TLS handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// Until a request's headers are there (HTTP/1), and until the first request of any connection.
+/// Timeout for the headers of a request (HTTP/1), and for the first request of any connection.
 const HEADER_DEADLINE: Duration = Duration::from_secs(15);
-/// How often a silent connection is asked whether it lives (HTTP/2).
+/// Interval of HTTP/2 keep-alive pings.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// How long it may take to answer that.
+/// Timeout of a keep-alive ping.
 const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(10);
-/// After an accept that failed for want of a resource.
+/// Delay after a failed accept, which usually means that a resource is exhausted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a listener does with its connections.
+/// Options for serving the connections of a listener.
 #[derive(Clone)]
 pub(crate) struct Serve {
-    /// Answers requests.
+    /// Router that answers requests.
     pub(crate) router: Router,
-    /// HTTP/1 as well, for browsers.
+    /// Enables HTTP/1 in addition to HTTP/2, for browsers.
     pub(crate) http1: bool,
-    /// Kept until the last connection has ended.
+    /// Held until the last connection has ended.
     pub(crate) drain: Drain,
-    /// In the list of what runs.
+    /// Task name of a connection.
     pub(crate) name: &'static str,
-    /// How long a connection may take to end.
+    /// Maximum time a connection may take to end when the process drains.
     pub(crate) grace: Duration,
 }
 
-/// Accepts until the drain starts. `peer` tells from the certificates a client showed (none without TLS) who it is.
+/// Accepts connections until the drain starts. `peer` identifies the client by its leaf certificate, which is `None`
+/// without TLS.
 pub(crate) async fn accept(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
@@ -73,7 +75,7 @@ pub(crate) async fn accept(
     let draining = serve.drain.draining();
     tokio::pin!(draining);
     loop {
-        // A connection beyond the cap waits in the kernel's backlog, which has a bound of its own.
+        // Connections above the limit wait in the kernel's backlog, which is bounded as well.
         let permit = tokio::select! {
             () = &mut draining => return Ok(()),
             permit = Arc::clone(&permits).acquire_owned() => permit.map_err(io::Error::other)?,
@@ -124,7 +126,7 @@ async fn shake_hands(
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 pub(crate) async fn connection<S>(stream: S, peer: Peer, serve: Serve)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -141,7 +143,7 @@ where
     let service = TowerToHyperService::new(service);
     let served = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
-    // Before the first request nothing else bounds how long a silent connection keeps its place.
+    // Before the first request, no other timeout limits an idle connection.
     let silent = async {
         sleep(HEADER_DEADLINE).await;
         if asked.load(Ordering::Relaxed) {

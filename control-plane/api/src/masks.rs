@@ -1,5 +1,5 @@
-//! Update masks: which parts of the object that was sent replace those of the one that is stored. Generic over the
-//! schema, by reflection, so that a new field needs no line here.
+//! Update masks: select the fields of the sent object that replace those of the stored object. Uses reflection over the
+//! schema, so that new fields need no code here.
 
 use std::sync::LazyLock;
 
@@ -10,15 +10,15 @@ use tonic::Status;
 
 use crate::{kinds::Resource, status};
 
-/// What an update without a mask replaces.
+/// Fields that can be updated; an update without a mask replaces all of them.
 const WHOLE: [&str; 3] = ["spec", "metadata.labels", "metadata.display_name"];
-/// Paths of one mask.
+/// Maximum number of paths in a mask.
 const MAX_PATHS: usize = 100;
 
 static POOL: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(toolgate_proto::DESCRIPTORS).ok());
 
-/// `stored`, with what `mask` names taken from `given`.
+/// Returns `stored` with the fields that `mask` names taken from `given`.
 pub(crate) fn apply<R: Resource>(
     stored: &R::Proto,
     given: &R::Proto,
@@ -58,7 +58,7 @@ fn dynamic(
         .map_err(|error| Status::internal(error.to_string()))
 }
 
-/// The fields along a path that may be updated.
+/// Resolves a path to its fields; `None` if it may not be updated.
 fn resolve(root: &MessageDescriptor, path: &str) -> Option<Vec<FieldDescriptor>> {
     let within = |whole: &str| {
         path.strip_prefix(whole)

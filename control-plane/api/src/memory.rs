@@ -1,4 +1,4 @@
-//! A desk in memory, and calls to a router without a socket: for the tests of this crate.
+//! In-memory [`ControlApi`], and calls to a router without a socket, for the tests of this crate.
 
 use std::{
     collections::BTreeMap,
@@ -33,23 +33,23 @@ use crate::desk::{
     Desk, IssueError, IssuedCertificate, Minted, Outcome, Published, Purpose, SubmitError,
 };
 
-/// Where the tests begin.
+/// Start time of the tests.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 
-/// Everything in memory; every commit is published before it is answered.
+/// In-memory control plane. Every commit is published before it returns.
 pub(crate) struct MemoryDesk {
     state: Mutex<State>,
     published: watch::Sender<Arc<Published>>,
     pub(crate) clock: Arc<ManualClock>,
     minted: AtomicU64,
-    /// A proxy of this id makes recording panic.
+    /// Recording the proxy with this id panics.
     pub(crate) bomb: Option<Slug>,
-    /// The proxies that certificates name.
+    /// Proxies by client certificate.
     pub(crate) peers: Mutex<BTreeMap<Vec<u8>, Slug>>,
 }
 
 impl MemoryDesk {
-    /// With one organization, `acme`, at its first version.
+    /// Creates a control plane with one organization, `acme`, at its first version.
     pub(crate) fn new() -> Self {
         let desk = Self {
             state: Mutex::default(),
@@ -73,7 +73,7 @@ impl MemoryDesk {
         self.command(create).unwrap();
     }
 
-    /// A token of `org` whose secret is `secret`.
+    /// Creates a token of `org` whose secret is `secret`.
     pub(crate) fn token(&self, org: &str, secret: &str, role: AdminRole, system: bool) {
         self.token_until(org, secret, role, system, None);
     }
@@ -112,7 +112,7 @@ impl MemoryDesk {
         self.commit(&command, &context)
     }
 
-    /// Publishes something else than what lies in the state.
+    /// Publishes a state that differs from the stored one.
     pub(crate) fn publish(&self, published: Published) {
         self.published.send_replace(Arc::new(published));
     }
@@ -224,7 +224,7 @@ impl Desk for MemoryDesk {
     }
 }
 
-/// Not a cipher: it remembers the place, and turns the bytes around.
+/// Not encryption: stores the encryption context and reverses the bytes.
 impl Seal for MemoryDesk {
     fn seal(&self, aad: &SealPlace, plain: &[u8]) -> Result<SealedBlob, SealError> {
         Ok(SealedBlob {
@@ -249,7 +249,7 @@ impl Prober for MemoryDesk {
     }
 }
 
-/// An empty catalogue.
+/// Returns empty server definitions.
 pub(crate) fn catalogue(server: Name) -> Catalogue {
     Catalogue {
         server,
@@ -269,25 +269,25 @@ pub(crate) fn catalogue(server: Name) -> Catalogue {
     }
 }
 
-/// What a call has come to.
+/// Result of a call.
 pub(crate) struct Answer {
     pub(crate) code: Code,
     pub(crate) status: Status,
-    /// Everything that came back: headers, messages, trailers.
+    /// All received bytes: headers, messages, trailers.
     pub(crate) raw: Vec<u8>,
-    /// The first message.
+    /// First message.
     pub(crate) message: Vec<u8>,
 }
 
 impl Answer {
-    /// The message, if it all went well.
+    /// Decodes the message of a successful call.
     pub(crate) fn read<M: Message + Default>(&self) -> M {
         assert_eq!(self.code, Code::Ok, "{:?}", self.status);
         M::decode(self.message.as_slice()).unwrap()
     }
 }
 
-/// A gRPC request.
+/// Builds a gRPC request.
 pub(crate) fn request(path: &str, token: Option<&str>, message: &[u8]) -> http::Request<Body> {
     let mut body = vec![0];
     body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -302,7 +302,7 @@ pub(crate) fn request(path: &str, token: Option<&str>, message: &[u8]) -> http::
     builder.body(Body::from(body)).unwrap()
 }
 
-/// Sends a request to a router and reads the answer to its end; of an endless one, what comes first.
+/// Sends a request to a router and reads the response to its end; of an endless response, reads until a pause.
 pub(crate) async fn send(router: &Router, request: http::Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let mut raw = format!("{:?}", response.headers()).into_bytes();

@@ -1,4 +1,4 @@
-//! The services of what has been seen: proxies, catalogues, versions.
+//! Services of observed objects: proxies, server definitions, versions.
 
 use prost::Message as _;
 use tonic::{Request, Response, Status};
@@ -22,10 +22,10 @@ use crate::{
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// Seconds a join token is valid when nothing is said.
+/// Default validity of a join token, in seconds.
 const JOIN_SECONDS: u64 = 900;
 
-/// A proxy as callers see it at `now`.
+/// Converts a proxy to the message that callers see at `now`.
 pub(crate) fn show_proxy(proxy: &Proxy, published: &Published, now: Timestamp) -> pb::Proxy {
     let mut message = proxy.to_proto();
     message.connected = is_connected(proxy, now);
@@ -264,7 +264,7 @@ impl pb::versions_server::Versions for Edge {
     }
 }
 
-/// The server whose catalogue is named, if the caller may do this there.
+/// Parses the name of server definitions. Succeeds if the caller has the right of its request there.
 fn catalogue_name(caller: &Caller, given: &str) -> Result<Name, Status> {
     let name = Collection::Catalogues.parse(given);
     let name = name.map_err(|error| status::invalid_name("name", &error))?;
@@ -272,7 +272,7 @@ fn catalogue_name(caller: &Caller, given: &str) -> Result<Name, Status> {
     Ok(name)
 }
 
-/// Catalogues of an organization's servers, in order, after `after`.
+/// Returns the definitions of an organization's servers, ordered by name, after `after`.
 fn catalogues(
     published: &Published,
     org: &Slug,

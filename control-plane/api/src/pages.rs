@@ -1,5 +1,5 @@
-//! Page tokens. A token says after which id the next page starts, and is signed for one caller, one method and one
-//! query: handed to another, it is refused.
+//! Page tokens. A token contains the id after which the next page starts. It is signed for one caller, one method and
+//! one parent, and is rejected for any other.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tonic::Status;
@@ -10,34 +10,34 @@ use crate::{
     status,
 };
 
-/// Objects of a page when none are asked for.
+/// Default number of objects in a page.
 const DEFAULT_SIZE: usize = 100;
-/// Objects of a page at most.
+/// Maximum number of objects in a page.
 const MAX_SIZE: usize = 1000;
-/// A page closes when it reaches this many bytes; half of what a client takes in one message by default.
+/// Size in bytes at which a page is closed: half of the default message limit of a gRPC client.
 pub(crate) const MAX_BYTES: usize = 2 * 1024 * 1024;
-/// Bytes of the signature.
+/// Length of the signature, in bytes.
 const SIGNATURE: usize = 16;
-/// Longest token that is looked at.
+/// Maximum length of a page token, in bytes.
 const MAX_TOKEN: usize = 512;
 
-/// Which page of which list.
+/// List that a page token belongs to.
 pub(crate) struct Query<'a> {
     pub(crate) desk: &'a dyn Desk,
     pub(crate) caller: &'a Caller,
-    /// What the list is of: the parent's name.
+    /// Name of the parent of the list.
     pub(crate) scope: &'a str,
 }
 
 impl Query<'_> {
-    /// The token for the page after `last`.
+    /// Returns the token of the page after `last`.
     pub(crate) fn token(&self, last: &str) -> String {
         let mut bytes = self.signature(last).to_vec();
         bytes.extend_from_slice(last.as_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// After what the page starts that `token` asks for; none for the first.
+    /// Verifies `token` and returns the id after which its page starts; `None` for the first page.
     pub(crate) fn after(&self, token: &str) -> Result<Option<String>, Status> {
         if token.is_empty() {
             return Ok(None);
@@ -73,7 +73,7 @@ impl Query<'_> {
     }
 }
 
-/// How many objects to put on a page.
+/// Returns the number of objects to put on a page.
 pub(crate) fn size(asked: i32) -> Result<usize, Status> {
     match usize::try_from(asked) {
         Ok(0) => Ok(DEFAULT_SIZE),

@@ -1,5 +1,5 @@
-//! What is wrong with gateways and servers, in words. What a probe found is no part of a snapshot, so the words that
-//! compiling has for it are completed here from the catalogue, which changes without a new version.
+//! Problems of gateways and servers, as text. Probe results are not part of a snapshot, so the problems that the
+//! compiler reports are completed here from the server definitions, which change without a new version.
 
 use toolgate_control_core::{ProblemKind, limits};
 use toolgate_model::{Name, ResourceKey, ResourceKind, Slug};
@@ -8,7 +8,7 @@ use toolgate_wire::field;
 
 use crate::desk::Published;
 
-/// What keeps parts of a gateway from being offered.
+/// Returns the problems that keep parts of a gateway from being exposed.
 pub(crate) fn of_gateway(id: &Name, published: &Published) -> Vec<String> {
     let key = ResourceKey {
         kind: ResourceKind::Gateway,
@@ -42,7 +42,7 @@ pub(crate) fn of_gateway(id: &Name, published: &Published) -> Vec<String> {
     worded.collect()
 }
 
-/// What the last probe of a server found; nothing before the first one has ended.
+/// Returns the result of the last probe of a server; `None` before the first probe has ended.
 pub(crate) fn of_server(id: &Name, published: &Published) -> Option<pb::ServerStatus> {
     let catalogue = published.state.catalogues.get(id)?;
     Some(pb::ServerStatus {
@@ -53,7 +53,7 @@ pub(crate) fn of_server(id: &Name, published: &Published) -> Option<pb::ServerSt
     })
 }
 
-/// Why nothing is known of a server that has been asked.
+/// Returns the reason why a server that was probed has no definitions.
 fn of_failed_probe(org: &Slug, server: &Slug, published: &Published) -> Option<String> {
     let name = Name::new(org.clone(), server.clone());
     let catalogue = published.state.catalogues.get(&name)?;

@@ -1,36 +1,35 @@
-//! Which right every method needs: one row each. A method without a row is answered with a refusal, and a test fails
-//! until it has one.
+//! Rights of all methods, one entry each. A method without an entry is rejected, and a test fails until it has one.
 
 use toolgate_control_core::{Kind, Right};
 
-/// On which listener a method is served.
+/// Listener that serves a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Operators.
+    /// Listener for operators.
     Admin,
-    /// Proxies.
+    /// Listener for proxies.
     Fleet,
-    /// Both.
+    /// Both listeners.
     Both,
 }
 
-/// What a method asks of its caller.
+/// Access requirement of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing: health, for load balancers.
+    /// No authentication: health checks of load balancers.
     Open,
-    /// This right; where an organization is concerned, in that one.
+    /// The caller needs this right; for an object of an organization, in that organization.
     Needs(Right),
 }
 
-/// One method.
+/// Access rule of one method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
-    /// As in the request path, without the leading slash.
+    /// Method as in the request path, without the leading slash.
     pub method: &'static str,
-    /// Where it is served.
+    /// Listener that serves the method.
     pub side: Side,
-    /// What it needs.
+    /// Access requirement of the method.
     pub access: Access,
 }
 
@@ -64,7 +63,7 @@ const fn open(method: &'static str) -> Row {
 use Kind::{Catalogue, Credential, Gateway, Organization, Proxy, Server, Token};
 use Right::{FoundOrganization, Read, Write};
 
-/// All methods.
+/// Access rules of all methods.
 pub const TABLE: &[Row] = &[
     admin(
         "toolgate.admin.v1.Organizations/CreateOrganization",
@@ -142,7 +141,7 @@ pub const TABLE: &[Row] = &[
         "toolgate.admin.v1.Versions/ListVersions",
         Right::ReadVersions,
     ),
-    // A watch shows of each kind what the caller may read of it; this is the least of them.
+    // A watch shows only the kinds that the caller may read. This is the least right among them.
     admin("toolgate.admin.v1.Watch/Watch", Read(Organization)),
     fleet("toolgate.push.v1.Fleet/Join", Right::Join),
     fleet("toolgate.push.v1.Fleet/Renew", Right::RenewCertificate),
@@ -158,14 +157,14 @@ pub const TABLE: &[Row] = &[
     ),
     open("grpc.health.v1.Health/Check"),
     open("grpc.health.v1.Health/Watch"),
-    // What there is to call is for those who may call something.
+    // The list of methods is visible to every caller with a read right.
     admin(
         "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         Read(Organization),
     ),
 ];
 
-/// The row of a request path.
+/// Returns the rule for a request path.
 pub fn row(path: &str) -> Option<&'static Row> {
     let method = path.strip_prefix('/')?;
     TABLE.iter().find(|row| row.method == method)

@@ -1,4 +1,4 @@
-//! The services of the kinds that operators write: which message goes to which of the functions in [`crate::crud`].
+//! Services of the kinds that operators write. They map request messages to the functions in [`crate::crud`].
 
 use tonic::{Request, Response, Status};
 use toolgate_control_core::Command;
@@ -16,7 +16,7 @@ use crate::{
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// What a write carries beside the object.
+/// Builds the [`WriteRequest`] of a request message.
 macro_rules! wish {
     ($edge:ident, $caller:ident, $request:ident) => {
         wish!($edge, $caller, $request, dry_run: $request.dry_run)
@@ -32,7 +32,7 @@ macro_rules! wish {
     };
 }
 
-/// Get, update and delete are alike for all kinds; list and create for those that an organization owns.
+/// Implements the service of a kind that belongs to an organization.
 macro_rules! methods {
     (
         $kind:ident, $field:ident, $id:ident, $items:ident,

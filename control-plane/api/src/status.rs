@@ -1,5 +1,5 @@
-//! Errors to answers: one table. Every status says what is wrong, where, and what to do, in words and in the typed
-//! details of the Google error model, so that a program need not read the words.
+//! Conversion of errors to gRPC statuses. Every status says what is wrong, where, and what to do, both as text and in
+//! the typed details of the Google error model (`google.rpc`), so that a program need not parse the text.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::desk::{IssueError, SubmitError};
 
 const DOMAIN: &str = "toolgate";
 
-/// When to try again after an answer that may pass by itself.
+/// Retry delay of a transient error.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A field that cannot be as it is.
+/// Error for an invalid field.
 pub(crate) fn invalid(field: impl Into<String>, reason: impl std::fmt::Display) -> Status {
     let field = field.into();
     let message = format!("{field}: {reason}");
@@ -28,27 +28,27 @@ pub(crate) fn invalid(field: impl Into<String>, reason: impl std::fmt::Display) 
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-/// A message that does not check.
+/// Error for an invalid message.
 pub(crate) fn invalid_message(invalid_message: impl Invalid) -> Status {
     invalid(invalid_message.field(), invalid_message.reason())
 }
 
-/// A text that does not name what it should.
+/// Error for an invalid resource name.
 pub(crate) fn invalid_name(field: &str, error: &InvalidResourceName) -> Status {
     invalid(field, error)
 }
 
-/// No such thing, or none that this caller may know of: the answers are equal.
+/// Error for an object that does not exist or that the caller may not see. Both give the same answer.
 pub(crate) fn not_found(key: &Key) -> Status {
     rejected(&Rejection::NotFound(key.clone()), None)
 }
 
-/// Who is this?
+/// Error for a caller that cannot be authenticated.
 pub(crate) fn unauthenticated(reason: &str, message: &str) -> Status {
     Status::with_error_details(Code::Unauthenticated, message, details(reason, &[]))
 }
 
-/// Known, but not entitled.
+/// Error for an authenticated caller without the required right.
 pub(crate) fn denied(method: &str, needs: &str, has: &str) -> Status {
     let message = format!("{method} needs {needs}, and the caller has {has}; use another token");
     let details = details(
@@ -58,7 +58,7 @@ pub(crate) fn denied(method: &str, needs: &str, has: &str) -> Status {
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 
-/// Too much at the same time.
+/// Error for an exhausted concurrency limit.
 pub(crate) fn overloaded(what: &str) -> Status {
     let message = format!("{what}; try again in a moment");
     let mut details = details("OVERLOADED", &[]);
@@ -66,14 +66,14 @@ pub(crate) fn overloaded(what: &str) -> Status {
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
-/// A state that has to change first.
+/// Error for a state that must change first.
 pub(crate) fn precondition(reason: &str, subject: &str, message: String) -> Status {
     let mut details = details(reason, &[]);
     details.add_precondition_failure_violation(reason, subject, message.as_str());
     Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
-/// An operator has deleted this proxy.
+/// Error for a proxy that an operator has deleted.
 pub(crate) fn expelled(id: &Slug) -> Status {
     let message = format!(
         "proxy {id} has been deleted, and its id stays closed for about a day; join under another id"
@@ -82,7 +82,7 @@ pub(crate) fn expelled(id: &Slug) -> Status {
     Status::with_error_details(Code::PermissionDenied, message, details)
 }
 
-/// The core said no. `given` is the resource version that came with the request.
+/// Error for a command that the core rejected. `given` is the resource version in the request.
 pub(crate) fn rejected(rejection: &Rejection, given: Option<&str>) -> Status {
     let message = rejection.to_string();
     match rejection {
@@ -141,7 +141,7 @@ pub(crate) fn rejected(rejection: &Rejection, given: Option<&str>) -> Status {
     }
 }
 
-/// The caller read a version that is not known here, even after waiting for it.
+/// Error for a resource version that this control plane does not know, even after waiting for it.
 pub(crate) fn unknown_version(key: &Key, current: Revision, given: Revision) -> Status {
     let message = format!(
         "{} is at revision {current}, and a later one ({given}) is not known; read it again and repeat the change",
@@ -156,7 +156,7 @@ pub(crate) fn unknown_version(key: &Key, current: Revision, given: Revision) -> 
     Status::with_error_details(Code::Aborted, message, details)
 }
 
-/// A command has come to nothing.
+/// Converts the error of a submitted command.
 pub(crate) fn submit(error: &SubmitError, given: Option<&str>) -> Status {
     match error {
         SubmitError::Rejected(rejection) => rejected(rejection, given),
@@ -182,7 +182,7 @@ fn store(error: &StoreError) -> Status {
     }
 }
 
-/// A value could not be sealed or opened.
+/// Error for a value that cannot be sealed or opened.
 pub(crate) fn seal(error: &SealError) -> Status {
     precondition(
         "SEALED",
@@ -191,7 +191,7 @@ pub(crate) fn seal(error: &SealError) -> Status {
     )
 }
 
-/// A probe could not be made.
+/// Error for a probe that cannot be made.
 pub(crate) fn probe(error: &ProbeError, server: &Key) -> Status {
     match error {
         ProbeError::NoSuchServer => not_found(server),
@@ -199,7 +199,7 @@ pub(crate) fn probe(error: &ProbeError, server: &Key) -> Status {
     }
 }
 
-/// A certificate could not be issued.
+/// Error for a certificate that cannot be issued.
 pub(crate) fn issue(error: &IssueError) -> Status {
     match error {
         IssueError::InvalidRequest(_) => invalid("csr_der", error),
@@ -207,14 +207,14 @@ pub(crate) fn issue(error: &IssueError) -> Status {
     }
 }
 
-/// May pass by itself.
+/// Transient error; the caller may retry.
 pub(crate) fn unavailable(reason: &str, message: String) -> Status {
     let mut details = details(reason, &[]);
     details.set_retry_info(Some(RETRY));
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
-/// The full resource name of a key, or what stands for one.
+/// Returns the full resource name of a key, or a description for keys without one.
 pub(crate) fn name(key: &Key) -> String {
     match key {
         Key::Organization(id) => resource_name::organization(id),

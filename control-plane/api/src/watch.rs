@@ -1,6 +1,6 @@
-//! The Watch service: first everything the caller may read, then `SYNCED`, then what changes. A stream remembers
-//! which revision of each object it has sent and compares with the newest publication, so a slow reader skips what
-//! lay in between, and nothing queues.
+//! Watch service: sends all objects that the caller may read, then `SYNCED`, then changes. A stream keeps a fingerprint
+//! of each object it has sent and compares it with the newest published state. A slow reader therefore skips
+//! intermediate changes, and no queue builds up.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,30 +26,30 @@ use crate::{
 
 mod show;
 
-/// Events that wait for a reader.
+/// Number of events buffered for the reader.
 const BUFFER: usize = 64;
-/// At least this long between two comparisons: a burst of writes becomes one.
+/// Minimum interval between two comparisons. Merges a burst of writes.
 const PACE: Duration = Duration::from_millis(20);
-/// At most this long until the caller's token is looked at again.
+/// Maximum interval between two checks of the caller's token.
 const RECHECK: Duration = Duration::from_secs(5);
 
-/// What one stream shows.
+/// Objects that one stream shows.
 struct Scope {
     caller: Arc<Caller>,
     parent: Option<Slug>,
     kinds: Vec<Kind>,
 }
 
-/// When an object looks different to a reader.
+/// Fingerprint of an object. It changes when the reader would see a different object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Look {
-    /// When it was written.
+    /// Changes with the stored revision.
     Stored(u64),
-    /// Also when it compiles to something else.
+    /// Also changes with the compiled result.
     Compiled(u64, Option<toolgate_model::Digest>, Vec<String>),
-    /// Also when a probe finds something else.
+    /// Also changes with the result of the last probe.
     Probed(u64, Box<Option<ServerStatus>>),
-    /// Also when another version is wanted.
+    /// Also changes with the version that proxies should have.
     Wanting(u64, Version),
 }
 
@@ -93,7 +93,7 @@ impl watch_server::Watch for Edge {
     }
 }
 
-/// Sends until the reader has gone or may read no longer.
+/// Sends events until the reader has gone or loses its rights.
 async fn follow(edge: &Edge, scope: &Scope, sender: &Sender) -> Result<(), Status> {
     let mut publications = edge.desk.published();
     let mut sent = BTreeMap::new();
@@ -125,7 +125,7 @@ async fn follow(edge: &Edge, scope: &Scope, sender: &Sender) -> Result<(), Statu
     }
 }
 
-/// Sends what differs from what was sent; false when the reader has gone.
+/// Sends the objects that differ from what was sent. Returns `false` if the reader has gone.
 async fn send_changes(
     scope: &Scope,
     published: &Published,
@@ -150,7 +150,7 @@ async fn send_changes(
         if sent.get(&key) == Some(&look) {
             continue;
         }
-        // Made one by one, as the reader takes them.
+        // Built one by one, as the reader takes them.
         let put = event(Type::Put, show::object(&key, published, now));
         if put.object.is_some() && sender.send(Ok(put)).await.is_err() {
             return false;
@@ -165,7 +165,7 @@ fn event(kind: Type, object: Option<Object>) -> WatchEvent {
     WatchEvent { r#type, object }
 }
 
-/// The kinds to show. One that is asked for by name has to be one that the caller may read.
+/// Returns the kinds to show. The caller must have the read right for every kind that it names.
 fn kinds(caller: &Caller, parent: Option<&Slug>, asked: &[String]) -> Result<Vec<Kind>, Status> {
     let own = match &caller.identity {
         toolgate_control_core::Identity::Token { org, .. } => Some(org),
@@ -213,7 +213,7 @@ fn kinds(caller: &Caller, parent: Option<&Slug>, asked: &[String]) -> Result<Vec
 }
 
 impl Scope {
-    /// How everything in this scope looks now.
+    /// Returns the fingerprints of all objects in this scope.
     fn looks(&self, published: &Published) -> BTreeMap<Key, Look> {
         let mut looks = BTreeMap::new();
         for kind in &self.kinds {

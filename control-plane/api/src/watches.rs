@@ -1,4 +1,4 @@
-//! How many streams there may be: in all, and of one caller.
+//! Limits on open watch streams, in total and per caller.
 
 use std::{
     collections::BTreeMap,
@@ -9,18 +9,18 @@ use tonic::Status;
 
 use crate::status;
 
-/// Streams of one listener.
+/// Maximum number of streams of one listener.
 const MAX_TOTAL: usize = 1024;
-/// Streams of one caller.
+/// Maximum number of streams of one caller.
 const MAX_EACH: usize = 32;
 
-/// Counts the streams that are open.
+/// Counter of open streams.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
     open: Mutex<BTreeMap<String, usize>>,
 }
 
-/// Leave for one stream, until dropped.
+/// Permit for one stream, held until dropped.
 #[derive(Debug)]
 pub(crate) struct Seat {
     watches: Arc<Watches>,
@@ -28,7 +28,7 @@ pub(crate) struct Seat {
 }
 
 impl Watches {
-    /// Takes a seat for a stream of `author`.
+    /// Acquires a permit for a stream of `author`.
     pub(crate) fn enter(self: &Arc<Self>, author: String) -> Result<Seat, Status> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.values().sum::<usize>() >= MAX_TOTAL {

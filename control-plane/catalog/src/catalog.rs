@@ -1,4 +1,4 @@
-//! All probes: one actor for each target, made and ended as the targets change.
+//! Service that keeps one probe actor per target, and starts and ends actors as the targets change.
 
 use std::{
     collections::BTreeMap,
@@ -27,27 +27,27 @@ use crate::{
     target::{Target, Targets},
 };
 
-/// What probing takes.
+/// Options and dependencies of server discovery.
 pub struct CatalogOptions {
-    /// The way out.
+    /// HTTP client for probes.
     pub http: HttpClient,
-    /// Where credentials come from.
+    /// Source of credential headers.
     pub headers: Arc<dyn HeaderSource>,
-    /// Where catalogues go to.
+    /// Destination of the server definitions.
     pub sink: Arc<dyn CatalogueSink>,
-    /// The time.
+    /// Clock for timestamps and intervals.
     pub clock: SharedClock,
-    /// What we call ourselves to servers.
+    /// Client name and version sent to servers.
     pub us: Implementation,
-    /// How often.
+    /// Intervals between probes.
     pub pace: Pace,
-    /// How many servers are looked at at the same time.
+    /// Maximum number of servers probed at the same time.
     pub concurrency: usize,
-    /// How much of each is read.
+    /// Limits on what is read from one server.
     pub caps: Caps,
 }
 
-/// All probes. Cheap to clone.
+/// Handle of all probe actors. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
     probes: Arc<Mutex<BTreeMap<Name, Running>>>,
@@ -59,17 +59,17 @@ struct Running {
     handle: Handle<Probe>,
 }
 
-/// How long an operator waits for a probe.
+/// Maximum time an operator waits for a probe.
 const ASK_DEADLINE: Duration = Duration::from_secs(45);
 
-/// How long an operator's question may be ahead of the state that it is about.
+/// Maximum time an operator's request waits for its server to appear among the targets.
 const TARGET_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How many servers are looked at at the same time, unless told otherwise.
+/// Default number of servers probed at the same time.
 pub const CONCURRENCY: usize = 32;
 
 impl Catalog {
-    /// Probes what `targets` says, for as long as it has a sender and the process is not draining.
+    /// Probes the servers in `targets`, until the sender of `targets` is dropped or the drain starts.
     pub fn start(
         options: CatalogOptions,
         targets: watch::Receiver<Arc<Targets>>,
@@ -129,7 +129,7 @@ impl Catalog {
             && !running.handle.is_gone()
         {
             if running.aim.set(target) {
-                // A full mailbox is looked at with the next change; the aim itself has moved already.
+                // If the mailbox is full, the message is lost, but the actor reads the new target with its next probe.
                 let _told = running.handle.tell(Message::Retarget);
             }
             return;
@@ -140,7 +140,7 @@ impl Catalog {
         probes.insert(name.clone(), Running { aim, handle });
     }
 
-    /// Ends the probes of what is not wanted any more.
+    /// Ends the actors of servers that are not in `wanted`.
     fn end(&self, wanted: &Targets) {
         self.probes().retain(|name, running| {
             let stays = wanted.contains_key(name);
@@ -160,7 +160,7 @@ impl Catalog {
         }
     }
 
-    /// The probe of `server`, which may have been created a moment ago.
+    /// Returns the actor of `server`; waits for it, because the server may have been created a moment ago.
     async fn find(&self, server: &Name) -> Option<Handle<Probe>> {
         let mut targets = self.targets.clone();
         loop {
@@ -169,7 +169,7 @@ impl Catalog {
             }
             let known = targets.borrow_and_update().contains_key(server);
             if known {
-                // The follower is about to make it.
+                // The follower task is about to start the actor.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             } else if targets.changed().await.is_err() {
                 return None;

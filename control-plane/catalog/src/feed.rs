@@ -1,5 +1,5 @@
-//! Listening to a server's feed of changes, beside the actor: what it says within a moment comes back as one message,
-//! however much it is.
+//! Listens to the change feed of a server in a task beside the actor. Announcements in quick succession are merged into
+//! one event.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,46 +7,47 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{sync::oneshot, time::sleep};
 use toolgate_client::{Changes, ClientError, Peer};
 
-/// How the opening of a feed ended; nothing if the server has none.
+/// Result of opening a feed; `None` if the server has none.
 pub(crate) type Opened = Result<Option<Changes>, ClientError>;
 
-/// A feed that stands, or that is asked for.
+/// Feed that is open or being opened.
 pub(crate) enum Source {
     Coming(BoxFuture<'static, Opened>),
     Stands(Box<Changes>),
     Failed,
 }
 
-/// A feed that is listened to.
+/// Change feed of one server, with the peer that it belongs to.
 pub(crate) struct Feed {
     peer: Arc<Peer>,
     source: Source,
     hang_up: oneshot::Receiver<()>,
 }
 
-/// What came of listening.
+/// Event of a change feed.
 pub(crate) enum Heard {
-    /// What the server offers has changed; there is more to hear.
+    /// The definitions of the server have changed. The feed stays open.
     Changed(Box<Feed>),
-    /// The server has ended it, or it broke.
+    /// The server ended the feed, or it broke.
     Ended,
-    /// It could not be opened.
+    /// The feed could not be opened.
     Failed,
-    /// The server has none.
+    /// The server has no feed.
     Nothing,
-    /// We have hung up.
+    /// The handle was dropped.
     HungUp,
 }
 
-/// Dropping it hangs up.
+/// Handle of a feed. Dropping it closes the feed.
 pub(crate) struct Line {
     _hang_up: oneshot::Sender<()>,
 }
 
-/// How long more is gathered after the first announcement: servers tell of tools, prompts and resources one by one.
+/// Time in which further announcements are merged into the first. Servers announce tools, prompts and resources
+/// separately.
 const BREATH: Duration = Duration::from_millis(40);
 
-/// Announcements that are gathered at most; what a flood says beyond that waits in the connection.
+/// Maximum number of announcements merged into one. Further announcements stay in the connection.
 const GATHERED: usize = 1_000;
 
 impl Feed {
@@ -60,7 +61,7 @@ impl Feed {
         (Box::new(feed), Line { _hang_up: sender })
     }
 
-    /// Listens until something changes, first of all until it stands.
+    /// Waits until the feed is open if necessary, then for the next event.
     pub(crate) async fn listen(mut self: Box<Self>) -> Heard {
         let source = &mut self.source;
         let heard = tokio::select! {
@@ -80,14 +81,14 @@ impl Feed {
     }
 }
 
-/// Ends the conversation, if nobody else is in it.
+/// Closes the session with the server, if no other reference to the peer exists.
 pub(crate) async fn goodbye(peer: Arc<Peer>) {
     if let Some(peer) = Arc::into_inner(peer) {
         peer.close().await;
     }
 }
 
-/// Waits for the next change; what else came of it. Cancel-safe.
+/// Waits for the next change and returns `None`, or returns the event that ended the feed. Cancel-safe.
 async fn next(source: &mut Source) -> Option<Heard> {
     loop {
         match source {
@@ -98,7 +99,7 @@ async fn next(source: &mut Source) -> Option<Heard> {
             },
             Source::Failed => return Some(Heard::Failed),
             Source::Stands(changes) => {
-                // Whichever list it is: the next look reads all of them.
+                // The kind of the list does not matter: the next probe reads all lists.
                 if !matches!(changes.next().await, Ok(Some(_))) {
                     return Some(Heard::Ended);
                 }
@@ -110,8 +111,9 @@ async fn next(source: &mut Source) -> Option<Heard> {
     }
 }
 
-/// What comes right after the first belongs to it, and what has come before a look belongs to that. That the feed has ended
-/// meanwhile is found by whoever listens next.
+/// Discards announcements that have already arrived. Announcements right after the first are merged into it;
+/// announcements before a probe are covered by the probe. The end of the feed is reported by the next call of
+/// [`ChangeFeed::listen`].
 pub(crate) fn skip(changes: &mut Changes) {
     for _ in 0..GATHERED {
         if !matches!(changes.next().now_or_never(), Some(Ok(Some(_)))) {

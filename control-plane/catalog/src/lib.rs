@@ -1,6 +1,6 @@
-//! Probes: what do servers offer. One actor for each desired server asks it from time to time, and at once when its
-//! configuration or its own tools change; what was seen goes to the store through a [`CatalogueSink`]. A server that
-//! fails keeps the tools it had, and gets a problem in words, with what to do.
+//! Discovery of server definitions by probes. One actor per configured server probes it periodically, and at once when
+//! its configuration changes or it announces a change. The definitions go to the store through a [`DefinitionsSink`]. A
+//! server that fails keeps its earlier definitions, and gets a problem text with advice.
 
 pub mod catalog;
 pub mod port;

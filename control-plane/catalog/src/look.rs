@@ -1,5 +1,5 @@
-//! One look at one server: find its era, open its feed of changes, list what it offers, and say what was seen. The feed
-//! comes first, so that what changes while a list is read is heard.
+//! Inspection of one server: detects its era, opens its change feed, lists its definitions and reports the result. The
+//! feed is opened first, so that a change during listing is announced.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     words,
 };
 
-/// What looking takes.
+/// Dependencies of an inspection.
 pub(crate) struct Eyes {
     pub(crate) http: HttpClient,
     pub(crate) headers: Arc<dyn HeaderSource>,
@@ -28,24 +28,24 @@ pub(crate) struct Eyes {
     pub(crate) drain: Drain,
 }
 
-/// What was seen.
+/// Result of an inspection.
 pub(crate) struct Sight {
     pub(crate) catalogue: Catalogue,
-    /// Whether the server answered as it should.
+    /// True if the server answered without errors.
     pub(crate) well: bool,
-    /// The conversation goes on where the server tells of changes, or may yet do so.
+    /// Peer and change feed, if the server announces changes or the feed is still being opened.
     pub(crate) feed: Option<(Arc<Peer>, Source)>,
 }
 
-/// How long lists wait for the feed to stand. Some servers send nothing of a stream before there is something to say: what
-/// was seen does not wait for that.
+/// Maximum time that listing waits for the feed to open. Some servers send no response headers for a stream before its
+/// first event, and listing must not wait for that.
 const HEAD_START: Duration = Duration::from_millis(200);
 
-/// What was listed, kind by kind.
+/// Listings by kind.
 type Lists = Vec<(Kind, Result<Listing, ClientError>)>;
 
 impl Eyes {
-    /// Looks at `target`. What could not be seen stays as `earlier` says, with the problem.
+    /// Inspects `target`. Definitions that could not be read are taken from `earlier`, and a problem is set.
     pub(crate) async fn look(
         &self,
         target: &Target,
@@ -92,11 +92,11 @@ impl Eyes {
             }
         };
         let in_words = |error: ClientError| {
-            // What operators of an organization are told has neither addresses nor the server's own words.
+            // The problem that operators of an organization see contains neither addresses nor text of the server.
             tracing::info!(server = %target.server, %error, "a server could not be probed");
             words::of_failure(&error, target)
         };
-        // A page of a list is bounded by what may be kept of it, not by what an answer to a caller may be.
+        // The limit for a page of a list is the limit for stored definitions, not the limit for answers to callers.
         let limits = ReadLimits {
             message: self.caps.bytes,
         };
@@ -117,7 +117,7 @@ impl Eyes {
         if let Ok(opened) = timeout(HEAD_START, &mut opening).await {
             let mut feed = source(opened);
             if let Some(Source::Stands(changes)) = &mut feed {
-                // This look finds it.
+                // This inspection covers the announcements that have already arrived.
                 skip(changes);
             }
             return (feed, self.lists(peer, target).await);
@@ -137,11 +137,11 @@ impl Eyes {
             }
             (kind, listing)
         };
-        // Side by side: a list that hangs keeps nobody from the others.
+        // Concurrent, so that a list that hangs does not delay the others.
         join_all(Kind::ALL.map(list)).await
     }
 
-    /// No more of a list is read than is kept of it, but for what lies between.
+    /// Limits the read to what is stored of a list, with a factor for JSON between the definitions.
     fn caps_of(&self, kind: Kind) -> Caps {
         let limit = limit(kind);
         Caps {
@@ -152,7 +152,7 @@ impl Eyes {
     }
 }
 
-/// How much is kept of a list.
+/// Returns the limit of what is stored of a list.
 fn limit(kind: Kind) -> ListLimit {
     match kind {
         Kind::Tool => limits::CATALOGUE_TOOLS,
@@ -162,7 +162,7 @@ fn limit(kind: Kind) -> ListLimit {
     }
 }
 
-/// What was seen, and whether all of it went well. Nothing but failures is a failure as a whole.
+/// Assembles the definitions and reports if all lists succeeded. Fails only if every offered list failed.
 fn digest(
     target: &Target,
     peer: &Peer,
@@ -204,7 +204,8 @@ fn digest(
                 before.to_vec()
             }
             Err(error) => {
-                // It would answer the same again and again: that is no reason to hurry.
+                // A server without the method would answer the same every time, so it is not a reason for an early
+                // retry.
                 well &= error.is_unknown_method();
                 problems.push(words::of_list(*kind, error, target));
                 before.to_vec()
@@ -216,7 +217,8 @@ fn digest(
     Ok((seen, well))
 }
 
-/// A list that broke off in the middle tells less than a complete one from before.
+/// Returns `true` if the listing may replace `before`. A listing that broke off holds less than an earlier complete
+/// one.
 fn replaces(listing: &Listing, before: &[Definition]) -> bool {
     match listing.cut {
         Some(Cut::Failed(_) | Cut::Time(_)) => before.is_empty(),
@@ -224,7 +226,7 @@ fn replaces(listing: &Listing, before: &[Definition]) -> bool {
     }
 }
 
-/// What the store takes of a list, and how many it does not.
+/// Returns the definitions of a list that fit the store's limit, and the number of those left out.
 fn kept(kind: Kind, listing: &Listing) -> (Vec<Definition>, usize) {
     let definition = |it: &toolgate_mcp::definition::Definition| Definition {
         name: it.name.clone(),
@@ -294,7 +296,7 @@ fn open_feed(peer: Arc<Peer>, target: &Target) -> BoxFuture<'static, Opened> {
         if !Kind::ALL.iter().any(|kind| peer.facts().announces(*kind)) {
             return Ok(None);
         }
-        // The lists are good all the same, and are looked at again in time.
+        // On failure the lists are still valid, and are read again at the next interval.
         let opened = peer.changes().await;
         opened.inspect_err(|error| tracing::debug!(%server, %error, "no feed of changes"))
     })

@@ -1,4 +1,4 @@
-//! The actor of one server: takes what happens to its schedule, and does what that says.
+//! Actor of one server: feeds events to the schedule and performs its actions.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -19,21 +19,21 @@ use crate::{
     target::Target,
 };
 
-/// What all probes share.
+/// Dependencies shared by all probes.
 pub(crate) struct Shared {
     pub(crate) eyes: Eyes,
     pub(crate) sink: Arc<dyn CatalogueSink>,
     pub(crate) clock: SharedClock,
     pub(crate) pace: Pace,
-    /// How many look at the same time.
+    /// Permits for concurrent inspections.
     pub(crate) looking: Semaphore,
 }
 
-/// The target as it is now: outlives a panic of the actor.
+/// Current target. Survives a restart of the actor after a panic.
 #[derive(Clone)]
 pub(crate) struct Aim(Arc<Mutex<Arc<Target>>>);
 
-/// The actor of one server.
+/// Probe actor of one server.
 pub(crate) struct Probe {
     shared: Arc<Shared>,
     aim: Aim,
@@ -41,9 +41,9 @@ pub(crate) struct Probe {
     born: Instant,
     alarm: Option<TimerId>,
     waiting: Vec<Reply<Catalogue>>,
-    /// What was seen last, and when it was last stored.
+    /// Definitions from the last inspection, and the time at which they were last stored.
     seen: Option<(Catalogue, Option<Timestamp>)>,
-    /// Counts targets and feeds, so that late words of earlier ones are told apart.
+    /// Incremented with every new target and feed, to recognise late results of earlier ones.
     generation: u64,
     line: Option<Line>,
     ending: bool,
@@ -52,17 +52,17 @@ pub(crate) struct Probe {
 pub(crate) enum Message {
     /// The target may have changed.
     Retarget,
-    /// Look now, and say what was seen.
+    /// Probe now and reply with the result.
     Ask(Reply<Catalogue>),
-    /// The alarm.
+    /// The timer has fired.
     Due,
-    /// A look has ended.
+    /// A probe has ended.
     Looked(Box<Looked>),
-    /// Something came of listening to the feed of this generation.
+    /// Event of the feed of this generation.
     Heard(u64, Heard),
-    /// The server is no longer desired.
+    /// The server is no longer configured.
     End,
-    /// Long enough said goodbye.
+    /// The time to close the session is over.
     Gone,
 }
 
@@ -73,13 +73,13 @@ pub(crate) struct Looked {
     changed: bool,
 }
 
-/// A catalogue in which nothing but the time has changed is stored no more often than this.
+/// Interval at which definitions are stored again although only their time has changed.
 const STORED_ANYWAY: Duration = Duration::from_secs(3600);
 
-/// How long goodbyes may take.
+/// Maximum time to close the session with the server.
 const GOODBYE: Duration = Duration::from_secs(3);
 
-/// Operators that wait for one probe.
+/// Maximum number of operators that wait for one probe.
 const MAX_WAITING: usize = 32;
 
 impl Aim {
@@ -91,7 +91,7 @@ impl Aim {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether that is another target than before.
+    /// Sets the target. Returns `true` if it differs from the one before.
     pub(crate) fn set(&self, target: &Arc<Target>) -> bool {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let differs = **current != **target;
@@ -170,15 +170,15 @@ impl Probe {
             }
         }
         if let Some((peer, source)) = sight.feed {
-            // One that stands is better than none.
+            // An open feed is better than a failed one.
             let worse = matches!(source, Source::Failed) && self.line.is_some();
             let (feed, line) = Feed::new(peer, source);
             if current && !worse {
                 self.generation += 1;
-                // In place of an earlier line, which hangs up by that.
+                // Replaces an earlier handle, which closes the earlier feed.
                 self.line = Some(line);
             }
-            // A feed that is not wanted has been hung up by dropping its line, and says goodbye at once.
+            // The handle of an unwanted feed has been dropped, so the feed closes at once.
             listen(self.generation, feed, cx);
         }
         let well = sight.well && stored;
@@ -242,7 +242,7 @@ impl Actor for Probe {
             }
             Message::Ask(reply) => {
                 self.waiting.retain(|reply| !reply.is_abandoned());
-                // One too many is dropped, which answers *gone*.
+                // A dropped reply is answered with `AskError::Gone`.
                 if self.waiting.len() < MAX_WAITING {
                     self.waiting.push(reply);
                     self.happened(Event::Asked, cx);
@@ -279,12 +279,12 @@ async fn look(
     generation: u64,
     asked: bool,
 ) -> Looked {
-    // Never closed.
+    // The semaphore is never closed.
     let _turn = shared.looking.acquire().await;
     let (earlier, stored_at) = match seen {
         Some((catalogue, stored)) => (Some(catalogue), stored),
         None => {
-            // Of an earlier life of this process, or of another one.
+            // Definitions stored before this process started, or by another control plane.
             let earlier = shared.sink.earlier(&target.server).await;
             let stored = earlier.as_ref().map(|catalogue| catalogue.probed);
             (earlier, stored)
@@ -316,7 +316,7 @@ async fn store(shared: &Shared, catalogue: &Catalogue) -> bool {
     kept.is_ok()
 }
 
-/// Equal but for the time.
+/// Returns `true` if the definitions differ at most in their time.
 fn same(catalogue: &Catalogue, earlier: Option<&Catalogue>) -> bool {
     earlier.is_some_and(|earlier| {
         let earlier = Catalogue {

@@ -1,80 +1,83 @@
-//! When a server is probed. Pure: time and randomness come in. At most one probe at a time. What a server announces is
-//! looked at within [`Pace::gap`], also several times in a row; one that goes on and on is heard as often as its credit
-//! fills up again, and one that announces what is not so is heard less and less.
+//! Schedule of the probes of one server. It does no I/O: time and randomness are parameters. At most one probe runs at
+//! a time.
+//!
+//! An announced change is probed within [`ScheduleOptions::gap`], also several times in a row. A server that keeps
+//! announcing changes is probed at the rate at which its credit refills. Announcements without a change cost more
+//! credit each time, so such a server is probed less and less often.
 
 use std::time::Duration;
 
 use toolgate_control_core::limits;
 
-/// How often.
+/// Intervals of the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Between probes that succeed, give or take a tenth.
+    /// Interval between successful probes, with a jitter of ten percent.
     pub interval: Duration,
-    /// After the first failure; doubles up to `interval`.
+    /// Delay after the first failure. Doubles with each further failure, up to `interval`.
     pub retry: Duration,
-    /// From the start of a probe to the next one that the server itself asks for.
+    /// Minimum time from the start of a probe to the next announced probe.
     pub gap: Duration,
-    /// Probes that a server may ask for in a row.
+    /// Maximum number of announced probes in a row.
     pub burst: u32,
-    /// How long it takes until it may ask for one more.
+    /// Time in which the credit for one more announced probe refills.
     pub refill: Duration,
-    /// What an announcement without a change costs at most, and how long after the end of a feed we look at the latest. A
-    /// feed that stood for half of it was a good one.
+    /// Maximum cost of an announcement without a change, and maximum delay of the probe after an open feed has ended. A
+    /// feed that was open for at least half of this time resets the delay.
     pub quiet: Duration,
 }
 
-/// What happens.
+/// Input of the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The server is new, or its configuration has changed.
     Changed,
-    /// An operator wants to know now.
+    /// An operator requests a probe now.
     Asked,
-    /// The server says that what it offers has changed.
+    /// The server announces a change of its definitions.
     Announced,
-    /// The server's feed of changes ended: some may have been missed.
+    /// The change feed has ended; announcements may have been missed.
     FeedEnded {
-        /// Whether it ever stood.
+        /// True if the feed was ever open.
         stood: bool,
     },
-    /// The time asked for has passed.
+    /// The timer has fired.
     Due,
     /// The probe has ended.
     Ended {
-        /// Whether it went well.
+        /// True if the probe succeeded.
         well: bool,
-        /// Whether it found anything else than the one before.
+        /// True if the result differs from the one before.
         changed: bool,
     },
 }
 
-/// What to do.
+/// Action to perform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Start a probe, and forget the alarm.
+    /// Cancel the timer and start a probe.
     Probe,
-    /// Set the alarm, in place of an earlier one.
+    /// Set the timer, replacing an earlier one.
     Wake(Duration),
-    /// Nothing.
+    /// No action.
     Nothing,
 }
 
-/// The schedule of one server.
+/// Schedule of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     pace: Pace,
     phase: Phase,
     failures: u32,
-    /// When the last probe began.
+    /// Start of the last probe.
     looked: Option<Duration>,
-    /// Whether the next probe, or the one that runs, is one that the server asked for.
+    /// True if the next or the running probe was announced by the server.
     asked: bool,
-    /// When everything that such probes have cost is paid back.
+    /// Time at which the credit for announced probes is full again.
     paid: Duration,
-    /// Such probes in a row that found nothing new.
+    /// Number of successive announced probes that found no change.
     vain: u32,
-    /// Feeds in a row that ended soon.
+    /// Number of successive feeds that ended early.
     ends: u32,
 }
 
@@ -84,7 +87,7 @@ enum Phase {
     Probing { again: Again },
 }
 
-/// What has come up while a probe was running.
+/// Event that arrived while a probe was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Again {
     No,
@@ -97,7 +100,7 @@ impl Default for Pace {
         Self {
             interval: limits::PROBE_INTERVAL,
             retry: Duration::from_secs(2),
-            // No more than twenty in ten seconds, as clients are told of.
+            // At most twenty probes in ten seconds, the same limit as for change notifications to clients.
             gap: Duration::from_millis(525),
             burst: 20,
             refill: Duration::from_secs(1),
@@ -107,7 +110,8 @@ impl Default for Pace {
 }
 
 impl Schedule {
-    /// Of a server that has not been probed yet; begin with [`Event::Changed`].
+    /// Creates the schedule of a server that has not been probed yet. The first event must be
+    /// [`ScheduleEvent::Changed`].
     pub fn new(pace: Pace) -> Self {
         let due = Duration::ZERO;
         Self {
@@ -122,17 +126,17 @@ impl Schedule {
         }
     }
 
-    /// Whether a probe is running.
+    /// Returns `true` if a probe is running.
     pub fn is_probing(&self) -> bool {
         matches!(self.phase, Phase::Probing { .. })
     }
 
-    /// Probes that failed in a row.
+    /// Returns the number of successive failed probes.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Takes note of `event` at the monotonic time `now`.
+    /// Handles `event` at the monotonic time `now`.
     pub fn step(&mut self, event: Event, now: Duration, random: u64) -> Step {
         match (self.phase, event) {
             (Phase::Waiting { .. }, Event::Changed | Event::Asked) => self.probe(now),
@@ -146,7 +150,7 @@ impl Schedule {
                 let again = now + self.silence(stood, now, random);
                 self.wait_until(due.min(again), now)
             }
-            // A late word of a probe that is no longer ours.
+            // Late end of a probe that this schedule no longer tracks.
             (Phase::Waiting { .. }, Event::Ended { .. }) => Step::Nothing,
             (Phase::Probing { .. }, Event::Changed) => self.note(Again::Changed),
             (Phase::Probing { again: Again::No }, Event::Announced) => self.note(Again::Announced),
@@ -185,19 +189,20 @@ impl Schedule {
         self.wait_until(due, now)
     }
 
-    /// After so many failures in a row; no longer than `most`.
+    /// Returns the delay after `failures` successive failures, with jitter, at most `most`.
     fn backoff(&self, failures: u32, most: Duration, random: u64) -> Duration {
         let times = 1 << failures.saturating_sub(1).min(16);
         let ceiling = self.pace.retry.saturating_mul(times).min(most);
         ceiling / 2 + part(ceiling / 2, random)
     }
 
-    /// How long to do without a feed. Many servers end their streams every minute or so, and nothing is heard meanwhile.
+    /// Returns the delay of the probe after a feed has ended. It is short, because many servers end their streams every
+    /// minute or so, and no announcements arrive in the meantime.
     fn silence(&mut self, stood: bool, now: Duration, random: u64) -> Duration {
         let Pace {
             quiet, interval, ..
         } = self.pace;
-        // It was opened with the last probe.
+        // The feed was opened with the last probe.
         let good = |at: Duration| stood && now.saturating_sub(at) >= quiet / 2;
         if self.looked.is_some_and(good) {
             self.ends = 0;
@@ -207,7 +212,7 @@ impl Schedule {
         self.backoff(self.ends, most, random)
     }
 
-    /// When to look at what is announced now.
+    /// Returns the time at which to probe after an announcement.
     fn heard(&mut self, now: Duration) -> Duration {
         self.asked = true;
         let gap_over = self.looked.map_or(Duration::ZERO, |at| at + self.pace.gap);
@@ -215,13 +220,13 @@ impl Schedule {
             .max(self.paid.saturating_sub(self.credit()))
     }
 
-    /// What a server may owe and still be heard.
+    /// Returns how far `credit_restored_at` may lie in the future before announced probes are delayed.
     fn credit(&self) -> Duration {
         let more = self.pace.burst.saturating_sub(1);
         self.pace.refill.saturating_mul(more)
     }
 
-    /// An announcement of nothing is dear, and dearer each time.
+    /// Charges for an announced probe that found no change. The cost doubles each time.
     fn charge(&mut self, changed: bool, now: Duration) {
         if !std::mem::take(&mut self.asked) {
             return;
@@ -262,7 +267,7 @@ impl Schedule {
     }
 }
 
-/// Some of `most`, evenly distributed.
+/// Returns a uniformly distributed part of `most`.
 fn part(most: Duration, random: u64) -> Duration {
     let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(random % millis.saturating_add(1).max(1))

@@ -1,30 +1,30 @@
-//! Which servers are probed, and how: what the prober reads of the desired state.
+//! Targets of probes: the part of the configuration that the prober reads.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{EraPolicy, Name, Server, Timeouts, snapshot::CredentialRef};
 use url::Url;
 
-/// All servers to probe. A server whose target changes is probed at once.
+/// Servers to probe. A server whose target changes is probed at once.
 pub type Targets = BTreeMap<Name, Arc<Target>>;
 
-/// One server, as far as it matters to a probe.
+/// Target of a probe: one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The server.
+    /// Name of the server.
     pub server: Name,
-    /// Its endpoint.
+    /// URL of its MCP endpoint.
     pub url: Url,
-    /// What to present to it; the revision changes with its value.
+    /// Credential to present. Its revision changes with its value.
     pub credential: Option<CredentialRef>,
-    /// Which era to speak.
+    /// Protocol era to use.
     pub era: EraPolicy,
-    /// Limits of one request.
+    /// Timeouts of one request.
     pub timeouts: Timeouts,
 }
 
 impl Target {
-    /// From a configured server and the store revision of the credential that it names.
+    /// Builds the target from a configured server and the store revision of its credential.
     pub fn of(server: &Server, credential_revision: Option<u64>) -> Self {
         let credential = server.credential.clone().map(|id| CredentialRef {
             id,

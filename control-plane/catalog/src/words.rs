@@ -1,4 +1,4 @@
-//! Problems in words, each with what to do: operators read them in lists, so each is one line.
+//! Problem texts with advice. Operators read them in lists, so each text is one line.
 
 use toolgate_client::{
     ClientError, Listing, Phase,
@@ -9,12 +9,12 @@ use toolgate_mcp::definition::Kind;
 
 use crate::{port::HeaderError, target::Target};
 
-/// Why a server could not be probed.
+/// Returns the problem of a server that could not be probed.
 pub fn of_failure(error: &ClientError, target: &Target) -> String {
     line(&format!("{}; {}", error.plain(), advice(error, target)))
 }
 
-/// Why one of its lists could not be had.
+/// Returns the problem of a list that could not be read.
 pub fn of_list(kind: Kind, error: &ClientError, target: &Target) -> String {
     let (what, why) = (noun(kind), error.plain());
     if error.is_unknown_method() {
@@ -26,7 +26,7 @@ pub fn of_list(kind: Kind, error: &ClientError, target: &Target) -> String {
     format!("its {what} could not be listed: {why}; {advice}")
 }
 
-/// Several problems as one.
+/// Joins several problems into one.
 pub fn all(problems: &[String]) -> Option<String> {
     (!problems.is_empty()).then(|| line(&problems.join(" / ")))
 }
@@ -64,7 +64,7 @@ fn advice(error: &ClientError, target: &Target) -> &'static str {
     }
 }
 
-/// Why there is nothing to present to a server.
+/// Returns the problem of a credential that cannot be used.
 pub fn of_header(error: &HeaderError, target: &Target) -> String {
     let id = target.credential.as_ref().map_or("", |c| c.id.as_str());
     line(&format!(
@@ -72,7 +72,7 @@ pub fn of_header(error: &HeaderError, target: &Target) -> String {
     ))
 }
 
-/// What is wrong with a listing that was read; nothing, as a rule.
+/// Returns the problem of a listing that was read; usually `None`.
 pub fn of_listing(kind: Kind, listing: &Listing, over: usize) -> Option<String> {
     let what = noun(kind);
     let mut parts = Vec::new();
@@ -118,7 +118,7 @@ pub fn of_listing(kind: Kind, listing: &Listing, over: usize) -> Option<String> 
     (!parts.is_empty()).then(|| line(&parts.join(" / ")))
 }
 
-/// By class: what lies behind a name is not told apart, else a probe would map our network for whoever asks.
+/// Depends only on the class of the error. More detail would let the sender of a probe map the internal network.
 fn of_egress(class: Class) -> &'static str {
     match class {
         Class::Denied => {
@@ -144,7 +144,7 @@ fn of_status(problem: &StatusProblem, target: &Target) -> &'static str {
     }
 }
 
-/// Longest problem, in bytes.
+/// Maximum length of a problem text, in bytes.
 const MOST: usize = 1500;
 
 fn line(text: &str) -> String {

@@ -1,35 +1,35 @@
-//! The exact writes that a command comes to: all of them happen, or none.
+//! Result of a command: the writes to commit in one transaction.
 
 use crate::{key::Key, object::Object, port::Revision};
 
-/// What to write, if the guards hold.
+/// Writes of one command, committed together if all guards hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What the command was about.
+    /// Key of the object that the command addresses.
     pub subject: Key,
-    /// All must hold.
+    /// Preconditions. The change is committed only if all of them hold.
     pub guards: Vec<KeyGuard>,
-    /// Written.
+    /// Objects to write, with their keys.
     pub puts: Vec<(Key, Object)>,
-    /// Deleted.
+    /// Keys to delete.
     pub deletes: Vec<Key>,
-    /// What happens, for the version log and for people.
+    /// Human-readable lines that describe the change, for the version log and log output.
     pub notes: Vec<String>,
-    /// Nothing is to be written: this request id has done its work before.
+    /// True if the request id was already processed. The change is then empty.
     pub replayed: bool,
 }
 
-/// A condition on a key.
+/// Precondition on the last write of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyGuard {
-    /// Which key.
+    /// Key that the guard checks.
     pub key: Key,
-    /// Last written at this revision; none: it does not exist.
+    /// Expected revision of the last write; `None` if the key must not exist.
     pub modified: Option<Revision>,
 }
 
 impl Change {
-    /// Nothing to write about `subject`.
+    /// Returns a change of `subject` that writes nothing.
     pub fn nothing(subject: Key) -> Self {
         Self {
             subject,
@@ -41,12 +41,12 @@ impl Change {
         }
     }
 
-    /// Whether there is nothing to write.
+    /// Returns `true` if the change writes and deletes nothing.
     pub fn is_empty(&self) -> bool {
         self.puts.is_empty() && self.deletes.is_empty()
     }
 
-    /// The object that the command wrote, if it wrote one.
+    /// Returns the object written at [`Self::subject`], if any.
     pub fn written(&self) -> Option<&Object> {
         let of_subject = |(key, _): &&(Key, Object)| *key == self.subject;
         self.puts.iter().find(of_subject).map(|(_, object)| object)

@@ -1,4 +1,5 @@
-//! Wishes to write, already understood: proto became model at the edge, and leave has been given there.
+//! Write commands in model types. The API layer decodes the protobuf request and authorizes the caller before it
+//! builds a command.
 
 use toolgate_model::{
     Catalogue, Credential, Digest, Gateway, Name, Organization, Proxy, SealedBlob, Server, Slug,
@@ -7,95 +8,97 @@ use toolgate_model::{
 
 use crate::{key::Key, object::JoinToken, port::Revision};
 
-/// A wish to write.
+/// Request to change the stored state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Write an object that is not there yet. Times in its meta are set by decide.
+    /// Creates an object that does not exist. [`crate::decide()`] sets the timestamps in its metadata.
     Create(Desired),
-    /// Replace an object with this one (the edge has applied the update mask to what it read). What may not change
-    /// is kept as stored: creation time, and a token's hash, hint, revocation and system mark.
+    /// Replaces an object. The API layer has applied the update mask to the version that it read. Immutable values
+    /// keep their stored value: the creation time, and a token's hash, hint, revocation time and system flag.
     Update {
-        /// As it shall be.
+        /// New value of the object.
         object: Desired,
-        /// The revision that was read.
+        /// Revision of the object that the update is based on.
         expected: Revision,
     },
-    /// Delete a desired object. Works on quarantined ones too.
+    /// Deletes an object of a kind that operators write. Quarantined objects can be deleted too.
     Delete {
-        /// Which.
+        /// Key of the object.
         key: Key,
-        /// The revision that was read; none deletes whatever is there.
+        /// Revision of the object that the deletion is based on; `None` deletes at any revision.
         expected: Option<Revision>,
     },
-    /// Make a token stop working; the record stays. Revoking twice is not an error.
+    /// Revokes a token. Its record stays. Revoking a revoked token is not an error.
     RevokeToken(Name),
-    /// Keep what a probe saw.
+    /// Stores the result of a probe.
     RecordCatalogue(Catalogue),
-    /// Keep what is known of a proxy.
+    /// Stores the status of a proxy.
     RecordProxy(Proxy),
-    /// Forget a proxy, and let nobody in under its id until its last certificate has ended.
+    /// Deletes the record of a proxy and rejects its id until its last certificate has expired.
     ForgetProxy(Slug),
-    /// Give leave to join.
+    /// Creates a join token.
     CreateJoinToken(JoinToken),
-    /// Take leave to join: works once. [`crate::Rejection::NotFound`] if it is unknown, used or expired.
+    /// Redeems a join token; a token works once. Fails with [`crate::Rejection::NotFound`] if the token is unknown,
+    /// used or expired.
     UseJoinToken(TokenHash),
-    /// Keep a sealed key of the deployment that is not there yet.
+    /// Stores a sealed deployment key that does not exist.
     CreateSystemKey {
-        /// Its name.
+        /// Name of the key.
         name: Slug,
-        /// The key, sealed.
+        /// Sealed key.
         sealed: SealedBlob,
     },
-    /// Replace a sealed key of the deployment by the same key, sealed anew.
+    /// Replaces a sealed deployment key by the same key, sealed again.
     ResealSystemKey {
-        /// Its name.
+        /// Name of the key.
         name: Slug,
-        /// The key, sealed.
+        /// Sealed key.
         sealed: SealedBlob,
-        /// The revision that was read.
+        /// Revision that was read.
         expected: Revision,
     },
-    /// Start a new epoch: the store has been restored from a copy. Also writes the very first marker.
+    /// Starts a new epoch after the store was restored from a backup. Also writes the first marker of a new
+    /// deployment.
     BumpEpoch,
 }
 
-/// An object that operators write.
+/// Object of a kind that operators write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Desired {
-    /// A tenant.
+    /// Tenant.
     Organization(Organization),
-    /// An endpoint.
+    /// MCP endpoint that clients connect to.
     Gateway(Gateway),
-    /// An MCP server.
+    /// MCP server.
     Server(Server),
-    /// What we present to a server.
+    /// Credential that proxies present to a server.
     Credential(Credential),
-    /// A bearer token.
+    /// Bearer token.
     Token(Token),
 }
 
-/// What decide needs besides state and command.
+/// Inputs of [`crate::decide()`] besides the state and the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
-    /// The time.
+    /// Current time.
     pub now: Timestamp,
-    /// Who, for the version log: e.g. `organizations/acme/tokens/ci`.
+    /// Author of the command for the version log, e.g. `organizations/acme/tokens/ci`.
     pub author: String,
-    /// Makes a retry harmless.
+    /// Request id, if the caller sent one. It makes a retry idempotent.
     pub request: Option<RequestId>,
 }
 
-/// A request id with a digest of the request it came with.
+/// Request id chosen by the caller, with the digest of its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId {
-    /// Chosen by the caller.
+    /// Request id, unique per author.
     pub id: String,
-    /// Of everything else in the request.
+    /// Digest of the rest of the request.
     pub digest: Digest,
 }
 
 impl Desired {
-    /// Its key.
+    /// Returns the key of the object.
     pub fn key(&self) -> Key {
         match self {
             Self::Organization(it) => Key::Organization(it.id.clone()),
@@ -108,12 +111,13 @@ impl Desired {
 }
 
 impl RequestId {
-    /// Where its record lies. Ids of different authors do not meet.
+    /// Returns the key of the request record. The key covers the author, so ids of different authors do not
+    /// collide.
     pub fn key(&self, author: &str) -> Key {
         Key::Request(self.record_digest(author))
     }
 
-    /// The same, as the state is asked for it.
+    /// Returns the digest under which [`crate::StoreState`] indexes the request record.
     pub fn record_digest(&self, author: &str) -> Digest {
         Digest::of(&(author, &self.id))
     }

@@ -1,7 +1,9 @@
-//! State to snapshot: deterministic, one resource for one object, a digest each. An object that does not compile
-//! harms nobody else: what it would have exposed stays hidden, and a [`Problem`] says why. What an operator writes
-//! is compiled before it is stored (see [`crate::decide`]), so a problem here comes from drift: a server that
-//! changed its tools, or a hand in the store.
+//! Compiles the state into a snapshot. The result is deterministic: one resource with a digest per object. An
+//! object that does not compile affects no other object: its content is hidden, and a [`ConfigProblem`] reports the
+//! reason.
+//!
+//! A command is compiled before it is stored (see [`crate::decide()`]). A problem found here therefore comes from
+//! drift: a server that changed its tools, or a direct write to the store.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,192 +23,195 @@ mod tests;
 pub use exposed::exposed_name;
 pub(crate) use exposed::is_exposed_name;
 
-/// A snapshot, and what did not make it into it.
+/// Compiled snapshot and the problems found while compiling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Compiled {
-    /// For proxies.
+    /// Snapshot that is pushed to proxies.
     pub snapshot: Arc<Snapshot>,
-    /// For operators: what is wrong, by the resource that it affects.
+    /// Problems reported to operators, by affected resource.
     pub problems: BTreeMap<ResourceKey, Vec<Problem>>,
-    /// The revisions each resource was made from, so that the next compilation can keep what has not changed.
+    /// Source revisions of each resource. The next compilation reuses resources whose sources did not change.
     sources: BTreeMap<ResourceKey, Vec<Revision>>,
 }
 
-/// Something that keeps an object, or part of it, out of the snapshot.
+/// Reason why an object, or part of it, is missing from the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Field of the object, as in the API.
+    /// Path of the field in the API.
     pub field: String,
-    /// What.
+    /// Kind of the problem.
     pub kind: ProblemKind,
 }
 
-/// What can be wrong.
+/// Kinds of configuration problems.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum ProblemKind {
-    /// A binding names a server that is not there.
+    /// A binding references a server that does not exist.
     #[error("there is no server {0}; create it first, or remove the binding")]
     NoServer(Name),
-    /// A server is bound twice.
+    /// A server is bound more than once.
     #[error("server {0} is bound twice; put its tools into one binding")]
     BoundTwice(Slug),
-    /// More than one binding without prefixes by server.
+    /// A gateway with prefix mode `single` has more than one binding.
     #[error("prefix `single` allows one binding, and there are {0}; use `always`")]
     NotSingle(usize),
-    /// Two tools, or two prompts, would have one name.
+    /// Two tools, or two prompts, have the same exposed name.
     #[error(transparent)]
     Collision(Box<Collision>),
-    /// A tool would have the name of one of the gateway's own.
+    /// A tool has the exposed name of a tool that the gateway itself provides.
     #[error(
         "tool `{name}` of server {server} would be exposed as `{exposed}`, which is a tool of a gateway whose listing \
          is progressive; leave it out, give it an alias, or use prefix `always`"
     )]
     OwnName {
-        /// The name.
+        /// Reserved name.
         exposed: &'static str,
-        /// The server of the tool, which is hidden.
+        /// Server of the tool. The tool is hidden.
         server: Slug,
-        /// The tool.
+        /// Name of the tool at its server.
         name: String,
     },
-    /// Too many tools or prompts.
+    /// A gateway exposes more tools or prompts than the limit.
     #[error("{found} {what}s are more than the limit of {limit}; expose fewer")]
     TooMany {
-        /// Of what.
+        /// Tools or prompts.
         what: Named,
-        /// How many there would be.
+        /// Number of tools or prompts.
         found: usize,
-        /// The limit.
+        /// Maximum number.
         limit: usize,
     },
-    /// The gateway's id belongs to another organization.
+    /// The gateway id belongs to another organization.
     #[error("the gateway id {0} belongs to another organization; choose another id")]
     IdTaken(Slug),
-    /// A server's credential is not there.
+    /// The credential of a server does not exist.
     #[error("there is no credential {0}; create it first, or remove it from the server")]
     NoCredential(Name),
-    /// A server's drift policy needs approvals.
+    /// The drift policy of a server requires approvals, which are not implemented.
     #[error(
         "drift policies other than `follow` need approvals, which this version does not have; use `follow`"
     )]
     NoApprovals,
-    /// A server in the binding does not compile itself.
+    /// A bound server has a problem of its own and is not served.
     #[error("server {0} is not served; see its own problems")]
     ServerNotServed(Slug),
-    /// Nothing is known of a server yet. Not an error: it is being probed.
+    /// A server has not been probed yet. Not an error: the probe is pending.
     #[error("server {0} has not been probed yet; what it offers appears when it has answered")]
     NotProbed(Slug),
-    /// A named tool or prompt is not offered (any more). Not an error: it may come back.
+    /// The server does not offer a selected tool or prompt. Not an error: the server may offer it again.
     #[error("server {server} does not offer a {what} `{name}`")]
     NotOffered {
-        /// The server.
+        /// Server.
         server: Slug,
-        /// Of which kind.
+        /// Tool or prompt.
         what: Named,
-        /// The tool or prompt.
+        /// Name of the tool or prompt at its server.
         name: String,
     },
-    /// A tool is shaped that the binding leaves out. Not an error: it changes nothing.
+    /// A tool has a shape but is not selected by the binding. Not an error: the shape has no effect.
     #[error(
         "tool `{name}` of server {server} is shaped and not exposed; name it in `tools`, or remove its shape"
     )]
     ShapeUnused {
-        /// The server.
+        /// Server.
         server: Slug,
-        /// The tool.
+        /// Name of the tool at its server.
         name: String,
     },
-    /// An argument is set or hidden that the tool does not declare. Not an error: the server may grow it, but what was
-    /// meant is left to callers.
+    /// A shape sets or hides an argument that the tool does not declare. Not an error: the server may add the
+    /// argument later. A mistyped name, however, leaves the intended argument under the control of callers.
     #[error(
         "tool `{name}` of server {server} declares no argument `{argument}`; correct its name, or leave it out"
     )]
     NoArgument {
-        /// The server.
+        /// Server.
         server: Slug,
-        /// The tool.
+        /// Name of the tool at its server.
         name: String,
-        /// The argument.
+        /// Name of the argument.
         argument: String,
     },
-    /// An argument is hidden that the tool requires. Not an error: the server may require less one day.
+    /// A shape hides an argument that the tool requires. Not an error: the server may make the argument optional
+    /// later.
     #[error(
         "tool `{name}` of server {server} requires `{argument}`, and nobody can give it: no call succeeds; set it in \
          `fixed`, or do not hide it"
     )]
     HiddenRequired {
-        /// The server.
+        /// Server.
         server: Slug,
-        /// The tool.
+        /// Name of the tool at its server.
         name: String,
-        /// The argument.
+        /// Name of the argument.
         argument: String,
     },
-    /// Two servers list one URI. Not an error: it is somebody else's resource that is the same, or a clash that
-    /// neither server can be asked to avoid.
+    /// Two servers list the same URI. Not an error: both may list the same external resource, and neither server
+    /// can be configured to avoid a clash.
     #[error(
         "resource `{uri}` of server {server} is hidden: server {first} has one of that URI and is bound earlier; \
          use prefix `always` to offer both"
     )]
     SameUri {
-        /// The URI.
+        /// URI of the resource.
         uri: String,
-        /// The server whose resource is hidden.
+        /// Server whose resource is hidden.
         server: Slug,
-        /// The server that is asked.
+        /// Server that requests for the URI are sent to.
         first: Slug,
     },
 }
 
-/// What is exposed by a name.
+/// Kinds of capabilities that a gateway exposes by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Named {
-    /// A tool.
+    /// Tool.
     Tool,
-    /// A prompt.
+    /// Prompt.
     Prompt,
 }
 
-/// Two tools, or two prompts, that would have one name.
+/// Two tools, or two prompts, with the same exposed name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error(
     "{what} `{name}` of server {server} and `{other_name}` of server {other} would both be exposed as `{exposed}`; \
      leave one out, or use prefix `always`"
 )]
 pub struct Collision {
-    /// Of which kind.
+    /// Tools or prompts.
     pub what: Named,
-    /// The name.
+    /// Exposed name.
     pub exposed: String,
-    /// The server of the later one, which is hidden.
+    /// Server of the later entry, which is hidden.
     pub server: Slug,
-    /// The later one.
+    /// Name of the later entry at its server.
     pub name: String,
-    /// The server of the earlier one, which stays.
+    /// Server of the earlier entry, which stays exposed.
     pub other: Slug,
-    /// The earlier one.
+    /// Name of the earlier entry at its server.
     pub other_name: String,
 }
 
-/// The snapshot of `state`.
+/// Compiles `state` into a snapshot.
 pub fn compile(state: &State) -> Compiled {
     recompile(state, &Compiled::default())
 }
 
-/// The same as [`compile`], reusing from `previous` (of the same epoch) what has not changed since.
+/// Compiles `state` and reuses unchanged resources of `previous`, which must be of the same epoch. The result
+/// equals that of [`compile()`].
 pub fn recompile(state: &State, previous: &Compiled) -> Compiled {
     resources::compile(state, previous)
 }
 
 impl Compiled {
-    /// Everything that is wrong with one resource.
+    /// Returns the problems of one resource.
     pub fn problems_of(&self, key: &ResourceKey) -> &[Problem] {
         self.problems.get(key).map_or(&[], Vec::as_slice)
     }
 }
 
 impl ProblemKind {
-    /// Whether a command that causes it is refused. The others are reported only: they heal by themselves.
+    /// Returns `true` if a command that causes the problem is rejected. The other problems are only reported,
+    /// because they can disappear without a change by the operator.
     pub fn refuses(&self) -> bool {
         match self {
             Self::NoServer(_)

@@ -1,9 +1,10 @@
-//! May this be written, and what exactly? A pure function of state and command. What it accepts compiles: the
-//! objects that a change touches are compiled as they would be after it, and what compile would refuse is refused
-//! here with the field that causes it.
+//! Decides whether a command is accepted and which writes it needs. A pure function of the state and the command.
+//! An accepted command compiles: the affected objects are compiled in the state after the change, and a problem
+//! that the compiler would reject becomes a rejection that names the field.
 //!
-//! Every change of what compile reads also touches the marker and guards its revision, so that two control planes
-//! cannot both decide on the same state: the second one's guard fails, and it decides again on what it then sees.
+//! Every change of a compile input also writes the marker and guards its revision. Two control planes therefore
+//! cannot both commit a change based on the same state: the guard of the second one fails, and it decides again on
+//! the newer state.
 
 use crate::{
     change::Change,
@@ -24,7 +25,7 @@ mod tests;
 
 use draft::Draft;
 
-/// The exact writes that `command` comes to, or why it is refused.
+/// Returns the writes of `command`, or the reason for its rejection.
 pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Change, Rejection> {
     if let Some(replayed) = replay(state, context)? {
         return Ok(replayed);
@@ -52,7 +53,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Cha
     Ok(change)
 }
 
-/// The empty change that repeats an earlier outcome, if this request id has one.
+/// Returns an empty change if the request id was already processed.
 fn replay(state: &State, context: &Context) -> Result<Option<Change>, Rejection> {
     let Some(request) = &context.request else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Small objects for the tests of this crate, and a store of one map that commits what decide decides.
+//! Test fixtures: sample objects, and an in-memory store that commits the changes returned by decide.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -125,7 +125,7 @@ pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> Catalogue {
     }
 }
 
-/// A store of one map.
+/// In-memory store of encoded keys with its decoded state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
     pub(crate) state: State,
@@ -135,7 +135,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With a marker and these organizations.
+    /// Creates a fixture with a marker and these organizations.
     pub(crate) fn with(orgs: &[&str]) -> Self {
         let mut world = Self::default();
         world.run(Command::BumpEpoch).unwrap();
@@ -169,7 +169,7 @@ impl World {
         Ok(change)
     }
 
-    /// As a store would: all or nothing.
+    /// Commits a change as a store does: all of it or nothing.
     pub(crate) fn commit(&mut self, change: &Change) -> bool {
         let modified = |key: &Key| self.entries.get(&key.to_string()).map(|(at, _)| *at);
         if change
@@ -221,7 +221,7 @@ impl World {
         self.state.modified_at(key).unwrap()
     }
 
-    /// Writes past decide, as a hand in the store would.
+    /// Writes an object without decide, like a direct write to the store.
     pub(crate) fn force(&mut self, key: &str, object: Object) {
         self.revision += 1;
         self.entries

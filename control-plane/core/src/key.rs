@@ -1,19 +1,20 @@
-//! Where everything lies in the store. One object, one key; nothing outside this drawing is ours:
+//! Keys of the store. Each object has one key; other keys are not used:
 //!
 //! ```text
 //! /v1/desired/<org>/organization/<org>
-//!            /<org>/gateway/<id>            what operators want: inputs of compile
+//!            /<org>/gateway/<id>            written by operators: inputs of compile
 //!            /<org>/server/<id>
 //!            /<org>/credential/<id>
 //!            /<org>/token/<id>
-//! /v1/observed/catalogues/<org>/<server>    what was seen: an input of compile
-//!             /proxies/<id>                 what was seen: never an input of compile
-//! /v1/system/marker                         epoch; touched, and guarded, by every change of an input of compile
-//!           /gateway-ids/<id>               claim: plain text, the organization that owns this gateway id
-//!           /keys/<name>                    sealed keys of the deployment
-//!           /join-tokens/<hash>             leave for one proxy to join
-//!           /requests/<digest>              what a request id has done, for an hour
-//! /v1/history/<number>                      who changed what, bounded; twenty digits, growing by one
+//! /v1/observed/catalogues/<org>/<server>    server definitions: an input of compile
+//!             /proxies/<id>                 proxy status: never an input of compile
+//! /v1/system/marker                         epoch; written and guarded by every change of a compile input
+//!           /gateway-ids/<id>               claim, plain text: the organization that owns the gateway id
+//!           /keys/<name>                    sealed deployment keys
+//!           /join-tokens/<hash>             join tokens
+//!           /expelled/<id>                  expelled proxies, until their last certificate has expired
+//!           /requests/<digest>              results of request ids, kept for an hour
+//! /v1/history/<number>                      version log, bounded; increasing number of twenty digits
 //! ```
 
 use std::{fmt, str::FromStr};
@@ -23,68 +24,68 @@ use toolgate_model::{Digest, Name, Slug};
 #[cfg(test)]
 mod tests;
 
-/// Every key of ours starts with it.
+/// Common prefix of all keys.
 pub const ROOT: &str = "/v1/";
 
-/// What operators read and write, and what is observed.
+/// Kinds of objects in the API: written by operators, or observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A tenant.
+    /// Tenant.
     Organization,
-    /// An endpoint.
+    /// MCP endpoint that clients connect to.
     Gateway,
-    /// An MCP server.
+    /// MCP server.
     Server,
-    /// What we present to a server.
+    /// Credential that proxies present to a server.
     Credential,
-    /// A bearer token towards us.
+    /// Bearer token of a Toolgate client.
     Token,
-    /// What a server was seen to offer.
+    /// Definitions that a server offers, as probed.
     Catalogue,
-    /// A data-plane process.
+    /// Data-plane process.
     Proxy,
 }
 
-/// A key, understood.
+/// Parsed key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// A tenant.
+    /// Tenant.
     Organization(Slug),
-    /// An endpoint.
+    /// MCP endpoint.
     Gateway(Name),
-    /// An MCP server.
+    /// MCP server.
     Server(Name),
-    /// What we present to a server.
+    /// Credential that proxies present to a server.
     Credential(Name),
-    /// A bearer token.
+    /// Bearer token.
     Token(Name),
-    /// What a server, named so, was seen to offer.
+    /// Definitions of the server of this name.
     Catalogue(Name),
-    /// A data-plane process.
+    /// Data-plane process.
     Proxy(Slug),
-    /// The epoch, and what every change guards.
+    /// Epoch marker, guarded by every change of a compile input.
     Marker,
-    /// Which organization owns a gateway id.
+    /// Claim of a gateway id by an organization.
     GatewayId(Slug),
-    /// A sealed key of the deployment.
+    /// Sealed deployment key.
     SystemKey(Slug),
-    /// Leave to join, by the hash of its secret.
+    /// Join token, by the hash of its secret.
     JoinToken(Digest),
-    /// A proxy that was expelled.
+    /// Expelled proxy.
     Expelled(Slug),
-    /// What a request id has done, by a digest of author and id.
+    /// Request record, by the digest of author and request id.
     Request(Digest),
-    /// An entry of the version log, by its number.
+    /// Entry of the version log, by its number.
     History(u64),
 }
 
-/// A key that is not in the drawing.
+/// Error of a key outside the key layout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a key of this version of Toolgate")]
 pub struct InvalidKey(String);
 
 impl Kind {
-    /// All kinds, in the order in which they depend on one another.
+    /// All kinds, ordered by dependency.
     pub const ALL: [Self; 7] = [
         Self::Organization,
         Self::Credential,
@@ -95,7 +96,7 @@ impl Kind {
         Self::Proxy,
     ];
 
-    /// As in keys, logs and sentences.
+    /// Returns the name of the kind as used in keys, logs and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Organization => "organization",
@@ -108,7 +109,7 @@ impl Kind {
         }
     }
 
-    /// Whether operators write it.
+    /// Returns `true` if operators write objects of this kind.
     pub fn is_desired(self) -> bool {
         match self {
             Self::Organization | Self::Gateway | Self::Server | Self::Credential | Self::Token => {
@@ -126,7 +127,7 @@ impl fmt::Display for Kind {
 }
 
 impl Key {
-    /// The kind, for what has one; bookkeeping of ours has none.
+    /// Returns the kind; `None` for bookkeeping keys.
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Self::Organization(_) => Some(Kind::Organization),
@@ -146,7 +147,7 @@ impl Key {
         }
     }
 
-    /// The organization it belongs to, if it belongs to one.
+    /// Returns the owning organization, if any.
     pub fn org(&self) -> Option<&Slug> {
         match self {
             Self::Organization(org) => Some(org),
@@ -166,13 +167,13 @@ impl Key {
         }
     }
 
-    /// Whether operators write it.
+    /// Returns `true` if operators write the object.
     pub fn is_desired(&self) -> bool {
         self.kind().is_some_and(Kind::is_desired)
     }
 
-    /// Whether every write of it moves the version. A catalogue does so only if what compile reads of it has changed,
-    /// and then the marker is written with it.
+    /// Returns `true` if every write of the key changes the version. A write of definitions changes it only if the
+    /// compile input differs, in which case the marker is written in the same transaction.
     pub fn is_compiled(&self) -> bool {
         match self {
             Self::Marker | Self::GatewayId(_) => true,
@@ -191,7 +192,7 @@ impl Key {
         }
     }
 
-    /// For sentences: `gateway acme/tools`.
+    /// Returns the name for messages, e.g. `gateway acme/tools`.
     pub fn describe(&self) -> String {
         match self {
             Self::Organization(id) | Self::Proxy(id) => match self.kind() {

@@ -1,10 +1,10 @@
-//! State, command, decide, compile, push session and the ports: everything the control plane decides, and nothing
-//! that it does. Pure: no runtime, no clock, no randomness, no wire format.
+//! Core of the control plane: state, commands, decisions, compilation, push sessions and ports. Pure: no I/O, no
+//! runtime, no clock, no randomness, no wire format.
 //!
 //! ```text
-//! store entries --state--> State --compile--> Snapshot --push--> Send / Close / RecordProxy
-//!                            |
-//!          Command --decide--+--> Change | Rejection
+//! store entries --state--> StoreState --compile--> Snapshot --push--> Send / Close / RecordProxy
+//!                              |
+//!          Command --decide----+--> Change | Rejection
 //! ```
 
 pub mod change;

@@ -1,115 +1,115 @@
-//! Every bound of a configuration, with its name. Checked by decide, so that nothing beyond them is stored, and
-//! again by compile, so that what came in behind our back harms only itself.
+//! Limits of a configuration. Decide checks them, so nothing beyond them is stored. Compile checks them again, so
+//! an oversized object written directly to the store affects only itself.
 
 use std::time::Duration;
 
 use toolgate_model::Definition;
 
-/// How much is kept of one list of one server.
+/// Limits of one list of definitions of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListLimit {
-    /// Entries.
+    /// Maximum number of entries.
     pub count: usize,
-    /// Bytes of names and definitions, with what each costs besides. All lists of a server are one object in the
-    /// store, which takes 1.5 MiB.
+    /// Maximum size in bytes: names, definitions and [`DEFINITION_OVERHEAD`] per entry. All lists of a server form
+    /// one store object, which is limited to 1.5 MiB.
     pub bytes: usize,
 }
 
-/// Bindings of one gateway.
+/// Maximum number of bindings of a gateway.
 pub const GATEWAY_BINDINGS: usize = 500;
-/// Tools that one gateway exposes.
+/// Maximum number of tools that a gateway exposes.
 pub const GATEWAY_TOOLS: usize = 5_000;
-/// Prompts that one gateway exposes.
+/// Maximum number of prompts that a gateway exposes.
 pub const GATEWAY_PROMPTS: usize = 2_000;
-/// Tools, or prompts, named by one binding.
+/// Maximum number of tools, or of prompts, selected by name in a binding.
 pub const BINDING_TOOLS: usize = 1_000;
-/// Tools that one binding shapes.
+/// Maximum number of tool shapes in a binding.
 pub const BINDING_SHAPES: usize = 1_000;
-/// Arguments that are set, or hidden, of one tool.
+/// Maximum number of fixed arguments, and of hidden arguments, of a tool.
 pub const SHAPE_ARGUMENTS: usize = 64;
-/// Bytes of the value of an argument that is set, JSON.
+/// Maximum size of a fixed argument value in bytes of JSON.
 pub const SHAPE_VALUE: usize = 8 * 1024;
-/// Tools kept of one server.
+/// Limits of the tools stored per server.
 pub const CATALOGUE_TOOLS: ListLimit = ListLimit {
     count: 5_000,
     bytes: 768 * 1024,
 };
-/// Prompts kept of one server.
+/// Limits of the prompts stored per server.
 pub const CATALOGUE_PROMPTS: ListLimit = ListLimit {
     count: 1_000,
     bytes: 128 * 1024,
 };
-/// Resources kept of one server.
+/// Limits of the resources stored per server.
 pub const CATALOGUE_RESOURCES: ListLimit = ListLimit {
     count: 2_000,
     bytes: 256 * 1024,
 };
-/// Templates kept of one server.
+/// Limits of the resource templates stored per server.
 pub const CATALOGUE_TEMPLATES: ListLimit = ListLimit {
     count: 500,
     bytes: 64 * 1024,
 };
-/// What a definition costs beside its name and its JSON.
+/// Size in bytes counted per definition in addition to its name and its JSON.
 pub const CATALOGUE_ENTRY: usize = 128;
-/// Bytes kept of one server's instructions.
+/// Maximum size of a server's instructions in bytes.
 pub const CATALOGUE_INSTRUCTIONS: usize = 16 * 1024;
-/// Bytes kept of one server's capabilities.
+/// Maximum size of a server's capabilities in bytes.
 pub const CATALOGUE_CAPABILITIES: usize = 16 * 1024;
-/// How long a server is left alone at most: a probe that fails is repeated sooner.
+/// Maximum interval between two probes of a server. A failed probe is repeated earlier.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(300);
-/// Labels of one object.
+/// Maximum number of labels of an object.
 pub const LABELS: usize = 64;
-/// Characters of a label's key.
+/// Maximum length of a label key in characters.
 pub const LABEL_KEY: usize = 63;
-/// Characters of a label's value.
+/// Maximum length of a label value in characters.
 pub const LABEL_VALUE: usize = 255;
-/// Characters of a display name.
+/// Maximum length of a display name in characters.
 pub const DISPLAY_NAME: usize = 100;
-/// Characters of a description.
+/// Maximum length of a description in characters.
 pub const DESCRIPTION: usize = 2_000;
-/// Characters of a gateway's instructions.
+/// Maximum length of a gateway's instructions in characters.
 pub const INSTRUCTIONS: usize = 8_000;
-/// Characters of a server's URL.
+/// Maximum length of a server URL in characters.
 pub const URL: usize = 2_048;
-/// Characters of the name of a tool or prompt.
+/// Maximum length of the name of a tool or prompt in characters.
 pub const TOOL_NAME: usize = 256;
-/// Characters of a tool's description in place of its server's.
+/// Maximum length of a tool description set by a shape, in characters.
 pub const TOOL_DESCRIPTION: usize = 8_000;
-/// Characters of a name that we choose for a tool or prompt.
+/// Maximum length of a generated name or an alias of a tool or prompt, in characters.
 pub const EXPOSED_NAME: usize = 64;
-/// Gateways or tools that a token lists.
+/// Maximum number of gateways, and of tools, listed in a token.
 pub const TOKEN_REACH: usize = 1_000;
-/// Characters of a request id.
+/// Maximum length of a request id in characters.
 pub const REQUEST_ID: usize = 128;
-/// Characters of a region.
+/// Maximum length of a region in characters.
 pub const REGION: usize = 63;
-/// Objects of one kind in one organization.
+/// Maximum number of objects of one kind in an organization.
 pub const OBJECTS_PER_KIND: usize = 10_000;
-/// Organizations.
+/// Maximum number of organizations.
 pub const ORGANIZATIONS: usize = 10_000;
-/// Join tokens at a time.
+/// Maximum number of valid join tokens at a time.
 pub const JOIN_TOKENS: usize = 1_000;
-/// Longest of a server's timeouts.
+/// Maximum value of a server timeout.
 pub const TIMEOUT: Duration = Duration::from_secs(3_600);
-/// Entries of the version log.
+/// Maximum number of entries in the version log.
 pub const HISTORY: u64 = 500;
-/// Lines of one entry of the version log.
+/// Maximum number of lines in one entry of the version log.
 pub const HISTORY_CHANGES: usize = 20;
-/// Refusals kept of one proxy.
+/// Maximum number of stored refusals of a proxy.
 pub const PROXY_REFUSALS: usize = 100;
-/// How long a proxy that is not heard of is remembered.
+/// Retention of the record of a proxy that no longer reports.
 pub const PROXY_MEMORY: Duration = Duration::from_secs(7 * 86_400);
-/// How long the id of an expelled proxy stays closed: longer than any certificate of a proxy lives.
+/// Period for which the id of an expelled proxy is rejected: longer than the lifetime of a proxy certificate.
 pub const EXPULSION: Duration = Duration::from_secs(25 * 3_600);
-/// How long a request id is remembered.
+/// Retention of a request id.
 pub const REQUEST_MEMORY: Duration = Duration::from_secs(3_600);
-/// Expired records that one change clears away.
+/// Maximum number of expired records that one change deletes.
 pub const SWEEP: usize = 20;
-/// Longest life of a join token.
+/// Maximum lifetime of a join token.
 pub const JOIN_TOKEN_LIFE: Duration = Duration::from_secs(86_400);
 
 impl ListLimit {
-    /// How many of `offered` are kept: the first ones, without gaps.
+    /// Returns the number of definitions that fit the limits, counted from the start of `offered` without gaps.
     pub fn keeps(&self, offered: &[Definition]) -> usize {
         let mut left = self.bytes;
         let fits = |it: &&Definition| {

@@ -1,4 +1,5 @@
-//! What lies at a key, decoded. The wire form is somebody else's business (`shared/wire`, mapped in the spine).
+//! Decoded store objects. The wire format is defined in `shared/wire`; the `control-plane` crate maps between the
+//! two.
 
 use std::sync::Arc;
 
@@ -9,85 +10,86 @@ use toolgate_model::{
 
 use crate::key::Key;
 
-/// One object of the store.
+/// Decoded object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
-    /// A tenant.
+    /// Tenant.
     Organization(Arc<Organization>),
-    /// An endpoint.
+    /// MCP endpoint that clients connect to.
     Gateway(Arc<Gateway>),
-    /// An MCP server.
+    /// MCP server.
     Server(Arc<Server>),
-    /// What we present to a server.
+    /// Credential that proxies present to a server.
     Credential(Arc<Credential>),
-    /// A bearer token.
+    /// Bearer token.
     Token(Arc<Token>),
-    /// What a server was seen to offer.
+    /// Definitions that a server offers, as probed.
     Catalogue(Arc<Catalogue>),
-    /// A data-plane process.
+    /// Data-plane process.
     Proxy(Arc<Proxy>),
     /// Epoch and time of the last change.
     Marker(Marker),
-    /// The organization that owns a gateway id.
+    /// Organization that owns a gateway id.
     GatewayId(Slug),
-    /// A sealed key of the deployment.
+    /// Sealed deployment key.
     SystemKey(SealedBlob),
-    /// Leave for one proxy to join.
+    /// Join token of a proxy.
     JoinToken(JoinToken),
-    /// A proxy was expelled; when its last certificate has ended.
+    /// Expelled proxy, with the expiry of its last certificate.
     Expelled(Timestamp),
-    /// What a request id has done.
+    /// Result of a request id.
     Request(RequestRecord),
-    /// An entry of the version log.
+    /// Entry of the version log.
     History(VersionRecord),
 }
 
-/// Touched by every change of what compile reads: the store revision of its last write is the version.
+/// Written by every change of a compile input. The store revision of its last write is the version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Marker {
-    /// Bumped by a restore of the store.
+    /// Epoch, incremented when the store is restored from a backup.
     pub epoch: u64,
-    /// When the last change was made. Compile's only notion of time, which makes it a function of the state.
+    /// Time of the last change. Compile uses no other clock, so its result depends on the state alone.
     pub written: Timestamp,
 }
 
-/// Leave for one proxy to join the fleet, once.
+/// Single-use token with which a proxy joins the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinToken {
-    /// Keyed hash of its secret.
+    /// Keyed hash of the secret.
     pub hash: TokenHash,
-    /// Certificates issued for it name this region.
+    /// Region named in the certificates issued for the token.
     pub region: String,
-    /// When it stops working.
+    /// Expiry time.
     pub expires: Timestamp,
 }
 
-/// What a request id has done.
+/// Result of a request id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {
-    /// Of the whole request; another request under the same id is refused.
+    /// Digest of the whole request. Another request with the same id is rejected.
     pub request: Digest,
-    /// The object it wrote or deleted.
+    /// Key that the request wrote or deleted.
     pub subject: Key,
-    /// When the id may be forgotten.
+    /// Time from which the record may be deleted.
     pub expires: Timestamp,
 }
 
-/// One entry of the version log. Its version is the store revision at which it was written.
+/// Entry of the version log. Its version is the store revision of its write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRecord {
-    /// Who.
+    /// Author of the change.
     pub author: String,
-    /// When.
+    /// Time of the change.
     pub time: Timestamp,
-    /// In which epoch; 0 where an earlier build did not remember it.
+    /// Epoch of the change; 0 in entries of builds that did not record it.
     pub epoch: u64,
-    /// What, e.g. `update gateway acme/tools`.
+    /// Descriptions of the change, e.g. `update gateway acme/tools`.
     pub changes: Vec<String>,
 }
 
 impl Object {
-    /// The key it belongs at; none for what does not know its own (it fits any key of its kind).
+    /// Returns the key that the object contains; `None` if the object does not contain its key and fits any key of
+    /// its kind.
     pub fn own_key(&self) -> Option<Key> {
         match self {
             Self::Organization(it) => Some(Key::Organization(it.id.clone())),
@@ -107,7 +109,7 @@ impl Object {
         }
     }
 
-    /// What every object that operators write carries.
+    /// Returns the metadata that all operator-written objects have.
     pub fn meta(&self) -> Option<&Meta> {
         match self {
             Self::Organization(it) => Some(&it.meta),
@@ -127,12 +129,12 @@ impl Object {
         }
     }
 
-    /// When it was first written, for what remembers that.
+    /// Returns the creation time, if the object has metadata.
     pub fn created(&self) -> Option<Timestamp> {
         self.meta().map(|meta| meta.created)
     }
 
-    /// When it was last written, for what remembers that.
+    /// Returns the time of the last update, if the object has metadata.
     pub fn updated(&self) -> Option<Timestamp> {
         self.meta().map(|meta| meta.updated)
     }

@@ -1,22 +1,23 @@
-//! What the core needs from the world, as traits. Adapters live in sibling crates and are wired in `control-plane`.
+//! Ports: traits through which the core uses external systems. Adapters are in sibling crates; the `control-plane`
+//! crate wires them.
 
 use std::{future::Future, pin::Pin};
 
 use toolgate_model::Catalogue;
 
-/// A boxed future, so that ports are object-safe.
+/// Boxed future, which keeps the port traits object-safe.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The store's own revision. Grows with every commit; equal for everything one commit wrote.
+/// Store revision. Grows with every commit; all writes of one commit have the same revision.
 pub type Revision = u64;
 
-/// A linearizable key-value store with revisions. Keys are ASCII paths; values are at most
-/// [`MAX_VALUE`] bytes. What every implementation must guarantee is spelled out in
-/// `control-plane/store/src/conformance`, one suite for all of them.
+/// Linearizable key-value store with revisions. Keys are ASCII paths; values have at most [`MAX_VALUE_BYTES`]
+/// bytes. The conformance suite in `control-plane/store/src/conformance` defines the guarantees of every
+/// implementation.
 pub trait Store: Send + Sync + 'static {
-    /// All entries under `prefix` whose key is greater than `after`, in key order, at most `limit` of them, as they
-    /// stood at revision `at` (now, if none). A page may be shorter than asked for. Reading at a compacted revision
-    /// is [`StoreError::Compacted`].
+    /// Lists at most `limit` entries under `prefix` with a key greater than `after`, in key order, at revision `at`
+    /// or at the latest revision. A page may be shorter than `limit`. Fails with [`StoreError::Compacted`] at a
+    /// compacted revision.
     fn list(
         &self,
         prefix: &str,
@@ -25,85 +26,86 @@ pub trait Store: Send + Sync + 'static {
         at: Option<Revision>,
     ) -> BoxFuture<'_, Result<Page, StoreError>>;
 
-    /// All of `txn`, or nothing: if any guard does not hold, nothing is written and the answer is
-    /// [`Commit::GuardFailed`]. A transaction that changes nothing makes no revision.
+    /// Commits all of `txn` or nothing. If a compare fails, nothing is written and the result is
+    /// [`TxnOutcome::CompareFailed`]. A transaction that changes nothing creates no revision.
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Commit, StoreError>>;
 
-    /// Every change under `prefix` from revision `from` on (inclusive), in order, each commit's changes together.
-    /// The watcher fails rather than stay silent when it can no longer promise that.
+    /// Watches changes under `prefix` from revision `from` (inclusive). Events arrive in order, and the events of
+    /// one commit arrive together. The watcher fails when it can no longer guarantee this; it does not skip events
+    /// silently.
     fn watch(
         &self,
         prefix: &str,
         from: Revision,
     ) -> BoxFuture<'_, Result<Box<dyn Watcher>, StoreError>>;
 
-    /// A lease that expires `ttl_seconds` after its last [`keep_alive`](Self::keep_alive); entries written under it
-    /// go with it.
+    /// Grants a lease that expires `ttl_seconds` after its last [`keep_alive`](Self::keep_alive). Expiry deletes
+    /// the entries written under the lease.
     fn grant_lease(&self, ttl_seconds: u64) -> BoxFuture<'_, Result<Lease, StoreError>>;
 
-    /// Renews a lease; [`StoreError::LeaseLost`] if it has expired.
+    /// Renews a lease. Fails with [`StoreError::LeaseNotFound`] if it has expired.
     fn keep_alive(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Ends a lease and deletes what was written under it.
+    /// Revokes a lease and deletes the entries written under it.
     fn revoke_lease(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Forgets history up to and including `revision`.
+    /// Compacts the history up to and including `revision`.
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
-/// A running watch.
+/// Running watch.
 pub trait Watcher: Send {
-    /// The next batch. After an error the watcher is done for; list again (on [`StoreError::Compacted`]) or watch
-    /// again from the last revision seen + 1.
+    /// Returns the next batch. After an error the watcher is unusable: list again on [`StoreError::Compacted`],
+    /// else watch again from the last revision seen + 1.
     fn next(&mut self) -> BoxFuture<'_, Result<Batch, StoreError>>;
 }
 
-/// Largest value in bytes.
+/// Maximum size of a value in bytes.
 pub const MAX_VALUE: usize = 1024 * 1024;
 
-/// Most guards, and most writes, of one transaction.
+/// Maximum number of compares, and of writes, in one transaction.
 pub const MAX_OPERATIONS: usize = 100;
 
-/// Longest key in bytes.
+/// Maximum length of a key in bytes.
 pub const MAX_KEY: usize = 512;
 
-/// One page of a listing.
+/// Page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In key order.
+    /// Entries in key order.
     pub entries: Vec<StoreEntry>,
-    /// The revision it shows; pass it as `at` for the next page.
+    /// Revision of the listing. Pass it as `at` to read the next page.
     pub revision: Revision,
-    /// Whether there is more after the last entry.
+    /// True if entries follow after the last one.
     pub more: bool,
 }
 
-/// One key with its value.
+/// Key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreEntry {
     /// Key.
     pub key: String,
     /// Value.
     pub value: Vec<u8>,
-    /// Revision of its last write.
+    /// Revision of the last write.
     pub modified: Revision,
 }
 
-/// Changes of one or several commits, never part of one.
+/// Changes of one or more complete commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// In order.
+    /// Events in revision order.
     pub events: Vec<StoreEvent>,
-    /// Everything up to this revision has been delivered. May come without events.
+    /// All events up to this revision have been delivered. A batch may have no events.
     pub revision: Revision,
 }
 
-/// One change.
+/// Change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreEvent {
-    /// Written.
+    /// The key was written.
     Put(StoreEntry),
-    /// Deleted, by hand or because its lease ended.
+    /// The key was deleted explicitly or by the end of its lease.
     Delete {
         /// Key.
         key: String,
@@ -112,16 +114,16 @@ pub enum StoreEvent {
     },
 }
 
-/// A transaction.
+/// Atomic compare-and-write transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Txn {
-    /// All must hold.
+    /// Preconditions, all of which must hold.
     pub guards: Vec<Guard>,
-    /// Then these are written, each key at most once.
+    /// Writes, each key at most once.
     pub writes: Vec<Write>,
 }
 
-/// A condition on a key.
+/// Precondition on a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
     /// The key does not exist.
@@ -130,7 +132,7 @@ pub enum Guard {
     Modified(String, Revision),
 }
 
-/// A write.
+/// Write of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Sets a key.
@@ -139,52 +141,52 @@ pub enum Write {
         key: String,
         /// Value.
         value: Vec<u8>,
-        /// Goes with this lease, if any.
+        /// Lease that the key is attached to, if any.
         lease: Option<Lease>,
     },
-    /// Deletes a key; not an error if it is absent.
+    /// Deletes a key. Deleting an absent key is not an error.
     Delete(String),
 }
 
-/// How a transaction ended.
+/// Result of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Commit {
-    /// Written, at this revision.
+    /// Committed at this revision.
     Done(Revision),
-    /// A guard did not hold; nothing was written.
+    /// A compare failed; nothing was written.
     GuardFailed,
 }
 
-/// A lease.
+/// Lease id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease(pub i64);
 
-/// Why the store did not answer.
+/// Error of a store operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Not reachable, no quorum, or too slow. Trying again later may help; whether a commit happened is unknown.
+    /// Unreachable, without quorum, or timed out. A retry may succeed. It is unknown if a commit took effect.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// History before this revision is gone: list again.
+    /// History up to this revision has been compacted: list again.
     #[error("history up to revision {0} has been compacted")]
     Compacted(Revision),
-    /// The lease has expired.
+    /// The lease does not exist or has expired.
     #[error("the lease has expired")]
     LeaseLost,
     /// The request can never succeed (value too large, malformed key).
     #[error("the store refuses this request: {0}")]
     Refused(String),
-    /// The store is full; deletes still work.
+    /// The store is full. Deletes still work.
     #[error("the store is out of space: compact, defragment, then disarm its alarm")]
     NoSpace,
 }
 
-/// Seals values before they reach the store.
+/// Encrypts values before they are stored.
 pub trait Seal: Send + Sync + 'static {
-    /// Seals `plain` for the place `aad` (organization, kind, id, field).
+    /// Encrypts `plain` and binds the result to `aad` (organization, kind, id, field).
     fn seal(&self, aad: &SealPlace, plain: &[u8]) -> Result<toolgate_model::SealedBlob, SealError>;
 
-    /// Opens what was sealed for the same place.
+    /// Decrypts a value that was sealed with the same `aad`.
     fn open(
         &self,
         aad: &SealPlace,
@@ -192,21 +194,21 @@ pub trait Seal: Send + Sync + 'static {
     ) -> Result<Opened, SealError>;
 }
 
-/// Where a sealed value belongs; it opens nowhere else.
+/// Encryption context of a sealed value (additional authenticated data). A value opens only in its own context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealPlace {
     /// Organization id, or `_system`.
     pub org: String,
-    /// Kind, e.g. `credential`.
+    /// Kind of the object, e.g. `credential`.
     pub kind: &'static str,
-    /// Object id.
+    /// Id of the object.
     pub id: String,
-    /// Field, e.g. `value`.
+    /// Field of the object, e.g. `value`.
     pub field: &'static str,
 }
 
 impl SealPlace {
-    /// The value of a credential.
+    /// Returns the context of a credential's value.
     pub fn credential_value(name: &toolgate_model::Name) -> Self {
         Self {
             org: name.org.to_string(),
@@ -217,36 +219,37 @@ impl SealPlace {
     }
 }
 
-/// An opened secret: no `Debug`, no `Clone`, overwritten on drop by the adapter's own type.
+/// Decrypted secret: no `Debug`, no `Clone`, zeroed on drop by the type of the adapter.
 pub type Opened = Box<dyn AsRef<[u8]> + Send + Sync>;
 
-/// Why sealing or opening failed. Says nothing of the content.
+/// Error of sealing or opening a value. Contains nothing of the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// No key of this id.
+    /// The key of this id is not available.
     #[error("sealed with key `{0}`, which this process does not have")]
     UnknownKey(String),
-    /// Wrong place, altered, or truncated.
+    /// Wrong context, or an altered or truncated value.
     #[error("the sealed value does not belong here or has been altered")]
     Mismatch,
 }
 
-/// Asks for probes of servers. The prober itself follows the desired state; this is the operator's "now".
+/// Probes servers on demand. Scheduled probes follow the desired state and do not use this port.
 pub trait Prober: Send + Sync + 'static {
-    /// Probes the server and returns what was seen, after it has been stored.
+    /// Probes the server, stores the result and returns it.
     fn probe_now(
         &self,
         server: toolgate_model::Name,
     ) -> BoxFuture<'_, Result<Catalogue, ProbeError>>;
 }
 
-/// Why a probe could not be made at all. A server that fails it is an ordinary [`Catalogue`] with a problem.
+/// Error of a probe that could not run. A probe that ran and failed is a
+/// [`ServerDefinitions`] with a problem.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// There is no such server.
+    /// The server does not exist.
     #[error("no such server")]
     NoSuchServer,
-    /// Not answered in time.
+    /// The probe did not complete in time.
     #[error("the prober is busy; try again in a few seconds")]
     Busy,
 }

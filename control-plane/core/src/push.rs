@@ -1,11 +1,12 @@
-//! One connected proxy's push session, as a machine: an event and the time go in, effects come out. One update is
-//! in flight at a time and the latest wanted snapshot wins, so nothing queues for a slow proxy. What is sent is what
-//! the proxy lacks by digest; a resource that it refused is not sent again until it changes.
+//! State machine of the push session with one connected proxy: an event and the current time go in, actions come
+//! out. One update is in flight at a time, and the latest snapshot replaces earlier ones, so nothing queues for a
+//! slow proxy. An update contains the resources that the proxy lacks by digest. A resource that the proxy rejected
+//! is not sent again until it changes.
 //!
 //! ```text
-//! greeting --Hello--> idle --Wanted--> in flight --Ack/Nack--> idle
-//!     |                 ^______________________________________|
-//!     +--late--> closed <--late or wrong answer, disconnect--- any
+//! awaiting hello --Hello--> idle --SnapshotReady--> in flight --Ack/Nack--> idle
+//!     |                      ^___________________________________________|
+//!     +--timeout--> closed <--timeout, wrong nonce, disconnect--- any
 //! ```
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -18,102 +19,102 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-/// How long a proxy may take to introduce itself.
+/// Time limit for the hello of a proxy.
 pub const HELLO_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a proxy may take to answer an update.
+/// Time limit for the response to an update.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
-/// How often a proxy that merely lives is recorded.
+/// Interval at which the status of a connected proxy is recorded.
 pub const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// A proxy that nobody has recorded for so long is not connected, whatever its record says: the control plane that
-/// would have known has gone before it could say so.
+/// Age of a status record after which the proxy counts as disconnected, regardless of its content: its control plane
+/// has ended without recording the disconnect.
 pub const SILENCE: Duration = Duration::from_secs(90);
 
-/// Whether a recorded proxy has a push stream at `now`.
+/// Returns `true` if the recorded proxy has a push stream at `now`.
 pub fn is_connected(proxy: &Proxy, now: Timestamp) -> bool {
     proxy.connected && now.since(proxy.last_seen) <= SILENCE
 }
 
-/// What happens to a session.
+/// Input of a push session.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The proxy introduced itself.
+    /// The proxy sent its hello.
     Hello(Hello),
-    /// There is a snapshot that every proxy should have.
+    /// A new snapshot is available.
     Wanted(Arc<Snapshot>),
-    /// The proxy took an update whole.
+    /// The proxy accepted an update completely.
     Ack {
-        /// Of the update.
+        /// Nonce of the update.
         nonce: u64,
     },
-    /// The proxy took an update but for these.
+    /// The proxy accepted an update except for some resources.
     Nack {
-        /// Of the update.
+        /// Nonce of the update.
         nonce: u64,
-        /// What it refused.
+        /// Rejected resources.
         refused: Vec<Refusal>,
     },
-    /// Time has passed: the moment of [`Output::WakeAt`], or any other.
+    /// Time has passed. Sent at the time of [`PushAction::WakeAt`] or at any other time.
     Tick,
     /// The stream has ended.
     Disconnected,
 }
 
-/// What a proxy says of itself when it connects.
+/// Introduction of a proxy at the start of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// Its id.
+    /// Proxy id.
     pub id: Slug,
-    /// Where it stands.
+    /// Region of the proxy.
     pub region: String,
-    /// Its program version.
+    /// Program version.
     pub build: String,
-    /// Where clients reach it.
+    /// Address that clients reach the proxy at.
     pub listen: String,
-    /// When it started.
+    /// Start time of the process.
     pub started: Timestamp,
-    /// The version it holds already; zero for none.
+    /// Snapshot version that the proxy holds; zero if none.
     pub held: Version,
-    /// What it holds of it.
+    /// Digests of the resources that the proxy holds.
     pub resources: BTreeMap<ResourceKey, Digest>,
 }
 
-/// What to do.
+/// Action that the caller of a push session executes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Send this to the proxy.
+    /// Sends an update to the proxy.
     Send {
-        /// What it lacks.
+        /// Resources that the proxy lacks.
         delta: Delta,
-        /// To be repeated in its answer.
+        /// Nonce that the response must repeat.
         nonce: u64,
     },
-    /// Keep this, for operators. Never an input of compile.
+    /// Stores the status of the proxy for operators. Never an input of compile.
     RecordProxy(Proxy),
-    /// Call with [`Event::Tick`] then; replaces earlier ones.
+    /// Requests a [`PushEvent::Tick`] at this time. Replaces earlier requests.
     WakeAt(Timestamp),
-    /// End the stream. Nothing follows.
+    /// Closes the stream. Nothing follows.
     Close(Closed),
 }
 
-/// Why a session ended from our side.
+/// Reason why a session was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
-    /// It did not introduce itself in time, or did so twice.
+    /// The proxy sent no hello in time, or sent two.
     #[error("a stream starts with one Hello, within ten seconds")]
     NoHello,
-    /// It did not answer an update in time.
+    /// The proxy did not respond to an update in time.
     #[error("the last update was not answered in time")]
     NoAnswer,
-    /// It answered something that was not asked.
+    /// The response carries a nonce that is not in flight.
     #[error("the answer carries a nonce that is not in flight")]
     WrongNonce,
-    /// It ended the stream.
+    /// The proxy ended the stream.
     #[error("the proxy has gone")]
     Disconnected,
 }
 
-/// A push session. Make one per stream and feed it everything that happens, in order.
+/// Push session. Create one per stream and pass it all events of the stream in order.
 #[derive(Debug)]
 pub struct Session {
     phase: Phase,
@@ -131,12 +132,12 @@ enum Phase {
 #[derive(Debug)]
 struct Open {
     proxy: Proxy,
-    /// What it holds, by its own word: what was acked, and nothing that was refused.
+    /// Digests of the resources that the proxy holds: acknowledged, and not rejected.
     holds: BTreeMap<ResourceKey, Digest>,
-    /// What it refused, and in which form.
+    /// Rejected resources with the digest and the reason.
     refused: BTreeMap<ResourceKey, (Digest, String)>,
     in_flight: Option<InFlight>,
-    /// When it was last recorded.
+    /// Time of the last status record.
     recorded: Timestamp,
 }
 
@@ -148,7 +149,7 @@ struct InFlight {
 }
 
 impl Session {
-    /// A session that waits for its Hello.
+    /// Creates a session that waits for a hello.
     pub fn new(now: Timestamp) -> Self {
         Self {
             phase: Phase::Greeting {
@@ -159,18 +160,18 @@ impl Session {
         }
     }
 
-    /// What `event` at `now` comes to.
+    /// Processes `event` at time `now` and returns the resulting actions.
     #[must_use]
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Output> {
         self.handle(event, now)
     }
 
-    /// Whether it is over.
+    /// Returns `true` if the session has ended.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
     }
 
-    /// What the proxy holds, as far as it said.
+    /// Returns the digests of the resources that the proxy holds; `None` before the hello and after the end.
     pub fn holds(&self) -> Option<&BTreeMap<ResourceKey, Digest>> {
         match &self.phase {
             Phase::Open(open) => Some(&open.holds),
@@ -178,7 +179,7 @@ impl Session {
         }
     }
 
-    /// The proxy as it would be recorded now.
+    /// Returns the current status of the proxy; `None` before the hello and after the end.
     pub fn proxy(&self) -> Option<&Proxy> {
         match &self.phase {
             Phase::Open(open) => Some(&open.proxy),

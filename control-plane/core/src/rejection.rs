@@ -1,70 +1,70 @@
-//! Why a command is refused: what is wrong, where, and what to do about it.
+//! Reasons for the rejection of a command.
 
 use crate::{key::Key, port::Revision};
 
-/// A refusal. Its text is meant for the operator who sent the command.
+/// Reason for a rejection. The text is shown to the operator: what is wrong, in which field, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No such object.
+    /// The object does not exist.
     #[error("there is no {}", .0.describe())]
     NotFound(Key),
-    /// An object of this name is there already.
+    /// An object of this name exists already.
     #[error("{} exists already; update it, or choose another id", .0.describe())]
     AlreadyExists(Key),
-    /// Written by somebody else since it was read.
+    /// The object was changed since it was read.
     #[error(
         "{} has been changed since it was read (now at revision {current}); read it again and repeat the change",
         .key.describe()
     )]
     Stale {
-        /// Which.
+        /// Key of the object.
         key: Key,
-        /// Its revision now.
+        /// Current revision of the object.
         current: Revision,
     },
-    /// Others need it.
+    /// Other objects depend on the object.
     #[error("{} is used by {}; change or delete those first", .key.describe(), list(.by))]
     InUse {
-        /// Which.
+        /// Key of the object.
         key: Key,
-        /// Who needs it, the first few.
+        /// First dependent objects.
         by: Vec<Key>,
     },
-    /// A field cannot be as it is.
+    /// The value of a field is invalid.
     #[error("{field}: {reason}")]
     Invalid {
-        /// Path as in the API, e.g. `spec.bindings[2].server`.
+        /// Field path in the API, e.g. `spec.bindings[2].server`.
         field: String,
-        /// What is wrong and what would be right.
+        /// Description of the error and of a valid value.
         reason: String,
     },
-    /// More than there may be.
+    /// A limit is exceeded.
     #[error("{field}: {found} is more than the limit of {limit} ({name})")]
     Limit {
-        /// Path as in the API.
+        /// Field path in the API.
         field: String,
-        /// Name of the limit, in words.
+        /// Description of the limit.
         name: &'static str,
-        /// The limit.
+        /// Maximum.
         limit: usize,
-        /// What was asked for.
+        /// Requested value.
         found: usize,
     },
-    /// This request id did something else before.
+    /// The request id was used for a different request.
     #[error("request_id: `{0}` has been used for another request; use a fresh one")]
     RequestReused(String),
-    /// The stored object cannot be read, so it cannot be changed.
+    /// The stored object cannot be decoded, so it cannot be changed.
     #[error("{} cannot be read ({reason}); delete it and create it again", .key.describe())]
     Quarantined {
-        /// Which.
+        /// Key of the object.
         key: Key,
-        /// Why.
+        /// Decoding error.
         reason: String,
     },
 }
 
 impl Rejection {
-    /// A field that cannot be as it is.
+    /// Creates [`Self::Invalid`].
     pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid {
             field: field.into(),
@@ -72,7 +72,7 @@ impl Rejection {
         }
     }
 
-    /// The offending field, where there is one.
+    /// Returns the invalid field, if the rejection has one.
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid { field, .. } | Self::Limit { field, .. } => Some(field),
@@ -86,7 +86,7 @@ impl Rejection {
     }
 }
 
-/// At most this many users are named.
+/// Maximum number of dependent objects that a message names.
 pub(crate) const NAMED_USERS: usize = 5;
 
 fn list(keys: &[Key]) -> String {

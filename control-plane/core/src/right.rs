@@ -1,13 +1,14 @@
-//! Who may do what at the control plane. One function decides; every RPC names the [`Right`] it needs.
+//! Authorization at the control plane. [`is_allowed`] decides; every RPC declares the [`AccessRight`] that it
+//! requires.
 //!
 //! ```text
 //!            own organization                                   whole deployment
-//! viewer     read everything in it
+//! viewer     read all objects
 //! editor     + write gateways and servers, probe
-//! admin      + write credentials and tokens, update it
+//! admin      + write credentials and tokens, update the organization
 //! system     everything, in every organization                  + organizations, proxies, versions, join tokens
 //! proxy                                                          push, credentials, keyring, renewal
-//! anonymous                                                      join (its secret is checked by the vault)
+//! anonymous                                                      join (the vault checks the secret)
 //! ```
 
 use toolgate_model::{AdminRole, Slug};
@@ -17,20 +18,20 @@ use crate::key::Kind;
 #[cfg(test)]
 mod tests;
 
-/// Leave to do one thing.
+/// Permission to perform one kind of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Right {
     /// Get, list and watch objects of a kind.
     Read(Kind),
-    /// Update and delete objects of a kind, and create them.
+    /// Create, update and delete objects of a kind.
     Write(Kind),
     /// Create or delete an organization.
     FoundOrganization,
-    /// Probe a server now.
+    /// Probe a server on demand.
     Probe,
-    /// See the version log.
+    /// Read the version log.
     ReadVersions,
-    /// Give leave to join.
+    /// Create a join token.
     CreateJoinToken,
     /// Join the fleet.
     Join,
@@ -40,34 +41,34 @@ pub enum Right {
     Push,
     /// Resolve credentials.
     ResolveCredential,
-    /// Get the keys that all proxies share.
+    /// Read the keys shared by all proxies.
     ReadKeyring,
 }
 
-/// Who is calling the control plane, verified.
+/// Authenticated caller of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// The deployment itself: the bootstrap token, or code of ours.
+    /// The deployment itself: the bootstrap token, or internal calls.
     System,
-    /// A token with a role.
+    /// Token with a role.
     Token {
-        /// Its organization.
+        /// Organization of the token.
         org: Slug,
-        /// Its role there.
+        /// Role in the organization.
         role: AdminRole,
-        /// Its id.
+        /// Token id.
         name: Slug,
     },
-    /// A proxy, by its certificate (or, in memory, by its word).
+    /// Proxy, identified by its certificate, or by its own statement on an in-memory connection.
     Proxy {
-        /// Its id.
+        /// Proxy id.
         id: Slug,
     },
-    /// Nobody in particular.
+    /// Unauthenticated caller.
     Anonymous,
 }
 
-/// Whether `identity` has `right` in organization `org`; none means in the whole deployment.
+/// Returns `true` if `identity` has `right` in organization `org`; `None` means the whole deployment.
 pub fn may(identity: &Identity, right: Right, org: Option<&Slug>) -> bool {
     match identity {
         Identity::System => !for_proxies(right) && right != Right::Join,
@@ -79,7 +80,7 @@ pub fn may(identity: &Identity, right: Right, org: Option<&Slug>) -> bool {
     }
 }
 
-/// The least role that has `right` in its own organization; none if no role has.
+/// Returns the lowest role that has `right` in its own organization; `None` if no role has it.
 fn least_role(right: Right) -> Option<AdminRole> {
     match right {
         Right::Read(Kind::Proxy) => None,
@@ -105,7 +106,8 @@ fn least_role(right: Right) -> Option<AdminRole> {
     }
 }
 
-/// Rights that proxies have, and only they: not even the system token resolves a credential.
+/// Returns `true` for rights that only proxies have. The system token does not have them either, so it cannot
+/// resolve credentials.
 fn for_proxies(right: Right) -> bool {
     match right {
         Right::RenewCertificate | Right::Push | Right::ResolveCredential | Right::ReadKeyring => {
@@ -122,7 +124,7 @@ fn for_proxies(right: Right) -> bool {
 }
 
 impl Identity {
-    /// As in the version log.
+    /// Returns the author name used in the version log.
     pub fn author(&self) -> String {
         match self {
             Self::System => "system".to_owned(),

@@ -1,25 +1,25 @@
-//! The objects of one kind, each with the revision of its last write. Cloning a shelf costs one reference count;
-//! the first write after that copies the map, never the objects.
+//! Table of the objects of one kind, each with the revision of its last write. Cloning a table increments one
+//! reference count. The first write after a clone copies the map but not the objects.
 
 use std::{borrow::Borrow, collections::BTreeMap, sync::Arc};
 
 use crate::port::Revision;
 
-/// An object as it lies in the store.
+/// Object with the revision of its last write.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stored<T> {
-    /// The object.
+    /// Object.
     pub object: Arc<T>,
-    /// Store revision of its last write: the resource version of the API.
+    /// Store revision of the last write: the resource version in the API.
     pub modified: Revision,
 }
 
-/// Objects of one kind, in key order.
+/// Objects of one kind in key order.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shelf<K, T>(Arc<BTreeMap<K, Stored<T>>>);
 
 impl<K: Ord + Clone, T> Shelf<K, T> {
-    /// One of them.
+    /// Returns the object at `key`.
     pub fn get<Q>(&self, key: &Q) -> Option<&Stored<T>>
     where
         K: Borrow<Q>,
@@ -28,7 +28,7 @@ impl<K: Ord + Clone, T> Shelf<K, T> {
         self.0.get(key)
     }
 
-    /// Whether it is there.
+    /// Returns `true` if the table contains `key`.
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -37,28 +37,28 @@ impl<K: Ord + Clone, T> Shelf<K, T> {
         self.0.contains_key(key)
     }
 
-    /// All, in key order.
+    /// Iterates over all objects in key order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &Stored<T>)> {
         self.0.iter()
     }
 
-    /// Those after `after`, in key order: the next page.
+    /// Iterates over the objects after the key `after` in key order, for pagination.
     pub fn after(&self, after: Option<&K>) -> impl Iterator<Item = (&K, &Stored<T>)> {
         use std::ops::Bound::{Excluded, Unbounded};
         self.0.range((after.map_or(Unbounded, Excluded), Unbounded))
     }
 
-    /// Whether nothing has been written to one since it was cloned from the other.
+    /// Returns `true` if both tables share one map, so that neither was written to since the clone.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// How many.
+    /// Returns the number of objects.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if the table is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -76,7 +76,7 @@ impl<K: Ord + Clone, T> Shelf<K, T> {
 }
 
 impl<T> Stored<T> {
-    /// The object, shared.
+    /// Returns a shared reference to the object.
     pub fn share(&self) -> Arc<T> {
         Arc::clone(&self.object)
     }

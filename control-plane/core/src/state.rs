@@ -1,7 +1,8 @@
-//! Everything that is in the store, understood: one value, applied to by its single owner and published whole.
-//! Applying is idempotent by (key, revision), so that duplicated and replayed events do no harm; what an unreliable
-//! watch has lost is found by [`State::relist`]. What cannot be understood is kept aside under its key with the
-//! reason, and hurts nothing else.
+//! Decoded content of the store. The state is one value, updated by a single owner and published as a whole.
+//!
+//! Applying events is idempotent by (key, revision), so duplicated and replayed events have no effect. Events lost
+//! by an unreliable watch are detected by [`StoreState::relist`]. Entries that cannot be decoded are quarantined
+//! under their key with the reason and affect no other object.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,36 +23,36 @@ mod shelve;
 #[cfg(test)]
 mod tests;
 
-/// Everything in the store at a revision. Cheap to clone.
+/// Decoded content of the store at a revision. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// Tenants.
     pub organizations: Shelf<Slug, Organization>,
-    /// Endpoints.
+    /// MCP endpoints.
     pub gateways: Shelf<Name, Gateway>,
     /// MCP servers.
     pub servers: Shelf<Name, Server>,
-    /// What we present to servers.
+    /// Credentials that proxies present to servers.
     pub credentials: Shelf<Name, Credential>,
-    /// Bearer tokens, live or not.
+    /// Bearer tokens, including revoked and expired ones.
     pub tokens: Shelf<Name, Token>,
-    /// What servers were seen to offer, by server.
+    /// Definitions that servers offer, by server.
     pub catalogues: Shelf<Name, Catalogue>,
     /// Data-plane processes.
     pub proxies: Shelf<Slug, Proxy>,
-    /// Who owns which gateway id.
+    /// Owning organization of each gateway id.
     pub gateway_ids: Shelf<Slug, Slug>,
-    /// Sealed keys of the deployment.
+    /// Sealed deployment keys.
     pub system_keys: Shelf<Slug, SealedBlob>,
-    /// Leave to join, by hash.
+    /// Join tokens, by hash.
     pub join_tokens: Shelf<Digest, JoinToken>,
-    /// Proxies that were expelled, each with when its last certificate has ended.
+    /// Expelled proxies, with the expiry of their last certificate.
     pub expelled: Shelf<Slug, Timestamp>,
-    /// What request ids have done.
+    /// Results of request ids.
     pub requests: Shelf<Digest, RequestRecord>,
-    /// The version log; an entry's version is the revision of its write.
+    /// Version log. The version of an entry is the revision of its write.
     pub history: Shelf<u64, VersionRecord>,
-    /// What could not be understood, by key as it stands in the store.
+    /// Entries that cannot be decoded, by raw key.
     pub quarantine: Arc<BTreeMap<String, Quarantined>>,
     marker: Option<(Marker, Revision)>,
     token_hashes: Arc<BTreeMap<TokenHash, Name>>,
@@ -60,64 +61,64 @@ pub struct State {
     content: Revision,
 }
 
-/// Why something is kept aside.
+/// Store entry that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
-    /// In words, without any of the content.
+    /// Description of the error, without any of the content.
     pub reason: String,
-    /// Revision of its last write.
+    /// Revision of the last write.
     pub modified: Revision,
 }
 
-/// One change in the store, decoded.
+/// Decoded change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Written.
+    /// The key was written.
     Put {
-        /// The key as it stands in the store.
+        /// Raw key in the store.
         key: String,
         /// Revision of the write.
         modified: Revision,
-        /// The object, or why it cannot be understood.
+        /// Decoded object, or the decoding error.
         object: Result<Object, String>,
     },
-    /// Deleted.
+    /// The key was deleted.
     Delete {
-        /// The key as it stands in the store.
+        /// Raw key in the store.
         key: String,
         /// Revision of the deletion.
         revision: Revision,
     },
 }
 
-/// One entry of a full listing.
+/// Entry of a full listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The key as it stands in the store.
+    /// Raw key in the store.
     pub key: String,
-    /// Revision of its last write.
+    /// Revision of the last write.
     pub modified: Revision,
-    /// The object, or why it cannot be understood; none if [`State::modified`] of this key is this revision
-    /// already, which spares decoding it again.
+    /// Decoded object, or the decoding error; `None` if [`StoreState::mod_revision`] of the key equals the
+    /// revision, in which case the entry is not decoded again.
     pub object: Option<Result<Object, String>>,
 }
 
-/// What a full comparison had to repair.
+/// Differences found by a full comparison with the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Repairs {
-    /// Writes that had been missed although the watch claimed to be past them.
+    /// Writes that the watch missed although it reported a later revision.
     pub missed_writes: usize,
-    /// Deletions that had been missed, or had not been delivered yet.
+    /// Deletions that the watch missed or had not delivered yet.
     pub missed_deletes: usize,
 }
 
 impl State {
-    /// The state that a full listing at `revision` shows.
+    /// Creates the state from a full listing at `revision`.
     pub fn from_listing(listing: Vec<Listed>, revision: Revision) -> Self {
         Self::default().relist(listing, revision).0
     }
 
-    /// Applies `events`, in order, after which everything up to `revision` is known. Says how many changed anything.
+    /// Applies `events` in order and advances to `revision`. Returns the number of events that changed the state.
     pub fn apply(&mut self, events: impl IntoIterator<Item = Event>, revision: Revision) -> usize {
         let mut changed = 0;
         for event in events {
@@ -134,7 +135,7 @@ impl State {
         changed
     }
 
-    /// This state made equal to a full listing at `revision`, and what had to be repaired for that.
+    /// Returns this state updated to a full listing at `revision`, and the differences found.
     #[must_use]
     pub fn relist(&self, listing: Vec<Listed>, revision: Revision) -> (Self, Repairs) {
         let mut next = self.clone();
@@ -158,7 +159,7 @@ impl State {
             let missed = entry.modified <= self.revision;
             repairs.missed_writes += usize::from(missed);
             if missed && shelve::is_read(&entry.key) {
-                // Its own revision is one that we have published without it.
+                // The revision of the entry was already published without the entry.
                 next.content = next.content.max(revision);
             }
             next.put_in(entry.key, entry.modified, object);
@@ -167,13 +168,13 @@ impl State {
         (next, repairs)
     }
 
-    /// Everything up to here is known.
+    /// Returns the revision up to which all changes are applied.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// The version that this state compiles to. It moves with what compile reads and with nothing else: a proxy
-    /// that acknowledges a version does not thereby make a new one.
+    /// Returns the version of the compiled snapshot. Only changes of compile inputs advance it: a proxy that
+    /// acknowledges a version does not create a new one.
     pub fn version(&self) -> Version {
         Version {
             epoch: self.epoch(),
@@ -181,7 +182,8 @@ impl State {
         }
     }
 
-    /// Whether `other`, which this state was made from or the other way round, surely compiles to the same.
+    /// Returns `true` if `self` and `other` certainly compile to the same snapshot. One of them must be derived
+    /// from the other.
     pub fn compiles_like(&self, other: &Self) -> bool {
         self.marker == other.marker
             && self.content == other.content
@@ -194,48 +196,48 @@ impl State {
             && self.gateway_ids.is(&other.gateway_ids)
     }
 
-    /// The epoch; 0 before the first marker.
+    /// Returns the epoch; 0 before the first marker.
     pub fn epoch(&self) -> u64 {
         self.marker.map_or(0, |(marker, _)| marker.epoch)
     }
 
-    /// When the last change was made.
+    /// Returns the time of the last change.
     pub fn written(&self) -> Timestamp {
         self.marker
             .map_or(Timestamp(0), |(marker, _)| marker.written)
     }
 
-    /// Revision of the last write of a key, quarantined or not, as it stands in the store.
+    /// Returns the revision of the last write of a raw key, quarantined or not.
     pub fn modified(&self, key: &str) -> Option<Revision> {
         self.revisions.get(key).copied()
     }
 
-    /// Revision of the last write of a key.
+    /// Returns the revision of the last write of a key.
     pub fn modified_at(&self, key: &Key) -> Option<Revision> {
         self.modified(&key.to_string())
     }
 
-    /// Why the object at `key` is not to be had, if it is quarantined.
+    /// Returns the quarantine entry of `key`, if it is quarantined.
     pub fn quarantined(&self, key: &Key) -> Option<&Quarantined> {
         self.quarantine.get(&key.to_string())
     }
 
-    /// Whether the proxy `id` was expelled, and its last certificate may not have ended at `now`.
+    /// Returns `true` if the proxy `id` was expelled and its last certificate may still be valid at `now`.
     pub fn is_expelled(&self, id: &Slug, now: Timestamp) -> bool {
         self.expelled.get(id).is_some_and(|until| **until > now)
     }
 
-    /// The token with this hash: the admin API's authentication.
+    /// Returns the token with this hash. The admin API authenticates with it.
     pub fn token_by_hash(&self, hash: &TokenHash) -> Option<&Stored<Token>> {
         self.tokens.get(self.token_hashes.get(hash)?)
     }
 
-    /// The object at `key`, if it is there and understood.
+    /// Returns the object at `key`, if it exists and is not quarantined.
     pub fn object(&self, key: &Key) -> Option<Object> {
         self.find(key)
     }
 
-    /// This state as it would be after `change`, at the next revision: for dry runs.
+    /// Returns this state after `change`, at the next revision, for dry runs.
     #[must_use]
     pub fn changed_by(&self, change: &Change) -> Self {
         let revision = self.revision + 1;
@@ -258,7 +260,7 @@ impl State {
         next
     }
 
-    /// Hashes of tokens that are revoked, or expired by `now`: what the revocation stream carries.
+    /// Returns the hashes of tokens that are revoked, or expired at `now`, for the revocation stream.
     pub fn dead_tokens(&self, now: Timestamp) -> impl Iterator<Item = &TokenHash> {
         let dead = move |token: &&Stored<Token>| {
             token.revoked.is_some() || token.expires.is_some_and(|at| at <= now)
@@ -267,7 +269,7 @@ impl State {
         tokens.filter(dead).map(|token| &token.object.hash)
     }
 
-    /// Objects of an organization beside itself.
+    /// Returns the keys of the objects owned by an organization, without the organization itself.
     pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = Key> + 'a {
         let of = move |name: &&Name| name.org == *org;
         let gateways = self.gateways.iter().map(|(name, _)| name).filter(of);

@@ -1,4 +1,4 @@
-//! What is written is what is read; and what cannot be read is a reason, never a crash.
+//! Tests that decoding restores the encoded object, and that an unreadable value is an error and never a panic.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Whatever happens to the watch, the published state becomes what the store holds; and poison stays alone.
+//! Tests that the published state converges to the store under any faults of the watch, and that an unreadable entry
+//! affects no other object.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -170,7 +171,7 @@ async fn poison_behind_our_back_hurts_nobody_else() {
         fresh.published().compiled.snapshot.entries,
         before.compiled.snapshot.entries
     );
-    // And it can be cleared away through the front door where it has an address there.
+    // An unreadable entry with a valid key can be deleted through the API.
     let key = Key::Gateway(name("truncated"));
     plane
         .run(Command::Delete {

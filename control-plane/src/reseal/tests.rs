@@ -1,4 +1,4 @@
-//! After a rotation the older key is not needed any more.
+//! Tests that older keys are not needed after a rotation.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,4 +1,5 @@
-//! What is written is published; of two writers one wins; and a store that does not answer does not hold anybody up.
+//! Tests that writes are published, that one of two conflicting writers wins, and that a store that does not respond
+//! delays callers only for a bounded time.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -65,7 +66,7 @@ async fn a_rejection_writes_nothing() {
     assert_eq!(plane.published().state.revision(), before);
 }
 
-/// Reads, adds one to a label, writes; on a stale write, again.
+/// Increments a label `times` times, retrying stale writes.
 async fn add(plane: &Plane, times: u32) {
     let mut left = times;
     while left > 0 {
@@ -193,7 +194,7 @@ async fn a_writer_whose_watch_has_lost_something_has_everything_listed() {
     let store = Faulty::new();
     let plane = ready(store.clone()).await;
     let other = ready(store.clone()).await;
-    // From the next watch on, the first plane hears nothing of what the other writes.
+    // Watches opened from here on deliver no events.
     store.loses_one_in.store(1, Ordering::Relaxed);
     let deaf = start(store.clone());
     deaf.readiness.ready().await;

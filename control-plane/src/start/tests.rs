@@ -1,4 +1,5 @@
-//! An empty store becomes usable, a furnished one stays as it is, and control planes of one store share its keys.
+//! Tests that an empty store is prepared, that a prepared store is left as it is, and that control planes of one store
+//! share its keys.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
@@ -131,7 +132,7 @@ async fn another_key_file_is_refused_with_what_to_do() {
     assert_eq!(everything(&store).await, before);
 }
 
-/// What lies in a store, with the revision of each value.
+/// Lists all keys in a store with the revision of each value.
 async fn everything(store: &Arc<dyn Store>) -> Vec<(String, u64)> {
     let page = store.list("", None, 1000, None).await.unwrap();
     let entries = page.entries.into_iter();
@@ -196,7 +197,7 @@ async fn of_two_that_start_at_once_with_keys_of_their_own_one_is_refused() {
             told.contains("copy it from another control plane"),
             "{told}"
         );
-        // What it says to do helps.
+        // Following the advice in the error resolves it.
         std::fs::copy(winner.join("key"), loser.join("key")).unwrap();
         let (again, _again) = start(options(loser), &store).await;
         again.unwrap();

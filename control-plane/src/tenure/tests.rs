@@ -1,4 +1,4 @@
-//! One control plane probes; whoever lost its turn unawares writes nothing.
+//! Tests that one control plane probes, and that a control plane that lost the leadership unnoticed writes nothing.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -58,7 +58,7 @@ async fn a_prober_that_lost_its_tenure_unawares_writes_nothing_and_finds_out() {
         tenure: tenure.clone(),
         asked: watch::channel(BTreeMap::new()).1,
     };
-    // Its lease ran out while it was stopped, and another control plane took over.
+    // The lease expired while the process was stopped, and another control plane took over.
     let Some(Guard::Modified(key, revision)) = tenure.fence() else {
         panic!("no fence");
     };

@@ -1,6 +1,6 @@
-//! What every store promises, as functions that anybody can hold against any store. Each takes a store of its own
-//! (or a namespace of its own: nothing here assumes that revisions start anywhere or that nobody else writes), and
-//! says in words which promise is broken. `store/tests` runs them against etcd, a file and memory.
+//! Conformance suite for [`Store`] implementations. Each check gets its own store or namespace. No check assumes an
+//! initial revision or exclusive access to the store. A failed check describes the violated guarantee.
+//! `store/tests` runs the suite against etcd, a file and memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,30 +16,30 @@ mod random;
 mod transactions;
 mod watching;
 
-/// A store to hold a promise against.
+/// Store that a check runs against.
 pub type Subject = Arc<dyn Store>;
 
-/// A promise: its name, and what checks it.
+/// Conformance check: its name and its function.
 pub type Promise = (
     &'static str,
     fn(Subject) -> BoxFuture<'static, Result<(), Broken>>,
 );
 
-/// A promise that does not hold.
+/// Error of a conformance check.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    /// Something else than promised happened.
+    /// The store violated a guarantee.
     #[error("{0}")]
     Promise(String),
-    /// The store did not answer.
+    /// A store operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something that should have happened did not.
+    /// An expected event did not occur in time.
     #[error("waited in vain for {0}")]
     InVain(&'static str),
 }
 
-/// Every promise.
+/// All checks.
 pub const PROMISES: &[Promise] = &[
     ("a_transaction_is_all_or_nothing", |s| {
         Box::pin(transactions::all_or_nothing(s))
@@ -96,7 +96,7 @@ pub const PROMISES: &[Promise] = &[
     }),
 ];
 
-/// Holds every promise against stores that `fresh` makes; the first broken one is the error, with its name.
+/// Runs every check on a store created by `fresh`. Stops at the first failed check and returns its name and error.
 pub async fn check_all<F, E>(mut fresh: F) -> Result<(), String>
 where
     F: AsyncFnMut(&'static str) -> Result<Subject, E>,
@@ -111,7 +111,7 @@ where
     Ok(())
 }
 
-/// Longest wait for something that should happen soon.
+/// Maximum wait for an expected event.
 const SOON: Duration = Duration::from_secs(10);
 
 fn ensure(holds: bool, promise: impl FnOnce() -> String) -> Result<(), Broken> {
@@ -145,7 +145,7 @@ async fn write(store: &Subject, writes: Vec<Write>) -> Result<Revision, Broken> 
         .ok_or(Broken::InVain("a commit without guards"))
 }
 
-/// The revision, or none if a guard did not hold.
+/// Commits with `guards`. Returns the revision, or `None` if a compare failed.
 async fn guarded(
     store: &Subject,
     guards: Vec<Guard>,
@@ -157,7 +157,7 @@ async fn guarded(
     })
 }
 
-/// Everything under `prefix`, page by page at one revision.
+/// Lists everything under `prefix` in pages at one revision.
 async fn all(
     store: &Subject,
     prefix: &str,
@@ -183,7 +183,7 @@ async fn all(
     }
 }
 
-/// Keys with their values as text.
+/// Returns all keys under `prefix` with their values as text.
 async fn pairs(store: &Subject, prefix: &str) -> Result<Vec<(String, String)>, Broken> {
     let (entries, _) = all(store, prefix, 100, None).await?;
     let pair = |entry: StoreEntry| {
@@ -202,7 +202,7 @@ async fn next(watcher: &mut Box<dyn Watcher>) -> Result<Batch, Broken> {
     }
 }
 
-/// Events until one at `revision` or later has been told.
+/// Collects events until an event at `revision` or later has arrived.
 async fn until(
     watcher: &mut Box<dyn Watcher>,
     revision: Revision,
@@ -225,7 +225,7 @@ fn told_at(event: &StoreEvent) -> Revision {
     }
 }
 
-/// For comparing: `key=value@revision`, or `-key@revision`.
+/// Formats an event for comparison: `key=value@revision`, or `-key@revision`.
 fn told(event: &StoreEvent) -> String {
     match event {
         StoreEvent::Put(entry) => {

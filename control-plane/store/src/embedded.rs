@@ -1,13 +1,14 @@
-//! One machine's store: redb, in a file or in memory, with etcd's model on top (revisions, a bounded history to
-//! watch and to page in, leases). A commit is on disk before it is answered. One process at a time owns the file.
+//! Embedded store for a single machine: redb, in a file or in memory, with the data model of etcd (revisions,
+//! bounded history for watches and paging, leases). A commit is durable before it returns. One process at a time
+//! owns the file.
 //!
 //! ```text
-//! current     key             -> revision of its last write, lease
-//! versions    key, revision   -> value, or nothing for a deletion      what history still needs, and the present
-//! log         revision, index -> key                                   what a watch reads
-//! leases      lease           -> seconds
+//! current     key             -> revision of the last write, lease
+//! versions    key, revision   -> value, or none for a deletion     kept for the history and for the latest revision
+//! log         revision, index -> key                               read by watches
+//! leases      lease           -> TTL in seconds
 //! lease_keys  lease, key      -> ()
-//! counters    name            -> revision, compacted, lease
+//! counters    name            -> revision, compacted revision, lease
 //! ```
 
 use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
@@ -34,13 +35,13 @@ pub use error::OpenError;
 use error::OrStoreError;
 use leases::Deadlines;
 
-/// Revisions of history that are kept without being asked to.
+/// Number of revisions kept as history.
 const HISTORY: u64 = 10_000;
 
-/// How often a watcher looks for leases that have run out, at least.
+/// Maximum interval at which a watcher checks for expired leases.
 const LEASE_CHECK: Duration = Duration::from_secs(1);
 
-/// redb behind the port. Cheap to clone.
+/// [`Store`] implementation on redb. Cheap to clone.
 #[derive(Clone)]
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
@@ -49,20 +50,20 @@ pub struct EmbeddedStore {
 struct Shared {
     database: Database,
     deadlines: Deadlines,
-    /// The latest revision; watchers wait for it to grow, then read what happened from the log.
+    /// Latest revision. Watchers wait for it to grow and then read the changes from the log.
     latest: watch::Sender<Revision>,
     history: u64,
 }
 
 impl EmbeddedStore {
-    /// The store in the file at `path`, made if it is not there.
+    /// Opens the store in the file at `path`. Creates the file if it does not exist.
     pub fn open(path: &Path, clock: SharedClock) -> Result<Self, OpenError> {
         let database = Database::create(path).map_err(|e| OpenError::from_redb(path, e))?;
         keep_private(path).map_err(|e| OpenError::from_io(path, &e))?;
         Self::start(database, clock, HISTORY).map_err(|e| OpenError::unreadable(path, e))
     }
 
-    /// A store that ends with the process.
+    /// Creates a store in memory.
     pub fn in_memory(clock: SharedClock) -> Result<Self, OpenError> {
         let path = Path::new("memory");
         let database = Database::builder().create_with_backend(InMemoryBackend::new());
@@ -70,7 +71,7 @@ impl EmbeddedStore {
         Self::start(database, clock, HISTORY).map_err(|e| OpenError::unreadable(path, e))
     }
 
-    /// Keeps this many revisions of history instead of ten thousand.
+    /// Creates a store in memory that keeps `history` revisions.
     #[cfg(test)]
     pub(crate) fn with_history(clock: SharedClock, history: u64) -> Result<Self, StoreError> {
         let database = Database::builder().create_with_backend(InMemoryBackend::new());
@@ -93,7 +94,7 @@ impl EmbeddedStore {
         Ok(Self { shared })
     }
 
-    /// Runs `work` where it may block, after leases that have run out are gone.
+    /// Runs `work` on a blocking thread after expired leases are removed.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
@@ -110,13 +111,13 @@ impl EmbeddedStore {
     }
 }
 
-/// What is sealed stays sealed, but names, addresses and hashes are nobody else's business either.
+/// Restricts the file to its owner. Secrets are sealed, but names, addresses and hashes are confidential too.
 fn keep_private(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
 impl Shared {
-    /// Deletes what was written under leases that have run out.
+    /// Deletes the keys of expired leases.
     fn expire(&self) -> Result<(), StoreError> {
         for lease in self.deadlines.due() {
             let revision = write::end_lease(&self.database, lease, self.history)?;

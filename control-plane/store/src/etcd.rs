@@ -1,14 +1,14 @@
-//! A fleet's store: etcd. `etcd-client` by itself waits in silence for a member that is frozen, partitioned or
-//! without quorum, so everything here has a deadline of its own:
+//! Store of a fleet on etcd. `etcd-client` waits without a time limit for a member that is frozen, partitioned or
+//! without quorum. Every operation here therefore has its own timeout:
 //!
 //! ```text
-//! any call     2 s, then the member is left for the next one; a write that was cut off may have happened
-//! a watch      require-leader (a member without quorum says so), HTTP/2 pings every 10 s answered within 3 s,
-//!              and a progress request after 5 s of silence that must be answered within 3 s
+//! call     2 s, then the next member is used; a write that timed out may have taken effect
+//! watch    require-leader (a member without quorum reports it), HTTP/2 pings every 10 s with a timeout of 3 s,
+//!          and a progress request after 5 s without messages, with a timeout of 3 s
 //! ```
 //!
-//! A watcher that fails is not revived here: whoever watches lists and watches again, and thereby gets the next
-//! member. Keys lie under a namespace, so that one cluster may serve several deployments.
+//! A failed watcher is not restarted here: its owner lists and watches again and thereby connects to the next
+//! member. Keys are stored under a namespace, so one cluster can serve several deployments.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -28,44 +28,44 @@ mod watcher;
 use keys::Namespace;
 use members::Members;
 
-/// Deadline of a call.
+/// Timeout of a call.
 const CALL_DEADLINE: Duration = Duration::from_secs(2);
-/// Deadline of connecting to one member, within a call's.
+/// Timeout of connecting to one member, within the timeout of the call.
 const CONNECT_DEADLINE: Duration = Duration::from_millis(600);
-/// Interval of HTTP/2 pings; etcd closes connections that ping more often than every 5 s.
+/// Interval of HTTP/2 pings. etcd closes connections that ping more often than every 5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// Deadline of a ping.
+/// Timeout of an HTTP/2 ping.
 const PING_DEADLINE: Duration = Duration::from_secs(3);
-/// Silence after which a watch asks for a sign of life.
+/// Time without messages after which a watch sends a progress request.
 const WATCH_SILENCE: Duration = Duration::from_secs(5);
-/// Deadline of that sign of life.
+/// Timeout of a progress request.
 const WATCH_DEADLINE: Duration = Duration::from_secs(3);
-/// Entries of one page, so that a page of the largest values fits a message.
+/// Maximum number of entries in a page, so that a page of maximum-size values fits into one message.
 const PAGE: usize = 60;
-/// Largest message from etcd.
+/// Maximum size of a message from etcd in bytes.
 const MESSAGE: usize = 96 * 1024 * 1024;
 
-/// How to reach etcd.
+/// Connection options of [`EtcdStore`].
 #[derive(Clone, Default)]
 pub struct EtcdOptions {
     /// Client URLs of the members, e.g. `https://etcd-1:2379`.
     pub endpoints: Vec<String>,
-    /// Stands before every key, e.g. `/toolgate`; may be empty.
+    /// Prefix of all keys, e.g. `/toolgate`; may be empty.
     pub namespace: String,
-    /// For `https` endpoints.
+    /// TLS options for `https` endpoints.
     pub tls: Option<EtcdTls>,
-    /// User and password, where etcd's authentication is on.
+    /// User and password, if etcd authentication is enabled.
     pub user: Option<(String, String)>,
 }
 
-/// TLS towards etcd.
+/// TLS options of the connection to etcd.
 #[derive(Clone, Default)]
 pub struct EtcdTls {
-    /// Certificates to trust, PEM; empty for those of the machine.
+    /// Trusted CA certificates, PEM; empty to use the system roots.
     pub ca_pem: Vec<u8>,
-    /// Our certificate and key, PEM, where etcd asks for one.
+    /// Client certificate and key, PEM, if etcd requires client certificates.
     pub client_pem: Option<(Vec<u8>, Vec<u8>)>,
-    /// The name in the members' certificates, if it is not the one in the URL.
+    /// Server name in the certificates of the members, if it differs from the URL.
     pub server_name: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Debug for EtcdOptions {
     }
 }
 
-/// etcd behind the port. Cheap to clone.
+/// [`Store`] implementation on etcd. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EtcdStore {
     members: Arc<Members>,
@@ -88,7 +88,7 @@ pub struct EtcdStore {
 }
 
 impl EtcdStore {
-    /// A store over these members. Connects when it is first used; only options that can never work are refused.
+    /// Creates a store over the given members. Rejects invalid options; connects on first use.
     pub fn new(options: EtcdOptions) -> Result<Self, StoreError> {
         let namespace = Namespace::new(&options.namespace)?;
         let members = Arc::new(Members::new(options)?);
@@ -219,7 +219,7 @@ impl Store for EtcdStore {
                 client.kv_client().compact(revision, Some(options)).await
             };
             match self.members.call(call).await {
-                // Somebody has been here before: etcd may compact by itself.
+                // The revision is already compacted: etcd may compact by itself.
                 Ok(_) | Err(StoreError::Compacted(_)) => Ok(()),
                 Err(other) => Err(other),
             }

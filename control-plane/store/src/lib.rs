@@ -1,5 +1,6 @@
-//! The control plane's store behind one port, twice: etcd for a fleet, redb (a file, or memory) for one machine. No
-//! code path asks which one it is; [`conformance`] holds what they have in common, as tests.
+//! Store implementations of the control plane: etcd for a fleet, redb (a file or memory) for a single machine.
+//! Callers use the [`Store`](toolgate_control_core::port::Store) port and do not depend on the implementation.
+//! [`conformance`] contains the tests that both pass.
 
 pub mod conformance;
 pub mod embedded;

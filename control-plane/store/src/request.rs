@@ -1,4 +1,4 @@
-//! What no store takes, refused alike by all of them.
+//! Validation of requests, shared by all stores.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use toolgate_control_core::port::{
 #[cfg(test)]
 mod tests;
 
-/// Refuses transactions that could never be written.
+/// Rejects transactions that can never be committed.
 pub(crate) fn check(txn: &Txn) -> Result<(), StoreError> {
     let operations = txn.guards.len().max(txn.writes.len());
     if operations > MAX_OPERATIONS {
@@ -42,7 +42,7 @@ pub(crate) fn check(txn: &Txn) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses what is not a key.
+/// Rejects invalid keys.
 pub(crate) fn check_key(key: &str) -> Result<(), StoreError> {
     if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|c| c.is_ascii_graphic()) {
         return refused(format!("a key has 1 to {MAX_KEY} visible ASCII characters"));
@@ -50,7 +50,7 @@ pub(crate) fn check_key(key: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses a page without room.
+/// Rejects a page limit of zero.
 pub(crate) fn check_limit(limit: usize) -> Result<(), StoreError> {
     if limit == 0 {
         return refused("a page has room for at least one entry".to_owned());

@@ -1,4 +1,4 @@
-//! redb keeps every promise of a store, in memory and in a file; and a file is kept like one.
+//! Runs the conformance suite against redb in memory and in a file, and tests the handling of the file.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The certificate authority of the planes. One per deployment; its key lies sealed in the store. Control planes
-//! get server certificates, proxies client certificates that live a day; what a certificate says is decided here,
-//! never taken from the request.
+//! Certificate authority for connections between control planes and proxies. A deployment has one; its key is
+//! stored sealed. Control planes get server certificates, proxies get certificates that are valid for a day. The
+//! content of a certificate is decided here and never taken from the request.
 
 use std::time::Duration;
 
@@ -17,50 +17,50 @@ use zeroize::Zeroizing;
 
 use crate::identity;
 
-/// How long a proxy's certificate lives; it renews at two thirds of it.
+/// Lifetime of a proxy certificate. A proxy renews it after two thirds of the lifetime.
 pub const PROXY_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// How long a control plane's certificate lives; it makes a new one at every start and before the end.
+/// Lifetime of a control plane certificate. A control plane requests a new one at every start and before expiry.
 pub const SERVER_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long the authority lives.
+/// Lifetime of the CA certificate.
 pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// Clocks of two machines may differ by this much.
+/// Tolerated clock difference between two machines.
 const SKEW: Duration = Duration::from_secs(300);
 
-/// Issues certificates.
+/// Certificate authority that issues certificates.
 pub struct Authority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// An authority as it is kept: sealed, because it holds the key.
+/// Serialized authority. It contains the private key and is stored sealed.
 pub struct SerializedAuthority {
-    /// Its certificate, DER.
+    /// CA certificate, DER.
     pub certificate: Vec<u8>,
-    /// Its private key, PKCS#8 DER.
+    /// Private key, PKCS#8 DER.
     pub key: Zeroizing<Vec<u8>>,
 }
 
-/// A certificate with its chain.
+/// Issued certificate with its chain.
 pub struct Issued {
-    /// Leaf first.
+    /// Certificate chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// When it ends.
+    /// Expiry time.
     pub not_after: Timestamp,
 }
 
-/// Why a certificate cannot be issued.
+/// Error of issuing a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
-    /// The request is not a valid PKCS#10 request, or not signed by its own key.
+    /// The request is not a valid PKCS#10 request, or is not signed with its own key.
     #[error("the certificate request is not valid: {0}")]
     BadRequest(String),
-    /// The authority's own key or certificate cannot be used.
+    /// The key or certificate of the authority is unusable.
     #[error("the certificate authority cannot be used: {0}")]
     Unusable(String),
 }
 
 impl Authority {
-    /// A new authority, valid from `now` on.
+    /// Creates an authority that is valid from `now` on.
     pub fn create(now: Timestamp) -> Result<SerializedAuthority, AuthorityError> {
         let key = KeyPair::generate().map_err(unusable)?;
         let mut params = params("Toolgate authority", now, AUTHORITY_LIFE);
@@ -73,7 +73,7 @@ impl Authority {
         })
     }
 
-    /// The authority that was kept.
+    /// Opens a serialized authority.
     pub fn open(kept: &SerializedAuthority) -> Result<Self, AuthorityError> {
         let certificate = CertificateDer::from(kept.certificate.clone());
         let key = PrivatePkcs8KeyDer::from(kept.key.to_vec());
@@ -85,19 +85,19 @@ impl Authority {
         })
     }
 
-    /// Its certificate: what proxies trust.
+    /// Returns the CA certificate, which proxies trust.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
-    /// The same as PEM.
+    /// Returns the CA certificate as PEM.
     pub fn certificate_pem(&self) -> String {
         let body = base64_lines(&self.certificate);
         format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
     }
 
-    /// A server certificate with a fresh key for a control plane that is reached under these names (DNS names or
-    /// IP addresses).
+    /// Issues a server certificate with a new key for a control plane that is reached under these names (DNS names
+    /// or IP addresses).
     pub fn issue_server(
         &self,
         names: &[String],
@@ -114,7 +114,8 @@ impl Authority {
         Ok((issued, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
     }
 
-    /// A certificate for the proxy `id`: as a client of ours and of its neighbours, and as a server of theirs. Of the request (PKCS#10 DER) only the public key is used.
+    /// Issues a certificate for the proxy `id`: a client certificate towards control planes and peers, and a server
+    /// certificate towards peers. Only the public key of the request (PKCS#10 DER) is used.
     pub fn issue_proxy(
         &self,
         id: &Slug,

@@ -1,6 +1,6 @@
-//! Envelope encryption: every value has a data key of its own, wrapped by the key-encryption key. Both layers are
-//! XChaCha20-Poly1305 with random 192-bit nonces, so no counter has to be kept, and both are bound to the place the
-//! value belongs to and to the key that wraps it.
+//! Envelope encryption: each value has its own data key, which is wrapped by the key-encryption key. Both layers
+//! are XChaCha20-Poly1305 with random 192-bit nonces, so no nonce counter has to be stored. Both layers
+//! authenticate the [`EncryptionContext`] of the value and the id of the wrapping key.
 
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -15,21 +15,21 @@ use crate::KeyRing;
 
 const NONCE: usize = 24;
 
-/// The [`Seal`] of a control plane.
+/// Envelope encryption as the [`SecretSealer`] of a control plane.
 pub struct Vault {
     keys: KeyRing,
 }
 
-/// Overwritten when dropped.
+/// Plaintext that is zeroed on drop.
 struct OpenBytes(Zeroizing<Vec<u8>>);
 
 impl Vault {
-    /// Seals with the newest key of the ring, opens with any.
+    /// Creates a sealer that seals with the newest key and opens with any key.
     pub fn new(keys: KeyRing) -> Self {
         Self { keys }
     }
 
-    /// Whether `sealed` should be sealed anew because a newer key wraps by now.
+    /// Returns `true` if `sealed` is wrapped with a key that is not the newest one.
     pub fn is_stale(&self, sealed: &SealedBlob) -> bool {
         self.keys.newest().is_none_or(|(id, _)| id != sealed.key_id)
     }
@@ -71,7 +71,7 @@ impl AsRef<[u8]> for OpenBytes {
     }
 }
 
-/// Each part with its length, so that no two places share their bytes.
+/// Encodes each part with its length, so that different contexts have different encodings.
 fn associated(place: &SealPlace, key_id: &str) -> Vec<u8> {
     let parts = [
         place.org.as_str(),

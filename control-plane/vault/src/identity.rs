@@ -1,5 +1,5 @@
-//! Who is at the other end of a mutual TLS connection between planes, read from its certificate after rustls has
-//! checked the chain.
+//! Identity of the peer of a mutual TLS connection between control plane and proxy, read from its certificate after
+//! rustls has verified the chain.
 
 use toolgate_model::Slug;
 use toolgate_runtime::tls::neighbour_name;
@@ -7,14 +7,15 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 const PROXY: &str = "spiffe://toolgate/proxy/";
 
-/// A peer of ours.
+/// Identity of an authenticated peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerIdentity {
-    /// The proxy of this id.
+    /// Proxy with this id.
     Proxy(Slug),
 }
 
-/// The identity in a certificate (DER). None unless it names exactly one that we issue.
+/// Returns the identity in a certificate (DER); `None` unless it has exactly the names of a certificate issued by
+/// this deployment.
 pub fn peer_identity(certificate_der: &[u8]) -> Option<PeerIdentity> {
     let (rest, certificate) = X509Certificate::from_der(certificate_der).ok()?;
     if !rest.is_empty() {
@@ -22,7 +23,7 @@ pub fn peer_identity(certificate_der: &[u8]) -> Option<PeerIdentity> {
     }
     let names = certificate.subject_alternative_name().ok()??;
     match names.value.general_names.as_slice() {
-        // The second is for its neighbours, and has to be the same proxy's.
+        // The DNS name is used between proxies and must belong to the same proxy.
         [GeneralName::URI(uri), GeneralName::DNSName(host)] => {
             let id: Slug = uri.strip_prefix(PROXY)?.parse().ok()?;
             let same = *host == neighbour_name(id.as_str());
@@ -32,7 +33,7 @@ pub fn peer_identity(certificate_der: &[u8]) -> Option<PeerIdentity> {
     }
 }
 
-/// How a certificate names the proxy `id`.
+/// Returns the URI SAN of the proxy `id`.
 pub(crate) fn proxy_uri(id: &Slug) -> String {
     format!("{PROXY}{id}")
 }

@@ -1,9 +1,11 @@
-//! The key file: the key-encryption keys of a control plane. It is the one secret that the store does not hold, and
-//! whoever has both has everything, so it is created readable by its owner alone and refused otherwise.
+//! Key file with the key-encryption keys of a control plane. It is the only secret outside of the store: the file
+//! and the store together give access to all secrets. The file is therefore created readable by its owner only, and
+//! rejected with any other permissions.
 //!
-//! One line a key, newest first: `<id> <64 hexadecimal digits>`. The first wraps, all open. To rotate, put a new
-//! line on top and start again: everything is sealed anew, and the older line can go. Where there are several control
-//! planes, each gets the new line at the end first, so that all can open what the first of them wraps with it.
+//! Each line is one key, newest first: `<id> <64 hexadecimal digits>`. The first key wraps, all keys open. To
+//! rotate, add a line at the top and restart: all values are sealed again, and the older line can be removed. With
+//! several control planes, first add the new line at the end of each file, so that all of them can open the values
+//! that the first one wraps with it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,60 +17,60 @@ use std::{
 use toolgate_runtime::random;
 use zeroize::Zeroizing;
 
-/// Largest key file.
+/// Maximum size of the key file in bytes.
 const FILE_LIMIT: u64 = 64 * 1024;
-/// Most keys in a file.
+/// Maximum number of keys in a file.
 const KEYS: usize = 64;
-/// Longest key id.
+/// Maximum length of a key id in bytes.
 const ID: usize = 40;
 
-/// Key-encryption keys, newest first. No `Debug`: it holds the keys.
+/// Key-encryption keys, newest first. No `Debug`, because it contains keys.
 #[derive(Clone)]
 pub struct KeyRing {
     keys: Vec<(String, Zeroizing<[u8; 32]>)>,
 }
 
-/// Why a key file cannot be used.
+/// Error of reading or creating a key file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// Reading or writing failed.
     #[error("cannot use the key file {path}: {source}")]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the error.
         source: io::Error,
     },
-    /// Others may read it.
+    /// The permissions allow other users to read the file.
     #[error(
         "the key file {path} may be read by others (mode {mode:o}): run `chmod 600 {path}` and, if anybody did, rotate the key"
     )]
     Exposed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its permissions.
+        /// Permissions of the file.
         mode: u32,
     },
-    /// It does not hold keys. The content is not shown.
+    /// A line is not a key. The content is not shown.
     #[error("line {line} of the key file {path} is not `<id> <64 hexadecimal digits>`")]
     Malformed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Line number, starting at 1.
         line: usize,
     },
-    /// It holds no key at all.
+    /// The file contains no key.
     #[error(
         "the key file {path} holds no key; restore it from its backup, for without it nothing sealed can be read"
     )]
     Empty {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
 }
 
 impl KeyRing {
-    /// The keys in the file at `path`; makes one with a fresh key if there is none.
+    /// Reads the keys in the file at `path`. Creates the file with a new key if it does not exist.
     pub fn open_or_create(path: &Path) -> Result<Self, KeyFileError> {
         if let Some(there) = Self::open_if_there(path)? {
             return Ok(there);
@@ -80,7 +82,7 @@ impl KeyRing {
         Self::open(path)
     }
 
-    /// The keys in the file at `path`, if there is one.
+    /// Reads the keys in the file at `path`; `None` if it does not exist.
     pub fn open_if_there(path: &Path) -> Result<Option<Self>, KeyFileError> {
         match Self::open(path) {
             Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -90,7 +92,7 @@ impl KeyRing {
         }
     }
 
-    /// The keys in the file at `path`.
+    /// Reads the keys in the file at `path`.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
         let text = read_private(path)?;
         let mut keys = Vec::new();
@@ -113,19 +115,19 @@ impl KeyRing {
         Ok(Self { keys })
     }
 
-    /// One fresh key that lies nowhere: for stores that end with the process.
+    /// Creates one key that is not stored, for stores that end with the process.
     pub fn ephemeral() -> Self {
         Self {
             keys: vec![(fresh_id(), Zeroizing::new(random::bytes()))],
         }
     }
 
-    /// The key that wraps.
+    /// Returns the key that wraps.
     pub(crate) fn newest(&self) -> Option<(&str, &[u8; 32])> {
         self.keys.first().map(|(id, key)| (id.as_str(), &**key))
     }
 
-    /// The key with this id.
+    /// Returns the key with this id.
     pub(crate) fn find(&self, id: &str) -> Option<&[u8; 32]> {
         self.keys
             .iter()
@@ -134,20 +136,20 @@ impl KeyRing {
     }
 }
 
-/// A file with a fresh key at `path`, whole from its first moment; whoever comes second finds that of the first.
+/// Creates a file with a new key at `path` atomically. If a concurrent process creates it first, its file is kept.
 fn create(path: &Path) -> io::Result<()> {
     let key = Zeroizing::new(random::bytes::<32>());
     let line = Zeroizing::new(format!("{} {}\n", fresh_id(), &*hex(&*key)));
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".new-{}", fresh_id()));
     let written = write_new(Path::new(&beside), line.as_bytes());
-    // A link replaces nothing: two processes that start at once must not each believe in a key of their own.
+    // A hard link never replaces a file: two processes that start concurrently must not use different keys.
     let linked = written.and_then(|()| fs::hard_link(&beside, path));
     let _gone = fs::remove_file(&beside);
     match linked {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        // A file system without links.
+        // The file system does not support hard links.
         Err(_) => match write_new(path, line.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             written => written?,

@@ -1,6 +1,6 @@
-//! Keys and what is made with them: sealing of secrets before they reach the store, bearer tokens and their keyed
-//! hashes, the certificate authority of the planes, join tokens. Everything here is a function of bytes and
-//! randomness; where keys lie is the caller's choice, but for the one key file that opens all others.
+//! Cryptography of the control plane: sealing of secrets before they are stored, bearer tokens and their keyed
+//! hashes, join tokens, and the certificate authority. Everything here is a function of bytes and randomness.
+//! Callers store the keys, except for the key file that protects all others.
 
 pub mod authority;
 pub mod envelope;

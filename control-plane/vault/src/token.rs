@@ -1,5 +1,5 @@
-//! Bearer tokens: 256 random bits in base 62 behind a prefix, with a checksum so that a scanner or a typing error
-//! is recognised without a look-up. Only the keyed hash of a token is ever stored.
+//! Bearer tokens: a prefix and 256 random bits in base 62, with a checksum that lets secret scanners and clients
+//! detect invalid tokens without a lookup. Only the keyed hash of a token is stored.
 
 use std::fmt;
 
@@ -10,30 +10,30 @@ use toolgate_model::TokenHash;
 use toolgate_runtime::random;
 use zeroize::Zeroizing;
 
-/// Characters of the random part: 43 of 62 hold 256 bits.
+/// Length of the random part: 43 base-62 digits hold 256 bits.
 const RANDOM: usize = 43;
-/// Characters of the checksum.
+/// Length of the checksum.
 const CHECK: usize = 6;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Makes tokens and hashes them. One key for a deployment.
+/// Creates and hashes tokens with the hash key of the deployment.
 pub struct Minter {
     prefix: String,
     key: Zeroizing<[u8; 32]>,
 }
 
-/// A token just made. It is shown once, to who asked for it.
+/// Newly created token. It is shown once, to the caller that requested it.
 pub struct MintedToken {
-    /// The token itself.
+    /// Secret token.
     pub secret: Zeroizing<String>,
-    /// What is stored of it.
+    /// Keyed hash, which is stored.
     pub hash: TokenHash,
-    /// Its first characters, to recognise it by.
+    /// First characters of the token, by which users recognize it.
     pub hint: String,
 }
 
 impl Minter {
-    /// Tokens of the form `<prefix>_…`, hashed under `key`.
+    /// Creates a minter of tokens of the form `<prefix>_…`, hashed with `key`.
     pub fn new(prefix: &str, key: [u8; 32]) -> Self {
         Self {
             prefix: prefix.to_owned(),
@@ -41,12 +41,12 @@ impl Minter {
         }
     }
 
-    /// The key of the hashes, for the proxies' keyring.
+    /// Returns the hash key, for the proxies' keyring.
     pub fn key(&self) -> &[u8; 32] {
         &self.key
     }
 
-    /// A fresh token.
+    /// Creates a token.
     pub fn mint(&self) -> MintedToken {
         let secret = fresh(&self.prefix);
         let hash = self.hash(&secret);
@@ -54,22 +54,23 @@ impl Minter {
         MintedToken { secret, hash, hint }
     }
 
-    /// What a token is looked up by.
+    /// Returns the keyed hash by which a token is looked up.
     pub fn hash(&self, token: &str) -> TokenHash {
         self.hash_bytes(token.as_bytes())
     }
 
-    /// The same for bytes that may be no text.
+    /// Returns the keyed hash of a token that may not be valid UTF-8.
     pub fn hash_bytes(&self, token: &[u8]) -> TokenHash {
         TokenHash(self.keyed(&[token]))
     }
 
-    /// Keyed hash for another purpose. No purpose's hash is that of a token: those have no zero byte.
+    /// Returns a keyed hash for another purpose. It never equals the hash of a token, because a token contains no
+    /// zero byte.
     pub fn hash_for(&self, purpose: &'static str, bytes: &[u8]) -> [u8; 32] {
         self.keyed(&[purpose.as_bytes(), &[0], bytes])
     }
 
-    /// Whether `token` can be one of ours at all: prefix, length and checksum.
+    /// Returns `true` if prefix, length and checksum of `token` are valid.
     pub fn is_well_formed(&self, token: &str) -> bool {
         let body = token
             .strip_prefix(self.prefix.as_str())
@@ -84,7 +85,7 @@ impl Minter {
             .into()
     }
 
-    /// A fresh secret for one proxy to join with. Its hash is that of the purpose `join`.
+    /// Creates a join token, the secret with which one proxy joins. Its hash has the purpose `join`.
     pub fn mint_join(&self) -> MintedToken {
         let secret = fresh("join");
         let hash = TokenHash(self.hash_for("join", secret.as_bytes()));
@@ -94,7 +95,7 @@ impl Minter {
 
     fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.key) else {
-            // HMAC takes a key of any length; a hash that nothing matches is the closed answer.
+            // HMAC accepts keys of any length. If it fails, a hash that matches nothing denies access.
             return random::bytes();
         };
         for part in parts {
@@ -116,7 +117,7 @@ fn fresh(prefix: &str) -> Zeroizing<String> {
     text.push('_');
     while text.len() < prefix.len() + 1 + RANDOM {
         let bytes = Zeroizing::new(random::bytes::<64>());
-        // Bytes from 248 on would make the first digits likelier than the rest.
+        // Bytes from 248 on are skipped, because they would make the first digits more likely than the others.
         let fair = bytes.iter().filter(|byte| **byte < 248);
         for byte in fair.take(prefix.len() + 1 + RANDOM - text.len()) {
             text.push(digit(u64::from(*byte)));

@@ -1,4 +1,5 @@
-//! The admin API through its router: manners (here), isolation of organizations, watches.
+//! Tests of the admin API through its router: general behaviour here, isolation of organizations and watches in
+//! submodules.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ mod probes;
 mod secrets;
 mod watches;
 
-/// A router over a desk with a token of each role, each called by its id.
+/// Starts a router over a control plane with a token of each role. The secret of each token is its id.
 pub(super) fn start() -> (Router, Arc<MemoryDesk>, Trigger) {
     let desk = MemoryDesk::new();
     desk.token("acme", "viewer", AdminRole::Viewer, false);
@@ -454,7 +455,7 @@ async fn browsers_get_grpc_web_and_pages_on_the_same_port() {
             .len(),
         1
     );
-    // The refusals of the gate, too, are such that a browser reads them.
+    // Rejections by the access control are readable for a browser as well.
     let mut request = memory::request(path, None, &message);
     *request.version_mut() = http::Version::HTTP_11;
     request.headers_mut().insert(CONTENT_TYPE, web);

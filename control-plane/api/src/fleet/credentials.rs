@@ -1,4 +1,4 @@
-//! The Credentials service: what must not be in a snapshot, to proxies alone.
+//! Credentials service: gives proxies the secrets that must not be part of a snapshot.
 
 use tonic::{Request, Response, Status};
 use toolgate_control_core::Key;
@@ -25,7 +25,7 @@ impl credentials_server::Credentials for Members {
             slug("credential", &request.credential)?,
         );
         if self.edge.published().state.revision() < request.revision {
-            // The proxy was told of it by another control plane, which is ahead of this one.
+            // Another control plane, which is ahead of this one, has sent the proxy this revision.
             self.edge.settle(request.revision).await;
         }
         let published = self.edge.published();

@@ -1,5 +1,6 @@
-//! The actor of one connected proxy: translates, steps the core's push session, runs what comes out. Nothing waits in
-//! it: the stream takes one delta at a time, and the core sends no second one before the first is answered.
+//! Actor of one connected proxy. It translates messages, steps the core's push session and performs its outputs. It
+//! never waits for the stream: the stream takes one delta at a time, and the core sends the next delta only after the
+//! previous one is acknowledged or refused.
 
 use std::sync::Arc;
 
@@ -15,30 +16,30 @@ use toolgate_model::{Delta, Proxy};
 
 use crate::desk::Desk;
 
-/// A push on its way to the stream, or its end.
+/// Delta with its nonce, or the status that ends the stream.
 pub(super) type Outgoing = Result<(u64, Delta), Status>;
 
-/// One connected proxy.
+/// Actor state of one connected proxy.
 pub(super) struct Feed {
     desk: Arc<dyn Desk>,
     session: Session,
     out: Option<mpsc::Sender<Outgoing>>,
-    /// Tells the stream's task, by being dropped, that this actor has ended, whatever the reason.
+    /// Dropped when this actor ends for any reason, which notifies the task of the stream.
     _alive: Option<oneshot::Sender<()>>,
     timer: Option<TimerId>,
-    /// What is to be recorded after what is being recorded.
+    /// State to record after the recording in progress.
     unrecorded: Option<Proxy>,
     recording: bool,
     closing: bool,
 }
 
-/// What happens to a feed.
+/// Messages to a feed.
 pub(super) enum Message {
-    /// To the session. The reply says that it has been taken.
+    /// Event for the session. The reply confirms that it was handled.
     Event(Box<Event>, Reply<()>),
-    /// Time has passed.
+    /// The timer has fired.
     Tick,
-    /// What was to be recorded has been, or cannot be.
+    /// Recording has succeeded or failed.
     Recorded,
 }
 
@@ -87,13 +88,13 @@ impl Feed {
     fn send(&mut self, outgoing: Outgoing) {
         let sent = self.out.as_ref().map(|out| out.try_send(outgoing));
         if !matches!(sent, Some(Ok(()))) {
-            // The stream does not take what it asked for: it has gone, or is broken.
+            // The stream does not take the delta that it asked for: it has ended or is broken.
             self.out = None;
             self.closing = true;
         }
     }
 
-    /// Records one picture at a time; the latest wins.
+    /// Records the state of the proxy, one write at a time; the latest state wins.
     fn record(&mut self, cx: &mut Context<Self>) {
         if self.recording {
             return;
@@ -114,7 +115,7 @@ impl Feed {
         cx.perform(async move {
             let recorded = desk.submit(Command::RecordProxy(proxy), context).await;
             if let Err(error) = recorded {
-                // The next picture is on its way; the proxy is served all the same.
+                // The next state will be recorded soon; the proxy is served regardless.
                 tracing::debug!(%error, "a proxy's state was not recorded");
             }
             Message::Recorded
@@ -126,7 +127,7 @@ impl Actor for Feed {
     type Message = Message;
     const KIND: &'static str = "proxy_feed";
     const CAPACITY: usize = 8;
-    /// Its stream cannot be had a second time: the proxy connects again, to a new one.
+    /// The stream cannot be recreated: the proxy opens a new connection, with a new feed.
     const RESTARTS: usize = 0;
 
     fn handle(&mut self, message: Message, cx: &mut Context<Self>) {

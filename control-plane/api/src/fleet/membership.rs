@@ -1,4 +1,4 @@
-//! The Fleet service: a proxy joins once, with a single-use secret, and renews with the certificate it then has.
+//! Fleet service: a proxy joins once, with a single-use secret, and renews its certificate with the current one.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::{
     status,
 };
 
-/// Bytes of a certificate request.
+/// Maximum size of a certificate request, in bytes.
 const MAX_REQUEST: usize = 16 * 1024;
-/// Bytes of a join secret.
+/// Maximum length of a join secret, in bytes.
 const MAX_SECRET: usize = 256;
 
 #[tonic::async_trait]
@@ -51,7 +51,8 @@ impl fleet_server::Fleet for Members {
             let taken = Rejection::AlreadyExists(Key::Proxy(id));
             return Err(status::rejected(&taken, None));
         }
-        // Made first and handed out last: a request that cannot be signed does not use up the secret.
+        // Issued before the secret is used up, and returned after: a certificate request that cannot be signed does not
+        // use up the secret.
         let issued = desk.issue(&id, &request.csr_der);
         let issued = issued.map_err(|error| status::issue(&error))?;
         let context = Context {
@@ -81,7 +82,7 @@ impl fleet_server::Fleet for Members {
         let request = request.into_inner();
         check_size(&request.csr_der)?;
         let published = Arc::clone(&self.edge.published());
-        // Whoever renews without ever being seen could not be expelled either.
+        // A proxy that renews without a record in the store could not be expelled.
         if !published.state.proxies.contains(id) {
             let message = format!("nothing is known of proxy {id}; let it subscribe first");
             return Err(status::precondition("UNKNOWN_PROXY", "proxy", message));
@@ -92,7 +93,7 @@ impl fleet_server::Fleet for Members {
     }
 }
 
-/// One answer for all that can be wrong with a secret.
+/// Error for every way in which a join secret can be invalid.
 fn refused() -> Status {
     status::unauthenticated(
         "JOIN_TOKEN",

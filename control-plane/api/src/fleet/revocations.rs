@@ -1,6 +1,7 @@
-//! The stream of revocations: hashes of tokens that no longer work, apart from configuration pushes so that a large
-//! one never delays them. Revoked, expired and deleted tokens alike; a hash once told is not told again. Each message
-//! names the version it was read from, so that a control plane that lags behind takes nothing back.
+//! Stream of revocations: hashes of tokens that are no longer valid, because they were revoked, have expired or were
+//! deleted. It is separate from the push stream, so that a large push never delays a revocation. Each hash is sent
+//! once. Each message names the version it was read from, so that a control plane that lags behind does not undo newer
+//! revocations.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -14,27 +15,27 @@ use toolgate_wire::push::version_to_proto;
 
 use crate::{caller::not_expelled, edge::Edge};
 
-/// Hashes in one message.
+/// Maximum number of hashes in one message.
 const PART: usize = 50_000;
-/// Messages that wait for a reader.
+/// Number of messages buffered for the reader.
 const BUFFER: usize = 4;
-/// At most this long until tokens that have expired are told.
+/// Maximum delay until expired tokens are sent.
 const EXPIRY: Duration = Duration::from_secs(30);
 
 type Sender = mpsc::Sender<Result<Revocations, Status>>;
 
-/// What one stream knows.
+/// State of one revocation stream.
 #[derive(Default)]
 struct Known {
     sequence: u64,
-    /// Told already.
+    /// Hashes already sent.
     dead: BTreeSet<TokenHash>,
-    /// In the store when last looked at.
+    /// Hashes of the tokens in the store at the last check.
     present: BTreeSet<TokenHash>,
     version: Version,
 }
 
-/// A stream for `proxy`: everything in force at first, then what is added. It ends when the proxy is told to leave.
+/// Opens a stream for `proxy`: first all revocations in force, then additions. It ends when the proxy is expelled.
 pub(super) fn stream(
     edge: &Edge,
     proxy: Option<Slug>,
@@ -62,7 +63,7 @@ async fn follow(edge: &Edge, proxy: Option<&Slug>, sender: &Sender) {
             let _reader_gone = sender.try_send(Err(expelled));
             return;
         }
-        // Nothing is known before the first listing of the store, so nothing is complete.
+        // Before the first listing of the store the state is empty, and must not be sent as complete.
         if state.version() != Version::default() {
             let fresh = known.learn(&state, edge.desk.now());
             if (complete || !fresh.is_empty()) && !tell(&mut known, fresh, complete, sender).await {
@@ -70,7 +71,7 @@ async fn follow(edge: &Edge, proxy: Option<&Slug>, sender: &Sender) {
             }
             complete = false;
         }
-        // By the clock as well: once its time is over, the record of an expulsion means nothing.
+        // Depends on the clock as well: after its expiry, the record of an expulsion has no effect.
         let expelled =
             |state: &State| proxy.is_some_and(|proxy| state.is_expelled(proxy, edge.desk.now()));
         if !changed(&mut publications, &known, expelled, sender).await {
@@ -79,7 +80,8 @@ async fn follow(edge: &Edge, proxy: Option<&Slug>, sender: &Sender) {
     }
 }
 
-/// Waits for a publication of another version, or for time in which tokens may have expired, or for the proxy's end.
+/// Waits for a new version, for the next expiry check, or for the expulsion of the proxy. Returns `false` if the stream
+/// has ended.
 async fn changed(
     publications: &mut tokio::sync::watch::Receiver<Arc<crate::desk::Published>>,
     known: &Known,
@@ -120,14 +122,14 @@ async fn tell(known: &mut Known, fresh: Vec<TokenHash>, complete: bool, sender: 
 }
 
 impl Known {
-    /// What has died since it was last asked.
+    /// Returns the hashes that became invalid since the last call.
     fn learn(&mut self, state: &State, now: Timestamp) -> Vec<TokenHash> {
         let mut fresh: BTreeSet<TokenHash> = state.dead_tokens(now).copied().collect();
         if state.version() != self.version {
             let tokens = state.tokens.iter();
             let present: BTreeSet<TokenHash> = tokens.map(|(_, token)| token.hash).collect();
             fresh.extend(self.present.difference(&present).copied());
-            // A token that came back under its old hash would be a restore: proxies then start over anyway.
+            // A token can reappear with its old hash only after a restore of the store, and proxies then start over.
             self.present = present;
             self.version = state.version();
         }

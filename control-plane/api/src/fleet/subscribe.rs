@@ -1,4 +1,4 @@
-//! The Push service: one stream, one feed. A task of each stream carries what the proxy says, and what is published,
+//! Push service: one feed per stream. A task per stream forwards the messages of the proxy and the published snapshots
 //! to the feed, one at a time.
 
 use std::{
@@ -31,26 +31,26 @@ use crate::{
     status,
 };
 
-/// How long a feed may take to take an event.
+/// Maximum time a feed may take to handle an event.
 const FEED_DEADLINE: Duration = Duration::from_secs(10);
-/// Deltas between feed and stream: one in flight, and the end.
+/// Number of items buffered between feed and stream: one delta in flight, and the final status.
 const BUFFER: usize = 2;
 
-/// The feed of every proxy that is connected to this control plane.
+/// Feeds of all proxies connected to this control plane.
 #[derive(Default)]
 pub(crate) struct Feeds {
     open: Mutex<BTreeMap<Slug, Handle<Feed>>>,
 }
 
-/// One stream's task.
+/// Task of one push stream.
 struct Pump {
     members: Members,
     peer: Peer,
     feed: Handle<Feed>,
     out: mpsc::Sender<Outgoing>,
-    /// Its id, once it has introduced itself.
+    /// Proxy id from the `Hello` message; `None` before it.
     proxy: Option<Slug>,
-    /// The snapshot handed to the feed last.
+    /// Snapshot most recently sent to the feed.
     wanted: Option<Arc<Snapshot>>,
 }
 
@@ -70,7 +70,7 @@ impl Push for Members {
         let (out, outgoing) = mpsc::channel(BUFFER);
         let (alive, ended) = oneshot::channel();
         let desk = Arc::clone(&self.edge.desk);
-        // What the feed holds of the stream is made once; a feed that panics is not made again.
+        // The feed's half of the stream exists once. A feed that panics is not restarted.
         let once = Mutex::new(Some((out.clone(), alive)));
         let feed = self.actors.spawn(move || {
             let taken = once.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -101,14 +101,14 @@ impl Push for Members {
         caller.everywhere()?;
         let proxy = match &caller.peer {
             Peer::Proxy(id) => Some(id.clone()),
-            // In development a proxy is who it says; one that says nothing cannot be told to leave.
+            // In development the proxy states its own id. Without an id, its stream does not end on expulsion.
             Peer::Trusted | Peer::Unknown => request.get_ref().proxy_id.parse().ok(),
         };
         Ok(Response::new(revocations::stream(&self.edge, proxy)))
     }
 }
 
-/// A delta as messages, made one by one as the stream takes them.
+/// Splits a delta into messages, lazily as the stream takes them.
 fn parts(outgoing: Outgoing) -> BoxStream<Update> {
     match outgoing {
         Ok((nonce, delta)) => stream::iter(wire::updates(nonce, delta).map(Ok)).boxed(),
@@ -121,7 +121,7 @@ impl Pump {
         let draining = self.members.edge.drain.draining();
         tokio::select! {
             () = draining => {}
-            // Never sent: the feed has ended.
+            // Nothing is ever sent here; the drop means that the feed has ended.
             _dropped = ended => {}
             failed = self.carry(inbound) => {
                 if let Err(status) = failed {
@@ -129,14 +129,14 @@ impl Pump {
                 }
             }
         }
-        // A feed that has ended already, or that another stream has replaced, has nothing to say any more.
+        // Fails if the feed has already ended, for example because another stream replaced it.
         let _gone = self.hand_over(Event::Disconnected).await;
         if let Some(proxy) = &self.proxy {
             self.members.feeds.leave(proxy, &self.feed);
         }
     }
 
-    /// Carries events to the feed until the proxy ends the stream.
+    /// Forwards events to the feed until the proxy ends the stream.
     async fn carry(&mut self, mut inbound: Streaming<FromProxy>) -> Result<(), Status> {
         let mut published = self.members.edge.desk.published();
         self.want(&mut published).await?;
@@ -160,7 +160,7 @@ impl Pump {
         }
     }
 
-    /// A stream outlives the moment at which it was let in: an operator may have deleted the proxy since.
+    /// Checks that the proxy has not been expelled since the stream was opened.
     fn recheck(&self) -> Result<(), Status> {
         let Some(id) = &self.proxy else {
             return Ok(());
@@ -169,9 +169,10 @@ impl Pump {
         not_expelled(&edge.published().state, id, edge.desk.now())
     }
 
-    /// Hands over the newest snapshot, if it is another one than before. The version does not tell: when the store's
-    /// watch had lost something, the repaired snapshot may carry the version that went out without it. Before the
-    /// first listing of the store there is none: an empty one would take everything from the proxy.
+    /// Sends the newest snapshot to the feed if it is not the one sent before. Compares by pointer and not by version:
+    /// after the store's watch has lost an event, the repaired snapshot can have the version that was already sent
+    /// without it. Before the first listing of the store nothing is sent, because an empty snapshot would remove all
+    /// resources from the proxy.
     async fn want(
         &mut self,
         published: &mut watch::Receiver<Arc<Published>>,
@@ -233,7 +234,7 @@ impl Pump {
 }
 
 impl Feeds {
-    /// One proxy, one feed: the stream that came before is ended, it is a connection that broke unnoticed.
+    /// Registers the only feed of a proxy. Stops the feed of an earlier stream, whose connection broke unnoticed.
     fn enter(&self, proxy: &Slug, feed: &Handle<Feed>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let before = open.insert(proxy.clone(), feed.clone());

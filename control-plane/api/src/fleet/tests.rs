@@ -1,4 +1,4 @@
-//! Proxies at the fleet listener, over a connection in memory.
+//! Tests of the fleet listener over an in-memory connection.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ fn add_server(desk: &MemoryDesk, id: &str) {
         .unwrap();
 }
 
-/// A proxy with an open push stream.
+/// Proxy with an open push stream.
 struct Subscribed {
     say: mpsc::Sender<FromProxy>,
     updates: Streaming<Update>,
@@ -334,7 +334,7 @@ async fn a_credential_is_resolved_with_its_revision() {
     toolgate_wire::keys::Keyring::from_proto(&keyring).unwrap();
 }
 
-/// A client of a router that takes it for an unknown peer, or for a proxy with a certificate.
+/// Connects a client that the listener identifies as `peer`.
 async fn as_peer(rig: &Rig, peer: Peer) -> FleetClient<Channel> {
     let serve = rig.fleet.serve.clone();
     let connector = tower::service_fn(move |_uri: http::Uri| {
@@ -379,7 +379,7 @@ async fn a_join_token_lets_one_proxy_in_once_and_a_bad_request_does_not_use_it_u
     assert_eq!(again.message(), wrong.message());
 }
 
-/// A connected proxy in the store.
+/// Records a connected proxy in the store.
 fn record(rig: &Rig, id: &str) {
     let proxy = toolgate_model::Proxy {
         id: id.parse().unwrap(),
@@ -412,7 +412,7 @@ async fn a_proxy_that_lost_its_disk_joins_again_when_nobody_hears_of_it_any_more
             csr_der: b"csr".to_vec(),
         }
     };
-    // Its control plane was killed: nobody has written that it is gone.
+    // The control plane of the proxy was killed and did not record the disconnect.
     record(&rig, "p1");
     let mut newcomer = as_peer(&rig, Peer::Unknown).await;
     let taken = newcomer.join(leave(&rig, "early")).await.unwrap_err();
@@ -522,7 +522,7 @@ async fn a_deleted_proxy_is_out_at_once_and_nothing_of_it_works() {
         again.next().await.unwrap_err().code(),
         Code::PermissionDenied
     );
-    // Its feed's last word has not brought its record back.
+    // The last update of the feed has not recreated the record of the proxy.
     assert!(!rig.desk.published().borrow().state.proxies.contains(&p1));
 
     rig.desk

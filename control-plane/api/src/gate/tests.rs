@@ -1,4 +1,4 @@
-//! Every method of the descriptor set, with every wrong identity. A method without a row in the table fails the
+//! Tests of every method in the descriptor set with every wrong identity. A method without an access rule fails the
 //! first test.
 
 use std::{collections::BTreeSet, io, task::Poll};
@@ -26,7 +26,7 @@ fn pool() -> DescriptorPool {
     DescriptorPool::decode(toolgate_proto::DESCRIPTORS).unwrap()
 }
 
-/// All methods of ours, as in the table.
+/// Returns all Toolgate methods, named as in the table.
 fn methods(pool: &DescriptorPool) -> Vec<(String, MessageDescriptor)> {
     let services = pool.services();
     let methods = services.flat_map(|service| {
@@ -63,7 +63,7 @@ fn every_method_has_one_row_and_every_row_is_a_method() {
     }
 }
 
-/// A desk with two organizations, and a token of every sort, each called by its id.
+/// Creates a control plane with two organizations and tokens of every sort. The secret of each token is its id.
 fn desk() -> Arc<MemoryDesk> {
     let desk = MemoryDesk::new();
     desk.organization("rival");
@@ -87,7 +87,7 @@ fn desk() -> Arc<MemoryDesk> {
     Arc::new(desk)
 }
 
-/// A request that names objects of `acme`, filled by the names of its fields.
+/// Builds a request that names objects of `acme`, filled in by field name.
 fn plausible(method: &str, descriptor: &MessageDescriptor) -> Vec<u8> {
     let service = method
         .split('/')
@@ -133,7 +133,7 @@ fn needs(row: &Row) -> Right {
     }
 }
 
-/// What a token of `acme` with this role has to be told; none if it may.
+/// Returns the expected error of a token of `acme` with this role; `None` if the role has the right.
 fn for_role(right: Right, role: AdminRole) -> Option<Code> {
     let enough = match right {
         Right::Read(Kind::Proxy) | Right::Write(Kind::Proxy) | Right::FoundOrganization => false,
@@ -150,11 +150,11 @@ fn for_role(right: Right, role: AdminRole) -> Option<Code> {
     (!enough).then_some(Code::PermissionDenied)
 }
 
-/// What somebody else's admin has to be told about objects of `acme`.
+/// Returns the expected status of another organization's admin on objects of `acme`.
 fn for_rival(row: &Row) -> Code {
     match (for_role(needs(row), AdminRole::Admin), row.method) {
         (Some(code), _) => code,
-        // Answered, without anything of acme's: see the test of lists.
+        // Succeeds without any object of `acme`: see the test of lists.
         (None, "toolgate.admin.v1.Organizations/ListOrganizations") => Code::Ok,
         (None, _) => Code::NotFound,
     }
@@ -269,7 +269,7 @@ async fn at_the_fleet_listener_a_certificate_counts_and_a_token_does_not() {
         let join = needs(row) == Right::Join;
         for token in [None, Some("system"), Some("admin"), Some("garbage")] {
             let answer = memory::send(&router, memory::request(&path, token, &bytes)).await;
-            // Join looks at the secret in the request instead.
+            // Join checks the secret in the request instead.
             let expected = if join {
                 Code::InvalidArgument
             } else {

@@ -1,4 +1,4 @@
-//! Health follows readiness, and nobody keeps a stream for free.
+//! Tests that health follows readiness and cannot be watched.
 
 use tonic::Code;
 

@@ -1,4 +1,4 @@
-//! Credentials. The open value is sealed here, before anything else sees it.
+//! Credentials. The plaintext value is sealed here, before it reaches any other component.
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ impl Resource for Credential {
     }
 }
 
-/// Where the value of a credential is sealed to.
+/// Returns the encryption context of a credential value.
 pub(crate) fn place(name: &Name) -> SealPlace {
     SealPlace::credential_value(name)
 }

@@ -1,4 +1,4 @@
-//! Gateways. Their status is what they compile to.
+//! Gateways. The status of a gateway comes from the compiled snapshot.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ impl Resource for Gateway {
     }
 }
 
-/// Where it is reached, what it offers, and what keeps the rest from being offered.
+/// Builds the status: path, exposed definitions, and problems that keep others from being exposed.
 fn status_of(id: &Name, published: &Published) -> pb::GatewayStatus {
     let key = ResourceKey {
         kind: ResourceKind::Gateway,

@@ -1,4 +1,4 @@
-//! Organizations. They own themselves.
+//! Organizations. An organization belongs to itself.
 
 use std::sync::Arc;
 

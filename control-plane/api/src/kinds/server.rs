@@ -1,4 +1,4 @@
-//! Servers.
+//! Servers. The status of a server comes from its last probe.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Tokens. Minted here; what a caller may not set is kept as stored.
+//! Tokens. The secret is created here. Fields that a caller may not set keep their stored value.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The admin listener on a real socket.
+//! Tests of the admin listener on a real socket.
 
 use std::{net::SocketAddr, time::Duration};
 

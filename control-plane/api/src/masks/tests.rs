@@ -1,4 +1,4 @@
-//! Masks over messages.
+//! Tests of update masks on messages.
 
 use toolgate_model::Gateway;
 use toolgate_proto::admin::v1 as pb;

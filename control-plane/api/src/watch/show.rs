@@ -1,4 +1,4 @@
-//! Objects of all kinds as watch events show them.
+//! Objects of all kinds in the form of watch events.
 
 use toolgate_control_core::{Key, Kind};
 use toolgate_model::{
@@ -15,7 +15,7 @@ use crate::{
     problems,
 };
 
-/// The name of a kind's message, as in `WatchRequest.kinds`.
+/// Returns the message name of a kind, as in `WatchRequest.kinds`.
 pub(super) fn message(kind: Kind) -> &'static str {
     match kind {
         Kind::Organization => "Organization",
@@ -28,7 +28,7 @@ pub(super) fn message(kind: Kind) -> &'static str {
     }
 }
 
-/// Calls `each` with organization, key and look of every object of `kind`.
+/// Calls `each` with the organization, key and fingerprint of every object of `kind`.
 pub(super) fn looks(
     kind: Kind,
     published: &Published,
@@ -74,7 +74,7 @@ pub(super) fn looks(
     }
 }
 
-/// The object at `key`, if it is there.
+/// Returns the object at `key`, if it exists.
 pub(super) fn object(key: &Key, published: &Published, now: Timestamp) -> Option<Object> {
     let state = &published.state;
     match key {
@@ -101,7 +101,7 @@ pub(super) fn object(key: &Key, published: &Published, now: Timestamp) -> Option
     }
 }
 
-/// What is told of an object that has gone: its name.
+/// Returns the object of a deletion event. It contains only the name.
 pub(super) fn tombstone(key: &Key) -> Option<Object> {
     Some(match key {
         Key::Organization(id) => Object::Organization(kinds::tombstone::<Organization>(id)),

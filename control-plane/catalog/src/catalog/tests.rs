@@ -1,4 +1,4 @@
-//! Tests of all of it: real probes of scripted servers.
+//! Tests of server discovery: real probes of scripted fake servers.
 
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
@@ -15,7 +15,7 @@ use crate::port::{HeaderError, SinkError};
 mod feeds;
 mod kinds;
 
-/// Keeps catalogues in memory, and tells how often it was written.
+/// Keeps server definitions in memory and counts the writes.
 #[derive(Default)]
 struct Shelf {
     kept: Mutex<BTreeMap<Name, Catalogue>>,
@@ -128,7 +128,7 @@ impl House {
             .send_replace(Arc::new(targets.into_iter().map(pair).collect()));
     }
 
-    /// What is kept of `id`, once it is as wanted.
+    /// Waits until the stored definitions of `id` match `wanted`, and returns them.
     async fn kept(&self, id: &str, wanted: impl Fn(&Catalogue) -> bool) -> Catalogue {
         for _ in 0..500 {
             let kept = self.shelf.kept.lock().unwrap().get(&name(id)).cloned();
@@ -168,7 +168,7 @@ fn well(catalogue: &Catalogue) -> bool {
     catalogue.problem.is_none()
 }
 
-/// A modern server without a feed.
+/// Answers as a modern server without a change feed.
 fn modern(seen: &Seen) -> Scripted {
     match seen.rpc_method() {
         "server/discover" => stand_in::discovered(seen),
@@ -318,7 +318,8 @@ async fn a_change_of_tools_is_followed_through_both_kinds_of_feed() {
     }
 }
 
-/// A server whose tools change while they are listed for the first time: it is heard, because the feed stood before.
+/// The tools change while they are listed for the first time. The change is announced, because the feed is open before
+/// the list is read.
 #[tokio::test]
 async fn what_changes_while_a_list_is_read_is_not_missed() {
     let house = house(Shelf::default());
@@ -431,7 +432,7 @@ async fn credentials_are_presented_and_missed_in_words() {
     assert!(none.problem.unwrap().ends_with("give it a credential"));
     let bad = house.kept("bad", |_| true).await;
     assert!(bad.problem.unwrap().contains("no such credential"));
-    // Setting the right one is noticed at once.
+    // A corrected credential is used at once.
     house.want([with("none", "good")]);
     house.kept("none", well).await;
 }
@@ -459,7 +460,7 @@ async fn what_is_not_wanted_any_more_ends_and_nothing_is_written_for_nothing() {
     house.kept("a", well).await;
     house.kept("b", well).await;
     let writes = house.shelf.writes.load(Ordering::SeqCst);
-    // The same targets again: nothing to do.
+    // Sending equal targets again starts nothing.
     house.want([target("a", &url), target("b", &url)]);
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(house.shelf.writes.load(Ordering::SeqCst), writes);

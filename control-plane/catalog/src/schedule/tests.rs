@@ -1,4 +1,4 @@
-//! Tests of the schedule.
+//! Tests of the probe schedule.
 
 use proptest::prelude::*;
 
@@ -58,7 +58,8 @@ fn a_failing_server_is_asked_less_and_less_and_a_change_forgives_it() {
     assert_eq!(schedule.failures(), 0);
 }
 
-/// When probes begin while announcements come every 10 ms for so long, if a probe takes 10 ms.
+/// Returns the start times of probes while announcements arrive every 10 ms for the duration `long`. A probe takes 10
+/// ms.
 fn flooded(long: Duration, changed: bool) -> Vec<Duration> {
     let mut schedule = probed_once(Pace::default());
     let mut now = secs(100);
@@ -101,7 +102,7 @@ fn changes_that_go_on_are_looked_at_twice_a_second_and_then_once() {
     assert!(apart.max() <= Some(secs(1) + Duration::from_millis(20)));
 }
 
-/// One change after the other, as a person or a script makes them, with a look in vain after each.
+/// Several changes, as a person or a script makes them, each followed by a probe without a change.
 #[test]
 fn several_changes_within_seconds_are_each_looked_at_within_the_gap() {
     let mut schedule = probed_once(Pace::default());
@@ -147,7 +148,8 @@ fn an_operator_does_not_wait() {
     assert_eq!(schedule.step(Event::Asked, secs(1), 0), Step::Probe);
 }
 
-/// How long nobody listens after each of these feeds, which stood so long or never.
+/// Returns the delay after each of these feeds. `Some` is the time for which a feed was open, in seconds; `None` is a
+/// feed that never opened.
 fn silences(feeds: &[Option<u64>]) -> Vec<Duration> {
     let mut schedule = probed_once(Pace::default());
     let mut now = Duration::ZERO;
@@ -197,7 +199,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever happens: never two probes at once, and always something to wait for.
+    /// For any sequence of events, at most one probe runs, and without a running probe a timer is set.
     #[test]
     fn it_never_runs_twice_and_never_falls_asleep(
         events in proptest::collection::vec((event(), 0u64..5000, any::<u64>()), 1..200),

@@ -1,4 +1,4 @@
-//! Tests of problems in words: one line, bounded, and with what to do.
+//! Tests of problem texts: one line, bounded, with advice.
 
 use http::StatusCode;
 use toolgate_client::Cut;

@@ -1,4 +1,4 @@
-//! Names claimed in one gateway by tools, or by prompts: the first to claim one keeps it.
+//! Assigns exposed names to the tools, or the prompts, of one gateway. The first claim of a name wins.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use toolgate_model::{Definition, Digest, PrefixMode, Shape, Slug, snapshot::Tool
 
 use super::{Collision, Named, ProblemKind, exposed_name};
 
-/// One name, and whose it is.
+/// Exposed name and the tool or prompt that holds it.
 pub(super) struct Claim {
     pub(super) exposed: String,
     pub(super) server: Slug,
@@ -15,7 +15,7 @@ pub(super) struct Claim {
     pub(super) shape: Option<ToolShape>,
 }
 
-/// The names of one kind.
+/// Exposed names of one kind, tools or prompts, in one gateway.
 pub(super) struct Claims {
     what: Named,
     mode: PrefixMode,
@@ -39,7 +39,7 @@ impl Claims {
         }
     }
 
-    /// Without these names, which the gateway has itself.
+    /// Sets the names that the gateway reserves for its own tools.
     pub(super) fn without(self, own: &'static [&'static str]) -> Self {
         Self { own, ..self }
     }
@@ -48,7 +48,7 @@ impl Claims {
         self.what
     }
 
-    /// Claims a name for what `definition` defines: its alias, if the operator chose one.
+    /// Claims a name for `definition`: the alias of its shape, if any, else its exposed name.
     pub(super) fn claim(
         &mut self,
         server: &Slug,
@@ -93,7 +93,7 @@ impl Claims {
         Ok(())
     }
 
-    /// More were claimed than there may be.
+    /// Returns a problem if more names were claimed than the limit allows.
     pub(super) fn excess(&self) -> Option<ProblemKind> {
         let found = self.granted.len() + self.over;
         (self.over > 0).then_some(ProblemKind::TooMany {
@@ -103,8 +103,8 @@ impl Claims {
         })
     }
 
-    /// By name, so that a list keeps its order when a server lists in another one: what agents have cached of it
-    /// stays good.
+    /// Returns the entries sorted by exposed name. The order of the exposed list is then independent of the order
+    /// in which servers list, so a list cached by an agent stays valid.
     pub(super) fn sorted<T>(mut self, make: impl Fn(Claim) -> T) -> Vec<T> {
         self.granted
             .sort_by(|one, other| one.exposed.cmp(&other.exposed));
@@ -112,7 +112,7 @@ impl Claims {
     }
 }
 
-/// What a shape changes beside the name; none if that is nothing.
+/// Returns the effect of a shape apart from the alias; `None` if it has no other effect.
 fn shaped(shape: &Shape) -> Option<ToolShape> {
     let shaped = ToolShape {
         description: shape.description.clone(),

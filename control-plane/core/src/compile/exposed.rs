@@ -1,18 +1,20 @@
-//! The name under which clients see a tool or prompt. It is looked up in a table, never split apart again, so a server's own
-//! name may contain anything, also `__`.
+//! Exposed names: the names under which clients see tools and prompts. Proxies look an exposed name up in a table
+//! and never split it, so a server's own name may contain any characters, including `__`.
 
 use toolgate_model::{Digest, PrefixMode, Slug};
 
 use crate::limits;
 
-/// Between the server and its own name.
+/// Separator between the server id and the server's own name.
 const SEPARATOR: &str = "__";
-/// Hexadecimal digits that keep a shortened name unique.
+/// Number of hexadecimal digits of the hash that keeps a shortened name unique.
 const HASH: usize = 8;
 
-/// The exposed name of the tool or prompt `own` of `server`. With prefixes it is at most 64 characters of `A-Za-z0-9_.-`, as the
-/// strictest clients want it: what does not fit is replaced and cut, and a short hash of the whole keeps it unique.
-/// Without prefixes it is the server's own name, untouched.
+/// Returns the exposed name of the tool or prompt `own` of `server`.
+///
+/// With prefixes the name has at most 64 characters of `A-Za-z0-9_.-`, the strictest rule among clients. Other
+/// characters are replaced, longer names are cut, and a short hash of the full name keeps the result unique.
+/// Without prefixes the name is the server's own name, unchanged.
 pub fn exposed_name(mode: PrefixMode, server: &Slug, own: &str) -> String {
     match mode {
         PrefixMode::Single | PrefixMode::Never => own.to_owned(),
@@ -27,7 +29,7 @@ pub fn exposed_name(mode: PrefixMode, server: &Slug, own: &str) -> String {
     }
 }
 
-/// Whether an operator may choose this name: one that we could have made.
+/// Returns `true` if `name` satisfies the rule for prefixed exposed names, so that it may be used as an alias.
 pub(crate) fn is_exposed_name(name: &str) -> bool {
     (1..=limits::EXPOSED_NAME).contains(&name.len()) && name.chars().all(is_safe)
 }

@@ -1,5 +1,5 @@
-//! One gateway: bindings to exposed tools, prompts and resources. The first binding to claim a name keeps it; whatever
-//! cannot be exposed is hidden and reported.
+//! Compiles one gateway: resolves its bindings to exposed tools, prompts and resources. The first binding to claim
+//! a name keeps it. Entries that cannot be exposed are hidden and reported.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,10 +23,10 @@ use super::{
     server, shapes,
 };
 
-/// Problems kept of one gateway; more say nothing new.
+/// Maximum number of problems reported per gateway.
 const PROBLEMS: usize = 100;
 
-/// The resource of `gateway` within `state`, and its problems. `owner` is the organization that its id belongs to.
+/// Compiles `gateway` into its resource and its problems. `owner` is the organization that owns the gateway id.
 pub fn compile(
     state: &State,
     gateway: &Gateway,
@@ -59,7 +59,7 @@ pub fn compile(
     exposure.into_resource(gateway)
 }
 
-/// Bindings that the prefix mode lets through.
+/// Returns the bindings that the prefix mode allows, with their index.
 fn served(gateway: &Gateway) -> impl Iterator<Item = (usize, &Binding)> {
     let at_most = match gateway.prefix {
         PrefixMode::Single => 1,
@@ -81,19 +81,20 @@ fn offered<'a>(state: &'a State, name: &Name) -> Result<&'a Catalogue, ProblemKi
     }
 }
 
-/// Whether an earlier probe saw something.
+/// Returns `true` if an earlier probe found tools, prompts or resources.
 fn offers_anything(catalogue: &Catalogue) -> bool {
     !catalogue.tools.is_empty() || !catalogue.prompts.is_empty() || offers_resources(catalogue)
 }
 
-/// A server may have resources that it does not list, and no template for them either.
+/// Returns `true` if the server has resources. The capability counts too: a server may have resources that it
+/// neither lists nor covers by a template.
 fn offers_resources(catalogue: &Catalogue) -> bool {
     !catalogue.resources.is_empty()
         || !catalogue.templates.is_empty()
         || object::get(catalogue.capabilities.as_bytes(), "resources").is_some()
 }
 
-/// What has been exposed so far.
+/// Gateway resource under construction.
 struct Exposure<'a> {
     uris: UriMode,
     tools: Claims,
@@ -157,7 +158,7 @@ impl<'a> Exposure<'a> {
         }
     }
 
-    /// Says which resources cannot be asked for, because an earlier server has one of the same URI.
+    /// Reports resources that cannot be read because a server bound earlier lists the same URI.
     fn compare_uris(&mut self, field: &str, server: &'a Slug, catalogue: &'a Catalogue) {
         if self.uris == UriMode::Prefixed {
             return;
@@ -203,14 +204,15 @@ impl<'a> Exposure<'a> {
     }
 }
 
-/// One entry of a selection: its place in the binding if it was named there, and what the server offers for it.
+/// Selected entry: its index in the binding if it is selected by name, and the server's definition, or the name
+/// if the server does not offer it.
 type Chosen<'a> = (Option<usize>, Result<&'a Definition, &'a str>);
 
 fn choose<'a>(selection: &'a Selection, offered: &'a [Definition]) -> Vec<Chosen<'a>> {
     match selection {
         Selection::All => offered.iter().map(|it| (None, Ok(it))).collect(),
         Selection::Only(names) => {
-            // Of two of one name the first counts.
+            // If a server lists a name twice, the first definition is used.
             let by_name = offered.iter().rev().map(|it| (it.name.as_str(), it));
             let by_name: BTreeMap<&str, &Definition> = by_name.collect();
             let named = |(at, name): (usize, &'a String)| {
@@ -222,7 +224,7 @@ fn choose<'a>(selection: &'a Selection, offered: &'a [Definition]) -> Vec<Chosen
     }
 }
 
-/// Claims names for what was chosen; answers what went wrong, by field.
+/// Claims names for the selected definitions. Returns the problems by field.
 fn claim(
     claims: &mut Claims,
     (binding, list): (&str, &str),
@@ -251,7 +253,8 @@ fn claim(
     problems
 }
 
-/// A proxy of an earlier build would let callers choose what is set or hidden here: it has to deny instead.
+/// Returns the features that a proxy must support to serve these tools. A proxy of an earlier build would let
+/// callers choose arguments that are fixed or hidden here; it must deny the gateway instead.
 fn must_understand(tools: &[ExposedTool]) -> Vec<String> {
     let shapes = tools.iter().filter_map(|tool| tool.shape.as_ref());
     let arguments = |shape: &ToolShape| !shape.fixed.is_empty() || !shape.hidden.is_empty();

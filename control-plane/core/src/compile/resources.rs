@@ -1,5 +1,5 @@
-//! All resources of a state. Each is made from few objects; while the revisions of those stay the same, so does
-//! the resource, and it is taken over from the previous compilation without being serialised or hashed again.
+//! Compiles all resources of a state. Each resource depends on a few objects. While the revisions of these objects
+//! are unchanged, the resource is taken from the previous compilation without serializing or hashing it again.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -105,7 +105,8 @@ impl Work<'_> {
     }
 }
 
-/// Whose a gateway id is: its claim says so; without a claim (a hand in the store) the first organization's.
+/// Maps gateway ids to the owning organization. The claim of an id decides. An id without a claim, which only a
+/// direct write to the store produces, belongs to the first organization that has a gateway of this id.
 fn gateway_owners(state: &State) -> BTreeMap<&Slug, &Slug> {
     let mut owners = BTreeMap::new();
     for (name, _) in state.gateways.iter() {
@@ -127,7 +128,7 @@ fn gateway_sources(state: &State, gateway: &Stored<Gateway>, owner: &Slug) -> Ve
     sources
 }
 
-/// Revisions of a server, its credential and its catalogue; 0 for what is not there.
+/// Revisions of a server, its credential and its definitions; 0 for each that does not exist.
 fn server_sources(state: &State, name: &Name) -> [Revision; 3] {
     let server: Option<&Stored<Server>> = state.servers.get(name);
     let credential = server.and_then(|server| server.credential.clone());
@@ -141,7 +142,8 @@ fn server_sources(state: &State, name: &Name) -> [Revision; 3] {
     ]
 }
 
-/// Whether a token works, as of the last change. A proxy checks its expiry again, by its own clock.
+/// Returns `true` if the token is valid at the time of the last change. Proxies check the expiry again with their
+/// own clock.
 fn is_live(state: &State, token: &Token) -> bool {
     let expired = token.expires.is_some_and(|at| at <= state.written());
     token.revoked.is_none() && !expired

@@ -1,4 +1,4 @@
-//! One server: how to reach it, what to present to it, and what is known of how it speaks.
+//! Compiles one server: its address, its credential and its protocol era and version.
 
 use toolgate_model::{
     DriftPolicy, Era, EraPolicy, Name, Server,
@@ -9,8 +9,8 @@ use crate::state::State;
 
 use super::{Problem, ProblemKind};
 
-/// The resource of `server` within `state`, or why it is not served. Calling it without its credential, or beyond
-/// its policy, would be worse than not calling it.
+/// Compiles `server` into its resource. Fails if the credential is missing or the drift policy is not implemented:
+/// calling the server without its credential or against its policy is worse than not calling it.
 pub fn compile(state: &State, server: &Server) -> Result<ServerResource, Problem> {
     match server.drift {
         DriftPolicy::Follow => {}
@@ -50,7 +50,8 @@ fn credential(state: &State, server: &Server) -> Result<Option<CredentialRef>, P
     }
 }
 
-/// The era that the operator chose, else the one that was found; the version only if it was found with that era.
+/// Returns the protocol era and version of a server. An era set by the operator takes precedence over the probed
+/// era. The version is used only if it was probed with the same era.
 fn speech(state: &State, server: &Server) -> (Option<Era>, String) {
     let seen = state.catalogues.get(&server.name);
     let seen_era = seen.and_then(|catalogue| catalogue.era);

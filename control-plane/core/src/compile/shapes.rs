@@ -1,5 +1,5 @@
-//! What shapes say that has no effect, or not the one that was meant: of tools that are not there or not exposed, and of
-//! arguments that a tool does not declare or cannot do without.
+//! Reports shapes that have no effect or not the intended one: shapes of tools that are not offered or not exposed,
+//! arguments that the tool does not declare, and hidden arguments that it requires.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use toolgate_model::{Binding, Catalogue, Definition, Selection, Shape, Slug};
 
 use super::{Named, ProblemKind};
 
-/// Members of a schema with which arguments may be declared elsewhere than in its `properties`.
+/// JSON Schema keywords that can declare arguments outside of `properties`.
 const ELSEWHERE: [&str; 9] = [
     "$ref",
     "$dynamicRef",
@@ -21,7 +21,7 @@ const ELSEWHERE: [&str; 9] = [
     "unevaluatedProperties",
 ];
 
-/// What is wrong with the shapes of a binding, by field.
+/// Returns the problems of the shapes of a binding, by field.
 pub(super) fn idle(
     field: &str,
     binding: &Binding,
@@ -53,8 +53,9 @@ pub(super) fn idle(
     problems
 }
 
-/// Arguments that are set or hidden and that the tool does not declare: a slip in the name leaves the one that was meant
-/// to callers. And hidden ones that it requires: no call can succeed.
+/// Returns problems of the arguments that a shape sets or hides: arguments that the tool does not declare (a
+/// mistyped name leaves the intended argument under the control of callers), and hidden arguments that it requires
+/// (every call fails).
 fn arguments(
     field: &str,
     server: &Slug,
@@ -98,7 +99,7 @@ fn arguments(
     problems
 }
 
-/// The arguments that a schema declares; none where it may take others.
+/// Returns the arguments that a schema declares; `None` if the schema may accept others.
 fn declared(schema: &[u8]) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for member in object::members(schema) {
@@ -112,7 +113,7 @@ fn declared(schema: &[u8]) -> Option<BTreeSet<String>> {
     Some(names)
 }
 
-/// Whether a schema requires an argument of this name.
+/// Returns `true` if the schema requires the argument `name`.
 fn requires(schema: &[u8], name: &str) -> bool {
     let list = object::get(schema, "required").unwrap_or(b"[]");
     let mut items = object::elements(list).into_iter();

@@ -1,4 +1,4 @@
-//! What is served under which name; and that trouble stays where it is.
+//! Tests of exposed names, and of the isolation of problems to the affected object.
 
 use proptest::prelude::*;
 use toolgate_model::{DriftPolicy, PrefixMode, Resource, ResourceKind, Selection};
@@ -263,7 +263,7 @@ fn resource(compiled: &Compiled, id: &str) -> toolgate_model::snapshot::GatewayR
     }
 }
 
-/// One server with a tool, a prompt and a resource each.
+/// Stores the definitions of a server with one tool, one prompt and one resource.
 fn offering(world: &mut World, id: &str) {
     let mut seen = catalogue("acme", id, &["read"]);
     seen.prompts = vec![definition("ask")];
@@ -312,7 +312,8 @@ fn prompts_of_one_name_without_prefixes_are_refused_and_a_tool_of_that_name_is_n
     );
 }
 
-/// A server begins to offer a prompt that another one had first, or an old gateway begins to show the prompts of both.
+/// A name collision that appears after the gateway was stored: a server starts to offer a prompt that another
+/// server offers already, or a stored gateway starts to expose the prompts of both.
 #[test]
 fn a_collision_of_prompts_after_the_fact_is_a_problem_that_names_both_servers() {
     let mut world = world(&[]);

@@ -1,4 +1,4 @@
-//! Objects that operators write: create, update, delete, revoke.
+//! Create, update, delete and revoke for the objects that operators write.
 
 use std::sync::Arc;
 
@@ -133,7 +133,7 @@ pub(super) fn revoke(mut draft: Draft<'_>, name: &Name) -> Result<Change, Reject
     Ok(draft.finish(key))
 }
 
-/// That it is there, and as it was read.
+/// Checks that the object exists, and at the expected revision if one is given.
 fn present(draft: &Draft<'_>, key: &Key, expected: Option<Revision>) -> Result<(), Rejection> {
     let Some(current) = draft.state.modified_at(key) else {
         return Err(Rejection::NotFound(key.clone()));
@@ -154,7 +154,7 @@ fn parent(key: &Key) -> Option<&Slug> {
     }
 }
 
-/// The stored form of a desired object.
+/// Returns the stored object at the key of a desired object.
 fn stored(state: &State, key: &Key) -> Option<Object> {
     let state = state.object(key)?;
     key.is_desired().then_some(state)
@@ -192,7 +192,8 @@ fn room_for(state: &State, key: &Key) -> Result<(), Rejection> {
     })
 }
 
-/// Gateway ids are unique in the deployment, because the path of an endpoint names no organization.
+/// Claims the gateway id. Gateway ids are unique in the deployment because the path of an endpoint contains no
+/// organization.
 fn claim(draft: &mut Draft<'_>, name: &Name) -> Result<(), Rejection> {
     let claim = Key::GatewayId(name.id.clone());
     let owner = draft.state.gateway_ids.get(&name.id);
@@ -216,7 +217,7 @@ fn claim(draft: &mut Draft<'_>, name: &Name) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Who needs the object at `key`.
+/// Returns the objects that depend on the object at `key`.
 fn users(state: &State, key: &Key) -> Vec<Key> {
     match key {
         Key::Organization(org) => {
@@ -275,7 +276,8 @@ fn only_system_makes_system(draft: &Draft<'_>, token: &Token) -> Result<(), Reje
     only_system_changes_system(draft, token)
 }
 
-/// The bootstrap token belongs to an organization like any other, but not to its admins.
+/// Checks that only the system identity changes the bootstrap token. The token belongs to an organization, but the
+/// admins of the organization must not change it.
 fn only_system_changes_system(draft: &Draft<'_>, token: &Token) -> Result<(), Rejection> {
     if !token.system || draft.context.author == Identity::System.author() {
         return Ok(());
@@ -284,7 +286,7 @@ fn only_system_changes_system(draft: &Draft<'_>, token: &Token) -> Result<(), Re
     Err(Rejection::invalid("name", reason))
 }
 
-/// `object` as it will be stored: with its times, and with what never changes taken from `current`.
+/// Returns `object` in its stored form: with timestamps, and with immutable values taken from `current`.
 fn stamped(object: &Desired, current: Option<&Object>, now: Timestamp) -> Object {
     let created = current.and_then(Object::created).unwrap_or(now);
     let stamp = |meta: &mut Meta| {

@@ -1,5 +1,5 @@
-//! A change in the making, and the bookkeeping that every change brings: marker, version log, request record, and
-//! the sweeping of what has expired.
+//! Builds a change together with its bookkeeping: marker, version log, request record, and removal of expired
+//! records.
 
 use toolgate_model::Timestamp;
 
@@ -41,7 +41,7 @@ impl<'a> Draft<'a> {
         self.context.now
     }
 
-    /// Demands that `key` is still as this state shows it, there or not.
+    /// Adds a guard: `key` must be unchanged since this state, existing or not.
     pub(super) fn guard(&mut self, key: &Key) {
         if !self.guards.iter().any(|guard| guard.key == *key) {
             self.guards.push(KeyGuard {
@@ -51,18 +51,18 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Writes `object`, guarded.
+    /// Writes `object` with a guard.
     pub(super) fn put(&mut self, key: Key, object: Object) {
         self.guard(&key);
         self.puts.push((key, object));
     }
 
-    /// Writes `object`, whatever is there.
+    /// Writes `object` without a guard.
     pub(super) fn put_unguarded(&mut self, key: Key, object: Object) {
         self.puts.push((key, object));
     }
 
-    /// Deletes `key`, guarded, if it is there.
+    /// Deletes `key` with a guard, if it exists.
     pub(super) fn delete(&mut self, key: Key) {
         if self.state.modified_at(&key).is_some() {
             self.guard(&key);
@@ -74,7 +74,7 @@ impl<'a> Draft<'a> {
         self.notes.push(what);
     }
 
-    /// What compile reads has changed, though no key says so.
+    /// Marks the change as a change of a compile input although no written key implies it.
     pub(super) fn compiles(&mut self) {
         self.compiles = true;
     }
@@ -111,13 +111,14 @@ impl<'a> Draft<'a> {
         }
         let marker = Marker {
             epoch: self.epoch,
-            // Clocks of two control planes may differ; compile's notion of time still only grows.
+            // The clocks of two control planes may differ; the time that compile sees must not decrease.
             written: self.state.written().max(self.now()),
         };
         self.put(Key::Marker, Object::Marker(marker));
     }
 
-    /// The marker's guard covers the number: two changes cannot both take it.
+    /// Appends a record to the version log. The guard on the marker prevents two changes from using the same
+    /// number.
     fn log(&mut self) {
         let last = self.state.history.iter().next_back();
         let mut number = last.map_or(1, |(number, _)| number + 1);
@@ -157,7 +158,8 @@ impl<'a> Draft<'a> {
         self.put(key, Object::Request(record));
     }
 
-    /// Guarded: one that comes back while it is cleared away stays.
+    /// Deletes records of proxies past their retention. Guarded: a proxy that reports again in the meantime keeps
+    /// its record.
     fn sweep_proxies(&mut self) {
         let now = self.now();
         let proxies = self.state.proxies.iter();
@@ -173,7 +175,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Unguarded: whoever clears it away first, it is gone.
+    /// Deletes expired records. Unguarded: concurrent deletions of the same record do not conflict.
     fn sweep(&mut self) {
         let now = self.now();
         let own = self.context.request.as_ref();

@@ -1,5 +1,5 @@
-//! What would compile say after this change? Only what the command touches can get worse; what was wrong before it
-//! stays reported, and does not keep an operator from changing something else.
+//! Compiles the state after a change and rejects new problems. Only problems caused by the command count. A problem
+//! that exists already stays reported and does not block other changes.
 
 use toolgate_model::{Gateway, Name, Server, Slug};
 
@@ -14,8 +14,8 @@ use crate::{
 pub(super) fn check(state: &State, command: &Command, change: &Change) -> Result<(), Rejection> {
     let object = match command {
         Command::Create(object) | Command::Update { object, .. } => object,
-        // The others cannot make a configuration worse that an operator could mend by writing something else:
-        // deletions are refused while something needs the object, observations are facts.
+        // The other commands cannot introduce a problem that requires another write to fix: a deletion is rejected
+        // while other objects depend on the object, and an observation is a fact.
         Command::Delete { .. }
         | Command::RevokeToken(_)
         | Command::RecordCatalogue(_)
@@ -85,7 +85,7 @@ fn owner<'a>(state: &'a State, name: &'a Name) -> &'a Slug {
 }
 
 fn refuse_new(before: &[Problem], after: Vec<Problem>, prefix: &str) -> Result<(), Rejection> {
-    // By kind, not by field: a binding that moved up in the list is not a new mistake.
+    // Compared by kind and not by field: a binding that moved in the list is not a new problem.
     let known = |problem: &Problem| before.iter().any(|other| other.kind == problem.kind);
     let new = after
         .into_iter()

@@ -1,4 +1,4 @@
-//! Fields of what operators write, held against the limits. The paths are those of the API.
+//! Validates the fields of desired objects against the limits. Field paths are those of the API.
 
 mod shape;
 
@@ -11,7 +11,7 @@ use toolgate_model::{
 
 use crate::{command::Desired, limits, rejection::Rejection};
 
-/// Headers that belong to the transport or to the protocol; a credential must not forge them.
+/// Headers of the transport or the protocol, which a credential must not set.
 const RESERVED_HEADERS: &[&str] = &[
     "accept",
     "connection",
@@ -33,7 +33,7 @@ const RESERVED_HEADERS: &[&str] = &[
     "upgrade",
 ];
 
-/// Bytes of a sealed value: a header value of 16 KiB with room for the seal.
+/// Maximum size of a sealed value in bytes: a header value of 16 KiB and the overhead of the seal.
 const SEALED: usize = 17 * 1024;
 
 pub(super) fn check(object: &Desired, now: Timestamp) -> Result<(), Rejection> {
@@ -250,7 +250,8 @@ fn token(token: &Token, now: Timestamp) -> Result<(), Rejection> {
     }
 }
 
-/// At most `limit` characters, and none that would mangle a terminal or a log.
+/// Checks the length in characters and rejects control characters other than newline and tab, which would corrupt
+/// terminal or log output.
 fn text(field: &str, text: &str, name: &'static str, limit: usize) -> Result<(), Rejection> {
     most(field, name, limit, text.chars().count())?;
     let breaks = |c: char| c.is_control() && !matches!(c, '\n' | '\t');

@@ -1,4 +1,5 @@
-//! What was seen. An observation is never refused for what it says: what is too large is cut, and says so.
+//! Records observations: server definitions and proxy status. The content of an observation is never rejected;
+//! oversized parts are truncated and the truncation is reported.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +9,7 @@ use crate::{change::Change, key::Key, limits, object::Object, rejection::Rejecti
 
 use super::draft::Draft;
 
-/// A probe that saw nothing new is recorded this rarely: it is a write all the same.
+/// Minimum interval between two records of an unchanged probe result, because every record is a store write.
 const NOTHING_NEW: Duration = Duration::from_secs(600);
 
 pub(super) fn catalogue(mut draft: Draft<'_>, seen: &Catalogue) -> Result<Change, Rejection> {
@@ -43,10 +44,11 @@ pub(super) fn proxy(mut draft: Draft<'_>, seen: &Proxy) -> Result<Change, Reject
     if draft.state.is_expelled(&seen.id, draft.now()) {
         return Err(Rejection::NotFound(key));
     }
-    // Its last word must not bring back the record of a proxy that is being expelled.
+    // The final status of a proxy must not restore the record of an expelled proxy.
     draft.guard(&Key::Expelled(seen.id.clone()));
     let seen = bounded_proxy(seen.clone());
-    // The record itself is unguarded: the control plane that a proxy is connected to knows best, and the next record comes soon.
+    // The record itself is unguarded: the control plane that the proxy is connected to has the latest status, and
+    // the next record follows soon.
     draft.put_unguarded(key.clone(), Object::Proxy(Arc::new(seen)));
     Ok(draft.finish(key))
 }
@@ -62,7 +64,7 @@ pub(super) fn forget_proxy(mut draft: Draft<'_>, id: &Slug) -> Result<Change, Re
     Ok(draft.finish(key))
 }
 
-/// A proxy names everything that it refused; operators look at the first of it.
+/// Truncates the status of a proxy. A proxy reports every rejected resource; operators see the first ones.
 fn bounded_proxy(mut seen: Proxy) -> Proxy {
     cut(&mut seen.region, limits::LABEL_VALUE);
     cut(&mut seen.build, limits::LABEL_VALUE);
@@ -74,7 +76,8 @@ fn bounded_proxy(mut seen: Proxy) -> Proxy {
     seen
 }
 
-/// Whether what compile reads is different: no proxy cares when a server was probed, nor how it failed.
+/// Returns `true` if the compile input differs. The probe time and the probe error are not inputs, because proxies
+/// do not use them.
 fn differs(before: &Catalogue, next: &Catalogue) -> bool {
     let compiled = |it: &Catalogue| (it.era, it.protocol_version.clone());
     before.tools != next.tools
@@ -86,7 +89,7 @@ fn differs(before: &Catalogue, next: &Catalogue) -> bool {
         || compiled(before) != compiled(next)
 }
 
-/// A failed probe keeps what an earlier one saw.
+/// Keeps the definitions of the previous probe if the current probe failed.
 fn carried_over(mut seen: Catalogue, before: Option<&Catalogue>) -> Catalogue {
     let nothing = [&seen.tools, &seen.prompts, &seen.resources, &seen.templates]
         .iter()
@@ -145,7 +148,7 @@ fn bounded(mut seen: Catalogue) -> Catalogue {
     seen
 }
 
-/// Cuts at a character boundary.
+/// Truncates at a character boundary.
 fn cut(text: &mut String, bytes: usize) {
     if text.len() > bytes {
         let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));

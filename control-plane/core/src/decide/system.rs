@@ -1,4 +1,4 @@
-//! Bookkeeping of the deployment: join tokens, sealed keys, the epoch.
+//! Bookkeeping of the deployment: join tokens, sealed keys and the epoch.
 
 use toolgate_model::{Digest, SealedBlob, Slug, TokenHash};
 

@@ -1,4 +1,4 @@
-//! What is refused, in which words; and, over random histories, that what is accepted compiles.
+//! Tests of rejections and their messages, and a property test that accepted commands compile.
 
 use toolgate_model::{AdminRole, Digest, DriftPolicy, PrefixMode, Selection, Timestamp};
 
@@ -543,7 +543,7 @@ fn a_probe_that_saw_nothing_new_does_not_move_the_version() {
     same.probed = Timestamp(3_600_000);
     let later = world.run(Command::RecordCatalogue(same.clone())).unwrap();
     assert!(!later.is_empty());
-    // Nor does a failure, of which no proxy knows anything to do.
+    // A failed probe is no change of the compile input either.
     same.probed = Timestamp(7_200_000);
     same.problem = Some("no answer".to_owned());
     world.run(Command::RecordCatalogue(same.clone())).unwrap();
@@ -552,7 +552,7 @@ fn a_probe_that_saw_nothing_new_does_not_move_the_version() {
     let kept = world.state.catalogues.get(&name("acme", "one")).unwrap();
     assert_eq!(kept.problem.as_deref(), Some("no answer"));
     assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
-    // It began then, whatever it becomes, and is over with the first good probe.
+    // The start time of the failure stays the same while the error changes. The first successful probe clears it.
     same.probed = Timestamp(9_000_000);
     same.problem = Some("another answer".to_owned());
     world.run(Command::RecordCatalogue(same.clone())).unwrap();
@@ -632,7 +632,7 @@ fn proxies_that_are_not_heard_of_for_long_are_forgotten() {
     let change = decide(&world.state, &command, &context(now.0)).unwrap();
     let gone = Key::Proxy(slug("gone"));
     assert_eq!(change.deletes, std::slice::from_ref(&gone));
-    // It may come back at this very moment.
+    // The proxy may report again concurrently.
     assert!(change.guards.iter().any(|guard| guard.key == gone));
     world.commit(&change);
     assert!(!world.state.proxies.contains(&slug("gone")));
@@ -648,7 +648,7 @@ fn an_expelled_proxy_leaves_no_record_and_its_id_opens_again_in_the_end() {
     world
         .run(Command::RecordProxy(proxy("p1", Timestamp(2))))
         .unwrap();
-    // Decided before the expulsion, and too late after it.
+    // Decided before the expulsion and committed after it.
     let record = Command::RecordProxy(proxy("p1", Timestamp(3)));
     let late = decide(&world.state, &record, &context(3)).unwrap();
     let expel = decide(&world.state, &Command::ForgetProxy(p1.clone()), &context(4)).unwrap();

@@ -1,4 +1,4 @@
-//! Keys survive the way to the store and back, and nothing else is taken for one.
+//! Tests of the round trip of keys, and of the rejection of other strings.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The transitions of a push session.
+//! State transitions of a push session.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -88,13 +88,13 @@ impl Session {
         }
     }
 
-    /// Sends what is wanted, if nothing is in flight and there is something to say.
+    /// Sends an update if none is in flight and the proxy lacks a part of the target snapshot.
     fn offer(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
         let Some(wanted) = &self.wanted else { return };
-        // Within an epoch a proxy never goes backwards: a control plane that lags behind keeps silent.
+        // Within an epoch a proxy never moves to an older version: a control plane that lags behind sends nothing.
         if open.in_flight.is_some() || wanted.version < open.proxy.acked {
             return;
         }
@@ -156,7 +156,7 @@ impl Open {
             let refused = self.refused.get(key);
             refused.is_none_or(|(digest, _)| *digest != entry.digest)
         });
-        // A refused gateway may be denied there, and so is something to remove.
+        // A proxy may deny a gateway that it rejected, so a rejected resource is removed explicitly.
         let gone = |key: &&ResourceKey| {
             !wanted.entries.contains_key(*key) && !self.holds.contains_key(*key)
         };

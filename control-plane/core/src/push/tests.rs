@@ -1,4 +1,4 @@
-//! A session converges on the latest snapshot, whatever happens in between; and it never waits for ever.
+//! Tests that a session converges on the latest snapshot for every order of events and always makes progress.
 
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ fn what_was_refused_and_is_gone_is_removed() {
     }];
     let outputs = session.step(Event::Nack { nonce, refused }, Timestamp(3));
     assert_eq!(recorded(&outputs).unwrap().refusals.len(), 1);
-    // It may be denied there, which is something to be rid of.
+    // The proxy may deny the rejected resource, so the update removes it.
     let outputs = session.step(Event::Wanted(snapshot(7, &[])), Timestamp(4));
     let (nonce, delta) = sent(&outputs).unwrap();
     assert_eq!(delta.removes, [key(1)]);
@@ -244,7 +244,7 @@ fn a_proxy_that_merely_lives_is_recorded_at_every_heartbeat() {
     );
 }
 
-/// What a real proxy would do: applies what it takes, refuses some content for good.
+/// Simulated proxy: applies accepted resources and permanently rejects some content.
 #[derive(Default)]
 struct Fake {
     snapshot: Snapshot,

@@ -1,4 +1,4 @@
-//! Closed by default: the whole matrix of identities and rights, written down.
+//! Tests of the complete matrix of identities and rights. Access is denied by default.
 
 use super::*;
 

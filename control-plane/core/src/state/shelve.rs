@@ -1,4 +1,4 @@
-//! Which object goes on which shelf, and how one key's arrival or departure touches the rest of the state.
+//! Insertion of objects into the tables of the state and removal from them, with their effects on the indexes.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::{
 use super::{Quarantined, State};
 
 impl State {
-    /// A write seen by a watch. What is old news is ignored: a known key at this revision or a later one, or an
-    /// absent key whose write we are already past (it has been deleted since, and must not come back).
+    /// Applies a write seen by a watch. Outdated writes are ignored: a known key at this revision or a later one,
+    /// or an absent key at a revision that is already applied (the key was deleted since and must not reappear).
     pub(super) fn apply_put(
         &mut self,
         key: String,
@@ -30,7 +30,7 @@ impl State {
         true
     }
 
-    /// A deletion seen by a watch. Ignored if the key has been written again since.
+    /// Applies a deletion seen by a watch. Ignored if the key was written again since.
     pub(super) fn apply_delete(&mut self, key: &str, revision: Revision) -> bool {
         if self.modified(key).is_none_or(|known| known >= revision) {
             return false;
@@ -161,7 +161,7 @@ impl State {
             }
             Key::Catalogue(name) => drop(self.catalogues.remove(&name)),
             Key::Proxy(id) => drop(self.proxies.remove(&id)),
-            // Whoever deletes or damages the marker does not thereby lose the epoch.
+            // Deleting or damaging the marker must not lose the epoch.
             Key::Marker => {}
             Key::GatewayId(id) => drop(self.gateway_ids.remove(&id)),
             Key::SystemKey(name) => drop(self.system_keys.remove(&name)),
@@ -173,7 +173,7 @@ impl State {
     }
 }
 
-/// Whether compile reads it, be it that not every write of it moves the version.
+/// Returns `true` if the key is an input of compile, including keys whose writes do not always change the version.
 pub(super) fn is_read(key: &str) -> bool {
     key.parse::<Key>()
         .is_ok_and(|key| key.is_compiled() || matches!(key, Key::Catalogue(_)))

@@ -1,4 +1,4 @@
-//! However events arrive, the state is what the store holds; and poison stays alone.
+//! Tests that the state matches the store for every order of events, and that invalid entries are isolated.
 
 use crate::{
     Command, Desired, Event, Key, Listed, Object, State,
@@ -79,7 +79,7 @@ fn a_full_comparison_finds_what_the_watch_has_lost() {
     let (repaired, repairs) = deaf.relist(world.listing(), world.revision);
     assert_eq!(repaired, world.state);
     assert_eq!(repairs.missed_deletes, 1);
-    // The server, the marker, and two entries of the version log.
+    // Missed: the server, the marker, and two entries of the version log.
     assert_eq!(repairs.missed_writes, 4);
     let (again, repairs) = repaired.relist(world.listing(), world.revision);
     assert_eq!(again, world.state);
@@ -98,7 +98,7 @@ fn the_repair_of_a_missed_write_is_a_new_version() {
         .unwrap();
     lossy.apply(world.last.clone(), world.revision);
     let published = lossy.version();
-    // Something that compile does not read has been written since.
+    // A key that is no compile input was written in the meantime.
     let later = world.revision + 1;
     lossy.apply([], later);
 

@@ -1,4 +1,4 @@
-//! Promises about forgetting history.
+//! Checks of compaction.
 
 use toolgate_control_core::port::{Revision, StoreError};
 
@@ -30,7 +30,7 @@ pub(super) async fn compaction(store: Subject) -> Result<(), Broken> {
     same("what came after", is, vec![format!("/k/d=4@{kept}")])
 }
 
-/// The error of a watch from `from`: at its start, or as its first answer.
+/// Returns the error of a watch from `from`, either from its start or from its first batch.
 async fn start(store: &Subject, from: Revision) -> Result<(), StoreError> {
     let mut watcher = store.watch("/k/", from).await?;
     match next(&mut watcher).await {

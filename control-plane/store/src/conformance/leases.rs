@@ -1,4 +1,4 @@
-//! Promises about leases. The shortest lease that every store grants is two seconds.
+//! Checks of leases. Every store grants leases of two seconds and more.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) async fn expiry(store: Subject) -> Result<(), Broken> {
         put("/l/free", "x"),
     ];
     let written = write(&store, keys).await?;
-    // Written again without the lease, a key no longer depends on it.
+    // A key that is written again without the lease is detached from it.
     write(&store, vec![put_under(lease, "/l/c")]).await?;
     let detached = write(&store, vec![put("/l/c", "y")]).await?;
     let mut watcher = store.watch("/l/", detached + 1).await?;

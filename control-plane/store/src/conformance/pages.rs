@@ -1,4 +1,4 @@
-//! Promises about listing.
+//! Checks of listings.
 
 use super::{Broken, Subject, all, delete, pairs, put, same, write};
 
@@ -24,7 +24,7 @@ pub(super) async fn fixed_revision(store: Subject) -> Result<(), Broken> {
     }
     let first = store.list("/p/", None, 7, None).await?;
     same("the revision of a page", first.revision >= written, true)?;
-    // Between two pages: one key changes, one goes, one comes.
+    // Between two pages one key is updated, one is deleted and one is created.
     let early = write(&store, vec![put("/p/00", "new"), put("/p/15", "new")]).await?;
     write(&store, vec![delete("/p/16"), put("/p/165", "new")]).await?;
     let (then, _) = all(&store, "/p/", 3, Some(first.revision)).await?;

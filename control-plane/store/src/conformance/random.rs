@@ -1,5 +1,5 @@
-//! A long random history, held against a plain map: what every commit answers, what a watch tells from any point
-//! on, what any revision shows.
+//! Check of a long random history against a map: the result of every commit, the events of a watch from any
+//! revision, and the listing at any revision.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{Broken, Subject, all, delete, guarded, put, same, until, write};
 const STEPS: u64 = 150;
 const KEYS: u64 = 6;
 
-/// Repeatable numbers (splitmix64); quality does not matter here.
+/// Deterministic pseudo-random numbers (splitmix64). Statistical quality is not required.
 struct Numbers(u64);
 
 impl Numbers {
@@ -58,7 +58,7 @@ pub(super) async fn histories(store: Subject) -> Result<(), Broken> {
     Ok(())
 }
 
-/// A watch from `from` on turns the map of then into the map of now.
+/// Checks that a watch from `from` turns the map at that revision into the latest map.
 async fn replay(
     store: &Subject,
     from: Revision,
@@ -82,7 +82,7 @@ async fn replay(
         }
         let at_last = moments.iter().rev().find(|(revision, _)| *revision <= last);
         let at_last = at_last.map(|(_, map)| map);
-        // Later commits may only have deleted; the watch may have told those too.
+        // Later commits may contain deletions only, and the watch may have delivered them too.
         let now = moments.last().map(|(_, map)| map);
         let agrees = Some(&then) == at_last || Some(&then) == now;
         same("a watch leads from then to now", agrees, true)?;

@@ -1,4 +1,4 @@
-//! Promises about transactions.
+//! Checks of transactions.
 
 use toolgate_control_core::port::{Guard, MAX_OPERATIONS, MAX_VALUE, StoreError, Txn, Write};
 
@@ -62,7 +62,7 @@ pub(super) async fn guards(store: Subject) -> Result<(), Broken> {
     })
 }
 
-/// Eight writers add one to a counter, twenty times each.
+/// Eight writers increment a counter twenty times each.
 pub(super) async fn contention(store: Subject) -> Result<(), Broken> {
     write(&store, vec![put("/n", "0")]).await?;
     let writers = (0..8).map(|_| add(store.clone(), 20));

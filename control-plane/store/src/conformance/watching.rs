@@ -1,4 +1,4 @@
-//! Promises about watching.
+//! Checks of watches.
 
 use std::collections::BTreeMap;
 

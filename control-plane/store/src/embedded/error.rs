@@ -1,4 +1,4 @@
-//! redb's errors in the port's words.
+//! Maps redb errors to [`StoreError`].
 
 use std::{
     io,
@@ -8,29 +8,29 @@ use std::{
 use redb::DatabaseError;
 use toolgate_control_core::port::StoreError;
 
-/// Why the store's file could not be opened.
+/// Error of opening the store file.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// The file is in use by another process.
     #[error(
         "{} is in use by another process; stop that one, or choose another data folder",
         .0.display()
     )]
     InUse(PathBuf),
-    /// Written by a version that this one does not read.
+    /// The file has an older format that this version does not read.
     #[error("{} has an old format (version {found}); restore it with the version that wrote it", .path.display())]
     OldFormat {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its format version.
+        /// Format version of the file.
         found: u8,
     },
-    /// Not readable, or damaged.
+    /// The file is not readable or damaged.
     #[error("{} cannot be opened: {reason}", .path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the error.
         reason: String,
     },
 }
@@ -63,7 +63,7 @@ impl OpenError {
     }
 }
 
-/// Any redb error as a [`StoreError`].
+/// Conversion of redb errors to [`StoreError`].
 pub(super) trait OrStoreError<T> {
     fn or_store_error(self) -> Result<T, StoreError>;
 }

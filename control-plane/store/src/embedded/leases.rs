@@ -1,5 +1,5 @@
-//! When leases run out. Kept in memory: after a restart every lease has its whole time again, as after a change of
-//! leader in etcd.
+//! Lease deadlines. They are kept in memory: after a restart every lease has its full TTL again, as after a leader
+//! change in etcd.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ impl Deadlines {
         self.leases().insert(lease, Deadline { at, ttl });
     }
 
-    /// Whether there was still something to renew.
+    /// Renews the lease. Returns `false` if it does not exist or has expired.
     pub(super) fn renew(&self, lease: i64) -> bool {
         let now = self.clock.monotonic();
         let mut leases = self.leases();
@@ -48,7 +48,7 @@ impl Deadlines {
         true
     }
 
-    /// Whether there was something to forget.
+    /// Removes the lease. Returns `false` if it does not exist.
     pub(super) fn forget(&self, lease: i64) -> bool {
         self.leases().remove(&lease).is_some()
     }

@@ -1,4 +1,4 @@
-//! Reading, at the present or in the past.
+//! Reads at the latest or at an earlier revision.
 
 use redb::{ReadTransaction, ReadableTable};
 use toolgate_control_core::port::{Batch, Page, Revision, StoreEntry, StoreError, StoreEvent};
@@ -8,7 +8,7 @@ use super::{
     tables::{COMPACTED, COUNTERS, CURRENT, LEASES, LOG, REVISION, VERSIONS},
 };
 
-/// A page or batch ends when it holds this much.
+/// Size in bytes at which a page or batch ends.
 const BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) fn counter(read: &ReadTransaction, name: &str) -> Result<u64, StoreError> {
@@ -73,7 +73,7 @@ impl Listing {
         }
     }
 
-    /// Whether there is room for more; if there is not, the page says that there is more.
+    /// Adds an entry if the page has room. Otherwise marks the page as incomplete and returns `false`.
     fn push(&mut self, key: &str, modified: Revision, value: &[u8]) -> bool {
         if self.page.entries.len() >= self.limit || self.bytes >= BYTES {
             self.page.more = true;
@@ -115,7 +115,7 @@ impl Listing {
         Ok(())
     }
 
-    /// The last version of each key that is not younger than the page's revision.
+    /// Reads the last version of each key up to the revision of the page.
     fn past(
         &mut self,
         read: &ReadTransaction,
@@ -161,7 +161,7 @@ fn start<'a>(prefix: &'a str, after: Option<&'a str>) -> &'a str {
     after.map_or(prefix, |after| after.max(prefix))
 }
 
-/// The first changes under `prefix` from revision `from` on; whole revisions only.
+/// Returns the first changes under `prefix` from revision `from` on. Includes complete revisions only.
 pub(super) fn changes(
     read: &ReadTransaction,
     prefix: &str,

@@ -1,4 +1,4 @@
-//! History is bounded without being asked.
+//! Tests of the automatic bound on history.
 
 use toolgate_control_core::port::{Commit, Store, StoreError, Txn, Write};
 use toolgate_runtime::clock;

@@ -1,4 +1,4 @@
-//! A watch: waits for the latest revision to grow, then reads what happened from the log.
+//! Watch of the embedded store: waits for the latest revision to grow, then reads the changes from the log.
 
 use redb::ReadableDatabase;
 use tokio::{sync::watch, time::timeout};
@@ -24,7 +24,7 @@ impl LogWatcher {
         }
     }
 
-    /// Whether everything from the first revision on is still known.
+    /// Checks that the history from the first revision on is not compacted.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         self.read().await.map(drop)
     }
@@ -49,7 +49,7 @@ impl LogWatcher {
                 }
                 continue;
             }
-            // Nobody else may be there to notice that a lease has run out.
+            // No other request may arrive to expire leases, so the watcher does it.
             match timeout(LEASE_CHECK, self.latest.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_closed)) => return Err(StoreError::Unavailable("closed".to_owned())),

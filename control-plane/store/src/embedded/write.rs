@@ -1,4 +1,4 @@
-//! Writing: commits, leases, compaction. One write transaction each, on disk when it returns.
+//! Writes: commits, leases and compaction. Each is one write transaction, durable when the function returns.
 
 use redb::{Database, ReadableTable, Table, WriteTransaction};
 use toolgate_control_core::port::{Commit, Guard, Lease, Revision, StoreError, Txn, Write};
@@ -58,7 +58,7 @@ pub(super) fn grant_lease(database: &Database, ttl_seconds: u64) -> Result<i64, 
     Ok(lease)
 }
 
-/// Ends a lease; the revision of the deletions it caused, if any.
+/// Ends a lease and deletes its keys. Returns the revision of the deletions, if any.
 pub(super) fn end_lease(
     database: &Database,
     lease: i64,
@@ -146,7 +146,7 @@ impl<'t> Tables<'t> {
         Ok(true)
     }
 
-    /// Writes that change something; a put always does.
+    /// Returns the writes that change the store. A put always changes it; a delete only if the key exists.
     fn effective<'w>(&self, writes: &'w [Write]) -> Result<Vec<&'w Write>, StoreError> {
         let mut effective = Vec::new();
         for write in writes {
@@ -172,7 +172,7 @@ impl<'t> Tables<'t> {
         }
     }
 
-    /// Writes, at a new revision unless there is nothing to write.
+    /// Applies the writes at a new revision. Returns the latest revision if there are no writes.
     fn write(&mut self, writes: &[&Write]) -> Result<Revision, StoreError> {
         let latest = self.counter(REVISION)?;
         if writes.is_empty() {
@@ -206,7 +206,7 @@ impl<'t> Tables<'t> {
         Ok(revision)
     }
 
-    /// Moves a key from the lease it was written under to `lease`.
+    /// Moves a key from its previous lease to `lease`.
     fn attach(&mut self, key: &str, lease: Option<Lease>) -> Result<(), StoreError> {
         if let Some((_, before)) = self.state(key)? {
             self.lease_keys.remove((before, key)).or_store_error()?;
@@ -232,7 +232,7 @@ impl<'t> Tables<'t> {
         Ok(keys)
     }
 
-    /// Forgets a little of what is older than the bounded history: commits share the work.
+    /// Compacts up to two revisions beyond the history limit, so that the cost is spread over commits.
     fn trim(&mut self, history: u64) -> Result<(), StoreError> {
         let latest = self.counter(REVISION)?;
         let compacted = self.counter(COMPACTED)?;
@@ -243,8 +243,8 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Forgets history up to and including `revision`: of every key that changed by then, only its last version
-    /// stays, and not even that if it is a deletion.
+    /// Compacts history up to and including `revision`. Of each key changed by then only the last version stays; a
+    /// deletion is removed too.
     fn compact(&mut self, revision: Revision) -> Result<(), StoreError> {
         let compacted = self.counter(COMPACTED)?;
         for at in compacted + 1..=revision {

@@ -1,4 +1,4 @@
-//! etcd's errors in the port's words. Whether trying again may help is decided here and nowhere else.
+//! Maps etcd errors to [`StoreError`]. This mapping alone decides if a retry may help.
 
 use etcd_client::Error;
 use tonic::{Code, Status};
@@ -31,7 +31,7 @@ fn from_status(status: &Status) -> StoreError {
     let says = |part: &str| text.contains(part);
     match status.code() {
         Code::OutOfRange if says("has been compacted") => StoreError::Compacted(0),
-        // The client's own limit: catching up by watching is not possible any more, listing is.
+        // The receive limit of the client: the watch cannot catch up any more, but a listing can.
         Code::OutOfRange if says("message length too large") => StoreError::Compacted(0),
         Code::ResourceExhausted if says("space exceeded") => StoreError::NoSpace,
         Code::ResourceExhausted if says("message larger") => StoreError::Refused(text.to_owned()),

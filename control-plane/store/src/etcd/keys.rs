@@ -1,4 +1,4 @@
-//! Keys within etcd: ours, with the namespace before them.
+//! Maps keys to etcd keys in a namespace.
 
 use toolgate_control_core::port::StoreError;
 
@@ -7,7 +7,7 @@ use crate::request;
 #[cfg(test)]
 mod tests;
 
-/// What stands before every key.
+/// Prefix of all keys.
 #[derive(Debug, Clone)]
 pub(super) struct Namespace(String);
 
@@ -24,14 +24,14 @@ impl Namespace {
         format!("{}{key}", self.0).into_bytes()
     }
 
-    /// Our key in an etcd key; none if it is not in the namespace. A key that is not text is kept as far as it is:
-    /// whoever reads it will find that it is none of ours.
+    /// Returns the key without the namespace; `None` for a key outside of the namespace. Invalid UTF-8 is replaced:
+    /// the reader of the key detects that it is not valid.
     pub(super) fn strip(&self, key: &[u8]) -> Option<String> {
         let key = String::from_utf8_lossy(key);
         key.strip_prefix(&self.0).map(str::to_owned)
     }
 
-    /// Start and end (excluded) of the keys under `prefix` that come after `after`.
+    /// Returns the start and the exclusive end of the range under `prefix` after the key `after`.
     pub(super) fn range(&self, prefix: &str, after: Option<&str>) -> (Vec<u8>, Vec<u8>) {
         let first = self.key(prefix);
         let mut start = first.clone();
@@ -48,8 +48,8 @@ impl Namespace {
     }
 }
 
-/// The first key after all that start with `prefix`; a zero byte, which means the end of everything, if there is
-/// none.
+/// Returns the first key after all keys that start with `prefix`; a zero byte, which means the end of the key
+/// space, if there is none.
 fn prefix_end(mut prefix: Vec<u8>) -> Vec<u8> {
     while let Some(last) = prefix.last_mut() {
         if *last < u8::MAX {

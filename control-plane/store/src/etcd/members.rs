@@ -1,5 +1,5 @@
-//! One connection to one member at a time. Whoever does not answer in time is left, and the next member is tried:
-//! at once if nothing has been asked yet, with the next call otherwise.
+//! Client of an etcd cluster with one connection to one member at a time. If the member does not respond in time,
+//! the next member is used: immediately if no request was sent yet, otherwise for the next call.
 
 use std::{
     fmt,
@@ -22,7 +22,7 @@ use super::{
 pub(super) struct Members {
     endpoints: Vec<String>,
     options: ConnectOptions,
-    /// Asked for, locally, to see whether a member is there at all.
+    /// Key of a local read that checks if a member is reachable.
     probe: Vec<u8>,
     current: AtomicUsize,
     client: Mutex<Option<(usize, Client)>>,
@@ -36,7 +36,7 @@ impl fmt::Debug for Members {
     }
 }
 
-/// A connection to a member, by its place in the list.
+/// Client connected to a member, with the index of the member.
 pub(super) struct Member {
     pub(super) place: usize,
     pub(super) client: Client,
@@ -80,7 +80,7 @@ impl Members {
         })
     }
 
-    /// One call to one member. After an error that trying again might help, the next call goes to another one.
+    /// Sends one call to one member. After an error for which a retry may help, the next call uses another member.
     pub(super) async fn call<T, F, Fut>(&self, ask: F) -> Result<T, StoreError>
     where
         F: FnOnce(Client) -> Fut,
@@ -104,7 +104,7 @@ impl Members {
         result
     }
 
-    /// A member that has shown itself to be there.
+    /// Returns a client of a member that has responded.
     pub(super) async fn connected(&self) -> Result<Member, StoreError> {
         if let Some((place, client)) = self.client().clone() {
             return Ok(Member { place, client });
@@ -126,7 +126,7 @@ impl Members {
         Err(problem)
     }
 
-    /// An error with the member that it is of, without what may stand before its host.
+    /// Adds the host of the member to an error, without URL parts before the host, such as a password.
     fn at(&self, place: usize, error: StoreError) -> StoreError {
         let endpoint = self.endpoints.get(place);
         let host =
@@ -143,7 +143,7 @@ impl Members {
         let client = Client::connect(endpoint, options)
             .await
             .map_err(from_etcd)?;
-        // Connecting is lazy: a question that the member answers alone shows whether it is there.
+        // Connections are lazy: a read that the member serves locally shows if it is reachable.
         let local = GetOptions::new().with_serializable().with_count_only();
         let answer = client
             .kv_client()
@@ -153,7 +153,7 @@ impl Members {
         Ok(client)
     }
 
-    /// Lets go of the member at `place`; the next one's turn comes.
+    /// Drops the connection to the member at index `place` and selects the next member.
     pub(super) fn leave(&self, place: usize) {
         let mut client = self.client();
         if client
@@ -163,7 +163,7 @@ impl Members {
             *client = None;
         }
         let next = (place + 1) % self.endpoints.len();
-        // If somebody else has moved on already, that stands.
+        // A concurrent call may have selected another member already. Its choice is kept.
         let _moved =
             self.current
                 .compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);

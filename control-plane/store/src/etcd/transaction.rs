@@ -1,4 +1,4 @@
-//! Transactions in etcd's form.
+//! Converts transactions to etcd transactions.
 
 use etcd_client::{Compare, CompareOp, PutOptions, Txn as EtcdTxn, TxnOp};
 use toolgate_control_core::port::{Guard, StoreError, Txn, Write};

@@ -1,7 +1,7 @@
-//! A watch that fails rather than stay silent.
+//! Watch on etcd that fails with an error when the member stops responding.
 //!
-//! What it has delivered is measured by events alone. Progress notices prove that the member lives, and nothing
-//! more: etcd before 3.4.25 and 3.5.8 could announce a revision ahead of events that were still to come.
+//! Only events advance the delivered revision. A progress notification proves that the member is alive and nothing
+//! more: etcd before 3.4.25 and 3.5.8 could report a revision ahead of events that were not delivered yet.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -21,9 +21,9 @@ pub(super) struct EtcdWatcher {
     namespace: Namespace,
     place: usize,
     stream: WatchStream,
-    /// Came with the answer to the request.
+    /// Batch received with the response to the watch request.
     first: Option<Batch>,
-    /// Ends when the member has been silent for too long, and again when it did not answer.
+    /// Fires when the member sends nothing for too long, and again if it does not answer the progress request.
     silence: Pin<Box<Sleep>>,
     asked: bool,
 }
@@ -107,8 +107,8 @@ impl EtcdWatcher {
         }
     }
 
-    /// The events of a message, if it has any. Every message is one batch: etcd cuts between revisions only,
-    /// unless it is asked for fragments.
+    /// Returns the events of a message, if any. A message is one batch: etcd splits between revisions only, unless
+    /// fragments are requested.
     fn read(&self, message: Option<WatchResponse>) -> Result<Option<Batch>, StoreError> {
         let Some(message) = message else {
             return Err(StoreError::Unavailable("the watch has ended".to_owned()));

@@ -1,4 +1,4 @@
-//! Limits hold at their edge.
+//! Tests of the limits at their boundaries.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Members of a private etcd: on free loopback ports, in a folder of their own, gone when dropped.
+//! Private etcd cluster for tests: on free loopback ports, in a temporary folder, stopped on drop.
 
 use std::{
     net::TcpListener,
@@ -13,7 +13,7 @@ use toolgate_store::{EtcdOptions, EtcdStore};
 
 pub struct Cluster {
     members: Vec<Member>,
-    /// How stores reach it; endpoints and namespace are filled in.
+    /// Options of the stores; endpoints and namespace are filled in.
     options: EtcdOptions,
     _folder: tempfile::TempDir,
 }
@@ -24,12 +24,12 @@ pub struct Member {
 }
 
 impl Cluster {
-    /// That many members, ready.
+    /// Starts a cluster of `size` members and waits until they are ready.
     pub async fn start(size: usize, extra: &[&str]) -> Self {
         Self::start_as("http", EtcdOptions::default(), size, extra).await
     }
 
-    /// That many members that speak `scheme` and are reached like `options`.
+    /// Starts a cluster whose members serve `scheme` and are reached with `options`.
     pub async fn start_as(scheme: &str, options: EtcdOptions, size: usize, extra: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports: Vec<(u16, u16)> = free_ports(size * 2)
@@ -97,13 +97,13 @@ impl Cluster {
         panic!("etcd member {member} did not become ready");
     }
 
-    /// A store over all members.
+    /// Returns a store over all members.
     pub fn store(&self, namespace: &str) -> Arc<EtcdStore> {
         let all: Vec<usize> = (0..self.members.len()).collect();
         self.store_at(&all, namespace)
     }
 
-    /// A store over these members, tried in this order.
+    /// Returns a store over the given members, tried in this order.
     pub fn store_at(&self, members: &[usize], namespace: &str) -> Arc<EtcdStore> {
         let endpoints = members
             .iter()
@@ -117,12 +117,12 @@ impl Cluster {
         Arc::new(EtcdStore::new(options).unwrap())
     }
 
-    /// Client URL of a member.
+    /// Returns the client URL of a member.
     pub fn url(&self, member: usize) -> &str {
         &self.members[member].url
     }
 
-    /// Stops a member in its tracks: it keeps its connections and answers nothing.
+    /// Suspends a member: it keeps its connections but does not respond.
     pub fn freeze(&self, member: usize) {
         let pid = self.members[member].child.id().to_string();
         let status = Command::new("kill").args(["-STOP", &pid]).status().unwrap();

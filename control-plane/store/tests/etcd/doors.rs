@@ -1,4 +1,4 @@
-//! etcd behind its doors: TLS with client certificates, and users with passwords.
+//! Tests of access to etcd: TLS with client certificates, and users with passwords.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Members that are frozen, dead, without quorum or full.
+//! Tests with members that are frozen, stopped, without quorum or full.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +41,8 @@ async fn put_in_time(store: &EtcdStore, key: &str) -> Revision {
         .expect("writes go on within five seconds")
 }
 
-/// Watches again from what was seen last, as the owner of a watch does, until `key` has been told.
+/// Reads events until `key` is written. Watches again from the last revision seen after an error, as the owner of a
+/// watch does.
 async fn told(store: &EtcdStore, watcher: &mut Box<dyn Watcher>, mut seen: Revision, key: &str) {
     loop {
         match watcher.next().await {

@@ -1,5 +1,5 @@
-//! The etcd adapter against real etcd: every promise of a store, and what happens when members fail. Without an
-//! `etcd` binary these tests fail; they do not skip.
+//! Tests of the etcd store against real etcd: the conformance suite, and failures of members. Without an `etcd`
+//! binary the tests fail; they are not skipped.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What every store promises, held against etcd.
+//! Runs the conformance suite against etcd.
 
 use toolgate_store::conformance::{self, Subject};
 

@@ -1,4 +1,4 @@
-//! SE-11: a certificate says what we decided, whatever its request asked for.
+//! SE-11: tests that the content of a certificate does not depend on its request.
 
 use super::*;
 use crate::{PeerIdentity, peer_identity};

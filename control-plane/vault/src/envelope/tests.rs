@@ -1,4 +1,4 @@
-//! SE-01, SE-02: what is sealed shows nothing, and opens in its own place alone.
+//! SE-01, SE-02: tests that sealed values reveal nothing and open only in their own context.
 
 use proptest::prelude::*;
 

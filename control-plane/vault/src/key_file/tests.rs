@@ -1,4 +1,4 @@
-//! What the key file promises: private, stable, and never silently replaced.
+//! Tests that the key file is private, stable, and never replaced without an error.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 

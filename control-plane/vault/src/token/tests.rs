@@ -1,4 +1,4 @@
-//! OA-17: tokens carry 256 bits, are recognised, and are stored as keyed hashes only.
+//! OA-17: tests that tokens carry 256 bits, are recognized, and are stored as keyed hashes only.
 
 use std::collections::BTreeSet;
 

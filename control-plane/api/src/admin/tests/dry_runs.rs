@@ -1,4 +1,4 @@
-//! A dry run says of an object what the real one will say.
+//! Tests that a dry run reports the same object as the real write.
 
 use toolgate_control_core::Command;
 use toolgate_model::{Catalogue, Definition, Digest, Name};
@@ -20,7 +20,7 @@ fn tools(names: &[&str]) -> pb::Gateway {
     }
 }
 
-/// The names it offers, and its problems.
+/// Returns the exposed names and the problems of a gateway.
 fn status(gateway: &pb::Gateway) -> (Vec<&str>, &[String]) {
     let status = gateway.status.as_ref().unwrap();
     let names = status.tools.iter().map(|tool| tool.name.as_str());

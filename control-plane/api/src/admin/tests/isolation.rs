@@ -1,5 +1,5 @@
-//! Nothing of another organization is ever shown: not in lists, pages, gets, watches, errors. Everything of `rival`
-//! carries a canary; everything that `acme` is answered is searched for it.
+//! Tests that nothing of another organization is ever shown, in lists, pages, gets, watches or errors. All objects of
+//! `rival` contain a canary, and all responses to `acme` are searched for it.
 
 use toolgate_control_core::{Command, Desired};
 use toolgate_model::{Gateway, Meta, Name, Organization, PrefixMode, Server, Timeouts};
@@ -18,7 +18,7 @@ fn meta() -> Meta {
     }
 }
 
-/// `rival`, full of canaries. Its own id is none, because a caller may well know that.
+/// Creates `rival` with canaries in all its objects. Its own id contains no canary, because a caller may know it.
 fn nest(desk: &MemoryDesk) {
     let create = |desired| desk.command(Command::Create(desired)).unwrap();
     create(Desired::Organization(Organization {

@@ -1,4 +1,4 @@
-//! What operators read of a server that does not answer probes.
+//! Tests of the status of a server that does not answer probes.
 
 use toolgate_control_core::Command;
 use toolgate_model::{Catalogue, Name, Timestamp};
@@ -65,7 +65,7 @@ async fn a_server_whose_probe_failed_is_named_with_what_was_found_and_since_when
     ] {
         assert!(first[0].contains(words), "{words}: {first:?}");
     }
-    // The beginning of the trouble stays, however often it is found again.
+    // The start of a problem is kept, however often the problem is found again.
     let later = START.after(std::time::Duration::from_secs(3600));
     desk.command(failed(later)).unwrap();
     assert_eq!(gateway(&router).await, first);

@@ -1,4 +1,4 @@
-//! What is secret goes in, or comes out once, and is nowhere else.
+//! Tests that a secret is accepted, or returned once, and appears in no other response.
 
 use super::*;
 

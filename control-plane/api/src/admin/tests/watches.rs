@@ -1,4 +1,4 @@
-//! Watches: what is there, then what changes, and never a queue.
+//! Tests of watches: existing objects, then changes, without a queue.
 
 use http_body_util::BodyExt as _;
 use prost::Message as _;
@@ -8,7 +8,6 @@ use watch_event::{Object, Type};
 
 use super::*;
 
-/// An open watch.
 struct Watching {
     body: axum::body::Body,
     bytes: Vec<u8>,
@@ -31,7 +30,7 @@ impl Watching {
         }
     }
 
-    /// The next event; none when the stream has ended.
+    /// Returns the next event; `None` when the stream has ended.
     async fn next(&mut self) -> Option<WatchEvent> {
         loop {
             if let Some((head, rest)) = self.bytes.split_first_chunk::<5>() {

@@ -1,4 +1,4 @@
-//! Mutual TLS on a real socket: who gets in with which certificate.
+//! Tests of mutual TLS on a real socket: certificates that are accepted and rejected.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use toolgate_runtime::tls::{self, ClientAuth, HotIdentity, Identity};
 
 use super::*;
 
-/// An authority.
+/// Certificate authority of the tests.
 struct Authority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -47,7 +47,7 @@ impl Authority {
     }
 }
 
-/// A listener with mutual TLS under this authority.
+/// Starts a listener with mutual TLS under this authority.
 async fn listen_for(rig: &Rig, authority: &Authority) -> SocketAddr {
     let server = authority.issue(ExtendedKeyUsagePurpose::ServerAuth, 2200);
     let identity = HotIdentity::new(server).unwrap();
@@ -85,7 +85,7 @@ async fn connect(
     endpoint.connect_with_connector(connector).await
 }
 
-/// What the keyring is answered to.
+/// Returns the status code of a keyring request.
 async fn keyring(channel: Result<Channel, tonic::transport::Error>) -> Code {
     let Ok(channel) = channel else {
         return Code::Unavailable;

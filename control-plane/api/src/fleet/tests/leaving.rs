@@ -1,4 +1,4 @@
-//! What a proxy that is told to leave had open.
+//! Tests of the open streams of an expelled proxy.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! Feeds of changes that end, that say something at once, that stand late, and that cannot be had.
+//! Tests of change feeds that end, announce at once, open late, or cannot be opened.
 
 use super::*;
 
-/// A server of tools whose feeds are opened by `listen`, which is told how many there were before.
+/// Builds a server with tools whose feeds are opened by `listen`, which receives the number of earlier feeds.
 fn server<L>(many: &Arc<AtomicUsize>, listen: L) -> impl Fn(Seen) -> Scripted + use<L>
 where
     L: Fn(usize, &Seen) -> Scripted,
@@ -42,7 +42,7 @@ async fn what_changes_without_a_feed_is_seen_soon_after_its_end() {
     feeds.lock().unwrap().clear();
     let seen = house.kept("s", |seen| seen.tools.len() == 2);
     timeout(Duration::from_secs(3), seen).await.unwrap();
-    // And what changes after it is heard on another one.
+    // A later change is announced on another feed.
     many.store(3, Ordering::SeqCst);
     let events = feeds.lock().unwrap().last().cloned().unwrap();
     events.send(changed()).await.unwrap();

@@ -1,10 +1,11 @@
-//! Tests of lists beside tools: prompts, resources and templates are seen in both eras, each by itself.
+//! Tests of lists other than tools: prompts, resources and templates are read in both eras, independently of each
+//! other.
 
 use super::*;
 
 const EVERYTHING: &str = r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true}}"#;
 
-/// What a server with all kinds answers to everything but feeds; `era` is the one it speaks.
+/// Answers of a server of era `era` with all kinds, to all requests except feeds.
 fn everything(era: Era, seen: &Seen) -> Option<Scripted> {
     let capabilities: Value = serde_json::from_str(EVERYTHING).unwrap();
     let page = |list: &str, item: Value| {
@@ -91,7 +92,7 @@ async fn a_list_that_fails_keeps_its_entries_and_spoils_no_other() {
                 return stand_in::error(200, &seen, -32603, &Value::Null);
             }
             if seen.rpc_method() == "resources/templates/list" {
-                // Nothing unusual in a server with resources.
+                // Common for a server with resources.
                 return stand_in::error(200, &seen, -32601, &Value::Null);
             }
             let nothing = || stand_in::error(404, &seen, -32601, &Value::Null);

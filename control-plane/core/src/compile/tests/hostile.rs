@@ -1,10 +1,10 @@
-//! Servers that want each other's names (row MC-01 of the threats).
+//! Tests of servers that try to take the exposed names of other servers (threat MC-01).
 
 use std::collections::BTreeSet;
 
 use super::*;
 
-/// Two hundred names, some of which are made to look as if they were another server's.
+/// Returns two hundred tool names, some of which imitate the prefixed names of another server.
 fn names(of: &str) -> Vec<String> {
     let mut all: Vec<String> = (0..150).map(|n| format!("tool{n}")).collect();
     all.extend((0..20).map(|n| format!("github__tool{n}")));
@@ -47,8 +47,8 @@ fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>,
     (map.collect(), kinds(&compiled, "g"))
 }
 
-/// Three servers with the same two hundred names: each tool has one name, each name one tool, and none is lost but with
-/// a word; whatever the order of the bindings.
+/// Three servers with the same two hundred tool names: exposed names and tools map one to one in every order of the
+/// bindings, and every missing tool is reported.
 #[test]
 fn mc_01_six_hundred_tools_have_as_many_names_in_one_order() {
     let (map, problems) = served(["github", "git-hub", "other"], PrefixMode::Always);

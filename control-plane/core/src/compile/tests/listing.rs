@@ -1,4 +1,4 @@
-//! A progressive gateway has two tools of its own, whose names are nobody else's.
+//! Tests of progressive listing: the gateway's own two tools have reserved names.
 
 use toolgate_model::Listing;
 
@@ -8,7 +8,7 @@ use super::*;
 fn a_tool_that_would_have_the_name_of_one_of_the_gateways_own_is_refused() {
     let mut world = world(&[("one", &["search_tools", "run_tool", "a"])]);
     let mut clash = gateway("acme", "clash", PrefixMode::Single, &["one"]);
-    // All of them are listed: then these are names like others.
+    // With a full listing the names are not reserved.
     world.create(Desired::Gateway(clash.clone())).unwrap();
     assert_eq!(
         exposed(&compile(&world.state), "clash"),
@@ -25,7 +25,7 @@ fn a_tool_that_would_have_the_name_of_one_of_the_gateways_own_is_refused() {
         told.contains("`search_tools` of server one") && told.contains("prefix `always`"),
         "{told}"
     );
-    // So is an alias; under prefixes nothing clashes.
+    // An alias is rejected too. With prefixes there is no clash.
     clash.name = name("acme", "other");
     clash.prefix = PrefixMode::Always;
     let alias = toolgate_model::Shape {
@@ -43,7 +43,7 @@ fn a_tool_that_would_have_the_name_of_one_of_the_gateways_own_is_refused() {
     );
     let made = resource(&compiled, "other");
     assert_eq!(made.listing, Listing::Progressive);
-    // Who does not know it lists more than this, and lets nobody call more.
+    // A proxy that does not support progressive listing lists more tools but allows no additional calls.
     assert_eq!(made.must_understand, [""; 0]);
 }
 

@@ -1,4 +1,4 @@
-//! Shapes of tools: names that clients can use, values that are JSON, and no argument that is two things at once.
+//! Validates tool shapes: valid aliases, argument values in JSON, and no argument that is both fixed and hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::{compile::is_exposed_name, limits, rejection::Rejection};
 
 use super::{clip, most, text};
 
-/// Those of the binding at `binding`.
+/// Validates the shapes of the binding at the field path `binding`.
 pub(super) fn check(binding: &str, shapes: &BTreeMap<String, Shape>) -> Result<(), Rejection> {
     let field = format!("{binding}.shapes");
     let name = "tools shaped by a binding";

@@ -1,4 +1,4 @@
-//! Random histories: commands of all sorts, some on stale revisions, against a store of one map.
+//! Property tests: random commands, some of them on stale revisions, against an in-memory store fixture.
 
 use proptest::prelude::*;
 use toolgate_model::{
@@ -17,14 +17,14 @@ const ORGS: &[&str] = &["aa", "bb"];
 const IDS: &[&str] = &["x", "y", "z"];
 const TOOLS: &[&str] = &["t1", "t2", "t3", "t 4", "run_tool"];
 
-/// A command of which the expected revision is still to be chosen.
+/// Command whose expected revision is chosen when it runs.
 #[derive(Debug, Clone)]
 enum Step {
     Create(Desired),
     Update(Desired, bool),
     Delete(Key, bool),
     Other(Command),
-    /// A second delivery of what was just delivered.
+    /// Repeats the previous delivery.
     Duplicate,
 }
 
@@ -81,7 +81,8 @@ fn some_gateway() -> impl Strategy<Value = Gateway> {
     })
 }
 
-/// Aliases from the names that tools have, so that they collide; now and then one that cannot be.
+/// Generates shapes with aliases taken from existing tool names, so that they collide, and sometimes an invalid
+/// alias.
 fn some_shape() -> impl Strategy<Value = toolgate_model::Shape> {
     let alias = proptest::option::of(prop_oneof![8 => one_of(TOOLS), 1 => Just("no name")]);
     let value = prop_oneof![4 => Just("1"), 1 => Just("{")];

@@ -1,4 +1,4 @@
-//! Shapes of tools and timeouts of bindings: what is refused, what is only reported, and what proxies get.
+//! Tests of tool shapes and binding timeouts: rejections, reported problems, and the compiled resources.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn an_alias_is_a_name_like_any_other_and_may_be_taken() {
     let names: Vec<_> = gateway.tools.iter().map(|tool| &*tool.exposed).collect();
     assert_eq!(names, ["look", "one__b"]);
     assert_eq!(gateway.tools[0].original, "a");
-    // An alias alone is nothing that a proxy has to know of.
+    // An alias alone needs no support by the proxy.
     assert!(gateway.tools.iter().all(|tool| tool.shape.is_none()));
     assert!(gateway.must_understand.is_empty());
     assert_eq!(gateway.timeouts[&slug("one")], Duration::from_secs(3));
@@ -137,7 +137,7 @@ fn a_shape_of_what_is_not_there_is_reported_and_not_refused() {
     assert!(matches!(problems[1].kind, ProblemKind::NotOffered { .. }));
 }
 
-/// What is wrong with a gateway that shapes `a`, whose arguments are these.
+/// Returns the problems of a gateway that shapes tool `a` with this input schema.
 fn slips(schema: &str, shape: Shape) -> Vec<(String, String)> {
     let mut world = world();
     let mut seen = catalogue("acme", "one", &["a", "b"]);

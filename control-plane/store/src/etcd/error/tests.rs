@@ -1,4 +1,4 @@
-//! etcd's own words, each understood.
+//! Tests of the mapping of etcd error messages.
 
 use super::*;
 

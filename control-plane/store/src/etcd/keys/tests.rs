@@ -1,4 +1,4 @@
-//! A namespace neither leaks nor hides.
+//! Tests of the isolation of namespaces.
 
 use super::*;
 
