@@ -1,5 +1,6 @@
-//! From a bearer token to a caller. Unknown, expired and revoked tokens are refused alike; a gateway that a caller may
-//! not enter and one that does not exist are one answer, so that nobody learns what there is.
+//! Authentication of bearer tokens. Unknown, expired and revoked tokens get the same refusal. A gateway that the
+//! caller may not use and a gateway that does not exist also get the same refusal, so that a response does not reveal
+//! which gateways exist.
 
 use std::{fmt, sync::Arc};
 
@@ -9,21 +10,21 @@ use toolgate_model::{Principal, Timestamp, TokenHash};
 
 use crate::{GatewayView, Grant, Refusal, TokenView, View, port::Revoked};
 
-/// Longest bearer token that is looked at.
+/// Maximum length of a bearer token, in bytes.
 pub const TOKEN_LIMIT: usize = 512;
 
-/// Hashes tokens under the deployment's token key.
+/// HMAC-SHA-256 of tokens under the deployment's token key.
 #[derive(Clone)]
 pub struct TokenHasher(Hmac<Sha256>);
 
-/// Who is calling, verified, and what they may see and call.
+/// Verified caller, with its principal and grant.
 #[derive(Debug, Clone)]
 pub struct Caller {
     token: Arc<TokenView>,
 }
 
 impl TokenHasher {
-    /// Under the keyring's token key.
+    /// Creates a hasher from the keyring's token key. Returns `None` if the key has fewer than 32 bytes.
     pub fn new(key: &[u8]) -> Option<Self> {
         if key.len() < 32 {
             return None;
@@ -31,7 +32,7 @@ impl TokenHasher {
         Hmac::new_from_slice(key).ok().map(Self)
     }
 
-    /// What a token is looked up by.
+    /// Returns the hash by which a token is looked up.
     pub fn hash(&self, token: &str) -> TokenHash {
         let mut mac = self.0.clone();
         mac.update(token.as_bytes());
@@ -46,22 +47,22 @@ impl fmt::Debug for TokenHasher {
 }
 
 impl Caller {
-    /// A caller by the token that was checked.
+    /// Creates a caller from a verified token.
     pub fn new(token: Arc<TokenView>) -> Self {
         Self { token }
     }
 
-    /// Who.
+    /// Principal that the token stands for.
     pub fn principal(&self) -> &Arc<Principal> {
         &self.token.principal
     }
 
-    /// What they may see and call.
+    /// Tools, prompts and resources that the caller may see and use.
     pub fn grant(&self) -> &Arc<Grant> {
         &self.token.grant
     }
 
-    /// The gateway that was routed to, if there is one and this caller may enter it.
+    /// Returns the routed gateway if it exists and this caller may use it.
     pub fn enter<'a>(
         &self,
         routed: Option<&'a Arc<GatewayView>>,
@@ -70,13 +71,14 @@ impl Caller {
         routed.filter(may).ok_or(Refusal::NoSuchPath)
     }
 
-    /// The token that proved it.
+    /// Token that authenticated the caller.
     pub fn token(&self) -> &Arc<TokenView> {
         &self.token
     }
 }
 
-/// The token in an `Authorization` header's value: `Bearer`, one or more spaces, a token of visible ASCII.
+/// Parses the token from the value of an `Authorization` header: `Bearer`, one or more spaces, and a token of visible
+/// ASCII.
 pub fn bearer(value: &[u8]) -> Result<&str, Refusal> {
     let value = std::str::from_utf8(value).map_err(|_utf8| Refusal::Unauthenticated)?;
     let (scheme, rest) = value.split_once(' ').ok_or(Refusal::Unauthenticated)?;
@@ -92,7 +94,7 @@ pub fn bearer(value: &[u8]) -> Result<&str, Refusal> {
     }
 }
 
-/// Who holds the token of this hash, if it is good now.
+/// Looks up the token with this hash and returns its caller if the token is neither expired nor revoked.
 pub fn authenticate(
     view: &View,
     hash: &TokenHash,

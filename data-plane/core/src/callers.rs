@@ -1,5 +1,5 @@
-//! The calls in flight on one link, for what its server asks outside of any call's stream: it belongs to a call only if
-//! there is exactly one that it can belong to.
+//! Calls in flight on one upstream session. A message that the server sends outside of a call's stream is assigned to
+//! a call only if exactly one call is in flight.
 
 use std::{
     fmt,
@@ -11,13 +11,14 @@ use std::{
 
 use bytes::Bytes;
 
-/// A call that hears what its server asks elsewhere.
+/// Call that receives messages which its server sends outside of the call's own stream.
 pub trait Ear: Send + Sync {
-    /// Takes a message; false if it cannot be taken now. Whether it asks for an answer decides if it may wait.
+    /// Delivers a message. Returns `false` if the call cannot take it now. `asks` is `true` for a request that needs a
+    /// response; such a message may wait.
     fn hear(&self, message: &Bytes, asks: bool) -> bool;
 }
 
-/// Calls in flight on one link.
+/// Calls in flight on one upstream session.
 #[derive(Default)]
 pub struct Callers {
     calls: Mutex<Calls>,
@@ -27,24 +28,24 @@ pub struct Callers {
 #[derive(Default)]
 struct Calls {
     all: Vec<Weak<dyn Ear>>,
-    /// How many have begun.
+    /// Number of calls registered so far.
     begun: u64,
 }
 
-/// Which calls were in flight at some time.
+/// Snapshot of the calls in flight, for comparison with a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flying(u64);
 
 impl Callers {
-    /// A call begins; it ends when `ear` is dropped.
+    /// Registers a call. The call ends when `ear` is dropped.
     pub fn enter(&self, ear: &Arc<dyn Ear>) {
         let mut calls = self.calls();
         calls.begun += 1;
         calls.all.push(Arc::downgrade(ear));
     }
 
-    /// The server says this outside of any call's stream; whether it has been taken by the one call that it can belong
-    /// to.
+    /// Delivers a message that the server sent outside of a call's stream. Returns `true` if exactly one call is in
+    /// flight and it took the message.
     pub fn hear(&self, message: &Bytes, asks: bool) -> bool {
         match &self.calls().all[..] {
             [only] => only.upgrade().is_some_and(|ear| ear.hear(message, asks)),
@@ -52,24 +53,24 @@ impl Callers {
         }
     }
 
-    /// The calls in flight; none if there are none. As long as this stays the same no other has begun, and what the
-    /// server said meanwhile cannot be older than the calls that hear it.
+    /// Returns the current generation, or `None` if no call is in flight. While the value is unchanged, no further
+    /// call has begun, so a message received meanwhile is not older than the calls that receive it.
     pub fn flying(&self) -> Option<Flying> {
         let calls = self.calls();
         (!calls.all.is_empty()).then_some(Flying(calls.begun))
     }
 
-    /// Whether whoever asks is to listen to the stream of the link from now on: nobody else does.
+    /// Claims the session's stream. Returns `true` if the claimant is now its only reader.
     pub fn listen(&self) -> bool {
         !self.listening.swap(true, Ordering::Relaxed)
     }
 
-    /// Nobody listens any more.
+    /// Releases the claim on the session's stream.
     pub fn listened(&self) {
         self.listening.store(false, Ordering::Relaxed);
     }
 
-    /// Those that have not ended.
+    /// Locks the calls and removes those already ended.
     fn calls(&self) -> MutexGuard<'_, Calls> {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.all.retain(|call| call.strong_count() > 0);

@@ -1,5 +1,5 @@
-//! What a newer view changes for whoever uses a token at a gateway. Compared is what they may see: a change of what is
-//! hidden from them is none.
+//! Comparison of two views for one token at one gateway. Only what the token may see is compared; a change to a hidden
+//! tool is not reported.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,27 +8,28 @@ use toolgate_model::{Digest, Slug, TokenHash};
 
 use crate::{GatewayView, Grant, TokenView, View};
 
-/// Kinds of list that can change.
+/// Set of list kinds, for `list_changed` notifications.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kinds {
-    /// Tools.
+    /// Tool list.
     pub tools: bool,
-    /// Prompts.
+    /// Prompt list.
     pub prompts: bool,
-    /// Resources, and templates of resources.
+    /// Lists of resources and of resource templates.
     pub resources: bool,
 }
 
-/// What passes before changes are told.
+/// Delay before a client is notified of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pause {
-    /// A moment after the first: what belongs together is told together.
+    /// Short delay after the first change, so that related changes are sent together.
     Gather,
-    /// After something was told: what changes meanwhile is told once.
+    /// Delay after a notification, during which further changes are collected.
     Rest,
 }
 
-/// Two views, one after the other. What was worked out for one client is known for all who see the same.
+/// Comparison of a view with its successor. Results are cached and shared by all clients with the same gateway and
+/// grants.
 #[derive(Debug)]
 pub struct Comparison<'a> {
     before: &'a View,
@@ -36,7 +37,7 @@ pub struct Comparison<'a> {
     known: BTreeMap<(Slug, Digest, Digest), Kinds>,
 }
 
-/// What one client goes by.
+/// Gateway and grant as seen by one token.
 #[derive(Debug, Clone, Copy)]
 struct Sight<'a> {
     gateway: &'a Arc<GatewayView>,
@@ -44,26 +45,26 @@ struct Sight<'a> {
 }
 
 impl Kinds {
-    /// None.
+    /// Empty set.
     pub const NONE: Self = Self {
         tools: false,
         prompts: false,
         resources: false,
     };
 
-    /// All.
+    /// Set of all kinds.
     pub const ALL: Self = Self {
         tools: true,
         prompts: true,
         resources: true,
     };
 
-    /// Whether there is any.
+    /// Returns `true` if the set is not empty.
     pub fn any(self) -> bool {
         self != Self::NONE
     }
 
-    /// Those of both.
+    /// Intersection of two sets.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -73,7 +74,7 @@ impl Kinds {
         }
     }
 
-    /// Those of either.
+    /// Union of two sets.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -83,7 +84,7 @@ impl Kinds {
         }
     }
 
-    /// The methods that tell of them.
+    /// Notification methods of the kinds in this set.
     pub fn methods(self) -> impl Iterator<Item = &'static str> {
         let all = [
             (self.tools, method::TOOLS_CHANGED),
@@ -96,7 +97,7 @@ impl Kinds {
 }
 
 impl<'a> Comparison<'a> {
-    /// Of these two.
+    /// Creates a comparison of two views.
     pub fn new(before: &'a View, after: &'a View) -> Self {
         Self {
             before,
@@ -105,7 +106,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// The gateway as it is now, and what the token may see there; none if nothing is served to it there.
+    /// Returns the gateway of the newer view and the token's grant, or `None` if the token has no access to the
+    /// gateway.
     pub fn now(
         &self,
         gateway: &Slug,
@@ -115,7 +117,7 @@ impl<'a> Comparison<'a> {
         Some((now.gateway, now.grant))
     }
 
-    /// What changed for the token at the gateway; none if nothing is served to it there any more.
+    /// Returns the lists that changed for the token at the gateway, or `None` if the token no longer has access to it.
     pub fn concerns(&mut self, gateway: &Slug, token: &TokenHash) -> Option<Kinds> {
         let now = sight(self.after, gateway, token)?;
         let Some(was) = sight(self.before, gateway, token) else {
@@ -130,12 +132,12 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Whether anything is served to the token at the gateway.
+/// Returns `true` if the token has access to the gateway.
 pub fn is_served(view: &View, gateway: &Slug, token: &TokenHash) -> bool {
     sight(view, gateway, token).is_some()
 }
 
-/// What the token sees at the gateway, by the rule that requests are let in by.
+/// Returns what the token sees at the gateway, by the same rule that authorizes requests.
 fn sight<'a>(view: &'a View, gateway: &Slug, token: &TokenHash) -> Option<Sight<'a>> {
     let gateway = view.gateway(gateway.as_str())?;
     let token: &TokenView = view.token(token)?;
@@ -147,7 +149,7 @@ fn sight<'a>(view: &'a View, gateway: &Slug, token: &TokenHash) -> Option<Sight<
 }
 
 fn differ(was: Sight<'_>, now: Sight<'_>) -> Kinds {
-    // All else than tools is seen as a whole, or not at all.
+    // Prompts and resources are visible as a whole or not at all.
     let rest = |sight: Sight<'_>| {
         let gateway = sight.gateway;
         let digests = (gateway.prompts_digest, gateway.resources_digest);
@@ -157,13 +159,13 @@ fn differ(was: Sight<'_>, now: Sight<'_>) -> Kinds {
     let (before, offers) = (&was.gateway.offers, &now.gateway.offers);
     Kinds {
         tools: tools(was) != tools(now),
-        // Of what was never offered nobody expects to hear.
+        // Clients do not expect changes of a kind that was never advertised.
         prompts: old_prompts != prompts && (before.prompts || offers.prompts),
         resources: old_resources != resources && (before.resources || offers.resources),
     }
 }
 
-/// Of the tools that are listed. Of those that have to be searched for nobody is told: who wants one searches again.
+/// Digest of the listed tools. Tools of a progressive gateway are not listed; clients search for them again.
 fn tools(sight: Sight<'_>) -> Digest {
     if sight.grant.is_all() || sight.gateway.is_progressive() {
         return sight.gateway.tools_digest;

@@ -1,4 +1,5 @@
-//! Cursors of our own lists: sealed, stable, and good for one list as it stood, for one principal.
+//! Cursors of the gateway's lists. A cursor is sealed and deterministic, and is valid for one state of one list and
+//! one principal.
 
 use toolgate_model::Digest;
 
@@ -7,7 +8,7 @@ use crate::{
     seal::{Binding, Purpose},
 };
 
-/// Kinds of list that are paged.
+/// Kinds of paged lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListKind {
     /// `tools/list`.
@@ -20,21 +21,21 @@ pub enum ListKind {
     Templates,
 }
 
-/// A place in a list.
+/// Position in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// Of which list.
+    /// List that the cursor belongs to.
     pub kind: ListKind,
-    /// The page, counted from zero.
+    /// Page number, counted from zero.
     pub page: u32,
-    /// Of the list as it stood: another list, or the same one changed, makes the cursor invalid.
+    /// Digest of the list. A cursor is invalid for another list and for a changed one.
     pub digest: Digest,
 }
 
 const FORMAT: u8 = 1;
 const DIGEST: usize = 16;
 
-/// The text of a cursor.
+/// Seals a cursor as text.
 pub fn seal(sealer: &Sealer, binding: Binding<'_>, cursor: &Cursor) -> String {
     let mut plain = Vec::with_capacity(2 + 4 + DIGEST);
     plain.extend_from_slice(&[FORMAT, cursor.kind.number()]);
@@ -43,7 +44,8 @@ pub fn seal(sealer: &Sealer, binding: Binding<'_>, cursor: &Cursor) -> String {
     sealer.seal_stable(Purpose::Cursor, binding, &plain)
 }
 
-/// The page that a text names, if it is a cursor of this kind over a list of this digest for this principal.
+/// Opens a cursor and returns its page number. Returns `None` unless the text is a cursor of this kind, list digest
+/// and context.
 pub fn open(
     sealer: &Sealer,
     binding: Binding<'_>,
@@ -59,7 +61,7 @@ pub fn open(
 }
 
 impl ListKind {
-    /// The member of a result that holds the list.
+    /// Member of the list result that holds the items.
     pub const fn member(self) -> &'static str {
         match self {
             Self::Tools => "tools",

@@ -1,4 +1,4 @@
-//! A small world for tests: two organizations, three servers, a few gateways and tokens.
+//! Test fixture: a snapshot with two organizations, and servers, gateways and tokens of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -43,7 +43,7 @@ pub(crate) fn definition(json: &str) -> Definition {
     named_by("name", json)
 }
 
-/// A resource or template of this URI.
+/// Definition of a resource or template with this URI.
 pub(crate) fn located(member: &str, uri: &str) -> Definition {
     named_by(member, &format!(r#"{{"name":"n","{member}":"{uri}"}}"#))
 }
@@ -64,7 +64,7 @@ pub(crate) fn plain_tool(name: &str) -> Definition {
     ))
 }
 
-/// A server of `acme`, its catalogue, and which tools of it are exposed under its prefix.
+/// Server of the organization `acme` with its definitions. All of its tools are exposed under its prefix.
 pub(crate) struct Offer {
     pub(crate) id: &'static str,
     pub(crate) era: Option<Era>,
@@ -210,7 +210,7 @@ pub(crate) fn world(offers: &[Offer]) -> Snapshot {
     snapshot
 }
 
-/// The same world, whose gateway lists two tools of its own instead of these.
+/// Snapshot of a progressive gateway with the same servers.
 pub(crate) fn progressive(offers: &[Offer]) -> Snapshot {
     let mut snapshot = world(offers);
     let gateway = GatewayResource {
@@ -221,7 +221,8 @@ pub(crate) fn progressive(offers: &[Offer]) -> Snapshot {
     snapshot
 }
 
-/// Weather is modern, files is legacy; one tool mirrors an argument, one has an output schema of a string.
+/// The servers `weather` (modern) and `files` (legacy). One tool has an argument mirrored in a header; one has an
+/// output schema of type string.
 pub(crate) fn offers() -> Vec<Offer> {
     let mirrored = definition(
         r#"{ "name" : "forecast", "inputSchema": {"type":"object","properties":{"city":{"type":"string","x-mcp-header":"City"}}}, "x-unknown": [1, 2.50] }"#,
@@ -256,7 +257,7 @@ pub(crate) fn offers() -> Vec<Offer> {
     ]
 }
 
-/// All that a request needs.
+/// View, sealer and session for planning requests.
 pub(crate) struct World {
     pub(crate) view: View,
     pub(crate) sealer: Sealer,
@@ -292,7 +293,7 @@ impl World {
         Caller::new(Arc::clone(self.view.token(&hash(token)).unwrap()))
     }
 
-    /// A post of a modern client whose headers are right, but for `params`.
+    /// Plans a POST of a modern client with correct headers, and with the given `Mcp-Param-*` headers.
     pub(crate) fn modern(&self, token: &str, body: &str, params: &[(&str, &[u8])]) -> Plan {
         let envelope = parse(body);
         let method = envelope.method().to_owned();
@@ -309,7 +310,7 @@ impl World {
         self.post(token, &envelope, standard, params, Presented::Absent)
     }
 
-    /// A post of a legacy client within its session.
+    /// Plans a POST of a legacy client within its session.
     pub(crate) fn legacy(&self, token: &str, body: &str) -> Plan {
         let session = Presented::Open(&self.session);
         let standard = headers::Standard {
@@ -358,5 +359,5 @@ pub(crate) fn sealer(epochs: &[u32]) -> Sealer {
     Sealer::new(&keys).unwrap()
 }
 
-/// A modern `_meta`, without braces.
+/// Members of a modern `_meta`, without braces.
 pub(crate) const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}"#;

@@ -1,8 +1,8 @@
-//! What a token may see and call. One decision for lists and calls, so that the two can never differ.
+//! Access granted by a token. List responses and calls use the same decision, so that they cannot differ.
 
 use toolgate_model::{Digest, Reach};
 
-/// Leave to see and call exposed tools, compiled from a token's filter. Equal filters share one grant.
+/// Permission to see and call exposed tools, compiled from a token's filter. Equal filters share one grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     tools: Reach<String>,
@@ -10,28 +10,29 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// From a token's filter.
+    /// Creates a grant from a token's filter.
     pub fn new(tools: Reach<String>) -> Self {
         let digest = Digest::of(&tools);
         Self { tools, digest }
     }
 
-    /// Whether the tool of this exposed name may be seen and called.
+    /// Returns `true` if the tool with this exposed name may be seen and called.
     pub fn allows(&self, exposed: &str) -> bool {
         self.tools.contains(exposed)
     }
 
-    /// Whether prompts and resources may be seen and used. Who was given some tools was given nothing else.
+    /// Returns `true` if prompts and resources may be seen and used. A token restricted to some tools has no access to
+    /// them.
     pub fn allows_rest(&self) -> bool {
         self.is_all()
     }
 
-    /// Whether nothing is filtered.
+    /// Returns `true` if the token has no tool filter.
     pub fn is_all(&self) -> bool {
         matches!(self.tools, Reach::All)
     }
 
-    /// Equal for equal grants.
+    /// Digest of the filter; equal grants have equal digests.
     pub fn digest(&self) -> Digest {
         self.digest
     }

@@ -1,22 +1,22 @@
-//! Where something is kept that cannot move: which proxy owns it, and where that one's neighbours reach it. Travels inside
-//! sealed text only, so that nobody can send a proxy to an address of their own.
+//! Proxy that owns state which cannot move, and its address for peers. It is only transmitted inside sealed text, so
+//! that a client cannot make a proxy connect to an address of the client's choice.
 
 use toolgate_model::Slug;
 
-/// Longest address that is taken along, in bytes.
+/// Maximum length of an address, in bytes.
 pub const ADDRESS_LIMIT: usize = 160;
 
-/// A proxy, as its neighbours find it.
+/// Proxy as addressed by its peers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Home {
-    /// Which. Its certificate has to say so too.
+    /// Id of the proxy. Its certificate must name the same id.
     pub proxy: Slug,
-    /// `host:port` of its listener for neighbours; none if they cannot reach it.
+    /// `host:port` of its listener for peers; `None` if peers cannot reach it.
     pub at: Option<Box<str>>,
 }
 
 impl Home {
-    /// Of a proxy. An address that is too long is left out.
+    /// Creates the owner record of a proxy. An empty address or one longer than [`ADDRESS_LIMIT`] is left out.
     pub fn new(proxy: Slug, at: Option<&str>) -> Self {
         let at = at.filter(|at| !at.is_empty() && at.len() <= ADDRESS_LIMIT);
         Self {
@@ -25,16 +25,16 @@ impl Home {
         }
     }
 
-    /// Appends it: each part behind its length.
+    /// Appends the encoded form: each part is preceded by its length.
     pub fn write(&self, out: &mut Vec<u8>) {
         for part in [self.proxy.as_str(), self.at.as_deref().unwrap_or_default()] {
-            // Both are bounded far below this.
+            // Both parts are far shorter than 256 bytes.
             out.push(u8::try_from(part.len()).unwrap_or_default());
             out.extend_from_slice(part.as_bytes());
         }
     }
 
-    /// What [`write`](Self::write) wrote, and what follows it.
+    /// Decodes the output of [`write`](Self::write) and returns it with the remaining bytes.
     pub fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (proxy, rest) = part(bytes)?;
         let (at, rest) = part(rest)?;

@@ -1,7 +1,7 @@
-//! What log messages a legacy server was asked for, in one session with it: the least severe that any of its callers
-//! wants, so that each of them can be given its own. It is lowered when somebody wants more, and stays there for as long
-//! as the session lasts: whoever wanted more may be in the middle of a call, nobody says when they want it no longer, and
-//! what is too much for others is filtered anyway. The next session starts anew.
+//! Log level set on one session with a legacy server: the least severe level requested by any of its callers. Each
+//! caller's messages are filtered afterwards. The level is only ever lowered and lasts as long as the session: a
+//! caller that requested it may be in the middle of a call, and callers do not announce when they no longer need it.
+//! The next session starts without a level.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -9,33 +9,33 @@ use toolgate_mcp::object;
 
 use crate::session::LogLevel;
 
-/// The level of one session.
+/// Log level of one upstream session.
 #[derive(Debug)]
 pub struct Levels(AtomicU8);
 
-/// The server is to be told this level.
+/// Level that has to be sent to the server with `logging/setLevel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lowering {
-    /// The level.
+    /// Level to set.
     pub to: LogLevel,
     before: State,
 }
 
-/// What the server was told.
+/// State of the server's log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It does not declare `logging`: it is told nothing.
+    /// The server does not declare `logging`; no level is sent to it.
     Without,
-    /// Nothing, and nobody has got messages.
+    /// No level was sent, and no caller receives messages.
     Untold,
-    /// Nothing, and somebody gets ordinary messages, as far as the server sends them by itself.
+    /// No level was sent, and a caller receives the messages that the server sends by default.
     Ordinary,
-    /// This level.
+    /// This level was sent.
     Told(LogLevel),
 }
 
 impl Levels {
-    /// Of a session just opened with a server of these capabilities, JSON.
+    /// Creates the state for a new session. `capabilities` is the server's capabilities object, JSON.
     pub fn of(capabilities: &str) -> Self {
         let state = match object::get(capabilities.as_bytes(), "logging") {
             Some(_) => State::Untold,
@@ -44,15 +44,15 @@ impl Levels {
         Self(AtomicU8::new(state.pack()))
     }
 
-    /// A call wants messages of this level; `asked` for, or as what is left to the server. What has to be done about it:
-    /// by this call alone, however many want the same at once.
+    /// Registers that a call wants messages of this level. `asked` is `true` if the client set the level, and `false`
+    /// if it left the level to the server. Returns the level to send; of concurrent callers, only one gets it.
     pub fn want(&self, level: Option<LogLevel>, asked: bool) -> Option<Lowering> {
         let level = level?;
         let mut packed = self.0.load(Ordering::Relaxed);
         loop {
             let before = State::unpack(packed);
             let after = before.wanting(level, asked)?;
-            // Nothing else is read by what it says.
+            // No other memory is published by this value, so relaxed ordering suffices.
             let step = self.0.compare_exchange_weak(
                 packed,
                 after.pack(),
@@ -67,7 +67,8 @@ impl Levels {
         }
     }
 
-    /// The server could not be told: whoever wants it next tries again, unless somebody wanted more meanwhile.
+    /// Reverts a level that could not be sent, so that the next caller tries again. Does nothing if a lower level was
+    /// requested meanwhile.
     pub fn untold(&self, lowering: Lowering) {
         let told = State::Told(lowering.to).pack();
         let before = lowering.before.pack();
@@ -78,13 +79,13 @@ impl Levels {
 }
 
 impl State {
-    /// What it is once a call wants this; none if nothing changes.
+    /// Returns the state after a call requests this level, or `None` if it does not change.
     fn wanting(self, level: LogLevel, asked: bool) -> Option<Self> {
         match self {
             Self::Without => None,
             Self::Untold if asked => Some(Self::Told(level)),
             Self::Untold => Some(Self::Ordinary),
-            // Who left it to the server must not get less because another asked for less.
+            // A caller that left the level to the server must not get less because another caller asks for less.
             Self::Ordinary => asked.then_some(Self::Told(level.min(LogLevel::Info))),
             Self::Told(told) => (level < told).then_some(Self::Told(level)),
         }

@@ -1,5 +1,6 @@
-//! What the data plane decides, as values in and values out: the view, who may call, what a request becomes, and
-//! how bytes are rewritten between the two sides of a call. Pure: no IO, no clock, no randomness.
+//! Decision logic of the data plane as pure functions and state machines: the view, authentication, authorization,
+//! request planning, and the rewriting of messages between client and server. Performs no IO and reads neither a clock
+//! nor a source of randomness.
 
 pub mod asking;
 pub mod authenticate;

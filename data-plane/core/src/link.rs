@@ -1,7 +1,7 @@
-//! Our session with a legacy server, as a machine: many callers, one handshake; a session that the server forgot is
-//! replaced once for all who noticed; one that nobody uses is ended.
+//! State machine of the gateway's session with a legacy server. Many callers share one handshake. A session that the
+//! server lost is replaced once for all callers that noticed, and an idle session is terminated.
 //!
-//! `W` is whoever waits for an answer.
+//! `W` is a waiting caller.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,48 +9,48 @@ use toolgate_model::Timestamp;
 
 use crate::{port::LinkFacts, refusal::UpstreamFailure};
 
-/// Callers that may wait for one handshake.
+/// Maximum number of callers that wait for one handshake.
 pub const WAITERS: usize = 256;
 
-/// A link that nobody used for this long is ended.
+/// Idle time after which a session is terminated.
 pub const IDLE: Duration = Duration::from_secs(10 * 60);
 
-/// What happens to a link.
+/// Input of [`UpstreamSessionMachine`].
 #[derive(Debug)]
 pub enum Event<W> {
-    /// Somebody needs it.
+    /// A caller needs the session.
     Wanted(W),
-    /// Somebody found that the server no longer knows the session of `lost`.
+    /// A caller found that the server no longer knows the session `lost`.
     Lost {
-        /// What they had used.
+        /// Session that the caller used.
         lost: Arc<LinkFacts>,
-        /// Who needs another.
+        /// Caller that needs a new session.
         waiter: W,
     },
     /// The handshake ended.
     Opened(Result<Arc<LinkFacts>, UpstreamFailure>),
-    /// Time passed.
+    /// Periodic tick with the current time.
     Tick(Timestamp),
-    /// The server was removed or changed, or the proxy ends.
+    /// The server was removed or changed, or the proxy shuts down.
     End,
 }
 
-/// What is to be done, in this order.
+/// Effects to perform, in the given order.
 #[derive(Debug)]
 pub enum Output<W> {
-    /// Do the handshake, then say [`Event::Opened`].
+    /// Perform the handshake, then feed [`Event::Opened`].
     Initialize,
-    /// Let callers see this from now on.
+    /// Make this session (or none) available to callers.
     Publish(Option<Arc<LinkFacts>>),
-    /// Answer one who waits.
+    /// Answer a waiting caller.
     Answer(W, Result<Arc<LinkFacts>, UpstreamFailure>),
     /// Tell the server that this session is over.
     Terminate(Arc<LinkFacts>),
-    /// There is nothing left to do: forget the link.
+    /// Remove the machine; nothing is left to do.
     Stop,
 }
 
-/// One link.
+/// State machine of one upstream session.
 #[derive(Debug)]
 pub struct Link<W> {
     state: State<W>,
@@ -61,19 +61,19 @@ enum State<W> {
     Idle,
     Opening(Vec<W>),
     Standing(Arc<LinkFacts>),
-    /// The handshake is under way, but nobody wants it any more.
+    /// The handshake is under way, but its result is no longer needed.
     Abandoned,
     Ended,
 }
 
 impl<W> Link<W> {
-    /// One that stands already, or none.
+    /// Creates a machine with an established session, or with none.
     pub fn new(standing: Option<Arc<LinkFacts>>) -> Self {
         let state = standing.map_or(State::Idle, State::Standing);
         Self { state }
     }
 
-    /// A word for its state.
+    /// Name of the current state.
     pub fn state(&self) -> &'static str {
         match self.state {
             State::Idle => "idle",
@@ -84,7 +84,7 @@ impl<W> Link<W> {
         }
     }
 
-    /// Takes an event.
+    /// Applies an event and returns its effects.
     pub fn on(&mut self, event: Event<W>) -> Vec<Output<W>> {
         let mut out = Vec::new();
         match event {
@@ -147,7 +147,7 @@ impl<W> Link<W> {
                 out.push(Output::Stop);
                 self.state = State::Ended;
             }
-            // Nobody asked for it.
+            // The handshake was not requested in this state.
             other @ (State::Idle | State::Standing(_) | State::Ended) => {
                 out.extend(outcome.ok().map(Output::Terminate));
                 self.state = other;

@@ -1,5 +1,5 @@
-//! What one client is to be told of changes, and when: any number of changes of one thing are one notice, what belongs
-//! together is told together, and after something was told there is a pause. Sessions and subscriptions alike.
+//! Debouncing of change notifications to one client. Repeated changes of one item are sent as one notification,
+//! related changes are sent together, and a delay follows each batch. Used by sessions and subscriptions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,37 +11,37 @@ use crate::{
     subscription::{Filter, filter::TASKS},
 };
 
-/// Resources whose updates wait to be told.
+/// Maximum number of resources with a pending update.
 pub const UPDATES: usize = 128;
 
-/// What waits to be told to one client.
+/// Pending change notifications of one client.
 #[derive(Debug, Clone, Default)]
 pub struct Pacer {
     changed: Kinds,
     updated: BTreeSet<Box<str>>,
-    /// How far tasks have come, the newest word of each.
+    /// Latest status parameters of each task.
     tasks: BTreeMap<Box<str>, Bytes>,
     pausing: bool,
 }
 
-/// One thing to tell.
+/// Notification to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// The list of this method has changed.
+    /// The list changed; holds the notification method.
     Changed(&'static str),
-    /// This resource was updated.
+    /// The resource with this URI was updated.
     Updated(Box<str>),
-    /// A task has come so far: the parameters of the notice.
+    /// The status of a task changed; holds the parameters of the notification.
     Task(Bytes),
 }
 
 impl Pacer {
-    /// Lists changed.
+    /// Records changed lists.
     pub fn change(&mut self, kinds: Kinds) {
         self.changed = self.changed.or(kinds);
     }
 
-    /// A resource was updated; it is given back if there is no room for one more.
+    /// Records the update of a resource. Returns the URI as an error if [`MAX_PENDING_UPDATES`] is reached.
     pub fn update(&mut self, uri: Box<str>) -> Result<(), Box<str>> {
         if self.updated.len() >= UPDATES && !self.updated.contains(&uri) {
             return Err(uri);
@@ -50,48 +50,51 @@ impl Pacer {
         Ok(())
     }
 
-    /// A resource that stands for others, of which there are no more than one filter may name.
+    /// Records the update of a resource that covers others, regardless of the limit. Their number is bounded by the
+    /// number of URIs in a filter.
     pub fn update_whole(&mut self, uri: Box<str>) {
         self.updated.insert(uri);
     }
 
-    /// A task has come so far.
+    /// Records the latest status of a task.
     pub fn task(&mut self, id: Box<str>, params: Bytes) {
         if self.tasks.len() < TASKS || self.tasks.contains_key(&id) {
             self.tasks.insert(id, params);
         }
     }
 
-    /// Forgets what is not asked for.
+    /// Removes everything that the filter does not request.
     pub fn retain(&mut self, filter: &Filter) {
         self.changed = self.changed.and(filter.kinds);
         self.updated.retain(|uri| filter.covering(uri).is_some());
         self.tasks.retain(|id, _| filter.tasks.contains(id));
     }
 
-    /// How many resources wait.
+    /// Number of resources with a pending update.
     pub fn updates(&self) -> usize {
         self.updated.len()
     }
 
-    /// How much waits.
+    /// Number of pending notifications.
     pub fn waiting(&self) -> usize {
         self.updated.len() + self.tasks.len() + self.changed.methods().count()
     }
 
-    /// A pause to be made before what waits is told; none if nothing does, or if one is under way.
+    /// Starts the delay before pending notifications are sent. Returns `None` if nothing is pending or a delay is
+    /// running.
     pub fn gather(&mut self) -> Option<Pause> {
         let begins = !self.pausing && self.waiting() > 0;
         self.pausing |= begins;
         begins.then_some(Pause::Gather)
     }
 
-    /// The pause is over.
+    /// Ends the running delay.
     pub fn settled(&mut self) {
         self.pausing = false;
     }
 
-    /// All that waits, unless a pause is under way. If it is anything, [`Pause::Rest`] has to follow.
+    /// Takes all pending notifications, or none while a delay is running. If the result is not empty, the caller must
+    /// start [`DebounceDelay::Cooldown`].
     pub fn tell(&mut self) -> Vec<Notice> {
         if self.pausing {
             return Vec::new();
@@ -108,14 +111,14 @@ impl Pacer {
         told
     }
 
-    /// Nothing is to be told any more.
+    /// Drops all pending notifications.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 }
 
 impl Notice {
-    /// As a message, under the id of a subscription or of none. Of tasks only subscriptions are told.
+    /// Encodes the notification, with the subscription's id if given. Task status is sent to subscriptions only.
     pub fn to_message(&self, subscription: Option<&str>) -> Option<Bytes> {
         match self {
             Self::Changed(method) => Some(message::changed(method, subscription)),

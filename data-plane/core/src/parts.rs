@@ -1,21 +1,22 @@
-//! A body in pieces: shared bytes stay shared, only what is ours is written anew.
+//! Message body as a list of segments. Shared bytes stay shared; only rewritten parts are allocated.
 
 use bytes::{Bytes, BytesMut};
 
-/// Up to this many bytes, copying into one piece is cheaper than writing several.
+/// Maximum size, in bytes, of a body that is copied into one segment. Copying is cheaper than writing several segments
+/// up to this size.
 pub const COPY_LIMIT: usize = 8 * 1024;
 
-/// Bytes that follow one another. No piece is empty.
+/// Sequence of byte segments. No segment is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parts(Vec<Bytes>);
 
 impl Parts {
-    /// These pieces; in one if they are small.
+    /// Joins the segments, into a single one if they are small.
     pub fn join<const N: usize>(pieces: [Bytes; N]) -> Self {
         Self::from_pieces(pieces.into())
     }
 
-    /// These pieces; in one if they are small.
+    /// Joins the segments, into a single one if they are small.
     pub fn from_pieces(mut pieces: Vec<Bytes>) -> Self {
         pieces.retain(|piece| !piece.is_empty());
         let parts = Self(pieces);
@@ -25,27 +26,27 @@ impl Parts {
         parts
     }
 
-    /// How many bytes altogether.
+    /// Total number of bytes.
     pub fn len(&self) -> usize {
         self.0.iter().map(Bytes::len).sum()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The pieces, in order.
+    /// Segments, in order.
     pub fn pieces(&self) -> &[Bytes] {
         &self.0
     }
 
-    /// The pieces, in order.
+    /// Returns the segments, in order.
     pub fn into_pieces(self) -> Vec<Bytes> {
         self.0
     }
 
-    /// All in one; copies unless there is one piece.
+    /// Returns all bytes as one segment. Copies unless there is exactly one segment.
     pub fn to_bytes(&self) -> Bytes {
         if let [one] = self.0.as_slice() {
             return one.clone();

@@ -1,5 +1,5 @@
-//! What to do with a request: the heart of the data plane. Authorization, renaming, filtering and the differences
-//! between the eras are decided here and nowhere else.
+//! Planning of requests. Authorization, renaming, filtering and the differences between the protocol eras are decided
+//! here and nowhere else.
 
 mod call;
 mod find;
@@ -32,111 +32,113 @@ pub use retry::{Retry, Returned, Visited};
 pub use target::{CompletionTarget, ResourceTarget, Target};
 pub use task::{TaskTarget, may_follow};
 
-/// All that a decision rests on.
+/// Input of [`plan`].
 #[derive(Debug, Clone, Copy)]
 pub struct PlanInput<'a> {
-    /// The gateway that was routed to.
+    /// Routed gateway.
     pub gateway: &'a Arc<GatewayView>,
-    /// Who is calling.
+    /// Authenticated caller.
     pub caller: &'a Caller,
-    /// What is asked.
+    /// Request to decide on.
     pub ask: Ask<'a>,
-    /// The trace that the request belongs to.
+    /// Trace that the request belongs to.
     pub trace: Option<Trace<'a>>,
-    /// The legacy session that the request names. Not looked at by modern rules.
+    /// Legacy session named by the request. Ignored for modern requests.
     pub session: Presented<'a>,
-    /// For what clients hold for us.
+    /// Sealer of state that clients hold for the gateway.
     pub sealer: &'a Sealer,
-    /// When it is asked.
+    /// Time of the request.
     pub now: Timestamp,
 }
 
-/// What is asked, by HTTP method.
+/// Request by HTTP method.
 #[derive(Debug, Clone, Copy)]
 pub enum Ask<'a> {
-    /// A message.
+    /// POST of a message.
     Post(Post<'a>),
-    /// A stream for what the server has to say.
+    /// GET: opens a stream of server messages.
     Get {
-        /// From `classify_bodiless`.
+        /// Result of `classify_bodiless`.
         framing: &'a Framing,
     },
-    /// The end of a session.
+    /// DELETE: terminates a session.
     Delete {
-        /// From `classify_bodiless`.
+        /// Result of `classify_bodiless`.
         framing: &'a Framing,
     },
 }
 
-/// A posted message.
+/// Posted JSON-RPC message with its headers.
 #[derive(Debug, Clone, Copy)]
 pub struct Post<'a> {
-    /// From `classify`.
+    /// Result of `classify`.
     pub framing: &'a Framing,
-    /// The message.
+    /// Parsed message.
     pub envelope: &'a Envelope<'a>,
-    /// MCP's own headers.
+    /// Standard MCP headers.
     pub headers: headers::Standard<'a>,
-    /// All `Mcp-Param-*` headers: lower-case name, prefix included, and value. Only modern rules look at them.
+    /// All `Mcp-Param-*` headers: name in lower case including the prefix, and value. Used for modern requests only.
     pub params: &'a [(&'a str, &'a [u8])],
 }
 
-/// What the session header was worth.
+/// Result of looking up the session named by the `Mcp-Session-Id` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented<'a> {
-    /// There was none.
+    /// The header is missing.
     Absent,
-    /// It opened nothing for this caller and gateway, or its session is over.
+    /// The id is not valid for this caller and gateway, or its session is over.
     Unknown,
-    /// It is this session.
+    /// The id names this session.
     Open(&'a SessionFacts),
 }
 
-/// What to do.
+/// Decision on a request.
 #[derive(Debug)]
 pub enum Plan {
-    /// Send this, status 200, JSON.
+    /// Send this response: status 200, JSON.
     Answer(Parts),
-    /// Open a session, mint its id, send this with it.
+    /// Open a session, mint its id, and send the contained response.
     Initialize(Initialize),
     /// Call a server.
     Call(Arc<CallPlan>),
-    /// The client is ready for what the server has to say. Status 202, no body.
+    /// The client is ready to receive server messages. Status 202, no body.
     Initialized,
     /// Nothing to do. Status 202, no body.
     Accept,
-    /// Remember the level for this session, then send this, status 200, JSON.
+    /// Store the log level of this session, then send this response: status 200, JSON.
     SetLevel(LogLevel, Parts),
     /// Open the session's stream.
     OpenStream,
-    /// Tell this session of updates of this resource from now on, if its server agrees; then send this, status 200, JSON.
+    /// Subscribe this session to updates of this resource if its server agrees, then send this response: status 200,
+    /// JSON.
     Subscribe(ResourceTarget, Parts),
-    /// Tell it no longer of updates of the resource that it knows by this URI, then send this, status 200, JSON.
+    /// Unsubscribe this session from the resource with this exposed URI, then send this response: status 200, JSON.
     Unsubscribe(Box<str>, Parts),
-    /// Open a stream of changes, for as long as the client listens.
+    /// Open a subscription stream for as long as the client listens.
     Listen(Listen),
     /// End the session. Status 200, no body.
     CloseSession,
-    /// Cancel the session's request of this id (the literal as written), if it is in flight. Status 202, no body.
+    /// Cancel the session's in-flight request with this id (JSON literal as written). Status 202, no body.
     Cancel(Box<str>),
-    /// The client answers the question whose id this is (the literal as written). Status 202, no body.
+    /// Deliver the client's response to the server request with this id (JSON literal as written). Status 202, no
+    /// body.
     Hear(Box<str>),
-    /// Do nothing but say why.
+    /// Reject the request.
     Refuse(Refusal),
 }
 
-/// A session to be opened.
+/// Session to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initialize {
-    /// What was negotiated.
+    /// Negotiated protocol version.
     pub version: &'static str,
-    /// What the client can do.
+    /// Capabilities declared by the client.
     pub capabilities: ClientCapabilities,
-    /// The answer.
+    /// Response to `initialize`.
     pub answer: Parts,
 }
 
-/// Decides.
+/// Decides what to do with a request.
 pub fn plan(input: &PlanInput<'_>) -> Plan {
     decide(input).unwrap_or_else(Plan::Refuse)
 }
@@ -159,8 +161,8 @@ fn decide(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
     }
 }
 
-/// Whether a notification may be accepted; what it means is for its era to say. One that has the method of a request is
-/// a request whose sender forgot the id.
+/// Checks that a notification may be accepted; its meaning depends on the era. A notification with the method of a
+/// request is a request that lacks its `id`.
 fn notification(envelope: &Envelope<'_>) -> Result<(), Refusal> {
     if envelope.method().starts_with("notifications/") {
         return Ok(());
@@ -170,7 +172,7 @@ fn notification(envelope: &Envelope<'_>) -> Result<(), Refusal> {
     ))
 }
 
-/// The start of a good answer, up to its result.
+/// Start of a successful response, up to its result.
 fn head(envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {
     let id = envelope.raw_id().ok_or(Refusal::Internal)?;
     Ok(Bytes::from(format!(
@@ -178,7 +180,7 @@ fn head(envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {
     )))
 }
 
-/// A good answer.
+/// Successful response with this result.
 fn answer(envelope: &Envelope<'_>, result: Bytes) -> Result<Parts, Refusal> {
     let end = Bytes::from_static(b"}");
     Ok(Parts::join([head(envelope)?, result, end]))

@@ -1,4 +1,4 @@
-//! What the rooms of the data plane need of one another. They meet here and are wired together in `data-plane/src`.
+//! Interfaces between the crates of the data plane. The implementations are connected in `data-plane/src`.
 
 use std::{
     any::Any,
@@ -26,21 +26,21 @@ use crate::{
     watch::{Told, Topics},
 };
 
-/// A future that a trait object can return.
+/// Boxed future returned by object-safe trait methods.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The tokens that were revoked after the view was built. Kept by `sync`.
+/// Tokens revoked after the view was built. Implemented by `sync`.
 pub trait Revoked: Send + Sync {
-    /// Whether this token was revoked.
+    /// Returns `true` if the token with this hash was revoked.
     fn is_revoked(&self, hash: &TokenHash) -> bool;
 }
 
-/// What to present to a server. Kept by `sync`, taken by `upstream`.
+/// Source of credentials for servers. Implemented by `sync`, used by `upstream`.
 pub trait Credentials: Send + Sync {
-    /// The value, if it is at hand: no waiting, no lock held.
+    /// Returns the credential if it is cached. Does not wait and does not hold a lock.
     fn held(&self, org: &Slug, credential: &CredentialRef) -> Option<Arc<HeaderCredential>>;
 
-    /// The value, fetched if need be.
+    /// Returns the credential, fetching it if necessary.
     fn resolve(
         &self,
         org: &Slug,
@@ -48,15 +48,16 @@ pub trait Credentials: Send + Sync {
     ) -> Pending<'_, Result<Arc<HeaderCredential>, UpstreamFailure>>;
 }
 
-/// Our sessions with legacy servers. Kept by `session`, taken by whoever calls.
+/// Sessions with legacy servers. Implemented by `session`, used by callers of `upstream`.
 pub trait Links: Send + Sync {
-    /// The facts of a link that stands: no waiting, no mailbox.
+    /// Returns the session if it is established. Does not wait and does not send a message to an actor.
     fn standing(&self, key: &LinkKey) -> Option<Arc<LinkFacts>>;
 
-    /// The facts of the link, opening it if need be; many callers at once open it once.
+    /// Returns the session, opening it if necessary. Concurrent callers share one handshake.
     fn open(&self, key: &LinkKey) -> Pending<'_, Result<Arc<LinkFacts>, UpstreamFailure>>;
 
-    /// The server no longer knows the session of `lost`: opens another one, once for all who noticed.
+    /// Replaces the session `lost`, which the server no longer knows. It is replaced once for all callers that
+    /// noticed.
     fn reopen(
         &self,
         key: &LinkKey,
@@ -64,18 +65,18 @@ pub trait Links: Send + Sync {
     ) -> Pending<'_, Result<Arc<LinkFacts>, UpstreamFailure>>;
 }
 
-/// The network part of a link. Done by `upstream`, asked by `session`.
+/// Transport of upstream sessions. Implemented by `upstream`, used by `session`.
 pub trait LinkNetwork: Send + Sync + 'static {
-    /// `initialize`, then `notifications/initialized`.
+    /// Sends `initialize`, then `notifications/initialized`.
     fn initialize(&self, key: &LinkKey) -> Pending<'static, Result<Opened, UpstreamFailure>>;
 
-    /// DELETE of the session; failures are nobody's concern.
+    /// Sends DELETE for the session. Failures are ignored.
     fn terminate(&self, key: &LinkKey, session: &str) -> Pending<'static, ()>;
 }
 
-/// The network part of feeds of changes. Done by `upstream`, asked by `session`.
+/// Transport of change feeds. Implemented by `upstream`, used by `session`.
 pub trait FeedNetwork: Send + Sync + 'static {
-    /// Opens a feed of these, as the server calls them.
+    /// Opens a feed of these topics, under the server's own names.
     fn open(
         &self,
         key: &LinkKey,
@@ -83,85 +84,85 @@ pub trait FeedNetwork: Send + Sync + 'static {
     ) -> Pending<'static, Result<Box<dyn Feed>, UpstreamFailure>>;
 }
 
-/// A feed that stands.
+/// Open stream of resource updates and task status from one server.
 pub trait Feed: Send + 'static {
-    /// What the server agreed to tell of.
+    /// Topics that the server agreed to.
     fn agreed(&self) -> &Topics;
 
-    /// The next thing that is told; none when the feed has ended. May be let go of at any time.
+    /// Returns the next change, or `None` when the feed has ended. Cancel safe.
     fn next(&mut self) -> Pending<'_, Option<Told>>;
 
-    /// The same feed for these: nothing that was told meanwhile is lost.
+    /// Changes the topics of the feed. No change that is received meanwhile is lost.
     fn change(
         self: Box<Self>,
         topics: Topics,
     ) -> Pending<'static, Result<Box<dyn Feed>, UpstreamFailure>>;
 
-    /// Tells the server that nobody is interested any more; failures are nobody's concern.
+    /// Closes the feed and tells the server. Failures are ignored.
     fn close(self: Box<Self>) -> Pending<'static, ()>;
 }
 
-/// A header that is presented to a server.
+/// Credential sent to a server in one header.
 #[derive(Clone)]
 pub struct HeaderCredential {
-    /// Lower-case header name.
+    /// Header name in lower case.
     pub name: Box<str>,
-    /// Its value.
+    /// Header value.
     pub value: Zeroizing<Vec<u8>>,
 }
 
-/// Which link: callers with equal keys share one session with the server.
+/// Identity of an upstream session. Callers with equal keys share one session with the server.
 #[derive(Debug, Clone)]
 pub struct LinkKey {
-    /// The server, as configured: another URL or credential makes another link.
+    /// Server as configured. Another URL or credential makes another session.
     pub server: Arc<ServerView>,
-    /// On whose behalf.
+    /// Principal on whose behalf the session is opened.
     pub principal: Arc<Principal>,
-    /// For which conversation alone, where the server keeps them apart.
+    /// Legacy client session that this upstream session is reserved for, if the server's policy separates sessions.
     pub conversation: Option<[u8; RANDOM]>,
-    /// What is declared to the server.
+    /// Client capabilities declared to the server.
     pub capabilities: ClientCapabilities,
 }
 
-/// What `initialize` brought.
+/// Result of the `initialize` handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
-    /// `Mcp-Session-Id`, if the server gave one.
+    /// `Mcp-Session-Id`, if the server assigned one.
     pub session: Option<Box<str>>,
-    /// The version negotiated.
+    /// Negotiated protocol version.
     pub version: Box<str>,
-    /// The server's capabilities, JSON.
+    /// The server's capabilities object, JSON.
     pub capabilities: Box<str>,
-    /// What the network part goes on with, where a session is more than its id.
+    /// State of the transport, if a session consists of more than its id.
     pub kept: Option<Kept>,
 }
 
-/// What the network part keeps of a link, and nobody else looks at.
+/// Opaque state that the transport keeps with a session.
 #[derive(Clone)]
 pub struct Kept(pub Arc<dyn Any + Send + Sync>);
 
-/// A link that stands. Immutable, but for its counters.
+/// Established upstream session. Immutable except for its counters.
 pub struct LinkFacts {
-    /// What `initialize` brought.
+    /// Result of the handshake.
     pub opened: Opened,
-    /// The calls in flight on it that can be asked something.
+    /// Calls in flight that can receive server requests.
     pub callers: Callers,
-    /// The log messages that the server was asked for.
+    /// Log level set on the server.
     pub levels: Levels,
     next_id: AtomicU64,
     used: AtomicU64,
     refusing: AtomicUsize,
 }
 
-/// Answers to what a server asks of nobody that are under way on one link.
+/// Maximum number of concurrent responses to server requests that belong to no call, per session.
 pub const REFUSALS: usize = 8;
 
-/// One of them, as long as it is kept.
+/// Permit for one such response; released on drop.
 pub struct Refusing(Arc<LinkFacts>);
 
 impl LinkKey {
-    /// As the server's sharing policy says. `conversation` is the caller's legacy session, if they have one: callers of the
-    /// modern era have none, and are kept apart by principal.
+    /// Creates a key by the server's sharing policy. `conversation` is the caller's legacy session, if any. Modern
+    /// callers have none and are separated by principal.
     pub fn of(
         server: &Arc<ServerView>,
         principal: &Arc<Principal>,
@@ -187,7 +188,7 @@ impl LinkKey {
 }
 
 impl LinkFacts {
-    /// Of a link just opened. The handshake used id 0.
+    /// Creates the handle of a session that was just opened. The handshake used request id 0.
     pub fn new(opened: Opened, now: Timestamp) -> Self {
         Self {
             levels: Levels::of(&opened.capabilities),
@@ -199,12 +200,13 @@ impl LinkFacts {
         }
     }
 
-    /// An id that was not used on this link before; also good as a progress token.
+    /// Returns a request id not used before on this session. The id also serves as a progress token.
     pub fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Leave to answer what its server asks of nobody; none while [`REFUSALS`] of such are under way.
+    /// Acquires a permit to respond to a server request that belongs to no call. Returns `None` while
+    /// [`MAX_CONCURRENT_REJECTIONS`] permits are held.
     pub fn refuse(self: &Arc<Self>) -> Option<Refusing> {
         let count = &self.refusing;
         let more = |under_way| (under_way < REFUSALS).then_some(under_way + 1);
@@ -212,15 +214,15 @@ impl LinkFacts {
         entered.is_ok().then(|| Refusing(Arc::clone(self)))
     }
 
-    /// Puts off its end.
+    /// Postpones the idle timeout.
     pub fn touch(&self, now: Timestamp) {
-        // Concurrent callers differ by milliseconds; whoever wins is good enough.
+        // Concurrent callers differ by milliseconds, so a lost update is acceptable.
         if self.used.load(Ordering::Relaxed) < now.0 {
             self.used.store(now.0, Ordering::Relaxed);
         }
     }
 
-    /// When it was used last.
+    /// Time of the last use.
     pub fn used(&self) -> Timestamp {
         Timestamp(self.used.load(Ordering::Relaxed))
     }
@@ -287,7 +289,7 @@ impl fmt::Debug for Refusing {
 
 impl fmt::Debug for LinkFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The session id is a secret towards the server.
+        // The session id is a secret shared with the server.
         write!(f, "LinkFacts({})", self.opened.version)
     }
 }

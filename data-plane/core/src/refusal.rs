@@ -1,11 +1,11 @@
-//! Every reason to refuse a request, and the one table from reasons to HTTP status and JSON-RPC error.
+//! Reasons to refuse a request, and their mapping to HTTP status and JSON-RPC error.
 
 use std::borrow::Cow;
 
 use serde_json::json;
 use toolgate_mcp::{FrameError, RpcError, versions};
 
-/// Why a request is refused. The text of an answer never says more than its sender may know.
+/// Reason for refusing a request. Its text reveals nothing that the client may not know.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The path names no gateway in its canonical form.
@@ -14,22 +14,22 @@ pub enum Refusal {
     /// The method is not served at this path.
     #[error("method not allowed")]
     MethodNotAllowed,
-    /// The `Host` is not ours.
+    /// The `Host` header names no host of this gateway.
     #[error("this host is not served here; `--public-host` of the proxy names those that are")]
     Host,
     /// The `Origin` is not allowed.
     #[error("this origin is not allowed")]
     Origin,
-    /// No token, or none that may call this gateway; which of the two is not told.
+    /// The token is missing or invalid, or does not authorize this gateway; the response does not say which.
     #[error("a valid bearer token is required")]
     Unauthenticated,
-    /// The caller accepts none of what can be answered.
+    /// The `Accept` header lists none of the possible response types.
     #[error("`Accept` must list {0}")]
     NotAcceptable(&'static str),
-    /// The body is not JSON.
+    /// The content type is not JSON.
     #[error("`Content-Type` must be application/json")]
     MediaType,
-    /// The body is larger than the limit, in bytes.
+    /// The body exceeds the limit, in bytes.
     #[error("the message is larger than {0} bytes")]
     BodyTooLarge(usize),
     /// The body did not arrive in time.
@@ -38,16 +38,16 @@ pub enum Refusal {
     /// The body is not one strict JSON-RPC message.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A message of a kind that does not belong here.
+    /// The message is of a kind that is not allowed here.
     #[error("{0}")]
     InvalidRequest(&'static str),
-    /// Modern: a header disagrees with the body, is missing or is malformed.
+    /// Modern: a header is missing, malformed or differs from the body.
     #[error("{0}")]
     HeaderMismatch(String),
-    /// Modern: the version is not spoken.
+    /// Modern: the protocol version is not supported.
     #[error("protocol version `{0}` is not supported")]
     UnsupportedVersion(String),
-    /// Legacy: the version in the header is not spoken.
+    /// Legacy: the protocol version in the header is not supported.
     #[error(
         "`MCP-Protocol-Version` is not a version that is spoken here: send the one that was negotiated"
     )]
@@ -58,135 +58,136 @@ pub enum Refusal {
     /// Legacy: the session header is missing.
     #[error("`Mcp-Session-Id` is required: send `initialize` first")]
     MissingSession,
-    /// Legacy: the session is unknown, over, or of someone else; which of them is not told.
+    /// Legacy: the session is unknown, over, or belongs to another caller; the response does not say which.
     #[error("session not found: send `initialize` again")]
     UnknownSession,
-    /// There is no such method. Modern clients are told by status too.
+    /// The method does not exist. For modern clients the HTTP status says so too.
     #[error("Method not found: {method}")]
     MethodNotFound {
-        /// As asked for.
+        /// Requested method.
         method: String,
-        /// Whether the request was framed as modern.
+        /// True if the request was framed as modern.
         modern: bool,
     },
     /// The parameters are malformed.
     #[error("{0}")]
     InvalidParams(Cow<'static, str>),
-    /// The tool is unknown, hidden or not granted; which of them is not told.
+    /// The tool is unknown, hidden or not granted; the response does not say which.
     #[error("Unknown tool: {0}")]
     UnknownTool(String),
-    /// The prompt is unknown, hidden or not granted; which of them is not told.
+    /// The prompt is unknown, hidden or not granted; the response does not say which.
     #[error("Unknown prompt: {0}")]
     UnknownPrompt(String),
-    /// The resource is unknown, hidden or not granted; which of them is not told.
+    /// The resource is unknown, hidden or not granted; the response does not say which.
     #[error("Resource not found: {uri}")]
     UnknownResource {
-        /// As asked for.
+        /// Requested URI.
         uri: String,
-        /// Whether the request was framed as modern: the eras have different codes for it.
+        /// True if the request was framed as modern. The eras use different error codes.
         modern: bool,
     },
-    /// The cursor is not of this list, as it stands now, for this caller.
+    /// The cursor is not valid for the current state of this list and this caller.
     #[error("the cursor is not valid, or the list has changed: list from the start")]
     BadCursor,
-    /// Modern: the work needs a capability that the request does not declare; shaped like ClientCapabilities.
+    /// Modern: the request needs a capability that it does not declare. Holds the missing capabilities in the form of
+    /// a ClientCapabilities object.
     #[error("the request does not declare a client capability that this needs")]
     MissingCapability(serde_json::Value),
-    /// The gateway has fields that this proxy does not understand, so it serves nothing there.
+    /// The gateway resource has fields that this proxy does not understand, so its requests are denied.
     #[error("this gateway is not available here")]
     GatewayDenied,
-    /// More than this caller's share; when to come back, in seconds.
+    /// The caller's quota is exhausted. Holds the time until a retry, in seconds.
     #[error("too many requests: retry in {0} s")]
     TooManyRequests(u32),
-    /// More than can be served now, or shutting down.
+    /// The proxy is overloaded or shutting down.
     #[error("overloaded: retry soon")]
     Overloaded,
-    /// A bound on what one caller may keep open.
+    /// The caller's limit of open items is reached. Holds the plural noun of the items.
     #[error("too many of your {0} are open: end some of them, or retry later")]
     TooManyOpen(&'static str),
-    /// The server behind the tool did not do it.
+    /// The call failed at the upstream server.
     #[error("{0}")]
     Upstream(#[from] UpstreamFailure),
-    /// Another proxy was at it.
+    /// The connection to the peer that owns the session broke during the request.
     #[error(
         "the proxy that keeps this session went away while it answered; the request may have taken effect"
     )]
     NeighbourLost,
-    /// A fault of ours.
+    /// Internal error.
     #[error("internal error")]
     Internal,
 }
 
-/// What went wrong behind the gateway. Never carries a URL, a body or a status of the server.
+/// Failure of an upstream call. Never carries a URL, a body or a status of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UpstreamFailure {
-    /// No connection; nothing was sent.
+    /// The connection could not be established; nothing was sent.
     #[error("the server of this tool cannot be reached")]
     Unreachable,
-    /// The circuit is open; nothing was sent.
+    /// The circuit breaker is open; nothing was sent.
     #[error("the server of this tool has been failing and is given a pause: retry later")]
     CircuitOpen,
-    /// Our own bound on calls to it; nothing was sent.
+    /// The limit of concurrent calls to the server is reached; nothing was sent.
     #[error("the server of this tool is busy: retry later")]
     Busy,
-    /// Our own bound on what one caller may have open at servers; nothing was sent.
+    /// The caller's limit of open items at servers is reached; nothing was sent.
     #[error("too many of your {0} are open: end some of them, or retry later; nothing was sent")]
     TooManyOpen(&'static str),
-    /// Our own bound on answers that are held, ahead of the call; nothing was sent.
+    /// The memory limit for buffered responses was reached before the call; nothing was sent.
     #[error("the gateway is overloaded with answers: retry later; nothing was sent")]
     Overloaded,
-    /// Too slow. The tool may have run.
+    /// The response timed out. The tool may have run.
     #[error("the server of this tool did not answer in time; the call may have taken effect")]
     Timeout,
     /// The connection broke. The tool may have run.
     #[error("the connection to the server of this tool broke; the call may have taken effect")]
     Broken,
-    /// A status that is not an answer.
+    /// The HTTP status is not that of a response.
     #[error("the server of this tool refused the request")]
     Status,
-    /// It asks for other credentials, or the credential could not be had.
+    /// The server rejected the credential, or the credential could not be resolved.
     #[error("the server of this tool does not accept its credential: ask your administrator")]
     Credential,
-    /// It says that it is called too often.
+    /// The server limits the rate of calls.
     #[error("the server of this tool asks to slow down: retry later")]
     RateLimited,
-    /// What it sent is not an answer.
+    /// The server's message is not a valid response.
     #[error("the server of this tool sent an invalid answer")]
     Malformed,
-    /// What it sent is larger than may pass. The tool may have run.
+    /// The response exceeds the size limit. The tool may have run.
     #[error("the answer of the server of this tool is too large; the call may have taken effect")]
     TooLarge,
-    /// What it entrusts to its client is longer than is carried, whatever its answers may hold.
+    /// The server's `requestState` exceeds the size limit for sealed states, regardless of the response limit.
     #[error(
         "the server of this tool entrusts more to its client (`requestState`) than the 48 KiB that the gateway carries"
     )]
     StateTooLarge,
-    /// It was within its limits until the names and addresses in it were made ours. The tool may have run.
+    /// The response exceeded a limit only after names and URIs were rewritten. The tool may have run.
     #[error(
         "the answer of the server of this tool is too large with the addresses that the gateway gives to what it names; the call may have taken effect"
     )]
     Outgrown,
-    /// It said more ahead of its answer than anybody listens to. The tool may have run.
+    /// The server sent too many messages before its response. The tool may have run.
     #[error(
         "the server of this tool says too much before it answers; the call may have taken effect"
     )]
     TooMuch,
-    /// Our own bound on answers that are held. The tool may have run.
+    /// The memory limit for buffered responses was reached. The tool may have run.
     #[error("the gateway is overloaded with answers: retry later; the call may have taken effect")]
     NoRoom,
-    /// It wants something of the client that cannot be relayed.
+    /// The server requests input that the client does not support or that may not be relayed.
     #[error("the tool asks for input that this client cannot give")]
     NeedsInput,
-    /// It wanted something of the client, who did not answer.
+    /// The server requested input that the client did not provide.
     #[error("the tool asked for input that was not given")]
     Unanswered,
-    /// It no longer knows our session; nothing was run.
+    /// The server no longer knows the gateway's session; nothing was run.
     #[error("the server of this tool lost our session: retry")]
     SessionLost,
 }
 
 impl Refusal {
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     pub fn status(&self) -> u16 {
         match self {
             Self::NoSuchPath | Self::UnknownSession => 404,
@@ -220,7 +221,7 @@ impl Refusal {
         }
     }
 
-    /// The JSON-RPC error of the answer.
+    /// JSON-RPC error of the response.
     pub fn rpc(&self) -> RpcError {
         let text = self.to_string();
         match self {
@@ -264,7 +265,7 @@ impl Refusal {
         }
     }
 
-    /// For `Retry-After`, in seconds.
+    /// Value of `Retry-After`, in seconds.
     pub fn retry_after(&self) -> Option<u32> {
         if let Self::TooManyRequests(seconds) = self {
             return Some(*seconds);
@@ -272,7 +273,7 @@ impl Refusal {
         matches!(self, Self::Overloaded | Self::TooManyOpen(_)).then_some(1)
     }
 
-    /// A short word for metrics and logs: few values, none of them a client's.
+    /// Label for metrics and logs: one of a small fixed set, never text from a client.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoSuchPath => "no_such_path",
@@ -311,12 +312,12 @@ impl Refusal {
 }
 
 impl UpstreamFailure {
-    /// What it is called of something other than a tool.
+    /// Error text for a target other than a tool.
     pub fn told_of(self, noun: &str) -> String {
         self.to_string().replace("tool", noun)
     }
 
-    /// A short word for metrics, logs and programs that call tools.
+    /// Label for metrics, logs and programs that call tools.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Unreachable => "upstream_unreachable",

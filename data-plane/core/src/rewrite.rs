@@ -1,5 +1,6 @@
-//! Bytes on their way through us, both directions: ids, names and progress tokens are ours towards a server and the
-//! client's towards the client, and each side is spoken to by the rules of its era. All else passes as it came.
+//! Rewriting of messages in both directions. Towards a server, ids, names and progress tokens are those of the gateway
+//! or the server; towards the client they are the client's. Each side is addressed by the rules of its era. All other
+//! content is passed on unchanged.
 
 mod answer;
 mod news;

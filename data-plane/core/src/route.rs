@@ -1,19 +1,20 @@
-//! From a request target to a gateway. One canonical form; anything else is not found, so that no two spellings
-//! can be judged by different rules.
+//! Routing of request paths to gateways. Only one canonical form is accepted; anything else is not found, so that no
+//! two spellings can be judged by different rules.
 
 use std::sync::Arc;
 
 use crate::{GatewayView, Refusal, View};
 
-/// What every gateway's path starts with.
+/// Path prefix of every gateway.
 pub const PREFIX: &str = "/v1/mcp/";
 
-/// The gateway that `path` names, by exactly `/v1/mcp/<gateway>`; none if there is no such gateway, which only a caller
-/// who has proved to be one may be told.
+/// Returns the gateway named by `path`, which must be exactly `/v1/mcp/<gateway>`. Returns `Ok(None)` if there is no
+/// such gateway; only an authenticated caller may learn that.
 ///
-/// `path` is the target's path as received, without its query and without any decoding.
+/// `path` is the path of the request target as received, without its query and without decoding.
 pub fn route<'a>(view: &'a View, path: &str) -> Result<Option<&'a Arc<GatewayView>>, Refusal> {
-    // A gateway's id holds only `a-z`, `0-9` and `-`: a slash, a dot, a percent sign or a capital finds nothing.
+    // A gateway id holds only `a-z`, `0-9` and `-`: a slash, a dot, a percent sign or an upper-case letter matches no
+    // gateway.
     let id = path.strip_prefix(PREFIX).ok_or(Refusal::NoSuchPath)?;
     Ok(view.gateway(id))
 }

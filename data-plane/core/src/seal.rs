@@ -1,6 +1,6 @@
-//! Sealing of what clients hold for us: session ids, cursors and request states. XChaCha20-Poly1305 under keys derived once per
-//! epoch and purpose; bound to gateway and principal, so that a sealed text opens nowhere else. The newest epoch
-//! seals, all held epochs open.
+//! Sealing of state that clients hold for the gateway, such as session ids, cursors and request states. Uses
+//! XChaCha20-Poly1305 with keys derived once per epoch and purpose. A sealed text is bound to a gateway and a
+//! principal and cannot be opened for others. The newest epoch seals; all configured epochs open.
 
 use std::{fmt, sync::Arc};
 
@@ -15,34 +15,34 @@ use sha2::Sha256;
 use toolgate_model::{Principal, Slug};
 use zeroize::Zeroizing;
 
-/// Longest sealed text that is looked at, but for what servers choose the length of.
+/// Maximum length of a sealed text, except for purposes with content from servers.
 pub const TEXT_LIMIT: usize = 512;
 
-/// Bytes of a nonce.
+/// Length of a nonce, in bytes.
 pub const NONCE: usize = 24;
 
-/// Epochs that may open at one time.
+/// Maximum number of epochs that open at one time.
 pub const EPOCHS: usize = 2;
 
-/// What a sealed text is for. One purpose never opens as another.
+/// Purpose of a sealed text. A text sealed for one purpose cannot be opened for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A legacy session id.
+    /// Legacy session id.
     Session,
-    /// A list cursor.
+    /// List cursor.
     Cursor,
-    /// The `requestState` of a call that waits for its client.
+    /// `requestState` of a call suspended at the gateway.
     Parked,
-    /// The id of a task that a call has become.
+    /// Id of a task.
     Task,
-    /// The `requestState` of a server, which keeps nothing itself.
+    /// `requestState` of a stateless server.
     State,
-    /// The `requestState` of a call that is made when somebody has been at a page.
+    /// `requestState` of a call that is repeated after a URL elicitation.
     Visit,
 }
 
 impl Purpose {
-    /// Longest text of this purpose that is looked at: servers choose how long the ids of their tasks and their states are.
+    /// Maximum length of a text of this purpose. The length of task ids and states depends on the server.
     pub const fn limit(self) -> usize {
         match self {
             Self::Session | Self::Cursor | Self::Parked | Self::Visit => TEXT_LIMIT,
@@ -52,36 +52,36 @@ impl Purpose {
     }
 }
 
-/// A key of the keyring.
+/// Key of the keyring.
 pub struct SealKey {
-    /// Its number; a sealed text names it.
+    /// Number of the epoch; part of every sealed text.
     pub epoch: u32,
-    /// The secret that all proxies share.
+    /// Secret shared by all proxies.
     pub secret: Zeroizing<Vec<u8>>,
 }
 
-/// What a sealed text is bound to, beside its purpose.
+/// Context that a sealed text is bound to, in addition to its purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding<'a> {
-    /// The gateway.
+    /// Gateway.
     pub gateway: &'a Slug,
-    /// For whom.
+    /// Principal.
     pub principal: &'a Principal,
 }
 
-/// Seals and opens. Built once per keyring, and shared by its clones.
+/// Seals and opens texts. Built once per keyring and shared by its clones.
 #[derive(Clone)]
 pub struct Sealer {
     epochs: Arc<[Epoch]>,
 }
 
-/// Why a keyring cannot seal.
+/// Error of an invalid keyring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeyring {
-    /// There is no key in it.
+    /// The keyring holds no seal key.
     #[error("the keyring holds no seal key")]
     Empty,
-    /// A key is too short to be one.
+    /// The key of this epoch is too short.
     #[error("seal key {0} has fewer than 32 bytes")]
     Short(u32),
 }
@@ -105,7 +105,7 @@ const FORMAT: u8 = 1;
 const HEAD: usize = 1 + 4 + NONCE;
 
 impl Sealer {
-    /// From the keyring's keys, newest first. More than [`EPOCHS`] are ignored.
+    /// Creates a sealer from the keyring's keys, newest first. Keys beyond [`MAX_EPOCHS`] are ignored.
     pub fn new(keys: &[SealKey]) -> Result<Self, InvalidKeyring> {
         if keys.is_empty() {
             return Err(InvalidKeyring::Empty);
@@ -115,7 +115,7 @@ impl Sealer {
         Ok(Self { epochs })
     }
 
-    /// `plain`, sealed under a nonce that is never used twice.
+    /// Seals `plain`. The nonce must never be reused.
     pub fn seal(
         &self,
         purpose: Purpose,
@@ -132,7 +132,7 @@ impl Sealer {
             aad: &aad,
         };
         let cipher = &epoch.key(purpose).cipher;
-        // Only a plaintext of 256 GiB fails; an empty text opens nowhere.
+        // Encryption only fails for a plaintext above 256 GiB. An empty text cannot be opened.
         let Ok(sealed) = cipher.encrypt(&XNonce::from(*nonce), payload) else {
             return String::new();
         };
@@ -144,8 +144,8 @@ impl Sealer {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// `plain`, sealed so that equal input gives equal text: the nonce is a keyed hash of all of it. For cursors,
-    /// which have to be stable.
+    /// Seals `plain` deterministically: the nonce is a keyed hash of the whole input. Used for texts that must be
+    /// stable, such as cursors.
     pub fn seal_stable(&self, purpose: Purpose, binding: Binding<'_>, plain: &[u8]) -> String {
         let Some(epoch) = self.epochs.first() else {
             return String::new();
@@ -159,7 +159,7 @@ impl Sealer {
         self.seal(purpose, binding, &nonce, plain)
     }
 
-    /// What was sealed; none for anything else, whatever is wrong with it.
+    /// Opens a sealed text. Returns `None` on any error.
     pub fn open(&self, purpose: Purpose, binding: Binding<'_>, text: &str) -> Option<Vec<u8>> {
         if text.len() > purpose.limit() {
             return None;
@@ -227,7 +227,8 @@ impl PurposeKey {
     }
 }
 
-/// Every part carries its length: no two bindings share their bytes.
+/// Associated data of the encryption. Each part is preceded by its length, so that no two contexts have the same
+/// bytes.
 fn associated(purpose: Purpose, binding: Binding<'_>, epoch: u32) -> Vec<u8> {
     let purpose: &[u8] = match purpose {
         Purpose::Session => b"session",

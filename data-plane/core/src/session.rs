@@ -1,5 +1,5 @@
-//! The conversation of one legacy client, as a machine: events in, outputs out. It decides which stream a message
-//! goes to (exactly one), what waits while there is none, and what is forgotten first.
+//! State machine of a legacy client session. It assigns each message to exactly one stream, queues messages while no
+//! stream is open, and drops the oldest ones when the queue is full.
 
 use std::collections::VecDeque;
 
@@ -10,79 +10,79 @@ use crate::{
     pacer::Pacer,
 };
 
-/// Streams for what the server has to say that one session may have open; the newest is written to.
+/// Maximum number of open GET streams per session. Messages are written to the newest.
 pub const STREAMS: usize = 4;
 
-/// Messages that wait for a stream.
+/// Maximum number of messages that wait for a stream.
 pub const QUEUE: usize = 64;
 
-/// Bytes of messages that wait for a stream.
+/// Maximum size of the messages that wait for a stream, in bytes.
 pub const QUEUE_BYTES: usize = 256 * 1024;
 
-/// How severe a log message is, as in RFC 5424. Ordered: later is more severe.
+/// Severity of a log message as in RFC 5424, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
-    /// Detailed.
+    /// Debugging details.
     Debug,
-    /// Ordinary.
+    /// Informational message.
     Info,
-    /// Worth a look.
+    /// Normal but significant event.
     Notice,
-    /// Warning.
+    /// Warning condition.
     Warning,
-    /// Error.
+    /// Error condition.
     Error,
-    /// Critical.
+    /// Critical condition.
     Critical,
-    /// At once.
+    /// Action must be taken immediately.
     Alert,
-    /// Unusable.
+    /// System is unusable.
     Emergency,
 }
 
-/// A stream of the session. Numbers are never used again.
+/// Id of a stream of the session. Ids are not reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
 
-/// What happens to a session.
+/// Input of [`ClientSessionMachine`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// `logging/setLevel` came.
+    /// The client sent `logging/setLevel`.
     SetLevel(LogLevel),
     /// The client opened a stream by GET.
     Open,
-    /// A stream ended, whoever ended it.
+    /// A stream ended, from either side.
     Closed(StreamId),
-    /// Something to say that belongs to no request.
+    /// A message that belongs to no request has to be sent.
     Say(Bytes),
-    /// Lists of what the client may see changed.
+    /// Lists visible to the client changed.
     Changed(Kinds),
-    /// A resource that the client watches was updated, or a part of it.
+    /// A resource that the client subscribed to, or a part of it, was updated.
     Updated(Box<str>),
-    /// The pause is over.
+    /// The delay has elapsed.
     Settled,
-    /// The session is over: DELETE, idle, or revoked.
+    /// The session ends: DELETE, idle timeout or revocation.
     Terminate,
 }
 
-/// What is to be done, in this order.
+/// Effects to perform, in the given order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// This stream stands.
+    /// The stream is open.
     Opened(StreamId),
-    /// Write this to that stream.
+    /// Write a message to the stream.
     Write(StreamId, Bytes),
-    /// End that stream.
+    /// Close the stream.
     Close(StreamId),
-    /// Say [`Event::Settled`] after this pause.
+    /// Feed [`Event::DelayElapsed`] after this delay.
     Pause(Pause),
-    /// So many messages were forgotten.
+    /// This number of messages was dropped.
     Forgot(usize),
-    /// There is nothing left to do: forget the session.
+    /// Remove the session; nothing is left to do.
     Stop,
 }
 
-/// One session.
+/// State machine of one legacy client session.
 #[derive(Debug, Clone, Default)]
 pub struct Session {
     level: Option<LogLevel>,
@@ -95,7 +95,7 @@ pub struct Session {
 }
 
 impl LogLevel {
-    /// All, least severe first.
+    /// All levels, least severe first.
     pub const ALL: [Self; 8] = [
         Self::Debug,
         Self::Info,
@@ -107,7 +107,7 @@ impl LogLevel {
         Self::Emergency,
     ];
 
-    /// As on the wire.
+    /// Name in the protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -121,19 +121,19 @@ impl LogLevel {
         }
     }
 
-    /// From the wire.
+    /// Parses the name used in the protocol.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.as_str() == text)
     }
 }
 
 impl Session {
-    /// What the client set.
+    /// Level that the client set.
     pub fn level(&self) -> Option<LogLevel> {
         self.level
     }
 
-    /// Whether it is over.
+    /// Returns `true` if the session is over.
     pub fn is_terminated(&self) -> bool {
         self.terminated
     }
@@ -143,17 +143,17 @@ impl Session {
         &self.streams
     }
 
-    /// How many messages wait.
+    /// Number of queued messages.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// How many updates of resources wait to be told.
+    /// Number of pending resource updates.
     pub fn updates(&self) -> usize {
         self.pacer.updates()
     }
 
-    /// Takes an event.
+    /// Applies an event and returns its effects.
     pub fn on(&mut self, event: Event) -> Vec<Output> {
         let mut out = Vec::new();
         if self.terminated {
@@ -206,7 +206,7 @@ impl Session {
         out.extend(self.pacer.gather().map(Output::Pause));
     }
 
-    /// Without a stream it waits, and takes little room.
+    /// Without an open stream, notifications stay pending; they are merged and take little memory.
     fn announce(&mut self, out: &mut Vec<Output>) {
         let Some(stream) = self.streams.last().copied() else {
             return;

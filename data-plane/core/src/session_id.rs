@@ -1,5 +1,5 @@
-//! The id of a legacy session: what any proxy has to know to serve it, sealed. No proxy keeps a table of sessions; an
-//! id opens for [`LIFE`] at most, wherever it is presented.
+//! Ids of legacy sessions. An id is the sealed state that any proxy needs to serve the session, so no proxy keeps a
+//! table of sessions. An id is valid for [`LIFETIME`].
 
 use std::{borrow::Cow, time::Duration};
 
@@ -12,66 +12,66 @@ use crate::{
     task::EXTENSION,
 };
 
-/// Bytes of randomness in every id.
+/// Number of random bytes in an id.
 pub const RANDOM: usize = 16;
 
-/// How long an id opens. Its client then opens another session, as it has to be able to anyway.
+/// Lifetime of an id. After it the client has to open a new session, which clients must support anyway.
 pub const LIFE: Duration = Duration::from_secs(48 * 60 * 60);
 
-/// What a legacy client declared that it can do; bits, because an id has to be short.
+/// Capabilities declared by a client, as a bit set that keeps the id short.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientCapabilities(u8);
 
-/// What a session id says.
+/// Contents of a session id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionFacts {
-    /// The negotiated version, one of [`versions::LEGACY`].
+    /// Negotiated protocol version, one of [`versions::LEGACY`].
     pub version: &'static str,
-    /// What the client declared.
+    /// Capabilities that the client declared.
     pub capabilities: ClientCapabilities,
-    /// When it was opened.
+    /// Time at which the session was opened.
     pub issued: Timestamp,
-    /// What makes it unique; also its name wherever sessions are kept apart.
+    /// Unique part of the id; also identifies the session in policies and maps.
     pub random: [u8; RANDOM],
-    /// The proxy that opened it.
+    /// Proxy that opened the session.
     pub home: Home,
 }
 
 impl SessionFacts {
-    /// Whether its id still opens.
+    /// Returns `true` if the id is still valid.
     pub fn is_current(&self, now: Timestamp) -> bool {
         now.since(self.issued) <= LIFE
     }
 }
 
 impl ClientCapabilities {
-    /// The client takes elicitation by form.
+    /// Elicitation by form.
     pub const ELICITATION: Self = Self(1);
-    /// The client takes elicitation by URL.
+    /// Elicitation by URL.
     pub const ELICITATION_URL: Self = Self(2);
-    /// The client samples.
+    /// Sampling.
     pub const SAMPLING: Self = Self(4);
-    /// The client has roots.
+    /// Roots.
     pub const ROOTS: Self = Self(8);
-    /// The client samples with tools.
+    /// Sampling with tools.
     pub const SAMPLING_TOOLS: Self = Self(16);
-    /// The client follows tasks. Asked of modern clients only.
+    /// Tasks extension. Used for modern clients only.
     pub const TASKS: Self = Self(32);
-    /// The client shows pages of MCP Apps, of the one kind that there is.
+    /// MCP Apps extension with the only known page type.
     pub const APPS: Self = Self(64);
-    /// All that is known here.
+    /// All known capabilities.
     pub const ALL: Self = Self(127);
-    /// What a server may ask in the middle of a call.
+    /// Capabilities that a server may use during a call.
     pub const QUESTIONS: Self = Self(31);
 
-    /// From a ClientCapabilities object, JSON. What is not known here is not relayed, so it is not kept.
+    /// Reads a ClientCapabilities object, JSON. Unknown capabilities are not relayed and therefore dropped.
     pub fn read(object: &[u8]) -> Self {
         let mut declared = Self::default();
         for member in object::members(object) {
             declared = declared.and(match &*member.name {
                 "elicitation" => {
                     let mut modes = object::members(member.value).peekable();
-                    // Before there were modes there was the form.
+                    // An object without modes predates them and means the form mode.
                     let form =
                         modes.peek().is_none() || modes.clone().any(|mode| mode.name == "form");
                     let form = if form {
@@ -105,24 +105,24 @@ impl ClientCapabilities {
         some(tasks, Self::TASKS).and(some(apps, Self::APPS))
     }
 
-    /// These and those.
+    /// Union of two sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in both.
+    /// Intersection of two sets.
     #[must_use]
     pub const fn within(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether it is nothing at all.
+    /// Returns `true` if the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// As a ClientCapabilities object, JSON.
+    /// Encodes the set as a ClientCapabilities object, JSON.
     pub fn to_json(self) -> String {
         let elicitation = match (self.has(Self::ELICITATION), self.has(Self::ELICITATION_URL)) {
             (true, true) => Some("\"elicitation\":{\"form\":{},\"url\":{}}"),
@@ -149,12 +149,12 @@ impl ClientCapabilities {
         format!("{{{}}}", members.join(","))
     }
 
-    /// Whether all of `other` is in it.
+    /// Returns `true` if the set contains all of `other`.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// As kept in an id.
+    /// Bits as stored in an id.
     pub const fn bits(self) -> u8 {
         self.0
     }
@@ -164,8 +164,7 @@ const PAGES: &str = "\"extensions\":{\"io.modelcontextprotocol/ui\":{\"mimeTypes
 
 const BOTH: &str = "\"extensions\":{\"io.modelcontextprotocol/tasks\":{},\"io.modelcontextprotocol/ui\":{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}}";
 
-/// Whether a host shows the pages that there are, by its settings. Whatever else they say is between no two parties that
-/// we know of.
+/// Returns `true` if the settings of the MCP Apps extension list the known page type. Other settings are ignored.
 fn shows_pages(settings: &[u8]) -> bool {
     let types = object::get(settings, "mimeTypes").unwrap_or_default();
     let types: Vec<Cow<'_, str>> = serde_json::from_slice(types).unwrap_or_default();
@@ -174,7 +173,7 @@ fn shows_pages(settings: &[u8]) -> bool {
 
 const FORMAT: u8 = 2;
 
-/// The text of an id, visible ASCII of at most [`crate::seal::TEXT_LIMIT`] characters.
+/// Seals an id: visible ASCII of at most [`crate::seal::TEXT_LIMIT`] characters.
 pub fn mint(
     sealer: &Sealer,
     binding: Binding<'_>,
@@ -195,7 +194,7 @@ pub fn mint(
     sealer.seal(Purpose::Session, binding, nonce, &plain)
 }
 
-/// What an id says, if we sealed it for this gateway and principal, not longer ago than [`LIFE`].
+/// Opens an id sealed for this gateway and principal within the last [`LIFETIME`].
 pub fn open(
     sealer: &Sealer,
     binding: Binding<'_>,

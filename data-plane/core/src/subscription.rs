@@ -1,6 +1,6 @@
-//! One `subscriptions/listen` of a modern client, as a machine: changes in, messages out. The first message says what
-//! is honoured; from then on nothing is told that was not asked for, several changes are told once, and every message
-//! carries the id of the request that it answers.
+//! State machine of one `subscriptions/listen` request of a modern client. The first message acknowledges what is
+//! subscribed to. Later messages only report what was requested, repeated changes are merged, and every message
+//! carries the id of the request.
 
 pub mod filter;
 
@@ -18,47 +18,47 @@ use crate::{
 
 pub use filter::{Filter, URI_LIMIT, URIS};
 
-/// What happens to a subscription.
+/// Input of [`SubscriptionMachine`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// It is known what can be honoured.
+    /// The servers were asked; this filter is acknowledged.
     Honoured(Filter),
     /// Lists changed.
     Changed(Kinds),
-    /// This resource was updated, or a part of one that was asked for.
+    /// A requested resource, or a part of one, was updated.
     Updated(Box<str>),
-    /// The task of this id, the client's own, has come so far: parameters of a notice, an object.
+    /// The status of the task with this exposed id changed; holds the notification's parameters, a JSON object.
     Task(Box<str>, Bytes),
-    /// The pause is over.
+    /// The delay has elapsed.
     Settled,
-    /// It ends, in order.
+    /// The subscription ends with a final response.
     End,
 }
 
-/// What is to be done, in this order.
+/// Effects to perform, in the given order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Tell the client.
+    /// Send this message to the client.
     Write(Bytes),
-    /// Say [`Event::Settled`] after this pause.
+    /// Feed [`Event::DelayElapsed`] after this delay.
     Pause(Pause),
-    /// Nothing more will be told.
+    /// Remove the subscription; no further message follows.
     Stop,
 }
 
-/// One subscription.
+/// State machine of one subscription.
 #[derive(Debug, Clone)]
 pub struct Subscription {
     id: Box<str>,
     farewell: Bytes,
-    /// What is honoured, once that is known and told.
+    /// Acknowledged filter, once it has been sent.
     honoured: Option<Filter>,
     pacer: Pacer,
     ended: bool,
 }
 
 impl Subscription {
-    /// Of the request with this id (the literal as written).
+    /// Creates a subscription for the request with this id (literal as written).
     pub fn new(id: Box<str>, server: &Implementation) -> Self {
         Self {
             farewell: farewell(&id, server),
@@ -69,17 +69,17 @@ impl Subscription {
         }
     }
 
-    /// What is told, once it is known.
+    /// Acknowledged filter, once it is known.
     pub fn honoured(&self) -> Option<&Filter> {
         self.honoured.as_ref()
     }
 
-    /// How much waits to be told.
+    /// Number of pending notifications.
     pub fn waiting(&self) -> usize {
         self.pacer.waiting()
     }
 
-    /// Takes an event.
+    /// Applies an event and returns its effects.
     pub fn on(&mut self, event: Event) -> Vec<Output> {
         let mut out = Vec::new();
         if self.ended {
@@ -121,11 +121,11 @@ impl Subscription {
         let told = message::acknowledged(&self.id, &filter.to_json());
         out.push(Output::Write(told));
         self.honoured = Some(filter);
-        // What happened while upstreams were asked.
+        // Changes that occurred while the servers were asked.
         self.settle(out);
     }
 
-    /// Where there is no room for one more, the resource that was asked for stands for its parts.
+    /// Records an update. If the limit is reached, the requested resource that covers it is recorded instead.
     fn note(&mut self, uri: Box<str>) {
         if let Err(uri) = self.pacer.update(uri)
             && let Some(whole) = self.honoured.as_ref().and_then(|f| f.covering(&uri))
@@ -134,7 +134,7 @@ impl Subscription {
         }
     }
 
-    /// Forgets what nobody asked for; what is left is told after a pause, or after the one that runs.
+    /// Drops what was not requested, and starts a delay for the rest unless one is running.
     fn settle(&mut self, out: &mut Vec<Output>) {
         if let Some(filter) = &self.honoured {
             self.pacer.retain(filter);
@@ -155,7 +155,7 @@ impl Subscription {
     }
 }
 
-/// The answer to the request with this id: the end of its stream, in order.
+/// Response to the request with this id, which ends its stream.
 pub fn farewell(id: &str, server: &Implementation) -> Bytes {
     let (key, us) = (quote(method::META_SUBSCRIPTION), quote(method::META_SERVER));
     let meta = format!("{{{us}:{},{key}:{id}}}", server.to_json());

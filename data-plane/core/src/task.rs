@@ -1,5 +1,5 @@
-//! Tasks of servers, as clients know them: an id of ours that says which server has the task, what it calls it, and by
-//! which tool it came to be. Sealed for one principal and gateway, so no proxy keeps a table of tasks.
+//! Ids of tasks as clients see them. An id names the server, the server's own id, and the tool whose call became the
+//! task. It is sealed for one principal and gateway, so that no proxy needs a table of tasks.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use crate::{
     seal::{Binding, Purpose},
 };
 
-/// The extension.
+/// Name of the tasks extension.
 pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
-/// What a task id of ours says.
+/// Contents of a sealed task id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskId {
-    /// The server that has it.
+    /// Server that has the task.
     pub server: Slug,
-    /// The tool whose call it is, by its exposed name: who may no longer call it may not follow it either.
+    /// Exposed name of the tool whose call became the task. Access to the task requires access to the tool.
     pub tool: Box<str>,
-    /// The server's own id for it.
+    /// The server's own task id.
     pub original: Box<str>,
 }
 
-/// What seals the task that a call may become.
+/// Sealer of task ids for one principal.
 #[derive(Debug, Clone)]
 pub struct TaskSeal {
     pub(crate) sealer: Sealer,
@@ -34,7 +34,8 @@ pub struct TaskSeal {
 const FORMAT: u8 = 1;
 
 impl TaskId {
-    /// The text. One task has one text, as long as the keys stay; none if its server's id is too long to be carried.
+    /// Seals the id as text. The text is deterministic as long as the keys stay. Returns `None` if the server's id is
+    /// too long.
     pub fn seal(&self, sealer: &Sealer, binding: Binding<'_>) -> Option<String> {
         let mut plain = Vec::with_capacity(3 + 64 + self.tool.len() + self.original.len());
         plain.push(FORMAT);
@@ -47,7 +48,7 @@ impl TaskId {
         (text.len() <= Purpose::Task.limit()).then_some(text)
     }
 
-    /// What a text says, if we sealed it for this gateway and principal.
+    /// Opens a text sealed for this gateway and principal.
     pub fn open(sealer: &Sealer, binding: Binding<'_>, text: &str) -> Option<Self> {
         let plain = sealer.open(Purpose::Task, binding, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;

@@ -1,7 +1,7 @@
-//! URIs of resources as clients see them. Under prefixes those of two servers are never taken for one another:
-//! `memo:x` of the server `notes` is shown as `notes+memo:x`, and `ui://x` as `ui://notes/x`, since hosts look at that
-//! scheme. What anybody can fetch from the web is shown as it is. The way back goes by the ids that a gateway knows,
-//! never by how a URI looks alone.
+//! Exposed URIs of resources. Prefixes keep URIs of different servers apart: `memo:x` of the server `notes` is exposed
+//! as `notes+memo:x`, and `ui://x` as `ui://notes/x`, because hosts check that scheme. Web URIs are exposed unchanged,
+//! because clients can fetch them directly. A prefix is only resolved against the server ids of the gateway, never by
+//! the form of the URI alone.
 
 mod pattern;
 pub mod places;
@@ -12,7 +12,7 @@ use toolgate_mcp::{Edit, Span, apps::SCHEME as UI, text::quote};
 
 pub use pattern::Pattern;
 
-/// A URI, or a template of such, of the server of this id, under its prefix.
+/// Adds the prefix of the server with this id to a URI or URI template.
 pub fn prefixed<'a>(server: &str, original: &'a str) -> Cow<'a, str> {
     if is_web(original) {
         return Cow::Borrowed(original);
@@ -23,8 +23,8 @@ pub fn prefixed<'a>(server: &str, original: &'a str) -> Cow<'a, str> {
     })
 }
 
-/// Which server a URI under a prefix is of, and the server's own URI. Whether there is such a server is for the
-/// caller to look up. None: it stands under no prefix, or needs none.
+/// Splits an exposed URI into the server's id and the server's own URI. Returns `None` if there is no prefix. The
+/// caller has to check that the server exists.
 pub fn unprefixed(exposed: &str) -> Option<(&str, Cow<'_, str>)> {
     if let Some(rest) = exposed.strip_prefix(UI) {
         let (server, rest) = rest.split_once('/')?;
@@ -34,7 +34,7 @@ pub fn unprefixed(exposed: &str) -> Option<(&str, Cow<'_, str>)> {
     Some((server, Cow::Borrowed(original)))
 }
 
-/// The edits that show the URIs at these places of `source` under the prefix of the server of this id.
+/// Edits that add the prefix of the server with this id to the URIs at these spans of `source`.
 pub fn edits<'e>(server: &str, source: &[u8], places: &[Span]) -> Vec<Edit<'e>> {
     let shown = |place: &Span| {
         let original: String = serde_json::from_slice(place.of(source)).ok()?;
@@ -46,7 +46,7 @@ pub fn edits<'e>(server: &str, source: &[u8], places: &[Span]) -> Vec<Edit<'e>> 
     places.iter().filter_map(shown).collect()
 }
 
-/// Whether a client can fetch it by itself.
+/// Returns `true` for `http` and `https` URIs, which clients can fetch directly.
 pub fn is_web(uri: &str) -> bool {
     let begins = |scheme: &str| {
         let start = uri.as_bytes().get(..scheme.len());

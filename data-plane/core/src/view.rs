@@ -1,8 +1,7 @@
-//! The snapshot, indexed for requests. Built off the request path and swapped as one `Arc`; every request sees one
-//! view from its first line to its last.
+//! Snapshot indexed for requests. A view is built outside of the request path and replaced as one `Arc`; a request
+//! uses one view throughout.
 //!
-//! Gateways whose inputs did not change are shared with the view before, together with the lists that were
-//! serialised for them.
+//! Gateways with unchanged inputs are shared with the previous view, together with their serialized lists.
 
 mod build;
 mod definition;
@@ -32,7 +31,7 @@ pub use prompt::PromptView;
 pub use resource::ResourceView;
 pub use tool::ToolView;
 
-/// One checked configuration, indexed.
+/// Indexed, checked configuration.
 #[derive(Debug)]
 pub struct View {
     version: Version,
@@ -41,38 +40,38 @@ pub struct View {
     tokens: BTreeMap<TokenHash, Arc<TokenView>>,
 }
 
-/// A server as a proxy reaches it.
+/// View of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerView {
-    /// Owner and id.
+    /// Organization and id.
     pub name: Name,
     /// Absolute URL.
     pub url: Box<str>,
-    /// What to present.
+    /// Credential to present to the server.
     pub credential: Option<CredentialRef>,
-    /// The era, where known.
+    /// Protocol era, if known.
     pub era: Option<Era>,
-    /// The version to speak, where known.
+    /// Protocol version to use, if known.
     pub protocol_version: Option<Box<str>>,
-    /// Limits of a call.
+    /// Timeouts of calls.
     pub timeouts: Timeouts,
-    /// What it may ask of clients.
+    /// Kinds of client input that the server may request.
     pub relay: RelayPolicy,
-    /// Who shares a session with it, if it has sessions.
+    /// Sharing of sessions between callers, for servers with sessions.
     pub sharing: Sharing,
-    /// How much it may answer in one message.
+    /// Maximum size of one message of the server.
     pub max_answer: MaxAnswer,
-    /// Of its resource: differs when anything above does.
+    /// Digest of the server resource; differs if any field above differs.
     pub digest: Digest,
 }
 
 impl ServerView {
-    /// Whose it is, and where it is reached: the same only of the same server.
+    /// Owner, id and URL as one string, which identifies the server in digests.
     pub fn identity(&self) -> String {
         format!("{} {}", self.name, self.url)
     }
 
-    /// The version that is spoken with it, in our own spelling; empty where that is not known.
+    /// Protocol version used with the server, or an empty string if it is not known.
     pub fn spoken(&self) -> &'static str {
         let own = |version| versions::known(version).or_else(|| versions::of_server(version));
         match (self.protocol_version.as_deref().and_then(own), self.era) {
@@ -83,34 +82,34 @@ impl ServerView {
     }
 }
 
-/// A token, by what it proves and grants.
+/// View of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenView {
-    /// Owner and id.
+    /// Organization and id.
     pub name: Name,
-    /// What it is looked up by.
+    /// Hash by which the token is looked up.
     pub hash: TokenHash,
-    /// Whom it stands for.
+    /// Principal that the token stands for.
     pub principal: Arc<Principal>,
-    /// Which gateways of its organization.
+    /// Gateways of its organization that the token may use.
     pub gateways: Reach<Slug>,
-    /// What it may see and call.
+    /// Tools, prompts and resources that the token may use.
     pub grant: Arc<Grant>,
-    /// When it stops working.
+    /// Time of expiry.
     pub expires: Option<Timestamp>,
-    /// Of its resource.
+    /// Digest of the token resource.
     pub digest: Digest,
 }
 
 impl TokenView {
-    /// Whether it is for this gateway at all.
+    /// Returns `true` if the token may use this gateway.
     pub fn reaches(&self, gateway: &GatewayView) -> bool {
         self.principal.org == gateway.name.org && self.gateways.contains(&gateway.name.id)
     }
 }
 
 impl View {
-    /// Of nothing: before the first snapshot.
+    /// Creates an empty view, for use before the first snapshot.
     pub fn empty() -> Self {
         Self {
             version: Version::default(),
@@ -120,7 +119,7 @@ impl View {
         }
     }
 
-    /// Indexes a snapshot. What does not check is left out and named; the rest serves.
+    /// Indexes a snapshot. Invalid resources are left out and returned as refusals; all others are served.
     pub fn build(
         snapshot: &toolgate_model::Snapshot,
         previous: Option<&Self>,
@@ -128,37 +127,37 @@ impl View {
         build::build(snapshot, previous)
     }
 
-    /// The version it was built from.
+    /// Version of the snapshot.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The gateway of this id, which is unique in the deployment.
+    /// Returns the gateway with this id, which is unique in the deployment.
     pub fn gateway(&self, id: &str) -> Option<&Arc<GatewayView>> {
         self.gateways.get(id)
     }
 
-    /// All gateways, by id.
+    /// All gateways, sorted by id.
     pub fn gateways(&self) -> impl Iterator<Item = &Arc<GatewayView>> {
         self.gateways.values()
     }
 
-    /// A server.
+    /// Returns the server with this name.
     pub fn server(&self, name: &Name) -> Option<&Arc<ServerView>> {
         self.servers.get(name)
     }
 
-    /// All servers, by name.
+    /// All servers, sorted by name.
     pub fn servers(&self) -> impl Iterator<Item = &Arc<ServerView>> {
         self.servers.values()
     }
 
-    /// The token of this hash.
+    /// Returns the token with this hash.
     pub fn token(&self, hash: &TokenHash) -> Option<&Arc<TokenView>> {
         self.tokens.get(hash)
     }
 
-    /// How many gateways, servers and tokens it has.
+    /// Number of gateways, servers and tokens.
     pub fn counts(&self) -> [usize; 3] {
         [self.gateways.len(), self.servers.len(), self.tokens.len()]
     }

@@ -1,8 +1,8 @@
-//! What clients watch of one server, resources and tasks, as a machine: many of them, one feed. It asks for one when the
-//! first client wants it and no longer when the last one has gone; when the feed broke, updates may have been missed, so
-//! each resource is told as updated once.
+//! State machine of the subscriptions of clients to the resources and tasks of one server. All of them share one
+//! change feed, which is opened for the first subscription and closed after the last. After the feed broke, updates
+//! may have been missed, so each resource is reported as updated once.
 //!
-//! `W` is whoever waits to hear whether the server agrees.
+//! `W` waits for the server's decision on a subscription.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,92 +10,92 @@ use bytes::Bytes;
 
 use crate::{refusal::UpstreamFailure, subscription::filter::part};
 
-/// Resources and tasks of one server that are watched over one feed.
+/// Maximum number of topics of one server on one feed.
 pub const RESOURCES: usize = 1_000;
 
-/// Clients' interests in them.
+/// Maximum number of client interests in them.
 pub const INTERESTS: usize = 10_000;
 
-/// What can be watched, as its server calls it.
+/// Resource or task that a client can subscribe to, under the server's own name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
-    /// A resource, and its parts.
+    /// Resource with its parts.
     Resource(Box<str>),
-    /// A task.
+    /// Task.
     Task(Box<str>),
 }
 
-/// Several of them.
+/// Set of topics.
 pub type Topics = BTreeSet<Topic>;
 
-/// What a server says of them.
+/// Change reported by a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// This resource was updated.
+    /// The resource with this URI was updated.
     Updated(Box<str>),
-    /// This task has come so far: the parameters of the notice.
+    /// The status of a task changed; holds the task's id and the notification's parameters.
     Task(Box<str>, Bytes),
 }
 
-/// What one who watches is told.
+/// Change reported to a subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// This resource, by the client's own URI, was updated.
+    /// The resource with this exposed URI was updated.
     Updated(Box<str>),
-    /// The task has come so far: the parameters of the server's notice.
+    /// The status of the task changed; holds the parameters of the server's notification.
     Task(Bytes),
 }
 
-/// One client's interest in one resource. Numbers are never used again.
+/// Id of one client's interest in one topic. Ids are not reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interest(pub u64);
 
-/// What happens.
+/// Input of [`TopicSubscriptions`].
 #[derive(Debug)]
 pub enum Event<W> {
-    /// A client wants to hear of a resource.
+    /// A client subscribes to a topic.
     Want {
-        /// Its interest.
+        /// Id of the interest.
         interest: Interest,
-        /// In what.
+        /// Topic of the interest.
         topic: Topic,
-        /// What the client calls it.
+        /// Exposed name of the topic.
         exposed: Box<str>,
-        /// Who waits for the answer.
+        /// Receiver of the decision.
         waiter: W,
     },
-    /// It does not want to any more.
+    /// A client unsubscribes.
     Leave(Interest),
-    /// The feed stands for these, or it could not be opened.
+    /// The feed is open for these topics, or it could not be opened.
     Opened(Result<Topics, UpstreamFailure>),
-    /// The server says this.
+    /// The server reported a change.
     Told(Told),
     /// The feed broke.
     Lost,
-    /// The pause is over.
+    /// The backoff has elapsed.
     Retry,
-    /// The server is gone, or this proxy ends.
+    /// The server was removed, or the proxy shuts down.
     End,
 }
 
-/// What is to be done, in this order.
+/// Effects to perform, in the given order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output<W> {
-    /// Open a feed of exactly these, in place of the one that stands, if one does; then say [`Event::Opened`].
+    /// Open a feed of exactly these topics, replacing an open one, then feed [`Event::Opened`].
     Open(Topics),
-    /// Let go of the feed.
+    /// Close the feed.
     Close,
-    /// Tell the client.
+    /// Send a change to the subscriber.
     Tell(Interest, News),
-    /// Answer one who waits.
+    /// Answer a waiting subscription.
     Answer(W, Result<(), UpstreamFailure>),
-    /// Say [`Event::Retry`] after a pause, longer each time until a feed stands again.
+    /// Feed [`Event::BackoffElapsed`] after a backoff, which grows until a feed is open again.
     Pause,
-    /// There is nothing left to do.
+    /// Remove the machine; nothing is left to do.
     Stop,
 }
 
-/// All that is watched of one server on behalf of one principal.
+/// Subscriptions to the topics of one server on behalf of one principal.
 #[derive(Debug)]
 pub struct Watch<W> {
     interests: BTreeMap<Interest, Wish>,
@@ -103,7 +103,7 @@ pub struct Watch<W> {
     waiting: BTreeMap<Interest, W>,
     agreed: Topics,
     state: State,
-    /// Updates may have been missed.
+    /// True if updates may have been missed.
     missed: bool,
 }
 
@@ -136,17 +136,17 @@ impl<W> Default for Watch<W> {
 }
 
 impl<W> Watch<W> {
-    /// Nothing is watched.
+    /// Creates a machine without subscriptions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many interests there are, and how many resources they are in.
+    /// Number of interests, and number of topics.
     pub fn counts(&self) -> [usize; 2] {
         [self.interests.len(), self.by_topic.len()]
     }
 
-    /// A word for its state.
+    /// Name of the current state.
     pub fn state(&self) -> &'static str {
         match self.state {
             State::Idle => "idle",
@@ -157,7 +157,7 @@ impl<W> Watch<W> {
         }
     }
 
-    /// Takes an event.
+    /// Applies an event and returns its effects.
     pub fn on(&mut self, event: Event<W>) -> Vec<Output<W>> {
         let mut out = Vec::new();
         match event {
@@ -235,7 +235,8 @@ impl<W> Watch<W> {
         self.by_topic.keys().cloned().collect()
     }
 
-    /// Brings the feed into line with what is wanted, unless it is being opened or given a pause.
+    /// Reopens or closes the feed if its topics differ from the requested ones, unless it is being opened or in
+    /// backoff.
     fn adjust(&mut self, out: &mut Vec<Output<W>>) {
         let wanted = match &self.state {
             State::Idle if self.by_topic.is_empty() => {
@@ -276,7 +277,7 @@ impl<W> Watch<W> {
                 self.state = State::Standing(asked);
                 if std::mem::take(&mut self.missed) {
                     for topic in self.agreed.clone() {
-                        // How far a task has come nobody knows; its client looks by itself now and then.
+                        // The status of a task is unknown; clients poll it from time to time.
                         if let Topic::Resource(uri) = topic {
                             self.updated(&uri, out);
                         }
@@ -293,7 +294,7 @@ impl<W> Watch<W> {
                     out.extend([Output::Close, Output::Stop]);
                     return;
                 }
-                // The one that stood before may be gone too.
+                // The previous feed may be closed too.
                 self.missed = true;
                 self.state = State::Pausing;
                 out.extend([Output::Close, Output::Pause]);
@@ -301,7 +302,7 @@ impl<W> Watch<W> {
         }
     }
 
-    /// Answers all who wait for this; with bad news they are forgotten.
+    /// Answers all subscriptions that wait for this topic. On failure they are removed.
     fn answer(
         &mut self,
         topic: &Topic,
@@ -319,7 +320,7 @@ impl<W> Watch<W> {
         }
     }
 
-    /// The server does not agree; whoever heard better before is forgotten too.
+    /// Removes all subscriptions to a topic that the server does not agree to, including those accepted before.
     fn refused(&mut self, topic: &Topic, out: &mut Vec<Output<W>>) {
         self.answer(topic, Err(UpstreamFailure::Status), out);
         for interest in self.by_topic.get(topic).cloned().unwrap_or_default() {
@@ -337,7 +338,7 @@ impl<W> Watch<W> {
         }
     }
 
-    /// Of the resource itself, or of a part of it.
+    /// Notifies the subscribers of the resource itself and of resources that contain it.
     fn updated(&self, uri: &str, out: &mut Vec<Output<W>>) {
         for (topic, interests) in &self.by_topic {
             let Topic::Resource(whole) = topic else {
@@ -364,7 +365,7 @@ impl<W> Watch<W> {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Idle | State::Pausing => out.push(Output::Stop),
             State::Standing(_) => out.extend([Output::Close, Output::Stop]),
-            // Let go of it when it stands.
+            // The feed is closed once it is open.
             State::Opening(asked) => self.state = State::Opening(asked),
             State::Ended => {}
         }

@@ -1,4 +1,5 @@
-//! A token works where and while it may. A bad token learns nothing, a good one nothing of where it may not go.
+//! Tests of authentication: a token is valid for its gateways and its lifetime, and a refusal reveals nothing about
+//! tokens or gateways.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +47,7 @@ fn a_token_works_where_and_while_it_may() {
             "{text}"
         );
     }
-    // The same as of a gateway that does not exist.
+    // The refusal is the same as for a gateway that does not exist.
     for text in ["elsewhere", "nowhere", "evil"] {
         assert_eq!(ask(&world, text, &[]), Err(Refusal::NoSuchPath), "{text}");
     }

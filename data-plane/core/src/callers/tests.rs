@@ -1,4 +1,5 @@
-//! A question without a call is given to the only one there is, or to nobody.
+//! Tests of message delivery: a server request outside of a call's stream is delivered only if exactly one call is in
+//! flight.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Only what a token may see changes anything for it.
+//! Tests of view comparison: a change is reported to a token only if the token may see it.
 
 use toolgate_model::{Reach, Resource, ResourceKind};
 
@@ -31,9 +31,9 @@ fn a_new_or_edited_tool_is_a_change_for_whoever_may_see_it() {
     more[1].tools.push(plain_tool("write"));
     let after = build(&world(&more));
     assert_eq!(seen(&before, &after, "all"), Some(TOOLS));
-    // Hidden from this one, before and after.
+    // Hidden from this token before and after the change.
     assert_eq!(seen(&before, &after, "few"), Some(Kinds::NONE));
-    // The same names, another schema.
+    // Equal names with another schema.
     let mut edited = offers();
     let json = edited[0].tools[0].json.replace("City", "Town");
     edited[0].tools[0] = crate::fixture::definition(&json);
@@ -103,7 +103,7 @@ fn another_reach_is_a_change_and_none_at_all_is_the_end() {
     let mut narrow = token("all");
     narrow.tools = Reach::of(vec!["files__read".to_owned()]);
     insert(&mut narrowed, "acme", "all", Resource::Token(narrow));
-    // Whoever is given some tools is given nothing else.
+    // A token restricted to some tools loses access to everything else.
     assert_eq!(seen(&before, &build(&narrowed), "all"), Some(Kinds::ALL));
     let mut elsewhere = base.clone();
     let mut away = token("all");
@@ -117,7 +117,7 @@ fn another_reach_is_a_change_and_none_at_all_is_the_end() {
         let mut gone = base.clone();
         gone.entries.remove(&key(kind, "acme", id));
         assert_eq!(seen(&before, &build(&gone), "all"), None);
-        // Back again: whatever it was told before is old.
+        // After access is restored, all earlier lists are outdated.
         assert_eq!(seen(&build(&gone), &before, "all"), Some(Kinds::ALL));
     }
     let mut denied = base.clone();
@@ -125,7 +125,7 @@ fn another_reach_is_a_change_and_none_at_all_is_the_end() {
     strange.must_understand = vec!["tomorrow".to_owned()];
     insert(&mut denied, "acme", "main", Resource::Gateway(strange));
     assert_eq!(seen(&before, &build(&denied), "all"), None);
-    // Another organization's token never saw anything.
+    // A token of another organization has no access before or after.
     assert_eq!(seen(&before, &before, "evil"), None);
 }
 

@@ -1,4 +1,4 @@
-//! A cursor names a page of one list, as it stood, for one principal.
+//! Tests of cursors: a cursor names a page of one state of one list, for one principal.
 
 use toolgate_model::{Principal, Subject};
 

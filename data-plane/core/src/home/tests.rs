@@ -1,4 +1,4 @@
-//! What is written is read again, and nothing else is.
+//! Tests of the encoding: encoded values decode to themselves, and arbitrary bytes are handled without a panic.
 
 use proptest::prelude::*;
 

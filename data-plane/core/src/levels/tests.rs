@@ -1,5 +1,5 @@
-//! Servers are told the lowest level that somebody wants, once; those without `logging` nothing; nobody gets less because
-//! another wants less.
+//! Tests of the log level: a server is sent the lowest requested level, each level once. A server without `logging` is
+//! sent nothing. A request for a higher level takes no messages from other callers.
 
 use proptest::prelude::*;
 
@@ -66,7 +66,7 @@ proptest! {
         let mut last = None;
         let (mut lowest, mut anybody) = (None, false);
         for (index, asked) in wishes {
-            // Who did not ask and gets messages gets ordinary ones.
+            // A caller that did not set a level receives messages from `info` upwards.
             let level = index.map(|index| if asked { LogLevel::ALL[index] } else { LogLevel::Info });
             if let Some(level) = level {
                 lowest = Some(lowest.map_or(level, |least: LogLevel| least.min(level)));

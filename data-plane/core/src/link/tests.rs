@@ -1,4 +1,5 @@
-//! One handshake for many; a lost session is replaced once; every waiter is answered exactly once.
+//! Tests of the session machine: callers share one handshake, a lost session is replaced once, and every waiter is
+//! answered exactly once.
 
 use std::collections::BTreeSet;
 
@@ -61,7 +62,7 @@ fn a_lost_session_is_replaced_once_for_all_who_noticed() {
     assert_eq!(kinds(&link.on(lost(1))), ["publish false", "initialize"]);
     assert_eq!(kinds(&link.on(lost(2))), [""; 0]);
     link.on(Event::Opened(Ok(facts(1))));
-    // Who notices late gets the new one.
+    // A caller that notices the loss late gets the new session.
     assert_eq!(kinds(&link.on(lost(3))), ["answer 3 true"]);
 }
 
@@ -118,7 +119,7 @@ proptest! {
         let (mut asked, mut answered) = (0_u32, BTreeSet::new());
         let (mut opening, mut published, mut live) = (false, None, 0_i32);
         let mut steps: Vec<_> = steps;
-        // In the end nothing is under way and nothing stands.
+        // At the end no handshake is under way and no session is established.
         steps.extend([(5, true), (2, true), (5, true)]);
         for (step, good) in steps {
             let event = match step {
@@ -149,7 +150,7 @@ proptest! {
                         opening = true;
                     }
                     Output::Publish(now) => {
-                        // The server forgot it by itself.
+                        // The server already dropped the session; it need not be terminated.
                         live -= i32::from(was_lost && now.is_none());
                         published = now;
                     }

@@ -1,4 +1,4 @@
-//! Everything is told, once, within bounds, and never two at once.
+//! Tests of debouncing: every change is sent once, within bounds, and never during a delay.
 
 use proptest::prelude::*;
 
@@ -9,9 +9,9 @@ enum Step {
     Change(Kinds),
     Update(u16),
     Task(u8, u8),
-    /// The pause is over, and there is somebody to tell or not.
+    /// The delay ends; true if the client has an open stream.
     Settle(bool),
-    /// Somebody to tell comes.
+    /// The client opens a stream.
     Tell,
 }
 
@@ -31,7 +31,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..400)
 }
 
-/// The plainest thing that could be right: what is due, by a name, with the last word.
+/// Reference model: pending notifications by name, with their latest status.
 #[derive(Default)]
 struct Due(BTreeMap<String, String>);
 

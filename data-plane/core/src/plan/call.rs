@@ -1,4 +1,5 @@
-//! Requests that a server answers, both eras: for what, may they, and what has to be known to rewrite the request.
+//! Plans of requests that a server answers, in both eras: the target, the authorization, and the data needed to
+//! rewrite the request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,99 +23,98 @@ use crate::{
     task::TaskSeal,
 };
 
-/// A call that may be made.
+/// Authorized call of a server.
 #[derive(Debug, Clone)]
 pub struct CallPlan {
-    /// Through which gateway.
+    /// Gateway that the call goes through.
     pub gateway: Arc<GatewayView>,
-    /// For what.
+    /// Target of the call.
     pub target: Target,
-    /// How the client speaks.
+    /// Protocol of the client.
     pub client: ClientSide,
-    /// The client's id for it, as written.
+    /// Request id of the client, as written.
     pub id: Box<str>,
-    /// The client's progress token, as written.
+    /// Progress token of the client, as written.
     pub progress: Option<Box<str>>,
-    /// The least severe log message that the request asks for: modern clients only. See [`Self::log_level_with`].
+    /// Least severe log level requested in the call's `_meta`; modern clients only. See [`Self::effective_log_level`].
     pub log_level: Option<LogLevel>,
-    /// The trace that the client says it belongs to.
+    /// Trace context of the client.
     pub trace: Option<CallTrace>,
-    /// It is an earlier call, taken up again with the client's answers.
+    /// Suspended call that this request resumes with the client's responses.
     pub retry: Option<Retry>,
-    /// What the server entrusted to the client at an earlier call, which this one goes on with.
+    /// Request state of the server from an earlier response, which this call continues.
     pub returned: Option<Returned>,
-    /// It is made once more, now that somebody has been at pages.
+    /// Set if this call is repeated after the client was asked to visit URLs.
     pub visited: Option<Visited>,
-    /// What seals the task that the server may make of it; none if it may not.
+    /// Sealer of the id if the call may become a task; `None` if it may not.
     pub tasks: Option<TaskSeal>,
-    /// Where to change the request.
+    /// Spans of the request body that are rewritten.
     pub spans: CallSpans,
     pub(super) declared: ClientCapabilities,
 }
 
-/// A trace, kept for as long as its call.
+/// Owned trace context of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallTrace {
     /// `traceparent`.
     pub parent: Box<str>,
     /// `tracestate`.
     pub state: Option<Box<str>>,
-    /// Whether the request says so in its `_meta`, and not in its headers.
+    /// True if the request carries the trace in its `_meta` and not in its headers.
     pub in_meta: bool,
 }
 
-/// How a client speaks.
+/// Protocol that a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientSide {
-    /// With a session.
+    /// Session-based protocol.
     Legacy {
-        /// The negotiated version.
+        /// Negotiated protocol version.
         version: &'static str,
-        /// What it declared.
+        /// Capabilities that the client declared.
         capabilities: ClientCapabilities,
     },
-    /// Statelessly.
+    /// Stateless protocol.
     Modern {
-        /// What it declared.
+        /// Capabilities that the client declared.
         capabilities: ClientCapabilities,
     },
 }
 
-/// Places in the request body.
+/// Spans in the request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallSpans {
-    /// The id.
+    /// Request id.
     pub id: Span,
     /// `params`.
     pub params: Span,
-    /// What stands for the target: `params.name`, `params.uri`, or a member of `params.ref`.
+    /// Name of the target: `params.name`, `params.uri`, or a member of `params.ref`.
     pub subject: Span,
-    /// The arguments that the server gets: `params.arguments`, or what stands for it within [`Self::around`].
+    /// Arguments for the server: `params.arguments`, or the inner arguments within [`Self::run_tool_arguments`].
     pub arguments: Option<Span>,
-    /// What of the request stands in the place of the arguments and goes no further, but for them: of calls that were made
-    /// with `run_tool`.
+    /// Arguments of `run_tool`, for calls made through it. They are replaced by the inner arguments.
     pub around: Option<Span>,
     /// `params._meta`.
     pub meta: Option<Span>,
 }
 
 impl CallPlan {
-    /// The server that answers it.
+    /// Server that answers the call.
     pub fn server(&self) -> &Arc<ServerView> {
         self.target.server()
     }
 
-    /// The longest that it may take, where its gateway says more of it than its server.
+    /// Maximum duration of the call, if the gateway configures one for this server.
     pub fn timeout(&self) -> Option<Duration> {
         self.gateway.timeout(self.server())
     }
 
-    /// What is declared to the server: what its client declared, as far as the server may ask for it.
+    /// Capabilities to declare to the server: those of the client, limited to what the server may request.
     pub fn declared(&self) -> ClientCapabilities {
         self.declared
     }
 
-    /// What the server may ask of the client in this call.
+    /// Capabilities that the server may request of the client during this call.
     pub fn askable(&self) -> ClientCapabilities {
         if self.target.may_ask() {
             self.declared().within(ClientCapabilities::QUESTIONS)
@@ -123,12 +123,12 @@ impl CallPlan {
         }
     }
 
-    /// Whether what its client came back with is for us, and for no server.
+    /// Returns `true` if the client's `requestState` is addressed to the gateway and not to a server.
     pub fn is_back(&self) -> bool {
         self.retry.is_some() || self.visited.is_some()
     }
 
-    /// What a retry of it has to be equal to. `body` is what it was planned upon.
+    /// Digest that a retry of this call must match. `body` is the body that was planned.
     pub fn digest(&self, body: &[u8]) -> Option<Digest> {
         let arguments = self
             .spans
@@ -140,7 +140,7 @@ impl CallPlan {
     }
 }
 
-/// See [`CallPlan::declared`]; worked out once for each call.
+/// Computes [`CallPlan::declared_capabilities`]; called once for each call.
 pub(super) fn declared(
     gateway: &GatewayView,
     server: &ServerView,
@@ -160,7 +160,7 @@ pub(super) fn declared(
     client.capabilities().within(may)
 }
 
-/// What a server may ask of clients.
+/// Capabilities that the server may request of clients.
 fn relayed(server: &ServerView) -> ClientCapabilities {
     let RelayPolicy {
         elicitation,
@@ -191,7 +191,7 @@ impl From<Trace<'_>> for CallTrace {
 }
 
 impl ClientSide {
-    /// The era.
+    /// Protocol era.
     pub fn era(self) -> Era {
         match self {
             Self::Legacy { .. } => Era::Legacy,
@@ -199,7 +199,7 @@ impl ClientSide {
         }
     }
 
-    /// What it declared.
+    /// Capabilities that the client declared.
     pub fn capabilities(self) -> ClientCapabilities {
         match self {
             Self::Legacy { capabilities, .. } | Self::Modern { capabilities } => capabilities,
@@ -208,16 +208,17 @@ impl ClientSide {
 }
 
 impl CallPlan {
-    /// What log messages the client gets, given what its session remembers. None: no messages.
+    /// Log level of the messages that the client receives, given the level set in its session. `None` disables log
+    /// messages.
     pub fn log_level_with(&self, session: Option<LogLevel>) -> Option<LogLevel> {
         match self.client {
             ClientSide::Modern { .. } => self.log_level,
-            // Who never set a level leaves it to the server: ordinary messages.
+            // Without `logging/setLevel` the level is left to the server; the client gets `info` and above.
             ClientSide::Legacy { .. } => Some(session.unwrap_or(LogLevel::Info)),
         }
     }
 
-    /// Whether they were asked for, and not left to the server.
+    /// Returns `true` if the client set the level itself and did not leave it to the server.
     pub fn asks_for_log(&self, session: Option<LogLevel>) -> bool {
         match self.client {
             ClientSide::Modern { .. } => self.log_level.is_some(),
@@ -226,7 +227,8 @@ impl CallPlan {
     }
 }
 
-/// A request that a server answers. The headers of a modern one have been checked, but for those of the tool's own.
+/// Plans a request that a server answers. The standard headers of a modern request are already checked; the tool's own
+/// `Mcp-Param-*` headers are checked here.
 pub(super) fn plan(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -257,7 +259,7 @@ pub(super) fn plan(
         Some(inner) => inner.arguments,
     };
     let arguments = place.map_or(&b"{}"[..], |span| envelope.slice(span));
-    // No client repeats arguments of a tool that it does not call itself.
+    // Clients do not repeat arguments of a tool called through `run_tool` in headers.
     let headers = headers.filter(|_| inner.is_none());
     check(&target, arguments, headers)?;
     let log_level = meta.and_then(|meta| meta.log_level.as_ref());
@@ -293,7 +295,7 @@ pub(super) fn plan(
     retry::take_up(input, envelope, params, call)
 }
 
-/// Whether the target takes these arguments, and headers repeat them where they have to.
+/// Checks that the target accepts these arguments, and that headers repeat them where required.
 fn check(
     target: &Target,
     arguments: &[u8],
@@ -302,7 +304,8 @@ fn check(
     if let Some(own) = target.arguments() {
         own.check(arguments).map_err(Refusal::InvalidParams)?;
     }
-    // What is repeated in a header is what we read; the server must not read anything else.
+    // The headers repeat the values parsed here. Ambiguous arguments are rejected, because the server could parse them
+    // differently.
     let repeated = |annotations: &Annotations| !annotations.is_empty();
     if target.mirrored().is_some_and(repeated) && object::is_ambiguous(arguments) {
         let text = "`arguments` have a name twice, or too many names";
@@ -317,7 +320,7 @@ fn check(
     Ok(())
 }
 
-/// What seals the task that a call may become, if its client follows tasks.
+/// Sealer of the id of the task that a call may become, if its client supports tasks.
 fn tasks(input: &PlanInput<'_>, target: &Target, declared: ClientCapabilities) -> Option<TaskSeal> {
     let follows = declared.has(ClientCapabilities::TASKS) && target.tool().is_some();
     follows.then(|| TaskSeal {
@@ -326,7 +329,7 @@ fn tasks(input: &PlanInput<'_>, target: &Target, declared: ClientCapabilities) -
     })
 }
 
-/// Headers of one prefix: lower-case name, and value.
+/// `Mcp-Param-*` headers: name in lower case, and value.
 pub(super) type ParamHeaders<'a> = &'a [(&'a str, &'a [u8])];
 
 fn seen<'a>(headers: ParamHeaders<'a>, name: &str) -> Seen<'a> {

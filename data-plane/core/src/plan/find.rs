@@ -1,5 +1,5 @@
-//! What a request is for, if its sender may know of it. Unknown, hidden and denied are one answer, so that nothing can
-//! be found by asking.
+//! Lookup and authorization of the target of a request. Unknown, hidden and denied targets get the same refusal, so
+//! that a client cannot probe for them.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::{
     subscription::URI_LIMIT,
 };
 
-/// What a request is for, and the string in it that says so.
+/// Target of a request, and the span of the string that names it.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) target: Target,
     pub(super) subject: Span,
 }
 
-/// What a request of this method is for: one of those that servers answer.
+/// Finds the target of a request with one of the methods that servers answer.
 pub(super) fn find(
     input: &PlanInput<'_>,
     method: &str,
@@ -59,7 +59,7 @@ pub(super) fn named<'p, 'a>(
     })
 }
 
-/// The tool that is meant by a call of `run_tool`: found as if it had been called itself.
+/// Finds the tool called through `run_tool`, by the same rules as a direct call.
 pub(super) fn inner(
     input: &PlanInput<'_>,
     params: &Params<'_>,
@@ -67,7 +67,7 @@ pub(super) fn inner(
 ) -> Result<Found, Refusal> {
     let found = tool(input, &inner.name)?;
     Ok(Found {
-        // Where the one name stands, the other one is put.
+        // The inner name is written in place of the name `run_tool`.
         subject: named(&params.name, "`name`", "tool")?.span,
         ..found
     })
@@ -107,13 +107,13 @@ fn resource(
     })
 }
 
-/// The resource of this URI, for whoever may read it.
+/// Returns the resource with this URI if the caller may read it and the gateway supports subscriptions.
 pub(super) fn watched(input: &PlanInput<'_>, uri: &str) -> Option<ResourceTarget> {
     let found = input.gateway.locate(uri).filter(|_| uri.len() <= URI_LIMIT);
     found.filter(|_| input.caller.grant().allows_rest() && input.gateway.offers.subscribe)
 }
 
-/// By the prompt or the template that it is an argument of, under the same rule.
+/// Finds the prompt or template of a completion request, by the same rules.
 fn completion(input: &PlanInput<'_>, params: &Params<'_>, era: Era) -> Result<Found, Refusal> {
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
     let reference = params.reference.as_ref();
@@ -142,7 +142,7 @@ fn completion(input: &PlanInput<'_>, params: &Params<'_>, era: Era) -> Result<Fo
     })
 }
 
-/// Whether what is to be completed is an argument with a name and a value.
+/// Returns `true` if the argument to complete has a name and a value.
 pub(super) fn is_argument(argument: &[u8]) -> bool {
     let text = |name: &str| object::get(argument, name).is_some_and(|it| it.starts_with(b"\""));
     text("name") && text("value")

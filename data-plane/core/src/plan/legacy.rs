@@ -1,4 +1,4 @@
-//! Posts, streams and ends of sessions by the legacy rules.
+//! Plans of POST, GET and DELETE requests of the legacy era.
 
 use bytes::Bytes;
 use toolgate_mcp::{Envelope, Framing, Kind, method, versions};
@@ -10,7 +10,6 @@ use crate::{
     session_id::{ClientCapabilities, SessionFacts},
 };
 
-/// An empty result.
 const NOTHING: Bytes = Bytes::from_static(b"{}");
 
 pub(super) fn post(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
@@ -25,7 +24,7 @@ pub(super) fn post(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Pla
     }
 }
 
-/// GET and DELETE.
+/// Checks a GET or DELETE request.
 pub(super) fn bodiless(input: &PlanInput<'_>, framing: &Framing) -> Result<(), Refusal> {
     match framing {
         Framing::Modern | Framing::Unsupported { .. } => Err(Refusal::MethodNotAllowed),
@@ -107,7 +106,8 @@ fn request(
     }
 }
 
-/// `resources/subscribe` and its counterpart, which is good for whatever was subscribed to before.
+/// Plans `resources/subscribe` and `resources/unsubscribe`. The latter works for any earlier subscription, without
+/// checking access.
 fn watch(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
     let params = envelope.params.as_ref();
     let uri = params.and_then(|params| params.uri.as_ref());

@@ -1,4 +1,4 @@
-//! `subscriptions/listen`: what is asked for. What of it is honoured is known when servers have been asked.
+//! Plans of `subscriptions/listen` requests. The servers decide later which part of the request is acknowledged.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::{
     subscription::Filter,
 };
 
-/// A stream of changes to be opened.
+/// Subscription stream to open.
 #[derive(Debug, Clone)]
 pub struct Listen {
-    /// The client's id for it, as written.
+    /// Request id of the client, as written.
     pub id: Box<str>,
-    /// Which lists it wants to hear of.
+    /// List changes that the client requests.
     pub kinds: Kinds,
-    /// Of which resources it wants to hear, as far as it may.
+    /// Requested resources that the client may subscribe to.
     pub resources: Vec<ResourceTarget>,
-    /// Which tasks it follows, each as a call that asks how far it is.
+    /// Requested tasks, each as a call of `tasks/get`.
     pub tasks: Vec<Arc<CallPlan>>,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn plan(
     let filter = Filter::read(envelope.slice(filter));
     let Filter { kinds, uris, tasks } =
         filter.map_err(|problem| Refusal::InvalidParams(problem.into()))?;
-    // What cannot be heard of is left out of what is acknowledged.
+    // Resources without access are left out of the acknowledgement.
     let resources = uris.iter().filter_map(|uri| find::watched(input, uri));
     Ok(Listen {
         id: envelope.raw_id().ok_or(Refusal::Internal)?.into(),

@@ -1,4 +1,4 @@
-//! Lists: answered from the view, page by page.
+//! Responses to list requests, built from the view page by page.
 
 use bytes::Bytes;
 use toolgate_mcp::Envelope;
@@ -12,7 +12,7 @@ use crate::{
     seal::Binding,
 };
 
-/// The page of the list that is asked for.
+/// Returns the requested page of the list.
 pub(super) fn page(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -44,7 +44,7 @@ pub(super) fn page(
             page: number + 1,
             digest: found.digest,
         };
-        // Sealed text needs no escapes.
+        // Sealed text needs no JSON escapes.
         let next = cursor::seal(input.sealer, binding, &next);
         Bytes::from(format!(",\"nextCursor\":\"{next}\"}}}}"))
     } else {

@@ -1,4 +1,4 @@
-//! Posts by the stateless rules: each is served from its own content only.
+//! Plans of POST requests of the modern, stateless era. A request is served from its own content only.
 
 use toolgate_mcp::{Envelope, Kind, envelope::Meta, headers, method};
 
@@ -31,7 +31,7 @@ pub(super) fn post(input: &PlanInput<'_>, post: &Post<'_>) -> Result<Plan, Refus
     match envelope.method() {
         method::DISCOVER => answer(envelope, input.gateway.discover()).map(Plan::Answer),
         method::LISTEN => listen::plan(input, envelope, client).map(Plan::Listen),
-        // Methods of the other era are as unknown as any.
+        // Methods of the legacy era are unknown as well.
         unknown => Err(Refusal::MethodNotFound {
             method: unknown.chars().take(128).collect(),
             modern: true,
@@ -39,7 +39,8 @@ pub(super) fn post(input: &PlanInput<'_>, post: &Post<'_>) -> Result<Plan, Refus
     }
 }
 
-/// What every modern request has to say of itself. Who it claims to be decides nothing.
+/// Checks the required members of a modern request's `_meta` and returns the declared capabilities. The client's name
+/// has no effect on any decision.
 fn declared(envelope: &Envelope<'_>) -> Result<ClientCapabilities, Refusal> {
     let meta = envelope.meta();
     if meta

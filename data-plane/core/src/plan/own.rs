@@ -1,5 +1,5 @@
-//! Calls of the two tools that a progressive gateway has itself. One finds tools, and is answered from the view; the other
-//! runs one, and becomes the very call that its caller could have made by that tool's name.
+//! Calls of the two built-in tools of a progressive gateway. `search_tools` is answered from the view. `run_tool`
+//! becomes the same call that the caller could make by the tool's own name.
 
 use bytes::Bytes;
 use toolgate_mcp::{
@@ -19,18 +19,18 @@ use crate::{
     view::finder::{MOST, QUERY, USUAL},
 };
 
-/// A call within the arguments of `run_tool`.
+/// Call described by the arguments of `run_tool`.
 #[derive(Debug)]
 pub(super) struct Inner<'a> {
-    /// The tool that is meant.
+    /// Name of the tool to run.
     pub(super) name: Text<'a>,
-    /// Where its call stands: the arguments of `run_tool`.
+    /// Span of the arguments of `run_tool`.
     pub(super) around: Span,
-    /// Where its own arguments stand in there.
+    /// Span of the inner arguments.
     pub(super) arguments: Option<Span>,
 }
 
-/// The answer to a search; none if this is the call of another tool.
+/// Returns the response to a search, or `None` if the request does not call `search_tools`.
 pub(super) fn search(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -40,7 +40,7 @@ pub(super) fn search(
     Some(found(input, envelope, params, era))
 }
 
-/// The call that is meant, if this is one of `run_tool`.
+/// Returns the inner call, or `None` if the request does not call `run_tool`.
 pub(super) fn run<'a>(
     input: &PlanInput<'_>,
     envelope: &Envelope<'a>,
@@ -49,7 +49,7 @@ pub(super) fn run<'a>(
     Some(inner(envelope, params))
 }
 
-/// What comes with a call of this tool of the gateway's own, if it is one.
+/// Returns the parameters of a call of this built-in tool, or `None` if the request is not such a call.
 fn own<'p, 'a>(
     input: &PlanInput<'_>,
     envelope: &'p Envelope<'a>,
@@ -116,7 +116,7 @@ fn text(member: &Member<'_>) -> Result<String, Refusal> {
 
 fn count(member: &Member<'_>) -> Result<usize, Refusal> {
     let whole = serde_json::from_slice(member.value).ok();
-    // Models write 10 as 10.0 now and then.
+    // Models sometimes write 10 as 10.0.
     let whole = whole.map(|number: f64| number.to_string().parse());
     match whole {
         Some(Ok(count @ 1..=MOST)) => Ok(count),
@@ -144,7 +144,7 @@ fn inner<'a>(envelope: &Envelope<'a>, params: &Params<'a>) -> Result<Inner<'a>, 
     }
 }
 
-/// Where the arguments stand, if there are any.
+/// Returns the span of the arguments, if there are any.
 fn arguments(params: &Params<'_>) -> Result<Option<Span>, Refusal> {
     match params.mistyped {
         Some(member) => {

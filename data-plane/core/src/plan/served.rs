@@ -1,4 +1,4 @@
-//! Requests that mean the same in both eras: lists, and what servers answer.
+//! Requests with the same meaning in both eras: lists, and requests that servers answer.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use crate::{
 
 use super::call::ParamHeaders;
 
-/// What to do; none if the method is of one era only, or of none. `headers` are those of a modern request.
+/// Plans the request, or returns `None` if its method belongs to one era only or is unknown. `headers` are those of a
+/// modern request.
 pub(super) fn plan(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -37,7 +38,7 @@ pub(super) fn plan(
     })
 }
 
-/// Nobody is asked who never said that they could: there are no values then.
+/// Plans a completion. A server that does not declare completions is not called; the response is empty.
 fn completion(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,

@@ -1,5 +1,6 @@
-//! What a call is for: a tool, a prompt, a resource, a completion or a task. All five are one request to one server, with one
-//! name in it that is the server's instead of ours; they differ in where it stands and in how a failure is told.
+//! Targets of calls: a tool, a prompt, a resource, a completion or a task. Each is one request to one server in which
+//! one name is replaced by the server's own. They differ in the position of that name and in the form of a failure
+//! response.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use toolgate_mcp::{headers::params::Annotations, method};
 
 use crate::{PromptView, ServerView, ToolView, plan::TaskTarget, view::shape::Arguments};
 
-/// What a call is for.
+/// Target of a call.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// `tools/call`.
@@ -23,30 +24,30 @@ pub enum Target {
     Task(TaskTarget),
 }
 
-/// A resource of a server. There need be no list that has it: it may be one of a template.
+/// Resource of a server. It need not be listed: it may be an expansion of a template.
 #[derive(Debug, Clone)]
 pub struct ResourceTarget {
-    /// The server that has it.
+    /// Server that has the resource.
     pub server: Arc<ServerView>,
-    /// The URI that the client gave.
+    /// URI in the client's request.
     pub exposed: Box<str>,
-    /// The server's own URI for it.
+    /// The server's own URI of the resource.
     pub original: Box<str>,
     /// The server's own URI as a JSON string, to be spliced into requests.
     pub original_json: Bytes,
 }
 
-/// An argument of a prompt or a template, to be completed.
+/// Argument of a prompt or a template to complete.
 #[derive(Debug, Clone)]
 pub struct CompletionTarget {
-    /// The server that has the prompt or the template.
+    /// Server that has the prompt or the template.
     pub server: Arc<ServerView>,
-    /// Its own name or URI as a JSON string, to be spliced into requests.
+    /// The server's own name or URI as a JSON string, to be spliced into requests.
     pub original_json: Bytes,
 }
 
 impl Target {
-    /// The method.
+    /// MCP method of the call.
     pub const fn method(&self) -> &'static str {
         match self {
             Self::Tool(_) => method::TOOLS_CALL,
@@ -57,7 +58,7 @@ impl Target {
         }
     }
 
-    /// The server.
+    /// Server that is called.
     pub fn server(&self) -> &Arc<ServerView> {
         match self {
             Self::Tool(tool) => &tool.server,
@@ -68,7 +69,7 @@ impl Target {
         }
     }
 
-    /// What a modern server is told in `Mcp-Name`: its own name, URI or id, where the method has one.
+    /// Value of the `Mcp-Name` header for a modern server: its own name, URI or id, for methods that have one.
     pub fn mcp_name(&self) -> Option<&str> {
         match self {
             Self::Tool(tool) => Some(&tool.original),
@@ -79,7 +80,7 @@ impl Target {
         }
     }
 
-    /// The name or URI that the client knows, where the method has one; of a task, that of its tool.
+    /// Name or URI that the client uses, for methods that have one. For a task, the name of its tool.
     pub fn exposed(&self) -> Option<&str> {
         match self {
             Self::Tool(tool) => Some(&tool.exposed),
@@ -90,7 +91,7 @@ impl Target {
         }
     }
 
-    /// The tool, if it is one.
+    /// Returns the tool of a tool call.
     pub const fn tool(&self) -> Option<&Arc<ToolView>> {
         match self {
             Self::Tool(tool) => Some(tool),
@@ -98,7 +99,7 @@ impl Target {
         }
     }
 
-    /// The task, if it is one.
+    /// Returns the task of a task request.
     pub const fn task(&self) -> Option<&TaskTarget> {
         match self {
             Self::Task(task) => Some(task),
@@ -106,7 +107,7 @@ impl Target {
         }
     }
 
-    /// A word for it, in texts for people and models.
+    /// Noun for the target, for use in error texts.
     pub const fn noun(&self) -> &'static str {
         match self {
             Self::Tool(_) => "tool",
@@ -117,7 +118,7 @@ impl Target {
         }
     }
 
-    /// Whether the server may ask for input, before it answers or, of a task, within its answer.
+    /// Returns `true` if the server may request input, either before its response or, for a task, within it.
     pub const fn may_ask(&self) -> bool {
         match self {
             Self::Tool(_) | Self::Prompt(_) | Self::Resource(_) | Self::Task(_) => true,
@@ -125,7 +126,7 @@ impl Target {
         }
     }
 
-    /// What stands at [`CallSpans::subject`](super::CallSpans::subject) towards the server, as JSON.
+    /// JSON written at [`CallSpans::target_name`](super::CallSpans::target_name) in the request to the server.
     pub(crate) fn original_json(&self) -> &Bytes {
         match self {
             Self::Tool(tool) => &tool.original_json,
@@ -136,18 +137,18 @@ impl Target {
         }
     }
 
-    /// Arguments that modern clients repeat in headers: of tools only.
+    /// Arguments that modern clients repeat in headers; tools only.
     pub(crate) fn params(&self) -> Option<&Annotations> {
         self.tool().map(|tool| &tool.params)
     }
 
-    /// Arguments that modern servers want repeated in headers: of tools only.
+    /// Arguments that modern servers expect in headers; tools only.
     pub(crate) fn mirrored(&self) -> Option<&Annotations> {
         self.arguments()
             .map_or_else(|| self.params(), |own| Some(own.params()))
     }
 
-    /// Arguments that are not for callers to give: of shaped tools only.
+    /// Arguments reserved by the operator; shaped tools only.
     pub(crate) fn arguments(&self) -> Option<&Arguments> {
         self.tool().and_then(|tool| tool.arguments.as_deref())
     }

@@ -1,5 +1,5 @@
-//! What is asked of a task that a call has become. It is opened, and asked for again whether its sender may have it: the
-//! tool must still be theirs to call.
+//! Requests about tasks that earlier calls became. The task id is opened and access is checked again: the caller must
+//! still be allowed to call the task's tool.
 
 use std::sync::Arc;
 
@@ -18,22 +18,23 @@ use crate::{
     task::{EXTENSION, TaskId},
 };
 
-/// A task of a server.
+/// Task of a server.
 #[derive(Debug, Clone)]
 pub struct TaskTarget {
-    /// The tool whose call it is.
+    /// Tool whose call became the task.
     pub tool: Arc<ToolView>,
-    /// One of the methods of the extension.
+    /// Method of the tasks extension.
     pub method: &'static str,
-    /// The id that the client gave.
+    /// Task id in the client's request.
     pub exposed: Box<str>,
-    /// The server's own id for it.
+    /// The server's own task id.
     pub original: Box<str>,
-    /// The server's own id as a JSON string, to be spliced into requests.
+    /// The server's own task id as a JSON string, to be spliced into requests.
     pub original_json: Bytes,
 }
 
-/// A request of the extension; none if it is not, or if no server here has tasks.
+/// Plans a request of the tasks extension. Returns `None` for other methods, and if no server of the gateway supports
+/// tasks.
 pub(super) fn plan(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -51,7 +52,7 @@ pub(super) fn plan(
     Some(call.map(|call| Plan::Call(Arc::new(call))))
 }
 
-/// The method as it is labelled, if it is of the extension.
+/// Returns the static name of a method of the extension, or `None` for other methods.
 pub(super) fn known(asked: &str) -> Option<&'static str> {
     let all = [
         method::TASKS_GET,
@@ -61,7 +62,7 @@ pub(super) fn known(asked: &str) -> Option<&'static str> {
     all.into_iter().find(|known| *known == asked)
 }
 
-/// The task that is asked of. Unknown, foreign, forged and no longer granted are one answer.
+/// Finds the task of the request. Unknown, foreign, forged and no longer granted tasks get the same refusal.
 pub(super) fn find(
     input: &PlanInput<'_>,
     method: &'static str,
@@ -95,14 +96,14 @@ fn open(input: &PlanInput<'_>, method: &'static str, text: &str) -> Option<TaskT
     })
 }
 
-/// Whether tasks of this tool, by its exposed name, may be followed by who has this grant.
+/// Returns `true` if this grant allows access to tasks of the tool with this exposed name.
 pub fn may_follow(gateway: &GatewayView, grant: &Grant, tool: &str) -> bool {
     let owner = gateway.tool(tool).map(|tool| &tool.server.name.id);
     owner.is_some_and(|owner| gateway.offers.tasks.contains(owner)) && grant.allows(tool)
 }
 
-/// A task that its client wants to hear of: a call that asks how far it is, and is never made. What the server tells by
-/// itself is shown as the answer to it would be.
+/// Plans a task that the client subscribes to, as a `tasks/get` call that is never sent. Status notifications of the
+/// server are rewritten like responses to that call.
 pub(super) fn followed(
     input: &PlanInput<'_>,
     id: &str,
@@ -138,8 +139,8 @@ pub(super) fn followed(
 }
 
 impl CallPlan {
-    /// A task that is followed, at the gateway as it is now: what its server may ask of the client may be otherwise. None
-    /// if who has this grant may follow it no more.
+    /// Returns the plan of a subscribed task for a newer view of its gateway, in which the server's permitted requests
+    /// may differ. Returns `None` if the grant no longer allows access to the task.
     pub fn followed_at(
         self: &Arc<Self>,
         gateway: &Arc<GatewayView>,

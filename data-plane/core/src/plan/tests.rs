@@ -1,4 +1,4 @@
-//! What a request becomes, in both eras.
+//! Tests of request planning in both eras.
 
 mod legacy;
 mod modern;

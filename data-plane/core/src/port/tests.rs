@@ -1,4 +1,5 @@
-//! Who shares a session with a legacy server: as its policy says, and never more.
+//! Tests of upstream sessions: they are shared as the server's policy says, and the number of concurrent rejections is
+//! limited.
 
 use super::*;
 use crate::fixture::World;
@@ -60,7 +61,7 @@ fn links_are_shared_as_the_servers_policy_says() {
         assert_eq!(one == key(sharing, &ada, Some(2)), sessions, "{sharing:?}");
         assert!(one == key(sharing, &ada, Some(1)));
     }
-    // Another organization's never, whatever the policy: the server is another one.
+    // Never shared with another organization, regardless of the policy: its server is a different one.
     let shared = key(Sharing::Shared, &ada, None);
     assert_eq!(shared.principal.org, server.name.org);
 }

@@ -1,4 +1,4 @@
-//! The table: which status and code each refusal has.
+//! Tests of the HTTP status and the error code of each refusal.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! A server's messages on their way to the client: the answer of a call, and what comes before it on a stream.
+//! Rewriting of a server's messages for the client: the response to a call, and the messages that precede it on a
+//! stream.
 
 mod error;
 mod notice;
@@ -31,7 +32,7 @@ use crate::{
     session::LogLevel,
 };
 
-/// Follows one call's answer. Fed with each message of the server, whole.
+/// Relay of the messages of one call. Each message of the server is passed to it in full.
 #[derive(Debug)]
 pub struct Relay {
     call: Arc<CallPlan>,
@@ -39,88 +40,89 @@ pub struct Relay {
     id: u64,
     log_level: Option<LogLevel>,
     progress: Option<f64>,
-    /// The answer that entrusts something to the client.
+    /// Response whose `requestState` has to be sealed first.
     entrusting: Option<Bytes>,
     answered: bool,
     finished: bool,
 }
 
-/// What becomes of a message.
+/// Action for one message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Relayed {
-    /// The answer. Nothing of this call follows.
+    /// Send the final response. No further message of the call follows.
     Final(Reply),
-    /// Goes to the client ahead of the answer: progress, further than before.
+    /// Send a progress notification; its value is higher than that of the previous one.
     Progress(Notice),
-    /// Goes to the client ahead of the answer: a log message this severe.
+    /// Send a log message of this level.
     Log(LogLevel, Notice),
-    /// Goes to the client ahead of the answer.
+    /// Send the message unchanged, ahead of the response.
     Forward(Bytes),
-    /// The server asks something of us: post this to it.
+    /// Post this response to a request of the server.
     Respond(Bytes),
-    /// A legacy server asks something of the client: its id, as written, and what.
+    /// A legacy server requests input of the client: its request id, as written, and the request.
     Asked(Box<str>, Question),
-    /// A legacy server no longer wants the answer to its request of this id, as written.
+    /// A legacy server cancelled its request with this id, as written.
     Withdrawn(Box<str>),
-    /// A modern server wants answers of a legacy client before it goes on.
+    /// A modern server requests input of a legacy client before it continues.
     Required(Required),
-    /// A modern server entrusts this to its modern client, the JSON string as written: it is to be sealed, and
-    /// [`Relay::entrusted`] has the answer then.
+    /// A modern server returned this `requestState` (JSON string as written) for a modern client. It has to be sealed
+    /// and passed to [`ResponseRelay::respond_with_sealed_state`].
     Entrusts(Box<str>),
-    /// A legacy server did not run the call of a modern client: somebody has to be at these pages first.
+    /// A legacy server did not run the call of a modern client, because the user has to visit these URLs first.
     Visit(Vec<Question>),
-    /// Nothing.
+    /// Drop the message.
     Ignore,
 }
 
-/// What there is instead of an answer, for now.
+/// Result of a call that needs further steps before the client gets a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// See [`Relayed::Required`].
+    /// See [`RelayAction::InputRequired`].
     Required(Required),
-    /// See [`Relayed::Entrusts`].
+    /// See [`RelayAction::SealState`].
     Entrusts(Box<str>),
-    /// See [`Relayed::Visit`].
+    /// See [`RelayAction::UrlElicitation`].
     Visit(Vec<Question>),
 }
 
-/// What a modern server wants before it goes on.
+/// Input that a modern server requests before it continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Required {
-    /// By the server's keys.
+    /// Requests by the server's keys.
     pub requests: Vec<(Box<str>, Question)>,
-    /// What to send back with the answers, a JSON string as written.
+    /// State to return with the responses, a JSON string as written.
     pub state: Option<Box<str>>,
 }
 
-/// The answer to a client.
+/// Response to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The frame.
+    /// Message body.
     pub body: Parts,
-    /// HTTP status, if the head has not gone out yet.
+    /// HTTP status, if the response head has not been sent yet.
     pub status: u16,
-    /// How it went.
+    /// Outcome of the call.
     pub outcome: Outcome,
 }
 
-/// How a call went, for metrics and audit.
+/// Outcome of a call, for metrics and audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// A result.
+    /// The server returned a result.
     Done,
-    /// The tool says that it failed; only tools can.
+    /// The tool reported a failure; tool calls only.
     ToolError,
-    /// More is wanted of the client first.
+    /// The server requests input of the client first.
     InputRequired,
-    /// The server's JSON-RPC error.
+    /// The server returned a JSON-RPC error.
     Error,
-    /// No usable answer.
+    /// There is no usable response.
     Failed(UpstreamFailure),
 }
 
 impl Relay {
-    /// Of a call that was sent under our `id` to a server of this era. `log_level` is what the client gets.
+    /// Creates the relay of a call sent with the gateway's request id `id` to a server of this era. `log_level` is the
+    /// least severe level that the client receives.
     pub fn new(call: Arc<CallPlan>, era: Era, id: u64, log_level: Option<LogLevel>) -> Self {
         Self {
             call,
@@ -134,34 +136,34 @@ impl Relay {
         }
     }
 
-    /// The call.
+    /// Plan of the call.
     pub fn call(&self) -> &Arc<CallPlan> {
         &self.call
     }
 
-    /// Whether the client has its answer.
+    /// Returns `true` once the client has its response.
     pub fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// Whether the server has said all that it has to say of the call, also where that is no answer that can be used.
+    /// Returns `true` once the server has responded to the call, even if the response is not usable.
     pub fn is_answered(&self) -> bool {
         self.answered
     }
 
-    /// The call was sent again, under this id of ours.
+    /// Sets the gateway's request id after the call was sent again.
     pub fn sent_again(&mut self, id: u64) {
         self.id = id;
         self.answered = false;
     }
 
-    /// The client asks for the same call again, which goes on as it was.
+    /// Resumes the call for a retry of the client.
     pub fn taken_up(&mut self, call: Arc<CallPlan>, log_level: Option<LogLevel>) {
         self.call = call;
         self.log_level = log_level;
     }
 
-    /// One message of a stream.
+    /// Handles one message of a stream.
     pub fn on(&mut self, message: &Bytes) -> Relayed {
         if self.finished {
             return Relayed::Ignore;
@@ -180,7 +182,7 @@ impl Relay {
                     return self.on(&bare);
                 }
                 if let Some(required) = self.required(&answer, result) {
-                    // It is kept here, for as long as the client takes.
+                    // The state is stored on this proxy until the client responds.
                     let state = required.state.as_ref();
                     if state.is_some_and(|state| state.len() > STATE_LIMIT) {
                         return Relayed::Final(self.fail(UpstreamFailure::StateTooLarge));
@@ -218,7 +220,7 @@ impl Relay {
         }
     }
 
-    /// The answer that entrusts something to the client, which gets this text for it; none if it could not be sealed.
+    /// Completes the response that waits for its sealed state. `None` means that the state could not be sealed.
     pub fn entrusted(&mut self, sealed: Option<&str>) -> Reply {
         let message = self.entrusting.take();
         let (Some(message), Some(sealed)) = (message, sealed) else {
@@ -228,7 +230,7 @@ impl Relay {
         self.finish(reply)
     }
 
-    /// A result that is read once more: it was changed for the client, or this takes the place of its state.
+    /// Parses a result again, either because it was rewritten or to replace its state with `state`.
     fn again(&self, message: &Bytes, state: Option<&str>) -> Reply {
         match scan(message, &Limits::ANSWER).as_ref() {
             Ok(answer) => match &answer.body {
@@ -237,12 +239,12 @@ impl Relay {
                     failed(&self.call, UpstreamFailure::Malformed)
                 }
             },
-            // It was within its limits before.
+            // The message was within the limits before it was rewritten.
             Err(_grown) => failed(&self.call, UpstreamFailure::Outgrown),
         }
     }
 
-    /// The one message of a JSON answer: anything but ours is a lie.
+    /// Handles the only message of a JSON response. Anything but a response to the request is malformed.
     pub fn only(&mut self, message: &Bytes) -> Result<Reply, Wanted> {
         let relayed = self.on(message);
         self.answered = true;
@@ -261,7 +263,8 @@ impl Relay {
         }
     }
 
-    /// There is no usable answer. Of a tool the model is told in the way of a failed one, so that it can react.
+    /// Ends the call without a usable response. A tool call fails with a tool error, so that the model can react to
+    /// it.
     pub fn fail(&mut self, failure: UpstreamFailure) -> Reply {
         let reply = failed(&self.call, failure);
         self.finish(reply)
@@ -275,12 +278,14 @@ impl Relay {
     fn is_ours(&self, answer: &Answer<'_>) -> bool {
         match answer.id {
             Some(id) => id.raw.parse() == Ok(self.id),
-            // An error may lack the id if the server could not read the request; only one was sent here.
+            // An error may lack the id if the server could not parse the request; only one request was sent on this
+            // stream.
             None => matches!(answer.body, Body::Error(_)),
         }
     }
 
-    /// What was not declared is refused at once, that the server need not wait.
+    /// Handles a server request. A request for an undeclared capability is rejected at once, so that the server does
+    /// not wait.
     fn asked(&self, method: &str, params: Option<&Params<'_>>, answer: &Answer<'_>) -> Relayed {
         let Some(id) = answer.id.filter(|_| self.era == Era::Legacy) else {
             return Relayed::Ignore;
@@ -304,7 +309,7 @@ impl Relay {
     }
 }
 
-/// What a server is answered that asks something of us, by the literal of its id.
+/// Returns the gateway's own response to a server request; `id` is the literal of its id.
 pub fn respond(method: &str, id: &str) -> Bytes {
     if method == method::PING {
         return message::response(id, "{}");
@@ -312,7 +317,7 @@ pub fn respond(method: &str, id: &str) -> Bytes {
     RpcError::method_not_found(method).to_bytes(Some(id))
 }
 
-/// What is told of a failure. Where a setting of the operator's is what stood in the way, that one is named.
+/// Error text of a failure. Names the server's `max_answer_mib` setting if that caused the failure.
 fn words(call: &CallPlan, failure: UpstreamFailure, noun: &str) -> String {
     let words = failure.told_of(noun);
     if failure != UpstreamFailure::TooLarge {
@@ -323,7 +328,7 @@ fn words(call: &CallPlan, failure: UpstreamFailure, noun: &str) -> String {
     format!("{words} (`max_answer_mib` of the server `{id}` is {most})")
 }
 
-/// The answer to a call that came to nothing, also where nothing was sent: a failed tool, or an error for all else.
+/// Response to a failed call, even if nothing was sent: a tool error for a tool, a JSON-RPC error otherwise.
 pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
     let body = match &call.target {
         Target::Tool(_) => {
@@ -334,7 +339,7 @@ pub fn failed(call: &CallPlan, failure: UpstreamFailure) -> Reply {
             let result = message::tool_error(&words(call, failure, "tool"), failure.kind(), modern);
             message::response(&call.id, &result)
         }
-        // No model reads these: a program does, and errors are what it looks for.
+        // Clients evaluate these programmatically and expect JSON-RPC errors.
         target @ (Target::Prompt(_)
         | Target::Resource(_)
         | Target::Completion(_)

@@ -1,4 +1,4 @@
-//! What a server says of a task by itself, as its client is told.
+//! Status notifications of tasks, rewritten for the client.
 
 use std::sync::Arc;
 
@@ -10,14 +10,15 @@ use crate::plan::CallPlan;
 
 use super::{Outcome, Relay};
 
-/// Bytes of a notice of a task. What it has come to may be more: that is left for who asks.
+/// Maximum size of the parameters of a task notification, in bytes. A larger result is left out; the client gets it
+/// with `tasks/get`.
 pub const NOTICE: usize = 64 * 1024;
 
-/// The parameters of a notice as they are kept until they are told: on their own, and without what makes them too large;
-/// none if they are too large all the same.
+/// Copies the parameters of a task notification for later delivery. Parameters above the limit lose their `result`,
+/// `error` and `inputRequests`. Returns `None` if they are still too large.
 pub fn notice_of(params: &[u8]) -> Option<Bytes> {
     if params.len() <= NOTICE {
-        // Not a part of the message, which may be much more.
+        // Copied, because a shared slice would keep the whole message alive, which may be much larger.
         return Some(Bytes::copy_from_slice(params));
     }
     let short = |name: &str| !matches!(name, "result" | "error" | "inputRequests");
@@ -25,8 +26,8 @@ pub fn notice_of(params: &[u8]) -> Option<Bytes> {
     (short.len() <= NOTICE).then(|| short.into())
 }
 
-/// The parameters of a notice, shown as the answer to `call` would be, which asks how far the task is; none if there is
-/// nothing in it that the client may be told.
+/// Rewrites the parameters of a task notification like the response to `call`, a `tasks/get` request. Returns `None`
+/// if nothing in them may be sent to the client.
 pub fn task_news(call: &Arc<CallPlan>, params: &[u8]) -> Option<Bytes> {
     let own = |name: &str| !matches!(name, "_meta" | "resultType");
     let result = object::rebuild(params, own, &[("resultType", b"\"complete\"")]);

@@ -1,4 +1,4 @@
-//! A client's call on its way to a server.
+//! Rewriting of a client's call into a request to the server.
 
 use std::borrow::Cow;
 
@@ -19,38 +19,38 @@ use crate::{
 const INPUT_RESPONSES: &str = "inputResponses";
 const REQUEST_STATE: &str = "requestState";
 
-/// How the server is spoken to.
+/// Parameters of a request to a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Towards<'a> {
-    /// Its era.
+    /// Protocol era of the server.
     pub era: Era,
-    /// The version to speak.
+    /// Protocol version to use.
     pub version: &'a str,
-    /// Our id for the request; also its progress token.
+    /// Request id of the gateway; also used as the progress token.
     pub id: u64,
-    /// The least severe log message that is wanted, from [`CallPlan::log_level_with`].
+    /// Least severe log level to request, from [`CallPlan::effective_log_level`].
     pub log_level: Option<LogLevel>,
-    /// Of our own span, where there is one; else what the client said goes along.
+    /// `traceparent` of the gateway's own span, if there is one; otherwise the client's trace context is sent.
     pub traceparent: Option<&'a str>,
 }
 
-/// What to send.
+/// Request to send to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The body.
+    /// Body.
     pub body: Bytes,
-    /// MCP's own headers, names in lower case; the session's is not among them.
+    /// Standard MCP headers, with names in lower case, except `Mcp-Session-Id`.
     pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-/// What we call ourselves towards servers, JSON.
+/// `clientInfo` of the gateway towards servers, JSON.
 pub const CLIENT: &str = concat!(
     "{\"name\":\"toolgate\",\"title\":\"Toolgate\",\"version\":\"",
     env!("CARGO_PKG_VERSION"),
     "\"}"
 );
 
-/// The call as it goes to the server. `body` is what was planned upon.
+/// Builds the request to the server. `body` is the body that was planned.
 pub fn request<'a>(
     body: &Bytes,
     call: &'a CallPlan,
@@ -72,7 +72,7 @@ pub fn request<'a>(
         (None, None, Some(merged)) => {
             edits.push(object::insert(body, spans.params, "arguments", merged));
         }
-        // What is around them is left out, and they are left in place.
+        // The arguments of `run_tool` are cut away around the inner arguments, which stay in place.
         (Some(around), Some(span), None) => edits.extend([
             Edit::replace(Span::new(around.start, span.start), &b""[..]),
             Edit::replace(Span::new(span.end, around.end), &b""[..]),
@@ -95,7 +95,7 @@ pub fn request<'a>(
     })
 }
 
-/// The new `_meta`; none if there was none and none is needed.
+/// Returns the `_meta` of the request, or `None` if the client sent none and none is needed.
 fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -> Option<Vec<u8>> {
     let capabilities;
     let version;
@@ -132,7 +132,7 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
         return None;
     }
     let keep = |name: &str| match name {
-        // It may hold anything about a person; no server has been trusted with it.
+        // Baggage may hold personal data; it is not disclosed to servers.
         "baggage" => false,
         trace::PARENT => told.is_some_and(|trace| trace.in_meta),
         trace::STATE => told.is_some_and(|trace| trace.in_meta && trace.state.is_some()),
@@ -141,7 +141,7 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     Some(object::rebuild_from(members, keep, &added))
 }
 
-/// What is declared to a modern server: what the caller declared, as far as this server may ask for it.
+/// Capabilities declared to a modern server: those of the client, limited to what this server may request.
 fn declared(meta: &[object::Member<'_>], call: &CallPlan) -> Cow<'static, [u8]> {
     let may = call.declared();
     let own = match call.client {
@@ -176,7 +176,8 @@ fn declared(meta: &[object::Member<'_>], call: &CallPlan) -> Cow<'static, [u8]> 
     Cow::Owned(object::rebuild(own, relayed, added))
 }
 
-/// A call as it goes to a modern server, with what that wanted: `inputResponses`, and its `requestState` as written.
+/// Adds the `inputResponses` and the `requestState` (JSON string as written) requested by a modern server to the
+/// request.
 pub fn again(
     body: &Bytes,
     responses: Option<&[u8]>,
@@ -198,7 +199,7 @@ pub fn again(
     splice(body, vec![params])
 }
 
-/// Made afresh from the arguments as the server gets them; what the client sent is never copied.
+/// Builds the MCP headers from the arguments that the server gets. Headers of the client are never copied.
 fn mcp_headers<'a>(
     arguments: &[u8],
     call: &'a CallPlan,

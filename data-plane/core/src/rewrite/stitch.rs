@@ -1,13 +1,13 @@
-//! Edits over a large frame without copying it.
+//! Edits of a large message without copying it.
 
 use bytes::Bytes;
 use toolgate_mcp::{Edit, splice, splice::InvalidEdit};
 
 use crate::parts::{COPY_LIMIT, Parts};
 
-/// `source` with all `edits` made; what is not edited stays shared.
+/// Applies the edits to `source`. Unchanged parts stay shared.
 pub(super) fn stitch(source: &Bytes, mut edits: Vec<Edit<'_>>) -> Result<Parts, InvalidEdit> {
-    // A small one is copied in any case: then in one go.
+    // A small result is copied into one segment anyway, so it is built in one step.
     if source.len() <= COPY_LIMIT / 2 {
         return Ok(Parts::from(splice(source, edits)?));
     }

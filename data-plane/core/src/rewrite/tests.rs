@@ -1,4 +1,4 @@
-//! Bytes between two sides: what is ours is ours, what is theirs is untouched.
+//! Tests of rewriting: ids, names and tokens are replaced, and all other content is unchanged.
 
 mod answers;
 mod asked;
@@ -23,10 +23,10 @@ use crate::{
     session::LogLevel,
 };
 
-/// Our id in all of these.
+/// Request id of the gateway in all tests.
 const OWN: u64 = 42;
 
-/// A planned call of a client of this era, and the body it came in.
+/// Planned call of a client of this era, and its body.
 fn call(era: Era, tool: &str, params: &str, meta: &str) -> (Arc<CallPlan>, Bytes) {
     let world = World::new();
     let comma = |text: &str| if text.is_empty() { "" } else { "," };
@@ -53,7 +53,7 @@ fn call(era: Era, tool: &str, params: &str, meta: &str) -> (Arc<CallPlan>, Bytes
     (call, Bytes::from(body))
 }
 
-/// The relay of a call by a client of one era to a server of another.
+/// Relay of a call from a client of one era to a server of another.
 fn relay(client: Era, server: Era, meta: &str) -> Relay {
     let (call, _body) = call(client, "files__read", "", meta);
     let level = call.log_level_with(Some(LogLevel::Info));
@@ -64,7 +64,7 @@ fn json(bytes: &Bytes) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-/// Its own, so that it outlives the call that it was made for.
+/// Copies the request so that it can outlive its call.
 fn owned(request: Request<'_>) -> Request<'static> {
     let headers = request.headers.into_iter();
     let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());

@@ -1,4 +1,4 @@
-//! One spelling reaches a gateway; every other is not found.
+//! Tests of routing: exactly the canonical spelling reaches a gateway.
 
 use crate::{fixture::World, route};
 

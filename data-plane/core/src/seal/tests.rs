@@ -1,4 +1,4 @@
-//! A sealed text opens where it was sealed for, and nowhere else.
+//! Tests of sealing: a sealed text opens only in the context that it was sealed for.
 
 use proptest::prelude::*;
 use toolgate_model::{Principal, Subject};
@@ -57,7 +57,7 @@ fn two_epochs_open_and_the_newest_seals() {
     assert!(both.open(Purpose::Session, here, &old).is_some());
     assert!(sealer(&[2]).open(Purpose::Session, here, &new).is_some());
     assert!(sealer(&[3, 2]).open(Purpose::Session, here, &old).is_none());
-    // A third epoch is over, even if it is still in the keyring.
+    // A third epoch is expired, even if it is still in the keyring.
     assert!(
         sealer(&[3, 2, 1])
             .open(Purpose::Session, here, &old)

@@ -1,4 +1,4 @@
-//! Each message goes to exactly one stream, waits if there is none, and nothing grows without bound.
+//! Tests of the session machine: each message goes to exactly one stream or waits for one, and all queues are bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -44,7 +44,7 @@ fn any_number_of_changes_is_one_notice() {
     let mut session = Session::default();
     assert_eq!(session.on(Event::Changed(TOOLS)), [GATHER]);
     assert_eq!(session.on(Event::Changed(TOOLS)), []);
-    // No stream yet: it waits, and takes no room.
+    // Without a stream the notification stays pending.
     assert_eq!(session.on(Event::Settled), []);
     let opened = session.on(Event::Open);
     let [Output::Opened(stream), Output::Write(to, notice), REST] = opened.as_slice() else {
@@ -55,7 +55,7 @@ fn any_number_of_changes_is_one_notice() {
         &notice[..],
         br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#
     );
-    // The next one is not told right after, but when the pause is over.
+    // The next notification is sent only after the delay.
     assert_eq!(session.on(Event::Changed(TOOLS)), []);
     let told = session.on(Event::Settled);
     assert!(matches!(told[..], [Output::Write(..), REST]), "{told:?}");
@@ -172,7 +172,7 @@ fn levels_are_those_of_the_protocol() {
     assert_eq!(LogLevel::parse("Debug"), None);
 }
 
-/// The plainest thing that could be right: what each stream has received, and what waits.
+/// Reference model: the messages received by each stream, and the queue.
 #[derive(Default)]
 struct Reference {
     open: Vec<u64>,

@@ -1,4 +1,4 @@
-//! A session id says what was put into it, is short, and is nobody else's.
+//! Tests of session ids: an id opens to its contents, is short, and is valid for its principal only.
 
 use proptest::prelude::*;
 use toolgate_model::{Principal, Subject};
@@ -25,7 +25,7 @@ fn capabilities_are_read_from_what_clients_send() {
     assert_eq!(read("not json"), ClientCapabilities::default());
 }
 
-/// A host that shows pages is one of two kinds, whatever else it says of itself.
+/// Of the extensions only the known ones are kept, and the settings of MCP Apps are reduced to one form.
 #[test]
 fn of_extensions_is_kept_what_is_known_in_one_form() {
     let read = |json: &str| ClientCapabilities::read(json.as_bytes());
@@ -43,7 +43,7 @@ fn of_extensions_is_kept_what_is_known_in_one_form() {
     }
     for bits in 0..=ClientCapabilities::ALL.bits() {
         let known = ClientCapabilities(bits);
-        // Tools are said of sampling, and there is no saying it without.
+        // Sampling with tools cannot be encoded without sampling.
         let tools = known.has(ClientCapabilities::SAMPLING_TOOLS);
         if !tools || known.has(ClientCapabilities::SAMPLING) {
             assert_eq!(read(&known.to_json()), known, "{}", known.to_json());
@@ -85,8 +85,8 @@ proptest! {
     }
 }
 
-/// Guesses at random, and a good id with every letter changed. With TOOLGATE_TEST_MILLION, as `make million` has it, there
-/// are as many as the row says, otherwise a tenth.
+/// Tries random texts, and a valid id with each character changed. Runs the full number of attempts if
+/// `TOOLGATE_TEST_MILLION` is set (`make million`), otherwise a tenth.
 #[test]
 fn ti_03_no_guess_opens() {
     let facts = SessionFacts {

@@ -1,4 +1,4 @@
-//! What a client wants to hear of.
+//! Filter of a `subscriptions/listen` request.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -6,29 +6,29 @@ use toolgate_mcp::{object, text::quote};
 
 use crate::{change::Kinds, seal::Purpose};
 
-/// Resources that one filter may name.
+/// Maximum number of resources in a filter.
 pub const URIS: usize = 100;
 
-/// Tasks that one filter may name.
+/// Maximum number of tasks in a filter.
 pub const TASKS: usize = 100;
 
-/// Bytes of one URI.
+/// Maximum length of a URI, in bytes.
 pub const URI_LIMIT: usize = 2048;
 
-/// What a client wants to hear of.
+/// Changes that a client subscribes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Changes of lists.
+    /// Changed lists.
     pub kinds: Kinds,
-    /// Updates of these resources, as the client calls them.
+    /// Exposed URIs of updated resources.
     pub uris: BTreeSet<Box<str>>,
-    /// How far these tasks have come, likewise.
+    /// Exposed ids of tasks.
     pub tasks: BTreeSet<Box<str>>,
 }
 
 impl Filter {
-    /// From the JSON object of a request; members that are not known are left out of what is honoured. The error is
-    /// told to the client.
+    /// Reads the JSON object of a request. Unknown members are ignored and so not acknowledged. The error text is sent
+    /// to the client.
     pub fn read(json: &[u8]) -> Result<Self, &'static str> {
         let mut filter = Self::default();
         for member in object::members(json) {
@@ -44,7 +44,7 @@ impl Filter {
         Ok(filter)
     }
 
-    /// As a JSON object.
+    /// Encodes the filter as a JSON object.
     pub fn to_json(&self) -> String {
         let kinds = [
             (self.kinds.tools, "toolsListChanged"),
@@ -64,15 +64,15 @@ impl Filter {
         format!("{{{}}}", members.join(","))
     }
 
-    /// The resource that was asked for and is `uri`, or has `uri` as a part.
+    /// Returns the requested resource that equals `uri` or has it as a part.
     pub fn covering(&self, uri: &str) -> Option<&str> {
         let mut asked = self.uris.iter().map(|uri| &**uri);
         asked.find(|whole| part(whole, uri).is_some())
     }
 }
 
-/// What `uri` has more than `whole`, if it is that or a part of it: then what follows begins a segment, a query or a
-/// fragment.
+/// Returns the rest of `uri` after `whole`, if `uri` equals `whole` or is a part of it: the rest begins with a
+/// segment, a query or a fragment.
 pub fn part<'a>(whole: &str, uri: &'a str) -> Option<&'a str> {
     let rest = uri.strip_prefix(whole)?;
     let within = rest.is_empty() || whole.ends_with('/') || rest.starts_with(['/', '?', '#']);
@@ -108,7 +108,7 @@ fn tasks(json: &[u8]) -> Result<BTreeSet<Box<str>>, &'static str> {
     if ids.len() > TASKS {
         return Err("`taskIds` names more than 100 tasks");
     }
-    // Longer than any of ours: not known.
+    // Longer than any id of the gateway, therefore unknown.
     let ids = ids.iter().filter(|id| id.len() <= Purpose::Task.limit());
     Ok(ids.map(|id| Box::from(&**id)).collect())
 }

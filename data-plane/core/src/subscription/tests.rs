@@ -1,4 +1,5 @@
-//! Acknowledged first, told what was asked for and nothing else, every message under the id of the request.
+//! Tests of subscriptions: the acknowledgement comes first, only requested changes are reported, and every message
+//! carries the id of the request.
 
 use std::collections::BTreeSet;
 
@@ -138,7 +139,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    /// The plainest thing that could be right: sets of what happened since it was told last.
+    /// Reference model: the set of changes since the last notification.
     #[test]
     fn tells_what_happened_and_was_asked_for_once(events in events()) {
         let mut subscription = Subscription::new("1".into(), &us());
@@ -186,7 +187,7 @@ proptest! {
             } else {
                 prop_assert_eq!(told.len(), 0);
             }
-            // Whatever is due will be told: a pause is running.
+            // Pending changes are reported later: a delay is running.
             prop_assert!(over || !asked || due.is_empty() || pause);
         }
     }

@@ -1,4 +1,4 @@
-//! Task ids open for whom they were made, and say what was put in.
+//! Tests of task ids: an id opens to its contents, for its principal and gateway only.
 
 use proptest::prelude::*;
 use toolgate_model::{Principal, Subject};
@@ -35,7 +35,7 @@ proptest! {
     fn nothing_else_opens(plain in proptest::collection::vec(any::<u8>(), 0..200)) {
         let (sealer, ada, main) = (sealer(&[1]), ada(), slug("main"));
         let here = Binding { gateway: &main, principal: &ada };
-        // Whatever was sealed: it is read without a panic.
+        // Any sealed bytes are parsed without a panic.
         let text = sealer.seal_stable(Purpose::Task, here, &plain);
         let _read = TaskId::open(&sealer, here, &text);
         let cursor = sealer.seal_stable(Purpose::Cursor, here, &plain);

@@ -1,13 +1,13 @@
-//! Whether a URI can come of a template (RFC 6570). Values are not recovered: it is only asked whose URI it is. The
-//! answer takes time in proportion to URI and template, whatever both are.
+//! Matching of URIs against URI templates (RFC 6570). Values are not extracted; matching only determines the server of
+//! a URI. The running time is proportional to the product of the lengths of URI and template.
 
-/// Expressions in one template; one with more matches nothing.
+/// Maximum number of expressions in a template. A template with more cannot be matched.
 const EXPRESSIONS: usize = 32;
 
-/// Longest URI that is compared, in bytes.
+/// Maximum length of a URI to match, in bytes.
 const LONGEST: usize = 2 * 1024;
 
-/// A template, taken apart.
+/// Parsed URI template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     pieces: Box<[Piece]>,
@@ -15,14 +15,14 @@ pub struct Pattern {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
-    /// Stands there as it is.
+    /// Literal text.
     Literal(Box<str>),
-    /// Becomes any number of characters, but none of these.
+    /// Expression that expands to any number of bytes except these.
     Open(&'static [u8]),
 }
 
 impl Pattern {
-    /// Of a template. None if it is not one that can be compared with.
+    /// Parses a template. Returns `None` if it is malformed or exceeds a limit.
     pub fn of(template: &str) -> Option<Self> {
         let mut pieces = Vec::new();
         let mut rest = template;
@@ -49,7 +49,7 @@ impl Pattern {
         Some(Self { pieces })
     }
 
-    /// Whether `uri` can come of it.
+    /// Returns `true` if `uri` can be an expansion of the template.
     pub fn matches(&self, uri: &str) -> bool {
         if uri.len() > LONGEST {
             return false;
@@ -59,7 +59,7 @@ impl Pattern {
         {
             return false;
         }
-        // Where a piece may begin, given all pieces before it.
+        // Positions at which the next part may begin, given all parts before it.
         let mut starts = vec![false; uri.len() + 1];
         if let Some(first) = starts.first_mut() {
             *first = true;
@@ -72,7 +72,7 @@ impl Pattern {
 }
 
 impl Piece {
-    /// Where it may end, if it may begin at `starts`.
+    /// Positions at which the part may end, if it may begin at `starts`.
     fn ends(&self, uri: &[u8], starts: &[bool]) -> Vec<bool> {
         let mut ends = vec![false; starts.len()];
         match self {
@@ -101,10 +101,10 @@ impl Piece {
     }
 }
 
-/// What an expression never becomes, by its operator.
+/// Bytes that an expansion of the expression cannot contain, by its operator.
 fn excluded(expression: &str) -> &'static [u8] {
     match expression.as_bytes().first() {
-        // Reserved characters stay as they are: anything.
+        // Reserved characters are kept, so any byte may occur.
         Some(b'+' | b'#') => b"",
         Some(b'?' | b'&') => b"#",
         Some(b'/') => b"?#",

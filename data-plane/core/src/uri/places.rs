@@ -1,23 +1,23 @@
-//! Where URIs of a server stand in what it says: in structure only, never in free text or blobs. Places are counted from
-//! the start of the object that is looked into, and each is a JSON string with its quotes.
+//! Positions of URIs in messages of servers. Only structured members are searched, never free text or blobs. A span is
+//! relative to the start of the given object and covers a JSON string with its quotes.
 
 use toolgate_mcp::{
     Span,
     object::{self, Member},
 };
 
-/// The members that hosts look for what they render at; the second is how it was first written.
+/// Members with the URI of an MCP Apps page. The second is the earlier name.
 const RENDERED: [&[&str]; 2] = [
     &["_meta", "ui", "resourceUri"],
     &["_meta", "ui/resourceUri"],
 ];
 
-/// In a definition of a tool.
+/// Positions in a tool definition.
 pub fn of_definition(tool: &[u8]) -> Vec<Span> {
     rendered(tool)
 }
 
-/// In the result of a tool.
+/// Positions in a tool result.
 pub fn of_tool(result: &[u8]) -> Vec<Span> {
     let mut found = rendered(result);
     for block in items(result, "content") {
@@ -26,7 +26,7 @@ pub fn of_tool(result: &[u8]) -> Vec<Span> {
     found
 }
 
-/// In what is told of a task: the result of its tool, once there is one.
+/// Positions in the state of a task: those of the tool's result, once there is one.
 pub fn of_task(result: &[u8]) -> Vec<Span> {
     let whole = Span::new(0, result.len());
     let Some(held) = within(result, whole, &["result"]) else {
@@ -36,7 +36,7 @@ pub fn of_task(result: &[u8]) -> Vec<Span> {
     found.map(|place| moved(place, held)).collect()
 }
 
-/// In the result of a prompt.
+/// Positions in a prompt result.
 pub fn of_prompt(result: &[u8]) -> Vec<Span> {
     let mut found = Vec::new();
     for message in items(result, "messages") {
@@ -54,7 +54,7 @@ pub fn of_prompt(result: &[u8]) -> Vec<Span> {
     found
 }
 
-/// In the result of reading a resource.
+/// Positions in the result of `resources/read`.
 pub fn of_read(result: &[u8]) -> Vec<Span> {
     let contents = items(result, "contents").into_iter();
     contents
@@ -62,7 +62,7 @@ pub fn of_read(result: &[u8]) -> Vec<Span> {
         .collect()
 }
 
-/// In one block of content.
+/// Positions in one content block.
 fn content(source: &[u8], block: Span, found: &mut Vec<Span>) {
     let kind = within(source, block, &["type"]);
     let kind = kind.and_then(|kind| serde_json::from_slice::<String>(kind.of(source)).ok());
@@ -81,7 +81,7 @@ fn rendered(object: &[u8]) -> Vec<Span> {
         .collect()
 }
 
-/// The elements of an array that is a member of `object`.
+/// Spans of the elements of an array that is a member of `object`.
 fn items(object: &[u8], member: &str) -> Vec<Span> {
     let whole = Span::new(0, object.len());
     let Some(array) = within(object, whole, &[member]) else {
@@ -91,12 +91,12 @@ fn items(object: &[u8], member: &str) -> Vec<Span> {
     elements.map(|element| moved(element, array)).collect()
 }
 
-/// The string at the end of a path of members.
+/// Span of the string at the end of a path of members.
 fn string(source: &[u8], object: Span, path: &[&str]) -> Option<Span> {
     within(source, object, path).filter(|place| place.of(source).starts_with(b"\""))
 }
 
-/// The value at the end of a path of members.
+/// Span of the value at the end of a path of members.
 fn within(source: &[u8], object: Span, path: &[&str]) -> Option<Span> {
     path.iter().try_fold(object, |place, name| {
         let mut members = object::members(place.of(source));
@@ -105,7 +105,7 @@ fn within(source: &[u8], object: Span, path: &[&str]) -> Option<Span> {
     })
 }
 
-/// A place in a part of something as a place in the whole.
+/// Shifts a span of a part to its position in the whole.
 fn moved(place: Span, part: Span) -> Span {
     Span::new(part.start + place.start, part.start + place.end)
 }

@@ -1,4 +1,4 @@
-//! Prefixes come off again and lead to one server; templates match what comes of them.
+//! Tests of URIs: prefixes can be removed again and identify one server, and templates match their expansions.
 
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! From a snapshot to a view. Nothing here fails as a whole: what does not check keeps its last good form, or is left
-//! out, and is named.
+//! Construction of a view from a snapshot. The construction never fails as a whole: an invalid resource keeps its last
+//! good form or is left out, and is reported.
 
 mod exposed;
 mod offered;
@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::{GatewayView, Grant, ServerView, TokenView, View};
 
-/// What the resources of a snapshot are looked up in while it is indexed.
+/// View under construction, with the lookup tables of the resources indexed so far.
 struct Building<'a> {
     previous: Option<&'a View>,
     servers: BTreeMap<Name, Arc<ServerView>>,
@@ -130,7 +130,7 @@ impl<'a> Building<'a> {
         view
     }
 
-    /// Of everything that a gateway's view is made of.
+    /// Digest of all inputs of a gateway's view.
     fn inputs(&self, gateway: &Name, digest: Digest, resource: &GatewayResource) -> Digest {
         let mut bytes = digest.0.to_vec();
         let tools = resource.tools.iter().map(|tool| &tool.server);
@@ -173,7 +173,7 @@ impl<'a> Building<'a> {
         let before = self.previous.and_then(|view| view.token(&token.hash));
         let same = before.filter(|before| before.digest == digest && before.name == key.name);
         if let Some(same) = same {
-            // Later tokens share what it has.
+            // Later tokens share its principal and grant.
             self.principals
                 .entry(Principal::clone(&same.principal))
                 .or_insert_with(|| Arc::clone(&same.principal));
@@ -208,7 +208,8 @@ impl<'a> Building<'a> {
     }
 }
 
-/// Look-ups rely on the order; a set that came unsorted must not deny or grant by chance. None stays none.
+/// Sorts a set, because lookups rely on the order: an unsorted set would grant or deny access at random. An empty set
+/// stays empty.
 fn sorted<T: Ord + Clone>(reach: &Reach<T>) -> Reach<T> {
     match reach {
         Reach::All => Reach::All,

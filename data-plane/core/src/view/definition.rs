@@ -1,4 +1,4 @@
-//! From a definition as a server gave it to a tool as a gateway exposes it.
+//! Conversion of a server's tool definition into an exposed tool.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use toolgate_model::{Definition, Digest, UriMode, snapshot::ExposedTool};
 
 use crate::{ServerView, ToolView, uri, view::shape};
 
-/// The tool, or why it cannot be exposed.
+/// Creates the view of a tool, or returns the reason why it cannot be exposed.
 pub(super) fn expose(
     tool: &ExposedTool,
     server: &Arc<ServerView>,
@@ -64,7 +64,7 @@ pub(super) fn expose(
     })
 }
 
-/// The definition of a tool that hosts render something for, with its URI as clients see it; none if there is none.
+/// Definition with the exposed URI of its MCP Apps page, or `None` if the tool has no page.
 fn rendered(server: &ServerView, definition: &str) -> Option<Arc<str>> {
     let places = uri::places::of_definition(definition.as_bytes());
     let edits = uri::edits(server.name.id.as_str(), definition.as_bytes(), &places);
@@ -75,14 +75,15 @@ fn rendered(server: &ServerView, definition: &str) -> Option<Arc<str>> {
     std::str::from_utf8(&shown).ok().map(Arc::from)
 }
 
-/// Legacy clients know output schemas of objects only: any other is left out for them.
+/// Definition for legacy clients, which support output schemas of objects only; any other schema is left out. Returns
+/// `None` if the definition is the same in both eras.
 fn legacy(tool: &ExposedTool, json: &[u8], output: Option<&Member<'_>>) -> Option<Box<str>> {
     let output = output?;
     if object::get(output.value, "type") == Some(b"\"object\"") {
         return None;
     }
     let exposed = quote(&tool.exposed);
-    // The name keeps its place, so that the two eras differ in nothing else.
+    // The name keeps its position, so that the definitions of the two eras differ in nothing else.
     let mut out = Vec::with_capacity(json.len());
     for member in object::members(json) {
         if member.name == "outputSchema" {

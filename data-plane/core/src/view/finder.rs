@@ -1,5 +1,6 @@
-//! The tools of a progressive gateway by the words that tell of them. The index is made with the view and bounded by it;
-//! what a caller may not use is left out of each answer, and changes nothing in the order of the rest, short of the bounds.
+//! Full-text index of the tools of a progressive gateway. The index is built with the view and its size is bounded.
+//! Tools that the caller may not use are left out of each result. Apart from the bounds, they do not affect the order
+//! of the others.
 
 mod words;
 
@@ -15,55 +16,55 @@ use crate::{Grant, ToolView};
 
 use words::{Words, is_start};
 
-/// Tools that are shown if nobody says how many.
+/// Default number of tools in a result.
 pub(crate) const USUAL: usize = 10;
-/// Most tools that are shown.
+/// Maximum number of tools in a result.
 pub(crate) const MOST: usize = 50;
-/// Characters of a query.
+/// Maximum length of a query, in characters.
 pub(crate) const QUERY: usize = 1_000;
 
-/// Words of a query that count, the first ones.
+/// Maximum number of query words that are used; further ones are ignored.
 const QUERY_WORDS: usize = 16;
-/// Bytes of the tools in one answer, of which the best one is shown in any case.
+/// Maximum size of the tools in a result, in bytes. The best match is always included.
 const SHOWN: usize = 256 * 1024;
-/// Bytes of title and description of one tool that are indexed.
+/// Maximum size of the indexed title and description of a tool, in bytes.
 const TEXT: usize = 2 * 1024;
-/// The same for all tools of a gateway.
+/// Maximum size of the indexed texts of all tools of a gateway, in bytes.
 const TEXTS: usize = 1024 * 1024;
-/// Places that are looked at for one word of a query: several for each of as many tools as a gateway may have.
+/// Maximum number of positions that are read for one query word: several for each tool of the largest gateway.
 const PLACES: usize = 32 * 1024;
-/// Words of scripts that do not part words that one is looked for within.
+/// Maximum number of index words that are searched for a substring, for scripts without word separators.
 const UNPARTED: usize = 32 * 1024;
 
-/// Members of a definition that are shown, in this order.
+/// Members of a definition that are included in a result, in this order.
 const MEMBERS: [&str; 4] = ["title", "description", "inputSchema", "annotations"];
 
-/// An index over the tools of one gateway, which it counts in their order.
+/// Index of the tools of one gateway. Tools are identified by their position in its list.
 pub(crate) struct Finder {
     words: Vec<(Box<str>, Box<[Place]>)>,
     cards: Vec<Card>,
 }
 
-/// Where a word stands.
+/// Position of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     tool: u32,
     part: Part,
 }
 
-/// In which part of what tells of a tool. The later one counts more.
+/// Indexed field of a tool, in ascending order of weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     /// Title or description.
     Text,
-    /// The name.
+    /// Name.
     Name,
 }
 
-/// Which members of a definition are shown, and where they stand.
+/// Members of a definition that are included in a result, with their spans.
 type Card = Box<[(&'static str, Span)]>;
 
-/// How well a tool fits: what comes first decides.
+/// Match quality of a tool. Fields are compared in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Score {
     exact: bool,
@@ -72,7 +73,7 @@ struct Score {
 }
 
 impl Finder {
-    /// Of these.
+    /// Builds the index of these tools.
     pub(super) fn new(tools: &[Arc<ToolView>]) -> Self {
         let room = TEXT.min(TEXTS / tools.len().max(1));
         let mut words: BTreeMap<Box<str>, BTreeSet<Place>> = BTreeMap::new();
@@ -110,8 +111,8 @@ impl Finder {
         }
     }
 
-    /// The tools among `tools` (those that it was made of) that `query` finds and `grant` allows, best first, as the JSON
-    /// that a client is answered.
+    /// Searches `tools`, the tools that the index was built from. Returns the matches allowed by `grant`, best first,
+    /// as JSON for the client.
     pub(super) fn search(
         &self,
         tools: &[Arc<ToolView>],
@@ -157,7 +158,7 @@ impl Finder {
             })
             .filter(|(score, ..)| *score != Score::default())
             .collect();
-        // It is stable: what fits equally well stays in the order of lists.
+        // The sort is stable: equal matches stay in listing order.
         found.sort_by_key(|(score, ..)| Reverse(*score));
         found
             .into_iter()
@@ -165,7 +166,8 @@ impl Finder {
             .collect()
     }
 
-    /// How well each tool fits, but for its whole name. A word counts once a tool, where it counts most.
+    /// Scores each tool, except for the match of its whole name. Each query word counts once per tool, in the field
+    /// with the highest weight.
     fn scores(&self, tools: usize, query: &str) -> Vec<Score> {
         let mut scores = vec![Score::default(); tools];
         let mut best: Vec<Option<Part>> = vec![None; tools];
@@ -188,8 +190,8 @@ impl Finder {
         scores
     }
 
-    /// Where this word stands, then where longer ones stand that begin with it. In scripts that do not part words, one
-    /// stands within others as well.
+    /// Positions of this word, followed by those of longer words with this prefix. For scripts without word
+    /// separators, also those of words that contain it.
     fn places<'a>(&'a self, word: &'a str) -> impl Iterator<Item = &'a Place> {
         let from = |start: &str| {
             let at = self.words.partition_point(|(known, _)| **known < *start);
@@ -209,7 +211,7 @@ impl Finder {
     }
 }
 
-/// A tool as it is shown to whoever searched: its definition without what only hosts make use of.
+/// Writes a tool of a search result: its definition without the members that only hosts use.
 fn show(tool: &ToolView, card: &Card, out: &mut String) {
     out.push_str("{\"name\":");
     out.push_str(&toolgate_mcp::text::quote(&tool.exposed));
@@ -223,7 +225,7 @@ fn show(tool: &ToolView, card: &Card, out: &mut String) {
     out.push('}');
 }
 
-/// No more than this many bytes of a text.
+/// Longest prefix of the text with at most this many bytes.
 fn start(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {

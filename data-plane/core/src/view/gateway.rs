@@ -1,4 +1,4 @@
-//! One gateway: what it exposes, what it says of itself, and its lists as bytes.
+//! View of one gateway: its tools, prompts and resources, its description, and its serialized lists.
 
 use std::{
     borrow::Cow,
@@ -28,33 +28,33 @@ use crate::{
     },
 };
 
-/// Longest instructions that are told to agents, in bytes.
+/// Maximum length of the instructions for agents, in bytes.
 pub const INSTRUCTIONS_LIMIT: usize = 32 * 1024;
 
-/// One endpoint offered to clients.
+/// View of a gateway, an endpoint for clients.
 pub struct GatewayView {
-    /// Owner and id.
+    /// Organization and id.
     pub name: Name,
-    /// Why nothing is served here, if nothing is.
+    /// Reason why all requests are denied, if they are.
     pub denied: Option<Box<str>>,
-    /// Its servers, in binding order.
+    /// Bound servers, in binding order.
     pub servers: Vec<Arc<ServerView>>,
-    /// What it says of itself.
+    /// `serverInfo` of the gateway.
     pub server_info: Implementation,
-    /// What agents are told: the operator's words, then each server's.
+    /// Instructions for agents: the operator's text, then those of each server.
     pub instructions: Box<str>,
-    /// What its servers can do, together.
+    /// Combined features of its servers.
     pub offers: Offers,
-    /// Of everything it was built from.
+    /// Digest of everything the view was built from.
     pub digest: Digest,
-    /// Of its tools as clients see them: changes with what `tools/list` answers, and with nothing else.
+    /// Digest of the exposed tools. It changes exactly when the result of `tools/list` changes.
     pub tools_digest: Digest,
-    /// Of its prompts, likewise.
+    /// Digest of the exposed prompts, likewise.
     pub prompts_digest: Digest,
-    /// Of its resources and templates, likewise.
+    /// Digest of the exposed resources and templates, likewise.
     pub resources_digest: Digest,
     pub(super) tools: Vec<Arc<ToolView>>,
-    /// By what its tools are found, where not all of them are listed.
+    /// Search index, if the gateway is progressive.
     pub(super) finder: Option<Finder>,
     pub(super) by_name: BTreeMap<Box<str>, Arc<ToolView>>,
     pub(super) prompts: Vec<Arc<PromptView>>,
@@ -63,30 +63,30 @@ pub struct GatewayView {
     pub(super) timeouts: BTreeMap<Slug, Duration>,
     pub(super) lists: Lists,
     pub(super) said: Said,
-    /// What was left out of it, and why.
+    /// Descriptions of the parts that were left out.
     pub(super) problems: Box<[String]>,
 }
 
-/// What servers can do beside tools.
+/// Features of the bound servers other than tools.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offers {
-    /// One sends log messages.
+    /// True if a server sends log messages.
     pub logging: bool,
-    /// One has prompts, or may have some.
+    /// True if a server has or may have prompts.
     pub prompts: bool,
-    /// One has resources, or may have some.
+    /// True if a server has or may have resources.
     pub resources: bool,
-    /// One tells of updates of resources.
+    /// True if a server supports resource subscriptions.
     pub subscribe: bool,
-    /// These complete arguments.
+    /// Servers that complete arguments.
     pub completing: BTreeSet<Slug>,
-    /// These answer calls with tasks, for those who follow them: modern servers only.
+    /// Servers that answer calls with tasks for clients that support it; modern servers only.
     pub tasks: BTreeSet<Slug>,
-    /// These have pages, for hosts that show them.
+    /// Servers with MCP Apps pages.
     pub apps: BTreeSet<Slug>,
 }
 
-/// What it says of itself, written once.
+/// Serialized responses about the gateway, each written once.
 #[derive(Default)]
 pub(super) struct Said {
     initialize: [OnceLock<Bytes>; versions::LEGACY.len()],
@@ -95,59 +95,60 @@ pub(super) struct Said {
 }
 
 impl GatewayView {
-    /// The tool of this exposed name. Whether a caller may know of it is for their grant to say.
+    /// Returns the tool with this exposed name. The caller's grant is checked separately.
     pub fn tool(&self, exposed: &str) -> Option<&Arc<ToolView>> {
         self.by_name.get(exposed)
     }
 
-    /// All tools, in listing order: by name.
+    /// All tools, in listing order, which is by name.
     pub fn tools(&self) -> &[Arc<ToolView>] {
         &self.tools
     }
 
-    /// Whether its tools are found and run with two of its own, which alone are listed.
+    /// Returns `true` if only the two built-in tools are listed, which find and run the others.
     pub fn is_progressive(&self) -> bool {
         self.finder.is_some()
     }
 
-    /// The tools that `query` finds, as the JSON that a caller with this grant is answered; none if all are listed.
+    /// Returns the tools that match `query` and that the grant allows, as JSON for the client. Returns `None` if the
+    /// gateway is not progressive.
     pub(crate) fn search(&self, grant: &Grant, query: &str, limit: usize) -> Option<String> {
         let finder = self.finder.as_ref()?;
         Some(finder.search(&self.tools, grant, query, limit))
     }
 
-    /// The prompt of this exposed name. Whether a caller may know of it is for their grant to say.
+    /// Returns the prompt with this exposed name. The caller's grant is checked separately.
     pub fn prompt(&self, exposed: &str) -> Option<&Arc<PromptView>> {
         self.prompts_by_name.get(exposed)
     }
 
-    /// Whose resource this URI is, and what that server calls it; whether there is such a resource is for the server
-    /// to say, and whether a caller may know is for their grant.
+    /// Resolves an exposed URI to its server and the server's own URI. The resource need not exist; the caller's grant
+    /// is checked separately.
     pub fn locate(&self, uri: &str) -> Option<ResourceTarget> {
         self.resources.locate(uri)
     }
 
-    /// The same of a URI or URI template, to complete an argument of it.
+    /// Resolves an exposed URI or URI template for completion of an argument.
     pub(crate) fn completed(&self, uri: &str) -> Option<ResourceTarget> {
         self.resources.completed(uri)
     }
 
-    /// Whether the URIs of servers differ from those that clients see.
+    /// Returns `true` if exposed URIs carry the prefix of their server.
     pub fn shows_prefixes(&self) -> bool {
         self.resources.uris == UriMode::Prefixed
     }
 
-    /// A server's URI as clients see it.
+    /// Exposed form of a server's URI.
     pub fn shown<'a>(&self, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
         resource::shown(self.resources.uris, server, uri)
     }
 
-    /// The longest that one call of this server may take through it, where that is said.
+    /// Maximum duration of a call of this server through the gateway, if configured.
     pub fn timeout(&self, server: &ServerView) -> Option<Duration> {
         self.timeouts.get(&server.name.id).copied()
     }
 
-    /// A page of a list as this grant's callers of this era see it.
+    /// Returns a page of a list as seen with this grant in this era.
     pub fn page(&self, kind: ListKind, grant: &Grant, era: Era, page: u32) -> Option<ListPage> {
         match kind {
             ListKind::Tools => self.lists.tools(self, grant, era, page),
@@ -157,7 +158,7 @@ impl GatewayView {
         }
     }
 
-    /// The result of `initialize`, for this negotiated version.
+    /// Result of `initialize` for this negotiated version.
     pub fn initialize(&self, version: &str) -> Bytes {
         let write = || {
             let capabilities = self.capabilities(Era::Legacy);
@@ -172,7 +173,7 @@ impl GatewayView {
         }
     }
 
-    /// `_meta` of a modern result that has nothing else to say there: who we are.
+    /// `_meta` of a modern result without other members: the gateway's `serverInfo`.
     pub fn own_meta(&self) -> &[u8] {
         self.said.meta.get_or_init(|| {
             let server = self.server_info.to_json();
@@ -181,7 +182,7 @@ impl GatewayView {
         })
     }
 
-    /// The result of `server/discover`.
+    /// Result of `server/discover`.
     pub fn discover(&self) -> Bytes {
         let write = || {
             let caching = Caching {
@@ -199,7 +200,7 @@ impl GatewayView {
         self.said.discover.get_or_init(write).clone()
     }
 
-    /// The result of `completion/complete` where there is nobody to ask.
+    /// Result of `completion/complete` if no server supports it.
     pub fn no_completion(&self, era: Era) -> Bytes {
         let tail = match era {
             Era::Legacy => String::new(),
@@ -210,7 +211,7 @@ impl GatewayView {
         ))
     }
 
-    /// Nothing is advertised that is not served.
+    /// Capabilities of the gateway. Only supported capabilities are advertised.
     fn capabilities(&self, era: Era) -> String {
         let offers = &self.offers;
         let kinds = [
@@ -251,8 +252,8 @@ impl GatewayView {
     }
 }
 
-/// What is told of changes of this kind: the members of its capability, and the one place that says so. Changes of lists
-/// are told always: the gateway itself changes them.
+/// Members of the capability for this kind. `listChanged` is always declared, because changes of the gateway change
+/// its lists.
 const fn told(kind: ListKind) -> &'static str {
     match kind {
         ListKind::Tools | ListKind::Prompts | ListKind::Resources | ListKind::Templates => {

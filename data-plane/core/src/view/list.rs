@@ -1,8 +1,8 @@
-//! Lists as bytes: serialised once per (gateway, grant, era, page), then shared. Tools are filtered one by one, all else is
-//! seen as a whole or not at all.
+//! Serialized lists, built once per gateway, grant, era and page and then shared. Tools are filtered individually;
+//! prompts and resources are visible as a whole or not at all.
 //!
-//! Reading takes no lock. A slot belongs to the first grant that needs it, for as long as the gateway's view lives;
-//! a caller whose grant finds none gets its page built for it alone.
+//! Reads take no lock. A slot belongs to the first grant that uses it for the lifetime of the gateway's view. If a
+//! grant finds no free slot, its pages are built for each request.
 
 use std::sync::{
     Arc, OnceLock,
@@ -15,33 +15,34 @@ use toolgate_model::{Digest, Era};
 
 use crate::{GatewayView, Grant, ToolView, cursor::ListKind, view::own};
 
-/// Items on one page.
+/// Number of items on a page.
 pub const PAGE: usize = 500;
 
-/// For how long a modern client may keep a list. Short, because not every client listens for changes.
+/// Time for which a modern client may cache a list, in milliseconds. Short, because not every client subscribes to
+/// changes.
 pub const LIST_TTL_MS: u64 = 1_000;
 
-/// Filtering grants whose lists are kept, per gateway.
+/// Maximum number of filtering grants with cached lists, per gateway.
 const SLOTS: usize = 64;
 
-/// Slots that one grant may try.
+/// Number of slots that a grant may probe.
 const PROBES: usize = 4;
 
-/// Bytes of lists that are kept for filtering grants, per gateway.
+/// Maximum size of cached lists of filtering grants per gateway, in bytes.
 const KEPT_LIMIT: usize = 16 * 1024 * 1024;
 
-/// One page.
+/// Page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage {
-    /// The result, without its closing brace.
+    /// Result without its closing brace.
     pub open: Bytes,
-    /// Whether another page follows.
+    /// True if another page follows.
     pub more: bool,
-    /// Of the whole list, for cursors.
+    /// Digest of the whole list, for cursors.
     pub digest: Digest,
 }
 
-/// What is kept for one gateway.
+/// Cached lists of one gateway.
 #[derive(Default)]
 pub(super) struct Lists {
     all: GrantLists,
@@ -52,38 +53,38 @@ pub(super) struct Lists {
     templates: Whole,
 }
 
-/// A list that is seen as a whole, or not at all.
+/// List that is visible as a whole or not at all.
 #[derive(Default)]
 struct Whole {
     seen: Pages,
     hidden: Pages,
 }
 
-/// What is kept for one grant.
+/// Cached tool list of one grant.
 #[derive(Default)]
 struct GrantLists {
     grant: Option<Digest>,
     pages: Pages,
 }
 
-/// All pages of one list.
+/// Pages of one list, per era.
 #[derive(Default)]
 struct Pages {
     legacy: OnceLock<Vec<ListPage>>,
     modern: OnceLock<Vec<ListPage>>,
 }
 
-/// What stands in a list.
+/// Item of a list.
 pub(super) trait Listed {
-    /// How long its definition is, nearly.
+    /// Approximate length of the definition, in bytes.
     fn weight(&self) -> usize;
 
-    /// Its definition as clients of this era see it.
+    /// Writes the definition as clients of this era see it.
     fn write(&self, era: Era, out: &mut String);
 }
 
 impl Lists {
-    /// A page of the tools.
+    /// Returns a page of the tool list.
     pub(super) fn tools(
         &self,
         gateway: &GatewayView,
@@ -93,7 +94,7 @@ impl Lists {
     ) -> Option<ListPage> {
         let page = usize::try_from(page).ok()?;
         let build = || serialise(gateway, grant, era);
-        // What is listed of a progressive gateway is the same for everybody.
+        // The list of a progressive gateway is the same for all callers.
         if grant.is_all() || gateway.is_progressive() {
             return self.all.pages.of(era).get_or_init(build).get(page).cloned();
         }
@@ -111,7 +112,7 @@ impl Lists {
         }
     }
 
-    /// A page of any other list.
+    /// Returns a page of a list other than tools.
     pub(super) fn rest(
         &self,
         gateway: &GatewayView,
@@ -133,7 +134,8 @@ impl Lists {
         pages.of(era).get_or_init(build).get(page).cloned()
     }
 
-    /// Whether grants may be turned away: time for the next view to start afresh.
+    /// Returns `true` if the cache is so full that grants may find no slot. The next view then starts with an empty
+    /// cache.
     pub(super) fn is_worn(&self) -> bool {
         let taken =
             |slots: &[OnceLock<_>]| slots.iter().filter(|slot| slot.get().is_some()).count();
@@ -176,7 +178,7 @@ impl Pages {
     }
 }
 
-/// The tools that a grant shows.
+/// Serializes the tools visible with a grant.
 fn serialise(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
     let head = head(gateway, ListKind::Tools, era);
     if gateway.is_progressive() {
@@ -190,7 +192,7 @@ fn serialise(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
     pages(&head, &tools, era, digest)
 }
 
-/// All there is of one of the other kinds, or nothing.
+/// Serializes all items of another kind, or none.
 fn unfiltered(gateway: &GatewayView, kind: ListKind, seen: bool, era: Era) -> Vec<ListPage> {
     let head = head(gateway, kind, era);
     let resources = gateway.resources_digest;
@@ -213,7 +215,7 @@ fn unfiltered(gateway: &GatewayView, kind: ListKind, seen: bool, era: Era) -> Ve
     }
 }
 
-/// All pages; at least one.
+/// Splits the items into pages; there is at least one.
 fn pages<T: Listed>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> Vec<ListPage> {
     let mut pages: Vec<ListPage> = items
         .chunks(PAGE)
@@ -247,13 +249,13 @@ fn page<T: Listed>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> L
     }
 }
 
-/// Up to the first item.
+/// Start of the result, up to the first item.
 fn head(gateway: &GatewayView, kind: ListKind, era: Era) -> String {
     let member = kind.member();
     match era {
         Era::Legacy => format!("{{\"{member}\":["),
         Era::Modern => {
-            // Private always: whoever sees a list has proved who they are, and another may see less.
+            // Always private: lists are only served to authenticated callers, and another caller may see less.
             let caching = Caching {
                 ttl_ms: LIST_TTL_MS,
                 public: false,

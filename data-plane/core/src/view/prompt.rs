@@ -1,4 +1,4 @@
-//! One prompt as a gateway exposes it.
+//! Prompts as exposed by a gateway.
 
 use std::sync::Arc;
 
@@ -11,24 +11,24 @@ use crate::{
     view::{list::Listed, renamed::Renamed},
 };
 
-/// A prompt under the name clients see.
+/// Prompt under its exposed name.
 #[derive(Debug)]
 pub struct PromptView {
-    /// The name clients see.
+    /// Exposed name.
     pub exposed: Box<str>,
     /// The server's own name.
     pub original: Box<str>,
     /// The server's own name as a JSON string, to be spliced into requests.
     pub original_json: Bytes,
-    /// The server that has it.
+    /// Server that has the prompt.
     pub server: Arc<ServerView>,
-    /// Of its definition.
+    /// Digest of the definition.
     pub digest: Digest,
     definition: Renamed,
 }
 
 impl PromptView {
-    /// The prompt, or why it cannot be exposed.
+    /// Creates the view of a prompt, or returns the reason why it cannot be exposed.
     pub(super) fn new(
         prompt: &ExposedPrompt,
         server: &Arc<ServerView>,

@@ -1,10 +1,10 @@
-//! A definition as a server gave it, under the name that clients see.
+//! Definitions of servers under their exposed names.
 
 use std::sync::Arc;
 
 use toolgate_mcp::{Span, object, text::quote};
 
-/// Its bytes, but for the name.
+/// Original definition in which the name is replaced when it is written.
 #[derive(Debug)]
 pub(super) struct Renamed {
     definition: Arc<str>,
@@ -13,7 +13,7 @@ pub(super) struct Renamed {
 }
 
 impl Renamed {
-    /// With `name` in the place of the string that stands at `member`. None if there is no such string.
+    /// Replaces the string at `member` by `name`. Returns `None` if there is no such string.
     pub(super) fn new(definition: &Arc<str>, member: &str, name: &str) -> Option<Self> {
         let mut members = object::members(definition.as_bytes());
         let own = members.find(|own| own.name == member && own.value.starts_with(b"\""))?;
@@ -24,12 +24,12 @@ impl Renamed {
         })
     }
 
-    /// How long it is.
+    /// Length of the definition, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.definition.len() + self.name.len()
     }
 
-    /// Writes it.
+    /// Writes the definition under its exposed name.
     pub(super) fn write(&self, out: &mut String) {
         let whole: &str = &self.definition;
         out.push_str(whole.get(..self.place.start).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The resources of one gateway: what is listed of them, and whose a URI is.
+//! Resources of a gateway: their lists, and the resolution of URIs to servers.
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
@@ -13,38 +13,38 @@ use crate::{
     view::{list::Listed, renamed::Renamed},
 };
 
-/// Longest URI that is looked up, in bytes: what goes to a server goes in a header too.
+/// Maximum length of a URI to resolve, in bytes. Limited because the URI is also sent in a header.
 const LONGEST: usize = 4 * 1024;
 
-/// A resource, or a template of such, under the URI clients see.
+/// Resource or resource template under its exposed URI.
 #[derive(Debug)]
 pub struct ResourceView {
-    /// The URI, or URI template, that clients see.
+    /// Exposed URI or URI template.
     pub exposed: Box<str>,
-    /// The server's own.
+    /// The server's own URI or URI template.
     pub original: Box<str>,
-    /// The server that has it.
+    /// Server that has the resource.
     pub server: Arc<ServerView>,
-    /// Of its definition.
+    /// Digest of the definition.
     pub digest: Digest,
     definition: Renamed,
     pattern: Option<Pattern>,
 }
 
-/// All of them.
+/// Resources and templates of one gateway.
 #[derive(Debug, Default)]
 pub(super) struct Resources {
     pub(super) uris: UriMode,
-    /// Servers whose resources are offered, in binding order.
+    /// Servers with exposed resources, in binding order.
     pub(super) servers: Vec<Arc<ServerView>>,
-    /// By exposed URI.
+    /// Listed resources, sorted by exposed URI.
     pub(super) listed: Vec<Arc<ResourceView>>,
-    /// By exposed URI template.
+    /// Templates, sorted by exposed URI template.
     pub(super) templates: Vec<Arc<ResourceView>>,
 }
 
 impl ResourceView {
-    /// A resource, or why it cannot be listed.
+    /// Creates the view of a resource, or returns the reason why it cannot be listed.
     pub(super) fn listed(
         uris: UriMode,
         server: &Arc<ServerView>,
@@ -54,7 +54,7 @@ impl ResourceView {
         found.ok_or("its definition is not an object with a uri")
     }
 
-    /// A template, or why it cannot be listed.
+    /// Creates the view of a template, or returns the reason why it cannot be listed.
     pub(super) fn template(
         uris: UriMode,
         server: &Arc<ServerView>,
@@ -94,7 +94,7 @@ impl Listed for ResourceView {
     }
 }
 
-/// A URI of a server as clients see it.
+/// Exposed form of a server's URI.
 pub(super) fn shown<'a>(uris: UriMode, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
     match uris {
         UriMode::Prefixed => uri::prefixed(server.name.id.as_str(), uri),
@@ -103,7 +103,8 @@ pub(super) fn shown<'a>(uris: UriMode, server: &ServerView, uri: &'a str) -> Cow
 }
 
 impl Resources {
-    /// Whose this URI is, and what that server calls it. Listed or not: what exists is for the server to say.
+    /// Resolves an exposed URI to its server and the server's own URI, whether it is listed or not. Existence is
+    /// decided by the server.
     pub(super) fn locate(&self, exposed: &str) -> Option<ResourceTarget> {
         if exposed.len() > LONGEST {
             return None;
@@ -126,7 +127,7 @@ impl Resources {
         self.only(exposed).map(|server| found(server, exposed))
     }
 
-    /// The one server that a URI which nobody lists can be of.
+    /// Returns the only server that an unlisted URI can belong to.
     fn only(&self, exposed: &str) -> Option<&Arc<ServerView>> {
         let matching = self.templates.iter().filter(|template| {
             let pattern = template.pattern.as_ref();
@@ -146,7 +147,7 @@ impl Resources {
         }
     }
 
-    /// What completes an argument of the template, or URI, that clients know by this.
+    /// Resolves an exposed URI or URI template for completion of an argument.
     pub(super) fn completed(&self, exposed: &str) -> Option<ResourceTarget> {
         let Some(template) = find(&self.templates, exposed) else {
             return self.locate(exposed);
@@ -159,7 +160,7 @@ impl Resources {
         })
     }
 
-    /// Of all that is listed: changes with what the two lists answer.
+    /// Digest of both lists.
     pub(super) fn digest(&self) -> Digest {
         let mut bytes = Vec::new();
         for list in [&self.listed, &self.templates] {

@@ -1,5 +1,5 @@
-//! What a gateway changes about one tool. What clients see of it is written once, with the view; a tool that nothing is
-//! changed about carries nothing of this.
+//! Modifications that a gateway makes to a tool. The exposed definition is written once, with the view. A tool without
+//! modifications stores nothing here.
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
@@ -12,21 +12,22 @@ use toolgate_mcp::{
 };
 use toolgate_model::snapshot::ToolShape;
 
-/// Schemas within schemas that are looked into.
+/// Maximum depth of nested schemas that are modified.
 const DEPTH: usize = 8;
 
-/// Arguments of one tool that are not for callers to give.
+/// Arguments of one tool that callers may not set.
 #[derive(Debug)]
 pub(crate) struct Arguments {
-    /// Those that are set, and those that are hidden.
+    /// Names of fixed and hidden arguments.
     kept: BTreeSet<Box<str>>,
     fixed: Vec<(Box<str>, Box<str>)>,
-    /// What the server wants repeated in headers; clients are told of less.
+    /// Arguments that the server expects in headers; reserved ones are not exposed to clients.
     params: Annotations,
 }
 
 impl Arguments {
-    /// Those of a tool, if there are any; or why it cannot be served like this.
+    /// Creates the reserved arguments of a tool, or `None` if there are none. The error says why the tool cannot be
+    /// served.
     pub(super) fn new(
         shape: &ToolShape,
         definition: &str,
@@ -49,10 +50,10 @@ impl Arguments {
         })))
     }
 
-    /// That a caller gives none of them; else what to tell.
+    /// Checks that a caller sets none of the arguments. The error text is sent to the client.
     pub(crate) fn check(&self, given: &[u8]) -> Result<(), Cow<'static, str>> {
         let members = object::members(given);
-        // What cannot be looked into is not passed on.
+        // Arguments that cannot be parsed are not passed on.
         if members.len() == 0 && given.iter().any(|byte| !b"{} \t\r\n".contains(byte)) {
             return Err("`arguments` cannot be read".into());
         }
@@ -66,7 +67,7 @@ impl Arguments {
         }
     }
 
-    /// What a caller gave, with what is set; none where nothing is set.
+    /// Returns the caller's arguments with the fixed ones, or `None` if none are fixed.
     pub(crate) fn merged(&self, given: &[u8]) -> Option<Vec<u8>> {
         if self.fixed.is_empty() {
             return None;
@@ -78,19 +79,19 @@ impl Arguments {
         Some(object::rebuild(given, |_| true, &fixed))
     }
 
-    /// Arguments that the server wants repeated in headers.
+    /// Arguments that the server expects in headers.
     pub(crate) fn params(&self) -> &Annotations {
         &self.params
     }
 }
 
-/// Arguments that clients do not see.
+/// Names of the arguments that clients do not see.
 fn kept(shape: &ToolShape) -> impl Iterator<Item = &str> {
     let fixed = shape.fixed.keys().map(String::as_str);
     fixed.chain(shape.hidden.iter().map(String::as_str))
 }
 
-/// A definition as clients are to see it, but for the name; none if it is no definition.
+/// Returns the exposed definition except for the name, or `None` if the input is not a definition.
 pub(super) fn shown(shape: &ToolShape, definition: &str) -> Option<Arc<str>> {
     let json = definition.as_bytes();
     let members: Vec<Member<'_>> = object::members(json).collect();
@@ -116,8 +117,8 @@ pub(super) fn shown(shape: &ToolShape, definition: &str) -> Option<Arc<str>> {
     std::str::from_utf8(&shown).ok().map(Arc::from)
 }
 
-/// A schema of the arguments without those that are kept from callers: as properties, and as required ones. Schemas that
-/// hold for the same object are looked into as well.
+/// Removes reserved arguments from the properties and required names of a schema. Subschemas that apply to the same
+/// object (`allOf`, `anyOf`) are modified as well.
 fn schema(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u8> {
     let mut changed: Vec<(Cow<'_, str>, Vec<u8>)> = Vec::new();
     let mut gone = BTreeSet::new();
@@ -147,20 +148,20 @@ fn schema(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u8> {
     object::rebuild(schema, |name| !gone.contains(name), &added)
 }
 
-/// Whether this item, a string, names none of these.
+/// Returns `true` if the string `item` is not among the reserved names.
 fn named(item: &[u8], kept: &BTreeSet<&str>) -> bool {
     let name = serde_json::from_slice::<String>(item);
     name.map_or(true, |name| !kept.contains(name.as_str()))
 }
 
-/// An array with those of its items that `keep` wants.
+/// Returns the array without the items that `keep` rejects.
 fn items(array: &[u8], keep: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let spans = object::elements(array).into_iter();
     let left = spans.map(|span| span.of(array)).filter(|item| keep(item));
     joined(left.map(Cow::Borrowed))
 }
 
-/// An array of schemas, each changed; what is no object stays as it is.
+/// Modifies each object of an array; other items stay unchanged.
 fn each(array: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let spans = object::elements(array).into_iter();
     joined(

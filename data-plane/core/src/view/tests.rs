@@ -1,4 +1,4 @@
-//! A view serves what is good of a snapshot, names what is not, and shares what did not change.
+//! Tests of views: valid parts of a snapshot are served, invalid ones are reported, and unchanged ones are shared.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ fn what_does_not_check_is_left_out_and_named() {
             "gateway/acme/main: tool `lost__tool`: its server is not known",
         ]
     );
-    // And they are told again as long as they stand, though the view is shared.
+    // Problems are reported again while they persist, even though the view is shared.
     let (again, refusals) = View::build(&snapshot, Some(&view));
     assert_eq!(refusals.len(), 4);
     assert!(Arc::ptr_eq(
@@ -158,7 +158,7 @@ fn a_server_keeps_its_last_good_form() {
         "https://files.example/mcp"
     );
     assert_eq!(names(&kept).len(), 4);
-    // Without one it is left out, with all that is of it.
+    // Without a last good form the server is left out, with everything that depends on it.
     let (fresh, refusals) = View::build(&snapshot, None);
     assert_eq!(names(&fresh), ["weather__forecast", "weather__now"]);
     assert_eq!(refusals.len(), 5);
@@ -189,7 +189,7 @@ fn unchanged_gateways_and_servers_are_shared_with_the_view_before() {
     ));
     let tool = after.gateway("main").unwrap().tool("files__list").unwrap();
     assert_eq!(&*tool.server.url, "https://new.example/");
-    // Clients see no difference, so nothing is to be announced.
+    // Clients see no difference, so no change is reported.
     let tools = |view: &View| view.gateway("main").unwrap().tools_digest;
     assert_eq!(tools(&before), tools(&after));
 }

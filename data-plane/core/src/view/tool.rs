@@ -1,4 +1,4 @@
-//! One tool as a gateway exposes it.
+//! Tools as exposed by a gateway.
 
 use std::sync::Arc;
 
@@ -11,37 +11,37 @@ use crate::{
     view::{list::Listed, shape::Arguments},
 };
 
-/// A tool under the name clients see.
+/// Tool under its exposed name.
 #[derive(Debug)]
 pub struct ToolView {
-    /// The name clients see.
+    /// Exposed name.
     pub exposed: Box<str>,
     /// The server's own name.
     pub original: Box<str>,
     /// The server's own name as a JSON string, to be spliced into requests.
     pub original_json: Bytes,
-    /// The server that has it.
+    /// Server that has the tool.
     pub server: Arc<ServerView>,
-    /// Of its definition.
+    /// Digest of the definition.
     pub digest: Digest,
-    /// Of its definition as clients see it, but for the name: the same unless it is shaped.
+    /// Digest of the exposed definition except for the name. Equal to `digest` unless the tool is shaped.
     pub shown: Digest,
-    /// The server says that it changes nothing. A claim, never a reason to trust.
+    /// `readOnlyHint` of the server. An unverified claim; no decision about trust is based on it.
     pub read_only: bool,
-    /// The server says that calling it twice is as good as once. A claim.
+    /// `idempotentHint` of the server. An unverified claim.
     pub idempotent: bool,
-    /// Arguments that modern requests of clients repeat in headers.
+    /// Arguments that modern clients repeat in headers.
     pub params: Annotations,
-    /// Arguments that are not for callers to give.
+    /// Arguments that callers may not set.
     pub(crate) arguments: Option<Box<Arguments>>,
     pub(super) definition: Arc<str>,
     pub(super) name: Span,
-    /// The definition for legacy clients, name and all, where it differs.
+    /// Complete definition for legacy clients, if it differs.
     pub(super) legacy: Option<Box<str>>,
 }
 
 impl ToolView {
-    /// Its definition as clients of this era see it.
+    /// Definition as clients of this era see it.
     pub fn definition(&self, era: Era) -> String {
         let mut out = String::new();
         self.write(era, &mut out);

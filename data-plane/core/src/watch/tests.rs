@@ -1,4 +1,5 @@
-//! One feed for many, as small as what is wanted, and nobody waits for ever.
+//! Tests of topic subscriptions: they share one feed with exactly the requested topics, and every subscription is
+//! answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +31,7 @@ fn told(n: u64, uri: &str) -> Output<u64> {
     Output::Tell(Interest(n), News::Updated(uri.into()))
 }
 
-/// One that stands for `a:1`, wanted by 1.
+/// Machine with an open feed for `a:1`, requested by interest 1.
 fn standing() -> Machine {
     let mut watch = Machine::new();
     assert_eq!(watch.on(want(1, "a:1")), [Output::Open(uris(&["a:1"]))]);
@@ -62,7 +63,7 @@ fn another_resource_is_asked_for_in_place_of_the_feed_that_stands() {
         watch.on(want(2, "b:1")),
         [Output::Open(uris(&["a:1", "b:1"]))]
     );
-    // What comes meanwhile waits for its turn.
+    // Requests that arrive while the feed is opened wait.
     assert_eq!(watch.on(want(3, "c:1")), []);
     assert_eq!(
         watch.on(Event::Opened(Ok(uris(&["a:1"])))),
@@ -132,7 +133,7 @@ fn a_task_is_told_to_who_follows_it_and_not_made_up_after_a_break() {
     let news = Output::Tell(Interest(2), News::Task(params.clone()));
     assert_eq!(watch.on(so_far("t")), [news]);
     assert_eq!(watch.on(so_far("u")), []);
-    // The name of a resource is not that of a task.
+    // The name of a resource does not match the id of a task.
     assert_eq!(watch.on(updated("t")), []);
     watch.on(Event::Lost);
     watch.on(Event::Retry);
@@ -147,7 +148,7 @@ fn there_is_a_bound_on_resources() {
     }
     let more = watch.on(want(100_000, "b:1"));
     assert_eq!(more, [Output::Answer(100_000, Err(UpstreamFailure::Busy))]);
-    // One that is watched already may be watched by another.
+    // A topic that is already on the feed can be subscribed to again.
     assert_eq!(watch.on(want(100_001, "a:1")), []);
 }
 
@@ -177,7 +178,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 proptest! {
-    /// The plainest thing that could be right: who wants what, and whether they were answered.
+    /// Reference model: the requested topics, and the answered subscriptions.
     #[test]
     fn who_is_told_wants_to_hear_it_and_everybody_is_answered_once(moves in moves()) {
         let mut watch = Machine::new();
@@ -212,7 +213,7 @@ proptest! {
             };
             if let Some(n) = left { answers.entry(n).or_insert(true); }
             let outputs = watch.on(event);
-            // Those whom the server refuses later on are forgotten without a word.
+            // Subscriptions that the server rejects later are removed without an answer.
             wants.retain(|n, _| !answers.contains_key(n) || watch.interests.contains_key(&Interest(*n)));
             for output in outputs {
                 prop_assert!(!over || matches!(output, Output::Answer(_, Err(_))));
@@ -239,7 +240,7 @@ proptest! {
             let [interests, resources] = watch.counts();
             prop_assert_eq!(interests, wants.len());
             prop_assert!(resources <= interests);
-            // Whoever has no answer yet has one coming.
+            // Unanswered subscriptions are answered later.
             let unanswered = wants.keys().any(|n| !answers.contains_key(n));
             prop_assert!(!unanswered || opening || pausing);
         }

@@ -1,4 +1,4 @@
-//! The rules of sessions.
+//! Tests of the session-based rules.
 
 use serde_json::{Value, json};
 use toolgate_mcp::{Framing, headers::Standard};
@@ -105,7 +105,7 @@ fn the_methods_of_a_session_are_served() {
     assert_eq!(bad.rpc().code, -32602);
     let unknown = refused(world.legacy("all", &body("server/discover", "")));
     assert_eq!((unknown.status(), unknown.rpc().code), (200, -32601));
-    // Headers of the other era decide nothing.
+    // Headers of the modern era are ignored.
     let call = world.legacy(
         "all",
         &body(
@@ -222,7 +222,7 @@ fn pages_follow_one_another_for_one_principal_and_one_state_of_the_list() {
     assert_eq!(seen, all);
     let again = answer(world_now.legacy("all", &body("tools/list", &first_cursor)));
     assert_eq!(again["result"]["tools"][0]["name"], "s__t500");
-    // Another grant, a changed list, and anything else.
+    // Another grant, a changed list, and malformed cursors.
     for (world, token, cursor) in [
         (&world_now, "few", first_cursor.as_str()),
         (

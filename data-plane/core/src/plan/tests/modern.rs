@@ -1,4 +1,4 @@
-//! The stateless rules.
+//! Tests of the stateless rules.
 
 use serde_json::{Value, json};
 use toolgate_mcp::{
@@ -48,7 +48,7 @@ fn discover_and_lists_are_answered_from_the_view() {
         panic!("not answered");
     };
     let text = String::from_utf8(parts.to_bytes().to_vec()).unwrap();
-    // The id keeps its very bytes.
+    // The id is copied byte for byte.
     assert!(
         text.starts_with(r#"{"jsonrpc":"2.0","id":"a\u0031","result":{"#),
         "{text}"
@@ -146,7 +146,7 @@ fn what_a_request_must_say_of_itself_is_demanded() {
     );
     let mistyped = ask(&format!("{META},\"progressToken\":{{}}"));
     assert_eq!((mistyped.status(), mistyped.rpc().code), (200, -32602));
-    // Who it is, it need not say.
+    // `clientInfo` is optional.
     assert!(matches!(
         world.modern("all", &body("tools/list", ""), &[]),
         Plan::Answer(_)
@@ -237,7 +237,7 @@ fn headers_that_disagree_with_the_body_are_refused() {
     }
 }
 
-/// A header says one of the two, and the server may read the other.
+/// Rejects ambiguous arguments: the header repeats one of two values, and the server could read the other.
 #[test]
 fn ov_05_what_is_mirrored_is_not_said_twice() {
     let world = World::new();
@@ -318,7 +318,7 @@ fn listening_says_for_what() {
     };
     assert_eq!(&*asked.id, r#""a\u0031""#);
     assert!(asked.kinds.tools && !asked.kinds.prompts);
-    // No server of this gateway tells of updates.
+    // No server of this gateway supports resource subscriptions.
     assert!(asked.resources.is_empty());
     for wrong in [
         "",
@@ -339,7 +339,7 @@ fn sessions_do_not_exist() {
         method: Seen::Once(b"tools/list"),
         ..Standard::default()
     };
-    // Whatever the session header says.
+    // The session header has no effect.
     for session in [
         Presented::Unknown,
         Presented::Open(&world.session),

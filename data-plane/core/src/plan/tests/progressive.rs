@@ -1,5 +1,5 @@
-//! Gateways that list two tools of their own: what is run with them is the very call that could have been made without, and
-//! what may not be called is neither found nor run.
+//! Tests of progressive gateways: a call through `run_tool` equals the direct call, and a tool that may not be called
+//! is neither found nor run.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn world() -> World {
     World::of(&progressive(&offers()))
 }
 
-/// A call with these params, `_meta` apart.
+/// Body of a call with these params, without `_meta`.
 fn body(era: Era, params: &str) -> String {
     let meta = match era {
         Era::Legacy => r#""progressToken":"p""#.to_owned(),
@@ -62,7 +62,7 @@ fn answered(plan: Plan) -> Value {
     serde_json::from_slice(&parts.to_bytes()).unwrap()
 }
 
-/// What the server gets: headers and body.
+/// Headers and body of the request to the server.
 fn sent(call: &CallPlan, body: &str, era: Era) -> (Vec<(String, String)>, Value) {
     let to = Towards {
         era,
@@ -216,7 +216,7 @@ fn mc_05_what_a_search_does_not_show_is_not_run_however_it_is_named() {
             if ["search_tools", "run_tool"].contains(&name) {
                 continue;
             }
-            // In the very words of a call of what is not there.
+            // The refusal is identical to that of a direct call of an unknown tool.
             let direct = format!(r#""name":"{name}""#);
             let direct = refused(ask(&world, era, "few", &body(era, &direct), &[]));
             assert_eq!(inner, direct);
@@ -239,7 +239,7 @@ fn names_of_the_gateways_own_mean_nothing_where_all_tools_are_listed() {
         let told = refused(world.legacy("all", &body(Era::Legacy, &params)));
         assert!(told.contains("UnknownTool"), "{told}");
     }
-    // And where they mean something, they are names of tools only.
+    // At a progressive gateway these names are reserved for tools only.
     let world = self::world();
     let prompt = body(Era::Legacy, r#""name":"run_tool","arguments":{"name":"x"}"#);
     let prompt = prompt.replace("tools/call", "prompts/get");
@@ -253,7 +253,7 @@ fn arguments_that_servers_want_in_headers_are_mirrored_from_within() {
         Era::Modern,
         &run("weather__forecast", r#","arguments":{"city":"Bern"}"#),
     );
-    // No client can mirror what it knows nothing of.
+    // Clients do not know the annotations of a tool that is not listed, so they cannot mirror its arguments.
     let call = planned(world.modern("all", &text, &[]));
     let (headers, message) = sent(&call, &text, Era::Modern);
     let header = |name: &str| {
@@ -264,7 +264,7 @@ fn arguments_that_servers_want_in_headers_are_mirrored_from_within() {
     assert_eq!(header("mcp-name"), Some("forecast"));
     assert_eq!(message["params"]["name"], "forecast");
     assert_eq!(message["params"]["arguments"], json!({"city": "Bern"}));
-    // A direct call of the same tool has to.
+    // A direct call of the same tool has to mirror them.
     let direct = body(
         Era::Modern,
         r#""name":"weather__forecast","arguments":{"city":"Bern"}"#,
@@ -329,7 +329,7 @@ fn a_name_that_a_server_offers_too_is_the_gateways_own() {
     assert!(view.gateway("main").unwrap().tool("run_tool").is_none());
 }
 
-/// Arguments, with what two readers could take for other members of the request.
+/// Strategy for arguments, including names that a parser could mistake for members of the request.
 fn arguments() -> impl Strategy<Value = Map<String, Value>> {
     let name = prop_oneof![
         "[a-z\"\\\\\u{e9}]{0,6}",
@@ -375,7 +375,7 @@ proptest! {
         let nested = body(client, &format!(r#""name":"run_tool","arguments":{inner}{more}"#));
         let planned_both = [&direct, &nested].map(|text| ask(&world, client, "all", text, &[]));
         let [Plan::Call(one), Plan::Call(two)] = &planned_both else {
-            // A state that we did not seal, on its way to a legacy server.
+            // A state that the gateway did not seal, sent to a legacy server.
             let told = planned_both.map(refused);
             prop_assert_eq!(&told[0], &told[1]);
             return Ok(());
@@ -396,7 +396,7 @@ proptest! {
         }
         prop_assert_eq!(wanted, got);
         if let Some(given) = given {
-            // As it was written, to the byte.
+            // The arguments are copied byte for byte.
             let to = Towards { era: server, version: "v", id: 9, log_level: None, traceparent: None };
             let body = request(&Bytes::from(nested), two, &to).unwrap().body;
             let text = String::from_utf8(body.to_vec()).unwrap();

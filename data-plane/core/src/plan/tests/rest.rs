@@ -1,4 +1,5 @@
-//! Prompts, resources and completion: the same in both eras, but for the codes of what is not there.
+//! Tests of prompts, resources and completion. Both eras behave alike, except for the error code of a missing
+//! resource.
 
 use serde_json::{Value, json};
 use toolgate_mcp::headers::{Seen, Standard};
@@ -44,7 +45,7 @@ fn refused(plan: Plan) -> Refusal {
     refusal
 }
 
-/// The server that is asked, and under which name.
+/// Server that is called, and its own name of the target.
 fn sent(plan: Plan) -> (String, String) {
     let Plan::Call(call) = plan else {
         panic!("{plan:?}");
@@ -53,7 +54,7 @@ fn sent(plan: Plan) -> (String, String) {
     (call.server().name.id.to_string(), name)
 }
 
-/// All items of a list, by this member of theirs.
+/// This member of all items of a list.
 fn listed(world: &World, era: Era, token: &str, method: &str, member: &str, name: &str) -> Value {
     let result = result(asked(world, era, token, method, ""));
     assert_eq!(result.get("resultType").is_some(), era == Era::Modern);
@@ -62,7 +63,7 @@ fn listed(world: &World, era: Era, token: &str, method: &str, member: &str, name
     items.map(|item| item[name].clone()).collect()
 }
 
-/// The gateway shows URIs as servers have them.
+/// Makes the gateway expose the URIs of servers unchanged.
 fn through(snapshot: &mut Snapshot) {
     let key = key(ResourceKind::Gateway, "acme", "main");
     let mut resource = Resource::clone(&snapshot.entries[&key].resource);
@@ -152,7 +153,7 @@ fn every_name_leads_to_its_server() {
                 "weather",
                 "https://weather.example/map",
             ),
-            // What nobody lists may be there all the same: only the server knows.
+            // An unlisted resource may exist; only the server knows.
             ("files+weather+memo:x", "files", "weather+memo:x"),
         ] {
             let read = ask("resources/read", &format!(r#""uri":"{uri}""#));
@@ -216,7 +217,7 @@ fn without_prefixes_the_first_binding_wins_then_a_template_and_nobody_is_guessed
         "ui://map/view",
     ];
     assert_eq!(uris, json!(once));
-    // One server alone is asked for whatever there is.
+    // A single server is asked for any URI.
     let mut alone = crate::fixture::world(&offers[..1]);
     through(&mut alone);
     let world = World::of(&alone);

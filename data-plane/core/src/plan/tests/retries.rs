@@ -1,4 +1,4 @@
-//! What a modern server entrusted to its client: it goes back for the same request, and for nothing else.
+//! Tests of retries: the `requestState` of a modern server is returned to it with the same request, and with no other.
 
 use toolgate_mcp::text::quote;
 use toolgate_model::{Era, Resource, Timestamp};
@@ -15,7 +15,7 @@ use crate::{
     visit::Visit,
 };
 
-/// As a server wrote it, in a way that nobody else would.
+/// State in an unusual spelling, to verify that it is copied byte for byte.
 const OWN: &str = r#""after \u006fne\/""#;
 
 const LATER: Timestamp = Timestamp(NOW.0 + 1);
@@ -31,7 +31,7 @@ const FIRST: (&str, &str) = (
     r#""name":"weather__now","arguments":{"x":"1","y":[2.0]}"#,
 );
 
-/// The state that the first request leads to, with this end, as JSON.
+/// Sealed state of the first request that expires at `until`, as JSON.
 fn given(world: &World, until: Timestamp) -> String {
     let body = call(FIRST.0, FIRST.1, "");
     let Plan::Call(first) = world.modern("all", &body, &[]) else {
@@ -91,7 +91,7 @@ fn ti_07_the_same_request_of_the_same_principal_gives_the_server_its_own_state()
         );
         assert!(sent.contains(extra), "{sent}");
     }
-    // A token that sees fewer tools stands for the same person; it may not call this one in any case.
+    // A token with fewer tools has the same principal, but may not call this tool.
     let few = taken_up(&world, "few", FIRST.0, FIRST.1, &state);
     assert!(matches!(few, Plan::Refuse(Refusal::UnknownTool(_))));
 }
@@ -136,7 +136,7 @@ fn ti_07_a_state_is_good_for_no_other_request() {
         let plan = taken_up(&world, "all", method, params, &state);
         assert!(refused(plan).contains("belongs to another request"));
     }
-    // Of a server of the other era it is not even a ticket.
+    // For a legacy server the text is not a valid ticket.
     let legacy = r#""name":"files__read","arguments":{"x":"1","y":[2.0]}"#;
     let plan = taken_up(&world, "all", FIRST.0, legacy, &state);
     assert!(refused(plan).contains("not valid here"));
@@ -238,7 +238,7 @@ fn ti_07_what_we_did_not_seal_for_this_reaches_no_server() {
     assert!(matches!(plan, Plan::Call(_)));
 }
 
-/// The request of a legacy server, and what its client holds while somebody is at a page.
+/// Call of a legacy server that requires a URL elicitation.
 const AWAY: (&str, &str) = (
     "tools/call",
     r#""name":"files__read","arguments":{"x":"1"}"#,
@@ -287,12 +287,12 @@ fn ti_07_who_was_at_a_page_makes_the_same_request_through_any_proxy_while_there_
     let late = away(&world, NOW);
     let plan = taken_up(&world, "all", AWAY.0, AWAY.1, &late);
     assert!(refused(plan).contains("is over"));
-    // A modern server never sees it.
+    // A modern server never receives this state.
     let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &state);
     assert!(refused(plan).contains("not valid here"));
 }
 
-/// Sessions know nothing of it: a modern server would take theirs for a retry.
+/// Legacy clients cannot send states: a modern server would take such a request for a retry.
 #[test]
 fn ti_07_sessions_have_no_states() {
     let world = World::new();

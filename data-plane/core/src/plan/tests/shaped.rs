@@ -1,4 +1,4 @@
-//! Shaped tools: what callers see and may give, and what servers get.
+//! Tests of shaped tools: the exposed definitions, the accepted arguments, and the requests to servers.
 
 use serde_json::{Value, json};
 use toolgate_model::{
@@ -25,7 +25,7 @@ fn shaped(change: impl Fn(&mut ExposedTool)) -> Snapshot {
     snapshot
 }
 
-/// The forecast is always that of Bern; what else it could be asked is hidden.
+/// Gateway whose forecast tool is fixed to Bern, with its other arguments hidden.
 fn bern() -> World {
     World::of(&shaped(|tool| {
         if tool.original == "forecast" {

@@ -1,4 +1,4 @@
-//! Bad answers, between the eras.
+//! Conversion of JSON-RPC errors between the eras.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use crate::{
 
 use super::{Outcome, Relay, Reply, failed};
 
-/// What becomes of an error of a server.
+/// Translation of a server's error.
 enum Translated {
-    /// It goes as it came.
+    /// Passed on unchanged.
     AsIs,
-    /// It goes under another code.
+    /// Passed on with another code.
     Code(i64),
-    /// It is between the server and us.
+    /// Concerns only the hop between server and gateway; reported as an upstream failure.
     Failure(UpstreamFailure),
 }
 
@@ -65,17 +65,17 @@ impl Relay {
         }
     }
 
-    /// The table of codes. What one hop says to the next never leaks to the one after.
+    /// Translation of error codes. Errors of one hop are not passed on to the next.
     fn translate(&self, error: &RpcError) -> Translated {
         match error.code {
             codes::HEADER_MISMATCH | codes::UNSUPPORTED_VERSION => {
                 Translated::Failure(UpstreamFailure::Status)
             }
-            // Nothing of the kind can be relayed to this client.
+            // A legacy client cannot declare the missing capability.
             codes::MISSING_CAPABILITY if !self.is_modern() => {
                 Translated::Failure(UpstreamFailure::NeedsInput)
             }
-            // The client has it; the server may not ask for it.
+            // The client declares the capability, but the server may not use it.
             codes::MISSING_CAPABILITY if self.is_declared(error) => {
                 Translated::Failure(UpstreamFailure::NeedsInput)
             }
@@ -83,19 +83,19 @@ impl Relay {
             codes::RESOURCE_NOT_FOUND if self.is_modern() => {
                 Translated::Code(codes::INVALID_PARAMS)
             }
-            // What modern servers say of a resource that is not there.
+            // Modern servers report a missing resource with this code.
             codes::INVALID_PARAMS
                 if !self.is_modern() && self.is_read() && uri_of(error).is_some() =>
             {
                 Translated::Code(codes::RESOURCE_NOT_FOUND)
             }
-            // Reserved by the modern revision: undefined ones may not be sent.
+            // Range reserved by the modern revision: undefined codes must not be sent.
             -32099..=-32020 if self.is_modern() => Translated::Code(codes::INTERNAL),
             _ => Translated::AsIs,
         }
     }
 
-    /// Whether the client declares all that the server misses.
+    /// Returns `true` if the client declares all capabilities that the server misses.
     fn is_declared(&self, error: &RpcError) -> bool {
         let required = error.data.as_ref();
         let required = required.and_then(|data| data.get("requiredCapabilities"));
@@ -108,8 +108,8 @@ impl Relay {
         matches!(self.call.target, Target::Resource(_))
     }
 
-    /// `data` with its URI as the client knows it, where that differs from what the server said. A resource that is not
-    /// there is always named.
+    /// Returns `data` with the exposed URI, if it differs from the server's. The error for a missing resource always
+    /// names the URI.
     fn shown_data(&self, error: &RpcError) -> Option<Value> {
         let uri = match (uri_of(error), &self.call.target) {
             (Some(uri), _) if self.call.gateway.shows_prefixes() => self
@@ -129,7 +129,7 @@ impl Relay {
     }
 }
 
-/// The URI that an error is about.
+/// URI that the error refers to.
 fn uri_of(error: &RpcError) -> Option<&str> {
     error.data.as_ref()?.get("uri")?.as_str()
 }

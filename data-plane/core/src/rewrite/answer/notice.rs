@@ -1,4 +1,4 @@
-//! What comes ahead of an answer: progress and log messages of this call, and nothing else.
+//! Messages that precede the response to a call: its progress notifications and log messages. All others are dropped.
 
 use bytes::Bytes;
 use toolgate_mcp::{Edit, Span, envelope::Params, method, object, splice};
@@ -7,24 +7,24 @@ use crate::{asking::Kind, session::LogLevel};
 
 use super::{Relay, Relayed, result};
 
-/// What a server says ahead of an answer, as it came. Only what is told is made ready for it: see [`Relay::told`].
+/// Unmodified notification of a server. It is rewritten only when it is sent: see [`ResponseRelay::render`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     source: Bytes,
     part: Part,
 }
 
-/// What of it is not the client's.
+/// Part of a notification that is rewritten for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// The progress token.
+    /// Span of the progress token.
     Token(Span),
-    /// The logger, in these parameters.
+    /// Span of the parameters that hold the logger.
     Logger(Span),
 }
 
 impl Relay {
-    /// As the client is told.
+    /// Rewrites the notification for the client.
     pub fn told(&self, notice: &Notice) -> Option<Bytes> {
         let Notice { source, part } = notice;
         let edits = match part {
@@ -48,7 +48,7 @@ impl Relay {
             return Relayed::Withdrawn(id.raw.into());
         }
         let relayed = match (method, params) {
-            // Legacy clients are told that somebody has been where they were sent.
+            // Legacy clients are notified that the user completed a URL elicitation.
             (method::ELICITED, Some(_)) if !self.is_modern() => {
                 let may = self.call.askable().has(Kind::Url.needs());
                 may.then(|| Relayed::Forward(source.clone()))
@@ -60,7 +60,8 @@ impl Relay {
         relayed.unwrap_or(Relayed::Ignore)
     }
 
-    /// Under the client's token; only of this call, only if asked for, only if it increases.
+    /// Accepts progress of this call if the client asked for it and the value increases. The token is replaced by the
+    /// client's.
     fn progress(&mut self, source: &Bytes, params: &Params<'_>) -> Option<Relayed> {
         self.call.progress.as_ref()?;
         let token = params.progress_token?;
@@ -77,7 +78,7 @@ impl Relay {
         }))
     }
 
-    /// If it is severe enough.
+    /// Accepts a log message if it is severe enough.
     fn log(&self, source: &Bytes, params: &Params<'_>) -> Option<Relayed> {
         let wanted = self.log_level?;
         let level = LogLevel::parse(params.level.as_ref()?.as_str())?;
@@ -88,7 +89,7 @@ impl Relay {
         (level >= wanted).then_some(Relayed::Log(level, notice))
     }
 
-    /// With the server's id ahead of the logger, since the client knows the gateway only.
+    /// Prefixes the logger with the server's id, because the client only knows the gateway.
     fn logger<'e>(&self, source: &Bytes, params: Span) -> Option<Edit<'e>> {
         let object = params.of(source);
         let logger = object::members(object).find(|member| member.name == "logger")?;

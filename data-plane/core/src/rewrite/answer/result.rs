@@ -1,4 +1,4 @@
-//! Good answers, between the eras.
+//! Conversion of results between the eras.
 
 use std::borrow::Cow;
 
@@ -39,7 +39,7 @@ impl Relay {
         ) {
             return fail(UpstreamFailure::Malformed);
         }
-        // Absent is what servers say that know no other type.
+        // Servers without other result types omit the member.
         let kind = result
             .result_type
             .as_ref()
@@ -51,9 +51,9 @@ impl Relay {
             }
             COMPLETE => Outcome::Done,
             TASK if self.call.tasks.is_some() => Outcome::Done,
-            // What a task wants is told in its own words, within a complete answer.
+            // Input that a task requires is part of a complete result.
             INPUT_REQUIRED if self.is_of_task() => return fail(UpstreamFailure::Malformed),
-            // Servers of the other era ask in the middle of a call.
+            // Legacy servers request input during a call.
             INPUT_REQUIRED if self.era == Era::Legacy => return fail(UpstreamFailure::Malformed),
             INPUT_REQUIRED if self.questions(answer, result).is_none() => {
                 return fail(UpstreamFailure::NeedsInput);
@@ -75,8 +75,9 @@ impl Relay {
         }
     }
 
-    /// The message without what belongs to a round of questions, where its result is none and has some of that: what a
-    /// server entrusts to a client goes out sealed or not at all. What a task wants is in a complete answer.
+    /// Removes the members of an input request from a result that is not one. The state of a server is only sent to
+    /// the client sealed. The input requests of a task are part of its complete result and stay. Returns `None` if
+    /// nothing is removed.
     pub(super) fn without_round(&self, source: &Bytes, result: &ResultPart<'_>) -> Option<Bytes> {
         let (state, requests) = (&result.request_state, result.input_requests);
         if state.is_none() && (requests.is_none() || self.is_of_task()) {
@@ -84,7 +85,7 @@ impl Relay {
         }
         let kind = result.result_type.as_ref();
         let asks = kind.is_some_and(|kind| kind.as_str() == INPUT_REQUIRED);
-        // Between two of the legacy era these are names like any other.
+        // Between two legacy parties these members have no special meaning.
         let foreign = self.era == Era::Legacy && !self.is_modern();
         if asks || foreign || result.mistyped.is_some() {
             return None;
@@ -98,7 +99,7 @@ impl Relay {
         splice(source, vec![Edit::replace(result.span, bare)]).ok()
     }
 
-    /// What a modern server wants of a legacy client, who can be asked all of it.
+    /// Returns the input that a modern server requests of a legacy client, if the client supports all of it.
     pub(super) fn required(
         &self,
         answer: &Answer<'_>,
@@ -115,8 +116,8 @@ impl Relay {
         (state.is_some() || !requests.is_empty()).then_some(Required { requests, state })
     }
 
-    /// What a modern server entrusts to a modern client with its questions, if they can be asked: the JSON string as
-    /// written.
+    /// Returns the `requestState` of a modern server for a modern client (JSON string as written), if the client
+    /// supports all requested input.
     pub(super) fn entrusts(
         &self,
         answer: &Answer<'_>,
@@ -132,7 +133,7 @@ impl Relay {
         Some(String::from_utf8_lossy(literal).into())
     }
 
-    /// What the server wants of the client; none unless the client declared all of it.
+    /// Returns the requested input, or `None` unless the client declared the capabilities for all of it.
     fn questions(
         &self,
         answer: &Answer<'_>,
@@ -148,7 +149,7 @@ impl Relay {
         questions.iter().all(declared).then_some(questions)
     }
 
-    /// The same questions, each of which says who really asks.
+    /// Adds the name of the requesting server to each input request.
     fn signed(&self, requests: &[u8]) -> Vec<u8> {
         let server = &self.call.server().name.id;
         let questions = Question::read_all(requests).unwrap_or_default();
@@ -210,7 +211,7 @@ impl Relay {
     ) -> Result<Vec<Edit<'e>>, InvalidEdit> {
         let mut edits = vec![answer.with_id(&self.call.id)];
         let meta = result.meta.as_ref().map(|meta| meta.span);
-        // Legacy clients know structured content of objects only; the text beside it says the same.
+        // Legacy clients support structured content of objects only; the text content holds the same.
         let unknown = result.structured.is_some_and(|(_, is_object)| !is_object);
         if result.result_type.is_none() && !unknown {
             if let Some(span) = meta {
@@ -242,7 +243,7 @@ pub(super) fn is_task(result: &ResultPart<'_>) -> bool {
     kind.is_some_and(|kind| kind.as_str() == TASK)
 }
 
-/// Members for the end of a result. They go to one place, where the second insertion would not see the first.
+/// Members to append to a result. All of them are inserted at one position, so they are collected into one edit.
 #[derive(Default)]
 struct Added {
     first: Option<&'static str>,
@@ -262,8 +263,8 @@ impl Added {
     }
 }
 
-/// How long what was read may be kept, and by whom: as the server says, or not at all; and never by others than who
-/// asked, since others may not see it.
+/// Sets the cache members of a read resource. The lifetime is the server's, or zero; the scope is always private,
+/// because other callers may lack access.
 fn keeping<'e>(
     answer: &Answer<'e>,
     result: &ResultPart<'_>,
@@ -305,19 +306,19 @@ fn rebuilt(answer: &Answer<'_>, meta: Span) -> Vec<u8> {
     object::rebuild(answer.slice(meta), message::carried, &[])
 }
 
-/// `_meta` without what is between the server and us, if there is any such thing.
+/// Removes hop-by-hop members from `_meta`. Returns `None` if there are none.
 pub(super) fn scrubbed<'e>(answer: &Answer<'e>, meta: Span) -> Option<Edit<'e>> {
     let mut members = object::members(answer.slice(meta));
     let clean = members.all(|member| message::carried(&member.name));
     (!clean).then(|| Edit::replace(meta, rebuilt(answer, meta)))
 }
 
-/// The number of a JSON value, if it is one.
+/// Parses a JSON number.
 pub(super) fn number(value: &[u8]) -> Option<f64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// A name with the server's id ahead of it, as a JSON string.
+/// Name prefixed with the server's id, as a JSON string.
 pub(super) fn prefixed(server: &str, name: &str) -> String {
     quote(&format!("{server}/{name}"))
 }

@@ -1,5 +1,5 @@
-//! What has to change within a result before it is a client's: URIs under their server's prefix, and no more completions
-//! than are allowed. Where servers' URIs are shown as they are, nothing is looked at.
+//! Rewriting of results before conversion: URIs get the prefix of their server, and completions are limited to the
+//! allowed number. If the gateway exposes URIs unchanged, only completions are inspected.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -12,11 +12,11 @@ use crate::{
 
 use super::Relay;
 
-/// Values in one completion.
+/// Maximum number of values in a completion (MCP specification).
 const COMPLETIONS: usize = 100;
 
 impl Relay {
-    /// The message with its result as the client may see it; none if it may stay as it is.
+    /// Returns the message with its result rewritten for the client, or `None` if it is unchanged.
     pub(super) fn shown(&self, source: &Bytes, result: Span) -> Option<Bytes> {
         let inner = result.of(source);
         let places = match &self.call.target {
@@ -41,8 +41,8 @@ impl Relay {
     }
 }
 
-/// Whether there can be a URI in the structure of a tool's result: the words that announce one all have this in them,
-/// unless they are escaped.
+/// Returns `false` if the structure of a tool's result cannot hold a URI. The names that introduce a URI all contain
+/// this text, unless they are escaped.
 fn may_hold(result: &[u8]) -> bool {
     let holds = |word: &[u8]| memchr::memmem::find(result, word).is_some();
     holds(b"esource") || holds(b"\\u")
@@ -69,7 +69,7 @@ fn capped(result: &[u8]) -> Option<Edit<'static>> {
     ))
 }
 
-/// An edit of a part as an edit of the whole.
+/// Shifts an edit of a part to its position in the whole.
 fn moved(edit: Edit<'_>, part: Span) -> Edit<'_> {
     let span = Span::new(part.start + edit.span.start, part.start + edit.span.end);
     Edit { span, ..edit }

@@ -1,4 +1,5 @@
-//! The ids of tasks in what servers say: theirs become ours, and what a task has come to is shown like any result.
+//! Task ids in responses: the server's id is replaced by the gateway's, and the result of a task is rewritten like the
+//! result of a call.
 
 use toolgate_mcp::{
     Answer, Edit, Span,
@@ -24,7 +25,7 @@ impl Relay {
         matches!(self.call.target, Target::Task(_))
     }
 
-    /// The changes that a result needs if it is a task, or tells of one.
+    /// Adds the edits for a result that is a task or holds the state of one.
     pub(super) fn tasks<'e>(
         &self,
         answer: &Answer<'e>,
@@ -56,7 +57,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Our id for the task of this id, a JSON string as the server wrote it.
+    /// Seals the server's task id `original`, a JSON string as written.
     fn sealed(&self, seal: &TaskSeal, original: &[u8]) -> Option<String> {
         let tool = self.call.target.tool()?;
         let original: String = serde_json::from_slice(original).ok()?;
@@ -73,7 +74,7 @@ impl Relay {
     }
 }
 
-/// The members of a result, and where their values stand in the message.
+/// Members of a result, and the spans of their values in the message.
 fn placed<'e>(
     answer: &Answer<'e>,
     result: &ResultPart<'_>,
@@ -85,7 +86,7 @@ fn placed<'e>(
     })
 }
 
-/// The result of the tool, without what was between its server and us.
+/// Removes hop-by-hop members from the tool's result within a task.
 fn of_result<'e>(answer: &Answer<'e>, result: Span) -> Option<Edit<'e>> {
     let mut members = object::members(answer.slice(result));
     let meta = members.find(|member| member.name == "_meta")?;

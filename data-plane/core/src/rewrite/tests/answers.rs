@@ -1,4 +1,4 @@
-//! Answers on their way to a client.
+//! Tests of responses.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ fn what_belongs_to_a_round_of_questions_is_in_no_other_answer() {
             }
         }
     }
-    // To them these are names like any other.
+    // Between two legacy parties these members have no special meaning.
     let answer = format!(r#"{{"jsonrpc":"2.0","id":42,"result":{{{state}}}}}"#);
     let reply = reply(Era::Legacy, Era::Legacy, &answer);
     assert_eq!(body(&reply)["result"]["requestState"], "the server's own");
@@ -161,7 +161,7 @@ fn errors_are_translated_between_the_eras() {
         assert_eq!(code(client, server, -32602), error(-32602));
         assert_eq!(code(client, server, -32603), error(-32603));
         assert_eq!(code(client, server, 17), error(17));
-        // Between the server and us.
+        // Errors that concern only the hop between server and gateway.
         assert_eq!(
             code(client, server, -32020),
             failed(UpstreamFailure::Status)
@@ -192,7 +192,7 @@ fn errors_keep_their_words_and_data() {
     let answer = r#"{"jsonrpc":"2.0","error":{"code":-32602,"message":"bad \u00e9","data":{"x":[1.50]}},"id":42}"#;
     let reply = reply(Era::Legacy, Era::Legacy, answer);
     assert_eq!(reply.body.to_bytes(), answer.replace("42", "\"c-1\""));
-    // Without an id the server could not read the request; ours is the only one there.
+    // A server that could not parse the request responds without an id.
     let lost = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#;
     let reply = super::relay(Era::Legacy, Era::Legacy, "")
         .only(&Bytes::from(lost))
@@ -269,7 +269,7 @@ fn input_may_be_asked_of_those_who_declared_it() {
     assert_eq!(legacy.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
 }
 
-/// No setting of the server's stands in the way, so none is named.
+/// The limit is not a setting of the server, so the error names no setting.
 #[test]
 fn a_state_that_is_too_long_is_told_as_that() {
     let told = |client: Era, length: usize| {
@@ -281,7 +281,7 @@ fn a_state_that_is_too_long_is_told_as_that() {
     };
     let fits = |client| told(client, STATE_LIMIT);
     assert!(matches!(fits(Era::Modern), Err(Wanted::Entrusts(_))));
-    // For this client it is kept here.
+    // For a legacy client the state is stored on this proxy.
     assert!(matches!(fits(Era::Legacy), Err(Wanted::Required(_))));
     for client in [Era::Modern, Era::Legacy] {
         let reply = told(client, STATE_LIMIT + 1).unwrap();

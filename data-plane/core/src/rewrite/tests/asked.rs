@@ -1,4 +1,4 @@
-//! What servers ask on the way of a call, for clients of both eras.
+//! Tests of server requests during a call, for clients of both eras.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::{
 
 const CAN: &str = r#"{"elicitation":{"url":{},"form":{}},"roots":{}}"#;
 
-/// A call of a client that can do these things, to a legacy server's tool.
+/// Plan of a call of a legacy server's tool by a client with these capabilities.
 fn planned(world: &World, era: Era, capabilities: &str, extra: &str) -> Plan {
     let meta = META.replace("{}", capabilities);
     let meta = match era {
@@ -169,12 +169,13 @@ fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
     for extra in [r#","requestState":"forged""#, r#","inputResponses":{}"#] {
         assert!(refused(planned(&world, Era::Modern, CAN, extra)), "{extra}");
     }
-    // Of no concern to sessions.
+    // Legacy clients are not affected.
     let legacy = planned(&world, Era::Legacy, CAN, r#","inputResponses":{}"#);
     assert!(matches!(legacy, Plan::Call(_)));
 }
 
-/// A server that asks too much is told so at once, and not that nobody can be asked.
+/// The rejection of a request that is too large names the size limit, and does not claim that the client lacks
+/// support.
 #[test]
 fn a_question_that_is_too_large_is_refused_as_that() {
     for era in [Era::Legacy, Era::Modern] {

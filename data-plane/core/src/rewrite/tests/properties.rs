@@ -1,4 +1,5 @@
-//! For any payload, in all four cells: nothing is lost, nothing is added but what is ours.
+//! Property tests for arbitrary payloads and all four pairs of eras: nothing is lost, and only the gateway's own
+//! members are added.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -34,7 +35,7 @@ pub(super) fn era() -> impl Strategy<Value = Era> {
     prop_oneof![Just(Era::Legacy), Just(Era::Modern)]
 }
 
-/// Everything but what one hop says to the next.
+/// `_meta` without hop-by-hop members.
 fn carried(meta: &Value) -> Value {
     let members = meta.as_object().cloned().unwrap_or_default();
     let kept = members

@@ -1,4 +1,4 @@
-//! Calls on their way to a server.
+//! Tests of requests to servers.
 
 use serde_json::{Value, json};
 use toolgate_model::Era;

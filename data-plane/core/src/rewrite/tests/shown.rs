@@ -1,5 +1,5 @@
-//! For any content: its URIs are shown under their prefix by a model that reads and writes whole values, and nothing
-//! else is different.
+//! Property tests of exposed URIs, compared with a model on parsed values: URIs get their prefix, and all other
+//! content is unchanged.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{rewrite::Relay, uri};
 
-/// What becomes of a result, given what was asked.
+/// Rewritten result of this request.
 fn told(client: Era, server: Era, asked: (&str, &str), result: &Value) -> Value {
     let (call, _body) = planned(client, asked);
     let answer = json!({"jsonrpc": "2.0", "id": OWN, "result": result}).to_string();
@@ -47,7 +47,7 @@ fn show(place: Option<&mut Value>) {
     }
 }
 
-/// The model.
+/// Reference model.
 fn shown(block: &mut Value) {
     match block.get("type").and_then(Value::as_str) {
         Some("resource_link") => show(block.get_mut("uri")),
@@ -79,7 +79,7 @@ proptest! {
         } else {
             blocks.iter().map(|block| json!({"role": "user", "content": block})).collect()
         };
-        // A block that is a list is no block: what it holds would be taken for several.
+        // An array is not a content block; its items would be taken for several blocks.
         prop_assume!(together || !blocks.iter().any(Value::is_array));
         let got = told(client, server, PROMPT, &json!({"messages": said(&blocks)}));
         blocks.iter_mut().for_each(shown);

@@ -1,4 +1,4 @@
-//! What comes ahead of an answer.
+//! Tests of messages that precede the response.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -95,7 +95,7 @@ fn servers_that_ask_are_answered_at_once() {
         panic!("no answer");
     };
     assert_eq!(json(&refused)["error"]["code"], json!(-32601));
-    // Modern servers may not ask at all.
+    // Modern servers may not send requests.
     let mut modern = super::relay(Era::Modern, Era::Modern, "");
     assert_eq!(on(&mut modern, &ask("ping")), Relayed::Ignore);
 }
@@ -114,7 +114,7 @@ fn only_what_belongs_to_the_call_passes() {
         let notice = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
         assert_eq!(on(&mut relay, &notice), Relayed::Ignore, "{method}");
     }
-    // The answer of another call is not ours, and ours still comes.
+    // A response to another request is ignored, and the relay continues.
     let other = r#"{"jsonrpc":"2.0","id":41,"result":{"secret":1}}"#;
     assert_eq!(on(&mut relay, other), Relayed::Ignore);
     let ours = r#"{"jsonrpc":"2.0","id":42,"result":{}}"#;

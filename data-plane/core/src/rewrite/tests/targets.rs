@@ -1,5 +1,5 @@
-//! Calls of other things than tools: sent under the server's own names, answered under the client's, and failed by an
-//! error.
+//! Tests of calls of prompts, resources and completions: requests use the server's own names, responses the exposed
+//! ones, and failures are JSON-RPC errors.
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ fn header<'a>(request: &'a Request<'_>, name: &str) -> Option<&'a str> {
         .map(|(_, value)| &**value)
 }
 
-/// What becomes of the member `result` or `error` of an answer.
+/// Rewritten member `result` or `error` of a response.
 fn told(client: Era, asked: (&str, &str), server: Era, member: &str) -> (Value, Reply) {
     let (call, _body) = planned(client, asked);
     let answer = format!(r#"{{"jsonrpc":"2.0","id":{OWN},{member}}}"#);
@@ -163,7 +163,7 @@ fn uris_are_shown_under_their_prefix_wherever_they_stand() {
         let (got, _) = told(client, TOOL, server, tool);
         let result = &got["result"];
         assert_eq!(result["content"][0]["uri"], "weather+memo:a");
-        // However the word is written.
+        // The type is recognized even if it is written with escapes.
         assert_eq!(result["content"][1]["resource"]["uri"], "weather+memo:b");
         assert_eq!(result["content"][2]["text"], "memo:x");
         assert_eq!(result["structuredContent"]["uri"], "memo:x");

@@ -1,4 +1,4 @@
-//! Tasks: a call becomes one, and what is asked of it goes to its server under the server's own id.
+//! Tests of tasks: a call becomes a task, and requests about it are sent to its server under the server's own id.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::{
 const TASKS: &str =
     r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{}}}"#;
 
-/// The modern server has tasks; the legacy one says so too, which means nothing.
+/// Snapshot in which both servers declare the tasks extension. The declaration of the legacy server has no effect.
 fn snapshot() -> Snapshot {
     let mut offers = offers();
     for offer in &mut offers {
@@ -46,12 +46,12 @@ fn answered(relay: &mut Relay, message: &Value) -> (Value, Outcome) {
     (json(&reply.body.to_bytes()), reply.outcome)
 }
 
-/// The id of a task that the server calls `t-1`.
+/// Exposed id of a task with the server's id `t-1`.
 fn started(world: &World, token: &str) -> String {
     started_with(world, token, r#""name":"weather__forecast""#)
 }
 
-/// The same of a call with these params.
+/// Exposed id of the task of a call with these params.
 fn started_with(world: &World, token: &str, params: &str) -> String {
     let body = body("tools/call", params, TASKS);
     let call = call(world, token, &body);
@@ -178,7 +178,7 @@ fn who_does_not_follow_tasks_gets_none() {
     let task =
         json!({"jsonrpc": "2.0", "id": OWN, "result": {"resultType": "task", "taskId": "t"}});
     assert!(matches!(answered(&mut relay, &task).1, Outcome::Failed(_)));
-    // Nor does a server that has none, whatever it says in the other era.
+    // A declaration by a legacy server has no effect.
     let legacy = body("tools/call", r#""name":"files__read""#, TASKS);
     assert!(call(&world, "all", &legacy).tasks.is_none());
     assert!(matches!(
@@ -195,7 +195,7 @@ fn foreign_forged_and_withdrawn_tasks_are_unknown() {
     let world = World::of(&snapshot());
     let id = started(&world, "all");
     let get = |id: &str| body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
-    // Of the same principal, whose token shows this tool only.
+    // A token of the same principal that may call this tool.
     assert!(matches!(world.modern("few", &get(&id), &[]), Plan::Call(_)));
     let mut forged = id.clone();
     let last = if forged.pop() == Some('A') { 'B' } else { 'A' };
@@ -243,7 +243,7 @@ fn tasks_are_offered_where_a_modern_server_has_them() {
         };
         json(&parts.to_bytes())["result"]["capabilities"].clone()
     };
-    // Of another extension, whose servers need not say so.
+    // The MCP Apps extension, which servers need not declare.
     let pages = json!({"io.modelcontextprotocol/ui": {}});
     assert_eq!(told(&World::new())["extensions"], pages);
     let with = World::of(&snapshot());
@@ -255,7 +255,7 @@ fn tasks_are_offered_where_a_modern_server_has_them() {
     assert_eq!(refused(World::new().modern("all", &get, &[])).status(), 404);
 }
 
-/// What a client of this token that can do this follows, of tasks that it knows by these ids.
+/// Tasks of these ids that a client with this token and these capabilities may subscribe to.
 fn followed(
     world: &World,
     token: &str,
@@ -285,7 +285,7 @@ fn only_ones_own_tasks_can_be_listened_to_and_only_by_who_follows_tasks() {
     let task = one.target.task().unwrap();
     assert_eq!((&*task.exposed, &*task.original), (&*id, "t-1"));
     assert!(followed(&world, "all", &[&id], "{}").is_empty());
-    // Another token of the same person, which is good for the tool.
+    // Another token of the same principal that may call the tool.
     assert_eq!(followed(&world, "few", &[&id], TASKS).len(), 1);
 }
 
@@ -304,7 +304,7 @@ fn news_of_a_task_is_told_as_the_answer_about_it_would_be() {
     for ours in ["resultType", "_meta"] {
         assert_eq!(news.get(ours), None, "{news}");
     }
-    // What it asks says who asks, and what the client has not declared is not asked.
+    // Input requests name the server, and input that the client did not declare is not requested.
     let asks = |method: &str| {
         told(
             json!({"taskId": "t-1", "status": "input_required", "inputRequests": {
@@ -317,7 +317,7 @@ fn news_of_a_task_is_told_as_the_answer_about_it_would_be() {
         "[weather] Go on?"
     );
     assert_eq!(asks("sampling/createMessage"), None);
-    // What is too much for a notice is there for who asks.
+    // A result that is too large for a notification is available with `tasks/get`.
     let large = json!({"content": [{"type": "text", "text": "x".repeat(NOTICE)}]});
     let short = told(json!({"taskId": "t-1", "status": "completed", "result": large}));
     let short = json(&short.unwrap());

@@ -1,4 +1,4 @@
-//! Filters are read strictly, within bounds, and told back as far as they are honoured.
+//! Tests of filters: they are parsed strictly and within bounds, and the acknowledged part is encoded again.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! One gateway from its resource: tools, instructions, and all else that it is made of.
+//! Construction of a gateway's view: tools, instructions, and the parts built elsewhere.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
 
 use super::{Building, offered};
 
-/// Reasons that are told of one gateway; further ones are counted.
+/// Maximum number of problems reported per gateway; further ones are only counted.
 const REASONS: usize = 8;
 
 pub(super) fn gateway(

@@ -1,4 +1,4 @@
-//! What a gateway offers beside tools: prompts, resources, templates, and what can be done with them.
+//! Construction of a gateway's prompts, resources and templates, and of its feature set.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,7 +60,7 @@ pub(super) fn prompts(
     prompts
 }
 
-/// Of the prompts as clients see them.
+/// Digest of the exposed prompts.
 pub(super) fn prompts_digest(prompts: &[Arc<PromptView>]) -> Digest {
     let mut bytes = Vec::new();
     for prompt in prompts {
@@ -129,14 +129,14 @@ fn take(
     }
 }
 
-/// By URI; of two with the same the one of the first binding stays. That is no fault: nobody promised that two servers
-/// keep apart, where they are shown as they are.
+/// Sorts by exposed URI. Of equal URIs, that of the first binding stays. This is not reported as a problem: without
+/// prefixes, URIs of different servers may overlap.
 fn sort(list: &mut Vec<Arc<ResourceView>>) {
     list.sort_by(|one, other| one.exposed.cmp(&other.exposed));
     list.dedup_by(|later, first| later.exposed == first.exposed);
 }
 
-/// What its servers can do, together.
+/// Combined features of the gateway's servers.
 pub(super) fn offers(
     building: &Building<'_>,
     gateway: &Name,
@@ -184,7 +184,8 @@ pub(super) fn offers(
     offers
 }
 
-/// Whether a server has pages, also where it does not say so: it need not. Those of tools need not be listed.
+/// Returns `true` if a server has MCP Apps pages. Servers need not declare the extension, and pages of tools need not
+/// be listed.
 fn has_pages(catalogue: &CatalogueResource) -> bool {
     let listed = |resource: &Definition| resource.name.starts_with(apps::SCHEME);
     let shown = |tool: &Definition| {

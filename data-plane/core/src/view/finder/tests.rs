@@ -1,4 +1,4 @@
-//! What is searched for is found, in an order that anybody can foresee, and nothing that is hidden leaves a trace.
+//! Tests of the search: tools are found in a predictable order, and hidden tools have no effect on the result.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -77,7 +77,7 @@ fn words_are_found_in_any_letters_and_by_how_they_begin() {
     assert_eq!(found("forecast"), ["s__forecasts"]);
     assert_eq!(found("FÜR"), ["s__forecasts"]);
     assert_eq!(found("天気"), ["s__japan"]);
-    // Two letters are a word, and the beginning of none.
+    // Two letters match a word, but no longer word by prefix.
     assert_eq!(found("to"), ["s__to_do"]);
     assert_eq!(found("li"), [""; 0]);
 }
@@ -179,7 +179,7 @@ proptest! {
             let shown = names(&world, &grant, &name);
             prop_assert!(shown.iter().all(|shown| visible.contains(shown)));
         }
-        // The same answer as if the rest were not there at all.
+        // The result is the same as if the hidden tools did not exist.
         let alone = visible.iter().map(|name| plain_tool(name.strip_prefix("s__").unwrap()));
         let alone = of(alone.collect());
         prop_assert_eq!(

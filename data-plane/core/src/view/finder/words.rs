@@ -1,11 +1,12 @@
-//! What a word is: a run of letters and digits in small letters. Names that are written `likeThis` are also taken apart.
+//! Splitting of text into search words. A word is a run of letters and digits in lower case. Names in camel case are
+//! also split into their parts.
 
-/// Characters of a word; the rest of a longer one says nothing more.
+/// Maximum number of characters of a word; the rest is ignored.
 const LONGEST: usize = 64;
-/// Characters of a word that stands for those that begin with it.
+/// Minimum length, in bytes, of a query word that also matches longer words by prefix.
 const START: usize = 3;
 
-/// The words of a text, each run as a whole and, where it has humps, in parts.
+/// Iterator over the words of a text. A run in camel case yields the run and its parts.
 pub(super) struct Words<'a> {
     text: &'a str,
     parts: Vec<Box<str>>,
@@ -18,7 +19,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Whether this word of a query also finds longer ones.
+/// Returns `true` if this query word also matches longer words by prefix.
 pub(super) fn is_start(word: &str) -> bool {
     word.len() >= START
 }
@@ -42,7 +43,7 @@ impl Iterator for Words<'_> {
     }
 }
 
-/// The parts of a run, if there is more than one.
+/// Parts of a run in camel case; empty if there is only one.
 fn parts(run: &str) -> Vec<Box<str>> {
     let mut parts = Vec::new();
     let mut start = 0;

@@ -1,4 +1,4 @@
-//! Lists are serialised once, filtered by the same decision as calls, and changed in nothing but names.
+//! Tests of lists: they are serialized once, filtered by the same decision as calls, and changed only in names.
 
 use serde_json::Value;
 use toolgate_model::{Era, Reach};

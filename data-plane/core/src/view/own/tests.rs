@@ -1,4 +1,4 @@
-//! The definitions are what clients and models can work with, and say what is so.
+//! Tests of the built-in definitions: they are valid tool definitions, and their bounds and annotations are correct.
 
 use serde_json::Value;
 use toolgate_mcp::definition::{self, DefinitionLimits};

@@ -1,4 +1,4 @@
-//! Shaped definitions and arguments, held against a model of whole values.
+//! Tests of shaped definitions and arguments, compared with a model on parsed values.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn input() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The same over whole values.
+/// Reference model on parsed values.
 fn model(schema: &mut Value, shape: &ToolShape) {
     let gone: Vec<&str> = kept(shape).collect();
     let drop_from = |properties: &mut Value| {
