@@ -1,5 +1,5 @@
-//! What is measured of every request. Handles are resolved the first time that something is called through a gateway, and
-//! kept, so that counting is an atomic addition afterwards.
+//! Metrics and spans of requests. Metric handles are resolved on first use and cached per gateway, so that recording is
+//! an atomic addition afterwards.
 
 mod class;
 mod meter;
@@ -20,12 +20,12 @@ use toolgate_runtime::{
 pub(crate) use class::Method;
 use meter::{GatewayMeter, Meters, Spoken};
 
-/// `error.type` of requests that were taken back, or whose client went away.
+/// `error.type` of requests that were cancelled or whose client disconnected.
 const CANCELLED: &str = "cancelled";
-/// `error.type` of requests that a fault of ours ended.
+/// `error.type` of requests that ended in a panic.
 const PANICKED: &str = "internal";
 
-/// All measuring.
+/// Metrics of all requests.
 pub(crate) struct Accounts {
     metrics: Metrics,
     clock: SharedClock,
@@ -33,15 +33,15 @@ pub(crate) struct Accounts {
     refusals: RwLock<BTreeMap<&'static str, Counter>>,
 }
 
-/// One request, from its arrival.
+/// Measurement of one request, from its arrival.
 pub(crate) struct Account {
     accounts: Arc<Accounts>,
     began: Instant,
-    /// Once it is known what was asked, and where.
+    /// Labels; set once method and gateway are known.
     asked: Option<Asked>,
-    /// How long others were waited for, where that is known.
+    /// Time spent waiting for the upstream server, if known.
     waited: Option<Duration>,
-    /// Goes on as long as the request; none without an exporter.
+    /// Span of the request; `None` without a trace exporter.
     span: Option<Span>,
     closed: bool,
 }
@@ -63,7 +63,7 @@ impl Accounts {
         })
     }
 
-    /// A request has arrived.
+    /// Starts the measurement of a request that has arrived.
     pub(crate) fn open(self: &Arc<Self>) -> Account {
         Account {
             accounts: Arc::clone(self),
@@ -75,7 +75,7 @@ impl Accounts {
         }
     }
 
-    /// Forgets gateways that are no longer there.
+    /// Drops the handles of gateways that no longer exist.
     pub(crate) fn retain(&self, view: &View) {
         self.meters.retain(view);
     }
@@ -98,12 +98,12 @@ impl Accounts {
 }
 
 impl Account {
-    /// When it arrived.
+    /// Returns the time of arrival.
     pub(crate) fn began(&self) -> Instant {
         self.began
     }
 
-    /// It is known what is asked.
+    /// Sets method, gateway and protocol version.
     pub(crate) fn asks(&mut self, gateway: &GatewayView, method: Method, version: &'static str) {
         self.asked = Some(Asked {
             meter: self.accounts.meters.gateway(&gateway.name.id),
@@ -113,7 +113,8 @@ impl Account {
         });
     }
 
-    /// A span begins here, if spans go anywhere. Methods that nobody knows do not get to name it.
+    /// Starts the span if traces are exported. An unknown method does not become the span's name, so that names are
+    /// bounded.
     pub(crate) fn traced(&mut self, method: &str, version: &'static str, incoming: Incoming<'_>) {
         self.span = self
             .accounts
@@ -122,17 +123,17 @@ impl Account {
             .server(method, version, incoming);
     }
 
-    /// Whether [`traced`](Self::traced) is worth its arguments.
+    /// Returns `true` if the arguments of [`start_span`](Self::start_span) are worth computing.
     pub(crate) fn traces(&self) -> bool {
         self.accounts.metrics.tracer().is_on()
     }
 
-    /// To hang the spans of calls below.
+    /// Returns the parent of the spans of upstream calls.
     pub(crate) fn parent(&self) -> Option<Parent> {
         self.span.as_ref().map(Span::parent)
     }
 
-    /// A server is to be called.
+    /// Sets the upstream call that the request makes.
     pub(crate) fn calls(&mut self, call: &Arc<CallPlan>) {
         if let Some(span) = &self.span {
             span.calls(call.target.method(), call.target.exposed());
@@ -142,22 +143,22 @@ impl Account {
         }
     }
 
-    /// Somebody else was waited for, since then.
+    /// Records the time since `since` as time spent waiting for the upstream server.
     pub(crate) fn waited(&mut self, since: Instant) {
         self.waited = Some(self.now().saturating_duration_since(since));
     }
 
-    /// It was answered from here.
+    /// Records a request that was answered without an upstream call.
     pub(crate) fn answered(self) {
         self.close(None);
     }
 
-    /// Another proxy does it, and counts it.
+    /// Ends the measurement without a record: the peer that executes the request records it.
     pub(crate) fn passed_on(mut self) {
         self.closed = true;
     }
 
-    /// It was answered by a server.
+    /// Records a request that was answered by an upstream server.
     pub(crate) fn ended(self, outcome: Outcome) {
         if let Outcome::Failed(failure) = outcome {
             self.accounts.refusal(failure.kind());
@@ -165,14 +166,14 @@ impl Account {
         self.close(class::error_of(outcome));
     }
 
-    /// It was refused.
+    /// Records a refused request.
     pub(crate) fn refused(self, refusal: &Refusal) {
         self.accounts.refusal(refusal.kind());
         let error = refusal.kind();
         self.close(Some(error));
     }
 
-    /// The time of now, for [`waited`](Self::waited).
+    /// Returns the current time, for [`set_upstream_wait`](Self::set_upstream_wait).
     pub(crate) fn now(&self) -> Instant {
         self.accounts.clock.monotonic()
     }
@@ -206,7 +207,7 @@ impl Account {
             }
             None => meter.method(*method, error, version, took),
         }
-        // Of a call that was streamed or taken back it is not known how much of it was ours.
+        // Overhead is unknown for calls that were streamed or cancelled.
         if call.is_none() || self.waited.is_some() {
             let own = took.saturating_sub(self.waited.unwrap_or_default());
             self.accounts.meters.overhead(*method, own);
@@ -215,7 +216,7 @@ impl Account {
 }
 
 impl Drop for Account {
-    /// Nobody said how it ended: whoever asked went away or took it back, or we failed.
+    /// Records a request without an explicit end: the client disconnected or cancelled it, or the handler panicked.
     fn drop(&mut self) {
         if self.closed {
             return;

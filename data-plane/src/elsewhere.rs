@@ -1,4 +1,4 @@
-//! A request whose state another proxy keeps: it is carried out there, and its answer comes back as it is.
+//! Forwarding of requests whose state is held by another proxy. The peer's response is returned unchanged.
 
 use bytes::Bytes;
 use http::{Method, Response, request::Parts};
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl<S: Source> Plane<S> {
-    /// The neighbour that keeps what a request is about, if that is another proxy and can be asked.
+    /// Returns the owning proxy if it is another one and can be reached.
     pub(crate) fn elsewhere(&self, home: Option<&Home>) -> Option<Home> {
         home.filter(|home| self.neighbours.is_elsewhere(home))
             .cloned()
@@ -27,7 +27,7 @@ impl<S: Source> Plane<S> {
 }
 
 impl Work {
-    /// Who keeps the call that this one takes up again.
+    /// Returns the owning proxy of the suspended call that this request resumes.
     pub(crate) fn home(&self) -> Option<&Home> {
         let Plan::Call(call) = &self.plan else {
             return None;
@@ -36,7 +36,7 @@ impl Work {
     }
 }
 
-/// What the neighbour has to be told.
+/// Builds the request to the peer.
 pub(crate) fn parcel(head: &Parts, received: &Received) -> Parcel {
     let (method, body) = match received {
         Received::Post(body) => (Method::POST, body.clone()),
@@ -46,7 +46,7 @@ pub(crate) fn parcel(head: &Parts, received: &Received) -> Parcel {
     Parcel::new(method, head.uri.path(), &head.headers, body)
 }
 
-/// What came back. The caller's place is taken until its last byte.
+/// Returns the response of the peer. The caller's permit is held until the last byte.
 pub(crate) fn passed(response: Response<Incoming>, place: Place, account: Account) -> Answer {
     account.passed_on();
     response.map(|body| {
@@ -55,7 +55,7 @@ pub(crate) fn passed(response: Response<Incoming>, place: Place, account: Accoun
     })
 }
 
-/// It was sent, and no answer came.
+/// Returns the response to a request that was sent to the peer without an answer.
 pub(crate) fn cut_off(received: &Received, account: Account) -> Answer {
     let refused = Refused {
         refusal: Refusal::NeighbourLost,

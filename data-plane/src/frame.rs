@@ -1,4 +1,4 @@
-//! What came: the kinds of HTTP request that are served at all, and the bytes of a posted message.
+//! HTTP requests of the MCP transport: the supported methods, the headers, and the body of a posted message.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header, request::Parts};
@@ -11,19 +11,19 @@ use toolgate_mcp::{
 };
 use toolgate_runtime::budget::Holder;
 
-/// A request, received.
+/// Request of the MCP transport, received completely.
 #[derive(Debug)]
 pub(crate) enum Received {
-    /// A message.
+    /// Message of the client.
     Post(Bytes),
-    /// A stream is wanted.
+    /// Request to open a stream.
     Get,
-    /// A session is to end.
+    /// Request to terminate a session.
     Delete,
 }
 
 impl Received {
-    /// The message; nothing if there was none.
+    /// Returns the posted message; empty if there is none.
     pub(crate) fn posted(&self) -> Bytes {
         match self {
             Self::Post(body) => body.clone(),
@@ -31,7 +31,8 @@ impl Received {
         }
     }
 
-    /// The id of the request, as written; none of what is no request. For refusals, which may cost a second look.
+    /// Returns the JSON-RPC id as written, or `None` if the message is not a request. Parses the message again: meant
+    /// for refusals, which are rare.
     pub(crate) fn id(&self) -> Option<Box<str>> {
         let Self::Post(bytes) = self else {
             return None;
@@ -44,15 +45,15 @@ impl Received {
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
-/// What nearly every client sends.
+/// `Accept` value of nearly all clients.
 const USUAL: &[u8] = b"application/json, text/event-stream";
 const VERSION: HeaderName = HeaderName::from_static(names::VERSION);
 const METHOD: HeaderName = HeaderName::from_static(names::METHOD);
 const NAME: HeaderName = HeaderName::from_static(names::NAME);
-/// Names a legacy session.
+/// Header with the id of a legacy session.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static(names::SESSION);
 
-/// Reads the request of this caller. What cannot be served is refused before its body is read.
+/// Reads the request. Requests that cannot be served are refused before their body is read.
 pub(crate) async fn receive(
     head: &Parts,
     body: RequestBody,
@@ -75,7 +76,7 @@ pub(crate) async fn receive(
     }
 }
 
-/// Whether a stream can be sent.
+/// Returns an error if the client does not accept an event stream.
 pub(crate) fn accepts_events(headers: &HeaderMap) -> Result<(), Refusal> {
     if accepts(headers, EVENTS) {
         Ok(())
@@ -84,7 +85,7 @@ pub(crate) fn accepts_events(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// MCP's own headers.
+/// Returns MCP's standard headers.
 pub(crate) fn standard(headers: &HeaderMap) -> Standard<'_> {
     Standard {
         version: seen(headers, &VERSION),
@@ -93,18 +94,18 @@ pub(crate) fn standard(headers: &HeaderMap) -> Standard<'_> {
     }
 }
 
-/// The trace that a message belongs to.
+/// Returns the trace context of a message.
 pub(crate) fn trace<'a>(headers: &'a HeaderMap, envelope: &'a Envelope<'_>) -> Option<Trace<'a>> {
     let header = |name| Seen::of(headers.get_all(name).iter().map(|value| value.as_bytes()));
     Trace::of(envelope.meta(), header)
 }
 
-/// The version header alone.
+/// Returns the protocol version header.
 pub(crate) fn version(headers: &HeaderMap) -> Seen<'_> {
     seen(headers, &VERSION)
 }
 
-/// All headers that repeat arguments.
+/// Returns all headers that mirror tool arguments.
 pub(crate) fn mirrored(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
     let named = headers
         .iter()
@@ -127,8 +128,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()))
 }
 
-/// Whether `Accept` lists a media type, itself or by wildcard. Without the header anything goes; one that is listed
-/// with weight zero does not.
+/// Returns `true` if `Accept` contains the media type, literally or by wildcard. Without the header every type is
+/// accepted; a type with weight zero is not.
 fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     let mut lists = headers.get_all(header::ACCEPT).iter().peekable();
     if lists.peek().is_none() {

@@ -1,5 +1,5 @@
-//! The data plane: obeys and carries. `pipeline.rs` is a request from top to bottom; [`DataPlane::start`] puts a proxy
-//! together, over what [`sync`] brings.
+//! Data plane: executes the configuration that it gets from the control plane. `pipeline.rs` shows a request from start
+//! to end; [`DataPlane::start`] assembles a proxy on top of [`sync`].
 
 mod account;
 mod batch;

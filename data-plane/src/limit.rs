@@ -1,5 +1,5 @@
-//! How much of us one token, and all of them together, may take at a time. Looked at before a body is read, so that
-//! refusing costs little. A token that is no longer good ends what it has running, which is known here.
+//! Limits of concurrent requests and request rates, per token and in total. Evaluated before a body is read, so that a
+//! refusal is cheap. A token that is revoked or removed ends its running requests here.
 
 use std::{
     collections::HashMap,
@@ -16,16 +16,16 @@ use toolgate_data_core::Refusal;
 use toolgate_model::{Principal, TokenHash};
 use toolgate_runtime::budget::Holder;
 
-/// Bounds of requests.
+/// Limits of requests.
 #[derive(Debug, Clone)]
 pub struct RequestLimits {
-    /// Requests at a time, of everybody.
+    /// Maximum number of concurrent requests.
     pub requests: u32,
-    /// Requests at a time, of one token.
+    /// Maximum number of concurrent requests per token.
     pub requests_per_token: u32,
-    /// Requests per second of one token, if that is bounded.
+    /// Maximum number of requests per second and token; unlimited if `None`.
     pub rate_per_token: Option<u32>,
-    /// How many may come at once before the rate applies.
+    /// Number of requests that may arrive at once before the rate applies.
     pub burst_per_token: u32,
 }
 
@@ -42,7 +42,7 @@ impl Default for RequestLimits {
 
 const SHARDS: usize = 64;
 
-/// Who is doing how much.
+/// Limiter of requests; holds the usage of every token.
 pub(crate) struct Limiter {
     limits: RequestLimits,
     running: Arc<AtomicU32>,
@@ -50,23 +50,23 @@ pub(crate) struct Limiter {
     origin: Instant,
 }
 
-/// Some of the tokens.
+/// Usage of a part of the tokens.
 type Shard = RwLock<HashMap<TokenHash, Arc<Lane>>>;
 
-/// One token's share.
+/// Usage of one token.
 #[derive(Debug)]
 struct Lane {
-    /// Whose memory it is that requests take: a principal has no more of it by having more tokens.
+    /// Budget owner that request memory is charged to: the principal, regardless of its number of tokens.
     holder: Holder,
     running: AtomicU32,
-    /// When the token's requests so far would have arrived at its rate, in microseconds after the origin.
+    /// Theoretical arrival time of the token's next request at its rate (GCRA), in microseconds after the origin.
     arrival: AtomicU64,
-    /// Whether the token is no longer good.
+    /// True once the token is revoked or removed.
     over: AtomicBool,
     ended: Notify,
 }
 
-/// Leave for one request, until dropped.
+/// Permit of one request; released on drop.
 #[derive(Debug)]
 pub(crate) struct Place {
     all: Arc<AtomicU32>,
@@ -84,7 +84,7 @@ impl Limiter {
         }
     }
 
-    /// Leave for one request of this token, which is this principal's.
+    /// Returns a permit for one request of this token and principal.
     pub(crate) fn enter(
         &self,
         token: &TokenHash,
@@ -104,7 +104,7 @@ impl Limiter {
             all: Arc::clone(&self.running),
             lane,
         };
-        // From here on the place gives back what was taken, also when it is refused.
+        // From here on, dropping the permit releases both counts, also on refusal.
         let before = place.lane.running.fetch_add(1, Ordering::Relaxed);
         if before >= self.limits.requests_per_token {
             return Err(Refusal::TooManyRequests(1));
@@ -112,12 +112,12 @@ impl Limiter {
         Ok(place)
     }
 
-    /// How many requests are being served.
+    /// Returns the number of requests being served.
     pub(crate) fn running(&self) -> u32 {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Ends whatever tokens have running that are not to be kept, and forgets them.
+    /// Drops the tokens that `keep` rejects and ends their requests.
     pub(crate) fn retain(&self, keep: impl Fn(&TokenHash) -> bool) {
         for shard in &self.lanes {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +131,7 @@ impl Limiter {
         }
     }
 
-    /// Ends whatever this token has running.
+    /// Drops this token and ends its requests.
     pub(crate) fn end(&self, token: &TokenHash) {
         let mut shard = self
             .shard(token)
@@ -143,7 +143,7 @@ impl Limiter {
     }
 
     fn shard(&self, token: &TokenHash) -> &Shard {
-        // A keyed hash is as good as random: its first byte chooses well.
+        // The hash is keyed, so its first byte is uniformly distributed.
         &self.lanes[usize::from(token.0[0]) % SHARDS]
     }
 
@@ -171,7 +171,7 @@ impl Lane {
         }
     }
 
-    /// One request, unless the token has used up its rate and its burst.
+    /// Counts one request; refuses it if the token has used up its rate and its burst.
     fn pass(&self, now: Duration, rate: u32, burst: u32) -> Result<(), Refusal> {
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let each = 1_000_000 / u64::from(rate.max(1));
@@ -198,7 +198,7 @@ impl Lane {
     }
 
     async fn ended(&self) {
-        // Made before looking: from here on no end is missed.
+        // Created before the check, so that no notification is missed.
         let ended = self.ended.notified();
         if !self.over.load(Ordering::Acquire) {
             ended.await;
@@ -207,23 +207,23 @@ impl Lane {
 }
 
 impl Place {
-    /// Whose memory its request takes.
+    /// Returns the owner of the memory that the request uses.
     pub(crate) fn holder(&self) -> Holder {
         self.lane.holder
     }
 
-    /// Ends when the token that it was given to is no longer good.
+    /// Completes when the token is revoked or removed.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + '_ {
         self.lane.ended()
     }
 
-    /// The same for what outlives the place.
+    /// Like [`token_ended`](Self::token_ended), for use beyond the life of the permit.
     pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + 'static {
         let lane = Arc::clone(&self.lane);
         async move { lane.ended().await }
     }
 
-    /// Whether the token is no longer good.
+    /// Returns `true` if the token is revoked or removed.
     pub(crate) fn is_over(&self) -> bool {
         self.lane.over.load(Ordering::Acquire)
     }

@@ -1,8 +1,10 @@
-//! The other proxies of the fleet. What a session remembers stands with the proxy that opened it; a request of that session
-//! which lands elsewhere is passed on to it, so that a balancer may spread requests as it likes. A neighbour that cannot
-//! be reached is done without: the session is rebuilt from its id.
+//! Connections to the other proxies of the fleet.
 //!
-//! Proxies know each other by certificates of the fleet, and by nothing else; who is calling is asked again at home.
+//! The state of a session is held by the proxy that created it. A request of the session that arrives at another proxy
+//! is forwarded to the owning proxy, so a load balancer needs no affinity. If the owning proxy cannot be reached, the
+//! session is rebuilt from its id.
+//!
+//! Peers authenticate each other by certificates of the fleet only; the owning proxy authenticates the caller again.
 
 use std::{
     collections::BTreeMap,
@@ -34,19 +36,19 @@ use toolgate_runtime::{
 };
 use toolgate_sync::Membership;
 
-/// Neighbours that connections are kept to.
+/// Maximum number of peers with a connection.
 const LINES: usize = 1_024;
 
-/// Until a connection stands.
+/// Timeout of connecting.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// How long a neighbour that could not be reached is not tried again.
+/// Delay before a peer that could not be reached is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Between two signs of life, and how long one may take.
+/// Interval between keep-alive pings, and timeout of their acknowledgement.
 const ALIVE: Duration = Duration::from_secs(3);
 
-/// Of a request, what goes along; beside these what begins with `mcp-`.
+/// Request headers that are forwarded, in addition to those with the prefix `mcp-` or `trace`.
 const TAKEN: [HeaderName; 4] = [
     header::AUTHORIZATION,
     header::ACCEPT,
@@ -54,7 +56,7 @@ const TAKEN: [HeaderName; 4] = [
     HeaderName::from_static("last-event-id"),
 ];
 
-/// Of an answer, what comes back; beside these what begins with `mcp-`.
+/// Response headers that are returned, in addition to those with the prefix `mcp-` or `trace`.
 const RETURNED: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::CACHE_CONTROL,
@@ -64,7 +66,7 @@ const RETURNED: [HeaderName; 6] = [
     HeaderName::from_static("x-accel-buffering"),
 ];
 
-/// The other proxies, as far as there was anything to pass on to them.
+/// Connections to peers, created on demand.
 pub(crate) struct Neighbours {
     proxy: Slug,
     at: OnceLock<Box<str>>,
@@ -74,7 +76,7 @@ pub(crate) struct Neighbours {
     clock: SharedClock,
 }
 
-/// What is to be passed on.
+/// Request to be forwarded.
 pub(crate) struct Parcel {
     pub(crate) method: Method,
     pub(crate) path: Box<str>,
@@ -82,16 +84,16 @@ pub(crate) struct Parcel {
     pub(crate) body: Bytes,
 }
 
-/// Why there is no answer from a neighbour.
+/// Error of a request that got no response from the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// Nothing was sent: whoever asked can do without it.
+    /// Nothing was sent: the caller can handle the request without the peer.
     NotSent,
-    /// It was sent, and may have been carried out.
+    /// The request was sent and may have been executed.
     Broken,
 }
 
-/// One neighbour.
+/// Connection to one peer.
 struct Line {
     home: Home,
     state: Mutex<State>,
@@ -103,12 +105,12 @@ struct State {
     not_before: Option<Instant>,
 }
 
-/// Runs what hyper wants to run beside a connection.
+/// Executor for the tasks that hyper spawns for a connection.
 #[derive(Clone)]
 struct Beside(Drain);
 
 impl Neighbours {
-    /// None are known yet.
+    /// Creates the set of peers, without connections.
     pub(crate) fn new(
         proxy: Slug,
         membership: Receiver<Option<Membership>>,
@@ -125,23 +127,23 @@ impl Neighbours {
         }
     }
 
-    /// This is where neighbours reach us from now on.
+    /// Sets the address at which peers reach this proxy.
     pub(crate) fn reachable(&self, at: &str) {
-        // Said once, at the start.
+        // Set once, at the start.
         let _again = self.at.set(at.into());
     }
 
-    /// Where what is remembered here stands.
+    /// Returns the owner record of state that is held on this proxy.
     pub(crate) fn here(&self) -> Home {
         Home::new(self.proxy.clone(), self.at.get().map(|at| &**at))
     }
 
-    /// Whether `home` is another proxy that something can be passed on to.
+    /// Returns `true` if `home` is another proxy to which requests can be forwarded.
     pub(crate) fn is_elsewhere(&self, home: &Home) -> bool {
         home.proxy != self.proxy && home.at.is_some() && self.membership.borrow().is_some()
     }
 
-    /// Has it done at `home`.
+    /// Forwards a request to the owning proxy.
     pub(crate) async fn pass_on(
         &self,
         home: &Home,
@@ -168,7 +170,7 @@ impl Neighbours {
         drop(lines);
         let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
         if lines.len() >= LINES {
-            // Proxies come and go; lines that nobody uses are found again when needed.
+            // Drops unused connections; a peer that is needed again is connected again.
             lines.retain(|_home, line| Arc::strong_count(line) > 1);
         }
         if lines.len() >= LINES {
@@ -204,7 +206,7 @@ impl Neighbours {
             .keep_alive_while_idle(true);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.ok()?;
         drop(self.drain.spawn_unguarded(async move {
-            // How it ended is seen by whoever uses it next.
+            // The next user of the connection notices its end.
             let _ended = connection.await;
         }));
         Some(sender)
@@ -212,7 +214,7 @@ impl Neighbours {
 }
 
 impl Line {
-    /// A connection that stands, made now if there is none; one at a time tries.
+    /// Returns an open connection, or opens one. One task at a time connects.
     async fn sender(&self, neighbours: &Neighbours) -> Option<SendRequest<Full<Bytes>>> {
         let mut state = self.state.lock().await;
         if let Some(sender) = state.sender.as_ref().filter(|sender| !sender.is_closed()) {
@@ -235,7 +237,7 @@ impl Line {
 }
 
 impl Parcel {
-    /// Of a request's head: what a neighbour has to know of it, and nothing else.
+    /// Builds the request from the headers that the peer needs.
     pub(crate) fn new(method: Method, path: &str, headers: &HeaderMap, body: Bytes) -> Self {
         Self {
             method,
@@ -246,7 +248,7 @@ impl Parcel {
     }
 
     fn into_request(self) -> Option<Request<Full<Bytes>>> {
-        // The name is one that every door accepts; where it goes was decided by address and certificate.
+        // Every listener accepts this host name; the destination is determined by address and certificate.
         let request = Request::builder()
             .method(self.method)
             .uri(format!("https://localhost{}", self.path));

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State that all requests share.
 
 use std::{sync::Arc, time::Instant};
 
@@ -21,7 +21,7 @@ use crate::{
     source::Source,
 };
 
-/// One proxy's request path. See [`pipeline`](crate::pipeline).
+/// State of a proxy's request path.
 pub(crate) struct Plane<S: Source> {
     pub(crate) source: S,
     pub(crate) clock: SharedClock,
@@ -41,29 +41,29 @@ pub(crate) struct Plane<S: Source> {
     pub(crate) accounts: Arc<Accounts>,
 }
 
-/// A call whose legacy client is asked something.
+/// Call of a legacy client that waits for the client's answer to a server request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
-    /// Where the answer goes.
+    /// Receiver of the answer.
     pub(crate) answers: Answers,
-    /// For when none can come any more.
+    /// Cancels the call if no answer can come any more.
     pub(crate) call: TakeBack,
-    /// Through which its client comes.
+    /// Gateway of the client.
     pub(crate) gateway: Slug,
-    /// What its client is let in by.
+    /// Token of the client.
     pub(crate) token: TokenHash,
 }
 
 impl Asker {
-    /// Whether its client can come back with an answer.
+    /// Returns `true` if the client is still served and can answer.
     pub(crate) fn is_served(&self, view: &View) -> bool {
         change::is_served(view, &self.gateway, &self.token)
     }
 }
 
 impl<S: Source> Plane<S> {
-    /// Leave for one request. Whoever is let in is found when the token is revoked later; who was revoked meanwhile,
-    /// after the token was checked, is found here.
+    /// Returns a permit for one request. A later revocation ends the request through its permit; a revocation between
+    /// the check of the token and this call is detected here.
     pub(crate) fn enter(&self, caller: &Caller, now: Instant) -> Result<Place, Refusal> {
         let token = &caller.token().hash;
         let place = self.limiter.enter(token, caller.principal(), now)?;
@@ -73,8 +73,8 @@ impl<S: Source> Plane<S> {
         Ok(place)
     }
 
-    /// A legacy session was ended by its client: nobody answers its questions any more, and the calls that wait for
-    /// answers are taken back. Where a server keeps a session for it alone, that one ends too.
+    /// Handles the termination of a legacy session by its client. Calls that wait for the client's answers are
+    /// cancelled, and upstream sessions that serve this session alone end.
     pub(crate) fn conversation_over(&self, subject: Subject<'_>) {
         for asker in self.questions.session_over(&subject.facts.random) {
             asker.call.now();
@@ -85,7 +85,7 @@ impl<S: Source> Plane<S> {
         }
     }
 
-    /// Calls of modern clients that cannot come back, since their gateway serves nobody any more, are taken back.
+    /// Cancels suspended calls of modern clients whose gateway was removed or denied: their clients cannot come back.
     pub(crate) fn release(&self, view: &View) {
         self.parking.retain(|gateway| {
             let gateway = view.gateway(gateway.as_str());
@@ -93,12 +93,12 @@ impl<S: Source> Plane<S> {
         });
     }
 
-    /// These tokens stopped working: what they have running ends, streams included.
+    /// Ends all requests of revoked tokens, streams included.
     pub(crate) fn revoked<'a>(&self, tokens: impl Iterator<Item = &'a TokenHash>) {
         tokens.for_each(|token| self.limiter.end(token));
     }
 
-    /// The view was replaced: whatever was kept for what is gone is let go, and clients hear of changed lists.
+    /// Handles a new view: drops state of what was removed and notifies clients of changed lists.
     pub(crate) fn view_changed(&self, before: &View, after: &View) {
         let mut views = Comparison::new(before, after);
         self.sessions.view_changed(&mut views);

@@ -1,4 +1,4 @@
-//! What a session header is worth. An id that was opened is remembered, so that no seal is computed twice.
+//! Resolves the `Mcp-Session-Id` header to a session. Opened ids are cached, so that a seal is opened once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,16 +15,16 @@ use toolgate_session::Sessions;
 
 use crate::frame;
 
-/// Ids that are remembered.
+/// Maximum number of cached ids.
 const REMEMBERED: u64 = 50_000;
 
-/// How long: keys that rotate out take what they sealed with them.
+/// Lifetime of a cached id; bounded because ids must become invalid when their key is rotated out.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// Ids that have been opened.
+/// Cache of opened session ids.
 pub(crate) struct Opened(Cache<Box<str>, Arc<Known>>);
 
-/// What an id was opened for, and what it says.
+/// Content of an id, with the gateway and principal that it was opened for.
 struct Known {
     text: Box<str>,
     gateway: Slug,
@@ -32,14 +32,14 @@ struct Known {
     facts: Arc<SessionFacts>,
 }
 
-/// As the core's, but owned.
+/// Result of resolving the session header; the owned form of the core's type.
 #[derive(Debug, Clone)]
 pub(crate) enum Session {
-    /// There was no header.
+    /// The header is absent.
     Absent,
-    /// It opened nothing for this caller and gateway, or its session is over.
+    /// The id is not valid for this caller and gateway, or its session has ended.
     Unknown,
-    /// It is this one.
+    /// The session is open.
     Open(Arc<SessionFacts>),
 }
 
@@ -49,7 +49,7 @@ impl Opened {
         Self(cache.build())
     }
 
-    /// The session that the header names.
+    /// Resolves the session header of a request.
     pub(crate) fn session(
         &self,
         headers: &HeaderMap,
@@ -85,7 +85,7 @@ impl Opened {
         principal: &Arc<Principal>,
         slot: &Slot,
     ) -> Option<Arc<SessionFacts>> {
-        // Most connections carry one session; the others' ids are found here as well, a little later.
+        // Most connections carry one session. Ids of other sessions are found in the shared cache, at a higher cost.
         let last = slot.get::<Known>().filter(|known| *known.text == *text);
         let known = match last.or_else(|| self.0.get(text)) {
             Some(known) => known,
@@ -103,7 +103,7 @@ impl Opened {
                 known
             }
         };
-        // Someone else's id is as unknown as one that was never made.
+        // An id of another principal or gateway is treated like an invalid one.
         let same = known.gateway == *gateway && known.principal == *principal;
         same.then(|| Arc::clone(&known.facts))
     }

@@ -1,4 +1,4 @@
-//! Where the plane's configuration comes from: sync in a proxy, a fixed one in a test.
+//! Source of a proxy's configuration: the control plane's pushes, or a fixed configuration in tests.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,36 +10,36 @@ use toolgate_data_core::{
 use toolgate_model::{Slug, TokenHash, Version};
 use toolgate_sync::{Keys, Membership, SyncHandle};
 
-/// What is served, and the keys for it. Its readers neither wait nor lock.
+/// Configuration and keys of a proxy. Readers neither wait nor lock.
 pub trait Source: Credentials + Revoked + Clone + Send + Sync + 'static {
-    /// Its keys.
+    /// Type of the keys.
     type Keys: KeySet;
 
-    /// The view of now.
+    /// Returns the current view.
     fn view(&self) -> Arc<View>;
 
-    /// The keys of now; none before there were any.
+    /// Returns the current keys, or `None` before the first ones arrived.
     fn keys(&self) -> Option<Arc<Self::Keys>>;
 
-    /// Changes with every view.
+    /// Returns a receiver that changes with every view.
     fn changes(&self) -> Receiver<Version>;
 
-    /// The revoked tokens, as often as they change: without waiting for a view.
+    /// Returns a receiver of the revoked tokens, which changes ahead of the view.
     fn revocations(&self) -> Receiver<Arc<BTreeSet<TokenHash>>>;
 
-    /// The id of this proxy.
+    /// Returns the id of this proxy.
     fn proxy_id(&self) -> &Slug;
 
-    /// Who this proxy is among its neighbours, once it has joined them.
+    /// Returns a receiver of this proxy's fleet identity; `None` until it has joined.
     fn membership(&self) -> Receiver<Option<Membership>>;
 }
 
-/// The keys that all proxies of a deployment share.
+/// Keys that all proxies of a deployment share.
 pub trait KeySet: Send + Sync + 'static {
-    /// Hashes bearer tokens.
+    /// Returns the hasher of bearer tokens.
     fn hasher(&self) -> &TokenHasher;
 
-    /// Seals and opens ids and cursors.
+    /// Returns the sealer of ids and cursors.
     fn sealer(&self) -> &Sealer;
 }
 

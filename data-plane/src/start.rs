@@ -1,4 +1,4 @@
-//! Wiring: one proxy, from its parts.
+//! Assembles a proxy from its components.
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
 
@@ -29,62 +29,62 @@ use crate::{
     source::Source,
 };
 
-/// How a proxy is set up.
+/// Configuration of a proxy.
 #[derive(Debug)]
 pub struct DataPlaneOptions {
-    /// The door.
+    /// Listener for clients.
     pub door: DoorOptions,
-    /// Which servers may be reached.
+    /// Policy of reachable servers.
     pub egress: EgressPolicy,
-    /// How much one caller, and all of them, may take.
+    /// Limits of requests, per token and in total.
     pub limits: RequestLimits,
-    /// Bytes of servers' answers that are held at a time, those beyond 64 KiB each.
+    /// Budget of upstream responses in memory, in bytes beyond 64 KiB each.
     pub answers: usize,
-    /// How much of what is kept open is one principal's.
+    /// Quotas per principal.
     pub shares: Shares,
-    /// Threads for actors.
+    /// Number of actor threads.
     pub actor_threads: usize,
-    /// Where neighbours are met, if they are.
+    /// Listener for peers, if any.
     pub neighbours: Option<NeighbourDoor>,
 }
 
-/// The listener for the other proxies of the fleet.
+/// Configuration of the listener for the other proxies of the fleet.
 #[derive(Debug, Clone)]
 pub struct NeighbourDoor {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Under which address they reach it, `host:port`; where it listens, if nothing is said.
+    /// Address `host:port` at which peers reach this proxy; defaults to the local address of the listener.
     pub address: Option<String>,
 }
 
-/// A proxy that serves.
+/// Running data plane of a proxy.
 #[derive(Debug)]
 pub struct DataPlane {
     address: SocketAddr,
     actors: ActorSystem,
 }
 
-/// Why a proxy cannot serve.
+/// Error of a data plane that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The door cannot be opened.
+    /// The listener cannot be opened.
     #[error(transparent)]
     Door(#[from] DoorError),
-    /// Servers cannot be reached.
+    /// The egress configuration is not usable.
     #[error("outbound connections: {0}")]
     Egress(#[from] EgressError),
-    /// No threads for actors.
+    /// The actor threads could not be started.
     #[error("actors cannot be started: {0}")]
     Actors(#[source] io::Error),
 }
 
 impl NeighbourDoor {
-    /// Longest address, in bytes: it has to fit into a session's id.
+    /// Maximum length of an address, in bytes: it is part of session ids.
     pub const ADDRESS_LIMIT: usize = home::ADDRESS_LIMIT;
 }
 
 impl DataPlaneOptions {
-    /// Listening at `listen`, everything else as it mostly is.
+    /// Returns default options for this listen address.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             door: DoorOptions::new(listen),
@@ -99,7 +99,8 @@ impl DataPlaneOptions {
 }
 
 impl DataPlane {
-    /// Serves what `source` says until drained. Has to be called on the runtime that is to serve.
+    /// Starts a proxy that serves the configuration of `source` until it is drained. Must be called on the runtime that
+    /// serves.
     pub fn start<S: Source>(
         options: DataPlaneOptions,
         source: S,
@@ -177,21 +178,21 @@ impl DataPlane {
         Ok(Self { address, actors })
     }
 
-    /// Where clients reach it.
+    /// Returns the address for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its actors, to be looked at and to be ended after the drain.
+    /// Returns the actor system, for inspection and for shutdown after the drain.
     pub fn actors(&self) -> &ActorSystem {
         &self.actors
     }
 }
 
-/// The listener for neighbours, and under which address they are to reach it.
+/// Binds the listener for peers and returns it with the address at which peers reach it.
 fn inner_door(settings: NeighbourDoor) -> Result<(Door, String), DoorError> {
     let mut options = DoorOptions::new(settings.listen);
-    // Each neighbour has one connection for all that it passes on.
+    // Each peer forwards all its requests over one connection.
     options.limits.streams = 10_000;
     options.limits.stream_window = 1024 * 1024;
     options.limits.connection_window = 16 * 1024 * 1024;
@@ -202,7 +203,7 @@ fn inner_door(settings: NeighbourDoor) -> Result<(Door, String), DoorError> {
     Ok((door, at))
 }
 
-/// Takes requests from neighbours in, once there is a certificate to be known by.
+/// Serves requests of peers, once the proxy has its certificate.
 async fn meet<S: Source>(plane: Arc<Plane<S>>, door: Door, at: String) {
     let mut membership = plane.source.membership();
     let joined = tokio::select! {
@@ -232,8 +233,7 @@ async fn meet<S: Source>(plane: Arc<Plane<S>>, door: Door, at: String) {
     }
 }
 
-/// Keeps what is remembered in step with the view and the revocations, also while the last requests are served, and
-/// lets go of servers at the end.
+/// Applies new views and revocations, also while the last requests of a drain are served; then releases upstream state.
 async fn follow<S: Source>(plane: Arc<Plane<S>>) {
     let (mut changes, mut revocations) = (plane.source.changes(), plane.source.revocations());
     let mut before = plane.source.view();
@@ -261,11 +261,11 @@ async fn follow<S: Source>(plane: Arc<Plane<S>>) {
     }
     plane.parking.end_all();
     plane.listeners.end_all();
-    // No call is under way that would still need its link.
+    // Last: no call needs its upstream session any more.
     plane.links.end_all();
 }
 
-/// Numbers that are worked out when somebody looks.
+/// Registers gauges whose values are computed on collection.
 fn observe<S: Source>(plane: &Arc<Plane<S>>, metrics: &Metrics) {
     let show = |name, description, value: fn(&Plane<S>) -> usize| {
         let plane = Arc::downgrade(plane);

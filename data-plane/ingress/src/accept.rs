@@ -1,4 +1,4 @@
-//! The listener: takes connections in, and stops in order.
+//! TCP listener of the data plane: accepts connections, enforces the connection limits and drains in order.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -19,27 +19,27 @@ use crate::{
     limits::DoorLimits,
 };
 
-/// Connections that the kernel keeps for us between two looks.
+/// Length of the kernel's accept queue, in connections.
 const BACKLOG: u32 = 4096;
 
-/// How a door is set up.
+/// Configuration of a [`Listener`].
 #[derive(Debug, Clone)]
 pub struct DoorOptions {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Names under which clients call us, beside loopback and the address itself: `host` or `host:port`.
+    /// Host names accepted in addition to loopback and the listen address: `host` (any port) or `host:port`.
     pub public_hosts: Vec<String>,
-    /// Certificate and key; their resolver sees to their renewal.
+    /// TLS configuration; its resolver renews certificate and key. Without it the listener speaks plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Bounds.
+    /// Limits of connections and requests.
     pub limits: DoorLimits,
-    /// How long to go on accepting after a drain began, until every balancer has noticed.
+    /// Time during which connections are still accepted after a drain began, until every load balancer has noticed.
     pub linger: Duration,
-    /// Threads that carry connections; as many as there are processors, unless said otherwise.
+    /// Number of worker threads that serve connections; defaults to the number of processors.
     pub threads: usize,
 }
 
-/// A listener that stands.
+/// Bound HTTP listener.
 #[derive(Debug)]
 pub struct Door {
     listener: TcpListener,
@@ -50,21 +50,21 @@ pub struct Door {
     carriers: Carriers,
 }
 
-/// Why a door cannot be opened.
+/// Error of a [`Listener`] that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
-    /// The address cannot be listened at.
+    /// Binding or listening on the address failed.
     #[error("cannot listen at {0}; is another program running there? choose another address")]
     Listen(SocketAddr, #[source] io::Error),
-    /// There are no threads to carry connections.
+    /// The worker threads could not be started.
     #[error("connections cannot be carried")]
     Threads(#[source] io::Error),
-    /// A public host is none.
+    /// An entry of the public hosts is not a host name.
     #[error(transparent)]
     Host(#[from] InvalidHost),
 }
 
-/// What all connections of a door look at.
+/// State shared by all connections of a listener.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) hosts: Hosts,
@@ -74,7 +74,7 @@ pub(crate) struct Shared {
 }
 
 impl DoorOptions {
-    /// With default bounds, without TLS.
+    /// Returns options with default limits and without TLS.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
@@ -88,7 +88,7 @@ impl DoorOptions {
 }
 
 impl Door {
-    /// Listens. Connections wait until [`serve`](Self::serve).
+    /// Binds the address and starts the workers. Connections wait in the accept queue until [`serve`](Self::serve).
     pub fn open(options: DoorOptions) -> Result<Self, DoorError> {
         let failed = |error| DoorError::Listen(options.listen, error);
         let listener = listen(options.listen).map_err(failed)?;
@@ -116,23 +116,23 @@ impl Door {
         })
     }
 
-    /// Presents this to every connection: for a certificate that came later than the address.
+    /// Sets the TLS configuration, for a certificate that is issued after the address was bound.
     #[must_use]
     pub fn presenting(mut self, tls: Arc<ServerConfig>) -> Self {
-        // Nobody else looks before connections are taken in.
+        // The only reference: no connection has been accepted yet.
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.tls = Some(tls);
         }
         self
     }
 
-    /// Where it stands.
+    /// Returns the local address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Takes connections in until drained; returns when no more are taken. Those that stand are asked to close and
-    /// are waited for by the drain.
+    /// Accepts connections until the drain begins and the linger time has passed, then closes the listening socket and
+    /// asks open connections to close. Returns without waiting for them: the drain waits.
     pub async fn serve<G: Gate>(self, gate: Arc<G>, drain: Drain) {
         let (closing, watched) = watch::channel(false);
         let stop = async {
@@ -160,7 +160,7 @@ impl Door {
                 }
                 Err(error) if is_theirs(&error) => {}
                 Err(error) => {
-                    // Out of descriptors or memory: accepting at once again would spin.
+                    // Out of file descriptors or memory. Accepting again without a pause would spin.
                     tracing::warn!(%error, "connections cannot be taken in");
                     sleep(Duration::from_millis(10) + backoff.next(random::number())).await;
                 }
@@ -168,7 +168,7 @@ impl Door {
         }
         drop(self.listener);
         closing.send_replace(true);
-        // What they carry goes on until nothing is served any more.
+        // The workers run until the drain has settled, so that open connections can finish.
         let (carriers, settled) = (self.carriers, drain.settled());
         drop(drain.spawn_last("carriers", async move {
             settled.await;
@@ -183,7 +183,7 @@ impl Door {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        // Given up by this runtime: its carrier's hears of it from now on.
+        // Deregisters the socket from this runtime; the worker's runtime registers it.
         let Ok(stream) = stream.into_std() else {
             return;
         };
@@ -210,7 +210,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Whether a connection was gone before we took it.
+/// Returns `true` if the error belongs to a connection that was gone before it was accepted.
 fn is_theirs(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! How many connections stand, altogether and by address. Looked at when a connection opens and closes, never by a
+//! Limits on open connections, in total and per client address. Evaluated when a connection opens or closes, never per
 //! request.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-/// Counts open connections.
+/// Counts open connections and rejects those beyond the limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
     open: AtomicUsize,
@@ -19,7 +19,7 @@ pub(crate) struct Admission {
     addresses: Mutex<BTreeMap<IpAddr, u32>>,
 }
 
-/// One admitted connection; leaves when dropped.
+/// Permit of one admitted connection; released on drop.
 #[derive(Debug)]
 pub(crate) struct Seat {
     admission: Arc<Admission>,
@@ -27,7 +27,7 @@ pub(crate) struct Seat {
 }
 
 impl Admission {
-    /// At most `limit` altogether and `per_address` of one address.
+    /// Creates a limiter for at most `limit` connections in total and `per_address` per client address.
     pub(crate) fn new(limit: usize, per_address: u32) -> Arc<Self> {
         let (open, addresses) = (AtomicUsize::new(0), Mutex::default());
         Arc::new(Self {
@@ -38,7 +38,7 @@ impl Admission {
         })
     }
 
-    /// A seat for a connection from `address`, unless too many stand.
+    /// Returns a permit for a connection from `address`, or `None` if a limit is reached.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
         let address = address.to_canonical();
         let mut addresses = self

@@ -1,4 +1,4 @@
-//! Bodies of responses: bytes that are there, several of them in a row, or a stream that is still being made.
+//! Response bodies: bytes in memory, a sequence of chunks, or a stream.
 
 use std::{
     convert::Infallible,
@@ -9,34 +9,34 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// The body of a response. `S` is whatever streams behind the gate; it is not boxed.
+/// Body of a response. `S` is the handler's stream type; it is not boxed.
 #[derive(Debug)]
 pub enum Body<S> {
-    /// Nothing, or no more.
+    /// No bytes, or none left.
     Empty,
-    /// These bytes.
+    /// Single buffer.
     Full(Bytes),
-    /// These, one after the other, without being copied together.
+    /// Several buffers in order, sent without being copied together.
     Parts(Parts),
-    /// What comes, as it comes.
+    /// Stream of bytes, sent as they arrive.
     Stream(S),
-    /// The same, for as long as the client listens.
+    /// Stream that lasts as long as the client listens; it may take over its connection.
     Standing(S),
 }
 
-/// Several pieces of one body.
+/// Remaining buffers of a [`ResponseBody::Chunks`].
 #[derive(Debug)]
 pub struct Parts {
     pieces: std::vec::IntoIter<Bytes>,
     left: u64,
 }
 
-/// Nothing streams here.
+/// Stream type of handlers that never stream. Has no values.
 #[derive(Debug)]
 pub enum Never {}
 
 impl<S> Body<S> {
-    /// These pieces in a row.
+    /// Returns a body of these buffers in order.
     pub fn parts(pieces: Vec<Bytes>) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
         let pieces = pieces.into_iter();

@@ -1,6 +1,8 @@
-//! Threads that carry connections. Each has a runtime of its own, and a connection stays with one of them to its end:
-//! its client's socket, the connections to servers that its requests use, and its timers are heard of on one thread, so
-//! that a request wakes no other. Who accepts deals connections out to whoever has the fewest.
+//! Pool of worker threads that serve connections.
+//!
+//! Each worker has a single-threaded runtime, and a connection stays on one worker until it ends. The client's socket,
+//! the upstream connections of its requests and its timers are polled on that thread, so a request wakes no other
+//! thread. The accept loop assigns a new connection to the worker with the fewest connections.
 
 use std::{
     future::Future,
@@ -17,7 +19,7 @@ use tokio::{
     sync::oneshot,
 };
 
-/// All carriers of a door. They end when dropped, with all that still runs on them.
+/// Workers of a listener. Dropping the pool ends them together with every task that still runs on them.
 #[derive(Debug)]
 pub(crate) struct Carriers {
     all: Vec<Carrier>,
@@ -27,15 +29,15 @@ pub(crate) struct Carriers {
 struct Carrier {
     runtime: Handle,
     carried: Arc<AtomicUsize>,
-    /// Dropped, it ends the thread.
+    /// Ends the thread when dropped.
     _end: oneshot::Sender<()>,
 }
 
-/// While it lives, a connection is counted as carried.
+/// Counts a connection towards its worker's load until dropped.
 struct Carried(Arc<AtomicUsize>);
 
 impl Carriers {
-    /// So many of them, but one at least.
+    /// Starts `count` workers, at least one.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
         let all = (0..count.max(1))
             .map(Carrier::start)
@@ -43,7 +45,7 @@ impl Carriers {
         Ok(Self { all })
     }
 
-    /// Runs a connection on the carrier that has the fewest.
+    /// Runs a connection on the worker with the fewest connections.
     pub(crate) fn carry<F, C>(&self, connection: C)
     where
         C: FnOnce() -> F + Send + 'static,
@@ -73,7 +75,7 @@ impl Carrier {
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
         let run = move || {
-            // Nobody ever sends: it ends when the other side is gone.
+            // No value is ever sent: the receiver completes when the sender is dropped.
             let _gone = runtime.block_on(ended);
             runtime.shutdown_background();
         };

@@ -1,11 +1,12 @@
-//! What is refused before anybody asks what a request means.
+//! Checks of a request head that need no tenant configuration: host, origin, field names, transfer coding and content
+//! encoding.
 
 use http::{HeaderMap, header, request::Parts};
 use toolgate_data_core::Refusal;
 
 use crate::hosts::Hosts;
 
-/// Whether the head may pass.
+/// Returns an error if the request head is rejected.
 pub(crate) fn check(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {
     hosts.check(&head.uri, &head.headers)?;
     names(&head.headers)?;
@@ -13,7 +14,7 @@ pub(crate) fn check(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {
     encoding(&head.headers)
 }
 
-/// Some programs read `x_a` as `x-a`; a field that can be read as another one is refused.
+/// Rejects field names with an underscore: some programs read `x_a` as `x-a`, so the field could be taken for another.
 fn names(headers: &HeaderMap) -> Result<(), Refusal> {
     let ambiguous = |name: &header::HeaderName| name.as_str().as_bytes().contains(&b'_');
     if headers.keys().any(ambiguous) {
@@ -24,8 +25,8 @@ fn names(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Where a body ends must not be a matter of opinion: of all transfer codings only the plain one is taken (RFC 9112,
-/// section 6.1). A length beside it has been dropped by then, and the connection will be closed.
+/// Rejects every transfer coding but a single `chunked`, so that the end of the body is unambiguous (RFC 9112, section
+/// 6.1). hyper has already removed a `Content-Length` beside it and will close the connection.
 fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let plain = |coding: &http::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -37,7 +38,7 @@ fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
     ))
 }
 
-/// A compressed body can be a thousand times what its length says.
+/// Rejects compressed bodies: they can expand to a thousand times their length.
 fn encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {

@@ -1,4 +1,4 @@
-//! One connection, from the handshake to the last byte.
+//! Serves one connection, from the TLS handshake to its last byte.
 
 use std::{
     future::{Future, poll_fn},
@@ -36,26 +36,28 @@ use crate::{
     watch::{Watch, Watched},
 };
 
-/// Fields of a head that hyper reads without taking memory for them; what is over the limit is refused by [`pass`].
+/// Number of header fields that hyper's HTTP/1 parser accepts by default, without allocating. Requests above the
+/// configured limit are rejected by [`handle_request`].
 const FIELDS: usize = 100;
 
-/// What a connection is served with.
+/// Handler, listener state and drain of a connection.
 pub(crate) struct Host<G> {
     pub(crate) gate: Arc<G>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) drain: Drain,
-    /// Turns true when connections are to end.
+    /// Turns `true` when connections have to close.
     pub(crate) closing: Receiver<bool>,
 }
 
-/// Runs what hyper wants to run beside a connection.
+/// Executor for the tasks that hyper spawns for a connection.
 #[derive(Clone)]
 struct Beside(Drain);
 
-/// What is left of a connection that was taken by an answer that stands.
+/// Future of a long-lived stream that took its connection over from hyper.
 pub(crate) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Serves one connection to its end, or until an answer takes it. Why it ended is of no consequence to anybody.
+/// Serves a connection until it ends, or until a long-lived stream takes it over; returns that stream's future. The
+/// reason for the end is not reported.
 pub(crate) async fn serve<G: Gate>(
     host: Host<G>,
     stream: TcpStream,
@@ -69,11 +71,11 @@ pub(crate) async fn serve<G: Gate>(
     let handshake = TlsAcceptor::from(tls).accept(stream);
     let stream = timeout(limits.handshake, handshake).await.ok()?.ok()?;
     let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    // Boxed, like the other protocol below: what most connections never need is not carried by each.
+    // Boxed, as is HTTP/2 below: plaintext HTTP/1 connections, the majority, do not pay for the larger future.
     Box::pin(speak(host, stream, address, multiplexed)).await
 }
 
-/// Whether the client begins with HTTP/2's preface; looks without taking.
+/// Peeks at the stream and returns `true` if it begins with the HTTP/2 preface.
 async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
     const PREFACE: &[u8; 3] = b"PRI";
     let mut first = [0; PREFACE.len()];
@@ -88,7 +90,7 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
         if seen == PREFACE.len() {
             return Ok(true);
         }
-        // A byte or two of it have come: peeking again would answer at once.
+        // Only part of the preface has arrived. Peeking again without a pause would return at once.
         sleep(Duration::from_millis(10)).await;
     }
 }
@@ -113,7 +115,7 @@ where
     });
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
     let limits = shared.limits.clone();
-    // Requests at once on one connection have to share it.
+    // Requests of an HTTP/2 connection share it, so no stream can take it over.
     let handover = (!multiplexed).then(Arc::<Handover<_>>::default);
     let offered = handover.clone();
     let service = service_fn(move |request| {
@@ -140,7 +142,7 @@ where
         return None;
     };
     let mut connection = http1(&limits).serve_connection(io, service);
-    // What was written before has to be with the client.
+    // Everything written before must have been taken by the client.
     let taken = || handover.is_offered() && !watch.is_writing();
     drive(
         Pin::new(&mut connection),
@@ -156,7 +158,8 @@ where
     Some(Box::pin(carry(io, answer, limits.write_stall)))
 }
 
-/// No timer: [`Watch`] does with one per connection what hyper would do with one per request.
+/// Builds the HTTP/1 server without hyper's header timeout: [`ConnectionActivity`] needs one timer per connection,
+/// hyper would arm one per request.
 fn http1(limits: &DoorLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     if limits.headers > FIELDS {
@@ -185,7 +188,7 @@ fn http2(limits: &DoorLimits, drain: Drain) -> http2::Builder<Beside> {
     builder
 }
 
-/// Runs a connection until it ends, times out, is taken, or is asked to close and has.
+/// Polls a connection until it ends, times out, is taken over, or has closed after being asked to.
 async fn drive<C: Future>(
     mut connection: Pin<impl DerefMut<Target = C>>,
     close: impl Fn(Pin<&mut C>),
@@ -207,12 +210,13 @@ async fn drive<C: Future>(
         if !closed && asked.as_mut().poll(cx).is_ready() {
             closed = true;
             close(connection.as_mut());
-            // Wakes itself so that the closing takes place now.
+            // Wakes the task so that the graceful shutdown makes progress now.
             cx.waker().wake_by_ref();
         }
         loop {
             let deadline = watch.deadline(limits);
-            // Later is found out when the timer fires: the usual case, and it costs nothing here.
+            // A deadline that moved later is noticed when the timer fires. This is the usual case and costs nothing
+            // here.
             if deadline.is_some_and(|deadline| deadline < timer.deadline()) {
                 timer.as_mut().reset(deadline.unwrap_or(aged));
             }
@@ -242,7 +246,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        // Streams of a connection, which the drain waits for already.
+        // Streams of a connection; the drain already waits for the connection.
         drop(self.0.spawn_unguarded(future));
     }
 }

@@ -1,4 +1,4 @@
-//! What stands behind the door.
+//! Interface between the listener and the request handler behind it.
 
 use std::{
     convert::Infallible,
@@ -27,29 +27,31 @@ use crate::{
     watch::Active,
 };
 
-/// Answers requests that have passed the door.
+/// Handles requests that have passed the listener's checks.
 pub trait Gate: Send + Sync + 'static {
-    /// What its streamed answers are made of.
+    /// Body type of streamed responses.
     type Stream: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
         + Send
         + Unpin
         + 'static;
 
-    /// Answers one request.
+    /// Handles one request and returns the response.
     fn serve(
         self: Arc<Self>,
         request: Request,
     ) -> impl Future<Output = Response<Body<Self::Stream>>> + Send;
 }
 
-/// A body that marks its connection as busy until it is gone.
+/// Response body that marks its connection as active until it is dropped.
 pub(crate) struct Counted<S> {
     body: Body<S>,
     _active: Active,
 }
 
-/// From hyper's request to hyper's response. A panic behind the gate costs one request. An answer that stands is handed
-/// over where the connection can be had for it.
+/// Handles a request from hyper and returns the response to hyper.
+///
+/// A panic of the handler fails this request alone. A long-lived stream is moved to the handoff if the connection has
+/// one.
 pub(crate) async fn pass<G: Gate>(
     gate: Arc<G>,
     shared: Arc<Shared>,
@@ -59,7 +61,7 @@ pub(crate) async fn pass<G: Gate>(
 ) -> Result<Response<Counted<G::Stream>>, Infallible> {
     let active = visitor.watch.begin();
     let (head, incoming) = request.into_parts();
-    // Older clients do not know chunks.
+    // HTTP/1.0 clients do not understand chunked transfer coding.
     let handover = handover.filter(|_| head.version == Version::HTTP_11);
     let response = if head.headers.len() > shared.limits.headers {
         empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -76,8 +78,8 @@ pub(crate) async fn pass<G: Gate>(
             body,
             visitor,
         };
-        // Boxed, so that it is gone when the answer begins: a connection keeps room for its largest request, and one
-        // that only listens would keep it for nothing.
+        // Boxed, so that its memory is released when the response begins: the connection's future would otherwise keep
+        // room for its largest request, even while it only serves a long-lived stream.
         let served = Box::pin(AssertUnwindSafe(gate.serve(request)).catch_unwind());
         let answer = served.await;
         answer.unwrap_or_else(|_panic| {
@@ -92,7 +94,7 @@ pub(crate) async fn pass<G: Gate>(
     let stands = matches!(answer.body().body, Body::Standing(_));
     if let Some(handover) = handover.filter(|_| stands) {
         handover.offer(answer);
-        // hyper is never answered: the connection is taken from it.
+        // hyper never gets a response: the connection is taken away from it.
         return pending().await;
     }
     Ok(answer)

@@ -1,25 +1,25 @@
-//! Which `Host` and `Origin` are ours. A page in a browser can be made to reach any address under a name of its
-//! choice (DNS rebinding), so the name is checked, always.
+//! Checks of `Host` and `Origin` against DNS rebinding: a web page can make a browser reach any address under a name of
+//! its choice. The check is always on.
 
 use std::net::SocketAddr;
 
 use http::{HeaderMap, HeaderValue, Uri, header};
 use toolgate_data_core::Refusal;
 
-/// The names under which the door may be called.
+/// Allowlist of the host names under which the listener may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hosts {
     names: Vec<Authority>,
 }
 
-/// A host, with a port where only that one will do.
+/// Host name, with a port if only that port is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Authority {
     host: String,
     port: Option<u16>,
 }
 
-/// Why a name cannot be allowed.
+/// Error of an entry that is not a host name, with the entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a host name, with or without a port (for example mcp.example.com or 10.0.0.7:8443)"
@@ -29,7 +29,7 @@ pub struct InvalidHost(String);
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 impl Hosts {
-    /// The loopback names, the address that is listened at, and `public`: `host` (any port) or `host:port`.
+    /// Creates the list of the loopback names, the listen address and `public`: `host` (any port) or `host:port`.
     pub fn new<'a>(
         listen: SocketAddr,
         public: impl IntoIterator<Item = &'a str>,
@@ -58,14 +58,14 @@ impl Hosts {
         Ok(Self { names })
     }
 
-    /// Whether a request may be served: its host is ours, and so is its origin if it has one.
+    /// Returns an error unless the host is on the list, and the origin too if the request has one.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().map(HeaderValue::as_bytes);
         if hosts.next().is_some() {
             return Err(Refusal::Host);
         }
-        // HTTP/2 and absolute targets name the host in the target; a `Host` beside it must not differ.
+        // HTTP/2 and absolute-form targets name the host in the target; a `Host` field beside it must be equal.
         let target = uri
             .authority()
             .map(|authority| authority.as_str().as_bytes());
@@ -101,7 +101,7 @@ impl Hosts {
     }
 }
 
-/// Host and port. Nothing that has more in it (userinfo, a path, spaces) is one.
+/// Splits an authority into host and port. Returns `None` for anything more, such as userinfo, a path or spaces.
 fn split(text: &str) -> Option<(&str, Option<u16>)> {
     let end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,

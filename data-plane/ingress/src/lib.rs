@@ -1,5 +1,5 @@
-//! The HTTP door of the data plane: listener, timers and bounds of connections, checks that need no configuration of
-//! a tenant, and the one table from refusals to responses. What a request means is decided behind the [`Gate`].
+//! HTTP listener of the data plane: connection timeouts and limits, checks that need no tenant configuration, and the
+//! mapping of refusals to responses. Requests are interpreted by the [`RequestHandler`].
 
 pub mod accept;
 mod admission;

@@ -1,51 +1,54 @@
-//! Bounds of the door, each with a name. A client that runs into one is told where the protocol has a word for it,
-//! and disconnected where it has none.
+//! Limits and timeouts of the listener.
+//!
+//! A client that exceeds a limit gets the error response that HTTP defines for it, or is disconnected if there is none.
 
 use std::time::Duration;
 
-/// Bodies up to this many bytes are not counted: the bound on requests at a time bounds them.
+/// Size in bytes up to which request bodies are not charged to the budget: the limit on concurrent requests bounds
+/// them.
 pub const SMALL_BODY: usize = 4 * 1024;
 
-/// What one connection, and all of them, may take.
+/// Limits per connection and for all connections together.
 #[derive(Debug, Clone)]
 pub struct DoorLimits {
-    /// From the first byte of a request to the end of its head; also from connecting to the first request.
+    /// Timeout from the first byte of a request to the end of its head; also from connecting to the first request.
     pub head: Duration,
-    /// Without a request.
+    /// Timeout of a connection without a request.
     pub idle: Duration,
-    /// Between two pieces of a request's body.
+    /// Timeout between two chunks of a request body.
     pub body_stall: Duration,
-    /// For a whole request body.
+    /// Timeout of a whole request body.
     pub body_time: Duration,
-    /// While the client takes nothing of an answer.
+    /// Timeout while the client accepts no bytes of a response.
     pub write_stall: Duration,
-    /// For a TLS handshake.
+    /// Timeout of the TLS handshake.
     pub handshake: Duration,
-    /// After which a connection is asked to close, so that load balancers can spread again; varied by a tenth.
+    /// Age after which a connection is asked to close, so that load balancers can spread again; up to a tenth is
+    /// subtracted at random.
     pub age: Duration,
-    /// Fields of one head.
+    /// Maximum number of header fields of a request.
     pub headers: usize,
-    /// Bytes of one head.
+    /// Maximum size of a request head, in bytes.
     pub header_bytes: usize,
-    /// Bytes of one request body.
+    /// Maximum size of a request body, in bytes.
     pub body: usize,
-    /// Bytes of all request bodies together, beyond [`SMALL_BODY`] each.
+    /// Maximum size of all request bodies in memory together, in bytes, beyond [`SMALL_BODY`] each.
     pub bodies: usize,
-    /// Open connections.
+    /// Maximum number of open connections.
     pub connections: usize,
-    /// Open connections of one address.
+    /// Maximum number of open connections per client address.
     pub connections_per_address: u32,
-    /// Requests at once on one HTTP/2 connection.
+    /// Maximum number of concurrent requests on one HTTP/2 connection.
     pub streams: u32,
     /// HTTP/2 flow-control window of a stream, in bytes.
     pub stream_window: u32,
     /// HTTP/2 flow-control window of a connection, in bytes.
     pub connection_window: u32,
-    /// HTTP/2 streams that a client may open and reset before we have looked at them.
+    /// Maximum number of HTTP/2 streams that a client may open and reset before the server has accepted them.
     pub pending_resets: usize,
-    /// HTTP/2 streams that we may have to reset for a client's faults.
+    /// Maximum number of HTTP/2 streams that the server resets because of protocol errors of the client.
     pub local_resets: usize,
-    /// Between two HTTP/2 pings, and how long an answer to one may take.
+    /// Interval between HTTP/2 pings, and timeout of their acknowledgement.
     pub ping: Duration,
 }
 

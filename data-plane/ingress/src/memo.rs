@@ -1,6 +1,8 @@
-//! What a connection's bearer token hashes to, remembered for that connection. The next request with the same token
-//! computes no MAC; whether the token may still do anything is judged anew every time, so nothing here can go stale.
-//! A [`Slot`] is the same for whatever else is worth remembering.
+//! Values cached per connection.
+//!
+//! [`TokenHashCache`] holds the hash of the connection's last bearer token, so that the next request with the same
+//! token computes no MAC. Authorization is checked again for every request, so the entry cannot become stale.
+//! [`CacheSlot`] holds any other value.
 
 use std::{
     any::Any,
@@ -11,35 +13,36 @@ use subtle::ConstantTimeEq as _;
 use toolgate_model::TokenHash;
 use zeroize::Zeroizing;
 
-/// The last token that came over a connection. One entry: clients do not change theirs per request, and a balancer
-/// that mixes clients costs a hash each.
+/// Cache of the hash of the last token on a connection. One entry is enough: clients keep their token, and a load
+/// balancer that mixes clients costs one hash per change.
 #[derive(Default)]
 pub struct TokenMemo {
     last: Mutex<Option<Seen>>,
 }
 
 struct Seen {
-    /// Kept, so that another key cannot come to stand at its address.
+    /// Held so that no other key can be allocated at the same address.
     key: Arc<dyn Any + Send + Sync>,
     token: Zeroizing<Vec<u8>>,
     hash: TokenHash,
 }
 
 impl TokenMemo {
-    /// The hash of `token`, computed by `hash` unless it was the last one here, and under the same `key`.
+    /// Returns the hash of `token`; calls `hash` unless the last token was the same, under the same `key`.
     pub fn hash<K: Send + Sync + 'static>(
         &self,
         key: &Arc<K>,
         token: &str,
         hash: impl FnOnce(&str) -> TokenHash,
     ) -> TokenHash {
-        // Contended only by requests at once on one HTTP/2 connection; then hashing is cheaper than waiting.
+        // Contended only by concurrent requests of an HTTP/2 connection, where hashing is cheaper than waiting.
         let Ok(mut last) = self.last.try_lock() else {
             return hash(token);
         };
         if let Some(seen) = &*last
             && std::ptr::addr_eq(Arc::as_ptr(&seen.key), Arc::as_ptr(key))
-            // A balancer may mix clients on one connection: the time taken tells nothing of the other's token.
+            // A load balancer may mix clients on one connection: the comparison takes constant time, so that its
+            // duration reveals nothing about another client's token.
             && bool::from(seen.token.ct_eq(token.as_bytes()))
         {
             return seen.hash;
@@ -52,18 +55,18 @@ impl TokenMemo {
     }
 }
 
-/// Something that was worked out for the last request of a connection, and may be of use to the next.
+/// Value computed for the last request of a connection that may serve the next one.
 #[derive(Default)]
 pub struct Slot(Mutex<Option<Arc<dyn Any + Send + Sync>>>);
 
 impl Slot {
-    /// What was put in last, if it is of this type.
+    /// Returns the stored value if it has this type.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let held = self.0.try_lock().ok()?.clone();
         held?.downcast().ok()
     }
 
-    /// Keeps this instead.
+    /// Replaces the stored value.
     pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
         if let Ok(mut held) = self.0.try_lock() {
             *held = Some(value);

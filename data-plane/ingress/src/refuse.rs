@@ -1,4 +1,4 @@
-//! The one place where a refusal becomes a response.
+//! Converts refusals to responses. No other module does.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -6,16 +6,16 @@ use toolgate_data_core::Refusal;
 
 use crate::body::Body;
 
-/// As in every answer with a body of one JSON document.
+/// Content type of every response that is one JSON document.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What a client without a usable token is asked for.
+/// `WWW-Authenticate` value of responses to requests without a usable token.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"toolgate\"");
 
-/// What is served at a gateway's path.
+/// `Allow` value: the methods of a gateway's path.
 const METHODS: HeaderValue = HeaderValue::from_static("POST, GET, DELETE");
 
-/// The response to a request of this id (the literal as written), where one could be read.
+/// Returns the response to a refused request with this id (the JSON literal as written), if the id is known.
 pub fn refuse<S>(refusal: &Refusal, id: Option<&str>) -> Response<Body<S>> {
     let body = refusal.rpc().to_bytes(id);
     let mut response = json(refusal.status(), body);
@@ -35,17 +35,17 @@ pub fn refuse<S>(refusal: &Refusal, id: Option<&str>) -> Response<Body<S>> {
     response
 }
 
-/// A response of one JSON document.
+/// Returns a response with one JSON document.
 pub fn json<S>(status: u16, body: Bytes) -> Response<Body<S>> {
     let mut response = Response::new(Body::from(body));
-    // Every status of ours is a valid one; a reader of this line need not look it up.
+    // Callers pass valid status codes only; the fallback is never used.
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 
-/// A response without a body.
+/// Returns a response without a body.
 pub fn empty<S>(status: StatusCode) -> Response<Body<S>> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;

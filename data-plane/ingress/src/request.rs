@@ -1,5 +1,5 @@
-//! A request as the gate gets it: the head is there, the body is read when the gate asks for it, so that a caller
-//! who is refused costs no body.
+//! Requests as passed to the handler. The head is complete; the body is read on demand, so that a refused caller costs
+//! no body.
 
 use std::{fmt, future::poll_fn, net::IpAddr, pin::Pin, sync::Arc};
 
@@ -17,30 +17,30 @@ use crate::{
     watch::Watch,
 };
 
-/// One request.
+/// HTTP request of a client.
 #[derive(Debug)]
 pub struct Request {
-    /// Method, target, fields.
+    /// Method, target and header fields.
     pub head: http::request::Parts,
-    /// What follows.
+    /// Body, not read yet.
     pub body: RequestBody,
-    /// The connection it came over.
+    /// Connection on which the request arrived.
     pub visitor: Arc<Visitor>,
 }
 
-/// Whoever is at the other end of a connection. Says nothing of the caller: a balancer mixes them.
+/// Connection of a client. It does not identify the caller: a load balancer may mix several on one connection.
 #[derive(Debug)]
 pub struct Visitor {
-    /// The address it came from.
+    /// Address of the peer.
     pub address: IpAddr,
-    /// The last token seen on it.
+    /// Hash of the last token on this connection.
     pub memo: TokenMemo,
-    /// Whatever else is remembered of its last request.
+    /// Cached value of the last request on this connection.
     pub slot: Slot,
     pub(crate) watch: Arc<Watch>,
 }
 
-/// A body that has not been read.
+/// Request body that has not been read.
 pub struct RequestBody {
     pub(crate) incoming: Incoming,
     pub(crate) watch: Arc<Watch>,
@@ -48,7 +48,7 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    /// All of it, which whoever calls holds a share of memory for. A large body in one piece is not copied.
+    /// Reads the whole body and charges it to the budget owner. A large body that arrives in one chunk is not copied.
     pub async fn read(mut self, holder: Holder) -> Result<Bytes, Refusal> {
         let announced = self.incoming.size_hint().lower();
         let limit = self.shared.limits.body;
@@ -60,13 +60,14 @@ impl RequestBody {
         };
         if first.len() <= SMALL_BODY && self.incoming.is_end_stream() {
             self.within(first.len())?;
-            // Kept as it is, it would keep the connection from reading into the same memory again.
+            // The chunk is a slice of the connection's read buffer; keeping it would prevent hyper from reusing that
+            // buffer.
             return Ok(Bytes::copy_from_slice(&first));
         }
         self.rest(first, holder).await
     }
 
-    /// What follows a first piece, as long as there is room for it among all that is held, and time.
+    /// Reads the rest after a first chunk, within the budget and the body timeout.
     async fn rest(mut self, first: Bytes, holder: Holder) -> Result<Bytes, Refusal> {
         let end = Instant::now() + self.shared.limits.body_time;
         let mut charge = self.shared.budget.open(Some(holder));
@@ -80,7 +81,7 @@ impl RequestBody {
             self.within(all.len() + piece.len())?;
             taken(charge.add(piece.len()))?;
             all.extend_from_slice(&piece);
-            // A client that never stops for long, and never ends.
+            // Ends a body that never stalls but never ends.
             if Instant::now() > end {
                 return Err(Refusal::BodyTimeout);
             }
@@ -96,7 +97,7 @@ impl RequestBody {
         Ok(())
     }
 
-    /// The next piece that holds bytes.
+    /// Returns the next chunk that is not empty, or `None` at the end.
     async fn piece(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
             let frame = if self.watch.body_waits() {
@@ -109,7 +110,7 @@ impl RequestBody {
             match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
                 None => return Ok(None),
                 Some(Ok(Ok(bytes))) if !bytes.is_empty() => return Ok(Some(bytes)),
-                // Trailers mean nothing to us, and an empty piece is none.
+                // Trailers are ignored, and so are empty chunks.
                 Some(Ok(Ok(_) | Err(_))) => {}
                 Some(Err(_broken)) => {
                     return Err(Refusal::InvalidRequest(

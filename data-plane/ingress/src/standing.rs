@@ -1,6 +1,8 @@
-//! Answers that stand for as long as their client listens. hyper keeps two buffers of 8 KiB for each HTTP/1 connection,
-//! whatever goes over it; a stream that says something once a minute would keep them for nothing. Such an answer takes
-//! its connection out of hyper's hands and is carried here, chunk by chunk, with no more than it needs.
+//! Long-lived streams outside of hyper.
+//!
+//! hyper keeps two buffers of 8 KiB per HTTP/1 connection for as long as it is open, far more than a rarely used stream
+//! needs. A long-lived stream therefore takes its connection over from hyper; this module writes it as chunked response
+//! with only the memory of the current chunk.
 
 use std::{
     future::poll_fn,
@@ -22,22 +24,22 @@ use tokio::{
 };
 use toolgate_runtime::clock::{Clock as _, SystemClock};
 
-/// What a client may send behind the request that it listens with, before it is taken for one that floods.
+/// Maximum number of bytes that a client may send behind the request of its stream; beyond it the connection is closed.
 const STRAY: usize = 8 * 1024;
 
-/// Where an answer lies that wants to be carried without hyper, until its connection is free of everything before it.
+/// Slot in which a response waits until everything before it on the connection has been written.
 pub(crate) struct Handover<B> {
     offered: AtomicBool,
     answer: Mutex<Option<Response<B>>>,
 }
 
-/// A connection that carries one answer to its end.
+/// Connection that is dedicated to one streamed response.
 struct Line<T, B> {
     io: T,
     body: B,
-    /// How long the client may take nothing.
+    /// Timeout while the client accepts no bytes.
     stall: Duration,
-    /// Bytes that came from a client that has nothing to say any more.
+    /// Number of bytes received after the request.
     stray: usize,
 }
 
@@ -51,26 +53,26 @@ impl<B> Default for Handover<B> {
 }
 
 impl<B> Handover<B> {
-    /// Lays an answer down.
+    /// Stores the response.
     pub(crate) fn offer(&self, answer: Response<B>) {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         self.offered.store(true, Ordering::Release);
     }
 
-    /// Whether there is one. Asked at every turn of a connection, so it takes no lock.
+    /// Returns `true` if a response waits. Called at every poll of a connection, so it takes no lock.
     pub(crate) fn is_offered(&self) -> bool {
         self.offered.load(Ordering::Acquire)
     }
 
-    /// Takes it.
+    /// Takes the response out.
     pub(crate) fn take(&self) -> Option<Response<B>> {
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         answer.take()
     }
 }
 
-/// Carries an answer until it ends, its client is gone, or takes nothing for as long as `stall`. Nothing may lie between
-/// this answer and what was written to `io` before.
+/// Writes the response until its body ends, the client disconnects, or the client accepts no bytes for `stall`.
+/// Everything written to `io` before must have been flushed.
 pub(crate) async fn carry<T, B>(io: T, answer: Response<B>, stall: Duration)
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -83,7 +85,7 @@ where
         stall,
         stray: 0,
     };
-    // Whoever is gone need not be told anything.
+    // An error means that the client is gone: there is nothing to report.
     drop(line.speak(head).await);
 }
 
@@ -102,7 +104,7 @@ where
         timeout(self.stall, self.io.shutdown()).await?
     }
 
-    /// The next piece that holds bytes, none at the end; an error as soon as the client is gone.
+    /// Returns the next chunk that is not empty, `None` at the end, or an error as soon as the client has disconnected.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         self.listen(cx)?;
         loop {
@@ -110,15 +112,16 @@ where
             match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
                 None => return Poll::Ready(Ok(None)),
                 Some(Ok(Ok(piece))) if !piece.is_empty() => return Poll::Ready(Ok(Some(piece))),
-                // An empty chunk would be the last one, and trailers mean nothing to an event stream.
+                // An empty chunk would end the response, and event streams have no trailers.
                 Some(Ok(Ok(_) | Err(_))) => {}
-                // Without the last chunk, the client knows that this was not all.
+                // The last chunk is omitted, so the client sees that the response is incomplete.
                 Some(Err(_broken)) => return Poll::Ready(Err(io::ErrorKind::Other.into())),
             }
         }
     }
 
-    /// Whether the client is still there. What it says on this connection is not read as a request any more.
+    /// Returns an error if the client has disconnected or sent too much. Input on this connection is discarded, not
+    /// parsed as a request.
     fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
             let mut space = [0; 256];
@@ -148,7 +151,7 @@ where
     }
 }
 
-/// The head of an answer of unknown length (RFC 9112, 7.1), after which the connection is not used again.
+/// Encodes the head of a response of unknown length (RFC 9112, section 7.1); the connection closes after it.
 fn begin(mut head: Parts) -> Vec<u8> {
     let put = |name, value| (name, HeaderValue::from_static(value));
     head.headers.extend([

@@ -1,33 +1,33 @@
-//! What an HTTP/2 client makes us do that serves no request. Pings, settings and the like cost little each and are answered
-//! before anybody counts requests, so that nothing else would end a flood of them.
+//! Limits HTTP/2 frames that serve no request. PING, SETTINGS and similar frames are cheap, but hyper answers them
+//! below the layer that counts requests, so no other limit ends a flood of them.
 //!
-//! Follows frame heads only (RFC 9113, section 4.1) and understands no frame: nine bytes, of which the first three are the
-//! payload's length and the fourth is the type.
+//! Parses frame headers only (RFC 9113, section 4.1): nine bytes, of which the first three are the payload length and
+//! the fourth is the type.
 
 use std::time::Duration;
 
-/// What the client's preface takes ahead of its first frame.
+/// Length in bytes of the client's connection preface, ahead of the first frame.
 const PREFACE: usize = 24;
 
-/// Bytes of a frame's head.
+/// Length in bytes of a frame header.
 const HEAD: usize = 9;
 
-/// So many frames that serve nothing may come at once.
+/// Burst of frames that serve no request.
 pub(crate) const BURST: u32 = 1_000;
 
-/// So many more every second.
+/// Frames that serve no request, per second, after the burst.
 pub(crate) const RATE: u32 = 100;
 
-/// Window updates come with every answer that is read; they have an allowance of their own.
+/// Burst of `WINDOW_UPDATE` frames; they have a quota of their own because every response that is read causes some.
 pub(crate) const WINDOW_BURST: u32 = 50_000;
 
-/// So many more window updates every second.
+/// `WINDOW_UPDATE` frames per second, after the burst.
 pub(crate) const WINDOW_RATE: u32 = 10_000;
 
-/// Follows one connection's bytes.
+/// Frame quota of one connection; follows the bytes that it receives.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// Bytes that still belong to what came before.
+    /// Bytes to skip: the rest of the preface or of the current payload.
     skip: usize,
     head: [u8; HEAD],
     filled: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Tally {
     windows: Allowance,
 }
 
-/// More came than is allowed.
+/// Error of a connection that exceeded its frame quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flood;
 
@@ -44,12 +44,12 @@ struct Allowance {
     left: u32,
     burst: u32,
     rate: u32,
-    /// When it was last filled up, since birth.
+    /// Time of the last refill, since the connection opened.
     at: Duration,
 }
 
 impl Tally {
-    /// Of a new connection.
+    /// Creates the quota of a new connection.
     pub(crate) fn new() -> Self {
         Self {
             skip: PREFACE,
@@ -60,7 +60,7 @@ impl Tally {
         }
     }
 
-    /// These bytes came, `now` after birth.
+    /// Counts the frames in received bytes; `now` is the time since the connection opened.
     pub(crate) fn on(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), Flood> {
         loop {
             let skipped = self.skip.min(bytes.len());
@@ -86,11 +86,11 @@ impl Tally {
 
     fn frame(&mut self, kind: u8, length: u32, now: Duration) -> Result<(), Flood> {
         match kind {
-            // DATA with something in it, HEADERS and CONTINUATION are a request's; a reset is counted by the protocol.
+            // DATA with a payload, HEADERS and CONTINUATION belong to a request; hyper limits RST_STREAM.
             0 if length > 0 => Ok(()),
             1 | 3 | 9 => Ok(()),
             8 => self.windows.take(now),
-            // PING, SETTINGS, PRIORITY, empty DATA, and whatever else there may be.
+            // PING, SETTINGS, PRIORITY, empty DATA and all other types.
             _ => self.idle.take(now),
         }
     }

@@ -1,5 +1,5 @@
-//! What a connection is doing, so that one timer per connection can tell a slow client from a busy one. A request
-//! arms no timer: it leaves a mark, and the timer looks at the marks when it fires.
+//! Activity of a connection, from which its single timer distinguishes a slow client from a busy server. Requests arm
+//! no timers: they set marks, and the timer evaluates the marks when it fires.
 
 use std::{
     io,
@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{limits::DoorLimits, tally::Tally};
 
-/// The marks of one connection.
+/// Marks of one connection.
 #[derive(Debug)]
 pub(crate) struct Watch {
     born: Instant,
@@ -32,25 +32,26 @@ pub(crate) struct Watch {
     multiplexed: bool,
 }
 
-/// Since when something is so, in milliseconds after birth; zero if it is not.
+/// Start of a condition, in milliseconds since the connection opened plus one; zero if the condition does not hold.
 #[derive(Debug)]
 struct Mark(AtomicU64);
 
-/// While it lives, a request is being served.
+/// Guard of a request that is being served.
 #[derive(Debug)]
 pub(crate) struct Active(Arc<Watch>);
 
-/// A socket that leaves marks.
+/// I/O stream that records reads and writes in the connection's activity.
 #[derive(Debug)]
 pub(crate) struct Watched<T> {
     inner: T,
     watch: Arc<Watch>,
-    /// On a multiplexed connection.
+    /// Present on HTTP/2 connections.
     tally: Option<Tally>,
 }
 
 impl Watch {
-    /// Of a new connection, which owes us the head of its first request. On a multiplexed one requests stall alone.
+    /// Creates the activity of a new connection, which waits for the head of its first request. An HTTP/2 connection
+    /// starts as idle: its requests have timeouts of their own.
     pub(crate) fn new(multiplexed: bool) -> Arc<Self> {
         let watch = Self {
             born: Instant::now(),
@@ -71,7 +72,7 @@ impl Watch {
         Arc::new(watch)
     }
 
-    /// A request's head has arrived.
+    /// Records that the head of a request has arrived.
     pub(crate) fn begin(self: &Arc<Self>) -> Active {
         self.active.fetch_add(1, Ordering::Relaxed);
         self.fresh.store(false, Ordering::Relaxed);
@@ -80,7 +81,8 @@ impl Watch {
         Active(Arc::clone(self))
     }
 
-    /// A body is waited for. Nothing is told on a multiplexed connection, whose bodies keep their own time.
+    /// Records that a body is being read and returns `true`. Returns `false` on an HTTP/2 connection, where each body
+    /// has its own timeout.
     pub(crate) fn body_waits(&self) -> bool {
         if !self.multiplexed {
             self.body.set(self.now());
@@ -88,17 +90,18 @@ impl Watch {
         !self.multiplexed
     }
 
-    /// It has come.
+    /// Records that the read of a body has completed.
     pub(crate) fn body_came(&self) {
         self.body.clear();
     }
 
-    /// Whether the client has been sent what it has not taken yet.
+    /// Returns `true` if a write is blocked because the client accepts no bytes.
     pub(crate) fn is_writing(&self) -> bool {
         self.write.get().is_some()
     }
 
-    /// When the connection is to be given up, as things are; nothing while a request is being worked on.
+    /// Returns the time at which the connection has to be closed in its present state, or `None` while it only waits
+    /// for the handler.
     pub(crate) fn deadline(&self, limits: &DoorLimits) -> Option<Instant> {
         let after = |mark: &Mark, limit: Duration| Some(self.born + mark.get()? + limit);
         let stalled = after(&self.write, limits.write_stall);
@@ -110,7 +113,7 @@ impl Watch {
         [stalled, waiting].into_iter().flatten().min()
     }
 
-    /// Bytes came, or none did. A head has begun when bytes came that did not complete one.
+    /// Records a read that returned bytes, or would block. Bytes that did not complete a head begin one.
     fn read(&self, came: bool) {
         if self.multiplexed || self.active.load(Ordering::Relaxed) > 0 {
             return;
@@ -165,7 +168,7 @@ impl Drop for Active {
 }
 
 impl<T> Watched<T> {
-    /// `inner`, watched.
+    /// Wraps `inner`.
     pub(crate) fn new(inner: T, watch: Arc<Watch>) -> Self {
         let tally = watch.multiplexed.then(Tally::new);
         Self {
@@ -175,7 +178,7 @@ impl<T> Watched<T> {
         }
     }
 
-    /// What was watched.
+    /// Returns the inner stream.
     pub(crate) fn into_inner(self) -> T {
         self.inner
     }

@@ -1,4 +1,4 @@
-//! A view with one gateway, one legacy server and two tokens, and what else tests need.
+//! Test views with one gateway, one legacy server and two tokens, and related helpers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ pub(crate) fn hash(text: &str) -> TokenHash {
     TokenHash(Digest::of_bytes(text.as_bytes()).0)
 }
 
-/// A snapshot whose one server is at `url`, whose gateway is called `title`, with these tokens.
+/// Returns a snapshot with a server at `url`, a gateway with this title, and these tokens.
 pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
     let mut snapshot = Snapshot::default();
     let mut insert = |kind, id: &str, resource| {
@@ -76,12 +76,12 @@ pub(crate) fn view(snapshot: &Snapshot) -> View {
     View::build(snapshot, None).0
 }
 
-/// The view, with a tool for each name.
+/// Returns a view whose gateway exposes these tools.
 pub(crate) fn with_tools(tools: &[&str]) -> View {
     reaching(tools, &Reach::All)
 }
 
-/// The same, with tokens that reach these tools.
+/// Returns the same view with tokens that reach these tools only.
 pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
     use toolgate_model::{
         Definition,
@@ -142,7 +142,7 @@ pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
     view(&snapshot)
 }
 
-/// A view in which this token is good for a while.
+/// Returns a view in which this token expires at the given time.
 pub(crate) fn expiring(token: &str, expires: Timestamp) -> View {
     let mut snapshot = snapshot("https://old.example/mcp", "Main", &[token]);
     for entry in snapshot.entries.values_mut() {
@@ -192,7 +192,7 @@ pub(crate) fn link_key(view: &View, token: &str) -> LinkKey {
     )
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds; panics after five seconds.
 pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
     for _ in 0..500 {
         if so() {

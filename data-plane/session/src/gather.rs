@@ -1,5 +1,5 @@
-//! What a feed tells, gathered: a server that tells of the same updates again and again costs little more than one that
-//! tells of each once.
+//! Batches the notifications of a feed: a server that reports the same updates repeatedly costs little more than one
+//! report of each.
 
 use std::{collections::BTreeSet, future::Future, pin::pin, time::Duration};
 
@@ -10,33 +10,34 @@ use tokio::{
 };
 use toolgate_data_core::{port::Feed, watch::Told};
 
-/// Between two times that updates are handed over. The first one does not wait.
+/// Interval between two deliveries of updates. The first delivery is immediate.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
-/// Updates of different resources that are gathered before they are handed over early.
+/// Number of distinct resources after which a batch is delivered early.
 const UPDATES: usize = 256;
 
-/// Bytes of their names.
+/// Size of resource URIs after which a batch is delivered early, in bytes.
 const NAMES: usize = 64 * 1024;
 
-/// How gathering ended.
+/// Result of collecting a batch.
 pub(crate) enum Gathering {
-    /// With these; none if it was interrupted.
+    /// Notifications to deliver; may be empty after an interrupt.
     Told(Box<dyn Feed>, Vec<Told>),
-    /// The feed has ended. Whoever watches is told of everything when there is another one.
+    /// The feed has ended. Subscribers are notified of every resource once it is open again.
     Lost,
-    /// This proxy drains.
+    /// The proxy is draining.
     Draining(Box<dyn Feed>),
 }
 
-/// Updates so far.
+/// Updates collected so far.
 #[derive(Default)]
 struct Updates {
     uris: BTreeSet<Box<str>>,
     bytes: usize,
 }
 
-/// Listens to the feed until `after`, and from then on until something is told. News of a task are never kept back.
+/// Reads the feed until `after`, and beyond that until there is something to deliver. Task notifications are delivered
+/// immediately.
 pub(crate) async fn gather(
     mut feed: Box<dyn Feed>,
     interrupt: &Notify,
@@ -68,7 +69,7 @@ pub(crate) async fn gather(
         if updates.are_many() {
             return Gathering::Told(feed, updates.told());
         }
-        // A feed that always has more leaves the others on this thread their turn.
+        // A feed that is always ready must yield to other tasks on this thread.
         consume_budget().await;
     }
 }

@@ -1,5 +1,5 @@
-//! Sessions that were ended here, so that their ids, which still open, are known to be over. Only as many of one
-//! principal, so that nobody can make this proxy forget what others have ended.
+//! Sessions that ended on this proxy. Their ids can still be opened, so they are recorded here to be rejected. The
+//! record is bounded per principal, so that no principal can displace the entries of others.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,17 +11,18 @@ use toolgate_model::{Principal, Timestamp};
 
 use crate::{sessions::SessionKey, shard::Shards};
 
-/// Ended sessions that are remembered as such.
+/// Maximum number of terminated sessions that are recorded.
 pub const TOMBSTONES: usize = 100_000;
 
-/// Of these, how many of one principal; beyond that, those that it opened first are forgotten.
+/// Maximum number of terminated sessions per principal; beyond it, the sessions that the principal opened first are
+/// dropped.
 pub const TOMBSTONES_PER_PRINCIPAL: usize = 2_000;
 
-/// What has ended.
+/// Set of terminated sessions.
 pub(crate) struct Graves {
     /// Read with every request of a legacy session.
     over: Shards<SessionKey, ()>,
-    /// Whose, oldest first.
+    /// Sessions by principal, oldest first.
     owners: Mutex<HashMap<Arc<Principal>, Owned>>,
 }
 
@@ -35,7 +36,7 @@ impl Graves {
         }
     }
 
-    /// Whether this session has ended.
+    /// Returns `true` if the session was terminated.
     pub(crate) fn has(&self, key: &SessionKey) -> bool {
         self.over.get(key).is_some()
     }
@@ -45,7 +46,7 @@ impl Graves {
         self.over.len()
     }
 
-    /// It ends. Remembered for as long as its id would open.
+    /// Records a terminated session for as long as its id can be opened.
     pub(crate) fn bury(&self, principal: &Arc<Principal>, facts: &SessionFacts, now: Timestamp) {
         let mut owners = self.owners();
         let owned = owners.entry(Arc::clone(principal)).or_default();
@@ -60,7 +61,7 @@ impl Graves {
         }
     }
 
-    /// Forgets what no longer opens, and if that is not enough, of whoever has ended most.
+    /// Drops expired entries, then the oldest entries of the principals with the most entries.
     fn make_room(&self, owners: &mut HashMap<Arc<Principal>, Owned>, now: Timestamp) {
         owners.retain(|_principal, owned| {
             self.clear(owned, now);

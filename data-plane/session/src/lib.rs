@@ -1,6 +1,11 @@
-//! The actors that remember: [`Sessions`] of legacy clients with us, [`Links`] of ours with legacy servers, calls that
-//! wait for their clients ([`Parking`]), [`Questions`] that wait for answers, and what is [`InFlight`]. Facts are read
-//! without a mailbox; a mailbox is for changes, and no payload passes through one but notices that nobody asked for.
+//! Stateful part of the data plane, mostly actors.
+//!
+//! [`SessionRegistry`] holds the sessions of legacy clients, [`UpstreamSessionRegistry`] the proxy's sessions with
+//! legacy servers, [`SubscriptionRegistry`] and [`ChangeFeeds`] the subscriptions of clients and the feeds that serve
+//! them. Further modules hold suspended calls, open server requests and calls in flight.
+//!
+//! State that requests need is read without a mailbox. Messages carry changes, and the only payloads among them are
+//! notifications.
 
 mod gather;
 mod graves;

@@ -1,4 +1,4 @@
-//! The actor of one link: it steps the pure machine and has the network part done for it.
+//! Actor of one upstream session: steps the pure state machine and starts its network operations.
 
 use std::sync::{Arc, Weak};
 
@@ -12,24 +12,22 @@ use toolgate_data_core::{
 
 use crate::links::{Entry, Shared};
 
-/// Whoever waits for a link.
+/// Reply to a caller that waits for an upstream session.
 pub(crate) type Waiter = Reply<Result<Arc<LinkFacts>, UpstreamFailure>>;
 
-/// What the actor understands.
 pub(crate) enum Message {
-    /// Somebody needs the link.
+    /// A caller needs the session.
     Wanted(Waiter),
-    /// Somebody found its session lost.
+    /// A caller found the session lost at the server.
     Lost(Arc<LinkFacts>, Waiter),
-    /// The handshake ended.
+    /// The handshake has completed or failed.
     Opened(Result<Arc<LinkFacts>, UpstreamFailure>),
-    /// Time to look whether it is still needed.
+    /// Timer to check if the session is still in use.
     Tick,
-    /// Nobody needs it any more.
+    /// The session is no longer needed.
     End,
 }
 
-/// One link.
 pub(crate) struct LinkActor {
     key: LinkKey,
     machine: Link<Waiter>,
@@ -39,7 +37,7 @@ pub(crate) struct LinkActor {
 
 impl LinkActor {
     pub(crate) fn new(key: LinkKey, shared: Weak<Shared>, entry: Weak<Entry>) -> Self {
-        // After a panic, what was published still stands.
+        // After a panic, the published session is still valid.
         let standing = entry.upgrade().and_then(|entry| entry.facts.load_full());
         Self {
             key,

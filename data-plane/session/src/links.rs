@@ -1,4 +1,5 @@
-//! Every link of this proxy. Facts are read from an [`ArcSwapOption`]; only who finds none asks the actor.
+//! Upstream sessions of this proxy. Facts are read from an [`ArcSwapOption`]; the actor is asked only if there are
+//! none.
 
 use std::{
     fmt,
@@ -23,27 +24,27 @@ use crate::{
     shard::Shards,
 };
 
-/// Links that one proxy may have.
+/// Maximum number of upstream sessions of a proxy.
 pub const LINKS: usize = 50_000;
 
-/// Of these, how many on behalf of one principal.
+/// Maximum number of upstream sessions on behalf of one principal.
 pub const LINKS_PER_PRINCIPAL: usize = LINKS / 4;
 
-/// What a handshake may take beyond what its server's timeouts allow for one request: it is two.
+/// Time added to the timeouts of the two requests of a handshake.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// How often a link looks whether it is still needed.
+/// Interval at which a session checks if it is still in use.
 const TICK: Duration = Duration::from_secs(60);
 
 type Opening = Result<Arc<LinkFacts>, UpstreamFailure>;
 
-/// Our sessions with legacy servers. Cheap to clone.
+/// Registry of the proxy's sessions with legacy servers. Cheap to clone.
 #[derive(Clone)]
 pub struct Links {
     shared: Arc<Shared>,
 }
 
-/// What all links share.
+/// State shared by all upstream sessions.
 pub(crate) struct Shared {
     links: Shards<LinkKey, Arc<Entry>>,
     principals: Arc<Tally>,
@@ -52,20 +53,21 @@ pub(crate) struct Shared {
     clock: SharedClock,
     drain: Drain,
     tick: Duration,
-    /// Connections belong to the runtime that calls use, not to the threads of actors.
+    /// Runtime that owns the connections: the one of the calls, not the actor threads.
     runtime: runtime::Handle,
 }
 
-/// One link, as seen from outside.
+/// Externally visible part of one upstream session.
 pub(crate) struct Entry {
     pub(crate) facts: ArcSwapOption<LinkFacts>,
     handle: Handle<LinkActor>,
-    /// Its place among those of its principal.
+    /// Counts towards the quota of the principal.
     _share: Taken,
 }
 
 impl Links {
-    /// None yet; so many of one principal at most. Has to be called on the runtime that calls are made on.
+    /// Creates an empty registry with at most `share` sessions per principal. Must be called on the runtime on which
+    /// calls are made.
     pub fn new(
         network: Arc<dyn LinkNetwork>,
         system: ActorSystem,
@@ -98,12 +100,12 @@ impl Links {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of sessions.
     pub fn count(&self) -> usize {
         self.shared.links.len()
     }
 
-    /// Ends the links with servers that are gone or were changed. Calls under way go on.
+    /// Ends the sessions with servers that were removed or changed. Calls in flight continue.
     pub fn view_changed(&self, after: &View) {
         self.shared.links.for_each(|key, entry| {
             let server = after.server(&key.server.name);
@@ -113,7 +115,7 @@ impl Links {
         });
     }
 
-    /// Ends the links that were opened for this conversation alone, which is over.
+    /// Ends the upstream sessions that were opened for this client session alone.
     pub fn conversation_over(&self, conversation: &[u8; RANDOM]) {
         self.shared.links.for_each(|key, entry| {
             if key.conversation.as_ref() == Some(conversation) {
@@ -122,12 +124,12 @@ impl Links {
         });
     }
 
-    /// Ends all links, so that no server keeps a session for nobody.
+    /// Ends all sessions, so that no server keeps one without a use.
     pub fn end_all(&self) {
         self.shared.links.for_each(|_key, entry| entry.end());
     }
 
-    /// Asks the link's actor; if it ends meanwhile, once more a new one.
+    /// Asks the session's actor; if the actor ends meanwhile, asks a new one once.
     async fn ask(
         &self,
         key: &LinkKey,
@@ -142,7 +144,7 @@ impl Links {
                 Ok(opening) => return opening,
                 Err(AskError::Gone) => self.shared.forget(key, &entry),
                 Err(AskError::Busy) => failure = UpstreamFailure::Busy,
-                // The handshake: no call has been sent.
+                // Only the handshake timed out: no call has been sent.
                 Err(AskError::Timeout) => return Err(UpstreamFailure::Unreachable),
             }
         }
@@ -181,12 +183,12 @@ impl Shared {
         self.clock.now()
     }
 
-    /// How often a link looks whether it is still needed.
+    /// Returns the interval at which a session checks if it is still in use.
     pub(crate) fn tick(&self) -> Duration {
         self.tick
     }
 
-    /// Starts the handshake on the runtime of calls.
+    /// Starts the handshake on the runtime of the calls.
     pub(crate) fn initialize(&self, key: &LinkKey) -> JoinHandle<Opening> {
         let opening = self.network.initialize(key);
         let clock = Arc::clone(&self.clock);
@@ -197,7 +199,7 @@ impl Shared {
         })
     }
 
-    /// Tells the server, whatever comes of it.
+    /// Starts the termination at the server; its result is ignored.
     pub(crate) fn terminate(&self, key: &LinkKey, facts: &LinkFacts) {
         if let Some(session) = &facts.opened.session {
             let ending = self.network.terminate(key, session);

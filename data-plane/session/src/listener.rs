@@ -1,5 +1,5 @@
-//! The actor of one feed of changes: it steps the pure machine, has the network part done for it, and tells sessions
-//! and subscriptions what was updated.
+//! Actor of one change feed: steps the pure state machine, starts its network tasks, and notifies sessions and
+//! subscriptions of updates.
 
 use std::{
     collections::BTreeMap,
@@ -26,19 +26,19 @@ use crate::{
     subscription::{self, SubscriptionActor},
 };
 
-/// Whoever waits to hear whether the server agrees.
+/// Reply to a caller that waits for the server's consent.
 pub(crate) type Waiter = Reply<Result<(), UpstreamFailure>>;
 
-/// Where updates are told.
+/// Receiver of notifications.
 #[derive(Debug, Clone)]
 pub(crate) enum Ear {
     Session(Handle<SessionActor>),
     Subscription(Handle<SubscriptionActor>),
-    /// News of a task, as its client sees it.
+    /// Receives status notifications of a task, rewritten for its client.
     Task(Handle<SubscriptionActor>, Outlook),
 }
 
-/// An interest, with what it takes to serve it.
+/// Request to subscribe to a topic.
 pub(crate) struct Wish {
     pub(crate) interest: Interest,
     pub(crate) topic: Topic,
@@ -46,67 +46,65 @@ pub(crate) struct Wish {
     pub(crate) ear: Ear,
 }
 
-/// What the actor understands.
 pub(crate) enum Message {
-    /// Somebody wants to hear of something.
+    /// Subscribes to a topic.
     Want(Box<Wish>, Waiter),
-    /// Somebody does not want to any more.
+    /// Ends a subscription.
     Leave(Interest),
-    /// The network part has come so far.
+    /// A network task has completed.
     Turned(Turned),
-    /// The pause is over.
+    /// The backoff before reopening the feed is over.
     Retry,
-    /// The server is reached in another way now.
+    /// The configuration of the server has changed.
     Moved(Arc<ServerView>),
-    /// The server is gone.
+    /// The server was removed.
     End,
 }
 
-/// How a turn of the network part ended.
+/// Result of a network task. At most one task runs at a time; it owns the feed.
 pub(crate) enum Turned {
-    /// A feed stands, or could not be opened.
+    /// A feed was opened, or could not be opened.
     Opened(Result<Box<dyn Feed>, UpstreamFailure>),
-    /// It told these; none if it was to be listened to no longer.
+    /// Notifications of the feed; may be empty after an interrupt.
     Told(Box<dyn Feed>, Vec<Told>),
-    /// News of a task were told; these were no longer there.
+    /// A task notification was sent; the interests listed have no receiver any more.
     Shown(Option<Box<dyn Feed>>, Vec<Interest>),
-    /// It has ended.
+    /// The feed has ended.
     Lost,
 }
 
-/// One feed.
 pub(crate) struct ListenerActor {
     key: LinkKey,
     machine: Watch<Waiter>,
     ears: BTreeMap<Interest, Ear>,
-    /// Ends the turn that listens.
+    /// Interrupts the task that reads the feed.
     interrupt: Arc<Notify>,
-    /// When updates are handed over again.
+    /// Earliest time of the next delivery of updates.
     after: Instant,
-    /// Whether a turn is under way.
+    /// True while a network task runs.
     turning: bool,
     next: Next,
-    /// To be told before the feed is listened to again.
+    /// Notification to send before the feed is read again.
     news: Option<TaskNews>,
-    /// Whether the feed that stands is of a server that is reached in another way now.
+    /// True if the open feed belongs to a former configuration of the server.
     moved: bool,
     backoff: Backoff,
     shared: Weak<Shared>,
     entry: Weak<Entry>,
 }
 
-/// What is to be done when the turn is over.
+/// Step to take when the current task has completed.
 enum Next {
     Listen,
     Open(Topics),
     Close,
 }
 
-/// Between attempts to open a feed again.
+/// Minimum and maximum backoff before a feed is reopened.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 impl Ear {
-    /// Whether there is still somebody to tell.
+    /// Returns `false` if the subscriber is gone.
     fn tell(&self, news: News) -> bool {
         let told = match (self, news) {
             (Self::Session(session), News::Updated(uri)) => {
@@ -115,7 +113,7 @@ impl Ear {
             (Self::Subscription(one), News::Updated(uri)) => {
                 one.tell(subscription::Message::Updated(uri))
             }
-            // Of the other kind than was asked for.
+            // Notification of a kind that this subscriber did not ask for.
             (Self::Session(_) | Self::Subscription(_) | Self::Task(..), _) => return true,
         };
         !matches!(told, Err(SendError::Gone))
@@ -165,7 +163,7 @@ impl ListenerActor {
         }
     }
 
-    /// Whether there is somebody to tell. News of tasks are told in a turn of their own.
+    /// Returns `false` if the subscriber is gone. Task notifications are queued for a task of their own.
     fn tell(&mut self, interest: Interest, news: News) -> bool {
         match (self.ears.get(&interest), news) {
             (Some(Ear::Task(one, how)), News::Task(params)) => {
@@ -185,7 +183,7 @@ impl ListenerActor {
         }
     }
 
-    /// It is found by nobody from here on; what is under way comes to its end first.
+    /// Removes the feed from the registry; the running task completes first.
     fn stop(&mut self, cx: &mut Context<Self>) {
         if let (Some(shared), Some(entry)) = (self.shared.upgrade(), self.entry.upgrade()) {
             shared.forget(&self.key, &entry);
@@ -241,7 +239,7 @@ impl ListenerActor {
         self.go_on(feed, cx);
     }
 
-    /// The next turn, with the feed that stands.
+    /// Starts the next network task with the open feed.
     fn go_on(&mut self, feed: Option<Box<dyn Feed>>, cx: &mut Context<Self>) {
         let Some(shared) = self.shared.upgrade() else {
             return cx.stop();

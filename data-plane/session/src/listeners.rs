@@ -1,4 +1,4 @@
-//! Feeds of changes of servers, shared by all who watch something there on behalf of one principal.
+//! Change feeds of servers, shared by all subscribers of one principal.
 
 use std::{
     fmt,
@@ -30,26 +30,26 @@ use crate::{
     shard::Shards,
 };
 
-/// Feeds that one proxy has.
+/// Maximum number of change feeds of a proxy.
 pub const LISTENERS: usize = 10_000;
 
-/// Of these, how many on behalf of one principal.
+/// Maximum number of change feeds on behalf of one principal.
 pub const LISTENERS_PER_PRINCIPAL: usize = LISTENERS / 4;
 
-/// How long a server may take to agree to tell of a resource.
+/// Timeout of a server's consent to a subscription.
 pub const DEADLINE: Duration = Duration::from_secs(3);
 
-/// How often a feed that has just ended is replaced for one who watches.
+/// Attempts to subscribe while feeds end concurrently.
 const ATTEMPTS: usize = 3;
 
-/// The feeds of a proxy. Has to be made on the runtime that is to carry them. Cheap to clone.
+/// Registry of a proxy's change feeds. Must be created on the runtime that runs the network tasks. Cheap to clone.
 #[derive(Clone)]
 pub struct Listeners {
     shared: Arc<Shared>,
     system: ActorSystem,
 }
 
-/// While it lives, updates of a resource or news of a task are told.
+/// Subscription to the updates of a resource or the status of a task; ends on drop.
 #[must_use = "nothing is told but while it lives"]
 pub struct Interest {
     number: watch::Interest,
@@ -58,21 +58,21 @@ pub struct Interest {
     topic: Topic,
 }
 
-/// What is to be watched.
+/// Topic to subscribe to, with its server.
 #[derive(Debug, Clone)]
 pub(crate) struct Watched {
     pub(crate) server: Arc<ServerView>,
     pub(crate) topic: Topic,
-    /// What the client calls it.
+    /// Name of the resource or task as the client knows it.
     pub(crate) exposed: Box<str>,
 }
 
-/// Who wants to hear of something.
+/// Subscriber of a feed, with the key under which feeds are shared.
 pub(crate) struct Watcher<'a> {
     pub(crate) principal: &'a Arc<Principal>,
-    /// The legacy session, if it is one.
+    /// Id of the legacy session, if the subscriber is one.
     pub(crate) conversation: Option<[u8; RANDOM]>,
-    /// Where to tell it.
+    /// Receiver of the notifications.
     pub(crate) ear: Ear,
 }
 
@@ -87,12 +87,12 @@ pub(crate) struct Shared {
 
 pub(crate) struct Entry {
     handle: Handle<ListenerActor>,
-    /// Its place among those of its principal.
+    /// Counts towards the quota of the principal.
     _share: Taken,
 }
 
 impl Listeners {
-    /// None yet; so many of one principal at most.
+    /// Creates an empty registry with at most `share` feeds per principal.
     pub fn new(
         network: Arc<dyn FeedNetwork>,
         system: ActorSystem,
@@ -113,12 +113,12 @@ impl Listeners {
         }
     }
 
-    /// How many.
+    /// Returns the number of feeds.
     pub fn count(&self) -> usize {
         self.shared.feeds.len()
     }
 
-    /// Tells the watcher of this from now on, if its server agrees.
+    /// Subscribes to a topic, if the server consents within [`SUBSCRIBE_TIMEOUT`].
     pub(crate) async fn watch(
         &self,
         watcher: Watcher<'_>,
@@ -129,16 +129,16 @@ impl Listeners {
             conversation,
             ear,
         } = watcher;
-        // A feed asks nothing of anybody.
+        // A feed needs no client capabilities.
         let nothing = ClientCapabilities::default();
         let mut key = LinkKey::of(&target.server, principal, conversation, nothing);
-        // Nor does it share its session with calls: legacy servers allow one stream in each.
+        // The feed gets an upstream session of its own: legacy servers allow one stream per session.
         let apart = key.conversation.map(|random| random.map(|byte| !byte));
         key.conversation = Some(apart.unwrap_or_default());
         for _attempt in 0..ATTEMPTS {
             let entry = self.entry(&key)?;
             let number = watch::Interest(self.shared.numbers.fetch_add(1, Ordering::Relaxed));
-            // Made first: whoever stops waiting leaves by that.
+            // Created before the wait: it unsubscribes on drop if the caller stops waiting.
             let interest = Interest {
                 number,
                 listener: entry.handle.clone(),
@@ -154,7 +154,7 @@ impl Listeners {
             let message = |waiter| Message::Want(Box::new(wish), waiter);
             match entry.handle.ask(DEADLINE, message).await {
                 Ok(answer) => return answer.map(|()| interest),
-                // It has just ended; the next one lives.
+                // The actor has just ended; the next attempt starts a new one.
                 Err(AskError::Gone) => self.shared.forget(&key, &entry),
                 Err(AskError::Busy) => return Err(UpstreamFailure::Busy),
                 Err(AskError::Timeout) => return Err(UpstreamFailure::Timeout),
@@ -163,7 +163,7 @@ impl Listeners {
         Err(UpstreamFailure::Busy)
     }
 
-    /// Ends feeds of servers that are gone, and opens those anew whose server is reached in another way now.
+    /// Ends the feeds of removed servers and reopens the feeds of changed servers.
     pub fn view_changed(&self, after: &View) {
         self.shared.feeds.for_each(|key, entry| {
             let message = match after.server(&key.server.name) {
@@ -177,7 +177,7 @@ impl Listeners {
         });
     }
 
-    /// Ends all.
+    /// Ends all feeds.
     pub fn end_all(&self) {
         self.shared.feeds.for_each(|_key, entry| {
             if entry.handle.tell(Message::End).is_err() {
@@ -214,7 +214,7 @@ impl Shared {
         self.feeds.remove_if(key, |found| Arc::ptr_eq(found, entry));
     }
 
-    /// Opens a feed of these, in place of the one that stands if there is one.
+    /// Opens a feed of these topics, or changes the open feed to them.
     pub(crate) fn open(
         &self,
         key: &LinkKey,
@@ -228,8 +228,8 @@ impl Shared {
         self.run("feed opening", opening)
     }
 
-    /// Listens until something is told, until it is interrupted, or until this proxy drains. What is told before `after`
-    /// is gathered until then.
+    /// Reads the feed until there are notifications, an interrupt, or a drain. Updates that arrive before `after` are
+    /// delivered together at that time.
     pub(crate) fn listen(
         &self,
         feed: Box<dyn Feed>,
@@ -249,24 +249,24 @@ impl Shared {
         })
     }
 
-    /// Tells news of a task. The feed waits meanwhile: no more is read of it than is told.
+    /// Sends a task notification. The feed is not read meanwhile, so that nothing piles up.
     pub(crate) fn show(&self, feed: Option<Box<dyn Feed>>, news: TaskNews) -> JoinHandle<Turned> {
         self.run("news of a task", async move {
             Turned::Shown(feed, news.tell().await)
         })
     }
 
-    /// Whether feeds are opened no more.
+    /// Returns `true` if feeds are no longer opened.
     pub(crate) fn is_ending(&self) -> bool {
         self.drain.is_draining()
     }
 
-    /// Lets go of it.
+    /// Closes the feed in the background.
     pub(crate) fn close(&self, feed: Box<dyn Feed>) {
         drop(self.run("feed end", feed.close()));
     }
 
-    /// On the runtime of calls.
+    /// Spawns a task on the runtime of the calls.
     fn run<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -296,12 +296,12 @@ impl Watched {
 }
 
 impl Interest {
-    /// Whether it is in something of this server.
+    /// Returns `true` if the topic belongs to this server.
     pub(crate) fn is_of(&self, server: &toolgate_model::Name) -> bool {
         self.server == *server
     }
 
-    /// Whether it is in this resource.
+    /// Returns `true` if the topic is this resource.
     pub(crate) fn is_in(&self, target: &ResourceTarget) -> bool {
         let is = |uri: &str| matches!(&self.topic, Topic::Resource(own) if **own == *uri);
         self.server == target.server.name && is(&target.original)
@@ -310,7 +310,7 @@ impl Interest {
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        // One too busy to hear it finds out when it next tells the one who has left.
+        // If the actor's mailbox is full, it notices at the next delivery that the subscriber is gone.
         let _busy_or_gone = self.listener.tell(Message::Leave(self.number));
     }
 }

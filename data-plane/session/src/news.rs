@@ -1,5 +1,5 @@
-//! News of a task on their way to all who follow it: shown as each of them sees it, and once for all who see the same. Done
-//! beside the actor of the feed, since a notice may be large and those who follow many.
+//! Delivery of task notifications: rewritten for each subscriber, once for subscribers with the same view. Runs outside
+//! of the feed's actor, because a notification may be large and have many subscribers.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +12,12 @@ use toolgate_data_core::{plan::CallPlan, rewrite, watch::Interest};
 
 use crate::subscription::{Message, SubscriptionActor};
 
-/// How one client sees a task that it follows: a call that asks how far it is, at its gateway as that is now. Shared by
-/// who keeps it up to date and who tells the news.
+/// Status call that stands for a followed task, planned against the current view of the client's gateway. Shared by the
+/// subscription, which keeps it current, and the delivery.
 #[derive(Debug, Clone)]
 pub(crate) struct Outlook(Arc<Mutex<Arc<CallPlan>>>);
 
-/// One notice, and who is to be told.
+/// Task notification with its recipients.
 pub(crate) struct TaskNews {
     params: Bytes,
     to: Vec<(Interest, Handle<SubscriptionActor>, Outlook)>,
@@ -47,7 +47,7 @@ impl TaskNews {
         self.to.push((interest, one, how));
     }
 
-    /// Tells all of them; who is no longer there.
+    /// Sends the notification to all recipients; returns the interests without a receiver.
     pub(crate) async fn tell(self) -> Vec<Interest> {
         let (mut shown, mut gone) = (BTreeMap::new(), Vec::new());
         for (interest, one, how) in self.to {
@@ -63,7 +63,7 @@ impl TaskNews {
                 None => {
                     let notice = rewrite::task_news(&call, &self.params);
                     shown.insert(sight, notice.clone());
-                    // Others have their turn in between.
+                    // Yields to other tasks between two rewrites.
                     tokio::task::yield_now().await;
                     notice
                 }

@@ -1,4 +1,4 @@
-//! The actor of one legacy session: it steps the pure machine and writes to streams.
+//! Actor of one legacy session: steps the pure state machine and writes to streams.
 
 use std::{collections::BTreeMap, sync::Weak, time::Duration};
 
@@ -19,20 +19,20 @@ use crate::{
     stream::STREAM_QUEUE,
 };
 
-/// How often a silent stream is told that it stands.
+/// Interval of keep-alive comments on an idle stream.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// From a first change to the notice of it: further ones join.
+/// Delay from a first change to its notification; further changes join it.
 pub const GATHER: Duration = Duration::from_millis(50);
 
-/// From one notice of changes to the next, so that no more than 20 come in ten seconds. With what a probe waits, still
-/// less than a second.
+/// Minimum time between two change notifications: at most 20 in ten seconds. Together with a probe's delay it stays
+/// below one second.
 pub const REST: Duration = Duration::from_millis(550);
 
-/// A session without streams that nobody touched for this long is forgotten here; its id stays good.
+/// Time without use after which a session without streams is dropped from memory; its id stays valid.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);
 
-/// How long a session waits for what.
+/// Timing of keep-alives and change notifications.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) keep_alive: Duration,
@@ -40,29 +40,25 @@ pub(crate) struct Pace {
     pub(crate) rest: Duration,
 }
 
-/// What the actor understands.
 pub(crate) enum Message {
-    /// Open a stream.
     Open(Reply<(StreamId, mpsc::Receiver<Bytes>)>),
     /// A stream was dropped.
     Closed(StreamId),
-    /// The client set its level.
+    /// The client set its log level.
     SetLevel(LogLevel),
-    /// Say something.
+    /// Sends a message to the client.
     Say(Bytes),
-    /// Lists changed.
+    /// Lists have changed.
     Changed(Kinds),
     /// A resource was updated.
     Updated(Box<str>),
-    /// A pause is over.
+    /// A delay of the state machine is over.
     Settled,
-    /// [`KEEP_ALIVE`] is over.
+    /// The keep-alive interval is over.
     Tick,
-    /// It is over.
     Terminate,
 }
 
-/// One session.
 pub(crate) struct SessionActor {
     key: SessionKey,
     machine: Session,
@@ -104,7 +100,7 @@ impl SessionActor {
         standing: Weak<Standing>,
     ) -> Self {
         let mut machine = Session::default();
-        // After a panic, what could be read from outside is still there.
+        // After a panic, the level in the registry entry is still valid.
         if let Some(level) = standing.upgrade().and_then(|standing| standing.level()) {
             machine.on(Event::SetLevel(level));
         }
@@ -126,12 +122,13 @@ impl SessionActor {
         self.run(outputs, cx);
     }
 
-    /// What is written in one step goes out as one piece: however much it is, it takes one place in a stream's queue.
+    /// Executes the outputs of one step. Messages to one stream go out as one piece, so that a step takes one slot of
+    /// the stream's queue regardless of its size.
     fn run(&mut self, outputs: Vec<Output>, cx: &mut Context<Self>) {
         let mut piece: Option<(StreamId, Vec<u8>)> = None;
         for output in outputs {
             match output {
-                // Its sender is made by whoever opened it.
+                // The sender is created by `open`.
                 Output::Opened(_) => {}
                 Output::Write(stream, message) => {
                     let event = sse::event(&message);
@@ -158,7 +155,7 @@ impl SessionActor {
         self.write(piece, cx);
     }
 
-    /// A stream that does not keep up is ended; its client opens another.
+    /// Writes to a stream. A stream with a full queue is closed; its client opens another.
     fn write(&mut self, piece: Option<(StreamId, Vec<u8>)>, cx: &mut Context<Self>) {
         let Some((stream, events)) = piece else {
             return;
@@ -171,7 +168,8 @@ impl SessionActor {
         }
     }
 
-    /// The machine names the stream first and writes what waited to it next, so the sender has to stand in between.
+    /// Opens a stream. The machine first names the stream and then writes the messages that waited for it, so the
+    /// sender must be registered in between.
     fn open(&mut self, reply: Reply<(StreamId, mpsc::Receiver<Bytes>)>, cx: &mut Context<Self>) {
         let outputs = self.machine.on(Event::Open);
         let opened = outputs.iter().find_map(|output| match output {
@@ -184,7 +182,7 @@ impl SessionActor {
         });
         if let Some(stream) = opened {
             let (sender, receiver) = mpsc::channel(STREAM_QUEUE);
-            // The first bytes tell proxies on the way that the stream stands.
+            // The first bytes make intermediaries forward the response head.
             let _empty_queue = sender.try_send(Bytes::from_static(sse::KEEP_ALIVE));
             self.streams.insert(stream, sender);
             reply.send((stream, receiver));

@@ -1,4 +1,4 @@
-//! Every session of which this proxy remembers something.
+//! Sessions of which this proxy holds state.
 
 use std::{
     sync::{
@@ -30,22 +30,22 @@ use crate::{
     watches::Watches,
 };
 
-/// Sessions that one proxy remembers something of.
+/// Maximum number of sessions of which a proxy holds state.
 pub const SESSIONS: usize = 100_000;
 
-/// Of these, how many of one principal.
+/// Maximum number of sessions per principal.
 pub const SESSIONS_PER_PRINCIPAL: usize = 2_000;
 
-/// How long opening a stream may take.
+/// Timeout of opening a stream.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How often an actor that has just ended itself is replaced for one request.
+/// Attempts per request while session actors end concurrently.
 const ATTEMPTS: usize = 2;
 
-/// A session's name: its random part.
+/// Key of a session: the random part of its id.
 pub(crate) type SessionKey = [u8; RANDOM];
 
-/// The sessions of legacy clients. Cheap to clone.
+/// Registry of the sessions of legacy clients. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     registry: Arc<Registry>,
@@ -54,14 +54,14 @@ pub struct Sessions {
     pace: Pace,
 }
 
-/// Which session, and who speaks for it.
+/// Session of a request, with its gateway and caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// What its id says.
+    /// Content of the session id.
     pub facts: &'a SessionFacts,
-    /// The gateway it is with.
+    /// Gateway of the session.
     pub gateway: &'a Arc<GatewayView>,
-    /// Whose it is, as checked for this request.
+    /// Caller, as authenticated for this request.
     pub caller: &'a Caller,
 }
 
@@ -71,19 +71,19 @@ pub(crate) struct Registry {
     principals: Arc<Tally>,
 }
 
-/// What can be read of a session without asking it.
+/// State of a session that is readable without its actor.
 pub(crate) struct Standing {
     handle: Handle<SessionActor>,
     level: AtomicU8,
     gateway: Slug,
     token: TokenHash,
     watches: Watches,
-    /// Its place among those of its principal.
+    /// Counts towards the quota of the principal.
     _share: Taken,
 }
 
 impl Sessions {
-    /// None yet; so many of one principal at most.
+    /// Creates an empty registry with at most `share` sessions per principal.
     pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
         Self::paced(system, clock, share, Pace::default())
     }
@@ -97,35 +97,35 @@ impl Sessions {
         }
     }
 
-    /// How many sessions something is remembered of.
+    /// Returns the number of sessions with state.
     pub fn count(&self) -> usize {
         self.registry.standing.len()
     }
 
-    /// The time that sessions go by.
+    /// Returns the time that decides on expiry.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Whether the session is too old, or was ended here. Other proxies do not hear of that: an id that was ended on
-    /// one of them is unknown to all only when it no longer opens.
+    /// Returns `true` if the session has expired or was terminated on this proxy. Other proxies do not know of a
+    /// termination: there, the id is unknown only when it has expired.
     pub fn is_over(&self, facts: &SessionFacts) -> bool {
         !facts.is_current(self.now()) || self.registry.over.has(&facts.random)
     }
 
-    /// The level that the client set: no waiting, no mailbox.
+    /// Returns the log level that the client set, without asking the actor.
     pub fn level(&self, facts: &SessionFacts) -> Option<LogLevel> {
         self.registry.standing.get(&facts.random)?.level()
     }
 
-    /// Remembers the level.
+    /// Stores the log level.
     pub fn set_level(&self, subject: Subject<'_>, level: LogLevel) -> Result<(), Refusal> {
         for _attempt in 0..ATTEMPTS {
             let standing = self.standing(subject)?;
             standing.remember(level);
             match standing.handle.tell(Message::SetLevel(level)) {
                 Ok(()) => return Ok(()),
-                // It has just ended itself; the next one lives.
+                // The actor has just ended; the next attempt starts a new one.
                 Err(SendError::Gone) => {}
                 Err(SendError::Busy) => break,
             }
@@ -133,7 +133,7 @@ impl Sessions {
         Err(Refusal::Overloaded)
     }
 
-    /// Opens a stream for what the server has to say.
+    /// Opens a stream for messages of the server.
     pub async fn open_stream(&self, subject: Subject<'_>) -> Result<EventStream, Refusal> {
         for _attempt in 0..ATTEMPTS {
             let standing = self.standing(subject)?;
@@ -149,14 +149,14 @@ impl Sessions {
         Err(Refusal::Overloaded)
     }
 
-    /// Says something that belongs to no request, if the session is remembered here.
+    /// Sends a message that belongs to no request, if the session has state here.
     pub fn say(&self, facts: &SessionFacts, message: Bytes) {
         if let Some(standing) = self.registry.standing.get(&facts.random) {
             standing.tell(Message::Say(message));
         }
     }
 
-    /// Tells the session of updates of this resource from now on, if its server agrees.
+    /// Subscribes the session to updates of a resource, if the server consents.
     pub async fn watch(
         &self,
         subject: Subject<'_>,
@@ -177,14 +177,14 @@ impl Sessions {
         Ok(())
     }
 
-    /// Tells the session no longer of updates of the resource that it knows by this URI.
+    /// Ends the subscription to the resource with this URI, as the client knows it.
     pub fn unwatch(&self, facts: &SessionFacts, exposed: &str) {
         if let Some(standing) = self.registry.standing.get(&facts.random) {
             standing.watches.remove(exposed);
         }
     }
 
-    /// Ends the session: its streams end, and its id is unknown to this proxy from now on.
+    /// Terminates the session: its streams end, and this proxy rejects its id from now on.
     pub fn terminate(&self, subject: Subject<'_>) {
         let (facts, principal) = (subject.facts, subject.caller.principal());
         self.registry.over.bury(principal, facts, self.now());
@@ -193,7 +193,7 @@ impl Sessions {
         }
     }
 
-    /// Tells whose lists changed, and ends what has no gateway or token any more.
+    /// Notifies sessions whose lists changed, and ends sessions without a gateway or token.
     pub fn view_changed(&self, views: &mut Comparison<'_>) {
         self.registry.standing.for_each(|_key, standing| {
             let concerns = views.concerns(&standing.gateway, &standing.token);
@@ -210,7 +210,7 @@ impl Sessions {
 
     fn standing(&self, subject: Subject<'_>) -> Result<Arc<Standing>, Refusal> {
         let key = subject.facts.random;
-        // One that has just ended itself is replaced.
+        // An actor that has just ended is replaced.
         let gone = |standing: &Arc<Standing>| standing.handle.is_gone();
         self.registry.standing.remove_if(&key, gone);
         if self.is_over(subject.facts) {
@@ -257,7 +257,7 @@ impl Registry {
         }
     }
 
-    /// The actor behind `standing` has ended.
+    /// Removes the entry of an actor that has ended.
     pub(crate) fn forget(&self, key: &SessionKey, standing: &Arc<Standing>) {
         self.standing
             .remove_if(key, |found| Arc::ptr_eq(found, standing));
@@ -265,7 +265,7 @@ impl Registry {
 }
 
 impl Standing {
-    /// Whether it watches resources.
+    /// Returns `true` if the session subscribes to resources.
     pub(crate) fn watches(&self) -> bool {
         !self.watches.is_empty()
     }

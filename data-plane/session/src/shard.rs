@@ -1,4 +1,4 @@
-//! A map in many pieces, so that no two cores wait for one another by chance.
+//! Concurrent map in shards, so that threads rarely contend for a lock.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use std::{
 
 const SHARDS: usize = 64;
 
-/// A bounded map. No lock is held while anything is awaited.
+/// Bounded map. Its locks are never held across an await.
 pub(crate) struct Shards<K, V> {
     shards: Box<[RwLock<HashMap<K, V>>]>,
     hasher: RandomState,
@@ -19,12 +19,12 @@ pub(crate) struct Shards<K, V> {
     limit: usize,
 }
 
-/// There is no room.
+/// Error of a map at its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
 impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
-    /// Room for about `limit` entries.
+    /// Creates a map with room for about `limit` entries.
     pub(crate) fn new(limit: usize) -> Self {
         let shards = std::iter::repeat_with(RwLock::default).take(SHARDS);
         Self {
@@ -36,20 +36,20 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<V> {
-        // Most keys are asked for while there is nothing at all to find.
+        // Most lookups happen while the map is empty.
         if self.is_empty() {
             return None;
         }
         self.read(key).get(key).cloned()
     }
 
-    /// What is there, or what `make` makes; it runs at most once at a time for one key.
+    /// Returns the entry, or inserts the result of `make`, which runs at most once at a time per key.
     pub(crate) fn get_or_insert(&self, key: &K, make: impl FnOnce() -> V) -> Result<V, Full> {
         self.get_or_try(key, Full, || Ok(make()))
     }
 
-    /// The same, where making it may fail: it also takes what only one of those who want it at once is to take. `full` is
-    /// said where there is no room.
+    /// Like [`get_or_insert`](Self::get_or_insert), but `make` may fail. `make` runs under the lock, so concurrent
+    /// callers for one key take a quota once. Returns `full` if the map is at its limit.
     pub(crate) fn get_or_try<E>(
         &self,
         key: &K,
@@ -72,7 +72,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         Ok(made)
     }
 
-    /// Changes, inserts or removes under the lock of the key's shard. Inserting ignores the bound.
+    /// Changes, inserts or removes an entry under the lock of its shard. Inserting ignores the limit.
     pub(crate) fn update<R>(&self, key: &K, change: impl FnOnce(&mut Option<V>) -> R) -> R {
         let mut shard = self.write(key);
         let before = shard.remove(key);
@@ -91,7 +91,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         result
     }
 
-    /// Removes what `done` says, if it is there.
+    /// Removes the entry if it exists and `done` returns `true`.
     pub(crate) fn remove_if(&self, key: &K, done: impl FnOnce(&V) -> bool) {
         self.update(key, |value| {
             if value.as_ref().is_some_and(done) {
@@ -100,7 +100,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         });
     }
 
-    /// Every entry. One shard is locked at a time.
+    /// Visits every entry. Locks one shard at a time.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +117,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     }
 
     fn shard(&self, key: &K) -> &RwLock<HashMap<K, V>> {
-        // The remainder is below the length, which is never zero.
+        // The remainder is smaller than the number of shards, which is not zero.
         let hash = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
         &self.shards[hash]
     }

@@ -1,4 +1,4 @@
-//! Of what one proxy keeps open, how much is one principal's: nobody keeps the others out by opening all that there may be.
+//! Quotas per principal: none can exhaust what a proxy can keep open.
 
 use crate::{
     inflight::IN_FLIGHT_PER_PRINCIPAL, links::LINKS_PER_PRINCIPAL,
@@ -7,22 +7,22 @@ use crate::{
     subscriptions::SUBSCRIPTIONS_PER_PRINCIPAL,
 };
 
-/// How many of each kind one principal may have.
+/// Maximum number of each kind per principal.
 #[derive(Debug, Clone, Copy)]
 pub struct Shares {
-    /// Sessions of legacy clients of which something is remembered.
+    /// Sessions of legacy clients with state.
     pub sessions: usize,
-    /// Streams on which modern clients listen for changes.
+    /// Subscription streams of modern clients.
     pub subscriptions: usize,
-    /// Calls that stand still until a modern client has answered.
+    /// Calls that are suspended until a modern client has answered.
     pub parked: usize,
-    /// Questions that wait for legacy clients.
+    /// Server requests that wait for legacy clients.
     pub questions: usize,
     /// Sessions with legacy servers.
     pub links: usize,
-    /// Feeds of changes of servers.
+    /// Change feeds of servers.
     pub listeners: usize,
-    /// Calls of legacy clients, of those that are counted.
+    /// Calls of legacy clients in flight, as far as they are counted per principal.
     pub in_flight: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a stream of server-sent events is read from, once its actor and its client have found each other.
+//! Reading side of a stream of server-sent events.
 
 use std::{
     fmt,
@@ -17,20 +17,20 @@ use crate::{
     subscriptions::Place,
 };
 
-/// Pieces that may lie between an actor and a slow client; with one more the stream is closed.
+/// Capacity of a stream's queue, in pieces; a stream that exceeds it is closed.
 pub const STREAM_QUEUE: usize = 16;
 
-/// Server-sent events, ready to be written, until their actor ends the stream. Dropping it tells the actor.
+/// Stream of encoded server-sent events, until its actor ends it. Dropping it notifies the actor.
 pub struct EventStream {
     events: mpsc::Receiver<Bytes>,
     of: Of,
 }
 
-/// Whose stream it is.
+/// Owner of a stream.
 pub(crate) enum Of {
-    /// One of a session.
+    /// A stream of a session.
     Session(StreamId, Handle<SessionActor>),
-    /// That of a subscription, which is forgotten with it.
+    /// The stream of a subscription, which is removed with it.
     Subscription(Place),
 }
 
@@ -51,7 +51,7 @@ impl Stream for EventStream {
 impl Drop for EventStream {
     fn drop(&mut self) {
         if let Of::Session(id, session) = &self.of {
-            // A session too busy to hear it finds out at its next keep-alive.
+            // If the actor's mailbox is full, it notices at the next keep-alive.
             let _busy_or_gone = session.tell(Message::Closed(*id));
         }
     }

@@ -1,4 +1,4 @@
-//! The actor of one `subscriptions/listen`: it steps the pure machine and writes to the one stream there is.
+//! Actor of one `subscriptions/listen`: steps the pure state machine and writes to its only stream.
 
 use std::time::Duration;
 
@@ -16,27 +16,26 @@ use toolgate_runtime::clock::SharedClock;
 
 use crate::session::Pace;
 
-/// What the actor understands.
 pub(crate) enum Message {
-    /// Tell everything to this one.
+    /// Sets the stream to write to.
     Start(mpsc::Sender<Bytes>),
-    /// It is known what can be honoured.
+    /// The part of the filter that servers agreed to is known.
     Honoured(Filter),
-    /// Lists changed.
+    /// Lists have changed.
     Changed(Kinds),
     /// A resource was updated.
     Updated(Box<str>),
-    /// This task, by the client's own id, has come so far.
+    /// Status of a task, with the client's own task id.
     Task(Box<str>, Bytes),
-    /// The pause is over.
+    /// A delay of the state machine is over.
     Settled,
-    /// Time to tell that the stream stands, or that it ends.
+    /// Timer of the next keep-alive or of the token's expiry.
     Tick,
-    /// It ends, in order.
+    /// Ends the subscription with its response.
     End,
 }
 
-/// One subscription. After a panic its stream is gone, and its client listens anew.
+/// Actor of one subscription. After a panic its stream ends, and the client subscribes again.
 pub(crate) struct SubscriptionActor {
     machine: Subscription,
     stream: Option<mpsc::Sender<Bytes>>,
@@ -81,7 +80,7 @@ impl SubscriptionActor {
         }
     }
 
-    /// A client that does not keep up is let go.
+    /// Writes to the stream. A client that does not keep up is disconnected.
     fn write(&mut self, piece: Bytes, cx: &mut Context<Self>) {
         let sent = self.stream.as_ref().map(|stream| stream.try_send(piece));
         match sent {
@@ -104,14 +103,14 @@ impl SubscriptionActor {
         self.wait(cx);
     }
 
-    /// Until the next keep-alive, or until the token's end.
+    /// Schedules the next keep-alive, or the token's expiry if it comes first.
     fn wait(&self, cx: &mut Context<Self>) {
         let pause = self.pace.keep_alive;
         let pause = self.left().map_or(pause, |left| left.min(pause));
         cx.after(pause, Message::Tick);
     }
 
-    /// How long the token is still good.
+    /// Returns the remaining lifetime of the token.
     fn left(&self) -> Option<Duration> {
         let expires = self.expires?;
         Some(expires.since(self.clock.now()))

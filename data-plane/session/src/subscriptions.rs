@@ -1,5 +1,5 @@
-//! Every `subscriptions/listen` that this proxy holds open. One lasts as long as its stream: what is dropped with the
-//! response is forgotten here.
+//! Open `subscriptions/listen` requests of this proxy. A subscription lasts as long as its stream and is removed when
+//! the response is dropped.
 
 use std::{
     collections::BTreeSet,
@@ -33,13 +33,13 @@ use crate::{
     watches::{Follow, Follows, Watches},
 };
 
-/// Subscriptions that one proxy holds open.
+/// Maximum number of subscriptions of a proxy.
 pub const SUBSCRIPTIONS: usize = 100_000;
 
-/// Of these, how many of one principal.
+/// Maximum number of subscriptions per principal.
 pub const SUBSCRIPTIONS_PER_PRINCIPAL: usize = 1_000;
 
-/// The subscriptions of modern clients. Cheap to clone.
+/// Registry of the subscriptions of modern clients. Cheap to clone.
 #[derive(Clone)]
 pub struct Subscriptions {
     registry: Arc<Registry>,
@@ -48,18 +48,18 @@ pub struct Subscriptions {
     pace: Pace,
 }
 
-/// A subscription that is asked for.
+/// Request to open a subscription.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The id of the request, as written.
+    /// Id of the request, as written.
     pub id: &'a str,
-    /// At which gateway.
+    /// Gateway of the request.
     pub gateway: &'a GatewayView,
-    /// By whom.
+    /// Caller of the request.
     pub caller: &'a Caller,
 }
 
-/// A subscription that stands, but has not been acknowledged yet.
+/// Subscription that is open but not acknowledged yet.
 pub struct Opened {
     stream: EventStream,
     standing: Arc<Standing>,
@@ -80,7 +80,7 @@ struct Standing {
     follows: Follows,
 }
 
-/// What is given back when the stream ends.
+/// Removes the subscription and releases its quota on drop.
 pub(crate) struct Place {
     registry: Arc<Registry>,
     number: u64,
@@ -88,7 +88,7 @@ pub(crate) struct Place {
 }
 
 impl Subscriptions {
-    /// None yet; so many of one principal at most.
+    /// Creates an empty registry with at most `share` subscriptions per principal.
     pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
         Self::paced(system, clock, share, Pace::default())
     }
@@ -107,12 +107,12 @@ impl Subscriptions {
         }
     }
 
-    /// How many.
+    /// Returns the number of subscriptions.
     pub fn count(&self) -> usize {
         self.registry.standing.len()
     }
 
-    /// Opens one. From here on it hears of changes; it tells them when it has been acknowledged.
+    /// Opens a subscription. It collects changes from now on and sends them once it is acknowledged.
     pub fn open(&self, wanted: Wanted<'_>) -> Result<Opened, Refusal> {
         let token = wanted.caller.token();
         let principal = &token.principal;
@@ -120,7 +120,7 @@ impl Subscriptions {
         let share = registry.principals.take(Holder::of(principal));
         let share = share.ok_or(Refusal::TooManyOpen("subscriptions"))?;
         let number = registry.next.fetch_add(1, Ordering::Relaxed);
-        // Gives back what was taken, also when there is no room.
+        // Releases the quota, also if the map is full.
         let place = Place {
             registry: Arc::clone(registry),
             number,
@@ -150,7 +150,7 @@ impl Subscriptions {
         })
     }
 
-    /// Tells whose lists changed, and ends what has no gateway or token any more.
+    /// Notifies subscriptions whose lists changed, and ends subscriptions without a gateway or token.
     pub fn view_changed(&self, views: &mut Comparison<'_>) {
         self.registry.standing.for_each(|_number, standing| {
             standing.retain(views);
@@ -159,7 +159,7 @@ impl Subscriptions {
                 Some(kinds) if kinds.any() => Message::Changed(kinds),
                 Some(_) => return,
             };
-            // One that is too busy for this is let go: it would go on with an old list.
+            // A subscription that cannot take the message is ended: it would continue with an outdated list.
             if standing.tell(message).is_err() {
                 standing.handle.stop();
             }
@@ -168,8 +168,8 @@ impl Subscriptions {
 }
 
 impl Opened {
-    /// Has it told of updates of these resources, as far as their servers agree: those are returned, by the client's own
-    /// URIs. Who does not agree in time does not agree.
+    /// Subscribes to updates of resources. Returns the resources whose servers agreed, by the client's own URIs. A
+    /// server that does not answer in time has not agreed.
     pub async fn watch(
         &self,
         targets: &[ResourceTarget],
@@ -198,7 +198,7 @@ impl Opened {
         agreed.into_iter().flatten().map(watch).collect()
     }
 
-    /// Has it told how far these tasks have come, each of which is a call that asks that; as far as their servers agree.
+    /// Subscribes to the status of tasks, each given as its status call. Returns the tasks whose servers agreed.
     pub async fn follow(
         &self,
         tasks: &[Arc<CallPlan>],
@@ -228,25 +228,25 @@ impl Opened {
         agreed.into_iter().flatten().map(follow).collect()
     }
 
-    /// What was watched and followed by an older view than this goes by this one.
+    /// Applies this view to resources and tasks that were subscribed to under an older one.
     pub fn seen_in(&self, view: &View) {
         self.standing.retain(&Comparison::new(view, view));
     }
 
-    /// Says what is honoured, and hands out the stream on which everything is told.
+    /// Acknowledges the filter and returns the stream.
     pub fn acknowledge(self, honoured: Filter) -> Result<EventStream, Refusal> {
         self.standing.tell(Message::Honoured(honoured))?;
         Ok(self.stream)
     }
 
-    /// The view was replaced while it was being opened: everything may have changed.
+    /// Marks all lists as changed, because the view was replaced while the subscription was being opened.
     pub fn missed(&self) -> Result<(), Refusal> {
         self.standing.tell(Message::Changed(Kinds::ALL))
     }
 }
 
 impl Standing {
-    /// What is watched and followed by what may be seen now.
+    /// Drops resources and tasks that the current view no longer permits.
     fn retain(&self, views: &Comparison<'_>) {
         if let Some((gateway, grant)) = views.now(&self.gateway, &self.token) {
             self.watches.retain(gateway, grant);

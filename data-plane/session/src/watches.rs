@@ -1,4 +1,4 @@
-//! The resources and tasks that one client watches.
+//! Resources and tasks that one client subscribes to.
 
 use std::{
     collections::BTreeMap,
@@ -9,12 +9,12 @@ use toolgate_data_core::{GatewayView, Grant, Refusal, plan::ResourceTarget, subs
 
 use crate::{listeners::Interest, news::Outlook};
 
-/// By the client's own URIs. No lock is held while anything is awaited.
+/// Resource subscriptions by the client's own URIs. The lock is never held across an await.
 #[derive(Default)]
 pub(crate) struct Watches(Mutex<BTreeMap<Box<str>, Interest>>);
 
 impl Watches {
-    /// Whether it watches this one already; if not, there has to be room.
+    /// Returns `true` if the client subscribes to this resource already; otherwise fails if there is no room.
     pub(crate) fn has(&self, exposed: &str) -> Result<bool, Refusal> {
         let all = self.all();
         match (all.contains_key(exposed), all.len() < URIS) {
@@ -36,7 +36,7 @@ impl Watches {
         self.all().is_empty()
     }
 
-    /// Lets go of what the client may not read any more, or what is another resource now.
+    /// Drops resources that the client may no longer read, or whose URI now names another resource.
     pub(crate) fn retain(&self, gateway: &GatewayView, grant: &Grant) {
         let kept = |target: &ResourceTarget, interest: &Interest| {
             grant.allows_rest() && gateway.offers.subscribe && interest.is_in(target)
@@ -52,11 +52,11 @@ impl Watches {
     }
 }
 
-/// Tasks that one client follows, by its own ids.
+/// Task subscriptions by the client's own task ids.
 #[derive(Default)]
 pub(crate) struct Follows(Mutex<BTreeMap<Box<str>, Follow>>);
 
-/// One of them.
+/// Subscription to the status of one task.
 pub(crate) struct Follow {
     pub(crate) outlook: Outlook,
     pub(crate) interest: Interest,
@@ -67,7 +67,7 @@ impl Follows {
         let _before = self.all().insert(exposed, follow);
     }
 
-    /// Lets go of what the client may not follow any more, and sees the rest as the gateway is now.
+    /// Drops tasks that the client may no longer follow, and replans the others against the current gateway.
     pub(crate) fn retain(&self, gateway: &Arc<GatewayView>, grant: &Grant) {
         self.all().retain(|_, Follow { outlook, interest }| {
             let now = outlook.call().followed_at(gateway, grant);

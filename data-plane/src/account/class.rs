@@ -1,13 +1,13 @@
-//! Few words for many things: labels of metrics have a bound, whatever clients send.
+//! Metric labels with a bounded set of values, independent of what clients send.
 
 use toolgate_data_core::rewrite::Outcome;
 use toolgate_mcp::method;
 
-/// What was asked, as it is labelled.
+/// Label of a request's method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Method(&'static str);
 
-/// Every method with a label of its own.
+/// Methods with a label of their own.
 const KNOWN: [&str; 20] = [
     method::TOOLS_CALL,
     method::TOOLS_LIST,
@@ -32,26 +32,26 @@ const KNOWN: [&str; 20] = [
 ];
 
 impl Method {
-    /// GET: the stream of a session.
+    /// GET: opens the stream of a session.
     pub(crate) const STREAM: Self = Self("GET");
-    /// DELETE: the end of a session.
+    /// DELETE: terminates a session.
     pub(crate) const END: Self = Self("DELETE");
-    /// Anything else.
+    /// Any other method.
     pub(crate) const OTHER: Self = Self("_OTHER");
 
-    /// Of a message.
+    /// Returns the label of a JSON-RPC method.
     pub(crate) fn of(method: &str) -> Self {
         let known = KNOWN.into_iter().find(|known| *known == method);
         known.map_or(Self::OTHER, Self)
     }
 
-    /// The label.
+    /// Returns the label's value.
     pub(crate) const fn as_str(self) -> &'static str {
         self.0
     }
 }
 
-/// The label of a call that did not go well.
+/// Returns the error label of a call, or `None` if it succeeded.
 pub(crate) fn error_of(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::Done | Outcome::InputRequired => None,

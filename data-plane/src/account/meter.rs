@@ -1,5 +1,5 @@
-//! Resolved handles, by gateway and what is called there. Made when first needed: a tool that nobody calls costs
-//! nothing. Tools are counted one by one, all else by method and server: nobody may make up labels.
+//! Metric handles by gateway and call target, created on first use: a tool without calls costs nothing. Tools have one
+//! handle each; other targets share one per method and server, so that clients cannot create labels.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,14 +13,14 @@ use toolgate_runtime::{
 
 use super::Method;
 
-/// All gateways.
+/// Handles of all gateways.
 pub(super) struct Meters {
     metrics: Metrics,
     gateways: Table<Slug, Arc<GatewayMeter>>,
     overhead: Table<Method, Timing>,
 }
 
-/// One gateway.
+/// Handles of one gateway.
 pub(super) struct GatewayMeter {
     metrics: Metrics,
     gateway: Slug,
@@ -29,7 +29,7 @@ pub(super) struct GatewayMeter {
     methods: Table<(Method, Option<&'static str>, &'static str), Timing>,
 }
 
-/// One tool, or one method of one server.
+/// Handles of one tool, or of one method of one server.
 pub(super) struct TargetMeter {
     metrics: Metrics,
     gateway: Slug,
@@ -39,16 +39,16 @@ pub(super) struct TargetMeter {
     ended: Table<(Option<&'static str>, Spoken), (Timing, Timing)>,
 }
 
-/// The versions that a call is made in.
+/// Protocol versions of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spoken {
-    /// By its client, with us.
+    /// Version between client and proxy.
     pub(super) client: &'static str,
-    /// By us, with its server.
+    /// Version between proxy and server.
     pub(super) server: &'static str,
 }
 
-/// A map that is read without a lock and seldom grows.
+/// Copy-on-write map: read without a lock, rarely extended.
 struct Table<K, V>(ArcSwap<BTreeMap<K, V>>);
 
 impl<K: Ord + Clone, V: Clone> Table<K, V> {
@@ -174,7 +174,7 @@ impl GatewayMeter {
 }
 
 impl TargetMeter {
-    /// `took` altogether, `waited` of it for the server.
+    /// Records a call that took `took` in total, of which it waited `waited` for the server.
     pub(super) fn record(
         &self,
         error: Option<&'static str>,

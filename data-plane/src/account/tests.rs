@@ -1,4 +1,4 @@
-//! Labels are few, whatever clients send.
+//! Tests that the set of labels is bounded.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Media types are read as HTTP means them.
+//! Tests of media type matching, as defined by HTTP.
 
 use http::HeaderValue;
 

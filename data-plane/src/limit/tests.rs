@@ -1,4 +1,4 @@
-//! A token gets its share and not more, and gives it back.
+//! Tests that a token gets its quota, no more, and releases it.
 
 use toolgate_model::Subject;
 
@@ -87,7 +87,7 @@ async fn what_a_token_has_running_ends_with_it_and_nothing_else_does() {
     stream.await;
     of_a.ended().await;
     assert!(of_a.is_over() && !of_b.unwrap().is_over());
-    // Good again, it begins anew.
+    // A token that is valid again starts from zero.
     assert!(!limiter.enter(&A, &alice(), now).unwrap().is_over());
 }
 

@@ -1,5 +1,5 @@
-//! Usable credentials: resolved over `credential.v1` ahead of their first use, held in memory, kept sealed on disk,
-//! and forgotten as soon as no server of the view names them.
+//! Cache of upstream credentials: resolved over `credential.v1` ahead of their first use, held in memory, stored sealed
+//! on disk, and dropped when no server of the view refers to them.
 
 use std::{
     collections::BTreeMap,
@@ -34,22 +34,21 @@ use zeroize::Zeroizing;
 
 use crate::{disk::Disk, handle, link::Link, options::Machine, secret::SecretBytes};
 
-/// Name of the file.
 const FILE: &str = "credentials";
 
-/// How long a control plane may take to resolve one.
+/// Timeout of resolving a credential.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Resolved at the same time, ahead of use.
+/// Maximum number of credentials that are resolved concurrently ahead of use.
 const AT_ONCE: usize = 4;
 
-/// Resolved again this long before they expire.
+/// Time before expiry at which a credential is resolved again.
 const AHEAD: Duration = Duration::from_secs(60);
 
-/// How often that is looked for.
+/// Interval at which expiring credentials are looked for.
 const LOOK: Duration = Duration::from_secs(20);
 
-/// What is at hand. Cheap to clone.
+/// Cache of resolved credentials. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct CredentialCache {
     inner: Arc<Inner>,
@@ -57,7 +56,7 @@ pub(crate) struct CredentialCache {
 
 struct Inner {
     held: ArcSwap<Table>,
-    /// Changing the table is read, copy, store: one at a time.
+    /// Serializes changes of the table, which are copy-on-write.
     changing: Mutex<()>,
     flights: Mutex<BTreeMap<Key, Flight>>,
     changed: Notify,
@@ -89,7 +88,7 @@ struct Kept {
 }
 
 impl CredentialCache {
-    /// With what was kept.
+    /// Creates a cache with the credentials stored on disk.
     pub(crate) fn new(link: Link, machine: &Machine, disk: Option<&Disk>) -> Self {
         let held = ArcSwap::from_pointee(disk.map(load).unwrap_or_default());
         let inner = Inner {
@@ -106,7 +105,7 @@ impl CredentialCache {
         }
     }
 
-    /// The value, if it is at hand. A newer one than asked for will do; an older one will not.
+    /// Returns the credential if it is cached, not expired, and at least of the requested revision.
     pub(crate) fn held(&self, org: &Slug, wanted: &CredentialRef) -> Option<Arc<HeaderCredential>> {
         let table = self.inner.held.load();
         let held = table.get(org)?.get(&wanted.id)?;
@@ -115,7 +114,8 @@ impl CredentialCache {
         usable.then(|| Arc::clone(&held.value))
     }
 
-    /// The value, fetched if need be: once, however many ask, and to its end, also if none of them waits for it.
+    /// Returns the credential, resolving it if necessary. Concurrent callers share one request, which completes even if
+    /// no caller waits for it any more.
     pub(crate) fn resolve(&self, org: &Slug, wanted: &CredentialRef) -> Pending<'_, Answer> {
         if let Some(held) = self.held(org, wanted) {
             return Box::pin(ready(Ok(held)));
@@ -134,7 +134,7 @@ impl CredentialCache {
                 inner.flights().remove(&key);
                 answer
             };
-            // Nobody but a task of its own polls it whatever its callers do.
+            // Runs as a task of its own, so that it is polled independently of its callers.
             let fetched = self.inner.drain.spawn("credential", fetch);
             let answer = async { fetched.await.unwrap_or(Err(UpstreamFailure::Credential)) };
             answer.boxed().shared()
@@ -142,7 +142,7 @@ impl CredentialCache {
         flight.clone()
     }
 
-    /// Keeps everything that the view names at hand, until nothing is served any more.
+    /// Keeps all credentials of the view resolved until the drain has settled.
     pub(crate) async fn follow(
         self,
         shared: Arc<handle::Shared>,
@@ -184,7 +184,8 @@ impl CredentialCache {
         }
     }
 
-    /// Resolves what the view names and is not at hand, and forgets what it no longer names. Says how many are lacking.
+    /// Resolves the missing credentials of the view and drops unused ones. Returns the number that could not be
+    /// resolved.
     async fn refresh(&self, view: &View) -> usize {
         let mut named: BTreeMap<(Slug, Slug), u64> = BTreeMap::new();
         for server in view.servers() {
@@ -210,7 +211,7 @@ impl CredentialCache {
         resolved.iter().filter(|answer| answer.is_err()).count()
     }
 
-    /// Writes what is held, unless it is what was written last. Says what is on disk now.
+    /// Stores the table on disk unless it is unchanged. Returns the table that is on disk.
     async fn keep(&self, disk: &Arc<Disk>, kept: Arc<Table>) -> Arc<Table> {
         let table = self.inner.held.load_full();
         if Arc::ptr_eq(&table, &kept) {
@@ -223,7 +224,7 @@ impl CredentialCache {
                 .flat_map(|(org, ids)| kept_of(org, ids))
                 .collect();
             let bytes = serde_json::to_vec(&kept).map(Zeroizing::new);
-            // Nothing in it can fail to become JSON.
+            // Serialization of this type cannot fail.
             disk.save(FILE, &bytes.unwrap_or_default())
         });
         match written.await {

@@ -1,6 +1,8 @@
-//! What a proxy keeps over a restart: files sealed (XChaCha20-Poly1305) with a key of its own that lies beside them,
-//! readable by its owner alone. That keeps a copied file from being read or altered unnoticed, and each from being
-//! put in another's place. A file is replaced as a whole or not at all.
+//! Files that a proxy keeps across restarts.
+//!
+//! Each file is sealed with XChaCha20-Poly1305. The key is stored beside the files, readable by its owner only. A
+//! copied file can thus be neither read nor modified unnoticed, and no file can take the place of another. Files are
+//! replaced atomically.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -19,46 +21,46 @@ use zeroize::Zeroizing;
 const KEY_FILE: &str = "local.key";
 const NONCE: usize = 24;
 
-/// Largest file that is read back.
+/// Maximum size of a file that is read, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024 * 1024;
 
-/// A folder of sealed files.
+/// Directory of sealed files.
 pub(crate) struct Disk {
     folder: PathBuf,
     cipher: XChaCha20Poly1305,
 }
 
-/// Why the folder cannot be used.
+/// Error of an unusable data directory.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// Reading or writing failed.
     #[error("cannot use {path}: {source}")]
     Io {
-        /// The file or folder.
+        /// File or directory.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
-    /// Others may read the key.
+    /// The key file is readable by other users.
     #[error(
         "the key file {path} may be read by others (mode {mode:o}): run `chmod 600 {path}`, or delete the folder to start anew"
     )]
     Exposed {
-        /// The file.
+        /// Key file.
         path: PathBuf,
-        /// Its permissions.
+        /// Permission bits.
         mode: u32,
     },
-    /// The key is not one.
+    /// The key file does not contain a key.
     #[error("the key file {path} does not hold a key: delete the folder to start anew")]
     Malformed {
-        /// The file.
+        /// Key file.
         path: PathBuf,
     },
 }
 
 impl Disk {
-    /// The folder at `folder`, made with a fresh key if it is not there.
+    /// Opens the directory; creates it with a new key if it does not exist.
     pub(crate) fn open(folder: &Path) -> Result<Self, DiskError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|source| failed(folder, source))?;
@@ -67,7 +69,7 @@ impl Disk {
             Some(key) => key,
             None => {
                 let key = Zeroizing::new(random::bytes::<32>());
-                // Another process may have been first: what is in the file then counts.
+                // If another process was faster, the key in the file is used.
                 match write_new(&path, &*key) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         read_key(&path)?.ok_or(DiskError::Malformed { path })?
@@ -85,7 +87,7 @@ impl Disk {
         })
     }
 
-    /// Replaces `name` by `plain`, sealed.
+    /// Seals `plain` and replaces the file `name` with it.
     pub(crate) fn save(&self, name: &'static str, plain: &[u8]) -> Result<(), DiskError> {
         let path = self.path(name);
         let nonce: [u8; NONCE] = random::bytes();
@@ -105,13 +107,13 @@ impl Disk {
             }
             write_new(&temporary, &[nonce.as_slice(), &sealed].concat())?;
             fs::rename(&temporary, &path)?;
-            // Without this the rename itself may be lost.
+            // Without the sync, the rename may be lost in a crash.
             File::open(&self.folder)?.sync_all()
         };
         write().map_err(|source| failed(&path, source))
     }
 
-    /// Removes `name`, if it is there.
+    /// Removes the file `name` if it exists.
     pub(crate) fn remove(&self, name: &'static str) {
         let path = self.path(name);
         if let Err(error) = fs::remove_file(&path)
@@ -121,8 +123,8 @@ impl Disk {
         }
     }
 
-    /// What `name` holds. A file that does not open is put aside, named in the log, and as good as none: a proxy
-    /// must start all the same.
+    /// Returns the content of the file `name`. A file that cannot be opened is moved aside, logged and treated as
+    /// absent: the proxy must start regardless.
     pub(crate) fn load(&self, name: &'static str) -> Option<Zeroizing<Vec<u8>>> {
         let path = self.path(name);
         let sealed = match read_limited(&path) {
@@ -140,7 +142,7 @@ impl Disk {
         opened
     }
 
-    /// Keeps a file that makes no sense out of the way, for whoever wants to look at it.
+    /// Renames an unusable file, so that it can be examined later.
     pub(crate) fn put_aside(&self, name: &'static str) {
         let (path, aside) = (self.path(name), self.folder.join(format!("{name}.bad")));
         let moved = fs::rename(&path, &aside).is_ok();

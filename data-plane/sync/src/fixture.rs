@@ -1,4 +1,4 @@
-//! A small configuration for tests, and a control plane that says what a test wants.
+//! Small configuration for tests, and a fake control plane.
 
 use std::{
     collections::BTreeMap,
@@ -115,7 +115,7 @@ pub(crate) fn snapshot(revision: u64, entries: Vec<(ResourceKey, Entry)>) -> Sna
     }
 }
 
-/// One gateway, its server and a token.
+/// Returns a snapshot with one gateway, its server and a token.
 pub(crate) fn small(revision: u64) -> Snapshot {
     let server = server("files", "http://files.test/mcp", Some(3));
     let entries = vec![
@@ -127,20 +127,20 @@ pub(crate) fn small(revision: u64) -> Snapshot {
     snapshot(revision, entries)
 }
 
-/// Spoils an update.
+/// Modification of an update, to make it invalid.
 pub(crate) type Poison = fn(&mut pb::Update);
 
-/// What the fake control plane has been told and does.
+/// Fake control plane with the messages that it received.
 #[derive(Clone)]
 pub(crate) struct Fake {
     pub(crate) wanted: watch::Sender<Snapshot>,
     pub(crate) revoked: watch::Sender<pb::Revocations>,
-    /// Ends every stream when it changes.
+    /// Ends all subscriptions when it changes.
     pub(crate) cut: watch::Sender<u32>,
     pub(crate) hellos: Arc<Mutex<Vec<pb::Hello>>>,
     pub(crate) answers: Arc<Mutex<Vec<Message>>>,
     pub(crate) resolved: Arc<AtomicUsize>,
-    /// What is done to every update before it is sent.
+    /// Applied to every update before it is sent.
     pub(crate) poison: Arc<Mutex<Option<Poison>>>,
 }
 
@@ -169,7 +169,7 @@ impl Fake {
             ))
     }
 
-    /// Serves in memory.
+    /// Serves over an in-memory transport.
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
     pub(crate) fn dialer(&self) -> memory::Dialer {
         let (dialer, incoming) = memory::pair();
@@ -283,7 +283,7 @@ impl Credentials for Fake {
     }
 }
 
-/// Joining, with an authority of the test's own.
+/// Fake fleet service that issues certificates from an authority of the test.
 pub(crate) struct FakeFleet {
     pub(crate) issuer: Arc<rcgen::Issuer<'static, rcgen::KeyPair>>,
     pub(crate) ca: Vec<u8>,

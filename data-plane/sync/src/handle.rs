@@ -1,4 +1,4 @@
-//! What the rest of the proxy reads: always there, never waiting.
+//! Read access to the synchronized state for the rest of the proxy. Readers never wait.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::HotIdentity};
 
 use crate::{credentials::CredentialCache, keys::Keys};
 
-/// Reads what sync has brought. Cheap to clone.
+/// Handle to the synchronized state. Cheap to clone.
 #[derive(Clone)]
 pub struct SyncHandle {
     pub(crate) shared: Arc<Shared>,
@@ -32,27 +32,27 @@ pub struct SyncHandle {
     pub(crate) proxy_id: Slug,
 }
 
-/// Who this proxy is within its fleet, and whom it trusts there.
+/// Identity of this proxy in its fleet.
 #[derive(Clone)]
 pub struct Membership {
-    /// What it presents; renewed in place.
+    /// Certificate that the proxy presents; renewed in place.
     pub identity: HotIdentity,
-    /// Who signs for the fleet.
+    /// Certificate authority of the fleet.
     pub authority: CertificateDer<'static>,
 }
 
-/// How sync stands, for people.
+/// Status of synchronization, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Whether a push stream stands.
+    /// True while a push stream is open.
     pub connected: bool,
-    /// What is served.
+    /// Version that is served.
     pub version: Version,
-    /// Why the last attempt to connect failed; empty while connected.
+    /// Error of the last connection attempt; empty while connected.
     pub problem: String,
 }
 
-/// What the tasks write and requests read.
+/// State written by the tasks and read by requests.
 pub(crate) struct Shared {
     pub(crate) view: ArcSwap<View>,
     pub(crate) keys: ArcSwapOption<Keys>,
@@ -65,42 +65,42 @@ pub(crate) struct Shared {
 }
 
 impl SyncHandle {
-    /// The view of now, to be pinned for a whole request.
+    /// Returns the current view. A request uses one view from start to end.
     pub fn current(&self) -> Arc<View> {
         self.shared.view.load_full()
     }
 
-    /// The keys of now; none before the first control plane was reached, ever.
+    /// Returns the current keys, or `None` before the first contact with a control plane.
     pub fn keys(&self) -> Option<Arc<Keys>> {
         self.shared.keys.load_full()
     }
 
-    /// Whether a token was revoked after the view was built.
+    /// Returns `true` if the token was revoked after the view was built.
     pub fn is_revoked(&self, hash: &TokenHash) -> bool {
         self.shared.revoked.load().contains(hash)
     }
 
-    /// The revoked tokens, as often as they change: without waiting for a view.
+    /// Returns a receiver of the revoked tokens, which changes ahead of the view.
     pub fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<TokenHash>>> {
         self.shared.revocations.subscribe()
     }
 
-    /// Changes with every view.
+    /// Returns a receiver that changes with every view.
     pub fn version(&self) -> watch::Receiver<Version> {
         self.version.clone()
     }
 
-    /// Who this proxy is within its fleet, once it has joined; never without TLS.
+    /// Returns a receiver of this proxy's fleet identity; `None` until it has joined, and always without TLS.
     pub fn membership(&self) -> watch::Receiver<Option<Membership>> {
         self.shared.membership.subscribe()
     }
 
-    /// How sync stands.
+    /// Returns the current status.
     pub fn status(&self) -> Arc<Status> {
         self.shared.status.load_full()
     }
 
-    /// The id that this proxy goes by.
+    /// Returns the id of this proxy.
     pub fn proxy_id(&self) -> &Slug {
         &self.proxy_id
     }
@@ -127,7 +127,7 @@ impl Credentials for SyncHandle {
 }
 
 impl Shared {
-    /// Of a proxy that is not ready before it has a configuration and keys.
+    /// Creates the state of a proxy, which is not ready until it has a configuration and keys.
     pub(crate) fn awaiting(readiness: &Readiness) -> Self {
         let problem = "not connected yet".to_owned();
         let status = Status {
@@ -147,24 +147,24 @@ impl Shared {
         }
     }
 
-    /// These tokens are revoked, and no others. Requests see it before anybody is told.
+    /// Replaces the set of revoked tokens. Requests observe it before receivers are notified.
     pub(crate) fn set_revoked(&self, revoked: Arc<BTreeSet<TokenHash>>) {
         self.revoked.store(Arc::clone(&revoked));
         self.revocations.send_replace(revoked);
     }
 
-    /// There is a certificate, and with it neighbours can be met.
+    /// Publishes the proxy's certificate, from which on peers can connect.
     pub(crate) fn joined(&self, membership: Membership) {
         self.membership.send_replace(Some(membership));
     }
 
-    /// There is a configuration.
+    /// Records that a configuration has arrived.
     pub(crate) fn received(&self) {
         self.configured.store(true, Ordering::Release);
         self.settle();
     }
 
-    /// Ready, if everything is there.
+    /// Marks the proxy as ready once configuration and keys are present.
     pub(crate) fn settle(&self) {
         if self.configured.load(Ordering::Acquire) && self.keys.load().is_some() {
             let guard = self
@@ -176,7 +176,7 @@ impl Shared {
         }
     }
 
-    /// Says whether that changed whether we are connected, or why not.
+    /// Updates the status. Returns `true` if the connection state or the problem changed.
     pub(crate) fn set_status(&self, connected: bool, version: Version, problem: String) -> bool {
         let next = Status {
             connected,

@@ -1,5 +1,5 @@
-//! What a proxy holds, and what becomes of it with a push. A resource that does not check, or that makes building the
-//! view panic, keeps its last good form and is named; everything else of the push is served.
+//! Configuration that a proxy serves, and the application of pushes to it. A resource that fails validation, or that
+//! makes the view builder panic, keeps its last good form and is reported; the rest of the push is served.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,18 +14,18 @@ use toolgate_model::{
 };
 use toolgate_wire::push::{Incoming, RefusedResource, key_to_proto};
 
-/// What is served, in both forms.
+/// Configuration that is served, as snapshot and as view.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    /// The last good form of every resource.
+    /// Last good form of every resource.
     pub(crate) snapshot: Arc<Snapshot>,
-    /// The same, indexed.
+    /// The snapshot, indexed for requests.
     pub(crate) view: Arc<View>,
-    /// Resources of which a newer form was refused.
+    /// Resources whose latest form was refused, with the reason.
     pub(crate) refused: BTreeMap<ResourceKey, String>,
 }
 
-/// A push that leads backwards. It is not taken at all.
+/// Error of a push with a version older than the current one. The push is rejected as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("was offered version {offered}, which is before {held}")]
 pub(crate) struct Backwards {
@@ -33,7 +33,7 @@ pub(crate) struct Backwards {
     offered: Version,
 }
 
-/// Builds views; something else in tests that need it to fail.
+/// Function that builds a view; replaced in tests.
 type Builder = fn(&Snapshot, Option<&View>) -> (View, Vec<Refusal>);
 
 struct Built {
@@ -42,12 +42,12 @@ struct Built {
     refusals: Vec<Refusal>,
 }
 
-/// What a Hello says of the form in which a refused resource is held: no resource has this digest, so what is wanted
-/// of it is sent once more.
+/// Digest that a Hello reports for a refused resource. No resource has this digest, so the control plane sends the
+/// resource again.
 const NOT_AS_WANTED: Digest = Digest([0; 32]);
 
 impl Held {
-    /// Nothing.
+    /// Returns an empty configuration.
     pub(crate) fn nothing() -> Self {
         let view = Arc::new(View::empty());
         Self {
@@ -57,8 +57,8 @@ impl Held {
         }
     }
 
-    /// What to say in a Hello. What was refused is said to be held, but not as it is wanted: it is sent once more,
-    /// refused once more, and so told to a control plane that did not know; or removed, if it is gone meanwhile.
+    /// Returns the digests to report in a Hello. A refused resource is reported with [`REFUSED_DIGEST`]: the control
+    /// plane sends it again and learns of the refusal, or removes it if it no longer exists.
     pub(crate) fn digests(&self) -> BTreeMap<ResourceKey, Digest> {
         let mut digests = self.snapshot.digests();
         for (key, digest) in &mut digests {
@@ -69,8 +69,8 @@ impl Held {
         digests
     }
 
-    /// What is held after this push, and what of it was refused. Takes as long as building a view: not for the
-    /// request path.
+    /// Applies a push. Returns the new configuration and the refused resources. Takes as long as building a view, so it
+    /// must not run on the request path.
     pub(crate) fn take(
         &self,
         incoming: Incoming,
@@ -108,7 +108,7 @@ impl Held {
         }
         let mut panicked = Vec::new();
         let Some(mut built) = build(base, puts, (builder, &self.view), &mut panicked) else {
-            // Not even without the new resources: nothing changes.
+            // The build fails even without the new resources: keep the current configuration.
             refused.extend(
                 offered
                     .iter()
@@ -133,8 +133,8 @@ impl Held {
         Ok((next, refused))
     }
 
-    /// What of these is to be told: it is of what was offered now, or was not told before, and no better reason is. A push
-    /// may be refused in all of its parts.
+    /// Returns the refusals to report: those of resources in this push, and those not reported before, unless `refused`
+    /// has a reason already. Uses sets, since all resources of a push may be refused.
     fn news(
         &self,
         refusals: &[Refusal],
@@ -152,7 +152,7 @@ impl Held {
         news.map(|it| refuse(&it.resource, &it.reason)).collect()
     }
 
-    /// Puts the last good form back where the view refused a resource. A gateway's refusals are of its parts: it is
+    /// Restores the last good form of resources that the view refused. Refusals of a gateway concern its parts: it is
     /// served, or denied, in its new form.
     fn restore(&self, built: &mut Built) {
         for Refusal { resource, .. } in &built.refusals {
@@ -187,7 +187,8 @@ impl Held {
     }
 }
 
-/// `base` with `puts`, or with as many of them as do not make building panic; none if `base` itself does.
+/// Builds a view of `base` with as many of `puts` as possible without a panic, by bisection. Returns `None` if `base`
+/// alone panics.
 fn build(
     base: Snapshot,
     mut puts: Vec<(ResourceKey, Entry)>,
@@ -218,7 +219,7 @@ fn try_build(snapshot: Snapshot, (builder, previous): (Builder, &View)) -> Optio
     })
 }
 
-/// Stands for a gateway that asks for something this build does not understand: the view denies it.
+/// Returns the placeholder of a gateway that requires an unsupported feature; the view denies it.
 fn denied(field: String) -> Entry {
     Entry::new(Resource::Gateway(GatewayResource {
         display_name: String::new(),

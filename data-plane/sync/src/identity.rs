@@ -1,6 +1,8 @@
-//! Who this proxy is towards the control plane: it joins once with a single-use token, keeps the certificate sealed,
-//! and renews it at two thirds of its life, each time with a fresh key. The key to join with is on disk before the
-//! token is spent, so that a disk that takes nothing costs no token.
+//! Identity of this proxy towards the control plane.
+//!
+//! The proxy joins once with a single-use token, stores its certificate sealed, and renews it after two thirds of its
+//! lifetime, each time with a new key. The key to join with is written to disk before the token is used, so that a
+//! failing disk does not waste the token.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,13 +30,13 @@ use crate::{
     secret::SecretBytes,
 };
 
-/// Name of the file.
+/// File name of the certificate.
 const FILE: &str = "identity";
 
-/// Name of the file with the key to join with, until there is a certificate for it.
+/// File name of the key to join with, until the certificate is issued.
 const KEY_FILE: &str = "joining-key";
 
-/// A certificate with its key, as it is kept.
+/// Certificate with its key, as stored.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Certified {
     pub(crate) proxy_id: Slug,
@@ -45,7 +47,7 @@ pub(crate) struct Certified {
     not_after: Timestamp,
 }
 
-/// Why a certificate could not be had.
+/// Error of obtaining or storing a certificate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
     #[error("{}", .0.message())]
@@ -62,7 +64,7 @@ pub(crate) enum IdentityError {
     CutOff(#[from] tokio::task::JoinError),
 }
 
-/// Keeps the proxy's certificate current.
+/// Task that keeps the proxy's certificate current.
 pub(crate) struct IdentityTask {
     pub(crate) proxy_id: Slug,
     pub(crate) addresses: Vec<String>,
@@ -76,7 +78,7 @@ pub(crate) struct IdentityTask {
     pub(crate) reconnect: (Duration, Duration),
 }
 
-/// What was kept, if it is still good.
+/// Returns the stored certificate if it has not expired.
 pub(crate) fn load(disk: &Disk, now: Timestamp) -> Option<Certified> {
     let bytes = disk.load(FILE)?;
     let Ok(kept) = serde_json::from_slice::<Certified>(&bytes) else {
@@ -87,7 +89,7 @@ pub(crate) fn load(disk: &Disk, now: Timestamp) -> Option<Certified> {
 }
 
 impl IdentityTask {
-    /// Until nothing is served any more.
+    /// Runs until the drain has settled.
     pub(crate) async fn run(mut self) {
         let drain = self.machine.drain.clone();
         tokio::select! {
@@ -101,7 +103,7 @@ impl IdentityTask {
             Some(held) => (held, true),
             None => {
                 let joined = self.join().await;
-                // The token is spent: with or without a disk, this is who we are.
+                // The token is used up: the certificate is used even if it cannot be stored.
                 let kept = self.save(&joined).await;
                 (joined, kept.is_ok())
             }
@@ -134,10 +136,10 @@ impl IdentityTask {
         }
     }
 
-    /// Joins, trying until it succeeds: a control plane that is away may come back.
+    /// Joins the fleet; retries until it succeeds, because the control plane may come back.
     async fn join(&self) -> Certified {
         let Some(bundle) = &self.join else {
-            // `start` has refused this.
+            // `start` has rejected this case.
             return std::future::pending().await;
         };
         let mut backoff = Backoff::new(self.reconnect.0, self.reconnect.1);
@@ -161,7 +163,7 @@ impl IdentityTask {
         }
     }
 
-    /// All attempts are made with one key.
+    /// Tries to join once. All attempts use the same key.
     async fn try_join(
         &self,
         bundle: &JoinBundle,
@@ -189,7 +191,7 @@ impl IdentityTask {
         self.certified(certificate, key)
     }
 
-    /// The key of an earlier attempt, or a new one, which is on disk before it is used.
+    /// Returns the key of an earlier attempt, or a new key that has been written to disk.
     async fn joining_key(&self) -> Result<KeyPair, IdentityError> {
         let disk = self.disk.clone();
         let made = spawn_blocking(move || {
@@ -206,7 +208,7 @@ impl IdentityTask {
         made.await?
     }
 
-    /// Renews, trying until it succeeds; the certificate held so far is presented meanwhile.
+    /// Renews the certificate; retries until it succeeds. The current certificate stays in use meanwhile.
     async fn renew(&self, identity: &HotIdentity, held: Certified) -> Certified {
         let mut backoff = Backoff::new(self.reconnect.0, Duration::from_secs(60));
         loop {
@@ -257,7 +259,7 @@ impl IdentityTask {
             obtained: self.machine.now(),
             not_after: Timestamp(given.not_after_ms),
         };
-        // Checks that the certificate is for our key.
+        // Verifies that the certificate belongs to the key.
         HotIdentity::new(certified.identity()?)?;
         Ok(certified)
     }
@@ -275,7 +277,8 @@ impl IdentityTask {
         saving.await?
     }
 
-    /// Saves it, trying until it succeeds or has to be renewed; it is presented meanwhile.
+    /// Stores the certificate; retries until it succeeds or the next renewal is due. The certificate is in use
+    /// meanwhile.
     async fn keep(&self, certified: &Certified) {
         let mut backoff = Backoff::new(self.reconnect.0, Duration::from_secs(60));
         let saving = async {
@@ -300,7 +303,7 @@ impl Certified {
         Ok(Identity { chain, key })
     }
 
-    /// Until two thirds of its life are over.
+    /// Returns the time until two thirds of the lifetime have passed.
     fn renew_in(&self, now: Timestamp) -> Duration {
         let life = self.not_after.since(self.obtained);
         let at = self.obtained.after(life * 2 / 3);
@@ -308,7 +311,7 @@ impl Certified {
     }
 }
 
-/// A request for a certificate of this key. Only its public key counts.
+/// Returns a certificate signing request for the key. The control plane uses only its public key.
 fn request(key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
     let request = CertificateParams::default().serialize_request(key)?;
     Ok(request.der().to_vec())

@@ -1,5 +1,5 @@
-//! The keys that all proxies share: for token hashes and for sealed ids. Fetched when connected, looked at again now
-//! and then, kept sealed.
+//! Keys that all proxies share, for token hashes and sealed ids. Fetched on connection, refreshed periodically, stored
+//! sealed.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,23 +18,22 @@ use zeroize::Zeroizing;
 
 use crate::{disk::Disk, handle::Shared, link::Link, options::Machine};
 
-/// How often rotated keys are looked for.
+/// Interval at which rotated keys are fetched.
 const REFRESH: Duration = Duration::from_secs(60);
 
-/// Name of the file.
 const FILE: &str = "keys";
 
-/// The keys, ready for use.
+/// Shared keys, ready for use.
 pub struct Keys {
-    /// Hashes bearer tokens.
+    /// Hasher of bearer tokens.
     pub hasher: TokenHasher,
-    /// Seals and opens ids and cursors.
+    /// Sealer of ids and cursors.
     pub sealer: Sealer,
     keyring: Keyring,
 }
 
 impl Keys {
-    /// From a keyring; none if its keys cannot be used.
+    /// Creates the keys from a keyring; returns `None` if a key is unusable.
     pub fn new(keyring: Keyring) -> Option<Self> {
         let hasher = TokenHasher::new(&*keyring.token_key)?;
         let secret = |key: &toolgate_wire::keys::SealKey| SealKey {
@@ -51,7 +50,7 @@ impl Keys {
     }
 }
 
-/// What was kept.
+/// Returns the stored keys.
 pub(crate) fn load(disk: &Disk) -> Option<Keys> {
     let bytes = disk.load(FILE)?;
     let keyring = pb::Keyring::decode(bytes.as_slice()).ok();
@@ -64,7 +63,7 @@ pub(crate) fn load(disk: &Disk) -> Option<Keys> {
     keys
 }
 
-/// Keeps the keys current.
+/// Keeps the keys current until the drain has settled.
 pub(crate) async fn follow(
     link: Link,
     shared: Arc<Shared>,
@@ -102,7 +101,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// Says whether there was anything new that can be used.
+/// Applies a fetched keyring. Returns `true` if it was new and usable.
 fn take(answer: &pb::Keyring, shared: &Shared) -> bool {
     let keyring = match Keyring::from_proto(answer) {
         Ok(keyring) => keyring,

@@ -1,25 +1,25 @@
-//! The last good configuration as bytes: the push that would bring it. Read back, it is checked like any other push.
+//! Stored form of the last good configuration: the push that would deliver it. When read back, it is validated like any
+//! other push.
 
 use prost::Message as _;
 use toolgate_model::Snapshot;
 use toolgate_proto::push::v1 as pb;
 use toolgate_wire::push::{Assembly, Incoming, updates};
 
-/// Name of the file.
 pub(crate) const FILE: &str = "view";
 
-/// A push of all of `snapshot`.
+/// Encodes the whole snapshot as a push.
 pub(crate) fn to_bytes(snapshot: &Snapshot) -> Vec<u8> {
     let delta = snapshot.since(&std::collections::BTreeMap::new());
     let mut bytes = Vec::new();
     for update in updates(0, delta) {
-        // Fails only when a buffer is full, and this one grows.
+        // Encoding fails only if the buffer is full, and a `Vec` grows.
         let _written = update.encode_length_delimited(&mut bytes);
     }
     bytes
 }
 
-/// The push in `bytes`; none if they do not hold one whole push.
+/// Decodes a push; returns `None` unless the bytes are exactly one complete push.
 pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Incoming> {
     let mut assembly = Assembly::default();
     while !bytes.is_empty() {

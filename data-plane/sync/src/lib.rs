@@ -1,18 +1,17 @@
-//! How a proxy comes to know what to serve, and goes on serving when nobody tells it. The last good configuration,
-//! keys and credentials lie sealed on disk, so that a proxy that starts while no control plane can be reached
-//! serves what it served before.
+//! Synchronization of a proxy with the control plane. The last good configuration, keys and credentials are stored
+//! sealed on disk, so that a proxy that starts while no control plane is reachable serves its former configuration.
 //!
 //! ```text
 //!  control plane                                    disk (sealed)
 //!    | Subscribe: Update -> Ack | Nack                 | at start
 //!    v                                                 v
-//!  push -> hold::take (check, build the view) -> ArcSwap<View> -> request path
+//!  push -> applied_config (check, build the view) -> ArcSwap<View> -> request path
 //!    | Revocations, on a connection of its own          |
 //!    v                                                  v
 //!  revocations -> ArcSwap<set of hashes>        credentials: every reference in the view, resolved ahead of use
 //! ```
 //!
-//! Nothing here runs on the request path but [`SyncHandle`]'s readers, and those neither wait nor lock.
+//! Only the readers of [`SyncHandle`] run on the request path, and they neither wait nor lock.
 
 mod credentials;
 mod disk;

@@ -1,5 +1,5 @@
-//! Connections to control planes: tried in turn, made anew when they break. There is none before the proxy has a
-//! certificate, where it needs one.
+//! Connections to control planes: tried in turn and reopened when they break. If TLS is used, there are none until the
+//! proxy has a certificate.
 
 use std::{
     future::Future,
@@ -24,25 +24,25 @@ use toolgate_egress::{
 };
 use toolgate_runtime::tls::{self, HotIdentity, TlsError};
 
-/// How connections are made, once it is known.
+/// Channels to the control plane, available once a connector is set.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     turns: watch::Receiver<Option<Turns>>,
     side: Arc<OnceCell<Channel>>,
 }
 
-/// Makes it known.
+/// Sets the connector of [`ControlChannels`].
 #[derive(Debug)]
 pub(crate) struct LinkSetter(watch::Sender<Option<Turns>>);
 
-/// Several control planes, each connection to the next one.
+/// Connector that rotates through several control planes, one per connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns {
     connectors: Arc<[ControlConnector]>,
     next: Arc<AtomicUsize>,
 }
 
-/// A link that is not known yet.
+/// Creates channels without a connector.
 pub(crate) fn unset() -> (LinkSetter, Link) {
     let (sender, turns) = watch::channel(None);
     let side = Arc::default();
@@ -56,8 +56,8 @@ impl LinkSetter {
 }
 
 impl Link {
-    /// A channel with a connection of its own, made when first used and again whenever it breaks. Waits until it is
-    /// known how.
+    /// Returns a channel with a connection of its own, opened on first use and reopened when it breaks. Waits for the
+    /// connector.
     pub(crate) async fn channel(&self) -> Channel {
         let mut turns = self.turns.clone();
         let known = turns
@@ -66,14 +66,14 @@ impl Link {
             .map(|known| known.clone());
         match known {
             Ok(Some(turns)) => turns.channel(),
-            // Whoever was to find out has ended: so will whoever waits here.
+            // The setter's task has ended, so the process is shutting down and the caller's task ends too.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 }
 
 impl Link {
-    /// One channel for short questions, beside those of the streams.
+    /// Returns the channel shared by unary requests, apart from those of the streams.
     pub(crate) async fn side(&self) -> Channel {
         self.side.get_or_init(|| self.channel()).await.clone()
     }
@@ -87,7 +87,7 @@ impl Turns {
         }
     }
 
-    /// Without TLS.
+    /// Creates a connector without TLS.
     pub(crate) fn plain(addresses: &[String]) -> Self {
         Self::new(
             addresses
@@ -97,7 +97,7 @@ impl Turns {
         )
     }
 
-    /// Trusting `ca`, showing `identity` if there is one.
+    /// Creates a connector that trusts `ca` and presents `identity`, if any.
     pub(crate) fn over_tls(
         addresses: &[String],
         ca: &[CertificateDer<'static>],
@@ -120,7 +120,7 @@ impl Turns {
     }
 
     pub(crate) fn channel(self) -> Channel {
-        // The URI only has to be one: the connector knows where to go, and does TLS itself.
+        // Placeholder URI: the connector knows its address and handles TLS.
         Endpoint::from_static("http://control-plane.toolgate")
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
@@ -131,7 +131,7 @@ impl Turns {
     }
 }
 
-/// The name that the certificate at `host:port` has to be for.
+/// Returns the name that the certificate of `host:port` must contain.
 fn server_name(address: &str) -> Result<ServerName<'static>, TlsError> {
     let host = address
         .rsplit_once(':')

@@ -1,4 +1,4 @@
-//! What a proxy has to be told before it can be told anything by a control plane.
+//! Options that a proxy needs before it can get its configuration from a control plane.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -9,73 +9,73 @@ use toolgate_model::{Slug, Timestamp};
 use toolgate_runtime::{Drain, Metrics, Readiness, SharedClock, memory::Dialer, tls};
 use zeroize::Zeroizing;
 
-/// How this proxy introduces itself, where it keeps what it must not lose, and where its control plane is.
+/// Options of synchronization: identity, data directory and control plane.
 #[derive(Debug)]
 pub struct SyncOptions {
-    /// Its id; without one, the one it had before, or a new one.
+    /// Id of this proxy; defaults to its former id, or to a new one.
     pub proxy_id: Option<Slug>,
-    /// Where it stands. The region of a join bundle wins.
+    /// Region of the proxy. The region of a join bundle takes precedence.
     pub region: String,
-    /// Its program version.
+    /// Program version.
     pub build: String,
-    /// Where clients reach it.
+    /// Address for clients.
     pub listen: String,
-    /// Folder for what it keeps; none keeps nothing.
+    /// Data directory; without one, nothing is stored.
     pub data_dir: Option<PathBuf>,
-    /// The control plane.
+    /// Transport to the control plane.
     pub link: ControlLink,
-    /// Shortest and longest ceiling of the waits between attempts to connect.
+    /// Minimum and maximum backoff between connection attempts.
     pub reconnect: (Duration, Duration),
 }
 
-/// How to reach the control plane.
+/// Transport to the control plane.
 pub enum ControlLink {
-    /// In this process.
+    /// In the same process.
     Memory(Dialer),
-    /// Without TLS: for development, switched on explicitly.
+    /// Without TLS; for development, must be enabled explicitly.
     Plain(Vec<String>),
-    /// With certificates of the deployment.
+    /// Mutual TLS with certificates of the deployment.
     Mutual {
         /// `host:port` of each control plane; tried in turn.
         addresses: Vec<String>,
-        /// To join with, when there is no certificate yet or it has ended.
+        /// Join bundle, used if there is no certificate or it has expired.
         join: Option<JoinBundle>,
     },
-    /// Through connections made by somebody else.
+    /// Connector supplied by the caller.
     Custom(ControlConnector),
 }
 
-/// What `toolgate proxies join-token` prints: leave for one proxy to join once.
+/// Output of `toolgate proxies join-token`: permits one proxy to join once.
 pub struct JoinBundle {
-    /// The single-use token.
+    /// Single-use token.
     pub secret: Zeroizing<String>,
-    /// The authority that the control plane's certificate comes from.
+    /// Certificate authority of the control plane.
     pub ca: Vec<CertificateDer<'static>>,
-    /// Where the proxy stands; empty if not said.
+    /// Region of the proxy; empty if not set.
     pub region: String,
 }
 
-/// Why a file is no join bundle.
+/// Error of a file that is not a join bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidBundle {
-    /// Not JSON, or fields are missing.
+    /// Not JSON, or a field is missing.
     #[error("not a join bundle (the output of `toolgate proxies join-token`): {0}")]
     Json(#[from] serde_json::Error),
-    /// Its authority is not a certificate.
+    /// The authority is not a certificate.
     #[error("its caPem cannot be used: {0}")]
     Authority(#[from] tls::TlsError),
 }
 
-/// What the process offers.
+/// Process-wide facilities.
 #[derive(Clone)]
 pub struct Machine {
-    /// The time.
+    /// Clock.
     pub clock: SharedClock,
-    /// Instruments.
+    /// Metrics registry.
     pub metrics: Metrics,
-    /// The proxy is not ready before it has a configuration and keys.
+    /// Readiness; blocked until the proxy has a configuration and keys.
     pub readiness: Readiness,
-    /// Ends the tasks.
+    /// Drain that ends the tasks.
     pub drain: Drain,
 }
 
@@ -90,7 +90,7 @@ struct BundleFile {
 }
 
 impl SyncOptions {
-    /// For a control plane behind `link`; everything else as it mostly is.
+    /// Returns default options for this transport.
     pub fn new(link: ControlLink) -> Self {
         Self {
             proxy_id: None,
@@ -114,7 +114,7 @@ impl ControlLink {
 }
 
 impl JoinBundle {
-    /// From the text of the file.
+    /// Parses the content of a join bundle file.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidBundle> {
         let file: BundleFile = serde_json::from_slice(text)?;
         let ca = tls::certificates("the join bundle", file.ca_pem.as_bytes())?;

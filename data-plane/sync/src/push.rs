@@ -1,4 +1,5 @@
-//! The push client: says what is held, takes what comes, answers each push, and comes back when the stream breaks.
+//! Push client: reports the held configuration, applies updates, acknowledges each push, and reconnects when the stream
+//! breaks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,16 +19,16 @@ use toolgate_wire::push::{
 
 use crate::{handle::Shared, hold::Held, link::Link, options::Machine};
 
-/// Largest message that is taken. Pushes come in parts of one megabyte, but one resource may be larger.
+/// Maximum message size, in bytes. Pushes come in parts of one megabyte, but one resource may be larger.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
-/// How often a standing stream is taken as word that what is held is current.
+/// Interval at which an open stream confirms that the held configuration is current.
 const CONFIRM: Duration = Duration::from_secs(2);
 
-/// A stream that has stood this long was worth connecting for: the next wait is short again.
+/// Stream duration after which the reconnect backoff is reset.
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// Who we are, as in a Hello.
+/// Description of this proxy, as sent in a Hello.
 #[derive(Debug, Clone)]
 pub(crate) struct Introduction {
     pub(crate) proxy_id: String,
@@ -37,7 +38,7 @@ pub(crate) struct Introduction {
     pub(crate) started: Timestamp,
 }
 
-/// Takes pushes.
+/// Task that receives pushes.
 pub(crate) struct Subscriber {
     pub(crate) link: Link,
     pub(crate) shared: Arc<Shared>,
@@ -45,13 +46,13 @@ pub(crate) struct Subscriber {
     pub(crate) introduction: Introduction,
     pub(crate) held: Held,
     pub(crate) version: watch::Sender<Version>,
-    /// To be kept on disk; the latest wins.
+    /// Snapshots to be stored on disk; the latest one wins.
     pub(crate) keep: watch::Sender<Arc<Snapshot>>,
     pub(crate) gauge: SnapshotGauge,
     pub(crate) reconnect: (Duration, Duration),
 }
 
-/// Why a stream ended.
+/// Reason for the end of a push stream.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error("{}", .0.message())]
@@ -67,7 +68,7 @@ enum Ended {
 }
 
 impl Subscriber {
-    /// Until nothing is served any more.
+    /// Runs until the drain has settled.
     pub(crate) async fn run(mut self) {
         let refused = self.machine.metrics.counter(
             "toolgate.push.refused",
@@ -93,7 +94,7 @@ impl Subscriber {
         }
     }
 
-    /// One stream, until it ends.
+    /// Runs one stream and returns the reason for its end.
     async fn stream(&mut self, refused: &Counter) -> Ended {
         match self.converse(refused).await {
             Ok(()) => Ended::Closed,
@@ -106,7 +107,7 @@ impl Subscriber {
         let mut client = PushClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
         let (answers, outgoing) = mpsc::channel(4);
         let hello = Message::Hello(self.hello());
-        // The receiver lives in the request below.
+        // The receiver is still alive: it is part of the request below.
         let _sent = answers.send(message(hello)).await;
         let answer = client
             .subscribe(ReceiverStream::new(outgoing))
@@ -133,7 +134,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// The next message; meanwhile, every now and then, notes that the stream stands.
+    /// Returns the next message; meanwhile confirms periodically that the stream is open.
     async fn next(&self, updates: &mut Streaming<pb::Update>) -> Result<Option<pb::Update>, Ended> {
         let mut ticks = interval(CONFIRM);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -145,12 +146,12 @@ impl Subscriber {
         }
     }
 
-    /// Checks, builds, swaps; off the threads that serve requests.
+    /// Applies a push and publishes the view, on a blocking thread.
     async fn take(&mut self, incoming: Incoming) -> Result<Vec<RefusedResource>, Ended> {
         let (held, shared) = (self.held.clone(), Arc::clone(&self.shared));
         let work = spawn_blocking(move || {
             let taken = held.take(incoming)?;
-            // Stored here, so that the former view is dropped here too.
+            // Stored here, so that the former view is dropped on this thread too.
             shared.view.store(Arc::clone(&taken.0.view));
             Ok::<_, crate::hold::Backwards>(taken)
         });
@@ -168,7 +169,7 @@ impl Subscriber {
         self.version.send_replace(version);
         self.shared.received();
         self.shared.set_status(true, version, String::new());
-        // What was said before needs no line more.
+        // Refusals that were logged before are not logged again.
         let is_news = |it: &&RefusedResource| {
             let known = it.known.as_ref();
             known.and_then(|key| before.refused.get(key)) != Some(&it.reason)
@@ -211,7 +212,7 @@ impl Subscriber {
         let problem = ended.to_string();
         let version = self.held.snapshot.version;
         let news = self.shared.set_status(false, version, problem.clone());
-        // At the end everything goes; in one process the control plane goes first.
+        // During a drain the end is expected: in a single process, the control plane stops first.
         if news && !self.machine.drain.is_draining() {
             tracing::warn!(problem, "no control plane; serving on with what is held");
         } else {

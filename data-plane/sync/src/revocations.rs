@@ -1,5 +1,4 @@
-//! Revocations, on a connection of their own: a token that was revoked stops working at once, however large the push
-//! that is under way.
+//! Token revocations, on a connection of their own: a revocation takes effect at once, even during a large push.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -12,21 +11,20 @@ use toolgate_wire::push::version as version_of;
 
 use crate::{disk::Disk, handle::Shared, link::Link, options::Machine};
 
-/// Name of the file.
 const FILE: &str = "revoked";
 
-/// Revocations kept at most: those of tokens that are not out of the configuration yet.
+/// Maximum number of stored revocations. A revocation is kept until its token is no longer part of the configuration.
 const LIMIT: usize = 1_000_000;
 
-/// The tokens that are revoked, as far as it is known.
+/// Set of revoked tokens, as known to this proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// Of the newest state that was heard of.
+    /// Newest version that the set reflects.
     version: Version,
     pub(crate) hashes: Arc<BTreeSet<TokenHash>>,
 }
 
-/// What was kept.
+/// Returns the stored revocations.
 pub(crate) fn load(disk: &Disk) -> Told {
     let bytes = disk.load(FILE);
     let (hashes, rest) = bytes
@@ -44,7 +42,7 @@ pub(crate) fn load(disk: &Disk) -> Told {
     }
 }
 
-/// The hashes, one after the other, then the version.
+/// Encodes the hashes in order, then the version.
 fn to_bytes(told: &Told) -> Vec<u8> {
     let mut bytes: Vec<u8> = told.hashes.iter().flat_map(|hash| hash.0).collect();
     bytes.extend(told.version.epoch.to_be_bytes());
@@ -52,7 +50,7 @@ fn to_bytes(told: &Told) -> Vec<u8> {
     bytes
 }
 
-/// Keeps the revoked tokens current, until nothing is served any more.
+/// Keeps the revoked tokens current until the drain has settled.
 pub(crate) async fn follow(
     link: Link,
     proxy_id: Slug,
@@ -109,9 +107,12 @@ async fn stream(
     Ok(())
 }
 
-/// A message adds to what is held. A complete one that is not older also replaces it, but for tokens that the view
-/// still has, or may yet have because it is older than what is held: whoever is told of less has not heard of more
-/// tokens that are good. Only a new epoch, which is what a restored store begins, forgets all that was before it.
+/// Merges a message into the set.
+///
+/// Every message adds its tokens. A complete message that is not older also removes the tokens it does not list, except
+/// tokens that the view contains, or may still get because it is older than the set: the control plane may omit a
+/// revoked token because the token was deleted. Only a new epoch, which begins when a store is restored, removes all
+/// earlier revocations.
 fn take(held: &Told, message: &pb::Revocations, view: &View) -> Told {
     let version = version_of(message.version.as_ref());
     let mut hashes = held.hashes.as_ref().clone();

@@ -1,9 +1,9 @@
-//! Secret bytes on their way to and from a sealed file.
+//! Secret bytes for serialization into sealed files.
 
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Overwritten when dropped; no `Debug`.
+/// Bytes that are zeroized on drop; without `Debug`.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(transparent)]
 pub(crate) struct SecretBytes(pub(crate) Vec<u8>);

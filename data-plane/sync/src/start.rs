@@ -1,4 +1,4 @@
-//! Starting: what was kept is served first, then the control plane is looked for.
+//! Start of synchronization: the stored configuration is served first, then the control plane is contacted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,39 +21,40 @@ use crate::{
     revocations::{self, Told},
 };
 
-/// Name of the file with the proxy's own name.
+/// File name of the proxy's id and region.
 const NAME_FILE: &str = "name";
 
-/// One part in so many of the time, at most, goes into writing the configuration to disk.
+/// Pause after writing the configuration, as a multiple of the write's duration: bounds the share of time spent on
+/// writing.
 const WRITING_SHARE: u32 = 20;
 
-/// Why a proxy cannot start.
+/// Error of a proxy that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
-    /// Its folder cannot be used.
+    /// The data directory is unusable.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// It has no certificate and no leave to get one.
+    /// The proxy has neither a valid certificate nor a join bundle.
     #[error(
         "this proxy has no valid certificate: make a join token with `toolgate proxies join-token > join.json` and start it with that"
     )]
     NoIdentity,
-    /// There is nobody to ask.
+    /// No control-plane address is configured.
     #[error("no address of a control plane is given")]
     NoAddress,
-    /// No name could be made up.
+    /// No id could be generated.
     #[error("give this proxy an id")]
     NoName,
 }
 
-/// What a proxy calls itself, over restarts.
+/// Id and region of the proxy, stored across restarts.
 #[derive(Clone, Serialize, Deserialize)]
 struct OwnName {
     proxy_id: Slug,
     region: String,
 }
 
-/// What all the tasks share.
+/// State shared by all tasks.
 struct Parts {
     shared: Arc<Shared>,
     disk: Option<Arc<Disk>>,
@@ -62,8 +63,9 @@ struct Parts {
     reconnect: (Duration, Duration),
 }
 
-/// Starts sync: serves what was kept, connects, and goes on until nothing is served any more. Does not wait for a control
-/// plane; the machine's readiness does. Call it inside the runtime.
+/// Starts synchronization: serves the stored configuration, connects to the control plane, and runs until the drain has
+/// settled. Returns without waiting for a control plane; readiness of the context waits for it. Must be called inside
+/// the runtime.
 pub fn start(options: SyncOptions, machine: &Machine) -> Result<SyncHandle, SyncError> {
     let SyncOptions {
         proxy_id,
@@ -125,7 +127,7 @@ pub fn start(options: SyncOptions, machine: &Machine) -> Result<SyncHandle, Sync
     })
 }
 
-/// As told, else as certified, else as before, else made up.
+/// Resolves the proxy's id: configured, else from the certificate, else stored, else generated.
 fn own_name(
     proxy_id: Option<Slug>,
     region: String,
@@ -158,7 +160,7 @@ fn own_name(
     Ok(name)
 }
 
-/// A name nobody chose. Fails only if we forgot what a name looks like.
+/// Generates a random id. Fails only if the format is not a valid slug.
 fn made_up() -> Result<Slug, SyncError> {
     let digits: String = random::bytes::<4>()
         .iter()
@@ -170,7 +172,7 @@ fn made_up() -> Result<Slug, SyncError> {
 }
 
 impl Parts {
-    /// Serves what was kept.
+    /// Serves the stored configuration and keys, if any.
     fn restore(&self) -> Held {
         let nothing = Held::nothing();
         let Some(disk) = &self.disk else {
@@ -197,7 +199,7 @@ impl Parts {
         held
     }
 
-    /// Sees to it that the link becomes known.
+    /// Sets the connector, at once or when the proxy has a certificate.
     fn connect(
         &self,
         setter: LinkSetter,
@@ -231,7 +233,7 @@ impl Parts {
         certified: Option<Certified>,
         name: &OwnName,
     ) -> Result<(), SyncError> {
-        // A certificate for another name is of no use.
+        // A certificate for another id is not usable.
         let held = certified.filter(|certified| certified.proxy_id == name.proxy_id);
         if held.is_none() && join.is_none() {
             return Err(SyncError::NoIdentity);
@@ -322,8 +324,8 @@ impl Parts {
     }
 }
 
-/// Writes the last good configuration whenever there is a new one; the latest wins. All of it is written each time,
-/// so the pauses are long as measured by the writing. A last time at the end.
+/// Writes the last good configuration whenever it changes; the latest one wins. Each write covers the whole
+/// configuration, so pauses are proportional to the duration of the write. Writes a last time at the end.
 async fn write(mut snapshots: watch::Receiver<Arc<Snapshot>>, disk: Arc<Disk>, machine: Machine) {
     let mut written = Arc::clone(&snapshots.borrow());
     loop {

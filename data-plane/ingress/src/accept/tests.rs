@@ -1,4 +1,4 @@
-//! The door, over real sockets on loopback: both protocols, bounds, and an orderly end.
+//! Tests of the listener over real sockets on loopback: HTTP/1 and HTTP/2, limits and draining.
 
 use std::net::Ipv4Addr;
 
@@ -19,7 +19,7 @@ use crate::{
     request::Request,
 };
 
-/// Answers by path.
+/// Handler that answers by path.
 struct Echo;
 
 impl Gate for Echo {
@@ -55,7 +55,7 @@ async fn connect(address: SocketAddr) -> TcpStream {
     TcpSocket::new_v4().unwrap().connect(address).await.unwrap()
 }
 
-/// Sends `text` and reads one response of a known length, or all there is until the end.
+/// Sends `text` and reads one response of known length, or everything up to the end of the stream.
 async fn exchange(stream: &mut TcpStream, text: &str) -> String {
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut got = Vec::new();
@@ -88,7 +88,7 @@ fn post(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
-/// How long until the door hangs up.
+/// Returns the time until the listener closes the connection.
 async fn until_closed(stream: &mut TcpStream) -> Duration {
     let start = Instant::now();
     let mut sink = Vec::new();
@@ -144,7 +144,7 @@ async fn http2_is_spoken_on_the_same_port() {
     assert_eq!(sender.send_request(foreign).await.unwrap().status(), 403);
 }
 
-/// OV-03: pings, settings and priorities are answered below everything that counts requests.
+/// OV-03: PING, SETTINGS and PRIORITY frames are answered below the layer that counts requests.
 #[tokio::test]
 async fn a_flood_of_http2_frames_that_serve_nothing_ends_the_connection() {
     let (address, _trigger) = open(|_| {});
@@ -152,7 +152,7 @@ async fn a_flood_of_http2_frames_that_serve_nothing_ends_the_connection() {
         let mut stream = connect(address).await;
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
         stream.write_all(preface).await.unwrap();
-        // A priority is of a stream, the others are of the connection.
+        // PRIORITY frames belong to a stream, the others to the connection.
         let of = u8::from(kind == 2);
         let mut frame = vec![0, 0, payload, kind, 0, 0, 0, 0, of];
         frame.resize(9 + usize::from(payload), 0);
@@ -255,7 +255,7 @@ async fn bodies_share_a_budget_and_give_it_back() {
             .ends_with(">small")
     );
     assert!(exchange(&mut held, "x").await.starts_with("HTTP/1.1 200"));
-    // The client may have read the last byte of the answer before the door lets go of the first.
+    // The client may read the last byte of the response before the listener releases the body's budget.
     let given_back = async {
         loop {
             let mut other = connect(address).await;
@@ -323,7 +323,7 @@ async fn saying_nothing_or_half_a_head_ends_in_time() {
         .await
         .unwrap();
     about(SHORT, until_closed(&mut half).await);
-    // On a connection that has served before, too.
+    // The same timeout applies to a connection that has served a request before.
     let mut kept = connect(address).await;
     exchange(&mut kept, &post("/", "x")).await;
     sleep(SHORT * 2).await;
@@ -384,7 +384,7 @@ async fn a_drain_lets_requests_finish_and_closes_idle_connections() {
     let drained = trigger.drain(Duration::from_secs(5));
     let during = async {
         sleep(Duration::from_millis(20)).await;
-        // Balancers that have not noticed still get through.
+        // During the linger time, clients of balancers that have not noticed the drain are still served.
         let mut late = connect(address).await;
         let answer = exchange(&mut late, &post("/", "late")).await;
         assert!(answer.ends_with(">late"), "{answer}");

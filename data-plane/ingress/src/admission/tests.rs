@@ -1,4 +1,4 @@
-//! Admission keeps its bounds and gives seats back.
+//! Tests of the connection limits and of released permits.
 
 use super::*;
 

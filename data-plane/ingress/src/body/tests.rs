@@ -1,4 +1,4 @@
-//! Bodies say their length beforehand and deliver just that.
+//! Tests that every body form reports its exact length and delivers exactly that many bytes.
 
 use std::task::Waker;
 

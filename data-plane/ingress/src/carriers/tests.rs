@@ -1,4 +1,4 @@
-//! Promises of carriers: connections are spread, stay where they are, and end with their door.
+//! Tests that connections are spread over the workers, stay on their worker, and end with the pool.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -46,7 +46,7 @@ fn what_is_carried_ends_with_the_carriers() {
         std::future::pending::<()>().await;
     });
     drop(carriers);
-    // Its end of the channel went with it.
+    // The task's sender was dropped with the worker.
     let gone = said.recv_timeout(Duration::from_secs(10));
     assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected));
 }

@@ -1,4 +1,4 @@
-//! Ambiguous and compressed requests do not pass.
+//! Tests that ambiguous and compressed requests are rejected.
 
 use http::Request;
 

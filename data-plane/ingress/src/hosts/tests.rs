@@ -1,4 +1,4 @@
-//! Only our own names are served, on by default (OV-15).
+//! Tests that only the listener's own names are served, by default (OV-15).
 
 use super::*;
 

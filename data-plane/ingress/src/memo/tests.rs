@@ -1,4 +1,4 @@
-//! One token is hashed once; another one never gets its hash.
+//! Tests that a token is hashed once and that another token never gets its hash.
 
 use std::cell::Cell;
 

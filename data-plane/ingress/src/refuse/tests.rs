@@ -1,4 +1,4 @@
-//! Refusals carry the fields that their status asks for, and the id of the request.
+//! Tests that refusals carry the header fields of their status and the id of the request.
 
 use super::*;
 use crate::body::Never;

@@ -1,4 +1,4 @@
-//! Standing answers over real sockets on loopback: what a client sees, how they end, and what hyper keeps.
+//! Tests of long-lived streams over real sockets on loopback: their bytes, their end, and pipelined requests.
 
 use std::{
     convert::Infallible,
@@ -28,7 +28,7 @@ use crate::{
 const SOON: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Answers `/stream` with what the test says, and anything else with the path.
+/// Answers `/stream` with a stream that the test feeds, and any other path with the path.
 struct Stage {
     streams: Sender<Sender<Bytes>>,
 }
@@ -101,7 +101,7 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")
 }
 
-/// Reads until `end` has come.
+/// Reads until `end` has arrived.
 async fn until(stream: &mut TcpStream, end: &str) -> String {
     let mut got = Vec::new();
     while !String::from_utf8_lossy(&got).contains(end) {
@@ -130,7 +130,7 @@ async fn a_client_reads_what_is_said_until_it_ends() {
     httpdate::parse_http_date(dated).unwrap();
     let said = open.streams.recv().await.unwrap();
     let mut body = answer.into_body();
-    // Longer than idle connections are kept, and than a client may take nothing.
+    // Longer than the idle timeout and the write stall timeout.
     tokio::time::sleep(2 * SHORT).await;
     let large = vec![b'x'; 300_000];
     for piece in [b"one".to_vec(), b"two".to_vec(), large] {
@@ -200,7 +200,7 @@ async fn a_client_that_floods_where_it_should_listen_is_given_up() {
     ask(&mut stream, &get("/stream")).await;
     let said = timeout(SOON, open.streams.recv()).await.unwrap().unwrap();
     until(&mut stream, "\r\n\r\n").await;
-    // A request more is not answered, and does no harm.
+    // Another request gets no response and does no harm.
     ask(&mut stream, &get("/more")).await;
     said.send(Bytes::from_static(b"still here")).await.unwrap();
     until(&mut stream, "a\r\nstill here\r\n").await;

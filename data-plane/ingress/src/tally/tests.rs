@@ -1,4 +1,4 @@
-//! Floods are seen however they are cut up; ordinary traffic never is one.
+//! Tests that floods are detected at any segmentation and that ordinary traffic passes.
 
 use proptest::prelude::*;
 
@@ -48,7 +48,7 @@ fn an_allowance_comes_back() {
 }
 
 proptest! {
-    /// Where the network cuts makes no difference.
+    /// The result does not depend on the boundaries of network reads.
     #[test]
     fn cuts_change_nothing(
         frames in proptest::collection::vec((0_u8..12, 0_u16..40), 0..60),

@@ -1,13 +1,13 @@
-//! The marks say when a connection has taken too long, and only then.
+//! Tests that marks produce a deadline exactly when a connection takes too long.
 
 use super::*;
 
-/// Lets time pass; nothing may be active.
+/// Moves the clock; no request may be active.
 fn pass(watch: &mut Arc<Watch>, seconds: u64) {
     Arc::get_mut(watch).unwrap().born -= Duration::from_secs(seconds);
 }
 
-/// In whole seconds, rounded to the nearest.
+/// Returns the time left in seconds, rounded to the nearest.
 fn left(watch: &Watch) -> Option<u64> {
     let deadline = watch.deadline(&DoorLimits::default())?;
     let left = deadline - Instant::now();
@@ -41,7 +41,7 @@ fn half_a_head_on_a_kept_connection_has_five_seconds_from_its_first_byte() {
     watch.read(true);
     watch.read(false);
     assert_eq!(left(&watch), Some(5));
-    // More of it does not buy time.
+    // Further bytes of the same head do not extend the deadline.
     pass(&mut watch, 3);
     watch.read(true);
     watch.read(false);

@@ -1,4 +1,4 @@
-//! A flood is handed over now and then, and nothing of it is lost.
+//! Tests that a flood of updates is delivered in intervals and completely.
 
 use std::future::pending;
 
@@ -6,7 +6,7 @@ use toolgate_data_core::{port::Pending, refusal::UpstreamFailure, watch::Topics}
 
 use super::*;
 
-/// Tells of this many resources in turn, as often as it is asked.
+/// Feed that reports updates of this many resources in turn, without an end.
 struct Flood {
     resources: usize,
     told: usize,

@@ -1,4 +1,4 @@
-//! What was ended stays ended.
+//! Tests that terminated sessions stay terminated.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One handshake for many, once more when the server forgot, and no session left behind.
+//! Tests that callers share one handshake, that a lost session is replaced once, and that no session is left behind.
 
 use std::sync::{
     Mutex,
@@ -15,12 +15,12 @@ use toolgate_runtime::{clock::ManualClock, drain};
 use super::*;
 use crate::fixture::{NOW, link_key, snapshot, until, view};
 
-/// Of one principal.
+/// Quota per principal.
 const SHARE: usize = 2;
 
 const URL: &str = "https://old.example/mcp";
 
-/// A server that counts.
+/// Server that counts handshakes.
 #[derive(Default)]
 struct Counting {
     opened: AtomicUsize,
@@ -148,10 +148,10 @@ async fn a_lost_session_is_replaced_once_for_all_who_noticed() {
             .all(|facts| session(facts.as_ref().unwrap()) == "s1")
     );
     assert_eq!(bench.opened(), 2);
-    // Who comes late is given what stands.
+    // A later caller gets the current session.
     let late = bench.links.reopen(&key, &lost).await.unwrap();
     assert_eq!((session(&late), bench.opened()), ("s1", 2));
-    // The server had forgotten it: there is nothing to end.
+    // The server has lost the session, so there is nothing to terminate.
     assert_eq!(bench.ended(), [""; 0]);
 }
 
@@ -164,7 +164,7 @@ async fn an_unused_link_is_ended_at_the_server() {
     assert!(bench.links.standing(&key).is_some());
     bench.clock.advance(IDLE / 2);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    // It was used in between.
+    // The session was used in between.
     assert_eq!(bench.links.count(), 1);
     bench.clock.advance(IDLE);
     until("ended", || bench.links.count() == 0).await;
@@ -215,7 +215,7 @@ async fn one_principal_leaves_room_for_the_links_of_others() {
     );
     assert_eq!(bench.opened(), 2, "nothing was sent");
     assert!(bench.links.open(&of("bob", 2)).await.is_ok());
-    // Those that she has go on, and one that ends makes room for another.
+    // Existing sessions continue, and a session that ends frees its quota.
     assert!(bench.links.open(&of("ada", 0)).await.is_ok());
     bench.links.conversation_over(&[0; RANDOM]);
     until("one ended", || bench.links.count() == 2).await;

@@ -1,4 +1,4 @@
-//! What a session remembers, and what its streams are told.
+//! Tests of session state and of the messages on session streams.
 
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
@@ -78,7 +78,7 @@ impl Bench {
     }
 }
 
-/// The next event that is not a keep-alive; none if the stream has ended.
+/// Returns the next event that is not a keep-alive, or `None` at the end of the stream.
 async fn event(stream: &mut EventStream) -> Option<String> {
     loop {
         let next = timeout(Duration::from_secs(5), stream.next()).await;
@@ -111,7 +111,7 @@ async fn changes_of_the_tools_are_told_once() {
     assert_eq!(event(&mut ada).await.as_deref(), Some(NOTICE));
     assert_eq!(event(&mut bob).await.as_deref(), Some(NOTICE));
     assert!(timeout(SOON, event(&mut ada)).await.is_err());
-    // A view with the same tools is no news.
+    // A view with the same tools causes no notification.
     bench.changed(&three, &with_tools(&["one", "two", "three"]));
     assert!(timeout(SOON, event(&mut ada)).await.is_err());
 }
@@ -122,7 +122,7 @@ async fn a_changed_reach_is_told_once_and_not_with_every_later_view() {
     let mut ada = bench.open(&facts(1), "ada").await.unwrap();
     let narrow = || reaching(&["one"], &Reach::of(vec!["other".to_owned()]));
     bench.changed(&bench.view, &narrow());
-    // Whoever may call some tools only sees no prompts and no resources either.
+    // A caller with access to some tools only sees no prompts and no resources either.
     let told = event(&mut ada).await.unwrap();
     assert!(told.starts_with(NOTICE), "{told}");
     for _ in 0..3 {
@@ -184,7 +184,7 @@ async fn who_is_remembered_for_nothing_is_forgotten() {
     until("the first is forgotten", || bench.sessions.count() == 1).await;
     bench.clock.advance(IDLE);
     until("the second is forgotten", || bench.sessions.count() == 0).await;
-    // Its id is as good as before.
+    // The id is still valid.
     assert!(bench.open(&facts(1), "ada").await.is_ok());
 }
 
@@ -201,7 +201,7 @@ async fn a_client_that_does_not_read_loses_its_stream_and_nothing_else() {
         read += 1;
     }
     assert!(read < STREAM_QUEUE);
-    // What had not been said waits for the next stream.
+    // Messages that were not sent wait for the next stream.
     let mut again = bench.open(&facts(1), "ada").await.unwrap();
     assert!(event(&mut again).await.is_some());
 }
@@ -252,7 +252,7 @@ async fn one_principal_cannot_take_all_room() {
         bench.set_level(&more, LogLevel::Info),
         Err(Refusal::TooManyOpen("sessions"))
     );
-    // Those that it has go on.
+    // Existing sessions continue.
     assert_eq!(bench.set_level(&facts(0), LogLevel::Error), Ok(()));
     assert!(bench.open(&more, "bob").await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! The map counts what is in it and keeps its bound.
+//! Tests that the map counts its entries and respects its limit.
 
 use std::{
     sync::{Arc, Barrier},
@@ -24,14 +24,14 @@ fn makes_once_and_keeps_its_bound() {
     assert_eq!(map.get_or_insert(&3, || 30), Ok(30));
 }
 
-/// The last share of somebody is enough for all who want the same thing at once.
+/// The last quota of a principal suffices for all concurrent callers for the same key.
 #[test]
 fn those_who_want_one_thing_at_once_take_one_share_of_it() {
     const ROUNDS: u32 = 500;
     let map: Shards<u32, Arc<Taken>> = Shards::new(1_000);
     let (tally, holder) = (Tally::new(1), Holder::of(&"ada"));
     let (start, end) = (Barrier::new(4), Barrier::new(4));
-    // A thread that fell here would leave the others waiting.
+    // A panic in a thread would leave the others waiting at the barrier.
     let wrong = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {

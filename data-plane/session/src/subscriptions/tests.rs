@@ -1,4 +1,4 @@
-//! Subscriptions hear of what they asked for, end with what they rest on, and leave nothing behind.
+//! Tests that subscriptions report their changes, end with their token or gateway, and leave nothing behind.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Bench {
         })
     }
 
-    /// One that listens for tools, acknowledged.
+    /// Opens and acknowledges a subscription to the list of tools.
     async fn listen(&self, id: &str, token: &str) -> EventStream {
         let opened = self.open(id, token).unwrap();
         let mut stream = opened.acknowledge(tools()).unwrap();

@@ -1,4 +1,4 @@
-//! Promises of the sealed files.
+//! Tests of the sealed files.
 
 use std::os::unix::fs::PermissionsExt as _;
 

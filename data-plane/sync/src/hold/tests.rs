@@ -1,16 +1,16 @@
-//! Promises of what is held.
+//! Tests of applying pushes.
 
 use toolgate_wire::push::{Assembly, updates};
 
 use super::*;
 use crate::fixture::{gateway, key, server, small, snapshot, token, version};
 
-/// The push that follows a Hello.
+/// Returns the push that follows a Hello.
 fn hello(held: &Held, wanted: &Snapshot) -> Incoming {
     assembled(wanted.since(&held.digests()))
 }
 
-/// The push that leads from nothing (or from `held`) to `wanted`.
+/// Returns the push that leads from `held` to `wanted`.
 fn push(held: &Held, wanted: &Snapshot) -> Incoming {
     assembled(wanted.since(&held.snapshot.digests()))
 }
@@ -69,7 +69,7 @@ fn a_resource_that_is_refused_keeps_its_last_good_form_and_is_offered_again_afte
     );
     assert_eq!(next.snapshot.version, version(6));
     assert_eq!(next.digests().get(&files), Some(&NOT_AS_WANTED));
-    // Fixed, it is remembered no longer.
+    // Once fixed, it is no longer recorded as refused.
     let good = Incoming {
         version: version(7),
         puts: vec![server("files", "http://files.test/other", None)],
@@ -100,7 +100,7 @@ fn a_gateway_that_is_not_understood_is_denied_and_alone() {
     assert_eq!(refused.len(), 1, "one reason for one gateway: {refused:?}");
     assert!(next.view.gateway("tools").unwrap().denied.is_some());
     assert_eq!(next.view.counts(), [1, 1, 1]);
-    // The next push says nothing of it, and says it no more.
+    // A later push without the gateway does not report it again.
     let more = Incoming {
         version: version(7),
         puts: vec![token("new", 8)],
@@ -109,7 +109,7 @@ fn a_gateway_that_is_not_understood_is_denied_and_alone() {
     let (later, refused) = next.take(more).unwrap();
     assert_eq!(refused, []);
     assert!(later.view.gateway("tools").unwrap().denied.is_some());
-    // Gone, it is gone: also for who has restarted meanwhile, and knows it from its disk.
+    // A removed gateway is gone, also for a proxy that restarted meanwhile and has it from its disk.
     let restarted = Held::nothing();
     let all = push(&restarted, &later.snapshot);
     let (restarted, refused) = restarted.take(all).unwrap();
@@ -125,7 +125,7 @@ fn a_gateway_that_is_not_understood_is_denied_and_alone() {
     }
 }
 
-/// Takes no token at all.
+/// Builder that refuses every token.
 fn disapproving(snapshot: &Snapshot, _previous: Option<&View>) -> (View, Vec<Refusal>) {
     let keys = snapshot.entries.keys();
     let tokens = keys.filter(|key| key.kind == ResourceKind::Token);
@@ -153,7 +153,7 @@ fn a_push_that_is_refused_in_all_of_its_parts_is_dealt_with_at_once() {
     assert!(took < std::time::Duration::from_secs(3), "{took:?}");
 }
 
-/// Like the real one, but for two resources that it cannot stand.
+/// Builder that panics on two specific resources.
 fn fragile(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<Refusal>) {
     for poison in ["poison", "venom"] {
         assert!(

@@ -1,4 +1,4 @@
-//! Promises of joining and renewing, over real TLS.
+//! Tests of joining and renewing over TLS.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +20,7 @@ struct ControlPlane {
     stop: tokio::task::AbortHandle,
 }
 
-/// A control plane on loopback that wants certificates of its own authority, but for joining.
+/// Starts a control plane on loopback that requires client certificates of its own authority, except for joining.
 #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
 async fn control_plane(life: Duration) -> ControlPlane {
     let ca_key = KeyPair::generate().unwrap();
@@ -117,7 +117,7 @@ async fn a_proxy_joins_once_and_comes_back_with_its_certificate() {
     assert_eq!(control.joined.load(Ordering::SeqCst), 1);
 }
 
-/// The sealed files in a folder.
+/// Returns the names of the sealed files in a directory.
 fn files(folder: &std::path::Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = files
@@ -132,7 +132,7 @@ fn files(folder: &std::path::Path) -> Vec<String> {
 async fn no_token_is_spent_before_the_key_is_on_disk() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let folder = tempfile::tempdir().unwrap();
-    // Nothing can be written under this name: a folder stands there.
+    // A directory of this name makes writing fail.
     let in_the_way = folder.path().join("joining-key.new");
     std::fs::create_dir(&in_the_way).unwrap();
     let (machine, _trigger) = machine();

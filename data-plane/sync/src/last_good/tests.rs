@@ -1,4 +1,4 @@
-//! Promises of the last good configuration.
+//! Tests of the stored configuration.
 
 use super::*;
 use crate::{fixture::small, hold::Held};

@@ -1,4 +1,4 @@
-//! Promises of the link.
+//! Tests of the control-plane channels.
 
 use super::*;
 

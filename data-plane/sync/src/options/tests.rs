@@ -1,4 +1,4 @@
-//! Promises of the options.
+//! Tests of the options.
 
 use super::*;
 

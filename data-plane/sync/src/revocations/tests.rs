@@ -1,4 +1,4 @@
-//! Promises of revocations.
+//! Tests of merging and storing revocations.
 
 use super::*;
 use crate::fixture::{snapshot, token, version};
@@ -25,7 +25,7 @@ fn told(revision: u64, bytes: &[u8]) -> Told {
     }
 }
 
-/// A view of this revision, with these tokens.
+/// Returns a view of this revision with these tokens.
 fn view(revision: u64, tokens: &[u8]) -> View {
     let tokens = tokens.iter().map(|byte| token(&format!("t{byte}"), *byte));
     View::build(&snapshot(revision, tokens.collect()), None).0
@@ -62,13 +62,13 @@ fn an_older_complete_message_takes_no_revocation_back() {
 
 #[test]
 fn a_deleted_token_stays_revoked_until_the_view_no_longer_has_it() {
-    // A later stream does not name it, for it is deleted.
+    // A later stream omits the token because it was deleted.
     let anew = message(true, 6, &[]);
     assert_eq!(
         take(&told(5, &[1, 2]), &anew, &view(5, &[1])),
         told(6, &[1])
     );
-    // An older view may get it before it gets the deletion.
+    // An older view may get the token before it gets the deletion.
     assert_eq!(take(&told(5, &[1]), &anew, &view(4, &[])), told(6, &[1]));
 }
 

@@ -1,4 +1,4 @@
-//! Promises of sync as a whole, against a control plane that says what the test wants.
+//! Tests of synchronization as a whole, against a fake control plane.
 
 use std::sync::atomic::Ordering;
 
@@ -179,7 +179,7 @@ async fn credentials_are_there_before_they_are_needed_and_gone_when_nobody_names
     let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
     until(|| value(&handle, 3).is_some()).await;
     assert_eq!(value(&handle, 3).unwrap(), "Bearer files-key-3");
-    // A newer one is wanted: the old one is not presented any more, the new one comes by itself.
+    // When a newer revision is required, the old one is not used any more and the new one is resolved.
     let mut wanted = small(6);
     wanted
         .entries
@@ -225,7 +225,7 @@ async fn a_credential_is_fetched_to_its_end_although_whoever_asked_has_left() {
     let left = tokio::time::timeout(Duration::from_millis(1), asked).await;
     assert!(left.is_err());
     until(|| fake.resolved.load(Ordering::SeqCst) == 1).await;
-    // Nobody polls on its behalf, and yet it comes to an end: nothing is left in flight to inherit.
+    // The resolution completes although its caller is gone, so no later caller joins a stalled one.
     until(|| {
         machine
             .drain
@@ -269,7 +269,7 @@ async fn a_cold_start_without_a_control_plane_serves_what_was_served_before() {
     drop(incoming);
     let (after, _trigger) = machine();
     let handle = start(in_folder(ControlLink::Memory(nobody)), &after).unwrap();
-    // At once: nothing had to be waited for.
+    // Ready immediately, without waiting.
     assert!(after.readiness.is_ready());
     assert_eq!(handle.current().version(), version(5));
     assert_eq!(handle.current().counts(), [1, 1, 1]);
