@@ -1,8 +1,8 @@
-# Everything that is done here by hand has a target; `make help` lists them.
+# Targets for development tasks; `make help` lists them.
 CARGO ?= cargo
 # Arguments for `toolgate up`, e.g. make run ARGS="--listen 127.0.0.1:8080"
 ARGS ?=
-# Where cargo puts what it builds, also when CARGO_TARGET_DIR says otherwise.
+# Cargo's target directory, also if it is set by CARGO_TARGET_DIR.
 target = $$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 host = $$(rustc -vV | sed -n 's/^host: //p')
@@ -13,7 +13,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start everything in one process; prints an endpoint, a token and what to type next
-	@# Without optimisation: that is soonest ready to be tried. `make release` is what to measure.
+	@# Without optimisation, for a short build. Measure with `make release`.
 	@$(CARGO) build --package toolgate
 	@exec "$(target)/debug/toolgate" up $(ARGS)
 
@@ -25,9 +25,9 @@ release: ## Build the binary as it is shipped
 
 test: setup ## Install what the tests need, then run every check and every test
 	$(MAKE) check
-	@# The scenarios run the binary that is built here, with all else, and not once more with other features.
+	@# The scenarios run this binary. A separate build could have other features.
 	$(CARGO) build --workspace --bins --tests
-	@# All of them, also after one that fails: a run says everything it knows.
+	@# Runs all tests even if one fails, so that a run reports every failure.
 	TOOLGATE_TEST_BINARY="$(target)/debug/toolgate" $(CARGO) test --workspace --no-fail-fast
 
 unit: ## Run the tests that need nothing installed
@@ -49,11 +49,11 @@ bench: ## Compare direct, pass-through and gateway in one interleaved run, then 
 	$(CARGO) build --release --package toolgate --package toolgate-benches
 	$(CARGO) bench --package toolgate-benches
 
-# A search with coverage, on stable Rust. What it finds goes into the corpus, and is run by every test from then on.
+# Coverage-guided fuzzing on stable Rust. Inputs that it finds are added to the corpus, which every test run executes.
 TARGET ?= envelope
 SECONDS ?= 60
 fuzz: ## Search for input that breaks a parser: make fuzz TARGET=envelope|batch|nested|answer|sse|header|sealed|cursor SECONDS=60
-	@# The engine's entry point is unsafe code by nature: that lint alone makes way, and only here.
+	@# The entry point of the fuzzing engine is unsafe code, so that lints are capped in this build only.
 	RUSTFLAGS="--cfg fuzzing --cap-lints=allow -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	  -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1" \

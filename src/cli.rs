@@ -1,5 +1,5 @@
-//! The command line: what a person or a script asks of a control plane or a gateway. Every command is a struct of
-//! its arguments with a `run`; results go through [`out::Out`], failures are [`fault::Fault`]s.
+//! Command line of the control plane and of gateways. Every command is a struct of its arguments with a `run`
+//! method; results go through [`output::OutputWriter`], failures are [`error::CliError`]s.
 
 pub mod admin;
 pub mod apply;
@@ -48,26 +48,26 @@ use crate::role::RoleCommand;
     disable_help_subcommand = true
 )]
 pub struct Cli {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
-    /// How to write results.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputOptions,
 }
 
-/// Everything the binary can be asked.
+/// Commands of the binary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Be a part of a deployment.
+    /// Commands that run a role of a deployment.
     #[command(flatten)]
     Role(RoleCommand),
-    /// Ask or change one.
+    /// Commands that call the admin API or a gateway.
     #[command(flatten)]
     Ask(Box<Ask>),
 }
 
-/// Commands that end by themselves.
+/// Commands that run to completion.
 #[derive(Debug, Subcommand)]
 pub enum Ask {
     /// Create and change objects as documents say.
@@ -104,13 +104,13 @@ pub enum Ask {
     Proxies(fleet::Proxies),
     /// Show the versions of the configuration, newest first.
     Versions(fleet::Versions),
-    /// Look for what is wrong and say how to mend it.
+    /// Look for what is wrong and say how to fix it.
     Doctor(doctor::Doctor),
     /// Print what a shell needs to complete commands and names.
     Completion(completion::Completion),
 }
 
-/// The exit code of the process; a fault is told first.
+/// Returns the exit code of the process. An error is printed to standard error first.
 pub fn exit_code(done: Result<(), Fault>) -> ExitCode {
     let Err(fault) = done else {
         return ExitCode::SUCCESS;
@@ -124,7 +124,7 @@ pub fn exit_code(done: Result<(), Fault>) -> ExitCode {
     fault.exit_code()
 }
 
-/// Runs a command to its end.
+/// Runs a command to completion.
 pub async fn run(ask: Ask, out: &mut Out) -> Result<(), Fault> {
     Box::pin(dispatch(ask, out)).await
 }
@@ -155,7 +155,7 @@ async fn dispatch(ask: Ask, out: &mut Out) -> Result<(), Fault> {
     }
 }
 
-/// Now, in Unix milliseconds.
+/// Returns the current time in Unix milliseconds.
 pub fn now() -> u64 {
     SystemClock.now().0
 }

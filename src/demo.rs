@@ -1,5 +1,5 @@
-//! The demo server: a small, honest MCP server on a loopback port inside `toolgate up`, so that the first tool call
-//! needs nothing else. It speaks both eras and keeps no session.
+//! Demo server: a small MCP server on a loopback port inside `toolgate up`, so that the first tool call needs
+//! nothing else. It supports both eras and keeps no sessions.
 
 mod door;
 mod slow;
@@ -12,10 +12,10 @@ use axum::{Router, routing::post};
 use tokio::net::TcpListener;
 use toolgate_runtime::{SharedClock, drain::Drain};
 
-/// Path of its endpoint.
+/// Path of the endpoint.
 pub const PATH: &str = "/mcp";
 
-/// Starts it on a free loopback port; returns its URL.
+/// Starts the server on a free loopback port and returns its URL.
 pub async fn start(clock: SharedClock, drain: &Drain) -> anyhow::Result<String> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = TcpListener::bind(any)

@@ -1,5 +1,5 @@
-//! The `toolgate` binary: one program, many roles. A role is parsed, built, announced, waited for and drained; every
-//! other command is run to its end.
+//! The `toolgate` binary: one program for all roles and commands. A role is parsed, built, announced, awaited and
+//! drained; every other command runs to completion.
 
 mod cli;
 mod demo;

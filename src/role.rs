@@ -1,5 +1,5 @@
-//! Roles: what a process has been asked to be. Each module is assembly only: settings in, planes wired, a running
-//! role out.
+//! Roles of a process. Each module only assembles a role: it takes settings, wires the planes and returns a running
+//! role.
 
 pub mod options;
 
@@ -22,21 +22,21 @@ use self::address::Posted;
 use self::options::{CommonOptions, ControlPlaneOptions, ProxyOptions, UpOptions};
 pub use self::{egress::LOOPBACK, machine::Machine};
 
-/// The roles, as commands.
+/// Roles, as commands.
 #[derive(Debug, Subcommand)]
 pub enum RoleCommand {
     /// Everything in one process: control plane, proxy, one data folder, and a demo server to call.
     Up(Box<UpOptions>),
     /// Decide and publish: admin API and push of configuration, over one store.
     ControlPlane(Box<ControlPlaneOptions>),
-    /// Carry: serve gateways to clients, fed by a control plane.
+    /// Serve gateways to clients, fed by a control plane.
     Proxy(Box<ProxyOptions>),
 }
 
-/// What the command is called that starts everything.
+/// Name of the command that starts everything in one process.
 pub const UP: &str = "up";
 
-/// What the role of a command logs unless something else is asked for: `up` talks to a person, who is told what matters.
+/// Default log filter of a command's role. `up` runs in a terminal, so that it logs warnings only.
 pub fn default_filter(command: &str) -> &'static str {
     match command {
         UP => "warn",
@@ -44,18 +44,18 @@ pub fn default_filter(command: &str) -> &'static str {
     }
 }
 
-/// A role that does its work.
+/// Running role.
 pub struct Running {
-    /// What to tell the person who started it, line by line.
+    /// Lines to print when the role is ready.
     pub announcement: Vec<String>,
-    /// Where its actors live; they end after everything else.
+    /// Actor systems of the role. They end after everything else.
     pub actors: Vec<ActorSystem>,
-    /// Where commands on this machine find its admin API, as long as this lives.
+    /// File with the address of the admin API for commands on this machine. It is removed when this is dropped.
     pub posted: Option<Posted>,
 }
 
 impl RoleCommand {
-    /// What every role has.
+    /// Options common to all roles.
     pub fn common(&self) -> &CommonOptions {
         match self {
             Self::Up(options) => &options.common,
@@ -64,7 +64,7 @@ impl RoleCommand {
         }
     }
 
-    /// As in logs, traces and metrics.
+    /// Service name in logs, traces and metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Up(_) => "toolgate",
@@ -73,7 +73,7 @@ impl RoleCommand {
         }
     }
 
-    /// What is logged unless something else is asked for.
+    /// Default log filter.
     pub fn default_filter(&self) -> &'static str {
         default_filter(match self {
             Self::Up(_) => UP,
@@ -82,7 +82,7 @@ impl RoleCommand {
         })
     }
 
-    /// Where it will listen, and which setting says so.
+    /// Returns the addresses of the role's listeners, with the flags that set them.
     pub fn listeners(&self) -> Vec<(SocketAddr, &'static str)> {
         let private = (self.common().private_listen, "--private-listen");
         let mut listeners = vec![private];
@@ -104,7 +104,7 @@ impl RoleCommand {
         listeners
     }
 
-    /// Puts the role together; returns when it does its work.
+    /// Builds the role. Returns when it is running.
     pub async fn build(self, machine: &Machine) -> anyhow::Result<Running> {
         match self {
             Self::Up(options) => up::build(*options, machine).await,

@@ -1,6 +1,6 @@
-//! Where a process gets its settings: flag, else `TOOLGATE_*`, else the configuration file, else the default. The file
-//! is YAML whose keys are the names of flags, so that there is one vocabulary and one parser: what the file adds is
-//! handed to the command line's own parser.
+//! Settings of a process. Precedence: flag, `TOOLGATE_*` variable, configuration file, default. The file is YAML
+//! whose keys are the names of flags, so that there is one vocabulary and one parser: settings from the file are
+//! passed to the parser of the command line.
 
 use std::{collections::BTreeMap, ffi::OsString, fs, path::Path};
 
@@ -12,27 +12,28 @@ use crate::{
     role,
 };
 
-/// Names the flag that names the file.
+/// Flag that names the configuration file.
 const FILE_FLAG: &str = "config";
-/// Largest file read.
+/// Maximum size of the file in bytes.
 const LARGEST_FILE: u64 = 1024 * 1024;
 /// Settings whose values are never shown.
 const SECRET: [&str; 2] = ["token", "admin-token"];
 
-/// A setting with its value and where that came from.
+/// Setting with its value and source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// Name of its flag.
     pub name: String,
-    /// As it will be used; empty for none.
+    /// Effective value; empty for none.
     pub value: String,
-    /// `flag`, `env NAME`, `file` or `default`.
+    /// Source: `flag`, `env NAME`, `file` or `default`.
     pub source: String,
 }
 
-/// The command line with the configuration file worked in, and every setting of the role with its source.
+/// Parses the command line, merges the configuration file into it, and returns every setting of the role with its
+/// source.
 pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<Setting>), Fault> {
-    // What a role cannot do without may stand in the file, so at first nothing is insisted upon.
+    // Required settings may be in the file, so that the first pass requires none.
     let lenient = Cli::command().mut_subcommands(|role| role.mut_args(|arg| arg.required(false)));
     let matches = lenient.get_matches_from(&arguments);
     let strict = || Cli::command().get_matches_from(&arguments);
@@ -86,7 +87,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<Setting>), Fault> {
     finish(&matches, settings)
 }
 
-/// `--print-config`: one line a setting.
+/// Prints one line per setting, for `--print-config`.
 pub fn print(settings: &[Setting], out: &mut Out) -> Result<(), Fault> {
     let row = |s: &Setting| vec![s.name.clone(), s.value.clone(), s.source.clone()];
     out.table(
@@ -100,7 +101,7 @@ fn finish(matches: &ArgMatches, settings: Vec<Setting>) -> Result<(Cli, Vec<Sett
     Ok((cli, settings))
 }
 
-/// Names and values in the file. A flag without a value is `true` there; one that repeats may be a list.
+/// Reads names and values from the file. A flag without a value is `true`; a repeatable flag may be a list.
 fn read(file: &Path, command: &Command) -> Result<Vec<(String, Vec<String>)>, Fault> {
     let place = file.display();
     let unreadable = |error: std::io::Error| Fault::usage(format!("cannot read {place}: {error}"));
@@ -186,7 +187,7 @@ fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Se
     shown.map(setting).collect()
 }
 
-/// What a role does where nothing is said.
+/// Returns the value that a role uses if the setting is absent.
 fn implied(role: &str, name: &str) -> String {
     match name {
         "log" => role::default_filter(role).to_owned(),
@@ -195,7 +196,7 @@ fn implied(role: &str, name: &str) -> String {
     }
 }
 
-/// Values, with what a role takes for granted beside them.
+/// Joins the given values with the values that the role always adds.
 fn implied_beside(role: &str, name: &str, values: &[String]) -> String {
     let loopback = match (role, name) {
         (role::UP, "egress-allow") => role::LOOPBACK.as_slice(),
@@ -208,7 +209,7 @@ fn implied_beside(role: &str, name: &str, values: &[String]) -> String {
         .join(",")
 }
 
-/// Whether a flag or variable says it, so that the file is not asked.
+/// Returns `true` if a flag or variable sets it, so that the value in the file is ignored.
 fn is_given(command: &Command, given: &ArgMatches, name: &str) -> bool {
     let argument = command
         .get_arguments()

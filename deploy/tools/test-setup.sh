@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests need and a fresh machine lacks: etcd, haproxy, nginx and curl by apt, node packages (node 22
-# among them) by npm, and one Python environment for each generation of the `mcp` package. Everything that is not a
-# system package lies in target/test-tools (or TOOLGATE_TEST_TOOLS). Quick when there is nothing to do.
+# Installs the dependencies of the tests: etcd, haproxy, nginx and curl with apt, node packages (including node 22) with
+# npm, and one Python environment for each generation of the `mcp` package. Everything except system packages is in
+# target/test-tools (or TOOLGATE_TEST_TOOLS). Returns quickly if everything is installed.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -13,7 +13,7 @@ say() {
     printf 'test-setup: %s\n' "$*" >&2
 }
 
-# Runs a command as root, where that is needed and possible.
+# Runs a command as root, with sudo if needed.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -29,7 +29,7 @@ has() {
     command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]
 }
 
-# name of the program, name of the package
+# Program and package, one pair per line.
 needed='etcd etcd-server
 haproxy haproxy
 nginx nginx-light
@@ -39,19 +39,19 @@ python3 python3'
 missing=$(printf '%s\n' "$needed" | while read -r program package; do
     has "$program" || printf '%s ' "$package"
 done)
-# A Python without its venv module cannot make an environment.
+# Python needs its venv module to create an environment.
 if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
     missing="${missing}python3-venv "
 fi
 if [ -n "$missing" ]; then
     say "installing $missing"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-    # Started by the tests, not by the system.
+    # RUNLEVEL=1 keeps apt from starting the services: the tests start them.
     # shellcheck disable=SC2086
     as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >&2
 fi
 
-# done_for STAMP FILE...: whether STAMP was left by a run with these very files.
+# done_for STAMP FILE...: succeeds if STAMP was written for exactly these files.
 done_for() {
     stamp="$tools/$1.stamp"
     shift
@@ -68,7 +68,7 @@ if ! done_for npm "$clients/package.json" "$clients/package-lock.json"; then
     say "installing node packages"
     mkdir -p "$tools/clients"
     cp "$clients/package.json" "$clients/package-lock.json" "$tools/clients/"
-    # The node of the packages (22) runs the tests; the machine's own only installs them.
+    # The tests use node 22 from the packages; the installed node only runs npm.
     (cd "$tools/clients" && npm ci --no-audit --no-fund --loglevel=error >&2)
     leave_stamp npm "$clients/package.json" "$clients/package-lock.json"
 fi

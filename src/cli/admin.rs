@@ -1,4 +1,4 @@
-//! A caller of the admin API: any method, proto JSON in, proto JSON out.
+//! Client of the admin API: calls any method with proto JSON requests and responses.
 
 use std::{
     error::Error as _,
@@ -24,29 +24,30 @@ use super::{
     schema::{self, DynamicCodec},
 };
 
-/// Longest wait for an answer.
+/// Timeout of a request.
 const DEADLINE: Duration = dial::PATIENCE;
-/// Longest wait for that of a probe, which waits for a server that may be slow.
+/// Timeout of a probe request. The control plane answers it after the probed server has responded, which may be
+/// slow.
 const PROBE_DEADLINE: Duration = Duration::from_secs(60);
-/// The method that probes.
+/// Method that probes a server.
 const PROBE: &str = "RefreshCatalogue";
-/// Largest answer: a page of a thousand objects.
+/// Maximum size of a response in bytes: a page of a thousand objects.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
-/// Objects asked for at once.
+/// Number of objects per page of a list request.
 const PAGE: u32 = 500;
 
-/// Where `toolgate up` keeps its files unless told otherwise.
+/// Default data folder of `toolgate up`.
 pub const DATA_DIR: &str = ".toolgate";
-/// File in the data folder of `toolgate up` with the address of its admin API, while it runs.
+/// File in the data folder of `toolgate up` that holds the address of its admin API while it runs.
 pub const ADDRESS_FILE: &str = "admin-address";
-/// Where the admin API is unless told otherwise.
+/// Default address of the admin API.
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7400";
 
-/// What to do while the control plane is there and what it keeps is not.
+/// Advice printed if the control plane answers but its store is unavailable.
 const STORE_AWAY: &str = "check the store, etcd or the file in the data folder: --etcd of the control plane names it; its log \
      tells when it is back. Proxies serve on meanwhile, and nothing was written";
 
-/// How to reach the admin API.
+/// Options for reaching the admin API.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AdminOptions {
     /// Address of the admin API; without it the file `admin-address` in the data folder of `toolgate up` is read, if it
@@ -67,7 +68,7 @@ pub struct AdminOptions {
     pub reach: ReachOptions,
 }
 
-/// What every connection to the admin API needs beside address and token.
+/// Options of a connection to the admin API beside its address and token.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReachOptions {
     /// Organization of the objects named.
@@ -87,7 +88,7 @@ pub struct ReachOptions {
         help_heading = "Connection"
     )]
     pub ca: Option<PathBuf>,
-    /// Where `toolgate up` keeps its files.
+    /// Folder with the files of `toolgate up`.
     #[arg(
         long,
         env = "TOOLGATE_DATA_DIR",
@@ -98,7 +99,7 @@ pub struct ReachOptions {
     pub data_dir: PathBuf,
 }
 
-/// A connection to the admin API.
+/// Connection to the admin API.
 pub struct Admin {
     grpc: Grpc<Channel>,
     bearer: Option<MetadataValue<Ascii>>,
@@ -108,7 +109,7 @@ pub struct Admin {
 }
 
 impl AdminOptions {
-    /// Connects. Fails only on settings that cannot work: nothing is sent yet.
+    /// Creates the client. Nothing is sent yet: only unusable settings fail.
     pub fn connect(&self) -> Result<Admin, Fault> {
         let token = match &self.token {
             Some(token) => Some(token.clone()),
@@ -128,8 +129,8 @@ impl AdminOptions {
         })
     }
 
-    /// Where commands go: what was said, else what the `toolgate up` of the data folder left there, else where it
-    /// listens unless told otherwise.
+    /// Returns the address of the admin API: the given address, else the address in the data folder of a running
+    /// `toolgate up`, else the default address.
     pub fn address(&self) -> String {
         let left = || std::fs::read_to_string(self.address_file()).ok();
         let given = self.addr.clone().or_else(left);
@@ -143,7 +144,7 @@ impl AdminOptions {
         self.reach.data_dir.join(ADDRESS_FILE)
     }
 
-    /// Where `toolgate up` leaves its admin token.
+    /// Path of the file in which `toolgate up` stores its admin token.
     pub fn token_file(&self) -> PathBuf {
         self.reach.data_dir.join("admin-token")
     }
@@ -162,17 +163,17 @@ impl AdminOptions {
 }
 
 impl Admin {
-    /// Where it is connected to.
+    /// Address of the admin API.
     pub fn addr(&self) -> &str {
         &self.addr
     }
 
-    /// The organization in whose name short names are meant.
+    /// Organization of short names.
     pub fn organization(&self) -> &str {
         &self.organization
     }
 
-    /// Whether a token is sent.
+    /// Returns `true` if requests carry a token.
     pub fn has_token(&self) -> bool {
         self.bearer.is_some()
     }
@@ -188,7 +189,8 @@ impl Admin {
         schema::to_json(answer.get_ref())
     }
 
-    /// The control plane's clock in Unix milliseconds, if it tells; proves that it answers and takes the token.
+    /// Returns the clock of the control plane in Unix milliseconds, if the response has a `date` header. Success
+    /// proves that the control plane answers and accepts the token.
     pub async fn server_time(&mut self) -> Result<Option<u64>, Fault> {
         let request = json!({ "pageSize": 1 });
         let answer = self
@@ -236,7 +238,7 @@ impl Admin {
         answer.map_err(|status| self.fault(status))
     }
 
-    /// One object by its full resource name.
+    /// Returns one object by its full resource name.
     pub async fn get(&mut self, kind: &Kind, name: &str) -> Result<Value, Fault> {
         self.call(
             kind.service,
@@ -246,7 +248,7 @@ impl Admin {
         .await
     }
 
-    /// One object, or nothing if it does not exist.
+    /// Returns one object, or `None` if it does not exist.
     pub async fn find(&mut self, kind: &Kind, name: &str) -> Result<Option<Value>, Fault> {
         match self.get(kind, name).await {
             Ok(found) => Ok(Some(found)),
@@ -255,7 +257,7 @@ impl Admin {
         }
     }
 
-    /// All objects of a kind, page after page.
+    /// Returns all objects of a kind, page by page.
     pub async fn list(&mut self, kind: &Kind) -> Result<Vec<Value>, Fault> {
         let mut found = Vec::new();
         let mut page_token = String::new();
@@ -276,7 +278,7 @@ impl Admin {
         }
     }
 
-    /// Creates an object under `id`. The answer is the API's own: for tokens it holds the secret.
+    /// Creates an object under `id` and returns the response of the API. For tokens it holds the secret.
     pub async fn create(
         &mut self,
         kind: &Kind,
@@ -294,7 +296,7 @@ impl Admin {
             .await
     }
 
-    /// Writes all of an object's spec, labels and display name.
+    /// Replaces an object's spec, labels and display name.
     pub async fn update(
         &mut self,
         kind: &Kind,
@@ -307,7 +309,7 @@ impl Admin {
             .await
     }
 
-    /// Deletes an object, whatever its version.
+    /// Deletes an object regardless of its version.
     pub async fn delete(&mut self, kind: &Kind, name: &str, dry_run: bool) -> Result<(), Fault> {
         let request = json!({ "name": name, "dryRun": dry_run, "requestId": request_id() });
         self.call(kind.service, &format!("Delete{}", kind.name), request)
@@ -315,7 +317,7 @@ impl Admin {
             .map(drop)
     }
 
-    /// For an organization other than the one of the options.
+    /// Replaces the organization of the options.
     #[must_use]
     pub fn within(mut self, organization: &str) -> Self {
         organization.clone_into(&mut self.organization);
@@ -362,7 +364,7 @@ impl Admin {
     }
 }
 
-/// Where an address comes from that nobody gave: from what a `toolgate up` left in its data folder, or from nowhere.
+/// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
 fn found_in(file: &Path, addr: &str) -> String {
     let place = file.display();
     match file.exists() {
@@ -376,13 +378,13 @@ fn found_in(file: &Path, addr: &str) -> String {
     }
 }
 
-/// Whether something answered that does not speak gRPC.
+/// Returns `true` if the peer does not speak gRPC.
 fn is_foreign(status: &Status) -> bool {
     let signs = [
         "invalid compression flag",
         "grpc-status header missing",
         "h2 protocol error",
-        // To TLS, which is a record that no TLS has.
+        // Plain-text response to a TLS handshake.
         "received corrupt message",
         "InvalidContentType",
     ];
@@ -395,7 +397,7 @@ fn is_foreign(status: &Status) -> bool {
     signs.iter().any(|sign| text.contains(sign))
 }
 
-/// Whether the deadline that went with the request passed, here or there.
+/// Returns `true` if the deadline of the request passed, on the client or on the control plane.
 fn is_late(status: &Status) -> bool {
     status.code() == Code::Cancelled && status.message().contains("Timeout expired")
 }
@@ -404,7 +406,7 @@ fn late() -> Status {
     Status::unavailable("nothing was said in time")
 }
 
-/// Whether the control plane says that its store does not answer.
+/// Returns `true` if the control plane reports that its store does not answer.
 fn is_store(status: &Status) -> bool {
     let details = status.get_error_details();
     details

@@ -1,4 +1,4 @@
-//! `apply` and `diff`: make what is there equal to what documents say.
+//! `apply` and `diff`: bring the objects of the control plane in line with documents.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -28,7 +28,7 @@ pub struct Apply {
     /// Let the control plane check everything, write nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -41,27 +41,27 @@ pub struct Diff {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
 
-/// Where a document holds a value that does not come out again.
+/// Pointer to the document value that the API never returns.
 const SECRET: &str = "/spec/staticHeader/value";
-/// What a dry run says of a document that refers to what the same run would create.
+/// Result of a dry run for a document that refers to an object which the same run would create.
 const NOT_FULLY_CHECKED: &str = "not fully checked: it refers to what this run would create";
 
-/// What happened to one object.
+/// Result of applying one document.
 struct Applied {
     name: String,
     verb: &'static str,
     secret: Option<String>,
-    /// What is not as its author may think.
+    /// Problems of an object that was accepted.
     warnings: Vec<String>,
 }
 
 impl Apply {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let documents = read_all(&self.files)?;
         let mut results = Vec::new();
@@ -125,7 +125,7 @@ fn read_all(files: &[PathBuf]) -> Result<Vec<Document>, Fault> {
     Ok(documents)
 }
 
-/// Two documents of one object: the later would undo the earlier, with every run anew.
+/// Rejects two documents of the same object: the later one would undo the earlier one on every run.
 fn twice(documents: &[Document]) -> Result<(), Fault> {
     let mut seen = BTreeMap::new();
     for document in documents {
@@ -149,7 +149,7 @@ fn connect_for(options: &AdminOptions, document: &Document) -> Result<Admin, Fau
     })
 }
 
-/// In front of a fault: which document it came from, and how far the run got.
+/// Prefixes an error with its document and notes the number of documents applied before it.
 fn explain(fault: Fault, document: &Document, done: &[Applied], dry_run: bool) -> Fault {
     let fault = fault.at(format_args!(
         "{}: {} {}",
@@ -215,12 +215,12 @@ async fn apply_one(
     })
 }
 
-/// What is wrong with an object that was taken: its problems, and bindings that offer nothing.
+/// Lists the problems of an accepted object, including bindings that offer nothing.
 fn warnings(object: &Value) -> Vec<String> {
     let problems = object.pointer("/status/problems");
     let problems = problems.and_then(Value::as_array).into_iter().flatten();
     let problems = problems.filter_map(Value::as_str).map(str::to_owned);
-    // Of a server.
+    // Servers only.
     let probe = object.pointer("/status/problem").and_then(Value::as_str);
     let probe = probe.filter(|problem| !problem.is_empty());
     let probe = probe.map(|problem| {
@@ -247,7 +247,8 @@ fn warnings(object: &Value) -> Vec<String> {
     problems.chain(probe).chain(empty).chain(without).collect()
 }
 
-/// The document as an update of what is there, of the version that was read unless it names one.
+/// Builds the update of an existing object from its document. Without a resource version in the document, the
+/// version that was read is used.
 fn update_of(existing: &Value, document: &Document, name: &str) -> Value {
     let mut object = document.object.clone();
     object["metadata"]["name"] = json!(name);
@@ -278,15 +279,15 @@ fn stale(fault: Fault, kind: &Kind, document: &Document) -> Fault {
     }
 }
 
-/// Whether an object already is as its document would make it. A credential with a value in its document never is:
-/// the stored value does not come out to be compared.
+/// Returns `true` if the update would change nothing. A credential whose document holds a value always counts as
+/// changed: the API never returns the stored value, so that the two cannot be compared.
 fn same(kind: &Kind, existing: &Value, document: &Value, would_be: &Value) -> bool {
     let holds_value = document.pointer(SECRET).is_some();
     !holds_value && comparable(kind, existing) == comparable(kind, would_be)
 }
 
-/// Whether a dry run could not see all: the document names an object that the same run would create first, itself
-/// checked in full or not.
+/// Returns `true` if the document names an object that the same run would create first, so that a dry run cannot
+/// check it fully. The created object may itself be not fully checked.
 fn leans_on(document: &Document, done: &[Applied]) -> bool {
     let text = document.object["spec"].to_string();
     let named = |applied: &Applied| {
@@ -297,7 +298,7 @@ fn leans_on(document: &Document, done: &[Applied]) -> bool {
     done.iter().any(named)
 }
 
-/// What of an object a document can say.
+/// Returns the parts of an object that a document can set.
 fn comparable(kind: &Kind, object: &Value) -> Value {
     let mut comparable = document(kind, object);
     comparable["metadata"] = json!({
@@ -311,7 +312,7 @@ fn comparable(kind: &Kind, object: &Value) -> Value {
 }
 
 impl Diff {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let (mut changed, mut secrets) = (0_usize, 0_usize);
         for document in read_all(&self.files)? {
@@ -321,7 +322,8 @@ impl Diff {
             let existing = admin.find(kind, &name).await?;
             let would_be = match &existing {
                 Some(existing) => {
-                    // Against what is there now, whatever the document was made from: that is what one wants to see.
+                    // Compares with the current version, even if the document was made from an older one: the diff
+                    // shows what applying would change now.
                     let mut update = update_of(existing, &document, &name);
                     let version = &existing["metadata"]["resourceVersion"];
                     if update["metadata"]["resourceVersion"] != *version {
@@ -349,7 +351,7 @@ impl Diff {
             if let Some(value) = wanted.pointer_mut(SECRET) {
                 *value = json!("(secret)");
             } else if document.object.pointer(SECRET).is_some() {
-                // A dry run answers without the value: without this line nothing would seem to change.
+                // A dry run returns the object without the value: without this line the diff would show no change.
                 wanted["spec"]["staticHeader"]["value"] =
                     json!("(secret: always written, it cannot be compared)");
             }
@@ -363,7 +365,7 @@ impl Diff {
     }
 }
 
-/// What a diff ends with. Documents with secrets stay different, whatever is applied.
+/// Returns the result of a diff. Documents with secrets always differ, even after they were applied.
 fn differing(changed: usize, secrets: usize) -> Result<(), Fault> {
     if changed == 0 {
         return Ok(());

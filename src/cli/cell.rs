@@ -1,10 +1,10 @@
-//! Texts of table cells, taken from proto JSON by pointer.
+//! Formats table cells from proto JSON values, addressed by JSON pointer.
 
 use serde_json::Value;
 
 const NONE: &str = "-";
 
-/// A string, number or flag.
+/// Formats a string, number or boolean.
 pub fn text(object: &Value, pointer: &str) -> String {
     let Some(value) = object.pointer(pointer) else {
         return NONE.to_owned();
@@ -16,13 +16,13 @@ pub fn text(object: &Value, pointer: &str) -> String {
     }
 }
 
-/// The last segment of a resource name.
+/// Returns the last segment of a resource name.
 pub fn id(object: &Value, pointer: &str) -> String {
     let name = text(object, pointer);
     name.rsplit('/').next().unwrap_or(NONE).to_owned()
 }
 
-/// How many elements a list has.
+/// Counts the elements of a list.
 pub fn count(object: &Value, pointer: &str) -> String {
     object
         .pointer(pointer)
@@ -31,7 +31,7 @@ pub fn count(object: &Value, pointer: &str) -> String {
         .to_string()
 }
 
-/// One member of every element of a list.
+/// Joins one member of every element of a list with commas.
 pub fn joined(object: &Value, pointer: &str, member: &str) -> String {
     let list = object.pointer(pointer).and_then(Value::as_array);
     let members: Vec<_> = list
@@ -46,7 +46,7 @@ pub fn joined(object: &Value, pointer: &str, member: &str) -> String {
     }
 }
 
-/// An enum value without its prefix; `default` where it is not set.
+/// Formats an enum value without its prefix, or `default` if it is not set.
 pub fn enum_word(object: &Value, pointer: &str, default: &str) -> String {
     let value = object
         .pointer(pointer)
@@ -58,7 +58,7 @@ pub fn enum_word(object: &Value, pointer: &str, default: &str) -> String {
     }
 }
 
-/// A version as `epoch.revision`.
+/// Formats a version as `epoch.revision`.
 pub fn version(object: &Value, pointer: &str) -> String {
     let part = |name: &str| text(object, &format!("{pointer}/{name}")).replace(NONE, "0");
     match object.pointer(pointer) {
@@ -67,7 +67,7 @@ pub fn version(object: &Value, pointer: &str) -> String {
     }
 }
 
-/// How long before `now` (Unix milliseconds) an RFC 3339 time was.
+/// Formats the time between an RFC 3339 timestamp and `now` (Unix milliseconds).
 pub fn age(object: &Value, pointer: &str, now: u64) -> String {
     let at = object
         .pointer(pointer)
@@ -76,13 +76,13 @@ pub fn age(object: &Value, pointer: &str, now: u64) -> String {
     at.map_or_else(|| NONE.to_owned(), |at| span(now.saturating_sub(at) / 1000))
 }
 
-/// Unix milliseconds of an RFC 3339 time.
+/// Parses an RFC 3339 timestamp into Unix milliseconds.
 pub fn instant(text: &str) -> Option<u64> {
     let at: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(at.as_millisecond()).ok()
 }
 
-/// The first line of a text, cut between words where it is long.
+/// Returns the first line of a text. A long line is cut between words.
 pub fn brief(text: &str) -> String {
     const LONGEST: usize = 80;
     let line = text.lines().next().unwrap_or_default();
@@ -94,12 +94,12 @@ pub fn brief(text: &str) -> String {
     format!("{} …", cut.trim_end_matches([',', ';', ' ']))
 }
 
-/// A number of things, in words that fit it.
+/// Formats a count with the singular or plural noun.
 pub fn counted(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// Seconds as people say them: two significant units at most.
+/// Formats a duration in seconds with at most two units.
 pub fn span(seconds: u64) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;

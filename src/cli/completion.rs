@@ -1,4 +1,5 @@
-//! Shell completion: of commands and flags always, of resource names when the control plane answers quickly.
+//! Shell completion. Commands and flags are always completed, resource names only if the control plane answers
+//! quickly.
 
 use std::{collections::BTreeSet, ffi::OsStr, time::Duration};
 
@@ -16,9 +17,9 @@ use super::{
     out::Out,
 };
 
-/// Set by the shell when it asks for candidates.
+/// Environment variable that the shell sets when it requests candidates.
 pub const VARIABLE: &str = "TOOLGATE_COMPLETE";
-/// Nobody waits longer for a list of names.
+/// Timeout of a list request for candidates, short because the shell waits.
 const PATIENCE: Duration = Duration::from_millis(700);
 
 /// Prints the completion script of a shell.
@@ -26,12 +27,12 @@ const PATIENCE: Duration = Duration::from_millis(700);
 #[command(after_help = "Examples:\n\
     \x20 toolgate completion bash")]
 pub struct Completion {
-    /// Which shell. For bash: `source <(toolgate completion bash)`.
+    /// Shell to print the script for. For bash: `source <(toolgate completion bash)`.
     #[arg(value_enum)]
     pub shell: Shell,
 }
 
-/// Shells that can be completed for.
+/// Supported shells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
     Bash,
@@ -42,7 +43,7 @@ pub enum Shell {
 }
 
 impl Completion {
-    /// Runs it.
+    /// Runs the command.
     pub fn run(self, out: &mut Out) -> Result<(), Fault> {
         let name = match self.shell {
             Shell::Bash => "bash",
@@ -63,17 +64,17 @@ impl Completion {
     }
 }
 
-/// What completes words of the command line by a function of this module.
+/// Wraps a function of this module as a completer of a command-line argument.
 pub fn by(candidates: fn(&OsStr) -> Vec<CompletionCandidate>) -> ArgValueCompleter {
     ArgValueCompleter::new(candidates)
 }
 
-/// Kinds of objects, as they are listed.
+/// Completes kinds of objects by their plural names.
 pub fn kinds(typed: &OsStr) -> Vec<CompletionCandidate> {
     among(typed, ALL.iter().map(|kind| kind.plural.to_owned()))
 }
 
-/// Clients that can be connected.
+/// Completes the clients of `connect`.
 pub fn clients(typed: &OsStr) -> Vec<CompletionCandidate> {
     among(
         typed,
@@ -81,7 +82,7 @@ pub fn clients(typed: &OsStr) -> Vec<CompletionCandidate> {
     )
 }
 
-/// Names of the kind that stands before the word on the command line.
+/// Completes names of the kind that precedes the word on the command line.
 pub fn names(typed: &OsStr) -> Vec<CompletionCandidate> {
     let words: Vec<String> = std::env::args().collect();
     let kind = words.windows(2).find_map(|pair| match pair {
@@ -94,22 +95,22 @@ pub fn names(typed: &OsStr) -> Vec<CompletionCandidate> {
     among(typed, names.unwrap_or_default())
 }
 
-/// Names of gateways.
+/// Completes names of gateways.
 pub fn gateways(typed: &OsStr) -> Vec<CompletionCandidate> {
     among(typed, ids(&GATEWAY, listed(&GATEWAY)))
 }
 
-/// Names of servers.
+/// Completes names of servers.
 pub fn servers(typed: &OsStr) -> Vec<CompletionCandidate> {
     among(typed, ids(&SERVER, listed(&SERVER)))
 }
 
-/// Names of tokens.
+/// Completes names of tokens.
 pub fn tokens(typed: &OsStr) -> Vec<CompletionCandidate> {
     among(typed, ids(&TOKEN, listed(&TOKEN)))
 }
 
-/// Tools by the names that clients see, of the gateway on the command line or of all.
+/// Completes tools by the names that clients see: of the gateway on the command line, or of all gateways.
 pub fn tools(typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut gateways = listed(&GATEWAY);
     if let Some(id) = given("--gateway") {
@@ -119,7 +120,7 @@ pub fn tools(typed: &OsStr) -> Vec<CompletionCandidate> {
     among(typed, names.collect::<BTreeSet<_>>())
 }
 
-/// Tools by the names of their server, the one on the command line or all.
+/// Completes tools by their names on the server: of the server on the command line, or of all servers.
 pub fn tools_of_servers(typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut catalogues = listed(&CATALOGUE);
     if let Some(id) = given("--server") {
@@ -143,7 +144,7 @@ fn among(typed: &OsStr, words: impl IntoIterator<Item = String>) -> Vec<Completi
         .collect()
 }
 
-/// The value of an option that stands on the command line already.
+/// Returns the value of an option that is already on the command line.
 fn given(flag: &str) -> Option<String> {
     let words: Vec<String> = std::env::args().collect();
     words.windows(2).find_map(|pair| match pair {
@@ -157,9 +158,10 @@ fn ids(kind: &Kind, objects: Vec<Value>) -> Vec<String> {
     objects.iter().filter_map(id).collect()
 }
 
-/// All there is of a kind. Silent about every failure: a shell is waiting.
+/// Lists all objects of a kind. Every failure yields an empty list, because the shell is waiting for candidates
+/// only.
 fn listed(kind: &'static Kind) -> Vec<Value> {
-    // A thread of its own: the caller may already be inside a runtime.
+    // Runs on a thread of its own: the caller may already be inside a runtime.
     let listing = std::thread::spawn(move || list(kind));
     let listed = listing.join().ok().and_then(Result::ok);
     listed.unwrap_or_default()
@@ -177,7 +179,7 @@ fn list(kind: &'static Kind) -> Result<Vec<Value>, Fault> {
     })
 }
 
-/// The options as the environment gives them, and where to go as the command line does.
+/// Builds the admin options from the environment, with the connection flags of the command line.
 fn options() -> Result<AdminOptions, Fault> {
     let command = <AdminOptions as clap::Args>::augment_args(clap::Command::new("toolgate"));
     let mut words = vec!["toolgate".to_owned()];

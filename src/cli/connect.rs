@@ -1,5 +1,5 @@
-//! `connect CLIENT`: how a client reaches a gateway, in that client's own words, and on request written into that
-//! client's own file, with the way back.
+//! `connect CLIENT`: prints the settings with which a client reaches a gateway, in the format of that client. On
+//! request it writes them into the client's settings file, or removes them again.
 
 pub mod clients;
 pub mod issued;
@@ -22,7 +22,7 @@ use super::{
     through, token,
 };
 
-/// How long the control plane may take to say where a proxy listens; offline the default address is shown.
+/// Timeout of a request to the control plane for the address of a proxy. Offline, the default address is shown.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Shows or writes a client's settings.
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
     \x20 toolgate connect claude-code --gateway tools --write\n\
     \x20 toolgate connect claude-code --gateway tools --undo")]
 pub struct Connect {
-    /// Which client; without one, all that are known are listed.
+    /// Client to connect; without one, all that are known are listed.
     #[arg(add = super::completion::by(super::completion::clients))]
     pub client: Option<String>,
     /// Id of the gateway.
@@ -44,7 +44,7 @@ pub struct Connect {
     /// Token to present. Without one, `--write` makes one with the admin token.
     #[arg(long, env = "TOOLGATE_GATEWAY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// How long a token made by `--write` works, e.g. 90d; 0s: until it is revoked.
+    /// Lifetime of a token made by `--write`, e.g. 90d; 0s: until it is revoked.
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = token::parse_pause)]
     pub ttl: Duration,
     /// Address of a proxy, or of the balancer before them. Without it, the control plane is asked.
@@ -59,7 +59,7 @@ pub struct Connect {
     /// Home folder in which the client keeps its files.
     #[arg(long, env = "HOME", value_name = "DIR", hide_env = true)]
     pub home: PathBuf,
-    /// Address of the admin API; without it the one that `toolgate up` left in its data folder, or
+    /// Address of the admin API; without it the address that `toolgate up` left in its data folder, or
     /// http://127.0.0.1:7400.
     #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
     pub addr: Option<String>,
@@ -77,7 +77,7 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let Some(word) = &self.client else {
             let row = |client: &Client| vec![client.id.to_owned(), client.title.to_owned()];
@@ -106,7 +106,7 @@ impl Connect {
         show(client, &given, self.token.is_none(), out)
     }
 
-    /// Why the gateway cannot be connected to, if the control plane says that it does not exist.
+    /// Returns the error to report if the control plane says that the gateway does not exist.
     async fn absent(&self, gateway: &str) -> Option<Fault> {
         let asked = async {
             let mut admin = self.admin().connect().ok()?;
@@ -125,7 +125,8 @@ impl Connect {
         AdminOptions { addr, token, reach }
     }
 
-    /// Where a proxy is; a guess, and said to be one, where nobody tells.
+    /// Returns the address of a proxy. If the control plane does not answer, returns the default address with a
+    /// warning.
     async fn endpoint(&self, out: &mut Out) -> String {
         if let Some(endpoint) = &self.endpoint {
             return endpoint.clone();
@@ -148,7 +149,8 @@ impl Connect {
         }
     }
 
-    /// Everything that can be wrong is looked at before a token is made; one that nobody got is taken back.
+    /// Writes the client's settings file. Everything that can fail is checked before a token is created; a token
+    /// whose entry was not written is deleted.
     async fn put_in(
         &self,
         client: &Client,
@@ -201,7 +203,8 @@ impl Connect {
         Ok(())
     }
 
-    /// Revokes the token of an entry that is no more, if it was made here; the file is done with either way.
+    /// Revokes the token of a removed entry if `connect` created it. A failure is only reported, since the file is
+    /// already written.
     async fn end_former(&self, client: &Client, entry: Option<&str>, out: &mut Out) {
         let Some(entry) = entry else {
             return;
@@ -290,7 +293,7 @@ fn show(client: &Client, given: &Given, without_token: bool, out: &mut Out) -> R
     Ok(())
 }
 
-/// All that is said of a client: command, file, settings, notes.
+/// Returns the full instructions for a client: command, file, settings and notes.
 fn text(client: &Client, given: &Given) -> String {
     let mut text = format!("# {}\n", client.title);
     if let Some(command) = client.command {

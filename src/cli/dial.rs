@@ -1,5 +1,5 @@
-//! Connections of the command line: to the admin API and to gateways, at the addresses that the person who runs it
-//! named. They go through `toolgate_egress` like all others.
+//! Connections of the command line to the admin API and to gateways, at addresses that its user chose. They go
+//! through `toolgate_egress` like all other connections.
 
 use std::{path::Path, time::Duration};
 
@@ -11,10 +11,10 @@ use toolgate_runtime::tls;
 
 use super::fault::{Fault, FaultKind};
 
-/// How long anybody may take to say something who has nobody else to ask.
+/// Timeout of a response that does not depend on another server.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A channel to the admin API at `addr`; connects with the first call.
+/// Returns a channel to the admin API at `addr`. It connects with the first call.
 pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, Fault> {
     let invalid = |reason: &str| {
         Fault::usage(format!(
@@ -38,7 +38,7 @@ pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, Fault> {
         Some(_) | None => return Err(invalid("use http or https")),
     };
     let address = format!("{host}:{}", uri.port_u16().unwrap_or(port));
-    // The connector does TLS itself; tonic needs an endpoint without it, with the true origin.
+    // The connector does TLS itself; tonic needs an endpoint without TLS, with the true origin.
     let endpoint = Endpoint::from_static("http://admin").origin(uri);
     Ok(endpoint.connect_with_connector_lazy(control_channel(&address, tls)))
 }
@@ -63,7 +63,7 @@ fn client_tls(host: &str, ca: Option<&Path>) -> Result<ClientTls, Fault> {
     })
 }
 
-/// An HTTP client for gateways. Any address may be reached: whoever runs this program chose it.
+/// Returns an HTTP client for gateways. All addresses are allowed, because the user of the program chose them.
 pub fn http(ca: Option<&Path>) -> Result<HttpClient, Fault> {
     let unusable = |error: String| Fault::error(format!("cannot set up TLS: {error}"));
     let extra_roots = match ca {
@@ -87,7 +87,7 @@ pub fn http(ca: Option<&Path>) -> Result<HttpClient, Fault> {
     }))
 }
 
-/// What a failed connection to a gateway means at a terminal.
+/// Error of a failed connection to a gateway.
 pub fn unreachable(url: &str, error: &toolgate_egress::EgressError) -> Fault {
     Fault::new(
         FaultKind::Unavailable,
@@ -96,7 +96,7 @@ pub fn unreachable(url: &str, error: &toolgate_egress::EgressError) -> Fault {
     .next("check that a proxy runs there; `toolgate doctor` looks closer")
 }
 
-/// Something at `url` took the request and says nothing.
+/// Error of a request to `url` that received no response within the timeout.
 pub fn silent(url: &str) -> Fault {
     Fault::new(
         FaultKind::Unavailable,

@@ -1,5 +1,4 @@
-//! `doctor`: looks at everything a deployment needs, in the order in which it is needed, and says of each finding how
-//! to mend it.
+//! `doctor`: checks everything that a deployment needs, in order of dependency, and prints a fix for every finding.
 
 use http::{Request, StatusCode, Uri, header};
 use serde_json::{Value, json};
@@ -14,9 +13,9 @@ use super::{
     remedy, through,
 };
 
-/// Clocks further apart than this break expiry of tokens and certificates.
+/// Maximum clock difference. A larger one breaks the expiry of tokens and certificates.
 const CLOCK_TOLERANCE_MILLIS: u64 = 30_000;
-/// A token that ends within this time is worth a word.
+/// Remaining lifetime below which a token is reported.
 const EXPIRES_SOON_MILLIS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Looks for what is wrong.
@@ -28,12 +27,12 @@ pub struct Doctor {
     /// Address of a proxy, or of the balancer before them. Without it, the connected proxies' own addresses are tried.
     #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]
     pub endpoint: Option<String>,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Fine,
@@ -41,7 +40,7 @@ enum Verdict {
     Broken,
 }
 
-/// One thing looked at.
+/// Result of one check.
 #[derive(Debug)]
 struct Finding {
     verdict: Verdict,
@@ -92,7 +91,7 @@ impl Finding {
 }
 
 impl Doctor {
-    /// Runs it. Ends with exit code 1 if something is broken.
+    /// Runs the command. Ends with exit code 1 if something is broken.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut findings = vec![transport(&self.admin.address())];
         let mut admin = self.admin.connect()?;
@@ -110,7 +109,7 @@ impl Doctor {
         report(out, &findings)
     }
 
-    /// Whether clients are answered where proxies say they listen.
+    /// Checks that proxies answer at the addresses that they report.
     async fn endpoints(&self, proxies: &[Value]) -> Vec<Finding> {
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
@@ -148,7 +147,7 @@ impl Doctor {
     }
 }
 
-/// Whether a proxy of ours said this to somebody without a token who asks for a gateway that does not exist.
+/// Returns `true` if the response is that of a proxy to a request without a token for an unknown gateway.
 fn is_a_door<B>(answer: &http::Response<B>) -> bool {
     let kind = answer
         .headers()
@@ -158,7 +157,7 @@ fn is_a_door<B>(answer: &http::Response<B>) -> bool {
     refused && kind.is_some_and(|kind| kind.starts_with(b"application/json"))
 }
 
-/// Whether the admin token could be read on its way.
+/// Checks that the admin token is not sent in plain text over a network.
 fn transport(addr: &str) -> Finding {
     let uri: Option<Uri> = addr.parse().ok();
     let plain = uri.as_ref().and_then(Uri::scheme_str) != Some("https");
@@ -295,21 +294,21 @@ async fn gateways(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
 async fn tokens(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
     let tokens = match admin.list(&TOKEN).await {
         Ok(tokens) => tokens,
-        // Not everybody who may look at servers may look at tokens.
+        // A token that can read servers cannot necessarily read tokens.
         Err(fault) if fault.kind == FaultKind::Denied => return Ok(Vec::new()),
         Err(fault) => return Err(fault),
     };
     Ok(ending(&tokens, super::now()))
 }
 
-/// Tokens that end soon, apart from those that the command line makes for one command.
+/// Lists tokens that expire soon, except tokens that the command line creates for one command.
 fn ending(tokens: &[Value], now: u64) -> Vec<Finding> {
     let finding = |token: &Value| {
         let at = token
             .pointer("/spec/expireTime")
             .and_then(Value::as_str)
             .and_then(cell::instant)?;
-        // Whoever revoked it wants no successor.
+        // A revoked token needs no successor.
         if token.pointer("/status/revoked") == Some(&Value::Bool(true)) {
             return None;
         }
@@ -326,7 +325,8 @@ fn ending(tokens: &[Value], now: u64) -> Vec<Finding> {
     tokens.iter().filter_map(finding).collect()
 }
 
-/// The fleet, if the token may see it: it belongs to the deployment and not to an organization.
+/// Lists the proxies, or returns `None` if the token may not read them: they belong to the deployment, not to an
+/// organization.
 async fn proxies(admin: &mut Admin) -> Result<Option<Vec<Value>>, Fault> {
     match admin.list(&PROXY).await {
         Ok(proxies) => Ok(Some(proxies)),

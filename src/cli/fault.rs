@@ -1,5 +1,5 @@
-//! What went wrong, as a person at a terminal and a script need it: one sentence, the fields concerned, the next
-//! step, and an exit code. The one table from the API's status to that is here.
+//! Errors of commands, for users and for scripts: one sentence, the fields concerned, the next step, and an exit
+//! code. This module is the only place that maps the API's status codes to them.
 
 use std::{fmt, process::ExitCode};
 
@@ -8,43 +8,43 @@ use tonic_types::{PreconditionViolation, StatusExt as _};
 
 use super::kind::Kind;
 
-/// Why something cannot be deleted, as the API calls it.
+/// Reason in the API's error details for an object that cannot be deleted because it is in use.
 const IN_USE: &str = "IN_USE";
 
-/// Exit codes. Scripts rely on them.
+/// Kinds of errors. Their values are exit codes, on which scripts rely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Anything else.
+    /// Any other error.
     Error = 1,
-    /// The command line itself is wrong.
+    /// Invalid command line.
     Usage = 2,
     /// The object does not exist.
     NotFound = 3,
     /// Not authenticated, or not allowed.
     Denied = 4,
-    /// Exists already, was changed meanwhile, or is in use.
+    /// The object exists already, was changed in the meantime, or is in use.
     Conflict = 5,
-    /// Nobody answers, or not now.
+    /// No response, or temporarily unavailable.
     Unavailable = 6,
-    /// A call through a gateway came to nothing: an error in place of a result, or no answer of the server.
+    /// Failed call through a gateway: an error in place of a result, or no response of the server.
     Failed = 7,
 }
 
-/// A failed command.
+/// Error of a failed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Of which kind.
+    /// Kind of the error.
     pub kind: FaultKind,
-    /// One sentence.
+    /// Message in one sentence.
     pub message: String,
-    /// Fields, versions, places: one line each.
+    /// Details such as fields, versions and locations, one per line.
     pub notes: Vec<String>,
-    /// What to do now.
+    /// Advice on the next step.
     pub next: Option<String>,
 }
 
 impl Fault {
-    /// Of a kind, with its sentence.
+    /// Creates an error with its kind and message.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
@@ -55,38 +55,38 @@ impl Fault {
         }
     }
 
-    /// An ordinary error.
+    /// Creates a general error.
     pub fn error(message: impl Into<String>) -> Self {
         Self::new(FaultKind::Error, message)
     }
 
-    /// A wrong command line.
+    /// Creates an error of an invalid command line.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(FaultKind::Usage, message)
     }
 
-    /// With the next step.
+    /// Sets the next step.
     #[must_use]
     pub fn next(mut self, step: impl Into<String>) -> Self {
         self.next = Some(step.into());
         self
     }
 
-    /// With one more line of detail.
+    /// Adds a line of detail.
     #[must_use]
     pub fn note(mut self, line: impl Into<String>) -> Self {
         self.notes.push(line.into());
         self
     }
 
-    /// With a place in front of the sentence.
+    /// Prefixes the message with a location.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
     }
 
-    /// As the process ends with it.
+    /// Returns the exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)
     }
@@ -115,14 +115,14 @@ impl From<Status> for Fault {
         if let Some(request) = details.bad_request() {
             for violation in &request.field_violations {
                 let line = format!("{}: {}", violation.field, violation.description);
-                // The sentence of a single fault is that fault.
+                // The message of a single violation equals the violation.
                 if line != fault.message {
                     fault = fault.note(line);
                 }
             }
         }
         if let Some(failure) = details.precondition_failure() {
-            // What uses it stands in the sentence already.
+            // The message names the users of the object already.
             let told = |violation: &&PreconditionViolation| violation.r#type != IN_USE;
             for violation in failure.violations.iter().filter(told) {
                 fault = fault.note(format!("{}: {}", violation.subject, violation.description));
@@ -146,7 +146,7 @@ impl From<Status> for Fault {
         }
         let advice = details.help().and_then(|help| help.links.first());
         let advice = advice.map(|link| link.description.clone());
-        // Of what is not there the kind is known, as a rule.
+        // Details of a missing object usually name its kind.
         let absent = details
             .resource_info()
             .filter(|_| kind == FaultKind::NotFound);
@@ -157,7 +157,8 @@ impl From<Status> for Fault {
     }
 }
 
-/// Why a role could not be started: one line a cause, but for one that the line above ends with.
+/// Converts the error of a role that could not be started. Each cause is one line; a cause that the line above ends
+/// with is left out.
 #[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
 pub fn told(error: anyhow::Error) -> Fault {
     let mut causes = error.chain().map(ToString::to_string);
@@ -178,7 +179,7 @@ fn sentence(status: &Status) -> String {
     }
 }
 
-/// The table: what each status code means at a terminal.
+/// Maps a status code to a kind and a next step.
 fn verdict(code: Code) -> (FaultKind, Option<&'static str>) {
     match code {
         Code::NotFound => (

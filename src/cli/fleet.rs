@@ -1,4 +1,4 @@
-//! `proxies`, `proxies join-token` and `versions`: how far a configuration has come.
+//! `proxies`, `proxies join-token` and `versions`: show the progress of configuration on the proxies.
 
 use std::time::Duration;
 
@@ -21,22 +21,22 @@ use super::{
     \x20 toolgate proxies\n\
     \x20 toolgate proxies -o json")]
 pub struct Proxies {
-    /// Instead of showing it.
+    /// Command to run instead of showing the fleet.
     #[command(subcommand)]
     pub command: Option<ProxiesCommand>,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
 
-/// What else can be done with the fleet.
+/// Other commands on the fleet.
 #[derive(Debug, clap::Subcommand)]
 pub enum ProxiesCommand {
     /// Make a single-use token with which one proxy may join; print it with the authority's certificate as JSON.
     JoinToken(JoinToken),
 }
 
-/// Makes a join token.
+/// Creates a join token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate proxies join-token --region eu")]
@@ -44,10 +44,10 @@ pub struct JoinToken {
     /// Region that the proxy's certificate will name.
     #[arg(long, default_value = "")]
     pub region: String,
-    /// How long it can be used.
+    /// Time until it expires unused.
     #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = parse_duration)]
     pub ttl: Duration,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -58,25 +58,25 @@ pub struct JoinToken {
     \x20 toolgate versions --limit 5\n\
     \x20 toolgate versions --all")]
 pub struct Versions {
-    /// How many, newest first.
+    /// Number of versions, newest first.
     #[arg(long, default_value_t = 20)]
     pub limit: u32,
-    /// Also what nobody made: what probes saw, and tokens that commands borrow for a moment.
+    /// Also show changes that were not made by users: results of probes, and temporary tokens of commands.
     #[arg(short = 'a', long)]
     pub all: bool,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
 
-/// Entries asked for at a time.
+/// Number of entries per page of a list request.
 const PAGE: u32 = 200;
-/// Whose entries nobody made.
+/// Author of the entries that probes write.
 const PROBER: &str = "system/prober";
-/// What the ids of borrowed tokens begin with.
+/// Prefix of the ids of temporary tokens.
 pub const BORROWED: &str = "cli-";
 
-/// Whether somebody made this version, rather than a probe or a command that borrows a token.
+/// Returns `true` if a user made this version, rather than a probe or a command that creates a temporary token.
 fn is_made(entry: &Value) -> bool {
     let changes = entry["changes"].as_array().map_or(&[][..], Vec::as_slice);
     let borrowed = |change: &Value| {
@@ -93,7 +93,7 @@ fn is_made(entry: &Value) -> bool {
 }
 
 impl Proxies {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         if let Some(ProxiesCommand::JoinToken(command)) = self.command {
             return command.run(out).await;
@@ -131,7 +131,7 @@ fn refusals(proxies: &[Value]) -> Vec<Vec<String>> {
 }
 
 impl JoinToken {
-    /// Runs it. The output is a file that `toolgate proxy --join` reads, whatever `-o` says.
+    /// Runs the command. The output is a file for `toolgate proxy --join`, regardless of `-o`.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut admin = self.admin.connect()?;
         let request =
@@ -149,7 +149,7 @@ impl JoinToken {
 }
 
 impl Versions {
-    /// The newest ones that are wanted, page after page.
+    /// Fetches the newest versions up to the limit, page by page.
     async fn fetch(&self, admin: &mut Admin) -> Result<Vec<Value>, Fault> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let (mut list, mut page) = (Vec::new(), String::new());
@@ -174,7 +174,7 @@ impl Versions {
         }
     }
 
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut admin = self.admin.connect()?;
         let list = self.fetch(&mut admin).await?;

@@ -1,4 +1,4 @@
-//! `gateway create`: an endpoint for clients in one line.
+//! `gateway create`: creates an endpoint for clients with one command.
 
 mod choice;
 
@@ -43,19 +43,19 @@ pub struct Create {
     /// `all`, `none`, or the servers whose resources it offers. Left out: as with --prompts.
     #[arg(long, value_delimiter = ',')]
     pub resources: Option<Vec<String>>,
-    /// How its tools and prompts are named, and its resources.
+    /// Naming of its tools, prompts and resources.
     #[arg(long, value_enum, default_value_t)]
     pub prefix: PrefixWord,
-    /// What its list of tools shows: all of them, or two tools with which the others are found and run.
+    /// Content of its list of tools: all of them, or two tools with which the others are found and run.
     #[arg(long, value_enum, default_value_t)]
     pub listing: ListingWord,
-    /// Told to agents ahead of the servers' own instructions.
+    /// Instructions for agents, placed ahead of the servers' own instructions.
     #[arg(long, default_value = "")]
     pub instructions: String,
     /// Check everything, write nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -72,7 +72,7 @@ pub enum PrefixWord {
     Never,
 }
 
-/// Listings at the command line.
+/// Tool listings at the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum ListingWord {
     /// Every tool.
@@ -102,7 +102,7 @@ impl PrefixWord {
 }
 
 impl Create {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let choice = Choice::new(
             &self.servers,

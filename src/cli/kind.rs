@@ -1,4 +1,4 @@
-//! The kinds of the API, one row each: how they are called, where they live, and what a table shows of them.
+//! Table of the kinds of the API: their names, their place in resource names, and the columns of their tables.
 
 use serde_json::Value;
 
@@ -7,32 +7,32 @@ use super::{
     fault::Fault,
 };
 
-/// A kind of object.
+/// Kind of object.
 #[derive(Debug)]
 pub struct Kind {
-    /// As in documents: `Gateway`.
+    /// Name in documents, such as `Gateway`.
     pub name: &'static str,
-    /// As in resource names: `gateways`.
+    /// Collection in resource names, such as `gateways`.
     pub plural: &'static str,
-    /// Its service: `Gateways`.
+    /// Service of the admin API, such as `Gateways`.
     pub service: &'static str,
-    /// Short words for it at the command line.
+    /// Short names at the command line.
     pub short: &'static [&'static str],
-    /// Whether it belongs to an organization.
+    /// True if its objects belong to an organization.
     pub in_organization: bool,
-    /// Whether operators write it.
+    /// True if operators write it; false if it is only observed.
     pub desired: bool,
-    /// What tables show.
+    /// Columns of its tables.
     pub columns: &'static [Column],
 }
 
-/// A column of a table.
+/// Column of a table.
 pub struct Column {
-    /// Heading.
+    /// Heading of the column.
     pub heading: &'static str,
-    /// Shown with `-o wide` only.
+    /// True if the column is shown with `-o wide` only.
     pub wide: bool,
-    /// Its text for an object, at a time in Unix milliseconds.
+    /// Formats the cell of an object, at a time in Unix milliseconds.
     pub text: fn(&Value, u64) -> String,
 }
 
@@ -73,7 +73,7 @@ pub static ORGANIZATION: Kind = Kind {
     columns: &[NAME, TITLE, AGE],
 };
 
-/// What is presented to servers.
+/// Secret that is presented to servers.
 pub static CREDENTIAL: Kind = Kind {
     name: "Credential",
     plural: "credentials",
@@ -178,7 +178,7 @@ pub static PROXY: Kind = Kind {
     ],
 };
 
-/// What a server was seen to offer.
+/// Definitions that a probe found on a server.
 pub static CATALOGUE: Kind = Kind {
     name: "Catalogue",
     plural: "catalogues",
@@ -200,7 +200,7 @@ pub static CATALOGUE: Kind = Kind {
     ],
 };
 
-/// All of them, in an order in which each may refer to those before it.
+/// All kinds. Objects refer only to kinds that come before their own.
 pub static ALL: [&Kind; 7] = [
     &ORGANIZATION,
     &CREDENTIAL,
@@ -212,7 +212,7 @@ pub static ALL: [&Kind; 7] = [
 ];
 
 impl Kind {
-    /// The kind that a word at the command line means: name, plural or short form, in any case.
+    /// Parses a kind from the command line: its name, plural or short name, ignoring case.
     pub fn parse(word: &str) -> Result<&'static Self, Fault> {
         let word = word.to_ascii_lowercase();
         let means = |kind: &&&Self| {
@@ -227,19 +227,19 @@ impl Kind {
         })
     }
 
-    /// The kind of a document; only those that operators write, by their exact name.
+    /// Returns the kind of a document by its exact name, if operators write it.
     pub fn of_document(name: &str) -> Option<&'static Self> {
         ALL.iter()
             .find(|kind| kind.desired && kind.name == name)
             .copied()
     }
 
-    /// Its field in requests: `gateway`.
+    /// Name of its field in requests, such as `gateway`.
     pub fn field(&self) -> String {
         self.name.to_ascii_lowercase()
     }
 
-    /// The full resource name of `id`; a full name stays as it is.
+    /// Returns the full resource name of `id`. A full name is returned unchanged.
     pub fn resource_name(&self, organization: &str, id: &str) -> String {
         match id {
             full if full.contains('/') => full.to_owned(),
@@ -250,7 +250,7 @@ impl Kind {
         }
     }
 
-    /// The resource name that an object of this kind carries.
+    /// Returns the resource name of an object of this kind.
     pub fn name_of<'a>(&self, object: &'a Value) -> &'a str {
         let pointer = if self.desired {
             "/metadata/name"
@@ -263,7 +263,7 @@ impl Kind {
             .unwrap_or_default()
     }
 
-    /// Its position in [`ALL`].
+    /// Position in [`ALL`].
     pub fn rank(&self) -> usize {
         ALL.iter()
             .position(|kind| kind.name == self.name)
@@ -284,7 +284,7 @@ fn words(object: &Value, pointer: &str) -> String {
     }
 }
 
-/// What a server may ask of clients.
+/// Lists the kinds of requests that a server may send to clients.
 fn relayed(server: &Value) -> String {
     let relay = &server["spec"]["relay"];
     let kinds = ["elicitation", "sampling", "roots"];
@@ -298,7 +298,7 @@ fn relayed(server: &Value) -> String {
     }
 }
 
-/// What the last probe of a server found, in a word or two.
+/// Summarizes the last probe of a server.
 fn probe_state(server: &Value, now: u64) -> String {
     let status = &server["status"];
     let failed = status["problem"].as_str().is_some_and(|it| !it.is_empty());
@@ -353,7 +353,7 @@ fn reach(token: &Value, pointer: &str) -> String {
     }
 }
 
-/// Whether a proxy holds what it should, in a word.
+/// Summarizes the state of a proxy: `in sync`, `behind`, `refusing` or `away`.
 pub fn proxy_state(proxy: &Value) -> String {
     let connected = proxy["connected"].as_bool().unwrap_or_default();
     let refusals = proxy["refusals"]

@@ -1,4 +1,4 @@
-//! Whether what a command line names is there, and which name was probably meant.
+//! Checks that named objects exist, and suggests similar names.
 
 use serde_json::Value;
 
@@ -9,10 +9,10 @@ use super::{
     kind::GATEWAY,
 };
 
-/// Longest word compared letter by letter.
+/// Maximum length in bytes of a word whose edit distance is computed.
 const LONGEST: usize = 128;
 
-/// A gateway that must exist. Nothing where the token may not look at gateways.
+/// Returns the gateway, or an error if it does not exist. Returns `None` if the token may not read gateways.
 pub async fn gateway(admin: &mut Admin, id: &str) -> Result<Option<Value>, Fault> {
     let name = GATEWAY.resource_name(admin.organization(), id);
     match admin.find(&GATEWAY, &name).await {
@@ -29,7 +29,7 @@ pub async fn gateway(admin: &mut Admin, id: &str) -> Result<Option<Value>, Fault
     }
 }
 
-/// The names under which gateways offer tools.
+/// Returns the names under which gateways offer tools.
 pub fn tools_of(gateways: &[Value]) -> Vec<&str> {
     let lists = gateways
         .iter()
@@ -40,7 +40,7 @@ pub fn tools_of(gateways: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// A fault with the name that was probably meant.
+/// Adds a suggestion of the closest name to an error.
 pub fn meant<'a>(fault: Fault, word: &str, known: impl IntoIterator<Item = &'a str>) -> Fault {
     match nearest(word, known) {
         Some(near) => fault.note(format!("did you mean `{near}`?")),
@@ -48,12 +48,13 @@ pub fn meant<'a>(fault: Fault, word: &str, known: impl IntoIterator<Item = &'a s
     }
 }
 
-/// `; did you mean …?`, or nothing.
+/// Returns `; did you mean …?`, or an empty string.
 pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
-/// The name closest to `word`, if it is close: a slip in one letter of three, or the name without its prefix.
+/// Returns the name closest to `word`, with or without the prefix of its server. The edit distance may be at most a
+/// third of the word's length, but is always allowed to be 1.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).max(1);
     let close = |name: &'a str| {
@@ -66,7 +67,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     best.map(|(_, name)| name)
 }
 
-/// Letters to change, add or leave out.
+/// Edit distance: the number of characters to change, add or remove.
 fn distance(a: &str, b: &str) -> usize {
     if a.len().max(b.len()) > LONGEST {
         return usize::MAX;

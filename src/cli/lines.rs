@@ -1,6 +1,7 @@
-//! A line-by-line comparison of two texts.
+//! Line-by-line comparison of two texts.
 
-/// Both texts as one: lines of the first only begin with `-`, of the second only with `+`, of both with a space.
+/// Returns the lines of both texts: those only in the first begin with `-`, those only in the second with `+`,
+/// common lines with a space.
 pub fn diff(before: &str, after: &str) -> Vec<String> {
     let before: Vec<_> = before.lines().collect();
     let after: Vec<_> = after.lines().collect();
@@ -37,7 +38,7 @@ pub fn diff(before: &str, after: &str) -> Vec<String> {
     }
 }
 
-/// `[b][a]`: the longest common subsequence of `before[b..]` and `after[a..]`.
+/// Computes the lengths of the longest common subsequences: `[b][a]` is that of `before[b..]` and `after[a..]`.
 fn common_lengths(before: &[&str], after: &[&str]) -> Vec<Vec<u32>> {
     let mut lengths = vec![vec![0_u32; after.len() + 1]; before.len() + 1];
     for b in (0..before.len()).rev() {

@@ -1,5 +1,5 @@
-//! Documents that operators write: YAML with `apiVersion`, `kind`, `metadata` and `spec`, several in a file, files in
-//! folders. A fault names file, line, column and field.
+//! Reads documents that operators write: YAML with `apiVersion`, `kind`, `metadata` and `spec`. A file may hold
+//! several documents, a folder several files. Errors name file, line, column and field.
 
 use std::{
     collections::BTreeMap,
@@ -18,27 +18,27 @@ use serde_path_to_error::{Path as Trail, Segment, Track};
 
 use super::{fault::Fault, kind::Kind, known, schema};
 
-/// The only version of documents so far.
+/// Supported version of documents.
 pub const API_VERSION: &str = "toolgate/v1";
-/// Largest file read.
+/// Maximum size of a file in bytes.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
-/// What the reader of the contract says of a duration that is none.
+/// Error message of the deserializer for an invalid duration.
 const NO_DURATION: &str = "failed to parse duration";
-/// Deepest folder searched.
+/// Maximum depth of the search in folders.
 const DEEPEST: usize = 16;
 
-/// One document.
+/// Document of one object.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// Its kind.
+    /// Kind of the object.
     pub kind: &'static Kind,
     /// Id of the object.
     pub id: String,
-    /// Organization it belongs to, where it names one.
+    /// Organization, if the document names one.
     pub organization: Option<String>,
-    /// The object as proto JSON: labels, display name, spec.
+    /// Object as proto JSON: labels, display name and spec.
     pub object: Value,
-    /// File and line where it begins.
+    /// File and line of its beginning.
     pub place: String,
 }
 
@@ -68,7 +68,7 @@ struct DocumentMetadata {
     resource_version: String,
 }
 
-/// All documents of `-f`: a file, a folder (its .yaml, .yml and .json files, in order of name), or `-`.
+/// Reads all documents of `-f`: a file, a folder (its .yaml, .yml and .json files, in order of name), or `-`.
 pub fn read(source: &Path) -> Result<Vec<Document>, Fault> {
     let mut documents = Vec::new();
     for file in files(source)? {
@@ -82,12 +82,12 @@ pub fn read(source: &Path) -> Result<Vec<Document>, Fault> {
     if documents.is_empty() {
         return Err(Fault::error(format!("{}: no documents", source.display())));
     }
-    // Stable: within a kind the order of the files stays.
+    // A stable sort keeps the order of the files within a kind.
     documents.sort_by_key(|document| document.kind.rank());
     Ok(documents)
 }
 
-/// The documents in `text`, which came from `label`.
+/// Parses the documents in `text`. Errors name `label` as its source.
 pub fn parse(label: &str, text: &str) -> Result<Vec<Document>, Fault> {
     split(text)
         .iter()
@@ -129,7 +129,7 @@ fn document(label: &str, line: usize, text: &str) -> Result<Document, Fault> {
     })
 }
 
-/// The names along a trail.
+/// Returns the field names of a path.
 fn fields(trail: &Trail) -> impl Iterator<Item = &str> {
     trail.iter().filter_map(|segment| match segment {
         Segment::Map { key } => Some(key.as_str()),
@@ -137,8 +137,8 @@ fn fields(trail: &Trail) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What to write instead at a place within `spec`: the words that may stand there if there are only some, the field that
-/// was probably meant, the form of a duration.
+/// Returns advice for an error within `spec`: the permitted enum values, the field that was probably meant, or the
+/// format of a duration.
 fn advice(contract: &MessageDescriptor, trail: &Trail, reason: &str) -> Option<String> {
     let fields = fields(trail).skip_while(|field| *field == "spec");
     if let Some(word) = unknown_field(reason) {
@@ -155,14 +155,14 @@ fn advice(contract: &MessageDescriptor, trail: &Trail, reason: &str) -> Option<S
     schema::words(contract, fields).map(|words| format!("one of: {words}"))
 }
 
-/// The name in a sentence about a field that does not exist.
+/// Returns the name in an error message about an unknown field.
 fn unknown_field(reason: &str) -> Option<&str> {
     let rest = reason.strip_prefix("unrecognized field name")?;
     rest.split('\'').nth(1)
 }
 
-/// Reads the one document in `text` with a seed; what fails is told with line, column and field, and with what `advice`
-/// has to say about it.
+/// Deserializes the document in `text` with a seed. Errors name line, column and field, followed by the result of
+/// `advice`.
 fn seeded<'de, S>(
     label: &str,
     text: &'de str,
@@ -186,7 +186,7 @@ where
             None => label.to_owned(),
         };
         let trail = track.path();
-        // Where the parser itself stopped, the last step is not known.
+        // If the parser itself failed, the last segment of the path is unknown.
         let path = trail.to_string();
         let path = path.trim_end_matches('?').trim_end_matches('.');
         let known = !path.is_empty();
@@ -203,7 +203,7 @@ where
     })
 }
 
-/// An unknown member is reported where its object begins; this is where the member itself stands.
+/// Returns the position of an unknown member. The deserializer reports the beginning of its object instead.
 fn at_member(text: &str, at: (u64, u64), reason: &str) -> (u64, u64) {
     let Some(name) = unknown_field(reason) else {
         return at;
@@ -221,7 +221,8 @@ fn at_member(text: &str, at: (u64, u64), reason: &str) -> (u64, u64) {
     found.map_or(at, |(line, column)| (line as u64 + 1, column as u64 + 1))
 }
 
-/// The parser's sentence without the place, which stands in front already, and without the quoted source.
+/// Returns the parser's message without its location, which the error names already, and without the source
+/// snippet.
 fn plain_reason(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let line = text.lines().next().unwrap_or_default();
@@ -229,7 +230,7 @@ fn plain_reason(error: &serde_saphyr::Error) -> String {
     let at = line.find(" at line ").unwrap_or(line.len());
     let line = line[..at].trim_end_matches(',');
     match line.strip_prefix("duplicate mapping key: ") {
-        // The rest speaks to programmers.
+        // The rest of the message addresses programmers.
         Some(rest) => format!(
             "`{}` stands there twice",
             rest.split(',').next().unwrap_or(rest)
@@ -238,7 +239,7 @@ fn plain_reason(error: &serde_saphyr::Error) -> String {
     }
 }
 
-/// Picks `spec` out of a document and reads it as a message, so that faults keep their place.
+/// Deserializes the `spec` of a document as a message, so that errors keep their location.
 struct SpecOf(MessageDescriptor);
 
 impl<'de> DeserializeSeed<'de> for SpecOf {
@@ -271,8 +272,8 @@ impl<'de> Visitor<'de> for SpecOf {
     }
 }
 
-/// The documents of a stream, each with the line at which it begins, and padded with empty lines so that places are
-/// those of the whole file. A line that starts with `---` ends a document wherever it stands.
+/// Splits a stream into documents, each with the line of its beginning. Every document is padded with empty lines,
+/// so that its locations are those of the whole file. A line that starts with `---` always ends a document.
 fn split(text: &str) -> Vec<(usize, String)> {
     let mut documents = vec![(1, String::new())];
     for (index, line) in text.lines().enumerate() {

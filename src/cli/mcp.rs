@@ -1,5 +1,5 @@
-//! A small MCP client of the modern era, for `tools`, `prompts` and `resources`: every gateway speaks it, whatever the
-//! servers behind it speak.
+//! Minimal MCP client of the modern era, for `tools`, `prompts` and `resources`. Every gateway supports this era,
+//! regardless of the servers behind it.
 
 use std::time::Duration;
 
@@ -23,15 +23,15 @@ use super::{
     fault::{Fault, FaultKind},
 };
 
-/// Largest answer taken from a gateway.
+/// Maximum size of a response in bytes.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
-/// JSON-RPC: method not found.
+/// JSON-RPC error code "method not found".
 const METHOD_NOT_FOUND: &str = "-32601";
 
-/// What a gateway says of what it does not know, or does not show to the caller.
+/// Beginnings of a gateway's error messages for objects that do not exist, or that the caller may not see.
 const UNKNOWN: [&str; 3] = ["Unknown tool: ", "Unknown prompt: ", "Resource not found: "];
 
-/// How long an answer may take. What servers do may take as long as they like; everything else a gateway knows itself.
+/// Returns the timeout of a method. Methods that servers answer have none; the gateway answers all others itself.
 fn patience(method: &str) -> Option<Duration> {
     let of_servers = [
         method::TOOLS_CALL,
@@ -41,7 +41,7 @@ fn patience(method: &str) -> Option<Duration> {
     (!of_servers.contains(&method)).then_some(dial::PATIENCE)
 }
 
-/// A gateway as a client reaches it.
+/// Client of a gateway.
 pub struct McpClient {
     http: HttpClient,
     url: String,
@@ -49,20 +49,20 @@ pub struct McpClient {
     next_id: u64,
 }
 
-/// A request to send.
+/// Request to a gateway.
 pub struct Ask<'a> {
-    /// Method.
+    /// JSON-RPC method.
     pub method: &'a str,
-    /// Value of `Mcp-Name`, where the method has one.
+    /// Value of `Mcp-Name`, if the method has one.
     pub name: Option<&'a str>,
-    /// Members of `params` beside `_meta`, JSON without braces.
+    /// Members of `params` beside `_meta`: JSON without braces.
     pub members: String,
-    /// More headers: mirrored arguments.
+    /// Additional headers: mirrored arguments.
     pub mirrored: Vec<(String, String)>,
 }
 
 impl McpClient {
-    /// For the endpoint `url`, presenting `token`.
+    /// Creates a client of the endpoint `url` with the bearer token `token`.
     pub fn new(http: HttpClient, url: String, token: String) -> Self {
         Self {
             http,
@@ -72,7 +72,7 @@ impl McpClient {
         }
     }
 
-    /// Sends a request and returns its result. Notifications on the way go to `notified`.
+    /// Sends a request and returns its result. Notifications that precede the result are passed to `notified`.
     pub async fn ask(
         &mut self,
         ask: Ask<'_>,
@@ -88,7 +88,7 @@ impl McpClient {
         self.outcome(status, &frame)
     }
 
-    /// The outcome of `work`, unless it takes longer than whoever answers by itself may.
+    /// Awaits `work`, with a timeout if there is one.
     async fn within<T>(
         &self,
         patience: Option<Duration>,
@@ -140,7 +140,7 @@ impl McpClient {
             .map_err(|error| Fault::usage(format!("cannot ask {}: {error}", self.url)))
     }
 
-    /// The answer to our request: the body, or the event that answers it.
+    /// Reads the response to the request: the body, or the event that holds the response.
     async fn last_frame(
         &self,
         answer: Response<Answer>,
@@ -201,7 +201,7 @@ impl McpClient {
         let (code, mut message) = (error.code.to_string(), error.message.to_string());
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FaultKind::Denied,
-            // Also the answer to an unknown method, which is another matter.
+            // Status 404 is also the response to an unknown method, which is a different error.
             StatusCode::NOT_FOUND if code != METHOD_NOT_FOUND => FaultKind::NotFound,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 FaultKind::Unavailable
@@ -228,7 +228,7 @@ impl McpClient {
         Err(fault)
     }
 
-    /// Asks who is there.
+    /// Sends `server/discover`.
     pub async fn discover(&mut self) -> Result<(), Fault> {
         let ask = Ask {
             method: method::DISCOVER,
@@ -239,12 +239,12 @@ impl McpClient {
         self.ask(ask, &mut |_| {}).await.map(drop)
     }
 
-    /// All tools.
+    /// Lists all tools.
     pub async fn tools(&mut self) -> Result<Vec<Value>, Fault> {
         self.list(Kind::Tool).await
     }
 
-    /// All there is of a kind, page after page.
+    /// Lists all objects of a kind, page by page.
     pub async fn list(&mut self, kind: Kind) -> Result<Vec<Value>, Fault> {
         let mut all = Vec::new();
         let mut cursor = None;
@@ -270,7 +270,7 @@ impl McpClient {
         }
     }
 
-    /// Something answered that is no gateway.
+    /// Error of a response that is not from a gateway.
     fn foreign(&self, status: StatusCode) -> Fault {
         Fault::new(
             FaultKind::Unavailable,

@@ -1,5 +1,5 @@
-//! Where the command line writes: results to standard output in the asked-for shape, everything else to standard
-//! error. A reader that hangs up (`| head`) is not a fault.
+//! Output of the command line: results go to standard output in the requested format, everything else to standard
+//! error. A closed pipe (`| head`) is not an error.
 
 use std::{
     borrow::Cow,
@@ -14,13 +14,13 @@ use toolgate_mcp::hidden;
 
 use super::fault::Fault;
 
-/// Shape of results.
+/// Format of results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Aligned columns for people.
     #[default]
     Table,
-    /// With more columns.
+    /// Aligned columns, including columns that are hidden by default.
     Wide,
     /// Proto JSON of the API.
     Json,
@@ -30,7 +30,7 @@ pub enum Format {
     Name,
 }
 
-/// How to write, as the flags say it.
+/// Output options of the command line.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct OutputOptions {
     /// Shape of results.
@@ -51,7 +51,7 @@ pub struct OutputOptions {
     pub quiet: bool,
 }
 
-/// The two streams of a command.
+/// Writer to the two output streams of a command.
 pub struct Out {
     results: Box<dyn Write + Send>,
     notes: Box<dyn Write + Send>,
@@ -60,7 +60,7 @@ pub struct Out {
 }
 
 impl Out {
-    /// On this process's own streams.
+    /// Writes to standard output and standard error of the process.
     pub fn standard(options: OutputOptions) -> Self {
         let progress = io::stderr().is_terminal() && !options.quiet;
         let (results, notes) = (Box::new(io::stdout()), Box::new(io::stderr()));
@@ -72,35 +72,35 @@ impl Out {
         }
     }
 
-    /// The shape that was asked for.
+    /// Requested format.
     pub fn format(&self) -> Format {
         self.options.format
     }
 
-    /// Whether moving progress may be drawn: somebody is looking.
+    /// Returns `true` if progress may be drawn: standard error is a terminal and `--quiet` is not set.
     pub fn draws_progress(&self) -> bool {
         self.progress
     }
 
-    /// A line of the result.
+    /// Writes a line of the result.
     pub fn line(&mut self, text: impl Display) -> Result<(), Fault> {
         accept(writeln!(self.results, "{}", shown(&text.to_string())))
     }
 
-    /// A line for people, on standard error; silent with `--quiet`.
+    /// Writes a line of information to standard error, unless `--quiet` is set.
     pub fn note(&mut self, text: impl Display) {
         if !self.options.quiet {
-            // Nobody can be told that standard error is closed.
+            // A closed standard error cannot be reported.
             let _closed = writeln!(self.notes, "{}", shown(&text.to_string()));
         }
     }
 
-    /// A fault, on standard error whatever the flags.
+    /// Writes an error to standard error, regardless of the flags.
     pub fn fault(&mut self, fault: &Fault) {
         let _closed = writeln!(self.notes, "{}", shown(&fault.to_string()));
     }
 
-    /// Raw bytes of the result.
+    /// Writes raw bytes of the result.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         accept(
             self.results
@@ -109,20 +109,20 @@ impl Out {
         )
     }
 
-    /// A value as JSON, indented.
+    /// Writes a value as indented JSON.
     pub fn json(&mut self, value: &Value) -> Result<(), Fault> {
         let text = format!("{value:#}");
         let escaped = escape(&text, |unit| format!("\\u{unit:04x}"));
         accept(writeln!(self.results, "{escaped}"))
     }
 
-    /// A value as one YAML document.
+    /// Writes a value as one YAML document.
     pub fn yaml(&mut self, value: &Value) -> Result<(), Fault> {
         let text = to_yaml(value)?;
         self.bytes(text.as_bytes())
     }
 
-    /// Rows under headings.
+    /// Writes a table with headings.
     pub fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Fault> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
@@ -140,12 +140,12 @@ impl Out {
     }
 }
 
-/// Text as it may be shown: what servers wrote neither steers a terminal nor hides in it.
+/// Escapes text for a terminal: text of servers must not contain control sequences or hidden characters.
 fn shown(text: &str) -> Cow<'_, str> {
     escape(text, |unit| format!("\\u{{{unit:x}}}"))
 }
 
-/// `text`, with each UTF-16 unit of what is hidden written out.
+/// Returns `text` with each UTF-16 unit of hidden characters escaped.
 fn escape(text: &str, write: impl Fn(u16) -> String) -> Cow<'_, str> {
     let hides =
         |c: char| hidden::is_hidden(c) && !matches!(c, '\u{200c}' | '\u{200d}') || c == '\r';
@@ -163,7 +163,7 @@ fn escape(text: &str, write: impl Fn(u16) -> String) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A value as YAML text.
+/// Formats a value as YAML.
 pub fn to_yaml(value: &Value) -> Result<String, Fault> {
     let mut text = serde_saphyr::to_string(value)
         .map_err(|error| Fault::error(format!("cannot write YAML: {error}")))?;

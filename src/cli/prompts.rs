@@ -1,4 +1,4 @@
-//! `prompts list` and `prompts get`: what a person would pick and what an agent is then told.
+//! `prompts list` and `prompts get`: list the prompts of a gateway and show their messages.
 
 use serde_json::{Value, json};
 use toolgate_mcp::{definition::Kind, method};
@@ -26,7 +26,7 @@ pub enum PromptsCommand {
 #[command(after_help = "Examples:\n\
     \x20 toolgate prompts list --gateway tools")]
 pub struct List {
-    /// Through which gateway.
+    /// Gateway to use.
     #[command(flatten)]
     pub target: Target,
 }
@@ -41,13 +41,13 @@ pub struct Get {
     /// Arguments, a JSON object of texts; `@FILE` reads a file, `-` standard input.
     #[arg(long, default_value = "{}")]
     pub args: String,
-    /// Through which gateway.
+    /// Gateway to use.
     #[command(flatten)]
     pub target: Target,
 }
 
 impl List {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut opened = self.target.open().await?;
         let prompts = opened.client.list(Kind::Prompt).await;
@@ -86,7 +86,7 @@ fn row(prompt: &Value) -> Vec<String> {
 }
 
 impl Get {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let arguments = arguments(&self.args)?;
         let mut opened = self.target.open().await?;
@@ -121,7 +121,7 @@ impl Get {
     }
 }
 
-/// One message: who says it, and what.
+/// Formats one message with its role.
 fn line(message: &Value) -> String {
     let content = &message["content"];
     let said = match content["text"].as_str() {

@@ -1,4 +1,4 @@
-//! `resources list` and `resources read`: what an agent could read, and what it would find.
+//! `resources list` and `resources read`: list the resources of a gateway and show their contents.
 
 use serde_json::{Value, json};
 use toolgate_mcp::{definition::Kind, method};
@@ -30,7 +30,7 @@ pub struct List {
     /// Templates of resources, instead of resources.
     #[arg(long)]
     pub templates: bool,
-    /// Through which gateway.
+    /// Gateway to use.
     #[command(flatten)]
     pub target: Target,
 }
@@ -42,13 +42,13 @@ pub struct List {
 pub struct Read {
     /// URI of the resource, as the gateway lists it.
     pub uri: String,
-    /// Through which gateway.
+    /// Gateway to use.
     #[command(flatten)]
     pub target: Target,
 }
 
 impl List {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let (kind, heading, what) = match self.templates {
             true => (Kind::Template, "URI TEMPLATE", "resource templates"),
@@ -85,7 +85,7 @@ impl List {
 }
 
 impl Read {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut opened = self.target.open().await?;
         let ask = Ask {
@@ -120,7 +120,8 @@ impl Read {
     }
 }
 
-/// A server that is away is not looked for in a list, which stands without it.
+/// Adds advice to an error. For a failed server it is `doctor`: the list of resources does not contain those of a
+/// failed server.
 fn advised(fault: Fault) -> Fault {
     if fault.next.is_some() {
         fault

@@ -1,23 +1,23 @@
-//! What to do about a server whose probe failed, by what the probe says.
+//! Advice for a failed probe, chosen by its error message.
 
-/// The class of a problem, as far as its words tell.
+/// Class of a failed probe, derived from its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// The operator's settings do not allow the address.
+    /// The egress policy does not allow the address.
     Address,
-    /// It wants another credential, or one at all.
+    /// The server requires a credential, or a different one.
     Credential,
-    /// Nobody is there.
+    /// The server does not answer.
     Unreachable,
-    /// No TLS.
+    /// The TLS handshake failed.
     Tls,
-    /// The server itself is at fault.
+    /// The server itself is faulty.
     Server,
-    /// Somebody is there who is no MCP server, or not at this path.
+    /// The address is not that of an MCP server, or the path is wrong.
     Foreign,
 }
 
-/// What to do about `problem` of the server `id` at `url`, with the name of its credential or nothing.
+/// Returns advice for `problem` of the server `id` at `url`. `credential` is the name of its credential, or empty.
 pub fn of_probe(problem: &str, id: &str, url: &str, credential: &str) -> String {
     let correct = format!(
         "`toolgate get server {id} -o yaml > {id}.yaml`, correct it, `toolgate apply -f {id}.yaml`"

@@ -1,4 +1,4 @@
-//! `get`, `describe` and `delete`: any kind, by one path.
+//! `get`, `describe` and `delete` for objects of any kind.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::{
     out::{Format, Out, to_yaml},
 };
 
-/// Which object.
+/// Selection of objects.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Pick {
     /// Kind, or `kind/name`: organization, gateway (gw), server (srv), credential (cred), token, proxy, catalogue.
@@ -28,13 +28,13 @@ pub struct Pick {
     \x20 toolgate get server git -o yaml\n\
     \x20 toolgate get servers -l owner=search -o wide")]
 pub struct Get {
-    /// Which.
+    /// Objects to list.
     #[command(flatten)]
     pub pick: Pick,
     /// Only those with this label.
     #[arg(short = 'l', long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -45,10 +45,10 @@ pub struct Get {
     \x20 toolgate describe server git\n\
     \x20 toolgate describe gateway tools")]
 pub struct Describe {
-    /// Which.
+    /// Objects to describe.
     #[command(flatten)]
     pub pick: Pick,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -59,23 +59,23 @@ pub struct Describe {
     \x20 toolgate delete gateway tools --dry-run\n\
     \x20 toolgate delete server git mail --ignore-not-found")]
 pub struct Delete {
-    /// Which.
+    /// Objects to delete.
     #[command(flatten)]
     pub pick: Pick,
     /// Check everything, delete nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// It is no fault if an object does not exist.
+    /// Do not fail if an object does not exist.
     #[arg(long)]
     pub ignore_not_found: bool,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
 
 impl Pick {
-    /// The kind and the names; `gateway/tools` is `gateway tools`. Names of several kinds are refused here, before
-    /// anything is done with the first of them.
+    /// Returns the kind and the names; `gateway/tools` is equivalent to `gateway tools`. Names of different kinds
+    /// are rejected here, before any request is sent.
     pub fn resolve(&self) -> Result<(&'static Kind, Vec<String>), Fault> {
         let (kind, first) = match self.kind.split_once('/') {
             Some((kind, name)) => (Kind::parse(kind)?, Some(name)),
@@ -89,7 +89,7 @@ impl Pick {
     }
 }
 
-/// A name of `kind`: an id, `kind/id`, or a full resource name.
+/// Parses a name of `kind`: an id, `kind/id`, or a full resource name.
 fn named(kind: &'static Kind, name: &str) -> Result<String, Fault> {
     let other = |kind: &Kind, found: &str| {
         Fault::usage(format!(
@@ -119,7 +119,7 @@ fn named(kind: &'static Kind, name: &str) -> Result<String, Fault> {
 }
 
 impl Get {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let (kind, names) = self.pick.resolve()?;
         let mut admin = self.admin.connect()?;
@@ -154,7 +154,7 @@ async fn fetch(
     Ok(objects)
 }
 
-/// Writes objects in the asked-for shape.
+/// Writes objects in the requested format.
 pub fn show(
     out: &mut Out,
     kind: &Kind,
@@ -201,7 +201,7 @@ pub fn show(
     }
 }
 
-/// An object as the document that `apply` takes; observed kinds stay as they are.
+/// Converts an object to the document that `apply` accepts. Objects of observed kinds are returned unchanged.
 pub fn document(kind: &Kind, object: &Value) -> Value {
     if !kind.desired {
         return object.clone();
@@ -227,7 +227,7 @@ pub fn document(kind: &Kind, object: &Value) -> Value {
 }
 
 impl Describe {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let (kind, names) = self.pick.resolve()?;
         let mut admin = self.admin.connect()?;
@@ -290,13 +290,13 @@ fn indented(text: &str) -> String {
 }
 
 impl Delete {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let (kind, names) = self.pick.resolve()?;
         if names.is_empty() {
             return Err(Fault::usage(format!("name the {} to delete", kind.plural)));
         }
-        // A proxy that is deleted is expelled.
+        // Deleting a proxy expels it from the fleet.
         if !kind.desired && kind.name != super::kind::PROXY.name {
             return Err(Fault::usage(format!(
                 "{} are observed; they cannot be deleted",
@@ -320,7 +320,7 @@ impl Delete {
                 Err(fault) => return Err(missing.iter().fold(fault, also)),
             }
         }
-        // Those that were there are gone by now, as was asked.
+        // The objects that existed have been deleted at this point.
         let mut missing = missing.into_iter();
         let Some(first) = missing.next() else {
             return Ok(());
@@ -329,7 +329,7 @@ impl Delete {
     }
 }
 
-/// A fault, and one more that came before the end.
+/// Adds the message of an earlier error.
 fn also(fault: Fault, other: &Fault) -> Fault {
     fault.note(format!("and {}", other.message))
 }

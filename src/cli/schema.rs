@@ -1,4 +1,4 @@
-//! The contract at run time: proto JSON to messages and back, for every type at once, from the descriptor set.
+//! Runtime schema of the admin API: converts messages of any type to and from proto JSON, using the descriptor set.
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ const PACKAGE: &str = "toolgate.admin.v1";
 static POOL: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(toolgate_proto::DESCRIPTORS).ok());
 
-/// The message `name` of the admin API.
+/// Returns the descriptor of the message `name` of the admin API.
 pub fn message(name: &str) -> Result<MessageDescriptor, Fault> {
     let found = POOL
         .as_ref()
@@ -29,7 +29,7 @@ pub fn message(name: &str) -> Result<MessageDescriptor, Fault> {
     found.ok_or_else(|| Fault::error(format!("this program's contract has no message `{name}`")))
 }
 
-/// The method `name` of the service `service` of the admin API.
+/// Returns the descriptor of the method `name` of the service `service` of the admin API.
 pub fn method(service: &str, name: &str) -> Result<MethodDescriptor, Fault> {
     let service_name = format!("{PACKAGE}.{service}");
     let service = POOL
@@ -43,7 +43,7 @@ pub fn method(service: &str, name: &str) -> Result<MethodDescriptor, Fault> {
     })
 }
 
-/// The words of the enum that stands in a message where these fields lead; nothing if they lead to anything else.
+/// Returns the values of the enum at a field path in a message, or `None` if the path leads to anything else.
 pub fn words<'a>(
     message: &MessageDescriptor,
     mut fields: impl Iterator<Item = &'a str>,
@@ -59,13 +59,13 @@ pub fn words<'a>(
     let ProtoKind::Enum(kind) = kind else {
         return None;
     };
-    // The first one says that nothing was said.
+    // Value 0 means "unspecified".
     let said = kind.values().filter(|value| value.number() != 0);
     let said: Vec<String> = said.map(|value| value.name().to_owned()).collect();
     Some(said.join(", "))
 }
 
-/// The names of the fields of the message where these fields lead; nothing if they lead to anything else.
+/// Returns the field names of the message at a field path, or `None` if the path leads to anything else.
 pub fn members<'a>(
     message: &MessageDescriptor,
     mut fields: impl Iterator<Item = &'a str>,
@@ -79,7 +79,7 @@ pub fn members<'a>(
         .or_else(|| message.get_field_by_name(name))?;
     let mut kind = field.kind();
     if field.is_map() {
-        // The next step is a key.
+        // The next segment is a map key.
         fields.next()?;
         let ProtoKind::Message(entry) = kind else {
             return None;
@@ -92,14 +92,14 @@ pub fn members<'a>(
     members(&inner, fields)
 }
 
-/// A message from its proto JSON.
+/// Deserializes a message from proto JSON.
 pub fn from_json(kind: MessageDescriptor, json: &Value) -> Result<DynamicMessage, Fault> {
     let name = kind.name().to_owned();
     kind.deserialize(json)
         .map_err(|error| Fault::error(format!("not a valid {name}: {error}")))
 }
 
-/// Proto JSON of a message, without fields that have their default.
+/// Serializes a message to proto JSON, without fields that have their default value.
 pub fn to_json(message: &DynamicMessage) -> Result<Value, Fault> {
     let options = SerializeOptions::new();
     message
@@ -107,10 +107,10 @@ pub fn to_json(message: &DynamicMessage) -> Result<Value, Fault> {
         .map_err(|error| Fault::error(format!("cannot write JSON: {error}")))
 }
 
-/// Carries messages whose type is known at run time only.
+/// Codec of messages whose type is known at run time only.
 #[derive(Debug, Clone)]
 pub struct DynamicCodec {
-    /// Of answers.
+    /// Type of the responses.
     pub answer: MessageDescriptor,
 }
 

@@ -1,5 +1,5 @@
-//! `server add`: a server, and its credential if it needs one, in one go; then the first probe. `server probe`: another
-//! one, now.
+//! `server add`: adds a server and, if needed, its credential, then probes it. `server probe`: probes a server
+//! again.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::{
 pub enum ServerCommand {
     /// Adds an MCP server that already runs somewhere, and probes it.
     Add(Add),
-    /// Asks a server now what it offers, and says what it answered.
+    /// Ask a server now what it offers, and show its answer.
     Probe(Probe),
 }
 
@@ -33,7 +33,7 @@ pub struct Probe {
     /// Id of the server.
     #[arg(add = super::completion::by(super::completion::servers))]
     pub name: String,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -52,10 +52,10 @@ pub struct Add {
     /// Header to present to it, e.g. `Authorization=Bearer …`. It is sealed into a credential of the server's name.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub headers: Vec<String>,
-    /// Which protocol era to speak.
+    /// Protocol era to speak.
     #[arg(long, value_enum, default_value_t)]
     pub era: EraWord,
-    /// How much it may answer in one message, in MiB.
+    /// Maximum size of one message that it may answer with, in MiB.
     #[arg(long, default_value_t = MaxAnswer::default().mebibytes(), value_name = "MIB",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MaxAnswer::MOST)))]
     pub max_answer: u32,
@@ -68,7 +68,7 @@ pub struct Add {
     /// Check everything, write nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -96,7 +96,7 @@ impl EraWord {
 }
 
 impl Probe {
-    /// Runs it. A problem is a fault: a script that waits for a server can rely on that.
+    /// Runs the command. A problem is an error, so that scripts can wait for a server.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut admin = self.admin.connect()?;
         let name = SERVER.resource_name(admin.organization(), &self.name);
@@ -128,7 +128,7 @@ impl Probe {
 }
 
 impl Add {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let header = single_header(&self.headers)?;
         let mut admin = self.admin.connect()?;
@@ -153,7 +153,7 @@ impl Add {
             Ok(added) => added,
             Err(fault) => {
                 if header.is_some() && !self.dry_run {
-                    // Made for this server a moment ago; left behind it would stand in the way of a second try.
+                    // The credential was created for this server; if it remained, a second attempt would fail.
                     let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
                     let _left_behind = admin.delete(&CREDENTIAL, &name, false).await;
                 }
@@ -186,7 +186,7 @@ impl Add {
         }
     }
 
-    /// With what makes room, if something of the name is in the way: what is there, and nothing else.
+    /// Adds advice on deleting the conflicting objects, if the name is taken. Only existing objects are named.
     async fn exists(&self, admin: &mut Admin, fault: Fault) -> Fault {
         if fault.kind != FaultKind::Conflict {
             return fault;
@@ -247,7 +247,7 @@ impl Add {
     }
 }
 
-/// Probes the server now and waits; draws a spinner for those who look.
+/// Probes the server and waits for the result. On a terminal a spinner is drawn.
 async fn ask(admin: &mut Admin, out: &Out, name: &str) -> Result<Value, Fault> {
     let spinner = out.draws_progress().then(|| {
         let spinner =
@@ -298,7 +298,7 @@ fn problem_of(catalogue: &Value) -> Option<&str> {
     problem.filter(|problem| !problem.is_empty())
 }
 
-/// What a server has, and how it speaks.
+/// Describes the definitions of a server, with its era and protocol version.
 fn seen(catalogue: &Value) -> String {
     format!(
         "{} found ({}, {})",
@@ -308,7 +308,7 @@ fn seen(catalogue: &Value) -> String {
     )
 }
 
-/// What a server has, in words: of what it lacks only the tools are worth a word.
+/// Counts the definitions of a server by kind. Kinds without any are left out, except tools.
 fn found(catalogue: &Value) -> String {
     let kinds = [
         ("/tools", "tool"),
@@ -328,7 +328,7 @@ fn found(catalogue: &Value) -> String {
     counted.join(", ")
 }
 
-/// A credential holds one header. `Name: value` is understood too.
+/// Parses the header of a credential, which holds exactly one. `Name: value` is accepted too.
 fn single_header(headers: &[String]) -> Result<Option<(String, String)>, Fault> {
     let [header] = headers else {
         return match headers.len() {

@@ -1,4 +1,4 @@
-//! The command line as a whole.
+//! Tests of the command line as a whole.
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -37,7 +37,7 @@ fn what_scripts_rely_on_is_understood() {
     }
 }
 
-/// The words of a line as a shell cuts it, as far as examples go: blanks, and single quotes.
+/// Splits a line into words like a shell, as far as the examples need it: at spaces, respecting single quotes.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

@@ -1,5 +1,4 @@
-//! Through a gateway, as an agent goes: where it is reached, and the right to use it. Shared by `tools`, `prompts` and
-//! `resources`.
+//! Access to a gateway as an MCP client: its address and a token. Shared by `tools`, `prompts` and `resources`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,15 +15,15 @@ use super::{
     token::{self, Wish},
 };
 
-/// Where proxies listen unless told otherwise.
+/// Default address of a proxy.
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7300";
-/// How long a token made for one command works.
+/// Lifetime of a token created for one command.
 const BORROWED: Duration = Duration::from_secs(300);
-/// How long a new token may take to reach the proxy.
+/// Maximum time until a new token has reached the proxy.
 const ARRIVAL: Duration = Duration::from_secs(3);
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
-/// A gateway and the right to use it.
+/// Gateway, with the options to reach it.
 #[derive(Debug, clap::Args)]
 pub struct Target {
     /// Id of the gateway.
@@ -36,7 +35,7 @@ pub struct Target {
     /// Address of a proxy, or of the balancer before them. Without it, the control plane is asked.
     #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]
     pub endpoint: Option<String>,
-    /// Address of the admin API; without it the one that `toolgate up` left in its data folder, or
+    /// Address of the admin API; without it the address that `toolgate up` left in its data folder, or
     /// http://127.0.0.1:7400.
     #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
     pub addr: Option<String>,
@@ -53,15 +52,15 @@ pub struct Target {
     pub reach: ReachOptions,
 }
 
-/// A client for a gateway, and the token that was made for it.
+/// Client of a gateway, with the token that was created for it.
 pub struct Opened {
-    /// The client.
+    /// MCP client.
     pub client: McpClient,
     borrowed: Option<(Admin, String)>,
 }
 
 impl Target {
-    /// Opens it.
+    /// Connects to the gateway.
     pub async fn open(&self) -> Result<Opened, Fault> {
         let mut admin = self.admin().connect()?;
         let endpoint = match &self.endpoint {
@@ -72,7 +71,7 @@ impl Target {
         let http = dial::http(self.reach.ca.as_deref())?;
         if let Some(token) = &self.token {
             let mut client = McpClient::new(http, url, token.trim().to_owned());
-            // Whoever is there has to say so at once; what is asked of it then may take its time.
+            // Discovery must be answered within the timeout; later requests may take longer.
             client.discover().await?;
             return Ok(Opened {
                 client,
@@ -109,7 +108,7 @@ impl Target {
 }
 
 impl Target {
-    /// Says why a list of `what` is empty, as far as the admin token may see it.
+    /// Prints the reasons for an empty list of `what`, as far as the admin token may read them.
     pub async fn why_empty(&self, out: &mut Out, what: &str) {
         let problems = async {
             let mut admin = self.admin().connect().ok()?;
@@ -120,7 +119,7 @@ impl Target {
                 .pointer("/status/problems")
                 .and_then(Value::as_array);
             problems.extend(known.into_iter().flatten().cloned());
-            // A server whose probes fail is one that was never seen: what failed says more.
+            // A server whose probes fail may also be reported as never probed; the failure is more informative.
             let bound = super::cell::joined(&gateway, "/spec/bindings", "server");
             for catalogue in admin.list(&CATALOGUE).await.unwrap_or_default() {
                 let server = super::cell::id(&catalogue, "/name");
@@ -154,7 +153,7 @@ impl Target {
 }
 
 impl Opened {
-    /// Waits until the proxy knows the token that was just made.
+    /// Waits until the proxy has received the new token.
     async fn arrived(&mut self) -> Result<(), Fault> {
         let mut waited = Duration::ZERO;
         loop {
@@ -169,7 +168,7 @@ impl Opened {
         }
     }
 
-    /// Deletes the token that was made for this command. It would end by itself soon.
+    /// Deletes the token that was created for this command. If that fails, the token expires soon.
     pub async fn close(self) {
         if let Some((mut admin, id)) = self.borrowed {
             let name = TOKEN.resource_name(admin.organization(), &id);
@@ -178,7 +177,7 @@ impl Opened {
     }
 }
 
-/// `--args`: a JSON object, `@FILE`, or `-`.
+/// Parses `--args`: a JSON object, `@FILE`, or `-`.
 pub fn arguments(given: &str) -> Result<Value, Fault> {
     let text = match given.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(PathBuf::from(file))
@@ -197,7 +196,7 @@ pub fn arguments(given: &str) -> Result<Value, Fault> {
     ))
 }
 
-/// A part of a result for a terminal: base64 of images, sounds and files is nothing to read.
+/// Replaces base64 data of images, sounds and files in a part of a result, for output on a terminal.
 pub fn without_bulk(part: &Value) -> Value {
     let mut part = part.clone();
     for place in ["/data", "/blob", "/resource/blob"] {
@@ -210,12 +209,12 @@ pub fn without_bulk(part: &Value) -> Value {
     part
 }
 
-/// The address of a connected proxy; the default one if the control plane does not say.
+/// Returns the address of a connected proxy, or the default address if the control plane does not know one.
 async fn find_endpoint(admin: &mut Admin) -> String {
     endpoint_among(&admin.list(&PROXY).await.unwrap_or_default())
 }
 
-/// Where the first of these proxies that is connected listens; the default address if none says.
+/// Returns the address of the first connected proxy, or the default address if there is none.
 pub fn endpoint_among(proxies: &[Value]) -> String {
     let connected = proxies.iter().filter(|proxy| proxy["connected"] == true);
     let addresses = connected.filter_map(|proxy| proxy["listen"].as_str());
@@ -226,7 +225,7 @@ pub fn endpoint_among(proxies: &[Value]) -> String {
     found.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
 }
 
-/// A listener's address as one can go to it.
+/// Converts the address of a listener to a URL that can be connected to.
 pub fn reachable(listen: &str) -> String {
     let listen = listen
         .replace("0.0.0.0:", "127.0.0.1:")
@@ -238,7 +237,8 @@ pub fn reachable(listen: &str) -> String {
     }
 }
 
-/// The endpoint of a gateway at the address of a proxy, which people also give as they see it, with the path of the gateway.
+/// Returns the endpoint of a gateway at the address of a proxy. The address may already contain the path of the
+/// gateway.
 pub fn endpoint_url(endpoint: &str, gateway: &str) -> String {
     let path = format!("/v1/mcp/{gateway}");
     let endpoint = endpoint.trim_end_matches('/');
@@ -251,7 +251,7 @@ pub fn endpoint_url(endpoint: &str, gateway: &str) -> String {
     format!("{endpoint}{path}")
 }
 
-/// A few random characters, fit for an id.
+/// Returns random characters for an id.
 pub fn short_id() -> String {
     let id = toolgate_runtime::random::bytes::<6>();
     id.iter().map(|byte| format!("{byte:02x}")).collect()

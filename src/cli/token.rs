@@ -1,4 +1,4 @@
-//! `token create` and `token revoke`. The secret is shown once, alone on standard output.
+//! `token create` and `token revoke`. The secret is printed once, alone on standard output.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub struct Create {
     /// Tool, by the name clients see, that it may use; repeat for several. Without: all.
     #[arg(long = "tool", value_name = "TOOL", add = super::completion::by(super::completion::tools))]
     pub tools: Vec<String>,
-    /// How long it works, e.g. 30d, 12h, 1h30m. Without: until it is revoked.
+    /// Time until it expires, e.g. 30d, 12h, 1h30m. Without: it works until it is revoked.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub ttl: Option<Duration>,
     /// User it stands for. Without user and team: the organization itself.
@@ -45,7 +45,7 @@ pub struct Create {
     /// Team it stands for.
     #[arg(long)]
     pub team: Option<String>,
-    /// What it may do at the admin API.
+    /// Role at the admin API.
     #[arg(long, value_enum, default_value_t)]
     pub role: RoleWord,
     /// For people.
@@ -54,7 +54,7 @@ pub struct Create {
     /// Check everything, write nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -67,7 +67,7 @@ pub struct Revoke {
     /// Id of the token.
     #[arg(add = super::completion::by(super::completion::tokens))]
     pub name: String,
-    /// Where.
+    /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminOptions,
 }
@@ -97,20 +97,20 @@ impl RoleWord {
     }
 }
 
-/// A token to create, apart from its id.
+/// Token to create, apart from its id.
 #[derive(Debug, Default)]
 pub struct Wish {
-    /// Gateways it may call; none means all.
+    /// Gateways that it may call; empty means all.
     pub gateways: Vec<String>,
-    /// Tools it may use; none means all.
+    /// Tools that it may use; empty means all.
     pub tools: Vec<String>,
-    /// How long it works.
+    /// Lifetime; `None` means until it is revoked.
     pub ttl: Option<Duration>,
-    /// For people.
+    /// Description for users.
     pub description: String,
 }
 
-/// Creates a token and returns the API's answer: `token` and `secret`.
+/// Creates a token and returns the response of the API: `token` and `secret`.
 pub async fn mint(admin: &mut Admin, id: &str, wish: &Wish) -> Result<Value, Fault> {
     let spec = spec_of(wish, super::now());
     admin
@@ -136,7 +136,7 @@ fn spec_of(wish: &Wish, now: u64) -> Value {
 }
 
 impl Create {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut admin = self.admin.connect()?;
         let warnings = unknown(&mut admin, &self.gateways, &self.tools).await?;
@@ -167,7 +167,8 @@ impl Create {
     }
 }
 
-/// A gateway that does not exist is a slip and a fault. A tool may come tomorrow: it is worth a warning.
+/// Checks the names of gateways and tools. A missing gateway is an error; a missing tool may appear later and is
+/// only a warning.
 async fn unknown(
     admin: &mut Admin,
     gateways: &[String],
@@ -187,7 +188,7 @@ async fn unknown(
 }
 
 fn unoffered(gateways: &[Value], tools: &[String]) -> Vec<String> {
-    // Gateways that could not be looked at say nothing about tools.
+    // Without readable gateways the tools are unknown.
     if gateways.is_empty() {
         return Vec::new();
     }
@@ -223,14 +224,14 @@ fn report(out: &mut Out, answer: &Value, dry_run: bool) -> Result<(), Fault> {
     }
 }
 
-/// Revokes the token of a full resource name.
+/// Revokes the token with a full resource name.
 pub async fn revoke(admin: &mut Admin, name: &str) -> Result<(), Fault> {
     let request = json!({ "name": name, "requestId": toolgate_runtime::random::id() });
     admin.call("Tokens", "RevokeToken", request).await.map(drop)
 }
 
 impl Revoke {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut admin = self.admin.connect()?;
         let name = TOKEN.resource_name(admin.organization(), &self.name);
@@ -239,7 +240,7 @@ impl Revoke {
     }
 }
 
-/// A duration as people write it: `30d`, `12h`, `1h30m`, `45s`, `2w`.
+/// Parses a duration such as `30d`, `12h`, `1h30m`, `45s` or `2w`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let invalid = || format!("`{text}` is not a duration: write it like 30d, 12h, 1h30m or 45s");
     let mut total = Duration::ZERO;
@@ -276,7 +277,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration, or none: `0s`.
+/// Parses a duration that may be zero: `0s`.
 pub fn parse_pause(text: &str) -> Result<Duration, String> {
     match text.trim() {
         "0" | "0s" => Ok(Duration::ZERO),

@@ -1,4 +1,4 @@
-//! `tools list` and `tools call`: what an agent would see and get, from the terminal.
+//! `tools list` and `tools call`: list the tools of a gateway and call them.
 
 use serde_json::{Value, json};
 use toolgate_mcp::{headers::params::Annotations, method};
@@ -25,7 +25,7 @@ pub enum ToolsCommand {
 #[command(after_help = "Examples:\n\
     \x20 toolgate tools list --gateway tools")]
 pub struct List {
-    /// Through which gateway.
+    /// Gateway to use.
     #[command(flatten)]
     pub target: Target,
 }
@@ -42,16 +42,16 @@ pub struct Call {
     /// Arguments, a JSON object; `@FILE` reads a file, `-` standard input.
     #[arg(long, default_value = "{}")]
     pub args: String,
-    /// It is no fault if the tool says that it failed.
+    /// Do not fail if the tool says that it failed.
     #[arg(long)]
     pub ignore_tool_error: bool,
-    /// Through which gateway.
+    /// Gateway to use.
     #[command(flatten)]
     pub target: Target,
 }
 
 impl List {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let mut opened = self.target.open().await?;
         let tools = opened.client.tools().await;
@@ -79,7 +79,7 @@ impl List {
 }
 
 impl Call {
-    /// Runs it.
+    /// Runs the command.
     pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
         let arguments = arguments(&self.args)?;
         let mut opened = self.target.open().await?;
@@ -139,7 +139,7 @@ async fn call(
     }
 }
 
-/// Whether the tools listed are those with which the others are found and run.
+/// Returns `true` if the gateway lists only `search_tools` and `run_tool`.
 fn is_progressive(tools: &[Value]) -> bool {
     let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str()).collect();
     names == [Some("search_tools"), Some("run_tool")]
@@ -150,7 +150,7 @@ fn unknown(fault: &Fault) -> bool {
         && fault.message.starts_with("Unknown tool")
 }
 
-/// A fault of a call of a tool that a progressive gateway does not know: searching shows those that it knows.
+/// Extends the error of a call of an unknown tool on a progressive gateway with a suggestion from a search.
 async fn unfound(client: &mut McpClient, fault: Fault, name: &str, arguments: &Value) -> Fault {
     let word = match (name, arguments["name"].as_str()) {
         ("run_tool", Some(inner)) => inner,
@@ -173,12 +173,12 @@ async fn unfound(client: &mut McpClient, fault: Fault, name: &str, arguments: &V
     )
 }
 
-/// The kind of failure, if no tool answered and the result is the gateway's own.
+/// Returns the kind of failure if the result is from the gateway and no tool answered.
 fn failure(result: &Value) -> Option<&str> {
     result["_meta"][method::META_FAILURE].as_str()
 }
 
-/// The fault that a failed result is.
+/// Converts a failed result to an error.
 fn failed(name: &str, result: &Value) -> Fault {
     let Some(kind) = failure(result) else {
         return Fault::error(format!("the tool {name} says that it failed"))
@@ -192,7 +192,7 @@ fn failed(name: &str, result: &Value) -> Fault {
     .next("`toolgate doctor` looks for what is wrong between the gateway and its servers")
 }
 
-/// A fault of a call of a tool that the gateway does not list: that is why.
+/// Converts the error of a call of a tool that the gateway does not list to "not found", with a suggestion.
 fn unlisted(fault: Fault, tools: &[Value], name: &str) -> Fault {
     let names = || tools.iter().filter_map(|tool| tool["name"].as_str());
     let may_be = matches!(fault.kind, FaultKind::Failed | FaultKind::NotFound);
@@ -207,7 +207,7 @@ fn unlisted(fault: Fault, tools: &[Value], name: &str) -> Fault {
         .next("`toolgate tools list` with the same --gateway and token shows the tools there are")
 }
 
-/// Arguments that the tool wants repeated in headers.
+/// Returns the arguments that the tool's schema requires to be mirrored in headers.
 fn mirrored(tools: &[Value], name: &str, arguments: &Value) -> Vec<(String, String)> {
     let tool = tools.iter().find(|tool| tool["name"] == name);
     let schema = tool

@@ -1,4 +1,4 @@
-//! One endpoint, both eras: frames in, JSON or a stream of events out.
+//! HTTP endpoint for both eras: receives JSON-RPC messages and responds with JSON or an event stream.
 
 use std::{
     collections::BTreeMap,
@@ -31,24 +31,24 @@ use super::{
     tool::{self, Outcome},
 };
 
-/// How long a list keeps.
+/// Cache hints of list results.
 const CACHING: Caching = Caching {
     ttl_ms: 300_000,
     public: true,
 };
 const INSTRUCTIONS: &str = "Tools to try a gateway with: add, echo, slow, time.";
 const CAPABILITIES: &str = "{\"tools\":{}}";
-/// Slow calls at once; one more is refused.
+/// Maximum number of concurrent slow calls. Further calls are rejected.
 const MOST_RUNNING: usize = 1000;
 
-/// The server's state: its clock, and the slow calls that can be cancelled.
+/// State of the server: its clock, and the slow calls that can be cancelled.
 #[derive(Clone)]
 pub struct Demo {
     clock: SharedClock,
     running: Arc<Mutex<BTreeMap<String, CancellationToken>>>,
 }
 
-/// Ends a slow call's entry when the call ends, however that comes about.
+/// Removes the entry of a slow call when the call ends for any reason.
 struct Running {
     demo: Demo,
     id: String,
@@ -61,7 +61,7 @@ impl Drop for Running {
 }
 
 impl Demo {
-    /// With nothing running.
+    /// Creates a server without running calls.
     pub fn new(clock: SharedClock) -> Self {
         Self {
             clock,
@@ -74,7 +74,7 @@ impl Demo {
     }
 }
 
-/// Answers one POST.
+/// Handles one POST request.
 pub async fn receive(State(demo): State<Demo>, headers: HeaderMap, body: Bytes) -> Response {
     let envelope = match envelope::parse(&body, &Limits::REQUEST) {
         Ok(envelope) => envelope,
@@ -205,7 +205,7 @@ impl Demo {
         })
     }
 
-    /// The only notification that means something here: a slow call is no longer wanted.
+    /// Handles the cancellation of a slow call. All other notifications are ignored.
     fn notified(&self, envelope: &Envelope<'_>) {
         let id = envelope
             .params

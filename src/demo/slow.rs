@@ -1,4 +1,5 @@
-//! The tool that takes its time: a stream of progress and, at its end, the answer. Who hangs up ends the work.
+//! The slow tool: a stream of progress notifications, followed by the response. The work ends when the client
+//! disconnects.
 
 use std::time::Duration;
 
@@ -10,34 +11,34 @@ use toolgate_mcp::{message, method, sse};
 
 use super::tool;
 
-/// How long to work.
+/// Number and duration of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Steps {
     count: u64,
     delay: Duration,
 }
 
-/// A call in work.
+/// Running call.
 pub struct Work {
-    /// How long.
+    /// Steps to perform.
     pub steps: Steps,
-    /// The request's id, a JSON literal.
+    /// Id of the request, a JSON literal.
     pub id: String,
-    /// What progress is reported under, a JSON literal.
+    /// Progress token of the request, a JSON literal.
     pub progress_token: Option<String>,
-    /// Ends it early, without an answer.
+    /// Ends the call early, without a response.
     pub cancelled: CancellationToken,
-    /// Turns the result into what the caller's era wants.
+    /// Converts the result to the era of the caller.
     pub finish: fn(Value) -> Value,
 }
 
 impl Steps {
-    /// Most steps of one call.
+    /// Maximum number of steps per call.
     pub const MOST: u64 = 1000;
-    /// Longest step.
+    /// Maximum duration of a step in milliseconds.
     pub const LONGEST_MILLIS: u64 = 10_000;
 
-    /// From the arguments of a call.
+    /// Parses the arguments of a call.
     pub fn read(arguments: &Value) -> Result<Self, String> {
         let number = |name: &str, default, least, most| {
             let value = arguments.get(name).map_or(Some(default), Value::as_u64);
@@ -51,7 +52,7 @@ impl Steps {
 }
 
 impl Work {
-    /// The events of the answer. The work is done while they are read, and no longer.
+    /// Returns the events of the response stream. The work advances only while the stream is polled.
     pub fn events(self) -> impl Stream<Item = Bytes> + Send + 'static {
         stream::unfold((self, 0), |(work, done)| async move {
             if done > work.steps.count {
@@ -75,7 +76,7 @@ impl Work {
         (self.finish)(tool::text(&format!("{count} steps in about {took} ms")))
     }
 
-    /// One step's notification; a comment, which keeps the stream alive, for callers that asked for none.
+    /// Returns the notification of one step, or a keep-alive comment if the caller requested no progress.
     fn progress(&self, done: u64) -> Bytes {
         let Some(token) = &self.progress_token else {
             return Bytes::from_static(sse::KEEP_ALIVE);

@@ -1,4 +1,4 @@
-//! The demo server, spoken to over its socket in both eras.
+//! Tests of the demo server over its socket, in both eras.
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;

@@ -1,22 +1,22 @@
-//! The tools themselves: what they are called, what they take, what they answer. Pure but for the clock handed in.
+//! Definitions and implementations of the tools. Their only external input is the time that is passed in.
 
 use serde_json::{Value, json};
 use toolgate_model::Timestamp;
 
 use super::slow::Steps;
 
-/// What a call comes to.
+/// Outcome of a tool call.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
-    /// The result of `tools/call`, without what an era adds.
+    /// Result of `tools/call`, without the members that an era adds.
     Done(Value),
-    /// To be worked on, step by step.
+    /// Call that runs step by step.
     Slow(Steps),
-    /// No tool of that name.
+    /// Unknown tool.
     Unknown,
 }
 
-/// Definitions, in listing order.
+/// Tool definitions, in listing order.
 pub fn definitions() -> [Value; 4] {
     [
         json!({
@@ -119,12 +119,12 @@ fn time(arguments: &Value, now: Timestamp) -> Value {
     }
 }
 
-/// A result of one text.
+/// Returns a result with one text.
 pub fn text(text: &str) -> Value {
     json!({ "content": [{ "type": "text", "text": text }] })
 }
 
-/// A result that says that the call failed, for the model to read.
+/// Returns an error result, for the model to read.
 fn failed(reason: &str) -> Value {
     json!({ "content": [{ "type": "text", "text": reason }], "isError": true })
 }

@@ -1,5 +1,5 @@
-//! Where `up` tells commands on this machine how to reach its admin API: a file beside the admin token, as long as it
-//! runs.
+//! File with the address of the admin API of a running `up`, for commands on this machine. It lies beside the admin
+//! token.
 
 use std::{
     fs::{self, OpenOptions},
@@ -12,18 +12,18 @@ use anyhow::Context as _;
 
 use crate::cli::{admin::ADDRESS_FILE, through};
 
-/// An address that lies in a data folder; taken away again when this is dropped.
+/// File with an address in a data folder. It is removed on drop.
 #[derive(Debug)]
 pub struct Posted {
     file: PathBuf,
 }
 
 impl Posted {
-    /// Writes `address` into the folder, in place of what one that crashed may have left.
+    /// Writes `address` into the folder. Replaces a file that a crashed process left.
     pub fn at(data_dir: &Path, address: &str) -> anyhow::Result<Self> {
         let file = data_dir.join(ADDRESS_FILE);
         let failed = || format!("cannot write {}", file.display());
-        // Anew, so that the mode is ours whatever lay there.
+        // The file is created anew, so that its mode does not depend on a former file.
         match fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(failed);

@@ -1,4 +1,4 @@
-//! What `up` says when it is ready: where everything is, and lines that work as they are printed.
+//! Startup message of `up`: addresses, tokens, and commands that work as printed.
 
 use std::{
     net::SocketAddr,
@@ -11,25 +11,25 @@ use crate::cli::{
     through::endpoint_url,
 };
 
-/// What there is to say.
+/// Content of the startup message.
 pub struct Welcome {
-    /// Where clients reach the door.
+    /// Address of the client listener.
     pub door: String,
-    /// Where the admin API is.
+    /// Address of the admin API.
     pub admin: String,
-    /// Its data folder.
+    /// Data folder.
     pub data_dir: PathBuf,
-    /// The admin token, if it was made just now. It is printed this once.
+    /// Admin token, if it was created on this start. It is printed only once.
     pub new_admin_token: Option<String>,
-    /// Where it lies.
+    /// File with the admin token.
     pub admin_token_file: PathBuf,
-    /// The private port.
+    /// Address of the private port.
     pub private: SocketAddr,
-    /// A token for the demo, if there is one.
+    /// Token for the demo gateway, if there is one.
     pub demo_token: Option<String>,
 }
 
-/// Line by line.
+/// Returns the lines of the startup message.
 pub fn lines(welcome: &Welcome) -> Vec<String> {
     let mut lines = vec!["Toolgate is ready.".to_owned(), String::new()];
     if let Some(token) = &welcome.demo_token {
@@ -98,8 +98,8 @@ fn first_steps(welcome: &Welcome, token: &str) -> Vec<String> {
     ]
 }
 
-/// The command for the next step. Whatever its ports are, the data folder leads to them; one that commands look in by
-/// themselves need not be named.
+/// Returns the command for the next step. Commands find the ports through the data folder; the default folder need
+/// not be named.
 fn server_add(data_dir: &Path) -> String {
     let command = format!("{} server add NAME --url URL", program());
     if data_dir == Path::new(DATA_DIR) {
@@ -108,13 +108,13 @@ fn server_add(data_dir: &Path) -> String {
     format!("{command} --data-dir {}", word(&data_dir.to_string_lossy()))
 }
 
-/// This program as it was called: on a first visit it is on nobody's PATH.
+/// Returns the path of this program as it was called, since it may not be on PATH.
 fn program() -> String {
     let called = std::env::args().next().filter(|path| !path.is_empty());
     word(&called.unwrap_or_else(|| "toolgate".to_owned()))
 }
 
-/// As a shell takes it for one word.
+/// Quotes text as one shell word, if needed.
 fn word(text: &str) -> String {
     if text.contains(char::is_whitespace) {
         format!("'{text}'")
@@ -123,7 +123,7 @@ fn word(text: &str) -> String {
     }
 }
 
-/// One line that needs nothing but curl: a call by the rules of 2026-07-28, which begin with no handshake.
+/// Returns a curl command for a tool call of version 2026-07-28, which needs no handshake.
 fn curl(given: &Given) -> String {
     let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
     let body = format!(

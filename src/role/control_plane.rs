@@ -1,4 +1,4 @@
-//! `control-plane`: decides and publishes, over etcd or one file.
+//! Role `control-plane`: admin API and push of configuration, over etcd or one file.
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
@@ -22,30 +22,30 @@ mod tests;
 /// Names of files in the data folder.
 const STORE_FILE: &str = "store.redb";
 const KEY_FILE: &str = "key";
-/// Where the first admin token lies.
+/// File with the first admin token.
 pub const TOKEN_FILE: &str = "admin-token";
-/// The organization of an empty store.
+/// Organization created in an empty store.
 const FIRST_ORGANIZATION: &str = "default";
 
-/// What `up` and `control-plane` say in their own ways.
+/// Settings in which `up` and `control-plane` differ.
 pub struct Setting<'a> {
-    /// The data folder.
+    /// Data folder.
     pub data_dir: &'a Path,
-    /// The key file, if not in the data folder.
+    /// Key file, if not in the data folder.
     pub key_file: Option<&'a Path>,
-    /// What bearer tokens begin with.
+    /// Prefix of bearer tokens.
     pub token_prefix: &'a str,
-    /// Replace a lost admin token.
+    /// True if a lost admin token is replaced.
     pub reset_admin_token: bool,
-    /// The store was restored from a copy.
+    /// True if the store was restored from a backup.
     pub new_epoch: bool,
-    /// The store is a file that no other process can have open.
+    /// True if the store is a file, which no other process can have open.
     pub alone: bool,
-    /// Outbound connections of probes.
+    /// Policy of outbound connections of probes.
     pub egress: EgressPolicy,
 }
 
-/// Puts the role together.
+/// Builds the role.
 pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::Result<Running> {
     let door = AdminDoor::new(&options.admin, machine)?;
     let store = if options.etcd.is_empty() {
@@ -92,7 +92,7 @@ pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::R
     })
 }
 
-/// The store of one machine: a file in the data folder.
+/// Opens the embedded store, a file in the data folder.
 pub fn embedded(data_dir: &Path, clock: &SharedClock) -> anyhow::Result<Arc<dyn Store>> {
     let file = data_dir.join(STORE_FILE);
     let store = EmbeddedStore::open(&file, Arc::clone(clock));
@@ -105,7 +105,7 @@ pub fn embedded(data_dir: &Path, clock: &SharedClock) -> anyhow::Result<Arc<dyn 
     Ok(Arc::new(store))
 }
 
-/// The plane itself, over any store.
+/// Starts the control plane over any store.
 pub async fn start(
     setting: Setting<'_>,
     store: Arc<dyn Store>,
@@ -134,14 +134,15 @@ pub async fn start(
     Ok(ControlPlane::start(options, store, machine).await?)
 }
 
-/// Where the admin API will be. It is made before the store is written to: a start that settings forbid leaves nothing.
+/// Validated settings of the admin listener. They are checked before the store is written to, so that a start with
+/// forbidden settings has no effect.
 pub struct AdminDoor {
     listen: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
 }
 
 impl AdminDoor {
-    /// As options say, if they may.
+    /// Checks the options and loads the certificate.
     pub fn new(options: &AdminListener, machine: &Machine) -> anyhow::Result<Self> {
         let (cert, key) = (options.admin_cert.as_ref(), options.admin_key.as_ref());
         let tls = listen::presenting(cert, key, tls::ALPN_BOTH, &machine.drain)?;
@@ -154,7 +155,7 @@ impl AdminDoor {
         })
     }
 
-    /// Opens the admin API; returns its address.
+    /// Opens the admin API and returns its address.
     pub async fn open(self, plane: &ControlPlane, machine: &Machine) -> anyhow::Result<String> {
         let listener = listen::at(self.listen, "admin API").await?;
         let scheme = if self.tls.is_some() { "https" } else { "http" };
@@ -171,7 +172,7 @@ impl AdminDoor {
     }
 }
 
-/// Plain text is for this machine alone, unless it is asked for.
+/// Rejects a listener without TLS beyond loopback, unless it is explicitly allowed.
 fn plain(options: &AdminListener) -> anyhow::Result<()> {
     let at = options.admin_listen;
     if at.ip().is_loopback() {
@@ -186,7 +187,8 @@ fn plain(options: &AdminListener) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the certificate of the proxies' listener is for: what was said, this machine, and the address itself.
+/// Returns the names of the push listener's certificate: the given names, the loopback names and the listen
+/// address.
 fn push_names(options: &ControlPlaneOptions) -> Vec<String> {
     let ourselves = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut names: Vec<_> = options
@@ -236,7 +238,7 @@ fn etcd(options: &ControlPlaneOptions) -> anyhow::Result<EtcdOptions> {
     })
 }
 
-/// A small file of one line.
+/// Reads a file of one line.
 pub fn read(file: &Path) -> anyhow::Result<String> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;

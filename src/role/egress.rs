@@ -1,4 +1,4 @@
-//! From settings to the policy of outbound connections.
+//! Converts settings to the policy of outbound connections.
 
 use anyhow::Context as _;
 use ipnet::IpNet;
@@ -7,10 +7,10 @@ use toolgate_runtime::tls;
 
 use super::options::EgressOptions;
 
-/// This machine itself: what `up` may reach without being told.
+/// Loopback networks, which `up` allows by default.
 pub const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
-/// The policy that the settings ask for.
+/// Builds the policy. `loopback` allows the loopback networks.
 pub fn policy(options: &EgressOptions, loopback: bool) -> anyhow::Result<EgressPolicy> {
     let ourselves = LOOPBACK
         .iter()

@@ -1,4 +1,4 @@
-//! Listeners, and what they present.
+//! Listeners and their TLS configuration.
 
 use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,18 +10,17 @@ use toolgate_runtime::{
     tls::{self, HotIdentity},
 };
 
-/// How often certificate files are looked at.
+/// Interval between checks of the certificate files.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Listens, or says where it cannot and why that may be.
+/// Binds a listener. The error names the address and the probable cause.
 pub async fn at(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen at {address} ({what}); is another toolgate running there? choose another address")
     })
 }
 
-/// Looks at all of them before anything is begun, so that whoever starts a second one hears of everything that is taken
-/// at once.
+/// Checks all addresses before the role starts, so that one error names all addresses in use.
 pub fn ensure_free(listeners: &[(SocketAddr, &'static str)]) -> anyhow::Result<()> {
     let taken = listeners.iter().filter(|(address, _)| {
         let bound = std::net::TcpListener::bind(address);
@@ -39,7 +38,8 @@ pub fn ensure_free(listeners: &[(SocketAddr, &'static str)]) -> anyhow::Result<(
     Ok(())
 }
 
-/// What a listener presents, from PEM files that may be replaced while it runs. None for plain text.
+/// Builds the TLS configuration of a listener from PEM files, which may be replaced at run time. Returns `None` for
+/// plain text.
 pub fn presenting(
     chain: Option<&PathBuf>,
     key: Option<&PathBuf>,

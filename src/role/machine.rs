@@ -1,4 +1,4 @@
-//! What every role stands on: clock, telemetry, readiness, drain, and the private port that shows them.
+//! Process context of every role: clock, telemetry, readiness, drain, and the private port that shows them.
 
 use std::{
     fs::{DirBuilder, Permissions},
@@ -25,28 +25,28 @@ use super::{
     options::{CommonOptions, LogFormatWord},
 };
 
-/// How long actors have to end, after everything that talks to them has.
+/// Time for actors to end after everything that uses them has ended.
 const ACTORS_END: Duration = Duration::from_secs(5);
 
-/// The process, apart from its role.
+/// Parts of the process that do not depend on its role.
 pub struct Machine {
-    /// The time.
+    /// System clock.
     pub clock: SharedClock,
-    /// Instruments.
+    /// Metric instruments.
     pub metrics: Metrics,
-    /// What is waited for before requests may come.
+    /// Readiness of the process to serve requests.
     pub readiness: Readiness,
-    /// Ends the tasks.
+    /// Drain of the process's tasks.
     pub drain: Drain,
     trigger: Trigger,
     patience: Duration,
-    /// Flushes at the end.
+    /// Flushes on drop.
     _telemetry: Telemetry,
 }
 
 impl Machine {
-    /// Starts logging, makes the data folder, and opens the private port. Call it inside the runtime. Not ready as
-    /// long as the guard lives: keep it until the role does its work.
+    /// Starts telemetry, creates the data folder, and opens the private port. Must be called inside the runtime.
+    /// The process is not ready while the guard lives: keep it until the role is running.
     pub async fn start(role: &RoleCommand) -> anyhow::Result<(Self, ReadyGuard)> {
         let options = role.common();
         tls::install_provider();
@@ -74,12 +74,13 @@ impl Machine {
             Router::new(),
             machine.drain.clone(),
         );
-        // It answers until the very end, so that a drain can be watched: nothing waits for it.
+        // The private port answers until the very end, so that a drain can be observed; the drain does not wait for
+        // it.
         drop(machine.drain.spawn_unguarded(serving));
         Ok((machine, starting))
     }
 
-    /// As the data plane takes it.
+    /// Returns the context of the data plane.
     pub fn for_proxy(&self) -> toolgate_data_plane::Machine {
         toolgate_data_plane::Machine {
             clock: Arc::clone(&self.clock),
@@ -89,7 +90,7 @@ impl Machine {
         }
     }
 
-    /// Tells the service supervisor as soon as requests may come.
+    /// Notifies the service supervisor once the process is ready.
     pub fn notify_when_ready(&self) {
         let readiness = self.readiness.clone();
         drop(self.drain.spawn_unguarded(async move {
@@ -98,7 +99,7 @@ impl Machine {
         }));
     }
 
-    /// Ends what runs, within the time that was given for it. A second signal ends the process at once.
+    /// Drains the process within its drain timeout. A second signal ends the process at once.
     pub async fn end(self, actors: Vec<ActorSystem>) {
         signals::notify_stopping("draining");
         self.readiness.withdraw();
@@ -119,8 +120,9 @@ impl Machine {
     }
 }
 
-/// Huge pages make every first touch of a corner of memory cost two mebibytes: a process that has only started is twice as
-/// large with them, and calls take as much processor time with as without (docs/performance.md).
+/// Disables transparent huge pages. With them, the first access to a memory region costs two mebibytes: a freshly
+/// started process is twice as large, while calls take as much processor time with as without
+/// (docs/performance.md).
 fn use_ordinary_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
@@ -143,7 +145,7 @@ fn telemetry_options(role: &RoleCommand, options: &CommonOptions) -> TelemetryOp
     }
 }
 
-/// A folder that is its owner's alone: keys and tokens lie in it.
+/// Creates a folder that only its owner can access: it holds keys and tokens.
 pub fn make_folder(path: &Path) -> anyhow::Result<()> {
     let made = match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

@@ -1,4 +1,4 @@
-//! The settings of the roles. Every one is a flag, a `TOOLGATE_*` variable and a key of the configuration file.
+//! Settings of the roles. Every setting is a flag, a `TOOLGATE_*` variable and a key of the configuration file.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::cli::{
     token::{parse_duration, parse_pause},
 };
 
-/// What every role has.
+/// Options of every role.
 #[derive(Debug, Clone, Args)]
 pub struct CommonOptions {
     /// Configuration file, YAML; its keys are the names of these flags.
@@ -36,16 +36,16 @@ pub struct CommonOptions {
         value_name = "HOST:PORT"
     )]
     pub private_listen: SocketAddr,
-    /// How log lines look.
+    /// Format of log lines.
     #[arg(long, env = "TOOLGATE_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormatWord,
-    /// Which log lines are written, e.g. `info,toolgate_sync=debug`.
+    /// Filter for log lines, e.g. `info,toolgate_sync=debug`.
     #[arg(long, env = "TOOLGATE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
     /// OTLP collector (gRPC) for traces and metrics, e.g. http://127.0.0.1:4317.
     #[arg(long, env = "TOOLGATE_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// How long a shutdown may take before what still runs is cut off.
+    /// Maximum time of a shutdown before what still runs is cut off.
     #[arg(long, env = "TOOLGATE_DRAIN", default_value = "30s", value_name = "DURATION", value_parser = parse_duration)]
     pub drain: Duration,
 }
@@ -60,10 +60,11 @@ pub enum LogFormatWord {
     Json,
 }
 
-/// Where proxies may connect to on behalf of tenants.
+/// Policy of outbound connections on behalf of tenants.
 #[derive(Debug, Clone, Args)]
 pub struct EgressOptions {
-    /// Network that may be reached though it is not global, e.g. 10.20.0.0/16; also over plain http. Repeat for several.
+    /// Network that may be reached though it is not global, e.g. 10.20.0.0/16; also over plain http. Repeat for
+    /// several.
     #[arg(
         long = "egress-allow",
         alias = "allow-network",
@@ -80,10 +81,10 @@ pub struct EgressOptions {
     pub ca: Option<PathBuf>,
 }
 
-/// The door to clients.
+/// Options of the client listener.
 #[derive(Debug, Clone, Args)]
 pub struct DoorSettings {
-    /// Where clients reach gateways.
+    /// Address at which clients reach gateways.
     #[arg(
         long,
         env = "TOOLGATE_LISTEN",
@@ -100,7 +101,7 @@ pub struct DoorSettings {
         value_name = "HOST[:PORT]"
     )]
     pub public_hosts: Vec<String>,
-    /// Certificate chain for the door, PEM. Without it the door speaks plain HTTP.
+    /// Certificate chain of the client listener, PEM. Without it the listener speaks plain HTTP.
     #[arg(
         long,
         env = "TOOLGATE_TLS_CERT",
@@ -116,7 +117,7 @@ pub struct DoorSettings {
         value_name = "FILE"
     )]
     pub tls_key: Option<PathBuf>,
-    /// How long to go on accepting after a shutdown began, until every balancer has noticed.
+    /// Time to go on accepting after a shutdown began, until every balancer has noticed.
     #[arg(
         long,
         env = "TOOLGATE_LINGER",
@@ -128,23 +129,23 @@ pub struct DoorSettings {
     /// Region this proxy stands in.
     #[arg(long, env = "TOOLGATE_REGION", default_value = "")]
     pub region: String,
-    /// How much callers may take.
+    /// Limits of requests.
     #[command(flatten)]
     pub limits: LimitSettings,
 }
 
-/// How much one caller, and all of them, may take of a proxy.
+/// Limits of requests, per token and in total.
 #[derive(Debug, Clone, Args)]
 pub struct LimitSettings {
-    /// Requests at a time, of everybody.
+    /// Maximum number of concurrent requests, in total.
     #[arg(long, env = "TOOLGATE_MAX_REQUESTS", default_value_t = 16_384, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_requests: u32,
-    /// Requests at a time, of one token.
+    /// Maximum number of concurrent requests of one token.
     #[arg(long, env = "TOOLGATE_MAX_REQUESTS_PER_TOKEN", default_value_t = 2_048, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_requests_per_token: u32,
-    /// Requests per second of one token. Without: as many as it likes.
+    /// Requests per second of one token. Without: unlimited.
     #[arg(long, env = "TOOLGATE_RATE_PER_TOKEN", value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_per_token: Option<u32>,
@@ -162,10 +163,10 @@ pub struct LimitSettings {
     pub answer_memory: u32,
 }
 
-/// The admin API.
+/// Options of the admin API.
 #[derive(Debug, Clone, Args)]
 pub struct AdminListener {
-    /// Where the admin API listens (gRPC and gRPC-Web).
+    /// Address of the admin API (gRPC and gRPC-Web).
     #[arg(
         long,
         env = "TOOLGATE_ADMIN_LISTEN",
@@ -189,11 +190,11 @@ pub struct AdminListener {
         value_name = "FILE"
     )]
     pub admin_key: Option<PathBuf>,
-    /// Speak plain HTTP on an address that is not this machine's own, where whoever listens in gets every token and
-    /// credential. For networks that are trusted, or where something in front ends TLS.
+    /// Speak plain HTTP on an address that is not this machine's own, so that every token and credential can be
+    /// read on the network. For networks that are trusted, or where something in front ends TLS.
     #[arg(long, env = "TOOLGATE_INSECURE_ADMIN")]
     pub insecure_admin: bool,
-    /// What bearer tokens begin with. A setting of the deployment: changing it leaves older tokens valid.
+    /// Prefix of bearer tokens. A setting of the deployment: changing it leaves older tokens valid.
     #[arg(long, env = "TOOLGATE_TOKEN_PREFIX", default_value = "archestra")]
     pub token_prefix: String,
 }
@@ -201,13 +202,13 @@ pub struct AdminListener {
 /// Settings of `up`.
 #[derive(Debug, Clone, Args)]
 pub struct UpOptions {
-    /// Of every role.
+    /// Options of every role.
     #[command(flatten)]
     pub common: CommonOptions,
-    /// The door.
+    /// Client listener.
     #[command(flatten)]
     pub door: DoorSettings,
-    /// The admin API.
+    /// Admin API.
     #[command(flatten)]
     pub admin: AdminListener,
     /// Outbound connections. Loopback is allowed here.
@@ -224,10 +225,10 @@ pub struct UpOptions {
 /// Settings of `control-plane`.
 #[derive(Debug, Clone, Args)]
 pub struct ControlPlaneOptions {
-    /// Of every role.
+    /// Options of every role.
     #[command(flatten)]
     pub common: CommonOptions,
-    /// The admin API.
+    /// Admin API.
     #[command(flatten)]
     pub admin: AdminListener,
     /// Outbound connections of probes.
@@ -274,7 +275,7 @@ pub struct ControlPlaneOptions {
         value_name = "FILE"
     )]
     pub etcd_password_file: Option<PathBuf>,
-    /// Where proxies connect (gRPC over mutual TLS).
+    /// Address at which proxies connect (gRPC over mutual TLS).
     #[arg(
         long,
         env = "TOOLGATE_PUSH_LISTEN",
@@ -290,7 +291,7 @@ pub struct ControlPlaneOptions {
         value_name = "NAME"
     )]
     pub push_names: Vec<String>,
-    /// Speak to proxies without TLS. For development: whoever reaches the port gets every secret.
+    /// Speak to proxies without TLS. For development: any client that reaches the port gets every secret.
     #[arg(long, env = "TOOLGATE_INSECURE_PUSH")]
     pub insecure_push: bool,
     /// File with the key that seals secrets in the store; made on first start. All control planes of a deployment
@@ -308,16 +309,16 @@ pub struct ControlPlaneOptions {
 /// Settings of `proxy`.
 #[derive(Debug, Clone, Args)]
 pub struct ProxyOptions {
-    /// Of every role.
+    /// Options of every role.
     #[command(flatten)]
     pub common: CommonOptions,
-    /// The door.
+    /// Client listener.
     #[command(flatten)]
     pub door: DoorSettings,
-    /// Outbound connections.
+    /// Policy of outbound connections.
     #[command(flatten)]
     pub egress: EgressOptions,
-    /// Where the control plane's push listener is, e.g. https://10.0.0.1:7410. Repeat for several.
+    /// Address of the control plane's push listener, e.g. https://10.0.0.1:7410. Repeat for several.
     #[arg(
         long = "control-plane",
         env = "TOOLGATE_CONTROL_PLANE",
@@ -332,12 +333,12 @@ pub struct ProxyOptions {
     /// Id of this proxy. Without: made on first start and kept.
     #[arg(long, env = "TOOLGATE_PROXY_ID", value_name = "ID")]
     pub id: Option<String>,
-    /// Where the other proxies of the fleet reach this one, over TLS with the fleet's own certificates. With it a
-    /// balancer may send every request of a session to another proxy. Without it what a session remembers stays where
-    /// it was opened.
+    /// Address at which the other proxies of the fleet reach this one, over TLS with the fleet's own certificates.
+    /// With it a balancer may send every request of a session to another proxy. Without it the state of a session
+    /// stays on the proxy that opened it.
     #[arg(long, env = "TOOLGATE_NEIGHBOUR_LISTEN", value_name = "HOST:PORT")]
     pub neighbour_listen: Option<SocketAddr>,
-    /// The address under which they reach it, where that is not the one it listens at.
+    /// The address under which they reach it, if it differs from the one it listens at.
     #[arg(
         long,
         env = "TOOLGATE_NEIGHBOUR_ADDRESS",

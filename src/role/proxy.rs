@@ -1,4 +1,4 @@
-//! `proxy`: serves gateways to clients, fed by a control plane.
+//! Role `proxy`: serves gateways to clients with configuration from a control plane.
 
 use std::{fs, path::Path};
 
@@ -16,12 +16,12 @@ use super::{
     options::{DoorSettings, LimitSettings, ProxyOptions},
 };
 
-/// Threads for the actors of a proxy.
+/// Number of threads for the actors of a proxy.
 const ACTOR_THREADS: usize = 1;
-/// Port of a control plane whose URL names none.
+/// Port of a control plane if its URL names none.
 const PUSH_PORT: u16 = 7410;
 
-/// Puts the role together.
+/// Builds the role.
 pub fn build(options: ProxyOptions, machine: &Machine) -> anyhow::Result<Running> {
     let id = options
         .id
@@ -47,12 +47,12 @@ pub fn build(options: ProxyOptions, machine: &Machine) -> anyhow::Result<Running
     })
 }
 
-/// Starts what keeps the proxy's configuration up to date.
+/// Starts the synchronization of the proxy's configuration.
 pub fn start_sync(options: SyncOptions, machine: &Machine) -> anyhow::Result<SyncHandle> {
     Ok(sync::start(options, &machine.for_proxy())?)
 }
 
-/// Opens the door.
+/// Starts the data plane and its client listener.
 pub fn serve(
     source: SyncHandle,
     settings: &DoorSettings,
@@ -74,7 +74,8 @@ pub fn serve(
     Ok(DataPlane::start(options, source, machine.for_proxy())?)
 }
 
-/// The listener for the other proxies. An address that means "all of them" leads nobody here.
+/// Returns the options of the listener for other proxies. An unspecified address such as 0.0.0.0 requires an
+/// address at which the others can reach it.
 fn neighbours(options: &ProxyOptions) -> anyhow::Result<Option<NeighbourDoor>> {
     let Some(listen) = options.neighbour_listen else {
         return Ok(None);
@@ -109,7 +110,7 @@ fn limits(settings: &LimitSettings) -> RequestLimits {
     }
 }
 
-/// Where clients reach the door, as the control plane shows it.
+/// Returns the address of the client listener as the control plane shows it.
 pub fn shown(settings: &DoorSettings) -> String {
     let scheme = if settings.tls_cert.is_some() {
         "https"
@@ -135,7 +136,7 @@ fn link(options: &ProxyOptions) -> anyhow::Result<ControlLink> {
     Ok(ControlLink::Mutual { addresses, join })
 }
 
-/// The join file; once the proxy has its certificate, it may be gone.
+/// Reads the join file. It may be missing once the proxy has its certificate.
 fn bundle(file: &Path) -> anyhow::Result<Option<JoinBundle>> {
     match fs::read(file) {
         Ok(text) => Ok(Some(
@@ -149,7 +150,7 @@ fn bundle(file: &Path) -> anyhow::Result<Option<JoinBundle>> {
     }
 }
 
-/// `host:port` of a control plane.
+/// Returns `host:port` of a control plane.
 fn address(url: &Url) -> anyhow::Result<String> {
     let host = url
         .host_str()

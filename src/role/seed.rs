@@ -1,5 +1,5 @@
-//! What `up` begins with: the demo server, a gateway that offers it, and a fresh token. Written through the admin API
-//! like everything else, and only where it is missing.
+//! Initial objects of `up`: the demo server, its gateway, and a new token. They are written through the admin API,
+//! and only if they are missing.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -18,16 +18,16 @@ use crate::cli::{
 
 /// Id of the demo server and of its gateway.
 const DEMO: &str = "demo";
-/// How long a token of one start works.
+/// Lifetime of the token that each start creates.
 const TOKEN_LASTS: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long the first call may take to work.
+/// Maximum time until the demo's tools can be listed.
 const FIRST_CALL: Duration = Duration::from_secs(30);
-/// How long seeding is tried.
+/// Maximum time of retries when seeding.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BETWEEN_SEEDS: Duration = Duration::from_millis(250);
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
-/// Seeds the demo at `url`; returns a token with which the gateway's tools can be called at `door`, now.
+/// Seeds the demo server at `url`. Returns a token with which the gateway's tools can already be called at `door`.
 pub async fn demo(admin: &str, token: &str, url: &str, door: &str) -> anyhow::Result<String> {
     let options = AdminOptions {
         addr: Some(admin.to_owned()),
@@ -46,8 +46,8 @@ pub async fn demo(admin: &str, token: &str, url: &str, door: &str) -> anyhow::Re
     Ok(seeded)
 }
 
-/// Seeds until it has worked. A machine that is busy with everything else at first may be too slow for a deadline;
-/// whatever has been written by then is found the next time.
+/// Seeds, with retries. On a machine that is busy during startup a request may exceed its timeout; objects that it
+/// has written nevertheless are found by the next attempt.
 async fn patiently(admin: &mut Admin, url: &str) -> Result<String, Fault> {
     let mut waited = Duration::ZERO;
     loop {
@@ -71,7 +71,7 @@ async fn seed(admin: &mut Admin, url: &str) -> Result<String, Fault> {
         "metadata": { "displayName": "Demo" },
         "spec": { "bindings": [{ "server": DEMO, "allTools": true }] },
     });
-    // A gateway that somebody has changed stays as it is.
+    // A gateway that was changed by an operator stays as it is.
     let name = GATEWAY.resource_name(admin.organization(), DEMO);
     if admin.find(&GATEWAY, &name).await?.is_none() {
         admin.create(&GATEWAY, DEMO, gateway, false).await?;
@@ -89,7 +89,7 @@ async fn seed(admin: &mut Admin, url: &str) -> Result<String, Fault> {
     Ok(made["secret"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Creates the server, or tells it where the demo is now: it has another port after every start.
+/// Creates the server, or updates its URL: the demo server has a new port after every start.
 async fn put_server(admin: &mut Admin, url: &str) -> Result<(), Fault> {
     let name = SERVER.resource_name(admin.organization(), DEMO);
     let Some(mut server) = admin.find(&SERVER, &name).await? else {
@@ -103,7 +103,7 @@ async fn put_server(admin: &mut Admin, url: &str) -> Result<(), Fault> {
     admin.update(&SERVER, server, false).await.map(drop)
 }
 
-/// Tokens of starts long past would otherwise pile up.
+/// Deletes expired tokens of earlier starts, which would otherwise accumulate.
 async fn forget_ended_tokens(admin: &mut Admin) -> Result<(), Fault> {
     let now = crate::cli::now();
     for token in admin.list(&TOKEN).await? {
@@ -120,7 +120,7 @@ async fn forget_ended_tokens(admin: &mut Admin) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Waits until the tools can be listed with the token, as the person who gets it will.
+/// Waits until the tools can be listed with the token, as its user will do.
 async fn works(door: &str, token: &str) -> anyhow::Result<()> {
     let url = through::endpoint_url(door, DEMO);
     let mut client = McpClient::new(dial::http(None)?, url.clone(), token.to_owned());

@@ -1,5 +1,5 @@
-//! `up`: everything in one process. The proxy is fed over memory instead of a network, by the same protocol; nothing
-//! else differs from a fleet.
+//! Role `up`: everything in one process. The proxy receives its configuration over memory instead of a network,
+//! with the same protocol; everything else is as in a fleet.
 
 use std::net::SocketAddr;
 
@@ -21,12 +21,12 @@ use super::{
 };
 use crate::demo;
 
-/// What the proxy in the process is called.
+/// Id of the proxy in the process.
 const PROXY_ID: &str = "local";
-/// Where that proxy keeps what it needs without a control plane.
+/// Folder of the proxy's own files in the data folder.
 const PROXY_FOLDER: &str = "proxy";
 
-/// Puts everything together, demo included.
+/// Builds all parts, including the demo server.
 pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<Running> {
     let data_dir = options.common.data_dir.clone();
     options.door.listen = known_port(options.door.listen)?;
@@ -36,7 +36,7 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
         data_dir: &data_dir,
         key_file: None,
         token_prefix: &options.admin.token_prefix,
-        // Who has the data folder has everything: a lost token is simply made anew.
+        // The data folder already gives full access, so that a lost token is simply replaced.
         reset_admin_token: true,
         new_epoch: options.new_epoch,
         alone: true,
@@ -83,7 +83,7 @@ pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<
     })
 }
 
-/// The address with a port that is known before the door opens, so that the proxy can say where it is.
+/// Replaces port 0 by a free port before the listener opens, so that the proxy can report its address.
 fn known_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     if listen.port() != 0 {
         return Ok(listen);
@@ -91,7 +91,7 @@ fn known_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind(listen)?.local_addr()?)
 }
 
-/// Connections to the control plane in this process.
+/// Returns a dialer for in-memory connections to the control plane of this process.
 fn in_memory(plane: &ControlPlane, machine: &Machine) -> Dialer {
     let (dialer, mut incoming) = memory::pair();
     let (fleet, drain) = (plane.fleet().clone(), machine.drain.clone());
@@ -111,7 +111,7 @@ fn in_memory(plane: &ControlPlane, machine: &Machine) -> Dialer {
     dialer
 }
 
-/// Lets what one end says out at the other, until either hangs up.
+/// Copies data in both directions until either side closes.
 async fn join(mut near: DuplexStream, mut far: DuplexStream) {
     if let Err(error) = copy_bidirectional(&mut near, &mut far).await {
         tracing::debug!(%error, "a connection in memory ended");

@@ -1,4 +1,4 @@
-//! Which source wins, and what is told of each.
+//! Tests of the precedence of sources and of their display.
 
 use std::{ffi::OsString, fs};
 

@@ -1,4 +1,4 @@
-//! Who it is that does not answer.
+//! Tests of the errors of an unreachable admin API: control plane, store or another program at its address.
 
 use std::{collections::HashMap, path::Path};
 

@@ -1,4 +1,4 @@
-//! What counts as a change, and what does not.
+//! Tests of change detection and of dry runs.
 
 use serde_json::json;
 

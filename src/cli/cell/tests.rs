@@ -1,4 +1,4 @@
-//! Cells say what they can and `-` where there is nothing.
+//! Tests of cell formats, and of `-` for absent values.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Completion never gets in a person's way.
+//! Tests of completion without a control plane.
 
 use std::ffi::OsStr;
 

@@ -1,53 +1,53 @@
-//! The clients, one row each. Field names differ between them, which is why people get them wrong; here they stand
-//! once. `{name}`, `{url}` and `{token}` are filled in.
+//! Table of the supported clients. Each client has its own field names, and they are easy to confuse; this is the
+//! only place that knows them. `{name}`, `{url}` and `{token}` are placeholders.
 
 use crate::cli::fault::Fault;
 
-/// A client and how it is told of a gateway.
+/// Description of a client and of its MCP settings.
 #[derive(Debug)]
 pub struct Client {
-    /// Word at the command line.
+    /// Id on the command line.
     pub id: &'static str,
-    /// Other words for it.
+    /// Alternative ids.
     pub aliases: &'static [&'static str],
-    /// Its name.
+    /// Product name.
     pub title: &'static str,
-    /// A command that does it all.
+    /// Shell command that adds the server to the client's settings.
     pub command: Option<&'static str>,
-    /// Its JSON settings file, and the member in which servers stand.
+    /// JSON settings file, and the member of it that holds the servers.
     pub file: Option<(SettingsPath, &'static str)>,
-    /// What is put there under the name, JSON.
+    /// JSON value of the server's entry in the settings file.
     pub entry: &'static str,
-    /// Settings as one would type them.
+    /// Settings as a user would write them.
     pub snippet: &'static str,
-    /// Where the snippet goes, if not into `file`.
+    /// Location of the snippet, if the client has no `file`.
     pub place: &'static str,
-    /// What else to know.
+    /// Further notes for the user.
     pub notes: &'static [&'static str],
 }
 
-/// A file below the home folder, by operating system.
+/// Path of a file below the home folder, by operating system.
 #[derive(Debug, Clone, Copy)]
 pub struct SettingsPath {
-    /// Linux and others.
+    /// Path on Linux and on other systems.
     pub linux: &'static str,
-    /// macOS, where it differs.
+    /// Path on macOS, if it differs.
     pub macos: Option<&'static str>,
 }
 
-/// What is filled in.
+/// Values of the placeholders.
 #[derive(Debug, Clone)]
 pub struct Given {
     /// Name under which the client knows the gateway.
     pub name: String,
-    /// The endpoint.
+    /// URL of the gateway's endpoint.
     pub url: String,
-    /// The bearer token.
+    /// Bearer token.
     pub token: String,
 }
 
 impl SettingsPath {
-    /// On this machine, below the home folder.
+    /// Path for this operating system, below the home folder.
     pub fn path(self) -> &'static str {
         match self.macos {
             Some(path) if cfg!(target_os = "macos") => path,
@@ -57,7 +57,7 @@ impl SettingsPath {
 }
 
 impl Given {
-    /// A template with everything in place.
+    /// Replaces the placeholders of a template.
     pub fn fill(&self, template: &str) -> String {
         template
             .replace("{name}", &self.name)
@@ -66,7 +66,7 @@ impl Given {
     }
 }
 
-/// The client that a word means.
+/// Returns the client with this id or alias.
 pub fn find(word: &str) -> Result<&'static Client, Fault> {
     let means = |client: &&Client| client.id == word || client.aliases.contains(&word);
     ALL.iter().find(means).ok_or_else(|| {
@@ -81,7 +81,7 @@ const fn at(linux: &'static str) -> SettingsPath {
     SettingsPath { linux, macos: None }
 }
 
-/// All of them.
+/// All supported clients.
 pub static ALL: [Client; 16] = [
     Client {
         id: "claude-code",

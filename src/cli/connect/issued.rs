@@ -1,5 +1,5 @@
-//! The tokens that `connect --write` makes: they end by themselves, and the entry of a client's file tells which one
-//! of them it holds, so that `--undo` and the next `--write` can end it.
+//! Tokens that `connect --write` creates. They expire by default. The entry in a client's settings file identifies
+//! the token that it holds, so that `--undo` and the next `--write` can revoke it.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::cli::{
     token::{self, Wish},
 };
 
-/// A token that was made a moment ago.
+/// Newly created token.
 pub struct Issued {
-    /// Its id.
+    /// Id of the token.
     pub id: String,
-    /// What the client presents.
+    /// Secret that the client presents.
     pub secret: String,
 }
 
-/// Makes a token for a client. No `ttl` means that it works until it is revoked.
+/// Creates a token for a client. Without `ttl` the token is valid until it is revoked.
 pub async fn make(
     admin: &mut Admin,
     client: &Client,
@@ -42,13 +42,13 @@ pub async fn make(
     Ok(Issued { id, secret })
 }
 
-/// Takes back a token that nobody was given.
+/// Deletes a token that no client received.
 pub async fn take_back(admin: &mut Admin, issued: &Issued) -> Result<(), Fault> {
     let name = TOKEN.resource_name(admin.organization(), &issued.id);
     admin.delete(&TOKEN, &name, false).await
 }
 
-/// Revokes the token that stands in the entry of a client's file, if it was made here. Returns its id.
+/// Revokes the token in the entry of a client's settings file if `connect` created it. Returns its id.
 pub async fn revoke(
     admin: &mut Admin,
     client: &Client,
@@ -63,7 +63,7 @@ pub async fn revoke(
     Ok(Some(id))
 }
 
-/// The one token of ours that begins as the secret in the entry does. Between two of them nobody can choose.
+/// Finds the token created by `connect` whose hint occurs in the entry. Returns `None` if more than one matches.
 fn of_entry(tokens: &[Value], client: &Client, entry: &str) -> Option<String> {
     let ours = |token: &&Value| {
         let hint = token.pointer("/status/hint").and_then(Value::as_str);

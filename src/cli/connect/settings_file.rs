@@ -1,5 +1,5 @@
-//! Merging one entry into a JSON file that belongs to somebody else: nothing but the entry changes, order and text of
-//! all other members stay, and what stood at its place is kept beside the file for the way back.
+//! Merges one entry into a JSON file of another program. Only the entry changes: order and text of all other
+//! members are preserved. The former file is kept as a backup beside it, for `--undo`.
 
 use std::{
     fmt, fs,
@@ -16,10 +16,10 @@ use serde_json::value::RawValue;
 
 use crate::cli::fault::Fault;
 
-/// What a kept file holds if there was no file before.
+/// Content of the backup if there was no file before.
 const NOTHING: &str = "";
 
-/// Puts `entry` (JSON) at `within.name`. False if it stands there already.
+/// Writes `entry` (JSON) at `within.name`. Returns `false` if the entry is already there.
 pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, Fault> {
     let entry = pretty(entry, 4);
     let (path, before) = read(path)?;
@@ -38,14 +38,14 @@ pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, F
     Ok(true)
 }
 
-/// The text of `within.name`, if it is there. Fails where [`put`] would, before anything is written.
+/// Returns the text of `within.name`, if present. Fails if [`put`] would, before anything is written.
 pub fn entry(path: &Path, within: &str, name: &str) -> Result<Option<String>, Fault> {
     let (path, text) = read(path)?;
     let servers = parse(&path, &text)?.object(within, &path)?;
     Ok(servers.get(name).map(str::to_owned))
 }
 
-/// Makes `within.name` what it was before [`put`]: the former entry, or none.
+/// Restores `within.name` to its state before [`put`]: the former entry, or none.
 pub fn undo(path: &Path, within: &str, name: &str) -> Result<(), Fault> {
     let (path, now) = read(path)?;
     let kept = kept(&path, name);
@@ -80,7 +80,7 @@ pub fn undo(path: &Path, within: &str, name: &str) -> Result<(), Fault> {
         .map_err(|error| Fault::error(format!("cannot remove {}: {error}", kept.display())))
 }
 
-/// A JSON object whose members keep their order and their text.
+/// JSON object whose members keep their order and their text.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Members(Vec<(String, String)>);
 
@@ -111,7 +111,7 @@ impl Members {
         }
     }
 
-    /// As JSON, members one level deeper than `indent`.
+    /// Formats the object as JSON with its members one level deeper than `indent`.
     fn render(&self, indent: usize) -> String {
         if self.0.is_empty() {
             return "{}".to_owned();
@@ -158,7 +158,7 @@ fn parse(path: &Path, text: &str) -> Result<Members, Fault> {
     })
 }
 
-/// The file itself (a link is followed) and its text.
+/// Returns the path of the file, with symbolic links resolved, and its text.
 fn read(path: &Path) -> Result<(PathBuf, String), Fault> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::read_to_string(&path) {
@@ -173,7 +173,7 @@ fn read(path: &Path) -> Result<(PathBuf, String), Fault> {
     }
 }
 
-/// Writes beside, then renames: the client never reads half a file.
+/// Writes a temporary file beside the target and renames it, so that the client never reads a partial file.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
     let beside = path.with_extension("toolgate-new");
     let written = path
@@ -193,7 +193,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
     written.map_err(|error| Fault::error(format!("cannot write {}: {error}", path.display())))
 }
 
-/// The mode the file has; one that is new holds a token and is its owner's alone.
+/// Returns the mode of the file. A new file holds a token and is readable by its owner only.
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).map_or(0o600, |there| there.permissions().mode() & 0o777)
 }

@@ -1,4 +1,4 @@
-//! Every client's settings, word for word.
+//! Tests of the settings of every client, compared word for word.
 
 use super::{
     clients::{ALL, Given},
@@ -13,7 +13,7 @@ fn given() -> Given {
     }
 }
 
-/// `UPDATE_GOLDEN=1 cargo test` writes the file anew; read the change before you commit it.
+/// `UPDATE_GOLDEN=1 cargo test` rewrites the file; review the change before committing it.
 #[test]
 fn settings_of_every_client_are_as_agreed() {
     let all: Vec<_> = ALL.iter().map(|client| text(client, &given())).collect();

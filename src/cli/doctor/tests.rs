@@ -1,4 +1,4 @@
-//! What the doctor makes of what it sees.
+//! Tests of the findings.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Statuses become sentences, fields and exit codes.
+//! Tests of the conversion of statuses to messages, fields and exit codes.
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};

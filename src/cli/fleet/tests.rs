@@ -1,4 +1,4 @@
-//! Which versions somebody made.
+//! Tests of the filter for versions made by users.
 
 use super::*;
 

@@ -1,10 +1,10 @@
-//! What a command line chooses of servers becomes bindings.
+//! Converts the selection of a command line into bindings.
 
 use serde_json::{Value, json};
 
 use crate::cli::{cell, fault::Fault, known};
 
-/// What is chosen by name.
+/// Kinds that are selected by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
     /// Tools.
@@ -13,7 +13,7 @@ pub enum Named {
     Prompt,
 }
 
-/// What a gateway is to offer.
+/// Selection of what a gateway offers.
 #[derive(Debug)]
 pub struct Choice<'a> {
     servers: &'a [String],
@@ -22,13 +22,13 @@ pub struct Choice<'a> {
     resources: Option<Vec<&'a str>>,
 }
 
-/// Everything of a server, in a choice.
+/// Selects everything of a server.
 const ALL: [&str; 1] = ["all"];
-/// Nothing of any server, in a choice.
+/// Selects nothing of any server.
 const NONE: [&str; 1] = ["none"];
 
 impl<'a> Choice<'a> {
-    /// As given at the command line.
+    /// Creates a selection from the flags of the command line.
     pub fn new(
         servers: &'a [String],
         tools: &'a [String],
@@ -43,13 +43,13 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// Whether a tool or prompt is chosen by its name.
+    /// Returns `true` if a tool or prompt is selected by its name.
     pub fn names_anything(&self) -> bool {
         let names = |chosen: &[&str]| chosen != ALL && chosen != NONE;
         names(&self.tools) || self.prompts.as_deref().is_some_and(names)
     }
 
-    /// One binding a server, in the order given; none for a server of which nothing is chosen.
+    /// Returns one binding per server, in the given order. A server of which nothing is selected has none.
     pub fn bindings(&self) -> Result<Vec<Value>, Fault> {
         let mut bindings: Vec<Value> = self
             .servers
@@ -77,7 +77,7 @@ impl<'a> Choice<'a> {
         }
         for binding in &mut *bindings {
             binding[list] = json!([]);
-            // Said, because nothing said means what goes with the tools.
+            // Set explicitly: if absent, it follows the selection of the tools.
             binding[all] = json!(false);
         }
         for name in chosen {
@@ -90,7 +90,7 @@ impl<'a> Choice<'a> {
         Ok(())
     }
 
-    /// Which server `name` is of, and its name there.
+    /// Splits `name` into its server and its name on that server.
     fn of_server(&self, what: Named, name: &'a str) -> Result<(&'a str, &'a str), Fault> {
         let qualified = name
             .split_once('/')
@@ -135,7 +135,7 @@ impl Named {
         }
     }
 
-    /// Members of a binding: the list, and the flag for all.
+    /// Members of a binding: the list of names, and the flag for all.
     fn members(self) -> (&'static str, &'static str) {
         match self {
             Self::Tool => ("tools", "allTools"),
@@ -144,20 +144,20 @@ impl Named {
     }
 }
 
-/// Whether a binding offers anything.
+/// Returns `true` if a binding offers anything.
 pub fn offers_something(binding: &Value) -> bool {
     let any = |list: &str| binding[list].as_array().is_some_and(|it| !it.is_empty());
     let all = |flag: &str| binding[flag] == true;
     any("tools") || any("prompts") || all("allTools") || all("allPrompts") || all("resources")
 }
 
-/// Words as named, without the spaces people put behind commas.
+/// Trims the names and drops empty ones, which result from spaces and commas on the command line.
 fn trimmed(words: &[String]) -> Vec<&str> {
     let trimmed = words.iter().map(|word| word.trim());
     trimmed.filter(|word| !word.is_empty()).collect()
 }
 
-/// What was chosen and its server was not seen to offer, with what was probably meant.
+/// Lists selected names that the probed definitions of their server do not contain, with suggestions.
 pub fn slips(what: Named, bindings: &Value, catalogues: &[Value]) -> Vec<String> {
     let (list, _) = what.members();
     let mut slips = Vec::new();
@@ -170,7 +170,7 @@ pub fn slips(what: Named, bindings: &Value, catalogues: &[Value]) -> Vec<String>
         let offered = catalogue[list].as_array().into_iter().flatten();
         let names: Vec<_> = offered.filter_map(|it| it["name"].as_str()).collect();
         if names.is_empty() {
-            // Not probed yet, as a rule.
+            // Usually not probed yet.
             continue;
         }
         let asked = binding[list].as_array().into_iter().flatten();

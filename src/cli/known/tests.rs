@@ -1,4 +1,4 @@
-//! Slips of the finger.
+//! Tests of suggestions for misspelled names.
 
 use super::nearest;
 

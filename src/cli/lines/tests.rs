@@ -1,4 +1,4 @@
-//! The comparison shows the least that changed.
+//! Tests that the comparison marks changed lines only.
 
 use super::diff;
 

@@ -1,4 +1,4 @@
-//! Documents are read with their places; a fault says where and which field.
+//! Tests of documents and of the locations in errors.
 
 use serde_json::json;
 

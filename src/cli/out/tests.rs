@@ -1,4 +1,4 @@
-//! What servers wrote does nothing to a terminal (row MC-03 of the threats).
+//! Tests that text of servers has no effect on a terminal (row MC-03 of the threat model).
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Keeps what is written.
+/// Captures the written bytes.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
 

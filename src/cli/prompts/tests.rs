@@ -1,4 +1,4 @@
-//! Prompts in lines.
+//! Tests of the output of prompts.
 
 use super::*;
 

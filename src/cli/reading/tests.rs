@@ -1,4 +1,4 @@
-//! Tests of what to do when a resource cannot be read.
+//! Tests of the advice for a resource that cannot be read.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is advised.
+//! Tests of the advice for each class of failure.
 
 use super::of_probe;
 

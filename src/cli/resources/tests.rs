@@ -1,4 +1,4 @@
-//! What is named, before anything is done with it.
+//! Tests of the selection of objects.
 
 use super::Pick;
 

@@ -1,4 +1,4 @@
-//! Headers at the command line.
+//! Tests of headers at the command line and of the summary of a probe.
 
 use super::{single_header, summary};
 

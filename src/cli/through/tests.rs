@@ -1,4 +1,4 @@
-//! Addresses and arguments.
+//! Tests of addresses and arguments.
 
 use super::{arguments, endpoint_url, reachable, without_bulk};
 
@@ -13,7 +13,7 @@ fn an_endpoint_is_made_of_what_a_proxy_tells() {
         "https://gw.example/v1/mcp/a"
     );
     assert_eq!(endpoint_url("gw:80", "a"), "http://gw:80/v1/mcp/a");
-    // As `up` and `connect` show it.
+    // URL as `up` and `connect` print it.
     assert_eq!(
         endpoint_url("https://gw.example/v1/mcp/a", "a"),
         "https://gw.example/v1/mcp/a"

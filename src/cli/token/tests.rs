@@ -1,4 +1,4 @@
-//! Durations, and what a wish for a token asks for.
+//! Tests of durations and of the spec of a new token.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a call tells.
+//! Tests of the messages of calls.
 
 use super::{failed, is_progressive, progress_line, unlisted};
 use crate::cli::fault::{Fault, FaultKind};
@@ -34,7 +34,7 @@ fn what_the_gateway_says_of_a_call_is_not_what_the_tool_said() {
     let ours = failed("t", &ours);
     assert_eq!(ours.kind, FaultKind::Failed);
     assert!(ours.to_string().contains("upstream_unreachable"), "{ours}");
-    // A tool may use the gateway's very words.
+    // A tool may return the same words as the gateway.
     let theirs = failed("t", &result(serde_json::json!({})));
     assert_eq!(theirs.kind, FaultKind::Error);
     assert!(theirs.to_string().contains("the tool t says"), "{theirs}");

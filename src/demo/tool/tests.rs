@@ -1,4 +1,4 @@
-//! What the tools answer.
+//! Tests of the tools' results.
 
 use serde_json::json;
 use toolgate_model::Timestamp;

@@ -1,4 +1,4 @@
-//! Tests of the address that `up` leaves for commands.
+//! Tests of the address file of `up`.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What is printed, and what is not.
+//! Tests of the startup message.
 
 use super::{Welcome, lines};
 

@@ -1,4 +1,4 @@
-//! Plain text where it does no harm, and nowhere else unasked.
+//! Tests of the rules for an admin API without TLS.
 
 use super::*;
 

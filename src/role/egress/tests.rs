@@ -1,4 +1,4 @@
-//! What may be reached without being told.
+//! Tests of the addresses that are allowed by default.
 
 use toolgate_egress::vet;
 

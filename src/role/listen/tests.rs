@@ -1,4 +1,4 @@
-//! What is said of addresses that are taken.
+//! Tests of the error for addresses in use.
 
 use std::net::TcpListener;
 

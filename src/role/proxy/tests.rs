@@ -1,4 +1,4 @@
-//! Addresses, as given and as shown.
+//! Tests of addresses and limits.
 
 use clap::Parser as _;
 

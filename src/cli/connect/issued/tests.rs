@@ -1,4 +1,4 @@
-//! Which token an entry holds.
+//! Tests of the search for the token of an entry.
 
 use serde_json::json;
 

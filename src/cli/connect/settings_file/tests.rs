@@ -1,4 +1,4 @@
-//! Other people's files stay theirs.
+//! Tests that merging and undoing an entry preserve the rest of the file.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `--server`, `--tools`, `--prompts` and `--resources` become bindings.
+//! Tests of the bindings of `--server`, `--tools`, `--prompts` and `--resources`.
 
 use super::*;
 
