@@ -1,4 +1,4 @@
-//! Raw agents: they say exactly what a scenario wants said, right or wrong, in either era.
+//! Raw MCP clients of both eras that send exactly what a scenario specifies, valid or not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use crate::hearing::Hearing;
 use crate::http::{Http, Reply};
 
-/// The version of the modern era.
+/// Protocol version of the modern era.
 pub const MODERN: &str = "2026-07-28";
-/// Longest silence on a stream.
+/// Longest wait for the next message of a stream.
 const SILENCE: Duration = Duration::from_secs(30);
-/// The last version of the legacy era.
+/// Last protocol version of the legacy era.
 pub const LEGACY: &str = "2025-11-25";
 
-/// One agent on one endpoint.
+/// MCP client of one endpoint.
 #[derive(Debug)]
 pub struct Agent {
     http: Http,
@@ -27,13 +27,13 @@ pub struct Agent {
     token: Option<String>,
     session: Option<String>,
     legacy: bool,
-    /// What it declares that it can do.
+    /// Client capabilities that it declares.
     capabilities: Value,
     next: AtomicU64,
 }
 
 impl Agent {
-    /// An agent of the modern era: no handshake.
+    /// Creates an agent of the modern era, which needs no handshake.
     #[must_use]
     pub fn modern(url: &str, token: &str) -> Self {
         Self {
@@ -47,12 +47,12 @@ impl Agent {
         }
     }
 
-    /// An agent of the legacy era, after its handshake.
+    /// Creates an agent of the legacy era and completes its handshake.
     pub async fn legacy(url: &str, token: &str) -> Result<Self> {
         Self::legacy_with(url, token, json!({})).await
     }
 
-    /// The same, declaring these capabilities.
+    /// Same as [`legacy`](Self::legacy), declaring these capabilities.
     pub async fn legacy_with(url: &str, token: &str, capabilities: Value) -> Result<Self> {
         let agent = Self {
             legacy: true,
@@ -62,7 +62,7 @@ impl Agent {
         agent.initialized().await
     }
 
-    /// Another session of the same agent, over the same connections.
+    /// Opens another session of the same agent over the same connections.
     pub async fn another(&self) -> Result<Self> {
         let agent = Self {
             http: self.http.clone(),
@@ -94,14 +94,14 @@ impl Agent {
         Ok(self)
     }
 
-    /// The same agent, declaring these capabilities with each request.
+    /// Declares these capabilities with each request.
     #[must_use]
     pub fn declaring(mut self, capabilities: Value) -> Self {
         self.capabilities = capabilities;
         self
     }
 
-    /// Another agent in the same session, on another proxy perhaps.
+    /// Returns an agent in the same session at another URL, for example on another proxy.
     #[must_use]
     pub fn moved_to(&self, url: &str) -> Self {
         Self {
@@ -115,13 +115,13 @@ impl Agent {
         }
     }
 
-    /// The session id that was given, if any.
+    /// Session id, if the server assigned one.
     #[must_use]
     pub fn session(&self) -> Option<&str> {
         self.session.as_deref()
     }
 
-    /// The headers that a correct agent sends with this method and name.
+    /// Headers that a correct agent sends with this method and name.
     pub fn headers(&self, method: &str, name: Option<&str>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         let mut set = |header: &'static str, value: &str| -> Result<()> {
@@ -151,7 +151,7 @@ impl Agent {
         Ok(headers)
     }
 
-    /// A well-formed request of this agent's era.
+    /// Builds a well-formed request of this agent's era.
     #[must_use]
     pub fn frame(&self, method: &str, mut params: Value) -> Value {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -171,13 +171,13 @@ impl Agent {
         json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
     }
 
-    /// Sends a request and reads the whole answer, whatever it is.
+    /// Sends a request and reads the whole response.
     pub async fn request(&self, method: &str, params: Value) -> Result<Reply> {
         self.post(&self.frame(method, params), &[]).await
     }
 
-    /// Sends this frame with the headers that belong to it; `changes` replaces some of them, and
-    /// removes those that are given empty.
+    /// Sends this frame with the headers that belong to it; `changes` replaces some of them and removes those with an
+    /// empty value.
     pub async fn post(&self, frame: &Value, changes: &[(&'static str, &str)]) -> Result<Reply> {
         let method = frame
             .get("method")
@@ -196,7 +196,8 @@ impl Agent {
         .await
     }
 
-    /// Sends a request of the legacy era and answers what is asked on its stream, as `answers` says. All messages.
+    /// Sends a request of the legacy era and answers server requests on its stream with `answers`. Returns all
+    /// messages.
     pub async fn converse(
         &self,
         frame: &Value,
@@ -228,13 +229,13 @@ impl Agent {
         Ok(all)
     }
 
-    /// Listens for changes of lists: on the stream of the session, or on one of its own.
+    /// Subscribes to list changes: on the session stream or with `subscriptions/listen`.
     pub async fn hear(&self) -> Result<Hearing> {
         let lists = json!({"toolsListChanged": true, "promptsListChanged": true});
         self.hear_of(lists).await
     }
 
-    /// Listens for what is named, or for everything on the stream of the session.
+    /// Subscribes with this filter; a session stream delivers everything.
     pub async fn hear_of(&self, filter: Value) -> Result<Hearing> {
         let frame = self.frame("subscriptions/listen", json!({"notifications": filter}));
         let (method, mut headers, body) = if self.legacy {
@@ -263,7 +264,7 @@ impl Agent {
             .await
     }
 
-    /// Sends anything.
+    /// Sends an arbitrary request.
     pub async fn raw(
         &self,
         method: Method,
@@ -291,7 +292,7 @@ impl Agent {
         self.raw(Method::DELETE, Body::empty(), headers, &[]).await
     }
 
-    /// Calls a tool; its result, or the error as an error.
+    /// Calls a tool and returns its result; a JSON-RPC error is returned as an error.
     pub async fn call(&self, tool: &str, arguments: Value) -> Result<Value> {
         let frame = self.frame("tools/call", json!({"name": tool, "arguments": arguments}));
         let reply = self.post(&frame, &[]).await?;
@@ -301,7 +302,7 @@ impl Agent {
         )
     }
 
-    /// Calls `echo` (under that name) and checks that our own words came back.
+    /// Calls `echo` (under the name `tool`) and checks that the message comes back.
     pub async fn echo(&self, tool: &str, message: &str) -> Result<()> {
         let result = self.call(tool, json!({"message": message})).await?;
         let text = result
@@ -314,7 +315,7 @@ impl Agent {
         Ok(())
     }
 
-    /// All tool names, over all pages.
+    /// Names of all tools, over all pages.
     pub async fn tools(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         let mut cursor = Value::Null;
@@ -339,7 +340,7 @@ impl Agent {
     }
 }
 
-/// The messages of an answer: one JSON object, or the events of a stream.
+/// Messages of a response: one JSON object, or the events of a stream.
 pub fn messages(reply: &Reply) -> Result<Vec<Value>> {
     let kind = reply.header("content-type").unwrap_or_default();
     if !kind.starts_with("text/event-stream") {
@@ -354,7 +355,7 @@ pub fn messages(reply: &Reply) -> Result<Vec<Value>> {
         .collect()
 }
 
-/// The result with this id, or its error as an error.
+/// Returns the result with this id; a JSON-RPC error is returned as an error.
 pub fn answer(reply: &Reply, id: u64) -> Result<Value> {
     let found = messages(reply)
         .with_context(|| format!("status {}", reply.status))?
@@ -367,7 +368,7 @@ pub fn answer(reply: &Reply, id: u64) -> Result<Value> {
     }
 }
 
-/// Status, code and message of a refusal.
+/// Status, code and message of a rejection.
 pub fn refusal(reply: &Reply) -> Result<(u16, i64, String)> {
     let message = messages(reply)?.pop().context("an empty stream")?;
     let error = message

@@ -1,5 +1,5 @@
-//! A loopback proxy that adds a bearer token, for clients that cannot (the conformance suite), and remembers which
-//! protocol versions were named to it. Host, Origin and everything else pass unchanged, and bodies stream.
+//! A loopback proxy that adds a bearer token for clients that cannot (the conformance suite), and records the protocol
+//! versions of their requests. Host, Origin and everything else pass unchanged, and bodies are streamed.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,10 +24,10 @@ struct Shared {
     versions: Versions,
 }
 
-/// In the order in which they were named, repetitions left out.
+/// Protocol versions in the order of their first use.
 type Versions = Arc<Mutex<Vec<String>>>;
 
-/// The running proxy; it ends when dropped.
+/// Running proxy; it ends when dropped.
 #[derive(Debug)]
 pub struct Bearer {
     address: SocketAddr,
@@ -61,13 +61,13 @@ impl Bearer {
         })
     }
 
-    /// Where it listens.
+    /// Listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The values of `MCP-Protocol-Version` so far; the last is what a client settled on.
+    /// Values of `MCP-Protocol-Version` so far; the last is the version that the client settled on.
     #[must_use]
     pub fn versions(&self) -> Vec<String> {
         let versions = self.versions.lock();

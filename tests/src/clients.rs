@@ -1,4 +1,4 @@
-//! Real clients: one script each in `tests/clients`, which takes a URL and a token and prints as JSON what it saw.
+//! Real clients: one script each in `tests/clients`, which takes a URL and a token and prints its observations as JSON.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use crate::{toolgate, tools};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What runs a script.
+/// Interpreter of a client script.
 #[derive(Clone, Copy, Debug)]
 pub enum Runtime {
     /// Node 22 and the packages of `tests/clients/package.json`.
@@ -21,26 +21,26 @@ pub enum Runtime {
     Python(u8),
 }
 
-/// A client: its name, its script with the arguments before the URL, and the version it must agree on.
+/// A client: its name, its script with the arguments before the URL, and the version that it must negotiate.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
-    /// As people call it.
+    /// Display name.
     pub name: &'static str,
-    /// What runs its script.
+    /// Interpreter of its script.
     pub runtime: Runtime,
-    /// The script and what stands before the URL.
+    /// Script and arguments before the URL.
     pub arguments: &'static [&'static str],
-    /// What it must have agreed on.
+    /// Protocol version that it must negotiate.
     pub version: &'static str,
 }
 
-/// The modern era.
+/// Protocol version of the modern era.
 pub const MODERN: &str = "2026-07-28";
-/// The last version of the legacy era.
+/// Last protocol version of the legacy era.
 pub const LEGACY: &str = "2025-11-25";
 
 impl Client {
-    /// A client of these.
+    /// Creates a client.
     #[must_use]
     pub const fn of(
         name: &'static str,
@@ -56,7 +56,7 @@ impl Client {
         }
     }
 
-    /// Runs it with `home` as its home; what it printed, success or not.
+    /// Runs the client with `home` as its home folder and returns its output, successful or not.
     pub async fn run(&self, home: &Path, url: &str, token: &str, rest: &[&str]) -> Result<Value> {
         let program = match self.runtime {
             Runtime::Node => tools::node()?,

@@ -1,14 +1,14 @@
-//! Time as a test sees it from outside: real, and only ever waited for with a deadline.
+//! Wall-clock time for scenarios: every wait has a deadline.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Between two looks at a condition.
+/// Delay between two checks of a condition.
 const BEAT: Duration = Duration::from_millis(25);
 
-/// Now, on the clock that only goes forward.
+/// Current time of the monotonic clock.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
@@ -18,7 +18,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Looks at `probe` until it succeeds; fails with its last error after `within`.
+/// Repeats `probe` until it succeeds; fails with its last error after `within`.
 pub async fn eventually<T, F>(
     what: &str,
     within: Duration,
@@ -42,7 +42,7 @@ where
     }
 }
 
-/// Fails if `probe` fails even once during `period`; returns how often it was asked.
+/// Fails if `probe` fails even once during `period`; returns the number of probes.
 pub async fn throughout<F>(
     what: &str,
     period: Duration,

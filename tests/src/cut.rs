@@ -1,5 +1,5 @@
-//! A TCP proxy that cuts connections at a chosen byte: for promises about what happens when the line breaks. Streams on
-//! which somebody only listens pass through it uncounted and uncut: bytes are counted of what is asked and answered.
+//! A TCP proxy that cuts connections at a chosen byte, to test broken connections. Long-lived streams pass through it
+//! uncounted and uncut: only bytes of requests and responses are counted.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,34 +11,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Which way bytes go.
+/// Direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Towards {
-    /// What is asked.
+    /// Requests.
     Server,
-    /// What is answered.
+    /// Responses.
     Client,
 }
 
-/// Where to cut, and how.
+/// Position and kind of a cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
-    /// In what goes this way,
+    /// Direction that is cut.
     pub towards: Towards,
-    /// after so many bytes, over whichever connections they go.
+    /// Number of bytes before the cut, summed over all connections.
     pub at: u64,
-    /// Nothing passes this way from then on, until it is healed; else the next connection is a good one.
+    /// If set, nothing passes in this direction until [`CuttingProxy::heal`]; otherwise the next connection works.
     pub lasting: bool,
-    /// With a reset, not with an end.
+    /// Cut with a TCP reset instead of a FIN.
     pub hard: bool,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
     cut: Option<Cut>,
-    /// Bytes that passed since it was made: towards the server, and towards the client.
+    /// Bytes since the cut was armed: towards the server, and towards the client.
     passed: (u64, u64),
-    /// The session that was named last.
+    /// Session id of the last request that had one.
     session: Option<String>,
 }
 
@@ -46,14 +46,14 @@ struct Plan {
 struct Shared {
     plan: Mutex<Plan>,
     cuts: AtomicU64,
-    /// Told to cut all lines at once.
+    /// Incremented to cut all connections immediately.
     now: watch::Sender<u64>,
 }
 
-/// What becomes of bytes that have come.
+/// Decision about received bytes.
 struct Verdict {
     pass: usize,
-    /// Cut after them, with a reset or not.
+    /// Cut after the passed bytes; `true` for a reset.
     cut: Option<bool>,
 }
 
@@ -98,7 +98,7 @@ impl Shared {
     }
 }
 
-/// The running proxy; it ends when dropped.
+/// Running proxy; it ends when dropped.
 #[derive(Debug)]
 pub struct Cutter {
     address: SocketAddr,
@@ -107,7 +107,7 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// Stands before `upstream` and cuts nothing yet.
+    /// Starts in front of `upstream` without a cut.
     pub async fn start(upstream: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -125,44 +125,44 @@ impl Cutter {
         })
     }
 
-    /// Where it listens.
+    /// Listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts whichever connection carries the byte that comes after these.
+    /// Arms a cut of the connection that carries the byte at `cut.at`.
     pub fn arm(&self, cut: Cut) {
         let mut plan = self.shared.plan();
         plan.cut = Some(cut);
         plan.passed = (0, 0);
     }
 
-    /// Cuts every line as it stands.
+    /// Cuts all current connections.
     pub fn cut_now(&self) {
         self.shared.now.send_modify(|times| *times += 1);
     }
 
-    /// Cuts nothing any more, and counts bytes anew.
+    /// Disarms the cut and resets the byte counts.
     pub fn heal(&self) {
         let mut plan = self.shared.plan();
         plan.cut = None;
         plan.passed = (0, 0);
     }
 
-    /// How many lines it has cut.
+    /// Number of cut connections.
     #[must_use]
     pub fn cuts(&self) -> u64 {
         self.shared.cuts.load(Ordering::SeqCst)
     }
 
-    /// Bytes since it was last armed or healed: towards the server, and towards the client.
+    /// Bytes since the last [`arm`](Self::arm) or [`heal`](Self::heal): towards the server, and towards the client.
     #[must_use]
     pub fn passed(&self) -> (u64, u64) {
         self.shared.plan().passed
     }
 
-    /// The session that a request named last.
+    /// Session id of the last request that had one.
     #[must_use]
     pub fn session(&self) -> Option<String> {
         self.shared.plan().session.clone()
@@ -177,15 +177,15 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, shared: Arc<Shared>
         };
         let shared = Arc::clone(&shared);
         lines.spawn(async move {
-            // Cut lines are what this is for.
+            // Errors of cut connections are expected.
             drop(carry(client, upstream, &shared).await);
         });
         while lines.try_join_next().is_some() {}
     }
 }
 
-/// Whether somebody only listens on this line from here on, and does not take an answer up; nothing, if no request begins
-/// here.
+/// Reports if `request` opens a long-lived stream; a resumption does not count as one. Returns `None` if no request
+/// begins here.
 fn listens(request: &str) -> Option<bool> {
     let posts = request.starts_with("POST ");
     let begins = posts || request.starts_with("GET ");

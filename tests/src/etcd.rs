@@ -1,4 +1,4 @@
-//! A real etcd, of one member or of three.
+//! A real etcd cluster of one or three members.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -22,7 +22,7 @@ struct Member {
     process: Process,
 }
 
-/// A running cluster.
+/// Running cluster.
 #[derive(Debug)]
 pub struct Etcd {
     members: Vec<Member>,
@@ -91,24 +91,24 @@ impl Etcd {
             .with_context(|| format!("no member {number}"))
     }
 
-    /// Stops a member where it stands: its connections stay open and say nothing.
+    /// Suspends a member with SIGSTOP: its connections stay open without responses.
     pub fn freeze(&self, number: usize) -> Result<()> {
         self.member(number)?.process.signal("STOP")
     }
 
-    /// Lets it go on.
+    /// Resumes a member.
     pub fn thaw(&self, number: usize) -> Result<()> {
         self.member(number)?.process.signal("CONT")
     }
 
-    /// A connection to one member, past everything of ours.
+    /// Connects directly to one member.
     pub async fn connect(&self, number: usize) -> Result<Client> {
         let options = ConnectOptions::new().with_timeout(Duration::from_secs(5));
         let endpoint = format!("http://{}", self.member(number)?.client);
         Ok(Client::connect([endpoint], Some(options)).await?)
     }
 
-    /// Writes bytes behind our own back.
+    /// Writes bytes directly to the store.
     pub async fn put(&self, key: &str, value: &[u8]) -> Result<()> {
         self.connect(0).await?.put(key, value, None).await?;
         Ok(())

@@ -1,5 +1,5 @@
-//! An upstream of our own on `rmcp`: it speaks both eras on one URL, offers everything that the
-//! official conformance suite asks of a server, and counts what is really executed.
+//! The fixture server, built on `rmcp`: it serves both eras on one URL, offers everything that the official conformance
+//! suite requires of a server, and counts tool executions.
 
 mod call;
 mod catalogue;
@@ -26,22 +26,22 @@ pub use state::Counts;
 use server::Server;
 use state::State;
 
-/// What kind of server to be.
+/// Options of the fixture server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Speak up to 2025-11-25 only.
+    /// Serve versions up to 2025-11-25 only.
     pub legacy_only: bool,
-    /// Speak 2026-07-28 only.
+    /// Serve 2026-07-28 only.
     pub modern_only: bool,
-    /// Answer as an event stream even where one JSON object would do.
+    /// Respond with an event stream even where a JSON object is enough.
     pub sse: bool,
-    /// How many filler tools to add, for long lists.
+    /// Number of filler tools, for long lists.
     pub filler: usize,
-    /// After how many seconds a legacy client may take a stream up again; none if it cannot.
+    /// Seconds until a legacy client may resume a stream; `None` disables resumption.
     pub retry: Option<u64>,
 }
 
-/// Serves MCP at `/mcp` and what was executed so far at `/counts`, until the process ends.
+/// Serves MCP at `/mcp` and the execution counts at `/counts`, until the process ends.
 pub async fn serve(listener: TcpListener, options: Options) -> anyhow::Result<()> {
     let state = Arc::new(State::new()?);
     let config = StreamableHttpServerConfig::default()

@@ -1,5 +1,5 @@
-//! A modern server that says far too much: its list is another one whenever it is read, and it announces that all the
-//! time, until it is calmed; its one tool tells of its progress and logs a hundred thousand times before it answers.
+//! A modern server that sends too many messages: its list changes with every read, and it announces that continuously
+//! until it is stopped; its one tool sends a hundred thousand progress and log messages before its result.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,16 +19,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// Messages of one kind that one flood has.
+/// Messages of one kind in a flood.
 pub const MESSAGES: u64 = 100_000;
 
-/// How many of them come at once.
+/// Messages sent at once.
 const WAVE: u64 = 100;
 
-/// Between two waves: all of them take ten seconds.
+/// Delay between two waves: a flood lasts ten seconds.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The running server; it ends when dropped.
+/// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct Flood {
     address: SocketAddr,
@@ -36,19 +36,19 @@ pub struct Flood {
     _task: JoinSet<()>,
 }
 
-/// What it has been asked and has said.
+/// Counters of requests and announcements.
 #[derive(Debug, Default)]
 struct Counts {
     lists: AtomicU64,
     announced: AtomicU64,
-    /// Whether its list changes only when it is told to.
+    /// If set, the list changes only on [`AnnouncementServer::announce_change`].
     calm: AtomicBool,
-    /// How often it was told to.
+    /// Number of announced changes.
     changes: AtomicU64,
 }
 
 impl Flood {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -68,29 +68,29 @@ impl Flood {
         })
     }
 
-    /// Its MCP endpoint.
+    /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
-    /// How often its list was read.
+    /// Number of list reads.
     #[must_use]
     pub fn lists(&self) -> u64 {
         self.counts.lists.load(Ordering::Relaxed)
     }
 
-    /// Its list changes no more, and it says nothing of it, but for [`Self::change`].
+    /// Stops changing and announcing the list, except on [`Self::announce_change`].
     pub fn calm(&self) {
         self.counts.calm.store(true, Ordering::Relaxed);
     }
 
-    /// Its list changes once, and it says so to whoever listens.
+    /// Changes the list once and announces that to subscribers.
     pub fn change(&self) {
         self.counts.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often somebody took its word that it had changed.
+    /// Number of announcements that were read.
     #[must_use]
     pub fn announced(&self) -> u64 {
         self.counts.announced.load(Ordering::Relaxed)
@@ -143,7 +143,7 @@ fn notice(method: &str, params: &Value) -> String {
     event(&json!({"jsonrpc": "2.0", "method": method, "params": params}))
 }
 
-/// First `first`, then a wave every [`PAUSE`], or later if nobody reads, and `last`.
+/// Streams `first`, then a wave every [`WAVE_INTERVAL`] (later if the reader is slow), then `last`.
 fn streamed(
     first: String,
     wave: impl Fn(u64) -> String + Send + 'static,

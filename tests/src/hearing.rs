@@ -1,4 +1,4 @@
-//! What a gateway says on a stream, and when: of a session, to a client that listens for changes, or ahead of an answer.
+//! Messages on an event stream and the time of their arrival: of a session, a subscription or a call.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 
 use crate::clock;
 
-/// More than any scenario waits for.
+/// More messages than any scenario awaits.
 const KEPT: usize = 4096;
 
-/// A stream that is read; it ends when dropped.
+/// Event stream that is read in the background; it ends when dropped.
 #[derive(Debug)]
 pub struct Hearing {
     heard: mpsc::Receiver<(Instant, Value)>,
@@ -24,7 +24,7 @@ pub struct Hearing {
 }
 
 impl Hearing {
-    /// Reads `stream` from now on.
+    /// Starts reading `stream`.
     #[must_use]
     pub fn of(stream: Response<Incoming>) -> Self {
         let (sender, heard) = mpsc::channel(KEPT);
@@ -40,7 +40,7 @@ impl Hearing {
         }
     }
 
-    /// Waits for the next message of this method, after those of others. When it came.
+    /// Waits for the next message of this method, skipping others. Returns the time of its arrival.
     pub async fn next(&mut self, method: &str, most: Duration) -> Result<Instant> {
         let next = async {
             while let Some((at, heard)) = self.heard.recv().await {
@@ -54,7 +54,7 @@ impl Hearing {
         waited.with_context(|| format!("no {method} within {most:?}"))?
     }
 
-    /// How many messages of this method have come that nobody waited for.
+    /// Number of pending messages of this method; removes all pending messages.
     pub fn count(&mut self, method: &str) -> usize {
         let mut count = 0;
         while let Ok((_, heard)) = self.heard.try_recv() {
@@ -63,7 +63,7 @@ impl Hearing {
         count
     }
 
-    /// All that is said until the stream ends, which has to be within `most`.
+    /// Reads all messages until the stream ends, which must happen within `most`.
     pub async fn to_end(&mut self, most: Duration) -> Result<Vec<Value>> {
         let mut all = Vec::new();
         let end = async {
@@ -77,7 +77,7 @@ impl Hearing {
     }
 }
 
-/// Whether this is a message of that method.
+/// Returns `true` if the message has this method.
 fn is(message: &Value, method: &str) -> bool {
     message.get("method").and_then(Value::as_str) == Some(method)
 }

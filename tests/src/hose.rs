@@ -1,6 +1,6 @@
-//! A server that answers as it should, and beside that says whatever it is told to, ten thousand times a second, each
-//! time as a piece of its own: on the streams that stand, or ahead of the answer to a call. It speaks plain bytes, so
-//! that it costs little and is held up by nothing but whoever reads.
+//! A server that answers correctly and in addition sends a given text ten thousand times a second, each time as a chunk
+//! of its own: on long-lived streams, or before the result of a call. It writes plain bytes, so that it costs little
+//! and only a slow reader limits it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,27 +15,27 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-/// How often a second it says it.
+/// Messages per second.
 pub const RATE: u64 = 10_000;
 
-/// Between two waves: as short as timers are.
+/// Delay between two waves: the timer resolution.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Answers that wait for their turn on the stream of a server of old.
+/// Responses queued for the stream of an HTTP+SSE server (2024-11-05 transport).
 const ANSWERS: usize = 64;
 
-/// How it speaks.
+/// Transport of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// 2026-07-28.
     Modern,
-    /// 2025-11-25, in a session with a stream of its own.
+    /// 2025-11-25, in a session with its own stream.
     Legacy,
-    /// 2024-11-05: everything on one stream.
+    /// 2024-11-05 (HTTP+SSE): everything on one stream.
     Old,
 }
 
-/// The running server; it ends when dropped.
+/// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct Hose {
     address: SocketAddr,
@@ -46,23 +46,23 @@ pub struct Hose {
 #[derive(Debug)]
 struct Shared {
     manner: Manner,
-    /// What the streams that stand say.
+    /// Text sent on long-lived streams.
     pouring: Mutex<Option<Arc<str>>>,
     poured: AtomicU64,
-    /// How many of them there have been.
+    /// Number of long-lived streams opened so far.
     streams: AtomicU64,
-    /// Of the stream of a server of old.
+    /// Responses for the stream of the HTTP+SSE transport.
     answers: Mutex<Option<mpsc::Sender<String>>>,
 }
 
-/// One request.
+/// HTTP request.
 struct Asked {
     method: String,
     message: Value,
 }
 
 impl Hose {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     pub async fn start(manner: Manner) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -94,31 +94,31 @@ impl Hose {
         })
     }
 
-    /// Its MCP endpoint.
+    /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
-    /// From now on all streams that stand say this, or nothing.
+    /// Sends this text on all long-lived streams from now on; `None` stops.
     pub fn pour(&self, text: Option<&str>) {
         *lock(&self.shared.pouring) = text.map(Arc::from);
     }
 
-    /// How often anything was said that nobody asked for.
+    /// Number of unsolicited messages sent.
     #[must_use]
     pub fn poured(&self) -> u64 {
         self.shared.poured.load(Ordering::Relaxed)
     }
 
-    /// How many streams have been opened that stand.
+    /// Number of long-lived streams opened so far.
     #[must_use]
     pub fn streams(&self) -> u64 {
         self.shared.streams.load(Ordering::Relaxed)
     }
 }
 
-/// A notice as an event.
+/// Notification as an SSE event.
 #[must_use]
 pub fn notice(method: &str, params: &Value) -> String {
     let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
@@ -151,7 +151,7 @@ impl Shared {
         Ok(())
     }
 
-    /// A stream that stays.
+    /// Serves a long-lived stream.
     async fn stands(&self, mut stream: BufReader<TcpStream>) -> Result<()> {
         begin(&mut stream).await?;
         let (sender, mut answers) = mpsc::channel(ANSWERS);
@@ -163,7 +163,7 @@ impl Shared {
         self.pours(&mut stream, None).await
     }
 
-    /// Says what is to be said, and answers between.
+    /// Writes the flood text, and queued responses in between.
     async fn pours(
         &self,
         stream: &mut BufReader<TcpStream>,
@@ -187,7 +187,7 @@ impl Shared {
         }
     }
 
-    /// Says what it is called with, for as many seconds, and answers.
+    /// Writes the text of the call for the given number of seconds, then the result.
     async fn chats(&self, mut stream: BufReader<TcpStream>, message: &Value) -> Result<()> {
         let (text, seconds) = said(message).context("nothing to say")?;
         let token = message.pointer("/params/_meta/progressToken");
@@ -224,7 +224,7 @@ impl Shared {
         let unknown = match self.manner {
             Manner::Modern => name == "initialize",
             Manner::Legacy => name == "server/discover",
-            // There is nothing but the stream.
+            // The HTTP+SSE transport accepts no POST before its stream is open.
             Manner::Old => lock(&self.answers).is_none(),
         };
         if unknown {
@@ -274,7 +274,7 @@ impl Shared {
     }
 }
 
-/// What a call is to say and for how many seconds.
+/// Text and duration in seconds of a call.
 fn said(message: &Value) -> Option<(String, u64)> {
     let text = message.pointer("/params/arguments/text")?.as_str()?;
     let seconds = message.pointer("/params/arguments/seconds")?.as_u64()?;
@@ -285,7 +285,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The next request of a connection; none at its end.
+/// Reads the next request of a connection; `None` at its end.
 async fn read(stream: &mut BufReader<TcpStream>) -> Result<Option<Asked>> {
     let (mut head, mut length) = (Vec::new(), 0);
     loop {

@@ -1,4 +1,4 @@
-//! A plain HTTP client for what the scenarios ask: every answer bounded in size and time.
+//! A plain HTTP client for the scenarios: every response is bounded in size and time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// Longest wait for a whole answer.
+/// Longest wait for a whole response.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Largest answer that is read.
+/// Largest response body.
 const LIMIT: usize = 64 << 20;
 
-/// A socket to say anything on.
+/// Opens a TCP socket for raw requests.
 #[expect(
     clippy::disallowed_methods,
     reason = "what no client would send is sent byte by byte"
@@ -28,38 +28,38 @@ pub async fn socket(address: SocketAddr) -> Result<TcpStream> {
     Ok(TcpStream::connect(address).await?)
 }
 
-/// A whole answer.
+/// Response that was read to its end.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// Its status.
+    /// Status code.
     pub status: StatusCode,
-    /// Its headers.
+    /// Response headers.
     pub headers: HeaderMap,
-    /// Its body.
+    /// Response body.
     pub body: Bytes,
 }
 
 impl Reply {
-    /// The body as text, for messages and patterns.
+    /// Body as text, for messages and patterns.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as one JSON document.
+    /// Body, parsed as one JSON document.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_slice(&self.body)
             .with_context(|| format!("{}: not JSON: {}", self.status, self.text()))
     }
 
-    /// One header as text.
+    /// Value of a header as text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// Keeps its connections open, as agents do.
+/// HTTP client with persistent connections, as agents have.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client<HttpConnector, Body>,
@@ -74,7 +74,7 @@ impl Default for Http {
 }
 
 impl Http {
-    /// Sends `request` and returns as soon as the headers of the answer are there.
+    /// Sends `request` and returns once the response headers have arrived.
     pub async fn open(&self, request: Request<Body>) -> Result<Response<Incoming>> {
         let what = format!("{} {}", request.method(), request.uri());
         tokio::time::timeout(PATIENCE, self.client.request(request))
@@ -83,7 +83,7 @@ impl Http {
             .with_context(|| what)
     }
 
-    /// Sends `request` and reads the whole answer.
+    /// Sends `request` and reads the whole response.
     pub async fn send(&self, request: Request<Body>) -> Result<Reply> {
         let what = format!("{} {}", request.method(), request.uri());
         let (head, body) = self.open(request).await?.into_parts();
@@ -97,7 +97,7 @@ impl Http {
         })
     }
 
-    /// GET without anything else.
+    /// Sends a GET request without further headers.
     pub async fn get(&self, url: &str) -> Result<Reply> {
         self.send(Request::get(url).body(Body::empty())?).await
     }

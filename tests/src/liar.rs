@@ -1,5 +1,4 @@
-//! A server that introduces itself properly and then lies: every tool answers in a wrong way of
-//! its own.
+//! A server with a valid handshake whose tools each return a different kind of invalid response.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// The lies, by the name of the tool that tells them.
+/// Tools with invalid responses; the name describes the fault.
 pub const LIES: &[&str] = &[
     "html",
     "not_json",
@@ -33,10 +32,10 @@ pub const LIES: &[&str] = &[
     "deep",
 ];
 
-/// Says the truth, to see that the liar is alive.
+/// Tool with a valid response, to check that the server is alive.
 pub const TRUTH: &str = "truth";
 
-/// The running liar; it ends when dropped.
+/// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct Liar {
     address: SocketAddr,
@@ -44,7 +43,7 @@ pub struct Liar {
 }
 
 impl Liar {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -61,7 +60,7 @@ impl Liar {
         })
     }
 
-    /// Its MCP endpoint.
+    /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
@@ -167,7 +166,7 @@ async fn lie(name: &str, id: &Value) -> Response {
     }
 }
 
-/// A body that breaks off in the middle.
+/// Body that breaks off in the middle.
 fn hang_up() -> Response {
     let broken: Vec<std::io::Result<Bytes>> = vec![
         Ok(Bytes::from_static(br#"{"jsonrpc":"2.0","#)),

@@ -1,5 +1,5 @@
-//! What the scenarios of `tests/` share: a sandbox that starts real processes and ends them by
-//! their id, raw agents of both eras, and an upstream of our own.
+//! Shared code of the scenarios in `tests/`: a sandbox that starts real processes and ends them by their id, raw agents
+//! of both eras, and a fixture server.
 
 pub mod agent;
 pub mod bearer;

@@ -1,4 +1,5 @@
-//! A fleet: three proxies of one control plane over a real etcd, and haproxy, which sends every request to the next.
+//! A fleet: three proxies of one control plane with a real etcd, and haproxy, which sends each request to the next
+//! proxy.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -17,23 +18,23 @@ use crate::{port, tools};
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Three proxies that serve the gateway `main` before one fixture.
+/// Three proxies that serve the gateway `main` with one fixture server.
 #[derive(Debug)]
 pub struct Fleet {
-    /// All of them; each knows the others.
+    /// All proxies; each is a peer of the others.
     pub proxies: Vec<Proxy>,
-    /// What stands behind the gateway.
+    /// Server behind the gateway.
     pub server: Server,
-    /// Good for every gateway.
+    /// Token with access to every gateway.
     pub token: String,
-    /// Whose fleet it is.
+    /// Control plane of the fleet.
     pub plane: ControlPlane,
     _etcd: Etcd,
     sandbox: Sandbox,
 }
 
 impl Fleet {
-    /// Starts everything, the fixture with these flags, and waits until every proxy serves.
+    /// Starts all processes, the fixture with these flags, and waits until every proxy serves.
     pub async fn start(name: &str, fixture: &[&str]) -> Result<Self> {
         let sandbox = Sandbox::new(name)?;
         let etcd = Etcd::start(&sandbox, 1).await?;
@@ -60,21 +61,21 @@ impl Fleet {
         })
     }
 
-    /// A session opened on the first proxy, as seen through each.
+    /// Opens a session on the first proxy and returns one agent per proxy for it.
     pub async fn session(&self) -> Result<Vec<Agent>> {
         let home = Agent::legacy(&self.url(0), &self.token).await?;
         let urls = (0..self.proxies.len()).map(|at| self.url(at));
         Ok(urls.map(|url| home.moved_to(&url)).collect())
     }
 
-    /// The gateway on the proxy at this place.
+    /// Endpoint of the gateway on the proxy with this index.
     #[must_use]
     pub fn url(&self, at: usize) -> String {
         let proxy = self.proxies.get(at);
         proxy.map_or_else(String::new, |proxy| proxy.url("main"))
     }
 
-    /// Puts haproxy in front: each request goes to the next proxy, whoever sends it.
+    /// Starts haproxy in front of the proxies: each request goes to the next proxy, regardless of its client.
     pub async fn balance(&self) -> Result<Balancer> {
         let address = port::free()?;
         let mut config = format!(
@@ -100,7 +101,7 @@ impl Fleet {
     }
 }
 
-/// A running haproxy.
+/// Running haproxy.
 #[derive(Debug)]
 pub struct Balancer {
     process: Process,
@@ -108,13 +109,13 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Where it listens.
+    /// Listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many requests it has sent to the proxy of this number, from 1.
+    /// Number of requests sent to the proxy with this number, starting at 1.
     #[must_use]
     pub fn requests(&self, proxy: usize) -> usize {
         let name = format!(" proxies/proxy-{proxy} ");

@@ -1,4 +1,4 @@
-//! A modern server with many tools, which it lists a few at a time; each says whose it is.
+//! A modern server with many tools, which it lists in small pages; each tool returns the name of its server.
 
 use std::net::SocketAddr;
 
@@ -13,17 +13,17 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// Tools of one page.
+/// Tools per page.
 pub const PAGE: usize = 7;
 
-/// The running server; it ends when dropped.
+/// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct Paged {
     address: SocketAddr,
     _task: JoinSet<()>,
 }
 
-/// What it offers.
+/// Tools of the server.
 #[derive(Clone, Debug)]
 struct Offer {
     name: String,
@@ -31,7 +31,7 @@ struct Offer {
 }
 
 impl Paged {
-    /// Starts one on a free port, with so many tools: `t0` and so on.
+    /// Starts a server on a free port with `tools` tools: `t0` and so on.
     pub async fn start(name: &str, tools: usize) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -50,7 +50,7 @@ impl Paged {
         })
     }
 
-    /// Its MCP endpoint.
+    /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)

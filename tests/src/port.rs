@@ -1,17 +1,17 @@
-//! Free ports on loopback, never given out twice by one test program.
+//! Free ports on loopback; one test program never gets the same port twice.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, bail};
 
-/// Below the range from which the system takes the ports of outgoing connections.
+/// Below the range of ephemeral ports.
 const FIRST: u32 = 20_000;
 const COUNT: u32 = 12_000;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// An address on loopback that nobody listens on.
+/// Returns a loopback address without a listener.
 pub fn free() -> Result<SocketAddr> {
     let offset = std::process::id().wrapping_mul(131);
     for _ in 0..COUNT {

@@ -1,4 +1,4 @@
-//! One real process: its output in files, signalled and ended by its id, never by its name.
+//! A real process: its output goes to files, and it is signalled and ended by its id, never by its name.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::clock;
 
-/// A process that ends when this value is dropped.
+/// Process that ends when this value is dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -38,13 +38,13 @@ impl Process {
         })
     }
 
-    /// Its process id.
+    /// Process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Bytes of memory that it holds now, and those that it held at most since [`forget_most`](Self::forget_most).
+    /// Resident memory in bytes, now and at most since [`reset_peak_memory`](Self::reset_peak_memory).
     pub fn memory(&self) -> Result<(u64, u64)> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let kibibytes = |field: &str| {
@@ -56,18 +56,18 @@ impl Process {
         Ok((kibibytes("VmRSS:")?, kibibytes("VmHWM:")?))
     }
 
-    /// What it held at most is what it holds now.
+    /// Resets the peak memory to the current memory.
     pub fn forget_most(&self) -> Result<()> {
         fs::write(format!("/proc/{}/clear_refs", self.id()), "5").context("clear_refs")
     }
 
-    /// What it has written to standard output.
+    /// Standard output so far.
     #[must_use]
     pub fn output(&self) -> String {
         self.read("out")
     }
 
-    /// What it has written to standard error.
+    /// Standard error so far.
     #[must_use]
     pub fn errors(&self) -> String {
         self.read("err")
@@ -97,7 +97,7 @@ impl Process {
         }
     }
 
-    /// Fails with its last words if it has ended.
+    /// Fails with the end of its standard error if it has ended.
     pub fn ensure_running(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             let errors = self.errors();
@@ -113,28 +113,28 @@ impl Process {
         Ok(())
     }
 
-    /// The processor time that it has used so far.
+    /// CPU time used so far.
     pub fn spent(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        // The name, in brackets, may hold anything.
+        // The name, in brackets, may contain any character.
         let (_, fields) = stat.rsplit_once(')').context("no stat")?;
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap_or(0)).sum();
-        // Linux tells it in hundredths of a second, whatever its own clock does.
+        // Linux reports clock ticks of 10 ms, regardless of its internal clock.
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// Bytes that are resident now.
+    /// Resident memory in bytes.
     pub fn resident(&self) -> Result<u64> {
         self.status("VmRSS:")
     }
 
-    /// The most bytes that have been resident since [`Self::forget_peak`].
+    /// Peak resident memory in bytes since [`Self::reset_peak`].
     pub fn peak(&self) -> Result<u64> {
         self.status("VmHWM:")
     }
 
-    /// From now on the peak is that of what follows.
+    /// Resets the peak resident memory.
     pub fn forget_peak(&self) -> Result<()> {
         fs::write(format!("/proc/{}/clear_refs", self.id()), "5").context("clear_refs")
     }
@@ -157,7 +157,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub async fn exit(&mut self, within: Duration) -> Result<ExitStatus> {
         let start = clock::now();
         loop {
@@ -171,7 +171,7 @@ impl Process {
         }
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills the process, as a crash does.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -181,7 +181,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already: then there is nothing to do.
+        // The process may have ended already; errors are ignored.
         drop(self.child.kill());
         drop(self.child.wait());
     }

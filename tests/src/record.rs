@@ -1,5 +1,5 @@
-//! The record in docs/conformance.md of what the scenarios of the official suite make of a server of the other era: a
-//! table for each version, marked by `<!-- crossed VERSION -->`, whose first cells are the scenario and what was seen.
+//! The record in docs/conformance.md of the official suite's scenarios against a server of the other era: a table for
+//! each version, marked by `<!-- crossed VERSION -->`, whose first cells are the scenario and its outcome.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::tools;
 
 const PASSES: &str = "passes";
 const FAILS: &str = "fails";
-/// One page, several tests that may write it.
+/// Serializes writes: several tests may write the same page.
 static WRITING: Mutex<()> = Mutex::new(());
 
 fn page() -> PathBuf {
@@ -26,7 +26,7 @@ fn words(passed: bool) -> &'static str {
     if passed { PASSES } else { FAILS }
 }
 
-/// The scenario and the outcome of a row.
+/// Scenario and outcome of a row.
 fn row(line: &str) -> Option<(String, String)> {
     let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
     let name = cells.next()?.trim_end_matches('`');
@@ -40,7 +40,7 @@ fn recorded(version: &str) -> Result<BTreeMap<String, String>> {
     Ok(lines.filter_map(row).collect())
 }
 
-/// What in the record of `version` is not what was seen, a line for each.
+/// Differences between the record of `version` and the outcomes `seen`, one line each.
 pub fn differs(version: &str, seen: &BTreeMap<String, bool>) -> Result<Vec<String>> {
     let recorded = recorded(version)?;
     let mut wrong = Vec::new();
@@ -56,7 +56,7 @@ pub fn differs(version: &str, seen: &BTreeMap<String, bool>) -> Result<Vec<Strin
     Ok(wrong)
 }
 
-/// Writes what was seen into the rows that are there.
+/// Writes the outcomes into the existing rows.
 pub fn write(version: &str, seen: &BTreeMap<String, bool>) -> Result<()> {
     let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let page = std::fs::read_to_string(self::page())?;

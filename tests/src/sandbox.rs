@@ -1,5 +1,5 @@
-//! One scenario's own corner of the machine: a folder for data and logs. It is removed when the
-//! scenario passes and kept, with its path printed, when it does not.
+//! A folder for the data and logs of one scenario. It is removed when the scenario passes; otherwise it is kept and its
+//! path is printed.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tempfile::TempDir;
 
-/// A folder for one scenario.
+/// Folder of one scenario.
 #[derive(Debug)]
 pub struct Sandbox {
     folder: Option<TempDir>,
@@ -15,7 +15,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// A fresh folder; `name` is for whoever finds it after a failure.
+    /// Creates a new folder; `name` identifies it after a failure.
     pub fn new(name: &str) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix(&format!("toolgate-{name}-"))
@@ -27,20 +27,20 @@ impl Sandbox {
         })
     }
 
-    /// The folder itself: logs lie here.
+    /// Path of the folder, which contains the logs.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A path inside.
+    /// Path inside the folder.
     #[must_use]
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 }
 
-/// How much of each log is shown when a scenario fails.
+/// Lines of each log that are printed when a scenario fails.
 const TAIL: usize = 20;
 
 fn last_words(folder: &Path) -> std::io::Result<()> {
@@ -68,7 +68,7 @@ impl Drop for Sandbox {
         if std::thread::panicking()
             && let Some(folder) = self.folder.take()
         {
-            // Nothing can be done about a standard error that is closed.
+            // Errors of a closed standard error are ignored.
             drop(last_words(&folder.keep()));
         }
     }

@@ -1,4 +1,4 @@
-//! Upstream servers as processes: our fixture, and the official everything-server.
+//! Upstream servers as processes: the fixture server and the official everything-server.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::{clock, port, tools};
 
 const START: Duration = Duration::from_secs(20);
 
-/// A running upstream.
+/// Running upstream server.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
@@ -23,12 +23,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Our fixture, with these flags.
+    /// Starts the fixture server with these flags.
     pub async fn fixture(sandbox: &Sandbox, name: &str, flags: &[&str]) -> Result<Self> {
         Self::fixture_at(sandbox, name, port::free()?, flags).await
     }
 
-    /// Our fixture at a given address, to come back where it was.
+    /// Starts the fixture server at a given address, to restart it at the same place.
     pub async fn fixture_at(
         sandbox: &Sandbox,
         name: &str,
@@ -50,18 +50,18 @@ impl Server {
         })
     }
 
-    /// `@modelcontextprotocol/server-everything` over Streamable HTTP.
+    /// Starts `@modelcontextprotocol/server-everything` over Streamable HTTP.
     pub async fn everything(sandbox: &Sandbox) -> Result<Self> {
         Self::everything_at(sandbox, port::free()?, "streamableHttp", "mcp").await
     }
 
-    /// The same over HTTP with one stream for all that it says, as in 2024-11-05, at a given address.
+    /// Starts the same server over HTTP+SSE (2024-11-05 transport) at a given address.
     pub async fn everything_of_old(sandbox: &Sandbox, address: SocketAddr) -> Result<Self> {
         Self::everything_at(sandbox, address, "sse", "sse").await
     }
 
-    /// The SDK's own example of a server that ends the stream of a call and has it taken up. It listens at a port of its
-    /// choice, which is not asked for here.
+    /// Starts the SDK's example of a server that ends the stream of a call for resumption. Its port is not
+    /// configurable, so a preloaded module redirects it to a free port.
     pub async fn polling(sandbox: &Sandbox) -> Result<Self> {
         const ELSEWHERE: &str = "data:text/javascript,import net from 'node:net'; \
             const listen = net.Server.prototype.listen; \
@@ -107,24 +107,24 @@ impl Server {
         })
     }
 
-    /// Its MCP endpoint.
+    /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where it listens.
+    /// Listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// Process of the server.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// What a fixture has really executed.
+    /// Execution counts of a fixture server.
     pub async fn counts(&self) -> Result<Counts> {
         let reply = Http::default()
             .get(&format!("http://{}/counts", self.address))

@@ -1,5 +1,5 @@
-//! The official conformance suite, pinned in `tests/clients`, in its roles: it judges a server at a URL, or a client that
-//! it starts itself.
+//! The official conformance suite, pinned in `tests/clients`, in both roles: it tests a server at a URL, or a client
+//! that it starts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,21 +16,21 @@ use crate::toolgate::text;
 use crate::tools;
 
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Each scenario of a client; the suite starts all of them at once.
+/// Timeout of each scenario of a client in milliseconds; the suite starts all of them at once.
 const CLIENT_PATIENCE: &str = "90000";
 const SOON: Duration = Duration::from_secs(10);
 
-/// What came of a run.
+/// Outcome of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Everything scored passed, or failed as was expected.
+    /// True if everything scored passed or failed as expected.
     pub passed: bool,
-    /// What the suite says at the end.
+    /// Summary that the suite prints at its end.
     pub summary: String,
 }
 
 impl Outcome {
-    /// Each scenario that was run, scored or not, and whether it passed.
+    /// Each scenario that was run, scored or not, and `true` if it passed.
     #[must_use]
     pub fn scenarios(&self) -> BTreeMap<String, bool> {
         let lines = self.summary.lines().filter_map(|line| {
@@ -56,7 +56,7 @@ async fn run(mut command: Command) -> Result<Outcome> {
     Ok(Outcome { passed, summary })
 }
 
-/// The suite with these arguments, and with a file of `tests` that lists what is expected to fail.
+/// Command of the suite with these arguments and a file of `tests` that lists expected failures.
 fn suite(arguments: &[&str], expected: Option<&str>) -> Result<Command> {
     let mut command = Command::new(tools::node()?);
     let program = "@modelcontextprotocol/conformance/dist/index.js";
@@ -68,13 +68,14 @@ fn suite(arguments: &[&str], expected: Option<&str>) -> Result<Command> {
     Ok(command)
 }
 
-/// Judges the server at `url` by what a revision requires.
+/// Tests the server at `url` against the requirements of a protocol version.
 pub async fn server(url: &str, version: &str, expected: Option<&str>) -> Result<Outcome> {
     let arguments = ["server", "--url", url, "--requirements", version];
     run(suite(&arguments, expected)?).await
 }
 
-/// Judges a client by what a revision requires: a script of `tests/clients`, run with this environment in `home`.
+/// Tests a client against the requirements of a version: a script of `tests/clients`, run with this environment in
+/// `home`.
 pub async fn client(
     script: &str,
     version: &str,
@@ -91,8 +92,8 @@ pub async fn client(
     run(command).await
 }
 
-/// The suite passes vacuously on servers that lack what it asks for: through the gateway at `url` there must be what the
-/// fixture itself lists before a score means anything.
+/// Checks that the gateway at `url` lists everything that the fixture lists. Without it the suite passes vacuously,
+/// because it skips what a server lacks.
 pub async fn listed(fixture: &str, legacy: bool, url: &str, token: &str) -> Result<()> {
     let direct = match legacy {
         true => Agent::legacy(fixture, "").await?,
@@ -108,7 +109,7 @@ pub async fn listed(fixture: &str, legacy: bool, url: &str, token: &str) -> Resu
     Ok(())
 }
 
-/// Waits until the server behind the gateway at `url` may ask for everything.
+/// Waits until the relay policy of the server behind `url` allows all server requests.
 pub async fn asks(url: &str, token: &str) -> Result<()> {
     let agent = Agent::modern(url, token).declaring(json!({"sampling": {}}));
     eventually("the server may ask models", SOON, || async {

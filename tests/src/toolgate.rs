@@ -1,4 +1,4 @@
-//! The product as its users run it: the real binary in its roles, and its command line.
+//! The product as users run it: the real binary in its roles, and its command line.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use crate::process::Process;
 use crate::sandbox::Sandbox;
 use crate::{clock, port, tools};
 
-/// From the start of a role to `/readyz`.
+/// Timeout from the start of a role to `/readyz`.
 const START: Duration = Duration::from_secs(30);
-/// From a write to the proxy in the same process.
+/// Timeout from a write to its effect on the proxy in the same process.
 const ARRIVAL: Duration = Duration::from_secs(3);
 /// Longest run of a command.
 const COMMAND: Duration = Duration::from_secs(60);
 
-/// The binary with a clean environment: nothing of the machine's own settings leaks in.
+/// The binary with a clean environment, without settings of the machine.
 fn command() -> Result<Command> {
     let mut command = Command::new(tools::toolgate()?);
     let inherited = std::env::vars_os();
@@ -51,7 +51,7 @@ async fn ready(process: &mut Process, private: SocketAddr) -> Result<()> {
     }
 }
 
-/// `toolgate up`: everything in one process.
+/// `toolgate up`: all roles in one process.
 #[derive(Debug)]
 pub struct Up {
     process: Process,
@@ -63,14 +63,14 @@ pub struct Up {
 }
 
 impl Up {
-    /// Starts it on free ports with a fresh data folder, and waits until it is ready.
+    /// Starts the process on free ports with a new data folder, and waits until it is ready.
     pub async fn start(sandbox: &Sandbox, flags: &[&str]) -> Result<Self> {
         let mut up = Self::launch(sandbox, flags)?;
         ready(&mut up.process, up.private).await?;
         Ok(up)
     }
 
-    /// Starts it and does not wait.
+    /// Starts the process without waiting for readiness.
     pub fn launch(sandbox: &Sandbox, flags: &[&str]) -> Result<Self> {
         let (mcp, admin, private) = (port::free()?, port::free()?, port::free()?);
         let data = sandbox.join("data");
@@ -97,7 +97,7 @@ impl Up {
         })
     }
 
-    /// Ends it as a crash would and starts it again on the same ports and data.
+    /// Kills the process and starts it again on the same ports and data.
     pub async fn restart(&mut self, flags: &[&str]) -> Result<()> {
         self.process.kill()?;
         let mut command = command()?;
@@ -111,7 +111,7 @@ impl Up {
         ready(&mut self.process, self.private).await
     }
 
-    /// Its command line, as the bootstrap administrator.
+    /// Command line with the token of the bootstrap administrator.
     pub fn cli(&self) -> Result<Cli> {
         let token =
             std::fs::read_to_string(self.data.join("admin-token")).context("admin-token")?;
@@ -121,7 +121,7 @@ impl Up {
         )
     }
 
-    /// As [`Cli::expose`], and waits until the token is accepted.
+    /// Same as [`CommandLine::expose`], and waits until the token is accepted.
     pub async fn expose(&self, name: &str, url: &str, prefix: &str) -> Result<String> {
         let token = self.cli()?.expose(name, url, prefix).await?;
         let agent = Agent::modern(&self.url(name), &token);
@@ -129,43 +129,43 @@ impl Up {
         Ok(token)
     }
 
-    /// The endpoint of a gateway.
+    /// Endpoint of a gateway.
     #[must_use]
     pub fn url(&self, gateway: &str) -> String {
         format!("http://{}/v1/mcp/{gateway}", self.mcp)
     }
 
-    /// Where MCP is served.
+    /// Address of the MCP listener.
     #[must_use]
     pub fn mcp(&self) -> SocketAddr {
         self.mcp
     }
 
-    /// Where the admin API is served.
+    /// Address of the admin API.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
 
-    /// Where `/livez`, `/readyz` and `/metrics` are.
+    /// Address of `/livez`, `/readyz` and `/metrics`.
     #[must_use]
     pub fn private(&self) -> SocketAddr {
         self.private
     }
 
-    /// Its data folder.
+    /// Data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// Its process.
+    /// Process of this role.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 }
 
-/// `toolgate control-plane` over a real etcd.
+/// `toolgate control-plane` with a real etcd.
 #[derive(Debug)]
 pub struct ControlPlane {
     process: Process,
@@ -179,7 +179,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it and waits until it is ready.
+    /// Starts the process and waits until it is ready.
     pub async fn start(sandbox: &Sandbox, name: &str, endpoints: &[String]) -> Result<Self> {
         let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
         let data = sandbox.join("control-plane");
@@ -218,12 +218,12 @@ impl ControlPlane {
         Ok(command)
     }
 
-    /// Ends it at once.
+    /// Kills the process.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()
     }
 
-    /// Starts it again where it was.
+    /// Starts the process again on the same ports and data.
     pub async fn restart(&mut self) -> Result<()> {
         let (data, endpoints) = (&self.data, &self.endpoints);
         let command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
@@ -231,13 +231,13 @@ impl ControlPlane {
         ready(&mut self.process, self.private).await
     }
 
-    /// Its data folder.
+    /// Data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// Its command line, as the bootstrap administrator.
+    /// Command line with the token of the bootstrap administrator.
     pub fn cli(&self) -> Result<Cli> {
         let token =
             std::fs::read_to_string(self.data.join("admin-token")).context("admin-token")?;
@@ -248,13 +248,13 @@ impl ControlPlane {
         ))
     }
 
-    /// Where proxies connect.
+    /// Address that proxies connect to.
     #[must_use]
     pub fn push(&self) -> SocketAddr {
         self.push
     }
 
-    /// Its process.
+    /// Process of this role.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
@@ -272,7 +272,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Makes a join token, starts a proxy with it and waits until it is ready.
+    /// Creates a join token, starts a proxy with it and waits until it is ready.
     pub async fn join(sandbox: &Sandbox, name: &str, plane: &ControlPlane) -> Result<Self> {
         let join = sandbox.join(&format!("{name}.join.json"));
         std::fs::write(
@@ -319,7 +319,7 @@ impl Proxy {
         Ok(command)
     }
 
-    /// Ends it as a crash would and starts it again: from its own disk, without joining anew.
+    /// Kills the process and starts it again from its own disk, without joining anew.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
         let command = Self::command(
@@ -333,25 +333,25 @@ impl Proxy {
         ready(&mut self.process, self.private).await
     }
 
-    /// Where clients reach it.
+    /// Address of the MCP listener.
     #[must_use]
     pub fn mcp(&self) -> SocketAddr {
         self.mcp
     }
 
-    /// The endpoint of a gateway on this proxy.
+    /// Endpoint of a gateway on this proxy.
     #[must_use]
     pub fn url(&self, gateway: &str) -> String {
         format!("http://{}/v1/mcp/{gateway}", self.mcp)
     }
 
-    /// Its process.
+    /// Process of this role.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 }
 
-/// The command line against one control plane.
+/// Command line of one control plane.
 #[derive(Clone, Debug)]
 pub struct Cli {
     address: String,
@@ -361,7 +361,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Commands run in `folder`, which is also their home.
+    /// Creates a command line whose commands run in `folder`, which is also their home.
     #[must_use]
     pub fn new(address: &str, token: &str, folder: &Path) -> Self {
         let (address, token) = (address.to_owned(), token.to_owned());
@@ -373,21 +373,21 @@ impl Cli {
         }
     }
 
-    /// With the address of a proxy, for `tools` and `connect`.
+    /// Sets the address of a proxy, for `tools` and `connect`.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: &str) -> Self {
         self.endpoint = Some(endpoint.to_owned());
         self
     }
 
-    /// As somebody else.
+    /// Uses another token.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
         token.clone_into(&mut self.token);
         self
     }
 
-    /// The address of the admin API and the token, as the environment gives them.
+    /// Address of the admin API and token, as environment variables.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, &str); 2] {
         [
@@ -396,7 +396,7 @@ impl Cli {
         ]
     }
 
-    /// Runs a command, whatever comes of it.
+    /// Runs a command and returns its output, successful or not.
     pub async fn output(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = command()?;
         command
@@ -439,7 +439,7 @@ impl Cli {
             .with_context(|| format!("toolgate {all:?} printed {}", text(&output.stdout)))
     }
 
-    /// Runs a command that must fail: its exit code and what it says on standard error.
+    /// Runs a command that must fail; returns its exit code and standard error.
     pub async fn fails(&self, arguments: &[&str]) -> Result<(i32, String)> {
         let output = self.output(arguments).await?;
         if output.status.success() {
@@ -452,7 +452,7 @@ impl Cli {
         Ok((code, text(&output.stderr)))
     }
 
-    /// A server with a gateway of its own name and a token for it: `(server, prefix) -> token`.
+    /// Creates a server, a gateway with the same name and a token for it; returns the token.
     pub async fn expose(&self, name: &str, url: &str, prefix: &str) -> Result<String> {
         self.run(&["server", "add", name, "--url", url]).await?;
         let gateway = [
@@ -463,7 +463,7 @@ impl Cli {
             .await
     }
 
-    /// Lets a server ask its clients for everything there is.
+    /// Allows all kinds of server requests in the relay policy of a server.
     pub async fn let_ask(&self, name: &str, url: &str) -> Result<()> {
         let relay = "{elicitation: true, sampling: true, roots: true}";
         let document = format!(
@@ -475,7 +475,7 @@ impl Cli {
         self.run(&["apply", "-f", file]).await.map(drop)
     }
 
-    /// A new bearer token.
+    /// Creates a bearer token.
     pub async fn token(&self, name: &str, flags: &[&str]) -> Result<String> {
         let mut arguments = vec!["token", "create", name];
         arguments.extend(flags);

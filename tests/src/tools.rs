@@ -1,5 +1,4 @@
-//! Where the foreign programs are that the scenarios need. One that is missing is a failure, not
-//! a reason to skip.
+//! Locations of the external programs that the scenarios need. A missing program is a failure, not a reason to skip.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
-/// The root of the repository.
+/// Root of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -28,7 +27,7 @@ fn needed(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Where the node packages are installed.
+/// Folder of the installed node packages.
 pub fn clients() -> Result<PathBuf> {
     needed(folder().join("clients"))
 }
@@ -58,7 +57,7 @@ pub fn script(name: &str) -> Result<PathBuf> {
     needed(repository().join("tests/clients").join(name))
 }
 
-/// A program that a package manager installs: first beside the other tools, then on the path.
+/// Program from a package manager: searched among the tools, then on the path.
 pub fn program(name: &str) -> Result<PathBuf> {
     let search = std::env::var_os("PATH").unwrap_or_default();
     let own = [folder().join("bin"), PathBuf::from("/usr/sbin")];
@@ -69,7 +68,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
         .with_context(|| format!("{name} is missing: `make test` installs it"))
 }
 
-/// `target/<profile>`, where this test program and its fixture were built.
+/// `target/<profile>`, which contains this test program and the fixture.
 fn built() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     test.ancestors()
@@ -78,12 +77,12 @@ fn built() -> Result<PathBuf> {
         .context("where is target/<profile>?")
 }
 
-/// Our upstream, built together with the tests.
+/// The fixture server, built together with the tests.
 pub fn fixture() -> Result<PathBuf> {
     needed(built()?.join("fixture"))
 }
 
-/// The product. Cargo does not rebuild it for another package's tests, so this does.
+/// The product binary. Cargo does not rebuild it for the tests of another package, so this function does.
 pub fn toolgate() -> Result<PathBuf> {
     static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     if let Some(given) = std::env::var_os("TOOLGATE_TEST_BINARY") {

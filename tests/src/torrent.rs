@@ -1,5 +1,5 @@
-//! A server that introduces itself properly and then answers with far more than anybody can want: every tool floods in
-//! a way of its own, as long as anybody reads.
+//! A server with a valid handshake whose tools return far too many bytes: every tool floods in a different way while
+//! the response is read.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// The floods, by the name of the tool that lets them loose.
+/// Tools that flood; the name describes the kind of flood.
 pub const FLOODS: &[&str] = &[
     "one_line",
     "no_newline",
@@ -27,13 +27,13 @@ pub const FLOODS: &[&str] = &[
     "document",
 ];
 
-/// Answers as it should, with as many bytes as it is asked for.
+/// Tool with a valid response of the requested size.
 pub const HONEST: &str = "honest";
 
-/// Bytes of a flood.
+/// Size of a flood in bytes.
 const FLOOD: usize = 100_000_000;
 
-/// The running server; it ends when dropped.
+/// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct Torrent {
     address: SocketAddr,
@@ -41,7 +41,7 @@ pub struct Torrent {
 }
 
 impl Torrent {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -58,7 +58,7 @@ impl Torrent {
         })
     }
 
-    /// Its MCP endpoint.
+    /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
@@ -145,7 +145,7 @@ fn flood(name: &str, id: &Value, bytes: usize) -> Response {
     }
 }
 
-/// `first`, and then `repeated` so many times, made as it is read.
+/// Body of `first` followed by `times` repetitions of `repeated`, produced while it is read.
 fn repeating(first: &str, repeated: &str, times: usize) -> Body {
     const TOGETHER: usize = 64 * 1024;
     let at_once = (TOGETHER / repeated.len()).clamp(1, times.max(1));

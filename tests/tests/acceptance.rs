@@ -1,6 +1,6 @@
-//! The acceptance matrix: every client that people use, before one server of each era and before both behind one
-//! gateway: it connects, lists, calls, is told what failed, and hears how far a call is and that a list has changed. What a client cannot do by its
-//! nature stands in `LACKS` with the reason; nothing else is left out.
+//! The acceptance matrix: every popular client with one server of each era and with both behind one gateway. It
+//! connects, lists, calls, gets errors, and receives progress and list change notifications. `KNOWN_GAPS` lists with
+//! reasons what a client cannot do; nothing else is left out.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -18,7 +18,7 @@ use toolgate_tests::toolgate::Up;
 const MESSAGE: &str = "grüße \u{1f980} through the gateway";
 const FAILURE: &str = "This tool intentionally returns an error for testing";
 const UNKNOWN: &str = "no_such_tool_anywhere";
-/// What the gateway must never have to add: every client brings its own token.
+/// Placeholder of a missing token. The gateway must never have to add a token: every client sends its own.
 const NO_TOKEN: &str = "no-token-was-sent";
 
 const CLIENTS: &[Client] = &[
@@ -90,7 +90,7 @@ const CLIENTS: &[Client] = &[
     ),
 ];
 
-/// One thing that a client does in each cell.
+/// Action of a client in each cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Connect,
@@ -112,7 +112,7 @@ const STEPS: [Step; 7] = [
     Step::Changed,
 ];
 
-/// What a client does not do, and why: (how its name begins, step, reason).
+/// Gaps of clients: (start of the client name, step, reason).
 const LACKS: &[(&str, Step, &str)] = &[
     (
         "Claude Code",
@@ -147,7 +147,7 @@ fn lacks(client: &Client, step: Step) -> Option<&'static str> {
         .map(|(_, _, reason)| *reason)
 }
 
-/// Each fixture in the report has this at `member`.
+/// Checks that each fixture in the report has this value at `member`.
 fn each(report: &Value, servers: usize, member: &str, expected: &Value) -> Result<()> {
     let fixtures = report["fixtures"].as_array().context("no fixtures")?;
     ensure!(fixtures.len() == servers, "{} fixtures", fixtures.len());
@@ -157,7 +157,7 @@ fn each(report: &Value, servers: usize, member: &str, expected: &Value) -> Resul
     Ok(())
 }
 
-/// What a step has to have seen.
+/// Checks the observations of a step.
 fn check(step: Step, report: &Value, agreed: Option<&String>, cell: &Cell) -> Result<()> {
     let servers = cell.prefixes.len();
     match step {
@@ -201,13 +201,13 @@ fn check(step: Step, report: &Value, agreed: Option<&String>, cell: &Cell) -> Re
     Ok(())
 }
 
-/// One row of one column: a client at an endpoint.
+/// Cell of the matrix: a client at an endpoint.
 struct Cell {
     version: &'static str,
     prefixes: &'static [&'static str],
 }
 
-/// A client at an endpoint: what went wrong, step by step.
+/// Runs a client at an endpoint; returns failures by step.
 async fn enter(
     client: &Client,
     up: &Up,
@@ -238,7 +238,7 @@ async fn enter(
     Ok(failures)
 }
 
-/// Every client at one endpoint.
+/// Runs every client at one endpoint.
 async fn meet(up: &Up, gateway: &str, token: &str, prefixes: &'static [&'static str]) {
     let mut failures = Vec::new();
     for client in CLIENTS {
@@ -290,7 +290,7 @@ async fn every_client_before_both_behind_one_gateway() {
     let token = cli.token("everybody", &["--gateway", "all"]).await.unwrap();
     meet(&up, "all", &token, &["old__", "new__"]).await;
 
-    // A token that is not one gets nobody in.
+    // An invalid token rejects every client.
     let before = old.counts().await.unwrap().tools;
     for client in CLIENTS {
         let wrong = "archestra_0000000000000000000000000000000000000000000";

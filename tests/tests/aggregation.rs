@@ -1,4 +1,4 @@
-//! Several servers behind one gateway, as one list.
+//! Several servers behind one gateway, aggregated into one list.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use toolgate_tests::toolgate::Up;
 const SERVERS: [(&str, usize); 3] = [("one", 67), ("two", 67), ("three", 66)];
 const SOON: Duration = Duration::from_secs(10);
 
-/// All two hundred, for both eras, in one order, each under one name, and each leads to its own server.
+/// Lists all two hundred tools, in a stable order and under unique names that lead to their own server.
 async fn lists_all(agent: &Agent) -> Result<Vec<String>> {
     let names = agent.tools().await?;
     ensure!(names.len() == 200, "{} tools", names.len());
@@ -48,7 +48,7 @@ async fn two_hundred_tools_of_three_servers_in_pages_of_seven_are_one_list() {
     assert_eq!(lists_all(&legacy).await.unwrap(), listed);
     for agent in [&modern, &legacy] {
         for (name, tools) in SERVERS {
-            // The first and the last that it lists.
+            // First and last listed tool.
             for tool in ["t0".to_owned(), format!("t{}", tools - 1)] {
                 let result = agent
                     .call(&format!("{name}__{tool}"), json!({}))

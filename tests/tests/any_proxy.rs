@@ -1,5 +1,5 @@
-//! Any proxy, any request: what a session remembers stands with the proxy that opened it, and a client that is sent to
-//! another one with every request does not notice.
+//! Any proxy can serve any request: session state stays with the proxy that opened the session, and a client whose
+//! requests go to different proxies sees no difference.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn a_session_is_the_same_on_every_proxy() {
         agent.echo("echo", &format!("through {at}")).await.unwrap();
     }
 
-    // Made through the second proxy, taken back through the third.
+    // Called through the second proxy, cancelled through the third.
     let call = json!({
         "jsonrpc": "2.0", "id": "slow", "method": "tools/call",
         "params": {"name": "sleep", "arguments": {"ms": 20_000}},
@@ -42,7 +42,7 @@ async fn a_session_is_the_same_on_every_proxy() {
     .await
     .unwrap();
 
-    // Over for one is over for all.
+    // A session ended on one proxy is ended on all.
     assert!(agents[2].delete().await.unwrap().status.is_success());
     for agent in &agents {
         let reply = agent.request("tools/list", json!({})).await.unwrap();
@@ -65,14 +65,14 @@ async fn a_session_outlives_the_proxy_that_opened_it() {
     };
     let (cut_off, killed) = tokio::join!(agents[1].post(&slow, &[]), lost);
     killed.unwrap();
-    // What was under way may have taken effect: that is said, and nobody repeats it.
+    // A call in flight may have taken effect: the error says so, and the call is not repeated.
     let (status, code, words) = refusal(&cut_off.unwrap()).unwrap();
     assert_eq!((status, code), (502, -32603), "{words}");
     assert_eq!(fleet.server.counts().await.unwrap().tools["sleep"], 1);
     for agent in &agents[1..] {
         agent.echo("echo", "afterwards").await.unwrap();
     }
-    // Whoever opened it is back, and remembers nothing of it: it goes on all the same.
+    // The owning proxy is back without the session state; the session continues.
     fleet.proxies[0].restart().await.unwrap();
     for agent in &agents {
         eventually("everywhere again", SOON, || agent.echo("echo", "again"))
@@ -81,7 +81,7 @@ async fn a_session_outlives_the_proxy_that_opened_it() {
     }
 }
 
-/// A legacy server asks in the middle of a call: the call stays with the proxy that made it, the answer may come to any.
+/// A legacy server sends a request during a call: the call stays with its proxy, the response may go to any proxy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_waits_for_an_answer_gets_it_through_any_proxy() {
     let fleet = Fleet::start("parked", &["--legacy-only"]).await.unwrap();
@@ -117,14 +117,14 @@ async fn a_call_that_waits_for_an_answer_gets_it_through_any_proxy() {
         fleet.server.counts().await.unwrap().tools["test_elicitation"],
         1
     );
-    // An answer is good once, wherever it is given again.
+    // A response is accepted once, on any proxy.
     let third = Agent::modern(&fleet.url(2), &fleet.token);
     let reply = third.post(&ask(&third, &more), &[]).await.unwrap();
     let (_, code, words) = refusal(&reply).unwrap();
     assert_eq!(code, -32602, "{words}");
 }
 
-/// The listener for neighbours is not a second door.
+/// The peer listener does not serve clients.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_no_neighbours() {
     let mut fleet = Fleet::start("strangers", &[]).await.unwrap();

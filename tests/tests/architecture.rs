@@ -1,13 +1,13 @@
-//! The house keeps its shape: the layers, planes, purity and quarantines of ARCHITECTURE.md,
-//! read from `cargo metadata`, with no list of exceptions.
+//! Checks of the crate structure: the layers, planes, pure crates and restricted dependencies of ARCHITECTURE.md, read
+//! from `cargo metadata`, without a list of exceptions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Node, Package, PackageId};
 
-/// Lowest first. A crate may depend on crates of earlier rows only. Layer 1 is three rows because
-/// what the planes share is itself a small stack: the runtime below, the client on top.
+/// Layers, lowest first. A crate may depend only on crates of earlier rows. Layer 1 has three rows because the shared
+/// crates form a small stack: the runtime below, the client on top.
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "0 contract",
@@ -66,7 +66,7 @@ const DATA: &[&str] = &[
     "toolgate-data-plane",
 ];
 
-/// Time and randomness come in as arguments here, so nothing below may be able to fetch them.
+/// Pure crates get time and randomness as arguments, so none of their dependencies may provide them.
 const PURE: &[&str] = &[
     "toolgate-model",
     "toolgate-mcp",
@@ -74,7 +74,7 @@ const PURE: &[&str] = &[
     "toolgate-data-core",
 ];
 
-/// By name or, with a trailing `*`, by the start of the name.
+/// Matched by name or, with a trailing `*`, by prefix.
 const IMPURE: &[&str] = &[
     "tokio*",
     "async-std",
@@ -95,8 +95,8 @@ const IMPURE: &[&str] = &[
     "tracing",
 ];
 
-/// Who alone may name a vendor. The tests look at the system from outside, so they may talk to
-/// etcd directly and keep rmcp to themselves; the benches own criterion.
+/// Crates that may depend on a vendor crate. The tests look at the system from outside, so they may use etcd and rmcp
+/// directly; the benches own criterion.
 const QUARANTINE: &[(&str, &[&str])] = &[
     ("actix*", &["toolgate-actor"]),
     ("etcd-client", &["toolgate-store", "toolgate-tests"]),
@@ -120,7 +120,7 @@ const QUARANTINE: &[(&str, &[&str])] = &[
     ("criterion", &["toolgate-benches"]),
 ];
 
-/// What must not be linked into anything we ship: one TLS stack, one HTTP client.
+/// Dependencies that must not be linked into shipped binaries: one TLS stack, one HTTP client.
 const BANNED: &[&str] = &[
     "ring",
     "openssl",
@@ -130,7 +130,7 @@ const BANNED: &[&str] = &[
     "async-std",
 ];
 
-/// Two copies of these mean that types stop fitting together.
+/// Dependencies with a single version: types of two versions are incompatible.
 const SINGLE: &[&str] = &[
     "tokio",
     "hyper",
@@ -180,8 +180,8 @@ fn members(metadata: &Metadata) -> BTreeMap<String, &Package> {
         .collect()
 }
 
-/// The graph of `cargo metadata` also holds optional dependencies that a weak feature (`a?/b`)
-/// merely mentions. One is linked only if an active feature names it outright.
+/// The graph of `cargo metadata` also contains optional dependencies that a weak feature (`a?/b`) only mentions. A
+/// dependency is linked only if an active feature enables it directly.
 fn is_switched_on(package: &Package, node: &Node, dependency: &str) -> bool {
     let mut declared = package
         .dependencies
@@ -207,7 +207,7 @@ fn is_switched_on(package: &Package, node: &Node, dependency: &str) -> bool {
     })
 }
 
-/// Everything `root` is linked with: normal edges, and build edges where asked.
+/// Crates that `root` is linked with: normal dependencies, and build dependencies if `build` is set.
 fn closure(metadata: &Metadata, root: &str, build: bool) -> Result<BTreeMap<String, String>> {
     let resolve = metadata.resolve.as_ref().context("no resolve graph")?;
     let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|n| (&n.id, n)).collect();
@@ -386,7 +386,7 @@ fn every_crate_obeys_the_lints_of_the_workspace() {
     let mut offences = Vec::new();
     for (name, package) in members(&metadata) {
         let text = std::fs::read_to_string(&package.manifest_path).unwrap();
-        // Generated code cannot document itself: the contract keeps only the hardest one.
+        // Generated code has no documentation: the contract crate keeps only the strictest lint.
         let lints = match name.as_str() {
             "toolgate-proto" => "[lints.rust]\nunsafe_code = \"forbid\"",
             _ => "[lints]\nworkspace = true",

@@ -1,5 +1,5 @@
-//! Bad input, from every side: each gets the precise error of the protocol or of the API, none
-//! kills or slows anything else, none loses stored data.
+//! Invalid input from every side: each gets the precise error of the protocol or the API, affects nothing else and
+//! loses no stored data.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::server::Server;
 use toolgate_tests::toolgate::{Cli, Up};
 
-/// One process, one server of both eras behind one gateway.
+/// Process with a server of both eras behind one gateway.
 struct Stage {
     up: Up,
     server: Server,
@@ -47,7 +47,7 @@ impl Stage {
         Agent::modern(&self.up.url("main"), &self.token)
     }
 
-    /// Everything works as before.
+    /// Checks that valid requests still work.
     async fn is_well(&self) -> Result<()> {
         self.modern().echo("echo", "still here").await?;
         let legacy = Agent::legacy(&self.up.url("main"), &self.token).await?;
@@ -59,7 +59,7 @@ impl Stage {
     }
 }
 
-/// Status and code, or what came instead.
+/// Checks status and code; returns the difference, if any.
 fn expect(what: &str, reply: &Reply, status: u16, code: i64) -> Option<String> {
     match refusal(reply) {
         Ok((got, found, _)) if got == status && found == code => None,
@@ -203,7 +203,7 @@ async fn an_unknown_gateway_and_a_wrong_token_are_refused() {
         ("none", "main", ""),
         ("another", "main", "archestra_nobody"),
         ("changed", "main", &changed),
-        // Who is nobody does not learn which gateways there are.
+        // A client without a valid token does not learn which gateways exist.
         ("another, nowhere", "nowhere", "archestra_nobody"),
     ] {
         let agent = Agent::modern(&stage.up.url(gateway), token);
@@ -245,7 +245,7 @@ async fn an_oversized_body_is_refused_and_not_kept() {
         "tools/call",
         json!({"name": "echo", "arguments": {"message": large}}),
     );
-    // A server may answer and close before the body is through: that is an error of the client.
+    // The listener may respond and close before the body is read, which the HTTP client reports as an error.
     if let Ok(reply) = agent.post(&frame, &[]).await {
         assert_eq!(reply.status, 413, "{}", reply.text());
     }
@@ -348,7 +348,7 @@ async fn a_session_belongs_to_who_opened_it() {
         .await
         .unwrap();
     let session = legacy.session().unwrap().to_owned();
-    // The proxy hears of a token a moment after it was made.
+    // The proxy learns of a new token with a short delay.
     let thief = eventually("the token arrives", Duration::from_secs(5), || async {
         Agent::legacy(&stage.up.url("main"), &other).await
     })
@@ -405,7 +405,7 @@ async fn a_lying_server_hurts_its_own_calls_only() {
     none(&failures);
 }
 
-/// The caller is told that the call failed, and nothing of what the server said.
+/// Checks that the caller gets a failed call without text of the server.
 fn told(reply: &Reply) -> Result<()> {
     let text = reply.text();
     if text.contains("secret-of-the-server") {

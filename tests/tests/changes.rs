@@ -1,4 +1,4 @@
-//! What a server changes, its clients hear of: each of several changes within a second, in all four cells.
+//! List changes of a server reach clients: each of several changes within a second, in every era pair.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -17,12 +17,12 @@ use toolgate_tests::toolgate::Up;
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const PROMPTS: &str = "notifications/prompts/list_changed";
-/// What is promised.
+/// Documented limit.
 const MOST: Duration = Duration::from_secs(1);
-/// Longer than it takes until changes made before are told.
+/// Longer than the delay of earlier change notifications.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// A gateway before the fixture, with a client of each era that listens.
+/// A gateway with the fixture server, and a listening client of each era.
 struct Scene {
     agent: Agent,
     hearings: [Hearing; 2],
@@ -55,7 +55,7 @@ impl Scene {
     }
 }
 
-/// Of the tools or the prompts, with these pauses in between.
+/// Changes tools and prompts with these pauses in between.
 async fn several(flag: &str) {
     let mut scene = Scene::of(flag).await;
     let changes = [

@@ -1,4 +1,4 @@
-//! What the documents claim to be proven is proven by tests that exist.
+//! Checks that every test that the documents name as proof exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -57,7 +57,7 @@ fn every_test_that_threats_names_exists() {
     assert!(empty.is_empty(), "no such tests: {empty:?}");
 }
 
-/// Every promise about several servers names what shows it, and all of that exists.
+/// Every aggregation promise names its tests, and all of them exist.
 #[test]
 fn every_promise_of_aggregation_is_shown_by_tests_that_exist() {
     let mut known = BTreeSet::new();
@@ -82,8 +82,8 @@ fn every_promise_of_aggregation_is_shown_by_tests_that_exist() {
     }
 }
 
-/// What a list of expected failures says: each entry, and whether a reason stands above it. A reason holds for all that
-/// follows, up to a blank line or another one.
+/// Entries of a list of expected failures, and `true` for entries with a reason above them. A reason covers the
+/// following entries up to a blank line or another reason.
 fn expected(text: &str) -> Result<Vec<(String, bool)>> {
     let mut lines = text
         .lines()
@@ -108,7 +108,7 @@ fn expected(text: &str) -> Result<Vec<(String, bool)>> {
         } else if let Some(entry) = line.strip_prefix("- ") {
             entries.push((entry.to_owned(), reason));
         } else {
-            // A blank line ends what a reason is for.
+            // A blank line ends the scope of a reason.
             ensure!(line.is_empty(), "cannot be read: {line}");
             reason = false;
         }
@@ -135,7 +135,7 @@ fn every_scenario_that_is_expected_to_fail_has_its_reason() {
     assert!(lists >= 5, "only {lists} lists: is the reading right?");
 }
 
-/// The reading itself: a list that it does not understand is no list without failures.
+/// Tests the parser: an unreadable list must not count as a list without failures.
 #[test]
 fn a_list_of_expected_failures_without_reasons_is_found() {
     let reasons = |text: &str| {

@@ -1,4 +1,4 @@
-//! The command line against a running deployment: documents, shapes of output, exit codes, clients' files.
+//! The command line with a running deployment: documents, output formats, exit codes and client files.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ use toolgate_tests::server::Server;
 use toolgate_tests::toolgate::{Cli, Up, text};
 use toolgate_tests::tools;
 
-/// What a write takes to reach the proxy and to be told, on a busy machine.
+/// Timeout from a write to its visible effect, on a busy machine.
 const SOON: Duration = Duration::from_secs(5);
 
 const DOCUMENTS: &str = "apiVersion: toolgate/v1
@@ -211,7 +211,7 @@ async fn a_tool_that_failed_a_call_that_did_not_arrive_and_a_wrong_line_end_with
     let mut server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
     cli.expose("codes", server.url(), "single").await.unwrap();
     let call = |tool| ["tools", "call", "--gateway", "codes", tool];
-    // A tool that says what it says at every call, and its server once it is gone.
+    // A tool that fails at every call, and its server after its end.
     let cases = [
         (vec!["test_error_handling"], 1, "says that it failed"),
         (vec!["no_such_tool"], 3, "Unknown tool"),

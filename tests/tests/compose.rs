@@ -1,5 +1,5 @@
-//! The fleet of the compose file, started as the file says, service by service, with names and ports of this machine:
-//! etcd, two control planes, the joining, three proxies, haproxy.
+//! The fleet of the compose file, started service by service as the file specifies, with local names and ports: etcd,
+//! two control planes, the join step, three proxies, haproxy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,15 +18,15 @@ use toolgate_tests::server::Server;
 use toolgate_tests::toolgate::{Cli, text};
 use toolgate_tests::{port, tools};
 
-/// From the start of a process to `/readyz`.
+/// Timeout from the start of a process to `/readyz`.
 const START: Duration = Duration::from_secs(30);
 const PLANES: [&str; 2] = ["control-plane-1", "control-plane-2"];
 const PROXIES: [&str; 3] = ["proxy-1", "proxy-2", "proxy-3"];
 
-/// What the file says, and where its names are on this machine.
+/// Content of the file, and local addresses of its names.
 struct Fleet {
     services: Value,
-    /// `name:port` of the file to an address here.
+    /// Maps `name:port` of the file to a local address.
     addresses: BTreeMap<String, SocketAddr>,
     running: BTreeMap<&'static str, Process>,
     sandbox: Sandbox,
@@ -73,7 +73,7 @@ impl Fleet {
             .with_context(|| name.to_owned())
     }
 
-    /// An argument of a service with what it means here.
+    /// Replaces the names in an argument of a service by local addresses.
     fn here(&self, service: &str, argument: &str) -> String {
         let mut here = argument.to_owned();
         for (name, address) in &self.addresses {
@@ -95,7 +95,7 @@ impl Fleet {
         for (name, value) in said["environment"].as_object().into_iter().flatten() {
             command.env(name, self.here(service, value.as_str().unwrap_or_default()));
         }
-        // The folder of a volume, and this machine as the network.
+        // Local folder of a volume, and loopback as the network.
         let volume = said["volumes"][0].as_str().unwrap_or_default();
         let volume = volume.split(':').next().unwrap_or_default();
         command.env("TOOLGATE_DATA_DIR", self.sandbox.join(volume));
@@ -216,7 +216,7 @@ async fn the_fleet_of_the_compose_file_serves_and_survives_the_loss_of_one_of_ea
     for lost in ["control-plane-1", "proxy-2"] {
         fleet.running.get_mut(lost).unwrap().kill().unwrap();
     }
-    // haproxy notices within two seconds, and tries another until then.
+    // haproxy notices within two seconds and tries another instance until then.
     eventually("one of each is enough", START, || async {
         cli.run(&list).await?;
         cli.run(&["get", "gateways"]).await.map(drop)

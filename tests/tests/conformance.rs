@@ -1,6 +1,7 @@
-//! The official conformance suite in server mode against the gateway, with our fixture behind it, authentication on, in
-//! both eras. What still fails stands in `conformance-expected-*.yml`: an unlisted failure fails here, and so does a
-//! listed one that passes. What each scenario makes of a server of the other era stands in docs/conformance.md.
+//! The official conformance suite in server mode against the gateway with the fixture server behind it, authentication
+//! on, in both eras. Known failures are listed in `conformance-expected-*.yml`: an unlisted failure fails here, and so
+//! does a passing scenario that is listed. Outcomes against a server of the other era are recorded in
+//! docs/conformance.md.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -14,7 +15,7 @@ use toolgate_tests::server::Server;
 use toolgate_tests::suite::{self, Outcome};
 use toolgate_tests::toolgate::Up;
 
-/// Before the fixture with this flag.
+/// Runs the suite through a gateway to the fixture with this flag.
 async fn through(version: &str, flag: &str, expected: Option<&str>) -> Outcome {
     let legacy = flag == "--legacy-only";
     let sandbox = Sandbox::new("conformance").unwrap();
@@ -35,7 +36,7 @@ async fn through(version: &str, flag: &str, expected: Option<&str>) -> Outcome {
     outcome
 }
 
-/// Before a server of the same era.
+/// Asserts that the suite passes with a server of the same era.
 async fn holds(version: &str, flag: &str, expected: &str) {
     let outcome = through(version, flag, Some(expected)).await;
     assert!(outcome.passed, "{version}: not as expected");
@@ -61,7 +62,7 @@ async fn the_suite_of_2026_07_28_holds_through_the_gateway() {
     .await;
 }
 
-/// Before a server of the other era: scenario by scenario what the record says.
+/// Asserts that each scenario with a server of the other era matches the record.
 async fn crosses(version: &str, flag: &str, expected: Option<&str>) {
     let outcome = through(version, flag, expected).await;
     let seen = outcome.scenarios();

@@ -1,5 +1,5 @@
-//! The official conformance suite in client mode: its servers stand behind the gateway, Python `mcp` is the agent before
-//! it, and the suite judges what reaches it. What fails stands in `conformance-expected-client-*.yml`.
+//! The official conformance suite in client mode: its servers are behind the gateway, Python `mcp` is the client, and
+//! the suite checks the requests that it receives. Known failures are listed in `conformance-expected-client-*.yml`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -1,5 +1,5 @@
-//! The official conformance suite through haproxy, which sends every request to another of three proxies: nothing that a
-//! client can see changes, so the lists of expected failures are those of a single proxy.
+//! The official conformance suite through haproxy, which sends every request to another of three proxies: clients see
+//! no difference, so the lists of expected failures are those of a single proxy.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -63,7 +63,7 @@ async fn the_suite_of_2026_07_28_does_not_notice_that_there_are_three_proxies() 
     .await;
 }
 
-/// Calls that stand still at one proxy while their client comes back through others.
+/// Suspended calls of one proxy whose clients retry through others.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_of_2026_07_28_before_a_legacy_server_does_not_notice_either() {
     let version = "2026-07-28";

@@ -1,4 +1,4 @@
-//! What lies in `deploy/` is valid, names only flags that exist, and works as far as it can be tried without images.
+//! The files in `deploy/` are valid, name only existing flags, and work as far as it can be tested without images.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ fn succeeds(mut command: Command) -> Result<String> {
     Ok(said)
 }
 
-/// The arguments are understood: with `--print-config` a role reads all its settings and ends.
+/// Checks that the arguments parse: with `--print-config` a role reads all its settings and ends.
 fn understood(arguments: &[String], environment: &BTreeMap<String, String>) -> Result<()> {
     let mut command = Command::new(tools::toolgate()?);
     command.args(arguments).arg("--print-config");
@@ -50,7 +50,7 @@ fn systemd_takes_the_units_and_their_flags_exist() {
             .find_map(|line| line.strip_prefix("ExecStart=/usr/bin/toolgate "))
             .unwrap();
         let words: Vec<_> = start.split(' ').collect();
-        // The file of settings is the operator's; the rest has to be understood.
+        // The settings file belongs to the operator; all other arguments must parse.
         let arguments: Vec<String> = words
             .iter()
             .enumerate()
@@ -63,7 +63,7 @@ fn systemd_takes_the_units_and_their_flags_exist() {
         assert!(content.contains("Type=notify"), "{unit}");
         let copy = sandbox.join(&format!("{unit}.service"));
         fs::write(&copy, content.replace("/usr/bin/toolgate", &binary)).unwrap();
-        // A container may be without systemd; the flags have been checked all the same.
+        // A container may lack systemd; the flags are checked in any case.
         if let Ok(analyze) = tools::program("systemd-analyze") {
             let mut command = Command::new(analyze);
             command.arg("verify").arg(&copy);
@@ -124,7 +124,7 @@ async fn clients_and_operators_come_through_haproxy() {
     assert!(listed.unwrap().text().contains("demo__echo"));
 }
 
-/// One service of the compose file with what it inherits.
+/// Services of the compose file with inherited keys.
 fn services() -> Result<BTreeMap<String, Value>> {
     let compose: Value = serde_saphyr::from_str(&read("compose.yaml")?)
         .map_err(|error| anyhow::Error::msg(error.to_string()))?;

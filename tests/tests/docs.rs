@@ -1,4 +1,4 @@
-//! The documents say what is true: their commands run as they stand, and what they list is all there is.
+//! The documents are correct: their commands run unchanged, and their lists are complete.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,14 +11,14 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{Up, text};
 use toolgate_tests::tools;
 
-/// Documents whose `sh` blocks are run, each from its first block to its last.
+/// Documents whose `sh` blocks are run, in order.
 const RUN: [&str; 2] = ["README.md", "docs/quick-start.md"];
 
 fn read(path: &str) -> Result<String> {
     fs::read_to_string(tools::repository().join(path)).with_context(|| path.to_owned())
 }
 
-/// The blocks of this language, in order.
+/// Code blocks of this language, in order.
 fn blocks(document: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<String> = None;
@@ -49,7 +49,7 @@ fn help(role: &str) -> Result<String> {
     Ok(text(&output.stdout))
 }
 
-/// The flags that a help text explains.
+/// Flags that a help text documents.
 fn flags(help: &str) -> BTreeSet<String> {
     let lines = help.lines().map(str::trim_start);
     let words = lines

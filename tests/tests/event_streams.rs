@@ -1,4 +1,4 @@
-//! Event streams of servers: those that are ended before their time by a real server, and those that never end.
+//! Event streams of servers: streams that a real server ends early, and streams that never end.
 #![expect(clippy::unwrap_used, reason = "a scenario of several floods")]
 
 use std::time::Duration;
@@ -51,7 +51,7 @@ async fn ht_22_the_sdks_polling_server_is_followed_for_clients_of_both_eras() {
 async fn ov_14_floods_of_a_server_end_with_an_error_and_cost_less_than_ten_mebibytes() {
     let torrent = Torrent::start().await.unwrap();
     for flood in FLOODS {
-        // Each meets a process that has done nothing before.
+        // Each flood runs against a new process.
         let sandbox = Sandbox::new("torrent").unwrap();
         let mut up = Up::start(&sandbox, &[]).await.unwrap();
         let token = up
@@ -68,7 +68,7 @@ async fn ov_14_floods_of_a_server_end_with_an_error_and_cost_less_than_ten_mebib
     }
 }
 
-/// Lets a flood loose, which has to end with an error; by how much the process has grown at most meanwhile.
+/// Runs a flood, which must end with an error; returns the peak memory growth of the process in bytes.
 async fn cost(up: &mut Up, agent: &Agent, flood: &str) -> u64 {
     up.process().forget_most().unwrap();
     let (before, _) = up.process().memory().unwrap();
@@ -131,7 +131,7 @@ async fn what_a_server_may_answer_is_a_setting_and_is_named_to_whoever_meets_it(
     );
     let (failed, text) = told(&large, 5).await;
     assert!(!failed, "{} bytes", text.len());
-    // Within the setting, beyond what there is room for.
+    // Within the setting, beyond the memory budget.
     let (failed, text) = told(&large, 10).await;
     assert!(failed && text.contains("overloaded"), "{text}");
     let (failed, text) = told(&large, 5).await;

@@ -1,5 +1,5 @@
-//! A tool call is never executed twice by us: over ten thousand cuts, at every byte of what servers are asked and answer, on
-//! the client's side too, in both eras and whatever form answers have. The server itself counts, by what stands in arguments.
+//! The gateway never executes a tool call twice: over ten thousand cuts at every byte of requests and responses, on the
+//! client side too, in both eras and with every response form. The server counts executions by the key argument.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -19,31 +19,31 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::server::Server;
 use toolgate_tests::toolgate::Up;
 
-/// So many cuts at the least.
+/// Minimum number of cuts.
 const CUTS: u64 = 10_000;
-/// On the client's side every second byte: the gateway makes every answer in the same way there.
+/// On the client side every second byte: the gateway writes all responses there in the same way.
 const DOOR_STEP: usize = 2;
-/// Cuts of whatever stands, around the moment at which a call takes a kept connection.
+/// Cuts of all connections around the moment when a call reuses a connection.
 const REUSES: usize = 200;
-/// Good calls come in between, so that lines stand and failures in a row stay below what gives a server a pause.
+/// Uncut calls come in between, so that connections are open and consecutive failures stay below the circuit threshold.
 const IN_A_ROW: usize = 3;
-/// How long a handshake may take, whose answer is cut and not said again.
+/// Timeout of a handshake whose response was cut and is not repeated.
 const FIRST_BYTE: &str = "3s";
 const SOON: Duration = Duration::from_secs(20);
 
-/// A form of server, and how calls of it are cut.
+/// Kind of server and of cuts.
 struct Kind {
     name: &'static str,
     flags: &'static [&'static str],
-    /// Lines that are cut at a time, each by itself.
+    /// Number of connections that are cut independently.
     lanes: usize,
-    /// Calls ask to be told of progress, so that there are messages ahead of the answer.
+    /// Calls request progress, so that messages precede the result.
     progress: bool,
-    /// The server has forgotten our session when the call comes.
+    /// The server has lost the session when the call arrives.
     forgets: bool,
-    /// The client's side is cut too.
+    /// The client side is cut too.
     doors: bool,
-    /// One in so many bytes is cut at.
+    /// Distance in bytes between two cuts.
     step: usize,
 }
 
@@ -66,7 +66,8 @@ const KINDS: [Kind; 4] = [
         doors: true,
         step: 1,
     },
-    // Where an answer was cut its rest is asked for, a second later and once more: many wait at a time.
+    // The rest of a cut response is requested by resumption one second later, and once more, so many calls wait at a
+    // time.
     Kind {
         name: "legacy",
         flags: &["--legacy-only", "--retry", "1"],
@@ -93,7 +94,7 @@ enum Fault {
     Line(Cut),
     /// Between client and gateway.
     Door(Cut),
-    /// Everything between gateway and server, after so many turns of whoever else runs.
+    /// Everything between gateway and server, after this number of scheduler turns.
     Reuse(usize),
 }
 
@@ -103,7 +104,7 @@ struct Job {
     fault: Fault,
 }
 
-/// What the client of a call got.
+/// Outcome of a call at its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Got {
     Result,
@@ -111,17 +112,17 @@ enum Got {
     Nothing,
 }
 
-/// What was seen of the calls of one client at one kind of server.
+/// Observations of the calls of one client at one kind of server.
 #[derive(Debug, Default)]
 struct Seen {
     cuts: u64,
-    /// By key, of calls that were cut.
+    /// By key, of cut calls.
     calls: BTreeMap<String, Got>,
     forgotten: usize,
     wrong: Vec<String>,
 }
 
-/// One line through the gateway that is cut by itself.
+/// Connection through the gateway that is cut independently.
 struct Lane {
     kind: &'static Kind,
     name: String,
@@ -137,7 +138,7 @@ impl Lane {
         if legacy { &self.legacy } else { &self.modern }
     }
 
-    /// Calls with this key. Whatever is answered is one answer, and the right one.
+    /// Calls with this key and checks that at most one, correct response arrives.
     async fn call(&self, legacy: bool, key: &str) -> Result<Got> {
         let agent = self.agent(legacy);
         let name = format!("{}__mark", self.name);
@@ -168,14 +169,14 @@ impl Lane {
         Ok(Got::Result)
     }
 
-    /// A call that nothing happens to.
+    /// Makes a call without a cut.
     async fn good(&self, legacy: bool, key: &str) -> Result<()> {
         let got = self.call(legacy, key).await?;
         ensure!(got == Got::Result, "{key}: {got:?} though nothing was cut");
         Ok(())
     }
 
-    /// The server ends the session that is between us.
+    /// Ends the session between gateway and server at the server.
     async fn forget(&self) -> Result<()> {
         let session = self.line.session().context("no session was named")?;
         let request = Request::delete(&self.server).header("mcp-session-id", session);
@@ -184,7 +185,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Everywhere where a call of this client can be cut.
+    /// All positions at which a call of this client can be cut.
     async fn jobs(&self, legacy: bool) -> Result<Vec<Job>> {
         self.good(legacy, &format!("good-{}-first-{legacy}", self.name))
             .await?;
@@ -235,7 +236,7 @@ impl Lane {
                     self.line.cut_now();
                 };
                 let got = tokio::join!(self.call(job.legacy, key), reuse).0?;
-                // Whoever comes next may still take a line that ends just then: an error, but an answer.
+                // The next call may still take a connection that ends at that moment: it gets an error, but a response.
                 let next = self.call(job.legacy, &format!("next-{key}")).await?;
                 ensure!(next != Got::Nothing, "the next call got no answer");
                 return Ok(got);
@@ -246,7 +247,7 @@ impl Lane {
         got
     }
 
-    /// Does what is left to do.
+    /// Runs the remaining jobs.
     async fn work(self, jobs: Arc<Mutex<VecDeque<Job>>>) -> [Seen; 2] {
         let mut seen = [Seen::default(), Seen::default()];
         let next = || {
@@ -284,7 +285,7 @@ impl Lane {
     }
 }
 
-/// A server of one kind, its lanes, and what stands for them in the gateway's configuration.
+/// A server of one kind, its cutting proxies, and their entries in the gateway's configuration.
 struct Row {
     kind: &'static Kind,
     server: Server,
@@ -311,7 +312,7 @@ impl Row {
         lines.map(move |(at, line)| (name(at), line))
     }
 
-    /// Cuts all there is to cut; what the two clients saw, and how often which call ran.
+    /// Makes all cuts; returns the observations of both clients and the server, which holds the execution counts.
     async fn run(self, up: Arc<Up>, token: String) -> Result<(&'static Kind, Server, [Seen; 2])> {
         let (kind, server) = (self.kind, self.server);
         let mut lanes = Vec::new();
@@ -348,7 +349,7 @@ impl Row {
     }
 }
 
-/// Every line is a server of its own for the gateway, so that one that breaks is no trouble for the others.
+/// Every connection is a server of its own for the gateway, so that a broken one does not affect the others.
 async fn gateway(up: &Up, sandbox: &Sandbox, rows: &[Row]) -> Result<String> {
     let (mut servers, mut bindings) = (String::new(), String::new());
     for (name, line) in rows.iter().flat_map(Row::names) {
@@ -376,7 +377,7 @@ async fn gateway(up: &Up, sandbox: &Sandbox, rows: &[Row]) -> Result<String> {
     Ok(token)
 }
 
-/// Nothing of all this is left at the gateway.
+/// Waits until the gateway has no open requests.
 async fn quiet(up: &Up) -> Result<()> {
     let url = format!("http://{}/metrics", up.private());
     let http = Http::default();

@@ -1,4 +1,4 @@
-//! The first minute of a newcomer: what `toolgate up` prints works as printed, at once.
+//! First use: the commands that `toolgate up` prints work as printed, immediately.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,11 +15,11 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{Up, text};
 use toolgate_tests::tools;
 
-/// From the printed lines to the answer of a tool.
+/// Limit from the printed lines to the result of a tool.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// A second is promised of a machine that does not start three more of these meanwhile: the tests
-/// of this file take turns.
+/// The limit of one second holds for a machine that does not start three more processes meanwhile: the tests of this
+/// file run one at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The command that starts with `word`, with its continuation lines.
@@ -40,7 +40,7 @@ fn command(printed: &str, word: &str) -> Result<String> {
     Ok(found)
 }
 
-/// Runs a line as a newcomer pastes it, with `folder` first on the path.
+/// Runs a printed line in a shell, with `folder` first on the path.
 async fn paste(line: &str, folder: &std::path::Path) -> Result<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("sh")
@@ -61,7 +61,7 @@ async fn paste(line: &str, folder: &std::path::Path) -> Result<String> {
     Ok(printed)
 }
 
-/// Everything printed, once the last of the promised lines is there.
+/// Full output, once the last expected line is printed.
 async fn printed(up: &mut Up) -> Result<String> {
     up.process().line("curl", Duration::from_secs(20)).await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -75,7 +75,7 @@ async fn the_printed_curl_line_calls_a_tool_at_once() {
     let mut up = Up::launch(&sandbox, &[]).unwrap();
     let printed = printed(&mut up).await.unwrap();
     let line = command(&printed, "curl").unwrap();
-    // By curl's own clock: what a cold disk takes to load curl is not the gateway's time.
+    // Measured by curl itself: the load time of curl from a cold disk does not count.
     fs::write(
         sandbox.join(".curlrc"),
         "write-out = \"\\n%{time_total}\"\n",
@@ -95,8 +95,7 @@ async fn the_printed_claude_line_names_an_endpoint_that_works() {
     let mut up = Up::launch(&sandbox, &[]).unwrap();
     let printed = printed(&mut up).await.unwrap();
     let line = command(&printed, "claude mcp add").unwrap();
-    // Not the real client (it needs an account), but a program of its name that keeps what it is
-    // told: the quoting is tried by a real shell.
+    // The real client needs an account, so a program of its name prints its arguments: a real shell checks the quoting.
     let fake = sandbox.join("claude");
     fs::write(
         &fake,

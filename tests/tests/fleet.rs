@@ -1,5 +1,4 @@
-//! Separate processes over a real etcd: convergence, a dead control plane, a poisoned store, a
-//! frozen member.
+//! Separate processes with a real etcd: convergence, a dead control plane, a poisoned store, a frozen member.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -13,12 +12,12 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::server::Server;
 use toolgate_tests::toolgate::{ControlPlane, Proxy};
 
-/// A write is on every proxy within this: far above the goal, for a machine that is busy testing.
+/// Limit until a write is on every proxy: far above the goal, for a busy test machine.
 const CONVERGED: Duration = Duration::from_secs(5);
-/// A frozen member of etcd is left within this.
+/// Limit until a frozen etcd member is abandoned.
 const LEFT: Duration = Duration::from_secs(15);
 
-/// One control plane, three proxies, a server and a token.
+/// A control plane, three proxies, a server and a token.
 struct Fleet {
     proxies: Vec<Proxy>,
     plane: ControlPlane,
@@ -53,7 +52,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Every proxy answers a call at this gateway within so long.
+    /// Checks that every proxy serves a call at this gateway within this time.
     async fn serves(&self, gateway: &str, within: Duration) -> Result<()> {
         for proxy in &self.proxies {
             let agent = Agent::modern(&proxy.url(gateway), &self.token);
@@ -67,7 +66,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Creates a gateway and waits until all proxies have it; how long that took.
+    /// Creates a gateway and waits until all proxies have it; returns the duration.
     async fn write(&self, gateway: &str, within: Duration) -> Result<Duration> {
         let cli = self.plane.cli()?;
         let arguments = [
@@ -269,7 +268,7 @@ async fn over_etcd_a_lost_key_file_is_not_made_anew_and_what_is_sealed_waits_for
     let key = fleet.plane.data().join("key");
     let kept = key.with_extension("kept");
     std::fs::rename(&key, &kept).unwrap();
-    // Proxies are connected to nobody now: but for leases that end, what changes is the refused start's doing.
+    // No proxy is connected now: except for expiring leases, changes come from the rejected start.
     let lasting = async || {
         let mut all = fleet.etcd.list("").await.unwrap();
         all.retain(|(key, _)| !key.contains("/leases/"));

@@ -1,4 +1,4 @@
-//! Servers that say far too much, against the real process: what clients are told of it, and what it costs.
+//! Servers that send far too many messages, with the real process: notifications that reach clients, and the cost.
 #![expect(clippy::unwrap_used, reason = "scenarios")]
 #![expect(clippy::print_stdout, reason = "figures, for who measures a build")]
 
@@ -18,9 +18,9 @@ use toolgate_tests::toolgate::Up;
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
-/// Until what was configured is so.
+/// Delay until a configuration change is effective.
 const SETTLED: Duration = Duration::from_secs(1);
-/// Longer than it takes until changes made before are told.
+/// Longer than the delay of earlier change notifications.
 const QUIET: Duration = Duration::from_secs(3);
 
 fn of<'a>(messages: &'a [Value], method: &str) -> Vec<&'a Value> {
@@ -28,7 +28,7 @@ fn of<'a>(messages: &'a [Value], method: &str) -> Vec<&'a Value> {
     messages.iter().filter(of).collect()
 }
 
-/// Both eras listen for ten seconds to a server whose list changes, as it says, ten thousand times a second.
+/// Clients of both eras listen for ten seconds to a server that announces a list change ten thousand times a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_announcements_without_end_are_told_few_times_and_cost_little() {
     let sandbox = Sandbox::new("announcements").unwrap();
@@ -50,7 +50,7 @@ async fn mc_10_announcements_without_end_are_told_few_times_and_cost_little() {
     assert!(spent < time / 10, "{spent:?} of processor time");
     assert!(flood.announced() > 1_000, "a flood: {}", flood.announced());
     assert!(read <= 20, "read {read} times");
-    // And what comes after it is heard of.
+    // Later changes are still notified.
     flood.calm();
     tokio::time::sleep(QUIET).await;
     for hearing in &mut hearings {
@@ -62,7 +62,7 @@ async fn mc_10_announcements_without_end_are_told_few_times_and_cost_little() {
     }
 }
 
-/// Both eras call a tool that tells of its progress and logs a hundred thousand times in ten seconds.
+/// Clients of both eras call a tool that sends a hundred thousand progress and log messages in ten seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_progress_and_logs_without_end_are_thinned_and_the_last_progress_arrives() {
     let sandbox = Sandbox::new("chatter").unwrap();
@@ -93,15 +93,15 @@ async fn mc_10_progress_and_logs_without_end_are_thinned_and_the_last_progress_a
     }
 }
 
-/// What is told at once, of progress or log messages of a call.
+/// Progress or log messages of a call that pass immediately.
 const BURST: u64 = 6;
 
-/// What is told of a flood altogether that lasts so long: in ten seconds twenty times.
+/// Limit of notifications for a flood of this length: twenty in ten seconds.
 fn most(seconds: u64) -> u64 {
     BURST + seconds + 2
 }
 
-/// Calls a tool that wants to tell of its progress and to log. All that was heard, and how many seconds it took.
+/// Calls a tool that sends progress and log messages. Returns all messages and the duration in seconds.
 async fn called(agent: &Agent, up: &Up, tool: &str, arguments: Value) -> (Vec<Value>, u64) {
     let level = "io.modelcontextprotocol/logLevel";
     let meta = json!({"progressToken": "mine", level: "info"});
@@ -133,7 +133,7 @@ fn progress(heard: &[Value]) -> Vec<u64> {
         .collect()
 }
 
-/// How many log messages were told with notes, how many without, and how many the notes say were left out.
+/// Number of log messages with a drop notice, number without, and total of dropped messages in the notices.
 fn logs(heard: &[Value]) -> (u64, u64, u64) {
     let logs = of(heard, "notifications/message");
     let told = u64::try_from(logs.len()).unwrap();
@@ -148,7 +148,7 @@ fn logs(heard: &[Value]) -> (u64, u64, u64) {
     (told, passed, counts.iter().sum())
 }
 
-/// What of a processor a flood may cost: a tenth as it is shipped, and twice that where nothing is optimised.
+/// CPU time that a flood may use: a tenth in a release build, a fifth without optimization.
 fn affordable(time: Duration) -> Duration {
     if cfg!(debug_assertions) {
         time / 5
@@ -157,7 +157,7 @@ fn affordable(time: Duration) -> Duration {
     }
 }
 
-/// Two seconds of a flood on the streams that stand, ten thousand a second, each a piece of its own.
+/// Sends two seconds of a flood on long-lived streams, ten thousand messages a second, each in a chunk of its own.
 async fn costs(up: &mut Up, hose: &Hose, what: &str, text: &str) {
     let time = Duration::from_secs(2);
     let (before, poured) = (up.process().spent().unwrap(), hose.poured());
@@ -171,8 +171,8 @@ async fn costs(up: &mut Up, hose: &Hose, what: &str, text: &str) {
     assert!(spent < affordable(time), "{what}: {spent:?}");
 }
 
-/// Each kind of notice on the feed that a modern server has; a client listens. Each of them comes from a server of its own,
-/// since what one has said is read at leisure for some time after.
+/// Each kind of notification on the feed of a modern server with a listening client. Each kind has its own server,
+/// since a flooding server is read slowly for some time afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_on_a_feed_cost_little_and_are_told_few_times() {
     let sandbox = Sandbox::new("feeds").unwrap();
@@ -182,7 +182,7 @@ async fn mc_10_floods_on_a_feed_cost_little_and_are_told_few_times() {
     let task = json!({"taskId": "nobodys", "status": "working"});
     for (name, text, told) in [
         ("updates", updated.as_str(), 1..=10),
-        // The list is the same one, each time.
+        // The list is unchanged each time.
         ("announcements", &hose::notice(TOOLS, &json!({})), 0..=0),
         ("tasks", &hose::notice("notifications/tasks", &task), 0..=0),
         ("comments", ":\n", 0..=0),
@@ -199,7 +199,7 @@ async fn mc_10_floods_on_a_feed_cost_little_and_are_told_few_times() {
     }
 }
 
-/// The stream of a link, and that of the control plane's own session.
+/// The stream of an upstream session, and the stream of the control plane's own session.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_on_the_stream_of_a_link_cost_little() {
     let sandbox = Sandbox::new("links").unwrap();
@@ -228,7 +228,7 @@ async fn mc_10_floods_on_the_stream_of_a_link_cost_little() {
     }
 }
 
-/// The one stream of a server of 2024-11-05, on which calls are answered all the time.
+/// The single stream of an HTTP+SSE server (2024-11-05 transport), on which calls are answered continuously.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_on_the_one_stream_of_an_old_server_cost_little_and_no_call_its_answer() {
     let sandbox = Sandbox::new("one-stream").unwrap();
@@ -254,7 +254,7 @@ async fn mc_10_floods_on_the_one_stream_of_an_old_server_cost_little_and_no_call
     }
 }
 
-/// Calls that tell of their progress, log, or say nothing at all at length, each notice a piece of its own.
+/// Calls with floods of progress, log messages or comments, each message in a chunk of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_ahead_of_an_answer_cost_little_and_are_told_few_times() {
     let sandbox = Sandbox::new("calls").unwrap();

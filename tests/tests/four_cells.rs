@@ -1,4 +1,4 @@
-//! {legacy, modern} clients × {legacy, modern} servers: the same promises in every cell.
+//! {legacy, modern} clients × {legacy, modern} servers: the same guarantees in every era pair.
 #![expect(clippy::unwrap_used, reason = "one scenario, four times")]
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use toolgate_tests::toolgate::Up;
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// One gateway before one server.
+/// Gateway with one server.
 struct Cell {
     up: Up,
     server: Server,
@@ -62,7 +62,7 @@ impl Cell {
     }
 }
 
-/// The names, texts, errors and pictures that a server sends arrive unchanged.
+/// Names, texts, errors and images of a server arrive unchanged.
 async fn carries(agent: &Agent) {
     agent
         .echo("cell__echo", "\u{1f980} \"quoted\" \\ \u{7}")
@@ -100,7 +100,7 @@ async fn carries(agent: &Agent) {
     );
 }
 
-/// Progress arrives in order, under the token that the client chose, before the result.
+/// Progress arrives in order, under the token of the client, before the result.
 async fn progresses(agent: &Agent) {
     for token in [json!("my-token"), json!(9_007_199_254_740_993_u64)] {
         let params = json!({
@@ -130,7 +130,7 @@ async fn progresses(agent: &Agent) {
     }
 }
 
-/// Ids come back as they were, of any kind.
+/// Ids of every kind come back unchanged.
 async fn keeps_ids(agent: &Agent) {
     for id in [
         json!(0),
@@ -151,7 +151,7 @@ async fn keeps_ids(agent: &Agent) {
     }
 }
 
-/// A modern client that hangs up stops the work at the server.
+/// The disconnect of a modern client stops the work at the server.
 async fn stops_for_those_who_leave(cell: &Cell) {
     let before = cell.server.counts().await.unwrap().cancelled;
     let agent = cell.modern();
@@ -165,7 +165,7 @@ async fn stops_for_those_who_leave(cell: &Cell) {
     stopped(cell, before).await;
 }
 
-/// A legacy client stops the work by saying so.
+/// The cancellation of a legacy client stops the work at the server.
 async fn stops_when_told(cell: &Cell) {
     let before = cell.server.counts().await.unwrap().cancelled;
     let agent = cell.legacy().await;
@@ -200,7 +200,7 @@ async fn stopped(cell: &Cell, before: u64) {
     .unwrap();
 }
 
-/// ping, the event stream and DELETE of the legacy era.
+/// Checks ping, the event stream and DELETE of the legacy era.
 async fn keeps_a_session(cell: &Cell) {
     let agent = cell.legacy().await;
     let frame = agent.frame("ping", json!({}));
@@ -234,7 +234,7 @@ async fn keeps_a_session(cell: &Cell) {
     assert_eq!(agent.request("ping", json!({})).await.unwrap().status, 404);
 }
 
-/// What `server/discover` and `tools/list` say in the modern era.
+/// Checks `server/discover` and `tools/list` of the modern era.
 async fn introduces_itself(cell: &Cell) {
     let agent = cell.modern();
     let frame = agent.frame("server/discover", json!({}));
@@ -256,7 +256,7 @@ async fn introduces_itself(cell: &Cell) {
     );
 }
 
-/// Lists have one order, whatever the server's, and names that every client takes.
+/// Lists have a stable order, independent of the server's, and names that every client accepts.
 async fn lists_in_order(cell: &Cell) {
     let names = cell.modern().tools().await.unwrap();
     let mut sorted = names.clone();

@@ -1,5 +1,5 @@
-//! Frames that are far too large, wide or deep, ten at a time, against the real process: what it costs in time and memory
-//! is measured from outside.
+//! Requests that are far too large, wide or deep, ten at a time, with the real process: time and memory are measured
+//! from outside.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use toolgate_tests::toolgate::Up;
 
 const CAP: usize = 4 << 20;
 const PARALLEL: usize = 10;
-/// Bytes that are written at once.
+/// Bytes per write.
 const PIECE: usize = 64 << 10;
 const SOON: Duration = Duration::from_secs(10);
 
-/// How long a refusal may take.
+/// Limit of the time to a rejection.
 const PROMPT: Duration = Duration::from_millis(100);
 
-/// How often all of it is tried before the time counts: others may be using the machine.
+/// Attempts before the time counts: other processes may use the machine.
 const ATTEMPTS: usize = 5;
 
-/// A body, and whether its length is said ahead of it.
+/// A body, and `true` if its length is announced.
 #[derive(Clone)]
 struct Giant {
     what: &'static str,
@@ -72,8 +72,8 @@ fn giants() -> Vec<Giant> {
     ]
 }
 
-/// Sends it, as fast as it is taken, and reads what comes: the answer, and how long that took since the first byte, or since
-/// the first byte that is too many.
+/// Sends the body as fast as possible and reads the response. Returns it with the time since the first byte, or since
+/// the first excess byte.
 async fn refused(up: &Up, token: &str, giant: &Giant) -> Result<(String, Duration)> {
     let length = if giant.length {
         format!("Content-Length: {}", giant.body.len())
@@ -89,7 +89,7 @@ async fn refused(up: &Up, token: &str, giant: &Giant) -> Result<(String, Duratio
     let (mut from, mut to) = stream.into_split();
     let (body, said) = (giant.body.clone(), giant.length);
     let (begins, began) = tokio::sync::watch::channel(now());
-    // Dropped with this, and the connection with it.
+    // Dropped with this value, together with the connection.
     let mut sending = JoinSet::new();
     sending.spawn(async move {
         to.write_all(head.as_bytes()).await?;
@@ -109,7 +109,7 @@ async fn refused(up: &Up, token: &str, giant: &Giant) -> Result<(String, Duratio
         if !said {
             to.write_all(b"0\r\n\r\n").await?;
         }
-        // Kept open: who is refused still reads.
+        // Kept open: a rejected client still reads.
         Ok::<_, std::io::Error>(to)
     });
     let mut answer = Vec::new();
@@ -168,7 +168,7 @@ async fn ov_04_what_is_giant_wide_or_deep_is_refused_within_its_time_and_memory(
         }
         assert!(slowest <= PROMPT, "{}: {slowest:?}", giant.what);
     }
-    // As large as may pass: these are answered.
+    // The largest allowed bodies are served.
     let large = "x".repeat(CAP - 4096);
     let large = (0..PARALLEL).map(|_| agent.echo("echo", &large));
     for echoed in join_all(large).await {

@@ -1,4 +1,4 @@
-//! What sessions that nobody uses cost: read of the real process, where it is a sum that pools, buffers and actors share.
+//! Memory of idle sessions, measured on the real process, where it includes pools, buffers and actors.
 
 use std::time::Duration;
 
@@ -10,20 +10,21 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::server::Server;
 use toolgate_tests::toolgate::Up;
 
-/// Sessions of one token, well below what one principal may have.
+/// Sessions per token, well below the quota of a principal.
 const PER_TOKEN: usize = 1_000;
-/// Sessions that are opened before the first reading, so that pools and buffers are warm.
+/// Sessions opened before the first measurement, so that pools and buffers are warm.
 const WARM: usize = 500;
-/// Before a reading: late frees settle.
+/// Delay before a measurement, for late frees.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Longest wait for a token to be known.
+/// Longest wait for a new token to be accepted.
 const SOON: Duration = Duration::from_secs(20);
 const KIB: u64 = 1024;
 
-/// Sessions, and their streams where they have one.
+/// Sessions, and their streams if they have one.
 type Held = Vec<(Agent, Option<Hearing>)>;
 
-/// Agents with a token each, enough for so many sessions. Made ahead: what a token costs is none of a session's.
+/// Creates agents with a token each, enough for `sessions` sessions. Created ahead, so that the cost of tokens is not
+/// counted.
 async fn agents(up: &Up, sessions: usize) -> Result<Vec<Agent>> {
     let (cli, url) = (up.cli()?, up.url("idle"));
     let mut agents = Vec::new();
@@ -37,7 +38,7 @@ async fn agents(up: &Up, sessions: usize) -> Result<Vec<Agent>> {
     Ok(agents)
 }
 
-/// Opens sessions until there are so many, over the connection of their agent, and a stream for each.
+/// Opens sessions over the connection of their agent until there are `count`, with a stream each if `streams` is set.
 async fn open(agents: &[Agent], count: usize, streams: bool, held: &mut Held) -> Result<()> {
     while held.len() < count {
         let agent = agents.get(held.len() / PER_TOKEN).context("no agent")?;
@@ -51,7 +52,7 @@ async fn open(agents: &[Agent], count: usize, streams: bool, held: &mut Held) ->
     Ok(())
 }
 
-/// Bytes that one session more costs the process, of so many after those that warm it.
+/// Bytes per session, measured over `count` sessions after the warm-up sessions.
 async fn cost(name: &str, count: u32, streams: bool) -> Result<u64> {
     let sandbox = Sandbox::new(name)?;
     let server = Server::fixture(&sandbox, "idle", &[]).await?;
@@ -78,7 +79,7 @@ async fn a_legacy_session_with_an_open_stream_costs_at_most_sixteen_kibibytes() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_legacy_session_without_a_stream_costs_at_most_one_kibibyte() {
-    // What the process holds moves by some mebibytes by itself: so many that it does not matter.
+    // The memory of the process varies by some mebibytes: this number of sessions makes that negligible.
     let each = cost("sessions", 16_000, false).await.unwrap();
     println!("{each} bytes each");
     assert!(each <= KIB, "{each} bytes each");

@@ -1,5 +1,5 @@
-//! Servers of 2024-11-05 behind a gateway: the official everything-server over its first transport, for clients of
-//! both eras.
+//! HTTP+SSE servers (2024-11-05 transport) behind a gateway: the official everything-server over its first transport,
+//! for clients of both eras.
 #![expect(clippy::unwrap_used, reason = "one scenario")]
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use toolgate_tests::toolgate::Up;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Lists, calls, failures of the tool and of the request, and progress ahead of an answer.
+/// Checks lists, calls, tool errors, request errors, and progress before a result.
 async fn serves(agent: &Agent) {
     let tools = agent.tools().await.unwrap();
     assert!(tools.contains(&"old__echo".to_owned()), "{tools:?}");
@@ -57,7 +57,7 @@ async fn clients_of_both_eras_on_a_server_of_old() {
     serves(&legacy).await;
     tokio::join!(serves(&modern), serves(&legacy));
 
-    // What waits when the stream is lost has failed, and is not called again.
+    // A call that waits when the stream is lost fails and is not repeated.
     let params = json!({
         "name": "old__trigger-long-running-operation",
         "arguments": {"duration": 60, "steps": 2},
@@ -70,7 +70,7 @@ async fn clients_of_both_eras_on_a_server_of_old() {
     let last = messages(&reply.unwrap()).unwrap().pop().unwrap();
     assert_eq!(last["result"]["isError"], true, "{last}");
 
-    // The next call finds the server come back.
+    // The next call reaches the restarted server.
     let _back = Server::everything_of_old(&sandbox, address).await.unwrap();
     eventually("a call of the new process", SOON, || {
         legacy.echo("old__echo", "again")

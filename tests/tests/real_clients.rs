@@ -1,5 +1,5 @@
-//! Real clients of both eras against real servers through the gateway: every client meets every
-//! endpoint, lists, calls, is told of an unknown tool, and is refused with a wrong token.
+//! Real clients of both eras with real servers through the gateway: every client uses every endpoint, lists, calls,
+//! gets an error for an unknown tool, and is rejected with a wrong token.
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ const CLIENTS: &[Client] = &[
     ),
 ];
 
-/// All that a client has to see on a good day.
+/// Checks the report of a client.
 fn check(client: &Client, report: &Value, tool: &str) -> Result<()> {
     if let Some(failed) = report.get("failed") {
         bail!("failed: {failed}");
@@ -87,7 +87,7 @@ fn check(client: &Client, report: &Value, tool: &str) -> Result<()> {
     Ok(())
 }
 
-/// An endpoint: its gateway, and what `echo` is called there.
+/// Runs every client at an endpoint: its gateway, and the name of `echo` there.
 async fn meet(up: &Up, gateway: &str, token: &str, tool: &str) {
     let url = up.url(gateway);
     let home = up.data();
@@ -193,9 +193,9 @@ async fn several_servers_stand_behind_one_gateway() {
     meet(&up, "all", &token, "new__echo").await;
 }
 
-/// All that a client has to see of a progressive gateway before these servers.
+/// Checks the report of a client at a progressive gateway with these servers.
 fn check_progressive(report: &Value, prefixes: &[&str]) -> Result<()> {
-    // The one that is unknown is not found; three calls of each server's tools follow.
+    // The unknown tool is not found; three calls of each server's tools follow.
     let found = [vec![true, false], vec![true; 3 * prefixes.len()]].concat();
     let expected = json!({
         "tools": ["search_tools", "run_tool"],
@@ -208,7 +208,7 @@ fn check_progressive(report: &Value, prefixes: &[&str]) -> Result<()> {
         }); prefixes.len()],
     });
     for (member, expected) in expected.as_object().into_iter().flatten() {
-        // Some write 50 as 50.0.
+        // Some clients write 50 as 50.0.
         let seen = report[member].to_string().replace(".0", "");
         let expected = expected.to_string();
         if seen != expected {

@@ -1,5 +1,5 @@
-//! Secrets stay put: what we present to servers is never stored or logged in the clear, and what
-//! clients present to us is never passed on.
+//! Secrets are contained: credentials for servers are never stored or logged in plain text, and tokens of clients are
+//! never forwarded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use toolgate_tests::toolgate::{ControlPlane, Proxy, Up};
 
 const CANARY: &str = "canary-7f3a91c4e5d2b8600b1d";
 
-/// The canary in base64, whatever stands before it.
+/// The canary in base64, at every alignment.
 const ENCODED: [&str; 3] = [
     "Y2FuYXJ5LTdmM2E5MWM0ZTVkMmI4NjAwYjFk",
     "jYW5hcnktN2YzYTkxYzRlNWQyYjg2MDBiMW",
@@ -34,7 +34,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Files that hold one of these texts, plain, in base64 or in hex.
+/// Files that contain one of these texts, plain, in base64 or in hex.
 fn holding(folder: &Path, secrets: &[&str]) -> Vec<String> {
     let mut needles: Vec<String> = ENCODED.iter().map(|text| (*text).to_owned()).collect();
     for secret in secrets {
@@ -44,7 +44,7 @@ fn holding(folder: &Path, secrets: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for path in files(folder) {
         let bytes = fs::read(&path).unwrap_or_default();
-        // etcd allocates its log ahead: nothing but zeros there.
+        // etcd preallocates its log with zeros.
         let end = bytes
             .iter()
             .rposition(|byte| *byte != 0)
@@ -62,7 +62,7 @@ fn holding(folder: &Path, secrets: &[&str]) -> Vec<String> {
     found
 }
 
-/// The headers that the server of `gateway` sees when `agent` calls it.
+/// Headers that the server gets when `agent` calls it.
 async fn seen(agent: &Agent) -> anyhow::Result<Value> {
     let result = agent.call("headers", json!({})).await?;
     let text = result["content"][0]["text"]

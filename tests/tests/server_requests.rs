@@ -1,4 +1,4 @@
-//! Servers that ask their clients, in every cell: a real server of each era, raw clients of both, one gateway between.
+//! Server requests in every era pair: a real server of each era, raw clients of both, one gateway between.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -17,7 +17,7 @@ use toolgate_tests::toolgate::{ControlPlane, Proxy, Up};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// One gateway before one server that may ask for everything.
+/// Gateway with one server whose relay policy allows everything.
 struct Cell {
     up: Up,
     server: Server,
@@ -64,7 +64,7 @@ fn everything() -> Value {
     json!({"elicitation": {}, "sampling": {}, "roots": {}})
 }
 
-/// What a client says to a question.
+/// Response of a client to a server request.
 fn answer(question: &Value) -> Value {
     match question["method"].as_str().unwrap() {
         "sampling/createMessage" => json!({
@@ -81,7 +81,7 @@ fn answer(question: &Value) -> Value {
     }
 }
 
-/// The text that a call ends with, asked and answered on its stream.
+/// Text of a call's result, with server requests answered on its stream.
 async fn talk(agent: &Agent, tool: &str, arguments: Value) -> String {
     let params = json!({"name": format!("cell__{tool}"), "arguments": arguments});
     let frame = agent.frame("tools/call", params);
@@ -94,7 +94,7 @@ async fn talk(agent: &Agent, tool: &str, arguments: Value) -> String {
         .to_owned()
 }
 
-/// The text that a call ends with, made again with answers as often as the server wants.
+/// Text of a call's result, with the call repeated with responses as often as the server requires.
 async fn rounds(agent: &Agent, tool: &str, arguments: Value) -> String {
     let mut params = json!({"name": format!("cell__{tool}"), "arguments": arguments});
     for _round in 0..4 {
@@ -119,7 +119,7 @@ async fn rounds(agent: &Agent, tool: &str, arguments: Value) -> String {
     panic!("no end of questions");
 }
 
-/// The policy has arrived when the server dares to ask.
+/// Waits until the relay policy is effective.
 async fn ready(cell: &Cell, tool: &'static str) {
     let agent = cell.modern();
     eventually("the server may ask", SOON, || async {
@@ -200,7 +200,7 @@ async fn who_declares_nothing_is_asked_nothing() {
     }
 }
 
-/// A balancer may send what follows a question to any proxy.
+/// A load balancer may send the response to any proxy.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_may_come_through_another_proxy() {
     let sandbox = Sandbox::new("asks-anywhere").unwrap();

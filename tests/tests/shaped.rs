@@ -1,4 +1,4 @@
-//! What an operator writes about single tools, from a document to the call, through the real control plane and proxy.
+//! Tool settings of an operator, from a document to the call, through the real control plane and proxy.
 
 use std::fs;
 use std::time::Duration;
@@ -29,7 +29,7 @@ spec:
           hidden: [message]
 "#;
 
-/// The schema of one tool, as a client sees it.
+/// Input schema of one tool, as a client gets it.
 async fn arguments(agent: &Agent, tool: &str) -> Result<String> {
     let reply = agent.request("tools/list", json!({})).await?;
     let answer: serde_json::Value = serde_json::from_slice(&reply.body)?;
@@ -72,7 +72,7 @@ async fn a_document_that_fixes_and_hides_arguments_is_served_as_it_says_and_gone
     let proxies = String::from_utf8(proxies.stdout).unwrap();
     assert!(!proxies.contains("refus"), "{proxies}");
 
-    // Deleted, it is gone, also for a proxy that restarts.
+    // After its deletion the gateway is gone, also for a restarted proxy.
     cli.run(&["delete", "gateway", "sums"]).await.unwrap();
     for _ in 0..2 {
         eventually("it is gone", SOON, || async {

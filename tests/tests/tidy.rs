@@ -1,5 +1,5 @@
-//! The numbers and manners of CONTRIBUTING.md, held over every file of the repository with no
-//! list of exceptions. Each failure prints all offences as `file:line`.
+//! The limits and rules of CONTRIBUTING.md, checked over every file of the repository without exceptions. Each failure
+//! prints all violations as `file:line`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,13 +54,13 @@ fn shown(path: &Path) -> String {
         .to_string()
 }
 
-/// A module's `tests.rs` (or what stands in a module's `tests/` folder), and the scenarios.
+/// Returns `true` for a module's `tests.rs`, files of a module's `tests/` folder, and the scenarios.
 fn is_test(path: &Path) -> bool {
     let text = shown(path);
     text.ends_with("/tests.rs") || text.contains("/tests/")
 }
 
-/// Runs `check` over every Rust file and fails with all that it reports.
+/// Runs `check` over every Rust file and fails with all violations.
 fn over_rust(check: impl Fn(&Path, &str, &mut Vec<String>)) {
     let mut offences = Vec::new();
     for path in files(&["rs"]).unwrap_or_default() {
@@ -99,7 +99,7 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// What only the syntax tree can tell.
+/// Checks that need the syntax tree.
 struct Walk<'a> {
     file: String,
     offences: &'a mut Vec<String>,
@@ -118,8 +118,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A type may begin with such a word (`DataPlane`), but it must not end in one: the last
-    /// word says what the thing is.
+    /// A type name may start with such a word (`DataPlane`), but its last word must say what the type is.
     fn type_name(&mut self, name: &syn::Ident) {
         let words = words(&name.to_string());
         if let Some(last) = words.last()

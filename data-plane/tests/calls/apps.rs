@@ -1,5 +1,5 @@
-//! MCP Apps: pages of servers, and hosts that show them. Declared, advertised, listed, called and read in all four cells,
-//! with URIs under prefixes and as they are.
+//! MCP Apps (`io.modelcontextprotocol/ui`): UI resources are declared, listed, called and read in every era pair, with
+//! and without URI prefixes.
 
 use http::Response;
 use serde_json::{Value, json};
@@ -18,14 +18,14 @@ use crate::{
 const PAGE: &str = "ui://board/main";
 const EXTENSION: &str = "io.modelcontextprotocol/ui";
 
-/// The server's side of the tool.
+/// Result of the tool call at the server.
 pub fn called(message: &Value) -> Response<Body> {
     let link = json!({"type": "resource_link", "uri": PAGE, "name": "board"});
     let meta = json!({"ui": {"resourceUri": PAGE}});
     answer(message, &json!({"content": [link], "_meta": meta}))
 }
 
-/// The server's side of reading a page.
+/// Result of `resources/read` for a page at the server.
 pub fn page(message: &Value, uri: &str) -> Response<Body> {
     let contents = json!([{"uri": uri, "mimeType": "text/html;profile=mcp-app", "text": "<p>"}]);
     answer(message, &json!({"contents": contents}))
@@ -39,7 +39,7 @@ fn put(snapshot: &mut Snapshot, kind: ResourceKind, id: &str, resource: Resource
     snapshot.entries.insert(key, Entry::new(resource));
 }
 
-/// Each server has a tool with a page; a gateway for each server and way to show URIs.
+/// Gives each server a tool with a page, and adds one gateway for each server and URI mode.
 fn configure(rig: &Rig, capabilities: &Value) {
     let tool = definition(
         "app",
@@ -102,7 +102,7 @@ async fn ask(client: &Client, era: Era, method: &str, params: Value) -> Value {
     client.ask(era, message).await.whole().await.json()["result"].clone()
 }
 
-/// A client of this era, and what it was told that the gateway can do.
+/// Returns a client of `era` and the capabilities that the gateway declares to it.
 async fn client(rig: &Rig, gateway: &str, era: Era, capabilities: Value) -> (Client, Value) {
     let mut client = rig.client_with(gateway, TOKEN);
     client.capabilities = capabilities;
@@ -115,7 +115,7 @@ async fn client(rig: &Rig, gateway: &str, era: Era, capabilities: Value) -> (Cli
     (client, told)
 }
 
-/// What the server was told that the client can do, of extensions.
+/// Client capabilities that were declared to the server, extensions only.
 fn declared(rig: &Rig, server: &str) -> Value {
     match server {
         "old" => {
@@ -174,7 +174,7 @@ async fn a_page_is_listed_called_and_read_in_all_four_cells_with_and_without_pre
             let read = ask(&client, era, "resources/read", json!({"uri": shown})).await;
             assert_eq!(read["contents"][0]["uri"], shown, "{gateway}: {read}");
             assert_eq!(read["contents"][0]["text"], "<p>", "{gateway}: {read}");
-            // Between modern sides settings pass as they are; what has to be remembered is the one thing that matters.
+            // Between modern peers the settings pass unchanged; otherwise only the stored MIME type is declared.
             let settings = match (server, era) {
                 ("new", Era::Modern) => shows()["extensions"][EXTENSION].clone(),
                 (_, _) => json!({"mimeTypes": ["text/html;profile=mcp-app"]}),
@@ -186,7 +186,7 @@ async fn a_page_is_listed_called_and_read_in_all_four_cells_with_and_without_pre
             );
         }
     }
-    // Whatever hosts declare beside it makes no more sessions with a server: one for those who show pages.
+    // Other capabilities of hosts open no further upstream sessions: one serves all hosts that show pages.
     assert_eq!(rig.legacy.seen.lock().unwrap().opened, 1);
 }
 

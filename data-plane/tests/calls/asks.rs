@@ -1,4 +1,4 @@
-//! Tools of the server that ask the client first: in the way of each era.
+//! Tools of the fake server that send requests to the client, in the form of each era.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use toolgate_model::Era;
 
 use crate::server::{Body, FakeServer, Sink, answer, channel, event, events, plain, progress};
 
-/// What a tool asks.
+/// Request that the tool `name` sends to the client.
 fn question(name: &str) -> Value {
     match name {
         "ask_model" => json!({"method": "sampling/createMessage", "params": {"maxTokens": 5}}),
@@ -31,7 +31,7 @@ impl FakeServer {
         }
     }
 
-    /// What the client answered to our request of this id, once it has.
+    /// Waits for the client's response to the request `id`.
     pub(crate) async fn answered(&self, id: &str) -> Value {
         loop {
             let found = self.responses().into_iter().find(|said| said["id"] == id);
@@ -42,7 +42,7 @@ impl FakeServer {
         }
     }
 
-    /// All responses that were posted.
+    /// All responses that were posted to the server.
     pub fn responses(&self) -> Vec<Value> {
         let seen = self.seen.lock().unwrap();
         let messages = seen.requests.iter().map(|(_, message)| message);
@@ -50,7 +50,7 @@ impl FakeServer {
         responses.cloned().collect()
     }
 
-    /// Asks on the stream of the call, and answers with what it was answered.
+    /// Sends requests on the stream of the call and returns the responses as its result.
     fn asks_on_stream(&self, message: &Value) -> Response<Body> {
         let (sink, body) = channel();
         let (server, message) = (self.clone(), message.clone());
@@ -109,13 +109,13 @@ impl FakeServer {
     }
 }
 
-/// The error of a server that runs nothing before somebody has been at a page.
+/// Error -32042 (URL elicitation required) of a server.
 fn sent_away(url: &str) -> Value {
     let page = json!({"mode": "url", "elicitationId": "e-1", "url": url, "message": "Sign in"});
     json!({"code": -32042, "message": "sign in first", "data": {"elicitations": [page], "more": 1}})
 }
 
-/// As fast as it is taken: there is always a next message.
+/// Sends progress notifications without end, as fast as they are read.
 async fn progress_for_ever(sink: &Sink, message: &Value) {
     let token = &message["params"]["_meta"]["progressToken"];
     for step in 1_u32.. {
@@ -129,7 +129,7 @@ async fn progress_for_ever(sink: &Sink, message: &Value) {
 }
 
 impl FakeServer {
-    /// Asks three things at once.
+    /// Sends three requests at once.
     async fn ask_many(&self, sink: &Sink, message: &Value) {
         let names = ["ask", "ask_model", "ask"];
         let ids = [1, 2, 3].map(|n| format!("{}-{n}", message["id"]));
@@ -148,7 +148,7 @@ impl FakeServer {
         event(sink, &last).await;
     }
 
-    /// Sends somebody to a page first: once, again and again, or where people cannot go.
+    /// Requires a URL elicitation before the call: once, repeatedly, or with a URL that is not a web page.
     pub(crate) async fn visits(&self, name: &str, message: &Value) -> Response<Body> {
         let url = match name {
             "visit_nowhere" => "javascript:alert(1)",
@@ -175,7 +175,7 @@ impl FakeServer {
     }
 }
 
-/// Answers with what it was answered, when it was; `ask_again` wants two rounds.
+/// Requests input with `input_required` and returns the responses as its result; `ask_again` requires two rounds.
 fn asks_in_rounds(message: &Value) -> Response<Body> {
     let params = &message["params"];
     let name = params["name"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Several messages in one array: of sessions of 2025-03-26, and of no others.
+//! JSON-RPC batches, which exist only in sessions of 2025-03-26.
 
 use serde_json::{Value, json};
 use toolgate_model::Era;
@@ -84,7 +84,7 @@ async fn no_other_session_has_batches() {
         assert_eq!((refused.status.as_u16(), refused.code()), (400, -32600));
     }
     let mut client = rig.client();
-    // Without a session there is nothing that was agreed upon.
+    // Without a session no version is negotiated.
     assert_eq!(client.legacy(ping.clone()).await.status, 400);
     client.version = "2025-03-26".to_owned();
     client.initialize().await;

@@ -1,4 +1,4 @@
-//! All four cells: what a client of either era gets from a server of either era.
+//! Clients of both eras with servers of both eras.
 
 use serde_json::{Value, json};
 use toolgate_model::Era;
@@ -141,7 +141,7 @@ async fn streamed_answers_stream_in_every_cell_under_the_clients_own_names() {
             let logs: Vec<_> = logs
                 .map(|message| message["params"]["logger"].clone())
                 .collect();
-            // A modern client has not asked for any.
+            // Modern clients get log messages only on request.
             let wanted = usize::from(client_era == Era::Legacy);
             assert_eq!(logs.len(), wanted, "{client_era:?} {server_era:?}");
             let last = messages.last().unwrap();

@@ -1,4 +1,4 @@
-//! Changes reach whoever listens for them, in the way of their era, and nobody else.
+//! List change notifications reach only their subscribers, in the form of their era.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::{
 
 const ID: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// Takes a tool out of the gateway.
+/// Removes a tool from the gateway.
 fn edit(snapshot: &mut Snapshot, exposed: &str) {
     let key = ResourceKey {
         kind: ResourceKind::Gateway,
@@ -34,7 +34,7 @@ async fn listen(client: &Client, id: Value, filter: Value) -> Stream {
     client.modern(message).await
 }
 
-/// The acknowledgement of a listen for tools.
+/// Asserts that the first message acknowledges a subscription to tool changes.
 async fn acknowledged(stream: &mut Stream, id: &Value) {
     assert_eq!(stream.status, 200);
     assert_eq!(stream.headers["content-type"], "text/event-stream");
@@ -74,7 +74,7 @@ async fn modern_listeners_are_told_what_they_asked_for_within_a_second() {
         assert_eq!(&told["params"]["_meta"][ID], id);
     }
     assert!(began.elapsed() < Duration::from_secs(1));
-    // Of what it may not see, the other one hears nothing; then its token goes.
+    // The other client cannot see the changed tool and gets no notification; then its token is revoked.
     rig.source.revoke(NARROW);
     ended(&blind.message().await.unwrap(), &json!(2));
     assert!(blind.message().await.is_none());
@@ -146,7 +146,7 @@ async fn legacy_clients_are_told_on_the_stream_of_their_session() {
         json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
     );
     assert!(began.elapsed() < Duration::from_secs(1));
-    // The token may go elsewhere only: nothing is served to it here any more.
+    // The token loses access to this gateway, so its stream ends.
     rig.source.configure(|snapshot| {
         for entry in snapshot.entries.values_mut() {
             if let Resource::Token(token) = &*entry.resource {

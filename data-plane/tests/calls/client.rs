@@ -1,4 +1,4 @@
-//! A client of either era, near enough to the wire to say wrong things.
+//! A client of either era, low-level enough to send invalid requests.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,7 +10,7 @@ use toolgate_egress::{Body, Egress, EgressPolicy, HttpClient, PoolOptions};
 use toolgate_mcp::sse::{Framer, SseLimits};
 use toolgate_model::Era;
 
-/// Where, as whom, in which session.
+/// Client of one gateway with a token and, in the legacy era, a session.
 #[derive(Clone)]
 pub struct Client {
     http: HttpClient,
@@ -19,11 +19,11 @@ pub struct Client {
     pub session: Option<String>,
     pub version: String,
     pub capabilities: Value,
-    /// Headers that it sends beside those that belong to a request.
+    /// Headers sent in addition to those of a request.
     pub also: Vec<(&'static str, &'static str)>,
 }
 
-/// A response, read to its end.
+/// Response that was read to its end.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -31,7 +31,7 @@ pub struct Answer {
     pub text: String,
 }
 
-/// A response that is still coming.
+/// Response that is still being read.
 pub struct Stream {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -57,7 +57,7 @@ impl Client {
         }
     }
 
-    /// Sends just this, beside the token.
+    /// Sends a request with only these headers and the token.
     pub async fn raw(&self, method: Method, headers: &[(&str, &str)], body: &str) -> Stream {
         let mut request = Request::builder().method(method).uri(&self.url);
         if !self.token.is_empty() {
@@ -89,7 +89,7 @@ impl Client {
         self.raw(Method::POST, &headers, &message.to_string()).await
     }
 
-    /// Opens a session.
+    /// Opens a session with `initialize` and returns the result.
     pub async fn initialize(&mut self) -> Value {
         let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": self.version, "capabilities": self.capabilities,
@@ -105,7 +105,7 @@ impl Client {
         answer.json()
     }
 
-    /// Posts a request as a modern client: with the headers and `_meta` that belong to it.
+    /// Posts a request as a modern client, with the required headers and `_meta`.
     pub async fn modern(&self, mut message: Value) -> Stream {
         let meta = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -136,7 +136,7 @@ impl Client {
         self.raw(Method::POST, &headers, &message.to_string()).await
     }
 
-    /// A request in the way of this era.
+    /// Sends a request in the form of `era`.
     pub async fn ask(&self, era: Era, message: Value) -> Stream {
         match era {
             Era::Legacy => self.legacy(message).await,
@@ -144,7 +144,7 @@ impl Client {
         }
     }
 
-    /// Calls a tool in the way of this era.
+    /// Calls a tool in the form of `era`.
     pub async fn call(&self, era: Era, id: Value, tool: &str, text: &str) -> Stream {
         let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
             "name": tool, "arguments": {"text": text}, "_meta": {"progressToken": "mine"},
@@ -154,19 +154,19 @@ impl Client {
 }
 
 impl Answer {
-    /// The body, as JSON.
+    /// Body, parsed as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The code of its error.
+    /// JSON-RPC error code.
     pub fn code(&self) -> i64 {
         self.json()["error"]["code"].as_i64().unwrap()
     }
 }
 
 impl Stream {
-    /// All of it.
+    /// Reads the response to its end.
     pub async fn whole(self) -> Answer {
         let bytes = tokio::time::timeout(Duration::from_secs(20), self.body.collect());
         let bytes = bytes.await.expect("an end in time").unwrap().to_bytes();
@@ -177,7 +177,7 @@ impl Stream {
         }
     }
 
-    /// The next message of a stream; none at its end.
+    /// Returns the next message of the stream, or `None` at its end.
     pub async fn message(&mut self) -> Option<Value> {
         loop {
             if let Some(event) = self.framer.next_event() {
@@ -190,7 +190,7 @@ impl Stream {
         }
     }
 
-    /// The answer: the last message of a stream, or the one that there is.
+    /// Returns the response message: the last message of a stream, or the JSON body.
     pub async fn last(self) -> Value {
         match self.headers["content-type"] == "text/event-stream" {
             true => self.messages().await.pop().unwrap(),
@@ -198,7 +198,7 @@ impl Stream {
         }
     }
 
-    /// All that is left of a stream.
+    /// Reads all remaining messages of the stream.
     pub async fn messages(mut self) -> Vec<Value> {
         let mut all = Vec::new();
         while let Some(message) = self.message().await {

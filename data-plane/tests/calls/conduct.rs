@@ -1,4 +1,4 @@
-//! Bad and foreign requests: the status, the code and the id that each of them gets.
+//! Invalid and unauthorized requests: HTTP status, error code and id of each rejection.
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +19,7 @@ async fn who_may_not_call_is_told_nothing_else() {
     let body = "{";
     let long = "x".repeat(600);
     let bad = ["", "archestra_wrong", "a b", &long];
-    // Also where there is no gateway: nobody can find out by asking.
+    // An unknown gateway gives the same answer, so that a client without a token cannot probe for gateways.
     let tried = bad.map(|token| [("everything", token), ("nothing", token)]);
     for (gateway, token) in tried.into_iter().flatten() {
         let client = rig.client_with(gateway, token);
@@ -242,7 +242,7 @@ async fn what_happened_is_counted() {
     }
 }
 
-/// What we answer is told in the version of who asked, what we ask in that of who is asked.
+/// Requests of clients are measured in the client's protocol version, requests to servers in the server's.
 #[tokio::test]
 async fn operations_are_measured_in_the_version_that_is_spoken_there_in_every_cell() {
     let eras = [(Era::Legacy, "2025-11-25"), (Era::Modern, "2026-07-28")];
@@ -278,7 +278,7 @@ async fn what_is_refused_while_it_is_carried_out_keeps_its_id() {
     let rig = Rig::start().await;
     let mut client = rig.client();
     client.initialize().await;
-    // Twice the same id at once is refused only when the call is about to be made.
+    // A duplicate id is rejected only when the call is about to be sent.
     let first = client
         .call(Era::Legacy, json!("twice"), "new__slow", "x")
         .await;

@@ -1,4 +1,5 @@
-//! Servers that fail, lie, stall or forget: what the client is told, and what is never told.
+//! Servers that fail, send invalid messages, stall or lose sessions: the errors that clients get, without server
+//! details.
 
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ async fn a_forgotten_session_is_opened_again_and_the_call_runs_once() {
         rig.legacy.forget();
     }
     assert_eq!(rig.legacy.seen.lock().unwrap().opened, 2);
-    // Refused by the 404 before it ran, then run: three arrivals, two runs.
+    // The 404 rejects the call before it runs, then it runs: three arrivals, two executions.
     assert_eq!(rig.legacy.calls("echo"), 3);
 }
 
@@ -160,7 +161,7 @@ async fn a_server_that_keeps_failing_is_given_a_pause_and_others_are_not() {
     );
 }
 
-/// Whether it said too much at once or too often: nobody hears it out, so it need not go on.
+/// A call aborted because of a message size or message count limit is cancelled at the server.
 #[tokio::test]
 async fn a_legacy_server_that_is_not_heard_out_is_told_to_stop() {
     for (tool, why) in [("oversize", "too large"), ("ask_flood", "too much")] {
@@ -189,7 +190,7 @@ async fn a_legacy_server_that_is_not_heard_out_is_told_to_stop() {
     }
 }
 
-/// A stream that breaks or makes no sense says nothing of the call, which its server may be at for a long time.
+/// A broken or invalid stream does not end the work at the server, so the call is cancelled there.
 #[tokio::test]
 async fn a_legacy_call_that_is_given_up_is_taken_back_once_and_one_that_was_answered_is_not() {
     for by in ERAS {
@@ -274,7 +275,7 @@ async fn a_server_that_does_not_begin_to_answer_is_given_up() {
     }
 }
 
-/// Calls the flood and reads nothing more of it, until the server is held back.
+/// Calls the flood tool and stops reading until backpressure blocks the server.
 async fn held_back(rig: &Rig, by: Era, era: Era) -> crate::client::Stream {
     let mut client = rig.client();
     client.initialize().await;

@@ -1,27 +1,27 @@
-//! The feeds of the fake server: the stream of a session, and what a modern client listens to.
+//! Feeds of the fake server: session streams of legacy clients and `subscriptions/listen` streams of modern clients.
 
 use http::Response;
 use serde_json::{Value, json};
 
 use crate::server::{Body, FakeServer, answer, channel, event, events, failure};
 
-/// A resource that no server agrees to tell of.
+/// Resource for which servers accept no subscription.
 pub const SECRET: &str = "test://secret";
 
 impl FakeServer {
-    /// Tells that a resource was updated, on every feed.
+    /// Sends `notifications/resources/updated` on every feed.
     pub fn update(&self, uri: &str) {
         let told = json!({"jsonrpc": "2.0", "method": "notifications/resources/updated",
             "params": {"uri": uri}});
         drop(self.feeds.send(told));
     }
 
-    /// Ends all feeds, without a word.
+    /// Ends all feeds without a final message.
     pub fn hang_up(&self) {
         drop(self.feeds.send(Value::Null));
     }
 
-    /// How many feeds are open.
+    /// Number of open feeds.
     pub fn listeners(&self) -> usize {
         self.feeds.receiver_count()
     }
@@ -65,7 +65,7 @@ impl FakeServer {
         answer(message, &json!({}))
     }
 
-    /// How often somebody wanted to listen.
+    /// Number of `subscriptions/listen` requests.
     pub fn fed(&self) -> usize {
         let seen = self.seen.lock().unwrap();
         let is =
@@ -73,7 +73,7 @@ impl FakeServer {
         seen.requests.iter().filter(is).count()
     }
 
-    /// How often it was asked this about a resource.
+    /// Number of requests with this method and resource URI.
     pub fn asked(&self, method: &str, uri: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         let is = |(_, message): &&(http::HeaderMap, Value)| {

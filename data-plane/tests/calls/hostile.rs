@@ -1,4 +1,4 @@
-//! Callers who mean harm, row by row of the catalogue of threats: each test is named by its row.
+//! Tests against hostile clients. Each test name starts with the id of its row in docs/threats.md.
 
 mod door;
 mod isolation;

@@ -1,4 +1,4 @@
-//! Ids and names of clients: a number is no string, no number is rounded, and no letter is lost.
+//! Ids and names of clients: numbers and strings stay distinct, numbers are exact, and no character is lost.
 
 use std::time::Duration;
 
@@ -59,12 +59,12 @@ async fn one_and_the_string_one_are_two_requests_and_large_numbers_stay_apart() 
     }
 }
 
-/// One of those that were cancelled first.
+/// Returns `true` if the id belongs to a call that is cancelled first.
 fn taken_back(id: &Value) -> bool {
     *id == json!("1") || *id == json!(1_u64 << 53)
 }
 
-/// A request of a modern client whose name is said in a header as well.
+/// Sends a modern request whose name is also in a header.
 async fn named(client: &Client, method: &str, member: &str, name: &str, header: &str) -> Answer {
     let prefix = "io.modelcontextprotocol";
     let meta = json!({format!("{prefix}/protocolVersion"): "2026-07-28",
@@ -100,7 +100,7 @@ async fn names_beyond_ascii_are_encoded_on_both_sides() {
         let refused = named(&client, "resources/read", "uri", ours, wrong).await;
         assert_eq!((refused.status.as_u16(), refused.code()), (400, -32020));
     }
-    // No tool has such a name.
+    // No tool has this name.
     let tool = "new__grüße";
     let refused = named(&client, "tools/call", "name", tool, &headers::encode(tool)).await;
     assert_eq!(refused.code(), -32602);

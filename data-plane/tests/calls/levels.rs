@@ -1,4 +1,4 @@
-//! Log messages: who asks for a level gets it, of servers of either era, and nobody else does.
+//! Log levels: a client gets the messages of the level that it requested, from servers of either era.
 
 use serde_json::{Value, json};
 use toolgate_model::{Era, Sharing};
@@ -36,7 +36,7 @@ async fn set(client: &Client, level: &str) {
     assert_eq!(answer["result"], json!({}), "{answer}");
 }
 
-/// The levels of the log messages that a call brings, in order.
+/// Levels of the log messages that a call returns, in order.
 async fn logs(client: &Client, era: Era, server: Era, level: Option<&str>) -> Vec<String> {
     let mut params = json!({"name": exposed(server, "logs"), "arguments": {"text": "x"}});
     if let Some(level) = level {
@@ -53,7 +53,7 @@ async fn logs(client: &Client, era: Era, server: Era, level: Option<&str>) -> Ve
     messages.iter().filter_map(level).collect()
 }
 
-/// What the legacy server was told, in order.
+/// Levels that were set at the legacy server, in order.
 fn told(rig: &Rig) -> Vec<String> {
     let seen = rig.legacy.seen.lock().unwrap();
     let messages = seen.requests.iter().map(|(_, message)| message);
@@ -67,7 +67,7 @@ fn told(rig: &Rig) -> Vec<String> {
 async fn who_asks_for_a_level_gets_it_in_every_cell() {
     for server in ERAS {
         for (level, from) in [("debug", 0), ("warning", 3), ("emergency", 7)] {
-            // A session with the server of its own for each.
+            // Each level is tested with a fresh upstream session.
             let rig = Rig::start().await;
             let client = legacy(rig.client(), Some(level)).await;
             let got = logs(&client, Era::Legacy, server, None).await;
@@ -106,7 +106,7 @@ async fn users_of_one_session_get_what_each_asked_for_and_nothing_more() {
         assert_eq!(of(&quiet).await, ALL[4..]);
         assert_eq!(of(&ordinary).await, ALL[1..]);
         assert_eq!(of(&loud).await, ALL);
-        // The modern ones say so with each request.
+        // Modern clients send the level with each request.
         for (level, from) in [("alert", 6), ("debug", 0), ("notice", 2)] {
             let got = logs(&hers, Era::Modern, Era::Legacy, Some(level)).await;
             assert_eq!(got, ALL[from..]);
@@ -116,7 +116,7 @@ async fn users_of_one_session_get_what_each_asked_for_and_nothing_more() {
     }
     assert_eq!(rig.legacy.seen.lock().unwrap().opened, 1, "one session");
     assert_eq!(told(&rig), ["error", "info", "debug"], "once each");
-    // At once, on the same session.
+    // Concurrently, on the same session.
     let (one, other) = tokio::join!(of(&quiet), of(&loud));
     assert_eq!((&one[..], &other[..]), (&to(4)[..], &to(0)[..]));
 }

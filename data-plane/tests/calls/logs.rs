@@ -1,5 +1,5 @@
-//! Log messages of the server: a legacy one sends those of the level of the session, a modern one those that a request
-//! asks for.
+//! Log messages of the fake server: a legacy server sends those of the session's level, a modern server those of the
+//! level in the request.
 
 use std::collections::BTreeMap;
 
@@ -20,15 +20,15 @@ const ALL: [&str; 8] = [
     "emergency",
 ];
 
-/// What a server knows of levels, and how it behaves about them.
+/// Log levels of the fake server and its behavior for `logging/setLevel`.
 #[derive(Default)]
 pub struct Levels {
     by_session: BTreeMap<String, usize>,
-    /// It does not declare `logging`.
+    /// Does not declare `logging`.
     pub undeclared: bool,
-    /// It answers with an error.
+    /// Responds with an error.
     pub refusing: bool,
-    /// It does not answer.
+    /// Does not respond.
     pub silent: bool,
 }
 
@@ -51,13 +51,13 @@ impl FakeServer {
         answer(message, &json!({}))
     }
 
-    /// A message of each level that is wanted, and the answer.
+    /// Sends one message of each requested level and then the result.
     pub(crate) fn logs(&self, headers: &HeaderMap, message: &Value) -> Response<Body> {
         let asked = &message["params"]["_meta"]["io.modelcontextprotocol/logLevel"];
         let from = match self.era {
             Era::Legacy => {
                 let set = &self.seen.lock().unwrap().levels.by_session;
-                // Left to itself it sends ordinary ones.
+                // Without a level the server sends messages of `info` and above.
                 set.get(&session(headers)).copied().unwrap_or(1)
             }
             Era::Modern => {

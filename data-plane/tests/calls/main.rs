@@ -1,4 +1,5 @@
-//! The data plane end to end over real sockets: clients of both eras, servers of both eras, one door in between.
+//! End-to-end tests of the data plane over real sockets: clients of both eras, servers of both eras, one listener
+//! between.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! `_meta` in all four cells: what says something about one hop is ours, all else is carried both ways, and so is the trace
-//! that a call belongs to. Baggage is carried to no server: none has been trusted with it.
+//! `_meta` in every era pair: members of one hop are replaced, all others are forwarded both ways, and so is the trace
+//! context. Baggage is dropped, since it may carry data that no server is trusted with.
 
 use std::sync::OnceLock;
 
@@ -14,11 +14,11 @@ use crate::{
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
-/// Of `_meta`, and another of the headers.
+/// Trace context of `_meta` and a different one of the headers.
 const TOLD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-01";
 
-/// In every cell: the client's era, the client, the server's era.
+/// All era pairs: client era, client, server era.
 async fn cells(rig: &Rig) -> Vec<(Era, Client, Era)> {
     let mut cells = Vec::new();
     for era in ERAS {
@@ -31,7 +31,7 @@ async fn cells(rig: &Rig) -> Vec<(Era, Client, Era)> {
     cells
 }
 
-/// Calls with this `_meta`; what the server was sent, headers ahead, and what it came to.
+/// Calls with this `_meta`; returns headers and body that the server got, and the result.
 async fn called(
     rig: &Rig,
     (era, client, server): &(Era, Client, Era),
@@ -63,7 +63,7 @@ async fn what_is_not_known_in_meta_is_carried_both_ways_in_every_cell() {
         let prefix = "io.modelcontextprotocol/";
         let own = sent.as_object().unwrap().keys();
         let own: Vec<_> = own.filter_map(|key| key.strip_prefix(prefix)).collect();
-        // Legacy servers are told nothing of it. Who has a session gets log messages without asking.
+        // Legacy servers get none of these members. Clients with a session get log messages without a request.
         let expected: &[&str] = match (server, client) {
             (Era::Legacy, _) => &[],
             (Era::Modern, Era::Modern) => &["clientCapabilities", "clientInfo", "protocolVersion"],
@@ -108,7 +108,7 @@ async fn a_trace_is_carried_in_every_cell_and_baggage_is_not() {
     }
 }
 
-/// What says nothing of a trace.
+/// `_meta` values without a valid trace context.
 fn without() -> [Value; 3] {
     let invalid = json!({"traceparent": "00-a-b-01", "tracestate": "t=1"});
     [Value::Null, json!({}), invalid]
@@ -151,7 +151,7 @@ async fn a_trace_that_is_not_valid_is_carried_nowhere() {
     }
 }
 
-/// There is one for the process. Spans go nowhere: nobody listens at that address.
+/// Telemetry of the process, created once. Spans are exported to an address without a listener.
 fn traced() -> &'static Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
     TELEMETRY.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! Tools of a legacy server that ends its streams before their time: what is said on each is written in the call. A
-//! script has one entry for the stream of the call and one for each that is taken up; an entry is a list of words.
+//! Tools of a legacy server that ends its streams early. The call's argument is a script with one entry for the stream
+//! of the call and one for each resumption; an entry is a list of words.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 
 use crate::server::{Body, FakeServer, Sink, channel, events, plain};
 
-/// The call whose streams are to be taken up.
+/// State of the scripted call.
 #[derive(Default)]
 pub struct Polled {
     call: Value,
     script: Vec<Value>,
-    /// What the stream of the link says before it ends, which is when the call has come.
+    /// Word on the session stream, after which the stream ends; it is sent once the call has arrived.
     pub link: Option<&'static str>,
-    /// The headers of each GET with an event id, and when it came.
+    /// Headers and time of each GET with an event id.
     pub gets: Vec<(HeaderMap, tokio::time::Instant)>,
-    /// When each stream was ended.
+    /// Time of the end of each stream.
     pub ends: Vec<tokio::time::Instant>,
 }
 
 impl FakeServer {
-    /// A call with a script.
+    /// Starts a scripted call.
     pub(crate) fn polled(&self, message: &Value) -> Response<Body> {
         let text = message["params"]["arguments"]["text"].as_str().unwrap();
         let mut script: Vec<Value> = serde_json::from_str(text).unwrap();
@@ -37,7 +37,7 @@ impl FakeServer {
         self.next_stream()
     }
 
-    /// A GET that takes a stream up.
+    /// Responds to a GET that resumes a stream.
     pub(crate) fn taken_up(&self, headers: &HeaderMap) -> Response<Body> {
         let now = tokio::time::Instant::now();
         let get = (headers.clone(), now);
@@ -45,14 +45,14 @@ impl FakeServer {
         self.next_stream()
     }
 
-    /// The event ids that were sent back.
+    /// `Last-Event-ID` values that the client sent.
     pub fn places(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         let id = |(headers, _): &(HeaderMap, _)| headers["last-event-id"].to_str().unwrap().into();
         seen.polled.gets.iter().map(id).collect()
     }
 
-    /// The stream of the link, if it is one that ends.
+    /// Returns the scripted session stream, if any.
     pub(crate) fn link_stream(&self) -> Option<Response<Body>> {
         let word = self.seen.lock().unwrap().polled.link.take()?;
         let (sink, body) = channel();
@@ -96,7 +96,7 @@ impl FakeServer {
         events(body)
     }
 
-    /// One word: `ID:WHAT`, where the id may be empty.
+    /// Sends one word, `ID:ACTION`; the id may be empty.
     async fn speak(&self, sink: &Sink, call: &Value, word: &str) {
         let (id, what) = word.split_once(':').unwrap();
         let mut text = String::new();

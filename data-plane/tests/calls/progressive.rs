@@ -1,5 +1,5 @@
-//! Progressive gateways in all four cells: two tools are listed, the others are searched for and run, and everything that a
-//! call can do it does through `run_tool`.
+//! Progressive gateways in every era pair: two tools are listed, the others are found by search, and `run_tool`
+//! supports everything that a direct call does.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn listed(snapshot: &mut Snapshot, listing: Listing) {
     snapshot.entries.insert(key, entry);
 }
 
-/// The modern server wants the `text` of its `echo` in a header as well.
+/// Makes the modern server require the `text` argument of `echo` in a header.
 fn mirrored(snapshot: &mut Snapshot) {
     let (gateway, catalogue) = (
         key(ResourceKind::Gateway, "everything"),
@@ -246,7 +246,7 @@ async fn what_is_run_is_taken_back_as_a_direct_call_is() {
                     "params": {"requestId": "gone"}});
                 assert_eq!(client.legacy(cancel).await.status, 202);
             }
-            // A modern client that leaves takes its call back.
+            // A disconnecting modern client cancels its call.
             drop(stream);
             eventually("the server sees it closed", || dropped() > before).await;
         }

@@ -1,4 +1,5 @@
-//! Legacy clients are asked on the stream of their call, and answer by posting, whatever the era of the server.
+//! Server requests to legacy clients: sent on the stream of the call and answered with a POST, for servers of either
+//! era.
 
 use std::time::Duration;
 
@@ -65,13 +66,13 @@ async fn a_question_is_asked_under_our_name_and_its_answer_reaches_the_server() 
         };
         assert_eq!(text(&last), expected);
         assert_eq!(stream.message().await, None);
-        // Late, twice, unknown: accepted and forgotten.
+        // Late, repeated and unknown responses are accepted and dropped.
         assert_eq!(post(&client, answer).await, 202);
     }
     let posted = rig.legacy.responses();
     assert_eq!(posted.len(), 1, "{posted:?}");
     let (_, hello) = rig.legacy.last("initialize").unwrap();
-    // Roots are not for this server.
+    // The relay policy of this server does not allow roots.
     let declared = json!({"elicitation": {}, "sampling": {}});
     assert_eq!(hello["params"]["capabilities"], declared);
     let (_, sent) = rig.modern.last("tools/call").unwrap();
@@ -188,7 +189,7 @@ async fn a_call_taken_back_takes_its_questions_along() {
     .await;
 }
 
-/// How many questions wait, as the proxy says.
+/// Returns `true` if the metric of pending server requests equals `count`.
 fn waiting(rig: &Rig, count: usize) -> bool {
     let text = rig.metrics.render();
     let line = text
@@ -228,7 +229,7 @@ async fn the_questions_of_a_session_end_with_it_and_servers_are_told() {
     }
 }
 
-/// Who has left may answer for a moment; a proxy that stops does not wait even that long, nor for who is there.
+/// A disconnected client has a short time to answer. A drain waits neither for it nor for connected clients.
 #[tokio::test]
 async fn a_drain_waits_for_no_answer() {
     for era in ERAS {
@@ -249,7 +250,7 @@ async fn a_drain_waits_for_no_answer() {
     }
 }
 
-/// The call goes on after the end of its session: what its server asks then, nobody can answer.
+/// The call continues after the end of its session, and later server requests fail.
 #[tokio::test]
 async fn a_session_that_is_over_is_not_asked() {
     let rig = Rig::start().await;
@@ -290,7 +291,7 @@ async fn questions_end_with_the_token_of_their_client() {
     }
 }
 
-/// Takes a gateway away; the tokens stay.
+/// Removes a gateway; the tokens stay.
 fn remove(rig: &Rig, gateway: &str) {
     rig.source.configure(|snapshot| {
         let key = ResourceKey {
@@ -330,7 +331,7 @@ async fn questions_end_with_the_gateway_of_their_client_though_its_token_stays()
     }
 }
 
-/// The call goes on after the end of its gateway: what its server asks then, nobody can answer.
+/// The call continues after the removal of its gateway, and later server requests fail.
 #[tokio::test]
 async fn a_client_whose_gateway_is_gone_is_not_asked() {
     let rig = Rig::start().await;

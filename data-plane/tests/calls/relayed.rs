@@ -1,5 +1,4 @@
-//! Questions that lead to a page, and for roots, in all four cells: asked where the client declared that it can be asked, and
-//! of nobody else.
+//! URL elicitation and roots requests in every era pair: relayed only to clients that declared the capability.
 
 use serde_json::{Value, json};
 use toolgate_model::{Era, Resource, ResourceKey, ResourceKind, snapshot::Entry};
@@ -36,8 +35,8 @@ fn call(tool: &str, back: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": "c", "method": "tools/call", "params": params})
 }
 
-/// Calls a tool that asks one thing: the parameters of what is asked, our name for it, and what the server heard when it was
-/// answered with `said`.
+/// Calls a tool that sends one request. Returns its parameters, the id that the gateway gave it, and the response that
+/// the server got after the client answered with `said`.
 async fn talk(
     client: &Client,
     (era, to): (Era, Era),
@@ -79,7 +78,7 @@ async fn talk(
     (params, own, heard)
 }
 
-/// What a call comes to whose client cannot be asked: the question never reaches it.
+/// Asserts that a request is not relayed to a client without the capability.
 async fn unasked(client: &Client, era: Era, to: Era, tool: &str) {
     let stream = client.ask(era, call(&exposed(to, tool), json!({}))).await;
     let messages = match stream.headers["content-type"] == "text/event-stream" {
@@ -91,17 +90,17 @@ async fn unasked(client: &Client, era: Era, to: Era, tool: &str) {
     };
     let at = format!("{era:?} {to:?}: {last}");
     match to {
-        // The server is told, and makes of it what it likes.
+        // A legacy server gets an error and handles it itself.
         Era::Legacy => {
             let text = last["result"]["content"][0]["text"].as_str();
             assert!(text.expect(&at).contains("-32601"), "{at}");
         }
-        // It asked for what was not declared to it.
+        // A modern server requested an undeclared capability.
         Era::Modern => assert_eq!(last["result"]["isError"], true, "{at}"),
     }
 }
 
-/// What was declared to the server that was called last.
+/// Capabilities that were declared to the last called server.
 fn declared(rig: &Rig, to: Era) -> Value {
     match to {
         Era::Legacy => {
@@ -128,7 +127,7 @@ async fn cf_1_a_question_that_leads_to_a_page_is_asked_in_every_cell() {
             "message": format!("[{}] (login.example) Sign in", server(to))});
         match (era, to) {
             (Era::Legacy, Era::Legacy) => expected["elicitationId"] = json!("e-9"),
-            // A modern server gives none, and a legacy client needs one.
+            // A modern server sends no elicitation id, and a legacy client needs one.
             (Era::Legacy, Era::Modern) => expected["elicitationId"] = own,
             (Era::Modern, Era::Legacy | Era::Modern) => {}
         }
@@ -165,7 +164,7 @@ async fn cf_1_who_declared_forms_or_nothing_is_led_to_no_page_in_any_cell() {
     }
 }
 
-/// A proxy whose servers may ask for roots.
+/// Rig whose servers may request roots.
 async fn open() -> Rig {
     let rig = Rig::start().await;
     for era in ERAS {

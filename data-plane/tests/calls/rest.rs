@@ -1,4 +1,4 @@
-//! Prompts, resources and completion, in all four cells: what is listed, what servers are asked, and what comes back.
+//! Prompts, resources and completion in every era pair: lists, server requests and results.
 
 use http::Response;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn greet() -> Definition {
     )
 }
 
-/// What every server offers beside its tools.
+/// Definitions that every server offers in addition to its tools.
 pub fn catalogue() -> CatalogueResource {
     CatalogueResource {
         prompts: vec![greet()],
@@ -47,7 +47,7 @@ pub fn catalogue() -> CatalogueResource {
     }
 }
 
-/// What the gateway shows of it.
+/// Gateway that exposes these definitions.
 pub fn gateway() -> GatewayResource {
     let servers = ["gone", "new", "old"];
     GatewayResource {
@@ -64,7 +64,7 @@ pub fn gateway() -> GatewayResource {
     }
 }
 
-/// The server's side of `prompts/get`.
+/// Result of `prompts/get` at the server.
 pub fn prompt(message: &Value) -> Response<Body> {
     let params = &message["params"];
     let link = json!({"type": "resource_link", "uri": "memo:today", "name": "t"});
@@ -76,7 +76,7 @@ pub fn prompt(message: &Value) -> Response<Body> {
     )
 }
 
-/// The server's side of `resources/read`: `memo:today`, and whatever comes of the template.
+/// Result of `resources/read` at the server: `memo:today` and URIs of the template.
 pub fn read(era: Era, message: &Value) -> Response<Body> {
     let uri = message["params"]["uri"].as_str().unwrap();
     if let Some(scope) = uri.strip_prefix("test://scope-") {
@@ -102,7 +102,7 @@ pub fn read(era: Era, message: &Value) -> Response<Body> {
     )
 }
 
-/// The server's side of `completion/complete`.
+/// Result of `completion/complete` at the server.
 pub fn completion(message: &Value) -> Response<Body> {
     let reference = &message["params"]["ref"];
     let of = reference.get("name").or(reference.get("uri"));
@@ -112,7 +112,7 @@ pub fn completion(message: &Value) -> Response<Body> {
     )
 }
 
-/// A tool that cannot do without a model of the client's.
+/// Error of a tool that requires sampling.
 pub fn wants_sampling(message: &Value) -> Response<Body> {
     let data = json!({"requiredCapabilities": {"sampling": {}}});
     refused(
@@ -140,7 +140,7 @@ async fn ask(client: &Client, era: Era, method: &str, params: Value) -> Answer {
     client.ask(era, message).await.whole().await
 }
 
-/// The ids of the two servers that answer, and their eras.
+/// Ids and eras of the two reachable servers.
 const SERVERS: [(&str, Era); 2] = [("old", Era::Legacy), ("new", Era::Modern)];
 
 fn named(rig: &Rig, era: Era, method: &str) -> (Option<String>, Value) {
@@ -227,7 +227,7 @@ async fn resources_are_read_where_they_are_and_shown_as_they_are_listed() {
                 assert_eq!(name.as_deref(), (era == Era::Modern).then_some(uri));
                 assert_eq!(params["uri"], uri);
             }
-            // The server says so of the one, we of the others; nobody can tell.
+            // One URI is rejected by the server, the others by the gateway, with the same response.
             let code = if client_era == Era::Modern {
                 -32602
             } else {
@@ -264,7 +264,7 @@ async fn arguments_are_completed_by_the_server_that_has_them() {
             assert_eq!(complete(template).await, json!(["test://{id}"]));
             assert_eq!(named(&rig, era, "completion/complete").0, None);
         }
-        // This one never said that it could, and is not there to be asked.
+        // This server did not declare completion and is unreachable.
         let nobody = json!({"type": "ref/prompt", "name": "gone__greet"});
         assert_eq!(complete(nobody).await, json!([]));
     }

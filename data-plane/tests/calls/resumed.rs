@@ -1,5 +1,5 @@
-//! Legacy servers that end the stream of a call before its answer: the call goes on where it is taken up, and is never
-//! sent again.
+//! Legacy servers that end the stream of a call before the response: the call continues by stream resumption and is
+//! never sent again.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn client(rig: &Rig) -> Client {
     client
 }
 
-/// All that a call with this script brings, and that it arrived once.
+/// Returns all messages of a call with this script and asserts that the call arrived once.
 async fn called(rig: &Rig, by: Era, script: &Value) -> Vec<Value> {
     let client = client(rig).await;
     let before = rig.legacy.calls("polled");
@@ -38,7 +38,7 @@ async fn called(rig: &Rig, by: Era, script: &Value) -> Vec<Value> {
     messages
 }
 
-/// The steps that were told, and the answer.
+/// Progress steps that were forwarded, and the result text.
 fn told(messages: &[Value]) -> (Vec<u64>, String) {
     let step = |message: &Value| message["params"]["progress"].as_u64();
     let steps = messages.iter().filter_map(step).collect();
@@ -52,21 +52,21 @@ fn told(messages: &[Value]) -> (Vec<u64>, String) {
 async fn ht_22_a_call_goes_on_wherever_its_stream_is_cut() {
     let rig = Rig::start().await;
     let cut = [
-        // Right after it began, the way of polling.
+        // Directly after the priming event, as polling servers do.
         json!([["p:retry=500"], ["a:progress=1", "b:answer=done"]]),
         json!([["p:retry=500", "a:progress=1"], ["b:answer=done"]]),
-        // In the middle of an event, which is told again.
+        // In the middle of an event, which is repeated.
         json!([["p:retry=0", "a:half"], ["a:progress=1", "b:answer=done"]]),
-        // Without manners.
+        // Without a `retry` field and with an aborted connection.
         json!([["a:progress=1", ":break"], ["b:answer=done"]]),
-        // Twice.
+        // Two cuts.
         json!([["p:retry=soon"], ["a:progress=1"], ["b:answer=done"]]),
-        // Told again from the beginning.
+        // Repeated from the beginning.
         json!([
             ["p:retry=1", "a:progress=1"],
             ["p:retry=1", "a:progress=1", "b:answer=done"]
         ]),
-        // One id for everything.
+        // The same id for every event.
         json!([["a:retry=1", "a:progress=1"], ["a:answer=done"]]),
     ];
     for script in &cut {
@@ -114,10 +114,10 @@ async fn a_call_that_cannot_be_taken_up_is_said_to_be_cut_off() {
         json!([["p:retry=1"], 404]),
         json!([["p:retry=1"], 400]),
         json!([["p:retry=1"], 200]),
-        // It named no place, or took it back.
+        // Without an event id: the stream ends or breaks.
         json!([[":progress=1"]]),
         json!([[":progress=1", ":break"]]),
-        // It goes on from somewhere, and then from nowhere.
+        // The first resumption succeeds and the second does not.
         json!([["p:retry=1"], ["a:progress=1"], 404]),
     ];
     for script in &lost {
@@ -161,9 +161,9 @@ async fn a_question_is_asked_and_answered_over_a_cut() {
     let rig = Rig::start().await;
     let client = client(&rig).await;
     let asking = [
-        // Asked before, answered after.
+        // Requested before the cut, answered after it.
         json!([["p:retry=1", "q:ask=q1"], [":wait=q1", "b:answer=done"]]),
-        // Asked after; and asked again by a server that repeats itself.
+        // Requested after the cut, and repeated by the server.
         json!([
             ["p:retry=1"],
             ["q:ask=q2"],
@@ -235,7 +235,7 @@ async fn the_stream_of_a_link_is_taken_up_for_the_call_that_is_in_flight() {
     let rig = Rig::start().await;
     rig.legacy.seen.lock().unwrap().polled.link = Some("l:retry=1");
     let client = client(&rig).await;
-    // What it asks comes on the link's stream only.
+    // The request arrives only on the session stream.
     let script = json!([[":wait=q1", "b:answer=done"], ["m:ask=q1"]]).to_string();
     let call = client.call(Era::Legacy, json!("c"), "old__polled", &script);
     let mut stream = call.await;

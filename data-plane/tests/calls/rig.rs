@@ -1,4 +1,4 @@
-//! A proxy in front of one legacy and one modern server, with a configuration made by hand.
+//! A proxy with one legacy and one modern server and a fixed configuration.
 
 use std::{
     collections::BTreeSet,
@@ -32,12 +32,12 @@ use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain};
 use crate::{client::Client, rest, server::FakeServer};
 
 pub const TOKEN: &str = "archestra_a-good-token";
-/// Somebody else's, for everything.
+/// Token of another principal with access to everything.
 pub const ANYTHING: &str = "archestra_anothers-token";
 pub const NARROW: &str = "archestra_a-token-for-one-tool";
 pub const SECRET: &str = "Bearer for-the-server-only";
 
-/// Everything but roots.
+/// Allows everything except roots.
 const RELAY: RelayPolicy = RelayPolicy {
     elicitation: true,
     sampling: true,
@@ -87,7 +87,7 @@ pub const TOOLS: [&str; 40] = [
     "visit_nowhere",
 ];
 
-/// A running proxy with its servers.
+/// Running proxy with its servers.
 pub struct Rig {
     pub legacy: FakeServer,
     pub modern: FakeServer,
@@ -98,7 +98,7 @@ pub struct Rig {
     _plane: DataPlane,
 }
 
-/// A configuration that changes only by hand.
+/// Configuration source that changes only through [`configure`](FixedSource::configure).
 #[derive(Clone)]
 pub struct Fixed {
     snapshot: Arc<std::sync::Mutex<Snapshot>>,
@@ -106,7 +106,7 @@ pub struct Fixed {
     keys: Arc<Keys>,
     changes: watch::Sender<Version>,
     proxy: Slug,
-    /// Makes credentials a fault of ours.
+    /// Makes credential lookups panic.
     pub faulty: Arc<AtomicBool>,
     revoked: watch::Sender<Arc<BTreeSet<TokenHash>>>,
 }
@@ -125,7 +125,7 @@ impl Rig {
         Self::made(change, timeouts, Metrics::new()).await
     }
 
-    /// With these instruments.
+    /// Starts with these metrics.
     pub async fn measured(metrics: Metrics) -> Self {
         Self::made(|_| {}, Timeouts::default(), metrics).await
     }
@@ -158,7 +158,7 @@ impl Rig {
         Self::of(source, (legacy, modern), change, metrics)
     }
 
-    /// The proxy is gone, and another stands in its place, which has the same configuration and keys and nothing else.
+    /// Replaces the proxy by another one with the same configuration and keys and no other shared state.
     pub fn replaced(self) -> Self {
         let (mut source, servers) = (self.source, (self.legacy, self.modern));
         source.proxy = slug("proxy-two");
@@ -202,7 +202,7 @@ impl Rig {
         Client::new(self.address, gateway, token)
     }
 
-    /// How callers share their sessions with the legacy server from now on.
+    /// Sets the sharing policy of the legacy server.
     pub fn share(&self, sharing: Sharing) {
         self.source.configure(|snapshot| {
             let key = ResourceKey {
@@ -226,13 +226,13 @@ impl Rig {
     }
 }
 
-/// Where nobody listens.
+/// URL without a listener.
 async fn nobody() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}/mcp", listener.local_addr().unwrap())
 }
 
-/// Waits until something is so.
+/// Waits until the condition holds.
 pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..200 {
         if holds() {
@@ -243,7 +243,7 @@ pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
     panic!("never happened: {what}");
 }
 
-/// The exposed name of a tool of the server of this era.
+/// Exposed name of a tool of the server of `era`.
 pub fn exposed(era: Era, tool: &str) -> String {
     match era {
         Era::Legacy => format!("old__{tool}"),
@@ -416,7 +416,7 @@ fn token_resource(hasher: &TokenHasher, token: &str, user: &str, tools: Reach<St
 }
 
 impl Fixed {
-    /// Another configuration, as if it had been pushed.
+    /// Changes the configuration as a push does.
     pub fn configure(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut snapshot = self.snapshot.lock().unwrap();
         change(&mut snapshot);

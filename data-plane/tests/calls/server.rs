@@ -1,4 +1,4 @@
-//! A server of either era that behaves, or misbehaves, by the name of the tool, and remembers all it was sent.
+//! A server of either era whose behavior depends on the called tool and which records all requests.
 
 use std::{
     collections::BTreeSet,
@@ -21,26 +21,26 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 use toolgate_model::Era;
 
-/// One server.
+/// Fake MCP server.
 #[derive(Clone)]
 pub struct FakeServer {
     pub era: Era,
     pub address: SocketAddr,
     pub seen: Arc<Mutex<Seen>>,
-    /// What it tells on its feeds; null ends them.
+    /// Messages for all feeds; null ends the feeds.
     pub feeds: tokio::sync::broadcast::Sender<Value>,
 }
 
-/// All that it was sent.
+/// Requests and counters of a [`FakeServer`].
 #[derive(Default)]
 pub struct Seen {
     pub requests: Vec<(HeaderMap, Value)>,
     pub sessions: BTreeSet<String>,
     pub opened: usize,
     pub deleted: usize,
-    /// Requests whose connection was closed before their answer.
+    /// Requests whose connection was closed before their response.
     pub dropped: usize,
-    /// Messages that were taken of a tool that never stops sending them.
+    /// Messages of the flood tool that were read by the proxy.
     pub flooded: usize,
     pub polled: crate::polled::Polled,
     pub levels: crate::logs::Levels,
@@ -77,12 +77,12 @@ impl FakeServer {
         format!("http://{}/mcp", self.address)
     }
 
-    /// Forgets all sessions, as a restart would.
+    /// Forgets all sessions, as after a restart.
     pub fn forget(&self) {
         self.seen.lock().unwrap().sessions.clear();
     }
 
-    /// Calls of this tool that arrived.
+    /// Number of calls of this tool.
     pub fn calls(&self, tool: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         let is = |(_, message): &&(HeaderMap, Value)| {
@@ -91,14 +91,14 @@ impl FakeServer {
         seen.requests.iter().filter(is).count()
     }
 
-    /// Messages of this method.
+    /// Number of messages with this method.
     pub fn count(&self, method: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         let is = |(_, message): &&(HeaderMap, Value)| message["method"] == method;
         seen.requests.iter().filter(is).count()
     }
 
-    /// The last message of this method.
+    /// Last message with this method.
     pub fn last(&self, method: &str) -> Option<(HeaderMap, Value)> {
         let seen = self.seen.lock().unwrap();
         let is = |(_, message): &&(HeaderMap, Value)| message["method"] == method;
@@ -131,7 +131,7 @@ impl FakeServer {
             .as_str()
             .is_some_and(|id| id.starts_with("pester"))
         {
-            // It takes its time to hear.
+            // Delays these responses.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         if message.get("id").is_none() || message.get("method").is_none() {
@@ -175,7 +175,7 @@ impl FakeServer {
         response
     }
 
-    /// What is wrong with the session of a request.
+    /// Response to a request with a missing or unknown session.
     fn session(&self, headers: &HeaderMap, message: &Value) -> Option<Response<Body>> {
         if self.era == Era::Modern || message["method"] == "initialize" {
             return None;
@@ -233,7 +233,7 @@ impl FakeServer {
         }
     }
 
-    /// Answers after ten seconds, or never if the connection is closed before.
+    /// Responds after ten seconds, or never if the connection is closed before.
     fn slow(&self, message: &Value) -> Response<Body> {
         let (sink, body) = channel();
         let (seen, message) = (Arc::clone(&self.seen), message.clone());
@@ -249,7 +249,7 @@ impl FakeServer {
         events(body)
     }
 
-    /// Asks what nobody was declared to answer, a hundred times, and answers half a second later.
+    /// Sends a hundred undeclared requests and responds half a second later.
     fn pester(&self, message: &Value) -> Response<Body> {
         let (sink, body) = channel();
         let message = message.clone();
@@ -268,7 +268,7 @@ impl FakeServer {
         events(body)
     }
 
-    /// Says two mebibytes in the middle of a call, and goes on with it.
+    /// Sends a message of two mebibytes during a call and leaves the call open.
     fn oversize(&self, message: &Value) -> Response<Body> {
         let (sink, body) = channel();
         let message = message.clone();
@@ -284,7 +284,7 @@ impl FakeServer {
         events(body)
     }
 
-    /// Sends progress, and never anything else, as fast as it is taken.
+    /// Sends only progress, as fast as it is read.
     fn flood(&self, message: &Value) -> Response<Body> {
         let (sink, body) = channel();
         let (seen, token) = (
@@ -344,7 +344,7 @@ impl FakeServer {
     }
 }
 
-/// Answers with a `_meta` of its own.
+/// Responds with `_meta` members of its own.
 fn marked(message: &Value, result: &Value) -> Response<Body> {
     let mut result = result.clone();
     result["_meta"] = json!({"vendor.example/y": {"deep": [2.5, {}]}, "plain": "yes",
@@ -352,7 +352,7 @@ fn marked(message: &Value, result: &Value) -> Response<Body> {
     answer(message, &result)
 }
 
-/// Says what it was told in a log, as progress and as its answer.
+/// Returns its argument in a log message, as progress and as the result.
 fn canary(message: &Value, result: &Value) -> Response<Body> {
     let text = message["params"]["arguments"]["text"].clone();
     let token = &message["params"]["_meta"]["progressToken"];
@@ -367,7 +367,7 @@ fn canary(message: &Value, result: &Value) -> Response<Body> {
     plain(200, "text/event-stream", &text)
 }
 
-/// Counts a request that is let go of.
+/// Counts a dropped request.
 struct Dropped(Arc<Mutex<Seen>>);
 
 impl Drop for Dropped {

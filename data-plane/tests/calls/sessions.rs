@@ -1,4 +1,4 @@
-//! Legacy sessions: opened, used, foreign, ended; their stream; cancellation; who leaves and who takes back.
+//! Legacy sessions: opening, use, foreign ids, end, session streams, cancellation and disconnects.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn a_session_is_named_known_and_our_own_or_refused() {
     assert_eq!(missing.status, 400, "{missing:?}");
     client.initialize().await;
     assert_eq!(client.legacy(list.clone()).await.status, 200);
-    // Another principal, another gateway, another proxy's imagination.
+    // Another principal, another gateway, an invented id.
     let mut other = rig.client_with("everything", NARROW);
     other.session.clone_from(&client.session);
     assert_eq!(other.legacy(list.clone()).await.status, 404);
@@ -40,7 +40,7 @@ async fn a_session_is_named_known_and_our_own_or_refused() {
         (unknown.status.as_u16(), unknown.json()["id"].clone()),
         (404, json!(1))
     );
-    // The end of it.
+    // End of the session.
     let session = client.session.clone().unwrap();
     let named = [("mcp-session-id", &*session)];
     let ended = client.raw(Method::DELETE, &named, "").await;
@@ -219,7 +219,7 @@ async fn a_revocation_ends_open_streams_and_calls_of_its_token_within_two_second
         streamed.push(call);
     }
     let waiting = client.call(Era::Modern, json!("w"), "new__silent", "x");
-    // No view comes: the push may be stuck, and revocations have a way of their own.
+    // No new view arrives: a push may be stuck, and revocations are independent of it.
     let revoke = async {
         eventually("the last call is under way", || {
             rig.modern.calls("silent") == 1

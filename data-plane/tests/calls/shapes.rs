@@ -1,4 +1,4 @@
-//! Tools as an operator shaped them, in all four cells; and gateways that are more impatient than their servers.
+//! Argument shapes of tools in every era pair, and call timeouts of a binding.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ fn edit(snapshot: &mut Snapshot, change: impl FnOnce(&mut GatewayResource)) {
     snapshot.entries.insert(key, entry);
 }
 
-/// Both servers' `echo` says one thing only, under another name.
+/// Renames `echo` of both servers and fixes its argument.
 fn shaped(gateway: &mut GatewayResource) {
     gateway.must_understand = vec!["shaped_arguments".to_owned()];
     for tool in &mut gateway.tools {

@@ -1,5 +1,5 @@
-//! A server with the sharing policy `shared`: everybody's calls run in one session with it, and what it asks and answers in
-//! one call is for that call alone.
+//! A server with the sharing policy `shared`: calls of all principals use one upstream session, and requests and
+//! results of a call reach only its caller.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     rig::{ANYTHING, Rig, eventually},
 };
 
-/// Two principals, at a server that they share.
+/// Clients of two principals that share an upstream session.
 async fn two(rig: &Rig) -> [Client; 2] {
     rig.share(Sharing::Shared);
     let mut both = [rig.client(), rig.client_with("everything", ANYTHING)];
@@ -37,7 +37,7 @@ fn heard(last: &Value) -> Value {
     said[0]["result"]["content"]["n"].clone()
 }
 
-/// All calls that arrived ran in the same session.
+/// Asserts that all calls used the same upstream session.
 fn one_session(rig: &Rig) {
     let seen = rig.legacy.seen.lock().unwrap();
     let calls = seen
@@ -65,7 +65,7 @@ async fn two_principals_of_one_session_never_get_each_others_questions_or_answer
         theirs.message().await.unwrap(),
     );
     assert_ne!(to_alice["id"], to_carol["id"]);
-    // Each other's answers reach nobody, in no session of theirs.
+    // Answers to requests of the other principal are dropped.
     answer(&carol, &to_alice, 66).await;
     answer(&alice, &to_carol, 66).await;
     assert_eq!(rig.legacy.responses(), [json!(null); 0]);

@@ -1,5 +1,5 @@
-//! Modern clients whose legacy server asks: answered with `input_required`, and taken up again once, by the same
-//! request of the same principal.
+//! Modern clients of a legacy server that sends requests: the client gets `input_required`, and the suspended call is
+//! resumed once by the same request of the same principal.
 
 use serde_json::{Value, json};
 use toolgate_model::{MaxAnswer, Resource, ResourceKey, ResourceKind, snapshot::Entry};
@@ -15,7 +15,7 @@ fn client(rig: &Rig) -> Client {
     client
 }
 
-/// Calls a tool with these arguments, and perhaps with answers to an earlier question.
+/// Calls a tool, optionally as a retry with responses.
 async fn call(client: &Client, tool: &str, text: &str, retry: Option<(&Value, Value)>) -> Value {
     let mut params = json!({"name": tool, "arguments": {"text": text}});
     if let Some((asked, content)) = retry {
@@ -80,7 +80,7 @@ async fn the_call_stands_still_until_its_client_comes_back() {
     assert_eq!(rig.legacy.calls("ask"), 1, "it ran once");
 }
 
-/// Its question is not lost in what else it says.
+/// The server request is not lost in a flood of notifications.
 #[tokio::test]
 async fn a_server_that_asks_and_floods_has_its_question_asked() {
     let rig = Rig::start().await;
@@ -93,7 +93,7 @@ async fn a_server_that_asks_and_floods_has_its_question_asked() {
     assert!(parked(&rig, 1));
 }
 
-/// What is the same server is decided once, by whose it is and where it is reached.
+/// A server keeps its identity as long as owner and endpoint are unchanged.
 #[tokio::test]
 async fn a_call_that_stands_still_outlives_a_change_of_a_setting_of_its_server() {
     let rig = Rig::start().await;
@@ -173,13 +173,13 @@ async fn ti_07_only_the_same_request_of_the_same_principal_takes_a_call_up() {
     stateless["requestState"] = Value::Null;
     let (code, _) = refused(&call(&client, "old__ask", "x", retry(&stateless)).await);
     assert_eq!(code, -32602);
-    // None of it spent the state.
+    // None of the rejected retries consumed the state.
     let done = call(&client, "old__ask", "x", retry(&asked)).await;
     assert_eq!(done["result"]["resultType"], "complete", "{done}");
     assert_eq!(rig.legacy.calls("ask"), 1);
 }
 
-/// The same of a server that keeps nothing, and would believe whatever comes: no call of it is made.
+/// The same for a stateless server, which would accept any state: it gets no call.
 #[tokio::test]
 async fn ti_07_a_modern_server_gets_its_own_state_from_whom_it_gave_it_to_and_for_that_only() {
     let rig = Rig::start().await;
@@ -237,7 +237,7 @@ async fn ti_07_a_modern_server_gets_its_own_state_from_whom_it_gave_it_to_and_fo
     };
     assert_eq!(all(), before, "no server was asked");
     assert_eq!(rig.legacy.calls("ask_again"), 0);
-    // Two rounds, each with the state of the one before, which the server checks to the letter.
+    // Two rounds, each with the exact state of the previous one, which the server checks.
     let answer = |asked, n| {
         call(
             &client,
@@ -253,7 +253,7 @@ async fn ti_07_a_modern_server_gets_its_own_state_from_whom_it_gave_it_to_and_fo
     assert_eq!(done["result"]["resultType"], "complete", "{done}");
     assert_eq!(all(), before + 2);
     assert!(parked(&rig, 0), "nothing is kept");
-    // Where the server gave none, there is none.
+    // A server that sends no state gets none.
     let stateless = asked(&client, "new__ask_stateless").await;
     assert!(stateless.get("requestState").is_none(), "{stateless}");
 }
@@ -337,7 +337,7 @@ async fn questions_that_come_at_once_are_one_round_with_a_key_for_each() {
             .count(),
         2
     );
-    // What is answered is answered; the rest is asked for again.
+    // Answered requests are done; the others are repeated.
     let keys: Vec<&String> = requests.keys().collect();
     let answer = |n: u32| json!({"action": "accept", "content": {"n": n}});
     let back = async |asked: &Value, responses: Value| {

@@ -1,5 +1,5 @@
-//! Tasks of modern servers, followed through `subscriptions/listen`: told to whoever has the task, under the client's own
-//! id for it, as long as they may.
+//! Tasks of modern servers followed with `subscriptions/listen`: notifications reach the owner under its own task id
+//! while it has access.
 
 use http::Response;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::{
     server::{Body, FakeServer, answer},
 };
 
-/// The server's side of a call that becomes a task, named by its argument.
+/// Result of a call that becomes a task with its argument as the task id.
 pub fn started(message: &Value) -> Response<Body> {
     let id = message["params"]["arguments"]["text"].clone();
     answer(
@@ -20,14 +20,14 @@ pub fn started(message: &Value) -> Response<Body> {
     )
 }
 
-/// The server tells how far a task is.
+/// Sends a task notification with this status.
 fn news(server: &FakeServer, id: &str, status: &str) {
     let params = json!({"taskId": id, "status": status, "ttlMs": null});
     let told = json!({"jsonrpc": "2.0", "method": "notifications/tasks", "params": params});
     drop(server.feeds.send(told));
 }
 
-/// A rig whose modern server has tasks.
+/// Rig whose modern server supports tasks.
 async fn rig() -> Rig {
     let rig = Rig::start().await;
     let extensions = json!({"io.modelcontextprotocol/tasks": {}});
@@ -51,7 +51,7 @@ fn following(mut client: Client) -> Client {
     client
 }
 
-/// A task of the server's own name, as its client knows it.
+/// Starts a task with this upstream id and returns the id that the client gets.
 async fn task(client: &Client, original: &str) -> String {
     let told = client
         .call(Era::Modern, json!(1), "new__task", original)
@@ -61,7 +61,7 @@ async fn task(client: &Client, original: &str) -> String {
     id.unwrap_or_else(|| panic!("{told}")).to_owned()
 }
 
-/// A stream of news of these tasks, and which of them are told.
+/// Subscribes to these tasks; returns the stream and the accepted ids.
 async fn listen(client: &Client, tasks: &[&str]) -> (Stream, Value) {
     let message = json!({"jsonrpc": "2.0", "id": "l", "method": "subscriptions/listen",
         "params": {"notifications": {"taskIds": tasks}}});
@@ -98,7 +98,7 @@ async fn tk_6_news_of_a_task_reaches_who_has_it_under_their_own_id() {
     let meta = json!({"io.modelcontextprotocol/subscriptionId": "l"});
     let params = json!({"taskId": one, "status": "working", "ttlMs": null, "_meta": meta});
     assert_eq!(told["params"], params);
-    // Several at once are told once, with the last word.
+    // Several notifications are coalesced into the latest one.
     news(&rig.modern, "t-1", "input_required");
     news(&rig.modern, "t-1", "completed");
     let last = stream.message().await.unwrap();
@@ -149,7 +149,7 @@ async fn who_may_no_longer_call_the_tool_hears_no_more_of_its_tasks() {
     assert!(quiet.await.is_err(), "it is not told");
 }
 
-/// The server's relay of questions, on or off, while clients listen.
+/// Enables or disables elicitation in the relay policy of the server while clients listen.
 fn relay(rig: &Rig, elicitation: bool) {
     rig.source.configure(|snapshot| {
         for (key, entry) in &mut snapshot.entries {
@@ -164,7 +164,7 @@ fn relay(rig: &Rig, elicitation: bool) {
     });
 }
 
-/// The server tells what a task wants of its client.
+/// Sends a task notification with an input request.
 fn asks(server: &FakeServer, id: &str) {
     let form =
         json!({"message": "Go on?", "requestedSchema": {"type": "object", "properties": {}}});

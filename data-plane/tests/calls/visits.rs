@@ -1,5 +1,5 @@
-//! Legacy servers that send somebody to a page before they run a call (error -32042), and clients of every kind: those who
-//! can are asked to go there, the others are told in words, and the call runs once, when somebody has been there.
+//! Legacy servers that require a URL elicitation before a call (error -32042): capable clients get the elicitation,
+//! others get the URL as text, and the call runs once after it.
 
 use serde_json::{Value, json};
 use toolgate_model::Era;
@@ -16,7 +16,7 @@ fn client(rig: &Rig, capabilities: Value) -> Client {
     client
 }
 
-/// A modern client's call, perhaps with what it came back with.
+/// Call of a modern client, optionally as a retry with responses.
 async fn call(client: &Client, tool: &str, text: &str, back: Option<(&Value, Value)>) -> Value {
     let mut params = json!({"name": tool, "arguments": {"text": text}});
     if let Some((asked, responses)) = back {
@@ -61,14 +61,14 @@ async fn cf_4_a_modern_client_is_asked_to_send_somebody_and_the_call_runs_when_t
         for ours in ["requestState", "inputResponses"] {
             assert!(sent["params"].get(ours).is_none(), "{sent}");
         }
-        // The server had not run it: who comes back twice calls twice.
+        // The server did not run the call before, so a second retry is a second call.
         let twice = call(&client, &exposed, "x", Some((&asked, went()))).await;
         assert_eq!(twice["result"]["content"][0]["text"], "x", "{twice}");
         assert_eq!(rig.legacy.calls(tool), 3);
     }
 }
 
-/// Whether somebody has been at a page is for the server to know, also where the client says nothing of it.
+/// Only the server knows if the page was visited, so a retry without an answer is sent to it.
 #[tokio::test]
 async fn a_page_that_nothing_is_said_of_is_left_to_the_server() {
     let rig = Rig::start().await;
@@ -107,7 +107,7 @@ async fn who_is_at_a_page_takes_no_place_of_parked_calls() {
     assert_eq!(text.lines().find(parked), None);
 }
 
-/// A server that asks in the middle of the call, and then sends somebody away, and again.
+/// A server that sends a request during the call and then requires a URL elicitation, repeatedly.
 #[tokio::test]
 async fn a_server_cannot_send_people_for_ever_by_asking_in_between() {
     let rig = Rig::start().await;
@@ -191,7 +191,7 @@ async fn jr_4_who_cannot_be_asked_is_told_where_to_go_in_words() {
             );
         }
     }
-    // Before there was URL mode, saying so means nothing.
+    // In versions without URL mode the declaration has no effect.
     let mut early = client(&rig, json!({"elicitation": {"url": {}}}));
     early.version = "2025-06-18".to_owned();
     early.initialize().await;

@@ -1,4 +1,4 @@
-//! Updates of resources, in all four cells: one feed per server, told to whoever asked, under the client's own URIs.
+//! Resource updates in every era pair: one feed per server, forwarded to subscribers under the client's URIs.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ async fn rig() -> Rig {
     rig_with(|_| {}).await
 }
 
-/// A rig whose servers have resources that can be watched.
+/// Rig whose servers support resource subscriptions.
 pub async fn rig_with(change: impl FnOnce(&mut DataPlaneOptions)) -> Rig {
     let rig = Rig::with(change, Timeouts::default()).await;
     rig.source.configure(|snapshot| {
@@ -55,7 +55,7 @@ async fn listen(client: &Client, id: i32, uris: &[&str]) -> Stream {
     client.modern(message).await
 }
 
-/// The stream of a new session.
+/// Opens a session and its stream.
 async fn session(client: &mut Client) -> (Value, Stream) {
     let answer = client.initialize().await;
     let session = client.session.clone().unwrap();
@@ -113,7 +113,7 @@ async fn modern_clients_share_one_feed_and_hear_under_their_own_ids() {
         );
         let mut two = listen(&client, 2, &[&a]).await;
         two.message().await.unwrap();
-        // One that was replaced by another, since more was wished for, ends when its server hears of that.
+        // A replaced feed ends when its server notices that the connection is closed.
         let shared = || rig.server(era).listeners() == 1;
         eventually("one feed for both", shared).await;
         rig.server(era).update("test://a");
@@ -123,7 +123,7 @@ async fn modern_clients_share_one_feed_and_hear_under_their_own_ids() {
             let meta = &told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
             assert_eq!(meta, &json!(id));
         }
-        // The feed breaks: what may have been missed is told once it stands again.
+        // After a reconnect every subscribed resource is notified, since updates may have been missed.
         rig.server(era).hang_up();
         assert_eq!(one.message().await.unwrap()["params"]["uri"], json!(a));
         eventually("one feed again", shared).await;

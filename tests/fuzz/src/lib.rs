@@ -1,6 +1,6 @@
-//! What strangers send, taken apart by arbitrary bytes: each target is a function that returns if its promise holds and
-//! panics if not. `make fuzz` searches with libFuzzer on stable Rust; `tests/replay.rs` runs every input that is kept in
-//! `corpus/` on each test run.
+//! Fuzz targets for untrusted input. Each target is a function that returns if its property holds and panics if not.
+//! `make fuzz` searches with libFuzzer on stable Rust; `tests/replay.rs` runs every input of `corpus/` on each test
+//! run.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
@@ -9,7 +9,7 @@
 )]
 
 pub mod targets {
-    //! One module a parser.
+    //! Parsers under test.
     pub mod answer;
     pub mod batch;
     pub mod cursor;
@@ -20,10 +20,10 @@ pub mod targets {
     pub mod sse;
 }
 
-/// A target by name.
+/// Fuzz target.
 pub type Target = fn(&[u8]);
 
-/// All of them, with the folder of their corpus.
+/// All targets, with the folder of their corpus.
 pub const TARGETS: [(&str, Target); 8] = [
     ("envelope", targets::envelope::run),
     ("sse", targets::sse::run),

@@ -1,4 +1,4 @@
-//! Every input that was ever found worth keeping is run again, and some that nobody has seen.
+//! Replays every input of the corpus, and some random inputs.
 
 use std::{fs, path::Path};
 
@@ -22,7 +22,7 @@ fn what_was_found_stays_found() {
     }
 }
 
-/// Not a search, but enough to notice a target that fails at once.
+/// Not a search, but enough to notice a target that fails immediately.
 #[test]
 fn noise_and_damaged_inputs_do_no_harm() {
     for (name, target) in TARGETS {

@@ -1,4 +1,4 @@
-//! The fixture upstream as a program: prints its address as the first line, then serves.
+//! The fixture server as a program: prints its address as the first line, then serves.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -7,25 +7,25 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use toolgate_tests::fixture::{Options, serve};
 
-/// An MCP server that tests can believe.
+/// MCP fixture server for tests.
 #[derive(Parser)]
 struct Arguments {
-    /// Port on loopback; 0 takes a free one.
+    /// Port on loopback; 0 selects a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Speak up to 2025-11-25 only.
+    /// Serve versions up to 2025-11-25 only.
     #[arg(long, conflicts_with = "modern_only")]
     legacy_only: bool,
-    /// Speak 2026-07-28 only.
+    /// Serve 2026-07-28 only.
     #[arg(long)]
     modern_only: bool,
-    /// Answer as an event stream even where one JSON object would do.
+    /// Respond with an event stream even where a JSON object is enough.
     #[arg(long)]
     sse: bool,
-    /// So many more tools.
+    /// Number of filler tools.
     #[arg(long, default_value_t = 0)]
     filler: usize,
-    /// After how many seconds a legacy client may take the stream of a call up again; 0 for never.
+    /// Seconds until a legacy client may resume the stream of a call; 0 disables resumption.
     #[arg(long, default_value_t = 3)]
     retry: u64,
 }

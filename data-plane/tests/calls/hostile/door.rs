@@ -1,4 +1,4 @@
-//! What is said about a request outside of its body: headers, hosts, origins and versions.
+//! Request properties outside of the body: headers, hosts, origins and versions.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn executed(rig: &Rig) -> usize {
         .sum()
 }
 
-/// Of a call of `new__echo`: version, method and name as headers say them; `-` is none.
+/// Version, method and name headers of a call of `new__echo`; `-` omits the header.
 const WRONG: [[&str; 3]; 38] = [
     ["2025-11-25", "tools/call", "new__echo"],
     ["2025-06-18", "tools/call", "new__echo"],
@@ -77,8 +77,8 @@ const WRONG: [[&str; 3]; 38] = [
     [MODERN, "tools/call", "bmV3X19lY2hv"],
 ];
 
-/// Forty-five ways for headers to say something else than the body: none is executed, and old clients' stray `Mcp-*`
-/// headers decide nothing.
+/// Forty-five combinations of headers that contradict the body: none is executed, and stray `Mcp-*` headers of legacy
+/// clients have no effect.
 #[tokio::test]
 async fn ov_07_what_headers_say_beside_the_body_is_never_executed() {
     let rig = Rig::start().await;
@@ -99,7 +99,7 @@ async fn ov_07_what_headers_say_beside_the_body_is_never_executed() {
         headers.push(*twice);
         cases.push((headers, body.clone()));
     }
-    // The other way round: the headers are those of what is allowed, the body is another.
+    // The reverse: the headers name a permitted call and the body another one.
     for other in ["new__slow", "old__echo", "gone__echo"] {
         cases.push((right.clone(), call(other)));
     }
@@ -132,7 +132,7 @@ async fn ov_07_what_headers_say_beside_the_body_is_never_executed() {
     assert_eq!((rig.legacy.calls("echo"), rig.modern.calls("slow")), (1, 0));
 }
 
-/// The head of what comes back for exactly these lines.
+/// Sends exactly these header lines and returns the response head.
 async fn spoken(rig: &Rig, lines: &[String]) -> String {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list",
         "params": {"_meta": {VERSION: MODERN, CAPABILITIES: {}}}})
@@ -151,19 +151,19 @@ async fn spoken(rig: &Rig, lines: &[String]) -> String {
     let mut stream = tokio::net::TcpStream::connect(rig.address).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut all = Vec::new();
-    // A server that has refused may close before it has read all of it.
+    // The listener may close the connection before the request is fully read.
     let _closed = stream.read_to_end(&mut all).await;
     let all = String::from_utf8_lossy(&all).into_owned();
     all.split("\r\n\r\n").next().unwrap().to_ascii_lowercase()
 }
 
 fn refused_for_who_it_names(head: &str) -> bool {
-    // What is no HTTP at all is refused as that.
+    // Requests that are not valid HTTP get 400.
     let status = head.starts_with("http/1.1 403") || head.starts_with("http/1.1 400");
     status && !head.contains("access-control-allow")
 }
 
-/// Thirty-four hosts and origins, as the door is when nobody has configured anything.
+/// Thirty-four hosts and origins against the default configuration of the listener.
 #[tokio::test]
 async fn ov_15_hosts_and_origins_that_are_not_ours_are_refused_by_default() {
     let rig = Rig::start().await;
@@ -233,7 +233,7 @@ async fn ov_15_hosts_and_origins_that_are_not_ours_are_refused_by_default() {
     }
 }
 
-/// What the specification's table says of a `tools/list`: status, and the code of the error.
+/// Expected status and error code of a `tools/list` request according to the table of the specification.
 fn table(header: &str, body: &str, session: &str) -> (u16, Option<i64>) {
     let legacy = ["2025-11-25", "2025-06-18", "2025-03-26"];
     let session_decides = match session {
@@ -243,7 +243,7 @@ fn table(header: &str, body: &str, session: &str) -> (u16, Option<i64>) {
     };
     match (header, body) {
         (MODERN, MODERN) => (200, None),
-        // One of them says modern: then both have to.
+        // If the header or the body is modern, both must be.
         (MODERN, "-") => (400, Some(-32602)),
         (MODERN, _) | (_, MODERN) => (400, Some(-32020)),
         (_, body) if body != "-" => {
@@ -259,7 +259,7 @@ fn table(header: &str, body: &str, session: &str) -> (u16, Option<i64>) {
     }
 }
 
-/// The era is decided once, by the table: header × `_meta` × session, a hundred and five cells.
+/// The era is decided once by header × `_meta` × session: 105 combinations.
 #[tokio::test]
 async fn mc_08_the_era_is_decided_by_the_table_and_sessions_mean_nothing_to_modern_requests() {
     let rig = Rig::start().await;
@@ -312,7 +312,7 @@ async fn mc_08_the_era_is_decided_by_the_table_and_sessions_mean_nothing_to_mode
         }
     }
     assert!(failures.is_empty(), "{cells} cells: {failures:#?}");
-    // There is no `initialize` by the modern rules, and no way from one era into the other.
+    // The modern era has no `initialize`, and a request cannot change the era.
     let opened = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}});
     let answer = client.modern(opened).await.whole().await;
     assert_eq!((answer.status.as_u16(), answer.code()), (404, -32601));

@@ -1,4 +1,4 @@
-//! Many callers at once who all use the same numbers, and servers that would share what belongs to one.
+//! Concurrent clients with equal ids, and servers that mark user-specific results as public.
 
 use serde_json::{Value, json};
 use toolgate_model::Era;
@@ -10,7 +10,7 @@ use crate::{
 
 const CLIENTS: usize = 64;
 
-/// Calls of one client: with TOOLGATE_TEST_MILLION, as `make million` has it, so many that there are a million.
+/// Calls per client. With `TOOLGATE_TEST_MILLION` (set by `make million`) one million calls in total.
 fn rounds() -> usize {
     match std::env::var_os("TOOLGATE_TEST_MILLION") {
         Some(_) => 1_000_000 / CLIENTS,
@@ -18,7 +18,7 @@ fn rounds() -> usize {
     }
 }
 
-/// All that comes back for one call speaks of that call.
+/// Asserts that every message of a call carries its own canary.
 async fn called(client: &Client, by: Era, tool: &str, id: usize, canary: &str) {
     let stream = client.call(by, json!(id), tool, canary).await;
     assert_eq!(stream.status, 200);
@@ -69,8 +69,8 @@ async fn busy(mut client: Client, number: usize, narrow: bool) {
     }
 }
 
-/// 64 clients of both eras and two principals, the same ids and one progress token for all of them, over servers of both
-/// eras: each call has a canary in its log, its progress and its answer.
+/// 64 clients of both eras and two principals use the same ids and the same progress token with servers of both eras.
+/// Each call has its own canary in its log message, progress and result.
 #[tokio::test(flavor = "multi_thread")]
 async fn ti_05_the_same_ids_and_tokens_everywhere_and_nobody_gets_anothers() {
     let rig = Rig::start().await;
@@ -110,7 +110,7 @@ async fn result(client: &Client, method: &str, params: Value) -> Value {
     answer["result"].clone()
 }
 
-/// Servers say `public`, in several spellings, of what one user was given; and lists depend on who asks.
+/// Servers mark user-specific results as `public` in several spellings; lists depend on the token.
 #[tokio::test]
 async fn ti_06_nothing_is_public_whatever_servers_say() {
     let rig = Rig::start().await;
@@ -135,7 +135,7 @@ async fn ti_06_nothing_is_public_whatever_servers_say() {
             assert_eq!(result["cacheScope"], "private", "{method}: {result}");
         }
     }
-    // Nothing was kept either: the same question goes to the server again.
+    // Nothing is cached: the same request goes to the server again.
     let before = rig.modern.seen.lock().unwrap().requests.len()
         + rig.legacy.seen.lock().unwrap().requests.len();
     let params = json!({"uri": "new+test://scope-public"});

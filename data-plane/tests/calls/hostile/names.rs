@@ -1,4 +1,4 @@
-//! Tools, prompts and resources that a caller may not have, asked for in every way there is.
+//! Requests for tools, prompts and resources that are not granted, under every spelling and method.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::{
     server::FakeServer,
 };
 
-/// Asks in the way of an era, with a name that need not fit into a header.
+/// Sends a request in the form of `era`, also with names that do not fit into a header.
 async fn ask(client: &Client, era: Era, method: &str, mut params: Value) -> Answer {
     let message = json!({"jsonrpc": "2.0", "id": "n", "method": method, "params": params});
     if era == Era::Legacy {
@@ -38,7 +38,7 @@ async fn ask(client: &Client, era: Era, method: &str, mut params: Value) -> Answ
     sent.whole().await
 }
 
-/// Requests that reached a server, other than those that open its session.
+/// Requests that reached a server, without session setup.
 fn reached(server: &FakeServer) -> Vec<Value> {
     let seen = server.seen.lock().unwrap();
     let methods = seen.requests.iter().map(|(_, m)| m["method"].clone());
@@ -48,7 +48,7 @@ fn reached(server: &FakeServer) -> Vec<Value> {
         .collect()
 }
 
-/// What looks like the name of a tool, to people or to careless readers.
+/// Names that look like a granted tool to a human or to a lenient parser.
 const ALIKE: [&str; 27] = [
     "OLD__ECHO",
     "Old__echo",
@@ -79,7 +79,7 @@ const ALIKE: [&str; 27] = [
     "${old__echo}",
 ];
 
-/// Requests for what was not given.
+/// Requests for objects that are not granted.
 fn forbidden() -> Vec<(&'static str, Value)> {
     let mut asked: Vec<(&str, Value)> = Vec::new();
     let hidden = TOOLS.iter().flat_map(|tool| {
@@ -123,8 +123,8 @@ fn forbidden() -> Vec<(&'static str, Value)> {
     asked
 }
 
-/// Whoever was given `old__echo` and nothing else asks for the rest: by name, by what looks like a name, and by every
-/// other method that takes one.
+/// A token limited to `old__echo` requests everything else: by name, by lookalike names and by every other method that
+/// takes a name.
 #[tokio::test]
 async fn mc_05_what_is_not_listed_is_not_called_however_it_is_named() {
     let rig = Rig::start().await;

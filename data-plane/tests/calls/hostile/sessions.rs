@@ -1,4 +1,4 @@
-//! Ids of legacy sessions that are guessed, stolen, chosen by clients, or no longer good.
+//! Session ids of the legacy era that are guessed, stolen, chosen by clients or ended.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ fn call(tool: &str) -> Value {
         "params": {"name": tool, "arguments": {"text": "x"}}})
 }
 
-/// With this session, whatever the client has.
+/// Posts a message with this session id instead of the client's own.
 async fn with(client: &Client, session: &str, message: &Value) -> Answer {
     let mut client = client.clone();
     client.session = Some(session.to_owned());
@@ -38,7 +38,7 @@ fn reached(rig: &Rig) -> usize {
         .sum()
 }
 
-/// The id of that length, with other letters in it.
+/// Random id with the length of `like`.
 fn guess(like: &str, n: usize) -> String {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut state = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -51,8 +51,9 @@ fn guess(like: &str, n: usize) -> String {
     like.chars().map(|_| next()).collect()
 }
 
-/// Every byte of a good id changed, and a thousand guesses through the door (a hundred thousand at the seal, in the
-/// core): unknown, foreign and ended ids are one answer, byte for byte, and take the same time.
+/// Changes every byte of a valid id and tries a thousand guesses through the listener (a hundred thousand against the
+/// seal are tried in the core crate). Unknown, foreign and ended ids get the same response, byte for byte, in the same
+/// time.
 #[tokio::test]
 async fn ti_03_ids_that_are_unknown_foreign_or_over_are_told_the_same() {
     let rig = Rig::start().await;
@@ -105,7 +106,7 @@ async fn ti_03_ids_that_are_unknown_foreign_or_over_are_told_the_same() {
     assert_eq!(answer["result"]["content"][0]["text"], "x");
 }
 
-/// Nobody gets into this session, by any request; and it stands afterwards.
+/// Asserts that no request of the client has access to the session and that the session survives.
 async fn is_shut(client: &Client, session: &str) {
     for message in [
         call("old__echo"),
@@ -124,8 +125,7 @@ async fn is_shut(client: &Client, session: &str) {
     }
 }
 
-/// The right id with another principal, another gateway or a token that was taken back; ids of the client's own
-/// making; ids that are over.
+/// A valid id with another principal, another gateway or a revoked token; ids chosen by the client; ended ids.
 #[tokio::test]
 async fn ti_04_a_session_is_good_for_its_principal_gateway_and_token_only() {
     let rig = Rig::start().await;
@@ -148,7 +148,7 @@ async fn ti_04_a_session_is_good_for_its_principal_gateway_and_token_only() {
     ] {
         is_shut(&alice, own).await;
     }
-    // A client that brings an id to `initialize` gets another one, and its own stays worthless.
+    // A client that sends an id with `initialize` gets a new one, and the sent id stays invalid.
     let opening = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}});
     for fixed in ["fixed-by-client", &*mine] {

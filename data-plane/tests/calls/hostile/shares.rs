@@ -1,4 +1,4 @@
-//! One principal opens all that they may, keeps what they can, and others notice nothing of it (OV-10).
+//! Quotas per principal (OV-10): a principal that uses up its quota does not affect other principals.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn rig(change: impl FnOnce(&mut Shares)) -> Rig {
     Rig::with(change, Timeouts::default()).await
 }
 
-/// One more client of this one, that can be asked; a legacy one has a session.
+/// Returns a client with a legacy session that declares elicitation.
 async fn client(rig: &Rig, token: &str) -> Client {
     let mut client = rig.client_with("everything", token);
     client.capabilities = json!({"elicitation": {}});
@@ -70,7 +70,7 @@ async fn ov_10_one_principals_sessions_keep_no_others_out() {
     is_too_many(&set(&client(&rig, TOKEN).await).await, "sessions");
     let bob = client(&rig, ANYTHING).await;
     assert_eq!(set(&bob).await.json()["result"], json!({}));
-    // What she has goes on, and what she ends makes room.
+    // Open sessions stay usable, and an ended one makes room.
     assert_eq!(set(&alice[0]).await.json()["result"], json!({}));
     let session = alice[1].session.clone().unwrap();
     let headers = [("mcp-session-id", &*session)];
@@ -140,7 +140,7 @@ async fn ov_10_one_principals_feeds_keep_no_others_out() {
 #[tokio::test]
 async fn ov_10_one_principals_links_keep_no_others_out() {
     let rig = rig(|shares| shares.links = 2).await;
-    // Each session with us has one of its own with the server.
+    // Each downstream session has its own upstream session.
     rig.share(Sharing::PerSession);
     for _ in 0..2 {
         let hers = client(&rig, TOKEN).await;
@@ -157,7 +157,7 @@ async fn ov_10_one_principals_links_keep_no_others_out() {
     let words = "too many of your sessions with servers are open";
     assert!(refused.contains(words), "{refused}");
     assert_eq!((opened(), rig.legacy.calls("echo")), (2, 2));
-    // Servers that need none are as near as ever.
+    // Servers that need no session are still reachable.
     assert!(
         text(&third, Era::Legacy, "new__echo")
             .await
@@ -176,7 +176,7 @@ async fn ov_10_one_principals_questions_keep_no_others_out() {
         let mut hers = call(&alice[0], Era::Legacy, &tool).await;
         let asked = hers.message().await.unwrap();
         assert_eq!(asked["method"], "elicitation/create");
-        // Her next call ends; it is not asked, and does not hang.
+        // The next call of the same principal ends without a server request and does not hang.
         let messages = call(&alice[1], Era::Legacy, &tool).await;
         let whole = messages.whole().await.text;
         assert!(!whole.contains("elicitation/create"), "{whole}");
@@ -210,7 +210,7 @@ async fn ov_10_one_principals_parked_calls_keep_no_others_out() {
     assert!(text(&bob, Era::Modern, "old__ask").await.contains(asked));
 }
 
-/// What a client once sent is not kept while it is waited for: else a few that stay away take all their memory.
+/// The request body of a suspended call is not held: otherwise few absent clients would take all the memory.
 #[tokio::test]
 async fn ov_10_who_stays_away_keeps_no_body() {
     const BODY: usize = 100_000;
@@ -218,7 +218,7 @@ async fn ov_10_who_stays_away_keeps_no_body() {
     let rig = Rig::with(change, Timeouts::default()).await;
     let alice = client(&rig, TOKEN).await;
     let text = "p".repeat(BODY);
-    // A quarter has room for two, with what is around them not even for that.
+    // A quarter of the budget covers two bodies, with their overhead not even that.
     for _ in 0..8 {
         let stream = alice.call(Era::Modern, json!("c"), "old__ask", &text).await;
         let answer = stream.whole().await;
@@ -235,7 +235,7 @@ async fn ov_10_one_principals_calls_keep_no_others_out() {
     let rig = rig(|shares| shares.in_flight = 1).await;
     let (alice, more) = (client(&rig, TOKEN).await, client(&rig, TOKEN).await);
     let mut held = Vec::new();
-    // Two that nobody counts, and one.
+    // Two calls that do not count against the quota, and a third that does.
     for id in 0..3 {
         let mut stream = alice.call(Era::Legacy, json!(id), "new__slow", "x").await;
         stream.message().await.unwrap();
@@ -261,7 +261,7 @@ async fn ov_10_one_principals_calls_keep_no_others_out() {
     drop(held);
 }
 
-/// A call whose answer is not taken.
+/// Sends a call and does not read the response.
 async fn reluctant(rig: &Rig, token: &str, text: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -316,7 +316,7 @@ async fn ov_10_calls_whose_answers_there_is_no_room_for_are_not_sent() {
         let answer = self::text(&bob, era, &exposed(era, "echo")).await;
         assert!(answer.contains("\"x\""), "{answer}");
     }
-    // When there is none for anybody, everybody is told that.
+    // When the whole budget is used up, every principal gets the error.
     let theirs = reluctant(&rig, ANYTHING, &text).await;
     for client in [&alice, &bob] {
         refused(client, "the gateway is overloaded with answers").await;

@@ -1,5 +1,5 @@
-//! Searches one target with libFuzzer: `TOOLGATE_FUZZ_TARGET=envelope`. Built with `--cfg fuzzing` and coverage, as `make
-//! fuzz` does; without, it only says so.
+//! Fuzzes one target with libFuzzer: `TOOLGATE_FUZZ_TARGET=envelope`. It must be built with `--cfg fuzzing` and
+//! coverage, as `make fuzz` does; otherwise it only prints that.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

@@ -1,5 +1,4 @@
-//! A message of a server: what we accept, `serde_json` reads alike, and an answer that gets another id stays as it was but for
-//! that.
+//! Messages of a server: accepted messages read the same in `serde_json`, and replacing the id changes nothing else.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -8,7 +7,7 @@ use toolgate_mcp::{
     answer::{Body, ResultPart, readdress, scan},
 };
 
-/// Runs it.
+/// Runs the target.
 pub fn run(bytes: &[u8]) {
     let readdressed = readdress(&Bytes::copy_from_slice(bytes), "77", &Limits::ANSWER);
     let Ok(answer) = scan(bytes, &Limits::ANSWER) else {
@@ -17,7 +16,7 @@ pub fn run(bytes: &[u8]) {
     };
     let mut value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
-        // The one thing that we let pass unread and serde_json does not: numbers beyond a double.
+        // The only accepted input that `serde_json` rejects: numbers beyond a double, which are not parsed.
         Err(error) if error.to_string().contains("number out of range") => return,
         Err(error) => panic!("accepted, but not JSON: {error}"),
     };

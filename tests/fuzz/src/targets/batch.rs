@@ -1,9 +1,9 @@
-//! Arrays of messages: taken apart as `serde_json` takes them apart, within their bound; and no array is ever one message.
+//! Arrays of messages: split as `serde_json` splits them, within their bound; an array is never one message.
 
 use serde_json::Value;
 use toolgate_mcp::{Limits, batch, envelope};
 
-/// Runs it.
+/// Runs the target.
 pub fn run(bytes: &[u8]) {
     let Ok(members) = batch::split(bytes, &Limits::REQUEST) else {
         return;
@@ -13,7 +13,7 @@ pub fn run(bytes: &[u8]) {
     assert!(envelope::parse(bytes, &Limits::REQUEST).is_err());
     let whole: Value = match serde_json::from_slice(bytes) {
         Ok(whole) => whole,
-        // As in a frame: numbers beyond a double pass unread.
+        // As in a frame: numbers beyond a double are not parsed.
         Err(error) if error.to_string().contains("number out of range") => return,
         Err(error) => panic!("accepted, but not JSON: {error}"),
     };

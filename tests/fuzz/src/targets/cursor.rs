@@ -1,4 +1,4 @@
-//! Cursors: noise is none, and one of ours is good for its list and its owner only.
+//! Cursors: arbitrary bytes are no cursor, and a valid cursor opens only for its list and its owner.
 
 use toolgate_data_core::{
     cursor::{self, Cursor, ListKind},
@@ -8,7 +8,7 @@ use toolgate_model::Digest;
 
 use super::sealed::{sealer, slug, user};
 
-/// Runs it.
+/// Runs the target.
 pub fn run(bytes: &[u8]) {
     let (sealer, gateway, ada, bob) = (sealer(), slug("main"), user("ada"), user("bob"));
     let binding = Binding {
@@ -39,7 +39,7 @@ pub fn run(bytes: &[u8]) {
         ..binding
     };
     assert_eq!(open(&text, stolen, &digest), None);
-    // Sealed by us, and not a cursor.
+    // Sealed with a valid key, but not a cursor.
     let text = sealer.seal_stable(Purpose::Cursor, binding, bytes);
     let _any = open(&text, binding, &digest);
 }

@@ -1,18 +1,18 @@
-//! The frame of a client: what our parser accepts, `serde_json` and the parser of rmcp read alike; what is spliced changes
-//! what it should and nothing else. (OV-05: policy computed on one reading and bytes forwarded in another.)
+//! Frames of a client: accepted frames read the same in `serde_json` and in the parser of rmcp, and splicing changes
+//! only the named members. (OV-05: policy computed on one reading and bytes forwarded in another.)
 
 use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage};
 use serde_json::{Value, json};
 use toolgate_mcp::{Envelope, Kind, Limits, envelope, splice};
 
-/// Runs it.
+/// Runs the target.
 pub fn run(bytes: &[u8]) {
     let Ok(frame) = envelope::parse(bytes, &Limits::REQUEST) else {
         return;
     };
     let value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
-        // The one thing that we let pass unread and serde_json does not: numbers beyond a double.
+        // The only accepted input that `serde_json` rejects: numbers beyond a double, which are not parsed.
         Err(error) if error.to_string().contains("number out of range") => return,
         Err(error) => panic!("accepted, but not JSON: {error}"),
     };
@@ -52,7 +52,7 @@ fn same_reading(frame: &Envelope<'_>, value: &Value) {
     }
 }
 
-/// Typed models drop what they do not know; what they do know has to be the same.
+/// Typed models drop unknown members; known members must be equal.
 fn rmcp_agrees(frame: &Envelope<'_>, bytes: &[u8]) {
     let Ok(JsonRpcMessage::Request(theirs)) = serde_json::from_slice::<ClientJsonRpcMessage>(bytes)
     else {
@@ -63,7 +63,7 @@ fn rmcp_agrees(frame: &Envelope<'_>, bytes: &[u8]) {
         .raw_id()
         .map(|id| serde_json::from_str::<Value>(id).unwrap());
     let by_rmcp = serde_json::to_value(&theirs.id).ok();
-    // `-0` is a zero in one reading and a negative zero in the other; what we send back is what was written.
+    // `-0` is a zero in one reading and a negative zero in the other; the gateway sends back the original text.
     let zero = |id: &Option<Value>| id.as_ref().and_then(Value::as_f64) == Some(0.0);
     assert!(
         id == by_rmcp || zero(&id) && zero(&by_rmcp),

@@ -1,8 +1,8 @@
-//! Header values: whatever text is encoded comes back, and whatever is decoded is encoded to something that decodes to it.
+//! Header values: encoded text decodes to itself, and decoded text encodes to a value that decodes to the same text.
 
 use toolgate_mcp::headers::{decode, encode};
 
-/// Runs it.
+/// Runs the target.
 pub fn run(bytes: &[u8]) {
     if let Some(text) = decode(bytes) {
         let again = encode(&text);

@@ -1,14 +1,14 @@
-//! A call within the arguments of another: what we accept, `serde_json` reads alike, and the places in it are those of the
-//! frame around it. (OV-05: policy computed on one reading and bytes forwarded in another.)
+//! A call within the arguments of another: accepted calls read the same in `serde_json`, and their spans are relative
+//! to the frame around them. (OV-05: policy computed on one reading and bytes forwarded in another.)
 
 use serde_json::Value;
 use toolgate_mcp::{Span, nested};
 
-/// What stands around it in a frame.
+/// Frame around the nested call.
 const BEFORE: &[u8] = br#"{"arguments":"#;
 const AFTER: &[u8] = b"}";
 
-/// Runs it.
+/// Runs the target.
 pub fn run(bytes: &[u8]) {
     let frame = [BEFORE, bytes, AFTER].concat();
     let span = Span::new(BEFORE.len(), BEFORE.len() + bytes.len());
@@ -17,7 +17,7 @@ pub fn run(bytes: &[u8]) {
     };
     let value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
-        // The one thing that we let pass unread and serde_json does not: numbers beyond a double.
+        // The only accepted input that `serde_json` rejects: numbers beyond a double, which are not parsed.
         Err(error) if error.to_string().contains("number out of range") => return,
         Err(error) => panic!("accepted, but not JSON: {error}"),
     };

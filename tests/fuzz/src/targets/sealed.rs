@@ -1,5 +1,5 @@
-//! Sealed ids: noise opens nothing, what was sealed opens for its owner alone, and a plain text of ours that is not what it
-//! should be is refused without harm.
+//! Sealed ids: arbitrary bytes do not open, sealed values open only for their owner, and a sealed but invalid plain
+//! text is rejected without a panic.
 
 use toolgate_data_core::{
     Sealer,
@@ -13,7 +13,7 @@ use toolgate_data_core::{
 use toolgate_model::{Principal, Slug, Subject, Timestamp};
 use zeroize::Zeroizing;
 
-/// A sealer of a fixed key.
+/// Sealer with a fixed key.
 pub(crate) fn sealer() -> Sealer {
     Sealer::new(&[SealKey {
         epoch: 1,
@@ -33,7 +33,7 @@ pub(crate) fn user(name: &str) -> Principal {
     }
 }
 
-/// Runs it.
+/// Runs the target.
 pub fn run(bytes: &[u8]) {
     let (sealer, gateway, ada, bob) = (sealer(), slug("main"), user("ada"), user("bob"));
     let binding = Binding {
@@ -44,7 +44,7 @@ pub fn run(bytes: &[u8]) {
         assert_eq!(sealer.open(Purpose::Session, binding, text), None);
         assert_eq!(session_id::open(&sealer, binding, text, Timestamp(0)), None);
     }
-    // Sealed by us, so it opens; what is in it is anything.
+    // Sealed with a valid key, so it opens; its content is arbitrary.
     let text = sealer.seal(Purpose::Session, binding, &[3; NONCE], bytes);
     let opened = session_id::open(&sealer, binding, &text, Timestamp(0));
     if let Some(facts) = opened {
@@ -61,8 +61,8 @@ pub fn run(bytes: &[u8]) {
     assert_eq!(sealer.open(Purpose::Cursor, binding, &text), None);
 }
 
-/// What clients hold between two requests: tickets, states, visits and ids of tasks. What opens says the same when it is
-/// sealed again.
+/// Values that clients hold between two requests: suspension tickets, request states, URL elicitation states and task
+/// ids. An opened value is equal after it is sealed again.
 fn held_by_clients(sealer: &Sealer, binding: Binding<'_>, bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         assert_eq!(Ticket::open(sealer, binding, text), None);

@@ -1,5 +1,5 @@
-//! Server-sent events: the same events however the network cuts, no more kept than is allowed, and what we write is read
-//! back.
+//! Server-sent events: the events do not depend on chunk boundaries, buffers stay within their limits, and written
+//! events are read back.
 
 use bytes::BytesMut;
 use toolgate_mcp::sse::{Event, Framer, SseError, SseLimits, write_event};
@@ -9,7 +9,7 @@ const LIMITS: SseLimits = SseLimits {
     event: 512,
 };
 
-/// Runs it. The first byte says how to cut the rest.
+/// Runs the target. The first byte determines the chunk boundaries.
 pub fn run(bytes: &[u8]) {
     let Some((&cut, stream)) = bytes.split_first() else {
         return;
@@ -18,7 +18,7 @@ pub fn run(bytes: &[u8]) {
     let size = usize::from(cut % 17) + 1;
     assert_eq!(read(stream.chunks(size)), whole, "cut every {size} bytes");
 
-    // Data of one line without control characters comes back as it went.
+    // Data of one line without control characters round-trips.
     let data: Vec<u8> = stream
         .iter()
         .copied()
