@@ -42,8 +42,8 @@ fmt: ## Format the code
 	$(CARGO) fmt --all
 
 million: ## Run what is to hold a million times at that size: guesses of session ids, calls with the same ids
-	TOOLGATE_TEST_MILLION=1 $(CARGO) test --release --package toolgate-data-core --lib ti_03_no_guess_opens
-	TOOLGATE_TEST_MILLION=1 $(CARGO) test --release --package toolgate-data-plane --test calls ti_05_the_same_ids
+	TOOLGATE_TEST_MILLION=1 $(CARGO) test --release --package toolgate-data-core --lib ti_03_guessed_session_ids_do_not_open
+	TOOLGATE_TEST_MILLION=1 $(CARGO) test --release --package toolgate-data-plane --test calls ti_05_clients_with_equal_ids
 
 bench: ## Compare direct, pass-through and gateway in one interleaved run, then the micro-benchmarks
 	$(CARGO) build --release --package toolgate --package toolgate-benches

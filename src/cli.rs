@@ -8,22 +8,22 @@ pub mod completion;
 pub mod connect;
 pub mod dial;
 pub mod doctor;
-pub mod fault;
+pub mod error;
 pub mod fleet;
 pub mod gateway;
+pub mod gateway_access;
 pub mod kind;
-pub mod known;
-pub mod lines;
+pub mod line_diff;
 pub mod manifest;
-pub mod mcp;
-pub mod out;
+pub mod mcp_client;
+pub mod mcp_resources;
+pub mod objects;
+pub mod output;
+pub mod probe_advice;
 pub mod prompts;
-pub mod reading;
-pub mod remedy;
-pub mod resources;
 pub mod schema;
 pub mod server;
-pub mod through;
+pub mod suggestions;
 pub mod token;
 pub mod tools;
 
@@ -33,8 +33,8 @@ use clap::{Parser, Subcommand};
 use toolgate_runtime::clock::{Clock as _, SystemClock};
 
 use self::{
-    fault::Fault,
-    out::{Format, Out, OutputOptions},
+    error::CliError,
+    output::{OutputFormat, OutputOptions, OutputWriter},
 };
 use crate::role::RoleCommand;
 
@@ -64,22 +64,22 @@ pub enum Command {
     Role(RoleCommand),
     /// Commands that call the admin API or a gateway.
     #[command(flatten)]
-    Ask(Box<Ask>),
+    Client(Box<ClientCommand>),
 }
 
 /// Commands that run to completion.
 #[derive(Debug, Subcommand)]
-pub enum Ask {
+pub enum ClientCommand {
     /// Create and change objects as documents say.
-    Apply(apply::Apply),
+    Apply(apply::ApplyArgs),
     /// Show what `apply` would change.
-    Diff(apply::Diff),
+    Diff(apply::DiffArgs),
     /// List objects of a kind, or some of them.
-    Get(resources::Get),
+    Get(objects::GetObjectsArgs),
     /// Show all there is to know of an object.
-    Describe(resources::Describe),
+    Describe(objects::DescribeArgs),
     /// Delete objects.
-    Delete(resources::Delete),
+    Delete(objects::DeleteArgs),
     /// Work with servers.
     #[command(subcommand)]
     Server(server::ServerCommand),
@@ -97,61 +97,65 @@ pub enum Ask {
     Prompts(prompts::PromptsCommand),
     /// List and read resources through a gateway.
     #[command(subcommand)]
-    Resources(reading::ResourcesCommand),
+    Resources(mcp_resources::ResourcesCommand),
     /// Show, or write, the settings with which a client reaches a gateway.
-    Connect(connect::Connect),
+    Connect(connect::ConnectArgs),
     /// Show which version every proxy should hold, holds and has acknowledged.
-    Proxies(fleet::Proxies),
+    Proxies(fleet::ProxiesArgs),
     /// Show the versions of the configuration, newest first.
-    Versions(fleet::Versions),
+    Versions(fleet::VersionsArgs),
     /// Look for what is wrong and say how to fix it.
-    Doctor(doctor::Doctor),
+    Doctor(doctor::DoctorArgs),
     /// Print what a shell needs to complete commands and names.
-    Completion(completion::Completion),
+    Completion(completion::CompletionArgs),
 }
 
 /// Returns the exit code of the process. An error is printed to standard error first.
-pub fn exit_code(done: Result<(), Fault>) -> ExitCode {
+pub fn exit_code(done: Result<(), CliError>) -> ExitCode {
     let Err(fault) = done else {
         return ExitCode::SUCCESS;
     };
     let plain = OutputOptions {
-        format: Format::Table,
+        format: OutputFormat::Table,
         no_headers: false,
         quiet: false,
     };
-    Out::standard(plain).fault(&fault);
+    OutputWriter::standard(plain).error(&fault);
     fault.exit_code()
 }
 
 /// Runs a command to completion.
-pub async fn run(ask: Ask, out: &mut Out) -> Result<(), Fault> {
+pub async fn run(ask: ClientCommand, out: &mut OutputWriter) -> Result<(), CliError> {
     Box::pin(dispatch(ask, out)).await
 }
 
-async fn dispatch(ask: Ask, out: &mut Out) -> Result<(), Fault> {
+async fn dispatch(ask: ClientCommand, out: &mut OutputWriter) -> Result<(), CliError> {
     match ask {
-        Ask::Apply(command) => command.run(out).await,
-        Ask::Diff(command) => command.run(out).await,
-        Ask::Get(command) => command.run(out).await,
-        Ask::Describe(command) => command.run(out).await,
-        Ask::Delete(command) => command.run(out).await,
-        Ask::Server(server::ServerCommand::Add(command)) => command.run(out).await,
-        Ask::Server(server::ServerCommand::Probe(command)) => command.run(out).await,
-        Ask::Gateway(gateway::GatewayCommand::Create(command)) => command.run(out).await,
-        Ask::Token(token::TokenCommand::Create(command)) => command.run(out).await,
-        Ask::Token(token::TokenCommand::Revoke(command)) => command.run(out).await,
-        Ask::Tools(tools::ToolsCommand::List(command)) => command.run(out).await,
-        Ask::Tools(tools::ToolsCommand::Call(command)) => command.run(out).await,
-        Ask::Prompts(prompts::PromptsCommand::List(command)) => command.run(out).await,
-        Ask::Prompts(prompts::PromptsCommand::Get(command)) => command.run(out).await,
-        Ask::Resources(reading::ResourcesCommand::List(command)) => command.run(out).await,
-        Ask::Resources(reading::ResourcesCommand::Read(command)) => command.run(out).await,
-        Ask::Connect(command) => command.run(out).await,
-        Ask::Proxies(command) => command.run(out).await,
-        Ask::Versions(command) => command.run(out).await,
-        Ask::Doctor(command) => command.run(out).await,
-        Ask::Completion(command) => command.run(out),
+        ClientCommand::Apply(command) => command.run(out).await,
+        ClientCommand::Diff(command) => command.run(out).await,
+        ClientCommand::Get(command) => command.run(out).await,
+        ClientCommand::Describe(command) => command.run(out).await,
+        ClientCommand::Delete(command) => command.run(out).await,
+        ClientCommand::Server(server::ServerCommand::Add(command)) => command.run(out).await,
+        ClientCommand::Server(server::ServerCommand::Probe(command)) => command.run(out).await,
+        ClientCommand::Gateway(gateway::GatewayCommand::Create(command)) => command.run(out).await,
+        ClientCommand::Token(token::TokenCommand::Create(command)) => command.run(out).await,
+        ClientCommand::Token(token::TokenCommand::Revoke(command)) => command.run(out).await,
+        ClientCommand::Tools(tools::ToolsCommand::List(command)) => command.run(out).await,
+        ClientCommand::Tools(tools::ToolsCommand::Call(command)) => command.run(out).await,
+        ClientCommand::Prompts(prompts::PromptsCommand::List(command)) => command.run(out).await,
+        ClientCommand::Prompts(prompts::PromptsCommand::Get(command)) => command.run(out).await,
+        ClientCommand::Resources(mcp_resources::ResourcesCommand::List(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Resources(mcp_resources::ResourcesCommand::Read(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Connect(command) => command.run(out).await,
+        ClientCommand::Proxies(command) => command.run(out).await,
+        ClientCommand::Versions(command) => command.run(out).await,
+        ClientCommand::Doctor(command) => command.run(out).await,
+        ClientCommand::Completion(command) => command.run(out),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Demo server: a small MCP server on a loopback port inside `toolgate up`, so that the first tool call needs
 //! nothing else. It supports both eras and keeps no sessions.
 
-mod door;
+mod endpoint;
 mod slow;
 mod tool;
 
@@ -37,8 +37,8 @@ pub async fn start(clock: SharedClock, drain: &Drain) -> anyhow::Result<String> 
 
 fn router(clock: SharedClock) -> Router {
     Router::new()
-        .route(PATH, post(door::receive))
-        .with_state(door::Demo::new(clock))
+        .route(PATH, post(endpoint::receive))
+        .with_state(endpoint::DemoServer::new(clock))
 }
 
 #[cfg(test)]

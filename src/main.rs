@@ -12,8 +12,8 @@ use clap::CommandFactory as _;
 use toolgate_runtime::signals;
 
 use self::{
-    cli::{Cli, Command, fault::Fault, out::Out},
-    role::{Machine, RoleCommand},
+    cli::{Cli, Command, error::CliError, output::OutputWriter},
+    role::{ProcessContext, RoleCommand},
 };
 
 #[global_allocator]
@@ -25,13 +25,13 @@ async fn main() -> ExitCode {
     completion.var(cli::completion::VARIABLE).complete();
     let done = match settings::parse(std::env::args_os().collect()) {
         Ok((cli, settings)) => {
-            let mut out = Out::standard(cli.output);
+            let mut out = OutputWriter::standard(cli.output);
             match cli.command {
-                Command::Ask(ask) => cli::run(*ask, &mut out).await,
+                Command::Client(ask) => cli::run(*ask, &mut out).await,
                 Command::Role(role) if role.common().print_config => {
                     settings::print(&settings, &mut out)
                 }
-                Command::Role(role) => be(role, &mut out).await,
+                Command::Role(role) => run_role(role, &mut out).await,
             }
         }
         Err(fault) => Err(fault),
@@ -39,10 +39,12 @@ async fn main() -> ExitCode {
     cli::exit_code(done)
 }
 
-async fn be(role: RoleCommand, out: &mut Out) -> Result<(), Fault> {
-    let (machine, starting) = Machine::start(&role).await.map_err(cli::fault::told)?;
+async fn run_role(role: RoleCommand, out: &mut OutputWriter) -> Result<(), CliError> {
+    let (machine, starting) = ProcessContext::start(&role)
+        .await
+        .map_err(cli::error::from_startup_error)?;
     let running = tokio::select! {
-        running = role.build(&machine) => running.map_err(cli::fault::told)?,
+        running = role.build(&machine) => running.map_err(cli::error::from_startup_error)?,
         _early = signals::terminate() => return Ok(()),
     };
     drop(starting);
@@ -52,7 +54,7 @@ async fn be(role: RoleCommand, out: &mut Out) -> Result<(), Fault> {
         .iter()
         .try_for_each(|line| out.line(line))?;
     let _asked_to_end = signals::terminate().await;
-    drop(running.posted);
-    machine.end(running.actors).await;
+    drop(running.address_file);
+    machine.shut_down(running.actors).await;
     Ok(())
 }

@@ -3,12 +3,12 @@
 
 pub mod options;
 
-mod address;
+mod admin_address;
 mod announce;
 mod control_plane;
 mod egress;
 mod listen;
-mod machine;
+mod process_context;
 mod proxy;
 mod seed;
 mod up;
@@ -18,9 +18,9 @@ use std::net::SocketAddr;
 use clap::Subcommand;
 use toolgate_actor::ActorSystem;
 
-use self::address::Posted;
+use self::admin_address::AdminAddressFile;
 use self::options::{CommonOptions, ControlPlaneOptions, ProxyOptions, UpOptions};
-pub use self::{egress::LOOPBACK, machine::Machine};
+pub use self::{egress::LOOPBACK, process_context::ProcessContext};
 
 /// Roles, as commands.
 #[derive(Debug, Subcommand)]
@@ -45,13 +45,13 @@ pub fn default_filter(command: &str) -> &'static str {
 }
 
 /// Running role.
-pub struct Running {
+pub struct RunningRole {
     /// Lines to print when the role is ready.
     pub announcement: Vec<String>,
     /// Actor systems of the role. They end after everything else.
     pub actors: Vec<ActorSystem>,
     /// File with the address of the admin API for commands on this machine. It is removed when this is dropped.
-    pub posted: Option<Posted>,
+    pub address_file: Option<AdminAddressFile>,
 }
 
 impl RoleCommand {
@@ -88,7 +88,7 @@ impl RoleCommand {
         let mut listeners = vec![private];
         match self {
             Self::Up(options) => listeners.extend([
-                (options.door.listen, "--listen"),
+                (options.listener.listen, "--listen"),
                 (options.admin.admin_listen, "--admin-listen"),
             ]),
             Self::ControlPlane(options) => listeners.extend([
@@ -96,7 +96,7 @@ impl RoleCommand {
                 (options.push_listen, "--push-listen"),
             ]),
             Self::Proxy(options) => {
-                listeners.push((options.door.listen, "--listen"));
+                listeners.push((options.listener.listen, "--listen"));
                 let neighbours = options.neighbour_listen;
                 listeners.extend(neighbours.map(|at| (at, "--neighbour-listen")));
             }
@@ -105,7 +105,7 @@ impl RoleCommand {
     }
 
     /// Builds the role. Returns when it is running.
-    pub async fn build(self, machine: &Machine) -> anyhow::Result<Running> {
+    pub async fn build(self, machine: &ProcessContext) -> anyhow::Result<RunningRole> {
         match self {
             Self::Up(options) => up::build(*options, machine).await,
             Self::ControlPlane(options) => control_plane::build(*options, machine).await,

@@ -8,20 +8,20 @@ use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, parser
 use serde_json::Value;
 
 use crate::{
-    cli::{Cli, fault::Fault, out::Out},
+    cli::{Cli, error::CliError, output::OutputWriter},
     role,
 };
 
 /// Flag that names the configuration file.
 const FILE_FLAG: &str = "config";
 /// Maximum size of the file in bytes.
-const LARGEST_FILE: u64 = 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Settings whose values are never shown.
-const SECRET: [&str; 2] = ["token", "admin-token"];
+const SECRET_SETTINGS: [&str; 2] = ["token", "admin-token"];
 
 /// Setting with its value and source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
+pub struct ResolvedSetting {
     /// Name of its flag.
     pub name: String,
     /// Effective value; empty for none.
@@ -32,7 +32,7 @@ pub struct Setting {
 
 /// Parses the command line, merges the configuration file into it, and returns every setting of the role with its
 /// source.
-pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<Setting>), Fault> {
+pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<ResolvedSetting>), CliError> {
     // Required settings may be in the file, so that the first pass requires none.
     let lenient = Cli::command().mut_subcommands(|role| role.mut_args(|arg| arg.required(false)));
     let matches = lenient.get_matches_from(&arguments);
@@ -43,7 +43,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<Setting>), Fault> {
     let command = Cli::command();
     let Some(command) = command
         .find_subcommand(role)
-        .filter(|command| has(command, FILE_FLAG))
+        .filter(|command| has_flag(command, FILE_FLAG))
     else {
         return finish(&strict(), Vec::new());
     };
@@ -78,7 +78,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<Setting>), Fault> {
         .collect();
     let matches = Cli::command()
         .try_get_matches_from(all)
-        .map_err(|error| Fault::usage(format!("{}: {}", file.display(), sentence(&error))))?;
+        .map_err(|error| CliError::usage(format!("{}: {}", file.display(), first_line(&error))))?;
     let names: Vec<_> = missing.iter().map(|(name, _)| name.as_str()).collect();
     let settings = match matches.subcommand() {
         Some((_, given)) => settings(command, given, &names),
@@ -88,43 +88,50 @@ pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<Setting>), Fault> {
 }
 
 /// Prints one line per setting, for `--print-config`.
-pub fn print(settings: &[Setting], out: &mut Out) -> Result<(), Fault> {
-    let row = |s: &Setting| vec![s.name.clone(), s.value.clone(), s.source.clone()];
+pub fn print(settings: &[ResolvedSetting], out: &mut OutputWriter) -> Result<(), CliError> {
+    let row = |s: &ResolvedSetting| vec![s.name.clone(), s.value.clone(), s.source.clone()];
     out.table(
         &["SETTING", "VALUE", "FROM"],
         settings.iter().map(row).collect(),
     )
 }
 
-fn finish(matches: &ArgMatches, settings: Vec<Setting>) -> Result<(Cli, Vec<Setting>), Fault> {
-    let cli = Cli::from_arg_matches(matches).map_err(|error| Fault::usage(sentence(&error)))?;
+fn finish(
+    matches: &ArgMatches,
+    settings: Vec<ResolvedSetting>,
+) -> Result<(Cli, Vec<ResolvedSetting>), CliError> {
+    let cli =
+        Cli::from_arg_matches(matches).map_err(|error| CliError::usage(first_line(&error)))?;
     Ok((cli, settings))
 }
 
 /// Reads names and values from the file. A flag without a value is `true`; a repeatable flag may be a list.
-fn read(file: &Path, command: &Command) -> Result<Vec<(String, Vec<String>)>, Fault> {
+fn read(file: &Path, command: &Command) -> Result<Vec<(String, Vec<String>)>, CliError> {
     let place = file.display();
-    let unreadable = |error: std::io::Error| Fault::usage(format!("cannot read {place}: {error}"));
-    if fs::metadata(file).map_err(unreadable)?.len() > LARGEST_FILE {
-        return Err(Fault::usage(format!(
-            "{place} is larger than {LARGEST_FILE} bytes"
+    let unreadable =
+        |error: std::io::Error| CliError::usage(format!("cannot read {place}: {error}"));
+    if fs::metadata(file).map_err(unreadable)?.len() > MAX_FILE_BYTES {
+        return Err(CliError::usage(format!(
+            "{place} is larger than {MAX_FILE_BYTES} bytes"
         )));
     }
     let text = fs::read_to_string(file).map_err(unreadable)?;
     let entries: BTreeMap<String, serde_saphyr::Spanned<Value>> = serde_saphyr::from_str(&text)
-        .map_err(|error| Fault::usage(format!("{place}: {}", error.without_snippet())))?;
+        .map_err(|error| CliError::usage(format!("{place}: {}", error.without_snippet())))?;
     let mut settings = Vec::new();
     for (name, value) in entries {
         let line = value.referenced.line();
-        if !has(command, &name) || name == FILE_FLAG {
+        if !has_flag(command, &name) || name == FILE_FLAG {
             return Err(
-                Fault::usage(format!("{place}:{line}: there is no setting `{name}`")).next(
-                    format!("`toolgate {} --help` lists them", command.get_name()),
-                ),
+                CliError::usage(format!("{place}:{line}: there is no setting `{name}`"))
+                    .with_next_step(format!(
+                        "`toolgate {} --help` lists them",
+                        command.get_name()
+                    )),
             );
         }
-        let values = texts(&value.value).ok_or_else(|| {
-            Fault::usage(format!(
+        let values = setting_values(&value.value).ok_or_else(|| {
+            CliError::usage(format!(
                 "{place}:{line}: `{name}` must be a text, a number, true, or a list of these"
             ))
         })?;
@@ -133,13 +140,13 @@ fn read(file: &Path, command: &Command) -> Result<Vec<(String, Vec<String>)>, Fa
     Ok(settings)
 }
 
-fn texts(value: &Value) -> Option<Vec<String>> {
+fn setting_values(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::String(text) => Some(vec![text.clone()]),
         Value::Bool(flag) => Some(vec![flag.to_string()]),
         Value::Number(number) => Some(vec![number.to_string()]),
         Value::Array(items) => {
-            let single = |item| texts(item).filter(|_| !matches!(item, Value::Array(_)));
+            let single = |item| setting_values(item).filter(|_| !matches!(item, Value::Array(_)));
             items
                 .iter()
                 .map(|item| single(item)?.into_iter().next())
@@ -149,7 +156,7 @@ fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Setting> {
+fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<ResolvedSetting> {
     let shown = command.get_arguments().filter(|argument| {
         let name = argument.get_long().unwrap_or_default();
         !matches!(name, "" | "help" | "version" | "print-config" | "config")
@@ -165,9 +172,9 @@ fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Se
             .map(|value| value.to_string_lossy().into_owned())
             .collect();
         let value = match values.as_slice() {
-            [] => implied(command.get_name(), name),
-            _ if SECRET.contains(&name) => "(secret)".to_owned(),
-            values => implied_beside(command.get_name(), name, values),
+            [] => default_value(command.get_name(), name),
+            _ if SECRET_SETTINGS.contains(&name) => "(secret)".to_owned(),
+            values => with_implied_values(command.get_name(), name, values),
         };
         let source = match given.value_source(id) {
             Some(ValueSource::CommandLine) if from_file.contains(&name) => "file".to_owned(),
@@ -178,7 +185,7 @@ fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Se
             }
             _ => "default".to_owned(),
         };
-        Setting {
+        ResolvedSetting {
             name: name.to_owned(),
             value,
             source,
@@ -188,16 +195,16 @@ fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Se
 }
 
 /// Returns the value that a role uses if the setting is absent.
-fn implied(role: &str, name: &str) -> String {
+fn default_value(role: &str, name: &str) -> String {
     match name {
         "log" => role::default_filter(role).to_owned(),
-        "egress-allow" => implied_beside(role, name, &[]),
+        "egress-allow" => with_implied_values(role, name, &[]),
         _ => String::new(),
     }
 }
 
 /// Joins the given values with the values that the role always adds.
-fn implied_beside(role: &str, name: &str, values: &[String]) -> String {
+fn with_implied_values(role: &str, name: &str, values: &[String]) -> String {
     let loopback = match (role, name) {
         (role::UP, "egress-allow") => role::LOOPBACK.as_slice(),
         _ => &[],
@@ -221,13 +228,13 @@ fn is_given(command: &Command, given: &ArgMatches, name: &str) -> bool {
     )
 }
 
-fn has(command: &Command, name: &str) -> bool {
+fn has_flag(command: &Command, name: &str) -> bool {
     command
         .get_arguments()
         .any(|argument| argument.get_long() == Some(name))
 }
 
-fn sentence(error: &clap::Error) -> String {
+fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     line.trim_start_matches("error: ").to_owned()

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use toolgate_benches::load::Report;
-use toolgate_benches::peer::{self, Gateway, Program};
-use toolgate_benches::table::{self, Row};
-use toolgate_benches::usage::Machine;
+use toolgate_benches::load::LoadReport;
+use toolgate_benches::process::{self, GatewayProcess, ServerProcess};
+use toolgate_benches::table::{self, ResultRow};
+use toolgate_benches::usage::CpuCounters;
 
 /// Maximum number of idle sessions. Together with the warm-up sessions it stays below the limit of one principal.
-const SESSIONS: usize = 1_400;
+const MAX_IDLE_SESSIONS: usize = 1_400;
 
 /// Compares the gateway with simpler proxies and direct calls.
 #[derive(Parser)]
-struct Arguments {
+struct CompareArgs {
     /// Rounds of each case; medians are shown.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -36,31 +36,31 @@ struct Arguments {
     bench: bool,
 }
 
-struct Peer {
+struct BenchTarget {
     name: &'static str,
     url: String,
     token: String,
     process: u32,
 }
 
-struct Case {
+struct BenchCase {
     title: &'static str,
     flags: Vec<String>,
-    peers: Vec<Peer>,
+    peers: Vec<BenchTarget>,
 }
 
-fn say(words: &str) {
+fn print_progress(words: &str) {
     // Errors are ignored: progress output is optional.
     drop(writeln!(std::io::stderr(), "{words}"));
 }
 
 /// Waits a limited time until other programs are idle; returns the last measured CPU load.
-fn quiet() -> f64 {
+fn wait_until_idle() -> f64 {
     let mut busy = 1.0;
     for _ in 0..20 {
-        let before = Machine::read();
+        let before = CpuCounters::read();
         std::thread::sleep(Duration::from_millis(500));
-        busy = Machine::read().busy_since(before);
+        busy = CpuCounters::read().busy_since(before);
         if busy < 0.1 {
             break;
         }
@@ -68,8 +68,8 @@ fn quiet() -> f64 {
     busy
 }
 
-fn measure(peer: &Peer, flags: &[String]) -> Result<Report> {
-    let output = Command::new(peer::sibling("load")?)
+fn measure(peer: &BenchTarget, flags: &[String]) -> Result<LoadReport> {
+    let output = Command::new(process::sibling_binary("load")?)
         .args(flags)
         .args([
             "--url",
@@ -86,9 +86,9 @@ fn measure(peer: &Peer, flags: &[String]) -> Result<Report> {
     serde_json::from_slice(&output.stdout).context("a report")
 }
 
-fn run(case: &Case, rounds: usize) -> Result<Vec<Row>> {
-    let mut rows: Vec<Row> = Vec::new();
-    rows.extend(case.peers.iter().map(|p| Row {
+fn run(case: &BenchCase, rounds: usize) -> Result<Vec<ResultRow>> {
+    let mut rows: Vec<ResultRow> = Vec::new();
+    rows.extend(case.peers.iter().map(|p| ResultRow {
         peer: p.name.to_owned(),
         rounds: Vec::new(),
     }));
@@ -98,9 +98,9 @@ fn run(case: &Case, rounds: usize) -> Result<Vec<Row>> {
             let (Some(peer), Some(row)) = (case.peers.get(at), rows.get_mut(at)) else {
                 continue;
             };
-            let busy = quiet();
+            let busy = wait_until_idle();
             let report = measure(peer, &case.flags)?;
-            say(&format!(
+            print_progress(&format!(
                 "{}, round {}: {} {:.1} µs CPU, {:.0}/s, {} errors{}{}",
                 case.title,
                 round + 1,
@@ -122,32 +122,32 @@ fn run(case: &Case, rounds: usize) -> Result<Vec<Row>> {
 }
 
 /// Processes running beside the load generator.
-struct Stage {
-    direct: Program,
+struct BenchEnvironment {
+    direct: ServerProcess,
     url: String,
-    passthrough: (Program, String),
-    nginx: Option<(Program, String)>,
-    _others: Vec<Program>,
-    gateway: Gateway,
+    passthrough: (ServerProcess, String),
+    nginx: Option<(ServerProcess, String)>,
+    _others: Vec<ServerProcess>,
+    gateway: GatewayProcess,
     token: String,
 }
 
-impl Stage {
-    fn set(folder: &Path) -> Result<Self> {
-        let modern = peer::free(1)?;
-        let direct = peer::upstream("modern", folder, modern, &[])?;
-        let legacy = peer::free(1)?;
-        let mut others = vec![peer::upstream("legacy", folder, legacy, &["--legacy"])?];
-        let many = peer::free(10)?;
+impl BenchEnvironment {
+    fn start(folder: &Path) -> Result<Self> {
+        let modern = process::free_ports(1)?;
+        let direct = process::upstream("modern", folder, modern, &[])?;
+        let legacy = process::free_ports(1)?;
+        let mut others = vec![process::upstream("legacy", folder, legacy, &["--legacy"])?];
+        let many = process::free_ports(10)?;
         let flags = ["--count", "10", "--tools", "50"];
-        others.push(peer::upstream("many", folder, many, &flags)?);
-        let listen = peer::free(1)?;
-        let passthrough = peer::passthrough(folder, listen, modern)?;
+        others.push(process::upstream("many", folder, many, &flags)?);
+        let listen = process::free_ports(1)?;
+        let passthrough = process::passthrough(folder, listen, modern)?;
         let passthrough = (passthrough, format!("http://{listen}/mcp"));
-        let listen = peer::free(1)?;
-        let nginx = peer::nginx(folder, listen, modern)?;
+        let listen = process::free_ports(1)?;
+        let nginx = process::nginx(folder, listen, modern)?;
         let nginx = nginx.map(|program| (program, format!("http://{listen}/mcp")));
-        let gateway = Gateway::start(folder)?;
+        let gateway = GatewayProcess::start(folder)?;
         gateway.run(&[
             "server",
             "add",
@@ -185,9 +185,9 @@ impl Stage {
         })
     }
 
-    fn gateway(&self, name: &'static str, gateway: &str) -> Peer {
+    fn gateway(&self, name: &'static str, gateway: &str) -> BenchTarget {
         let (token, process) = (self.token.clone(), self.gateway.id());
-        Peer {
+        BenchTarget {
             name,
             url: self.gateway.url(gateway),
             token,
@@ -195,8 +195,8 @@ impl Stage {
         }
     }
 
-    fn others(&self) -> Vec<Peer> {
-        let plain = |name: &'static str, url: &str, process: u32| Peer {
+    fn others(&self) -> Vec<BenchTarget> {
+        let plain = |name: &'static str, url: &str, process: u32| BenchTarget {
             name,
             url: url.to_owned(),
             token: String::new(),
@@ -212,19 +212,19 @@ impl Stage {
         peers
     }
 
-    fn all(&self, gateway: &str) -> Vec<Peer> {
+    fn all(&self, gateway: &str) -> Vec<BenchTarget> {
         let mut peers = self.others();
         peers.push(self.gateway("toolgate", gateway));
         peers
     }
 
-    fn cases(&self, seconds: f64) -> Vec<Case> {
+    fn cases(&self, seconds: f64) -> Vec<BenchCase> {
         let flags = |words: &str| {
             let mut flags: Vec<String> = words.split(' ').map(str::to_owned).collect();
             flags.push(format!("--seconds={seconds}"));
             flags
         };
-        let case = |title, words: &str, peers| Case {
+        let case = |title, words: &str, peers| BenchCase {
             title,
             flags: flags(words),
             peers,
@@ -277,16 +277,16 @@ impl Stage {
         ]
     }
 
-    fn idle(&self, sessions: usize) -> Vec<Case> {
+    fn idle(&self, sessions: usize) -> Vec<BenchCase> {
         let flags = |mode: &str| vec![mode.to_owned(), format!("--size={sessions}")];
         let peers = || vec![self.gateway("toolgate", "legacy")];
         vec![
-            Case {
+            BenchCase {
                 title: "idle legacy sessions",
                 flags: flags("idle"),
                 peers: peers(),
             },
-            Case {
+            BenchCase {
                 title: "idle legacy sessions with an open stream",
                 flags: flags("streams"),
                 peers: peers(),
@@ -296,11 +296,11 @@ impl Stage {
 }
 
 /// Runs a case and prints its table. A failed case is recorded and does not stop the others.
-fn show(
-    case: &Case,
+fn run_and_print(
+    case: &BenchCase,
     rounds: usize,
     failures: &mut Vec<String>,
-    table: impl Fn(&[Row]) -> String,
+    table: impl Fn(&[ResultRow]) -> String,
 ) -> Result<()> {
     match run(case, rounds) {
         Ok(rows) => writeln!(std::io::stdout(), "{}", table(&rows))?,
@@ -310,29 +310,29 @@ fn show(
 }
 
 fn main() -> Result<()> {
-    let given = Arguments::parse();
-    if given.sessions > SESSIONS {
-        bail!("one principal may hold 2,000 sessions: --sessions is at most {SESSIONS}");
+    let given = CompareArgs::parse();
+    if given.sessions > MAX_IDLE_SESSIONS {
+        bail!("one principal may hold 2,000 sessions: --sessions is at most {MAX_IDLE_SESSIONS}");
     }
     let folder = tempfile::tempdir()?;
-    let stage = Stage::set(folder.path())?;
+    let stage = BenchEnvironment::start(folder.path())?;
     let base = if stage.nginx.is_some() {
         "nginx"
     } else {
         "hyper"
     };
     if base == "hyper" {
-        say("nginx is not installed: ratios are to the bare hyper proxy");
+        print_progress("nginx is not installed: ratios are to the bare hyper proxy");
     }
-    let wanted = |case: &&Case| case.title.contains(&given.only);
+    let wanted = |case: &&BenchCase| case.title.contains(&given.only);
     let mut failures = Vec::new();
     for case in stage.cases(given.seconds).iter().filter(wanted) {
-        show(case, given.rounds, &mut failures, |rows| {
+        run_and_print(case, given.rounds, &mut failures, |rows| {
             table::load(case.title, rows, base)
         })?;
     }
     for case in stage.idle(given.sessions).iter().filter(wanted) {
-        show(case, 1, &mut failures, |rows| table::idle(case.title, rows))?;
+        run_and_print(case, 1, &mut failures, |rows| table::idle(case.title, rows))?;
     }
     if !failures.is_empty() {
         bail!("{}", failures.join("\n"));

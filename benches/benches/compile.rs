@@ -3,17 +3,19 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use toolgate_benches::world::{Size, World};
+use toolgate_benches::fixture::{ConfigFixture, FixtureSize};
 use toolgate_control_core::{compile, recompile};
 
-const SIZE: Size = Size {
+const SIZE: FixtureSize = FixtureSize {
     servers: 200,
     tools: 20,
     gateways: 200,
 };
 
 fn whole(criterion: &mut Criterion) {
-    let Ok(world) = World::new(SIZE) else { return };
+    let Ok(world) = ConfigFixture::new(SIZE) else {
+        return;
+    };
     criterion.bench_function(
         "compile/whole: 200 servers, 4,000 tools, 201 gateways",
         |bencher| {
@@ -23,7 +25,9 @@ fn whole(criterion: &mut Criterion) {
 }
 
 fn again(criterion: &mut Criterion) {
-    let Ok(world) = World::new(SIZE) else { return };
+    let Ok(world) = ConfigFixture::new(SIZE) else {
+        return;
+    };
     let Ok(changed) = world.changed(SIZE) else {
         return;
     };

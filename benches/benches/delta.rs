@@ -3,18 +3,20 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use toolgate_benches::world::{Size, World};
+use toolgate_benches::fixture::{ConfigFixture, FixtureSize};
 use toolgate_control_core::recompile;
 use toolgate_data_core::View;
 
-const SIZE: Size = Size {
+const SIZE: FixtureSize = FixtureSize {
     servers: 200,
     tools: 20,
     gateways: 200,
 };
 
 fn delta(criterion: &mut Criterion) {
-    let Ok(world) = World::new(SIZE) else { return };
+    let Ok(world) = ConfigFixture::new(SIZE) else {
+        return;
+    };
     let Ok(changed) = world.changed(SIZE) else {
         return;
     };

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use toolgate_mcp::{Limits, envelope};
+use toolgate_mcp::{FrameLimits, envelope};
 
 fn frames() -> Vec<(&'static str, String)> {
     let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":7}"#;
@@ -29,7 +29,7 @@ fn parse(criterion: &mut Criterion) {
             &frame,
             |bencher, frame| {
                 bencher.iter(|| {
-                    envelope::parse(black_box(frame.as_bytes()), &Limits::REQUEST).is_ok()
+                    envelope::parse(black_box(frame.as_bytes()), &FrameLimits::REQUEST).is_ok()
                 });
             },
         );

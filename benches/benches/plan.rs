@@ -4,46 +4,46 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use toolgate_benches::world::{HASH, Size, World};
-use toolgate_data_core::plan::{Ask, Post, Presented};
-use toolgate_data_core::seal::SealKey;
-use toolgate_data_core::session_id::{ClientCapabilities, SessionFacts};
+use toolgate_benches::fixture::{ConfigFixture, FixtureSize, HASH};
+use toolgate_data_core::plan::{EndpointRequest, PostedMessage, SessionLookup};
+use toolgate_data_core::seal::SealingKey;
+use toolgate_data_core::session::session_id::{ClientCapabilities, SessionClaims};
 use toolgate_data_core::{Caller, Plan, PlanInput, Sealer, plan};
-use toolgate_mcp::headers::{Seen, Standard};
-use toolgate_mcp::{Limits, envelope, era};
+use toolgate_mcp::headers::{ReceivedHeader, StandardHeaders};
+use toolgate_mcp::{FrameLimits, envelope, era};
 use toolgate_model::Timestamp;
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 const TOOL: &str = "server-3__search_017";
 
-struct Stage {
-    world: World,
+struct PlanFixture {
+    world: ConfigFixture,
     caller: Caller,
     sealer: Sealer,
-    session: SessionFacts,
+    session: SessionClaims,
 }
 
-fn stage() -> Option<Stage> {
-    let world = World::new(Size {
+fn fixture() -> Option<PlanFixture> {
+    let world = ConfigFixture::new(FixtureSize {
         servers: 10,
         tools: 50,
         gateways: 0,
     })
     .ok()?;
     let caller = Caller::new(Arc::clone(world.view.token(&HASH)?));
-    let sealer = Sealer::new(&[SealKey {
+    let sealer = Sealer::new(&[SealingKey {
         epoch: 1,
         secret: vec![1; 32].into(),
     }])
     .ok()?;
-    let session = SessionFacts {
+    let session = SessionClaims {
         version: "2025-11-25",
         capabilities: ClientCapabilities::default(),
         issued: Timestamp(1),
         random: [7; 16],
-        home: toolgate_data_core::Home::new("proxy-1".parse().ok()?, None),
+        owner: toolgate_data_core::OwningProxy::new("proxy-1".parse().ok()?, None),
     };
-    Some(Stage {
+    Some(PlanFixture {
         world,
         caller,
         sealer,
@@ -51,11 +51,16 @@ fn stage() -> Option<Stage> {
     })
 }
 
-impl Stage {
-    fn decide(&self, body: &str, headers: Standard<'_>, session: Presented<'_>) -> Option<Plan> {
-        let envelope = envelope::parse(body.as_bytes(), &Limits::REQUEST).ok()?;
-        let framing = era::classify(headers.version, session != Presented::Absent, &envelope);
-        let post = Post {
+impl PlanFixture {
+    fn decide(
+        &self,
+        body: &str,
+        headers: StandardHeaders<'_>,
+        session: SessionLookup<'_>,
+    ) -> Option<Plan> {
+        let envelope = envelope::parse(body.as_bytes(), &FrameLimits::REQUEST).ok()?;
+        let framing = era::classify(headers.version, session != SessionLookup::Absent, &envelope);
+        let post = PostedMessage {
             framing: &framing,
             envelope: &envelope,
             headers,
@@ -64,7 +69,7 @@ impl Stage {
         Some(plan(&PlanInput {
             gateway: self.world.view.gateway("main")?,
             caller: &self.caller,
-            ask: Ask::Post(post),
+            ask: EndpointRequest::Post(post),
             trace: None,
             session,
             sealer: &self.sealer,
@@ -74,37 +79,43 @@ impl Stage {
 }
 
 fn plans(criterion: &mut Criterion) {
-    let Some(stage) = stage() else { return };
+    let Some(stage) = fixture() else { return };
     let call = |meta: &str| {
         format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{TOOL}","arguments":{{"query":"x"}}{meta}}}}}"#
         )
     };
-    let modern = Standard {
-        version: Seen::Once(b"2026-07-28"),
-        method: Seen::Once(b"tools/call"),
-        name: Seen::Once(TOOL.as_bytes()),
+    let modern = StandardHeaders {
+        version: ReceivedHeader::Once(b"2026-07-28"),
+        method: ReceivedHeader::Once(b"tools/call"),
+        name: ReceivedHeader::Once(TOOL.as_bytes()),
     };
     let body = call(&format!(",{META}"));
     criterion.bench_function("plan/call, modern", |bencher| {
-        bencher.iter(|| stage.decide(black_box(&body), modern, Presented::Absent));
+        bencher.iter(|| stage.decide(black_box(&body), modern, SessionLookup::Absent));
     });
-    let legacy = Standard {
-        version: Seen::Once(b"2025-11-25"),
-        ..Standard::default()
+    let legacy = StandardHeaders {
+        version: ReceivedHeader::Once(b"2025-11-25"),
+        ..StandardHeaders::default()
     };
     let body = call("");
     criterion.bench_function("plan/call, legacy", |bencher| {
-        bencher.iter(|| stage.decide(black_box(&body), legacy, Presented::Open(&stage.session)));
+        bencher.iter(|| {
+            stage.decide(
+                black_box(&body),
+                legacy,
+                SessionLookup::Valid(&stage.session),
+            )
+        });
     });
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{{META}}}}}"#);
-    let list = Standard {
-        version: Seen::Once(b"2026-07-28"),
-        method: Seen::Once(b"tools/list"),
-        name: Seen::Absent,
+    let list = StandardHeaders {
+        version: ReceivedHeader::Once(b"2026-07-28"),
+        method: ReceivedHeader::Once(b"tools/list"),
+        name: ReceivedHeader::Absent,
     };
     criterion.bench_function("plan/list, 500 tools", |bencher| {
-        bencher.iter(|| stage.decide(black_box(&body), list, Presented::Absent));
+        bencher.iter(|| stage.decide(black_box(&body), list, SessionLookup::Absent));
     });
 }
 

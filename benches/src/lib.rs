@@ -3,13 +3,13 @@
 
 pub mod body;
 pub mod clock;
+pub mod fixture;
 pub mod load;
 pub mod passthrough;
-pub mod peer;
+pub mod process;
 pub mod table;
 pub mod upstream;
 pub mod usage;
-pub mod world;
 
 use std::future::Future;
 

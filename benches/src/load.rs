@@ -3,8 +3,8 @@
 
 mod connection;
 mod idle;
-mod record;
-mod work;
+mod recorder;
+mod worker;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-pub use connection::Target;
+pub use connection::LoadTarget;
 
 /// Operation repeated by each worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum LoadOperation {
     /// Calls `echo` with this many characters of text.
     Echo(usize),
     /// Calls `big` for this many bytes.
@@ -29,11 +29,11 @@ pub enum Work {
 
 /// Plan of one measurement.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct LoadPlan {
     /// Endpoint to measure.
-    pub target: Target,
+    pub target: LoadTarget,
     /// Operation of the workers.
-    pub work: Work,
+    pub work: LoadOperation,
     /// Number of workers, each with its own connection and session.
     pub connections: usize,
     /// Duration of load before the measurement.
@@ -46,7 +46,7 @@ pub struct Plan {
 
 /// Result of one measurement.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Report {
+pub struct LoadReport {
     /// Number of successful operations.
     pub done: u64,
     /// Operations per second.
@@ -70,11 +70,16 @@ pub struct Report {
 }
 
 /// Runs a measurement. Must be called inside a `LocalSet`.
-pub async fn run(plan: Plan) -> Result<Report> {
-    work::run(Rc::new(plan)).await
+pub async fn run(plan: LoadPlan) -> Result<LoadReport> {
+    worker::run(Rc::new(plan)).await
 }
 
 /// Opens legacy sessions and holds them; see [`LoadReport::per_session`]. Must be called inside a `LocalSet`.
-pub async fn idle(target: Target, process: u32, count: usize, streams: bool) -> Result<Report> {
+pub async fn idle(
+    target: LoadTarget,
+    process: u32,
+    count: usize,
+    streams: bool,
+) -> Result<LoadReport> {
     idle::run(target, process, count, streams).await
 }

@@ -15,15 +15,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// Above the number of connections of any run.
-const IDLE: usize = 1024;
+const MAX_IDLE_CONNECTIONS: usize = 1024;
 
-struct Proxy {
+struct PassthroughProxy {
     upstream: SocketAddr,
     client: Client<HttpConnector, Incoming>,
 }
 
-impl Proxy {
-    async fn pass(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response<Incoming>> {
+impl PassthroughProxy {
+    async fn forward(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Incoming>> {
         let path = request
             .uri()
             .path_and_query()
@@ -47,9 +50,9 @@ pub async fn serve(listen: SocketAddr, upstream: SocketAddr) -> Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
         .build(connector);
-    let proxy = Arc::new(Proxy { upstream, client });
+    let proxy = Arc::new(PassthroughProxy { upstream, client });
     let listener = TcpListener::bind(listen).await?;
     let mut connections = JoinSet::new();
     loop {
@@ -59,7 +62,7 @@ pub async fn serve(listen: SocketAddr, upstream: SocketAddr) -> Result<()> {
         socket.set_nodelay(true)?;
         let proxy = Arc::clone(&proxy);
         connections.spawn(async move {
-            let service = service_fn(move |request| Arc::clone(&proxy).pass(request));
+            let service = service_fn(move |request| Arc::clone(&proxy).forward(request));
             let http = hyper::server::conn::http1::Builder::new();
             // A closed client connection is not an error.
             drop(http.serve_connection(TokioIo::new(socket), service).await);

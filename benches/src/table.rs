@@ -1,14 +1,14 @@
 //! Markdown tables of medians over the rounds of a run.
 
-use crate::load::Report;
+use crate::load::LoadReport;
 
 /// All rounds of one compared target in one case.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct ResultRow {
     /// Name of the target.
     pub peer: String,
     /// Reports, one per round.
-    pub rounds: Vec<Report>,
+    pub rounds: Vec<LoadReport>,
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -23,8 +23,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-impl Row {
-    fn of(&self, figure: impl Fn(&Report) -> f64) -> f64 {
+impl ResultRow {
+    fn of(&self, figure: impl Fn(&LoadReport) -> f64) -> f64 {
         median(self.rounds.iter().map(figure).collect())
     }
 
@@ -34,7 +34,7 @@ impl Row {
 }
 
 /// Returns the median of the CPU time ratios to `base` in the same round; ratios cancel noise that affects both.
-fn ratio(row: &Row, base: Option<&Row>) -> String {
+fn ratio(row: &ResultRow, base: Option<&ResultRow>) -> String {
     let Some(base) = base else {
         return "–".to_owned();
     };
@@ -47,7 +47,7 @@ fn ratio(row: &Row, base: Option<&Row>) -> String {
 
 /// Formats the table of a load case; `base` names the target that CPU time is compared with.
 #[must_use]
-pub fn load(title: &str, rows: &[Row], base: &str) -> String {
+pub fn load(title: &str, rows: &[ResultRow], base: &str) -> String {
     let mut out = format!(
         "\n### {title}\n\n| peer | CPU µs/op | × {base} | ops/s | p50 µs | p99 µs | RSS MiB | errors |\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
     );
@@ -70,7 +70,7 @@ pub fn load(title: &str, rows: &[Row], base: &str) -> String {
 
 /// Formats the table of an idle case.
 #[must_use]
-pub fn idle(title: &str, rows: &[Row]) -> String {
+pub fn idle(title: &str, rows: &[ResultRow]) -> String {
     let mut out = format!(
         "\n### {title}\n\n| peer | KiB/session | CPU µs to open one | RSS MiB |\n|---|---:|---:|---:|\n"
     );

@@ -20,19 +20,19 @@ use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::body::whole;
+use crate::body::read_to_end;
 
 const MODERN: &str = "2026-07-28";
 const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
-const FILLING: &[u8] = b"The quick brown fox jumps over the lazy dog; pack my box with jugs. ";
+const FILLER: &[u8] = b"The quick brown fox jumps over the lazy dog; pack my box with jugs. ";
 
-type Body = BoxBody<Bytes, Infallible>;
+type UpstreamBody = BoxBody<Bytes, Infallible>;
 
 /// Options of the server.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct BenchServerOptions {
     /// Number of tools to list, including `echo` and `big`.
     pub tools: usize,
     /// True to support versions up to 2025-11-25 only.
@@ -46,7 +46,7 @@ struct Server {
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct RpcMessage<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -56,7 +56,7 @@ struct Message<'a> {
 }
 
 #[derive(Default, Deserialize)]
-struct Params<'a> {
+struct RequestParams<'a> {
     #[serde(borrow)]
     name: Option<&'a str>,
     #[serde(borrow)]
@@ -66,7 +66,7 @@ struct Params<'a> {
 }
 
 #[derive(Default, Deserialize)]
-struct Arguments<'a> {
+struct ToolArguments<'a> {
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     bytes: Option<usize>,
@@ -86,7 +86,7 @@ fn tools(count: usize) -> String {
     format!("[{}]", tools.join(","))
 }
 
-fn full(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+fn full(status: StatusCode, body: impl Into<Bytes>) -> Response<UpstreamBody> {
     let mut answer = Response::new(Full::new(body.into()).boxed());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -96,9 +96,9 @@ fn full(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
 impl Server {
     /// Returns the response to one message, and `true` if it was `initialize`; `None` for a notification.
     fn answer(&self, message: &[u8], modern: bool) -> Option<(Vec<u8>, bool)> {
-        let frame: Message<'_> = serde_json::from_slice(message).ok()?;
+        let frame: RpcMessage<'_> = serde_json::from_slice(message).ok()?;
         let (id, method) = (frame.id?, frame.method?);
-        let params: Params<'_> = frame
+        let params: RequestParams<'_> = frame
             .params
             .and_then(|p| serde_json::from_str(p.get()).ok())
             .unwrap_or_default();
@@ -128,7 +128,7 @@ impl Server {
         Some((out, method == "initialize"))
     }
 
-    async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>> {
+    async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<UpstreamBody>> {
         let version = request.headers().get("mcp-protocol-version");
         let modern = !self.legacy && version.is_some_and(|version| version == MODERN);
         if self.legacy && version.is_some_and(|version| version == MODERN) {
@@ -136,7 +136,7 @@ impl Server {
         }
         match *request.method() {
             Method::POST => {
-                let body = whole(request.into_body()).await?;
+                let body = read_to_end(request.into_body()).await?;
                 let Some((answer, opened)) = self.answer(&body, modern) else {
                     return Ok(full(StatusCode::ACCEPTED, ""));
                 };
@@ -148,7 +148,7 @@ impl Server {
                 }
                 Ok(answer)
             }
-            Method::GET => Ok(silence()),
+            Method::GET => Ok(idle_event_stream()),
             Method::DELETE => Ok(full(StatusCode::OK, "")),
             _ => Ok(full(StatusCode::METHOD_NOT_ALLOWED, "")),
         }
@@ -156,7 +156,7 @@ impl Server {
 }
 
 /// Returns an event stream without events that stays open until the client disconnects.
-fn silence() -> Response<Body> {
+fn idle_event_stream() -> Response<UpstreamBody> {
     let nothing = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
     let mut answer = Response::new(BoxBody::new(StreamBody::new(nothing)));
     answer.headers_mut().insert(CONTENT_TYPE, EVENTS);
@@ -175,8 +175,8 @@ fn discovery() -> String {
     )
 }
 
-fn call(params: &Params<'_>, modern: bool, out: &mut Vec<u8>) {
-    let arguments: Arguments<'_> = params
+fn call(params: &RequestParams<'_>, modern: bool, out: &mut Vec<u8>) {
+    let arguments: ToolArguments<'_> = params
         .arguments
         .and_then(|a| serde_json::from_str(a.get()).ok())
         .unwrap_or_default();
@@ -193,8 +193,8 @@ fn call(params: &Params<'_>, modern: bool, out: &mut Vec<u8>) {
             out.push(b'"');
             let end = out.len() + wanted;
             while out.len() < end {
-                let part = FILLING.len().min(end - out.len());
-                out.extend_from_slice(&FILLING[..part]);
+                let part = FILLER.len().min(end - out.len());
+                out.extend_from_slice(&FILLER[..part]);
             }
             out.push(b'"');
         }
@@ -212,7 +212,7 @@ fn call(params: &Params<'_>, modern: bool, out: &mut Vec<u8>) {
 }
 
 /// Serves `count` identical servers on consecutive ports until the process ends.
-pub async fn serve(first: SocketAddr, count: u16, options: Options) -> Result<()> {
+pub async fn serve(first: SocketAddr, count: u16, options: BenchServerOptions) -> Result<()> {
     let mut tasks = JoinSet::new();
     for number in 0..count {
         let address = SocketAddr::new(first.ip(), first.port() + number);

@@ -8,19 +8,19 @@ const TICKS: f64 = 100.0;
 
 /// Totals over a process tree.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
+pub struct ProcessUsage {
     /// User and system time in seconds, including children that have ended.
     pub cpu: f64,
     /// Resident memory in KiB.
     pub memory: u64,
 }
 
-struct Stat {
+struct ProcessStat {
     parent: u32,
     ticks: u64,
 }
 
-fn stat(id: u32) -> Option<Stat> {
+fn stat(id: u32) -> Option<ProcessStat> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The command name may contain spaces and parentheses: the next field follows the last parenthesis.
     let fields: Vec<&str> = text.get(text.rfind(')')? + 2..)?.split(' ').collect();
@@ -31,7 +31,7 @@ fn stat(id: u32) -> Option<Stat> {
             .unwrap_or(0)
     };
     let ticks = number(11) + number(12) + number(13) + number(14);
-    Some(Stat {
+    Some(ProcessStat {
         parent: u32::try_from(number(1)).ok()?,
         ticks,
     })
@@ -46,8 +46,8 @@ fn resident(id: u32) -> u64 {
 
 /// Sums over `root` and all its descendants.
 #[must_use]
-pub fn of(root: u32) -> Usage {
-    let mut all: BTreeMap<u32, Stat> = BTreeMap::new();
+pub fn of(root: u32) -> ProcessUsage {
+    let mut all: BTreeMap<u32, ProcessStat> = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         if let Some(id) = entry
             .file_name()
@@ -58,7 +58,7 @@ pub fn of(root: u32) -> Usage {
             all.insert(id, found);
         }
     }
-    let mut sum = Usage::default();
+    let mut sum = ProcessUsage::default();
     let mut queue = vec![root];
     let mut seen = BTreeSet::new();
     while let Some(id) = queue.pop() {
@@ -79,12 +79,12 @@ pub fn of(root: u32) -> Usage {
 
 /// CPU time counters of the machine from `/proc/stat`.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine {
+pub struct CpuCounters {
     total: u64,
     idle: u64,
 }
 
-impl Machine {
+impl CpuCounters {
     /// Reads the counters.
     #[must_use]
     pub fn read() -> Self {

@@ -10,13 +10,17 @@ use std::{
 };
 
 use toolgate_api::SubmitError;
-use toolgate_control_core::{Command, Context, Key, Rejection, State, command::Desired};
-use toolgate_model::{AdminRole, Meta, Name, Organization, Reach, Slug, Subject, Token};
+use toolgate_control_core::{
+    Command, CommandContext, ObjectKey, Rejection, StoreState, command::Desired,
+};
+use toolgate_model::{
+    AdminRole, AllowList, ObjectMeta, ObjectName, Organization, Slug, Token, TokenSubject,
+};
 use toolgate_runtime::random;
-use toolgate_vault::{MintedToken, Minter};
+use toolgate_vault::{MintedToken, TokenMinter};
 use zeroize::Zeroizing;
 
-use crate::spine::Writer;
+use crate::write_path::StoreWriter;
 
 /// State of the first admin token.
 #[derive(Debug)]
@@ -46,21 +50,24 @@ pub enum BootstrapError {
 }
 
 /// Maximum size of the token file, in bytes.
-const FILE_LIMIT: u64 = 4096;
+const MAX_TOKEN_FILE_BYTES: u64 = 4096;
 /// Maximum number of pending token files, left behind by interrupted starts, that are checked.
-const LEFT_BEHIND: usize = 16;
+const MAX_PENDING_FILES: usize = 16;
 
 /// Creates the first epoch and the first organization if the store has none.
-pub(crate) async fn prepare(writer: &Writer, organization: &Slug) -> Result<(), BootstrapError> {
-    let begun = |state: &State| state.epoch() > 0;
+pub(crate) async fn prepare(
+    writer: &StoreWriter,
+    organization: &Slug,
+) -> Result<(), BootstrapError> {
+    let begun = |state: &StoreState| state.epoch() > 0;
     let first = writer
         .write_unless(begun, &Command::BumpEpoch, &context(writer))
         .await?;
     let seen = first.map_or(0, |outcome| outcome.revision);
     if writer.state_at(seen).await.organizations.is_empty() {
-        let meta = Meta {
+        let meta = ObjectMeta {
             display_name: organization.to_string(),
-            ..Meta::default()
+            ..ObjectMeta::default()
         };
         let organization = Organization {
             id: organization.clone(),
@@ -73,15 +80,15 @@ pub(crate) async fn prepare(writer: &Writer, organization: &Slug) -> Result<(), 
 }
 
 /// Starts a new epoch, after the store has been restored from a copy. Returns its number.
-pub(crate) async fn new_epoch(writer: &Writer) -> Result<u64, BootstrapError> {
+pub(crate) async fn new_epoch(writer: &StoreWriter) -> Result<u64, BootstrapError> {
     let outcome = writer.write(&Command::BumpEpoch, &context(writer)).await?;
     Ok(writer.state_at(outcome.revision).await.epoch())
 }
 
 /// Ensures an admin token of the system in the file at `path`. With `reset`, a lost token is replaced and revoked.
 pub(crate) async fn first_token(
-    writer: &Writer,
-    minter: &Minter,
+    writer: &StoreWriter,
+    token_minter: &TokenMinter,
     organization: &Slug,
     path: &Path,
     reset: bool,
@@ -89,7 +96,7 @@ pub(crate) async fn first_token(
     let state = writer.current();
     let works = |file: &Path| {
         let secret = read(file);
-        let hash = secret.map(|secret| minter.hash(secret.trim()));
+        let hash = secret.map(|secret| token_minter.hash(secret.trim()));
         let token = hash.and_then(|hash| state.token_by_hash(&hash));
         token.is_some_and(|token| token.revoked.is_none())
     };
@@ -101,7 +108,7 @@ pub(crate) async fn first_token(
         source,
     };
     // An earlier start was interrupted after it had created its token.
-    if let Some(left) = beside(path).into_iter().find(|file| works(file)) {
+    if let Some(left) = pending_files(path).into_iter().find(|file| works(file)) {
         fs::rename(left, path).map_err(failed)?;
         return Ok(FirstToken::Kept);
     }
@@ -109,10 +116,10 @@ pub(crate) async fn first_token(
     if !lost.is_empty() && !reset {
         return Ok(FirstToken::Elsewhere);
     }
-    let minted = minter.mint();
+    let minted = token_minter.mint();
     // The file is written under its pending name before the token is created. After a crash in between, the next start
     // finds the token there. In the opposite order, a crash would leave a valid token whose secret is lost.
-    let kept = write_beside(path, &minted.secret).map_err(failed)?;
+    let kept = write_pending(path, &minted.secret).map_err(failed)?;
     let token = system_token(&state, organization, &minted);
     let create = Command::Create(Desired::Token(token));
     let mut seen = match writer.write(&create, &context(writer)).await {
@@ -124,7 +131,7 @@ pub(crate) async fn first_token(
         }
         Err(error) => return Err(error.into()),
     };
-    put_in_place(&kept, path).map_err(failed)?;
+    install(&kept, path).map_err(failed)?;
     for name in lost {
         let revoke = Command::RevokeToken(name);
         seen = writer.write(&revoke, &context(writer)).await?.revision;
@@ -133,8 +140,8 @@ pub(crate) async fn first_token(
     Ok(FirstToken::Created)
 }
 
-fn context(writer: &Writer) -> Context {
-    Context {
+fn context(writer: &StoreWriter) -> CommandContext {
+    CommandContext {
         now: writer.clock.now(),
         author: "system".to_owned(),
         request: None,
@@ -148,35 +155,38 @@ fn tolerate_existing<T>(outcome: Result<T, SubmitError>) -> Result<(), SubmitErr
     }
 }
 
-fn live_system_tokens(state: &Arc<State>) -> Vec<Name> {
+fn live_system_tokens(state: &Arc<StoreState>) -> Vec<ObjectName> {
     let tokens = state.tokens.iter();
     let live = tokens.filter(|(_, token)| token.system && token.revoked.is_none());
     live.map(|(name, _)| name.clone()).collect()
 }
 
 /// Id of the first token. It is fixed, so that two control planes that start at once cannot both create one.
-const FIRST: &str = "bootstrap";
+const FIRST_TOKEN_ID: &str = "bootstrap";
 
-fn system_token(state: &State, organization: &Slug, minted: &MintedToken) -> Token {
+fn system_token(state: &StoreState, organization: &Slug, minted: &MintedToken) -> Token {
     // Always a valid slug: letters, a hyphen, then hexadecimal digits.
     let named = |id: String| {
         let id = id.parse().unwrap_or_else(|_| organization.clone());
-        Name::new(organization.clone(), id)
+        ObjectName::new(organization.clone(), id)
     };
-    let mut name = named(FIRST.to_owned());
-    if state.modified_at(&Key::Token(name.clone())).is_some() {
-        name = named(format!("{FIRST}-{}", suffix()));
+    let mut name = named(FIRST_TOKEN_ID.to_owned());
+    if state
+        .mod_revision_at(&ObjectKey::Token(name.clone()))
+        .is_some()
+    {
+        name = named(format!("{FIRST_TOKEN_ID}-{}", suffix()));
     }
     Token {
         name,
-        meta: Meta {
+        meta: ObjectMeta {
             display_name: "Bootstrap token".into(),
-            ..Meta::default()
+            ..ObjectMeta::default()
         },
-        scope: Subject::Organization,
+        scope: TokenSubject::Organization,
         // The token is for administration only and may call no tools.
-        gateways: Reach::Only(Vec::new()),
-        tools: Reach::Only(Vec::new()),
+        gateways: AllowList::Only(Vec::new()),
+        tools: AllowList::Only(Vec::new()),
         expires: None,
         role: AdminRole::Admin,
         hash: minted.hash,
@@ -187,7 +197,7 @@ fn system_token(state: &State, organization: &Slug, minted: &MintedToken) -> Tok
 }
 
 fn read(path: &Path) -> Option<Zeroizing<String>> {
-    let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= FILE_LIMIT);
+    let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= MAX_TOKEN_FILE_BYTES);
     small.then(|| fs::read_to_string(path).ok().map(Zeroizing::new))?
 }
 
@@ -197,7 +207,7 @@ fn suffix() -> String {
 }
 
 /// Returns the prefix of the names of pending token files.
-fn stem(path: &Path) -> Option<String> {
+fn pending_prefix(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     Some(format!("{name}.new-"))
 }
@@ -210,8 +220,8 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// Returns the pending token files beside `path`.
-fn beside(path: &Path) -> Vec<PathBuf> {
-    let (Some(stem), Ok(entries)) = (stem(path), fs::read_dir(folder(path))) else {
+fn pending_files(path: &Path) -> Vec<PathBuf> {
+    let (Some(stem), Ok(entries)) = (pending_prefix(path), fs::read_dir(folder(path))) else {
         return Vec::new();
     };
     let names = entries.flatten().map(|entry| entry.path());
@@ -219,13 +229,13 @@ fn beside(path: &Path) -> Vec<PathBuf> {
         let name = file.file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| name.starts_with(&stem))
     };
-    names.filter(fits).take(LEFT_BEHIND).collect()
+    names.filter(fits).take(MAX_PENDING_FILES).collect()
 }
 
 /// Writes a pending token file with a unique name, so that concurrent starts in the same folder do not collide. Only
 /// the owner can read it, from the first byte on.
-fn write_beside(path: &Path, secret: &str) -> io::Result<PathBuf> {
-    let stem = stem(path).ok_or(io::ErrorKind::InvalidInput)?;
+fn write_pending(path: &Path, secret: &str) -> io::Result<PathBuf> {
+    let stem = pending_prefix(path).ok_or(io::ErrorKind::InvalidInput)?;
     let beside = folder(path).join(format!("{stem}{}", suffix()));
     let mut file = OpenOptions::new()
         .write(true)
@@ -240,7 +250,7 @@ fn write_beside(path: &Path, secret: &str) -> io::Result<PathBuf> {
 }
 
 /// Renames the pending file to its final path, atomically.
-fn put_in_place(kept: &Path, path: &Path) -> io::Result<()> {
+fn install(kept: &Path, path: &Path) -> io::Result<()> {
     match fs::rename(kept, path) {
         // Another start found the pending file and renamed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {}

@@ -9,47 +9,47 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
-use toolgate_api::{Outcome, Published, SubmitError};
+use toolgate_api::{CommitOutcome, PublishedState, SubmitError};
 use toolgate_control_core::{
-    Command, Context, Desired, State,
+    Command, CommandContext, Desired, StoreState,
     port::{
-        Batch, BoxFuture, Commit, Lease, Page, Revision, Store, StoreError, StoreEvent, Txn,
-        Watcher, Write,
+        BoxFuture, Lease, Revision, Store, StoreError, StoreEvent, StorePage, StoreWatcher, Txn,
+        TxnOutcome, WatchBatch, WriteOp,
     },
 };
 use toolgate_model::{
-    AdminRole, Binding, Catalogue, Definition, Digest, DriftPolicy, Era, EraPolicy, Gateway, Meta,
-    Name, Organization, PrefixMode, Reach, RelayPolicy, Server, Sharing, Slug, Subject, Timeouts,
-    Timestamp, Token, TokenHash,
+    AdminRole, AllowList, CallTimeouts, Definition, Digest, DriftPolicy, Era, EraPolicy, Gateway,
+    ObjectMeta, ObjectName, Organization, PrefixMode, RelayPolicy, Server, ServerBinding,
+    ServerDefinitions, SessionSharing, Slug, Timestamp, Token, TokenHash, TokenSubject,
 };
-use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain};
+use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain};
 use toolgate_store::EmbeddedStore;
 
-use crate::{follow::Follower, spine::Writer};
+use crate::{follow::StoreFollower, write_path::StoreWriter};
 
 /// Store with injectable faults.
-pub(crate) struct Faulty {
+pub(crate) struct FaultyStore {
     inner: Mutex<Arc<dyn Store>>,
     /// Watches end and cannot be opened; commits and lists work.
-    pub(crate) deaf: AtomicBool,
+    pub(crate) watch_unavailable: AtomicBool,
     /// Commits take this long and then fail; 0 for none.
-    pub(crate) stuck_millis: AtomicU64,
+    pub(crate) commit_delay_millis: AtomicU64,
     /// Drops one in this many watch events; 0 for none.
-    pub(crate) loses_one_in: AtomicU64,
+    pub(crate) drops_one_in: AtomicU64,
     /// Commits succeed, but their response is lost.
-    pub(crate) forgets_answers: AtomicBool,
-    told: Arc<AtomicU64>,
+    pub(crate) loses_responses: AtomicBool,
+    event_count: Arc<AtomicU64>,
 }
 
-impl Faulty {
+impl FaultyStore {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::new(memory()),
-            deaf: AtomicBool::new(false),
-            stuck_millis: AtomicU64::new(0),
-            loses_one_in: AtomicU64::new(0),
-            forgets_answers: AtomicBool::new(false),
-            told: Arc::default(),
+            watch_unavailable: AtomicBool::new(false),
+            commit_delay_millis: AtomicU64::new(0),
+            drops_one_in: AtomicU64::new(0),
+            loses_responses: AtomicBool::new(false),
+            event_count: Arc::default(),
         })
     }
 
@@ -62,8 +62,8 @@ impl Faulty {
         Arc::clone(&self.inner.lock().unwrap())
     }
 
-    fn check_deaf(&self) -> Result<(), StoreError> {
-        match self.deaf.load(Ordering::Relaxed) {
+    fn check_watch(&self) -> Result<(), StoreError> {
+        match self.watch_unavailable.load(Ordering::Relaxed) {
             true => Err(StoreError::Unavailable("deaf".to_owned())),
             false => Ok(()),
         }
@@ -74,20 +74,20 @@ pub(crate) fn memory() -> Arc<dyn Store> {
     Arc::new(EmbeddedStore::in_memory(clock::system()).unwrap())
 }
 
-struct Lossy {
-    inner: Box<dyn Watcher>,
+struct LossyWatcher {
+    inner: Box<dyn StoreWatcher>,
     store: Arc<dyn Store>,
-    faults: Arc<AtomicU64>,
-    loses_one_in: u64,
+    event_count: Arc<AtomicU64>,
+    drops_one_in: u64,
 }
 
-impl Watcher for Lossy {
-    fn next(&mut self) -> BoxFuture<'_, Result<Batch, StoreError>> {
+impl StoreWatcher for LossyWatcher {
+    fn next(&mut self) -> BoxFuture<'_, Result<WatchBatch, StoreError>> {
         Box::pin(async move {
             let _alive = &self.store;
             let mut batch = self.inner.next().await?;
-            if self.loses_one_in > 0 {
-                let (faults, every) = (&self.faults, self.loses_one_in);
+            if self.drops_one_in > 0 {
+                let (faults, every) = (&self.event_count, self.drops_one_in);
                 let kept = |_: &StoreEvent| faults.fetch_add(1, Ordering::Relaxed) % every != 0;
                 batch.events.retain(kept);
             }
@@ -96,23 +96,23 @@ impl Watcher for Lossy {
     }
 }
 
-impl Store for Faulty {
+impl Store for FaultyStore {
     fn list(
         &self,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
         at: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Page, StoreError>> {
+    ) -> BoxFuture<'_, Result<StorePage, StoreError>> {
         let (inner, prefix) = (self.inner(), prefix.to_owned());
         let after = after.map(str::to_owned);
         Box::pin(async move { inner.list(&prefix, after.as_deref(), limit, at).await })
     }
 
-    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Commit, StoreError>> {
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         let inner = self.inner();
-        let stuck = self.stuck_millis.load(Ordering::Relaxed);
-        let forgets = self.forgets_answers.load(Ordering::Relaxed);
+        let stuck = self.commit_delay_millis.load(Ordering::Relaxed);
+        let forgets = self.loses_responses.load(Ordering::Relaxed);
         Box::pin(async move {
             if stuck > 0 {
                 tokio::time::sleep(Duration::from_millis(stuck)).await;
@@ -130,18 +130,18 @@ impl Store for Faulty {
         &self,
         prefix: &str,
         from: Revision,
-    ) -> BoxFuture<'_, Result<Box<dyn Watcher>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Box<dyn StoreWatcher>, StoreError>> {
         let prefix = prefix.to_owned();
         Box::pin(async move {
-            self.check_deaf()?;
+            self.check_watch()?;
             let store = self.inner();
             let inner = store.watch(&prefix, from).await?;
-            Ok(Box::new(Lossy {
+            Ok(Box::new(LossyWatcher {
                 inner,
                 store,
-                faults: Arc::clone(&self.told),
-                loses_one_in: self.loses_one_in.load(Ordering::Relaxed),
-            }) as Box<dyn Watcher>)
+                event_count: Arc::clone(&self.event_count),
+                drops_one_in: self.drops_one_in.load(Ordering::Relaxed),
+            }) as Box<dyn StoreWatcher>)
         })
     }
 
@@ -167,34 +167,34 @@ impl Store for Faulty {
 }
 
 /// Write path with its follower. Ends when dropped.
-pub(crate) struct Plane {
-    pub(crate) writer: Writer,
-    pub(crate) suspicion: Arc<Notify>,
+pub(crate) struct WritePathFixture {
+    pub(crate) writer: StoreWriter,
+    pub(crate) resync: Arc<Notify>,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
-    _trigger: Trigger,
+    _trigger: DrainTrigger,
     follower: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Plane {
+impl Drop for WritePathFixture {
     fn drop(&mut self) {
         self.follower.abort();
     }
 }
 
 /// Starts a write path over `store`. Its first listing may still be in progress.
-pub(crate) fn start(store: Arc<dyn Store>) -> Plane {
+pub(crate) fn start(store: Arc<dyn Store>) -> WritePathFixture {
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let (drain, trigger) = drain::new();
-    let (sender, published) = watch::channel(Arc::<Published>::default());
+    let (sender, published) = watch::channel(Arc::<PublishedState>::default());
     let unready = readiness.block("store");
-    let follower = Follower::new(Arc::clone(&store), sender, unready, &metrics);
-    let suspicion = follower.suspicion();
+    let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &metrics);
+    let resync = follower.resync();
     let follower = drain.spawn("follower", follower.run(drain.clone()));
-    let writer = Writer::new(store, published, clock::system(), Arc::clone(&suspicion));
-    Plane {
+    let writer = StoreWriter::new(store, published, clock::system(), Arc::clone(&resync));
+    WritePathFixture {
         writer,
-        suspicion,
+        resync,
         metrics,
         readiness,
         _trigger: trigger,
@@ -203,7 +203,7 @@ pub(crate) fn start(store: Arc<dyn Store>) -> Plane {
 }
 
 /// Starts a write path that has read the store, and that has an epoch and the organization `acme`.
-pub(crate) async fn ready(store: Arc<dyn Store>) -> Plane {
+pub(crate) async fn ready(store: Arc<dyn Store>) -> WritePathFixture {
     let plane = start(store);
     plane.readiness.ready().await;
     crate::bootstrap::prepare(&plane.writer, &slug("acme"))
@@ -213,21 +213,21 @@ pub(crate) async fn ready(store: Arc<dyn Store>) -> Plane {
     plane
 }
 
-impl Plane {
-    pub(crate) async fn run(&self, command: Command) -> Result<Outcome, SubmitError> {
+impl WritePathFixture {
+    pub(crate) async fn run(&self, command: Command) -> Result<CommitOutcome, SubmitError> {
         self.writer.write(&command, &context()).await
     }
 
-    pub(crate) async fn create(&self, object: Desired) -> Result<Outcome, SubmitError> {
+    pub(crate) async fn create(&self, object: Desired) -> Result<CommitOutcome, SubmitError> {
         self.run(Command::Create(object)).await
     }
 
-    pub(crate) fn published(&self) -> Arc<Published> {
+    pub(crate) fn published(&self) -> Arc<PublishedState> {
         Arc::clone(&self.writer.published.borrow())
     }
 
     /// Waits until the published state satisfies `should`.
-    pub(crate) async fn shows(&self, should: impl Fn(&State) -> bool) {
+    pub(crate) async fn shows(&self, should: impl Fn(&StoreState) -> bool) {
         let mut published = self.writer.published.clone();
         let shown = published.wait_for(|published| should(&published.state));
         let shown = tokio::time::timeout(Duration::from_secs(10), shown).await;
@@ -235,8 +235,8 @@ impl Plane {
     }
 }
 
-pub(crate) fn context() -> Context {
-    Context {
+pub(crate) fn context() -> CommandContext {
+    CommandContext {
         now: Timestamp(1_700_000_000_000),
         author: "system".to_owned(),
         request: None,
@@ -247,14 +247,14 @@ pub(crate) fn slug(text: &str) -> Slug {
     text.parse().unwrap()
 }
 
-pub(crate) fn name(id: &str) -> Name {
-    Name::new(slug("acme"), slug(id))
+pub(crate) fn name(id: &str) -> ObjectName {
+    ObjectName::new(slug("acme"), slug(id))
 }
 
 pub(crate) fn put(key: &str, value: &[u8]) -> Txn {
     Txn {
-        guards: Vec::new(),
-        writes: vec![Write::Put {
+        compares: Vec::new(),
+        writes: vec![WriteOp::Put {
             key: key.to_owned(),
             value: value.to_vec(),
             lease: None,
@@ -265,21 +265,21 @@ pub(crate) fn put(key: &str, value: &[u8]) -> Txn {
 pub(crate) fn organization(id: &str) -> Organization {
     Organization {
         id: slug(id),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
     }
 }
 
 pub(crate) fn server(id: &str) -> Server {
     Server {
         name: name(id),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         url: "http://127.0.0.1:9/mcp".parse().unwrap(),
         credential: None,
         era: EraPolicy::Probe,
-        timeouts: Timeouts::default(),
+        timeouts: CallTimeouts::default(),
         drift: DriftPolicy::Follow,
         relay: RelayPolicy::default(),
-        sharing: Sharing::default(),
+        sharing: SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     }
 }
@@ -287,17 +287,17 @@ pub(crate) fn server(id: &str) -> Server {
 pub(crate) fn gateway(id: &str, server: &str) -> Gateway {
     Gateway {
         name: name(id),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         prefix: PrefixMode::Always,
-        listing: toolgate_model::Listing::default(),
-        bindings: vec![Binding::all(slug(server))],
+        listing: toolgate_model::ToolListing::default(),
+        bindings: vec![ServerBinding::all(slug(server))],
         instructions: "Be kind.".to_owned(),
     }
 }
 
-pub(crate) fn catalogue(server: &str) -> Catalogue {
+pub(crate) fn catalogue(server: &str) -> ServerDefinitions {
     let json = r#"{"description":"Reads","inputSchema":{"type":"object"},"name":"read"}"#;
-    Catalogue {
+    ServerDefinitions {
         server: name(server),
         era: Some(Era::Modern),
         protocol_version: "2026-07-28".to_owned(),
@@ -322,10 +322,10 @@ pub(crate) fn catalogue(server: &str) -> Catalogue {
 pub(crate) fn token(id: &str) -> Token {
     Token {
         name: name(id),
-        meta: Meta::default(),
-        scope: Subject::Organization,
-        gateways: Reach::All,
-        tools: Reach::Only(vec!["files__read".to_owned()]),
+        meta: ObjectMeta::default(),
+        scope: TokenSubject::Organization,
+        gateways: AllowList::All,
+        tools: AllowList::Only(vec!["files__read".to_owned()]),
         expires: None,
         role: AdminRole::Viewer,
         hash: TokenHash(Digest::of_bytes(id.as_bytes()).0),

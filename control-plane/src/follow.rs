@@ -18,13 +18,13 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
-use toolgate_api::Published;
+use toolgate_api::PublishedState;
 use toolgate_control_core::{
-    Compiled, Listed, Revision, State, compile,
+    CompileOutput, ListedObject, Revision, StoreState, compile,
     key::ROOT,
-    port::{Batch, Store, StoreError, StoreEvent, Watcher},
+    port::{Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,
-    state::Event,
+    state::ObjectEvent,
 };
 use toolgate_runtime::{
     Backoff, Drain, Metrics,
@@ -39,21 +39,21 @@ use crate::codec;
 mod tests;
 
 /// Interval of the full comparison with the store.
-pub(crate) const COMPARE_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// Number of entries in one page of a listing.
-const PAGE: usize = 500;
+const PAGE_ENTRIES: usize = 500;
 /// Maximum number of pending batches merged into one publication.
-const BATCHES: usize = 64;
+const MAX_BATCHES: usize = 64;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Task that owns and publishes the state.
-pub(crate) struct Follower {
+pub(crate) struct StoreFollower {
     store: Arc<dyn Store>,
-    published: watch::Sender<Arc<Published>>,
+    published: watch::Sender<Arc<PublishedState>>,
     /// Blocks readiness until the first publication.
     unready: Option<ReadyGuard>,
-    suspicion: Arc<Notify>,
+    resync: Arc<Notify>,
     repairs: Counter,
     failures: Counter,
     backwards: Counter,
@@ -61,10 +61,10 @@ pub(crate) struct Follower {
     problems: Gauge,
 }
 
-impl Follower {
+impl StoreFollower {
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        published: watch::Sender<Arc<Published>>,
+        published: watch::Sender<Arc<PublishedState>>,
         unready: ReadyGuard,
         metrics: &Metrics,
     ) -> Self {
@@ -73,7 +73,7 @@ impl Follower {
             store,
             published,
             unready: Some(unready),
-            suspicion: Arc::default(),
+            resync: Arc::default(),
             repairs: counter(
                 "toolgate.store.repairs",
                 "Differences that a full comparison with the store found",
@@ -90,8 +90,8 @@ impl Follower {
 
     /// Returns the notifier for a resync. Notify it to have the store listed at once, if the watch may have lost an
     /// event.
-    pub(crate) fn suspicion(&self) -> Arc<Notify> {
-        Arc::clone(&self.suspicion)
+    pub(crate) fn resync(&self) -> Arc<Notify> {
+        Arc::clone(&self.resync)
     }
 
     /// Follows the store until the drain starts.
@@ -137,10 +137,10 @@ impl Follower {
         self.watch(watcher.as_mut()).await
     }
 
-    async fn watch(&mut self, watcher: &mut dyn Watcher) -> StoreError {
-        let mut compare = interval_at(Instant::now() + COMPARE_EVERY, COMPARE_EVERY);
+    async fn watch(&mut self, watcher: &mut dyn StoreWatcher) -> StoreError {
+        let mut compare = interval_at(Instant::now() + COMPARE_INTERVAL, COMPARE_INTERVAL);
         compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let suspicion = self.suspicion();
+        let resync = self.resync();
         loop {
             let outcome = tokio::select! {
                 batch = watcher.next() => match batch {
@@ -148,7 +148,7 @@ impl Follower {
                     Err(error) => Err(error),
                 },
                 _ = compare.tick() => self.compare().await,
-                () = suspicion.notified() => self.compare().await,
+                () = resync.notified() => self.compare().await,
             };
             if let Err(error) = outcome {
                 return error;
@@ -157,14 +157,18 @@ impl Follower {
     }
 
     /// Applies a batch and all batches that are already available, and publishes once.
-    async fn apply(&mut self, batch: Batch, watcher: &mut dyn Watcher) -> Result<(), StoreError> {
+    async fn apply(
+        &mut self,
+        batch: WatchBatch,
+        watcher: &mut dyn StoreWatcher,
+    ) -> Result<(), StoreError> {
         let mut state = (*self.state()).clone();
-        let mut take = |batch: Batch| {
-            state.apply(batch.events.into_iter().map(understand), batch.revision);
+        let mut take = |batch: WatchBatch| {
+            state.apply(batch.events.into_iter().map(decode_event), batch.revision);
         };
         take(batch);
         let mut ended = Ok(());
-        for _ in 1..BATCHES {
+        for _ in 1..MAX_BATCHES {
             match watcher.next().now_or_never() {
                 Some(Ok(batch)) => take(batch),
                 Some(Err(error)) => {
@@ -174,7 +178,7 @@ impl Follower {
                 None => break,
             }
         }
-        let unchanged = state.compiles_like(&self.state());
+        let unchanged = state.has_same_compile_inputs(&self.state());
         self.publish(state, !unchanged).await;
         ended
     }
@@ -184,11 +188,11 @@ impl Follower {
         let before = self.state();
         let (listing, revision) = list(self.store.as_ref(), &before).await?;
         if revision < before.revision() {
-            return self.restored(&before).await;
+            return self.adopt_restored(&before).await;
         }
         let first = self.unready.is_some();
         let (state, repairs) = before.relist(listing, revision);
-        if !first && repairs != toolgate_control_core::state::Repairs::default() {
+        if !first && repairs != toolgate_control_core::state::ResyncStats::default() {
             let (writes, deletes) = (repairs.missed_writes, repairs.missed_deletes);
             self.repairs.add(count(writes + deletes));
             tracing::warn!(
@@ -197,16 +201,16 @@ impl Follower {
                 "the watch had missed changes; repaired by listing"
             );
         }
-        let unchanged = !first && state.compiles_like(&before);
+        let unchanged = !first && state.has_same_compile_inputs(&before);
         self.publish(state, !unchanged).await;
         self.unready.take();
         Ok(())
     }
 
     /// Adopts a store that has been restored from a copy, if its epoch is newer.
-    async fn restored(&mut self, before: &State) -> Result<(), StoreError> {
-        let (listing, revision) = list(self.store.as_ref(), &State::default()).await?;
-        let state = State::from_listing(listing, revision);
+    async fn adopt_restored(&mut self, before: &StoreState) -> Result<(), StoreError> {
+        let (listing, revision) = list(self.store.as_ref(), &StoreState::default()).await?;
+        let state = StoreState::from_listing(listing, revision);
         let (known, epoch) = (before.revision(), state.epoch());
         if epoch > before.epoch() {
             tracing::warn!(
@@ -227,13 +231,13 @@ impl Follower {
         Err(StoreError::Unavailable(why))
     }
 
-    fn state(&self) -> Arc<State> {
+    fn state(&self) -> Arc<StoreState> {
         Arc::clone(&self.published.borrow().state)
     }
 
     /// Publishes state and snapshot together. Compiles on a blocking thread. If the compiler panics, the last snapshot
     /// stays published, and proxies keep their configuration.
-    async fn publish(&self, state: State, compiles: bool) {
+    async fn publish(&self, state: StoreState, compiles: bool) {
         let state = Arc::new(state);
         let previous = Arc::clone(&self.published.borrow().compiled);
         let compiled = if compiles {
@@ -249,7 +253,7 @@ impl Follower {
         self.quarantined.set(count(state.quarantine.len()));
         self.problems.set(count(compiled.problems.len()));
         self.published
-            .send_replace(Arc::new(Published { state, compiled }));
+            .send_replace(Arc::new(PublishedState { state, compiled }));
     }
 }
 
@@ -257,7 +261,7 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-fn compiled(state: &State, previous: &Compiled) -> Compiled {
+fn compiled(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
     if previous.snapshot.version.epoch != state.epoch() {
         return compile(state);
     }
@@ -265,18 +269,21 @@ fn compiled(state: &State, previous: &Compiled) -> Compiled {
 }
 
 /// Lists all entries of the store at one revision. Entries that `known` has at the same revision are not decoded again.
-async fn list(store: &dyn Store, known: &State) -> Result<(Vec<Listed>, Revision), StoreError> {
+async fn list(
+    store: &dyn Store,
+    known: &StoreState,
+) -> Result<(Vec<ListedObject>, Revision), StoreError> {
     let (mut listing, mut at, mut after) = (Vec::new(), None, None::<String>);
     loop {
-        let page = store.list(ROOT, after.as_deref(), PAGE, at).await?;
+        let page = store.list(ROOT, after.as_deref(), PAGE_ENTRIES, at).await?;
         at = Some(page.revision);
         after = page.entries.last().map(|entry| entry.key.clone());
         listing.extend(page.entries.into_iter().map(|entry| {
-            let unchanged = known.modified(&entry.key) == Some(entry.modified);
+            let unchanged = known.mod_revision(&entry.key) == Some(entry.mod_revision);
             let object = (!unchanged).then(|| codec::decode(&entry.key, &entry.value));
-            Listed {
+            ListedObject {
                 key: entry.key,
-                modified: entry.modified,
+                mod_revision: entry.mod_revision,
                 object,
             }
         }));
@@ -286,13 +293,13 @@ async fn list(store: &dyn Store, known: &State) -> Result<(Vec<Listed>, Revision
     }
 }
 
-fn understand(event: StoreEvent) -> Event {
+fn decode_event(event: StoreEvent) -> ObjectEvent {
     match event {
-        StoreEvent::Put(entry) => Event::Put {
+        StoreEvent::Put(entry) => ObjectEvent::Put {
             object: codec::decode(&entry.key, &entry.value),
             key: entry.key,
-            modified: entry.modified,
+            modified: entry.mod_revision,
         },
-        StoreEvent::Delete { key, revision } => Event::Delete { key, revision },
+        StoreEvent::Delete { key, revision } => ObjectEvent::Delete { key, revision },
     }
 }

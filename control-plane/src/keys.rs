@@ -5,30 +5,32 @@ use std::sync::Arc;
 
 use toolgate_api::SubmitError;
 use toolgate_control_core::{
-    Command, Context, Key, Rejection, State,
-    port::{Seal, SealError, SealPlace},
+    Command, CommandContext, ObjectKey, Rejection, StoreState,
+    port::{EncryptionContext, SealError, SecretSealer},
 };
 use toolgate_model::{CredentialKind, SealedBlob, Slug};
 use toolgate_runtime::random;
-use toolgate_vault::{Authority, AuthorityError, Minter, SerializedAuthority, Vault};
+use toolgate_vault::{
+    AuthorityError, CertificateAuthority, EnvelopeSealer, SerializedAuthority, TokenMinter,
+};
 use toolgate_wire::keys::SealKey;
 use zeroize::Zeroizing;
 
-use crate::spine::Writer;
+use crate::write_path::StoreWriter;
 
 /// Opened keys of the deployment.
 pub struct DeploymentKeys {
     /// Creates and hashes tokens.
-    pub(crate) minter: Minter,
+    pub(crate) token_minter: TokenMinter,
     /// Keys for sealed ids, newest first.
     pub(crate) seal: Vec<SealKey>,
     /// Certificate authority of the deployment.
-    pub(crate) authority: Arc<Authority>,
+    pub(crate) authority: Arc<CertificateAuthority>,
 }
 
 /// Error of the deployment's keys.
 #[derive(Debug, thiserror::Error)]
-pub enum KeysError {
+pub enum DeploymentKeysError {
     /// A key cannot be opened.
     #[error("the deployment's key `{name}` cannot be opened: {error}")]
     Sealed {
@@ -56,35 +58,40 @@ const SEAL_EPOCH: u32 = 1;
 impl DeploymentKeys {
     /// Opens the keys in the store and creates missing ones.
     pub(crate) async fn open_or_create(
-        writer: &Writer,
-        vault: &Vault,
+        writer: &StoreWriter,
+        vault: &EnvelopeSealer,
         token_prefix: &str,
-    ) -> Result<Self, KeysError> {
+    ) -> Result<Self, DeploymentKeysError> {
         let fresh = || Ok(Zeroizing::new(random::bytes::<32>().to_vec()));
-        let tokens = key(writer, vault, TOKENS, fresh).await?;
-        let seal = key(writer, vault, SEAL, fresh).await?;
-        let create = || Ok(flat(&Authority::create(writer.clock.now())?));
-        let authority = key(writer, vault, AUTHORITY, create).await?;
-        let authority = unflat(&authority).ok_or(KeysError::Damaged(AUTHORITY))?;
+        let tokens = open_or_create_key(writer, vault, TOKENS, fresh).await?;
+        let seal = open_or_create_key(writer, vault, SEAL, fresh).await?;
+        let create = || {
+            Ok(encode_authority(&CertificateAuthority::create(
+                writer.clock.now(),
+            )?))
+        };
+        let authority = open_or_create_key(writer, vault, AUTHORITY, create).await?;
+        let authority =
+            decode_authority(&authority).ok_or(DeploymentKeysError::Damaged(AUTHORITY))?;
         let seal_key = Zeroizing::new(array(&seal, SEAL)?);
         Ok(Self {
-            minter: Minter::new(token_prefix, array(&tokens, TOKENS)?),
+            token_minter: TokenMinter::new(token_prefix, array(&tokens, TOKENS)?),
             seal: vec![SealKey {
                 epoch: SEAL_EPOCH,
                 key: seal_key,
             }],
-            authority: Arc::new(Authority::open(&authority)?),
+            authority: Arc::new(CertificateAuthority::open(&authority)?),
         })
     }
 }
 
 /// Names one object in the store that the key file has to open; `None` if nothing is sealed.
-pub(crate) fn sealed(state: &State) -> Option<String> {
+pub(crate) fn first_sealed(state: &StoreState) -> Option<String> {
     let keys = [TOKENS, SEAL, AUTHORITY].into_iter();
     // Includes a key that cannot be read.
     let mut there = keys.filter(|name| {
-        let key = name.parse().map(Key::SystemKey);
-        key.is_ok_and(|key| state.modified_at(&key).is_some())
+        let key = name.parse().map(ObjectKey::SystemKey);
+        key.is_ok_and(|key| state.mod_revision_at(&key).is_some())
     });
     let key = there.next().map(|name| format!("the key `{name}`"));
     let credential = || state.credentials.iter().next();
@@ -93,46 +100,49 @@ pub(crate) fn sealed(state: &State) -> Option<String> {
 
 /// Names one object in the store that the key file does not open. Credentials are checked only while the deployment has
 /// no key. Once it has, a credential that does not open is a problem of that credential alone.
-pub(crate) fn foreign(state: &State, vault: &Vault) -> Option<String> {
-    let opens = |place: &SealPlace, sealed: &SealedBlob| vault.open(place, sealed).is_ok();
+pub(crate) fn first_unopenable(state: &StoreState, vault: &EnvelopeSealer) -> Option<String> {
+    let opens = |place: &EncryptionContext, sealed: &SealedBlob| vault.open(place, sealed).is_ok();
     let mut keys = state.system_keys.iter().peekable();
     if keys.peek().is_some() {
-        let mut closed = keys.filter(|(name, sealed)| !opens(&place(name.as_str()), sealed));
+        let mut closed =
+            keys.filter(|(name, sealed)| !opens(&encryption_context(name.as_str()), sealed));
         return closed.next().map(|(name, _)| format!("the key `{name}`"));
     }
     let mut credentials = state.credentials.iter();
     let closed = credentials.find(|(name, credential)| {
         let CredentialKind::StaticHeader { value, .. } = &credential.kind;
-        !opens(&SealPlace::credential_value(name), value)
+        !opens(&EncryptionContext::credential_value(name), value)
     });
     closed.map(|(name, _)| format!("the credential {name}"))
 }
 
 /// Opens the key `name`; creates it with `create` and stores it if it is missing. If two control planes start at once,
 /// the second one reads the key of the first.
-async fn key(
-    writer: &Writer,
-    vault: &Vault,
+async fn open_or_create_key(
+    writer: &StoreWriter,
+    vault: &EnvelopeSealer,
     name: &'static str,
-    create: impl Fn() -> Result<Zeroizing<Vec<u8>>, KeysError>,
-) -> Result<Zeroizing<Vec<u8>>, KeysError> {
-    let slug: Slug = name.parse().map_err(|_| KeysError::Damaged(name))?;
+    create: impl Fn() -> Result<Zeroizing<Vec<u8>>, DeploymentKeysError>,
+) -> Result<Zeroizing<Vec<u8>>, DeploymentKeysError> {
+    let slug: Slug = name
+        .parse()
+        .map_err(|_| DeploymentKeysError::Damaged(name))?;
     let mut seen = 0;
     loop {
         let state = writer.state_at(seen).await;
         if let Some(sealed) = stored(&state, &slug) {
-            let opened = vault.open(&place(name), &sealed);
-            let opened = opened.map_err(|error| KeysError::Sealed { name, error })?;
+            let opened = vault.open(&encryption_context(name), &sealed);
+            let opened = opened.map_err(|error| DeploymentKeysError::Sealed { name, error })?;
             return Ok(Zeroizing::new((*opened).as_ref().to_vec()));
         }
-        let sealed = vault.seal(&place(name), &create()?);
-        let sealed = sealed.map_err(|error| KeysError::Sealed { name, error })?;
+        let sealed = vault.seal(&encryption_context(name), &create()?);
+        let sealed = sealed.map_err(|error| DeploymentKeysError::Sealed { name, error })?;
         let command = Command::CreateSystemKey {
             name: slug.clone(),
             sealed,
         };
         let now = writer.clock.now();
-        let context = Context {
+        let context = CommandContext {
             now,
             author: "system".to_owned(),
             request: None,
@@ -145,7 +155,7 @@ async fn key(
     }
 }
 
-fn stored(state: &State, name: &Slug) -> Option<SealedBlob> {
+fn stored(state: &StoreState, name: &Slug) -> Option<SealedBlob> {
     state
         .system_keys
         .get(name)
@@ -153,8 +163,8 @@ fn stored(state: &State, name: &Slug) -> Option<SealedBlob> {
 }
 
 /// Returns the encryption context of a key of the deployment.
-pub(crate) fn place(name: &str) -> SealPlace {
-    SealPlace {
+pub(crate) fn encryption_context(name: &str) -> EncryptionContext {
+    EncryptionContext {
         org: "_system".into(),
         kind: "key",
         id: name.to_owned(),
@@ -162,12 +172,14 @@ pub(crate) fn place(name: &str) -> SealPlace {
     }
 }
 
-fn array(bytes: &[u8], name: &'static str) -> Result<[u8; 32], KeysError> {
-    bytes.try_into().map_err(|_| KeysError::Damaged(name))
+fn array(bytes: &[u8], name: &'static str) -> Result<[u8; 32], DeploymentKeysError> {
+    bytes
+        .try_into()
+        .map_err(|_| DeploymentKeysError::Damaged(name))
 }
 
 /// Format: length of the certificate (32 bits, big-endian), certificate, private key.
-fn flat(authority: &SerializedAuthority) -> Zeroizing<Vec<u8>> {
+fn encode_authority(authority: &SerializedAuthority) -> Zeroizing<Vec<u8>> {
     let length = u32::try_from(authority.certificate.len()).unwrap_or_default();
     let parts = [
         &length.to_be_bytes(),
@@ -177,7 +189,7 @@ fn flat(authority: &SerializedAuthority) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(parts.concat())
 }
 
-fn unflat(bytes: &[u8]) -> Option<SerializedAuthority> {
+fn decode_authority(bytes: &[u8]) -> Option<SerializedAuthority> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (certificate, key) = rest.split_at_checked(length)?;

@@ -3,20 +3,20 @@
 
 mod bootstrap;
 mod codec;
-mod desk;
+mod control_api;
 #[cfg(test)]
 mod fixture;
 mod follow;
 mod keys;
+mod leadership;
 mod probes;
 mod reseal;
-mod spine;
 mod start;
-mod tenure;
+mod write_path;
 
 pub use bootstrap::{BootstrapError, FirstToken};
-pub use keys::{DeploymentKeys, KeysError};
-pub use spine::Spine;
-pub use start::{ControlPlane, Machine, Options, StartError};
+pub use keys::{DeploymentKeys, DeploymentKeysError};
+pub use start::{ControlPlane, ControlPlaneContext, StartError, StartOptions};
 pub use toolgate_api::AdminOptions;
-pub use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, OpenError};
+pub use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, StoreOpenError};
+pub use write_path::WritePath;

@@ -5,31 +5,32 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
-use toolgate_api::{Published, SubmitError};
-use toolgate_catalog::{
-    Catalog, CatalogueSink, HeaderError, HeaderSource, SinkError, Target, Targets,
-};
+use toolgate_api::{PublishedState, SubmitError};
 use toolgate_control_core::{
-    Command, Context, Rejection, State,
-    port::{BoxFuture, ProbeError, Prober, Seal, SealPlace},
+    Command, CommandContext, Rejection, StoreState,
+    port::{BoxFuture, EncryptionContext, ProbeError, SecretSealer, ServerProber},
 };
-use toolgate_model::{Catalogue, CredentialKind, Name, snapshot::CredentialRef};
-use toolgate_vault::Vault;
+use toolgate_discovery::{
+    DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
+    SinkError,
+};
+use toolgate_model::{CredentialKind, ObjectName, ServerDefinitions, snapshot::CredentialRef};
+use toolgate_vault::EnvelopeSealer;
 
-use crate::{spine::Writer, tenure::Tenure};
+use crate::{leadership::Leadership, write_path::StoreWriter};
 
 /// Number of waiting operators of this control plane, by server.
-type Asked = BTreeMap<Name, usize>;
+type ProbeRequestCounts = BTreeMap<ObjectName, usize>;
 
 /// Derives the servers to probe and keeps them up to date: all servers if this control plane has the leadership, else
 /// only the servers requested by an operator. Ends with the publications.
 pub(crate) async fn derive_targets(
-    mut published: watch::Receiver<Arc<Published>>,
-    tenure: Tenure,
-    mut asked: watch::Receiver<Asked>,
-    targets: watch::Sender<Arc<Targets>>,
+    mut published: watch::Receiver<Arc<PublishedState>>,
+    leadership: Leadership,
+    mut asked: watch::Receiver<ProbeRequestCounts>,
+    targets: watch::Sender<Arc<ProbeTargets>>,
 ) {
-    let mut held = tenure.watch();
+    let mut held = leadership.watch();
     loop {
         let mut wanted = targets_of(&published.borrow_and_update().state);
         let all = held.borrow_and_update().is_some();
@@ -54,35 +55,44 @@ pub(crate) async fn derive_targets(
     }
 }
 
-fn targets_of(state: &State) -> Targets {
-    let target = |(name, server): (&Name, &toolgate_control_core::Stored<_>)| {
+fn targets_of(state: &StoreState) -> ProbeTargets {
+    let target = |(name, server): (&ObjectName, &toolgate_control_core::VersionedObject<_>)| {
         let server: &toolgate_model::Server = server;
         let credential = server.credential.as_ref();
-        let credential = credential.map(|id| Name::new(name.org.clone(), id.clone()));
+        let credential = credential.map(|id| ObjectName::new(name.org.clone(), id.clone()));
         let credential = credential.and_then(|name| state.credentials.get(&name));
-        let revision = credential.map(|credential| credential.modified);
-        (name.clone(), Arc::new(Target::of(server, revision)))
+        let revision = credential.map(|credential| credential.mod_revision);
+        (name.clone(), Arc::new(ProbeTarget::of(server, revision)))
     };
     state.servers.iter().map(target).collect()
 }
 
 /// Probes on request. The request is answered by this control plane, regardless of the leadership.
-pub(crate) struct OnDemand {
-    catalog: Catalog,
-    asked: Arc<watch::Sender<Asked>>,
+pub(crate) struct OnDemandProber {
+    discovery: ServerDiscovery,
+    requested: Arc<watch::Sender<ProbeRequestCounts>>,
 }
 
-impl OnDemand {
-    pub(crate) fn new(catalog: Catalog, asked: Arc<watch::Sender<Asked>>) -> Self {
-        Self { catalog, asked }
+impl OnDemandProber {
+    pub(crate) fn new(
+        discovery: ServerDiscovery,
+        requested: Arc<watch::Sender<ProbeRequestCounts>>,
+    ) -> Self {
+        Self {
+            discovery,
+            requested,
+        }
     }
 }
 
-impl Prober for OnDemand {
-    fn probe_now(&self, server: Name) -> BoxFuture<'_, Result<Catalogue, ProbeError>> {
-        let question = Question::new(&self.asked, &server);
+impl ServerProber for OnDemandProber {
+    fn probe_now(
+        &self,
+        server: ObjectName,
+    ) -> BoxFuture<'_, Result<ServerDefinitions, ProbeError>> {
+        let question = ProbeRequestGuard::new(&self.requested, &server);
         Box::pin(async move {
-            let answer = self.catalog.probe_now(server).await;
+            let answer = self.discovery.probe_now(server).await;
             drop(question);
             answer
         })
@@ -90,24 +100,24 @@ impl Prober for OnDemand {
 }
 
 /// Keeps its server among the targets of this control plane until dropped.
-struct Question {
-    asked: Arc<watch::Sender<Asked>>,
-    server: Name,
+struct ProbeRequestGuard {
+    requested: Arc<watch::Sender<ProbeRequestCounts>>,
+    server: ObjectName,
 }
 
-impl Question {
-    fn new(asked: &Arc<watch::Sender<Asked>>, server: &Name) -> Self {
+impl ProbeRequestGuard {
+    fn new(asked: &Arc<watch::Sender<ProbeRequestCounts>>, server: &ObjectName) -> Self {
         asked.send_modify(|asked| *asked.entry(server.clone()).or_default() += 1);
         Self {
-            asked: Arc::clone(asked),
+            requested: Arc::clone(asked),
             server: server.clone(),
         }
     }
 }
 
-impl Drop for Question {
+impl Drop for ProbeRequestGuard {
     fn drop(&mut self) {
-        self.asked.send_modify(|asked| {
+        self.requested.send_modify(|asked| {
             if let Some(count) = asked.get_mut(&self.server) {
                 *count -= 1;
             }
@@ -117,50 +127,50 @@ impl Drop for Question {
 }
 
 /// Writes server definitions to the store.
-pub(crate) struct Sink {
-    pub(crate) writer: Writer,
-    pub(crate) tenure: Tenure,
-    pub(crate) asked: watch::Receiver<Asked>,
+pub(crate) struct DefinitionsWriter {
+    pub(crate) writer: StoreWriter,
+    pub(crate) leadership: Leadership,
+    pub(crate) asked: watch::Receiver<ProbeRequestCounts>,
 }
 
-impl Sink {
+impl DefinitionsWriter {
     /// Writes the definitions. With the leadership, the write is fenced. Without it, only definitions that an operator
     /// requested are written, unfenced.
-    async fn keep(&self, catalogue: Catalogue) -> Result<(), SubmitError> {
+    async fn record(&self, catalogue: ServerDefinitions) -> Result<(), SubmitError> {
         let wanted = self.asked.borrow().contains_key(&catalogue.server);
-        let command = Command::RecordCatalogue(catalogue);
-        let context = Context {
+        let command = Command::RecordDefinitions(catalogue);
+        let context = CommandContext {
             now: self.writer.clock.now(),
             author: "system/prober".to_owned(),
             request: None,
         };
-        let Some(fence) = self.tenure.fence() else {
+        let Some(fence) = self.leadership.fence() else {
             return match wanted {
                 true => self.writer.write(&command, &context).await.map(drop),
                 false => Err(SubmitError::Contended),
             };
         };
         let written = self.writer.write_fenced(&fence, &command, &context).await;
-        if written == Err(SubmitError::Contended) && !self.writer.stands(&fence).await {
-            self.tenure.doubt();
+        if written == Err(SubmitError::Contended) && !self.writer.is_fence_valid(&fence).await {
+            self.leadership.invalidate();
         }
         written.map(drop)
     }
 }
 
-impl CatalogueSink for Sink {
-    fn earlier(&self, server: &Name) -> BoxFuture<'_, Option<Catalogue>> {
+impl DefinitionsSink for DefinitionsWriter {
+    fn earlier(&self, server: &ObjectName) -> BoxFuture<'_, Option<ServerDefinitions>> {
         let state = self.writer.current();
         let kept = state
-            .catalogues
+            .definitions
             .get(server)
             .map(|kept| (*kept.object).clone());
         Box::pin(async move { kept })
     }
 
-    fn store(&self, catalogue: Catalogue) -> BoxFuture<'_, Result<(), SinkError>> {
+    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<(), SinkError>> {
         Box::pin(async move {
-            match self.keep(catalogue).await {
+            match self.record(catalogue).await {
                 Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(()),
                 Err(error) => Err(SinkError(error.to_string())),
             }
@@ -169,30 +179,30 @@ impl CatalogueSink for Sink {
 }
 
 /// Opens credentials for probes.
-pub(crate) struct Headers {
-    pub(crate) published: watch::Receiver<Arc<Published>>,
-    pub(crate) vault: Arc<Vault>,
+pub(crate) struct CredentialHeaders {
+    pub(crate) published: watch::Receiver<Arc<PublishedState>>,
+    pub(crate) vault: Arc<EnvelopeSealer>,
 }
 
-impl HeaderSource for Headers {
+impl HeaderSource for CredentialHeaders {
     fn header(
         &self,
-        server: &Name,
+        server: &ObjectName,
         credential: &CredentialRef,
     ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>> {
-        let found = self.open(&Name::new(server.org.clone(), credential.id.clone()));
+        let found = self.open(&ObjectName::new(server.org.clone(), credential.id.clone()));
         Box::pin(async move { found })
     }
 }
 
-impl Headers {
-    fn open(&self, name: &Name) -> Result<(HeaderName, HeaderValue), HeaderError> {
+impl CredentialHeaders {
+    fn open(&self, name: &ObjectName) -> Result<(HeaderName, HeaderValue), HeaderError> {
         let state = Arc::clone(&self.published.borrow().state);
         let missing = || HeaderError(format!("there is no credential {name}; create it"));
         let credential = state.credentials.get(name).ok_or_else(missing)?;
         let CredentialKind::StaticHeader { header, value } = &credential.kind;
         let unusable = || HeaderError(format!("credential {name} cannot be opened; set it again"));
-        let place = SealPlace::credential_value(name);
+        let place = EncryptionContext::credential_value(name);
         let opened = self.vault.open(&place, value).map_err(|_| unusable())?;
         let header = HeaderName::try_from(header.as_str()).map_err(|_| unusable())?;
         let mut value = HeaderValue::from_bytes((*opened).as_ref()).map_err(|_| unusable())?;

@@ -7,31 +7,39 @@ use std::sync::Arc;
 
 use toolgate_api::SubmitError;
 use toolgate_control_core::{
-    Command, Context, Desired, Rejection, Revision,
-    port::{Seal as _, SealError, SealPlace},
+    Command, CommandContext, Desired, Rejection, Revision,
+    port::{EncryptionContext, SealError, SecretSealer as _},
 };
-use toolgate_model::{Credential, CredentialKind, Name, SealedBlob, Slug};
-use toolgate_vault::Vault;
+use toolgate_model::{Credential, CredentialKind, ObjectName, SealedBlob, Slug};
+use toolgate_vault::EnvelopeSealer;
 
-use crate::{keys, spine::Writer};
+use crate::{keys, write_path::StoreWriter};
 
 #[cfg(test)]
 mod tests;
 
 /// Seals all stale values again and returns their number. Stops at the first failure of the store; the next start
 /// continues.
-pub(crate) async fn run(writer: Writer, vault: Arc<Vault>) -> Result<usize, SubmitError> {
+pub(crate) async fn run(
+    writer: StoreWriter,
+    vault: Arc<EnvelopeSealer>,
+) -> Result<usize, SubmitError> {
     let state = writer.current();
     let mut commands = Vec::new();
     for (name, stored) in state.system_keys.iter() {
-        commands.extend(system_key(&vault, name, &stored.object, stored.modified));
+        commands.extend(system_key(
+            &vault,
+            name,
+            &stored.object,
+            stored.mod_revision,
+        ));
     }
     for (name, stored) in state.credentials.iter() {
-        commands.extend(credential(&vault, name, stored, stored.modified));
+        commands.extend(credential(&vault, name, stored, stored.mod_revision));
     }
     let mut done = 0;
     for command in commands {
-        let context = Context {
+        let context = CommandContext {
             now: writer.clock.now(),
             author: "system/reseal".to_owned(),
             request: None,
@@ -47,12 +55,12 @@ pub(crate) async fn run(writer: Writer, vault: Arc<Vault>) -> Result<usize, Subm
 }
 
 fn system_key(
-    vault: &Vault,
+    vault: &EnvelopeSealer,
     name: &Slug,
     sealed: &SealedBlob,
     expected: Revision,
 ) -> Option<Command> {
-    let sealed = anew(vault, &keys::place(name.as_str()), sealed)?;
+    let sealed = reseal(vault, &keys::encryption_context(name.as_str()), sealed)?;
     let name = name.clone();
     Some(Command::ResealSystemKey {
         name,
@@ -62,13 +70,13 @@ fn system_key(
 }
 
 fn credential(
-    vault: &Vault,
-    name: &Name,
+    vault: &EnvelopeSealer,
+    name: &ObjectName,
     stored: &Credential,
     expected: Revision,
 ) -> Option<Command> {
     let CredentialKind::StaticHeader { header, value } = &stored.kind;
-    let value = anew(vault, &SealPlace::credential_value(name), value)?;
+    let value = reseal(vault, &EncryptionContext::credential_value(name), value)?;
     let kind = CredentialKind::StaticHeader {
         header: header.clone(),
         value,
@@ -81,8 +89,12 @@ fn credential(
 }
 
 /// Seals a value under the newest key; `None` if it already is, or if it does not open.
-fn anew(vault: &Vault, place: &SealPlace, sealed: &SealedBlob) -> Option<SealedBlob> {
-    if !vault.is_stale(sealed) {
+fn reseal(
+    vault: &EnvelopeSealer,
+    place: &EncryptionContext,
+    sealed: &SealedBlob,
+) -> Option<SealedBlob> {
+    if !vault.needs_reseal(sealed) {
         return None;
     }
     let again = || -> Result<SealedBlob, SealError> {

@@ -9,33 +9,36 @@ use std::{
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::watch};
 use toolgate_actor::ActorSystem;
-use toolgate_api::{AdminOptions, Fleet, Published, Trust, admin};
-use toolgate_catalog::{Catalog, CatalogOptions, Targets, catalog::CONCURRENCY, schedule::Pace};
-use toolgate_client::Caps;
-use toolgate_control_core::{State, port::Store};
+use toolgate_api::{AdminOptions, FleetService, PeerAuthentication, PublishedState, admin};
+use toolgate_client::ListingLimits;
+use toolgate_control_core::{StoreState, port::Store};
+use toolgate_discovery::{
+    DiscoveryOptions, ProbeTargets, ServerDiscovery, discovery::DEFAULT_CONCURRENCY,
+    schedule::ScheduleOptions,
+};
 use toolgate_egress::HttpClient;
 use toolgate_mcp::message::Implementation;
 use toolgate_model::Slug;
 use toolgate_runtime::{
     Backoff, Drain, Metrics, Readiness, SharedClock, random,
-    tls::{self, ClientAuth, HotIdentity, Identity},
+    tls::{self, ClientAuth, ReloadableIdentity, TlsIdentity},
 };
-use toolgate_vault::{KeyFileError, KeyRing, Vault};
+use toolgate_vault::{EnvelopeSealer, KeyEncryptionKeys, KeyFileError};
 
 use crate::{
-    Spine,
+    WritePath,
     bootstrap::{self, BootstrapError, FirstToken},
-    follow::Follower,
-    keys::{self, DeploymentKeys, KeysError},
-    probes::{self, Headers, OnDemand, Sink},
+    follow::StoreFollower,
+    keys::{self, DeploymentKeys, DeploymentKeysError},
+    leadership::{LeaderElection, Leadership},
+    probes::{self, CredentialHeaders, DefinitionsWriter, OnDemandProber},
     reseal,
-    spine::Writer,
-    tenure::{Candidate, Tenure},
+    write_path::StoreWriter,
 };
 
 /// Options of a control plane.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct StartOptions {
     /// Prefix of every bearer token.
     pub token_prefix: String,
     /// Organization that is created in an empty store.
@@ -51,12 +54,12 @@ pub struct Options {
     /// have seen later revisions.
     pub new_epoch: bool,
     /// True if no other control plane can have this store open.
-    pub alone: bool,
+    pub exclusive_store: bool,
 }
 
 /// Services of the process that the control plane uses.
 #[derive(Clone)]
-pub struct Machine {
+pub struct ControlPlaneContext {
     /// Clock for timestamps and intervals.
     pub clock: SharedClock,
     /// Registry of metrics.
@@ -73,9 +76,9 @@ pub struct Machine {
 
 /// Running control plane.
 pub struct ControlPlane {
-    spine: Arc<Spine>,
-    machine: Machine,
-    fleet: Fleet,
+    write_path: Arc<WritePath>,
+    context: ControlPlaneContext,
+    fleet: FleetService,
     first_token: FirstToken,
 }
 
@@ -87,7 +90,7 @@ pub enum StartError {
     KeyFile(#[from] KeyFileError),
     /// The key file is missing, and the store contains values that only it can open.
     #[error(
-        "the key file {path} is missing, and {sealed} in the store opens with it alone; {WAYS}"
+        "the key file {path} is missing, and {sealed} in the store opens with it alone; {KEY_FILE_ADVICE}"
     )]
     KeyFileMissing {
         /// Path of the key file.
@@ -97,7 +100,7 @@ pub enum StartError {
     },
     /// The key file belongs to another store.
     #[error(
-        "the key file {path} does not belong to this store: {sealed} in it does not open with it; {WAYS}"
+        "the key file {path} does not belong to this store: {sealed} in it does not open with it; {KEY_FILE_ADVICE}"
     )]
     OtherKeyFile {
         /// Path of the key file.
@@ -107,7 +110,7 @@ pub enum StartError {
     },
     /// The deployment's keys cannot be opened or created.
     #[error(transparent)]
-    Keys(KeysError),
+    Keys(DeploymentKeysError),
     /// The store cannot be prepared.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -123,24 +126,27 @@ pub enum StartError {
 mod tests;
 
 /// Advice for a missing or wrong key file.
-const WAYS: &str = "put it back from its backup, or copy it from another control plane of this store (`--key-file` names \
+const KEY_FILE_ADVICE: &str = "put it back from its backup, or copy it from another control plane of this store (`--key-file` names \
                     another place); or begin anew, without the tokens and credentials of this store, over an empty one: \
                     another `--etcd-prefix`, or another `--data-dir`";
 
 /// Interval at which the certificate of the fleet listener is replaced.
-const REISSUE: Duration = Duration::from_secs(7 * 24 * 3600);
+const REISSUE_INTERVAL: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Delay after the first failed replacement.
-const REISSUE_AGAIN: Duration = Duration::from_secs(60);
+const REISSUE_RETRY: Duration = Duration::from_secs(60);
 
 impl ControlPlane {
     /// Follows the store and prepares it. Returns when both are done.
     pub async fn start(
-        options: Options,
+        options: StartOptions,
         store: Arc<dyn Store>,
-        machine: Machine,
+        machine: ControlPlaneContext,
     ) -> Result<Self, StartError> {
         let key_file = options.key_file.as_deref();
-        let found = key_file.map(KeyRing::open_if_there).transpose()?.flatten();
+        let found = key_file
+            .map(KeyEncryptionKeys::open_existing)
+            .transpose()?
+            .flatten();
         let writer = follow(Arc::clone(&store), &machine).await?;
         let vault = Arc::new(vault(&writer.current(), found, key_file)?);
         bootstrap::prepare(&writer, &options.organization).await?;
@@ -152,12 +158,12 @@ impl ControlPlane {
             );
         }
         let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await;
-        let keys = keys.map_err(|error| refused(error, key_file))?;
+        let keys = keys.map_err(|error| key_error(error, key_file))?;
         let (organization, file) = (&options.organization, &options.admin_token_file);
         let reset = options.reset_admin_token;
         let first_token =
-            bootstrap::first_token(&writer, &keys.minter, organization, file, reset).await?;
-        let anew = seal_anew(writer.clone(), Arc::clone(&vault));
+            bootstrap::first_token(&writer, &keys.token_minter, organization, file, reset).await?;
+        let anew = reseal_all(writer.clone(), Arc::clone(&vault));
         let draining = machine.drain.draining();
         machine.drain.spawn("sealing anew", async move {
             tokio::select! {
@@ -165,34 +171,34 @@ impl ControlPlane {
                 () = draining => {}
             }
         });
-        let (candidate, tenure) = Candidate::new(store, options.alone);
+        let (candidate, leadership) = LeaderElection::new(store, options.exclusive_store);
         let standing = candidate.run(machine.drain.clone());
         machine.drain.spawn("tenure of the prober", standing);
-        let prober = Arc::new(probe(&writer, &vault, &machine, tenure));
-        let spine = Arc::new(Spine {
+        let prober = Arc::new(probe(&writer, &vault, &machine, leadership));
+        let write_path = Arc::new(WritePath {
             writer,
             vault,
             keys,
             prober,
         });
-        let desk = Arc::clone(&spine);
+        let control_api = Arc::clone(&write_path);
         let (actors, readiness) = (machine.actors.clone(), machine.readiness.clone());
-        let fleet = Fleet::new(desk, actors, readiness, machine.drain.clone());
+        let fleet = FleetService::new(control_api, actors, readiness, machine.drain.clone());
         Ok(Self {
-            spine,
-            machine,
+            write_path,
+            context: machine,
             fleet,
             first_token,
         })
     }
 
     /// Returns the write path.
-    pub fn spine(&self) -> &Arc<Spine> {
-        &self.spine
+    pub fn write_path(&self) -> &Arc<WritePath> {
+        &self.write_path
     }
 
     /// Returns the service that proxies connect to; [`FleetService::connect`] opens an in-memory connection.
-    pub fn fleet(&self) -> &Fleet {
+    pub fn fleet(&self) -> &FleetService {
         &self.fleet
     }
 
@@ -203,9 +209,9 @@ impl ControlPlane {
 
     /// Serves the admin API until the drain starts.
     pub fn serve_admin(&self, listener: TcpListener, options: AdminOptions) {
-        let (desk, drain) = (Arc::clone(&self.spine), self.machine.drain.clone());
-        self.machine.drain.spawn("admin API", async move {
-            if let Err(error) = admin::serve(listener, desk, options, drain).await {
+        let (control_api, drain) = (Arc::clone(&self.write_path), self.context.drain.clone());
+        self.context.drain.spawn("admin API", async move {
+            if let Err(error) = admin::serve(listener, control_api, options, drain).await {
                 tracing::error!(%error, "the admin API ended");
             }
         });
@@ -219,11 +225,11 @@ impl ControlPlane {
         names: Option<Vec<String>>,
     ) -> Result<(), StartError> {
         let trust = match names {
-            Some(names) => Trust::Mutual(self.certified(names)?),
-            None => Trust::Insecure,
+            Some(names) => PeerAuthentication::MutualTls(self.server_tls(names)?),
+            None => PeerAuthentication::Insecure,
         };
         let serving = self.fleet.clone().serve(listener, trust);
-        self.machine.drain.spawn("proxies' listener", async move {
+        self.context.drain.spawn("proxies' listener", async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the proxies' listener ended");
             }
@@ -232,24 +238,25 @@ impl ControlPlane {
     }
 
     /// Builds a TLS configuration whose certificate is replaced long before it expires.
-    fn certified(&self, names: Vec<String>) -> Result<Arc<ServerConfig>, StartError> {
+    fn server_tls(&self, names: Vec<String>) -> Result<Arc<ServerConfig>, StartError> {
         let bad = |error: &dyn std::fmt::Display| StartError::Certificate(error.to_string());
-        let identity = HotIdentity::new(self.identity(&names)?).map_err(|error| bad(&error))?;
-        let authority = vec![self.spine.keys.authority.certificate().clone()];
+        let identity =
+            ReloadableIdentity::new(self.identity(&names)?).map_err(|error| bad(&error))?;
+        let authority = vec![self.write_path.keys.authority.certificate().clone()];
         let optional = ClientAuth::Optional;
         let config = tls::mutual_server(&identity, &authority, optional, tls::ALPN_H2);
         let config = config.map_err(|error| bad(&error))?;
-        let spine = Arc::clone(&self.spine);
-        let draining = self.machine.drain.draining();
+        let write_path = Arc::clone(&self.write_path);
+        let draining = self.context.drain.draining();
         let reissue = async move {
-            let mut backoff = Backoff::new(REISSUE_AGAIN, REISSUE_AGAIN * 60);
-            let mut wait = REISSUE;
+            let mut backoff = Backoff::new(REISSUE_RETRY, REISSUE_RETRY * 60);
+            let mut wait = REISSUE_INTERVAL;
             loop {
                 tokio::time::sleep(wait).await;
-                let fresh = issue(&spine, &names).map(|fresh| identity.set(fresh));
+                let fresh = issue(&write_path, &names).map(|fresh| identity.set(fresh));
                 if matches!(fresh, Ok(Ok(()))) {
                     backoff.reset();
-                    wait = REISSUE;
+                    wait = REISSUE_INTERVAL;
                 } else {
                     wait = backoff.next(random::number());
                     tracing::error!(
@@ -259,7 +266,7 @@ impl ControlPlane {
                 }
             }
         };
-        self.machine.drain.spawn("certificate", async move {
+        self.context.drain.spawn("certificate", async move {
             tokio::select! {
                 () = reissue => {}
                 () = draining => {}
@@ -268,33 +275,40 @@ impl ControlPlane {
         Ok(config)
     }
 
-    fn identity(&self, names: &[String]) -> Result<Identity, StartError> {
-        issue(&self.spine, names)
+    fn identity(&self, names: &[String]) -> Result<TlsIdentity, StartError> {
+        issue(&self.write_path, names)
     }
 }
 
 /// Opens the vault of this store. A new key file is created only if nothing in the store is sealed. Otherwise it could
 /// open nothing, and would take the place of the lost file.
 fn vault(
-    state: &State,
-    found: Option<KeyRing>,
+    state: &StoreState,
+    found: Option<KeyEncryptionKeys>,
     key_file: Option<&Path>,
-) -> Result<Vault, StartError> {
+) -> Result<EnvelopeSealer, StartError> {
     let Some(path) = key_file else {
-        return Ok(Vault::new(found.unwrap_or_else(KeyRing::ephemeral)));
+        return Ok(EnvelopeSealer::new(
+            found.unwrap_or_else(KeyEncryptionKeys::ephemeral),
+        ));
     };
     // Another control plane with the same folder creates the file before it seals anything, so the file is looked for
     // again.
-    let found = found.map_or_else(|| KeyRing::open_if_there(path), |found| Ok(Some(found)))?;
+    let found = found.map_or_else(
+        || KeyEncryptionKeys::open_existing(path),
+        |found| Ok(Some(found)),
+    )?;
     let Some(keys) = found else {
         let path = path.to_owned();
-        return match keys::sealed(state) {
+        return match keys::first_sealed(state) {
             Some(sealed) => Err(StartError::KeyFileMissing { path, sealed }),
-            None => Ok(Vault::new(KeyRing::open_or_create(&path)?)),
+            None => Ok(EnvelopeSealer::new(KeyEncryptionKeys::open_or_create(
+                &path,
+            )?)),
         };
     };
-    let vault = Vault::new(keys);
-    match keys::foreign(state, &vault) {
+    let vault = EnvelopeSealer::new(keys);
+    match keys::first_unopenable(state, &vault) {
         Some(sealed) => Err(StartError::OtherKeyFile {
             path: path.to_owned(),
             sealed,
@@ -304,9 +318,9 @@ fn vault(
 }
 
 /// A key that does not open was sealed by a control plane that started at the same time with another key file.
-fn refused(error: KeysError, key_file: Option<&Path>) -> StartError {
+fn key_error(error: DeploymentKeysError, key_file: Option<&Path>) -> StartError {
     match (error, key_file) {
-        (KeysError::Sealed { name, .. }, Some(path)) => StartError::OtherKeyFile {
+        (DeploymentKeysError::Sealed { name, .. }, Some(path)) => StartError::OtherKeyFile {
             path: path.to_owned(),
             sealed: format!("the key `{name}`"),
         },
@@ -314,18 +328,18 @@ fn refused(error: KeysError, key_file: Option<&Path>) -> StartError {
     }
 }
 
-fn issue(spine: &Spine, names: &[String]) -> Result<Identity, StartError> {
-    let now = spine.writer.clock.now();
-    let issued = spine.keys.authority.issue_server(names, now);
+fn issue(write_path: &WritePath, names: &[String]) -> Result<TlsIdentity, StartError> {
+    let now = write_path.writer.clock.now();
+    let issued = write_path.keys.authority.issue_server(names, now);
     let (issued, key) = issued.map_err(|error| StartError::Certificate(error.to_string()))?;
-    Ok(Identity {
+    Ok(TlsIdentity {
         chain: issued.chain,
         key,
     })
 }
 
 /// Runs in the background, because values under older keys can still be opened.
-async fn seal_anew(writer: Writer, vault: Arc<Vault>) {
+async fn reseal_all(writer: StoreWriter, vault: Arc<EnvelopeSealer>) {
     match reseal::run(writer, vault).await {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "sealed anew under the newest key of the key file"),
@@ -334,55 +348,68 @@ async fn seal_anew(writer: Writer, vault: Arc<Vault>) {
 }
 
 /// Starts the follower and waits until it has read the whole store once.
-async fn follow(store: Arc<dyn Store>, machine: &Machine) -> Result<Writer, StartError> {
-    let (sender, mut published) = watch::channel(Arc::<Published>::default());
+async fn follow(
+    store: Arc<dyn Store>,
+    machine: &ControlPlaneContext,
+) -> Result<StoreWriter, StartError> {
+    let (sender, mut published) = watch::channel(Arc::<PublishedState>::default());
     let unready = machine.readiness.block("store");
-    let follower = Follower::new(Arc::clone(&store), sender, unready, &machine.metrics);
-    let suspicion = follower.suspicion();
+    let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &machine.metrics);
+    let resync = follower.resync();
     let drain = machine.drain.clone();
     machine
         .drain
         .spawn("follower of the store", follower.run(drain));
     published.changed().await.map_err(|_| StartError::Stopped)?;
     let clock = Arc::clone(&machine.clock);
-    Ok(Writer::new(store, published, clock, suspicion))
+    Ok(StoreWriter::new(store, published, clock, resync))
 }
 
-fn probe(writer: &Writer, vault: &Arc<Vault>, machine: &Machine, tenure: Tenure) -> OnDemand {
-    let (sender, targets) = watch::channel(Arc::<Targets>::default());
+fn probe(
+    writer: &StoreWriter,
+    vault: &Arc<EnvelopeSealer>,
+    machine: &ControlPlaneContext,
+    leadership: Leadership,
+) -> OnDemandProber {
+    let (sender, targets) = watch::channel(Arc::<ProbeTargets>::default());
     let published = writer.published.clone();
     let draining = machine.drain.draining();
     let asked = Arc::new(watch::Sender::default());
     let questions = asked.subscribe();
-    let deriving =
-        probes::derive_targets(published.clone(), tenure.clone(), questions.clone(), sender);
+    let deriving = probes::derive_targets(
+        published.clone(),
+        leadership.clone(),
+        questions.clone(),
+        sender,
+    );
     machine.drain.spawn("probe targets", async move {
         tokio::select! {
             () = deriving => {}
             () = draining => {}
         }
     });
-    let options = CatalogOptions {
+    let options = DiscoveryOptions {
         http: machine.http.clone(),
-        headers: Arc::new(Headers {
+        headers: Arc::new(CredentialHeaders {
             published,
             vault: Arc::clone(vault),
         }),
-        sink: Arc::new(Sink {
+        sink: Arc::new(DefinitionsWriter {
             writer: writer.clone(),
-            tenure,
+            leadership,
             asked: questions,
         }),
         clock: Arc::clone(&machine.clock),
-        us: Implementation {
+        implementation: Implementation {
             name: "toolgate".to_owned(),
             title: "Toolgate".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
-        pace: Pace::default(),
-        concurrency: CONCURRENCY,
-        caps: Caps::default(),
+        schedule: ScheduleOptions::default(),
+        concurrency: DEFAULT_CONCURRENCY,
+        caps: ListingLimits::default(),
     };
-    let catalog = Catalog::start(options, targets, machine.actors.clone(), &machine.drain);
-    OnDemand::new(catalog, asked)
+    let discovery =
+        ServerDiscovery::start(options, targets, machine.actors.clone(), &machine.drain);
+    OnDemandProber::new(discovery, asked)
 }

@@ -10,23 +10,23 @@ use http_body_util::BodyExt as _;
 use toolgate_data_core::{
     Plan, Refusal,
     refusal::UpstreamFailure,
-    session_id::{ClientCapabilities, SessionFacts},
+    session::session_id::{ClientCapabilities, SessionClaims},
 };
-use toolgate_ingress::refuse::{empty, json};
+use toolgate_ingress::response::{empty_response, json};
 use toolgate_mcp::{
-    Framing, Limits, RpcError, batch, era,
-    sse::{Framer, SseLimits},
+    FrameLimits, RequestEra, RpcError, batch, era,
+    sse::{SseDecoder, SseLimits},
 };
 
 use crate::{
-    account::Account,
+    config_source::{ConfigSource, KeySet},
     execute::{Work, execute},
-    frame::{self, Received},
-    limit::Place,
+    limit::RequestPermit,
     pipeline::{Answer, Arrival, Refused, respond_refused},
-    plane::Plane,
-    presented::Session,
-    source::{KeySet, Source},
+    proxy_state::ProxyState,
+    request_metrics::RequestMeasurement,
+    session_header::SessionHeader,
+    transport_request::{self, TransportRequest},
 };
 
 /// The revision that has batches.
@@ -35,41 +35,42 @@ const REVISION: &str = "2025-03-26";
 impl<K: KeySet> Arrival<K> {
     /// Whether it is a batch, of a session that may send some. All else is for the reader of one message to judge.
     pub(crate) fn is_batch(&self) -> bool {
-        let Received::Post(bytes) = &self.received else {
+        let TransportRequest::Post(bytes) = &self.received else {
             return false;
         };
-        let may = |facts: &Arc<SessionFacts>| facts.version == REVISION;
-        let framing = || era::classify_bodiless(frame::version(&self.head.headers));
+        let may = |facts: &Arc<SessionClaims>| facts.version == REVISION;
+        let framing =
+            || era::classify_bodiless(transport_request::version_header(&self.head.headers));
         batch::is_array(bytes)
             && self.session.facts().is_some_and(may)
-            && matches!(framing(), Framing::Legacy { .. })
+            && matches!(framing(), RequestEra::Legacy { .. })
     }
 }
 
 /// All of it, answered in one array.
-pub(crate) async fn serve<S: Source>(
-    plane: &Arc<Plane<S>>,
+pub(crate) async fn serve<S: ConfigSource>(
+    plane: &Arc<ProxyState<S>>,
     mut arrival: Arrival<S::Keys>,
-    account: Account,
+    account: RequestMeasurement,
 ) -> Answer {
-    let body = arrival.received.posted();
-    let members = match batch::split(&body, &Limits::REQUEST) {
+    let body = arrival.received.body();
+    let members = match batch::split(&body, &FrameLimits::REQUEST) {
         Ok(members) => members,
         Err(error) => return respond_refused(&Refused::unframed(error), account),
     };
-    if let Session::Open(facts) = &arrival.session {
+    if let SessionHeader::Open(facts) = &arrival.session {
         let capabilities = ClientCapabilities::default();
-        let facts = SessionFacts {
+        let facts = SessionClaims {
             capabilities,
-            ..SessionFacts::clone(facts)
+            ..SessionClaims::clone(facts)
         };
-        arrival.session = Session::Open(Arc::new(facts));
+        arrival.session = SessionHeader::Open(Arc::new(facts));
     }
     let mut first = Some(account);
     let mut answers = Answers::default();
     for span in members {
-        let account = first.take().unwrap_or_else(|| plane.accounts.open());
-        let received = Received::Post(body.slice(span.start..span.end));
+        let account = first.take().unwrap_or_else(|| plane.metrics.open());
+        let received = TransportRequest::Post(body.slice(span.start..span.end));
         let id = received.id();
         let (answer, framed) = match member(plane, &arrival, received, account).await {
             Ok(answer) => (answer, true),
@@ -87,13 +88,13 @@ pub(crate) async fn serve<S: Source>(
 }
 
 /// One member, in a place of its own.
-async fn member<S: Source>(
-    plane: &Arc<Plane<S>>,
+async fn member<S: ConfigSource>(
+    plane: &Arc<ProxyState<S>>,
     arrival: &Arrival<S::Keys>,
-    received: Received,
-    mut account: Account,
-) -> Result<Answer, (Refused, Account)> {
-    let place: Place = match plane.enter(&arrival.caller, account.began()) {
+    received: TransportRequest,
+    mut account: RequestMeasurement,
+) -> Result<Answer, (Refused, RequestMeasurement)> {
+    let place: RequestPermit = match plane.acquire_permit(&arrival.caller, account.started()) {
         Ok(place) => place,
         Err(refusal) => {
             let id = received.id();
@@ -132,15 +133,15 @@ impl Answers {
     async fn take(&mut self, id: Option<&str>, answer: Answer) {
         let room = TOGETHER.saturating_sub(self.0.len());
         let read = read(answer, room).await;
-        let answer =
-            read.unwrap_or_else(|failure| RpcError::internal(failure.told_of("call")).to_bytes(id));
+        let answer = read
+            .unwrap_or_else(|failure| RpcError::internal(failure.message_for("call")).to_bytes(id));
         self.0.put_u8(if self.0.is_empty() { b'[' } else { b',' });
         self.0.extend_from_slice(&answer);
     }
 
     fn into_answer(mut self) -> Answer {
         if self.0.is_empty() {
-            return empty(StatusCode::ACCEPTED);
+            return empty_response(StatusCode::ACCEPTED);
         }
         self.0.put_u8(b']');
         json(200, self.0.freeze())
@@ -152,7 +153,7 @@ async fn read(answer: Answer, room: usize) -> Result<Bytes, UpstreamFailure> {
     let (head, mut body) = answer.into_parts();
     let kind = head.headers.get(header::CONTENT_TYPE);
     let streamed = kind.is_some_and(|kind| kind == "text/event-stream");
-    let mut framer = Framer::new(SseLimits::default());
+    let mut framer = SseDecoder::new(SseLimits::default());
     let (mut whole, mut last) = (BytesMut::new(), Bytes::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_broken| UpstreamFailure::Broken)?;

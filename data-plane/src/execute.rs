@@ -10,46 +10,46 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use toolgate_data_core::{
     Caller, GatewayView, Plan, Refusal,
-    parts::Parts as Pieces,
-    plan::Initialize,
-    seal::Binding,
-    session_id::{self, SessionFacts},
+    plan::InitializePlan,
+    seal::SealContext,
+    segmented_bytes::SegmentedBytes as Pieces,
+    session::session_id::{self, SessionClaims},
 };
 use toolgate_ingress::{
-    Body,
-    refuse::{empty, json},
+    ResponseBody,
+    response::{empty_response, json},
 };
 use toolgate_runtime::random;
-use toolgate_session::{Heard, Subject};
+use toolgate_session::{Heard, SessionContext};
 
 use crate::{
-    account::Account,
-    frame::{self, Received},
-    limit::Place,
+    config_source::{ConfigSource, KeySet as _},
+    limit::RequestPermit,
     pipeline::{Answer, Refused, respond_refused},
-    plane::Plane,
-    presented::Session,
-    source::{KeySet as _, Source},
+    proxy_state::ProxyState,
+    request_metrics::RequestMeasurement,
+    session_header::SessionHeader,
     streamed::Streamed,
+    transport_request::{self, TransportRequest},
 };
 
 /// A decision, with what it takes to carry it out.
 pub(crate) struct Work {
     pub(crate) plan: Plan,
-    pub(crate) received: Received,
-    pub(crate) session: Session,
+    pub(crate) received: TransportRequest,
+    pub(crate) session: SessionHeader,
     pub(crate) gateway: Arc<GatewayView>,
     pub(crate) caller: Caller,
     /// Whether a stream can be sent. The head itself is gone by now: it would keep the connection's buffer.
     pub(crate) events: Result<(), Refusal>,
-    pub(crate) place: Place,
+    pub(crate) place: RequestPermit,
 }
 
 /// Does it.
-pub(crate) async fn execute<S: Source>(
-    plane: &Arc<Plane<S>>,
+pub(crate) async fn execute<S: ConfigSource>(
+    plane: &Arc<ProxyState<S>>,
     work: Work,
-    account: Account,
+    account: RequestMeasurement,
 ) -> Answer {
     let Work {
         plan,
@@ -60,14 +60,14 @@ pub(crate) async fn execute<S: Source>(
         events,
         place,
     } = work;
-    let subject = session.facts().map(|facts| Subject {
+    let subject = session.facts().map(|facts| SessionContext {
         facts,
         gateway: &gateway,
         caller: &caller,
     });
     let done = match plan {
         Plan::Call(plan) => {
-            let body = received.posted();
+            let body = received.body();
             let principal = Arc::clone(caller.principal());
             let session = session.facts().cloned();
             let errand = call::Errand {
@@ -81,9 +81,9 @@ pub(crate) async fn execute<S: Source>(
             };
             return call::call(plane, errand, account).await;
         }
-        Plan::Answer(pieces) => Ok(said(pieces)),
+        Plan::Respond(pieces) => Ok(said(pieces)),
         Plan::Initialize(initialize) => open_session(plane, &gateway, &caller, initialize),
-        Plan::Initialized | Plan::Accept => Ok(empty(StatusCode::ACCEPTED)),
+        Plan::Initialized | Plan::Accept => Ok(empty_response(StatusCode::ACCEPTED)),
         Plan::SetLevel(level, pieces) => with(subject, |subject| {
             plane.sessions.set_level(subject, level)?;
             Ok(said(pieces))
@@ -93,7 +93,7 @@ pub(crate) async fn execute<S: Source>(
             watched.map(|()| said(pieces))
         }
         Plan::Unsubscribe(uri, pieces) => with(subject, |subject| {
-            plane.sessions.unwatch(subject.facts, &uri);
+            plane.sessions.unsubscribe_resource(subject.facts, &uri);
             Ok(said(pieces))
         }),
         Plan::OpenStream => streams::session(plane, subject, events, &place).await,
@@ -107,22 +107,26 @@ pub(crate) async fn execute<S: Source>(
         }
         Plan::CloseSession => with(subject, |subject| {
             plane.sessions.terminate(subject);
-            plane.conversation_over(subject);
-            Ok(empty(StatusCode::OK))
+            plane.session_ended(subject);
+            Ok(empty_response(StatusCode::OK))
         }),
         Plan::Cancel(id) => with(subject, |subject| {
             plane.in_flight.cancel(subject.facts, &id);
-            Ok(empty(StatusCode::ACCEPTED))
+            Ok(empty_response(StatusCode::ACCEPTED))
         }),
-        Plan::Hear(id) => with(subject, |subject| {
-            hear(plane, subject, &id, received.posted())
+        Plan::DeliverResponse(id) => with(subject, |subject| {
+            hear(plane, subject, &id, received.body())
         }),
         Plan::Refuse(refusal) => Err(refusal),
     };
     conclude(done, &received, account)
 }
 
-fn conclude(done: Result<Answer, Refusal>, received: &Received, account: Account) -> Answer {
+fn conclude(
+    done: Result<Answer, Refusal>,
+    received: &TransportRequest,
+    account: RequestMeasurement,
+) -> Answer {
     match done {
         Ok(answer) => {
             account.answered();
@@ -137,17 +141,17 @@ fn conclude(done: Result<Answer, Refusal>, received: &Received, account: Account
 
 /// What the plan says of a session holds only within one; there always is one, or the plan is at fault.
 fn with<'a>(
-    subject: Option<Subject<'a>>,
-    work: impl FnOnce(Subject<'a>) -> Result<Answer, Refusal>,
+    subject: Option<SessionContext<'a>>,
+    work: impl FnOnce(SessionContext<'a>) -> Result<Answer, Refusal>,
 ) -> Result<Answer, Refusal> {
     work(subject.ok_or(Refusal::Internal)?)
 }
 
 /// An answer goes to the call whose server asked. One that nobody waits for any more is accepted all the same: it may
 /// have crossed a cancellation on its way.
-fn hear<S: Source>(
-    plane: &Plane<S>,
-    subject: Subject<'_>,
+fn hear<S: ConfigSource>(
+    plane: &ProxyState<S>,
+    subject: SessionContext<'_>,
     id: &str,
     frame: Bytes,
 ) -> Result<Answer, Refusal> {
@@ -162,7 +166,7 @@ fn hear<S: Source>(
             ));
         }
     }
-    Ok(empty(StatusCode::ACCEPTED))
+    Ok(empty_response(StatusCode::ACCEPTED))
 }
 
 fn said(pieces: Pieces) -> Answer {
@@ -172,23 +176,23 @@ fn said(pieces: Pieces) -> Answer {
 }
 
 /// The body of these pieces.
-fn body(pieces: Pieces) -> Body<Streamed> {
-    let mut pieces = pieces.into_pieces();
+fn body(pieces: Pieces) -> ResponseBody<Streamed> {
+    let mut pieces = pieces.into_segments();
     match (pieces.pop(), pieces.is_empty()) {
-        (Some(only), true) => Body::from(only),
+        (Some(only), true) => ResponseBody::from(only),
         (Some(last), false) => {
             pieces.push(last);
-            Body::parts(pieces)
+            ResponseBody::from_chunks(pieces)
         }
-        (None, _) => Body::Empty,
+        (None, _) => ResponseBody::Empty,
     }
 }
 
 /// A stream of events, which nobody on the way may hold back.
 fn events(stream: Streamed) -> Answer {
     let body = match stream {
-        Streamed::Standing(_) => Body::Standing(stream),
-        Streamed::Call(_) | Streamed::Passed(_) => Body::Stream(stream),
+        Streamed::Standing(_) => ResponseBody::LongLived(stream),
+        Streamed::Call(_) | Streamed::Passed(_) => ResponseBody::Stream(stream),
     };
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();
@@ -202,20 +206,20 @@ fn events(stream: Streamed) -> Answer {
 }
 
 /// The id is the session: nothing is kept here for one that only calls tools.
-fn open_session<S: Source>(
-    plane: &Plane<S>,
+fn open_session<S: ConfigSource>(
+    plane: &ProxyState<S>,
     gateway: &GatewayView,
     caller: &Caller,
-    initialize: Initialize,
+    initialize: InitializePlan,
 ) -> Result<Answer, Refusal> {
-    let facts = SessionFacts {
+    let facts = SessionClaims {
         version: initialize.version,
         capabilities: initialize.capabilities,
         issued: plane.clock.now(),
         random: random::bytes(),
-        home: plane.neighbours.here(),
+        owner: plane.peers.this_proxy(),
     };
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &gateway.name.id,
         principal: caller.principal(),
     };
@@ -223,6 +227,6 @@ fn open_session<S: Source>(
     let id = session_id::mint(keys.sealer(), binding, &facts, &random::bytes());
     let id = HeaderValue::try_from(id).map_err(|_unsealed| Refusal::Internal)?;
     let mut answer = said(initialize.answer);
-    answer.headers_mut().insert(frame::SESSION, id);
+    answer.headers_mut().insert(transport_request::SESSION, id);
     Ok(answer)
 }

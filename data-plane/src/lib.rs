@@ -1,23 +1,23 @@
 //! Data plane: executes the configuration that it gets from the control plane. `pipeline.rs` shows a request from start
 //! to end; [`DataPlane::start`] assembles a proxy on top of [`sync`].
 
-mod account;
 mod batch;
-mod elsewhere;
+pub mod config_source;
 mod execute;
-mod frame;
+mod forwarding;
 mod limit;
-mod neighbours;
+mod peers;
 mod pipeline;
-mod plane;
-mod presented;
-pub mod source;
+mod proxy_state;
+mod request_metrics;
+mod session_header;
 mod start;
 mod streamed;
+mod transport_request;
 
+pub use config_source::{ConfigSource, KeySet};
 pub use limit::RequestLimits;
-pub use source::{KeySet, Source};
-pub use start::{DataPlane, DataPlaneOptions, NeighbourDoor, StartError};
+pub use start::{DataPlane, DataPlaneError, DataPlaneOptions, PeerListenerOptions};
 pub use toolgate_egress::EgressPolicy;
-pub use toolgate_ingress::{DoorLimits, DoorOptions};
-pub use toolgate_sync::{self as sync, Machine};
+pub use toolgate_ingress::{ListenerLimits, ListenerOptions};
+pub use toolgate_sync::{self as sync, ProxyContext};

@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::Notify;
 use toolgate_data_core::Refusal;
 use toolgate_model::{Principal, TokenHash};
-use toolgate_runtime::budget::Holder;
+use toolgate_runtime::budget::BudgetOwner;
 
 /// Limits of requests.
 #[derive(Debug, Clone)]
@@ -43,69 +43,69 @@ impl Default for RequestLimits {
 const SHARDS: usize = 64;
 
 /// Limiter of requests; holds the usage of every token.
-pub(crate) struct Limiter {
+pub(crate) struct RequestLimiter {
     limits: RequestLimits,
     running: Arc<AtomicU32>,
-    lanes: Box<[Shard]>,
+    shards: Box<[UsageShard]>,
     origin: Instant,
 }
 
 /// Usage of a part of the tokens.
-type Shard = RwLock<HashMap<TokenHash, Arc<Lane>>>;
+type UsageShard = RwLock<HashMap<TokenHash, Arc<TokenUsage>>>;
 
 /// Usage of one token.
 #[derive(Debug)]
-struct Lane {
+struct TokenUsage {
     /// Budget owner that request memory is charged to: the principal, regardless of its number of tokens.
-    holder: Holder,
+    holder: BudgetOwner,
     running: AtomicU32,
     /// Theoretical arrival time of the token's next request at its rate (GCRA), in microseconds after the origin.
-    arrival: AtomicU64,
+    theoretical_arrival: AtomicU64,
     /// True once the token is revoked or removed.
-    over: AtomicBool,
-    ended: Notify,
+    has_ended: AtomicBool,
+    end_notify: Notify,
 }
 
 /// Permit of one request; released on drop.
 #[derive(Debug)]
-pub(crate) struct Place {
-    all: Arc<AtomicU32>,
-    lane: Arc<Lane>,
+pub(crate) struct RequestPermit {
+    total: Arc<AtomicU32>,
+    usage: Arc<TokenUsage>,
 }
 
-impl Limiter {
+impl RequestLimiter {
     pub(crate) fn new(limits: RequestLimits, origin: Instant) -> Self {
         let lanes = std::iter::repeat_with(RwLock::default).take(SHARDS);
         Self {
             limits,
             running: Arc::default(),
-            lanes: lanes.collect(),
+            shards: lanes.collect(),
             origin,
         }
     }
 
     /// Returns a permit for one request of this token and principal.
-    pub(crate) fn enter(
+    pub(crate) fn acquire(
         &self,
         token: &TokenHash,
         principal: &Principal,
         now: Instant,
-    ) -> Result<Place, Refusal> {
-        let lane = self.lane(token, principal);
+    ) -> Result<RequestPermit, Refusal> {
+        let lane = self.usage(token, principal);
         if let Some(rate) = self.limits.rate_per_token {
             let now = now.saturating_duration_since(self.origin);
-            lane.pass(now, rate, self.limits.burst_per_token)?;
+            lane.check_rate(now, rate, self.limits.burst_per_token)?;
         }
         if self.running.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
             self.running.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Overloaded);
         }
-        let place = Place {
-            all: Arc::clone(&self.running),
-            lane,
+        let place = RequestPermit {
+            total: Arc::clone(&self.running),
+            usage: lane,
         };
         // From here on, dropping the permit releases both counts, also on refusal.
-        let before = place.lane.running.fetch_add(1, Ordering::Relaxed);
+        let before = place.usage.running.fetch_add(1, Ordering::Relaxed);
         if before >= self.limits.requests_per_token {
             return Err(Refusal::TooManyRequests(1));
         }
@@ -119,7 +119,7 @@ impl Limiter {
 
     /// Drops the tokens that `keep` rejects and ends their requests.
     pub(crate) fn retain(&self, keep: impl Fn(&TokenHash) -> bool) {
-        for shard in &self.lanes {
+        for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             shard.retain(|token, lane| {
                 let kept = keep(token);
@@ -132,7 +132,7 @@ impl Limiter {
     }
 
     /// Drops this token and ends its requests.
-    pub(crate) fn end(&self, token: &TokenHash) {
+    pub(crate) fn end_token(&self, token: &TokenHash) {
         let mut shard = self
             .shard(token)
             .write()
@@ -142,12 +142,12 @@ impl Limiter {
         }
     }
 
-    fn shard(&self, token: &TokenHash) -> &Shard {
+    fn shard(&self, token: &TokenHash) -> &UsageShard {
         // The hash is keyed, so its first byte is uniformly distributed.
-        &self.lanes[usize::from(token.0[0]) % SHARDS]
+        &self.shards[usize::from(token.0[0]) % SHARDS]
     }
 
-    fn lane(&self, token: &TokenHash, principal: &Principal) -> Arc<Lane> {
+    fn usage(&self, token: &TokenHash, principal: &Principal) -> Arc<TokenUsage> {
         let shard = self.shard(token);
         let known = shard.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = known.get(token) {
@@ -156,23 +156,23 @@ impl Limiter {
         drop(known);
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         let lane = shard.entry(*token);
-        Arc::clone(lane.or_insert_with(|| Arc::new(Lane::of(principal))))
+        Arc::clone(lane.or_insert_with(|| Arc::new(TokenUsage::of(principal))))
     }
 }
 
-impl Lane {
+impl TokenUsage {
     fn of(principal: &Principal) -> Self {
         Self {
-            holder: Holder::of(principal),
+            holder: BudgetOwner::of(principal),
             running: AtomicU32::default(),
-            arrival: AtomicU64::default(),
-            over: AtomicBool::default(),
-            ended: Notify::default(),
+            theoretical_arrival: AtomicU64::default(),
+            has_ended: AtomicBool::default(),
+            end_notify: Notify::default(),
         }
     }
 
     /// Counts one request; refuses it if the token has used up its rate and its burst.
-    fn pass(&self, now: Duration, rate: u32, burst: u32) -> Result<(), Refusal> {
+    fn check_rate(&self, now: Duration, rate: u32, burst: u32) -> Result<(), Refusal> {
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let each = 1_000_000 / u64::from(rate.max(1));
         let slack = each.saturating_mul(u64::from(burst));
@@ -180,9 +180,9 @@ impl Lane {
             let next = arrival.max(now).saturating_add(each);
             (next <= now.saturating_add(slack)).then_some(next)
         };
-        let taken = self
-            .arrival
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        let taken =
+            self.theoretical_arrival
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
         taken.map(drop).map_err(|arrival| {
             let wait = arrival.saturating_add(each).saturating_sub(now + slack);
             let seconds = wait.div_ceil(1_000_000).max(1);
@@ -191,48 +191,48 @@ impl Lane {
     }
 }
 
-impl Lane {
+impl TokenUsage {
     fn end(&self) {
-        self.over.store(true, Ordering::Release);
-        self.ended.notify_waiters();
+        self.has_ended.store(true, Ordering::Release);
+        self.end_notify.notify_waiters();
     }
 
     async fn ended(&self) {
         // Created before the check, so that no notification is missed.
-        let ended = self.ended.notified();
-        if !self.over.load(Ordering::Acquire) {
+        let ended = self.end_notify.notified();
+        if !self.has_ended.load(Ordering::Acquire) {
             ended.await;
         }
     }
 }
 
-impl Place {
+impl RequestPermit {
     /// Returns the owner of the memory that the request uses.
-    pub(crate) fn holder(&self) -> Holder {
-        self.lane.holder
+    pub(crate) fn budget_owner(&self) -> BudgetOwner {
+        self.usage.holder
     }
 
     /// Completes when the token is revoked or removed.
-    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + '_ {
-        self.lane.ended()
+    pub(crate) fn token_ended(&self) -> impl Future<Output = ()> + Send + '_ {
+        self.usage.ended()
     }
 
     /// Like [`token_ended`](Self::token_ended), for use beyond the life of the permit.
-    pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + 'static {
-        let lane = Arc::clone(&self.lane);
+    pub(crate) fn token_ended_static(&self) -> impl Future<Output = ()> + Send + 'static {
+        let lane = Arc::clone(&self.usage);
         async move { lane.ended().await }
     }
 
     /// Returns `true` if the token is revoked or removed.
-    pub(crate) fn is_over(&self) -> bool {
-        self.lane.over.load(Ordering::Acquire)
+    pub(crate) fn is_token_ended(&self) -> bool {
+        self.usage.has_ended.load(Ordering::Acquire)
     }
 }
 
-impl Drop for Place {
+impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.all.fetch_sub(1, Ordering::Relaxed);
-        self.lane.running.fetch_sub(1, Ordering::Relaxed);
+        self.total.fetch_sub(1, Ordering::Relaxed);
+        self.usage.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -5,33 +5,37 @@ use std::{future::Future, sync::Arc};
 
 use http::{Response, request::Parts};
 use toolgate_data_core::{
-    Caller, GatewayView, Home, Plan, PlanInput, Refusal, Sealer, View, authenticate as verify,
-    authenticate::bearer,
-    plan::{Ask, Post, Presented, plan},
-    route,
-    session_id::SessionFacts,
+    Caller, GatewayView, OwningProxy, Plan, PlanInput, Refusal, Sealer, View,
+    authn::authenticate::{authenticate as verify, parse_bearer_token},
+    plan::{EndpointRequest, PostedMessage, SessionLookup, plan, route::route},
+    session::session_id::SessionClaims,
 };
-use toolgate_ingress::{Body, Gate, Request, refuse, request::Visitor};
-use toolgate_mcp::{Envelope, Framing, Kind, Limits, envelope, era, trace::Trace, versions};
+use toolgate_ingress::{
+    IncomingRequest, RequestHandler, ResponseBody, request::ConnectionInfo,
+    response::refusal_response,
+};
+use toolgate_mcp::{
+    Envelope, FrameLimits, MessageKind, RequestEra, envelope, era, trace::TraceContext, versions,
+};
 use toolgate_model::Timestamp;
-use toolgate_runtime::trace::Incoming;
+use toolgate_runtime::trace::IncomingTraceContext;
 
 use crate::{
-    account::{Account, Method},
     batch,
-    elsewhere::{cut_off, parcel, passed},
+    config_source::{ConfigSource, KeySet},
     execute::{Work, execute},
-    frame::{self, Received},
-    limit::Place,
-    neighbours::Lost,
-    plane::Plane,
-    presented::Session,
-    source::{KeySet, Source},
+    forwarding::{forward_failed, forwarded_request, forwarded_response},
+    limit::RequestPermit,
+    peers::ForwardError,
+    proxy_state::ProxyState,
+    request_metrics::{MethodLabel, RequestMeasurement},
+    session_header::SessionHeader,
     streamed::Streamed,
+    transport_request::{self, TransportRequest},
 };
 
 /// What goes back to the client.
-pub(crate) type Answer = Response<Body<Streamed>>;
+pub(crate) type Answer = Response<ResponseBody<Streamed>>;
 
 /// A refusal, and the id of the request that it answers, as written.
 pub(crate) struct Refused {
@@ -39,39 +43,39 @@ pub(crate) struct Refused {
     pub(crate) id: Option<Box<str>>,
 }
 
-impl<S: Source> Gate for Plane<S> {
+impl<S: ConfigSource> RequestHandler for ProxyState<S> {
     type Stream = Streamed;
 
-    fn serve(self: Arc<Self>, request: Request) -> impl Future<Output = Answer> + Send {
+    fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
         serve(self, request)
     }
 }
 
 /// The same plane, as neighbours see it.
-pub(crate) struct Inside<S: Source>(pub(crate) Arc<Plane<S>>);
+pub(crate) struct Inside<S: ConfigSource>(pub(crate) Arc<ProxyState<S>>);
 
-impl<S: Source> Gate for Inside<S> {
+impl<S: ConfigSource> RequestHandler for Inside<S> {
     type Stream = Streamed;
 
-    fn serve(self: Arc<Self>, request: Request) -> impl Future<Output = Answer> + Send {
+    fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
         serve_neighbour(Arc::clone(&self.0), request)
     }
 }
 
 /// One request of a client. What another proxy keeps the state of is passed on to it.
-async fn serve<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
-    let mut account = plane.accounts.open();
+async fn serve<S: ConfigSource>(plane: Arc<ProxyState<S>>, request: IncomingRequest) -> Answer {
+    let mut account = plane.metrics.open();
     let arrival = match arrive(&plane, request, &account).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, account),
     };
-    if let Some(home) = plane.elsewhere(arrival.home()) {
+    if let Some(home) = plane.forward_target(arrival.home()) {
         // Boxed, here and below: most requests never go this way.
-        let parcel = parcel(&arrival.head, &arrival.received);
-        match Box::pin(plane.neighbours.pass_on(&home, parcel)).await {
-            Ok(response) => return passed(response, arrival.place, account),
-            Err(Lost::NotSent) => {}
-            Err(Lost::Broken) => return cut_off(&arrival.received, account),
+        let parcel = forwarded_request(&arrival.head, &arrival.received);
+        match Box::pin(plane.peers.forward(&home, parcel)).await {
+            Ok(response) => return forwarded_response(response, arrival.place, account),
+            Err(ForwardError::NotSent) => {}
+            Err(ForwardError::ConnectionLost) => return forward_failed(&arrival.received, account),
         }
     }
     if arrival.is_batch() {
@@ -81,12 +85,12 @@ async fn serve<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
         Ok(decided) => decided,
         Err(refused) => return respond_refused(&refused, account),
     };
-    if let Some(home) = plane.elsewhere(work.home()) {
-        let parcel = parcel(&head, &work.received);
-        match Box::pin(plane.neighbours.pass_on(&home, parcel)).await {
-            Ok(response) => return passed(response, work.place, account),
-            Err(Lost::NotSent) => {}
-            Err(Lost::Broken) => return cut_off(&work.received, account),
+    if let Some(home) = plane.forward_target(work.home()) {
+        let parcel = forwarded_request(&head, &work.received);
+        match Box::pin(plane.peers.forward(&home, parcel)).await {
+            Ok(response) => return forwarded_response(response, work.place, account),
+            Err(ForwardError::NotSent) => {}
+            Err(ForwardError::ConnectionLost) => return forward_failed(&work.received, account),
         }
     }
     // Kept any longer it would keep the connection's buffer.
@@ -95,8 +99,11 @@ async fn serve<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
 }
 
 /// One request that a neighbour has passed on: it goes no further.
-async fn serve_neighbour<S: Source>(plane: Arc<Plane<S>>, request: Request) -> Answer {
-    let mut account = plane.accounts.open();
+async fn serve_neighbour<S: ConfigSource>(
+    plane: Arc<ProxyState<S>>,
+    request: IncomingRequest,
+) -> Answer {
+    let mut account = plane.metrics.open();
     let arrival = match arrive(&plane, request, &account).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, account),
@@ -114,15 +121,15 @@ async fn serve_neighbour<S: Source>(plane: Arc<Plane<S>>, request: Request) -> A
 }
 
 /// From bytes to a caller, a message and a session.
-async fn arrive<S: Source>(
-    plane: &Plane<S>,
-    request: Request,
-    account: &Account,
+async fn arrive<S: ConfigSource>(
+    plane: &ProxyState<S>,
+    request: IncomingRequest,
+    account: &RequestMeasurement,
 ) -> Result<Arrival<S::Keys>, Refused> {
-    let Request {
+    let IncomingRequest {
         head,
         body,
-        visitor,
+        connection: visitor,
     } = request;
     let view = plane.source.view();
     let routed = route(&view, head.uri.path())?;
@@ -130,16 +137,16 @@ async fn arrive<S: Source>(
     let now = plane.clock.now();
     let caller = authenticate(plane, &view, &keys, &head, &visitor, now)?;
     // Only now: whether a gateway exists is for callers to know.
-    let gateway = caller.enter(routed)?;
-    let place = plane.enter(&caller, account.began())?;
-    let received = frame::receive(&head, body, place.holder()).await?;
-    let session = plane.opened.session(
+    let gateway = caller.authorize_gateway(routed)?;
+    let place = plane.acquire_permit(&caller, account.started())?;
+    let received = transport_request::receive(&head, body, place.budget_owner()).await?;
+    let session = plane.session_cache.session(
         &head.headers,
         keys.sealer(),
         gateway,
         &caller,
         &plane.sessions,
-        &visitor.slot,
+        &visitor.cache_slot,
     );
     Ok(Arrival {
         gateway: Arc::clone(gateway),
@@ -156,23 +163,23 @@ async fn arrive<S: Source>(
 /// A request of somebody known, in their session if they named one. Nothing is decided yet.
 pub(crate) struct Arrival<K> {
     pub(crate) head: Parts,
-    pub(crate) received: Received,
-    place: Place,
+    pub(crate) received: TransportRequest,
+    place: RequestPermit,
     pub(crate) gateway: Arc<GatewayView>,
     pub(crate) caller: Caller,
-    pub(crate) session: Session,
+    pub(crate) session: SessionHeader,
     keys: Arc<K>,
     now: Timestamp,
 }
 
 impl<K: KeySet> Arrival<K> {
     /// Who keeps its session.
-    fn home(&self) -> Option<&Home> {
-        self.session.facts().map(|facts| &facts.home)
+    fn home(&self) -> Option<&OwningProxy> {
+        self.session.facts().map(|facts| &facts.owner)
     }
 
     /// What is to be done, and the head that said it.
-    fn decide(self, account: &mut Account) -> Result<(Work, Parts), Refused> {
+    fn decide(self, account: &mut RequestMeasurement) -> Result<(Work, Parts), Refused> {
         let plan = self.plan(&self.received, account)?;
         let work = Work {
             plan,
@@ -180,14 +187,18 @@ impl<K: KeySet> Arrival<K> {
             session: self.session,
             gateway: self.gateway,
             caller: self.caller,
-            events: frame::accepts_events(&self.head.headers),
+            events: transport_request::accepts_events(&self.head.headers),
             place: self.place,
         };
         Ok((work, self.head))
     }
 
     /// What is to be done about this, which is what came or a part of it.
-    pub(crate) fn plan(&self, received: &Received, account: &mut Account) -> Result<Plan, Refused> {
+    pub(crate) fn plan(
+        &self,
+        received: &TransportRequest,
+        account: &mut RequestMeasurement,
+    ) -> Result<Plan, Refused> {
         let scene = Scene {
             gateway: &self.gateway,
             caller: &self.caller,
@@ -197,33 +208,37 @@ impl<K: KeySet> Arrival<K> {
             now: self.now,
         };
         match received {
-            Received::Post(bytes) => scene.posted(bytes, account),
-            Received::Get => {
-                scene.bodiless(Method::STREAM, |framing| Ask::Get { framing }, account)
-            }
-            Received::Delete => {
-                scene.bodiless(Method::END, |framing| Ask::Delete { framing }, account)
-            }
+            TransportRequest::Post(bytes) => scene.posted(bytes, account),
+            TransportRequest::Get => scene.bodiless(
+                MethodLabel::STREAM,
+                |framing| EndpointRequest::Get { framing },
+                account,
+            ),
+            TransportRequest::Delete => scene.bodiless(
+                MethodLabel::END,
+                |framing| EndpointRequest::Delete { framing },
+                account,
+            ),
         }
     }
 }
 
 /// Who is calling. The token's hash is remembered with the connection; whether it is still good is not.
-fn authenticate<S: Source>(
-    plane: &Plane<S>,
+fn authenticate<S: ConfigSource>(
+    plane: &ProxyState<S>,
     view: &View,
     keys: &Arc<S::Keys>,
     head: &Parts,
-    visitor: &Visitor,
+    visitor: &ConnectionInfo,
     now: Timestamp,
 ) -> Result<Caller, Refusal> {
     let mut values = head.headers.get_all(http::header::AUTHORIZATION).iter();
     let (Some(only), None) = (values.next(), values.next()) else {
         return Err(Refusal::Unauthenticated);
     };
-    let token = bearer(only.as_bytes())?;
+    let token = parse_bearer_token(only.as_bytes())?;
     let hash = visitor
-        .memo
+        .token_hashes
         .hash(keys, token, |token| keys.hasher().hash(token));
     verify(view, &hash, &plane.source, now)
 }
@@ -233,61 +248,65 @@ struct Scene<'a> {
     gateway: &'a Arc<GatewayView>,
     caller: &'a Caller,
     head: &'a Parts,
-    session: &'a Session,
+    session: &'a SessionHeader,
     sealer: &'a Sealer,
     now: Timestamp,
 }
 
 impl Scene<'_> {
     /// A posted message: frame, era, plan.
-    fn posted(&self, bytes: &[u8], account: &mut Account) -> Result<Plan, Refused> {
-        let envelope = envelope::parse(bytes, &Limits::REQUEST).map_err(Refused::unframed)?;
-        let headers = frame::standard(&self.head.headers);
-        let in_session = !matches!(self.session, Session::Absent);
+    fn posted(&self, bytes: &[u8], account: &mut RequestMeasurement) -> Result<Plan, Refused> {
+        let envelope = envelope::parse(bytes, &FrameLimits::REQUEST).map_err(Refused::unframed)?;
+        let headers = transport_request::standard_headers(&self.head.headers);
+        let in_session = !matches!(self.session, SessionHeader::Absent);
         let framing = era::classify(headers.version, in_session, &envelope);
-        account.asks(
+        account.set_method(
             self.gateway,
-            Method::of(envelope.method()),
+            MethodLabel::of(envelope.method()),
             self.version(&framing),
         );
-        let trace = frame::trace(&self.head.headers, &envelope);
-        if account.traces() {
-            let incoming = Incoming {
+        let trace = transport_request::trace(&self.head.headers, &envelope);
+        if account.is_tracing() {
+            let incoming = IncomingTraceContext {
                 parent: trace.map(|trace| trace.parent),
                 state: trace.and_then(|trace| trace.state),
             };
-            let method = Method::of(envelope.method());
-            account.traced(method.as_str(), self.version(&framing), incoming);
+            let method = MethodLabel::of(envelope.method());
+            account.start_span(method.as_str(), self.version(&framing), incoming);
         }
         let params = match framing {
-            Framing::Modern => frame::mirrored(&self.head.headers),
-            Framing::Unsupported { .. } | Framing::Legacy { .. } | Framing::BadVersion { .. } => {
-                Vec::new()
-            }
+            RequestEra::Modern => transport_request::param_headers(&self.head.headers),
+            RequestEra::Unsupported { .. }
+            | RequestEra::Legacy { .. }
+            | RequestEra::BadVersion { .. } => Vec::new(),
         };
-        let post = Post {
+        let post = PostedMessage {
             framing: &framing,
             envelope: &envelope,
             headers,
             params: &params,
         };
-        self.decide(Ask::Post(post), trace)
+        self.decide(EndpointRequest::Post(post), trace)
             .map_err(|refusal| Refused::answering(refusal, &envelope))
     }
 
     /// GET or DELETE.
     fn bodiless(
         &self,
-        method: Method,
-        ask: impl FnOnce(&Framing) -> Ask<'_>,
-        account: &mut Account,
+        method: MethodLabel,
+        ask: impl FnOnce(&RequestEra) -> EndpointRequest<'_>,
+        account: &mut RequestMeasurement,
     ) -> Result<Plan, Refused> {
-        let framing = era::classify_bodiless(frame::version(&self.head.headers));
-        account.asks(self.gateway, method, self.version(&framing));
+        let framing = era::classify_bodiless(transport_request::version_header(&self.head.headers));
+        account.set_method(self.gateway, method, self.version(&framing));
         Ok(self.decide(ask(&framing), None)?)
     }
 
-    fn decide(&self, ask: Ask<'_>, trace: Option<Trace<'_>>) -> Result<Plan, Refusal> {
+    fn decide(
+        &self,
+        ask: EndpointRequest<'_>,
+        trace: Option<TraceContext<'_>>,
+    ) -> Result<Plan, Refusal> {
         let decided = plan(&PlanInput {
             gateway: self.gateway,
             caller: self.caller,
@@ -299,7 +318,7 @@ impl Scene<'_> {
         });
         match decided {
             Plan::Refuse(refusal) => Err(refusal),
-            plan @ (Plan::Answer(_)
+            plan @ (Plan::Respond(_)
             | Plan::Initialize(_)
             | Plan::Call(_)
             | Plan::Initialized
@@ -311,39 +330,39 @@ impl Scene<'_> {
             | Plan::Unsubscribe(..)
             | Plan::CloseSession
             | Plan::Cancel(_)
-            | Plan::Hear(_)) => Ok(plan),
+            | Plan::DeliverResponse(_)) => Ok(plan),
         }
     }
 
     /// The version that is spoken, for metrics; empty where none is agreed upon.
-    fn version(&self, framing: &Framing) -> &'static str {
+    fn version(&self, framing: &RequestEra) -> &'static str {
         match (framing, self.session) {
-            (Framing::Modern, _) => versions::MODERN,
-            (Framing::Legacy { .. }, Session::Open(facts)) => facts.version,
-            (Framing::Legacy { version }, _) => version.unwrap_or_default(),
-            (Framing::Unsupported { .. } | Framing::BadVersion { .. }, _) => "",
+            (RequestEra::Modern, _) => versions::MODERN,
+            (RequestEra::Legacy { .. }, SessionHeader::Open(facts)) => facts.version,
+            (RequestEra::Legacy { version }, _) => version.unwrap_or_default(),
+            (RequestEra::Unsupported { .. } | RequestEra::BadVersion { .. }, _) => "",
         }
     }
 }
 
 /// A refusal, said and counted.
-pub(crate) fn respond_refused(refused: &Refused, account: Account) -> Answer {
-    account.refused(&refused.refusal);
-    refuse(&refused.refusal, refused.id.as_deref())
+pub(crate) fn respond_refused(refused: &Refused, account: RequestMeasurement) -> Answer {
+    account.finish_refused(&refused.refusal);
+    refusal_response(&refused.refusal, refused.id.as_deref())
 }
 
-impl Session {
+impl SessionHeader {
     /// As the core wants it.
-    fn as_presented(&self) -> Presented<'_> {
+    fn as_presented(&self) -> SessionLookup<'_> {
         match self {
-            Self::Absent => Presented::Absent,
-            Self::Unknown => Presented::Unknown,
-            Self::Open(facts) => Presented::Open(facts),
+            Self::Absent => SessionLookup::Absent,
+            Self::Unknown => SessionLookup::Unknown,
+            Self::Open(facts) => SessionLookup::Valid(facts),
         }
     }
 
     /// What it says, if it is open.
-    pub(crate) fn facts(&self) -> Option<&Arc<SessionFacts>> {
+    pub(crate) fn facts(&self) -> Option<&Arc<SessionClaims>> {
         match self {
             Self::Open(facts) => Some(facts),
             Self::Absent | Self::Unknown => None,
@@ -353,7 +372,9 @@ impl Session {
 
 impl Refused {
     fn answering(refusal: Refusal, envelope: &Envelope<'_>) -> Self {
-        let id = envelope.raw_id().filter(|_| envelope.kind == Kind::Request);
+        let id = envelope
+            .raw_id()
+            .filter(|_| envelope.kind == MessageKind::Request);
         let id = id.map(Box::from);
         Self { refusal, id }
     }

@@ -4,53 +4,54 @@ use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
 
 use toolgate_actor::ActorSystem;
 use toolgate_data_core::{
-    home,
-    port::{Credentials, LinkNetwork},
+    port::{CredentialResolver, UpstreamSessionTransport},
+    session::owning_proxy,
 };
 use toolgate_egress::{Egress, EgressError, EgressPolicy};
-use toolgate_ingress::{Door, DoorOptions, accept::DoorError};
+use toolgate_ingress::{Listener, ListenerOptions, listener::ListenerError};
 use toolgate_runtime::{
     Metrics,
     tls::{self, ClientAuth},
 };
 use toolgate_session::{
-    InFlight, Links, Listeners, Parking, Questions, Sessions, Shares, Subscriptions,
+    ChangeFeeds, InFlight, Parking, PrincipalQuotas, Questions, SessionRegistry,
+    SubscriptionRegistry, UpstreamSessionRegistry,
 };
-use toolgate_sync::Machine;
+use toolgate_sync::ProxyContext;
 use toolgate_upstream::{Calls, Feeds, Network, Upstream, UpstreamOptions};
 
 use crate::{
-    account::Accounts,
-    limit::{Limiter, RequestLimits},
-    neighbours::Neighbours,
+    config_source::ConfigSource,
+    limit::{RequestLimiter, RequestLimits},
+    peers::Peers,
     pipeline::Inside,
-    plane::Plane,
-    presented::Opened,
-    source::Source,
+    proxy_state::ProxyState,
+    request_metrics::RequestMetrics,
+    session_header::SessionIdCache,
 };
 
 /// Configuration of a proxy.
 #[derive(Debug)]
 pub struct DataPlaneOptions {
     /// Listener for clients.
-    pub door: DoorOptions,
+    pub listener: ListenerOptions,
     /// Policy of reachable servers.
     pub egress: EgressPolicy,
     /// Limits of requests, per token and in total.
     pub limits: RequestLimits,
     /// Budget of upstream responses in memory, in bytes beyond 64 KiB each.
-    pub answers: usize,
+    pub response_bytes: usize,
     /// Quotas per principal.
-    pub shares: Shares,
+    pub shares: PrincipalQuotas,
     /// Number of actor threads.
     pub actor_threads: usize,
     /// Listener for peers, if any.
-    pub neighbours: Option<NeighbourDoor>,
+    pub peers: Option<PeerListenerOptions>,
 }
 
 /// Configuration of the listener for the other proxies of the fleet.
 #[derive(Debug, Clone)]
-pub struct NeighbourDoor {
+pub struct PeerListenerOptions {
     /// Address to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
     /// Address `host:port` at which peers reach this proxy; defaults to the local address of the listener.
@@ -66,10 +67,10 @@ pub struct DataPlane {
 
 /// Error of a data plane that cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum DataPlaneError {
     /// The listener cannot be opened.
     #[error(transparent)]
-    Door(#[from] DoorError),
+    Listener(#[from] ListenerError),
     /// The egress configuration is not usable.
     #[error("outbound connections: {0}")]
     Egress(#[from] EgressError),
@@ -78,22 +79,22 @@ pub enum StartError {
     Actors(#[source] io::Error),
 }
 
-impl NeighbourDoor {
+impl PeerListenerOptions {
     /// Maximum length of an address, in bytes: it is part of session ids.
-    pub const ADDRESS_LIMIT: usize = home::ADDRESS_LIMIT;
+    pub const ADDRESS_LIMIT: usize = owning_proxy::ADDRESS_LIMIT;
 }
 
 impl DataPlaneOptions {
     /// Returns default options for this listen address.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
-            door: DoorOptions::new(listen),
+            listener: ListenerOptions::new(listen),
             egress: EgressPolicy::default(),
             limits: RequestLimits::default(),
-            answers: 256 * 1024 * 1024,
-            shares: Shares::default(),
+            response_bytes: 256 * 1024 * 1024,
+            shares: PrincipalQuotas::default(),
             actor_threads: 1,
-            neighbours: None,
+            peers: None,
         }
     }
 }
@@ -101,76 +102,77 @@ impl DataPlaneOptions {
 impl DataPlane {
     /// Starts a proxy that serves the configuration of `source` until it is drained. Must be called on the runtime that
     /// serves.
-    pub fn start<S: Source>(
+    pub fn start<S: ConfigSource>(
         options: DataPlaneOptions,
         source: S,
-        machine: Machine,
-    ) -> Result<Self, StartError> {
-        let Machine {
+        machine: ProxyContext,
+    ) -> Result<Self, DataPlaneError> {
+        let ProxyContext {
             clock,
             metrics,
             drain,
             readiness: _,
         } = machine;
-        let (door, shares) = (Door::open(options.door)?, options.shares);
-        let inner = options.neighbours.map(inner_door).transpose()?;
-        let neighbours = Neighbours::new(
+        let (door, shares) = (Listener::bind(options.listener)?, options.shares);
+        let inner = options.peers.map(bind_peer_listener).transpose()?;
+        let neighbours = Peers::new(
             source.proxy_id().clone(),
             source.membership(),
             drain.clone(),
             Arc::clone(&clock),
         );
-        let actors = ActorSystem::start(options.actor_threads).map_err(StartError::Actors)?;
+        let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
         let upstream = Arc::new(Upstream::new(UpstreamOptions {
             egress: Egress::new(options.egress)?,
-            credentials: Arc::new(source.clone()) as Arc<dyn Credentials>,
+            credentials: Arc::new(source.clone()) as Arc<dyn CredentialResolver>,
             clock: Arc::clone(&clock),
             drain: drain.clone(),
-            answers: options.answers,
+            answers: options.response_bytes,
         }));
-        let network: Arc<dyn LinkNetwork> = Arc::new(Network::new(Arc::clone(&upstream)));
-        let links = Links::new(
+        let network: Arc<dyn UpstreamSessionTransport> =
+            Arc::new(Network::new(Arc::clone(&upstream)));
+        let links = UpstreamSessionRegistry::new(
             network,
             actors.clone(),
             Arc::clone(&clock),
             drain.clone(),
-            shares.links,
+            shares.upstream_sessions,
         );
         let feeds = Feeds::new(Arc::clone(&upstream), Arc::new(links.clone()));
-        let listeners = Listeners::new(
+        let listeners = ChangeFeeds::new(
             Arc::new(feeds),
             actors.clone(),
             drain.clone(),
-            shares.listeners,
+            shares.change_feeds,
         );
         let calls = Calls::new(Arc::clone(&upstream), Arc::new(links.clone()));
-        let plane = Arc::new(Plane {
-            limiter: Limiter::new(options.limits, clock.monotonic()),
-            opened: Opened::new(),
-            sessions: Sessions::new(actors.clone(), Arc::clone(&clock), shares.sessions),
-            listeners,
-            subscriptions: Subscriptions::new(
+        let plane = Arc::new(ProxyState {
+            limiter: RequestLimiter::new(options.limits, clock.monotonic()),
+            session_cache: SessionIdCache::new(),
+            sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),
+            change_feeds: listeners,
+            subscriptions: SubscriptionRegistry::new(
                 actors.clone(),
                 Arc::clone(&clock),
                 shares.subscriptions,
             ),
             in_flight: InFlight::new(shares.in_flight),
-            neighbours,
-            questions: Questions::new(source.proxy_id().clone(), shares.questions),
-            parking: Parking::new(actors.clone(), Arc::clone(&clock), shares.parked),
-            accounts: Accounts::new(metrics.clone(), Arc::clone(&clock)),
+            peers: neighbours,
+            questions: Questions::new(source.proxy_id().clone(), shares.server_requests),
+            parking: Parking::new(actors.clone(), Arc::clone(&clock), shares.suspended_calls),
+            metrics: RequestMetrics::new(metrics.clone(), Arc::clone(&clock)),
             source,
             clock,
             drain: drain.clone(),
-            links,
+            upstream_sessions: links,
             upstream,
             calls,
         });
-        observe(&plane, &metrics);
+        register_gauges(&plane, &metrics);
         let address = door.address();
-        drop(drain.spawn_last("view changes", follow(Arc::clone(&plane))));
+        drop(drain.spawn_last("view changes", follow_source(Arc::clone(&plane))));
         if let Some((inner, at)) = inner {
-            let meeting = meet(Arc::clone(&plane), inner, at);
+            let meeting = serve_peers(Arc::clone(&plane), inner, at);
             drop(drain.spawn("neighbours", meeting));
         }
         drop(drain.spawn("door", door.serve(plane, drain.clone())));
@@ -190,13 +192,13 @@ impl DataPlane {
 }
 
 /// Binds the listener for peers and returns it with the address at which peers reach it.
-fn inner_door(settings: NeighbourDoor) -> Result<(Door, String), DoorError> {
-    let mut options = DoorOptions::new(settings.listen);
+fn bind_peer_listener(settings: PeerListenerOptions) -> Result<(Listener, String), ListenerError> {
+    let mut options = ListenerOptions::new(settings.listen);
     // Each peer forwards all its requests over one connection.
     options.limits.streams = 10_000;
     options.limits.stream_window = 1024 * 1024;
     options.limits.connection_window = 16 * 1024 * 1024;
-    let door = Door::open(options)?;
+    let door = Listener::bind(options)?;
     let at = settings
         .address
         .unwrap_or_else(|| door.address().to_string());
@@ -204,7 +206,7 @@ fn inner_door(settings: NeighbourDoor) -> Result<(Door, String), DoorError> {
 }
 
 /// Serves requests of peers, once the proxy has its certificate.
-async fn meet<S: Source>(plane: Arc<Plane<S>>, door: Door, at: String) {
+async fn serve_peers<S: ConfigSource>(plane: Arc<ProxyState<S>>, door: Listener, at: String) {
     let mut membership = plane.source.membership();
     let joined = tokio::select! {
         joined = membership.wait_for(Option::is_some) => joined.ok().and_then(|held| held.clone()),
@@ -222,10 +224,10 @@ async fn meet<S: Source>(plane: Arc<Plane<S>>, door: Door, at: String) {
     );
     match tls {
         Ok(tls) => {
-            plane.neighbours.reachable(&at);
+            plane.peers.set_address(&at);
             tracing::info!(%at, "neighbours are met");
             let drain = plane.drain.clone();
-            door.presenting(tls)
+            door.with_tls(tls)
                 .serve(Arc::new(Inside(plane)), drain)
                 .await;
         }
@@ -234,7 +236,7 @@ async fn meet<S: Source>(plane: Arc<Plane<S>>, door: Door, at: String) {
 }
 
 /// Applies new views and revocations, also while the last requests of a drain are served; then releases upstream state.
-async fn follow<S: Source>(plane: Arc<Plane<S>>) {
+async fn follow_source<S: ConfigSource>(plane: Arc<ProxyState<S>>) {
     let (mut changes, mut revocations) = (plane.source.changes(), plane.source.revocations());
     let mut before = plane.source.view();
     let mut revoked: Arc<BTreeSet<_>> = Arc::default();
@@ -246,7 +248,7 @@ async fn follow<S: Source>(plane: Arc<Plane<S>>) {
             () = &mut settled => break,
             Ok(()) = revocations.changed() => {
                 let now = Arc::clone(&revocations.borrow_and_update());
-                plane.revoked(now.difference(&revoked));
+                plane.end_tokens(now.difference(&revoked));
                 revoked = now;
             }
             Ok(()) = changes.changed() => {
@@ -260,14 +262,14 @@ async fn follow<S: Source>(plane: Arc<Plane<S>>) {
         }
     }
     plane.parking.end_all();
-    plane.listeners.end_all();
+    plane.change_feeds.end_all();
     // Last: no call needs its upstream session any more.
-    plane.links.end_all();
+    plane.upstream_sessions.end_all();
 }
 
 /// Registers gauges whose values are computed on collection.
-fn observe<S: Source>(plane: &Arc<Plane<S>>, metrics: &Metrics) {
-    let show = |name, description, value: fn(&Plane<S>) -> usize| {
+fn register_gauges<S: ConfigSource>(plane: &Arc<ProxyState<S>>, metrics: &Metrics) {
+    let show = |name, description, value: fn(&ProxyState<S>) -> usize| {
         let plane = Arc::downgrade(plane);
         metrics.observe(name, "", description, move || {
             let count = plane.upgrade().map_or(0, |plane| value(&plane));
@@ -290,7 +292,7 @@ fn observe<S: Source>(plane: &Arc<Plane<S>>, metrics: &Metrics) {
         |plane| plane.subscriptions.count(),
     );
     show("toolgate.links", "Sessions with legacy servers", |plane| {
-        plane.links.count()
+        plane.upstream_sessions.count()
     });
     show(
         "toolgate.calls.legacy",

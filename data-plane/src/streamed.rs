@@ -14,7 +14,7 @@ use toolgate_mcp::sse;
 use toolgate_session::EventStream;
 use toolgate_upstream::CallStream;
 
-use crate::limit::Place;
+use crate::limit::RequestPermit;
 
 /// Server-sent events.
 pub enum Streamed {
@@ -29,11 +29,11 @@ pub enum Streamed {
 /// An answer of another proxy; its caller's place is taken as long as it lasts.
 pub struct PassedStream {
     body: Incoming,
-    _place: Place,
+    _place: RequestPermit,
 }
 
 impl PassedStream {
-    pub(crate) fn new(body: Incoming, place: Place) -> Self {
+    pub(crate) fn new(body: Incoming, place: RequestPermit) -> Self {
         Self {
             body,
             _place: place,

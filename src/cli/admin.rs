@@ -19,22 +19,22 @@ use tonic_types::StatusExt as _;
 
 use super::{
     dial,
-    fault::{Fault, FaultKind},
-    kind::Kind,
+    error::{CliError, CliErrorKind},
+    kind::ApiResourceKind,
     schema::{self, DynamicCodec},
 };
 
 /// Timeout of a request.
-const DEADLINE: Duration = dial::PATIENCE;
+const REQUEST_TIMEOUT: Duration = dial::RESPONSE_TIMEOUT;
 /// Timeout of a probe request. The control plane answers it after the probed server has responded, which may be
 /// slow.
-const PROBE_DEADLINE: Duration = Duration::from_secs(60);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Method that probes a server.
-const PROBE: &str = "RefreshCatalogue";
+const PROBE_METHOD: &str = "RefreshCatalogue";
 /// Maximum size of a response in bytes: a page of a thousand objects.
-const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 /// Number of objects per page of a list request.
-const PAGE: u32 = 500;
+const PAGE_SIZE: u32 = 500;
 
 /// Default data folder of `toolgate up`.
 pub const DATA_DIR: &str = ".toolgate";
@@ -44,7 +44,7 @@ pub const ADDRESS_FILE: &str = "admin-address";
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7400";
 
 /// Advice printed if the control plane answers but its store is unavailable.
-const STORE_AWAY: &str = "check the store, etcd or the file in the data folder: --etcd of the control plane names it; its log \
+const STORE_UNAVAILABLE_ADVICE: &str = "check the store, etcd or the file in the data folder: --etcd of the control plane names it; its log \
      tells when it is back. Proxies serve on meanwhile, and nothing was written";
 
 /// Options for reaching the admin API.
@@ -65,12 +65,12 @@ pub struct AdminOptions {
     pub token: Option<String>,
     /// Common options of every connection.
     #[command(flatten)]
-    pub reach: ReachOptions,
+    pub reach: AdminConnectionOptions,
 }
 
 /// Options of a connection to the admin API beside its address and token.
 #[derive(Debug, Clone, clap::Args)]
-pub struct ReachOptions {
+pub struct AdminConnectionOptions {
     /// Organization of the objects named.
     #[arg(
         short = 'O',
@@ -100,31 +100,31 @@ pub struct ReachOptions {
 }
 
 /// Connection to the admin API.
-pub struct Admin {
+pub struct AdminClient {
     grpc: Grpc<Channel>,
     bearer: Option<MetadataValue<Ascii>>,
     addr: String,
-    addr_from: Option<PathBuf>,
+    addr_file: Option<PathBuf>,
     organization: String,
 }
 
 impl AdminOptions {
     /// Creates the client. Nothing is sent yet: only unusable settings fail.
-    pub fn connect(&self) -> Result<Admin, Fault> {
+    pub fn connect(&self) -> Result<AdminClient, CliError> {
         let token = match &self.token {
             Some(token) => Some(token.clone()),
-            None => self.token_on_disk()?,
+            None => self.read_token_file()?,
         };
         let bearer = token.map(|token| bearer(&token)).transpose()?;
         let addr = self.address();
         let channel = dial::channel(&addr, self.reach.ca.as_deref())?;
-        let grpc = Grpc::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        let grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
         let organization = self.reach.organization.clone();
-        Ok(Admin {
+        Ok(AdminClient {
             grpc,
             bearer,
             addr,
-            addr_from: self.addr.is_none().then(|| self.address_file()),
+            addr_file: self.addr.is_none().then(|| self.address_file()),
             organization,
         })
     }
@@ -149,20 +149,21 @@ impl AdminOptions {
         self.reach.data_dir.join("admin-token")
     }
 
-    fn token_on_disk(&self) -> Result<Option<String>, Fault> {
+    fn read_token_file(&self) -> Result<Option<String>, CliError> {
         let file = self.token_file();
         match std::fs::read_to_string(&file) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(
-                Fault::error(format!("cannot read {}: {error}", file.display()))
-                    .next("set TOOLGATE_TOKEN, or run as the user that started `toolgate up`"),
+                CliError::error(format!("cannot read {}: {error}", file.display())).with_next_step(
+                    "set TOOLGATE_TOKEN, or run as the user that started `toolgate up`",
+                ),
             ),
         }
     }
 }
 
-impl Admin {
+impl AdminClient {
     /// Address of the admin API.
     pub fn addr(&self) -> &str {
         &self.addr
@@ -184,17 +185,17 @@ impl Admin {
         service: &str,
         method: &str,
         request: Value,
-    ) -> Result<Value, Fault> {
-        let answer = self.exchange(service, method, request).await?;
+    ) -> Result<Value, CliError> {
+        let answer = self.call_unary(service, method, request).await?;
         schema::to_json(answer.get_ref())
     }
 
     /// Returns the clock of the control plane in Unix milliseconds, if the response has a `date` header. Success
     /// proves that the control plane answers and accepts the token.
-    pub async fn server_time(&mut self) -> Result<Option<u64>, Fault> {
+    pub async fn server_time(&mut self) -> Result<Option<u64>, CliError> {
         let request = json!({ "pageSize": 1 });
         let answer = self
-            .exchange("Organizations", "ListOrganizations", request)
+            .call_unary("Organizations", "ListOrganizations", request)
             .await?;
         let date = answer
             .metadata()
@@ -204,22 +205,23 @@ impl Admin {
         Ok(at.and_then(|at| u64::try_from(at.timestamp().as_millisecond()).ok()))
     }
 
-    async fn exchange(
+    async fn call_unary(
         &mut self,
         service: &str,
         method: &str,
         request: Value,
-    ) -> Result<Response<DynamicMessage>, Fault> {
+    ) -> Result<Response<DynamicMessage>, CliError> {
         let method = schema::method(service, method)?;
         let message = schema::from_json(method.input(), &request)?;
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        let path = PathAndQuery::try_from(path).map_err(|error| Fault::error(error.to_string()))?;
+        let path =
+            PathAndQuery::try_from(path).map_err(|error| CliError::error(error.to_string()))?;
         let codec = DynamicCodec {
-            answer: method.output(),
+            response: method.output(),
         };
-        let deadline = match method.name() == PROBE {
-            true => PROBE_DEADLINE,
-            false => DEADLINE,
+        let deadline = match method.name() == PROBE_METHOD {
+            true => PROBE_TIMEOUT,
+            false => REQUEST_TIMEOUT,
         };
         let mut request = Request::new(message);
         request.set_timeout(deadline);
@@ -234,12 +236,14 @@ impl Admin {
             ready.map_err(|error| Status::unavailable(error.to_string()))?;
             grpc.unary(request, path, codec).await
         });
-        let answer = answered.await.unwrap_or_else(|_elapsed| Err(late()));
-        answer.map_err(|status| self.fault(status))
+        let answer = answered
+            .await
+            .unwrap_or_else(|_elapsed| Err(timeout_status()));
+        answer.map_err(|status| self.to_cli_error(status))
     }
 
     /// Returns one object by its full resource name.
-    pub async fn get(&mut self, kind: &Kind, name: &str) -> Result<Value, Fault> {
+    pub async fn get(&mut self, kind: &ApiResourceKind, name: &str) -> Result<Value, CliError> {
         self.call(
             kind.service,
             &format!("Get{}", kind.name),
@@ -249,20 +253,24 @@ impl Admin {
     }
 
     /// Returns one object, or `None` if it does not exist.
-    pub async fn find(&mut self, kind: &Kind, name: &str) -> Result<Option<Value>, Fault> {
+    pub async fn find(
+        &mut self,
+        kind: &ApiResourceKind,
+        name: &str,
+    ) -> Result<Option<Value>, CliError> {
         match self.get(kind, name).await {
             Ok(found) => Ok(Some(found)),
-            Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
+            Err(fault) if fault.kind == CliErrorKind::NotFound => Ok(None),
             Err(fault) => Err(fault),
         }
     }
 
     /// Returns all objects of a kind, page by page.
-    pub async fn list(&mut self, kind: &Kind) -> Result<Vec<Value>, Fault> {
+    pub async fn list(&mut self, kind: &ApiResourceKind) -> Result<Vec<Value>, CliError> {
         let mut found = Vec::new();
         let mut page_token = String::new();
         loop {
-            let mut request = json!({ "pageSize": PAGE, "pageToken": page_token });
+            let mut request = json!({ "pageSize": PAGE_SIZE, "pageToken": page_token });
             if kind.in_organization {
                 request["parent"] = json!(format!("organizations/{}", self.organization));
             }
@@ -281,11 +289,11 @@ impl Admin {
     /// Creates an object under `id` and returns the response of the API. For tokens it holds the secret.
     pub async fn create(
         &mut self,
-        kind: &Kind,
+        kind: &ApiResourceKind,
         id: &str,
         object: Value,
         dry_run: bool,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, CliError> {
         let mut request = json!({ "dryRun": dry_run, "requestId": request_id() });
         request[kind.field()] = object;
         request[format!("{}Id", kind.field())] = json!(id);
@@ -299,10 +307,10 @@ impl Admin {
     /// Replaces an object's spec, labels and display name.
     pub async fn update(
         &mut self,
-        kind: &Kind,
+        kind: &ApiResourceKind,
         object: Value,
         dry_run: bool,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, CliError> {
         let mut request = json!({ "dryRun": dry_run, "requestId": request_id() });
         request[kind.field()] = object;
         self.call(kind.service, &format!("Update{}", kind.name), request)
@@ -310,7 +318,12 @@ impl Admin {
     }
 
     /// Deletes an object regardless of its version.
-    pub async fn delete(&mut self, kind: &Kind, name: &str, dry_run: bool) -> Result<(), Fault> {
+    pub async fn delete(
+        &mut self,
+        kind: &ApiResourceKind,
+        name: &str,
+        dry_run: bool,
+    ) -> Result<(), CliError> {
         let request = json!({ "name": name, "dryRun": dry_run, "requestId": request_id() });
         self.call(kind.service, &format!("Delete{}", kind.name), request)
             .await
@@ -319,53 +332,53 @@ impl Admin {
 
     /// Replaces the organization of the options.
     #[must_use]
-    pub fn within(mut self, organization: &str) -> Self {
+    pub fn with_organization(mut self, organization: &str) -> Self {
         organization.clone_into(&mut self.organization);
         self
     }
 
-    fn fault(&self, status: Status) -> Fault {
-        let status = match is_late(&status) {
-            true => late(),
+    fn to_cli_error(&self, status: Status) -> CliError {
+        let status = match is_timeout(&status) {
+            true => timeout_status(),
             false => status,
         };
-        if is_foreign(&status) {
-            return Fault::new(
-                FaultKind::Unavailable,
+        if is_not_grpc(&status) {
+            return CliError::new(
+                CliErrorKind::Unavailable,
                 format!("{} answers, but not as an admin API does", self.addr),
             )
-            .next(format!(
+            .with_next_step(format!(
                 "set TOOLGATE_ADDR to the admin API: 7400 is its usual port, and a proxy has none; now it is {}",
                 self.addr
             ));
         }
-        if is_store(&status) {
-            return Fault::from(status)
-                .note(format!("{} answers; its store does not", self.addr))
-                .next(STORE_AWAY);
+        if is_store_unavailable(&status) {
+            return CliError::from(status)
+                .with_note(format!("{} answers; its store does not", self.addr))
+                .with_next_step(STORE_UNAVAILABLE_ADVICE);
         }
-        let fault = Fault::from(status);
+        let fault = CliError::from(status);
         match fault.kind {
-            FaultKind::Unavailable => {
-                let fault = fault.at(format_args!("no answer from {}", self.addr));
-                match self.addr_from.as_deref() {
-                    Some(file) => fault.note(found_in(file, &self.addr)),
+            CliErrorKind::Unavailable => {
+                let fault = fault.with_prefix(format_args!("no answer from {}", self.addr));
+                match self.addr_file.as_deref() {
+                    Some(file) => fault.with_note(address_origin(file, &self.addr)),
                     None => fault,
                 }
             }
-            FaultKind::Denied if self.bearer.is_none() => fault.note("no token was sent"),
-            FaultKind::Denied
-            | FaultKind::Error
-            | FaultKind::Failed
-            | FaultKind::Usage
-            | FaultKind::NotFound
-            | FaultKind::Conflict => fault,
+            CliErrorKind::Denied if self.bearer.is_none() => fault.with_note("no token was sent"),
+            CliErrorKind::Denied
+            | CliErrorKind::Error
+            | CliErrorKind::CallFailed
+            | CliErrorKind::Usage
+            | CliErrorKind::NotFound
+            | CliErrorKind::Conflict => fault,
         }
     }
 }
 
 /// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
-fn found_in(file: &Path, addr: &str) -> String {
+fn address_origin(file: &Path, addr: &str) -> String {
     let place = file.display();
     match file.exists() {
         true => {
@@ -379,7 +392,7 @@ fn found_in(file: &Path, addr: &str) -> String {
 }
 
 /// Returns `true` if the peer does not speak gRPC.
-fn is_foreign(status: &Status) -> bool {
+fn is_not_grpc(status: &Status) -> bool {
     let signs = [
         "invalid compression flag",
         "grpc-status header missing",
@@ -398,27 +411,27 @@ fn is_foreign(status: &Status) -> bool {
 }
 
 /// Returns `true` if the deadline of the request passed, on the client or on the control plane.
-fn is_late(status: &Status) -> bool {
+fn is_timeout(status: &Status) -> bool {
     status.code() == Code::Cancelled && status.message().contains("Timeout expired")
 }
 
-fn late() -> Status {
+fn timeout_status() -> Status {
     Status::unavailable("nothing was said in time")
 }
 
 /// Returns `true` if the control plane reports that its store does not answer.
-fn is_store(status: &Status) -> bool {
+fn is_store_unavailable(status: &Status) -> bool {
     let details = status.get_error_details();
     details
         .error_info()
         .is_some_and(|info| info.reason == "STORE_UNAVAILABLE")
 }
 
-fn bearer(token: &str) -> Result<MetadataValue<Ascii>, Fault> {
+fn bearer(token: &str) -> Result<MetadataValue<Ascii>, CliError> {
     let text = format!("Bearer {}", token.trim());
     let mut value: MetadataValue<Ascii> = text
         .parse()
-        .map_err(|_| Fault::usage("the admin token holds characters that no token has"))?;
+        .map_err(|_| CliError::usage("the admin token holds characters that no token has"))?;
     value.set_sensitive(true);
     Ok(value)
 }

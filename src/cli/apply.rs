@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde_json::{Value, json};
 
 use super::{
-    admin::{Admin, AdminOptions},
+    admin::{AdminClient, AdminOptions},
     cell,
-    fault::{Fault, FaultKind},
+    error::{CliError, CliErrorKind},
     gateway::offers_something,
-    kind::Kind,
-    lines,
-    manifest::{self, Document},
-    out::{Format, Out, to_yaml},
-    resources::document,
+    kind::ApiResourceKind,
+    line_diff,
+    manifest::{self, ManifestDocument},
+    objects::to_document,
+    output::{OutputFormat, OutputWriter, to_yaml},
 };
 
 /// Creates and changes objects as documents say.
@@ -21,7 +21,7 @@ use super::{
 #[command(after_help = "Examples:\n\
     \x20 toolgate apply -f gateways.yaml --dry-run\n\
     \x20 toolgate apply -f configuration/")]
-pub struct Apply {
+pub struct ApplyArgs {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
@@ -37,7 +37,7 @@ pub struct Apply {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate diff -f gateways.yaml")]
-pub struct Diff {
+pub struct DiffArgs {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
@@ -47,12 +47,12 @@ pub struct Diff {
 }
 
 /// Pointer to the document value that the API never returns.
-const SECRET: &str = "/spec/staticHeader/value";
+const SECRET_POINTER: &str = "/spec/staticHeader/value";
 /// Result of a dry run for a document that refers to an object which the same run would create.
 const NOT_FULLY_CHECKED: &str = "not fully checked: it refers to what this run would create";
 
 /// Result of applying one document.
-struct Applied {
+struct AppliedObject {
     name: String,
     verb: &'static str,
     secret: Option<String>,
@@ -60,36 +60,37 @@ struct Applied {
     warnings: Vec<String>,
 }
 
-impl Apply {
+impl ApplyArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let documents = read_all(&self.files)?;
         let mut results = Vec::new();
         for document in &documents {
             let mut admin = connect_for(&self.admin, document)?;
             let applied = match apply_one(&mut admin, document, self.dry_run).await {
-                Err(_unseen) if self.dry_run && leans_on(document, &results) => Applied {
-                    name: document
-                        .kind
-                        .resource_name(admin.organization(), &document.id),
-                    verb: NOT_FULLY_CHECKED,
-                    secret: None,
-                    warnings: Vec::new(),
-                },
-                applied => {
-                    applied.map_err(|fault| explain(fault, document, &results, self.dry_run))?
+                Err(_unseen) if self.dry_run && depends_on_created(document, &results) => {
+                    AppliedObject {
+                        name: document
+                            .kind
+                            .resource_name(admin.organization(), &document.id),
+                        verb: NOT_FULLY_CHECKED,
+                        secret: None,
+                        warnings: Vec::new(),
+                    }
                 }
+                applied => applied
+                    .map_err(|fault| with_document(fault, document, &results, self.dry_run))?,
             };
-            if matches!(out.format(), Format::Table | Format::Wide) {
+            if matches!(out.format(), OutputFormat::Table | OutputFormat::Wide) {
                 let suffix = if self.dry_run { " (dry run)" } else { "" };
                 out.line(format_args!("{} {}{suffix}", applied.name, applied.verb))?;
                 if let Some(secret) = &applied.secret {
                     out.line(format_args!("  token: {secret}"))?;
-                    out.note("  it is shown here and nowhere else: keep it");
+                    out.notice("  it is shown here and nowhere else: keep it");
                 }
             }
             for warning in &applied.warnings {
-                out.note(format_args!("  warning: {warning}"));
+                out.notice(format_args!("  warning: {warning}"));
             }
             results.push(applied);
         }
@@ -97,7 +98,7 @@ impl Apply {
     }
 }
 
-fn report(out: &mut Out, results: &[Applied]) -> Result<(), Fault> {
+fn report(out: &mut OutputWriter, results: &[AppliedObject]) -> Result<(), CliError> {
     let objects = results.iter().map(|applied| {
         let mut object = json!({ "name": applied.name, "result": applied.verb });
         if let Some(secret) = &applied.secret {
@@ -106,62 +107,70 @@ fn report(out: &mut Out, results: &[Applied]) -> Result<(), Fault> {
         object
     });
     match out.format() {
-        Format::Table | Format::Wide => Ok(()),
-        Format::Json => out.json(&objects.collect()),
-        Format::Yaml => out.yaml(&objects.collect()),
-        Format::Name => results
+        OutputFormat::Table | OutputFormat::Wide => Ok(()),
+        OutputFormat::Json => out.json(&objects.collect()),
+        OutputFormat::Yaml => out.yaml(&objects.collect()),
+        OutputFormat::Name => results
             .iter()
             .try_for_each(|applied| out.line(&applied.name)),
     }
 }
 
-fn read_all(files: &[PathBuf]) -> Result<Vec<Document>, Fault> {
+fn read_all(files: &[PathBuf]) -> Result<Vec<ManifestDocument>, CliError> {
     let mut documents = Vec::new();
     for file in files {
         documents.extend(manifest::read(file)?);
     }
     documents.sort_by_key(|document| document.kind.rank());
-    twice(&documents)?;
+    reject_duplicates(&documents)?;
     Ok(documents)
 }
 
 /// Rejects two documents of the same object: the later one would undo the earlier one on every run.
-fn twice(documents: &[Document]) -> Result<(), Fault> {
+fn reject_duplicates(documents: &[ManifestDocument]) -> Result<(), CliError> {
     let mut seen = BTreeMap::new();
     for document in documents {
         let object = (document.kind.name, &document.organization, &document.id);
-        if let Some(earlier) = seen.insert(object, &document.place) {
-            return Err(Fault::error(format!(
+        if let Some(earlier) = seen.insert(object, &document.location) {
+            return Err(CliError::error(format!(
                 "{}: {} {} stands in {earlier} already",
-                document.place, document.kind.name, document.id
+                document.location, document.kind.name, document.id
             ))
-            .next("leave one of the two out, or give it another name"));
+            .with_next_step("leave one of the two out, or give it another name"));
         }
     }
     Ok(())
 }
 
-fn connect_for(options: &AdminOptions, document: &Document) -> Result<Admin, Fault> {
+fn connect_for(
+    options: &AdminOptions,
+    document: &ManifestDocument,
+) -> Result<AdminClient, CliError> {
     let admin = options.connect()?;
     Ok(match &document.organization {
-        Some(organization) => admin.within(organization),
+        Some(organization) => admin.with_organization(organization),
         None => admin,
     })
 }
 
 /// Prefixes an error with its document and notes the number of documents applied before it.
-fn explain(fault: Fault, document: &Document, done: &[Applied], dry_run: bool) -> Fault {
-    let fault = fault.at(format_args!(
+fn with_document(
+    fault: CliError,
+    document: &ManifestDocument,
+    done: &[AppliedObject],
+    dry_run: bool,
+) -> CliError {
+    let fault = fault.with_prefix(format_args!(
         "{}: {} {}",
-        document.place, document.kind.name, document.id
+        document.location, document.kind.name, document.id
     ));
     match (done.len(), dry_run) {
         (0, _) => fault,
-        (count, true) => fault.note(format!(
+        (count, true) => fault.with_note(format!(
             "{} before it would go through",
             cell::counted(count, "document", "documents")
         )),
-        (count, false) => fault.note(format!(
+        (count, false) => fault.with_note(format!(
             "{} before it went through; apply again after the fix",
             cell::counted(count, "document", "documents")
         )),
@@ -169,10 +178,10 @@ fn explain(fault: Fault, document: &Document, done: &[Applied], dry_run: bool) -
 }
 
 async fn apply_one(
-    admin: &mut Admin,
-    document: &Document,
+    admin: &mut AdminClient,
+    document: &ManifestDocument,
     dry_run: bool,
-) -> Result<Applied, Fault> {
+) -> Result<AppliedObject, CliError> {
     let kind = document.kind;
     let name = kind.resource_name(admin.organization(), &document.id);
     let Some(existing) = admin.find(kind, &name).await? else {
@@ -180,20 +189,20 @@ async fn apply_one(
             .create(kind, &document.id, document.object.clone(), dry_run)
             .await?;
         let secret = answer["secret"].as_str().map(str::to_owned);
-        return Ok(Applied {
+        return Ok(AppliedObject {
             name,
             verb: "created",
             secret,
             warnings: warnings(&answer),
         });
     };
-    let wanted = update_of(&existing, document, &name);
+    let wanted = update_request(&existing, document, &name);
     let would_be = admin
         .update(kind, wanted.clone(), true)
         .await
-        .map_err(|fault| stale(fault, kind, document))?;
-    if same(kind, &existing, &document.object, &would_be) {
-        return Ok(Applied {
+        .map_err(|fault| explain_conflict(fault, kind, document))?;
+    if is_unchanged(kind, &existing, &document.object, &would_be) {
+        return Ok(AppliedObject {
             name,
             verb: "unchanged",
             secret: None,
@@ -204,10 +213,10 @@ async fn apply_one(
         true => would_be,
         false => {
             let written = admin.update(kind, wanted, false).await;
-            written.map_err(|fault| stale(fault, kind, document))?
+            written.map_err(|fault| explain_conflict(fault, kind, document))?
         }
     };
-    Ok(Applied {
+    Ok(AppliedObject {
         name,
         verb: "configured",
         secret: None,
@@ -249,7 +258,7 @@ fn warnings(object: &Value) -> Vec<String> {
 
 /// Builds the update of an existing object from its document. Without a resource version in the document, the
 /// version that was read is used.
-fn update_of(existing: &Value, document: &Document, name: &str) -> Value {
+fn update_request(existing: &Value, document: &ManifestDocument, name: &str) -> Value {
     let mut object = document.object.clone();
     object["metadata"]["name"] = json!(name);
     if object["metadata"]["resourceVersion"]
@@ -261,36 +270,45 @@ fn update_of(existing: &Value, document: &Document, name: &str) -> Value {
     object
 }
 
-fn stale(fault: Fault, kind: &Kind, document: &Document) -> Fault {
+fn explain_conflict(
+    fault: CliError,
+    kind: &ApiResourceKind,
+    document: &ManifestDocument,
+) -> CliError {
     match fault.kind {
-        FaultKind::Conflict if fault.next.is_some() => fault.next(format!(
+        CliErrorKind::Conflict if fault.next_step.is_some() => fault.with_next_step(format!(
             "the object changed since the document was made from it: `toolgate diff -f` shows what applying would \
              undo; then put the resourceVersion of `toolgate get {} {} -o yaml` into the document, or leave that line out",
             kind.field(),
             document.id
         )),
-        FaultKind::Conflict
-        | FaultKind::Error
-        | FaultKind::Failed
-        | FaultKind::Usage
-        | FaultKind::NotFound
-        | FaultKind::Denied
-        | FaultKind::Unavailable => fault,
+        CliErrorKind::Conflict
+        | CliErrorKind::Error
+        | CliErrorKind::CallFailed
+        | CliErrorKind::Usage
+        | CliErrorKind::NotFound
+        | CliErrorKind::Denied
+        | CliErrorKind::Unavailable => fault,
     }
 }
 
 /// Returns `true` if the update would change nothing. A credential whose document holds a value always counts as
 /// changed: the API never returns the stored value, so that the two cannot be compared.
-fn same(kind: &Kind, existing: &Value, document: &Value, would_be: &Value) -> bool {
-    let holds_value = document.pointer(SECRET).is_some();
+fn is_unchanged(
+    kind: &ApiResourceKind,
+    existing: &Value,
+    document: &Value,
+    would_be: &Value,
+) -> bool {
+    let holds_value = document.pointer(SECRET_POINTER).is_some();
     !holds_value && comparable(kind, existing) == comparable(kind, would_be)
 }
 
 /// Returns `true` if the document names an object that the same run would create first, so that a dry run cannot
 /// check it fully. The created object may itself be not fully checked.
-fn leans_on(document: &Document, done: &[Applied]) -> bool {
+fn depends_on_created(document: &ManifestDocument, done: &[AppliedObject]) -> bool {
     let text = document.object["spec"].to_string();
-    let named = |applied: &Applied| {
+    let named = |applied: &AppliedObject| {
         let id = applied.name.rsplit('/').next().unwrap_or_default();
         ["created", NOT_FULLY_CHECKED].contains(&applied.verb)
             && text.contains(&format!("\"{id}\""))
@@ -299,8 +317,8 @@ fn leans_on(document: &Document, done: &[Applied]) -> bool {
 }
 
 /// Returns the parts of an object that a document can set.
-fn comparable(kind: &Kind, object: &Value) -> Value {
-    let mut comparable = document(kind, object);
+fn comparable(kind: &ApiResourceKind, object: &Value) -> Value {
+    let mut comparable = to_document(kind, object);
     comparable["metadata"] = json!({
         "displayName": object["metadata"]["displayName"].as_str().unwrap_or_default(),
         "labels": object["metadata"].get("labels").cloned().unwrap_or_else(|| json!({})),
@@ -311,9 +329,9 @@ fn comparable(kind: &Kind, object: &Value) -> Value {
     comparable
 }
 
-impl Diff {
+impl DiffArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let (mut changed, mut secrets) = (0_usize, 0_usize);
         for document in read_all(&self.files)? {
             let mut admin = connect_for(&self.admin, &document)?;
@@ -324,16 +342,16 @@ impl Diff {
                 Some(existing) => {
                     // Compares with the current version, even if the document was made from an older one: the diff
                     // shows what applying would change now.
-                    let mut update = update_of(existing, &document, &name);
+                    let mut update = update_request(existing, &document, &name);
                     let version = &existing["metadata"]["resourceVersion"];
                     if update["metadata"]["resourceVersion"] != *version {
-                        out.note(format_args!(
+                        out.notice(format_args!(
                             "{name}: the document is of an older version; apply refuses it as it is"
                         ));
                         update["metadata"]["resourceVersion"] = version.clone();
                     }
                     let would_be = admin.update(kind, update, true).await?;
-                    if same(kind, existing, &document.object, &would_be) {
+                    if is_unchanged(kind, existing, &document.object, &would_be) {
                         continue;
                     }
                     would_be
@@ -341,44 +359,44 @@ impl Diff {
                 None => document.object.clone(),
             };
             changed += 1;
-            if existing.is_some() && document.object.pointer(SECRET).is_some() {
+            if existing.is_some() && document.object.pointer(SECRET_POINTER).is_some() {
                 secrets += 1;
             }
             let before = existing
                 .map(|object| to_yaml(&comparable(kind, &object)))
                 .transpose()?;
             let mut wanted = comparable(kind, &would_be);
-            if let Some(value) = wanted.pointer_mut(SECRET) {
+            if let Some(value) = wanted.pointer_mut(SECRET_POINTER) {
                 *value = json!("(secret)");
-            } else if document.object.pointer(SECRET).is_some() {
+            } else if document.object.pointer(SECRET_POINTER).is_some() {
                 // A dry run returns the object without the value: without this line the diff would show no change.
                 wanted["spec"]["staticHeader"]["value"] =
                     json!("(secret: always written, it cannot be compared)");
             }
             out.line(format_args!("--- {name} (there)"))?;
-            out.line(format_args!("+++ {name} ({})", document.place))?;
-            for line in lines::diff(&before.unwrap_or_default(), &to_yaml(&wanted)?) {
+            out.line(format_args!("+++ {name} ({})", document.location))?;
+            for line in line_diff::diff(&before.unwrap_or_default(), &to_yaml(&wanted)?) {
                 out.line(line)?;
             }
         }
-        differing(changed, secrets)
+        diff_result(changed, secrets)
     }
 }
 
 /// Returns the result of a diff. Documents with secrets always differ, even after they were applied.
-fn differing(changed: usize, secrets: usize) -> Result<(), Fault> {
+fn diff_result(changed: usize, secrets: usize) -> Result<(), CliError> {
     if changed == 0 {
         return Ok(());
     }
-    let fault = Fault::error(cell::counted(changed, "object differs", "objects differ"));
+    let fault = CliError::error(cell::counted(changed, "object differs", "objects differ"));
     Err(match secrets {
-        0 => fault.next("`toolgate apply -f` with the same files makes them equal"),
+        0 => fault.with_next_step("`toolgate apply -f` with the same files makes them equal"),
         count => fault
-            .note(format!(
+            .with_note(format!(
                 "{} a secret: what is stored cannot be compared, and apply always writes it",
                 cell::counted(count, "of them holds", "of them hold")
             ))
-            .next("`toolgate apply -f` with the same files writes them"),
+            .with_next_step("`toolgate apply -f` with the same files writes them"),
     })
 }
 

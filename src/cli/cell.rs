@@ -72,18 +72,21 @@ pub fn age(object: &Value, pointer: &str, now: u64) -> String {
     let at = object
         .pointer(pointer)
         .and_then(Value::as_str)
-        .and_then(instant);
-    at.map_or_else(|| NONE.to_owned(), |at| span(now.saturating_sub(at) / 1000))
+        .and_then(parse_timestamp);
+    at.map_or_else(
+        || NONE.to_owned(),
+        |at| format_duration(now.saturating_sub(at) / 1000),
+    )
 }
 
 /// Parses an RFC 3339 timestamp into Unix milliseconds.
-pub fn instant(text: &str) -> Option<u64> {
+pub fn parse_timestamp(text: &str) -> Option<u64> {
     let at: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(at.as_millisecond()).ok()
 }
 
 /// Returns the first line of a text. A long line is cut between words.
-pub fn brief(text: &str) -> String {
+pub fn summary_line(text: &str) -> String {
     const LONGEST: usize = 80;
     let line = text.lines().next().unwrap_or_default();
     let Some((end, _)) = line.char_indices().nth(LONGEST) else {
@@ -100,7 +103,7 @@ pub fn counted(count: usize, one: &str, more: &str) -> String {
 }
 
 /// Formats a duration in seconds with at most two units.
-pub fn span(seconds: u64) -> String {
+pub fn format_duration(seconds: u64) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;

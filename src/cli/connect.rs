@@ -1,8 +1,8 @@
 //! `connect CLIENT`: prints the settings with which a client reaches a gateway, in the format of that client. On
 //! request it writes them into the client's settings file, or removes them again.
 
+pub mod client_token;
 pub mod clients;
-pub mod issued;
 pub mod settings_file;
 
 use std::{
@@ -12,18 +12,18 @@ use std::{
 
 use serde_json::json;
 
-use self::clients::{Client, Given};
+use self::clients::{ClientProfile, TemplateValues};
 use super::{
-    admin::{AdminOptions, ReachOptions},
-    fault::{Fault, FaultKind},
+    admin::{AdminConnectionOptions, AdminOptions},
+    error::{CliError, CliErrorKind},
+    gateway_access,
     kind::PROXY,
-    known,
-    out::{Format, Out},
-    through, token,
+    output::{OutputFormat, OutputWriter},
+    suggestions, token,
 };
 
 /// Timeout of a request to the control plane for the address of a proxy. Offline, the default address is shown.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CONTROL_PLANE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shows or writes a client's settings.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
     \x20 toolgate connect\n\
     \x20 toolgate connect claude-code --gateway tools --write\n\
     \x20 toolgate connect claude-code --gateway tools --undo")]
-pub struct Connect {
+pub struct ConnectArgs {
     /// Client to connect; without one, all that are known are listed.
     #[arg(add = super::completion::by(super::completion::clients))]
     pub client: Option<String>,
@@ -73,47 +73,52 @@ pub struct Connect {
     pub admin_token: Option<String>,
     /// Common options of every connection.
     #[command(flatten)]
-    pub reach: ReachOptions,
+    pub reach: AdminConnectionOptions,
 }
 
-impl Connect {
+impl ConnectArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let Some(word) = &self.client else {
-            let row = |client: &Client| vec![client.id.to_owned(), client.title.to_owned()];
+            let row = |client: &ClientProfile| vec![client.id.to_owned(), client.title.to_owned()];
             return out.table(&["CLIENT", "IS"], clients::ALL.iter().map(row).collect());
         };
         let client = clients::find(word)?;
         let name = self.name.as_ref().or(self.gateway.as_ref());
         if let (true, Some(name)) = (self.undo, name) {
-            return self.take_out(client, name, out).await;
+            return self.undo_entry(client, name, out).await;
         }
         let Some(gateway) = self.gateway.clone() else {
-            return Err(Fault::usage("which gateway?")
-                .next("add --gateway; `toolgate get gateways` lists them"));
+            return Err(CliError::usage("which gateway?")
+                .with_next_step("add --gateway; `toolgate get gateways` lists them"));
         };
         let name = self.name.clone().unwrap_or_else(|| gateway.clone());
         if self.write {
-            return self.put_in(client, &gateway, name, out).await;
+            return self.write_entry(client, &gateway, name, out).await;
         }
-        if let Some(fault) = self.absent(&gateway).await {
-            out.note(format_args!("warning: {}\n", fault.message));
+        if let Some(fault) = self.find_missing_gateway(&gateway).await {
+            out.notice(format_args!("warning: {}\n", fault.message));
         }
         let token = self.token.clone();
         let token = token.unwrap_or_else(|| "<token>".to_owned());
-        let url = through::endpoint_url(&self.endpoint(out).await, &gateway);
-        let given = Given { name, url, token };
+        let url = gateway_access::endpoint_url(&self.endpoint(out).await, &gateway);
+        let given = TemplateValues { name, url, token };
         show(client, &given, self.token.is_none(), out)
     }
 
     /// Returns the error to report if the control plane says that the gateway does not exist.
-    async fn absent(&self, gateway: &str) -> Option<Fault> {
+    async fn find_missing_gateway(&self, gateway: &str) -> Option<CliError> {
         let asked = async {
             let mut admin = self.admin().connect().ok()?;
-            known::gateway(&mut admin, gateway).await.err()
+            suggestions::require_gateway(&mut admin, gateway)
+                .await
+                .err()
         };
-        let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
-        answer.filter(|fault| fault.kind == FaultKind::NotFound)
+        let answer = tokio::time::timeout(CONTROL_PLANE_TIMEOUT, asked)
+            .await
+            .ok()
+            .flatten();
+        answer.filter(|fault| fault.kind == CliErrorKind::NotFound)
     }
 
     fn admin(&self) -> AdminOptions {
@@ -127,20 +132,20 @@ impl Connect {
 
     /// Returns the address of a proxy. If the control plane does not answer, returns the default address with a
     /// warning.
-    async fn endpoint(&self, out: &mut Out) -> String {
+    async fn endpoint(&self, out: &mut OutputWriter) -> String {
         if let Some(endpoint) = &self.endpoint {
             return endpoint.clone();
         }
         let asked = async { self.admin().connect()?.list(&PROXY).await };
-        let late = |_elapsed| Err(Fault::error("the control plane did not answer in time"));
-        match tokio::time::timeout(PATIENCE, asked)
+        let late = |_elapsed| Err(CliError::error("the control plane did not answer in time"));
+        match tokio::time::timeout(CONTROL_PLANE_TIMEOUT, asked)
             .await
             .unwrap_or_else(late)
         {
-            Ok(proxies) => through::endpoint_among(&proxies),
+            Ok(proxies) => gateway_access::endpoint_among(&proxies),
             Err(fault) => {
-                let guess = through::endpoint_among(&[]);
-                out.note(format_args!(
+                let guess = gateway_access::endpoint_among(&[]);
+                out.notice(format_args!(
                     "warning: {guess} is a guess, since nobody says where a proxy is: {}; name one with --endpoint\n",
                     fault.message
                 ));
@@ -151,74 +156,92 @@ impl Connect {
 
     /// Writes the client's settings file. Everything that can fail is checked before a token is created; a token
     /// whose entry was not written is deleted.
-    async fn put_in(
+    async fn write_entry(
         &self,
-        client: &Client,
+        client: &ClientProfile,
         gateway: &str,
         name: String,
-        out: &mut Out,
-    ) -> Result<(), Fault> {
-        let (path, within) = self.place(client)?;
+        out: &mut OutputWriter,
+    ) -> Result<(), CliError> {
+        let (path, within) = self.settings_location(client)?;
         let before = settings_file::entry(&path, within, &name)?;
-        if let Some(fault) = self.absent(gateway).await {
+        if let Some(fault) = self.find_missing_gateway(gateway).await {
             return Err(fault);
         }
-        let url = through::endpoint_url(&self.endpoint(out).await, gateway);
+        let url = gateway_access::endpoint_url(&self.endpoint(out).await, gateway);
         let Some(token) = self.token.clone() else {
             let mut admin = self.admin().connect()?;
             let ttl = Some(self.ttl).filter(|ttl| !ttl.is_zero());
-            let issued = issued::make(&mut admin, client, gateway, ttl).await?;
+            let issued = client_token::create(&mut admin, client, gateway, ttl).await?;
             let token = issued.secret.clone();
-            let given = Given { name, url, token };
+            let given = TemplateValues { name, url, token };
             if let Err(fault) = write(client, &path, within, &given, out) {
-                return Err(match issued::take_back(&mut admin, &issued).await {
-                    Ok(()) => fault,
-                    Err(_) => fault.note(format!("the token {} was made for it", issued.id)),
-                });
+                return Err(
+                    match client_token::delete_unused(&mut admin, &issued).await {
+                        Ok(()) => fault,
+                        Err(_) => {
+                            fault.with_note(format!("the token {} was made for it", issued.id))
+                        }
+                    },
+                );
             }
             let end = ttl.map_or_else(
                 || "does not end by itself".to_owned(),
-                |ttl| format!("ends in {}", super::cell::span(ttl.as_secs())),
+                |ttl| format!("ends in {}", super::cell::format_duration(ttl.as_secs())),
             );
-            out.note(format_args!(
+            out.notice(format_args!(
                 "  made the token {} for it; it {end}",
                 issued.id
             ));
-            self.end_former(client, before.as_deref(), out).await;
+            self.revoke_former_token(client, before.as_deref(), out)
+                .await;
             return Ok(());
         };
-        let given = Given { name, url, token };
+        let given = TemplateValues { name, url, token };
         write(client, &path, within, &given, out)
     }
 
-    async fn take_out(&self, client: &Client, name: &str, out: &mut Out) -> Result<(), Fault> {
-        let (path, within) = self.place(client)?;
+    async fn undo_entry(
+        &self,
+        client: &ClientProfile,
+        name: &str,
+        out: &mut OutputWriter,
+    ) -> Result<(), CliError> {
+        let (path, within) = self.settings_location(client)?;
         let before = settings_file::entry(&path, within, name)?;
         settings_file::undo(&path, within, name)?;
         out.line(format_args!(
             "{}: {within}.{name} is as it was before",
             path.display()
         ))?;
-        self.end_former(client, before.as_deref(), out).await;
+        self.revoke_former_token(client, before.as_deref(), out)
+            .await;
         Ok(())
     }
 
     /// Revokes the token of a removed entry if `connect` created it. A failure is only reported, since the file is
     /// already written.
-    async fn end_former(&self, client: &Client, entry: Option<&str>, out: &mut Out) {
+    async fn revoke_former_token(
+        &self,
+        client: &ClientProfile,
+        entry: Option<&str>,
+        out: &mut OutputWriter,
+    ) {
         let Some(entry) = entry else {
             return;
         };
         let revoked = async {
             let mut admin = self.admin().connect()?;
-            issued::revoke(&mut admin, client, entry).await
+            client_token::revoke(&mut admin, client, entry).await
         };
-        let late = |_elapsed| Fault::error("the control plane did not answer");
-        let revoked = tokio::time::timeout(PATIENCE, revoked).await.map_err(late);
+        let late = |_elapsed| CliError::error("the control plane did not answer");
+        let revoked = tokio::time::timeout(CONTROL_PLANE_TIMEOUT, revoked)
+            .await
+            .map_err(late);
         match revoked.and_then(|revoked| revoked) {
-            Ok(Some(id)) => out.note(format_args!("  revoked the token {id} that stood there")),
+            Ok(Some(id)) => out.notice(format_args!("  revoked the token {id} that stood there")),
             Ok(None) => {}
-            Err(fault) => out.note(format_args!(
+            Err(fault) => out.notice(format_args!(
                 "  the token that stood there may still work: {}; `toolgate get tokens -o wide` shows how each begins, \
                  `toolgate token revoke NAME` ends it",
                 fault.message
@@ -226,19 +249,22 @@ impl Connect {
         }
     }
 
-    fn place(&self, client: &Client) -> Result<(PathBuf, &'static str), Fault> {
-        let (file, within) = writable(client)?;
+    fn settings_location(
+        &self,
+        client: &ClientProfile,
+    ) -> Result<(PathBuf, &'static str), CliError> {
+        let (file, within) = writable_file(client)?;
         Ok((self.home.join(file.path()), within))
     }
 }
 
 fn write(
-    client: &Client,
+    client: &ClientProfile,
     path: &Path,
     within: &str,
-    given: &Given,
-    out: &mut Out,
-) -> Result<(), Fault> {
+    given: &TemplateValues,
+    out: &mut OutputWriter,
+) -> Result<(), CliError> {
     let entry = given.fill(client.entry);
     let changed = settings_file::put(path, within, &given.name, &entry)?;
     let word = if changed { "written" } else { "already there" };
@@ -247,45 +273,52 @@ fn write(
         path.display(),
         given.name
     ))?;
-    out.note(format_args!(
+    out.notice(format_args!(
         "  next: restart {}; `toolgate connect {} --name {} --undo` takes it out again",
         client.title, client.id, given.name
     ));
     Ok(())
 }
 
-fn writable(client: &Client) -> Result<(clients::SettingsPath, &'static str), Fault> {
+fn writable_file(
+    client: &ClientProfile,
+) -> Result<(clients::SettingsPath, &'static str), CliError> {
     client.file.ok_or_else(|| {
-        Fault::usage(format!(
+        CliError::usage(format!(
             "there is no settings file of {} to write to",
             client.title
         ))
-        .next("the same command without `--write` shows what to enter there")
+        .with_next_step("the same command without `--write` shows what to enter there")
     })
 }
 
-fn show(client: &Client, given: &Given, without_token: bool, out: &mut Out) -> Result<(), Fault> {
+fn show(
+    client: &ClientProfile,
+    given: &TemplateValues,
+    without_token: bool,
+    out: &mut OutputWriter,
+) -> Result<(), CliError> {
     let command = client.command.map(|command| given.fill(command));
     let snippet = given.fill(client.snippet);
     let file = client.file.map(|(file, _)| format!("~/{}", file.path()));
     match out.format() {
-        Format::Json | Format::Yaml => {
+        OutputFormat::Json | OutputFormat::Yaml => {
             let value = json!({
                 "client": client.id, "name": given.name, "url": given.url, "command": command,
                 "file": file, "settings": snippet, "notes": client.notes,
             });
-            return if out.format() == Format::Json {
+            return if out.format() == OutputFormat::Json {
                 out.json(&value)
             } else {
                 out.yaml(&value)
             };
         }
-        Format::Name => return out.line(&given.url),
-        Format::Table | Format::Wide => {}
+        OutputFormat::Name => return out.line(&given.url),
+        OutputFormat::Table | OutputFormat::Wide => {}
     }
-    out.bytes(text(client, given).as_bytes())?;
+    out.bytes(instructions(client, given).as_bytes())?;
     if without_token {
-        out.note(format_args!(
+        out.notice(format_args!(
             "\nnext: put a token in place of <token>: `toolgate token create {}-1 --gateway {}`",
             client.id, given.name
         ));
@@ -294,13 +327,13 @@ fn show(client: &Client, given: &Given, without_token: bool, out: &mut Out) -> R
 }
 
 /// Returns the full instructions for a client: command, file, settings and notes.
-fn text(client: &Client, given: &Given) -> String {
+fn instructions(client: &ClientProfile, given: &TemplateValues) -> String {
     let mut text = format!("# {}\n", client.title);
     if let Some(command) = client.command {
         text.push_str(&format!("\n{}\n", given.fill(command)));
     }
     if !client.snippet.is_empty() {
-        let place = match (client.file, client.place) {
+        let place = match (client.file, client.snippet_location) {
             (Some((file, _)), _) => format!("\n# ~/{}\n", file.path()),
             (None, "") => "\n".to_owned(),
             (None, place) => format!("\n# {}\n", given.fill(place)),

@@ -9,18 +9,18 @@ use tonic::transport::{Channel, Endpoint};
 use toolgate_egress::{ClientTls, Egress, EgressPolicy, HttpClient, PoolOptions, control_channel};
 use toolgate_runtime::tls;
 
-use super::fault::{Fault, FaultKind};
+use super::error::{CliError, CliErrorKind};
 
 /// Timeout of a response that does not depend on another server.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns a channel to the admin API at `addr`. It connects with the first call.
-pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, Fault> {
+pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, CliError> {
     let invalid = |reason: &str| {
-        Fault::usage(format!(
+        CliError::usage(format!(
             "`{addr}` is not an address of the admin API: {reason}"
         ))
-        .next("give it like http://127.0.0.1:7400")
+        .with_next_step("give it like http://127.0.0.1:7400")
     };
     let url = if addr.contains("://") {
         addr.to_owned()
@@ -43,8 +43,8 @@ pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, Fault> {
     Ok(endpoint.connect_with_connector_lazy(control_channel(&address, tls)))
 }
 
-fn client_tls(host: &str, ca: Option<&Path>) -> Result<ClientTls, Fault> {
-    let unusable = |error: String| Fault::error(format!("cannot set up TLS: {error}"));
+fn client_tls(host: &str, ca: Option<&Path>) -> Result<ClientTls, CliError> {
+    let unusable = |error: String| CliError::error(format!("cannot set up TLS: {error}"));
     let mut roots: Vec<CertificateDer<'static>> = rustls_native_certs::load_native_certs().certs;
     if let Some(file) = ca {
         roots.extend(tls::certificates_from(file).map_err(|error| unusable(error.to_string()))?);
@@ -56,7 +56,7 @@ fn client_tls(host: &str, ca: Option<&Path>) -> Result<ClientTls, Fault> {
         .trim_end_matches(']')
         .to_owned();
     let server_name = ServerName::try_from(name)
-        .map_err(|error| Fault::usage(format!("`{host}` is not a name for TLS: {error}")))?;
+        .map_err(|error| CliError::usage(format!("`{host}` is not a name for TLS: {error}")))?;
     Ok(ClientTls {
         config,
         server_name,
@@ -64,8 +64,8 @@ fn client_tls(host: &str, ca: Option<&Path>) -> Result<ClientTls, Fault> {
 }
 
 /// Returns an HTTP client for gateways. All addresses are allowed, because the user of the program chose them.
-pub fn http(ca: Option<&Path>) -> Result<HttpClient, Fault> {
-    let unusable = |error: String| Fault::error(format!("cannot set up TLS: {error}"));
+pub fn http_client(ca: Option<&Path>) -> Result<HttpClient, CliError> {
+    let unusable = |error: String| CliError::error(format!("cannot set up TLS: {error}"));
     let extra_roots = match ca {
         Some(file) => tls::certificates_from(file).map_err(|error| unusable(error.to_string()))?,
         None => Vec::new(),
@@ -88,22 +88,22 @@ pub fn http(ca: Option<&Path>) -> Result<HttpClient, Fault> {
 }
 
 /// Error of a failed connection to a gateway.
-pub fn unreachable(url: &str, error: &toolgate_egress::EgressError) -> Fault {
-    Fault::new(
-        FaultKind::Unavailable,
+pub fn unreachable(url: &str, error: &toolgate_egress::EgressError) -> CliError {
+    CliError::new(
+        CliErrorKind::Unavailable,
         format!("no answer from {url}: {error}"),
     )
-    .next("check that a proxy runs there; `toolgate doctor` looks closer")
+    .with_next_step("check that a proxy runs there; `toolgate doctor` looks closer")
 }
 
 /// Error of a request to `url` that received no response within the timeout.
-pub fn silent(url: &str) -> Fault {
-    Fault::new(
-        FaultKind::Unavailable,
+pub fn no_response(url: &str) -> CliError {
+    CliError::new(
+        CliErrorKind::Unavailable,
         format!(
             "no answer from {url}: nothing was said within {} s",
-            PATIENCE.as_secs()
+            RESPONSE_TIMEOUT.as_secs()
         ),
     )
-    .next("check that a proxy runs there; `toolgate doctor` looks closer")
+    .with_next_step("check that a proxy runs there; `toolgate doctor` looks closer")
 }

@@ -2,15 +2,16 @@
 
 use http::{Request, StatusCode, Uri, header};
 use serde_json::{Value, json};
-use toolgate_egress::Body;
+use toolgate_egress::EgressRequestBody;
 
 use super::{
-    admin::{Admin, AdminOptions},
+    admin::{AdminClient, AdminOptions},
     cell, dial,
-    fault::{Fault, FaultKind},
+    error::{CliError, CliErrorKind},
+    gateway_access,
     kind::{CATALOGUE, GATEWAY, PROXY, SERVER, TOKEN},
-    out::{Format, Out},
-    remedy, through,
+    output::{OutputFormat, OutputWriter},
+    probe_advice,
 };
 
 /// Maximum clock difference. A larger one breaks the expiry of tokens and certificates.
@@ -23,7 +24,7 @@ const EXPIRES_SOON_MILLIS: u64 = 7 * 24 * 3600 * 1000;
 #[command(after_help = "Examples:\n\
     \x20 toolgate doctor\n\
     \x20 toolgate doctor --endpoint https://mcp.example.com")]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// Address of a proxy, or of the balancer before them. Without it, the connected proxies' own addresses are tried.
     #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]
     pub endpoint: Option<String>,
@@ -34,121 +35,121 @@ pub struct Doctor {
 
 /// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum FindingSeverity {
     Fine,
-    Doubtful,
+    Warning,
     Broken,
 }
 
 /// Result of one check.
 #[derive(Debug)]
-struct Finding {
-    verdict: Verdict,
+struct DoctorFinding {
+    severity: FindingSeverity,
     subject: String,
-    what: String,
+    detail: String,
     fix: String,
 }
 
-impl Finding {
+impl DoctorFinding {
     fn fine(subject: impl Into<String>, what: impl Into<String>) -> Self {
-        let (subject, what) = (subject.into(), what.into());
+        let (subject, detail) = (subject.into(), what.into());
         Self {
-            verdict: Verdict::Fine,
+            severity: FindingSeverity::Fine,
             subject,
-            what,
+            detail,
             fix: String::new(),
         }
     }
 
-    fn doubtful(
+    fn warning(
         subject: impl Into<String>,
         what: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        let (subject, what, fix) = (subject.into(), what.into(), fix.into());
+        let (subject, detail, fix) = (subject.into(), what.into(), fix.into());
         Self {
-            verdict: Verdict::Doubtful,
+            severity: FindingSeverity::Warning,
             subject,
-            what,
+            detail,
             fix,
         }
     }
 
     fn broken(subject: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Broken,
-            ..Self::doubtful(subject, what, fix)
+            severity: FindingSeverity::Broken,
+            ..Self::warning(subject, what, fix)
         }
     }
 
     fn word(&self) -> &'static str {
-        match self.verdict {
-            Verdict::Fine => "ok",
-            Verdict::Doubtful => "look",
-            Verdict::Broken => "BROKEN",
+        match self.severity {
+            FindingSeverity::Fine => "ok",
+            FindingSeverity::Warning => "look",
+            FindingSeverity::Broken => "BROKEN",
         }
     }
 }
 
-impl Doctor {
+impl DoctorArgs {
     /// Runs the command. Ends with exit code 1 if something is broken.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut findings = vec![transport(&self.admin.address())];
         let mut admin = self.admin.connect()?;
         let reached = admin.server_time().await;
         let goes_on = reached.is_ok();
-        findings.extend(reach(&admin, &self.admin, reached));
+        findings.extend(admin_findings(&admin, &self.admin, reached));
         if goes_on {
             findings.extend(servers(&mut admin).await?);
             findings.extend(gateways(&mut admin).await?);
             findings.extend(tokens(&mut admin).await?);
             let proxies = proxies(&mut admin).await?;
-            findings.extend(proxies.as_deref().map_or_else(unseen_fleet, fleet));
+            findings.extend(proxies.as_deref().map_or_else(fleet_not_visible, fleet));
             findings.extend(self.endpoints(&proxies.unwrap_or_default()).await);
         }
         report(out, &findings)
     }
 
     /// Checks that proxies answer at the addresses that they report.
-    async fn endpoints(&self, proxies: &[Value]) -> Vec<Finding> {
+    async fn endpoints(&self, proxies: &[Value]) -> Vec<DoctorFinding> {
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
             None if proxies.is_empty() => return Vec::new(),
-            None => through::endpoint_among(proxies),
+            None => gateway_access::endpoint_among(proxies),
         };
-        let url = through::endpoint_url(&endpoint, "doctor");
+        let url = gateway_access::endpoint_url(&endpoint, "doctor");
         let fix = format!(
             "check listener, firewall and balancer of {endpoint}, or name another with --endpoint"
         );
         let answer = async {
-            let http = dial::http(self.admin.reach.ca.as_deref())?;
+            let http = dial::http_client(self.admin.reach.ca.as_deref())?;
             let request = Request::post(&url)
                 .header(header::CONTENT_TYPE, "application/json")
-                .body(Body::full(
+                .body(EgressRequestBody::full(
                     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
                 ))
-                .map_err(|error| Fault::usage(error.to_string()))?;
+                .map_err(|error| CliError::usage(error.to_string()))?;
             http.request(request)
                 .await
                 .map_err(|error| dial::unreachable(&url, &error))
         };
         let finding = match answer.await {
-            Ok(answer) if is_a_door(&answer) => {
-                Finding::fine("endpoint", format!("{endpoint} answers as a proxy does"))
+            Ok(answer) if is_proxy_response(&answer) => {
+                DoctorFinding::fine("endpoint", format!("{endpoint} answers as a proxy does"))
             }
-            Ok(answer) => Finding::broken(
+            Ok(answer) => DoctorFinding::broken(
                 "endpoint",
                 format!("{url} answers {}", answer.status()),
                 fix,
             ),
-            Err(fault) => Finding::broken("endpoint", fault.message, fix),
+            Err(fault) => DoctorFinding::broken("endpoint", fault.message, fix),
         };
         vec![finding]
     }
 }
 
 /// Returns `true` if the response is that of a proxy to a request without a token for an unknown gateway.
-fn is_a_door<B>(answer: &http::Response<B>) -> bool {
+fn is_proxy_response<B>(answer: &http::Response<B>) -> bool {
     let kind = answer
         .headers()
         .get(header::CONTENT_TYPE)
@@ -158,15 +159,15 @@ fn is_a_door<B>(answer: &http::Response<B>) -> bool {
 }
 
 /// Checks that the admin token is not sent in plain text over a network.
-fn transport(addr: &str) -> Finding {
+fn transport(addr: &str) -> DoctorFinding {
     let uri: Option<Uri> = addr.parse().ok();
     let plain = uri.as_ref().and_then(Uri::scheme_str) != Some("https");
     let host = uri.as_ref().and_then(Uri::host).unwrap_or(addr);
     let local = ["localhost", "127.0.0.1", "[::1]", "::1"].contains(&host);
     match (plain, local) {
-        (false, _) => Finding::fine("transport", "TLS to the admin API"),
-        (true, true) => Finding::fine("transport", "plain HTTP, on this machine only"),
-        (true, false) => Finding::doubtful(
+        (false, _) => DoctorFinding::fine("transport", "TLS to the admin API"),
+        (true, true) => DoctorFinding::fine("transport", "plain HTTP, on this machine only"),
+        (true, false) => DoctorFinding::warning(
             "transport",
             format!("plain HTTP to {host}: the admin token can be read on the way"),
             "give the admin listener a certificate (--admin-cert, --admin-key) and use https",
@@ -174,30 +175,30 @@ fn transport(addr: &str) -> Finding {
     }
 }
 
-fn reach(
-    admin: &Admin,
+fn admin_findings(
+    admin: &AdminClient,
     options: &AdminOptions,
-    reached: Result<Option<u64>, Fault>,
-) -> Vec<Finding> {
+    reached: Result<Option<u64>, CliError>,
+) -> Vec<DoctorFinding> {
     let addr = admin.addr();
     match reached {
         Ok(time) => {
             let mut findings = vec![
-                Finding::fine("admin API", format!("{addr} answers")),
-                Finding::fine("admin token", "accepted"),
+                DoctorFinding::fine("admin API", format!("{addr} answers")),
+                DoctorFinding::fine("admin token", "accepted"),
             ];
             findings.extend(time.map(clock));
             findings
         }
-        Err(fault) if fault.kind == FaultKind::Denied => vec![
-            Finding::fine("admin API", format!("{addr} answers")),
+        Err(fault) if fault.kind == CliErrorKind::Denied => vec![
+            DoctorFinding::fine("admin API", format!("{addr} answers")),
             match admin.has_token() {
-                true => Finding::broken(
+                true => DoctorFinding::broken(
                     "admin token",
                     fault.message,
                     "set TOOLGATE_TOKEN to a valid admin token",
                 ),
-                false => Finding::broken(
+                false => DoctorFinding::broken(
                     "admin token",
                     format!(
                         "there is none: neither TOOLGATE_TOKEN nor {}",
@@ -207,7 +208,7 @@ fn reach(
                 ),
             },
         ],
-        Err(fault) => vec![Finding::broken(
+        Err(fault) => vec![DoctorFinding::broken(
             "admin API",
             fault.message,
             format!("start it (`toolgate up`), or set TOOLGATE_ADDR: now it is {addr}"),
@@ -215,22 +216,22 @@ fn reach(
     }
 }
 
-fn clock(theirs: u64) -> Finding {
+fn clock(theirs: u64) -> DoctorFinding {
     let apart = super::now().abs_diff(theirs);
     if apart <= CLOCK_TOLERANCE_MILLIS {
-        return Finding::fine("clock", "agrees with the control plane's");
+        return DoctorFinding::fine("clock", "agrees with the control plane's");
     }
-    Finding::broken(
+    DoctorFinding::broken(
         "clock",
         format!(
             "{} apart from the control plane's",
-            cell::span(apart / 1000)
+            cell::format_duration(apart / 1000)
         ),
         "switch on time synchronisation on both machines",
     )
 }
 
-async fn servers(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
+async fn servers(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
     let servers = admin.list(&SERVER).await?;
     let catalogues = admin.list(&CATALOGUE).await?;
     let catalogue = |id: &str| catalogues.iter().find(|c| cell::id(c, "/name") == id);
@@ -238,7 +239,7 @@ async fn servers(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
         let id = cell::id(server, "/metadata/name");
         let subject = format!("server {id}");
         let Some(catalogue) = catalogue(&id) else {
-            return Finding::doubtful(
+            return DoctorFinding::warning(
                 subject,
                 "not probed yet",
                 format!("`toolgate describe server {id}` in a moment"),
@@ -246,17 +247,17 @@ async fn servers(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
         };
         let seen = cell::age(catalogue, "/probeTime", super::now());
         match catalogue["problem"].as_str() {
-            Some(problem) if !problem.is_empty() => Finding::broken(
+            Some(problem) if !problem.is_empty() => DoctorFinding::broken(
                 subject,
                 format!("the last probe failed: {problem} (seen {seen} ago)"),
-                remedy::of_probe(
+                probe_advice::advice_for_probe(
                     problem,
                     &id,
                     &cell::text(server, "/spec/url"),
                     server["spec"]["credential"].as_str().unwrap_or_default(),
                 ),
             ),
-            Some(_) | None => Finding::fine(
+            Some(_) | None => DoctorFinding::fine(
                 subject,
                 format!(
                     "{} tools, {}, seen {seen} ago",
@@ -269,7 +270,7 @@ async fn servers(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
     Ok(servers.iter().map(finding).collect())
 }
 
-async fn gateways(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
+async fn gateways(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
     let gateways = admin.list(&GATEWAY).await?;
     let finding = |gateway: &Value| {
         let id = cell::id(gateway, "/metadata/name");
@@ -283,39 +284,39 @@ async fn gateways(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
             .collect();
         if problems.is_empty() {
             let tools = cell::count(gateway, "/status/tools");
-            return Finding::fine(format!("gateway {id}"), format!("{tools} tools"));
+            return DoctorFinding::fine(format!("gateway {id}"), format!("{tools} tools"));
         }
         let fix = format!("`toolgate describe gateway {id}`, then mend its bindings");
-        Finding::doubtful(format!("gateway {id}"), problems.join("; "), fix)
+        DoctorFinding::warning(format!("gateway {id}"), problems.join("; "), fix)
     };
     Ok(gateways.iter().map(finding).collect())
 }
 
-async fn tokens(admin: &mut Admin) -> Result<Vec<Finding>, Fault> {
+async fn tokens(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
     let tokens = match admin.list(&TOKEN).await {
         Ok(tokens) => tokens,
         // A token that can read servers cannot necessarily read tokens.
-        Err(fault) if fault.kind == FaultKind::Denied => return Ok(Vec::new()),
+        Err(fault) if fault.kind == CliErrorKind::Denied => return Ok(Vec::new()),
         Err(fault) => return Err(fault),
     };
-    Ok(ending(&tokens, super::now()))
+    Ok(expiring_tokens(&tokens, super::now()))
 }
 
 /// Lists tokens that expire soon, except tokens that the command line creates for one command.
-fn ending(tokens: &[Value], now: u64) -> Vec<Finding> {
+fn expiring_tokens(tokens: &[Value], now: u64) -> Vec<DoctorFinding> {
     let finding = |token: &Value| {
         let at = token
             .pointer("/spec/expireTime")
             .and_then(Value::as_str)
-            .and_then(cell::instant)?;
+            .and_then(cell::parse_timestamp)?;
         // A revoked token needs no successor.
         if token.pointer("/status/revoked") == Some(&Value::Bool(true)) {
             return None;
         }
         let id = cell::id(token, "/metadata/name");
         (now < at && at - now < EXPIRES_SOON_MILLIS && !id.starts_with("cli-")).then(|| {
-            let what = format!("ends in {}", cell::span((at - now) / 1000));
-            Finding::doubtful(
+            let what = format!("ends in {}", cell::format_duration((at - now) / 1000));
+            DoctorFinding::warning(
                 format!("token {id}"),
                 what,
                 "create its successor and hand it out in time",
@@ -327,27 +328,27 @@ fn ending(tokens: &[Value], now: u64) -> Vec<Finding> {
 
 /// Lists the proxies, or returns `None` if the token may not read them: they belong to the deployment, not to an
 /// organization.
-async fn proxies(admin: &mut Admin) -> Result<Option<Vec<Value>>, Fault> {
+async fn proxies(admin: &mut AdminClient) -> Result<Option<Vec<Value>>, CliError> {
     match admin.list(&PROXY).await {
         Ok(proxies) => Ok(Some(proxies)),
-        Err(fault) if fault.kind == FaultKind::Denied => Ok(None),
+        Err(fault) if fault.kind == CliErrorKind::Denied => Ok(None),
         Err(fault) => Err(fault),
     }
 }
 
-fn unseen_fleet() -> Vec<Finding> {
+fn fleet_not_visible() -> Vec<DoctorFinding> {
     let fix = "use the system token to look at proxies too";
-    vec![Finding::doubtful(
+    vec![DoctorFinding::warning(
         "proxies",
         "this token may not look at the fleet",
         fix,
     )]
 }
 
-fn fleet(proxies: &[Value]) -> Vec<Finding> {
+fn fleet(proxies: &[Value]) -> Vec<DoctorFinding> {
     if proxies.is_empty() {
         let fix = "`toolgate proxies join-token > join.json`, then `toolgate proxy --join join.json --control-plane URL`";
-        return vec![Finding::broken("proxies", "none has connected", fix)];
+        return vec![DoctorFinding::broken("proxies", "none has connected", fix)];
     }
     let finding = |proxy: &Value| {
         let id = cell::id(proxy, "/name");
@@ -358,13 +359,13 @@ fn fleet(proxies: &[Value]) -> Vec<Finding> {
             cell::version(proxy, "/acked")
         );
         match super::kind::proxy_state(proxy).as_str() {
-            "in sync" => Finding::fine(subject, versions),
-            "behind" => Finding::doubtful(
+            "in sync" => DoctorFinding::fine(subject, versions),
+            "behind" => DoctorFinding::warning(
                 subject,
                 format!("behind: {versions}"),
                 "look again in a second; if it stays, read that proxy's log",
             ),
-            "refusing" => Finding::broken(
+            "refusing" => DoctorFinding::broken(
                 subject,
                 format!("refuses parts of its configuration: {versions}"),
                 "`toolgate proxies` names them with reasons",
@@ -372,25 +373,25 @@ fn fleet(proxies: &[Value]) -> Vec<Finding> {
             _ => {
                 let seen = cell::age(proxy, "/lastSeenTime", super::now());
                 let fix = "it serves on with what it holds; check its process and its way to the control plane";
-                Finding::doubtful(subject, format!("away, last seen {seen} ago"), fix)
+                DoctorFinding::warning(subject, format!("away, last seen {seen} ago"), fix)
             }
         }
     };
     proxies.iter().map(finding).collect()
 }
 
-fn report(out: &mut Out, findings: &[Finding]) -> Result<(), Fault> {
-    let as_json = |finding: &Finding| json!({ "verdict": finding.word(), "subject": finding.subject, "finding": finding.what, "fix": finding.fix });
+fn report(out: &mut OutputWriter, findings: &[DoctorFinding]) -> Result<(), CliError> {
+    let as_json = |finding: &DoctorFinding| json!({ "verdict": finding.word(), "subject": finding.subject, "finding": finding.detail, "fix": finding.fix });
     match out.format() {
-        Format::Json => out.json(&findings.iter().map(as_json).collect())?,
-        Format::Yaml => out.yaml(&findings.iter().map(as_json).collect())?,
-        Format::Name | Format::Table | Format::Wide => {
+        OutputFormat::Json => out.json(&findings.iter().map(as_json).collect())?,
+        OutputFormat::Yaml => out.yaml(&findings.iter().map(as_json).collect())?,
+        OutputFormat::Name | OutputFormat::Table | OutputFormat::Wide => {
             for finding in findings {
                 out.line(format_args!(
                     "{:<6}  {}: {}",
                     finding.word(),
                     finding.subject,
-                    finding.what
+                    finding.detail
                 ))?;
                 if !finding.fix.is_empty() {
                     out.line(format_args!("        fix: {}", finding.fix))?;
@@ -400,11 +401,11 @@ fn report(out: &mut Out, findings: &[Finding]) -> Result<(), Fault> {
     }
     let broken = findings
         .iter()
-        .filter(|finding| finding.verdict == Verdict::Broken)
+        .filter(|finding| finding.severity == FindingSeverity::Broken)
         .count();
     match broken {
         0 => Ok(()),
-        count => Err(Fault::error(cell::counted(
+        count => Err(CliError::error(cell::counted(
             count,
             "thing is broken",
             "things are broken",

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    admin::{Admin, AdminOptions},
+    admin::{AdminClient, AdminOptions},
     cell,
-    fault::Fault,
+    error::CliError,
     kind::PROXY,
-    out::{Format, Out},
-    resources,
+    objects,
+    output::{OutputFormat, OutputWriter},
     token::parse_duration,
 };
 
@@ -20,7 +20,7 @@ use super::{
 #[command(after_help = "Examples:\n\
     \x20 toolgate proxies\n\
     \x20 toolgate proxies -o json")]
-pub struct Proxies {
+pub struct ProxiesArgs {
     /// Command to run instead of showing the fleet.
     #[command(subcommand)]
     pub command: Option<ProxiesCommand>,
@@ -33,14 +33,14 @@ pub struct Proxies {
 #[derive(Debug, clap::Subcommand)]
 pub enum ProxiesCommand {
     /// Make a single-use token with which one proxy may join; print it with the authority's certificate as JSON.
-    JoinToken(JoinToken),
+    JoinToken(JoinTokenArgs),
 }
 
 /// Creates a join token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate proxies join-token --region eu")]
-pub struct JoinToken {
+pub struct JoinTokenArgs {
     /// Region that the proxy's certificate will name.
     #[arg(long, default_value = "")]
     pub region: String,
@@ -57,7 +57,7 @@ pub struct JoinToken {
 #[command(after_help = "Examples:\n\
     \x20 toolgate versions --limit 5\n\
     \x20 toolgate versions --all")]
-pub struct Versions {
+pub struct VersionsArgs {
     /// Number of versions, newest first.
     #[arg(long, default_value_t = 20)]
     pub limit: u32,
@@ -70,31 +70,31 @@ pub struct Versions {
 }
 
 /// Number of entries per page of a list request.
-const PAGE: u32 = 200;
+const PAGE_SIZE: u32 = 200;
 /// Author of the entries that probes write.
-const PROBER: &str = "system/prober";
+const PROBER_AUTHOR: &str = "system/prober";
 /// Prefix of the ids of temporary tokens.
-pub const BORROWED: &str = "cli-";
+pub const TEMPORARY_TOKEN_PREFIX: &str = "cli-";
 
 /// Returns `true` if a user made this version, rather than a probe or a command that creates a temporary token.
-fn is_made(entry: &Value) -> bool {
+fn is_user_change(entry: &Value) -> bool {
     let changes = entry["changes"].as_array().map_or(&[][..], Vec::as_slice);
     let borrowed = |change: &Value| {
         let words: Vec<_> = change.as_str().unwrap_or_default().split(' ').collect();
         let id = |name: &str| {
             name.rsplit('/')
                 .next()
-                .is_some_and(|id| id.starts_with(BORROWED))
+                .is_some_and(|id| id.starts_with(TEMPORARY_TOKEN_PREFIX))
         };
         matches!(words.as_slice(), ["create" | "delete", "token", name] if id(name))
     };
     let only_borrowed = !changes.is_empty() && changes.iter().all(borrowed);
-    entry["author"] != PROBER && !only_borrowed
+    entry["author"] != PROBER_AUTHOR && !only_borrowed
 }
 
-impl Proxies {
+impl ProxiesArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         if let Some(ProxiesCommand::JoinToken(command)) = self.command {
             return command.run(out).await;
         }
@@ -102,11 +102,11 @@ impl Proxies {
         let proxies = admin.list(&PROXY).await?;
         let refused = refusals(&proxies);
         if proxies.is_empty() {
-            out.note("no proxy has connected yet");
-            out.note("  next: `toolgate proxies join-token > join.json`, then `toolgate proxy --join join.json --control-plane URL`");
+            out.notice("no proxy has connected yet");
+            out.notice("  next: `toolgate proxies join-token > join.json`, then `toolgate proxy --join join.json --control-plane URL`");
         }
-        resources::show(out, &PROXY, proxies, false)?;
-        if matches!(out.format(), Format::Table | Format::Wide) && !refused.is_empty() {
+        objects::show(out, &PROXY, proxies, false)?;
+        if matches!(out.format(), OutputFormat::Table | OutputFormat::Wide) && !refused.is_empty() {
             out.line("")?;
             out.table(&["PROXY", "REFUSED", "BECAUSE"], refused)?;
         }
@@ -130,9 +130,9 @@ fn refusals(proxies: &[Value]) -> Vec<Vec<String>> {
     proxies.iter().flat_map(of_proxy).collect()
 }
 
-impl JoinToken {
+impl JoinTokenArgs {
     /// Runs the command. The output is a file for `toolgate proxy --join`, regardless of `-o`.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut admin = self.admin.connect()?;
         let request =
             json!({ "region": self.region, "validSeconds": self.ttl.as_secs().to_string() });
@@ -140,7 +140,7 @@ impl JoinToken {
         let mut bundle = token.clone();
         bundle["region"] = json!(self.region);
         out.json(&bundle)?;
-        out.note(format_args!(
+        out.notice(format_args!(
             "valid until {}, for one proxy",
             cell::text(&token, "/expireTime")
         ));
@@ -148,20 +148,20 @@ impl JoinToken {
     }
 }
 
-impl Versions {
+impl VersionsArgs {
     /// Fetches the newest versions up to the limit, page by page.
-    async fn fetch(&self, admin: &mut Admin) -> Result<Vec<Value>, Fault> {
+    async fn fetch(&self, admin: &mut AdminClient) -> Result<Vec<Value>, CliError> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let (mut list, mut page) = (Vec::new(), String::new());
         loop {
-            let request = json!({ "pageSize": PAGE, "pageToken": page });
+            let request = json!({ "pageSize": PAGE_SIZE, "pageToken": page });
             let mut answer = admin.call("Versions", "ListVersions", request).await?;
             let versions = answer["versions"].take();
             let versions = versions.as_array().cloned().unwrap_or_default();
             list.extend(
                 versions
                     .into_iter()
-                    .filter(|entry| self.all || is_made(entry)),
+                    .filter(|entry| self.all || is_user_change(entry)),
             );
             page = answer["nextPageToken"]
                 .as_str()
@@ -175,16 +175,16 @@ impl Versions {
     }
 
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut admin = self.admin.connect()?;
         let list = self.fetch(&mut admin).await?;
         match out.format() {
-            Format::Json => out.json(&json!(list)),
-            Format::Yaml => out.yaml(&json!(list)),
-            Format::Name => list
+            OutputFormat::Json => out.json(&json!(list)),
+            OutputFormat::Yaml => out.yaml(&json!(list)),
+            OutputFormat::Name => list
                 .iter()
                 .try_for_each(|v| out.line(cell::version(v, "/version"))),
-            Format::Table | Format::Wide => {
+            OutputFormat::Table | OutputFormat::Wide => {
                 let now = super::now();
                 let row = |entry: &Value| {
                     let changes = entry["changes"].as_array().cloned().unwrap_or_default();

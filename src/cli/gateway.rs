@@ -1,25 +1,25 @@
 //! `gateway create`: creates an endpoint for clients with one command.
 
-mod choice;
+mod offer_selection;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-pub use self::choice::offers_something;
-use self::choice::{Choice, Named, slips};
+pub use self::offer_selection::offers_something;
+use self::offer_selection::{OfferSelection, SelectableKind, unknown_names};
 use super::{
     admin::AdminOptions,
     cell,
-    fault::Fault,
+    error::CliError,
     kind::{CATALOGUE, GATEWAY},
-    out::{Format, Out},
+    output::{OutputFormat, OutputWriter},
 };
 
 /// Work with gateways.
 #[derive(Debug, clap::Subcommand)]
 pub enum GatewayCommand {
     /// Creates an MCP endpoint that offers what servers have.
-    Create(Create),
+    Create(CreateGatewayArgs),
 }
 
 /// Creates a gateway.
@@ -28,7 +28,7 @@ pub enum GatewayCommand {
     \x20 toolgate gateway create tools --server git\n\
     \x20 toolgate gateway create few --server git --server mail --tools git/search,mail/send\n\
     \x20 toolgate gateway create many --server git --server mail --listing progressive")]
-pub struct Create {
+pub struct CreateGatewayArgs {
     /// Id of the gateway; its endpoint is /v1/mcp/NAME on every proxy.
     pub name: String,
     /// Server that it offers something of; repeat for several.
@@ -45,10 +45,10 @@ pub struct Create {
     pub resources: Option<Vec<String>>,
     /// Naming of its tools, prompts and resources.
     #[arg(long, value_enum, default_value_t)]
-    pub prefix: PrefixWord,
+    pub prefix: PrefixModeArg,
     /// Content of its list of tools: all of them, or two tools with which the others are found and run.
     #[arg(long, value_enum, default_value_t)]
-    pub listing: ListingWord,
+    pub listing: ToolListingArg,
     /// Instructions for agents, placed ahead of the servers' own instructions.
     #[arg(long, default_value = "")]
     pub instructions: String,
@@ -62,7 +62,7 @@ pub struct Create {
 
 /// Prefix modes at the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum PrefixWord {
+pub enum PrefixModeArg {
     /// SERVER__tool.
     #[default]
     Always,
@@ -74,7 +74,7 @@ pub enum PrefixWord {
 
 /// Tool listings at the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum ListingWord {
+pub enum ToolListingArg {
     /// Every tool.
     #[default]
     All,
@@ -82,7 +82,7 @@ pub enum ListingWord {
     Progressive,
 }
 
-impl ListingWord {
+impl ToolListingArg {
     fn as_proto(self) -> &'static str {
         match self {
             Self::All => "TOOL_LISTING_ALL",
@@ -91,7 +91,7 @@ impl ListingWord {
     }
 }
 
-impl PrefixWord {
+impl PrefixModeArg {
     fn as_proto(self) -> &'static str {
         match self {
             Self::Always => "PREFIX_MODE_ALWAYS",
@@ -101,10 +101,10 @@ impl PrefixWord {
     }
 }
 
-impl Create {
+impl CreateGatewayArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
-        let choice = Choice::new(
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let choice = OfferSelection::new(
             &self.servers,
             &self.tools,
             self.prompts.as_deref(),
@@ -118,26 +118,35 @@ impl Create {
             "instructions": self.instructions,
         } });
         let mut admin = self.admin.connect()?;
-        let catalogues = match choice.names_anything() {
+        let catalogues = match choice.selects_by_name() {
             true => admin.list(&CATALOGUE).await.unwrap_or_default(),
             false => Vec::new(),
         };
         let mut slips = Vec::new();
-        for what in [Named::Tool, Named::Prompt] {
-            slips.extend(self::slips(what, &gateway["spec"]["bindings"], &catalogues));
+        for what in [SelectableKind::Tool, SelectableKind::Prompt] {
+            slips.extend(self::unknown_names(
+                what,
+                &gateway["spec"]["bindings"],
+                &catalogues,
+            ));
         }
         let created = admin
             .create(&GATEWAY, &self.name, gateway, self.dry_run)
             .await?;
         match out.format() {
-            Format::Json => out.json(&created),
-            Format::Yaml => out.yaml(&super::resources::document(&GATEWAY, &created)),
-            Format::Name => out.line(GATEWAY.name_of(&created)),
-            Format::Table | Format::Wide => self.report(out, &created, &slips),
+            OutputFormat::Json => out.json(&created),
+            OutputFormat::Yaml => out.yaml(&super::objects::to_document(&GATEWAY, &created)),
+            OutputFormat::Name => out.line(GATEWAY.name_of(&created)),
+            OutputFormat::Table | OutputFormat::Wide => self.report(out, &created, &slips),
         }
     }
 
-    fn report(&self, out: &mut Out, created: &Value, slips: &[String]) -> Result<(), Fault> {
+    fn report(
+        &self,
+        out: &mut OutputWriter,
+        created: &Value,
+        slips: &[String],
+    ) -> Result<(), CliError> {
         let suffix = if self.dry_run { " (dry run)" } else { "" };
         let count = |list: &str| created["status"][list].as_array().map_or(0, Vec::len);
         let mut offers = cell::counted(count("tools"), "tool", "tools");
@@ -157,23 +166,23 @@ impl Create {
             .into_iter()
             .flatten()
         {
-            out.note(format_args!(
+            out.notice(format_args!(
                 "  problem: {}",
                 problem.as_str().unwrap_or_default()
             ));
         }
         for slip in slips {
-            out.note(format_args!("  warning: {slip}"));
+            out.notice(format_args!("  warning: {slip}"));
         }
         if !slips.is_empty() {
-            out.note(format_args!(
+            out.notice(format_args!(
                 "  next: `toolgate delete gateway {0}`, then create it with the right names; or mend it: \
                  `toolgate get gateway {0} -o yaml`, then `toolgate apply -f`",
                 self.name
             ));
             return Ok(());
         }
-        out.note(format_args!("  next: `toolgate token create ci --gateway {0}`, then `toolgate connect claude-code --gateway {0}`", self.name));
+        out.notice(format_args!("  next: `toolgate token create ci --gateway {0}`, then `toolgate connect claude-code --gateway {0}`", self.name));
         Ok(())
     }
 }

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::{
     cell::{age, count, enum_word, id, joined, text, version},
-    fault::Fault,
+    error::CliError,
 };
 
 /// Kind of object.
 #[derive(Debug)]
-pub struct Kind {
+pub struct ApiResourceKind {
     /// Name in documents, such as `Gateway`.
     pub name: &'static str,
     /// Collection in resource names, such as `gateways`.
@@ -23,11 +23,11 @@ pub struct Kind {
     /// True if operators write it; false if it is only observed.
     pub desired: bool,
     /// Columns of its tables.
-    pub columns: &'static [Column],
+    pub columns: &'static [TableColumn],
 }
 
 /// Column of a table.
-pub struct Column {
+pub struct TableColumn {
     /// Heading of the column.
     pub heading: &'static str,
     /// True if the column is shown with `-o wide` only.
@@ -36,34 +36,34 @@ pub struct Column {
     pub text: fn(&Value, u64) -> String,
 }
 
-impl std::fmt::Debug for Column {
+impl std::fmt::Debug for TableColumn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.heading)
     }
 }
 
-const fn column(heading: &'static str, text: fn(&Value, u64) -> String) -> Column {
-    Column {
+const fn column(heading: &'static str, text: fn(&Value, u64) -> String) -> TableColumn {
+    TableColumn {
         heading,
         wide: false,
         text,
     }
 }
 
-const fn wide(heading: &'static str, text: fn(&Value, u64) -> String) -> Column {
-    Column {
+const fn wide(heading: &'static str, text: fn(&Value, u64) -> String) -> TableColumn {
+    TableColumn {
         heading,
         wide: true,
         text,
     }
 }
 
-const NAME: Column = column("NAME", |o, _| id(o, "/metadata/name"));
-const AGE: Column = column("AGE", |o, now| age(o, "/metadata/createTime", now));
-const TITLE: Column = wide("TITLE", |o, _| text(o, "/metadata/displayName"));
+const NAME: TableColumn = column("NAME", |o, _| id(o, "/metadata/name"));
+const AGE: TableColumn = column("AGE", |o, now| age(o, "/metadata/createTime", now));
+const TITLE: TableColumn = wide("TITLE", |o, _| text(o, "/metadata/displayName"));
 
 /// A tenant.
-pub static ORGANIZATION: Kind = Kind {
+pub static ORGANIZATION: ApiResourceKind = ApiResourceKind {
     name: "Organization",
     plural: "organizations",
     service: "Organizations",
@@ -74,7 +74,7 @@ pub static ORGANIZATION: Kind = Kind {
 };
 
 /// Secret that is presented to servers.
-pub static CREDENTIAL: Kind = Kind {
+pub static CREDENTIAL: ApiResourceKind = ApiResourceKind {
     name: "Credential",
     plural: "credentials",
     service: "Credentials",
@@ -90,7 +90,7 @@ pub static CREDENTIAL: Kind = Kind {
 };
 
 /// An MCP server behind gateways.
-pub static SERVER: Kind = Kind {
+pub static SERVER: ApiResourceKind = ApiResourceKind {
     name: "Server",
     plural: "servers",
     service: "Servers",
@@ -105,14 +105,14 @@ pub static SERVER: Kind = Kind {
         column("PROBE", probe_state),
         wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
         wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
-        wide("MAY ASK FOR", |o, _| relayed(o)),
+        wide("MAY ASK FOR", |o, _| relayed_requests(o)),
         wide("MAX ANSWER", |o, _| max_answer(o)),
         AGE,
     ],
 };
 
 /// An MCP endpoint for clients.
-pub static GATEWAY: Kind = Kind {
+pub static GATEWAY: ApiResourceKind = ApiResourceKind {
     name: "Gateway",
     plural: "gateways",
     service: "Gateways",
@@ -126,7 +126,9 @@ pub static GATEWAY: Kind = Kind {
         column("SERVERS", |o, _| joined(o, "/spec/bindings", "server")),
         column("TOOLS", |o, _| count(o, "/status/tools")),
         column("PROMPTS", |o, _| count(o, "/status/prompts")),
-        wide("RESOURCES OF", |o, _| words(o, "/status/resources")),
+        wide("RESOURCES OF", |o, _| {
+            joined_strings(o, "/status/resources")
+        }),
         column("PROBLEMS", |o, _| count(o, "/status/problems")),
         wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
         wide("LISTING", |o, _| enum_word(o, "/spec/listing", "all")),
@@ -135,7 +137,7 @@ pub static GATEWAY: Kind = Kind {
 };
 
 /// A bearer token.
-pub static TOKEN: Kind = Kind {
+pub static TOKEN: ApiResourceKind = ApiResourceKind {
     name: "Token",
     plural: "tokens",
     service: "Tokens",
@@ -146,7 +148,7 @@ pub static TOKEN: Kind = Kind {
         NAME,
         TITLE,
         column("FOR", |o, _| token_scope(o)),
-        column("GATEWAYS", |o, _| reach(o, "/spec/gateways")),
+        column("GATEWAYS", |o, _| token_gateways(o, "/spec/gateways")),
         column("ROLE", |o, _| enum_word(o, "/spec/adminRole", "none")),
         column("STATE", token_state),
         wide("BEGINS", |o, _| text(o, "/status/hint")),
@@ -156,7 +158,7 @@ pub static TOKEN: Kind = Kind {
 };
 
 /// A data-plane process.
-pub static PROXY: Kind = Kind {
+pub static PROXY: ApiResourceKind = ApiResourceKind {
     name: "Proxy",
     plural: "proxies",
     service: "Proxies",
@@ -179,7 +181,7 @@ pub static PROXY: Kind = Kind {
 };
 
 /// Definitions that a probe found on a server.
-pub static CATALOGUE: Kind = Kind {
+pub static CATALOGUE: ApiResourceKind = ApiResourceKind {
     name: "Catalogue",
     plural: "catalogues",
     service: "Catalogues",
@@ -201,7 +203,7 @@ pub static CATALOGUE: Kind = Kind {
 };
 
 /// All kinds. Objects refer only to kinds that come before their own.
-pub static ALL: [&Kind; 7] = [
+pub static ALL: [&ApiResourceKind; 7] = [
     &ORGANIZATION,
     &CREDENTIAL,
     &SERVER,
@@ -211,9 +213,9 @@ pub static ALL: [&Kind; 7] = [
     &CATALOGUE,
 ];
 
-impl Kind {
+impl ApiResourceKind {
     /// Parses a kind from the command line: its name, plural or short name, ignoring case.
-    pub fn parse(word: &str) -> Result<&'static Self, Fault> {
+    pub fn parse(word: &str) -> Result<&'static Self, CliError> {
         let word = word.to_ascii_lowercase();
         let means = |kind: &&&Self| {
             kind.name.eq_ignore_ascii_case(&word)
@@ -222,8 +224,8 @@ impl Kind {
         };
         ALL.iter().find(means).copied().ok_or_else(|| {
             let known: Vec<_> = ALL.iter().map(|kind| kind.plural).collect();
-            Fault::usage(format!("there is no kind `{word}`"))
-                .note(format!("kinds: {}", known.join(", ")))
+            CliError::usage(format!("there is no kind `{word}`"))
+                .with_note(format!("kinds: {}", known.join(", ")))
         })
     }
 
@@ -271,7 +273,7 @@ impl Kind {
     }
 }
 
-fn words(object: &Value, pointer: &str) -> String {
+fn joined_strings(object: &Value, pointer: &str) -> String {
     let list = object.pointer(pointer).and_then(Value::as_array);
     let words: Vec<_> = list
         .into_iter()
@@ -285,7 +287,7 @@ fn words(object: &Value, pointer: &str) -> String {
 }
 
 /// Lists the kinds of requests that a server may send to clients.
-fn relayed(server: &Value) -> String {
+fn relayed_requests(server: &Value) -> String {
     let relay = &server["spec"]["relay"];
     let kinds = ["elicitation", "sampling", "roots"];
     let on: Vec<_> = kinds
@@ -329,7 +331,7 @@ fn token_state(token: &Value, now: u64) -> String {
     let expired = token
         .pointer("/spec/expireTime")
         .and_then(Value::as_str)
-        .and_then(super::cell::instant)
+        .and_then(super::cell::parse_timestamp)
         .is_some_and(|at| at <= now);
     match (token.pointer("/status/revoked"), expired) {
         (Some(Value::Bool(true)), _) => "revoked",
@@ -339,7 +341,7 @@ fn token_state(token: &Value, now: u64) -> String {
     .to_owned()
 }
 
-fn reach(token: &Value, pointer: &str) -> String {
+fn token_gateways(token: &Value, pointer: &str) -> String {
     if token.pointer("/spec/noGateways") == Some(&Value::Bool(true)) {
         return "none".to_owned();
     }

@@ -16,22 +16,22 @@ use serde::{
 use serde_json::{Value, json};
 use serde_path_to_error::{Path as Trail, Segment, Track};
 
-use super::{fault::Fault, kind::Kind, known, schema};
+use super::{error::CliError, kind::ApiResourceKind, schema, suggestions};
 
 /// Supported version of documents.
 pub const API_VERSION: &str = "toolgate/v1";
 /// Maximum size of a file in bytes.
-const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Error message of the deserializer for an invalid duration.
-const NO_DURATION: &str = "failed to parse duration";
+const DURATION_PARSE_ERROR: &str = "failed to parse duration";
 /// Maximum depth of the search in folders.
-const DEEPEST: usize = 16;
+const MAX_FOLDER_DEPTH: usize = 16;
 
 /// Document of one object.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub struct ManifestDocument {
     /// Kind of the object.
-    pub kind: &'static Kind,
+    pub kind: &'static ApiResourceKind,
     /// Id of the object.
     pub id: String,
     /// Organization, if the document names one.
@@ -39,12 +39,12 @@ pub struct Document {
     /// Object as proto JSON: labels, display name and spec.
     pub object: Value,
     /// File and line of its beginning.
-    pub place: String,
+    pub location: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Head {
+struct DocumentHeader {
     api_version: String,
     kind: String,
     metadata: DocumentMetadata,
@@ -69,18 +69,21 @@ struct DocumentMetadata {
 }
 
 /// Reads all documents of `-f`: a file, a folder (its .yaml, .yml and .json files, in order of name), or `-`.
-pub fn read(source: &Path) -> Result<Vec<Document>, Fault> {
+pub fn read(source: &Path) -> Result<Vec<ManifestDocument>, CliError> {
     let mut documents = Vec::new();
-    for file in files(source)? {
+    for file in manifest_files(source)? {
         let label = if is_stdin(&file) {
             "standard input".into()
         } else {
             file.display().to_string()
         };
-        documents.extend(parse(&label, &text_of(&file)?)?);
+        documents.extend(parse(&label, &read_text(&file)?)?);
     }
     if documents.is_empty() {
-        return Err(Fault::error(format!("{}: no documents", source.display())));
+        return Err(CliError::error(format!(
+            "{}: no documents",
+            source.display()
+        )));
     }
     // A stable sort keeps the order of the files within a kind.
     documents.sort_by_key(|document| document.kind.rank());
@@ -88,29 +91,31 @@ pub fn read(source: &Path) -> Result<Vec<Document>, Fault> {
 }
 
 /// Parses the documents in `text`. Errors name `label` as its source.
-pub fn parse(label: &str, text: &str) -> Result<Vec<Document>, Fault> {
-    split(text)
+pub fn parse(label: &str, text: &str) -> Result<Vec<ManifestDocument>, CliError> {
+    split_documents(text)
         .iter()
         .map(|(line, padded)| document(label, *line, padded))
         .collect()
 }
 
-fn document(label: &str, line: usize, text: &str) -> Result<Document, Fault> {
-    let head: Head = seeded(label, text, std::marker::PhantomData, |_, _| None)?;
+fn document(label: &str, line: usize, text: &str) -> Result<ManifestDocument, CliError> {
+    let head: DocumentHeader =
+        deserialize_with(label, text, std::marker::PhantomData, |_, _| None)?;
     let place = format!("{label}:{line}");
     if head.api_version != API_VERSION {
         return Err(
-            Fault::error(format!("{place}: apiVersion is `{}`", head.api_version))
-                .next(format!("write `apiVersion: {API_VERSION}`")),
+            CliError::error(format!("{place}: apiVersion is `{}`", head.api_version))
+                .with_next_step(format!("write `apiVersion: {API_VERSION}`")),
         );
     }
-    let Some(kind) = Kind::of_document(&head.kind) else {
-        return Err(Fault::error(format!("{place}: kind is `{}`", head.kind))
-            .note("kinds: Organization, Credential, Server, Gateway, Token"));
+    let Some(kind) = ApiResourceKind::of_document(&head.kind) else {
+        return Err(CliError::error(format!("{place}: kind is `{}`", head.kind))
+            .with_note("kinds: Organization, Credential, Server, Gateway, Token"));
     };
     let contract = schema::message(&format!("{}Spec", kind.name))?;
     let within = |trail: &Trail, reason: &str| advice(&contract, trail, reason);
-    let spec = seeded(label, text, SpecOf(contract.clone()), within)?.unwrap_or_else(|| json!({}));
+    let spec = deserialize_with(label, text, SpecSeed(contract.clone()), within)?
+        .unwrap_or_else(|| json!({}));
     let metadata = head.metadata;
     let object = json!({
         "metadata": {
@@ -120,12 +125,12 @@ fn document(label: &str, line: usize, text: &str) -> Result<Document, Fault> {
         },
         "spec": spec,
     });
-    Ok(Document {
+    Ok(ManifestDocument {
         kind,
         id: metadata.name,
         organization: metadata.organization,
         object,
-        place,
+        location: place,
     })
 }
 
@@ -142,17 +147,17 @@ fn fields(trail: &Trail) -> impl Iterator<Item = &str> {
 fn advice(contract: &MessageDescriptor, trail: &Trail, reason: &str) -> Option<String> {
     let fields = fields(trail).skip_while(|field| *field == "spec");
     if let Some(word) = unknown_field(reason) {
-        let known = schema::members(contract, fields)?;
-        let meant = known::nearest(word, known.iter().map(String::as_str));
+        let known = schema::field_names(contract, fields)?;
+        let meant = suggestions::nearest(word, known.iter().map(String::as_str));
         return Some(match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("one of: {}", known.join(", ")),
         });
     }
-    if reason == NO_DURATION {
+    if reason == DURATION_PARSE_ERROR {
         return Some("write seconds, such as `90s` or `0.5s`".to_owned());
     }
-    schema::words(contract, fields).map(|words| format!("one of: {words}"))
+    schema::enum_values(contract, fields).map(|words| format!("one of: {words}"))
 }
 
 /// Returns the name in an error message about an unknown field.
@@ -163,12 +168,12 @@ fn unknown_field(reason: &str) -> Option<&str> {
 
 /// Deserializes the document in `text` with a seed. Errors name line, column and field, followed by the result of
 /// `advice`.
-fn seeded<'de, S>(
+fn deserialize_with<'de, S>(
     label: &str,
     text: &'de str,
     seed: S,
     advice: impl Fn(&Trail, &str) -> Option<String>,
-) -> Result<S::Value, Fault>
+) -> Result<S::Value, CliError>
 where
     S: DeserializeSeed<'de>,
 {
@@ -180,7 +185,7 @@ where
         let reason = plain_reason(&error);
         let place = match error.location() {
             Some(at) => {
-                let (line, column) = at_member(text, (at.line(), at.column()), &reason);
+                let (line, column) = member_location(text, (at.line(), at.column()), &reason);
                 format!("{label}:{line}:{column}")
             }
             None => label.to_owned(),
@@ -195,16 +200,16 @@ where
         } else {
             String::new()
         };
-        let fault = Fault::error(format!("{place}: {field}{reason}"));
+        let fault = CliError::error(format!("{place}: {field}{reason}"));
         match advice(&trail, &reason) {
-            Some(advice) => fault.note(advice),
+            Some(advice) => fault.with_note(advice),
             None => fault,
         }
     })
 }
 
 /// Returns the position of an unknown member. The deserializer reports the beginning of its object instead.
-fn at_member(text: &str, at: (u64, u64), reason: &str) -> (u64, u64) {
+fn member_location(text: &str, at: (u64, u64), reason: &str) -> (u64, u64) {
     let Some(name) = unknown_field(reason) else {
         return at;
     };
@@ -240,9 +245,9 @@ fn plain_reason(error: &serde_saphyr::Error) -> String {
 }
 
 /// Deserializes the `spec` of a document as a message, so that errors keep their location.
-struct SpecOf(MessageDescriptor);
+struct SpecSeed(MessageDescriptor);
 
-impl<'de> DeserializeSeed<'de> for SpecOf {
+impl<'de> DeserializeSeed<'de> for SpecSeed {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<Self::Value, D::Error> {
@@ -250,7 +255,7 @@ impl<'de> DeserializeSeed<'de> for SpecOf {
     }
 }
 
-impl<'de> Visitor<'de> for SpecOf {
+impl<'de> Visitor<'de> for SpecSeed {
     type Value = Option<Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -274,7 +279,7 @@ impl<'de> Visitor<'de> for SpecOf {
 
 /// Splits a stream into documents, each with the line of its beginning. Every document is padded with empty lines,
 /// so that its locations are those of the whole file. A line that starts with `---` always ends a document.
-fn split(text: &str) -> Vec<(usize, String)> {
+fn split_documents(text: &str) -> Vec<(usize, String)> {
     let mut documents = vec![(1, String::new())];
     for (index, line) in text.lines().enumerate() {
         let marker = line == "---" || line.starts_with("--- ");
@@ -297,35 +302,35 @@ fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-fn text_of(file: &Path) -> Result<String, Fault> {
+fn read_text(file: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     let read = if is_stdin(file) {
         std::io::stdin()
-            .take(LARGEST_FILE)
+            .take(MAX_FILE_BYTES)
             .read_to_string(&mut text)
     } else {
-        fs::File::open(file).and_then(|file| file.take(LARGEST_FILE).read_to_string(&mut text))
+        fs::File::open(file).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
     };
     match read {
-        Ok(length) if length as u64 == LARGEST_FILE => Err(Fault::error(format!(
-            "{}: larger than {LARGEST_FILE} bytes",
+        Ok(length) if length as u64 == MAX_FILE_BYTES => Err(CliError::error(format!(
+            "{}: larger than {MAX_FILE_BYTES} bytes",
             file.display()
         ))),
         Ok(_) => Ok(text),
-        Err(error) => Err(Fault::error(format!(
+        Err(error) => Err(CliError::error(format!(
             "cannot read {}: {error}",
             file.display()
         ))),
     }
 }
 
-fn files(source: &Path) -> Result<Vec<PathBuf>, Fault> {
+fn manifest_files(source: &Path) -> Result<Vec<PathBuf>, CliError> {
     if is_stdin(source) || !source.is_dir() {
         return Ok(vec![source.to_owned()]);
     }
     let mut found = Vec::new();
-    search(source, DEEPEST, &mut found)
-        .map_err(|error| Fault::error(format!("cannot read {}: {error}", source.display())))?;
+    search(source, MAX_FOLDER_DEPTH, &mut found)
+        .map_err(|error| CliError::error(format!("cannot read {}: {error}", source.display())))?;
     found.sort();
     Ok(found)
 }

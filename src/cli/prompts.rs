@@ -1,41 +1,41 @@
 //! `prompts list` and `prompts get`: list the prompts of a gateway and show their messages.
 
 use serde_json::{Value, json};
-use toolgate_mcp::{definition::Kind, method};
+use toolgate_mcp::{definition::DefinitionKind, method};
 
 use super::{
     cell,
-    fault::{Fault, FaultKind},
-    known,
-    mcp::Ask,
-    out::{Format, Out},
-    through::{Target, arguments, without_bulk},
+    error::{CliError, CliErrorKind},
+    gateway_access::{GatewayTarget, parse_arguments, without_binary},
+    mcp_client::McpRequest,
+    output::{OutputFormat, OutputWriter},
+    suggestions,
 };
 
 /// List and fill in prompts.
 #[derive(Debug, clap::Subcommand)]
 pub enum PromptsCommand {
     /// List the prompts that a gateway offers to the token.
-    List(List),
+    List(ListPromptsArgs),
     /// Fill in a prompt and show its messages.
-    Get(Get),
+    Get(GetPromptArgs),
 }
 
 /// Lists prompts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate prompts list --gateway tools")]
-pub struct List {
+pub struct ListPromptsArgs {
     /// Gateway to use.
     #[command(flatten)]
-    pub target: Target,
+    pub target: GatewayTarget,
 }
 
 /// Fills in a prompt.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate prompts get --gateway tools git__review --args '{\"branch\": \"main\"}'")]
-pub struct Get {
+pub struct GetPromptArgs {
     /// Name of the prompt, as the gateway calls it.
     pub name: String,
     /// Arguments, a JSON object of texts; `@FILE` reads a file, `-` standard input.
@@ -43,26 +43,26 @@ pub struct Get {
     pub args: String,
     /// Gateway to use.
     #[command(flatten)]
-    pub target: Target,
+    pub target: GatewayTarget,
 }
 
-impl List {
+impl ListPromptsArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut opened = self.target.open().await?;
-        let prompts = opened.client.list(Kind::Prompt).await;
+        let prompts = opened.client.list(DefinitionKind::Prompt).await;
         opened.close().await;
         let prompts = prompts?;
         if prompts.is_empty() {
-            self.target.why_empty(out, "prompts").await;
+            self.target.explain_empty(out, "prompts").await;
         }
         match out.format() {
-            Format::Json => out.json(&json!(prompts)),
-            Format::Yaml => out.yaml(&json!(prompts)),
-            Format::Name => prompts
+            OutputFormat::Json => out.json(&json!(prompts)),
+            OutputFormat::Yaml => out.yaml(&json!(prompts)),
+            OutputFormat::Name => prompts
                 .iter()
                 .try_for_each(|prompt| out.line(cell::text(prompt, "/name"))),
-            Format::Table | Format::Wide => out.table(
+            OutputFormat::Table | OutputFormat::Wide => out.table(
                 &["NAME", "ARGUMENTS", "DESCRIPTION"],
                 prompts.iter().map(row).collect(),
             ),
@@ -71,7 +71,7 @@ impl List {
 }
 
 fn row(prompt: &Value) -> Vec<String> {
-    let about = cell::brief(prompt["description"].as_str().unwrap_or_default());
+    let about = cell::summary_line(prompt["description"].as_str().unwrap_or_default());
     let arguments = prompt["arguments"].as_array().into_iter().flatten();
     let arguments: Vec<_> = arguments
         .map(|argument| {
@@ -85,33 +85,37 @@ fn row(prompt: &Value) -> Vec<String> {
     vec![cell::text(prompt, "/name"), arguments.join(" "), about]
 }
 
-impl Get {
+impl GetPromptArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
-        let arguments = arguments(&self.args)?;
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let arguments = parse_arguments(&self.args)?;
         let mut opened = self.target.open().await?;
-        let ask = Ask {
+        let ask = McpRequest {
             method: method::PROMPTS_GET,
             name: Some(&self.name),
-            members: format!("\"name\":{},\"arguments\":{arguments}", json!(self.name)),
-            mirrored: Vec::new(),
+            params_members: format!("\"name\":{},\"arguments\":{arguments}", json!(self.name)),
+            mirrored_headers: Vec::new(),
         };
-        let mut result = opened.client.ask(ask, &mut |_| {}).await;
+        let mut result = opened.client.send(ask, &mut |_| {}).await;
         if let Err(fault) = &mut result
-            && fault.kind == FaultKind::NotFound
+            && fault.kind == CliErrorKind::NotFound
         {
-            let prompts = opened.client.list(Kind::Prompt).await.unwrap_or_default();
+            let prompts = opened
+                .client
+                .list(DefinitionKind::Prompt)
+                .await
+                .unwrap_or_default();
             let names = prompts.iter().filter_map(|prompt| prompt["name"].as_str());
-            *fault = known::meant(fault.clone(), &self.name, names);
+            *fault = suggestions::with_suggestion(fault.clone(), &self.name, names);
         }
         opened.close().await;
         let result = result.map_err(|fault| {
-            fault.next("`toolgate prompts list` with the same --gateway and token shows the prompts there are")
+            fault.with_next_step("`toolgate prompts list` with the same --gateway and token shows the prompts there are")
         })?;
         match out.format() {
-            Format::Json => out.json(&result),
-            Format::Yaml => out.yaml(&result),
-            Format::Name | Format::Table | Format::Wide => {
+            OutputFormat::Json => out.json(&result),
+            OutputFormat::Yaml => out.yaml(&result),
+            OutputFormat::Name | OutputFormat::Table | OutputFormat::Wide => {
                 let messages = result["messages"].as_array().into_iter().flatten();
                 messages
                     .into_iter()
@@ -126,7 +130,7 @@ fn line(message: &Value) -> String {
     let content = &message["content"];
     let said = match content["text"].as_str() {
         Some(text) => text.to_owned(),
-        None => without_bulk(content).to_string(),
+        None => without_binary(content).to_string(),
     };
     format!("{}: {said}", message["role"].as_str().unwrap_or_default())
 }

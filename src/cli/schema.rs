@@ -14,7 +14,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use super::fault::Fault;
+use super::error::CliError;
 
 const PACKAGE: &str = "toolgate.admin.v1";
 
@@ -22,29 +22,29 @@ static POOL: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(toolgate_proto::DESCRIPTORS).ok());
 
 /// Returns the descriptor of the message `name` of the admin API.
-pub fn message(name: &str) -> Result<MessageDescriptor, Fault> {
+pub fn message(name: &str) -> Result<MessageDescriptor, CliError> {
     let found = POOL
         .as_ref()
         .and_then(|pool| pool.get_message_by_name(&format!("{PACKAGE}.{name}")));
-    found.ok_or_else(|| Fault::error(format!("this program's contract has no message `{name}`")))
+    found.ok_or_else(|| CliError::error(format!("this program's contract has no message `{name}`")))
 }
 
 /// Returns the descriptor of the method `name` of the service `service` of the admin API.
-pub fn method(service: &str, name: &str) -> Result<MethodDescriptor, Fault> {
+pub fn method(service: &str, name: &str) -> Result<MethodDescriptor, CliError> {
     let service_name = format!("{PACKAGE}.{service}");
     let service = POOL
         .as_ref()
         .and_then(|pool| pool.get_service_by_name(&service_name));
     let found = service.and_then(|service| service.methods().find(|m| m.name() == name));
     found.ok_or_else(|| {
-        Fault::error(format!(
+        CliError::error(format!(
             "this program's contract has no `{service_name}/{name}`"
         ))
     })
 }
 
 /// Returns the values of the enum at a field path in a message, or `None` if the path leads to anything else.
-pub fn words<'a>(
+pub fn enum_values<'a>(
     message: &MessageDescriptor,
     mut fields: impl Iterator<Item = &'a str>,
 ) -> Option<String> {
@@ -54,7 +54,7 @@ pub fn words<'a>(
         .or_else(|| message.get_field_by_name(name))?;
     let kind = field.kind();
     if let ProtoKind::Message(inner) = &kind {
-        return words(inner, fields);
+        return enum_values(inner, fields);
     }
     let ProtoKind::Enum(kind) = kind else {
         return None;
@@ -66,7 +66,7 @@ pub fn words<'a>(
 }
 
 /// Returns the field names of the message at a field path, or `None` if the path leads to anything else.
-pub fn members<'a>(
+pub fn field_names<'a>(
     message: &MessageDescriptor,
     mut fields: impl Iterator<Item = &'a str>,
 ) -> Option<Vec<String>> {
@@ -89,29 +89,29 @@ pub fn members<'a>(
     let ProtoKind::Message(inner) = kind else {
         return None;
     };
-    members(&inner, fields)
+    field_names(&inner, fields)
 }
 
 /// Deserializes a message from proto JSON.
-pub fn from_json(kind: MessageDescriptor, json: &Value) -> Result<DynamicMessage, Fault> {
+pub fn from_json(kind: MessageDescriptor, json: &Value) -> Result<DynamicMessage, CliError> {
     let name = kind.name().to_owned();
     kind.deserialize(json)
-        .map_err(|error| Fault::error(format!("not a valid {name}: {error}")))
+        .map_err(|error| CliError::error(format!("not a valid {name}: {error}")))
 }
 
 /// Serializes a message to proto JSON, without fields that have their default value.
-pub fn to_json(message: &DynamicMessage) -> Result<Value, Fault> {
+pub fn to_json(message: &DynamicMessage) -> Result<Value, CliError> {
     let options = SerializeOptions::new();
     message
         .serialize_with_options(serde_json::value::Serializer, &options)
-        .map_err(|error| Fault::error(format!("cannot write JSON: {error}")))
+        .map_err(|error| CliError::error(format!("cannot write JSON: {error}")))
 }
 
 /// Codec of messages whose type is known at run time only.
 #[derive(Debug, Clone)]
 pub struct DynamicCodec {
     /// Type of the responses.
-    pub answer: MessageDescriptor,
+    pub response: MessageDescriptor,
 }
 
 impl Codec for DynamicCodec {
@@ -144,7 +144,7 @@ impl Decoder for DynamicCodec {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
-        DynamicMessage::decode(self.answer.clone(), from)
+        DynamicMessage::decode(self.response.clone(), from)
             .map(Some)
             .map_err(|error| {
                 Status::internal(format!("not the answer the contract promises: {error}"))

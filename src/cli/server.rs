@@ -9,27 +9,27 @@ use serde_json::{Value, json};
 use toolgate_model::MaxAnswer;
 
 use super::{
-    admin::{Admin, AdminOptions},
-    fault::{Fault, FaultKind},
+    admin::{AdminClient, AdminOptions},
+    error::{CliError, CliErrorKind},
     kind::{CATALOGUE, CREDENTIAL, SERVER},
-    out::{Format, Out},
-    remedy,
+    output::{OutputFormat, OutputWriter},
+    probe_advice,
 };
 
 /// Work with servers.
 #[derive(Debug, clap::Subcommand)]
 pub enum ServerCommand {
     /// Adds an MCP server that already runs somewhere, and probes it.
-    Add(Add),
+    Add(AddServerArgs),
     /// Ask a server now what it offers, and show its answer.
-    Probe(Probe),
+    Probe(ProbeServerArgs),
 }
 
 /// Probes a server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate server probe git")]
-pub struct Probe {
+pub struct ProbeServerArgs {
     /// Id of the server.
     #[arg(add = super::completion::by(super::completion::servers))]
     pub name: String,
@@ -43,7 +43,7 @@ pub struct Probe {
 #[command(after_help = "Examples:\n\
     \x20 toolgate server add git --url https://git.example.com/mcp --header 'Authorization=Bearer …'\n\
     \x20 toolgate server add old --url https://old.example.com/mcp --era legacy --no-wait")]
-pub struct Add {
+pub struct AddServerArgs {
     /// Id of the server; with `always` prefixes its tools are called NAME__tool.
     pub name: String,
     /// Absolute http or https URL of its endpoint: Streamable HTTP, or HTTP+SSE as of 2024-11-05.
@@ -54,10 +54,10 @@ pub struct Add {
     pub headers: Vec<String>,
     /// Protocol era to speak.
     #[arg(long, value_enum, default_value_t)]
-    pub era: EraWord,
+    pub era: EraPolicyArg,
     /// Maximum size of one message that it may answer with, in MiB.
     #[arg(long, default_value_t = MaxAnswer::default().mebibytes(), value_name = "MIB",
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(MaxAnswer::MOST)))]
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MaxAnswer::MAX_MEBIBYTES)))]
     pub max_answer: u32,
     /// For people.
     #[arg(long, default_value = "")]
@@ -75,7 +75,7 @@ pub struct Add {
 
 /// Protocol eras at the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum EraWord {
+pub enum EraPolicyArg {
     /// Find out.
     #[default]
     Auto,
@@ -85,7 +85,7 @@ pub enum EraWord {
     Modern,
 }
 
-impl EraWord {
+impl EraPolicyArg {
     fn as_proto(self) -> &'static str {
         match self {
             Self::Auto => "ERA_POLICY_UNSPECIFIED",
@@ -95,21 +95,21 @@ impl EraWord {
     }
 }
 
-impl Probe {
+impl ProbeServerArgs {
     /// Runs the command. A problem is an error, so that scripts can wait for a server.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut admin = self.admin.connect()?;
         let name = SERVER.resource_name(admin.organization(), &self.name);
         let server = admin.get(&SERVER, &name).await?;
-        let catalogue = ask(&mut admin, out, &self.name).await?;
+        let catalogue = refresh_definitions(&mut admin, out, &self.name).await?;
         match out.format() {
-            Format::Json => out.json(&catalogue)?,
-            Format::Yaml => out.yaml(&catalogue)?,
-            Format::Name => out.line(CATALOGUE.name_of(&catalogue))?,
-            Format::Table | Format::Wide if problem_of(&catalogue).is_none() => {
-                out.line(seen(&catalogue))?;
+            OutputFormat::Json => out.json(&catalogue)?,
+            OutputFormat::Yaml => out.yaml(&catalogue)?,
+            OutputFormat::Name => out.line(CATALOGUE.name_of(&catalogue))?,
+            OutputFormat::Table | OutputFormat::Wide if problem_of(&catalogue).is_none() => {
+                out.line(definitions_summary(&catalogue))?;
             }
-            Format::Table | Format::Wide => {}
+            OutputFormat::Table | OutputFormat::Wide => {}
         }
         let Some(problem) = problem_of(&catalogue) else {
             return Ok(());
@@ -121,15 +121,17 @@ impl Probe {
             Some("") | None => "it has never been seen, so nothing of it is offered",
             Some(_) => "what was seen of it stays offered",
         };
-        Err(Fault::error(format!("the probe failed: {problem}"))
-            .note(format!("for {since}; {before}"))
-            .next(remedy::of_probe(problem, &self.name, &url, credential)))
+        Err(CliError::error(format!("the probe failed: {problem}"))
+            .with_note(format!("for {since}; {before}"))
+            .with_next_step(probe_advice::advice_for_probe(
+                problem, &self.name, &url, credential,
+            )))
     }
 }
 
-impl Add {
+impl AddServerArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let header = single_header(&self.headers)?;
         let mut admin = self.admin.connect()?;
         if let Some((header, value)) = &header {
@@ -157,22 +159,22 @@ impl Add {
                     let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
                     let _left_behind = admin.delete(&CREDENTIAL, &name, false).await;
                 }
-                return Err(self.exists(&mut admin, fault).await);
+                return Err(self.explain_conflict(&mut admin, fault).await);
             }
         };
         let catalogue = match self.dry_run || self.no_wait {
             true => None,
-            false => Some(ask(&mut admin, out, &self.name).await),
+            false => Some(refresh_definitions(&mut admin, out, &self.name).await),
         };
         self.report(out, added, catalogue)
     }
 
     async fn add_credential(
         &self,
-        admin: &mut Admin,
+        admin: &mut AdminClient,
         header: &str,
         value: &str,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         let credential = json!({ "spec": {
             "description": format!("Presented to the server {}", self.name),
             "staticHeader": { "header": header, "value": value },
@@ -182,13 +184,13 @@ impl Add {
             .await;
         match created {
             Ok(_) => Ok(()),
-            Err(fault) => Err(self.exists(admin, fault).await),
+            Err(fault) => Err(self.explain_conflict(admin, fault).await),
         }
     }
 
     /// Adds advice on deleting the conflicting objects, if the name is taken. Only existing objects are named.
-    async fn exists(&self, admin: &mut Admin, fault: Fault) -> Fault {
-        if fault.kind != FaultKind::Conflict {
+    async fn explain_conflict(&self, admin: &mut AdminClient, fault: CliError) -> CliError {
+        if fault.kind != CliErrorKind::Conflict {
             return fault;
         }
         let mut steps = Vec::new();
@@ -203,7 +205,7 @@ impl Add {
         };
         let look = first.replace("delete", "describe");
         let makes = if steps.len() == 1 { "makes" } else { "make" };
-        fault.next(format!(
+        fault.with_next_step(format!(
             "{look} shows what is there; {} {makes} room",
             steps.join(" and ")
         ))
@@ -211,15 +213,15 @@ impl Add {
 
     fn report(
         &self,
-        out: &mut Out,
+        out: &mut OutputWriter,
         added: Value,
-        probe: Option<Result<Value, Fault>>,
-    ) -> Result<(), Fault> {
+        probe: Option<Result<Value, CliError>>,
+    ) -> Result<(), CliError> {
         match out.format() {
-            Format::Json => out.json(&added)?,
-            Format::Yaml => out.yaml(&super::resources::document(&SERVER, &added))?,
-            Format::Name => out.line(SERVER.name_of(&added))?,
-            Format::Table | Format::Wide => {
+            OutputFormat::Json => out.json(&added)?,
+            OutputFormat::Yaml => out.yaml(&super::objects::to_document(&SERVER, &added))?,
+            OutputFormat::Name => out.line(SERVER.name_of(&added))?,
+            OutputFormat::Table | OutputFormat::Wide => {
                 let suffix = if self.dry_run { " (dry run)" } else { "" };
                 out.line(format_args!("server {} added{suffix}", self.name))?;
             }
@@ -228,16 +230,16 @@ impl Add {
             None => Ok(()),
             Some(Ok(catalogue)) => {
                 for line in summary(&self.name, &self.url, !self.headers.is_empty(), &catalogue) {
-                    out.note(line);
+                    out.notice(line);
                 }
                 Ok(())
             }
             Some(Err(fault)) => {
-                out.note(format_args!(
+                out.notice(format_args!(
                     "the first probe has not answered: {}",
                     fault.message
                 ));
-                out.note(format_args!(
+                out.notice(format_args!(
                     "  next: `toolgate describe server {}` in a moment",
                     self.name
                 ));
@@ -248,7 +250,11 @@ impl Add {
 }
 
 /// Probes the server and waits for the result. On a terminal a spinner is drawn.
-async fn ask(admin: &mut Admin, out: &Out, name: &str) -> Result<Value, Fault> {
+async fn refresh_definitions(
+    admin: &mut AdminClient,
+    out: &OutputWriter,
+    name: &str,
+) -> Result<Value, CliError> {
     let spinner = out.draws_progress().then(|| {
         let spinner =
             ProgressBar::new_spinner().with_message(format!("asking {name} what it offers"));
@@ -278,14 +284,19 @@ fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Ve
             format!("the first probe failed: {problem}"),
             format!(
                 "  next: {}",
-                remedy::of_probe(problem, name, url, if has_credential { name } else { "" })
+                probe_advice::advice_for_probe(
+                    problem,
+                    name,
+                    url,
+                    if has_credential { name } else { "" }
+                )
             ),
             format!(
                 "  {name} stays as it is, and Toolgate goes on trying: `toolgate describe server {name}` shows how it goes"
             ),
         ],
         None => vec![
-            seen(catalogue),
+            definitions_summary(catalogue),
             format!(
                 "  next: `toolgate gateway create NAME --server {name}` offers them to clients"
             ),
@@ -299,17 +310,17 @@ fn problem_of(catalogue: &Value) -> Option<&str> {
 }
 
 /// Describes the definitions of a server, with its era and protocol version.
-fn seen(catalogue: &Value) -> String {
+fn definitions_summary(catalogue: &Value) -> String {
     format!(
         "{} found ({}, {})",
-        found(catalogue),
+        definition_counts(catalogue),
         super::cell::text(catalogue, "/era"),
         super::cell::text(catalogue, "/protocolVersion"),
     )
 }
 
 /// Counts the definitions of a server by kind. Kinds without any are left out, except tools.
-fn found(catalogue: &Value) -> String {
+fn definition_counts(catalogue: &Value) -> String {
     let kinds = [
         ("/tools", "tool"),
         ("/prompts", "prompt"),
@@ -329,18 +340,18 @@ fn found(catalogue: &Value) -> String {
 }
 
 /// Parses the header of a credential, which holds exactly one. `Name: value` is accepted too.
-fn single_header(headers: &[String]) -> Result<Option<(String, String)>, Fault> {
+fn single_header(headers: &[String]) -> Result<Option<(String, String)>, CliError> {
     let [header] = headers else {
         return match headers.len() {
             0 => Ok(None),
-            count => Err(Fault::usage(format!(
+            count => Err(CliError::usage(format!(
                 "{count} headers given; a credential holds one"
             ))),
         };
     };
     let cut = header.find(['=', ':']).filter(|cut| *cut > 0);
     let Some(cut) = cut else {
-        return Err(Fault::usage(
+        return Err(CliError::usage(
             "a header is NAME=VALUE, e.g. --header 'Authorization=Bearer …'",
         ));
     };

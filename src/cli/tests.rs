@@ -5,12 +5,12 @@ use clap::{CommandFactory as _, Parser as _};
 use super::Cli;
 
 #[test]
-fn the_command_line_is_well_formed() {
+fn the_command_line_definition_is_valid() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn what_scripts_rely_on_is_understood() {
+fn documented_script_commands_parse() {
     let lines = [
         "toolgate up --data-dir d --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0",
         "toolgate apply -f - --dry-run",
@@ -52,7 +52,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_command_shows_examples_of_itself_that_are_understood() {
+fn every_command_has_examples_that_parse() {
     let mut open = vec![(String::from("toolgate"), Cli::command())];
     let mut seen = 0;
     while let Some((path, command)) = open.pop() {

@@ -6,20 +6,20 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{
-    admin::{Admin, AdminOptions},
-    fault::Fault,
+    admin::{AdminClient, AdminOptions},
+    error::CliError,
     kind::{GATEWAY, TOKEN},
-    known,
-    out::{Format, Out},
+    output::{OutputFormat, OutputWriter},
+    suggestions,
 };
 
 /// Work with tokens.
 #[derive(Debug, clap::Subcommand)]
 pub enum TokenCommand {
     /// Creates a bearer token and shows it, this once.
-    Create(Create),
+    Create(CreateTokenArgs),
     /// Revokes a token on every proxy within seconds; its record stays.
-    Revoke(Revoke),
+    Revoke(RevokeTokenArgs),
 }
 
 /// Creates a token.
@@ -27,7 +27,7 @@ pub enum TokenCommand {
 #[command(after_help = "Examples:\n\
     \x20 toolgate token create laptop --gateway tools --ttl 30d\n\
     \x20 toolgate token create ci --gateway tools --tool git__search --team build")]
-pub struct Create {
+pub struct CreateTokenArgs {
     /// Id of the token.
     pub name: String,
     /// Gateway it may call; repeat for several. Without: all of the organization.
@@ -47,7 +47,7 @@ pub struct Create {
     pub team: Option<String>,
     /// Role at the admin API.
     #[arg(long, value_enum, default_value_t)]
-    pub role: RoleWord,
+    pub role: AdminRoleArg,
     /// For people.
     #[arg(long, default_value = "")]
     pub description: String,
@@ -63,7 +63,7 @@ pub struct Create {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate token revoke laptop")]
-pub struct Revoke {
+pub struct RevokeTokenArgs {
     /// Id of the token.
     #[arg(add = super::completion::by(super::completion::tokens))]
     pub name: String,
@@ -74,7 +74,7 @@ pub struct Revoke {
 
 /// Admin roles at the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum RoleWord {
+pub enum AdminRoleArg {
     /// Nothing: for clients of gateways.
     #[default]
     None,
@@ -86,7 +86,7 @@ pub enum RoleWord {
     Admin,
 }
 
-impl RoleWord {
+impl AdminRoleArg {
     fn as_proto(self) -> &'static str {
         match self {
             Self::None => "ADMIN_ROLE_UNSPECIFIED",
@@ -99,7 +99,7 @@ impl RoleWord {
 
 /// Token to create, apart from its id.
 #[derive(Debug, Default)]
-pub struct Wish {
+pub struct TokenRequest {
     /// Gateways that it may call; empty means all.
     pub gateways: Vec<String>,
     /// Tools that it may use; empty means all.
@@ -111,14 +111,18 @@ pub struct Wish {
 }
 
 /// Creates a token and returns the response of the API: `token` and `secret`.
-pub async fn mint(admin: &mut Admin, id: &str, wish: &Wish) -> Result<Value, Fault> {
+pub async fn create_token(
+    admin: &mut AdminClient,
+    id: &str,
+    wish: &TokenRequest,
+) -> Result<Value, CliError> {
     let spec = spec_of(wish, super::now());
     admin
         .create(&TOKEN, id, json!({ "spec": spec }), false)
         .await
 }
 
-fn spec_of(wish: &Wish, now: u64) -> Value {
+fn spec_of(wish: &TokenRequest, now: u64) -> Value {
     let mut spec = json!({
         "description": wish.description,
         "gateways": wish.gateways,
@@ -135,12 +139,12 @@ fn spec_of(wish: &Wish, now: u64) -> Value {
     spec
 }
 
-impl Create {
+impl CreateTokenArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut admin = self.admin.connect()?;
-        let warnings = unknown(&mut admin, &self.gateways, &self.tools).await?;
-        let wish = Wish {
+        let warnings = check_names(&mut admin, &self.gateways, &self.tools).await?;
+        let wish = TokenRequest {
             gateways: self.gateways,
             tools: self.tools,
             ttl: self.ttl,
@@ -161,7 +165,7 @@ impl Create {
             .await?;
         report(out, &answer, self.dry_run)?;
         for warning in warnings {
-            out.note(warning);
+            out.notice(warning);
         }
         Ok(())
     }
@@ -169,14 +173,14 @@ impl Create {
 
 /// Checks the names of gateways and tools. A missing gateway is an error; a missing tool may appear later and is
 /// only a warning.
-async fn unknown(
-    admin: &mut Admin,
+async fn check_names(
+    admin: &mut AdminClient,
     gateways: &[String],
     tools: &[String],
-) -> Result<Vec<String>, Fault> {
+) -> Result<Vec<String>, CliError> {
     let mut reached = Vec::new();
     for id in gateways {
-        reached.extend(known::gateway(admin, id).await?);
+        reached.extend(suggestions::require_gateway(admin, id).await?);
     }
     if tools.is_empty() {
         return Ok(Vec::new());
@@ -184,27 +188,27 @@ async fn unknown(
     if gateways.is_empty() {
         reached = admin.list(&GATEWAY).await.unwrap_or_default();
     }
-    Ok(unoffered(&reached, tools))
+    Ok(unoffered_tools(&reached, tools))
 }
 
-fn unoffered(gateways: &[Value], tools: &[String]) -> Vec<String> {
+fn unoffered_tools(gateways: &[Value], tools: &[String]) -> Vec<String> {
     // Without readable gateways the tools are unknown.
     if gateways.is_empty() {
         return Vec::new();
     }
-    let offered = known::tools_of(gateways);
+    let offered = suggestions::tool_names(gateways);
     let missing = tools
         .iter()
         .filter(|tool| !offered.contains(&tool.as_str()));
     missing
         .map(|tool| {
-            let near = known::suggestion(tool, offered.iter().copied());
+            let near = suggestions::suggestion(tool, offered.iter().copied());
             format!("warning: no gateway of this token offers a tool `{tool}` now{near}")
         })
         .collect()
 }
 
-fn report(out: &mut Out, answer: &Value, dry_run: bool) -> Result<(), Fault> {
+fn report(out: &mut OutputWriter, answer: &Value, dry_run: bool) -> Result<(), CliError> {
     let token = &answer["token"];
     let secret = answer["secret"].as_str().unwrap_or_default();
     let mut result = json!({ "name": TOKEN.name_of(token), "token": secret });
@@ -212,27 +216,29 @@ fn report(out: &mut Out, answer: &Value, dry_run: bool) -> Result<(), Fault> {
         result["expireTime"] = expires.clone();
     }
     match out.format() {
-        Format::Json => out.json(&result),
-        Format::Yaml => out.yaml(&result),
-        Format::Name => out.line(TOKEN.name_of(token)),
-        Format::Table | Format::Wide if dry_run => out.line("token would be created (dry run)"),
-        Format::Table | Format::Wide => {
+        OutputFormat::Json => out.json(&result),
+        OutputFormat::Yaml => out.yaml(&result),
+        OutputFormat::Name => out.line(TOKEN.name_of(token)),
+        OutputFormat::Table | OutputFormat::Wide if dry_run => {
+            out.line("token would be created (dry run)")
+        }
+        OutputFormat::Table | OutputFormat::Wide => {
             out.line(secret)?;
-            out.note("This is the token. It is shown here and nowhere else: keep it.");
+            out.notice("This is the token. It is shown here and nowhere else: keep it.");
             Ok(())
         }
     }
 }
 
 /// Revokes the token with a full resource name.
-pub async fn revoke(admin: &mut Admin, name: &str) -> Result<(), Fault> {
+pub async fn revoke(admin: &mut AdminClient, name: &str) -> Result<(), CliError> {
     let request = json!({ "name": name, "requestId": toolgate_runtime::random::id() });
     admin.call("Tokens", "RevokeToken", request).await.map(drop)
 }
 
-impl Revoke {
+impl RevokeTokenArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut Out) -> Result<(), Fault> {
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut admin = self.admin.connect()?;
         let name = TOKEN.resource_name(admin.organization(), &self.name);
         revoke(&mut admin, &name).await?;

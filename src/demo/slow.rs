@@ -13,15 +13,15 @@ use super::tool;
 
 /// Number and duration of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Steps {
+pub struct SlowToolOptions {
     count: u64,
     delay: Duration,
 }
 
 /// Running call.
-pub struct Work {
+pub struct SlowCall {
     /// Steps to perform.
-    pub steps: Steps,
+    pub steps: SlowToolOptions,
     /// Id of the request, a JSON literal.
     pub id: String,
     /// Progress token of the request, a JSON literal.
@@ -32,26 +32,26 @@ pub struct Work {
     pub finish: fn(Value) -> Value,
 }
 
-impl Steps {
+impl SlowToolOptions {
     /// Maximum number of steps per call.
-    pub const MOST: u64 = 1000;
+    pub const MAX_STEPS: u64 = 1000;
     /// Maximum duration of a step in milliseconds.
-    pub const LONGEST_MILLIS: u64 = 10_000;
+    pub const MAX_DELAY_MILLIS: u64 = 10_000;
 
     /// Parses the arguments of a call.
-    pub fn read(arguments: &Value) -> Result<Self, String> {
+    pub fn from_arguments(arguments: &Value) -> Result<Self, String> {
         let number = |name: &str, default, least, most| {
             let value = arguments.get(name).map_or(Some(default), Value::as_u64);
             let fits = value.filter(|value| (least..=most).contains(value));
             fits.ok_or_else(|| format!("`{name}` must be a whole number from {least} to {most}"))
         };
-        let count = number("steps", 5, 1, Self::MOST)?;
-        let delay = Duration::from_millis(number("delayMs", 200, 0, Self::LONGEST_MILLIS)?);
+        let count = number("steps", 5, 1, Self::MAX_STEPS)?;
+        let delay = Duration::from_millis(number("delayMs", 200, 0, Self::MAX_DELAY_MILLIS)?);
         Ok(Self { count, delay })
     }
 }
 
-impl Work {
+impl SlowCall {
     /// Returns the events of the response stream. The work advances only while the stream is polled.
     pub fn events(self) -> impl Stream<Item = Bytes> + Send + 'static {
         stream::unfold((self, 0), |(work, done)| async move {
@@ -71,9 +71,11 @@ impl Work {
     }
 
     fn result(&self) -> Value {
-        let Steps { count, delay } = self.steps;
+        let SlowToolOptions { count, delay } = self.steps;
         let took = delay.as_millis() * u128::from(count);
-        (self.finish)(tool::text(&format!("{count} steps in about {took} ms")))
+        (self.finish)(tool::text_result(&format!(
+            "{count} steps in about {took} ms"
+        )))
     }
 
     /// Returns the notification of one step, or a keep-alive comment if the caller requested no progress.

@@ -3,7 +3,7 @@
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use toolgate_egress::Body;
+use toolgate_egress::EgressRequestBody;
 use toolgate_runtime::{clock, drain};
 
 use super::start;
@@ -16,8 +16,14 @@ async fn post(url: &str, headers: &[(&str, &str)], body: &Value) -> (StatusCode,
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::full(body.to_string())).unwrap();
-    let answer = dial::http(None).unwrap().request(request).await.unwrap();
+    let request = request
+        .body(EgressRequestBody::full(body.to_string()))
+        .unwrap();
+    let answer = dial::http_client(None)
+        .unwrap()
+        .request(request)
+        .await
+        .unwrap();
     let status = answer.status();
     let mut text = Vec::new();
     let mut body = answer.into_body();
@@ -62,7 +68,7 @@ async fn both_eras_list_and_call_the_same_tools() {
 }
 
 #[tokio::test]
-async fn slow_work_tells_its_progress() {
+async fn the_slow_tool_reports_progress() {
     let (drain, _trigger) = drain::new();
     let url = start(clock::system(), &drain).await.unwrap();
     let headers = [
@@ -79,7 +85,7 @@ async fn slow_work_tells_its_progress() {
 }
 
 #[tokio::test]
-async fn a_cancelled_call_ends_without_an_answer() {
+async fn a_cancelled_call_ends_without_a_response() {
     let (drain, _trigger) = drain::new();
     let url = start(clock::system(), &drain).await.unwrap();
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
@@ -96,7 +102,7 @@ async fn a_cancelled_call_ends_without_an_answer() {
 }
 
 #[tokio::test]
-async fn a_broken_frame_is_refused_precisely() {
+async fn a_broken_frame_is_rejected_with_the_exact_error() {
     let (drain, _trigger) = drain::new();
     let url = start(clock::system(), &drain).await.unwrap();
     let (status, text) = post(&url, &[], &json!([1])).await;

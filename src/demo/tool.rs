@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 use toolgate_model::Timestamp;
 
-use super::slow::Steps;
+use super::slow::SlowToolOptions;
 
 /// Outcome of a tool call.
 #[derive(Debug, PartialEq)]
-pub enum Outcome {
+pub enum ToolCallOutcome {
     /// Result of `tools/call`, without the members that an era adds.
     Done(Value),
     /// Call that runs step by step.
-    Slow(Steps),
+    Slow(SlowToolOptions),
     /// Unknown tool.
     Unknown,
 }
@@ -53,8 +53,8 @@ pub fn definitions() -> [Value; 4] {
             "inputSchema": {
                 "type": "object",
                 "properties": {
-                    "steps": { "type": "integer", "minimum": 1, "maximum": Steps::MOST, "default": 5 },
-                    "delayMs": { "type": "integer", "minimum": 0, "maximum": Steps::LONGEST_MILLIS, "default": 200 },
+                    "steps": { "type": "integer", "minimum": 1, "maximum": SlowToolOptions::MAX_STEPS, "default": 5 },
+                    "delayMs": { "type": "integer", "minimum": 0, "maximum": SlowToolOptions::MAX_DELAY_MILLIS, "default": 200 },
                 },
             },
             "annotations": { "readOnlyHint": true, "openWorldHint": false },
@@ -73,25 +73,25 @@ pub fn definitions() -> [Value; 4] {
 }
 
 /// Calls the tool `name`.
-pub fn call(name: &str, arguments: &Value, now: Timestamp) -> Outcome {
+pub fn call(name: &str, arguments: &Value, now: Timestamp) -> ToolCallOutcome {
     match name {
-        "add" => Outcome::Done(add(arguments)),
-        "echo" => Outcome::Done(match arguments["text"].as_str() {
-            Some(said) => text(said),
-            None => failed("`text` must be a string"),
+        "add" => ToolCallOutcome::Done(add(arguments)),
+        "echo" => ToolCallOutcome::Done(match arguments["text"].as_str() {
+            Some(said) => text_result(said),
+            None => error_result("`text` must be a string"),
         }),
-        "slow" => match Steps::read(arguments) {
-            Ok(steps) => Outcome::Slow(steps),
-            Err(reason) => Outcome::Done(failed(&reason)),
+        "slow" => match SlowToolOptions::from_arguments(arguments) {
+            Ok(steps) => ToolCallOutcome::Slow(steps),
+            Err(reason) => ToolCallOutcome::Done(error_result(&reason)),
         },
-        "time" => Outcome::Done(time(arguments, now)),
-        _ => Outcome::Unknown,
+        "time" => ToolCallOutcome::Done(time(arguments, now)),
+        _ => ToolCallOutcome::Unknown,
     }
 }
 
 fn add(arguments: &Value) -> Value {
     let (Some(a), Some(b)) = (arguments["a"].as_f64(), arguments["b"].as_f64()) else {
-        return failed("`a` and `b` must be numbers");
+        return error_result("`a` and `b` must be numbers");
     };
     let whole = arguments["a"].as_i64().zip(arguments["b"].as_i64());
     let sum = match whole.and_then(|(a, b)| a.checked_add(b)) {
@@ -105,27 +105,27 @@ fn add(arguments: &Value) -> Value {
 fn time(arguments: &Value, now: Timestamp) -> Value {
     let zone = arguments.get("zone").map_or(Some("UTC"), Value::as_str);
     let Some(zone) = zone else {
-        return failed("`zone` must be a string");
+        return error_result("`zone` must be a string");
     };
     let instant = i64::try_from(now.0)
         .ok()
         .and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
     let there = instant.and_then(|instant| instant.in_tz(zone).ok());
     match there {
-        Some(there) => text(&there.strftime("%Y-%m-%d %H:%M:%S %Z (%A)").to_string()),
-        None => failed(&format!(
+        Some(there) => text_result(&there.strftime("%Y-%m-%d %H:%M:%S %Z (%A)").to_string()),
+        None => error_result(&format!(
             "there is no time zone {zone:?}; name one like Europe/Berlin"
         )),
     }
 }
 
 /// Returns a result with one text.
-pub fn text(text: &str) -> Value {
+pub fn text_result(text: &str) -> Value {
     json!({ "content": [{ "type": "text", "text": text }] })
 }
 
 /// Returns an error result, for the model to read.
-fn failed(reason: &str) -> Value {
+fn error_result(reason: &str) -> Value {
     json!({ "content": [{ "type": "text", "text": reason }], "isError": true })
 }
 

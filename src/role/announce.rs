@@ -7,14 +7,14 @@ use std::{
 
 use crate::cli::{
     admin::DATA_DIR,
-    connect::clients::{self, Given},
-    through::endpoint_url,
+    connect::clients::{self, TemplateValues},
+    gateway_access::endpoint_url,
 };
 
 /// Content of the startup message.
-pub struct Welcome {
+pub struct StartupMessage {
     /// Address of the client listener.
-    pub door: String,
+    pub gateway_address: String,
     /// Address of the admin API.
     pub admin: String,
     /// Data folder.
@@ -24,24 +24,24 @@ pub struct Welcome {
     /// File with the admin token.
     pub admin_token_file: PathBuf,
     /// Address of the private port.
-    pub private: SocketAddr,
+    pub private_listen: SocketAddr,
     /// Token for the demo gateway, if there is one.
     pub demo_token: Option<String>,
 }
 
 /// Returns the lines of the startup message.
-pub fn lines(welcome: &Welcome) -> Vec<String> {
+pub fn lines(welcome: &StartupMessage) -> Vec<String> {
     let mut lines = vec!["Toolgate is ready.".to_owned(), String::new()];
     if let Some(token) = &welcome.demo_token {
         lines.push(format!(
             "  endpoint     {}",
-            endpoint_url(&welcome.door, "demo")
+            endpoint_url(&welcome.gateway_address, "demo")
         ));
         lines.push(format!("  token        {token}"));
     } else {
         lines.push(format!(
             "  endpoints    {}",
-            endpoint_url(&welcome.door, "<gateway>")
+            endpoint_url(&welcome.gateway_address, "<gateway>")
         ));
     }
     lines.push(format!("  admin API    {}", welcome.admin));
@@ -57,7 +57,7 @@ pub fn lines(welcome: &Welcome) -> Vec<String> {
     }
     lines.push(format!(
         "  health       http://{}/readyz, /metrics",
-        welcome.private
+        welcome.private_listen
     ));
     match &welcome.demo_token {
         Some(token) => lines.extend(first_steps(welcome, token)),
@@ -69,10 +69,10 @@ pub fn lines(welcome: &Welcome) -> Vec<String> {
     lines
 }
 
-fn first_steps(welcome: &Welcome, token: &str) -> Vec<String> {
-    let given = Given {
+fn first_steps(welcome: &StartupMessage, token: &str) -> Vec<String> {
+    let given = TemplateValues {
         name: "demo".to_owned(),
-        url: endpoint_url(&welcome.door, "demo"),
+        url: endpoint_url(&welcome.gateway_address, "demo"),
         token: token.to_owned(),
     };
     let claude = clients::find("claude-code")
@@ -85,7 +85,7 @@ fn first_steps(welcome: &Welcome, token: &str) -> Vec<String> {
         String::new(),
         "Call a tool:".to_owned(),
         String::new(),
-        format!("  {}", curl(&given)),
+        format!("  {}", curl_command(&given)),
         String::new(),
         "Give it to an agent:".to_owned(),
         String::new(),
@@ -101,21 +101,24 @@ fn first_steps(welcome: &Welcome, token: &str) -> Vec<String> {
 /// Returns the command for the next step. Commands find the ports through the data folder; the default folder need
 /// not be named.
 fn server_add(data_dir: &Path) -> String {
-    let command = format!("{} server add NAME --url URL", program());
+    let command = format!("{} server add NAME --url URL", program_path());
     if data_dir == Path::new(DATA_DIR) {
         return command;
     }
-    format!("{command} --data-dir {}", word(&data_dir.to_string_lossy()))
+    format!(
+        "{command} --data-dir {}",
+        shell_word(&data_dir.to_string_lossy())
+    )
 }
 
 /// Returns the path of this program as it was called, since it may not be on PATH.
-fn program() -> String {
+fn program_path() -> String {
     let called = std::env::args().next().filter(|path| !path.is_empty());
-    word(&called.unwrap_or_else(|| "toolgate".to_owned()))
+    shell_word(&called.unwrap_or_else(|| "toolgate".to_owned()))
 }
 
 /// Quotes text as one shell word, if needed.
-fn word(text: &str) -> String {
+fn shell_word(text: &str) -> String {
     if text.contains(char::is_whitespace) {
         format!("'{text}'")
     } else {
@@ -124,7 +127,7 @@ fn word(text: &str) -> String {
 }
 
 /// Returns a curl command for a tool call of version 2026-07-28, which needs no handshake.
-fn curl(given: &Given) -> String {
+fn curl_command(given: &TemplateValues) -> String {
     let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"demo__add","arguments":{{"a":2,"b":3}},"_meta":{meta}}}}}"#

@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use rustls::ServerConfig;
 use toolgate_actor::ActorSystem;
 use toolgate_control_core::port::Store;
-use toolgate_control_plane::{AdminOptions, ControlPlane, FirstToken, Options};
+use toolgate_control_plane::{AdminOptions, ControlPlane, FirstToken, StartOptions};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
 use toolgate_runtime::{SharedClock, tls};
 use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, EtcdTls};
 
 use super::{
-    Machine, Running, egress, listen,
-    options::{AdminListener, ControlPlaneOptions},
+    ProcessContext, RunningRole, egress, listen,
+    options::{AdminListenerOptions, ControlPlaneOptions},
 };
 
 #[cfg(test)]
@@ -25,10 +25,10 @@ const KEY_FILE: &str = "key";
 /// File with the first admin token.
 pub const TOKEN_FILE: &str = "admin-token";
 /// Organization created in an empty store.
-const FIRST_ORGANIZATION: &str = "default";
+const DEFAULT_ORGANIZATION: &str = "default";
 
 /// Settings in which `up` and `control-plane` differ.
-pub struct Setting<'a> {
+pub struct ControlPlaneSettings<'a> {
     /// Data folder.
     pub data_dir: &'a Path,
     /// Key file, if not in the data folder.
@@ -40,34 +40,37 @@ pub struct Setting<'a> {
     /// True if the store was restored from a backup.
     pub new_epoch: bool,
     /// True if the store is a file, which no other process can have open.
-    pub alone: bool,
+    pub exclusive_store: bool,
     /// Policy of outbound connections of probes.
     pub egress: EgressPolicy,
 }
 
 /// Builds the role.
-pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::Result<Running> {
-    let door = AdminDoor::new(&options.admin, machine)?;
+pub async fn build(
+    options: ControlPlaneOptions,
+    machine: &ProcessContext,
+) -> anyhow::Result<RunningRole> {
+    let door = AdminListenerBuilder::new(&options.admin, machine)?;
     let store = if options.etcd.is_empty() {
-        embedded(&options.common.data_dir, &machine.clock)?
+        open_embedded_store(&options.common.data_dir, &machine.clock)?
     } else {
-        Arc::new(EtcdStore::new(etcd(&options)?)?)
+        Arc::new(EtcdStore::new(etcd_options(&options)?)?)
     };
     let actors = ActorSystem::start(1)?;
-    let setting = Setting {
+    let setting = ControlPlaneSettings {
         data_dir: &options.common.data_dir,
         key_file: options.key_file.as_deref(),
         token_prefix: &options.admin.token_prefix,
         reset_admin_token: options.reset_admin_token,
         new_epoch: options.new_epoch,
-        alone: options.etcd.is_empty(),
+        exclusive_store: options.etcd.is_empty(),
         egress: egress::policy(&options.egress, false)?,
     };
     let plane = start(setting, store, machine, &actors).await?;
-    let admin = door.open(&plane, machine).await?;
-    let listener = listen::at(options.push_listen, "proxies' listener").await?;
+    let admin = door.bind(&plane, machine).await?;
+    let listener = listen::bind(options.push_listen, "proxies' listener").await?;
     let push = listener.local_addr()?;
-    let names = (!options.insecure_push).then(|| push_names(&options));
+    let names = (!options.insecure_push).then(|| push_certificate_names(&options));
     if names.is_none() {
         tracing::warn!(%push, "proxies are served WITHOUT TLS: whoever reaches this port gets every secret");
     }
@@ -77,7 +80,7 @@ pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::R
     let announcement = match plane.first_token() {
         FirstToken::Created => vec![
             format!("admin API   {admin}"),
-            format!("admin token {}  (also in {})", read(&token)?, token.display()),
+            format!("admin token {}  (also in {})", read_trimmed(&token)?, token.display()),
         ],
         FirstToken::Kept => Vec::new(),
         FirstToken::Elsewhere => vec![
@@ -85,15 +88,15 @@ pub async fn build(options: ControlPlaneOptions, machine: &Machine) -> anyhow::R
                 .to_owned(),
         ],
     };
-    Ok(Running {
+    Ok(RunningRole {
         announcement,
         actors: vec![actors],
-        posted: None,
+        address_file: None,
     })
 }
 
 /// Opens the embedded store, a file in the data folder.
-pub fn embedded(data_dir: &Path, clock: &SharedClock) -> anyhow::Result<Arc<dyn Store>> {
+pub fn open_embedded_store(data_dir: &Path, clock: &SharedClock) -> anyhow::Result<Arc<dyn Store>> {
     let file = data_dir.join(STORE_FILE);
     let store = EmbeddedStore::open(&file, Arc::clone(clock));
     let store = store.with_context(|| {
@@ -107,23 +110,23 @@ pub fn embedded(data_dir: &Path, clock: &SharedClock) -> anyhow::Result<Arc<dyn 
 
 /// Starts the control plane over any store.
 pub async fn start(
-    setting: Setting<'_>,
+    setting: ControlPlaneSettings<'_>,
     store: Arc<dyn Store>,
-    machine: &Machine,
+    machine: &ProcessContext,
     actors: &ActorSystem,
 ) -> anyhow::Result<ControlPlane> {
     let egress = Egress::new(setting.egress)?;
     let in_folder = setting.data_dir.join(KEY_FILE);
-    let options = Options {
+    let options = StartOptions {
         token_prefix: setting.token_prefix.to_owned(),
-        organization: FIRST_ORGANIZATION.parse()?,
+        organization: DEFAULT_ORGANIZATION.parse()?,
         key_file: Some(setting.key_file.map_or(in_folder, Path::to_owned)),
         admin_token_file: setting.data_dir.join(TOKEN_FILE),
         reset_admin_token: setting.reset_admin_token,
         new_epoch: setting.new_epoch,
-        alone: setting.alone,
+        exclusive_store: setting.exclusive_store,
     };
-    let machine = toolgate_control_plane::Machine {
+    let machine = toolgate_control_plane::ControlPlaneContext {
         clock: Arc::clone(&machine.clock),
         metrics: machine.metrics.clone(),
         readiness: machine.readiness.clone(),
@@ -136,18 +139,18 @@ pub async fn start(
 
 /// Validated settings of the admin listener. They are checked before the store is written to, so that a start with
 /// forbidden settings has no effect.
-pub struct AdminDoor {
+pub struct AdminListenerBuilder {
     listen: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
 }
 
-impl AdminDoor {
+impl AdminListenerBuilder {
     /// Checks the options and loads the certificate.
-    pub fn new(options: &AdminListener, machine: &Machine) -> anyhow::Result<Self> {
+    pub fn new(options: &AdminListenerOptions, machine: &ProcessContext) -> anyhow::Result<Self> {
         let (cert, key) = (options.admin_cert.as_ref(), options.admin_key.as_ref());
-        let tls = listen::presenting(cert, key, tls::ALPN_BOTH, &machine.drain)?;
+        let tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &machine.drain)?;
         if tls.is_none() {
-            plain(options)?;
+            check_plaintext(options)?;
         }
         Ok(Self {
             listen: options.admin_listen,
@@ -156,8 +159,12 @@ impl AdminDoor {
     }
 
     /// Opens the admin API and returns its address.
-    pub async fn open(self, plane: &ControlPlane, machine: &Machine) -> anyhow::Result<String> {
-        let listener = listen::at(self.listen, "admin API").await?;
+    pub async fn bind(
+        self,
+        plane: &ControlPlane,
+        machine: &ProcessContext,
+    ) -> anyhow::Result<String> {
+        let listener = listen::bind(self.listen, "admin API").await?;
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let address = format!("{scheme}://{}", listener.local_addr()?);
         plane.serve_admin(
@@ -173,7 +180,7 @@ impl AdminDoor {
 }
 
 /// Rejects a listener without TLS beyond loopback, unless it is explicitly allowed.
-fn plain(options: &AdminListener) -> anyhow::Result<()> {
+fn check_plaintext(options: &AdminListenerOptions) -> anyhow::Result<()> {
     let at = options.admin_listen;
     if at.ip().is_loopback() {
         return Ok(());
@@ -189,7 +196,7 @@ fn plain(options: &AdminListener) -> anyhow::Result<()> {
 
 /// Returns the names of the push listener's certificate: the given names, the loopback names and the listen
 /// address.
-fn push_names(options: &ControlPlaneOptions) -> Vec<String> {
+fn push_certificate_names(options: &ControlPlaneOptions) -> Vec<String> {
     let ourselves = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut names: Vec<_> = options
         .push_names
@@ -206,7 +213,7 @@ fn push_names(options: &ControlPlaneOptions) -> Vec<String> {
     names
 }
 
-fn etcd(options: &ControlPlaneOptions) -> anyhow::Result<EtcdOptions> {
+fn etcd_options(options: &ControlPlaneOptions) -> anyhow::Result<EtcdOptions> {
     let read =
         |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
     let ca = options.etcd_ca.as_deref().map(read).transpose()?;
@@ -228,7 +235,7 @@ fn etcd(options: &ControlPlaneOptions) -> anyhow::Result<EtcdOptions> {
         .as_ref()
         .zip(options.etcd_password_file.as_deref());
     let user = user
-        .map(|(user, file)| Ok::<_, anyhow::Error>((user.clone(), self::read(file)?)))
+        .map(|(user, file)| Ok::<_, anyhow::Error>((user.clone(), self::read_trimmed(file)?)))
         .transpose()?;
     Ok(EtcdOptions {
         endpoints: options.etcd.iter().map(ToString::to_string).collect(),
@@ -239,7 +246,7 @@ fn etcd(options: &ControlPlaneOptions) -> anyhow::Result<EtcdOptions> {
 }
 
 /// Reads a file of one line.
-pub fn read(file: &Path) -> anyhow::Result<String> {
+pub fn read_trimmed(file: &Path) -> anyhow::Result<String> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(text.trim().to_owned())

@@ -7,14 +7,14 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use toolgate_runtime::{
     Drain,
-    tls::{self, HotIdentity},
+    tls::{self, ReloadableIdentity},
 };
 
 /// Interval between checks of the certificate files.
-const LOOK: Duration = Duration::from_secs(30);
+const CERTIFICATE_POLL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Binds a listener. The error names the address and the probable cause.
-pub async fn at(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+pub async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen at {address} ({what}); is another toolgate running there? choose another address")
     })
@@ -40,7 +40,7 @@ pub fn ensure_free(listeners: &[(SocketAddr, &'static str)]) -> anyhow::Result<(
 
 /// Builds the TLS configuration of a listener from PEM files, which may be replaced at run time. Returns `None` for
 /// plain text.
-pub fn presenting(
+pub fn tls_config(
     chain: Option<&PathBuf>,
     key: Option<&PathBuf>,
     alpn: &[&[u8]],
@@ -49,7 +49,8 @@ pub fn presenting(
     let Some((chain, key)) = chain.zip(key) else {
         return Ok(None);
     };
-    let identity = HotIdentity::watch(chain.clone(), key.clone(), LOOK, drain)?;
+    let identity =
+        ReloadableIdentity::watch(chain.clone(), key.clone(), CERTIFICATE_POLL_INTERVAL, drain)?;
     Ok(Some(tls::server(&identity, alpn)?))
 }
 

@@ -38,7 +38,7 @@ pub struct CommonOptions {
     pub private_listen: SocketAddr,
     /// Format of log lines.
     #[arg(long, env = "TOOLGATE_LOG_FORMAT", value_enum, default_value_t)]
-    pub log_format: LogFormatWord,
+    pub log_format: LogFormatArg,
     /// Filter for log lines, e.g. `info,toolgate_sync=debug`.
     #[arg(long, env = "TOOLGATE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -52,7 +52,7 @@ pub struct CommonOptions {
 
 /// Log formats at the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormatWord {
+pub enum LogFormatArg {
     /// For people.
     #[default]
     Text,
@@ -83,7 +83,7 @@ pub struct EgressOptions {
 
 /// Options of the client listener.
 #[derive(Debug, Clone, Args)]
-pub struct DoorSettings {
+pub struct ClientListenerOptions {
     /// Address at which clients reach gateways.
     #[arg(
         long,
@@ -131,12 +131,12 @@ pub struct DoorSettings {
     pub region: String,
     /// Limits of requests.
     #[command(flatten)]
-    pub limits: LimitSettings,
+    pub limits: RequestLimitOptions,
 }
 
 /// Limits of requests, per token and in total.
 #[derive(Debug, Clone, Args)]
-pub struct LimitSettings {
+pub struct RequestLimitOptions {
     /// Maximum number of concurrent requests, in total.
     #[arg(long, env = "TOOLGATE_MAX_REQUESTS", default_value_t = 16_384, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -165,7 +165,7 @@ pub struct LimitSettings {
 
 /// Options of the admin API.
 #[derive(Debug, Clone, Args)]
-pub struct AdminListener {
+pub struct AdminListenerOptions {
     /// Address of the admin API (gRPC and gRPC-Web).
     #[arg(
         long,
@@ -207,10 +207,10 @@ pub struct UpOptions {
     pub common: CommonOptions,
     /// Client listener.
     #[command(flatten)]
-    pub door: DoorSettings,
+    pub listener: ClientListenerOptions,
     /// Admin API.
     #[command(flatten)]
-    pub admin: AdminListener,
+    pub admin: AdminListenerOptions,
     /// Outbound connections. Loopback is allowed here.
     #[command(flatten)]
     pub egress: EgressOptions,
@@ -230,7 +230,7 @@ pub struct ControlPlaneOptions {
     pub common: CommonOptions,
     /// Admin API.
     #[command(flatten)]
-    pub admin: AdminListener,
+    pub admin: AdminListenerOptions,
     /// Outbound connections of probes.
     #[command(flatten)]
     pub egress: EgressOptions,
@@ -314,7 +314,7 @@ pub struct ProxyOptions {
     pub common: CommonOptions,
     /// Client listener.
     #[command(flatten)]
-    pub door: DoorSettings,
+    pub listener: ClientListenerOptions,
     /// Policy of outbound connections.
     #[command(flatten)]
     pub egress: EgressOptions,

@@ -4,16 +4,16 @@ use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use toolgate_data_plane::{
-    DataPlane, DataPlaneOptions, NeighbourDoor, RequestLimits,
-    sync::{self, ControlLink, JoinBundle, SyncHandle, SyncOptions},
+    DataPlane, DataPlaneOptions, PeerListenerOptions, RequestLimits,
+    sync::{self, ControlPlaneTransport, JoinBundle, SyncHandle, SyncOptions},
 };
 use toolgate_egress::EgressPolicy;
 use toolgate_runtime::tls;
 use url::Url;
 
 use super::{
-    Machine, Running, egress, listen,
-    options::{DoorSettings, LimitSettings, ProxyOptions},
+    ProcessContext, RunningRole, egress, listen,
+    options::{ClientListenerOptions, ProxyOptions, RequestLimitOptions},
 };
 
 /// Number of threads for the actors of a proxy.
@@ -22,7 +22,7 @@ const ACTOR_THREADS: usize = 1;
 const PUSH_PORT: u16 = 7410;
 
 /// Builds the role.
-pub fn build(options: ProxyOptions, machine: &Machine) -> anyhow::Result<Running> {
+pub fn build(options: ProxyOptions, machine: &ProcessContext) -> anyhow::Result<RunningRole> {
     let id = options
         .id
         .as_deref()
@@ -31,52 +31,55 @@ pub fn build(options: ProxyOptions, machine: &Machine) -> anyhow::Result<Running
         .context("--id")?;
     let sync = SyncOptions {
         proxy_id: id,
-        region: options.door.region.clone(),
-        listen: shown(&options.door),
+        region: options.listener.region.clone(),
+        listen: advertised_url(&options.listener),
         data_dir: Some(options.common.data_dir.clone()),
-        ..SyncOptions::new(link(&options)?)
+        ..SyncOptions::new(control_link(&options)?)
     };
     let source = start_sync(sync, machine)?;
     let policy = egress::policy(&options.egress, false)?;
-    let neighbours = neighbours(&options)?;
-    let plane = serve(source, &options.door, policy, neighbours, machine)?;
-    Ok(Running {
+    let neighbours = peer_listener(&options)?;
+    let plane = serve(source, &options.listener, policy, neighbours, machine)?;
+    Ok(RunningRole {
         announcement: Vec::new(),
         actors: vec![plane.actors().clone()],
-        posted: None,
+        address_file: None,
     })
 }
 
 /// Starts the synchronization of the proxy's configuration.
-pub fn start_sync(options: SyncOptions, machine: &Machine) -> anyhow::Result<SyncHandle> {
-    Ok(sync::start(options, &machine.for_proxy())?)
+pub fn start_sync(options: SyncOptions, machine: &ProcessContext) -> anyhow::Result<SyncHandle> {
+    Ok(sync::start(options, &machine.proxy_context())?)
 }
 
 /// Starts the data plane and its client listener.
 pub fn serve(
     source: SyncHandle,
-    settings: &DoorSettings,
+    settings: &ClientListenerOptions,
     egress: EgressPolicy,
-    neighbours: Option<NeighbourDoor>,
-    machine: &Machine,
+    neighbours: Option<PeerListenerOptions>,
+    machine: &ProcessContext,
 ) -> anyhow::Result<DataPlane> {
     let (cert, key) = (settings.tls_cert.as_ref(), settings.tls_key.as_ref());
     let mut options = DataPlaneOptions::new(settings.listen);
-    options.door.public_hosts.clone_from(&settings.public_hosts);
-    options.door.tls = listen::presenting(cert, key, tls::ALPN_BOTH, &machine.drain)?;
-    options.door.linger = settings.linger;
-    options.limits = limits(&settings.limits);
-    options.door.limits.bodies = mebibytes(settings.limits.body_memory);
-    options.answers = mebibytes(settings.limits.answer_memory);
+    options
+        .listener
+        .public_hosts
+        .clone_from(&settings.public_hosts);
+    options.listener.tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &machine.drain)?;
+    options.listener.linger = settings.linger;
+    options.limits = request_limits(&settings.limits);
+    options.listener.limits.total_body_bytes = mebibytes(settings.limits.body_memory);
+    options.response_bytes = mebibytes(settings.limits.answer_memory);
     options.egress = egress;
     options.actor_threads = ACTOR_THREADS;
-    options.neighbours = neighbours;
-    Ok(DataPlane::start(options, source, machine.for_proxy())?)
+    options.peers = neighbours;
+    Ok(DataPlane::start(options, source, machine.proxy_context())?)
 }
 
 /// Returns the options of the listener for other proxies. An unspecified address such as 0.0.0.0 requires an
 /// address at which the others can reach it.
-fn neighbours(options: &ProxyOptions) -> anyhow::Result<Option<NeighbourDoor>> {
+fn peer_listener(options: &ProxyOptions) -> anyhow::Result<Option<PeerListenerOptions>> {
     let Some(listen) = options.neighbour_listen else {
         return Ok(None);
     };
@@ -90,18 +93,18 @@ fn neighbours(options: &ProxyOptions) -> anyhow::Result<Option<NeighbourDoor>> {
             !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
         });
         anyhow::ensure!(
-            named.is_some() && address.len() <= NeighbourDoor::ADDRESS_LIMIT,
+            named.is_some() && address.len() <= PeerListenerOptions::ADDRESS_LIMIT,
             "--neighbour-address {address} is not HOST:PORT"
         );
     }
-    Ok(Some(NeighbourDoor { listen, address }))
+    Ok(Some(PeerListenerOptions { listen, address }))
 }
 
 fn mebibytes(count: u32) -> usize {
     usize::try_from(count).map_or(usize::MAX, |count| count.saturating_mul(1024 * 1024))
 }
 
-fn limits(settings: &LimitSettings) -> RequestLimits {
+fn request_limits(settings: &RequestLimitOptions) -> RequestLimits {
     RequestLimits {
         requests: settings.max_requests,
         requests_per_token: settings.max_requests_per_token,
@@ -111,7 +114,7 @@ fn limits(settings: &LimitSettings) -> RequestLimits {
 }
 
 /// Returns the address of the client listener as the control plane shows it.
-pub fn shown(settings: &DoorSettings) -> String {
+pub fn advertised_url(settings: &ClientListenerOptions) -> String {
     let scheme = if settings.tls_cert.is_some() {
         "https"
     } else {
@@ -125,19 +128,28 @@ pub fn shown(settings: &DoorSettings) -> String {
     }
 }
 
-fn link(options: &ProxyOptions) -> anyhow::Result<ControlLink> {
-    let addresses: Result<Vec<_>, _> = options.control_planes.iter().map(address).collect();
+fn control_link(options: &ProxyOptions) -> anyhow::Result<ControlPlaneTransport> {
+    let addresses: Result<Vec<_>, _> = options
+        .control_planes
+        .iter()
+        .map(control_plane_address)
+        .collect();
     let addresses = addresses?;
     if options.insecure_push {
         tracing::warn!("configuration and secrets come WITHOUT TLS: for development only");
-        return Ok(ControlLink::Plain(addresses));
+        return Ok(ControlPlaneTransport::Plaintext(addresses));
     }
-    let join = options.join.as_deref().map(bundle).transpose()?.flatten();
-    Ok(ControlLink::Mutual { addresses, join })
+    let join = options
+        .join
+        .as_deref()
+        .map(read_join_bundle)
+        .transpose()?
+        .flatten();
+    Ok(ControlPlaneTransport::MutualTls { addresses, join })
 }
 
 /// Reads the join file. It may be missing once the proxy has its certificate.
-fn bundle(file: &Path) -> anyhow::Result<Option<JoinBundle>> {
+fn read_join_bundle(file: &Path) -> anyhow::Result<Option<JoinBundle>> {
     match fs::read(file) {
         Ok(text) => Ok(Some(
             JoinBundle::parse(&text).with_context(|| format!("{}", file.display()))?,
@@ -151,7 +163,7 @@ fn bundle(file: &Path) -> anyhow::Result<Option<JoinBundle>> {
 }
 
 /// Returns `host:port` of a control plane.
-fn address(url: &Url) -> anyhow::Result<String> {
+fn control_plane_address(url: &Url) -> anyhow::Result<String> {
     let host = url
         .host_str()
         .with_context(|| format!("--control-plane {url} names no host"))?;

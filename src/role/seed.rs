@@ -7,65 +7,65 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cli::{
-    admin::{Admin, AdminOptions, ReachOptions},
+    admin::{AdminClient, AdminConnectionOptions, AdminOptions},
     cell, dial,
-    fault::{Fault, FaultKind},
+    error::{CliError, CliErrorKind},
+    gateway_access,
     kind::{GATEWAY, SERVER, TOKEN},
-    mcp::McpClient,
-    through,
-    token::{self, Wish},
+    mcp_client::McpClient,
+    token::{self, TokenRequest},
 };
 
 /// Id of the demo server and of its gateway.
 const DEMO: &str = "demo";
 /// Lifetime of the token that each start creates.
-const TOKEN_LASTS: Duration = Duration::from_secs(30 * 24 * 3600);
+const TOKEN_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Maximum time until the demo's tools can be listed.
-const FIRST_CALL: Duration = Duration::from_secs(30);
+const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum time of retries when seeding.
-const PATIENCE: Duration = Duration::from_secs(30);
-const BETWEEN_SEEDS: Duration = Duration::from_millis(250);
-const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+const SEED_TIMEOUT: Duration = Duration::from_secs(30);
+const SEED_RETRY_DELAY: Duration = Duration::from_millis(250);
+const CALL_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Seeds the demo server at `url`. Returns a token with which the gateway's tools can already be called at `door`.
-pub async fn demo(admin: &str, token: &str, url: &str, door: &str) -> anyhow::Result<String> {
+pub async fn seed_demo(admin: &str, token: &str, url: &str, door: &str) -> anyhow::Result<String> {
     let options = AdminOptions {
         addr: Some(admin.to_owned()),
         token: Some(token.to_owned()),
-        reach: ReachOptions {
+        reach: AdminConnectionOptions {
             organization: "default".to_owned(),
             ca: None,
             data_dir: PathBuf::new(),
         },
     };
     let mut admin = options.connect()?;
-    let seeded = patiently(&mut admin, url)
+    let seeded = seed_with_retries(&mut admin, url)
         .await
         .context("cannot seed the demo (--no-demo leaves it out)")?;
-    works(door, &seeded).await?;
+    wait_until_callable(door, &seeded).await?;
     Ok(seeded)
 }
 
 /// Seeds, with retries. On a machine that is busy during startup a request may exceed its timeout; objects that it
 /// has written nevertheless are found by the next attempt.
-async fn patiently(admin: &mut Admin, url: &str) -> Result<String, Fault> {
+async fn seed_with_retries(admin: &mut AdminClient, url: &str) -> Result<String, CliError> {
     let mut waited = Duration::ZERO;
     loop {
         match seed(admin, url).await {
-            Err(fault) if may_pass(fault.kind) && waited < PATIENCE => {
-                tokio::time::sleep(BETWEEN_SEEDS).await;
-                waited += BETWEEN_SEEDS;
+            Err(fault) if is_transient(fault.kind) && waited < SEED_TIMEOUT => {
+                tokio::time::sleep(SEED_RETRY_DELAY).await;
+                waited += SEED_RETRY_DELAY;
             }
             outcome => return outcome,
         }
     }
 }
 
-fn may_pass(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::Unavailable | FaultKind::Conflict)
+fn is_transient(kind: CliErrorKind) -> bool {
+    matches!(kind, CliErrorKind::Unavailable | CliErrorKind::Conflict)
 }
 
-async fn seed(admin: &mut Admin, url: &str) -> Result<String, Fault> {
+async fn seed(admin: &mut AdminClient, url: &str) -> Result<String, CliError> {
     put_server(admin, url).await?;
     let gateway = json!({
         "metadata": { "displayName": "Demo" },
@@ -78,19 +78,24 @@ async fn seed(admin: &mut Admin, url: &str) -> Result<String, Fault> {
     }
     let probed = json!({ "name": format!("organizations/default/catalogues/{DEMO}") });
     admin.call("Catalogues", "RefreshCatalogue", probed).await?;
-    forget_ended_tokens(admin).await?;
-    let wish = Wish {
+    delete_expired_tokens(admin).await?;
+    let wish = TokenRequest {
         gateways: vec![DEMO.to_owned()],
-        ttl: Some(TOKEN_LASTS),
+        ttl: Some(TOKEN_TTL),
         description: "Made by `toolgate up`".to_owned(),
-        ..Wish::default()
+        ..TokenRequest::default()
     };
-    let made = token::mint(admin, &format!("{DEMO}-{}", through::short_id()), &wish).await?;
+    let made = token::create_token(
+        admin,
+        &format!("{DEMO}-{}", gateway_access::short_id()),
+        &wish,
+    )
+    .await?;
     Ok(made["secret"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Creates the server, or updates its URL: the demo server has a new port after every start.
-async fn put_server(admin: &mut Admin, url: &str) -> Result<(), Fault> {
+async fn put_server(admin: &mut AdminClient, url: &str) -> Result<(), CliError> {
     let name = SERVER.resource_name(admin.organization(), DEMO);
     let Some(mut server) = admin.find(&SERVER, &name).await? else {
         let server = json!({
@@ -104,14 +109,14 @@ async fn put_server(admin: &mut Admin, url: &str) -> Result<(), Fault> {
 }
 
 /// Deletes expired tokens of earlier starts, which would otherwise accumulate.
-async fn forget_ended_tokens(admin: &mut Admin) -> Result<(), Fault> {
+async fn delete_expired_tokens(admin: &mut AdminClient) -> Result<(), CliError> {
     let now = crate::cli::now();
     for token in admin.list(&TOKEN).await? {
         let ours = cell::id(&token, "/metadata/name").starts_with("demo-");
         let ends = token
             .pointer("/spec/expireTime")
             .and_then(Value::as_str)
-            .and_then(cell::instant);
+            .and_then(cell::parse_timestamp);
         if ours && ends.is_some_and(|ends| ends < now) {
             let name = TOKEN.name_of(&token).to_owned();
             admin.delete(&TOKEN, &name, false).await?;
@@ -121,17 +126,17 @@ async fn forget_ended_tokens(admin: &mut Admin) -> Result<(), Fault> {
 }
 
 /// Waits until the tools can be listed with the token, as its user will do.
-async fn works(door: &str, token: &str) -> anyhow::Result<()> {
-    let url = through::endpoint_url(door, DEMO);
-    let mut client = McpClient::new(dial::http(None)?, url.clone(), token.to_owned());
+async fn wait_until_callable(door: &str, token: &str) -> anyhow::Result<()> {
+    let url = gateway_access::endpoint_url(door, DEMO);
+    let mut client = McpClient::new(dial::http_client(None)?, url.clone(), token.to_owned());
     let tried = async {
         loop {
             if client.tools().await.is_ok_and(|tools| !tools.is_empty()) {
                 return;
             }
-            tokio::time::sleep(BETWEEN_TRIES).await;
+            tokio::time::sleep(CALL_RETRY_DELAY).await;
         }
     };
-    let in_time = tokio::time::timeout(FIRST_CALL, tried).await;
+    let in_time = tokio::time::timeout(FIRST_CALL_TIMEOUT, tried).await;
     in_time.with_context(|| format!("the demo's tools cannot be listed at {url}"))
 }

@@ -7,14 +7,14 @@ use futures_util::StreamExt as _;
 use tokio::io::{DuplexStream, copy_bidirectional};
 use toolgate_actor::ActorSystem;
 use toolgate_control_plane::{ControlPlane, FirstToken};
-use toolgate_data_plane::sync::{ControlLink, SyncOptions};
-use toolgate_runtime::memory::{self, Dialer};
+use toolgate_data_plane::sync::{ControlPlaneTransport, SyncOptions};
+use toolgate_runtime::memory::{self, MemoryDialer};
 
 use super::{
-    Machine, Running,
-    address::Posted,
-    announce::{self, Welcome},
-    control_plane::{self, Setting, TOKEN_FILE},
+    ProcessContext, RunningRole,
+    admin_address::AdminAddressFile,
+    announce::{self, StartupMessage},
+    control_plane::{self, ControlPlaneSettings, TOKEN_FILE},
     egress,
     options::UpOptions,
     proxy, seed,
@@ -27,64 +27,69 @@ const PROXY_ID: &str = "local";
 const PROXY_FOLDER: &str = "proxy";
 
 /// Builds all parts, including the demo server.
-pub async fn build(mut options: UpOptions, machine: &Machine) -> anyhow::Result<Running> {
+pub async fn build(
+    mut options: UpOptions,
+    machine: &ProcessContext,
+) -> anyhow::Result<RunningRole> {
     let data_dir = options.common.data_dir.clone();
-    options.door.listen = known_port(options.door.listen)?;
+    options.listener.listen = resolve_port(options.listener.listen)?;
     let policy = egress::policy(&options.egress, true)?;
     let actors = ActorSystem::start(1)?;
-    let setting = Setting {
+    let setting = ControlPlaneSettings {
         data_dir: &data_dir,
         key_file: None,
         token_prefix: &options.admin.token_prefix,
         // The data folder already gives full access, so that a lost token is simply replaced.
         reset_admin_token: true,
         new_epoch: options.new_epoch,
-        alone: true,
+        exclusive_store: true,
         egress: policy.clone(),
     };
-    let door = control_plane::AdminDoor::new(&options.admin, machine)?;
-    let store = control_plane::embedded(&data_dir, &machine.clock)?;
+    let door = control_plane::AdminListenerBuilder::new(&options.admin, machine)?;
+    let store = control_plane::open_embedded_store(&data_dir, &machine.clock)?;
     let plane = control_plane::start(setting, store, machine, &actors).await?;
-    let admin = door.open(&plane, machine).await?;
+    let admin = door.bind(&plane, machine).await?;
 
-    let posted = Posted::at(&data_dir, &admin)?;
+    let posted = AdminAddressFile::create(&data_dir, &admin)?;
 
     let sync = SyncOptions {
         proxy_id: Some(PROXY_ID.parse()?),
-        region: options.door.region.clone(),
-        listen: proxy::shown(&options.door),
+        region: options.listener.region.clone(),
+        listen: proxy::advertised_url(&options.listener),
         data_dir: Some(data_dir.join(PROXY_FOLDER)),
-        ..SyncOptions::new(ControlLink::Memory(in_memory(&plane, machine)))
+        ..SyncOptions::new(ControlPlaneTransport::Memory(memory_dialer(
+            &plane, machine,
+        )))
     };
     let source = proxy::start_sync(sync, machine)?;
-    let data_plane = proxy::serve(source, &options.door, policy, None, machine)?;
+    let data_plane = proxy::serve(source, &options.listener, policy, None, machine)?;
 
     let file = data_dir.join(TOKEN_FILE);
-    let admin_token = control_plane::read(&file)?;
-    let mut welcome = Welcome {
-        door: proxy::shown(&options.door),
+    let admin_token = control_plane::read_trimmed(&file)?;
+    let mut welcome = StartupMessage {
+        gateway_address: proxy::advertised_url(&options.listener),
         admin: admin.clone(),
         data_dir: data_dir.clone(),
         new_admin_token: matches!(plane.first_token(), FirstToken::Created)
             .then(|| admin_token.clone()),
         admin_token_file: file,
-        private: options.common.private_listen,
+        private_listen: options.common.private_listen,
         demo_token: None,
     };
     if !options.no_demo {
         let url = demo::start(machine.clock.clone(), &machine.drain).await?;
-        let seeded = seed::demo(&admin, &admin_token, &url, &welcome.door).await?;
+        let seeded = seed::seed_demo(&admin, &admin_token, &url, &welcome.gateway_address).await?;
         welcome.demo_token = Some(seeded);
     }
-    Ok(Running {
+    Ok(RunningRole {
         announcement: announce::lines(&welcome),
         actors: vec![data_plane.actors().clone(), actors],
-        posted: Some(posted),
+        address_file: Some(posted),
     })
 }
 
 /// Replaces port 0 by a free port before the listener opens, so that the proxy can report its address.
-fn known_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+fn resolve_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     if listen.port() != 0 {
         return Ok(listen);
     }
@@ -92,14 +97,14 @@ fn known_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
 }
 
 /// Returns a dialer for in-memory connections to the control plane of this process.
-fn in_memory(plane: &ControlPlane, machine: &Machine) -> Dialer {
+fn memory_dialer(plane: &ControlPlane, machine: &ProcessContext) -> MemoryDialer {
     let (dialer, mut incoming) = memory::pair();
     let (fleet, drain) = (plane.fleet().clone(), machine.drain.clone());
     let draining = drain.draining();
     let joining = drain.clone();
     let accept = async move {
         while let Some(Ok(connection)) = incoming.next().await {
-            drop(joining.spawn("memory connection", join(connection, fleet.connect())));
+            drop(joining.spawn("memory connection", relay(connection, fleet.connect())));
         }
     };
     drop(drain.spawn("memory connections", async move {
@@ -112,7 +117,7 @@ fn in_memory(plane: &ControlPlane, machine: &Machine) -> Dialer {
 }
 
 /// Copies data in both directions until either side closes.
-async fn join(mut near: DuplexStream, mut far: DuplexStream) {
+async fn relay(mut near: DuplexStream, mut far: DuplexStream) {
     if let Err(error) = copy_bidirectional(&mut near, &mut far).await {
         tracing::debug!(%error, "a connection in memory ended");
     }

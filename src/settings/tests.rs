@@ -2,9 +2,9 @@
 
 use std::{ffi::OsString, fs};
 
-use super::{Setting, parse};
+use super::{ResolvedSetting, parse};
 
-fn check(file: &str, flags: &[&str]) -> Result<Vec<Setting>, String> {
+fn check(file: &str, flags: &[&str]) -> Result<Vec<ResolvedSetting>, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("toolgate.yaml");
     fs::write(&path, file).unwrap();
@@ -16,7 +16,7 @@ fn check(file: &str, flags: &[&str]) -> Result<Vec<Setting>, String> {
         .map_err(|fault| fault.to_string())
 }
 
-fn of<'a>(settings: &'a [Setting], name: &str) -> (&'a str, &'a str) {
+fn of<'a>(settings: &'a [ResolvedSetting], name: &str) -> (&'a str, &'a str) {
     let setting = settings
         .iter()
         .find(|setting| setting.name == name)
@@ -41,7 +41,7 @@ fn a_flag_beats_the_file_and_the_file_beats_the_default() {
 }
 
 #[test]
-fn what_a_role_cannot_do_without_may_stand_in_the_file() {
+fn required_settings_may_come_from_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("proxy.yaml");
     fs::write(&path, "control-plane: [https://control.example:7410]\n").unwrap();
@@ -53,7 +53,7 @@ fn what_a_role_cannot_do_without_may_stand_in_the_file() {
 }
 
 #[test]
-fn a_fault_in_the_file_names_file_and_line() {
+fn an_error_in_the_file_names_file_and_line() {
     let fault = check("listen: 127.0.0.1:1\nlistten: 5\n", &[]).unwrap_err();
     assert!(
         fault.contains("toolgate.yaml:2: there is no setting `listten`"),

@@ -9,20 +9,20 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde_json::{Value, json};
 
-use crate::hearing::Hearing;
-use crate::http::{Http, Reply};
+use crate::http_client::{HttpReply, TestHttpClient};
+use crate::notification_stream::NotificationStream;
 
 /// Protocol version of the modern era.
 pub const MODERN: &str = "2026-07-28";
 /// Longest wait for the next message of a stream.
-const SILENCE: Duration = Duration::from_secs(30);
+const STREAM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Last protocol version of the legacy era.
 pub const LEGACY: &str = "2025-11-25";
 
 /// MCP client of one endpoint.
 #[derive(Debug)]
 pub struct Agent {
-    http: Http,
+    http: TestHttpClient,
     url: String,
     token: Option<String>,
     session: Option<String>,
@@ -37,7 +37,7 @@ impl Agent {
     #[must_use]
     pub fn modern(url: &str, token: &str) -> Self {
         Self {
-            http: Http::default(),
+            http: TestHttpClient::default(),
             url: url.to_owned(),
             token: Some(token.to_owned()).filter(|token| !token.is_empty()),
             session: None,
@@ -63,7 +63,7 @@ impl Agent {
     }
 
     /// Opens another session of the same agent over the same connections.
-    pub async fn another(&self) -> Result<Self> {
+    pub async fn open_another(&self) -> Result<Self> {
         let agent = Self {
             http: self.http.clone(),
             url: self.url.clone(),
@@ -103,9 +103,9 @@ impl Agent {
 
     /// Returns an agent in the same session at another URL, for example on another proxy.
     #[must_use]
-    pub fn moved_to(&self, url: &str) -> Self {
+    pub fn at_url(&self, url: &str) -> Self {
         Self {
-            http: Http::default(),
+            http: TestHttpClient::default(),
             url: url.to_owned(),
             token: self.token.clone(),
             session: self.session.clone(),
@@ -172,13 +172,13 @@ impl Agent {
     }
 
     /// Sends a request and reads the whole response.
-    pub async fn request(&self, method: &str, params: Value) -> Result<Reply> {
+    pub async fn request(&self, method: &str, params: Value) -> Result<HttpReply> {
         self.post(&self.frame(method, params), &[]).await
     }
 
     /// Sends this frame with the headers that belong to it; `changes` replaces some of them and removes those with an
     /// empty value.
-    pub async fn post(&self, frame: &Value, changes: &[(&'static str, &str)]) -> Result<Reply> {
+    pub async fn post(&self, frame: &Value, changes: &[(&'static str, &str)]) -> Result<HttpReply> {
         let method = frame
             .get("method")
             .and_then(Value::as_str)
@@ -207,7 +207,7 @@ impl Agent {
         *request.headers_mut() = self.headers("tools/call", None)?;
         let mut body = Body::new(self.http.open(request).await?).into_data_stream();
         let (mut text, mut all) = (String::new(), Vec::new());
-        while let Some(piece) = tokio::time::timeout(SILENCE, body.next()).await? {
+        while let Some(piece) = tokio::time::timeout(STREAM_TIMEOUT, body.next()).await? {
             text.push_str(std::str::from_utf8(&piece?)?);
             while let Some((line, rest)) = text.split_once('\n') {
                 let data = line.strip_prefix("data:").map(str::trim);
@@ -230,13 +230,13 @@ impl Agent {
     }
 
     /// Subscribes to list changes: on the session stream or with `subscriptions/listen`.
-    pub async fn hear(&self) -> Result<Hearing> {
+    pub async fn listen(&self) -> Result<NotificationStream> {
         let lists = json!({"toolsListChanged": true, "promptsListChanged": true});
-        self.hear_of(lists).await
+        self.listen_with_filter(lists).await
     }
 
     /// Subscribes with this filter; a session stream delivers everything.
-    pub async fn hear_of(&self, filter: Value) -> Result<Hearing> {
+    pub async fn listen_with_filter(&self, filter: Value) -> Result<NotificationStream> {
         let frame = self.frame("subscriptions/listen", json!({"notifications": filter}));
         let (method, mut headers, body) = if self.legacy {
             (Method::GET, self.headers("", None)?, Body::empty())
@@ -255,11 +255,11 @@ impl Agent {
         *request.headers_mut() = headers;
         let stream = self.http.open(request).await?;
         anyhow::ensure!(stream.status() == 200, "{}", stream.status());
-        Ok(Hearing::of(stream))
+        Ok(NotificationStream::new(stream))
     }
 
     /// Sends these bytes as a body, with the headers of `method`.
-    pub async fn bytes(&self, body: impl Into<Body>, method: &str) -> Result<Reply> {
+    pub async fn post_bytes(&self, body: impl Into<Body>, method: &str) -> Result<HttpReply> {
         self.raw(Method::POST, body.into(), self.headers(method, None)?, &[])
             .await
     }
@@ -271,7 +271,7 @@ impl Agent {
         body: Body,
         mut headers: HeaderMap,
         changes: &[(&'static str, &str)],
-    ) -> Result<Reply> {
+    ) -> Result<HttpReply> {
         for (name, value) in changes {
             headers.remove(*name);
             if !value.is_empty() {
@@ -287,7 +287,7 @@ impl Agent {
     }
 
     /// Ends the session.
-    pub async fn delete(&self) -> Result<Reply> {
+    pub async fn delete(&self) -> Result<HttpReply> {
         let headers = self.headers("", None)?;
         self.raw(Method::DELETE, Body::empty(), headers, &[]).await
     }
@@ -341,7 +341,7 @@ impl Agent {
 }
 
 /// Messages of a response: one JSON object, or the events of a stream.
-pub fn messages(reply: &Reply) -> Result<Vec<Value>> {
+pub fn messages(reply: &HttpReply) -> Result<Vec<Value>> {
     let kind = reply.header("content-type").unwrap_or_default();
     if !kind.starts_with("text/event-stream") {
         return Ok(vec![reply.json()?]);
@@ -356,7 +356,7 @@ pub fn messages(reply: &Reply) -> Result<Vec<Value>> {
 }
 
 /// Returns the result with this id; a JSON-RPC error is returned as an error.
-pub fn answer(reply: &Reply, id: u64) -> Result<Value> {
+pub fn answer(reply: &HttpReply, id: u64) -> Result<Value> {
     let found = messages(reply)
         .with_context(|| format!("status {}", reply.status))?
         .into_iter()
@@ -369,7 +369,7 @@ pub fn answer(reply: &Reply, id: u64) -> Result<Value> {
 }
 
 /// Status, code and message of a rejection.
-pub fn refusal(reply: &Reply) -> Result<(u16, i64, String)> {
+pub fn refusal(reply: &HttpReply) -> Result<(u16, i64, String)> {
     let message = messages(reply)?.pop().context("an empty stream")?;
     let error = message
         .get("error")

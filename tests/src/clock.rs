@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 /// Delay between two checks of a condition.
-const BEAT: Duration = Duration::from_millis(25);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Current time of the monotonic clock.
 #[must_use]
@@ -30,7 +30,7 @@ where
     let start = now();
     loop {
         let left = within.saturating_sub(start.elapsed());
-        let last = match tokio::time::timeout(left.max(BEAT), probe()).await {
+        let last = match tokio::time::timeout(left.max(POLL_INTERVAL), probe()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => error,
             Err(_) => anyhow::anyhow!("no answer"),
@@ -38,7 +38,7 @@ where
         if start.elapsed() >= within {
             return Err(last).with_context(|| format!("not within {within:?}: {what}"));
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -61,7 +61,7 @@ where
             );
         }
         asked += 1;
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(asked)
 }

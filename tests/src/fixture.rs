@@ -2,13 +2,13 @@
 //! suite requires of a server, and counts tool executions.
 
 mod call;
-mod catalogue;
+mod client_requests;
 mod content;
-mod dialogue;
-mod rounds;
+mod definitions;
+mod input_rounds;
+mod legacy_input_rounds;
 mod server;
 mod state;
-mod still;
 mod task;
 
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 
-pub use state::Counts;
+pub use state::ExecutionCounts;
 
-use server::Server;
-use state::State;
+use server::FixtureServer;
+use state::FixtureState;
 
 /// Options of the fixture server.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct FixtureOptions {
     /// Serve versions up to 2025-11-25 only.
     pub legacy_only: bool,
     /// Serve 2026-07-28 only.
@@ -42,8 +42,8 @@ pub struct Options {
 }
 
 /// Serves MCP at `/mcp` and the execution counts at `/counts`, until the process ends.
-pub async fn serve(listener: TcpListener, options: Options) -> anyhow::Result<()> {
-    let state = Arc::new(State::new()?);
+pub async fn serve(listener: TcpListener, options: FixtureOptions) -> anyhow::Result<()> {
+    let state = Arc::new(FixtureState::new()?);
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(!options.modern_only)
         .with_json_response(!options.sse);
@@ -51,7 +51,7 @@ pub async fn serve(listener: TcpListener, options: Options) -> anyhow::Result<()
     sessions.session_config.sse_retry = options.retry.map(Duration::from_secs);
     let shared = Arc::clone(&state);
     let mcp = StreamableHttpService::new(
-        move || Ok(Server::new(options, Arc::clone(&shared))),
+        move || Ok(FixtureServer::new(options, Arc::clone(&shared))),
         Arc::new(sessions),
         config,
     );
@@ -62,6 +62,6 @@ pub async fn serve(listener: TcpListener, options: Options) -> anyhow::Result<()
     Ok(())
 }
 
-async fn counts(Shared(state): Shared<Arc<State>>) -> axum::Json<Counts> {
+async fn counts(Shared(state): Shared<Arc<FixtureState>>) -> axum::Json<ExecutionCounts> {
     axum::Json(state.counts())
 }

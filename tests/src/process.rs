@@ -11,13 +11,13 @@ use crate::clock;
 
 /// Process that ends when this value is dropped.
 #[derive(Debug)]
-pub struct Process {
+pub struct TestProcess {
     name: String,
     child: Child,
     folder: PathBuf,
 }
 
-impl Process {
+impl TestProcess {
     /// Starts `command`, writing `<name>.out` and `<name>.err` into `folder`.
     pub fn start(name: &str, folder: &Path, mut command: Command) -> Result<Self> {
         fs::create_dir_all(folder)?;
@@ -57,19 +57,19 @@ impl Process {
     }
 
     /// Resets the peak memory to the current memory.
-    pub fn forget_most(&self) -> Result<()> {
+    pub fn reset_peak_memory(&self) -> Result<()> {
         fs::write(format!("/proc/{}/clear_refs", self.id()), "5").context("clear_refs")
     }
 
     /// Standard output so far.
     #[must_use]
-    pub fn output(&self) -> String {
+    pub fn stdout(&self) -> String {
         self.read("out")
     }
 
     /// Standard error so far.
     #[must_use]
-    pub fn errors(&self) -> String {
+    pub fn stderr(&self) -> String {
         self.read("err")
     }
 
@@ -79,10 +79,10 @@ impl Process {
     }
 
     /// Waits for a line of output that contains `text`.
-    pub async fn line(&mut self, text: &str, within: Duration) -> Result<String> {
+    pub async fn wait_for_line(&mut self, text: &str, within: Duration) -> Result<String> {
         let start = clock::now();
         loop {
-            let output = self.output();
+            let output = self.stdout();
             if let Some(line) = output.lines().find(|line| line.contains(text)) {
                 return Ok(line.to_owned());
             }
@@ -100,13 +100,13 @@ impl Process {
     /// Fails with the end of its standard error if it has ended.
     pub fn ensure_running(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            let errors = self.errors();
+            let errors = self.stderr();
             let tail: Vec<&str> = errors.lines().rev().take(30).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
             bail!(
                 "{} ended with {status}:\n{}\n{}",
                 self.name,
-                self.output(),
+                self.stdout(),
                 tail.join("\n")
             );
         }
@@ -114,7 +114,7 @@ impl Process {
     }
 
     /// CPU time used so far.
-    pub fn spent(&self) -> Result<Duration> {
+    pub fn cpu_time(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         // The name, in brackets, may contain any character.
         let (_, fields) = stat.rsplit_once(')').context("no stat")?;
@@ -135,7 +135,7 @@ impl Process {
     }
 
     /// Resets the peak resident memory.
-    pub fn forget_peak(&self) -> Result<()> {
+    pub fn reset_peak(&self) -> Result<()> {
         fs::write(format!("/proc/{}/clear_refs", self.id()), "5").context("clear_refs")
     }
 
@@ -158,7 +158,7 @@ impl Process {
     }
 
     /// Waits until the process has ended by itself.
-    pub async fn exit(&mut self, within: Duration) -> Result<ExitStatus> {
+    pub async fn wait_for_exit(&mut self, within: Duration) -> Result<ExitStatus> {
         let start = clock::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -179,7 +179,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for TestProcess {
     fn drop(&mut self) {
         // The process may have ended already; errors are ignored.
         drop(self.child.kill());

@@ -41,9 +41,9 @@ impl Sandbox {
 }
 
 /// Lines of each log that are printed when a scenario fails.
-const TAIL: usize = 20;
+const LOG_TAIL_LINES: usize = 20;
 
-fn last_words(folder: &Path) -> std::io::Result<()> {
+fn print_log_tails(folder: &Path) -> std::io::Result<()> {
     let mut out = std::io::stderr().lock();
     writeln!(out, "logs and data are kept in {}", folder.display())?;
     for entry in std::fs::read_dir(folder)? {
@@ -55,7 +55,10 @@ fn last_words(folder: &Path) -> std::io::Result<()> {
             let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
             let lines: Vec<&str> = text.lines().collect();
             writeln!(out, "---- {} ({} lines)", path.display(), lines.len())?;
-            for line in lines.iter().skip(lines.len().saturating_sub(TAIL)) {
+            for line in lines
+                .iter()
+                .skip(lines.len().saturating_sub(LOG_TAIL_LINES))
+            {
                 writeln!(out, "{line}")?;
             }
         }
@@ -69,7 +72,7 @@ impl Drop for Sandbox {
             && let Some(folder) = self.folder.take()
         {
             // Errors of a closed standard error are ignored.
-            drop(last_words(&folder.keep()));
+            drop(print_log_tails(&folder.keep()));
         }
     }
 }

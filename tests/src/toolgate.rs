@@ -9,21 +9,21 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::agent::Agent;
-use crate::http::Http;
-use crate::process::Process;
+use crate::http_client::TestHttpClient;
+use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
-use crate::{clock, port, tools};
+use crate::{clock, external_programs, port};
 
 /// Timeout from the start of a role to `/readyz`.
-const START: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout from a write to its effect on the proxy in the same process.
-const ARRIVAL: Duration = Duration::from_secs(3);
+const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest run of a command.
-const COMMAND: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The binary with a clean environment, without settings of the machine.
 fn command() -> Result<Command> {
-    let mut command = Command::new(tools::toolgate()?);
+    let mut command = Command::new(external_programs::toolgate()?);
     let inherited = std::env::vars_os();
     for (name, _) in inherited.filter(|(name, _)| name.to_string_lossy().starts_with("TOOLGATE_")) {
         command.env_remove(name);
@@ -33,8 +33,8 @@ fn command() -> Result<Command> {
 }
 
 /// Waits for `/readyz` on a private port.
-async fn ready(process: &mut Process, private: SocketAddr) -> Result<()> {
-    let http = Http::default();
+async fn await_ready(process: &mut TestProcess, private: SocketAddr) -> Result<()> {
+    let http = TestHttpClient::default();
     let url = format!("http://{private}/readyz?verbose");
     let start = clock::now();
     loop {
@@ -44,8 +44,11 @@ async fn ready(process: &mut Process, private: SocketAddr) -> Result<()> {
             Ok(reply) => format!("{} {}", reply.status, reply.text()),
             Err(error) => format!("{error:#}"),
         };
-        if start.elapsed() > START {
-            bail!("not ready within {START:?}: {last}\n{}", process.errors());
+        if start.elapsed() > START_TIMEOUT {
+            bail!(
+                "not ready within {START_TIMEOUT:?}: {last}\n{}",
+                process.stderr()
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -53,8 +56,8 @@ async fn ready(process: &mut Process, private: SocketAddr) -> Result<()> {
 
 /// `toolgate up`: all roles in one process.
 #[derive(Debug)]
-pub struct Up {
-    process: Process,
+pub struct ToolgateUp {
+    process: TestProcess,
     mcp: SocketAddr,
     admin: SocketAddr,
     private: SocketAddr,
@@ -62,11 +65,11 @@ pub struct Up {
     home: PathBuf,
 }
 
-impl Up {
+impl ToolgateUp {
     /// Starts the process on free ports with a new data folder, and waits until it is ready.
     pub async fn start(sandbox: &Sandbox, flags: &[&str]) -> Result<Self> {
         let mut up = Self::launch(sandbox, flags)?;
-        ready(&mut up.process, up.private).await?;
+        await_ready(&mut up.process, up.private).await?;
         Ok(up)
     }
 
@@ -85,7 +88,7 @@ impl Up {
         command
             .args(["--private-listen", &private.to_string()])
             .args(flags);
-        let process = Process::start("up", sandbox.path(), command)?;
+        let process = TestProcess::start("up", sandbox.path(), command)?;
         let home = sandbox.path().to_owned();
         Ok(Self {
             process,
@@ -107,16 +110,16 @@ impl Up {
         command
             .args(["--private-listen", &self.private.to_string()])
             .args(flags);
-        self.process = Process::start("up", &self.home, command)?;
-        ready(&mut self.process, self.private).await
+        self.process = TestProcess::start("up", &self.home, command)?;
+        await_ready(&mut self.process, self.private).await
     }
 
     /// Command line with the token of the bootstrap administrator.
-    pub fn cli(&self) -> Result<Cli> {
+    pub fn cli(&self) -> Result<CommandLine> {
         let token =
             std::fs::read_to_string(self.data.join("admin-token")).context("admin-token")?;
         Ok(
-            Cli::new(&format!("http://{}", self.admin), token.trim(), &self.home)
+            CommandLine::new(&format!("http://{}", self.admin), token.trim(), &self.home)
                 .with_endpoint(&format!("http://{}", self.mcp)),
         )
     }
@@ -125,7 +128,10 @@ impl Up {
     pub async fn expose(&self, name: &str, url: &str, prefix: &str) -> Result<String> {
         let token = self.cli()?.expose(name, url, prefix).await?;
         let agent = Agent::modern(&self.url(name), &token);
-        clock::eventually("the token is accepted", ARRIVAL, || agent.tools()).await?;
+        clock::eventually("the token is accepted", PROPAGATION_TIMEOUT, || {
+            agent.tools()
+        })
+        .await?;
         Ok(token)
     }
 
@@ -160,15 +166,15 @@ impl Up {
     }
 
     /// Process of this role.
-    pub fn process(&mut self) -> &mut Process {
+    pub fn process(&mut self) -> &mut TestProcess {
         &mut self.process
     }
 }
 
 /// `toolgate control-plane` with a real etcd.
 #[derive(Debug)]
-pub struct ControlPlane {
-    process: Process,
+pub struct ControlPlaneProcess {
+    process: TestProcess,
     admin: SocketAddr,
     push: SocketAddr,
     private: SocketAddr,
@@ -178,7 +184,7 @@ pub struct ControlPlane {
     endpoints: String,
 }
 
-impl ControlPlane {
+impl ControlPlaneProcess {
     /// Starts the process and waits until it is ready.
     pub async fn start(sandbox: &Sandbox, name: &str, endpoints: &[String]) -> Result<Self> {
         let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
@@ -186,7 +192,7 @@ impl ControlPlane {
         let home = sandbox.path().to_owned();
         let endpoints = endpoints.join(",");
         let command = Self::command(&data, admin, push, private, &endpoints)?;
-        let process = Process::start(name, &home, command)?;
+        let process = TestProcess::start(name, &home, command)?;
         let name = name.to_owned();
         let mut this = Self {
             process,
@@ -198,7 +204,7 @@ impl ControlPlane {
             name,
             endpoints,
         };
-        ready(&mut this.process, this.private).await?;
+        await_ready(&mut this.process, this.private).await?;
         Ok(this)
     }
 
@@ -227,8 +233,8 @@ impl ControlPlane {
     pub async fn restart(&mut self) -> Result<()> {
         let (data, endpoints) = (&self.data, &self.endpoints);
         let command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
-        self.process = Process::start(&self.name, &self.home, command)?;
-        ready(&mut self.process, self.private).await
+        self.process = TestProcess::start(&self.name, &self.home, command)?;
+        await_ready(&mut self.process, self.private).await
     }
 
     /// Data folder.
@@ -238,10 +244,10 @@ impl ControlPlane {
     }
 
     /// Command line with the token of the bootstrap administrator.
-    pub fn cli(&self) -> Result<Cli> {
+    pub fn cli(&self) -> Result<CommandLine> {
         let token =
             std::fs::read_to_string(self.data.join("admin-token")).context("admin-token")?;
-        Ok(Cli::new(
+        Ok(CommandLine::new(
             &format!("http://{}", self.admin),
             token.trim(),
             &self.home,
@@ -255,15 +261,15 @@ impl ControlPlane {
     }
 
     /// Process of this role.
-    pub fn process(&mut self) -> &mut Process {
+    pub fn process(&mut self) -> &mut TestProcess {
         &mut self.process
     }
 }
 
 /// `toolgate proxy`.
 #[derive(Debug)]
-pub struct Proxy {
-    process: Process,
+pub struct ProxyProcess {
+    process: TestProcess,
     name: String,
     mcp: SocketAddr,
     private: SocketAddr,
@@ -271,9 +277,9 @@ pub struct Proxy {
     control_plane: String,
 }
 
-impl Proxy {
+impl ProxyProcess {
     /// Creates a join token, starts a proxy with it and waits until it is ready.
-    pub async fn join(sandbox: &Sandbox, name: &str, plane: &ControlPlane) -> Result<Self> {
+    pub async fn join(sandbox: &Sandbox, name: &str, plane: &ControlPlaneProcess) -> Result<Self> {
         let join = sandbox.join(&format!("{name}.join.json"));
         std::fs::write(
             &join,
@@ -284,7 +290,7 @@ impl Proxy {
         let home = sandbox.path().to_owned();
         let mut command = Self::command(&home, name, mcp, private, &control_plane)?;
         command.arg("--join").arg(&join);
-        let process = Process::start(name, &home, command)?;
+        let process = TestProcess::start(name, &home, command)?;
         let name = name.to_owned();
         let mut this = Self {
             process,
@@ -294,7 +300,7 @@ impl Proxy {
             home,
             control_plane,
         };
-        ready(&mut this.process, private).await?;
+        await_ready(&mut this.process, private).await?;
         Ok(this)
     }
 
@@ -329,8 +335,8 @@ impl Proxy {
             self.private,
             &self.control_plane,
         )?;
-        self.process = Process::start(&self.name, &self.home, command)?;
-        ready(&mut self.process, self.private).await
+        self.process = TestProcess::start(&self.name, &self.home, command)?;
+        await_ready(&mut self.process, self.private).await
     }
 
     /// Address of the MCP listener.
@@ -346,21 +352,21 @@ impl Proxy {
     }
 
     /// Process of this role.
-    pub fn process(&mut self) -> &mut Process {
+    pub fn process(&mut self) -> &mut TestProcess {
         &mut self.process
     }
 }
 
 /// Command line of one control plane.
 #[derive(Clone, Debug)]
-pub struct Cli {
+pub struct CommandLine {
     address: String,
     token: String,
     endpoint: Option<String>,
     folder: PathBuf,
 }
 
-impl Cli {
+impl CommandLine {
     /// Creates a command line whose commands run in `folder`, which is also their home.
     #[must_use]
     pub fn new(address: &str, token: &str, folder: &Path) -> Self {
@@ -411,7 +417,7 @@ impl Cli {
         command
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true);
-        tokio::time::timeout(COMMAND, command.output())
+        tokio::time::timeout(COMMAND_TIMEOUT, command.output())
             .await
             .with_context(|| format!("toolgate {arguments:?} does not end"))?
             .with_context(|| format!("toolgate {arguments:?}"))
@@ -464,7 +470,7 @@ impl Cli {
     }
 
     /// Allows all kinds of server requests in the relay policy of a server.
-    pub async fn let_ask(&self, name: &str, url: &str) -> Result<()> {
+    pub async fn allow_all_requests(&self, name: &str, url: &str) -> Result<()> {
         let relay = "{elicitation: true, sampling: true, roots: true}";
         let document = format!(
             "apiVersion: toolgate/v1\nkind: Server\nmetadata:\n  name: {name}\nspec:\n  url: {url}\n  relay: {relay}\n"

@@ -9,11 +9,11 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use toolgate_tests::bearer::Bearer;
-use toolgate_tests::clients::{Client, LEGACY, MODERN, Runtime};
+use toolgate_tests::bearer_proxy::BearerProxy;
+use toolgate_tests::real_clients::{LEGACY, MODERN, RealClient, ScriptRuntime};
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::upstream_server::UpstreamServer;
 
 const MESSAGE: &str = "grüße \u{1f980} through the gateway";
 const FAILURE: &str = "This tool intentionally returns an error for testing";
@@ -21,70 +21,70 @@ const UNKNOWN: &str = "no_such_tool_anywhere";
 /// Placeholder of a missing token. The gateway must never have to add a token: every client sends its own.
 const NO_TOKEN: &str = "no-token-was-sent";
 
-const CLIENTS: &[Client] = &[
-    Client::of(
+const CLIENTS: &[RealClient] = &[
+    RealClient::new(
         "Claude Code 2.1.330",
-        Runtime::Node,
+        ScriptRuntime::Node,
         &["claude_code.mjs"],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "Python mcp 2.3.0, auto",
-        Runtime::Python(2),
+        ScriptRuntime::Python(2),
         &["python2.py", "auto"],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "Python mcp 2.3.0, legacy",
-        Runtime::Python(2),
+        ScriptRuntime::Python(2),
         &["python2.py", "legacy"],
         LEGACY,
     ),
-    Client::of(
+    RealClient::new(
         "FastMCP 4.1.2, auto",
-        Runtime::Python(2),
+        ScriptRuntime::Python(2),
         &["fastmcp4.py", "auto"],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "FastMCP 4.1.2, legacy",
-        Runtime::Python(2),
+        ScriptRuntime::Python(2),
         &["fastmcp4.py", "legacy"],
         LEGACY,
     ),
-    Client::of(
+    RealClient::new(
         "TypeScript SDK 1.32.2",
-        Runtime::Node,
+        ScriptRuntime::Node,
         &["typescript.mjs", "v1"],
         LEGACY,
     ),
-    Client::of(
+    RealClient::new(
         "TypeScript SDK 2.4.0, auto",
-        Runtime::Node,
+        ScriptRuntime::Node,
         &["typescript.mjs", "v2"],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "Inspector CLI 2.12.0, legacy",
-        Runtime::Node,
+        ScriptRuntime::Node,
         &["inspector.mjs", "legacy"],
         LEGACY,
     ),
-    Client::of(
+    RealClient::new(
         "Inspector CLI 2.12.0, modern",
-        Runtime::Node,
+        ScriptRuntime::Node,
         &["inspector.mjs", "modern"],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "openai-agents 0.24.0",
-        Runtime::Python(2),
+        ScriptRuntime::Python(2),
         &["openai_agents.py"],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "langchain-mcp-adapters 0.3.2",
-        Runtime::Python(1),
+        ScriptRuntime::Python(1),
         &["langchain_adapters.py"],
         LEGACY,
     ),
@@ -92,7 +92,7 @@ const CLIENTS: &[Client] = &[
 
 /// Action of a client in each cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum AcceptanceStep {
     Connect,
     List,
     Call,
@@ -102,53 +102,58 @@ enum Step {
     Changed,
 }
 
-const STEPS: [Step; 7] = [
-    Step::Connect,
-    Step::List,
-    Step::Call,
-    Step::Failing,
-    Step::Unknown,
-    Step::Progress,
-    Step::Changed,
+const STEPS: [AcceptanceStep; 7] = [
+    AcceptanceStep::Connect,
+    AcceptanceStep::List,
+    AcceptanceStep::Call,
+    AcceptanceStep::Failing,
+    AcceptanceStep::Unknown,
+    AcceptanceStep::Progress,
+    AcceptanceStep::Changed,
 ];
 
 /// Gaps of clients: (start of the client name, step, reason).
-const LACKS: &[(&str, Step, &str)] = &[
+const KNOWN_GAPS: &[(&str, AcceptanceStep, &str)] = &[
     (
         "Claude Code",
-        Step::Unknown,
+        AcceptanceStep::Unknown,
         "it tells its model that there is no such tool, and asks nobody for it",
     ),
     (
         "Claude Code",
-        Step::Progress,
+        AcceptanceStep::Progress,
         "it shows it to a person at a terminal, and to nobody else",
     ),
     (
         "Inspector CLI",
-        Step::Changed,
+        AcceptanceStep::Changed,
         "its one request ends it, or it prints log messages and updates of resources only",
     ),
     (
         "Inspector CLI",
-        Step::Unknown,
+        AcceptanceStep::Unknown,
         "it looks a tool up in the list and never asks for one that is not there",
     ),
     (
         "Inspector CLI",
-        Step::Progress,
+        AcceptanceStep::Progress,
         "of a call it prints the result only",
     ),
 ];
 
-fn lacks(client: &Client, step: Step) -> Option<&'static str> {
-    let mut all = LACKS.iter();
+fn known_gap(client: &RealClient, step: AcceptanceStep) -> Option<&'static str> {
+    let mut all = KNOWN_GAPS.iter();
     all.find(|(name, lacking, _)| client.name.starts_with(name) && *lacking == step)
         .map(|(_, _, reason)| *reason)
 }
 
 /// Checks that each fixture in the report has this value at `member`.
-fn each(report: &Value, servers: usize, member: &str, expected: &Value) -> Result<()> {
+fn check_each_fixture(
+    report: &Value,
+    servers: usize,
+    member: &str,
+    expected: &Value,
+) -> Result<()> {
     let fixtures = report["fixtures"].as_array().context("no fixtures")?;
     ensure!(fixtures.len() == servers, "{} fixtures", fixtures.len());
     for fixture in fixtures {
@@ -158,35 +163,40 @@ fn each(report: &Value, servers: usize, member: &str, expected: &Value) -> Resul
 }
 
 /// Checks the observations of a step.
-fn check(step: Step, report: &Value, agreed: Option<&String>, cell: &Cell) -> Result<()> {
+fn check_step(
+    step: AcceptanceStep,
+    report: &Value,
+    agreed: Option<&String>,
+    cell: &MatrixCell,
+) -> Result<()> {
     let servers = cell.prefixes.len();
     match step {
-        Step::Connect => {
+        AcceptanceStep::Connect => {
             let agreed = agreed.context("it named no version")?;
             ensure!(agreed == cell.version, "agreed on {agreed}");
             let said = report.get("protocol");
             ensure!(said.is_none_or(|said| said == agreed), "it says {said:?}");
         }
-        Step::List => {
+        AcceptanceStep::List => {
             let tools = report["tools"].as_array().context("no tools")?;
             for prefix in cell.prefixes {
                 let echo = format!("{prefix}echo");
                 ensure!(tools.iter().any(|tool| tool == &echo), "{echo}: {tools:?}");
             }
         }
-        Step::Call => {
+        AcceptanceStep::Call => {
             ensure!(report["text"] == MESSAGE, "{}", report["text"]);
-            each(report, servers, "text", &json!(MESSAGE))?;
+            check_each_fixture(report, servers, "text", &json!(MESSAGE))?;
         }
-        Step::Failing => each(report, servers, "failing", &json!(FAILURE))?,
-        Step::Unknown => {
+        AcceptanceStep::Failing => check_each_fixture(report, servers, "failing", &json!(FAILURE))?,
+        AcceptanceStep::Unknown => {
             let unknown = &report["unknown"];
             let words = unknown["message"].as_str().unwrap_or_default();
             ensure!(unknown["code"] == -32602, "{unknown}");
             ensure!(words.contains(UNKNOWN), "{unknown}");
         }
-        Step::Changed => ensure!(report["changed"] == true, "{}", report["changed"]),
-        Step::Progress => {
+        AcceptanceStep::Changed => ensure!(report["changed"] == true, "{}", report["changed"]),
+        AcceptanceStep::Progress => {
             let fixtures = report["fixtures"].as_array().context("no fixtures")?;
             let steps = |fixture: &Value| -> Option<Vec<f64>> {
                 let steps = fixture["progress"].as_array()?;
@@ -202,19 +212,19 @@ fn check(step: Step, report: &Value, agreed: Option<&String>, cell: &Cell) -> Re
 }
 
 /// Cell of the matrix: a client at an endpoint.
-struct Cell {
+struct MatrixCell {
     version: &'static str,
     prefixes: &'static [&'static str],
 }
 
 /// Runs a client at an endpoint; returns failures by step.
-async fn enter(
-    client: &Client,
-    up: &Up,
+async fn run_client(
+    client: &RealClient,
+    up: &ToolgateUp,
     home: &Sandbox,
     (gateway, token, prefixes): (&str, &str, &'static [&'static str]),
 ) -> Result<Vec<String>> {
-    let witness = Bearer::start(up.mcp(), NO_TOKEN).await?;
+    let witness = BearerProxy::start(up.mcp(), NO_TOKEN).await?;
     let url = format!("http://{}/v1/mcp/{gateway}", witness.address());
     let tool = format!("{}echo", prefixes.first().context("no prefix")?);
     let mut rest = vec![tool.as_str(), MESSAGE];
@@ -226,12 +236,12 @@ async fn enter(
     let versions = witness.versions();
     println!("{gateway}: {} named {}", client.name, versions.join(", "));
     let version = client.version;
-    let cell = Cell { version, prefixes };
+    let cell = MatrixCell { version, prefixes };
     let mut failures = Vec::new();
     for step in STEPS {
-        if let Some(reason) = lacks(client, step) {
+        if let Some(reason) = known_gap(client, step) {
             println!("{gateway}: {} without {step:?}: {reason}", client.name);
-        } else if let Err(error) = check(step, &report, versions.last(), &cell) {
+        } else if let Err(error) = check_step(step, &report, versions.last(), &cell) {
             failures.push(format!("{}, {step:?}: {error:#}", client.name));
         }
     }
@@ -239,11 +249,16 @@ async fn enter(
 }
 
 /// Runs every client at one endpoint.
-async fn meet(up: &Up, gateway: &str, token: &str, prefixes: &'static [&'static str]) {
+async fn run_all_clients(
+    up: &ToolgateUp,
+    gateway: &str,
+    token: &str,
+    prefixes: &'static [&'static str],
+) {
     let mut failures = Vec::new();
     for client in CLIENTS {
         let home = Sandbox::new("home").unwrap();
-        match enter(client, up, &home, (gateway, token, prefixes)).await {
+        match run_client(client, up, &home, (gateway, token, prefixes)).await {
             Ok(more) => failures.extend(more),
             Err(error) => failures.push(format!("{}: {error:#}", client.name)),
         }
@@ -252,32 +267,34 @@ async fn meet(up: &Up, gateway: &str, token: &str, prefixes: &'static [&'static 
     assert!(failures.is_empty(), "at {gateway}:\n{failures}");
 }
 
-async fn one(name: &str, flag: &str) {
+async fn run_single_server(name: &str, flag: &str) {
     let sandbox = Sandbox::new(name).unwrap();
-    let server = Server::fixture(&sandbox, name, &[flag]).await.unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, name, &[flag])
+        .await
+        .unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up.expose(name, server.url(), "single").await.unwrap();
-    meet(&up, name, &token, &[""]).await;
+    run_all_clients(&up, name, &token, &[""]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_client_before_a_legacy_server() {
-    one("old", "--legacy-only").await;
+async fn every_client_works_through_the_gateway_with_a_legacy_server() {
+    run_single_server("old", "--legacy-only").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_client_before_a_modern_server() {
-    one("new", "--modern-only").await;
+async fn every_client_works_through_the_gateway_with_a_modern_server() {
+    run_single_server("new", "--modern-only").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_client_before_both_behind_one_gateway() {
+async fn every_client_works_with_servers_of_both_eras_behind_one_gateway() {
     let sandbox = Sandbox::new("both").unwrap();
-    let old = Server::fixture(&sandbox, "old", &["--legacy-only"]);
+    let old = UpstreamServer::fixture(&sandbox, "old", &["--legacy-only"]);
     let old = old.await.unwrap();
-    let new = Server::fixture(&sandbox, "new", &["--modern-only"]);
+    let new = UpstreamServer::fixture(&sandbox, "new", &["--modern-only"]);
     let new = new.await.unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let cli = up.cli().unwrap();
     for (name, server) in [("old", &old), ("new", &new)] {
         cli.run(&["server", "add", name, "--url", server.url()])
@@ -288,7 +305,7 @@ async fn every_client_before_both_behind_one_gateway() {
     let gateway: Vec<&str> = gateway.split(' ').collect();
     cli.run(&gateway).await.unwrap();
     let token = cli.token("everybody", &["--gateway", "all"]).await.unwrap();
-    meet(&up, "all", &token, &["old__", "new__"]).await;
+    run_all_clients(&up, "all", &token, &["old__", "new__"]).await;
 
     // An invalid token rejects every client.
     let before = old.counts().await.unwrap().tools;
@@ -305,8 +322,8 @@ async fn every_client_before_both_behind_one_gateway() {
 }
 
 #[test]
-fn what_a_client_lacks_is_said_of_a_client() {
-    for (name, step, reason) in LACKS {
+fn every_documented_gap_names_an_existing_client() {
+    for (name, step, reason) in KNOWN_GAPS {
         let known = CLIENTS.iter().any(|client| client.name.starts_with(name));
         assert!(known && !reason.is_empty(), "{name}, {step:?}");
     }

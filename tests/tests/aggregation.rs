@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::eventually;
-use toolgate_tests::paged::Paged;
+use toolgate_tests::paged_server::PagedServer;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::ToolgateUp;
 
 const SERVERS: [(&str, usize); 3] = [("one", 67), ("two", 67), ("three", 66)];
 const SOON: Duration = Duration::from_secs(10);
@@ -24,14 +24,14 @@ async fn lists_all(agent: &Agent) -> Result<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_tools_of_three_servers_in_pages_of_seven_are_one_list() {
+async fn two_hundred_paged_tools_of_three_servers_are_aggregated_into_one_list() {
     let sandbox = Sandbox::new("aggregation").unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let cli = up.cli().unwrap();
     let mut running = Vec::new();
     let mut create = vec!["gateway", "create", "all"];
     for (name, tools) in SERVERS {
-        let server = Paged::start(name, tools).await.unwrap();
+        let server = PagedServer::start(name, tools).await.unwrap();
         cli.run(&["server", "add", name, "--url", &server.url()])
             .await
             .unwrap();

@@ -7,14 +7,14 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 use toolgate_tests::agent::{Agent, answer, refusal};
 use toolgate_tests::clock::eventually;
-use toolgate_tests::many::Fleet;
+use toolgate_tests::proxy_fleet::ProxyFleet;
 
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_the_same_on_every_proxy() {
-    let fleet = Fleet::start("everywhere", &[]).await.unwrap();
-    let agents = fleet.session().await.unwrap();
+async fn a_session_works_on_every_proxy() {
+    let fleet = ProxyFleet::start("everywhere", &[]).await.unwrap();
+    let agents = fleet.open_session().await.unwrap();
     for (at, agent) in agents.iter().enumerate() {
         agent.echo("echo", &format!("through {at}")).await.unwrap();
     }
@@ -51,9 +51,9 @@ async fn a_session_is_the_same_on_every_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_outlives_the_proxy_that_opened_it() {
-    let mut fleet = Fleet::start("homeless", &[]).await.unwrap();
-    let agents = fleet.session().await.unwrap();
+async fn a_session_survives_the_loss_of_its_proxy() {
+    let mut fleet = ProxyFleet::start("homeless", &[]).await.unwrap();
+    let agents = fleet.open_session().await.unwrap();
     agents[1].echo("echo", "before").await.unwrap();
     let slow = json!({
         "jsonrpc": "2.0", "id": 77, "method": "tools/call",
@@ -83,8 +83,10 @@ async fn a_session_outlives_the_proxy_that_opened_it() {
 
 /// A legacy server sends a request during a call: the call stays with its proxy, the response may go to any proxy.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_waits_for_an_answer_gets_it_through_any_proxy() {
-    let fleet = Fleet::start("parked", &["--legacy-only"]).await.unwrap();
+async fn a_suspended_call_gets_its_answer_through_any_proxy() {
+    let fleet = ProxyFleet::start("parked", &["--legacy-only"])
+        .await
+        .unwrap();
     let ask = |agent: &Agent, more: &Value| {
         let mut params = json!({
             "name": "test_elicitation", "arguments": {"message": "who is there?"},
@@ -126,9 +128,9 @@ async fn a_call_that_waits_for_an_answer_gets_it_through_any_proxy() {
 
 /// The peer listener does not serve clients.
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_are_no_neighbours() {
-    let mut fleet = Fleet::start("strangers", &[]).await.unwrap();
-    let errors = fleet.proxies[0].process().errors();
+async fn the_peer_listener_rejects_unknown_clients() {
+    let mut fleet = ProxyFleet::start("strangers", &[]).await.unwrap();
+    let errors = fleet.proxies[0].process().stderr();
     let at = errors
         .split("neighbours are met")
         .nth(1)

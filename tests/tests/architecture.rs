@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "toolgate-store",
             "toolgate-api",
             "toolgate-vault",
-            "toolgate-catalog",
+            "toolgate-discovery",
             "toolgate-sync",
             "toolgate-session",
             "toolgate-upstream",
@@ -48,16 +48,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-const CONTROL: &[&str] = &[
+const CONTROL_PLANE_CRATES: &[&str] = &[
     "toolgate-control-core",
     "toolgate-store",
     "toolgate-api",
     "toolgate-vault",
-    "toolgate-catalog",
+    "toolgate-discovery",
     "toolgate-control-plane",
 ];
 
-const DATA: &[&str] = &[
+const DATA_PLANE_CRATES: &[&str] = &[
     "toolgate-data-core",
     "toolgate-sync",
     "toolgate-session",
@@ -67,7 +67,7 @@ const DATA: &[&str] = &[
 ];
 
 /// Pure crates get time and randomness as arguments, so none of their dependencies may provide them.
-const PURE: &[&str] = &[
+const PURE_CRATES: &[&str] = &[
     "toolgate-model",
     "toolgate-mcp",
     "toolgate-control-core",
@@ -75,7 +75,7 @@ const PURE: &[&str] = &[
 ];
 
 /// Matched by name or, with a trailing `*`, by prefix.
-const IMPURE: &[&str] = &[
+const IMPURE_DEPENDENCIES: &[&str] = &[
     "tokio*",
     "async-std",
     "smol",
@@ -97,7 +97,7 @@ const IMPURE: &[&str] = &[
 
 /// Crates that may depend on a vendor crate. The tests look at the system from outside, so they may use etcd and rmcp
 /// directly; the benches own criterion.
-const QUARANTINE: &[(&str, &[&str])] = &[
+const RESTRICTED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("actix*", &["toolgate-actor"]),
     ("etcd-client", &["toolgate-store", "toolgate-tests"]),
     ("redb", &["toolgate-store"]),
@@ -121,7 +121,7 @@ const QUARANTINE: &[(&str, &[&str])] = &[
 ];
 
 /// Dependencies that must not be linked into shipped binaries: one TLS stack, one HTTP client.
-const BANNED: &[&str] = &[
+const BANNED_DEPENDENCIES: &[&str] = &[
     "ring",
     "openssl",
     "openssl-sys",
@@ -131,7 +131,7 @@ const BANNED: &[&str] = &[
 ];
 
 /// Dependencies with a single version: types of two versions are incompatible.
-const SINGLE: &[&str] = &[
+const SINGLE_VERSION_DEPENDENCIES: &[&str] = &[
     "tokio",
     "hyper",
     "http",
@@ -143,7 +143,7 @@ const SINGLE: &[&str] = &[
     "bytes",
 ];
 
-fn fits(pattern: &str, name: &str) -> bool {
+fn matches_pattern(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name == pattern,
@@ -182,7 +182,7 @@ fn members(metadata: &Metadata) -> BTreeMap<String, &Package> {
 
 /// The graph of `cargo metadata` also contains optional dependencies that a weak feature (`a?/b`) only mentions. A
 /// dependency is linked only if an active feature enables it directly.
-fn is_switched_on(package: &Package, node: &Node, dependency: &str) -> bool {
+fn is_enabled(package: &Package, node: &Node, dependency: &str) -> bool {
     let mut declared = package
         .dependencies
         .iter()
@@ -222,8 +222,7 @@ fn closure(metadata: &Metadata, root: &str, build: bool) -> Result<BTreeMap<Stri
             let linked = dep.dep_kinds.iter().any(|k| {
                 k.kind == DependencyKind::Normal || (build && k.kind == DependencyKind::Build)
             });
-            if linked && is_switched_on(&metadata[id], node, name) && !paths.contains_key(&dep.pkg)
-            {
+            if linked && is_enabled(&metadata[id], node, name) && !paths.contains_key(&dep.pkg) {
                 paths.insert(&dep.pkg, format!("{path} -> {name}"));
                 queue.push(&dep.pkg);
             }
@@ -235,7 +234,7 @@ fn closure(metadata: &Metadata, root: &str, build: bool) -> Result<BTreeMap<Stri
         .collect())
 }
 
-fn none(offences: &[String]) {
+fn assert_no_violations(offences: &[String]) {
     assert!(
         offences.is_empty(),
         "{} offence(s):\n{}",
@@ -245,7 +244,7 @@ fn none(offences: &[String]) {
 }
 
 #[test]
-fn every_crate_has_a_room_and_no_room_is_empty() {
+fn every_crate_belongs_to_a_layer_and_no_layer_is_empty() {
     let metadata = metadata().unwrap();
     let members: BTreeSet<String> = members(&metadata).into_keys().collect();
     let rooms: BTreeSet<String> = LAYERS
@@ -257,7 +256,7 @@ fn every_crate_has_a_room_and_no_room_is_empty() {
 }
 
 #[test]
-fn arrows_point_down() {
+fn dependencies_point_to_lower_layers() {
     let metadata = metadata().unwrap();
     let mut offences = Vec::new();
     for (name, package) in members(&metadata) {
@@ -272,17 +271,19 @@ fn arrows_point_down() {
             }
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }
 
 #[test]
-fn no_arrow_crosses_between_the_planes() {
+fn the_planes_do_not_depend_on_each_other() {
     let metadata = metadata().unwrap();
     let mut offences = Vec::new();
     for (name, package) in members(&metadata) {
         for dep in &package.dependencies {
-            let crosses = (CONTROL.contains(&name.as_str()) && DATA.contains(&dep.name.as_str()))
-                || (DATA.contains(&name.as_str()) && CONTROL.contains(&dep.name.as_str()));
+            let crosses = (CONTROL_PLANE_CRATES.contains(&name.as_str())
+                && DATA_PLANE_CRATES.contains(&dep.name.as_str()))
+                || (DATA_PLANE_CRATES.contains(&name.as_str())
+                    && CONTROL_PLANE_CRATES.contains(&dep.name.as_str()));
             if crosses {
                 offences.push(format!(
                     "{name} depends on {} (kind {})",
@@ -291,11 +292,11 @@ fn no_arrow_crosses_between_the_planes() {
             }
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }
 
 #[test]
-fn edges_do_not_know_their_siblings() {
+fn edge_crates_do_not_depend_on_each_other() {
     let metadata = metadata().unwrap();
     let edges = LAYERS
         .iter()
@@ -311,61 +312,67 @@ fn edges_do_not_know_their_siblings() {
             }
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }
 
 #[test]
-fn pure_crates_cannot_reach_a_clock_a_socket_or_a_dice() {
+fn pure_crates_depend_on_no_clock_socket_or_randomness() {
     let metadata = metadata().unwrap();
     let mut offences = Vec::new();
-    for name in PURE {
+    for name in PURE_CRATES {
         for (reached, path) in closure(&metadata, name, false).unwrap() {
-            if IMPURE.iter().any(|pattern| fits(pattern, &reached)) {
+            if IMPURE_DEPENDENCIES
+                .iter()
+                .any(|pattern| matches_pattern(pattern, &reached))
+            {
                 offences.push(path);
             }
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }
 
 #[test]
-fn vendors_stay_in_quarantine() {
+fn restricted_dependencies_are_used_only_by_their_crate() {
     let metadata = metadata().unwrap();
     let mut offences = Vec::new();
     for (name, package) in members(&metadata) {
         for dep in &package.dependencies {
-            for (vendor, owners) in QUARANTINE {
-                if fits(vendor, &dep.name) && !owners.contains(&name.as_str()) {
+            for (vendor, owners) in RESTRICTED_DEPENDENCIES {
+                if matches_pattern(vendor, &dep.name) && !owners.contains(&name.as_str()) {
                     offences.push(format!("{name} names {}: only {owners:?} may", dep.name));
                 }
             }
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }
 
 #[test]
-fn one_tls_stack_and_one_http_client_are_linked() {
+fn no_second_tls_stack_or_http_client_is_linked() {
     let metadata = metadata().unwrap();
     let mut offences = Vec::new();
     for name in members(&metadata).keys().filter(|n| *n != "toolgate-tests") {
         for (reached, path) in closure(&metadata, name, true).unwrap() {
-            if BANNED.contains(&reached.as_str()) {
+            if BANNED_DEPENDENCIES.contains(&reached.as_str()) {
                 offences.push(path);
             }
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }
 
 #[test]
-fn the_stack_is_there_once() {
+fn core_dependencies_have_a_single_version() {
     let metadata = metadata().unwrap();
     let mut versions: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let resolve = metadata.resolve.as_ref().unwrap();
     for node in &resolve.nodes {
         let package = &metadata[&node.id];
-        if let Some(name) = SINGLE.iter().find(|s| **s == package.name.as_str()) {
+        if let Some(name) = SINGLE_VERSION_DEPENDENCIES
+            .iter()
+            .find(|s| **s == package.name.as_str())
+        {
             versions
                 .entry(name)
                 .or_default()
@@ -377,11 +384,11 @@ fn the_stack_is_there_once() {
         .filter(|(_, found)| found.len() > 1)
         .map(|(name, found)| format!("{name}: {found:?}"))
         .collect();
-    none(&offences);
+    assert_no_violations(&offences);
 }
 
 #[test]
-fn every_crate_obeys_the_lints_of_the_workspace() {
+fn every_crate_uses_the_workspace_lints() {
     let metadata = metadata().unwrap();
     let mut offences = Vec::new();
     for (name, package) in members(&metadata) {
@@ -398,5 +405,5 @@ fn every_crate_obeys_the_lints_of_the_workspace() {
             ));
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }

@@ -9,25 +9,25 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use toolgate_tests::agent::{Agent, answer, messages, refusal};
 use toolgate_tests::clock::{eventually, now};
-use toolgate_tests::http::{Http, Reply};
-use toolgate_tests::liar::{LIES, Liar, TRUTH};
+use toolgate_tests::http_client::{HttpReply, TestHttpClient};
+use toolgate_tests::invalid_server::{INVALID_TOOLS, InvalidServer, VALID_TOOL};
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{Cli, Up};
+use toolgate_tests::toolgate::{CommandLine, ToolgateUp};
+use toolgate_tests::upstream_server::UpstreamServer;
 
 /// Process with a server of both eras behind one gateway.
-struct Stage {
-    up: Up,
-    server: Server,
+struct InputScenario {
+    up: ToolgateUp,
+    server: UpstreamServer,
     token: String,
     sandbox: Sandbox,
 }
 
-impl Stage {
+impl InputScenario {
     async fn start(name: &str) -> Result<Self> {
         let sandbox = Sandbox::new(name)?;
-        let server = Server::fixture(&sandbox, "fixture", &[]).await?;
-        let up = Up::start(&sandbox, &[]).await?;
+        let server = UpstreamServer::fixture(&sandbox, "fixture", &[]).await?;
+        let up = ToolgateUp::start(&sandbox, &[]).await?;
         let token = up.expose("main", server.url(), "single").await?;
         let stage = Self {
             up,
@@ -48,19 +48,19 @@ impl Stage {
     }
 
     /// Checks that valid requests still work.
-    async fn is_well(&self) -> Result<()> {
+    async fn check_still_working(&self) -> Result<()> {
         self.modern().echo("echo", "still here").await?;
         let legacy = Agent::legacy(&self.up.url("main"), &self.token).await?;
         legacy.echo("echo", "still here").await
     }
 
-    fn cli(&self) -> Result<Cli> {
+    fn cli(&self) -> Result<CommandLine> {
         self.up.cli()
     }
 }
 
 /// Checks status and code; returns the difference, if any.
-fn expect(what: &str, reply: &Reply, status: u16, code: i64) -> Option<String> {
+fn error_mismatch(what: &str, reply: &HttpReply, status: u16, code: i64) -> Option<String> {
     match refusal(reply) {
         Ok((got, found, _)) if got == status && found == code => None,
         Ok((got, found, words)) => Some(format!(
@@ -74,15 +74,15 @@ fn expect(what: &str, reply: &Reply, status: u16, code: i64) -> Option<String> {
     }
 }
 
-fn none(failures: &[String]) {
+fn assert_no_failures(failures: &[String]) {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frame_that_is_not_one_strict_object_is_refused() {
-    let stage = Stage::start("frames").await.unwrap();
+async fn a_frame_that_is_not_one_strict_object_is_rejected() {
+    let stage = InputScenario::start("frames").await.unwrap();
     let agent = stage.modern();
     let good = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{{META}}}}}"#);
     let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
@@ -115,16 +115,16 @@ async fn a_frame_that_is_not_one_strict_object_is_refused() {
     ];
     let mut failures = Vec::new();
     for (what, bytes, code) in frames {
-        let reply = agent.bytes(bytes, "tools/list").await.unwrap();
-        failures.extend(expect(what, &reply, 400, code));
+        let reply = agent.post_bytes(bytes, "tools/list").await.unwrap();
+        failures.extend(error_mismatch(what, &reply, 400, code));
     }
-    stage.is_well().await.unwrap();
-    none(&failures);
+    stage.check_still_working().await.unwrap();
+    assert_no_failures(&failures);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_that_disagrees_with_the_body_is_refused() {
-    let stage = Stage::start("headers").await.unwrap();
+async fn a_header_that_disagrees_with_the_body_is_rejected() {
+    let stage = InputScenario::start("headers").await.unwrap();
     let agent = stage.modern();
     let call = json!({"name": "echo", "arguments": {"message": "x"}});
     let changes: &[(&str, &'static str, &str)] = &[
@@ -141,7 +141,7 @@ async fn a_header_that_disagrees_with_the_body_is_refused() {
     for (what, header, value) in changes {
         let frame = agent.frame("tools/call", call.clone());
         let reply = agent.post(&frame, &[(header, value)]).await.unwrap();
-        failures.extend(expect(what, &reply, 400, -32020));
+        failures.extend(error_mismatch(what, &reply, 400, -32020));
     }
     let frame = agent.frame("tools/call", call);
     let reply = agent
@@ -160,7 +160,12 @@ async fn a_header_that_disagrees_with_the_body_is_refused() {
         .post(&frame, &[("mcp-protocol-version", "2999-01-01")])
         .await
         .unwrap();
-    failures.extend(expect("a version of the future", &reply, 400, -32022));
+    failures.extend(error_mismatch(
+        "a version of the future",
+        &reply,
+        400,
+        -32022,
+    ));
     let supported = reply
         .json()
         .unwrap()
@@ -172,13 +177,13 @@ async fn a_header_that_disagrees_with_the_body_is_refused() {
             reply.text()
         ));
     }
-    none(&failures);
-    stage.is_well().await.unwrap();
+    assert_no_failures(&failures);
+    stage.check_still_working().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_gateway_and_a_wrong_token_are_refused() {
-    let stage = Stage::start("doors").await.unwrap();
+async fn an_unknown_gateway_and_a_wrong_token_are_rejected() {
+    let stage = InputScenario::start("doors").await.unwrap();
     let mut failures = Vec::new();
     for path in [
         "nowhere",
@@ -232,13 +237,13 @@ async fn an_unknown_gateway_and_a_wrong_token_are_refused() {
             failures.push(format!("{what}: {status} expected, {} came", reply.status));
         }
     }
-    none(&failures);
-    stage.is_well().await.unwrap();
+    assert_no_failures(&failures);
+    stage.check_still_working().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_oversized_body_is_refused_and_not_kept() {
-    let stage = Stage::start("sizes").await.unwrap();
+async fn an_oversized_body_is_rejected_and_not_buffered() {
+    let stage = InputScenario::start("sizes").await.unwrap();
     let agent = stage.modern();
     let large = "x".repeat(5 << 20);
     let frame = agent.frame(
@@ -258,13 +263,13 @@ async fn an_oversized_body_is_refused_and_not_kept() {
     for value in &many {
         request = request.header("x-many", value);
     }
-    if let Ok(reply) = Http::default()
+    if let Ok(reply) = TestHttpClient::default()
         .send(request.body(Body::empty()).unwrap())
         .await
     {
         assert!(reply.status.is_client_error(), "{}", reply.status);
     }
-    stage.is_well().await.unwrap();
+    stage.check_still_working().await.unwrap();
     assert_eq!(
         stage.server.counts().await.unwrap().tools.get("echo"),
         Some(&3)
@@ -273,7 +278,7 @@ async fn an_oversized_body_is_refused_and_not_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_methods_and_missing_sessions_have_their_own_errors() {
-    let stage = Stage::start("methods").await.unwrap();
+    let stage = InputScenario::start("methods").await.unwrap();
     let agent = stage.modern();
     let mut failures = Vec::new();
     for method in [
@@ -284,12 +289,17 @@ async fn removed_methods_and_missing_sessions_have_their_own_errors() {
         "no/such",
     ] {
         let reply = agent.request(method, json!({})).await.unwrap();
-        failures.extend(expect(&format!("modern {method}"), &reply, 404, -32601));
+        failures.extend(error_mismatch(
+            &format!("modern {method}"),
+            &reply,
+            404,
+            -32601,
+        ));
     }
     let mut bare = agent.frame("tools/list", json!({}));
     bare["params"]["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
     let reply = agent.post(&bare, &[]).await.unwrap();
-    failures.extend(expect("no capabilities", &reply, 400, -32602));
+    failures.extend(error_mismatch("no capabilities", &reply, 400, -32602));
     let reply = agent
         .request(
             "tools/call",
@@ -297,12 +307,12 @@ async fn removed_methods_and_missing_sessions_have_their_own_errors() {
         )
         .await
         .unwrap();
-    failures.extend(expect("an unknown tool", &reply, 200, -32602));
+    failures.extend(error_mismatch("an unknown tool", &reply, 200, -32602));
     let reply = agent
         .request("tools/list", json!({"cursor": "made-up"}))
         .await
         .unwrap();
-    failures.extend(expect("a made-up cursor", &reply, 200, -32602));
+    failures.extend(error_mismatch("a made-up cursor", &reply, 200, -32602));
 
     let legacy = Agent::legacy(&stage.up.url("main"), &stage.token)
         .await
@@ -325,19 +335,19 @@ async fn removed_methods_and_missing_sessions_have_their_own_errors() {
         failures.push(format!("an unknown legacy version: {}", reply.status));
     }
     let reply = legacy.request("no/such", json!({})).await.unwrap();
-    failures.extend(expect("legacy no/such", &reply, 200, -32601));
+    failures.extend(error_mismatch("legacy no/such", &reply, 200, -32601));
     assert!(legacy.delete().await.unwrap().status.is_success());
     let reply = legacy.request("tools/list", json!({})).await.unwrap();
     if reply.status != 404 {
         failures.push(format!("after DELETE: 404 expected, {} came", reply.status));
     }
-    none(&failures);
-    stage.is_well().await.unwrap();
+    assert_no_failures(&failures);
+    stage.check_still_working().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_belongs_to_who_opened_it() {
-    let stage = Stage::start("sessions").await.unwrap();
+async fn a_session_belongs_to_its_principal() {
+    let stage = InputScenario::start("sessions").await.unwrap();
     let other = stage
         .cli()
         .unwrap()
@@ -372,9 +382,9 @@ async fn a_session_belongs_to_who_opened_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lying_server_hurts_its_own_calls_only() {
-    let stage = Stage::start("liar").await.unwrap();
-    let liar = Liar::start().await.unwrap();
+async fn an_invalid_server_affects_only_its_own_calls() {
+    let stage = InputScenario::start("liar").await.unwrap();
+    let liar = InvalidServer::start().await.unwrap();
     let token = stage
         .up
         .expose("liar", &liar.url(), "single")
@@ -382,31 +392,31 @@ async fn a_lying_server_hurts_its_own_calls_only() {
         .unwrap();
     let agent = Agent::modern(&stage.up.url("liar"), &token);
     eventually("the liar is listed", Duration::from_secs(5), || async {
-        agent.call(TRUTH, json!({})).await
+        agent.call(VALID_TOOL, json!({})).await
     })
     .await
     .unwrap();
     let mut failures = Vec::new();
-    for lie in LIES.iter().filter(|lie| **lie != "silent") {
+    for lie in INVALID_TOOLS.iter().filter(|lie| **lie != "silent") {
         let start = now();
         let frame = agent.frame("tools/call", json!({"name": lie, "arguments": {}}));
         let reply = agent.post(&frame, &[]).await;
-        match reply.and_then(|reply| told(&reply)) {
+        match reply.and_then(|reply| check_tool_failure(&reply)) {
             Ok(()) => {}
             Err(error) => failures.push(format!("{lie}: {error:#}")),
         }
         if start.elapsed() > Duration::from_secs(10) {
             failures.push(format!("{lie}: took {:?}", start.elapsed()));
         }
-        if let Err(error) = stage.is_well().await {
+        if let Err(error) = stage.check_still_working().await {
             failures.push(format!("after {lie}: {error:#}"));
         }
     }
-    none(&failures);
+    assert_no_failures(&failures);
 }
 
 /// Checks that the caller gets a failed call without text of the server.
-fn told(reply: &Reply) -> Result<()> {
+fn check_tool_failure(reply: &HttpReply) -> Result<()> {
     let text = reply.text();
     if text.contains("secret-of-the-server") {
         bail!("leaks the server's words: {text}");
@@ -424,8 +434,8 @@ fn told(reply: &Reply) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unreachable_server_fails_fast_and_comes_back() {
-    let mut stage = Stage::start("unreachable").await.unwrap();
+async fn an_unreachable_server_fails_fast_and_recovers() {
+    let mut stage = InputScenario::start("unreachable").await.unwrap();
     let agent = stage.modern();
     stage.server.process().kill().unwrap();
     for round in 0..10 {
@@ -435,7 +445,7 @@ async fn an_unreachable_server_fails_fast_and_comes_back() {
             json!({"name": "echo", "arguments": {"message": "x"}}),
         );
         let reply = agent.post(&frame, &[]).await.unwrap();
-        told(&reply).unwrap_or_else(|error| panic!("round {round}: {error:#}"));
+        check_tool_failure(&reply).unwrap_or_else(|error| panic!("round {round}: {error:#}"));
         assert!(
             !reply.text().contains("127.0.0.1"),
             "shows the address: {}",
@@ -452,7 +462,7 @@ async fn an_unreachable_server_fails_fast_and_comes_back() {
         "lists come from memory"
     );
     let address = stage.server.address();
-    stage.server = Server::fixture_at(&stage.sandbox, "again", address, &[])
+    stage.server = UpstreamServer::fixture_at(&stage.sandbox, "again", address, &[])
         .await
         .unwrap();
     eventually("it is called again", Duration::from_secs(30), || {
@@ -464,7 +474,7 @@ async fn an_unreachable_server_fails_fast_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_write_is_aborted_and_loses_nothing() {
-    let stage = Stage::start("stale").await.unwrap();
+    let stage = InputScenario::start("stale").await.unwrap();
     let cli = stage.cli().unwrap();
     let shown = cli
         .run(&["get", "gateway", "main", "-o", "yaml"])
@@ -490,12 +500,12 @@ async fn a_stale_write_is_aborted_and_loses_nothing() {
         String::from_utf8(kept).unwrap().contains("first"),
         "the first write was lost"
     );
-    stage.is_well().await.unwrap();
+    stage.check_still_working().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_malformed_document_is_refused_with_its_place() {
-    let stage = Stage::start("documents").await.unwrap();
+async fn a_malformed_document_is_rejected_with_its_position() {
+    let stage = InputScenario::start("documents").await.unwrap();
     let cli = stage.cli().unwrap();
     let head = "apiVersion: toolgate/v1\nkind: Server\nmetadata:\n  name: bad\n";
     let documents = [
@@ -531,13 +541,13 @@ async fn a_malformed_document_is_refused_with_its_place() {
         .unwrap()
         .stdout;
     assert_eq!(before, after, "something was written");
-    none(&failures);
-    stage.is_well().await.unwrap();
+    assert_no_failures(&failures);
+    stage.check_still_working().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_api_is_closed_to_strangers() {
-    let stage = Stage::start("strangers").await.unwrap();
+async fn the_admin_api_rejects_unauthenticated_clients() {
+    let stage = InputScenario::start("strangers").await.unwrap();
     let cli = stage.cli().unwrap();
     for token in ["", "archestra_nobody", &stage.token] {
         let stranger = cli.clone().with_token(token);
@@ -550,17 +560,17 @@ async fn the_admin_api_is_closed_to_strangers() {
             assert_eq!(code, 4, "{command:?} with {token:?}: {words}");
         }
     }
-    stage.is_well().await.unwrap();
+    stage.check_still_working().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_by_a_crash() {
-    let mut stage = Stage::start("crash").await.unwrap();
+async fn a_crash_loses_no_configuration() {
+    let mut stage = InputScenario::start("crash").await.unwrap();
     let legacy = Agent::legacy(&stage.up.url("main"), &stage.token)
         .await
         .unwrap();
     stage.up.restart(&[]).await.unwrap();
-    stage.is_well().await.unwrap();
+    stage.check_still_working().await.unwrap();
     legacy.echo("echo", "the same session").await.unwrap();
     let frame = legacy.frame("tools/list", json!({}));
     let id = frame.get("id").and_then(Value::as_u64).unwrap();

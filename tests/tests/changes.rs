@@ -10,41 +10,48 @@ use std::time::Duration;
 use serde_json::json;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock;
-use toolgate_tests::hearing::Hearing;
+use toolgate_tests::notification_stream::NotificationStream;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::upstream_server::UpstreamServer;
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const PROMPTS: &str = "notifications/prompts/list_changed";
 /// Documented limit.
-const MOST: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 /// Longer than the delay of earlier change notifications.
-const QUIET: Duration = Duration::from_secs(3);
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 
 /// A gateway with the fixture server, and a listening client of each era.
-struct Scene {
+struct ChangeScenario {
     agent: Agent,
-    hearings: [Hearing; 2],
-    _server: Server,
-    _up: Up,
+    hearings: [NotificationStream; 2],
+    _server: UpstreamServer,
+    _up: ToolgateUp,
     _sandbox: Sandbox,
 }
 
-impl Scene {
-    async fn of(flag: &str) -> Self {
+impl ChangeScenario {
+    async fn start(flag: &str) -> Self {
         let sandbox = Sandbox::new("changes").unwrap();
-        let server = Server::fixture(&sandbox, "fixture", &[flag]).await.unwrap();
-        let up = Up::start(&sandbox, &[]).await.unwrap();
+        let server = UpstreamServer::fixture(&sandbox, "fixture", &[flag])
+            .await
+            .unwrap();
+        let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
         let token = up.expose("changes", server.url(), "single").await.unwrap();
         let url = up.url("changes");
         let agent = Agent::modern(&url, &token);
         let legacy = Agent::legacy(&url, &token).await.unwrap();
-        let hearings = [agent.hear().await.unwrap(), legacy.hear().await.unwrap()];
-        clock::eventually("a first call", QUIET, || agent.call("greet", json!({})))
-            .await
-            .unwrap();
-        tokio::time::sleep(QUIET).await;
+        let hearings = [
+            agent.listen().await.unwrap(),
+            legacy.listen().await.unwrap(),
+        ];
+        clock::eventually("a first call", SETTLE_TIME, || {
+            agent.call("greet", json!({}))
+        })
+        .await
+        .unwrap();
+        tokio::time::sleep(SETTLE_TIME).await;
         Self {
             agent,
             hearings,
@@ -56,8 +63,8 @@ impl Scene {
 }
 
 /// Changes tools and prompts with these pauses in between.
-async fn several(flag: &str) {
-    let mut scene = Scene::of(flag).await;
+async fn check_several_changes(flag: &str) {
+    let mut scene = ChangeScenario::start(flag).await;
     let changes = [
         ("test_trigger_tool_change", TOOLS, 0),
         ("test_trigger_tool_change", TOOLS, 0),
@@ -73,21 +80,21 @@ async fn several(flag: &str) {
         let changed = clock::now();
         scene.agent.call(tool, json!({})).await.unwrap();
         for hearing in &mut scene.hearings {
-            let heard = hearing.next(method, 3 * MOST).await.unwrap();
+            let heard = hearing.next(method, 3 * MAX_DELAY).await.unwrap();
             let took = heard.duration_since(changed);
             println!("{flag} {method}: {took:?}");
-            assert!(took <= MOST, "{method} after {took:?}");
+            assert!(took <= MAX_DELAY, "{method} after {took:?}");
         }
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_of_several_changes_of_a_modern_server_is_told_within_a_second() {
-    several("--modern-only").await;
+async fn each_of_several_changes_of_a_modern_server_is_notified_within_a_second() {
+    check_several_changes("--modern-only").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_of_several_changes_of_a_legacy_server_is_told_within_a_second() {
-    several("--legacy-only").await;
+async fn each_of_several_changes_of_a_legacy_server_is_notified_within_a_second() {
+    check_several_changes("--legacy-only").await;
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 use toolgate_tests::clock::eventually;
+use toolgate_tests::external_programs;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{Cli, Up, text};
-use toolgate_tests::tools;
+use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
+use toolgate_tests::upstream_server::UpstreamServer;
 
 /// Timeout from a write to its visible effect, on a busy machine.
 const SOON: Duration = Duration::from_secs(5);
@@ -33,14 +33,14 @@ spec:
   url: http://127.0.0.1:1/mcp
 ";
 
-async fn started(name: &str) -> Result<(Sandbox, Up, Cli)> {
+async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
     let sandbox = Sandbox::new(name)?;
-    let up = Up::start(&sandbox, &[]).await?;
+    let up = ToolgateUp::start(&sandbox, &[]).await?;
     let cli = up.cli()?;
     Ok((sandbox, up, cli))
 }
 
-async fn results(cli: &Cli, arguments: &[&str]) -> Result<Vec<String>> {
+async fn read_results(cli: &CommandLine, arguments: &[&str]) -> Result<Vec<String>> {
     let applied = cli.json(arguments).await?;
     let results = applied.as_array().into_iter().flatten();
     let results = results.filter_map(|one| one["result"].as_str());
@@ -48,13 +48,13 @@ async fn results(cli: &Cli, arguments: &[&str]) -> Result<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn documents_are_applied_in_the_order_they_need_and_once() {
-    let (sandbox, _up, cli) = started("apply").await.unwrap();
+async fn documents_are_applied_once_in_dependency_order() {
+    let (sandbox, _up, cli) = start_deployment("apply").await.unwrap();
     let file = sandbox.join("all.yaml");
     fs::write(&file, DOCUMENTS).unwrap();
     let file = file.display().to_string();
 
-    let dry = results(&cli, &["apply", "-f", &file, "--dry-run"])
+    let dry = read_results(&cli, &["apply", "-f", &file, "--dry-run"])
         .await
         .unwrap();
     assert_eq!(dry[0], "created");
@@ -63,11 +63,11 @@ async fn documents_are_applied_in_the_order_they_need_and_once() {
     assert_eq!(code, 3, "a dry run writes nothing");
 
     assert_eq!(
-        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        read_results(&cli, &["apply", "-f", &file]).await.unwrap(),
         ["created", "created"]
     );
     assert_eq!(
-        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        read_results(&cli, &["apply", "-f", &file]).await.unwrap(),
         ["unchanged", "unchanged"]
     );
     cli.run(&["diff", "-f", &file]).await.unwrap();
@@ -81,14 +81,14 @@ async fn documents_are_applied_in_the_order_they_need_and_once() {
         text(&differing.stdout)
     );
     assert_eq!(
-        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        read_results(&cli, &["apply", "-f", &file]).await.unwrap(),
         ["configured", "unchanged"]
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_listing_is_shown_by_diff_applied_and_what_clients_see() {
-    let (sandbox, _up, cli) = started("listing").await.unwrap();
+async fn a_listing_mode_change_appears_in_diff_and_reaches_clients() {
+    let (sandbox, _up, cli) = start_deployment("listing").await.unwrap();
     let output = cli.run(&["get", "gateway", "demo", "-o", "yaml"]);
     let before = text(&output.await.unwrap().stdout);
     let (all, progressive) = ("TOOL_LISTING_ALL", "TOOL_LISTING_PROGRESSIVE");
@@ -106,7 +106,7 @@ async fn another_listing_is_shown_by_diff_applied_and_what_clients_see() {
         "{shown}"
     );
     assert_eq!(
-        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        read_results(&cli, &["apply", "-f", &file]).await.unwrap(),
         ["configured"]
     );
     let described = cli.run(&["describe", "gateway", "demo"]).await.unwrap();
@@ -134,8 +134,8 @@ async fn another_listing_is_shown_by_diff_applied_and_what_clients_see() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_get_prints_as_yaml_can_be_applied_and_a_stale_one_is_refused() {
-    let (sandbox, _up, cli) = started("stale").await.unwrap();
+async fn yaml_output_of_get_can_be_applied_and_a_stale_one_is_rejected() {
+    let (sandbox, _up, cli) = start_deployment("stale").await.unwrap();
     let output = cli
         .run(&["get", "gateway", "demo", "-o", "yaml"])
         .await
@@ -144,14 +144,14 @@ async fn what_get_prints_as_yaml_can_be_applied_and_a_stale_one_is_refused() {
     fs::write(&file, &output.stdout).unwrap();
     let file = file.display().to_string();
     assert_eq!(
-        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        read_results(&cli, &["apply", "-f", &file]).await.unwrap(),
         ["unchanged"]
     );
 
     let changed = text(&output.stdout).replace("displayName: Demo", "displayName: Changed");
     fs::write(&file, &changed).unwrap();
     assert_eq!(
-        results(&cli, &["apply", "-f", &file]).await.unwrap(),
+        read_results(&cli, &["apply", "-f", &file]).await.unwrap(),
         ["configured"]
     );
     fs::write(&file, changed.replace("Changed", "Again")).unwrap();
@@ -162,8 +162,8 @@ async fn what_get_prints_as_yaml_can_be_applied_and_a_stale_one_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exit_codes_and_next_steps_are_what_scripts_were_promised() {
-    let (sandbox, _up, cli) = started("codes").await.unwrap();
+async fn exit_codes_and_next_steps_are_as_documented() {
+    let (sandbox, _up, cli) = start_deployment("codes").await.unwrap();
     let wrong = sandbox.join("wrong.yaml");
     fs::write(&wrong, DOCUMENTS.replace("allTools", "alTools")).unwrap();
     let wrong = wrong.display().to_string();
@@ -199,16 +199,17 @@ async fn exit_codes_and_next_steps_are_what_scripts_were_promised() {
         .await
         .unwrap();
     assert_eq!((code, err.contains("next:")), (4, true), "{err}");
-    let nobody = Cli::new("http://127.0.0.1:1", "x", sandbox.path());
+    let nobody = CommandLine::new("http://127.0.0.1:1", "x", sandbox.path());
     let (code, err) = nobody.fails(&["get", "servers"]).await.unwrap();
     assert_eq!((code, err.contains("doctor")), (6, true), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tool_that_failed_a_call_that_did_not_arrive_and_a_wrong_line_end_with_codes_of_their_own()
- {
-    let (sandbox, _up, cli) = started("call-codes").await.unwrap();
-    let mut server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
+async fn tool_failures_gateway_failures_and_usage_errors_have_distinct_exit_codes() {
+    let (sandbox, _up, cli) = start_deployment("call-codes").await.unwrap();
+    let mut server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
     cli.expose("codes", server.url(), "single").await.unwrap();
     let call = |tool| ["tools", "call", "--gateway", "codes", tool];
     // A tool that fails at every call, and its server after its end.
@@ -233,8 +234,8 @@ async fn a_tool_that_failed_a_call_that_did_not_arrive_and_a_wrong_line_end_with
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_without_bindings_is_taken_with_a_warning() {
-    let (sandbox, _up, cli) = started("hollow").await.unwrap();
+async fn a_gateway_without_bindings_is_accepted_with_a_warning() {
+    let (sandbox, _up, cli) = start_deployment("hollow").await.unwrap();
     let file = sandbox.join("hollow.yaml");
     fs::write(
         &file,
@@ -250,8 +251,8 @@ async fn a_gateway_without_bindings_is_taken_with_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_does_not_answer_probes_is_told_with_its_problem_wherever_it_is_shown() {
-    let (sandbox, _up, cli) = started("unprobed").await.unwrap();
+async fn an_unreachable_server_is_shown_with_its_problem_everywhere() {
+    let (sandbox, _up, cli) = start_deployment("unprobed").await.unwrap();
     let text_of = |output: std::process::Output| text(&output.stdout) + &text(&output.stderr);
     cli.run(&["server", "add", "dead", "--url", "http://127.0.0.1:1/mcp"])
         .await
@@ -283,8 +284,8 @@ async fn a_server_that_does_not_answer_probes_is_told_with_its_problem_wherever_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_shape_of_output_says_the_same() {
-    let (_sandbox, _up, cli) = started("shapes").await.unwrap();
+async fn every_output_format_has_the_same_content() {
+    let (_sandbox, _up, cli) = start_deployment("shapes").await.unwrap();
     let said = |output: std::process::Output| text(&output.stdout);
     let table = said(cli.run(&["get", "gw"]).await.unwrap());
     assert!(
@@ -311,8 +312,8 @@ async fn every_shape_of_output_says_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_finds_nothing_in_a_fresh_deployment_and_a_dead_server_later() {
-    let (_sandbox, _up, cli) = started("doctor").await.unwrap();
+async fn the_doctor_reports_nothing_at_first_and_later_an_unreachable_server() {
+    let (_sandbox, _up, cli) = start_deployment("doctor").await.unwrap();
     let healthy = eventually("all is well", SOON, || async {
         let findings = cli.json(&["doctor"]).await?;
         let well = |findings: &Value| {
@@ -350,7 +351,7 @@ async fn the_doctor_finds_nothing_in_a_fresh_deployment_and_a_dead_server_later(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_connected_in_its_own_file_and_disconnected_again() {
-    let (sandbox, up, cli) = started("connect").await.unwrap();
+    let (sandbox, up, cli) = start_deployment("connect").await.unwrap();
     let file = sandbox.join(".claude.json");
     fs::write(&file, "{\n  \"theirs\": [1,   2]\n}\n").unwrap();
     cli.run(&["connect", "claude-code", "--gateway", "demo", "--write"])
@@ -387,8 +388,8 @@ async fn a_client_is_connected_in_its_own_file_and_disconnected_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tool_that_fails_fails_the_command_unless_told_otherwise() {
-    let (_sandbox, _up, cli) = started("tools").await.unwrap();
+async fn a_failing_tool_fails_the_command_unless_overridden() {
+    let (_sandbox, _up, cli) = start_deployment("tools").await.unwrap();
     let call = [
         "tools",
         "call",
@@ -433,8 +434,8 @@ async fn a_tool_that_fails_fails_the_command_unless_told_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_epoch_is_begun_when_told_to_and_each_version_keeps_its_own() {
-    let (_sandbox, mut up, cli) = started("epoch").await.unwrap();
+async fn a_new_epoch_starts_on_request_and_versions_keep_their_epoch() {
+    let (_sandbox, mut up, cli) = start_deployment("epoch").await.unwrap();
     cli.run(&["tools", "list", "--gateway", "demo"])
         .await
         .unwrap();
@@ -470,12 +471,12 @@ async fn a_new_epoch_is_begun_when_told_to_and_each_version_keeps_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prompts_and_resources_of_both_eras_are_reached_from_the_terminal() {
-    let (sandbox, _up, cli) = started("reading").await.unwrap();
-    let old = Server::fixture(&sandbox, "old", &["--legacy-only"])
+async fn prompts_and_resources_of_both_eras_are_available_in_the_cli() {
+    let (sandbox, _up, cli) = start_deployment("reading").await.unwrap();
+    let old = UpstreamServer::fixture(&sandbox, "old", &["--legacy-only"])
         .await
         .unwrap();
-    let new = Server::fixture(&sandbox, "new", &[]).await.unwrap();
+    let new = UpstreamServer::fixture(&sandbox, "new", &[]).await.unwrap();
     for (name, server) in [("old", &old), ("new", &new)] {
         cli.run(&["server", "add", name, "--url", server.url()])
             .await
@@ -530,8 +531,8 @@ async fn prompts_and_resources_of_both_eras_are_reached_from_the_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_of_objects_are_completed() {
-    let (sandbox, _up, cli) = started("completion").await.unwrap();
+async fn object_names_are_completed() {
+    let (sandbox, _up, cli) = start_deployment("completion").await.unwrap();
     let cases = [
         ("get ga", "gateways"),
         ("get gateways d", "demo"),
@@ -542,7 +543,7 @@ async fn names_of_objects_are_completed() {
     ];
     for (line, word) in cases {
         let words: Vec<_> = line.split(' ').collect();
-        let output = Command::new(tools::toolgate().unwrap())
+        let output = Command::new(external_programs::toolgate().unwrap())
             .args(["--", "toolgate"])
             .args(&words)
             .current_dir(sandbox.path())
@@ -565,7 +566,7 @@ async fn names_of_objects_are_completed() {
 }
 
 #[test]
-fn a_start_that_settings_forbid_leaves_nothing_behind() {
+fn a_start_rejected_by_its_settings_leaves_no_files() {
     let sandbox = Sandbox::new("forbidden-start").unwrap();
     let faults: [(&str, &[&str]); 2] = [
         ("--insecure-admin", &["--admin-listen", "0.0.0.0:0"]),
@@ -580,7 +581,7 @@ fn a_start_that_settings_forbid_leaves_nothing_behind() {
         ),
     ];
     for (words, flags) in faults {
-        let output = Command::new(tools::toolgate().unwrap())
+        let output = Command::new(external_programs::toolgate().unwrap())
             .args(["control-plane", "--private-listen", "127.0.0.1:0"])
             .args(["--push-listen", "127.0.0.1:0", "--data-dir", "plane"])
             .args(flags)

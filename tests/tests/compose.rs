@@ -10,35 +10,35 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use toolgate_tests::clock::eventually;
-use toolgate_tests::etcd::Etcd;
-use toolgate_tests::http::Http;
-use toolgate_tests::process::Process;
+use toolgate_tests::etcd_cluster::TestEtcdCluster;
+use toolgate_tests::http_client::TestHttpClient;
+use toolgate_tests::process::TestProcess;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{Cli, text};
-use toolgate_tests::{port, tools};
+use toolgate_tests::toolgate::{CommandLine, text};
+use toolgate_tests::upstream_server::UpstreamServer;
+use toolgate_tests::{external_programs, port};
 
 /// Timeout from the start of a process to `/readyz`.
-const START: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 const PLANES: [&str; 2] = ["control-plane-1", "control-plane-2"];
 const PROXIES: [&str; 3] = ["proxy-1", "proxy-2", "proxy-3"];
 
 /// Content of the file, and local addresses of its names.
-struct Fleet {
+struct ComposeFleet {
     services: Value,
     /// Maps `name:port` of the file to a local address.
     addresses: BTreeMap<String, SocketAddr>,
-    running: BTreeMap<&'static str, Process>,
+    running: BTreeMap<&'static str, TestProcess>,
     sandbox: Sandbox,
 }
 
 fn read(path: &str) -> Result<String> {
-    let path = tools::repository().join("deploy").join(path);
+    let path = external_programs::repository().join("deploy").join(path);
     fs::read_to_string(&path).with_context(|| path.display().to_string())
 }
 
-impl Fleet {
-    fn plan() -> Result<Self> {
+impl ComposeFleet {
+    fn load() -> Result<Self> {
         let compose: Value = serde_saphyr::from_str(&read("compose.yaml")?)
             .map_err(|error| anyhow::Error::msg(error.to_string()))?;
         let mut addresses = BTreeMap::new();
@@ -66,7 +66,7 @@ impl Fleet {
         })
     }
 
-    fn at(&self, name: &str) -> Result<SocketAddr> {
+    fn address_of(&self, name: &str) -> Result<SocketAddr> {
         self.addresses
             .get(name)
             .copied()
@@ -74,7 +74,7 @@ impl Fleet {
     }
 
     /// Replaces the names in an argument of a service by local addresses.
-    fn here(&self, service: &str, argument: &str) -> String {
+    fn localize(&self, service: &str, argument: &str) -> String {
         let mut here = argument.to_owned();
         for (name, address) in &self.addresses {
             here = here.replace(name, &address.to_string());
@@ -88,12 +88,15 @@ impl Fleet {
 
     fn command(&self, service: &str) -> Result<Command> {
         let said = &self.services[service];
-        let mut command = Command::new(tools::toolgate()?);
+        let mut command = Command::new(external_programs::toolgate()?);
         for argument in said["command"].as_array().context("no command")? {
-            command.arg(self.here(service, argument.as_str().unwrap_or_default()));
+            command.arg(self.localize(service, argument.as_str().unwrap_or_default()));
         }
         for (name, value) in said["environment"].as_object().into_iter().flatten() {
-            command.env(name, self.here(service, value.as_str().unwrap_or_default()));
+            command.env(
+                name,
+                self.localize(service, value.as_str().unwrap_or_default()),
+            );
         }
         // Local folder of a volume, and loopback as the network.
         let volume = said["volumes"][0].as_str().unwrap_or_default();
@@ -105,11 +108,14 @@ impl Fleet {
 
     async fn start(&mut self, service: &'static str) -> Result<()> {
         let command = self.command(service)?;
-        let process = Process::start(service, self.sandbox.path(), command)?;
+        let process = TestProcess::start(service, self.sandbox.path(), command)?;
         self.running.insert(service, process);
-        let url = format!("http://{}/readyz", self.at(&format!("{service}:7401"))?);
-        let http = Http::default();
-        eventually(&format!("{service} is ready"), START, || async {
+        let url = format!(
+            "http://{}/readyz",
+            self.address_of(&format!("{service}:7401"))?
+        );
+        let http = TestHttpClient::default();
+        eventually(&format!("{service} is ready"), START_TIMEOUT, || async {
             match http.get(&url).await?.status.is_success() {
                 true => Ok(()),
                 false => bail!("not ready"),
@@ -124,9 +130,9 @@ impl Fleet {
             .as_str()
             .context("no script")?;
         fs::create_dir_all(self.sandbox.join("join"))?;
-        let binary = tools::toolgate()?.display().to_string();
+        let binary = external_programs::toolgate()?.display().to_string();
         let script = self
-            .here("join", &script.replace("$$", "$"))
+            .localize("join", &script.replace("$$", "$"))
             .replace("/usr/bin/toolgate", &binary);
         let output = Command::new("sh")
             .args(["-euc", &script])
@@ -138,12 +144,18 @@ impl Fleet {
         Ok(())
     }
 
-    fn balance(&mut self) -> Result<()> {
+    fn start_haproxy(&mut self) -> Result<()> {
         let mut config = read("haproxy/haproxy.cfg")?
-            .replace("bind :7300", &format!("bind {}", self.at("haproxy:7300")?))
-            .replace("bind :7400", &format!("bind {}", self.at("haproxy:7400")?));
+            .replace(
+                "bind :7300",
+                &format!("bind {}", self.address_of("haproxy:7300")?),
+            )
+            .replace(
+                "bind :7400",
+                &format!("bind {}", self.address_of("haproxy:7400")?),
+            );
         for name in PLANES.into_iter().chain(PROXIES) {
-            let private = self.at(&format!("{name}:7401"))?.port();
+            let private = self.address_of(&format!("{name}:7401"))?.port();
             let lines =
                 config
                     .lines()
@@ -158,18 +170,18 @@ impl Fleet {
         }
         let file = self.sandbox.join("haproxy.cfg");
         fs::write(&file, config + "\n")?;
-        let mut command = Command::new(tools::program("haproxy")?);
+        let mut command = Command::new(external_programs::program("haproxy")?);
         command.arg("-db").arg("-f").arg(&file);
-        let process = Process::start("haproxy", self.sandbox.path(), command)?;
+        let process = TestProcess::start("haproxy", self.sandbox.path(), command)?;
         self.running.insert("haproxy", process);
         Ok(())
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_fleet_of_the_compose_file_serves_and_survives_the_loss_of_one_of_each() {
-    let mut fleet = Fleet::plan().unwrap();
-    let etcd = Etcd::start(&fleet.sandbox, 1).await.unwrap();
+async fn the_compose_fleet_survives_the_loss_of_one_instance_of_each_service() {
+    let mut fleet = ComposeFleet::load().unwrap();
+    let etcd = TestEtcdCluster::start(&fleet.sandbox, 1).await.unwrap();
     let member = etcd.endpoints()[0].replace("http://", "");
     fleet
         .addresses
@@ -181,17 +193,17 @@ async fn the_fleet_of_the_compose_file_serves_and_survives_the_loss_of_one_of_ea
     for proxy in PROXIES {
         fleet.start(proxy).await.unwrap();
     }
-    fleet.balance().unwrap();
-    let server = Server::fixture(&fleet.sandbox, "fixture", &[])
+    fleet.start_haproxy().unwrap();
+    let server = UpstreamServer::fixture(&fleet.sandbox, "fixture", &[])
         .await
         .unwrap();
     let token = fs::read_to_string(fleet.sandbox.join("control-plane/admin-token")).unwrap();
-    let admin = format!("http://{}", fleet.at("haproxy:7400").unwrap());
-    let door = format!("http://{}", fleet.at("haproxy:7300").unwrap());
-    let cli = Cli::new(&admin, token.trim(), fleet.sandbox.path()).with_endpoint(&door);
+    let admin = format!("http://{}", fleet.address_of("haproxy:7400").unwrap());
+    let door = format!("http://{}", fleet.address_of("haproxy:7300").unwrap());
+    let cli = CommandLine::new(&admin, token.trim(), fleet.sandbox.path()).with_endpoint(&door);
     eventually(
         "the control planes are reached through haproxy",
-        START,
+        START_TIMEOUT,
         || async { cli.run(&["get", "gateways"]).await.map(drop) },
     )
     .await
@@ -207,9 +219,11 @@ async fn the_fleet_of_the_compose_file_serves_and_survives_the_loss_of_one_of_ea
         "-o",
         "name",
     ];
-    eventually("tools are listed through haproxy", START, || async {
-        cli.run(&list).await.map(drop)
-    })
+    eventually(
+        "tools are listed through haproxy",
+        START_TIMEOUT,
+        || async { cli.run(&list).await.map(drop) },
+    )
     .await
     .unwrap();
 
@@ -217,7 +231,7 @@ async fn the_fleet_of_the_compose_file_serves_and_survives_the_loss_of_one_of_ea
         fleet.running.get_mut(lost).unwrap().kill().unwrap();
     }
     // haproxy notices within two seconds and tries another instance until then.
-    eventually("one of each is enough", START, || async {
+    eventually("one of each is enough", START_TIMEOUT, || async {
         cli.run(&list).await?;
         cli.run(&["get", "gateways"]).await.map(drop)
     })

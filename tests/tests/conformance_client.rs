@@ -6,16 +6,16 @@
     reason = "a scenario of two flavours"
 )]
 
+use toolgate_tests::conformance_suite;
+use toolgate_tests::external_programs;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::suite;
-use toolgate_tests::toolgate::Up;
-use toolgate_tests::tools;
+use toolgate_tests::toolgate::ToolgateUp;
 
-async fn holds(version: &str) {
+async fn assert_passes(version: &str) {
     let sandbox = Sandbox::new("suite").unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let cli = up.cli().unwrap();
-    let binary = tools::toolgate().unwrap();
+    let binary = external_programs::toolgate().unwrap();
     let endpoint = format!("http://{}", up.mcp());
     let mut environment = vec![
         ("TOOLGATE", binary.to_str().unwrap()),
@@ -24,19 +24,20 @@ async fn holds(version: &str) {
     environment.extend(cli.environment());
     let expected = format!("conformance-expected-client-{version}.yml");
     let driver = "conformance_driver.py";
-    let outcome = suite::client(driver, version, &expected, &environment, sandbox.path())
-        .await
-        .unwrap();
+    let outcome =
+        conformance_suite::test_client(driver, version, &expected, &environment, sandbox.path())
+            .await
+            .unwrap();
     println!("{version} as a client:{}", outcome.summary);
     assert!(outcome.passed, "{version}: not as expected");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_of_the_suite_of_2025_11_25_find_nothing_wrong_with_the_gateway() {
-    holds("2025-11-25").await;
+async fn the_2025_11_25_client_suite_passes_against_the_gateway() {
+    assert_passes("2025-11-25").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_of_the_suite_of_2026_07_28_find_nothing_wrong_with_the_gateway() {
-    holds("2026-07-28").await;
+async fn the_2026_07_28_client_suite_passes_against_the_gateway() {
+    assert_passes("2026-07-28").await;
 }

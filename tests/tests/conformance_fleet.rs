@@ -6,29 +6,35 @@
     reason = "a scenario of several flavours"
 )]
 
-use toolgate_tests::bearer::Bearer;
-use toolgate_tests::many::Fleet;
-use toolgate_tests::record;
-use toolgate_tests::suite::{self, Outcome};
+use toolgate_tests::bearer_proxy::BearerProxy;
+use toolgate_tests::conformance_record;
+use toolgate_tests::conformance_suite::{self, SuiteOutcome};
+use toolgate_tests::proxy_fleet::ProxyFleet;
 
-async fn through(version: &str, flag: &str, expected: Option<&str>) -> Outcome {
-    let fleet = Fleet::start("suite", &[flag]).await.unwrap();
+async fn run_suite(version: &str, flag: &str, expected: Option<&str>) -> SuiteOutcome {
+    let fleet = ProxyFleet::start("suite", &[flag]).await.unwrap();
     let cli = fleet.plane.cli().unwrap();
-    cli.let_ask("main", fleet.server.url()).await.unwrap();
+    cli.allow_all_requests("main", fleet.server.url())
+        .await
+        .unwrap();
     let legacy = flag == "--legacy-only";
     for at in 0..fleet.proxies.len() {
         let url = fleet.url(at);
-        suite::asks(&url, &fleet.token).await.unwrap();
-        suite::listed(fleet.server.url(), legacy, &url, &fleet.token)
+        conformance_suite::await_relay_policy(&url, &fleet.token)
+            .await
+            .unwrap();
+        conformance_suite::assert_fixture_listed(fleet.server.url(), legacy, &url, &fleet.token)
             .await
             .unwrap();
     }
-    let balancer = fleet.balance().await.unwrap();
-    let bearer = Bearer::start(balancer.address(), &fleet.token)
+    let balancer = fleet.start_load_balancer().await.unwrap();
+    let bearer = BearerProxy::start(balancer.address(), &fleet.token)
         .await
         .unwrap();
     let url = format!("http://{}/v1/mcp/main", bearer.address());
-    let outcome = suite::server(&url, version, expected).await.unwrap();
+    let outcome = conformance_suite::test_server(&url, version, expected)
+        .await
+        .unwrap();
     println!("{version} through haproxy:{}", outcome.summary);
     for proxy in 1..=fleet.proxies.len() {
         let requests = balancer.requests(proxy);
@@ -38,14 +44,14 @@ async fn through(version: &str, flag: &str, expected: Option<&str>) -> Outcome {
     outcome
 }
 
-async fn holds(version: &str, flag: &str, expected: &str) {
-    let outcome = through(version, flag, Some(expected)).await;
+async fn assert_passes(version: &str, flag: &str, expected: &str) {
+    let outcome = run_suite(version, flag, Some(expected)).await;
     assert!(outcome.passed, "{version}: not as expected");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_suite_of_2025_11_25_does_not_notice_that_there_are_three_proxies() {
-    holds(
+async fn the_2025_11_25_suite_passes_with_three_proxies() {
+    assert_passes(
         "2025-11-25",
         "--legacy-only",
         "conformance-expected-2025-11-25-legacy.yml",
@@ -54,8 +60,8 @@ async fn the_suite_of_2025_11_25_does_not_notice_that_there_are_three_proxies() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_suite_of_2026_07_28_does_not_notice_that_there_are_three_proxies() {
-    holds(
+async fn the_2026_07_28_suite_passes_with_three_proxies() {
+    assert_passes(
         "2026-07-28",
         "--modern-only",
         "conformance-expected-2026-07-28.yml",
@@ -65,9 +71,9 @@ async fn the_suite_of_2026_07_28_does_not_notice_that_there_are_three_proxies() 
 
 /// Suspended calls of one proxy whose clients retry through others.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_suite_of_2026_07_28_before_a_legacy_server_does_not_notice_either() {
+async fn the_2026_07_28_suite_against_a_legacy_server_matches_with_three_proxies() {
     let version = "2026-07-28";
-    let outcome = through(version, "--legacy-only", None).await;
-    let wrong = record::differs(version, &outcome.scenarios()).unwrap();
+    let outcome = run_suite(version, "--legacy-only", None).await;
+    let wrong = conformance_record::differences(version, &outcome.scenarios()).unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -9,17 +9,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use toolgate_tests::agent::Agent;
-use toolgate_tests::process::Process;
+use toolgate_tests::process::TestProcess;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{Cli, Up, text};
-use toolgate_tests::{port, tools};
+use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
+use toolgate_tests::{external_programs, port};
 
-fn deploy(path: &str) -> PathBuf {
-    tools::repository().join("deploy").join(path)
+fn deploy_path(path: &str) -> PathBuf {
+    external_programs::repository().join("deploy").join(path)
 }
 
 fn read(path: &str) -> Result<String> {
-    fs::read_to_string(deploy(path)).with_context(|| path.to_owned())
+    fs::read_to_string(deploy_path(path)).with_context(|| path.to_owned())
 }
 
 fn succeeds(mut command: Command) -> Result<String> {
@@ -32,17 +32,17 @@ fn succeeds(mut command: Command) -> Result<String> {
 }
 
 /// Checks that the arguments parse: with `--print-config` a role reads all its settings and ends.
-fn understood(arguments: &[String], environment: &BTreeMap<String, String>) -> Result<()> {
-    let mut command = Command::new(tools::toolgate()?);
+fn check_arguments(arguments: &[String], environment: &BTreeMap<String, String>) -> Result<()> {
+    let mut command = Command::new(external_programs::toolgate()?);
     command.args(arguments).arg("--print-config");
     command.env_clear().envs(environment);
     succeeds(command).map(drop)
 }
 
 #[test]
-fn systemd_takes_the_units_and_their_flags_exist() {
+fn systemd_accepts_the_units_and_their_flags_exist() {
     let sandbox = Sandbox::new("systemd").unwrap();
-    let binary = tools::toolgate().unwrap().display().to_string();
+    let binary = external_programs::toolgate().unwrap().display().to_string();
     for unit in ["toolgate-up", "toolgate-control-plane", "toolgate-proxy"] {
         let content = read(&format!("systemd/{unit}.service")).unwrap();
         let start = content
@@ -59,12 +59,12 @@ fn systemd_takes_the_units_and_their_flags_exist() {
             .collect();
         let control = ("TOOLGATE_CONTROL_PLANE", "https://127.0.0.1:7410");
         let environment = [control].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        understood(&arguments, &environment.into()).unwrap();
+        check_arguments(&arguments, &environment.into()).unwrap();
         assert!(content.contains("Type=notify"), "{unit}");
         let copy = sandbox.join(&format!("{unit}.service"));
         fs::write(&copy, content.replace("/usr/bin/toolgate", &binary)).unwrap();
         // A container may lack systemd; the flags are checked in any case.
-        if let Ok(analyze) = tools::program("systemd-analyze") {
+        if let Ok(analyze) = external_programs::program("systemd-analyze") {
             let mut command = Command::new(analyze);
             command.arg("verify").arg(&copy);
             succeeds(command).unwrap();
@@ -73,19 +73,19 @@ fn systemd_takes_the_units_and_their_flags_exist() {
 }
 
 #[test]
-fn haproxy_takes_its_configuration() {
-    let mut command = Command::new(tools::program("haproxy").unwrap());
+fn haproxy_accepts_its_configuration() {
+    let mut command = Command::new(external_programs::program("haproxy").unwrap());
     command
         .arg("-c")
         .arg("-f")
-        .arg(deploy("haproxy/haproxy.cfg"));
+        .arg(deploy_path("haproxy/haproxy.cfg"));
     succeeds(command).unwrap();
 }
 
 #[tokio::test]
-async fn clients_and_operators_come_through_haproxy() {
+async fn clients_and_operators_connect_through_haproxy() {
     let sandbox = Sandbox::new("haproxy").unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let (mcp, admin) = (port::free().unwrap(), port::free().unwrap());
     let mut config = read("haproxy/haproxy.cfg").unwrap();
     config = config
@@ -100,11 +100,11 @@ async fn clients_and_operators_come_through_haproxy() {
     }
     let file = sandbox.join("haproxy.cfg");
     fs::write(&file, config).unwrap();
-    let mut command = Command::new(tools::program("haproxy").unwrap());
+    let mut command = Command::new(external_programs::program("haproxy").unwrap());
     command.arg("-db").arg("-f").arg(&file);
-    let _haproxy = Process::start("haproxy", sandbox.path(), command).unwrap();
+    let _haproxy = TestProcess::start("haproxy", sandbox.path(), command).unwrap();
     let token = fs::read_to_string(up.data().join("admin-token")).unwrap();
-    let cli = Cli::new(&format!("http://{admin}"), token.trim(), sandbox.path())
+    let cli = CommandLine::new(&format!("http://{admin}"), token.trim(), sandbox.path())
         .with_endpoint(&format!("http://{mcp}"));
     let call = ["tools", "call", "--gateway", "demo", "demo__echo"];
     let call = [&call[..], &["--args", "{\"text\":\"through\"}"]].concat();
@@ -142,7 +142,7 @@ fn texts(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_service_of_the_compose_file_is_understood() {
+fn every_service_command_of_the_compose_file_parses() {
     let services = services().unwrap();
     let count = |prefix: &str| {
         services
@@ -166,7 +166,7 @@ fn every_service_of_the_compose_file_is_understood() {
             .map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()))
             .collect();
         assert!(!arguments.is_empty(), "{name} has no command");
-        understood(&arguments, &environment)
+        check_arguments(&arguments, &environment)
             .with_context(|| name.clone())
             .unwrap();
         let hardened = service["read_only"] == true && texts(&service["cap_drop"]) == ["ALL"];
@@ -178,13 +178,16 @@ fn every_service_of_the_compose_file_is_understood() {
 }
 
 #[test]
-fn the_image_is_built_from_what_is_there_and_runs_as_nobody() {
+fn the_image_copies_existing_files_and_runs_unprivileged() {
     let dockerfile = read("Dockerfile").unwrap();
     for line in dockerfile.lines().filter(|line| line.starts_with("COPY ")) {
         let words: Vec<_> = line.split_whitespace().skip(1).collect();
         let local = words.first().filter(|word| !word.starts_with("--"));
         if let Some(source) = local {
-            assert!(tools::repository().join(source).exists(), "{line}");
+            assert!(
+                external_programs::repository().join(source).exists(),
+                "{line}"
+            );
         }
     }
     let users: Vec<_> = dockerfile
@@ -197,5 +200,5 @@ fn the_image_is_built_from_what_is_there_and_runs_as_nobody() {
         .rfind(|line| line.starts_with("CMD "))
         .unwrap();
     let arguments: Vec<String> = serde_json::from_str(&last[4..]).unwrap();
-    understood(&arguments, &BTreeMap::new()).unwrap();
+    check_arguments(&arguments, &BTreeMap::new()).unwrap();
 }

@@ -7,15 +7,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use prost_reflect::DescriptorPool;
+use toolgate_tests::external_programs;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{Up, text};
-use toolgate_tests::tools;
+use toolgate_tests::toolgate::{ToolgateUp, text};
 
 /// Documents whose `sh` blocks are run, in order.
 const RUN: [&str; 2] = ["README.md", "docs/quick-start.md"];
 
 fn read(path: &str) -> Result<String> {
-    fs::read_to_string(tools::repository().join(path)).with_context(|| path.to_owned())
+    fs::read_to_string(external_programs::repository().join(path)).with_context(|| path.to_owned())
 }
 
 /// Code blocks of this language, in order.
@@ -43,7 +43,7 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
 }
 
 fn help(role: &str) -> Result<String> {
-    let output = Command::new(tools::toolgate()?)
+    let output = Command::new(external_programs::toolgate()?)
         .args([role, "--help"])
         .output()?;
     Ok(text(&output.stdout))
@@ -63,13 +63,13 @@ fn flags(help: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_command_of_the_quick_start_runs_as_it_stands() {
+async fn every_command_of_the_quick_start_runs_unchanged() {
     for document in RUN {
         let sandbox = Sandbox::new("docs").unwrap();
-        let up = Up::start(&sandbox, &[]).await.unwrap();
+        let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
         let script = blocks(&read(document).unwrap(), "sh").concat();
         assert!(!script.is_empty(), "{document} has nothing to run");
-        let binary = tools::toolgate().unwrap();
+        let binary = external_programs::toolgate().unwrap();
         let folder = binary.parent().unwrap().display().to_string();
         let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
         let output = tokio::process::Command::new("bash")
@@ -89,7 +89,7 @@ async fn every_command_of_the_quick_start_runs_as_it_stands() {
 }
 
 #[test]
-fn every_setting_has_a_line_in_the_configuration_page_and_the_other_way_round() {
+fn the_configuration_page_lists_exactly_the_settings() {
     let page = read("docs/configuration.md").unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| `--"));
     let cells = rows.filter_map(|line| line.split('|').nth(1));
@@ -108,9 +108,9 @@ fn every_setting_has_a_line_in_the_configuration_page_and_the_other_way_round() 
 }
 
 #[test]
-fn every_command_has_its_lines_in_the_command_line_page() {
+fn the_command_line_page_lists_every_command() {
     let page = read("docs/cli.md").unwrap();
-    let output = Command::new(tools::toolgate().unwrap())
+    let output = Command::new(external_programs::toolgate().unwrap())
         .arg("--help")
         .output()
         .unwrap();
@@ -130,7 +130,7 @@ fn every_command_has_its_lines_in_the_command_line_page() {
 }
 
 #[test]
-fn every_method_of_the_contract_is_in_the_page_of_rights() {
+fn the_rights_page_lists_every_api_method() {
     let page = read("docs/admin-api.md").unwrap();
     let pool = DescriptorPool::decode(toolgate_proto::DESCRIPTORS).unwrap();
     let mut methods = 0;
@@ -148,7 +148,7 @@ fn every_method_of_the_contract_is_in_the_page_of_rights() {
 }
 
 #[test]
-fn links_between_documents_lead_somewhere() {
+fn links_between_documents_resolve() {
     let mut broken = Vec::new();
     for document in documents().unwrap() {
         let content = fs::read_to_string(&document).unwrap();
@@ -165,7 +165,7 @@ fn links_between_documents_lead_somewhere() {
 }
 
 fn documents() -> Result<Vec<PathBuf>> {
-    let root = tools::repository();
+    let root = external_programs::repository();
     let mut found = Vec::new();
     for folder in [root.clone(), root.join("docs"), root.join("docs/adr")] {
         for entry in fs::read_dir(folder)? {

@@ -6,19 +6,19 @@ use std::time::Duration;
 use serde_json::json;
 use toolgate_tests::agent::{Agent, messages};
 use toolgate_tests::clock::eventually;
+use toolgate_tests::oversized_server::{FLOODS, OversizedServer, SIZED_TOOL};
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::Up;
-use toolgate_tests::torrent::{FLOODS, HONEST, Torrent};
+use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::upstream_server::UpstreamServer;
 
 const SOON: Duration = Duration::from_secs(20);
 const MIB: u64 = 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ht_22_the_sdks_polling_server_is_followed_for_clients_of_both_eras() {
+async fn ht_22_the_sdk_polling_server_works_for_clients_of_both_eras() {
     let sandbox = Sandbox::new("polling").unwrap();
-    let mut server = Server::polling(&sandbox).await.unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let mut server = UpstreamServer::polling(&sandbox).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up.expose("poll", server.url(), "single").await.unwrap();
     let modern = Agent::modern(&up.url("poll"), &token);
     eventually("the tool", SOON, || async {
@@ -37,7 +37,7 @@ async fn ht_22_the_sdks_polling_server_is_followed_for_clients_of_both_eras() {
         let text = result["content"][0]["text"].as_str().unwrap();
         assert_eq!(text, "Long task completed successfully!", "{result}");
     }
-    let said = server.process().output();
+    let said = server.process().stdout();
     for (what, times) in [
         ("Starting long-task", 2),
         ("Closing SSE stream", 2),
@@ -48,29 +48,31 @@ async fn ht_22_the_sdks_polling_server_is_followed_for_clients_of_both_eras() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ov_14_floods_of_a_server_end_with_an_error_and_cost_less_than_ten_mebibytes() {
-    let torrent = Torrent::start().await.unwrap();
+async fn ov_14_server_floods_end_with_an_error_and_use_less_than_ten_mebibytes() {
+    let torrent = OversizedServer::start().await.unwrap();
     for flood in FLOODS {
         // Each flood runs against a new process.
         let sandbox = Sandbox::new("torrent").unwrap();
-        let mut up = Up::start(&sandbox, &[]).await.unwrap();
+        let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
         let token = up
             .expose("torrent", &torrent.url(), "single")
             .await
             .unwrap();
         let agent = Agent::modern(&up.url("torrent"), &token);
-        eventually("an honest answer", SOON, || agent.call(HONEST, json!({})))
-            .await
-            .unwrap();
-        let grown = cost(&mut up, &agent, flood).await;
+        eventually("an honest answer", SOON, || {
+            agent.call(SIZED_TOOL, json!({}))
+        })
+        .await
+        .unwrap();
+        let grown = memory_growth(&mut up, &agent, flood).await;
         println!("{flood}: {grown} bytes more");
         assert!(grown < 10 * MIB, "{flood}: {grown} bytes more");
     }
 }
 
 /// Runs a flood, which must end with an error; returns the peak memory growth of the process in bytes.
-async fn cost(up: &mut Up, agent: &Agent, flood: &str) -> u64 {
-    up.process().forget_most().unwrap();
+async fn memory_growth(up: &mut ToolgateUp, agent: &Agent, flood: &str) -> u64 {
+    up.process().reset_peak_memory().unwrap();
     let (before, _) = up.process().memory().unwrap();
     let frame = agent.frame("tools/call", json!({"name": flood, "arguments": {}}));
     let reply = agent.post(&frame, &[]).await.unwrap();
@@ -81,10 +83,10 @@ async fn cost(up: &mut Up, agent: &Agent, flood: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_may_answer_is_a_setting_and_is_named_to_whoever_meets_it() {
+async fn the_response_size_limit_is_configurable_and_named_in_its_error() {
     let sandbox = Sandbox::new("answers").unwrap();
-    let torrent = Torrent::start().await.unwrap();
-    let up = Up::start(&sandbox, &["--answer-memory", "8"])
+    let torrent = OversizedServer::start().await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &["--answer-memory", "8"])
         .await
         .unwrap();
     let cli = up.cli().unwrap();
@@ -113,14 +115,16 @@ async fn what_a_server_may_answer_is_a_setting_and_is_named_to_whoever_meets_it(
     let large = Agent::modern(&up.url("large"), &large_token);
     let told = async |agent: &Agent, mebibytes: u64| {
         let bytes = json!({"bytes": mebibytes * MIB - 1024});
-        let result = agent.call(HONEST, bytes).await.unwrap();
+        let result = agent.call(SIZED_TOOL, bytes).await.unwrap();
         let text = result["content"][0]["text"].as_str().unwrap().to_owned();
         (result["isError"] == true, text)
     };
     for agent in [&small, &large] {
-        eventually("an honest answer", SOON, || agent.call(HONEST, json!({})))
-            .await
-            .unwrap();
+        eventually("an honest answer", SOON, || {
+            agent.call(SIZED_TOOL, json!({}))
+        })
+        .await
+        .unwrap();
         let (failed, text) = told(agent, 4).await;
         assert!(!failed, "{text}");
     }

@@ -13,100 +13,100 @@ use serde_json::{Value, json};
 use tokio::task::{JoinSet, yield_now};
 use toolgate_tests::agent::{Agent, messages};
 use toolgate_tests::clock::{eventually, now};
-use toolgate_tests::cut::{Cut, Cutter, Towards};
-use toolgate_tests::http::Http;
+use toolgate_tests::cutting_proxy::{CutDirection, CutPoint, CuttingProxy};
+use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::upstream_server::UpstreamServer;
 
 /// Minimum number of cuts.
 const CUTS: u64 = 10_000;
 /// On the client side every second byte: the gateway writes all responses there in the same way.
-const DOOR_STEP: usize = 2;
+const CLIENT_STEP: usize = 2;
 /// Cuts of all connections around the moment when a call reuses a connection.
-const REUSES: usize = 200;
+const REUSE_CUTS: usize = 200;
 /// Uncut calls come in between, so that connections are open and consecutive failures stay below the circuit threshold.
-const IN_A_ROW: usize = 3;
+const MAX_CUTS_IN_A_ROW: usize = 3;
 /// Timeout of a handshake whose response was cut and is not repeated.
 const FIRST_BYTE: &str = "3s";
 const SOON: Duration = Duration::from_secs(20);
 
 /// Kind of server and of cuts.
-struct Kind {
+struct ServerKind {
     name: &'static str,
     flags: &'static [&'static str],
     /// Number of connections that are cut independently.
-    lanes: usize,
+    parallel: usize,
     /// Calls request progress, so that messages precede the result.
     progress: bool,
     /// The server has lost the session when the call arrives.
     forgets: bool,
     /// The client side is cut too.
-    doors: bool,
+    cuts_clients: bool,
     /// Distance in bytes between two cuts.
     step: usize,
 }
 
-const KINDS: [Kind; 4] = [
-    Kind {
+const KINDS: [ServerKind; 4] = [
+    ServerKind {
         name: "modern",
         flags: &["--modern-only"],
-        lanes: 8,
+        parallel: 8,
         progress: false,
         forgets: false,
-        doors: true,
+        cuts_clients: true,
         step: 1,
     },
-    Kind {
+    ServerKind {
         name: "modern-streams",
         flags: &["--modern-only", "--sse"],
-        lanes: 8,
+        parallel: 8,
         progress: true,
         forgets: false,
-        doors: true,
+        cuts_clients: true,
         step: 1,
     },
     // The rest of a cut response is requested by resumption one second later, and once more, so many calls wait at a
     // time.
-    Kind {
+    ServerKind {
         name: "legacy",
         flags: &["--legacy-only", "--retry", "1"],
-        lanes: 96,
+        parallel: 96,
         progress: true,
         forgets: false,
-        doors: true,
+        cuts_clients: true,
         step: 1,
     },
-    Kind {
+    ServerKind {
         name: "legacy-forgets",
         flags: &["--legacy-only", "--retry", "1"],
-        lanes: 96,
+        parallel: 96,
         progress: false,
         forgets: true,
-        doors: false,
+        cuts_clients: false,
         step: 3,
     },
 ];
 
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+enum CutKind {
     /// Between gateway and server.
-    Line(Cut),
+    Upstream(CutPoint),
     /// Between client and gateway.
-    Door(Cut),
+    Client(CutPoint),
     /// Everything between gateway and server, after this number of scheduler turns.
     Reuse(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Job {
+struct CutJob {
     legacy: bool,
-    fault: Fault,
+    fault: CutKind,
 }
 
 /// Outcome of a call at its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Got {
+enum CallResult {
     Result,
     Error,
     Nothing,
@@ -114,32 +114,32 @@ enum Got {
 
 /// Observations of the calls of one client at one kind of server.
 #[derive(Debug, Default)]
-struct Seen {
+struct CallLog {
     cuts: u64,
     /// By key, of cut calls.
-    calls: BTreeMap<String, Got>,
+    calls: BTreeMap<String, CallResult>,
     forgotten: usize,
     wrong: Vec<String>,
 }
 
 /// Connection through the gateway that is cut independently.
-struct Lane {
-    kind: &'static Kind,
+struct CutLane {
+    kind: &'static ServerKind,
     name: String,
     server: String,
-    line: Cutter,
-    door: Cutter,
+    cutter: CuttingProxy,
+    door: CuttingProxy,
     modern: Agent,
     legacy: Agent,
 }
 
-impl Lane {
+impl CutLane {
     fn agent(&self, legacy: bool) -> &Agent {
         if legacy { &self.legacy } else { &self.modern }
     }
 
     /// Calls with this key and checks that at most one, correct response arrives.
-    async fn call(&self, legacy: bool, key: &str) -> Result<Got> {
+    async fn call(&self, legacy: bool, key: &str) -> Result<CallResult> {
         let agent = self.agent(legacy);
         let name = format!("{}__mark", self.name);
         let mut params = json!({"name": name, "arguments": {"key": key}});
@@ -148,7 +148,7 @@ impl Lane {
         }
         let frame = agent.frame("tools/call", params);
         let Ok(reply) = agent.post(&frame, &[]).await else {
-            return Ok(Got::Nothing);
+            return Ok(CallResult::Nothing);
         };
         let said = messages(&reply).with_context(|| format!("{}", reply.status))?;
         let (told, answers): (Vec<&Value>, Vec<&Value>) =
@@ -162,83 +162,88 @@ impl Lane {
         }
         let result = &answer["result"];
         if !result.is_object() || result["isError"] == true {
-            return Ok(Got::Error);
+            return Ok(CallResult::Error);
         }
         let once = format!("{key}: 1");
         ensure!(result["content"][0]["text"] == once, "{key}: {result}");
-        Ok(Got::Result)
+        Ok(CallResult::Result)
     }
 
     /// Makes a call without a cut.
-    async fn good(&self, legacy: bool, key: &str) -> Result<()> {
+    async fn call_uncut(&self, legacy: bool, key: &str) -> Result<()> {
         let got = self.call(legacy, key).await?;
-        ensure!(got == Got::Result, "{key}: {got:?} though nothing was cut");
+        ensure!(
+            got == CallResult::Result,
+            "{key}: {got:?} though nothing was cut"
+        );
         Ok(())
     }
 
     /// Ends the session between gateway and server at the server.
-    async fn forget(&self) -> Result<()> {
-        let session = self.line.session().context("no session was named")?;
+    async fn end_upstream_session(&self) -> Result<()> {
+        let session = self.cutter.session().context("no session was named")?;
         let request = Request::delete(&self.server).header("mcp-session-id", session);
-        let reply = Http::default().send(request.body(Body::empty())?).await?;
+        let reply = TestHttpClient::default()
+            .send(request.body(Body::empty())?)
+            .await?;
         ensure!(reply.status.is_success(), "DELETE: {}", reply.status);
         Ok(())
     }
 
     /// All positions at which a call of this client can be cut.
-    async fn jobs(&self, legacy: bool) -> Result<Vec<Job>> {
-        self.good(legacy, &format!("good-{}-first-{legacy}", self.name))
+    async fn jobs(&self, legacy: bool) -> Result<Vec<CutJob>> {
+        self.call_uncut(legacy, &format!("good-{}-first-{legacy}", self.name))
             .await?;
         if self.kind.forgets {
-            self.forget().await?;
+            self.end_upstream_session().await?;
         }
-        self.line.heal();
+        self.cutter.heal();
         self.door.heal();
-        self.good(legacy, &format!("good-{}-whole-{legacy}", self.name))
+        self.call_uncut(legacy, &format!("good-{}-whole-{legacy}", self.name))
             .await?;
-        let cut = |towards, at: u64| Cut {
+        let cut = |towards, at: u64| CutPoint {
             towards,
             at,
-            lasting: at / 2 % 2 == 1,
-            hard: at / 4 % 2 == 1,
+            until_healed: at / 2 % 2 == 1,
+            reset: at / 4 % 2 == 1,
         };
         let everywhere = |(up, down): (u64, u64), step: usize| {
-            let up = (0..up).map(move |at| cut(Towards::Server, at));
-            let down = (0..down).map(move |at| cut(Towards::Client, at));
+            let up = (0..up).map(move |at| cut(CutDirection::Server, at));
+            let down = (0..down).map(move |at| cut(CutDirection::Client, at));
             up.chain(down).step_by(step)
         };
-        let lines = everywhere(self.line.passed(), self.kind.step);
-        let mut faults: Vec<Fault> = lines.map(Fault::Line).collect();
-        if self.kind.doors {
-            let doors = everywhere(self.door.passed(), DOOR_STEP);
-            faults.extend(doors.map(Fault::Door));
+        let lines = everywhere(self.cutter.passed(), self.kind.step);
+        let mut faults: Vec<CutKind> = lines.map(CutKind::Upstream).collect();
+        if self.kind.cuts_clients {
+            let doors = everywhere(self.door.passed(), CLIENT_STEP);
+            faults.extend(doors.map(CutKind::Client));
         }
-        faults.extend((0..REUSES).map(Fault::Reuse));
-        let jobs = faults.into_iter().map(|fault| Job { legacy, fault });
+        faults.extend((0..REUSE_CUTS).map(CutKind::Reuse));
+        let jobs = faults.into_iter().map(|fault| CutJob { legacy, fault });
         Ok(jobs.collect())
     }
 
-    async fn cut(&self, job: Job, key: &str) -> Result<Got> {
+    async fn cut(&self, job: CutJob, key: &str) -> Result<CallResult> {
         let cutter = match job.fault {
-            Fault::Line(cut) => {
-                self.line.arm(cut);
-                &self.line
+            CutKind::Upstream(cut) => {
+                self.cutter.arm(cut);
+                &self.cutter
             }
-            Fault::Door(cut) => {
+            CutKind::Client(cut) => {
                 self.door.arm(cut);
                 &self.door
             }
-            Fault::Reuse(turns) => {
+            CutKind::Reuse(turns) => {
                 let reuse = async {
                     for _ in 0..turns {
                         yield_now().await;
                     }
-                    self.line.cut_now();
+                    self.cutter.cut_now();
                 };
                 let got = tokio::join!(self.call(job.legacy, key), reuse).0?;
                 // The next call may still take a connection that ends at that moment: it gets an error, but a response.
                 let next = self.call(job.legacy, &format!("next-{key}")).await?;
-                ensure!(next != Got::Nothing, "the next call got no answer");
+                ensure!(next != CallResult::Nothing, "the next call got no answer");
                 return Ok(got);
             }
         };
@@ -248,8 +253,8 @@ impl Lane {
     }
 
     /// Runs the remaining jobs.
-    async fn work(self, jobs: Arc<Mutex<VecDeque<Job>>>) -> [Seen; 2] {
-        let mut seen = [Seen::default(), Seen::default()];
+    async fn run_jobs(self, jobs: Arc<Mutex<VecDeque<CutJob>>>) -> [CallLog; 2] {
+        let mut seen = [CallLog::default(), CallLog::default()];
         let next = || {
             let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
             jobs.pop_front().map(|job| (jobs.len(), job))
@@ -257,28 +262,35 @@ impl Lane {
         let mut done = 0_usize;
         while let Some((number, job)) = next() {
             let of = &mut seen[usize::from(job.legacy)];
-            let before = self.line.cuts() + self.door.cuts();
-            if let Err(error) = self.job(job, number, done, of).await {
+            let before = self.cutter.cuts() + self.door.cuts();
+            if let Err(error) = self.run_job(job, number, done, of).await {
                 of.wrong
                     .push(format!("{} {number} {job:?}: {error:#}", self.name));
             }
-            of.cuts += self.line.cuts() + self.door.cuts() - before;
+            of.cuts += self.cutter.cuts() + self.door.cuts() - before;
             done += 1;
         }
         seen
     }
 
-    async fn job(&self, job: Job, number: usize, done: usize, seen: &mut Seen) -> Result<()> {
-        if done.is_multiple_of(IN_A_ROW) || self.kind.forgets {
-            self.good(job.legacy, &format!("good-{number}")).await?;
+    async fn run_job(
+        &self,
+        job: CutJob,
+        number: usize,
+        done: usize,
+        seen: &mut CallLog,
+    ) -> Result<()> {
+        if done.is_multiple_of(MAX_CUTS_IN_A_ROW) || self.kind.forgets {
+            self.call_uncut(job.legacy, &format!("good-{number}"))
+                .await?;
         }
         if self.kind.forgets {
-            self.forget().await?;
+            self.end_upstream_session().await?;
             seen.forgotten += 1;
         }
         let key = format!("cut-{number}");
         let got = self.cut(job, &key).await?;
-        let unanswered = got == Got::Nothing && !matches!(job.fault, Fault::Door(_));
+        let unanswered = got == CallResult::Nothing && !matches!(job.fault, CutKind::Client(_));
         seen.calls.insert(key, got);
         ensure!(!unanswered, "its client got no answer");
         Ok(())
@@ -286,18 +298,18 @@ impl Lane {
 }
 
 /// A server of one kind, its cutting proxies, and their entries in the gateway's configuration.
-struct Row {
-    kind: &'static Kind,
-    server: Server,
-    lines: Vec<Cutter>,
+struct ServerRow {
+    kind: &'static ServerKind,
+    server: UpstreamServer,
+    lines: Vec<CuttingProxy>,
 }
 
-impl Row {
-    async fn start(sandbox: &Sandbox, kind: &'static Kind) -> Result<Self> {
-        let server = Server::fixture(sandbox, kind.name, kind.flags).await?;
+impl ServerRow {
+    async fn start(sandbox: &Sandbox, kind: &'static ServerKind) -> Result<Self> {
+        let server = UpstreamServer::fixture(sandbox, kind.name, kind.flags).await?;
         let mut lines = Vec::new();
-        for _ in 0..kind.lanes {
-            lines.push(Cutter::start(server.address()).await?);
+        for _ in 0..kind.parallel {
+            lines.push(CuttingProxy::start(server.address()).await?);
         }
         Ok(Self {
             kind,
@@ -306,24 +318,28 @@ impl Row {
         })
     }
 
-    fn names(&self) -> impl Iterator<Item = (String, &Cutter)> {
+    fn names(&self) -> impl Iterator<Item = (String, &CuttingProxy)> {
         let name = |at| format!("{}-{at}", self.kind.name);
         let lines = self.lines.iter().enumerate();
         lines.map(move |(at, line)| (name(at), line))
     }
 
     /// Makes all cuts; returns the observations of both clients and the server, which holds the execution counts.
-    async fn run(self, up: Arc<Up>, token: String) -> Result<(&'static Kind, Server, [Seen; 2])> {
+    async fn run(
+        self,
+        up: Arc<ToolgateUp>,
+        token: String,
+    ) -> Result<(&'static ServerKind, UpstreamServer, [CallLog; 2])> {
         let (kind, server) = (self.kind, self.server);
         let mut lanes = Vec::new();
         for (at, line) in self.lines.into_iter().enumerate() {
-            let door = Cutter::start(up.mcp()).await?;
+            let door = CuttingProxy::start(up.mcp()).await?;
             let url = format!("http://{}/v1/mcp/cut", door.address());
-            lanes.push(Lane {
+            lanes.push(CutLane {
                 kind,
                 name: format!("{}-{at}", kind.name),
                 server: server.url().to_owned(),
-                line,
+                cutter: line,
                 modern: Agent::modern(&url, &token),
                 legacy: Agent::legacy(&url, &token).await?,
                 door,
@@ -334,9 +350,9 @@ impl Row {
         let jobs = Arc::new(Mutex::new(modern.into_iter().chain(legacy).collect()));
         let mut work = JoinSet::new();
         for lane in lanes {
-            work.spawn(lane.work(Arc::clone(&jobs)));
+            work.spawn(lane.run_jobs(Arc::clone(&jobs)));
         }
-        let mut seen = [Seen::default(), Seen::default()];
+        let mut seen = [CallLog::default(), CallLog::default()];
         for part in work.join_all().await {
             for (all, part) in seen.iter_mut().zip(part) {
                 all.cuts += part.cuts;
@@ -350,9 +366,9 @@ impl Row {
 }
 
 /// Every connection is a server of its own for the gateway, so that a broken one does not affect the others.
-async fn gateway(up: &Up, sandbox: &Sandbox, rows: &[Row]) -> Result<String> {
+async fn gateway(up: &ToolgateUp, sandbox: &Sandbox, rows: &[ServerRow]) -> Result<String> {
     let (mut servers, mut bindings) = (String::new(), String::new());
-    for (name, line) in rows.iter().flat_map(Row::names) {
+    for (name, line) in rows.iter().flat_map(ServerRow::names) {
         let head = "apiVersion: toolgate/v1\nkind: Server\nmetadata:";
         let url = format!("http://{}/mcp", line.address());
         let spec = format!("{{url: {url}, timeouts: {{firstByte: {FIRST_BYTE}}}}}");
@@ -378,9 +394,9 @@ async fn gateway(up: &Up, sandbox: &Sandbox, rows: &[Row]) -> Result<String> {
 }
 
 /// Waits until the gateway has no open requests.
-async fn quiet(up: &Up) -> Result<()> {
+async fn assert_idle(up: &ToolgateUp) -> Result<()> {
     let url = format!("http://{}/metrics", up.private());
-    let http = Http::default();
+    let http = TestHttpClient::default();
     eventually("all requests have ended", SOON, || async {
         let shown = http.get(&url).await?.text();
         let running = shown
@@ -394,13 +410,13 @@ async fn quiet(up: &Up) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_runs_twice_in_ten_thousand_cuts() {
+async fn no_call_runs_twice_across_ten_thousand_cuts() {
     let start = now();
     let sandbox = Sandbox::new("cuts").unwrap();
-    let up = Arc::new(Up::start(&sandbox, &[]).await.unwrap());
+    let up = Arc::new(ToolgateUp::start(&sandbox, &[]).await.unwrap());
     let mut rows = Vec::new();
     for kind in &KINDS {
-        rows.push(Row::start(&sandbox, kind).await.unwrap());
+        rows.push(ServerRow::start(&sandbox, kind).await.unwrap());
     }
     let token = gateway(&up, &sandbox, &rows).await.unwrap();
     let mut running = JoinSet::new();
@@ -408,7 +424,7 @@ async fn no_call_runs_twice_in_ten_thousand_cuts() {
         running.spawn(row.run(Arc::clone(&up), token.clone()));
     }
     let all = running.join_all().await;
-    quiet(&up).await.unwrap();
+    assert_idle(&up).await.unwrap();
     let (mut cuts, mut wrong) = (0, Vec::new());
     for row in all {
         let (kind, server, seen) = row.unwrap();
@@ -416,8 +432,11 @@ async fn no_call_runs_twice_in_ten_thousand_cuts() {
         for (seen, client) in seen.into_iter().zip(["modern", "legacy"]) {
             let ran = |key: &String| marks.get(key).copied().unwrap_or(0);
             let times = |times: u64| seen.calls.keys().filter(|key| ran(key) == times).count();
-            let got = |got: Got| seen.calls.values().filter(|had| **had == got).count();
-            let lost = seen.calls.iter().filter(|(_, had)| **had != Got::Result);
+            let got = |got: CallResult| seen.calls.values().filter(|had| **had == got).count();
+            let lost = seen
+                .calls
+                .iter()
+                .filter(|(_, had)| **had != CallResult::Result);
             let lost = lost.filter(|(key, _)| ran(key) == 1).count();
             println!(
                 "{client} client, {}: {} cuts in {} calls, {} with a result, {} with an error, {} with nothing; \
@@ -425,9 +444,9 @@ async fn no_call_runs_twice_in_ten_thousand_cuts() {
                 kind.name,
                 seen.cuts,
                 seen.calls.len(),
-                got(Got::Result),
-                got(Got::Error),
-                got(Got::Nothing),
+                got(CallResult::Result),
+                got(CallResult::Error),
+                got(CallResult::Nothing),
                 times(0),
                 times(1),
                 seen.calls.len() - times(0) - times(1),
@@ -437,7 +456,11 @@ async fn no_call_runs_twice_in_ten_thousand_cuts() {
                 "they prove nothing: hardly any cut fell before, or after, a call ran"
             );
             assert!(!kind.forgets || seen.forgotten == seen.calls.len());
-            for (key, _) in seen.calls.iter().filter(|(_, had)| **had == Got::Result) {
+            for (key, _) in seen
+                .calls
+                .iter()
+                .filter(|(_, had)| **had == CallResult::Result)
+            {
                 if ran(key) != 1 {
                     wrong.push(format!("{} {key}: a result, run {}", kind.name, ran(key)));
                 }

@@ -11,16 +11,16 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::now;
+use toolgate_tests::external_programs;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{Up, text};
-use toolgate_tests::tools;
+use toolgate_tests::toolgate::{ToolgateUp, text};
 
 /// Limit from the printed lines to the result of a tool.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const MAX_FIRST_CALL: Duration = Duration::from_secs(1);
 
 /// The limit of one second holds for a machine that does not start three more processes meanwhile: the tests of this
 /// file run one at a time.
-static TURN: Mutex<()> = Mutex::const_new(());
+static TURN_LOCK: Mutex<()> = Mutex::const_new(());
 
 /// The command that starts with `word`, with its continuation lines.
 fn command(printed: &str, word: &str) -> Result<String> {
@@ -41,7 +41,7 @@ fn command(printed: &str, word: &str) -> Result<String> {
 }
 
 /// Runs a printed line in a shell, with `folder` first on the path.
-async fn paste(line: &str, folder: &std::path::Path) -> Result<String> {
+async fn run_pasted(line: &str, folder: &std::path::Path) -> Result<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("sh")
         .args(["-c", line])
@@ -62,18 +62,20 @@ async fn paste(line: &str, folder: &std::path::Path) -> Result<String> {
 }
 
 /// Full output, once the last expected line is printed.
-async fn printed(up: &mut Up) -> Result<String> {
-    up.process().line("curl", Duration::from_secs(20)).await?;
+async fn printed_lines(up: &mut ToolgateUp) -> Result<String> {
+    up.process()
+        .wait_for_line("curl", Duration::from_secs(20))
+        .await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    Ok(up.process().output())
+    Ok(up.process().stdout())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_printed_curl_line_calls_a_tool_at_once() {
-    let _turn = TURN.lock().await;
+async fn the_printed_curl_command_calls_a_tool_immediately() {
+    let _turn = TURN_LOCK.lock().await;
     let sandbox = Sandbox::new("curl").unwrap();
-    let mut up = Up::launch(&sandbox, &[]).unwrap();
-    let printed = printed(&mut up).await.unwrap();
+    let mut up = ToolgateUp::launch(&sandbox, &[]).unwrap();
+    let printed = printed_lines(&mut up).await.unwrap();
     let line = command(&printed, "curl").unwrap();
     // Measured by curl itself: the load time of curl from a cold disk does not count.
     fs::write(
@@ -81,19 +83,19 @@ async fn the_printed_curl_line_calls_a_tool_at_once() {
         "write-out = \"\\n%{time_total}\"\n",
     )
     .unwrap();
-    let answered = paste(&line, sandbox.path()).await.unwrap();
+    let answered = run_pasted(&line, sandbox.path()).await.unwrap();
     assert!(answered.contains("\"result\""), "{line}\n{answered}");
     let took = answered.lines().last().unwrap();
     let took = Duration::from_secs_f64(took.parse().unwrap());
-    assert!(took < AT_ONCE, "took {took:?}");
+    assert!(took < MAX_FIRST_CALL, "took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_printed_claude_line_names_an_endpoint_that_works() {
-    let _turn = TURN.lock().await;
+async fn the_printed_claude_command_names_a_working_endpoint() {
+    let _turn = TURN_LOCK.lock().await;
     let sandbox = Sandbox::new("claude").unwrap();
-    let mut up = Up::launch(&sandbox, &[]).unwrap();
-    let printed = printed(&mut up).await.unwrap();
+    let mut up = ToolgateUp::launch(&sandbox, &[]).unwrap();
+    let printed = printed_lines(&mut up).await.unwrap();
     let line = command(&printed, "claude mcp add").unwrap();
     // The real client needs an account, so a program of its name prints its arguments: a real shell checks the quoting.
     let fake = sandbox.join("claude");
@@ -103,7 +105,7 @@ async fn the_printed_claude_line_names_an_endpoint_that_works() {
     )
     .unwrap();
     fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
-    let words = paste(&line, sandbox.path()).await.unwrap();
+    let words = run_pasted(&line, sandbox.path()).await.unwrap();
     let words: Vec<&str> = words.lines().collect();
     let url = words
         .iter()
@@ -126,14 +128,18 @@ async fn the_printed_claude_line_names_an_endpoint_that_works() {
         .unwrap();
     let sum = legacy.call(add, json!({"a": 2, "b": 3})).await.unwrap();
     assert!(sum.to_string().contains('5'), "{sum}");
-    assert!(start.elapsed() < AT_ONCE, "took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < MAX_FIRST_CALL,
+        "took {:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_finds_the_running_one() {
-    let _turn = TURN.lock().await;
+async fn the_cli_finds_the_running_process() {
+    let _turn = TURN_LOCK.lock().await;
     let sandbox = Sandbox::new("cli").unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let mode = fs::metadata(up.data().join("admin-token"))
         .unwrap()
         .permissions()
@@ -166,12 +172,16 @@ async fn the_command_line_finds_the_running_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_polite_end_is_quick_and_clean() {
-    let _turn = TURN.lock().await;
+async fn a_graceful_shutdown_is_quick_and_clean() {
+    let _turn = TURN_LOCK.lock().await;
     let sandbox = Sandbox::new("end").unwrap();
-    let mut up = Up::start(&sandbox, &[]).await.unwrap();
+    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     up.process().signal("TERM").unwrap();
-    let status = up.process().exit(Duration::from_secs(20)).await.unwrap();
-    assert!(status.success(), "{status}\n{}", up.process().errors());
-    assert!(tools::toolgate().is_ok());
+    let status = up
+        .process()
+        .wait_for_exit(Duration::from_secs(20))
+        .await
+        .unwrap();
+    assert!(status.success(), "{status}\n{}", up.process().stderr());
+    assert!(external_programs::toolgate().is_ok());
 }

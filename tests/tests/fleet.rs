@@ -7,35 +7,35 @@ use anyhow::{Result, bail};
 use serde_json::json;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{eventually, now, throughout};
-use toolgate_tests::etcd::Etcd;
+use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{ControlPlane, Proxy};
+use toolgate_tests::toolgate::{ControlPlaneProcess, ProxyProcess};
+use toolgate_tests::upstream_server::UpstreamServer;
 
 /// Limit until a write is on every proxy: far above the goal, for a busy test machine.
-const CONVERGED: Duration = Duration::from_secs(5);
+const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit until a frozen etcd member is abandoned.
-const LEFT: Duration = Duration::from_secs(15);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A control plane, three proxies, a server and a token.
-struct Fleet {
-    proxies: Vec<Proxy>,
-    plane: ControlPlane,
-    server: Server,
+struct EtcdFleet {
+    proxies: Vec<ProxyProcess>,
+    plane: ControlPlaneProcess,
+    server: UpstreamServer,
     token: String,
-    etcd: Etcd,
+    etcd: TestEtcdCluster,
     _sandbox: Sandbox,
 }
 
-impl Fleet {
+impl EtcdFleet {
     async fn start(name: &str, members: usize) -> Result<Self> {
         let sandbox = Sandbox::new(name)?;
-        let etcd = Etcd::start(&sandbox, members).await?;
-        let server = Server::fixture(&sandbox, "fixture", &[]).await?;
-        let plane = ControlPlane::start(&sandbox, "plane", &etcd.endpoints()).await?;
+        let etcd = TestEtcdCluster::start(&sandbox, members).await?;
+        let server = UpstreamServer::fixture(&sandbox, "fixture", &[]).await?;
+        let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints()).await?;
         let mut proxies = Vec::new();
         for number in 1..=3 {
-            proxies.push(Proxy::join(&sandbox, &format!("proxy-{number}"), &plane).await?);
+            proxies.push(ProxyProcess::join(&sandbox, &format!("proxy-{number}"), &plane).await?);
         }
         let cli = plane.cli()?;
         cli.expose("main", server.url(), "single").await?;
@@ -48,12 +48,12 @@ impl Fleet {
             etcd,
             _sandbox: sandbox,
         };
-        fleet.serves("main", CONVERGED).await?;
+        fleet.check_served("main", CONVERGENCE_TIMEOUT).await?;
         Ok(fleet)
     }
 
     /// Checks that every proxy serves a call at this gateway within this time.
-    async fn serves(&self, gateway: &str, within: Duration) -> Result<()> {
+    async fn check_served(&self, gateway: &str, within: Duration) -> Result<()> {
         for proxy in &self.proxies {
             let agent = Agent::modern(&proxy.url(gateway), &self.token);
             eventually(
@@ -67,7 +67,7 @@ impl Fleet {
     }
 
     /// Creates a gateway and waits until all proxies have it; returns the duration.
-    async fn write(&self, gateway: &str, within: Duration) -> Result<Duration> {
+    async fn measure_convergence(&self, gateway: &str, within: Duration) -> Result<Duration> {
         let cli = self.plane.cli()?;
         let arguments = [
             "gateway", "create", gateway, "--server", "main", "--prefix", "single",
@@ -82,18 +82,18 @@ impl Fleet {
             Ok(())
         })
         .await?;
-        self.serves(gateway, within.saturating_sub(start.elapsed()))
+        self.check_served(gateway, within.saturating_sub(start.elapsed()))
             .await?;
         Ok(start.elapsed())
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_write_converges_on_three_proxies() {
-    let fleet = Fleet::start("converges", 1).await.unwrap();
+async fn one_write_reaches_three_proxies() {
+    let fleet = EtcdFleet::start("converges", 1).await.unwrap();
     for number in 0..5 {
         let took = fleet
-            .write(&format!("gateway-{number}"), CONVERGED)
+            .measure_convergence(&format!("gateway-{number}"), CONVERGENCE_TIMEOUT)
             .await
             .unwrap();
         println!("write {number} was on three proxies after {took:?}");
@@ -106,15 +106,17 @@ async fn one_write_converges_on_three_proxies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_token_stops_everywhere() {
-    let fleet = Fleet::start("revoked", 1).await.unwrap();
+async fn a_revoked_token_stops_working_on_every_proxy() {
+    let fleet = EtcdFleet::start("revoked", 1).await.unwrap();
     let cli = fleet.plane.cli().unwrap();
     let token = cli.token("short-lived", &[]).await.unwrap();
     for proxy in &fleet.proxies {
         let agent = Agent::modern(&proxy.url("main"), &token);
-        eventually("the token works", CONVERGED, || agent.echo("echo", "hello"))
-            .await
-            .unwrap();
+        eventually("the token works", CONVERGENCE_TIMEOUT, || {
+            agent.echo("echo", "hello")
+        })
+        .await
+        .unwrap();
     }
     cli.run(&["token", "revoke", "short-lived"]).await.unwrap();
     for proxy in &fleet.proxies {
@@ -127,12 +129,15 @@ async fn a_revoked_token_stops_everywhere() {
         .await
         .unwrap();
     }
-    fleet.serves("main", CONVERGED).await.unwrap();
+    fleet
+        .check_served("main", CONVERGENCE_TIMEOUT)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn proxies_serve_on_without_a_control_plane() {
-    let mut fleet = Fleet::start("orphaned", 1).await.unwrap();
+async fn proxies_keep_serving_without_a_control_plane() {
+    let mut fleet = EtcdFleet::start("orphaned", 1).await.unwrap();
     let legacy = Agent::legacy(&fleet.proxies[0].url("main"), &fleet.token)
         .await
         .unwrap();
@@ -157,7 +162,10 @@ async fn proxies_serve_on_without_a_control_plane() {
     .unwrap();
     println!("{asked} rounds over three proxies without a control plane");
     fleet.proxies[1].restart().await.unwrap();
-    fleet.serves("main", CONVERGED).await.unwrap();
+    fleet
+        .check_served("main", CONVERGENCE_TIMEOUT)
+        .await
+        .unwrap();
     let restarted = Agent::legacy(&fleet.proxies[1].url("main"), &fleet.token)
         .await
         .unwrap();
@@ -166,19 +174,25 @@ async fn proxies_serve_on_without_a_control_plane() {
         .await
         .unwrap();
     legacy
-        .moved_to(&fleet.proxies[1].url("main"))
+        .at_url(&fleet.proxies[1].url("main"))
         .echo("echo", "a session that moved")
         .await
         .unwrap();
     fleet.plane.restart().await.unwrap();
-    fleet.write("afterwards", LEFT).await.unwrap();
+    fleet
+        .measure_convergence("afterwards", FAILOVER_TIMEOUT)
+        .await
+        .unwrap();
     fleet.server.process().ensure_running().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn poison_in_the_store_hurts_nobody() {
-    let mut fleet = Fleet::start("poison", 1).await.unwrap();
-    fleet.write("victim", CONVERGED).await.unwrap();
+async fn an_undecodable_store_object_is_isolated() {
+    let mut fleet = EtcdFleet::start("poison", 1).await.unwrap();
+    fleet
+        .measure_convergence("victim", CONVERGENCE_TIMEOUT)
+        .await
+        .unwrap();
     let keys = fleet.etcd.list("/").await.unwrap();
     let victim = keys
         .iter()
@@ -215,7 +229,7 @@ async fn poison_in_the_store_hurts_nobody() {
         }
         let gateway = format!("after-poison-{number}");
         fleet
-            .write(&gateway, CONVERGED)
+            .measure_convergence(&gateway, CONVERGENCE_TIMEOUT)
             .await
             .unwrap_or_else(|e| panic!("after {key}: {e:#}"));
     }
@@ -223,7 +237,7 @@ async fn poison_in_the_store_hurts_nobody() {
     fleet.plane.kill().unwrap();
     fleet.plane.restart().await.unwrap();
     fleet
-        .write("after-a-restart-on-poison", LEFT)
+        .measure_convergence("after-a-restart-on-poison", FAILOVER_TIMEOUT)
         .await
         .unwrap();
     for proxy in &mut fleet.proxies {
@@ -232,26 +246,28 @@ async fn poison_in_the_store_hurts_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_member_of_etcd_is_left() {
-    let fleet = Fleet::start("frozen", 3).await.unwrap();
+async fn a_frozen_etcd_member_is_abandoned() {
+    let fleet = EtcdFleet::start("frozen", 3).await.unwrap();
     for member in 0..3 {
         fleet.etcd.freeze(member).unwrap();
-        let outcome = fleet.write(&format!("without-{member}"), LEFT).await;
+        let outcome = fleet
+            .measure_convergence(&format!("without-{member}"), FAILOVER_TIMEOUT)
+            .await;
         fleet.etcd.thaw(member).unwrap();
         println!(
             "without member {member}: a write was everywhere after {:?}",
             outcome.unwrap()
         );
         fleet
-            .write(&format!("again-with-{member}"), LEFT)
+            .measure_convergence(&format!("again-with-{member}"), FAILOVER_TIMEOUT)
             .await
             .unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_etcd_a_lost_key_file_is_not_made_anew_and_what_is_sealed_waits_for_it() {
-    let mut fleet = Fleet::start("lost-key", 1).await.unwrap();
+async fn with_etcd_a_lost_key_file_is_not_recreated_and_sealed_values_stay_intact() {
+    let mut fleet = EtcdFleet::start("lost-key", 1).await.unwrap();
     let cli = fleet.plane.cli().unwrap();
     cli.run(&[
         "server",
@@ -299,5 +315,8 @@ async fn over_etcd_a_lost_key_file_is_not_made_anew_and_what_is_sealed_waits_for
     }
     std::fs::rename(&kept, &key).unwrap();
     fleet.plane.restart().await.unwrap();
-    fleet.write("afterwards", LEFT).await.unwrap();
+    fleet
+        .measure_convergence("afterwards", FAILOVER_TIMEOUT)
+        .await
+        .unwrap();
 }

@@ -8,28 +8,28 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use toolgate_tests::agent::{Agent, answer, messages};
 use toolgate_tests::clock::eventually;
-use toolgate_tests::http::Http;
+use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::upstream_server::UpstreamServer;
 
 const SOON: Duration = Duration::from_secs(5);
 
 /// Gateway with one server.
-struct Cell {
-    up: Up,
-    server: Server,
+struct EraPairGateway {
+    up: ToolgateUp,
+    server: UpstreamServer,
     token: String,
     _sandbox: Sandbox,
 }
 
-impl Cell {
-    async fn of(server: &str) -> Self {
+impl EraPairGateway {
+    async fn start(server: &str) -> Self {
         let sandbox = Sandbox::new("cell").unwrap();
-        let server = Server::fixture(&sandbox, "fixture", &[server])
+        let server = UpstreamServer::fixture(&sandbox, "fixture", &[server])
             .await
             .unwrap();
-        let up = Up::start(&sandbox, &[]).await.unwrap();
+        let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
         let token = up
             .cli()
             .unwrap()
@@ -63,7 +63,7 @@ impl Cell {
 }
 
 /// Names, texts, errors and images of a server arrive unchanged.
-async fn carries(agent: &Agent) {
+async fn check_content(agent: &Agent) {
     agent
         .echo("cell__echo", "\u{1f980} \"quoted\" \\ \u{7}")
         .await
@@ -101,7 +101,7 @@ async fn carries(agent: &Agent) {
 }
 
 /// Progress arrives in order, under the token of the client, before the result.
-async fn progresses(agent: &Agent) {
+async fn check_progress(agent: &Agent) {
     for token in [json!("my-token"), json!(9_007_199_254_740_993_u64)] {
         let params = json!({
             "name": "cell__test_tool_with_progress",
@@ -131,7 +131,7 @@ async fn progresses(agent: &Agent) {
 }
 
 /// Ids of every kind come back unchanged.
-async fn keeps_ids(agent: &Agent) {
+async fn check_ids(agent: &Agent) {
     for id in [
         json!(0),
         json!(-1),
@@ -152,7 +152,7 @@ async fn keeps_ids(agent: &Agent) {
 }
 
 /// The disconnect of a modern client stops the work at the server.
-async fn stops_for_those_who_leave(cell: &Cell) {
+async fn check_disconnect_cancels(cell: &EraPairGateway) {
     let before = cell.server.counts().await.unwrap().cancelled;
     let agent = cell.modern();
     let frame = agent.frame(
@@ -162,11 +162,11 @@ async fn stops_for_those_who_leave(cell: &Cell) {
     let gone = tokio::time::timeout(Duration::from_millis(500), agent.post(&frame, &[])).await;
     assert!(gone.is_err(), "answered at once: {gone:?}");
     drop(agent);
-    stopped(cell, before).await;
+    await_cancelled(cell, before).await;
 }
 
 /// The cancellation of a legacy client stops the work at the server.
-async fn stops_when_told(cell: &Cell) {
+async fn check_cancellation(cell: &EraPairGateway) {
     let before = cell.server.counts().await.unwrap().cancelled;
     let agent = cell.legacy().await;
     let frame = agent.frame(
@@ -182,15 +182,15 @@ async fn stops_when_told(cell: &Cell) {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let reply = agent.post(&cancel, &[]).await.unwrap();
         assert_eq!(reply.status, 202, "{}", reply.text());
-        stopped(cell, before).await;
+        await_cancelled(cell, before).await;
     };
     tokio::select! {
-        _ = agent.post(&frame, &[]) => stopped(cell, before).await,
+        _ = agent.post(&frame, &[]) => await_cancelled(cell, before).await,
         () = tell => {}
     }
 }
 
-async fn stopped(cell: &Cell, before: u64) {
+async fn await_cancelled(cell: &EraPairGateway, before: u64) {
     eventually("the server stops working", SOON, || async {
         let now = cell.server.counts().await?.cancelled;
         anyhow::ensure!(now == before + 1, "{now} cancelled, {before} before");
@@ -201,7 +201,7 @@ async fn stopped(cell: &Cell, before: u64) {
 }
 
 /// Checks ping, the event stream and DELETE of the legacy era.
-async fn keeps_a_session(cell: &Cell) {
+async fn check_legacy_session(cell: &EraPairGateway) {
     let agent = cell.legacy().await;
     let frame = agent.frame("ping", json!({}));
     let reply = agent.post(&frame, &[]).await.unwrap();
@@ -219,7 +219,7 @@ async fn keeps_a_session(cell: &Cell) {
         .header("accept", "text/event-stream")
         .body(Body::empty())
         .unwrap();
-    let stream = Http::default().open(request).await.unwrap();
+    let stream = TestHttpClient::default().open(request).await.unwrap();
     assert_eq!(stream.status(), 200);
     let kind = stream
         .headers()
@@ -235,7 +235,7 @@ async fn keeps_a_session(cell: &Cell) {
 }
 
 /// Checks `server/discover` and `tools/list` of the modern era.
-async fn introduces_itself(cell: &Cell) {
+async fn check_discovery(cell: &EraPairGateway) {
     let agent = cell.modern();
     let frame = agent.frame("server/discover", json!({}));
     let reply = agent.post(&frame, &[]).await.unwrap();
@@ -257,7 +257,7 @@ async fn introduces_itself(cell: &Cell) {
 }
 
 /// Lists have a stable order, independent of the server's, and names that every client accepts.
-async fn lists_in_order(cell: &Cell) {
+async fn check_list_order(cell: &EraPairGateway) {
     let names = cell.modern().tools().await.unwrap();
     let mut sorted = names.clone();
     sorted.sort();
@@ -270,35 +270,35 @@ async fn lists_in_order(cell: &Cell) {
     assert_eq!(cell.legacy().await.tools().await.unwrap(), names);
 }
 
-async fn whole(server: &str) {
-    let cell = Cell::of(server).await;
+async fn check_all(server: &str) {
+    let cell = EraPairGateway::start(server).await;
     for agent in [cell.modern(), cell.legacy().await] {
-        carries(&agent).await;
-        progresses(&agent).await;
-        keeps_ids(&agent).await;
+        check_content(&agent).await;
+        check_progress(&agent).await;
+        check_ids(&agent).await;
     }
-    introduces_itself(&cell).await;
-    keeps_a_session(&cell).await;
-    stops_for_those_who_leave(&cell).await;
-    stops_when_told(&cell).await;
+    check_discovery(&cell).await;
+    check_legacy_session(&cell).await;
+    check_disconnect_cancels(&cell).await;
+    check_cancellation(&cell).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_sorted() {
-    lists_in_order(&Cell::of("--sse").await).await;
+    check_list_order(&EraPairGateway::start("--sse").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_clients_on_a_legacy_server() {
-    whole("--legacy-only").await;
+async fn clients_of_both_eras_work_with_a_legacy_server() {
+    check_all("--legacy-only").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_clients_on_a_modern_server() {
-    whole("--modern-only").await;
+async fn clients_of_both_eras_work_with_a_modern_server() {
+    check_all("--modern-only").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_clients_on_a_modern_server_that_streams() {
-    whole("--sse").await;
+async fn clients_of_both_eras_work_with_a_streaming_modern_server() {
+    check_all("--sse").await;
 }

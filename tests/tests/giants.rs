@@ -9,26 +9,26 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{eventually, now};
-use toolgate_tests::http::socket;
+use toolgate_tests::http_client::socket;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::upstream_server::UpstreamServer;
 
-const CAP: usize = 4 << 20;
+const MAX_BODY: usize = 4 << 20;
 const PARALLEL: usize = 10;
 /// Bytes per write.
-const PIECE: usize = 64 << 10;
+const WRITE_SIZE: usize = 64 << 10;
 const SOON: Duration = Duration::from_secs(10);
 
 /// Limit of the time to a rejection.
-const PROMPT: Duration = Duration::from_millis(100);
+const MAX_REJECTION_TIME: Duration = Duration::from_millis(100);
 
 /// Attempts before the time counts: other processes may use the machine.
 const ATTEMPTS: usize = 5;
 
 /// A body, and `true` if its length is announced.
 #[derive(Clone)]
-struct Giant {
+struct GiantRequest {
     what: &'static str,
     body: Vec<u8>,
     length: bool,
@@ -36,7 +36,7 @@ struct Giant {
     code: i64,
 }
 
-fn giants() -> Vec<Giant> {
+fn giant_requests() -> Vec<GiantRequest> {
     let head =
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":"#;
     let many = format!(
@@ -54,7 +54,7 @@ fn giants() -> Vec<Giant> {
     let wide_params =
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{wide}}}"#);
     let open = format!("{head}{}", r#"{"a":"#.repeat(600_000));
-    let giant = |what, body: String, length, status, code| Giant {
+    let giant = |what, body: String, length, status, code| GiantRequest {
         what,
         body: body.into_bytes(),
         length,
@@ -74,7 +74,11 @@ fn giants() -> Vec<Giant> {
 
 /// Sends the body as fast as possible and reads the response. Returns it with the time since the first byte, or since
 /// the first excess byte.
-async fn refused(up: &Up, token: &str, giant: &Giant) -> Result<(String, Duration)> {
+async fn send_giant(
+    up: &ToolgateUp,
+    token: &str,
+    giant: &GiantRequest,
+) -> Result<(String, Duration)> {
     let length = if giant.length {
         format!("Content-Length: {}", giant.body.len())
     } else {
@@ -93,8 +97,8 @@ async fn refused(up: &Up, token: &str, giant: &Giant) -> Result<(String, Duratio
     let mut sending = JoinSet::new();
     sending.spawn(async move {
         to.write_all(head.as_bytes()).await?;
-        for (number, piece) in body.chunks(PIECE).enumerate() {
-            if !said && number * PIECE <= CAP {
+        for (number, piece) in body.chunks(WRITE_SIZE).enumerate() {
+            if !said && number * WRITE_SIZE <= MAX_BODY {
                 begins.send_replace(now());
             }
             if !said {
@@ -127,7 +131,7 @@ async fn refused(up: &Up, token: &str, giant: &Giant) -> Result<(String, Duratio
     Ok((String::from_utf8_lossy(&answer).into_owned(), took))
 }
 
-fn is_as_expected(giant: &Giant, answer: &str) -> Result<()> {
+fn check_rejection(giant: &GiantRequest, answer: &str) -> Result<()> {
     let what = giant.what;
     let status = format!("HTTP/1.1 {} ", giant.status);
     ensure!(answer.starts_with(&status), "{what}: {answer}");
@@ -140,42 +144,44 @@ fn is_as_expected(giant: &Giant, answer: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ov_04_what_is_giant_wide_or_deep_is_refused_within_its_time_and_memory() {
+async fn ov_04_giant_wide_and_deep_requests_are_rejected_within_time_and_memory_limits() {
     let sandbox = Sandbox::new("giants").unwrap();
-    let server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
-    let mut up = Up::start(&sandbox, &[]).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up.expose("main", server.url(), "single").await.unwrap();
     let agent = Agent::modern(&up.url("main"), &token);
     eventually("it serves", SOON, || agent.echo("echo", "hi"))
         .await
         .unwrap();
     let before = up.process().resident().unwrap();
-    up.process().forget_peak().unwrap();
-    for giant in giants() {
+    up.process().reset_peak().unwrap();
+    for giant in giant_requests() {
         let mut slowest = Duration::MAX;
         for _attempt in 0..ATTEMPTS {
-            let all = (0..PARALLEL).map(|_| refused(&up, &token, &giant));
+            let all = (0..PARALLEL).map(|_| send_giant(&up, &token, &giant));
             let all = join_all(all).await;
             slowest = Duration::ZERO;
             for one in all {
                 let (answer, took) = one.unwrap();
-                is_as_expected(&giant, &answer).unwrap();
+                check_rejection(&giant, &answer).unwrap();
                 slowest = slowest.max(took);
             }
-            if slowest <= PROMPT {
+            if slowest <= MAX_REJECTION_TIME {
                 break;
             }
         }
-        assert!(slowest <= PROMPT, "{}: {slowest:?}", giant.what);
+        assert!(slowest <= MAX_REJECTION_TIME, "{}: {slowest:?}", giant.what);
     }
     // The largest allowed bodies are served.
-    let large = "x".repeat(CAP - 4096);
+    let large = "x".repeat(MAX_BODY - 4096);
     let large = (0..PARALLEL).map(|_| agent.echo("echo", &large));
     for echoed in join_all(large).await {
         echoed.unwrap();
     }
     let grown = up.process().peak().unwrap().saturating_sub(before);
-    let most = 4 * CAP * PARALLEL;
+    let most = 4 * MAX_BODY * PARALLEL;
     assert!(grown <= u64::try_from(most).unwrap(), "{} MiB", grown >> 20);
     agent.echo("echo", "well").await.unwrap();
     let counts = server.counts().await.unwrap();

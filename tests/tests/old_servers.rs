@@ -9,13 +9,13 @@ use toolgate_tests::agent::{Agent, messages};
 use toolgate_tests::clock::eventually;
 use toolgate_tests::port;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::upstream_server::UpstreamServer;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// Checks lists, calls, tool errors, request errors, and progress before a result.
-async fn serves(agent: &Agent) {
+async fn check_calls(agent: &Agent) {
     let tools = agent.tools().await.unwrap();
     assert!(tools.contains(&"old__echo".to_owned()), "{tools:?}");
     agent.echo("old__echo", "over one stream").await.unwrap();
@@ -42,20 +42,22 @@ async fn serves(agent: &Agent) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_of_both_eras_on_a_server_of_old() {
+async fn clients_of_both_eras_work_with_an_http_sse_server() {
     let sandbox = Sandbox::new("old").unwrap();
     let address = port::free().unwrap();
-    let mut server = Server::everything_of_old(&sandbox, address).await.unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let mut server = UpstreamServer::everything_http_sse(&sandbox, address)
+        .await
+        .unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up.expose("old", server.url(), "always").await.unwrap();
     let modern = Agent::modern(&up.url("old"), &token);
     eventually("a first call", SOON, || modern.echo("old__echo", "hi"))
         .await
         .unwrap();
     let legacy = Agent::legacy(&up.url("old"), &token).await.unwrap();
-    serves(&modern).await;
-    serves(&legacy).await;
-    tokio::join!(serves(&modern), serves(&legacy));
+    check_calls(&modern).await;
+    check_calls(&legacy).await;
+    tokio::join!(check_calls(&modern), check_calls(&legacy));
 
     // A call that waits when the stream is lost fails and is not repeated.
     let params = json!({
@@ -71,11 +73,13 @@ async fn clients_of_both_eras_on_a_server_of_old() {
     assert_eq!(last["result"]["isError"], true, "{last}");
 
     // The next call reaches the restarted server.
-    let _back = Server::everything_of_old(&sandbox, address).await.unwrap();
+    let _back = UpstreamServer::everything_http_sse(&sandbox, address)
+        .await
+        .unwrap();
     eventually("a call of the new process", SOON, || {
         legacy.echo("old__echo", "again")
     })
     .await
     .unwrap();
-    serves(&modern).await;
+    check_calls(&modern).await;
 }

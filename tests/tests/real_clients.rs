@@ -3,54 +3,54 @@
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use toolgate_tests::clients::{Client, LEGACY, MODERN, Runtime};
+use toolgate_tests::real_clients::{LEGACY, MODERN, RealClient, ScriptRuntime};
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{Up, text};
+use toolgate_tests::toolgate::{ToolgateUp, text};
+use toolgate_tests::upstream_server::UpstreamServer;
 
 const MESSAGE: &str = "grüße \u{1f980} through the gateway";
 
-const CLIENTS: &[Client] = &[
-    Client::of(
+const CLIENTS: &[RealClient] = &[
+    RealClient::new(
         "TypeScript SDK 1.32.2",
-        Runtime::Node,
+        ScriptRuntime::Node,
         &["typescript.mjs", "v1"],
         LEGACY,
     ),
-    Client::of(
+    RealClient::new(
         "TypeScript SDK 2.4.0, auto",
-        Runtime::Node,
+        ScriptRuntime::Node,
         &["typescript.mjs", "v2"],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "Python mcp 2.3.0, auto",
-        Runtime::Python(2),
+        ScriptRuntime::Python(2),
         &["python2.py", "auto"],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "Python mcp 2.3.0, legacy",
-        Runtime::Python(2),
+        ScriptRuntime::Python(2),
         &["python2.py", "legacy"],
         LEGACY,
     ),
-    Client::of(
+    RealClient::new(
         "Python mcp 2.3.0, 2026-07-28",
-        Runtime::Python(2),
+        ScriptRuntime::Python(2),
         &["python2.py", MODERN],
         MODERN,
     ),
-    Client::of(
+    RealClient::new(
         "Python mcp 1.30.0",
-        Runtime::Python(1),
+        ScriptRuntime::Python(1),
         &["python1.py"],
         LEGACY,
     ),
 ];
 
 /// Checks the report of a client.
-fn check(client: &Client, report: &Value, tool: &str) -> Result<()> {
+fn check_report(client: &RealClient, report: &Value, tool: &str) -> Result<()> {
     if let Some(failed) = report.get("failed") {
         bail!("failed: {failed}");
     }
@@ -88,13 +88,13 @@ fn check(client: &Client, report: &Value, tool: &str) -> Result<()> {
 }
 
 /// Runs every client at an endpoint: its gateway, and the name of `echo` there.
-async fn meet(up: &Up, gateway: &str, token: &str, tool: &str) {
+async fn run_all_clients(up: &ToolgateUp, gateway: &str, token: &str, tool: &str) {
     let url = up.url(gateway);
     let home = up.data();
     let mut failures = Vec::new();
     for client in CLIENTS {
         let outcome = match client.run(home, &url, token, &[tool, MESSAGE]).await {
-            Ok(report) => check(client, &report, tool),
+            Ok(report) => check_report(client, &report, tool),
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
@@ -111,71 +111,73 @@ async fn meet(up: &Up, gateway: &str, token: &str, tool: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_works_with_server_everything() {
     let sandbox = Sandbox::new("everything").unwrap();
-    let server = Server::everything(&sandbox).await.unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let server = UpstreamServer::everything(&sandbox).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up
         .cli()
         .unwrap()
         .expose("everything", server.url(), "single")
         .await
         .unwrap();
-    meet(&up, "everything", &token, "echo").await;
+    run_all_clients(&up, "everything", &token, "echo").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_works_with_a_server_of_both_eras() {
     let sandbox = Sandbox::new("both").unwrap();
-    let server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up
         .cli()
         .unwrap()
         .expose("both", server.url(), "always")
         .await
         .unwrap();
-    meet(&up, "both", &token, "both__echo").await;
+    run_all_clients(&up, "both", &token, "both__echo").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_works_with_a_server_of_the_legacy_era() {
     let sandbox = Sandbox::new("legacy").unwrap();
-    let server = Server::fixture(&sandbox, "fixture", &["--legacy-only"])
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &["--legacy-only"])
         .await
         .unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up
         .cli()
         .unwrap()
         .expose("legacy", server.url(), "never")
         .await
         .unwrap();
-    meet(&up, "legacy", &token, "echo").await;
+    run_all_clients(&up, "legacy", &token, "echo").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_works_with_a_server_of_the_modern_era() {
     let sandbox = Sandbox::new("modern").unwrap();
-    let server = Server::fixture(&sandbox, "fixture", &["--modern-only", "--sse"])
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &["--modern-only", "--sse"])
         .await
         .unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up
         .cli()
         .unwrap()
         .expose("modern", server.url(), "single")
         .await
         .unwrap();
-    meet(&up, "modern", &token, "echo").await;
+    run_all_clients(&up, "modern", &token, "echo").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_servers_stand_behind_one_gateway() {
+async fn every_client_works_with_several_servers_behind_one_gateway() {
     let sandbox = Sandbox::new("several").unwrap();
-    let everything = Server::everything(&sandbox).await.unwrap();
-    let modern = Server::fixture(&sandbox, "modern", &["--modern-only"])
+    let everything = UpstreamServer::everything(&sandbox).await.unwrap();
+    let modern = UpstreamServer::fixture(&sandbox, "modern", &["--modern-only"])
         .await
         .unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let cli = up.cli().unwrap();
     cli.run(&["server", "add", "old", "--url", everything.url()])
         .await
@@ -189,8 +191,8 @@ async fn several_servers_stand_behind_one_gateway() {
     .await
     .unwrap();
     let token = cli.token("all-token", &["--gateway", "all"]).await.unwrap();
-    meet(&up, "all", &token, "old__echo").await;
-    meet(&up, "all", &token, "new__echo").await;
+    run_all_clients(&up, "all", &token, "old__echo").await;
+    run_all_clients(&up, "all", &token, "new__echo").await;
 }
 
 /// Checks the report of a client at a progressive gateway with these servers.
@@ -219,13 +221,13 @@ fn check_progressive(report: &Value, prefixes: &[&str]) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_of_both_sdks_search_a_progressive_gateway_and_run_what_they_find() {
+async fn clients_of_both_sdks_search_and_run_tools_of_a_progressive_gateway() {
     let sandbox = Sandbox::new("progressive").unwrap();
-    let old = Server::fixture(&sandbox, "old", &["--legacy-only"]);
+    let old = UpstreamServer::fixture(&sandbox, "old", &["--legacy-only"]);
     let old = old.await.unwrap();
-    let new = Server::fixture(&sandbox, "new", &["--modern-only"]);
+    let new = UpstreamServer::fixture(&sandbox, "new", &["--modern-only"]);
     let new = new.await.unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let cli = up.cli().unwrap();
     for (name, server) in [("old", &old), ("new", &new)] {
         cli.run(&["server", "add", name, "--url", server.url()])
@@ -244,7 +246,7 @@ async fn clients_of_both_sdks_search_a_progressive_gateway_and_run_what_they_fin
     let token = cli.token("all-token", &["--gateway", "all"]).await.unwrap();
     let prefixes = ["old__", "new__"];
     let mut failures = Vec::new();
-    let searching = |client: &&Client| {
+    let searching = |client: &&RealClient| {
         let scripts = ["python2.py", "typescript.mjs"];
         client
             .arguments
@@ -255,7 +257,7 @@ async fn clients_of_both_sdks_search_a_progressive_gateway_and_run_what_they_fin
         let rest = ["old__echo", MESSAGE, prefixes[0], prefixes[1]];
         let seen = client.run(up.data(), &up.url("all"), &token, &rest).await;
         let checked = seen.and_then(|report| {
-            check(client, &report, "run_tool")?;
+            check_report(client, &report, "run_tool")?;
             check_progressive(&report, &prefixes)
         });
         if let Err(error) = checked {
@@ -266,10 +268,12 @@ async fn clients_of_both_sdks_search_a_progressive_gateway_and_run_what_they_fin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_client_gets_in_with_a_wrong_token() {
+async fn every_client_is_rejected_with_a_wrong_token() {
     let sandbox = Sandbox::new("denied").unwrap();
-    let server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
-    let up = Up::start(&sandbox, &[]).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     up.cli()
         .unwrap()
         .expose("shut", server.url(), "single")

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::eventually;
-use toolgate_tests::etcd::Etcd;
+use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{ControlPlane, Proxy, Up};
+use toolgate_tests::toolgate::{ControlPlaneProcess, ProxyProcess, ToolgateUp};
+use toolgate_tests::upstream_server::UpstreamServer;
 
 const CANARY: &str = "canary-7f3a91c4e5d2b8600b1d";
 
@@ -35,7 +35,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Files that contain one of these texts, plain, in base64 or in hex.
-fn holding(folder: &Path, secrets: &[&str]) -> Vec<String> {
+fn files_containing(folder: &Path, secrets: &[&str]) -> Vec<String> {
     let mut needles: Vec<String> = ENCODED.iter().map(|text| (*text).to_owned()).collect();
     for secret in secrets {
         needles.push((*secret).to_owned());
@@ -63,7 +63,7 @@ fn holding(folder: &Path, secrets: &[&str]) -> Vec<String> {
 }
 
 /// Headers that the server gets when `agent` calls it.
-async fn seen(agent: &Agent) -> anyhow::Result<Value> {
+async fn headers_at_server(agent: &Agent) -> anyhow::Result<Value> {
     let result = agent.call("headers", json!({})).await?;
     let text = result["content"][0]["text"]
         .as_str()
@@ -73,10 +73,14 @@ async fn seen(agent: &Agent) -> anyhow::Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_credential_arrives_and_the_callers_token_does_not() {
+async fn the_server_gets_the_credential_and_not_the_callers_token() {
     let sandbox = Sandbox::new("credential").unwrap();
-    let server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
-    let up = Up::start(&sandbox, &["--log", "trace"]).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let up = ToolgateUp::start(&sandbox, &["--log", "trace"])
+        .await
+        .unwrap();
     let cli = up.cli().unwrap();
     let header = format!("Authorization=Bearer {CANARY}");
     let add = [
@@ -96,16 +100,18 @@ async fn the_credential_arrives_and_the_callers_token_does_not() {
     .unwrap();
     let token = cli.token("caller", &[]).await.unwrap();
     let modern = Agent::modern(&up.url("guarded"), &token);
-    let headers = eventually("a call", Duration::from_secs(5), || seen(&modern))
-        .await
-        .unwrap();
+    let headers = eventually("a call", Duration::from_secs(5), || {
+        headers_at_server(&modern)
+    })
+    .await
+    .unwrap();
     assert_eq!(headers["authorization"], format!("Bearer {CANARY}"));
     assert!(
         !headers.to_string().contains(&token),
         "the caller's token was passed on: {headers}"
     );
     let legacy = Agent::legacy(&up.url("guarded"), &token).await.unwrap();
-    let headers = seen(&legacy).await.unwrap();
+    let headers = headers_at_server(&legacy).await.unwrap();
     assert_eq!(headers["authorization"], format!("Bearer {CANARY}"));
     assert!(
         !headers.to_string().contains(&token),
@@ -121,20 +127,24 @@ async fn the_credential_arrives_and_the_callers_token_does_not() {
         "the API shows the secret"
     );
     assert_eq!(
-        holding(sandbox.path(), &[CANARY, &token]),
+        files_containing(sandbox.path(), &[CANARY, &token]),
         Vec::<String>::new()
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_store_nor_disks_of_a_fleet_hold_a_secret() {
+async fn store_and_disks_of_a_fleet_contain_no_plain_secret() {
     let sandbox = Sandbox::new("at-rest").unwrap();
-    let etcd = Etcd::start(&sandbox, 1).await.unwrap();
-    let server = Server::fixture(&sandbox, "fixture", &[]).await.unwrap();
-    let plane = ControlPlane::start(&sandbox, "plane", &etcd.endpoints())
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
         .await
         .unwrap();
-    let proxy = Proxy::join(&sandbox, "proxy-1", &plane).await.unwrap();
+    let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let proxy = ProxyProcess::join(&sandbox, "proxy-1", &plane)
+        .await
+        .unwrap();
     let cli = plane.cli().unwrap();
     let header = format!("Authorization=Bearer {CANARY}");
     let add = [
@@ -154,9 +164,11 @@ async fn neither_store_nor_disks_of_a_fleet_hold_a_secret() {
     .unwrap();
     let token = cli.token("caller", &[]).await.unwrap();
     let agent = Agent::modern(&proxy.url("guarded"), &token);
-    let headers = eventually("a call", Duration::from_secs(5), || seen(&agent))
-        .await
-        .unwrap();
+    let headers = eventually("a call", Duration::from_secs(5), || {
+        headers_at_server(&agent)
+    })
+    .await
+    .unwrap();
     assert_eq!(headers["authorization"], format!("Bearer {CANARY}"));
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(
@@ -164,7 +176,7 @@ async fn neither_store_nor_disks_of_a_fleet_hold_a_secret() {
         "there is something to search"
     );
     assert_eq!(
-        holding(sandbox.path(), &[CANARY, &token]),
+        files_containing(sandbox.path(), &[CANARY, &token]),
         Vec::<String>::new()
     );
 }

@@ -10,31 +10,31 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::eventually;
-use toolgate_tests::etcd::Etcd;
+use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::server::Server;
-use toolgate_tests::toolgate::{ControlPlane, Proxy, Up};
+use toolgate_tests::toolgate::{ControlPlaneProcess, ProxyProcess, ToolgateUp};
+use toolgate_tests::upstream_server::UpstreamServer;
 
 const SOON: Duration = Duration::from_secs(10);
 
 /// Gateway with one server whose relay policy allows everything.
-struct Cell {
-    up: Up,
-    server: Server,
+struct RelayGateway {
+    up: ToolgateUp,
+    server: UpstreamServer,
     token: String,
     _sandbox: Sandbox,
 }
 
-impl Cell {
-    async fn of(server: &str) -> Self {
+impl RelayGateway {
+    async fn start(server: &str) -> Self {
         let sandbox = Sandbox::new("asks").unwrap();
-        let server = Server::fixture(&sandbox, "fixture", &[server])
+        let server = UpstreamServer::fixture(&sandbox, "fixture", &[server])
             .await
             .unwrap();
-        let up = Up::start(&sandbox, &[]).await.unwrap();
+        let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
         let token = up.expose("cell", server.url(), "always").await.unwrap();
         let cli = up.cli().unwrap();
-        cli.let_ask("cell", server.url()).await.unwrap();
+        cli.allow_all_requests("cell", server.url()).await.unwrap();
         Self {
             up,
             server,
@@ -44,28 +44,28 @@ impl Cell {
     }
 
     fn modern(&self) -> Agent {
-        Agent::modern(&self.up.url("cell"), &self.token).declaring(everything())
+        Agent::modern(&self.up.url("cell"), &self.token).declaring(all_capabilities())
     }
 
     async fn legacy(&self) -> Agent {
         let url = self.up.url("cell");
-        Agent::legacy_with(&url, &self.token, everything())
+        Agent::legacy_with(&url, &self.token, all_capabilities())
             .await
             .unwrap()
     }
 
-    async fn ran(&self, tool: &str) -> u64 {
+    async fn executions(&self, tool: &str) -> u64 {
         let counts = self.server.counts().await.unwrap();
         counts.tools.get(tool).copied().unwrap_or_default()
     }
 }
 
-fn everything() -> Value {
+fn all_capabilities() -> Value {
     json!({"elicitation": {}, "sampling": {}, "roots": {}})
 }
 
 /// Response of a client to a server request.
-fn answer(question: &Value) -> Value {
+fn client_answer(question: &Value) -> Value {
     match question["method"].as_str().unwrap() {
         "sampling/createMessage" => json!({
             "role": "assistant", "model": "m", "stopReason": "endTurn",
@@ -82,10 +82,10 @@ fn answer(question: &Value) -> Value {
 }
 
 /// Text of a call's result, with server requests answered on its stream.
-async fn talk(agent: &Agent, tool: &str, arguments: Value) -> String {
+async fn call_on_stream(agent: &Agent, tool: &str, arguments: Value) -> String {
     let params = json!({"name": format!("cell__{tool}"), "arguments": arguments});
     let frame = agent.frame("tools/call", params);
-    let said = |question: &Value| json!({"result": answer(question)});
+    let said = |question: &Value| json!({"result": client_answer(question)});
     let all = agent.converse(&frame, said).await.unwrap();
     let last = all.last().unwrap();
     assert_eq!(last["id"], frame["id"], "{all:?}");
@@ -95,7 +95,7 @@ async fn talk(agent: &Agent, tool: &str, arguments: Value) -> String {
 }
 
 /// Text of a call's result, with the call repeated with responses as often as the server requires.
-async fn rounds(agent: &Agent, tool: &str, arguments: Value) -> String {
+async fn call_in_rounds(agent: &Agent, tool: &str, arguments: Value) -> String {
     let mut params = json!({"name": format!("cell__{tool}"), "arguments": arguments});
     for _round in 0..4 {
         let frame = agent.frame("tools/call", params.clone());
@@ -109,7 +109,7 @@ async fn rounds(agent: &Agent, tool: &str, arguments: Value) -> String {
         let requests = result["inputRequests"].as_object().unwrap();
         let answers = requests
             .iter()
-            .map(|(key, asked)| (key.clone(), answer(asked)));
+            .map(|(key, asked)| (key.clone(), client_answer(asked)));
         params["inputResponses"] = Value::Object(answers.collect());
         params["requestState"] = result["requestState"].clone();
         if params["requestState"].is_null() {
@@ -120,7 +120,7 @@ async fn rounds(agent: &Agent, tool: &str, arguments: Value) -> String {
 }
 
 /// Waits until the relay policy is effective.
-async fn ready(cell: &Cell, tool: &'static str) {
+async fn await_relay_policy(cell: &RelayGateway, tool: &'static str) {
     let agent = cell.modern();
     eventually("the server may ask", SOON, || async {
         let name = format!("cell__{tool}");
@@ -133,32 +133,36 @@ async fn ready(cell: &Cell, tool: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_legacy_server_asks_clients_of_both_eras() {
-    let cell = Cell::of("--legacy-only").await;
-    ready(&cell, "test_sampling").await;
+async fn requests_of_a_legacy_server_reach_clients_of_both_eras() {
+    let cell = RelayGateway::start("--legacy-only").await;
+    await_relay_policy(&cell, "test_sampling").await;
     let legacy = cell.legacy().await;
     let modern = cell.modern();
-    let before = cell.ran("test_elicitation").await;
+    let before = cell.executions("test_elicitation").await;
     for tool in ["test_elicitation", "test_elicitation_sep1034_defaults"] {
         let arguments = json!({"message": "Who?"});
-        let text = talk(&legacy, tool, arguments.clone()).await;
+        let text = call_on_stream(&legacy, tool, arguments.clone()).await;
         assert!(
             text.contains("action=accept") && text.contains("Ada"),
             "{text}"
         );
-        assert_eq!(rounds(&modern, tool, arguments).await, text);
+        assert_eq!(call_in_rounds(&modern, tool, arguments).await, text);
     }
-    assert_eq!(cell.ran("test_elicitation").await, before + 2, "once each");
+    assert_eq!(
+        cell.executions("test_elicitation").await,
+        before + 2,
+        "once each"
+    );
     let prompt = json!({"prompt": "What?"});
-    let text = talk(&legacy, "test_sampling", prompt.clone()).await;
+    let text = call_on_stream(&legacy, "test_sampling", prompt.clone()).await;
     assert_eq!(text, "LLM response: forty-two");
-    assert_eq!(rounds(&modern, "test_sampling", prompt).await, text);
+    assert_eq!(call_in_rounds(&modern, "test_sampling", prompt).await, text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_modern_server_asks_clients_of_both_eras() {
-    let cell = Cell::of("--modern-only").await;
-    ready(&cell, "test_input_required_result_list_roots").await;
+async fn requests_of_a_modern_server_reach_clients_of_both_eras() {
+    let cell = RelayGateway::start("--modern-only").await;
+    await_relay_policy(&cell, "test_input_required_result_list_roots").await;
     let legacy = cell.legacy().await;
     let modern = cell.modern();
     for (tool, end) in [
@@ -168,21 +172,29 @@ async fn a_modern_server_asks_clients_of_both_eras() {
         ("multi_round", "All rounds done."),
     ] {
         let tool = format!("test_input_required_result_{tool}");
-        assert_eq!(talk(&legacy, &tool, json!({})).await, end, "{tool}");
-        assert_eq!(rounds(&modern, &tool, json!({})).await, end, "{tool}");
+        assert_eq!(
+            call_on_stream(&legacy, &tool, json!({})).await,
+            end,
+            "{tool}"
+        );
+        assert_eq!(
+            call_in_rounds(&modern, &tool, json!({})).await,
+            end,
+            "{tool}"
+        );
     }
     let prompt = json!({"name": "cell__test_input_required_result_prompt"});
     let frame = legacy.frame("prompts/get", prompt);
-    let said = |question: &Value| json!({"result": answer(question)});
+    let said = |question: &Value| json!({"result": client_answer(question)});
     let all = legacy.converse(&frame, said).await.unwrap();
     let messages = all.last().unwrap()["result"]["messages"].to_string();
     assert!(messages.contains("Ada"), "prompts ask too: {all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_declares_nothing_is_asked_nothing() {
+async fn clients_without_capabilities_get_no_server_requests() {
     for server in ["--legacy-only", "--modern-only"] {
-        let cell = Cell::of(server).await;
+        let cell = RelayGateway::start(server).await;
         let url = cell.up.url("cell");
         let agents = [
             Agent::modern(&url, &cell.token),
@@ -204,16 +216,16 @@ async fn who_declares_nothing_is_asked_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_may_come_through_another_proxy() {
     let sandbox = Sandbox::new("asks-anywhere").unwrap();
-    let etcd = Etcd::start(&sandbox, 1).await.unwrap();
-    let server = Server::fixture(&sandbox, "fixture", &["--legacy-only"]);
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &["--legacy-only"]);
     let server = server.await.unwrap();
-    let plane = ControlPlane::start(&sandbox, "plane", &etcd.endpoints())
+    let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
         .await
         .unwrap();
     let mut urls = Vec::new();
     let mut proxies = Vec::new();
     for name in ["proxy-1", "proxy-2"] {
-        let proxy = Proxy::join(&sandbox, name, &plane).await.unwrap();
+        let proxy = ProxyProcess::join(&sandbox, name, &plane).await.unwrap();
         urls.push(proxy.url("cell"));
         proxies.push(proxy);
     }
@@ -224,7 +236,7 @@ async fn an_answer_may_come_through_another_proxy() {
         let ready = || agent.echo("cell__echo", "hello");
         eventually("every proxy serves", SOON, ready).await.unwrap();
     }
-    let here = Agent::modern(&urls[0], &token).declaring(everything());
+    let here = Agent::modern(&urls[0], &token).declaring(all_capabilities());
     let params = json!({"name": "cell__test_elicitation", "arguments": {"message": "Who?"}});
     let frame = here.frame("tools/call", params.clone());
     let reply = here.post(&frame, &[]).await.unwrap();
@@ -233,17 +245,17 @@ async fn an_answer_may_come_through_another_proxy() {
     let requests = asked["inputRequests"].as_object().unwrap();
     let answers = requests
         .iter()
-        .map(|(key, asked)| (key.clone(), answer(asked)));
+        .map(|(key, asked)| (key.clone(), client_answer(asked)));
     let mut retry = params;
     retry["inputResponses"] = Value::Object(answers.collect());
     retry["requestState"] = asked["requestState"].clone();
-    let there = Agent::modern(&urls[1], &token).declaring(everything());
+    let there = Agent::modern(&urls[1], &token).declaring(all_capabilities());
     let frame = there.frame("tools/call", retry);
     let reply = there.post(&frame, &[]).await.unwrap();
     assert!(reply.text().contains("action=accept"), "{}", reply.text());
-    let home = Agent::legacy_with(&urls[0], &token, everything());
-    let away = home.await.unwrap().moved_to(&urls[1]);
-    let text = talk(&away, "test_elicitation", json!({"message": "Who?"})).await;
+    let home = Agent::legacy_with(&urls[0], &token, all_capabilities());
+    let away = home.await.unwrap().at_url(&urls[1]);
+    let text = call_on_stream(&away, "test_elicitation", json!({"message": "Who?"})).await;
     assert!(text.contains("action=accept"), "{text}");
     let counts = server.counts().await.unwrap();
     assert_eq!(counts.tools["test_elicitation"], 2, "once each");

@@ -8,11 +8,11 @@ use serde_json::json;
 use toolgate_tests::agent::{Agent, refusal};
 use toolgate_tests::clock::eventually;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::Up;
+use toolgate_tests::toolgate::ToolgateUp;
 
 const SOON: Duration = Duration::from_secs(10);
 
-const SHAPED: &str = r#"apiVersion: toolgate/v1
+const SHAPED_GATEWAY: &str = r#"apiVersion: toolgate/v1
 kind: Gateway
 metadata: {name: sums}
 spec:
@@ -30,7 +30,7 @@ spec:
 "#;
 
 /// Input schema of one tool, as a client gets it.
-async fn arguments(agent: &Agent, tool: &str) -> Result<String> {
+async fn tool_schema(agent: &Agent, tool: &str) -> Result<String> {
     let reply = agent.request("tools/list", json!({})).await?;
     let answer: serde_json::Value = serde_json::from_slice(&reply.body)?;
     let tools = answer["result"]["tools"].as_array().cloned();
@@ -41,24 +41,23 @@ async fn arguments(agent: &Agent, tool: &str) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_that_fixes_and_hides_arguments_is_served_as_it_says_and_gone_when_it_is_deleted()
- {
+async fn argument_shapes_of_a_document_apply_and_end_with_its_deletion() {
     let sandbox = Sandbox::new("shaped").unwrap();
-    let mut up = Up::start(&sandbox, &[]).await.unwrap();
+    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let cli = up.cli().unwrap();
     let file = sandbox.join("sums.yaml");
-    fs::write(&file, SHAPED).unwrap();
+    fs::write(&file, SHAPED_GATEWAY).unwrap();
     let file = file.display().to_string();
     cli.run(&["apply", "-f", &file]).await.unwrap();
     let token = cli.token("adder", &[]).await.unwrap();
     let agent = Agent::modern(&up.url("sums"), &token);
     let seen = eventually("the shaped tool is listed", SOON, || {
-        arguments(&agent, "add_to_forty")
+        tool_schema(&agent, "add_to_forty")
     })
     .await
     .unwrap();
     assert!(seen.contains("\"a\"") && !seen.contains("\"b\""), "{seen}");
-    let hidden = arguments(&agent, "demo__echo").await.unwrap();
+    let hidden = tool_schema(&agent, "demo__echo").await.unwrap();
     assert!(!hidden.contains("message"), "{hidden}");
 
     let sum = agent.call("add_to_forty", json!({"a": 2})).await.unwrap();

@@ -61,7 +61,7 @@ fn is_test(path: &Path) -> bool {
 }
 
 /// Runs `check` over every Rust file and fails with all violations.
-fn over_rust(check: impl Fn(&Path, &str, &mut Vec<String>)) {
+fn check_rust_files(check: impl Fn(&Path, &str, &mut Vec<String>)) {
     let mut offences = Vec::new();
     for path in files(&["rs"]).unwrap_or_default() {
         match fs::read_to_string(&path) {
@@ -69,10 +69,10 @@ fn over_rust(check: impl Fn(&Path, &str, &mut Vec<String>)) {
             Err(error) => offences.push(format!("{}: {error}", shown(&path))),
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }
 
-fn none(offences: &[String]) {
+fn assert_no_violations(offences: &[String]) {
     assert!(
         offences.is_empty(),
         "{} offence(s):\n{}",
@@ -100,13 +100,13 @@ fn words(name: &str) -> Vec<String> {
 }
 
 /// Checks that need the syntax tree.
-struct Walk<'a> {
+struct SyntaxCheck<'a> {
     file: String,
     offences: &'a mut Vec<String>,
 }
 
-impl Walk<'_> {
-    fn offend(&mut self, line: usize, what: &str) {
+impl SyntaxCheck<'_> {
+    fn report(&mut self, line: usize, what: &str) {
         self.offences.push(format!("{}:{line}: {what}", self.file));
     }
 
@@ -114,7 +114,7 @@ impl Walk<'_> {
         let lines = span.end().line.saturating_sub(span.start().line) + 1;
         if lines > FUNCTION_LINES {
             let what = format!("fn {name} has {lines} lines (at most {FUNCTION_LINES})");
-            self.offend(span.start().line, &what);
+            self.report(span.start().line, &what);
         }
     }
 
@@ -124,7 +124,7 @@ impl Walk<'_> {
         if let Some(last) = words.last()
             && FORBIDDEN_NAMES.contains(&last.as_str())
         {
-            self.offend(
+            self.report(
                 name.span().start().line,
                 &format!("type {name}: `{last}` says nothing"),
             );
@@ -145,7 +145,7 @@ fn is_crate_glob(tree: &syn::UseTree) -> bool {
         if path.ident == "crate" && matches!(*path.tree, syn::UseTree::Glob(_)))
 }
 
-impl<'ast> Visit<'ast> for Walk<'_> {
+impl<'ast> Visit<'ast> for SyntaxCheck<'_> {
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         self.function(&item.sig.ident, item.span());
         syn::visit::visit_item_fn(self, item);
@@ -164,11 +164,11 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         let line = item.span().start().line;
         if item.content.is_some() && is_cfg_test(&item.attrs) {
-            self.offend(line, "tests stand in a sibling `tests.rs`, not inline");
+            self.report(line, "tests stand in a sibling `tests.rs`, not inline");
         }
         for word in words(&item.ident.to_string()) {
             if FORBIDDEN_NAMES.contains(&word.as_str()) {
-                self.offend(line, &format!("mod {}: `{word}` says nothing", item.ident));
+                self.report(line, &format!("mod {}: `{word}` says nothing", item.ident));
             }
         }
         syn::visit::visit_item_mod(self, item);
@@ -196,7 +196,7 @@ impl<'ast> Visit<'ast> for Walk<'_> {
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
         if is_crate_glob(&item.tree) {
-            self.offend(
+            self.report(
                 item.span().start().line,
                 "`use crate::*` hides where names come from",
             );
@@ -206,7 +206,7 @@ impl<'ast> Visit<'ast> for Walk<'_> {
 }
 
 #[test]
-fn there_is_something_to_check() {
+fn source_files_are_found() {
     let found = files(&["rs"]).unwrap();
     assert!(
         found.len() > 50,
@@ -217,7 +217,7 @@ fn there_is_something_to_check() {
 
 #[test]
 fn files_are_short() {
-    over_rust(|path, text, offences| {
+    check_rust_files(|path, text, offences| {
         let lines = text.lines().count();
         let limit = if path.ends_with("main.rs") {
             MAIN_LINES
@@ -231,8 +231,8 @@ fn files_are_short() {
 }
 
 #[test]
-fn every_file_opens_by_saying_what_it_is() {
-    over_rust(|path, text, offences| {
+fn every_file_starts_with_a_module_comment() {
+    check_rust_files(|path, text, offences| {
         if !text.starts_with("//! ") {
             offences.push(format!("{}:1: no `//!` paragraph", shown(path)));
         }
@@ -240,9 +240,9 @@ fn every_file_opens_by_saying_what_it_is() {
 }
 
 #[test]
-fn functions_are_short_and_names_say_something() {
-    over_rust(|path, text, offences| match syn::parse_file(text) {
-        Ok(file) => Walk {
+fn functions_are_short_and_type_names_are_meaningful() {
+    check_rust_files(|path, text, offences| match syn::parse_file(text) {
+        Ok(file) => SyntaxCheck {
             file: shown(path),
             offences,
         }
@@ -255,8 +255,8 @@ fn functions_are_short_and_names_say_something() {
 }
 
 #[test]
-fn file_names_say_something() {
-    over_rust(|path, _, offences| {
+fn file_names_are_meaningful() {
+    check_rust_files(|path, _, offences| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         if stem == "mod" {
             offences.push(format!(
@@ -273,7 +273,7 @@ fn file_names_say_something() {
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_todo_markers_remain() {
     let marks = [
         ["TO", "DO"].concat(),
         ["FIX", "ME"].concat(),
@@ -289,5 +289,5 @@ fn nothing_is_left_for_later() {
             }
         }
     }
-    none(&offences);
+    assert_no_violations(&offences);
 }

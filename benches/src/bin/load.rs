@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use tokio::task::LocalSet;
-use toolgate_benches::load::{self, Plan, Report, Target, Work};
+use toolgate_benches::load::{self, LoadOperation, LoadPlan, LoadReport, LoadTarget};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Mode {
+enum LoadMode {
     Echo,
     Big,
     List,
@@ -22,9 +22,9 @@ enum Mode {
 
 /// Closed-loop load on one MCP endpoint.
 #[derive(Parser)]
-struct Arguments {
+struct LoadArgs {
     /// Operation of the workers.
-    mode: Mode,
+    mode: LoadMode,
     /// URL of the endpoint.
     #[arg(long)]
     url: String,
@@ -51,20 +51,20 @@ struct Arguments {
     size: usize,
 }
 
-async fn run(given: Arguments) -> anyhow::Result<Report> {
-    let target = Target::new(&given.url, &given.token, given.modern)?;
+async fn run(given: LoadArgs) -> anyhow::Result<LoadReport> {
+    let target = LoadTarget::new(&given.url, &given.token, given.modern)?;
     let work = match given.mode {
-        Mode::Echo => Work::Echo(given.size),
-        Mode::Big => Work::Big(given.size),
-        Mode::List => Work::List,
-        Mode::Cycle => Work::Cycle,
-        Mode::Idle | Mode::Streams => {
-            let streams = matches!(given.mode, Mode::Streams);
+        LoadMode::Echo => LoadOperation::Echo(given.size),
+        LoadMode::Big => LoadOperation::Big(given.size),
+        LoadMode::List => LoadOperation::List,
+        LoadMode::Cycle => LoadOperation::Cycle,
+        LoadMode::Idle | LoadMode::Streams => {
+            let streams = matches!(given.mode, LoadMode::Streams);
             let process = given.pid.unwrap_or_default();
             return load::idle(target, process, given.size, streams).await;
         }
     };
-    let plan = Plan {
+    let plan = LoadPlan {
         target,
         work,
         connections: given.connections,
@@ -76,7 +76,7 @@ async fn run(given: Arguments) -> anyhow::Result<Report> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let given = Arguments::parse();
+    let given = LoadArgs::parse();
     let local = LocalSet::new();
     let report = toolgate_benches::run(1, local.run_until(run(given)))??;
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&report)?)?;

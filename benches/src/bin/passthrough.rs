@@ -9,7 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Reverse proxy on hyper that only forwards.
 #[derive(Parser)]
-struct Arguments {
+struct PassthroughArgs {
     /// Address to listen on.
     #[arg(long)]
     listen: SocketAddr,
@@ -22,7 +22,7 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let given = Arguments::parse();
+    let given = PassthroughArgs::parse();
     let work = toolgate_benches::passthrough::serve(given.listen, given.upstream);
     toolgate_benches::run(given.threads, work)?
 }

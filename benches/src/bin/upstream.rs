@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use toolgate_benches::upstream::{Options, serve};
+use toolgate_benches::upstream::{BenchServerOptions, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Fast MCP server used as the upstream of the measured proxies.
 #[derive(Parser)]
-struct Arguments {
+struct UpstreamArgs {
     /// Address of the first server.
     #[arg(long)]
     listen: SocketAddr,
@@ -26,8 +26,8 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let given = Arguments::parse();
-    let options = Options {
+    let given = UpstreamArgs::parse();
+    let options = BenchServerOptions {
         tools: given.tools,
         legacy: given.legacy,
     };

@@ -12,17 +12,17 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::body::whole;
+use crate::body::read_to_end;
 
 /// Timeout of a response.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 const MODERN: &str = "2026-07-28";
 const LEGACY: &str = "2025-11-25";
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"load","version":"1"}}"#;
 
 /// Endpoint with address, headers and protocol version.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct LoadTarget {
     address: String,
     path: Uri,
     headers: HeaderMap,
@@ -30,7 +30,7 @@ pub struct Target {
     pub modern: bool,
 }
 
-impl Target {
+impl LoadTarget {
     /// Parses `url`; `token` is sent as a bearer token if it is not empty.
     pub fn new(url: &str, token: &str, modern: bool) -> Result<Self> {
         let uri: Uri = url.parse()?;
@@ -60,22 +60,22 @@ impl Target {
 
 /// Id of a legacy session; empty in the modern era.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Session {
+pub(super) struct ClientSession {
     id: Option<HeaderValue>,
 }
 
-pub(super) struct Connection {
-    target: Target,
+pub(super) struct ClientConnection {
+    target: LoadTarget,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
-pub(super) struct Reply {
+pub(super) struct LoadResponse {
     pub(super) status: StatusCode,
     pub(super) session: Option<HeaderValue>,
     pub(super) body: Bytes,
 }
 
-impl Reply {
+impl LoadResponse {
     /// Returns the body of a successful response that contains `contains`; otherwise an error.
     pub(super) fn success(self, contains: &[u8]) -> Result<Bytes> {
         let found = memchr::memmem::find(&self.body, contains).is_some();
@@ -90,15 +90,20 @@ impl Reply {
     }
 }
 
-impl Connection {
-    pub(super) fn new(target: Target) -> Self {
+impl ClientConnection {
+    pub(super) fn new(target: LoadTarget) -> Self {
         Self {
             target,
             sender: None,
         }
     }
 
-    fn request(&self, method: Method, session: &Session, body: Bytes) -> Request<Full<Bytes>> {
+    fn request(
+        &self,
+        method: Method,
+        session: &ClientSession,
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.target.path.clone();
@@ -144,17 +149,17 @@ impl Connection {
         Ok(answer)
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Reply> {
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<LoadResponse> {
         let exchange = async {
             let (head, body) = self.send(request).await?.into_parts();
             let session = head.headers.get("mcp-session-id").cloned();
-            Ok(Reply {
+            Ok(LoadResponse {
                 status: head.status,
                 session,
-                body: whole(body).await?,
+                body: read_to_end(body).await?,
             })
         };
-        tokio::time::timeout(PATIENCE, exchange)
+        tokio::time::timeout(RESPONSE_TIMEOUT, exchange)
             .await
             .context("no answer in time")?
     }
@@ -162,12 +167,12 @@ impl Connection {
     /// Sends a request with these members of `params` (without braces), in the target's era.
     pub(super) async fn ask(
         &mut self,
-        session: &Session,
+        session: &ClientSession,
         id: u64,
         method: &'static str,
         name: Option<&str>,
         params: &str,
-    ) -> Result<Reply> {
+    ) -> Result<LoadResponse> {
         let modern = self.target.modern;
         let meta = if modern { META } else { "" };
         let comma = if params.is_empty() || !modern {
@@ -191,16 +196,16 @@ impl Connection {
     }
 
     /// Opens a session; no effect in the modern era.
-    pub(super) async fn open(&mut self) -> Result<Session> {
+    pub(super) async fn open(&mut self) -> Result<ClientSession> {
         if self.target.modern {
-            return Ok(Session::default());
+            return Ok(ClientSession::default());
         }
-        let nobody = Session::default();
+        let nobody = ClientSession::default();
         let params = format!(
             r#""protocolVersion":"{LEGACY}","capabilities":{{}},"clientInfo":{{"name":"load","version":"1"}}"#
         );
         let reply = self.ask(&nobody, 0, "initialize", None, &params).await?;
-        let session = Session {
+        let session = ClientSession {
             id: reply.session.clone(),
         };
         reply.success(b"\"result\"").context("initialize")?;
@@ -214,7 +219,7 @@ impl Connection {
     }
 
     /// Closes a session.
-    pub(super) async fn close(&mut self, session: &Session) -> Result<()> {
+    pub(super) async fn close(&mut self, session: &ClientSession) -> Result<()> {
         let request = self.request(Method::DELETE, session, Bytes::new());
         let status = self.exchange(request).await?.status;
         if !status.is_success() {
@@ -224,9 +229,9 @@ impl Connection {
     }
 
     /// Opens the event stream of a session. It stays open while the response is held.
-    pub(super) async fn listen(&mut self, session: &Session) -> Result<Response<Incoming>> {
+    pub(super) async fn listen(&mut self, session: &ClientSession) -> Result<Response<Incoming>> {
         let request = self.request(Method::GET, session, Bytes::new());
-        let answer = tokio::time::timeout(PATIENCE, self.send(request)).await??;
+        let answer = tokio::time::timeout(RESPONSE_TIMEOUT, self.send(request)).await??;
         if answer.status() != StatusCode::OK {
             bail!("GET: {}", answer.status());
         }
@@ -234,7 +239,7 @@ impl Connection {
     }
 
     /// Returns the name of the tool that ends with `wanted`; the gateway may have added a prefix.
-    pub(super) async fn find(&mut self, session: &Session, wanted: &str) -> Result<String> {
+    pub(super) async fn find(&mut self, session: &ClientSession, wanted: &str) -> Result<String> {
         let body = self
             .ask(session, 1, "tools/list", None, "")
             .await?

@@ -24,14 +24,14 @@ use toolgate_runtime::{Drain, Readiness};
 use tower::ServiceExt as _;
 
 use crate::{
-    caller::Peer,
-    desk::Desk,
-    edge::Edge,
-    gate::{self, Gate},
+    access_control::{self, AccessControl},
+    api_context::ApiContext,
+    caller::ConnectionPeer,
+    control_api::ControlApi,
     health,
-    listen::{self, Serve},
-    rights::Side,
-    watches::Watches,
+    listen::{self, ServeOptions},
+    rights::ListenerKind,
+    watch_limiter::WatchLimiter,
 };
 
 /// Maximum size of a request message, in bytes.
@@ -41,7 +41,7 @@ const MAX_REQUESTS: usize = 1024;
 /// Maximum time until a response begins. Long enough for a probe on request.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Maximum time a connection may take to end when the process drains.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// Options of the admin listener.
 #[derive(Default)]
@@ -59,42 +59,42 @@ pub struct AdminOptions {
 /// Serves the admin API until the drain starts. Run it with [`Drain::spawn`].
 pub async fn serve(
     listener: TcpListener,
-    desk: Arc<dyn Desk>,
+    control_api: Arc<dyn ControlApi>,
     options: AdminOptions,
     drain: Drain,
 ) -> io::Result<()> {
     let tls = options.tls.clone();
-    let serve = Serve {
-        router: router(desk, options, drain.clone()),
+    let serve = ServeOptions {
+        router: router(control_api, options, drain.clone()),
         http1: true,
         drain,
         name: "admin connection",
-        grace: GRACE,
+        grace: GRACE_PERIOD,
     };
-    listen::accept(listener, tls, |_certificate| Peer::Unknown, serve).await
+    listen::accept(listener, tls, |_certificate| ConnectionPeer::Unknown, serve).await
 }
 
 /// Builds the whole admin API as a router, for a custom listener and for tests.
-pub fn router(desk: Arc<dyn Desk>, options: AdminOptions, drain: Drain) -> Router {
-    let gate = Arc::new(Gate {
-        desk: Arc::clone(&desk),
-        side: Side::Admin,
+pub fn router(control_api: Arc<dyn ControlApi>, options: AdminOptions, drain: Drain) -> Router {
+    let gate = Arc::new(AccessControl {
+        control_api: Arc::clone(&control_api),
+        listener: ListenerKind::Admin,
         permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
         deadline: DEADLINE,
     });
-    let edge = Edge {
-        desk,
+    let edge = ApiContext {
+        control_api,
         drain,
-        watches: Arc::new(Watches::default()),
+        watch_limiter: Arc::new(WatchLimiter::default()),
     };
     let grpc = routes(&edge, options.hide_schema, options.readiness)
         .into_axum_router()
-        .layer(from_fn_with_state(gate, gate::enter))
+        .layer(from_fn_with_state(gate, access_control::enforce))
         .layer(GrpcWebLayer::new());
     options.pages.layer(from_fn_with_state(grpc, dispatch))
 }
 
-fn routes(edge: &Edge, hide_schema: bool, readiness: Readiness) -> Routes {
+fn routes(edge: &ApiContext, hide_schema: bool, readiness: Readiness) -> Routes {
     macro_rules! capped {
         ($Server:ident) => {
             $Server::new(edge.clone()).max_decoding_message_size(MAX_MESSAGE)

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use tonic::{Request, Status};
-use toolgate_control_core::{Identity, Key, Right, State, may};
+use toolgate_control_core::{AccessRight, CallerIdentity, ObjectKey, StoreState, is_allowed};
 use toolgate_model::{AdminRole, Slug, Timestamp, TokenHash};
 
 use crate::status;
 
 /// Peer at the other end of a connection, as identified by the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Peer {
+pub enum ConnectionPeer {
     /// Unidentified peer.
     Unknown,
     /// Proxy named by a verified client certificate.
@@ -22,16 +22,16 @@ pub enum Peer {
 
 /// Authenticated caller, with the method and the right of its request.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    pub(crate) identity: Identity,
-    pub(crate) peer: Peer,
-    pub(crate) right: Option<Right>,
+pub(crate) struct AdminCaller {
+    pub(crate) identity: CallerIdentity,
+    pub(crate) peer: ConnectionPeer,
+    pub(crate) right: Option<AccessRight>,
     pub(crate) method: &'static str,
     /// Hash of the caller's token, kept for later rechecks.
     pub(crate) token: Option<TokenHash>,
 }
 
-impl Caller {
+impl AdminCaller {
     /// Returns the caller of a request.
     pub(crate) fn of<T>(request: &Request<T>) -> Result<Arc<Self>, Status> {
         let caller = request.extensions().get::<Arc<Self>>();
@@ -45,17 +45,17 @@ impl Caller {
     /// is read.
     pub(crate) fn may_in(&self, org: &Slug) -> bool {
         self.right
-            .is_some_and(|right| may(&self.identity, right, Some(org)))
+            .is_some_and(|right| is_allowed(&self.identity, right, Some(org)))
     }
 
     /// Returns `true` if the caller has `right` in `org`.
-    pub(crate) fn has(&self, right: Right, org: Option<&Slug>) -> bool {
-        may(&self.identity, right, org)
+    pub(crate) fn has_right(&self, right: AccessRight, org: Option<&Slug>) -> bool {
+        is_allowed(&self.identity, right, org)
     }
 
     /// Succeeds if the caller has the right of its request in `org`, the organization of `key`. Otherwise answers that
     /// `key` does not exist.
-    pub(crate) fn within(&self, org: &Slug, key: &Key) -> Result<(), Status> {
+    pub(crate) fn require_in_org(&self, org: &Slug, key: &ObjectKey) -> Result<(), Status> {
         if self.may_in(org) {
             return Ok(());
         }
@@ -63,8 +63,8 @@ impl Caller {
     }
 
     /// Succeeds if the caller has the right of its request in the whole deployment.
-    pub(crate) fn everywhere(&self) -> Result<(), Status> {
-        if self.right.is_some_and(|right| self.has(right, None)) {
+    pub(crate) fn require_globally(&self) -> Result<(), Status> {
+        if self.right.is_some_and(|right| self.has_right(right, None)) {
             return Ok(());
         }
         Err(denied(self.method, self.right, &self.identity))
@@ -76,7 +76,7 @@ impl Caller {
     }
 
     /// Checks the caller's token again. A stream stays open after the check at its start.
-    pub(crate) fn recheck(&self, state: &State, now: Timestamp) -> Result<(), Status> {
+    pub(crate) fn recheck(&self, state: &StoreState, now: Timestamp) -> Result<(), Status> {
         match &self.token {
             None => Ok(()),
             Some(hash) => match identify(state, hash, now)? {
@@ -91,7 +91,7 @@ impl Caller {
 }
 
 /// Succeeds unless the proxy `id` is expelled.
-pub(crate) fn not_expelled(state: &State, id: &Slug, now: Timestamp) -> Result<(), Status> {
+pub(crate) fn not_expelled(state: &StoreState, id: &Slug, now: Timestamp) -> Result<(), Status> {
     if !state.is_expelled(id, now) {
         return Ok(());
     }
@@ -100,10 +100,10 @@ pub(crate) fn not_expelled(state: &State, id: &Slug, now: Timestamp) -> Result<(
 
 /// Returns the identity of the token with this hash.
 pub(crate) fn identify(
-    state: &State,
+    state: &StoreState,
     hash: &TokenHash,
     now: Timestamp,
-) -> Result<Identity, Status> {
+) -> Result<CallerIdentity, Status> {
     let Some(token) = state.token_by_hash(hash) else {
         return Err(status::unauthenticated(
             "UNKNOWN_TOKEN",
@@ -123,9 +123,9 @@ pub(crate) fn identify(
         ));
     }
     if token.system {
-        return Ok(Identity::System);
+        return Ok(CallerIdentity::System);
     }
-    Ok(Identity::Token {
+    Ok(CallerIdentity::Token {
         org: token.name.org.clone(),
         role: token.role,
         name: token.name.id.clone(),
@@ -133,25 +133,29 @@ pub(crate) fn identify(
 }
 
 /// Builds the error for an identity that has this right nowhere.
-pub(crate) fn denied(method: &str, right: Option<Right>, identity: &Identity) -> Status {
-    let needs = right.map_or_else(|| "a right that nobody has".to_owned(), needs);
+pub(crate) fn denied(
+    method: &str,
+    right: Option<AccessRight>,
+    identity: &CallerIdentity,
+) -> Status {
+    let needs = right.map_or_else(|| "a right that nobody has".to_owned(), least_role);
     let has = match identity {
-        Identity::System => "the system token",
-        Identity::Token { role, .. } => match role {
+        CallerIdentity::System => "the system token",
+        CallerIdentity::Token { role, .. } => match role {
             AdminRole::None => "a token without admin role",
             AdminRole::Viewer => "the role viewer",
             AdminRole::Editor => "the role editor",
             AdminRole::Admin => "the role admin",
         },
-        Identity::Proxy { .. } => "a proxy's certificate",
-        Identity::Anonymous => "no proof of who it is",
+        CallerIdentity::Proxy { .. } => "a proxy's certificate",
+        CallerIdentity::Anonymous => "no proof of who it is",
     };
     let method = method.rsplit('/').next().unwrap_or(method);
     status::denied(method, &needs, has)
 }
 
 /// Describes the least identity that has a right.
-fn needs(right: Right) -> String {
+fn least_role(right: AccessRight) -> String {
     let roles = [
         (AdminRole::Viewer, "the role viewer"),
         (AdminRole::Editor, "the role editor"),
@@ -162,13 +166,13 @@ fn needs(right: Right) -> String {
     let of_role = |role| {
         any.as_ref().is_ok_and(|any| {
             let (org, name) = (any.clone(), any.clone());
-            may(&Identity::Token { org, role, name }, right, Some(any))
+            is_allowed(&CallerIdentity::Token { org, role, name }, right, Some(any))
         })
     };
     if let Some((_, words)) = roles.into_iter().find(|(role, _)| of_role(*role)) {
         return words.to_owned();
     }
-    if may(&Identity::System, right, None) {
+    if is_allowed(&CallerIdentity::System, right, None) {
         return "the system token".to_owned();
     }
     "a proxy's certificate".to_owned()

@@ -6,24 +6,24 @@ use prost::Message as _;
 use prost_types::FieldMask;
 use tonic::Status;
 use toolgate_control_core::{
-    Change, Command, Identity, Key, Rejection, Revision, Stored, recompile,
+    CallerIdentity, Change, Command, ObjectKey, Rejection, Revision, VersionedObject, recompile,
 };
 use toolgate_model::Slug;
 use toolgate_proto::admin::v1 as pb;
-use toolgate_wire::{OpenValue, resource_name};
+use toolgate_wire::{PlaintextValue, resource_name};
 
 use crate::{
-    caller::Caller,
-    desk::Published,
-    edge::{Done, Edge, Wish},
-    kinds::{Resource, of_org, show},
+    api_context::{ApiContext, WriteOutcome, WriteRequest},
+    caller::AdminCaller,
+    control_api::PublishedState,
+    kinds::{AdminResource, objects_of_org, show},
     masks,
-    pages::{self, Query},
+    pages::{self, PageQuery},
     status,
 };
 
 /// Common fields of a create request.
-pub(crate) struct Create<P> {
+pub(crate) struct CreateRequest<P> {
     /// `organizations/<org>`; `None` for organizations.
     pub(crate) parent: Option<String>,
     pub(crate) id: String,
@@ -31,7 +31,7 @@ pub(crate) struct Create<P> {
 }
 
 /// Common fields of a list request.
-pub(crate) struct List {
+pub(crate) struct ListRequest {
     /// `organizations/<org>`; `None` for organizations.
     pub(crate) parent: Option<String>,
     pub(crate) page_size: i32,
@@ -39,38 +39,38 @@ pub(crate) struct List {
 }
 
 /// Page of a list.
-pub(crate) struct Page<P> {
+pub(crate) struct ObjectPage<P> {
     pub(crate) items: Vec<P>,
     pub(crate) next: String,
 }
 
 /// Returns one object.
-pub(crate) fn get<R: Resource>(
-    edge: &Edge,
-    caller: &Caller,
+pub(crate) fn get<R: AdminResource>(
+    edge: &ApiContext,
+    caller: &AdminCaller,
     name: &str,
 ) -> Result<R::Proto, Status> {
     let id = R::parse(name).map_err(|error| status::invalid_name("name", &error))?;
-    caller.within(R::org(&id), &R::key(&id))?;
+    caller.require_in_org(R::org(&id), &R::key(&id))?;
     let published = edge.published();
     let stored = stored::<R>(&published, &id)?;
     Ok(show::<R>(&id, stored, &published))
 }
 
 /// Returns one page of objects, ordered by id.
-pub(crate) fn list<R: Resource>(
-    edge: &Edge,
-    caller: &Caller,
-    request: &List,
-) -> Result<Page<R::Proto>, Status> {
+pub(crate) fn list<R: AdminResource>(
+    edge: &ApiContext,
+    caller: &AdminCaller,
+    request: &ListRequest,
+) -> Result<ObjectPage<R::Proto>, Status> {
     let size = pages::size(request.page_size)?;
     let scope = request.parent.as_deref().unwrap_or_default();
     let org = match &request.parent {
         Some(parent) => Some(organization(edge, caller, parent)?),
         None => None,
     };
-    let query = Query {
-        desk: &*edge.desk,
+    let query = PageQuery {
+        control_api: &*edge.control_api,
         caller,
         scope,
     };
@@ -81,15 +81,15 @@ pub(crate) fn list<R: Resource>(
         .transpose()?;
     let published = edge.published();
     let found = match &org {
-        Some(org) => of_org::<R>(&published.state, org, after.as_ref(), size + 1),
+        Some(org) => objects_of_org::<R>(&published.state, org, after.as_ref(), size + 1),
         None => {
-            let all = R::shelf(&published.state).after(after.as_ref());
+            let all = R::table(&published.state).after(after.as_ref());
             let visible = all.filter(|(id, _)| caller.may_in(R::org(id)));
             let owned = visible.map(|(id, stored)| (id.clone(), stored));
             owned.take(size + 1).collect()
         }
     };
-    let mut page = Page {
+    let mut page = ObjectPage {
         items: Vec::new(),
         next: String::new(),
     };
@@ -109,13 +109,13 @@ pub(crate) fn list<R: Resource>(
 }
 
 /// Creates an object that does not exist yet. Also returns the secret that was created with it, if any.
-pub(crate) async fn create<R: Resource>(
-    edge: &Edge,
-    wish: Wish<'_>,
-    request: Create<R::Proto>,
-) -> Result<(R::Proto, Option<OpenValue>), Status> {
+pub(crate) async fn create<R: AdminResource>(
+    edge: &ApiContext,
+    write: WriteRequest<'_>,
+    request: CreateRequest<R::Proto>,
+) -> Result<(R::Proto, Option<PlaintextValue>), Status> {
     let org = match &request.parent {
-        Some(parent) => Some(organization(edge, wish.caller, parent)?),
+        Some(parent) => Some(organization(edge, write.caller, parent)?),
         None => None,
     };
     let field = format!("{}_id", R::FIELD);
@@ -128,26 +128,26 @@ pub(crate) async fn create<R: Resource>(
         .map_err(|error| status::invalid(&field, error))?;
     let id = R::within(org.as_ref(), id)
         .ok_or_else(|| status::invalid("parent", "is required: set it"))?;
-    if !wish.caller.may_in(R::org(&id)) {
-        wish.caller.everywhere()?;
+    if !write.caller.may_in(R::org(&id)) {
+        write.caller.require_globally()?;
     }
     let mut message = request.message.unwrap_or_default();
-    name_it::<R>(&mut message, &id)?;
-    let mut prepared = R::prepare(&*edge.desk, &message, None)?;
+    set_name::<R>(&mut message, &id)?;
+    let mut prepared = R::prepare(&*edge.control_api, &message, None)?;
     let secret = prepared.secret.take();
     let done = edge
-        .submit(&wish, Command::Create(prepared.desired))
+        .submit(&write, Command::Create(prepared.desired))
         .await?;
     // A replayed request finds the object that the first request created, with the first secret. The new secret is not
     // valid.
-    let secret = secret.filter(|_| !wish.dry_run && !done.change.replayed);
-    Ok((written::<R>(edge, &id, &done)?, secret))
+    let secret = secret.filter(|_| !write.dry_run && !done.change.replayed);
+    Ok((written_object::<R>(edge, &id, &done)?, secret))
 }
 
 /// Replaces the fields of an object that the mask names.
-pub(crate) async fn update<R: Resource>(
-    edge: &Edge,
-    mut wish: Wish<'_>,
+pub(crate) async fn update<R: AdminResource>(
+    edge: &ApiContext,
+    mut write: WriteRequest<'_>,
     message: Option<R::Proto>,
     mask: Option<FieldMask>,
 ) -> Result<R::Proto, Status> {
@@ -156,57 +156,57 @@ pub(crate) async fn update<R: Resource>(
     let metadata = R::metadata(&mut given).take().unwrap_or_default();
     let path = |field: &str| format!("{}.metadata.{field}", R::FIELD);
     let id = R::parse(&metadata.name).map_err(|e| status::invalid_name(&path("name"), &e))?;
-    wish.caller.within(R::org(&id), &R::key(&id))?;
+    write.caller.require_in_org(R::org(&id), &R::key(&id))?;
     if metadata.resource_version.is_empty() {
         let reason = "is required: read the object, change it, and send its version back";
         return Err(status::invalid(path("resource_version"), reason));
     }
-    let expected = revision(&path("resource_version"), &metadata.resource_version)?;
-    wish.given = Some(metadata.resource_version.clone());
+    let expected = parse_revision(&path("resource_version"), &metadata.resource_version)?;
+    write.resource_version = Some(metadata.resource_version.clone());
     *R::metadata(&mut given) = Some(metadata);
-    let published = at_least::<R>(edge, &id, expected).await?;
+    let published = published_at_least::<R>(edge, &id, expected).await?;
     let stored = stored::<R>(&published, &id)?;
-    guard(wish.caller, &*stored.object)?;
+    check_system_owned(write.caller, &*stored.object)?;
     let merged = masks::apply::<R>(&stored.object.to_proto(), &given, mask.as_ref())?;
-    let prepared = R::prepare(&*edge.desk, &merged, Some(&stored.object))?;
+    let prepared = R::prepare(&*edge.control_api, &merged, Some(&stored.object))?;
     let command = Command::Update {
         object: prepared.desired,
         expected,
     };
-    let done = edge.submit(&wish, command).await?;
-    written::<R>(edge, &id, &done)
+    let done = edge.submit(&write, command).await?;
+    written_object::<R>(edge, &id, &done)
 }
 
-pub(crate) async fn delete<R: Resource>(
-    edge: &Edge,
-    mut wish: Wish<'_>,
+pub(crate) async fn delete<R: AdminResource>(
+    edge: &ApiContext,
+    mut write: WriteRequest<'_>,
     name: &str,
     resource_version: &str,
 ) -> Result<(), Status> {
     let id = R::parse(name).map_err(|error| status::invalid_name("name", &error))?;
     let key = R::key(&id);
-    if !wish.caller.may_in(R::org(&id)) {
+    if !write.caller.may_in(R::org(&id)) {
         return Err(status::not_found(&key));
     }
     let published = edge.published();
-    if let Some(stored) = R::shelf(&published.state).get(&id) {
-        guard(wish.caller, &*stored.object)?;
+    if let Some(stored) = R::table(&published.state).get(&id) {
+        check_system_owned(write.caller, &*stored.object)?;
     }
     let expected = match resource_version {
         "" => None,
-        given => Some(revision("resource_version", given)?),
+        given => Some(parse_revision("resource_version", given)?),
     };
-    wish.given = Some(resource_version.to_owned());
-    edge.submit(&wish, Command::Delete { key, expected })
+    write.resource_version = Some(resource_version.to_owned());
+    edge.submit(&write, Command::Delete { key, expected })
         .await?;
     Ok(())
 }
 
 /// Returns the object that a change wrote, as the caller sees it.
-pub(crate) fn written<R: Resource>(
-    edge: &Edge,
+pub(crate) fn written_object<R: AdminResource>(
+    edge: &ApiContext,
     id: &R::Id,
-    done: &Done,
+    done: &WriteOutcome,
 ) -> Result<R::Proto, Status> {
     let published = edge.published();
     let object = done.change.written().and_then(R::of_object);
@@ -214,14 +214,14 @@ pub(crate) fn written<R: Resource>(
         // Nothing was written: a replayed request, or an update without a change.
         return Ok(show::<R>(id, stored::<R>(&published, id)?, &published));
     };
-    let stored = Stored {
+    let stored = VersionedObject {
         object: object.clone(),
-        modified: done.revision.unwrap_or_default(),
+        mod_revision: done.revision.unwrap_or_default(),
     };
     if done.revision.is_some() {
         return Ok(show::<R>(id, &stored, &published));
     }
-    let mut message = show::<R>(id, &stored, &would_be(&published, &done.change));
+    let mut message = show::<R>(id, &stored, &published_after(&published, &done.change));
     if let Some(metadata) = R::metadata(&mut message) {
         metadata.resource_version.clear();
     }
@@ -229,10 +229,10 @@ pub(crate) fn written<R: Resource>(
 }
 
 /// Computes the published state after a change, so that a dry run shows the same tools and problems as the real write.
-fn would_be(published: &Published, change: &Change) -> Published {
-    let state = published.state.changed_by(change);
+fn published_after(published: &PublishedState, change: &Change) -> PublishedState {
+    let state = published.state.after_change(change);
     let compiled = recompile(&state, &published.compiled);
-    Published {
+    PublishedState {
         state: Arc::new(state),
         compiled: Arc::new(compiled),
     }
@@ -240,8 +240,11 @@ fn would_be(published: &Published, change: &Change) -> Published {
 
 /// Rejects changes to system-owned objects by any caller but the system identity. Such an object keeps the deployment
 /// reachable, although it belongs to an organization.
-pub(crate) fn guard<R: Resource>(caller: &Caller, stored: &R) -> Result<(), Status> {
-    if stored.is_systems() && caller.identity != Identity::System {
+pub(crate) fn check_system_owned<R: AdminResource>(
+    caller: &AdminCaller,
+    stored: &R,
+) -> Result<(), Status> {
+    if stored.is_system_owned() && caller.identity != CallerIdentity::System {
         return Err(status::denied(
             caller.method,
             "the system token",
@@ -252,11 +255,15 @@ pub(crate) fn guard<R: Resource>(caller: &Caller, stored: &R) -> Result<(), Stat
 }
 
 /// Parses `parent`. Succeeds if the organization exists and the caller has the right of its request in it.
-pub(crate) fn organization(edge: &Edge, caller: &Caller, parent: &str) -> Result<Slug, Status> {
+pub(crate) fn organization(
+    edge: &ApiContext,
+    caller: &AdminCaller,
+    parent: &str,
+) -> Result<Slug, Status> {
     let org = resource_name::parse_organization(parent);
     let org = org.map_err(|error| status::invalid_name("parent", &error))?;
-    let key = Key::Organization(org.clone());
-    caller.within(&org, &key)?;
+    let key = ObjectKey::Organization(org.clone());
+    caller.require_in_org(&org, &key)?;
     let state = &edge.published().state;
     if state.organizations.contains(&org) || state.quarantined(&key).is_some() {
         return Ok(org);
@@ -267,29 +274,29 @@ pub(crate) fn organization(edge: &Edge, caller: &Caller, parent: &str) -> Result
 /// Returns a published state in which the object is at least as new as `expected`, so that fields outside the mask are
 /// not older than what the caller read. A newer object is left to the core to judge, because the request may be a
 /// retry.
-async fn at_least<R: Resource>(
-    edge: &Edge,
+async fn published_at_least<R: AdminResource>(
+    edge: &ApiContext,
     id: &R::Id,
     expected: Revision,
-) -> Result<Arc<Published>, Status> {
-    let behind = |published: &Published| {
-        let stored = R::shelf(&published.state).get(id);
-        published.state.revision() < expected || stored.is_some_and(|s| s.modified < expected)
+) -> Result<Arc<PublishedState>, Status> {
+    let behind = |published: &PublishedState| {
+        let stored = R::table(&published.state).get(id);
+        published.state.revision() < expected || stored.is_some_and(|s| s.mod_revision < expected)
     };
     let published = edge.published();
     if !behind(&published) {
         return Ok(published);
     }
-    edge.settle(expected).await;
+    edge.wait_published(expected).await;
     let published = edge.published();
     if !behind(&published) {
         return Ok(published);
     }
-    match R::shelf(&published.state).get(id) {
+    match R::table(&published.state).get(id) {
         // The wait was long enough: the revision was never written, or belongs to a store that was restored since.
         Some(stored) => Err(status::unknown_version(
             &R::key(id),
-            stored.modified,
+            stored.mod_revision,
             expected,
         )),
         None => {
@@ -299,8 +306,11 @@ async fn at_least<R: Resource>(
     }
 }
 
-fn stored<'a, R: Resource>(published: &'a Published, id: &R::Id) -> Result<&'a Stored<R>, Status> {
-    if let Some(stored) = R::shelf(&published.state).get(id) {
+fn stored<'a, R: AdminResource>(
+    published: &'a PublishedState,
+    id: &R::Id,
+) -> Result<&'a VersionedObject<R>, Status> {
+    if let Some(stored) = R::table(&published.state).get(id) {
         return Ok(stored);
     }
     let key = R::key(id);
@@ -314,7 +324,7 @@ fn stored<'a, R: Resource>(published: &'a Published, id: &R::Id) -> Result<&'a S
 }
 
 /// Sets the name in a message that is to be created. A name that is already set must be equal.
-fn name_it<R: Resource>(message: &mut R::Proto, id: &R::Id) -> Result<(), Status> {
+fn set_name<R: AdminResource>(message: &mut R::Proto, id: &R::Id) -> Result<(), Status> {
     let name = R::format(id);
     let metadata = R::metadata(message).get_or_insert_with(pb::Metadata::default);
     if !metadata.name.is_empty() && metadata.name != name {
@@ -328,7 +338,7 @@ fn name_it<R: Resource>(message: &mut R::Proto, id: &R::Id) -> Result<(), Status
     Ok(())
 }
 
-fn revision(field: &str, given: &str) -> Result<u64, Status> {
+fn parse_revision(field: &str, given: &str) -> Result<u64, Status> {
     let canonical = given.parse::<u64>().ok().filter(|r| r.to_string() == given);
     canonical.ok_or_else(|| {
         status::invalid(

@@ -15,14 +15,14 @@ use toolgate_proto::{
 use toolgate_runtime::{Drain, Readiness};
 
 use crate::{
-    caller::Peer,
-    desk::Desk,
-    edge::Edge,
-    gate::{self, Gate},
+    access_control::{self, AccessControl},
+    api_context::ApiContext,
+    caller::ConnectionPeer,
+    control_api::ControlApi,
     health,
-    listen::{self, Serve},
-    rights::Side,
-    watches::Watches,
+    listen::{self, ServeOptions},
+    rights::ListenerKind,
+    watch_limiter::WatchLimiter,
 };
 
 mod credentials;
@@ -38,63 +38,63 @@ const MAX_REQUESTS: usize = 4096;
 /// Maximum time until a response begins.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Maximum time a connection may take to end when the process drains.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
 /// Buffer size of an in-memory connection, in bytes.
 const MEMORY_BUFFER: usize = 64 * 1024;
 
 /// Authentication of proxies.
 #[derive(Clone)]
-pub enum Trust {
+pub enum PeerAuthentication {
     /// Mutual TLS. The client certificate is optional in the configuration, so that a new proxy can join.
-    Mutual(Arc<ServerConfig>),
+    MutualTls(Arc<ServerConfig>),
     /// Plain text; the proxy's own claim is trusted. For development only, behind an explicit switch.
     Insecure,
 }
 
 /// Server of the services that proxies call. Cheap to clone.
 #[derive(Clone)]
-pub struct Fleet {
-    serve: Serve,
-    desk: Arc<dyn Desk>,
+pub struct FleetService {
+    serve: ServeOptions,
+    control_api: Arc<dyn ControlApi>,
 }
 
 /// Implementation of the services of this listener.
 #[derive(Clone)]
-pub(crate) struct Members {
-    pub(crate) edge: Edge,
+pub(crate) struct ProxyServices {
+    pub(crate) context: ApiContext,
     pub(crate) actors: ActorSystem,
-    pub(crate) feeds: Arc<subscribe::Feeds>,
+    pub(crate) feeds: Arc<subscribe::FeedRegistry>,
 }
 
-impl Fleet {
+impl FleetService {
     /// Creates the server. Feeds run in `actors`; the health service reports `readiness`.
     pub fn new(
-        desk: Arc<dyn Desk>,
+        control_api: Arc<dyn ControlApi>,
         actors: ActorSystem,
         readiness: Readiness,
         drain: Drain,
     ) -> Self {
-        let serve = Serve {
-            router: router(Arc::clone(&desk), actors, readiness, drain.clone()),
+        let serve = ServeOptions {
+            router: router(Arc::clone(&control_api), actors, readiness, drain.clone()),
             http1: false,
             drain,
             name: "proxy connection",
-            grace: GRACE,
+            grace: GRACE_PERIOD,
         };
-        Self { serve, desk }
+        Self { serve, control_api }
     }
 
     /// Serves a listener until the drain starts. Run it with [`Drain::spawn`].
-    pub async fn serve(self, listener: TcpListener, trust: Trust) -> io::Result<()> {
-        let desk = self.desk;
+    pub async fn serve(self, listener: TcpListener, trust: PeerAuthentication) -> io::Result<()> {
+        let control_api = self.control_api;
         match trust {
-            Trust::Insecure => {
-                listen::accept(listener, None, |_none| Peer::Trusted, self.serve).await
+            PeerAuthentication::Insecure => {
+                listen::accept(listener, None, |_none| ConnectionPeer::Trusted, self.serve).await
             }
-            Trust::Mutual(tls) => {
+            PeerAuthentication::MutualTls(tls) => {
                 let peer = move |certificate: Option<&[u8]>| {
-                    let id = certificate.and_then(|der| desk.peer(der));
-                    id.map_or(Peer::Unknown, Peer::Proxy)
+                    let id = certificate.and_then(|der| control_api.proxy_of_certificate(der));
+                    id.map_or(ConnectionPeer::Unknown, ConnectionPeer::Proxy)
                 };
                 listen::accept(listener, Some(tls), peer, self.serve).await
             }
@@ -107,31 +107,34 @@ impl Fleet {
         let (near, far) = tokio::io::duplex(MEMORY_BUFFER);
         let serve = self.serve.clone();
         let drain = serve.drain.clone();
-        drain.spawn(serve.name, listen::connection(far, Peer::Trusted, serve));
+        drain.spawn(
+            serve.name,
+            listen::connection(far, ConnectionPeer::Trusted, serve),
+        );
         near
     }
 }
 
 /// Builds the services as a router.
 pub(crate) fn router(
-    desk: Arc<dyn Desk>,
+    control_api: Arc<dyn ControlApi>,
     actors: ActorSystem,
     readiness: Readiness,
     drain: Drain,
 ) -> Router {
-    let gate = Arc::new(Gate {
-        desk: Arc::clone(&desk),
-        side: Side::Fleet,
+    let gate = Arc::new(AccessControl {
+        control_api: Arc::clone(&control_api),
+        listener: ListenerKind::Fleet,
         permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
         deadline: DEADLINE,
     });
-    let edge = Edge {
-        desk,
+    let edge = ApiContext {
+        control_api,
         drain,
-        watches: Arc::new(Watches::default()),
+        watch_limiter: Arc::new(WatchLimiter::default()),
     };
-    let members = Members {
-        edge,
+    let members = ProxyServices {
+        context: edge,
         actors,
         feeds: Arc::default(),
     };
@@ -140,7 +143,7 @@ pub(crate) fn router(
         .add_service(CredentialsServer::new(members).max_decoding_message_size(MAX_MESSAGE))
         .add_service(health::server(readiness))
         .into_axum_router()
-        .layer(from_fn_with_state(gate, gate::enter))
+        .layer(from_fn_with_state(gate, access_control::enforce))
 }
 
 #[cfg(test)]

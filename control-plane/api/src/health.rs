@@ -14,17 +14,17 @@ use toolgate_runtime::Readiness;
 mod tests;
 
 /// Health service that reports the readiness of the process.
-pub(crate) struct Health {
+pub(crate) struct HealthService {
     readiness: Readiness,
 }
 
 /// Builds the health service.
-pub(crate) fn server(readiness: Readiness) -> HealthServer<Health> {
-    HealthServer::new(Health { readiness })
+pub(crate) fn server(readiness: Readiness) -> HealthServer<HealthService> {
+    HealthServer::new(HealthService { readiness })
 }
 
 #[tonic::async_trait]
-impl health_server::Health for Health {
+impl health_server::Health for HealthService {
     type WatchStream = Empty<Result<HealthCheckResponse, Status>>;
 
     async fn check(

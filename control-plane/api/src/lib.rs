@@ -3,14 +3,14 @@
 //! is denied by default: [`rights`] lists the right of every method, and a method without an entry is rejected.
 
 pub mod admin;
-pub mod desk;
+pub mod control_api;
 pub mod fleet;
 pub mod rights;
 
+mod access_control;
+mod api_context;
 mod caller;
 mod crud;
-mod edge;
-mod gate;
 mod health;
 mod kinds;
 mod listen;
@@ -23,8 +23,8 @@ mod problems;
 mod services;
 mod status;
 mod watch;
-mod watches;
+mod watch_limiter;
 
 pub use admin::AdminOptions;
-pub use desk::{Desk, Outcome, Published, Purpose, SubmitError};
-pub use fleet::{Fleet, Trust};
+pub use control_api::{CommitOutcome, ControlApi, PublishedState, SecretPurpose, SubmitError};
+pub use fleet::{FleetService, PeerAuthentication};

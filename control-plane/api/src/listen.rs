@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use toolgate_runtime::Drain;
 use tower::ServiceExt as _;
 
-use crate::caller::Peer;
+use crate::caller::ConnectionPeer;
 
 /// Maximum number of connections of one listener.
 const MAX_CONNECTIONS: usize = 2048;
@@ -38,19 +38,19 @@ const MAX_STREAMS: u32 = 128;
 /// Maximum size of the headers of a request, in bytes.
 const MAX_HEADERS: u32 = 16 * 1024;
 /// Timeout of a TLS handshake.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for the headers of a request (HTTP/1), and for the first request of any connection.
-const HEADER_DEADLINE: Duration = Duration::from_secs(15);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Interval of HTTP/2 keep-alive pings.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// Timeout of a keep-alive ping.
-const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Delay after a failed accept, which usually means that a resource is exhausted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Options for serving the connections of a listener.
 #[derive(Clone)]
-pub(crate) struct Serve {
+pub(crate) struct ServeOptions {
     /// Router that answers requests.
     pub(crate) router: Router,
     /// Enables HTTP/1 in addition to HTTP/2, for browsers.
@@ -68,8 +68,8 @@ pub(crate) struct Serve {
 pub(crate) async fn accept(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
-    peer: impl Fn(Option<&[u8]>) -> Peer + Clone + Send + Sync + 'static,
-    serve: Serve,
+    peer: impl Fn(Option<&[u8]>) -> ConnectionPeer + Clone + Send + Sync + 'static,
+    serve: ServeOptions,
 ) -> io::Result<()> {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let draining = serve.drain.draining();
@@ -88,30 +88,30 @@ pub(crate) async fn accept(
             Ok((stream, _address)) => stream,
             Err(error) => {
                 tracing::warn!(%error, listener = serve.name, "accept failed");
-                sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
         let (tls, peer, serving) = (tls.clone(), peer.clone(), serve.clone());
         serve.drain.spawn(serve.name, async move {
             let _permit = permit;
-            shake_hands(stream, tls, peer, serving).await;
+            handshake(stream, tls, peer, serving).await;
         });
     }
 }
 
-async fn shake_hands(
+async fn handshake(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
-    peer: impl Fn(Option<&[u8]>) -> Peer,
-    serve: Serve,
+    peer: impl Fn(Option<&[u8]>) -> ConnectionPeer,
+    serve: ServeOptions,
 ) {
     let _best_effort = stream.set_nodelay(true);
     let Some(tls) = tls else {
         let known = peer(None);
         return connection(stream, known, serve).await;
     };
-    match timeout(HANDSHAKE_DEADLINE, TlsAcceptor::from(tls).accept(stream)).await {
+    match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls).accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
             let known = peer(
@@ -127,7 +127,7 @@ async fn shake_hands(
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn connection<S>(stream: S, peer: Peer, serve: Serve)
+pub(crate) async fn connection<S>(stream: S, peer: ConnectionPeer, serve: ServeOptions)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -145,7 +145,7 @@ where
     tokio::pin!(served);
     // Before the first request, no other timeout limits an idle connection.
     let silent = async {
-        sleep(HEADER_DEADLINE).await;
+        sleep(HEADER_TIMEOUT).await;
         if asked.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -182,12 +182,12 @@ fn builder(http1: bool) -> Builder<TokioExecutor> {
         .max_header_list_size(MAX_HEADERS)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(100)
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE_DEADLINE);
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_DEADLINE)
+        .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADERS as usize);
     if http1 { builder } else { builder.http2_only() }
 }

@@ -8,10 +8,10 @@ use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, Messa
 use prost_types::FieldMask;
 use tonic::Status;
 
-use crate::{kinds::Resource, status};
+use crate::{kinds::AdminResource, status};
 
 /// Fields that can be updated; an update without a mask replaces all of them.
-const WHOLE: [&str; 3] = ["spec", "metadata.labels", "metadata.display_name"];
+const UPDATABLE_PATHS: [&str; 3] = ["spec", "metadata.labels", "metadata.display_name"];
 /// Maximum number of paths in a mask.
 const MAX_PATHS: usize = 100;
 
@@ -19,7 +19,7 @@ static POOL: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(toolgate_proto::DESCRIPTORS).ok());
 
 /// Returns `stored` with the fields that `mask` names taken from `given`.
-pub(crate) fn apply<R: Resource>(
+pub(crate) fn apply<R: AdminResource>(
     stored: &R::Proto,
     given: &R::Proto,
     mask: Option<&FieldMask>,
@@ -35,7 +35,7 @@ pub(crate) fn apply<R: Resource>(
     }
     let whole = named.is_empty() || named.iter().any(|path| path == "*");
     let paths: Vec<&str> = match whole {
-        true => WHOLE.to_vec(),
+        true => UPDATABLE_PATHS.to_vec(),
         false => named.iter().map(String::as_str).collect(),
     };
     let mut merged = dynamic(&descriptor, stored)?;
@@ -64,7 +64,7 @@ fn resolve(root: &MessageDescriptor, path: &str) -> Option<Vec<FieldDescriptor>>
         path.strip_prefix(whole)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    WHOLE.into_iter().find(|whole| within(whole))?;
+    UPDATABLE_PATHS.into_iter().find(|whole| within(whole))?;
     let mut fields: Vec<FieldDescriptor> = Vec::new();
     for name in path.split('.') {
         let message = match fields.last() {

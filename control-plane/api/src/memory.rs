@@ -15,59 +15,64 @@ use prost::Message;
 use tokio::{sync::watch, time::timeout};
 use tonic::{Code, Status};
 use toolgate_control_core::{
-    Change, Command, Compiled, Context, Desired, Event, Rejection, State, compile, decide,
-    port::{BoxFuture, Opened, ProbeError, Prober, Seal, SealError, SealPlace},
+    Change, Command, CommandContext, CompileOutput, Desired, ObjectEvent, Rejection, StoreState,
+    compile, decide,
+    port::{
+        BoxFuture, EncryptionContext, PlaintextSecret, ProbeError, SealError, SecretSealer,
+        ServerProber,
+    },
 };
 use toolgate_model::{
-    AdminRole, Catalogue, Digest, Meta, Name, Organization, Reach, SealedBlob, Slug, Subject,
-    Timestamp, Token, TokenHash,
+    AdminRole, AllowList, Digest, ObjectMeta, ObjectName, Organization, SealedBlob,
+    ServerDefinitions, Slug, Timestamp, Token, TokenHash, TokenSubject,
 };
 use toolgate_runtime::{Clock as _, ManualClock};
 use toolgate_wire::{
-    OpenValue,
-    keys::{Keyring, SealKey},
+    PlaintextValue,
+    keys::{ProxyKeyring, SealKey},
 };
 use tower::ServiceExt as _;
 
-use crate::desk::{
-    Desk, IssueError, IssuedCertificate, Minted, Outcome, Published, Purpose, SubmitError,
+use crate::control_api::{
+    CommitOutcome, ControlApi, IssueError, IssuedCertificate, MintedSecret, PublishedState,
+    SecretPurpose, SubmitError,
 };
 
 /// Start time of the tests.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// In-memory control plane. Every commit is published before it returns.
-pub(crate) struct MemoryDesk {
-    state: Mutex<State>,
-    published: watch::Sender<Arc<Published>>,
+pub(crate) struct MemoryControlApi {
+    state: Mutex<StoreState>,
+    published: watch::Sender<Arc<PublishedState>>,
     pub(crate) clock: Arc<ManualClock>,
     minted: AtomicU64,
     /// Recording the proxy with this id panics.
-    pub(crate) bomb: Option<Slug>,
+    pub(crate) panic_on: Option<Slug>,
     /// Proxies by client certificate.
     pub(crate) peers: Mutex<BTreeMap<Vec<u8>, Slug>>,
 }
 
-impl MemoryDesk {
+impl MemoryControlApi {
     /// Creates a control plane with one organization, `acme`, at its first version.
     pub(crate) fn new() -> Self {
-        let desk = Self {
+        let control_api = Self {
             state: Mutex::default(),
             published: watch::Sender::new(Arc::default()),
             clock: ManualClock::new(START),
             minted: AtomicU64::new(0),
-            bomb: None,
+            panic_on: None,
             peers: Mutex::default(),
         };
-        desk.command(Command::BumpEpoch).unwrap();
-        desk.organization("acme");
-        desk
+        control_api.command(Command::BumpEpoch).unwrap();
+        control_api.organization("acme");
+        control_api
     }
 
     pub(crate) fn organization(&self, id: &str) {
         let organization = Organization {
             id: id.parse().unwrap(),
-            meta: Meta::default(),
+            meta: ObjectMeta::default(),
         };
         let create = Command::Create(Desired::Organization(organization));
         self.command(create).unwrap();
@@ -87,14 +92,14 @@ impl MemoryDesk {
         expires: Option<Timestamp>,
     ) {
         let token = Token {
-            name: Name::new(org.parse().unwrap(), secret.parse().unwrap()),
-            meta: Meta::default(),
-            scope: Subject::Organization,
-            gateways: Reach::All,
-            tools: Reach::All,
+            name: ObjectName::new(org.parse().unwrap(), secret.parse().unwrap()),
+            meta: ObjectMeta::default(),
+            scope: TokenSubject::Organization,
+            gateways: AllowList::All,
+            tools: AllowList::All,
             expires,
             role,
-            hash: self.hash(Purpose::Bearer, secret.as_bytes()),
+            hash: self.hash(SecretPurpose::Bearer, secret.as_bytes()),
             revoked: None,
             hint: String::new(),
             system,
@@ -103,8 +108,8 @@ impl MemoryDesk {
             .unwrap();
     }
 
-    pub(crate) fn command(&self, command: Command) -> Result<Outcome, Rejection> {
-        let context = Context {
+    pub(crate) fn command(&self, command: Command) -> Result<CommitOutcome, Rejection> {
+        let context = CommandContext {
             now: self.now(),
             author: "system".into(),
             request: None,
@@ -113,55 +118,59 @@ impl MemoryDesk {
     }
 
     /// Publishes a state that differs from the stored one.
-    pub(crate) fn publish(&self, published: Published) {
+    pub(crate) fn publish(&self, published: PublishedState) {
         self.published.send_replace(Arc::new(published));
     }
 
-    fn commit(&self, command: &Command, context: &Context) -> Result<Outcome, Rejection> {
+    fn commit(
+        &self,
+        command: &Command,
+        context: &CommandContext,
+    ) -> Result<CommitOutcome, Rejection> {
         let mut state = self.state.lock().unwrap();
         let change = decide(&state, command, context)?;
         if change.is_empty() {
             let revision = state.revision();
-            return Ok(Outcome { revision, change });
+            return Ok(CommitOutcome { revision, change });
         }
         let revision = state.revision() + 1;
         state.apply(events(&change, revision), revision);
-        let compiled: Compiled = compile(&state);
-        let published = Published {
+        let compiled: CompileOutput = compile(&state);
+        let published = PublishedState {
             state: Arc::new(state.clone()),
             compiled: Arc::new(compiled),
         };
         self.published.send_replace(Arc::new(published));
-        Ok(Outcome { revision, change })
+        Ok(CommitOutcome { revision, change })
     }
 }
 
-fn events(change: &Change, revision: u64) -> Vec<Event> {
-    let puts = change.puts.iter().map(|(key, object)| Event::Put {
+fn events(change: &Change, revision: u64) -> Vec<ObjectEvent> {
+    let puts = change.puts.iter().map(|(key, object)| ObjectEvent::Put {
         key: key.to_string(),
         modified: revision,
         object: Ok(object.clone()),
     });
-    let deletes = change.deletes.iter().map(|key| Event::Delete {
+    let deletes = change.deletes.iter().map(|key| ObjectEvent::Delete {
         key: key.to_string(),
         revision,
     });
     puts.chain(deletes).collect()
 }
 
-impl Desk for MemoryDesk {
-    fn published(&self) -> watch::Receiver<Arc<Published>> {
+impl ControlApi for MemoryControlApi {
+    fn published(&self) -> watch::Receiver<Arc<PublishedState>> {
         self.published.subscribe()
     }
 
     fn submit(
         &self,
         command: Command,
-        context: Context,
-    ) -> BoxFuture<'_, Result<Outcome, SubmitError>> {
+        context: CommandContext,
+    ) -> BoxFuture<'_, Result<CommitOutcome, SubmitError>> {
         Box::pin(async move {
             if let Command::RecordProxy(proxy) = &command {
-                assert_ne!(Some(&proxy.id), self.bomb.as_ref(), "the bomb goes off");
+                assert_ne!(Some(&proxy.id), self.panic_on.as_ref(), "the bomb goes off");
             }
             self.commit(&command, &context).map_err(SubmitError::from)
         })
@@ -171,34 +180,34 @@ impl Desk for MemoryDesk {
         self.clock.now()
     }
 
-    fn hash(&self, purpose: Purpose, secret: &[u8]) -> TokenHash {
+    fn hash(&self, purpose: SecretPurpose, secret: &[u8]) -> TokenHash {
         TokenHash(Digest::of_bytes(&[format!("{purpose:?}").as_bytes(), secret].concat()).0)
     }
 
-    fn mint(&self, purpose: Purpose) -> Minted {
+    fn mint_secret(&self, purpose: SecretPurpose) -> MintedSecret {
         let number = self.minted.fetch_add(1, Ordering::Relaxed);
         let secret = format!("minted-{number}");
-        Minted {
+        MintedSecret {
             hash: self.hash(purpose, secret.as_bytes()),
-            secret: OpenValue::new(secret.into_bytes()),
+            secret: PlaintextValue::new(secret.into_bytes()),
             hint: "minted".into(),
         }
     }
 
-    fn seal(&self) -> &dyn Seal {
+    fn seal(&self) -> &dyn SecretSealer {
         self
     }
 
-    fn prober(&self) -> &dyn Prober {
+    fn prober(&self) -> &dyn ServerProber {
         self
     }
 
-    fn keyring(&self) -> Keyring {
+    fn keyring(&self) -> ProxyKeyring {
         let key = SealKey {
             epoch: 1,
             key: [2; 32].into(),
         };
-        Keyring {
+        ProxyKeyring {
             token_key: [1; 32].into(),
             seal_keys: vec![key],
         }
@@ -215,7 +224,7 @@ impl Desk for MemoryDesk {
         })
     }
 
-    fn peer(&self, certificate_der: &[u8]) -> Option<Slug> {
+    fn proxy_of_certificate(&self, certificate_der: &[u8]) -> Option<Slug> {
         self.peers.lock().unwrap().get(certificate_der).cloned()
     }
 
@@ -225,8 +234,8 @@ impl Desk for MemoryDesk {
 }
 
 /// Not encryption: stores the encryption context and reverses the bytes.
-impl Seal for MemoryDesk {
-    fn seal(&self, aad: &SealPlace, plain: &[u8]) -> Result<SealedBlob, SealError> {
+impl SecretSealer for MemoryControlApi {
+    fn seal(&self, aad: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
         Ok(SealedBlob {
             key_id: "memory".into(),
             wrapped_key: format!("{aad:?}").into_bytes(),
@@ -234,7 +243,11 @@ impl Seal for MemoryDesk {
         })
     }
 
-    fn open(&self, aad: &SealPlace, sealed: &SealedBlob) -> Result<Opened, SealError> {
+    fn open(
+        &self,
+        aad: &EncryptionContext,
+        sealed: &SealedBlob,
+    ) -> Result<PlaintextSecret, SealError> {
         if sealed.wrapped_key != format!("{aad:?}").into_bytes() {
             return Err(SealError::Mismatch);
         }
@@ -243,15 +256,18 @@ impl Seal for MemoryDesk {
     }
 }
 
-impl Prober for MemoryDesk {
-    fn probe_now(&self, server: Name) -> BoxFuture<'_, Result<Catalogue, ProbeError>> {
-        Box::pin(async move { Ok(catalogue(server)) })
+impl ServerProber for MemoryControlApi {
+    fn probe_now(
+        &self,
+        server: ObjectName,
+    ) -> BoxFuture<'_, Result<ServerDefinitions, ProbeError>> {
+        Box::pin(async move { Ok(definitions(server)) })
     }
 }
 
 /// Returns empty server definitions.
-pub(crate) fn catalogue(server: Name) -> Catalogue {
-    Catalogue {
+pub(crate) fn definitions(server: ObjectName) -> ServerDefinitions {
+    ServerDefinitions {
         server,
         era: None,
         protocol_version: String::new(),
@@ -270,7 +286,7 @@ pub(crate) fn catalogue(server: Name) -> Catalogue {
 }
 
 /// Result of a call.
-pub(crate) struct Answer {
+pub(crate) struct CallResponse {
     pub(crate) code: Code,
     pub(crate) status: Status,
     /// All received bytes: headers, messages, trailers.
@@ -279,7 +295,7 @@ pub(crate) struct Answer {
     pub(crate) message: Vec<u8>,
 }
 
-impl Answer {
+impl CallResponse {
     /// Decodes the message of a successful call.
     pub(crate) fn read<M: Message + Default>(&self) -> M {
         assert_eq!(self.code, Code::Ok, "{:?}", self.status);
@@ -303,7 +319,7 @@ pub(crate) fn request(path: &str, token: Option<&str>, message: &[u8]) -> http::
 }
 
 /// Sends a request to a router and reads the response to its end; of an endless response, reads until a pause.
-pub(crate) async fn send(router: &Router, request: http::Request<Body>) -> Answer {
+pub(crate) async fn send(router: &Router, request: http::Request<Body>) -> CallResponse {
     let response = router.clone().oneshot(request).await.unwrap();
     let mut raw = format!("{:?}", response.headers()).into_bytes();
     let mut status = Status::from_header_map(response.headers());
@@ -328,7 +344,7 @@ pub(crate) async fn send(router: &Router, request: http::Request<Body>) -> Answe
         }
         None => Vec::new(),
     };
-    Answer {
+    CallResponse {
         code: status.code(),
         status,
         raw,
@@ -342,7 +358,7 @@ pub(crate) async fn call(
     method: &str,
     token: Option<&str>,
     message: &impl Message,
-) -> Answer {
+) -> CallResponse {
     let path = format!("/toolgate.admin.v1.{method}");
     send(router, request(&path, token, &message.encode_to_vec())).await
 }

@@ -5,8 +5,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tonic::Status;
 
 use crate::{
-    caller::Caller,
-    desk::{Desk, Purpose},
+    caller::AdminCaller,
+    control_api::{ControlApi, SecretPurpose},
     status,
 };
 
@@ -17,19 +17,19 @@ const MAX_SIZE: usize = 1000;
 /// Size in bytes at which a page is closed: half of the default message limit of a gRPC client.
 pub(crate) const MAX_BYTES: usize = 2 * 1024 * 1024;
 /// Length of the signature, in bytes.
-const SIGNATURE: usize = 16;
+const SIGNATURE_BYTES: usize = 16;
 /// Maximum length of a page token, in bytes.
 const MAX_TOKEN: usize = 512;
 
 /// List that a page token belongs to.
-pub(crate) struct Query<'a> {
-    pub(crate) desk: &'a dyn Desk,
-    pub(crate) caller: &'a Caller,
+pub(crate) struct PageQuery<'a> {
+    pub(crate) control_api: &'a dyn ControlApi,
+    pub(crate) caller: &'a AdminCaller,
     /// Name of the parent of the list.
     pub(crate) scope: &'a str,
 }
 
-impl Query<'_> {
+impl PageQuery<'_> {
     /// Returns the token of the page after `last`.
     pub(crate) fn token(&self, last: &str) -> String {
         let mut bytes = self.signature(last).to_vec();
@@ -50,7 +50,9 @@ impl Query<'_> {
         let bytes = URL_SAFE_NO_PAD
             .decode(token)
             .map_err(|_malformed| wrong())?;
-        let (signature, last) = bytes.split_first_chunk::<SIGNATURE>().ok_or_else(wrong)?;
+        let (signature, last) = bytes
+            .split_first_chunk::<SIGNATURE_BYTES>()
+            .ok_or_else(wrong)?;
         let last = std::str::from_utf8(last).map_err(|_malformed| wrong())?;
         let genuine = subtle::ConstantTimeEq::ct_eq(&signature[..], &self.signature(last)[..]);
         if !bool::from(genuine) {
@@ -59,16 +61,16 @@ impl Query<'_> {
         Ok(Some(last.to_owned()))
     }
 
-    fn signature(&self, last: &str) -> [u8; SIGNATURE] {
+    fn signature(&self, last: &str) -> [u8; SIGNATURE_BYTES] {
         let Self {
-            desk,
+            control_api,
             caller,
             scope,
         } = self;
         let signed = [caller.method, &caller.author(), scope, last].join("\0");
-        let hash = desk.hash(Purpose::Cursor, signed.as_bytes());
-        let mut signature = [0; SIGNATURE];
-        signature.copy_from_slice(&hash.0[..SIGNATURE]);
+        let hash = control_api.hash(SecretPurpose::Cursor, signed.as_bytes());
+        let mut signature = [0; SIGNATURE_BYTES];
+        signature.copy_from_slice(&hash.0[..SIGNATURE_BYTES]);
         signature
     }
 }

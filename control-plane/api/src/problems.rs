@@ -2,14 +2,14 @@
 //! compiler reports are completed here from the server definitions, which change without a new version.
 
 use toolgate_control_core::{ProblemKind, limits};
-use toolgate_model::{Name, ResourceKey, ResourceKind, Slug};
+use toolgate_model::{ObjectName, ResourceKey, ResourceKind, Slug};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::field;
 
-use crate::desk::Published;
+use crate::control_api::PublishedState;
 
 /// Returns the problems that keep parts of a gateway from being exposed.
-pub(crate) fn of_gateway(id: &Name, published: &Published) -> Vec<String> {
+pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<String> {
     let key = ResourceKey {
         kind: ResourceKind::Gateway,
         name: id.clone(),
@@ -27,7 +27,7 @@ pub(crate) fn of_gateway(id: &Name, published: &Published) -> Vec<String> {
         | ProblemKind::BoundTwice(_)
         | ProblemKind::NotSingle(_)
         | ProblemKind::Collision(_)
-        | ProblemKind::OwnName { .. }
+        | ProblemKind::ReservedName { .. }
         | ProblemKind::TooMany { .. }
         | ProblemKind::IdTaken(_)
         | ProblemKind::NoCredential(_)
@@ -37,14 +37,14 @@ pub(crate) fn of_gateway(id: &Name, published: &Published) -> Vec<String> {
         | ProblemKind::ShapeUnused { .. }
         | ProblemKind::NoArgument { .. }
         | ProblemKind::HiddenRequired { .. }
-        | ProblemKind::SameUri { .. } => problem.to_string(),
+        | ProblemKind::DuplicateUri { .. } => problem.to_string(),
     });
     worded.collect()
 }
 
 /// Returns the result of the last probe of a server; `None` before the first probe has ended.
-pub(crate) fn of_server(id: &Name, published: &Published) -> Option<pb::ServerStatus> {
-    let catalogue = published.state.catalogues.get(id)?;
+pub(crate) fn of_server(id: &ObjectName, published: &PublishedState) -> Option<pb::ServerStatus> {
+    let catalogue = published.state.definitions.get(id)?;
     Some(pb::ServerStatus {
         probe_time: field::to_known_timestamp(catalogue.probed),
         seen: catalogue.era.is_some(),
@@ -54,9 +54,9 @@ pub(crate) fn of_server(id: &Name, published: &Published) -> Option<pb::ServerSt
 }
 
 /// Returns the reason why a server that was probed has no definitions.
-fn of_failed_probe(org: &Slug, server: &Slug, published: &Published) -> Option<String> {
-    let name = Name::new(org.clone(), server.clone());
-    let catalogue = published.state.catalogues.get(&name)?;
+fn of_failed_probe(org: &Slug, server: &Slug, published: &PublishedState) -> Option<String> {
+    let name = ObjectName::new(org.clone(), server.clone());
+    let catalogue = published.state.definitions.get(&name)?;
     let problem = catalogue.problem.as_ref()?;
     let since = field::to_timestamp(catalogue.problem_since.unwrap_or(catalogue.probed));
     let minutes = limits::PROBE_INTERVAL.as_secs() / 60;

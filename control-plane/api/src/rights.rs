@@ -1,10 +1,10 @@
 //! Rights of all methods, one entry each. A method without an entry is rejected, and a test fails until it has one.
 
-use toolgate_control_core::{Kind, Right};
+use toolgate_control_core::{AccessRight, ObjectKind};
 
 /// Listener that serves a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum ListenerKind {
     /// Listener for operators.
     Admin,
     /// Listener for proxies.
@@ -15,157 +15,163 @@ pub enum Side {
 
 /// Access requirement of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum AccessRule {
     /// No authentication: health checks of load balancers.
-    Open,
+    Public,
     /// The caller needs this right; for an object of an organization, in that organization.
-    Needs(Right),
+    Requires(AccessRight),
 }
 
 /// Access rule of one method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub struct MethodRule {
     /// Method as in the request path, without the leading slash.
     pub method: &'static str,
     /// Listener that serves the method.
-    pub side: Side,
+    pub listener: ListenerKind,
     /// Access requirement of the method.
-    pub access: Access,
+    pub access: AccessRule,
 }
 
-const fn admin(method: &'static str, right: Right) -> Row {
-    let (side, access) = (Side::Admin, Access::Needs(right));
-    Row {
+const fn admin_rule(method: &'static str, right: AccessRight) -> MethodRule {
+    let (side, access) = (ListenerKind::Admin, AccessRule::Requires(right));
+    MethodRule {
         method,
-        side,
+        listener: side,
         access,
     }
 }
 
-const fn fleet(method: &'static str, right: Right) -> Row {
-    let (side, access) = (Side::Fleet, Access::Needs(right));
-    Row {
+const fn fleet_rule(method: &'static str, right: AccessRight) -> MethodRule {
+    let (side, access) = (ListenerKind::Fleet, AccessRule::Requires(right));
+    MethodRule {
         method,
-        side,
+        listener: side,
         access,
     }
 }
 
-const fn open(method: &'static str) -> Row {
-    let (side, access) = (Side::Both, Access::Open);
-    Row {
+const fn public_rule(method: &'static str) -> MethodRule {
+    let (side, access) = (ListenerKind::Both, AccessRule::Public);
+    MethodRule {
         method,
-        side,
+        listener: side,
         access,
     }
 }
 
-use Kind::{Catalogue, Credential, Gateway, Organization, Proxy, Server, Token};
-use Right::{FoundOrganization, Read, Write};
+use AccessRight::{CreateOrganization, Read, Write};
+use ObjectKind::{Credential, Definitions, Gateway, Organization, Proxy, Server, Token};
 
 /// Access rules of all methods.
-pub const TABLE: &[Row] = &[
-    admin(
+pub const METHOD_RULES: &[MethodRule] = &[
+    admin_rule(
         "toolgate.admin.v1.Organizations/CreateOrganization",
-        FoundOrganization,
+        CreateOrganization,
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Organizations/GetOrganization",
         Read(Organization),
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Organizations/ListOrganizations",
         Read(Organization),
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Organizations/UpdateOrganization",
         Write(Organization),
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Organizations/DeleteOrganization",
-        FoundOrganization,
+        CreateOrganization,
     ),
-    admin("toolgate.admin.v1.Gateways/CreateGateway", Write(Gateway)),
-    admin("toolgate.admin.v1.Gateways/GetGateway", Read(Gateway)),
-    admin("toolgate.admin.v1.Gateways/ListGateways", Read(Gateway)),
-    admin("toolgate.admin.v1.Gateways/UpdateGateway", Write(Gateway)),
-    admin("toolgate.admin.v1.Gateways/DeleteGateway", Write(Gateway)),
-    admin("toolgate.admin.v1.Servers/CreateServer", Write(Server)),
-    admin("toolgate.admin.v1.Servers/GetServer", Read(Server)),
-    admin("toolgate.admin.v1.Servers/ListServers", Read(Server)),
-    admin("toolgate.admin.v1.Servers/UpdateServer", Write(Server)),
-    admin("toolgate.admin.v1.Servers/DeleteServer", Write(Server)),
-    admin(
+    admin_rule("toolgate.admin.v1.Gateways/CreateGateway", Write(Gateway)),
+    admin_rule("toolgate.admin.v1.Gateways/GetGateway", Read(Gateway)),
+    admin_rule("toolgate.admin.v1.Gateways/ListGateways", Read(Gateway)),
+    admin_rule("toolgate.admin.v1.Gateways/UpdateGateway", Write(Gateway)),
+    admin_rule("toolgate.admin.v1.Gateways/DeleteGateway", Write(Gateway)),
+    admin_rule("toolgate.admin.v1.Servers/CreateServer", Write(Server)),
+    admin_rule("toolgate.admin.v1.Servers/GetServer", Read(Server)),
+    admin_rule("toolgate.admin.v1.Servers/ListServers", Read(Server)),
+    admin_rule("toolgate.admin.v1.Servers/UpdateServer", Write(Server)),
+    admin_rule("toolgate.admin.v1.Servers/DeleteServer", Write(Server)),
+    admin_rule(
         "toolgate.admin.v1.Credentials/CreateCredential",
         Write(Credential),
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Credentials/GetCredential",
         Read(Credential),
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Credentials/ListCredentials",
         Read(Credential),
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Credentials/UpdateCredential",
         Write(Credential),
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Credentials/DeleteCredential",
         Write(Credential),
     ),
-    admin("toolgate.admin.v1.Tokens/CreateToken", Write(Token)),
-    admin("toolgate.admin.v1.Tokens/GetToken", Read(Token)),
-    admin("toolgate.admin.v1.Tokens/ListTokens", Read(Token)),
-    admin("toolgate.admin.v1.Tokens/UpdateToken", Write(Token)),
-    admin("toolgate.admin.v1.Tokens/DeleteToken", Write(Token)),
-    admin("toolgate.admin.v1.Tokens/RevokeToken", Write(Token)),
-    admin("toolgate.admin.v1.Proxies/GetProxy", Read(Proxy)),
-    admin("toolgate.admin.v1.Proxies/ListProxies", Read(Proxy)),
-    admin("toolgate.admin.v1.Proxies/DeleteProxy", Write(Proxy)),
-    admin(
+    admin_rule("toolgate.admin.v1.Tokens/CreateToken", Write(Token)),
+    admin_rule("toolgate.admin.v1.Tokens/GetToken", Read(Token)),
+    admin_rule("toolgate.admin.v1.Tokens/ListTokens", Read(Token)),
+    admin_rule("toolgate.admin.v1.Tokens/UpdateToken", Write(Token)),
+    admin_rule("toolgate.admin.v1.Tokens/DeleteToken", Write(Token)),
+    admin_rule("toolgate.admin.v1.Tokens/RevokeToken", Write(Token)),
+    admin_rule("toolgate.admin.v1.Proxies/GetProxy", Read(Proxy)),
+    admin_rule("toolgate.admin.v1.Proxies/ListProxies", Read(Proxy)),
+    admin_rule("toolgate.admin.v1.Proxies/DeleteProxy", Write(Proxy)),
+    admin_rule(
         "toolgate.admin.v1.Proxies/CreateJoinToken",
-        Right::CreateJoinToken,
+        AccessRight::CreateJoinToken,
     ),
-    admin("toolgate.admin.v1.Catalogues/GetCatalogue", Read(Catalogue)),
-    admin(
+    admin_rule(
+        "toolgate.admin.v1.Catalogues/GetCatalogue",
+        Read(Definitions),
+    ),
+    admin_rule(
         "toolgate.admin.v1.Catalogues/ListCatalogues",
-        Read(Catalogue),
+        Read(Definitions),
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Catalogues/RefreshCatalogue",
-        Right::Probe,
+        AccessRight::Probe,
     ),
-    admin(
+    admin_rule(
         "toolgate.admin.v1.Versions/ListVersions",
-        Right::ReadVersions,
+        AccessRight::ReadVersions,
     ),
     // A watch shows only the kinds that the caller may read. This is the least right among them.
-    admin("toolgate.admin.v1.Watch/Watch", Read(Organization)),
-    fleet("toolgate.push.v1.Fleet/Join", Right::Join),
-    fleet("toolgate.push.v1.Fleet/Renew", Right::RenewCertificate),
-    fleet("toolgate.push.v1.Push/Subscribe", Right::Push),
-    fleet("toolgate.push.v1.Push/Revocations", Right::Push),
-    fleet(
+    admin_rule("toolgate.admin.v1.Watch/Watch", Read(Organization)),
+    fleet_rule("toolgate.push.v1.Fleet/Join", AccessRight::Join),
+    fleet_rule(
+        "toolgate.push.v1.Fleet/Renew",
+        AccessRight::RenewCertificate,
+    ),
+    fleet_rule("toolgate.push.v1.Push/Subscribe", AccessRight::Push),
+    fleet_rule("toolgate.push.v1.Push/Revocations", AccessRight::Push),
+    fleet_rule(
         "toolgate.credential.v1.Credentials/Resolve",
-        Right::ResolveCredential,
+        AccessRight::ResolveCredential,
     ),
-    fleet(
+    fleet_rule(
         "toolgate.credential.v1.Credentials/GetKeyring",
-        Right::ReadKeyring,
+        AccessRight::ReadKeyring,
     ),
-    open("grpc.health.v1.Health/Check"),
-    open("grpc.health.v1.Health/Watch"),
+    public_rule("grpc.health.v1.Health/Check"),
+    public_rule("grpc.health.v1.Health/Watch"),
     // The list of methods is visible to every caller with a read right.
-    admin(
+    admin_rule(
         "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         Read(Organization),
     ),
 ];
 
 /// Returns the rule for a request path.
-pub fn row(path: &str) -> Option<&'static Row> {
+pub fn method_rule(path: &str) -> Option<&'static MethodRule> {
     let method = path.strip_prefix('/')?;
-    TABLE.iter().find(|row| row.method == method)
+    METHOD_RULES.iter().find(|row| row.method == method)
 }

@@ -6,13 +6,13 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use toolgate_control_core::{
-    Key, Rejection, Revision,
+    ObjectKey, Rejection, Revision,
     port::{ProbeError, SealError, StoreError},
 };
 use toolgate_model::Slug;
-use toolgate_wire::{Collection, Invalid, InvalidResourceName, resource_name};
+use toolgate_wire::{InvalidMessage, InvalidResourceName, ResourceCollection, resource_name};
 
-use crate::desk::{IssueError, SubmitError};
+use crate::control_api::{IssueError, SubmitError};
 
 const DOMAIN: &str = "toolgate";
 
@@ -29,7 +29,7 @@ pub(crate) fn invalid(field: impl Into<String>, reason: impl std::fmt::Display) 
 }
 
 /// Error for an invalid message.
-pub(crate) fn invalid_message(invalid_message: impl Invalid) -> Status {
+pub(crate) fn invalid_message(invalid_message: impl InvalidMessage) -> Status {
     invalid(invalid_message.field(), invalid_message.reason())
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn invalid_name(field: &str, error: &InvalidResourceName) -> Status {
 }
 
 /// Error for an object that does not exist or that the caller may not see. Both give the same answer.
-pub(crate) fn not_found(key: &Key) -> Status {
+pub(crate) fn not_found(key: &ObjectKey) -> Status {
     rejected(&Rejection::NotFound(key.clone()), None)
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn rejected(rejection: &Rejection, given: Option<&str>) -> Status {
 }
 
 /// Error for a resource version that this control plane does not know, even after waiting for it.
-pub(crate) fn unknown_version(key: &Key, current: Revision, given: Revision) -> Status {
+pub(crate) fn unknown_version(key: &ObjectKey, current: Revision, given: Revision) -> Status {
     let message = format!(
         "{} is at revision {current}, and a later one ({given}) is not known; read it again and repeat the change",
         key.describe()
@@ -168,10 +168,10 @@ pub(crate) fn submit(error: &SubmitError, given: Option<&str>) -> Status {
 fn store(error: &StoreError) -> Status {
     let message = error.to_string();
     match error {
-        StoreError::Unavailable(_) | StoreError::Compacted(_) | StoreError::LeaseLost => {
+        StoreError::Unavailable(_) | StoreError::Compacted(_) | StoreError::LeaseNotFound => {
             unavailable("STORE_UNAVAILABLE", message)
         }
-        StoreError::Refused(_) => {
+        StoreError::InvalidRequest(_) => {
             let details = details("STORE_REFUSED", &[]);
             Status::with_error_details(Code::InvalidArgument, message, details)
         }
@@ -192,7 +192,7 @@ pub(crate) fn seal(error: &SealError) -> Status {
 }
 
 /// Error for a probe that cannot be made.
-pub(crate) fn probe(error: &ProbeError, server: &Key) -> Status {
+pub(crate) fn probe(error: &ProbeError, server: &ObjectKey) -> Status {
     match error {
         ProbeError::NoSuchServer => not_found(server),
         ProbeError::Busy => overloaded(&error.to_string()),
@@ -215,26 +215,26 @@ pub(crate) fn unavailable(reason: &str, message: String) -> Status {
 }
 
 /// Returns the full resource name of a key, or a description for keys without one.
-pub(crate) fn name(key: &Key) -> String {
+pub(crate) fn name(key: &ObjectKey) -> String {
     match key {
-        Key::Organization(id) => resource_name::organization(id),
-        Key::Gateway(name) => Collection::Gateways.format(name),
-        Key::Server(name) => Collection::Servers.format(name),
-        Key::Credential(name) => Collection::Credentials.format(name),
-        Key::Token(name) => Collection::Tokens.format(name),
-        Key::Catalogue(name) => Collection::Catalogues.format(name),
-        Key::Proxy(id) => resource_name::proxy(id),
-        Key::Marker
-        | Key::GatewayId(_)
-        | Key::SystemKey(_)
-        | Key::JoinToken(_)
-        | Key::Expelled(_)
-        | Key::Request(_)
-        | Key::History(_) => key.describe(),
+        ObjectKey::Organization(id) => resource_name::organization(id),
+        ObjectKey::Gateway(name) => ResourceCollection::Gateways.format(name),
+        ObjectKey::Server(name) => ResourceCollection::Servers.format(name),
+        ObjectKey::Credential(name) => ResourceCollection::Credentials.format(name),
+        ObjectKey::Token(name) => ResourceCollection::Tokens.format(name),
+        ObjectKey::Definitions(name) => ResourceCollection::Catalogues.format(name),
+        ObjectKey::Proxy(id) => resource_name::proxy(id),
+        ObjectKey::Marker
+        | ObjectKey::GatewayId(_)
+        | ObjectKey::SystemKey(_)
+        | ObjectKey::JoinToken(_)
+        | ObjectKey::Expelled(_)
+        | ObjectKey::Request(_)
+        | ObjectKey::History(_) => key.describe(),
     }
 }
 
-fn resource(mut details: ErrorDetails, key: &Key, message: &str) -> ErrorDetails {
+fn resource(mut details: ErrorDetails, key: &ObjectKey, message: &str) -> ErrorDetails {
     let kind = key.kind().map(|kind| kind.as_str()).unwrap_or_default();
     details.set_resource_info(kind, name(key), "", message);
     details

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{Key, Kind, Right};
+use toolgate_control_core::{AccessRight, ObjectKey, ObjectKind};
 use toolgate_model::{Slug, Timestamp, Version};
 use toolgate_proto::admin::v1::{
     ServerStatus, WatchEvent, WatchRequest,
@@ -16,12 +16,11 @@ use toolgate_proto::admin::v1::{
 };
 
 use crate::{
-    caller::{Caller, denied},
-    crud,
-    desk::Published,
-    edge::Edge,
-    status,
-    watches::Seat,
+    api_context::ApiContext,
+    caller::{AdminCaller, denied},
+    control_api::PublishedState,
+    crud, status,
+    watch_limiter::WatchPermit,
 };
 
 mod show;
@@ -29,20 +28,20 @@ mod show;
 /// Number of events buffered for the reader.
 const BUFFER: usize = 64;
 /// Minimum interval between two comparisons. Merges a burst of writes.
-const PACE: Duration = Duration::from_millis(20);
+const MIN_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum interval between two checks of the caller's token.
-const RECHECK: Duration = Duration::from_secs(5);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Objects that one stream shows.
-struct Scope {
-    caller: Arc<Caller>,
+struct WatchScope {
+    caller: Arc<AdminCaller>,
     parent: Option<Slug>,
-    kinds: Vec<Kind>,
+    kinds: Vec<ObjectKind>,
 }
 
 /// Fingerprint of an object. It changes when the reader would see a different object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Look {
+enum ObjectFingerprint {
     /// Changes with the stored revision.
     Stored(u64),
     /// Also changes with the compiled result.
@@ -50,28 +49,28 @@ enum Look {
     /// Also changes with the result of the last probe.
     Probed(u64, Box<Option<ServerStatus>>),
     /// Also changes with the version that proxies should have.
-    Wanting(u64, Version),
+    TargetVersion(u64, Version),
 }
 
-type Sender = mpsc::Sender<Result<WatchEvent, Status>>;
+type WatchEventSender = mpsc::Sender<Result<WatchEvent, Status>>;
 
 #[tonic::async_trait]
-impl watch_server::Watch for Edge {
+impl watch_server::Watch for ApiContext {
     type WatchStream = ReceiverStream<Result<WatchEvent, Status>>;
 
     async fn watch(
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let caller = Caller::of(&request)?;
+        let caller = AdminCaller::of(&request)?;
         let request = request.into_inner();
         let parent = match request.parent.as_str() {
             "" => None,
             parent => Some(crud::organization(self, &caller, parent)?),
         };
         let kinds = kinds(&caller, parent.as_ref(), &request.kinds)?;
-        let seat = self.watches.enter(caller.author())?;
-        let scope = Scope {
+        let seat = self.watch_limiter.acquire(caller.author())?;
+        let scope = WatchScope {
             caller,
             parent,
             kinds,
@@ -79,7 +78,7 @@ impl watch_server::Watch for Edge {
         let (sender, receiver) = mpsc::channel(BUFFER);
         let (edge, draining) = (self.clone(), self.drain.draining());
         self.drain.spawn("watch", async move {
-            let _seat: Seat = seat;
+            let _seat: WatchPermit = seat;
             tokio::select! {
                 () = draining => {}
                 ended = follow(&edge, &scope, &sender) => {
@@ -94,13 +93,17 @@ impl watch_server::Watch for Edge {
 }
 
 /// Sends events until the reader has gone or loses its rights.
-async fn follow(edge: &Edge, scope: &Scope, sender: &Sender) -> Result<(), Status> {
-    let mut publications = edge.desk.published();
+async fn follow(
+    edge: &ApiContext,
+    scope: &WatchScope,
+    sender: &WatchEventSender,
+) -> Result<(), Status> {
+    let mut publications = edge.control_api.published();
     let mut sent = BTreeMap::new();
     let mut synced = false;
     loop {
         let published = Arc::clone(&publications.borrow_and_update());
-        let now = edge.desk.now();
+        let now = edge.control_api.now();
         scope.caller.recheck(&published.state, now)?;
         if !send_changes(scope, &published, now, &mut sent, sender).await {
             return Ok(());
@@ -113,9 +116,9 @@ async fn follow(edge: &Edge, scope: &Scope, sender: &Sender) -> Result<(), Statu
         }
         tokio::select! {
             () = sender.closed() => return Ok(()),
-            () = sleep(RECHECK) => {}
+            () = sleep(RECHECK_INTERVAL) => {}
             changed = publications.changed() => match changed {
-                Ok(()) => sleep(PACE).await,
+                Ok(()) => sleep(MIN_INTERVAL).await,
                 Err(_closed) => {
                     let message = "the control plane is ending; connect again".to_owned();
                     return Err(status::unavailable("ENDING", message));
@@ -127,14 +130,14 @@ async fn follow(edge: &Edge, scope: &Scope, sender: &Sender) -> Result<(), Statu
 
 /// Sends the objects that differ from what was sent. Returns `false` if the reader has gone.
 async fn send_changes(
-    scope: &Scope,
-    published: &Published,
+    scope: &WatchScope,
+    published: &PublishedState,
     now: Timestamp,
-    sent: &mut BTreeMap<Key, Look>,
-    sender: &Sender,
+    sent: &mut BTreeMap<ObjectKey, ObjectFingerprint>,
+    sender: &WatchEventSender,
 ) -> bool {
-    let looks = scope.looks(published);
-    let gone: Vec<Key> = sent
+    let looks = scope.fingerprints(published);
+    let gone: Vec<ObjectKey> = sent
         .keys()
         .filter(|key| !looks.contains_key(key))
         .cloned()
@@ -166,34 +169,38 @@ fn event(kind: Type, object: Option<Object>) -> WatchEvent {
 }
 
 /// Returns the kinds to show. The caller must have the read right for every kind that it names.
-fn kinds(caller: &Caller, parent: Option<&Slug>, asked: &[String]) -> Result<Vec<Kind>, Status> {
+fn kinds(
+    caller: &AdminCaller,
+    parent: Option<&Slug>,
+    asked: &[String],
+) -> Result<Vec<ObjectKind>, Status> {
     let own = match &caller.identity {
-        toolgate_control_core::Identity::Token { org, .. } => Some(org),
-        toolgate_control_core::Identity::System
-        | toolgate_control_core::Identity::Proxy { .. }
-        | toolgate_control_core::Identity::Anonymous => None,
+        toolgate_control_core::CallerIdentity::Token { org, .. } => Some(org),
+        toolgate_control_core::CallerIdentity::System
+        | toolgate_control_core::CallerIdentity::Proxy { .. }
+        | toolgate_control_core::CallerIdentity::Anonymous => None,
     };
-    let readable = |kind: &Kind| {
-        let right = Right::Read(*kind);
+    let readable = |kind: &ObjectKind| {
+        let right = AccessRight::Read(*kind);
         match kind {
-            Kind::Proxy => parent.is_none() && caller.has(right, None),
-            Kind::Organization
-            | Kind::Gateway
-            | Kind::Server
-            | Kind::Credential
-            | Kind::Token
-            | Kind::Catalogue => caller.has(right, parent.or(own)),
+            ObjectKind::Proxy => parent.is_none() && caller.has_right(right, None),
+            ObjectKind::Organization
+            | ObjectKind::Gateway
+            | ObjectKind::Server
+            | ObjectKind::Credential
+            | ObjectKind::Token
+            | ObjectKind::Definitions => caller.has_right(right, parent.or(own)),
         }
     };
     if asked.is_empty() {
-        return Ok(Kind::ALL.into_iter().filter(readable).collect());
+        return Ok(ObjectKind::ALL.into_iter().filter(readable).collect());
     }
     let parse = |(at, given): (usize, &String)| {
-        let found = Kind::ALL
+        let found = ObjectKind::ALL
             .into_iter()
             .find(|kind| show::message(*kind) == given);
         let kind = found.ok_or_else(|| {
-            let names = Kind::ALL.map(show::message).join(", ");
+            let names = ObjectKind::ALL.map(show::message).join(", ");
             let given: String = given.chars().take(100).collect();
             status::invalid(
                 format!("kinds[{at}]"),
@@ -205,19 +212,19 @@ fn kinds(caller: &Caller, parent: Option<&Slug>, asked: &[String]) -> Result<Vec
         }
         Err(denied(
             caller.method,
-            Some(Right::Read(kind)),
+            Some(AccessRight::Read(kind)),
             &caller.identity,
         ))
     };
     asked.iter().enumerate().map(parse).collect()
 }
 
-impl Scope {
+impl WatchScope {
     /// Returns the fingerprints of all objects in this scope.
-    fn looks(&self, published: &Published) -> BTreeMap<Key, Look> {
+    fn fingerprints(&self, published: &PublishedState) -> BTreeMap<ObjectKey, ObjectFingerprint> {
         let mut looks = BTreeMap::new();
         for kind in &self.kinds {
-            show::looks(*kind, published, &mut |org, key, look| {
+            show::fingerprints(*kind, published, &mut |org, key, look| {
                 if self.shows(*kind, org) {
                     looks.insert(key, look);
                 }
@@ -226,11 +233,11 @@ impl Scope {
         looks
     }
 
-    fn shows(&self, kind: Kind, org: Option<&Slug>) -> bool {
+    fn shows(&self, kind: ObjectKind, org: Option<&Slug>) -> bool {
         let within = match (&self.parent, org) {
             (None, _) => true,
             (Some(parent), org) => org == Some(parent),
         };
-        within && self.caller.has(Right::Read(kind), org)
+        within && self.caller.has_right(AccessRight::Read(kind), org)
     }
 }

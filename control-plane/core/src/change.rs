@@ -1,20 +1,20 @@
 //! Result of a command: the writes to commit in one transaction.
 
-use crate::{key::Key, object::Object, port::Revision};
+use crate::{key::ObjectKey, object::ControlObject, port::Revision};
 
 /// Writes of one command, committed together if all guards hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Key of the object that the command addresses.
-    pub subject: Key,
+    pub subject: ObjectKey,
     /// Preconditions. The change is committed only if all of them hold.
     pub guards: Vec<KeyGuard>,
     /// Objects to write, with their keys.
-    pub puts: Vec<(Key, Object)>,
+    pub puts: Vec<(ObjectKey, ControlObject)>,
     /// Keys to delete.
-    pub deletes: Vec<Key>,
+    pub deletes: Vec<ObjectKey>,
     /// Human-readable lines that describe the change, for the version log and log output.
-    pub notes: Vec<String>,
+    pub descriptions: Vec<String>,
     /// True if the request id was already processed. The change is then empty.
     pub replayed: bool,
 }
@@ -23,20 +23,20 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyGuard {
     /// Key that the guard checks.
-    pub key: Key,
+    pub key: ObjectKey,
     /// Expected revision of the last write; `None` if the key must not exist.
-    pub modified: Option<Revision>,
+    pub mod_revision: Option<Revision>,
 }
 
 impl Change {
     /// Returns a change of `subject` that writes nothing.
-    pub fn nothing(subject: Key) -> Self {
+    pub fn empty(subject: ObjectKey) -> Self {
         Self {
             subject,
             guards: Vec::new(),
             puts: Vec::new(),
             deletes: Vec::new(),
-            notes: Vec::new(),
+            descriptions: Vec::new(),
             replayed: false,
         }
     }
@@ -47,8 +47,8 @@ impl Change {
     }
 
     /// Returns the object written at [`Self::subject`], if any.
-    pub fn written(&self) -> Option<&Object> {
-        let of_subject = |(key, _): &&(Key, Object)| *key == self.subject;
+    pub fn written(&self) -> Option<&ControlObject> {
+        let of_subject = |(key, _): &&(ObjectKey, ControlObject)| *key == self.subject;
         self.puts.iter().find(of_subject).map(|(_, object)| object)
     }
 }

@@ -2,11 +2,11 @@
 //! builds a command.
 
 use toolgate_model::{
-    Catalogue, Credential, Digest, Gateway, Name, Organization, Proxy, SealedBlob, Server, Slug,
-    Timestamp, Token, TokenHash,
+    Credential, Digest, Gateway, ObjectName, Organization, ProxyStatus, SealedBlob, Server,
+    ServerDefinitions, Slug, Timestamp, Token, TokenHash,
 };
 
-use crate::{key::Key, object::JoinToken, port::Revision};
+use crate::{key::ObjectKey, object::JoinToken, port::Revision};
 
 /// Request to change the stored state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,16 +24,16 @@ pub enum Command {
     /// Deletes an object of a kind that operators write. Quarantined objects can be deleted too.
     Delete {
         /// Key of the object.
-        key: Key,
+        key: ObjectKey,
         /// Revision of the object that the deletion is based on; `None` deletes at any revision.
         expected: Option<Revision>,
     },
     /// Revokes a token. Its record stays. Revoking a revoked token is not an error.
-    RevokeToken(Name),
+    RevokeToken(ObjectName),
     /// Stores the result of a probe.
-    RecordCatalogue(Catalogue),
+    RecordDefinitions(ServerDefinitions),
     /// Stores the status of a proxy.
-    RecordProxy(Proxy),
+    RecordProxy(ProxyStatus),
     /// Deletes the record of a proxy and rejects its id until its last certificate has expired.
     ForgetProxy(Slug),
     /// Creates a join token.
@@ -79,7 +79,7 @@ pub enum Desired {
 
 /// Inputs of [`crate::decide()`] besides the state and the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Context {
+pub struct CommandContext {
     /// Current time.
     pub now: Timestamp,
     /// Author of the command for the version log, e.g. `organizations/acme/tokens/ci`.
@@ -99,13 +99,13 @@ pub struct RequestId {
 
 impl Desired {
     /// Returns the key of the object.
-    pub fn key(&self) -> Key {
+    pub fn key(&self) -> ObjectKey {
         match self {
-            Self::Organization(it) => Key::Organization(it.id.clone()),
-            Self::Gateway(it) => Key::Gateway(it.name.clone()),
-            Self::Server(it) => Key::Server(it.name.clone()),
-            Self::Credential(it) => Key::Credential(it.name.clone()),
-            Self::Token(it) => Key::Token(it.name.clone()),
+            Self::Organization(it) => ObjectKey::Organization(it.id.clone()),
+            Self::Gateway(it) => ObjectKey::Gateway(it.name.clone()),
+            Self::Server(it) => ObjectKey::Server(it.name.clone()),
+            Self::Credential(it) => ObjectKey::Credential(it.name.clone()),
+            Self::Token(it) => ObjectKey::Token(it.name.clone()),
         }
     }
 }
@@ -113,8 +113,8 @@ impl Desired {
 impl RequestId {
     /// Returns the key of the request record. The key covers the author, so ids of different authors do not
     /// collide.
-    pub fn key(&self, author: &str) -> Key {
-        Key::Request(self.record_digest(author))
+    pub fn key(&self, author: &str) -> ObjectKey {
+        ObjectKey::Request(self.record_digest(author))
     }
 
     /// Returns the digest under which [`crate::StoreState`] indexes the request record.

@@ -7,36 +7,36 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use toolgate_model::{Name, ResourceKey, Slug, Snapshot};
+use toolgate_model::{ObjectName, ResourceKey, Slug, Snapshot};
 
-use crate::{port::Revision, state::State};
+use crate::{port::Revision, state::StoreState};
 
-mod claims;
-mod exposed;
+mod exposed_name;
 pub mod gateway;
+mod name_allocator;
 mod resources;
 pub mod server;
 mod shapes;
 #[cfg(test)]
 mod tests;
 
-pub use exposed::exposed_name;
-pub(crate) use exposed::is_exposed_name;
+pub use exposed_name::exposed_name;
+pub(crate) use exposed_name::is_exposed_name;
 
 /// Compiled snapshot and the problems found while compiling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Compiled {
+pub struct CompileOutput {
     /// Snapshot that is pushed to proxies.
     pub snapshot: Arc<Snapshot>,
     /// Problems reported to operators, by affected resource.
-    pub problems: BTreeMap<ResourceKey, Vec<Problem>>,
+    pub problems: BTreeMap<ResourceKey, Vec<ConfigProblem>>,
     /// Source revisions of each resource. The next compilation reuses resources whose sources did not change.
     sources: BTreeMap<ResourceKey, Vec<Revision>>,
 }
 
 /// Reason why an object, or part of it, is missing from the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Path of the field in the API.
     pub field: String,
     /// Kind of the problem.
@@ -48,7 +48,7 @@ pub struct Problem {
 pub enum ProblemKind {
     /// A binding references a server that does not exist.
     #[error("there is no server {0}; create it first, or remove the binding")]
-    NoServer(Name),
+    NoServer(ObjectName),
     /// A server is bound more than once.
     #[error("server {0} is bound twice; put its tools into one binding")]
     BoundTwice(Slug),
@@ -57,13 +57,13 @@ pub enum ProblemKind {
     NotSingle(usize),
     /// Two tools, or two prompts, have the same exposed name.
     #[error(transparent)]
-    Collision(Box<Collision>),
+    Collision(Box<NameCollision>),
     /// A tool has the exposed name of a tool that the gateway itself provides.
     #[error(
         "tool `{name}` of server {server} would be exposed as `{exposed}`, which is a tool of a gateway whose listing \
          is progressive; leave it out, give it an alias, or use prefix `always`"
     )]
-    OwnName {
+    ReservedName {
         /// Reserved name.
         exposed: &'static str,
         /// Server of the tool. The tool is hidden.
@@ -75,7 +75,7 @@ pub enum ProblemKind {
     #[error("{found} {what}s are more than the limit of {limit}; expose fewer")]
     TooMany {
         /// Tools or prompts.
-        what: Named,
+        what: ExposedKind,
         /// Number of tools or prompts.
         found: usize,
         /// Maximum number.
@@ -86,7 +86,7 @@ pub enum ProblemKind {
     IdTaken(Slug),
     /// The credential of a server does not exist.
     #[error("there is no credential {0}; create it first, or remove it from the server")]
-    NoCredential(Name),
+    NoCredential(ObjectName),
     /// The drift policy of a server requires approvals, which are not implemented.
     #[error(
         "drift policies other than `follow` need approvals, which this version does not have; use `follow`"
@@ -104,7 +104,7 @@ pub enum ProblemKind {
         /// Server.
         server: Slug,
         /// Tool or prompt.
-        what: Named,
+        what: ExposedKind,
         /// Name of the tool or prompt at its server.
         name: String,
     },
@@ -151,7 +151,7 @@ pub enum ProblemKind {
         "resource `{uri}` of server {server} is hidden: server {first} has one of that URI and is bound earlier; \
          use prefix `always` to offer both"
     )]
-    SameUri {
+    DuplicateUri {
         /// URI of the resource.
         uri: String,
         /// Server whose resource is hidden.
@@ -163,7 +163,7 @@ pub enum ProblemKind {
 
 /// Kinds of capabilities that a gateway exposes by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Named {
+pub enum ExposedKind {
     /// Tool.
     Tool,
     /// Prompt.
@@ -176,9 +176,9 @@ pub enum Named {
     "{what} `{name}` of server {server} and `{other_name}` of server {other} would both be exposed as `{exposed}`; \
      leave one out, or use prefix `always`"
 )]
-pub struct Collision {
+pub struct NameCollision {
     /// Tools or prompts.
-    pub what: Named,
+    pub what: ExposedKind,
     /// Exposed name.
     pub exposed: String,
     /// Server of the later entry, which is hidden.
@@ -192,19 +192,19 @@ pub struct Collision {
 }
 
 /// Compiles `state` into a snapshot.
-pub fn compile(state: &State) -> Compiled {
-    recompile(state, &Compiled::default())
+pub fn compile(state: &StoreState) -> CompileOutput {
+    recompile(state, &CompileOutput::default())
 }
 
 /// Compiles `state` and reuses unchanged resources of `previous`, which must be of the same epoch. The result
 /// equals that of [`compile()`].
-pub fn recompile(state: &State, previous: &Compiled) -> Compiled {
+pub fn recompile(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
     resources::compile(state, previous)
 }
 
-impl Compiled {
+impl CompileOutput {
     /// Returns the problems of one resource.
-    pub fn problems_of(&self, key: &ResourceKey) -> &[Problem] {
+    pub fn problems_of(&self, key: &ResourceKey) -> &[ConfigProblem] {
         self.problems.get(key).map_or(&[], Vec::as_slice)
     }
 }
@@ -212,13 +212,13 @@ impl Compiled {
 impl ProblemKind {
     /// Returns `true` if a command that causes the problem is rejected. The other problems are only reported,
     /// because they can disappear without a change by the operator.
-    pub fn refuses(&self) -> bool {
+    pub fn rejects_command(&self) -> bool {
         match self {
             Self::NoServer(_)
             | Self::BoundTwice(_)
             | Self::NotSingle(_)
             | Self::Collision(_)
-            | Self::OwnName { .. }
+            | Self::ReservedName { .. }
             | Self::TooMany { .. }
             | Self::IdTaken(_)
             | Self::NoCredential(_)
@@ -229,12 +229,12 @@ impl ProblemKind {
             | Self::ShapeUnused { .. }
             | Self::NoArgument { .. }
             | Self::HiddenRequired { .. }
-            | Self::SameUri { .. } => false,
+            | Self::DuplicateUri { .. } => false,
         }
     }
 }
 
-impl std::fmt::Display for Named {
+impl std::fmt::Display for ExposedKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Tool => "tool",
@@ -243,7 +243,7 @@ impl std::fmt::Display for Named {
     }
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.field, self.kind)
     }

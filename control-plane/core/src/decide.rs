@@ -8,14 +8,14 @@
 
 use crate::{
     change::Change,
-    command::{Command, Context},
+    command::{Command, CommandContext},
     limits,
     rejection::Rejection,
-    state::State,
+    state::StoreState,
 };
 
+mod change_builder;
 mod desired;
-mod draft;
 mod dry_run;
 mod field;
 mod observed;
@@ -23,21 +23,25 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-use draft::Draft;
+use change_builder::ChangeBuilder;
 
 /// Returns the writes of `command`, or the reason for its rejection.
-pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Change, Rejection> {
+pub fn decide(
+    state: &StoreState,
+    command: &Command,
+    context: &CommandContext,
+) -> Result<Change, Rejection> {
     if let Some(replayed) = replay(state, context)? {
         return Ok(replayed);
     }
-    let draft = Draft::new(state, context);
+    let draft = ChangeBuilder::new(state, context);
     let change = match command {
         Command::Create(object) => desired::create(draft, object),
         Command::Update { object, expected } => desired::update(draft, object, *expected),
         Command::Delete { key, expected } => desired::delete(draft, key, *expected),
         Command::RevokeToken(name) => desired::revoke(draft, name),
-        Command::RecordCatalogue(catalogue) => observed::catalogue(draft, catalogue),
-        Command::RecordProxy(proxy) => observed::proxy(draft, proxy),
+        Command::RecordDefinitions(catalogue) => observed::record_definitions(draft, catalogue),
+        Command::RecordProxy(proxy) => observed::record_proxy(draft, proxy),
         Command::ForgetProxy(id) => observed::forget_proxy(draft, id),
         Command::CreateJoinToken(token) => system::create_join_token(draft, token),
         Command::UseJoinToken(hash) => system::use_join_token(draft, hash),
@@ -54,7 +58,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Cha
 }
 
 /// Returns an empty change if the request id was already processed.
-fn replay(state: &State, context: &Context) -> Result<Option<Change>, Rejection> {
+fn replay(state: &StoreState, context: &CommandContext) -> Result<Option<Change>, Rejection> {
     let Some(request) = &context.request else {
         return Ok(None);
     };
@@ -72,7 +76,7 @@ fn replay(state: &State, context: &Context) -> Result<Option<Change>, Rejection>
             if record.request != request.digest {
                 return Err(Rejection::RequestReused(request.id.clone()));
             }
-            let mut change = Change::nothing(record.subject.clone());
+            let mut change = Change::empty(record.subject.clone());
             change.replayed = true;
             Ok(Some(change))
         }

@@ -3,25 +3,27 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    AdminRole, Binding, Catalogue, Credential, CredentialKind, Definition, Digest, DriftPolicy,
-    Era, EraPolicy, Gateway, Meta, Name, Organization, PrefixMode, Reach, RelayPolicy, SealedBlob,
-    Server, Sharing, Slug, Subject, Timeouts, Timestamp, Token, TokenHash,
+    AdminRole, AllowList, CallTimeouts, Credential, CredentialKind, Definition, Digest,
+    DriftPolicy, Era, EraPolicy, Gateway, ObjectMeta, ObjectName, Organization, PrefixMode,
+    RelayPolicy, SealedBlob, Server, ServerBinding, ServerDefinitions, SessionSharing, Slug,
+    Timestamp, Token, TokenHash, TokenSubject,
 };
 
 use crate::{
-    Change, Command, Context, Desired, Event, Key, Listed, Object, Rejection, State, decide,
+    Change, Command, CommandContext, ControlObject, Desired, ListedObject, ObjectEvent, ObjectKey,
+    Rejection, StoreState, decide,
 };
 
 pub(crate) fn slug(text: &str) -> Slug {
     text.parse().unwrap()
 }
 
-pub(crate) fn name(org: &str, id: &str) -> Name {
-    Name::new(slug(org), slug(id))
+pub(crate) fn name(org: &str, id: &str) -> ObjectName {
+    ObjectName::new(slug(org), slug(id))
 }
 
-pub(crate) fn context(now: u64) -> Context {
-    Context {
+pub(crate) fn context(now: u64) -> CommandContext {
+    CommandContext {
         now: Timestamp(now),
         author: "system".to_owned(),
         request: None,
@@ -31,21 +33,21 @@ pub(crate) fn context(now: u64) -> Context {
 pub(crate) fn organization(id: &str) -> Organization {
     Organization {
         id: slug(id),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
     }
 }
 
 pub(crate) fn server(org: &str, id: &str, credential: Option<&str>) -> Server {
     Server {
         name: name(org, id),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         url: "http://127.0.0.1:9/mcp".parse().unwrap(),
         credential: credential.map(slug),
         era: EraPolicy::Probe,
-        timeouts: Timeouts::default(),
+        timeouts: CallTimeouts::default(),
         drift: DriftPolicy::Follow,
         relay: RelayPolicy::default(),
-        sharing: Sharing::default(),
+        sharing: SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     }
 }
@@ -53,7 +55,7 @@ pub(crate) fn server(org: &str, id: &str, credential: Option<&str>) -> Server {
 pub(crate) fn credential(org: &str, id: &str) -> Credential {
     Credential {
         name: name(org, id),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         kind: CredentialKind::StaticHeader {
             header: "authorization".to_owned(),
             value: sealed(),
@@ -70,12 +72,12 @@ pub(crate) fn sealed() -> SealedBlob {
 }
 
 pub(crate) fn gateway(org: &str, id: &str, prefix: PrefixMode, servers: &[&str]) -> Gateway {
-    let all = |server: &&str| Binding::all(slug(server));
+    let all = |server: &&str| ServerBinding::all(slug(server));
     Gateway {
         name: name(org, id),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         prefix,
-        listing: toolgate_model::Listing::default(),
+        listing: toolgate_model::ToolListing::default(),
         bindings: servers.iter().map(all).collect(),
         instructions: String::new(),
     }
@@ -85,10 +87,10 @@ pub(crate) fn token(org: &str, id: &str) -> Token {
     let hash = Digest::of_bytes(format!("{org}/{id}").as_bytes());
     Token {
         name: name(org, id),
-        meta: Meta::default(),
-        scope: Subject::Organization,
-        gateways: Reach::All,
-        tools: Reach::All,
+        meta: ObjectMeta::default(),
+        scope: TokenSubject::Organization,
+        gateways: AllowList::All,
+        tools: AllowList::All,
         expires: None,
         role: AdminRole::None,
         hash: TokenHash(hash.0),
@@ -106,8 +108,8 @@ pub(crate) fn definition(name: &str) -> Definition {
     }
 }
 
-pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> Catalogue {
-    Catalogue {
+pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> ServerDefinitions {
+    ServerDefinitions {
         server: name(org, server),
         era: Some(Era::Modern),
         protocol_version: "2026-07-28".to_owned(),
@@ -127,14 +129,14 @@ pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> Catalogue {
 
 /// In-memory store of encoded keys with its decoded state.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct World {
-    pub(crate) state: State,
-    pub(crate) entries: BTreeMap<String, (u64, Object)>,
+pub(crate) struct StoreFixture {
+    pub(crate) state: StoreState,
+    pub(crate) entries: BTreeMap<String, (u64, ControlObject)>,
     pub(crate) revision: u64,
-    pub(crate) last: Vec<Event>,
+    pub(crate) last: Vec<ObjectEvent>,
 }
 
-impl World {
+impl StoreFixture {
     /// Creates a fixture with a marker and these organizations.
     pub(crate) fn with(orgs: &[&str]) -> Self {
         let mut world = Self::default();
@@ -159,7 +161,7 @@ impl World {
     pub(crate) fn run_as(
         &mut self,
         command: &Command,
-        context: &Context,
+        context: &CommandContext,
     ) -> Result<Change, Rejection> {
         let change = decide(&self.state, command, context)?;
         assert!(
@@ -171,11 +173,11 @@ impl World {
 
     /// Commits a change as a store does: all of it or nothing.
     pub(crate) fn commit(&mut self, change: &Change) -> bool {
-        let modified = |key: &Key| self.entries.get(&key.to_string()).map(|(at, _)| *at);
+        let modified = |key: &ObjectKey| self.entries.get(&key.to_string()).map(|(at, _)| *at);
         if change
             .guards
             .iter()
-            .any(|guard| modified(&guard.key) != guard.modified)
+            .any(|guard| modified(&guard.key) != guard.mod_revision)
         {
             return false;
         }
@@ -190,7 +192,7 @@ impl World {
                 .insert(key.clone(), (self.revision, object.clone()));
             let modified = self.revision;
             let object = Ok(object.clone());
-            events.push(Event::Put {
+            events.push(ObjectEvent::Put {
                 key,
                 modified,
                 object,
@@ -200,7 +202,7 @@ impl World {
             let key = key.to_string();
             if self.entries.remove(&key).is_some() {
                 let revision = self.revision;
-                events.push(Event::Delete { key, revision });
+                events.push(ObjectEvent::Delete { key, revision });
             }
         }
         self.last.clone_from(&events);
@@ -208,25 +210,25 @@ impl World {
         true
     }
 
-    pub(crate) fn listing(&self) -> Vec<Listed> {
-        let listed = |(key, (modified, object)): (&String, &(u64, Object))| Listed {
+    pub(crate) fn listing(&self) -> Vec<ListedObject> {
+        let listed = |(key, (modified, object)): (&String, &(u64, ControlObject))| ListedObject {
             key: key.clone(),
-            modified: *modified,
+            mod_revision: *modified,
             object: Some(Ok(object.clone())),
         };
         self.entries.iter().map(listed).collect()
     }
 
-    pub(crate) fn modified(&self, key: &Key) -> u64 {
-        self.state.modified_at(key).unwrap()
+    pub(crate) fn modified(&self, key: &ObjectKey) -> u64 {
+        self.state.mod_revision_at(key).unwrap()
     }
 
     /// Writes an object without decide, like a direct write to the store.
-    pub(crate) fn force(&mut self, key: &str, object: Object) {
+    pub(crate) fn force(&mut self, key: &str, object: ControlObject) {
         self.revision += 1;
         self.entries
             .insert(key.to_owned(), (self.revision, object.clone()));
-        let event = Event::Put {
+        let event = ObjectEvent::Put {
             key: key.to_owned(),
             modified: self.revision,
             object: Ok(object),
@@ -235,7 +237,7 @@ impl World {
     }
 
     pub(crate) fn force_gateway(&mut self, gateway: Gateway) {
-        let key = Key::Gateway(gateway.name.clone()).to_string();
-        self.force(&key, Object::Gateway(Arc::new(gateway)));
+        let key = ObjectKey::Gateway(gateway.name.clone()).to_string();
+        self.force(&key, ControlObject::Gateway(Arc::new(gateway)));
     }
 }

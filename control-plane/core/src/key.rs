@@ -19,7 +19,7 @@
 
 use std::{fmt, str::FromStr};
 
-use toolgate_model::{Digest, Name, Slug};
+use toolgate_model::{Digest, ObjectName, Slug};
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ pub const ROOT: &str = "/v1/";
 
 /// Kinds of objects in the API: written by operators, or observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum ObjectKind {
     /// Tenant.
     Organization,
     /// MCP endpoint that clients connect to.
@@ -41,26 +41,26 @@ pub enum Kind {
     /// Bearer token of a Toolgate client.
     Token,
     /// Definitions that a server offers, as probed.
-    Catalogue,
+    Definitions,
     /// Data-plane process.
     Proxy,
 }
 
 /// Parsed key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
+pub enum ObjectKey {
     /// Tenant.
     Organization(Slug),
     /// MCP endpoint.
-    Gateway(Name),
+    Gateway(ObjectName),
     /// MCP server.
-    Server(Name),
+    Server(ObjectName),
     /// Credential that proxies present to a server.
-    Credential(Name),
+    Credential(ObjectName),
     /// Bearer token.
-    Token(Name),
+    Token(ObjectName),
     /// Definitions of the server of this name.
-    Catalogue(Name),
+    Definitions(ObjectName),
     /// Data-plane process.
     Proxy(Slug),
     /// Epoch marker, guarded by every change of a compile input.
@@ -82,15 +82,15 @@ pub enum Key {
 /// Error of a key outside the key layout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a key of this version of Toolgate")]
-pub struct InvalidKey(String);
+pub struct InvalidObjectKey(String);
 
-impl Kind {
+impl ObjectKind {
     /// All kinds, ordered by dependency.
     pub const ALL: [Self; 7] = [
         Self::Organization,
         Self::Credential,
         Self::Server,
-        Self::Catalogue,
+        Self::Definitions,
         Self::Gateway,
         Self::Token,
         Self::Proxy,
@@ -104,7 +104,7 @@ impl Kind {
             Self::Server => "server",
             Self::Credential => "credential",
             Self::Token => "token",
-            Self::Catalogue => "catalogue",
+            Self::Definitions => "catalogue",
             Self::Proxy => "proxy",
         }
     }
@@ -115,28 +115,28 @@ impl Kind {
             Self::Organization | Self::Gateway | Self::Server | Self::Credential | Self::Token => {
                 true
             }
-            Self::Catalogue | Self::Proxy => false,
+            Self::Definitions | Self::Proxy => false,
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ObjectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl Key {
+impl ObjectKey {
     /// Returns the kind; `None` for bookkeeping keys.
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<ObjectKind> {
         match self {
-            Self::Organization(_) => Some(Kind::Organization),
-            Self::Gateway(_) => Some(Kind::Gateway),
-            Self::Server(_) => Some(Kind::Server),
-            Self::Credential(_) => Some(Kind::Credential),
-            Self::Token(_) => Some(Kind::Token),
-            Self::Catalogue(_) => Some(Kind::Catalogue),
-            Self::Proxy(_) => Some(Kind::Proxy),
+            Self::Organization(_) => Some(ObjectKind::Organization),
+            Self::Gateway(_) => Some(ObjectKind::Gateway),
+            Self::Server(_) => Some(ObjectKind::Server),
+            Self::Credential(_) => Some(ObjectKind::Credential),
+            Self::Token(_) => Some(ObjectKind::Token),
+            Self::Definitions(_) => Some(ObjectKind::Definitions),
+            Self::Proxy(_) => Some(ObjectKind::Proxy),
             Self::Marker
             | Self::GatewayId(_)
             | Self::SystemKey(_)
@@ -155,7 +155,7 @@ impl Key {
             | Self::Server(name)
             | Self::Credential(name)
             | Self::Token(name)
-            | Self::Catalogue(name) => Some(&name.org),
+            | Self::Definitions(name) => Some(&name.org),
             Self::Proxy(_)
             | Self::Marker
             | Self::GatewayId(_)
@@ -169,7 +169,7 @@ impl Key {
 
     /// Returns `true` if operators write the object.
     pub fn is_desired(&self) -> bool {
-        self.kind().is_some_and(Kind::is_desired)
+        self.kind().is_some_and(ObjectKind::is_desired)
     }
 
     /// Returns `true` if every write of the key changes the version. A write of definitions changes it only if the
@@ -177,7 +177,7 @@ impl Key {
     pub fn is_compiled(&self) -> bool {
         match self {
             Self::Marker | Self::GatewayId(_) => true,
-            Self::Catalogue(_)
+            Self::Definitions(_)
             | Self::Proxy(_)
             | Self::SystemKey(_)
             | Self::JoinToken(_)
@@ -203,7 +203,7 @@ impl Key {
             | Self::Server(name)
             | Self::Credential(name)
             | Self::Token(name)
-            | Self::Catalogue(name) => match self.kind() {
+            | Self::Definitions(name) => match self.kind() {
                 Some(kind) => format!("{kind} {name}"),
                 None => name.to_string(),
             },
@@ -218,15 +218,19 @@ impl Key {
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Organization(org) => write!(f, "/v1/desired/{org}/organization/{org}"),
-            Self::Gateway(Name { org, id }) => write!(f, "/v1/desired/{org}/gateway/{id}"),
-            Self::Server(Name { org, id }) => write!(f, "/v1/desired/{org}/server/{id}"),
-            Self::Credential(Name { org, id }) => write!(f, "/v1/desired/{org}/credential/{id}"),
-            Self::Token(Name { org, id }) => write!(f, "/v1/desired/{org}/token/{id}"),
-            Self::Catalogue(Name { org, id }) => write!(f, "/v1/observed/catalogues/{org}/{id}"),
+            Self::Gateway(ObjectName { org, id }) => write!(f, "/v1/desired/{org}/gateway/{id}"),
+            Self::Server(ObjectName { org, id }) => write!(f, "/v1/desired/{org}/server/{id}"),
+            Self::Credential(ObjectName { org, id }) => {
+                write!(f, "/v1/desired/{org}/credential/{id}")
+            }
+            Self::Token(ObjectName { org, id }) => write!(f, "/v1/desired/{org}/token/{id}"),
+            Self::Definitions(ObjectName { org, id }) => {
+                write!(f, "/v1/observed/catalogues/{org}/{id}")
+            }
             Self::Proxy(id) => write!(f, "/v1/observed/proxies/{id}"),
             Self::Marker => f.write_str("/v1/system/marker"),
             Self::GatewayId(id) => write!(f, "/v1/system/gateway-ids/{id}"),
@@ -239,40 +243,42 @@ impl fmt::Display for Key {
     }
 }
 
-impl FromStr for Key {
-    type Err = InvalidKey;
+impl FromStr for ObjectKey {
+    type Err = InvalidObjectKey;
 
-    fn from_str(text: &str) -> Result<Self, InvalidKey> {
-        parse(text).ok_or_else(|| InvalidKey(text.chars().take(200).collect()))
+    fn from_str(text: &str) -> Result<Self, InvalidObjectKey> {
+        parse(text).ok_or_else(|| InvalidObjectKey(text.chars().take(200).collect()))
     }
 }
 
-fn parse(text: &str) -> Option<Key> {
+fn parse(text: &str) -> Option<ObjectKey> {
     let parts: Vec<&str> = text.strip_prefix(ROOT)?.split('/').collect();
     let slug = |text: &str| text.parse::<Slug>().ok();
     let key = match parts.as_slice() {
-        ["desired", org, "organization", id] if org == id => Key::Organization(slug(org)?),
+        ["desired", org, "organization", id] if org == id => ObjectKey::Organization(slug(org)?),
         ["desired", org, kind, id] => {
-            let name = Name::new(slug(org)?, slug(id)?);
+            let name = ObjectName::new(slug(org)?, slug(id)?);
             match *kind {
-                "gateway" => Key::Gateway(name),
-                "server" => Key::Server(name),
-                "credential" => Key::Credential(name),
-                "token" => Key::Token(name),
+                "gateway" => ObjectKey::Gateway(name),
+                "server" => ObjectKey::Server(name),
+                "credential" => ObjectKey::Credential(name),
+                "token" => ObjectKey::Token(name),
                 _ => return None,
             }
         }
-        ["observed", "catalogues", org, id] => Key::Catalogue(Name::new(slug(org)?, slug(id)?)),
-        ["observed", "proxies", id] => Key::Proxy(slug(id)?),
-        ["system", "marker"] => Key::Marker,
-        ["system", "gateway-ids", id] => Key::GatewayId(slug(id)?),
-        ["system", "keys", name] => Key::SystemKey(slug(name)?),
-        ["system", "join-tokens", hash] => Key::JoinToken(from_hex(hash)?),
-        ["system", "expelled", id] => Key::Expelled(slug(id)?),
-        ["system", "requests", digest] => Key::Request(from_hex(digest)?),
+        ["observed", "catalogues", org, id] => {
+            ObjectKey::Definitions(ObjectName::new(slug(org)?, slug(id)?))
+        }
+        ["observed", "proxies", id] => ObjectKey::Proxy(slug(id)?),
+        ["system", "marker"] => ObjectKey::Marker,
+        ["system", "gateway-ids", id] => ObjectKey::GatewayId(slug(id)?),
+        ["system", "keys", name] => ObjectKey::SystemKey(slug(name)?),
+        ["system", "join-tokens", hash] => ObjectKey::JoinToken(from_hex(hash)?),
+        ["system", "expelled", id] => ObjectKey::Expelled(slug(id)?),
+        ["system", "requests", digest] => ObjectKey::Request(from_hex(digest)?),
         ["history", number] if number.len() == 20 => {
             let digits = number.bytes().all(|c| c.is_ascii_digit());
-            Key::History(digits.then(|| number.parse().ok())??)
+            ObjectKey::History(digits.then(|| number.parse().ok())??)
         }
         _ => return None,
     };

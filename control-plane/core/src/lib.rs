@@ -7,6 +7,7 @@
 //!          Command --decide----+--> Change | Rejection
 //! ```
 
+pub mod access_right;
 pub mod change;
 pub mod command;
 pub mod compile;
@@ -16,21 +17,22 @@ mod fixture;
 pub mod key;
 pub mod limits;
 pub mod object;
+pub mod object_table;
 pub mod port;
 pub mod push;
 pub mod rejection;
-pub mod right;
-pub mod shelf;
 pub mod state;
 
+pub use access_right::{AccessRight, CallerIdentity, is_allowed};
 pub use change::{Change, KeyGuard};
-pub use command::{Command, Context, Desired, RequestId};
-pub use compile::{Collision, Compiled, Named, Problem, ProblemKind, compile, recompile};
+pub use command::{Command, CommandContext, Desired, RequestId};
+pub use compile::{
+    CompileOutput, ConfigProblem, ExposedKind, NameCollision, ProblemKind, compile, recompile,
+};
 pub use decide::decide;
-pub use key::{InvalidKey, Key, Kind};
-pub use object::{JoinToken, Marker, Object, RequestRecord, VersionRecord};
+pub use key::{InvalidObjectKey, ObjectKey, ObjectKind};
+pub use object::{ControlObject, JoinToken, RequestRecord, VersionMarker, VersionRecord};
+pub use object_table::{ObjectTable, VersionedObject};
 pub use port::Revision;
 pub use rejection::Rejection;
-pub use right::{Identity, Right, may};
-pub use shelf::{Shelf, Stored};
-pub use state::{Event, Listed, Repairs, State};
+pub use state::{ListedObject, ObjectEvent, ResyncStats, StoreState};

@@ -30,31 +30,31 @@ pub const SHAPE_ARGUMENTS: usize = 64;
 /// Maximum size of a fixed argument value in bytes of JSON.
 pub const SHAPE_VALUE: usize = 8 * 1024;
 /// Limits of the tools stored per server.
-pub const CATALOGUE_TOOLS: ListLimit = ListLimit {
+pub const SERVER_TOOLS: ListLimit = ListLimit {
     count: 5_000,
     bytes: 768 * 1024,
 };
 /// Limits of the prompts stored per server.
-pub const CATALOGUE_PROMPTS: ListLimit = ListLimit {
+pub const SERVER_PROMPTS: ListLimit = ListLimit {
     count: 1_000,
     bytes: 128 * 1024,
 };
 /// Limits of the resources stored per server.
-pub const CATALOGUE_RESOURCES: ListLimit = ListLimit {
+pub const SERVER_RESOURCES: ListLimit = ListLimit {
     count: 2_000,
     bytes: 256 * 1024,
 };
 /// Limits of the resource templates stored per server.
-pub const CATALOGUE_TEMPLATES: ListLimit = ListLimit {
+pub const SERVER_TEMPLATES: ListLimit = ListLimit {
     count: 500,
     bytes: 64 * 1024,
 };
 /// Size in bytes counted per definition in addition to its name and its JSON.
-pub const CATALOGUE_ENTRY: usize = 128;
+pub const DEFINITION_OVERHEAD: usize = 128;
 /// Maximum size of a server's instructions in bytes.
-pub const CATALOGUE_INSTRUCTIONS: usize = 16 * 1024;
+pub const SERVER_INSTRUCTIONS: usize = 16 * 1024;
 /// Maximum size of a server's capabilities in bytes.
-pub const CATALOGUE_CAPABILITIES: usize = 16 * 1024;
+pub const SERVER_CAPABILITIES: usize = 16 * 1024;
 /// Maximum interval between two probes of a server. A failed probe is repeated earlier.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(300);
 /// Maximum number of labels of an object.
@@ -78,7 +78,7 @@ pub const TOOL_DESCRIPTION: usize = 8_000;
 /// Maximum length of a generated name or an alias of a tool or prompt, in characters.
 pub const EXPOSED_NAME: usize = 64;
 /// Maximum number of gateways, and of tools, listed in a token.
-pub const TOKEN_REACH: usize = 1_000;
+pub const TOKEN_SCOPE_ENTRIES: usize = 1_000;
 /// Maximum length of a request id in characters.
 pub const REQUEST_ID: usize = 128;
 /// Maximum length of a region in characters.
@@ -92,28 +92,28 @@ pub const JOIN_TOKENS: usize = 1_000;
 /// Maximum value of a server timeout.
 pub const TIMEOUT: Duration = Duration::from_secs(3_600);
 /// Maximum number of entries in the version log.
-pub const HISTORY: u64 = 500;
+pub const VERSION_LOG_ENTRIES: u64 = 500;
 /// Maximum number of lines in one entry of the version log.
-pub const HISTORY_CHANGES: usize = 20;
+pub const VERSION_LOG_LINES: usize = 20;
 /// Maximum number of stored refusals of a proxy.
 pub const PROXY_REFUSALS: usize = 100;
 /// Retention of the record of a proxy that no longer reports.
-pub const PROXY_MEMORY: Duration = Duration::from_secs(7 * 86_400);
+pub const PROXY_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// Period for which the id of an expelled proxy is rejected: longer than the lifetime of a proxy certificate.
-pub const EXPULSION: Duration = Duration::from_secs(25 * 3_600);
+pub const EXPULSION_PERIOD: Duration = Duration::from_secs(25 * 3_600);
 /// Retention of a request id.
-pub const REQUEST_MEMORY: Duration = Duration::from_secs(3_600);
+pub const REQUEST_ID_RETENTION: Duration = Duration::from_secs(3_600);
 /// Maximum number of expired records that one change deletes.
-pub const SWEEP: usize = 20;
+pub const SWEEP_BATCH: usize = 20;
 /// Maximum lifetime of a join token.
-pub const JOIN_TOKEN_LIFE: Duration = Duration::from_secs(86_400);
+pub const JOIN_TOKEN_MAX_TTL: Duration = Duration::from_secs(86_400);
 
 impl ListLimit {
     /// Returns the number of definitions that fit the limits, counted from the start of `offered` without gaps.
-    pub fn keeps(&self, offered: &[Definition]) -> usize {
+    pub fn kept_count(&self, offered: &[Definition]) -> usize {
         let mut left = self.bytes;
         let fits = |it: &&Definition| {
-            let size = it.name.len() + it.json.len() + CATALOGUE_ENTRY;
+            let size = it.name.len() + it.json.len() + DEFINITION_OVERHEAD;
             let room = left.checked_sub(size);
             left = room.unwrap_or(0);
             room.is_some()

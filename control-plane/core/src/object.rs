@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    Catalogue, Credential, Digest, Gateway, Meta, Organization, Proxy, SealedBlob, Server, Slug,
-    Timestamp, Token, TokenHash,
+    Credential, Digest, Gateway, ObjectMeta, Organization, ProxyStatus, SealedBlob, Server,
+    ServerDefinitions, Slug, Timestamp, Token, TokenHash,
 };
 
-use crate::key::Key;
+use crate::key::ObjectKey;
 
 /// Decoded object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Object {
+pub enum ControlObject {
     /// Tenant.
     Organization(Arc<Organization>),
     /// MCP endpoint that clients connect to.
@@ -24,11 +24,11 @@ pub enum Object {
     /// Bearer token.
     Token(Arc<Token>),
     /// Definitions that a server offers, as probed.
-    Catalogue(Arc<Catalogue>),
+    Definitions(Arc<ServerDefinitions>),
     /// Data-plane process.
-    Proxy(Arc<Proxy>),
+    Proxy(Arc<ProxyStatus>),
     /// Epoch and time of the last change.
-    Marker(Marker),
+    Marker(VersionMarker),
     /// Organization that owns a gateway id.
     GatewayId(Slug),
     /// Sealed deployment key.
@@ -45,11 +45,11 @@ pub enum Object {
 
 /// Written by every change of a compile input. The store revision of its last write is the version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Marker {
+pub struct VersionMarker {
     /// Epoch, incremented when the store is restored from a backup.
     pub epoch: u64,
     /// Time of the last change. Compile uses no other clock, so its result depends on the state alone.
-    pub written: Timestamp,
+    pub last_change: Timestamp,
 }
 
 /// Single-use token with which a proxy joins the fleet.
@@ -69,7 +69,7 @@ pub struct RequestRecord {
     /// Digest of the whole request. Another request with the same id is rejected.
     pub request: Digest,
     /// Key that the request wrote or deleted.
-    pub subject: Key,
+    pub subject: ObjectKey,
     /// Time from which the record may be deleted.
     pub expires: Timestamp,
 }
@@ -87,20 +87,20 @@ pub struct VersionRecord {
     pub changes: Vec<String>,
 }
 
-impl Object {
+impl ControlObject {
     /// Returns the key that the object contains; `None` if the object does not contain its key and fits any key of
     /// its kind.
-    pub fn own_key(&self) -> Option<Key> {
+    pub fn own_key(&self) -> Option<ObjectKey> {
         match self {
-            Self::Organization(it) => Some(Key::Organization(it.id.clone())),
-            Self::Gateway(it) => Some(Key::Gateway(it.name.clone())),
-            Self::Server(it) => Some(Key::Server(it.name.clone())),
-            Self::Credential(it) => Some(Key::Credential(it.name.clone())),
-            Self::Token(it) => Some(Key::Token(it.name.clone())),
-            Self::Catalogue(it) => Some(Key::Catalogue(it.server.clone())),
-            Self::Proxy(it) => Some(Key::Proxy(it.id.clone())),
-            Self::Marker(_) => Some(Key::Marker),
-            Self::JoinToken(it) => Some(Key::JoinToken(Digest(it.hash.0))),
+            Self::Organization(it) => Some(ObjectKey::Organization(it.id.clone())),
+            Self::Gateway(it) => Some(ObjectKey::Gateway(it.name.clone())),
+            Self::Server(it) => Some(ObjectKey::Server(it.name.clone())),
+            Self::Credential(it) => Some(ObjectKey::Credential(it.name.clone())),
+            Self::Token(it) => Some(ObjectKey::Token(it.name.clone())),
+            Self::Definitions(it) => Some(ObjectKey::Definitions(it.server.clone())),
+            Self::Proxy(it) => Some(ObjectKey::Proxy(it.id.clone())),
+            Self::Marker(_) => Some(ObjectKey::Marker),
+            Self::JoinToken(it) => Some(ObjectKey::JoinToken(Digest(it.hash.0))),
             Self::GatewayId(_)
             | Self::SystemKey(_)
             | Self::Expelled(_)
@@ -110,14 +110,14 @@ impl Object {
     }
 
     /// Returns the metadata that all operator-written objects have.
-    pub fn meta(&self) -> Option<&Meta> {
+    pub fn meta(&self) -> Option<&ObjectMeta> {
         match self {
             Self::Organization(it) => Some(&it.meta),
             Self::Gateway(it) => Some(&it.meta),
             Self::Server(it) => Some(&it.meta),
             Self::Credential(it) => Some(&it.meta),
             Self::Token(it) => Some(&it.meta),
-            Self::Catalogue(_)
+            Self::Definitions(_)
             | Self::Proxy(_)
             | Self::Marker(_)
             | Self::GatewayId(_)

@@ -3,7 +3,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use toolgate_model::Catalogue;
+use toolgate_model::ServerDefinitions;
 
 /// Boxed future, which keeps the port traits object-safe.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -24,11 +24,11 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
         at: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Page, StoreError>>;
+    ) -> BoxFuture<'_, Result<StorePage, StoreError>>;
 
     /// Commits all of `txn` or nothing. If a compare fails, nothing is written and the result is
     /// [`TxnOutcome::CompareFailed`]. A transaction that changes nothing creates no revision.
-    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Commit, StoreError>>;
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>>;
 
     /// Watches changes under `prefix` from revision `from` (inclusive). Events arrive in order, and the events of
     /// one commit arrive together. The watcher fails when it can no longer guarantee this; it does not skip events
@@ -37,7 +37,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         prefix: &str,
         from: Revision,
-    ) -> BoxFuture<'_, Result<Box<dyn Watcher>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Box<dyn StoreWatcher>, StoreError>>;
 
     /// Grants a lease that expires `ttl_seconds` after its last [`keep_alive`](Self::keep_alive). Expiry deletes
     /// the entries written under the lease.
@@ -54,26 +54,26 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// Running watch.
-pub trait Watcher: Send {
+pub trait StoreWatcher: Send {
     /// Returns the next batch. After an error the watcher is unusable: list again on [`StoreError::Compacted`],
     /// else watch again from the last revision seen + 1.
-    fn next(&mut self) -> BoxFuture<'_, Result<Batch, StoreError>>;
+    fn next(&mut self) -> BoxFuture<'_, Result<WatchBatch, StoreError>>;
 }
 
 /// Maximum size of a value in bytes.
-pub const MAX_VALUE: usize = 1024 * 1024;
+pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
 /// Maximum number of compares, and of writes, in one transaction.
-pub const MAX_OPERATIONS: usize = 100;
+pub const MAX_TXN_OPS: usize = 100;
 
 /// Maximum length of a key in bytes.
-pub const MAX_KEY: usize = 512;
+pub const MAX_KEY_BYTES: usize = 512;
 
 /// Page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
+pub struct StorePage {
     /// Entries in key order.
-    pub entries: Vec<StoreEntry>,
+    pub entries: Vec<KeyValue>,
     /// Revision of the listing. Pass it as `at` to read the next page.
     pub revision: Revision,
     /// True if entries follow after the last one.
@@ -82,18 +82,18 @@ pub struct Page {
 
 /// Key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreEntry {
+pub struct KeyValue {
     /// Key.
     pub key: String,
     /// Value.
     pub value: Vec<u8>,
     /// Revision of the last write.
-    pub modified: Revision,
+    pub mod_revision: Revision,
 }
 
 /// Changes of one or more complete commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub struct WatchBatch {
     /// Events in revision order.
     pub events: Vec<StoreEvent>,
     /// All events up to this revision have been delivered. A batch may have no events.
@@ -104,7 +104,7 @@ pub struct Batch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreEvent {
     /// The key was written.
-    Put(StoreEntry),
+    Put(KeyValue),
     /// The key was deleted explicitly or by the end of its lease.
     Delete {
         /// Key.
@@ -118,23 +118,23 @@ pub enum StoreEvent {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Txn {
     /// Preconditions, all of which must hold.
-    pub guards: Vec<Guard>,
+    pub compares: Vec<TxnCompare>,
     /// Writes, each key at most once.
-    pub writes: Vec<Write>,
+    pub writes: Vec<WriteOp>,
 }
 
 /// Precondition on a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Guard {
+pub enum TxnCompare {
     /// The key does not exist.
     Absent(String),
     /// The key was last written at this revision.
-    Modified(String, Revision),
+    ModRevision(String, Revision),
 }
 
 /// Write of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
+pub enum WriteOp {
     /// Sets a key.
     Put {
         /// Key.
@@ -150,11 +150,11 @@ pub enum Write {
 
 /// Result of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Commit {
+pub enum TxnOutcome {
     /// Committed at this revision.
-    Done(Revision),
+    Committed(Revision),
     /// A compare failed; nothing was written.
-    GuardFailed,
+    CompareFailed,
 }
 
 /// Lease id.
@@ -172,31 +172,35 @@ pub enum StoreError {
     Compacted(Revision),
     /// The lease does not exist or has expired.
     #[error("the lease has expired")]
-    LeaseLost,
+    LeaseNotFound,
     /// The request can never succeed (value too large, malformed key).
     #[error("the store refuses this request: {0}")]
-    Refused(String),
+    InvalidRequest(String),
     /// The store is full. Deletes still work.
     #[error("the store is out of space: compact, defragment, then disarm its alarm")]
     NoSpace,
 }
 
 /// Encrypts values before they are stored.
-pub trait Seal: Send + Sync + 'static {
+pub trait SecretSealer: Send + Sync + 'static {
     /// Encrypts `plain` and binds the result to `aad` (organization, kind, id, field).
-    fn seal(&self, aad: &SealPlace, plain: &[u8]) -> Result<toolgate_model::SealedBlob, SealError>;
+    fn seal(
+        &self,
+        aad: &EncryptionContext,
+        plain: &[u8],
+    ) -> Result<toolgate_model::SealedBlob, SealError>;
 
     /// Decrypts a value that was sealed with the same `aad`.
     fn open(
         &self,
-        aad: &SealPlace,
+        aad: &EncryptionContext,
         sealed: &toolgate_model::SealedBlob,
-    ) -> Result<Opened, SealError>;
+    ) -> Result<PlaintextSecret, SealError>;
 }
 
 /// Encryption context of a sealed value (additional authenticated data). A value opens only in its own context.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealPlace {
+pub struct EncryptionContext {
     /// Organization id, or `_system`.
     pub org: String,
     /// Kind of the object, e.g. `credential`.
@@ -207,9 +211,9 @@ pub struct SealPlace {
     pub field: &'static str,
 }
 
-impl SealPlace {
+impl EncryptionContext {
     /// Returns the context of a credential's value.
-    pub fn credential_value(name: &toolgate_model::Name) -> Self {
+    pub fn credential_value(name: &toolgate_model::ObjectName) -> Self {
         Self {
             org: name.org.to_string(),
             kind: "credential",
@@ -220,7 +224,7 @@ impl SealPlace {
 }
 
 /// Decrypted secret: no `Debug`, no `Clone`, zeroed on drop by the type of the adapter.
-pub type Opened = Box<dyn AsRef<[u8]> + Send + Sync>;
+pub type PlaintextSecret = Box<dyn AsRef<[u8]> + Send + Sync>;
 
 /// Error of sealing or opening a value. Contains nothing of the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -234,12 +238,12 @@ pub enum SealError {
 }
 
 /// Probes servers on demand. Scheduled probes follow the desired state and do not use this port.
-pub trait Prober: Send + Sync + 'static {
+pub trait ServerProber: Send + Sync + 'static {
     /// Probes the server, stores the result and returns it.
     fn probe_now(
         &self,
-        server: toolgate_model::Name,
-    ) -> BoxFuture<'_, Result<Catalogue, ProbeError>>;
+        server: toolgate_model::ObjectName,
+    ) -> BoxFuture<'_, Result<ServerDefinitions, ProbeError>>;
 }
 
 /// Error of a probe that could not run. A probe that ran and failed is a

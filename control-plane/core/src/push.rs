@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use toolgate_model::{
-    Delta, Digest, Proxy, Refusal, ResourceKey, Slug, Snapshot, Timestamp, Version,
+    Delta, Digest, ProxyStatus, ResourceKey, ResourceRefusal, Slug, Snapshot, Timestamp, Version,
 };
 
 mod step;
@@ -20,28 +20,28 @@ mod step;
 mod tests;
 
 /// Time limit for the hello of a proxy.
-pub const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for the response to an update.
-pub const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+pub const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval at which the status of a connected proxy is recorded.
-pub const HEARTBEAT: Duration = Duration::from_secs(30);
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Age of a status record after which the proxy counts as disconnected, regardless of its content: its control plane
 /// has ended without recording the disconnect.
-pub const SILENCE: Duration = Duration::from_secs(90);
+pub const STALE_AFTER: Duration = Duration::from_secs(90);
 
 /// Returns `true` if the recorded proxy has a push stream at `now`.
-pub fn is_connected(proxy: &Proxy, now: Timestamp) -> bool {
-    proxy.connected && now.since(proxy.last_seen) <= SILENCE
+pub fn is_connected(proxy: &ProxyStatus, now: Timestamp) -> bool {
+    proxy.connected && now.since(proxy.last_seen) <= STALE_AFTER
 }
 
 /// Input of a push session.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum PushEvent {
     /// The proxy sent its hello.
-    Hello(Hello),
+    Hello(PushHello),
     /// A new snapshot is available.
-    Wanted(Arc<Snapshot>),
+    SnapshotReady(Arc<Snapshot>),
     /// The proxy accepted an update completely.
     Ack {
         /// Nonce of the update.
@@ -52,7 +52,7 @@ pub enum Event {
         /// Nonce of the update.
         nonce: u64,
         /// Rejected resources.
-        refused: Vec<Refusal>,
+        refused: Vec<ResourceRefusal>,
     },
     /// Time has passed. Sent at the time of [`PushAction::WakeAt`] or at any other time.
     Tick,
@@ -62,7 +62,7 @@ pub enum Event {
 
 /// Introduction of a proxy at the start of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hello {
+pub struct PushHello {
     /// Proxy id.
     pub id: Slug,
     /// Region of the proxy.
@@ -81,7 +81,7 @@ pub struct Hello {
 
 /// Action that the caller of a push session executes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Output {
+pub enum PushAction {
     /// Sends an update to the proxy.
     Send {
         /// Resources that the proxy lacks.
@@ -90,22 +90,22 @@ pub enum Output {
         nonce: u64,
     },
     /// Stores the status of the proxy for operators. Never an input of compile.
-    RecordProxy(Proxy),
+    RecordProxy(ProxyStatus),
     /// Requests a [`PushEvent::Tick`] at this time. Replaces earlier requests.
     WakeAt(Timestamp),
     /// Closes the stream. Nothing follows.
-    Close(Closed),
+    Close(PushCloseReason),
 }
 
 /// Reason why a session was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Closed {
+pub enum PushCloseReason {
     /// The proxy sent no hello in time, or sent two.
     #[error("a stream starts with one Hello, within ten seconds")]
     NoHello,
     /// The proxy did not respond to an update in time.
     #[error("the last update was not answered in time")]
-    NoAnswer,
+    AckTimeout,
     /// The response carries a nonce that is not in flight.
     #[error("the answer carries a nonce that is not in flight")]
     WrongNonce,
@@ -116,74 +116,74 @@ pub enum Closed {
 
 /// Push session. Create one per stream and pass it all events of the stream in order.
 #[derive(Debug)]
-pub struct Session {
-    phase: Phase,
-    wanted: Option<Arc<Snapshot>>,
+pub struct PushSession {
+    phase: SessionPhase,
+    target: Option<Arc<Snapshot>>,
     last_nonce: u64,
 }
 
 #[derive(Debug)]
-enum Phase {
-    Greeting { until: Timestamp },
-    Open(Box<Open>),
+enum SessionPhase {
+    AwaitingHello { until: Timestamp },
+    Open(Box<ConnectedProxy>),
     Closed,
 }
 
 #[derive(Debug)]
-struct Open {
-    proxy: Proxy,
+struct ConnectedProxy {
+    proxy: ProxyStatus,
     /// Digests of the resources that the proxy holds: acknowledged, and not rejected.
     holds: BTreeMap<ResourceKey, Digest>,
     /// Rejected resources with the digest and the reason.
     refused: BTreeMap<ResourceKey, (Digest, String)>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<InFlightUpdate>,
     /// Time of the last status record.
-    recorded: Timestamp,
+    last_recorded: Timestamp,
 }
 
 #[derive(Debug)]
-struct InFlight {
+struct InFlightUpdate {
     nonce: u64,
     delta: Delta,
-    until: Timestamp,
+    deadline: Timestamp,
 }
 
-impl Session {
+impl PushSession {
     /// Creates a session that waits for a hello.
     pub fn new(now: Timestamp) -> Self {
         Self {
-            phase: Phase::Greeting {
-                until: now.after(HELLO_DEADLINE),
+            phase: SessionPhase::AwaitingHello {
+                until: now.after(HELLO_TIMEOUT),
             },
-            wanted: None,
+            target: None,
             last_nonce: 0,
         }
     }
 
     /// Processes `event` at time `now` and returns the resulting actions.
     #[must_use]
-    pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Output> {
+    pub fn step(&mut self, event: PushEvent, now: Timestamp) -> Vec<PushAction> {
         self.handle(event, now)
     }
 
     /// Returns `true` if the session has ended.
     pub fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
+        matches!(self.phase, SessionPhase::Closed)
     }
 
     /// Returns the digests of the resources that the proxy holds; `None` before the hello and after the end.
     pub fn holds(&self) -> Option<&BTreeMap<ResourceKey, Digest>> {
         match &self.phase {
-            Phase::Open(open) => Some(&open.holds),
-            Phase::Greeting { .. } | Phase::Closed => None,
+            SessionPhase::Open(open) => Some(&open.holds),
+            SessionPhase::AwaitingHello { .. } | SessionPhase::Closed => None,
         }
     }
 
     /// Returns the current status of the proxy; `None` before the hello and after the end.
-    pub fn proxy(&self) -> Option<&Proxy> {
+    pub fn proxy(&self) -> Option<&ProxyStatus> {
         match &self.phase {
-            Phase::Open(open) => Some(&open.proxy),
-            Phase::Greeting { .. } | Phase::Closed => None,
+            SessionPhase::Open(open) => Some(&open.proxy),
+            SessionPhase::AwaitingHello { .. } | SessionPhase::Closed => None,
         }
     }
 }

@@ -1,16 +1,16 @@
 //! Reasons for the rejection of a command.
 
-use crate::{key::Key, port::Revision};
+use crate::{key::ObjectKey, port::Revision};
 
 /// Reason for a rejection. The text is shown to the operator: what is wrong, in which field, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The object does not exist.
     #[error("there is no {}", .0.describe())]
-    NotFound(Key),
+    NotFound(ObjectKey),
     /// An object of this name exists already.
     #[error("{} exists already; update it, or choose another id", .0.describe())]
-    AlreadyExists(Key),
+    AlreadyExists(ObjectKey),
     /// The object was changed since it was read.
     #[error(
         "{} has been changed since it was read (now at revision {current}); read it again and repeat the change",
@@ -18,7 +18,7 @@ pub enum Rejection {
     )]
     Stale {
         /// Key of the object.
-        key: Key,
+        key: ObjectKey,
         /// Current revision of the object.
         current: Revision,
     },
@@ -26,9 +26,9 @@ pub enum Rejection {
     #[error("{} is used by {}; change or delete those first", .key.describe(), list(.by))]
     InUse {
         /// Key of the object.
-        key: Key,
+        key: ObjectKey,
         /// First dependent objects.
-        by: Vec<Key>,
+        by: Vec<ObjectKey>,
     },
     /// The value of a field is invalid.
     #[error("{field}: {reason}")]
@@ -57,7 +57,7 @@ pub enum Rejection {
     #[error("{} cannot be read ({reason}); delete it and create it again", .key.describe())]
     Quarantined {
         /// Key of the object.
-        key: Key,
+        key: ObjectKey,
         /// Decoding error.
         reason: String,
     },
@@ -89,8 +89,12 @@ impl Rejection {
 /// Maximum number of dependent objects that a message names.
 pub(crate) const NAMED_USERS: usize = 5;
 
-fn list(keys: &[Key]) -> String {
-    let mut names: Vec<String> = keys.iter().take(NAMED_USERS).map(Key::describe).collect();
+fn list(keys: &[ObjectKey]) -> String {
+    let mut names: Vec<String> = keys
+        .iter()
+        .take(NAMED_USERS)
+        .map(ObjectKey::describe)
+        .collect();
     if keys.len() > NAMED_USERS {
         names.push(format!("{} more", keys.len() - NAMED_USERS));
     }

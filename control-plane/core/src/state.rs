@@ -7,72 +7,72 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Catalogue, Credential, Digest, Gateway, Name, Organization, Proxy, SealedBlob, Server, Slug,
-    Timestamp, Token, TokenHash, Version,
+    Credential, Digest, Gateway, ObjectName, Organization, ProxyStatus, SealedBlob, Server,
+    ServerDefinitions, Slug, Timestamp, Token, TokenHash, Version,
 };
 
 use crate::{
     change::Change,
-    key::Key,
-    object::{JoinToken, Marker, Object, RequestRecord, VersionRecord},
+    key::ObjectKey,
+    object::{ControlObject, JoinToken, RequestRecord, VersionMarker, VersionRecord},
+    object_table::{ObjectTable, VersionedObject},
     port::Revision,
-    shelf::{Shelf, Stored},
 };
 
-mod shelve;
+mod tables;
 #[cfg(test)]
 mod tests;
 
 /// Decoded content of the store at a revision. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {
+pub struct StoreState {
     /// Tenants.
-    pub organizations: Shelf<Slug, Organization>,
+    pub organizations: ObjectTable<Slug, Organization>,
     /// MCP endpoints.
-    pub gateways: Shelf<Name, Gateway>,
+    pub gateways: ObjectTable<ObjectName, Gateway>,
     /// MCP servers.
-    pub servers: Shelf<Name, Server>,
+    pub servers: ObjectTable<ObjectName, Server>,
     /// Credentials that proxies present to servers.
-    pub credentials: Shelf<Name, Credential>,
+    pub credentials: ObjectTable<ObjectName, Credential>,
     /// Bearer tokens, including revoked and expired ones.
-    pub tokens: Shelf<Name, Token>,
+    pub tokens: ObjectTable<ObjectName, Token>,
     /// Definitions that servers offer, by server.
-    pub catalogues: Shelf<Name, Catalogue>,
+    pub definitions: ObjectTable<ObjectName, ServerDefinitions>,
     /// Data-plane processes.
-    pub proxies: Shelf<Slug, Proxy>,
+    pub proxies: ObjectTable<Slug, ProxyStatus>,
     /// Owning organization of each gateway id.
-    pub gateway_ids: Shelf<Slug, Slug>,
+    pub gateway_ids: ObjectTable<Slug, Slug>,
     /// Sealed deployment keys.
-    pub system_keys: Shelf<Slug, SealedBlob>,
+    pub system_keys: ObjectTable<Slug, SealedBlob>,
     /// Join tokens, by hash.
-    pub join_tokens: Shelf<Digest, JoinToken>,
+    pub join_tokens: ObjectTable<Digest, JoinToken>,
     /// Expelled proxies, with the expiry of their last certificate.
-    pub expelled: Shelf<Slug, Timestamp>,
+    pub expelled: ObjectTable<Slug, Timestamp>,
     /// Results of request ids.
-    pub requests: Shelf<Digest, RequestRecord>,
+    pub requests: ObjectTable<Digest, RequestRecord>,
     /// Version log. The version of an entry is the revision of its write.
-    pub history: Shelf<u64, VersionRecord>,
+    pub history: ObjectTable<u64, VersionRecord>,
     /// Entries that cannot be decoded, by raw key.
-    pub quarantine: Arc<BTreeMap<String, Quarantined>>,
-    marker: Option<(Marker, Revision)>,
-    token_hashes: Arc<BTreeMap<TokenHash, Name>>,
+    pub quarantine: Arc<BTreeMap<String, QuarantinedObject>>,
+    marker: Option<(VersionMarker, Revision)>,
+    token_hashes: Arc<BTreeMap<TokenHash, ObjectName>>,
     revisions: Arc<BTreeMap<String, Revision>>,
     revision: Revision,
-    content: Revision,
+    content_revision: Revision,
 }
 
 /// Store entry that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
+pub struct QuarantinedObject {
     /// Description of the error, without any of the content.
     pub reason: String,
     /// Revision of the last write.
-    pub modified: Revision,
+    pub mod_revision: Revision,
 }
 
 /// Decoded change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum ObjectEvent {
     /// The key was written.
     Put {
         /// Raw key in the store.
@@ -80,7 +80,7 @@ pub enum Event {
         /// Revision of the write.
         modified: Revision,
         /// Decoded object, or the decoding error.
-        object: Result<Object, String>,
+        object: Result<ControlObject, String>,
     },
     /// The key was deleted.
     Delete {
@@ -93,42 +93,46 @@ pub enum Event {
 
 /// Entry of a full listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedObject {
     /// Raw key in the store.
     pub key: String,
     /// Revision of the last write.
-    pub modified: Revision,
+    pub mod_revision: Revision,
     /// Decoded object, or the decoding error; `None` if [`StoreState::mod_revision`] of the key equals the
     /// revision, in which case the entry is not decoded again.
-    pub object: Option<Result<Object, String>>,
+    pub object: Option<Result<ControlObject, String>>,
 }
 
 /// Differences found by a full comparison with the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Repairs {
+pub struct ResyncStats {
     /// Writes that the watch missed although it reported a later revision.
     pub missed_writes: usize,
     /// Deletions that the watch missed or had not delivered yet.
     pub missed_deletes: usize,
 }
 
-impl State {
+impl StoreState {
     /// Creates the state from a full listing at `revision`.
-    pub fn from_listing(listing: Vec<Listed>, revision: Revision) -> Self {
+    pub fn from_listing(listing: Vec<ListedObject>, revision: Revision) -> Self {
         Self::default().relist(listing, revision).0
     }
 
     /// Applies `events` in order and advances to `revision`. Returns the number of events that changed the state.
-    pub fn apply(&mut self, events: impl IntoIterator<Item = Event>, revision: Revision) -> usize {
+    pub fn apply(
+        &mut self,
+        events: impl IntoIterator<Item = ObjectEvent>,
+        revision: Revision,
+    ) -> usize {
         let mut changed = 0;
         for event in events {
             changed += usize::from(match event {
-                Event::Put {
+                ObjectEvent::Put {
                     key,
                     modified,
                     object,
                 } => self.apply_put(key, modified, object),
-                Event::Delete { key, revision } => self.apply_delete(&key, revision),
+                ObjectEvent::Delete { key, revision } => self.apply_delete(&key, revision),
             });
         }
         self.revision = self.revision.max(revision);
@@ -137,32 +141,32 @@ impl State {
 
     /// Returns this state updated to a full listing at `revision`, and the differences found.
     #[must_use]
-    pub fn relist(&self, listing: Vec<Listed>, revision: Revision) -> (Self, Repairs) {
+    pub fn relist(&self, listing: Vec<ListedObject>, revision: Revision) -> (Self, ResyncStats) {
         let mut next = self.clone();
-        let mut repairs = Repairs::default();
+        let mut repairs = ResyncStats::default();
         let listed: std::collections::BTreeSet<&str> =
             listing.iter().map(|entry| entry.key.as_str()).collect();
         let gone = |key: &&String| !listed.contains(key.as_str());
         let gone: Vec<String> = self.revisions.keys().filter(gone).cloned().collect();
         for key in gone {
             repairs.missed_deletes += 1;
-            next.take_out(&key);
-            if shelve::is_read(&key) {
-                next.content = next.content.max(revision);
+            next.remove_key(&key);
+            if tables::is_compile_input(&key) {
+                next.content_revision = next.content_revision.max(revision);
             }
         }
         for entry in listing {
-            if self.modified(&entry.key) == Some(entry.modified) {
+            if self.mod_revision(&entry.key) == Some(entry.mod_revision) {
                 continue;
             }
             let Some(object) = entry.object else { continue };
-            let missed = entry.modified <= self.revision;
+            let missed = entry.mod_revision <= self.revision;
             repairs.missed_writes += usize::from(missed);
-            if missed && shelve::is_read(&entry.key) {
+            if missed && tables::is_compile_input(&entry.key) {
                 // The revision of the entry was already published without the entry.
-                next.content = next.content.max(revision);
+                next.content_revision = next.content_revision.max(revision);
             }
-            next.put_in(entry.key, entry.modified, object);
+            next.insert_key(entry.key, entry.mod_revision, object);
         }
         next.revision = revision;
         (next, repairs)
@@ -178,22 +182,22 @@ impl State {
     pub fn version(&self) -> Version {
         Version {
             epoch: self.epoch(),
-            revision: self.content,
+            revision: self.content_revision,
         }
     }
 
     /// Returns `true` if `self` and `other` certainly compile to the same snapshot. One of them must be derived
     /// from the other.
-    pub fn compiles_like(&self, other: &Self) -> bool {
+    pub fn has_same_compile_inputs(&self, other: &Self) -> bool {
         self.marker == other.marker
-            && self.content == other.content
-            && self.organizations.is(&other.organizations)
-            && self.gateways.is(&other.gateways)
-            && self.servers.is(&other.servers)
-            && self.credentials.is(&other.credentials)
-            && self.tokens.is(&other.tokens)
-            && self.catalogues.is(&other.catalogues)
-            && self.gateway_ids.is(&other.gateway_ids)
+            && self.content_revision == other.content_revision
+            && self.organizations.ptr_eq(&other.organizations)
+            && self.gateways.ptr_eq(&other.gateways)
+            && self.servers.ptr_eq(&other.servers)
+            && self.credentials.ptr_eq(&other.credentials)
+            && self.tokens.ptr_eq(&other.tokens)
+            && self.definitions.ptr_eq(&other.definitions)
+            && self.gateway_ids.ptr_eq(&other.gateway_ids)
     }
 
     /// Returns the epoch; 0 before the first marker.
@@ -202,23 +206,23 @@ impl State {
     }
 
     /// Returns the time of the last change.
-    pub fn written(&self) -> Timestamp {
+    pub fn last_change(&self) -> Timestamp {
         self.marker
-            .map_or(Timestamp(0), |(marker, _)| marker.written)
+            .map_or(Timestamp(0), |(marker, _)| marker.last_change)
     }
 
     /// Returns the revision of the last write of a raw key, quarantined or not.
-    pub fn modified(&self, key: &str) -> Option<Revision> {
+    pub fn mod_revision(&self, key: &str) -> Option<Revision> {
         self.revisions.get(key).copied()
     }
 
     /// Returns the revision of the last write of a key.
-    pub fn modified_at(&self, key: &Key) -> Option<Revision> {
-        self.modified(&key.to_string())
+    pub fn mod_revision_at(&self, key: &ObjectKey) -> Option<Revision> {
+        self.mod_revision(&key.to_string())
     }
 
     /// Returns the quarantine entry of `key`, if it is quarantined.
-    pub fn quarantined(&self, key: &Key) -> Option<&Quarantined> {
+    pub fn quarantined(&self, key: &ObjectKey) -> Option<&QuarantinedObject> {
         self.quarantine.get(&key.to_string())
     }
 
@@ -228,25 +232,25 @@ impl State {
     }
 
     /// Returns the token with this hash. The admin API authenticates with it.
-    pub fn token_by_hash(&self, hash: &TokenHash) -> Option<&Stored<Token>> {
+    pub fn token_by_hash(&self, hash: &TokenHash) -> Option<&VersionedObject<Token>> {
         self.tokens.get(self.token_hashes.get(hash)?)
     }
 
     /// Returns the object at `key`, if it exists and is not quarantined.
-    pub fn object(&self, key: &Key) -> Option<Object> {
+    pub fn object(&self, key: &ObjectKey) -> Option<ControlObject> {
         self.find(key)
     }
 
     /// Returns this state after `change`, at the next revision, for dry runs.
     #[must_use]
-    pub fn changed_by(&self, change: &Change) -> Self {
+    pub fn after_change(&self, change: &Change) -> Self {
         let revision = self.revision + 1;
-        let put = |(key, object): &(Key, Object)| Event::Put {
+        let put = |(key, object): &(ObjectKey, ControlObject)| ObjectEvent::Put {
             key: key.to_string(),
             modified: revision,
             object: Ok(object.clone()),
         };
-        let delete = |key: &Key| Event::Delete {
+        let delete = |key: &ObjectKey| ObjectEvent::Delete {
             key: key.to_string(),
             revision,
         };
@@ -261,8 +265,8 @@ impl State {
     }
 
     /// Returns the hashes of tokens that are revoked, or expired at `now`, for the revocation stream.
-    pub fn dead_tokens(&self, now: Timestamp) -> impl Iterator<Item = &TokenHash> {
-        let dead = move |token: &&Stored<Token>| {
+    pub fn inactive_tokens(&self, now: Timestamp) -> impl Iterator<Item = &TokenHash> {
+        let dead = move |token: &&VersionedObject<Token>| {
             token.revoked.is_some() || token.expires.is_some_and(|at| at <= now)
         };
         let tokens = self.tokens.iter().map(|(_, token)| token);
@@ -270,15 +274,15 @@ impl State {
     }
 
     /// Returns the keys of the objects owned by an organization, without the organization itself.
-    pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = Key> + 'a {
-        let of = move |name: &&Name| name.org == *org;
+    pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = ObjectKey> + 'a {
+        let of = move |name: &&ObjectName| name.org == *org;
         let gateways = self.gateways.iter().map(|(name, _)| name).filter(of);
         let servers = self.servers.iter().map(|(name, _)| name).filter(of);
         let credentials = self.credentials.iter().map(|(name, _)| name).filter(of);
         let tokens = self.tokens.iter().map(|(name, _)| name).filter(of);
-        (gateways.map(|name| Key::Gateway(name.clone())))
-            .chain(servers.map(|name| Key::Server(name.clone())))
-            .chain(credentials.map(|name| Key::Credential(name.clone())))
-            .chain(tokens.map(|name| Key::Token(name.clone())))
+        (gateways.map(|name| ObjectKey::Gateway(name.clone())))
+            .chain(servers.map(|name| ObjectKey::Server(name.clone())))
+            .chain(credentials.map(|name| ObjectKey::Credential(name.clone())))
+            .chain(tokens.map(|name| ObjectKey::Token(name.clone())))
     }
 }

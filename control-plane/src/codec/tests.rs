@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_control_core::{
-    Key,
-    object::{JoinToken, Marker, RequestRecord, VersionRecord},
+    ObjectKey,
+    object::{JoinToken, RequestRecord, VersionMarker, VersionRecord},
 };
 use toolgate_model::{
-    Credential, CredentialKind, Digest, Meta, Proxy, Refusal, ResourceKey, ResourceKind,
-    SealedBlob, TokenHash, Version,
+    Credential, CredentialKind, Digest, ObjectMeta, ProxyStatus, ResourceKey, ResourceKind,
+    ResourceRefusal, SealedBlob, TokenHash, Version,
 };
 
 use super::*;
@@ -25,10 +25,10 @@ fn sealed() -> SealedBlob {
     }
 }
 
-fn desired() -> Vec<(Key, Object)> {
+fn desired() -> Vec<(ObjectKey, ControlObject)> {
     let credential = Credential {
         name: name("key"),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         kind: CredentialKind::StaticHeader {
             header: "authorization".to_owned(),
             value: sealed(),
@@ -38,27 +38,30 @@ fn desired() -> Vec<(Key, Object)> {
     let tools = gateway("tools", "files");
     vec![
         (
-            Key::Organization(slug("acme")),
-            Object::Organization(Arc::new(acme)),
+            ObjectKey::Organization(slug("acme")),
+            ControlObject::Organization(Arc::new(acme)),
         ),
         (
-            Key::Gateway(name("tools")),
-            Object::Gateway(Arc::new(tools)),
+            ObjectKey::Gateway(name("tools")),
+            ControlObject::Gateway(Arc::new(tools)),
         ),
         (
-            Key::Server(name("files")),
-            Object::Server(Arc::new(server("files"))),
+            ObjectKey::Server(name("files")),
+            ControlObject::Server(Arc::new(server("files"))),
         ),
         (
-            Key::Credential(name("key")),
-            Object::Credential(Arc::new(credential)),
+            ObjectKey::Credential(name("key")),
+            ControlObject::Credential(Arc::new(credential)),
         ),
-        (Key::Token(name("ci")), Object::Token(Arc::new(token("ci")))),
+        (
+            ObjectKey::Token(name("ci")),
+            ControlObject::Token(Arc::new(token("ci"))),
+        ),
     ]
 }
 
-fn observed() -> Vec<(Key, Object)> {
-    let refusal = Refusal {
+fn observed() -> Vec<(ObjectKey, ControlObject)> {
+    let refusal = ResourceRefusal {
         resource: ResourceKey {
             kind: ResourceKind::Gateway,
             name: name("tools"),
@@ -66,7 +69,7 @@ fn observed() -> Vec<(Key, Object)> {
         reason: "too odd".to_owned(),
     };
     let version = |revision| Version { epoch: 1, revision };
-    let proxy = Proxy {
+    let proxy = ProxyStatus {
         id: slug("p1"),
         region: "eu".to_owned(),
         build: "0.1.0".to_owned(),
@@ -80,14 +83,17 @@ fn observed() -> Vec<(Key, Object)> {
     };
     vec![
         (
-            Key::Catalogue(name("files")),
-            Object::Catalogue(Arc::new(catalogue("files"))),
+            ObjectKey::Definitions(name("files")),
+            ControlObject::Definitions(Arc::new(catalogue("files"))),
         ),
-        (Key::Proxy(slug("p1")), Object::Proxy(Arc::new(proxy))),
+        (
+            ObjectKey::Proxy(slug("p1")),
+            ControlObject::Proxy(Arc::new(proxy)),
+        ),
     ]
 }
 
-fn system() -> Vec<(Key, Object)> {
+fn system() -> Vec<(ObjectKey, ControlObject)> {
     let digest = Digest([7; 32]);
     let join = JoinToken {
         hash: TokenHash([7; 32]),
@@ -96,7 +102,7 @@ fn system() -> Vec<(Key, Object)> {
     };
     let request = RequestRecord {
         request: digest,
-        subject: Key::Gateway(name("tools")),
+        subject: ObjectKey::Gateway(name("tools")),
         expires: NOW,
     };
     let version = VersionRecord {
@@ -105,33 +111,36 @@ fn system() -> Vec<(Key, Object)> {
         epoch: 2,
         changes: vec!["create gateway acme/tools".to_owned()],
     };
-    let marker = Marker {
+    let marker = VersionMarker {
         epoch: 3,
-        written: Timestamp(9),
+        last_change: Timestamp(9),
     };
     vec![
-        (Key::Marker, Object::Marker(marker)),
+        (ObjectKey::Marker, ControlObject::Marker(marker)),
         (
-            Key::GatewayId(slug("tools")),
-            Object::GatewayId(slug("acme")),
+            ObjectKey::GatewayId(slug("tools")),
+            ControlObject::GatewayId(slug("acme")),
         ),
         (
-            Key::SystemKey(slug("authority")),
-            Object::SystemKey(sealed()),
+            ObjectKey::SystemKey(slug("authority")),
+            ControlObject::SystemKey(sealed()),
         ),
-        (Key::JoinToken(digest), Object::JoinToken(join)),
-        (Key::Expelled(slug("p1")), Object::Expelled(NOW)),
-        (Key::Request(digest), Object::Request(request)),
-        (Key::History(4), Object::History(version)),
+        (ObjectKey::JoinToken(digest), ControlObject::JoinToken(join)),
+        (
+            ObjectKey::Expelled(slug("p1")),
+            ControlObject::Expelled(NOW),
+        ),
+        (ObjectKey::Request(digest), ControlObject::Request(request)),
+        (ObjectKey::History(4), ControlObject::History(version)),
     ]
 }
 
-fn objects() -> Vec<(Key, Object)> {
+fn objects() -> Vec<(ObjectKey, ControlObject)> {
     [desired(), observed(), system()].concat()
 }
 
 #[test]
-fn every_object_is_read_back_as_it_was_written() {
+fn every_object_round_trips_through_its_bytes() {
     for (key, object) in objects() {
         let bytes = encode(&object, NOW, "system");
         assert_eq!(decode(&key.to_string(), &bytes), Ok(object), "{key}");
@@ -139,7 +148,7 @@ fn every_object_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn no_object_is_taken_for_another() {
+fn no_object_decodes_as_another_kind() {
     let objects = objects();
     for (key, object) in &objects {
         let bytes = encode(object, NOW, "system");
@@ -153,7 +162,7 @@ fn no_object_is_taken_for_another() {
 }
 
 #[test]
-fn every_truncation_is_a_reason_or_another_whole_record() {
+fn a_truncated_record_is_an_error_or_a_complete_record() {
     for (key, object) in objects() {
         let bytes = encode(&object, NOW, "system");
         for end in 0..bytes.len() {
@@ -166,7 +175,7 @@ fn every_truncation_is_a_reason_or_another_whole_record() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_an_object_or_a_reason(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_are_an_object_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         for (key, _) in objects() {
             let _total = decode(&key.to_string(), &bytes);
         }

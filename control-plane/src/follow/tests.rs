@@ -4,26 +4,27 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use toolgate_control_core::{
-    Command, Desired, Key,
-    port::{Store, Txn, Write},
+    Command, Desired, ObjectKey,
+    port::{Store, Txn, WriteOp},
 };
-use toolgate_model::{Proxy, Timestamp, Version};
+use toolgate_model::{ProxyStatus, Timestamp, Version};
 
 use crate::{
     codec,
     fixture::{
-        Faulty, Plane, catalogue, gateway, memory, name, put, ready, server, slug, start, token,
+        FaultyStore, WritePathFixture, catalogue, gateway, memory, name, put, ready, server, slug,
+        start, token,
     },
 };
 
-async fn furnished(store: Arc<dyn Store>) -> Plane {
+async fn furnished(store: Arc<dyn Store>) -> WritePathFixture {
     let plane = ready(store).await;
     plane
         .create(Desired::Server(server("files")))
         .await
         .unwrap();
     plane
-        .run(Command::RecordCatalogue(catalogue("files")))
+        .run(Command::RecordDefinitions(catalogue("files")))
         .await
         .unwrap();
     let done = plane
@@ -35,10 +36,10 @@ async fn furnished(store: Arc<dyn Store>) -> Plane {
 }
 
 #[tokio::test]
-async fn what_a_watch_loses_is_found_by_comparing() {
-    let store = Faulty::new();
+async fn events_lost_by_the_watch_are_found_by_a_full_listing() {
+    let store = FaultyStore::new();
     let plane = furnished(store.clone()).await;
-    store.loses_one_in.store(3, Ordering::Relaxed);
+    store.drops_one_in.store(3, Ordering::Relaxed);
     let lossy = start(store.clone());
     lossy.readiness.ready().await;
     for n in 0..30 {
@@ -48,7 +49,7 @@ async fn what_a_watch_loses_is_found_by_comparing() {
             .unwrap();
     }
     for n in 0..10 {
-        let key = Key::Token(name(&format!("t{n}")));
+        let key = ObjectKey::Token(name(&format!("t{n}")));
         plane
             .run(Command::Delete {
                 key,
@@ -59,7 +60,7 @@ async fn what_a_watch_loses_is_found_by_comparing() {
     }
     let last = plane.writer.state_at(0).await.revision();
     lossy.shows(|state| state.revision() >= last.min(40)).await;
-    lossy.suspicion.notify_one();
+    lossy.resync.notify_one();
     plane.shows(|state| state.tokens.len() == 20).await;
     lossy.shows(|state| state.tokens.len() == 20).await;
     let (should, is) = (plane.published(), lossy.published());
@@ -78,8 +79,8 @@ async fn what_a_watch_loses_is_found_by_comparing() {
 }
 
 #[tokio::test]
-async fn after_compaction_while_away_the_state_is_equal_and_deletions_are_in_it() {
-    let store = Faulty::new();
+async fn after_compaction_during_a_disconnect_the_state_is_equal_including_deletions() {
+    let store = FaultyStore::new();
     let plane = furnished(store.clone()).await;
     let away = start(store.clone());
     away.readiness.ready().await;
@@ -92,7 +93,7 @@ async fn after_compaction_while_away_the_state_is_equal_and_deletions_are_in_it(
     away.shows(|state| state.tokens.len() == 20).await;
     drop(away);
     for n in 0..5 {
-        let key = Key::Token(name(&format!("t{n}")));
+        let key = ObjectKey::Token(name(&format!("t{n}")));
         plane
             .run(Command::Delete {
                 key,
@@ -117,9 +118,9 @@ async fn after_compaction_while_away_the_state_is_equal_and_deletions_are_in_it(
 }
 
 #[tokio::test]
-async fn a_watch_that_cannot_be_opened_is_tried_again_until_it_can() {
-    let store = Faulty::new();
-    store.deaf.store(true, Ordering::Relaxed);
+async fn a_watch_that_cannot_be_opened_is_retried_until_it_opens() {
+    let store = FaultyStore::new();
+    store.watch_unavailable.store(true, Ordering::Relaxed);
     let plane = start(store.clone());
     plane.readiness.ready().await;
     let other = ready(memory()).await;
@@ -128,17 +129,20 @@ async fn a_watch_that_cannot_be_opened_is_tried_again_until_it_can() {
         .commit(put("/v1/desired/acme/gateway/poison", b"?"))
         .await
         .unwrap();
-    store.deaf.store(false, Ordering::Relaxed);
+    store.watch_unavailable.store(false, Ordering::Relaxed);
     plane.shows(|state| state.quarantine.len() == 1).await;
 }
 
 #[tokio::test]
-async fn poison_behind_our_back_hurts_nobody_else() {
+async fn an_undecodable_external_write_affects_no_other_object() {
     let store = memory();
     let plane = furnished(Arc::clone(&store)).await;
     let before = plane.published();
     let whole = codec::encode(
-        &before.state.object(&Key::Gateway(name("tools"))).unwrap(),
+        &before
+            .state
+            .object(&ObjectKey::Gateway(name("tools")))
+            .unwrap(),
         Timestamp(1),
         "system",
     );
@@ -172,7 +176,7 @@ async fn poison_behind_our_back_hurts_nobody_else() {
         before.compiled.snapshot.entries
     );
     // An unreadable entry with a valid key can be deleted through the API.
-    let key = Key::Gateway(name("truncated"));
+    let key = ObjectKey::Gateway(name("truncated"));
     plane
         .run(Command::Delete {
             key,
@@ -186,10 +190,10 @@ async fn poison_behind_our_back_hurts_nobody_else() {
 }
 
 #[tokio::test]
-async fn what_proxies_report_is_not_compiled() {
+async fn proxy_reports_cause_no_compilation() {
     let plane = furnished(memory()).await;
     let before = plane.published();
-    let proxy = Proxy {
+    let proxy = ProxyStatus {
         id: slug("p1"),
         region: String::new(),
         build: String::new(),
@@ -207,8 +211,8 @@ async fn what_proxies_report_is_not_compiled() {
 }
 
 #[tokio::test]
-async fn a_store_that_went_back_in_time_is_adopted_with_a_new_epoch_only() {
-    let store = Faulty::new();
+async fn a_restored_older_store_is_adopted_only_with_a_new_epoch() {
+    let store = FaultyStore::new();
     let plane = furnished(store.clone()).await;
     let known = plane.published().state.revision();
 
@@ -217,7 +221,7 @@ async fn a_store_that_went_back_in_time_is_adopted_with_a_new_epoch_only() {
     older.shows(|state| state.organizations.len() == 1).await;
     assert!(older.published().state.revision() < known);
     store.restore(Arc::clone(&copy));
-    plane.suspicion.notify_one();
+    plane.resync.notify_one();
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert_eq!(
         plane.published().state.revision(),
@@ -238,14 +242,14 @@ async fn a_store_that_went_back_in_time_is_adopted_with_a_new_epoch_only() {
 }
 
 #[tokio::test]
-async fn a_deletion_behind_our_back_is_published_too() {
+async fn an_external_deletion_is_published() {
     let store = memory();
     let plane = furnished(Arc::clone(&store)).await;
     let before = plane.published().compiled.snapshot.version;
-    let key = Key::Gateway(name("tools")).to_string();
+    let key = ObjectKey::Gateway(name("tools")).to_string();
     let delete = Txn {
-        guards: Vec::new(),
-        writes: vec![Write::Delete(key)],
+        compares: Vec::new(),
+        writes: vec![WriteOp::Delete(key)],
     };
     store.commit(delete).await.unwrap();
     plane.shows(|state| state.gateways.is_empty()).await;

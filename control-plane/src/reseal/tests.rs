@@ -2,32 +2,32 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use toolgate_model::{Meta, TokenHash};
-use toolgate_vault::KeyRing;
+use toolgate_model::{ObjectMeta, TokenHash};
+use toolgate_vault::KeyEncryptionKeys;
 
 use super::*;
 use crate::fixture::{memory, name, ready, slug};
 
 const VALUE: &[u8] = b"Bearer s3cret";
 
-fn ring(folder: &std::path::Path, keys: &[(&str, char)]) -> Arc<Vault> {
+fn ring(folder: &std::path::Path, keys: &[(&str, char)]) -> Arc<EnvelopeSealer> {
     let path = folder.join("key");
     let line = |(id, digit): &(&str, char)| format!("{id} {}\n", digit.to_string().repeat(64));
     std::fs::write(&path, keys.iter().map(line).collect::<String>()).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    Arc::new(Vault::new(KeyRing::open(&path).unwrap()))
+    Arc::new(EnvelopeSealer::new(KeyEncryptionKeys::open(&path).unwrap()))
 }
 
 #[tokio::test]
-async fn after_a_rotation_everything_opens_without_the_older_key() {
+async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     let folder = tempfile::tempdir().unwrap();
     let plane = ready(memory()).await;
     let old = ring(folder.path(), &[("k1", '1')]);
     let credential = name("gh");
-    let place = SealPlace::credential_value(&credential);
+    let place = EncryptionContext::credential_value(&credential);
     let object = Desired::Credential(Credential {
         name: credential.clone(),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         kind: CredentialKind::StaticHeader {
             header: "authorization".to_owned(),
             value: old.seal(&place, VALUE).unwrap(),
@@ -37,7 +37,7 @@ async fn after_a_rotation_everything_opens_without_the_older_key() {
     let key = keys::DeploymentKeys::open_or_create(&plane.writer, &old, "t")
         .await
         .unwrap();
-    let hash = |keys: &keys::DeploymentKeys| TokenHash(keys.minter.hash("x").0);
+    let hash = |keys: &keys::DeploymentKeys| TokenHash(keys.token_minter.hash("x").0);
     let before = hash(&key);
 
     assert_eq!(
@@ -57,7 +57,7 @@ async fn after_a_rotation_everything_opens_without_the_older_key() {
             let stored = state.credentials.get(&credential).unwrap();
             let CredentialKind::StaticHeader { value, .. } = &stored.kind;
             let ours = state.system_keys.get(&slug("authority")).unwrap();
-            !new.is_stale(value) && !new.is_stale(&ours.object)
+            !new.needs_reseal(value) && !new.needs_reseal(&ours.object)
         })
         .await;
     let state = plane.writer.current();
@@ -71,7 +71,7 @@ async fn after_a_rotation_everything_opens_without_the_older_key() {
 }
 
 #[tokio::test]
-async fn what_does_not_open_stays_as_it_is() {
+async fn a_secret_that_does_not_open_is_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let plane = ready(memory()).await;
     let lost = ring(folder.path(), &[("k1", '1')]);

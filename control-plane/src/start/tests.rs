@@ -3,18 +3,18 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
-use toolgate_api::{Desk as _, Purpose};
+use toolgate_api::{ControlApi as _, SecretPurpose};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
-use toolgate_runtime::{Trigger, clock, drain};
+use toolgate_runtime::{DrainTrigger, clock, drain};
 use toolgate_store::EmbeddedStore;
 
 use super::*;
 use crate::fixture::memory;
 
-fn machine() -> (Machine, Trigger) {
+fn machine() -> (ControlPlaneContext, DrainTrigger) {
     let (drain, trigger) = drain::new();
     let egress = Egress::new(EgressPolicy::default()).unwrap();
-    let machine = Machine {
+    let machine = ControlPlaneContext {
         clock: clock::system(),
         metrics: Metrics::new(),
         readiness: Readiness::new(),
@@ -25,22 +25,22 @@ fn machine() -> (Machine, Trigger) {
     (machine, trigger)
 }
 
-fn options(folder: &Path) -> Options {
-    Options {
+fn options(folder: &Path) -> StartOptions {
+    StartOptions {
         token_prefix: "archestra".to_owned(),
         organization: "default".parse().unwrap(),
         key_file: Some(folder.join("key")),
         admin_token_file: folder.join("admin-token"),
         reset_admin_token: false,
         new_epoch: false,
-        alone: false,
+        exclusive_store: false,
     }
 }
 
 async fn start(
-    options: Options,
+    options: StartOptions,
     store: &Arc<dyn Store>,
-) -> (Result<ControlPlane, StartError>, Trigger) {
+) -> (Result<ControlPlane, StartError>, DrainTrigger) {
     let (machine, trigger) = machine();
     (
         ControlPlane::start(options, Arc::clone(store), machine).await,
@@ -49,7 +49,7 @@ async fn start(
 }
 
 #[tokio::test]
-async fn an_empty_store_gets_an_organization_and_a_token_that_works() {
+async fn an_empty_store_gets_an_organization_and_a_working_token() {
     let folder = tempfile::tempdir().unwrap();
     let (plane, _trigger) = start(options(folder.path()), &memory()).await;
     let plane = plane.unwrap();
@@ -63,9 +63,9 @@ async fn an_empty_store_gets_an_organization_and_a_token_that_works() {
         "the usual form of a token"
     );
     let hash = plane
-        .spine()
-        .hash(Purpose::Bearer, secret.trim().as_bytes());
-    let state = plane.spine().publications().borrow().state.clone();
+        .write_path()
+        .hash(SecretPurpose::Bearer, secret.trim().as_bytes());
+    let state = plane.write_path().publications().borrow().state.clone();
     let token = state.token_by_hash(&hash).unwrap();
     assert!(token.system && token.revoked.is_none());
     assert_eq!(state.organizations.len(), 1);
@@ -85,9 +85,12 @@ async fn a_restart_keeps_token_keys_and_epoch() {
             FirstToken::Kept => assert_eq!(round, 1),
             FirstToken::Elsewhere => panic!("the token is in our file"),
         }
-        let state = plane.spine().publications().borrow().state.clone();
+        let state = plane.write_path().publications().borrow().state.clone();
         assert_eq!((state.epoch(), state.tokens.len()), (1, 1));
-        keyrings.push((plane.spine().keyring(), plane.spine().authority_pem()));
+        keyrings.push((
+            plane.write_path().keyring(),
+            plane.write_path().authority_pem(),
+        ));
         drop((plane, store));
         trigger.drain(Duration::from_secs(5)).await;
     }
@@ -103,18 +106,18 @@ async fn control_planes_of_one_store_share_keys_and_token() {
     std::fs::copy(one.path().join("key"), two.path().join("key")).unwrap();
     let (second, _two) = start(options(two.path()), &store).await;
     let second = second.unwrap();
-    assert!(first.spine().keyring() == second.spine().keyring());
+    assert!(first.write_path().keyring() == second.write_path().keyring());
     assert!(matches!(second.first_token(), FirstToken::Elsewhere));
 }
 
 #[tokio::test]
-async fn another_key_file_is_refused_with_what_to_do() {
+async fn a_different_key_file_is_rejected_with_a_remedy() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = memory();
     let (first, trigger) = start(options(one.path()), &store).await;
     first.unwrap();
     trigger.drain(Duration::from_secs(5)).await;
-    KeyRing::open_or_create(&two.path().join("key")).unwrap();
+    KeyEncryptionKeys::open_or_create(&two.path().join("key")).unwrap();
     let before = everything(&store).await;
     let (second, _two) = start(options(two.path()), &store).await;
     let Err(error @ StartError::OtherKeyFile { .. }) = second.map(drop) else {
@@ -136,11 +139,13 @@ async fn another_key_file_is_refused_with_what_to_do() {
 async fn everything(store: &Arc<dyn Store>) -> Vec<(String, u64)> {
     let page = store.list("", None, 1000, None).await.unwrap();
     let entries = page.entries.into_iter();
-    entries.map(|entry| (entry.key, entry.modified)).collect()
+    entries
+        .map(|entry| (entry.key, entry.mod_revision))
+        .collect()
 }
 
 #[tokio::test]
-async fn a_lost_key_file_is_not_made_anew_and_the_refusal_writes_nothing() {
+async fn a_lost_key_file_is_not_recreated_and_the_failed_start_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store.redb");
     let embedded: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&file, clock::system()).unwrap());
@@ -179,7 +184,7 @@ async fn a_lost_key_file_is_not_made_anew_and_the_refusal_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_that_start_at_once_with_keys_of_their_own_one_is_refused() {
+async fn two_concurrent_starts_with_different_keys_reject_one() {
     for _ in 0..5 {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let store = memory();
@@ -205,7 +210,7 @@ async fn of_two_that_start_at_once_with_keys_of_their_own_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_lost_token_is_replaced_when_asked_for_and_no_longer_works() {
+async fn a_lost_admin_token_is_replaced_on_request_and_stops_working() {
     let folder = tempfile::tempdir().unwrap();
     let store = memory();
     let (first, _one) = start(options(folder.path()), &store).await;
@@ -213,30 +218,32 @@ async fn a_lost_token_is_replaced_when_asked_for_and_no_longer_works() {
     let file = folder.path().join("admin-token");
     let lost = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
-    let reset = Options {
+    let reset = StartOptions {
         reset_admin_token: true,
         ..options(folder.path())
     };
     let (second, _two) = start(reset, &store).await;
     let second = second.unwrap();
-    let state = second.spine().publications().borrow().state.clone();
-    let hash = second.spine().hash(Purpose::Bearer, lost.trim().as_bytes());
+    let state = second.write_path().publications().borrow().state.clone();
+    let hash = second
+        .write_path()
+        .hash(SecretPurpose::Bearer, lost.trim().as_bytes());
     assert!(state.token_by_hash(&hash).unwrap().revoked.is_some());
     assert_ne!(std::fs::read_to_string(&file).unwrap(), lost);
 }
 
 #[tokio::test]
-async fn a_new_epoch_beats_every_version_of_the_old_one() {
+async fn a_new_epoch_is_newer_than_every_version_of_the_old_one() {
     let (folder, store) = (tempfile::tempdir().unwrap(), memory());
     let version = |plane: &ControlPlane| {
-        let publications = plane.spine().publications();
+        let publications = plane.write_path().publications();
         let published = publications.borrow();
         published.compiled.snapshot.version
     };
     let (one, first) = start(options(folder.path()), &store).await;
     let before = version(&one.unwrap());
     drop(first);
-    let restored = Options {
+    let restored = StartOptions {
         new_epoch: true,
         ..options(folder.path())
     };
@@ -245,19 +252,22 @@ async fn a_new_epoch_beats_every_version_of_the_old_one() {
     let after = version(&two);
     assert_eq!((before.epoch, after.epoch), (1, 2));
     assert!(after > before);
-    let state = two.spine().publications().borrow().state.clone();
+    let state = two.write_path().publications().borrow().state.clone();
     let epochs: Vec<u64> = state.history.iter().map(|(_, entry)| entry.epoch).collect();
     assert!(epochs.contains(&1) && epochs.ends_with(&[2]), "{epochs:?}");
 }
 
 #[test]
-fn an_expelled_proxy_stays_out_until_its_last_certificate_has_ended() {
+fn an_expelled_proxy_stays_rejected_until_its_last_certificate_expires() {
     let skew = Duration::from_secs(300);
-    assert!(toolgate_control_core::limits::EXPULSION > toolgate_vault::PROXY_LIFE + skew);
+    assert!(
+        toolgate_control_core::limits::EXPULSION_PERIOD
+            > toolgate_vault::PROXY_CERTIFICATE_TTL + skew
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_start_at_once_in_one_folder_agree_on_one_admin_token() {
+async fn two_concurrent_starts_in_one_folder_agree_on_one_admin_token() {
     for _ in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         let store = memory();
@@ -270,9 +280,11 @@ async fn two_that_start_at_once_in_one_folder_agree_on_one_admin_token() {
         let created = |plane: &ControlPlane| matches!(plane.first_token(), FirstToken::Created);
         assert!(created(&one) || created(&two));
         let secret = std::fs::read_to_string(folder.path().join("admin-token")).unwrap();
-        let hash = one.spine().hash(Purpose::Bearer, secret.trim().as_bytes());
+        let hash = one
+            .write_path()
+            .hash(SecretPurpose::Bearer, secret.trim().as_bytes());
         for plane in [&one, &two] {
-            let state = plane.spine().publications().borrow().state.clone();
+            let state = plane.write_path().publications().borrow().state.clone();
             let mut live = state.tokens.iter().filter(|(_, token)| token.system);
             assert_eq!(live.next().map(|(_, token)| token.hash), Some(hash));
             assert!(live.next().is_none(), "a token that nobody has");

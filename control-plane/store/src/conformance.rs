@@ -5,8 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use toolgate_control_core::port::{
-    Batch, BoxFuture, Commit, Guard, Revision, Store, StoreEntry, StoreError, StoreEvent, Txn,
-    Watcher, Write,
+    BoxFuture, KeyValue, Revision, Store, StoreError, StoreEvent, StoreWatcher, Txn, TxnCompare,
+    TxnOutcome, WatchBatch, WriteOp,
 };
 
 mod history;
@@ -14,33 +14,33 @@ mod leases;
 mod pages;
 mod random;
 mod transactions;
-mod watching;
+mod watches;
 
 /// Store that a check runs against.
-pub type Subject = Arc<dyn Store>;
+pub type StoreUnderTest = Arc<dyn Store>;
 
 /// Conformance check: its name and its function.
-pub type Promise = (
+pub type ConformanceCheck = (
     &'static str,
-    fn(Subject) -> BoxFuture<'static, Result<(), Broken>>,
+    fn(StoreUnderTest) -> BoxFuture<'static, Result<(), ConformanceError>>,
 );
 
 /// Error of a conformance check.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum ConformanceError {
     /// The store violated a guarantee.
     #[error("{0}")]
-    Promise(String),
+    Violation(String),
     /// A store operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An expected event did not occur in time.
     #[error("waited in vain for {0}")]
-    InVain(&'static str),
+    Timeout(&'static str),
 }
 
 /// All checks.
-pub const PROMISES: &[Promise] = &[
+pub const CHECKS: &[ConformanceCheck] = &[
     ("a_transaction_is_all_or_nothing", |s| {
         Box::pin(transactions::all_or_nothing(s))
     }),
@@ -65,22 +65,20 @@ pub const PROMISES: &[Promise] = &[
     }),
     ("a_prefix_is_a_prefix", |s| Box::pin(pages::prefixes(s))),
     ("a_watch_tells_everything_once_and_in_order", |s| {
-        Box::pin(watching::everything(s))
+        Box::pin(watches::everything(s))
     }),
-    ("a_watch_starts_in_the_past", |s| {
-        Box::pin(watching::past(s))
-    }),
+    ("a_watch_starts_in_the_past", |s| Box::pin(watches::past(s))),
     ("a_commit_is_never_cut_in_two", |s| {
-        Box::pin(watching::whole_commits(s))
+        Box::pin(watches::whole_commits(s))
     }),
     ("watches_do_not_disturb_each_other", |s| {
-        Box::pin(watching::several(s))
+        Box::pin(watches::several(s))
     }),
     ("compacted_history_is_an_error_and_the_present_stays", |s| {
         Box::pin(history::compaction(s))
     }),
     ("compacting_twice_or_into_the_future_harms_nothing", |s| {
-        Box::pin(history::odd_compactions(s))
+        Box::pin(history::repeated_compactions(s))
     }),
     ("what_a_lease_holds_goes_with_it", |s| {
         Box::pin(leases::expiry(s))
@@ -99,10 +97,10 @@ pub const PROMISES: &[Promise] = &[
 /// Runs every check on a store created by `fresh`. Stops at the first failed check and returns its name and error.
 pub async fn check_all<F, E>(mut fresh: F) -> Result<(), String>
 where
-    F: AsyncFnMut(&'static str) -> Result<Subject, E>,
+    F: AsyncFnMut(&'static str) -> Result<StoreUnderTest, E>,
     E: std::fmt::Display,
 {
-    for (name, promise) in PROMISES {
+    for (name, promise) in CHECKS {
         let store = fresh(name)
             .await
             .map_err(|e| format!("{name}: no store: {e}"))?;
@@ -112,58 +110,70 @@ where
 }
 
 /// Maximum wait for an expected event.
-const SOON: Duration = Duration::from_secs(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn ensure(holds: bool, promise: impl FnOnce() -> String) -> Result<(), Broken> {
+fn ensure(holds: bool, promise: impl FnOnce() -> String) -> Result<(), ConformanceError> {
     if holds {
         return Ok(());
     }
-    Err(Broken::Promise(promise()))
+    Err(ConformanceError::Violation(promise()))
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: T, should: T) -> Result<(), Broken> {
+fn ensure_eq<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    is: T,
+    should: T,
+) -> Result<(), ConformanceError> {
     ensure(is == should, || {
         format!("{what}: is {is:?}, should be {should:?}")
     })
 }
 
-fn put(key: &str, value: &str) -> Write {
-    Write::Put {
+fn put(key: &str, value: &str) -> WriteOp {
+    WriteOp::Put {
         key: key.to_owned(),
         value: value.as_bytes().to_vec(),
         lease: None,
     }
 }
 
-fn delete(key: &str) -> Write {
-    Write::Delete(key.to_owned())
+fn delete(key: &str) -> WriteOp {
+    WriteOp::Delete(key.to_owned())
 }
 
-async fn write(store: &Subject, writes: Vec<Write>) -> Result<Revision, Broken> {
-    guarded(store, Vec::new(), writes)
+async fn write(store: &StoreUnderTest, writes: Vec<WriteOp>) -> Result<Revision, ConformanceError> {
+    try_write(store, Vec::new(), writes)
         .await?
-        .ok_or(Broken::InVain("a commit without guards"))
+        .ok_or(ConformanceError::Timeout("a commit without guards"))
 }
 
 /// Commits with `guards`. Returns the revision, or `None` if a compare failed.
-async fn guarded(
-    store: &Subject,
-    guards: Vec<Guard>,
-    writes: Vec<Write>,
-) -> Result<Option<Revision>, Broken> {
-    Ok(match store.commit(Txn { guards, writes }).await? {
-        Commit::Done(revision) => Some(revision),
-        Commit::GuardFailed => None,
-    })
+async fn try_write(
+    store: &StoreUnderTest,
+    guards: Vec<TxnCompare>,
+    writes: Vec<WriteOp>,
+) -> Result<Option<Revision>, ConformanceError> {
+    Ok(
+        match store
+            .commit(Txn {
+                compares: guards,
+                writes,
+            })
+            .await?
+        {
+            TxnOutcome::Committed(revision) => Some(revision),
+            TxnOutcome::CompareFailed => None,
+        },
+    )
 }
 
 /// Lists everything under `prefix` in pages at one revision.
-async fn all(
-    store: &Subject,
+async fn list_all(
+    store: &StoreUnderTest,
     prefix: &str,
     limit: usize,
     at: Option<Revision>,
-) -> Result<(Vec<StoreEntry>, Revision), Broken> {
+) -> Result<(Vec<KeyValue>, Revision), ConformanceError> {
     let mut page = store.list(prefix, None, limit, at).await?;
     let revision = page.revision;
     let mut entries = Vec::new();
@@ -179,14 +189,17 @@ async fn all(
         page = store
             .list(prefix, after.as_deref(), limit, Some(revision))
             .await?;
-        same("revision of a later page", page.revision, revision)?;
+        ensure_eq("revision of a later page", page.revision, revision)?;
     }
 }
 
 /// Returns all keys under `prefix` with their values as text.
-async fn pairs(store: &Subject, prefix: &str) -> Result<Vec<(String, String)>, Broken> {
-    let (entries, _) = all(store, prefix, 100, None).await?;
-    let pair = |entry: StoreEntry| {
+async fn pairs(
+    store: &StoreUnderTest,
+    prefix: &str,
+) -> Result<Vec<(String, String)>, ConformanceError> {
+    let (entries, _) = list_all(store, prefix, 100, None).await?;
+    let pair = |entry: KeyValue| {
         (
             entry.key,
             String::from_utf8_lossy(&entry.value).into_owned(),
@@ -195,22 +208,24 @@ async fn pairs(store: &Subject, prefix: &str) -> Result<Vec<(String, String)>, B
     Ok(entries.into_iter().map(pair).collect())
 }
 
-async fn next(watcher: &mut Box<dyn Watcher>) -> Result<Batch, Broken> {
-    match tokio::time::timeout(SOON, watcher.next()).await {
+async fn next(watcher: &mut Box<dyn StoreWatcher>) -> Result<WatchBatch, ConformanceError> {
+    match tokio::time::timeout(WAIT_TIMEOUT, watcher.next()).await {
         Ok(batch) => Ok(batch?),
-        Err(_elapsed) => Err(Broken::InVain("a change that a watch should tell")),
+        Err(_elapsed) => Err(ConformanceError::Timeout(
+            "a change that a watch should tell",
+        )),
     }
 }
 
 /// Collects events until an event at `revision` or later has arrived.
-async fn until(
-    watcher: &mut Box<dyn Watcher>,
+async fn events_until(
+    watcher: &mut Box<dyn StoreWatcher>,
     revision: Revision,
-) -> Result<Vec<StoreEvent>, Broken> {
+) -> Result<Vec<StoreEvent>, ConformanceError> {
     let mut events = Vec::new();
     loop {
         let batch = next(watcher).await?;
-        let last = batch.events.iter().map(told_at).max();
+        let last = batch.events.iter().map(event_revision).max();
         events.extend(batch.events);
         if last.is_some_and(|last| last >= revision) {
             return Ok(events);
@@ -218,19 +233,19 @@ async fn until(
     }
 }
 
-fn told_at(event: &StoreEvent) -> Revision {
+fn event_revision(event: &StoreEvent) -> Revision {
     match event {
-        StoreEvent::Put(entry) => entry.modified,
+        StoreEvent::Put(entry) => entry.mod_revision,
         StoreEvent::Delete { revision, .. } => *revision,
     }
 }
 
 /// Formats an event for comparison: `key=value@revision`, or `-key@revision`.
-fn told(event: &StoreEvent) -> String {
+fn format_event(event: &StoreEvent) -> String {
     match event {
         StoreEvent::Put(entry) => {
             let value = String::from_utf8_lossy(&entry.value);
-            format!("{}={value}@{}", entry.key, entry.modified)
+            format!("{}={value}@{}", entry.key, entry.mod_revision)
         }
         StoreEvent::Delete { key, revision } => format!("-{key}@{revision}"),
     }

@@ -16,7 +16,7 @@ use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time
 use redb::{Database, ReadableDatabase, backends::InMemoryBackend};
 use tokio::{sync::watch, task::spawn_blocking};
 use toolgate_control_core::port::{
-    BoxFuture, Commit, Lease, Page, Revision, Store, StoreError, Txn, Watcher,
+    BoxFuture, Lease, Revision, Store, StoreError, StorePage, StoreWatcher, Txn, TxnOutcome,
 };
 use toolgate_runtime::clock::SharedClock;
 
@@ -31,25 +31,25 @@ mod tests;
 mod watcher;
 mod write;
 
-pub use error::OpenError;
 use error::OrStoreError;
-use leases::Deadlines;
+pub use error::StoreOpenError;
+use leases::LeaseTimers;
 
 /// Number of revisions kept as history.
-const HISTORY: u64 = 10_000;
+const HISTORY_REVISIONS: u64 = 10_000;
 
 /// Maximum interval at which a watcher checks for expired leases.
-const LEASE_CHECK: Duration = Duration::from_secs(1);
+const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// [`Store`] implementation on redb. Cheap to clone.
 #[derive(Clone)]
 pub struct EmbeddedStore {
-    shared: Arc<Shared>,
+    shared: Arc<EmbeddedInner>,
 }
 
-struct Shared {
+struct EmbeddedInner {
     database: Database,
-    deadlines: Deadlines,
+    deadlines: LeaseTimers,
     /// Latest revision. Watchers wait for it to grow and then read the changes from the log.
     latest: watch::Sender<Revision>,
     history: u64,
@@ -57,18 +57,20 @@ struct Shared {
 
 impl EmbeddedStore {
     /// Opens the store in the file at `path`. Creates the file if it does not exist.
-    pub fn open(path: &Path, clock: SharedClock) -> Result<Self, OpenError> {
-        let database = Database::create(path).map_err(|e| OpenError::from_redb(path, e))?;
-        keep_private(path).map_err(|e| OpenError::from_io(path, &e))?;
-        Self::start(database, clock, HISTORY).map_err(|e| OpenError::unreadable(path, e))
+    pub fn open(path: &Path, clock: SharedClock) -> Result<Self, StoreOpenError> {
+        let database = Database::create(path).map_err(|e| StoreOpenError::from_redb(path, e))?;
+        restrict_permissions(path).map_err(|e| StoreOpenError::from_io(path, &e))?;
+        Self::start(database, clock, HISTORY_REVISIONS)
+            .map_err(|e| StoreOpenError::unreadable(path, e))
     }
 
     /// Creates a store in memory.
-    pub fn in_memory(clock: SharedClock) -> Result<Self, OpenError> {
+    pub fn in_memory(clock: SharedClock) -> Result<Self, StoreOpenError> {
         let path = Path::new("memory");
         let database = Database::builder().create_with_backend(InMemoryBackend::new());
-        let database = database.map_err(|e| OpenError::from_redb(path, e))?;
-        Self::start(database, clock, HISTORY).map_err(|e| OpenError::unreadable(path, e))
+        let database = database.map_err(|e| StoreOpenError::from_redb(path, e))?;
+        Self::start(database, clock, HISTORY_REVISIONS)
+            .map_err(|e| StoreOpenError::unreadable(path, e))
     }
 
     /// Creates a store in memory that keeps `history` revisions.
@@ -82,10 +84,10 @@ impl EmbeddedStore {
         write::create_tables(&database)?;
         let read = database.begin_read().or_store_error()?;
         let revision = read::counter(&read, tables::REVISION)?;
-        let deadlines = Deadlines::new(clock, read::leases(&read)?);
+        let deadlines = LeaseTimers::new(clock, read::leases(&read)?);
         drop(read);
         let (latest, _) = watch::channel(revision);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(EmbeddedInner {
             database,
             deadlines,
             latest,
@@ -97,7 +99,7 @@ impl EmbeddedStore {
     /// Runs `work` on a blocking thread after expired leases are removed.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&EmbeddedInner) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
         let work = spawn_blocking(move || {
@@ -112,22 +114,22 @@ impl EmbeddedStore {
 }
 
 /// Restricts the file to its owner. Secrets are sealed, but names, addresses and hashes are confidential too.
-fn keep_private(path: &Path) -> io::Result<()> {
+fn restrict_permissions(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
-impl Shared {
+impl EmbeddedInner {
     /// Deletes the keys of expired leases.
     fn expire(&self) -> Result<(), StoreError> {
-        for lease in self.deadlines.due() {
+        for lease in self.deadlines.expired() {
             let revision = write::end_lease(&self.database, lease, self.history)?;
-            self.deadlines.forget(lease);
-            self.announce(revision);
+            self.deadlines.remove(lease);
+            self.publish_revision(revision);
         }
         Ok(())
     }
 
-    fn announce(&self, revision: Option<Revision>) {
+    fn publish_revision(&self, revision: Option<Revision>) {
         if let Some(revision) = revision {
             self.latest.send_if_modified(|latest| {
                 let grown = revision > *latest;
@@ -145,7 +147,7 @@ impl Store for EmbeddedStore {
         after: Option<&str>,
         limit: usize,
         at: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Page, StoreError>> {
+    ) -> BoxFuture<'_, Result<StorePage, StoreError>> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         Box::pin(async move {
             request::check_limit(limit)?;
@@ -157,13 +159,13 @@ impl Store for EmbeddedStore {
         })
     }
 
-    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Commit, StoreError>> {
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         Box::pin(async move {
             request::check(&txn)?;
             self.blocking(move |shared| {
                 let commit = write::commit(&shared.database, &txn, shared.history)?;
-                if let Commit::Done(revision) = &commit {
-                    shared.announce(Some(*revision));
+                if let TxnOutcome::Committed(revision) = &commit {
+                    shared.publish_revision(Some(*revision));
                 }
                 Ok(commit)
             })
@@ -175,11 +177,11 @@ impl Store for EmbeddedStore {
         &self,
         prefix: &str,
         from: Revision,
-    ) -> BoxFuture<'_, Result<Box<dyn Watcher>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Box<dyn StoreWatcher>, StoreError>> {
         let watcher = watcher::LogWatcher::new(self.clone(), prefix.to_owned(), from);
         Box::pin(async move {
             watcher.check().await?;
-            Ok(Box::new(watcher) as Box<dyn Watcher>)
+            Ok(Box::new(watcher) as Box<dyn StoreWatcher>)
         })
     }
 
@@ -195,18 +197,18 @@ impl Store for EmbeddedStore {
         Box::pin(
             self.blocking(move |shared| match shared.deadlines.renew(lease.0) {
                 true => Ok(()),
-                false => Err(StoreError::LeaseLost),
+                false => Err(StoreError::LeaseNotFound),
             }),
         )
     }
 
     fn revoke_lease(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.blocking(move |shared| {
-            if !shared.deadlines.forget(lease.0) {
-                return Err(StoreError::LeaseLost);
+            if !shared.deadlines.remove(lease.0) {
+                return Err(StoreError::LeaseNotFound);
             }
             let revision = write::end_lease(&shared.database, lease.0, shared.history)?;
-            shared.announce(revision);
+            shared.publish_revision(revision);
             Ok(())
         }))
     }

@@ -14,36 +14,37 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use etcd_client::{CompactionOptions, GetOptions};
 use toolgate_control_core::port::{
-    BoxFuture, Commit, Lease, Page, Revision, Store, StoreEntry, StoreError, Txn, Watcher,
+    BoxFuture, KeyValue, Lease, Revision, Store, StoreError, StorePage, StoreWatcher, Txn,
+    TxnOutcome,
 };
 
 use crate::request;
 
+mod cluster_client;
 mod error;
-mod keys;
-mod members;
+mod key_namespace;
 mod transaction;
 mod watcher;
 
-use keys::Namespace;
-use members::Members;
+use cluster_client::ClusterClient;
+use key_namespace::KeyNamespace;
 
 /// Timeout of a call.
-const CALL_DEADLINE: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of connecting to one member, within the timeout of the call.
-const CONNECT_DEADLINE: Duration = Duration::from_millis(600);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(600);
 /// Interval of HTTP/2 pings. etcd closes connections that ping more often than every 5 s.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Timeout of an HTTP/2 ping.
-const PING_DEADLINE: Duration = Duration::from_secs(3);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time without messages after which a watch sends a progress request.
-const WATCH_SILENCE: Duration = Duration::from_secs(5);
+const WATCH_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of a progress request.
-const WATCH_DEADLINE: Duration = Duration::from_secs(3);
+const WATCH_PROGRESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum number of entries in a page, so that a page of maximum-size values fits into one message.
-const PAGE: usize = 60;
+const MAX_PAGE_ENTRIES: usize = 60;
 /// Maximum size of a message from etcd in bytes.
-const MESSAGE: usize = 96 * 1024 * 1024;
+const MAX_MESSAGE_BYTES: usize = 96 * 1024 * 1024;
 
 /// Connection options of [`EtcdStore`].
 #[derive(Clone, Default)]
@@ -83,15 +84,15 @@ impl fmt::Debug for EtcdOptions {
 /// [`Store`] implementation on etcd. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EtcdStore {
-    members: Arc<Members>,
-    namespace: Namespace,
+    members: Arc<ClusterClient>,
+    namespace: KeyNamespace,
 }
 
 impl EtcdStore {
     /// Creates a store over the given members. Rejects invalid options; connects on first use.
     pub fn new(options: EtcdOptions) -> Result<Self, StoreError> {
-        let namespace = Namespace::new(&options.namespace)?;
-        let members = Arc::new(Members::new(options)?);
+        let namespace = KeyNamespace::new(&options.namespace)?;
+        let members = Arc::new(ClusterClient::new(options)?);
         Ok(Self { members, namespace })
     }
 
@@ -101,16 +102,18 @@ impl EtcdStore {
         after: Option<String>,
         limit: usize,
         at: Option<Revision>,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<StorePage, StoreError> {
         request::check_limit(limit)?;
-        let limit = i64::try_from(limit.min(PAGE)).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit.min(MAX_PAGE_ENTRIES)).unwrap_or(i64::MAX);
         let (start, end) = self.namespace.range(&prefix, after.as_deref());
         let mut options = GetOptions::new().with_range(end).with_limit(limit);
         if let Some(at) = at {
             options = options.with_revision(revision_to_etcd(at)?);
         }
         let response = self.members.call(move |client| async move {
-            let mut kv = client.kv_client().max_decoding_message_size(MESSAGE);
+            let mut kv = client
+                .kv_client()
+                .max_decoding_message_size(MAX_MESSAGE_BYTES);
             kv.get(start, Some(options)).await
         });
         let mut response = response.await?;
@@ -120,13 +123,13 @@ impl EtcdStore {
             let modified = revision_from_etcd(pair.mod_revision());
             let (key, value) = pair.into_key_value();
             let key = self.namespace.strip(&key)?;
-            Some(StoreEntry {
+            Some(KeyValue {
                 key,
                 value,
-                modified,
+                mod_revision: modified,
             })
         };
-        Ok(Page {
+        Ok(StorePage {
             entries: response.take_kvs().into_iter().filter_map(entry).collect(),
             revision: at.unwrap_or_else(|| revision_from_etcd(now)),
             more,
@@ -139,7 +142,7 @@ fn revision_from_etcd(revision: i64) -> Revision {
 }
 
 fn revision_to_etcd(revision: Revision) -> Result<i64, StoreError> {
-    let beyond = || StoreError::Refused(format!("there is no revision {revision}"));
+    let beyond = || StoreError::InvalidRequest(format!("there is no revision {revision}"));
     i64::try_from(revision).map_err(|_| beyond())
 }
 
@@ -150,11 +153,11 @@ impl Store for EtcdStore {
         after: Option<&str>,
         limit: usize,
         at: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Page, StoreError>> {
+    ) -> BoxFuture<'_, Result<StorePage, StoreError>> {
         Box::pin(self.page(prefix.to_owned(), after.map(str::to_owned), limit, at))
     }
 
-    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Commit, StoreError>> {
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         Box::pin(async move {
             request::check(&txn)?;
             let txn = transaction::build(&self.namespace, txn)?;
@@ -162,10 +165,10 @@ impl Store for EtcdStore {
                 |client: etcd_client::Client| async move { client.kv_client().txn(txn).await };
             let response = self.members.call(call).await?;
             if !response.succeeded() {
-                return Ok(Commit::GuardFailed);
+                return Ok(TxnOutcome::CompareFailed);
             }
             let revision = response.header().map_or(0, |header| header.revision());
-            Ok(Commit::Done(revision_from_etcd(revision)))
+            Ok(TxnOutcome::Committed(revision_from_etcd(revision)))
         })
     }
 
@@ -173,13 +176,13 @@ impl Store for EtcdStore {
         &self,
         prefix: &str,
         from: Revision,
-    ) -> BoxFuture<'_, Result<Box<dyn Watcher>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Box<dyn StoreWatcher>, StoreError>> {
         let prefix = prefix.to_owned();
         Box::pin(async move {
             let members = Arc::clone(&self.members);
             let namespace = self.namespace.clone();
             let watcher = watcher::EtcdWatcher::start(members, namespace, &prefix, from).await?;
-            Ok(Box::new(watcher) as Box<dyn Watcher>)
+            Ok(Box::new(watcher) as Box<dyn StoreWatcher>)
         })
     }
 

@@ -7,5 +7,5 @@ pub mod embedded;
 pub mod etcd;
 mod request;
 
-pub use embedded::{EmbeddedStore, OpenError};
+pub use embedded::{EmbeddedStore, StoreOpenError};
 pub use etcd::{EtcdOptions, EtcdStore, EtcdTls};

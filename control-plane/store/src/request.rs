@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use toolgate_control_core::port::{
-    Guard, MAX_KEY, MAX_OPERATIONS, MAX_VALUE, StoreError, Txn, Write,
+    MAX_KEY_BYTES, MAX_TXN_OPS, MAX_VALUE_BYTES, StoreError, Txn, TxnCompare, WriteOp,
 };
 
 #[cfg(test)]
@@ -11,28 +11,30 @@ mod tests;
 
 /// Rejects transactions that can never be committed.
 pub(crate) fn check(txn: &Txn) -> Result<(), StoreError> {
-    let operations = txn.guards.len().max(txn.writes.len());
-    if operations > MAX_OPERATIONS {
+    let operations = txn.compares.len().max(txn.writes.len());
+    if operations > MAX_TXN_OPS {
         return refused(format!(
-            "{operations} operations are more than {MAX_OPERATIONS}"
+            "{operations} operations are more than {MAX_TXN_OPS}"
         ));
     }
-    for guard in &txn.guards {
+    for guard in &txn.compares {
         match guard {
-            Guard::Absent(key) | Guard::Modified(key, _) => check_key(key)?,
+            TxnCompare::Absent(key) | TxnCompare::ModRevision(key, _) => check_key(key)?,
         }
     }
     let mut written = BTreeSet::new();
     for write in &txn.writes {
         let key = match write {
-            Write::Put { key, value, .. } => {
-                if value.len() > MAX_VALUE {
+            WriteOp::Put { key, value, .. } => {
+                if value.len() > MAX_VALUE_BYTES {
                     let size = value.len();
-                    return refused(format!("{size} bytes at {key} are more than {MAX_VALUE}"));
+                    return refused(format!(
+                        "{size} bytes at {key} are more than {MAX_VALUE_BYTES}"
+                    ));
                 }
                 key
             }
-            Write::Delete(key) => key,
+            WriteOp::Delete(key) => key,
         };
         check_key(key)?;
         if !written.insert(key) {
@@ -44,8 +46,10 @@ pub(crate) fn check(txn: &Txn) -> Result<(), StoreError> {
 
 /// Rejects invalid keys.
 pub(crate) fn check_key(key: &str) -> Result<(), StoreError> {
-    if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|c| c.is_ascii_graphic()) {
-        return refused(format!("a key has 1 to {MAX_KEY} visible ASCII characters"));
+    if key.is_empty() || key.len() > MAX_KEY_BYTES || !key.bytes().all(|c| c.is_ascii_graphic()) {
+        return refused(format!(
+            "a key has 1 to {MAX_KEY_BYTES} visible ASCII characters"
+        ));
     }
     Ok(())
 }
@@ -59,5 +63,5 @@ pub(crate) fn check_limit(limit: usize) -> Result<(), StoreError> {
 }
 
 fn refused<T>(why: String) -> Result<T, StoreError> {
-    Err(StoreError::Refused(why))
+    Err(StoreError::InvalidRequest(why))
 }

@@ -12,22 +12,22 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
 use toolgate_model::{Slug, Timestamp};
-use toolgate_runtime::{random, tls::neighbour_name};
+use toolgate_runtime::{random, tls::peer_server_name};
 use zeroize::Zeroizing;
 
 use crate::identity;
 
 /// Lifetime of a proxy certificate. A proxy renews it after two thirds of the lifetime.
-pub const PROXY_LIFE: Duration = Duration::from_secs(24 * 3600);
+pub const PROXY_CERTIFICATE_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Lifetime of a control plane certificate. A control plane requests a new one at every start and before expiry.
-pub const SERVER_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const SERVER_CERTIFICATE_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Lifetime of the CA certificate.
-pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub const CA_CERTIFICATE_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Tolerated clock difference between two machines.
-const SKEW: Duration = Duration::from_secs(300);
+const CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 /// Certificate authority that issues certificates.
-pub struct Authority {
+pub struct CertificateAuthority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -41,7 +41,7 @@ pub struct SerializedAuthority {
 }
 
 /// Issued certificate with its chain.
-pub struct Issued {
+pub struct SignedCertificate {
     /// Certificate chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
     /// Expiry time.
@@ -59,11 +59,11 @@ pub enum AuthorityError {
     Unusable(String),
 }
 
-impl Authority {
+impl CertificateAuthority {
     /// Creates an authority that is valid from `now` on.
     pub fn create(now: Timestamp) -> Result<SerializedAuthority, AuthorityError> {
         let key = KeyPair::generate().map_err(unusable)?;
-        let mut params = params("Toolgate authority", now, AUTHORITY_LIFE);
+        let mut params = params("Toolgate authority", now, CA_CERTIFICATE_TTL);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).map_err(unusable)?;
@@ -102,15 +102,15 @@ impl Authority {
         &self,
         names: &[String],
         now: Timestamp,
-    ) -> Result<(Issued, PrivateKeyDer<'static>), AuthorityError> {
+    ) -> Result<(SignedCertificate, PrivateKeyDer<'static>), AuthorityError> {
         let key = KeyPair::generate().map_err(unusable)?;
-        let mut params = params("Toolgate control plane", now, SERVER_LIFE);
+        let mut params = params("Toolgate control plane", now, SERVER_CERTIFICATE_TTL);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names = names
             .iter()
-            .map(|name| alternative(name))
+            .map(|name| subject_alt_name(name))
             .collect::<Result<_, _>>()?;
-        let issued = self.sign(&params, &key, now.after(SERVER_LIFE))?;
+        let issued = self.sign(&params, &key, now.after(SERVER_CERTIFICATE_TTL))?;
         Ok((issued, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
     }
 
@@ -121,18 +121,22 @@ impl Authority {
         id: &Slug,
         csr_der: &[u8],
         now: Timestamp,
-    ) -> Result<Issued, AuthorityError> {
+    ) -> Result<SignedCertificate, AuthorityError> {
         let bad = |error: rcgen::Error| AuthorityError::BadRequest(error.to_string());
         let request = CertificateSigningRequestParams::from_der(&csr_der.into()).map_err(bad)?;
-        let mut params = params("Toolgate proxy", now, PROXY_LIFE);
+        let mut params = params("Toolgate proxy", now, PROXY_CERTIFICATE_TTL);
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ClientAuth,
             ExtendedKeyUsagePurpose::ServerAuth,
         ];
         let name = identity::proxy_uri(id).try_into().map_err(bad)?;
-        let host = neighbour_name(id.as_str()).try_into().map_err(bad)?;
+        let host = peer_server_name(id.as_str()).try_into().map_err(bad)?;
         params.subject_alt_names = vec![SanType::URI(name), SanType::DnsName(host)];
-        self.sign(&params, &request.public_key, now.after(PROXY_LIFE))
+        self.sign(
+            &params,
+            &request.public_key,
+            now.after(PROXY_CERTIFICATE_TTL),
+        )
     }
 
     fn sign(
@@ -140,10 +144,10 @@ impl Authority {
         params: &CertificateParams,
         key: &impl PublicKeyData,
         not_after: Timestamp,
-    ) -> Result<Issued, AuthorityError> {
+    ) -> Result<SignedCertificate, AuthorityError> {
         let leaf = params.signed_by(key, &self.issuer).map_err(unusable)?;
         let chain = vec![leaf.der().clone(), self.certificate.clone()];
-        Ok(Issued { chain, not_after })
+        Ok(SignedCertificate { chain, not_after })
     }
 }
 
@@ -152,7 +156,9 @@ fn params(name: &str, now: Timestamp, life: Duration) -> CertificateParams {
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.serial_number = Some(SerialNumber::from_slice(&random::bytes::<16>()));
-    params.not_before = date(Timestamp(now.0.saturating_sub(SKEW.as_millis() as u64)));
+    params.not_before = date(Timestamp(
+        now.0.saturating_sub(CLOCK_SKEW.as_millis() as u64),
+    ));
     params.not_after = date(now.after(life));
     params.use_authority_key_identifier_extension = true;
     params
@@ -163,7 +169,7 @@ fn date(at: Timestamp) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-fn alternative(name: &str) -> Result<SanType, AuthorityError> {
+fn subject_alt_name(name: &str) -> Result<SanType, AuthorityError> {
     if let Ok(address) = name.parse() {
         return Ok(SanType::IpAddress(address));
     }

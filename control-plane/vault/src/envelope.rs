@@ -6,40 +6,40 @@ use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
-use toolgate_control_core::port::{Opened, Seal, SealError, SealPlace};
+use toolgate_control_core::port::{EncryptionContext, PlaintextSecret, SealError, SecretSealer};
 use toolgate_model::SealedBlob;
 use toolgate_runtime::random;
 use zeroize::Zeroizing;
 
-use crate::KeyRing;
+use crate::KeyEncryptionKeys;
 
-const NONCE: usize = 24;
+const NONCE_BYTES: usize = 24;
 
 /// Envelope encryption as the [`SecretSealer`] of a control plane.
-pub struct Vault {
-    keys: KeyRing,
+pub struct EnvelopeSealer {
+    keys: KeyEncryptionKeys,
 }
 
 /// Plaintext that is zeroed on drop.
-struct OpenBytes(Zeroizing<Vec<u8>>);
+struct ZeroizingBytes(Zeroizing<Vec<u8>>);
 
-impl Vault {
+impl EnvelopeSealer {
     /// Creates a sealer that seals with the newest key and opens with any key.
-    pub fn new(keys: KeyRing) -> Self {
+    pub fn new(keys: KeyEncryptionKeys) -> Self {
         Self { keys }
     }
 
     /// Returns `true` if `sealed` is wrapped with a key that is not the newest one.
-    pub fn is_stale(&self, sealed: &SealedBlob) -> bool {
+    pub fn needs_reseal(&self, sealed: &SealedBlob) -> bool {
         self.keys.newest().is_none_or(|(id, _)| id != sealed.key_id)
     }
 }
 
-impl Seal for Vault {
-    fn seal(&self, place: &SealPlace, plain: &[u8]) -> Result<SealedBlob, SealError> {
+impl SecretSealer for EnvelopeSealer {
+    fn seal(&self, place: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
         let unknown = || SealError::UnknownKey("none".to_owned());
         let (key_id, wrapping) = self.keys.newest().ok_or_else(unknown)?;
-        let aad = associated(place, key_id);
+        let aad = associated_bytes(place, key_id);
         let data_key = Zeroizing::new(random::bytes::<32>());
         Ok(SealedBlob {
             key_id: key_id.to_owned(),
@@ -48,16 +48,20 @@ impl Seal for Vault {
         })
     }
 
-    fn open(&self, place: &SealPlace, sealed: &SealedBlob) -> Result<Opened, SealError> {
+    fn open(
+        &self,
+        place: &EncryptionContext,
+        sealed: &SealedBlob,
+    ) -> Result<PlaintextSecret, SealError> {
         let unknown = || SealError::UnknownKey(sealed.key_id.chars().take(40).collect());
         let wrapping = self.keys.find(&sealed.key_id).ok_or_else(unknown)?;
-        let aad = associated(place, &sealed.key_id);
+        let aad = associated_bytes(place, &sealed.key_id);
         let data_key = decrypt(wrapping, &aad, &sealed.wrapped_key)?;
         let data_key = data_key
             .as_slice()
             .try_into()
             .map_err(|_| SealError::Mismatch)?;
-        Ok(Box::new(OpenBytes(decrypt(
+        Ok(Box::new(ZeroizingBytes(decrypt(
             data_key,
             &aad,
             &sealed.ciphertext,
@@ -65,14 +69,14 @@ impl Seal for Vault {
     }
 }
 
-impl AsRef<[u8]> for OpenBytes {
+impl AsRef<[u8]> for ZeroizingBytes {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
 /// Encodes each part with its length, so that different contexts have different encodings.
-fn associated(place: &SealPlace, key_id: &str) -> Vec<u8> {
+fn associated_bytes(place: &EncryptionContext, key_id: &str) -> Vec<u8> {
     let parts = [
         place.org.as_str(),
         place.kind,
@@ -89,7 +93,7 @@ fn associated(place: &SealPlace, key_id: &str) -> Vec<u8> {
 }
 
 fn encrypt(key: &[u8; 32], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, SealError> {
-    let nonce: [u8; NONCE] = random::bytes();
+    let nonce: [u8; NONCE_BYTES] = random::bytes();
     let cipher = XChaCha20Poly1305::new(key.into());
     let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg, aad });
     let sealed = sealed.map_err(|_| SealError::Mismatch)?;
@@ -98,7 +102,7 @@ fn encrypt(key: &[u8; 32], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, SealError>
 
 fn decrypt(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let (nonce, msg) = sealed
-        .split_first_chunk::<NONCE>()
+        .split_first_chunk::<NONCE_BYTES>()
         .ok_or(SealError::Mismatch)?;
     let cipher = XChaCha20Poly1305::new(key.into());
     let plain = cipher.decrypt(&XNonce::from(*nonce), Payload { msg, aad });

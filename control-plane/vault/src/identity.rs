@@ -2,10 +2,10 @@
 //! rustls has verified the chain.
 
 use toolgate_model::Slug;
-use toolgate_runtime::tls::neighbour_name;
+use toolgate_runtime::tls::peer_server_name;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-const PROXY: &str = "spiffe://toolgate/proxy/";
+const PROXY_URI_PREFIX: &str = "spiffe://toolgate/proxy/";
 
 /// Identity of an authenticated peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub fn peer_identity(certificate_der: &[u8]) -> Option<PeerIdentity> {
     match names.value.general_names.as_slice() {
         // The DNS name is used between proxies and must belong to the same proxy.
         [GeneralName::URI(uri), GeneralName::DNSName(host)] => {
-            let id: Slug = uri.strip_prefix(PROXY)?.parse().ok()?;
-            let same = *host == neighbour_name(id.as_str());
+            let id: Slug = uri.strip_prefix(PROXY_URI_PREFIX)?.parse().ok()?;
+            let same = *host == peer_server_name(id.as_str());
             same.then_some(PeerIdentity::Proxy(id))
         }
         _ => None,
@@ -35,5 +35,5 @@ pub fn peer_identity(certificate_der: &[u8]) -> Option<PeerIdentity> {
 
 /// Returns the URI SAN of the proxy `id`.
 pub(crate) fn proxy_uri(id: &Slug) -> String {
-    format!("{PROXY}{id}")
+    format!("{PROXY_URI_PREFIX}{id}")
 }

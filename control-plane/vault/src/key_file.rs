@@ -18,15 +18,15 @@ use toolgate_runtime::random;
 use zeroize::Zeroizing;
 
 /// Maximum size of the key file in bytes.
-const FILE_LIMIT: u64 = 64 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// Maximum number of keys in a file.
-const KEYS: usize = 64;
+const MAX_KEYS: usize = 64;
 /// Maximum length of a key id in bytes.
-const ID: usize = 40;
+const MAX_KEY_ID_BYTES: usize = 40;
 
 /// Key-encryption keys, newest first. No `Debug`, because it contains keys.
 #[derive(Clone)]
-pub struct KeyRing {
+pub struct KeyEncryptionKeys {
     keys: Vec<(String, Zeroizing<[u8; 32]>)>,
 }
 
@@ -69,10 +69,10 @@ pub enum KeyFileError {
     },
 }
 
-impl KeyRing {
+impl KeyEncryptionKeys {
     /// Reads the keys in the file at `path`. Creates the file with a new key if it does not exist.
     pub fn open_or_create(path: &Path) -> Result<Self, KeyFileError> {
-        if let Some(there) = Self::open_if_there(path)? {
+        if let Some(there) = Self::open_existing(path)? {
             return Ok(there);
         }
         create(path).map_err(|source| KeyFileError::Io {
@@ -83,7 +83,7 @@ impl KeyRing {
     }
 
     /// Reads the keys in the file at `path`; `None` if it does not exist.
-    pub fn open_if_there(path: &Path) -> Result<Option<Self>, KeyFileError> {
+    pub fn open_existing(path: &Path) -> Result<Option<Self>, KeyFileError> {
         match Self::open(path) {
             Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Ok(None)
@@ -105,7 +105,7 @@ impl KeyRing {
                 line: at + 1,
             };
             keys.push(parse_line(line).ok_or_else(malformed)?);
-            if keys.len() > KEYS {
+            if keys.len() > MAX_KEYS {
                 return Err(malformed());
             }
         }
@@ -185,7 +185,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
         });
     }
     let mut text = Zeroizing::new(String::new());
-    file.take(FILE_LIMIT)
+    file.take(MAX_FILE_BYTES)
         .read_to_string(&mut text)
         .map_err(failed)?;
     Ok(text)
@@ -193,7 +193,8 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
 
 fn parse_line(line: &str) -> Option<(String, Zeroizing<[u8; 32]>)> {
     let (id, digits) = line.trim().split_once(' ')?;
-    let valid = !id.is_empty() && id.len() <= ID && id.bytes().all(|b| b.is_ascii_graphic());
+    let valid =
+        !id.is_empty() && id.len() <= MAX_KEY_ID_BYTES && id.bytes().all(|b| b.is_ascii_graphic());
     let key = unhex(digits.trim())?;
     valid.then(|| (id.to_owned(), key))
 }

@@ -8,8 +8,11 @@ pub mod identity;
 pub mod key_file;
 pub mod token;
 
-pub use authority::{Authority, AuthorityError, Issued, PROXY_LIFE, SerializedAuthority};
-pub use envelope::Vault;
+pub use authority::{
+    AuthorityError, CertificateAuthority, PROXY_CERTIFICATE_TTL, SerializedAuthority,
+    SignedCertificate,
+};
+pub use envelope::EnvelopeSealer;
 pub use identity::{PeerIdentity, peer_identity};
-pub use key_file::{KeyFileError, KeyRing};
-pub use token::{MintedToken, Minter};
+pub use key_file::{KeyEncryptionKeys, KeyFileError};
+pub use token::{MintedToken, TokenMinter};

@@ -11,13 +11,13 @@ use toolgate_runtime::random;
 use zeroize::Zeroizing;
 
 /// Length of the random part: 43 base-62 digits hold 256 bits.
-const RANDOM: usize = 43;
+const RANDOM_CHARS: usize = 43;
 /// Length of the checksum.
-const CHECK: usize = 6;
+const CHECKSUM_CHARS: usize = 6;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Creates and hashes tokens with the hash key of the deployment.
-pub struct Minter {
+pub struct TokenMinter {
     prefix: String,
     key: Zeroizing<[u8; 32]>,
 }
@@ -32,7 +32,7 @@ pub struct MintedToken {
     pub hint: String,
 }
 
-impl Minter {
+impl TokenMinter {
     /// Creates a minter of tokens of the form `<prefix>_…`, hashed with `key`.
     pub fn new(prefix: &str, key: [u8; 32]) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Minter {
 
     /// Creates a token.
     pub fn mint(&self) -> MintedToken {
-        let secret = fresh(&self.prefix);
+        let secret = random_token(&self.prefix);
         let hash = self.hash(&secret);
         let hint = secret.chars().take(self.prefix.len() + 5).collect();
         MintedToken { secret, hash, hint }
@@ -61,13 +61,13 @@ impl Minter {
 
     /// Returns the keyed hash of a token that may not be valid UTF-8.
     pub fn hash_bytes(&self, token: &[u8]) -> TokenHash {
-        TokenHash(self.keyed(&[token]))
+        TokenHash(self.hmac_sha256(&[token]))
     }
 
     /// Returns a keyed hash for another purpose. It never equals the hash of a token, because a token contains no
     /// zero byte.
     pub fn hash_for(&self, purpose: &'static str, bytes: &[u8]) -> [u8; 32] {
-        self.keyed(&[purpose.as_bytes(), &[0], bytes])
+        self.hmac_sha256(&[purpose.as_bytes(), &[0], bytes])
     }
 
     /// Returns `true` if prefix, length and checksum of `token` are valid.
@@ -75,10 +75,12 @@ impl Minter {
         let body = token
             .strip_prefix(self.prefix.as_str())
             .and_then(|rest| rest.strip_prefix('_'));
-        let Some(body) = body.filter(|body| body.len() == RANDOM + CHECK && body.is_ascii()) else {
+        let Some(body) =
+            body.filter(|body| body.len() == RANDOM_CHARS + CHECKSUM_CHARS && body.is_ascii())
+        else {
             return false;
         };
-        let (random, check) = body.split_at(RANDOM);
+        let (random, check) = body.split_at(RANDOM_CHARS);
         checksum(&self.prefix, random)
             .as_bytes()
             .ct_eq(check.as_bytes())
@@ -87,13 +89,13 @@ impl Minter {
 
     /// Creates a join token, the secret with which one proxy joins. Its hash has the purpose `join`.
     pub fn mint_join(&self) -> MintedToken {
-        let secret = fresh("join");
+        let secret = random_token("join");
         let hash = TokenHash(self.hash_for("join", secret.as_bytes()));
         let hint = secret.chars().take("join_".len() + 4).collect();
         MintedToken { secret, hash, hint }
     }
 
-    fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
+    fn hmac_sha256(&self, parts: &[&[u8]]) -> [u8; 32] {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.key) else {
             // HMAC accepts keys of any length. If it fails, a hash that matches nothing denies access.
             return random::bytes();
@@ -111,15 +113,17 @@ impl fmt::Debug for MintedToken {
     }
 }
 
-fn fresh(prefix: &str) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 1 + RANDOM + CHECK));
+fn random_token(prefix: &str) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(
+        prefix.len() + 1 + RANDOM_CHARS + CHECKSUM_CHARS,
+    ));
     text.push_str(prefix);
     text.push('_');
-    while text.len() < prefix.len() + 1 + RANDOM {
+    while text.len() < prefix.len() + 1 + RANDOM_CHARS {
         let bytes = Zeroizing::new(random::bytes::<64>());
         // Bytes from 248 on are skipped, because they would make the first digits more likely than the others.
         let fair = bytes.iter().filter(|byte| **byte < 248);
-        for byte in fair.take(prefix.len() + 1 + RANDOM - text.len()) {
+        for byte in fair.take(prefix.len() + 1 + RANDOM_CHARS - text.len()) {
             text.push(digit(u64::from(*byte)));
         }
     }
@@ -135,7 +139,7 @@ fn checksum(prefix: &str, random: &str) -> String {
         .finalize();
     digest
         .iter()
-        .take(CHECK)
+        .take(CHECKSUM_CHARS)
         .map(|byte| digit(u64::from(*byte)))
         .collect()
 }

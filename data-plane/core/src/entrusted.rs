@@ -8,7 +8,7 @@ use toolgate_model::{Digest, Timestamp};
 
 use crate::{
     Sealer,
-    seal::{Binding, NONCE, Purpose},
+    seal::{NONCE_LEN, SealContext, SealPurpose},
 };
 
 /// How long a client may take to come back.
@@ -36,8 +36,8 @@ impl Entrusted {
     pub fn seal(
         &self,
         sealer: &Sealer,
-        binding: Binding<'_>,
-        nonce: &[u8; NONCE],
+        binding: SealContext<'_>,
+        nonce: &[u8; NONCE_LEN],
     ) -> Option<String> {
         let mut plain = Vec::with_capacity(1 + 32 + 8 + self.literal.len());
         plain.push(FORMAT);
@@ -45,12 +45,12 @@ impl Entrusted {
         plain.extend_from_slice(&self.until.0.to_be_bytes());
         plain.extend_from_slice(self.literal.as_bytes());
         let fits = self.literal.len() <= STATE_LIMIT;
-        fits.then(|| sealer.seal(Purpose::State, binding, nonce, &plain))
+        fits.then(|| sealer.seal(SealPurpose::ServerState, binding, nonce, &plain))
     }
 
     /// What a text says, if we sealed it for this gateway and principal.
-    pub fn open(sealer: &Sealer, binding: Binding<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(Purpose::State, binding, text)?;
+    pub fn open(sealer: &Sealer, binding: SealContext<'_>, text: &str) -> Option<Self> {
+        let plain = sealer.open(SealPurpose::ServerState, binding, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;
         let (until, literal) = rest.split_first_chunk()?;

@@ -2,22 +2,22 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use toolgate_mcp::{Envelope, Limits, envelope, era, headers, trace::Trace};
+use toolgate_mcp::{Envelope, FrameLimits, envelope, era, headers, trace::TraceContext};
 use toolgate_model::{
-    Definition, Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot,
-    Subject, Timeouts, Timestamp, TokenHash, UriMode, Version,
+    AllowList, CallTimeouts, Definition, Digest, Era, ObjectName, ResourceKey, ResourceKind, Slug,
+    Snapshot, SnapshotResource, Timestamp, TokenHash, TokenSubject, UriMode, Version,
     snapshot::{
-        CatalogueResource, Entry, ExposedPrompt, ExposedTool, GatewayResource, ServerResource,
-        TokenResource,
+        DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource, ServerResource,
+        SnapshotEntry, TokenResource,
     },
 };
 use zeroize::Zeroizing;
 
 use crate::{
     Caller, GatewayView, Plan, PlanInput, Sealer, View,
-    plan::{Ask, Post, Presented, plan},
-    seal::SealKey,
-    session_id::{ClientCapabilities, SessionFacts},
+    plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
+    seal::SealingKey,
+    session::session_id::{ClientCapabilities, SessionClaims},
 };
 
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
@@ -26,8 +26,8 @@ pub(crate) fn slug(text: &str) -> Slug {
     text.parse().unwrap()
 }
 
-pub(crate) fn name(org: &str, id: &str) -> Name {
-    Name::new(slug(org), slug(id))
+pub(crate) fn name(org: &str, id: &str) -> ObjectName {
+    ObjectName::new(slug(org), slug(id))
 }
 
 pub(crate) fn key(kind: ResourceKind, org: &str, id: &str) -> ResourceKey {
@@ -65,7 +65,7 @@ pub(crate) fn plain_tool(name: &str) -> Definition {
 }
 
 /// Server of the organization `acme` with its definitions. All of its tools are exposed under its prefix.
-pub(crate) struct Offer {
+pub(crate) struct ServerFixture {
     pub(crate) id: &'static str,
     pub(crate) era: Option<Era>,
     pub(crate) tools: Vec<Definition>,
@@ -76,7 +76,7 @@ pub(crate) struct Offer {
     pub(crate) capabilities: &'static str,
 }
 
-impl Offer {
+impl ServerFixture {
     pub(crate) fn new(id: &'static str, era: Option<Era>, tools: Vec<Definition>) -> Self {
         Self {
             id,
@@ -114,21 +114,24 @@ impl Offer {
     }
 }
 
-pub(crate) fn gateway(offers: &[Offer]) -> GatewayResource {
+pub(crate) fn gateway(offers: &[ServerFixture]) -> GatewayResource {
     GatewayResource {
         display_name: "Main".to_owned(),
         instructions: String::new(),
-        tools: offers.iter().flat_map(Offer::exposed).collect(),
+        tools: offers.iter().flat_map(ServerFixture::exposed).collect(),
         servers: offers.iter().map(|offer| slug(offer.id)).collect(),
         must_understand: Vec::new(),
-        prompts: offers.iter().flat_map(Offer::exposed_prompts).collect(),
+        prompts: offers
+            .iter()
+            .flat_map(ServerFixture::exposed_prompts)
+            .collect(),
         resources: offers
             .iter()
             .filter(|offer| offer.has_resources())
             .map(|offer| slug(offer.id))
             .collect(),
         uris: UriMode::Prefixed,
-        listing: toolgate_model::Listing::default(),
+        listing: toolgate_model::ToolListing::default(),
         timeouts: BTreeMap::new(),
     }
 }
@@ -136,26 +139,26 @@ pub(crate) fn gateway(offers: &[Offer]) -> GatewayResource {
 pub(crate) fn token(text: &str) -> TokenResource {
     TokenResource {
         hash: hash(text),
-        subject: Subject::User(slug("ada")),
-        gateways: Reach::All,
-        tools: Reach::All,
+        subject: TokenSubject::User(slug("ada")),
+        gateways: AllowList::All,
+        tools: AllowList::All,
         expires: None,
     }
 }
 
-pub(crate) fn insert(snapshot: &mut Snapshot, org: &str, id: &str, resource: Resource) {
+pub(crate) fn insert(snapshot: &mut Snapshot, org: &str, id: &str, resource: SnapshotResource) {
     let kind = match &resource {
-        Resource::Gateway(_) => ResourceKind::Gateway,
-        Resource::Server(_) => ResourceKind::Server,
-        Resource::Catalogue(_) => ResourceKind::Catalogue,
-        Resource::Token(_) => ResourceKind::Token,
+        SnapshotResource::Gateway(_) => ResourceKind::Gateway,
+        SnapshotResource::Server(_) => ResourceKind::Server,
+        SnapshotResource::Catalogue(_) => ResourceKind::Catalogue,
+        SnapshotResource::Token(_) => ResourceKind::Token,
     };
     snapshot
         .entries
-        .insert(key(kind, org, id), Entry::new(resource));
+        .insert(key(kind, org, id), SnapshotEntry::new(resource));
 }
 
-pub(crate) fn world(offers: &[Offer]) -> Snapshot {
+pub(crate) fn test_snapshot(offers: &[ServerFixture]) -> Snapshot {
     let mut snapshot = Snapshot {
         version: Version {
             epoch: 1,
@@ -169,16 +172,16 @@ pub(crate) fn world(offers: &[Offer]) -> Snapshot {
             credential: None,
             era: offer.era,
             protocol_version: String::new(),
-            timeouts: Timeouts::default(),
+            timeouts: CallTimeouts::default(),
             relay: toolgate_model::RelayPolicy {
                 elicitation: true,
                 sampling: true,
                 roots: true,
             },
-            sharing: toolgate_model::Sharing::default(),
+            sharing: toolgate_model::SessionSharing::default(),
             max_answer: toolgate_model::MaxAnswer::default(),
         };
-        let catalogue = CatalogueResource {
+        let catalogue = DefinitionsResource {
             tools: offer.tools.clone(),
             instructions: offer.instructions.to_owned(),
             capabilities: offer.capabilities.to_owned(),
@@ -186,44 +189,64 @@ pub(crate) fn world(offers: &[Offer]) -> Snapshot {
             resources: offer.resources.clone(),
             templates: offer.templates.clone(),
         };
-        insert(&mut snapshot, "acme", offer.id, Resource::Server(server));
         insert(
             &mut snapshot,
             "acme",
             offer.id,
-            Resource::Catalogue(catalogue),
+            SnapshotResource::Server(server),
+        );
+        insert(
+            &mut snapshot,
+            "acme",
+            offer.id,
+            SnapshotResource::Catalogue(catalogue),
         );
     }
     insert(
         &mut snapshot,
         "acme",
         "main",
-        Resource::Gateway(gateway(offers)),
+        SnapshotResource::Gateway(gateway(offers)),
     );
-    insert(&mut snapshot, "acme", "all", Resource::Token(token("all")));
+    insert(
+        &mut snapshot,
+        "acme",
+        "all",
+        SnapshotResource::Token(token("all")),
+    );
     let few = TokenResource {
-        tools: Reach::of(vec!["weather__forecast".to_owned()]),
+        tools: AllowList::of(vec!["weather__forecast".to_owned()]),
         ..token("few")
     };
-    insert(&mut snapshot, "acme", "few", Resource::Token(few));
-    insert(&mut snapshot, "evil", "all", Resource::Token(token("evil")));
+    insert(&mut snapshot, "acme", "few", SnapshotResource::Token(few));
+    insert(
+        &mut snapshot,
+        "evil",
+        "all",
+        SnapshotResource::Token(token("evil")),
+    );
     snapshot
 }
 
 /// Snapshot of a progressive gateway with the same servers.
-pub(crate) fn progressive(offers: &[Offer]) -> Snapshot {
-    let mut snapshot = world(offers);
+pub(crate) fn progressive(offers: &[ServerFixture]) -> Snapshot {
+    let mut snapshot = test_snapshot(offers);
     let gateway = GatewayResource {
-        listing: toolgate_model::Listing::Progressive,
+        listing: toolgate_model::ToolListing::Progressive,
         ..gateway(offers)
     };
-    insert(&mut snapshot, "acme", "main", Resource::Gateway(gateway));
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        SnapshotResource::Gateway(gateway),
+    );
     snapshot
 }
 
 /// The servers `weather` (modern) and `files` (legacy). One tool has an argument mirrored in a header; one has an
 /// output schema of type string.
-pub(crate) fn offers() -> Vec<Offer> {
+pub(crate) fn test_servers() -> Vec<ServerFixture> {
     let mirrored = definition(
         r#"{ "name" : "forecast", "inputSchema": {"type":"object","properties":{"city":{"type":"string","x-mcp-header":"City"}}}, "x-unknown": [1, 2.50] }"#,
     );
@@ -231,7 +254,7 @@ pub(crate) fn offers() -> Vec<Offer> {
         r#"{"name":"list","title":"List","inputSchema":{"type":"object"},"outputSchema":{"type":"string"},"annotations":{"readOnlyHint":true}}"#,
     );
     vec![
-        Offer {
+        ServerFixture {
             instructions: "Ask for cities.",
             capabilities: r#"{"tools":{},"logging":{},"prompts":{},"completions":{}}"#,
             prompts: vec![definition(
@@ -243,30 +266,30 @@ pub(crate) fn offers() -> Vec<Offer> {
                 located("uri", "ui://map/view"),
             ],
             templates: vec![located("uriTemplate", "test://{city}/data")],
-            ..Offer::new(
+            ..ServerFixture::new(
                 "weather",
                 Some(Era::Modern),
                 vec![mirrored, plain_tool("now")],
             )
         },
-        Offer {
+        ServerFixture {
             prompts: vec![definition(r#"{"name":"review"}"#)],
             resources: vec![located("uri", "memo:today"), located("uri", "file:///a")],
-            ..Offer::new("files", Some(Era::Legacy), vec![listed, plain_tool("read")])
+            ..ServerFixture::new("files", Some(Era::Legacy), vec![listed, plain_tool("read")])
         },
     ]
 }
 
 /// View, sealer and session for planning requests.
-pub(crate) struct World {
+pub(crate) struct GatewayFixture {
     pub(crate) view: View,
     pub(crate) sealer: Sealer,
-    pub(crate) session: SessionFacts,
+    pub(crate) session: SessionClaims,
 }
 
-impl World {
+impl GatewayFixture {
     pub(crate) fn new() -> Self {
-        Self::of(&world(&offers()))
+        Self::of(&test_snapshot(&test_servers()))
     }
 
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
@@ -275,12 +298,12 @@ impl World {
         Self {
             view,
             sealer: sealer(&[1]),
-            session: SessionFacts {
+            session: SessionClaims {
                 version: "2025-11-25",
                 capabilities: ClientCapabilities::default(),
                 issued: NOW,
                 random: [7; 16],
-                home: crate::Home::new(slug("proxy-1"), None),
+                owner: crate::OwningProxy::new(slug("proxy-1"), None),
             },
         }
     }
@@ -298,24 +321,26 @@ impl World {
         let envelope = parse(body);
         let method = envelope.method().to_owned();
         let name = envelope
-            .named()
+            .mcp_name()
             .map(|name| headers::encode(name.as_str()).into_owned());
-        let standard = headers::Standard {
-            version: headers::Seen::Once(b"2026-07-28"),
-            method: headers::Seen::Once(method.as_bytes()),
-            name: name.as_ref().map_or(headers::Seen::Absent, |name| {
-                headers::Seen::Once(name.as_bytes())
-            }),
+        let standard = headers::StandardHeaders {
+            version: headers::ReceivedHeader::Once(b"2026-07-28"),
+            method: headers::ReceivedHeader::Once(method.as_bytes()),
+            name: name
+                .as_ref()
+                .map_or(headers::ReceivedHeader::Absent, |name| {
+                    headers::ReceivedHeader::Once(name.as_bytes())
+                }),
         };
-        self.post(token, &envelope, standard, params, Presented::Absent)
+        self.post(token, &envelope, standard, params, SessionLookup::Absent)
     }
 
     /// Plans a POST of a legacy client within its session.
     pub(crate) fn legacy(&self, token: &str, body: &str) -> Plan {
-        let session = Presented::Open(&self.session);
-        let standard = headers::Standard {
-            version: headers::Seen::Once(b"2025-11-25"),
-            ..headers::Standard::default()
+        let session = SessionLookup::Valid(&self.session);
+        let standard = headers::StandardHeaders {
+            version: headers::ReceivedHeader::Once(b"2025-11-25"),
+            ..headers::StandardHeaders::default()
         };
         self.post(token, &parse(body), standard, &[], session)
     }
@@ -324,21 +349,21 @@ impl World {
         &self,
         token: &str,
         envelope: &Envelope<'_>,
-        headers: headers::Standard<'_>,
+        headers: headers::StandardHeaders<'_>,
         params: &[(&str, &[u8])],
-        session: Presented<'_>,
+        session: SessionLookup<'_>,
     ) -> Plan {
-        let framing = era::classify(headers.version, session != Presented::Absent, envelope);
+        let framing = era::classify(headers.version, session != SessionLookup::Absent, envelope);
         plan(&PlanInput {
             gateway: self.gateway(),
             caller: &self.caller(token),
-            ask: Ask::Post(Post {
+            ask: EndpointRequest::Post(PostedMessage {
                 framing: &framing,
                 envelope,
                 headers,
                 params,
             }),
-            trace: Trace::of(envelope.meta(), |_| headers::Seen::Absent),
+            trace: TraceContext::of(envelope.meta(), |_| headers::ReceivedHeader::Absent),
             session,
             sealer: &self.sealer,
             now: NOW,
@@ -347,15 +372,15 @@ impl World {
 }
 
 pub(crate) fn parse(body: &str) -> Envelope<'_> {
-    envelope::parse(body.as_bytes(), &Limits::REQUEST).unwrap()
+    envelope::parse(body.as_bytes(), &FrameLimits::REQUEST).unwrap()
 }
 
 pub(crate) fn sealer(epochs: &[u32]) -> Sealer {
-    let keys = epochs.iter().map(|epoch| SealKey {
+    let keys = epochs.iter().map(|epoch| SealingKey {
         epoch: *epoch,
         secret: Zeroizing::new(vec![u8::try_from(*epoch).unwrap(); 32]),
     });
-    let keys: Vec<SealKey> = keys.collect();
+    let keys: Vec<SealingKey> = keys.collect();
     Sealer::new(&keys).unwrap()
 }
 

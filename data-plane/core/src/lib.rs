@@ -3,43 +3,30 @@
 //! nor a source of randomness.
 
 pub mod asking;
-pub mod authenticate;
-pub mod callers;
-pub mod change;
-pub mod cursor;
+pub mod authn;
 pub mod entrusted;
 pub mod gathering;
-pub mod grant;
-pub mod home;
-pub mod levels;
-pub mod link;
-pub mod pacer;
+pub mod notify;
 pub mod parked;
-pub mod parts;
 pub mod plan;
 pub mod port;
 pub mod refusal;
 pub mod rewrite;
-pub mod route;
 pub mod seal;
+pub mod segmented_bytes;
 pub mod session;
-pub mod session_id;
-pub mod subscription;
-pub mod task;
 pub mod thinning;
-pub mod uri;
 pub mod view;
 pub mod visit;
-pub mod watch;
 
-pub use authenticate::{Caller, TokenHasher, authenticate};
-pub use grant::Grant;
-pub use home::Home;
-pub use parts::Parts;
+pub use authn::authenticate::{Caller, TokenHasher, authenticate};
+pub use authn::grant::Grant;
+pub use plan::route::route;
 pub use plan::{Plan, PlanInput, plan};
 pub use refusal::Refusal;
-pub use route::route;
 pub use seal::Sealer;
+pub use segmented_bytes::SegmentedBytes;
+pub use session::owning_proxy::OwningProxy;
 pub use view::{GatewayView, PromptView, ServerView, TokenView, ToolView, View};
 
 #[cfg(test)]

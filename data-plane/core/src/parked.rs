@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use toolgate_mcp::{Limits, canonical};
+use toolgate_mcp::{FrameLimits, canonical};
 use toolgate_model::{Digest, Timestamp};
 
 use crate::{
-    Home, Sealer,
-    seal::{Binding, NONCE, Purpose},
+    OwningProxy, Sealer,
+    seal::{NONCE_LEN, SealContext, SealPurpose},
 };
 
 /// How long a client, and whoever sits before it, has to come back.
@@ -28,13 +28,13 @@ pub struct Ticket {
     /// Of what request: see [`digest`].
     pub request: Digest,
     /// The proxy that keeps it.
-    pub home: Home,
+    pub home: OwningProxy,
 }
 
 /// What makes a retry the same request as the first one: [server](crate::ServerView::identity), method, name and arguments,
 /// however they are written.
 pub fn digest(server: &str, method: &str, name: &str, arguments: &[u8]) -> Option<Digest> {
-    let arguments = canonical::digest(arguments, &Limits::REQUEST).ok()?;
+    let arguments = canonical::digest(arguments, &FrameLimits::REQUEST).ok()?;
     let mut all = Vec::with_capacity(256);
     for part in [server, method, name] {
         all.extend_from_slice(part.as_bytes());
@@ -49,22 +49,27 @@ const FORMAT: u8 = 1;
 
 impl Ticket {
     /// The text of the `requestState`.
-    pub fn seal(&self, sealer: &Sealer, binding: Binding<'_>, nonce: &[u8; NONCE]) -> String {
+    pub fn seal(
+        &self,
+        sealer: &Sealer,
+        binding: SealContext<'_>,
+        nonce: &[u8; NONCE_LEN],
+    ) -> String {
         let mut plain = Vec::with_capacity(1 + HANDLE + 32 + 64);
         plain.push(FORMAT);
         plain.extend_from_slice(&self.handle);
         plain.extend_from_slice(&self.request.0);
         self.home.write(&mut plain);
-        sealer.seal(Purpose::Parked, binding, nonce, &plain)
+        sealer.seal(SealPurpose::SuspendedCall, binding, nonce, &plain)
     }
 
     /// What a text says, if we sealed it for this gateway and principal.
-    pub fn open(sealer: &Sealer, binding: Binding<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(Purpose::Parked, binding, text)?;
+    pub fn open(sealer: &Sealer, binding: SealContext<'_>, text: &str) -> Option<Self> {
+        let plain = sealer.open(SealPurpose::SuspendedCall, binding, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (handle, rest) = rest.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;
-        let (home, _later) = Home::read(rest)?;
+        let (home, _later) = OwningProxy::read(rest)?;
         if format != FORMAT {
             return None;
         }

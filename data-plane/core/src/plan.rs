@@ -1,35 +1,40 @@
 //! Planning of requests. Authorization, renaming, filtering and the differences between the protocol eras are decided
 //! here and nowhere else.
 
+pub mod list_cursor;
+pub mod route;
+
+mod builtin_tools;
 mod call;
+mod era_independent;
 mod find;
 mod legacy;
 mod listen;
 mod lists;
 mod modern;
-mod own;
 mod retry;
-mod served;
 mod target;
 mod task;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use toolgate_mcp::{Envelope, Framing, headers, trace::Trace};
+use toolgate_mcp::{Envelope, RequestEra, headers, trace::TraceContext};
 use toolgate_model::Timestamp;
 
 use crate::{
     Caller, GatewayView, Refusal, Sealer,
-    parts::Parts,
-    session::LogLevel,
-    session_id::{ClientCapabilities, SessionFacts},
+    segmented_bytes::SegmentedBytes,
+    session::{
+        LogLevel,
+        session_id::{ClientCapabilities, SessionClaims},
+    },
 };
 
-pub use call::{CallPlan, CallSpans, CallTrace, ClientSide};
-pub use listen::Listen;
+pub use call::{CallPlan, CallSpans, CallTrace, ClientProtocol};
+pub use listen::ListenPlan;
 pub use retry::{Retry, Returned, Visited};
-pub use target::{CompletionTarget, ResourceTarget, Target};
+pub use target::{CompletionTarget, RequestTarget, ResourceTarget};
 pub use task::{TaskTarget, may_follow};
 
 /// Input of [`plan`].
@@ -40,11 +45,11 @@ pub struct PlanInput<'a> {
     /// Authenticated caller.
     pub caller: &'a Caller,
     /// Request to decide on.
-    pub ask: Ask<'a>,
+    pub ask: EndpointRequest<'a>,
     /// Trace that the request belongs to.
-    pub trace: Option<Trace<'a>>,
+    pub trace: Option<TraceContext<'a>>,
     /// Legacy session named by the request. Ignored for modern requests.
-    pub session: Presented<'a>,
+    pub session: SessionLookup<'a>,
     /// Sealer of state that clients hold for the gateway.
     pub sealer: &'a Sealer,
     /// Time of the request.
@@ -53,52 +58,52 @@ pub struct PlanInput<'a> {
 
 /// Request by HTTP method.
 #[derive(Debug, Clone, Copy)]
-pub enum Ask<'a> {
+pub enum EndpointRequest<'a> {
     /// POST of a message.
-    Post(Post<'a>),
+    Post(PostedMessage<'a>),
     /// GET: opens a stream of server messages.
     Get {
         /// Result of `classify_bodiless`.
-        framing: &'a Framing,
+        framing: &'a RequestEra,
     },
     /// DELETE: terminates a session.
     Delete {
         /// Result of `classify_bodiless`.
-        framing: &'a Framing,
+        framing: &'a RequestEra,
     },
 }
 
 /// Posted JSON-RPC message with its headers.
 #[derive(Debug, Clone, Copy)]
-pub struct Post<'a> {
+pub struct PostedMessage<'a> {
     /// Result of `classify`.
-    pub framing: &'a Framing,
+    pub framing: &'a RequestEra,
     /// Parsed message.
     pub envelope: &'a Envelope<'a>,
     /// Standard MCP headers.
-    pub headers: headers::Standard<'a>,
+    pub headers: headers::StandardHeaders<'a>,
     /// All `Mcp-Param-*` headers: name in lower case including the prefix, and value. Used for modern requests only.
     pub params: &'a [(&'a str, &'a [u8])],
 }
 
 /// Result of looking up the session named by the `Mcp-Session-Id` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presented<'a> {
+pub enum SessionLookup<'a> {
     /// The header is missing.
     Absent,
     /// The id is not valid for this caller and gateway, or its session is over.
     Unknown,
     /// The id names this session.
-    Open(&'a SessionFacts),
+    Valid(&'a SessionClaims),
 }
 
 /// Decision on a request.
 #[derive(Debug)]
 pub enum Plan {
     /// Send this response: status 200, JSON.
-    Answer(Parts),
+    Respond(SegmentedBytes),
     /// Open a session, mint its id, and send the contained response.
-    Initialize(Initialize),
+    Initialize(InitializePlan),
     /// Call a server.
     Call(Arc<CallPlan>),
     /// The client is ready to receive server messages. Status 202, no body.
@@ -106,64 +111,68 @@ pub enum Plan {
     /// Nothing to do. Status 202, no body.
     Accept,
     /// Store the log level of this session, then send this response: status 200, JSON.
-    SetLevel(LogLevel, Parts),
+    SetLevel(LogLevel, SegmentedBytes),
     /// Open the session's stream.
     OpenStream,
     /// Subscribe this session to updates of this resource if its server agrees, then send this response: status 200,
     /// JSON.
-    Subscribe(ResourceTarget, Parts),
+    Subscribe(ResourceTarget, SegmentedBytes),
     /// Unsubscribe this session from the resource with this exposed URI, then send this response: status 200, JSON.
-    Unsubscribe(Box<str>, Parts),
+    Unsubscribe(Box<str>, SegmentedBytes),
     /// Open a subscription stream for as long as the client listens.
-    Listen(Listen),
+    Listen(ListenPlan),
     /// End the session. Status 200, no body.
     CloseSession,
     /// Cancel the session's in-flight request with this id (JSON literal as written). Status 202, no body.
     Cancel(Box<str>),
     /// Deliver the client's response to the server request with this id (JSON literal as written). Status 202, no
     /// body.
-    Hear(Box<str>),
+    DeliverResponse(Box<str>),
     /// Reject the request.
     Refuse(Refusal),
 }
 
 /// Session to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Initialize {
+pub struct InitializePlan {
     /// Negotiated protocol version.
     pub version: &'static str,
     /// Capabilities declared by the client.
     pub capabilities: ClientCapabilities,
     /// Response to `initialize`.
-    pub answer: Parts,
+    pub answer: SegmentedBytes,
 }
 
 /// Decides what to do with a request.
 pub fn plan(input: &PlanInput<'_>) -> Plan {
-    decide(input).unwrap_or_else(Plan::Refuse)
+    try_plan(input).unwrap_or_else(Plan::Refuse)
 }
 
-fn decide(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
+fn try_plan(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
     if input.gateway.denied.is_some() {
         return Err(Refusal::GatewayDenied);
     }
     match input.ask {
-        Ask::Post(post) => match post.framing {
-            Framing::Modern => modern::post(input, &post),
-            Framing::Unsupported { requested } => {
+        EndpointRequest::Post(post) => match post.framing {
+            RequestEra::Modern => modern::post(input, &post),
+            RequestEra::Unsupported { requested } => {
                 Err(Refusal::UnsupportedVersion(requested.clone()))
             }
-            Framing::Legacy { .. } => legacy::post(input, post.envelope),
-            Framing::BadVersion { .. } => Err(Refusal::LegacyVersion),
+            RequestEra::Legacy { .. } => legacy::post(input, post.envelope),
+            RequestEra::BadVersion { .. } => Err(Refusal::LegacyVersion),
         },
-        Ask::Get { framing } => legacy::bodiless(input, framing).map(|()| Plan::OpenStream),
-        Ask::Delete { framing } => legacy::bodiless(input, framing).map(|()| Plan::CloseSession),
+        EndpointRequest::Get { framing } => {
+            legacy::check_bodiless(input, framing).map(|()| Plan::OpenStream)
+        }
+        EndpointRequest::Delete { framing } => {
+            legacy::check_bodiless(input, framing).map(|()| Plan::CloseSession)
+        }
     }
 }
 
 /// Checks that a notification may be accepted; its meaning depends on the era. A notification with the method of a
 /// request is a request that lacks its `id`.
-fn notification(envelope: &Envelope<'_>) -> Result<(), Refusal> {
+fn check_notification(envelope: &Envelope<'_>) -> Result<(), Refusal> {
     if envelope.method().starts_with("notifications/") {
         return Ok(());
     }
@@ -173,7 +182,7 @@ fn notification(envelope: &Envelope<'_>) -> Result<(), Refusal> {
 }
 
 /// Start of a successful response, up to its result.
-fn head(envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {
+fn response_head(envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {
     let id = envelope.raw_id().ok_or(Refusal::Internal)?;
     Ok(Bytes::from(format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":"
@@ -181,9 +190,13 @@ fn head(envelope: &Envelope<'_>) -> Result<Bytes, Refusal> {
 }
 
 /// Successful response with this result.
-fn answer(envelope: &Envelope<'_>, result: Bytes) -> Result<Parts, Refusal> {
+fn result_response(envelope: &Envelope<'_>, result: Bytes) -> Result<SegmentedBytes, Refusal> {
     let end = Bytes::from_static(b"}");
-    Ok(Parts::join([head(envelope)?, result, end]))
+    Ok(SegmentedBytes::join([
+        response_head(envelope)?,
+        result,
+        end,
+    ]))
 }
 
 #[cfg(test)]

@@ -13,30 +13,32 @@ use std::{
 };
 
 use toolgate_model::{
-    Principal, Sharing, Slug, Subject, Timestamp, TokenHash, snapshot::CredentialRef,
+    Principal, SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, snapshot::CredentialRef,
 };
 use zeroize::Zeroizing;
 
 use crate::{
     ServerView,
-    callers::Callers,
-    levels::Levels,
+    notify::topic_subscriptions::{ChangeTopics, TopicChange},
     refusal::UpstreamFailure,
-    session_id::{ClientCapabilities, RANDOM},
-    watch::{Told, Topics},
+    session::{
+        in_flight_calls::InFlightCalls,
+        session_id::{ClientCapabilities, RANDOM_LEN},
+        upstream_log_level::UpstreamLogLevel,
+    },
 };
 
 /// Boxed future returned by object-safe trait methods.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Tokens revoked after the view was built. Implemented by `sync`.
-pub trait Revoked: Send + Sync {
+pub trait RevocationList: Send + Sync {
     /// Returns `true` if the token with this hash was revoked.
     fn is_revoked(&self, hash: &TokenHash) -> bool;
 }
 
 /// Source of credentials for servers. Implemented by `sync`, used by `upstream`.
-pub trait Credentials: Send + Sync {
+pub trait CredentialResolver: Send + Sync {
     /// Returns the credential if it is cached. Does not wait and does not hold a lock.
     fn held(&self, org: &Slug, credential: &CredentialRef) -> Option<Arc<HeaderCredential>>;
 
@@ -45,61 +47,67 @@ pub trait Credentials: Send + Sync {
         &self,
         org: &Slug,
         credential: &CredentialRef,
-    ) -> Pending<'_, Result<Arc<HeaderCredential>, UpstreamFailure>>;
+    ) -> BoxedFuture<'_, Result<Arc<HeaderCredential>, UpstreamFailure>>;
 }
 
 /// Sessions with legacy servers. Implemented by `session`, used by callers of `upstream`.
-pub trait Links: Send + Sync {
+pub trait UpstreamSessionProvider: Send + Sync {
     /// Returns the session if it is established. Does not wait and does not send a message to an actor.
-    fn standing(&self, key: &LinkKey) -> Option<Arc<LinkFacts>>;
+    fn established(&self, key: &UpstreamSessionKey) -> Option<Arc<UpstreamSessionHandle>>;
 
     /// Returns the session, opening it if necessary. Concurrent callers share one handshake.
-    fn open(&self, key: &LinkKey) -> Pending<'_, Result<Arc<LinkFacts>, UpstreamFailure>>;
+    fn open(
+        &self,
+        key: &UpstreamSessionKey,
+    ) -> BoxedFuture<'_, Result<Arc<UpstreamSessionHandle>, UpstreamFailure>>;
 
     /// Replaces the session `lost`, which the server no longer knows. It is replaced once for all callers that
     /// noticed.
     fn reopen(
         &self,
-        key: &LinkKey,
-        lost: &Arc<LinkFacts>,
-    ) -> Pending<'_, Result<Arc<LinkFacts>, UpstreamFailure>>;
+        key: &UpstreamSessionKey,
+        lost: &Arc<UpstreamSessionHandle>,
+    ) -> BoxedFuture<'_, Result<Arc<UpstreamSessionHandle>, UpstreamFailure>>;
 }
 
 /// Transport of upstream sessions. Implemented by `upstream`, used by `session`.
-pub trait LinkNetwork: Send + Sync + 'static {
+pub trait UpstreamSessionTransport: Send + Sync + 'static {
     /// Sends `initialize`, then `notifications/initialized`.
-    fn initialize(&self, key: &LinkKey) -> Pending<'static, Result<Opened, UpstreamFailure>>;
+    fn initialize(
+        &self,
+        key: &UpstreamSessionKey,
+    ) -> BoxedFuture<'static, Result<HandshakeResult, UpstreamFailure>>;
 
     /// Sends DELETE for the session. Failures are ignored.
-    fn terminate(&self, key: &LinkKey, session: &str) -> Pending<'static, ()>;
+    fn terminate(&self, key: &UpstreamSessionKey, session: &str) -> BoxedFuture<'static, ()>;
 }
 
 /// Transport of change feeds. Implemented by `upstream`, used by `session`.
-pub trait FeedNetwork: Send + Sync + 'static {
+pub trait ChangeFeedTransport: Send + Sync + 'static {
     /// Opens a feed of these topics, under the server's own names.
     fn open(
         &self,
-        key: &LinkKey,
-        topics: Topics,
-    ) -> Pending<'static, Result<Box<dyn Feed>, UpstreamFailure>>;
+        key: &UpstreamSessionKey,
+        topics: ChangeTopics,
+    ) -> BoxedFuture<'static, Result<Box<dyn ChangeFeed>, UpstreamFailure>>;
 }
 
 /// Open stream of resource updates and task status from one server.
-pub trait Feed: Send + 'static {
+pub trait ChangeFeed: Send + 'static {
     /// Topics that the server agreed to.
-    fn agreed(&self) -> &Topics;
+    fn agreed(&self) -> &ChangeTopics;
 
     /// Returns the next change, or `None` when the feed has ended. Cancel safe.
-    fn next(&mut self) -> Pending<'_, Option<Told>>;
+    fn next(&mut self) -> BoxedFuture<'_, Option<TopicChange>>;
 
     /// Changes the topics of the feed. No change that is received meanwhile is lost.
     fn change(
         self: Box<Self>,
-        topics: Topics,
-    ) -> Pending<'static, Result<Box<dyn Feed>, UpstreamFailure>>;
+        topics: ChangeTopics,
+    ) -> BoxedFuture<'static, Result<Box<dyn ChangeFeed>, UpstreamFailure>>;
 
     /// Closes the feed and tells the server. Failures are ignored.
-    fn close(self: Box<Self>) -> Pending<'static, ()>;
+    fn close(self: Box<Self>) -> BoxedFuture<'static, ()>;
 }
 
 /// Credential sent to a server in one header.
@@ -113,20 +121,20 @@ pub struct HeaderCredential {
 
 /// Identity of an upstream session. Callers with equal keys share one session with the server.
 #[derive(Debug, Clone)]
-pub struct LinkKey {
+pub struct UpstreamSessionKey {
     /// Server as configured. Another URL or credential makes another session.
     pub server: Arc<ServerView>,
     /// Principal on whose behalf the session is opened.
     pub principal: Arc<Principal>,
     /// Legacy client session that this upstream session is reserved for, if the server's policy separates sessions.
-    pub conversation: Option<[u8; RANDOM]>,
+    pub client_session: Option<[u8; RANDOM_LEN]>,
     /// Client capabilities declared to the server.
     pub capabilities: ClientCapabilities,
 }
 
 /// Result of the `initialize` handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
+pub struct HandshakeResult {
     /// `Mcp-Session-Id`, if the server assigned one.
     pub session: Option<Box<str>>,
     /// Negotiated protocol version.
@@ -134,69 +142,69 @@ pub struct Opened {
     /// The server's capabilities object, JSON.
     pub capabilities: Box<str>,
     /// State of the transport, if a session consists of more than its id.
-    pub kept: Option<Kept>,
+    pub transport: Option<TransportState>,
 }
 
 /// Opaque state that the transport keeps with a session.
 #[derive(Clone)]
-pub struct Kept(pub Arc<dyn Any + Send + Sync>);
+pub struct TransportState(pub Arc<dyn Any + Send + Sync>);
 
 /// Established upstream session. Immutable except for its counters.
-pub struct LinkFacts {
+pub struct UpstreamSessionHandle {
     /// Result of the handshake.
-    pub opened: Opened,
+    pub handshake: HandshakeResult,
     /// Calls in flight that can receive server requests.
-    pub callers: Callers,
+    pub calls: InFlightCalls,
     /// Log level set on the server.
-    pub levels: Levels,
+    pub log_level: UpstreamLogLevel,
     next_id: AtomicU64,
-    used: AtomicU64,
-    refusing: AtomicUsize,
+    last_used: AtomicU64,
+    rejections: AtomicUsize,
 }
 
 /// Maximum number of concurrent responses to server requests that belong to no call, per session.
-pub const REFUSALS: usize = 8;
+pub const MAX_CONCURRENT_REJECTIONS: usize = 8;
 
 /// Permit for one such response; released on drop.
-pub struct Refusing(Arc<LinkFacts>);
+pub struct RejectionPermit(Arc<UpstreamSessionHandle>);
 
-impl LinkKey {
+impl UpstreamSessionKey {
     /// Creates a key by the server's sharing policy. `conversation` is the caller's legacy session, if any. Modern
     /// callers have none and are separated by principal.
-    pub fn of(
+    pub fn new(
         server: &Arc<ServerView>,
         principal: &Arc<Principal>,
-        conversation: Option<[u8; RANDOM]>,
+        conversation: Option<[u8; RANDOM_LEN]>,
         capabilities: ClientCapabilities,
     ) -> Self {
-        let (principal, conversation) = match server.sharing {
-            Sharing::PerPrincipal => (Arc::clone(principal), None),
-            Sharing::PerSession => (Arc::clone(principal), conversation),
-            Sharing::Shared => {
+        let (principal, client_session) = match server.sharing {
+            SessionSharing::PerPrincipal => (Arc::clone(principal), None),
+            SessionSharing::PerSession => (Arc::clone(principal), conversation),
+            SessionSharing::Shared => {
                 let org = server.name.org.clone();
-                let subject = Subject::Organization;
+                let subject = TokenSubject::Organization;
                 (Arc::new(Principal { org, subject }), None)
             }
         };
         Self {
             server: Arc::clone(server),
             principal,
-            conversation,
+            client_session,
             capabilities,
         }
     }
 }
 
-impl LinkFacts {
+impl UpstreamSessionHandle {
     /// Creates the handle of a session that was just opened. The handshake used request id 0.
-    pub fn new(opened: Opened, now: Timestamp) -> Self {
+    pub fn new(handshake: HandshakeResult, now: Timestamp) -> Self {
         Self {
-            levels: Levels::of(&opened.capabilities),
-            opened,
-            callers: Callers::default(),
+            log_level: UpstreamLogLevel::new(&handshake.capabilities),
+            handshake,
+            calls: InFlightCalls::default(),
             next_id: AtomicU64::new(1),
-            used: AtomicU64::new(now.0),
-            refusing: AtomicUsize::new(0),
+            last_used: AtomicU64::new(now.0),
+            rejections: AtomicUsize::new(0),
         }
     }
 
@@ -207,55 +215,55 @@ impl LinkFacts {
 
     /// Acquires a permit to respond to a server request that belongs to no call. Returns `None` while
     /// [`MAX_CONCURRENT_REJECTIONS`] permits are held.
-    pub fn refuse(self: &Arc<Self>) -> Option<Refusing> {
-        let count = &self.refusing;
-        let more = |under_way| (under_way < REFUSALS).then_some(under_way + 1);
+    pub fn acquire_rejection_permit(self: &Arc<Self>) -> Option<RejectionPermit> {
+        let count = &self.rejections;
+        let more = |under_way| (under_way < MAX_CONCURRENT_REJECTIONS).then_some(under_way + 1);
         let entered = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        entered.is_ok().then(|| Refusing(Arc::clone(self)))
+        entered.is_ok().then(|| RejectionPermit(Arc::clone(self)))
     }
 
     /// Postpones the idle timeout.
     pub fn touch(&self, now: Timestamp) {
         // Concurrent callers differ by milliseconds, so a lost update is acceptable.
-        if self.used.load(Ordering::Relaxed) < now.0 {
-            self.used.store(now.0, Ordering::Relaxed);
+        if self.last_used.load(Ordering::Relaxed) < now.0 {
+            self.last_used.store(now.0, Ordering::Relaxed);
         }
     }
 
     /// Time of the last use.
-    pub fn used(&self) -> Timestamp {
-        Timestamp(self.used.load(Ordering::Relaxed))
+    pub fn last_used(&self) -> Timestamp {
+        Timestamp(self.last_used.load(Ordering::Relaxed))
     }
 }
 
-impl Drop for Refusing {
+impl Drop for RejectionPermit {
     fn drop(&mut self) {
-        self.0.refusing.fetch_sub(1, Ordering::Relaxed);
+        self.0.rejections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl PartialEq for LinkKey {
+impl PartialEq for UpstreamSessionKey {
     fn eq(&self, other: &Self) -> bool {
         self.server.digest == other.server.digest
             && self.capabilities == other.capabilities
             && self.server.name == other.server.name
-            && self.conversation == other.conversation
+            && self.client_session == other.client_session
             && self.principal == other.principal
     }
 }
 
-impl Eq for LinkKey {}
+impl Eq for UpstreamSessionKey {}
 
-impl std::hash::Hash for LinkKey {
+impl std::hash::Hash for UpstreamSessionKey {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.server.digest.hash(state);
         self.capabilities.hash(state);
-        self.conversation.hash(state);
+        self.client_session.hash(state);
         self.principal.hash(state);
     }
 }
 
-impl Revoked for BTreeSet<TokenHash> {
+impl RevocationList for BTreeSet<TokenHash> {
     fn is_revoked(&self, hash: &TokenHash) -> bool {
         self.contains(hash)
     }
@@ -267,30 +275,30 @@ impl fmt::Debug for HeaderCredential {
     }
 }
 
-impl PartialEq for Kept {
+impl PartialEq for TransportState {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Kept {}
+impl Eq for TransportState {}
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for TransportState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Kept")
     }
 }
 
-impl fmt::Debug for Refusing {
+impl fmt::Debug for RejectionPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Refusing")
     }
 }
 
-impl fmt::Debug for LinkFacts {
+impl fmt::Debug for UpstreamSessionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The session id is a secret shared with the server.
-        write!(f, "LinkFacts({})", self.opened.version)
+        write!(f, "LinkFacts({})", self.handshake.version)
     }
 }
 

@@ -112,7 +112,7 @@ pub enum Refusal {
     #[error(
         "the proxy that keeps this session went away while it answered; the request may have taken effect"
     )]
-    NeighbourLost,
+    PeerLost,
     /// Internal error.
     #[error("internal error")]
     Internal,
@@ -166,21 +166,21 @@ pub enum UpstreamFailure {
     #[error(
         "the answer of the server of this tool is too large with the addresses that the gateway gives to what it names; the call may have taken effect"
     )]
-    Outgrown,
+    TooLargeAfterRewrite,
     /// The server sent too many messages before its response. The tool may have run.
     #[error(
         "the server of this tool says too much before it answers; the call may have taken effect"
     )]
-    TooMuch,
+    TooManyMessages,
     /// The memory limit for buffered responses was reached. The tool may have run.
     #[error("the gateway is overloaded with answers: retry later; the call may have taken effect")]
-    NoRoom,
+    ResponseBufferFull,
     /// The server requests input that the client does not support or that may not be relayed.
     #[error("the tool asks for input that this client cannot give")]
     NeedsInput,
     /// The server requested input that the client did not provide.
     #[error("the tool asked for input that was not given")]
-    Unanswered,
+    InputNotGiven,
     /// The server no longer knows the gateway's session; nothing was run.
     #[error("the server of this tool lost our session: retry")]
     SessionLost,
@@ -216,7 +216,7 @@ impl Refusal {
             | Self::Upstream(_) => 200,
             Self::GatewayDenied | Self::Overloaded => 503,
             Self::TooManyRequests(_) | Self::TooManyOpen(_) => 429,
-            Self::NeighbourLost => 502,
+            Self::PeerLost => 502,
             Self::Internal => 500,
         }
     }
@@ -260,7 +260,7 @@ impl Refusal {
             | Self::Overloaded
             | Self::TooManyOpen(_)
             | Self::Upstream(_)
-            | Self::NeighbourLost
+            | Self::PeerLost
             | Self::Internal => RpcError::internal(text),
         }
     }
@@ -305,7 +305,7 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::TooManyOpen(_) => "too_many_open",
             Self::Upstream(failure) => failure.kind(),
-            Self::NeighbourLost => "neighbour_lost",
+            Self::PeerLost => "neighbour_lost",
             Self::Internal => "internal",
         }
     }
@@ -313,7 +313,7 @@ impl Refusal {
 
 impl UpstreamFailure {
     /// Error text for a target other than a tool.
-    pub fn told_of(self, noun: &str) -> String {
+    pub fn message_for(self, noun: &str) -> String {
         self.to_string().replace("tool", noun)
     }
 
@@ -332,12 +332,12 @@ impl UpstreamFailure {
             Self::RateLimited => "upstream_rate_limited",
             Self::Malformed => "upstream_malformed",
             Self::TooLarge => "upstream_too_large",
-            Self::TooMuch => "upstream_too_much",
+            Self::TooManyMessages => "upstream_too_much",
             Self::StateTooLarge => "upstream_state_too_large",
-            Self::Outgrown => "upstream_outgrown",
-            Self::NoRoom => "upstream_no_room",
+            Self::TooLargeAfterRewrite => "upstream_outgrown",
+            Self::ResponseBufferFull => "upstream_no_room",
             Self::NeedsInput => "upstream_needs_input",
-            Self::Unanswered => "upstream_unanswered",
+            Self::InputNotGiven => "upstream_unanswered",
             Self::SessionLost => "upstream_session_lost",
         }
     }

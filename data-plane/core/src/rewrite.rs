@@ -2,18 +2,19 @@
 //! or the server; towards the client they are the client's. Each side is addressed by the rules of its era. All other
 //! content is passed on unchanged.
 
-mod answer;
-mod news;
 mod park;
 mod request;
-mod stitch;
+mod response;
+mod segmented_splice;
+mod task_notification;
 
-pub use answer::{
-    Notice, Outcome, Relay, Relayed, Reply, Required, Wanted, failed, links, respond,
-};
-pub use news::{NOTICE, notice_of, task_news};
 pub use park::input_required;
-pub use request::{CLIENT, Request, Towards, again, request};
+pub use request::{CLIENT_INFO, UpstreamRequest, UpstreamRequestOptions, again, request};
+pub use response::{
+    CallOutcome, ClientResponse, IncompleteResponse, InputRequirement, RelayAction, ResponseRelay,
+    ServerNotification, failure_response, links, server_request_response,
+};
+pub use task_notification::{MAX_TASK_NOTIFICATION, bounded_task_params, task_notification_params};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 //! XChaCha20-Poly1305 with keys derived once per epoch and purpose. A sealed text is bound to a gateway and a
 //! principal and cannot be opened for others. The newest epoch seals; all configured epochs open.
 
+pub mod task;
+
 use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -19,41 +21,41 @@ use zeroize::Zeroizing;
 pub const TEXT_LIMIT: usize = 512;
 
 /// Length of a nonce, in bytes.
-pub const NONCE: usize = 24;
+pub const NONCE_LEN: usize = 24;
 
 /// Maximum number of epochs that open at one time.
-pub const EPOCHS: usize = 2;
+pub const MAX_EPOCHS: usize = 2;
 
 /// Purpose of a sealed text. A text sealed for one purpose cannot be opened for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum SealPurpose {
     /// Legacy session id.
     Session,
     /// List cursor.
     Cursor,
     /// `requestState` of a call suspended at the gateway.
-    Parked,
+    SuspendedCall,
     /// Id of a task.
     Task,
     /// `requestState` of a stateless server.
-    State,
+    ServerState,
     /// `requestState` of a call that is repeated after a URL elicitation.
-    Visit,
+    UrlElicitation,
 }
 
-impl Purpose {
+impl SealPurpose {
     /// Maximum length of a text of this purpose. The length of task ids and states depends on the server.
     pub const fn limit(self) -> usize {
         match self {
-            Self::Session | Self::Cursor | Self::Parked | Self::Visit => TEXT_LIMIT,
+            Self::Session | Self::Cursor | Self::SuspendedCall | Self::UrlElicitation => TEXT_LIMIT,
             Self::Task => 2 * TEXT_LIMIT,
-            Self::State => 64 * 1024,
+            Self::ServerState => 64 * 1024,
         }
     }
 }
 
 /// Key of the keyring.
-pub struct SealKey {
+pub struct SealingKey {
     /// Number of the epoch; part of every sealed text.
     pub epoch: u32,
     /// Secret shared by all proxies.
@@ -62,7 +64,7 @@ pub struct SealKey {
 
 /// Context that a sealed text is bound to, in addition to its purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Binding<'a> {
+pub struct SealContext<'a> {
     /// Gateway.
     pub gateway: &'a Slug,
     /// Principal.
@@ -72,7 +74,7 @@ pub struct Binding<'a> {
 /// Seals and opens texts. Built once per keyring and shared by its clones.
 #[derive(Clone)]
 pub struct Sealer {
-    epochs: Arc<[Epoch]>,
+    epochs: Arc<[EpochKeys]>,
 }
 
 /// Error of an invalid keyring.
@@ -86,14 +88,14 @@ pub enum InvalidKeyring {
     Short(u32),
 }
 
-struct Epoch {
+struct EpochKeys {
     number: u32,
     session: PurposeKey,
     cursor: PurposeKey,
-    parked: PurposeKey,
+    suspended_call: PurposeKey,
     task: PurposeKey,
-    state: PurposeKey,
-    visit: PurposeKey,
+    server_state: PurposeKey,
+    url_elicitation: PurposeKey,
 }
 
 struct PurposeKey {
@@ -102,15 +104,15 @@ struct PurposeKey {
 }
 
 const FORMAT: u8 = 1;
-const HEAD: usize = 1 + 4 + NONCE;
+const HEADER_LEN: usize = 1 + 4 + NONCE_LEN;
 
 impl Sealer {
     /// Creates a sealer from the keyring's keys, newest first. Keys beyond [`MAX_EPOCHS`] are ignored.
-    pub fn new(keys: &[SealKey]) -> Result<Self, InvalidKeyring> {
+    pub fn new(keys: &[SealingKey]) -> Result<Self, InvalidKeyring> {
         if keys.is_empty() {
             return Err(InvalidKeyring::Empty);
         }
-        let epochs = keys.iter().take(EPOCHS).map(Epoch::derive);
+        let epochs = keys.iter().take(MAX_EPOCHS).map(EpochKeys::derive);
         let epochs = epochs.collect::<Result<_, _>>()?;
         Ok(Self { epochs })
     }
@@ -118,15 +120,15 @@ impl Sealer {
     /// Seals `plain`. The nonce must never be reused.
     pub fn seal(
         &self,
-        purpose: Purpose,
-        binding: Binding<'_>,
-        nonce: &[u8; NONCE],
+        purpose: SealPurpose,
+        binding: SealContext<'_>,
+        nonce: &[u8; NONCE_LEN],
         plain: &[u8],
     ) -> String {
         let Some(epoch) = self.epochs.first() else {
             return String::new();
         };
-        let aad = associated(purpose, binding, epoch.number);
+        let aad = associated_data(purpose, binding, epoch.number);
         let payload = Payload {
             msg: plain,
             aad: &aad,
@@ -136,7 +138,7 @@ impl Sealer {
         let Ok(sealed) = cipher.encrypt(&XNonce::from(*nonce), payload) else {
             return String::new();
         };
-        let mut bytes = Vec::with_capacity(HEAD + sealed.len());
+        let mut bytes = Vec::with_capacity(HEADER_LEN + sealed.len());
         bytes.push(FORMAT);
         bytes.extend_from_slice(&epoch.number.to_be_bytes());
         bytes.extend_from_slice(nonce);
@@ -146,35 +148,45 @@ impl Sealer {
 
     /// Seals `plain` deterministically: the nonce is a keyed hash of the whole input. Used for texts that must be
     /// stable, such as cursors.
-    pub fn seal_stable(&self, purpose: Purpose, binding: Binding<'_>, plain: &[u8]) -> String {
+    pub fn seal_stable(
+        &self,
+        purpose: SealPurpose,
+        binding: SealContext<'_>,
+        plain: &[u8],
+    ) -> String {
         let Some(epoch) = self.epochs.first() else {
             return String::new();
         };
         let mut mac = epoch.key(purpose).nonces.clone();
-        mac.update(&associated(purpose, binding, epoch.number));
+        mac.update(&associated_data(purpose, binding, epoch.number));
         mac.update(plain);
         let tag: [u8; 32] = mac.finalize().into_bytes().into();
-        let mut nonce = [0; NONCE];
-        nonce.copy_from_slice(&tag[..NONCE]);
+        let mut nonce = [0; NONCE_LEN];
+        nonce.copy_from_slice(&tag[..NONCE_LEN]);
         self.seal(purpose, binding, &nonce, plain)
     }
 
     /// Opens a sealed text. Returns `None` on any error.
-    pub fn open(&self, purpose: Purpose, binding: Binding<'_>, text: &str) -> Option<Vec<u8>> {
+    pub fn open(
+        &self,
+        purpose: SealPurpose,
+        binding: SealContext<'_>,
+        text: &str,
+    ) -> Option<Vec<u8>> {
         if text.len() > purpose.limit() {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (head, sealed) = bytes.split_at_checked(HEAD)?;
+        let (head, sealed) = bytes.split_at_checked(HEADER_LEN)?;
         let (&format, head) = head.split_first()?;
         let (number, nonce) = head.split_first_chunk::<4>()?;
-        let nonce: [u8; NONCE] = nonce.try_into().ok()?;
+        let nonce: [u8; NONCE_LEN] = nonce.try_into().ok()?;
         let number = u32::from_be_bytes(*number);
         if format != FORMAT {
             return None;
         }
         let epoch = self.epochs.iter().find(|epoch| epoch.number == number)?;
-        let aad = associated(purpose, binding, number);
+        let aad = associated_data(purpose, binding, number);
         let payload = Payload {
             msg: sealed,
             aad: &aad,
@@ -184,8 +196,8 @@ impl Sealer {
     }
 }
 
-impl Epoch {
-    fn derive(key: &SealKey) -> Result<Self, InvalidKeyring> {
+impl EpochKeys {
+    fn derive(key: &SealingKey) -> Result<Self, InvalidKeyring> {
         if key.secret.len() < 32 {
             return Err(InvalidKeyring::Short(key.epoch));
         }
@@ -197,21 +209,21 @@ impl Epoch {
             number: key.epoch,
             session: purpose(b"session", b"session nonce")?,
             cursor: purpose(b"cursor", b"cursor nonce")?,
-            parked: purpose(b"parked", b"parked nonce")?,
+            suspended_call: purpose(b"parked", b"parked nonce")?,
             task: purpose(b"task", b"task nonce")?,
-            state: purpose(b"state", b"state nonce")?,
-            visit: purpose(b"visit", b"visit nonce")?,
+            server_state: purpose(b"state", b"state nonce")?,
+            url_elicitation: purpose(b"visit", b"visit nonce")?,
         })
     }
 
-    fn key(&self, purpose: Purpose) -> &PurposeKey {
+    fn key(&self, purpose: SealPurpose) -> &PurposeKey {
         match purpose {
-            Purpose::Session => &self.session,
-            Purpose::Cursor => &self.cursor,
-            Purpose::Parked => &self.parked,
-            Purpose::Task => &self.task,
-            Purpose::State => &self.state,
-            Purpose::Visit => &self.visit,
+            SealPurpose::Session => &self.session,
+            SealPurpose::Cursor => &self.cursor,
+            SealPurpose::SuspendedCall => &self.suspended_call,
+            SealPurpose::Task => &self.task,
+            SealPurpose::ServerState => &self.server_state,
+            SealPurpose::UrlElicitation => &self.url_elicitation,
         }
     }
 }
@@ -229,14 +241,14 @@ impl PurposeKey {
 
 /// Associated data of the encryption. Each part is preceded by its length, so that no two contexts have the same
 /// bytes.
-fn associated(purpose: Purpose, binding: Binding<'_>, epoch: u32) -> Vec<u8> {
+fn associated_data(purpose: SealPurpose, binding: SealContext<'_>, epoch: u32) -> Vec<u8> {
     let purpose: &[u8] = match purpose {
-        Purpose::Session => b"session",
-        Purpose::Cursor => b"cursor",
-        Purpose::Parked => b"parked",
-        Purpose::Task => b"task",
-        Purpose::State => b"state",
-        Purpose::Visit => b"visit",
+        SealPurpose::Session => b"session",
+        SealPurpose::Cursor => b"cursor",
+        SealPurpose::SuspendedCall => b"parked",
+        SealPurpose::Task => b"task",
+        SealPurpose::ServerState => b"state",
+        SealPurpose::UrlElicitation => b"visit",
     };
     let principal = binding.principal.to_string();
     let parts = [
@@ -261,7 +273,7 @@ impl fmt::Debug for Sealer {
     }
 }
 
-impl fmt::Debug for SealKey {
+impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SealKey(epoch {})", self.epoch)
     }

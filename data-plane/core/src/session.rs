@@ -1,23 +1,29 @@
 //! State machine of a legacy client session. It assigns each message to exactly one stream, queues messages while no
 //! stream is open, and drops the oldest ones when the queue is full.
 
+pub mod in_flight_calls;
+pub mod owning_proxy;
+pub mod session_id;
+pub mod upstream_log_level;
+pub mod upstream_session;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::{
-    change::{Kinds, Pause},
-    pacer::Pacer,
+use crate::notify::{
+    debouncer::Debouncer,
+    view_change::{DebounceDelay, ListChanges},
 };
 
 /// Maximum number of open GET streams per session. Messages are written to the newest.
-pub const STREAMS: usize = 4;
+pub const MAX_STREAMS: usize = 4;
 
 /// Maximum number of messages that wait for a stream.
-pub const QUEUE: usize = 64;
+pub const MAX_QUEUED_MESSAGES: usize = 64;
 
 /// Maximum size of the messages that wait for a stream, in bytes.
-pub const QUEUE_BYTES: usize = 256 * 1024;
+pub const MAX_QUEUED_BYTES: usize = 256 * 1024;
 
 /// Severity of a log message as in RFC 5424, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,13 +60,13 @@ pub enum Event {
     /// A stream ended, from either side.
     Closed(StreamId),
     /// A message that belongs to no request has to be sent.
-    Say(Bytes),
+    Send(Bytes),
     /// Lists visible to the client changed.
-    Changed(Kinds),
+    Changed(ListChanges),
     /// A resource that the client subscribed to, or a part of it, was updated.
     Updated(Box<str>),
     /// The delay has elapsed.
-    Settled,
+    DelayElapsed,
     /// The session ends: DELETE, idle timeout or revocation.
     Terminate,
 }
@@ -75,22 +81,22 @@ pub enum Output {
     /// Close the stream.
     Close(StreamId),
     /// Feed [`Event::DelayElapsed`] after this delay.
-    Pause(Pause),
+    StartDelay(DebounceDelay),
     /// This number of messages was dropped.
-    Forgot(usize),
+    Dropped(usize),
     /// Remove the session; nothing is left to do.
     Stop,
 }
 
 /// State machine of one legacy client session.
 #[derive(Debug, Clone, Default)]
-pub struct Session {
+pub struct ClientSessionMachine {
     level: Option<LogLevel>,
     streams: Vec<StreamId>,
     opened: u64,
-    waiting: VecDeque<Bytes>,
-    waiting_bytes: usize,
-    pacer: Pacer,
+    queue: VecDeque<Bytes>,
+    queue_bytes: usize,
+    debouncer: Debouncer,
     terminated: bool,
 }
 
@@ -127,7 +133,7 @@ impl LogLevel {
     }
 }
 
-impl Session {
+impl ClientSessionMachine {
     /// Level that the client set.
     pub fn level(&self) -> Option<LogLevel> {
         self.level
@@ -144,13 +150,13 @@ impl Session {
     }
 
     /// Number of queued messages.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
+    pub fn queued(&self) -> usize {
+        self.queue.len()
     }
 
     /// Number of pending resource updates.
-    pub fn updates(&self) -> usize {
-        self.pacer.updates()
+    pub fn pending_updates(&self) -> usize {
+        self.debouncer.pending_updates()
     }
 
     /// Applies an event and returns its effects.
@@ -163,18 +169,18 @@ impl Session {
             Event::SetLevel(level) => self.level = Some(level),
             Event::Open => self.open(&mut out),
             Event::Closed(stream) => self.streams.retain(|open| *open != stream),
-            Event::Say(message) => self.say(message, &mut out),
+            Event::Send(message) => self.send(message, &mut out),
             Event::Changed(kinds) => {
-                self.pacer.change(kinds);
-                self.settle(&mut out);
+                self.debouncer.add_list_changes(kinds);
+                self.start_delay(&mut out);
             }
             Event::Updated(uri) => {
-                self.note(uri, &mut out);
-                self.settle(&mut out);
+                self.add_update(uri, &mut out);
+                self.start_delay(&mut out);
             }
-            Event::Settled => {
-                self.pacer.settled();
-                self.announce(&mut out);
+            Event::DelayElapsed => {
+                self.debouncer.delay_elapsed();
+                self.flush(&mut out);
             }
             Event::Terminate => self.terminate(&mut out),
         }
@@ -184,66 +190,66 @@ impl Session {
     fn open(&mut self, out: &mut Vec<Output>) {
         self.opened += 1;
         let stream = StreamId(self.opened);
-        if self.streams.len() >= STREAMS {
+        if self.streams.len() >= MAX_STREAMS {
             out.push(Output::Close(self.streams.remove(0)));
         }
         self.streams.push(stream);
         out.push(Output::Opened(stream));
-        for message in self.waiting.drain(..) {
+        for message in self.queue.drain(..) {
             out.push(Output::Write(stream, message));
         }
-        self.waiting_bytes = 0;
-        self.announce(out);
+        self.queue_bytes = 0;
+        self.flush(out);
     }
 
-    fn note(&mut self, uri: Box<str>, out: &mut Vec<Output>) {
-        if self.pacer.update(uri).is_err() {
-            out.push(Output::Forgot(1));
+    fn add_update(&mut self, uri: Box<str>, out: &mut Vec<Output>) {
+        if self.debouncer.add_resource_update(uri).is_err() {
+            out.push(Output::Dropped(1));
         }
     }
 
-    fn settle(&mut self, out: &mut Vec<Output>) {
-        out.extend(self.pacer.gather().map(Output::Pause));
+    fn start_delay(&mut self, out: &mut Vec<Output>) {
+        out.extend(self.debouncer.start_delay().map(Output::StartDelay));
     }
 
     /// Without an open stream, notifications stay pending; they are merged and take little memory.
-    fn announce(&mut self, out: &mut Vec<Output>) {
+    fn flush(&mut self, out: &mut Vec<Output>) {
         let Some(stream) = self.streams.last().copied() else {
             return;
         };
-        let told = self.pacer.tell();
+        let told = self.debouncer.take_due();
         let messages = told.iter().filter_map(|it| it.to_message(None));
         out.extend(messages.map(|message| Output::Write(stream, message)));
         if !told.is_empty() {
-            out.push(Output::Pause(Pause::Rest));
+            out.push(Output::StartDelay(DebounceDelay::Cooldown));
         }
     }
 
-    fn say(&mut self, message: Bytes, out: &mut Vec<Output>) {
+    fn send(&mut self, message: Bytes, out: &mut Vec<Output>) {
         if let Some(stream) = self.streams.last() {
             out.push(Output::Write(*stream, message));
             return;
         }
-        self.waiting_bytes += message.len();
-        self.waiting.push_back(message);
+        self.queue_bytes += message.len();
+        self.queue.push_back(message);
         let mut forgotten = 0;
-        while self.waiting.len() > QUEUE || self.waiting_bytes > QUEUE_BYTES {
-            let Some(oldest) = self.waiting.pop_front() else {
+        while self.queue.len() > MAX_QUEUED_MESSAGES || self.queue_bytes > MAX_QUEUED_BYTES {
+            let Some(oldest) = self.queue.pop_front() else {
                 break;
             };
-            self.waiting_bytes -= oldest.len();
+            self.queue_bytes -= oldest.len();
             forgotten += 1;
         }
         if forgotten > 0 {
-            out.push(Output::Forgot(forgotten));
+            out.push(Output::Dropped(forgotten));
         }
     }
 
     fn terminate(&mut self, out: &mut Vec<Output>) {
         self.terminated = true;
-        self.waiting.clear();
-        self.waiting_bytes = 0;
-        self.pacer.clear();
+        self.queue.clear();
+        self.queue_bytes = 0;
+        self.debouncer.clear();
         out.extend(self.streams.drain(..).map(Output::Close));
         out.push(Output::Stop);
     }

@@ -3,30 +3,32 @@
 //!
 //! Gateways with unchanged inputs are shared with the previous view, together with their serialized lists.
 
+pub mod uri;
+
 mod build;
+mod builtin_tools;
 mod definition;
-pub(crate) mod finder;
 mod gateway;
 mod list;
-mod own;
 mod prompt;
-mod renamed;
+mod renamed_definition;
 mod resource;
 pub(crate) mod shape;
 mod tool;
+pub(crate) mod tool_index;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_mcp::versions;
 use toolgate_model::{
-    Digest, Era, MaxAnswer, Name, Principal, Reach, RelayPolicy, Sharing, Slug, Timeouts,
-    Timestamp, TokenHash, Version, snapshot::CredentialRef,
+    AllowList, CallTimeouts, Digest, Era, MaxAnswer, ObjectName, Principal, RelayPolicy,
+    SessionSharing, Slug, Timestamp, TokenHash, Version, snapshot::CredentialRef,
 };
 
 use crate::Grant;
 
-pub use gateway::{GatewayView, INSTRUCTIONS_LIMIT, Offers};
-pub use list::{LIST_TTL_MS, ListPage, PAGE};
+pub use gateway::{GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
+pub use list::{LIST_TTL_MS, ListPage, PAGE_SIZE};
 pub use prompt::PromptView;
 pub use resource::ResourceView;
 pub use tool::ToolView;
@@ -36,7 +38,7 @@ pub use tool::ToolView;
 pub struct View {
     version: Version,
     gateways: BTreeMap<Box<str>, Arc<GatewayView>>,
-    servers: BTreeMap<Name, Arc<ServerView>>,
+    servers: BTreeMap<ObjectName, Arc<ServerView>>,
     tokens: BTreeMap<TokenHash, Arc<TokenView>>,
 }
 
@@ -44,7 +46,7 @@ pub struct View {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerView {
     /// Organization and id.
-    pub name: Name,
+    pub name: ObjectName,
     /// Absolute URL.
     pub url: Box<str>,
     /// Credential to present to the server.
@@ -54,11 +56,11 @@ pub struct ServerView {
     /// Protocol version to use, if known.
     pub protocol_version: Option<Box<str>>,
     /// Timeouts of calls.
-    pub timeouts: Timeouts,
+    pub timeouts: CallTimeouts,
     /// Kinds of client input that the server may request.
     pub relay: RelayPolicy,
     /// Sharing of sessions between callers, for servers with sessions.
-    pub sharing: Sharing,
+    pub sharing: SessionSharing,
     /// Maximum size of one message of the server.
     pub max_answer: MaxAnswer,
     /// Digest of the server resource; differs if any field above differs.
@@ -72,8 +74,9 @@ impl ServerView {
     }
 
     /// Protocol version used with the server, or an empty string if it is not known.
-    pub fn spoken(&self) -> &'static str {
-        let own = |version| versions::known(version).or_else(|| versions::of_server(version));
+    pub fn spoken_version(&self) -> &'static str {
+        let own =
+            |version| versions::known(version).or_else(|| versions::accepted_from_server(version));
         match (self.protocol_version.as_deref().and_then(own), self.era) {
             (Some(version), _) => version,
             (None, Some(Era::Modern)) => versions::MODERN,
@@ -86,13 +89,13 @@ impl ServerView {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenView {
     /// Organization and id.
-    pub name: Name,
+    pub name: ObjectName,
     /// Hash by which the token is looked up.
     pub hash: TokenHash,
     /// Principal that the token stands for.
     pub principal: Arc<Principal>,
     /// Gateways of its organization that the token may use.
-    pub gateways: Reach<Slug>,
+    pub gateways: AllowList<Slug>,
     /// Tools, prompts and resources that the token may use.
     pub grant: Arc<Grant>,
     /// Time of expiry.
@@ -103,7 +106,7 @@ pub struct TokenView {
 
 impl TokenView {
     /// Returns `true` if the token may use this gateway.
-    pub fn reaches(&self, gateway: &GatewayView) -> bool {
+    pub fn allows_gateway(&self, gateway: &GatewayView) -> bool {
         self.principal.org == gateway.name.org && self.gateways.contains(&gateway.name.id)
     }
 }
@@ -123,7 +126,7 @@ impl View {
     pub fn build(
         snapshot: &toolgate_model::Snapshot,
         previous: Option<&Self>,
-    ) -> (Self, Vec<toolgate_model::Refusal>) {
+    ) -> (Self, Vec<toolgate_model::ResourceRefusal>) {
         build::build(snapshot, previous)
     }
 
@@ -143,7 +146,7 @@ impl View {
     }
 
     /// Returns the server with this name.
-    pub fn server(&self, name: &Name) -> Option<&Arc<ServerView>> {
+    pub fn server(&self, name: &ObjectName) -> Option<&Arc<ServerView>> {
         self.servers.get(name)
     }
 

@@ -8,7 +8,7 @@ use toolgate_model::{Digest, Timestamp};
 
 use crate::{
     Sealer,
-    seal::{Binding, NONCE, Purpose},
+    seal::{NONCE_LEN, SealContext, SealPurpose},
 };
 
 /// How long somebody may take to go there.
@@ -36,18 +36,23 @@ const FORMAT: u8 = 1;
 
 impl Visit {
     /// The text that the client gets.
-    pub fn seal(&self, sealer: &Sealer, binding: Binding<'_>, nonce: &[u8; NONCE]) -> String {
+    pub fn seal(
+        &self,
+        sealer: &Sealer,
+        binding: SealContext<'_>,
+        nonce: &[u8; NONCE_LEN],
+    ) -> String {
         let mut plain = Vec::with_capacity(1 + 32 + 8 + 2);
         plain.push(FORMAT);
         plain.extend_from_slice(&self.request.0);
         plain.extend_from_slice(&self.until.0.to_be_bytes());
         plain.extend_from_slice(&[self.times, self.pages]);
-        sealer.seal(Purpose::Visit, binding, nonce, &plain)
+        sealer.seal(SealPurpose::UrlElicitation, binding, nonce, &plain)
     }
 
     /// What a text says, if we sealed it for this gateway and principal.
-    pub fn open(sealer: &Sealer, binding: Binding<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(Purpose::Visit, binding, text)?;
+    pub fn open(sealer: &Sealer, binding: SealContext<'_>, text: &str) -> Option<Self> {
+        let plain = sealer.open(SealPurpose::UrlElicitation, binding, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;
         let (until, rest) = rest.split_first_chunk()?;

@@ -12,7 +12,7 @@ use std::{
 
 /// Counts open connections and rejects those beyond the limits.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct ConnectionLimiter {
     open: AtomicUsize,
     limit: usize,
     per_address: u32,
@@ -21,12 +21,12 @@ pub(crate) struct Admission {
 
 /// Permit of one admitted connection; released on drop.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    admission: Arc<Admission>,
+pub(crate) struct ConnectionPermit {
+    admission: Arc<ConnectionLimiter>,
     address: IpAddr,
 }
 
-impl Admission {
+impl ConnectionLimiter {
     /// Creates a limiter for at most `limit` connections in total and `per_address` per client address.
     pub(crate) fn new(limit: usize, per_address: u32) -> Arc<Self> {
         let (open, addresses) = (AtomicUsize::new(0), Mutex::default());
@@ -39,7 +39,7 @@ impl Admission {
     }
 
     /// Returns a permit for a connection from `address`, or `None` if a limit is reached.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
         let mut addresses = self
             .addresses
@@ -55,11 +55,11 @@ impl Admission {
         *count += 1;
         self.open.fetch_add(1, Ordering::Relaxed);
         let admission = Arc::clone(self);
-        Some(Seat { admission, address })
+        Some(ConnectionPermit { admission, address })
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let addresses = &self.admission.addresses;
         let mut addresses = addresses.lock().unwrap_or_else(PoisonError::into_inner);

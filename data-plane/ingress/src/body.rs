@@ -11,40 +11,43 @@ use http_body::{Frame, SizeHint};
 
 /// Body of a response. `S` is the handler's stream type; it is not boxed.
 #[derive(Debug)]
-pub enum Body<S> {
+pub enum ResponseBody<S> {
     /// No bytes, or none left.
     Empty,
     /// Single buffer.
     Full(Bytes),
     /// Several buffers in order, sent without being copied together.
-    Parts(Parts),
+    Chunks(BodyChunks),
     /// Stream of bytes, sent as they arrive.
     Stream(S),
     /// Stream that lasts as long as the client listens; it may take over its connection.
-    Standing(S),
+    LongLived(S),
 }
 
 /// Remaining buffers of a [`ResponseBody::Chunks`].
 #[derive(Debug)]
-pub struct Parts {
-    pieces: std::vec::IntoIter<Bytes>,
-    left: u64,
+pub struct BodyChunks {
+    chunks: std::vec::IntoIter<Bytes>,
+    remaining: u64,
 }
 
 /// Stream type of handlers that never stream. Has no values.
 #[derive(Debug)]
-pub enum Never {}
+pub enum NeverBody {}
 
-impl<S> Body<S> {
+impl<S> ResponseBody<S> {
     /// Returns a body of these buffers in order.
-    pub fn parts(pieces: Vec<Bytes>) -> Self {
+    pub fn from_chunks(pieces: Vec<Bytes>) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
         let pieces = pieces.into_iter();
-        Self::Parts(Parts { pieces, left })
+        Self::Chunks(BodyChunks {
+            chunks: pieces,
+            remaining: left,
+        })
     }
 }
 
-impl<S> From<Bytes> for Body<S> {
+impl<S> From<Bytes> for ResponseBody<S> {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() {
             Self::Empty
@@ -54,7 +57,7 @@ impl<S> From<Bytes> for Body<S> {
     }
 }
 
-impl<S> http_body::Body for Body<S>
+impl<S> http_body::Body for ResponseBody<S>
 where
     S: http_body::Body<Data = Bytes> + Unpin,
 {
@@ -73,10 +76,10 @@ where
                 *this = Self::Empty;
                 Some(bytes)
             }
-            Self::Parts(parts) => parts.pieces.next().inspect(|piece| {
-                parts.left -= piece.len() as u64;
+            Self::Chunks(parts) => parts.chunks.next().inspect(|piece| {
+                parts.remaining -= piece.len() as u64;
             }),
-            Self::Stream(stream) | Self::Standing(stream) => {
+            Self::Stream(stream) | Self::LongLived(stream) => {
                 return Pin::new(stream).poll_frame(cx);
             }
         };
@@ -87,8 +90,8 @@ where
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Parts(parts) => parts.pieces.len() == 0,
-            Self::Stream(stream) | Self::Standing(stream) => stream.is_end_stream(),
+            Self::Chunks(parts) => parts.chunks.len() == 0,
+            Self::Stream(stream) | Self::LongLived(stream) => stream.is_end_stream(),
         }
     }
 
@@ -96,13 +99,13 @@ where
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Parts(parts) => SizeHint::with_exact(parts.left),
-            Self::Stream(stream) | Self::Standing(stream) => stream.size_hint(),
+            Self::Chunks(parts) => SizeHint::with_exact(parts.remaining),
+            Self::Stream(stream) | Self::LongLived(stream) => stream.size_hint(),
         }
     }
 }
 
-impl http_body::Body for Never {
+impl http_body::Body for NeverBody {
     type Data = Bytes;
     type Error = Infallible;
 

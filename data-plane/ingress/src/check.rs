@@ -4,18 +4,18 @@
 use http::{HeaderMap, header, request::Parts};
 use toolgate_data_core::Refusal;
 
-use crate::hosts::Hosts;
+use crate::hosts::HostAllowlist;
 
 /// Returns an error if the request head is rejected.
-pub(crate) fn check(head: &Parts, hosts: &Hosts) -> Result<(), Refusal> {
+pub(crate) fn check_head(head: &Parts, hosts: &HostAllowlist) -> Result<(), Refusal> {
     hosts.check(&head.uri, &head.headers)?;
-    names(&head.headers)?;
-    framing(&head.headers)?;
-    encoding(&head.headers)
+    check_field_names(&head.headers)?;
+    check_transfer_coding(&head.headers)?;
+    check_content_encoding(&head.headers)
 }
 
 /// Rejects field names with an underscore: some programs read `x_a` as `x-a`, so the field could be taken for another.
-fn names(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_field_names(headers: &HeaderMap) -> Result<(), Refusal> {
     let ambiguous = |name: &header::HeaderName| name.as_str().as_bytes().contains(&b'_');
     if headers.keys().any(ambiguous) {
         return Err(Refusal::InvalidRequest(
@@ -27,7 +27,7 @@ fn names(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// Rejects every transfer coding but a single `chunked`, so that the end of the body is unambiguous (RFC 9112, section
 /// 6.1). hyper has already removed a `Content-Length` beside it and will close the connection.
-fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let plain = |coding: &http::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
     if codings.next().is_none_or(plain) && codings.next().is_none() {
@@ -39,7 +39,7 @@ fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Rejects compressed bodies: they can expand to a thousand times their length.
-fn encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_content_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::MediaType);

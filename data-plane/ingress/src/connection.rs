@@ -27,23 +27,23 @@ use tokio_rustls::TlsAcceptor;
 use toolgate_runtime::{Drain, random};
 
 use crate::{
-    accept::Shared,
-    gate::{Gate, pass},
-    limits::DoorLimits,
-    memo::{Slot, TokenMemo},
-    request::Visitor,
-    standing::{Handover, carry},
-    watch::{Watch, Watched},
+    activity::{ActivityIo, ConnectionActivity},
+    connection_cache::{CacheSlot, TokenHashCache},
+    handler::{RequestHandler, handle_request},
+    limits::ListenerLimits,
+    listener::ListenerContext,
+    long_lived_stream::{StreamHandoff, serve_long_lived},
+    request::ConnectionInfo,
 };
 
 /// Number of header fields that hyper's HTTP/1 parser accepts by default, without allocating. Requests above the
 /// configured limit are rejected by [`handle_request`].
-const FIELDS: usize = 100;
+const HYPER_HEADER_LIMIT: usize = 100;
 
 /// Handler, listener state and drain of a connection.
-pub(crate) struct Host<G> {
-    pub(crate) gate: Arc<G>,
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct ConnectionContext<G> {
+    pub(crate) handler: Arc<G>,
+    pub(crate) listener: Arc<ListenerContext>,
     pub(crate) drain: Drain,
     /// Turns `true` when connections have to close.
     pub(crate) closing: Receiver<bool>,
@@ -51,28 +51,34 @@ pub(crate) struct Host<G> {
 
 /// Executor for the tasks that hyper spawns for a connection.
 #[derive(Clone)]
-struct Beside(Drain);
+struct DrainExecutor(Drain);
 
 /// Future of a long-lived stream that took its connection over from hyper.
-pub(crate) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type DetachedStream = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Serves a connection until it ends, or until a long-lived stream takes it over; returns that stream's future. The
 /// reason for the end is not reported.
-pub(crate) async fn serve<G: Gate>(
-    host: Host<G>,
+pub(crate) async fn serve<G: RequestHandler>(
+    host: ConnectionContext<G>,
     stream: TcpStream,
     address: IpAddr,
-) -> Option<Rest> {
-    let limits = &host.shared.limits;
-    let Some(tls) = host.shared.tls.clone() else {
-        let multiplexed = timeout(limits.head, is_http2(&stream)).await.ok()?.ok()?;
-        return speak(host, stream, address, multiplexed).await;
+) -> Option<DetachedStream> {
+    let limits = &host.listener.limits;
+    let Some(tls) = host.listener.tls.clone() else {
+        let multiplexed = timeout(limits.head_timeout, is_http2(&stream))
+            .await
+            .ok()?
+            .ok()?;
+        return serve_http(host, stream, address, multiplexed).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
-    let stream = timeout(limits.handshake, handshake).await.ok()?.ok()?;
+    let stream = timeout(limits.handshake_timeout, handshake)
+        .await
+        .ok()?
+        .ok()?;
     let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     // Boxed, as is HTTP/2 below: plaintext HTTP/1 connections, the majority, do not pay for the larger future.
-    Box::pin(speak(host, stream, address, multiplexed)).await
+    Box::pin(serve_http(host, stream, address, multiplexed)).await
 }
 
 /// Peeks at the stream and returns `true` if it begins with the HTTP/2 preface.
@@ -95,31 +101,36 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-async fn speak<G, T>(host: Host<G>, stream: T, address: IpAddr, multiplexed: bool) -> Option<Rest>
+async fn serve_http<G, T>(
+    host: ConnectionContext<G>,
+    stream: T,
+    address: IpAddr,
+    multiplexed: bool,
+) -> Option<DetachedStream>
 where
-    G: Gate,
+    G: RequestHandler,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Host {
-        gate,
-        shared,
+    let ConnectionContext {
+        handler: gate,
+        listener: shared,
         drain,
         closing,
     } = host;
-    let watch = Watch::new(multiplexed);
-    let visitor = Arc::new(Visitor {
+    let watch = ConnectionActivity::new(multiplexed);
+    let visitor = Arc::new(ConnectionInfo {
         address,
-        memo: TokenMemo::default(),
-        slot: Slot::default(),
-        watch: Arc::clone(&watch),
+        token_hashes: TokenHashCache::default(),
+        cache_slot: CacheSlot::default(),
+        activity: Arc::clone(&watch),
     });
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&watch)));
+    let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&watch)));
     let limits = shared.limits.clone();
     // Requests of an HTTP/2 connection share it, so no stream can take it over.
-    let handover = (!multiplexed).then(Arc::<Handover<_>>::default);
+    let handover = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
     let offered = handover.clone();
     let service = service_fn(move |request| {
-        pass(
+        handle_request(
             Arc::clone(&gate),
             Arc::clone(&shared),
             Arc::clone(&visitor),
@@ -155,14 +166,18 @@ where
     .await;
     let answer = taken().then(|| handover.take()).flatten()?;
     let io = connection.into_parts().io.into_inner().into_inner();
-    Some(Box::pin(carry(io, answer, limits.write_stall)))
+    Some(Box::pin(serve_long_lived(
+        io,
+        answer,
+        limits.write_stall_timeout,
+    )))
 }
 
 /// Builds the HTTP/1 server without hyper's header timeout: [`ConnectionActivity`] needs one timer per connection,
 /// hyper would arm one per request.
-fn http1(limits: &DoorLimits) -> http1::Builder {
+fn http1(limits: &ListenerLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    if limits.headers > FIELDS {
+    if limits.headers > HYPER_HEADER_LIMIT {
         builder.max_headers(limits.headers);
     }
     builder
@@ -172,9 +187,9 @@ fn http1(limits: &DoorLimits) -> http1::Builder {
     builder
 }
 
-fn http2(limits: &DoorLimits, drain: Drain) -> http2::Builder<Beside> {
+fn http2(limits: &ListenerLimits, drain: Drain) -> http2::Builder<DrainExecutor> {
     let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
-    let mut builder = http2::Builder::new(Beside(drain));
+    let mut builder = http2::Builder::new(DrainExecutor(drain));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
@@ -183,8 +198,8 @@ fn http2(limits: &DoorLimits, drain: Drain) -> http2::Builder<Beside> {
         .max_pending_accept_reset_streams(limits.pending_resets)
         .max_local_error_reset_streams(limits.local_resets)
         .max_header_list_size(header_bytes)
-        .keep_alive_interval(limits.ping)
-        .keep_alive_timeout(limits.ping);
+        .keep_alive_interval(limits.ping_interval)
+        .keep_alive_timeout(limits.ping_interval);
     builder
 }
 
@@ -193,13 +208,13 @@ async fn drive<C: Future>(
     mut connection: Pin<impl DerefMut<Target = C>>,
     close: impl Fn(Pin<&mut C>),
     taken: impl Fn() -> bool,
-    watch: &Watch,
-    limits: &DoorLimits,
+    watch: &ConnectionActivity,
+    limits: &ListenerLimits,
     mut closing: Receiver<bool>,
 ) {
-    let tenth = (limits.age / 10).as_millis().max(1);
+    let tenth = (limits.max_age / 10).as_millis().max(1);
     let vary = Duration::from_millis(random::number() % u64::try_from(tenth).unwrap_or(u64::MAX));
-    let aged = Instant::now() + limits.age - vary;
+    let aged = Instant::now() + limits.max_age - vary;
     let mut asked = pin!(async move { closing.wait_for(|closing| *closing).await.is_ok() });
     let mut timer = pin!(sleep_until(aged));
     let mut closed = false;
@@ -232,7 +247,7 @@ async fn drive<C: Future>(
                 close(connection.as_mut());
                 cx.waker().wake_by_ref();
             }
-            let again = now + limits.idle;
+            let again = now + limits.idle_timeout;
             timer
                 .as_mut()
                 .reset(deadline.map_or(again, |deadline| deadline.min(again)));
@@ -241,7 +256,7 @@ async fn drive<C: Future>(
     .await;
 }
 
-impl<F> Executor<F> for Beside
+impl<F> Executor<F> for DrainExecutor
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {

@@ -8,13 +8,13 @@ use toolgate_data_core::Refusal;
 
 /// Allowlist of the host names under which the listener may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hosts {
-    names: Vec<Authority>,
+pub struct HostAllowlist {
+    patterns: Vec<HostPattern>,
 }
 
 /// Host name, with a port if only that port is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Authority {
+struct HostPattern {
     host: String,
     port: Option<u16>,
 }
@@ -28,13 +28,13 @@ pub struct InvalidHost(String);
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-impl Hosts {
+impl HostAllowlist {
     /// Creates the list of the loopback names, the listen address and `public`: `host` (any port) or `host:port`.
     pub fn new<'a>(
         listen: SocketAddr,
         public: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, InvalidHost> {
-        let loopback = LOOPBACK.map(|host| Authority {
+        let loopback = LOOPBACK.map(|host| HostPattern {
             host: host.to_owned(),
             port: None,
         });
@@ -44,18 +44,18 @@ impl Hosts {
                 std::net::IpAddr::V4(ip) => ip.to_string(),
                 std::net::IpAddr::V6(ip) => format!("[{ip}]"),
             };
-            names.push(Authority {
+            names.push(HostPattern {
                 host: text,
                 port: None,
             });
         }
         for name in public {
             let invalid = || InvalidHost(name.chars().take(128).collect());
-            let (host, port) = split(name).ok_or_else(invalid)?;
+            let (host, port) = split_authority(name).ok_or_else(invalid)?;
             let host = host.to_ascii_lowercase();
-            names.push(Authority { host, port });
+            names.push(HostPattern { host, port });
         }
-        Ok(Self { names })
+        Ok(Self { patterns: names })
     }
 
     /// Returns an error unless the host is on the list, and the origin too if the request has one.
@@ -73,36 +73,36 @@ impl Hosts {
             (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => {
                 return Err(Refusal::Host);
             }
-            (Some(name), _) | (None, Some(name)) if self.allow(name) => {}
+            (Some(name), _) | (None, Some(name)) if self.is_allowed(name) => {}
             (Some(_) | None, Some(_) | None) => return Err(Refusal::Host),
         }
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
-            (Some(origin), None) if self.allow_origin(origin.as_bytes()) => Ok(()),
+            (Some(origin), None) if self.is_origin_allowed(origin.as_bytes()) => Ok(()),
             (Some(_), Some(_) | None) => Err(Refusal::Origin),
         }
     }
 
-    fn allow(&self, name: &[u8]) -> bool {
-        let name = std::str::from_utf8(name).ok().and_then(split);
+    fn is_allowed(&self, name: &[u8]) -> bool {
+        let name = std::str::from_utf8(name).ok().and_then(split_authority);
         name.is_some_and(|(host, port)| {
-            self.names.iter().any(|known| {
+            self.patterns.iter().any(|known| {
                 known.host.eq_ignore_ascii_case(host)
                     && known.port.is_none_or(|only| port == Some(only))
             })
         })
     }
 
-    fn allow_origin(&self, origin: &[u8]) -> bool {
+    fn is_origin_allowed(&self, origin: &[u8]) -> bool {
         let rest = origin.strip_prefix(b"http://");
         let rest = rest.or_else(|| origin.strip_prefix(b"https://"));
-        rest.is_some_and(|authority| self.allow(authority))
+        rest.is_some_and(|authority| self.is_allowed(authority))
     }
 }
 
 /// Splits an authority into host and port. Returns `None` for anything more, such as userinfo, a path or spaces.
-fn split(text: &str) -> Option<(&str, Option<u16>)> {
+fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     let end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
         None => text.find(':').unwrap_or(text.len()),

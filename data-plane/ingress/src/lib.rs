@@ -1,27 +1,27 @@
 //! HTTP listener of the data plane: connection timeouts and limits, checks that need no tenant configuration, and the
 //! mapping of refusals to responses. Requests are interpreted by the [`RequestHandler`].
 
-pub mod accept;
+mod activity;
 mod admission;
 pub mod body;
-mod carriers;
 mod check;
 mod connection;
-pub mod gate;
+pub mod connection_cache;
+mod frame_quota;
+pub mod handler;
 pub mod hosts;
 pub mod limits;
-pub mod memo;
-pub mod refuse;
+pub mod listener;
+mod long_lived_stream;
 pub mod request;
-mod standing;
-mod tally;
-mod watch;
+pub mod response;
+mod worker_pool;
 
-pub use accept::{Door, DoorOptions};
-pub use body::Body;
-pub use gate::Gate;
-pub use hosts::Hosts;
-pub use limits::DoorLimits;
-pub use memo::{Slot, TokenMemo};
-pub use refuse::refuse;
-pub use request::{Request, RequestBody};
+pub use body::ResponseBody;
+pub use connection_cache::{CacheSlot, TokenHashCache};
+pub use handler::RequestHandler;
+pub use hosts::HostAllowlist;
+pub use limits::ListenerLimits;
+pub use listener::{Listener, ListenerOptions};
+pub use request::{IncomingRequest, RequestBody};
+pub use response::refusal_response;

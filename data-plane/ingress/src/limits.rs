@@ -10,30 +10,30 @@ pub const SMALL_BODY: usize = 4 * 1024;
 
 /// Limits per connection and for all connections together.
 #[derive(Debug, Clone)]
-pub struct DoorLimits {
+pub struct ListenerLimits {
     /// Timeout from the first byte of a request to the end of its head; also from connecting to the first request.
-    pub head: Duration,
+    pub head_timeout: Duration,
     /// Timeout of a connection without a request.
-    pub idle: Duration,
+    pub idle_timeout: Duration,
     /// Timeout between two chunks of a request body.
-    pub body_stall: Duration,
+    pub body_stall_timeout: Duration,
     /// Timeout of a whole request body.
-    pub body_time: Duration,
+    pub body_timeout: Duration,
     /// Timeout while the client accepts no bytes of a response.
-    pub write_stall: Duration,
+    pub write_stall_timeout: Duration,
     /// Timeout of the TLS handshake.
-    pub handshake: Duration,
+    pub handshake_timeout: Duration,
     /// Age after which a connection is asked to close, so that load balancers can spread again; up to a tenth is
     /// subtracted at random.
-    pub age: Duration,
+    pub max_age: Duration,
     /// Maximum number of header fields of a request.
     pub headers: usize,
     /// Maximum size of a request head, in bytes.
     pub header_bytes: usize,
     /// Maximum size of a request body, in bytes.
-    pub body: usize,
+    pub body_bytes: usize,
     /// Maximum size of all request bodies in memory together, in bytes, beyond [`SMALL_BODY`] each.
-    pub bodies: usize,
+    pub total_body_bytes: usize,
     /// Maximum number of open connections.
     pub connections: usize,
     /// Maximum number of open connections per client address.
@@ -49,23 +49,23 @@ pub struct DoorLimits {
     /// Maximum number of HTTP/2 streams that the server resets because of protocol errors of the client.
     pub local_resets: usize,
     /// Interval between HTTP/2 pings, and timeout of their acknowledgement.
-    pub ping: Duration,
+    pub ping_interval: Duration,
 }
 
-impl Default for DoorLimits {
+impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
-            head: Duration::from_secs(5),
-            idle: Duration::from_secs(60),
-            body_stall: Duration::from_secs(30),
-            body_time: Duration::from_secs(120),
-            write_stall: Duration::from_secs(60),
-            handshake: Duration::from_secs(5),
-            age: Duration::from_secs(3600),
+            head_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            body_stall_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(120),
+            write_stall_timeout: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(5),
+            max_age: Duration::from_secs(3600),
             headers: 64,
             header_bytes: 32 * 1024,
-            body: 4 * 1024 * 1024,
-            bodies: 256 * 1024 * 1024,
+            body_bytes: 4 * 1024 * 1024,
+            total_body_bytes: 256 * 1024 * 1024,
             connections: 65_536,
             connections_per_address: 8_192,
             streams: 100,
@@ -73,7 +73,7 @@ impl Default for DoorLimits {
             connection_window: 1024 * 1024,
             pending_resets: 20,
             local_resets: 256,
-            ping: Duration::from_secs(20),
+            ping_interval: Duration::from_secs(20),
         }
     }
 }

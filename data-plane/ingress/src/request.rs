@@ -8,89 +8,89 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 use toolgate_data_core::Refusal;
-use toolgate_runtime::budget::{Exhausted, Holder};
+use toolgate_runtime::budget::{BudgetExceeded, BudgetOwner};
 
 use crate::{
-    accept::Shared,
+    activity::ConnectionActivity,
+    connection_cache::{CacheSlot, TokenHashCache},
     limits::SMALL_BODY,
-    memo::{Slot, TokenMemo},
-    watch::Watch,
+    listener::ListenerContext,
 };
 
 /// HTTP request of a client.
 #[derive(Debug)]
-pub struct Request {
+pub struct IncomingRequest {
     /// Method, target and header fields.
     pub head: http::request::Parts,
     /// Body, not read yet.
     pub body: RequestBody,
     /// Connection on which the request arrived.
-    pub visitor: Arc<Visitor>,
+    pub connection: Arc<ConnectionInfo>,
 }
 
 /// Connection of a client. It does not identify the caller: a load balancer may mix several on one connection.
 #[derive(Debug)]
-pub struct Visitor {
+pub struct ConnectionInfo {
     /// Address of the peer.
     pub address: IpAddr,
     /// Hash of the last token on this connection.
-    pub memo: TokenMemo,
+    pub token_hashes: TokenHashCache,
     /// Cached value of the last request on this connection.
-    pub slot: Slot,
-    pub(crate) watch: Arc<Watch>,
+    pub cache_slot: CacheSlot,
+    pub(crate) activity: Arc<ConnectionActivity>,
 }
 
 /// Request body that has not been read.
 pub struct RequestBody {
     pub(crate) incoming: Incoming,
-    pub(crate) watch: Arc<Watch>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) activity: Arc<ConnectionActivity>,
+    pub(crate) listener: Arc<ListenerContext>,
 }
 
 impl RequestBody {
     /// Reads the whole body and charges it to the budget owner. A large body that arrives in one chunk is not copied.
-    pub async fn read(mut self, holder: Holder) -> Result<Bytes, Refusal> {
+    pub async fn read(mut self, holder: BudgetOwner) -> Result<Bytes, Refusal> {
         let announced = self.incoming.size_hint().lower();
-        let limit = self.shared.limits.body;
+        let limit = self.listener.limits.body_bytes;
         if usize::try_from(announced).map_or(true, |length| length > limit) {
             return Err(Refusal::BodyTooLarge(limit));
         }
-        let Some(first) = self.piece().await? else {
+        let Some(first) = self.next_chunk().await? else {
             return Ok(Bytes::new());
         };
         if first.len() <= SMALL_BODY && self.incoming.is_end_stream() {
-            self.within(first.len())?;
+            self.check_size(first.len())?;
             // The chunk is a slice of the connection's read buffer; keeping it would prevent hyper from reusing that
             // buffer.
             return Ok(Bytes::copy_from_slice(&first));
         }
-        self.rest(first, holder).await
+        self.read_rest(first, holder).await
     }
 
     /// Reads the rest after a first chunk, within the budget and the body timeout.
-    async fn rest(mut self, first: Bytes, holder: Holder) -> Result<Bytes, Refusal> {
-        let end = Instant::now() + self.shared.limits.body_time;
-        let mut charge = self.shared.budget.open(Some(holder));
-        taken(charge.add(first.len()))?;
-        self.within(first.len())?;
+    async fn read_rest(mut self, first: Bytes, holder: BudgetOwner) -> Result<Bytes, Refusal> {
+        let end = Instant::now() + self.listener.limits.body_timeout;
+        let mut charge = self.listener.budget.open(Some(holder));
+        map_exhausted(charge.add(first.len()))?;
+        self.check_size(first.len())?;
         if self.incoming.is_end_stream() {
-            return Ok(charge.hold(first));
+            return Ok(charge.attach(first));
         }
         let mut all = BytesMut::from(first);
-        while let Some(piece) = self.piece().await? {
-            self.within(all.len() + piece.len())?;
-            taken(charge.add(piece.len()))?;
+        while let Some(piece) = self.next_chunk().await? {
+            self.check_size(all.len() + piece.len())?;
+            map_exhausted(charge.add(piece.len()))?;
             all.extend_from_slice(&piece);
             // Ends a body that never stalls but never ends.
             if Instant::now() > end {
                 return Err(Refusal::BodyTimeout);
             }
         }
-        Ok(charge.hold(all.freeze()))
+        Ok(charge.attach(all.freeze()))
     }
 
-    fn within(&self, length: usize) -> Result<(), Refusal> {
-        let limit = self.shared.limits.body;
+    fn check_size(&self, length: usize) -> Result<(), Refusal> {
+        let limit = self.listener.limits.body_bytes;
         if length > limit {
             return Err(Refusal::BodyTooLarge(limit));
         }
@@ -98,15 +98,15 @@ impl RequestBody {
     }
 
     /// Returns the next chunk that is not empty, or `None` at the end.
-    async fn piece(&mut self) -> Result<Option<Bytes>, Refusal> {
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
-            let frame = if self.watch.body_waits() {
-                self.frame().await
+            let frame = if self.activity.body_read_started() {
+                self.next_frame().await
             } else {
-                let frame = timeout(self.shared.limits.body_stall, self.frame());
+                let frame = timeout(self.listener.limits.body_stall_timeout, self.next_frame());
                 frame.await.map_err(|_elapsed| Refusal::BodyTimeout)?
             };
-            self.watch.body_came();
+            self.activity.body_read_ended();
             match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
                 None => return Ok(None),
                 Some(Ok(Ok(bytes))) if !bytes.is_empty() => return Ok(Some(bytes)),
@@ -121,15 +121,15 @@ impl RequestBody {
         }
     }
 
-    async fn frame(&mut self) -> Option<hyper::Result<http_body::Frame<Bytes>>> {
+    async fn next_frame(&mut self) -> Option<hyper::Result<http_body::Frame<Bytes>>> {
         poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx)).await
     }
 }
 
-fn taken(taken: Result<(), Exhausted>) -> Result<(), Refusal> {
+fn map_exhausted(taken: Result<(), BudgetExceeded>) -> Result<(), Refusal> {
     taken.map_err(|exhausted| match exhausted {
-        Exhausted::Budget => Refusal::Overloaded,
-        Exhausted::Share => Refusal::TooManyRequests(1),
+        BudgetExceeded::Total => Refusal::Overloaded,
+        BudgetExceeded::OwnerLimit => Refusal::TooManyRequests(1),
     })
 }
 

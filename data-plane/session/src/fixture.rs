@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use toolgate_data_core::{
     Caller, GatewayView, View,
-    port::LinkKey,
-    session_id::{ClientCapabilities, SessionFacts},
+    port::UpstreamSessionKey,
+    session::session_id::{ClientCapabilities, SessionClaims},
 };
 use toolgate_model::{
-    Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Slug, Snapshot, Subject,
-    Timeouts, Timestamp, TokenHash,
-    snapshot::{Entry, GatewayResource, ServerResource, TokenResource},
+    AllowList, CallTimeouts, Digest, Era, ObjectName, ResourceKey, ResourceKind, Slug, Snapshot,
+    SnapshotResource, Timestamp, TokenHash, TokenSubject,
+    snapshot::{GatewayResource, ServerResource, SnapshotEntry, TokenResource},
 };
 
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
@@ -19,8 +19,8 @@ pub(crate) fn slug(text: &str) -> Slug {
     text.parse().unwrap()
 }
 
-pub(crate) fn name(id: &str) -> Name {
-    Name::new(slug("acme"), slug(id))
+pub(crate) fn name(id: &str) -> ObjectName {
+    ObjectName::new(slug("acme"), slug(id))
 }
 
 pub(crate) fn hash(text: &str) -> TokenHash {
@@ -33,19 +33,23 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
     let mut insert = |kind, id: &str, resource| {
         let name = name(id);
         let key = ResourceKey { kind, name };
-        snapshot.entries.insert(key, Entry::new(resource));
+        snapshot.entries.insert(key, SnapshotEntry::new(resource));
     };
     let server = ServerResource {
         url: url.to_owned(),
         credential: None,
         era: Some(Era::Legacy),
         protocol_version: String::new(),
-        timeouts: Timeouts::default(),
+        timeouts: CallTimeouts::default(),
         relay: toolgate_model::RelayPolicy::default(),
-        sharing: toolgate_model::Sharing::default(),
+        sharing: toolgate_model::SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     };
-    insert(ResourceKind::Server, "old", Resource::Server(server));
+    insert(
+        ResourceKind::Server,
+        "old",
+        SnapshotResource::Server(server),
+    );
     let gateway = GatewayResource {
         display_name: title.to_owned(),
         instructions: String::new(),
@@ -54,19 +58,23 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
         must_understand: Vec::new(),
         ..GatewayResource::default()
     };
-    insert(ResourceKind::Gateway, "main", Resource::Gateway(gateway));
+    insert(
+        ResourceKind::Gateway,
+        "main",
+        SnapshotResource::Gateway(gateway),
+    );
     for (index, text) in tokens.iter().enumerate() {
         let token = TokenResource {
             hash: hash(text),
-            subject: Subject::User(slug(text)),
-            gateways: Reach::All,
-            tools: Reach::All,
+            subject: TokenSubject::User(slug(text)),
+            gateways: AllowList::All,
+            tools: AllowList::All,
             expires: None,
         };
         insert(
             ResourceKind::Token,
             &format!("t{index}"),
-            Resource::Token(token),
+            SnapshotResource::Token(token),
         );
     }
     snapshot
@@ -78,14 +86,14 @@ pub(crate) fn view(snapshot: &Snapshot) -> View {
 
 /// Returns a view whose gateway exposes these tools.
 pub(crate) fn with_tools(tools: &[&str]) -> View {
-    reaching(tools, &Reach::All)
+    reaching(tools, &AllowList::All)
 }
 
 /// Returns the same view with tokens that reach these tools only.
-pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
+pub(crate) fn reaching(tools: &[&str], reach: &AllowList<String>) -> View {
     use toolgate_model::{
         Definition,
-        snapshot::{CatalogueResource, ExposedTool},
+        snapshot::{DefinitionsResource, ExposedTool},
     };
     let mut snapshot = snapshot("https://old.example/mcp", "Main", &["ada", "bob"]);
     let definition = |tool: &&str| {
@@ -96,11 +104,11 @@ pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
             json: json.into(),
         }
     };
-    let catalogue = CatalogueResource {
+    let catalogue = DefinitionsResource {
         tools: tools.iter().map(definition).collect(),
         instructions: String::new(),
         capabilities: "{}".to_owned(),
-        ..CatalogueResource::default()
+        ..DefinitionsResource::default()
     };
     let gateway = GatewayResource {
         display_name: "Main".to_owned(),
@@ -121,23 +129,27 @@ pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
         ..GatewayResource::default()
     };
     for entry in snapshot.entries.values_mut() {
-        if let Resource::Token(token) = &*entry.resource {
+        if let SnapshotResource::Token(token) = &*entry.resource {
             let mut token = token.clone();
             token.tools = reach.clone();
-            *entry = Entry::new(Resource::Token(token));
+            *entry = SnapshotEntry::new(SnapshotResource::Token(token));
         }
     }
     for (kind, id, resource) in [
         (
             ResourceKind::Catalogue,
             "old",
-            Resource::Catalogue(catalogue),
+            SnapshotResource::Catalogue(catalogue),
         ),
-        (ResourceKind::Gateway, "main", Resource::Gateway(gateway)),
+        (
+            ResourceKind::Gateway,
+            "main",
+            SnapshotResource::Gateway(gateway),
+        ),
     ] {
         let name = name(id);
         let key = ResourceKey { kind, name };
-        snapshot.entries.insert(key, Entry::new(resource));
+        snapshot.entries.insert(key, SnapshotEntry::new(resource));
     }
     view(&snapshot)
 }
@@ -146,9 +158,9 @@ pub(crate) fn reaching(tools: &[&str], reach: &Reach<String>) -> View {
 pub(crate) fn expiring(token: &str, expires: Timestamp) -> View {
     let mut snapshot = snapshot("https://old.example/mcp", "Main", &[token]);
     for entry in snapshot.entries.values_mut() {
-        if let Resource::Token(token) = &*entry.resource {
+        if let SnapshotResource::Token(token) = &*entry.resource {
             let expires = Some(expires);
-            *entry = Entry::new(Resource::Token(TokenResource {
+            *entry = SnapshotEntry::new(SnapshotResource::Token(TokenResource {
                 expires,
                 ..token.clone()
             }));
@@ -170,21 +182,21 @@ pub(crate) fn principal(token: &str) -> Arc<toolgate_model::Principal> {
     Arc::clone(caller(&view, token).principal())
 }
 
-pub(crate) fn facts(number: u32) -> SessionFacts {
+pub(crate) fn facts(number: u32) -> SessionClaims {
     let mut random = [0; 16];
     random[..4].copy_from_slice(&number.to_be_bytes());
-    SessionFacts {
+    SessionClaims {
         version: "2025-11-25",
         capabilities: ClientCapabilities::default(),
         issued: NOW,
         random,
-        home: toolgate_data_core::Home::new(slug("proxy-1"), None),
+        owner: toolgate_data_core::OwningProxy::new(slug("proxy-1"), None),
     }
 }
 
-pub(crate) fn link_key(view: &View, token: &str) -> LinkKey {
+pub(crate) fn link_key(view: &View, token: &str) -> UpstreamSessionKey {
     let (server, caller) = (view.server(&name("old")).unwrap(), caller(view, token));
-    LinkKey::of(
+    UpstreamSessionKey::new(
         server,
         caller.principal(),
         None,

@@ -5,12 +5,12 @@ use std::{fmt, sync::Arc};
 use tokio::sync::Notify;
 use toolgate_data_core::{
     Refusal,
-    session_id::{RANDOM, SessionFacts},
+    session::session_id::{RANDOM_LEN, SessionClaims},
 };
 
-use toolgate_runtime::{Taken, Tally, budget::Holder};
+use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner};
 
-use crate::shard::{Full, Shards};
+use crate::sharded_map::{MapFull, ShardedMap};
 
 /// Calls that one proxy has in flight for legacy clients.
 pub const IN_FLIGHT: usize = 100_000;
@@ -22,32 +22,32 @@ pub const IN_FLIGHT_PER_PRINCIPAL: usize = IN_FLIGHT / 4;
 /// What is in flight. Cheap to clone.
 #[derive(Clone)]
 pub struct InFlight {
-    calls: Arc<Shards<CallKey, Arc<Notify>>>,
-    principals: Arc<Tally>,
+    calls: Arc<ShardedMap<CallKey, Arc<Notify>>>,
+    principals: Arc<Quota>,
 }
 
 /// While it lives, the call can be cancelled.
 #[must_use = "the call can be cancelled only while the guard lives"]
 pub struct InFlightGuard {
-    calls: Arc<Shards<CallKey, Arc<Notify>>>,
+    calls: Arc<ShardedMap<CallKey, Arc<Notify>>>,
     key: CallKey,
     cancelled: Arc<Notify>,
     /// Its place among those of its principal, if it came when they were counted.
-    _share: Option<Taken>,
+    _share: Option<QuotaPermit>,
 }
 
 /// Takes one call back, for as long as it runs.
 #[derive(Debug, Clone)]
 pub struct TakeBack(Arc<Notify>);
 
-type CallKey = ([u8; RANDOM], Arc<str>);
+type CallKey = ([u8; RANDOM_LEN], Arc<str>);
 
 impl InFlight {
     /// Nothing yet; so many of one principal at most, of those that are counted.
     pub fn new(share: usize) -> Self {
         Self {
-            calls: Arc::new(Shards::new(IN_FLIGHT)),
-            principals: Tally::new(share),
+            calls: Arc::new(ShardedMap::new(IN_FLIGHT)),
+            principals: Quota::new(share),
         }
     }
 
@@ -55,18 +55,18 @@ impl InFlight {
     /// could be taken for another's.
     pub fn enter(
         &self,
-        session: &SessionFacts,
-        holder: Holder,
+        session: &SessionClaims,
+        holder: BudgetOwner,
         id: &str,
     ) -> Result<InFlightGuard, Refusal> {
-        let crowded = self.calls.len() >= self.principals.most().saturating_mul(2);
-        let share = crowded.then(|| self.principals.take(holder));
+        let crowded = self.calls.len() >= self.principals.limit().saturating_mul(2);
+        let share = crowded.then(|| self.principals.acquire(holder));
         let share = share.map(|share| share.ok_or(Refusal::TooManyOpen("calls")));
         let share = share.transpose()?;
         let key = (session.random, Arc::from(id));
         let cancelled = Arc::new(Notify::new());
         let entered = self.calls.get_or_insert(&key, || Arc::clone(&cancelled));
-        let entered = entered.map_err(|Full| Refusal::Overloaded)?;
+        let entered = entered.map_err(|MapFull| Refusal::Overloaded)?;
         if !Arc::ptr_eq(&entered, &cancelled) {
             return Err(Refusal::InvalidRequest(
                 "this `id` is in use by a request that has no answer yet",
@@ -81,7 +81,7 @@ impl InFlight {
     }
 
     /// Cancels a call; whether it was there.
-    pub fn cancel(&self, session: &SessionFacts, id: &str) -> bool {
+    pub fn cancel(&self, session: &SessionClaims, id: &str) -> bool {
         let found = self.calls.get(&(session.random, Arc::from(id)));
         if let Some(call) = &found {
             // Kept until somebody looks, if nobody is waiting yet.

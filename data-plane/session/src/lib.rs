@@ -7,37 +7,41 @@
 //! State that requests need is read without a mailbox. Messages carry changes, and the only payloads among them are
 //! notifications.
 
-mod gather;
-mod graves;
+mod batching;
+mod change_feed;
+mod change_feeds;
 mod inflight;
-mod link;
-mod links;
-mod listener;
-mod listeners;
-mod news;
 mod parked;
 mod parking;
+mod principal_quotas;
 mod questions;
+mod resource_subscriptions;
 mod session;
 mod sessions;
-mod shard;
-mod shares;
+mod sharded_map;
 mod stream;
 mod subscription;
 mod subscriptions;
-mod watches;
+mod task_notification;
+mod terminated_sessions;
+mod upstream_session;
+mod upstream_sessions;
 
-pub use graves::{TOMBSTONES, TOMBSTONES_PER_PRINCIPAL};
+pub use change_feeds::{CHANGE_FEEDS, CHANGE_FEEDS_PER_PRINCIPAL, ChangeFeeds, FeedSubscription};
 pub use inflight::{IN_FLIGHT, IN_FLIGHT_PER_PRINCIPAL, InFlight, InFlightGuard, TakeBack};
-pub use links::{LINKS, LINKS_PER_PRINCIPAL, Links};
-pub use listeners::{Interest, LISTENERS, LISTENERS_PER_PRINCIPAL, Listeners};
 pub use parking::{PARKED, PARKED_PER_PRINCIPAL, Parking};
+pub use principal_quotas::PrincipalQuotas;
 pub use questions::{Asked, Heard, QUESTIONS, QUESTIONS_PER_PRINCIPAL, Questions};
-pub use session::{GATHER, IDLE, KEEP_ALIVE, REST};
-pub use sessions::{SESSIONS, SESSIONS_PER_PRINCIPAL, Sessions, Subject};
-pub use shares::Shares;
+pub use session::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL, SESSION_IDLE_TIMEOUT};
+pub use sessions::{SESSIONS, SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry};
 pub use stream::{EventStream, STREAM_QUEUE};
-pub use subscriptions::{SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, Subscriptions, Wanted};
+pub use subscriptions::{
+    SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, SubscriptionRegistry, SubscriptionRequest,
+};
+pub use terminated_sessions::{TERMINATED_SESSIONS, TERMINATED_SESSIONS_PER_PRINCIPAL};
+pub use upstream_sessions::{
+    UPSTREAM_SESSIONS, UPSTREAM_SESSIONS_PER_PRINCIPAL, UpstreamSessionRegistry,
+};
 
 #[cfg(test)]
 mod fixture;

@@ -4,7 +4,7 @@ use std::sync::Weak;
 
 use serde_json::json;
 use tokio::runtime;
-use toolgate_actor::{Actor, Context, Reply};
+use toolgate_actor::{Actor, ActorContext, ReplySender};
 use toolgate_data_core::parked::{Event, Handle, LIFE, Output, ParkedCall};
 
 use crate::parking::{Entry, Shared};
@@ -12,7 +12,7 @@ use crate::parking::{Entry, Shared};
 /// What the actor understands.
 pub(crate) enum Message<P> {
     /// The client came back.
-    Claim(Reply<Option<P>>),
+    Claim(ReplySender<Option<P>>),
     /// Time to look whether it still may.
     Tick,
     /// The proxy ends.
@@ -50,7 +50,7 @@ impl<P: Send + Unpin + 'static> ParkedActor<P> {
         }
     }
 
-    fn run(&mut self, output: Output<Reply<Option<P>>>, cx: &mut Context<Self>) {
+    fn run(&mut self, output: Output<ReplySender<Option<P>>>, cx: &mut ActorContext<Self>) {
         match output {
             Output::HandOver(reply) if reply.is_abandoned() => self.let_go(),
             Output::HandOver(reply) => reply.send(self.call.take()),
@@ -71,11 +71,11 @@ impl<P: Send + Unpin + 'static> Actor for ParkedActor<P> {
 
     const KIND: &'static str = "parked";
 
-    fn started(&mut self, cx: &mut Context<Self>) {
+    fn started(&mut self, cx: &mut ActorContext<Self>) {
         cx.after(LIFE, Message::Tick);
     }
 
-    fn handle(&mut self, message: Message<P>, cx: &mut Context<Self>) {
+    fn handle(&mut self, message: Message<P>, cx: &mut ActorContext<Self>) {
         let event = match message {
             Message::Claim(reply) => Event::Claimed(reply),
             Message::End => Event::End,

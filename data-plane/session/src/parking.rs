@@ -11,11 +11,11 @@ use tokio::runtime;
 use toolgate_actor::{self as actor, ActorSystem};
 use toolgate_data_core::parked::Handle;
 use toolgate_model::{Principal, Slug, Timestamp};
-use toolgate_runtime::{Taken, Tally, budget::Holder, clock::SharedClock};
+use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
 use crate::{
     parked::{Message, ParkedActor},
-    shard::Shards,
+    sharded_map::ShardedMap,
 };
 
 /// Calls that one proxy keeps.
@@ -36,26 +36,26 @@ pub struct Parking<P: Send + Unpin + 'static> {
 }
 
 pub(crate) struct Shared<P: Send + Unpin + 'static> {
-    calls: Shards<Handle, Arc<Entry<P>>>,
-    principals: Arc<Tally>,
+    calls: ShardedMap<Handle, Arc<Entry<P>>>,
+    principals: Arc<Quota>,
     clock: SharedClock,
 }
 
 /// One parked call, as seen from outside.
 pub(crate) struct Entry<P: Send + Unpin + 'static> {
-    actor: actor::Handle<ParkedActor<P>>,
+    actor: actor::ActorHandle<ParkedActor<P>>,
     principal: Arc<Principal>,
     gateway: Slug,
     /// Its place among those of its principal.
-    _share: Taken,
+    _share: QuotaPermit,
 }
 
 impl<P: Send + Unpin + 'static> Parking<P> {
     /// None yet; so many of one principal at most. Has to be called on the runtime that calls are made on.
     pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
         let shared = Arc::new(Shared {
-            calls: Shards::new(PARKED),
-            principals: Tally::new(share),
+            calls: ShardedMap::new(PARKED),
+            principals: Quota::new(share),
             clock,
         });
         Self {
@@ -78,7 +78,7 @@ impl<P: Send + Unpin + 'static> Parking<P> {
         gateway: &Slug,
         call: P,
     ) -> Result<(), P> {
-        let share = self.shared.principals.take(Holder::of(principal));
+        let share = self.shared.principals.acquire(BudgetOwner::of(principal));
         let Some(share) = share.filter(|_| self.count() < PARKED) else {
             return Err(call);
         };

@@ -12,12 +12,12 @@ use std::{
 
 use toolgate_data_core::{
     asking::QuestionId,
-    session_id::{RANDOM, SessionFacts},
+    session::session_id::{RANDOM_LEN, SessionClaims},
 };
 use toolgate_model::{Principal, Slug};
-use toolgate_runtime::{Taken, Tally, budget::Holder, random};
+use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, random};
 
-use crate::shard::Shards;
+use crate::sharded_map::ShardedMap;
 
 /// Questions that one proxy waits for the answers of.
 pub const QUESTIONS: usize = 50_000;
@@ -29,7 +29,7 @@ pub const QUESTIONS_PER_PRINCIPAL: usize = QUESTIONS / 4;
 #[derive(Clone)]
 pub struct Questions<A: Clone> {
     open: Arc<Open<A>>,
-    principals: Arc<Tally>,
+    principals: Arc<Quota>,
     proxy: Slug,
 }
 
@@ -37,9 +37,9 @@ pub struct Questions<A: Clone> {
 #[must_use = "the question can be answered only while this lives"]
 pub struct Asked<A: Clone> {
     open: Arc<Open<A>>,
-    session: [u8; RANDOM],
+    session: [u8; RANDOM_LEN],
     id: QuestionId,
-    _share: Taken,
+    _share: QuotaPermit,
 }
 
 /// Whom an answer is for.
@@ -55,7 +55,7 @@ pub enum Heard<A> {
 
 /// By session, and there by the random part of their names.
 struct Open<A> {
-    sessions: Shards<[u8; RANDOM], BTreeMap<[u8; 16], Waiting<A>>>,
+    sessions: ShardedMap<[u8; RANDOM_LEN], BTreeMap<[u8; 16], Waiting<A>>>,
     count: AtomicUsize,
 }
 
@@ -69,12 +69,12 @@ impl<A: Clone> Questions<A> {
     /// None yet, on this proxy; so many of one principal at most.
     pub fn new(proxy: Slug, share: usize) -> Self {
         let open = Open {
-            sessions: Shards::new(QUESTIONS),
+            sessions: ShardedMap::new(QUESTIONS),
             count: AtomicUsize::new(0),
         };
         Self {
             open: Arc::new(open),
-            principals: Tally::new(share),
+            principals: Quota::new(share),
             proxy,
         }
     }
@@ -82,11 +82,11 @@ impl<A: Clone> Questions<A> {
     /// A question to the client of this session; none if too many wait, of everybody's or of this principal's.
     pub fn ask(
         &self,
-        session: &SessionFacts,
+        session: &SessionClaims,
         principal: &Arc<Principal>,
         to: A,
     ) -> Option<Asked<A>> {
-        let share = self.principals.take(Holder::of(principal))?;
+        let share = self.principals.acquire(BudgetOwner::of(principal))?;
         let random = random::bytes();
         let waiting = Waiting {
             principal: Arc::clone(principal),
@@ -109,7 +109,7 @@ impl<A: Clone> Questions<A> {
     /// Whom the answer with this id, the literal as written, is for.
     pub fn hear(
         &self,
-        session: &SessionFacts,
+        session: &SessionClaims,
         principal: &Arc<Principal>,
         literal: &str,
     ) -> Heard<A> {
@@ -125,7 +125,7 @@ impl<A: Clone> Questions<A> {
     }
 
     /// A session is over: whom its answers would have gone to. Nothing is waited for any more.
-    pub fn session_over(&self, session: &[u8; RANDOM]) -> Vec<A> {
+    pub fn session_over(&self, session: &[u8; RANDOM_LEN]) -> Vec<A> {
         let over = self.open.sessions.update(session, Option::take);
         let over = over.unwrap_or_default();
         self.open.count.fetch_sub(over.len(), Ordering::Relaxed);
@@ -153,7 +153,7 @@ impl<A: Clone> Questions<A> {
 
 impl<A: Clone> Open<A> {
     /// Whether there was room.
-    fn insert(&self, session: [u8; RANDOM], question: [u8; 16], waiting: Waiting<A>) -> bool {
+    fn insert(&self, session: [u8; RANDOM_LEN], question: [u8; 16], waiting: Waiting<A>) -> bool {
         if self.count.fetch_add(1, Ordering::Relaxed) >= QUESTIONS {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return false;
@@ -167,7 +167,7 @@ impl<A: Clone> Open<A> {
 
     fn take(
         &self,
-        session: &[u8; RANDOM],
+        session: &[u8; RANDOM_LEN],
         question: &[u8; 16],
         wanted: impl FnOnce(&Waiting<A>) -> bool,
     ) -> Option<Waiting<A>> {

@@ -5,55 +5,55 @@ use std::{collections::BTreeMap, sync::Weak, time::Duration};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
-use toolgate_actor::{Actor, Context, Reply};
+use toolgate_actor::{Actor, ActorContext, ReplySender};
 use toolgate_data_core::{
-    change::{Kinds, Pause},
-    session::{Event, LogLevel, Output, Session, StreamId},
+    notify::view_change::{DebounceDelay, ListChanges},
+    session::{ClientSessionMachine, Event, LogLevel, Output, StreamId},
 };
 use toolgate_mcp::sse;
 use toolgate_model::Timestamp;
 use toolgate_runtime::clock::SharedClock;
 
 use crate::{
-    sessions::{Registry, SessionKey, Standing},
+    sessions::{SessionEntry, SessionKey, SessionTable},
     stream::STREAM_QUEUE,
 };
 
 /// Interval of keep-alive comments on an idle stream.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(20);
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Delay from a first change to its notification; further changes join it.
-pub const GATHER: Duration = Duration::from_millis(50);
+pub const DEBOUNCE_DELAY: Duration = Duration::from_millis(50);
 
 /// Minimum time between two change notifications: at most 20 in ten seconds. Together with a probe's delay it stays
 /// below one second.
-pub const REST: Duration = Duration::from_millis(550);
+pub const NOTICE_INTERVAL: Duration = Duration::from_millis(550);
 
 /// Time without use after which a session without streams is dropped from memory; its id stays valid.
-pub const IDLE: Duration = Duration::from_secs(30 * 60);
+pub const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Timing of keep-alives and change notifications.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct StreamTiming {
     pub(crate) keep_alive: Duration,
-    pub(crate) gather: Duration,
-    pub(crate) rest: Duration,
+    pub(crate) debounce: Duration,
+    pub(crate) notice_interval: Duration,
 }
 
-pub(crate) enum Message {
-    Open(Reply<(StreamId, mpsc::Receiver<Bytes>)>),
+pub(crate) enum SessionMessage {
+    Open(ReplySender<(StreamId, mpsc::Receiver<Bytes>)>),
     /// A stream was dropped.
     Closed(StreamId),
     /// The client set its log level.
     SetLevel(LogLevel),
     /// Sends a message to the client.
-    Say(Bytes),
+    Send(Bytes),
     /// Lists have changed.
-    Changed(Kinds),
+    Changed(ListChanges),
     /// A resource was updated.
     Updated(Box<str>),
     /// A delay of the state machine is over.
-    Settled,
+    PauseElapsed,
     /// The keep-alive interval is over.
     Tick,
     Terminate,
@@ -61,31 +61,31 @@ pub(crate) enum Message {
 
 pub(crate) struct SessionActor {
     key: SessionKey,
-    machine: Session,
+    machine: ClientSessionMachine,
     streams: BTreeMap<StreamId, mpsc::Sender<Bytes>>,
     clock: SharedClock,
-    pace: Pace,
-    touched: Timestamp,
+    timing: StreamTiming,
+    last_used: Timestamp,
     expires: Option<Timestamp>,
-    registry: Weak<Registry>,
-    standing: Weak<Standing>,
+    table: Weak<SessionTable>,
+    entry: Weak<SessionEntry>,
 }
 
-impl Default for Pace {
+impl Default for StreamTiming {
     fn default() -> Self {
         Self {
-            keep_alive: KEEP_ALIVE,
-            gather: GATHER,
-            rest: REST,
+            keep_alive: KEEP_ALIVE_INTERVAL,
+            debounce: DEBOUNCE_DELAY,
+            notice_interval: NOTICE_INTERVAL,
         }
     }
 }
 
-impl Pace {
-    pub(crate) fn of(self, pause: Pause) -> Duration {
+impl StreamTiming {
+    pub(crate) fn delay(self, pause: DebounceDelay) -> Duration {
         match pause {
-            Pause::Gather => self.gather,
-            Pause::Rest => self.rest,
+            DebounceDelay::Initial => self.debounce,
+            DebounceDelay::Cooldown => self.notice_interval,
         }
     }
 }
@@ -94,37 +94,37 @@ impl SessionActor {
     pub(crate) fn new(
         key: SessionKey,
         clock: SharedClock,
-        pace: Pace,
+        timing: StreamTiming,
         expires: Option<Timestamp>,
-        registry: Weak<Registry>,
-        standing: Weak<Standing>,
+        table: Weak<SessionTable>,
+        entry: Weak<SessionEntry>,
     ) -> Self {
-        let mut machine = Session::default();
+        let mut machine = ClientSessionMachine::default();
         // After a panic, the level in the registry entry is still valid.
-        if let Some(level) = standing.upgrade().and_then(|standing| standing.level()) {
+        if let Some(level) = entry.upgrade().and_then(|standing| standing.level()) {
             machine.on(Event::SetLevel(level));
         }
         Self {
             key,
             machine,
             streams: BTreeMap::new(),
-            touched: clock.now(),
+            last_used: clock.now(),
             clock,
-            pace,
+            timing,
             expires,
-            registry,
-            standing,
+            table,
+            entry,
         }
     }
 
-    fn step(&mut self, event: Event, cx: &mut Context<Self>) {
+    fn step(&mut self, event: Event, cx: &mut ActorContext<Self>) {
         let outputs = self.machine.on(event);
-        self.run(outputs, cx);
+        self.execute(outputs, cx);
     }
 
     /// Executes the outputs of one step. Messages to one stream go out as one piece, so that a step takes one slot of
     /// the stream's queue regardless of its size.
-    fn run(&mut self, outputs: Vec<Output>, cx: &mut Context<Self>) {
+    fn execute(&mut self, outputs: Vec<Output>, cx: &mut ActorContext<Self>) {
         let mut piece: Option<(StreamId, Vec<u8>)> = None;
         for output in outputs {
             match output {
@@ -143,10 +143,10 @@ impl SessionActor {
                 Output::Close(stream) => {
                     self.streams.remove(&stream);
                 }
-                Output::Pause(pause) => {
-                    cx.after(self.pace.of(pause), Message::Settled);
+                Output::StartDelay(pause) => {
+                    cx.after(self.timing.delay(pause), SessionMessage::PauseElapsed);
                 }
-                Output::Forgot(count) => {
+                Output::Dropped(count) => {
                     tracing::debug!(count, "messages of a session were forgotten");
                 }
                 Output::Stop => cx.stop(),
@@ -156,7 +156,7 @@ impl SessionActor {
     }
 
     /// Writes to a stream. A stream with a full queue is closed; its client opens another.
-    fn write(&mut self, piece: Option<(StreamId, Vec<u8>)>, cx: &mut Context<Self>) {
+    fn write(&mut self, piece: Option<(StreamId, Vec<u8>)>, cx: &mut ActorContext<Self>) {
         let Some((stream, events)) = piece else {
             return;
         };
@@ -170,14 +170,18 @@ impl SessionActor {
 
     /// Opens a stream. The machine first names the stream and then writes the messages that waited for it, so the
     /// sender must be registered in between.
-    fn open(&mut self, reply: Reply<(StreamId, mpsc::Receiver<Bytes>)>, cx: &mut Context<Self>) {
+    fn open(
+        &mut self,
+        reply: ReplySender<(StreamId, mpsc::Receiver<Bytes>)>,
+        cx: &mut ActorContext<Self>,
+    ) {
         let outputs = self.machine.on(Event::Open);
         let opened = outputs.iter().find_map(|output| match output {
             Output::Opened(stream) => Some(*stream),
             Output::Write(..)
             | Output::Close(_)
-            | Output::Pause(_)
-            | Output::Forgot(_)
+            | Output::StartDelay(_)
+            | Output::Dropped(_)
             | Output::Stop => None,
         });
         if let Some(stream) = opened {
@@ -187,10 +191,10 @@ impl SessionActor {
             self.streams.insert(stream, sender);
             reply.send((stream, receiver));
         }
-        self.run(outputs, cx);
+        self.execute(outputs, cx);
     }
 
-    fn tick(&mut self, cx: &mut Context<Self>) {
+    fn tick(&mut self, cx: &mut ActorContext<Self>) {
         let now = self.clock.now();
         if self.expires.is_some_and(|expires| expires <= now) {
             return self.step(Event::Terminate, cx);
@@ -200,58 +204,57 @@ impl SessionActor {
             self.write(Some((stream, sse::KEEP_ALIVE.to_vec())), cx);
         }
         if !self.machine.streams().is_empty() {
-            self.touched = now;
+            self.last_used = now;
         }
-        let standing = self.standing.upgrade();
+        let standing = self.entry.upgrade();
         let remembers = self.machine.level().is_some()
-            || self.machine.waiting() > 0
-            || standing.is_some_and(|standing| standing.watches());
-        let idle = now.since(self.touched);
-        if idle >= IDLE || (idle >= KEEP_ALIVE && !remembers) {
+            || self.machine.queued() > 0
+            || standing.is_some_and(|standing| standing.has_subscriptions());
+        let idle = now.since(self.last_used);
+        if idle >= SESSION_IDLE_TIMEOUT || (idle >= KEEP_ALIVE_INTERVAL && !remembers) {
             return cx.stop();
         }
-        cx.after(self.pace.keep_alive, Message::Tick);
+        cx.after(self.timing.keep_alive, SessionMessage::Tick);
     }
 }
 
 impl Actor for SessionActor {
-    type Message = Message;
+    type Message = SessionMessage;
 
     const KIND: &'static str = "session";
 
-    fn started(&mut self, cx: &mut Context<Self>) {
-        cx.after(self.pace.keep_alive, Message::Tick);
+    fn started(&mut self, cx: &mut ActorContext<Self>) {
+        cx.after(self.timing.keep_alive, SessionMessage::Tick);
     }
 
-    fn handle(&mut self, message: Message, cx: &mut Context<Self>) {
+    fn handle(&mut self, message: SessionMessage, cx: &mut ActorContext<Self>) {
         match message {
-            Message::Tick => return self.tick(cx),
-            Message::Open(reply) => self.open(reply, cx),
-            Message::Closed(stream) => {
+            SessionMessage::Tick => return self.tick(cx),
+            SessionMessage::Open(reply) => self.open(reply, cx),
+            SessionMessage::Closed(stream) => {
                 self.streams.remove(&stream);
                 self.step(Event::Closed(stream), cx);
             }
-            Message::SetLevel(level) => self.step(Event::SetLevel(level), cx),
-            Message::Say(message) => self.step(Event::Say(message), cx),
-            Message::Changed(kinds) => return self.step(Event::Changed(kinds), cx),
-            Message::Updated(uri) => return self.step(Event::Updated(uri), cx),
-            Message::Settled => return self.step(Event::Settled, cx),
-            Message::Terminate => return self.step(Event::Terminate, cx),
+            SessionMessage::SetLevel(level) => self.step(Event::SetLevel(level), cx),
+            SessionMessage::Send(message) => self.step(Event::Send(message), cx),
+            SessionMessage::Changed(kinds) => return self.step(Event::Changed(kinds), cx),
+            SessionMessage::Updated(uri) => return self.step(Event::Updated(uri), cx),
+            SessionMessage::PauseElapsed => return self.step(Event::DelayElapsed, cx),
+            SessionMessage::Terminate => return self.step(Event::Terminate, cx),
         }
-        self.touched = self.clock.now();
+        self.last_used = self.clock.now();
     }
 
     fn observe(&self) -> serde_json::Value {
         json!({
             "streams": self.machine.streams().len(),
-            "waiting": self.machine.waiting(),
+            "waiting": self.machine.queued(),
             "level": self.machine.level().map(LogLevel::as_str),
         })
     }
 
     fn stopped(&mut self) {
-        if let (Some(registry), Some(standing)) = (self.registry.upgrade(), self.standing.upgrade())
-        {
+        if let (Some(registry), Some(standing)) = (self.table.upgrade(), self.entry.upgrade()) {
             registry.forget(&self.key, &standing);
         }
     }

@@ -9,25 +9,27 @@ use std::{
 };
 
 use bytes::Bytes;
-use toolgate_actor::{ActorSystem, AskError, Handle, SendError};
+use toolgate_actor::{ActorHandle, ActorSystem, AskError, SendError};
 use toolgate_data_core::{
     Caller, GatewayView, Refusal,
-    change::Comparison,
+    notify::view_change::ViewComparison,
     plan::ResourceTarget,
-    session::LogLevel,
-    session_id::{RANDOM, SessionFacts},
+    session::{
+        LogLevel,
+        session_id::{RANDOM_LEN, SessionClaims},
+    },
 };
 use toolgate_model::{Slug, Timestamp, TokenHash};
-use toolgate_runtime::{Taken, Tally, budget::Holder, clock::SharedClock};
+use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
 use crate::{
-    graves::Graves,
-    listener::Ear,
-    listeners::{Listeners, Watched, Watcher},
-    session::{Message, Pace, SessionActor},
-    shard::Shards,
-    stream::{EventStream, Of},
-    watches::Watches,
+    change_feed::Subscriber,
+    change_feeds::{ChangeFeeds, SubscriberContext, WatchTarget},
+    resource_subscriptions::ResourceSubscriptions,
+    session::{SessionActor, SessionMessage, StreamTiming},
+    sharded_map::ShardedMap,
+    stream::{EventStream, StreamOwner},
+    terminated_sessions::TerminatedSessions,
 };
 
 /// Maximum number of sessions of which a proxy holds state.
@@ -37,69 +39,74 @@ pub const SESSIONS: usize = 100_000;
 pub const SESSIONS_PER_PRINCIPAL: usize = 2_000;
 
 /// Timeout of opening a stream.
-const DEADLINE: Duration = Duration::from_secs(2);
+const OPEN_STREAM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Attempts per request while session actors end concurrently.
-const ATTEMPTS: usize = 2;
+const OPEN_ATTEMPTS: usize = 2;
 
 /// Key of a session: the random part of its id.
-pub(crate) type SessionKey = [u8; RANDOM];
+pub(crate) type SessionKey = [u8; RANDOM_LEN];
 
 /// Registry of the sessions of legacy clients. Cheap to clone.
 #[derive(Clone)]
-pub struct Sessions {
-    registry: Arc<Registry>,
+pub struct SessionRegistry {
+    table: Arc<SessionTable>,
     system: ActorSystem,
     clock: SharedClock,
-    pace: Pace,
+    timing: StreamTiming,
 }
 
 /// Session of a request, with its gateway and caller.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct SessionContext<'a> {
     /// Content of the session id.
-    pub facts: &'a SessionFacts,
+    pub facts: &'a SessionClaims,
     /// Gateway of the session.
     pub gateway: &'a Arc<GatewayView>,
     /// Caller, as authenticated for this request.
     pub caller: &'a Caller,
 }
 
-pub(crate) struct Registry {
-    standing: Shards<SessionKey, Arc<Standing>>,
-    over: Graves,
-    principals: Arc<Tally>,
+pub(crate) struct SessionTable {
+    sessions: ShardedMap<SessionKey, Arc<SessionEntry>>,
+    terminated: TerminatedSessions,
+    quota: Arc<Quota>,
 }
 
 /// State of a session that is readable without its actor.
-pub(crate) struct Standing {
-    handle: Handle<SessionActor>,
+pub(crate) struct SessionEntry {
+    handle: ActorHandle<SessionActor>,
     level: AtomicU8,
     gateway: Slug,
     token: TokenHash,
-    watches: Watches,
+    subscriptions: ResourceSubscriptions,
     /// Counts towards the quota of the principal.
-    _share: Taken,
+    _permit: QuotaPermit,
 }
 
-impl Sessions {
+impl SessionRegistry {
     /// Creates an empty registry with at most `share` sessions per principal.
     pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
-        Self::paced(system, clock, share, Pace::default())
+        Self::with_timing(system, clock, share, StreamTiming::default())
     }
 
-    fn paced(system: ActorSystem, clock: SharedClock, share: usize, pace: Pace) -> Self {
+    fn with_timing(
+        system: ActorSystem,
+        clock: SharedClock,
+        share: usize,
+        timing: StreamTiming,
+    ) -> Self {
         Self {
-            registry: Arc::new(Registry::new(share)),
+            table: Arc::new(SessionTable::new(share)),
             system,
             clock,
-            pace,
+            timing,
         }
     }
 
     /// Returns the number of sessions with state.
     pub fn count(&self) -> usize {
-        self.registry.standing.len()
+        self.table.sessions.len()
     }
 
     /// Returns the time that decides on expiry.
@@ -109,21 +116,21 @@ impl Sessions {
 
     /// Returns `true` if the session has expired or was terminated on this proxy. Other proxies do not know of a
     /// termination: there, the id is unknown only when it has expired.
-    pub fn is_over(&self, facts: &SessionFacts) -> bool {
-        !facts.is_current(self.now()) || self.registry.over.has(&facts.random)
+    pub fn has_ended(&self, facts: &SessionClaims) -> bool {
+        !facts.is_current(self.now()) || self.table.terminated.contains(&facts.random)
     }
 
     /// Returns the log level that the client set, without asking the actor.
-    pub fn level(&self, facts: &SessionFacts) -> Option<LogLevel> {
-        self.registry.standing.get(&facts.random)?.level()
+    pub fn level(&self, facts: &SessionClaims) -> Option<LogLevel> {
+        self.table.sessions.get(&facts.random)?.level()
     }
 
     /// Stores the log level.
-    pub fn set_level(&self, subject: Subject<'_>, level: LogLevel) -> Result<(), Refusal> {
-        for _attempt in 0..ATTEMPTS {
-            let standing = self.standing(subject)?;
-            standing.remember(level);
-            match standing.handle.tell(Message::SetLevel(level)) {
+    pub fn set_level(&self, subject: SessionContext<'_>, level: LogLevel) -> Result<(), Refusal> {
+        for _attempt in 0..OPEN_ATTEMPTS {
+            let standing = self.entry(subject)?;
+            standing.store_level(level);
+            match standing.handle.tell(SessionMessage::SetLevel(level)) {
                 Ok(()) => return Ok(()),
                 // The actor has just ended; the next attempt starts a new one.
                 Err(SendError::Gone) => {}
@@ -134,12 +141,16 @@ impl Sessions {
     }
 
     /// Opens a stream for messages of the server.
-    pub async fn open_stream(&self, subject: Subject<'_>) -> Result<EventStream, Refusal> {
-        for _attempt in 0..ATTEMPTS {
-            let standing = self.standing(subject)?;
-            match standing.handle.ask(DEADLINE, Message::Open).await {
+    pub async fn open_stream(&self, subject: SessionContext<'_>) -> Result<EventStream, Refusal> {
+        for _attempt in 0..OPEN_ATTEMPTS {
+            let standing = self.entry(subject)?;
+            match standing
+                .handle
+                .ask(OPEN_STREAM_TIMEOUT, SessionMessage::Open)
+                .await
+            {
                 Ok((id, events)) => {
-                    let session = Of::Session(id, standing.handle.clone());
+                    let session = StreamOwner::Session(id, standing.handle.clone());
                     return Ok(EventStream::new(events, session));
                 }
                 Err(AskError::Gone) => {}
@@ -150,124 +161,136 @@ impl Sessions {
     }
 
     /// Sends a message that belongs to no request, if the session has state here.
-    pub fn say(&self, facts: &SessionFacts, message: Bytes) {
-        if let Some(standing) = self.registry.standing.get(&facts.random) {
-            standing.tell(Message::Say(message));
+    pub fn send(&self, facts: &SessionClaims, message: Bytes) {
+        if let Some(standing) = self.table.sessions.get(&facts.random) {
+            standing.tell(SessionMessage::Send(message));
         }
     }
 
     /// Subscribes the session to updates of a resource, if the server consents.
-    pub async fn watch(
+    pub async fn subscribe_resource(
         &self,
-        subject: Subject<'_>,
+        subject: SessionContext<'_>,
         target: &ResourceTarget,
-        listeners: &Listeners,
+        listeners: &ChangeFeeds,
     ) -> Result<(), Refusal> {
-        let standing = self.standing(subject)?;
-        if standing.watches.has(&target.exposed)? {
+        let standing = self.entry(subject)?;
+        if standing
+            .subscriptions
+            .contains_or_has_room(&target.exposed)?
+        {
             return Ok(());
         }
-        let watcher = Watcher {
+        let watcher = SubscriberContext {
             principal: subject.caller.principal(),
-            conversation: Some(subject.facts.random),
-            ear: Ear::Session(standing.handle.clone()),
+            session: Some(subject.facts.random),
+            subscriber: Subscriber::Session(standing.handle.clone()),
         };
-        let interest = listeners.watch(watcher, &Watched::resource(target)).await?;
-        standing.watches.insert(target.exposed.clone(), interest);
+        let interest = listeners
+            .subscribe(watcher, &WatchTarget::resource(target))
+            .await?;
+        standing
+            .subscriptions
+            .insert(target.exposed.clone(), interest);
         Ok(())
     }
 
     /// Ends the subscription to the resource with this URI, as the client knows it.
-    pub fn unwatch(&self, facts: &SessionFacts, exposed: &str) {
-        if let Some(standing) = self.registry.standing.get(&facts.random) {
-            standing.watches.remove(exposed);
+    pub fn unsubscribe_resource(&self, facts: &SessionClaims, exposed: &str) {
+        if let Some(standing) = self.table.sessions.get(&facts.random) {
+            standing.subscriptions.remove(exposed);
         }
     }
 
     /// Terminates the session: its streams end, and this proxy rejects its id from now on.
-    pub fn terminate(&self, subject: Subject<'_>) {
+    pub fn terminate(&self, subject: SessionContext<'_>) {
         let (facts, principal) = (subject.facts, subject.caller.principal());
-        self.registry.over.bury(principal, facts, self.now());
-        if let Some(standing) = self.registry.standing.get(&facts.random) {
-            standing.tell(Message::Terminate);
+        self.table.terminated.insert(principal, facts, self.now());
+        if let Some(standing) = self.table.sessions.get(&facts.random) {
+            standing.tell(SessionMessage::Terminate);
         }
     }
 
     /// Notifies sessions whose lists changed, and ends sessions without a gateway or token.
-    pub fn view_changed(&self, views: &mut Comparison<'_>) {
-        self.registry.standing.for_each(|_key, standing| {
-            let concerns = views.concerns(&standing.gateway, &standing.token);
-            if let Some((gateway, grant)) = views.now(&standing.gateway, &standing.token) {
-                standing.watches.retain(gateway, grant);
+    pub fn view_changed(&self, views: &mut ViewComparison<'_>) {
+        self.table.sessions.for_each(|_key, standing| {
+            let concerns = views.changes_for(&standing.gateway, &standing.token);
+            if let Some((gateway, grant)) = views.current(&standing.gateway, &standing.token) {
+                standing.subscriptions.retain(gateway, grant);
             }
             match concerns {
-                None => standing.tell(Message::Terminate),
-                Some(kinds) if kinds.any() => standing.tell(Message::Changed(kinds)),
+                None => standing.tell(SessionMessage::Terminate),
+                Some(kinds) if kinds.any() => standing.tell(SessionMessage::Changed(kinds)),
                 Some(_) => {}
             }
         });
     }
 
-    fn standing(&self, subject: Subject<'_>) -> Result<Arc<Standing>, Refusal> {
+    fn entry(&self, subject: SessionContext<'_>) -> Result<Arc<SessionEntry>, Refusal> {
         let key = subject.facts.random;
         // An actor that has just ended is replaced.
-        let gone = |standing: &Arc<Standing>| standing.handle.is_gone();
-        self.registry.standing.remove_if(&key, gone);
-        if self.is_over(subject.facts) {
+        let gone = |standing: &Arc<SessionEntry>| standing.handle.is_gone();
+        self.table.sessions.remove_if(&key, gone);
+        if self.has_ended(subject.facts) {
             return Err(Refusal::UnknownSession);
         }
-        let registry = &self.registry;
-        registry.standing.get_or_try(&key, Refusal::Overloaded, || {
+        let registry = &self.table;
+        registry.sessions.get_or_try(&key, Refusal::Overloaded, || {
             let share = registry
-                .principals
-                .take(Holder::of(subject.caller.principal()));
+                .quota
+                .acquire(BudgetOwner::of(subject.caller.principal()));
             let share = share.ok_or(Refusal::TooManyOpen("sessions"))?;
             Ok(self.start(key, subject, share))
         })
     }
 
-    fn start(&self, key: SessionKey, subject: Subject<'_>, share: Taken) -> Arc<Standing> {
+    fn start(
+        &self,
+        key: SessionKey,
+        subject: SessionContext<'_>,
+        share: QuotaPermit,
+    ) -> Arc<SessionEntry> {
         let token = subject.caller.token();
-        let (clock, pace, expires) = (Arc::clone(&self.clock), self.pace, token.expires);
-        let registry = Arc::downgrade(&self.registry);
+        let (clock, pace, expires) = (Arc::clone(&self.clock), self.timing, token.expires);
+        let registry = Arc::downgrade(&self.table);
         Arc::new_cyclic(|standing| {
             let standing = standing.clone();
             let actor = move || {
                 let (clock, registry) = (Arc::clone(&clock), registry.clone());
                 SessionActor::new(key, clock, pace, expires, registry, standing.clone())
             };
-            Standing {
+            SessionEntry {
                 handle: self.system.spawn(actor),
                 level: AtomicU8::new(0),
                 gateway: subject.gateway.name.id.clone(),
                 token: token.hash,
-                watches: Watches::default(),
-                _share: share,
+                subscriptions: ResourceSubscriptions::default(),
+                _permit: share,
             }
         })
     }
 }
 
-impl Registry {
+impl SessionTable {
     fn new(share: usize) -> Self {
         Self {
-            standing: Shards::new(SESSIONS),
-            over: Graves::new(),
-            principals: Tally::new(share),
+            sessions: ShardedMap::new(SESSIONS),
+            terminated: TerminatedSessions::new(),
+            quota: Quota::new(share),
         }
     }
 
     /// Removes the entry of an actor that has ended.
-    pub(crate) fn forget(&self, key: &SessionKey, standing: &Arc<Standing>) {
-        self.standing
+    pub(crate) fn forget(&self, key: &SessionKey, standing: &Arc<SessionEntry>) {
+        self.sessions
             .remove_if(key, |found| Arc::ptr_eq(found, standing));
     }
 }
 
-impl Standing {
+impl SessionEntry {
     /// Returns `true` if the session subscribes to resources.
-    pub(crate) fn watches(&self) -> bool {
-        !self.watches.is_empty()
+    pub(crate) fn has_subscriptions(&self) -> bool {
+        !self.subscriptions.is_empty()
     }
 
     pub(crate) fn level(&self) -> Option<LogLevel> {
@@ -275,12 +298,12 @@ impl Standing {
         LogLevel::ALL.get(level.checked_sub(1)?).copied()
     }
 
-    fn remember(&self, level: LogLevel) {
+    fn store_level(&self, level: LogLevel) {
         self.level.store(level as u8 + 1, Ordering::Relaxed);
     }
 
-    fn tell(&self, message: Message) {
-        let must_arrive = matches!(message, Message::Terminate);
+    fn tell(&self, message: SessionMessage) {
+        let must_arrive = matches!(message, SessionMessage::Terminate);
         if self.handle.tell(message).is_err() && must_arrive {
             self.handle.stop();
         }

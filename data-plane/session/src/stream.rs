@@ -9,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::mpsc;
-use toolgate_actor::Handle;
+use toolgate_actor::ActorHandle;
 use toolgate_data_core::session::StreamId;
 
 use crate::{
-    session::{Message, SessionActor},
-    subscriptions::Place,
+    session::{SessionActor, SessionMessage},
+    subscriptions::SubscriptionGuard,
 };
 
 /// Capacity of a stream's queue, in pieces; a stream that exceeds it is closed.
@@ -23,20 +23,20 @@ pub const STREAM_QUEUE: usize = 16;
 /// Stream of encoded server-sent events, until its actor ends it. Dropping it notifies the actor.
 pub struct EventStream {
     events: mpsc::Receiver<Bytes>,
-    of: Of,
+    owner: StreamOwner,
 }
 
 /// Owner of a stream.
-pub(crate) enum Of {
+pub(crate) enum StreamOwner {
     /// A stream of a session.
-    Session(StreamId, Handle<SessionActor>),
+    Session(StreamId, ActorHandle<SessionActor>),
     /// The stream of a subscription, which is removed with it.
-    Subscription(Place),
+    Subscription(SubscriptionGuard),
 }
 
 impl EventStream {
-    pub(crate) fn new(events: mpsc::Receiver<Bytes>, of: Of) -> Self {
-        Self { events, of }
+    pub(crate) fn new(events: mpsc::Receiver<Bytes>, owner: StreamOwner) -> Self {
+        Self { events, owner }
     }
 }
 
@@ -50,18 +50,18 @@ impl Stream for EventStream {
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        if let Of::Session(id, session) = &self.of {
+        if let StreamOwner::Session(id, session) = &self.owner {
             // If the actor's mailbox is full, it notices at the next keep-alive.
-            let _busy_or_gone = session.tell(Message::Closed(*id));
+            let _busy_or_gone = session.tell(SessionMessage::Closed(*id));
         }
     }
 }
 
 impl fmt::Debug for EventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.of {
-            Of::Session(id, _) => write!(f, "EventStream({})", id.0),
-            Of::Subscription(place) => write!(f, "EventStream({place:?})"),
+        match &self.owner {
+            StreamOwner::Session(id, _) => write!(f, "EventStream({})", id.0),
+            StreamOwner::Subscription(place) => write!(f, "EventStream({place:?})"),
         }
     }
 }

@@ -12,25 +12,27 @@ use std::{
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
-use toolgate_actor::{ActorSystem, Handle};
+use toolgate_actor::{ActorHandle, ActorSystem};
 use toolgate_data_core::{
     Caller, GatewayView, Refusal, View,
-    change::{Comparison, Kinds},
+    notify::{
+        subscription::{SubscriptionFilter, SubscriptionMachine},
+        view_change::{ListChanges, ViewComparison},
+    },
     plan::{CallPlan, ResourceTarget},
-    subscription::{Filter, Subscription},
 };
 use toolgate_model::{Principal, Slug, TokenHash};
-use toolgate_runtime::{Taken, Tally, budget::Holder, clock::SharedClock};
+use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
 use crate::{
-    listener::Ear,
-    listeners::{Interest, Listeners, Watched, Watcher},
-    news::Outlook,
-    session::Pace,
-    shard::{Full, Shards},
-    stream::{EventStream, Of, STREAM_QUEUE},
-    subscription::{Message, SubscriptionActor},
-    watches::{Follow, Follows, Watches},
+    change_feed::Subscriber,
+    change_feeds::{ChangeFeeds, FeedSubscription, SubscriberContext, WatchTarget},
+    resource_subscriptions::{ResourceSubscriptions, TaskSubscription, TaskSubscriptions},
+    session::StreamTiming,
+    sharded_map::{MapFull, ShardedMap},
+    stream::{EventStream, STREAM_QUEUE, StreamOwner},
+    subscription::{SubscriptionActor, SubscriptionMessage},
+    task_notification::TaskStatusCall,
 };
 
 /// Maximum number of subscriptions of a proxy.
@@ -41,16 +43,16 @@ pub const SUBSCRIPTIONS_PER_PRINCIPAL: usize = 1_000;
 
 /// Registry of the subscriptions of modern clients. Cheap to clone.
 #[derive(Clone)]
-pub struct Subscriptions {
-    registry: Arc<Registry>,
+pub struct SubscriptionRegistry {
+    table: Arc<SubscriptionTable>,
     system: ActorSystem,
     clock: SharedClock,
-    pace: Pace,
+    timing: StreamTiming,
 }
 
 /// Request to open a subscription.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct SubscriptionRequest<'a> {
     /// Id of the request, as written.
     pub id: &'a str,
     /// Gateway of the request.
@@ -60,103 +62,108 @@ pub struct Wanted<'a> {
 }
 
 /// Subscription that is open but not acknowledged yet.
-pub struct Opened {
+pub struct PendingSubscription {
     stream: EventStream,
-    standing: Arc<Standing>,
+    entry: Arc<SubscriptionEntry>,
     principal: Arc<Principal>,
 }
 
-struct Registry {
-    standing: Shards<u64, Arc<Standing>>,
-    principals: Arc<Tally>,
+struct SubscriptionTable {
+    subscriptions: ShardedMap<u64, Arc<SubscriptionEntry>>,
+    quota: Arc<Quota>,
     next: AtomicU64,
 }
 
-struct Standing {
-    handle: Handle<SubscriptionActor>,
+struct SubscriptionEntry {
+    handle: ActorHandle<SubscriptionActor>,
     gateway: Slug,
     token: TokenHash,
-    watches: Watches,
-    follows: Follows,
+    resources: ResourceSubscriptions,
+    tasks: TaskSubscriptions,
 }
 
 /// Removes the subscription and releases its quota on drop.
-pub(crate) struct Place {
-    registry: Arc<Registry>,
+pub(crate) struct SubscriptionGuard {
+    table: Arc<SubscriptionTable>,
     number: u64,
-    _share: Taken,
+    _permit: QuotaPermit,
 }
 
-impl Subscriptions {
+impl SubscriptionRegistry {
     /// Creates an empty registry with at most `share` subscriptions per principal.
     pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
-        Self::paced(system, clock, share, Pace::default())
+        Self::with_timing(system, clock, share, StreamTiming::default())
     }
 
-    fn paced(system: ActorSystem, clock: SharedClock, share: usize, pace: Pace) -> Self {
-        let registry = Registry {
-            standing: Shards::new(SUBSCRIPTIONS),
-            principals: Tally::new(share),
+    fn with_timing(
+        system: ActorSystem,
+        clock: SharedClock,
+        share: usize,
+        timing: StreamTiming,
+    ) -> Self {
+        let registry = SubscriptionTable {
+            subscriptions: ShardedMap::new(SUBSCRIPTIONS),
+            quota: Quota::new(share),
             next: AtomicU64::new(1),
         };
         Self {
-            registry: Arc::new(registry),
+            table: Arc::new(registry),
             system,
             clock,
-            pace,
+            timing,
         }
     }
 
     /// Returns the number of subscriptions.
     pub fn count(&self) -> usize {
-        self.registry.standing.len()
+        self.table.subscriptions.len()
     }
 
     /// Opens a subscription. It collects changes from now on and sends them once it is acknowledged.
-    pub fn open(&self, wanted: Wanted<'_>) -> Result<Opened, Refusal> {
+    pub fn open(&self, wanted: SubscriptionRequest<'_>) -> Result<PendingSubscription, Refusal> {
         let token = wanted.caller.token();
         let principal = &token.principal;
-        let registry = &self.registry;
-        let share = registry.principals.take(Holder::of(principal));
+        let registry = &self.table;
+        let share = registry.quota.acquire(BudgetOwner::of(principal));
         let share = share.ok_or(Refusal::TooManyOpen("subscriptions"))?;
         let number = registry.next.fetch_add(1, Ordering::Relaxed);
         // Releases the quota, also if the map is full.
-        let place = Place {
-            registry: Arc::clone(registry),
+        let place = SubscriptionGuard {
+            table: Arc::clone(registry),
             number,
-            _share: share,
+            _permit: share,
         };
-        let machine = Subscription::new(wanted.id.into(), &wanted.gateway.server_info);
-        let (clock, pace, expires) = (Arc::clone(&self.clock), self.pace, token.expires);
+        let machine = SubscriptionMachine::new(wanted.id.into(), &wanted.gateway.server_info);
+        let (clock, pace, expires) = (Arc::clone(&self.clock), self.timing, token.expires);
         let actor =
             move || SubscriptionActor::new(machine.clone(), Arc::clone(&clock), pace, expires);
-        let standing = registry.standing.get_or_insert(&number, || {
-            Arc::new(Standing {
+        let standing = registry.subscriptions.get_or_insert(&number, || {
+            Arc::new(SubscriptionEntry {
                 handle: self.system.spawn(actor),
                 gateway: wanted.gateway.name.id.clone(),
                 token: token.hash,
-                watches: Watches::default(),
-                follows: Follows::default(),
+                resources: ResourceSubscriptions::default(),
+                tasks: TaskSubscriptions::default(),
             })
         });
-        let standing = standing.map_err(|Full| Refusal::Overloaded)?;
+        let standing = standing.map_err(|MapFull| Refusal::Overloaded)?;
         let (sender, receiver) = mpsc::channel(STREAM_QUEUE);
-        let stream = EventStream::new(receiver, Of::Subscription(place));
-        standing.tell(Message::Start(sender))?;
-        Ok(Opened {
+        let stream = EventStream::new(receiver, StreamOwner::Subscription(place));
+        standing.tell(SubscriptionMessage::Start(sender))?;
+        Ok(PendingSubscription {
             stream,
-            standing,
+            entry: standing,
             principal: Arc::clone(principal),
         })
     }
 
     /// Notifies subscriptions whose lists changed, and ends subscriptions without a gateway or token.
-    pub fn view_changed(&self, views: &mut Comparison<'_>) {
-        self.registry.standing.for_each(|_number, standing| {
+    pub fn view_changed(&self, views: &mut ViewComparison<'_>) {
+        self.table.subscriptions.for_each(|_number, standing| {
             standing.retain(views);
-            let message = match views.concerns(&standing.gateway, &standing.token) {
-                None => Message::End,
-                Some(kinds) if kinds.any() => Message::Changed(kinds),
+            let message = match views.changes_for(&standing.gateway, &standing.token) {
+                None => SubscriptionMessage::End,
+                Some(kinds) if kinds.any() => SubscriptionMessage::Changed(kinds),
                 Some(_) => return,
             };
             // A subscription that cannot take the message is ended: it would continue with an outdated list.
@@ -167,113 +174,124 @@ impl Subscriptions {
     }
 }
 
-impl Opened {
+impl PendingSubscription {
     /// Subscribes to updates of resources. Returns the resources whose servers agreed, by the client's own URIs. A
     /// server that does not answer in time has not agreed.
-    pub async fn watch(
+    pub async fn subscribe_resources(
         &self,
         targets: &[ResourceTarget],
-        listeners: &Listeners,
+        listeners: &ChangeFeeds,
     ) -> BTreeSet<Box<str>> {
         let one = |target: &ResourceTarget| {
             let (target, principal) = (target.clone(), Arc::clone(&self.principal));
-            let ear = Ear::Subscription(self.standing.handle.clone());
+            let ear = Subscriber::Subscription(self.entry.handle.clone());
             let listeners = listeners.clone();
             async move {
-                let watcher = Watcher {
+                let watcher = SubscriberContext {
                     principal: &principal,
-                    conversation: None,
-                    ear,
+                    session: None,
+                    subscriber: ear,
                 };
-                let watched = Watched::resource(&target);
-                let interest = listeners.watch(watcher, &watched).await.ok()?;
+                let watched = WatchTarget::resource(&target);
+                let interest = listeners.subscribe(watcher, &watched).await.ok()?;
                 Some((target.exposed, interest))
             }
         };
         let agreed = join_all(targets.iter().map(one)).await;
-        let watch = |(exposed, interest): (Box<str>, Interest)| {
-            self.standing.watches.insert(exposed.clone(), interest);
+        let watch = |(exposed, interest): (Box<str>, FeedSubscription)| {
+            self.entry.resources.insert(exposed.clone(), interest);
             exposed
         };
         agreed.into_iter().flatten().map(watch).collect()
     }
 
     /// Subscribes to the status of tasks, each given as its status call. Returns the tasks whose servers agreed.
-    pub async fn follow(
+    pub async fn follow_tasks(
         &self,
         tasks: &[Arc<CallPlan>],
-        listeners: &Listeners,
+        listeners: &ChangeFeeds,
     ) -> BTreeSet<Box<str>> {
         let one = |call: &Arc<CallPlan>| {
             let (call, principal) = (Arc::clone(call), Arc::clone(&self.principal));
-            let outlook = Outlook::new(Arc::clone(&call));
-            let ear = Ear::Task(self.standing.handle.clone(), outlook.clone());
+            let outlook = TaskStatusCall::new(Arc::clone(&call));
+            let ear = Subscriber::Task(self.entry.handle.clone(), outlook.clone());
             let listeners = listeners.clone();
             async move {
-                let watcher = Watcher {
+                let watcher = SubscriberContext {
                     principal: &principal,
-                    conversation: None,
-                    ear,
+                    session: None,
+                    subscriber: ear,
                 };
                 let task = call.target.task()?;
-                let interest = listeners.watch(watcher, &Watched::task(task)).await.ok()?;
-                Some((task.exposed.clone(), Follow { outlook, interest }))
+                let interest = listeners
+                    .subscribe(watcher, &WatchTarget::task(task))
+                    .await
+                    .ok()?;
+                Some((
+                    task.exposed.clone(),
+                    TaskSubscription {
+                        status_call: outlook,
+                        interest,
+                    },
+                ))
             }
         };
         let agreed = join_all(tasks.iter().map(one)).await;
-        let follow = |(exposed, follow): (Box<str>, Follow)| {
-            self.standing.follows.insert(exposed.clone(), follow);
+        let follow = |(exposed, follow): (Box<str>, TaskSubscription)| {
+            self.entry.tasks.insert(exposed.clone(), follow);
             exposed
         };
         agreed.into_iter().flatten().map(follow).collect()
     }
 
     /// Applies this view to resources and tasks that were subscribed to under an older one.
-    pub fn seen_in(&self, view: &View) {
-        self.standing.retain(&Comparison::new(view, view));
+    pub fn apply_view(&self, view: &View) {
+        self.entry.retain(&ViewComparison::new(view, view));
     }
 
     /// Acknowledges the filter and returns the stream.
-    pub fn acknowledge(self, honoured: Filter) -> Result<EventStream, Refusal> {
-        self.standing.tell(Message::Honoured(honoured))?;
+    pub fn acknowledge(self, honoured: SubscriptionFilter) -> Result<EventStream, Refusal> {
+        self.entry
+            .tell(SubscriptionMessage::Acknowledge(honoured))?;
         Ok(self.stream)
     }
 
     /// Marks all lists as changed, because the view was replaced while the subscription was being opened.
-    pub fn missed(&self) -> Result<(), Refusal> {
-        self.standing.tell(Message::Changed(Kinds::ALL))
+    pub fn mark_changed(&self) -> Result<(), Refusal> {
+        self.entry
+            .tell(SubscriptionMessage::Changed(ListChanges::ALL))
     }
 }
 
-impl Standing {
+impl SubscriptionEntry {
     /// Drops resources and tasks that the current view no longer permits.
-    fn retain(&self, views: &Comparison<'_>) {
-        if let Some((gateway, grant)) = views.now(&self.gateway, &self.token) {
-            self.watches.retain(gateway, grant);
-            self.follows.retain(gateway, grant);
+    fn retain(&self, views: &ViewComparison<'_>) {
+        if let Some((gateway, grant)) = views.current(&self.gateway, &self.token) {
+            self.resources.retain(gateway, grant);
+            self.tasks.retain(gateway, grant);
         }
     }
 
-    fn tell(&self, message: Message) -> Result<(), Refusal> {
+    fn tell(&self, message: SubscriptionMessage) -> Result<(), Refusal> {
         self.handle
             .tell(message)
             .map_err(|_busy| Refusal::Overloaded)
     }
 }
 
-impl fmt::Debug for Opened {
+impl fmt::Debug for PendingSubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Opened({:?})", self.stream)
     }
 }
 
-impl Drop for Place {
+impl Drop for SubscriptionGuard {
     fn drop(&mut self) {
-        self.registry.standing.remove_if(&self.number, |_| true);
+        self.table.subscriptions.remove_if(&self.number, |_| true);
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for SubscriptionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "subscription {}", self.number)
     }

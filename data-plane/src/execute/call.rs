@@ -8,21 +8,21 @@ use http::StatusCode;
 use toolgate_data_core::{
     Refusal,
     parked::Ticket,
-    plan::{CallPlan, ClientSide},
+    plan::{CallPlan, ClientProtocol},
     refusal::UpstreamFailure,
-    rewrite::failed,
-    session_id::SessionFacts,
+    rewrite::failure_response,
+    session::session_id::SessionClaims,
 };
-use toolgate_ingress::refuse::{empty, json, refuse};
+use toolgate_ingress::response::{empty_response, json, refusal_response};
 use toolgate_model::{Principal, Timestamp, TokenHash};
 use toolgate_upstream::{Answered, Order};
 
 use crate::{
-    account::Account,
-    limit::Place,
+    config_source::ConfigSource,
+    limit::RequestPermit,
     pipeline::{Answer, Refused, respond_refused},
-    plane::Plane,
-    source::Source,
+    proxy_state::ProxyState,
+    request_metrics::RequestMeasurement,
     streamed::Streamed,
 };
 
@@ -35,15 +35,15 @@ pub(super) struct Errand {
     pub(super) principal: Arc<Principal>,
     pub(super) token: TokenHash,
     pub(super) expires: Option<Timestamp>,
-    pub(super) session: Option<Arc<SessionFacts>>,
-    pub(super) place: Place,
+    pub(super) session: Option<Arc<SessionClaims>>,
+    pub(super) place: RequestPermit,
 }
 
 /// Makes it.
-pub(super) async fn call<S: Source>(
-    plane: &Arc<Plane<S>>,
+pub(super) async fn call<S: ConfigSource>(
+    plane: &Arc<ProxyState<S>>,
     errand: Errand,
-    mut account: Account,
+    mut account: RequestMeasurement,
 ) -> Answer {
     let Errand {
         plan,
@@ -54,12 +54,12 @@ pub(super) async fn call<S: Source>(
         session,
         place,
     } = errand;
-    account.calls(&plan);
+    account.set_call(&plan);
     // Only legacy clients take a call back by a message, and only within their session.
-    let facts = session.filter(|_| matches!(plan.client, ClientSide::Legacy { .. }));
+    let facts = session.filter(|_| matches!(plan.client, ClientProtocol::Legacy { .. }));
     let in_flight = facts
         .as_ref()
-        .map(|facts| plane.in_flight.enter(facts, place.holder(), &plan.id));
+        .map(|facts| plane.in_flight.enter(facts, place.budget_owner(), &plan.id));
     let in_flight = match in_flight.transpose() {
         Ok(in_flight) => in_flight,
         Err(refusal) => {
@@ -69,14 +69,14 @@ pub(super) async fn call<S: Source>(
     };
     let level = facts.as_ref().and_then(|facts| plane.sessions.level(facts));
     let order = Order {
-        log_level: plan.log_level_with(level),
-        log_asked: plan.asks_for_log(level),
+        log_level: plan.effective_log_level(level),
+        log_asked: plan.sets_log_level(level),
         plan: Arc::clone(&plan),
         body: frame,
         principal: Arc::clone(&principal),
-        holder: place.holder(),
+        holder: place.budget_owner(),
         conversation: facts.as_ref().map(|facts| facts.random),
-        trace: account.parent(),
+        trace: account.span_parent(),
         visits: plan.visited.map_or(0, |visited| visited.times),
     };
     let sent = account.now();
@@ -104,36 +104,36 @@ pub(super) async fn call<S: Source>(
     };
     match answered {
         Answered::Reply(reply, mut party) => {
-            party.account.waited(sent);
-            party.account.ended(reply.outcome);
+            party.account.set_upstream_wait(sent);
+            party.account.finish_call(reply.outcome);
             let mut answer = json(reply.status, Bytes::new());
             *answer.body_mut() = body(reply.body);
             answer
         }
         Answered::Stream(stream) => events(Streamed::Call(stream)),
-        Answered::Cancelled(party) if party.place.is_over() => {
+        Answered::Cancelled(party) if party.place.is_token_ended() => {
             let refused = Refused::from(Refusal::Unauthenticated);
             respond_refused(&refused, party.account)
         }
         // Nobody waits for an answer, but HTTP has to end.
-        Answered::Cancelled(_party) => empty(StatusCode::ACCEPTED),
+        Answered::Cancelled(_party) => empty_response(StatusCode::ACCEPTED),
     }
 }
 
 fn panicked(plan: &CallPlan) -> Answer {
-    let (method, name) = (plan.target.method(), plan.target.exposed());
+    let (method, name) = (plan.target.method(), plan.target.exposed_name());
     tracing::error!(method, name, "a call panicked; it alone was lost");
-    refuse(&Refusal::Internal, Some(&plan.id))
+    refusal_response(&Refusal::Internal, Some(&plan.id))
 }
 
 /// Makes the call, or goes on with the one that it is a retry of: that is never made twice.
-async fn make<S: Source>(
-    plane: &Plane<S>,
+async fn make<S: ConfigSource>(
+    plane: &ProxyState<S>,
     order: Order,
     party: Party<S>,
 ) -> Result<Answered<Party<S>>, (Refusal, Party<S>)> {
     if order.plan.visited.is_some_and(|visited| visited.declined) {
-        let reply = failed(&order.plan, UpstreamFailure::Unanswered);
+        let reply = failure_response(&order.plan, UpstreamFailure::InputNotGiven);
         return Ok(Answered::Reply(reply, party));
     }
     let Some(retry) = &order.plan.retry else {

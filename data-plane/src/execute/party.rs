@@ -6,9 +6,9 @@ use toolgate_data_core::{
     GatewayView,
     entrusted::{self, Entrusted},
     parked::Ticket,
-    rewrite::Outcome,
-    seal::Binding,
-    session_id::SessionFacts,
+    rewrite::CallOutcome,
+    seal::SealContext,
+    session::session_id::SessionClaims,
     visit::{self, Visit},
 };
 use toolgate_model::{Principal, Timestamp, TokenHash};
@@ -17,18 +17,18 @@ use toolgate_session::InFlightGuard;
 use toolgate_upstream::{Answers, Named, Order, Standstill, Waiter};
 
 use crate::{
-    account::Account,
-    limit::Place,
-    plane::{Asker, Plane},
-    source::{KeySet as _, Source},
+    config_source::{ConfigSource, KeySet as _},
+    limit::RequestPermit,
+    proxy_state::{ElicitingCall, ProxyState},
+    request_metrics::RequestMeasurement,
 };
 
 /// Whoever asked for a call. Lives as long as the call, also when its client has left.
-pub(super) struct Party<S: Source> {
-    pub(super) account: Account,
+pub(super) struct Party<S: ConfigSource> {
+    pub(super) account: RequestMeasurement,
     pub(super) in_flight: Option<InFlightGuard>,
-    pub(super) place: Place,
-    pub(super) plane: Arc<Plane<S>>,
+    pub(super) place: RequestPermit,
+    pub(super) plane: Arc<ProxyState<S>>,
     pub(super) principal: Arc<Principal>,
     /// Through which gateway.
     pub(super) gateway: Arc<GatewayView>,
@@ -37,12 +37,12 @@ pub(super) struct Party<S: Source> {
     /// When the token of its client stops working.
     pub(super) expires: Option<Timestamp>,
     /// Of legacy clients.
-    pub(super) session: Option<Arc<SessionFacts>>,
+    pub(super) session: Option<Arc<SessionClaims>>,
 }
 
-impl<S: Source> Waiter for Party<S> {
+impl<S: ConfigSource> Waiter for Party<S> {
     fn cancelled(&self) -> impl Future<Output = ()> + Send {
-        let (in_flight, over) = (self.in_flight.as_ref(), self.place.ended());
+        let (in_flight, over) = (self.in_flight.as_ref(), self.place.token_ended());
         let taken_back = async move {
             match in_flight {
                 Some(call) => call.cancelled().await,
@@ -59,7 +59,7 @@ impl<S: Source> Waiter for Party<S> {
 
     fn name(&self, answers: &Answers) -> Option<Named> {
         let session = self.session.as_ref()?;
-        let asker = Asker {
+        let asker = ElicitingCall {
             answers: answers.clone(),
             call: self.in_flight.as_ref()?.take_back(),
             gateway: self.gateway.name.id.clone(),
@@ -68,7 +68,7 @@ impl<S: Source> Waiter for Party<S> {
         let (questions, sessions) = (&self.plane.questions, &self.plane.sessions);
         let asked = questions.ask(session, &self.principal, asker.clone())?;
         // Looked at only now: a session or a gateway that ends from here on finds the question.
-        if sessions.is_over(session) || !asker.is_served(&self.plane.source.view()) {
+        if sessions.has_ended(session) || !asker.is_served(&self.plane.source.view()) {
             return None;
         }
         Some(Named {
@@ -88,9 +88,9 @@ impl<S: Source> Waiter for Party<S> {
         let ticket = Ticket {
             handle: random::bytes(),
             request,
-            home: self.plane.neighbours.here(),
+            home: self.plane.peers.this_proxy(),
         };
-        let binding = Binding {
+        let binding = SealContext {
             gateway: &self.gateway.name.id,
             principal: &self.principal,
         };
@@ -102,7 +102,7 @@ impl<S: Source> Waiter for Party<S> {
         // Looked at only now: a gateway that is removed from here on finds the call.
         let view = self.plane.source.view();
         if view.gateway(self.gateway.name.id.as_str()).is_none() {
-            self.plane.release(&view);
+            self.plane.cancel_unserved(&view);
         }
         parked.map(|()| state).map_err(Box::new)
     }
@@ -114,7 +114,7 @@ impl<S: Source> Waiter for Party<S> {
             until: self.plane.clock.now().after(entrusted::LIFE),
             literal: literal.into(),
         };
-        let binding = Binding {
+        let binding = SealContext {
             gateway: &order.plan.gateway.name.id,
             principal: &self.principal,
         };
@@ -129,14 +129,14 @@ impl<S: Source> Waiter for Party<S> {
             times: order.visits.saturating_add(1),
             pages,
         };
-        let binding = Binding {
+        let binding = SealContext {
             gateway: &order.plan.gateway.name.id,
             principal: &self.principal,
         };
         Some(visit.seal(keys.sealer(), binding, &random::bytes()))
     }
 
-    fn ended(self, outcome: Outcome) {
-        self.account.ended(outcome);
+    fn ended(self, outcome: CallOutcome) {
+        self.account.finish_call(outcome);
     }
 }

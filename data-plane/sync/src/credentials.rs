@@ -23,62 +23,65 @@ use tokio::{
 };
 use toolgate_data_core::{
     View,
-    port::{HeaderCredential, Pending},
+    port::{BoxedFuture, HeaderCredential},
     refusal::UpstreamFailure,
 };
 use toolgate_model::{Slug, Timestamp, Version, snapshot::CredentialRef};
 use toolgate_proto::credential::v1::{ResolveRequest, credentials_client::CredentialsClient};
 use toolgate_runtime::{Backoff, Drain, SharedClock, random};
-use toolgate_wire::{Wire as _, keys::Resolved};
+use toolgate_wire::{ProtoConversion as _, keys::ResolvedCredential};
 use zeroize::Zeroizing;
 
-use crate::{disk::Disk, handle, link::Link, options::Machine, secret::SecretBytes};
+use crate::{
+    control_channels::ControlChannels, disk::SealedDirectory, handle, options::ProxyContext,
+    secret::SecretBytes,
+};
 
 const FILE: &str = "credentials";
 
 /// Timeout of resolving a credential.
-const DEADLINE: Duration = Duration::from_secs(5);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Maximum number of credentials that are resolved concurrently ahead of use.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_RESOLVES: usize = 4;
 
 /// Time before expiry at which a credential is resolved again.
-const AHEAD: Duration = Duration::from_secs(60);
+const REFRESH_AHEAD: Duration = Duration::from_secs(60);
 
 /// Interval at which expiring credentials are looked for.
-const LOOK: Duration = Duration::from_secs(20);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Cache of resolved credentials. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct CredentialCache {
-    inner: Arc<Inner>,
+    inner: Arc<CacheState>,
 }
 
-struct Inner {
-    held: ArcSwap<Table>,
+struct CacheState {
+    table: ArcSwap<CredentialTable>,
     /// Serializes changes of the table, which are copy-on-write.
-    changing: Mutex<()>,
-    flights: Mutex<BTreeMap<Key, Flight>>,
+    write_lock: Mutex<()>,
+    pending: Mutex<BTreeMap<CredentialKey, PendingResolve>>,
     changed: Notify,
-    link: Link,
+    channels: ControlChannels,
     clock: SharedClock,
     drain: Drain,
 }
 
-type Table = BTreeMap<Slug, BTreeMap<Slug, Held>>;
-type Key = (Slug, Slug, u64);
-type Answer = Result<Arc<HeaderCredential>, UpstreamFailure>;
-type Flight = Shared<BoxFuture<'static, Answer>>;
+type CredentialTable = BTreeMap<Slug, BTreeMap<Slug, CachedCredential>>;
+type CredentialKey = (Slug, Slug, u64);
+type ResolveResult = Result<Arc<HeaderCredential>, UpstreamFailure>;
+type PendingResolve = Shared<BoxFuture<'static, ResolveResult>>;
 
 #[derive(Clone)]
-struct Held {
+struct CachedCredential {
     revision: u64,
     expires: Option<Timestamp>,
     value: Arc<HeaderCredential>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredCredential {
     org: Slug,
     id: Slug,
     revision: u64,
@@ -89,14 +92,18 @@ struct Kept {
 
 impl CredentialCache {
     /// Creates a cache with the credentials stored on disk.
-    pub(crate) fn new(link: Link, machine: &Machine, disk: Option<&Disk>) -> Self {
+    pub(crate) fn new(
+        link: ControlChannels,
+        machine: &ProxyContext,
+        disk: Option<&SealedDirectory>,
+    ) -> Self {
         let held = ArcSwap::from_pointee(disk.map(load).unwrap_or_default());
-        let inner = Inner {
-            held,
-            changing: Mutex::default(),
-            flights: Mutex::default(),
+        let inner = CacheState {
+            table: held,
+            write_lock: Mutex::default(),
+            pending: Mutex::default(),
             changed: Notify::new(),
-            link,
+            channels: link,
             clock: Arc::clone(&machine.clock),
             drain: machine.drain.clone(),
         };
@@ -107,7 +114,7 @@ impl CredentialCache {
 
     /// Returns the credential if it is cached, not expired, and at least of the requested revision.
     pub(crate) fn held(&self, org: &Slug, wanted: &CredentialRef) -> Option<Arc<HeaderCredential>> {
-        let table = self.inner.held.load();
+        let table = self.inner.table.load();
         let held = table.get(org)?.get(&wanted.id)?;
         let now = self.inner.clock.now();
         let usable = held.revision >= wanted.revision && held.expires.is_none_or(|at| now < at);
@@ -116,22 +123,26 @@ impl CredentialCache {
 
     /// Returns the credential, resolving it if necessary. Concurrent callers share one request, which completes even if
     /// no caller waits for it any more.
-    pub(crate) fn resolve(&self, org: &Slug, wanted: &CredentialRef) -> Pending<'_, Answer> {
+    pub(crate) fn resolve(
+        &self,
+        org: &Slug,
+        wanted: &CredentialRef,
+    ) -> BoxedFuture<'_, ResolveResult> {
         if let Some(held) = self.held(org, wanted) {
             return Box::pin(ready(Ok(held)));
         }
         let (org, wanted) = (org.clone(), wanted.clone());
-        Box::pin(async move { self.flight(&org, &wanted).await })
+        Box::pin(async move { self.resolve_once(&org, &wanted).await })
     }
 
-    fn flight(&self, org: &Slug, wanted: &CredentialRef) -> Flight {
+    fn resolve_once(&self, org: &Slug, wanted: &CredentialRef) -> PendingResolve {
         let key = (org.clone(), wanted.id.clone(), wanted.revision);
-        let mut flights = self.inner.flights();
+        let mut flights = self.inner.pending();
         let flight = flights.entry(key.clone()).or_insert_with(|| {
             let inner = Arc::clone(&self.inner);
             let fetch = async move {
                 let answer = inner.fetch(&key).await;
-                inner.flights().remove(&key);
+                inner.pending().remove(&key);
                 answer
             };
             // Runs as a task of its own, so that it is polled independently of its callers.
@@ -145,14 +156,14 @@ impl CredentialCache {
     /// Keeps all credentials of the view resolved until the drain has settled.
     pub(crate) async fn follow(
         self,
-        shared: Arc<handle::Shared>,
+        shared: Arc<handle::SyncState>,
         mut version: watch::Receiver<Version>,
-        disk: Option<Arc<Disk>>,
-        machine: Machine,
+        disk: Option<Arc<SealedDirectory>>,
+        machine: ProxyContext,
         reconnect: (Duration, Duration),
     ) {
         let mut backoff = Backoff::new(reconnect.0, reconnect.1);
-        let mut kept = self.inner.held.load_full();
+        let mut kept = self.inner.table.load_full();
         let mut lacking = 0;
         loop {
             version.borrow_and_update();
@@ -163,7 +174,7 @@ impl CredentialCache {
             };
             drop(view);
             if let Some(disk) = &disk {
-                kept = self.keep(disk, kept).await;
+                kept = self.persist(disk, kept).await;
             }
             if now_lacking != lacking && now_lacking > 0 {
                 tracing::warn!(count = now_lacking, "credentials cannot be resolved yet");
@@ -171,7 +182,7 @@ impl CredentialCache {
             lacking = now_lacking;
             let wait = if lacking == 0 {
                 backoff.reset();
-                LOOK
+                REFRESH_INTERVAL
             } else {
                 backoff.next(random::number())
             };
@@ -197,31 +208,38 @@ impl CredentialCache {
         }
         self.inner
             .retain(|org, id| named.contains_key(&(org.clone(), id.clone())));
-        let soon = self.inner.clock.now().after(AHEAD);
+        let soon = self.inner.clock.now().after(REFRESH_AHEAD);
         let lacking = named.into_iter().filter(|((org, id), revision)| {
-            let table = self.inner.held.load();
+            let table = self.inner.table.load();
             let held = table.get(org).and_then(|ids| ids.get(id));
             held.is_none_or(|held| {
                 held.revision < *revision || held.expires.is_some_and(|at| at <= soon)
             })
         });
         let resolved = stream::iter(lacking)
-            .map(|((org, id), revision)| self.flight(&org, &CredentialRef { id, revision }));
-        let resolved: Vec<Answer> = resolved.buffer_unordered(AT_ONCE).collect().await;
+            .map(|((org, id), revision)| self.resolve_once(&org, &CredentialRef { id, revision }));
+        let resolved: Vec<ResolveResult> = resolved
+            .buffer_unordered(MAX_CONCURRENT_RESOLVES)
+            .collect()
+            .await;
         resolved.iter().filter(|answer| answer.is_err()).count()
     }
 
     /// Stores the table on disk unless it is unchanged. Returns the table that is on disk.
-    async fn keep(&self, disk: &Arc<Disk>, kept: Arc<Table>) -> Arc<Table> {
-        let table = self.inner.held.load_full();
+    async fn persist(
+        &self,
+        disk: &Arc<SealedDirectory>,
+        kept: Arc<CredentialTable>,
+    ) -> Arc<CredentialTable> {
+        let table = self.inner.table.load_full();
         if Arc::ptr_eq(&table, &kept) {
             return kept;
         }
         let (disk, writing) = (Arc::clone(disk), Arc::clone(&table));
         let written = spawn_blocking(move || {
-            let kept: Vec<Kept> = writing
+            let kept: Vec<StoredCredential> = writing
                 .iter()
-                .flat_map(|(org, ids)| kept_of(org, ids))
+                .flat_map(|(org, ids)| stored_credentials(org, ids))
                 .collect();
             let bytes = serde_json::to_vec(&kept).map(Zeroizing::new);
             // Serialization of this type cannot fail.
@@ -238,18 +256,18 @@ impl CredentialCache {
     }
 }
 
-impl Inner {
-    async fn fetch(&self, (org, id, revision): &Key) -> Answer {
+impl CacheState {
+    async fn fetch(&self, (org, id, revision): &CredentialKey) -> ResolveResult {
         let request = ResolveRequest {
             org: org.to_string(),
             credential: id.to_string(),
             revision: *revision,
         };
         let asked = async {
-            let mut client = CredentialsClient::new(self.link.side().await);
+            let mut client = CredentialsClient::new(self.channels.shared_channel().await);
             client.resolve(request).await
         };
-        let answer = match timeout(DEADLINE, asked).await {
+        let answer = match timeout(RESOLVE_TIMEOUT, asked).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => {
                 let why = status.message();
@@ -261,7 +279,7 @@ impl Inner {
                 return Err(UpstreamFailure::Credential);
             }
         };
-        let resolved = Resolved::from_proto(&answer).map_err(|error| {
+        let resolved = ResolvedCredential::from_proto(&answer).map_err(|error| {
             tracing::warn!(%org, credential = %id, %error, "a resolved credential is not valid");
             UpstreamFailure::Credential
         })?;
@@ -274,7 +292,7 @@ impl Inner {
             value: Zeroizing::new(resolved.value.expose().to_vec()),
         });
         let (revision, expires) = (resolved.revision, resolved.expires);
-        let held = Held {
+        let held = CachedCredential {
             revision,
             expires,
             value: Arc::clone(&value),
@@ -290,8 +308,10 @@ impl Inner {
     }
 
     fn retain(&self, named: impl Fn(&Slug, &Slug) -> bool) {
-        let table = self.held.load();
-        let all = |(org, ids): (&Slug, &BTreeMap<Slug, Held>)| ids.keys().all(|id| named(org, id));
+        let table = self.table.load();
+        let all = |(org, ids): (&Slug, &BTreeMap<Slug, CachedCredential>)| {
+            ids.keys().all(|id| named(org, id))
+        };
         if table.iter().all(all) {
             return;
         }
@@ -303,20 +323,23 @@ impl Inner {
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Table)) {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut table = self.held.load().as_ref().clone();
+    fn change(&self, change: impl FnOnce(&mut CredentialTable)) {
+        let _one_at_a_time = self
+            .write_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.load().as_ref().clone();
         change(&mut table);
-        self.held.store(Arc::new(table));
+        self.table.store(Arc::new(table));
     }
 
-    fn flights(&self) -> MutexGuard<'_, BTreeMap<Key, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<CredentialKey, PendingResolve>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn kept_of(org: &Slug, ids: &BTreeMap<Slug, Held>) -> Vec<Kept> {
-    let kept = |(id, held): (&Slug, &Held)| Kept {
+fn stored_credentials(org: &Slug, ids: &BTreeMap<Slug, CachedCredential>) -> Vec<StoredCredential> {
+    let kept = |(id, held): (&Slug, &CachedCredential)| StoredCredential {
         org: org.clone(),
         id: id.clone(),
         revision: held.revision,
@@ -327,16 +350,16 @@ fn kept_of(org: &Slug, ids: &BTreeMap<Slug, Held>) -> Vec<Kept> {
     ids.iter().map(kept).collect()
 }
 
-fn load(disk: &Disk) -> Table {
+fn load(disk: &SealedDirectory) -> CredentialTable {
     let Some(bytes) = disk.load(FILE) else {
-        return Table::new();
+        return CredentialTable::new();
     };
-    let Ok(kept) = serde_json::from_slice::<Vec<Kept>>(&bytes) else {
-        disk.put_aside(FILE);
-        return Table::new();
+    let Ok(kept) = serde_json::from_slice::<Vec<StoredCredential>>(&bytes) else {
+        disk.quarantine(FILE);
+        return CredentialTable::new();
     };
-    let mut table = Table::new();
-    for Kept {
+    let mut table = CredentialTable::new();
+    for StoredCredential {
         org,
         id,
         revision,
@@ -349,7 +372,7 @@ fn load(disk: &Disk) -> Table {
         let value = Arc::new(HeaderCredential { name, value });
         table.entry(org).or_default().insert(
             id,
-            Held {
+            CachedCredential {
                 revision,
                 expires,
                 value,

@@ -25,7 +25,7 @@ const NONCE: usize = 24;
 const FILE_LIMIT: u64 = 1024 * 1024 * 1024;
 
 /// Directory of sealed files.
-pub(crate) struct Disk {
+pub(crate) struct SealedDirectory {
     folder: PathBuf,
     cipher: XChaCha20Poly1305,
 }
@@ -59,11 +59,11 @@ pub enum DiskError {
     },
 }
 
-impl Disk {
+impl SealedDirectory {
     /// Opens the directory; creates it with a new key if it does not exist.
     pub(crate) fn open(folder: &Path) -> Result<Self, DiskError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|source| failed(folder, source))?;
+        made.map_err(|source| io_error(folder, source))?;
         let path = folder.join(KEY_FILE);
         let key = match read_key(&path)? {
             Some(key) => key,
@@ -76,7 +76,7 @@ impl Disk {
                     }
                     written => written
                         .map(|()| key)
-                        .map_err(|source| failed(&path, source))?,
+                        .map_err(|source| io_error(&path, source))?,
                 }
             }
         };
@@ -97,7 +97,7 @@ impl Disk {
         };
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload);
         let sealed =
-            sealed.map_err(|_too_long| failed(&path, io::ErrorKind::FileTooLarge.into()))?;
+            sealed.map_err(|_too_long| io_error(&path, io::ErrorKind::FileTooLarge.into()))?;
         let temporary = self.folder.join(format!("{name}.new"));
         let write = || {
             if let Err(error) = fs::remove_file(&temporary)
@@ -110,7 +110,7 @@ impl Disk {
             // Without the sync, the rename may be lost in a crash.
             File::open(&self.folder)?.sync_all()
         };
-        write().map_err(|source| failed(&path, source))
+        write().map_err(|source| io_error(&path, source))
     }
 
     /// Removes the file `name` if it exists.
@@ -137,13 +137,13 @@ impl Disk {
         };
         let opened = self.open_sealed(name, &sealed);
         if opened.is_none() {
-            self.put_aside(name);
+            self.quarantine(name);
         }
         opened
     }
 
     /// Renames an unusable file, so that it can be examined later.
-    pub(crate) fn put_aside(&self, name: &'static str) {
+    pub(crate) fn quarantine(&self, name: &'static str) {
         let (path, aside) = (self.path(name), self.folder.join(format!("{name}.bad")));
         let moved = fs::rename(&path, &aside).is_ok();
         tracing::warn!(path = %path.display(), moved, "damaged or of another folder; going on without");
@@ -170,7 +170,7 @@ fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, DiskError> {
     let mode = match fs::metadata(path) {
         Ok(file) => file.mode() & 0o777,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed(path, source)),
+        Err(source) => return Err(io_error(path, source)),
     };
     if mode & 0o077 != 0 {
         return Err(DiskError::Exposed {
@@ -178,7 +178,7 @@ fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, DiskError> {
             mode,
         });
     }
-    let bytes = Zeroizing::new(fs::read(path).map_err(|source| failed(path, source))?);
+    let bytes = Zeroizing::new(fs::read(path).map_err(|source| io_error(path, source))?);
     let malformed = |_length| DiskError::Malformed {
         path: path.to_owned(),
     };
@@ -202,7 +202,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn failed(path: &Path, source: io::Error) -> DiskError {
+fn io_error(path: &Path, source: io::Error) -> DiskError {
     DiskError::Io {
         path: path.to_owned(),
         source,

@@ -15,24 +15,24 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 use toolgate_model::{
-    Definition, Digest, Era, Name, Reach, Resource, ResourceKey, ResourceKind, Snapshot, Subject,
-    Timeouts, TokenHash, Version,
+    AllowList, CallTimeouts, Definition, Digest, Era, ObjectName, ResourceKey, ResourceKind,
+    Snapshot, SnapshotResource, TokenHash, TokenSubject, Version,
     snapshot::{
-        CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
-        TokenResource,
+        CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
+        SnapshotEntry, TokenResource,
     },
 };
 use toolgate_proto::{
     credential::v1::{self as cpb, credentials_server::Credentials},
     push::v1::{self as pb, fleet_server::Fleet, from_proxy::Message, push_server::Push},
 };
-use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain, memory};
+use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain, memory};
 use toolgate_wire::push::updates;
 
-use crate::{ControlLink, Machine, SyncOptions};
+use crate::{ControlPlaneTransport, ProxyContext, SyncOptions};
 
 pub(crate) fn key(kind: ResourceKind, id: &str) -> ResourceKey {
-    let name = Name::new("acme".parse().unwrap(), id.parse().unwrap());
+    let name = ObjectName::new("acme".parse().unwrap(), id.parse().unwrap());
     ResourceKey { kind, name }
 }
 
@@ -40,36 +40,36 @@ pub(crate) fn version(revision: u64) -> Version {
     Version { epoch: 1, revision }
 }
 
-pub(crate) fn token(id: &str, hash: u8) -> (ResourceKey, Entry) {
-    let resource = Resource::Token(TokenResource {
+pub(crate) fn token(id: &str, hash: u8) -> (ResourceKey, SnapshotEntry) {
+    let resource = SnapshotResource::Token(TokenResource {
         hash: TokenHash([hash; 32]),
-        subject: Subject::Organization,
-        gateways: Reach::All,
-        tools: Reach::All,
+        subject: TokenSubject::Organization,
+        gateways: AllowList::All,
+        tools: AllowList::All,
         expires: None,
     });
-    (key(ResourceKind::Token, id), Entry::new(resource))
+    (key(ResourceKind::Token, id), SnapshotEntry::new(resource))
 }
 
-pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceKey, Entry) {
+pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceKey, SnapshotEntry) {
     let id_of = |revision| CredentialRef {
         id: format!("{id}-key").parse().unwrap(),
         revision,
     };
-    let resource = Resource::Server(ServerResource {
+    let resource = SnapshotResource::Server(ServerResource {
         url: url.to_owned(),
         credential: credential.map(id_of),
         era: Some(Era::Modern),
         protocol_version: String::new(),
-        timeouts: Timeouts::default(),
+        timeouts: CallTimeouts::default(),
         relay: toolgate_model::RelayPolicy::default(),
-        sharing: toolgate_model::Sharing::default(),
+        sharing: toolgate_model::SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     });
-    (key(ResourceKind::Server, id), Entry::new(resource))
+    (key(ResourceKind::Server, id), SnapshotEntry::new(resource))
 }
 
-pub(crate) fn catalogue(id: &str) -> (ResourceKey, Entry) {
+pub(crate) fn catalogue(id: &str) -> (ResourceKey, SnapshotEntry) {
     let json = r#"{"name":"echo","inputSchema":{"type":"object"}}"#;
     let digest = Digest::of_bytes(json.as_bytes());
     let tool = Definition {
@@ -77,18 +77,25 @@ pub(crate) fn catalogue(id: &str) -> (ResourceKey, Entry) {
         digest,
         json: json.into(),
     };
-    let resource = Resource::Catalogue(CatalogueResource {
+    let resource = SnapshotResource::Catalogue(DefinitionsResource {
         tools: vec![tool],
         instructions: String::new(),
         capabilities: "{}".to_owned(),
-        ..CatalogueResource::default()
+        ..DefinitionsResource::default()
     });
-    (key(ResourceKind::Catalogue, id), Entry::new(resource))
+    (
+        key(ResourceKind::Catalogue, id),
+        SnapshotEntry::new(resource),
+    )
 }
 
-pub(crate) fn gateway(id: &str, of: &str, must_understand: &[&str]) -> (ResourceKey, Entry) {
+pub(crate) fn gateway(
+    id: &str,
+    of: &str,
+    must_understand: &[&str],
+) -> (ResourceKey, SnapshotEntry) {
     let json = r#"{"name":"echo","inputSchema":{"type":"object"}}"#;
-    let resource = Resource::Gateway(GatewayResource {
+    let resource = SnapshotResource::Gateway(GatewayResource {
         display_name: id.to_owned(),
         instructions: String::new(),
         tools: vec![ExposedTool {
@@ -105,10 +112,10 @@ pub(crate) fn gateway(id: &str, of: &str, must_understand: &[&str]) -> (Resource
             .collect(),
         ..GatewayResource::default()
     });
-    (key(ResourceKind::Gateway, id), Entry::new(resource))
+    (key(ResourceKind::Gateway, id), SnapshotEntry::new(resource))
 }
 
-pub(crate) fn snapshot(revision: u64, entries: Vec<(ResourceKey, Entry)>) -> Snapshot {
+pub(crate) fn snapshot(revision: u64, entries: Vec<(ResourceKey, SnapshotEntry)>) -> Snapshot {
     Snapshot {
         version: version(revision),
         entries: entries.into_iter().collect(),
@@ -128,23 +135,23 @@ pub(crate) fn small(revision: u64) -> Snapshot {
 }
 
 /// Modification of an update, to make it invalid.
-pub(crate) type Poison = fn(&mut pb::Update);
+pub(crate) type UpdateMutator = fn(&mut pb::Update);
 
 /// Fake control plane with the messages that it received.
 #[derive(Clone)]
-pub(crate) struct Fake {
+pub(crate) struct FakeControlPlane {
     pub(crate) wanted: watch::Sender<Snapshot>,
     pub(crate) revoked: watch::Sender<pb::Revocations>,
     /// Ends all subscriptions when it changes.
-    pub(crate) cut: watch::Sender<u32>,
+    pub(crate) disconnect: watch::Sender<u32>,
     pub(crate) hellos: Arc<Mutex<Vec<pb::Hello>>>,
     pub(crate) answers: Arc<Mutex<Vec<Message>>>,
     pub(crate) resolved: Arc<AtomicUsize>,
     /// Applied to every update before it is sent.
-    pub(crate) poison: Arc<Mutex<Option<Poison>>>,
+    pub(crate) mutator: Arc<Mutex<Option<UpdateMutator>>>,
 }
 
-impl Fake {
+impl FakeControlPlane {
     pub(crate) fn new(wanted: Snapshot) -> Self {
         let none = pb::Revocations {
             complete: true,
@@ -153,11 +160,11 @@ impl Fake {
         Self {
             wanted: watch::Sender::new(wanted),
             revoked: watch::Sender::new(none),
-            cut: watch::Sender::new(0),
+            disconnect: watch::Sender::new(0),
             hellos: Arc::default(),
             answers: Arc::default(),
             resolved: Arc::default(),
-            poison: Arc::default(),
+            mutator: Arc::default(),
         }
     }
 
@@ -171,7 +178,7 @@ impl Fake {
 
     /// Serves over an in-memory transport.
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
-    pub(crate) fn dialer(&self) -> memory::Dialer {
+    pub(crate) fn dialer(&self) -> memory::MemoryDialer {
         let (dialer, incoming) = memory::pair();
         tokio::spawn(self.routes().serve_with_incoming(incoming));
         dialer
@@ -187,12 +194,12 @@ impl Fake {
     }
 }
 
-type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type BoxedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl Push for Fake {
-    type SubscribeStream = Boxed<pb::Update>;
-    type RevocationsStream = Boxed<pb::Revocations>;
+impl Push for FakeControlPlane {
+    type SubscribeStream = BoxedStream<pb::Update>;
+    type RevocationsStream = BoxedStream<pb::Revocations>;
 
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
     async fn subscribe(
@@ -204,7 +211,7 @@ impl Push for Fake {
         let fake = self.clone();
         tokio::spawn(async move {
             let mut wanted = fake.wanted.subscribe();
-            let mut cut = fake.cut.subscribe();
+            let mut cut = fake.disconnect.subscribe();
             let mut held = BTreeMap::new();
             let mut nonce = 0;
             loop {
@@ -226,7 +233,7 @@ impl Push for Fake {
                 let snapshot = wanted.borrow_and_update().clone();
                 nonce += 1;
                 for mut update in updates(nonce, snapshot.since(&held)) {
-                    if let Some(poison) = *fake.poison.lock().unwrap() {
+                    if let Some(poison) = *fake.mutator.lock().unwrap() {
                         poison(&mut update);
                     }
                     if sender.send(Ok(update)).await.is_err() {
@@ -249,7 +256,7 @@ impl Push for Fake {
 }
 
 #[tonic::async_trait]
-impl Credentials for Fake {
+impl Credentials for FakeControlPlane {
     async fn resolve(
         &self,
         request: Request<cpb::ResolveRequest>,
@@ -288,7 +295,7 @@ pub(crate) struct FakeFleet {
     pub(crate) issuer: Arc<rcgen::Issuer<'static, rcgen::KeyPair>>,
     pub(crate) ca: Vec<u8>,
     pub(crate) secret: String,
-    pub(crate) life: Duration,
+    pub(crate) lifetime: Duration,
     pub(crate) joined: Arc<AtomicUsize>,
     pub(crate) renewed: Arc<AtomicUsize>,
 }
@@ -301,7 +308,7 @@ impl FakeFleet {
         pb::Certificate {
             chain_der: vec![leaf.der().to_vec()],
             ca_der: self.ca.clone(),
-            not_after_ms: clock::system().now().after(self.life).0,
+            not_after_ms: clock::system().now().after(self.lifetime).0,
         }
     }
 }
@@ -336,9 +343,9 @@ impl Fleet for FakeFleet {
     }
 }
 
-pub(crate) fn machine() -> (Machine, Trigger) {
+pub(crate) fn machine() -> (ProxyContext, DrainTrigger) {
     let (drain, trigger) = drain::new();
-    let machine = Machine {
+    let machine = ProxyContext {
         clock: clock::system(),
         metrics: Metrics::new(),
         readiness: Readiness::new(),
@@ -347,11 +354,11 @@ pub(crate) fn machine() -> (Machine, Trigger) {
     (machine, trigger)
 }
 
-pub(crate) fn options(link: ControlLink) -> SyncOptions {
+pub(crate) fn options(link: ControlPlaneTransport) -> SyncOptions {
     let reconnect = (Duration::from_millis(5), Duration::from_millis(20));
     let proxy_id = Some("proxy-1".parse().unwrap());
     SyncOptions {
-        reconnect,
+        reconnect_backoff: reconnect,
         proxy_id,
         ..SyncOptions::new(link)
     }

@@ -13,20 +13,20 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 use toolgate_data_core::{
     View,
-    port::{Credentials, HeaderCredential, Pending, Revoked},
+    port::{BoxedFuture, CredentialResolver, HeaderCredential, RevocationList},
     refusal::UpstreamFailure,
 };
 use toolgate_model::{Slug, TokenHash, Version, snapshot::CredentialRef};
 
 use rustls_pki_types::CertificateDer;
-use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::HotIdentity};
+use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::ReloadableIdentity};
 
-use crate::{credentials::CredentialCache, keys::Keys};
+use crate::{credentials::CredentialCache, keys::SharedKeys};
 
 /// Handle to the synchronized state. Cheap to clone.
 #[derive(Clone)]
 pub struct SyncHandle {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: Arc<SyncState>,
     pub(crate) credentials: CredentialCache,
     pub(crate) version: watch::Receiver<Version>,
     pub(crate) proxy_id: Slug,
@@ -34,16 +34,16 @@ pub struct SyncHandle {
 
 /// Identity of this proxy in its fleet.
 #[derive(Clone)]
-pub struct Membership {
+pub struct FleetMembership {
     /// Certificate that the proxy presents; renewed in place.
-    pub identity: HotIdentity,
+    pub identity: ReloadableIdentity,
     /// Certificate authority of the fleet.
     pub authority: CertificateDer<'static>,
 }
 
 /// Status of synchronization, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct SyncStatus {
     /// True while a push stream is open.
     pub connected: bool,
     /// Version that is served.
@@ -53,36 +53,36 @@ pub struct Status {
 }
 
 /// State written by the tasks and read by requests.
-pub(crate) struct Shared {
+pub(crate) struct SyncState {
     pub(crate) view: ArcSwap<View>,
-    pub(crate) keys: ArcSwapOption<Keys>,
+    pub(crate) keys: ArcSwapOption<SharedKeys>,
     revoked: ArcSwap<BTreeSet<TokenHash>>,
     revocations: watch::Sender<Arc<BTreeSet<TokenHash>>>,
-    membership: watch::Sender<Option<Membership>>,
-    pub(crate) status: ArcSwap<Status>,
+    membership: watch::Sender<Option<FleetMembership>>,
+    pub(crate) status: ArcSwap<SyncStatus>,
     configured: AtomicBool,
-    awaiting: Mutex<Option<ReadyGuard>>,
+    readiness_guard: Mutex<Option<ReadyGuard>>,
 }
 
 impl SyncHandle {
     /// Returns the current view. A request uses one view from start to end.
     pub fn current(&self) -> Arc<View> {
-        self.shared.view.load_full()
+        self.state.view.load_full()
     }
 
     /// Returns the current keys, or `None` before the first contact with a control plane.
-    pub fn keys(&self) -> Option<Arc<Keys>> {
-        self.shared.keys.load_full()
+    pub fn keys(&self) -> Option<Arc<SharedKeys>> {
+        self.state.keys.load_full()
     }
 
     /// Returns `true` if the token was revoked after the view was built.
     pub fn is_revoked(&self, hash: &TokenHash) -> bool {
-        self.shared.revoked.load().contains(hash)
+        self.state.revoked.load().contains(hash)
     }
 
     /// Returns a receiver of the revoked tokens, which changes ahead of the view.
     pub fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<TokenHash>>> {
-        self.shared.revocations.subscribe()
+        self.state.revocations.subscribe()
     }
 
     /// Returns a receiver that changes with every view.
@@ -91,13 +91,13 @@ impl SyncHandle {
     }
 
     /// Returns a receiver of this proxy's fleet identity; `None` until it has joined, and always without TLS.
-    pub fn membership(&self) -> watch::Receiver<Option<Membership>> {
-        self.shared.membership.subscribe()
+    pub fn membership(&self) -> watch::Receiver<Option<FleetMembership>> {
+        self.state.membership.subscribe()
     }
 
     /// Returns the current status.
-    pub fn status(&self) -> Arc<Status> {
-        self.shared.status.load_full()
+    pub fn status(&self) -> Arc<SyncStatus> {
+        self.state.status.load_full()
     }
 
     /// Returns the id of this proxy.
@@ -106,13 +106,13 @@ impl SyncHandle {
     }
 }
 
-impl Revoked for SyncHandle {
+impl RevocationList for SyncHandle {
     fn is_revoked(&self, hash: &TokenHash) -> bool {
         Self::is_revoked(self, hash)
     }
 }
 
-impl Credentials for SyncHandle {
+impl CredentialResolver for SyncHandle {
     fn held(&self, org: &Slug, credential: &CredentialRef) -> Option<Arc<HeaderCredential>> {
         self.credentials.held(org, credential)
     }
@@ -121,16 +121,16 @@ impl Credentials for SyncHandle {
         &self,
         org: &Slug,
         credential: &CredentialRef,
-    ) -> Pending<'_, Result<Arc<HeaderCredential>, UpstreamFailure>> {
+    ) -> BoxedFuture<'_, Result<Arc<HeaderCredential>, UpstreamFailure>> {
         self.credentials.resolve(org, credential)
     }
 }
 
-impl Shared {
+impl SyncState {
     /// Creates the state of a proxy, which is not ready until it has a configuration and keys.
-    pub(crate) fn awaiting(readiness: &Readiness) -> Self {
+    pub(crate) fn new(readiness: &Readiness) -> Self {
         let problem = "not connected yet".to_owned();
-        let status = Status {
+        let status = SyncStatus {
             connected: false,
             version: Version::default(),
             problem,
@@ -143,7 +143,7 @@ impl Shared {
             membership: watch::Sender::default(),
             status: ArcSwap::from_pointee(status),
             configured: AtomicBool::new(false),
-            awaiting: Mutex::new(Some(readiness.block("configuration and keys"))),
+            readiness_guard: Mutex::new(Some(readiness.block("configuration and keys"))),
         }
     }
 
@@ -154,21 +154,21 @@ impl Shared {
     }
 
     /// Publishes the proxy's certificate, from which on peers can connect.
-    pub(crate) fn joined(&self, membership: Membership) {
+    pub(crate) fn set_membership(&self, membership: FleetMembership) {
         self.membership.send_replace(Some(membership));
     }
 
     /// Records that a configuration has arrived.
-    pub(crate) fn received(&self) {
+    pub(crate) fn set_configured(&self) {
         self.configured.store(true, Ordering::Release);
-        self.settle();
+        self.release_if_ready();
     }
 
     /// Marks the proxy as ready once configuration and keys are present.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn release_if_ready(&self) {
         if self.configured.load(Ordering::Acquire) && self.keys.load().is_some() {
             let guard = self
-                .awaiting
+                .readiness_guard
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
@@ -178,7 +178,7 @@ impl Shared {
 
     /// Updates the status. Returns `true` if the connection state or the problem changed.
     pub(crate) fn set_status(&self, connected: bool, version: Version, problem: String) -> bool {
-        let next = Status {
+        let next = SyncStatus {
             connected,
             version,
             problem,

@@ -18,15 +18,15 @@ use toolgate_model::{Slug, Timestamp};
 use toolgate_proto::push::v1::{self as pb, fleet_client::FleetClient};
 use toolgate_runtime::{
     Backoff, random,
-    tls::{HotIdentity, Identity, TlsError},
+    tls::{ReloadableIdentity, TlsError, TlsIdentity},
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    disk::{Disk, DiskError},
-    handle::{Membership, Shared},
-    link::{Link, LinkSetter, Turns},
-    options::{JoinBundle, Machine},
+    control_channels::{ConnectorSetter, ControlChannels, RoundRobinConnector},
+    disk::{DiskError, SealedDirectory},
+    handle::{FleetMembership, SyncState},
+    options::{JoinBundle, ProxyContext},
     secret::SecretBytes,
 };
 
@@ -34,11 +34,11 @@ use crate::{
 const FILE: &str = "identity";
 
 /// File name of the key to join with, until the certificate is issued.
-const KEY_FILE: &str = "joining-key";
+const JOIN_KEY_FILE: &str = "joining-key";
 
 /// Certificate with its key, as stored.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Certified {
+pub(crate) struct ProxyCertificate {
     pub(crate) proxy_id: Slug,
     chain: Vec<Vec<u8>>,
     key: SecretBytes,
@@ -61,7 +61,7 @@ pub(crate) enum IdentityError {
     #[error("the certificate cannot be kept: {0}")]
     Format(#[from] serde_json::Error),
     #[error("writing was cut off")]
-    CutOff(#[from] tokio::task::JoinError),
+    WriteCancelled(#[from] tokio::task::JoinError),
 }
 
 /// Task that keeps the proxy's certificate current.
@@ -69,20 +69,20 @@ pub(crate) struct IdentityTask {
     pub(crate) proxy_id: Slug,
     pub(crate) addresses: Vec<String>,
     pub(crate) join: Option<JoinBundle>,
-    pub(crate) held: Option<Certified>,
-    pub(crate) link: Link,
-    pub(crate) setter: LinkSetter,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) disk: Option<Arc<Disk>>,
-    pub(crate) machine: Machine,
+    pub(crate) certificate: Option<ProxyCertificate>,
+    pub(crate) channels: ControlChannels,
+    pub(crate) setter: ConnectorSetter,
+    pub(crate) state: Arc<SyncState>,
+    pub(crate) disk: Option<Arc<SealedDirectory>>,
+    pub(crate) machine: ProxyContext,
     pub(crate) reconnect: (Duration, Duration),
 }
 
 /// Returns the stored certificate if it has not expired.
-pub(crate) fn load(disk: &Disk, now: Timestamp) -> Option<Certified> {
+pub(crate) fn load(disk: &SealedDirectory, now: Timestamp) -> Option<ProxyCertificate> {
     let bytes = disk.load(FILE)?;
-    let Ok(kept) = serde_json::from_slice::<Certified>(&bytes) else {
-        disk.put_aside(FILE);
+    let Ok(kept) = serde_json::from_slice::<ProxyCertificate>(&bytes) else {
+        disk.quarantine(FILE);
         return None;
     };
     (now < kept.not_after).then_some(kept)
@@ -94,12 +94,12 @@ impl IdentityTask {
         let drain = self.machine.drain.clone();
         tokio::select! {
             () = drain.settled() => {}
-            () = self.go_on() => {}
+            () = self.join_and_renew() => {}
         }
     }
 
-    async fn go_on(&mut self) {
-        let (mut held, kept) = match self.held.take() {
+    async fn join_and_renew(&mut self) {
+        let (mut held, kept) = match self.certificate.take() {
             Some(held) => (held, true),
             None => {
                 let joined = self.join().await;
@@ -108,16 +108,16 @@ impl IdentityTask {
                 (joined, kept.is_ok())
             }
         };
-        let identity = match held.identity().and_then(HotIdentity::new) {
+        let identity = match held.identity().and_then(ReloadableIdentity::new) {
             Ok(identity) => identity,
             Err(error) => return tracing::error!(%error, "the proxy's certificate cannot be used"),
         };
         let ca = [CertificateDer::from(held.ca.clone())];
-        match Turns::over_tls(&self.addresses, &ca, Some(&identity)) {
+        match RoundRobinConnector::over_tls(&self.addresses, &ca, Some(&identity)) {
             Ok(turns) => {
                 self.setter.set(turns);
                 let [authority] = ca;
-                self.shared.joined(Membership {
+                self.state.set_membership(FleetMembership {
                     identity: identity.clone(),
                     authority,
                 });
@@ -127,17 +127,17 @@ impl IdentityTask {
             }
         }
         if !kept {
-            self.keep(&held).await;
+            self.persist(&held).await;
         }
         loop {
             sleep(held.renew_in(self.machine.now())).await;
             held = self.renew(&identity, held).await;
-            self.keep(&held).await;
+            self.persist(&held).await;
         }
     }
 
     /// Joins the fleet; retries until it succeeds, because the control plane may come back.
-    async fn join(&self) -> Certified {
+    async fn join(&self) -> ProxyCertificate {
         let Some(bundle) = &self.join else {
             // `start` has rejected this case.
             return std::future::pending().await;
@@ -156,7 +156,7 @@ impl IdentityTask {
                         problem += ". A join token works once and not for long; make another with `toolgate proxies join-token`";
                     }
                     tracing::warn!(%error, "cannot join");
-                    self.shared.set_status(false, Default::default(), problem);
+                    self.state.set_status(false, Default::default(), problem);
                     sleep(backoff.next(random::number())).await;
                 }
             }
@@ -168,13 +168,13 @@ impl IdentityTask {
         &self,
         bundle: &JoinBundle,
         key: &mut Option<KeyPair>,
-    ) -> Result<Certified, IdentityError> {
+    ) -> Result<ProxyCertificate, IdentityError> {
         let key = match key {
             Some(key) => key,
-            None => key.insert(self.joining_key().await?),
+            None => key.insert(self.load_or_create_key().await?),
         };
-        let csr_der = request(key)?;
-        let channel = Turns::over_tls(&self.addresses, &bundle.ca, None)?.channel();
+        let csr_der = certificate_request(key)?;
+        let channel = RoundRobinConnector::over_tls(&self.addresses, &bundle.ca, None)?.channel();
         let request = pb::JoinRequest {
             secret: bundle.secret.to_string(),
             proxy_id: self.proxy_id.to_string(),
@@ -188,20 +188,20 @@ impl IdentityTask {
         if certificate.ca_der.is_empty() {
             certificate.ca_der = bundle.ca.first().map(|ca| ca.to_vec()).unwrap_or_default();
         }
-        self.certified(certificate, key)
+        self.accept_certificate(certificate, key)
     }
 
     /// Returns the key of an earlier attempt, or a new key that has been written to disk.
-    async fn joining_key(&self) -> Result<KeyPair, IdentityError> {
+    async fn load_or_create_key(&self) -> Result<KeyPair, IdentityError> {
         let disk = self.disk.clone();
         let made = spawn_blocking(move || {
-            let kept = disk.as_ref().and_then(|disk| disk.load(KEY_FILE));
+            let kept = disk.as_ref().and_then(|disk| disk.load(JOIN_KEY_FILE));
             if let Some(Ok(key)) = kept.map(|kept| KeyPair::try_from(kept.as_slice())) {
                 return Ok(key);
             }
             let key = KeyPair::generate()?;
             if let Some(disk) = &disk {
-                disk.save(KEY_FILE, &Zeroizing::new(key.serialize_der()))?;
+                disk.save(JOIN_KEY_FILE, &Zeroizing::new(key.serialize_der()))?;
             }
             Ok(key)
         });
@@ -209,7 +209,11 @@ impl IdentityTask {
     }
 
     /// Renews the certificate; retries until it succeeds. The current certificate stays in use meanwhile.
-    async fn renew(&self, identity: &HotIdentity, held: Certified) -> Certified {
+    async fn renew(
+        &self,
+        identity: &ReloadableIdentity,
+        held: ProxyCertificate,
+    ) -> ProxyCertificate {
         let mut backoff = Backoff::new(self.reconnect.0, Duration::from_secs(60));
         loop {
             match self.try_renew(identity, &held).await {
@@ -231,12 +235,12 @@ impl IdentityTask {
 
     async fn try_renew(
         &self,
-        identity: &HotIdentity,
-        held: &Certified,
-    ) -> Result<Certified, IdentityError> {
+        identity: &ReloadableIdentity,
+        held: &ProxyCertificate,
+    ) -> Result<ProxyCertificate, IdentityError> {
         let key = KeyPair::generate()?;
-        let csr_der = request(&key)?;
-        let mut client = FleetClient::new(self.link.side().await);
+        let csr_der = certificate_request(&key)?;
+        let mut client = FleetClient::new(self.channels.shared_channel().await);
         let answer = client
             .renew(pb::RenewRequest { csr_der })
             .await
@@ -245,13 +249,17 @@ impl IdentityTask {
         if certificate.ca_der.is_empty() {
             certificate.ca_der = held.ca.clone();
         }
-        let renewed = self.certified(certificate, &key)?;
+        let renewed = self.accept_certificate(certificate, &key)?;
         identity.set(renewed.identity()?)?;
         Ok(renewed)
     }
 
-    fn certified(&self, given: pb::Certificate, key: &KeyPair) -> Result<Certified, IdentityError> {
-        let certified = Certified {
+    fn accept_certificate(
+        &self,
+        given: pb::Certificate,
+        key: &KeyPair,
+    ) -> Result<ProxyCertificate, IdentityError> {
+        let certified = ProxyCertificate {
             proxy_id: self.proxy_id.clone(),
             chain: given.chain_der,
             key: SecretBytes(key.serialize_der()),
@@ -260,18 +268,18 @@ impl IdentityTask {
             not_after: Timestamp(given.not_after_ms),
         };
         // Verifies that the certificate belongs to the key.
-        HotIdentity::new(certified.identity()?)?;
+        ReloadableIdentity::new(certified.identity()?)?;
         Ok(certified)
     }
 
-    async fn save(&self, certified: &Certified) -> Result<(), IdentityError> {
+    async fn save(&self, certified: &ProxyCertificate) -> Result<(), IdentityError> {
         let Some(disk) = self.disk.clone() else {
             return Ok(());
         };
         let bytes = Zeroizing::new(serde_json::to_vec(certified)?);
         let saving = spawn_blocking(move || {
             disk.save(FILE, &bytes)?;
-            disk.remove(KEY_FILE);
+            disk.remove(JOIN_KEY_FILE);
             Ok(())
         });
         saving.await?
@@ -279,7 +287,7 @@ impl IdentityTask {
 
     /// Stores the certificate; retries until it succeeds or the next renewal is due. The certificate is in use
     /// meanwhile.
-    async fn keep(&self, certified: &Certified) {
+    async fn persist(&self, certified: &ProxyCertificate) {
         let mut backoff = Backoff::new(self.reconnect.0, Duration::from_secs(60));
         let saving = async {
             while let Err(error) = self.save(certified).await {
@@ -291,8 +299,8 @@ impl IdentityTask {
     }
 }
 
-impl Certified {
-    fn identity(&self) -> Result<Identity, TlsError> {
+impl ProxyCertificate {
+    fn identity(&self) -> Result<TlsIdentity, TlsError> {
         let chain = self
             .chain
             .iter()
@@ -300,7 +308,7 @@ impl Certified {
             .map(CertificateDer::from)
             .collect();
         let key = PrivatePkcs8KeyDer::from(self.key.0.clone()).into();
-        Ok(Identity { chain, key })
+        Ok(TlsIdentity { chain, key })
     }
 
     /// Returns the time until two thirds of the lifetime have passed.
@@ -312,7 +320,7 @@ impl Certified {
 }
 
 /// Returns a certificate signing request for the key. The control plane uses only its public key.
-fn request(key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
+fn certificate_request(key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
     let request = CertificateParams::default().serialize_request(key)?;
     Ok(request.der().to_vec())
 }

@@ -7,16 +7,19 @@ use prost::Message as _;
 use tokio::{task::spawn_blocking, time::sleep};
 use toolgate_data_core::{
     TokenHasher,
-    seal::{SealKey, Sealer},
+    seal::{Sealer, SealingKey},
 };
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, credentials_client::CredentialsClient,
 };
 use toolgate_runtime::{Backoff, random};
-use toolgate_wire::{Wire as _, keys::Keyring};
+use toolgate_wire::{ProtoConversion as _, keys::ProxyKeyring};
 use zeroize::Zeroizing;
 
-use crate::{disk::Disk, handle::Shared, link::Link, options::Machine};
+use crate::{
+    control_channels::ControlChannels, disk::SealedDirectory, handle::SyncState,
+    options::ProxyContext,
+};
 
 /// Interval at which rotated keys are fetched.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -24,19 +27,19 @@ const REFRESH: Duration = Duration::from_secs(60);
 const FILE: &str = "keys";
 
 /// Shared keys, ready for use.
-pub struct Keys {
+pub struct SharedKeys {
     /// Hasher of bearer tokens.
     pub hasher: TokenHasher,
     /// Sealer of ids and cursors.
     pub sealer: Sealer,
-    keyring: Keyring,
+    keyring: ProxyKeyring,
 }
 
-impl Keys {
+impl SharedKeys {
     /// Creates the keys from a keyring; returns `None` if a key is unusable.
-    pub fn new(keyring: Keyring) -> Option<Self> {
+    pub fn new(keyring: ProxyKeyring) -> Option<Self> {
         let hasher = TokenHasher::new(&*keyring.token_key)?;
-        let secret = |key: &toolgate_wire::keys::SealKey| SealKey {
+        let secret = |key: &toolgate_wire::keys::SealKey| SealingKey {
             epoch: key.epoch,
             secret: Zeroizing::new(key.key.to_vec()),
         };
@@ -51,30 +54,30 @@ impl Keys {
 }
 
 /// Returns the stored keys.
-pub(crate) fn load(disk: &Disk) -> Option<Keys> {
+pub(crate) fn load(disk: &SealedDirectory) -> Option<SharedKeys> {
     let bytes = disk.load(FILE)?;
     let keyring = pb::Keyring::decode(bytes.as_slice()).ok();
     let keys = keyring
-        .and_then(|keyring| Keyring::from_proto(&keyring).ok())
-        .and_then(Keys::new);
+        .and_then(|keyring| ProxyKeyring::from_proto(&keyring).ok())
+        .and_then(SharedKeys::new);
     if keys.is_none() {
-        disk.put_aside(FILE);
+        disk.quarantine(FILE);
     }
     keys
 }
 
 /// Keeps the keys current until the drain has settled.
 pub(crate) async fn follow(
-    link: Link,
-    shared: Arc<Shared>,
-    disk: Option<Arc<Disk>>,
-    machine: Machine,
+    link: ControlChannels,
+    shared: Arc<SyncState>,
+    disk: Option<Arc<SealedDirectory>>,
+    machine: ProxyContext,
     reconnect: (Duration, Duration),
 ) {
     let mut backoff = Backoff::new(reconnect.0, reconnect.1);
     loop {
         let asked = async {
-            let mut client = CredentialsClient::new(link.side().await);
+            let mut client = CredentialsClient::new(link.shared_channel().await);
             client.get_keyring(GetKeyringRequest {}).await
         };
         let answer = tokio::select! {
@@ -84,8 +87,8 @@ pub(crate) async fn follow(
         let wait = match answer {
             Ok(answer) => {
                 backoff.reset();
-                if take(answer.get_ref(), &shared) {
-                    keep(answer.get_ref(), disk.as_ref()).await;
+                if apply_keyring(answer.get_ref(), &shared) {
+                    persist(answer.get_ref(), disk.as_ref()).await;
                 }
                 REFRESH
             }
@@ -102,8 +105,8 @@ pub(crate) async fn follow(
 }
 
 /// Applies a fetched keyring. Returns `true` if it was new and usable.
-fn take(answer: &pb::Keyring, shared: &Shared) -> bool {
-    let keyring = match Keyring::from_proto(answer) {
+fn apply_keyring(answer: &pb::Keyring, shared: &SyncState) -> bool {
+    let keyring = match ProxyKeyring::from_proto(answer) {
         Ok(keyring) => keyring,
         Err(error) => {
             tracing::warn!(%error, "the keyring is not valid; the former one stays");
@@ -117,17 +120,17 @@ fn take(answer: &pb::Keyring, shared: &Shared) -> bool {
     {
         return false;
     }
-    let Some(keys) = Keys::new(keyring) else {
+    let Some(keys) = SharedKeys::new(keyring) else {
         tracing::warn!("the keyring cannot be used; the former one stays");
         return false;
     };
     shared.keys.store(Some(Arc::new(keys)));
-    shared.settle();
+    shared.release_if_ready();
     tracing::info!("the keyring has changed");
     true
 }
 
-async fn keep(keyring: &pb::Keyring, disk: Option<&Arc<Disk>>) {
+async fn persist(keyring: &pb::Keyring, disk: Option<&Arc<SealedDirectory>>) {
     let Some(disk) = disk.map(Arc::clone) else {
         return;
     };
@@ -138,7 +141,7 @@ async fn keep(keyring: &pb::Keyring, disk: Option<&Arc<Disk>>) {
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for SharedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys")
             .field("keyring", &self.keyring)

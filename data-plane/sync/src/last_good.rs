@@ -4,7 +4,7 @@
 use prost::Message as _;
 use toolgate_model::Snapshot;
 use toolgate_proto::push::v1 as pb;
-use toolgate_wire::push::{Assembly, Incoming, updates};
+use toolgate_wire::push::{ReceivedUpdate, UpdateAssembler, updates};
 
 pub(crate) const FILE: &str = "view";
 
@@ -20,11 +20,11 @@ pub(crate) fn to_bytes(snapshot: &Snapshot) -> Vec<u8> {
 }
 
 /// Decodes a push; returns `None` unless the bytes are exactly one complete push.
-pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Incoming> {
-    let mut assembly = Assembly::default();
+pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<ReceivedUpdate> {
+    let mut assembly = UpdateAssembler::default();
     while !bytes.is_empty() {
         let update = pb::Update::decode_length_delimited(&mut bytes).ok()?;
-        if let Some(incoming) = assembly.take(update).ok()? {
+        if let Some(incoming) = assembly.add_part(update).ok()? {
             return bytes.is_empty().then_some(incoming);
         }
     }

@@ -13,16 +13,16 @@
 //!
 //! Only the readers of [`SyncHandle`] run on the request path, and they neither wait nor lock.
 
+mod applied_config;
+mod control_channels;
 mod credentials;
 mod disk;
 #[cfg(test)]
 mod fixture;
 mod handle;
-mod hold;
 mod identity;
 mod keys;
 mod last_good;
-mod link;
 mod options;
 mod push;
 mod revocations;
@@ -30,7 +30,7 @@ mod secret;
 mod start;
 
 pub use disk::DiskError;
-pub use handle::{Membership, Status, SyncHandle};
-pub use keys::Keys;
-pub use options::{ControlLink, InvalidBundle, JoinBundle, Machine, SyncOptions};
+pub use handle::{FleetMembership, SyncHandle, SyncStatus};
+pub use keys::SharedKeys;
+pub use options::{ControlPlaneTransport, InvalidBundle, JoinBundle, ProxyContext, SyncOptions};
 pub use start::{SyncError, start};

@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 use toolgate_egress::ControlConnector;
 use toolgate_model::{Slug, Timestamp};
-use toolgate_runtime::{Drain, Metrics, Readiness, SharedClock, memory::Dialer, tls};
+use toolgate_runtime::{Drain, Metrics, Readiness, SharedClock, memory::MemoryDialer, tls};
 use zeroize::Zeroizing;
 
 /// Options of synchronization: identity, data directory and control plane.
@@ -23,19 +23,19 @@ pub struct SyncOptions {
     /// Data directory; without one, nothing is stored.
     pub data_dir: Option<PathBuf>,
     /// Transport to the control plane.
-    pub link: ControlLink,
+    pub transport: ControlPlaneTransport,
     /// Minimum and maximum backoff between connection attempts.
-    pub reconnect: (Duration, Duration),
+    pub reconnect_backoff: (Duration, Duration),
 }
 
 /// Transport to the control plane.
-pub enum ControlLink {
+pub enum ControlPlaneTransport {
     /// In the same process.
-    Memory(Dialer),
+    Memory(MemoryDialer),
     /// Without TLS; for development, must be enabled explicitly.
-    Plain(Vec<String>),
+    Plaintext(Vec<String>),
     /// Mutual TLS with certificates of the deployment.
-    Mutual {
+    MutualTls {
         /// `host:port` of each control plane; tried in turn.
         addresses: Vec<String>,
         /// Join bundle, used if there is no certificate or it has expired.
@@ -68,7 +68,7 @@ pub enum InvalidBundle {
 
 /// Process-wide facilities.
 #[derive(Clone)]
-pub struct Machine {
+pub struct ProxyContext {
     /// Clock.
     pub clock: SharedClock,
     /// Metrics registry.
@@ -91,24 +91,24 @@ struct BundleFile {
 
 impl SyncOptions {
     /// Returns default options for this transport.
-    pub fn new(link: ControlLink) -> Self {
+    pub fn new(transport: ControlPlaneTransport) -> Self {
         Self {
             proxy_id: None,
             region: String::new(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             listen: String::new(),
             data_dir: None,
-            link,
-            reconnect: (Duration::from_millis(200), Duration::from_secs(10)),
+            transport,
+            reconnect_backoff: (Duration::from_millis(200), Duration::from_secs(10)),
         }
     }
 }
 
-impl ControlLink {
-    pub(crate) fn join(&self) -> Option<&JoinBundle> {
+impl ControlPlaneTransport {
+    pub(crate) fn join_bundle(&self) -> Option<&JoinBundle> {
         match self {
-            Self::Mutual { join, .. } => join.as_ref(),
-            Self::Memory(_) | Self::Plain(_) | Self::Custom(_) => None,
+            Self::MutualTls { join, .. } => join.as_ref(),
+            Self::Memory(_) | Self::Plaintext(_) | Self::Custom(_) => None,
         }
     }
 }
@@ -126,18 +126,18 @@ impl JoinBundle {
     }
 }
 
-impl Machine {
+impl ProxyContext {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 }
 
-impl fmt::Debug for ControlLink {
+impl fmt::Debug for ControlPlaneTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(_) => f.write_str("Memory"),
-            Self::Plain(addresses) => write!(f, "Plain({addresses:?})"),
-            Self::Mutual { addresses, join } => {
+            Self::Plaintext(addresses) => write!(f, "Plain({addresses:?})"),
+            Self::MutualTls { addresses, join } => {
                 write!(f, "Mutual({addresses:?}, join: {})", join.is_some())
             }
             Self::Custom(connector) => write!(f, "Custom({connector:?})"),
@@ -151,7 +151,7 @@ impl fmt::Debug for JoinBundle {
     }
 }
 
-impl fmt::Debug for Machine {
+impl fmt::Debug for ProxyContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
             .field("readiness", &self.readiness)

@@ -14,23 +14,27 @@ use toolgate_model::{Snapshot, Timestamp, Version};
 use toolgate_proto::push::v1::{self as pb, from_proxy::Message, push_client::PushClient};
 use toolgate_runtime::{Backoff, metrics::Counter, metrics::SnapshotGauge, random};
 use toolgate_wire::push::{
-    Assembly, Incoming, RefusedResource, digests_to_proto, refused_to_proto, version_to_proto,
+    ReceivedUpdate, RejectedResource, UpdateAssembler, digests_to_proto, rejected_to_proto,
+    version_to_proto,
 };
 
-use crate::{handle::Shared, hold::Held, link::Link, options::Machine};
+use crate::{
+    applied_config::AppliedConfig, control_channels::ControlChannels, handle::SyncState,
+    options::ProxyContext,
+};
 
 /// Maximum message size, in bytes. Pushes come in parts of one megabyte, but one resource may be larger.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Interval at which an open stream confirms that the held configuration is current.
-const CONFIRM: Duration = Duration::from_secs(2);
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Stream duration after which the reconnect backoff is reset.
-const SETTLED: Duration = Duration::from_secs(30);
+const STABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// Description of this proxy, as sent in a Hello.
 #[derive(Debug, Clone)]
-pub(crate) struct Introduction {
+pub(crate) struct ProxyDescription {
     pub(crate) proxy_id: String,
     pub(crate) region: String,
     pub(crate) build: String,
@@ -39,35 +43,35 @@ pub(crate) struct Introduction {
 }
 
 /// Task that receives pushes.
-pub(crate) struct Subscriber {
-    pub(crate) link: Link,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) machine: Machine,
-    pub(crate) introduction: Introduction,
-    pub(crate) held: Held,
+pub(crate) struct PushTask {
+    pub(crate) channels: ControlChannels,
+    pub(crate) state: Arc<SyncState>,
+    pub(crate) machine: ProxyContext,
+    pub(crate) description: ProxyDescription,
+    pub(crate) applied: AppliedConfig,
     pub(crate) version: watch::Sender<Version>,
     /// Snapshots to be stored on disk; the latest one wins.
-    pub(crate) keep: watch::Sender<Arc<Snapshot>>,
+    pub(crate) persist: watch::Sender<Arc<Snapshot>>,
     pub(crate) gauge: SnapshotGauge,
     pub(crate) reconnect: (Duration, Duration),
 }
 
 /// Reason for the end of a push stream.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum PushStreamError {
     #[error("{}", .0.message())]
     Status(#[from] Box<tonic::Status>),
     #[error("the control plane ended the stream")]
     Closed,
     #[error("{0}")]
-    Push(#[from] toolgate_wire::push::InvalidUpdate),
+    InvalidUpdate(#[from] toolgate_wire::push::InvalidUpdate),
     #[error("{0}")]
-    Backwards(#[from] crate::hold::Backwards),
+    VersionRollback(#[from] crate::applied_config::VersionRollback),
     #[error("building the view was cut off")]
-    CutOff,
+    BuildCancelled,
 }
 
-impl Subscriber {
+impl PushTask {
     /// Runs until the drain has settled.
     pub(crate) async fn run(mut self) {
         let refused = self.machine.metrics.counter(
@@ -83,10 +87,10 @@ impl Subscriber {
                 () = drain.settled() => return,
                 ended = self.stream(&refused) => ended,
             };
-            if self.machine.clock.monotonic().duration_since(began) > SETTLED {
+            if self.machine.clock.monotonic().duration_since(began) > STABLE_AFTER {
                 backoff.reset();
             }
-            self.disconnected(&ended);
+            self.report_disconnected(&ended);
             tokio::select! {
                 () = drain.settled() => return,
                 () = sleep(backoff.next(random::number())) => {}
@@ -95,36 +99,36 @@ impl Subscriber {
     }
 
     /// Runs one stream and returns the reason for its end.
-    async fn stream(&mut self, refused: &Counter) -> Ended {
-        match self.converse(refused).await {
-            Ok(()) => Ended::Closed,
+    async fn stream(&mut self, refused: &Counter) -> PushStreamError {
+        match self.run_stream(refused).await {
+            Ok(()) => PushStreamError::Closed,
             Err(ended) => ended,
         }
     }
 
-    async fn converse(&mut self, refused: &Counter) -> Result<(), Ended> {
-        let channel = self.link.channel().await;
+    async fn run_stream(&mut self, refused: &Counter) -> Result<(), PushStreamError> {
+        let channel = self.channels.new_channel().await;
         let mut client = PushClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
         let (answers, outgoing) = mpsc::channel(4);
         let hello = Message::Hello(self.hello());
         // The receiver is still alive: it is part of the request below.
-        let _sent = answers.send(message(hello)).await;
+        let _sent = answers.send(to_proto(hello)).await;
         let answer = client
             .subscribe(ReceiverStream::new(outgoing))
             .await
             .map_err(Box::new)?;
         let mut updates = answer.into_inner();
-        self.connected();
-        let mut assembly = Assembly::default();
-        while let Some(part) = self.next(&mut updates).await? {
-            let Some(incoming) = assembly.take(part)? else {
+        self.report_connected();
+        let mut assembly = UpdateAssembler::default();
+        while let Some(part) = self.next_update(&mut updates).await? {
+            let Some(incoming) = assembly.add_part(part)? else {
                 continue;
             };
             let (nonce, version) = (incoming.nonce, incoming.version);
-            let not_taken = self.take(incoming).await?;
+            let not_taken = self.apply(incoming).await?;
             refused.add(not_taken.len() as u64);
             if answers
-                .send(message(answer_to(nonce, version, &not_taken)))
+                .send(to_proto(acknowledgement(nonce, version, &not_taken)))
                 .await
                 .is_err()
             {
@@ -135,42 +139,51 @@ impl Subscriber {
     }
 
     /// Returns the next message; meanwhile confirms periodically that the stream is open.
-    async fn next(&self, updates: &mut Streaming<pb::Update>) -> Result<Option<pb::Update>, Ended> {
-        let mut ticks = interval(CONFIRM);
+    async fn next_update(
+        &self,
+        updates: &mut Streaming<pb::Update>,
+    ) -> Result<Option<pb::Update>, PushStreamError> {
+        let mut ticks = interval(CONFIRM_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 message = updates.message() => return Ok(message.map_err(Box::new)?),
-                _ = ticks.tick() => self.gauge.confirmed(),
+                _ = ticks.tick() => self.gauge.mark_confirmed(),
             }
         }
     }
 
     /// Applies a push and publishes the view, on a blocking thread.
-    async fn take(&mut self, incoming: Incoming) -> Result<Vec<RefusedResource>, Ended> {
-        let (held, shared) = (self.held.clone(), Arc::clone(&self.shared));
+    async fn apply(
+        &mut self,
+        incoming: ReceivedUpdate,
+    ) -> Result<Vec<RejectedResource>, PushStreamError> {
+        let (held, shared) = (self.applied.clone(), Arc::clone(&self.state));
         let work = spawn_blocking(move || {
-            let taken = held.take(incoming)?;
+            let taken = held.apply(incoming)?;
             // Stored here, so that the former view is dropped on this thread too.
             shared.view.store(Arc::clone(&taken.0.view));
-            Ok::<_, crate::hold::Backwards>(taken)
+            Ok::<_, crate::applied_config::VersionRollback>(taken)
         });
-        let (next, refused) = work.await.map_err(|_cut_off| Ended::CutOff)??;
-        let before = std::mem::replace(&mut self.held, next);
-        self.published(&refused, &before);
+        let (next, refused) = work
+            .await
+            .map_err(|_cut_off| PushStreamError::BuildCancelled)??;
+        let before = std::mem::replace(&mut self.applied, next);
+        self.report_applied(&refused, &before);
         Ok(refused)
     }
 
-    fn published(&self, refused: &[RefusedResource], before: &Held) {
-        let version = self.held.snapshot.version;
+    fn report_applied(&self, refused: &[RejectedResource], before: &AppliedConfig) {
+        let version = self.applied.snapshot.version;
         self.gauge.held(version);
-        self.gauge.confirmed();
-        self.keep.send_replace(Arc::clone(&self.held.snapshot));
+        self.gauge.mark_confirmed();
+        self.persist
+            .send_replace(Arc::clone(&self.applied.snapshot));
         self.version.send_replace(version);
-        self.shared.received();
-        self.shared.set_status(true, version, String::new());
+        self.state.set_configured();
+        self.state.set_status(true, version, String::new());
         // Refusals that were logged before are not logged again.
-        let is_news = |it: &&RefusedResource| {
+        let is_news = |it: &&RejectedResource| {
             let known = it.known.as_ref();
             known.and_then(|key| before.refused.get(key)) != Some(&it.reason)
         };
@@ -183,35 +196,35 @@ impl Subscriber {
                 "not taken as it is: what was held of it stays, a gateway that is not understood is denied"
             );
         }
-        let [gateways, servers, tokens] = self.held.view.counts();
+        let [gateways, servers, tokens] = self.applied.view.counts();
         let refused = refused.len();
         tracing::debug!(%version, gateways, servers, tokens, refused, "serving a new version");
     }
 
     fn hello(&self) -> pb::Hello {
-        let version = self.held.snapshot.version;
+        let version = self.applied.snapshot.version;
         pb::Hello {
-            proxy_id: self.introduction.proxy_id.clone(),
-            region: self.introduction.region.clone(),
-            build: self.introduction.build.clone(),
-            listen: self.introduction.listen.clone(),
-            start_time_ms: self.introduction.started.0,
+            proxy_id: self.description.proxy_id.clone(),
+            region: self.description.region.clone(),
+            build: self.description.build.clone(),
+            listen: self.description.listen.clone(),
+            start_time_ms: self.description.started.0,
             held: (version != Version::default()).then(|| version_to_proto(version)),
-            resources: digests_to_proto(&self.held.digests()),
+            resources: digests_to_proto(&self.applied.digests()),
         }
     }
 
-    fn connected(&self) {
+    fn report_connected(&self) {
         tracing::info!("connected to the control plane");
-        self.gauge.confirmed();
-        self.shared
-            .set_status(true, self.held.snapshot.version, String::new());
+        self.gauge.mark_confirmed();
+        self.state
+            .set_status(true, self.applied.snapshot.version, String::new());
     }
 
-    fn disconnected(&self, ended: &Ended) {
+    fn report_disconnected(&self, ended: &PushStreamError) {
         let problem = ended.to_string();
-        let version = self.held.snapshot.version;
-        let news = self.shared.set_status(false, version, problem.clone());
+        let version = self.applied.snapshot.version;
+        let news = self.state.set_status(false, version, problem.clone());
         // During a drain the end is expected: in a single process, the control plane stops first.
         if news && !self.machine.drain.is_draining() {
             tracing::warn!(problem, "no control plane; serving on with what is held");
@@ -221,13 +234,13 @@ impl Subscriber {
     }
 }
 
-fn message(message: Message) -> pb::FromProxy {
+fn to_proto(message: Message) -> pb::FromProxy {
     pb::FromProxy {
         message: Some(message),
     }
 }
 
-fn answer_to(nonce: u64, version: Version, refused: &[RefusedResource]) -> Message {
+fn acknowledgement(nonce: u64, version: Version, refused: &[RejectedResource]) -> Message {
     let version = Some(version_to_proto(version));
     if refused.is_empty() {
         return Message::Ack(pb::Ack { nonce, version });
@@ -235,7 +248,7 @@ fn answer_to(nonce: u64, version: Version, refused: &[RefusedResource]) -> Messa
     let refused = refused
         .iter()
         .take(toolgate_wire::limits::REFUSALS)
-        .map(refused_to_proto);
+        .map(rejected_to_proto);
     Message::Nack(pb::Nack {
         nonce,
         version,

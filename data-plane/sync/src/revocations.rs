@@ -9,23 +9,26 @@ use toolgate_proto::push::v1::{self as pb, RevocationsRequest, push_client::Push
 use toolgate_runtime::{Backoff, random};
 use toolgate_wire::push::version as version_of;
 
-use crate::{disk::Disk, handle::Shared, link::Link, options::Machine};
+use crate::{
+    control_channels::ControlChannels, disk::SealedDirectory, handle::SyncState,
+    options::ProxyContext,
+};
 
 const FILE: &str = "revoked";
 
 /// Maximum number of stored revocations. A revocation is kept until its token is no longer part of the configuration.
-const LIMIT: usize = 1_000_000;
+const MAX_REVOCATIONS: usize = 1_000_000;
 
 /// Set of revoked tokens, as known to this proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct RevokedTokens {
     /// Newest version that the set reflects.
     version: Version,
     pub(crate) hashes: Arc<BTreeSet<TokenHash>>,
 }
 
 /// Returns the stored revocations.
-pub(crate) fn load(disk: &Disk) -> Told {
+pub(crate) fn load(disk: &SealedDirectory) -> RevokedTokens {
     let bytes = disk.load(FILE);
     let (hashes, rest) = bytes
         .as_ref()
@@ -33,7 +36,7 @@ pub(crate) fn load(disk: &Disk) -> Told {
         .unwrap_or_default();
     let version = rest.as_chunks::<8>().0;
     let number = |at: usize| version.get(at).copied().map(u64::from_be_bytes);
-    Told {
+    RevokedTokens {
         version: Version {
             epoch: number(0).unwrap_or_default(),
             revision: number(1).unwrap_or_default(),
@@ -43,7 +46,7 @@ pub(crate) fn load(disk: &Disk) -> Told {
 }
 
 /// Encodes the hashes in order, then the version.
-fn to_bytes(told: &Told) -> Vec<u8> {
+fn to_bytes(told: &RevokedTokens) -> Vec<u8> {
     let mut bytes: Vec<u8> = told.hashes.iter().flat_map(|hash| hash.0).collect();
     bytes.extend(told.version.epoch.to_be_bytes());
     bytes.extend(told.version.revision.to_be_bytes());
@@ -52,19 +55,19 @@ fn to_bytes(told: &Told) -> Vec<u8> {
 
 /// Keeps the revoked tokens current until the drain has settled.
 pub(crate) async fn follow(
-    link: Link,
+    link: ControlChannels,
     proxy_id: Slug,
-    mut told: Told,
-    shared: Arc<Shared>,
-    disk: Option<Arc<Disk>>,
-    machine: Machine,
+    mut told: RevokedTokens,
+    shared: Arc<SyncState>,
+    disk: Option<Arc<SealedDirectory>>,
+    machine: ProxyContext,
     reconnect: (Duration, Duration),
 ) {
     let mut backoff = Backoff::new(reconnect.0, reconnect.1);
     loop {
         tokio::select! {
             () = machine.drain.settled() => return,
-            ended = stream(&link, &proxy_id, (&mut told, &shared), disk.as_ref(), &mut backoff) => {
+            ended = run_stream(&link, &proxy_id, (&mut told, &shared), disk.as_ref(), &mut backoff) => {
                 let why = ended.err().map(|status| status.message().to_owned());
                 tracing::debug!(?why, "the stream of revocations ended");
             }
@@ -76,14 +79,14 @@ pub(crate) async fn follow(
     }
 }
 
-async fn stream(
-    link: &Link,
+async fn run_stream(
+    link: &ControlChannels,
     proxy_id: &Slug,
-    (told, shared): (&mut Told, &Shared),
-    disk: Option<&Arc<Disk>>,
+    (told, shared): (&mut RevokedTokens, &SyncState),
+    disk: Option<&Arc<SealedDirectory>>,
     backoff: &mut Backoff,
 ) -> Result<(), Box<tonic::Status>> {
-    let mut client = PushClient::new(link.channel().await);
+    let mut client = PushClient::new(link.new_channel().await);
     let request = RevocationsRequest {
         proxy_id: proxy_id.to_string(),
     };
@@ -94,7 +97,7 @@ async fn stream(
         .into_inner();
     while let Some(message) = messages.message().await.map_err(Box::new)? {
         backoff.reset();
-        *told = take(told, &message, &shared.view.load());
+        *told = merge(told, &message, &shared.view.load());
         shared.set_revoked(Arc::clone(&told.hashes));
         let bytes = to_bytes(told);
         if let Some(disk) = disk.map(Arc::clone) {
@@ -113,7 +116,7 @@ async fn stream(
 /// tokens that the view contains, or may still get because it is older than the set: the control plane may omit a
 /// revoked token because the token was deleted. Only a new epoch, which begins when a store is restored, removes all
 /// earlier revocations.
-fn take(held: &Told, message: &pb::Revocations, view: &View) -> Told {
+fn merge(held: &RevokedTokens, message: &pb::Revocations, view: &View) -> RevokedTokens {
     let version = version_of(message.version.as_ref());
     let mut hashes = held.hashes.as_ref().clone();
     if message.complete && version >= held.version {
@@ -124,14 +127,16 @@ fn take(held: &Told, message: &pb::Revocations, view: &View) -> Told {
     }
     for hash in &message.token_hashes {
         match <[u8; 32]>::try_from(hash.as_slice()) {
-            Ok(hash) if hashes.len() < LIMIT => {
+            Ok(hash) if hashes.len() < MAX_REVOCATIONS => {
                 hashes.insert(TokenHash(hash));
             }
-            Ok(_beyond) => tracing::error!(LIMIT, "too many revocations; one was left out"),
+            Ok(_beyond) => {
+                tracing::error!(MAX_REVOCATIONS, "too many revocations; one was left out")
+            }
             Err(_length) => tracing::warn!("a revocation is not the hash of a token"),
         }
     }
-    Told {
+    RevokedTokens {
         version: version.max(held.version),
         hashes: Arc::new(hashes),
     }

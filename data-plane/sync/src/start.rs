@@ -9,16 +9,16 @@ use toolgate_model::{Slug, Snapshot, Version};
 use toolgate_runtime::random;
 
 use crate::{
+    applied_config::AppliedConfig,
+    control_channels::{self, ConnectorSetter, ControlChannels, RoundRobinConnector},
     credentials::CredentialCache,
-    disk::{Disk, DiskError},
-    handle::{Shared, SyncHandle},
-    hold::Held,
-    identity::{self, Certified, IdentityTask},
+    disk::{DiskError, SealedDirectory},
+    handle::{SyncHandle, SyncState},
+    identity::{self, IdentityTask, ProxyCertificate},
     keys, last_good,
-    link::{self, Link, LinkSetter, Turns},
-    options::{ControlLink, JoinBundle, Machine, SyncOptions},
-    push::{Introduction, Subscriber},
-    revocations::{self, Told},
+    options::{ControlPlaneTransport, JoinBundle, ProxyContext, SyncOptions},
+    push::{ProxyDescription, PushTask},
+    revocations::{self, RevokedTokens},
 };
 
 /// File name of the proxy's id and region.
@@ -26,7 +26,7 @@ const NAME_FILE: &str = "name";
 
 /// Pause after writing the configuration, as a multiple of the write's duration: bounds the share of time spent on
 /// writing.
-const WRITING_SHARE: u32 = 20;
+const WRITE_PAUSE_FACTOR: u32 = 20;
 
 /// Error of a proxy that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -49,42 +49,42 @@ pub enum SyncError {
 
 /// Id and region of the proxy, stored across restarts.
 #[derive(Clone, Serialize, Deserialize)]
-struct OwnName {
+struct ProxyName {
     proxy_id: Slug,
     region: String,
 }
 
 /// State shared by all tasks.
-struct Parts {
-    shared: Arc<Shared>,
-    disk: Option<Arc<Disk>>,
-    machine: Machine,
-    link: Link,
+struct TaskContext {
+    state: Arc<SyncState>,
+    disk: Option<Arc<SealedDirectory>>,
+    machine: ProxyContext,
+    channels: ControlChannels,
     reconnect: (Duration, Duration),
 }
 
 /// Starts synchronization: serves the stored configuration, connects to the control plane, and runs until the drain has
 /// settled. Returns without waiting for a control plane; readiness of the context waits for it. Must be called inside
 /// the runtime.
-pub fn start(options: SyncOptions, machine: &Machine) -> Result<SyncHandle, SyncError> {
+pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle, SyncError> {
     let SyncOptions {
         proxy_id,
         region,
         build,
         listen,
         data_dir,
-        link: control,
-        reconnect,
+        transport: control,
+        reconnect_backoff: reconnect,
     } = options;
     let disk = data_dir
         .as_deref()
-        .map(Disk::open)
+        .map(SealedDirectory::open)
         .transpose()?
         .map(Arc::new);
     let certified = disk
         .as_deref()
         .and_then(|disk| identity::load(disk, machine.now()));
-    let name = own_name(
+    let name = resolve_name(
         proxy_id,
         region,
         &control,
@@ -92,35 +92,35 @@ pub fn start(options: SyncOptions, machine: &Machine) -> Result<SyncHandle, Sync
         disk.as_deref(),
     )?;
 
-    let shared = Arc::new(Shared::awaiting(&machine.readiness));
-    let (setter, link) = link::unset();
-    let parts = Parts {
-        shared,
+    let shared = Arc::new(SyncState::new(&machine.readiness));
+    let (setter, link) = control_channels::unset();
+    let parts = TaskContext {
+        state: shared,
         disk,
         machine: machine.clone(),
-        link,
+        channels: link,
         reconnect,
     };
     let told = parts.disk.as_deref().map(revocations::load);
     let told = told.unwrap_or_default();
-    parts.shared.set_revoked(Arc::clone(&told.hashes));
-    let held = parts.restore();
+    parts.state.set_revoked(Arc::clone(&told.hashes));
+    let held = parts.restore_last_good();
     let (version, versions) = watch::channel(held.snapshot.version);
-    let credentials = CredentialCache::new(parts.link.clone(), machine, parts.disk.as_deref());
+    let credentials = CredentialCache::new(parts.channels.clone(), machine, parts.disk.as_deref());
 
     parts.connect(setter, control, certified, &name)?;
-    let introduction = Introduction {
+    let introduction = ProxyDescription {
         proxy_id: name.proxy_id.to_string(),
         region: name.region,
         build,
         listen,
         started: machine.now(),
     };
-    parts.follow(&name.proxy_id, told, &credentials, &versions);
-    parts.subscribe(introduction, held, version);
-    let (shared, proxy_id) = (parts.shared, name.proxy_id);
+    parts.spawn_followers(&name.proxy_id, told, &credentials, &versions);
+    parts.spawn_push_task(introduction, held, version);
+    let (shared, proxy_id) = (parts.state, name.proxy_id);
     Ok(SyncHandle {
-        shared,
+        state: shared,
         credentials,
         version: versions,
         proxy_id,
@@ -128,19 +128,19 @@ pub fn start(options: SyncOptions, machine: &Machine) -> Result<SyncHandle, Sync
 }
 
 /// Resolves the proxy's id: configured, else from the certificate, else stored, else generated.
-fn own_name(
+fn resolve_name(
     proxy_id: Option<Slug>,
     region: String,
-    control: &ControlLink,
-    certified: Option<&Certified>,
-    disk: Option<&Disk>,
-) -> Result<OwnName, SyncError> {
+    control: &ControlPlaneTransport,
+    certified: Option<&ProxyCertificate>,
+    disk: Option<&SealedDirectory>,
+) -> Result<ProxyName, SyncError> {
     let before = disk.and_then(|disk| disk.load(NAME_FILE));
-    let before = before.and_then(|bytes| serde_json::from_slice::<OwnName>(&bytes).ok());
+    let before = before.and_then(|bytes| serde_json::from_slice::<ProxyName>(&bytes).ok());
     let told = proxy_id.or_else(|| certified.map(|certified| certified.proxy_id.clone()));
     let told = told.or_else(|| before.as_ref().map(|before| before.proxy_id.clone()));
-    let proxy_id = told.map_or_else(made_up, Ok)?;
-    let given = match control.join() {
+    let proxy_id = told.map_or_else(random_proxy_id, Ok)?;
+    let given = match control.join_bundle() {
         Some(bundle) => bundle.region.clone(),
         None => String::new(),
     };
@@ -153,7 +153,7 @@ fn own_name(
         .into_iter()
         .find(|region| !region.is_empty())
         .unwrap_or_default();
-    let name = OwnName { proxy_id, region };
+    let name = ProxyName { proxy_id, region };
     if let (Some(disk), Ok(bytes)) = (disk, serde_json::to_vec(&name)) {
         disk.save(NAME_FILE, &bytes)?;
     }
@@ -161,7 +161,7 @@ fn own_name(
 }
 
 /// Generates a random id. Fails only if the format is not a valid slug.
-fn made_up() -> Result<Slug, SyncError> {
+fn random_proxy_id() -> Result<Slug, SyncError> {
     let digits: String = random::bytes::<4>()
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -171,67 +171,74 @@ fn made_up() -> Result<Slug, SyncError> {
         .map_err(|_invalid| SyncError::NoName)
 }
 
-impl Parts {
+impl TaskContext {
     /// Serves the stored configuration and keys, if any.
-    fn restore(&self) -> Held {
-        let nothing = Held::nothing();
+    fn restore_last_good(&self) -> AppliedConfig {
+        let nothing = AppliedConfig::empty();
         let Some(disk) = &self.disk else {
             return nothing;
         };
         if let Some(keys) = keys::load(disk) {
-            self.shared.keys.store(Some(Arc::new(keys)));
+            self.state.keys.store(Some(Arc::new(keys)));
         }
         let Some(bytes) = disk.load(last_good::FILE) else {
-            self.shared.settle();
+            self.state.release_if_ready();
             return nothing;
         };
-        let taken = last_good::from_bytes(&bytes).and_then(|push| nothing.take(push).ok());
+        let taken = last_good::from_bytes(&bytes).and_then(|push| nothing.apply(push).ok());
         let Some((held, refused)) = taken else {
-            disk.put_aside(last_good::FILE);
+            disk.quarantine(last_good::FILE);
             return nothing;
         };
         let version = held.snapshot.version;
         tracing::info!(%version, refused = refused.len(), "serving the last good configuration");
-        self.shared.view.store(Arc::clone(&held.view));
-        self.shared
+        self.state.view.store(Arc::clone(&held.view));
+        self.state
             .set_status(false, version, "not connected yet".to_owned());
-        self.shared.received();
+        self.state.set_configured();
         held
     }
 
     /// Sets the connector, at once or when the proxy has a certificate.
     fn connect(
         &self,
-        setter: LinkSetter,
-        control: ControlLink,
-        certified: Option<Certified>,
-        name: &OwnName,
+        setter: ConnectorSetter,
+        control: ControlPlaneTransport,
+        certified: Option<ProxyCertificate>,
+        name: &ProxyName,
     ) -> Result<(), SyncError> {
         match control {
-            ControlLink::Memory(dialer) => {
-                setter.set(Turns::new(vec![ControlConnector::memory(dialer)]));
+            ControlPlaneTransport::Memory(dialer) => {
+                setter.set(RoundRobinConnector::new(vec![ControlConnector::memory(
+                    dialer,
+                )]));
             }
-            ControlLink::Custom(connector) => setter.set(Turns::new(vec![connector])),
-            ControlLink::Plain(addresses) | ControlLink::Mutual { addresses, .. }
+            ControlPlaneTransport::Custom(connector) => {
+                setter.set(RoundRobinConnector::new(vec![connector]))
+            }
+            ControlPlaneTransport::Plaintext(addresses)
+            | ControlPlaneTransport::MutualTls { addresses, .. }
                 if addresses.is_empty() =>
             {
                 return Err(SyncError::NoAddress);
             }
-            ControlLink::Plain(addresses) => setter.set(Turns::plain(&addresses)),
-            ControlLink::Mutual { addresses, join } => {
-                self.certify(setter, addresses, join, certified, name)?;
+            ControlPlaneTransport::Plaintext(addresses) => {
+                setter.set(RoundRobinConnector::plain(&addresses))
+            }
+            ControlPlaneTransport::MutualTls { addresses, join } => {
+                self.start_identity_task(setter, addresses, join, certified, name)?;
             }
         }
         Ok(())
     }
 
-    fn certify(
+    fn start_identity_task(
         &self,
-        setter: LinkSetter,
+        setter: ConnectorSetter,
         addresses: Vec<String>,
         join: Option<JoinBundle>,
-        certified: Option<Certified>,
-        name: &OwnName,
+        certified: Option<ProxyCertificate>,
+        name: &ProxyName,
     ) -> Result<(), SyncError> {
         // A certificate for another id is not usable.
         let held = certified.filter(|certified| certified.proxy_id == name.proxy_id);
@@ -242,10 +249,10 @@ impl Parts {
             proxy_id: name.proxy_id.clone(),
             addresses,
             join,
-            held,
-            link: self.link.clone(),
+            certificate: held,
+            channels: self.channels.clone(),
             setter,
-            shared: Arc::clone(&self.shared),
+            state: Arc::clone(&self.state),
             disk: self.disk.clone(),
             machine: self.machine.clone(),
             reconnect: self.reconnect,
@@ -254,18 +261,18 @@ impl Parts {
         Ok(())
     }
 
-    fn follow(
+    fn spawn_followers(
         &self,
         proxy_id: &Slug,
-        told: Told,
+        told: RevokedTokens,
         credentials: &CredentialCache,
         versions: &watch::Receiver<Version>,
     ) {
         let Self {
-            shared,
+            state: shared,
             disk,
             machine,
-            link,
+            channels: link,
             reconnect,
         } = self;
         let keys = keys::follow(
@@ -296,10 +303,16 @@ impl Parts {
         machine.drain.spawn_last("credentials", credentials);
     }
 
-    fn subscribe(&self, introduction: Introduction, held: Held, version: watch::Sender<Version>) {
+    fn spawn_push_task(
+        &self,
+        introduction: ProxyDescription,
+        held: AppliedConfig,
+        version: watch::Sender<Version>,
+    ) {
         let keep = watch::Sender::new(Arc::clone(&held.snapshot));
         if let Some(disk) = &self.disk {
-            let writing = write(keep.subscribe(), Arc::clone(disk), self.machine.clone());
+            let writing =
+                persist_snapshots(keep.subscribe(), Arc::clone(disk), self.machine.clone());
             self.machine
                 .drain
                 .spawn_last("last good configuration", writing);
@@ -309,14 +322,14 @@ impl Parts {
             .metrics
             .snapshot(Arc::clone(&self.machine.clock));
         gauge.held(held.snapshot.version);
-        let subscriber = Subscriber {
-            link: self.link.clone(),
-            shared: Arc::clone(&self.shared),
+        let subscriber = PushTask {
+            channels: self.channels.clone(),
+            state: Arc::clone(&self.state),
             machine: self.machine.clone(),
-            introduction,
-            held,
+            description: introduction,
+            applied: held,
             version,
-            keep,
+            persist: keep,
             gauge,
             reconnect: self.reconnect,
         };
@@ -326,7 +339,11 @@ impl Parts {
 
 /// Writes the last good configuration whenever it changes; the latest one wins. Each write covers the whole
 /// configuration, so pauses are proportional to the duration of the write. Writes a last time at the end.
-async fn write(mut snapshots: watch::Receiver<Arc<Snapshot>>, disk: Arc<Disk>, machine: Machine) {
+async fn persist_snapshots(
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    disk: Arc<SealedDirectory>,
+    machine: ProxyContext,
+) {
     let mut written = Arc::clone(&snapshots.borrow());
     loop {
         tokio::select! {
@@ -348,7 +365,7 @@ async fn write(mut snapshots: watch::Receiver<Arc<Snapshot>>, disk: Arc<Disk>, m
         let took = machine.clock.monotonic().duration_since(began);
         tokio::select! {
             () = machine.drain.settled() => {}
-            () = sleep(took * WRITING_SHARE) => {}
+            () = sleep(took * WRITE_PAUSE_FACTOR) => {}
         }
     }
 }

@@ -4,43 +4,43 @@
 use http::Response;
 use serde_json::{Value, json};
 use toolgate_model::{
-    Era, Resource, ResourceKey, ResourceKind, Snapshot, UriMode,
-    snapshot::{CatalogueResource, Entry, ExposedTool, GatewayResource},
+    Era, ResourceKey, ResourceKind, Snapshot, SnapshotResource, UriMode,
+    snapshot::{DefinitionsResource, ExposedTool, GatewayResource, SnapshotEntry},
 };
 
 use crate::{
-    client::Client,
-    rest::definition,
-    rig::{Rig, TOKEN, name, slug},
-    server::{Body, answer},
+    client::TestClient,
+    prompts_and_resources::definition,
+    rig::{TOKEN, TestRig, name, slug},
+    server::{FakeResponseBody, answer},
 };
 
 const PAGE: &str = "ui://board/main";
 const EXTENSION: &str = "io.modelcontextprotocol/ui";
 
 /// Result of the tool call at the server.
-pub fn called(message: &Value) -> Response<Body> {
+pub fn app_result(message: &Value) -> Response<FakeResponseBody> {
     let link = json!({"type": "resource_link", "uri": PAGE, "name": "board"});
     let meta = json!({"ui": {"resourceUri": PAGE}});
     answer(message, &json!({"content": [link], "_meta": meta}))
 }
 
 /// Result of `resources/read` for a page at the server.
-pub fn page(message: &Value, uri: &str) -> Response<Body> {
+pub fn app_page(message: &Value, uri: &str) -> Response<FakeResponseBody> {
     let contents = json!([{"uri": uri, "mimeType": "text/html;profile=mcp-app", "text": "<p>"}]);
     answer(message, &json!({"contents": contents}))
 }
 
-fn put(snapshot: &mut Snapshot, kind: ResourceKind, id: &str, resource: Resource) {
+fn put(snapshot: &mut Snapshot, kind: ResourceKind, id: &str, resource: SnapshotResource) {
     let key = ResourceKey {
         kind,
         name: name(id),
     };
-    snapshot.entries.insert(key, Entry::new(resource));
+    snapshot.entries.insert(key, SnapshotEntry::new(resource));
 }
 
 /// Gives each server a tool with a page, and adds one gateway for each server and URI mode.
-fn configure(rig: &Rig, capabilities: &Value) {
+fn configure(rig: &TestRig, capabilities: &Value) {
     let tool = definition(
         "app",
         &json!({"name": "app", "inputSchema": {"type": "object"}, "_meta": {"ui": {"resourceUri": PAGE}}}),
@@ -48,17 +48,17 @@ fn configure(rig: &Rig, capabilities: &Value) {
     let listed = definition(PAGE, &json!({"uri": PAGE, "name": "board"}));
     rig.source.configure(|snapshot| {
         for server in ["old", "new"] {
-            let offered = CatalogueResource {
+            let offered = DefinitionsResource {
                 tools: vec![tool.clone()],
                 resources: vec![listed.clone()],
                 capabilities: capabilities.to_string(),
-                ..CatalogueResource::default()
+                ..DefinitionsResource::default()
             };
             put(
                 snapshot,
                 ResourceKind::Catalogue,
                 server,
-                Resource::Catalogue(offered),
+                SnapshotResource::Catalogue(offered),
             );
             for (uris, way) in [
                 (UriMode::Prefixed, "prefixed"),
@@ -83,27 +83,32 @@ fn configure(rig: &Rig, capabilities: &Value) {
                     snapshot,
                     ResourceKind::Gateway,
                     &id,
-                    Resource::Gateway(gateway),
+                    SnapshotResource::Gateway(gateway),
                 );
             }
         }
     });
 }
 
-fn shows() -> Value {
+fn ui_capabilities() -> Value {
     json!({"extensions": {
         EXTENSION: {"mimeTypes": ["text/html;profile=mcp-app", "x/y"], "own": 1},
         "com.example/other": {"a": 1},
     }})
 }
 
-async fn ask(client: &Client, era: Era, method: &str, params: Value) -> Value {
+async fn ask(client: &TestClient, era: Era, method: &str, params: Value) -> Value {
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     client.ask(era, message).await.whole().await.json()["result"].clone()
 }
 
 /// Returns a client of `era` and the capabilities that the gateway declares to it.
-async fn client(rig: &Rig, gateway: &str, era: Era, capabilities: Value) -> (Client, Value) {
+async fn client(
+    rig: &TestRig,
+    gateway: &str,
+    era: Era,
+    capabilities: Value,
+) -> (TestClient, Value) {
     let mut client = rig.client_with(gateway, TOKEN);
     client.capabilities = capabilities;
     let told = match era {
@@ -116,7 +121,7 @@ async fn client(rig: &Rig, gateway: &str, era: Era, capabilities: Value) -> (Cli
 }
 
 /// Client capabilities that were declared to the server, extensions only.
-fn declared(rig: &Rig, server: &str) -> Value {
+fn declared_extensions(rig: &TestRig, server: &str) -> Value {
     match server {
         "old" => {
             let (_, message) = rig.legacy.last("initialize").unwrap();
@@ -131,8 +136,8 @@ fn declared(rig: &Rig, server: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_page_is_listed_called_and_read_in_all_four_cells_with_and_without_prefix() {
-    let rig = Rig::start().await;
+async fn an_app_page_is_listed_called_and_read_in_every_era_pair_with_and_without_prefix() {
+    let rig = TestRig::start().await;
     configure(&rig, &json!({"tools": {}, "resources": {}}));
     for (server, era) in [
         ("old", Era::Legacy),
@@ -146,7 +151,7 @@ async fn a_page_is_listed_called_and_read_in_all_four_cells_with_and_without_pre
                 "prefixed" => format!("ui://{server}/board/main"),
                 _ => PAGE.to_owned(),
             };
-            let (client, told) = client(&rig, &gateway, era, shows()).await;
+            let (client, told) = client(&rig, &gateway, era, ui_capabilities()).await;
             assert_eq!(
                 told["extensions"],
                 json!({EXTENSION: {}}),
@@ -176,11 +181,11 @@ async fn a_page_is_listed_called_and_read_in_all_four_cells_with_and_without_pre
             assert_eq!(read["contents"][0]["text"], "<p>", "{gateway}: {read}");
             // Between modern peers the settings pass unchanged; otherwise only the stored MIME type is declared.
             let settings = match (server, era) {
-                ("new", Era::Modern) => shows()["extensions"][EXTENSION].clone(),
+                ("new", Era::Modern) => ui_capabilities()["extensions"][EXTENSION].clone(),
                 (_, _) => json!({"mimeTypes": ["text/html;profile=mcp-app"]}),
             };
             assert_eq!(
-                declared(&rig, server),
+                declared_extensions(&rig, server),
                 json!({EXTENSION: settings}),
                 "{gateway}"
             );
@@ -191,8 +196,8 @@ async fn a_page_is_listed_called_and_read_in_all_four_cells_with_and_without_pre
 }
 
 #[tokio::test]
-async fn who_shows_no_pages_is_not_said_to_and_servers_without_any_are_told_nothing() {
-    let rig = Rig::start().await;
+async fn the_apps_extension_is_declared_only_between_capable_clients_and_servers() {
+    let rig = TestRig::start().await;
     configure(&rig, &json!({"tools": {}}));
     let nothing = [
         json!({}),
@@ -219,11 +224,15 @@ async fn who_shows_no_pages_is_not_said_to_and_servers_without_any_are_told_noth
                 json!({"name": "app", "arguments": {}}),
             )
             .await;
-            assert_eq!(declared(&rig, server), Value::Null, "{server} {era:?}");
+            assert_eq!(
+                declared_extensions(&rig, server),
+                Value::Null,
+                "{server} {era:?}"
+            );
         }
     }
-    let plain = Rig::start().await;
-    let (client, told) = self::client(&plain, "everything", Era::Modern, shows()).await;
+    let plain = TestRig::start().await;
+    let (client, told) = self::client(&plain, "everything", Era::Modern, ui_capabilities()).await;
     assert_eq!(told.get("extensions"), None, "{told}");
     ask(
         &client,
@@ -232,5 +241,5 @@ async fn who_shows_no_pages_is_not_said_to_and_servers_without_any_are_told_noth
         json!({"name": "new__echo", "arguments": {"text": "x"}}),
     )
     .await;
-    assert_eq!(declared(&plain, "new"), Value::Null);
+    assert_eq!(declared_extensions(&plain, "new"), Value::Null);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
-use crate::rig::{Rig, exposed};
+use crate::rig::{TestRig, exposed};
 
 fn call(id: u32, era: Era, text: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
@@ -13,7 +13,7 @@ fn call(id: u32, era: Era, text: &str) -> Value {
 
 #[tokio::test]
 async fn a_batch_is_answered_in_one_array() {
-    let rig = Rig::start().await;
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.version = "2025-03-26".to_owned();
     client.initialize().await;
@@ -59,8 +59,8 @@ async fn a_batch_is_answered_in_one_array() {
 }
 
 #[tokio::test]
-async fn what_asks_nothing_is_accepted() {
-    let rig = Rig::start().await;
+async fn a_batch_without_requests_is_accepted() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.version = "2025-03-26".to_owned();
     client.initialize().await;
@@ -73,8 +73,8 @@ async fn what_asks_nothing_is_accepted() {
 }
 
 #[tokio::test]
-async fn no_other_session_has_batches() {
-    let rig = Rig::start().await;
+async fn batches_are_rejected_outside_of_2025_03_26_sessions() {
+    let rig = TestRig::start().await;
     let ping = json!([{"jsonrpc": "2.0", "id": 1, "method": "ping"}]);
     for version in ["2025-06-18", "2025-11-25"] {
         let mut client = rig.client();

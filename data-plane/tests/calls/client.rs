@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use toolgate_egress::{Body, Egress, EgressPolicy, HttpClient, PoolOptions};
-use toolgate_mcp::sse::{Framer, SseLimits};
+use toolgate_egress::{Egress, EgressPolicy, EgressRequestBody, HttpClient, PoolOptions};
+use toolgate_mcp::sse::{SseDecoder, SseLimits};
 use toolgate_model::Era;
 
 /// Client of one gateway with a token and, in the legacy era, a session.
 #[derive(Clone)]
-pub struct Client {
+pub struct TestClient {
     http: HttpClient,
     url: String,
     pub token: String,
@@ -20,26 +20,26 @@ pub struct Client {
     pub version: String,
     pub capabilities: Value,
     /// Headers sent in addition to those of a request.
-    pub also: Vec<(&'static str, &'static str)>,
+    pub extra_headers: Vec<(&'static str, &'static str)>,
 }
 
 /// Response that was read to its end.
 #[derive(Debug)]
-pub struct Answer {
+pub struct TestResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
 }
 
 /// Response that is still being read.
-pub struct Stream {
+pub struct TestResponseStream {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    body: toolgate_egress::Answer,
-    framer: Framer,
+    body: toolgate_egress::EgressResponseBody,
+    framer: SseDecoder,
 }
 
-impl Client {
+impl TestClient {
     pub fn new(address: SocketAddr, gateway: &str, token: &str) -> Self {
         let policy = EgressPolicy {
             allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
@@ -53,31 +53,38 @@ impl Client {
             session: None,
             version: "2025-11-25".to_owned(),
             capabilities: json!({}),
-            also: Vec::new(),
+            extra_headers: Vec::new(),
         }
     }
 
     /// Sends a request with only these headers and the token.
-    pub async fn raw(&self, method: Method, headers: &[(&str, &str)], body: &str) -> Stream {
+    pub async fn raw(
+        &self,
+        method: Method,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> TestResponseStream {
         let mut request = Request::builder().method(method).uri(&self.url);
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
         }
-        for (name, value) in headers.iter().chain(&self.also) {
+        for (name, value) in headers.iter().chain(&self.extra_headers) {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::full(body.to_owned())).unwrap();
+        let request = request
+            .body(EgressRequestBody::full(body.to_owned()))
+            .unwrap();
         let (head, body) = self.http.request(request).await.unwrap().into_parts();
-        Stream {
+        TestResponseStream {
             status: head.status,
             headers: head.headers,
             body,
-            framer: Framer::new(SseLimits::default()),
+            framer: SseDecoder::new(SseLimits::default()),
         }
     }
 
     /// Posts a message as a legacy client.
-    pub async fn legacy(&self, message: Value) -> Stream {
+    pub async fn legacy(&self, message: Value) -> TestResponseStream {
         let mut headers = vec![
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
@@ -106,7 +113,7 @@ impl Client {
     }
 
     /// Posts a request as a modern client, with the required headers and `_meta`.
-    pub async fn modern(&self, mut message: Value) -> Stream {
+    pub async fn modern(&self, mut message: Value) -> TestResponseStream {
         let meta = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientCapabilities": self.capabilities,
@@ -137,7 +144,7 @@ impl Client {
     }
 
     /// Sends a request in the form of `era`.
-    pub async fn ask(&self, era: Era, message: Value) -> Stream {
+    pub async fn ask(&self, era: Era, message: Value) -> TestResponseStream {
         match era {
             Era::Legacy => self.legacy(message).await,
             Era::Modern => self.modern(message).await,
@@ -145,7 +152,7 @@ impl Client {
     }
 
     /// Calls a tool in the form of `era`.
-    pub async fn call(&self, era: Era, id: Value, tool: &str, text: &str) -> Stream {
+    pub async fn call(&self, era: Era, id: Value, tool: &str, text: &str) -> TestResponseStream {
         let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
             "name": tool, "arguments": {"text": text}, "_meta": {"progressToken": "mine"},
         }});
@@ -153,7 +160,7 @@ impl Client {
     }
 }
 
-impl Answer {
+impl TestResponse {
     /// Body, parsed as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
@@ -165,12 +172,12 @@ impl Answer {
     }
 }
 
-impl Stream {
+impl TestResponseStream {
     /// Reads the response to its end.
-    pub async fn whole(self) -> Answer {
+    pub async fn whole(self) -> TestResponse {
         let bytes = tokio::time::timeout(Duration::from_secs(20), self.body.collect());
         let bytes = bytes.await.expect("an end in time").unwrap().to_bytes();
-        Answer {
+        TestResponse {
             status: self.status,
             headers: self.headers,
             text: String::from_utf8(bytes.to_vec()).unwrap(),

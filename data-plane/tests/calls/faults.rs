@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use serde_json::json;
-use toolgate_data_core::port::REFUSALS;
-use toolgate_model::{Era, MaxAnswer, Resource, Timeouts, snapshot::Entry};
+use toolgate_data_core::port::MAX_CONCURRENT_REJECTIONS;
+use toolgate_model::{CallTimeouts, Era, MaxAnswer, SnapshotResource, snapshot::SnapshotEntry};
 
-use crate::rig::{Rig, eventually, exposed};
+use crate::rig::{TestRig, eventually, exposed};
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
 #[tokio::test]
-async fn failures_are_told_to_the_model_and_nothing_of_the_server_is() {
-    let rig = Rig::start().await;
+async fn failures_are_reported_to_the_model_without_server_details() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     for era in ERAS {
@@ -44,8 +44,8 @@ async fn failures_are_told_to_the_model_and_nothing_of_the_server_is() {
 }
 
 #[tokio::test]
-async fn errors_and_tool_errors_of_a_server_pass() {
-    let rig = Rig::start().await;
+async fn errors_and_tool_errors_of_a_server_are_forwarded() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     for era in ERAS {
@@ -63,8 +63,8 @@ async fn errors_and_tool_errors_of_a_server_pass() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_ends_with_an_answer() {
-    let rig = Rig::start().await;
+async fn a_broken_stream_ends_with_an_error_response() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     for era in ERAS {
@@ -80,8 +80,8 @@ async fn a_stream_that_breaks_ends_with_an_answer() {
 }
 
 #[tokio::test]
-async fn a_forgotten_session_is_opened_again_and_the_call_runs_once() {
-    let rig = Rig::start().await;
+async fn a_lost_session_is_reopened_and_the_call_runs_once() {
+    let rig = TestRig::start().await;
     let client = rig.client();
     for text in ["before", "after"] {
         let called = client.call(Era::Modern, json!(1), "old__echo", text).await;
@@ -89,7 +89,7 @@ async fn a_forgotten_session_is_opened_again_and_the_call_runs_once() {
             called.whole().await.json()["result"]["content"][0]["text"],
             text
         );
-        rig.legacy.forget();
+        rig.legacy.forget_sessions();
     }
     assert_eq!(rig.legacy.seen.lock().unwrap().opened, 2);
     // The 404 rejects the call before it runs, then it runs: three arrivals, two executions.
@@ -97,8 +97,8 @@ async fn a_forgotten_session_is_opened_again_and_the_call_runs_once() {
 }
 
 #[tokio::test]
-async fn a_404_that_is_not_about_the_session_is_never_sent_again() {
-    let rig = Rig::start().await;
+async fn a_404_unrelated_to_the_session_is_never_retried() {
+    let rig = TestRig::start().await;
     let client = rig.client();
     let called = client.call(Era::Modern, json!(1), "old__missing", "x");
     assert_eq!(called.await.whole().await.json()["result"]["isError"], true);
@@ -107,12 +107,12 @@ async fn a_404_that_is_not_about_the_session_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_given_up_and_told_so() {
-    let timeouts = Timeouts {
+async fn a_silent_server_times_out_and_gets_a_cancellation() {
+    let timeouts = CallTimeouts {
         idle: Duration::from_millis(300),
-        ..Timeouts::default()
+        ..CallTimeouts::default()
     };
-    let rig = Rig::with(|_| {}, timeouts).await;
+    let rig = TestRig::with(|_| {}, timeouts).await;
     let mut client = rig.client();
     client.initialize().await;
     for era in ERAS {
@@ -136,8 +136,8 @@ async fn a_silent_server_is_given_up_and_told_so() {
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_failing_is_given_a_pause_and_others_are_not() {
-    let rig = Rig::start().await;
+async fn a_failing_server_opens_only_its_own_circuit() {
+    let rig = TestRig::start().await;
     let client = rig.client();
     for _ in 0..8 {
         let called = client.call(Era::Modern, json!(1), "new__fail", "x").await;
@@ -163,15 +163,15 @@ async fn a_server_that_keeps_failing_is_given_a_pause_and_others_are_not() {
 
 /// A call aborted because of a message size or message count limit is cancelled at the server.
 #[tokio::test]
-async fn a_legacy_server_that_is_not_heard_out_is_told_to_stop() {
+async fn a_legacy_call_aborted_by_a_limit_is_cancelled_at_the_server() {
     for (tool, why) in [("oversize", "too large"), ("ask_flood", "too much")] {
-        let rig = Rig::start().await;
+        let rig = TestRig::start().await;
         rig.source.configure(|snapshot| {
             for entry in snapshot.entries.values_mut() {
-                if let Resource::Server(server) = &*entry.resource {
+                if let SnapshotResource::Server(server) = &*entry.resource {
                     let mut server = server.clone();
                     server.max_answer = MaxAnswer::new(1).unwrap();
-                    *entry = Entry::new(Resource::Server(server));
+                    *entry = SnapshotEntry::new(SnapshotResource::Server(server));
                 }
             }
         });
@@ -192,7 +192,7 @@ async fn a_legacy_server_that_is_not_heard_out_is_told_to_stop() {
 
 /// A broken or invalid stream does not end the work at the server, so the call is cancelled there.
 #[tokio::test]
-async fn a_legacy_call_that_is_given_up_is_taken_back_once_and_one_that_was_answered_is_not() {
+async fn an_abandoned_legacy_call_is_cancelled_once_and_an_answered_one_is_not() {
     for by in ERAS {
         for (tool, times) in [
             ("babble", 1),
@@ -204,7 +204,7 @@ async fn a_legacy_call_that_is_given_up_is_taken_back_once_and_one_that_was_answ
             ("error", 0),
             ("fail", 0),
         ] {
-            let rig = Rig::start().await;
+            let rig = TestRig::start().await;
             let mut client = rig.client();
             if by == Era::Legacy {
                 client.initialize().await;
@@ -227,20 +227,20 @@ async fn a_legacy_call_that_is_given_up_is_taken_back_once_and_one_that_was_answ
 }
 
 #[tokio::test]
-async fn a_server_that_asks_and_asks_is_not_answered_for_ever() {
-    let rig = Rig::start().await;
+async fn answers_to_repeated_server_requests_are_limited() {
+    let rig = TestRig::start().await;
     let name = exposed(Era::Legacy, "pester");
     let stream = rig.client().call(Era::Modern, json!(1), &name, "x").await;
     let last = stream.messages().await.pop().unwrap();
     assert_eq!(last["result"]["content"][0]["text"], "done", "{last}");
     let refused = rig.legacy.responses();
     assert!(refused.iter().all(|said| said["error"]["code"] == -32601));
-    assert_eq!(refused.len(), REFUSALS);
+    assert_eq!(refused.len(), MAX_CONCURRENT_REJECTIONS);
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_an_answer_of_the_tool() {
-    let rig = Rig::start().await;
+async fn an_unreachable_server_is_reported_as_a_tool_error() {
+    let rig = TestRig::start().await;
     let called = rig
         .client()
         .call(Era::Modern, json!(1), "gone__echo", "x")
@@ -252,13 +252,13 @@ async fn a_server_that_is_not_there_is_an_answer_of_the_tool() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_begin_to_answer_is_given_up() {
-    let timeouts = Timeouts {
+async fn a_server_that_sends_no_response_head_times_out() {
+    let timeouts = CallTimeouts {
         connect: Duration::from_millis(100),
         first_byte: Duration::from_millis(200),
-        ..Timeouts::default()
+        ..CallTimeouts::default()
     };
-    let rig = Rig::with(|_| {}, timeouts).await;
+    let rig = TestRig::with(|_| {}, timeouts).await;
     for era in ERAS {
         let called = rig
             .client()
@@ -276,7 +276,7 @@ async fn a_server_that_does_not_begin_to_answer_is_given_up() {
 }
 
 /// Calls the flood tool and stops reading until backpressure blocks the server.
-async fn held_back(rig: &Rig, by: Era, era: Era) -> crate::client::Stream {
+async fn stalled_call(rig: &TestRig, by: Era, era: Era) -> crate::client::TestResponseStream {
     let mut client = rig.client();
     client.initialize().await;
     let tool = exposed(era, "flood");
@@ -292,10 +292,10 @@ async fn held_back(rig: &Rig, by: Era, era: Era) -> crate::client::Stream {
 }
 
 #[tokio::test]
-async fn a_slow_modern_client_that_leaves_takes_its_call_back() {
-    let rig = Rig::start().await;
+async fn a_disconnecting_slow_modern_client_cancels_its_call() {
+    let rig = TestRig::start().await;
     for era in ERAS {
-        drop(held_back(&rig, Era::Modern, era).await);
+        drop(stalled_call(&rig, Era::Modern, era).await);
         eventually("the server sees it closed", || {
             rig.server(era).seen.lock().unwrap().dropped == 1
         })
@@ -308,8 +308,8 @@ async fn a_slow_modern_client_that_leaves_takes_its_call_back() {
 }
 
 #[tokio::test]
-async fn a_call_is_cancelled_also_while_its_client_reads_nothing() {
-    let rig = Rig::start().await;
+async fn a_call_is_cancelled_even_while_its_client_reads_nothing() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     let name = exposed(Era::Modern, "flood");

@@ -1,6 +1,6 @@
 //! Tests against hostile clients. Each test name starts with the id of its row in docs/threats.md.
 
-mod door;
+mod framing;
 mod isolation;
 mod names;
 mod sessions;

@@ -8,13 +8,13 @@ use toolgate_mcp::headers;
 use toolgate_model::Era;
 
 use crate::{
-    client::{Answer, Client},
-    rig::{Rig, exposed},
+    client::{TestClient, TestResponse},
+    rig::{TestRig, exposed},
 };
 
 #[tokio::test]
-async fn one_and_the_string_one_are_two_requests_and_large_numbers_stay_apart() {
-    let rig = Rig::start().await;
+async fn numeric_and_string_ids_are_distinct_and_large_numbers_stay_exact() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     let large = 1_u64 << 53;
@@ -51,7 +51,7 @@ async fn one_and_the_string_one_are_two_requests_and_large_numbers_stay_apart() 
             assert!(more.is_err(), "{} goes on", ids[at]);
         }
         drop(streams);
-        for id in ids.iter().filter(|id| !taken_back(id)) {
+        for id in ids.iter().filter(|id| !is_cancelled(id)) {
             let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
                 "params": {"requestId": id}});
             client.legacy(cancel).await.whole().await;
@@ -60,12 +60,18 @@ async fn one_and_the_string_one_are_two_requests_and_large_numbers_stay_apart() 
 }
 
 /// Returns `true` if the id belongs to a call that is cancelled first.
-fn taken_back(id: &Value) -> bool {
+fn is_cancelled(id: &Value) -> bool {
     *id == json!("1") || *id == json!(1_u64 << 53)
 }
 
 /// Sends a modern request whose name is also in a header.
-async fn named(client: &Client, method: &str, member: &str, name: &str, header: &str) -> Answer {
+async fn request_by_name(
+    client: &TestClient,
+    method: &str,
+    member: &str,
+    name: &str,
+    header: &str,
+) -> TestResponse {
     let prefix = "io.modelcontextprotocol";
     let meta = json!({format!("{prefix}/protocolVersion"): "2026-07-28",
         format!("{prefix}/clientCapabilities"): {}});
@@ -84,25 +90,26 @@ async fn named(client: &Client, method: &str, member: &str, name: &str, header: 
 }
 
 #[tokio::test]
-async fn names_beyond_ascii_are_encoded_on_both_sides() {
-    let rig = Rig::start().await;
+async fn non_ascii_names_are_encoded_on_both_sides() {
+    let rig = TestRig::start().await;
     let client = rig.client();
     let (own, ours) = ("test://grüße-\u{1f980}", "new+test://grüße-\u{1f980}");
     let encoded = headers::encode(ours);
     assert!(encoded.starts_with("=?base64?"), "{encoded}");
-    let read = named(&client, "resources/read", "uri", ours, &encoded).await;
+    let read = request_by_name(&client, "resources/read", "uri", ours, &encoded).await;
     assert_eq!(read.status, 200, "{read:?}");
     assert_eq!(read.json()["result"]["contents"][0]["uri"], ours);
     let (seen, message) = rig.modern.last("resources/read").unwrap();
     assert_eq!(seen["mcp-name"], headers::encode(own).as_ref());
     assert_eq!(message["params"]["uri"], own);
     for wrong in [&headers::encode("new+test://grusse"), "=?base64?!?=", own] {
-        let refused = named(&client, "resources/read", "uri", ours, wrong).await;
+        let refused = request_by_name(&client, "resources/read", "uri", ours, wrong).await;
         assert_eq!((refused.status.as_u16(), refused.code()), (400, -32020));
     }
     // No tool has this name.
     let tool = "new__grüße";
-    let refused = named(&client, "tools/call", "name", tool, &headers::encode(tool)).await;
+    let refused =
+        request_by_name(&client, "tools/call", "name", tool, &headers::encode(tool)).await;
     assert_eq!(refused.code(), -32602);
     assert!(rig.modern.last("tools/call").is_none());
 }

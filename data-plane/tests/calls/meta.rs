@@ -8,18 +8,18 @@ use toolgate_model::Era;
 use toolgate_runtime::telemetry::{self, Telemetry, TelemetryOptions};
 
 use crate::{
-    client::Client,
-    rig::{Rig, exposed},
+    client::TestClient,
+    rig::{TestRig, exposed},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
 /// Trace context of `_meta` and a different one of the headers.
-const TOLD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-01";
+const META_TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const HEADER_TRACE: &str = "00-11111111111111111111111111111111-2222222222222222-01";
 
 /// All era pairs: client era, client, server era.
-async fn cells(rig: &Rig) -> Vec<(Era, Client, Era)> {
+async fn era_pairs(rig: &TestRig) -> Vec<(Era, TestClient, Era)> {
     let mut cells = Vec::new();
     for era in ERAS {
         let mut client = rig.client();
@@ -32,9 +32,9 @@ async fn cells(rig: &Rig) -> Vec<(Era, Client, Era)> {
 }
 
 /// Calls with this `_meta`; returns headers and body that the server got, and the result.
-async fn called(
-    rig: &Rig,
-    (era, client, server): &(Era, Client, Era),
+async fn call_with_meta(
+    rig: &TestRig,
+    (era, client, server): &(Era, TestClient, Era),
     meta: Value,
 ) -> (http::HeaderMap, Value, Value) {
     let mut params = json!({"name": exposed(*server, "marked"), "arguments": {}});
@@ -49,12 +49,12 @@ async fn called(
 }
 
 #[tokio::test]
-async fn what_is_not_known_in_meta_is_carried_both_ways_in_every_cell() {
-    let rig = Rig::start().await;
+async fn unknown_meta_members_are_forwarded_both_ways_in_every_era_pair() {
+    let rig = TestRig::start().await;
     let theirs = json!({"vendor.example/x": {"deep": [1.5, null, "\u{fffd}"]}, "bare": true,
         "progressToken": "mine"});
-    for cell in cells(&rig).await {
-        let (_, sent, back) = called(&rig, &cell, theirs.clone()).await;
+    for cell in era_pairs(&rig).await {
+        let (_, sent, back) = call_with_meta(&rig, &cell, theirs.clone()).await;
         let (client, server) = (cell.0, cell.2);
         for key in ["vendor.example/x", "bare"] {
             assert_eq!(sent[key], theirs[key], "{client:?} {server:?}: {sent}");
@@ -84,20 +84,23 @@ async fn what_is_not_known_in_meta_is_carried_both_ways_in_every_cell() {
 }
 
 #[tokio::test]
-async fn a_trace_is_carried_in_every_cell_and_baggage_is_not() {
-    let rig = Rig::start().await;
-    for mut cell in cells(&rig).await {
+async fn trace_context_is_forwarded_in_every_era_pair_and_baggage_is_not() {
+    let rig = TestRig::start().await;
+    for mut cell in era_pairs(&rig).await {
         let at = format!("{:?} {:?}", cell.0, cell.2);
-        cell.1.also = vec![
-            ("traceparent", OTHER),
+        cell.1.extra_headers = vec![
+            ("traceparent", HEADER_TRACE),
             ("tracestate", "other=1"),
             ("baggage", "user=ada"),
         ];
-        let meta = json!({"traceparent": TOLD, "tracestate": "t=1", "baggage": "user=ada"});
-        let (headers, sent, _) = called(&rig, &cell, meta).await;
-        assert_eq!(sent["traceparent"], TOLD, "{at}");
+        let meta = json!({"traceparent": META_TRACE, "tracestate": "t=1", "baggage": "user=ada"});
+        let (headers, sent, _) = call_with_meta(&rig, &cell, meta).await;
+        assert_eq!(sent["traceparent"], META_TRACE, "{at}");
         assert_eq!(sent["tracestate"], "t=1", "{at}");
-        assert_eq!(headers["traceparent"], TOLD, "{at}: `_meta` comes first");
+        assert_eq!(
+            headers["traceparent"], META_TRACE,
+            "{at}: `_meta` comes first"
+        );
         assert_eq!(headers["tracestate"], "t=1", "{at}");
         assert!(sent.get("baggage").is_none(), "{at}: {sent}");
         let all = format!("{headers:?}");
@@ -109,37 +112,40 @@ async fn a_trace_is_carried_in_every_cell_and_baggage_is_not() {
 }
 
 /// `_meta` values without a valid trace context.
-fn without() -> [Value; 3] {
+fn absent_traces() -> [Value; 3] {
     let invalid = json!({"traceparent": "00-a-b-01", "tracestate": "t=1"});
     [Value::Null, json!({}), invalid]
 }
 
 #[tokio::test]
-async fn a_trace_that_only_headers_tell_of_is_carried_in_every_cell() {
-    let rig = Rig::start().await;
-    for mut cell in cells(&rig).await {
-        cell.1.also = vec![("traceparent", OTHER), ("tracestate", "other=1")];
-        for meta in without() {
+async fn trace_context_from_headers_is_forwarded_in_every_era_pair() {
+    let rig = TestRig::start().await;
+    for mut cell in era_pairs(&rig).await {
+        cell.1.extra_headers = vec![("traceparent", HEADER_TRACE), ("tracestate", "other=1")];
+        for meta in absent_traces() {
             let at = format!("{:?} {:?} {meta}", cell.0, cell.2);
-            let (headers, sent, _) = called(&rig, &cell, meta).await;
-            assert_eq!(sent["traceparent"], OTHER, "{at}");
+            let (headers, sent, _) = call_with_meta(&rig, &cell, meta).await;
+            assert_eq!(sent["traceparent"], HEADER_TRACE, "{at}");
             assert_eq!(sent["tracestate"], "other=1", "{at}");
-            assert_eq!(headers["traceparent"], OTHER, "{at}");
+            assert_eq!(headers["traceparent"], HEADER_TRACE, "{at}");
             assert_eq!(headers["tracestate"], "other=1", "{at}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_trace_that_is_not_valid_is_carried_nowhere() {
-    let (off, on) = (Rig::start().await, Rig::measured(traced().metrics()).await);
-    let shouted = OTHER.replace('1', "A").leak();
+async fn invalid_trace_context_is_dropped() {
+    let (off, on) = (
+        TestRig::start().await,
+        TestRig::with_metrics(telemetry().metrics()).await,
+    );
+    let shouted = HEADER_TRACE.replace('1', "A").leak();
     for (rig, traces) in [(&off, false), (&on, true)] {
-        for mut cell in cells(rig).await {
-            cell.1.also = vec![("traceparent", shouted), ("tracestate", "other=1")];
-            for meta in without() {
+        for mut cell in era_pairs(rig).await {
+            cell.1.extra_headers = vec![("traceparent", shouted), ("tracestate", "other=1")];
+            for meta in absent_traces() {
                 let at = format!("{:?} {:?} {traces} {meta}", cell.0, cell.2);
-                let (headers, sent, _) = called(rig, &cell, meta).await;
+                let (headers, sent, _) = call_with_meta(rig, &cell, meta).await;
                 let told = sent.get("traceparent");
                 assert_eq!(told.is_some(), traces, "{at}: {sent}");
                 assert_eq!(headers.contains_key("traceparent"), traces, "{at}");
@@ -152,7 +158,7 @@ async fn a_trace_that_is_not_valid_is_carried_nowhere() {
 }
 
 /// Telemetry of the process, created once. Spans are exported to an address without a listener.
-fn traced() -> &'static Telemetry {
+fn telemetry() -> &'static Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
     TELEMETRY.get_or_init(|| {
         let options = TelemetryOptions {
@@ -165,19 +171,19 @@ fn traced() -> &'static Telemetry {
 }
 
 #[tokio::test]
-async fn servers_are_told_of_our_span_in_the_callers_trace_in_every_cell() {
-    let rig = Rig::measured(traced().metrics()).await;
-    for mut cell in cells(&rig).await {
+async fn servers_get_the_gateway_span_in_the_callers_trace_in_every_era_pair() {
+    let rig = TestRig::with_metrics(telemetry().metrics()).await;
+    for mut cell in era_pairs(&rig).await {
         let at = format!("{:?} {:?}", cell.0, cell.2);
-        cell.1.also = vec![
-            ("traceparent", OTHER),
+        cell.1.extra_headers = vec![
+            ("traceparent", HEADER_TRACE),
             ("tracestate", "other=1"),
             ("baggage", "user=ada"),
         ];
-        let meta = json!({"traceparent": TOLD, "tracestate": "t=1", "baggage": "user=ada"});
-        let of_headers = without().map(|meta| (meta, OTHER, "other=1"));
-        for (meta, theirs, state) in [(meta, TOLD, "t=1")].into_iter().chain(of_headers) {
-            let (headers, sent, _) = called(&rig, &cell, meta).await;
+        let meta = json!({"traceparent": META_TRACE, "tracestate": "t=1", "baggage": "user=ada"});
+        let of_headers = absent_traces().map(|meta| (meta, HEADER_TRACE, "other=1"));
+        for (meta, theirs, state) in [(meta, META_TRACE, "t=1")].into_iter().chain(of_headers) {
+            let (headers, sent, _) = call_with_meta(&rig, &cell, meta).await;
             let ours = sent["traceparent"].as_str().unwrap();
             assert_eq!(headers["traceparent"], ours, "{at}");
             assert_eq!(sent["tracestate"], state, "{at}");

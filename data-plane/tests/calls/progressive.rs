@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolgate_model::{
-    Digest, Era, Listing, Resource, ResourceKey, ResourceKind, Snapshot, snapshot::Entry,
+    Digest, Era, ResourceKey, ResourceKind, Snapshot, SnapshotResource, ToolListing,
+    snapshot::SnapshotEntry,
 };
 
 use crate::{
-    client::Client,
-    rig::{NARROW, Rig, SECRET, eventually, exposed, name},
+    client::TestClient,
+    rig::{NARROW_TOKEN, TestRig, UPSTREAM_SECRET, eventually, exposed, name},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
@@ -21,27 +22,27 @@ fn key(kind: ResourceKind, id: &str) -> ResourceKey {
 }
 
 fn progressive(snapshot: &mut Snapshot) {
-    listed(snapshot, Listing::Progressive);
+    set_listing(snapshot, ToolListing::Progressive);
 }
 
-fn listed(snapshot: &mut Snapshot, listing: Listing) {
+fn set_listing(snapshot: &mut Snapshot, listing: ToolListing) {
     let key = key(ResourceKind::Gateway, "everything");
-    let Resource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
+    let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
         panic!("not a gateway");
     };
     let mut gateway = gateway.clone();
     gateway.listing = listing;
-    let entry = Entry::new(Resource::Gateway(gateway));
+    let entry = SnapshotEntry::new(SnapshotResource::Gateway(gateway));
     snapshot.entries.insert(key, entry);
 }
 
 /// Makes the modern server require the `text` argument of `echo` in a header.
-fn mirrored(snapshot: &mut Snapshot) {
+fn mirror_text_in_header(snapshot: &mut Snapshot) {
     let (gateway, catalogue) = (
         key(ResourceKind::Gateway, "everything"),
         key(ResourceKind::Catalogue, "new"),
     );
-    let Resource::Catalogue(offered) = &*snapshot.entries[&catalogue].resource else {
+    let SnapshotResource::Catalogue(offered) = &*snapshot.entries[&catalogue].resource else {
         panic!("no catalogue");
     };
     let mut offered = offered.clone();
@@ -54,9 +55,9 @@ fn mirrored(snapshot: &mut Snapshot) {
     assert_ne!(*json, *echo.json);
     (echo.digest, echo.json) = (Digest::of_bytes(json.as_bytes()), json.into());
     let digest = echo.digest;
-    let entry = Entry::new(Resource::Catalogue(offered));
+    let entry = SnapshotEntry::new(SnapshotResource::Catalogue(offered));
     snapshot.entries.insert(catalogue, entry);
-    let Resource::Gateway(shown) = &*snapshot.entries[&gateway].resource else {
+    let SnapshotResource::Gateway(shown) = &*snapshot.entries[&gateway].resource else {
         panic!("not a gateway");
     };
     let mut shown = shown.clone();
@@ -65,21 +66,22 @@ fn mirrored(snapshot: &mut Snapshot) {
         .iter_mut()
         .find(|tool| tool.exposed == "new__echo");
     echo.unwrap().digest = digest;
-    snapshot
-        .entries
-        .insert(gateway, Entry::new(Resource::Gateway(shown)));
+    snapshot.entries.insert(
+        gateway,
+        SnapshotEntry::new(SnapshotResource::Gateway(shown)),
+    );
 }
 
-async fn rig() -> Rig {
-    let rig = Rig::start().await;
+async fn rig() -> TestRig {
+    let rig = TestRig::start().await;
     rig.source.configure(|snapshot| {
-        mirrored(snapshot);
+        mirror_text_in_header(snapshot);
         progressive(snapshot);
     });
     rig
 }
 
-async fn client(rig: &Rig, era: Era, token: &str) -> Client {
+async fn client(rig: &TestRig, era: Era, token: &str) -> TestClient {
     let mut client = rig.client_with("everything", token);
     client.capabilities = json!({"elicitation": {}, "sampling": {}});
     if era == Era::Legacy {
@@ -88,23 +90,23 @@ async fn client(rig: &Rig, era: Era, token: &str) -> Client {
     client
 }
 
-fn message(id: Value, tool: &str, arguments: Value) -> Value {
+fn tool_call(id: Value, tool: &str, arguments: Value) -> Value {
     let params = json!({"name": tool, "arguments": arguments, "_meta": {"progressToken": "mine"}});
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
 }
 
-fn running(id: Value, tool: &str, text: &str) -> Value {
+fn run_tool_call(id: Value, tool: &str, text: &str) -> Value {
     let arguments = json!({"name": tool, "arguments": {"text": text}});
-    message(id, "run_tool", arguments)
+    tool_call(id, "run_tool", arguments)
 }
 
-async fn asked(client: &Client, era: Era, message: Value) -> Value {
+async fn last_response(client: &TestClient, era: Era, message: Value) -> Value {
     client.ask(era, message).await.whole().await.json()
 }
 
-async fn found(client: &Client, era: Era, query: &str) -> Vec<Value> {
+async fn search(client: &TestClient, era: Era, query: &str) -> Vec<Value> {
     let arguments = json!({"query": query, "limit": 50});
-    let answer = asked(client, era, message(json!(1), "search_tools", arguments)).await;
+    let answer = last_response(client, era, tool_call(json!(1), "search_tools", arguments)).await;
     let tools = &answer["result"]["structuredContent"]["tools"];
     tools
         .as_array()
@@ -113,12 +115,12 @@ async fn found(client: &Client, era: Era, query: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_is_found_is_run_in_every_cell_and_nothing_is_asked_before() {
+async fn a_found_tool_runs_in_every_era_pair_without_earlier_server_requests() {
     let rig = rig().await;
     for client_era in ERAS {
         let client = client(&rig, client_era, crate::rig::TOKEN).await;
         let list = json!({"jsonrpc": "2.0", "id": "l", "method": "tools/list"});
-        let list = asked(&client, client_era, list).await;
+        let list = last_response(&client, client_era, list).await;
         let names = list["result"]["tools"].as_array().unwrap().iter();
         let names: Vec<_> = names.map(|tool| tool["name"].clone()).collect();
         assert_eq!(names, ["search_tools", "run_tool"]);
@@ -126,12 +128,12 @@ async fn what_is_found_is_run_in_every_cell_and_nothing_is_asked_before() {
             let server = rig.server(server_era);
             let before = server.seen.lock().unwrap().requests.len();
             let wanted = exposed(server_era, "echo");
-            let first = found(&client, client_era, &wanted).await[0].clone();
+            let first = search(&client, client_era, &wanted).await[0].clone();
             assert_eq!(first["name"], wanted);
             assert_eq!(first["inputSchema"]["type"], "object");
             assert_eq!(server.seen.lock().unwrap().requests.len(), before);
-            let ran = running(json!("seven"), &wanted, "héllo \u{1f600}");
-            let frame = asked(&client, client_era, ran).await;
+            let ran = run_tool_call(json!("seven"), &wanted, "héllo \u{1f600}");
+            let frame = last_response(&client, client_era, ran).await;
             assert_eq!(frame["id"], "seven");
             assert_eq!(
                 frame["result"]["content"][0]["text"], "héllo \u{1f600}",
@@ -143,7 +145,7 @@ async fn what_is_found_is_run_in_every_cell_and_nothing_is_asked_before() {
                 sent["params"]["arguments"],
                 json!({"text": "héllo \u{1f600}"})
             );
-            assert_eq!(headers["authorization"], SECRET);
+            assert_eq!(headers["authorization"], UPSTREAM_SECRET);
             if server_era == Era::Modern {
                 assert_eq!(headers["mcp-name"], "echo");
                 assert_eq!(headers["mcp-param-text"], "=?base64?aMOpbGxvIPCfmIA=?=");
@@ -166,15 +168,15 @@ async fn what_is_found_is_run_in_every_cell_and_nothing_is_asked_before() {
 }
 
 #[tokio::test]
-async fn mc_05_what_is_not_found_is_not_run_in_any_cell() {
+async fn mc_05_a_tool_that_is_not_found_cannot_be_run_in_any_era_pair() {
     let rig = rig().await;
     for era in ERAS {
-        let client = client(&rig, era, NARROW).await;
-        let names = found(&client, era, "").await;
+        let client = client(&rig, era, NARROW_TOKEN).await;
+        let names = search(&client, era, "").await;
         assert_eq!(names.len(), 1);
         assert_eq!(names[0]["name"], "old__echo");
         assert!(
-            found(&client, era, "new echo")
+            search(&client, era, "new echo")
                 .await
                 .iter()
                 .all(|it| it["name"] == "old__echo")
@@ -187,27 +189,27 @@ async fn mc_05_what_is_not_found_is_not_run_in_any_cell() {
             "run_tool",
             "none",
         ] {
-            let inner = asked(&client, era, running(json!(1), hidden, "x")).await;
+            let inner = last_response(&client, era, run_tool_call(json!(1), hidden, "x")).await;
             assert_eq!(inner["error"]["code"], -32602, "{inner}");
             if hidden != "run_tool" {
-                let direct = message(json!(1), hidden, json!({}));
-                assert_eq!(inner, asked(&client, era, direct).await);
+                let direct = tool_call(json!(1), hidden, json!({}));
+                assert_eq!(inner, last_response(&client, era, direct).await);
             }
         }
-        let own = asked(&client, era, running(json!(1), "old__echo", "mine")).await;
+        let own = last_response(&client, era, run_tool_call(json!(1), "old__echo", "mine")).await;
         assert_eq!(own["result"]["content"][0]["text"], "mine");
     }
     assert_eq!(rig.modern.calls("echo") + rig.legacy.calls("canary"), 0);
 }
 
 #[tokio::test]
-async fn progress_and_failures_of_what_is_run_are_those_of_a_direct_call() {
+async fn progress_and_failures_of_run_tool_match_a_direct_call() {
     let rig = rig().await;
     for client_era in ERAS {
         let client = client(&rig, client_era, crate::rig::TOKEN).await;
         for server_era in ERAS {
             let tool = exposed(server_era, "stream");
-            let stream = client.ask(client_era, running(json!("s"), &tool, "streamed"));
+            let stream = client.ask(client_era, run_tool_call(json!("s"), &tool, "streamed"));
             let messages = stream.await.messages().await;
             let progress: Vec<_> = messages
                 .iter()
@@ -220,16 +222,21 @@ async fn progress_and_failures_of_what_is_run_are_those_of_a_direct_call() {
             assert_eq!(last["result"]["content"][0]["text"], "streamed");
             for failing in ["tool_error", "error", "fail", "garbage"] {
                 let tool = exposed(server_era, failing);
-                let inner = asked(&client, client_era, running(json!(1), &tool, "x")).await;
-                let direct = message(json!(1), &tool, json!({"text": "x"}));
-                assert_eq!(inner, asked(&client, client_era, direct).await, "{tool}");
+                let inner =
+                    last_response(&client, client_era, run_tool_call(json!(1), &tool, "x")).await;
+                let direct = tool_call(json!(1), &tool, json!({"text": "x"}));
+                assert_eq!(
+                    inner,
+                    last_response(&client, client_era, direct).await,
+                    "{tool}"
+                );
             }
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_run_is_taken_back_as_a_direct_call_is() {
+async fn run_tool_is_cancelled_like_a_direct_call() {
     let rig = rig().await;
     for client_era in ERAS {
         let client = client(&rig, client_era, crate::rig::TOKEN).await;
@@ -238,7 +245,7 @@ async fn what_is_run_is_taken_back_as_a_direct_call_is() {
             let dropped = || server.seen.lock().unwrap().dropped;
             let before = dropped();
             let tool = exposed(server_era, "slow");
-            let stream = client.ask(client_era, running(json!("gone"), &tool, "x"));
+            let stream = client.ask(client_era, run_tool_call(json!("gone"), &tool, "x"));
             let mut stream = stream.await;
             assert!(stream.message().await.is_some());
             if client_era == Era::Legacy {
@@ -256,12 +263,12 @@ async fn what_is_run_is_taken_back_as_a_direct_call_is() {
 }
 
 #[tokio::test]
-async fn what_a_server_asks_of_a_modern_client_is_answered_by_running_the_tool_again() {
+async fn a_modern_client_answers_a_server_request_by_repeating_run_tool() {
     let rig = rig().await;
     let client = client(&rig, Era::Modern, crate::rig::TOKEN).await;
     for server_era in ERAS {
         let tool = exposed(server_era, "ask");
-        let first = asked(&client, Era::Modern, running(json!(1), &tool, "x")).await;
+        let first = last_response(&client, Era::Modern, run_tool_call(json!(1), &tool, "x")).await;
         let result = &first["result"];
         assert_eq!(result["resultType"], "input_required", "{first}");
         let questions = result["inputRequests"].as_object().unwrap();
@@ -269,18 +276,18 @@ async fn what_a_server_asks_of_a_modern_client_is_answered_by_running_the_tool_a
         let words = question["params"]["message"].as_str().unwrap();
         assert!(words.ends_with("Which one?"), "{words}");
         let retry = |tool: &str, text: &str| {
-            let mut again = running(json!(2), tool, text);
+            let mut again = run_tool_call(json!(2), tool, text);
             again["params"]["requestState"] = result["requestState"].clone();
             let said = json!({"action": "accept", "content": {"n": 7}});
             again["params"]["inputResponses"] = json!({key: said});
             again
         };
         if server_era == Era::Legacy {
-            let told = asked(&client, Era::Modern, retry(&tool, "y")).await;
+            let told = last_response(&client, Era::Modern, retry(&tool, "y")).await;
             let words = told["error"]["message"].as_str().unwrap();
             assert!(words.contains("another request"), "{told}");
         }
-        let done = asked(&client, Era::Modern, retry(&tool, "x")).await;
+        let done = last_response(&client, Era::Modern, retry(&tool, "x")).await;
         let said = done["result"]["content"][0]["text"].as_str().unwrap();
         assert!(said.contains(r#""n":7"#), "{said}");
     }
@@ -288,13 +295,13 @@ async fn what_a_server_asks_of_a_modern_client_is_answered_by_running_the_tool_a
 }
 
 #[tokio::test]
-async fn what_a_server_asks_of_a_legacy_client_comes_on_the_stream_of_what_is_run() {
+async fn a_legacy_client_gets_server_requests_on_the_stream_of_run_tool() {
     let rig = rig().await;
     let client = client(&rig, Era::Legacy, crate::rig::TOKEN).await;
     for server_era in ERAS {
         let tool = exposed(server_era, "ask");
         let mut stream = client
-            .ask(Era::Legacy, running(json!("q"), &tool, "x"))
+            .ask(Era::Legacy, run_tool_call(json!("q"), &tool, "x"))
             .await;
         let question = stream.message().await.unwrap();
         assert_eq!(question["method"], "elicitation/create", "{question}");
@@ -308,20 +315,20 @@ async fn what_a_server_asks_of_a_legacy_client_comes_on_the_stream_of_what_is_ru
 }
 
 #[tokio::test]
-async fn a_batch_searches_and_runs_each_as_if_it_came_alone() {
+async fn search_and_run_in_a_batch_behave_like_single_requests() {
     let rig = rig().await;
     let mut client = rig.client();
     client.version = "2025-03-26".to_owned();
     client.initialize().await;
-    let search = message(json!(1), "search_tools", json!({"query": "new__echo"}));
+    let search = tool_call(json!(1), "search_tools", json!({"query": "new__echo"}));
     let (old, new) = (exposed(Era::Legacy, "echo"), exposed(Era::Modern, "echo"));
     let batch = json!([
         search,
-        running(json!(2), &old, "two"),
-        running(json!(3), &new, "three"),
-        running(json!(4), "none", "four"),
+        run_tool_call(json!(2), &old, "two"),
+        run_tool_call(json!(3), &new, "three"),
+        run_tool_call(json!(4), "none", "four"),
     ]);
-    let answers = asked(&client, Era::Legacy, batch).await;
+    let answers = last_response(&client, Era::Legacy, batch).await;
     let found = &answers[0]["result"]["structuredContent"]["tools"];
     assert_eq!(found[0]["name"], "new__echo", "{answers}");
     let said = |at: usize| &answers[at]["result"]["content"][0]["text"];
@@ -330,7 +337,7 @@ async fn a_batch_searches_and_runs_each_as_if_it_came_alone() {
 }
 
 #[tokio::test]
-async fn only_a_change_of_the_listing_is_told_and_a_search_is_always_fresh() {
+async fn only_a_listing_mode_change_is_notified_and_a_search_is_always_current() {
     let rig = rig().await;
     let client = client(&rig, Era::Legacy, crate::rig::TOKEN).await;
     let headers = [("accept", "text/event-stream")];
@@ -346,23 +353,23 @@ async fn only_a_change_of_the_listing_is_told_and_a_search_is_always_fresh() {
             "",
         )
         .await;
-    assert!(!found(&client, Era::Legacy, "new__echo").await.is_empty());
+    assert!(!search(&client, Era::Legacy, "new__echo").await.is_empty());
     rig.source.configure(|snapshot| {
         let key = key(ResourceKind::Gateway, "everything");
-        let Resource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
+        let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
             panic!("not a gateway");
         };
         let mut gateway = gateway.clone();
         gateway.tools.retain(|tool| tool.exposed != "new__echo");
-        let entry = Entry::new(Resource::Gateway(gateway));
+        let entry = SnapshotEntry::new(SnapshotResource::Gateway(gateway));
         snapshot.entries.insert(key, entry);
     });
-    let left = found(&client, Era::Legacy, "new__echo").await;
+    let left = search(&client, Era::Legacy, "new__echo").await;
     assert!(left.iter().all(|tool| tool["name"] != "new__echo"));
     let silent = tokio::time::timeout(Duration::from_millis(800), feed.message()).await;
     assert!(silent.is_err(), "{silent:?}");
     rig.source
-        .configure(|snapshot| listed(snapshot, Listing::All));
+        .configure(|snapshot| set_listing(snapshot, ToolListing::All));
     let told = tokio::time::timeout(Duration::from_secs(5), feed.message()).await;
     let told = told.unwrap().unwrap();
     assert_eq!(told["method"], "notifications/tools/list_changed");

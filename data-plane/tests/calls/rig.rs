@@ -14,28 +14,29 @@ use serde_json::json;
 use tokio::sync::watch;
 use toolgate_data_core::{
     Sealer, TokenHasher, View,
-    port::{Credentials, HeaderCredential, Pending, Revoked},
+    port::{BoxedFuture, CredentialResolver, HeaderCredential, RevocationList},
     refusal::UpstreamFailure,
-    seal::SealKey,
+    seal::SealingKey,
 };
-use toolgate_data_plane::{DataPlane, DataPlaneOptions, KeySet, Machine, Source};
+use toolgate_data_plane::{ConfigSource, DataPlane, DataPlaneOptions, KeySet, ProxyContext};
 use toolgate_model::{
-    Definition, Digest, Era, Name, Reach, RelayPolicy, Resource, ResourceKey, ResourceKind,
-    Sharing, Slug, Snapshot, Subject, Timeouts, TokenHash, Version,
+    AllowList, CallTimeouts, Definition, Digest, Era, ObjectName, RelayPolicy, ResourceKey,
+    ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, TokenHash, TokenSubject,
+    Version,
     snapshot::{
-        CatalogueResource, CredentialRef, Entry, ExposedTool, GatewayResource, ServerResource,
-        TokenResource,
+        CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
+        SnapshotEntry, TokenResource,
     },
 };
-use toolgate_runtime::{Metrics, Readiness, Trigger, clock, drain};
+use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain};
 
-use crate::{client::Client, rest, server::FakeServer};
+use crate::{client::TestClient, prompts_and_resources, server::FakeServer};
 
 pub const TOKEN: &str = "archestra_a-good-token";
 /// Token of another principal with access to everything.
 pub const ANYTHING: &str = "archestra_anothers-token";
-pub const NARROW: &str = "archestra_a-token-for-one-tool";
-pub const SECRET: &str = "Bearer for-the-server-only";
+pub const NARROW_TOKEN: &str = "archestra_a-token-for-one-tool";
+pub const UPSTREAM_SECRET: &str = "Bearer for-the-server-only";
 
 /// Allows everything except roots.
 const RELAY: RelayPolicy = RelayPolicy {
@@ -88,86 +89,86 @@ pub const TOOLS: [&str; 40] = [
 ];
 
 /// Running proxy with its servers.
-pub struct Rig {
+pub struct TestRig {
     pub legacy: FakeServer,
     pub modern: FakeServer,
     pub address: SocketAddr,
     pub metrics: Metrics,
-    pub source: Fixed,
-    pub trigger: Option<Trigger>,
+    pub source: FixedSource,
+    pub trigger: Option<DrainTrigger>,
     _plane: DataPlane,
 }
 
 /// Configuration source that changes only through [`configure`](FixedSource::configure).
 #[derive(Clone)]
-pub struct Fixed {
+pub struct FixedSource {
     snapshot: Arc<std::sync::Mutex<Snapshot>>,
     view: Arc<arc_swap::ArcSwap<View>>,
-    keys: Arc<Keys>,
+    keys: Arc<FixedKeys>,
     changes: watch::Sender<Version>,
     proxy: Slug,
     /// Makes credential lookups panic.
-    pub faulty: Arc<AtomicBool>,
+    pub credentials_panic: Arc<AtomicBool>,
     revoked: watch::Sender<Arc<BTreeSet<TokenHash>>>,
 }
 
-pub struct Keys {
+pub struct FixedKeys {
     hasher: TokenHasher,
     sealer: Sealer,
 }
 
-impl Rig {
+impl TestRig {
     pub async fn start() -> Self {
-        Self::with(|_| {}, Timeouts::default()).await
+        Self::with(|_| {}, CallTimeouts::default()).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut DataPlaneOptions), timeouts: Timeouts) -> Self {
-        Self::made(change, timeouts, Metrics::new()).await
+    pub async fn with(change: impl FnOnce(&mut DataPlaneOptions), timeouts: CallTimeouts) -> Self {
+        Self::start_with(change, timeouts, Metrics::new()).await
     }
 
     /// Starts with these metrics.
-    pub async fn measured(metrics: Metrics) -> Self {
-        Self::made(|_| {}, Timeouts::default(), metrics).await
+    pub async fn with_metrics(metrics: Metrics) -> Self {
+        Self::start_with(|_| {}, CallTimeouts::default(), metrics).await
     }
 
-    async fn made(
+    async fn start_with(
         change: impl FnOnce(&mut DataPlaneOptions),
-        timeouts: Timeouts,
+        timeouts: CallTimeouts,
         metrics: Metrics,
     ) -> Self {
         let legacy = FakeServer::start(Era::Legacy).await;
         let modern = FakeServer::start(Era::Modern).await;
         let hasher = TokenHasher::new(&[7; 32]).unwrap();
-        let snapshot = snapshot(&hasher, &legacy, &modern, nobody().await, timeouts);
+        let snapshot = snapshot(&hasher, &legacy, &modern, unreachable_url().await, timeouts);
         let (view, refusals) = View::build(&snapshot, None);
         assert!(refusals.is_empty(), "{refusals:?}");
-        let seal = SealKey {
+        let seal = SealingKey {
             epoch: 1,
             secret: vec![9; 32].into(),
         };
         let sealer = Sealer::new(&[seal]).unwrap();
-        let source = Fixed {
+        let source = FixedSource {
             snapshot: Arc::new(std::sync::Mutex::new(snapshot)),
             view: Arc::new(arc_swap::ArcSwap::from_pointee(view)),
-            keys: Arc::new(Keys { hasher, sealer }),
+            keys: Arc::new(FixedKeys { hasher, sealer }),
             changes: watch::Sender::new(Version::default()),
             proxy: slug("proxy-one"),
-            faulty: Arc::default(),
+            credentials_panic: Arc::default(),
             revoked: watch::Sender::default(),
         };
-        Self::of(source, (legacy, modern), change, metrics)
+        Self::assemble(source, (legacy, modern), change, metrics)
     }
 
     /// Replaces the proxy by another one with the same configuration and keys and no other shared state.
-    pub fn replaced(self) -> Self {
+    pub fn replace_proxy(self) -> Self {
         let (mut source, servers) = (self.source, (self.legacy, self.modern));
         source.proxy = slug("proxy-two");
         drop((self.trigger, self._plane));
-        Self::of(source, servers, |_| {}, Metrics::new())
+        Self::assemble(source, servers, |_| {}, Metrics::new())
     }
 
-    fn of(
-        source: Fixed,
+    fn assemble(
+        source: FixedSource,
         (legacy, modern): (FakeServer, FakeServer),
         change: impl FnOnce(&mut DataPlaneOptions),
         metrics: Metrics,
@@ -176,7 +177,7 @@ impl Rig {
         options.egress.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         change(&mut options);
         let (drain, trigger) = drain::new();
-        let machine = Machine {
+        let machine = ProxyContext {
             clock: clock::system(),
             metrics: metrics.clone(),
             readiness: Readiness::new(),
@@ -194,27 +195,28 @@ impl Rig {
         }
     }
 
-    pub fn client(&self) -> Client {
-        Client::new(self.address, "everything", TOKEN)
+    pub fn client(&self) -> TestClient {
+        TestClient::new(self.address, "everything", TOKEN)
     }
 
-    pub fn client_with(&self, gateway: &str, token: &str) -> Client {
-        Client::new(self.address, gateway, token)
+    pub fn client_with(&self, gateway: &str, token: &str) -> TestClient {
+        TestClient::new(self.address, gateway, token)
     }
 
     /// Sets the sharing policy of the legacy server.
-    pub fn share(&self, sharing: Sharing) {
+    pub fn set_sharing(&self, sharing: SessionSharing) {
         self.source.configure(|snapshot| {
             let key = ResourceKey {
                 kind: ResourceKind::Server,
                 name: name("old"),
             };
             let entry = snapshot.entries.get_mut(&key).unwrap();
-            let Resource::Server(mut server) = Resource::clone(&entry.resource) else {
+            let SnapshotResource::Server(mut server) = SnapshotResource::clone(&entry.resource)
+            else {
                 panic!("no server");
             };
             server.sharing = sharing;
-            *entry = Entry::new(Resource::Server(server));
+            *entry = SnapshotEntry::new(SnapshotResource::Server(server));
         });
     }
 
@@ -227,7 +229,7 @@ impl Rig {
 }
 
 /// URL without a listener.
-async fn nobody() -> String {
+async fn unreachable_url() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}/mcp", listener.local_addr().unwrap())
 }
@@ -255,8 +257,8 @@ pub fn slug(text: &str) -> Slug {
     text.parse().unwrap()
 }
 
-pub fn name(id: &str) -> Name {
-    Name::new(slug("default"), slug(id))
+pub fn name(id: &str) -> ObjectName {
+    ObjectName::new(slug("default"), slug(id))
 }
 
 fn definition(tool: &str) -> Definition {
@@ -278,7 +280,7 @@ fn snapshot(
     legacy: &FakeServer,
     modern: &FakeServer,
     gone: String,
-    timeouts: Timeouts,
+    timeouts: CallTimeouts,
 ) -> Snapshot {
     let mut resources = Vec::new();
     let mut tools = Vec::new();
@@ -292,7 +294,7 @@ fn snapshot(
             shape: None,
         }));
     }
-    resources.extend(gone_resources(gone, timeouts));
+    resources.extend(unreachable_server_resources(gone, timeouts));
     tools.push(ExposedTool {
         exposed: "gone__echo".to_owned(),
         server: slug("gone"),
@@ -307,21 +309,21 @@ fn snapshot(
             gateway_resource(tools.clone()),
         ));
     }
-    let narrow = Reach::of(vec!["old__echo".to_owned()]);
+    let narrow = AllowList::of(vec!["old__echo".to_owned()]);
     resources.push((
         ResourceKind::Token,
         "wide",
-        token_resource(hasher, TOKEN, "alice", Reach::All),
+        token_resource(hasher, TOKEN, "alice", AllowList::All),
     ));
     resources.push((
         ResourceKind::Token,
         "narrow",
-        token_resource(hasher, NARROW, "bob", narrow),
+        token_resource(hasher, NARROW_TOKEN, "bob", narrow),
     ));
     resources.push((
         ResourceKind::Token,
         "anything",
-        token_resource(hasher, ANYTHING, "carol", Reach::All),
+        token_resource(hasher, ANYTHING, "carol", AllowList::All),
     ));
     let version = Version {
         epoch: 1,
@@ -334,19 +336,23 @@ fn snapshot(
     for (kind, id, resource) in resources {
         let name = name(id);
         let key = ResourceKey { kind, name };
-        snapshot.entries.insert(key, Entry::new(resource));
+        snapshot.entries.insert(key, SnapshotEntry::new(resource));
     }
     snapshot
 }
 
-type Named<'a> = (ResourceKind, &'a str, Resource);
+type NamedResource<'a> = (ResourceKind, &'a str, SnapshotResource);
 
-fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) -> [Named<'a>; 2] {
+fn server_resources<'a>(
+    id: &'a str,
+    server: &FakeServer,
+    timeouts: CallTimeouts,
+) -> [NamedResource<'a>; 2] {
     let version = match server.era {
         Era::Legacy => "2025-11-25",
         Era::Modern => "2026-07-28",
     };
-    let reached = Resource::Server(ServerResource {
+    let reached = SnapshotResource::Server(ServerResource {
         url: server.url(),
         credential: Some(CredentialRef {
             id: slug("secret"),
@@ -356,14 +362,14 @@ fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) ->
         protocol_version: version.to_owned(),
         timeouts,
         relay: RELAY,
-        sharing: toolgate_model::Sharing::default(),
+        sharing: toolgate_model::SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     });
-    let offered = Resource::Catalogue(CatalogueResource {
+    let offered = SnapshotResource::Catalogue(DefinitionsResource {
         tools: TOOLS.map(definition).to_vec(),
         instructions: format!("talk to {id}"),
         capabilities: json!({"tools": {}, "logging": {}, "completions": {}}).to_string(),
-        ..rest::catalogue()
+        ..prompts_and_resources::offered_definitions()
     });
     [
         (ResourceKind::Server, id, reached),
@@ -371,22 +377,25 @@ fn server_resources<'a>(id: &'a str, server: &FakeServer, timeouts: Timeouts) ->
     ]
 }
 
-fn gone_resources(url: String, timeouts: Timeouts) -> [Named<'static>; 2] {
-    let reached = Resource::Server(ServerResource {
+fn unreachable_server_resources(
+    url: String,
+    timeouts: CallTimeouts,
+) -> [NamedResource<'static>; 2] {
+    let reached = SnapshotResource::Server(ServerResource {
         url,
         credential: None,
         era: Some(Era::Modern),
         protocol_version: String::new(),
         timeouts,
         relay: RELAY,
-        sharing: toolgate_model::Sharing::default(),
+        sharing: toolgate_model::SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     });
-    let offered = Resource::Catalogue(CatalogueResource {
+    let offered = SnapshotResource::Catalogue(DefinitionsResource {
         tools: vec![definition("echo")],
         instructions: String::new(),
         capabilities: "{}".to_owned(),
-        ..rest::catalogue()
+        ..prompts_and_resources::offered_definitions()
     });
     [
         (ResourceKind::Server, "gone", reached),
@@ -394,28 +403,33 @@ fn gone_resources(url: String, timeouts: Timeouts) -> [Named<'static>; 2] {
     ]
 }
 
-fn gateway_resource(tools: Vec<ExposedTool>) -> Resource {
-    Resource::Gateway(GatewayResource {
+fn gateway_resource(tools: Vec<ExposedTool>) -> SnapshotResource {
+    SnapshotResource::Gateway(GatewayResource {
         display_name: "Everything".to_owned(),
         instructions: "be kind".to_owned(),
         tools,
         servers: vec![slug("old"), slug("new"), slug("gone")],
         must_understand: Vec::new(),
-        ..rest::gateway()
+        ..prompts_and_resources::exposing_gateway()
     })
 }
 
-fn token_resource(hasher: &TokenHasher, token: &str, user: &str, tools: Reach<String>) -> Resource {
-    Resource::Token(TokenResource {
+fn token_resource(
+    hasher: &TokenHasher,
+    token: &str,
+    user: &str,
+    tools: AllowList<String>,
+) -> SnapshotResource {
+    SnapshotResource::Token(TokenResource {
         hash: hasher.hash(token),
-        subject: Subject::User(slug(user)),
-        gateways: Reach::All,
+        subject: TokenSubject::User(slug(user)),
+        gateways: AllowList::All,
         tools,
         expires: None,
     })
 }
 
-impl Fixed {
+impl FixedSource {
     /// Changes the configuration as a push does.
     pub fn configure(&self, change: impl FnOnce(&mut Snapshot)) {
         let mut snapshot = self.snapshot.lock().unwrap();
@@ -432,14 +446,14 @@ impl Fixed {
     }
 }
 
-impl Source for Fixed {
-    type Keys = Keys;
+impl ConfigSource for FixedSource {
+    type Keys = FixedKeys;
 
     fn view(&self) -> Arc<View> {
         self.view.load_full()
     }
 
-    fn keys(&self) -> Option<Arc<Keys>> {
+    fn keys(&self) -> Option<Arc<FixedKeys>> {
         Some(Arc::clone(&self.keys))
     }
 
@@ -453,7 +467,7 @@ impl Source for Fixed {
 
     fn membership(
         &self,
-    ) -> tokio::sync::watch::Receiver<Option<toolgate_data_plane::sync::Membership>> {
+    ) -> tokio::sync::watch::Receiver<Option<toolgate_data_plane::sync::FleetMembership>> {
         tokio::sync::watch::channel(None).1
     }
 
@@ -462,7 +476,7 @@ impl Source for Fixed {
     }
 }
 
-impl KeySet for Keys {
+impl KeySet for FixedKeys {
     fn hasher(&self) -> &TokenHasher {
         &self.hasher
     }
@@ -472,13 +486,13 @@ impl KeySet for Keys {
     }
 }
 
-impl Revoked for Fixed {
+impl RevocationList for FixedSource {
     fn is_revoked(&self, hash: &TokenHash) -> bool {
         self.revoked.borrow().contains(hash)
     }
 }
 
-impl Credentials for Fixed {
+impl CredentialResolver for FixedSource {
     fn held(&self, _org: &Slug, _reference: &CredentialRef) -> Option<Arc<HeaderCredential>> {
         None
     }
@@ -487,11 +501,14 @@ impl Credentials for Fixed {
         &self,
         _org: &Slug,
         _reference: &CredentialRef,
-    ) -> Pending<'_, Result<Arc<HeaderCredential>, UpstreamFailure>> {
-        assert!(!self.faulty.load(Ordering::Relaxed), "a fault of ours");
+    ) -> BoxedFuture<'_, Result<Arc<HeaderCredential>, UpstreamFailure>> {
+        assert!(
+            !self.credentials_panic.load(Ordering::Relaxed),
+            "a fault of ours"
+        );
         let credential = HeaderCredential {
             name: "authorization".into(),
-            value: SECRET.as_bytes().to_vec().into(),
+            value: UPSTREAM_SECRET.as_bytes().to_vec().into(),
         };
         Box::pin(async move { Ok(Arc::new(credential)) })
     }

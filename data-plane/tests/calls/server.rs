@@ -26,14 +26,14 @@ use toolgate_model::Era;
 pub struct FakeServer {
     pub era: Era,
     pub address: SocketAddr,
-    pub seen: Arc<Mutex<Seen>>,
+    pub seen: Arc<Mutex<FakeServerState>>,
     /// Messages for all feeds; null ends the feeds.
     pub feeds: tokio::sync::broadcast::Sender<Value>,
 }
 
 /// Requests and counters of a [`FakeServer`].
 #[derive(Default)]
-pub struct Seen {
+pub struct FakeServerState {
     pub requests: Vec<(HeaderMap, Value)>,
     pub sessions: BTreeSet<String>,
     pub opened: usize,
@@ -42,11 +42,11 @@ pub struct Seen {
     pub dropped: usize,
     /// Messages of the flood tool that were read by the proxy.
     pub flooded: usize,
-    pub polled: crate::polled::Polled,
-    pub levels: crate::logs::Levels,
+    pub polled: crate::fake_polling::PollingScript,
+    pub levels: crate::fake_logging::FakeLogLevels,
 }
 
-pub type Body = BoxBody<Bytes, std::io::Error>;
+pub type FakeResponseBody = BoxBody<Bytes, std::io::Error>;
 
 impl FakeServer {
     pub async fn start(era: Era) -> Self {
@@ -78,7 +78,7 @@ impl FakeServer {
     }
 
     /// Forgets all sessions, as after a restart.
-    pub fn forget(&self) {
+    pub fn forget_sessions(&self) {
         self.seen.lock().unwrap().sessions.clear();
     }
 
@@ -105,17 +105,20 @@ impl FakeServer {
         seen.requests.iter().rfind(is).cloned()
     }
 
-    async fn serve(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<FakeResponseBody>, Infallible> {
         let (head, body) = request.into_parts();
         if head.method == Method::DELETE {
             self.seen.lock().unwrap().deleted += 1;
             return Ok(plain(200, "text/plain", ""));
         }
         if head.method == Method::GET && head.headers.contains_key("last-event-id") {
-            return Ok(self.taken_up(&head.headers));
+            return Ok(self.resume_stream(&head.headers));
         }
         if head.method == Method::GET {
-            if let Some(stream) = self.link_stream() {
+            if let Some(stream) = self.scripted_session_stream() {
                 return Ok(stream);
             }
             return Ok(self.feed(None));
@@ -124,7 +127,7 @@ impl FakeServer {
         let message: Value = serde_json::from_slice(&bytes).unwrap();
         let entry = (head.headers.clone(), message.clone());
         self.seen.lock().unwrap().requests.push(entry);
-        if let Some(refused) = self.session(&head.headers, &message) {
+        if let Some(refused) = self.session_error(&head.headers, &message) {
             return Ok(refused);
         }
         if message["id"]
@@ -145,16 +148,16 @@ impl FakeServer {
             }
             "tools/call" => self.tool(&message).await,
             "logging/setLevel" => self.set_level(&head.headers, &message).await,
-            "prompts/get" => crate::rest::prompt(&message),
-            "resources/read" => crate::rest::read(self.era, &message),
-            "completion/complete" => crate::rest::completion(&message),
+            "prompts/get" => crate::prompts_and_resources::prompt(&message),
+            "resources/read" => crate::prompts_and_resources::resource_result(self.era, &message),
+            "completion/complete" => crate::prompts_and_resources::completion_result(&message),
             "resources/subscribe" | "resources/unsubscribe" => self.subscribe(&message),
             "subscriptions/listen" => self.feed(Some(&message)),
             other => panic!("unexpected {other}"),
         })
     }
 
-    fn initialize(&self, message: &Value) -> Response<Body> {
+    fn initialize(&self, message: &Value) -> Response<FakeResponseBody> {
         let mut seen = self.seen.lock().unwrap();
         seen.opened += 1;
         let session = format!("session-{}", seen.opened);
@@ -176,7 +179,11 @@ impl FakeServer {
     }
 
     /// Response to a request with a missing or unknown session.
-    fn session(&self, headers: &HeaderMap, message: &Value) -> Option<Response<Body>> {
+    fn session_error(
+        &self,
+        headers: &HeaderMap,
+        message: &Value,
+    ) -> Option<Response<FakeResponseBody>> {
         if self.era == Era::Modern || message["method"] == "initialize" {
             return None;
         }
@@ -192,18 +199,18 @@ impl FakeServer {
         (!known).then(|| plain(404, "text/plain", "no such session"))
     }
 
-    async fn tool(&self, message: &Value) -> Response<Body> {
+    async fn tool(&self, message: &Value) -> Response<FakeResponseBody> {
         let params = &message["params"];
         let text = params["arguments"]["text"].as_str().unwrap_or_default();
         let result = json!({"content": [{"type": "text", "text": text}]});
         match params["name"].as_str().unwrap() {
             "echo" => answer(message, &result),
             "tool_error" => answer(message, &json!({"content": [], "isError": true})),
-            "marked" => marked(message, &result),
+            "marked" => result_with_meta(message, &result),
             "error" => failure(message, -32050, "theirs"),
-            "app" => crate::apps::called(message),
-            "task" => crate::tasks::started(message),
-            "capable" => crate::rest::wants_sampling(message),
+            "app" => crate::apps::app_result(message),
+            "task" => crate::tasks::task_result(message),
+            "capable" => crate::prompts_and_resources::missing_sampling_error(message),
             "fail" => plain(500, "text/html", "<h1>secret of the server</h1>"),
             "missing" => plain(404, "text/html", "<h1>secret of the server</h1>"),
             "locked" => plain(401, "text/plain", "secret of the server"),
@@ -218,23 +225,23 @@ impl FakeServer {
             "accepted" => plain(202, "text/plain", ""),
             "garbage" => plain(200, "application/json", "{\"jsonrpc\": \"2.0\", "),
             "silent" => {
-                let _dropped = Dropped(Arc::clone(&self.seen));
+                let _dropped = DropCounter(Arc::clone(&self.seen));
                 std::future::pending().await
             }
             "slow" => self.slow(message),
-            "pester" => self.pester(message),
+            "pester" => self.repeat_requests(message),
             "oversize" => self.oversize(message),
-            "canary" => canary(message, &result),
+            "canary" => echo_as_log_progress_and_result(message, &result),
             "flood" => self.flood(message),
-            "polled" => self.polled(message),
-            name if name.starts_with("ask") => self.asks(message),
-            name if name.starts_with("visit") => self.visits(name, message).await,
+            "polled" => self.serve_polled_call(message),
+            name if name.starts_with("ask") => self.serve_ask(message),
+            name if name.starts_with("visit") => self.serve_url_elicitation(name, message).await,
             name => self.streamed(name, message, &result),
         }
     }
 
     /// Responds after ten seconds, or never if the connection is closed before.
-    fn slow(&self, message: &Value) -> Response<Body> {
+    fn slow(&self, message: &Value) -> Response<FakeResponseBody> {
         let (sink, body) = channel();
         let (seen, message) = (Arc::clone(&self.seen), message.clone());
         tokio::spawn(async move {
@@ -250,7 +257,7 @@ impl FakeServer {
     }
 
     /// Sends a hundred undeclared requests and responds half a second later.
-    fn pester(&self, message: &Value) -> Response<Body> {
+    fn repeat_requests(&self, message: &Value) -> Response<FakeResponseBody> {
         let (sink, body) = channel();
         let message = message.clone();
         tokio::spawn(async move {
@@ -269,7 +276,7 @@ impl FakeServer {
     }
 
     /// Sends a message of two mebibytes during a call and leaves the call open.
-    fn oversize(&self, message: &Value) -> Response<Body> {
+    fn oversize(&self, message: &Value) -> Response<FakeResponseBody> {
         let (sink, body) = channel();
         let message = message.clone();
         tokio::spawn(async move {
@@ -285,7 +292,7 @@ impl FakeServer {
     }
 
     /// Sends only progress, as fast as it is read.
-    fn flood(&self, message: &Value) -> Response<Body> {
+    fn flood(&self, message: &Value) -> Response<FakeResponseBody> {
         let (sink, body) = channel();
         let (seen, token) = (
             Arc::clone(&self.seen),
@@ -307,7 +314,7 @@ impl FakeServer {
         events(body)
     }
 
-    fn streamed(&self, name: &str, message: &Value, result: &Value) -> Response<Body> {
+    fn streamed(&self, name: &str, message: &Value, result: &Value) -> Response<FakeResponseBody> {
         let (sink, body) = channel();
         let last = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
         let (name, message) = (name.to_owned(), message.clone());
@@ -345,7 +352,7 @@ impl FakeServer {
 }
 
 /// Responds with `_meta` members of its own.
-fn marked(message: &Value, result: &Value) -> Response<Body> {
+fn result_with_meta(message: &Value, result: &Value) -> Response<FakeResponseBody> {
     let mut result = result.clone();
     result["_meta"] = json!({"vendor.example/y": {"deep": [2.5, {}]}, "plain": "yes",
         "progressToken": 1, "io.modelcontextprotocol/serverInfo": {"name": "fake"}});
@@ -353,7 +360,7 @@ fn marked(message: &Value, result: &Value) -> Response<Body> {
 }
 
 /// Returns its argument in a log message, as progress and as the result.
-fn canary(message: &Value, result: &Value) -> Response<Body> {
+fn echo_as_log_progress_and_result(message: &Value, result: &Value) -> Response<FakeResponseBody> {
     let text = message["params"]["arguments"]["text"].clone();
     let token = &message["params"]["_meta"]["progressToken"];
     let all = [
@@ -368,17 +375,17 @@ fn canary(message: &Value, result: &Value) -> Response<Body> {
 }
 
 /// Counts a dropped request.
-struct Dropped(Arc<Mutex<Seen>>);
+struct DropCounter(Arc<Mutex<FakeServerState>>);
 
-impl Drop for Dropped {
+impl Drop for DropCounter {
     fn drop(&mut self) {
         self.0.lock().unwrap().dropped += 1;
     }
 }
 
-pub(crate) type Sink = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+pub(crate) type EventSink = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
 
-pub(crate) fn channel() -> (Sink, Body) {
+pub(crate) fn channel() -> (EventSink, FakeResponseBody) {
     let (sink, events) = mpsc::channel(1);
     let stream = futures_util::stream::unfold(events, |mut events| async move {
         events.recv().await.map(|event| (event, events))
@@ -386,37 +393,37 @@ pub(crate) fn channel() -> (Sink, Body) {
     (sink, StreamBody::new(stream).boxed())
 }
 
-pub(crate) async fn event(sink: &Sink, message: &Value) {
+pub(crate) async fn event(sink: &EventSink, message: &Value) {
     let text = format!("data: {message}\n\n");
     drop(sink.send(Ok(Frame::data(Bytes::from(text)))).await);
 }
 
-pub(crate) async fn progress(sink: &Sink, message: &Value, step: u32) {
+pub(crate) async fn progress(sink: &EventSink, message: &Value, step: u32) {
     let token = &message["params"]["_meta"]["progressToken"];
     let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress",
         "params": {"progressToken": token, "progress": step}});
     event(sink, &progress).await;
 }
 
-pub(crate) fn events(body: Body) -> Response<Body> {
+pub(crate) fn events(body: FakeResponseBody) -> Response<FakeResponseBody> {
     Response::builder()
         .header("content-type", "text/event-stream")
         .body(body)
         .unwrap()
 }
 
-pub fn answer(message: &Value, result: &Value) -> Response<Body> {
+pub fn answer(message: &Value, result: &Value) -> Response<FakeResponseBody> {
     let frame = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
     plain(200, "application/json", &frame.to_string())
 }
 
-pub(crate) fn failure(message: &Value, code: i64, text: &str) -> Response<Body> {
+pub(crate) fn failure(message: &Value, code: i64, text: &str) -> Response<FakeResponseBody> {
     let error = json!({"code": code, "message": text});
     let frame = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
     plain(200, "application/json", &frame.to_string())
 }
 
-pub fn plain(status: u16, kind: &str, text: &str) -> Response<Body> {
+pub fn plain(status: u16, kind: &str, text: &str) -> Response<FakeResponseBody> {
     let body = http_body_util::Full::from(text.to_owned()).map_err(|never| match never {});
     let response = Response::builder()
         .status(status)

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::json;
 use toolgate_model::Era;
 
-use crate::rig::{NARROW, Rig, eventually};
+use crate::rig::{NARROW_TOKEN, TestRig, eventually};
 
 const POST: [(&str, &str); 2] = [
     ("content-type", "application/json"),
@@ -14,8 +14,8 @@ const POST: [(&str, &str); 2] = [
 ];
 
 #[tokio::test]
-async fn a_session_is_named_known_and_our_own_or_refused() {
-    let rig = Rig::start().await;
+async fn a_missing_unknown_or_foreign_session_id_is_rejected() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     let headers = [POST[0], POST[1], ("mcp-protocol-version", "2025-11-25")];
@@ -28,7 +28,7 @@ async fn a_session_is_named_known_and_our_own_or_refused() {
     client.initialize().await;
     assert_eq!(client.legacy(list.clone()).await.status, 200);
     // Another principal, another gateway, an invented id.
-    let mut other = rig.client_with("everything", NARROW);
+    let mut other = rig.client_with("everything", NARROW_TOKEN);
     other.session.clone_from(&client.session);
     assert_eq!(other.legacy(list.clone()).await.status, 404);
     let mut other = rig.client_with("other", crate::rig::TOKEN);
@@ -51,8 +51,8 @@ async fn a_session_is_named_known_and_our_own_or_refused() {
 }
 
 #[tokio::test]
-async fn version_headers_are_checked_and_a_missing_one_is_forgiven() {
-    let rig = Rig::start().await;
+async fn version_headers_are_checked_and_may_be_missing() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
@@ -66,7 +66,7 @@ async fn version_headers_are_checked_and_a_missing_one_is_forgiven() {
 
 #[tokio::test]
 async fn a_get_opens_the_stream_of_a_session_and_a_drain_ends_it() {
-    let mut rig = Rig::start().await;
+    let mut rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     let session = client.session.clone().unwrap();
@@ -94,8 +94,8 @@ async fn a_get_opens_the_stream_of_a_session_and_a_drain_ends_it() {
 }
 
 #[tokio::test]
-async fn a_cancellation_reaches_the_server_in_the_way_of_its_era() {
-    let rig = Rig::start().await;
+async fn a_cancellation_reaches_the_server_in_the_form_of_its_era() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     for tool in ["old__slow", "new__slow"] {
@@ -125,8 +125,8 @@ async fn a_cancellation_reaches_the_server_in_the_way_of_its_era() {
 }
 
 #[tokio::test]
-async fn a_modern_client_that_leaves_takes_its_call_back_and_a_legacy_one_does_not() {
-    let rig = Rig::start().await;
+async fn a_disconnect_cancels_the_call_of_a_modern_client_only() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     let mut stream = client.call(Era::Legacy, json!(1), "new__slow", "x").await;
@@ -155,8 +155,8 @@ async fn a_modern_client_that_leaves_takes_its_call_back_and_a_legacy_one_does_n
 }
 
 #[tokio::test]
-async fn a_log_level_is_remembered_for_its_session() {
-    let rig = Rig::start().await;
+async fn a_log_level_is_stored_with_its_session() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     let level = json!({"jsonrpc": "2.0", "id": 1, "method": "logging/setLevel",
@@ -175,8 +175,8 @@ async fn a_log_level_is_remembered_for_its_session() {
 }
 
 #[tokio::test]
-async fn leaving_before_anything_came_means_the_same_as_leaving_later() {
-    let rig = Rig::start().await;
+async fn a_disconnect_before_the_response_acts_like_a_later_one() {
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     let wait = Duration::from_millis(200);
@@ -203,7 +203,7 @@ async fn leaving_before_anything_came_means_the_same_as_leaving_later() {
 
 #[tokio::test]
 async fn a_revocation_ends_open_streams_and_calls_of_its_token_within_two_seconds() {
-    let rig = Rig::start().await;
+    let rig = TestRig::start().await;
     let mut client = rig.client();
     client.initialize().await;
     let session = client.session.clone().unwrap();

@@ -6,21 +6,23 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use tokio::time::timeout;
-use toolgate_client::{ClientError, Reply as Head, ReplyBody, send};
+use toolgate_client::{ClientError, ReplyBody, ServerReply as Head, send};
 use toolgate_data_core::{
-    plan::{CallPlan, ClientSide},
-    port::{LinkFacts, LinkKey, Links},
+    plan::{CallPlan, ClientProtocol},
+    port::{UpstreamSessionHandle, UpstreamSessionKey, UpstreamSessionProvider},
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Reply, Towards, Wanted, failed},
-    session::LogLevel,
-    session_id::RANDOM,
+    rewrite::{
+        CallOutcome, ClientResponse, IncompleteResponse, ResponseRelay, UpstreamRequestOptions,
+        failure_response,
+    },
+    session::{LogLevel, session_id::RANDOM_LEN},
 };
 use toolgate_mcp::{message, method};
 use toolgate_model::{Era, Principal};
 use toolgate_runtime::{
     Drain, SharedClock,
-    budget::Holder,
-    trace::{Parent, Span},
+    budget::BudgetOwner,
+    trace::{SpanParent, TraceSpan},
 };
 
 use crate::{
@@ -49,7 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Calls {
     upstream: Arc<Upstream>,
-    links: Arc<dyn Links>,
+    links: Arc<dyn UpstreamSessionProvider>,
 }
 
 /// A call to be made.
@@ -61,15 +63,15 @@ pub struct Order {
     /// On whose behalf.
     pub principal: Arc<Principal>,
     /// Whose memory the answer takes, and whose share of a crowded server the call.
-    pub holder: Holder,
+    pub holder: BudgetOwner,
     /// The random part of the caller's legacy session, if they have one.
-    pub conversation: Option<[u8; RANDOM]>,
+    pub conversation: Option<[u8; RANDOM_LEN]>,
     /// From [`CallPlan::log_level_with`].
     pub log_level: Option<LogLevel>,
     /// From [`CallPlan::asks_for_log`].
     pub log_asked: bool,
     /// The span of the request that it serves, if there is one.
-    pub trace: Option<Parent>,
+    pub trace: Option<SpanParent>,
     /// How often its server has sent somebody to a page instead of running it, also before a question in the middle of it.
     pub visits: u8,
 }
@@ -77,7 +79,7 @@ pub struct Order {
 /// What a call came to.
 pub enum Answered<W> {
     /// One answer.
-    Reply(Reply, W),
+    Reply(ClientResponse, W),
     /// Messages ahead of the answer, and the answer; whoever waits is told how it ended.
     Stream(CallStream),
     /// It was taken back: nobody waits for an answer.
@@ -87,9 +89,9 @@ pub enum Answered<W> {
 /// How far a call has come.
 enum Progress {
     /// To its answer.
-    Whole(Reply),
+    Whole(ClientResponse),
     /// To more than one message, of which the first may have come.
-    Begun(Box<(Begun, Relay, Option<Wanted>)>),
+    Begun(Box<(Begun, ResponseRelay, Option<IncompleteResponse>)>),
 }
 
 /// An answer that has begun.
@@ -110,12 +112,12 @@ enum Ended {
     /// No connection stood: try again.
     NotSent,
     /// The server does not know the session of this link: try in another one.
-    Forgotten(Arc<LinkFacts>),
+    Forgotten(Arc<UpstreamSessionHandle>),
 }
 
 impl Calls {
     /// Over `upstream`; legacy servers over `links`.
-    pub fn new(upstream: Arc<Upstream>, links: Arc<dyn Links>) -> Self {
+    pub fn new(upstream: Arc<Upstream>, links: Arc<dyn UpstreamSessionProvider>) -> Self {
         Self { upstream, links }
     }
 
@@ -125,8 +127,10 @@ impl Calls {
         let client = order.plan.client;
         let running = self.clone().run(order, waiter);
         match client {
-            ClientSide::Modern { .. } => Box::pin(running).await,
-            ClientSide::Legacy { .. } => Finish::new(running, self.upstream.drain.clone()).await,
+            ClientProtocol::Modern { .. } => Box::pin(running).await,
+            ClientProtocol::Legacy { .. } => {
+                Finish::new(running, self.upstream.drain.clone()).await
+            }
         }
     }
 
@@ -160,12 +164,14 @@ impl Calls {
                 let mut exchange = Exchange::new(self.clone(), order, relay, begun);
                 match wanted {
                     None => {}
-                    Some(Wanted::Required(required)) => exchange.required(required, &waiter),
-                    Some(Wanted::Entrusts(state)) => {
+                    Some(IncompleteResponse::InputRequired(required)) => {
+                        exchange.required(required, &waiter)
+                    }
+                    Some(IncompleteResponse::SealState(state)) => {
                         let reply = exchange.entrusts(&state, success, &waiter);
                         return Answered::Reply(reply, waiter);
                     }
-                    Some(Wanted::Visit(pages)) => {
+                    Some(IncompleteResponse::UrlElicitation(pages)) => {
                         exchange.refused();
                         let reply = sent_away(&exchange.order, &pages, &waiter);
                         return Answered::Reply(reply, waiter);
@@ -211,7 +217,7 @@ impl Calls {
     async fn progress(&self, order: &Order) -> Progress {
         match self.begin(order, None).await {
             Ok(begun) => begun.read(order).await,
-            Err(failure) => Progress::Whole(failed(&order.plan, failure)),
+            Err(failure) => Progress::Whole(failure_response(&order.plan, failure)),
         }
     }
 
@@ -259,7 +265,7 @@ impl Calls {
 
     /// Whether it is this session that a server knows no longer. Another 404 may have come from anywhere behind it, so
     /// that the call may have run: something harmless in the same session tells them apart.
-    async fn has_forgotten(&self, order: &Order, facts: &LinkFacts) -> bool {
+    async fn has_forgotten(&self, order: &Order, facts: &UpstreamSessionHandle) -> bool {
         if is_lost(facts) {
             return true;
         }
@@ -279,17 +285,17 @@ impl Calls {
     async fn link(
         &self,
         order: &Order,
-        lost: Option<Arc<LinkFacts>>,
-    ) -> Result<Option<Arc<LinkFacts>>, UpstreamFailure> {
+        lost: Option<Arc<UpstreamSessionHandle>>,
+    ) -> Result<Option<Arc<UpstreamSessionHandle>>, UpstreamFailure> {
         let server = order.plan.server();
         if server.era == Some(Era::Modern) {
             return Ok(None);
         }
-        let declared = order.plan.declared();
-        let key = LinkKey::of(server, &order.principal, order.conversation, declared);
+        let declared = order.plan.declared_capabilities();
+        let key = UpstreamSessionKey::new(server, &order.principal, order.conversation, declared);
         let facts = match lost {
             Some(lost) => self.links.reopen(&key, &lost).await?,
-            None => match self.links.standing(&key) {
+            None => match self.links.established(&key) {
                 Some(facts) => facts,
                 None => self.links.open(&key).await?,
             },
@@ -301,23 +307,23 @@ impl Calls {
     async fn elsewhere(
         &self,
         plan: &CallPlan,
-        link: Option<&Arc<LinkFacts>>,
+        link: Option<&Arc<UpstreamSessionHandle>>,
         station: &Arc<Station<Target>>,
         presented: &Arc<Presented>,
     ) -> Option<Elsewhere> {
         // On a stream that carries everything there is no elsewhere.
-        let link = link.filter(|facts| facts.opened.kept.is_none())?;
-        if plan.askable().is_empty() {
+        let link = link.filter(|facts| facts.handshake.transport.is_none())?;
+        if plan.requestable_capabilities().is_empty() {
             return None;
         }
         overhear(link, station, presented, &self.upstream.drain).await;
-        Some(Elsewhere::enter(&link.callers))
+        Some(Elsewhere::enter(&link.calls))
     }
 
     async fn attempt(
         &self,
         order: &Order,
-        link: Option<Arc<LinkFacts>>,
+        link: Option<Arc<UpstreamSessionHandle>>,
         again: Option<&Again>,
     ) -> Result<Begun, Ended> {
         let plan = &order.plan;
@@ -340,8 +346,8 @@ impl Calls {
         let version = version(server, link.as_deref());
         let era = link.as_ref().map_or(Era::Modern, |_| Era::Legacy);
         let span = span(order, version);
-        let traceparent = span.as_ref().map(Span::traceparent);
-        let towards = Towards {
+        let traceparent = span.as_ref().map(TraceSpan::traceparent);
+        let towards = UpstreamRequestOptions {
             era,
             version,
             id,
@@ -368,9 +374,9 @@ impl Calls {
         let head = sent
             .await
             .map_err(|error| not_sent(&error, &mut flight, plan))?
-            .held_by(order.holder);
+            .charge_to(order.holder);
         if let Some(lost) = link {
-            let (status, in_session) = (head.status, lost.opened.session.is_some());
+            let (status, in_session) = (head.status, lost.handshake.session.is_some());
             if failure::again(&Attempt::Head { status, in_session }) == Repeat::InAnotherSession {
                 flight.worked();
                 return Err(Ended::Forgotten(lost));
@@ -393,7 +399,7 @@ impl Calls {
 }
 
 /// What is told of the call to whoever traces it.
-fn span(order: &Order, version: &str) -> Option<Span> {
+fn span(order: &Order, version: &str) -> Option<TraceSpan> {
     let (target, server) = (&order.plan.target, order.plan.server());
     let parent = order.trace.as_ref()?;
     let spoken_with = (&*server.name.to_string(), version);
@@ -414,7 +420,8 @@ fn not_sent(error: &ClientError, flight: &mut Flight, plan: &CallPlan) -> Ended 
 impl Begun {
     /// Reads an answer that is one document.
     async fn read(mut self, order: &Order) -> Progress {
-        let mut relay = Relay::new(Arc::clone(&order.plan), self.era, self.id, order.log_level);
+        let mut relay =
+            ResponseRelay::new(Arc::clone(&order.plan), self.era, self.id, order.log_level);
         let success = self.head.status.is_success();
         let reply = match self.head.body {
             ReplyBody::Sse(events) => {
@@ -422,7 +429,7 @@ impl Begun {
                 return Progress::Begun(Box::new((self, relay, None)));
             }
             ReplyBody::Json(body) => match body.bytes().await {
-                Ok(bytes) => match relay.only(&bytes) {
+                Ok(bytes) => match relay.on_single_response(&bytes) {
                     Ok(reply) => reply,
                     Err(wanted) => {
                         self.head.body = ReplyBody::Accepted;
@@ -442,21 +449,29 @@ impl Begun {
 }
 
 /// Tells the circuit how it went. A status that is no success, with a body that is no answer, is the status' fault.
-pub(crate) fn concluded(flight: &mut Flight, reply: Reply, success: bool, relay: &Relay) -> Reply {
+pub(crate) fn concluded(
+    flight: &mut Flight,
+    reply: ClientResponse,
+    success: bool,
+    relay: &ResponseRelay,
+) -> ClientResponse {
     if relay.is_answered() {
         flight.lands();
     }
     match reply.outcome {
-        Outcome::Failed(UpstreamFailure::Malformed) if !success => {
+        CallOutcome::Failed(UpstreamFailure::Malformed) if !success => {
             // It answered: what it does not like about this request is no reason to keep others from it.
             flight.failed(UpstreamFailure::Malformed);
-            failed(relay.call(), UpstreamFailure::Status)
+            failure_response(relay.call(), UpstreamFailure::Status)
         }
-        Outcome::Failed(failure) => {
+        CallOutcome::Failed(failure) => {
             flight.failed(failure);
             reply
         }
-        Outcome::Done | Outcome::ToolError | Outcome::InputRequired | Outcome::Error => {
+        CallOutcome::Done
+        | CallOutcome::ToolError
+        | CallOutcome::InputRequired
+        | CallOutcome::Error => {
             flight.worked();
             reply
         }

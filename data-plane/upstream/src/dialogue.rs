@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 use toolgate_data_core::{
     asking::{Asking, Event, Output, Question, QuestionId},
-    rewrite::Required,
+    rewrite::InputRequirement,
 };
 use toolgate_runtime::{Drain, SharedClock};
 
@@ -65,7 +65,7 @@ impl Dialogue {
     /// A modern server asks a round.
     pub(crate) fn required(
         &mut self,
-        required: Required,
+        required: InputRequirement,
         waiter: &impl Waiter,
         reachable: bool,
     ) -> Vec<Output> {

@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use toolgate_data_core::callers::{Callers, Ear};
+use toolgate_data_core::session::in_flight_calls::{InFlightCalls, ServerMessageReceiver};
 
 /// Messages that wait until the call looks.
 const QUEUE: usize = 8;
@@ -28,14 +28,15 @@ struct Open {
 
 impl Elsewhere {
     /// A call begins on a link.
-    pub(crate) fn enter(callers: &Callers) -> Self {
+    pub(crate) fn enter(callers: &InFlightCalls) -> Self {
         let (sender, messages) = mpsc::channel(QUEUE);
         let ear = Arc::new(Open {
             sender,
             open: AtomicBool::new(false),
         });
-        let known: Arc<dyn Ear> = Arc::clone(&ear) as Arc<dyn Ear>;
-        callers.enter(&known);
+        let known: Arc<dyn ServerMessageReceiver> =
+            Arc::clone(&ear) as Arc<dyn ServerMessageReceiver>;
+        callers.register(&known);
         Self { messages, ear }
     }
 
@@ -54,8 +55,8 @@ impl Elsewhere {
     }
 }
 
-impl Ear for Open {
-    fn hear(&self, message: &Bytes, asks: bool) -> bool {
+impl ServerMessageReceiver for Open {
+    fn deliver(&self, message: &Bytes, asks: bool) -> bool {
         (!asks || self.open.load(Ordering::Relaxed))
             && self.sender.try_send(message.clone()).is_ok()
     }

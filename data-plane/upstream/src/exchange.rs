@@ -15,9 +15,12 @@ use toolgate_client::{ClientError, EventStream, ReplyBody};
 use toolgate_data_core::{
     asking::{Asking, Output, Question},
     gathering::{Gathering, Round},
-    plan::ClientSide,
+    plan::ClientProtocol,
     refusal::UpstreamFailure,
-    rewrite::{Notice, Relay, Relayed, Reply, Required, Wanted},
+    rewrite::{
+        ClientResponse, IncompleteResponse, InputRequirement, RelayAction, ResponseRelay,
+        ServerNotification,
+    },
     thinning::{Say, Thinning},
 };
 
@@ -35,7 +38,7 @@ use crate::{
 pub(crate) struct Exchange {
     calls: Calls,
     pub(crate) order: Arc<Order>,
-    relay: Relay,
+    relay: ResponseRelay,
     flight: Flight,
     source: Source,
     /// What the server asks outside of the call's stream.
@@ -50,7 +53,7 @@ pub(crate) struct Exchange {
     reachable: bool,
     given_up: bool,
     turns: u64,
-    thinning: Thinning<Notice>,
+    thinning: Thinning<ServerNotification>,
     began: Instant,
     /// The answer, while something has to be said before it.
     last: Option<Heard>,
@@ -71,7 +74,7 @@ pub(crate) enum Source {
 /// What is for the client.
 pub(crate) enum Heard {
     /// The answer.
-    Final(Reply),
+    Final(ClientResponse),
     /// Something ahead of it.
     Say(Bytes),
     /// Questions to a modern client.
@@ -90,7 +93,7 @@ enum Happened {
 }
 
 impl Exchange {
-    pub(crate) fn new(calls: Calls, order: Order, relay: Relay, begun: Begun) -> Self {
+    pub(crate) fn new(calls: Calls, order: Order, relay: ResponseRelay, begun: Begun) -> Self {
         let source = match begun.head.body {
             ReplyBody::Sse(events) => Source::Events(events),
             ReplyBody::Json(_) | ReplyBody::Accepted | ReplyBody::Other(_) => Source::Nothing,
@@ -121,7 +124,7 @@ impl Exchange {
 
     /// Whether the call goes on when its client leaves.
     pub(crate) fn persists(&self) -> bool {
-        matches!(self.order.plan.client, ClientSide::Legacy { .. })
+        matches!(self.order.plan.client, ClientProtocol::Legacy { .. })
     }
 
     /// The client has left: it can be told nothing more on this stream.
@@ -142,8 +145,7 @@ impl Exchange {
     pub(crate) fn taken_up(&mut self, mut order: Order) {
         // The retry does not know of them.
         order.visits = self.order.visits;
-        self.relay
-            .taken_up(Arc::clone(&order.plan), order.log_level);
+        self.relay.resume(Arc::clone(&order.plan), order.log_level);
         self.order = Arc::new(order);
     }
 
@@ -171,14 +173,14 @@ impl Exchange {
     /// The server waits for the client: its time does not count.
     pub(crate) fn hold(&mut self) {
         if let Source::Events(events) = &mut self.source {
-            events.hold();
+            events.pause_deadlines();
         }
     }
 
     /// It is the server's turn again.
     pub(crate) fn go_on(&mut self) {
         if let Source::Events(events) = &mut self.source {
-            events.go_on();
+            events.resume_deadlines();
         }
     }
 
@@ -192,7 +194,7 @@ impl Exchange {
                 return last;
             }
             let heard = if self.given_up {
-                Some(self.fail(UpstreamFailure::Unanswered))
+                Some(self.fail(UpstreamFailure::InputNotGiven))
             } else {
                 let happened = self.happens().await;
                 self.took(happened, waiter)
@@ -247,16 +249,16 @@ impl Exchange {
             Happened::Message(ended) if EventStream::has_ended(&ended) && self.takes_up() => None,
             Happened::Message(Ok(None)) => Some(self.fail(UpstreamFailure::Broken)),
             Happened::Message(Err(error)) => Some(self.fail(failure::of(&error))),
-            Happened::Whole(Ok(bytes), success) => match self.relay.only(&bytes) {
+            Happened::Whole(Ok(bytes), success) => match self.relay.on_single_response(&bytes) {
                 Ok(reply) => Some(self.conclude(reply, success)),
-                Err(Wanted::Entrusts(state)) => {
+                Err(IncompleteResponse::SealState(state)) => {
                     Some(Heard::Final(self.entrusts(&state, success, waiter)))
                 }
-                Err(Wanted::Required(required)) => {
+                Err(IncompleteResponse::InputRequired(required)) => {
                     self.required(required, waiter);
                     None
                 }
-                Err(Wanted::Visit(pages)) => Some(self.visit(pages)),
+                Err(IncompleteResponse::UrlElicitation(pages)) => Some(self.visit(pages)),
             },
             Happened::Whole(Err(error), _) => Some(self.fail(failure::of(&error))),
             Happened::Begun(begun) => match *begun {
@@ -279,9 +281,9 @@ impl Exchange {
     }
 
     /// To the client, as it is told.
-    fn say(&mut self, told: impl IntoIterator<Item = Say<Notice>>) {
+    fn say(&mut self, told: impl IntoIterator<Item = Say<ServerNotification>>) {
         let told = told.into_iter().filter_map(|told| match told {
-            Say::Progress(notice) => self.relay.told(&notice),
+            Say::Progress(notice) => self.relay.render(&notice),
             Say::Message(message) => Some(message),
         });
         self.said.extend(told);
@@ -325,60 +327,67 @@ impl Exchange {
 
     fn heard(&mut self, message: &Bytes, waiter: &impl Waiter) -> Option<Heard> {
         match self.relay.on(message) {
-            Relayed::Final(reply) => Some(self.conclude(reply, true)),
-            Relayed::Progress(notice) => {
+            RelayAction::Final(reply) => Some(self.conclude(reply, true)),
+            RelayAction::Progress(notice) => {
                 let now = self.now();
                 let told = self.thinning.progress(notice, now);
                 self.say(told.map(Say::Progress));
                 None
             }
-            Relayed::Log(level, notice) => {
+            RelayAction::Log(level, notice) => {
                 let now = self.now();
-                let message = || self.relay.told(&notice);
+                let message = || self.relay.render(&notice);
                 let told = self.thinning.log(level, message, now);
                 self.say(told);
                 None
             }
-            Relayed::Forward(message) => {
+            RelayAction::Forward(message) => {
                 self.said.push_back(message);
                 None
             }
-            Relayed::Respond(message) => {
+            RelayAction::Respond(message) => {
                 self.flight.refuse(message);
                 None
             }
-            Relayed::Ignore => None,
-            Relayed::Asked(id, question) if !self.persists() => {
+            RelayAction::Ignore => None,
+            RelayAction::ServerRequest(id, question) if !self.persists() => {
                 let now = self.now();
                 self.gathering.asked(id, question, now).map(Heard::Asked)
             }
-            Relayed::Asked(id, question) => {
+            RelayAction::ServerRequest(id, question) => {
                 let reachable = self.reachable;
                 let outputs = self.dialogue(waiter).asked(id, question, waiter, reachable);
                 self.run(outputs);
                 None
             }
-            Relayed::Withdrawn(id) => {
+            RelayAction::Cancelled(id) => {
                 self.withdrawn(id);
                 None
             }
-            Relayed::Required(required) => {
+            RelayAction::InputRequired(required) => {
                 self.required(required, waiter);
                 None
             }
-            Relayed::Entrusts(state) => Some(Heard::Final(self.entrusts(&state, true, waiter))),
-            Relayed::Visit(pages) => Some(self.visit(pages)),
+            RelayAction::SealState(state) => {
+                Some(Heard::Final(self.entrusts(&state, true, waiter)))
+            }
+            RelayAction::UrlElicitation(pages) => Some(self.visit(pages)),
         }
     }
 
-    pub(crate) fn entrusts(&mut self, state: &str, success: bool, waiter: &impl Waiter) -> Reply {
+    pub(crate) fn entrusts(
+        &mut self,
+        state: &str,
+        success: bool,
+        waiter: &impl Waiter,
+    ) -> ClientResponse {
         let sealed = waiter.entrust(&self.order, state);
-        let reply = self.relay.entrusted(sealed.as_deref());
+        let reply = self.relay.respond_with_sealed_state(sealed.as_deref());
         concluded(&mut self.flight, reply, success, &self.relay)
     }
 
     /// The server has answered for now: it wants something, and is then called again.
-    pub(crate) fn required(&mut self, mut required: Required, waiter: &impl Waiter) {
+    pub(crate) fn required(&mut self, mut required: InputRequirement, waiter: &impl Waiter) {
         self.flight.rests();
         self.source = Source::Nothing;
         self.state = required.state.take();
@@ -417,7 +426,7 @@ impl Exchange {
 
     /// It was sent again, and has begun to be answered.
     fn begun(&mut self, begun: Begun) -> Option<Heard> {
-        self.relay.sent_again(begun.id);
+        self.relay.set_upstream_id(begun.id);
         self.flight = begun.flight;
         let success = begun.head.status.is_success();
         self.source = match begun.head.body {
@@ -445,7 +454,7 @@ impl Exchange {
         self.conclude(reply, true)
     }
 
-    fn conclude(&mut self, reply: Reply, success: bool) -> Heard {
+    fn conclude(&mut self, reply: ClientResponse, success: bool) -> Heard {
         Heard::Final(concluded(&mut self.flight, reply, success, &self.relay))
     }
 }

@@ -13,8 +13,8 @@ pub(crate) fn of(error: &ClientError) -> UpstreamFailure {
         ClientError::Egress(_) | ClientError::Broken(_) => UpstreamFailure::Broken,
         ClientError::Timeout(_) => UpstreamFailure::Timeout,
         ClientError::TooLarge(_) => UpstreamFailure::TooLarge,
-        ClientError::TooMuch(_) => UpstreamFailure::TooMuch,
-        ClientError::Exhausted => UpstreamFailure::NoRoom,
+        ClientError::TooManyEvents(_) => UpstreamFailure::TooManyMessages,
+        ClientError::Exhausted => UpstreamFailure::ResponseBufferFull,
         ClientError::Status(problem) => status(problem.status).unwrap_or(UpstreamFailure::Status),
         ClientError::Rpc(_) => UpstreamFailure::Status,
         // We form our requests ourselves; what cannot be sent cannot be reached.
@@ -54,11 +54,11 @@ pub(crate) fn again(attempt: &Attempt<'_>) -> Again {
             EgressError::Connect { .. } => Again::Alike,
             // Nothing was sent either, but time-outs and refusals of our own would only repeat themselves.
             EgressError::Url(_)
-            | EgressError::Refused(_)
+            | EgressError::Forbidden(_)
             | EgressError::Resolve { .. }
             | EgressError::ConnectTimeout { .. }
             | EgressError::Tls(_)
-            | EgressError::SetUp(_)
+            | EgressError::TlsSetup(_)
             // This one may have been sent.
             | EgressError::Broken(_) => Again::Never,
         },
@@ -67,7 +67,7 @@ pub(crate) fn again(attempt: &Attempt<'_>) -> Again {
             | ClientError::Timeout(_)
             | ClientError::Broken(_)
             | ClientError::TooLarge(_)
-            | ClientError::TooMuch(_)
+            | ClientError::TooManyEvents(_)
             | ClientError::Exhausted
             | ClientError::Frame(_)
             | ClientError::Status(_)

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use toolgate_data_core::{
     ServerView,
-    port::{Feed, FeedNetwork, LinkKey, Links, Pending},
+    notify::topic_subscriptions::ChangeTopics,
+    port::{
+        BoxedFuture, ChangeFeed, ChangeFeedTransport, UpstreamSessionKey, UpstreamSessionProvider,
+    },
     refusal::UpstreamFailure,
-    watch::Topics,
 };
 use toolgate_model::Era;
 
@@ -24,7 +26,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Feeds {
     upstream: Arc<Upstream>,
-    links: Arc<dyn Links>,
+    links: Arc<dyn UpstreamSessionProvider>,
 }
 
 /// A server that can be talked to.
@@ -33,11 +35,11 @@ struct Reached {
     presented: Arc<Presented>,
 }
 
-type Opening = Result<Box<dyn Feed>, UpstreamFailure>;
+type Opening = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
 
 impl Feeds {
     /// Over `upstream`; legacy servers over `links`.
-    pub fn new(upstream: Arc<Upstream>, links: Arc<dyn Links>) -> Self {
+    pub fn new(upstream: Arc<Upstream>, links: Arc<dyn UpstreamSessionProvider>) -> Self {
         Self { upstream, links }
     }
 
@@ -55,8 +57,12 @@ impl Reached {
     }
 }
 
-impl FeedNetwork for Feeds {
-    fn open(&self, key: &LinkKey, topics: Topics) -> Pending<'static, Opening> {
+impl ChangeFeedTransport for Feeds {
+    fn open(
+        &self,
+        key: &UpstreamSessionKey,
+        topics: ChangeTopics,
+    ) -> BoxedFuture<'static, Opening> {
         let (feeds, key) = (self.clone(), key.clone());
         Box::pin(async move {
             match key.server.era {

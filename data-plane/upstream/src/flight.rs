@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use toolgate_client::{EventStream, Headers, OldStream, send};
-use toolgate_data_core::{port::LinkFacts, refusal::UpstreamFailure};
+use toolgate_client::{EventStream, HttpSseStream, RequestHeaders, send};
+use toolgate_data_core::{port::UpstreamSessionHandle, refusal::UpstreamFailure};
 use toolgate_mcp::message;
 use toolgate_model::Timestamp;
-use toolgate_runtime::{Drain, trace::Span};
+use toolgate_runtime::{Drain, trace::TraceSpan};
 
 use crate::{
     refuse::{PATIENCE, refuse},
@@ -20,18 +20,18 @@ pub(crate) struct Flight {
     leave: Leave<Target>,
     presented: Arc<Presented>,
     /// Of legacy servers: the session it runs in, and its id there.
-    link: Option<(Arc<LinkFacts>, u64)>,
+    link: Option<(Arc<UpstreamSessionHandle>, u64)>,
     drain: Drain,
     landed: bool,
     /// Ends with the flight.
-    span: Option<Span>,
+    span: Option<TraceSpan>,
 }
 
 impl Flight {
     pub(crate) fn new(
         leave: Leave<Target>,
         presented: Arc<Presented>,
-        link: Option<(Arc<LinkFacts>, u64)>,
+        link: Option<(Arc<UpstreamSessionHandle>, u64)>,
         drain: Drain,
     ) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Flight {
     }
 
     /// The span of this request to the server.
-    pub(crate) fn traced(mut self, span: Option<Span>) -> Self {
+    pub(crate) fn traced(mut self, span: Option<TraceSpan>) -> Self {
         self.span = span;
         self
     }
@@ -65,7 +65,7 @@ impl Flight {
     /// It came to this. A server that may still be at it is told to stop.
     pub(crate) fn failed(&mut self, failure: UpstreamFailure) {
         if let Some(span) = &self.span {
-            span.failed(failure.kind());
+            span.set_error(failure.kind());
         }
         self.landed |= !goes_on(failure);
         self.leave.failed(failure);
@@ -109,7 +109,7 @@ impl Flight {
         // Whoever is asked for more of an answer is in use, however long that takes.
         facts.touch(now);
         let http = &self.leave.station().target.http;
-        events.take_up(http, &self.presented.endpoint, session_headers(facts))
+        events.start_resume(http, &self.presented.endpoint, session_headers(facts))
     }
 
     fn post(&self, body: bytes::Bytes, name: &'static str) {
@@ -152,8 +152,8 @@ fn goes_on(failure: UpstreamFailure) -> bool {
     match failure {
         UpstreamFailure::Timeout
         | UpstreamFailure::TooLarge
-        | UpstreamFailure::TooMuch
-        | UpstreamFailure::NoRoom
+        | UpstreamFailure::TooManyMessages
+        | UpstreamFailure::ResponseBufferFull
         | UpstreamFailure::Broken
         | UpstreamFailure::Malformed => true,
         UpstreamFailure::Unreachable
@@ -165,27 +165,27 @@ fn goes_on(failure: UpstreamFailure) -> bool {
         | UpstreamFailure::Credential
         | UpstreamFailure::RateLimited
         | UpstreamFailure::StateTooLarge
-        | UpstreamFailure::Outgrown
+        | UpstreamFailure::TooLargeAfterRewrite
         | UpstreamFailure::NeedsInput
-        | UpstreamFailure::Unanswered
+        | UpstreamFailure::InputNotGiven
         | UpstreamFailure::SessionLost => false,
     }
 }
 
 /// With a server of old: the stream of this session.
-pub(crate) fn old_stream(facts: &LinkFacts) -> Option<Arc<OldStream>> {
-    let kept = facts.opened.kept.clone()?;
+pub(crate) fn old_stream(facts: &UpstreamSessionHandle) -> Option<Arc<HttpSseStream>> {
+    let kept = facts.handshake.transport.clone()?;
     kept.0.downcast().ok()
 }
 
 /// Whether the stream of this session has ended, and the session with it.
-pub(crate) fn is_lost(facts: &LinkFacts) -> bool {
-    old_stream(facts).is_some_and(|old| old.is_lost())
+pub(crate) fn is_lost(facts: &UpstreamSessionHandle) -> bool {
+    old_stream(facts).is_some_and(|old| old.is_closed())
 }
 
 /// The headers of a message within a session with a legacy server.
-pub(crate) fn session_headers(facts: &LinkFacts) -> Headers {
-    let session = facts.opened.session.as_deref();
+pub(crate) fn session_headers(facts: &UpstreamSessionHandle) -> RequestHeaders {
+    let session = facts.handshake.session.as_deref();
     let session = session.and_then(|session| HeaderValue::from_str(session).ok());
-    Headers::legacy(&facts.opened.version, session.as_ref())
+    RequestHeaders::legacy(&facts.handshake.version, session.as_ref())
 }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use toolgate_client::ask;
-use toolgate_data_core::{levels::Lowering, port::LinkFacts, refusal::UpstreamFailure};
+use toolgate_data_core::{
+    port::UpstreamSessionHandle, refusal::UpstreamFailure,
+    session::upstream_log_level::LogLevelChange,
+};
 use toolgate_mcp::{message, method, text::quote};
 use toolgate_runtime::Drain;
 
@@ -22,17 +25,17 @@ const HEAD_START: Duration = Duration::from_millis(500);
 
 /// Has the level of the call set, if nobody has yet. Where another call is about to, this one does not wait for it.
 pub(crate) async fn lower(
-    link: &Arc<LinkFacts>,
+    link: &Arc<UpstreamSessionHandle>,
     order: &Order,
     station: &Arc<Station<Target>>,
     presented: &Arc<Presented>,
     drain: &Drain,
 ) {
-    let Some(lowering) = link.levels.want(order.log_level, order.log_asked) else {
+    let Some(lowering) = link.log_level.request(order.log_level, order.log_asked) else {
         return;
     };
     let endpoint = presented.endpoint.clone();
-    let endpoint = endpoint.within(order.plan.server().timeouts.first_byte);
+    let endpoint = endpoint.with_max_timeout(order.plan.server().timeouts.first_byte);
     let (link, station) = (Arc::clone(link), Arc::clone(station));
     let setting = drain.spawn("log level", async move {
         let id = link.next_id().to_string();
@@ -40,10 +43,10 @@ pub(crate) async fn lower(
         let http = &station.target.http;
         let asked = ask(http, &endpoint, session_headers(&link), &id, request).await;
         if let Err(error) = asked {
-            tracing::debug!(%error, level = lowering.to.as_str(), "a log level was not set");
+            tracing::debug!(%error, level = lowering.level.as_str(), "a log level was not set");
             // What it has heard of it will not hear better the second time.
             if failure::of(&error) == UpstreamFailure::Unreachable {
-                link.levels.untold(lowering);
+                link.log_level.revert(lowering);
             }
         }
     });
@@ -51,7 +54,7 @@ pub(crate) async fn lower(
     let _late = Box::pin(timeout(HEAD_START, setting)).await;
 }
 
-fn request(id: &str, lowering: Lowering) -> bytes::Bytes {
-    let params = format!("{{\"level\":{}}}", quote(lowering.to.as_str()));
+fn request(id: &str, lowering: LogLevelChange) -> bytes::Bytes {
+    let params = format!("{{\"level\":{}}}", quote(lowering.level.as_str()));
     message::request(id, method::SET_LEVEL, Some(&params))
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use toolgate_client::{Headers, delete, handshake};
+use toolgate_client::{RequestHeaders, delete, handshake};
 use toolgate_data_core::{
     ServerView,
-    port::{Kept, LinkKey, LinkNetwork, Opened, Pending},
+    port::{
+        BoxedFuture, HandshakeResult, TransportState, UpstreamSessionKey, UpstreamSessionTransport,
+    },
     refusal::UpstreamFailure,
 };
 use toolgate_mcp::{headers, message::Implementation, versions};
@@ -23,14 +25,17 @@ impl Network {
     }
 }
 
-impl LinkNetwork for Network {
-    fn initialize(&self, key: &LinkKey) -> Pending<'static, Result<Opened, UpstreamFailure>> {
+impl UpstreamSessionTransport for Network {
+    fn initialize(
+        &self,
+        key: &UpstreamSessionKey,
+    ) -> BoxedFuture<'static, Result<HandshakeResult, UpstreamFailure>> {
         let upstream = Arc::clone(&self.0);
         let (server, capabilities) = (Arc::clone(&key.server), key.capabilities.to_json());
         Box::pin(async move { initialize(&upstream, &server, &capabilities).await })
     }
 
-    fn terminate(&self, key: &LinkKey, session: &str) -> Pending<'static, ()> {
+    fn terminate(&self, key: &UpstreamSessionKey, session: &str) -> BoxedFuture<'static, ()> {
         let upstream = Arc::clone(&self.0);
         let server = Arc::clone(&key.server);
         let session = session.to_owned();
@@ -45,7 +50,7 @@ async fn initialize(
     upstream: &Upstream,
     server: &Arc<ServerView>,
     capabilities: &str,
-) -> Result<Opened, UpstreamFailure> {
+) -> Result<HandshakeResult, UpstreamFailure> {
     let station = upstream.station(server)?;
     let mut leave = station.leave()?;
     let presented = upstream.present(&station).await?;
@@ -63,7 +68,7 @@ async fn initialize(
     let endpoint = presented
         .endpoint
         .clone()
-        .within(server.timeouts.first_byte);
+        .with_max_timeout(server.timeouts.first_byte);
     let (http, drain) = (&station.target.http, &upstream.drain);
     let shaken = handshake(http, &endpoint, version, capabilities, &us, drain).await;
     let shaken = shaken.map_err(|error| {
@@ -76,11 +81,11 @@ async fn initialize(
     let session = shaken.session.as_ref();
     // Copied: a header's value would keep the buffer alive that it was read into.
     let session = session.and_then(|value| value.to_str().ok()).map(Box::from);
-    Ok(Opened {
+    Ok(HandshakeResult {
         session,
         version: shaken.version.into(),
         capabilities: shaken.facts.capabilities.into(),
-        kept: shaken.old.map(|old| Kept(old)),
+        transport: shaken.http_sse.map(|old| TransportState(old)),
     })
 }
 
@@ -97,7 +102,7 @@ async fn terminate(
         .protocol_version
         .as_deref()
         .unwrap_or(versions::LATEST_LEGACY);
-    let headers = Headers::none()
+    let headers = RequestHeaders::none()
         .with(headers::VERSION, version)
         .with(headers::SESSION, session);
     let endpoint = presented.within(PATIENCE);

@@ -2,22 +2,25 @@
 
 use std::borrow::Cow;
 
-use toolgate_client::Headers;
+use toolgate_client::RequestHeaders;
 use toolgate_data_core::{
     ServerView,
     plan::CallPlan,
-    port::LinkFacts,
+    port::UpstreamSessionHandle,
     refusal::UpstreamFailure,
-    rewrite::{self, Request, Towards, request},
+    rewrite::{self, UpstreamRequest, UpstreamRequestOptions, request},
 };
 use toolgate_mcp::{headers::PARAM_PREFIX, trace, versions};
 
 use crate::{again::Again, call::Order, flight::session_headers};
 
 /// The version to speak.
-pub(crate) fn version<'a>(server: &'a ServerView, link: Option<&'a LinkFacts>) -> &'a str {
+pub(crate) fn version<'a>(
+    server: &'a ServerView,
+    link: Option<&'a UpstreamSessionHandle>,
+) -> &'a str {
     match link {
-        Some(facts) => &facts.opened.version,
+        Some(facts) => &facts.handshake.version,
         None => server
             .protocol_version
             .as_deref()
@@ -28,16 +31,16 @@ pub(crate) fn version<'a>(server: &'a ServerView, link: Option<&'a LinkFacts>) -
 /// The call as it goes out.
 pub(crate) fn rewritten<'a>(
     order: &'a Order,
-    to: &Towards<'a>,
+    to: &UpstreamRequestOptions<'a>,
     again: Option<&Again>,
-) -> Result<Request<'a>, UpstreamFailure> {
+) -> Result<UpstreamRequest<'a>, UpstreamFailure> {
     // Cannot be: the spans come from these bytes.
     let impossible = |_edit| UpstreamFailure::Malformed;
     let mut request = request(&order.body, &order.plan, to).map_err(impossible)?;
     if let Some(Again { responses, state }) = again {
         let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;
-    } else if order.plan.is_back() {
+    } else if order.plan.is_continuation() {
         // What the client came back with was for us.
         request.body = rewrite::again(&request.body, None, None).map_err(impossible)?;
     }
@@ -47,14 +50,14 @@ pub(crate) fn rewritten<'a>(
 /// The headers of the era; of those that were made for the request, only mirrored arguments are not known beforehand.
 pub(crate) fn outgoing(
     made: &[(Cow<'_, str>, Cow<'_, str>)],
-    link: Option<&LinkFacts>,
+    link: Option<&UpstreamSessionHandle>,
     version: &str,
     plan: &CallPlan,
     traceparent: Option<&str>,
-) -> Headers {
+) -> RequestHeaders {
     let mut headers = match link {
         Some(facts) => session_headers(facts),
-        None => Headers::modern(version, plan.target.method(), plan.target.mcp_name()),
+        None => RequestHeaders::modern(version, plan.target.method(), plan.target.mcp_name()),
     };
     let mirrored = made
         .iter()
@@ -64,10 +67,10 @@ pub(crate) fn outgoing(
     }
     let told = plan.trace.as_ref();
     if let Some(parent) = traceparent.or(told.map(|trace| &*trace.parent)) {
-        headers = headers.with(trace::PARENT, parent);
+        headers = headers.with(trace::TRACEPARENT, parent);
     }
     if let Some(state) = told.and_then(|trace| trace.state.as_deref()) {
-        headers = headers.with(trace::STATE, state);
+        headers = headers.with(trace::TRACESTATE, state);
     }
     headers
 }

@@ -13,11 +13,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 use toolgate_client::{EventStream, open_stream};
-use toolgate_data_core::{callers::Flying, port::LinkFacts, rewrite::respond};
+use toolgate_data_core::{
+    port::UpstreamSessionHandle, rewrite::server_request_response,
+    session::in_flight_calls::CallGeneration,
+};
 use toolgate_mcp::{
-    Limits,
-    answer::{Body, scan},
-    method,
+    FrameLimits, method,
+    server_message::{ServerMessageBody, scan},
 };
 use toolgate_runtime::Drain;
 
@@ -39,7 +41,7 @@ const HEAD_START: Duration = Duration::from_millis(500);
 
 /// Whoever listens on one link.
 struct Listener {
-    link: Weak<LinkFacts>,
+    link: Weak<UpstreamSessionHandle>,
     station: Arc<Station<Target>>,
     presented: Arc<Presented>,
     drain: Drain,
@@ -47,12 +49,12 @@ struct Listener {
 
 /// Listens, unless somebody does already; returns when there is a stream, or it is known that there will be none.
 pub(crate) async fn overhear(
-    link: &Arc<LinkFacts>,
+    link: &Arc<UpstreamSessionHandle>,
     station: &Arc<Station<Target>>,
     presented: &Arc<Presented>,
     drain: &Drain,
 ) {
-    if !link.callers.listen() {
+    if !link.calls.listen() {
         return;
     }
     let listener = Listener {
@@ -96,7 +98,7 @@ impl Listener {
         }
         sleep(PAUSE).await;
         if let Some(link) = self.link.upgrade() {
-            link.callers.listened();
+            link.calls.release_stream();
         }
     }
 
@@ -125,9 +127,9 @@ impl Listener {
             };
             if EventStream::has_ended(&message) {
                 // Without a call nobody is there to hear what is said: whoever comes next listens anew.
-                let flying = link.callers.flying();
+                let flying = link.calls.generation();
                 drop(link);
-                if flying.is_none() || !events.take_up(http, endpoint, headers.clone()) {
+                if flying.is_none() || !events.start_resume(http, endpoint, headers.clone()) {
                     return Ended::Over;
                 }
                 match self.overtaken(&mut events, flying).await {
@@ -143,38 +145,44 @@ impl Listener {
     }
 
     /// Waits until the stream is back; how it ended, if that was for nothing.
-    async fn overtaken(&self, events: &mut EventStream, flying: Option<Flying>) -> Option<Ended> {
-        if events.back().await.is_err() {
+    async fn overtaken(
+        &self,
+        events: &mut EventStream,
+        flying: Option<CallGeneration>,
+    ) -> Option<Ended> {
+        if events.wait_resumed().await.is_err() {
             return Some(Ended::Over);
         }
         match self.link.upgrade() {
-            Some(link) if link.callers.flying() == flying => None,
-            Some(link) if link.callers.flying().is_some() => Some(Ended::Overtaken),
+            Some(link) if link.calls.generation() == flying => None,
+            Some(link) if link.calls.generation().is_some() => Some(Ended::Overtaken),
             Some(_) | None => Some(Ended::Over),
         }
     }
 
-    fn heard(&self, message: &Bytes, link: &Arc<LinkFacts>) {
-        let Ok(answer) = scan(message, &Limits::ANSWER) else {
+    fn heard(&self, message: &Bytes, link: &Arc<UpstreamSessionHandle>) {
+        let Ok(answer) = scan(message, &FrameLimits::SERVER_MESSAGE) else {
             return;
         };
         match &answer.body {
-            Body::Request { method, .. } => {
+            ServerMessageBody::Request { method, .. } => {
                 let id = answer.id.map(|id| id.raw).unwrap_or_default();
-                if method.as_str() == method::PING || !link.callers.hear(message, true) {
-                    self.post(link, respond(method.as_str(), id));
+                if method.as_str() == method::PING
+                    || !link.calls.deliver_to_sole_call(message, true)
+                {
+                    self.post(link, server_request_response(method.as_str(), id));
                 }
             }
-            Body::Notification { method, .. } => {
+            ServerMessageBody::Notification { method, .. } => {
                 if matches!(method.as_str(), method::CANCELLED | method::MESSAGE) {
-                    let _nobodys = link.callers.hear(message, false);
+                    let _nobodys = link.calls.deliver_to_sole_call(message, false);
                 }
             }
-            Body::Result(_) | Body::Error(_) => {}
+            ServerMessageBody::Result(_) | ServerMessageBody::Error(_) => {}
         }
     }
 
-    fn post(&self, link: &Arc<LinkFacts>, body: Bytes) {
+    fn post(&self, link: &Arc<UpstreamSessionHandle>, body: Bytes) {
         refuse(link, &self.station, &self.presented, &self.drain, body);
     }
 }

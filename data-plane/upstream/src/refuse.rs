@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use toolgate_client::send;
-use toolgate_data_core::port::LinkFacts;
+use toolgate_data_core::port::UpstreamSessionHandle;
 use toolgate_runtime::Drain;
 
 use crate::{
@@ -19,13 +19,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Posts this answer within the session of a link, unless too many are under way there.
 pub(crate) fn refuse(
-    link: &Arc<LinkFacts>,
+    link: &Arc<UpstreamSessionHandle>,
     station: &Arc<Station<Target>>,
     presented: &Presented,
     drain: &Drain,
     answer: Bytes,
 ) {
-    let Some(refusing) = link.refuse() else {
+    let Some(refusing) = link.acquire_rejection_permit() else {
         return;
     };
     let headers = session_headers(link);

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use toolgate_data_core::{
     asking::Question,
     plan::CallPlan,
-    rewrite::{Reply, input_required},
+    rewrite::{ClientResponse, input_required},
 };
 use toolgate_mcp::{RpcError, message, object};
 use toolgate_model::Digest;
@@ -33,7 +33,7 @@ struct Asked {
 /// What there is to do now.
 pub(crate) enum Settled {
     /// Tell the client.
-    Reply(Reply),
+    Reply(ClientResponse),
     /// Follow the call further.
     GoOn(Box<Exchange>),
 }

@@ -13,8 +13,8 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
-use toolgate_model::Name;
-use toolgate_runtime::{SharedClock, Taken, Tally, budget::Holder, random};
+use toolgate_model::ObjectName;
+use toolgate_runtime::{Quota, QuotaPermit, SharedClock, budget::BudgetOwner, random};
 
 use crate::circuit::{Admission, Circuit};
 
@@ -40,7 +40,7 @@ pub(crate) struct Station<T> {
     troubled: AtomicBool,
     calls: AtomicUsize,
     /// Whose calls came when it was crowded.
-    crowd: Arc<Tally>,
+    crowd: Arc<Quota>,
     notes: Arc<Semaphore>,
     clock: SharedClock,
     origin: Instant,
@@ -54,12 +54,12 @@ pub(crate) struct Leave<T> {
     /// Whether it counts as a call at the server.
     counted: bool,
     /// Whose share it is of.
-    share: Option<Taken>,
+    share: Option<QuotaPermit>,
 }
 
 /// All stations, by server.
 pub(crate) struct Stations<T> {
-    all: ArcSwap<BTreeMap<Name, Arc<Station<T>>>>,
+    all: ArcSwap<BTreeMap<ObjectName, Arc<Station<T>>>>,
 }
 
 impl<T> Station<T> {
@@ -70,7 +70,7 @@ impl<T> Station<T> {
             circuit: Mutex::default(),
             troubled: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
-            crowd: Tally::new(SHARE),
+            crowd: Quota::new(SHARE),
             notes: Arc::new(Semaphore::new(NOTES)),
             origin: clock.monotonic(),
             clock,
@@ -83,7 +83,10 @@ impl<T> Station<T> {
     }
 
     /// Leave for a call of this holder; none also if the server is crowded and they have their share of it.
-    pub(crate) fn leave_for(self: &Arc<Self>, holder: Holder) -> Result<Leave<T>, UpstreamFailure> {
+    pub(crate) fn leave_for(
+        self: &Arc<Self>,
+        holder: BudgetOwner,
+    ) -> Result<Leave<T>, UpstreamFailure> {
         self.enter(Some(holder))
     }
 
@@ -93,7 +96,7 @@ impl<T> Station<T> {
         Arc::clone(&self.notes).try_acquire_owned().ok()
     }
 
-    fn enter(self: &Arc<Self>, holder: Option<Holder>) -> Result<Leave<T>, UpstreamFailure> {
+    fn enter(self: &Arc<Self>, holder: Option<BudgetOwner>) -> Result<Leave<T>, UpstreamFailure> {
         // Made first: what it counts is given back when it is dropped, whatever comes of it.
         let mut leave = Leave {
             station: Arc::clone(self),
@@ -107,7 +110,7 @@ impl<T> Station<T> {
             return Err(UpstreamFailure::Busy);
         }
         if let Some(holder) = holder.filter(|_| before >= CROWDED) {
-            let share = self.crowd.take(holder);
+            let share = self.crowd.acquire(holder);
             leave.share = Some(share.ok_or(UpstreamFailure::Busy)?);
         }
         if self.troubled.load(Ordering::Relaxed) {
@@ -178,18 +181,18 @@ impl<T> Leave<T> {
             UpstreamFailure::Malformed
             | UpstreamFailure::RateLimited
             | UpstreamFailure::TooLarge
-            | UpstreamFailure::TooMuch
+            | UpstreamFailure::TooManyMessages
             | UpstreamFailure::StateTooLarge
-            | UpstreamFailure::Outgrown
+            | UpstreamFailure::TooLargeAfterRewrite
             | UpstreamFailure::NeedsInput
-            | UpstreamFailure::Unanswered
+            | UpstreamFailure::InputNotGiven
             | UpstreamFailure::SessionLost => self.worked(),
             // Never reached the server, or says nothing of it.
             UpstreamFailure::CircuitOpen
             | UpstreamFailure::Busy
             | UpstreamFailure::TooManyOpen(_)
             | UpstreamFailure::Overloaded
-            | UpstreamFailure::NoRoom
+            | UpstreamFailure::ResponseBufferFull
             | UpstreamFailure::Credential => {}
         }
     }
@@ -245,7 +248,7 @@ impl<T> Stations<T> {
     }
 
     /// Forgets the stations of servers that are no longer configured.
-    pub(crate) fn retain(&self, keep: impl Fn(&Name) -> bool) {
+    pub(crate) fn retain(&self, keep: impl Fn(&ObjectName) -> bool) {
         if self.all.load().keys().all(&keep) {
             return;
         }

@@ -15,7 +15,7 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     time::sleep,
 };
-use toolgate_data_core::rewrite::Reply;
+use toolgate_data_core::rewrite::ClientResponse;
 use toolgate_mcp::sse;
 use toolgate_runtime::Drain;
 
@@ -94,7 +94,7 @@ async fn run(
     mut exchange: Box<Exchange>,
     sink: &Sender<Bytes>,
     waiter: &impl Waiter,
-) -> Option<Reply> {
+) -> Option<ClientResponse> {
     let persists = exchange.persists();
     let mut attached = true;
     loop {

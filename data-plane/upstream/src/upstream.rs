@@ -4,16 +4,16 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
-use toolgate_client::{Endpoint, ReadLimits};
+use toolgate_client::{ReadLimits, ServerEndpoint};
 use toolgate_data_core::{
     ServerView, View,
-    port::{Credentials, HeaderCredential, LinkFacts},
+    port::{CredentialResolver, HeaderCredential, UpstreamSessionHandle},
     refusal::UpstreamFailure,
 };
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
 use toolgate_runtime::{
-    Budget, Drain, SharedClock,
-    budget::{Exhausted, Holder},
+    Drain, MemoryBudget, SharedClock,
+    budget::{BudgetExceeded, BudgetOwner},
 };
 
 use crate::{
@@ -26,7 +26,7 @@ pub struct UpstreamOptions {
     /// The only way to open sockets.
     pub egress: Egress,
     /// What to present.
-    pub credentials: Arc<dyn Credentials>,
+    pub credentials: Arc<dyn CredentialResolver>,
     /// The time.
     pub clock: SharedClock,
     /// Knows what still runs.
@@ -38,10 +38,10 @@ pub struct UpstreamOptions {
 /// The way to servers.
 pub struct Upstream {
     egress: Egress,
-    credentials: Arc<dyn Credentials>,
+    credentials: Arc<dyn CredentialResolver>,
     pub(crate) clock: SharedClock,
     pub(crate) drain: Drain,
-    answers: Arc<Budget>,
+    answers: Arc<MemoryBudget>,
     stations: Stations<Target>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Target {
 
 /// A server's endpoint with what is presented there.
 pub(crate) struct Presented {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: ServerEndpoint,
     credential: Option<Arc<HeaderCredential>>,
 }
 
@@ -74,7 +74,7 @@ impl Upstream {
             credentials,
             clock,
             drain,
-            answers: Budget::new(answers),
+            answers: MemoryBudget::new(answers),
             stations: Stations::new(),
         }
     }
@@ -90,11 +90,11 @@ impl Upstream {
     }
 
     /// Whether there is room for another answer of this holder's.
-    pub(crate) fn has_room(&self, holder: Holder) -> Result<(), UpstreamFailure> {
+    pub(crate) fn has_room(&self, holder: BudgetOwner) -> Result<(), UpstreamFailure> {
         let room = self.answers.has_room(holder);
         room.map_err(|exhausted| match exhausted {
-            Exhausted::Budget => UpstreamFailure::Overloaded,
-            Exhausted::Share => UpstreamFailure::TooManyOpen("answers"),
+            BudgetExceeded::Total => UpstreamFailure::Overloaded,
+            BudgetExceeded::OwnerLimit => UpstreamFailure::TooManyOpen("answers"),
         })
     }
 
@@ -129,16 +129,16 @@ impl Upstream {
 
 impl Presented {
     /// The endpoint, with no time limit longer than `most`. Apart, so that calls without a limit of their own carry none.
-    pub(crate) fn within(&self, most: Duration) -> Box<Endpoint> {
-        Box::new(self.endpoint.clone().within(most))
+    pub(crate) fn within(&self, most: Duration) -> Box<ServerEndpoint> {
+        Box::new(self.endpoint.clone().with_max_timeout(most))
     }
 
     /// The same within this session, if it is one in which a server answers on a stream of its own.
-    pub(crate) fn inside(self: Arc<Self>, link: Option<&LinkFacts>) -> Arc<Self> {
+    pub(crate) fn inside(self: Arc<Self>, link: Option<&UpstreamSessionHandle>) -> Arc<Self> {
         match link.and_then(old_stream) {
             None => self,
             old => Arc::new(Self {
-                endpoint: self.endpoint.clone().over(old),
+                endpoint: self.endpoint.clone().with_http_sse(old),
                 credential: self.credential.clone(),
             }),
         }
@@ -149,9 +149,9 @@ impl Target {
     fn new(
         egress: &Egress,
         server: &ServerView,
-        answers: &Arc<Budget>,
+        answers: &Arc<MemoryBudget>,
     ) -> Result<Self, UpstreamFailure> {
-        let endpoint = Endpoint::at(&server.url, None, server.timeouts);
+        let endpoint = ServerEndpoint::at(&server.url, None, server.timeouts);
         let endpoint = endpoint.map_err(|error| {
             tracing::error!(server = %server.name, %error, "the server cannot be called");
             UpstreamFailure::Unreachable
@@ -164,7 +164,9 @@ impl Target {
             message: server.max_answer.bytes(),
         };
         let bare = Arc::new(Presented {
-            endpoint: endpoint.with_limits(limits).counted(Arc::clone(answers)),
+            endpoint: endpoint
+                .with_limits(limits)
+                .with_response_budget(Arc::clone(answers)),
             credential: None,
         });
         Ok(Self {
@@ -187,7 +189,7 @@ impl Target {
             return Err(UpstreamFailure::Credential);
         };
         value.set_sensitive(true);
-        let endpoint = Endpoint {
+        let endpoint = ServerEndpoint {
             header: Some((name, value)),
             ..self.bare.endpoint.clone()
         };

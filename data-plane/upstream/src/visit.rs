@@ -3,14 +3,14 @@
 
 use toolgate_data_core::{
     asking::Question,
-    rewrite::{Reply, input_required, links},
+    rewrite::{ClientResponse, input_required, links},
     visit::{VISITS, key},
 };
 
 use crate::{call::Order, waiter::Waiter};
 
 /// Asks the client to send somebody to these pages. Who was sent away too often is told where to go in words.
-pub(crate) fn sent_away(order: &Order, pages: &[Question], waiter: &impl Waiter) -> Reply {
+pub(crate) fn sent_away(order: &Order, pages: &[Question], waiter: &impl Waiter) -> ClientResponse {
     let asked: Vec<(String, &Question)> = (1..).map(key).zip(pages).collect();
     let count = u8::try_from(pages.len()).ok();
     let count = count.filter(|_| order.visits < VISITS);

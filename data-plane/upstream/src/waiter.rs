@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use toolgate_data_core::{
     asking::{OPEN, QuestionId},
-    rewrite::Outcome,
+    rewrite::CallOutcome,
 };
 use toolgate_model::Timestamp;
 
@@ -35,7 +35,7 @@ pub trait Waiter: Send + Sync + 'static {
     fn visit(&self, order: &Order, pages: u8) -> Option<String>;
 
     /// A streamed answer ended so.
-    fn ended(self, outcome: Outcome);
+    fn ended(self, outcome: CallOutcome);
 }
 
 /// A question that can be answered while this is kept.

@@ -17,21 +17,21 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     Actor,
-    context::{Context, Wish},
-    handle::Handle,
-    permit::{Permit, Permits},
-    registry::Registration,
+    context::{ActorContext, ActorEffect},
+    handle::ActorHandle,
+    permit::{MailboxPermit, MailboxPermits},
+    registry::ActorRegistration,
 };
 
 /// Window over which panics are counted.
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
 /// Adapter that runs an [`Actor`] as an actix actor.
-pub(crate) struct Cell<A: Actor> {
+pub(crate) struct ActorCell<A: Actor> {
     actor: Option<A>,
     factory: Box<dyn Fn() -> A>,
-    permits: Arc<Permits>,
-    registration: Registration,
+    permits: Arc<MailboxPermits>,
+    registration: ActorRegistration,
     last_id: u64,
     /// Timers and performed futures by effect id, for cancellation.
     running: Vec<(u64, SpawnHandle)>,
@@ -39,21 +39,24 @@ pub(crate) struct Cell<A: Actor> {
 }
 
 /// Item of an actor's mailbox.
-pub(crate) enum Post<A: Actor> {
-    Message { message: A::Message, permit: Permit },
+pub(crate) enum MailboxItem<A: Actor> {
+    Message {
+        message: A::Message,
+        permit: MailboxPermit,
+    },
     Observe(oneshot::Sender<Value>),
     Stop,
 }
 
-impl<A: Actor> actix::Message for Post<A> {
+impl<A: Actor> actix::Message for MailboxItem<A> {
     type Result = ();
 }
 
-impl<A: Actor> Cell<A> {
+impl<A: Actor> ActorCell<A> {
     pub(crate) fn new(
         factory: impl Fn() -> A + 'static,
-        permits: Arc<Permits>,
-        registration: Registration,
+        permits: Arc<MailboxPermits>,
+        registration: ActorRegistration,
     ) -> Self {
         Self {
             actor: None,
@@ -86,40 +89,40 @@ impl<A: Actor> Cell<A> {
     fn step(
         &mut self,
         actix: &mut actix::Context<Self>,
-        work: Option<Arc<Permit>>,
-        act: impl FnOnce(&mut A, &mut Context<A>),
+        work: Option<Arc<MailboxPermit>>,
+        act: impl FnOnce(&mut A, &mut ActorContext<A>),
     ) {
         let Some(actor) = &mut self.actor else {
             return;
         };
         let id = self.registration.id();
-        let handle = Handle::new(actix.address(), Arc::clone(&self.permits), id);
-        let mut cx = Context::new(handle, work, self.last_id);
+        let handle = ActorHandle::new(actix.address(), Arc::clone(&self.permits), id);
+        let mut cx = ActorContext::new(handle, work, self.last_id);
         match catch_unwind(AssertUnwindSafe(|| act(actor, &mut cx))) {
-            Ok(()) => self.carry_out(cx, actix),
+            Ok(()) => self.apply_effects(cx, actix),
             Err(_panic) => self.crashed(actix),
         }
     }
 
-    fn carry_out(&mut self, cx: Context<A>, actix: &mut actix::Context<Self>) {
-        let (wishes, last_id) = cx.into_wishes();
+    fn apply_effects(&mut self, cx: ActorContext<A>, actix: &mut actix::Context<Self>) {
+        let (wishes, last_id) = cx.into_effects();
         self.last_id = last_id;
         for wish in wishes {
             match wish {
-                Wish::After(id, delay, message) => {
+                ActorEffect::After(id, delay, message) => {
                     let timer = actix.run_later(delay, move |cell, actix| {
                         cell.forget(id);
                         cell.step(actix, None, |actor, cx| actor.handle(message, cx));
                     });
                     self.running.push((id, timer));
                 }
-                Wish::Cancel(id) => {
+                ActorEffect::Cancel(id) => {
                     if let Some(timer) = self.forget(id) {
                         actix.cancel_future(timer);
                     }
                 }
-                Wish::Perform(id, future, work) => self.perform(id, future, work, actix),
-                Wish::Stop => actix::ActorContext::stop(actix),
+                ActorEffect::Perform(id, future, work) => self.perform(id, future, work, actix),
+                ActorEffect::Stop => actix::ActorContext::stop(actix),
             }
         }
     }
@@ -128,7 +131,7 @@ impl<A: Actor> Cell<A> {
         &mut self,
         id: u64,
         future: Pin<Box<dyn Future<Output = A::Message>>>,
-        work: Option<Arc<Permit>>,
+        work: Option<Arc<MailboxPermit>>,
         actix: &mut actix::Context<Self>,
     ) {
         let future = wrap_future::<_, Self>(AssertUnwindSafe(future).catch_unwind());
@@ -169,7 +172,7 @@ impl<A: Actor> Cell<A> {
     }
 
     fn has_given_up(&self) -> bool {
-        self.panics.len() > A::RESTARTS
+        self.panics.len() > A::MAX_RESTARTS
     }
 
     fn forget(&mut self, id: u64) -> Option<SpawnHandle> {
@@ -189,7 +192,7 @@ impl<A: Actor> Cell<A> {
     }
 }
 
-impl<A: Actor> actix::Actor for Cell<A> {
+impl<A: Actor> actix::Actor for ActorCell<A> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, actix: &mut Self::Context) {
@@ -206,19 +209,19 @@ impl<A: Actor> actix::Actor for Cell<A> {
     }
 }
 
-impl<A: Actor> actix::Handler<Post<A>> for Cell<A> {
+impl<A: Actor> actix::Handler<MailboxItem<A>> for ActorCell<A> {
     type Result = ();
 
-    fn handle(&mut self, post: Post<A>, actix: &mut Self::Context) {
+    fn handle(&mut self, post: MailboxItem<A>, actix: &mut Self::Context) {
         match post {
-            Post::Message { message, permit } => {
+            MailboxItem::Message { message, permit } => {
                 let work = Some(Arc::new(permit));
                 self.step(actix, work, |actor, cx| actor.handle(message, cx));
             }
-            Post::Observe(reply) => {
+            MailboxItem::Observe(reply) => {
                 let _nobody_waits = reply.send(self.observe());
             }
-            Post::Stop => actix::ActorContext::stop(actix),
+            MailboxItem::Stop => actix::ActorContext::stop(actix),
         }
     }
 }

@@ -3,14 +3,14 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use crate::{Actor, handle::Handle, permit::Permit};
+use crate::{Actor, handle::ActorHandle, permit::MailboxPermit};
 
 /// Context of one handler call.
-pub struct Context<A: Actor> {
-    handle: Handle<A>,
-    work: Option<Arc<Permit>>,
+pub struct ActorContext<A: Actor> {
+    handle: ActorHandle<A>,
+    permit: Option<Arc<MailboxPermit>>,
     next_id: u64,
-    wishes: Vec<Wish<A>>,
+    effects: Vec<ActorEffect<A>>,
 }
 
 /// Identifier of a timer.
@@ -18,51 +18,55 @@ pub struct Context<A: Actor> {
 pub struct TimerId(pub(crate) u64);
 
 /// Effect requested by a handler.
-pub(crate) enum Wish<A: Actor> {
+pub(crate) enum ActorEffect<A: Actor> {
     After(u64, Duration, A::Message),
     Cancel(u64),
     Perform(
         u64,
         Pin<Box<dyn Future<Output = A::Message>>>,
-        Option<Arc<Permit>>,
+        Option<Arc<MailboxPermit>>,
     ),
     Stop,
 }
 
-impl<A: Actor> Context<A> {
-    pub(crate) fn new(handle: Handle<A>, work: Option<Arc<Permit>>, next_id: u64) -> Self {
+impl<A: Actor> ActorContext<A> {
+    pub(crate) fn new(
+        handle: ActorHandle<A>,
+        permit: Option<Arc<MailboxPermit>>,
+        next_id: u64,
+    ) -> Self {
         Self {
             handle,
-            work,
+            permit,
             next_id,
-            wishes: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
-    pub(crate) fn into_wishes(self) -> (Vec<Wish<A>>, u64) {
-        (self.wishes, self.next_id)
+    pub(crate) fn into_effects(self) -> (Vec<ActorEffect<A>>, u64) {
+        (self.effects, self.next_id)
     }
 
     /// Returns the actor's own handle. A handle stored in the actor itself keeps the actor alive.
-    pub fn handle(&self) -> Handle<A> {
+    pub fn handle(&self) -> ActorHandle<A> {
         self.handle.clone()
     }
 
     /// Stops the actor after this handler has returned. Messages still queued are answered with *gone*.
     pub fn stop(&mut self) {
-        self.wishes.push(Wish::Stop);
+        self.effects.push(ActorEffect::Stop);
     }
 
     /// Delivers `message` to the actor after `delay`. A panic of the actor cancels the timer.
     pub fn after(&mut self, delay: Duration, message: A::Message) -> TimerId {
         let id = self.next();
-        self.wishes.push(Wish::After(id, delay, message));
+        self.effects.push(ActorEffect::After(id, delay, message));
         TimerId(id)
     }
 
     /// Cancels a timer. No effect if the timer has already fired.
     pub fn cancel(&mut self, timer: TimerId) {
-        self.wishes.push(Wish::Cancel(timer.0));
+        self.effects.push(ActorEffect::Cancel(timer.0));
     }
 
     /// Awaits `future` on the actor's thread, outside of any handler, and delivers its output as a message. Until then
@@ -70,8 +74,11 @@ impl<A: Actor> Context<A> {
     /// in the future counts as a panic of the actor.
     pub fn perform(&mut self, future: impl Future<Output = A::Message> + 'static) {
         let id = self.next();
-        self.wishes
-            .push(Wish::Perform(id, Box::pin(future), self.work.clone()));
+        self.effects.push(ActorEffect::Perform(
+            id,
+            Box::pin(future),
+            self.permit.clone(),
+        ));
     }
 
     fn next(&mut self) -> u64 {
@@ -80,7 +87,7 @@ impl<A: Actor> Context<A> {
     }
 }
 
-impl<A: Actor> fmt::Debug for Context<A> {
+impl<A: Actor> fmt::Debug for ActorContext<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("handle", &self.handle)

@@ -7,20 +7,20 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     Actor,
-    cell::{Cell, Post},
-    permit::Permits,
+    cell::{ActorCell, MailboxItem},
+    permit::MailboxPermits,
 };
 
 /// Address of an actor. Cheap to clone; usable from any thread and any tokio runtime. The actor ends when the last
 /// handle is dropped and no message, timer or future is pending.
-pub struct Handle<A: Actor> {
-    address: Addr<Cell<A>>,
-    permits: Arc<Permits>,
+pub struct ActorHandle<A: Actor> {
+    address: Addr<ActorCell<A>>,
+    permits: Arc<MailboxPermits>,
     id: u64,
 }
 
 /// Sender of the answer to an ask. Dropping it unused answers with *gone*.
-pub struct Reply<R>(oneshot::Sender<R>);
+pub struct ReplySender<R>(oneshot::Sender<R>);
 
 /// Error of a rejected message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,8 +47,8 @@ pub enum AskError {
     Timeout,
 }
 
-impl<A: Actor> Handle<A> {
-    pub(crate) fn new(address: Addr<Cell<A>>, permits: Arc<Permits>, id: u64) -> Self {
+impl<A: Actor> ActorHandle<A> {
+    pub(crate) fn new(address: Addr<ActorCell<A>>, permits: Arc<MailboxPermits>, id: u64) -> Self {
         Self {
             address,
             permits,
@@ -61,8 +61,8 @@ impl<A: Actor> Handle<A> {
         if !self.address.connected() {
             return Err(SendError::Gone);
         }
-        let permit = self.permits.take(A::CAPACITY).ok_or(SendError::Busy)?;
-        self.post(Post::Message { message, permit });
+        let permit = self.permits.acquire(A::CAPACITY).ok_or(SendError::Busy)?;
+        self.post(MailboxItem::Message { message, permit });
         Ok(())
     }
 
@@ -75,10 +75,10 @@ impl<A: Actor> Handle<A> {
     ) -> impl Future<Output = Result<R, AskError>> + Send + 'static
     where
         R: Send + 'static,
-        F: FnOnce(Reply<R>) -> A::Message,
+        F: FnOnce(ReplySender<R>) -> A::Message,
     {
         let (sender, receiver) = oneshot::channel();
-        let sent = self.tell(message(Reply(sender)));
+        let sent = self.tell(message(ReplySender(sender)));
         async move {
             sent?;
             match timeout(deadline, receiver).await {
@@ -91,7 +91,7 @@ impl<A: Actor> Handle<A> {
 
     /// Asks the actor to end after the messages queued before this call. Never busy.
     pub fn stop(&self) {
-        self.post(Post::Stop);
+        self.post(MailboxItem::Stop);
     }
 
     /// Returns `true` if the actor has ended.
@@ -113,12 +113,12 @@ impl<A: Actor> Handle<A> {
         clippy::disallowed_methods,
         reason = "the bound is our own permit, taken before"
     )]
-    fn post(&self, post: Post<A>) {
+    fn post(&self, post: MailboxItem<A>) {
         self.address.do_send(post);
     }
 }
 
-impl<R> Reply<R> {
+impl<R> ReplySender<R> {
     /// Sends the answer. No effect if the caller has stopped waiting.
     pub fn send(self, answer: R) {
         let _nobody_waits = self.0.send(answer);
@@ -130,7 +130,7 @@ impl<R> Reply<R> {
     }
 }
 
-impl<A: Actor> Clone for Handle<A> {
+impl<A: Actor> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
         let permits = Arc::clone(&self.permits);
         Self {
@@ -150,13 +150,13 @@ impl From<SendError> for AskError {
     }
 }
 
-impl<A: Actor> fmt::Debug for Handle<A> {
+impl<A: Actor> fmt::Debug for ActorHandle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", A::KIND, self.id)
     }
 }
 
-impl<R> fmt::Debug for Reply<R> {
+impl<R> fmt::Debug for ReplySender<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Reply")
     }

@@ -20,10 +20,10 @@ mod cell;
 mod permit;
 mod registry;
 
-pub use context::{Context, TimerId};
-pub use handle::{AskError, Handle, Reply, SendError};
-pub use registry::Picture;
-pub use system::{ActorSystem, DrainOutcome};
+pub use context::{ActorContext, TimerId};
+pub use handle::{ActorHandle, AskError, ReplySender, SendError};
+pub use registry::ActorSnapshot;
+pub use system::{ActorDrainOutcome, ActorSystem};
 
 /// State machine that handles one message at a time.
 pub trait Actor: Sized + Unpin + 'static {
@@ -37,13 +37,13 @@ pub trait Actor: Sized + Unpin + 'static {
     const CAPACITY: usize = 64;
 
     /// Maximum number of panics within one minute. One more ends the actor.
-    const RESTARTS: usize = 5;
+    const MAX_RESTARTS: usize = 5;
 
     /// Called after the actor was created, including after a restart.
-    fn started(&mut self, _cx: &mut Context<Self>) {}
+    fn started(&mut self, _cx: &mut ActorContext<Self>) {}
 
     /// Handles one message. Must neither block nor wait.
-    fn handle(&mut self, message: Self::Message, cx: &mut Context<Self>);
+    fn handle(&mut self, message: Self::Message, cx: &mut ActorContext<Self>);
 
     /// Returns the actor's state as JSON for tests and operators. Must not contain secrets.
     fn observe(&self) -> serde_json::Value;

@@ -9,22 +9,22 @@ use std::sync::{
 
 /// Counter of an actor's messages that are queued or being processed.
 #[derive(Debug, Default)]
-pub(crate) struct Permits {
+pub(crate) struct MailboxPermits {
     taken: AtomicUsize,
 }
 
 /// Permit of one message; released on drop.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Permits>);
+pub(crate) struct MailboxPermit(Arc<MailboxPermits>);
 
-impl Permits {
+impl MailboxPermits {
     /// Acquires a permit unless `capacity` permits are taken.
-    pub(crate) fn take(self: &Arc<Self>, capacity: usize) -> Option<Permit> {
+    pub(crate) fn acquire(self: &Arc<Self>, capacity: usize) -> Option<MailboxPermit> {
         let one_more = |taken| (taken < capacity).then_some(taken + 1);
         let taken = self
             .taken
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
-        taken.ok().map(|_before| Permit(Arc::clone(self)))
+        taken.ok().map(|_before| MailboxPermit(Arc::clone(self)))
     }
 
     /// Returns the number of permits taken.
@@ -33,7 +33,7 @@ impl Permits {
     }
 }
 
-impl Drop for Permit {
+impl Drop for MailboxPermit {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::AcqRel);
     }

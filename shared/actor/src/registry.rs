@@ -15,13 +15,13 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{
     Actor,
-    cell::{Cell, Post},
-    permit::Permits,
+    cell::{ActorCell, MailboxItem},
+    permit::MailboxPermits,
 };
 
 /// Observed state of one actor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Picture {
+pub struct ActorSnapshot {
     /// See [`Actor::KIND`].
     pub kind: &'static str,
     /// Id of the actor.
@@ -35,24 +35,24 @@ pub struct Picture {
 }
 
 #[derive(Default)]
-pub(crate) struct Registry {
-    living: Mutex<BTreeMap<u64, Living>>,
+pub(crate) struct ActorRegistry {
+    actors: Mutex<BTreeMap<u64, ActorEntry>>,
     last_id: AtomicU64,
     emptied: Notify,
 }
 
 /// Registry entry of a running actor.
 #[derive(Clone)]
-pub(crate) struct Living {
+pub(crate) struct ActorEntry {
     pub(crate) kind: &'static str,
     pub(crate) id: u64,
-    pub(crate) vital: Arc<Vital>,
-    pub(crate) permits: Arc<Permits>,
-    pub(crate) address: Arc<dyn Reach>,
+    pub(crate) status: Arc<ActorStatus>,
+    pub(crate) permits: Arc<MailboxPermits>,
+    pub(crate) address: Arc<dyn ActorAddress>,
 }
 
 /// Type-erased address of an actor that does not keep the actor alive.
-pub(crate) trait Reach: Send + Sync {
+pub(crate) trait ActorAddress: Send + Sync {
     /// Requests the actor's observed state; `None` if the actor has ended.
     fn observe(&self) -> Option<oneshot::Receiver<Value>>;
 
@@ -61,92 +61,92 @@ pub(crate) trait Reach: Send + Sync {
 }
 
 /// Registration of an actor, owned by the actor; dropping it removes the registry entry.
-pub(crate) struct Registration {
-    registry: Arc<Registry>,
+pub(crate) struct ActorRegistration {
+    registry: Arc<ActorRegistry>,
     id: u64,
-    vital: Arc<Vital>,
+    status: Arc<ActorStatus>,
 }
 
 /// Status shared between an actor and its registry entry.
 #[derive(Debug, Default)]
-pub(crate) struct Vital {
+pub(crate) struct ActorStatus {
     restarts: AtomicU64,
     ended: AtomicBool,
 }
 
-impl Registry {
+impl ActorRegistry {
     /// Allocates an id for a new actor. The actor is counted after [`insert`](Self::insert).
-    pub(crate) fn register(self: &Arc<Self>) -> Registration {
+    pub(crate) fn register(self: &Arc<Self>) -> ActorRegistration {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        Registration {
+        ActorRegistration {
             registry: Arc::clone(self),
             id,
-            vital: Arc::default(),
+            status: Arc::default(),
         }
     }
 
     /// Adds the entry, unless the actor has already ended: an actor may end before its spawner gets here.
-    pub(crate) fn enter(&self, entry: Living) {
-        let mut living = self.living();
-        if !entry.vital.ended.load(Ordering::Relaxed) {
+    pub(crate) fn insert(&self, entry: ActorEntry) {
+        let mut living = self.actors();
+        if !entry.status.ended.load(Ordering::Relaxed) {
             living.insert(entry.id, entry);
         }
     }
 
-    pub(crate) fn all(&self, limit: usize) -> Vec<Living> {
-        self.living().values().take(limit).cloned().collect()
+    pub(crate) fn all(&self, limit: usize) -> Vec<ActorEntry> {
+        self.actors().values().take(limit).cloned().collect()
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
-        for living in self.living().values() {
+        for living in self.actors().values() {
             *counts.entry(living.kind).or_insert(0) += 1;
         }
         counts
     }
 
     /// Waits until no actor is left.
-    pub(crate) async fn empty(&self) {
+    pub(crate) async fn wait_empty(&self) {
         loop {
             let emptied = self.emptied.notified();
             tokio::pin!(emptied);
             emptied.as_mut().enable();
-            if self.living().is_empty() {
+            if self.actors().is_empty() {
                 return;
             }
             emptied.await;
         }
     }
 
-    fn living(&self) -> MutexGuard<'_, BTreeMap<u64, Living>> {
-        self.living.lock().unwrap_or_else(PoisonError::into_inner)
+    fn actors(&self) -> MutexGuard<'_, BTreeMap<u64, ActorEntry>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Registration {
+impl ActorRegistration {
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    pub(crate) fn vital(&self) -> Arc<Vital> {
-        Arc::clone(&self.vital)
+    pub(crate) fn status(&self) -> Arc<ActorStatus> {
+        Arc::clone(&self.status)
     }
 
     pub(crate) fn restarted(&self) {
-        self.vital.restarts.fetch_add(1, Ordering::Relaxed);
+        self.status.restarts.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-impl Vital {
+impl ActorStatus {
     pub(crate) fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Registration {
+impl Drop for ActorRegistration {
     fn drop(&mut self) {
-        let mut living = self.registry.living();
-        self.vital.ended.store(true, Ordering::Relaxed);
+        let mut living = self.registry.actors();
+        self.status.ended.store(true, Ordering::Relaxed);
         living.remove(&self.id);
         if living.is_empty() {
             self.registry.emptied.notify_waiters();
@@ -154,14 +154,14 @@ impl Drop for Registration {
     }
 }
 
-impl<A: Actor> Reach for WeakAddr<Cell<A>> {
+impl<A: Actor> ActorAddress for WeakAddr<ActorCell<A>> {
     #[expect(
         clippy::disallowed_methods,
         reason = "bounded by who observes, not by messages"
     )]
     fn observe(&self) -> Option<oneshot::Receiver<Value>> {
         let (sender, receiver) = oneshot::channel();
-        self.upgrade()?.do_send(Post::Observe(sender));
+        self.upgrade()?.do_send(MailboxItem::Observe(sender));
         Some(receiver)
     }
 
@@ -171,7 +171,7 @@ impl<A: Actor> Reach for WeakAddr<Cell<A>> {
     )]
     fn stop(&self) {
         if let Some(address) = self.upgrade() {
-            address.do_send(Post::Stop);
+            address.do_send(MailboxItem::Stop);
         }
     }
 }

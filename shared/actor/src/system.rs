@@ -19,38 +19,38 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     Actor,
-    cell::Cell,
-    handle::Handle,
-    permit::Permits,
-    registry::{Living, Picture, Registry},
+    cell::ActorCell,
+    handle::ActorHandle,
+    permit::MailboxPermits,
+    registry::{ActorEntry, ActorRegistry, ActorSnapshot},
 };
 
 /// Maximum number of snapshots taken at once.
-pub const MAX_PICTURES: usize = 1000;
+pub const MAX_SNAPSHOTS: usize = 1000;
 
 /// Timeout for an actor's snapshot.
-const PICTURE_DEADLINE: Duration = Duration::from_secs(1);
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Threads that run actors. Cheap to clone; dropping the last clone stops the threads.
 #[derive(Clone)]
 pub struct ActorSystem {
-    shared: Arc<Shared>,
+    shared: Arc<ActorSystemState>,
 }
 
 /// Result of a drain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DrainOutcome {
+pub enum ActorDrainOutcome {
     /// Every actor has ended.
     Drained,
     /// The deadline passed. Number of remaining actors by kind.
     Blocked(BTreeMap<&'static str, usize>),
 }
 
-struct Shared {
+struct ActorSystemState {
     system: System,
     arbiters: Vec<ArbiterHandle>,
     next: AtomicUsize,
-    registry: Arc<Registry>,
+    registry: Arc<ActorRegistry>,
     draining: AtomicBool,
 }
 
@@ -77,7 +77,7 @@ impl ActorSystem {
             .spawn(run)?;
         let started = receiver.recv().map_err(io::Error::other)?;
         let (system, arbiters) = started?;
-        let shared = Shared {
+        let shared = ActorSystemState {
             system,
             arbiters,
             next: AtomicUsize::new(0),
@@ -90,27 +90,27 @@ impl ActorSystem {
     }
 
     /// Starts an actor on the next thread. The factory creates the actor now and again after a panic.
-    pub fn spawn<A, F>(&self, factory: F) -> Handle<A>
+    pub fn spawn<A, F>(&self, factory: F) -> ActorHandle<A>
     where
         A: Actor,
         F: Fn() -> A + Send + 'static,
     {
-        let permits = Arc::<Permits>::default();
+        let permits = Arc::<MailboxPermits>::default();
         let registration = self.shared.registry.register();
-        let (id, vital) = (registration.id(), registration.vital());
+        let (id, vital) = (registration.id(), registration.status());
         let cell_permits = Arc::clone(&permits);
-        let make = move |_actix: &mut actix::Context<Cell<A>>| {
-            Cell::new(factory, cell_permits, registration)
+        let make = move |_actix: &mut actix::Context<ActorCell<A>>| {
+            ActorCell::new(factory, cell_permits, registration)
         };
-        let address = Cell::start_in_arbiter(self.shared.next_arbiter(), make);
-        self.shared.registry.enter(Living {
+        let address = ActorCell::start_in_arbiter(self.shared.next_arbiter(), make);
+        self.shared.registry.insert(ActorEntry {
             kind: A::KIND,
             id,
-            vital,
+            status: vital,
             permits: Arc::clone(&permits),
             address: Arc::new(address.downgrade()),
         });
-        let handle = Handle::new(address, permits, id);
+        let handle = ActorHandle::new(address, permits, id);
         if self.shared.draining.load(Ordering::Acquire) {
             handle.stop();
         }
@@ -118,14 +118,14 @@ impl ActorSystem {
     }
 
     /// Returns snapshots of running actors, at most [`MAX_SNAPSHOTS`].
-    pub async fn observe(&self) -> Vec<Picture> {
-        let living = self.shared.registry.all(MAX_PICTURES);
+    pub async fn observe(&self) -> Vec<ActorSnapshot> {
+        let living = self.shared.registry.all(MAX_SNAPSHOTS);
         // All actors are asked before the first answer is awaited.
         let asked: Vec<_> = living
             .iter()
             .map(|living| living.address.observe())
             .collect();
-        let deadline = Instant::now() + PICTURE_DEADLINE;
+        let deadline = Instant::now() + SNAPSHOT_TIMEOUT;
         let mut pictures = Vec::with_capacity(living.len());
         for (living, asked) in living.into_iter().zip(asked) {
             let Some(asked) = asked else {
@@ -136,11 +136,11 @@ impl ActorSystem {
                 Ok(Err(_gone)) => continue,
                 Err(_elapsed) => Value::Null,
             };
-            pictures.push(Picture {
+            pictures.push(ActorSnapshot {
                 kind: living.kind,
                 id: living.id,
                 state,
-                restarts: living.vital.restarts(),
+                restarts: living.status.restarts(),
                 queued: living.permits.taken(),
             });
         }
@@ -154,14 +154,14 @@ impl ActorSystem {
 
     /// Asks every actor to end and waits until `deadline` at most. Then the threads end too, and every handle answers
     /// with *gone*.
-    pub async fn drain(&self, deadline: Duration) -> DrainOutcome {
+    pub async fn drain(&self, deadline: Duration) -> ActorDrainOutcome {
         self.shared.draining.store(true, Ordering::Release);
         for living in self.shared.registry.all(usize::MAX) {
             living.address.stop();
         }
-        let outcome = match timeout(deadline, self.shared.registry.empty()).await {
-            Ok(()) => DrainOutcome::Drained,
-            Err(_elapsed) => DrainOutcome::Blocked(self.counts()),
+        let outcome = match timeout(deadline, self.shared.registry.wait_empty()).await {
+            Ok(()) => ActorDrainOutcome::Drained,
+            Err(_elapsed) => ActorDrainOutcome::Blocked(self.counts()),
         };
         self.shared.end();
         outcome
@@ -178,7 +178,7 @@ fn start_arbiters(threads: usize) -> io::Result<(actix_rt::SystemRunner, Vec<Arb
     Ok((runner, arbiters))
 }
 
-impl Shared {
+impl ActorSystemState {
     fn next_arbiter(&self) -> &ArbiterHandle {
         let next = self.next.fetch_add(1, Ordering::Relaxed) % self.arbiters.len().max(1);
         self.arbiters
@@ -194,7 +194,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for ActorSystemState {
     fn drop(&mut self) {
         self.end();
     }

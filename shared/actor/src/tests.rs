@@ -16,14 +16,14 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Test actor that keeps a counter and runs the requested effects.
-struct Counter {
+struct CounterActor {
     total: u64,
     stopped: Option<mpsc::SyncSender<u64>>,
 }
 
 enum Message {
     Add(u64),
-    Total(Reply<u64>),
+    Total(ReplySender<u64>),
     Panic,
     /// Blocks the thread until the other end is dropped. Real handlers must never block.
     Block(mpsc::Receiver<()>),
@@ -34,7 +34,7 @@ enum Message {
     Stop,
 }
 
-impl Counter {
+impl CounterActor {
     fn new() -> Self {
         Self {
             total: 0,
@@ -43,13 +43,13 @@ impl Counter {
     }
 }
 
-impl Actor for Counter {
+impl Actor for CounterActor {
     type Message = Message;
     const KIND: &'static str = "counter";
     const CAPACITY: usize = 4;
-    const RESTARTS: usize = 2;
+    const MAX_RESTARTS: usize = 2;
 
-    fn handle(&mut self, message: Message, cx: &mut Context<Self>) {
+    fn handle(&mut self, message: Message, cx: &mut ActorContext<Self>) {
         match message {
             Message::Add(more) => self.total += more,
             Message::Total(reply) => reply.send(self.total),
@@ -83,13 +83,13 @@ impl Actor for Counter {
     }
 }
 
-fn counter() -> (ActorSystem, Handle<Counter>) {
+fn counter() -> (ActorSystem, ActorHandle<CounterActor>) {
     let system = ActorSystem::start(1).unwrap();
-    let handle = system.spawn(Counter::new);
+    let handle = system.spawn(CounterActor::new);
     (system, handle)
 }
 
-async fn total(handle: &Handle<Counter>) -> Result<u64, AskError> {
+async fn total(handle: &ActorHandle<CounterActor>) -> Result<u64, AskError> {
     handle.ask(SECOND, Message::Total).await
 }
 
@@ -113,7 +113,7 @@ async fn messages_are_handled_in_order() {
 }
 
 #[test]
-fn an_ask_works_from_any_runtime() {
+fn a_request_works_from_any_runtime() {
     let (_system, handle) = counter();
     for _runtime in 0..2 {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -125,7 +125,7 @@ fn an_ask_works_from_any_runtime() {
 }
 
 #[tokio::test]
-async fn the_bound_holds_however_many_clones_send() {
+async fn the_mailbox_bound_holds_for_any_number_of_senders() {
     let (_system, handle) = counter();
     let (release, blocked) = mpsc::sync_channel(0);
     handle.tell(Message::Block(blocked)).unwrap();
@@ -133,7 +133,7 @@ async fn the_bound_holds_however_many_clones_send() {
     let accepted = (0..50)
         .filter(|_| handle.clone().tell(Message::Add(1)).is_ok())
         .count();
-    assert_eq!(accepted, Counter::CAPACITY - 1);
+    assert_eq!(accepted, CounterActor::CAPACITY - 1);
     assert_eq!(handle.tell(Message::Add(1)), Err(SendError::Busy));
     assert_eq!(total(&handle).await, Err(AskError::Busy));
     drop(release);
@@ -142,7 +142,7 @@ async fn the_bound_holds_however_many_clones_send() {
 }
 
 #[tokio::test]
-async fn an_ask_gives_up_at_its_deadline() {
+async fn a_request_times_out_at_its_deadline() {
     let (_system, handle) = counter();
     let (release, blocked) = mpsc::sync_channel(0);
     handle.tell(Message::Block(blocked)).unwrap();
@@ -153,9 +153,9 @@ async fn an_ask_gives_up_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_the_state_and_not_the_actor() {
+async fn a_panic_resets_the_state_but_keeps_the_actor() {
     let (system, handle) = counter();
-    let neighbour = system.spawn(Counter::new);
+    let neighbour = system.spawn(CounterActor::new);
     neighbour.tell(Message::Add(5)).unwrap();
     handle.tell(Message::Add(7)).unwrap();
     handle.tell(Message::Panic).unwrap();
@@ -174,12 +174,12 @@ async fn a_panic_costs_the_state_and_not_the_actor() {
 }
 
 #[tokio::test]
-async fn who_asked_for_the_panic_is_told_gone() {
-    struct Fragile;
-    impl Actor for Fragile {
-        type Message = Reply<()>;
+async fn the_request_that_panics_gets_gone() {
+    struct PanickingActor;
+    impl Actor for PanickingActor {
+        type Message = ReplySender<()>;
         const KIND: &'static str = "fragile";
-        fn handle(&mut self, _reply: Reply<()>, _cx: &mut Context<Self>) {
+        fn handle(&mut self, _reply: ReplySender<()>, _cx: &mut ActorContext<Self>) {
             panic!("on purpose")
         }
         fn observe(&self) -> Value {
@@ -187,15 +187,15 @@ async fn who_asked_for_the_panic_is_told_gone() {
         }
     }
     let system = ActorSystem::start(1).unwrap();
-    let handle = system.spawn(|| Fragile);
+    let handle = system.spawn(|| PanickingActor);
     assert_eq!(handle.ask(SECOND, |reply| reply).await, Err(AskError::Gone));
     assert!(!handle.is_gone());
 }
 
 #[tokio::test]
-async fn too_many_panics_end_it_and_its_callers_are_told_gone() {
+async fn too_many_panics_end_the_actor_and_callers_get_gone() {
     let (system, handle) = counter();
-    for _panic in 0..=Counter::RESTARTS {
+    for _panic in 0..=CounterActor::MAX_RESTARTS {
         handle.tell(Message::Panic).unwrap();
     }
     until(|| handle.is_gone()).await;
@@ -205,18 +205,18 @@ async fn too_many_panics_end_it_and_its_callers_are_told_gone() {
 }
 
 #[tokio::test]
-async fn a_factory_that_always_panics_is_given_up() {
+async fn a_factory_that_always_panics_ends_the_actor() {
     let system = ActorSystem::start(1).unwrap();
     let tried = Arc::new(AtomicUsize::new(0));
     let trying = Arc::clone(&tried);
-    let handle = system.spawn(move || -> Counter {
+    let handle = system.spawn(move || -> CounterActor {
         trying.fetch_add(1, Ordering::SeqCst);
         panic!("on purpose")
     });
     until(|| handle.is_gone()).await;
-    assert_eq!(tried.load(Ordering::SeqCst), Counter::RESTARTS + 1);
+    assert_eq!(tried.load(Ordering::SeqCst), CounterActor::MAX_RESTARTS + 1);
     // The thread survives.
-    assert_eq!(total(&system.spawn(Counter::new)).await, Ok(0));
+    assert_eq!(total(&system.spawn(CounterActor::new)).await, Ok(0));
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn a_panic_cancels_timers() {
 }
 
 #[tokio::test]
-async fn performed_futures_come_back_and_count_against_the_bound_until_then() {
+async fn performed_futures_return_and_count_against_the_bound_until_done() {
     let (_system, handle) = counter();
     let (answer, pending) = tokio::sync::oneshot::channel();
     handle.tell(Message::PerformAdd(pending)).unwrap();
@@ -262,7 +262,7 @@ async fn a_panic_in_a_performed_future_is_a_panic_of_the_actor() {
 }
 
 #[tokio::test]
-async fn it_ends_when_it_wants_to() {
+async fn an_actor_can_stop_itself() {
     let (system, handle) = counter();
     handle.tell(Message::Stop).unwrap();
     until(|| handle.is_gone()).await;
@@ -271,7 +271,7 @@ async fn it_ends_when_it_wants_to() {
 }
 
 #[tokio::test]
-async fn it_ends_when_nobody_can_reach_it() {
+async fn an_actor_ends_when_its_last_handle_is_dropped() {
     let (system, handle) = counter();
     assert_eq!(total(&handle).await, Ok(0));
     drop(handle);
@@ -279,11 +279,11 @@ async fn it_ends_when_nobody_can_reach_it() {
 }
 
 #[tokio::test]
-async fn every_actor_can_be_seen() {
+async fn every_actor_is_counted() {
     let (system, handle) = counter();
     handle.tell(Message::Add(3)).unwrap();
     let pictures = system.observe().await;
-    let expected = Picture {
+    let expected = ActorSnapshot {
         kind: "counter",
         id: handle.id(),
         state: json!({ "total": 3 }),
@@ -294,26 +294,29 @@ async fn every_actor_can_be_seen() {
 }
 
 #[tokio::test]
-async fn a_drain_ends_all_in_order_and_names_who_does_not() {
+async fn a_drain_ends_actors_in_order_and_names_blocked_ones() {
     let (system, handle) = counter();
     let (stopped, stops) = mpsc::sync_channel(1);
-    let other = system.spawn(move || Counter {
+    let other = system.spawn(move || CounterActor {
         total: 0,
         stopped: Some(stopped.clone()),
     });
     other.tell(Message::Add(2)).unwrap();
-    assert_eq!(system.drain(SECOND).await, DrainOutcome::Drained);
+    assert_eq!(system.drain(SECOND).await, ActorDrainOutcome::Drained);
     assert_eq!(stops.recv().unwrap(), 2);
     assert_eq!(total(&handle).await, Err(AskError::Gone));
     assert_eq!(
-        system.spawn(Counter::new).ask(SECOND, Message::Total).await,
+        system
+            .spawn(CounterActor::new)
+            .ask(SECOND, Message::Total)
+            .await,
         Err(AskError::Gone)
     );
 
     let (system, handle) = counter();
     let (_release, blocked) = mpsc::sync_channel(0);
     handle.tell(Message::Block(blocked)).unwrap();
-    let DrainOutcome::Blocked(who) = system.drain(Duration::from_millis(50)).await else {
+    let ActorDrainOutcome::Blocked(who) = system.drain(Duration::from_millis(50)).await else {
         panic!("drained with a blocked actor");
     };
     assert_eq!(who.get("counter"), Some(&1));
@@ -322,7 +325,7 @@ async fn a_drain_ends_all_in_order_and_names_who_does_not() {
 #[tokio::test]
 async fn a_hundred_thousand_messages_from_many_tasks_all_arrive() {
     let system = ActorSystem::start(2).unwrap();
-    let handle = system.spawn(Counter::new);
+    let handle = system.spawn(CounterActor::new);
     let senders = (0..8).map(|_| {
         let handle = handle.clone();
         async move {

@@ -11,21 +11,21 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, timeout_at};
-use toolgate_egress::Answer;
-use toolgate_mcp::pile::Pile;
+use toolgate_egress::EgressResponseBody;
+use toolgate_mcp::chunked_buffer::ChunkedBuffer;
 use toolgate_runtime::{
-    Budget,
-    budget::{Charge, Holder},
+    MemoryBudget,
+    budget::{BudgetCharge, BudgetOwner},
 };
 
-use crate::error::{ClientError, Phase};
+use crate::error::{ClientError, TimeoutPhase};
 
 /// Responses up to this many bytes are not charged to the budget: the limit on concurrent calls bounds them.
-pub const SMALL_ANSWER: usize = 64 * 1024;
+pub const SMALL_RESPONSE: usize = 64 * 1024;
 
 /// Deadlines of reading a body.
 #[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
+pub struct ReadDeadlines {
     /// Maximum time between two chunks.
     pub idle: Option<Duration>,
     /// Time at which the body must be complete.
@@ -35,31 +35,31 @@ pub struct Deadlines {
 /// Response body that fails when it exceeds its size limit.
 #[derive(Debug)]
 pub struct LimitedBody {
-    body: Answer,
-    deadlines: Deadlines,
-    quiet: Quiet,
+    body: EgressResponseBody,
+    deadlines: ReadDeadlines,
+    idle_since: IdleSince,
     limit: usize,
     read: usize,
     /// Budget of the response; also `None` if the response is too small to be charged.
-    held: Option<Arc<Budget>>,
-    holder: Option<Holder>,
+    budget: Option<Arc<MemoryBudget>>,
+    owner: Option<BudgetOwner>,
 }
 
 /// Time since which the next chunk is awaited. Kept across polls and calls: a caller that drops the future and reads
 /// again does not restart the idle timeout.
-pub(crate) type Quiet = Option<Instant>;
+pub(crate) type IdleSince = Option<Instant>;
 
-impl Deadlines {
+impl ReadDeadlines {
     /// No deadlines, for long-lived streams.
     pub const NONE: Self = Self {
         idle: None,
         end: None,
     };
 
-    pub(crate) async fn piece(
+    pub(crate) async fn chunk(
         self,
-        quiet: &mut Quiet,
-        body: &mut Answer,
+        quiet: &mut IdleSince,
+        body: &mut EgressResponseBody,
     ) -> Result<Option<Bytes>, ClientError> {
         loop {
             let frame = self.frame(quiet, body).await?;
@@ -75,8 +75,8 @@ impl Deadlines {
 
     async fn frame(
         self,
-        quiet: &mut Quiet,
-        body: &mut Answer,
+        quiet: &mut IdleSince,
+        body: &mut EgressResponseBody,
     ) -> Result<Option<Frame<Bytes>>, ClientError> {
         let next = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
         let frame = self.limit(quiet, next).await?;
@@ -87,7 +87,7 @@ impl Deadlines {
 
     pub(crate) async fn limit<T>(
         self,
-        quiet: &mut Quiet,
+        quiet: &mut IdleSince,
         next: impl Future<Output = T>,
     ) -> Result<T, ClientError> {
         let mut next = pin!(next);
@@ -101,14 +101,14 @@ impl Deadlines {
             match self.idle {
                 Some(idle) => timeout_at(since + idle, next)
                     .await
-                    .map_err(|_| ClientError::Timeout(Phase::Idle)),
+                    .map_err(|_| ClientError::Timeout(TimeoutPhase::Idle)),
                 None => Ok(next.await),
             }
         };
         let came = match self.end {
             Some(end) => timeout_at(end, limited)
                 .await
-                .map_err(|_| ClientError::Timeout(Phase::Total))?,
+                .map_err(|_| ClientError::Timeout(TimeoutPhase::Total))?,
             None => limited.await,
         }?;
         *quiet = None;
@@ -119,36 +119,36 @@ impl Deadlines {
 impl LimitedBody {
     /// Limits `body` to `limit` bytes, charged to `held` while they are held.
     pub fn new(
-        body: Answer,
+        body: EgressResponseBody,
         limit: usize,
-        held: Option<&Arc<Budget>>,
-        deadlines: Deadlines,
+        held: Option<&Arc<MemoryBudget>>,
+        deadlines: ReadDeadlines,
     ) -> Self {
         // All calls share the budget; a response with a small declared length does not touch it.
         let most = body.size_hint().upper();
         let small =
-            most.is_some_and(|most| usize::try_from(most).is_ok_and(|most| most <= SMALL_ANSWER));
+            most.is_some_and(|most| usize::try_from(most).is_ok_and(|most| most <= SMALL_RESPONSE));
         Self {
             body,
             deadlines,
-            quiet: None,
+            idle_since: None,
             limit,
             read: 0,
-            held: held.filter(|_| !small).cloned(),
-            holder: None,
+            budget: held.filter(|_| !small).cloned(),
+            owner: None,
         }
     }
 
     /// Charges the held bytes to this owner.
-    pub(crate) fn held_by(&mut self, holder: Holder) {
-        self.holder = Some(holder);
+    pub(crate) fn charge_to(&mut self, holder: BudgetOwner) {
+        self.owner = Some(holder);
     }
 
     /// Returns the next chunk; `None` at the end.
-    pub async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
         let piece = self
             .deadlines
-            .piece(&mut self.quiet, &mut self.body)
+            .chunk(&mut self.idle_since, &mut self.body)
             .await?;
         self.read += piece.as_ref().map_or(0, Bytes::len);
         if self.read > self.limit {
@@ -163,19 +163,19 @@ impl LimitedBody {
         if told > u64::try_from(self.limit).unwrap_or(u64::MAX) {
             return Err(ClientError::TooLarge(self.limit));
         }
-        let Some(first) = self.piece().await? else {
+        let Some(first) = self.chunk().await? else {
             return Ok(Bytes::new());
         };
-        let mut charge = self.held.take().map(|held| held.open(self.holder));
+        let mut charge = self.budget.take().map(|held| held.open(self.owner));
         cover(&mut charge, first.len())?;
         if self.body.is_end_stream() {
-            return Ok(hold(charge, first));
+            return Ok(attach_charge(charge, first));
         }
-        let Some(second) = self.piece().await? else {
-            return Ok(hold(charge, first));
+        let Some(second) = self.chunk().await? else {
+            return Ok(attach_charge(charge, first));
         };
         if told == 0 {
-            return self.pile(charge, [first, second]).await;
+            return self.bytes_of_unknown_length(charge, [first, second]).await;
         }
         let told = usize::try_from(told).unwrap_or_default();
         let told = told.max(first.len() + second.len());
@@ -184,44 +184,44 @@ impl LimitedBody {
         let mut all = BytesMut::with_capacity(told);
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
-        while let Some(piece) = self.piece().await? {
+        while let Some(piece) = self.chunk().await? {
             cover(&mut charge, all.len() + piece.len())?;
             all.extend_from_slice(&piece);
         }
-        Ok(hold(charge, all.freeze()))
+        Ok(attach_charge(charge, all.freeze()))
     }
 
     /// Reads the rest of a body without a declared length.
-    async fn pile(
+    async fn bytes_of_unknown_length(
         mut self,
-        mut charge: Option<Charge>,
+        mut charge: Option<BudgetCharge>,
         begun: [Bytes; 2],
     ) -> Result<Bytes, ClientError> {
-        let mut all = Pile::default();
+        let mut all = ChunkedBuffer::default();
         for piece in begun {
             all.extend_from_slice(&piece);
         }
         cover(&mut charge, all.len())?;
-        while let Some(piece) = self.piece().await? {
+        while let Some(piece) = self.chunk().await? {
             cover(&mut charge, all.len() + piece.len())?;
             all.extend_from_slice(&piece);
         }
-        Ok(hold(charge, all.take()))
+        Ok(attach_charge(charge, all.take()))
     }
 }
 
 /// Charges this many bytes, unless they are few.
-pub(crate) fn cover(charge: &mut Option<Charge>, bytes: usize) -> Result<(), ClientError> {
+pub(crate) fn cover(charge: &mut Option<BudgetCharge>, bytes: usize) -> Result<(), ClientError> {
     match charge {
-        Some(charge) if bytes > SMALL_ANSWER => Ok(charge.cover(bytes)?),
+        Some(charge) if bytes > SMALL_RESPONSE => Ok(charge.cover(bytes)?),
         Some(_) | None => Ok(()),
     }
 }
 
 /// Attaches the charge to these bytes.
-pub(crate) fn hold(charge: Option<Charge>, bytes: Bytes) -> Bytes {
+pub(crate) fn attach_charge(charge: Option<BudgetCharge>, bytes: Bytes) -> Bytes {
     match charge {
-        Some(charge) if bytes.len() > SMALL_ANSWER => charge.hold(bytes),
+        Some(charge) if bytes.len() > SMALL_RESPONSE => charge.attach(bytes),
         Some(_) | None => bytes,
     }
 }

@@ -6,24 +6,25 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{
-    Span,
-    answer::Body,
-    message::{self, ModernMeta},
-    method, object, versions,
+    ByteSpan,
+    message::{self, ModernRequestMeta},
+    method, object,
+    server_message::ServerMessageBody,
+    versions,
 };
 
 use crate::{
-    conversation::{Line, scan},
-    endpoint::Endpoint,
+    endpoint::ServerEndpoint,
     error::ClientError,
     events::EventStream,
     reply::ReplyBody,
-    send::{Headers, open_stream, send_open_ended},
+    rpc_client::{RpcClient, scan},
+    send::{RequestHeaders, open_stream, send_open_ended},
 };
 
 /// Change announced by a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum ServerChange {
     /// The tool list changed.
     Tools,
     /// The prompt list changed.
@@ -38,7 +39,7 @@ pub enum Change {
 
 /// Named subscriptions that a modern server has acknowledged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Acknowledged {
+pub struct ListenAcknowledgement {
     /// Resources whose updates are announced.
     pub uris: BTreeSet<Box<str>>,
     /// Tasks whose status is announced.
@@ -47,26 +48,26 @@ pub struct Acknowledged {
 
 /// Change feed of one server.
 #[derive(Debug)]
-pub struct Changes {
+pub struct ServerChangeFeed {
     stream: EventStream,
     /// Client and headers to answer requests of a legacy server on its stream; `None` for a modern server.
-    answers: Option<(Line, Headers)>,
+    responder: Option<(RpcClient, RequestHeaders)>,
 }
 
 /// Opens the GET stream of the session in `headers` as a change feed; `None` if the server offers none.
 pub async fn session_changes(
     http: &HttpClient,
-    endpoint: &Endpoint,
-    headers: Headers,
-) -> Result<Option<Changes>, ClientError> {
+    endpoint: &ServerEndpoint,
+    headers: RequestHeaders,
+) -> Result<Option<ServerChangeFeed>, ClientError> {
     let stream = open_stream(http, endpoint, headers.clone(), None).await?;
-    let line = Line {
+    let line = RpcClient {
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
-    Ok(stream.map(|stream| Changes {
+    Ok(stream.map(|stream| ServerChangeFeed {
         stream,
-        answers: Some((line, headers)),
+        responder: Some((line, headers)),
     }))
 }
 
@@ -74,19 +75,19 @@ pub async fn session_changes(
 /// support it.
 pub async fn listen(
     http: &HttpClient,
-    endpoint: &Endpoint,
+    endpoint: &ServerEndpoint,
     id: &str,
     filter: &str,
-    meta: &ModernMeta<'_>,
-) -> Result<Option<Changes>, ClientError> {
-    let headers = Headers::modern(versions::MODERN, method::LISTEN, None);
+    meta: &ModernRequestMeta<'_>,
+) -> Result<Option<ServerChangeFeed>, ClientError> {
+    let headers = RequestHeaders::modern(versions::MODERN, method::LISTEN, None);
     let request = message::listen(id, filter, meta);
     let reply = send_open_ended(http, endpoint, headers, request).await?;
     if reply.status.is_success() {
         return match reply.body {
-            ReplyBody::Sse(stream) => Ok(Some(Changes {
+            ReplyBody::Sse(stream) => Ok(Some(ServerChangeFeed {
                 stream: *stream,
-                answers: None,
+                responder: None,
             })),
             // A JSON response is a graceful end or an error: no feed in either case.
             ReplyBody::Json(_) | ReplyBody::Accepted | ReplyBody::Other(_) => Ok(None),
@@ -100,16 +101,16 @@ pub async fn listen(
     Err(problem)
 }
 
-impl Changes {
+impl ServerChangeFeed {
     /// Reads the acknowledgement of a modern server, which is the first message of its feed.
-    pub async fn acknowledged(&mut self) -> Result<Acknowledged, ClientError> {
+    pub async fn acknowledged(&mut self) -> Result<ListenAcknowledgement, ClientError> {
         let Some(message) = self.stream.message().await? else {
             let words = "the server ended the feed before it acknowledged it";
             return Err(ClientError::Protocol(words.into()));
         };
         let answer = scan(&message)?;
         match &answer.body {
-            Body::Notification {
+            ServerMessageBody::Notification {
                 method,
                 params: Some(params),
             } if method.as_str() == method::ACKNOWLEDGED => {
@@ -123,12 +124,15 @@ impl Changes {
                     let all = all.map_err(|_shape| ClientError::Protocol(invalid.into()));
                     all.map(Option::unwrap_or_default)
                 };
-                Ok(Acknowledged {
+                Ok(ListenAcknowledgement {
                     uris: named("resourceSubscriptions")?,
                     tasks: named("taskIds")?,
                 })
             }
-            Body::Notification { .. } | Body::Request { .. } | Body::Result(_) | Body::Error(_) => {
+            ServerMessageBody::Notification { .. }
+            | ServerMessageBody::Request { .. }
+            | ServerMessageBody::Result(_)
+            | ServerMessageBody::Error(_) => {
                 let words = "the server did not acknowledge the feed";
                 Err(ClientError::Protocol(words.into()))
             }
@@ -137,44 +141,49 @@ impl Changes {
 
     /// Returns the next change already received on a feed that is being closed. Read without rate limit; unread data is
     /// lost.
-    pub fn told_already(&mut self) -> Option<Change> {
-        self.stream.hurry();
+    pub fn next_buffered(&mut self) -> Option<ServerChange> {
+        self.stream.read_buffered_only();
         self.next().now_or_never()?.ok().flatten()
     }
 
     /// Returns the next change; `None` when the server has ended the feed. Changes may have been missed by then. The
     /// feed is not resumed: a server is free to replay missed messages or not, and the client could not tell.
     /// Cancel-safe, except for a response to a request of a legacy server.
-    pub async fn next(&mut self) -> Result<Option<Change>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<ServerChange>, ClientError> {
         while let Some(message) = self.stream.message().await? {
             let answer = scan(&message)?;
             match &answer.body {
-                Body::Notification { method, params } => match method.as_str() {
+                ServerMessageBody::Notification { method, params } => match method.as_str() {
                     method::RESOURCE_UPDATED => {
                         let uri = params.as_ref().and_then(|params| params.uri.as_ref());
                         if let Some(uri) = uri {
-                            return Ok(Some(Change::Updated(uri.as_str().into())));
+                            return Ok(Some(ServerChange::Updated(uri.as_str().into())));
                         }
                     }
-                    method::TASK_NEWS => {
+                    method::TASK_NOTIFICATION => {
                         if let Some(news) = params.as_ref().and_then(|it| task(&message, it.span)) {
                             return Ok(Some(news));
                         }
                     }
-                    method::TOOLS_CHANGED => return Ok(Some(Change::Tools)),
-                    method::PROMPTS_CHANGED => return Ok(Some(Change::Prompts)),
-                    method::RESOURCES_CHANGED => return Ok(Some(Change::Resources)),
+                    method::TOOLS_CHANGED => return Ok(Some(ServerChange::Tools)),
+                    method::PROMPTS_CHANGED => return Ok(Some(ServerChange::Prompts)),
+                    method::RESOURCES_CHANGED => return Ok(Some(ServerChange::Resources)),
                     // Acknowledgements, logs, and methods of later revisions.
                     _ => {}
                 },
-                Body::Request { method, .. } => {
-                    if let (Some((line, headers)), Some(id)) = (&self.answers, answer.id) {
-                        line.refuse(headers, id.raw, method.as_str()).await;
+                ServerMessageBody::Request { method, .. } => {
+                    if let (Some((line, headers)), Some(id)) = (&self.responder, answer.id) {
+                        line.answer_server_request(headers, id.raw, method.as_str())
+                            .await;
                     }
                 }
                 // The response to `subscriptions/listen` is its graceful end.
-                Body::Result(_) | Body::Error(_) if self.answers.is_none() => return Ok(None),
-                Body::Result(_) | Body::Error(_) => {}
+                ServerMessageBody::Result(_) | ServerMessageBody::Error(_)
+                    if self.responder.is_none() =>
+                {
+                    return Ok(None);
+                }
+                ServerMessageBody::Result(_) | ServerMessageBody::Error(_) => {}
             }
         }
         Ok(None)
@@ -182,8 +191,8 @@ impl Changes {
 }
 
 /// Parses a task notification; `None` without a task id.
-fn task(message: &Bytes, params: Span) -> Option<Change> {
+fn task(message: &Bytes, params: ByteSpan) -> Option<ServerChange> {
     let id = object::get(params.of(message), "taskId")?;
     let id: String = serde_json::from_slice(id).ok()?;
-    Some(Change::Task(id.into(), params.share(message)))
+    Some(ServerChange::Task(id.into(), params.slice_bytes(message)))
 }

@@ -11,59 +11,59 @@ use toolgate_model::EraPolicy;
 use toolgate_runtime::drain::Drain;
 
 use crate::{
-    conversation::Line,
-    endpoint::Endpoint,
+    endpoint::ServerEndpoint,
     error::{ClientError, shorten},
     legacy::LegacySession,
-    modern::{self, ModernPeer},
-    peer::Peer,
+    modern::{self, ModernClient},
+    rpc_client::RpcClient,
+    server_client::ServerClient,
 };
 
 /// Client of the detected server.
-pub type Detected = Peer;
+pub type DetectedClient = ServerClient;
 
 /// Timeout of the first request, which a legacy server need not understand.
-const PROBE_TIME: Duration = Duration::from_secs(5);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Detects a server's era, or enforces the era of `policy`, and connects a client. The stream of an HTTP+SSE server
 /// (2024-11-05) is read under `drain`.
 pub async fn detect(
     http: &HttpClient,
-    endpoint: &Endpoint,
+    endpoint: &ServerEndpoint,
     policy: EraPolicy,
     us: &Implementation,
     drain: &Drain,
-) -> Result<Detected, ClientError> {
+) -> Result<DetectedClient, ClientError> {
     if policy == EraPolicy::Legacy {
         return legacy(http, endpoint, versions::LATEST_LEGACY, us, drain).await;
     }
     let probing = policy == EraPolicy::Probe;
-    let line = Line {
+    let line = RpcClient {
         http: http.clone(),
         endpoint: if probing {
-            endpoint.clone().within(PROBE_TIME)
+            endpoint.clone().with_max_timeout(PROBE_TIMEOUT)
         } else {
             endpoint.clone()
         },
     };
     let mut found = modern::discover(&line, us).await;
-    if found.as_ref().err().map(verdict) == Some(Verdict::Again) {
+    if found.as_ref().err().map(verdict) == Some(EraVerdict::Retry) {
         found = modern::discover(&line, us).await;
     }
     let version = match found {
         Ok(found) => match common(&found.versions) {
             Some(versions::MODERN) => {
-                let peer = ModernPeer::new(http, endpoint, found.facts, us);
-                return Ok(Peer::Modern(peer));
+                let peer = ModernClient::new(http, endpoint, found.facts, us);
+                return Ok(ServerClient::Modern(peer));
             }
             Some(version) => version,
             None => return Err(no_common(&found.versions)),
         },
         Err(error) => match verdict(&error) {
             _ if !probing => return Err(error),
-            Verdict::Legacy(version) => version,
-            Verdict::Neither | Verdict::Again => return Err(error),
-            Verdict::NoCommonVersion(theirs) => return Err(no_common(&theirs)),
+            EraVerdict::Legacy(version) => version,
+            EraVerdict::Neither | EraVerdict::Retry => return Err(error),
+            EraVerdict::NoCommonVersion(theirs) => return Err(no_common(&theirs)),
         },
     };
     if !probing {
@@ -75,29 +75,29 @@ pub async fn detect(
 
 async fn legacy(
     http: &HttpClient,
-    endpoint: &Endpoint,
+    endpoint: &ServerEndpoint,
     version: &str,
     us: &Implementation,
     drain: &Drain,
-) -> Result<Detected, ClientError> {
+) -> Result<DetectedClient, ClientError> {
     let session = LegacySession::open(http, endpoint, version, us, drain).await?;
-    Ok(Peer::Legacy(session))
+    Ok(ServerClient::Legacy(session))
 }
 
 /// Conclusion from a failed modern request.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum EraVerdict {
     /// Legacy: try `initialize` with this version.
     Legacy(&'static str),
     /// The server rejected a version that it lists as supported: one retry with the same version.
-    Again,
+    Retry,
     /// Inconclusive: the failure is unrelated to the era and would occur in any.
     Neither,
     /// Modern, but without a common version.
     NoCommonVersion(Vec<String>),
 }
 
-fn verdict(error: &ClientError) -> Verdict {
+fn verdict(error: &ClientError) -> EraVerdict {
     if let Some(rpc) = error.rpc()
         && codes::is_modern(rpc.code)
     {
@@ -105,30 +105,30 @@ fn verdict(error: &ClientError) -> Verdict {
     }
     match error {
         ClientError::Egress(_) | ClientError::Request(_) | ClientError::Broken(_) => {
-            Verdict::Neither
+            EraVerdict::Neither
         }
         ClientError::Status(problem) => match problem.status {
             // Access was denied: `initialize` would be denied too.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-                Verdict::Neither
+                EraVerdict::Neither
             }
-            _ => Verdict::Legacy(versions::LATEST_LEGACY),
+            _ => EraVerdict::Legacy(versions::LATEST_LEGACY),
         },
         ClientError::Timeout(_)
         | ClientError::TooLarge(_)
-        | ClientError::TooMuch(_)
+        | ClientError::TooManyEvents(_)
         | ClientError::Exhausted
         | ClientError::Frame(_)
         | ClientError::Rpc(_)
         | ClientError::Protocol(_)
-        | ClientError::NoCommonVersion { .. } => Verdict::Legacy(versions::LATEST_LEGACY),
+        | ClientError::NoCommonVersion { .. } => EraVerdict::Legacy(versions::LATEST_LEGACY),
     }
 }
 
 /// Interprets an error code that only modern servers send.
-fn modern_error(rpc: &RpcError) -> Verdict {
+fn modern_error(rpc: &RpcError) -> EraVerdict {
     if rpc.code != codes::UNSUPPORTED_VERSION {
-        return Verdict::Neither;
+        return EraVerdict::Neither;
     }
     let supported = rpc.data.as_ref().and_then(|data| data.get("supported"));
     let names = supported.and_then(Value::as_array).into_iter().flatten();
@@ -138,10 +138,10 @@ fn modern_error(rpc: &RpcError) -> Verdict {
         .map(str::to_owned)
         .collect();
     match common(&names) {
-        Some(versions::MODERN) => Verdict::Again,
+        Some(versions::MODERN) => EraVerdict::Retry,
         // The only common version starts with `initialize`.
-        Some(version) => Verdict::Legacy(version),
-        None => Verdict::NoCommonVersion(names),
+        Some(version) => EraVerdict::Legacy(version),
+        None => EraVerdict::NoCommonVersion(names),
     }
 }
 

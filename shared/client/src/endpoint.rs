@@ -4,27 +4,27 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 use toolgate_mcp::sse::SseLimits;
-use toolgate_model::{MaxAnswer, Timeouts};
-use toolgate_runtime::Budget;
+use toolgate_model::{CallTimeouts, MaxAnswer};
+use toolgate_runtime::MemoryBudget;
 use url::Url;
 
-use crate::{error::ClientError, old::OldStream};
+use crate::{error::ClientError, http_sse::HttpSseStream};
 
 /// Endpoint of one server.
 #[derive(Debug, Clone)]
-pub struct Endpoint {
+pub struct ServerEndpoint {
     /// URI of the Streamable HTTP endpoint.
     pub uri: Uri,
     /// Credential header; the value is marked sensitive and never shown.
     pub header: Option<(HeaderName, HeaderValue)>,
     /// Timeouts of one call. `connect` is enforced by the pool of the HTTP client.
-    pub timeouts: Timeouts,
+    pub timeouts: CallTimeouts,
     /// Size limits of a response.
     pub limits: ReadLimits,
     /// Budget that response bytes are charged to while they are held.
-    pub answers: Option<Arc<Budget>>,
+    pub response_budget: Option<Arc<MemoryBudget>>,
     /// Stream that carries the responses of an HTTP+SSE server.
-    pub old: Option<Arc<OldStream>>,
+    pub http_sse: Option<Arc<HttpSseStream>>,
 }
 
 /// Size limits of a response.
@@ -58,12 +58,12 @@ impl ReadLimits {
     }
 }
 
-impl Endpoint {
+impl ServerEndpoint {
     /// Creates an endpoint at `url` that presents `header`.
     pub fn new(
         url: &Url,
         header: Option<(HeaderName, HeaderValue)>,
-        timeouts: Timeouts,
+        timeouts: CallTimeouts,
     ) -> Result<Self, ClientError> {
         Self::at(url.as_str(), header, timeouts)
     }
@@ -72,7 +72,7 @@ impl Endpoint {
     pub fn at(
         url: &str,
         header: Option<(HeaderName, HeaderValue)>,
-        timeouts: Timeouts,
+        timeouts: CallTimeouts,
     ) -> Result<Self, ClientError> {
         let uri: Uri = url
             .parse()
@@ -89,22 +89,22 @@ impl Endpoint {
             header,
             timeouts,
             limits: ReadLimits::default(),
-            answers: None,
-            old: None,
+            response_budget: None,
+            http_sse: None,
         })
     }
 
     /// Sets the stream that carries the responses of an HTTP+SSE server.
     #[must_use]
-    pub fn over(mut self, old: Option<Arc<OldStream>>) -> Self {
-        self.old = old;
+    pub fn with_http_sse(mut self, old: Option<Arc<HttpSseStream>>) -> Self {
+        self.http_sse = old;
         self
     }
 
     /// Sets the budget that responses are charged to.
     #[must_use]
-    pub fn counted(mut self, answers: Arc<Budget>) -> Self {
-        self.answers = Some(answers);
+    pub fn with_response_budget(mut self, answers: Arc<MemoryBudget>) -> Self {
+        self.response_budget = Some(answers);
         self
     }
 
@@ -117,8 +117,8 @@ impl Endpoint {
 
     /// Caps every timeout at `most`.
     #[must_use]
-    pub fn within(mut self, most: Duration) -> Self {
-        let Timeouts {
+    pub fn with_max_timeout(mut self, most: Duration) -> Self {
+        let CallTimeouts {
             connect,
             first_byte,
             idle,

@@ -3,9 +3,9 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
-use toolgate_egress::{Class, EgressError};
+use toolgate_egress::{EgressError, EgressErrorClass};
 use toolgate_mcp::{FrameError, RpcError};
-use toolgate_runtime::budget::Exhausted;
+use toolgate_runtime::budget::BudgetExceeded;
 
 /// Error of a call to a server.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum ClientError {
     Egress(#[from] EgressError),
     /// A timeout expired.
     #[error("the server took too long: {0}")]
-    Timeout(Phase),
+    Timeout(TimeoutPhase),
     /// The connection failed while the response was read.
     #[error("the answer broke off: {0}")]
     Broken(String),
@@ -27,7 +27,7 @@ pub enum ClientError {
     TooLarge(usize),
     /// The response stream exceeds the event limit.
     #[error("the server said more than {0} things and had not answered yet")]
-    TooMuch(u32),
+    TooManyEvents(u32),
     /// The budget for held responses is exhausted.
     #[error("there is no room for more answers of servers now")]
     Exhausted,
@@ -53,7 +53,7 @@ pub enum ClientError {
 
 /// Timeout that expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum TimeoutPhase {
     /// Time until the response head.
     FirstByte,
     /// Time between two chunks of the response.
@@ -73,8 +73,8 @@ pub struct StatusProblem {
     pub rpc: Option<RpcError>,
 }
 
-impl From<Exhausted> for ClientError {
-    fn from(_exhausted: Exhausted) -> Self {
+impl From<BudgetExceeded> for ClientError {
+    fn from(_exhausted: BudgetExceeded) -> Self {
         Self::Exhausted
     }
 }
@@ -87,19 +87,19 @@ impl ClientError {
 
     /// Returns a description for parties other than the operator of this process. It contains no resolved address and
     /// no text of the server.
-    pub fn plain(&self) -> String {
+    pub fn public_message(&self) -> String {
         match self {
             Self::Request(words) => (*words).to_owned(),
             Self::Egress(error) => match error.class() {
-                Class::Denied => "its URL is not one that Toolgate may go to",
-                Class::Unreachable => "no connection to it could be made",
-                Class::Tls => "no secure connection to it could be made",
-                Class::Broken => "the connection broke",
+                EgressErrorClass::Denied => "its URL is not one that Toolgate may go to",
+                EgressErrorClass::Unreachable => "no connection to it could be made",
+                EgressErrorClass::Tls => "no secure connection to it could be made",
+                EgressErrorClass::Broken => "the connection broke",
             }
             .to_owned(),
             Self::Timeout(_)
             | Self::TooLarge(_)
-            | Self::TooMuch(_)
+            | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Protocol(_) => self.to_string(),
             Self::Broken(_) => "the answer broke off".to_owned(),
@@ -134,7 +134,7 @@ impl ClientError {
             | Self::Timeout(_)
             | Self::Broken(_)
             | Self::TooLarge(_)
-            | Self::TooMuch(_)
+            | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Frame(_)
             | Self::Protocol(_)
@@ -143,7 +143,7 @@ impl ClientError {
     }
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for TimeoutPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FirstByte => "it has not begun to answer",

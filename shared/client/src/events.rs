@@ -13,205 +13,212 @@ use tokio::{
     task::yield_now,
     time::{Instant, sleep_until},
 };
-use toolgate_egress::{Answer, HttpClient};
-use toolgate_mcp::sse::{Event, Framer};
+use toolgate_egress::{EgressResponseBody, HttpClient};
+use toolgate_mcp::sse::{SseDecoder, SseEvent};
 use toolgate_runtime::{
-    Budget,
-    budget::{Charge, Holder},
+    MemoryBudget,
+    budget::{BudgetCharge, BudgetOwner},
 };
 
 use crate::{
-    body::{Deadlines, Quiet, SMALL_ANSWER, hold},
-    endpoint::{Endpoint, ReadLimits},
+    body::{IdleSince, ReadDeadlines, SMALL_RESPONSE, attach_charge},
+    endpoint::{ReadLimits, ServerEndpoint},
     error::ClientError,
-    old::Told,
-    pace::{self, Helpings, Pace},
-    place::{Place, take_up},
-    send::Headers,
+    http_sse::MessageReceiver,
+    read_limiter::{self, ReadLimiter, ReadQuantum},
+    send::RequestHeaders,
+    stream_cursor::{StreamCursor, resume_stream},
 };
 
 /// Maximum number of events in one response; the stream fails at the last of them. Well above the number of
 /// notifications that a rate-limited stream carries in ten seconds, so that such a stream does not cost a call its
 /// response. Long-lived streams have no limit.
-pub const EVENTS: u32 = 250_000;
+pub const MAX_EVENTS: u32 = 250_000;
 
 /// Number of bytes parsed into events at once. It limits the events waiting to be read, however small they are.
-const SLICE: usize = 16 * 1024;
+const SLICE_BYTES: usize = 16 * 1024;
 
 /// Number of events and slices after which the task yields to others on its thread.
-const TURN: u32 = 64;
+const YIELD_EVERY: u32 = 64;
 
 /// Events of a response body, or the messages of one request routed from the shared stream of an HTTP+SSE server.
 #[derive(Debug)]
 pub struct EventStream {
-    source: Source,
-    deadlines: Deadlines,
-    quiet: Quiet,
-    framer: Framer,
+    source: StreamSource,
+    deadlines: ReadDeadlines,
+    idle_since: IdleSince,
+    framer: SseDecoder,
     limits: ReadLimits,
     /// Part of the last chunk not yet parsed into events.
     rest: Bytes,
     /// Pending error; events received before it are returned first.
     fault: Option<ClientError>,
-    place: Place,
+    cursor: StreamCursor,
     /// Number of chunks received.
-    pieces: u64,
+    chunks: u64,
     /// Number of events still allowed; `None` for no limit.
-    left: Option<u32>,
+    events_left: Option<u32>,
     /// Budget for the buffer of an unfinished event.
-    budget: Option<Arc<Budget>>,
-    holder: Option<Holder>,
-    charge: Option<Charge>,
-    held: Option<(Instant, Deadlines)>,
+    budget: Option<Arc<MemoryBudget>>,
+    owner: Option<BudgetOwner>,
+    charge: Option<BudgetCharge>,
+    paused_deadlines: Option<(Instant, ReadDeadlines)>,
     /// Events and slices read since the last yield.
-    turn: u32,
-    pace: Pace,
+    steps_since_yield: u32,
+    read_limiter: ReadLimiter,
     /// Time before which the stream is not read.
-    pause: Option<Instant>,
+    paused_until: Option<Instant>,
 }
 
-enum Source {
-    Body(Answer),
-    Told(Told),
+enum StreamSource {
+    Body(EgressResponseBody),
+    Routed(MessageReceiver),
     /// The stream has ended and is being resumed. The mutex is never locked: it only makes the unshared future `Sync`.
-    Away(Mutex<BoxFuture<'static, Result<EventStream, ClientError>>>),
+    Resuming(Mutex<BoxFuture<'static, Result<EventStream, ClientError>>>),
 }
 
 impl EventStream {
     /// Reads the events of `body`, charged to `budget` while they are held.
     pub fn new(
-        body: Answer,
+        body: EgressResponseBody,
         limits: ReadLimits,
-        budget: Option<&Arc<Budget>>,
-        deadlines: Deadlines,
+        budget: Option<&Arc<MemoryBudget>>,
+        deadlines: ReadDeadlines,
     ) -> Self {
-        Self::of(Source::Body(body), limits, budget.cloned(), deadlines)
+        Self::of(StreamSource::Body(body), limits, budget.cloned(), deadlines)
     }
 
     /// Reads the messages routed to one request of an HTTP+SSE server. The reader of the shared stream charges them.
-    pub(crate) fn told(told: Told, limits: ReadLimits, deadlines: Deadlines) -> Self {
-        Self::of(Source::Told(told), limits, None, deadlines)
+    pub(crate) fn from_routed(
+        told: MessageReceiver,
+        limits: ReadLimits,
+        deadlines: ReadDeadlines,
+    ) -> Self {
+        Self::of(StreamSource::Routed(told), limits, None, deadlines)
     }
 
     fn of(
-        source: Source,
+        source: StreamSource,
         limits: ReadLimits,
-        budget: Option<Arc<Budget>>,
-        deadlines: Deadlines,
+        budget: Option<Arc<MemoryBudget>>,
+        deadlines: ReadDeadlines,
     ) -> Self {
         Self {
             source,
             deadlines,
-            quiet: None,
-            framer: Framer::new(limits.sse()),
+            idle_since: None,
+            framer: SseDecoder::new(limits.sse()),
             limits,
             rest: Bytes::new(),
             fault: None,
-            place: Place::default(),
-            pieces: 0,
-            left: deadlines.end.map(|_| EVENTS),
+            cursor: StreamCursor::default(),
+            chunks: 0,
+            events_left: deadlines.end.map(|_| MAX_EVENTS),
             budget,
-            holder: None,
+            owner: None,
             charge: None,
-            held: None,
-            turn: 0,
-            pace: Pace::new(match deadlines.end {
-                Some(_) => Helpings::AWAITED,
-                None => Helpings::NEWS,
+            paused_deadlines: None,
+            steps_since_yield: 0,
+            read_limiter: ReadLimiter::new(match deadlines.end {
+                Some(_) => ReadQuantum::AWAITED,
+                None => ReadQuantum::BACKGROUND,
             }),
-            pause: None,
+            paused_until: None,
         }
     }
 
     /// Charges the held bytes to this owner.
-    pub(crate) fn held_by(&mut self, holder: Holder) {
-        self.holder = Some(holder);
+    pub(crate) fn charge_to(&mut self, holder: BudgetOwner) {
+        self.owner = Some(holder);
     }
 
     /// Reads at the rate of an awaited response although the stream is long-lived, since responses arrive on it.
-    pub(crate) fn is_awaited(&mut self) {
-        self.pace = Pace::new(Helpings::AWAITED);
+    pub(crate) fn expect_answers(&mut self) {
+        self.read_limiter = ReadLimiter::new(ReadQuantum::AWAITED);
     }
 
     /// Excludes the last message from the rate limit: it was requested.
-    pub(crate) fn was_asked_for(&mut self) {
-        self.pace.forgive(pace::ANSWER);
+    pub(crate) fn discount_answer(&mut self) {
+        self.read_limiter.refund(read_limiter::ANSWER_COST);
     }
 
     /// Reads the chunks already received without rate limit; for a stream that is being closed.
-    pub(crate) fn hurry(&mut self) {
-        self.pace = Pace::new(Helpings::AWAITED);
-        self.pause = None;
-        self.turn = 0;
+    pub(crate) fn read_buffered_only(&mut self) {
+        self.read_limiter = ReadLimiter::new(ReadQuantum::AWAITED);
+        self.paused_until = None;
+        self.steps_since_yield = 0;
     }
 
     /// Suspends the deadlines while the server itself waits for the client.
-    pub fn hold(&mut self) {
-        if self.held.is_none() {
-            let deadlines = std::mem::replace(&mut self.deadlines, Deadlines::NONE);
-            self.held = Some((Instant::now(), deadlines));
+    pub fn pause_deadlines(&mut self) {
+        if self.paused_deadlines.is_none() {
+            let deadlines = std::mem::replace(&mut self.deadlines, ReadDeadlines::NONE);
+            self.paused_deadlines = Some((Instant::now(), deadlines));
         }
     }
 
     /// Resumes the deadlines; the suspended time does not count.
-    pub fn go_on(&mut self) {
-        if let Some((since, deadlines)) = self.held.take() {
+    pub fn resume_deadlines(&mut self) {
+        if let Some((since, deadlines)) = self.paused_deadlines.take() {
             let end = deadlines.end.map(|end| end + since.elapsed());
-            self.deadlines = Deadlines { end, ..deadlines };
-            self.quiet = None;
+            self.deadlines = ReadDeadlines { end, ..deadlines };
+            self.idle_since = None;
         }
     }
 
     /// Returns the next event; `None` at the end. The event id is removed: see [`last_id`](Self::last_id). Cancel-safe.
-    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<SseEvent>, ClientError> {
         loop {
-            self.turn += 1;
-            if self.turn >= TURN {
-                self.turn = 0;
+            self.steps_since_yield += 1;
+            if self.steps_since_yield >= YIELD_EVERY {
+                self.steps_since_yield = 0;
                 yield_now().await;
             }
             if let Some(mut event) = self.framer.next_event() {
                 self.count()?;
-                if event.data.len() > SMALL_ANSWER {
-                    event.data = hold(self.charge.take(), event.data);
+                if event.data.len() > SMALL_RESPONSE {
+                    event.data = attach_charge(self.charge.take(), event.data);
                 }
-                if self.place.passes(&mut event) {
+                if self.cursor.is_duplicate(&mut event) {
                     continue;
                 }
                 return Ok(Some(event));
             }
             if let Some(fault) = self.fault.take() {
                 // Resuming would deliver the same fault again.
-                self.place.lose();
+                self.cursor.invalidate();
                 return Err(fault);
             }
-            self.rests().await?;
+            self.wait_until_readable().await?;
             if !self.rest.is_empty() {
-                let slice = self.rest.split_to(SLICE.min(self.rest.len()));
+                let slice = self.rest.split_to(SLICE_BYTES.min(self.rest.len()));
                 self.fault = self.push(&slice).err();
                 continue;
             }
             let body = match &mut self.source {
-                Source::Body(body) => body,
-                Source::Told(told) => {
-                    let data = self.deadlines.limit(&mut self.quiet, told.next()).await??;
+                StreamSource::Body(body) => body,
+                StreamSource::Routed(told) => {
+                    let data = self
+                        .deadlines
+                        .limit(&mut self.idle_since, told.next())
+                        .await??;
                     self.count()?;
-                    return Ok(Some(Event {
+                    return Ok(Some(SseEvent {
                         data,
-                        ..Event::default()
+                        ..SseEvent::default()
                     }));
                 }
-                Source::Away(_) => {
-                    self.back().await?;
+                StreamSource::Resuming(_) => {
+                    self.wait_resumed().await?;
                     continue;
                 }
             };
-            let next = self.deadlines.piece(&mut self.quiet, body);
-            let piece = if self.pace.in_helpings() {
+            let next = self.deadlines.chunk(&mut self.idle_since, body);
+            let piece = if self.read_limiter.is_limited() {
                 match next.now_or_never() {
                     Some(piece) => piece?,
                     None => {
-                        self.pause = self.pace.pause(Instant::now());
+                        self.paused_until = self.read_limiter.next_pause(Instant::now());
                         continue;
                     }
                 }
@@ -221,55 +228,57 @@ impl EventStream {
             let Some(piece) = piece else {
                 return Ok(None);
             };
-            self.pieces += 1;
-            self.pace.take(u32::from(piece.len() < pace::SMALL));
+            self.chunks += 1;
+            self.read_limiter
+                .charge(u32::from(piece.len() < read_limiter::SMALL_CHUNK));
             self.rest = piece;
         }
     }
 
     /// Waits until the rate limit allows reading.
-    async fn rests(&mut self) -> Result<(), ClientError> {
-        if self.pace.is_over() && self.pause.is_none() {
-            self.pause = self.pace.pause(Instant::now());
+    async fn wait_until_readable(&mut self) -> Result<(), ClientError> {
+        if self.read_limiter.is_exhausted() && self.paused_until.is_none() {
+            self.paused_until = self.read_limiter.next_pause(Instant::now());
         }
-        let Some(until) = self.pause else {
+        let Some(until) = self.paused_until else {
             return Ok(());
         };
         // The pause is not idle time of the server.
-        let deadlines = Deadlines {
+        let deadlines = ReadDeadlines {
             idle: None,
             ..self.deadlines
         };
-        let mut quiet = self.quiet;
+        let mut quiet = self.idle_since;
         deadlines.limit(&mut quiet, sleep_until(until)).await?;
-        self.pause = None;
+        self.paused_until = None;
         Ok(())
     }
 
     fn push(&mut self, slice: &[u8]) -> Result<(), ClientError> {
-        let before = self.framer.effort();
+        let before = self.framer.read_cost();
         let pushed = self.framer.push(slice);
-        let effort = self.framer.effort().saturating_sub(before);
-        self.pace.take(u32::try_from(effort).unwrap_or(u32::MAX));
+        let effort = self.framer.read_cost().saturating_sub(before);
+        self.read_limiter
+            .charge(u32::try_from(effort).unwrap_or(u32::MAX));
         if pushed.is_err() {
             self.rest.clear();
             return Err(ClientError::TooLarge(self.limits.message));
         }
         let kept = self.framer.buffered();
-        if kept > SMALL_ANSWER
+        if kept > SMALL_RESPONSE
             && let Some(budget) = &self.budget
         {
-            let charge = self.charge.get_or_insert_with(|| budget.open(self.holder));
+            let charge = self.charge.get_or_insert_with(|| budget.open(self.owner));
             charge.cover(kept)?;
         }
         Ok(())
     }
 
     fn count(&mut self) -> Result<(), ClientError> {
-        if let Some(left) = &mut self.left {
+        if let Some(left) = &mut self.events_left {
             *left = left.saturating_sub(1);
             if *left == 0 {
-                return Err(ClientError::TooMuch(EVENTS));
+                return Err(ClientError::TooManyEvents(MAX_EVENTS));
             }
         }
         Ok(())
@@ -290,13 +299,13 @@ impl EventStream {
     pub async fn message_in(
         &mut self,
         http: &HttpClient,
-        endpoint: &Endpoint,
-        headers: &Headers,
+        endpoint: &ServerEndpoint,
+        headers: &RequestHeaders,
     ) -> Result<Option<Bytes>, ClientError> {
         loop {
             let message = self.message().await;
             let ended = Self::has_ended(&message);
-            if !ended || !self.take_up(http, endpoint, headers.clone()) {
+            if !ended || !self.start_resume(http, endpoint, headers.clone()) {
                 return message;
             }
         }
@@ -310,30 +319,35 @@ impl EventStream {
     /// Starts to resume a legacy server's stream that has ended, within the same deadlines. Returns `false` if there is
     /// no position to resume from: the end is final.
     #[must_use]
-    pub fn take_up(&mut self, http: &HttpClient, endpoint: &Endpoint, headers: Headers) -> bool {
-        let Some(place) = self.place.leave() else {
+    pub fn start_resume(
+        &mut self,
+        http: &HttpClient,
+        endpoint: &ServerEndpoint,
+        headers: RequestHeaders,
+    ) -> bool {
+        let Some(place) = self.cursor.next_resume() else {
             return false;
         };
-        let coming = take_up(http.clone(), endpoint.clone(), headers, place);
-        self.source = Source::Away(Mutex::new(Box::pin(coming)));
-        self.quiet = None;
+        let coming = resume_stream(http.clone(), endpoint.clone(), headers, place);
+        self.source = StreamSource::Resuming(Mutex::new(Box::pin(coming)));
+        self.idle_since = None;
         true
     }
 
     /// Waits until the stream has been resumed. Cancel-safe.
-    pub async fn back(&mut self) -> Result<(), ClientError> {
-        let Source::Away(coming) = &mut self.source else {
+    pub async fn wait_resumed(&mut self) -> Result<(), ClientError> {
+        let StreamSource::Resuming(coming) = &mut self.source else {
             return Ok(());
         };
         // A delay requested by the server is not idle time.
-        let deadlines = Deadlines {
+        let deadlines = ReadDeadlines {
             idle: None,
             ..self.deadlines
         };
         let coming = coming.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let came = deadlines.limit(&mut self.quiet, coming).await?;
-        self.quiet = None;
-        let stream = came.inspect_err(|_| self.place.lose())?;
+        let came = deadlines.limit(&mut self.idle_since, coming).await?;
+        self.idle_since = None;
+        let stream = came.inspect_err(|_| self.cursor.invalidate())?;
         // An event that was cut off is sent again from its beginning.
         self.framer = stream.framer;
         self.rest = Bytes::new();
@@ -344,26 +358,26 @@ impl EventStream {
 
     /// Returns the id of the last event that had one, from which a legacy stream can be resumed.
     pub fn last_id(&self) -> Option<&str> {
-        self.place.id()
+        self.cursor.id()
     }
 
     /// Returns the server's `retry` delay before a stream is resumed.
     pub fn retry(&self) -> Option<Duration> {
-        self.place.retry()
+        self.cursor.retry()
     }
 
     /// Returns the number of chunks received; comments count too.
-    pub(crate) fn pieces(&self) -> u64 {
-        self.pieces
+    pub(crate) fn chunks(&self) -> u64 {
+        self.chunks
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for StreamSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Body(_) => "Body",
-            Self::Told(_) => "Told",
-            Self::Away(_) => "Away",
+            Self::Routed(_) => "Told",
+            Self::Resuming(_) => "Away",
         })
     }
 }

@@ -15,18 +15,18 @@ use toolgate_mcp::{
 use toolgate_runtime::drain::Drain;
 
 use crate::{
-    changes::{Changes, session_changes},
-    conversation::{Answered, Line},
-    endpoint::Endpoint,
+    changes::{ServerChangeFeed, session_changes},
+    endpoint::ServerEndpoint,
     error::ClientError,
-    old::{OldStream, may_be_old},
-    peer::ServerFacts,
-    send::{Headers, delete, send},
+    http_sse::{HttpSseStream, may_be_http_sse},
+    rpc_client::{RpcClient, RpcResponse},
+    send::{RequestHeaders, delete, send},
+    server_client::ServerFacts,
 };
 
 /// Result of the `initialize` handshake.
 #[derive(Debug, Clone)]
-pub struct Handshake {
+pub struct LegacyHandshake {
     /// Session id assigned by the server, if any.
     pub session: Option<HeaderValue>,
     /// Negotiated protocol version.
@@ -34,14 +34,14 @@ pub struct Handshake {
     /// Facts that the server reports about itself.
     pub facts: ServerFacts,
     /// Stream that carries the responses, for an HTTP+SSE server.
-    pub old: Option<Arc<OldStream>>,
+    pub http_sse: Option<Arc<HttpSseStream>>,
 }
 
 /// Session with one server.
 #[derive(Debug)]
 pub struct LegacySession {
-    line: Line,
-    handshake: Handshake,
+    rpc: RpcClient,
+    handshake: LegacyHandshake,
     next_id: AtomicU64,
 }
 
@@ -53,30 +53,30 @@ const MAX_SESSION_ID: usize = 4096;
 /// (2024-11-05) is tried, with a stream read under `drain`.
 pub async fn handshake(
     http: &HttpClient,
-    endpoint: &Endpoint,
+    endpoint: &ServerEndpoint,
     version: &str,
     capabilities: &str,
     us: &Implementation,
     drain: &Drain,
-) -> Result<Handshake, ClientError> {
-    let mut line = Line {
+) -> Result<LegacyHandshake, ClientError> {
+    let mut line = RpcClient {
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
     // Ids must not repeat within a session: later requests start at 1.
     let request = message::initialize("0", version, capabilities, us);
-    let asked = line.ask(Headers::none(), "0", request.clone()).await;
+    let asked = line.ask(RequestHeaders::none(), "0", request.clone()).await;
     let (answered, reply) = match asked {
-        Err(error) if may_be_old(&error) => {
-            let opened = OldStream::open(http, endpoint, drain).await?;
+        Err(error) if may_be_http_sse(&error) => {
+            let opened = HttpSseStream::open(http, endpoint, drain).await?;
             // The server does not support HTTP+SSE either: its first error is reported.
-            line.endpoint.old = Some(opened.ok_or(error)?);
-            line.ask(Headers::none(), "0", request).await?
+            line.endpoint.http_sse = Some(opened.ok_or(error)?);
+            line.ask(RequestHeaders::none(), "0", request).await?
         }
         asked => asked?,
     };
     let facts = ServerFacts::of_initialize(answered.result.of(&answered.message))?;
-    let Some(version) = versions::of_server(&facts.version) else {
+    let Some(version) = versions::accepted_from_server(&facts.version) else {
         let theirs = facts.version;
         return Err(ClientError::NoCommonVersion { theirs });
     };
@@ -89,16 +89,16 @@ pub async fn handshake(
         let words = "the server's session id is not one that can be sent back";
         return Err(ClientError::Protocol(words.into()));
     }
-    let headers = Headers::legacy(version, session.as_ref());
+    let headers = RequestHeaders::legacy(version, session.as_ref());
     let reply = send(http, &line.endpoint, headers, message::initialized()).await?;
     if !reply.status.is_success() {
         return Err(reply.into_problem().await);
     }
-    Ok(Handshake {
+    Ok(LegacyHandshake {
         session,
         version,
         facts,
-        old: line.endpoint.old,
+        http_sse: line.endpoint.http_sse,
     })
 }
 
@@ -112,25 +112,26 @@ impl LegacySession {
     /// Opens a session that offers nothing to the server but page support (MCP Apps).
     pub async fn open(
         http: &HttpClient,
-        endpoint: &Endpoint,
+        endpoint: &ServerEndpoint,
         version: &str,
         us: &Implementation,
         drain: &Drain,
     ) -> Result<Self, ClientError> {
-        let handshake = handshake(http, endpoint, version, apps::SHOWS_PAGES, us, drain).await?;
-        let line = Line {
+        let handshake =
+            handshake(http, endpoint, version, apps::PAGE_CAPABILITIES, us, drain).await?;
+        let line = RpcClient {
             http: http.clone(),
-            endpoint: endpoint.clone().over(handshake.old.clone()),
+            endpoint: endpoint.clone().with_http_sse(handshake.http_sse.clone()),
         };
         Ok(Self {
-            line,
+            rpc: line,
             handshake,
             next_id: AtomicU64::new(1),
         })
     }
 
     /// Returns the result of the handshake.
-    pub fn handshake(&self) -> &Handshake {
+    pub fn handshake(&self) -> &LegacyHandshake {
         &self.handshake
     }
 
@@ -140,15 +141,15 @@ impl LegacySession {
     }
 
     /// Opens the session's GET stream as a change feed; `None` if the server offers none.
-    pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
-        let Line { http, endpoint } = &self.line;
+    pub async fn changes(&self) -> Result<Option<ServerChangeFeed>, ClientError> {
+        let RpcClient { http, endpoint } = &self.rpc;
         session_changes(http, endpoint, self.headers()).await
     }
 
     /// Closes the session. Errors are ignored.
     pub async fn close(self) {
         if self.handshake.session.is_some() {
-            let Line { http, endpoint } = &self.line;
+            let RpcClient { http, endpoint } = &self.rpc;
             let _ended = delete(http, endpoint, self.headers()).await;
         }
     }
@@ -157,18 +158,18 @@ impl LegacySession {
         &self,
         method: &str,
         cursor: Option<&str>,
-    ) -> Result<Answered, ClientError> {
+    ) -> Result<RpcResponse, ClientError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed).to_string();
         let request = message::list(method, &id, cursor, None);
-        let (answered, _) = self.line.ask(self.headers(), &id, request).await?;
+        let (answered, _) = self.rpc.ask(self.headers(), &id, request).await?;
         Ok(answered)
     }
 
-    fn headers(&self) -> Headers {
-        let Handshake {
+    fn headers(&self) -> RequestHeaders {
+        let LegacyHandshake {
             session, version, ..
         } = &self.handshake;
-        Headers::legacy(version, session.as_ref())
+        RequestHeaders::legacy(version, session.as_ref())
     }
 }
 

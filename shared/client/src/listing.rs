@@ -4,16 +4,18 @@
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
-use toolgate_mcp::definition::{Collector, Definition, DefinitionLimits, Kind, Refused};
+use toolgate_mcp::definition::{
+    DefinitionCollector, DefinitionKind, DefinitionLimits, ParsedDefinition, RejectedDefinition,
+};
 
 use crate::{
-    error::{ClientError, Phase, shorten},
-    peer::Peer,
+    error::{ClientError, TimeoutPhase, shorten},
+    server_client::ServerClient,
 };
 
 /// Limits of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
+pub struct ListingLimits {
     /// Maximum number of pages.
     pub pages: usize,
     /// Maximum number of definitions.
@@ -28,20 +30,20 @@ pub struct Caps {
 
 /// Definitions of one kind listed by a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing {
+pub struct ServerListing {
     /// Usable definitions, in the server's order.
-    pub taken: Vec<Definition>,
+    pub definitions: Vec<ParsedDefinition>,
     /// Rejected definitions with the reason.
-    pub refused: Vec<Refused>,
+    pub rejected: Vec<RejectedDefinition>,
     /// Names of definitions that contain invisible characters.
-    pub hiding: Vec<String>,
+    pub with_hidden_characters: Vec<String>,
     /// Reason of a truncated listing; `None` if it is complete.
-    pub cut: Option<Cut>,
+    pub truncation: Option<ListingTruncation>,
 }
 
 /// Reason of a truncated listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cut {
+pub enum ListingTruncation {
     /// The page limit was reached.
     Pages(usize),
     /// The definition limit was reached.
@@ -51,12 +53,12 @@ pub enum Cut {
     /// The time limit was reached.
     Time(Duration),
     /// A cursor was repeated: the listing would never end.
-    Circle,
+    CursorLoop,
     /// A page after the first failed; contains a description by Toolgate.
     Failed(String),
 }
 
-impl Default for Caps {
+impl Default for ListingLimits {
     fn default() -> Self {
         Self {
             pages: 100,
@@ -68,14 +70,18 @@ impl Default for Caps {
     }
 }
 
-pub(crate) async fn collect(peer: &Peer, kind: Kind, caps: &Caps) -> Result<Listing, ClientError> {
+pub(crate) async fn collect(
+    peer: &ServerClient,
+    kind: DefinitionKind,
+    caps: &ListingLimits,
+) -> Result<ServerListing, ClientError> {
     let deadline = Instant::now() + caps.time;
     let limits = DefinitionLimits {
         // Legacy servers do not have this annotation.
-        annotations: matches!(peer, Peer::Modern(_)),
+        annotations: matches!(peer, ServerClient::Modern(_)),
         ..caps.definition
     };
-    let mut collector = Collector::new(kind, limits);
+    let mut collector = DefinitionCollector::new(kind, limits);
     let mut cursors = BTreeSet::new();
     let mut cursor: Option<String> = None;
     let mut bytes = 0;
@@ -85,51 +91,51 @@ pub(crate) async fn collect(peer: &Peer, kind: Kind, caps: &Caps) -> Result<List
         let answered = match page {
             Ok(Ok(answered)) => answered,
             Ok(Err(error)) if pages == 0 => return Err(error),
-            Ok(Err(error)) => break Some(Cut::Failed(error.plain())),
-            Err(_elapsed) if pages == 0 => return Err(ClientError::Timeout(Phase::Total)),
-            Err(_elapsed) => break Some(Cut::Time(caps.time)),
+            Ok(Err(error)) => break Some(ListingTruncation::Failed(error.public_message())),
+            Err(_elapsed) if pages == 0 => return Err(ClientError::Timeout(TimeoutPhase::Total)),
+            Err(_elapsed) => break Some(ListingTruncation::Time(caps.time)),
         };
-        match collector.take(answered.result.of(&answered.message), caps.definitions) {
+        match collector.add_page(answered.result.of(&answered.message), caps.definitions) {
             Ok(true) => {}
-            Ok(false) => break Some(Cut::Definitions(caps.definitions)),
+            Ok(false) => break Some(ListingTruncation::Definitions(caps.definitions)),
             Err(error) if pages == 0 => {
                 return Err(ClientError::Protocol(error.to_string().into()));
             }
-            Err(error) => break Some(Cut::Failed(error.to_string())),
+            Err(error) => break Some(ListingTruncation::Failed(error.to_string())),
         }
         let Some(next) = answered.next_cursor else {
             break None;
         };
         bytes += answered.message.len();
         if bytes > caps.bytes {
-            break Some(Cut::Bytes(caps.bytes));
+            break Some(ListingTruncation::Bytes(caps.bytes));
         }
         pages += 1;
         if pages == caps.pages {
-            break Some(Cut::Pages(caps.pages));
+            break Some(ListingTruncation::Pages(caps.pages));
         }
         if !cursors.insert(next.clone()) {
-            break Some(Cut::Circle);
+            break Some(ListingTruncation::CursorLoop);
         }
         cursor = Some(next);
     };
     let page = collector.finish();
-    Ok(Listing {
-        taken: page.taken,
-        refused: page.refused,
-        hiding: page.hiding,
-        cut,
+    Ok(ServerListing {
+        definitions: page.accepted,
+        rejected: page.rejected,
+        with_hidden_characters: page.with_hidden_characters,
+        truncation: cut,
     })
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for ListingTruncation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pages(most) => write!(f, "it goes on after {most} pages"),
             Self::Definitions(most) => write!(f, "it holds more than {most}"),
             Self::Bytes(most) => write!(f, "it is larger than {most} bytes"),
             Self::Time(most) => write!(f, "it was not complete after {} s", most.as_secs()),
-            Self::Circle => f.write_str("it repeats a cursor and would never end"),
+            Self::CursorLoop => f.write_str("it repeats a cursor and would never end"),
             Self::Failed(why) => write!(f, "a later page failed: {}", shorten(why)),
         }
     }

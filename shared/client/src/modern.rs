@@ -6,31 +6,31 @@ use bytes::Bytes;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{
     apps,
-    definition::Kind,
-    message::{self, Implementation, ModernMeta},
+    definition::DefinitionKind,
+    message::{self, Implementation, ModernRequestMeta},
     method, versions,
 };
 
 use crate::{
-    changes::{self, Changes},
-    conversation::{Answered, Line},
-    endpoint::Endpoint,
+    changes::{self, ServerChangeFeed},
+    endpoint::ServerEndpoint,
     error::ClientError,
-    peer::ServerFacts,
-    send::Headers,
+    rpc_client::{RpcClient, RpcResponse},
+    send::RequestHeaders,
+    server_client::ServerFacts,
 };
 
 /// Client of a modern server.
 #[derive(Debug)]
-pub struct ModernPeer {
-    line: Line,
+pub struct ModernClient {
+    rpc: RpcClient,
     facts: ServerFacts,
-    us: String,
+    client_info: String,
 }
 
 /// Result of `server/discover`.
 #[derive(Debug)]
-pub(crate) struct Discovery {
+pub(crate) struct DiscoveryResponse {
     pub(crate) versions: Vec<String>,
     pub(crate) facts: ServerFacts,
 }
@@ -43,37 +43,40 @@ pub fn next_id() -> u64 {
 }
 
 /// Sends `server/discover`.
-pub(crate) async fn discover(line: &Line, us: &Implementation) -> Result<Discovery, ClientError> {
+pub(crate) async fn discover(
+    line: &RpcClient,
+    us: &Implementation,
+) -> Result<DiscoveryResponse, ClientError> {
     let client = us.to_json();
     let request = message::discover("0", &meta(&client));
-    let headers = Headers::modern(versions::MODERN, method::DISCOVER, None);
+    let headers = RequestHeaders::modern(versions::MODERN, method::DISCOVER, None);
     let (answered, _) = line.ask(headers, "0", request).await?;
     let (versions, facts) = ServerFacts::of_discover(answered.result.of(&answered.message))?;
-    Ok(Discovery { versions, facts })
+    Ok(DiscoveryResponse { versions, facts })
 }
 
 /// Returns the `_meta` of Toolgate's own requests: no progress, no logs, and no capability but page support (MCP Apps).
-fn meta(client: &str) -> ModernMeta<'_> {
-    ModernMeta {
+fn meta(client: &str) -> ModernRequestMeta<'_> {
+    ModernRequestMeta {
         version: versions::MODERN,
-        capabilities: apps::SHOWS_PAGES,
+        capabilities: apps::PAGE_CAPABILITIES,
         client: Some(client),
         progress_token: None,
         log_level: None,
-        carry: None,
+        forwarded: None,
     }
 }
 
-impl ModernPeer {
+impl ModernClient {
     /// Creates a client for a server known to be modern.
     pub fn new(
         http: &HttpClient,
-        endpoint: &Endpoint,
+        endpoint: &ServerEndpoint,
         facts: ServerFacts,
         us: &Implementation,
     ) -> Self {
         Self {
-            line: Line {
+            rpc: RpcClient {
                 http: http.clone(),
                 endpoint: endpoint.clone(),
             },
@@ -81,7 +84,7 @@ impl ModernPeer {
                 version: versions::MODERN.to_owned(),
                 ..facts
             },
-            us: us.to_json(),
+            client_info: us.to_json(),
         }
     }
 
@@ -91,34 +94,34 @@ impl ModernPeer {
     }
 
     /// Opens a feed of the list changes that the server announces; `None` if it supports no feed.
-    pub async fn changes(&self) -> Result<Option<Changes>, ClientError> {
+    pub async fn changes(&self) -> Result<Option<ServerChangeFeed>, ClientError> {
         let id = next_id().to_string();
-        let filter = |kind: &Kind| format!("\"{}ListChanged\":true", kind.capability());
-        let announced = Kind::ALL.iter().filter(|kind| {
+        let filter = |kind: &DefinitionKind| format!("\"{}ListChanged\":true", kind.capability());
+        let announced = DefinitionKind::ALL.iter().filter(|kind| {
             // Templates change together with resources.
-            **kind != Kind::Template && self.facts.announces(**kind)
+            **kind != DefinitionKind::Template && self.facts.announces(**kind)
         });
         let filters: Vec<String> = announced.map(filter).collect();
         let filter = format!("{{{}}}", filters.join(","));
-        let Line { http, endpoint } = &self.line;
-        changes::listen(http, endpoint, &id, &filter, &meta(&self.us)).await
+        let RpcClient { http, endpoint } = &self.rpc;
+        changes::listen(http, endpoint, &id, &filter, &meta(&self.client_info)).await
     }
 
     pub(crate) async fn page(
         &self,
         method: &str,
         cursor: Option<&str>,
-    ) -> Result<Answered, ClientError> {
+    ) -> Result<RpcResponse, ClientError> {
         let (id, headers) = self.request(method);
-        let request: Bytes = message::list(method, &id, cursor, Some(&meta(&self.us)));
-        let (answered, _) = self.line.ask(headers, &id, request).await?;
+        let request: Bytes = message::list(method, &id, cursor, Some(&meta(&self.client_info)));
+        let (answered, _) = self.rpc.ask(headers, &id, request).await?;
         Ok(answered)
     }
 
-    fn request(&self, method: &str) -> (String, Headers) {
+    fn request(&self, method: &str) -> (String, RequestHeaders) {
         (
             next_id().to_string(),
-            Headers::modern(versions::MODERN, method, None),
+            RequestHeaders::modern(versions::MODERN, method, None),
         )
     }
 }

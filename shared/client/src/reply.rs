@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::time::timeout;
-use toolgate_egress::Answer;
-use toolgate_mcp::{Limits, RpcError, answer, headers};
-use toolgate_runtime::budget::Holder;
+use toolgate_egress::EgressResponseBody;
+use toolgate_mcp::{FrameLimits, RpcError, headers, server_message};
+use toolgate_runtime::budget::BudgetOwner;
 
 use crate::{
-    body::{Deadlines, LimitedBody},
-    endpoint::Endpoint,
+    body::{LimitedBody, ReadDeadlines},
+    endpoint::ServerEndpoint,
     error::{ClientError, StatusProblem},
     events::EventStream,
 };
 
 /// Response whose head has been received.
 #[derive(Debug)]
-pub struct Reply {
+pub struct ServerReply {
     /// HTTP status. A JSON body may hold a JSON-RPC error at any status.
     pub status: StatusCode,
     /// HTTP headers.
@@ -40,28 +40,28 @@ pub enum ReplyBody {
 }
 
 /// Maximum size of an error's body in bytes.
-const PROBLEM_BODY: usize = 64 * 1024;
+const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// Timeout of reading an error's body.
-const PROBLEM_TIME: Duration = Duration::from_secs(5);
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Reply {
+impl ServerReply {
     pub(crate) fn of(
-        response: Response<Answer>,
-        endpoint: &Endpoint,
-        deadlines: Deadlines,
+        response: Response<EgressResponseBody>,
+        endpoint: &ServerEndpoint,
+        deadlines: ReadDeadlines,
     ) -> Self {
         let (head, body) = response.into_parts();
-        let (limits, held) = (endpoint.limits, endpoint.answers.as_ref());
+        let (limits, held) = (endpoint.limits, endpoint.response_budget.as_ref());
         let limited = |body| LimitedBody::new(body, limits.message, held, deadlines);
         let kind = media_type(&head.headers);
         let body = match (head.status, kind) {
             (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => ReplyBody::Accepted,
-            (_, Media::Json) => ReplyBody::Json(limited(body)),
-            (status, Media::Sse) if status.is_success() => {
+            (_, MediaType::Json) => ReplyBody::Json(limited(body)),
+            (status, MediaType::Sse) if status.is_success() => {
                 ReplyBody::Sse(Box::new(EventStream::new(body, limits, held, deadlines)))
             }
-            (_, Media::Sse | Media::Other) => ReplyBody::Other(limited(body)),
+            (_, MediaType::Sse | MediaType::Other) => ReplyBody::Other(limited(body)),
         };
         Self {
             status: head.status,
@@ -72,10 +72,10 @@ impl Reply {
 
     /// Charges the held bytes to this owner, which has only a limited part of the budget.
     #[must_use]
-    pub fn held_by(mut self, holder: Holder) -> Self {
+    pub fn charge_to(mut self, holder: BudgetOwner) -> Self {
         match &mut self.body {
-            ReplyBody::Json(body) | ReplyBody::Other(body) => body.held_by(holder),
-            ReplyBody::Sse(events) => events.held_by(holder),
+            ReplyBody::Json(body) | ReplyBody::Other(body) => body.charge_to(holder),
+            ReplyBody::Sse(events) => events.charge_to(holder),
             ReplyBody::Accepted => {}
         }
         self
@@ -96,7 +96,10 @@ impl Reply {
         let rpc = match self.body {
             // Some servers omit the media type on errors.
             ReplyBody::Json(body) | ReplyBody::Other(body) => {
-                timeout(PROBLEM_TIME, read_error(body)).await.ok().flatten()
+                timeout(ERROR_BODY_TIMEOUT, read_error(body))
+                    .await
+                    .ok()
+                    .flatten()
             }
             ReplyBody::Sse(_) | ReplyBody::Accepted => None,
         };
@@ -110,34 +113,34 @@ impl Reply {
 
 async fn read_error(mut body: LimitedBody) -> Option<RpcError> {
     let mut all = Vec::new();
-    while let Ok(Some(piece)) = body.piece().await {
+    while let Ok(Some(piece)) = body.chunk().await {
         all.extend_from_slice(&piece);
-        if all.len() > PROBLEM_BODY {
+        if all.len() > MAX_ERROR_BODY {
             return None;
         }
     }
-    let answer = answer::scan(&all, &Limits::OF_PARTS).ok()?;
-    let answer::Body::Error(span) = answer.body else {
+    let answer = server_message::scan(&all, &FrameLimits::LENIENT).ok()?;
+    let server_message::ServerMessageBody::Error(span) = answer.body else {
         return None;
     };
-    RpcError::read(span.of(&all))
+    RpcError::parse(span.of(&all))
 }
 
-enum Media {
+enum MediaType {
     Json,
     Sse,
     Other,
 }
 
-fn media_type(headers: &HeaderMap) -> Media {
+fn media_type(headers: &HeaderMap) -> MediaType {
     let value = headers.get(header::CONTENT_TYPE);
     let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = text.split(';').next().unwrap_or("").trim();
     if essence.eq_ignore_ascii_case("application/json") {
-        Media::Json
+        MediaType::Json
     } else if essence.eq_ignore_ascii_case("text/event-stream") {
-        Media::Sse
+        MediaType::Sse
     } else {
-        Media::Other
+        MediaType::Other
     }
 }

@@ -3,16 +3,16 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::time::Instant;
-use toolgate_egress::{Body, HttpClient};
+use toolgate_egress::{EgressRequestBody, HttpClient};
 use toolgate_mcp::{headers, method, versions};
 
 use crate::{
-    body::Deadlines,
-    endpoint::Endpoint,
-    error::{ClientError, Phase},
+    body::ReadDeadlines,
+    endpoint::ServerEndpoint,
+    error::{ClientError, TimeoutPhase},
     events::EventStream,
-    place::as_header,
-    reply::{Reply, ReplyBody},
+    reply::{ReplyBody, ServerReply},
+    stream_cursor::last_event_id_header,
 };
 
 const ACCEPT_POST: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -25,13 +25,13 @@ const VERSION: HeaderName = HeaderName::from_static(headers::VERSION);
 const METHOD: HeaderName = HeaderName::from_static(headers::METHOD);
 const NAME: HeaderName = HeaderName::from_static(headers::NAME);
 const SESSION: HeaderName = HeaderName::from_static(headers::SESSION);
-const LAST_EVENT: HeaderName = HeaderName::from_static(headers::LAST_EVENT);
+const LAST_EVENT: HeaderName = HeaderName::from_static(headers::LAST_EVENT_ID);
 
 /// Request headers in addition to those of every request.
 #[derive(Debug, Clone, Default)]
-pub struct Headers(HeaderMap);
+pub struct RequestHeaders(HeaderMap);
 
-impl Headers {
+impl RequestHeaders {
     /// Returns no headers, for `initialize`.
     pub fn none() -> Self {
         Self::default()
@@ -84,7 +84,7 @@ impl Headers {
     }
 
     /// Adds the session id of a response, if it has one.
-    pub(crate) fn in_session_of(mut self, reply: &Reply) -> Self {
+    pub(crate) fn with_session_of(mut self, reply: &ServerReply) -> Self {
         if let Some(session) = reply.session() {
             self.0.insert(SESSION, session.clone());
         }
@@ -105,11 +105,11 @@ impl Headers {
 /// Posts one message and waits for the response head. The response body is subject to the endpoint's limits.
 pub async fn send(
     http: &HttpClient,
-    endpoint: &Endpoint,
-    headers: Headers,
+    endpoint: &ServerEndpoint,
+    headers: RequestHeaders,
     message: Bytes,
-) -> Result<Reply, ClientError> {
-    if let Some(old) = &endpoint.old {
+) -> Result<ServerReply, ClientError> {
+    if let Some(old) = &endpoint.http_sse {
         return Box::pin(old.send(http, endpoint, headers, message)).await;
     }
     let request = post(endpoint, headers, message);
@@ -119,10 +119,10 @@ pub async fn send(
 /// Like [`send`], to the message URL of an HTTP+SSE server.
 pub(crate) async fn send_to(
     http: &HttpClient,
-    (endpoint, uri): (&Endpoint, &Uri),
-    headers: Headers,
+    (endpoint, uri): (&ServerEndpoint, &Uri),
+    headers: RequestHeaders,
     message: Bytes,
-) -> Result<Reply, ClientError> {
+) -> Result<ServerReply, ClientError> {
     let mut request = post(endpoint, headers, message);
     *request.uri_mut() = uri.clone();
     head(http, endpoint, request, bounded(endpoint)).await
@@ -131,31 +131,33 @@ pub(crate) async fn send_to(
 /// Like [`send`], for a long-lived response stream: no deadline applies after the response head.
 pub async fn send_open_ended(
     http: &HttpClient,
-    endpoint: &Endpoint,
-    headers: Headers,
+    endpoint: &ServerEndpoint,
+    headers: RequestHeaders,
     message: Bytes,
-) -> Result<Reply, ClientError> {
+) -> Result<ServerReply, ClientError> {
     let request = post(endpoint, headers, message);
-    head(http, endpoint, request, Deadlines::NONE).await
+    head(http, endpoint, request, ReadDeadlines::NONE).await
 }
 
 /// Opens a legacy server's GET stream, after `last_event` if the server supports that. Returns `None` if the server
 /// offers no stream. No deadline applies after the response head: the reader decides.
 pub async fn open_stream(
     http: &HttpClient,
-    endpoint: &Endpoint,
-    headers: Headers,
+    endpoint: &ServerEndpoint,
+    headers: RequestHeaders,
     last_event: Option<&str>,
 ) -> Result<Option<EventStream>, ClientError> {
-    if let Some(old) = &endpoint.old {
+    if let Some(old) = &endpoint.http_sse {
         return old.listen(endpoint);
     }
-    let mut request = request(endpoint, Method::GET, headers, Body::empty());
+    let mut request = request(endpoint, Method::GET, headers, EgressRequestBody::empty());
     request.headers_mut().insert(header::ACCEPT, ACCEPT_GET);
     if let Some(id) = last_event {
-        request.headers_mut().insert(LAST_EVENT, as_header(id)?);
+        request
+            .headers_mut()
+            .insert(LAST_EVENT, last_event_id_header(id)?);
     }
-    let reply = head(http, endpoint, request, Deadlines::NONE).await?;
+    let reply = head(http, endpoint, request, ReadDeadlines::NONE).await?;
     match reply.body {
         ReplyBody::Sse(stream) => Ok(Some(*stream)),
         // Statuses of servers without this stream.
@@ -176,10 +178,15 @@ pub async fn open_stream(
 /// Ends a legacy session. Not supported (405) and unknown session (404) are no errors.
 pub async fn delete(
     http: &HttpClient,
-    endpoint: &Endpoint,
-    headers: Headers,
+    endpoint: &ServerEndpoint,
+    headers: RequestHeaders,
 ) -> Result<(), ClientError> {
-    let request = request(endpoint, Method::DELETE, headers, Body::empty());
+    let request = request(
+        endpoint,
+        Method::DELETE,
+        headers,
+        EgressRequestBody::empty(),
+    );
     let reply = head(http, endpoint, request, bounded(endpoint)).await?;
     if reply.status.is_success() || matches!(reply.status.as_u16(), 404 | 405) {
         return Ok(());
@@ -187,22 +194,36 @@ pub async fn delete(
     Err(reply.into_problem().await)
 }
 
-pub(crate) fn bounded(endpoint: &Endpoint) -> Deadlines {
-    Deadlines {
+pub(crate) fn bounded(endpoint: &ServerEndpoint) -> ReadDeadlines {
+    ReadDeadlines {
         idle: Some(endpoint.timeouts.idle),
         end: Some(Instant::now() + endpoint.timeouts.total),
     }
 }
 
-fn post(endpoint: &Endpoint, headers: Headers, message: Bytes) -> Request<Body> {
-    let mut request = request(endpoint, Method::POST, headers, Body::full(message));
+fn post(
+    endpoint: &ServerEndpoint,
+    headers: RequestHeaders,
+    message: Bytes,
+) -> Request<EgressRequestBody> {
+    let mut request = request(
+        endpoint,
+        Method::POST,
+        headers,
+        EgressRequestBody::full(message),
+    );
     let map = request.headers_mut();
     map.insert(header::ACCEPT, ACCEPT_POST);
     map.insert(header::CONTENT_TYPE, JSON);
     request
 }
 
-fn request(endpoint: &Endpoint, method: Method, headers: Headers, body: Body) -> Request<Body> {
+fn request(
+    endpoint: &ServerEndpoint,
+    method: Method,
+    headers: RequestHeaders,
+    body: EgressRequestBody,
+) -> Request<EgressRequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = endpoint.uri.clone();
@@ -216,16 +237,16 @@ fn request(endpoint: &Endpoint, method: Method, headers: Headers, body: Body) ->
 
 async fn head(
     http: &HttpClient,
-    endpoint: &Endpoint,
-    request: Request<Body>,
-    deadlines: Deadlines,
-) -> Result<Reply, ClientError> {
+    endpoint: &ServerEndpoint,
+    request: Request<EgressRequestBody>,
+    deadlines: ReadDeadlines,
+) -> Result<ServerReply, ClientError> {
     // The pool bounds the connection itself, and reports it in its own error.
     let most = endpoint.timeouts.connect + endpoint.timeouts.first_byte;
     let deadline = Instant::now() + most.min(endpoint.timeouts.total);
     let response = http.request_until(request, deadline).await;
-    let response = response.ok_or(ClientError::Timeout(Phase::FirstByte))??;
-    Ok(Reply::of(response, endpoint, deadlines))
+    let response = response.ok_or(ClientError::Timeout(TimeoutPhase::FirstByte))??;
+    Ok(ServerReply::of(response, endpoint, deadlines))
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use http_body::{Frame, SizeHint};
 
 /// Body of a request.
 #[derive(Debug, Clone, Default)]
-pub struct Body(Option<Bytes>);
+pub struct EgressRequestBody(Option<Bytes>);
 
-impl Body {
+impl EgressRequestBody {
     /// Returns an empty body.
     pub const fn empty() -> Self {
         Self(None)
@@ -26,13 +26,13 @@ impl Body {
     }
 }
 
-impl From<Bytes> for Body {
+impl From<Bytes> for EgressRequestBody {
     fn from(bytes: Bytes) -> Self {
         Self::full(bytes)
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for EgressRequestBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -18,39 +18,39 @@ use tokio_rustls::TlsConnector;
 use crate::{
     error::EgressError,
     policy::{self, EgressPolicy},
-    resolve::Resolve,
+    resolve::HostResolver,
 };
 
 /// Connector of the pooling client.
-pub(crate) struct Connector {
+pub(crate) struct VettingConnector {
     pub(crate) policy: Arc<EgressPolicy>,
-    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) resolver: Arc<dyn HostResolver>,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) connect_timeout: Duration,
 }
 
 /// Host and port of a URL, before resolution.
-struct Target {
+struct ConnectTarget {
     host: String,
     port: u16,
     /// Name that the certificate is verified against; `None` for plain HTTP.
     tls_name: Option<ServerName<'static>>,
 }
 
-pub(crate) type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(crate) type TransportStream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-impl Connector {
+impl VettingConnector {
     /// Connects to the host and port of `uri`.
-    pub(crate) async fn connect(&self, uri: &Uri) -> Result<Connection, EgressError> {
-        let target = Target::of(uri)?;
+    pub(crate) async fn connect(&self, uri: &Uri) -> Result<TransportStream, EgressError> {
+        let target = ConnectTarget::of(uri)?;
         let host = target.host.clone();
         let standing = timeout(self.connect_timeout, self.establish(target)).await;
         standing.unwrap_or(Err(EgressError::ConnectTimeout { host }))
     }
 
-    async fn establish(&self, target: Target) -> Result<Connection, EgressError> {
-        let addresses = self.vetted(&target).await?;
-        let tcp = self.first_open(&target, &addresses).await?;
+    async fn establish(&self, target: ConnectTarget) -> Result<TransportStream, EgressError> {
+        let addresses = self.vet_addresses(&target).await?;
+        let tcp = self.connect_first(&target, &addresses).await?;
         let Some(name) = target.tls_name else {
             return Ok(MaybeHttpsStream::Http(TokioIo::new(tcp)));
         };
@@ -64,10 +64,10 @@ impl Connector {
 
     /// Resolves the target and vets every address. A host with one forbidden address is rejected as a whole: its other
     /// addresses are not trusted either.
-    async fn vetted(&self, target: &Target) -> Result<Vec<IpAddr>, EgressError> {
+    async fn vet_addresses(&self, target: &ConnectTarget) -> Result<Vec<IpAddr>, EgressError> {
         let addresses = match target.host.parse::<IpAddr>() {
             Ok(literal) => vec![literal],
-            Err(_name) => self.resolved(&target.host).await?,
+            Err(_name) => self.resolve_host(&target.host).await?,
         };
         for address in &addresses {
             policy::vet(*address, &self.policy)?;
@@ -78,7 +78,7 @@ impl Connector {
         Ok(addresses)
     }
 
-    async fn resolved(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
+    async fn resolve_host(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
         let failed = |source| EgressError::Resolve {
             host: host.to_owned(),
             source,
@@ -96,9 +96,9 @@ impl Connector {
         clippy::disallowed_methods,
         reason = "the one place that opens a socket to a vetted address"
     )]
-    async fn first_open(
+    async fn connect_first(
         &self,
-        target: &Target,
+        target: &ConnectTarget,
         addresses: &[IpAddr],
     ) -> Result<TcpStream, EgressError> {
         let share =
@@ -123,7 +123,7 @@ impl Connector {
     }
 }
 
-impl Target {
+impl ConnectTarget {
     fn of(uri: &Uri) -> Result<Self, EgressError> {
         let authority = uri
             .authority()

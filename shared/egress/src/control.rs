@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
-use toolgate_runtime::memory::Dialer;
+use toolgate_runtime::memory::MemoryDialer;
 
 /// Timeout for TCP connect and TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,27 +37,27 @@ pub struct ClientTls {
 /// Connector of a gRPC channel: a `Service<Uri>` for tonic's `connect_with_connector`. The URI passed by tonic is
 /// ignored. Give the tonic endpoint any `http://` URI, since TLS is handled here.
 #[derive(Clone)]
-pub struct ControlConnector(Way);
+pub struct ControlConnector(ControlTransport);
 
 #[derive(Clone)]
-enum Way {
+enum ControlTransport {
     Network {
         address: Arc<str>,
         tls: Option<ClientTls>,
     },
-    Memory(Dialer),
+    Memory(MemoryDialer),
 }
 
 /// Connection to the control plane.
-pub struct ControlStream(Box<dyn Duplex>);
+pub struct ControlStream(Box<dyn DuplexIo>);
 
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+trait DuplexIo: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> DuplexIo for S {}
 
 /// Returns a connector to `address` (`host:port`), over TLS if `tls` is given.
 pub fn control_channel(address: &str, tls: Option<ClientTls>) -> ControlConnector {
-    ControlConnector(Way::Network {
+    ControlConnector(ControlTransport::Network {
         address: address.into(),
         tls,
     })
@@ -65,8 +65,8 @@ pub fn control_channel(address: &str, tls: Option<ClientTls>) -> ControlConnecto
 
 impl ControlConnector {
     /// Returns a connector to a control plane in the same process.
-    pub fn memory(dialer: Dialer) -> Self {
-        Self(Way::Memory(dialer))
+    pub fn memory(dialer: MemoryDialer) -> Self {
+        Self(ControlTransport::Memory(dialer))
     }
 }
 
@@ -77,7 +77,7 @@ impl ControlConnector {
     }
 }
 
-impl Way {
+impl ControlTransport {
     async fn open(self) -> io::Result<ControlStream> {
         match self {
             Self::Memory(dialer) => Ok(ControlStream(Box::new(dialer.dial().await?))),
@@ -165,10 +165,10 @@ impl AsyncWrite for ControlStream {
 impl fmt::Debug for ControlConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Way::Network { address, tls } => {
+            ControlTransport::Network { address, tls } => {
                 write!(f, "ControlConnector({address}, tls: {})", tls.is_some())
             }
-            Way::Memory(_) => f.write_str("ControlConnector(memory)"),
+            ControlTransport::Memory(_) => f.write_str("ControlConnector(memory)"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io};
 
-use crate::policy::Refused;
+use crate::policy::ForbiddenAddress;
 
 /// Error of an outbound request.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum EgressError {
     Url(&'static str),
     /// The policy forbids the address.
     #[error("not allowed: {0}")]
-    Refused(#[from] Refused),
+    Forbidden(#[from] ForbiddenAddress),
     /// The host name has no address.
     #[error("cannot resolve `{host}`: {source}")]
     Resolve {
@@ -43,12 +43,12 @@ pub enum EgressError {
     Broken(String),
     /// The local TLS configuration is unusable: no connection is possible.
     #[error("TLS cannot be set up: {0}")]
-    SetUp(String),
+    TlsSetup(String),
 }
 
 /// Class of an error, safe to show to parties other than the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum EgressErrorClass {
     /// Forbidden by policy.
     Denied,
     /// No connection.
@@ -65,25 +65,25 @@ impl EgressError {
         match self {
             Self::Broken(_) => false,
             Self::Url(_)
-            | Self::Refused(_)
+            | Self::Forbidden(_)
             | Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Tls(_)
-            | Self::SetUp(_) => true,
+            | Self::TlsSetup(_) => true,
         }
     }
 
     /// Returns the class that may be shown to others. Closed, filtered and unresolvable are one class: the difference
     /// would let a caller map a network.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> EgressErrorClass {
         match self {
-            Self::Url(_) | Self::Refused(_) => Class::Denied,
+            Self::Url(_) | Self::Forbidden(_) => EgressErrorClass::Denied,
             Self::Resolve { .. } | Self::Connect { .. } | Self::ConnectTimeout { .. } => {
-                Class::Unreachable
+                EgressErrorClass::Unreachable
             }
-            Self::Tls(_) | Self::SetUp(_) => Class::Tls,
-            Self::Broken(_) => Class::Broken,
+            Self::Tls(_) | Self::TlsSetup(_) => EgressErrorClass::Tls,
+            Self::Broken(_) => EgressErrorClass::Broken,
         }
     }
 }

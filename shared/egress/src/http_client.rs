@@ -8,21 +8,21 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::Certific
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    answer::Answer,
-    body::Body,
-    connector::Connector,
+    body::EgressRequestBody,
+    connector::VettingConnector,
     error::{EgressError, chain},
-    line::{Line, Unanswered},
+    http1_connection::{Http1Connection, Http1SendError},
     policy::EgressPolicy,
-    pool::{Host, Pool, Way},
-    resolve::{Resolve, SystemResolver},
+    pool::{ConnectionPool, HostPool, PooledConnection},
+    resolve::{HostResolver, SystemResolver},
+    response_body::EgressResponseBody,
 };
 
 /// Factory of HTTP clients under one egress policy.
 #[derive(Clone)]
 pub struct Egress {
     policy: Arc<EgressPolicy>,
-    resolver: Arc<dyn Resolve>,
+    resolver: Arc<dyn HostResolver>,
     tls: Arc<ClientConfig>,
 }
 
@@ -44,17 +44,17 @@ pub struct PoolOptions {
 /// Pooling HTTP client. Follows no redirects, uses no proxies, and is cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
-    pool: Arc<Pool>,
+    pool: Arc<ConnectionPool>,
 }
 
 /// Failure of one attempt.
-enum Failed {
+enum RequestFailure {
     /// Nothing was sent: the request may be sent again.
-    Unsent(Box<Request<Body>>),
+    Unsent(Box<Request<EgressRequestBody>>),
     /// Final error.
-    For(EgressError),
+    Error(EgressError),
     /// The deadline has passed.
-    Late,
+    DeadlineExceeded,
 }
 
 impl Default for PoolOptions {
@@ -81,7 +81,7 @@ impl Egress {
     /// Like [`new`](Self::new), with host names resolved by `resolver`.
     pub fn with_resolver(
         policy: EgressPolicy,
-        resolver: Arc<dyn Resolve>,
+        resolver: Arc<dyn HostResolver>,
     ) -> Result<Self, EgressError> {
         let tls = Arc::new(tls(roots(&policy)?)?);
         Ok(Self {
@@ -99,13 +99,13 @@ impl Egress {
         } else {
             tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         }
-        let connector = Connector {
+        let connector = VettingConnector {
             policy: Arc::clone(&self.policy),
             resolver: Arc::clone(&self.resolver),
             tls: Arc::new(tls),
             connect_timeout: options.connect_timeout,
         };
-        let pool = Arc::new(Pool::new(connector, options));
+        let pool = Arc::new(ConnectionPool::new(connector, options));
         HttpClient { pool }
     }
 }
@@ -113,55 +113,65 @@ impl Egress {
 impl HttpClient {
     /// Sends a request to its absolute URL and waits for the response head. The body is not read ahead: its reader sets
     /// the rate and the limit.
-    pub async fn request(&self, request: Request<Body>) -> Result<Response<Answer>, EgressError> {
-        match self.ask(request, None).await {
+    pub async fn request(
+        &self,
+        request: Request<EgressRequestBody>,
+    ) -> Result<Response<EgressResponseBody>, EgressError> {
+        match self.send(request, None).await {
             Ok(answer) => Ok(answer),
-            Err(Failed::For(error)) => Err(error),
+            Err(RequestFailure::Error(error)) => Err(error),
             // Without a deadline, `DeadlineExceeded` does not occur. `Unsent` is handled by `send`, which sends the
             // request again.
-            Err(Failed::Late | Failed::Unsent(_)) => Err(closed()),
+            Err(RequestFailure::DeadlineExceeded | RequestFailure::Unsent(_)) => Err(closed()),
         }
     }
 
     /// Like [`request`](Self::request), bounded by `deadline`. Returns `None` if the deadline has passed.
     pub async fn request_until(
         &self,
-        request: Request<Body>,
+        request: Request<EgressRequestBody>,
         deadline: Instant,
-    ) -> Option<Result<Response<Answer>, EgressError>> {
-        match self.ask(request, Some(deadline)).await {
+    ) -> Option<Result<Response<EgressResponseBody>, EgressError>> {
+        match self.send(request, Some(deadline)).await {
             Ok(answer) => Some(Ok(answer)),
-            Err(Failed::For(error)) => Some(Err(error)),
-            Err(Failed::Unsent(_)) => Some(Err(closed())),
-            Err(Failed::Late) => None,
+            Err(RequestFailure::Error(error)) => Some(Err(error)),
+            Err(RequestFailure::Unsent(_)) => Some(Err(closed())),
+            Err(RequestFailure::DeadlineExceeded) => None,
         }
     }
 
     /// Sends the request on a pooled or a new connection. A pooled connection that has been closed returns the request
     /// unsent, and it is sent on another one. A request of which any byte was sent is never sent again.
-    async fn ask(
+    async fn send(
         &self,
-        mut request: Request<Body>,
+        mut request: Request<EgressRequestBody>,
         deadline: Option<Instant>,
-    ) -> Result<Response<Answer>, Failed> {
+    ) -> Result<Response<EgressResponseBody>, RequestFailure> {
         let uri = request.uri().clone();
-        let host = self.pool.host(&uri).map_err(Failed::For)?;
+        let host = self.pool.host(&uri).map_err(RequestFailure::Error)?;
         loop {
-            let way = self.way(&host, &uri, deadline).await?;
+            let way = self.connection(&host, &uri, deadline).await?;
             let asked = match way {
-                Way::Own { line, used } => over(line, used, &host, request, deadline).await,
-                Way::Shared(shared) => beside(shared, request, deadline).await,
+                PooledConnection::Http1 { line, used } => {
+                    send_on_http1(line, used, &host, request, deadline).await
+                }
+                PooledConnection::Http2(shared) => send_on_http2(shared, request, deadline).await,
             };
             request = match asked {
-                Err(Failed::Unsent(request)) => *request,
+                Err(RequestFailure::Unsent(request)) => *request,
                 asked => return asked,
             };
             *request.uri_mut() = uri.clone();
         }
     }
 
-    async fn way(&self, host: &Host, uri: &Uri, deadline: Option<Instant>) -> Result<Way, Failed> {
-        if let Some(way) = host.standing() {
+    async fn connection(
+        &self,
+        host: &HostPool,
+        uri: &Uri,
+        deadline: Option<Instant>,
+    ) -> Result<PooledConnection, RequestFailure> {
+        if let Some(way) = host.checkout() {
             return Ok(way);
         }
         // Boxed: connecting is rare and its future is large, so requests on pooled connections do not carry it.
@@ -170,20 +180,20 @@ impl HttpClient {
             None => opening.await,
             Some(deadline) => timeout_at(deadline, opening)
                 .await
-                .map_err(|_elapsed| Failed::Late)?,
+                .map_err(|_elapsed| RequestFailure::DeadlineExceeded)?,
         };
-        opened.map_err(Failed::For)
+        opened.map_err(RequestFailure::Error)
     }
 }
 
 /// Sends a request on an HTTP/1.1 connection, which it uses alone.
-async fn over(
-    mut line: Box<Line>,
+async fn send_on_http1(
+    mut line: Box<Http1Connection>,
     used: bool,
-    host: &Arc<Host>,
-    mut request: Request<Body>,
+    host: &Arc<HostPool>,
+    mut request: Request<EgressRequestBody>,
     deadline: Option<Instant>,
-) -> Result<Response<Answer>, Failed> {
+) -> Result<Response<EgressResponseBody>, RequestFailure> {
     request
         .headers_mut()
         .entry(HOST)
@@ -191,40 +201,44 @@ async fn over(
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     match line.request(request, deadline).await {
-        Ok(answer) => Ok(answer.map(|body| Answer::own(body, line, Arc::clone(host)))),
+        Ok(answer) => Ok(answer.map(|body| EgressResponseBody::own(body, line, Arc::clone(host)))),
         // Only a reused connection may have been closed before the request. If a new one is closed at once, the next
         // one would be too.
-        Err(Unanswered::Unsent(request, _closed)) if used => Err(Failed::Unsent(request)),
-        Err(Unanswered::Unsent(_, error) | Unanswered::Broken(error)) => Err(broken(&error)),
-        Err(Unanswered::Late) => Err(Failed::Late),
+        Err(Http1SendError::Unsent(request, _closed)) if used => {
+            Err(RequestFailure::Unsent(request))
+        }
+        Err(Http1SendError::Unsent(_, error) | Http1SendError::Broken(error)) => {
+            Err(broken(&error))
+        }
+        Err(Http1SendError::DeadlineExceeded) => Err(RequestFailure::DeadlineExceeded),
     }
 }
 
 /// Sends a request on a shared HTTP/2 connection.
-async fn beside(
-    mut shared: SendRequest<Body>,
-    request: Request<Body>,
+async fn send_on_http2(
+    mut shared: SendRequest<EgressRequestBody>,
+    request: Request<EgressRequestBody>,
     deadline: Option<Instant>,
-) -> Result<Response<Answer>, Failed> {
+) -> Result<Response<EgressResponseBody>, RequestFailure> {
     let sent = shared.try_send_request(request);
     let answer = match deadline {
         None => sent.await,
         Some(deadline) => timeout_at(deadline, sent)
             .await
-            .map_err(|_elapsed| Failed::Late)?,
+            .map_err(|_elapsed| RequestFailure::DeadlineExceeded)?,
     };
     match answer {
-        Ok(answer) => Ok(answer.map(Answer::shared)),
+        Ok(answer) => Ok(answer.map(EgressResponseBody::shared)),
         Err(mut unsent) => Err(match unsent.take_message() {
             // The connection is closed, so the next checkout returns another one.
-            Some(request) if shared.is_closed() => Failed::Unsent(Box::new(request)),
+            Some(request) if shared.is_closed() => RequestFailure::Unsent(Box::new(request)),
             Some(_) | None => broken(&unsent.into_error()),
         }),
     }
 }
 
-fn broken(error: &hyper::Error) -> Failed {
-    Failed::For(EgressError::Broken(chain(error)))
+fn broken(error: &hyper::Error) -> RequestFailure {
+    RequestFailure::Error(EgressError::Broken(chain(error)))
 }
 
 fn closed() -> EgressError {
@@ -248,7 +262,7 @@ fn roots(policy: &EgressPolicy) -> Result<RootCertStore, EgressError> {
     }
     for root in &policy.extra_roots {
         let added = roots.add(root.clone());
-        added.map_err(|error| EgressError::SetUp(format!("a configured authority: {error}")))?;
+        added.map_err(|error| EgressError::TlsSetup(format!("a configured authority: {error}")))?;
     }
     Ok(roots)
 }
@@ -257,7 +271,7 @@ fn tls(roots: RootCertStore) -> Result<ClientConfig, EgressError> {
     // TLS 1.2 is allowed: many servers support nothing newer.
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| EgressError::SetUp(error.to_string()))?;
+    let builder = builder.map_err(|error| EgressError::TlsSetup(error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

@@ -3,22 +3,22 @@
 //! environment are ignored. For the deployment's own control plane, [`ControlConnector`] connects to the operator's
 //! address.
 
-pub mod answer;
 pub mod body;
 pub mod control;
 pub mod error;
 pub mod http_client;
 pub mod policy;
 pub mod resolve;
+pub mod response_body;
 
 mod connector;
-mod line;
+mod http1_connection;
 mod pool;
 
-pub use answer::Answer;
-pub use body::Body;
+pub use body::EgressRequestBody;
 pub use control::{ClientTls, ControlConnector, control_channel};
-pub use error::{Class, EgressError};
+pub use error::{EgressError, EgressErrorClass};
 pub use http_client::{Egress, HttpClient, PoolOptions, system_roots};
-pub use policy::{EgressPolicy, Refused, vet};
-pub use resolve::{Resolve, SystemResolver};
+pub use policy::{EgressPolicy, ForbiddenAddress, vet};
+pub use resolve::{HostResolver, SystemResolver};
+pub use response_body::EgressResponseBody;

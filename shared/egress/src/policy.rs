@@ -19,12 +19,12 @@ pub struct EgressPolicy {
 
 /// Address that may not be connected to, with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{address} is {class}")]
-pub struct Refused {
+#[error("{address} is {reason}")]
+pub struct ForbiddenAddress {
     /// Address as resolved or written.
     pub address: IpAddr,
     /// Description of the address class.
-    pub class: &'static str,
+    pub reason: &'static str,
 }
 
 /// IPv4 addresses of cloud metadata services, which serve instance credentials. No allow-list opens these.
@@ -40,13 +40,18 @@ const METADATA_V4: [Ipv4Addr; 5] = [
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 /// Ports of protocols that could misinterpret an HTTP request as their own.
-const REFUSED_PORTS: [u16; 22] = [
+const FORBIDDEN_PORTS: [u16; 22] = [
     0, 7, 9, 13, 19, 20, 21, 22, 23, 25, 53, 110, 111, 119, 143, 445, 465, 514, 587, 993, 995, 6000,
 ];
 
 /// Returns an error unless `address` may be connected to under `policy`.
-pub fn vet(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> {
-    let refused = |class| Err(Refused { address, class });
+pub fn vet(address: IpAddr, policy: &EgressPolicy) -> Result<(), ForbiddenAddress> {
+    let refused = |class| {
+        Err(ForbiddenAddress {
+            address,
+            reason: class,
+        })
+    };
     let unwrapped = unwrap(address);
     if is_metadata(unwrapped) {
         return refused("a cloud's metadata service");
@@ -61,19 +66,19 @@ pub fn vet(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> {
 }
 
 /// Returns an error unless plain HTTP is allowed to `address`, which must have passed [`vet`].
-pub fn vet_plain(address: IpAddr, policy: &EgressPolicy) -> Result<(), Refused> {
+pub fn vet_plain(address: IpAddr, policy: &EgressPolicy) -> Result<(), ForbiddenAddress> {
     if policy.allow_plain_http || is_allowed(address, unwrap(address), policy) {
         return Ok(());
     }
-    Err(Refused {
+    Err(ForbiddenAddress {
         address,
-        class: "not allowed without TLS: use https, or allow its network",
+        reason: "not allowed without TLS: use https, or allow its network",
     })
 }
 
 /// Returns `true` if `port` may be connected to.
 pub fn vet_port(port: u16) -> bool {
-    !REFUSED_PORTS.contains(&port)
+    !FORBIDDEN_PORTS.contains(&port)
 }
 
 fn is_allowed(address: IpAddr, unwrapped: IpAddr, policy: &EgressPolicy) -> bool {

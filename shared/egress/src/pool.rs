@@ -16,75 +16,78 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    body::Body,
-    connector::{Connection, Connector},
+    body::EgressRequestBody,
+    connector::{TransportStream, VettingConnector},
     error::{EgressError, chain},
     http_client::PoolOptions,
-    line::Line,
+    http1_connection::Http1Connection,
 };
 
 /// Maximum number of pooled hosts. Most clients use one.
-const HOSTS: usize = 256;
+const MAX_HOSTS: usize = 256;
 
 /// Maximum number of bytes read at once from a large response.
-const BUFFER: usize = 256 * 1024;
+const READ_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Number of thread slots. Each slot keeps the connections opened by its threads; more threads than slots share them.
-const THREADS: usize = 16;
+const THREAD_SLOTS: usize = 16;
 
 thread_local! {
     /// Slot of the current thread.
-    static THREAD: usize = {
+    static THREAD_SLOT: usize = {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed) % THREADS
+        NEXT.fetch_add(1, Ordering::Relaxed) % THREAD_SLOTS
     };
 }
 
 /// Pooled hosts of one client.
-pub(crate) struct Pool {
-    connector: Connector,
+pub(crate) struct ConnectionPool {
+    connector: VettingConnector,
     options: PoolOptions,
     http1: http1::Builder,
-    hosts: RwLock<Vec<Arc<Host>>>,
+    hosts: RwLock<Vec<Arc<HostPool>>>,
 }
 
 /// Connections of one host.
-pub(crate) struct Host {
+pub(crate) struct HostPool {
     secure: bool,
     authority: Authority,
     /// Value of the `Host` header for HTTP/1.1.
     pub(crate) name: HeaderValue,
     /// Idle connections by thread slot; the most recently used one is last.
-    idle: Box<[Mutex<Lines>]>,
+    idle: Box<[Mutex<IdleConnections>]>,
     /// Number of idle connections.
-    count: AtomicUsize,
-    most: usize,
+    idle_count: AtomicUsize,
+    max_idle: usize,
     idle_timeout: Duration,
     /// True while a task closes idle connections.
-    watched: AtomicBool,
-    shared: Mutex<Option<http2::SendRequest<Body>>>,
+    sweeping: AtomicBool,
+    http2_sender: Mutex<Option<http2::SendRequest<EgressRequestBody>>>,
     /// Held while an HTTP/2 connection is opened: one serves all requests.
-    opening: tokio::sync::Mutex<()>,
+    http2_connect: tokio::sync::Mutex<()>,
     speaks_http2: AtomicBool,
 }
 
 /// Boxed, since connections are large and move between owners.
-type Lines = Vec<Box<Line>>;
+type IdleConnections = Vec<Box<Http1Connection>>;
 
 /// Connection for one request.
-pub(crate) enum Way {
+pub(crate) enum PooledConnection {
     /// Connection used by this request alone; `reused` if it has served a request before.
-    Own { line: Box<Line>, used: bool },
+    Http1 {
+        line: Box<Http1Connection>,
+        used: bool,
+    },
     /// Shared connection.
-    Shared(http2::SendRequest<Body>),
+    Http2(http2::SendRequest<EgressRequestBody>),
 }
 
-impl Pool {
-    pub(crate) fn new(connector: Connector, options: PoolOptions) -> Self {
+impl ConnectionPool {
+    pub(crate) fn new(connector: VettingConnector, options: PoolOptions) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .max_header_size(options.max_head)
-            .max_buf_size(BUFFER.max(options.max_head));
+            .max_buf_size(READ_BUFFER_BYTES.max(options.max_head));
         Self {
             connector,
             options,
@@ -94,38 +97,42 @@ impl Pool {
     }
 
     /// Returns the entry of a URL's host.
-    pub(crate) fn host(&self, uri: &Uri) -> Result<Arc<Host>, EgressError> {
+    pub(crate) fn host(&self, uri: &Uri) -> Result<Arc<HostPool>, EgressError> {
         let authority = uri
             .authority()
             .ok_or(EgressError::Url("it names no host"))?;
         let secure = uri.scheme_str() == Some("https");
-        let is_it = |host: &&Arc<Host>| host.secure == secure && host.authority == *authority;
+        let is_it = |host: &&Arc<HostPool>| host.secure == secure && host.authority == *authority;
         {
             let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(host) = hosts.iter().find(is_it) {
                 return Ok(Arc::clone(host));
             }
         }
-        let made = Arc::new(Host::new(authority, secure, &self.options)?);
+        let made = Arc::new(HostPool::new(authority, secure, &self.options)?);
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.iter().find(is_it) {
             return Ok(Arc::clone(host));
         }
-        if hosts.len() >= HOSTS {
+        if hosts.len() >= MAX_HOSTS {
             hosts.retain(|host| Arc::strong_count(host) > 1);
         }
-        if hosts.len() < HOSTS {
+        if hosts.len() < MAX_HOSTS {
             hosts.push(Arc::clone(&made));
         }
         Ok(made)
     }
 
     /// Opens a connection.
-    pub(crate) async fn open(&self, host: &Host, uri: &Uri) -> Result<Way, EgressError> {
+    pub(crate) async fn open(
+        &self,
+        host: &HostPool,
+        uri: &Uri,
+    ) -> Result<PooledConnection, EgressError> {
         let _alone = if host.speaks_http2.load(Ordering::Relaxed) {
-            let alone = host.opening.lock().await;
-            if let Some(shared) = host.shared() {
-                return Ok(Way::Shared(shared));
+            let alone = host.http2_connect.lock().await;
+            if let Some(shared) = host.http2_sender() {
+                return Ok(PooledConnection::Http2(shared));
             }
             Some(alone)
         } else {
@@ -135,10 +142,10 @@ impl Pool {
         let broken = |error: hyper::Error| EgressError::Broken(chain(&error));
         if !speaks_http2(&stream) {
             host.speaks_http2.store(false, Ordering::Relaxed);
-            let thread = THREAD.with(|thread| *thread);
-            let line = Line::new(stream, &self.http1, thread).await;
+            let thread = THREAD_SLOT.with(|thread| *thread);
+            let line = Http1Connection::new(stream, &self.http1, thread).await;
             let line = line.map_err(broken)?;
-            return Ok(Way::Own { line, used: false });
+            return Ok(PooledConnection::Http1 { line, used: false });
         }
         let shaken = http2().handshake(stream).await;
         let (sender, connection) = shaken.map_err(broken)?;
@@ -147,15 +154,15 @@ impl Pool {
             drop(connection.await);
         });
         host.speaks_http2.store(true, Ordering::Relaxed);
-        *host.locked_shared() = Some(sender.clone());
-        Ok(Way::Shared(sender))
+        *host.lock_http2() = Some(sender.clone());
+        Ok(PooledConnection::Http2(sender))
     }
 }
 
-fn speaks_http2(stream: &Connection) -> bool {
+fn speaks_http2(stream: &TransportStream) -> bool {
     match stream {
-        Connection::Http(_) => false,
-        Connection::Https(tls) => tls.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+        TransportStream::Http(_) => false,
+        TransportStream::Https(tls) => tls.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
     }
 }
 
@@ -171,7 +178,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-impl Host {
+impl HostPool {
     fn new(
         authority: &Authority,
         secure: bool,
@@ -187,87 +194,89 @@ impl Host {
             authority: authority.clone(),
             name: name.map_err(|_invalid| EgressError::Url("its host is not a name"))?,
             idle: std::iter::repeat_with(Mutex::default)
-                .take(THREADS)
+                .take(THREAD_SLOTS)
                 .collect(),
-            count: AtomicUsize::new(0),
-            most: options.max_idle_per_host,
+            idle_count: AtomicUsize::new(0),
+            max_idle: options.max_idle_per_host,
             idle_timeout: options.idle_timeout,
-            watched: AtomicBool::new(false),
-            shared: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
+            sweeping: AtomicBool::new(false),
+            http2_sender: Mutex::default(),
+            http2_connect: tokio::sync::Mutex::default(),
             speaks_http2: AtomicBool::new(false),
         })
     }
 
     /// Returns an idle HTTP/1.1 connection or the shared HTTP/2 connection.
-    pub(crate) fn standing(&self) -> Option<Way> {
-        match self.take() {
-            Some(line) => Some(Way::Own { line, used: true }),
-            None => self.shared().map(Way::Shared),
+    pub(crate) fn checkout(&self) -> Option<PooledConnection> {
+        match self.checkout_http1() {
+            Some(line) => Some(PooledConnection::Http1 { line, used: true }),
+            None => self.http2_sender().map(PooledConnection::Http2),
         }
     }
 
     /// Returns an idle connection, preferably of this thread's slot: on a connection of another thread, every response
     /// would wake that thread too. If the slot has none, one of another thread is still cheaper than a new connection.
-    fn take(&self) -> Option<Box<Line>> {
-        if self.count.load(Ordering::Relaxed) == 0 {
+    fn checkout_http1(&self) -> Option<Box<Http1Connection>> {
+        if self.idle_count.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let own = THREAD.with(|thread| *thread);
-        let others = (0..THREADS).filter(|thread| *thread != own);
+        let own = THREAD_SLOT.with(|thread| *thread);
+        let others = (0..THREAD_SLOTS).filter(|thread| *thread != own);
         std::iter::once(own)
             .chain(others)
-            .find_map(|thread| self.take_of(thread))
+            .find_map(|thread| self.checkout_from(thread))
     }
 
     /// Returns the most recently used connection of a slot, unless it is too old.
-    fn take_of(&self, thread: usize) -> Option<Box<Line>> {
+    fn checkout_from(&self, thread: usize) -> Option<Box<Http1Connection>> {
         let mut idle = self.idle(thread)?;
         let line = idle.pop()?;
         if line.idle_since.elapsed() < self.idle_timeout {
-            self.count.fetch_sub(1, Ordering::Relaxed);
+            self.idle_count.fetch_sub(1, Ordering::Relaxed);
             return Some(line);
         }
         // All others are older. They are closed outside of the lock.
         let old = std::mem::take(&mut *idle);
         drop(idle);
-        self.count.fetch_sub(old.len() + 1, Ordering::Relaxed);
+        self.idle_count.fetch_sub(old.len() + 1, Ordering::Relaxed);
         drop((line, old));
         None
     }
 
     /// Returns a connection to the pool if it can be used again.
-    pub(crate) fn put(self: &Arc<Self>, mut line: Box<Line>) {
-        if !line.is_free() {
+    pub(crate) fn release(self: &Arc<Self>, mut line: Box<Http1Connection>) {
+        if !line.is_reusable() {
             return;
         }
-        line.rest();
-        if self.count.fetch_add(1, Ordering::Relaxed) >= self.most {
-            self.count.fetch_sub(1, Ordering::Relaxed);
+        line.mark_idle();
+        if self.idle_count.fetch_add(1, Ordering::Relaxed) >= self.max_idle {
+            self.idle_count.fetch_sub(1, Ordering::Relaxed);
             return;
         }
         if let Some(mut idle) = self.idle(line.thread) {
             idle.push(line);
         }
-        if !self.watched.load(Ordering::Relaxed) {
-            self.watch();
+        if !self.sweeping.load(Ordering::Relaxed) {
+            self.start_sweeper();
         }
     }
 
-    fn idle(&self, thread: usize) -> Option<MutexGuard<'_, Lines>> {
+    fn idle(&self, thread: usize) -> Option<MutexGuard<'_, IdleConnections>> {
         let idle = self.idle.get(thread)?;
         Some(idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn locked_shared(&self) -> MutexGuard<'_, Option<http2::SendRequest<Body>>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_http2(&self) -> MutexGuard<'_, Option<http2::SendRequest<EgressRequestBody>>> {
+        self.http2_sender
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shared(&self) -> Option<http2::SendRequest<Body>> {
+    fn http2_sender(&self) -> Option<http2::SendRequest<EgressRequestBody>> {
         if !self.speaks_http2.load(Ordering::Relaxed) {
             return None;
         }
-        let mut shared = self.locked_shared();
+        let mut shared = self.lock_http2();
         if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
             *shared = None;
         }
@@ -275,13 +284,13 @@ impl Host {
     }
 
     /// Starts the task that closes idle connections; it ends when none is left.
-    fn watch(self: &Arc<Self>) {
+    fn start_sweeper(self: &Arc<Self>) {
         if tokio::runtime::Handle::try_current().is_err()
-            || self.watched.swap(true, Ordering::Relaxed)
+            || self.sweeping.swap(true, Ordering::Relaxed)
         {
             return;
         }
-        let watch = Watch(Arc::downgrade(self));
+        let watch = SweepGuard(Arc::downgrade(self));
         let pause = self.idle_timeout / 2;
         TokioExecutor::new().execute(async move {
             loop {
@@ -301,25 +310,25 @@ impl Host {
         let now = Instant::now();
         // The sweep runs every half of the timeout. A connection that would expire before the next sweep is closed now.
         let most = self.idle_timeout / 2;
-        let fresh = |line: &Line| now.saturating_duration_since(line.idle_since) < most;
+        let fresh = |line: &Http1Connection| now.saturating_duration_since(line.idle_since) < most;
         for idle in &self.idle {
             let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
             let old = idle.partition_point(|line| !fresh(line));
             let old: Vec<_> = idle.drain(..old).collect();
             drop(idle);
-            self.count.fetch_sub(old.len(), Ordering::Relaxed);
+            self.idle_count.fetch_sub(old.len(), Ordering::Relaxed);
         }
-        self.count.load(Ordering::Relaxed) > 0
+        self.idle_count.load(Ordering::Relaxed) > 0
     }
 }
 
 /// Guard of the sweeper task: however the task ends, a new one can be started.
-struct Watch(Weak<Host>);
+struct SweepGuard(Weak<HostPool>);
 
-impl Drop for Watch {
+impl Drop for SweepGuard {
     fn drop(&mut self) {
         if let Some(host) = self.0.upgrade() {
-            host.watched.store(false, Ordering::Relaxed);
+            host.sweeping.store(false, Ordering::Relaxed);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{future::Future, io, net::IpAddr, pin::Pin};
 
 /// Resolver of host names.
-pub trait Resolve: Send + Sync + 'static {
+pub trait HostResolver: Send + Sync + 'static {
     /// Returns every address of `host`.
     fn resolve<'a>(
         &'a self,
@@ -15,7 +15,7 @@ pub trait Resolve: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemResolver;
 
-impl Resolve for SystemResolver {
+impl HostResolver for SystemResolver {
     fn resolve<'a>(
         &'a self,
         host: &'a str,

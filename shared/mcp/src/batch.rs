@@ -2,14 +2,14 @@
 //! revision does. This module only splits the array; each member is then parsed as strictly as a single message.
 
 use crate::{
-    error::{FrameError, Reason},
-    limits::Limits,
-    scan::{Fault, Scanner},
-    splice::Span,
+    error::{FrameError, FrameErrorKind},
+    limits::FrameLimits,
+    scan::{JsonScanner, ScanError},
+    splice::ByteSpan,
 };
 
 /// Maximum number of messages in a batch.
-pub const MEMBERS: usize = 32;
+pub const MAX_MESSAGES: usize = 32;
 
 /// Returns `true` if the first significant byte opens an array. The contents are not checked.
 pub fn is_array(source: &[u8]) -> bool {
@@ -19,24 +19,24 @@ pub fn is_array(source: &[u8]) -> bool {
 
 /// Returns the spans of the members of an array: at least one, at most [`MAX_MESSAGES`]. A member is a JSON value of
 /// any type.
-pub fn split(source: &[u8], limits: &Limits) -> Result<Vec<Span>, FrameError> {
+pub fn split(source: &[u8], limits: &FrameLimits) -> Result<Vec<ByteSpan>, FrameError> {
     read(source, limits).map_err(FrameError::from)
 }
 
-fn read(source: &[u8], limits: &Limits) -> Result<Vec<Span>, Fault> {
-    let mut scanner = Scanner::array_of(source, limits)?;
+fn read(source: &[u8], limits: &FrameLimits) -> Result<Vec<ByteSpan>, ScanError> {
+    let mut scanner = JsonScanner::array_of(source, limits)?;
     let start = scanner.pos();
     let mut members = Vec::new();
     scanner.array(|scanner| {
-        if members.len() == MEMBERS {
-            return Err(scanner.fault(Reason::TooManyMembers));
+        if members.len() == MAX_MESSAGES {
+            return Err(scanner.error(FrameErrorKind::TooManyMembers));
         }
         members.push(scanner.value()?.0);
         Ok(())
     })?;
     scanner.end()?;
     if members.is_empty() {
-        return Err(scanner.fault_at(Reason::Shape, start));
+        return Err(scanner.error_at(FrameErrorKind::Shape, start));
     }
     Ok(members)
 }

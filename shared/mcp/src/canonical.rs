@@ -5,15 +5,15 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    error::{FrameError, Reason},
-    limits::Limits,
-    scan::{Fault, Scanner, Shape},
+    error::{FrameError, FrameErrorKind},
+    limits::FrameLimits,
+    scan::{JsonScanner, ScanError, ValueType},
     text::quote,
 };
 
 /// Returns the canonical form of a JSON object.
-pub fn canonical(object: &[u8], limits: &Limits) -> Result<String, FrameError> {
-    let mut scanner = Scanner::open(object, limits)?;
+pub fn canonical(object: &[u8], limits: &FrameLimits) -> Result<String, FrameError> {
+    let mut scanner = JsonScanner::open(object, limits)?;
     let mut out = String::with_capacity(object.len());
     write(&mut scanner, &mut out)?;
     scanner.end()?;
@@ -21,15 +21,15 @@ pub fn canonical(object: &[u8], limits: &Limits) -> Result<String, FrameError> {
 }
 
 /// Returns the SHA-256 of the canonical form of a JSON object.
-pub fn digest(object: &[u8], limits: &Limits) -> Result<[u8; 32], FrameError> {
+pub fn digest(object: &[u8], limits: &FrameLimits) -> Result<[u8; 32], FrameError> {
     Ok(Sha256::digest(canonical(object, limits)?).into())
 }
 
-fn write(scanner: &mut Scanner<'_>, out: &mut String) -> Result<(), Fault> {
+fn write(scanner: &mut JsonScanner<'_>, out: &mut String) -> Result<(), ScanError> {
     match scanner.peek() {
         Some(b'{') => {
             let mut members = Vec::new();
-            scanner.named(|scanner, name, _| {
+            scanner.object_members(|scanner, name, _| {
                 let mut value = String::new();
                 write(scanner, &mut value)?;
                 members.push((name, value));
@@ -54,13 +54,13 @@ fn write(scanner: &mut Scanner<'_>, out: &mut String) -> Result<(), Fault> {
         }
         Some(_) => {
             let (span, shape) = scanner.value()?;
-            if shape == Shape::String {
+            if shape == ValueType::String {
                 out.push_str(&quote(&scanner.unquote(span, true)));
             } else {
                 out.push_str(scanner.text(span));
             }
         }
-        None => return Err(scanner.fault(Reason::Syntax)),
+        None => return Err(scanner.error(FrameErrorKind::Syntax)),
     }
     Ok(())
 }

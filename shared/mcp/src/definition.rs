@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 
 use crate::{
     canonical,
-    headers::params::{self, Annotations},
-    hidden,
-    limits::Limits,
+    headers::params::{self, HeaderAnnotations},
+    hidden_characters,
+    limits::FrameLimits,
     method, object,
-    scan::Scanner,
-    splice::Span,
+    scan::JsonScanner,
+    splice::ByteSpan,
 };
 
 /// Kind of definition that a server lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum DefinitionKind {
     /// Tool.
     Tool,
     /// Prompt.
@@ -29,7 +29,7 @@ pub enum Kind {
 
 /// Validated definition of one tool, prompt, resource or resource template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Definition {
+pub struct ParsedDefinition {
     /// Name given by the server, URI, or URI template, depending on the kind.
     pub name: String,
     /// SHA-256 of the canonical form.
@@ -40,16 +40,16 @@ pub struct Definition {
 
 /// Definition that failed validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RejectedDefinition {
     /// Name in a form that is safe to display; empty if there is none.
     pub name: String,
     /// Reason for the rejection.
-    pub reason: Unfit,
+    pub reason: DefinitionError,
 }
 
 /// Reason why a definition is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum DefinitionError {
     /// Not an object with a name.
     #[error("it is not an object with a `name`")]
     Shape,
@@ -79,7 +79,7 @@ pub enum Unfit {
     Arguments,
     /// Malformed JSON, for example a duplicate member or nesting that is too deep.
     #[error("its definition is malformed: {0}")]
-    Malformed(crate::error::Reason),
+    Malformed(crate::error::FrameErrorKind),
     /// Invalid `x-mcp-header` annotation.
     #[error("its `x-mcp-header` annotation is invalid: {0}")]
     Header(params::InvalidAnnotation),
@@ -96,35 +96,35 @@ pub struct DefinitionLimits {
 
 /// Definitions collected from the pages of one list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct DefinitionList {
     /// Accepted definitions, in the order of the list.
-    pub taken: Vec<Definition>,
+    pub accepted: Vec<ParsedDefinition>,
     /// Rejected definitions, at most [`MAX_REJECTED`].
-    pub refused: Vec<Refused>,
+    pub rejected: Vec<RejectedDefinition>,
     /// Names of accepted definitions that contain hidden characters, at most [`MAX_REJECTED`].
-    pub hiding: Vec<String>,
+    pub with_hidden_characters: Vec<String>,
 }
 
 /// Collects the definitions from the pages of one list.
 #[derive(Debug)]
-pub struct Collector {
-    kind: Kind,
+pub struct DefinitionCollector {
+    kind: DefinitionKind,
     limits: DefinitionLimits,
     names: BTreeSet<String>,
-    page: Page,
+    page: DefinitionList,
 }
 
 /// Error of a result that is not a page of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server's result is not a page of the list")]
-pub struct NotAPage;
+pub struct InvalidPage;
 
 /// Maximum length of a prompt name in characters.
 pub const MAX_PROMPT_NAME: usize = 256;
 /// Maximum length of a URI or URI template in bytes.
 pub const MAX_URI: usize = 2048;
 /// Maximum number of rejected definitions kept for the report.
-pub const MAX_REFUSED: usize = 100;
+pub const MAX_REJECTED: usize = 100;
 
 impl Default for DefinitionLimits {
     fn default() -> Self {
@@ -135,7 +135,7 @@ impl Default for DefinitionLimits {
     }
 }
 
-impl Kind {
+impl DefinitionKind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
 
@@ -184,26 +184,26 @@ pub fn is_tool_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-impl Collector {
+impl DefinitionCollector {
     /// Creates a collector for a new listing.
-    pub fn new(kind: Kind, limits: DefinitionLimits) -> Self {
+    pub fn new(kind: DefinitionKind, limits: DefinitionLimits) -> Self {
         Self {
             kind,
             limits,
             names: BTreeSet::new(),
-            page: Page::default(),
+            page: DefinitionList::default(),
         }
     }
 
     /// Adds the definitions of one page, given its `result` object. Keeps at most `room` definitions over all pages and
     /// returns `false` if some did not fit.
-    pub fn take(&mut self, result: &[u8], room: usize) -> Result<bool, NotAPage> {
-        let list = object::get(result, self.kind.list()).ok_or(NotAPage)?;
-        let text = std::str::from_utf8(list).map_err(|_| NotAPage)?;
-        let mut scanner = Scanner::within(text, 0, &Limits::OF_PARTS);
-        let mut items: Vec<Span> = Vec::new();
+    pub fn add_page(&mut self, result: &[u8], room: usize) -> Result<bool, InvalidPage> {
+        let list = object::get(result, self.kind.list()).ok_or(InvalidPage)?;
+        let text = std::str::from_utf8(list).map_err(|_| InvalidPage)?;
+        let mut scanner = JsonScanner::within(text, 0, &FrameLimits::LENIENT);
+        let mut items: Vec<ByteSpan> = Vec::new();
         let mut fits = true;
-        let kept = self.page.taken.len() + self.page.refused.len();
+        let kept = self.page.accepted.len() + self.page.rejected.len();
         let walked = scanner.array(|scanner| {
             let (span, _) = scanner.value()?;
             if kept + items.len() < room {
@@ -213,108 +213,117 @@ impl Collector {
             }
             Ok(())
         });
-        walked.map_err(|_| NotAPage)?;
+        walked.map_err(|_| InvalidPage)?;
         for span in items {
-            self.definition(span.of(list));
+            self.add_definition(span.of(list));
         }
         Ok(fits)
     }
 
     /// Returns the collected definitions.
-    pub fn finish(self) -> Page {
+    pub fn finish(self) -> DefinitionList {
         self.page
     }
 
     /// Returns the number of accepted definitions.
     pub fn len(&self) -> usize {
-        self.page.taken.len()
+        self.page.accepted.len()
     }
 
     /// Returns `true` if no definition was accepted.
     pub fn is_empty(&self) -> bool {
-        self.page.taken.is_empty()
+        self.page.accepted.is_empty()
     }
 
-    fn definition(&mut self, json: &[u8]) {
-        match normalise(self.kind, json, &self.limits) {
+    fn add_definition(&mut self, json: &[u8]) {
+        match parse_definition(self.kind, json, &self.limits) {
             Ok(it) if self.names.insert(it.name.clone()) => {
-                if self.page.hiding.len() < MAX_REFUSED && hidden::is_within(it.json.as_bytes()) {
-                    self.page.hiding.push(show(&it.name));
+                if self.page.with_hidden_characters.len() < MAX_REJECTED
+                    && hidden_characters::contained_in_json(it.json.as_bytes())
+                {
+                    self.page
+                        .with_hidden_characters
+                        .push(printable_name(&it.name));
                 }
-                self.page.taken.push(it);
+                self.page.accepted.push(it);
             }
-            Ok(it) => self.refuse(show(&it.name), Unfit::Repeated),
-            Err(Refused { name, reason }) => self.refuse(name, reason),
+            Ok(it) => self.reject(printable_name(&it.name), DefinitionError::Repeated),
+            Err(RejectedDefinition { name, reason }) => self.reject(name, reason),
         }
     }
 
-    fn refuse(&mut self, name: String, reason: Unfit) {
-        if self.page.refused.len() < MAX_REFUSED {
-            self.page.refused.push(Refused { name, reason });
+    fn reject(&mut self, name: String, reason: DefinitionError) {
+        if self.page.rejected.len() < MAX_REJECTED {
+            self.page.rejected.push(RejectedDefinition { name, reason });
         }
     }
 }
 
 /// Validates one definition.
-pub fn normalise(
-    kind: Kind,
+pub fn parse_definition(
+    kind: DefinitionKind,
     json: &[u8],
     limits: &DefinitionLimits,
-) -> Result<Definition, Refused> {
+) -> Result<ParsedDefinition, RejectedDefinition> {
     let text = |member: &str| {
         object::get(json, member).and_then(|text| serde_json::from_slice::<String>(text).ok())
     };
     let key = text(kind.key());
-    let shown = key.as_deref().map(show).unwrap_or_default();
-    let refuse = |reason| Refused {
+    let shown = key.as_deref().map(printable_name).unwrap_or_default();
+    let refuse = |reason| RejectedDefinition {
         name: shown.clone(),
         reason,
     };
     if json.len() > limits.bytes {
-        return Err(refuse(Unfit::TooLarge(limits.bytes)));
+        return Err(refuse(DefinitionError::TooLarge(limits.bytes)));
     }
     if !json.starts_with(b"{") {
-        return Err(refuse(Unfit::Shape));
+        return Err(refuse(DefinitionError::Shape));
     }
-    let digest = canonical::digest(json, &Limits::ANSWER)
-        .map_err(|error| refuse(Unfit::Malformed(error.reason)))?;
-    text("name").ok_or_else(|| refuse(Unfit::Shape))?;
-    let name = key.ok_or_else(|| refuse(Unfit::Key(kind.key())))?;
-    fits(kind, &name, json, limits).map_err(refuse)?;
-    let json = std::str::from_utf8(json).map_err(|_| refuse(Unfit::Shape))?;
+    let digest = canonical::digest(json, &FrameLimits::SERVER_MESSAGE)
+        .map_err(|error| refuse(DefinitionError::Malformed(error.reason)))?;
+    text("name").ok_or_else(|| refuse(DefinitionError::Shape))?;
+    let name = key.ok_or_else(|| refuse(DefinitionError::Key(kind.key())))?;
+    check_kind(kind, &name, json, limits).map_err(refuse)?;
+    let json = std::str::from_utf8(json).map_err(|_| refuse(DefinitionError::Shape))?;
     let json = json.to_owned();
-    Ok(Definition { name, digest, json })
+    Ok(ParsedDefinition { name, digest, json })
 }
 
 /// Applies the checks that depend on the kind.
-fn fits(kind: Kind, key: &str, json: &[u8], limits: &DefinitionLimits) -> Result<(), Unfit> {
+fn check_kind(
+    kind: DefinitionKind,
+    key: &str,
+    json: &[u8],
+    limits: &DefinitionLimits,
+) -> Result<(), DefinitionError> {
     match kind {
-        Kind::Tool if !is_tool_name(key) => Err(Unfit::Name),
-        Kind::Tool => {
+        DefinitionKind::Tool if !is_tool_name(key) => Err(DefinitionError::Name),
+        DefinitionKind::Tool => {
             let schema = object::get(json, "inputSchema").unwrap_or_default();
             if !schema.starts_with(b"{") {
-                return Err(Unfit::Schema);
+                return Err(DefinitionError::Schema);
             }
             if limits.annotations {
-                Annotations::of_schema(schema).map_err(Unfit::Header)?;
+                HeaderAnnotations::of_schema(schema).map_err(DefinitionError::Header)?;
             }
             Ok(())
         }
-        Kind::Prompt if !is_prompt_name(key) => Err(Unfit::PromptName),
-        Kind::Prompt => match object::get(json, "arguments") {
-            Some(arguments) if !arguments.starts_with(b"[") => Err(Unfit::Arguments),
+        DefinitionKind::Prompt if !is_prompt_name(key) => Err(DefinitionError::PromptName),
+        DefinitionKind::Prompt => match object::get(json, "arguments") {
+            Some(arguments) if !arguments.starts_with(b"[") => Err(DefinitionError::Arguments),
             Some(_) | None => Ok(()),
         },
-        Kind::Resource if !is_uri(key) => Err(Unfit::Uri),
-        Kind::Template if !is_template(key) => Err(Unfit::Uri),
-        Kind::Resource | Kind::Template => Ok(()),
+        DefinitionKind::Resource if !is_uri(key) => Err(DefinitionError::Uri),
+        DefinitionKind::Template if !is_template(key) => Err(DefinitionError::Uri),
+        DefinitionKind::Resource | DefinitionKind::Template => Ok(()),
     }
 }
 
 fn is_prompt_name(name: &str) -> bool {
     let characters = name.chars().take(MAX_PROMPT_NAME + 1).count();
     (1..=MAX_PROMPT_NAME).contains(&characters)
-        && !name.contains(hidden::is_hidden)
+        && !name.contains(hidden_characters::is_hidden)
         && !name.contains(char::is_control)
 }
 
@@ -333,12 +342,12 @@ pub fn is_uri(uri: &str) -> bool {
 /// A template may begin with an expression, so its scheme is not checked.
 fn is_template(template: &str) -> bool {
     (1..=MAX_URI).contains(&template.len())
-        && !template.contains(hidden::is_hidden)
+        && !template.contains(hidden_characters::is_hidden)
         && !template.contains(char::is_control)
 }
 
 /// Shortens and escapes a name for use in a report.
-fn show(name: &str) -> String {
+fn printable_name(name: &str) -> String {
     name.chars()
         .take(64)
         .flat_map(char::escape_default)

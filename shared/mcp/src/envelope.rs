@@ -8,19 +8,19 @@
 use std::borrow::Cow;
 
 use crate::{
-    error::{FrameError, Reason},
-    limits::Limits,
-    lookalike::{self, META, PARAMS, REFERENCE, ROOT},
+    case_folding::{self, META, PARAMS, REFERENCE, ROOT},
+    error::{FrameError, FrameErrorKind},
+    limits::FrameLimits,
     method,
-    object::{self, Members},
-    scan::{Fault, Scanner, Shape},
-    splice::{Edit, Span},
-    text::{Id, Text},
+    object::{self, ObjectMembers},
+    scan::{JsonScanner, ScanError, ValueType},
+    splice::{ByteEdit, ByteSpan},
+    text::{JsonRpcId, JsonString},
 };
 
 /// Kind of JSON-RPC message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum MessageKind {
     /// Request, which expects a response.
     Request,
     /// Notification, which expects no response.
@@ -35,61 +35,61 @@ pub struct Envelope<'a> {
     /// Bytes that were parsed. All spans point into them.
     pub source: &'a [u8],
     /// Kind of the message.
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// Id. Always present on requests and responses.
-    pub id: Option<Id<'a>>,
+    pub id: Option<JsonRpcId<'a>>,
     /// Method. Always present on requests and notifications.
-    pub method: Option<Text<'a>>,
+    pub method: Option<JsonString<'a>>,
     /// Parameters of a request or notification.
-    pub params: Option<Params<'a>>,
+    pub params: Option<MessageParams<'a>>,
     /// Result of a successful response.
-    pub result: Option<Span>,
+    pub result: Option<ByteSpan>,
     /// Error object of an error response.
-    pub error: Option<Span>,
+    pub error: Option<ByteSpan>,
     /// Span of the root object, braces included.
-    pub root: Span,
+    pub root: ByteSpan,
 }
 
 /// Members of `params` that are extracted. Members of the same names in nested objects, such as `arguments`, are not
 /// considered.
 #[derive(Debug, Clone, Default)]
-pub struct Params<'a> {
+pub struct MessageParams<'a> {
     /// Span of the object, braces included.
-    pub span: Span,
+    pub span: ByteSpan,
     /// `name` of a tool or prompt.
-    pub name: Option<Text<'a>>,
+    pub name: Option<JsonString<'a>>,
     /// `uri` of a resource.
-    pub uri: Option<Text<'a>>,
+    pub uri: Option<JsonString<'a>>,
     /// `taskId`.
-    pub task_id: Option<Text<'a>>,
+    pub task_id: Option<JsonString<'a>>,
     /// `cursor`. An empty string is a valid cursor.
-    pub cursor: Option<Text<'a>>,
+    pub cursor: Option<JsonString<'a>>,
     /// `arguments`, an object.
-    pub arguments: Option<Span>,
+    pub arguments: Option<ByteSpan>,
     /// `protocolVersion` of `initialize`.
-    pub protocol_version: Option<Text<'a>>,
+    pub protocol_version: Option<JsonString<'a>>,
     /// `capabilities` of `initialize`, an object.
-    pub capabilities: Option<Span>,
+    pub capabilities: Option<ByteSpan>,
     /// `clientInfo` of `initialize`, an object.
-    pub client_info: Option<Span>,
+    pub client_info: Option<ByteSpan>,
     /// `level` of `logging/setLevel`.
-    pub level: Option<Text<'a>>,
+    pub level: Option<JsonString<'a>>,
     /// `requestId` of `notifications/cancelled`.
-    pub request_id: Option<Id<'a>>,
+    pub request_id: Option<JsonRpcId<'a>>,
     /// `progressToken` of `notifications/progress`.
-    pub progress_token: Option<Id<'a>>,
+    pub progress_token: Option<JsonRpcId<'a>>,
     /// `notifications`, the filter of `subscriptions/listen`, an object.
-    pub notifications: Option<Span>,
+    pub notifications: Option<ByteSpan>,
     /// `requestState` of a retried request.
-    pub request_state: Option<Text<'a>>,
+    pub request_state: Option<JsonString<'a>>,
     /// `inputResponses` of a retried request, of any type.
-    pub input_responses: Option<Span>,
+    pub input_responses: Option<ByteSpan>,
     /// `ref` of `completion/complete`.
-    pub reference: Option<Reference<'a>>,
+    pub reference: Option<CompletionReference<'a>>,
     /// `argument` of `completion/complete`, an object.
-    pub argument: Option<Span>,
+    pub argument: Option<ByteSpan>,
     /// `_meta`.
-    pub meta: Option<Meta<'a>>,
+    pub meta: Option<MessageMeta<'a>>,
     /// First of the members above that has the wrong JSON type. Such a member is treated as absent. The request is to
     /// be answered with `-32602` once its method is known to be supported.
     pub mistyped: Option<&'static str>,
@@ -97,53 +97,53 @@ pub struct Params<'a> {
 
 /// Reference in `params.ref` of `completion/complete`.
 #[derive(Debug, Clone, Default)]
-pub struct Reference<'a> {
+pub struct CompletionReference<'a> {
     /// Span of the object, braces included.
-    pub span: Span,
+    pub span: ByteSpan,
     /// `type`.
-    pub kind: Option<Text<'a>>,
+    pub kind: Option<JsonString<'a>>,
     /// `name` of a prompt.
-    pub name: Option<Text<'a>>,
+    pub name: Option<JsonString<'a>>,
     /// `uri` of a resource, or a URI template.
-    pub uri: Option<Text<'a>>,
+    pub uri: Option<JsonString<'a>>,
     /// First of the members above that has the wrong JSON type. Such a member is treated as absent.
     pub mistyped: Option<&'static str>,
 }
 
 /// Members of `_meta` that are extracted.
 #[derive(Debug, Clone, Default)]
-pub struct Meta<'a> {
+pub struct MessageMeta<'a> {
     /// Span of the object, braces included.
-    pub span: Span,
+    pub span: ByteSpan,
     /// `io.modelcontextprotocol/protocolVersion`.
-    pub protocol_version: Option<Text<'a>>,
+    pub protocol_version: Option<JsonString<'a>>,
     /// `io.modelcontextprotocol/clientCapabilities`, an object.
-    pub client_capabilities: Option<Span>,
+    pub client_capabilities: Option<ByteSpan>,
     /// `io.modelcontextprotocol/clientInfo`, an object.
-    pub client_info: Option<Span>,
+    pub client_info: Option<ByteSpan>,
     /// `io.modelcontextprotocol/logLevel`.
-    pub log_level: Option<Text<'a>>,
+    pub log_level: Option<JsonString<'a>>,
     /// `io.modelcontextprotocol/subscriptionId`: the literal of the id of the listen request.
-    pub subscription_id: Option<Id<'a>>,
+    pub subscription_id: Option<JsonRpcId<'a>>,
     /// `progressToken`, a string or an integer, as written.
-    pub progress_token: Option<Id<'a>>,
+    pub progress_token: Option<JsonRpcId<'a>>,
     /// `traceparent`.
-    pub traceparent: Option<Text<'a>>,
+    pub traceparent: Option<JsonString<'a>>,
     /// `tracestate`.
-    pub tracestate: Option<Text<'a>>,
+    pub tracestate: Option<JsonString<'a>>,
     /// `baggage`.
-    pub baggage: Option<Text<'a>>,
+    pub baggage: Option<JsonString<'a>>,
     /// First of the members above that has the wrong JSON type. Such a member is treated as absent.
     pub mistyped: Option<&'static str>,
 }
 
 /// Parses one frame.
-pub fn parse<'a>(source: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, FrameError> {
-    let mut root = Root::default();
-    let mut scanner = Scanner::open(source, limits)?;
+pub fn parse<'a>(source: &'a [u8], limits: &FrameLimits) -> Result<Envelope<'a>, FrameError> {
+    let mut root = RootMembers::default();
+    let mut scanner = JsonScanner::open(source, limits)?;
     read(&mut scanner, &mut root)
         .map_err(FrameError::from)
-        .and_then(|span| root.judge(source, span))
+        .and_then(|span| root.validate(source, span))
         .map_err(|error| FrameError {
             id: root.id.map(|id| Box::from(id.raw)),
             ..error
@@ -152,43 +152,46 @@ pub fn parse<'a>(source: &'a [u8], limits: &Limits) -> Result<Envelope<'a>, Fram
 
 /// Members of the root object read so far.
 #[derive(Default)]
-struct Root<'a> {
+struct RootMembers<'a> {
     version: bool,
-    id: Option<Id<'a>>,
-    method: Option<Text<'a>>,
-    params: Option<Params<'a>>,
-    result: Option<Span>,
-    error: Option<Span>,
+    id: Option<JsonRpcId<'a>>,
+    method: Option<JsonString<'a>>,
+    params: Option<MessageParams<'a>>,
+    result: Option<ByteSpan>,
+    error: Option<ByteSpan>,
 }
 
-fn read<'a>(scanner: &mut Scanner<'a>, root: &mut Root<'a>) -> Result<Span, Fault> {
+fn read<'a>(
+    scanner: &mut JsonScanner<'a>,
+    root: &mut RootMembers<'a>,
+) -> Result<ByteSpan, ScanError> {
     let span = scanner.object(|scanner, name| {
         let at = scanner.pos();
         match name {
             "jsonrpc" => {
-                let text = string(scanner, Reason::Version)?;
+                let text = string(scanner, FrameErrorKind::Version)?;
                 if text.value != "2.0" {
-                    return Err(scanner.fault_at(Reason::Version, at));
+                    return Err(scanner.error_at(FrameErrorKind::Version, at));
                 }
                 root.version = true;
             }
-            "id" => root.id = Some(id(scanner)?.ok_or(scanner.fault_at(Reason::Id, at))?),
-            "method" => root.method = Some(string(scanner, Reason::Method)?),
+            "id" => root.id = Some(id(scanner)?.ok_or(scanner.error_at(FrameErrorKind::Id, at))?),
+            "method" => root.method = Some(string(scanner, FrameErrorKind::Method)?),
             "params" => {
                 if scanner.peek() != Some(b'{') {
-                    return Err(scanner.fault(Reason::Params));
+                    return Err(scanner.error(FrameErrorKind::Params));
                 }
                 root.params = Some(params(scanner)?);
             }
             "result" => root.result = Some(scanner.value()?.0),
             "error" => {
                 let (span, shape) = scanner.value()?;
-                if shape != Shape::Object {
-                    return Err(scanner.fault_at(Reason::Shape, at));
+                if shape != ValueType::Object {
+                    return Err(scanner.error_at(FrameErrorKind::Shape, at));
                 }
                 root.error = Some(span);
             }
-            _ => unknown(scanner, name, ROOT)?,
+            _ => skip_unknown(scanner, name, ROOT)?,
         }
         Ok(())
     })?;
@@ -196,23 +199,25 @@ fn read<'a>(scanner: &mut Scanner<'a>, root: &mut Root<'a>) -> Result<Span, Faul
     Ok(span)
 }
 
-impl<'a> Root<'a> {
-    fn judge(&mut self, source: &'a [u8], span: Span) -> Result<Envelope<'a>, FrameError> {
+impl<'a> RootMembers<'a> {
+    fn validate(&mut self, source: &'a [u8], span: ByteSpan) -> Result<Envelope<'a>, FrameError> {
         let fault = |reason| {
             let at = span.start;
-            FrameError::from(Fault { reason, at })
+            FrameError::from(ScanError { reason, at })
         };
         if !self.version {
-            return Err(fault(Reason::Version));
+            return Err(fault(FrameErrorKind::Version));
         }
         let answered = self.result.is_some() || self.error.is_some();
         let kind = match (&self.method, self.id) {
-            (Some(_), _) if answered => return Err(fault(Reason::Shape)),
-            (Some(_), Some(_)) => Kind::Request,
-            (Some(_), None) => Kind::Notification,
-            (None, None) if answered => return Err(fault(Reason::Id)),
-            (None, Some(_)) if self.result.is_some() != self.error.is_some() => Kind::Response,
-            (None, Some(_) | None) => return Err(fault(Reason::Shape)),
+            (Some(_), _) if answered => return Err(fault(FrameErrorKind::Shape)),
+            (Some(_), Some(_)) => MessageKind::Request,
+            (Some(_), None) => MessageKind::Notification,
+            (None, None) if answered => return Err(fault(FrameErrorKind::Id)),
+            (None, Some(_)) if self.result.is_some() != self.error.is_some() => {
+                MessageKind::Response
+            }
+            (None, Some(_) | None) => return Err(fault(FrameErrorKind::Shape)),
         };
         Ok(Envelope {
             source,
@@ -228,54 +233,65 @@ impl<'a> Root<'a> {
 }
 
 /// Reads a string. Fails with `reason` if the value is not a string.
-pub(crate) fn string<'a>(scanner: &mut Scanner<'a>, reason: Reason) -> Result<Text<'a>, Fault> {
+pub(crate) fn string<'a>(
+    scanner: &mut JsonScanner<'a>,
+    reason: FrameErrorKind,
+) -> Result<JsonString<'a>, ScanError> {
     let start = scanner.pos();
     if scanner.peek() != Some(b'"') {
-        return Err(scanner.fault(reason));
+        return Err(scanner.error(reason));
     }
     let escaped = scanner.string()?;
-    let span = Span::new(start, scanner.pos());
+    let span = ByteSpan::new(start, scanner.pos());
     let value = scanner.unquote(span, escaped);
-    Ok(Text { value, span })
+    Ok(JsonString { value, span })
 }
 
 /// Reads a string or integer. Returns `None` if the value is of another type or too long.
-pub(crate) fn id<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Id<'a>>, Fault> {
+pub(crate) fn id<'a>(scanner: &mut JsonScanner<'a>) -> Result<Option<JsonRpcId<'a>>, ScanError> {
     let (span, shape) = scanner.value()?;
     let fits = span.len() <= scanner.limits().id;
     let raw = scanner.text(span);
-    let id = Id { raw, span };
-    Ok((fits && matches!(shape, Shape::String | Shape::Integer)).then_some(id))
+    let id = JsonRpcId { raw, span };
+    Ok((fits && matches!(shape, ValueType::String | ValueType::Integer)).then_some(id))
 }
 
-pub(crate) fn optional<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Text<'a>>, Fault> {
+pub(crate) fn optional_string<'a>(
+    scanner: &mut JsonScanner<'a>,
+) -> Result<Option<JsonString<'a>>, ScanError> {
     if scanner.peek() == Some(b'"') {
-        return string(scanner, Reason::Syntax).map(Some);
+        return string(scanner, FrameErrorKind::Syntax).map(Some);
     }
     scanner.value()?;
     Ok(None)
 }
 
-pub(crate) fn object<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Span>, Fault> {
+pub(crate) fn optional_object<'a>(
+    scanner: &mut JsonScanner<'a>,
+) -> Result<Option<ByteSpan>, ScanError> {
     let (span, shape) = scanner.value()?;
-    Ok((shape == Shape::Object).then_some(span))
+    Ok((shape == ValueType::Object).then_some(span))
 }
 
 /// Skips a member that is not extracted. Fails if its name equals an extracted name up to case: a parser that ignores
 /// case would then read a different message from the one checked here.
-fn unknown(scanner: &mut Scanner<'_>, name: &str, known: &[&str]) -> Result<(), Fault> {
+fn skip_unknown(
+    scanner: &mut JsonScanner<'_>,
+    name: &str,
+    known: &[&str],
+) -> Result<(), ScanError> {
     if known
         .iter()
-        .any(|known| lookalike::same_but_for_case(name, known))
+        .any(|known| case_folding::equals_ignoring_case(name, known))
     {
-        return Err(scanner.fault(Reason::LookAlike));
+        return Err(scanner.error(FrameErrorKind::CaseVariant));
     }
     scanner.value()?;
     Ok(())
 }
 
 /// Stores a value, or records that the member has the wrong type.
-pub(crate) fn keep<T>(
+pub(crate) fn assign_member<T>(
     place: &mut Option<T>,
     read: Option<T>,
     mistyped: &mut Option<&'static str>,
@@ -287,84 +303,101 @@ pub(crate) fn keep<T>(
     *place = read;
 }
 
-pub(crate) fn params<'a>(scanner: &mut Scanner<'a>) -> Result<Params<'a>, Fault> {
-    let mut p = Params::default();
+pub(crate) fn params<'a>(scanner: &mut JsonScanner<'a>) -> Result<MessageParams<'a>, ScanError> {
+    let mut p = MessageParams::default();
     let bad = &mut p.mistyped;
     p.span = scanner.object(|s, name| {
         match name {
-            "name" => keep(&mut p.name, optional(s)?, bad, "name"),
-            "uri" => keep(&mut p.uri, optional(s)?, bad, "uri"),
-            "taskId" => keep(&mut p.task_id, optional(s)?, bad, "taskId"),
-            "cursor" => keep(&mut p.cursor, optional(s)?, bad, "cursor"),
-            "arguments" => keep(&mut p.arguments, object(s)?, bad, "arguments"),
+            "name" => assign_member(&mut p.name, optional_string(s)?, bad, "name"),
+            "uri" => assign_member(&mut p.uri, optional_string(s)?, bad, "uri"),
+            "taskId" => assign_member(&mut p.task_id, optional_string(s)?, bad, "taskId"),
+            "cursor" => assign_member(&mut p.cursor, optional_string(s)?, bad, "cursor"),
+            "arguments" => assign_member(&mut p.arguments, optional_object(s)?, bad, "arguments"),
             "protocolVersion" => {
-                keep(
+                assign_member(
                     &mut p.protocol_version,
-                    optional(s)?,
+                    optional_string(s)?,
                     bad,
                     "protocolVersion",
                 );
             }
-            "capabilities" => keep(&mut p.capabilities, object(s)?, bad, "capabilities"),
-            "clientInfo" => keep(&mut p.client_info, object(s)?, bad, "clientInfo"),
-            "level" => keep(&mut p.level, optional(s)?, bad, "level"),
-            "requestId" => keep(&mut p.request_id, id(s)?, bad, "requestId"),
-            "progressToken" => keep(&mut p.progress_token, id(s)?, bad, "progressToken"),
-            "notifications" => keep(&mut p.notifications, object(s)?, bad, "notifications"),
-            "requestState" => keep(&mut p.request_state, optional(s)?, bad, "requestState"),
+            "capabilities" => assign_member(
+                &mut p.capabilities,
+                optional_object(s)?,
+                bad,
+                "capabilities",
+            ),
+            "clientInfo" => {
+                assign_member(&mut p.client_info, optional_object(s)?, bad, "clientInfo")
+            }
+            "level" => assign_member(&mut p.level, optional_string(s)?, bad, "level"),
+            "requestId" => assign_member(&mut p.request_id, id(s)?, bad, "requestId"),
+            "progressToken" => assign_member(&mut p.progress_token, id(s)?, bad, "progressToken"),
+            "notifications" => assign_member(
+                &mut p.notifications,
+                optional_object(s)?,
+                bad,
+                "notifications",
+            ),
+            "requestState" => assign_member(
+                &mut p.request_state,
+                optional_string(s)?,
+                bad,
+                "requestState",
+            ),
             "inputResponses" => p.input_responses = Some(s.value()?.0),
             "ref" if s.peek() == Some(b'{') => p.reference = Some(reference(s)?),
-            "ref" => keep(
+            "ref" => assign_member(
                 &mut p.reference,
                 s.value().map(|_crossed| None)?,
                 bad,
                 "ref",
             ),
-            "argument" => keep(&mut p.argument, object(s)?, bad, "argument"),
+            "argument" => assign_member(&mut p.argument, optional_object(s)?, bad, "argument"),
             "_meta" => {
                 if s.peek() != Some(b'{') {
-                    return Err(s.fault(Reason::Params));
+                    return Err(s.error(FrameErrorKind::Params));
                 }
                 p.meta = Some(meta(s)?);
             }
-            _ => unknown(s, name, PARAMS)?,
+            _ => skip_unknown(s, name, PARAMS)?,
         }
         Ok(())
     })?;
     Ok(p)
 }
 
-fn reference<'a>(scanner: &mut Scanner<'a>) -> Result<Reference<'a>, Fault> {
-    let mut r = Reference::default();
+fn reference<'a>(scanner: &mut JsonScanner<'a>) -> Result<CompletionReference<'a>, ScanError> {
+    let mut r = CompletionReference::default();
     let bad = &mut r.mistyped;
     r.span = scanner.object(|s, name| {
         match name {
-            "type" => keep(&mut r.kind, optional(s)?, bad, "ref.type"),
-            "name" => keep(&mut r.name, optional(s)?, bad, "ref.name"),
-            "uri" => keep(&mut r.uri, optional(s)?, bad, "ref.uri"),
-            _ => unknown(s, name, REFERENCE)?,
+            "type" => assign_member(&mut r.kind, optional_string(s)?, bad, "ref.type"),
+            "name" => assign_member(&mut r.name, optional_string(s)?, bad, "ref.name"),
+            "uri" => assign_member(&mut r.uri, optional_string(s)?, bad, "ref.uri"),
+            _ => skip_unknown(s, name, REFERENCE)?,
         }
         Ok(())
     })?;
     Ok(r)
 }
 
-pub(crate) fn meta<'a>(scanner: &mut Scanner<'a>) -> Result<Meta<'a>, Fault> {
-    let mut m = Meta::default();
+pub(crate) fn meta<'a>(scanner: &mut JsonScanner<'a>) -> Result<MessageMeta<'a>, ScanError> {
+    let mut m = MessageMeta::default();
     let bad = &mut m.mistyped;
     m.span = scanner.object(|s, name| {
         match name {
             method::META_VERSION => {
-                keep(
+                assign_member(
                     &mut m.protocol_version,
-                    optional(s)?,
+                    optional_string(s)?,
                     bad,
                     method::META_VERSION,
                 );
             }
             method::META_CAPABILITIES => {
-                let read = object(s)?;
-                keep(
+                let read = optional_object(s)?;
+                assign_member(
                     &mut m.client_capabilities,
                     read,
                     bad,
@@ -372,13 +405,23 @@ pub(crate) fn meta<'a>(scanner: &mut Scanner<'a>) -> Result<Meta<'a>, Fault> {
                 );
             }
             method::META_CLIENT => {
-                keep(&mut m.client_info, object(s)?, bad, method::META_CLIENT);
+                assign_member(
+                    &mut m.client_info,
+                    optional_object(s)?,
+                    bad,
+                    method::META_CLIENT,
+                );
             }
             method::META_LOG_LEVEL => {
-                keep(&mut m.log_level, optional(s)?, bad, method::META_LOG_LEVEL);
+                assign_member(
+                    &mut m.log_level,
+                    optional_string(s)?,
+                    bad,
+                    method::META_LOG_LEVEL,
+                );
             }
             method::META_SUBSCRIPTION => {
-                keep(
+                assign_member(
                     &mut m.subscription_id,
                     id(s)?,
                     bad,
@@ -386,12 +429,16 @@ pub(crate) fn meta<'a>(scanner: &mut Scanner<'a>) -> Result<Meta<'a>, Fault> {
                 );
             }
             method::META_PROGRESS => {
-                keep(&mut m.progress_token, id(s)?, bad, method::META_PROGRESS);
+                assign_member(&mut m.progress_token, id(s)?, bad, method::META_PROGRESS);
             }
-            "traceparent" => keep(&mut m.traceparent, optional(s)?, bad, "traceparent"),
-            "tracestate" => keep(&mut m.tracestate, optional(s)?, bad, "tracestate"),
-            "baggage" => keep(&mut m.baggage, optional(s)?, bad, "baggage"),
-            _ => unknown(s, name, META)?,
+            "traceparent" => {
+                assign_member(&mut m.traceparent, optional_string(s)?, bad, "traceparent")
+            }
+            "tracestate" => {
+                assign_member(&mut m.tracestate, optional_string(s)?, bad, "tracestate")
+            }
+            "baggage" => assign_member(&mut m.baggage, optional_string(s)?, bad, "baggage"),
+            _ => skip_unknown(s, name, META)?,
         }
         Ok(())
     })?;
@@ -401,7 +448,7 @@ pub(crate) fn meta<'a>(scanner: &mut Scanner<'a>) -> Result<Meta<'a>, Fault> {
 impl<'a> Envelope<'a> {
     /// Returns the method, or an empty string for responses.
     pub fn method(&self) -> &str {
-        self.method.as_ref().map_or("", Text::as_str)
+        self.method.as_ref().map_or("", JsonString::as_str)
     }
 
     /// Returns the id as written.
@@ -410,40 +457,40 @@ impl<'a> Envelope<'a> {
     }
 
     /// Returns `params._meta`.
-    pub fn meta(&self) -> Option<&Meta<'a>> {
+    pub fn meta(&self) -> Option<&MessageMeta<'a>> {
         self.params.as_ref()?.meta.as_ref()
     }
 
     /// Returns the bytes of a span.
-    pub fn slice(&self, span: Span) -> &'a [u8] {
+    pub fn slice(&self, span: ByteSpan) -> &'a [u8] {
         self.source.get(span.start..span.end).unwrap_or_default()
     }
 
     /// Returns the members of an object in the frame.
-    pub fn members(&self, object: Span) -> Members<'a> {
+    pub fn members(&self, object: ByteSpan) -> ObjectMembers<'a> {
         object::members(self.slice(object))
     }
 
     /// Returns the value that a modern request of this method repeats in the `Mcp-Name` header.
-    pub fn named(&self) -> Option<&Text<'a>> {
+    pub fn mcp_name(&self) -> Option<&JsonString<'a>> {
         let params = self.params.as_ref()?;
-        match method::named_by(self.method())? {
-            method::NamedBy::Name => params.name.as_ref(),
-            method::NamedBy::Uri => params.uri.as_ref(),
-            method::NamedBy::TaskId => params.task_id.as_ref(),
+        match method::name_source(self.method())? {
+            method::NameSource::Name => params.name.as_ref(),
+            method::NameSource::Uri => params.uri.as_ref(),
+            method::NameSource::TaskId => params.task_id.as_ref(),
         }
     }
 
     /// Returns an edit that replaces the id by `literal`.
-    pub fn with_id(&self, literal: impl Into<Cow<'a, [u8]>>) -> Option<Edit<'a>> {
-        self.id.map(|id| Edit::replace(id.span, literal))
+    pub fn with_id(&self, literal: impl Into<Cow<'a, [u8]>>) -> Option<ByteEdit<'a>> {
+        self.id.map(|id| ByteEdit::replace(id.span, literal))
     }
 
     /// Returns an edit that replaces `params._meta` by `object`, or inserts it together with `params` if that is
     /// missing.
-    pub fn with_meta(&self, object: &[u8]) -> Edit<'a> {
+    pub fn with_meta(&self, object: &[u8]) -> ByteEdit<'a> {
         match (&self.params, self.meta()) {
-            (_, Some(meta)) => Edit::replace(meta.span, object.to_vec()),
+            (_, Some(meta)) => ByteEdit::replace(meta.span, object.to_vec()),
             (Some(params), None) => object::insert(self.source, params.span, "_meta", object),
             (None, None) => {
                 let params = [b"{\"_meta\":", object, b"}"].concat();

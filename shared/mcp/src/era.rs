@@ -2,15 +2,15 @@
 //! decides nothing, because legacy clients send it since 2025-06-18.
 
 use crate::{
-    envelope::{Envelope, Kind},
+    envelope::{Envelope, MessageKind},
     error::RpcError,
-    headers::Seen,
+    headers::ReceivedHeader,
     method, versions,
 };
 
 /// Protocol era of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Framing {
+pub enum RequestEra {
     /// Stateless protocol. The headers and `_meta` still have to be checked
     /// ([`headers::check`](crate::headers::check)).
     Modern,
@@ -34,43 +34,43 @@ pub enum Framing {
 
 /// Classifies a posted frame by its `MCP-Protocol-Version` header, the presence of an `Mcp-Session-Id` header, and its
 /// content.
-pub fn classify(version: Seen<'_>, session: bool, envelope: &Envelope<'_>) -> Framing {
-    let header = Header::of(version);
+pub fn classify(version: ReceivedHeader<'_>, session: bool, envelope: &Envelope<'_>) -> RequestEra {
+    let header = VersionHeader::of(version);
     let meta = envelope
         .meta()
         .and_then(|meta| meta.protocol_version.as_ref())
-        .map(crate::Text::as_str);
-    if header == Header::Modern || meta == Some(versions::MODERN) {
-        return Framing::Modern;
+        .map(crate::JsonString::as_str);
+    if header == VersionHeader::Modern || meta == Some(versions::MODERN) {
+        return RequestEra::Modern;
     }
-    let opens = envelope.kind == Kind::Request && envelope.method() == method::INITIALIZE;
-    let legacy = opens || session || matches!(header, Header::Legacy(_));
+    let opens = envelope.kind == MessageKind::Request && envelope.method() == method::INITIALIZE;
+    let legacy = opens || session || matches!(header, VersionHeader::Legacy(_));
     if let Some(requested) = meta
         && !(legacy && versions::legacy(requested).is_some())
     {
         let requested = requested.chars().take(64).collect();
-        return Framing::Unsupported { requested };
+        return RequestEra::Unsupported { requested };
     }
     match header {
-        Header::Legacy(version) => Framing::Legacy {
+        VersionHeader::Legacy(version) => RequestEra::Legacy {
             version: Some(version),
         },
         // `initialize` names its version in its parameters. A header is premature there, but not an error.
-        Header::Absent | Header::Modern => Framing::Legacy { version: None },
-        Header::Other(_) if opens => Framing::Legacy { version: None },
-        Header::Other(requested) => Framing::BadVersion { requested },
+        VersionHeader::Absent | VersionHeader::Modern => RequestEra::Legacy { version: None },
+        VersionHeader::Other(_) if opens => RequestEra::Legacy { version: None },
+        VersionHeader::Other(requested) => RequestEra::BadVersion { requested },
     }
 }
 
 /// Classifies a request without a body (GET, DELETE) by its `MCP-Protocol-Version` header.
-pub fn classify_bodiless(version: Seen<'_>) -> Framing {
-    match Header::of(version) {
-        Header::Modern => Framing::Modern,
-        Header::Legacy(version) => Framing::Legacy {
+pub fn classify_bodiless(version: ReceivedHeader<'_>) -> RequestEra {
+    match VersionHeader::of(version) {
+        VersionHeader::Modern => RequestEra::Modern,
+        VersionHeader::Legacy(version) => RequestEra::Legacy {
             version: Some(version),
         },
-        Header::Absent => Framing::Legacy { version: None },
-        Header::Other(requested) => Framing::BadVersion { requested },
+        VersionHeader::Absent => RequestEra::Legacy { version: None },
+        VersionHeader::Other(requested) => RequestEra::BadVersion { requested },
     }
 }
 
@@ -88,19 +88,19 @@ pub fn check_meta(envelope: &Envelope<'_>) -> Result<(), RpcError> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Header {
+enum VersionHeader {
     Absent,
     Modern,
     Legacy(&'static str),
     Other(String),
 }
 
-impl Header {
-    fn of(seen: Seen<'_>) -> Self {
+impl VersionHeader {
+    fn of(seen: ReceivedHeader<'_>) -> Self {
         let value = match seen {
-            Seen::Absent => return Self::Absent,
-            Seen::Repeated => return Self::Other("several values".to_owned()),
-            Seen::Once(value) => value,
+            ReceivedHeader::Absent => return Self::Absent,
+            ReceivedHeader::Repeated => return Self::Other("several values".to_owned()),
+            ReceivedHeader::Once(value) => value,
         };
         let text = String::from_utf8_lossy(value);
         if text == versions::MODERN {

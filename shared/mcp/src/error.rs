@@ -46,7 +46,7 @@ pub mod codes {
 #[error("{reason} (byte {at})")]
 pub struct FrameError {
     /// Kind of the error.
-    pub reason: Reason,
+    pub reason: FrameErrorKind,
     /// Offset of the byte at which the error was detected.
     pub at: usize,
     /// Id as written, if it was read before the error. The error response has to carry it.
@@ -55,7 +55,7 @@ pub struct FrameError {
 
 /// Reason why a frame is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
+pub enum FrameErrorKind {
     /// A size limit is exceeded.
     #[error("the message is too large")]
     TooLarge,
@@ -94,7 +94,7 @@ pub enum Reason {
     Duplicate,
     /// The name of a member differs from a known name only in case.
     #[error("a member's name differs from a known one only in case")]
-    LookAlike,
+    CaseVariant,
     /// `jsonrpc` is not `"2.0"`.
     #[error("`jsonrpc` must be \"2.0\"")]
     Version,
@@ -112,7 +112,7 @@ pub enum Reason {
     Shape,
 }
 
-impl Reason {
+impl FrameErrorKind {
     /// Returns the JSON-RPC error code.
     pub const fn code(self) -> i64 {
         match self {
@@ -120,7 +120,7 @@ impl Reason {
             | Self::Batch
             | Self::NotAnObject
             | Self::Duplicate
-            | Self::LookAlike
+            | Self::CaseVariant
             | Self::TooManyMembers
             | Self::Version
             | Self::Id
@@ -233,14 +233,14 @@ impl RpcError {
     }
 
     /// Parses the `error` member of a response. Returns `None` if it does not have the shape of a JSON-RPC error.
-    pub fn read(error: &[u8]) -> Option<Self> {
+    pub fn parse(error: &[u8]) -> Option<Self> {
         #[derive(serde::Deserialize)]
-        struct Shape {
+        struct ErrorMembers {
             code: i64,
             message: String,
             data: Option<Value>,
         }
-        let Shape {
+        let ErrorMembers {
             code,
             message,
             data,

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
-    envelope::{Envelope, Kind},
+    envelope::{Envelope, MessageKind},
     method,
-    text::Text,
+    text::JsonString,
 };
 
 pub mod params;
@@ -23,14 +23,14 @@ pub const PARAM_PREFIX: &str = "mcp-param-";
 /// Session id header, legacy.
 pub const SESSION: &str = "mcp-session-id";
 /// Header with the position at which to resume a stream, legacy.
-pub const LAST_EVENT: &str = "last-event-id";
+pub const LAST_EVENT_ID: &str = "last-event-id";
 
-const OPEN: &str = "=?base64?";
-const CLOSE: &str = "?=";
+const BASE64_PREFIX: &str = "=?base64?";
+const BASE64_SUFFIX: &str = "?=";
 
 /// Header of a request as received.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Seen<'a> {
+pub enum ReceivedHeader<'a> {
     /// The header is absent.
     #[default]
     Absent,
@@ -42,28 +42,28 @@ pub enum Seen<'a> {
 
 /// Standard headers of one request.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Standard<'a> {
+pub struct StandardHeaders<'a> {
     /// [`VERSION`].
-    pub version: Seen<'a>,
+    pub version: ReceivedHeader<'a>,
     /// [`METHOD`].
-    pub method: Seen<'a>,
+    pub method: ReceivedHeader<'a>,
     /// [`NAME`].
-    pub name: Seen<'a>,
+    pub name: ReceivedHeader<'a>,
 }
 
 /// Error of a header that disagrees with the body: HTTP 400 and `-32020`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("header {header}: {problem}")]
-pub struct Mismatch {
+pub struct HeaderMismatch {
     /// Name of the header.
     pub header: Cow<'static, str>,
     /// Problem with the header.
-    pub problem: Problem,
+    pub problem: HeaderProblem,
 }
 
 /// Problem with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum HeaderProblem {
     /// The header is missing.
     #[error("missing")]
     Missing,
@@ -78,7 +78,7 @@ pub enum Problem {
     Differs,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> ReceivedHeader<'a> {
     /// Creates the value from all values of one header.
     pub fn of(mut values: impl Iterator<Item = &'a [u8]>) -> Self {
         match (values.next(), values.next()) {
@@ -89,17 +89,17 @@ impl<'a> Seen<'a> {
     }
 
     /// Returns the decoded value.
-    pub fn decoded(self) -> Result<Cow<'a, str>, Problem> {
+    pub fn decoded(self) -> Result<Cow<'a, str>, HeaderProblem> {
         match self {
-            Self::Absent => Err(Problem::Missing),
-            Self::Repeated => Err(Problem::Repeated),
-            Self::Once(value) => decode(value).ok_or(Problem::Malformed),
+            Self::Absent => Err(HeaderProblem::Missing),
+            Self::Repeated => Err(HeaderProblem::Repeated),
+            Self::Once(value) => decode(value).ok_or(HeaderProblem::Malformed),
         }
     }
 }
 
-impl Mismatch {
-    pub(crate) fn new(header: impl Into<Cow<'static, str>>, problem: Problem) -> Self {
+impl HeaderMismatch {
+    pub(crate) fn new(header: impl Into<Cow<'static, str>>, problem: HeaderProblem) -> Self {
         let header = header.into();
         Self { header, problem }
     }
@@ -110,18 +110,24 @@ impl Mismatch {
 pub fn encode(value: &str) -> Cow<'_, str> {
     let printable = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     let trimmed = value.trim_matches(' ').len() == value.len();
-    let marked = value.starts_with(OPEN) && value.ends_with(CLOSE);
+    let marked = value.starts_with(BASE64_PREFIX) && value.ends_with(BASE64_SUFFIX);
     let plain = printable && trimmed && !marked;
     if plain {
         return Cow::Borrowed(value);
     }
-    Cow::Owned(format!("{OPEN}{}{CLOSE}", STANDARD.encode(value)))
+    Cow::Owned(format!(
+        "{BASE64_PREFIX}{}{BASE64_SUFFIX}",
+        STANDARD.encode(value)
+    ))
 }
 
 /// Decodes a header value that may be encoded. Returns `None` if it is neither plain ASCII nor correctly encoded UTF-8.
 pub fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(value).ok()?;
-    if let Some(inner) = text.strip_prefix(OPEN).and_then(|t| t.strip_suffix(CLOSE)) {
+    if let Some(inner) = text
+        .strip_prefix(BASE64_PREFIX)
+        .and_then(|t| t.strip_suffix(BASE64_SUFFIX))
+    {
         let bytes = STANDARD.decode(inner).ok()?;
         return String::from_utf8(bytes).ok().map(Cow::Owned);
     }
@@ -130,35 +136,42 @@ pub fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// Checks the standard headers of a modern frame. For notifications only the version header is required.
-pub fn check(headers: &Standard<'_>, envelope: &Envelope<'_>) -> Result<(), Mismatch> {
+pub fn check(headers: &StandardHeaders<'_>, envelope: &Envelope<'_>) -> Result<(), HeaderMismatch> {
     let version = decoded(headers.version, VERSION)?;
     let stated = envelope.meta().and_then(|m| m.protocol_version.as_ref());
     if let Some(stated) = stated {
         agree(&version, stated.as_str(), VERSION)?;
     }
-    let request = envelope.kind == Kind::Request;
-    if request || headers.method != Seen::Absent {
+    let request = envelope.kind == MessageKind::Request;
+    if request || headers.method != ReceivedHeader::Absent {
         agree(&decoded(headers.method, METHOD)?, envelope.method(), METHOD)?;
     }
-    let named = method::named_by(envelope.method()).is_some();
+    let named = method::name_source(envelope.method()).is_some();
     if request && named {
         let name = decoded(headers.name, NAME)?;
         // A body without the name is rejected later.
-        agree(&name, envelope.named().map_or(&*name, Text::as_str), NAME)?;
+        agree(
+            &name,
+            envelope.mcp_name().map_or(&*name, JsonString::as_str),
+            NAME,
+        )?;
     }
     Ok(())
 }
 
-fn decoded<'a>(seen: Seen<'a>, header: &'static str) -> Result<Cow<'a, str>, Mismatch> {
+fn decoded<'a>(
+    seen: ReceivedHeader<'a>,
+    header: &'static str,
+) -> Result<Cow<'a, str>, HeaderMismatch> {
     seen.decoded()
-        .map_err(|problem| Mismatch::new(header, problem))
+        .map_err(|problem| HeaderMismatch::new(header, problem))
 }
 
-fn agree(header: &str, body: &str, name: &'static str) -> Result<(), Mismatch> {
+fn agree(header: &str, body: &str, name: &'static str) -> Result<(), HeaderMismatch> {
     if header == body {
         return Ok(());
     }
-    Err(Mismatch::new(name, Problem::Differs))
+    Err(HeaderMismatch::new(name, HeaderProblem::Differs))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 /// Limits of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct FrameLimits {
     /// Maximum size of the frame in bytes.
     pub bytes: usize,
     /// Maximum nesting depth. The root has depth 1.
@@ -14,12 +14,12 @@ pub struct Limits {
     /// Maximum length of a number as written, in bytes.
     pub number: usize,
     /// True if values that parsers interpret differently are rejected: unpaired surrogates and numbers out of range.
-    pub exact: bool,
+    pub strict_values: bool,
     /// True if duplicate names are rejected in all objects, at any depth.
-    pub unique: bool,
+    pub unique_names: bool,
 }
 
-impl Limits {
+impl FrameLimits {
     /// Limits of a request of a client.
     pub const REQUEST: Self = Self {
         bytes: 4 * 1024 * 1024,
@@ -27,32 +27,32 @@ impl Limits {
         members: 128,
         id: 512,
         number: 512,
-        exact: true,
-        unique: false,
+        strict_values: true,
+        unique_names: false,
     };
 
     /// Limits of a message of a server. The maximum message size is a setting of the server and enforced where the
     /// message is read; the size here is the largest value of that setting.
-    pub const ANSWER: Self = Self {
+    pub const SERVER_MESSAGE: Self = Self {
         bytes: 64 * 1024 * 1024,
         depth: 64,
         members: 256,
         id: 512,
         number: 512,
-        exact: true,
-        unique: false,
+        strict_values: true,
+        unique_names: false,
     };
 
     /// Limits of a response whose parts are validated one by one, so that an invalid part does not affect the others.
-    pub const OF_PARTS: Self = Self {
+    pub const LENIENT: Self = Self {
         depth: 512,
         number: usize::MAX,
-        exact: false,
-        ..Self::ANSWER
+        strict_values: false,
+        ..Self::SERVER_MESSAGE
     };
 }
 
-impl Default for Limits {
+impl Default for FrameLimits {
     fn default() -> Self {
         Self::REQUEST
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::{envelope::Meta, method, object, text::quote};
+use crate::{envelope::MessageMeta, method, object, text::quote};
 
 /// Name and version of a program, as exchanged in `clientInfo` and `serverInfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Implementation {
 
 /// Caching hints of a modern result: `ttlMs` and `cacheScope`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caching {
+pub struct CacheHints {
     /// Time to live in milliseconds.
     pub ttl_ms: u64,
     /// True if any client may reuse the result; false if only the authorization that requested it may.
@@ -27,7 +27,7 @@ pub struct Caching {
 
 /// Content of `_meta` of a modern request to a server.
 #[derive(Debug, Clone, Copy)]
-pub struct ModernMeta<'a> {
+pub struct ModernRequestMeta<'a> {
     /// Protocol version of the request.
     pub version: &'a str,
     /// `ClientCapabilities`, a JSON object.
@@ -39,7 +39,7 @@ pub struct ModernMeta<'a> {
     /// Minimum severity of log messages.
     pub log_level: Option<&'a str>,
     /// `_meta` object of the caller. Its members that are not reserved are forwarded.
-    pub carry: Option<&'a [u8]>,
+    pub forwarded: Option<&'a [u8]>,
 }
 
 impl Implementation {
@@ -57,7 +57,7 @@ impl Implementation {
     }
 }
 
-impl Caching {
+impl CacheHints {
     /// Returns the two members without braces.
     pub fn members(self) -> String {
         let scope = if self.public { "public" } else { "private" };
@@ -65,7 +65,7 @@ impl Caching {
     }
 }
 
-impl ModernMeta<'_> {
+impl ModernRequestMeta<'_> {
     /// Serializes to a JSON object. Reserved members are set by the proxy; values of the caller for them are dropped.
     pub fn to_json(&self) -> Vec<u8> {
         let version = quote(self.version);
@@ -83,23 +83,27 @@ impl ModernMeta<'_> {
         if let Some(level) = &level {
             added.push((method::META_LOG_LEVEL, level.as_bytes()));
         }
-        crate::object::rebuild(self.carry.unwrap_or(b"{}"), carried, &added)
+        crate::object::rebuild(self.forwarded.unwrap_or(b"{}"), is_forwarded_meta, &added)
     }
 }
 
 /// Returns `_meta` for a request to a legacy server: the caller's own, without the members that concern only the hop
 /// between the caller and the proxy.
-pub fn legacy_meta(carry: Option<&Meta<'_>>, source: &[u8], progress: Option<&str>) -> Vec<u8> {
+pub fn legacy_meta(
+    carry: Option<&MessageMeta<'_>>,
+    source: &[u8],
+    progress: Option<&str>,
+) -> Vec<u8> {
     let object = carry.map_or(&b"{}"[..], |meta| meta.span.of(source));
     let added: Vec<(&str, &[u8])> = progress
         .map(|token| (method::META_PROGRESS, token.as_bytes()))
         .into_iter()
         .collect();
-    crate::object::rebuild(object, carried, &added)
+    crate::object::rebuild(object, is_forwarded_meta, &added)
 }
 
 /// Returns `true` if a member of `_meta` is forwarded, that is, if it does not concern a single hop.
-pub fn carried(name: &str) -> bool {
+pub fn is_forwarded_meta(name: &str) -> bool {
     !matches!(
         name,
         method::META_VERSION
@@ -160,7 +164,7 @@ pub fn discover_result(
     capabilities: &str,
     server: &Implementation,
     instructions: &str,
-    caching: Caching,
+    caching: CacheHints,
 ) -> String {
     let supported = json!(supported);
     let instructions = instructions_member(instructions);
@@ -172,7 +176,7 @@ pub fn discover_result(
 
 /// Returns the members at the end of every modern result created by the proxy, without braces: `resultType`, caching
 /// hints, `_meta`.
-pub fn modern_members(server: &Implementation, caching: Option<Caching>) -> String {
+pub fn modern_members(server: &Implementation, caching: Option<CacheHints>) -> String {
     let hints = caching.map_or_else(String::new, |c| format!("{},", c.members()));
     let server = server.to_json();
     let key = quote(method::META_SERVER);
@@ -244,12 +248,17 @@ pub fn initialize(id: &str, version: &str, capabilities: &str, client: &Implemen
 }
 
 /// Builds a `server/discover` request.
-pub fn discover(id: &str, meta: &ModernMeta<'_>) -> Bytes {
+pub fn discover(id: &str, meta: &ModernRequestMeta<'_>) -> Bytes {
     request(id, method::DISCOVER, Some(&with_meta("", meta)))
 }
 
 /// Builds a list request for one page, with `_meta` for a modern server.
-pub fn list(method: &str, id: &str, cursor: Option<&str>, meta: Option<&ModernMeta<'_>>) -> Bytes {
+pub fn list(
+    method: &str,
+    id: &str,
+    cursor: Option<&str>,
+    meta: Option<&ModernRequestMeta<'_>>,
+) -> Bytes {
     let cursor = cursor.map(|cursor| format!("\"cursor\":{}", quote(cursor)));
     let cursor = cursor.unwrap_or_default();
     match meta {
@@ -260,7 +269,7 @@ pub fn list(method: &str, id: &str, cursor: Option<&str>, meta: Option<&ModernMe
 }
 
 /// Builds a `subscriptions/listen` request for a modern server. `filter` is a JSON object.
-pub fn listen(id: &str, filter: &str, meta: &ModernMeta<'_>) -> Bytes {
+pub fn listen(id: &str, filter: &str, meta: &ModernRequestMeta<'_>) -> Bytes {
     let filter = format!("\"notifications\":{filter}");
     request(id, method::LISTEN, Some(&with_meta(&filter, meta)))
 }
@@ -303,13 +312,16 @@ pub fn updated(uri: &str, subscription: Option<&str>) -> Bytes {
 }
 
 /// Builds `notifications/tasks` for the subscriber with this listen request id (JSON). `params` is a JSON object.
-pub fn task_news(params: &[u8], subscription: &str) -> Bytes {
+pub fn task_notification(params: &[u8], subscription: &str) -> Bytes {
     let meta = format!("{{{}:{subscription}}}", quote(method::META_SUBSCRIPTION));
     let params = object::rebuild(params, |_| true, &[("_meta", meta.as_bytes())]);
-    notification(method::TASK_NEWS, Some(&String::from_utf8_lossy(&params)))
+    notification(
+        method::TASK_NOTIFICATION,
+        Some(&String::from_utf8_lossy(&params)),
+    )
 }
 
-fn with_meta(members: &str, meta: &ModernMeta<'_>) -> String {
+fn with_meta(members: &str, meta: &ModernRequestMeta<'_>) -> String {
     let meta = meta.to_json();
     let meta = String::from_utf8_lossy(&meta);
     let comma = if members.is_empty() { "" } else { "," };

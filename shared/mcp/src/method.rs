@@ -43,7 +43,7 @@ pub const TASKS_CANCEL: &str = "tasks/cancel";
 /// Cancels a request.
 pub const CANCELLED: &str = "notifications/cancelled";
 /// Legacy: reports that a URL elicitation is complete.
-pub const ELICITED: &str = "notifications/elicitation/complete";
+pub const ELICITATION_COMPLETE: &str = "notifications/elicitation/complete";
 /// Reports the progress of a request.
 pub const PROGRESS: &str = "notifications/progress";
 /// Log message.
@@ -51,7 +51,7 @@ pub const MESSAGE: &str = "notifications/message";
 /// Reports that the list of tools changed.
 pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 /// Extension `tasks`: reports the state of a task.
-pub const TASK_NEWS: &str = "notifications/tasks";
+pub const TASK_NOTIFICATION: &str = "notifications/tasks";
 /// Reports that the list of prompts changed.
 pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
 /// Reports that a resource was updated.
@@ -78,18 +78,18 @@ pub const META_SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 pub const META_PROGRESS: &str = "progressToken";
 
 /// Returns the member of `params` that a modern request repeats in `Mcp-Name`, or `None` if the method has none.
-pub fn named_by(method: &str) -> Option<NamedBy> {
+pub fn name_source(method: &str) -> Option<NameSource> {
     match method {
-        TOOLS_CALL | PROMPTS_GET => Some(NamedBy::Name),
-        RESOURCES_READ => Some(NamedBy::Uri),
-        TASKS_GET | TASKS_UPDATE | TASKS_CANCEL => Some(NamedBy::TaskId),
+        TOOLS_CALL | PROMPTS_GET => Some(NameSource::Name),
+        RESOURCES_READ => Some(NameSource::Uri),
+        TASKS_GET | TASKS_UPDATE | TASKS_CANCEL => Some(NameSource::TaskId),
         _ => None,
     }
 }
 
 /// Member of `params` that is repeated in `Mcp-Name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamedBy {
+pub enum NameSource {
     /// `name`.
     Name,
     /// `uri`.

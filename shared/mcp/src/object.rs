@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use crate::{
-    limits::Limits,
-    scan::Scanner,
-    splice::{Edit, Span},
+    limits::FrameLimits,
+    scan::JsonScanner,
+    splice::{ByteEdit, ByteSpan},
     text::quote_into,
 };
 
 /// Member of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member<'a> {
+pub struct ObjectMember<'a> {
     /// Name, unescaped.
     pub name: Cow<'a, str>,
     /// Name as written, quotes included.
@@ -19,15 +19,15 @@ pub struct Member<'a> {
     /// Value as written.
     pub value: &'a [u8],
     /// Span of the value, relative to the start of the object.
-    pub span: Span,
+    pub span: ByteSpan,
 }
 
 /// Iterator over the members of an object, in order.
-pub type Members<'a> = std::vec::IntoIter<Member<'a>>;
+pub type ObjectMembers<'a> = std::vec::IntoIter<ObjectMember<'a>>;
 
 /// Returns the members of `object`, which must have been parsed before. Returns none for any other input and for an
 /// object with a duplicate member.
-pub fn members(object: &[u8]) -> Members<'_> {
+pub fn members(object: &[u8]) -> ObjectMembers<'_> {
     read(object).unwrap_or_default().into_iter()
 }
 
@@ -40,7 +40,7 @@ pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// Returns the spans of the elements of `array`, relative to its start. The array must have been parsed before; any
 /// other input yields none.
-pub fn elements(array: &[u8]) -> Vec<Span> {
+pub fn elements(array: &[u8]) -> Vec<ByteSpan> {
     let mut found = Vec::new();
     let Ok(text) = std::str::from_utf8(array) else {
         return found;
@@ -48,7 +48,7 @@ pub fn elements(array: &[u8]) -> Vec<Span> {
     if !array.starts_with(b"[") {
         return found;
     }
-    let walked = Scanner::within(text, 0, &UNLIMITED).array(|scanner| {
+    let walked = JsonScanner::within(text, 0, &UNLIMITED).array(|scanner| {
         found.push(scanner.value()?.0);
         Ok(())
     });
@@ -61,38 +61,38 @@ pub fn elements(array: &[u8]) -> Vec<Span> {
 /// Returns `true` if `text` is exactly one JSON value.
 pub fn is_value(text: &str) -> bool {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
-    let mut scanner = Scanner::within(text, 0, &UNLIMITED);
+    let mut scanner = JsonScanner::within(text, 0, &UNLIMITED);
     scanner.value().and_then(|_| scanner.end()).is_ok()
 }
 
 /// Returns `true` if `value`, or any object in it, has a duplicate name, so that parsers could read it differently.
 /// Also returns `true` if there are too many names to check. The value must be part of a frame that met its own limits.
 pub fn is_ambiguous(value: &[u8]) -> bool {
-    let limits = Limits {
-        unique: true,
+    let limits = FrameLimits {
+        unique_names: true,
         ..UNLIMITED
     };
     let Ok(text) = std::str::from_utf8(value) else {
         return true;
     };
-    Scanner::within(text, 0, &limits).value().is_err()
+    JsonScanner::within(text, 0, &limits).value().is_err()
 }
 
 /// Limits for values that are part of a frame that met its own limits.
-const UNLIMITED: Limits = Limits {
+const UNLIMITED: FrameLimits = FrameLimits {
     bytes: usize::MAX,
     members: usize::MAX,
-    ..Limits::OF_PARTS
+    ..FrameLimits::LENIENT
 };
 
-fn read(object: &[u8]) -> Option<Vec<Member<'_>>> {
-    let mut scanner = Scanner::open(object, &UNLIMITED).ok()?;
+fn read(object: &[u8]) -> Option<Vec<ObjectMember<'_>>> {
+    let mut scanner = JsonScanner::open(object, &UNLIMITED).ok()?;
     let mut found = Vec::new();
-    let walked = scanner.named(|scanner, name, key| {
+    let walked = scanner.object_members(|scanner, name, key| {
         let (span, _) = scanner.value()?;
         let value = object.get(span.start..span.end).unwrap_or_default();
         let key = object.get(key.start..key.end).unwrap_or_default();
-        found.push(Member {
+        found.push(ObjectMember {
             name,
             key,
             value,
@@ -114,7 +114,11 @@ where
 }
 
 /// Does the same as [`rebuild`] for an object whose [`members`] are already available.
-pub fn rebuild_from<F>(members: &[Member<'_>], mut keep: F, added: &[(&str, &[u8])]) -> Vec<u8>
+pub fn rebuild_from<F>(
+    members: &[ObjectMember<'_>],
+    mut keep: F,
+    added: &[(&str, &[u8])],
+) -> Vec<u8>
 where
     F: FnMut(&str) -> bool,
 {
@@ -151,8 +155,8 @@ where
 }
 
 /// Returns an edit that inserts a member at the end of the object at `span` of `source`. The member must not exist yet.
-pub fn insert<'e>(source: &[u8], span: Span, name: &str, value: &[u8]) -> Edit<'e> {
-    let inner = Span::new(span.start + 1, span.end.saturating_sub(1));
+pub fn insert<'e>(source: &[u8], span: ByteSpan, name: &str, value: &[u8]) -> ByteEdit<'e> {
+    let inner = ByteSpan::new(span.start + 1, span.end.saturating_sub(1));
     let empty = inner.of(source).iter().all(u8::is_ascii_whitespace);
     let mut with = Vec::with_capacity(name.len() + value.len() + 4);
     if !empty {
@@ -161,7 +165,7 @@ pub fn insert<'e>(source: &[u8], span: Span, name: &str, value: &[u8]) -> Edit<'
     quote_into(&mut with, name);
     with.push(b':');
     with.extend_from_slice(value);
-    Edit::insert(inner.end, with)
+    ByteEdit::insert(inner.end, with)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// Offsets into the parsed bytes: `start` inclusive, `end` exclusive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
+pub struct ByteSpan {
     /// Offset of the first byte.
     pub start: usize,
     /// Offset after the last byte.
@@ -15,9 +15,9 @@ pub struct Span {
 
 /// Replacement of one span. An empty span inserts; an empty `with` deletes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit<'a> {
+pub struct ByteEdit<'a> {
     /// Replaced span.
-    pub span: Span,
+    pub span: ByteSpan,
     /// Replacement bytes.
     pub with: Cow<'a, [u8]>,
 }
@@ -27,7 +27,7 @@ pub struct Edit<'a> {
 #[error("edits overlap or lie outside of the frame, at byte {0}")]
 pub struct InvalidEdit(pub usize);
 
-impl Span {
+impl ByteSpan {
     /// Creates a span from `start` to before `end`.
     pub const fn new(start: usize, end: usize) -> Self {
         Self { start, end }
@@ -49,7 +49,7 @@ impl Span {
     }
 
     /// Returns these bytes of `source` without copying; empty if the span lies outside.
-    pub fn share(self, source: &Bytes) -> Bytes {
+    pub fn slice_bytes(self, source: &Bytes) -> Bytes {
         if self.start <= self.end && self.end <= source.len() {
             source.slice(self.start..self.end)
         } else {
@@ -58,22 +58,22 @@ impl Span {
     }
 }
 
-impl<'a> Edit<'a> {
+impl<'a> ByteEdit<'a> {
     /// Creates an edit that replaces `span` by `with`.
-    pub fn replace(span: Span, with: impl Into<Cow<'a, [u8]>>) -> Self {
+    pub fn replace(span: ByteSpan, with: impl Into<Cow<'a, [u8]>>) -> Self {
         let with = with.into();
         Self { span, with }
     }
 
     /// Creates an edit that inserts `with` before byte `at`.
     pub fn insert(at: usize, with: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self::replace(Span::new(at, at), with)
+        Self::replace(ByteSpan::new(at, at), with)
     }
 }
 
 /// Returns `source` with all `edits` applied. They may be given in any order; insertions at the same position keep
 /// their order.
-pub fn splice(source: &[u8], mut edits: Vec<Edit<'_>>) -> Result<Bytes, InvalidEdit> {
+pub fn splice(source: &[u8], mut edits: Vec<ByteEdit<'_>>) -> Result<Bytes, InvalidEdit> {
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
     let mut out = Vec::with_capacity(source.len() + added);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
-use crate::pile::Pile;
+use crate::chunked_buffer::ChunkedBuffer;
 
 /// Limits of an event stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub struct SseLimits {
 const MAX_FIELD: usize = 1024;
 
 /// Number of lines without data that count as one event in the read cost.
-const LINES: u64 = 16;
+const LINES_PER_EVENT: u64 = 16;
 
 /// Server-sent event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Event {
+pub struct SseEvent {
     /// Event type. `None` means `message`.
     pub event: Option<String>,
     /// Data, with its lines joined by line feeds. May be empty if the event only sets an id or a retry time.
@@ -50,22 +50,22 @@ pub enum SseError {
 
 /// Decodes a byte stream into events.
 #[derive(Debug)]
-pub struct Framer {
+pub struct SseDecoder {
     limits: SseLimits,
     /// Unfinished line.
-    line: Pile,
+    line: ChunkedBuffer,
     /// Data of the unfinished event.
-    data: Pile,
+    data: ChunkedBuffer,
     lines: usize,
-    pending: Event,
-    touched: bool,
-    ready: VecDeque<Event>,
+    pending: SseEvent,
+    has_fields: bool,
+    ready: VecDeque<SseEvent>,
     /// True if the last byte was a carriage return. A line feed directly after it belongs to the same line end.
     after_cr: bool,
     started: bool,
     failed: Option<SseError>,
     events: u64,
-    others: u64,
+    other_lines: u64,
 }
 
 impl Default for SseLimits {
@@ -77,29 +77,29 @@ impl Default for SseLimits {
     }
 }
 
-impl Event {
+impl SseEvent {
     /// Returns `true` if the event carries a protocol message: its type is `message` and it has data.
     pub fn is_message(&self) -> bool {
         !self.data.is_empty() && self.event.as_deref().is_none_or(|name| name == "message")
     }
 }
 
-impl Framer {
+impl SseDecoder {
     /// Creates a decoder for the start of a stream.
     pub fn new(limits: SseLimits) -> Self {
         Self {
             limits,
-            line: Pile::default(),
-            data: Pile::default(),
+            line: ChunkedBuffer::default(),
+            data: ChunkedBuffer::default(),
             lines: 0,
-            pending: Event::default(),
-            touched: false,
+            pending: SseEvent::default(),
+            has_fields: false,
             ready: VecDeque::new(),
             after_cr: false,
             started: false,
             failed: None,
             events: 0,
-            others: 0,
+            other_lines: 0,
         }
     }
 
@@ -109,12 +109,12 @@ impl Framer {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.take(chunk)
+        self.consume(chunk)
             .inspect_err(|error| self.failed = Some(*error))
     }
 
     /// Returns the next complete event. An event cut off by the end of the stream is never returned.
-    pub fn next_event(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<SseEvent> {
         self.ready.pop_front()
     }
 
@@ -125,11 +125,11 @@ impl Framer {
 
     /// Returns the cost of reading the stream so far, apart from its size: the number of events plus a fraction of the
     /// number of other lines, which are much cheaper. Comments and empty lines count as other lines.
-    pub fn effort(&self) -> u64 {
-        self.events + self.others / LINES
+    pub fn read_cost(&self) -> u64 {
+        self.events + self.other_lines / LINES_PER_EVENT
     }
 
-    fn take(&mut self, chunk: &[u8]) -> Result<(), SseError> {
+    fn consume(&mut self, chunk: &[u8]) -> Result<(), SseError> {
         let mut rest = chunk;
         while let Some(first) = rest.first() {
             if std::mem::take(&mut self.after_cr) && *first == b'\n' {
@@ -166,9 +166,11 @@ impl Framer {
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), SseError> {
-        let line = line.get(self.marked(line)..).unwrap_or_default();
+        let line = line
+            .get(self.byte_order_mark_len(line)..)
+            .unwrap_or_default();
         if line.is_empty() {
-            self.others += 1;
+            self.other_lines += 1;
             self.dispatch();
             return Ok(());
         }
@@ -181,8 +183,12 @@ impl Framer {
 
     /// Processes a line of more than one block. Data is moved, not copied. For other fields only the first block is
     /// considered, since longer values are not kept anyway.
-    fn long_line(&mut self, line: Pile) -> Result<(), SseError> {
-        let marked = if self.started { 0 } else { mark(line.first()) };
+    fn long_line(&mut self, line: ChunkedBuffer) -> Result<(), SseError> {
+        let marked = if self.started {
+            0
+        } else {
+            leading_mark_len(line.first())
+        };
         let rest = line.first().get(marked..).unwrap_or_default();
         let Some(value) = rest.strip_prefix(b"data:") else {
             return self.line(line.first());
@@ -190,21 +196,21 @@ impl Framer {
         self.started = true;
         let space = usize::from(value.first() == Some(&b' '));
         let from = marked + b"data:".len() + space;
-        self.more_data(line.len() - from)?;
+        self.begin_data_line(line.len() - from)?;
         self.data.append(line, from);
         Ok(())
     }
 
     /// Returns the length of the byte order mark, which is only recognized at the start of a stream.
-    fn marked(&mut self, line: &[u8]) -> usize {
+    fn byte_order_mark_len(&mut self, line: &[u8]) -> usize {
         match std::mem::replace(&mut self.started, true) {
             true => 0,
-            false => mark(line),
+            false => leading_mark_len(line),
         }
     }
 
     /// Prepares for a line of `bytes` bytes of data.
-    fn more_data(&mut self, bytes: usize) -> Result<(), SseError> {
+    fn begin_data_line(&mut self, bytes: usize) -> Result<(), SseError> {
         if self.data.len() + bytes + 1 > self.limits.event {
             return Err(SseError::Event(self.limits.event));
         }
@@ -212,17 +218,17 @@ impl Framer {
             self.data.extend_from_slice(b"\n");
         }
         self.lines += 1;
-        self.touched = true;
+        self.has_fields = true;
         Ok(())
     }
 
     fn field(&mut self, field: &[u8], value: &[u8]) -> Result<(), SseError> {
         if field == b"data" {
-            self.more_data(value.len())?;
+            self.begin_data_line(value.len())?;
             self.data.extend_from_slice(value);
             return Ok(());
         }
-        self.others += 1;
+        self.other_lines += 1;
         match field {
             b"event" => {
                 let name = value.get(..MAX_FIELD).unwrap_or(value);
@@ -244,12 +250,12 @@ impl Framer {
             // Comments and unknown fields are ignored.
             _ => return Ok(()),
         }
-        self.touched = true;
+        self.has_fields = true;
         Ok(())
     }
 
     fn dispatch(&mut self) {
-        if !std::mem::take(&mut self.touched) {
+        if !std::mem::take(&mut self.has_fields) {
             return;
         }
         let mut event = std::mem::take(&mut self.pending);
@@ -264,7 +270,7 @@ impl Framer {
 }
 
 /// Returns the length of a leading byte order mark.
-fn mark(line: &[u8]) -> usize {
+fn leading_mark_len(line: &[u8]) -> usize {
     let mark = b"\xef\xbb\xbf";
     if line.starts_with(mark) {
         mark.len()

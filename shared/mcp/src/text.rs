@@ -2,41 +2,41 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{scan::plain, splice::Span};
+use crate::{scan::plain_prefix_len, splice::ByteSpan};
 
 /// JSON string of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text<'a> {
+pub struct JsonString<'a> {
     /// Value, unescaped. Borrowed if it has no escapes.
     pub value: Cow<'a, str>,
     /// Span of the literal, quotes included.
-    pub span: Span,
+    pub span: ByteSpan,
 }
 
 /// JSON-RPC id, kept as the literal that was written so that its type and exact value are preserved. `"1"` and `1`
 /// differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id<'a> {
+pub struct JsonRpcId<'a> {
     /// Literal: a string with its quotes, or an integer of any size.
     pub raw: &'a str,
     /// Span of the literal.
-    pub span: Span,
+    pub span: ByteSpan,
 }
 
-impl Text<'_> {
+impl JsonString<'_> {
     /// Returns the value.
     pub fn as_str(&self) -> &str {
         &self.value
     }
 }
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for JsonString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.value)
     }
 }
 
-impl fmt::Display for Id<'_> {
+impl fmt::Display for JsonRpcId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.raw)
     }
@@ -44,7 +44,7 @@ impl fmt::Display for Id<'_> {
 
 /// Appends `value` as a JSON string literal.
 pub(crate) fn quote_into(out: &mut Vec<u8>, value: &str) {
-    if plain(value.as_bytes()) == value.len() {
+    if plain_prefix_len(value.as_bytes()) == value.len() {
         out.push(b'"');
         out.extend_from_slice(value.as_bytes());
         out.push(b'"');
@@ -59,7 +59,7 @@ pub fn quote(value: &str) -> String {
     out.push('"');
     // Most strings contain nothing to escape.
     let (clean, rest) = value
-        .split_at_checked(plain(value.as_bytes()))
+        .split_at_checked(plain_prefix_len(value.as_bytes()))
         .unwrap_or(("", value));
     out.push_str(clean);
     for c in rest.chars() {

@@ -1,22 +1,22 @@
 //! W3C Trace Context of a request, read from `_meta` (under the same names as the headers) or from headers.
 
-use crate::{envelope::Meta, headers::Seen, text::Text};
+use crate::{envelope::MessageMeta, headers::ReceivedHeader, text::JsonString};
 
 /// Name of the `traceparent` header and `_meta` member.
-pub const PARENT: &str = "traceparent";
+pub const TRACEPARENT: &str = "traceparent";
 /// Name of the `tracestate` header and `_meta` member.
-pub const STATE: &str = "tracestate";
+pub const TRACESTATE: &str = "tracestate";
 
 /// Maximum length of a forwarded `tracestate`.
-const LONGEST: usize = 512;
+const MAX_TRACESTATE: usize = 512;
 
 /// Lengths of the parts of `<version>-<trace>-<span>-<flags>`.
-const PARTS: [usize; 4] = [2, 32, 16, 2];
-const WHOLE: usize = 55;
+const PART_LENGTHS: [usize; 4] = [2, 32, 16, 2];
+const TRACEPARENT_LEN: usize = 55;
 
 /// Trace context of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trace<'a> {
+pub struct TraceContext<'a> {
     /// Valid `traceparent`.
     pub parent: &'a str,
     /// Valid `tracestate`.
@@ -25,19 +25,19 @@ pub struct Trace<'a> {
     pub in_meta: bool,
 }
 
-impl<'a> Trace<'a> {
+impl<'a> TraceContext<'a> {
     /// Reads the trace context. `_meta` takes precedence; `header` is only called if `_meta` has no valid
     /// `traceparent`. Invalid values are ignored.
     pub fn of(
-        meta: Option<&'a Meta<'_>>,
-        header: impl Fn(&'static str) -> Seen<'a>,
+        meta: Option<&'a MessageMeta<'_>>,
+        header: impl Fn(&'static str) -> ReceivedHeader<'a>,
     ) -> Option<Self> {
-        let told = |text: &'a Option<Text<'_>>| text.as_ref().map(Text::as_str);
-        let valid = |text: Option<&'a str>| text.filter(|text| is_parent(text));
+        let told = |text: &'a Option<JsonString<'_>>| text.as_ref().map(JsonString::as_str);
+        let valid = |text: Option<&'a str>| text.filter(|text| is_traceparent(text));
         if let Some(meta) = meta
             && let Some(parent) = valid(told(&meta.traceparent))
         {
-            let state = told(&meta.tracestate).filter(|text| is_state(text));
+            let state = told(&meta.tracestate).filter(|text| is_tracestate(text));
             return Some(Self {
                 parent,
                 state,
@@ -45,11 +45,11 @@ impl<'a> Trace<'a> {
             });
         }
         let told = |name| match header(name) {
-            Seen::Once(value) => std::str::from_utf8(value).ok(),
-            Seen::Absent | Seen::Repeated => None,
+            ReceivedHeader::Once(value) => std::str::from_utf8(value).ok(),
+            ReceivedHeader::Absent | ReceivedHeader::Repeated => None,
         };
-        let parent = valid(told(PARENT))?;
-        let state = told(STATE).filter(|text| is_state(text));
+        let parent = valid(told(TRACEPARENT))?;
+        let state = told(TRACESTATE).filter(|text| is_tracestate(text));
         Some(Self {
             parent,
             state,
@@ -59,13 +59,13 @@ impl<'a> Trace<'a> {
 }
 
 /// Returns `true` if `text` is a valid `traceparent`. Future versions may append further parts.
-pub fn is_parent(text: &str) -> bool {
-    let (known, more) = match text.split_at_checked(WHOLE) {
+pub fn is_traceparent(text: &str) -> bool {
+    let (known, more) = match text.split_at_checked(TRACEPARENT_LEN) {
         Some(halves) => halves,
         None => return false,
     };
     let mut parts = known.split('-');
-    let read = PARTS.map(|length| parts.next().filter(|part| is_hex(part, length)));
+    let read = PART_LENGTHS.map(|length| parts.next().filter(|part| is_hex(part, length)));
     let [Some(version), Some(trace), Some(span), Some(_flags)] = read else {
         return false;
     };
@@ -75,9 +75,9 @@ pub fn is_parent(text: &str) -> bool {
 }
 
 /// Returns `true` if `text` is a `tracestate` that is forwarded. Its content is opaque to the proxy.
-pub fn is_state(text: &str) -> bool {
+pub fn is_tracestate(text: &str) -> bool {
     let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    printable && !text.trim().is_empty() && text.len() <= LONGEST
+    printable && !text.trim().is_empty() && text.len() <= MAX_TRACESTATE
 }
 
 fn is_hex(part: &str, length: usize) -> bool {

@@ -19,7 +19,7 @@ pub fn legacy(version: &str) -> Option<&'static str> {
 }
 
 /// Returns the static string of a version that a server may select: one of [`LEGACY`], or [`OLDEST`].
-pub fn of_server(version: &str) -> Option<&'static str> {
+pub fn accepted_from_server(version: &str) -> Option<&'static str> {
     legacy(version).or((version == OLDEST).then_some(OLDEST))
 }
 

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{Name, SealedBlob, Slug, Timestamp, TokenHash};
+use crate::{ObjectName, SealedBlob, Slug, Timestamp, TokenHash};
 
 /// Metadata common to all kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meta {
+pub struct ObjectMeta {
     /// Display name.
     pub display_name: String,
     /// Description.
@@ -28,7 +28,7 @@ pub struct Organization {
     /// Id of the organization.
     pub id: Slug,
     /// Common metadata.
-    pub meta: Meta,
+    pub meta: ObjectMeta,
 }
 
 /// MCP endpoint offered to clients. Its id is unique in the deployment, because the URL path does not contain the
@@ -36,15 +36,15 @@ pub struct Organization {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gateway {
     /// Organization and id.
-    pub name: Name,
+    pub name: ObjectName,
     /// Common metadata.
-    pub meta: Meta,
+    pub meta: ObjectMeta,
     /// Naming of tools.
     pub prefix: PrefixMode,
     /// Tools shown to clients in the list.
-    pub listing: Listing,
+    pub listing: ToolListing,
     /// Servers bound into the gateway, in the order in which their tools are listed.
-    pub bindings: Vec<Binding>,
+    pub bindings: Vec<ServerBinding>,
     /// Instructions for agents, sent before the servers' own instructions. Empty for none.
     pub instructions: String,
 }
@@ -65,7 +65,7 @@ pub enum PrefixMode {
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-pub enum Listing {
+pub enum ToolListing {
     /// All tools.
     #[default]
     All,
@@ -76,19 +76,19 @@ pub enum Listing {
 
 /// Server bound into a gateway, and what the gateway exposes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Binding {
+pub struct ServerBinding {
     /// Server of the gateway's organization.
     pub server: Slug,
     /// Exposed tools.
-    pub tools: Selection,
+    pub tools: BindingSelection,
     /// Exposed prompts.
-    pub prompts: Selection,
+    pub prompts: BindingSelection,
     /// True if all resources are exposed. There is no selection, because the resources that a resource links to are
     /// rarely known in advance.
     pub resources: bool,
     /// Changes to single tools, by the names used by the server. Tools not listed are exposed unchanged.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub shapes: BTreeMap<String, Shape>,
+    pub shapes: BTreeMap<String, ToolShapeSpec>,
     /// Maximum duration of one call through this binding. The server's own limits apply as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -96,7 +96,7 @@ pub struct Binding {
 
 /// Changes to the presentation and the arguments of one tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
+pub struct ToolShapeSpec {
     /// Exposed name, instead of the generated name.
     pub alias: Option<String>,
     /// Description for agents, instead of the server's.
@@ -109,7 +109,7 @@ pub struct Shape {
 
 /// Selection of tools or prompts of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Selection {
+pub enum BindingSelection {
     /// Everything offered by the server, now and in the future.
     All,
     /// Only these, by the names used by the server.
@@ -120,9 +120,9 @@ pub enum Selection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Organization and id. The id is the prefix of the server's tools.
-    pub name: Name,
+    pub name: ObjectName,
     /// Common metadata.
-    pub meta: Meta,
+    pub meta: ObjectMeta,
     /// Streamable HTTP endpoint: http or https, without userinfo or fragment.
     pub url: Url,
     /// Credential presented to the server.
@@ -130,13 +130,13 @@ pub struct Server {
     /// Protocol era to use.
     pub era: EraPolicy,
     /// Timeouts of a call.
-    pub timeouts: Timeouts,
+    pub timeouts: CallTimeouts,
     /// Behavior when the server changes a tool.
     pub drift: DriftPolicy,
     /// Requests that the server may send to clients.
     pub relay: RelayPolicy,
     /// Sharing of sessions with the server.
-    pub sharing: Sharing,
+    pub sharing: SessionSharing,
     /// Maximum size of one message from the server.
     pub max_answer: MaxAnswer,
 }
@@ -158,7 +158,7 @@ pub struct RelayPolicy {
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-pub enum Sharing {
+pub enum SessionSharing {
     /// Shared by all sessions of a principal.
     #[default]
     PerPrincipal,
@@ -200,7 +200,7 @@ pub struct MaxAnswer(u8);
 
 /// Timeouts of one call to a server. Progress resets `idle` only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timeouts {
+pub struct CallTimeouts {
     /// Maximum time to establish a connection.
     pub connect: Duration,
     /// Maximum time until the first byte of the response.
@@ -215,9 +215,9 @@ pub struct Timeouts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
     /// Organization and id.
-    pub name: Name,
+    pub name: ObjectName,
     /// Common metadata.
-    pub meta: Meta,
+    pub meta: ObjectMeta,
     /// Kind of the credential, with its values.
     pub kind: CredentialKind,
 }
@@ -238,15 +238,15 @@ pub enum CredentialKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// Organization and id.
-    pub name: Name,
+    pub name: ObjectName,
     /// Common metadata.
-    pub meta: Meta,
+    pub meta: ObjectMeta,
     /// Subject that the token represents.
     pub scope: TokenScope,
     /// Gateways that the token may call.
-    pub gateways: Reach<Slug>,
+    pub gateways: AllowList<Slug>,
     /// Tools that the token may see and call, by exposed name.
-    pub tools: Reach<String>,
+    pub tools: AllowList<String>,
     /// Expiry time.
     pub expires: Option<Timestamp>,
     /// Role at the admin API.
@@ -262,11 +262,11 @@ pub struct Token {
 }
 
 /// Subject that a token represents.
-pub type TokenScope = crate::Subject;
+pub type TokenScope = crate::TokenSubject;
 
 /// Set of allowed items, or all items.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Reach<T> {
+pub enum AllowList<T> {
     /// All items, now and in the future.
     All,
     /// Only these items, sorted and without duplicates.
@@ -289,12 +289,12 @@ pub enum AdminRole {
 
 impl MaxAnswer {
     /// Largest allowed value in mebibytes.
-    pub const MOST: u32 = 64;
+    pub const MAX_MEBIBYTES: u32 = 64;
 
     /// Creates a limit of `mebibytes`. Returns `None` if the value is zero or too large.
     pub fn new(mebibytes: u32) -> Option<Self> {
         let few = u8::try_from(mebibytes).ok();
-        few.filter(|_| (1..=Self::MOST).contains(&mebibytes))
+        few.filter(|_| (1..=Self::MAX_MEBIBYTES).contains(&mebibytes))
             .map(Self)
     }
 
@@ -329,7 +329,7 @@ impl From<MaxAnswer> for u32 {
     }
 }
 
-impl Default for Timeouts {
+impl Default for CallTimeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
@@ -350,20 +350,20 @@ impl Default for RelayPolicy {
     }
 }
 
-impl Binding {
+impl ServerBinding {
     /// Creates a binding that exposes everything the server offers.
     pub fn all(server: Slug) -> Self {
-        Self::tools(server, Selection::All)
+        Self::tools(server, BindingSelection::All)
     }
 
     /// Creates a binding for these tools with the defaults for the rest: prompts and resources are exposed if all tools
     /// are, and not if tools are selected individually.
-    pub fn tools(server: Slug, tools: Selection) -> Self {
-        let rest = tools == Selection::All;
+    pub fn tools(server: Slug, tools: BindingSelection) -> Self {
+        let rest = tools == BindingSelection::All;
         let prompts = if rest {
-            Selection::All
+            BindingSelection::All
         } else {
-            Selection::none()
+            BindingSelection::none()
         };
         Self {
             server,
@@ -376,14 +376,14 @@ impl Binding {
     }
 }
 
-impl Selection {
+impl BindingSelection {
     /// Returns a selection of nothing.
     pub const fn none() -> Self {
         Self::Only(Vec::new())
     }
 }
 
-impl<T: Ord> Reach<T> {
+impl<T: Ord> AllowList<T> {
     /// Creates a list of `items`. An empty list allows everything, as in the API.
     pub fn of(mut items: Vec<T>) -> Self {
         if items.is_empty() {

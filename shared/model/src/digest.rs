@@ -18,7 +18,7 @@ impl Digest {
     /// Returns the digest of the JSON form of a value. The form is deterministic because published types contain
     /// ordered maps only.
     pub fn of<T: Serialize>(value: &T) -> Self {
-        let mut hasher = Hasher(Sha256::new());
+        let mut hasher = HashWriter(Sha256::new());
         // Hashing cannot fail, and published types serialize without error. A partial digest would only cause a
         // resource to be sent once more.
         let _infallible = serde_json::to_writer(&mut hasher, value);
@@ -37,9 +37,9 @@ impl fmt::Debug for Digest {
     }
 }
 
-struct Hasher(Sha256);
+struct HashWriter(Sha256);
 
-impl std::io::Write for Hasher {
+impl std::io::Write for HashWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.update(bytes);
         Ok(bytes.len())

@@ -13,15 +13,15 @@ pub mod time;
 pub mod version;
 
 pub use desired::{
-    AdminRole, Binding, Credential, CredentialKind, DriftPolicy, EraPolicy, Gateway, Listing,
-    MaxAnswer, Meta, Organization, PrefixMode, Reach, RelayPolicy, Selection, Server, Shape,
-    Sharing, Timeouts, Token, TokenScope,
+    AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, CredentialKind, DriftPolicy,
+    EraPolicy, Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy, Server,
+    ServerBinding, SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
 };
 pub use digest::Digest;
-pub use name::{InvalidSlug, Name, Slug};
-pub use observed::{Catalogue, Definition, Era, Proxy, Refusal};
-pub use principal::{Principal, Subject};
+pub use name::{InvalidSlug, ObjectName, Slug};
+pub use observed::{Definition, Era, ProxyStatus, ResourceRefusal, ServerDefinitions};
+pub use principal::{Principal, TokenSubject};
 pub use secret::{SealedBlob, TokenHash};
-pub use snapshot::{Delta, Resource, ResourceKey, ResourceKind, Snapshot, UriMode};
+pub use snapshot::{Delta, ResourceKey, ResourceKind, Snapshot, SnapshotResource, UriMode};
 pub use time::Timestamp;
 pub use version::Version;

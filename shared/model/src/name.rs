@@ -21,7 +21,7 @@ pub struct InvalidSlug {
 
 /// Name of an object of an organization.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Name {
+pub struct ObjectName {
     /// Organization that owns the object.
     pub org: Slug,
     /// Id of the object, unique within its organization and kind.
@@ -82,20 +82,20 @@ impl fmt::Debug for Slug {
     }
 }
 
-impl Name {
+impl ObjectName {
     /// Creates the name of object `id` of organization `org`.
     pub fn new(org: Slug, id: Slug) -> Self {
         Self { org, id }
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.org, self.id)
     }
 }
 
-impl fmt::Debug for Name {
+impl fmt::Debug for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

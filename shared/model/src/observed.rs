@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Name, ResourceKey, Slug, Timestamp, Version};
+use crate::{Digest, ObjectName, ResourceKey, Slug, Timestamp, Version};
 
 /// Protocol era. Legacy uses sessions, modern is stateless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,9 +17,9 @@ pub enum Era {
 
 /// Definitions that a server was seen to offer, validated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Catalogue {
+pub struct ServerDefinitions {
     /// Server that offers them.
-    pub server: Name,
+    pub server: ObjectName,
     /// Era found by the probe. `None` until a probe has succeeded.
     pub era: Option<Era>,
     /// Negotiated protocol version.
@@ -48,10 +48,10 @@ pub struct Catalogue {
     pub problem_since: Option<Timestamp>,
 }
 
-impl Catalogue {
+impl ServerDefinitions {
     /// Sets the start of the current problem, if there is one. If `before` had a problem too, its start is kept.
     #[must_use]
-    pub fn troubled_since(mut self, before: Option<&Self>) -> Self {
+    pub fn with_problem_since(mut self, before: Option<&Self>) -> Self {
         let before = before.filter(|before| before.problem.is_some());
         let began = before.map_or(self.probed, |it| it.problem_since.unwrap_or(it.probed));
         self.problem_since = self.problem.as_ref().map(|_| began);
@@ -72,7 +72,7 @@ pub struct Definition {
 
 /// Status of a data-plane process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proxy {
+pub struct ProxyStatus {
     /// Id, unique in the deployment.
     pub id: Slug,
     /// Region of the proxy.
@@ -92,12 +92,12 @@ pub struct Proxy {
     /// Version last acknowledged by the proxy, with or without rejected resources.
     pub acked: Version,
     /// Resources of that version that the proxy rejected.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<ResourceRefusal>,
 }
 
 /// Resource that a proxy rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct ResourceRefusal {
     /// Key of the resource.
     pub resource: ResourceKey,
     /// Reason as text.

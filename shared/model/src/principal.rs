@@ -8,7 +8,7 @@ use crate::Slug;
 
 /// Subject that a token represents within its organization.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Subject {
+pub enum TokenSubject {
     /// The organization itself.
     Organization,
     /// A team.
@@ -23,15 +23,15 @@ pub struct Principal {
     /// Organization of the caller.
     pub org: Slug,
     /// Subject within the organization.
-    pub subject: Subject,
+    pub subject: TokenSubject,
 }
 
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.subject {
-            Subject::Organization => write!(f, "{}", self.org),
-            Subject::Team(team) => write!(f, "{}/team:{team}", self.org),
-            Subject::User(user) => write!(f, "{}/user:{user}", self.org),
+            TokenSubject::Organization => write!(f, "{}", self.org),
+            TokenSubject::Team(team) => write!(f, "{}/team:{team}", self.org),
+            TokenSubject::User(user) => write!(f, "{}/user:{user}", self.org),
         }
     }
 }

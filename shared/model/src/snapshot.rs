@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Definition, Digest, Era, Listing, MaxAnswer, Name, Reach, RelayPolicy, Sharing, Slug, Subject,
-    Timeouts, Timestamp, TokenHash, Version,
+    AllowList, CallTimeouts, Definition, Digest, Era, MaxAnswer, ObjectName, RelayPolicy,
+    SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, ToolListing, Version,
 };
 
 /// Kind of a resource.
@@ -32,27 +32,27 @@ pub struct ResourceKey {
     /// Kind of the resource.
     pub kind: ResourceKind,
     /// Name of the object that the resource is made from.
-    pub name: Name,
+    pub name: ObjectName,
 }
 
 /// Resource with its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct SnapshotEntry {
     /// Digest of `resource`.
     pub digest: Digest,
     /// Content.
-    pub resource: Arc<Resource>,
+    pub resource: Arc<SnapshotResource>,
 }
 
 /// Resource sent to proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Resource {
+pub enum SnapshotResource {
     /// Gateway.
     Gateway(GatewayResource),
     /// Server.
     Server(ServerResource),
     /// Definitions offered by a server.
-    Catalogue(CatalogueResource),
+    Catalogue(DefinitionsResource),
     /// Bearer token.
     Token(TokenResource),
 }
@@ -77,7 +77,7 @@ pub struct GatewayResource {
     pub uris: UriMode,
     /// Tools shown in the list.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub listing: Listing,
+    pub listing: ToolListing,
     /// Bound servers, in binding order.
     pub servers: Vec<Slug>,
     /// Maximum duration of one call to a server through this gateway, where configured.
@@ -122,12 +122,12 @@ pub struct ToolShape {
 pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
 
 /// Security fields of a gateway that this build supports. A gateway that names any other field is denied.
-pub const UNDERSTOOD: [&str; 1] = [SHAPED_ARGUMENTS];
+pub const SUPPORTED_SECURITY_FIELDS: [&str; 1] = [SHAPED_ARGUMENTS];
 
 /// Returns the first of these security fields that this build does not support.
-pub fn not_understood(must_understand: &[String]) -> Option<&str> {
+pub fn unsupported_security_field(must_understand: &[String]) -> Option<&str> {
     let mut fields = must_understand.iter().map(String::as_str);
-    fields.find(|field| !UNDERSTOOD.contains(field))
+    fields.find(|field| !SUPPORTED_SECURITY_FIELDS.contains(field))
 }
 
 /// Name of the tool of a progressive gateway that finds other tools.
@@ -137,7 +137,7 @@ pub const SEARCH_TOOLS: &str = "search_tools";
 pub const RUN_TOOL: &str = "run_tool";
 
 /// Tool names reserved in a progressive gateway. Tools of servers cannot use them.
-pub const OWN_TOOLS: [&str; 2] = [SEARCH_TOOLS, RUN_TOOL];
+pub const RESERVED_TOOL_NAMES: [&str; 2] = [SEARCH_TOOLS, RUN_TOOL];
 
 /// Prompt under its exposed name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,13 +176,13 @@ pub struct ServerResource {
     /// Protocol version to use; empty if not known.
     pub protocol_version: String,
     /// Timeouts of a call.
-    pub timeouts: Timeouts,
+    pub timeouts: CallTimeouts,
     /// Requests that the server may send to clients.
     #[serde(default, skip_serializing_if = "is_default")]
     pub relay: RelayPolicy,
     /// Sharing of sessions with the server.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub sharing: Sharing,
+    pub sharing: SessionSharing,
     /// Maximum size of one message from the server.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_answer: MaxAnswer,
@@ -199,7 +199,7 @@ pub struct CredentialRef {
 
 /// Definitions offered by a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatalogueResource {
+pub struct DefinitionsResource {
     /// Tools by the names used by the server, in its order. The lists below use its order as well.
     pub tools: Vec<Definition>,
     /// Prompts.
@@ -223,11 +223,11 @@ pub struct TokenResource {
     /// Keyed hash used for the lookup.
     pub hash: TokenHash,
     /// Subject that the token represents.
-    pub subject: Subject,
+    pub subject: TokenSubject,
     /// Gateways of its organization that the token may call.
-    pub gateways: Reach<Slug>,
+    pub gateways: AllowList<Slug>,
     /// Exposed tools that the token may see and call.
-    pub tools: Reach<String>,
+    pub tools: AllowList<String>,
     /// Expiry time.
     pub expires: Option<Timestamp>,
 }
@@ -238,7 +238,7 @@ pub struct Snapshot {
     /// Version of the configuration.
     pub version: Version,
     /// Resources by key.
-    pub entries: BTreeMap<ResourceKey, Entry>,
+    pub entries: BTreeMap<ResourceKey, SnapshotEntry>,
 }
 
 /// Difference between two snapshots.
@@ -247,14 +247,14 @@ pub struct Delta {
     /// Version after the delta is applied.
     pub version: Version,
     /// New or changed resources.
-    pub puts: Vec<(ResourceKey, Entry)>,
+    pub puts: Vec<(ResourceKey, SnapshotEntry)>,
     /// Keys of removed resources.
     pub removes: Vec<ResourceKey>,
 }
 
-impl Entry {
+impl SnapshotEntry {
     /// Creates an entry and computes its digest.
-    pub fn new(resource: Resource) -> Self {
+    pub fn new(resource: SnapshotResource) -> Self {
         let digest = Digest::of(&resource);
         let resource = Arc::new(resource);
         Self { digest, resource }
@@ -264,14 +264,15 @@ impl Entry {
 impl Snapshot {
     /// Returns the digests of all resources, which a proxy sends when it connects.
     pub fn digests(&self) -> BTreeMap<ResourceKey, Digest> {
-        let pair = |(key, entry): (&ResourceKey, &Entry)| (key.clone(), entry.digest);
+        let pair = |(key, entry): (&ResourceKey, &SnapshotEntry)| (key.clone(), entry.digest);
         self.entries.iter().map(pair).collect()
     }
 
     /// Returns the delta for a peer that holds the digests `held`.
     pub fn since(&self, held: &BTreeMap<ResourceKey, Digest>) -> Delta {
-        let lacking = |(key, entry): &(&ResourceKey, &Entry)| held.get(*key) != Some(&entry.digest);
-        let clone = |(key, entry): (&ResourceKey, &Entry)| (key.clone(), entry.clone());
+        let lacking =
+            |(key, entry): &(&ResourceKey, &SnapshotEntry)| held.get(*key) != Some(&entry.digest);
+        let clone = |(key, entry): (&ResourceKey, &SnapshotEntry)| (key.clone(), entry.clone());
         let gone = |key: &&ResourceKey| !self.entries.contains_key(*key);
         Delta {
             version: self.version,

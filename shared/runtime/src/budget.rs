@@ -14,49 +14,49 @@ use std::{
 use bytes::Bytes;
 
 /// Divisor of the budget that gives the limit of one owner.
-const SHARES: usize = 4;
+const OWNER_LIMIT_DIVISOR: usize = 4;
 
 /// Divisor of a budget or an owner's limit that gives the free part required to start something new.
-const HEADROOM: usize = 16;
+const HEADROOM_DIVISOR: usize = 16;
 
 /// Byte budget.
 #[derive(Debug)]
-pub struct Budget {
-    all: usize,
+pub struct MemoryBudget {
+    total: usize,
     free: AtomicUsize,
     /// Bytes held by each owner that holds any. Locked only when a charge is opened or dropped, and for headroom
     /// checks.
-    shares: Mutex<HashMap<Holder, Arc<AtomicUsize>>>,
+    owners: Mutex<HashMap<BudgetOwner, Arc<AtomicUsize>>>,
 }
 
 /// Owner of charges, as an opaque hash: equal for the same owner, and not reversible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Holder(u64);
+pub struct BudgetOwner(u64);
 
 /// Bytes charged to a budget for one purpose.
 #[derive(Debug)]
-pub struct Charge {
-    budget: Arc<Budget>,
-    share: Option<(Holder, Arc<AtomicUsize>)>,
+pub struct BudgetCharge {
+    budget: Arc<MemoryBudget>,
+    owner: Option<(BudgetOwner, Arc<AtomicUsize>)>,
     bytes: usize,
 }
 
 /// Error of a budget without room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exhausted {
+pub enum BudgetExceeded {
     /// The whole budget is used.
-    Budget,
+    Total,
     /// The owner's limit is used.
-    Share,
+    OwnerLimit,
 }
 
 /// Bytes with their charge.
-struct Held {
+struct ChargedBytes {
     bytes: Bytes,
-    _charge: Charge,
+    _charge: BudgetCharge,
 }
 
-impl Holder {
+impl BudgetOwner {
     /// Returns the owner identified by this key. The hash key is random per process, so owners cannot be computed
     /// outside of it.
     pub fn of(who: &impl Hash) -> Self {
@@ -65,84 +65,84 @@ impl Holder {
     }
 }
 
-impl Budget {
+impl MemoryBudget {
     /// Creates a budget of this many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Self {
-            all: bytes,
+            total: bytes,
             free: AtomicUsize::new(bytes),
-            shares: Mutex::default(),
+            owners: Mutex::default(),
         })
     }
 
     /// Opens an empty charge, counted for `holder` if given.
-    pub fn open(self: &Arc<Self>, holder: Option<Holder>) -> Charge {
+    pub fn open(self: &Arc<Self>, holder: Option<BudgetOwner>) -> BudgetCharge {
         let share = holder.map(|holder| {
-            let mut shares = self.shares();
+            let mut shares = self.owners();
             (holder, Arc::clone(shares.entry(holder).or_default()))
         });
-        Charge {
+        BudgetCharge {
             budget: Arc::clone(self),
-            share,
+            owner: share,
             bytes: 0,
         }
     }
 
     /// Returns an error if there is too little headroom to start something new: it would only fail at its end.
     /// Per-owner counters are read only if the total held exceeds one owner's limit.
-    pub fn has_room(&self, holder: Holder) -> Result<(), Exhausted> {
+    pub fn has_room(&self, holder: BudgetOwner) -> Result<(), BudgetExceeded> {
         let free = self.free.load(Ordering::Relaxed);
-        if free < self.all / HEADROOM {
-            return Err(Exhausted::Budget);
+        if free < self.total / HEADROOM_DIVISOR {
+            return Err(BudgetExceeded::Total);
         }
-        let most = self.share() - self.share() / HEADROOM;
-        if self.all - free <= most {
+        let most = self.owner_limit() - self.owner_limit() / HEADROOM_DIVISOR;
+        if self.total - free <= most {
             return Ok(());
         }
-        let held = self.shares().get(&holder).map(Arc::clone);
+        let held = self.owners().get(&holder).map(Arc::clone);
         match held {
-            Some(held) if held.load(Ordering::Relaxed) > most => Err(Exhausted::Share),
+            Some(held) if held.load(Ordering::Relaxed) > most => Err(BudgetExceeded::OwnerLimit),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn share(&self) -> usize {
-        self.all / SHARES
+    fn owner_limit(&self) -> usize {
+        self.total / OWNER_LIMIT_DIVISOR
     }
 
-    fn shares(&self) -> MutexGuard<'_, HashMap<Holder, Arc<AtomicUsize>>> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    fn owners(&self) -> MutexGuard<'_, HashMap<BudgetOwner, Arc<AtomicUsize>>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Charge {
+impl BudgetCharge {
     /// Adds bytes to the charge. An owner whose only charge is this one may exceed its limit; otherwise anything larger
     /// than the limit could never be held.
-    pub fn add(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let (own, most) = (self.bytes, self.budget.share());
-        if let Some((_, share)) = &self.share {
+    pub fn add(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
+        let (own, most) = (self.bytes, self.budget.owner_limit());
+        if let Some((_, share)) = &self.owner {
             let more = |held: usize| {
                 let after = held.saturating_add(bytes);
                 (after <= most || held == own).then_some(after)
             };
             let taken = share.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-            taken.map_err(|_too_much| Exhausted::Share)?;
+            taken.map_err(|_too_much| BudgetExceeded::OwnerLimit)?;
         }
         let take = |free: usize| free.checked_sub(bytes);
         let free = &self.budget.free;
         let taken = free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         if taken.is_err() {
-            if let Some((_, share)) = &self.share {
+            if let Some((_, share)) = &self.owner {
                 share.fetch_sub(bytes, Ordering::Relaxed);
             }
-            return Err(Exhausted::Budget);
+            return Err(BudgetExceeded::Total);
         }
         self.bytes += bytes;
         Ok(())
     }
 
     /// Extends the charge to cover this many bytes.
-    pub fn cover(&mut self, bytes: usize) -> Result<(), Exhausted> {
+    pub fn cover(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         match bytes.saturating_sub(self.bytes) {
             0 => Ok(()),
             more => self.add(more),
@@ -150,22 +150,22 @@ impl Charge {
     }
 
     /// Attaches the charge to these bytes; it is released with their last reference.
-    pub fn hold(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Held {
+    pub fn attach(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(ChargedBytes {
             bytes,
             _charge: self,
         })
     }
 }
 
-impl Drop for Charge {
+impl Drop for BudgetCharge {
     fn drop(&mut self) {
         self.budget.free.fetch_add(self.bytes, Ordering::Relaxed);
-        let Some((holder, share)) = self.share.take() else {
+        let Some((holder, share)) = self.owner.take() else {
             return;
         };
         share.fetch_sub(self.bytes, Ordering::Relaxed);
-        let mut shares = self.budget.shares();
+        let mut shares = self.budget.owners();
         // Two references are this charge's and the map's: the owner holds nothing else and is removed.
         if Arc::strong_count(&share) <= 2 {
             shares.remove(&holder);
@@ -176,7 +176,7 @@ impl Drop for Charge {
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

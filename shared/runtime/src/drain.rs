@@ -26,26 +26,26 @@ use tokio_util::sync::CancellationToken;
 /// Handle to the drain: spawns tasks, reports the drain, and delays its completion. Cheap to clone.
 #[derive(Clone)]
 pub struct Drain {
-    shared: Arc<Shared>,
+    shared: Arc<DrainState>,
 }
 
 /// Trigger of the drain.
 #[derive(Debug)]
-pub struct Trigger {
+pub struct DrainTrigger {
     drain: Drain,
 }
 
 /// Guard that keeps the drain from completing.
 #[must_use = "the drain waits only while the guard lives"]
 pub struct DrainGuard {
-    shared: Arc<Shared>,
+    shared: Arc<DrainState>,
     name: &'static str,
-    phase: Phase,
+    phase: DrainPhase,
 }
 
 /// Phase of the drain in which a task has to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum DrainPhase {
     /// Ends when the drain starts.
     Serving,
     /// Ends when all serving tasks have ended.
@@ -58,43 +58,43 @@ pub enum DrainOutcome {
     /// Everything has ended.
     Drained,
     /// The deadline passed with these still running.
-    Blocked(Vec<Blocker>),
+    Blocked(Vec<DrainBlocker>),
 }
 
 /// Running tasks of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blocker {
+pub struct DrainBlocker {
     /// Name given at spawn.
     pub name: &'static str,
     /// Number of tasks of that name.
     pub count: usize,
 }
 
-struct Shared {
+struct DrainState {
     draining: CancellationToken,
     settled: CancellationToken,
-    running: Mutex<Running>,
+    running: Mutex<RunningTasks>,
     idle: Notify,
 }
 
 /// Names of the guards held.
 #[derive(Default)]
-struct Running {
+struct RunningTasks {
     names: BTreeMap<&'static str, usize>,
     /// Number of guards in the serving phase.
     serving: usize,
 }
 
 /// Creates a drain and its trigger.
-pub fn new() -> (Drain, Trigger) {
-    let shared = Arc::new(Shared {
+pub fn new() -> (Drain, DrainTrigger) {
+    let shared = Arc::new(DrainState {
         draining: CancellationToken::new(),
         settled: CancellationToken::new(),
         running: Mutex::default(),
         idle: Notify::new(),
     });
     let drain = Drain { shared };
-    (drain.clone(), Trigger { drain })
+    (drain.clone(), DrainTrigger { drain })
 }
 
 impl Drain {
@@ -116,7 +116,7 @@ impl Drain {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        let guard = self.guard(name, Phase::Last);
+        let guard = self.guard(name, DrainPhase::Last);
         self.spawn_unguarded(async move {
             let _guard = guard;
             future.await
@@ -149,13 +149,13 @@ impl Drain {
 
     /// Returns a guard that keeps the drain from completing until dropped.
     pub fn blocker(&self, name: &'static str) -> DrainGuard {
-        self.guard(name, Phase::Serving)
+        self.guard(name, DrainPhase::Serving)
     }
 
-    fn guard(&self, name: &'static str, phase: Phase) -> DrainGuard {
+    fn guard(&self, name: &'static str, phase: DrainPhase) -> DrainGuard {
         let mut running = self.shared.running();
         *running.names.entry(name).or_insert(0) += 1;
-        running.serving += usize::from(phase == Phase::Serving);
+        running.serving += usize::from(phase == DrainPhase::Serving);
         drop(running);
         let shared = Arc::clone(&self.shared);
         DrainGuard {
@@ -166,8 +166,8 @@ impl Drain {
     }
 
     /// Returns all running tasks by name.
-    pub fn running(&self) -> Vec<Blocker> {
-        let blocker = |(name, count): (&&'static str, &usize)| Blocker {
+    pub fn running(&self) -> Vec<DrainBlocker> {
+        let blocker = |(name, count): (&&'static str, &usize)| DrainBlocker {
             name,
             count: *count,
         };
@@ -175,7 +175,7 @@ impl Drain {
     }
 }
 
-impl Trigger {
+impl DrainTrigger {
     /// Starts the drain and waits until everything has ended, until `deadline` at most.
     pub async fn drain(self, deadline: Duration) -> DrainOutcome {
         self.drain.shared.draining.cancel();
@@ -196,7 +196,7 @@ impl Drop for DrainGuard {
                 running.names.remove(self.name);
             }
         }
-        running.serving -= usize::from(self.phase == Phase::Serving);
+        running.serving -= usize::from(self.phase == DrainPhase::Serving);
         if running.names.is_empty() {
             self.shared.idle.notify_waiters();
         }
@@ -205,8 +205,8 @@ impl Drop for DrainGuard {
     }
 }
 
-impl Shared {
-    fn running(&self) -> MutexGuard<'_, Running> {
+impl DrainState {
+    fn running(&self) -> MutexGuard<'_, RunningTasks> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -238,7 +238,7 @@ impl fmt::Display for DrainOutcome {
             Self::Drained => f.write_str("drained"),
             Self::Blocked(blockers) => {
                 f.write_str("still running:")?;
-                for Blocker { name, count } in blockers {
+                for DrainBlocker { name, count } in blockers {
                     write!(f, " {name} ({count})")?;
                 }
                 Ok(())

@@ -20,30 +20,30 @@ pub const BACKLOG: usize = 16;
 
 /// Client end of the transport.
 #[derive(Debug, Clone)]
-pub struct Dialer {
+pub struct MemoryDialer {
     connections: Sender<DuplexStream>,
 }
 
 /// Server end of the transport: a stream of accepted connections.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct MemoryListener {
     connections: Receiver<DuplexStream>,
 }
 
 /// Creates a connected dialer and listener.
-pub fn pair() -> (Dialer, Incoming) {
+pub fn pair() -> (MemoryDialer, MemoryListener) {
     let (sender, receiver) = mpsc::channel(BACKLOG);
     (
-        Dialer {
+        MemoryDialer {
             connections: sender,
         },
-        Incoming {
+        MemoryListener {
             connections: receiver,
         },
     )
 }
 
-impl Dialer {
+impl MemoryDialer {
     /// Opens a connection; fails with `ConnectionRefused` if the listener is gone.
     pub async fn dial(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(BUFFER);
@@ -53,7 +53,7 @@ impl Dialer {
     }
 }
 
-impl Stream for Incoming {
+impl Stream for MemoryListener {
     type Item = io::Result<DuplexStream>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -35,14 +35,14 @@ const OVERHEAD_BOUNDS: [f64; 14] = [
 /// All instruments of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    shared: Arc<Shared>,
+    shared: Arc<MetricInstruments>,
     tracer: Tracer,
 }
 
 /// Labels of an MCP operation's duration. Tool names come from known definitions only: an unknown name sent by a caller
 /// is recorded as `_OTHER`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Operation<'a> {
+pub struct OperationLabels<'a> {
     /// `mcp.method.name`
     pub method: &'a str,
     /// `gen_ai.tool.name`, for tool calls.
@@ -59,7 +59,7 @@ pub struct Operation<'a> {
 
 /// Duration histogram with resolved attributes.
 #[derive(Debug, Clone)]
-pub struct Timing(BoundHistogram<f64>);
+pub struct LatencyHistogram(BoundHistogram<f64>);
 
 /// Counter with resolved attributes.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ pub struct Counter(BoundCounter<u64>);
 /// Gauges of the version and age of the process's configuration.
 #[derive(Debug, Clone)]
 pub struct SnapshotGauge {
-    shared: Arc<SnapshotShown>,
+    shared: Arc<SnapshotGaugeValues>,
     clock: SharedClockDebug,
 }
 
@@ -76,7 +76,7 @@ pub struct SnapshotGauge {
 #[derive(Debug, Clone, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 
-struct Shared {
+struct MetricInstruments {
     registry: Registry,
     provider: SdkMeterProvider,
     meter: Meter,
@@ -87,7 +87,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct SnapshotShown {
+struct SnapshotGaugeValues {
     epoch: AtomicU64,
     revision: AtomicU64,
     confirmed_millis: AtomicU64,
@@ -141,7 +141,7 @@ impl Metrics {
             .u64_counter("toolgate.refusals")
             .with_description("Requests refused, by reason")
             .build();
-        let shared = Shared {
+        let shared = MetricInstruments {
             registry,
             provider,
             meter,
@@ -167,19 +167,19 @@ impl Metrics {
     }
 
     /// Returns the histogram of this proxy's time to answer `operation`.
-    pub fn server_operation(&self, operation: &Operation<'_>) -> Timing {
-        Timing(self.shared.server.bind(&operation.attributes()))
+    pub fn server_operation(&self, operation: &OperationLabels<'_>) -> LatencyHistogram {
+        LatencyHistogram(self.shared.server.bind(&operation.attributes()))
     }
 
     /// Returns the histogram of an upstream server's time to answer `operation`.
-    pub fn client_operation(&self, operation: &Operation<'_>) -> Timing {
-        Timing(self.shared.client.bind(&operation.attributes()))
+    pub fn client_operation(&self, operation: &OperationLabels<'_>) -> LatencyHistogram {
+        LatencyHistogram(self.shared.client.bind(&operation.attributes()))
     }
 
     /// Returns the histogram of the latency added by Toolgate to requests of this method, e.g. `tools/call`.
-    pub fn overhead(&self, method: &str) -> Timing {
+    pub fn overhead(&self, method: &str) -> LatencyHistogram {
         let attributes = [KeyValue::new("mcp.method.name", method.to_owned())];
-        Timing(self.shared.overhead.bind(&attributes))
+        LatencyHistogram(self.shared.overhead.bind(&attributes))
     }
 
     /// Returns the counter of refused requests for one reason of the refusal table.
@@ -210,18 +210,18 @@ impl Metrics {
     }
 
     /// Creates any other duration histogram, named `toolgate.…`, with the fine buckets of the overhead.
-    pub fn timing(
+    pub fn latency(
         &self,
         name: &'static str,
         description: &'static str,
         attributes: &[(&'static str, &str)],
-    ) -> Timing {
+    ) -> LatencyHistogram {
         let histogram = self.shared.meter.f64_histogram(name).with_unit("s");
         let histogram = histogram.with_description(description);
         let histogram = histogram.with_boundaries(OVERHEAD_BOUNDS.to_vec()).build();
         let attribute =
             |(key, value): &(&'static str, &str)| KeyValue::new(*key, (*value).to_owned());
-        Timing(histogram.bind(&attributes.iter().map(attribute).collect::<Vec<_>>()))
+        LatencyHistogram(histogram.bind(&attributes.iter().map(attribute).collect::<Vec<_>>()))
     }
 
     /// Creates any other gauge, named `toolgate.…`.
@@ -299,7 +299,7 @@ impl Default for Metrics {
     }
 }
 
-impl Operation<'_> {
+impl OperationLabels<'_> {
     fn attributes(&self) -> Vec<KeyValue> {
         let mut attributes = vec![KeyValue::new("mcp.method.name", self.method.to_owned())];
         let mut add = |key: &'static str, value: &str| {
@@ -320,7 +320,7 @@ impl Operation<'_> {
     }
 }
 
-impl Timing {
+impl LatencyHistogram {
     /// Records one duration.
     pub fn record(&self, took: Duration) {
         self.0.record(took.as_secs_f64());
@@ -372,7 +372,7 @@ impl SnapshotGauge {
 
     /// Records that the held configuration is current, as reported by a control plane or implied by an open stream to
     /// one.
-    pub fn confirmed(&self) {
+    pub fn mark_confirmed(&self) {
         self.shared
             .confirmed_millis
             .store(self.clock.0.now().0, Ordering::Relaxed);

@@ -10,19 +10,19 @@ use tokio::sync::watch;
 /// Readiness of the process to receive traffic. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    shared: Arc<Shared>,
+    shared: Arc<ReadinessState>,
 }
 
 /// Guard that keeps the process from being ready.
 #[must_use = "the process is not ready only while the guard lives"]
 #[derive(Debug)]
 pub struct ReadyGuard {
-    shared: Arc<Shared>,
+    shared: Arc<ReadinessState>,
     name: &'static str,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ReadinessState {
     pending: Mutex<BTreeMap<&'static str, usize>>,
     ready: watch::Sender<bool>,
 }
@@ -33,7 +33,7 @@ const WITHDRAWN: &str = "shutting down";
 impl Readiness {
     /// Creates a readiness without guards: ready.
     pub fn new() -> Self {
-        let shared = Shared {
+        let shared = ReadinessState {
             pending: Mutex::default(),
             ready: watch::Sender::new(true),
         };
@@ -96,7 +96,7 @@ impl Drop for ReadyGuard {
     }
 }
 
-impl Shared {
+impl ReadinessState {
     fn add(&self, name: &'static str) {
         let mut pending = self.pending();
         *pending.entry(name).or_insert(0) += 1;

@@ -15,9 +15,9 @@ use crate::{
     trace::Tracer,
 };
 
-mod oneline;
+mod single_line;
 
-use oneline::OneLine;
+use single_line::SingleLineWriter;
 
 /// Format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub enum TelemetryError {
     Export(#[from] opentelemetry_otlp::ExporterBuildError),
     /// A global subscriber has already been set.
     #[error("telemetry has been started before")]
-    Twice,
+    AlreadyStarted,
 }
 
 impl Default for TelemetryOptions {
@@ -95,7 +95,7 @@ pub fn init(options: &TelemetryOptions) -> Result<Telemetry, TelemetryError> {
     let subscriber = Registry::default().with(lines).with(filter);
     subscriber
         .try_init()
-        .map_err(|_set| TelemetryError::Twice)?;
+        .map_err(|_set| TelemetryError::AlreadyStarted)?;
     log_panics();
     Ok(Telemetry { metrics, traces })
 }
@@ -144,7 +144,7 @@ fn instruments(
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 fn log_layer(format: LogFormat, colours: bool) -> BoxedLayer {
-    let lines = fmt::layer().with_writer(OneLine::stderr);
+    let lines = fmt::layer().with_writer(SingleLineWriter::stderr);
     match format {
         // Colour escapes are control characters, which the writer escapes: colours stay off.
         LogFormat::Text => lines.with_ansi(false).with_target(!colours).boxed(),

@@ -13,9 +13,9 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-mod hot;
+mod reloadable;
 
-pub use hot::HotIdentity;
+pub use reloadable::ReloadableIdentity;
 
 /// ALPN names of HTTP/2 and HTTP/1.1, in order of preference.
 pub const ALPN_BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -24,7 +24,7 @@ pub const ALPN_BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 pub const ALPN_H2: &[&[u8]] = &[b"h2"];
 
 /// Certificate chain with the private key of its leaf.
-pub struct Identity {
+pub struct TlsIdentity {
     /// Certificate chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
     /// Private key of the leaf.
@@ -68,7 +68,7 @@ pub enum TlsError {
 
 /// Returns the DNS name in the certificate of the proxy `id`, which its peers verify. Proxies are reached by address;
 /// the name is never resolved.
-pub fn neighbour_name(id: &str) -> String {
+pub fn peer_server_name(id: &str) -> String {
     format!("{id}.proxy.toolgate.internal")
 }
 
@@ -98,7 +98,7 @@ pub fn certificates_from(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
     certificates(&path.display().to_string(), &read(path)?)
 }
 
-impl Identity {
+impl TlsIdentity {
     /// Parses an identity from PEM texts.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         Self::named("the chain", chain, "the key", key)
@@ -127,7 +127,10 @@ impl Identity {
 }
 
 /// Returns the server configuration of a listener without client certificates.
-pub fn server(identity: &HotIdentity, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server(
+    identity: &ReloadableIdentity,
+    alpn: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
     let builder = builder
         .with_protocol_versions(&[&TLS13])
@@ -141,7 +144,7 @@ pub fn server(identity: &HotIdentity, alpn: &[&[u8]]) -> Result<Arc<ServerConfig
 
 /// Returns the server configuration of a listener that verifies client certificates against `client_ca`.
 pub fn mutual_server(
-    identity: &HotIdentity,
+    identity: &ReloadableIdentity,
     client_ca: &[CertificateDer<'static>],
     client_auth: ClientAuth,
     alpn: &[&[u8]],
@@ -172,7 +175,7 @@ pub fn mutual_server(
 /// `identity` if given.
 pub fn client(
     ca: &[CertificateDer<'static>],
-    identity: Option<&HotIdentity>,
+    identity: Option<&ReloadableIdentity>,
     alpn: &[&[u8]],
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -214,7 +217,7 @@ fn unusable(error: impl fmt::Display) -> TlsError {
     TlsError::Unusable(error.to_string())
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({} certificates)", self.chain.len())
     }

@@ -19,21 +19,21 @@ const RESOURCES_READ: &str = "resources/read";
 pub struct Tracer(Option<Arc<SdkTracer>>);
 
 /// Open span; ended on drop.
-pub struct Span {
+pub struct TraceSpan {
     tracer: Arc<SdkTracer>,
     context: Context,
 }
 
 /// Parent for child spans, usable after the span itself has been moved.
 #[derive(Clone)]
-pub struct Parent {
+pub struct SpanParent {
     tracer: Arc<SdkTracer>,
     context: Context,
 }
 
 /// Trace context of an incoming request. Values in `_meta` take precedence over headers.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Incoming<'a> {
+pub struct IncomingTraceContext<'a> {
     /// `traceparent`, W3C form.
     pub parent: Option<&'a str>,
     /// `tracestate`, W3C form.
@@ -55,8 +55,8 @@ impl Tracer {
         &self,
         method: &str,
         version: &'static str,
-        incoming: Incoming<'_>,
-    ) -> Option<Span> {
+        incoming: IncomingTraceContext<'_>,
+    ) -> Option<TraceSpan> {
         let tracer = Arc::clone(self.0.as_ref()?);
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &incoming);
         let attributes = vec![
@@ -71,30 +71,30 @@ impl Tracer {
             attributes,
             &parent,
         );
-        Some(Span { tracer, context })
+        Some(TraceSpan { tracer, context })
     }
 }
 
-impl Span {
+impl TraceSpan {
     /// Sets the method and the name called, as known to the caller.
-    pub fn calls(&self, method: &'static str, name: Option<&str>) {
+    pub fn set_call(&self, method: &'static str, name: Option<&str>) {
         let span = self.context.span();
-        span.update_name(named(method, name));
-        for attribute in about(method, name) {
+        span.update_name(span_name(method, name));
+        for attribute in name_attributes(method, name) {
             span.set_attribute(attribute);
         }
     }
 
     /// Sets the error class.
-    pub fn failed(&self, error: &'static str) {
+    pub fn set_error(&self, error: &'static str) {
         let span = self.context.span();
         span.set_attribute(KeyValue::new("error.type", error));
         span.set_status(Status::error(error));
     }
 
     /// Returns a parent for child spans.
-    pub fn parent(&self) -> Parent {
-        Parent {
+    pub fn parent(&self) -> SpanParent {
+        SpanParent {
             tracer: Arc::clone(&self.tracer),
             context: self.context.clone(),
         }
@@ -109,7 +109,7 @@ impl Span {
     }
 }
 
-impl Parent {
+impl SpanParent {
     /// Starts the CLIENT span of a request to an upstream server, with the protocol version in use and the name known
     /// to the server.
     pub fn client(
@@ -117,15 +117,15 @@ impl Parent {
         method: &'static str,
         name: Option<&str>,
         (server, version): (&str, &str),
-    ) -> Span {
+    ) -> TraceSpan {
         let mut attributes = vec![
             KeyValue::new("mcp.method.name", method),
             KeyValue::new("mcp.protocol.version", version.to_owned()),
             KeyValue::new("toolgate.server", server.to_owned()),
             KeyValue::new("network.transport", "tcp"),
         ];
-        attributes.extend(about(method, name));
-        let name = named(method, name);
+        attributes.extend(name_attributes(method, name));
+        let name = span_name(method, name);
         let context = start(
             &self.tracer,
             name,
@@ -133,21 +133,21 @@ impl Parent {
             attributes,
             &self.context,
         );
-        Span {
+        TraceSpan {
             tracer: Arc::clone(&self.tracer),
             context,
         }
     }
 }
 
-impl Drop for Span {
+impl Drop for TraceSpan {
     fn drop(&mut self) {
         self.context.span().end();
     }
 }
 
 /// Returns the name of a span. Names have low cardinality: URIs are left out.
-fn named(method: &str, name: Option<&str>) -> String {
+fn span_name(method: &str, name: Option<&str>) -> String {
     match name {
         Some(name) if method != RESOURCES_READ => format!("{method} {name}"),
         Some(_) | None => method.to_owned(),
@@ -155,7 +155,7 @@ fn named(method: &str, name: Option<&str>) -> String {
 }
 
 /// Returns the attributes of the name that a request of this method refers to.
-fn about(method: &str, name: Option<&str>) -> Vec<KeyValue> {
+fn name_attributes(method: &str, name: Option<&str>) -> Vec<KeyValue> {
     let key = match method {
         "tools/call" => "gen_ai.tool.name",
         "prompts/get" => "gen_ai.prompt.name",
@@ -187,7 +187,7 @@ fn start(
     parent.with_span(span)
 }
 
-impl Extractor for Incoming<'_> {
+impl Extractor for IncomingTraceContext<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         match key {
             "traceparent" => self.parent,
@@ -201,13 +201,13 @@ impl Extractor for Incoming<'_> {
     }
 }
 
-impl fmt::Debug for Span {
+impl fmt::Debug for TraceSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.traceparent())
     }
 }
 
-impl fmt::Debug for Parent {
+impl fmt::Debug for SpanParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Parent")
     }

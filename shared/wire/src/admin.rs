@@ -2,8 +2,8 @@
 //! tokens are received as [`CredentialInput`] and [`TokenInput`], because their sealed value and hash are not part of
 //! any message.
 
-mod catalogue;
 mod credential;
+mod definitions;
 mod gateway;
 mod meta;
 mod organization;
@@ -12,9 +12,9 @@ mod server;
 mod token;
 mod version;
 
-pub use catalogue::InvalidCatalogue;
-pub(crate) use catalogue::{era, era_to_proto};
 pub use credential::{CredentialInput, InvalidCredential, credential, credential_to_proto};
+pub use definitions::InvalidServerDefinitions;
+pub(crate) use definitions::{era, era_to_proto};
 pub use gateway::InvalidGateway;
 pub use organization::InvalidOrganization;
 pub use proxy::InvalidProxy;
@@ -24,7 +24,7 @@ pub use token::{InvalidToken, TokenInput, token, token_to_proto};
 pub use version::{version, version_to_proto};
 
 #[cfg(doc)]
-use crate::Wire;
+use crate::ProtoConversion;
 
 #[cfg(test)]
 mod tests;

@@ -3,30 +3,30 @@
 
 use std::time::Duration;
 
-use toolgate_model::{Digest, MaxAnswer, Reach, Slug, Timestamp, TokenHash};
+use toolgate_model::{AllowList, Digest, MaxAnswer, Slug, Timestamp, TokenHash};
 
-use crate::invalid::Violation;
+use crate::invalid::FieldViolation;
 
 /// Last second of the year 9999, the maximum of a protobuf timestamp.
 const LAST_SECOND: i64 = 253_402_300_799;
 
 /// Checks that there are at most `max` items.
-pub(crate) fn cap(field: &str, given: usize, max: usize) -> Result<(), Violation> {
+pub(crate) fn max_count(field: &str, given: usize, max: usize) -> Result<(), FieldViolation> {
     if given <= max {
         return Ok(());
     }
     let reason = format!("{given} is more than fit: use at most {max}");
-    Err(Violation::new(field, reason))
+    Err(FieldViolation::new(field, reason))
 }
 
 /// Validates the maximum message size of a server. Zero selects the default.
-pub(crate) fn max_answer(field: &str, given: u32) -> Result<MaxAnswer, Violation> {
+pub(crate) fn max_answer(field: &str, given: u32) -> Result<MaxAnswer, FieldViolation> {
     if given == 0 {
         return Ok(MaxAnswer::default());
     }
     MaxAnswer::new(given).ok_or_else(|| {
-        let most = MaxAnswer::MOST;
-        Violation::new(
+        let most = MaxAnswer::MAX_MEBIBYTES;
+        FieldViolation::new(
             field,
             format!("{given} MiB is too much: use at most {most}"),
         )
@@ -38,74 +38,74 @@ pub(crate) fn each<G, T>(
     field: &str,
     given: &[G],
     max: usize,
-    item: impl Fn(&G) -> Result<T, Violation>,
-) -> Result<Vec<T>, Violation> {
-    cap(field, given.len(), max)?;
+    item: impl Fn(&G) -> Result<T, FieldViolation>,
+) -> Result<Vec<T>, FieldViolation> {
+    max_count(field, given.len(), max)?;
     let checked = |(at, given)| item(given).map_err(|v| v.under(&format!("{field}[{at}]")));
     given.iter().enumerate().map(checked).collect()
 }
 
 /// Accepts any text of at most `max` bytes.
-pub(crate) fn bounded(field: &str, given: &str, max: usize) -> Result<String, Violation> {
+pub(crate) fn bounded(field: &str, given: &str, max: usize) -> Result<String, FieldViolation> {
     if given.len() <= max {
         return Ok(given.to_owned());
     }
     let reason = format!("{} bytes are too long: use at most {max}", given.len());
-    Err(Violation::new(field, reason))
+    Err(FieldViolation::new(field, reason))
 }
 
 /// Accepts displayable text of at most `max` bytes: no control characters except line ends and tabs.
-pub(crate) fn text(field: &str, given: &str, max: usize) -> Result<String, Violation> {
+pub(crate) fn text(field: &str, given: &str, max: usize) -> Result<String, FieldViolation> {
     let unwanted = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if given.contains(unwanted) {
         let reason = "contains control characters: remove them";
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     bounded(field, given, max)
 }
 
 /// Accepts a single line of at most `max` bytes.
-pub(crate) fn line(field: &str, given: &str, max: usize) -> Result<String, Violation> {
+pub(crate) fn line(field: &str, given: &str, max: usize) -> Result<String, FieldViolation> {
     if given.contains(char::is_control) {
         let reason = "contains line ends or other control characters: remove them";
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     bounded(field, given, max)
 }
 
 /// Accepts non-empty text of at most `max` bytes.
-pub(crate) fn required(field: &str, given: &str, max: usize) -> Result<String, Violation> {
+pub(crate) fn required(field: &str, given: &str, max: usize) -> Result<String, FieldViolation> {
     if given.is_empty() {
-        return Err(Violation::new(field, "is required: set it"));
+        return Err(FieldViolation::new(field, "is required: set it"));
     }
     bounded(field, given, max)
 }
 
 /// Parses an id.
-pub(crate) fn slug(field: &str, given: &str) -> Result<Slug, Violation> {
+pub(crate) fn slug(field: &str, given: &str) -> Result<Slug, FieldViolation> {
     if given.is_empty() {
-        return Err(Violation::new(field, "is required: set it"));
+        return Err(FieldViolation::new(field, "is required: set it"));
     }
     given
         .parse()
-        .map_err(|invalid| Violation::new(field, invalid))
+        .map_err(|invalid| FieldViolation::new(field, invalid))
 }
 
 /// Accepts exactly 32 bytes.
-pub(crate) fn bytes32(field: &str, given: &[u8]) -> Result<[u8; 32], Violation> {
+pub(crate) fn bytes32(field: &str, given: &[u8]) -> Result<[u8; 32], FieldViolation> {
     given.try_into().map_err(|_wrong_length| {
-        Violation::new(field, format!("{} bytes instead of 32", given.len()))
+        FieldViolation::new(field, format!("{} bytes instead of 32", given.len()))
     })
 }
 
 /// Parses a digest.
-pub(crate) fn digest(field: &str, given: &[u8]) -> Result<Digest, Violation> {
+pub(crate) fn digest(field: &str, given: &[u8]) -> Result<Digest, FieldViolation> {
     bytes32(field, given).map(Digest)
 }
 
 /// Parses a digest in hexadecimal.
-pub(crate) fn hex_digest(field: &str, given: &str) -> Result<Digest, Violation> {
-    let wrong = || Violation::new(field, "is not 64 hexadecimal digits");
+pub(crate) fn hex_digest(field: &str, given: &str) -> Result<Digest, FieldViolation> {
+    let wrong = || FieldViolation::new(field, "is not 64 hexadecimal digits");
     let mut bytes = [0; 32];
     if given.len() != 64 || !given.is_ascii() {
         return Err(wrong());
@@ -118,21 +118,21 @@ pub(crate) fn hex_digest(field: &str, given: &str) -> Result<Digest, Violation> 
 }
 
 /// Parses a token hash.
-pub(crate) fn token_hash(field: &str, given: &[u8]) -> Result<TokenHash, Violation> {
+pub(crate) fn token_hash(field: &str, given: &[u8]) -> Result<TokenHash, FieldViolation> {
     bytes32(field, given).map(TokenHash)
 }
 
 /// Accepts an enumeration value that this build knows.
-pub(crate) fn known<E: TryFrom<i32>>(field: &str, given: i32) -> Result<E, Violation> {
+pub(crate) fn enum_value<E: TryFrom<i32>>(field: &str, given: i32) -> Result<E, FieldViolation> {
     E::try_from(given)
-        .map_err(|_unknown| Violation::new(field, format!("{given} is not a known value")))
+        .map_err(|_unknown| FieldViolation::new(field, format!("{given} is not a known value")))
 }
 
 /// Converts an optional timestamp.
 pub fn timestamp(
     field: &str,
     given: Option<&prost_types::Timestamp>,
-) -> Result<Option<Timestamp>, Violation> {
+) -> Result<Option<Timestamp>, FieldViolation> {
     let Some(given) = given else {
         return Ok(None);
     };
@@ -144,7 +144,10 @@ pub fn timestamp(
         .filter(|n| *n < 1_000_000_000);
     match (seconds, nanos) {
         (Some(seconds), Some(nanos)) => Ok(Some(Timestamp(seconds * 1000 + nanos / 1_000_000))),
-        _ => Err(Violation::new(field, "is not a time between 1970 and 9999")),
+        _ => Err(FieldViolation::new(
+            field,
+            "is not a time between 1970 and 9999",
+        )),
     }
 }
 
@@ -165,7 +168,7 @@ pub(crate) fn timeout(
     field: &str,
     given: Option<&prost_types::Duration>,
     default: Duration,
-) -> Result<Duration, Violation> {
+) -> Result<Duration, FieldViolation> {
     let Some(given) = given else {
         return Ok(default);
     };
@@ -174,24 +177,24 @@ pub(crate) fn timeout(
         .ok()
         .filter(|n| *n < 1_000_000_000);
     let (Some(seconds), Some(nanos)) = (seconds, nanos) else {
-        return Err(Violation::new(field, "is not a positive duration"));
+        return Err(FieldViolation::new(field, "is not a positive duration"));
     };
     checked_timeout(field, Duration::new(seconds, nanos))
 }
 
 /// Validates a timeout in milliseconds.
-pub(crate) fn timeout_ms(field: &str, given: u64) -> Result<Duration, Violation> {
+pub(crate) fn timeout_ms(field: &str, given: u64) -> Result<Duration, FieldViolation> {
     checked_timeout(field, Duration::from_millis(given))
 }
 
-fn checked_timeout(field: &str, given: Duration) -> Result<Duration, Violation> {
+fn checked_timeout(field: &str, given: Duration) -> Result<Duration, FieldViolation> {
     let max = crate::limits::TIMEOUT;
     if given.is_zero() || given > max {
         let reason = format!("must be more than 0s and at most {}s", max.as_secs());
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     if !given.subsec_nanos().is_multiple_of(1_000_000) {
-        return Err(Violation::new(field, "must be whole milliseconds"));
+        return Err(FieldViolation::new(field, "must be whole milliseconds"));
     }
     Ok(given)
 }
@@ -209,44 +212,44 @@ pub(crate) fn to_ms(given: Duration) -> u64 {
 }
 
 /// Validates an allow list. An empty list allows everything, unless `none` is set: then it allows nothing.
-pub(crate) fn reach<T: Ord>(
+pub(crate) fn allow_list<T: Ord>(
     field: &str,
     given: &[String],
     none: bool,
-    item: impl Fn(&str, &str) -> Result<T, Violation>,
-) -> Result<Reach<T>, Violation> {
-    cap(field, given.len(), crate::limits::TOKEN_REACH)?;
+    item: impl Fn(&str, &str) -> Result<T, FieldViolation>,
+) -> Result<AllowList<T>, FieldViolation> {
+    max_count(field, given.len(), crate::limits::TOKEN_ALLOW_LIST)?;
     if none {
         if given.is_empty() {
-            return Ok(Reach::Only(Vec::new()));
+            return Ok(AllowList::Only(Vec::new()));
         }
         let reason = format!("must be empty together with `no_{field}`");
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     let checked = |(at, given): (usize, &String)| item(&format!("{field}[{at}]"), given);
-    let items: Result<Vec<T>, Violation> = given.iter().enumerate().map(checked).collect();
-    Ok(Reach::of(items?))
+    let items: Result<Vec<T>, FieldViolation> = given.iter().enumerate().map(checked).collect();
+    Ok(AllowList::of(items?))
 }
 
 /// Converts to the list and the flag that distinguishes nothing from everything.
-pub(crate) fn to_reach<T: ToString>(given: &Reach<T>) -> (Vec<String>, bool) {
+pub(crate) fn allow_list_to_proto<T: ToString>(given: &AllowList<T>) -> (Vec<String>, bool) {
     match given {
-        Reach::All => (Vec::new(), false),
-        Reach::Only(items) => (items.iter().map(T::to_string).collect(), items.is_empty()),
+        AllowList::All => (Vec::new(), false),
+        AllowList::Only(items) => (items.iter().map(T::to_string).collect(), items.is_empty()),
     }
 }
 
 /// Validates and lower-cases the name of an HTTP header that a credential may set on requests to a server.
-pub(crate) fn header_name(field: &str, given: &str) -> Result<String, Violation> {
+pub(crate) fn header_name(field: &str, given: &str) -> Result<String, FieldViolation> {
     let token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
     if given.is_empty() || given.len() > crate::limits::HEADER_NAME || !given.bytes().all(token) {
         let reason = "is not an HTTP header name: use letters, digits and -, e.g. `Authorization`";
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     let name = given.to_ascii_lowercase();
     if RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("mcp-") {
         let reason = format!("`{given}` belongs to the protocol: use another header");
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     Ok(name)
 }
@@ -271,19 +274,19 @@ const RESERVED_HEADERS: [&str; 15] = [
 ];
 
 /// Validates the value of an HTTP header. The violation never contains the value.
-pub(crate) fn header_value(field: &str, given: &[u8]) -> Result<(), Violation> {
+pub(crate) fn header_value(field: &str, given: &[u8]) -> Result<(), FieldViolation> {
     let visible = |c: &u8| matches!(c, b' '..=b'~' | b'\t' | 0x80..);
     let trimmed = given.trim_ascii().len() == given.len();
     if !given.iter().all(visible) || !trimmed || given.is_empty() {
         let reason = "is not an HTTP header value: one line without leading or trailing spaces";
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     if given.len() > crate::limits::HEADER_VALUE {
         let reason = format!(
             "is too long: use at most {} bytes",
             crate::limits::HEADER_VALUE
         );
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// Common interface of the `Invalid…` errors.
-pub trait Invalid: std::error::Error + Send + Sync + 'static {
+pub trait InvalidMessage: std::error::Error + Send + Sync + 'static {
     /// Path of the offending field, e.g. `spec.bindings[2].server`.
     fn field(&self) -> &str;
     /// Problem and remedy, a lower-case sentence.
@@ -13,14 +13,14 @@ pub trait Invalid: std::error::Error + Send + Sync + 'static {
 
 /// Field and its problem; the content of every `Invalid…` error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
+pub struct FieldViolation {
     /// Path from the root of the message.
     pub field: String,
     /// Problem and remedy, a lower-case sentence.
     pub reason: String,
 }
 
-impl Violation {
+impl FieldViolation {
     /// Creates a violation of `field`.
     pub fn new(field: impl Into<String>, reason: impl fmt::Display) -> Self {
         let (field, reason) = (field.into(), reason.to_string());
@@ -36,7 +36,7 @@ impl Violation {
     }
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for FieldViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.reason)
     }
@@ -48,9 +48,9 @@ macro_rules! invalid {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
         #[error("invalid {what}: {0}", what = $what)]
-        pub struct $name(pub $crate::invalid::Violation);
+        pub struct $name(pub $crate::invalid::FieldViolation);
 
-        impl $crate::invalid::Invalid for $name {
+        impl $crate::invalid::InvalidMessage for $name {
             fn field(&self) -> &str {
                 &self.0.field
             }
@@ -60,8 +60,8 @@ macro_rules! invalid {
             }
         }
 
-        impl From<$crate::invalid::Violation> for $name {
-            fn from(violation: $crate::invalid::Violation) -> Self {
+        impl From<$crate::invalid::FieldViolation> for $name {
+            fn from(violation: $crate::invalid::FieldViolation) -> Self {
                 Self(violation)
             }
         }

@@ -7,8 +7,8 @@ use toolgate_proto::credential::v1 as pb;
 use zeroize::Zeroizing;
 
 use crate::{
-    OpenValue, Wire, field,
-    invalid::{Violation, invalid},
+    PlaintextValue, ProtoConversion, field,
+    invalid::{FieldViolation, invalid},
     limits,
 };
 
@@ -16,12 +16,12 @@ invalid! {
     /// Error of an invalid keyring message.
     InvalidKeyring: "keyring";
     /// Error of an invalid resolved credential message.
-    InvalidResolved: "resolved credential";
+    InvalidResolvedCredential: "resolved credential";
 }
 
 /// Keys shared by all proxies. Overwritten in memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Keyring {
+pub struct ProxyKeyring {
     /// HMAC-SHA-256 key of token hashes.
     pub token_key: Zeroizing<[u8; 32]>,
     /// Keys for sealed ids, newest first. The first one seals, all open. Never empty.
@@ -39,29 +39,29 @@ pub struct SealKey {
 
 /// Resolved credential to present to a server.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Resolved {
+pub struct ResolvedCredential {
     /// Header name in lower case.
     pub header: String,
     /// Header value.
-    pub value: OpenValue,
+    pub value: PlaintextValue,
     /// Revision of the credential.
     pub revision: u64,
     /// Expiry time. `None` means valid as long as the revision is current.
     pub expires: Option<Timestamp>,
 }
 
-impl Wire for Keyring {
+impl ProtoConversion for ProxyKeyring {
     type Proto = pb::Keyring;
     type Invalid = InvalidKeyring;
 
     fn from_proto(proto: &pb::Keyring) -> Result<Self, InvalidKeyring> {
         let count = proto.seal_keys.len();
-        field::cap("seal_keys", count, limits::SEAL_KEYS)?;
+        field::max_count("seal_keys", count, limits::SEAL_KEYS)?;
         if count == 0 {
-            return Err(Violation::new("seal_keys", "is empty").into());
+            return Err(FieldViolation::new("seal_keys", "is empty").into());
         }
         let keys = proto.seal_keys.iter().enumerate();
-        let keys: Result<Vec<_>, Violation> = keys
+        let keys: Result<Vec<_>, FieldViolation> = keys
             .map(|(at, given)| {
                 let key = field::bytes32(&format!("seal_keys[{at}].key"), &given.key)?;
                 let (epoch, key) = (given.epoch, Zeroizing::new(key));
@@ -86,15 +86,15 @@ impl Wire for Keyring {
     }
 }
 
-impl Wire for Resolved {
+impl ProtoConversion for ResolvedCredential {
     type Proto = pb::ResolveResponse;
-    type Invalid = InvalidResolved;
+    type Invalid = InvalidResolvedCredential;
 
-    fn from_proto(proto: &pb::ResolveResponse) -> Result<Self, InvalidResolved> {
+    fn from_proto(proto: &pb::ResolveResponse) -> Result<Self, InvalidResolvedCredential> {
         field::header_value("value", &proto.value)?;
         Ok(Self {
             header: field::header_name("header", &proto.header)?,
-            value: OpenValue::new(proto.value.clone()),
+            value: PlaintextValue::new(proto.value.clone()),
             revision: proto.revision,
             expires: (proto.expire_time_ms != 0).then_some(Timestamp(proto.expire_time_ms)),
         })
@@ -110,7 +110,7 @@ impl Wire for Resolved {
     }
 }
 
-impl fmt::Debug for Keyring {
+impl fmt::Debug for ProxyKeyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.seal_keys).finish()
     }

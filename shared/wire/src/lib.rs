@@ -12,20 +12,20 @@ pub mod push;
 pub mod record;
 pub mod resource_name;
 pub mod secret;
-mod shape;
 #[cfg(test)]
 mod strategies;
+mod tool_shape;
 
-pub use invalid::Invalid;
-pub use resource_name::{Collection, InvalidResourceName, ResourceName};
-pub use secret::OpenValue;
+pub use invalid::InvalidMessage;
+pub use resource_name::{InvalidResourceName, ResourceCollection, ResourceName};
+pub use secret::PlaintextValue;
 
 /// Domain type with a proto message.
-pub trait Wire: Sized {
+pub trait ProtoConversion: Sized {
     /// Proto message.
     type Proto;
     /// Error of an invalid message.
-    type Invalid: Invalid;
+    type Invalid: InvalidMessage;
 
     /// Validates and converts a message. All fields are read, including those written only by Toolgate (times, status).
     /// A caller that receives untrusted messages clears or overwrites these afterwards.

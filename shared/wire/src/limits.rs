@@ -40,7 +40,7 @@ pub const HEADER_NAME: usize = 128;
 /// Maximum length of a header value in bytes.
 pub const HEADER_VALUE: usize = 8 * 1024;
 /// Maximum number of gateways, and of tools, named in a token.
-pub const TOKEN_REACH: usize = 1_000;
+pub const TOKEN_ALLOW_LIST: usize = 1_000;
 /// Maximum number of security fields named in a gateway.
 pub const MUST_UNDERSTAND: usize = 64;
 /// Maximum length of other short texts in bytes: regions, versions, authors, hints.

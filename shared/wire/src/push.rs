@@ -7,12 +7,15 @@ mod key;
 mod resource;
 mod update;
 
-pub use hello::{Hello, InvalidHello};
+pub use hello::{InvalidHello, ProxyHello};
 pub use key::{InvalidKey, key, key_to_proto};
 pub use resource::{
-    Received, RefusedResource, digests, digests_to_proto, receive, resource_to_proto,
+    ReceivedResource, RejectedResource, check_resource, digests, digests_to_proto,
+    resource_to_proto,
 };
-pub use update::{Assembly, Incoming, InvalidUpdate, refusals, refused_to_proto, updates};
+pub use update::{
+    InvalidUpdate, ReceivedUpdate, UpdateAssembler, refusals, rejected_to_proto, updates,
+};
 
 use toolgate_model::Version;
 use toolgate_proto::push::v1 as pb;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use toolgate_model::{
-    Catalogue, Credential, CredentialKind, Digest, Gateway, Organization, Proxy, SealedBlob,
-    Server, Slug, Timestamp, Token, TokenHash,
+    Credential, CredentialKind, Digest, Gateway, Organization, ProxyStatus, SealedBlob, Server,
+    ServerDefinitions, Slug, Timestamp, Token, TokenHash,
 };
 use toolgate_proto::store::v1 as pb;
 
-use crate::{Wire as _, admin};
+use crate::{ProtoConversion as _, admin};
 
 pub use decode::{InvalidRecord, decode};
 
@@ -22,18 +22,18 @@ pub const SCHEMA: u32 = 1;
 
 /// Value of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct StoreRecord {
     /// Time of the write.
     pub written: Timestamp,
     /// Author of the write, e.g. `organizations/acme/tokens/ci`.
     pub author: String,
     /// Stored object.
-    pub object: Object,
+    pub object: StoredObject,
 }
 
 /// Object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Object {
+pub enum StoredObject {
     /// Tenant.
     Organization(Arc<Organization>),
     /// MCP endpoint offered to clients.
@@ -45,9 +45,9 @@ pub enum Object {
     /// Bearer token.
     Token(Arc<Token>),
     /// Definitions that a server was seen to offer.
-    Catalogue(Arc<Catalogue>),
+    Catalogue(Arc<ServerDefinitions>),
     /// Status of a data-plane process.
-    Proxy(Arc<Proxy>),
+    Proxy(Arc<ProxyStatus>),
     /// Epoch of the store. `written` of its record is the time of the last change.
     Marker {
         /// Epoch, incremented by a restore.
@@ -56,7 +56,7 @@ pub enum Object {
     /// Organization that owns a gateway id.
     GatewayId(Slug),
     /// Sealed key of the deployment.
-    Sealed(SealedBlob),
+    SealedKey(SealedBlob),
     /// Permission for one proxy to join.
     JoinToken {
         /// Keyed hash of its secret.
@@ -67,12 +67,12 @@ pub enum Object {
         expires: Timestamp,
     },
     /// Expelled proxy.
-    Expelled {
+    ExpelledProxy {
         /// Time at which its last certificate expires.
         expires: Timestamp,
     },
     /// Result of an idempotent request.
-    Request {
+    IdempotencyEntry {
         /// Digest of the whole request.
         request: Digest,
         /// Store key of the object that was written or deleted.
@@ -81,7 +81,7 @@ pub enum Object {
         expires: Timestamp,
     },
     /// Entry of the version log. Author and time are those of the record.
-    Version {
+    VersionLogEntry {
         /// Epoch in which the change was made. 0 if it was not recorded.
         epoch: u64,
         /// Changes, one line each.
@@ -90,7 +90,7 @@ pub enum Object {
 }
 
 /// Encodes a record. Equal records yield equal bytes.
-pub fn encode(record: &Record) -> Vec<u8> {
+pub fn encode(record: &StoreRecord) -> Vec<u8> {
     let message = pb::Record {
         schema: SCHEMA,
         update_time_ms: record.written.0,
@@ -100,25 +100,25 @@ pub fn encode(record: &Record) -> Vec<u8> {
     message.encode_to_vec()
 }
 
-fn object_to_proto(object: &Object) -> pb::record::Object {
+fn object_to_proto(object: &StoredObject) -> pb::record::Object {
     use pb::record::Object as Out;
     match object {
-        Object::Organization(it) => Out::Organization(it.to_proto()),
-        Object::Gateway(it) => Out::Gateway(it.to_proto()),
-        Object::Server(it) => Out::Server(it.to_proto()),
-        Object::Credential(it) => Out::Credential(credential(it)),
-        Object::Token(it) => Out::Token(pb::StoredToken {
+        StoredObject::Organization(it) => Out::Organization(it.to_proto()),
+        StoredObject::Gateway(it) => Out::Gateway(it.to_proto()),
+        StoredObject::Server(it) => Out::Server(it.to_proto()),
+        StoredObject::Credential(it) => Out::Credential(credential(it)),
+        StoredObject::Token(it) => Out::Token(pb::StoredToken {
             token: Some(admin::token_to_proto(it)),
             hash: it.hash.0.to_vec(),
         }),
-        Object::Catalogue(it) => Out::Catalogue(catalogue(it)),
-        Object::Proxy(it) => Out::Proxy(it.to_proto()),
-        Object::Marker { epoch } => Out::Marker(pb::Marker { epoch: *epoch }),
-        Object::GatewayId(org) => Out::GatewayId(pb::GatewayIdRecord {
+        StoredObject::Catalogue(it) => Out::Catalogue(catalogue(it)),
+        StoredObject::Proxy(it) => Out::Proxy(it.to_proto()),
+        StoredObject::Marker { epoch } => Out::Marker(pb::Marker { epoch: *epoch }),
+        StoredObject::GatewayId(org) => Out::GatewayId(pb::GatewayIdRecord {
             organization: org.to_string(),
         }),
-        Object::Sealed(blob) => Out::Sealed(sealed(blob)),
-        Object::JoinToken {
+        StoredObject::SealedKey(blob) => Out::Sealed(sealed(blob)),
+        StoredObject::JoinToken {
             hash,
             region,
             expires,
@@ -127,10 +127,10 @@ fn object_to_proto(object: &Object) -> pb::record::Object {
             region: region.clone(),
             expire_time_ms: expires.0,
         }),
-        Object::Expelled { expires } => Out::Expelled(pb::ExpelledRecord {
+        StoredObject::ExpelledProxy { expires } => Out::Expelled(pb::ExpelledRecord {
             expire_time_ms: expires.0,
         }),
-        Object::Request {
+        StoredObject::IdempotencyEntry {
             request,
             subject,
             expires,
@@ -139,7 +139,7 @@ fn object_to_proto(object: &Object) -> pb::record::Object {
             key: subject.clone(),
             expire_time_ms: expires.0,
         }),
-        Object::Version { epoch, changes } => Out::Version(pb::VersionRecord {
+        StoredObject::VersionLogEntry { epoch, changes } => Out::Version(pb::VersionRecord {
             changes: changes.clone(),
             epoch: *epoch,
         }),
@@ -155,7 +155,7 @@ fn credential(given: &Credential) -> pb::StoredCredential {
 }
 
 /// Converts without the descriptions, which are part of the definitions already.
-fn catalogue(given: &Catalogue) -> toolgate_proto::admin::v1::Catalogue {
+fn catalogue(given: &ServerDefinitions) -> toolgate_proto::admin::v1::Catalogue {
     let mut message = given.to_proto();
     let lists = [
         &mut message.tools,

@@ -3,7 +3,7 @@
 
 use std::{fmt, str::FromStr};
 
-use toolgate_model::{Name, Slug};
+use toolgate_model::{ObjectName, Slug};
 
 /// Parsed resource name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,14 +11,14 @@ pub enum ResourceName {
     /// `organizations/<id>`
     Organization(Slug),
     /// `organizations/<org>/<collection>/<id>`
-    Owned(Collection, Name),
+    Owned(ResourceCollection, ObjectName),
     /// `proxies/<id>`
     Proxy(Slug),
 }
 
 /// Collection of objects that belong to an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Collection {
+pub enum ResourceCollection {
     /// `gateways`
     Gateways,
     /// `servers`
@@ -40,7 +40,7 @@ pub struct InvalidResourceName {
     because: String,
 }
 
-impl Collection {
+impl ResourceCollection {
     /// All collections.
     pub const ALL: [Self; 5] = [
         Self::Gateways,
@@ -62,12 +62,12 @@ impl Collection {
     }
 
     /// Returns the full name of `name` in this collection.
-    pub fn format(self, name: &Name) -> String {
+    pub fn format(self, name: &ObjectName) -> String {
         format!("organizations/{}/{}/{}", name.org, self.as_str(), name.id)
     }
 
     /// Parses a full name in this collection into organization and id.
-    pub fn parse(self, given: &str) -> Result<Name, InvalidResourceName> {
+    pub fn parse(self, given: &str) -> Result<ObjectName, InvalidResourceName> {
         let expected = || format!("organizations/<organization>/{}/<id>", self.as_str());
         let mut parts = given.split('/');
         let shape = [parts.next(), parts.next(), parts.next(), parts.next()];
@@ -76,7 +76,7 @@ impl Collection {
             && collection == self.as_str()
         {
             let org = slug(given, &expected, org)?;
-            return Ok(Name::new(org, slug(given, &expected, id)?));
+            return Ok(ObjectName::new(org, slug(given, &expected, id)?));
         }
         Err(InvalidResourceName::new(given, expected(), String::new()))
     }
@@ -90,7 +90,9 @@ impl FromStr for ResourceName {
             ["organizations", _] => parse_organization(given).map(Self::Organization),
             ["proxies", _] => parse_proxy(given).map(Self::Proxy),
             ["organizations", _, within, _] => {
-                let found = Collection::ALL.into_iter().find(|c| c.as_str() == *within);
+                let found = ResourceCollection::ALL
+                    .into_iter()
+                    .find(|c| c.as_str() == *within);
                 let expected = "organizations/<organization>/gateways/<id>";
                 let unknown = || InvalidResourceName::new(given, expected.into(), String::new());
                 let collection = found.ok_or_else(unknown)?;

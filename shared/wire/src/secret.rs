@@ -6,9 +6,9 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Secret bytes that must not be stored, displayed or logged.
-pub struct OpenValue(Zeroizing<Vec<u8>>);
+pub struct PlaintextValue(Zeroizing<Vec<u8>>);
 
-impl OpenValue {
+impl PlaintextValue {
     /// Wraps the bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
@@ -20,21 +20,21 @@ impl OpenValue {
     }
 }
 
-impl AsRef<[u8]> for OpenValue {
+impl AsRef<[u8]> for PlaintextValue {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl PartialEq for OpenValue {
+impl PartialEq for PlaintextValue {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
 
-impl Eq for OpenValue {}
+impl Eq for PlaintextValue {}
 
-impl fmt::Debug for OpenValue {
+impl fmt::Debug for PlaintextValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OpenValue(…)")
     }

@@ -14,19 +14,21 @@ pub(crate) fn slug() -> impl Strategy<Value = Slug> {
     "[a-z]([a-z0-9-]{0,38}[a-z0-9])?".prop_map(|text| text.parse().unwrap())
 }
 
-pub(crate) fn name() -> impl Strategy<Value = Name> {
-    (slug(), slug()).prop_map(|(org, id)| Name::new(org, id))
+pub(crate) fn name() -> impl Strategy<Value = ObjectName> {
+    (slug(), slug()).prop_map(|(org, id)| ObjectName::new(org, id))
 }
 
-pub(crate) fn meta() -> impl Strategy<Value = Meta> {
+pub(crate) fn meta() -> impl Strategy<Value = ObjectMeta> {
     let labels = collection::btree_map("[A-Za-z0-9_./-]{1,20}", "\\PC{0,20}", 0..4);
     let texts = ("\\PC{0,30}", "[\\PC\n\t]{0,60}");
-    (texts, labels, timestamp(), timestamp()).prop_map(|(texts, labels, created, updated)| Meta {
-        display_name: texts.0,
-        description: texts.1,
-        labels,
-        created,
-        updated,
+    (texts, labels, timestamp(), timestamp()).prop_map(|(texts, labels, created, updated)| {
+        ObjectMeta {
+            display_name: texts.0,
+            description: texts.1,
+            labels,
+            created,
+            updated,
+        }
     })
 }
 
@@ -43,15 +45,15 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
     let modes = (prefix, listing());
     let names = || {
         prop_oneof![
-            Just(Selection::All),
-            collection::vec("\\PC{1,20}", 0..4).prop_map(Selection::Only)
+            Just(BindingSelection::All),
+            collection::vec("\\PC{1,20}", 0..4).prop_map(BindingSelection::Only)
         ]
     };
     let shapes = collection::btree_map("\\PC{1,20}", shape(), 0..3);
     let binding = (slug(), names(), names(), any::<bool>(), shapes, timeout());
     let binding =
         binding.prop_map(
-            |(server, tools, prompts, resources, shapes, timeout)| Binding {
+            |(server, tools, prompts, resources, shapes, timeout)| ServerBinding {
                 server,
                 tools,
                 prompts,
@@ -73,13 +75,13 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
     )
 }
 
-pub(crate) fn listing() -> impl Strategy<Value = Listing> {
-    prop_oneof![Just(Listing::All), Just(Listing::Progressive)]
+pub(crate) fn listing() -> impl Strategy<Value = ToolListing> {
+    prop_oneof![Just(ToolListing::All), Just(ToolListing::Progressive)]
 }
 
-pub(crate) fn shape() -> impl Strategy<Value = Shape> {
+pub(crate) fn shape() -> impl Strategy<Value = ToolShapeSpec> {
     let texts = (option::of("\\PC{1,20}"), option::of("\\PC{0,20}"));
-    (texts, arguments()).prop_map(|((alias, description), (fixed, hidden))| Shape {
+    (texts, arguments()).prop_map(|((alias, description), (fixed, hidden))| ToolShapeSpec {
         alias,
         description,
         fixed,
@@ -97,9 +99,9 @@ pub(crate) fn timeout() -> impl Strategy<Value = Option<Duration>> {
     option::of((1..=86_400_000u64).prop_map(Duration::from_millis))
 }
 
-pub(crate) fn timeouts() -> impl Strategy<Value = Timeouts> {
+pub(crate) fn timeouts() -> impl Strategy<Value = CallTimeouts> {
     let one = || (1..=86_400_000u64).prop_map(Duration::from_millis);
-    (one(), one(), one(), one()).prop_map(|(connect, first_byte, idle, total)| Timeouts {
+    (one(), one(), one(), one()).prop_map(|(connect, first_byte, idle, total)| CallTimeouts {
         connect,
         first_byte,
         idle,
@@ -148,16 +150,16 @@ pub(crate) fn relay() -> impl Strategy<Value = RelayPolicy> {
     })
 }
 
-pub(crate) fn sharing() -> impl Strategy<Value = Sharing> {
+pub(crate) fn sharing() -> impl Strategy<Value = SessionSharing> {
     prop_oneof![
-        Just(Sharing::PerPrincipal),
-        Just(Sharing::PerSession),
-        Just(Sharing::Shared)
+        Just(SessionSharing::PerPrincipal),
+        Just(SessionSharing::PerSession),
+        Just(SessionSharing::Shared)
     ]
 }
 
 pub(crate) fn max_answer() -> impl Strategy<Value = MaxAnswer> {
-    (1..=MaxAnswer::MOST).prop_map(|mebibytes| MaxAnswer::new(mebibytes).unwrap())
+    (1..=MaxAnswer::MAX_MEBIBYTES).prop_map(|mebibytes| MaxAnswer::new(mebibytes).unwrap())
 }
 
 pub(crate) fn sealed() -> impl Strategy<Value = SealedBlob> {
@@ -177,21 +179,21 @@ pub(crate) fn credential() -> impl Strategy<Value = Credential> {
     })
 }
 
-pub(crate) fn subject() -> impl Strategy<Value = Subject> {
+pub(crate) fn subject() -> impl Strategy<Value = TokenSubject> {
     prop_oneof![
-        Just(Subject::Organization),
-        slug().prop_map(Subject::Team),
-        slug().prop_map(Subject::User)
+        Just(TokenSubject::Organization),
+        slug().prop_map(TokenSubject::Team),
+        slug().prop_map(TokenSubject::User)
     ]
 }
 
 pub(crate) fn reach<T: Ord + std::fmt::Debug + Clone>(
     item: impl Strategy<Value = T>,
-) -> impl Strategy<Value = Reach<T>> {
+) -> impl Strategy<Value = AllowList<T>> {
     // An empty set is still a set: it must not be read back as everything.
     option::of(collection::btree_set(item, 0..4)).prop_map(|items| match items {
-        None => Reach::All,
-        Some(items) => Reach::Only(items.into_iter().collect()),
+        None => AllowList::All,
+        Some(items) => AllowList::Only(items.into_iter().collect()),
     })
 }
 
@@ -238,25 +240,27 @@ pub(crate) fn era() -> impl Strategy<Value = Option<Era>> {
     option::of(prop_oneof![Just(Era::Legacy), Just(Era::Modern)])
 }
 
-pub(crate) fn catalogue() -> impl Strategy<Value = Catalogue> {
+pub(crate) fn catalogue() -> impl Strategy<Value = ServerDefinitions> {
     let texts = (".{0,10}", ".{0,10}", ".{0,10}", ".{0,40}", ".{0,40}");
     let problem = (option::of(".{1,30}"), option::of(timestamp()));
     (name(), era(), texts, lists(), timestamp(), problem).prop_map(
-        |(server, era, texts, [tools, prompts, resources, templates], probed, problem)| Catalogue {
-            server,
-            era,
-            protocol_version: texts.0,
-            server_name: texts.1,
-            server_version: texts.2,
-            instructions: texts.3,
-            capabilities: texts.4,
-            tools,
-            prompts,
-            resources,
-            templates,
-            probed,
-            problem: problem.0,
-            problem_since: problem.1,
+        |(server, era, texts, [tools, prompts, resources, templates], probed, problem)| {
+            ServerDefinitions {
+                server,
+                era,
+                protocol_version: texts.0,
+                server_name: texts.1,
+                server_version: texts.2,
+                instructions: texts.3,
+                capabilities: texts.4,
+                tools,
+                prompts,
+                resources,
+                templates,
+                probed,
+                problem: problem.0,
+                problem_since: problem.1,
+            }
         },
     )
 }
@@ -281,13 +285,14 @@ pub(crate) fn key() -> impl Strategy<Value = ResourceKey> {
     (kind, name()).prop_map(|(kind, name)| ResourceKey { kind, name })
 }
 
-pub(crate) fn proxy() -> impl Strategy<Value = Proxy> {
-    let refusal = (key(), ".{0,30}").prop_map(|(resource, reason)| Refusal { resource, reason });
+pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
+    let refusal =
+        (key(), ".{0,30}").prop_map(|(resource, reason)| ResourceRefusal { resource, reason });
     let texts = ("\\PC{0,10}", "\\PC{0,10}", "\\PC{0,20}");
     let seen = (timestamp(), timestamp(), any::<bool>());
     let refusals = collection::vec(refusal, 0..3);
     (slug(), texts, seen, version(), version(), refusals).prop_map(
-        |(id, texts, seen, held, acked, refusals)| Proxy {
+        |(id, texts, seen, held, acked, refusals)| ProxyStatus {
             id,
             region: texts.0,
             build: texts.1,

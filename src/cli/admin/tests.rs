@@ -5,24 +5,24 @@ use std::{collections::HashMap, path::Path};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{found_in, is_foreign, is_store};
+use super::{address_origin, is_not_grpc, is_store_unavailable};
 
 #[test]
-fn the_store_and_a_stranger_are_told_from_a_control_plane_that_is_away() {
+fn store_errors_foreign_services_and_an_unreachable_control_plane_are_distinguished() {
     let away = Status::unavailable("tcp connect error");
-    assert!(!is_store(&away) && !is_foreign(&away));
+    assert!(!is_store_unavailable(&away) && !is_not_grpc(&away));
     let details = ErrorDetails::with_error_info("STORE_UNAVAILABLE", "toolgate", HashMap::new());
     let store = Status::with_error_details(Code::Unavailable, "the store is unavailable", details);
-    assert!(is_store(&store) && !is_foreign(&store));
+    assert!(is_store_unavailable(&store) && !is_not_grpc(&store));
     let stranger = Status::internal(
         "protocol error: received message with invalid compression flag: 123 (valid flags are 0 and 1)",
     );
-    assert!(is_foreign(&stranger));
+    assert!(is_not_grpc(&stranger));
 }
 
 #[test]
-fn an_address_that_nobody_gave_is_told_with_where_it_was_looked_for() {
-    let told = found_in(
+fn a_missing_address_is_reported_with_the_places_searched() {
+    let told = address_origin(
         Path::new("/nonexistent/admin-address"),
         "http://127.0.0.1:7400",
     );
@@ -33,5 +33,5 @@ fn an_address_that_nobody_gave_is_told_with_where_it_was_looked_for() {
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
-    assert!(found_in(Path::new("/"), "http://127.0.0.1:1").contains("left in /"));
+    assert!(address_origin(Path::new("/"), "http://127.0.0.1:1").contains("left in /"));
 }

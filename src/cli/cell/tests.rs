@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{age, count, enum_word, id, instant, joined, span, version};
+use super::{age, count, enum_word, format_duration, id, joined, parse_timestamp, version};
 
 #[test]
 fn an_absent_value_is_a_dash_and_never_an_error() {
@@ -34,18 +34,18 @@ fn versions_enums_and_names_are_short() {
 fn ages_are_two_units_at_most() {
     let cases = [(5, "5s"), (61, "1m1s"), (3_725, "1h2m"), (90_000, "1d1h")];
     for (seconds, expected) in cases {
-        assert_eq!(span(seconds), expected);
+        assert_eq!(format_duration(seconds), expected);
     }
-    assert_eq!(instant("1970-01-01T00:00:01Z"), Some(1000));
+    assert_eq!(parse_timestamp("1970-01-01T00:00:01Z"), Some(1000));
 }
 
 #[test]
-fn a_long_text_is_cut_between_words_and_says_so() {
-    assert_eq!(super::brief("short\nmore"), "short");
-    let long = super::brief(&"word ".repeat(40));
+fn a_long_text_is_cut_between_words_with_an_ellipsis() {
+    assert_eq!(super::summary_line("short\nmore"), "short");
+    let long = super::summary_line(&"word ".repeat(40));
     assert!(
         long.ends_with("word …") && long.chars().count() <= 82,
         "{long}"
     );
-    assert!(super::brief(&"ä".repeat(200)).ends_with('…'));
+    assert!(super::summary_line(&"ä".repeat(200)).ends_with('…'));
 }

@@ -2,24 +2,24 @@
 
 use std::ffi::OsStr;
 
-use super::{clients, kinds, listed, names};
+use super::{clients, kinds, list_or_empty, names};
 use crate::cli::kind::GATEWAY;
 
 #[tokio::test]
-async fn a_word_that_follows_no_kind_has_no_names() {
+async fn a_word_after_no_kind_has_no_completions() {
     assert!(names(OsStr::new("")).is_empty());
 }
 
 #[tokio::test]
-async fn a_control_plane_that_does_not_answer_is_no_fault() {
+async fn an_unreachable_control_plane_yields_no_completions() {
     assert!(
-        listed(&GATEWAY).is_empty(),
+        list_or_empty(&GATEWAY).is_empty(),
         "no panic inside another runtime"
     );
 }
 
 #[test]
-fn kinds_and_clients_are_completed_without_anybody_being_asked() {
+fn kinds_and_clients_are_completed_offline() {
     let words = |found: Vec<clap_complete::CompletionCandidate>| {
         let words = found.iter().map(|it| it.get_value().to_string_lossy());
         words.collect::<Vec<_>>().join(" ")

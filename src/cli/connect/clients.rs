@@ -1,11 +1,11 @@
 //! Table of the supported clients. Each client has its own field names, and they are easy to confuse; this is the
 //! only place that knows them. `{name}`, `{url}` and `{token}` are placeholders.
 
-use crate::cli::fault::Fault;
+use crate::cli::error::CliError;
 
 /// Description of a client and of its MCP settings.
 #[derive(Debug)]
-pub struct Client {
+pub struct ClientProfile {
     /// Id on the command line.
     pub id: &'static str,
     /// Alternative ids.
@@ -21,7 +21,7 @@ pub struct Client {
     /// Settings as a user would write them.
     pub snippet: &'static str,
     /// Location of the snippet, if the client has no `file`.
-    pub place: &'static str,
+    pub snippet_location: &'static str,
     /// Further notes for the user.
     pub notes: &'static [&'static str],
 }
@@ -37,7 +37,7 @@ pub struct SettingsPath {
 
 /// Values of the placeholders.
 #[derive(Debug, Clone)]
-pub struct Given {
+pub struct TemplateValues {
     /// Name under which the client knows the gateway.
     pub name: String,
     /// URL of the gateway's endpoint.
@@ -56,7 +56,7 @@ impl SettingsPath {
     }
 }
 
-impl Given {
+impl TemplateValues {
     /// Replaces the placeholders of a template.
     pub fn fill(&self, template: &str) -> String {
         template
@@ -67,13 +67,13 @@ impl Given {
 }
 
 /// Returns the client with this id or alias.
-pub fn find(word: &str) -> Result<&'static Client, Fault> {
-    let means = |client: &&Client| client.id == word || client.aliases.contains(&word);
+pub fn find(word: &str) -> Result<&'static ClientProfile, CliError> {
+    let means = |client: &&ClientProfile| client.id == word || client.aliases.contains(&word);
     ALL.iter().find(means).ok_or_else(|| {
         let known: Vec<_> = ALL.iter().map(|client| client.id).collect();
-        Fault::usage(format!("there is no client `{word}`"))
-            .note(format!("clients: {}", known.join(", ")))
-            .next("`toolgate connect curl` works for anything that speaks HTTP")
+        CliError::usage(format!("there is no client `{word}`"))
+            .with_note(format!("clients: {}", known.join(", ")))
+            .with_next_step("`toolgate connect curl` works for anything that speaks HTTP")
     })
 }
 
@@ -82,8 +82,8 @@ const fn at(linux: &'static str) -> SettingsPath {
 }
 
 /// All supported clients.
-pub static ALL: [Client; 16] = [
-    Client {
+pub static ALL: [ClientProfile; 16] = [
+    ClientProfile {
         id: "claude-code",
         aliases: &["claude"],
         title: "Claude Code",
@@ -98,10 +98,10 @@ pub static ALL: [Client; 16] = [
   "url": "{url}",
   "headers": {"Authorization": "Bearer {token}"}
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &["For a project only: the same in .mcp.json there. Then /mcp shows the tools."],
     },
-    Client {
+    ClientProfile {
         id: "claude-desktop",
         aliases: &[],
         title: "Claude Desktop",
@@ -120,12 +120,12 @@ pub static ALL: [Client; 16] = [
   "args": ["-y", "mcp-remote", "{url}", "--header", "Authorization:${AUTH}"],
   "env": {"AUTH": "Bearer {token}"}
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &[
             "A connector added in its settings comes from Anthropic's cloud: it needs public DNS and a trusted certificate.",
         ],
     },
-    Client {
+    ClientProfile {
         id: "cursor",
         aliases: &[],
         title: "Cursor",
@@ -137,12 +137,12 @@ pub static ALL: [Client; 16] = [
   "url": "{url}",
   "headers": {"Authorization": "Bearer {token}"}
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &[
             "For a project only: the same in .cursor/mcp.json there; ${env:NAME} is filled in by Cursor.",
         ],
     },
-    Client {
+    ClientProfile {
         id: "vscode",
         aliases: &["code"],
         title: "VS Code",
@@ -163,12 +163,12 @@ pub static ALL: [Client; 16] = [
   "url": "{url}",
   "headers": {"Authorization": "Bearer {token}"}
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &[
             "In .vscode/mcp.json, to keep the token out of it: \"Bearer ${input:token}\" with \"inputs\": [{\"type\": \"promptString\", \"id\": \"token\", \"description\": \"Toolgate token\", \"password\": true}].",
         ],
     },
-    Client {
+    ClientProfile {
         id: "codex",
         aliases: &["chatgpt-desktop"],
         title: "Codex (CLI, IDE and ChatGPT desktop)",
@@ -179,12 +179,12 @@ pub static ALL: [Client; 16] = [
 [mcp_servers.{name}]
 url = "{url}"
 bearer_token_env_var = "TOOLGATE_GATEWAY_TOKEN""#,
-        place: "~/.codex/config.toml, with TOOLGATE_GATEWAY_TOKEN={token} in the environment",
+        snippet_location: "~/.codex/config.toml, with TOOLGATE_GATEWAY_TOKEN={token} in the environment",
         notes: &[
             "A token in the file itself is refused. Its limits are 10 s to start and 60 s a call.",
         ],
     },
-    Client {
+    ClientProfile {
         id: "gemini",
         aliases: &["gemini-cli"],
         title: "Gemini CLI",
@@ -198,12 +198,12 @@ bearer_token_env_var = "TOOLGATE_GATEWAY_TOKEN""#,
   "httpUrl": "{url}",
   "headers": {"Authorization": "Bearer {token}"}
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &[
             "`url` would mean SSE there. In Antigravity: ~/.gemini/antigravity/mcp_config.json with \"serverUrl\".",
         ],
     },
-    Client {
+    ClientProfile {
         id: "copilot",
         aliases: &["copilot-cli"],
         title: "GitHub Copilot CLI",
@@ -217,10 +217,10 @@ bearer_token_env_var = "TOOLGATE_GATEWAY_TOKEN""#,
   "headers": {"Authorization": "Bearer {token}"},
   "tools": ["*"]
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &[],
     },
-    Client {
+    ClientProfile {
         id: "devin",
         aliases: &[],
         title: "Devin Desktop (Windsurf before June 2026)",
@@ -232,10 +232,10 @@ bearer_token_env_var = "TOOLGATE_GATEWAY_TOKEN""#,
   "url": "{url}",
   "headers": {"Authorization": "Bearer {token}"}
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &["An old Windsurf: `toolgate connect windsurf`."],
     },
-    Client {
+    ClientProfile {
         id: "windsurf",
         aliases: &[],
         title: "Windsurf (before it became Devin Desktop)",
@@ -247,10 +247,10 @@ bearer_token_env_var = "TOOLGATE_GATEWAY_TOKEN""#,
   "serverUrl": "{url}",
   "headers": {"Authorization": "Bearer {token}"}
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &[],
     },
-    Client {
+    ClientProfile {
         id: "open-webui",
         aliases: &["openwebui"],
         title: "Open WebUI",
@@ -262,13 +262,13 @@ Type    MCP (Streamable HTTP)
 URL     {url}
 Auth    Bearer
 Key     {token}",
-        place: "Admin > Settings > External Tools > +",
+        snippet_location: "Admin > Settings > External Tools > +",
         notes: &[
             "The type OpenAPI hangs its page. It wants WEBUI_SECRET_KEY to be set.",
             "From its container this machine is called host.docker.internal.",
         ],
     },
-    Client {
+    ClientProfile {
         id: "langchain",
         aliases: &[],
         title: "LangChain (Python)",
@@ -292,10 +292,10 @@ client = MultiServerMCPClient({"{name}": {
     "url": "{url}",
     "headers": {"Authorization": "Bearer {token}"},
 }})"#,
-        place: "",
+        snippet_location: "",
         notes: &[],
     },
-    Client {
+    ClientProfile {
         id: "openai-agents",
         aliases: &["openai"],
         title: "OpenAI Agents SDK (Python)",
@@ -310,10 +310,10 @@ server = MCPServerStreamableHttp(
     params={"url": "{url}", "headers": {"Authorization": "Bearer {token}"}, "timeout": 30},
     cache_tools_list=True,
 )"#,
-        place: "",
+        snippet_location: "",
         notes: &["Its default timeout is 5 seconds. The hosted variant needs a public URL."],
     },
-    Client {
+    ClientProfile {
         id: "cline",
         aliases: &[],
         title: "Cline",
@@ -326,10 +326,10 @@ server = MCPServerStreamableHttp(
   "url": "{url}",
   "headers": {"Authorization": "Bearer {token}"}
 }}}"#,
-        place: "MCP Servers > Configure MCP Servers (cline_mcp_settings.json)",
+        snippet_location: "MCP Servers > Configure MCP Servers (cline_mcp_settings.json)",
         notes: &[],
     },
-    Client {
+    ClientProfile {
         id: "goose",
         aliases: &[],
         title: "Goose",
@@ -345,10 +345,10 @@ extensions:
       Authorization: Bearer {token}
     enabled: true
     timeout: 300"#,
-        place: "~/.config/goose/config.yaml",
+        snippet_location: "~/.config/goose/config.yaml",
         notes: &[],
     },
-    Client {
+    ClientProfile {
         id: "zed",
         aliases: &[],
         title: "Zed",
@@ -360,10 +360,10 @@ extensions:
   "url": "{url}",
   "headers": {"Authorization": "Bearer {token}"}
 }}}"#,
-        place: "",
+        snippet_location: "",
         notes: &[],
     },
-    Client {
+    ClientProfile {
         id: "curl",
         aliases: &["http"],
         title: "curl, or anything that speaks HTTP",
@@ -383,7 +383,7 @@ curl -sSi {url} \
   -H 'Authorization: Bearer {token}' \
   -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \
   -d '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}}'"#,
-        place: "",
+        snippet_location: "",
         notes: &[],
     },
 ];

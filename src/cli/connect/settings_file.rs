@@ -14,47 +14,50 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::cli::fault::Fault;
+use crate::cli::error::CliError;
 
 /// Content of the backup if there was no file before.
-const NOTHING: &str = "";
+const NO_FILE: &str = "";
 
 /// Writes `entry` (JSON) at `within.name`. Returns `false` if the entry is already there.
-pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, Fault> {
+pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, CliError> {
     let entry = pretty(entry, 4);
     let (path, before) = read(path)?;
     let mut root = parse(&path, &before)?;
     let mut servers = root.object(within, &path)?;
-    if servers.get(name).is_some_and(|there| equal(there, &entry)) {
+    if servers
+        .get(name)
+        .is_some_and(|there| json_equal(there, &entry))
+    {
         return Ok(false);
     }
     servers.set(name, entry);
     root.set(within, servers.render(2));
-    let kept = kept(&path, name);
+    let kept = backup_path(&path, name);
     if !kept.exists() {
         write(&kept, &before, 0o600)?;
     }
-    write(&path, &(root.render(0) + "\n"), mode(&path))?;
+    write(&path, &(root.render(0) + "\n"), file_mode(&path))?;
     Ok(true)
 }
 
 /// Returns the text of `within.name`, if present. Fails if [`put`] would, before anything is written.
-pub fn entry(path: &Path, within: &str, name: &str) -> Result<Option<String>, Fault> {
+pub fn entry(path: &Path, within: &str, name: &str) -> Result<Option<String>, CliError> {
     let (path, text) = read(path)?;
     let servers = parse(&path, &text)?.object(within, &path)?;
     Ok(servers.get(name).map(str::to_owned))
 }
 
 /// Restores `within.name` to its state before [`put`]: the former entry, or none.
-pub fn undo(path: &Path, within: &str, name: &str) -> Result<(), Fault> {
+pub fn undo(path: &Path, within: &str, name: &str) -> Result<(), CliError> {
     let (path, now) = read(path)?;
-    let kept = kept(&path, name);
+    let kept = backup_path(&path, name);
     let before = fs::read_to_string(&kept).map_err(|_| {
-        Fault::error(format!(
+        CliError::error(format!(
             "{} does not exist: nothing to undo",
             kept.display()
         ))
-        .note("it is what `--write` keeps of the file as it was")
+        .with_note("it is what `--write` keeps of the file as it was")
     })?;
     let former = parse(&path, &before)?.object(within, &path)?.take(name);
     let mut root = parse(&path, &now)?;
@@ -68,23 +71,23 @@ pub fn undo(path: &Path, within: &str, name: &str) -> Result<(), Fault> {
     } else {
         root.set(within, servers.render(2));
     }
-    let created = before == NOTHING && root.0.is_empty();
+    let created = before == NO_FILE && root.0.is_empty();
     let removed = if created {
         fs::remove_file(&path)
     } else {
-        write(&path, &(root.render(0) + "\n"), mode(&path))?;
+        write(&path, &(root.render(0) + "\n"), file_mode(&path))?;
         Ok(())
     };
     removed
         .and_then(|()| fs::remove_file(&kept))
-        .map_err(|error| Fault::error(format!("cannot remove {}: {error}", kept.display())))
+        .map_err(|error| CliError::error(format!("cannot remove {}: {error}", kept.display())))
 }
 
 /// JSON object whose members keep their order and their text.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Members(Vec<(String, String)>);
+struct OrderedJsonObject(Vec<(String, String)>);
 
-impl Members {
+impl OrderedJsonObject {
     fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
@@ -104,7 +107,7 @@ impl Members {
         Some(self.0.remove(index).1)
     }
 
-    fn object(&self, name: &str, path: &Path) -> Result<Self, Fault> {
+    fn object(&self, name: &str, path: &Path) -> Result<Self, CliError> {
         match self.get(name) {
             Some(raw) => parse(path, raw),
             None => Ok(Self::default()),
@@ -125,48 +128,53 @@ impl Members {
     }
 }
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for OrderedJsonObject {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members;
+        struct OrderedObjectVisitor;
+        impl<'de> Visitor<'de> for OrderedObjectVisitor {
+            type Value = OrderedJsonObject;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members, M::Error> {
-                let mut members = Members::default();
+            fn visit_map<M: MapAccess<'de>>(
+                self,
+                mut map: M,
+            ) -> Result<OrderedJsonObject, M::Error> {
+                let mut members = OrderedJsonObject::default();
                 while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
                     members.set(&name, raw.get().to_owned());
                 }
                 Ok(members)
             }
         }
-        json.deserialize_map(InOrder)
+        json.deserialize_map(OrderedObjectVisitor)
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Members, Fault> {
+fn parse(path: &Path, text: &str) -> Result<OrderedJsonObject, CliError> {
     if text.trim().is_empty() {
-        return Ok(Members::default());
+        return Ok(OrderedJsonObject::default());
     }
     serde_json::from_str(text).map_err(|error| {
-        Fault::error(format!("{} is not plain JSON: {error}", path.display()))
-            .note("it was left as it is; files with comments cannot be merged")
-            .next("put the settings in by hand: the same command without --write shows them")
+        CliError::error(format!("{} is not plain JSON: {error}", path.display()))
+            .with_note("it was left as it is; files with comments cannot be merged")
+            .with_next_step(
+                "put the settings in by hand: the same command without --write shows them",
+            )
     })
 }
 
 /// Returns the path of the file, with symbolic links resolved, and its text.
-fn read(path: &Path) -> Result<(PathBuf, String), Fault> {
+fn read(path: &Path) -> Result<(PathBuf, String), CliError> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::read_to_string(&path) {
         Ok(text) => Ok((path, text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok((path, NOTHING.to_owned()))
+            Ok((path, NO_FILE.to_owned()))
         }
-        Err(error) => Err(Fault::error(format!(
+        Err(error) => Err(CliError::error(format!(
             "cannot read {}: {error}",
             path.display()
         ))),
@@ -174,7 +182,7 @@ fn read(path: &Path) -> Result<(PathBuf, String), Fault> {
 }
 
 /// Writes a temporary file beside the target and renames it, so that the client never reads a partial file.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
     let beside = path.with_extension("toolgate-new");
     let written = path
         .parent()
@@ -190,26 +198,26 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
             file.sync_all()?;
             fs::rename(&beside, path)
         });
-    written.map_err(|error| Fault::error(format!("cannot write {}: {error}", path.display())))
+    written.map_err(|error| CliError::error(format!("cannot write {}: {error}", path.display())))
 }
 
 /// Returns the mode of the file. A new file holds a token and is readable by its owner only.
-fn mode(path: &Path) -> u32 {
+fn file_mode(path: &Path) -> u32 {
     fs::metadata(path).map_or(0o600, |there| there.permissions().mode() & 0o777)
 }
 
-fn kept(path: &Path, name: &str) -> PathBuf {
+fn backup_path(path: &Path, name: &str) -> PathBuf {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{file}.before-toolgate-{name}"))
 }
 
-fn equal(a: &str, b: &str) -> bool {
+fn json_equal(a: &str, b: &str) -> bool {
     let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
     value(a) == value(b)
 }
 
 fn pretty(json: &str, indent: usize) -> String {
-    match serde_json::from_str::<Members>(json) {
+    match serde_json::from_str::<OrderedJsonObject>(json) {
         Ok(members) => members.render(indent),
         Err(_) => json.to_owned(),
     }

@@ -1,12 +1,12 @@
 //! Tests of the settings of every client, compared word for word.
 
 use super::{
-    clients::{ALL, Given},
-    text,
+    clients::{ALL, TemplateValues},
+    instructions,
 };
 
-fn given() -> Given {
-    Given {
+fn given() -> TemplateValues {
+    TemplateValues {
         name: "tools".to_owned(),
         url: "https://gw.example.com/v1/mcp/tools".to_owned(),
         token: "archestra_TOKEN".to_owned(),
@@ -15,8 +15,11 @@ fn given() -> Given {
 
 /// `UPDATE_GOLDEN=1 cargo test` rewrites the file; review the change before committing it.
 #[test]
-fn settings_of_every_client_are_as_agreed() {
-    let all: Vec<_> = ALL.iter().map(|client| text(client, &given())).collect();
+fn client_settings_match_the_golden_file() {
+    let all: Vec<_> = ALL
+        .iter()
+        .map(|client| instructions(client, &given()))
+        .collect();
     let all = all.join("\n----\n\n");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/connect/golden.txt");
@@ -27,7 +30,7 @@ fn settings_of_every_client_are_as_agreed() {
 }
 
 #[test]
-fn what_is_written_is_what_is_shown() {
+fn the_written_settings_equal_the_printed_ones() {
     for client in ALL.iter().filter(|client| client.file.is_some()) {
         let (_, within) = client.file.unwrap();
         let shown: serde_json::Value = serde_json::from_str(&given().fill(client.snippet)).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn probes_and_borrowed_tokens_are_nobodys_versions() {
+fn versions_made_by_probes_and_temporary_tokens_are_hidden() {
     let entry = |author: &str, changes: &[&str]| json!({ "author": author, "changes": changes });
     let made = [
         entry("organizations/a/tokens/t", &["create token a/ci"]),
@@ -17,8 +17,11 @@ fn probes_and_borrowed_tokens_are_nobodys_versions() {
     let noise = [
         entry("organizations/a/tokens/t", &["create token a/cli-1f"]),
         entry("organizations/a/tokens/t", &["delete token a/cli-1f"]),
-        entry(PROBER, &["probe of server a/s: 3 tools, 1 new or changed"]),
+        entry(
+            PROBER_AUTHOR,
+            &["probe of server a/s: 3 tools, 1 new or changed"],
+        ),
     ];
-    assert!(made.iter().all(is_made));
-    assert!(!noise.iter().any(is_made));
+    assert!(made.iter().all(is_user_change));
+    assert!(!noise.iter().any(is_user_change));
 }

@@ -30,13 +30,13 @@ fn several_documents_are_read_from_one_file() {
         .map(|d| (d.kind.name, d.id.as_str()))
         .collect();
     assert_eq!(names, [("Server", "weather"), ("Gateway", "tools")]);
-    assert_eq!(documents[1].place, "a.yaml:9");
+    assert_eq!(documents[1].location, "a.yaml:9");
     let bindings = json!([{ "server": "weather", "allTools": true }]);
     assert_eq!(documents[1].object["spec"]["bindings"], bindings);
 }
 
 #[test]
-fn gateways_are_read_as_concepts_writes_them() {
+fn the_gateway_example_of_the_docs_parses() {
     let concepts = include_str!("../../../docs/concepts.md");
     let documents = concepts.split("```yaml\n").skip(1);
     let documents: Vec<_> = documents
@@ -53,7 +53,7 @@ fn gateways_are_read_as_concepts_writes_them() {
 }
 
 #[test]
-fn a_fault_names_file_line_column_and_field() {
+fn an_error_names_file_line_column_and_field() {
     let cases = [
         (TWO.replace("allTools", "alTools"), "a.yaml:16:7", "alTools"),
         (
@@ -97,7 +97,7 @@ fn a_fault_names_file_line_column_and_field() {
 }
 
 #[test]
-fn what_get_prints_can_be_applied() {
+fn the_output_of_get_can_be_applied() {
     let text = "apiVersion: toolgate/v1\nkind: Server\nmetadata:\n  name: a\n  resourceVersion: '7'\n\
                 spec:\n  url: https://a.example\nstatus:\n  anything: 1\n";
     let documents = parse("-", text).unwrap();
@@ -105,7 +105,7 @@ fn what_get_prints_can_be_applied() {
 }
 
 #[test]
-fn a_word_that_may_not_stand_there_is_told_with_those_that_may() {
+fn an_invalid_enum_value_is_reported_with_the_valid_ones() {
     let fault = parse("a.yaml", &TWO.replace("PREFIX_MODE_NEVER", "SOMETIMES")).unwrap_err();
     let notes = fault.notes.join("; ");
     let words = "PREFIX_MODE_ALWAYS, PREFIX_MODE_SINGLE, PREFIX_MODE_NEVER";
@@ -115,7 +115,7 @@ fn a_word_that_may_not_stand_there_is_told_with_those_that_may() {
 }
 
 #[test]
-fn a_field_that_does_not_exist_is_told_with_the_one_that_was_meant() {
+fn an_unknown_field_is_reported_with_a_suggestion() {
     let shaped = "allTools: true\n      shapes: {forecast: {aliass: x}}";
     let cases = [
         (
@@ -142,7 +142,7 @@ fn a_field_that_does_not_exist_is_told_with_the_one_that_was_meant() {
 }
 
 #[test]
-fn what_stands_there_twice_and_what_is_no_duration_are_told_in_words_for_writers() {
+fn duplicate_keys_and_invalid_durations_have_readable_errors() {
     let twice = TWO.replace("allTools: true", "allTools: true\n      allTools: true");
     let fault = parse("a.yaml", &twice).unwrap_err().to_string();
     assert!(fault.contains("`allTools` stands there twice"), "{fault}");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn arguments_that_may_be_left_out_stand_in_brackets() {
+fn optional_arguments_are_in_brackets() {
     let prompt = json!({
         "name": "git__review", "description": "Reviews.",
         "arguments": [{ "name": "branch", "required": true }, { "name": "depth" }],
@@ -12,7 +12,7 @@ fn arguments_that_may_be_left_out_stand_in_brackets() {
 }
 
 #[test]
-fn a_message_says_who_speaks_and_an_image_is_named_and_not_dumped() {
+fn a_message_names_its_role_and_an_image_is_summarized() {
     let said = json!({ "role": "user", "content": { "type": "text", "text": "hi" } });
     assert_eq!(line(&said), "user: hi");
     let image =

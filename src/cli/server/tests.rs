@@ -3,7 +3,7 @@
 use super::{single_header, summary};
 
 #[test]
-fn a_header_is_cut_at_its_first_sign() {
+fn a_header_is_split_at_the_first_separator() {
     let cases = [
         ("Authorization=Bearer a=b", ("Authorization", "Bearer a=b")),
         ("X-Key: abc:def", ("X-Key", "abc:def")),
@@ -17,7 +17,7 @@ fn a_header_is_cut_at_its_first_sign() {
 }
 
 #[test]
-fn a_failed_probe_says_why_and_what_next() {
+fn a_failed_probe_reports_the_cause_and_the_next_step() {
     let lines = summary(
         "w",
         "http://w/mcp",

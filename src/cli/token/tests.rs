@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Wish, parse_duration, spec_of, unoffered};
+use super::{TokenRequest, parse_duration, spec_of, unoffered_tools};
 
 #[test]
-fn durations_are_read_as_people_write_them() {
+fn human_readable_durations_are_parsed() {
     let cases = [
         ("30d", 2_592_000),
         ("1h30m", 5_400),
@@ -35,20 +35,24 @@ fn durations_are_read_as_people_write_them() {
 
 #[test]
 fn a_ttl_becomes_a_point_in_time() {
-    let wish = Wish {
+    let wish = TokenRequest {
         ttl: Some(Duration::from_secs(60)),
-        ..Wish::default()
+        ..TokenRequest::default()
     };
     assert_eq!(spec_of(&wish, 0)["expireTime"], "1970-01-01T00:01:00Z");
-    assert!(spec_of(&Wish::default(), 0).get("expireTime").is_none());
+    assert!(
+        spec_of(&TokenRequest::default(), 0)
+            .get("expireTime")
+            .is_none()
+    );
 }
 
 #[test]
-fn a_tool_that_no_gateway_offers_is_warned_of_with_the_one_that_was_meant() {
+fn an_unknown_tool_is_warned_of_with_a_suggestion() {
     let gateway = serde_json::json!({ "status": { "tools": [{ "name": "demo__echo" }] } });
     let words = |tools: &[&str]| {
         let tools: Vec<_> = tools.iter().map(|tool| (*tool).to_owned()).collect();
-        unoffered(std::slice::from_ref(&gateway), &tools)
+        unoffered_tools(std::slice::from_ref(&gateway), &tools)
     };
     assert!(words(&["demo__echo"]).is_empty());
     let warnings = words(&["demo__ecco", "demo__echo"]);

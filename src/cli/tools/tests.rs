@@ -1,47 +1,50 @@
 //! Tests of the messages of calls.
 
-use super::{failed, is_progressive, progress_line, unlisted};
-use crate::cli::fault::{Fault, FaultKind};
+use super::{explain_unlisted_tool, is_progressive, progress_line, tool_error};
+use crate::cli::error::{CliError, CliErrorKind};
 
 #[test]
-fn progress_is_told_in_a_line() {
+fn progress_is_printed_in_one_line() {
     let params = serde_json::json!({ "progress": 2, "total": 5, "message": "step" });
     assert_eq!(progress_line(&params), "progress 2 of 5 step");
 }
 
 #[test]
-fn a_tool_that_is_not_there_is_told_with_the_one_that_was_meant() {
+fn an_unknown_tool_is_reported_with_a_suggestion() {
     let tools = [serde_json::json!({ "name": "demo__echo" })];
-    let fault = unlisted(
-        Fault::new(FaultKind::Failed, "Unknown tool: demo__ech"),
+    let fault = explain_unlisted_tool(
+        CliError::new(CliErrorKind::CallFailed, "Unknown tool: demo__ech"),
         &tools,
         "demo__ech",
     );
-    assert_eq!(fault.kind, FaultKind::NotFound);
+    assert_eq!(fault.kind, CliErrorKind::NotFound);
     let text = fault.to_string();
     assert!(text.contains("did you mean `demo__echo`?") && text.contains("tools list"));
-    let other = Fault::error("it failed");
-    assert_eq!(unlisted(other.clone(), &tools, "demo__echo"), other);
+    let other = CliError::error("it failed");
+    assert_eq!(
+        explain_unlisted_tool(other.clone(), &tools, "demo__echo"),
+        other
+    );
 }
 
 #[test]
-fn what_the_gateway_says_of_a_call_is_not_what_the_tool_said() {
+fn gateway_failures_are_distinguished_from_tool_failures() {
     let result = |meta: serde_json::Value| {
         let text = "the server of this tool cannot be reached";
         serde_json::json!({ "content": [{ "text": text }], "isError": true, "_meta": meta })
     };
     let ours = result(serde_json::json!({ "toolgate/failure": "upstream_unreachable" }));
-    let ours = failed("t", &ours);
-    assert_eq!(ours.kind, FaultKind::Failed);
+    let ours = tool_error("t", &ours);
+    assert_eq!(ours.kind, CliErrorKind::CallFailed);
     assert!(ours.to_string().contains("upstream_unreachable"), "{ours}");
     // A tool may return the same words as the gateway.
-    let theirs = failed("t", &result(serde_json::json!({})));
-    assert_eq!(theirs.kind, FaultKind::Error);
+    let theirs = tool_error("t", &result(serde_json::json!({})));
+    assert_eq!(theirs.kind, CliErrorKind::Error);
     assert!(theirs.to_string().contains("the tool t says"), "{theirs}");
 }
 
 #[test]
-fn a_gateway_that_is_searched_is_known_by_its_list() {
+fn a_progressive_gateway_is_recognised_by_its_tool_list() {
     let listed = |names: &[&str]| {
         let tools: Vec<_> = names
             .iter()

@@ -3,17 +3,17 @@
 use serde_json::json;
 use toolgate_model::Timestamp;
 
-use super::{Outcome, call, definitions};
+use super::{ToolCallOutcome, call, definitions};
 
 fn done(name: &str, arguments: serde_json::Value) -> serde_json::Value {
     match call(name, &arguments, Timestamp(1_700_000_000_000)) {
-        Outcome::Done(result) => result,
-        other @ (Outcome::Slow(_) | Outcome::Unknown) => panic!("{other:?}"),
+        ToolCallOutcome::Done(result) => result,
+        other @ (ToolCallOutcome::Slow(_) | ToolCallOutcome::Unknown) => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn numbers_are_added_and_stay_whole_where_they_are() {
+fn numbers_are_added_and_integers_stay_integers() {
     assert_eq!(
         done("add", json!({ "a": 2, "b": 3 }))["structuredContent"]["sum"],
         json!(5)
@@ -26,7 +26,7 @@ fn numbers_are_added_and_stay_whole_where_they_are() {
 }
 
 #[test]
-fn the_time_is_told_in_any_zone() {
+fn the_time_tool_supports_any_time_zone() {
     let berlin = done("time", json!({ "zone": "Europe/Berlin" }));
     assert_eq!(
         berlin["content"][0]["text"],
@@ -43,14 +43,17 @@ fn the_time_is_told_in_any_zone() {
 }
 
 #[test]
-fn every_defined_tool_exists_and_no_other() {
+fn exactly_the_defined_tools_exist() {
     for tool in definitions() {
         let name = tool["name"].as_str().unwrap();
         assert_ne!(
             call(name, &json!({}), Timestamp(0)),
-            Outcome::Unknown,
+            ToolCallOutcome::Unknown,
             "{name}"
         );
     }
-    assert_eq!(call("rm", &json!({}), Timestamp(0)), Outcome::Unknown);
+    assert_eq!(
+        call("rm", &json!({}), Timestamp(0)),
+        ToolCallOutcome::Unknown
+    );
 }

@@ -1,15 +1,15 @@
 //! Tests of the startup message.
 
-use super::{Welcome, lines};
+use super::{StartupMessage, lines};
 
 fn welcome(demo: bool, fresh: bool) -> String {
-    let welcome = Welcome {
-        door: "http://127.0.0.1:7300".to_owned(),
+    let welcome = StartupMessage {
+        gateway_address: "http://127.0.0.1:7300".to_owned(),
         admin: "http://127.0.0.1:7400".to_owned(),
         data_dir: ".toolgate".into(),
         new_admin_token: fresh.then(|| "archestra_ADMIN".to_owned()),
         admin_token_file: "d/admin-token".into(),
-        private: ([127, 0, 0, 1], 7401).into(),
+        private_listen: ([127, 0, 0, 1], 7401).into(),
         demo_token: demo.then(|| "archestra_DEMO".to_owned()),
     };
     lines(&welcome).join("\n")
@@ -23,14 +23,14 @@ fn the_admin_token_is_printed_on_the_first_start_only() {
 }
 
 #[test]
-fn the_line_for_a_server_names_a_data_folder_that_is_not_the_usual_one() {
+fn the_server_command_names_a_non_default_data_folder() {
     assert!(!welcome(true, false).contains("--data-dir"));
     let elsewhere = super::server_add("my things/data".as_ref());
     assert!(elsewhere.ends_with("server add NAME --url URL --data-dir 'my things/data'"));
 }
 
 #[test]
-fn the_lines_to_paste_are_whole() {
+fn the_printed_commands_are_complete_lines() {
     let text = welcome(true, false);
     let curl = text.lines().find(|line| line.contains("curl")).unwrap();
     let body = curl.split("-d '").nth(1).unwrap().trim_end_matches('\'');

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn listener(at: &str, insecure_admin: bool) -> AdminListener {
-    AdminListener {
+fn listener(at: &str, insecure_admin: bool) -> AdminListenerOptions {
+    AdminListenerOptions {
         admin_listen: at.parse().unwrap(),
         admin_cert: None,
         admin_key: None,
@@ -13,13 +13,15 @@ fn listener(at: &str, insecure_admin: bool) -> AdminListener {
 }
 
 #[test]
-fn the_admin_api_is_in_plain_text_beyond_this_machine_only_when_asked_for() {
+fn a_plain_text_admin_api_beyond_loopback_needs_a_flag() {
     for at in ["127.0.0.1:7400", "[::1]:7400"] {
-        plain(&listener(at, false)).unwrap();
+        check_plaintext(&listener(at, false)).unwrap();
     }
     for at in ["0.0.0.0:7400", "10.0.0.1:7400", "[::]:7400"] {
-        let refused = plain(&listener(at, false)).unwrap_err().to_string();
+        let refused = check_plaintext(&listener(at, false))
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("--insecure-admin"), "{refused}");
-        plain(&listener(at, true)).unwrap();
+        check_plaintext(&listener(at, true)).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use super::policy;
 use crate::role::options::EgressOptions;
 
 #[test]
-fn only_up_reaches_its_own_machine_and_nobody_a_private_network() {
+fn only_up_may_reach_loopback_and_no_role_a_private_network() {
     let nothing_said = EgressOptions {
         allow: Vec::new(),
         plain_http: false,

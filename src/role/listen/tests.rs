@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use super::ensure_free;
 
 #[test]
-fn every_address_that_is_taken_is_named_with_its_flag() {
+fn every_address_in_use_is_named_with_its_flag() {
     let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [one, two] = [0, 1].map(|index| taken[index].local_addr().unwrap());
     let any = "127.0.0.1:0".parse().unwrap();

@@ -2,32 +2,35 @@
 
 use clap::Parser as _;
 
-use super::{NeighbourDoor, address, bundle, limits, mebibytes, neighbours, shown};
+use super::{
+    PeerListenerOptions, advertised_url, control_plane_address, mebibytes, peer_listener,
+    read_join_bundle, request_limits,
+};
 use crate::{
     cli::{Cli, Command},
-    role::{RoleCommand, options::DoorSettings},
+    role::{RoleCommand, options::ClientListenerOptions},
 };
 
-fn door(flags: &[&str]) -> DoorSettings {
+fn door(flags: &[&str]) -> ClientListenerOptions {
     let start = ["toolgate", "proxy", "--control-plane", "https://a"];
     let cli = Cli::try_parse_from(start.iter().chain(flags)).unwrap();
     match cli.command {
-        Command::Role(RoleCommand::Proxy(options)) => options.door,
-        other @ (Command::Role(_) | Command::Ask(_)) => panic!("{other:?}"),
+        Command::Role(RoleCommand::Proxy(options)) => options.listener,
+        other @ (Command::Role(_) | Command::Client(_)) => panic!("{other:?}"),
     }
 }
 
-fn neighbours_of(flags: &[&str]) -> anyhow::Result<Option<NeighbourDoor>> {
+fn neighbours_of(flags: &[&str]) -> anyhow::Result<Option<PeerListenerOptions>> {
     let start = ["toolgate", "proxy", "--control-plane", "https://a"];
     let cli = Cli::try_parse_from(start.iter().chain(flags)).unwrap();
     match cli.command {
-        Command::Role(RoleCommand::Proxy(options)) => neighbours(&options),
-        other @ (Command::Role(_) | Command::Ask(_)) => panic!("{other:?}"),
+        Command::Role(RoleCommand::Proxy(options)) => peer_listener(&options),
+        other @ (Command::Role(_) | Command::Client(_)) => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn neighbours_need_an_address_that_leads_here() {
+fn peers_need_a_reachable_address() {
     assert!(neighbours_of(&[]).unwrap().is_none());
     let listen = "--neighbour-listen";
     assert!(neighbours_of(&[listen, "10.0.0.1:7402"]).unwrap().is_some());
@@ -42,8 +45,8 @@ fn neighbours_need_an_address_that_leads_here() {
 }
 
 #[test]
-fn what_callers_may_take_is_a_setting() {
-    let usual = limits(&door(&[]).limits);
+fn caller_quotas_are_configurable() {
+    let usual = request_limits(&door(&[]).limits);
     assert_eq!((usual.requests, usual.rate_per_token), (16_384, None));
     let flags = [
         "--max-requests",
@@ -56,21 +59,21 @@ fn what_callers_may_take_is_a_setting() {
         "2",
     ];
     assert_eq!(mebibytes(door(&[]).limits.body_memory), 256 << 20);
-    let said = limits(&door(&flags).limits);
+    let said = request_limits(&door(&flags).limits);
     assert_eq!((said.requests, said.requests_per_token), (10, 5));
     assert_eq!((said.rate_per_token, said.burst_per_token), (Some(3), 2));
 }
 
 #[test]
-fn a_proxy_is_shown_under_the_name_that_clients_use() {
-    assert_eq!(shown(&door(&[])), "http://127.0.0.1:7300");
+fn a_proxy_announces_the_public_name_of_its_endpoint() {
+    assert_eq!(advertised_url(&door(&[])), "http://127.0.0.1:7300");
     let public = door(&[
         "--listen",
         "0.0.0.0:443",
         "--public-host",
         "mcp.example.com",
     ]);
-    assert_eq!(shown(&public), "http://mcp.example.com:443");
+    assert_eq!(advertised_url(&public), "http://mcp.example.com:443");
     let tls = [
         "--tls-cert",
         "c",
@@ -79,28 +82,35 @@ fn a_proxy_is_shown_under_the_name_that_clients_use() {
         "--public-host",
         "mcp.example.com:8443",
     ];
-    assert_eq!(shown(&door(&tls)), "https://mcp.example.com:8443");
+    assert_eq!(advertised_url(&door(&tls)), "https://mcp.example.com:8443");
 }
 
 #[test]
-fn a_control_plane_has_a_port_of_its_own_unless_told() {
+fn a_control_plane_address_has_a_default_port() {
     let cases = [
         ("https://cp.example", "cp.example:7410"),
         ("https://10.0.0.1:9", "10.0.0.1:9"),
         ("https://[::1]:9", "[::1]:9"),
     ];
     for (url, expected) in cases {
-        assert_eq!(address(&url.parse().unwrap()).unwrap(), expected);
+        assert_eq!(
+            control_plane_address(&url.parse().unwrap()).unwrap(),
+            expected
+        );
     }
 }
 
 #[test]
-fn a_join_file_may_be_gone_but_not_wrong() {
+fn a_join_file_may_be_missing_but_not_invalid() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(bundle(&folder.path().join("gone.json")).unwrap().is_none());
+    assert!(
+        read_join_bundle(&folder.path().join("gone.json"))
+            .unwrap()
+            .is_none()
+    );
     let wrong = folder.path().join("wrong.json");
     std::fs::write(&wrong, "{}").unwrap();
-    let error = format!("{:#}", bundle(&wrong).unwrap_err());
+    let error = format!("{:#}", read_join_bundle(&wrong).unwrap_err());
     assert!(
         error.contains("wrong.json") && error.contains("join-token"),
         "{error}"

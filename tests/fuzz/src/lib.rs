@@ -21,10 +21,10 @@ pub mod targets {
 }
 
 /// Fuzz target.
-pub type Target = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// All targets, with the folder of their corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, FuzzTarget); 8] = [
     ("envelope", targets::envelope::run),
     ("sse", targets::sse::run),
     ("header", targets::header::run),

@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use toolgate_fuzz::TARGETS;
 
 #[test]
-fn what_was_found_stays_found() {
+fn the_corpus_replays_without_a_failure() {
     for (name, target) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")
@@ -24,7 +24,7 @@ fn what_was_found_stays_found() {
 
 /// Not a search, but enough to notice a target that fails immediately.
 #[test]
-fn noise_and_damaged_inputs_do_no_harm() {
+fn random_and_damaged_inputs_cause_no_failure() {
     for (name, target) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")

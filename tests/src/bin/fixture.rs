@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use toolgate_tests::fixture::{Options, serve};
+use toolgate_tests::fixture::{FixtureOptions, serve};
 
 /// MCP fixture server for tests.
 #[derive(Parser)]
-struct Arguments {
+struct FixtureArguments {
     /// Port on loopback; 0 selects a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -32,14 +32,14 @@ struct Arguments {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let arguments = FixtureArguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).await?;
     writeln!(std::io::stdout(), "http://{}/mcp", listener.local_addr()?)?;
-    let options = Options {
+    let options = FixtureOptions {
         legacy_only: arguments.legacy_only,
         modern_only: arguments.modern_only,
         sse: arguments.sse,

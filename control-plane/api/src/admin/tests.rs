@@ -8,10 +8,10 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 use toolgate_model::AdminRole;
 use toolgate_proto::admin::v1::{self as pb, *};
-use toolgate_runtime::drain::{self, Trigger};
+use toolgate_runtime::drain::{self, DrainTrigger};
 
 use super::*;
-use crate::memory::{self, MemoryDesk, call};
+use crate::memory::{self, MemoryControlApi, call};
 
 mod dry_runs;
 mod isolation;
@@ -20,20 +20,20 @@ mod secrets;
 mod watches;
 
 /// Starts a router over a control plane with a token of each role. The secret of each token is its id.
-pub(super) fn start() -> (Router, Arc<MemoryDesk>, Trigger) {
-    let desk = MemoryDesk::new();
-    desk.token("acme", "viewer", AdminRole::Viewer, false);
-    desk.token("acme", "editor", AdminRole::Editor, false);
-    desk.token("acme", "admin", AdminRole::Admin, false);
-    desk.token("acme", "system", AdminRole::Admin, true);
-    let desk = Arc::new(desk);
+pub(super) fn start() -> (Router, Arc<MemoryControlApi>, DrainTrigger) {
+    let control_api = MemoryControlApi::new();
+    control_api.token("acme", "viewer", AdminRole::Viewer, false);
+    control_api.token("acme", "editor", AdminRole::Editor, false);
+    control_api.token("acme", "admin", AdminRole::Admin, false);
+    control_api.token("acme", "system", AdminRole::Admin, true);
+    let control_api = Arc::new(control_api);
     let (drain, trigger) = drain::new();
     let options = AdminOptions {
         pages: Router::new().fallback(async || "a page"),
         ..AdminOptions::default()
     };
-    let shared: Arc<dyn Desk> = desk.clone();
-    (router(shared, options, drain), desk, trigger)
+    let shared: Arc<dyn ControlApi> = control_api.clone();
+    (router(shared, options, drain), control_api, trigger)
 }
 
 pub(super) fn create_server(id: &str) -> CreateServerRequest {
@@ -76,7 +76,7 @@ fn version(server: &pb::Server) -> String {
     server.metadata.clone().unwrap_or_default().resource_version
 }
 
-async fn get(router: &Router, id: &str) -> memory::Answer {
+async fn get(router: &Router, id: &str) -> memory::CallResponse {
     let name = format!("organizations/acme/servers/{id}");
     call(
         router,
@@ -88,7 +88,7 @@ async fn get(router: &Router, id: &str) -> memory::Answer {
 }
 
 #[tokio::test]
-async fn what_was_created_can_be_read_at_once_and_is_created_once() {
+async fn a_created_object_is_readable_immediately_and_cannot_be_created_twice() {
     let (router, _desk, _trigger) = start();
     let created = made(&router, "git").await;
     assert!(!version(&created).is_empty());
@@ -107,7 +107,7 @@ async fn what_was_created_can_be_read_at_once_and_is_created_once() {
 }
 
 #[tokio::test]
-async fn a_stale_write_is_aborted_with_both_versions_and_a_blind_one_is_refused() {
+async fn a_stale_write_is_aborted_and_a_write_without_a_revision_is_rejected() {
     let (router, _desk, _trigger) = start();
     let first = made(&router, "git").await;
     let mut ours = first.clone();
@@ -178,7 +178,7 @@ async fn a_stale_write_is_aborted_with_both_versions_and_a_blind_one_is_refused(
 }
 
 #[tokio::test]
-async fn writers_who_read_again_when_aborted_lose_no_update() {
+async fn writers_that_retry_after_an_abort_lose_no_update() {
     let (router, _desk, _trigger) = start();
     made(&router, "git").await;
     let mut writers = Vec::new();
@@ -210,7 +210,7 @@ async fn writers_who_read_again_when_aborted_lose_no_update() {
 }
 
 #[tokio::test]
-async fn a_mask_changes_what_it_names_and_an_unknown_path_is_named() {
+async fn a_field_mask_changes_only_its_paths_and_an_unknown_path_is_rejected_by_name() {
     let (router, _desk, _trigger) = start();
     let first = made(&router, "git").await;
     let mut given = first.clone();
@@ -253,7 +253,7 @@ async fn a_mask_changes_what_it_names_and_an_unknown_path_is_named() {
 }
 
 #[tokio::test]
-async fn a_field_that_cannot_be_is_named_with_what_to_do() {
+async fn an_invalid_field_is_rejected_with_its_path_and_a_remedy() {
     let (router, _desk, _trigger) = start();
     let mut request = create_server("git");
     if let Some(spec) = request
@@ -293,9 +293,9 @@ async fn a_field_that_cannot_be_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_dry_run_decides_everything_and_writes_nothing() {
-    let (router, desk, _trigger) = start();
-    let before = desk.published().borrow().state.revision();
+async fn a_dry_run_validates_fully_and_writes_nothing() {
+    let (router, control_api, _trigger) = start();
+    let before = control_api.published().borrow().state.revision();
     let mut request = create_server("git");
     request.dry_run = true;
     let answer = call(&router, "Servers/CreateServer", Some("editor"), &request).await;
@@ -312,7 +312,7 @@ async fn a_dry_run_decides_everything_and_writes_nothing() {
     };
     let answer = call(&router, "Tokens/CreateToken", Some("admin"), &token).await;
     assert_eq!(answer.read::<CreateTokenResponse>().secret, "");
-    assert_eq!(desk.published().borrow().state.revision(), before);
+    assert_eq!(control_api.published().borrow().state.revision(), before);
     assert_eq!(get(&router, "git").await.code, Code::NotFound);
     let bad = CreateGatewayRequest {
         parent: "organizations/acme".into(),
@@ -336,19 +336,19 @@ async fn a_dry_run_decides_everything_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_request_id_answers_the_same_and_another_request_under_it_is_refused() {
-    let (router, desk, _trigger) = start();
+async fn a_repeated_request_id_returns_the_same_result_and_its_reuse_is_rejected() {
+    let (router, control_api, _trigger) = start();
     let mut request = create_server("git");
     request.request_id = "r1".into();
     let first: pb::Server = call(&router, "Servers/CreateServer", Some("editor"), &request)
         .await
         .read();
-    let revision = desk.published().borrow().state.revision();
+    let revision = control_api.published().borrow().state.revision();
     let again: pb::Server = call(&router, "Servers/CreateServer", Some("editor"), &request)
         .await
         .read();
     assert_eq!(again, first);
-    assert_eq!(desk.published().borrow().state.revision(), revision);
+    assert_eq!(control_api.published().borrow().state.revision(), revision);
     request.server_id = "other".into();
     let reused = call(&router, "Servers/CreateServer", Some("editor"), &request).await;
     assert_eq!(reused.code, Code::InvalidArgument);
@@ -364,7 +364,7 @@ async fn the_same_request_id_answers_the_same_and_another_request_under_it_is_re
 }
 
 #[tokio::test]
-async fn a_server_in_use_is_not_deleted_and_the_user_is_named() {
+async fn deleting_a_server_in_use_is_rejected_naming_the_gateway() {
     let (router, _desk, _trigger) = start();
     made(&router, "git").await;
     let gateway = CreateGatewayRequest {
@@ -399,7 +399,7 @@ async fn a_server_in_use_is_not_deleted_and_the_user_is_named() {
 }
 
 #[tokio::test]
-async fn pages_walk_everything_once_in_order() {
+async fn pages_return_every_object_once_in_order() {
     let (router, _desk, _trigger) = start();
     for id in ["a", "b", "c", "d", "e"] {
         made(&router, id).await;
@@ -439,7 +439,7 @@ async fn a_message_over_four_mebibytes_is_refused() {
 }
 
 #[tokio::test]
-async fn browsers_get_grpc_web_and_pages_on_the_same_port() {
+async fn grpc_web_and_static_pages_are_served_on_the_same_port() {
     let (router, _desk, _trigger) = start();
     let message = ListOrganizationsRequest::default().encode_to_vec();
     let path = "/toolgate.admin.v1.Organizations/ListOrganizations";
@@ -469,7 +469,7 @@ async fn browsers_get_grpc_web_and_pages_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn reflection_is_for_those_who_may_read() {
+async fn reflection_requires_read_permission() {
     let (router, _desk, _trigger) = start();
     let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     // list_services: ""

@@ -1,43 +1,48 @@
 //! Credentials service: gives proxies the secrets that must not be part of a snapshot.
 
 use tonic::{Request, Response, Status};
-use toolgate_control_core::Key;
-use toolgate_model::{CredentialKind, Name};
+use toolgate_control_core::ObjectKey;
+use toolgate_model::{CredentialKind, ObjectName};
 use toolgate_proto::credential::v1::{
     GetKeyringRequest, Keyring, ResolveRequest, ResolveResponse, credentials_server,
 };
-use toolgate_wire::{OpenValue, Wire as _, keys::Resolved};
+use toolgate_wire::{PlaintextValue, ProtoConversion as _, keys::ResolvedCredential};
 
-use super::Members;
-use crate::{caller::Caller, kinds::place, status};
+use super::ProxyServices;
+use crate::{caller::AdminCaller, kinds::encryption_context, status};
 
 #[tonic::async_trait]
-impl credentials_server::Credentials for Members {
+impl credentials_server::Credentials for ProxyServices {
     async fn resolve(
         &self,
         request: Request<ResolveRequest>,
     ) -> Result<Response<ResolveResponse>, Status> {
-        Caller::of(&request)?.everywhere()?;
+        AdminCaller::of(&request)?.require_globally()?;
         let request = request.into_inner();
         let slug = |field, text: &str| text.parse().map_err(|e| status::invalid(field, e));
-        let name = Name::new(
+        let name = ObjectName::new(
             slug("org", &request.org)?,
             slug("credential", &request.credential)?,
         );
-        if self.edge.published().state.revision() < request.revision {
+        if self.context.published().state.revision() < request.revision {
             // Another control plane, which is ahead of this one, has sent the proxy this revision.
-            self.edge.settle(request.revision).await;
+            self.context.wait_published(request.revision).await;
         }
-        let published = self.edge.published();
+        let published = self.context.published();
         let stored = published.state.credentials.get(&name);
-        let stored = stored.ok_or_else(|| status::not_found(&Key::Credential(name.clone())))?;
+        let stored =
+            stored.ok_or_else(|| status::not_found(&ObjectKey::Credential(name.clone())))?;
         let CredentialKind::StaticHeader { header, value } = &stored.kind;
-        let opened = self.edge.desk.seal().open(&place(&name), value);
+        let opened = self
+            .context
+            .control_api
+            .seal()
+            .open(&encryption_context(&name), value);
         let opened = opened.map_err(|error| status::seal(&error))?;
-        let resolved = Resolved {
+        let resolved = ResolvedCredential {
             header: header.clone(),
-            value: OpenValue::new((*opened).as_ref().to_vec()),
-            revision: stored.modified,
+            value: PlaintextValue::new((*opened).as_ref().to_vec()),
+            revision: stored.mod_revision,
             expires: None,
         };
         Ok(Response::new(resolved.to_proto()))
@@ -47,7 +52,7 @@ impl credentials_server::Credentials for Members {
         &self,
         request: Request<GetKeyringRequest>,
     ) -> Result<Response<Keyring>, Status> {
-        Caller::of(&request)?.everywhere()?;
-        Ok(Response::new(self.edge.desk.keyring().to_proto()))
+        AdminCaller::of(&request)?.require_globally()?;
+        Ok(Response::new(self.context.control_api.keyring().to_proto()))
     }
 }

@@ -7,51 +7,51 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
-use toolgate_actor::{Actor, Context, Reply, TimerId};
+use toolgate_actor::{Actor, ActorContext, ReplySender, TimerId};
 use toolgate_control_core::{
-    Command, Context as DecideContext,
-    push::{Closed, Event, Output, Session},
+    Command, CommandContext as DecideContext,
+    push::{PushAction, PushCloseReason, PushEvent, PushSession},
 };
-use toolgate_model::{Delta, Proxy};
+use toolgate_model::{Delta, ProxyStatus};
 
-use crate::desk::Desk;
+use crate::control_api::ControlApi;
 
 /// Delta with its nonce, or the status that ends the stream.
-pub(super) type Outgoing = Result<(u64, Delta), Status>;
+pub(super) type FeedItem = Result<(u64, Delta), Status>;
 
 /// Actor state of one connected proxy.
-pub(super) struct Feed {
-    desk: Arc<dyn Desk>,
-    session: Session,
-    out: Option<mpsc::Sender<Outgoing>>,
+pub(super) struct ProxyFeed {
+    control_api: Arc<dyn ControlApi>,
+    session: PushSession,
+    out: Option<mpsc::Sender<FeedItem>>,
     /// Dropped when this actor ends for any reason, which notifies the task of the stream.
     _alive: Option<oneshot::Sender<()>>,
     timer: Option<TimerId>,
     /// State to record after the recording in progress.
-    unrecorded: Option<Proxy>,
+    unrecorded: Option<ProxyStatus>,
     recording: bool,
     closing: bool,
 }
 
 /// Messages to a feed.
-pub(super) enum Message {
+pub(super) enum FeedMessage {
     /// Event for the session. The reply confirms that it was handled.
-    Event(Box<Event>, Reply<()>),
+    Event(Box<PushEvent>, ReplySender<()>),
     /// The timer has fired.
     Tick,
     /// Recording has succeeded or failed.
     Recorded,
 }
 
-impl Feed {
+impl ProxyFeed {
     pub(super) fn new(
-        desk: Arc<dyn Desk>,
-        out: Option<mpsc::Sender<Outgoing>>,
+        control_api: Arc<dyn ControlApi>,
+        out: Option<mpsc::Sender<FeedItem>>,
         alive: Option<oneshot::Sender<()>>,
     ) -> Self {
-        let session = Session::new(desk.now());
+        let session = PushSession::new(control_api.now());
         Self {
-            desk,
+            control_api,
             session,
             out,
             _alive: alive,
@@ -62,19 +62,20 @@ impl Feed {
         }
     }
 
-    fn step(&mut self, event: Event, cx: &mut Context<Self>) {
-        for output in self.session.step(event, self.desk.now()) {
+    fn step(&mut self, event: PushEvent, cx: &mut ActorContext<Self>) {
+        for output in self.session.step(event, self.control_api.now()) {
             match output {
-                Output::Send { delta, nonce } => self.send(Ok((nonce, delta))),
-                Output::RecordProxy(proxy) => self.unrecorded = Some(proxy),
-                Output::WakeAt(at) => {
+                PushAction::Send { delta, nonce } => self.send(Ok((nonce, delta))),
+                PushAction::RecordProxy(proxy) => self.unrecorded = Some(proxy),
+                PushAction::WakeAt(at) => {
                     if let Some(timer) = self.timer.take() {
                         cx.cancel(timer);
                     }
-                    self.timer = Some(cx.after(at.since(self.desk.now()), Message::Tick));
+                    self.timer =
+                        Some(cx.after(at.since(self.control_api.now()), FeedMessage::Tick));
                 }
-                Output::Close(why) => {
-                    if why != Closed::Disconnected {
+                PushAction::Close(why) => {
+                    if why != PushCloseReason::Disconnected {
                         self.send(Err(Status::aborted(why.to_string())));
                     }
                     self.out = None;
@@ -85,7 +86,7 @@ impl Feed {
         self.record(cx);
     }
 
-    fn send(&mut self, outgoing: Outgoing) {
+    fn send(&mut self, outgoing: FeedItem) {
         let sent = self.out.as_ref().map(|out| out.try_send(outgoing));
         if !matches!(sent, Some(Ok(()))) {
             // The stream does not take the delta that it asked for: it has ended or is broken.
@@ -95,7 +96,7 @@ impl Feed {
     }
 
     /// Records the state of the proxy, one write at a time; the latest state wins.
-    fn record(&mut self, cx: &mut Context<Self>) {
+    fn record(&mut self, cx: &mut ActorContext<Self>) {
         if self.recording {
             return;
         }
@@ -106,38 +107,40 @@ impl Feed {
             return;
         };
         self.recording = true;
-        let desk = Arc::clone(&self.desk);
+        let control_api = Arc::clone(&self.control_api);
         let context = DecideContext {
-            now: desk.now(),
+            now: control_api.now(),
             author: format!("proxies/{}", proxy.id),
             request: None,
         };
         cx.perform(async move {
-            let recorded = desk.submit(Command::RecordProxy(proxy), context).await;
+            let recorded = control_api
+                .submit(Command::RecordProxy(proxy), context)
+                .await;
             if let Err(error) = recorded {
                 // The next state will be recorded soon; the proxy is served regardless.
                 tracing::debug!(%error, "a proxy's state was not recorded");
             }
-            Message::Recorded
+            FeedMessage::Recorded
         });
     }
 }
 
-impl Actor for Feed {
-    type Message = Message;
+impl Actor for ProxyFeed {
+    type Message = FeedMessage;
     const KIND: &'static str = "proxy_feed";
     const CAPACITY: usize = 8;
     /// The stream cannot be recreated: the proxy opens a new connection, with a new feed.
-    const RESTARTS: usize = 0;
+    const MAX_RESTARTS: usize = 0;
 
-    fn handle(&mut self, message: Message, cx: &mut Context<Self>) {
+    fn handle(&mut self, message: FeedMessage, cx: &mut ActorContext<Self>) {
         match message {
-            Message::Event(event, taken) => {
+            FeedMessage::Event(event, taken) => {
                 self.step(*event, cx);
                 taken.send(());
             }
-            Message::Tick => self.step(Event::Tick, cx),
-            Message::Recorded => {
+            FeedMessage::Tick => self.step(PushEvent::Tick, cx),
+            FeedMessage::Recorded => {
                 self.recording = false;
                 self.record(cx);
             }

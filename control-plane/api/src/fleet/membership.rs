@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{Command, Context, Key, Rejection, push::is_connected};
+use toolgate_control_core::{Command, CommandContext, ObjectKey, Rejection, push::is_connected};
 use toolgate_model::{Digest, Slug};
 use toolgate_proto::push::v1::{Certificate, JoinRequest, RenewRequest, fleet_server};
 
-use super::Members;
+use super::ProxyServices;
 use crate::{
-    caller::{Caller, Peer, not_expelled},
-    desk::{IssuedCertificate, Purpose, SubmitError},
+    caller::{AdminCaller, ConnectionPeer, not_expelled},
+    control_api::{IssuedCertificate, SecretPurpose, SubmitError},
     status,
 };
 
@@ -20,58 +20,60 @@ const MAX_REQUEST: usize = 16 * 1024;
 const MAX_SECRET: usize = 256;
 
 #[tonic::async_trait]
-impl fleet_server::Fleet for Members {
+impl fleet_server::Fleet for ProxyServices {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Certificate>, Status> {
-        Caller::of(&request)?.everywhere()?;
+        AdminCaller::of(&request)?.require_globally()?;
         let request = request.into_inner();
         let id: Slug = request
             .proxy_id
             .parse()
             .map_err(|invalid| status::invalid("proxy_id", invalid))?;
         check_size(&request.csr_der)?;
-        let desk = &self.edge.desk;
+        let control_api = &self.context.control_api;
         let secret = request.secret.as_bytes();
         let hash = match secret.len() {
-            1..=MAX_SECRET => desk.hash(Purpose::Join, secret),
-            _ => return Err(refused()),
+            1..=MAX_SECRET => control_api.hash(SecretPurpose::Join, secret),
+            _ => return Err(invalid_join_token()),
         };
-        let published = self.edge.published();
+        let published = self.context.published();
         let token = published.state.join_tokens.get(&Digest(hash.0));
-        let token = token.filter(|token| token.expires > desk.now());
+        let token = token.filter(|token| token.expires > control_api.now());
         if token.is_none() {
-            return Err(refused());
+            return Err(invalid_join_token());
         }
-        not_expelled(&published.state, &id, desk.now())?;
+        not_expelled(&published.state, &id, control_api.now())?;
         if published
             .state
             .proxies
             .get(&id)
-            .is_some_and(|proxy| is_connected(proxy, desk.now()))
+            .is_some_and(|proxy| is_connected(proxy, control_api.now()))
         {
-            let taken = Rejection::AlreadyExists(Key::Proxy(id));
+            let taken = Rejection::AlreadyExists(ObjectKey::Proxy(id));
             return Err(status::rejected(&taken, None));
         }
         // Issued before the secret is used up, and returned after: a certificate request that cannot be signed does not
         // use up the secret.
-        let issued = desk.issue(&id, &request.csr_der);
+        let issued = control_api.issue(&id, &request.csr_der);
         let issued = issued.map_err(|error| status::issue(&error))?;
-        let context = Context {
-            now: desk.now(),
+        let context = CommandContext {
+            now: control_api.now(),
             author: format!("proxies/{id}"),
             request: None,
         };
-        let used = desk.submit(Command::UseJoinToken(hash), context).await;
+        let used = control_api
+            .submit(Command::UseJoinToken(hash), context)
+            .await;
         match used {
             Ok(_outcome) => Ok(Response::new(certificate(issued))),
-            Err(SubmitError::Rejected(Rejection::NotFound(_))) => Err(refused()),
+            Err(SubmitError::Rejected(Rejection::NotFound(_))) => Err(invalid_join_token()),
             Err(error) => Err(status::submit(&error, None)),
         }
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Certificate>, Status> {
-        let caller = Caller::of(&request)?;
-        caller.everywhere()?;
-        let Peer::Proxy(id) = &caller.peer else {
+        let caller = AdminCaller::of(&request)?;
+        caller.require_globally()?;
+        let ConnectionPeer::Proxy(id) = &caller.peer else {
             let message = "only a proxy that has a certificate can renew it; join the fleet first";
             return Err(status::precondition(
                 "NO_CERTIFICATE",
@@ -81,20 +83,20 @@ impl fleet_server::Fleet for Members {
         };
         let request = request.into_inner();
         check_size(&request.csr_der)?;
-        let published = Arc::clone(&self.edge.published());
+        let published = Arc::clone(&self.context.published());
         // A proxy that renews without a record in the store could not be expelled.
         if !published.state.proxies.contains(id) {
             let message = format!("nothing is known of proxy {id}; let it subscribe first");
             return Err(status::precondition("UNKNOWN_PROXY", "proxy", message));
         }
-        let issued = self.edge.desk.issue(id, &request.csr_der);
+        let issued = self.context.control_api.issue(id, &request.csr_der);
         let issued = issued.map_err(|error| status::issue(&error))?;
         Ok(Response::new(certificate(issued)))
     }
 }
 
 /// Error for every way in which a join secret can be invalid.
-fn refused() -> Status {
+fn invalid_join_token() -> Status {
     status::unauthenticated(
         "JOIN_TOKEN",
         "the join token is unknown, used or expired; create a new one with `toolgate proxies join-token`",

@@ -8,28 +8,28 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use toolgate_control_core::State;
+use toolgate_control_core::StoreState;
 use toolgate_model::{Slug, Timestamp, TokenHash, Version};
 use toolgate_proto::push::v1::Revocations;
 use toolgate_wire::push::version_to_proto;
 
-use crate::{caller::not_expelled, edge::Edge};
+use crate::{api_context::ApiContext, caller::not_expelled};
 
 /// Maximum number of hashes in one message.
-const PART: usize = 50_000;
+const MAX_HASHES_PER_MESSAGE: usize = 50_000;
 /// Number of messages buffered for the reader.
 const BUFFER: usize = 4;
 /// Maximum delay until expired tokens are sent.
-const EXPIRY: Duration = Duration::from_secs(30);
+const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-type Sender = mpsc::Sender<Result<Revocations, Status>>;
+type RevocationSender = mpsc::Sender<Result<Revocations, Status>>;
 
 /// State of one revocation stream.
 #[derive(Default)]
-struct Known {
+struct RevocationTracker {
     sequence: u64,
     /// Hashes already sent.
-    dead: BTreeSet<TokenHash>,
+    revoked: BTreeSet<TokenHash>,
     /// Hashes of the tokens in the store at the last check.
     present: BTreeSet<TokenHash>,
     version: Version,
@@ -37,7 +37,7 @@ struct Known {
 
 /// Opens a stream for `proxy`: first all revocations in force, then additions. It ends when the proxy is expelled.
 pub(super) fn stream(
-    edge: &Edge,
+    edge: &ApiContext,
     proxy: Option<Slug>,
 ) -> ReceiverStream<Result<Revocations, Status>> {
     let (sender, receiver) = mpsc::channel(BUFFER);
@@ -51,29 +51,32 @@ pub(super) fn stream(
     ReceiverStream::new(receiver)
 }
 
-async fn follow(edge: &Edge, proxy: Option<&Slug>, sender: &Sender) {
-    let mut publications = edge.desk.published();
-    let mut known = Known::default();
+async fn follow(edge: &ApiContext, proxy: Option<&Slug>, sender: &RevocationSender) {
+    let mut publications = edge.control_api.published();
+    let mut known = RevocationTracker::default();
     let mut complete = true;
     loop {
         let state = Arc::clone(&publications.borrow_and_update().state);
         if let Some(proxy) = proxy
-            && let Err(expelled) = not_expelled(&state, proxy, edge.desk.now())
+            && let Err(expelled) = not_expelled(&state, proxy, edge.control_api.now())
         {
             let _reader_gone = sender.try_send(Err(expelled));
             return;
         }
         // Before the first listing of the store the state is empty, and must not be sent as complete.
         if state.version() != Version::default() {
-            let fresh = known.learn(&state, edge.desk.now());
-            if (complete || !fresh.is_empty()) && !tell(&mut known, fresh, complete, sender).await {
+            let fresh = known.update(&state, edge.control_api.now());
+            if (complete || !fresh.is_empty())
+                && !send_hashes(&mut known, fresh, complete, sender).await
+            {
                 return;
             }
             complete = false;
         }
         // Depends on the clock as well: after its expiry, the record of an expulsion has no effect.
-        let expelled =
-            |state: &State| proxy.is_some_and(|proxy| state.is_expelled(proxy, edge.desk.now()));
+        let expelled = |state: &StoreState| {
+            proxy.is_some_and(|proxy| state.is_expelled(proxy, edge.control_api.now()))
+        };
         if !changed(&mut publications, &known, expelled, sender).await {
             return;
         }
@@ -83,24 +86,29 @@ async fn follow(edge: &Edge, proxy: Option<&Slug>, sender: &Sender) {
 /// Waits for a new version, for the next expiry check, or for the expulsion of the proxy. Returns `false` if the stream
 /// has ended.
 async fn changed(
-    publications: &mut tokio::sync::watch::Receiver<Arc<crate::desk::Published>>,
-    known: &Known,
-    expelled: impl Fn(&State) -> bool,
-    sender: &Sender,
+    publications: &mut tokio::sync::watch::Receiver<Arc<crate::control_api::PublishedState>>,
+    known: &RevocationTracker,
+    expelled: impl Fn(&StoreState) -> bool,
+    sender: &RevocationSender,
 ) -> bool {
-    let other = |published: &Arc<crate::desk::Published>| {
+    let other = |published: &Arc<crate::control_api::PublishedState>| {
         published.state.version() != known.version || expelled(&published.state)
     };
     tokio::select! {
         () = sender.closed() => false,
-        () = sleep(EXPIRY) => true,
+        () = sleep(EXPIRY_CHECK_INTERVAL) => true,
         changed = publications.wait_for(other) => changed.is_ok(),
     }
 }
 
-async fn tell(known: &mut Known, fresh: Vec<TokenHash>, complete: bool, sender: &Sender) -> bool {
+async fn send_hashes(
+    known: &mut RevocationTracker,
+    fresh: Vec<TokenHash>,
+    complete: bool,
+    sender: &RevocationSender,
+) -> bool {
     let mut complete = complete;
-    let mut parts = fresh.chunks(PART);
+    let mut parts = fresh.chunks(MAX_HASHES_PER_MESSAGE);
     let mut part = parts.next().unwrap_or_default();
     loop {
         known.sequence += 1;
@@ -121,10 +129,10 @@ async fn tell(known: &mut Known, fresh: Vec<TokenHash>, complete: bool, sender: 
     }
 }
 
-impl Known {
+impl RevocationTracker {
     /// Returns the hashes that became invalid since the last call.
-    fn learn(&mut self, state: &State, now: Timestamp) -> Vec<TokenHash> {
-        let mut fresh: BTreeSet<TokenHash> = state.dead_tokens(now).copied().collect();
+    fn update(&mut self, state: &StoreState, now: Timestamp) -> Vec<TokenHash> {
+        let mut fresh: BTreeSet<TokenHash> = state.inactive_tokens(now).copied().collect();
         if state.version() != self.version {
             let tokens = state.tokens.iter();
             let present: BTreeSet<TokenHash> = tokens.map(|(_, token)| token.hash).collect();
@@ -133,7 +141,7 @@ impl Known {
             self.present = present;
             self.version = state.version();
         }
-        fresh.retain(|hash| self.dead.insert(*hash));
+        fresh.retain(|hash| self.revoked.insert(*hash));
         fresh.into_iter().collect()
     }
 }

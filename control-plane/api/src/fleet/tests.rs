@@ -10,7 +10,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use toolgate_control_core::{Command, Desired};
-use toolgate_model::{Credential, CredentialKind, Meta, Name, Server, Slug, Timeouts, Version};
+use toolgate_model::{
+    CallTimeouts, Credential, CredentialKind, ObjectMeta, ObjectName, Server, Slug, Version,
+};
 use toolgate_proto::{
     credential::v1::{ResolveRequest, credentials_client::CredentialsClient},
     push::v1::{
@@ -18,42 +20,42 @@ use toolgate_proto::{
         fleet_client::FleetClient, from_proxy::Message, push_client::PushClient,
     },
 };
-use toolgate_runtime::drain::{self, Trigger};
+use toolgate_runtime::drain::{self, DrainTrigger};
 use toolgate_wire::{
-    Wire as _,
-    push::{self as wire, Assembly, Hello, Incoming},
+    ProtoConversion as _,
+    push::{self as wire, ProxyHello, ReceivedUpdate, UpdateAssembler},
 };
 
 use super::*;
-use crate::{desk::Published, memory::MemoryDesk};
+use crate::{control_api::PublishedState, memory::MemoryControlApi};
 
 mod certificates;
 mod leaving;
 
-struct Rig {
-    desk: Arc<MemoryDesk>,
-    fleet: Fleet,
+struct FleetFixture {
+    control_api: Arc<MemoryControlApi>,
+    fleet: FleetService,
     actors: ActorSystem,
-    trigger: Trigger,
+    trigger: DrainTrigger,
 }
 
-fn rig(bomb: Option<&str>) -> Rig {
-    let mut desk = MemoryDesk::new();
-    desk.bomb = bomb.map(|id| id.parse().unwrap());
-    let desk = Arc::new(desk);
+fn fixture(bomb: Option<&str>) -> FleetFixture {
+    let mut control_api = MemoryControlApi::new();
+    control_api.panic_on = bomb.map(|id| id.parse().unwrap());
+    let control_api = Arc::new(control_api);
     let (drain, trigger) = drain::new();
     let actors = ActorSystem::start(1).unwrap();
-    let shared: Arc<dyn Desk> = desk.clone();
-    let fleet = Fleet::new(shared, actors.clone(), Readiness::new(), drain);
-    Rig {
-        desk,
+    let shared: Arc<dyn ControlApi> = control_api.clone();
+    let fleet = FleetService::new(shared, actors.clone(), Readiness::new(), drain);
+    FleetFixture {
+        control_api,
         fleet,
         actors,
         trigger,
     }
 }
 
-async fn channel(fleet: &Fleet) -> Channel {
+async fn channel(fleet: &FleetService) -> Channel {
     let fleet = fleet.clone();
     let connector = tower::service_fn(move |_uri: http::Uri| {
         let stream = fleet.connect();
@@ -63,38 +65,39 @@ async fn channel(fleet: &Fleet) -> Channel {
     endpoint.connect_with_connector(connector).await.unwrap()
 }
 
-fn name(id: &str) -> Name {
-    Name::new("acme".parse().unwrap(), id.parse().unwrap())
+fn name(id: &str) -> ObjectName {
+    ObjectName::new("acme".parse().unwrap(), id.parse().unwrap())
 }
 
-fn add_server(desk: &MemoryDesk, id: &str) {
+fn add_server(control_api: &MemoryControlApi, id: &str) {
     let server = Server {
         name: name(id),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         url: "https://example.com/mcp".parse().unwrap(),
         credential: None,
         era: Default::default(),
-        timeouts: Timeouts::default(),
+        timeouts: CallTimeouts::default(),
         drift: Default::default(),
         relay: Default::default(),
         sharing: Default::default(),
         max_answer: Default::default(),
     };
-    desk.command(Command::Create(Desired::Server(server)))
+    control_api
+        .command(Command::Create(Desired::Server(server)))
         .unwrap();
 }
 
 /// Proxy with an open push stream.
-struct Subscribed {
-    say: mpsc::Sender<FromProxy>,
+struct SubscribedProxy {
+    sender: mpsc::Sender<FromProxy>,
     updates: Streaming<Update>,
-    assembly: Assembly,
+    assembly: UpdateAssembler,
 }
 
-impl Subscribed {
-    async fn open(fleet: &Fleet, id: &str) -> Self {
+impl SubscribedProxy {
+    async fn open(fleet: &FleetService, id: &str) -> Self {
         let (say, said) = mpsc::channel(4);
-        let hello = Hello {
+        let hello = ProxyHello {
             proxy: id.parse().unwrap(),
             region: "eu".into(),
             build: "1".into(),
@@ -112,40 +115,44 @@ impl Subscribed {
         let mut client = PushClient::new(channel(fleet).await);
         let updates = client.subscribe(ReceiverStream::new(said)).await.unwrap();
         Self {
-            say,
+            sender: say,
             updates: updates.into_inner(),
-            assembly: Assembly::default(),
+            assembly: UpdateAssembler::default(),
         }
     }
 
-    async fn next(&mut self) -> Result<Option<Incoming>, tonic::Status> {
+    async fn next(&mut self) -> Result<Option<ReceivedUpdate>, tonic::Status> {
         loop {
             let deadline = Duration::from_secs(10);
             let message = timeout(deadline, self.updates.message()).await.unwrap()?;
             let Some(update) = message else {
                 return Ok(None);
             };
-            if let Some(incoming) = self.assembly.take(update).unwrap() {
+            if let Some(incoming) = self.assembly.add_part(update).unwrap() {
                 return Ok(Some(incoming));
             }
         }
     }
 
-    async fn ack(&self, incoming: &Incoming) {
+    async fn ack(&self, incoming: &ReceivedUpdate) {
         let ack = Message::Ack(Ack {
             nonce: incoming.nonce,
             version: Some(wire::version_to_proto(incoming.version)),
         });
-        self.say
+        self.sender
             .send(FromProxy { message: Some(ack) })
             .await
             .unwrap();
     }
 }
 
-async fn recorded(desk: &MemoryDesk, id: &str, check: impl Fn(&toolgate_model::Proxy) -> bool) {
+async fn recorded(
+    control_api: &MemoryControlApi,
+    id: &str,
+    check: impl Fn(&toolgate_model::ProxyStatus) -> bool,
+) {
     let id: Slug = id.parse().unwrap();
-    let mut published = desk.published();
+    let mut published = control_api.published();
     let there = published.wait_for(|p| p.state.proxies.get(&id).is_some_and(|p| check(&p.object)));
     timeout(Duration::from_secs(10), there)
         .await
@@ -154,15 +161,18 @@ async fn recorded(desk: &MemoryDesk, id: &str, check: impl Fn(&toolgate_model::P
 }
 
 #[tokio::test]
-async fn a_proxy_gets_everything_then_what_changes_and_its_answers_are_recorded() {
-    let rig = rig(None);
-    add_server(&rig.desk, "git");
-    let mut proxy = Subscribed::open(&rig.fleet, "p1").await;
+async fn a_proxy_gets_the_full_snapshot_then_deltas_and_its_acks_are_recorded() {
+    let rig = fixture(None);
+    add_server(&rig.control_api, "git");
+    let mut proxy = SubscribedProxy::open(&rig.fleet, "p1").await;
     let first = proxy.next().await.unwrap().unwrap();
-    assert_eq!((first.puts.len(), first.refused.len()), (1, 0));
+    assert_eq!((first.puts.len(), first.rejected.len()), (1, 0));
     proxy.ack(&first).await;
-    recorded(&rig.desk, "p1", |p| p.connected && p.acked == first.version).await;
-    add_server(&rig.desk, "mail");
+    recorded(&rig.control_api, "p1", |p| {
+        p.connected && p.acked == first.version
+    })
+    .await;
+    add_server(&rig.control_api, "mail");
     let second = proxy.next().await.unwrap().unwrap();
     assert_eq!(second.puts.len(), 1);
     assert!(second.version > first.version);
@@ -175,83 +185,83 @@ async fn a_proxy_gets_everything_then_what_changes_and_its_answers_are_recorded(
         }],
     });
     proxy
-        .say
+        .sender
         .send(FromProxy {
             message: Some(nack),
         })
         .await
         .unwrap();
-    recorded(&rig.desk, "p1", |p| {
+    recorded(&rig.control_api, "p1", |p| {
         p.refusals.iter().any(|r| r.reason == "not today")
     })
     .await;
     drop(proxy);
-    recorded(&rig.desk, "p1", |p| !p.connected).await;
+    recorded(&rig.control_api, "p1", |p| !p.connected).await;
     let outcome = rig.trigger.drain(Duration::from_secs(5)).await;
     assert_eq!(outcome, drain::DrainOutcome::Drained);
 }
 
 #[tokio::test]
-async fn a_repaired_snapshot_reaches_proxies_even_under_the_same_version() {
-    let rig = rig(None);
-    add_server(&rig.desk, "git");
-    add_server(&rig.desk, "mail");
-    let whole = Arc::clone(&rig.desk.published().borrow());
+async fn a_repaired_snapshot_is_pushed_even_with_an_unchanged_version() {
+    let rig = fixture(None);
+    add_server(&rig.control_api, "git");
+    add_server(&rig.control_api, "mail");
+    let whole = Arc::clone(&rig.control_api.published().borrow());
     let mut lossy = (*whole.compiled).clone();
     let mut snapshot = (*lossy.snapshot).clone();
     snapshot.entries.pop_last();
     lossy.snapshot = Arc::new(snapshot);
-    rig.desk.publish(Published {
+    rig.control_api.publish(PublishedState {
         state: Arc::clone(&whole.state),
         compiled: Arc::new(lossy),
     });
-    let mut proxy = Subscribed::open(&rig.fleet, "p1").await;
+    let mut proxy = SubscribedProxy::open(&rig.fleet, "p1").await;
     let first = proxy.next().await.unwrap().unwrap();
     assert_eq!(first.puts.len(), 1);
     proxy.ack(&first).await;
-    recorded(&rig.desk, "p1", |p| p.acked == first.version).await;
-    rig.desk.publish((*whole).clone());
+    recorded(&rig.control_api, "p1", |p| p.acked == first.version).await;
+    rig.control_api.publish((*whole).clone());
     let repaired = proxy.next().await.unwrap().unwrap();
     assert_eq!(repaired.version, first.version);
     assert_eq!(repaired.puts.len(), 1);
 }
 
 #[tokio::test]
-async fn a_panic_in_one_feed_ends_its_stream_and_no_other() {
-    let rig = rig(Some("bomb"));
-    add_server(&rig.desk, "git");
-    let mut steady = Subscribed::open(&rig.fleet, "steady").await;
+async fn a_panic_in_one_feed_ends_only_its_stream() {
+    let rig = fixture(Some("bomb"));
+    add_server(&rig.control_api, "git");
+    let mut steady = SubscribedProxy::open(&rig.fleet, "steady").await;
     let first = steady.next().await.unwrap().unwrap();
     steady.ack(&first).await;
-    let mut bomb = Subscribed::open(&rig.fleet, "bomb").await;
+    let mut bomb = SubscribedProxy::open(&rig.fleet, "bomb").await;
     while let Ok(Some(_update)) = bomb.next().await {}
-    add_server(&rig.desk, "mail");
+    add_server(&rig.control_api, "mail");
     let second = steady.next().await.unwrap().unwrap();
     assert_eq!(second.puts.len(), 1);
     steady.ack(&second).await;
-    recorded(&rig.desk, "steady", |p| p.acked == second.version).await;
+    recorded(&rig.control_api, "steady", |p| p.acked == second.version).await;
     assert_eq!(rig.actors.counts().get("proxy_feed"), Some(&1));
 }
 
 #[tokio::test]
 async fn a_second_stream_of_a_proxy_replaces_the_first() {
-    let rig = rig(None);
-    add_server(&rig.desk, "git");
-    let mut first = Subscribed::open(&rig.fleet, "p1").await;
+    let rig = fixture(None);
+    add_server(&rig.control_api, "git");
+    let mut first = SubscribedProxy::open(&rig.fleet, "p1").await;
     first.next().await.unwrap().unwrap();
-    let mut second = Subscribed::open(&rig.fleet, "p1").await;
+    let mut second = SubscribedProxy::open(&rig.fleet, "p1").await;
     let incoming = second.next().await.unwrap().unwrap();
     while let Ok(Some(_update)) = first.next().await {}
     second.ack(&incoming).await;
-    recorded(&rig.desk, "p1", |p| {
+    recorded(&rig.control_api, "p1", |p| {
         p.connected && p.acked == incoming.version
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_stream_that_does_not_introduce_itself_properly_is_ended() {
-    let rig = rig(None);
+async fn a_stream_without_a_valid_hello_is_ended() {
+    let rig = fixture(None);
     let (say, said) = mpsc::channel(4);
     let mut client = PushClient::new(channel(&rig.fleet).await);
     say.send(FromProxy { message: None }).await.unwrap();
@@ -261,59 +271,68 @@ async fn a_stream_that_does_not_introduce_itself_properly_is_ended() {
 }
 
 #[tokio::test]
-async fn revocations_tell_all_at_first_and_then_what_is_added() {
-    let rig = rig(None);
-    let desk = &rig.desk;
+async fn revocations_are_sent_in_full_and_then_incrementally() {
+    let rig = fixture(None);
+    let control_api = &rig.control_api;
     for secret in ["dead", "dying", "deleted"] {
-        desk.token("acme", secret, toolgate_model::AdminRole::None, false);
+        control_api.token("acme", secret, toolgate_model::AdminRole::None, false);
     }
     let hash = |secret: &str| {
-        desk.hash(crate::Purpose::Bearer, secret.as_bytes())
+        control_api
+            .hash(crate::SecretPurpose::Bearer, secret.as_bytes())
             .0
             .to_vec()
     };
-    desk.command(Command::RevokeToken(name("dead"))).unwrap();
+    control_api
+        .command(Command::RevokeToken(name("dead")))
+        .unwrap();
     let mut client = PushClient::new(channel(&rig.fleet).await);
     let request = RevocationsRequest::default();
     let mut stream = client.revocations(request).await.unwrap().into_inner();
     let first = stream.message().await.unwrap().unwrap();
     assert!(first.complete);
     assert_eq!(first.token_hashes, [hash("dead")]);
-    desk.command(Command::RevokeToken(name("dying"))).unwrap();
+    control_api
+        .command(Command::RevokeToken(name("dying")))
+        .unwrap();
     let added = stream.message().await.unwrap().unwrap();
     assert_eq!(
         (added.complete, added.token_hashes),
         (false, vec![hash("dying")])
     );
-    let key = toolgate_control_core::Key::Token(name("deleted"));
+    let key = toolgate_control_core::ObjectKey::Token(name("deleted"));
     let delete = Command::Delete {
         key,
         expected: None,
     };
-    desk.command(delete).unwrap();
+    control_api.command(delete).unwrap();
     let added = stream.message().await.unwrap().unwrap();
     assert_eq!(added.token_hashes, [hash("deleted")]);
     assert!(added.sequence > first.sequence);
-    let now = desk.published().borrow().state.version();
+    let now = control_api.published().borrow().state.version();
     assert_eq!(wire::version(added.version.as_ref()), now);
     assert!(wire::version(first.version.as_ref()) < now);
 }
 
 #[tokio::test]
-async fn a_credential_is_resolved_with_its_revision() {
-    let rig = rig(None);
-    let place = crate::kinds::place(&name("git"));
-    let value = rig.desk.seal().seal(&place, b"Bearer s3cret").unwrap();
+async fn a_credential_is_resolved_together_with_its_revision() {
+    let rig = fixture(None);
+    let place = crate::kinds::encryption_context(&name("git"));
+    let value = rig
+        .control_api
+        .seal()
+        .seal(&place, b"Bearer s3cret")
+        .unwrap();
     let credential = Credential {
         name: name("git"),
-        meta: Meta::default(),
+        meta: ObjectMeta::default(),
         kind: CredentialKind::StaticHeader {
             header: "authorization".into(),
             value,
         },
     };
     let create = Command::Create(Desired::Credential(credential));
-    let revision = rig.desk.command(create).unwrap().revision;
+    let revision = rig.control_api.command(create).unwrap().revision;
     let mut client = CredentialsClient::new(channel(&rig.fleet).await);
     let mut request = ResolveRequest {
         org: "acme".into(),
@@ -331,11 +350,11 @@ async fn a_credential_is_resolved_with_its_revision() {
     assert_eq!(missing.code(), Code::NotFound);
     let keyring = client.get_keyring(toolgate_proto::credential::v1::GetKeyringRequest {});
     let keyring = keyring.await.unwrap().into_inner();
-    toolgate_wire::keys::Keyring::from_proto(&keyring).unwrap();
+    toolgate_wire::keys::ProxyKeyring::from_proto(&keyring).unwrap();
 }
 
 /// Connects a client that the listener identifies as `peer`.
-async fn as_peer(rig: &Rig, peer: Peer) -> FleetClient<Channel> {
+async fn as_peer(rig: &FleetFixture, peer: ConnectionPeer) -> FleetClient<Channel> {
     let serve = rig.fleet.serve.clone();
     let connector = tower::service_fn(move |_uri: http::Uri| {
         let (near, far) = tokio::io::duplex(4096);
@@ -349,16 +368,20 @@ async fn as_peer(rig: &Rig, peer: Peer) -> FleetClient<Channel> {
 }
 
 #[tokio::test]
-async fn a_join_token_lets_one_proxy_in_once_and_a_bad_request_does_not_use_it_up() {
-    let rig = rig(None);
+async fn a_join_token_works_once_and_a_bad_request_does_not_consume_it() {
+    let rig = fixture(None);
     let secret = "join-secret";
     let token = toolgate_control_core::JoinToken {
-        hash: rig.desk.hash(crate::Purpose::Join, secret.as_bytes()),
+        hash: rig
+            .control_api
+            .hash(crate::SecretPurpose::Join, secret.as_bytes()),
         region: "eu".into(),
-        expires: rig.desk.now().after(Duration::from_secs(60)),
+        expires: rig.control_api.now().after(Duration::from_secs(60)),
     };
-    rig.desk.command(Command::CreateJoinToken(token)).unwrap();
-    let mut newcomer = as_peer(&rig, Peer::Unknown).await;
+    rig.control_api
+        .command(Command::CreateJoinToken(token))
+        .unwrap();
+    let mut newcomer = as_peer(&rig, ConnectionPeer::Unknown).await;
     let request = |secret: &str, csr: &[u8]| JoinRequest {
         secret: secret.into(),
         proxy_id: "p1".into(),
@@ -380,32 +403,38 @@ async fn a_join_token_lets_one_proxy_in_once_and_a_bad_request_does_not_use_it_u
 }
 
 /// Records a connected proxy in the store.
-fn record(rig: &Rig, id: &str) {
-    let proxy = toolgate_model::Proxy {
+fn record(rig: &FleetFixture, id: &str) {
+    let proxy = toolgate_model::ProxyStatus {
         id: id.parse().unwrap(),
         region: String::new(),
         build: String::new(),
         listen: String::new(),
         started: Default::default(),
-        last_seen: rig.desk.now(),
+        last_seen: rig.control_api.now(),
         connected: true,
         held: Version::default(),
         acked: Version::default(),
         refusals: Vec::new(),
     };
-    rig.desk.command(Command::RecordProxy(proxy)).unwrap();
+    rig.control_api
+        .command(Command::RecordProxy(proxy))
+        .unwrap();
 }
 
 #[tokio::test]
-async fn a_proxy_that_lost_its_disk_joins_again_when_nobody_hears_of_it_any_more() {
-    let rig = rig(None);
-    let leave = |rig: &Rig, secret: &str| {
+async fn a_proxy_id_can_join_again_once_its_old_instance_is_silent() {
+    let rig = fixture(None);
+    let leave = |rig: &FleetFixture, secret: &str| {
         let token = toolgate_control_core::JoinToken {
-            hash: rig.desk.hash(crate::Purpose::Join, secret.as_bytes()),
+            hash: rig
+                .control_api
+                .hash(crate::SecretPurpose::Join, secret.as_bytes()),
             region: String::new(),
-            expires: rig.desk.now().after(Duration::from_secs(60)),
+            expires: rig.control_api.now().after(Duration::from_secs(60)),
         };
-        rig.desk.command(Command::CreateJoinToken(token)).unwrap();
+        rig.control_api
+            .command(Command::CreateJoinToken(token))
+            .unwrap();
         JoinRequest {
             secret: secret.into(),
             proxy_id: "p1".into(),
@@ -414,24 +443,26 @@ async fn a_proxy_that_lost_its_disk_joins_again_when_nobody_hears_of_it_any_more
     };
     // The control plane of the proxy was killed and did not record the disconnect.
     record(&rig, "p1");
-    let mut newcomer = as_peer(&rig, Peer::Unknown).await;
+    let mut newcomer = as_peer(&rig, ConnectionPeer::Unknown).await;
     let taken = newcomer.join(leave(&rig, "early")).await.unwrap_err();
     assert_eq!(taken.code(), Code::AlreadyExists);
-    rig.desk.clock.advance(Duration::from_secs(91));
+    rig.control_api.clock.advance(Duration::from_secs(91));
     newcomer.join(leave(&rig, "later")).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_join_token_that_has_expired_lets_nobody_in() {
-    let rig = rig(None);
+async fn an_expired_join_token_is_rejected() {
+    let rig = fixture(None);
     let token = toolgate_control_core::JoinToken {
-        hash: rig.desk.hash(crate::Purpose::Join, b"late"),
+        hash: rig.control_api.hash(crate::SecretPurpose::Join, b"late"),
         region: String::new(),
-        expires: rig.desk.now().after(Duration::from_secs(60)),
+        expires: rig.control_api.now().after(Duration::from_secs(60)),
     };
-    rig.desk.command(Command::CreateJoinToken(token)).unwrap();
-    rig.desk.clock.advance(Duration::from_secs(61));
-    let mut newcomer = as_peer(&rig, Peer::Unknown).await;
+    rig.control_api
+        .command(Command::CreateJoinToken(token))
+        .unwrap();
+    rig.control_api.clock.advance(Duration::from_secs(61));
+    let mut newcomer = as_peer(&rig, ConnectionPeer::Unknown).await;
     let request = JoinRequest {
         secret: "late".into(),
         proxy_id: "p1".into(),
@@ -444,9 +475,9 @@ async fn a_join_token_that_has_expired_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_proxy_renews_for_itself_and_cannot_speak_for_another() {
-    let rig = rig(None);
-    let mut member = as_peer(&rig, Peer::Proxy("p1".parse().unwrap())).await;
+async fn a_proxy_renews_only_its_own_certificate() {
+    let rig = fixture(None);
+    let mut member = as_peer(&rig, ConnectionPeer::Proxy("p1".parse().unwrap())).await;
     let unseen = member.renew(toolgate_proto::push::v1::RenewRequest {
         csr_der: b"csr".to_vec(),
     });
@@ -462,7 +493,7 @@ async fn a_proxy_renews_for_itself_and_cannot_speak_for_another() {
     let serve = rig.fleet.serve.clone();
     let connector = tower::service_fn(move |_uri: http::Uri| {
         let (near, far) = tokio::io::duplex(4096);
-        let (peer, serve) = (Peer::Proxy("p1".parse().unwrap()), serve.clone());
+        let (peer, serve) = (ConnectionPeer::Proxy("p1".parse().unwrap()), serve.clone());
         let drain = serve.drain.clone();
         drain.spawn("test connection", listen::connection(far, peer, serve));
         async move { Ok::<_, std::io::Error>(TokioIo::new(near)) }
@@ -482,52 +513,64 @@ async fn a_proxy_renews_for_itself_and_cannot_speak_for_another() {
 }
 
 #[tokio::test]
-async fn a_deleted_proxy_is_out_at_once_and_nothing_of_it_works() {
-    let rig = rig(None);
-    add_server(&rig.desk, "git");
-    let mut proxy = Subscribed::open(&rig.fleet, "p1").await;
+async fn a_deleted_proxy_loses_all_access_immediately() {
+    let rig = fixture(None);
+    add_server(&rig.control_api, "git");
+    let mut proxy = SubscribedProxy::open(&rig.fleet, "p1").await;
     let first = proxy.next().await.unwrap().unwrap();
     proxy.ack(&first).await;
-    recorded(&rig.desk, "p1", |p| p.acked == first.version).await;
+    recorded(&rig.control_api, "p1", |p| p.acked == first.version).await;
     let p1: Slug = "p1".parse().unwrap();
-    rig.desk.command(Command::ForgetProxy(p1.clone())).unwrap();
+    rig.control_api
+        .command(Command::ForgetProxy(p1.clone()))
+        .unwrap();
 
     let ended = proxy.next().await.unwrap_err();
     assert_eq!(ended.code(), Code::PermissionDenied);
     assert!(ended.message().contains("deleted"), "{ended}");
-    let mut member = as_peer(&rig, Peer::Proxy(p1.clone())).await;
+    let mut member = as_peer(&rig, ConnectionPeer::Proxy(p1.clone())).await;
     let renew = toolgate_proto::push::v1::RenewRequest {
         csr_der: b"csr".to_vec(),
     };
     let refused = member.renew(renew.clone()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
-    let gate = crate::gate::Gate {
-        desk: rig.desk.clone(),
-        side: Side::Fleet,
+    let gate = crate::access_control::AccessControl {
+        control_api: rig.control_api.clone(),
+        listener: ListenerKind::Fleet,
         permits: Arc::new(Semaphore::new(1)),
         deadline: DEADLINE,
     };
-    for row in crate::rights::TABLE
+    for row in crate::rights::METHOD_RULES
         .iter()
-        .filter(|r| r.side == Side::Fleet)
+        .filter(|r| r.listener == ListenerKind::Fleet)
     {
-        let (path, peer) = (format!("/{}", row.method), Peer::Proxy(p1.clone()));
+        let (path, peer) = (
+            format!("/{}", row.method),
+            ConnectionPeer::Proxy(p1.clone()),
+        );
         let refused = gate
-            .admit(&path, &http::HeaderMap::new(), peer)
+            .authorize(&path, &http::HeaderMap::new(), peer)
             .unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied, "{path}");
     }
-    let mut again = Subscribed::open(&rig.fleet, "p1").await;
+    let mut again = SubscribedProxy::open(&rig.fleet, "p1").await;
     assert_eq!(
         again.next().await.unwrap_err().code(),
         Code::PermissionDenied
     );
     // The last update of the feed has not recreated the record of the proxy.
-    assert!(!rig.desk.published().borrow().state.proxies.contains(&p1));
+    assert!(
+        !rig.control_api
+            .published()
+            .borrow()
+            .state
+            .proxies
+            .contains(&p1)
+    );
 
-    rig.desk
+    rig.control_api
         .clock
-        .advance(toolgate_control_core::limits::EXPULSION);
+        .advance(toolgate_control_core::limits::EXPULSION_PERIOD);
     record(&rig, "p1");
     member.renew(renew).await.unwrap();
 }

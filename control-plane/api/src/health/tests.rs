@@ -5,9 +5,9 @@ use tonic::Code;
 use super::{health_server::Health as _, *};
 
 #[tokio::test]
-async fn health_follows_readiness_and_is_not_watched() {
+async fn health_follows_readiness_and_watch_is_unimplemented() {
     let readiness = Readiness::new();
-    let health = Health {
+    let health = HealthService {
         readiness: readiness.clone(),
     };
     let asked = || Request::new(HealthCheckRequest::default());

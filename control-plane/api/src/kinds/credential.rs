@@ -3,50 +3,52 @@
 use std::sync::Arc;
 
 use tonic::Status;
-use toolgate_control_core::{Desired, Key, Object, Shelf, State, port::SealPlace};
-use toolgate_model::{Credential, CredentialKind, Name, Slug};
+use toolgate_control_core::{
+    ControlObject, Desired, ObjectKey, ObjectTable, StoreState, port::EncryptionContext,
+};
+use toolgate_model::{Credential, CredentialKind, ObjectName, Slug};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::{
-    Collection, InvalidResourceName,
+    InvalidResourceName, ResourceCollection,
     admin::{self, CredentialInput},
 };
 
-use super::{Prepared, Resource};
-use crate::{desk::Desk, status};
+use super::{AdminResource, PreparedObject};
+use crate::{control_api::ControlApi, status};
 
-impl Resource for Credential {
+impl AdminResource for Credential {
     type Proto = pb::Credential;
-    type Id = Name;
+    type Id = ObjectName;
 
     const FIELD: &'static str = "credential";
     const MESSAGE: &'static str = "toolgate.admin.v1.Credential";
 
-    fn shelf(state: &State) -> &Shelf<Name, Self> {
+    fn table(state: &StoreState) -> &ObjectTable<ObjectName, Self> {
         &state.credentials
     }
 
-    fn first(org: &Slug) -> Option<Name> {
+    fn first(org: &Slug) -> Option<ObjectName> {
         super::first_name(org)
     }
 
-    fn parse(name: &str) -> Result<Name, InvalidResourceName> {
-        Collection::Credentials.parse(name)
+    fn parse(name: &str) -> Result<ObjectName, InvalidResourceName> {
+        ResourceCollection::Credentials.parse(name)
     }
 
-    fn format(id: &Name) -> String {
-        Collection::Credentials.format(id)
+    fn format(id: &ObjectName) -> String {
+        ResourceCollection::Credentials.format(id)
     }
 
-    fn within(org: Option<&Slug>, id: Slug) -> Option<Name> {
-        org.map(|org| Name::new(org.clone(), id))
+    fn within(org: Option<&Slug>, id: Slug) -> Option<ObjectName> {
+        org.map(|org| ObjectName::new(org.clone(), id))
     }
 
-    fn org(id: &Name) -> &Slug {
+    fn org(id: &ObjectName) -> &Slug {
         &id.org
     }
 
-    fn key(id: &Name) -> Key {
-        Key::Credential(id.clone())
+    fn key(id: &ObjectName) -> ObjectKey {
+        ObjectKey::Credential(id.clone())
     }
 
     fn metadata(message: &mut pb::Credential) -> &mut Option<pb::Metadata> {
@@ -58,15 +60,15 @@ impl Resource for Credential {
     }
 
     fn prepare(
-        desk: &dyn Desk,
+        control_api: &dyn ControlApi,
         message: &pb::Credential,
         stored: Option<&Self>,
-    ) -> Result<Prepared, Status> {
+    ) -> Result<PreparedObject, Status> {
         let input = CredentialInput::from_proto(message).map_err(status::invalid_message)?;
         let value = match (&input.value, stored) {
             (Some(value), _) => {
-                let place = place(&input.name);
-                let sealed = desk.seal().seal(&place, value.expose());
+                let place = encryption_context(&input.name);
+                let sealed = control_api.seal().seal(&place, value.expose());
                 sealed.map_err(|error| status::seal(&error))?
             }
             (None, Some(stored)) => {
@@ -84,27 +86,27 @@ impl Resource for Credential {
         Ok(Desired::Credential(input.sealed(value)).into())
     }
 
-    fn of_object(object: &Object) -> Option<&Arc<Self>> {
+    fn of_object(object: &ControlObject) -> Option<&Arc<Self>> {
         match object {
-            Object::Credential(it) => Some(it),
-            Object::Organization(_)
-            | Object::Gateway(_)
-            | Object::Server(_)
-            | Object::Token(_)
-            | Object::Catalogue(_)
-            | Object::Proxy(_)
-            | Object::Marker(_)
-            | Object::GatewayId(_)
-            | Object::SystemKey(_)
-            | Object::JoinToken(_)
-            | Object::Expelled(_)
-            | Object::Request(_)
-            | Object::History(_) => None,
+            ControlObject::Credential(it) => Some(it),
+            ControlObject::Organization(_)
+            | ControlObject::Gateway(_)
+            | ControlObject::Server(_)
+            | ControlObject::Token(_)
+            | ControlObject::Definitions(_)
+            | ControlObject::Proxy(_)
+            | ControlObject::Marker(_)
+            | ControlObject::GatewayId(_)
+            | ControlObject::SystemKey(_)
+            | ControlObject::JoinToken(_)
+            | ControlObject::Expelled(_)
+            | ControlObject::Request(_)
+            | ControlObject::History(_) => None,
         }
     }
 }
 
 /// Returns the encryption context of a credential value.
-pub(crate) fn place(name: &Name) -> SealPlace {
-    SealPlace::credential_value(name)
+pub(crate) fn encryption_context(name: &ObjectName) -> EncryptionContext {
+    EncryptionContext::credential_value(name)
 }

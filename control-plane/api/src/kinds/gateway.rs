@@ -3,53 +3,53 @@
 use std::sync::Arc;
 
 use tonic::Status;
-use toolgate_control_core::{Desired, Key, Object, Shelf, State};
+use toolgate_control_core::{ControlObject, Desired, ObjectKey, ObjectTable, StoreState};
 use toolgate_model::{
-    Gateway, Name, Resource as Compiled, ResourceKey, ResourceKind, Slug,
+    Gateway, ObjectName, ResourceKey, ResourceKind, Slug, SnapshotResource as Compiled,
     snapshot::{ExposedPrompt, ExposedTool},
 };
 use toolgate_proto::admin::v1 as pb;
-use toolgate_wire::{Collection, InvalidResourceName, Wire};
+use toolgate_wire::{InvalidResourceName, ProtoConversion, ResourceCollection};
 
-use super::{Prepared, Resource};
+use super::{AdminResource, PreparedObject};
 use crate::{
-    desk::{Desk, Published},
+    control_api::{ControlApi, PublishedState},
     problems, status,
 };
 
-impl Resource for Gateway {
+impl AdminResource for Gateway {
     type Proto = pb::Gateway;
-    type Id = Name;
+    type Id = ObjectName;
 
     const FIELD: &'static str = "gateway";
     const MESSAGE: &'static str = "toolgate.admin.v1.Gateway";
 
-    fn shelf(state: &State) -> &Shelf<Name, Self> {
+    fn table(state: &StoreState) -> &ObjectTable<ObjectName, Self> {
         &state.gateways
     }
 
-    fn first(org: &Slug) -> Option<Name> {
+    fn first(org: &Slug) -> Option<ObjectName> {
         super::first_name(org)
     }
 
-    fn parse(name: &str) -> Result<Name, InvalidResourceName> {
-        Collection::Gateways.parse(name)
+    fn parse(name: &str) -> Result<ObjectName, InvalidResourceName> {
+        ResourceCollection::Gateways.parse(name)
     }
 
-    fn format(id: &Name) -> String {
-        Collection::Gateways.format(id)
+    fn format(id: &ObjectName) -> String {
+        ResourceCollection::Gateways.format(id)
     }
 
-    fn within(org: Option<&Slug>, id: Slug) -> Option<Name> {
-        org.map(|org| Name::new(org.clone(), id))
+    fn within(org: Option<&Slug>, id: Slug) -> Option<ObjectName> {
+        org.map(|org| ObjectName::new(org.clone(), id))
     }
 
-    fn org(id: &Name) -> &Slug {
+    fn org(id: &ObjectName) -> &Slug {
         &id.org
     }
 
-    fn key(id: &Name) -> Key {
-        Key::Gateway(id.clone())
+    fn key(id: &ObjectName) -> ObjectKey {
+        ObjectKey::Gateway(id.clone())
     }
 
     fn metadata(message: &mut pb::Gateway) -> &mut Option<pb::Metadata> {
@@ -57,44 +57,44 @@ impl Resource for Gateway {
     }
 
     fn to_proto(&self) -> pb::Gateway {
-        Wire::to_proto(self)
+        ProtoConversion::to_proto(self)
     }
 
-    fn add_status(message: &mut pb::Gateway, id: &Name, published: &Published) {
+    fn add_status(message: &mut pb::Gateway, id: &ObjectName, published: &PublishedState) {
         message.status = Some(status_of(id, published));
     }
 
     fn prepare(
-        _desk: &dyn Desk,
+        _desk: &dyn ControlApi,
         message: &pb::Gateway,
         _stored: Option<&Self>,
-    ) -> Result<Prepared, Status> {
+    ) -> Result<PreparedObject, Status> {
         let it = Self::from_proto(message).map_err(status::invalid_message)?;
         Ok(Desired::Gateway(it).into())
     }
 
-    fn of_object(object: &Object) -> Option<&Arc<Self>> {
+    fn of_object(object: &ControlObject) -> Option<&Arc<Self>> {
         match object {
-            Object::Gateway(it) => Some(it),
-            Object::Organization(_)
-            | Object::Server(_)
-            | Object::Credential(_)
-            | Object::Token(_)
-            | Object::Catalogue(_)
-            | Object::Proxy(_)
-            | Object::Marker(_)
-            | Object::GatewayId(_)
-            | Object::SystemKey(_)
-            | Object::JoinToken(_)
-            | Object::Expelled(_)
-            | Object::Request(_)
-            | Object::History(_) => None,
+            ControlObject::Gateway(it) => Some(it),
+            ControlObject::Organization(_)
+            | ControlObject::Server(_)
+            | ControlObject::Credential(_)
+            | ControlObject::Token(_)
+            | ControlObject::Definitions(_)
+            | ControlObject::Proxy(_)
+            | ControlObject::Marker(_)
+            | ControlObject::GatewayId(_)
+            | ControlObject::SystemKey(_)
+            | ControlObject::JoinToken(_)
+            | ControlObject::Expelled(_)
+            | ControlObject::Request(_)
+            | ControlObject::History(_) => None,
         }
     }
 }
 
 /// Builds the status: path, exposed definitions, and problems that keep others from being exposed.
-fn status_of(id: &Name, published: &Published) -> pb::GatewayStatus {
+fn status_of(id: &ObjectName, published: &PublishedState) -> pb::GatewayStatus {
     let key = ResourceKey {
         kind: ResourceKind::Gateway,
         name: id.clone(),

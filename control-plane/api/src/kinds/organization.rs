@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use tonic::Status;
-use toolgate_control_core::{Desired, Key, Object, Shelf, State};
+use toolgate_control_core::{ControlObject, Desired, ObjectKey, ObjectTable, StoreState};
 use toolgate_model::{Organization, Slug};
 use toolgate_proto::admin::v1 as pb;
-use toolgate_wire::{InvalidResourceName, Wire, resource_name};
+use toolgate_wire::{InvalidResourceName, ProtoConversion, resource_name};
 
-use super::{Prepared, Resource};
-use crate::{desk::Desk, status};
+use super::{AdminResource, PreparedObject};
+use crate::{control_api::ControlApi, status};
 
-impl Resource for Organization {
+impl AdminResource for Organization {
     type Proto = pb::Organization;
     type Id = Slug;
 
     const FIELD: &'static str = "organization";
     const MESSAGE: &'static str = "toolgate.admin.v1.Organization";
 
-    fn shelf(state: &State) -> &Shelf<Slug, Self> {
+    fn table(state: &StoreState) -> &ObjectTable<Slug, Self> {
         &state.organizations
     }
 
@@ -42,8 +42,8 @@ impl Resource for Organization {
         id
     }
 
-    fn key(id: &Slug) -> Key {
-        Key::Organization(id.clone())
+    fn key(id: &Slug) -> ObjectKey {
+        ObjectKey::Organization(id.clone())
     }
 
     fn metadata(message: &mut pb::Organization) -> &mut Option<pb::Metadata> {
@@ -51,34 +51,34 @@ impl Resource for Organization {
     }
 
     fn to_proto(&self) -> pb::Organization {
-        Wire::to_proto(self)
+        ProtoConversion::to_proto(self)
     }
 
     fn prepare(
-        _desk: &dyn Desk,
+        _desk: &dyn ControlApi,
         message: &pb::Organization,
         _stored: Option<&Self>,
-    ) -> Result<Prepared, Status> {
+    ) -> Result<PreparedObject, Status> {
         let it = Self::from_proto(message).map_err(status::invalid_message)?;
         Ok(Desired::Organization(it).into())
     }
 
-    fn of_object(object: &Object) -> Option<&Arc<Self>> {
+    fn of_object(object: &ControlObject) -> Option<&Arc<Self>> {
         match object {
-            Object::Organization(it) => Some(it),
-            Object::Gateway(_)
-            | Object::Server(_)
-            | Object::Credential(_)
-            | Object::Token(_)
-            | Object::Catalogue(_)
-            | Object::Proxy(_)
-            | Object::Marker(_)
-            | Object::GatewayId(_)
-            | Object::SystemKey(_)
-            | Object::JoinToken(_)
-            | Object::Expelled(_)
-            | Object::Request(_)
-            | Object::History(_) => None,
+            ControlObject::Organization(it) => Some(it),
+            ControlObject::Gateway(_)
+            | ControlObject::Server(_)
+            | ControlObject::Credential(_)
+            | ControlObject::Token(_)
+            | ControlObject::Definitions(_)
+            | ControlObject::Proxy(_)
+            | ControlObject::Marker(_)
+            | ControlObject::GatewayId(_)
+            | ControlObject::SystemKey(_)
+            | ControlObject::JoinToken(_)
+            | ControlObject::Expelled(_)
+            | ControlObject::Request(_)
+            | ControlObject::History(_) => None,
         }
     }
 }

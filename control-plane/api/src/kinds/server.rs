@@ -3,50 +3,50 @@
 use std::sync::Arc;
 
 use tonic::Status;
-use toolgate_control_core::{Desired, Key, Object, Shelf, State};
-use toolgate_model::{Name, Server, Slug};
+use toolgate_control_core::{ControlObject, Desired, ObjectKey, ObjectTable, StoreState};
+use toolgate_model::{ObjectName, Server, Slug};
 use toolgate_proto::admin::v1 as pb;
-use toolgate_wire::{Collection, InvalidResourceName, Wire};
+use toolgate_wire::{InvalidResourceName, ProtoConversion, ResourceCollection};
 
-use super::{Prepared, Resource};
+use super::{AdminResource, PreparedObject};
 use crate::{
-    desk::{Desk, Published},
+    control_api::{ControlApi, PublishedState},
     problems, status,
 };
 
-impl Resource for Server {
+impl AdminResource for Server {
     type Proto = pb::Server;
-    type Id = Name;
+    type Id = ObjectName;
 
     const FIELD: &'static str = "server";
     const MESSAGE: &'static str = "toolgate.admin.v1.Server";
 
-    fn shelf(state: &State) -> &Shelf<Name, Self> {
+    fn table(state: &StoreState) -> &ObjectTable<ObjectName, Self> {
         &state.servers
     }
 
-    fn first(org: &Slug) -> Option<Name> {
+    fn first(org: &Slug) -> Option<ObjectName> {
         super::first_name(org)
     }
 
-    fn parse(name: &str) -> Result<Name, InvalidResourceName> {
-        Collection::Servers.parse(name)
+    fn parse(name: &str) -> Result<ObjectName, InvalidResourceName> {
+        ResourceCollection::Servers.parse(name)
     }
 
-    fn format(id: &Name) -> String {
-        Collection::Servers.format(id)
+    fn format(id: &ObjectName) -> String {
+        ResourceCollection::Servers.format(id)
     }
 
-    fn within(org: Option<&Slug>, id: Slug) -> Option<Name> {
-        org.map(|org| Name::new(org.clone(), id))
+    fn within(org: Option<&Slug>, id: Slug) -> Option<ObjectName> {
+        org.map(|org| ObjectName::new(org.clone(), id))
     }
 
-    fn org(id: &Name) -> &Slug {
+    fn org(id: &ObjectName) -> &Slug {
         &id.org
     }
 
-    fn key(id: &Name) -> Key {
-        Key::Server(id.clone())
+    fn key(id: &ObjectName) -> ObjectKey {
+        ObjectKey::Server(id.clone())
     }
 
     fn metadata(message: &mut pb::Server) -> &mut Option<pb::Metadata> {
@@ -54,38 +54,38 @@ impl Resource for Server {
     }
 
     fn to_proto(&self) -> pb::Server {
-        Wire::to_proto(self)
+        ProtoConversion::to_proto(self)
     }
 
-    fn add_status(message: &mut pb::Server, id: &Name, published: &Published) {
+    fn add_status(message: &mut pb::Server, id: &ObjectName, published: &PublishedState) {
         message.status = problems::of_server(id, published);
     }
 
     fn prepare(
-        _desk: &dyn Desk,
+        _desk: &dyn ControlApi,
         message: &pb::Server,
         _stored: Option<&Self>,
-    ) -> Result<Prepared, Status> {
+    ) -> Result<PreparedObject, Status> {
         let it = Self::from_proto(message).map_err(status::invalid_message)?;
         Ok(Desired::Server(it).into())
     }
 
-    fn of_object(object: &Object) -> Option<&Arc<Self>> {
+    fn of_object(object: &ControlObject) -> Option<&Arc<Self>> {
         match object {
-            Object::Server(it) => Some(it),
-            Object::Organization(_)
-            | Object::Gateway(_)
-            | Object::Credential(_)
-            | Object::Token(_)
-            | Object::Catalogue(_)
-            | Object::Proxy(_)
-            | Object::Marker(_)
-            | Object::GatewayId(_)
-            | Object::SystemKey(_)
-            | Object::JoinToken(_)
-            | Object::Expelled(_)
-            | Object::Request(_)
-            | Object::History(_) => None,
+            ControlObject::Server(it) => Some(it),
+            ControlObject::Organization(_)
+            | ControlObject::Gateway(_)
+            | ControlObject::Credential(_)
+            | ControlObject::Token(_)
+            | ControlObject::Definitions(_)
+            | ControlObject::Proxy(_)
+            | ControlObject::Marker(_)
+            | ControlObject::GatewayId(_)
+            | ControlObject::SystemKey(_)
+            | ControlObject::JoinToken(_)
+            | ControlObject::Expelled(_)
+            | ControlObject::Request(_)
+            | ControlObject::History(_) => None,
         }
     }
 }

@@ -3,60 +3,60 @@
 use std::sync::Arc;
 
 use tonic::Status;
-use toolgate_control_core::{Desired, Key, Object, Shelf, State};
-use toolgate_model::{Name, Slug, Token};
+use toolgate_control_core::{ControlObject, Desired, ObjectKey, ObjectTable, StoreState};
+use toolgate_model::{ObjectName, Slug, Token};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::{
-    Collection, InvalidResourceName,
+    InvalidResourceName, ResourceCollection,
     admin::{self, TokenInput},
 };
 
-use super::{Prepared, Resource};
+use super::{AdminResource, PreparedObject};
 use crate::{
-    desk::{Desk, Purpose},
+    control_api::{ControlApi, SecretPurpose},
     status,
 };
 
-impl Resource for Token {
+impl AdminResource for Token {
     type Proto = pb::Token;
-    type Id = Name;
+    type Id = ObjectName;
 
     const FIELD: &'static str = "token";
     const MESSAGE: &'static str = "toolgate.admin.v1.Token";
 
-    fn shelf(state: &State) -> &Shelf<Name, Self> {
+    fn table(state: &StoreState) -> &ObjectTable<ObjectName, Self> {
         &state.tokens
     }
 
-    fn first(org: &Slug) -> Option<Name> {
+    fn first(org: &Slug) -> Option<ObjectName> {
         super::first_name(org)
     }
 
-    fn parse(name: &str) -> Result<Name, InvalidResourceName> {
-        Collection::Tokens.parse(name)
+    fn parse(name: &str) -> Result<ObjectName, InvalidResourceName> {
+        ResourceCollection::Tokens.parse(name)
     }
 
-    fn format(id: &Name) -> String {
-        Collection::Tokens.format(id)
+    fn format(id: &ObjectName) -> String {
+        ResourceCollection::Tokens.format(id)
     }
 
-    fn within(org: Option<&Slug>, id: Slug) -> Option<Name> {
-        org.map(|org| Name::new(org.clone(), id))
+    fn within(org: Option<&Slug>, id: Slug) -> Option<ObjectName> {
+        org.map(|org| ObjectName::new(org.clone(), id))
     }
 
-    fn org(id: &Name) -> &Slug {
+    fn org(id: &ObjectName) -> &Slug {
         &id.org
     }
 
-    fn key(id: &Name) -> Key {
-        Key::Token(id.clone())
+    fn key(id: &ObjectName) -> ObjectKey {
+        ObjectKey::Token(id.clone())
     }
 
     fn metadata(message: &mut pb::Token) -> &mut Option<pb::Metadata> {
         &mut message.metadata
     }
 
-    fn is_systems(&self) -> bool {
+    fn is_system_owned(&self) -> bool {
         self.system
     }
 
@@ -65,10 +65,10 @@ impl Resource for Token {
     }
 
     fn prepare(
-        desk: &dyn Desk,
+        control_api: &dyn ControlApi,
         message: &pb::Token,
         stored: Option<&Self>,
-    ) -> Result<Prepared, Status> {
+    ) -> Result<PreparedObject, Status> {
         let input = TokenInput::from_proto(message).map_err(status::invalid_message)?;
         if let Some(stored) = stored {
             let token = input.minted(stored.hash, stored.hint.clone());
@@ -79,29 +79,29 @@ impl Resource for Token {
             })
             .into());
         }
-        let minted = desk.mint(Purpose::Bearer);
-        Ok(Prepared {
+        let minted = control_api.mint_secret(SecretPurpose::Bearer);
+        Ok(PreparedObject {
             desired: Desired::Token(input.minted(minted.hash, minted.hint)),
             secret: Some(minted.secret),
         })
     }
 
-    fn of_object(object: &Object) -> Option<&Arc<Self>> {
+    fn of_object(object: &ControlObject) -> Option<&Arc<Self>> {
         match object {
-            Object::Token(it) => Some(it),
-            Object::Organization(_)
-            | Object::Gateway(_)
-            | Object::Server(_)
-            | Object::Credential(_)
-            | Object::Catalogue(_)
-            | Object::Proxy(_)
-            | Object::Marker(_)
-            | Object::GatewayId(_)
-            | Object::SystemKey(_)
-            | Object::JoinToken(_)
-            | Object::Expelled(_)
-            | Object::Request(_)
-            | Object::History(_) => None,
+            ControlObject::Token(it) => Some(it),
+            ControlObject::Organization(_)
+            | ControlObject::Gateway(_)
+            | ControlObject::Server(_)
+            | ControlObject::Credential(_)
+            | ControlObject::Definitions(_)
+            | ControlObject::Proxy(_)
+            | ControlObject::Marker(_)
+            | ControlObject::GatewayId(_)
+            | ControlObject::SystemKey(_)
+            | ControlObject::JoinToken(_)
+            | ControlObject::Expelled(_)
+            | ControlObject::Request(_)
+            | ControlObject::History(_) => None,
         }
     }
 }

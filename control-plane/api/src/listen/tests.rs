@@ -9,23 +9,28 @@ use toolgate_proto::admin::v1::{
     ListOrganizationsRequest, WatchRequest, organizations_client::OrganizationsClient,
     watch_client::WatchClient,
 };
-use toolgate_runtime::drain::{self, DrainOutcome, Trigger};
+use toolgate_runtime::drain::{self, DrainOutcome, DrainTrigger};
 
 use super::*;
 use crate::{
     admin::{self, AdminOptions},
-    desk::Desk,
-    memory::MemoryDesk,
+    control_api::ControlApi,
+    memory::MemoryControlApi,
 };
 
-async fn serve() -> (SocketAddr, Trigger) {
-    let desk = MemoryDesk::new();
-    desk.token("acme", "viewer", AdminRole::Viewer, false);
-    let desk: Arc<dyn Desk> = Arc::new(desk);
+async fn serve() -> (SocketAddr, DrainTrigger) {
+    let control_api = MemoryControlApi::new();
+    control_api.token("acme", "viewer", AdminRole::Viewer, false);
+    let control_api: Arc<dyn ControlApi> = Arc::new(control_api);
     let (drain, trigger) = drain::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = admin::serve(listener, desk, AdminOptions::default(), drain.clone());
+    let serving = admin::serve(
+        listener,
+        control_api,
+        AdminOptions::default(),
+        drain.clone(),
+    );
     drain.spawn("admin listener", serving);
     (address, trigger)
 }
@@ -73,7 +78,7 @@ async fn grpc_clients_and_browsers_are_served_on_one_port() {
 }
 
 #[tokio::test]
-async fn a_request_whose_headers_are_too_long_is_refused() {
+async fn a_request_with_too_long_headers_is_rejected() {
     let (address, _trigger) = serve().await;
     let long = format!(
         "GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
@@ -104,17 +109,17 @@ async fn a_drain_ends_connections_with_open_watches_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_asks_nothing_is_ended() {
+async fn an_idle_connection_is_closed() {
     let (mut near, far) = tokio::io::duplex(1024);
     let (drain, _trigger) = drain::new();
-    let serve = Serve {
+    let serve = ServeOptions {
         router: Router::new(),
         http1: true,
         drain: drain.clone(),
         name: "test",
         grace: Duration::from_secs(1),
     };
-    drain.spawn("test", connection(far, Peer::Unknown, serve));
+    drain.spawn("test", connection(far, ConnectionPeer::Unknown, serve));
     let mut answer = Vec::new();
     let ended = timeout(Duration::from_secs(60), near.read_to_end(&mut answer));
     assert_eq!(ended.await.unwrap().unwrap(), 0);

@@ -37,7 +37,7 @@ fn without_a_mask_spec_labels_and_display_name_are_replaced() {
 }
 
 #[test]
-fn a_path_replaces_what_it_names_and_an_empty_value_clears() {
+fn a_mask_path_replaces_its_field_and_an_empty_value_clears_it() {
     let one = merged(&["spec.instructions"]);
     assert_eq!(one, gateway("old", "", "old"));
     let labels = merged(&["metadata.labels", "metadata.display_name"]);
@@ -45,7 +45,7 @@ fn a_path_replaces_what_it_names_and_an_empty_value_clears() {
 }
 
 #[test]
-fn a_message_that_was_not_sent_clears_only_what_is_named() {
+fn an_absent_message_clears_only_the_masked_fields() {
     let mask = FieldMask {
         paths: vec!["spec.description".into()],
     };
@@ -55,7 +55,7 @@ fn a_message_that_was_not_sent_clears_only_what_is_named() {
 }
 
 #[test]
-fn paths_into_lists_and_maps_are_unknown() {
+fn mask_paths_into_lists_and_maps_are_rejected() {
     for path in [
         "spec.bindings.server",
         "metadata.labels.team",

@@ -8,50 +8,51 @@ use std::{
 
 use toolgate_mcp::object;
 use toolgate_model::{
-    Binding, Catalogue, Definition, Gateway, Listing, Name, PrefixMode, Selection, Shape, Slug,
-    UriMode,
+    BindingSelection, Definition, Gateway, ObjectName, PrefixMode, ServerBinding,
+    ServerDefinitions, Slug, ToolListing, ToolShapeSpec, UriMode,
     snapshot::{
-        ExposedPrompt, ExposedTool, GatewayResource, OWN_TOOLS, SHAPED_ARGUMENTS, ToolShape,
+        ExposedPrompt, ExposedTool, GatewayResource, RESERVED_TOOL_NAMES, SHAPED_ARGUMENTS,
+        ToolShape,
     },
 };
 
-use crate::{limits, state::State};
+use crate::{limits, state::StoreState};
 
 use super::{
-    Named, Problem, ProblemKind,
-    claims::{Claim, Claims},
+    ConfigProblem, ExposedKind, ProblemKind,
+    name_allocator::{ClaimedName, NameAllocator},
     server, shapes,
 };
 
 /// Maximum number of problems reported per gateway.
-const PROBLEMS: usize = 100;
+const MAX_PROBLEMS: usize = 100;
 
 /// Compiles `gateway` into its resource and its problems. `owner` is the organization that owns the gateway id.
 pub fn compile(
-    state: &State,
+    state: &StoreState,
     gateway: &Gateway,
     owner: &Slug,
-) -> (Option<GatewayResource>, Vec<Problem>) {
+) -> (Option<GatewayResource>, Vec<ConfigProblem>) {
     if *owner != gateway.name.org {
         let kind = ProblemKind::IdTaken(gateway.name.id.clone());
         let field = "metadata.name".to_owned();
-        return (None, vec![Problem { field, kind }]);
+        return (None, vec![ConfigProblem { field, kind }]);
     }
-    let mut exposure = Exposure::new(gateway.prefix, gateway.listing);
+    let mut exposure = GatewayBuilder::new(gateway.prefix, gateway.listing);
     let mut bound = BTreeSet::new();
     if gateway.prefix == PrefixMode::Single && gateway.bindings.len() > 1 {
         let count = gateway.bindings.len();
         exposure.report("spec.bindings".to_owned(), ProblemKind::NotSingle(count));
     }
-    for (index, binding) in served(gateway) {
+    for (index, binding) in active_bindings(gateway) {
         let field = format!("spec.bindings[{index}]");
         if !bound.insert(&binding.server) {
             let twice = ProblemKind::BoundTwice(binding.server.clone());
             exposure.report(format!("{field}.server"), twice);
             continue;
         }
-        let name = Name::new(gateway.name.org.clone(), binding.server.clone());
-        match offered(state, &name) {
+        let name = ObjectName::new(gateway.name.org.clone(), binding.server.clone());
+        match server_definitions(state, &name) {
             Ok(catalogue) => exposure.bind(&field, binding, catalogue),
             Err(kind) => exposure.report(format!("{field}.server"), kind),
         }
@@ -60,7 +61,7 @@ pub fn compile(
 }
 
 /// Returns the bindings that the prefix mode allows, with their index.
-fn served(gateway: &Gateway) -> impl Iterator<Item = (usize, &Binding)> {
+fn active_bindings(gateway: &Gateway) -> impl Iterator<Item = (usize, &ServerBinding)> {
     let at_most = match gateway.prefix {
         PrefixMode::Single => 1,
         PrefixMode::Always | PrefixMode::Never => limits::GATEWAY_BINDINGS,
@@ -68,56 +69,60 @@ fn served(gateway: &Gateway) -> impl Iterator<Item = (usize, &Binding)> {
     gateway.bindings.iter().enumerate().take(at_most)
 }
 
-fn offered<'a>(state: &'a State, name: &Name) -> Result<&'a Catalogue, ProblemKind> {
+fn server_definitions<'a>(
+    state: &'a StoreState,
+    name: &ObjectName,
+) -> Result<&'a ServerDefinitions, ProblemKind> {
     let Some(stored) = state.servers.get(name) else {
         return Err(ProblemKind::NoServer(name.clone()));
     };
     if server::compile(state, stored).is_err() {
         return Err(ProblemKind::ServerNotServed(name.id.clone()));
     }
-    match state.catalogues.get(name) {
+    match state.definitions.get(name) {
         Some(catalogue) if catalogue.era.is_some() || offers_anything(catalogue) => Ok(catalogue),
         Some(_) | None => Err(ProblemKind::NotProbed(name.id.clone())),
     }
 }
 
 /// Returns `true` if an earlier probe found tools, prompts or resources.
-fn offers_anything(catalogue: &Catalogue) -> bool {
+fn offers_anything(catalogue: &ServerDefinitions) -> bool {
     !catalogue.tools.is_empty() || !catalogue.prompts.is_empty() || offers_resources(catalogue)
 }
 
 /// Returns `true` if the server has resources. The capability counts too: a server may have resources that it
 /// neither lists nor covers by a template.
-fn offers_resources(catalogue: &Catalogue) -> bool {
+fn offers_resources(catalogue: &ServerDefinitions) -> bool {
     !catalogue.resources.is_empty()
         || !catalogue.templates.is_empty()
         || object::get(catalogue.capabilities.as_bytes(), "resources").is_some()
 }
 
 /// Gateway resource under construction.
-struct Exposure<'a> {
+struct GatewayBuilder<'a> {
     uris: UriMode,
-    tools: Claims,
-    prompts: Claims,
+    tools: NameAllocator,
+    prompts: NameAllocator,
     resources: Vec<Slug>,
     timeouts: BTreeMap<Slug, Duration>,
     seen_uris: BTreeMap<&'a str, &'a Slug>,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
-impl<'a> Exposure<'a> {
-    fn new(mode: PrefixMode, listing: Listing) -> Self {
+impl<'a> GatewayBuilder<'a> {
+    fn new(mode: PrefixMode, listing: ToolListing) -> Self {
         let own: &[&str] = match listing {
-            Listing::All => &[],
-            Listing::Progressive => &OWN_TOOLS,
+            ToolListing::All => &[],
+            ToolListing::Progressive => &RESERVED_TOOL_NAMES,
         };
         Self {
             uris: match mode {
                 PrefixMode::Always => UriMode::Prefixed,
                 PrefixMode::Single | PrefixMode::Never => UriMode::Through,
             },
-            tools: Claims::new(Named::Tool, mode, limits::GATEWAY_TOOLS).without(own),
-            prompts: Claims::new(Named::Prompt, mode, limits::GATEWAY_PROMPTS),
+            tools: NameAllocator::new(ExposedKind::Tool, mode, limits::GATEWAY_TOOLS)
+                .with_reserved(own),
+            prompts: NameAllocator::new(ExposedKind::Prompt, mode, limits::GATEWAY_PROMPTS),
             resources: Vec::new(),
             timeouts: BTreeMap::new(),
             seen_uris: BTreeMap::new(),
@@ -126,20 +131,20 @@ impl<'a> Exposure<'a> {
     }
 
     fn report(&mut self, field: String, kind: ProblemKind) {
-        if self.problems.len() < PROBLEMS {
-            self.problems.push(Problem { field, kind });
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(ConfigProblem { field, kind });
         }
     }
 
-    fn bind(&mut self, field: &str, binding: &'a Binding, catalogue: &'a Catalogue) {
+    fn bind(&mut self, field: &str, binding: &'a ServerBinding, catalogue: &'a ServerDefinitions) {
         let server = &binding.server;
-        let tools = choose(&binding.tools, &catalogue.tools);
+        let tools = select_definitions(&binding.tools, &catalogue.tools);
         let shaped = &binding.shapes;
-        let mut tools = claim(&mut self.tools, (field, "tools"), server, tools, shaped);
-        tools.extend(shapes::idle(field, binding, catalogue));
-        let prompts = choose(&binding.prompts, &catalogue.prompts);
+        let mut tools = claim_names(&mut self.tools, (field, "tools"), server, tools, shaped);
+        tools.extend(shapes::ineffective_shapes(field, binding, catalogue));
+        let prompts = select_definitions(&binding.prompts, &catalogue.prompts);
         let shaped = &BTreeMap::new();
-        let prompts = claim(
+        let prompts = claim_names(
             &mut self.prompts,
             (field, "prompts"),
             server,
@@ -154,19 +159,24 @@ impl<'a> Exposure<'a> {
         }
         if binding.resources && offers_resources(catalogue) {
             self.resources.push(server.clone());
-            self.compare_uris(field, server, catalogue);
+            self.report_duplicate_uris(field, server, catalogue);
         }
     }
 
     /// Reports resources that cannot be read because a server bound earlier lists the same URI.
-    fn compare_uris(&mut self, field: &str, server: &'a Slug, catalogue: &'a Catalogue) {
+    fn report_duplicate_uris(
+        &mut self,
+        field: &str,
+        server: &'a Slug,
+        catalogue: &'a ServerDefinitions,
+    ) {
         if self.uris == UriMode::Prefixed {
             return;
         }
         for resource in &catalogue.resources {
             let first = *self.seen_uris.entry(&resource.name).or_insert(server);
             if first != server {
-                let kind = ProblemKind::SameUri {
+                let kind = ProblemKind::DuplicateUri {
                     uri: resource.name.clone(),
                     server: server.clone(),
                     first: first.clone(),
@@ -176,13 +186,13 @@ impl<'a> Exposure<'a> {
         }
     }
 
-    fn into_resource(mut self, gateway: &Gateway) -> (Option<GatewayResource>, Vec<Problem>) {
-        let excess = [self.tools.excess(), self.prompts.excess()];
+    fn into_resource(mut self, gateway: &Gateway) -> (Option<GatewayResource>, Vec<ConfigProblem>) {
+        let excess = [self.tools.limit_problem(), self.prompts.limit_problem()];
         for kind in excess.into_iter().flatten() {
             self.report("spec.bindings".to_owned(), kind);
         }
         let mut servers: Vec<Slug> = Vec::new();
-        for (_, binding) in served(gateway) {
+        for (_, binding) in active_bindings(gateway) {
             if !servers.contains(&binding.server) {
                 servers.push(binding.server.clone());
             }
@@ -206,12 +216,15 @@ impl<'a> Exposure<'a> {
 
 /// Selected entry: its index in the binding if it is selected by name, and the server's definition, or the name
 /// if the server does not offer it.
-type Chosen<'a> = (Option<usize>, Result<&'a Definition, &'a str>);
+type SelectedEntry<'a> = (Option<usize>, Result<&'a Definition, &'a str>);
 
-fn choose<'a>(selection: &'a Selection, offered: &'a [Definition]) -> Vec<Chosen<'a>> {
+fn select_definitions<'a>(
+    selection: &'a BindingSelection,
+    offered: &'a [Definition],
+) -> Vec<SelectedEntry<'a>> {
     match selection {
-        Selection::All => offered.iter().map(|it| (None, Ok(it))).collect(),
-        Selection::Only(names) => {
+        BindingSelection::All => offered.iter().map(|it| (None, Ok(it))).collect(),
+        BindingSelection::Only(names) => {
             // If a server lists a name twice, the first definition is used.
             let by_name = offered.iter().rev().map(|it| (it.name.as_str(), it));
             let by_name: BTreeMap<&str, &Definition> = by_name.collect();
@@ -225,12 +238,12 @@ fn choose<'a>(selection: &'a Selection, offered: &'a [Definition]) -> Vec<Chosen
 }
 
 /// Claims names for the selected definitions. Returns the problems by field.
-fn claim(
-    claims: &mut Claims,
+fn claim_names(
+    claims: &mut NameAllocator,
     (binding, list): (&str, &str),
     server: &Slug,
-    chosen: Vec<Chosen<'_>>,
-    shapes: &BTreeMap<String, Shape>,
+    chosen: Vec<SelectedEntry<'_>>,
+    shapes: &BTreeMap<String, ToolShapeSpec>,
 ) -> Vec<(String, ProblemKind)> {
     let mut problems = Vec::new();
     for (at, found) in chosen {
@@ -238,7 +251,7 @@ fn claim(
             Ok(definition) => claims.claim(server, definition, shapes.get(&definition.name)),
             Err(name) => Err(ProblemKind::NotOffered {
                 server: server.clone(),
-                what: claims.what(),
+                what: claims.kind(),
                 name: name.to_owned(),
             }),
         };
@@ -263,7 +276,7 @@ fn must_understand(tools: &[ExposedTool]) -> Vec<String> {
     field.into_iter().collect()
 }
 
-fn exposed_tool(claim: Claim) -> ExposedTool {
+fn exposed_tool(claim: ClaimedName) -> ExposedTool {
     ExposedTool {
         exposed: claim.exposed,
         server: claim.server,
@@ -273,7 +286,7 @@ fn exposed_tool(claim: Claim) -> ExposedTool {
     }
 }
 
-fn exposed_prompt(claim: Claim) -> ExposedPrompt {
+fn exposed_prompt(claim: ClaimedName) -> ExposedPrompt {
     ExposedPrompt {
         exposed: claim.exposed,
         server: claim.server,

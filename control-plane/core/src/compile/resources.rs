@@ -4,16 +4,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Catalogue, Gateway, Name, Resource, ResourceKey, ResourceKind, Server, Slug, Snapshot, Token,
-    snapshot::{CatalogueResource, Entry, TokenResource},
+    Gateway, ObjectName, ResourceKey, ResourceKind, Server, ServerDefinitions, Slug, Snapshot,
+    SnapshotResource, Token,
+    snapshot::{DefinitionsResource, SnapshotEntry, TokenResource},
 };
 
-use crate::{port::Revision, shelf::Stored, state::State};
+use crate::{object_table::VersionedObject, port::Revision, state::StoreState};
 
-use super::{Compiled, Problem, gateway, server};
+use super::{CompileOutput, ConfigProblem, gateway, server};
 
-pub(super) fn compile(state: &State, previous: &Compiled) -> Compiled {
-    let mut work = Work {
+pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
+    let mut work = SnapshotBuilder {
         previous,
         snapshot: Snapshot {
             version: state.version(),
@@ -28,7 +29,7 @@ pub(super) fn compile(state: &State, previous: &Compiled) -> Compiled {
         let sources = gateway_sources(state, stored, owner);
         work.add(ResourceKind::Gateway, name, sources, || {
             let (resource, problems) = gateway::compile(state, stored, owner);
-            (resource.map(Resource::Gateway), problems)
+            (resource.map(SnapshotResource::Gateway), problems)
         });
     }
     for (name, stored) in state.servers.iter() {
@@ -38,16 +39,16 @@ pub(super) fn compile(state: &State, previous: &Compiled) -> Compiled {
             name,
             sources.to_vec(),
             || match server::compile(state, stored) {
-                Ok(resource) => (Some(Resource::Server(resource)), Vec::new()),
+                Ok(resource) => (Some(SnapshotResource::Server(resource)), Vec::new()),
                 Err(problem) => (None, vec![problem]),
             },
         );
-        if let Some(catalogue) = state.catalogues.get(name) {
+        if let Some(catalogue) = state.definitions.get(name) {
             work.add(
                 ResourceKind::Catalogue,
                 name,
-                vec![catalogue.modified],
-                || (Some(catalogue_resource(catalogue)), Vec::new()),
+                vec![catalogue.mod_revision],
+                || (Some(definitions_resource(catalogue)), Vec::new()),
             );
         }
     }
@@ -56,27 +57,27 @@ pub(super) fn compile(state: &State, previous: &Compiled) -> Compiled {
         .iter()
         .filter(|(_, token)| is_live(state, token))
     {
-        work.add(ResourceKind::Token, name, vec![stored.modified], || {
+        work.add(ResourceKind::Token, name, vec![stored.mod_revision], || {
             (Some(token_resource(stored)), Vec::new())
         });
     }
     work.finish()
 }
 
-struct Work<'a> {
-    previous: &'a Compiled,
+struct SnapshotBuilder<'a> {
+    previous: &'a CompileOutput,
     snapshot: Snapshot,
-    problems: BTreeMap<ResourceKey, Vec<Problem>>,
+    problems: BTreeMap<ResourceKey, Vec<ConfigProblem>>,
     sources: BTreeMap<ResourceKey, Vec<Revision>>,
 }
 
-impl Work<'_> {
+impl SnapshotBuilder<'_> {
     fn add(
         &mut self,
         kind: ResourceKind,
-        name: &Name,
+        name: &ObjectName,
         sources: Vec<Revision>,
-        make: impl FnOnce() -> (Option<Resource>, Vec<Problem>),
+        make: impl FnOnce() -> (Option<SnapshotResource>, Vec<ConfigProblem>),
     ) {
         let name = name.clone();
         let key = ResourceKey { kind, name };
@@ -85,7 +86,7 @@ impl Work<'_> {
             (entry, self.previous.problems_of(&key).to_vec())
         } else {
             let (resource, problems) = make();
-            (resource.map(Entry::new), problems)
+            (resource.map(SnapshotEntry::new), problems)
         };
         if let Some(entry) = entry {
             self.snapshot.entries.insert(key.clone(), entry);
@@ -96,8 +97,8 @@ impl Work<'_> {
         self.sources.insert(key, sources);
     }
 
-    fn finish(self) -> Compiled {
-        Compiled {
+    fn finish(self) -> CompileOutput {
+        CompileOutput {
             snapshot: Arc::new(self.snapshot),
             problems: self.problems,
             sources: self.sources,
@@ -107,7 +108,7 @@ impl Work<'_> {
 
 /// Maps gateway ids to the owning organization. The claim of an id decides. An id without a claim, which only a
 /// direct write to the store produces, belongs to the first organization that has a gateway of this id.
-fn gateway_owners(state: &State) -> BTreeMap<&Slug, &Slug> {
+fn gateway_owners(state: &StoreState) -> BTreeMap<&Slug, &Slug> {
     let mut owners = BTreeMap::new();
     for (name, _) in state.gateways.iter() {
         owners.entry(&name.id).or_insert(&name.org);
@@ -118,39 +119,43 @@ fn gateway_owners(state: &State) -> BTreeMap<&Slug, &Slug> {
     owners
 }
 
-fn gateway_sources(state: &State, gateway: &Stored<Gateway>, owner: &Slug) -> Vec<Revision> {
+fn gateway_sources(
+    state: &StoreState,
+    gateway: &VersionedObject<Gateway>,
+    owner: &Slug,
+) -> Vec<Revision> {
     let owned = u64::from(*owner == gateway.name.org);
-    let mut sources = vec![gateway.modified, owned];
+    let mut sources = vec![gateway.mod_revision, owned];
     for binding in &gateway.bindings {
-        let server = Name::new(gateway.name.org.clone(), binding.server.clone());
+        let server = ObjectName::new(gateway.name.org.clone(), binding.server.clone());
         sources.extend(server_sources(state, &server));
     }
     sources
 }
 
 /// Revisions of a server, its credential and its definitions; 0 for each that does not exist.
-fn server_sources(state: &State, name: &Name) -> [Revision; 3] {
-    let server: Option<&Stored<Server>> = state.servers.get(name);
+fn server_sources(state: &StoreState, name: &ObjectName) -> [Revision; 3] {
+    let server: Option<&VersionedObject<Server>> = state.servers.get(name);
     let credential = server.and_then(|server| server.credential.clone());
-    let credential = credential.map(|id| Name::new(name.org.clone(), id));
+    let credential = credential.map(|id| ObjectName::new(name.org.clone(), id));
     let credential = credential.and_then(|name| state.credentials.get(&name));
-    let catalogue = state.catalogues.get(name);
+    let catalogue = state.definitions.get(name);
     [
-        server.map_or(0, |stored| stored.modified),
-        credential.map_or(0, |stored| stored.modified),
-        catalogue.map_or(0, |stored| stored.modified),
+        server.map_or(0, |stored| stored.mod_revision),
+        credential.map_or(0, |stored| stored.mod_revision),
+        catalogue.map_or(0, |stored| stored.mod_revision),
     ]
 }
 
 /// Returns `true` if the token is valid at the time of the last change. Proxies check the expiry again with their
 /// own clock.
-fn is_live(state: &State, token: &Token) -> bool {
-    let expired = token.expires.is_some_and(|at| at <= state.written());
+fn is_live(state: &StoreState, token: &Token) -> bool {
+    let expired = token.expires.is_some_and(|at| at <= state.last_change());
     token.revoked.is_none() && !expired
 }
 
-fn catalogue_resource(catalogue: &Catalogue) -> Resource {
-    Resource::Catalogue(CatalogueResource {
+fn definitions_resource(catalogue: &ServerDefinitions) -> SnapshotResource {
+    SnapshotResource::Catalogue(DefinitionsResource {
         tools: catalogue.tools.clone(),
         prompts: catalogue.prompts.clone(),
         resources: catalogue.resources.clone(),
@@ -160,8 +165,8 @@ fn catalogue_resource(catalogue: &Catalogue) -> Resource {
     })
 }
 
-fn token_resource(token: &Token) -> Resource {
-    Resource::Token(TokenResource {
+fn token_resource(token: &Token) -> SnapshotResource {
+    SnapshotResource::Token(TokenResource {
         hash: token.hash,
         subject: token.scope.clone(),
         gateways: token.gateways.clone(),

@@ -1,26 +1,26 @@
 //! Compiles one server: its address, its credential and its protocol era and version.
 
 use toolgate_model::{
-    DriftPolicy, Era, EraPolicy, Name, Server,
+    DriftPolicy, Era, EraPolicy, ObjectName, Server,
     snapshot::{CredentialRef, ServerResource},
 };
 
-use crate::state::State;
+use crate::state::StoreState;
 
-use super::{Problem, ProblemKind};
+use super::{ConfigProblem, ProblemKind};
 
 /// Compiles `server` into its resource. Fails if the credential is missing or the drift policy is not implemented:
 /// calling the server without its credential or against its policy is worse than not calling it.
-pub fn compile(state: &State, server: &Server) -> Result<ServerResource, Problem> {
+pub fn compile(state: &StoreState, server: &Server) -> Result<ServerResource, ConfigProblem> {
     match server.drift {
         DriftPolicy::Follow => {}
         DriftPolicy::Pin | DriftPolicy::Block => {
             let field = "spec.drift".to_owned();
             let kind = ProblemKind::NoApprovals;
-            return Err(Problem { field, kind });
+            return Err(ConfigProblem { field, kind });
         }
     }
-    let (era, protocol_version) = speech(state, server);
+    let (era, protocol_version) = protocol(state, server);
     Ok(ServerResource {
         url: server.url.as_str().to_owned(),
         credential: credential(state, server)?,
@@ -33,17 +33,17 @@ pub fn compile(state: &State, server: &Server) -> Result<ServerResource, Problem
     })
 }
 
-fn credential(state: &State, server: &Server) -> Result<Option<CredentialRef>, Problem> {
+fn credential(state: &StoreState, server: &Server) -> Result<Option<CredentialRef>, ConfigProblem> {
     let Some(id) = &server.credential else {
         return Ok(None);
     };
-    let name = Name::new(server.name.org.clone(), id.clone());
+    let name = ObjectName::new(server.name.org.clone(), id.clone());
     match state.credentials.get(&name) {
         Some(stored) => Ok(Some(CredentialRef {
             id: id.clone(),
-            revision: stored.modified,
+            revision: stored.mod_revision,
         })),
-        None => Err(Problem {
+        None => Err(ConfigProblem {
             field: "spec.credential".to_owned(),
             kind: ProblemKind::NoCredential(name),
         }),
@@ -52,8 +52,8 @@ fn credential(state: &State, server: &Server) -> Result<Option<CredentialRef>, P
 
 /// Returns the protocol era and version of a server. An era set by the operator takes precedence over the probed
 /// era. The version is used only if it was probed with the same era.
-fn speech(state: &State, server: &Server) -> (Option<Era>, String) {
-    let seen = state.catalogues.get(&server.name);
+fn protocol(state: &StoreState, server: &Server) -> (Option<Era>, String) {
+    let seen = state.definitions.get(&server.name);
     let seen_era = seen.and_then(|catalogue| catalogue.era);
     let era = match server.era {
         EraPolicy::Legacy => Some(Era::Legacy),

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 
 use toolgate_mcp::{object, text::quote};
-use toolgate_model::{Binding, Catalogue, Definition, Selection, Shape, Slug};
+use toolgate_model::{
+    BindingSelection, Definition, ServerBinding, ServerDefinitions, Slug, ToolShapeSpec,
+};
 
-use super::{Named, ProblemKind};
+use super::{ExposedKind, ProblemKind};
 
 /// JSON Schema keywords that can declare arguments outside of `properties`.
-const ELSEWHERE: [&str; 9] = [
+const INDIRECT_KEYWORDS: [&str; 9] = [
     "$ref",
     "$dynamicRef",
     "allOf",
@@ -22,20 +24,22 @@ const ELSEWHERE: [&str; 9] = [
 ];
 
 /// Returns the problems of the shapes of a binding, by field.
-pub(super) fn idle(
+pub(super) fn ineffective_shapes(
     field: &str,
-    binding: &Binding,
-    catalogue: &Catalogue,
+    binding: &ServerBinding,
+    catalogue: &ServerDefinitions,
 ) -> Vec<(String, ProblemKind)> {
     let mut problems = Vec::new();
     for (name, shape) in &binding.shapes {
         let (server, field) = (&binding.server, format!("{field}.shapes[{name}]"));
         let exposed = match &binding.tools {
-            Selection::All => true,
-            Selection::Only(names) => names.contains(name),
+            BindingSelection::All => true,
+            BindingSelection::Only(names) => names.contains(name),
         };
         match catalogue.tools.iter().find(|tool| tool.name == *name) {
-            Some(tool) if exposed => problems.extend(arguments(&field, server, tool, shape)),
+            Some(tool) if exposed => {
+                problems.extend(argument_problems(&field, server, tool, shape))
+            }
             Some(_) => {
                 let (server, name) = (server.clone(), name.clone());
                 problems.push((field, ProblemKind::ShapeUnused { server, name }));
@@ -43,7 +47,7 @@ pub(super) fn idle(
             None => {
                 let kind = ProblemKind::NotOffered {
                     server: server.clone(),
-                    what: Named::Tool,
+                    what: ExposedKind::Tool,
                     name: name.clone(),
                 };
                 problems.push((field, kind));
@@ -56,11 +60,11 @@ pub(super) fn idle(
 /// Returns problems of the arguments that a shape sets or hides: arguments that the tool does not declare (a
 /// mistyped name leaves the intended argument under the control of callers), and hidden arguments that it requires
 /// (every call fails).
-fn arguments(
+fn argument_problems(
     field: &str,
     server: &Slug,
     tool: &Definition,
-    shape: &Shape,
+    shape: &ToolShapeSpec,
 ) -> Vec<(String, ProblemKind)> {
     if shape.fixed.is_empty() && shape.hidden.is_empty() {
         return Vec::new();
@@ -84,7 +88,7 @@ fn arguments(
             },
         }
     };
-    let declared = declared(schema);
+    let declared = declared_arguments(schema);
     let unknown = |name: &str| declared.as_ref().is_some_and(|all| !all.contains(name));
     let fixed = shape.fixed.keys().filter(|name| unknown(name));
     let mut problems: Vec<_> = fixed
@@ -100,13 +104,13 @@ fn arguments(
 }
 
 /// Returns the arguments that a schema declares; `None` if the schema may accept others.
-fn declared(schema: &[u8]) -> Option<BTreeSet<String>> {
+fn declared_arguments(schema: &[u8]) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for member in object::members(schema) {
         match &*member.name {
             "properties" => names.extend(object::members(member.value).map(|it| it.name.into())),
             "additionalProperties" if member.value != b"false" => return None,
-            name if ELSEWHERE.contains(&name) => return None,
+            name if INDIRECT_KEYWORDS.contains(&name) => return None,
             _ => {}
         }
     }

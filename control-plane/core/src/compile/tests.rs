@@ -1,25 +1,27 @@
 //! Tests of exposed names, and of the isolation of problems to the affected object.
 
 use proptest::prelude::*;
-use toolgate_model::{DriftPolicy, PrefixMode, Resource, ResourceKind, Selection};
+use toolgate_model::{BindingSelection, DriftPolicy, PrefixMode, ResourceKind, SnapshotResource};
 
 use super::*;
 
 mod hostile;
 mod listing;
 use crate::{
-    Command, Desired, Key, Object,
-    fixture::{World, catalogue, credential, definition, gateway, name, server, slug, token},
+    Command, ControlObject, Desired, ObjectKey,
+    fixture::{
+        StoreFixture, catalogue, credential, definition, gateway, name, server, slug, token,
+    },
 };
 
-fn world(tools: &[(&str, &[&str])]) -> World {
-    let mut world = World::with(&["acme"]);
+fn world(tools: &[(&str, &[&str])]) -> StoreFixture {
+    let mut world = StoreFixture::with(&["acme"]);
     for (id, tools) in tools {
         world
             .create(Desired::Server(server("acme", id, None)))
             .unwrap();
         world
-            .run(Command::RecordCatalogue(catalogue("acme", id, tools)))
+            .run(Command::RecordDefinitions(catalogue("acme", id, tools)))
             .unwrap();
     }
     world
@@ -30,23 +32,25 @@ fn key(kind: ResourceKind, id: &str) -> ResourceKey {
     ResourceKey { kind, name }
 }
 
-fn exposed(compiled: &Compiled, id: &str) -> Vec<String> {
+fn exposed(compiled: &CompileOutput, id: &str) -> Vec<String> {
     let entry = compiled
         .snapshot
         .entries
         .get(&key(ResourceKind::Gateway, id))
         .unwrap();
     match &*entry.resource {
-        Resource::Gateway(gateway) => gateway
+        SnapshotResource::Gateway(gateway) => gateway
             .tools
             .iter()
             .map(|tool| tool.exposed.clone())
             .collect(),
-        Resource::Server(_) | Resource::Catalogue(_) | Resource::Token(_) => Vec::new(),
+        SnapshotResource::Server(_)
+        | SnapshotResource::Catalogue(_)
+        | SnapshotResource::Token(_) => Vec::new(),
     }
 }
 
-fn kinds(compiled: &Compiled, id: &str) -> Vec<ProblemKind> {
+fn kinds(compiled: &CompileOutput, id: &str) -> Vec<ProblemKind> {
     let problems = compiled.problems_of(&key(ResourceKind::Gateway, id));
     problems
         .iter()
@@ -55,7 +59,7 @@ fn kinds(compiled: &Compiled, id: &str) -> Vec<ProblemKind> {
 }
 
 #[test]
-fn tools_are_listed_by_name_whatever_order_bindings_and_servers_have() {
+fn tools_are_sorted_by_name_regardless_of_binding_and_server_order() {
     let mut world = world(&[("files", &["read", "write"]), ("ask", &["z", "a"])]);
     let tools = gateway("acme", "tools", PrefixMode::Always, &["files", "ask"]);
     world.create(Desired::Gateway(tools)).unwrap();
@@ -68,11 +72,11 @@ fn tools_are_listed_by_name_whatever_order_bindings_and_servers_have() {
 }
 
 #[test]
-fn a_selection_is_served_and_a_missing_tool_is_reported() {
+fn selected_tools_are_served_and_a_missing_one_is_reported() {
     let mut world = world(&[("files", &["read", "write"])]);
     let mut tools = gateway("acme", "tools", PrefixMode::Single, &["files"]);
     let only = ["write", "gone", "read"].map(str::to_owned).to_vec();
-    tools.bindings[0].tools = Selection::Only(only);
+    tools.bindings[0].tools = BindingSelection::Only(only);
     world.create(Desired::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     assert_eq!(exposed(&compiled, "tools"), ["read", "write"]);
@@ -81,12 +85,12 @@ fn a_selection_is_served_and_a_missing_tool_is_reported() {
 }
 
 #[test]
-fn a_collision_after_the_fact_hides_the_later_tool_only() {
+fn a_later_name_collision_hides_only_the_later_tool() {
     let mut world = world(&[("one", &["a", "b"]), ("two", &["c"])]);
     let tools = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
     world.create(Desired::Gateway(tools)).unwrap();
     world
-        .run(Command::RecordCatalogue(catalogue(
+        .run(Command::RecordDefinitions(catalogue(
             "acme",
             "two",
             &["c", "b", "d"],
@@ -102,7 +106,7 @@ fn a_collision_after_the_fact_hides_the_later_tool_only() {
 }
 
 #[test]
-fn a_server_that_is_not_probed_yet_serves_nothing_and_says_so() {
+fn an_unprobed_server_serves_nothing_and_is_reported() {
     let mut world = world(&[("files", &["read"])]);
     world
         .create(Desired::Server(server("acme", "new", None)))
@@ -118,7 +122,7 @@ fn a_server_that_is_not_probed_yet_serves_nothing_and_says_so() {
 }
 
 #[test]
-fn a_server_without_its_credential_is_not_served_and_others_are() {
+fn a_server_with_a_missing_credential_is_left_out_alone() {
     let mut world = world(&[("files", &["read"])]);
     world
         .create(Desired::Credential(credential("acme", "key")))
@@ -127,7 +131,7 @@ fn a_server_without_its_credential_is_not_served_and_others_are() {
         .create(Desired::Server(server("acme", "paid", Some("key"))))
         .unwrap();
     world
-        .run(Command::RecordCatalogue(catalogue(
+        .run(Command::RecordDefinitions(catalogue(
             "acme",
             "paid",
             &["buy"],
@@ -135,8 +139,8 @@ fn a_server_without_its_credential_is_not_served_and_others_are() {
         .unwrap();
     let tools = gateway("acme", "tools", PrefixMode::Always, &["paid", "files"]);
     world.create(Desired::Gateway(tools)).unwrap();
-    let event = crate::Event::Delete {
-        key: Key::Credential(name("acme", "key")).to_string(),
+    let event = crate::ObjectEvent::Delete {
+        key: ObjectKey::Credential(name("acme", "key")).to_string(),
         revision: world.revision + 1,
     };
     world.state.apply([event], world.revision + 1);
@@ -157,13 +161,13 @@ fn a_drift_policy_without_approvals_fails_closed() {
     world.create(Desired::Gateway(tools)).unwrap();
     let mut pinned = server("acme", "files", None);
     pinned.drift = DriftPolicy::Pin;
-    let at = Key::Server(pinned.name.clone()).to_string();
-    world.force(&at, Object::Server(pinned.into()));
+    let at = ObjectKey::Server(pinned.name.clone()).to_string();
+    world.force(&at, ControlObject::Server(pinned.into()));
     assert_eq!(exposed(&compile(&world.state), "tools"), [""; 0]);
 }
 
 #[test]
-fn a_gateway_id_belongs_to_whom_claimed_it() {
+fn a_gateway_id_belongs_to_the_organization_that_claimed_it() {
     let mut world = world(&[]);
     world
         .create(Desired::Organization(crate::fixture::organization("aaa")))
@@ -190,13 +194,13 @@ fn a_gateway_id_belongs_to_whom_claimed_it() {
 }
 
 #[test]
-fn dead_tokens_are_not_in_the_snapshot() {
+fn expired_and_revoked_tokens_are_not_in_the_snapshot() {
     let mut world = world(&[]);
     let mut short = token("acme", "short");
     short.expires = Some(toolgate_model::Timestamp(2_000));
     world.create(Desired::Token(short)).unwrap();
     world.create(Desired::Token(token("acme", "long"))).unwrap();
-    let tokens = |world: &World| {
+    let tokens = |world: &StoreFixture| {
         let compiled = compile(&world.state);
         compiled
             .snapshot
@@ -217,7 +221,7 @@ fn dead_tokens_are_not_in_the_snapshot() {
 }
 
 #[test]
-fn the_credential_of_a_server_is_a_reference_that_moves_with_its_value() {
+fn a_server_credential_reference_changes_with_its_value() {
     let mut world = world(&[]);
     world
         .create(Desired::Credential(credential("acme", "key")))
@@ -226,7 +230,7 @@ fn the_credential_of_a_server_is_a_reference_that_moves_with_its_value() {
         .create(Desired::Server(server("acme", "paid", Some("key"))))
         .unwrap();
     let before = compile(&world.state);
-    let at = Key::Credential(name("acme", "key"));
+    let at = ObjectKey::Credential(name("acme", "key"));
     let mut changed = credential("acme", "key");
     changed.meta.description = "rotated".to_owned();
     let expected = world.modified(&at);
@@ -249,39 +253,41 @@ fn the_credential_of_a_server_is_a_reference_that_moves_with_its_value() {
     );
 }
 
-fn resource(compiled: &Compiled, id: &str) -> toolgate_model::snapshot::GatewayResource {
+fn resource(compiled: &CompileOutput, id: &str) -> toolgate_model::snapshot::GatewayResource {
     let entry = compiled
         .snapshot
         .entries
         .get(&key(ResourceKind::Gateway, id))
         .unwrap();
     match &*entry.resource {
-        Resource::Gateway(gateway) => gateway.clone(),
-        Resource::Server(_) | Resource::Catalogue(_) | Resource::Token(_) => {
+        SnapshotResource::Gateway(gateway) => gateway.clone(),
+        SnapshotResource::Server(_)
+        | SnapshotResource::Catalogue(_)
+        | SnapshotResource::Token(_) => {
             panic!("{:?}", entry.resource)
         }
     }
 }
 
 /// Stores the definitions of a server with one tool, one prompt and one resource.
-fn offering(world: &mut World, id: &str) {
+fn offering(world: &mut StoreFixture, id: &str) {
     let mut seen = catalogue("acme", id, &["read"]);
     seen.prompts = vec![definition("ask")];
     seen.resources = vec![definition("file:///a")];
     world
         .create(Desired::Server(server("acme", id, None)))
         .unwrap();
-    world.run(Command::RecordCatalogue(seen)).unwrap();
+    world.run(Command::RecordDefinitions(seen)).unwrap();
 }
 
 #[test]
-fn prompts_and_resources_go_with_all_tools_and_stay_away_from_chosen_ones() {
+fn prompts_and_resources_are_served_with_all_tools_but_not_with_selected_ones() {
     let mut world = world(&[]);
     offering(&mut world, "one");
     offering(&mut world, "two");
     let mut tools = gateway("acme", "tools", PrefixMode::Always, &["one", "two"]);
-    let only = Selection::Only(vec!["read".to_owned()]);
-    tools.bindings[1] = toolgate_model::Binding::tools(slug("two"), only);
+    let only = BindingSelection::Only(vec!["read".to_owned()]);
+    tools.bindings[1] = toolgate_model::ServerBinding::tools(slug("two"), only);
     world.create(Desired::Gateway(tools)).unwrap();
     let made = resource(&compile(&world.state), "tools");
     let prompts: Vec<_> = made.prompts.iter().map(|it| it.exposed.as_str()).collect();
@@ -291,15 +297,15 @@ fn prompts_and_resources_go_with_all_tools_and_stay_away_from_chosen_ones() {
 }
 
 #[test]
-fn prompts_of_one_name_without_prefixes_are_refused_and_a_tool_of_that_name_is_not() {
+fn duplicate_unprefixed_prompts_are_rejected_but_a_tool_may_share_the_name() {
     let mut world = world(&[]);
     offering(&mut world, "one");
     offering(&mut world, "two");
     let mut both = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
-    both.bindings[1].tools = Selection::none();
+    both.bindings[1].tools = BindingSelection::none();
     let refused = world.create(Desired::Gateway(both.clone())).unwrap_err();
     assert!(refused.to_string().contains("prompt `ask`"), "{refused}");
-    both.bindings[1].prompts = Selection::none();
+    both.bindings[1].prompts = BindingSelection::none();
     world.create(Desired::Gateway(both)).unwrap();
     let compiled = compile(&world.state);
     let made = resource(&compiled, "tools");
@@ -315,13 +321,13 @@ fn prompts_of_one_name_without_prefixes_are_refused_and_a_tool_of_that_name_is_n
 /// A name collision that appears after the gateway was stored: a server starts to offer a prompt that another
 /// server offers already, or a stored gateway starts to expose the prompts of both.
 #[test]
-fn a_collision_of_prompts_after_the_fact_is_a_problem_that_names_both_servers() {
+fn a_later_prompt_collision_is_reported_naming_both_servers() {
     let mut world = world(&[]);
     offering(&mut world, "one");
     let prompt = |name: &str| {
         let mut seen = catalogue("acme", "two", &["write"]);
         seen.prompts = vec![definition(name)];
-        Command::RecordCatalogue(seen)
+        Command::RecordDefinitions(seen)
     };
     world
         .create(Desired::Server(server("acme", "two", None)))
@@ -348,11 +354,11 @@ fn a_collision_of_prompts_after_the_fact_is_a_problem_that_names_both_servers() 
 }
 
 #[test]
-fn a_prompt_that_was_named_and_is_not_offered_is_reported() {
+fn a_selected_prompt_that_is_not_offered_is_reported() {
     let mut world = world(&[]);
     offering(&mut world, "one");
     let mut tools = gateway("acme", "tools", PrefixMode::Always, &["one"]);
-    tools.bindings[0].prompts = Selection::Only(vec!["gone".to_owned()]);
+    tools.bindings[0].prompts = BindingSelection::Only(vec!["gone".to_owned()]);
     world.create(Desired::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     let problem = &compiled.problems_of(&key(ResourceKind::Gateway, "tools"))[0];
@@ -362,7 +368,7 @@ fn a_prompt_that_was_named_and_is_not_offered_is_reported() {
 
 proptest! {
     #[test]
-    fn a_prefixed_name_fits_and_is_safe_for_every_client(id in "[a-z]{1,40}", tool in ".{0,300}") {
+    fn a_prefixed_name_fits_the_length_and_alphabet_of_every_client(id in "[a-z]{1,40}", tool in ".{0,300}") {
         let exposed = exposed_name(PrefixMode::Always, &slug(&id), &tool);
         prop_assert!(exposed.len() <= 64);
         prop_assert!(exposed.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)));
@@ -370,7 +376,7 @@ proptest! {
     }
 
     #[test]
-    fn long_names_that_differ_at_the_end_stay_apart(tail in "[a-z]{1,8}", other in "[a-z]{1,8}") {
+    fn long_names_that_differ_only_at_the_end_stay_distinct(tail in "[a-z]{1,8}", other in "[a-z]{1,8}") {
         prop_assume!(tail != other);
         let long = "x".repeat(80);
         let one = exposed_name(PrefixMode::Always, &slug("files"), &format!("{long}{tail}"));

@@ -1,24 +1,28 @@
 //! Compiles the state after a change and rejects new problems. Only problems caused by the command count. A problem
 //! that exists already stays reported and does not block other changes.
 
-use toolgate_model::{Gateway, Name, Server, Slug};
+use toolgate_model::{Gateway, ObjectName, Server, Slug};
 
 use crate::{
     change::Change,
     command::{Command, Desired},
-    compile::{Problem, gateway, server},
+    compile::{ConfigProblem, gateway, server},
     rejection::Rejection,
-    state::State,
+    state::StoreState,
 };
 
-pub(super) fn check(state: &State, command: &Command, change: &Change) -> Result<(), Rejection> {
+pub(super) fn check(
+    state: &StoreState,
+    command: &Command,
+    change: &Change,
+) -> Result<(), Rejection> {
     let object = match command {
         Command::Create(object) | Command::Update { object, .. } => object,
         // The other commands cannot introduce a problem that requires another write to fix: a deletion is rejected
         // while other objects depend on the object, and an observation is a fact.
         Command::Delete { .. }
         | Command::RevokeToken(_)
-        | Command::RecordCatalogue(_)
+        | Command::RecordDefinitions(_)
         | Command::RecordProxy(_)
         | Command::ForgetProxy(_)
         | Command::CreateJoinToken(_)
@@ -29,11 +33,11 @@ pub(super) fn check(state: &State, command: &Command, change: &Change) -> Result
     };
     match object {
         Desired::Gateway(gateway) => {
-            let after = state.changed_by(change);
+            let after = state.after_change(change);
             new_gateway_problem(state, &after, &gateway.name, "")
         }
         Desired::Server(server) => {
-            let after = state.changed_by(change);
+            let after = state.after_change(change);
             new_server_problem(state, &after, &server.name)?;
             let binding = after
                 .gateways
@@ -59,37 +63,45 @@ fn binds(gateway: &Gateway, server: &Server) -> bool {
 }
 
 fn new_gateway_problem(
-    before: &State,
-    after: &State,
-    name: &Name,
+    before: &StoreState,
+    after: &StoreState,
+    name: &ObjectName,
     prefix: &str,
 ) -> Result<(), Rejection> {
-    let problems = |state: &State| match state.gateways.get(name) {
+    let problems = |state: &StoreState| match state.gateways.get(name) {
         Some(gateway) => gateway::compile(state, gateway, owner(state, name)).1,
         None => Vec::new(),
     };
     refuse_new(&problems(before), problems(after), prefix)
 }
 
-fn new_server_problem(before: &State, after: &State, name: &Name) -> Result<(), Rejection> {
-    let problems = |state: &State| match state.servers.get(name) {
+fn new_server_problem(
+    before: &StoreState,
+    after: &StoreState,
+    name: &ObjectName,
+) -> Result<(), Rejection> {
+    let problems = |state: &StoreState| match state.servers.get(name) {
         Some(stored) => server::compile(state, stored).err().into_iter().collect(),
         None => Vec::new(),
     };
     refuse_new(&problems(before), problems(after), "")
 }
 
-fn owner<'a>(state: &'a State, name: &'a Name) -> &'a Slug {
+fn owner<'a>(state: &'a StoreState, name: &'a ObjectName) -> &'a Slug {
     let claim = state.gateway_ids.get(&name.id);
     claim.map_or(&name.org, |owner| &owner.object)
 }
 
-fn refuse_new(before: &[Problem], after: Vec<Problem>, prefix: &str) -> Result<(), Rejection> {
+fn refuse_new(
+    before: &[ConfigProblem],
+    after: Vec<ConfigProblem>,
+    prefix: &str,
+) -> Result<(), Rejection> {
     // Compared by kind and not by field: a binding that moved in the list is not a new problem.
-    let known = |problem: &Problem| before.iter().any(|other| other.kind == problem.kind);
+    let known = |problem: &ConfigProblem| before.iter().any(|other| other.kind == problem.kind);
     let new = after
         .into_iter()
-        .find(|problem| problem.kind.refuses() && !known(problem));
+        .find(|problem| problem.kind.rejects_command() && !known(problem));
     match new {
         Some(problem) => Err(Rejection::invalid(
             problem.field,

@@ -5,8 +5,8 @@ mod shape;
 use std::time::Duration;
 
 use toolgate_model::{
-    Binding, Credential, CredentialKind, Gateway, Meta, Reach, Selection, Server, Timeouts,
-    Timestamp, Token,
+    AllowList, BindingSelection, CallTimeouts, Credential, CredentialKind, Gateway, ObjectMeta,
+    Server, ServerBinding, Timestamp, Token,
 };
 
 use crate::{command::Desired, limits, rejection::Rejection};
@@ -46,29 +46,29 @@ pub(super) fn check(object: &Desired, now: Timestamp) -> Result<(), Rejection> {
     }
 }
 
-fn meta(meta: &Meta) -> Result<(), Rejection> {
+fn meta(meta: &ObjectMeta) -> Result<(), Rejection> {
     let name = "characters of a display name";
-    text(
+    check_text(
         "metadata.display_name",
         &meta.display_name,
         name,
         limits::DISPLAY_NAME,
     )?;
     let name = "characters of a description";
-    text(
+    check_text(
         "spec.description",
         &meta.description,
         name,
         limits::DESCRIPTION,
     )?;
-    most(
+    check_limit(
         "metadata.labels",
         "labels",
         limits::LABELS,
         meta.labels.len(),
     )?;
     for (key, value) in &meta.labels {
-        let field = format!("metadata.labels[{}]", clip(key));
+        let field = format!("metadata.labels[{}]", truncated(key));
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
         if key.is_empty() || !key.chars().all(allowed) {
             return Err(Rejection::invalid(
@@ -76,13 +76,13 @@ fn meta(meta: &Meta) -> Result<(), Rejection> {
                 "a label's key is made of a-z, A-Z, 0-9 and ._-/",
             ));
         }
-        most(
+        check_limit(
             &field,
             "characters of a label's key",
             limits::LABEL_KEY,
             key.len(),
         )?;
-        text(
+        check_text(
             &field,
             value,
             "characters of a label's value",
@@ -94,14 +94,14 @@ fn meta(meta: &Meta) -> Result<(), Rejection> {
 
 fn gateway(gateway: &Gateway) -> Result<(), Rejection> {
     let name = "characters of a gateway's instructions";
-    text(
+    check_text(
         "spec.instructions",
         &gateway.instructions,
         name,
         limits::INSTRUCTIONS,
     )?;
     let count = gateway.bindings.len();
-    most(
+    check_limit(
         "spec.bindings",
         "bindings of a gateway",
         limits::GATEWAY_BINDINGS,
@@ -114,7 +114,7 @@ fn gateway(gateway: &Gateway) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn binding(field: &str, binding: &Binding) -> Result<(), Rejection> {
+fn binding(field: &str, binding: &ServerBinding) -> Result<(), Rejection> {
     let tools = format!("{field}.tools");
     selection(&tools, "tools named by a binding", &binding.tools)?;
     let prompts = format!("{field}.prompts");
@@ -126,30 +126,34 @@ fn binding(field: &str, binding: &Binding) -> Result<(), Rejection> {
     }
 }
 
-fn selection(field: &str, name: &'static str, selection: &Selection) -> Result<(), Rejection> {
+fn selection(
+    field: &str,
+    name: &'static str,
+    selection: &BindingSelection,
+) -> Result<(), Rejection> {
     match selection {
-        Selection::All => Ok(()),
-        Selection::Only(names) => {
-            most(field, name, limits::BINDING_TOOLS, names.len())?;
-            own_names(field, names)
+        BindingSelection::All => Ok(()),
+        BindingSelection::Only(names) => {
+            check_limit(field, name, limits::BINDING_TOOLS, names.len())?;
+            check_names(field, names)
         }
     }
 }
 
-fn own_names(field: &str, names: &[String]) -> Result<(), Rejection> {
+fn check_names(field: &str, names: &[String]) -> Result<(), Rejection> {
     for (index, name) in names.iter().enumerate() {
         let field = format!("{field}[{index}]");
         if name.is_empty() {
             return Err(Rejection::invalid(field, "a name cannot be empty"));
         }
-        text(&field, name, "characters of a name", limits::TOOL_NAME)?;
+        check_text(&field, name, "characters of a name", limits::TOOL_NAME)?;
     }
     Ok(())
 }
 
 fn server(server: &Server) -> Result<(), Rejection> {
     let url = &server.url;
-    most(
+    check_limit(
         "spec.url",
         "characters of a URL",
         limits::URL,
@@ -172,7 +176,7 @@ fn server(server: &Server) -> Result<(), Rejection> {
     timeouts(&server.timeouts)
 }
 
-fn timeouts(timeouts: &Timeouts) -> Result<(), Rejection> {
+fn timeouts(timeouts: &CallTimeouts) -> Result<(), Rejection> {
     let all = [
         ("connect", timeouts.connect),
         ("first_byte", timeouts.first_byte),
@@ -211,7 +215,7 @@ fn credential(credential: &Credential) -> Result<(), Rejection> {
                 return Err(Rejection::invalid(field, reason));
             }
             let size = value.ciphertext.len();
-            most(
+            check_limit(
                 "spec.static_header.value",
                 "bytes of a credential",
                 SEALED,
@@ -228,32 +232,32 @@ fn token(token: &Token, now: Timestamp) -> Result<(), Rejection> {
             "lies in the past; choose a later time",
         ));
     }
-    if let Reach::Only(gateways) = &token.gateways {
-        most(
+    if let AllowList::Only(gateways) = &token.gateways {
+        check_limit(
             "spec.gateways",
             "gateways that a token lists",
-            limits::TOKEN_REACH,
+            limits::TOKEN_SCOPE_ENTRIES,
             gateways.len(),
         )?;
     }
     match &token.tools {
-        Reach::All => Ok(()),
-        Reach::Only(tools) => {
-            most(
+        AllowList::All => Ok(()),
+        AllowList::Only(tools) => {
+            check_limit(
                 "spec.tools",
                 "tools that a token lists",
-                limits::TOKEN_REACH,
+                limits::TOKEN_SCOPE_ENTRIES,
                 tools.len(),
             )?;
-            own_names("spec.tools", tools)
+            check_names("spec.tools", tools)
         }
     }
 }
 
 /// Checks the length in characters and rejects control characters other than newline and tab, which would corrupt
 /// terminal or log output.
-fn text(field: &str, text: &str, name: &'static str, limit: usize) -> Result<(), Rejection> {
-    most(field, name, limit, text.chars().count())?;
+fn check_text(field: &str, text: &str, name: &'static str, limit: usize) -> Result<(), Rejection> {
+    check_limit(field, name, limit, text.chars().count())?;
     let breaks = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if text.chars().any(breaks) {
         return Err(Rejection::invalid(field, "remove the control characters"));
@@ -261,7 +265,12 @@ fn text(field: &str, text: &str, name: &'static str, limit: usize) -> Result<(),
     Ok(())
 }
 
-fn most(field: &str, name: &'static str, limit: usize, found: usize) -> Result<(), Rejection> {
+fn check_limit(
+    field: &str,
+    name: &'static str,
+    limit: usize,
+    found: usize,
+) -> Result<(), Rejection> {
     if found <= limit {
         return Ok(());
     }
@@ -274,6 +283,6 @@ fn most(field: &str, name: &'static str, limit: usize, found: usize) -> Result<(
     })
 }
 
-fn clip(text: &str) -> String {
+fn truncated(text: &str) -> String {
     text.chars().take(limits::LABEL_KEY).collect()
 }

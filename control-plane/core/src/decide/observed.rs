@@ -3,83 +3,92 @@
 
 use std::{sync::Arc, time::Duration};
 
-use toolgate_model::{Catalogue, Proxy, Slug};
+use toolgate_model::{ProxyStatus, ServerDefinitions, Slug};
 
-use crate::{change::Change, key::Key, limits, object::Object, rejection::Rejection};
+use crate::{change::Change, key::ObjectKey, limits, object::ControlObject, rejection::Rejection};
 
-use super::draft::Draft;
+use super::change_builder::ChangeBuilder;
 
 /// Minimum interval between two records of an unchanged probe result, because every record is a store write.
-const NOTHING_NEW: Duration = Duration::from_secs(600);
+const UNCHANGED_INTERVAL: Duration = Duration::from_secs(600);
 
-pub(super) fn catalogue(mut draft: Draft<'_>, seen: &Catalogue) -> Result<Change, Rejection> {
-    let server = Key::Server(seen.server.clone());
-    let key = Key::Catalogue(seen.server.clone());
+pub(super) fn record_definitions(
+    mut draft: ChangeBuilder<'_>,
+    seen: &ServerDefinitions,
+) -> Result<Change, Rejection> {
+    let server = ObjectKey::Server(seen.server.clone());
+    let key = ObjectKey::Definitions(seen.server.clone());
     if !draft.state.servers.contains(&seen.server) {
         return Err(Rejection::NotFound(server));
     }
-    let before = draft.state.catalogues.get(&seen.server).cloned();
+    let before = draft.state.definitions.get(&seen.server).cloned();
     let before = before.as_deref();
-    let next = bounded(carried_over(seen.clone(), before)).troubled_since(before);
+    let next = truncate_to_limits(carried_over(seen.clone(), before)).with_problem_since(before);
     if let Some(before) = before {
-        let same = Catalogue {
+        let same = ServerDefinitions {
             probed: before.probed,
             ..next.clone()
         } == *before;
-        if same && next.probed.since(before.probed) < NOTHING_NEW {
-            return Ok(Change::nothing(key));
+        if same && next.probed.since(before.probed) < UNCHANGED_INTERVAL {
+            return Ok(Change::empty(key));
         }
     }
     draft.guard(&server);
-    if before.is_none_or(|before| differs(before, &next)) {
-        draft.note(describe(before, &next));
-        draft.compiles();
+    if before.is_none_or(|before| compile_input_differs(before, &next)) {
+        draft.add_description(describe(before, &next));
+        draft.mark_compile_input_changed();
     }
-    draft.put(key.clone(), Object::Catalogue(Arc::new(next)));
+    draft.put(key.clone(), ControlObject::Definitions(Arc::new(next)));
     Ok(draft.finish(key))
 }
 
-pub(super) fn proxy(mut draft: Draft<'_>, seen: &Proxy) -> Result<Change, Rejection> {
-    let key = Key::Proxy(seen.id.clone());
+pub(super) fn record_proxy(
+    mut draft: ChangeBuilder<'_>,
+    seen: &ProxyStatus,
+) -> Result<Change, Rejection> {
+    let key = ObjectKey::Proxy(seen.id.clone());
     if draft.state.is_expelled(&seen.id, draft.now()) {
         return Err(Rejection::NotFound(key));
     }
     // The final status of a proxy must not restore the record of an expelled proxy.
-    draft.guard(&Key::Expelled(seen.id.clone()));
-    let seen = bounded_proxy(seen.clone());
+    draft.guard(&ObjectKey::Expelled(seen.id.clone()));
+    let seen = truncate_proxy(seen.clone());
     // The record itself is unguarded: the control plane that the proxy is connected to has the latest status, and
     // the next record follows soon.
-    draft.put_unguarded(key.clone(), Object::Proxy(Arc::new(seen)));
+    draft.put_unguarded(key.clone(), ControlObject::Proxy(Arc::new(seen)));
     Ok(draft.finish(key))
 }
 
-pub(super) fn forget_proxy(mut draft: Draft<'_>, id: &Slug) -> Result<Change, Rejection> {
-    let key = Key::Proxy(id.clone());
-    if draft.state.modified_at(&key).is_none() {
+pub(super) fn forget_proxy(mut draft: ChangeBuilder<'_>, id: &Slug) -> Result<Change, Rejection> {
+    let key = ObjectKey::Proxy(id.clone());
+    if draft.state.mod_revision_at(&key).is_none() {
         return Err(Rejection::NotFound(key));
     }
     draft.delete(key.clone());
-    let until = draft.now().after(limits::EXPULSION);
-    draft.put(Key::Expelled(id.clone()), Object::Expelled(until));
+    let until = draft.now().after(limits::EXPULSION_PERIOD);
+    draft.put(
+        ObjectKey::Expelled(id.clone()),
+        ControlObject::Expelled(until),
+    );
     Ok(draft.finish(key))
 }
 
 /// Truncates the status of a proxy. A proxy reports every rejected resource; operators see the first ones.
-fn bounded_proxy(mut seen: Proxy) -> Proxy {
-    cut(&mut seen.region, limits::LABEL_VALUE);
-    cut(&mut seen.build, limits::LABEL_VALUE);
-    cut(&mut seen.listen, limits::LABEL_VALUE);
+fn truncate_proxy(mut seen: ProxyStatus) -> ProxyStatus {
+    truncate_bytes(&mut seen.region, limits::LABEL_VALUE);
+    truncate_bytes(&mut seen.build, limits::LABEL_VALUE);
+    truncate_bytes(&mut seen.listen, limits::LABEL_VALUE);
     seen.refusals.truncate(limits::PROXY_REFUSALS);
     for refusal in &mut seen.refusals {
-        cut(&mut refusal.reason, limits::DESCRIPTION);
+        truncate_bytes(&mut refusal.reason, limits::DESCRIPTION);
     }
     seen
 }
 
 /// Returns `true` if the compile input differs. The probe time and the probe error are not inputs, because proxies
 /// do not use them.
-fn differs(before: &Catalogue, next: &Catalogue) -> bool {
-    let compiled = |it: &Catalogue| (it.era, it.protocol_version.clone());
+fn compile_input_differs(before: &ServerDefinitions, next: &ServerDefinitions) -> bool {
+    let compiled = |it: &ServerDefinitions| (it.era, it.protocol_version.clone());
     before.tools != next.tools
         || before.prompts != next.prompts
         || before.resources != next.resources
@@ -90,7 +99,10 @@ fn differs(before: &Catalogue, next: &Catalogue) -> bool {
 }
 
 /// Keeps the definitions of the previous probe if the current probe failed.
-fn carried_over(mut seen: Catalogue, before: Option<&Catalogue>) -> Catalogue {
+fn carried_over(
+    mut seen: ServerDefinitions,
+    before: Option<&ServerDefinitions>,
+) -> ServerDefinitions {
     let nothing = [&seen.tools, &seen.prompts, &seen.resources, &seen.templates]
         .iter()
         .all(|list| list.is_empty());
@@ -110,33 +122,25 @@ fn carried_over(mut seen: Catalogue, before: Option<&Catalogue>) -> Catalogue {
     seen
 }
 
-fn bounded(mut seen: Catalogue) -> Catalogue {
-    cut(&mut seen.instructions, limits::CATALOGUE_INSTRUCTIONS);
-    cut(&mut seen.server_name, limits::LABEL_VALUE);
-    cut(&mut seen.server_version, limits::LABEL_VALUE);
-    cut(&mut seen.protocol_version, limits::LABEL_VALUE);
+fn truncate_to_limits(mut seen: ServerDefinitions) -> ServerDefinitions {
+    truncate_bytes(&mut seen.instructions, limits::SERVER_INSTRUCTIONS);
+    truncate_bytes(&mut seen.server_name, limits::LABEL_VALUE);
+    truncate_bytes(&mut seen.server_version, limits::LABEL_VALUE);
+    truncate_bytes(&mut seen.protocol_version, limits::LABEL_VALUE);
     if let Some(problem) = &mut seen.problem {
-        cut(problem, limits::DESCRIPTION);
+        truncate_bytes(problem, limits::DESCRIPTION);
     }
-    if seen.capabilities.len() > limits::CATALOGUE_CAPABILITIES {
+    if seen.capabilities.len() > limits::SERVER_CAPABILITIES {
         seen.capabilities = "{}".to_owned();
     }
     let lists = [
-        ("tools", &mut seen.tools, limits::CATALOGUE_TOOLS),
-        ("prompts", &mut seen.prompts, limits::CATALOGUE_PROMPTS),
-        (
-            "resources",
-            &mut seen.resources,
-            limits::CATALOGUE_RESOURCES,
-        ),
-        (
-            "templates",
-            &mut seen.templates,
-            limits::CATALOGUE_TEMPLATES,
-        ),
+        ("tools", &mut seen.tools, limits::SERVER_TOOLS),
+        ("prompts", &mut seen.prompts, limits::SERVER_PROMPTS),
+        ("resources", &mut seen.resources, limits::SERVER_RESOURCES),
+        ("templates", &mut seen.templates, limits::SERVER_TEMPLATES),
     ];
     for (what, list, limit) in lists {
-        let (offered, kept) = (list.len(), limit.keeps(list));
+        let (offered, kept) = (list.len(), limit.kept_count(list));
         if kept < offered {
             list.truncate(kept);
             let (count, kib) = (limit.count, limit.bytes / 1024);
@@ -149,14 +153,14 @@ fn bounded(mut seen: Catalogue) -> Catalogue {
 }
 
 /// Truncates at a character boundary.
-fn cut(text: &mut String, bytes: usize) {
+fn truncate_bytes(text: &mut String, bytes: usize) {
     if text.len() > bytes {
         let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(end.unwrap_or(0));
     }
 }
 
-fn describe(before: Option<&Catalogue>, next: &Catalogue) -> String {
+fn describe(before: Option<&ServerDefinitions>, next: &ServerDefinitions) -> String {
     let server = &next.server;
     if let Some(problem) = &next.problem {
         let problem: String = problem.chars().take(limits::DISPLAY_NAME).collect();

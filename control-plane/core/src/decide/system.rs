@@ -4,17 +4,17 @@ use toolgate_model::{Digest, SealedBlob, Slug, TokenHash};
 
 use crate::{
     change::Change,
-    key::Key,
+    key::ObjectKey,
     limits,
-    object::{JoinToken, Object},
+    object::{ControlObject, JoinToken},
     port::Revision,
     rejection::Rejection,
 };
 
-use super::draft::Draft;
+use super::change_builder::ChangeBuilder;
 
 pub(super) fn create_join_token(
-    mut draft: Draft<'_>,
+    mut draft: ChangeBuilder<'_>,
     token: &JoinToken,
 ) -> Result<Change, Rejection> {
     let found = token.region.chars().count();
@@ -24,7 +24,7 @@ pub(super) fn create_join_token(
         return Err(Rejection::invalid("region", reason));
     }
     let now = draft.now();
-    if token.expires <= now || token.expires > now.after(limits::JOIN_TOKEN_LIFE) {
+    if token.expires <= now || token.expires > now.after(limits::JOIN_TOKEN_MAX_TTL) {
         return Err(Rejection::invalid("valid_seconds", "use 1 second to 1 day"));
     }
     let live = draft
@@ -41,17 +41,20 @@ pub(super) fn create_join_token(
             found,
         });
     }
-    let key = Key::JoinToken(Digest(token.hash.0));
-    if draft.state.modified_at(&key).is_some() {
+    let key = ObjectKey::JoinToken(Digest(token.hash.0));
+    if draft.state.mod_revision_at(&key).is_some() {
         return Err(Rejection::AlreadyExists(key));
     }
-    draft.put(key.clone(), Object::JoinToken(token.clone()));
+    draft.put(key.clone(), ControlObject::JoinToken(token.clone()));
     Ok(draft.finish(key))
 }
 
-pub(super) fn use_join_token(mut draft: Draft<'_>, hash: &TokenHash) -> Result<Change, Rejection> {
+pub(super) fn use_join_token(
+    mut draft: ChangeBuilder<'_>,
+    hash: &TokenHash,
+) -> Result<Change, Rejection> {
     let digest = Digest(hash.0);
-    let key = Key::JoinToken(digest);
+    let key = ObjectKey::JoinToken(digest);
     let now = draft.now();
     match draft.state.join_tokens.get(&digest) {
         Some(token) if token.expires > now => {
@@ -63,38 +66,38 @@ pub(super) fn use_join_token(mut draft: Draft<'_>, hash: &TokenHash) -> Result<C
 }
 
 pub(super) fn create_key(
-    mut draft: Draft<'_>,
+    mut draft: ChangeBuilder<'_>,
     name: &Slug,
     sealed: &SealedBlob,
 ) -> Result<Change, Rejection> {
-    let key = Key::SystemKey(name.clone());
-    if draft.state.modified_at(&key).is_some() {
+    let key = ObjectKey::SystemKey(name.clone());
+    if draft.state.mod_revision_at(&key).is_some() {
         return Err(Rejection::AlreadyExists(key));
     }
-    draft.put(key.clone(), Object::SystemKey(sealed.clone()));
+    draft.put(key.clone(), ControlObject::SystemKey(sealed.clone()));
     Ok(draft.finish(key))
 }
 
 pub(super) fn reseal_key(
-    mut draft: Draft<'_>,
+    mut draft: ChangeBuilder<'_>,
     name: &Slug,
     sealed: &SealedBlob,
     expected: Revision,
 ) -> Result<Change, Rejection> {
-    let key = Key::SystemKey(name.clone());
-    match draft.state.modified_at(&key) {
+    let key = ObjectKey::SystemKey(name.clone());
+    match draft.state.mod_revision_at(&key) {
         None => Err(Rejection::NotFound(key)),
         Some(current) if current != expected => Err(Rejection::Stale { key, current }),
         Some(_) => {
-            draft.put(key.clone(), Object::SystemKey(sealed.clone()));
+            draft.put(key.clone(), ControlObject::SystemKey(sealed.clone()));
             Ok(draft.finish(key))
         }
     }
 }
 
-pub(super) fn bump_epoch(mut draft: Draft<'_>) -> Result<Change, Rejection> {
+pub(super) fn bump_epoch(mut draft: ChangeBuilder<'_>) -> Result<Change, Rejection> {
     let epoch = draft.state.epoch() + 1;
-    draft.note(format!("start epoch {epoch}"));
+    draft.add_description(format!("start epoch {epoch}"));
     draft.start_epoch(epoch);
-    Ok(draft.finish(Key::Marker))
+    Ok(draft.finish(ObjectKey::Marker))
 }

@@ -1,12 +1,12 @@
 //! Tests of rejections and their messages, and a property test that accepted commands compile.
 
-use toolgate_model::{AdminRole, Digest, DriftPolicy, PrefixMode, Selection, Timestamp};
+use toolgate_model::{AdminRole, BindingSelection, Digest, DriftPolicy, PrefixMode, Timestamp};
 
 use crate::{
-    Command, Context, Desired, Key, Object, Rejection, RequestId, decide,
+    Command, CommandContext, ControlObject, Desired, ObjectKey, Rejection, RequestId, decide,
     fixture::{
-        World, catalogue, context, credential, gateway, name, organization, sealed, server, slug,
-        token,
+        StoreFixture, catalogue, context, credential, gateway, name, organization, sealed, server,
+        slug, token,
     },
     limits,
     object::JoinToken,
@@ -15,8 +15,8 @@ use crate::{
 mod random;
 mod shapes;
 
-fn world() -> World {
-    let mut world = World::with(&["acme", "other"]);
+fn world() -> StoreFixture {
+    let mut world = StoreFixture::with(&["acme", "other"]);
     world
         .create(Desired::Credential(credential("acme", "key")))
         .unwrap();
@@ -27,14 +27,14 @@ fn world() -> World {
         .create(Desired::Server(server("acme", "two", None)))
         .unwrap();
     world
-        .run(Command::RecordCatalogue(catalogue(
+        .run(Command::RecordDefinitions(catalogue(
             "acme",
             "one",
             &["a", "b"],
         )))
         .unwrap();
     world
-        .run(Command::RecordCatalogue(catalogue(
+        .run(Command::RecordDefinitions(catalogue(
             "acme",
             "two",
             &["b", "c"],
@@ -59,9 +59,9 @@ fn field(rejection: Rejection) -> String {
 }
 
 #[test]
-fn a_stale_write_is_refused_and_told_the_current_revision() {
+fn a_stale_write_is_rejected_with_the_current_revision() {
     let mut world = world();
-    let key = Key::Server(name("acme", "two"));
+    let key = ObjectKey::Server(name("acme", "two"));
     let read = world.modified(&key);
     let mut mine = server("acme", "two", None);
     mine.meta.description = "mine".to_owned();
@@ -84,7 +84,7 @@ fn a_stale_write_is_refused_and_told_the_current_revision() {
 fn two_control_planes_cannot_both_decide_on_the_same_state() {
     let mut world = world();
     let delete = Command::Delete {
-        key: Key::Server(name("other", "late")),
+        key: ObjectKey::Server(name("other", "late")),
         expected: None,
     };
     world
@@ -103,16 +103,16 @@ fn two_control_planes_cannot_both_decide_on_the_same_state() {
 }
 
 #[test]
-fn what_others_need_is_not_deleted_and_they_are_named() {
+fn deleting_a_referenced_object_is_rejected_naming_its_users() {
     let mut world = world();
     for (key, user) in [
         (
-            Key::Server(name("acme", "one")),
-            Key::Gateway(name("acme", "tools")),
+            ObjectKey::Server(name("acme", "one")),
+            ObjectKey::Gateway(name("acme", "tools")),
         ),
         (
-            Key::Credential(name("acme", "key")),
-            Key::Server(name("acme", "one")),
+            ObjectKey::Credential(name("acme", "key")),
+            ObjectKey::Server(name("acme", "one")),
         ),
     ] {
         let refused = world.run(Command::Delete {
@@ -127,7 +127,7 @@ fn what_others_need_is_not_deleted_and_they_are_named() {
             })
         );
     }
-    let key = Key::Organization(slug("acme"));
+    let key = ObjectKey::Organization(slug("acme"));
     let refused = world
         .run(Command::Delete {
             key,
@@ -139,9 +139,9 @@ fn what_others_need_is_not_deleted_and_they_are_named() {
 }
 
 #[test]
-fn deleting_a_gateway_frees_its_id_and_deleting_a_server_its_catalogue() {
+fn deleting_a_gateway_frees_its_id_and_deleting_a_server_removes_its_definitions() {
     let mut world = world();
-    let key = Key::Gateway(name("acme", "tools"));
+    let key = ObjectKey::Gateway(name("acme", "tools"));
     world
         .run(Command::Delete {
             key,
@@ -156,18 +156,18 @@ fn deleting_a_gateway_frees_its_id_and_deleting_a_server_its_catalogue() {
             &[],
         )))
         .unwrap();
-    let key = Key::Server(name("acme", "two"));
+    let key = ObjectKey::Server(name("acme", "two"));
     world
         .run(Command::Delete {
             key,
             expected: None,
         })
         .unwrap();
-    assert!(!world.state.catalogues.contains(&name("acme", "two")));
+    assert!(!world.state.definitions.contains(&name("acme", "two")));
 }
 
 #[test]
-fn a_gateway_id_is_given_once_in_the_deployment() {
+fn a_gateway_id_is_unique_in_the_deployment() {
     let mut world = world();
     let taken = world.create(Desired::Gateway(gateway(
         "other",
@@ -179,7 +179,7 @@ fn a_gateway_id_is_given_once_in_the_deployment() {
 }
 
 #[test]
-fn what_cannot_be_compiled_is_refused_with_field_and_reason() {
+fn an_uncompilable_gateway_is_rejected_with_field_and_reason() {
     let mut world = world();
     let twice = gateway("acme", "g", PrefixMode::Always, &["one", "one"]);
     let mut pinned = server("acme", "p", None);
@@ -210,21 +210,21 @@ fn what_cannot_be_compiled_is_refused_with_field_and_reason() {
 }
 
 #[test]
-fn what_was_wrong_before_does_not_forbid_other_changes() {
+fn an_existing_problem_does_not_block_other_changes() {
     let mut world = world();
     let mut never = gateway("acme", "never", PrefixMode::Never, &["one", "two"]);
-    let only = Selection::Only(vec!["c".to_owned()]);
+    let only = BindingSelection::Only(vec!["c".to_owned()]);
     never.bindings[1].tools = only;
     world.create(Desired::Gateway(never.clone())).unwrap();
     world
-        .run(Command::RecordCatalogue(catalogue(
+        .run(Command::RecordDefinitions(catalogue(
             "acme",
             "one",
             &["a", "c"],
         )))
         .unwrap();
     never.meta.description = "still editable".to_owned();
-    let expected = world.modified(&Key::Gateway(never.name.clone()));
+    let expected = world.modified(&ObjectKey::Gateway(never.name.clone()));
     world
         .run(Command::Update {
             object: Desired::Gateway(never),
@@ -261,7 +261,8 @@ fn every_limit_holds_at_its_edge() {
         (limits::BINDING_TOOLS + 1, false),
     ] {
         let mut it = gateway("acme", "new", PrefixMode::Always, &["one"]);
-        it.bindings[0].tools = Selection::Only((0..count).map(|n| format!("t{n}")).collect());
+        it.bindings[0].tools =
+            BindingSelection::Only((0..count).map(|n| format!("t{n}")).collect());
         assert_eq!(create(Desired::Gateway(it)).is_ok(), fits, "{count}");
     }
     let many: Vec<String> = (0..=limits::GATEWAY_BINDINGS)
@@ -279,7 +280,7 @@ fn every_limit_holds_at_its_edge() {
 
 #[test]
 fn a_gateway_exposes_no_more_tools_than_its_limit() {
-    let mut world = World::with(&["acme"]);
+    let mut world = StoreFixture::with(&["acme"]);
     let tools: Vec<String> = (0..limits::GATEWAY_TOOLS)
         .map(|n| format!("t{n}"))
         .collect();
@@ -289,7 +290,7 @@ fn a_gateway_exposes_no_more_tools_than_its_limit() {
             .create(Desired::Server(server("acme", id, None)))
             .unwrap();
         world
-            .run(Command::RecordCatalogue(catalogue("acme", id, tools)))
+            .run(Command::RecordDefinitions(catalogue("acme", id, tools)))
             .unwrap();
     }
     world
@@ -310,7 +311,7 @@ fn a_gateway_exposes_no_more_tools_than_its_limit() {
 }
 
 #[test]
-fn urls_that_carry_secrets_and_headers_of_the_protocol_are_refused() {
+fn urls_with_secrets_and_protocol_headers_are_rejected() {
     let mut world = world();
     for url in ["http://user:secret@h/mcp", "ftp://h/mcp", "http://h/mcp#x"] {
         let mut bad = server("acme", "s", None);
@@ -331,10 +332,10 @@ fn urls_that_carry_secrets_and_headers_of_the_protocol_are_refused() {
 }
 
 #[test]
-fn a_retry_with_the_same_request_id_writes_once_and_answers_the_same() {
+fn a_retry_with_the_same_request_id_writes_once_and_returns_the_same_result() {
     let mut world = world();
     let create = Command::Create(Desired::Token(token("acme", "ci")));
-    let with = |digest: &[u8], now| Context {
+    let with = |digest: &[u8], now| CommandContext {
         request: Some(RequestId {
             id: "r1".to_owned(),
             digest: Digest::of_bytes(digest),
@@ -354,14 +355,16 @@ fn a_retry_with_the_same_request_id_writes_once_and_answers_the_same() {
     let forgotten = world.run_as(&create, &with(b"two", later));
     assert_eq!(
         forgotten,
-        Err(Rejection::AlreadyExists(Key::Token(name("acme", "ci"))))
+        Err(Rejection::AlreadyExists(ObjectKey::Token(name(
+            "acme", "ci"
+        ))))
     );
 }
 
 #[test]
-fn two_retries_at_once_write_once() {
+fn two_concurrent_retries_write_once() {
     let mut world = world();
-    let asked = Context {
+    let asked = CommandContext {
         request: Some(RequestId {
             id: "r".to_owned(),
             digest: Digest::of_bytes(b"r"),
@@ -379,11 +382,11 @@ fn two_retries_at_once_write_once() {
 }
 
 #[test]
-fn an_update_keeps_what_may_not_change() {
+fn an_update_keeps_immutable_fields() {
     let mut world = world();
     world.create(Desired::Token(token("acme", "ci"))).unwrap();
     world.run(Command::RevokeToken(name("acme", "ci"))).unwrap();
-    let key = Key::Token(name("acme", "ci"));
+    let key = ObjectKey::Token(name("acme", "ci"));
     let before = world.state.tokens.get(&name("acme", "ci")).unwrap().clone();
     let mut forged = token("acme", "ci");
     forged.hash = token("acme", "else").hash;
@@ -408,7 +411,7 @@ fn an_update_keeps_what_may_not_change() {
 #[test]
 fn an_update_that_changes_nothing_writes_nothing() {
     let mut world = world();
-    let key = Key::Server(name("acme", "two"));
+    let key = ObjectKey::Server(name("acme", "two"));
     let expected = world.modified(&key);
     let same = Command::Update {
         object: Desired::Server(server("acme", "two", None)),
@@ -419,19 +422,19 @@ fn an_update_that_changes_nothing_writes_nothing() {
 }
 
 #[test]
-fn an_admin_of_an_organization_does_not_touch_the_deployments_token() {
+fn an_organization_admin_cannot_change_a_deployment_token() {
     let mut world = world();
     let mut boot = token("acme", "boot");
     boot.system = true;
     boot.role = AdminRole::Admin;
-    let admin = Context {
+    let admin = CommandContext {
         author: "organizations/acme/tokens/admin".to_owned(),
         ..context(1)
     };
     let forged = Command::Create(Desired::Token(boot.clone()));
     assert!(world.run_as(&forged, &admin).is_err());
     world.create(Desired::Token(boot)).unwrap();
-    let key = Key::Token(name("acme", "boot"));
+    let key = ObjectKey::Token(name("acme", "boot"));
     let delete = Command::Delete {
         key,
         expected: None,
@@ -448,7 +451,7 @@ fn an_admin_of_an_organization_does_not_touch_the_deployments_token() {
 }
 
 #[test]
-fn a_join_token_works_once_and_not_after_its_time() {
+fn a_join_token_works_once_and_not_after_expiry() {
     let mut world = world();
     let make = |seed: &[u8], expires| JoinToken {
         hash: toolgate_model::TokenHash(Digest::of_bytes(seed).0),
@@ -477,15 +480,15 @@ fn a_join_token_works_once_and_not_after_its_time() {
 }
 
 #[test]
-fn a_failed_probe_keeps_what_was_seen_and_a_huge_one_is_cut() {
+fn a_failed_probe_keeps_earlier_definitions_and_a_huge_result_is_cut() {
     let mut world = world();
     let mut failed = catalogue("acme", "one", &[]);
     failed.problem = Some("connection refused".to_owned());
     failed.era = None;
-    world.run(Command::RecordCatalogue(failed)).unwrap();
+    world.run(Command::RecordDefinitions(failed)).unwrap();
     let kept = world
         .state
-        .catalogues
+        .definitions
         .get(&name("acme", "one"))
         .unwrap()
         .clone();
@@ -493,9 +496,9 @@ fn a_failed_probe_keeps_what_was_seen_and_a_huge_one_is_cut() {
     assert!(kept.problem.is_some() && kept.era.is_some());
 
     let mut huge = catalogue("acme", "one", &["a", "b", "c"]);
-    huge.tools[1].json = "x".repeat(limits::CATALOGUE_TOOLS.bytes).into();
-    world.run(Command::RecordCatalogue(huge)).unwrap();
-    let cut = world.state.catalogues.get(&name("acme", "one")).unwrap();
+    huge.tools[1].json = "x".repeat(limits::SERVER_TOOLS.bytes).into();
+    world.run(Command::RecordDefinitions(huge)).unwrap();
+    let cut = world.state.definitions.get(&name("acme", "one")).unwrap();
     assert_eq!(cut.tools.len(), 1);
     assert!(
         cut.problem.as_ref().unwrap().contains("first 1"),
@@ -505,16 +508,16 @@ fn a_failed_probe_keeps_what_was_seen_and_a_huge_one_is_cut() {
 }
 
 #[test]
-fn what_a_proxy_reports_is_kept_within_bounds() {
+fn proxy_reports_are_bounded() {
     let mut world = world();
-    let refusal = toolgate_model::Refusal {
+    let refusal = toolgate_model::ResourceRefusal {
         resource: toolgate_model::ResourceKey {
             kind: toolgate_model::ResourceKind::Gateway,
             name: name("acme", "tools"),
         },
         reason: "é".repeat(limits::DESCRIPTION),
     };
-    let proxy = toolgate_model::Proxy {
+    let proxy = toolgate_model::ProxyStatus {
         refusals: vec![refusal; limits::PROXY_REFUSALS * 10],
         ..proxy("p1", Timestamp(2))
     };
@@ -529,65 +532,65 @@ fn what_a_proxy_reports_is_kept_within_bounds() {
 }
 
 #[test]
-fn a_probe_that_saw_nothing_new_does_not_move_the_version() {
+fn a_probe_without_changes_does_not_advance_the_version() {
     let mut world = world();
     let mut same = catalogue("acme", "one", &["a", "b"]);
     same.probed = Timestamp(60_000);
     assert!(
         world
-            .run(Command::RecordCatalogue(same.clone()))
+            .run(Command::RecordDefinitions(same.clone()))
             .unwrap()
             .is_empty()
     );
     let (version, entries) = (world.state.version(), world.state.history.len());
     same.probed = Timestamp(3_600_000);
-    let later = world.run(Command::RecordCatalogue(same.clone())).unwrap();
+    let later = world.run(Command::RecordDefinitions(same.clone())).unwrap();
     assert!(!later.is_empty());
     // A failed probe is no change of the compile input either.
     same.probed = Timestamp(7_200_000);
     same.problem = Some("no answer".to_owned());
-    world.run(Command::RecordCatalogue(same.clone())).unwrap();
+    world.run(Command::RecordDefinitions(same.clone())).unwrap();
     assert_eq!(world.state.version(), version);
     assert_eq!(world.state.history.len(), entries);
-    let kept = world.state.catalogues.get(&name("acme", "one")).unwrap();
+    let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
     assert_eq!(kept.problem.as_deref(), Some("no answer"));
     assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
     // The start time of the failure stays the same while the error changes. The first successful probe clears it.
     same.probed = Timestamp(9_000_000);
     same.problem = Some("another answer".to_owned());
-    world.run(Command::RecordCatalogue(same.clone())).unwrap();
-    let kept = world.state.catalogues.get(&name("acme", "one")).unwrap();
+    world.run(Command::RecordDefinitions(same.clone())).unwrap();
+    let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
     assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
     same.problem = None;
-    world.run(Command::RecordCatalogue(same.clone())).unwrap();
-    let kept = world.state.catalogues.get(&name("acme", "one")).unwrap();
+    world.run(Command::RecordDefinitions(same.clone())).unwrap();
+    let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
     assert_eq!(kept.problem_since, None);
 
     let more = catalogue("acme", "one", &["a", "b", "c"]);
-    world.run(Command::RecordCatalogue(more)).unwrap();
+    world.run(Command::RecordDefinitions(more)).unwrap();
     assert!(world.state.version() > version);
     assert_eq!(world.state.history.len(), entries + 1);
 }
 
 #[test]
-fn the_version_log_is_bounded_and_says_who_did_what() {
+fn the_version_log_is_bounded_and_names_author_and_change() {
     let mut world = world();
-    for n in 0..limits::HISTORY + 50 {
+    for n in 0..limits::VERSION_LOG_ENTRIES + 50 {
         let id = format!("t{n}");
         world.create(Desired::Token(token("acme", &id))).unwrap();
     }
     let kept = u64::try_from(world.state.history.len()).unwrap();
-    assert!(kept <= limits::HISTORY, "{kept}");
+    assert!(kept <= limits::VERSION_LOG_ENTRIES, "{kept}");
     let (_, last) = world.state.history.iter().next_back().unwrap();
     assert_eq!(last.changes, ["create token acme/t549"]);
-    assert_eq!(last.modified, world.state.version().revision);
+    assert_eq!(last.mod_revision, world.state.version().revision);
 }
 
 #[test]
-fn a_poisoned_object_can_be_deleted_and_made_again() {
+fn a_poisoned_object_can_be_deleted_and_recreated() {
     let mut world = world();
-    let key = Key::Token(name("acme", "bad"));
-    world.force(&key.to_string(), Object::GatewayId(slug("acme")));
+    let key = ObjectKey::Token(name("acme", "bad"));
+    world.force(&key.to_string(), ControlObject::GatewayId(slug("acme")));
     let create = Command::Create(Desired::Token(token("acme", "bad")));
     assert!(matches!(
         world.run(create.clone()),
@@ -603,8 +606,8 @@ fn a_poisoned_object_can_be_deleted_and_made_again() {
     assert!(world.state.quarantine.is_empty());
 }
 
-fn proxy(id: &str, last_seen: Timestamp) -> toolgate_model::Proxy {
-    toolgate_model::Proxy {
+fn proxy(id: &str, last_seen: Timestamp) -> toolgate_model::ProxyStatus {
+    toolgate_model::ProxyStatus {
         id: slug(id),
         region: String::new(),
         build: String::new(),
@@ -619,9 +622,9 @@ fn proxy(id: &str, last_seen: Timestamp) -> toolgate_model::Proxy {
 }
 
 #[test]
-fn proxies_that_are_not_heard_of_for_long_are_forgotten() {
-    let mut world = World::with(&["acme"]);
-    let now = Timestamp(1).after(limits::PROXY_MEMORY * 3);
+fn proxies_silent_for_long_are_removed() {
+    let mut world = StoreFixture::with(&["acme"]);
+    let now = Timestamp(1).after(limits::PROXY_RETENTION * 3);
     let lately = Timestamp(now.0 - 1_000);
     for (id, seen) in [("gone", Timestamp(1)), ("alive", lately)] {
         let command = Command::RecordProxy(proxy(id, seen));
@@ -630,7 +633,7 @@ fn proxies_that_are_not_heard_of_for_long_are_forgotten() {
     }
     let command = Command::RecordProxy(proxy("alive", now));
     let change = decide(&world.state, &command, &context(now.0)).unwrap();
-    let gone = Key::Proxy(slug("gone"));
+    let gone = ObjectKey::Proxy(slug("gone"));
     assert_eq!(change.deletes, std::slice::from_ref(&gone));
     // The proxy may report again concurrently.
     assert!(change.guards.iter().any(|guard| guard.key == gone));
@@ -640,8 +643,8 @@ fn proxies_that_are_not_heard_of_for_long_are_forgotten() {
 }
 
 #[test]
-fn an_expelled_proxy_leaves_no_record_and_its_id_opens_again_in_the_end() {
-    let mut world = World::with(&["acme"]);
+fn an_expelled_proxy_leaves_no_record_and_its_id_is_reusable_after_expiry() {
+    let mut world = StoreFixture::with(&["acme"]);
     let p1 = slug("p1");
     let unknown = world.run(Command::ForgetProxy(p1.clone()));
     assert!(matches!(unknown, Err(Rejection::NotFound(_))));
@@ -658,10 +661,10 @@ fn an_expelled_proxy_leaves_no_record_and_its_id_opens_again_in_the_end() {
     let refused = decide(&world.state, &record, &context(5));
     assert!(matches!(refused, Err(Rejection::NotFound(_))));
 
-    let open = Timestamp(4).after(limits::EXPULSION);
+    let open = Timestamp(4).after(limits::EXPULSION_PERIOD);
     assert!(!world.state.is_expelled(&p1, open));
     let change = decide(&world.state, &record, &context(open.0)).unwrap();
-    assert_eq!(change.deletes, [Key::Expelled(p1.clone())]);
+    assert_eq!(change.deletes, [ObjectKey::Expelled(p1.clone())]);
     assert!(world.commit(&change));
     assert!(world.state.proxies.contains(&p1));
 }

@@ -8,47 +8,47 @@ fn slug() -> impl Strategy<Value = Slug> {
     "[a-z][a-z0-9-]{0,10}[a-z0-9]".prop_map(|text| text.parse().unwrap())
 }
 
-fn name() -> impl Strategy<Value = Name> {
-    (slug(), slug()).prop_map(|(org, id)| Name::new(org, id))
+fn name() -> impl Strategy<Value = ObjectName> {
+    (slug(), slug()).prop_map(|(org, id)| ObjectName::new(org, id))
 }
 
-pub(crate) fn key() -> impl Strategy<Value = Key> {
+pub(crate) fn key() -> impl Strategy<Value = ObjectKey> {
     prop_oneof![
-        slug().prop_map(Key::Organization),
-        name().prop_map(Key::Gateway),
-        name().prop_map(Key::Server),
-        name().prop_map(Key::Credential),
-        name().prop_map(Key::Token),
-        name().prop_map(Key::Catalogue),
-        slug().prop_map(Key::Proxy),
-        Just(Key::Marker),
-        slug().prop_map(Key::GatewayId),
-        slug().prop_map(Key::SystemKey),
-        any::<[u8; 32]>().prop_map(|hash| Key::JoinToken(Digest(hash))),
-        slug().prop_map(Key::Expelled),
-        any::<[u8; 32]>().prop_map(|hash| Key::Request(Digest(hash))),
-        any::<u64>().prop_map(Key::History),
+        slug().prop_map(ObjectKey::Organization),
+        name().prop_map(ObjectKey::Gateway),
+        name().prop_map(ObjectKey::Server),
+        name().prop_map(ObjectKey::Credential),
+        name().prop_map(ObjectKey::Token),
+        name().prop_map(ObjectKey::Definitions),
+        slug().prop_map(ObjectKey::Proxy),
+        Just(ObjectKey::Marker),
+        slug().prop_map(ObjectKey::GatewayId),
+        slug().prop_map(ObjectKey::SystemKey),
+        any::<[u8; 32]>().prop_map(|hash| ObjectKey::JoinToken(Digest(hash))),
+        slug().prop_map(ObjectKey::Expelled),
+        any::<[u8; 32]>().prop_map(|hash| ObjectKey::Request(Digest(hash))),
+        any::<u64>().prop_map(ObjectKey::History),
     ]
 }
 
 proptest! {
     #[test]
-    fn a_key_is_read_back_as_it_was_written(key in key()) {
+    fn a_key_round_trips_through_its_text(key in key()) {
         let text = key.to_string();
         prop_assert!(text.starts_with(ROOT));
-        prop_assert_eq!(text.parse::<Key>(), Ok(key));
+        prop_assert_eq!(text.parse::<ObjectKey>(), Ok(key));
     }
 
     #[test]
-    fn one_text_is_one_key(text in "/v1/[a-z0-9/-]{0,60}") {
-        if let Ok(key) = text.parse::<Key>() {
+    fn equal_texts_are_equal_keys(text in "/v1/[a-z0-9/-]{0,60}") {
+        if let Ok(key) = text.parse::<ObjectKey>() {
             prop_assert_eq!(key.to_string(), text);
         }
     }
 }
 
 #[test]
-fn what_is_not_in_the_drawing_is_not_a_key() {
+fn a_text_outside_the_key_layout_is_rejected() {
     for text in [
         "",
         "/v1/",
@@ -63,11 +63,14 @@ fn what_is_not_in_the_drawing_is_not_a_key() {
         "/v1/history/99999999999999999999",
         "/v1/system/requests/ABCDEF0000000000000000000000000000000000000000000000000000000000",
     ] {
-        assert!(text.parse::<Key>().is_err(), "{text} was taken for a key");
+        assert!(
+            text.parse::<ObjectKey>().is_err(),
+            "{text} was taken for a key"
+        );
     }
 }
 
 #[test]
-fn the_version_log_is_listed_in_its_order() {
-    assert!(Key::History(9).to_string() < Key::History(10).to_string());
+fn version_log_keys_sort_by_version() {
+    assert!(ObjectKey::History(9).to_string() < ObjectKey::History(10).to_string());
 }

@@ -2,134 +2,149 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use toolgate_model::{Delta, Digest, Proxy, Refusal, ResourceKey, Snapshot, Timestamp};
-
-use super::{
-    ANSWER_DEADLINE, Closed, Event, HEARTBEAT, Hello, InFlight, Open, Output, Phase, Session,
+use toolgate_model::{
+    Delta, Digest, ProxyStatus, ResourceKey, ResourceRefusal, Snapshot, Timestamp,
 };
 
-impl Session {
-    pub(super) fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Output> {
+use super::{
+    ACK_TIMEOUT, ConnectedProxy, HEARTBEAT_INTERVAL, InFlightUpdate, PushAction, PushCloseReason,
+    PushEvent, PushHello, PushSession, SessionPhase,
+};
+
+impl PushSession {
+    pub(super) fn handle(&mut self, event: PushEvent, now: Timestamp) -> Vec<PushAction> {
         let mut out = Vec::new();
         match event {
-            Event::Hello(hello) => self.greet(hello, now, &mut out),
-            Event::Wanted(snapshot) => {
+            PushEvent::Hello(hello) => self.handle_hello(hello, now, &mut out),
+            PushEvent::SnapshotReady(snapshot) => {
                 let newer = |held: &Arc<Snapshot>| held.version <= snapshot.version;
-                if self.wanted.as_ref().is_none_or(newer) {
-                    self.wanted = Some(snapshot);
+                if self.target.as_ref().is_none_or(newer) {
+                    self.target = Some(snapshot);
                 }
             }
-            Event::Ack { nonce } => self.answer(nonce, Vec::new(), now, &mut out),
-            Event::Nack { nonce, refused } => self.answer(nonce, refused, now, &mut out),
-            Event::Tick => self.tick(now, &mut out),
-            Event::Disconnected => self.close(Closed::Disconnected, now, &mut out),
+            PushEvent::Ack { nonce } => self.handle_response(nonce, Vec::new(), now, &mut out),
+            PushEvent::Nack { nonce, refused } => {
+                self.handle_response(nonce, refused, now, &mut out)
+            }
+            PushEvent::Tick => self.handle_tick(now, &mut out),
+            PushEvent::Disconnected => self.close(PushCloseReason::Disconnected, now, &mut out),
         }
-        self.offer(now, &mut out);
-        self.sleep(now, &mut out);
+        self.send_pending(now, &mut out);
+        self.schedule_wakeup(now, &mut out);
         out
     }
 
-    fn greet(&mut self, hello: Hello, now: Timestamp, out: &mut Vec<Output>) {
+    fn handle_hello(&mut self, hello: PushHello, now: Timestamp, out: &mut Vec<PushAction>) {
         match &self.phase {
-            Phase::Greeting { .. } => {
-                let open = Box::new(Open::new(hello, now));
-                out.push(Output::RecordProxy(open.proxy.clone()));
-                self.phase = Phase::Open(open);
+            SessionPhase::AwaitingHello { .. } => {
+                let open = Box::new(ConnectedProxy::new(hello, now));
+                out.push(PushAction::RecordProxy(open.proxy.clone()));
+                self.phase = SessionPhase::Open(open);
             }
-            Phase::Open(_) => self.close(Closed::NoHello, now, out),
-            Phase::Closed => {}
+            SessionPhase::Open(_) => self.close(PushCloseReason::NoHello, now, out),
+            SessionPhase::Closed => {}
         }
     }
 
-    fn answer(&mut self, nonce: u64, refused: Vec<Refusal>, now: Timestamp, out: &mut Vec<Output>) {
+    fn handle_response(
+        &mut self,
+        nonce: u64,
+        refused: Vec<ResourceRefusal>,
+        now: Timestamp,
+        out: &mut Vec<PushAction>,
+    ) {
         match &mut self.phase {
-            Phase::Greeting { .. } => self.close(Closed::NoHello, now, out),
-            Phase::Open(open) => match open.in_flight.take_if(|flight| flight.nonce == nonce) {
-                Some(flight) => {
-                    open.take(flight.delta, refused, now);
-                    out.push(Output::RecordProxy(open.proxy.clone()));
+            SessionPhase::AwaitingHello { .. } => self.close(PushCloseReason::NoHello, now, out),
+            SessionPhase::Open(open) => {
+                match open.in_flight.take_if(|flight| flight.nonce == nonce) {
+                    Some(flight) => {
+                        open.apply_response(flight.delta, refused, now);
+                        out.push(PushAction::RecordProxy(open.proxy.clone()));
+                    }
+                    None => self.close(PushCloseReason::WrongNonce, now, out),
                 }
-                None => self.close(Closed::WrongNonce, now, out),
-            },
-            Phase::Closed => {}
+            }
+            SessionPhase::Closed => {}
         }
     }
 
-    fn tick(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    fn handle_tick(&mut self, now: Timestamp, out: &mut Vec<PushAction>) {
         match &mut self.phase {
-            Phase::Greeting { until } if *until <= now => self.close(Closed::NoHello, now, out),
-            Phase::Open(open) => {
+            SessionPhase::AwaitingHello { until } if *until <= now => {
+                self.close(PushCloseReason::NoHello, now, out)
+            }
+            SessionPhase::Open(open) => {
                 if open
                     .in_flight
                     .as_ref()
-                    .is_some_and(|flight| flight.until <= now)
+                    .is_some_and(|flight| flight.deadline <= now)
                 {
-                    self.close(Closed::NoAnswer, now, out);
-                } else if open.recorded.after(HEARTBEAT) <= now {
-                    open.seen(now);
-                    out.push(Output::RecordProxy(open.proxy.clone()));
+                    self.close(PushCloseReason::AckTimeout, now, out);
+                } else if open.last_recorded.after(HEARTBEAT_INTERVAL) <= now {
+                    open.touch(now);
+                    out.push(PushAction::RecordProxy(open.proxy.clone()));
                 }
             }
-            Phase::Greeting { .. } | Phase::Closed => {}
+            SessionPhase::AwaitingHello { .. } | SessionPhase::Closed => {}
         }
     }
 
-    fn close(&mut self, why: Closed, now: Timestamp, out: &mut Vec<Output>) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Closed);
+    fn close(&mut self, why: PushCloseReason, now: Timestamp, out: &mut Vec<PushAction>) {
+        let phase = std::mem::replace(&mut self.phase, SessionPhase::Closed);
         match phase {
-            Phase::Open(mut open) => {
+            SessionPhase::Open(mut open) => {
                 open.proxy.connected = false;
-                open.seen(now);
-                out.push(Output::RecordProxy(open.proxy));
-                out.push(Output::Close(why));
+                open.touch(now);
+                out.push(PushAction::RecordProxy(open.proxy));
+                out.push(PushAction::Close(why));
             }
-            Phase::Greeting { .. } => out.push(Output::Close(why)),
-            Phase::Closed => {}
+            SessionPhase::AwaitingHello { .. } => out.push(PushAction::Close(why)),
+            SessionPhase::Closed => {}
         }
     }
 
     /// Sends an update if none is in flight and the proxy lacks a part of the target snapshot.
-    fn offer(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let Phase::Open(open) = &mut self.phase else {
+    fn send_pending(&mut self, now: Timestamp, out: &mut Vec<PushAction>) {
+        let SessionPhase::Open(open) = &mut self.phase else {
             return;
         };
-        let Some(wanted) = &self.wanted else { return };
+        let Some(wanted) = &self.target else { return };
         // Within an epoch a proxy never moves to an older version: a control plane that lags behind sends nothing.
         if open.in_flight.is_some() || wanted.version < open.proxy.acked {
             return;
         }
-        let delta = open.lacks(wanted);
+        let delta = open.missing_from(wanted);
         if delta.is_empty() && open.proxy.acked == wanted.version {
             return;
         }
         self.last_nonce += 1;
         let nonce = self.last_nonce;
         open.proxy.held = delta.version;
-        open.in_flight = Some(InFlight {
+        open.in_flight = Some(InFlightUpdate {
             nonce,
             delta: delta.clone(),
-            until: now.after(ANSWER_DEADLINE),
+            deadline: now.after(ACK_TIMEOUT),
         });
-        out.push(Output::Send { delta, nonce });
+        out.push(PushAction::Send { delta, nonce });
     }
 
-    fn sleep(&self, now: Timestamp, out: &mut Vec<Output>) {
+    fn schedule_wakeup(&self, now: Timestamp, out: &mut Vec<PushAction>) {
         let at = match &self.phase {
-            Phase::Greeting { until } => *until,
-            Phase::Open(open) => {
-                let heartbeat = open.recorded.after(HEARTBEAT);
-                let flight = open.in_flight.as_ref().map(|flight| flight.until);
+            SessionPhase::AwaitingHello { until } => *until,
+            SessionPhase::Open(open) => {
+                let heartbeat = open.last_recorded.after(HEARTBEAT_INTERVAL);
+                let flight = open.in_flight.as_ref().map(|flight| flight.deadline);
                 flight.map_or(heartbeat, |until| until.min(heartbeat))
             }
-            Phase::Closed => return,
+            SessionPhase::Closed => return,
         };
-        out.push(Output::WakeAt(at.max(now)));
+        out.push(PushAction::WakeAt(at.max(now)));
     }
 }
 
-impl Open {
-    fn new(hello: Hello, now: Timestamp) -> Self {
-        let proxy = Proxy {
+impl ConnectedProxy {
+    fn new(hello: PushHello, now: Timestamp) -> Self {
+        let proxy = ProxyStatus {
             id: hello.id,
             region: hello.region,
             build: hello.build,
@@ -146,11 +161,11 @@ impl Open {
             holds: hello.resources,
             refused: BTreeMap::new(),
             in_flight: None,
-            recorded: now,
+            last_recorded: now,
         }
     }
 
-    fn lacks(&self, wanted: &Snapshot) -> Delta {
+    fn missing_from(&self, wanted: &Snapshot) -> Delta {
         let mut delta = wanted.since(&self.holds);
         delta.puts.retain(|(key, entry)| {
             let refused = self.refused.get(key);
@@ -166,7 +181,7 @@ impl Open {
         delta
     }
 
-    fn take(&mut self, delta: Delta, refused: Vec<Refusal>, now: Timestamp) {
+    fn apply_response(&mut self, delta: Delta, refused: Vec<ResourceRefusal>, now: Timestamp) {
         let reasons: BTreeMap<_, _> = refused
             .into_iter()
             .map(|it| (it.resource, it.reason))
@@ -188,19 +203,20 @@ impl Open {
         }
         self.proxy.acked = delta.version;
         self.proxy.refusals = self.refusals();
-        self.seen(now);
+        self.touch(now);
     }
 
-    fn refusals(&self) -> Vec<Refusal> {
-        let refusal = |(resource, (_, reason)): (&ResourceKey, &(Digest, String))| Refusal {
-            resource: resource.clone(),
-            reason: reason.clone(),
-        };
+    fn refusals(&self) -> Vec<ResourceRefusal> {
+        let refusal =
+            |(resource, (_, reason)): (&ResourceKey, &(Digest, String))| ResourceRefusal {
+                resource: resource.clone(),
+                reason: reason.clone(),
+            };
         self.refused.iter().map(refusal).collect()
     }
 
-    fn seen(&mut self, now: Timestamp) {
+    fn touch(&mut self, now: Timestamp) {
         self.proxy.last_seen = now;
-        self.recorded = now;
+        self.last_recorded = now;
     }
 }

@@ -1,18 +1,18 @@
 //! Tests that the state matches the store for every order of events, and that invalid entries are isolated.
 
 use crate::{
-    Command, Desired, Event, Key, Listed, Object, State,
-    fixture::{World, catalogue, gateway, name, organization, server, slug, token},
+    Command, ControlObject, Desired, ListedObject, ObjectEvent, ObjectKey, StoreState,
+    fixture::{StoreFixture, catalogue, gateway, name, organization, server, slug, token},
 };
 use toolgate_model::PrefixMode;
 
-fn world() -> World {
-    let mut world = World::with(&["acme"]);
+fn world() -> StoreFixture {
+    let mut world = StoreFixture::with(&["acme"]);
     world
         .create(Desired::Server(server("acme", "files", None)))
         .unwrap();
     world
-        .run(Command::RecordCatalogue(catalogue(
+        .run(Command::RecordDefinitions(catalogue(
             "acme",
             "files",
             &["read"],
@@ -24,8 +24,8 @@ fn world() -> World {
     world
 }
 
-fn poison(key: &str, modified: u64) -> Event {
-    Event::Put {
+fn poison(key: &str, modified: u64) -> ObjectEvent {
+    ObjectEvent::Put {
         key: key.to_owned(),
         modified,
         object: Err("truncated".to_owned()),
@@ -42,10 +42,10 @@ fn a_duplicated_event_changes_nothing() {
 }
 
 #[test]
-fn an_old_write_does_not_bring_back_what_was_deleted() {
+fn an_old_write_does_not_restore_a_deleted_object() {
     let mut world = world();
-    let key = Key::Token(name("acme", "ci"));
-    let old = Event::Put {
+    let key = ObjectKey::Token(name("acme", "ci"));
+    let old = ObjectEvent::Put {
         key: key.to_string(),
         modified: world.modified(&key),
         object: Ok(world.state.object(&key).unwrap()),
@@ -61,12 +61,12 @@ fn an_old_write_does_not_bring_back_what_was_deleted() {
 }
 
 #[test]
-fn a_full_comparison_finds_what_the_watch_has_lost() {
+fn a_full_listing_repairs_events_lost_by_the_watch() {
     let mut world = world();
     let behind = world.state.clone();
     world
         .run(Command::Delete {
-            key: Key::Token(name("acme", "ci")),
+            key: ObjectKey::Token(name("acme", "ci")),
             expected: None,
         })
         .unwrap();
@@ -83,7 +83,7 @@ fn a_full_comparison_finds_what_the_watch_has_lost() {
     assert_eq!(repairs.missed_writes, 4);
     let (again, repairs) = repaired.relist(world.listing(), world.revision);
     assert_eq!(again, world.state);
-    assert_eq!(repairs, super::Repairs::default());
+    assert_eq!(repairs, super::ResyncStats::default());
 }
 
 #[test]
@@ -105,13 +105,13 @@ fn the_repair_of_a_missed_write_is_a_new_version() {
     let (repaired, _) = lossy.relist(world.listing(), later);
     assert!(repaired.servers.contains(&name("acme", "lost")));
     assert!(repaired.version() > published);
-    assert!(!repaired.compiles_like(&lossy));
+    assert!(!repaired.has_same_compile_inputs(&lossy));
     let (again, _) = repaired.relist(world.listing(), later);
-    assert!(again.compiles_like(&repaired));
+    assert!(again.has_same_compile_inputs(&repaired));
 }
 
 #[test]
-fn what_is_listed_unchanged_need_not_be_decoded_again() {
+fn unchanged_listed_objects_are_not_decoded_again() {
     let world = world();
     let mut listing = world.listing();
     for entry in &mut listing {
@@ -122,7 +122,7 @@ fn what_is_listed_unchanged_need_not_be_decoded_again() {
 }
 
 #[test]
-fn poison_is_kept_aside_and_hurts_nothing_else() {
+fn an_undecodable_object_is_isolated() {
     let mut world = world();
     let before = world.state.clone();
     let next = world.revision + 1;
@@ -136,7 +136,7 @@ fn poison_is_kept_aside_and_hurts_nothing_else() {
     assert_eq!(world.state.gateways, before.gateways);
     assert_eq!(world.state.tokens, before.tokens);
 
-    let healed = keys.map(|key| Event::Delete {
+    let healed = keys.map(|key| ObjectEvent::Delete {
         key: key.to_owned(),
         revision: next + 1,
     });
@@ -145,11 +145,11 @@ fn poison_is_kept_aside_and_hurts_nothing_else() {
 }
 
 #[test]
-fn an_object_at_the_wrong_key_is_poison() {
+fn an_object_under_the_wrong_key_is_poisoned() {
     let mut world = world();
     let other = world
         .state
-        .object(&Key::Server(name("acme", "files")))
+        .object(&ObjectKey::Server(name("acme", "files")))
         .unwrap();
     for key in [
         "/v1/desired/acme/server/other",
@@ -162,12 +162,12 @@ fn an_object_at_the_wrong_key_is_poison() {
 }
 
 #[test]
-fn a_second_token_with_the_same_hash_is_poison_and_the_first_works() {
+fn a_second_token_with_the_same_hash_is_poisoned_and_the_first_works() {
     let mut world = world();
     let mut thief = token("acme", "thief");
     thief.hash = token("acme", "ci").hash;
-    let key = Key::Token(thief.name.clone()).to_string();
-    world.force(&key, Object::Token(thief.into()));
+    let key = ObjectKey::Token(thief.name.clone()).to_string();
+    world.force(&key, ControlObject::Token(thief.into()));
     assert!(world.state.quarantine.contains_key(&key));
     let found = world
         .state
@@ -177,14 +177,14 @@ fn a_second_token_with_the_same_hash_is_poison_and_the_first_works() {
 }
 
 #[test]
-fn what_a_proxy_reports_does_not_move_the_version() {
+fn proxy_reports_do_not_advance_the_version() {
     let mut world = world();
     let (version, before) = (world.state.version(), world.state.clone());
     let next = world.revision + 1;
     let proxy = poison("/v1/observed/proxies/p1", next);
     world.state.apply([proxy], next);
     assert_eq!(world.state.version(), version);
-    assert!(world.state.compiles_like(&before));
+    assert!(world.state.has_same_compile_inputs(&before));
     assert_eq!(world.state.revision(), next);
 }
 
@@ -192,9 +192,9 @@ fn what_a_proxy_reports_does_not_move_the_version() {
 fn a_lost_marker_does_not_lose_the_epoch() {
     let mut world = world();
     let next = world.revision + 1;
-    let key = Key::Marker.to_string();
+    let key = ObjectKey::Marker.to_string();
     world.state.apply(
-        [Event::Delete {
+        [ObjectEvent::Delete {
             key,
             revision: next,
         }],
@@ -204,19 +204,19 @@ fn a_lost_marker_does_not_lose_the_epoch() {
 }
 
 #[test]
-fn organizations_know_what_they_own() {
+fn objects_are_indexed_by_organization() {
     let mut world = world();
     world
         .create(Desired::Organization(organization("acm")))
         .unwrap();
     world.create(Desired::Token(token("acm", "other"))).unwrap();
-    let owned: Vec<Key> = world.state.owned_by(&slug("acme")).collect();
+    let owned: Vec<ObjectKey> = world.state.owned_by(&slug("acme")).collect();
     assert_eq!(
         owned,
         [
-            Key::Gateway(name("acme", "tools")),
-            Key::Server(name("acme", "files")),
-            Key::Token(name("acme", "ci")),
+            ObjectKey::Gateway(name("acme", "tools")),
+            ObjectKey::Server(name("acme", "files")),
+            ObjectKey::Token(name("acme", "ci")),
         ]
     );
 }
@@ -224,7 +224,7 @@ fn organizations_know_what_they_own() {
 #[test]
 fn an_empty_listing_is_an_empty_state() {
     assert_eq!(
-        State::from_listing(Vec::<Listed>::new(), 0),
-        State::default()
+        StoreState::from_listing(Vec::<ListedObject>::new(), 0),
+        StoreState::default()
     );
 }

@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use toolgate_control_core::port::{Lease, StoreError, Txn, Write};
+use toolgate_control_core::port::{Lease, StoreError, Txn, WriteOp};
 
-use super::{Broken, Subject, ensure, pairs, put, same, told, until, write};
+use super::{
+    ConformanceError, StoreUnderTest, ensure, ensure_eq, events_until, format_event, pairs, put,
+    write,
+};
 
 const TTL: u64 = 2;
 
-fn put_under(lease: Lease, key: &str) -> Write {
-    Write::Put {
+fn put_under(lease: Lease, key: &str) -> WriteOp {
+    WriteOp::Put {
         key: key.to_owned(),
         value: b"x".to_vec(),
         lease: Some(lease),
     }
 }
 
-pub(super) async fn expiry(store: Subject) -> Result<(), Broken> {
+pub(super) async fn expiry(store: StoreUnderTest) -> Result<(), ConformanceError> {
     let lease = store.grant_lease(TTL).await?;
     let keys = vec![
         put_under(lease, "/l/a"),
@@ -28,17 +31,17 @@ pub(super) async fn expiry(store: Subject) -> Result<(), Broken> {
     write(&store, vec![put_under(lease, "/l/c")]).await?;
     let detached = write(&store, vec![put("/l/c", "y")]).await?;
     let mut watcher = store.watch("/l/", detached + 1).await?;
-    let events = until(&mut watcher, written + 1).await?;
-    let mut told: Vec<String> = events.iter().map(told).collect();
+    let events = events_until(&mut watcher, written + 1).await?;
+    let mut told: Vec<String> = events.iter().map(format_event).collect();
     told.sort();
     let keys: Vec<&str> = told.iter().filter_map(|it| it.split('@').next()).collect();
-    same(
+    ensure_eq(
         "deletions of an expired lease",
         keys,
         vec!["-/l/a", "-/l/b"],
     )?;
     let left = [("/l/c", "y"), ("/l/free", "x")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    same("what is left", pairs(&store, "/l/").await?, left.to_vec())?;
+    ensure_eq("what is left", pairs(&store, "/l/").await?, left.to_vec())?;
     lost(
         "keeping an expired lease alive",
         store.keep_alive(lease).await,
@@ -47,38 +50,44 @@ pub(super) async fn expiry(store: Subject) -> Result<(), Broken> {
     let writes = vec![put_under(lease, "/l/late")];
     lost(
         "writing under it",
-        store.commit(Txn { guards, writes }).await.map(drop),
+        store
+            .commit(Txn {
+                compares: guards,
+                writes,
+            })
+            .await
+            .map(drop),
     )
 }
 
-pub(super) async fn kept_alive(store: Subject) -> Result<(), Broken> {
+pub(super) async fn kept_alive(store: StoreUnderTest) -> Result<(), ConformanceError> {
     let lease = store.grant_lease(TTL).await?;
     write(&store, vec![put_under(lease, "/m/a")]).await?;
     for _ in 0..9 {
         tokio::time::sleep(Duration::from_millis(500)).await;
         store.keep_alive(lease).await?;
     }
-    same("a lease kept alive", pairs(&store, "/m/").await?.len(), 1)?;
+    ensure_eq("a lease kept alive", pairs(&store, "/m/").await?.len(), 1)?;
     Ok(store.revoke_lease(lease).await?)
 }
 
-pub(super) async fn revoked(store: Subject) -> Result<(), Broken> {
+pub(super) async fn revoked(store: StoreUnderTest) -> Result<(), ConformanceError> {
     let lease = store.grant_lease(600).await?;
     let written = write(&store, vec![put_under(lease, "/r/a")]).await?;
     let mut watcher = store.watch("/r/", written + 1).await?;
     store.revoke_lease(lease).await?;
-    same(
+    ensure_eq(
         "what a revoked lease held",
         pairs(&store, "/r/").await?,
         Vec::new(),
     )?;
-    let events = until(&mut watcher, written + 1).await?;
-    same("its deletions are told", events.len(), 1)?;
+    let events = events_until(&mut watcher, written + 1).await?;
+    ensure_eq("its deletions are told", events.len(), 1)?;
     lost("revoking it again", store.revoke_lease(lease).await)
 }
 
-fn lost(what: &str, is: Result<(), StoreError>) -> Result<(), Broken> {
-    ensure(is == Err(StoreError::LeaseLost), || {
+fn lost(what: &str, is: Result<(), StoreError>) -> Result<(), ConformanceError> {
+    ensure(is == Err(StoreError::LeaseNotFound), || {
         format!("{what} says that the lease is lost, but the answer was {is:?}")
     })
 }

@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use toolgate_control_core::port::{Guard, Revision, Write};
+use toolgate_control_core::port::{Revision, TxnCompare, WriteOp};
 
-use super::{Broken, Subject, all, delete, guarded, put, same, until, write};
+use super::{
+    ConformanceError, StoreUnderTest, delete, ensure_eq, events_until, list_all, put, try_write,
+    write,
+};
 
 const STEPS: u64 = 150;
 const KEYS: u64 = 6;
 
 /// Deterministic pseudo-random numbers (splitmix64). Statistical quality is not required.
-struct Numbers(u64);
+struct SplitMix64(u64);
 
-impl Numbers {
+impl SplitMix64 {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -23,19 +26,19 @@ impl Numbers {
     }
 }
 
-type Map = BTreeMap<String, (Revision, String)>;
+type ExpectedEntries = BTreeMap<String, (Revision, String)>;
 
-pub(super) async fn histories(store: Subject) -> Result<(), Broken> {
-    let mut numbers = Numbers(7);
+pub(super) async fn histories(store: StoreUnderTest) -> Result<(), ConformanceError> {
+    let mut numbers = SplitMix64(7);
     let start = write(&store, vec![put("/x/start", "")]).await?;
-    let mut map = Map::from([("/x/start".to_owned(), (start, String::new()))]);
+    let mut map = ExpectedEntries::from([("/x/start".to_owned(), (start, String::new()))]);
     let mut moments = vec![(start, map.clone())];
     for step in 0..STEPS {
         let guards = some_guards(&mut numbers, &map);
         let writes = some_writes(&mut numbers, step);
         let holds = guards.iter().all(|guard| holds(guard, &map));
-        let done = guarded(&store, guards, writes.clone()).await?;
-        same("whether the guards hold", done.is_some(), holds)?;
+        let done = try_write(&store, guards, writes.clone()).await?;
+        ensure_eq("whether the guards hold", done.is_some(), holds)?;
         if let Some(revision) = done {
             apply(&mut map, &writes, revision);
             moments.push((revision, map.clone()));
@@ -47,12 +50,12 @@ pub(super) async fn histories(store: Subject) -> Result<(), Broken> {
         .max()
         .unwrap_or(start);
     for (revision, map) in moments.iter().step_by(10) {
-        let (entries, _) = all(&store, "/x/", 4, Some(*revision)).await?;
+        let (entries, _) = list_all(&store, "/x/", 4, Some(*revision)).await?;
         let listed = entries.into_iter().map(|entry| {
             let value = String::from_utf8_lossy(&entry.value).into_owned();
-            (entry.key, (entry.modified, value))
+            (entry.key, (entry.mod_revision, value))
         });
-        same("the past", &listed.collect::<Map>(), map)?;
+        ensure_eq("the past", &listed.collect::<ExpectedEntries>(), map)?;
         replay(&store, *revision, map.clone(), last, &moments).await?;
     }
     Ok(())
@@ -60,20 +63,20 @@ pub(super) async fn histories(store: Subject) -> Result<(), Broken> {
 
 /// Checks that a watch from `from` turns the map at that revision into the latest map.
 async fn replay(
-    store: &Subject,
+    store: &StoreUnderTest,
     from: Revision,
-    mut then: Map,
+    mut then: ExpectedEntries,
     last: Revision,
-    moments: &[(Revision, Map)],
-) -> Result<(), Broken> {
+    moments: &[(Revision, ExpectedEntries)],
+) -> Result<(), ConformanceError> {
     if from < last {
         let mut watcher = store.watch("/x/", from + 1).await?;
-        for event in until(&mut watcher, last).await? {
+        for event in events_until(&mut watcher, last).await? {
             use toolgate_control_core::port::StoreEvent;
             match event {
                 StoreEvent::Put(entry) => {
                     let value = String::from_utf8_lossy(&entry.value).into_owned();
-                    then.insert(entry.key, (entry.modified, value));
+                    then.insert(entry.key, (entry.mod_revision, value));
                 }
                 StoreEvent::Delete { key, .. } => {
                     then.remove(&key);
@@ -85,27 +88,27 @@ async fn replay(
         // Later commits may contain deletions only, and the watch may have delivered them too.
         let now = moments.last().map(|(_, map)| map);
         let agrees = Some(&then) == at_last || Some(&then) == now;
-        same("a watch leads from then to now", agrees, true)?;
+        ensure_eq("a watch leads from then to now", agrees, true)?;
     }
     Ok(())
 }
 
-fn some_guards(numbers: &mut Numbers, map: &Map) -> Vec<Guard> {
+fn some_guards(numbers: &mut SplitMix64, map: &ExpectedEntries) -> Vec<TxnCompare> {
     let mut guards = Vec::new();
     for _ in 0..numbers.below(3) {
         let key = format!("/x/{}", numbers.below(KEYS));
         let guard = match (numbers.below(4), map.get(&key)) {
-            (0, _) => Guard::Absent(key),
-            (1, _) => Guard::Modified(key, 1 + numbers.below(50)),
-            (_, Some((revision, _))) => Guard::Modified(key, *revision),
-            (_, None) => Guard::Absent(key),
+            (0, _) => TxnCompare::Absent(key),
+            (1, _) => TxnCompare::ModRevision(key, 1 + numbers.below(50)),
+            (_, Some((revision, _))) => TxnCompare::ModRevision(key, *revision),
+            (_, None) => TxnCompare::Absent(key),
         };
         guards.push(guard);
     }
     guards
 }
 
-fn some_writes(numbers: &mut Numbers, step: u64) -> Vec<Write> {
+fn some_writes(numbers: &mut SplitMix64, step: u64) -> Vec<WriteOp> {
     let mut writes = BTreeMap::new();
     for _ in 0..=numbers.below(3) {
         let key = format!("/x/{}", numbers.below(KEYS));
@@ -118,21 +121,21 @@ fn some_writes(numbers: &mut Numbers, step: u64) -> Vec<Write> {
     writes.into_values().collect()
 }
 
-fn holds(guard: &Guard, map: &Map) -> bool {
+fn holds(guard: &TxnCompare, map: &ExpectedEntries) -> bool {
     match guard {
-        Guard::Absent(key) => !map.contains_key(key),
-        Guard::Modified(key, at) => map.get(key).is_some_and(|(is, _)| is == at),
+        TxnCompare::Absent(key) => !map.contains_key(key),
+        TxnCompare::ModRevision(key, at) => map.get(key).is_some_and(|(is, _)| is == at),
     }
 }
 
-fn apply(map: &mut Map, writes: &[Write], revision: Revision) {
+fn apply(map: &mut ExpectedEntries, writes: &[WriteOp], revision: Revision) {
     for write in writes {
         match write {
-            Write::Put { key, value, .. } => {
+            WriteOp::Put { key, value, .. } => {
                 let value = String::from_utf8_lossy(value).into_owned();
                 map.insert(key.clone(), (revision, value));
             }
-            Write::Delete(key) => {
+            WriteOp::Delete(key) => {
                 map.remove(key);
             }
         }

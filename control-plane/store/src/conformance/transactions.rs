@@ -1,29 +1,34 @@
 //! Checks of transactions.
 
-use toolgate_control_core::port::{Guard, MAX_OPERATIONS, MAX_VALUE, StoreError, Txn, Write};
+use toolgate_control_core::port::{
+    MAX_TXN_OPS, MAX_VALUE_BYTES, StoreError, Txn, TxnCompare, WriteOp,
+};
 
-use super::{Broken, Subject, all, delete, ensure, guarded, pairs, put, same, write};
+use super::{
+    ConformanceError, StoreUnderTest, delete, ensure, ensure_eq, list_all, pairs, put, try_write,
+    write,
+};
 
-pub(super) async fn all_or_nothing(store: Subject) -> Result<(), Broken> {
+pub(super) async fn all_or_nothing(store: StoreUnderTest) -> Result<(), ConformanceError> {
     let first = write(&store, vec![put("/a", "1"), put("/b", "1")]).await?;
-    let stale = Guard::Modified("/b".to_owned(), first - 1);
-    let failed = guarded(&store, vec![stale], vec![put("/a", "2"), delete("/b")]).await?;
-    same("a commit whose guard does not hold", failed, None)?;
+    let stale = TxnCompare::ModRevision("/b".to_owned(), first - 1);
+    let failed = try_write(&store, vec![stale], vec![put("/a", "2"), delete("/b")]).await?;
+    ensure_eq("a commit whose guard does not hold", failed, None)?;
     let kept = [("/a", "1"), ("/b", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    same(
+    ensure_eq(
         "the store after it",
         pairs(&store, "/").await?,
         kept.to_vec(),
     )?;
 
-    let held = Guard::Modified("/b".to_owned(), first);
-    let done = guarded(&store, vec![held], vec![put("/a", "2"), delete("/b")]).await?;
+    let held = TxnCompare::ModRevision("/b".to_owned(), first);
+    let done = try_write(&store, vec![held], vec![put("/a", "2"), delete("/b")]).await?;
     ensure(done.is_some_and(|at| at > first), || {
         "a commit moves the revision".to_owned()
     })?;
-    let (entries, revision) = all(&store, "/", 10, None).await?;
-    let modified: Vec<u64> = entries.iter().map(|entry| entry.modified).collect();
-    same(
+    let (entries, revision) = list_all(&store, "/", 10, None).await?;
+    let modified: Vec<u64> = entries.iter().map(|entry| entry.mod_revision).collect();
+    ensure_eq(
         "what one commit wrote has its revision",
         modified,
         done.into_iter().collect(),
@@ -33,88 +38,88 @@ pub(super) async fn all_or_nothing(store: Subject) -> Result<(), Broken> {
     })
 }
 
-pub(super) async fn guards(store: Subject) -> Result<(), Broken> {
-    let absent = || vec![Guard::Absent("/k".to_owned())];
-    let created = guarded(&store, absent(), vec![put("/k", "1")]).await?;
+pub(super) async fn guards(store: StoreUnderTest) -> Result<(), ConformanceError> {
+    let absent = || vec![TxnCompare::Absent("/k".to_owned())];
+    let created = try_write(&store, absent(), vec![put("/k", "1")]).await?;
     ensure(created.is_some(), || {
         "absent holds for an absent key".to_owned()
     })?;
-    let again = guarded(&store, absent(), vec![put("/k", "2")]).await?;
-    same("absent does not hold for a present key", again, None)?;
+    let again = try_write(&store, absent(), vec![put("/k", "2")]).await?;
+    ensure_eq("absent does not hold for a present key", again, None)?;
 
-    let at = |revision| vec![Guard::Modified("/k".to_owned(), revision)];
+    let at = |revision| vec![TxnCompare::ModRevision("/k".to_owned(), revision)];
     let first = created.unwrap_or_default();
-    let updated = guarded(&store, at(first), vec![put("/k", "3")])
+    let updated = try_write(&store, at(first), vec![put("/k", "3")])
         .await?
         .unwrap_or_default();
     ensure(updated > first, || {
         "modified holds for the last write".to_owned()
     })?;
-    let stale = guarded(&store, at(first), vec![put("/k", "4")]).await?;
-    same("modified does not hold for an older write", stale, None)?;
+    let stale = try_write(&store, at(first), vec![put("/k", "4")]).await?;
+    ensure_eq("modified does not hold for an older write", stale, None)?;
 
     write(&store, vec![delete("/k")]).await?;
-    let gone = guarded(&store, at(updated), vec![put("/k", "5")]).await?;
-    same("modified does not hold for a deleted key", gone, None)?;
-    let reborn = guarded(&store, absent(), vec![put("/k", "6")]).await?;
+    let gone = try_write(&store, at(updated), vec![put("/k", "5")]).await?;
+    ensure_eq("modified does not hold for a deleted key", gone, None)?;
+    let reborn = try_write(&store, absent(), vec![put("/k", "6")]).await?;
     ensure(reborn.is_some(), || {
         "absent holds for a deleted key".to_owned()
     })
 }
 
 /// Eight writers increment a counter twenty times each.
-pub(super) async fn contention(store: Subject) -> Result<(), Broken> {
+pub(super) async fn contention(store: StoreUnderTest) -> Result<(), ConformanceError> {
     write(&store, vec![put("/n", "0")]).await?;
     let writers = (0..8).map(|_| add(store.clone(), 20));
     for result in futures_util::future::join_all(writers).await {
         result?;
     }
     let sum = ("/n".to_owned(), "160".to_owned());
-    same(
+    ensure_eq(
         "160 guarded additions",
         pairs(&store, "/n").await?,
         vec![sum],
     )
 }
 
-async fn add(store: Subject, times: u32) -> Result<(), Broken> {
+async fn add(store: StoreUnderTest, times: u32) -> Result<(), ConformanceError> {
     let mut left = times;
     while left > 0 {
-        let (entries, _) = all(&store, "/n", 1, None).await?;
+        let (entries, _) = list_all(&store, "/n", 1, None).await?;
         let Some(entry) = entries.into_iter().next() else {
-            return Err(Broken::InVain("the counter"));
+            return Err(ConformanceError::Timeout("the counter"));
         };
         let count: u32 = String::from_utf8_lossy(&entry.value)
             .parse()
             .unwrap_or_default();
-        let guard = Guard::Modified("/n".to_owned(), entry.modified);
+        let guard = TxnCompare::ModRevision("/n".to_owned(), entry.mod_revision);
         let next = put("/n", &(count + 1).to_string());
-        if guarded(&store, vec![guard], vec![next]).await?.is_some() {
+        if try_write(&store, vec![guard], vec![next]).await?.is_some() {
             left -= 1;
         }
     }
     Ok(())
 }
 
-pub(super) async fn nothing(store: Subject) -> Result<(), Broken> {
+pub(super) async fn nothing(store: StoreUnderTest) -> Result<(), ConformanceError> {
     let before = write(&store, vec![put("/a", "1")]).await?;
     let after = write(&store, vec![delete("/never-there")]).await?;
-    same("deleting what is not there", after, before)?;
+    ensure_eq("deleting what is not there", after, before)?;
     let empty = write(&store, Vec::new()).await?;
-    same("an empty transaction", empty, before)?;
+    ensure_eq("an empty transaction", empty, before)?;
     let rewritten = write(&store, vec![put("/a", "1")]).await?;
     ensure(rewritten > before, || {
         "writing the same value is a write".to_owned()
     })
 }
 
-pub(super) async fn refusals(store: Subject) -> Result<(), Broken> {
-    let large = Write::Put {
+pub(super) async fn refusals(store: StoreUnderTest) -> Result<(), ConformanceError> {
+    let large = WriteOp::Put {
         key: "/k".to_owned(),
-        value: vec![0; MAX_VALUE + 1],
+        value: vec![0; MAX_VALUE_BYTES + 1],
         lease: None,
     };
-    let many = (0..=MAX_OPERATIONS)
+    let many = (0..=MAX_TXN_OPS)
         .map(|n| put(&format!("/{n}"), ""))
         .collect();
     let cases = [
@@ -126,34 +131,40 @@ pub(super) async fn refusals(store: Subject) -> Result<(), Broken> {
     ];
     for (what, writes) in cases {
         let guards = Vec::new();
-        let refused = store.commit(Txn { guards, writes }).await;
-        ensure(matches!(refused, Err(StoreError::Refused(_))), || {
-            format!("{what} is refused, but the answer was {refused:?}")
-        })?;
+        let refused = store
+            .commit(Txn {
+                compares: guards,
+                writes,
+            })
+            .await;
+        ensure(
+            matches!(refused, Err(StoreError::InvalidRequest(_))),
+            || format!("{what} is refused, but the answer was {refused:?}"),
+        )?;
     }
     let pages = store.list("/", None, 0, None).await;
-    ensure(matches!(pages, Err(StoreError::Refused(_))), || {
+    ensure(matches!(pages, Err(StoreError::InvalidRequest(_))), || {
         "a page of none is refused".to_owned()
     })?;
-    same(
+    ensure_eq(
         "nothing of it was written",
         pairs(&store, "/").await?,
         Vec::new(),
     )
 }
 
-pub(super) async fn values(store: Subject) -> Result<(), Broken> {
-    let everything: Vec<u8> = (0..=u8::MAX).cycle().take(MAX_VALUE).collect();
+pub(super) async fn values(store: StoreUnderTest) -> Result<(), ConformanceError> {
+    let everything: Vec<u8> = (0..=u8::MAX).cycle().take(MAX_VALUE_BYTES).collect();
     for value in [Vec::new(), vec![0], everything] {
-        let wrote = Write::Put {
+        let wrote = WriteOp::Put {
             key: "/v".to_owned(),
             value: value.clone(),
             lease: None,
         };
         write(&store, vec![wrote]).await?;
-        let (entries, _) = all(&store, "/v", 1, None).await?;
+        let (entries, _) = list_all(&store, "/v", 1, None).await?;
         let read = entries.first().map(|entry| entry.value == value);
-        same("a value comes back as it was", read, Some(true))?;
+        ensure_eq("a value comes back as it was", read, Some(true))?;
     }
     Ok(())
 }

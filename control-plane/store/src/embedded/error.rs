@@ -10,7 +10,7 @@ use toolgate_control_core::port::StoreError;
 
 /// Error of opening the store file.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum StoreOpenError {
     /// The file is in use by another process.
     #[error(
         "{} is in use by another process; stop that one, or choose another data folder",
@@ -35,7 +35,7 @@ pub enum OpenError {
     },
 }
 
-impl OpenError {
+impl StoreOpenError {
     pub(super) fn from_redb(path: &Path, error: DatabaseError) -> Self {
         let path = path.to_owned();
         if let DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch = error {

@@ -9,17 +9,17 @@ use std::{
 
 use toolgate_runtime::clock::SharedClock;
 
-pub(super) struct Deadlines {
+pub(super) struct LeaseTimers {
     clock: SharedClock,
-    leases: Mutex<BTreeMap<i64, Deadline>>,
+    leases: Mutex<BTreeMap<i64, LeaseDeadline>>,
 }
 
-struct Deadline {
+struct LeaseDeadline {
     at: Instant,
     ttl: Duration,
 }
 
-impl Deadlines {
+impl LeaseTimers {
     pub(super) fn new(clock: SharedClock, known: Vec<(i64, u64)>) -> Self {
         let deadlines = Self {
             clock,
@@ -34,7 +34,7 @@ impl Deadlines {
     pub(super) fn set(&self, lease: i64, ttl_seconds: u64) {
         let ttl = Duration::from_secs(ttl_seconds);
         let at = self.clock.monotonic() + ttl;
-        self.leases().insert(lease, Deadline { at, ttl });
+        self.leases().insert(lease, LeaseDeadline { at, ttl });
     }
 
     /// Renews the lease. Returns `false` if it does not exist or has expired.
@@ -49,18 +49,18 @@ impl Deadlines {
     }
 
     /// Removes the lease. Returns `false` if it does not exist.
-    pub(super) fn forget(&self, lease: i64) -> bool {
+    pub(super) fn remove(&self, lease: i64) -> bool {
         self.leases().remove(&lease).is_some()
     }
 
-    pub(super) fn due(&self) -> Vec<i64> {
+    pub(super) fn expired(&self) -> Vec<i64> {
         let now = self.clock.monotonic();
         let leases = self.leases();
         let due = leases.iter().filter(|(_, deadline)| deadline.at <= now);
         due.map(|(lease, _)| *lease).collect()
     }
 
-    fn leases(&self) -> MutexGuard<'_, BTreeMap<i64, Deadline>> {
+    fn leases(&self) -> MutexGuard<'_, BTreeMap<i64, LeaseDeadline>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

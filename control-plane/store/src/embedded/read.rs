@@ -1,7 +1,9 @@
 //! Reads at the latest or at an earlier revision.
 
 use redb::{ReadTransaction, ReadableTable};
-use toolgate_control_core::port::{Batch, Page, Revision, StoreEntry, StoreError, StoreEvent};
+use toolgate_control_core::port::{
+    KeyValue, Revision, StoreError, StoreEvent, StorePage, WatchBatch,
+};
 
 use super::{
     error::OrStoreError,
@@ -9,7 +11,7 @@ use super::{
 };
 
 /// Size in bytes at which a page or batch ends.
-const BYTES: usize = 4 * 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) fn counter(read: &ReadTransaction, name: &str) -> Result<u64, StoreError> {
     let counters = read.open_table(COUNTERS).or_store_error()?;
@@ -33,7 +35,7 @@ pub(super) fn list(
     after: Option<&str>,
     limit: usize,
     at: Option<Revision>,
-) -> Result<Page, StoreError> {
+) -> Result<StorePage, StoreError> {
     let latest = counter(read, REVISION)?;
     let compacted = counter(read, COMPACTED)?;
     let revision = at.unwrap_or(latest);
@@ -42,26 +44,26 @@ pub(super) fn list(
     }
     if revision > latest {
         let why = format!("revision {revision} lies in the future; the latest is {latest}");
-        return Err(StoreError::Refused(why));
+        return Err(StoreError::InvalidRequest(why));
     }
-    let mut listing = Listing::new(revision, limit);
+    let mut listing = PageBuilder::new(revision, limit);
     if revision == latest {
-        listing.present(read, prefix, after)?;
+        listing.read_latest(read, prefix, after)?;
     } else {
-        listing.past(read, prefix, after)?;
+        listing.read_at_revision(read, prefix, after)?;
     }
     Ok(listing.page)
 }
 
-struct Listing {
-    page: Page,
+struct PageBuilder {
+    page: StorePage,
     limit: usize,
     bytes: usize,
 }
 
-impl Listing {
+impl PageBuilder {
     fn new(revision: Revision, limit: usize) -> Self {
-        let page = Page {
+        let page = StorePage {
             entries: Vec::new(),
             revision,
             more: false,
@@ -75,20 +77,20 @@ impl Listing {
 
     /// Adds an entry if the page has room. Otherwise marks the page as incomplete and returns `false`.
     fn push(&mut self, key: &str, modified: Revision, value: &[u8]) -> bool {
-        if self.page.entries.len() >= self.limit || self.bytes >= BYTES {
+        if self.page.entries.len() >= self.limit || self.bytes >= MAX_PAGE_BYTES {
             self.page.more = true;
             return false;
         }
         self.bytes += key.len() + value.len();
-        self.page.entries.push(StoreEntry {
+        self.page.entries.push(KeyValue {
             key: key.to_owned(),
             value: value.to_vec(),
-            modified,
+            mod_revision: modified,
         });
         true
     }
 
-    fn present(
+    fn read_latest(
         &mut self,
         read: &ReadTransaction,
         prefix: &str,
@@ -116,14 +118,14 @@ impl Listing {
     }
 
     /// Reads the last version of each key up to the revision of the page.
-    fn past(
+    fn read_at_revision(
         &mut self,
         read: &ReadTransaction,
         prefix: &str,
         after: Option<&str>,
     ) -> Result<(), StoreError> {
         let versions = read.open_table(VERSIONS).or_store_error()?;
-        let mut last: Option<StoreEntry> = None;
+        let mut last: Option<KeyValue> = None;
         for entry in versions
             .range((start(prefix, after), 0)..)
             .or_store_error()?
@@ -136,22 +138,22 @@ impl Listing {
             if revision > self.page.revision || after.is_some_and(|after| key <= after) {
                 continue;
             }
-            if last.as_ref().is_some_and(|last| last.key != key) && !self.take(&mut last) {
+            if last.as_ref().is_some_and(|last| last.key != key) && !self.push_pending(&mut last) {
                 return Ok(());
             }
-            last = value.value().map(|value| StoreEntry {
+            last = value.value().map(|value| KeyValue {
                 key: key.to_owned(),
                 value: value.to_vec(),
-                modified: revision,
+                mod_revision: revision,
             });
         }
-        self.take(&mut last);
+        self.push_pending(&mut last);
         Ok(())
     }
 
-    fn take(&mut self, last: &mut Option<StoreEntry>) -> bool {
+    fn push_pending(&mut self, last: &mut Option<KeyValue>) -> bool {
         match last.take() {
-            Some(entry) => self.push(&entry.key, entry.modified, &entry.value),
+            Some(entry) => self.push(&entry.key, entry.mod_revision, &entry.value),
             None => true,
         }
     }
@@ -166,14 +168,14 @@ pub(super) fn changes(
     read: &ReadTransaction,
     prefix: &str,
     from: Revision,
-) -> Result<Batch, StoreError> {
+) -> Result<WatchBatch, StoreError> {
     let compacted = counter(read, COMPACTED)?;
     if from <= compacted {
         return Err(StoreError::Compacted(compacted));
     }
     let log = read.open_table(LOG).or_store_error()?;
     let versions = read.open_table(VERSIONS).or_store_error()?;
-    let mut batch = Batch {
+    let mut batch = WatchBatch {
         events: Vec::new(),
         revision: counter(read, REVISION)?,
     };
@@ -182,7 +184,7 @@ pub(super) fn changes(
     for entry in log.range((from, 0)..).or_store_error()? {
         let (at, key) = entry.or_store_error()?;
         let (revision, _) = at.value();
-        if revision > last && bytes >= BYTES {
+        if revision > last && bytes >= MAX_PAGE_BYTES {
             batch.revision = last;
             break;
         }
@@ -201,10 +203,10 @@ pub(super) fn changes(
 
 fn event(key: String, revision: Revision, value: Option<&[u8]>) -> StoreEvent {
     match value {
-        Some(value) => StoreEvent::Put(StoreEntry {
+        Some(value) => StoreEvent::Put(KeyValue {
             key,
             value: value.to_vec(),
-            modified: revision,
+            mod_revision: revision,
         }),
         None => StoreEvent::Delete { key, revision },
     }

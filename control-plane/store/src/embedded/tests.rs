@@ -1,25 +1,32 @@
 //! Tests of the automatic bound on history.
 
-use toolgate_control_core::port::{Commit, Store, StoreError, Txn, Write};
+use toolgate_control_core::port::{Store, StoreError, Txn, TxnOutcome, WriteOp};
 use toolgate_runtime::clock;
 
 use super::EmbeddedStore;
 
 #[tokio::test]
-async fn old_history_is_forgotten_while_writing() {
+async fn old_history_is_compacted_while_writing() {
     let store = EmbeddedStore::with_history(clock::system(), 50).unwrap();
     let mut last = 0;
     for n in 0..300_u32 {
-        let write = Write::Put {
+        let write = WriteOp::Put {
             key: "/k".to_owned(),
             value: n.to_be_bytes().to_vec(),
             lease: None,
         };
         let guards = Vec::new();
         let writes = vec![write];
-        match store.commit(Txn { guards, writes }).await.unwrap() {
-            Commit::Done(revision) => last = revision,
-            Commit::GuardFailed => panic!("there was no guard"),
+        match store
+            .commit(Txn {
+                compares: guards,
+                writes,
+            })
+            .await
+            .unwrap()
+        {
+            TxnOutcome::Committed(revision) => last = revision,
+            TxnOutcome::CompareFailed => panic!("there was no guard"),
         }
     }
     let behind = store.watch("/", last - 100).await.map(drop);

@@ -2,9 +2,9 @@
 
 use redb::ReadableDatabase;
 use tokio::{sync::watch, time::timeout};
-use toolgate_control_core::port::{Batch, BoxFuture, Revision, StoreError, Watcher};
+use toolgate_control_core::port::{BoxFuture, Revision, StoreError, StoreWatcher, WatchBatch};
 
-use super::{EmbeddedStore, LEASE_CHECK, error::OrStoreError, read};
+use super::{EmbeddedStore, LEASE_CHECK_INTERVAL, error::OrStoreError, read};
 
 pub(super) struct LogWatcher {
     store: EmbeddedStore,
@@ -29,7 +29,7 @@ impl LogWatcher {
         self.read().await.map(drop)
     }
 
-    async fn read(&self) -> Result<Batch, StoreError> {
+    async fn read(&self) -> Result<WatchBatch, StoreError> {
         let (prefix, from) = (self.prefix.clone(), self.next);
         let changes = self.store.blocking(move |shared| {
             let read = shared.database.begin_read().or_store_error()?;
@@ -38,7 +38,7 @@ impl LogWatcher {
         changes.await
     }
 
-    async fn advance(&mut self) -> Result<Batch, StoreError> {
+    async fn advance(&mut self) -> Result<WatchBatch, StoreError> {
         loop {
             let latest = *self.latest.borrow_and_update();
             if latest >= self.next {
@@ -50,7 +50,7 @@ impl LogWatcher {
                 continue;
             }
             // No other request may arrive to expire leases, so the watcher does it.
-            match timeout(LEASE_CHECK, self.latest.changed()).await {
+            match timeout(LEASE_CHECK_INTERVAL, self.latest.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_closed)) => return Err(StoreError::Unavailable("closed".to_owned())),
                 Err(_elapsed) => self.store.blocking(|_| Ok(())).await?,
@@ -59,8 +59,8 @@ impl LogWatcher {
     }
 }
 
-impl Watcher for LogWatcher {
-    fn next(&mut self) -> BoxFuture<'_, Result<Batch, StoreError>> {
+impl StoreWatcher for LogWatcher {
+    fn next(&mut self) -> BoxFuture<'_, Result<WatchBatch, StoreError>> {
         Box::pin(self.advance())
     }
 }

@@ -1,7 +1,9 @@
 //! Writes: commits, leases and compaction. Each is one write transaction, durable when the function returns.
 
 use redb::{Database, ReadableTable, Table, WriteTransaction};
-use toolgate_control_core::port::{Commit, Guard, Lease, Revision, StoreError, Txn, Write};
+use toolgate_control_core::port::{
+    Lease, Revision, StoreError, Txn, TxnCompare, TxnOutcome, WriteOp,
+};
 
 use super::{
     error::OrStoreError,
@@ -11,7 +13,7 @@ use super::{
 pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
     let txn = database.begin_write().or_store_error()?;
     {
-        let tables = Tables::open(&txn)?;
+        let tables = WriteTables::open(&txn)?;
         if tables.counter(REVISION)? == 0 {
             let mut tables = tables;
             tables.set(REVISION, 1)?;
@@ -24,22 +26,22 @@ pub(super) fn commit(
     database: &Database,
     request: &Txn,
     history: u64,
-) -> Result<Commit, StoreError> {
+) -> Result<TxnOutcome, StoreError> {
     let txn = database.begin_write().or_store_error()?;
     let outcome = {
-        let mut tables = Tables::open(&txn)?;
-        if tables.hold(&request.guards)? {
+        let mut tables = WriteTables::open(&txn)?;
+        if tables.compares_hold(&request.compares)? {
             let writes = tables.effective(&request.writes)?;
             let revision = tables.write(&writes)?;
             tables.trim(history)?;
-            Commit::Done(revision)
+            TxnOutcome::Committed(revision)
         } else {
-            Commit::GuardFailed
+            TxnOutcome::CompareFailed
         }
     };
     match outcome {
-        Commit::Done(_) => txn.commit().or_store_error()?,
-        Commit::GuardFailed => txn.abort().or_store_error()?,
+        TxnOutcome::Committed(_) => txn.commit().or_store_error()?,
+        TxnOutcome::CompareFailed => txn.abort().or_store_error()?,
     }
     Ok(outcome)
 }
@@ -47,7 +49,7 @@ pub(super) fn commit(
 pub(super) fn grant_lease(database: &Database, ttl_seconds: u64) -> Result<i64, StoreError> {
     let txn = database.begin_write().or_store_error()?;
     let lease = {
-        let mut tables = Tables::open(&txn)?;
+        let mut tables = WriteTables::open(&txn)?;
         let number = tables.counter(LEASE)? + 1;
         tables.set(LEASE, number)?;
         let lease = i64::try_from(number).unwrap_or(i64::MAX);
@@ -66,11 +68,11 @@ pub(super) fn end_lease(
 ) -> Result<Option<Revision>, StoreError> {
     let txn = database.begin_write().or_store_error()?;
     let revision = {
-        let mut tables = Tables::open(&txn)?;
+        let mut tables = WriteTables::open(&txn)?;
         tables.leases.remove(lease).or_store_error()?;
         let keys = tables.keys_of(lease)?;
-        let writes: Vec<Write> = keys.into_iter().map(Write::Delete).collect();
-        let writes: Vec<&Write> = writes.iter().collect();
+        let writes: Vec<WriteOp> = keys.into_iter().map(WriteOp::Delete).collect();
+        let writes: Vec<&WriteOp> = writes.iter().collect();
         if writes.is_empty() {
             None
         } else {
@@ -86,18 +88,18 @@ pub(super) fn end_lease(
 pub(super) fn compact(database: &Database, revision: Revision) -> Result<(), StoreError> {
     let txn = database.begin_write().or_store_error()?;
     {
-        let mut tables = Tables::open(&txn)?;
+        let mut tables = WriteTables::open(&txn)?;
         let latest = tables.counter(REVISION)?;
         if revision > latest {
             let why = format!("revision {revision} lies in the future; the latest is {latest}");
-            return Err(StoreError::Refused(why));
+            return Err(StoreError::InvalidRequest(why));
         }
         tables.compact(revision)?;
     }
     txn.commit().or_store_error()
 }
 
-struct Tables<'t> {
+struct WriteTables<'t> {
     current: Table<'t, &'static str, (u64, i64)>,
     versions: Table<'t, (&'static str, u64), Option<&'static [u8]>>,
     log: Table<'t, (u64, u32), &'static str>,
@@ -106,7 +108,7 @@ struct Tables<'t> {
     counters: Table<'t, &'static str, u64>,
 }
 
-impl<'t> Tables<'t> {
+impl<'t> WriteTables<'t> {
     fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
             current: txn.open_table(CURRENT).or_store_error()?,
@@ -133,11 +135,13 @@ impl<'t> Tables<'t> {
         Ok(state.map(|state| state.value()))
     }
 
-    fn hold(&self, guards: &[Guard]) -> Result<bool, StoreError> {
+    fn compares_hold(&self, guards: &[TxnCompare]) -> Result<bool, StoreError> {
         for guard in guards {
             let holds = match guard {
-                Guard::Absent(key) => self.state(key)?.is_none(),
-                Guard::Modified(key, at) => self.state(key)?.is_some_and(|(is, _)| is == *at),
+                TxnCompare::Absent(key) => self.state(key)?.is_none(),
+                TxnCompare::ModRevision(key, at) => {
+                    self.state(key)?.is_some_and(|(is, _)| is == *at)
+                }
             };
             if !holds {
                 return Ok(false);
@@ -147,15 +151,15 @@ impl<'t> Tables<'t> {
     }
 
     /// Returns the writes that change the store. A put always changes it; a delete only if the key exists.
-    fn effective<'w>(&self, writes: &'w [Write]) -> Result<Vec<&'w Write>, StoreError> {
+    fn effective<'w>(&self, writes: &'w [WriteOp]) -> Result<Vec<&'w WriteOp>, StoreError> {
         let mut effective = Vec::new();
         for write in writes {
             let changes = match write {
-                Write::Put { lease, .. } => {
+                WriteOp::Put { lease, .. } => {
                     self.check_lease(*lease)?;
                     true
                 }
-                Write::Delete(key) => self.state(key)?.is_some(),
+                WriteOp::Delete(key) => self.state(key)?.is_some(),
             };
             if changes {
                 effective.push(write);
@@ -168,12 +172,12 @@ impl<'t> Tables<'t> {
         let Some(lease) = lease else { return Ok(()) };
         match self.leases.get(lease.0).or_store_error()? {
             Some(_) => Ok(()),
-            None => Err(StoreError::LeaseLost),
+            None => Err(StoreError::LeaseNotFound),
         }
     }
 
     /// Applies the writes at a new revision. Returns the latest revision if there are no writes.
-    fn write(&mut self, writes: &[&Write]) -> Result<Revision, StoreError> {
+    fn write(&mut self, writes: &[&WriteOp]) -> Result<Revision, StoreError> {
         let latest = self.counter(REVISION)?;
         if writes.is_empty() {
             return Ok(latest);
@@ -182,8 +186,8 @@ impl<'t> Tables<'t> {
         self.set(REVISION, revision)?;
         for (index, write) in (0..).zip(writes) {
             let (key, value, lease) = match write {
-                Write::Put { key, value, lease } => (key, Some(value.as_slice()), *lease),
-                Write::Delete(key) => (key, None, None),
+                WriteOp::Put { key, value, lease } => (key, Some(value.as_slice()), *lease),
+                WriteOp::Delete(key) => (key, None, None),
             };
             self.attach(key, lease)?;
             let lease = lease.map_or(0, |lease| lease.0);
@@ -248,15 +252,15 @@ impl<'t> Tables<'t> {
     fn compact(&mut self, revision: Revision) -> Result<(), StoreError> {
         let compacted = self.counter(COMPACTED)?;
         for at in compacted + 1..=revision {
-            for (index, key) in self.logged(at)? {
-                self.forget_before(&key, at)?;
+            for (index, key) in self.logged_keys(at)? {
+                self.remove_versions_before(&key, at)?;
                 self.log.remove((at, index)).or_store_error()?;
             }
         }
         self.set(COMPACTED, revision.max(compacted))
     }
 
-    fn logged(&self, at: Revision) -> Result<Vec<(u32, String)>, StoreError> {
+    fn logged_keys(&self, at: Revision) -> Result<Vec<(u32, String)>, StoreError> {
         let mut keys = Vec::new();
         for entry in self.log.range((at, 0)..=(at, u32::MAX)).or_store_error()? {
             let (place, key) = entry.or_store_error()?;
@@ -265,7 +269,7 @@ impl<'t> Tables<'t> {
         Ok(keys)
     }
 
-    fn forget_before(&mut self, key: &str, at: Revision) -> Result<(), StoreError> {
+    fn remove_versions_before(&mut self, key: &str, at: Revision) -> Result<(), StoreError> {
         let mut old = Vec::new();
         for entry in self.versions.range((key, 0)..=(key, at)).or_store_error()? {
             let (version, value) = entry.or_store_error()?;

@@ -11,9 +11,9 @@ pub(super) fn from_etcd(error: Error) -> StoreError {
     match error {
         Error::GRpcStatus(status) => from_status(&status),
         Error::InvalidArgs(_) | Error::InvalidUri(_) | Error::InvalidMetadataValue(_) => {
-            StoreError::Refused(error.to_string())
+            StoreError::InvalidRequest(error.to_string())
         }
-        Error::LeaseKeepAliveError(why) if why.contains("not found") => StoreError::LeaseLost,
+        Error::LeaseKeepAliveError(why) if why.contains("not found") => StoreError::LeaseNotFound,
         Error::LeaseKeepAliveError(_)
         | Error::IoError(_)
         | Error::TransportError(_)
@@ -34,15 +34,17 @@ fn from_status(status: &Status) -> StoreError {
         // The receive limit of the client: the watch cannot catch up any more, but a listing can.
         Code::OutOfRange if says("message length too large") => StoreError::Compacted(0),
         Code::ResourceExhausted if says("space exceeded") => StoreError::NoSpace,
-        Code::ResourceExhausted if says("message larger") => StoreError::Refused(text.to_owned()),
-        Code::NotFound if says("lease not found") => StoreError::LeaseLost,
+        Code::ResourceExhausted if says("message larger") => {
+            StoreError::InvalidRequest(text.to_owned())
+        }
+        Code::NotFound if says("lease not found") => StoreError::LeaseNotFound,
         Code::InvalidArgument
         | Code::OutOfRange
         | Code::FailedPrecondition
         | Code::PermissionDenied
         | Code::NotFound
         | Code::AlreadyExists
-        | Code::Unimplemented => StoreError::Refused(text.to_owned()),
+        | Code::Unimplemented => StoreError::InvalidRequest(text.to_owned()),
         Code::Ok
         | Code::Cancelled
         | Code::Unknown

@@ -1,17 +1,17 @@
 //! Converts transactions to etcd transactions.
 
 use etcd_client::{Compare, CompareOp, PutOptions, Txn as EtcdTxn, TxnOp};
-use toolgate_control_core::port::{Guard, StoreError, Txn, Write};
+use toolgate_control_core::port::{StoreError, Txn, TxnCompare, WriteOp};
 
-use super::{keys::Namespace, revision_to_etcd};
+use super::{key_namespace::KeyNamespace, revision_to_etcd};
 
-pub(super) fn build(namespace: &Namespace, txn: Txn) -> Result<EtcdTxn, StoreError> {
-    let compare = |guard: Guard| match guard {
-        Guard::Absent(key) => {
+pub(super) fn build(namespace: &KeyNamespace, txn: Txn) -> Result<EtcdTxn, StoreError> {
+    let compare = |guard: TxnCompare| match guard {
+        TxnCompare::Absent(key) => {
             let key = namespace.key(&key);
             Ok(Compare::create_revision(key, CompareOp::Equal, 0))
         }
-        Guard::Modified(key, at) => {
+        TxnCompare::ModRevision(key, at) => {
             let key = namespace.key(&key);
             Ok(Compare::mod_revision(
                 key,
@@ -20,14 +20,15 @@ pub(super) fn build(namespace: &Namespace, txn: Txn) -> Result<EtcdTxn, StoreErr
             ))
         }
     };
-    let operation = |write: Write| match write {
-        Write::Put { key, value, lease } => {
+    let operation = |write: WriteOp| match write {
+        WriteOp::Put { key, value, lease } => {
             let options = lease.map(|lease| PutOptions::new().with_lease(lease.0));
             TxnOp::put(namespace.key(&key), value, options)
         }
-        Write::Delete(key) => TxnOp::delete(namespace.key(&key), None),
+        WriteOp::Delete(key) => TxnOp::delete(namespace.key(&key), None),
     };
-    let compares: Result<Vec<Compare>, StoreError> = txn.guards.into_iter().map(compare).collect();
+    let compares: Result<Vec<Compare>, StoreError> =
+        txn.compares.into_iter().map(compare).collect();
     let operations: Vec<TxnOp> = txn.writes.into_iter().map(operation).collect();
     Ok(EtcdTxn::new().when(compares?).and_then(operations))
 }

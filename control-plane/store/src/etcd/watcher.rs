@@ -8,30 +8,31 @@ use std::{pin::Pin, sync::Arc};
 use etcd_client::{EventType, WatchOptions, WatchResponse, WatchStream};
 use tokio::time::{Sleep, sleep, timeout};
 use toolgate_control_core::port::{
-    Batch, BoxFuture, Revision, StoreEntry, StoreError, StoreEvent, Watcher,
+    BoxFuture, KeyValue, Revision, StoreError, StoreEvent, StoreWatcher, WatchBatch,
 };
 
 use super::{
-    CALL_DEADLINE, MESSAGE, WATCH_DEADLINE, WATCH_SILENCE, error::from_etcd, keys::Namespace,
-    members::Members, revision_from_etcd, revision_to_etcd,
+    CALL_TIMEOUT, MAX_MESSAGE_BYTES, WATCH_IDLE_TIMEOUT, WATCH_PROGRESS_TIMEOUT,
+    cluster_client::ClusterClient, error::from_etcd, key_namespace::KeyNamespace,
+    revision_from_etcd, revision_to_etcd,
 };
 
 pub(super) struct EtcdWatcher {
-    members: Arc<Members>,
-    namespace: Namespace,
-    place: usize,
+    members: Arc<ClusterClient>,
+    namespace: KeyNamespace,
+    member_index: usize,
     stream: WatchStream,
     /// Batch received with the response to the watch request.
-    first: Option<Batch>,
+    first_batch: Option<WatchBatch>,
     /// Fires when the member sends nothing for too long, and again if it does not answer the progress request.
-    silence: Pin<Box<Sleep>>,
-    asked: bool,
+    idle_timer: Pin<Box<Sleep>>,
+    progress_requested: bool,
 }
 
 impl EtcdWatcher {
     pub(super) async fn start(
-        members: Arc<Members>,
-        namespace: Namespace,
+        members: Arc<ClusterClient>,
+        namespace: KeyNamespace,
         prefix: &str,
         from: Revision,
     ) -> Result<Self, StoreError> {
@@ -43,12 +44,12 @@ impl EtcdWatcher {
             .with_start_revision(revision_to_etcd(from.max(1))?);
         let mut place = 0;
         let open = async {
-            let member = members.connected().await?;
-            place = member.place;
+            let member = members.member().await?;
+            place = member.index;
             let mut client = member
                 .client
                 .watch_client()
-                .max_decoding_message_size(MESSAGE);
+                .max_decoding_message_size(MAX_MESSAGE_BYTES);
             let mut stream = client
                 .watch(start, Some(options))
                 .await
@@ -56,49 +57,49 @@ impl EtcdWatcher {
             let created = stream.message().await.map_err(from_etcd)?;
             Ok((stream, created))
         };
-        let opened: Result<_, StoreError> = match timeout(CALL_DEADLINE, open).await {
+        let opened: Result<_, StoreError> = match timeout(CALL_TIMEOUT, open).await {
             Ok(opened) => opened,
             Err(_elapsed) => Err(StoreError::Unavailable(
                 "the watch was not opened within 2 s".to_owned(),
             )),
         };
-        let (stream, created) = opened.inspect_err(|_| members.leave(place))?;
+        let (stream, created) = opened.inspect_err(|_| members.fail_over(place))?;
         let mut watcher = Self {
             members,
             namespace,
-            place,
+            member_index: place,
             stream,
-            first: None,
-            silence: Box::pin(sleep(WATCH_SILENCE)),
-            asked: false,
+            first_batch: None,
+            idle_timer: Box::pin(sleep(WATCH_IDLE_TIMEOUT)),
+            progress_requested: false,
         };
-        watcher.first = watcher.read(created)?;
+        watcher.first_batch = watcher.read(created)?;
         Ok(watcher)
     }
 
-    async fn advance(&mut self) -> Result<Batch, StoreError> {
-        if let Some(batch) = self.first.take() {
+    async fn advance(&mut self) -> Result<WatchBatch, StoreError> {
+        if let Some(batch) = self.first_batch.take() {
             return Ok(batch);
         }
         loop {
             tokio::select! {
                 biased;
                 message = self.stream.message() => {
-                    self.silence = Box::pin(sleep(WATCH_SILENCE));
-                    self.asked = false;
+                    self.idle_timer = Box::pin(sleep(WATCH_IDLE_TIMEOUT));
+                    self.progress_requested = false;
                     let message = message.map_err(from_etcd)?;
                     if let Some(batch) = self.read(message)? {
                         return Ok(batch);
                     }
                 }
-                () = &mut self.silence => {
-                    if self.asked {
+                () = &mut self.idle_timer => {
+                    if self.progress_requested {
                         let why = "the member we watch has fallen silent".to_owned();
                         return Err(StoreError::Unavailable(why));
                     }
-                    self.asked = true;
-                    self.silence = Box::pin(sleep(WATCH_DEADLINE));
-                    let ask = timeout(WATCH_DEADLINE, self.stream.request_progress()).await;
+                    self.progress_requested = true;
+                    self.idle_timer = Box::pin(sleep(WATCH_PROGRESS_TIMEOUT));
+                    let ask = timeout(WATCH_PROGRESS_TIMEOUT, self.stream.request_progress()).await;
                     if !matches!(ask, Ok(Ok(()))) {
                         return Err(StoreError::Unavailable("the watch is closed".to_owned()));
                     }
@@ -109,7 +110,7 @@ impl EtcdWatcher {
 
     /// Returns the events of a message, if any. A message is one batch: etcd splits between revisions only, unless
     /// fragments are requested.
-    fn read(&self, message: Option<WatchResponse>) -> Result<Option<Batch>, StoreError> {
+    fn read(&self, message: Option<WatchResponse>) -> Result<Option<WatchBatch>, StoreError> {
         let Some(message) = message else {
             return Err(StoreError::Unavailable("the watch has ended".to_owned()));
         };
@@ -129,11 +130,11 @@ impl EtcdWatcher {
             .filter_map(|event| self.event(event))
             .collect();
         let revision = |event: &StoreEvent| match event {
-            StoreEvent::Put(entry) => entry.modified,
+            StoreEvent::Put(entry) => entry.mod_revision,
             StoreEvent::Delete { revision, .. } => *revision,
         };
         let last = events.iter().map(revision).max();
-        Ok(last.map(|revision| Batch { events, revision }))
+        Ok(last.map(|revision| WatchBatch { events, revision }))
     }
 
     fn event(&self, event: &etcd_client::Event) -> Option<StoreEvent> {
@@ -141,22 +142,22 @@ impl EtcdWatcher {
         let key = self.namespace.strip(pair.key())?;
         let revision = revision_from_etcd(pair.mod_revision());
         Some(match event.event_type() {
-            EventType::Put => StoreEvent::Put(StoreEntry {
+            EventType::Put => StoreEvent::Put(KeyValue {
                 key,
                 value: pair.value().to_vec(),
-                modified: revision,
+                mod_revision: revision,
             }),
             EventType::Delete => StoreEvent::Delete { key, revision },
         })
     }
 }
 
-impl Watcher for EtcdWatcher {
-    fn next(&mut self) -> BoxFuture<'_, Result<Batch, StoreError>> {
+impl StoreWatcher for EtcdWatcher {
+    fn next(&mut self) -> BoxFuture<'_, Result<WatchBatch, StoreError>> {
         Box::pin(async move {
             let batch = self.advance().await;
             if let Err(StoreError::Unavailable(_)) = &batch {
-                self.members.leave(self.place);
+                self.members.fail_over(self.member_index);
             }
             batch
         })

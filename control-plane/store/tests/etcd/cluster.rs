@@ -11,19 +11,19 @@ use std::{
 use toolgate_control_core::port::Store as _;
 use toolgate_store::{EtcdOptions, EtcdStore};
 
-pub struct Cluster {
-    members: Vec<Member>,
+pub struct EtcdCluster {
+    members: Vec<EtcdMember>,
     /// Options of the stores; endpoints and namespace are filled in.
     options: EtcdOptions,
     _folder: tempfile::TempDir,
 }
 
-pub struct Member {
+pub struct EtcdMember {
     url: String,
     child: Child,
 }
 
-impl Cluster {
+impl EtcdCluster {
     /// Starts a cluster of `size` members and waits until they are ready.
     pub async fn start(size: usize, extra: &[&str]) -> Self {
         Self::start_as("http", EtcdOptions::default(), size, extra).await
@@ -72,7 +72,7 @@ impl Cluster {
                 .stderr(log)
                 .spawn()
                 .unwrap();
-            Member { url, child }
+            EtcdMember { url, child }
         };
         let members = ports.iter().enumerate().map(member).collect();
         let cluster = Self {
@@ -136,7 +136,7 @@ impl Cluster {
     }
 }
 
-impl Drop for Member {
+impl Drop for EtcdMember {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();

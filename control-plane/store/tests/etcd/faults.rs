@@ -4,27 +4,33 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use toolgate_control_core::port::{
-    Commit, Revision, Store as _, StoreError, StoreEvent, Txn, Watcher, Write,
+    Revision, Store as _, StoreError, StoreEvent, StoreWatcher, Txn, TxnOutcome, WriteOp,
 };
 use toolgate_runtime::clock::{self, Clock as _};
 use toolgate_store::{EtcdOptions, EtcdStore};
 
-use crate::cluster::Cluster;
+use crate::cluster::EtcdCluster;
 
-const LEFT_WITHIN: Duration = Duration::from_secs(15);
-const WRITES_WITHIN: Duration = Duration::from_secs(5);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn put(store: &EtcdStore, key: &str, size: usize) -> Result<Revision, StoreError> {
-    let write = Write::Put {
+    let write = WriteOp::Put {
         key: key.to_owned(),
         value: vec![b'x'; size],
         lease: None,
     };
     let guards = Vec::new();
     let writes = vec![write];
-    match store.commit(Txn { guards, writes }).await? {
-        Commit::Done(revision) => Ok(revision),
-        Commit::GuardFailed => panic!("there was no guard"),
+    match store
+        .commit(Txn {
+            compares: guards,
+            writes,
+        })
+        .await?
+    {
+        TxnOutcome::Committed(revision) => Ok(revision),
+        TxnOutcome::CompareFailed => panic!("there was no guard"),
     }
 }
 
@@ -36,14 +42,19 @@ async fn put_in_time(store: &EtcdStore, key: &str) -> Revision {
             }
         }
     };
-    timeout(WRITES_WITHIN, trying)
+    timeout(WRITE_TIMEOUT, trying)
         .await
         .expect("writes go on within five seconds")
 }
 
 /// Reads events until `key` is written. Watches again from the last revision seen after an error, as the owner of a
 /// watch does.
-async fn told(store: &EtcdStore, watcher: &mut Box<dyn Watcher>, mut seen: Revision, key: &str) {
+async fn wait_for_key(
+    store: &EtcdStore,
+    watcher: &mut Box<dyn StoreWatcher>,
+    mut seen: Revision,
+    key: &str,
+) {
     loop {
         match watcher.next().await {
             Ok(batch) => {
@@ -63,16 +74,16 @@ async fn told(store: &EtcdStore, watcher: &mut Box<dyn Watcher>, mut seen: Revis
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_member_is_left_within_15_seconds_and_nothing_is_missed() {
-    let cluster = Cluster::start(3, &[]).await;
+async fn a_frozen_member_is_left_within_15_seconds_without_missed_events() {
+    let cluster = EtcdCluster::start(3, &[]).await;
     let watching = cluster.store_at(&[0, 1, 2], "");
     let seen = put(&watching, "/before", 1).await.unwrap();
     let mut watcher = watching.watch("/", seen + 1).await.unwrap();
     cluster.freeze(0);
     put_in_time(&cluster.store_at(&[1, 2], ""), "/meanwhile").await;
     let start = clock::SystemClock.monotonic();
-    let told = told(&watching, &mut watcher, seen, "/meanwhile");
-    timeout(LEFT_WITHIN, told)
+    let told = wait_for_key(&watching, &mut watcher, seen, "/meanwhile");
+    timeout(FAILOVER_TIMEOUT, told)
         .await
         .expect("the frozen member is left");
     println!("left the frozen member after {:?}", start.elapsed());
@@ -81,7 +92,7 @@ async fn a_frozen_member_is_left_within_15_seconds_and_nothing_is_missed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_watch_on_a_healthy_member_stays_open() {
-    let cluster = Cluster::start(1, &[]).await;
+    let cluster = EtcdCluster::start(1, &[]).await;
     let store = cluster.store("");
     let seen = put(&store, "/before", 1).await.unwrap();
     let mut watcher = store.watch("/", seen + 1).await.unwrap();
@@ -93,21 +104,21 @@ async fn a_quiet_watch_on_a_healthy_member_stays_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_member_is_replaced() {
-    let mut cluster = Cluster::start(3, &[]).await;
+    let mut cluster = EtcdCluster::start(3, &[]).await;
     let store = cluster.store_at(&[0, 1, 2], "");
     let seen = put(&store, "/before", 1).await.unwrap();
     let mut watcher = store.watch("/", seen + 1).await.unwrap();
     cluster.kill(0);
     put_in_time(&store, "/after").await;
-    let told = told(&store, &mut watcher, seen, "/after");
-    timeout(WRITES_WITHIN, told)
+    let told = wait_for_key(&store, &mut watcher, seen, "/after");
+    timeout(WRITE_TIMEOUT, told)
         .await
         .expect("the watch goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_quorum_writes_fail_fast_and_watches_say_so() {
-    let mut cluster = Cluster::start(3, &[]).await;
+async fn without_quorum_writes_fail_fast_and_watches_report_it() {
+    let mut cluster = EtcdCluster::start(3, &[]).await;
     let store = cluster.store_at(&[0, 1, 2], "");
     let seen = put(&store, "/before", 1).await.unwrap();
     let mut watcher = store.watch("/", seen + 1).await.unwrap();
@@ -128,8 +139,8 @@ async fn without_quorum_writes_fail_fast_and_watches_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_store_says_so_reads_on_and_deletes() {
-    let cluster = Cluster::start(1, &["--quota-backend-bytes", "4194304"]).await;
+async fn a_full_store_is_reported_and_still_allows_reads_and_deletes() {
+    let cluster = EtcdCluster::start(1, &["--quota-backend-bytes", "4194304"]).await;
     let store = cluster.store("");
     let full = async {
         loop {
@@ -148,14 +159,14 @@ async fn a_full_store_says_so_reads_on_and_deletes() {
         1
     );
     let delete = Txn {
-        guards: Vec::new(),
-        writes: vec![Write::Delete("/big".to_owned())],
+        compares: Vec::new(),
+        writes: vec![WriteOp::Delete("/big".to_owned())],
     };
     store.commit(delete).await.unwrap();
 }
 
 #[tokio::test]
-async fn nobody_there_is_an_error_within_two_seconds() {
+async fn unreachable_endpoints_fail_within_two_seconds() {
     let options = EtcdOptions {
         endpoints: vec![
             "http://127.0.0.1:1".to_owned(),
@@ -183,7 +194,7 @@ async fn nobody_there_is_an_error_within_two_seconds() {
 }
 
 #[test]
-fn options_that_can_never_work_are_refused_at_once() {
+fn invalid_options_are_rejected_immediately() {
     for endpoints in [vec![], vec!["etcd:2379".to_owned()]] {
         let options = EtcdOptions {
             endpoints,
@@ -191,7 +202,7 @@ fn options_that_can_never_work_are_refused_at_once() {
         };
         assert!(matches!(
             EtcdStore::new(options),
-            Err(StoreError::Refused(_))
+            Err(StoreError::InvalidRequest(_))
         ));
     }
 }

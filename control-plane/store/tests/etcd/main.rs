@@ -8,7 +8,7 @@
     reason = "a test that cannot set up its cluster has failed"
 )]
 
+mod access_control;
 mod cluster;
-mod doors;
+mod conformance_suite;
 mod faults;
-mod promises;

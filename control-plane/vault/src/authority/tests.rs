@@ -5,8 +5,8 @@ use crate::{PeerIdentity, peer_identity};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-fn authority() -> Authority {
-    Authority::open(&Authority::create(NOW).unwrap()).unwrap()
+fn authority() -> CertificateAuthority {
+    CertificateAuthority::open(&CertificateAuthority::create(NOW).unwrap()).unwrap()
 }
 
 fn request(params: CertificateParams) -> Vec<u8> {
@@ -19,7 +19,7 @@ fn slug(text: &str) -> Slug {
 }
 
 #[test]
-fn a_proxy_gets_its_own_name_and_nothing_that_it_asked_for_beside() {
+fn a_proxy_certificate_carries_only_the_proxy_name() {
     let mut asked = CertificateParams::new(vec!["control.example".to_owned()]).unwrap();
     asked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issued = authority()
@@ -30,14 +30,14 @@ fn a_proxy_gets_its_own_name_and_nothing_that_it_asked_for_beside() {
         peer_identity(leaf),
         Some(PeerIdentity::Proxy(slug("edge-1")))
     );
-    assert_eq!(issued.not_after, NOW.after(PROXY_LIFE));
+    assert_eq!(issued.not_after, NOW.after(PROXY_CERTIFICATE_TTL));
     let text = String::from_utf8_lossy(leaf);
     assert!(!text.contains("control.example"));
-    assert!(text.contains(&neighbour_name("edge-1")));
+    assert!(text.contains(&peer_server_name("edge-1")));
 }
 
 #[test]
-fn a_request_not_signed_by_its_own_key_is_refused() {
+fn a_request_not_signed_by_its_own_key_is_rejected() {
     let mut der = request(CertificateParams::default());
     let last = der.len() - 1;
     der[last] ^= 1;
@@ -62,11 +62,11 @@ fn a_server_certificate_is_no_proxy_identity() {
 }
 
 #[test]
-fn an_authority_opens_again_from_what_was_kept() {
-    let kept = Authority::create(NOW).unwrap();
+fn an_authority_reopens_from_its_stored_form() {
+    let kept = CertificateAuthority::create(NOW).unwrap();
     let (one, two) = (
-        Authority::open(&kept).unwrap(),
-        Authority::open(&kept).unwrap(),
+        CertificateAuthority::open(&kept).unwrap(),
+        CertificateAuthority::open(&kept).unwrap(),
     );
     assert_eq!(one.certificate(), two.certificate());
     assert!(

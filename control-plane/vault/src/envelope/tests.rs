@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn place(org: &str, id: &str) -> SealPlace {
-    SealPlace {
+fn place(org: &str, id: &str) -> EncryptionContext {
+    EncryptionContext {
         org: org.into(),
         kind: "credential",
         id: id.into(),
@@ -13,13 +13,13 @@ fn place(org: &str, id: &str) -> SealPlace {
     }
 }
 
-fn vault() -> Vault {
-    Vault::new(KeyRing::ephemeral())
+fn vault() -> EnvelopeSealer {
+    EnvelopeSealer::new(KeyEncryptionKeys::ephemeral())
 }
 
 proptest! {
     #[test]
-    fn what_was_sealed_opens_in_its_place(plain: Vec<u8>) {
+    fn a_sealed_value_opens_at_its_own_location(plain: Vec<u8>) {
         let vault = vault();
         let sealed = vault.seal(&place("acme", "gh"), &plain).unwrap();
         let opened = vault.open(&place("acme", "gh"), &sealed).ok().unwrap();
@@ -39,7 +39,7 @@ proptest! {
 }
 
 #[test]
-fn se_02_a_value_moved_to_another_place_does_not_open() {
+fn se_02_a_value_moved_to_another_location_does_not_open() {
     let vault = vault();
     let sealed = vault.seal(&place("acme", "gh"), b"secret").unwrap();
     let mut other_field = place("acme", "gh");
@@ -58,7 +58,7 @@ fn se_02_a_value_moved_to_another_place_does_not_open() {
 }
 
 #[test]
-fn se_01_neither_layer_shows_the_secret_and_no_two_are_alike() {
+fn se_01_neither_layer_contains_the_secret_and_no_two_seals_are_equal() {
     let vault = vault();
     let canary = b"canary-0123456789abcdef";
     let one = vault.seal(&place("acme", "gh"), canary).unwrap();
@@ -74,7 +74,7 @@ fn se_01_neither_layer_shows_the_secret_and_no_two_are_alike() {
 }
 
 #[test]
-fn another_key_is_named_as_missing_and_nothing_else_is_said() {
+fn a_missing_key_is_named_and_nothing_else_is_revealed() {
     let sealed = vault().seal(&place("acme", "gh"), b"secret").unwrap();
     let refusal = vault().open(&place("acme", "gh"), &sealed).err();
     assert_eq!(refusal, Some(SealError::UnknownKey(sealed.key_id)));

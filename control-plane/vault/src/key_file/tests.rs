@@ -8,22 +8,25 @@ use super::*;
 fn a_fresh_file_is_private_and_opens_again_with_the_same_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
-    let first = KeyRing::open_or_create(&path).unwrap();
+    let first = KeyEncryptionKeys::open_or_create(&path).unwrap();
     assert_eq!(
         fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600
     );
-    let again = KeyRing::open_or_create(&path).unwrap();
+    let again = KeyEncryptionKeys::open_or_create(&path).unwrap();
     assert_eq!(first.newest(), again.newest());
 }
 
 #[test]
-fn a_file_that_others_may_read_is_refused_with_the_way_out() {
+fn a_file_readable_by_other_users_is_rejected_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
-    KeyRing::open_or_create(&path).unwrap();
+    KeyEncryptionKeys::open_or_create(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    let error = KeyRing::open_or_create(&path).err().unwrap().to_string();
+    let error = KeyEncryptionKeys::open_or_create(&path)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("chmod 600"), "{error}");
 }
 
@@ -40,7 +43,10 @@ fn a_damaged_file_is_named_by_line_and_never_replaced() {
     ] {
         fs::write(&path, &text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let error = KeyRing::open_or_create(&path).err().unwrap().to_string();
+        let error = KeyEncryptionKeys::open_or_create(&path)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains(line), "{error}");
         assert!(
             !error.contains("zzzz") && !error.contains("aaaa"),

@@ -4,22 +4,25 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-fn minter() -> Minter {
-    Minter::new("archestra", [7; 32])
+fn minter() -> TokenMinter {
+    TokenMinter::new("archestra", [7; 32])
 }
 
 #[test]
-fn a_token_has_the_outer_form_of_the_contract_and_is_recognised() {
+fn a_token_has_the_documented_format_and_is_recognised() {
     let minter = minter();
     let token = minter.mint();
     assert!(token.secret.starts_with("archestra_"));
-    assert_eq!(token.secret.len(), "archestra_".len() + RANDOM + CHECK);
+    assert_eq!(
+        token.secret.len(),
+        "archestra_".len() + RANDOM_CHARS + CHECKSUM_CHARS
+    );
     assert!(minter.is_well_formed(&token.secret));
     assert_eq!(minter.hash(&token.secret), token.hash);
 }
 
 #[test]
-fn a_typing_error_or_another_prefix_is_recognised_without_a_look_up() {
+fn a_mistyped_token_or_another_prefix_is_rejected_without_a_lookup() {
     let minter = minter();
     let token = minter.mint().secret;
     let swapped = token.replace("archestra_", "archestrb_");
@@ -48,12 +51,12 @@ fn tokens_do_not_repeat_and_hashes_depend_on_the_key() {
     let token = tokens.first().unwrap();
     assert_ne!(
         minter.hash(token),
-        Minter::new("archestra", [8; 32]).hash(token)
+        TokenMinter::new("archestra", [8; 32]).hash(token)
     );
 }
 
 #[test]
-fn a_join_secret_is_never_taken_for_a_token() {
+fn a_join_secret_is_never_accepted_as_a_token() {
     let minter = minter();
     let join = minter.mint_join();
     assert_ne!(join.hash, minter.hash(&join.secret));
@@ -62,7 +65,7 @@ fn a_join_secret_is_never_taken_for_a_token() {
 }
 
 #[test]
-fn the_hint_tells_a_token_apart_and_no_more() {
+fn the_hint_identifies_a_token_and_reveals_nothing_more() {
     let token = minter().mint();
     assert_eq!(token.hint.len(), "archestra_".len() + 4);
     assert!(!format!("{token:?}").contains(&token.secret[15..]));

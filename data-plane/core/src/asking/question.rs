@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::Value;
-use toolgate_mcp::{Limits, hidden, message, object, text::quote};
+use toolgate_mcp::{FrameLimits, hidden_characters, message, object, text::quote};
 use toolgate_model::Slug;
 use url::Url;
 
-use crate::session_id::ClientCapabilities;
+use crate::session::session_id::ClientCapabilities;
 
 /// Bytes of what is asked at once, all of it together. It is kept until somebody answers. More is no question to a
 /// person or a model.
@@ -59,7 +59,7 @@ impl Kind {
             Self::Url => ClientCapabilities::ELICITATION_URL,
             Self::Sampling => ClientCapabilities::SAMPLING,
             Self::SamplingWithTools => {
-                ClientCapabilities::SAMPLING.and(ClientCapabilities::SAMPLING_TOOLS)
+                ClientCapabilities::SAMPLING.union(ClientCapabilities::SAMPLING_TOOLS)
             }
             Self::Roots => ClientCapabilities::ROOTS,
         }
@@ -105,7 +105,7 @@ impl Question {
         if members.len() > super::OPEN || requests.len() > LARGEST || !readable(requests) {
             return None;
         }
-        let question = |request: object::Member<'_>| {
+        let question = |request: object::ObjectMember<'_>| {
             let method: Cow<'_, str> = {
                 let written = object::get(request.value, "method")?;
                 serde_json::from_slice(written).ok()?
@@ -175,7 +175,7 @@ impl Question {
     /// us stays here.
     fn named(&self, server: &Slug) -> Vec<u8> {
         let meta = object::get(&self.params, "_meta")
-            .map(|meta| object::rebuild(meta, message::carried, &[]));
+            .map(|meta| object::rebuild(meta, message::is_forwarded_meta, &[]));
         let text = || {
             let written = object::get(&self.params, "message");
             let text = written.and_then(|text| serde_json::from_slice::<String>(text).ok());
@@ -220,7 +220,8 @@ fn elicitation(params: &[u8]) -> Option<Kind> {
 /// them, and a name before the host is there to deceive.
 fn site(params: &[u8]) -> Option<String> {
     let text: String = serde_json::from_slice(object::get(params, "url")?).ok()?;
-    let clean = !text.contains(|c: char| hidden::is_hidden(c) || c.is_whitespace() || c == '\\');
+    let clean =
+        !text.contains(|c: char| hidden_characters::is_hidden(c) || c.is_whitespace() || c == '\\');
     let url = Url::parse(&text).ok().filter(|_| clean)?;
     let named = !url.username().is_empty() || url.password().is_some();
     let web = matches!(url.scheme(), "https" | "http") && !named;
@@ -273,10 +274,10 @@ pub(super) enum Said {
 impl Said {
     /// From a response of a client, which has been read when it came.
     pub(super) fn read(frame: &Bytes) -> Option<Self> {
-        let envelope = toolgate_mcp::envelope::parse(frame, &Limits::REQUEST).ok()?;
+        let envelope = toolgate_mcp::envelope::parse(frame, &FrameLimits::REQUEST).ok()?;
         match (envelope.result, envelope.error) {
-            (Some(result), None) => Some(Self::Result(result.share(frame))),
-            (None, Some(error)) => Some(Self::Error(error.share(frame))),
+            (Some(result), None) => Some(Self::Result(result.slice_bytes(frame))),
+            (None, Some(error)) => Some(Self::Error(error.slice_bytes(frame))),
             (_, _) => None,
         }
     }

@@ -5,7 +5,7 @@ mod model;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{fixture::slug, session_id::ClientCapabilities};
+use crate::{fixture::slug, session::session_id::ClientCapabilities};
 
 const START: Timestamp = Timestamp(1_000);
 
@@ -51,7 +51,7 @@ fn value(bytes: &[u8]) -> Value {
 }
 
 #[test]
-fn a_question_goes_out_under_our_name_and_says_who_asks() {
+fn a_server_request_is_sent_under_a_gateway_id_and_names_its_server() {
     let mut machine = asking();
     let out = machine.on(asked("\"s\\u0031\"", 1), START);
     let [Output::Say(said)] = &out[..] else {
@@ -75,7 +75,7 @@ fn a_question_goes_out_under_our_name_and_says_who_asks() {
 }
 
 #[test]
-fn nobody_waits_for_a_client_that_is_let_in_no_more() {
+fn server_requests_fail_once_the_client_loses_access() {
     let soon = START.after(Duration::from_secs(2));
     let mut machine = Asking::new(slug("files"), Some(soon));
     machine.on(asked("1", 1), START);
@@ -97,7 +97,7 @@ fn nobody_waits_for_a_client_that_is_let_in_no_more() {
 }
 
 #[test]
-fn errors_reach_the_server_and_late_answers_nobody() {
+fn client_errors_reach_the_server_and_late_answers_are_dropped() {
     let mut machine = asking();
     machine.on(asked("1", 1), START);
     machine.on(asked("2", 2), START);
@@ -119,7 +119,7 @@ fn errors_reach_the_server_and_late_answers_nobody() {
 }
 
 #[test]
-fn mc_07_a_round_is_answered_as_a_whole_and_there_are_ten_at_most() {
+fn mc_07_a_request_round_is_answered_as_a_whole_and_rounds_are_limited_to_ten() {
     let mut machine = asking();
     let roots = Question::read("roots/list", None).unwrap();
     let round = |from: u8| {
@@ -146,7 +146,7 @@ fn mc_07_a_round_is_answered_as_a_whole_and_there_are_ten_at_most() {
 }
 
 #[test]
-fn what_has_no_answer_in_a_round_ends_the_call() {
+fn an_unanswered_request_of_a_round_ends_the_call() {
     let sampling = Question::read("sampling/createMessage", Some(b"{\"maxTokens\":1}")).unwrap();
     let mut machine = asking();
     let round = vec![
@@ -171,7 +171,7 @@ fn what_has_no_answer_in_a_round_ends_the_call() {
 }
 
 #[test]
-fn kinds_need_what_the_client_has_to_declare() {
+fn each_request_kind_requires_its_client_capability() {
     let needs = |method: &str, params: &str| {
         Question::read(method, Some(params.as_bytes())).map(|question| question.kind().needs())
     };
@@ -187,7 +187,7 @@ fn kinds_need_what_the_client_has_to_declare() {
         url
     );
     let tools = needs("sampling/createMessage", r#"{"tools":[]}"#).unwrap();
-    assert!(tools.has(ClientCapabilities::SAMPLING_TOOLS));
+    assert!(tools.contains(ClientCapabilities::SAMPLING_TOOLS));
     assert_eq!(needs("tools/call", "{}"), None);
     assert_eq!(needs("roots/list", r#"{"a":1,"a":2}"#), None);
     assert_eq!(Question::read_all(br#"{"a":{"method":"x"}}"#), None);
@@ -196,7 +196,7 @@ fn kinds_need_what_the_client_has_to_declare() {
 }
 
 #[test]
-fn a_url_carries_an_id_for_those_who_need_one_and_only_for_them() {
+fn a_url_elicitation_carries_an_id_only_for_versions_that_need_one() {
     let params = br#"{"mode":"url","url":"https://x.example/?a=%20","message":"Go"}"#;
     let question = Question::read("elicitation/create", Some(params)).unwrap();
     let asked = value(&question.to_request(&own(3), &slug("files")));
@@ -211,7 +211,7 @@ fn a_url_carries_an_id_for_those_who_need_one_and_only_for_them() {
 }
 
 #[test]
-fn mc_07_people_are_sent_to_the_web_only_and_told_where() {
+fn mc_07_only_web_urls_are_elicited_and_the_host_is_named() {
     let ask = |url: &str| {
         let params = json!({"mode": "url", "url": url, "message": "Sign in"}).to_string();
         Question::read("elicitation/create", Some(params.as_bytes()))
@@ -259,7 +259,7 @@ fn mc_07_people_are_sent_to_the_web_only_and_told_where() {
 }
 
 #[test]
-fn mc_07_what_leads_somewhere_is_a_url_to_visit_however_it_is_written() {
+fn mc_07_every_spelling_of_a_url_elicitation_is_checked() {
     let read = |params: &str| Question::read("elicitation/create", Some(params.as_bytes()));
     let kind = |params: &str| read(params).map(|question| question.kind());
     // Written with an escape it is the same mode, and as much looked at.
@@ -310,7 +310,7 @@ fn mc_07_what_leads_somewhere_is_a_url_to_visit_however_it_is_written() {
 }
 
 #[test]
-fn names_of_questions_survive_the_trip_and_nothing_else_is_one() {
+fn request_keys_round_trip_and_other_text_is_rejected() {
     let id = own(0xab);
     assert_eq!(QuestionId::parse(&quote(&id.name())).as_ref(), Some(&id));
     let escaped = quote(&id.name()).replace(':', "\\u003a");
@@ -323,7 +323,7 @@ fn names_of_questions_survive_the_trip_and_nothing_else_is_one() {
 
 /// An answer may be on its way in a request of its own.
 #[test]
-fn who_has_left_is_waited_for_only_a_moment() {
+fn a_disconnected_client_is_awaited_only_briefly() {
     let mut machine = asking();
     machine.on(asked("1", 1), START);
     machine.on(asked("2", 2), START);
@@ -343,7 +343,7 @@ fn who_has_left_is_waited_for_only_a_moment() {
 }
 
 #[test]
-fn nobody_is_waited_for_when_it_is_over() {
+fn no_answer_is_awaited_after_the_end_of_the_call() {
     let mut machine = asking();
     machine.on(asked("1", 1), START);
     let out = machine.on(Event::Over, START);

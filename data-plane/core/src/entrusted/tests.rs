@@ -3,7 +3,7 @@
 use toolgate_model::Principal;
 
 use super::*;
-use crate::fixture::{World, sealer, slug};
+use crate::fixture::{GatewayFixture, sealer, slug};
 
 fn entrusted(literal: &str) -> Entrusted {
     Entrusted {
@@ -14,21 +14,23 @@ fn entrusted(literal: &str) -> Entrusted {
 }
 
 fn principal(token: &str) -> Principal {
-    Principal::clone(World::new().caller(token).principal())
+    Principal::clone(GatewayFixture::new().caller(token).principal())
 }
 
 #[test]
-fn ti_07_a_state_comes_back_byte_for_byte_through_any_proxy() {
+fn ti_07_a_sealed_state_round_trips_byte_for_byte_through_any_proxy() {
     let (ada, main) = (principal("all"), slug("main"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &main,
         principal: &ada,
     };
     let long = format!("\"{}\"", "x".repeat(STATE_LIMIT - 2));
     for literal in [r#""""#, r#""\u0061\/ \"é""#, &long] {
         let given = entrusted(literal);
-        let text = given.seal(&sealer(&[2, 1]), binding, &[5; NONCE]).unwrap();
-        assert!(text.len() <= Purpose::State.limit());
+        let text = given
+            .seal(&sealer(&[2, 1]), binding, &[5; NONCE_LEN])
+            .unwrap();
+        assert!(text.len() <= SealPurpose::ServerState.limit());
         assert!(!text.contains("0061"));
         // Another process, which has the same keys and nothing else; also after the next rotation.
         for epochs in [&[2, 1][..], &[3, 2]] {
@@ -40,21 +42,21 @@ fn ti_07_a_state_comes_back_byte_for_byte_through_any_proxy() {
         assert_eq!(Entrusted::open(&sealer(&[4, 3]), binding, &text), None);
     }
     let longer = format!("{long} ");
-    let sealed = entrusted(&longer).seal(&sealer(&[1]), binding, &[5; NONCE]);
+    let sealed = entrusted(&longer).seal(&sealer(&[1]), binding, &[5; NONCE_LEN]);
     assert_eq!(sealed, None);
 }
 
 /// Every letter of a state changed, cut, lengthened; opened for others, elsewhere, as something else.
 #[test]
-fn ti_07_no_other_text_is_a_state() {
+fn ti_07_an_altered_or_foreign_state_does_not_open() {
     let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
     let (main, other) = (slug("main"), slug("other"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &main,
         principal: &ada,
     };
     let given = entrusted(r#""s""#);
-    let text = given.seal(&sealer, binding, &[5; NONCE]).unwrap();
+    let text = given.seal(&sealer, binding, &[5; NONCE_LEN]).unwrap();
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -70,25 +72,25 @@ fn ti_07_no_other_text_is_a_state() {
     ]);
     wrong.retain(|wrong| *wrong != text);
     let others = [
-        Purpose::Session,
-        Purpose::Cursor,
-        Purpose::Parked,
-        Purpose::Task,
-        Purpose::Visit,
+        SealPurpose::Session,
+        SealPurpose::Cursor,
+        SealPurpose::SuspendedCall,
+        SealPurpose::Task,
+        SealPurpose::UrlElicitation,
     ];
     for purpose in others {
-        wrong.push(sealer.seal(purpose, binding, &[5; NONCE], &[FORMAT; 64]));
+        wrong.push(sealer.seal(purpose, binding, &[5; NONCE_LEN], &[FORMAT; 64]));
         assert_eq!(sealer.open(purpose, binding, &text), None);
     }
     for wrong in wrong {
         assert_eq!(Entrusted::open(&sealer, binding, &wrong), None, "{wrong}");
     }
     let foreign = [
-        Binding {
+        SealContext {
             gateway: &other,
             ..binding
         },
-        Binding {
+        SealContext {
             principal: &eve,
             ..binding
         },

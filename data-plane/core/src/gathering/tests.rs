@@ -17,7 +17,7 @@ fn ms(ms: u64) -> Duration {
 }
 
 #[test]
-fn what_is_asked_at_once_is_one_round() {
+fn concurrent_requests_form_one_round() {
     let mut gathering = Gathering::default();
     assert_eq!(gathering.due(), None);
     assert_eq!(gathering.over(ms(1_000)), None);
@@ -34,7 +34,7 @@ fn what_is_asked_at_once_is_one_round() {
 }
 
 #[test]
-fn what_is_withdrawn_is_not_asked() {
+fn a_withdrawn_request_is_not_sent() {
     let mut gathering = Gathering::default();
     gathering.asked("1".into(), question(), ms(0));
     gathering.withdrawn("2");
@@ -47,7 +47,7 @@ fn what_is_withdrawn_is_not_asked() {
 }
 
 #[test]
-fn a_round_that_is_full_does_not_wait() {
+fn a_full_round_is_sent_immediately() {
     let mut gathering = Gathering::default();
     let mut full = (0..=OPEN).filter_map(|at| {
         let round = gathering.asked(at.to_string().into(), question(), ms(0));
@@ -60,7 +60,7 @@ fn a_round_that_is_full_does_not_wait() {
 
 /// A round is kept until its client comes back.
 #[test]
-fn a_round_is_never_longer_than_one_question_may_be() {
+fn a_round_is_no_larger_than_one_request_may_be() {
     let large = |length: usize| {
         let params = format!(r#"{{"message":"{}"}}"#, "m".repeat(length));
         Question::read("elicitation/create", Some(params.as_bytes()))
@@ -96,7 +96,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     /// Each question that was not withdrawn goes out once and in order, within its time, in a round that is not too large.
     #[test]
-    fn every_question_goes_out_once_and_in_time(steps in prop::collection::vec(step(), 0..120)) {
+    fn every_request_is_sent_once_and_in_time(steps in prop::collection::vec(step(), 0..120)) {
         let mut gathering = Gathering::default();
         let mut open: Vec<(String, Duration)> = Vec::new();
         let mut now = Duration::ZERO;

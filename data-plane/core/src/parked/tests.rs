@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use toolgate_model::Principal;
 
 use super::*;
-use crate::fixture::{World, sealer, slug};
+use crate::fixture::{GatewayFixture, sealer, slug};
 
 const START: Timestamp = Timestamp(1_000);
 
@@ -12,26 +12,26 @@ fn ticket() -> Ticket {
     Ticket {
         handle: [3; HANDLE],
         request: digest("files", "tools/call", "files__read", b"{}").unwrap(),
-        home: Home::new(slug("proxy-1"), Some("10.0.0.1:7402")),
+        home: OwningProxy::new(slug("proxy-1"), Some("10.0.0.1:7402")),
     }
 }
 
 fn principal(token: &str) -> Principal {
-    Principal::clone(World::new().caller(token).principal())
+    Principal::clone(GatewayFixture::new().caller(token).principal())
 }
 
 #[test]
-fn a_ticket_opens_for_its_principal_and_gateway_only() {
+fn a_suspension_ticket_opens_only_for_its_principal_and_gateway() {
     let (sealer, ada) = (sealer(&[1]), principal("all"));
     let (main, other) = (slug("main"), slug("other"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = ticket().seal(&sealer, binding, &[5; NONCE]);
+    let text = ticket().seal(&sealer, binding, &[5; NONCE_LEN]);
     assert!(text.len() <= crate::seal::TEXT_LIMIT);
     assert_eq!(Ticket::open(&sealer, binding, &text), Some(ticket()));
-    let elsewhere = Binding {
+    let elsewhere = SealContext {
         gateway: &other,
         ..binding
     };
@@ -40,20 +40,20 @@ fn a_ticket_opens_for_its_principal_and_gateway_only() {
     tampered[60] ^= 1;
     let tampered = String::from_utf8(tampered).unwrap();
     assert_eq!(Ticket::open(&sealer, binding, &tampered), None);
-    let cursor = sealer.seal(Purpose::Cursor, binding, &[5; NONCE], b"x");
+    let cursor = sealer.seal(SealPurpose::Cursor, binding, &[5; NONCE_LEN], b"x");
     assert_eq!(Ticket::open(&sealer, binding, &cursor), None);
 }
 
 /// Every letter of a ticket changed, cut, lengthened; opened for others, elsewhere, as something else.
 #[test]
-fn ti_07_no_other_text_is_a_ticket() {
+fn ti_07_an_altered_or_foreign_ticket_does_not_open() {
     let (sealer, ada) = (sealer(&[1]), principal("all"));
     let main = slug("main");
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = ticket().seal(&sealer, binding, &[5; NONCE]);
+    let text = ticket().seal(&sealer, binding, &[5; NONCE_LEN]);
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -68,8 +68,8 @@ fn ti_07_no_other_text_is_a_ticket() {
         "x".repeat(5_000),
     ]);
     wrong.retain(|wrong| *wrong != text);
-    for purpose in [Purpose::Cursor, Purpose::Session] {
-        wrong.push(sealer.seal(purpose, binding, &[5; NONCE], b"x"));
+    for purpose in [SealPurpose::Cursor, SealPurpose::Session] {
+        wrong.push(sealer.seal(purpose, binding, &[5; NONCE_LEN], b"x"));
     }
     for wrong in wrong {
         assert_eq!(Ticket::open(&sealer, binding, &wrong), None, "{wrong}");
@@ -83,7 +83,7 @@ fn ti_07_no_other_text_is_a_ticket() {
 }
 
 #[test]
-fn the_same_request_is_the_same_however_it_is_written() {
+fn equal_requests_match_regardless_of_json_spelling() {
     let of =
         |name: &str, arguments: &str| digest("files", "tools/call", name, arguments.as_bytes());
     assert_eq!(
@@ -107,7 +107,7 @@ enum Step {
 
 proptest! {
     #[test]
-    fn a_call_is_handed_out_once_or_let_go_of_once(steps in prop::collection::vec(prop_oneof![
+    fn a_suspended_call_is_resumed_once_or_released_once(steps in prop::collection::vec(prop_oneof![
         Just(Step::Claimed), (1_u64..120).prop_map(Step::Later), Just(Step::End),
     ], 0..30)) {
         let mut machine = ParkedCall::new(START);

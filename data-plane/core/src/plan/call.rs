@@ -4,23 +4,22 @@
 use std::{sync::Arc, time::Duration};
 
 use toolgate_mcp::{
-    Envelope, Span,
-    headers::{Seen, params::Annotations},
+    ByteSpan, Envelope,
+    headers::{ReceivedHeader, params::HeaderAnnotations},
     object,
-    trace::Trace,
+    trace::TraceContext,
 };
 use toolgate_model::{Digest, Era, RelayPolicy};
 
 use crate::{
     GatewayView, Refusal, ServerView, parked,
     plan::{
-        PlanInput, Retry, Returned, Target, Visited,
-        find::{self, Found, find, is_argument},
-        own, retry,
+        PlanInput, RequestTarget, Retry, Returned, Visited, builtin_tools,
+        find::{self, LocatedTarget, find, is_argument},
+        retry,
     },
-    session::LogLevel,
-    session_id::ClientCapabilities,
-    task::TaskSeal,
+    seal::task::TaskSealer,
+    session::{LogLevel, session_id::ClientCapabilities},
 };
 
 /// Authorized call of a server.
@@ -29,9 +28,9 @@ pub struct CallPlan {
     /// Gateway that the call goes through.
     pub gateway: Arc<GatewayView>,
     /// Target of the call.
-    pub target: Target,
+    pub target: RequestTarget,
     /// Protocol of the client.
-    pub client: ClientSide,
+    pub client: ClientProtocol,
     /// Request id of the client, as written.
     pub id: Box<str>,
     /// Progress token of the client, as written.
@@ -47,7 +46,7 @@ pub struct CallPlan {
     /// Set if this call is repeated after the client was asked to visit URLs.
     pub visited: Option<Visited>,
     /// Sealer of the id if the call may become a task; `None` if it may not.
-    pub tasks: Option<TaskSeal>,
+    pub task_sealer: Option<TaskSealer>,
     /// Spans of the request body that are rewritten.
     pub spans: CallSpans,
     pub(super) declared: ClientCapabilities,
@@ -66,7 +65,7 @@ pub struct CallTrace {
 
 /// Protocol that a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientSide {
+pub enum ClientProtocol {
     /// Session-based protocol.
     Legacy {
         /// Negotiated protocol version.
@@ -85,17 +84,17 @@ pub enum ClientSide {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallSpans {
     /// Request id.
-    pub id: Span,
+    pub id: ByteSpan,
     /// `params`.
-    pub params: Span,
+    pub params: ByteSpan,
     /// Name of the target: `params.name`, `params.uri`, or a member of `params.ref`.
-    pub subject: Span,
+    pub target_name: ByteSpan,
     /// Arguments for the server: `params.arguments`, or the inner arguments within [`Self::run_tool_arguments`].
-    pub arguments: Option<Span>,
+    pub arguments: Option<ByteSpan>,
     /// Arguments of `run_tool`, for calls made through it. They are replaced by the inner arguments.
-    pub around: Option<Span>,
+    pub run_tool_arguments: Option<ByteSpan>,
     /// `params._meta`.
-    pub meta: Option<Span>,
+    pub meta: Option<ByteSpan>,
 }
 
 impl CallPlan {
@@ -110,21 +109,22 @@ impl CallPlan {
     }
 
     /// Capabilities to declare to the server: those of the client, limited to what the server may request.
-    pub fn declared(&self) -> ClientCapabilities {
+    pub fn declared_capabilities(&self) -> ClientCapabilities {
         self.declared
     }
 
     /// Capabilities that the server may request of the client during this call.
-    pub fn askable(&self) -> ClientCapabilities {
-        if self.target.may_ask() {
-            self.declared().within(ClientCapabilities::QUESTIONS)
+    pub fn requestable_capabilities(&self) -> ClientCapabilities {
+        if self.target.may_request_input() {
+            self.declared_capabilities()
+                .intersection(ClientCapabilities::SERVER_REQUESTS)
         } else {
             ClientCapabilities::default()
         }
     }
 
     /// Returns `true` if the client's `requestState` is addressed to the gateway and not to a server.
-    pub fn is_back(&self) -> bool {
+    pub fn is_continuation(&self) -> bool {
         self.retry.is_some() || self.visited.is_some()
     }
 
@@ -134,7 +134,7 @@ impl CallPlan {
             .spans
             .arguments
             .map_or(&b"{}"[..], |span| span.of(body));
-        let name = self.target.exposed().unwrap_or_default();
+        let name = self.target.exposed_name().unwrap_or_default();
         let server = self.server().identity();
         parked::digest(&server, self.target.method(), name, arguments)
     }
@@ -144,24 +144,26 @@ impl CallPlan {
 pub(super) fn declared(
     gateway: &GatewayView,
     server: &ServerView,
-    client: ClientSide,
+    client: ClientProtocol,
 ) -> ClientCapabilities {
-    let may = relayed(server);
+    let may = relayed_capabilities(server);
     let may = match client {
-        ClientSide::Modern { .. } if gateway.offers.tasks.contains(&server.name.id) => {
-            may.and(ClientCapabilities::TASKS)
+        ClientProtocol::Modern { .. }
+            if gateway.features.task_servers.contains(&server.name.id) =>
+        {
+            may.union(ClientCapabilities::TASKS)
         }
-        ClientSide::Modern { .. } | ClientSide::Legacy { .. } => may,
+        ClientProtocol::Modern { .. } | ClientProtocol::Legacy { .. } => may,
     };
-    let may = match gateway.offers.apps.contains(&server.name.id) {
-        true => may.and(ClientCapabilities::APPS),
+    let may = match gateway.features.app_servers.contains(&server.name.id) {
+        true => may.union(ClientCapabilities::APPS),
         false => may,
     };
-    client.capabilities().within(may)
+    client.capabilities().intersection(may)
 }
 
 /// Capabilities that the server may request of clients.
-fn relayed(server: &ServerView) -> ClientCapabilities {
+fn relayed_capabilities(server: &ServerView) -> ClientCapabilities {
     let RelayPolicy {
         elicitation,
         sampling,
@@ -176,12 +178,12 @@ fn relayed(server: &ServerView) -> ClientCapabilities {
     ];
     let on = kinds.into_iter().filter(|(on, _)| *on);
     on.fold(ClientCapabilities::default(), |all, (_, kind)| {
-        all.and(kind)
+        all.union(kind)
     })
 }
 
-impl From<Trace<'_>> for CallTrace {
-    fn from(trace: Trace<'_>) -> Self {
+impl From<TraceContext<'_>> for CallTrace {
+    fn from(trace: TraceContext<'_>) -> Self {
         Self {
             parent: trace.parent.into(),
             state: trace.state.map(Box::from),
@@ -190,7 +192,7 @@ impl From<Trace<'_>> for CallTrace {
     }
 }
 
-impl ClientSide {
+impl ClientProtocol {
     /// Protocol era.
     pub fn era(self) -> Era {
         match self {
@@ -210,19 +212,19 @@ impl ClientSide {
 impl CallPlan {
     /// Log level of the messages that the client receives, given the level set in its session. `None` disables log
     /// messages.
-    pub fn log_level_with(&self, session: Option<LogLevel>) -> Option<LogLevel> {
+    pub fn effective_log_level(&self, session: Option<LogLevel>) -> Option<LogLevel> {
         match self.client {
-            ClientSide::Modern { .. } => self.log_level,
+            ClientProtocol::Modern { .. } => self.log_level,
             // Without `logging/setLevel` the level is left to the server; the client gets `info` and above.
-            ClientSide::Legacy { .. } => Some(session.unwrap_or(LogLevel::Info)),
+            ClientProtocol::Legacy { .. } => Some(session.unwrap_or(LogLevel::Info)),
         }
     }
 
     /// Returns `true` if the client set the level itself and did not leave it to the server.
-    pub fn asks_for_log(&self, session: Option<LogLevel>) -> bool {
+    pub fn sets_log_level(&self, session: Option<LogLevel>) -> bool {
         match self.client {
-            ClientSide::Modern { .. } => self.log_level.is_some(),
-            ClientSide::Legacy { .. } => session.is_some(),
+            ClientProtocol::Modern { .. } => self.log_level.is_some(),
+            ClientProtocol::Legacy { .. } => session.is_some(),
         }
     }
 }
@@ -232,16 +234,19 @@ impl CallPlan {
 pub(super) fn plan(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
-    client: ClientSide,
+    client: ClientProtocol,
     headers: Option<ParamHeaders<'_>>,
 ) -> Result<CallPlan, Refusal> {
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
     let params = envelope.params.as_ref();
     let params = params.ok_or_else(|| invalid("`params` must say for what"))?;
-    let inner = own::run(input, envelope).transpose()?;
-    let Found { target, subject } = match &inner {
+    let inner = builtin_tools::run(input, envelope).transpose()?;
+    let LocatedTarget {
+        target,
+        name_span: subject,
+    } = match &inner {
         None => find(input, envelope.method(), params, client.era())?,
-        Some(inner) => find::inner(input, params, inner)?,
+        Some(inner) => find::find_inner(input, params, inner)?,
     };
     let reference = params.reference.as_ref();
     if let Some(member) = params.mistyped.or(reference.and_then(|it| it.mistyped)) {
@@ -249,7 +254,7 @@ pub(super) fn plan(
         return Err(Refusal::InvalidParams(text.into()));
     }
     let meta = params.meta.as_ref();
-    if let Target::Completion(_) = target {
+    if let RequestTarget::Completion(_) = target {
         let argument = params.argument.map(|span| envelope.slice(span));
         let argument = argument.filter(|argument| is_argument(argument));
         argument.ok_or_else(|| invalid("`argument` must have a name and a value"))?;
@@ -261,7 +266,7 @@ pub(super) fn plan(
     let arguments = place.map_or(&b"{}"[..], |span| envelope.slice(span));
     // Clients do not repeat arguments of a tool called through `run_tool` in headers.
     let headers = headers.filter(|_| inner.is_none());
-    check(&target, arguments, headers)?;
+    check_arguments(&target, arguments, headers)?;
     let log_level = meta.and_then(|meta| meta.log_level.as_ref());
     let log_level = log_level.map(|level| {
         LogLevel::parse(level.as_str()).ok_or_else(|| invalid("the log level is not known"))
@@ -269,7 +274,7 @@ pub(super) fn plan(
     let id = envelope.id.ok_or(Refusal::Internal)?;
     let progress = meta.and_then(|meta| meta.progress_token);
     let declared = declared(input.gateway, target.server(), client);
-    let tasks = tasks(input, &target, declared);
+    let tasks = task_sealer(input, &target, declared);
     let call = CallPlan {
         gateway: Arc::clone(input.gateway),
         target,
@@ -281,14 +286,14 @@ pub(super) fn plan(
         retry: None,
         returned: None,
         visited: None,
-        tasks,
+        task_sealer: tasks,
         declared,
         spans: CallSpans {
             id: id.span,
             params: params.span,
-            subject,
+            target_name: subject,
             arguments: place,
-            around: inner.map(|inner| inner.around),
+            run_tool_arguments: inner.map(|inner| inner.run_tool_arguments),
             meta: meta.map(|meta| meta.span),
         },
     };
@@ -296,22 +301,23 @@ pub(super) fn plan(
 }
 
 /// Checks that the target accepts these arguments, and that headers repeat them where required.
-fn check(
-    target: &Target,
+fn check_arguments(
+    target: &RequestTarget,
     arguments: &[u8],
     headers: Option<ParamHeaders<'_>>,
 ) -> Result<(), Refusal> {
-    if let Some(own) = target.arguments() {
+    if let Some(own) = target.reserved_arguments() {
         own.check(arguments).map_err(Refusal::InvalidParams)?;
     }
     // The headers repeat the values parsed here. Ambiguous arguments are rejected, because the server could parse them
     // differently.
-    let repeated = |annotations: &Annotations| !annotations.is_empty();
-    if target.mirrored().is_some_and(repeated) && object::is_ambiguous(arguments) {
+    let repeated = |annotations: &HeaderAnnotations| !annotations.is_empty();
+    if target.upstream_header_annotations().is_some_and(repeated) && object::is_ambiguous(arguments)
+    {
         let text = "`arguments` have a name twice, or too many names";
         return Err(Refusal::InvalidParams(text.into()));
     }
-    if let (Some(headers), Some(annotations)) = (headers, target.params()) {
+    if let (Some(headers), Some(annotations)) = (headers, target.header_annotations()) {
         let seen = |name: &str| seen(headers, name);
         annotations
             .check(arguments, seen)
@@ -321,9 +327,13 @@ fn check(
 }
 
 /// Sealer of the id of the task that a call may become, if its client supports tasks.
-fn tasks(input: &PlanInput<'_>, target: &Target, declared: ClientCapabilities) -> Option<TaskSeal> {
-    let follows = declared.has(ClientCapabilities::TASKS) && target.tool().is_some();
-    follows.then(|| TaskSeal {
+fn task_sealer(
+    input: &PlanInput<'_>,
+    target: &RequestTarget,
+    declared: ClientCapabilities,
+) -> Option<TaskSealer> {
+    let follows = declared.contains(ClientCapabilities::TASKS) && target.tool().is_some();
+    follows.then(|| TaskSealer {
         sealer: input.sealer.clone(),
         principal: Arc::clone(input.caller.principal()),
     })
@@ -332,7 +342,7 @@ fn tasks(input: &PlanInput<'_>, target: &Target, declared: ClientCapabilities) -
 /// `Mcp-Param-*` headers: name in lower case, and value.
 pub(super) type ParamHeaders<'a> = &'a [(&'a str, &'a [u8])];
 
-fn seen<'a>(headers: ParamHeaders<'a>, name: &str) -> Seen<'a> {
+fn seen<'a>(headers: ParamHeaders<'a>, name: &str) -> ReceivedHeader<'a> {
     let named = headers.iter().filter(|(header, _)| *header == name);
-    Seen::of(named.map(|(_, value)| *value))
+    ReceivedHeader::of(named.map(|(_, value)| *value))
 }

@@ -1,43 +1,50 @@
 //! Plans of POST, GET and DELETE requests of the legacy era.
 
 use bytes::Bytes;
-use toolgate_mcp::{Envelope, Framing, Kind, method, versions};
+use toolgate_mcp::{Envelope, MessageKind, RequestEra, method, versions};
 
 use crate::{
     Refusal,
-    plan::{ClientSide, Initialize, Plan, PlanInput, Presented, answer, find, served},
-    session::LogLevel,
-    session_id::{ClientCapabilities, SessionFacts},
+    plan::{
+        ClientProtocol, InitializePlan, Plan, PlanInput, SessionLookup, era_independent, find,
+        result_response,
+    },
+    session::{
+        LogLevel,
+        session_id::{ClientCapabilities, SessionClaims},
+    },
 };
 
-const NOTHING: Bytes = Bytes::from_static(b"{}");
+const EMPTY_RESULT: Bytes = Bytes::from_static(b"{}");
 
 pub(super) fn post(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
-    if envelope.kind == Kind::Request && envelope.method() == method::INITIALIZE {
+    if envelope.kind == MessageKind::Request && envelope.method() == method::INITIALIZE {
         return initialize(input, envelope);
     }
     let session = session(input.session)?;
     match envelope.kind {
-        Kind::Response => Ok(Plan::Hear(envelope.raw_id().unwrap_or_default().into())),
-        Kind::Notification => notification(envelope),
-        Kind::Request => request(input, envelope, session),
+        MessageKind::Response => Ok(Plan::DeliverResponse(
+            envelope.raw_id().unwrap_or_default().into(),
+        )),
+        MessageKind::Notification => notification(envelope),
+        MessageKind::Request => request(input, envelope, session),
     }
 }
 
 /// Checks a GET or DELETE request.
-pub(super) fn bodiless(input: &PlanInput<'_>, framing: &Framing) -> Result<(), Refusal> {
+pub(super) fn check_bodiless(input: &PlanInput<'_>, framing: &RequestEra) -> Result<(), Refusal> {
     match framing {
-        Framing::Modern | Framing::Unsupported { .. } => Err(Refusal::MethodNotAllowed),
-        Framing::BadVersion { .. } => Err(Refusal::LegacyVersion),
-        Framing::Legacy { .. } => session(input.session).map(|_facts| ()),
+        RequestEra::Modern | RequestEra::Unsupported { .. } => Err(Refusal::MethodNotAllowed),
+        RequestEra::BadVersion { .. } => Err(Refusal::LegacyVersion),
+        RequestEra::Legacy { .. } => session(input.session).map(|_facts| ()),
     }
 }
 
-fn session<'a>(presented: Presented<'a>) -> Result<&'a SessionFacts, Refusal> {
+fn session<'a>(presented: SessionLookup<'a>) -> Result<&'a SessionClaims, Refusal> {
     match presented {
-        Presented::Absent => Err(Refusal::MissingSession),
-        Presented::Unknown => Err(Refusal::UnknownSession),
-        Presented::Open(facts) => Ok(facts),
+        SessionLookup::Absent => Err(Refusal::MissingSession),
+        SessionLookup::Unknown => Err(Refusal::UnknownSession),
+        SessionLookup::Valid(facts) => Ok(facts),
     }
 }
 
@@ -50,15 +57,15 @@ fn initialize(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Plan, Re
     let version = versions::negotiate(asked.as_str());
     let capabilities = params.and_then(|params| params.capabilities);
     let capabilities = capabilities.map(|object| ClientCapabilities::read(envelope.slice(object)));
-    Ok(Plan::Initialize(Initialize {
+    Ok(Plan::Initialize(InitializePlan {
         version,
         capabilities: capabilities.unwrap_or_default(),
-        answer: answer(envelope, input.gateway.initialize(version))?,
+        answer: result_response(envelope, input.gateway.initialize(version))?,
     }))
 }
 
 fn notification(envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
-    super::notification(envelope)?;
+    super::check_notification(envelope)?;
     let request = envelope
         .params
         .as_ref()
@@ -73,17 +80,17 @@ fn notification(envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
 fn request(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
-    session: &SessionFacts,
+    session: &SessionClaims,
 ) -> Result<Plan, Refusal> {
-    let client = ClientSide::Legacy {
+    let client = ClientProtocol::Legacy {
         version: session.version,
         capabilities: session.capabilities,
     };
-    if let Some(planned) = served::plan(input, envelope, client, None) {
+    if let Some(planned) = era_independent::plan(input, envelope, client, None) {
         return planned;
     }
     match envelope.method() {
-        method::PING => answer(envelope, NOTHING).map(Plan::Answer),
+        method::PING => result_response(envelope, EMPTY_RESULT).map(Plan::Respond),
         method::SET_LEVEL => {
             let level = envelope
                 .params
@@ -92,12 +99,15 @@ fn request(
             let level = level.and_then(|level| LogLevel::parse(level.as_str()));
             let level =
                 level.ok_or(Refusal::InvalidParams("`level` must be a log level".into()))?;
-            Ok(Plan::SetLevel(level, answer(envelope, NOTHING)?))
+            Ok(Plan::SetLevel(
+                level,
+                result_response(envelope, EMPTY_RESULT)?,
+            ))
         }
         method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE
-            if input.gateway.offers.subscribe =>
+            if input.gateway.features.subscribe =>
         {
-            watch(input, envelope)
+            subscribe(input, envelope)
         }
         unknown => Err(Refusal::MethodNotFound {
             method: unknown.chars().take(128).collect(),
@@ -108,17 +118,17 @@ fn request(
 
 /// Plans `resources/subscribe` and `resources/unsubscribe`. The latter works for any earlier subscription, without
 /// checking access.
-fn watch(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
+fn subscribe(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
     let params = envelope.params.as_ref();
     let uri = params.and_then(|params| params.uri.as_ref());
     let uri = uri.ok_or(Refusal::InvalidParams(
         "`uri` must be that of a resource".into(),
     ))?;
-    let answer = answer(envelope, NOTHING)?;
+    let answer = result_response(envelope, EMPTY_RESULT)?;
     if envelope.method() == method::RESOURCES_UNSUBSCRIBE {
         return Ok(Plan::Unsubscribe(uri.as_str().into(), answer));
     }
-    let target = find::watched(input, uri.as_str());
+    let target = find::subscribable_resource(input, uri.as_str());
     let target = target.ok_or_else(|| Refusal::UnknownResource {
         uri: uri.as_str().chars().take(1024).collect(),
         modern: false,

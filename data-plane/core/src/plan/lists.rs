@@ -6,10 +6,12 @@ use toolgate_model::Era;
 
 use crate::{
     Refusal,
-    cursor::{self, Cursor, ListKind},
-    parts::Parts,
-    plan::{Plan, PlanInput},
-    seal::Binding,
+    plan::{
+        Plan, PlanInput,
+        list_cursor::{self, ListCursor, ListKind},
+    },
+    seal::SealContext,
+    segmented_bytes::SegmentedBytes,
 };
 
 /// Returns the requested page of the list.
@@ -23,7 +25,7 @@ pub(super) fn page(
     if params.is_some_and(|params| params.mistyped == Some("cursor")) {
         return Err(Refusal::InvalidParams("`cursor` must be a string".into()));
     }
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
     };
@@ -33,23 +35,28 @@ pub(super) fn page(
     let (number, found) = match params.and_then(|params| params.cursor.as_ref()) {
         None => (0, first),
         Some(text) => {
-            let number = cursor::open(input.sealer, binding, text.as_str(), kind, &first.digest);
+            let number =
+                list_cursor::open(input.sealer, binding, text.as_str(), kind, &first.digest);
             let number = number.ok_or(Refusal::BadCursor)?;
             (number, page(number).ok_or(Refusal::BadCursor)?)
         }
     };
     let tail = if found.more {
-        let next = Cursor {
+        let next = ListCursor {
             kind,
             page: number + 1,
             digest: found.digest,
         };
         // Sealed text needs no JSON escapes.
-        let next = cursor::seal(input.sealer, binding, &next);
+        let next = list_cursor::seal(input.sealer, binding, &next);
         Bytes::from(format!(",\"nextCursor\":\"{next}\"}}}}"))
     } else {
         Bytes::from_static(b"}}")
     };
-    let head = super::head(envelope)?;
-    Ok(Plan::Answer(Parts::join([head, found.open, tail])))
+    let head = super::response_head(envelope)?;
+    Ok(Plan::Respond(SegmentedBytes::join([
+        head,
+        found.unclosed,
+        tail,
+    ])))
 }

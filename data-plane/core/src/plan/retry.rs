@@ -2,15 +2,15 @@
 //! client holds. A legacy server keeps the call itself, which waits with us, unless it has not run it: then the client holds
 //! what there is to know. All are good for this very request only.
 
-use toolgate_mcp::{Envelope, Span, Text, envelope::Params};
+use toolgate_mcp::{ByteSpan, Envelope, JsonString, envelope::MessageParams};
 use toolgate_model::{Digest, Era, Timestamp};
 
 use crate::{
     Refusal,
     entrusted::Entrusted,
     parked::Ticket,
-    plan::{CallPlan, ClientSide, PlanInput},
-    seal::Binding,
+    plan::{CallPlan, ClientProtocol, PlanInput},
+    seal::SealContext,
     visit::Visit,
 };
 
@@ -20,7 +20,7 @@ pub struct Retry {
     /// Which.
     pub ticket: Ticket,
     /// `params.inputResponses`.
-    pub responses: Option<Span>,
+    pub responses: Option<ByteSpan>,
 }
 
 /// A call that its server did not run, because somebody had to be at pages first.
@@ -36,7 +36,7 @@ pub struct Visited {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Returned {
     /// Where the client's text for it stands.
-    pub span: Span,
+    pub span: ByteSpan,
     /// The JSON string as the server wrote it.
     pub literal: Box<str>,
 }
@@ -45,7 +45,7 @@ pub struct Returned {
 pub(super) fn take_up(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
-    params: &Params<'_>,
+    params: &MessageParams<'_>,
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
     if params.request_state.is_none() && params.input_responses.is_none() {
@@ -54,18 +54,18 @@ pub(super) fn take_up(
     let stateless = call.server().era == Some(Era::Modern);
     match (call.client, &params.request_state) {
         // It is asked within its session; a modern server would believe that it was answered.
-        (ClientSide::Legacy { .. }, _) if stateless => Err(invalid(
+        (ClientProtocol::Legacy { .. }, _) if stateless => Err(invalid(
             "`requestState` and `inputResponses` are of later protocol versions",
         )),
-        (ClientSide::Legacy { .. }, _) => Ok(call),
-        (ClientSide::Modern { .. }, None) if stateless => Ok(call),
-        (ClientSide::Modern { .. }, None) => Err(invalid(
+        (ClientProtocol::Legacy { .. }, _) => Ok(call),
+        (ClientProtocol::Modern { .. }, None) if stateless => Ok(call),
+        (ClientProtocol::Modern { .. }, None) => Err(invalid(
             "`inputResponses` need the `requestState` of their question",
         )),
-        (ClientSide::Modern { .. }, Some(state)) if stateless => {
+        (ClientProtocol::Modern { .. }, Some(state)) if stateless => {
             returned(input, envelope, state, call)
         }
-        (ClientSide::Modern { .. }, Some(state)) => {
+        (ClientProtocol::Modern { .. }, Some(state)) => {
             let responses = params.input_responses;
             if let Some(visit) = Visit::open(input.sealer, binding(input), state.as_str()) {
                 return visited(input, envelope, &visit, responses, call);
@@ -82,7 +82,7 @@ fn visited(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     visit: &Visit,
-    responses: Option<Span>,
+    responses: Option<ByteSpan>,
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
     still_good(input, envelope, visit.request, visit.until, &call)?;
@@ -115,7 +115,7 @@ fn still_good(
 fn ticket(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
-    state: &Text<'_>,
+    state: &JsonString<'_>,
     call: &CallPlan,
 ) -> Result<Ticket, Refusal> {
     let ticket = Ticket::open(input.sealer, binding(input), state.as_str());
@@ -130,7 +130,7 @@ fn ticket(
 fn returned(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
-    state: &Text<'_>,
+    state: &JsonString<'_>,
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
     let entrusted = Entrusted::open(input.sealer, binding(input), state.as_str());
@@ -146,8 +146,8 @@ fn returned(
     })
 }
 
-fn binding<'a>(input: &PlanInput<'a>) -> Binding<'a> {
-    Binding {
+fn binding<'a>(input: &PlanInput<'a>) -> SealContext<'a> {
+    SealContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
     }

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use toolgate_mcp::{headers::params::Annotations, method};
+use toolgate_mcp::{headers::params::HeaderAnnotations, method};
 
-use crate::{PromptView, ServerView, ToolView, plan::TaskTarget, view::shape::Arguments};
+use crate::{PromptView, ServerView, ToolView, plan::TaskTarget, view::shape::ReservedArguments};
 
 /// Target of a call.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum RequestTarget {
     /// `tools/call`.
     Tool(Arc<ToolView>),
     /// `prompts/get`.
@@ -46,7 +46,7 @@ pub struct CompletionTarget {
     pub original_json: Bytes,
 }
 
-impl Target {
+impl RequestTarget {
     /// MCP method of the call.
     pub const fn method(&self) -> &'static str {
         match self {
@@ -81,7 +81,7 @@ impl Target {
     }
 
     /// Name or URI that the client uses, for methods that have one. For a task, the name of its tool.
-    pub fn exposed(&self) -> Option<&str> {
+    pub fn exposed_name(&self) -> Option<&str> {
         match self {
             Self::Tool(tool) => Some(&tool.exposed),
             Self::Prompt(prompt) => Some(&prompt.exposed),
@@ -119,7 +119,7 @@ impl Target {
     }
 
     /// Returns `true` if the server may request input, either before its response or, for a task, within it.
-    pub const fn may_ask(&self) -> bool {
+    pub const fn may_request_input(&self) -> bool {
         match self {
             Self::Tool(_) | Self::Prompt(_) | Self::Resource(_) | Self::Task(_) => true,
             Self::Completion(_) => false,
@@ -138,18 +138,19 @@ impl Target {
     }
 
     /// Arguments that modern clients repeat in headers; tools only.
-    pub(crate) fn params(&self) -> Option<&Annotations> {
+    pub(crate) fn header_annotations(&self) -> Option<&HeaderAnnotations> {
         self.tool().map(|tool| &tool.params)
     }
 
     /// Arguments that modern servers expect in headers; tools only.
-    pub(crate) fn mirrored(&self) -> Option<&Annotations> {
-        self.arguments()
-            .map_or_else(|| self.params(), |own| Some(own.params()))
+    pub(crate) fn upstream_header_annotations(&self) -> Option<&HeaderAnnotations> {
+        self.reserved_arguments()
+            .map_or_else(|| self.header_annotations(), |own| Some(own.params()))
     }
 
     /// Arguments reserved by the operator; shaped tools only.
-    pub(crate) fn arguments(&self) -> Option<&Arguments> {
-        self.tool().and_then(|tool| tool.arguments.as_deref())
+    pub(crate) fn reserved_arguments(&self) -> Option<&ReservedArguments> {
+        self.tool()
+            .and_then(|tool| tool.reserved_arguments.as_deref())
     }
 }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
-use toolgate_mcp::{Envelope, Span, envelope::Params, method, text::quote};
+use toolgate_mcp::{ByteSpan, Envelope, envelope::MessageParams, method, text::quote};
 
 use crate::{
     GatewayView, Grant, Refusal, ToolView,
     plan::{
-        CallPlan, CallSpans, ClientSide, Plan, PlanInput, Target, call,
-        find::{Found, named},
+        CallPlan, CallSpans, ClientProtocol, Plan, PlanInput, RequestTarget, call,
+        find::{LocatedTarget, required_text},
     },
-    seal::Binding,
-    session_id::ClientCapabilities,
-    task::{EXTENSION, TaskId},
+    seal::{
+        SealContext,
+        task::{EXTENSION, TaskId},
+    },
+    session::session_id::ClientCapabilities,
 };
 
 /// Task of a server.
@@ -38,13 +40,13 @@ pub struct TaskTarget {
 pub(super) fn plan(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
-    client: ClientSide,
+    client: ClientProtocol,
 ) -> Option<Result<Plan, Refusal>> {
-    known(envelope.method())?;
-    if input.gateway.offers.tasks.is_empty() {
+    known_method(envelope.method())?;
+    if input.gateway.features.task_servers.is_empty() {
         return None;
     }
-    if !client.capabilities().has(ClientCapabilities::TASKS) {
+    if !client.capabilities().contains(ClientCapabilities::TASKS) {
         let required = json!({ "extensions": { EXTENSION: {} } });
         return Some(Err(Refusal::MissingCapability(required)));
     }
@@ -53,7 +55,7 @@ pub(super) fn plan(
 }
 
 /// Returns the static name of a method of the extension, or `None` for other methods.
-pub(super) fn known(asked: &str) -> Option<&'static str> {
+pub(super) fn known_method(asked: &str) -> Option<&'static str> {
     let all = [
         method::TASKS_GET,
         method::TASKS_UPDATE,
@@ -66,19 +68,19 @@ pub(super) fn known(asked: &str) -> Option<&'static str> {
 pub(super) fn find(
     input: &PlanInput<'_>,
     method: &'static str,
-    params: &Params<'_>,
-) -> Result<Found, Refusal> {
-    let text = named(&params.task_id, "`taskId`", "task")?;
-    let target = open(input, method, text.as_str());
+    params: &MessageParams<'_>,
+) -> Result<LocatedTarget, Refusal> {
+    let text = required_text(&params.task_id, "`taskId`", "task")?;
+    let target = open_target(input, method, text.as_str());
     let target = target.ok_or_else(|| Refusal::InvalidParams("this task is not known".into()))?;
-    Ok(Found {
-        target: Target::Task(target),
-        subject: text.span,
+    Ok(LocatedTarget {
+        target: RequestTarget::Task(target),
+        name_span: text.span,
     })
 }
 
-fn open(input: &PlanInput<'_>, method: &'static str, text: &str) -> Option<TaskTarget> {
-    let binding = Binding {
+fn open_target(input: &PlanInput<'_>, method: &'static str, text: &str) -> Option<TaskTarget> {
+    let binding = SealContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
     };
@@ -99,21 +101,22 @@ fn open(input: &PlanInput<'_>, method: &'static str, text: &str) -> Option<TaskT
 /// Returns `true` if this grant allows access to tasks of the tool with this exposed name.
 pub fn may_follow(gateway: &GatewayView, grant: &Grant, tool: &str) -> bool {
     let owner = gateway.tool(tool).map(|tool| &tool.server.name.id);
-    owner.is_some_and(|owner| gateway.offers.tasks.contains(owner)) && grant.allows(tool)
+    owner.is_some_and(|owner| gateway.features.task_servers.contains(owner))
+        && grant.allows_tool(tool)
 }
 
 /// Plans a task that the client subscribes to, as a `tasks/get` call that is never sent. Status notifications of the
 /// server are rewritten like responses to that call.
-pub(super) fn followed(
+pub(super) fn followed_task(
     input: &PlanInput<'_>,
     id: &str,
-    client: ClientSide,
+    client: ClientProtocol,
 ) -> Option<Arc<CallPlan>> {
-    if !client.capabilities().has(ClientCapabilities::TASKS) {
+    if !client.capabilities().contains(ClientCapabilities::TASKS) {
         return None;
     }
-    let nowhere = Span::new(0, 0);
-    let target = Target::Task(open(input, method::TASKS_GET, id)?);
+    let nowhere = ByteSpan::new(0, 0);
+    let target = RequestTarget::Task(open_target(input, method::TASKS_GET, id)?);
     Some(Arc::new(CallPlan {
         gateway: Arc::clone(input.gateway),
         declared: call::declared(input.gateway, target.server(), client),
@@ -126,13 +129,13 @@ pub(super) fn followed(
         retry: None,
         returned: None,
         visited: None,
-        tasks: None,
+        task_sealer: None,
         spans: CallSpans {
             id: nowhere,
             params: nowhere,
-            subject: nowhere,
+            target_name: nowhere,
             arguments: None,
-            around: None,
+            run_tool_arguments: None,
             meta: None,
         },
     }))
@@ -141,7 +144,7 @@ pub(super) fn followed(
 impl CallPlan {
     /// Returns the plan of a subscribed task for a newer view of its gateway, in which the server's permitted requests
     /// may differ. Returns `None` if the grant no longer allows access to the task.
-    pub fn followed_at(
+    pub fn at_gateway(
         self: &Arc<Self>,
         gateway: &Arc<GatewayView>,
         grant: &Grant,
@@ -158,7 +161,7 @@ impl CallPlan {
         }
         let mut now = (**self).clone();
         now.gateway = Arc::clone(gateway);
-        now.target = Target::Task(TaskTarget {
+        now.target = RequestTarget::Task(TaskTarget {
             tool: Arc::clone(tool),
             ..task.clone()
         });

@@ -2,35 +2,37 @@
 //! limited.
 
 use super::*;
-use crate::fixture::World;
+use crate::fixture::GatewayFixture;
 
 #[test]
-fn a_server_that_asks_and_asks_is_answered_so_often_at_a_time() {
-    let opened = Opened {
+fn concurrent_rejections_of_server_requests_are_bounded() {
+    let opened = HandshakeResult {
         version: "2025-06-18".into(),
         session: None,
         capabilities: "{}".into(),
-        kept: None,
+        transport: None,
     };
-    let link = Arc::new(LinkFacts::new(opened, Timestamp(0)));
-    let mut under_way: Vec<Refusing> = (0..100).filter_map(|_| link.refuse()).collect();
-    assert_eq!(under_way.len(), REFUSALS);
+    let link = Arc::new(UpstreamSessionHandle::new(opened, Timestamp(0)));
+    let mut under_way: Vec<RejectionPermit> = (0..100)
+        .filter_map(|_| link.acquire_rejection_permit())
+        .collect();
+    assert_eq!(under_way.len(), MAX_CONCURRENT_REJECTIONS);
     under_way.pop();
-    under_way.extend(link.refuse());
-    assert_eq!(under_way.len(), REFUSALS);
-    assert!(link.refuse().is_none());
+    under_way.extend(link.acquire_rejection_permit());
+    assert_eq!(under_way.len(), MAX_CONCURRENT_REJECTIONS);
+    assert!(link.acquire_rejection_permit().is_none());
     under_way.clear();
-    assert!(link.refuse().is_some());
+    assert!(link.acquire_rejection_permit().is_some());
 }
 
 #[test]
-fn links_are_shared_as_the_servers_policy_says() {
-    let world = World::new();
+fn upstream_sessions_are_shared_by_the_sharing_policy_of_the_server() {
+    let world = GatewayFixture::new();
     let server = world.view.servers().next().unwrap();
     let principal = |user: &str| {
         Arc::new(Principal {
             org: server.name.org.clone(),
-            subject: Subject::User(user.parse().unwrap()),
+            subject: TokenSubject::User(user.parse().unwrap()),
         })
     };
     let (ada, bob) = (principal("ada"), principal("bob"));
@@ -39,8 +41,8 @@ fn links_are_shared_as_the_servers_policy_says() {
             sharing,
             ..ServerView::clone(server)
         });
-        let conversation = conversation.map(|byte| [byte; RANDOM]);
-        LinkKey::of(
+        let conversation = conversation.map(|byte| [byte; RANDOM_LEN]);
+        UpstreamSessionKey::new(
             &server,
             principal,
             conversation,
@@ -48,9 +50,9 @@ fn links_are_shared_as_the_servers_policy_says() {
         )
     };
     for (sharing, principals, sessions) in [
-        (Sharing::PerPrincipal, false, true),
-        (Sharing::PerSession, false, false),
-        (Sharing::Shared, true, true),
+        (SessionSharing::PerPrincipal, false, true),
+        (SessionSharing::PerSession, false, false),
+        (SessionSharing::Shared, true, true),
     ] {
         let one = key(sharing, &ada, Some(1));
         assert_eq!(
@@ -62,6 +64,6 @@ fn links_are_shared_as_the_servers_policy_says() {
         assert!(one == key(sharing, &ada, Some(1)));
     }
     // Never shared with another organization, regardless of the policy: its server is a different one.
-    let shared = key(Sharing::Shared, &ada, None);
+    let shared = key(SessionSharing::Shared, &ada, None);
     assert_eq!(shared.principal.org, server.name.org);
 }

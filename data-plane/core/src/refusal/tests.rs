@@ -45,7 +45,7 @@ fn status_and_code_follow_the_protocol() {
 }
 
 #[test]
-fn machines_are_told_what_to_do() {
+fn errors_carry_machine_readable_remedies() {
     let version = Refusal::UnsupportedVersion("1999-01-01".to_owned()).rpc();
     let told = json!({
         "supported": ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"],

@@ -3,16 +3,16 @@
 
 use toolgate_mcp::{message, method, text::quote};
 
-use crate::{asking::Question, parts::Parts, plan::CallPlan};
+use crate::{asking::Question, plan::CallPlan, segmented_bytes::SegmentedBytes};
 
-use super::{Outcome, Reply};
+use super::{CallOutcome, ClientResponse};
 
 /// `input_required`: these questions under their keys, and what to come back with.
 pub fn input_required<'q>(
     call: &CallPlan,
     questions: impl IntoIterator<Item = (&'q str, &'q Question)>,
     state: &str,
-) -> Reply {
+) -> ClientResponse {
     let server = &call.server().name.id;
     let requests = questions.into_iter().map(|(key, question)| {
         let input = question.to_input(server, b"{}");
@@ -25,9 +25,9 @@ pub fn input_required<'q>(
     let result = format!(
         "{{\"resultType\":\"input_required\",\"inputRequests\":{{{requests}}},\"requestState\":{state},\"_meta\":{{{meta}:{us}}}}}"
     );
-    Reply {
-        body: Parts::from(message::response(&call.id, &result)),
+    ClientResponse {
+        body: SegmentedBytes::from(message::response(&call.id, &result)),
         status: 200,
-        outcome: Outcome::InputRequired,
+        outcome: CallOutcome::InputRequired,
     }
 }

@@ -4,16 +4,15 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use toolgate_mcp::{
-    Edit, Limits, Span, apps, envelope, headers, message, method, object, splice,
+    ByteEdit, ByteSpan, FrameLimits, apps, envelope, headers, message, method, object, splice,
     splice::InvalidEdit, text::quote, trace,
 };
 use toolgate_model::Era;
 
 use crate::{
-    plan::{CallPlan, ClientSide},
-    session::LogLevel,
-    session_id::ClientCapabilities,
-    task::EXTENSION,
+    plan::{CallPlan, ClientProtocol},
+    seal::task::EXTENSION,
+    session::{LogLevel, session_id::ClientCapabilities},
 };
 
 const INPUT_RESPONSES: &str = "inputResponses";
@@ -21,7 +20,7 @@ const REQUEST_STATE: &str = "requestState";
 
 /// Parameters of a request to a server.
 #[derive(Debug, Clone, Copy)]
-pub struct Towards<'a> {
+pub struct UpstreamRequestOptions<'a> {
     /// Protocol era of the server.
     pub era: Era,
     /// Protocol version to use.
@@ -36,7 +35,7 @@ pub struct Towards<'a> {
 
 /// Request to send to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request<'a> {
+pub struct UpstreamRequest<'a> {
     /// Body.
     pub body: Bytes,
     /// Standard MCP headers, with names in lower case, except `Mcp-Session-Id`.
@@ -44,7 +43,7 @@ pub struct Request<'a> {
 }
 
 /// `clientInfo` of the gateway towards servers, JSON.
-pub const CLIENT: &str = concat!(
+pub const CLIENT_INFO: &str = concat!(
     "{\"name\":\"toolgate\",\"title\":\"Toolgate\",\"version\":\"",
     env!("CARGO_PKG_VERSION"),
     "\"}"
@@ -54,49 +53,57 @@ pub const CLIENT: &str = concat!(
 pub fn request<'a>(
     body: &Bytes,
     call: &'a CallPlan,
-    to: &Towards<'a>,
-) -> Result<Request<'a>, InvalidEdit> {
+    to: &UpstreamRequestOptions<'a>,
+) -> Result<UpstreamRequest<'a>, InvalidEdit> {
     let spans = &call.spans;
     let id = to.id.to_string();
     let mut edits = vec![
-        Edit::replace(spans.id, id.as_bytes()),
-        Edit::replace(spans.subject, &call.target.original_json()[..]),
+        ByteEdit::replace(spans.id, id.as_bytes()),
+        ByteEdit::replace(spans.target_name, &call.target.original_json()[..]),
     ];
     let given = spans.arguments.map_or(&b"{}"[..], |span| span.of(body));
-    let own = call.target.arguments();
+    let own = call.target.reserved_arguments();
     let merged = own.and_then(|own| own.merged(given));
     let goes = merged.as_deref().unwrap_or(given);
-    match (spans.around, spans.arguments, &merged) {
+    match (spans.run_tool_arguments, spans.arguments, &merged) {
         (None, None, None) | (None, Some(_), None) => {}
-        (None, Some(span), Some(merged)) => edits.push(Edit::replace(span, &merged[..])),
+        (None, Some(span), Some(merged)) => edits.push(ByteEdit::replace(span, &merged[..])),
         (None, None, Some(merged)) => {
             edits.push(object::insert(body, spans.params, "arguments", merged));
         }
         // The arguments of `run_tool` are cut away around the inner arguments, which stay in place.
         (Some(around), Some(span), None) => edits.extend([
-            Edit::replace(Span::new(around.start, span.start), &b""[..]),
-            Edit::replace(Span::new(span.end, around.end), &b""[..]),
+            ByteEdit::replace(ByteSpan::new(around.start, span.start), &b""[..]),
+            ByteEdit::replace(ByteSpan::new(span.end, around.end), &b""[..]),
         ]),
-        (Some(around), _, _) => edits.push(Edit::replace(around, goes)),
+        (Some(around), _, _) => edits.push(ByteEdit::replace(around, goes)),
     }
     if let Some(returned) = &call.returned {
-        edits.push(Edit::replace(returned.span, returned.literal.as_bytes()));
+        edits.push(ByteEdit::replace(
+            returned.span,
+            returned.literal.as_bytes(),
+        ));
     }
     let before = spans.meta.map(|span| span.of(body));
-    if let Some(meta) = meta(before, call, to, &id) {
+    if let Some(meta) = upstream_meta(before, call, to, &id) {
         edits.push(match spans.meta {
-            Some(span) => Edit::replace(span, meta),
+            Some(span) => ByteEdit::replace(span, meta),
             None => object::insert(body, spans.params, "_meta", &meta),
         });
     }
-    Ok(Request {
+    Ok(UpstreamRequest {
         body: splice(body, edits)?,
         headers: mcp_headers(goes, call, to),
     })
 }
 
 /// Returns the `_meta` of the request, or `None` if the client sent none and none is needed.
-fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -> Option<Vec<u8>> {
+fn upstream_meta(
+    before: Option<&[u8]>,
+    call: &CallPlan,
+    to: &UpstreamRequestOptions<'_>,
+    token: &str,
+) -> Option<Vec<u8>> {
     let capabilities;
     let version;
     let level;
@@ -105,11 +112,11 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     let members = before.map(object::members).unwrap_or_default();
     let members = members.as_slice();
     if to.era == Era::Modern {
-        capabilities = declared(members, call);
+        capabilities = declared_capabilities(members, call);
         version = quote(to.version);
         added.push((method::META_VERSION, version.as_bytes()));
         added.push((method::META_CAPABILITIES, &capabilities));
-        added.push((method::META_CLIENT, CLIENT.as_bytes()));
+        added.push((method::META_CLIENT, CLIENT_INFO.as_bytes()));
         if let Some(wanted) = to.log_level {
             level = quote(wanted.as_str());
             added.push((method::META_LOG_LEVEL, level.as_bytes()));
@@ -122,11 +129,11 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     let of_headers = told.filter(|trace| !trace.in_meta);
     if let Some(goes) = to.traceparent.or(of_headers.map(|trace| &*trace.parent)) {
         parent = quote(goes);
-        added.push((trace::PARENT, parent.as_bytes()));
+        added.push((trace::TRACEPARENT, parent.as_bytes()));
     }
     if let Some(goes) = of_headers.and_then(|trace| trace.state.as_deref()) {
         state = quote(goes);
-        added.push((trace::STATE, state.as_bytes()));
+        added.push((trace::TRACESTATE, state.as_bytes()));
     }
     if before.is_none() && added.is_empty() {
         return None;
@@ -134,19 +141,19 @@ fn meta(before: Option<&[u8]>, call: &CallPlan, to: &Towards<'_>, token: &str) -
     let keep = |name: &str| match name {
         // Baggage may hold personal data; it is not disclosed to servers.
         "baggage" => false,
-        trace::PARENT => told.is_some_and(|trace| trace.in_meta),
-        trace::STATE => told.is_some_and(|trace| trace.in_meta && trace.state.is_some()),
-        other => message::carried(other),
+        trace::TRACEPARENT => told.is_some_and(|trace| trace.in_meta),
+        trace::TRACESTATE => told.is_some_and(|trace| trace.in_meta && trace.state.is_some()),
+        other => message::is_forwarded_meta(other),
     };
     Some(object::rebuild_from(members, keep, &added))
 }
 
 /// Capabilities declared to a modern server: those of the client, limited to what this server may request.
-fn declared(meta: &[object::Member<'_>], call: &CallPlan) -> Cow<'static, [u8]> {
-    let may = call.declared();
+fn declared_capabilities(meta: &[object::ObjectMember<'_>], call: &CallPlan) -> Cow<'static, [u8]> {
+    let may = call.declared_capabilities();
     let own = match call.client {
-        ClientSide::Legacy { .. } => return Cow::Owned(may.to_json().into_bytes()),
-        ClientSide::Modern { .. } => meta
+        ClientProtocol::Legacy { .. } => return Cow::Owned(may.to_json().into_bytes()),
+        ClientProtocol::Modern { .. } => meta
             .iter()
             .find(|member| member.name == method::META_CAPABILITIES),
     };
@@ -156,16 +163,17 @@ fn declared(meta: &[object::Member<'_>], call: &CallPlan) -> Cow<'static, [u8]> 
     };
     let relayed = |name: &str| match name {
         "elicitation" => {
-            may.has(ClientCapabilities::ELICITATION) || may.has(ClientCapabilities::ELICITATION_URL)
+            may.contains(ClientCapabilities::ELICITATION)
+                || may.contains(ClientCapabilities::ELICITATION_URL)
         }
-        "sampling" => may.has(ClientCapabilities::SAMPLING),
-        "roots" => may.has(ClientCapabilities::ROOTS),
+        "sampling" => may.contains(ClientCapabilities::SAMPLING),
+        "roots" => may.contains(ClientCapabilities::ROOTS),
         _ => false,
     };
     let extensions = object::get(own, "extensions").unwrap_or(b"{}");
     let known = |name: &str| match name {
-        EXTENSION => may.has(ClientCapabilities::TASKS),
-        apps::EXTENSION => may.has(ClientCapabilities::APPS),
+        EXTENSION => may.contains(ClientCapabilities::TASKS),
+        apps::EXTENSION => may.contains(ClientCapabilities::APPS),
         _ => false,
     };
     let extensions = object::rebuild(extensions, known, &[]);
@@ -184,7 +192,7 @@ pub fn again(
     state: Option<&str>,
 ) -> Result<Bytes, InvalidEdit> {
     let envelope =
-        envelope::parse(body, &Limits::REQUEST).map_err(|fault| InvalidEdit(fault.at))?;
+        envelope::parse(body, &FrameLimits::REQUEST).map_err(|fault| InvalidEdit(fault.at))?;
     let Some(params) = &envelope.params else {
         return Err(InvalidEdit(0));
     };
@@ -192,7 +200,7 @@ pub fn again(
     added.extend(responses.map(|responses| (INPUT_RESPONSES, responses)));
     added.extend(state.map(|state| (REQUEST_STATE, state.as_bytes())));
     let keep = |name: &str| !matches!(name, INPUT_RESPONSES | REQUEST_STATE);
-    let params = Edit::replace(
+    let params = ByteEdit::replace(
         params.span,
         object::rebuild(envelope.slice(params.span), keep, &added),
     );
@@ -203,7 +211,7 @@ pub fn again(
 fn mcp_headers<'a>(
     arguments: &[u8],
     call: &'a CallPlan,
-    to: &Towards<'a>,
+    to: &UpstreamRequestOptions<'a>,
 ) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
     let mut out = Vec::with_capacity(4);
     out.push((Cow::Borrowed(headers::VERSION), Cow::Borrowed(to.version)));
@@ -215,7 +223,7 @@ fn mcp_headers<'a>(
     if let Some(name) = call.target.mcp_name() {
         out.push((Cow::Borrowed(headers::NAME), headers::encode(name)));
     }
-    let Some(params) = call.target.mirrored() else {
+    let Some(params) = call.target.upstream_header_annotations() else {
         return out;
     };
     let mirrored = params.mirror(arguments).into_iter();

@@ -17,18 +17,18 @@ use toolgate_model::Era;
 
 use crate::{
     Plan,
-    fixture::World,
+    fixture::GatewayFixture,
     plan::CallPlan,
-    rewrite::{Relay, Request},
+    rewrite::{ResponseRelay, UpstreamRequest},
     session::LogLevel,
 };
 
 /// Request id of the gateway in all tests.
-const OWN: u64 = 42;
+const UPSTREAM_ID: u64 = 42;
 
 /// Planned call of a client of this era, and its body.
 fn call(era: Era, tool: &str, params: &str, meta: &str) -> (Arc<CallPlan>, Bytes) {
-    let world = World::new();
+    let world = GatewayFixture::new();
     let comma = |text: &str| if text.is_empty() { "" } else { "," };
     let meta = match era {
         Era::Legacy if meta.is_empty() => String::new(),
@@ -54,10 +54,10 @@ fn call(era: Era, tool: &str, params: &str, meta: &str) -> (Arc<CallPlan>, Bytes
 }
 
 /// Relay of a call from a client of one era to a server of another.
-fn relay(client: Era, server: Era, meta: &str) -> Relay {
+fn relay(client: Era, server: Era, meta: &str) -> ResponseRelay {
     let (call, _body) = call(client, "files__read", "", meta);
-    let level = call.log_level_with(Some(LogLevel::Info));
-    Relay::new(call, server, OWN, level)
+    let level = call.effective_log_level(Some(LogLevel::Info));
+    ResponseRelay::new(call, server, UPSTREAM_ID, level)
 }
 
 fn json(bytes: &Bytes) -> Value {
@@ -65,10 +65,10 @@ fn json(bytes: &Bytes) -> Value {
 }
 
 /// Copies the request so that it can outlive its call.
-fn owned(request: Request<'_>) -> Request<'static> {
+fn owned(request: UpstreamRequest<'_>) -> UpstreamRequest<'static> {
     let headers = request.headers.into_iter();
     let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-    Request {
+    UpstreamRequest {
         body: request.body,
         headers: headers
             .map(|(name, value)| (own(name), own(value)))

@@ -1,7 +1,7 @@
 //! Tests of sealing: a sealed text opens only in the context that it was sealed for.
 
 use proptest::prelude::*;
-use toolgate_model::{Principal, Subject};
+use toolgate_model::{Principal, TokenSubject};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -10,92 +10,100 @@ use crate::fixture::{sealer, slug};
 fn ada() -> Principal {
     Principal {
         org: slug("acme"),
-        subject: Subject::User(slug("ada")),
+        subject: TokenSubject::User(slug("ada")),
     }
 }
 
 #[test]
-fn opens_only_for_its_purpose_gateway_and_principal() {
+fn a_sealed_value_opens_only_for_its_purpose_gateway_and_principal() {
     let (gateway, other_gateway, ada) = (slug("main"), slug("side"), ada());
     let team = Principal {
-        subject: Subject::Team(slug("ada")),
+        subject: TokenSubject::Team(slug("ada")),
         ..ada.clone()
     };
-    let here = Binding {
+    let here = SealContext {
         gateway: &gateway,
         principal: &ada,
     };
     let sealer = sealer(&[1]);
-    let text = sealer.seal(Purpose::Session, here, &[3; NONCE], b"secret");
+    let text = sealer.seal(SealPurpose::Session, here, &[3; NONCE_LEN], b"secret");
     assert_eq!(
-        sealer.open(Purpose::Session, here, &text).as_deref(),
+        sealer.open(SealPurpose::Session, here, &text).as_deref(),
         Some(&b"secret"[..])
     );
-    assert_eq!(sealer.open(Purpose::Cursor, here, &text), None);
-    let elsewhere = Binding {
+    assert_eq!(sealer.open(SealPurpose::Cursor, here, &text), None);
+    let elsewhere = SealContext {
         gateway: &other_gateway,
         ..here
     };
-    assert_eq!(sealer.open(Purpose::Session, elsewhere, &text), None);
-    let foreign = Binding {
+    assert_eq!(sealer.open(SealPurpose::Session, elsewhere, &text), None);
+    let foreign = SealContext {
         principal: &team,
         ..here
     };
-    assert_eq!(sealer.open(Purpose::Session, foreign, &text), None);
+    assert_eq!(sealer.open(SealPurpose::Session, foreign, &text), None);
 }
 
 #[test]
-fn two_epochs_open_and_the_newest_seals() {
+fn two_key_epochs_open_and_the_newest_seals() {
     let (gateway, ada) = (slug("main"), ada());
-    let here = Binding {
+    let here = SealContext {
         gateway: &gateway,
         principal: &ada,
     };
-    let old = sealer(&[1]).seal(Purpose::Session, here, &[0; NONCE], b"x");
+    let old = sealer(&[1]).seal(SealPurpose::Session, here, &[0; NONCE_LEN], b"x");
     let both = sealer(&[2, 1]);
-    let new = both.seal(Purpose::Session, here, &[0; NONCE], b"x");
-    assert!(both.open(Purpose::Session, here, &old).is_some());
-    assert!(sealer(&[2]).open(Purpose::Session, here, &new).is_some());
-    assert!(sealer(&[3, 2]).open(Purpose::Session, here, &old).is_none());
+    let new = both.seal(SealPurpose::Session, here, &[0; NONCE_LEN], b"x");
+    assert!(both.open(SealPurpose::Session, here, &old).is_some());
+    assert!(
+        sealer(&[2])
+            .open(SealPurpose::Session, here, &new)
+            .is_some()
+    );
+    assert!(
+        sealer(&[3, 2])
+            .open(SealPurpose::Session, here, &old)
+            .is_none()
+    );
     // A third epoch is expired, even if it is still in the keyring.
     assert!(
         sealer(&[3, 2, 1])
-            .open(Purpose::Session, here, &old)
+            .open(SealPurpose::Session, here, &old)
             .is_none()
     );
 }
 
 #[test]
-fn stable_seals_repeat_and_differ_by_binding() {
+fn stable_seals_repeat_and_differ_by_seal_context() {
     let (gateway, ada) = (slug("main"), ada());
     let org = Principal {
-        subject: Subject::Organization,
+        subject: TokenSubject::Organization,
         ..ada.clone()
     };
-    let here = Binding {
+    let here = SealContext {
         gateway: &gateway,
         principal: &ada,
     };
-    let there = Binding {
+    let there = SealContext {
         principal: &org,
         ..here
     };
     let sealer = sealer(&[1]);
-    let seal = |binding, plain: &[u8]| sealer.seal_stable(Purpose::Cursor, binding, plain);
+    let seal = |binding, plain: &[u8]| sealer.seal_stable(SealPurpose::Cursor, binding, plain);
     assert_eq!(seal(here, b"page 1"), seal(here, b"page 1"));
     assert_ne!(seal(here, b"page 1"), seal(here, b"page 2"));
     assert_ne!(seal(here, b"page 1"), seal(there, b"page 1"));
     assert!(
         sealer
-            .open(Purpose::Cursor, here, &seal(here, b"page 1"))
+            .open(SealPurpose::Cursor, here, &seal(here, b"page 1"))
             .is_some()
     );
 }
 
 #[test]
-fn a_keyring_without_good_keys_is_refused() {
+fn a_keyring_without_valid_keys_is_rejected() {
     assert_eq!(Sealer::new(&[]).err(), Some(InvalidKeyring::Empty));
-    let short = SealKey {
+    let short = SealingKey {
         epoch: 4,
         secret: Zeroizing::new(vec![1; 31]),
     };
@@ -104,23 +112,23 @@ fn a_keyring_without_good_keys_is_refused() {
 
 proptest! {
     #[test]
-    fn any_text_is_refused_quietly(text in "\\PC{0,600}") {
+    fn arbitrary_text_is_rejected_without_a_panic(text in "\\PC{0,600}") {
         let (gateway, ada) = (slug("main"), ada());
-        let here = Binding { gateway: &gateway, principal: &ada };
-        prop_assert_eq!(sealer(&[1]).open(Purpose::Session, here, &text), None);
+        let here = SealContext { gateway: &gateway, principal: &ada };
+        prop_assert_eq!(sealer(&[1]).open(SealPurpose::Session, here, &text), None);
     }
 
     #[test]
-    fn one_changed_character_opens_nothing(at in 0_usize..1000, plain in prop::collection::vec(any::<u8>(), 20..60)) {
+    fn a_single_changed_character_does_not_open(at in 0_usize..1000, plain in prop::collection::vec(any::<u8>(), 20..60)) {
         let (gateway, ada) = (slug("main"), ada());
-        let here = Binding { gateway: &gateway, principal: &ada };
+        let here = SealContext { gateway: &gateway, principal: &ada };
         let sealer = sealer(&[1]);
-        let text = sealer.seal(Purpose::Session, here, &[9; NONCE], &plain);
-        prop_assert_eq!(sealer.open(Purpose::Session, here, &text), Some(plain));
+        let text = sealer.seal(SealPurpose::Session, here, &[9; NONCE_LEN], &plain);
+        prop_assert_eq!(sealer.open(SealPurpose::Session, here, &text), Some(plain));
         let mut bytes = text.into_bytes();
         let at = at % bytes.len();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).unwrap();
-        prop_assert_eq!(sealer.open(Purpose::Session, here, &changed), None);
+        prop_assert_eq!(sealer.open(SealPurpose::Session, here, &changed), None);
     }
 }

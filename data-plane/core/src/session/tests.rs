@@ -5,25 +5,25 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
-use crate::pacer::UPDATES;
+use crate::notify::debouncer::MAX_PENDING_UPDATES;
 
-const TOOLS: Kinds = Kinds {
+const TOOLS: ListChanges = ListChanges {
     tools: true,
-    ..Kinds::NONE
+    ..ListChanges::NONE
 };
 
-const GATHER: Output = Output::Pause(Pause::Gather);
-const REST: Output = Output::Pause(Pause::Rest);
+const START_INITIAL_DELAY: Output = Output::StartDelay(DebounceDelay::Initial);
+const START_COOLDOWN: Output = Output::StartDelay(DebounceDelay::Cooldown);
 
 fn message(n: usize) -> Bytes {
     Bytes::from(format!("m{n}"))
 }
 
 #[test]
-fn what_waits_is_written_to_the_first_stream_in_order() {
-    let mut session = Session::default();
-    assert_eq!(session.on(Event::Say(message(1))), []);
-    assert_eq!(session.on(Event::Say(message(2))), []);
+fn queued_messages_are_written_to_the_first_stream_in_order() {
+    let mut session = ClientSessionMachine::default();
+    assert_eq!(session.on(Event::Send(message(1))), []);
+    assert_eq!(session.on(Event::Send(message(2))), []);
     let one = StreamId(1);
     assert_eq!(
         session.on(Event::Open),
@@ -34,20 +34,25 @@ fn what_waits_is_written_to_the_first_stream_in_order() {
         ]
     );
     assert_eq!(
-        session.on(Event::Say(message(3))),
+        session.on(Event::Send(message(3))),
         [Output::Write(one, message(3))]
     );
 }
 
 #[test]
-fn any_number_of_changes_is_one_notice() {
-    let mut session = Session::default();
-    assert_eq!(session.on(Event::Changed(TOOLS)), [GATHER]);
+fn any_number_of_changes_is_one_notification() {
+    let mut session = ClientSessionMachine::default();
+    assert_eq!(session.on(Event::Changed(TOOLS)), [START_INITIAL_DELAY]);
     assert_eq!(session.on(Event::Changed(TOOLS)), []);
     // Without a stream the notification stays pending.
-    assert_eq!(session.on(Event::Settled), []);
+    assert_eq!(session.on(Event::DelayElapsed), []);
     let opened = session.on(Event::Open);
-    let [Output::Opened(stream), Output::Write(to, notice), REST] = opened.as_slice() else {
+    let [
+        Output::Opened(stream),
+        Output::Write(to, notice),
+        START_COOLDOWN,
+    ] = opened.as_slice()
+    else {
         panic!("{opened:?}");
     };
     assert_eq!(stream, to);
@@ -57,24 +62,27 @@ fn any_number_of_changes_is_one_notice() {
     );
     // The next notification is sent only after the delay.
     assert_eq!(session.on(Event::Changed(TOOLS)), []);
-    let told = session.on(Event::Settled);
-    assert!(matches!(told[..], [Output::Write(..), REST]), "{told:?}");
-    assert_eq!(session.on(Event::Settled), []);
-    assert_eq!(session.on(Event::Changed(TOOLS)), [GATHER]);
+    let told = session.on(Event::DelayElapsed);
+    assert!(
+        matches!(told[..], [Output::Write(..), START_COOLDOWN]),
+        "{told:?}"
+    );
+    assert_eq!(session.on(Event::DelayElapsed), []);
+    assert_eq!(session.on(Event::Changed(TOOLS)), [START_INITIAL_DELAY]);
 }
 
 #[test]
-fn every_kind_and_every_resource_has_a_notice_of_its_own() {
-    let mut session = Session::default();
+fn each_list_kind_and_resource_has_its_own_notification() {
+    let mut session = ClientSessionMachine::default();
     session.on(Event::Open);
-    session.on(Event::Changed(Kinds::ALL));
+    session.on(Event::Changed(ListChanges::ALL));
     for uri in ["a:2", "a:1", "a:2"] {
         session.on(Event::Updated(uri.into()));
     }
     let told: Vec<String> = session
-        .on(Event::Settled)
+        .on(Event::DelayElapsed)
         .into_iter()
-        .filter(|output| *output != REST)
+        .filter(|output| *output != START_COOLDOWN)
         .map(|output| {
             let Output::Write(StreamId(1), text) = output else {
                 panic!("{output:?}");
@@ -101,37 +109,37 @@ fn every_kind_and_every_resource_has_a_notice_of_its_own() {
 }
 
 #[test]
-fn updates_that_wait_for_a_stream_have_a_bound() {
-    let mut session = Session::default();
-    for n in 0..2 * UPDATES {
+fn queued_resource_updates_are_bounded() {
+    let mut session = ClientSessionMachine::default();
+    for n in 0..2 * MAX_PENDING_UPDATES {
         session.on(Event::Updated(format!("a:{n}").into()));
     }
-    assert_eq!(session.updates(), UPDATES);
-    session.on(Event::Settled);
-    assert_eq!(session.on(Event::Open).len(), 1 + UPDATES + 1);
-    assert_eq!(session.updates(), 0);
+    assert_eq!(session.pending_updates(), MAX_PENDING_UPDATES);
+    session.on(Event::DelayElapsed);
+    assert_eq!(session.on(Event::Open).len(), 1 + MAX_PENDING_UPDATES + 1);
+    assert_eq!(session.pending_updates(), 0);
 }
 
 #[test]
-fn the_oldest_stream_makes_room() {
-    let mut session = Session::default();
-    for _ in 0..STREAMS {
+fn the_oldest_stream_is_closed_at_the_limit() {
+    let mut session = ClientSessionMachine::default();
+    for _ in 0..MAX_STREAMS {
         session.on(Event::Open);
     }
-    let newest = StreamId(STREAMS as u64 + 1);
+    let newest = StreamId(MAX_STREAMS as u64 + 1);
     assert_eq!(
         session.on(Event::Open),
         [Output::Close(StreamId(1)), Output::Opened(newest)]
     );
     assert_eq!(
-        session.on(Event::Say(message(1))),
+        session.on(Event::Send(message(1))),
         [Output::Write(newest, message(1))]
     );
 }
 
 #[test]
-fn nothing_happens_after_the_end() {
-    let mut session = Session::default();
+fn a_closed_session_ignores_all_events() {
+    let mut session = ClientSessionMachine::default();
     session.on(Event::Open);
     assert_eq!(
         session.on(Event::Terminate),
@@ -140,7 +148,7 @@ fn nothing_happens_after_the_end() {
     for event in [
         Event::Open,
         Event::Terminate,
-        Event::Say(message(1)),
+        Event::Send(message(1)),
         Event::Changed(TOOLS),
     ] {
         assert_eq!(session.on(event), []);
@@ -148,7 +156,7 @@ fn nothing_happens_after_the_end() {
 }
 
 #[test]
-fn levels_are_those_of_the_protocol() {
+fn log_levels_are_those_of_the_protocol() {
     let names: Vec<&str> = LogLevel::ALL.iter().map(|level| level.as_str()).collect();
     assert_eq!(
         names,
@@ -174,7 +182,7 @@ fn levels_are_those_of_the_protocol() {
 
 /// Reference model: the messages received by each stream, and the queue.
 #[derive(Default)]
-struct Reference {
+struct ReferenceModel {
     open: Vec<u64>,
     received: BTreeMap<u64, Vec<Bytes>>,
     waiting: VecDeque<Bytes>,
@@ -182,14 +190,14 @@ struct Reference {
     over: bool,
 }
 
-impl Reference {
+impl ReferenceModel {
     fn on(&mut self, event: &Event) {
         if self.over {
             return;
         }
         match event {
             Event::Open => {
-                if self.open.len() == STREAMS {
+                if self.open.len() == MAX_STREAMS {
                     self.open.remove(0);
                 }
                 self.next += 1;
@@ -198,12 +206,12 @@ impl Reference {
                 self.received.insert(self.next, all);
             }
             Event::Closed(StreamId(id)) => self.open.retain(|open| open != id),
-            Event::Say(message) => match self.open.last() {
+            Event::Send(message) => match self.open.last() {
                 Some(id) => self.received.entry(*id).or_default().push(message.clone()),
                 None => {
                     self.waiting.push_back(message.clone());
-                    while self.waiting.len() > QUEUE
-                        || self.waiting.iter().map(Bytes::len).sum::<usize>() > QUEUE_BYTES
+                    while self.waiting.len() > MAX_QUEUED_MESSAGES
+                        || self.waiting.iter().map(Bytes::len).sum::<usize>() > MAX_QUEUED_BYTES
                     {
                         self.waiting.pop_front();
                     }
@@ -214,15 +222,15 @@ impl Reference {
                 self.open.clear();
                 self.waiting.clear();
             }
-            Event::SetLevel(_) | Event::Changed(_) | Event::Updated(_) | Event::Settled => {}
+            Event::SetLevel(_) | Event::Changed(_) | Event::Updated(_) | Event::DelayElapsed => {}
         }
     }
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
-        8 => (0_usize..40_000).prop_map(|n| Event::Say(Bytes::from(vec![b'x'; n]))),
-        20 => (0_usize..100).prop_map(|n| Event::Say(message(n))),
+        8 => (0_usize..40_000).prop_map(|n| Event::Send(Bytes::from(vec![b'x'; n]))),
+        20 => (0_usize..100).prop_map(|n| Event::Send(message(n))),
         4 => Just(Event::Open),
         4 => (1_u64..12).prop_map(|n| Event::Closed(StreamId(n))),
         1 => Just(Event::SetLevel(LogLevel::Error)),
@@ -237,8 +245,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 proptest! {
     #[test]
-    fn behaves_as_the_plain_reference_does(events in events()) {
-        let (mut session, mut reference) = (Session::default(), Reference::default());
+    fn the_session_behaves_like_a_simple_model(events in events()) {
+        let (mut session, mut reference) = (ClientSessionMachine::default(), ReferenceModel::default());
         let mut received: BTreeMap<u64, Vec<Bytes>> = BTreeMap::new();
         for event in events {
             reference.on(&event);
@@ -251,13 +259,13 @@ proptest! {
                         prop_assert!(session.streams().contains(&id));
                         received.get_mut(&id.0).unwrap().push(message);
                     }
-                    Output::Close(_) | Output::Pause(_) | Output::Forgot(_) | Output::Stop => {}
+                    Output::Close(_) | Output::StartDelay(_) | Output::Dropped(_) | Output::Stop => {}
                 }
             }
             let open: Vec<u64> = session.streams().iter().map(|id| id.0).collect();
             prop_assert_eq!(&open, &reference.open);
-            prop_assert_eq!(session.waiting(), reference.waiting.len());
-            prop_assert!(session.waiting() <= QUEUE);
+            prop_assert_eq!(session.queued(), reference.waiting.len());
+            prop_assert!(session.queued() <= MAX_QUEUED_MESSAGES);
         }
         prop_assert_eq!(received, reference.received);
         prop_assert_eq!(session.is_terminated(), reference.over);

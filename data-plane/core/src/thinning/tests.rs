@@ -95,7 +95,7 @@ impl Call {
 }
 
 #[test]
-fn no_honest_server_is_thinned() {
+fn ordinary_traffic_is_not_limited() {
     let mut call = Call::default();
     let mut now = Duration::from_secs(7);
     let mut said = 0;
@@ -128,7 +128,7 @@ fn no_honest_server_is_thinned() {
 }
 
 #[test]
-fn log_messages_that_wait_are_told_at_the_rate_and_whole() {
+fn queued_log_messages_are_sent_at_the_rate_and_unchanged() {
     let mut call = Call::default();
     for n in 0..200 {
         call.log(LogLevel::Info, n, Duration::ZERO);
@@ -142,7 +142,7 @@ fn log_messages_that_wait_are_told_at_the_rate_and_whole() {
 
 /// A hundred thousand of each in ten seconds.
 #[test]
-fn mc_10_a_flood_is_thinned_to_twenty_notices_and_the_last_progress_arrives() {
+fn mc_10_a_flood_is_limited_to_twenty_notifications_and_the_last_progress_arrives() {
     let (mut progress, mut logs) = (Call::default(), Call::default());
     let mut now = Duration::ZERO;
     for n in 1..=100_000 {
@@ -171,7 +171,7 @@ fn mc_10_a_flood_is_thinned_to_twenty_notices_and_the_last_progress_arrives() {
 
 /// However severe or silly what is left out is, it is not made ready to be told.
 #[test]
-fn what_is_left_out_is_not_made() {
+fn dropped_notifications_are_never_rendered() {
     let mut call = Call::default();
     for n in 0..1_000 {
         call.log(LogLevel::Info, n, Duration::ZERO);
@@ -197,7 +197,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn mc_10_however_a_flood_comes_and_whatever_came_before_it_no_ten_seconds_have_more_than_twenty(
+    fn mc_10_at_most_twenty_notifications_are_sent_in_any_ten_seconds(
         before in prop::collection::vec((0_u64..400, any::<bool>()), 0..60),
         waves in waves(),
     ) {
@@ -239,7 +239,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn progress_is_told_in_order_and_to_the_end_and_never_held_longer_than_the_floor(
+    fn progress_is_sent_in_order_to_the_end_within_the_minimum_interval(
         gaps in prop::collection::vec(0_u64..120_000, 1..600),
     ) {
         let mut call = Call::default();
@@ -264,7 +264,7 @@ proptest! {
     /// Against a model that keeps a list of everything: what is told comes in order, what is not is counted by the next note,
     /// with the level of the most severe, and nothing is left out as long as no more than the queue waits.
     #[test]
-    fn log_messages_are_told_in_order_or_counted(
+    fn log_messages_are_sent_in_order_or_counted_as_dropped(
         said in prop::collection::vec((0_u64..200_000, 1_u64..120, 0_usize..8), 1..60),
     ) {
         const LEVELS: [&str; 8] = [

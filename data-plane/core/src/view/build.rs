@@ -1,8 +1,8 @@
 //! Construction of a view from a snapshot. The construction never fails as a whole: an invalid resource keeps its last
 //! good form or is left out, and is reported.
 
-mod exposed;
-mod offered;
+mod features;
+mod gateway;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,28 +10,29 @@ use std::{
 };
 
 use toolgate_model::{
-    Digest, Name, Principal, Reach, Refusal, Resource, ResourceKey, Slug, Snapshot, TokenHash,
-    snapshot::{CatalogueResource, GatewayResource, ServerResource, TokenResource},
+    AllowList, Digest, ObjectName, Principal, ResourceKey, ResourceRefusal, Slug, Snapshot,
+    SnapshotResource, TokenHash,
+    snapshot::{DefinitionsResource, GatewayResource, ServerResource, TokenResource},
 };
 use url::Url;
 
 use crate::{GatewayView, Grant, ServerView, TokenView, View};
 
 /// View under construction, with the lookup tables of the resources indexed so far.
-struct Building<'a> {
+struct ViewAssembly<'a> {
     previous: Option<&'a View>,
-    servers: BTreeMap<Name, Arc<ServerView>>,
-    catalogues: BTreeMap<&'a Name, (Digest, &'a CatalogueResource)>,
+    servers: BTreeMap<ObjectName, Arc<ServerView>>,
+    definitions: BTreeMap<&'a ObjectName, (Digest, &'a DefinitionsResource)>,
     principals: BTreeMap<Principal, Arc<Principal>>,
     grants: BTreeMap<Digest, Arc<Grant>>,
-    refusals: Vec<Refusal>,
+    refusals: Vec<ResourceRefusal>,
 }
 
-pub(super) fn build(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<Refusal>) {
-    let mut building = Building {
+pub(super) fn build(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<ResourceRefusal>) {
+    let mut building = ViewAssembly {
         previous,
         servers: BTreeMap::new(),
-        catalogues: BTreeMap::new(),
+        definitions: BTreeMap::new(),
         principals: BTreeMap::new(),
         grants: BTreeMap::new(),
         refusals: Vec::new(),
@@ -40,12 +41,12 @@ pub(super) fn build(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<
     let mut tokens = Vec::new();
     for (key, entry) in &snapshot.entries {
         match entry.resource.as_ref() {
-            Resource::Gateway(gateway) => gateways.push((key, entry.digest, gateway)),
-            Resource::Token(token) => tokens.push((key, entry.digest, token)),
-            Resource::Server(server) => building.server(key, entry.digest, server),
-            Resource::Catalogue(catalogue) => {
+            SnapshotResource::Gateway(gateway) => gateways.push((key, entry.digest, gateway)),
+            SnapshotResource::Token(token) => tokens.push((key, entry.digest, token)),
+            SnapshotResource::Server(server) => building.server(key, entry.digest, server),
+            SnapshotResource::Catalogue(catalogue) => {
                 let found = (entry.digest, catalogue);
-                building.catalogues.insert(&key.name, found);
+                building.definitions.insert(&key.name, found);
             }
         }
     }
@@ -60,11 +61,11 @@ pub(super) fn build(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<
     (view, building.refusals)
 }
 
-impl<'a> Building<'a> {
-    fn refuse(&mut self, resource: &ResourceKey, reason: impl Into<String>) {
+impl<'a> ViewAssembly<'a> {
+    fn reject(&mut self, resource: &ResourceKey, reason: impl Into<String>) {
         let resource = resource.clone();
         let reason = reason.into();
-        self.refusals.push(Refusal { resource, reason });
+        self.refusals.push(ResourceRefusal { resource, reason });
     }
 
     fn server(&mut self, key: &ResourceKey, digest: Digest, server: &ServerResource) {
@@ -83,7 +84,7 @@ impl<'a> Building<'a> {
         if let Some(last_good) = before {
             self.servers.insert(key.name.clone(), Arc::clone(last_good));
         }
-        self.refuse(key, "its url is not an absolute http or https URL");
+        self.reject(key, "its url is not an absolute http or https URL");
     }
 
     fn gateways(
@@ -93,7 +94,7 @@ impl<'a> Building<'a> {
         let mut gateways: BTreeMap<Box<str>, Arc<GatewayView>> = BTreeMap::new();
         for (key, digest, gateway) in found {
             if gateways.contains_key(key.name.id.as_str()) {
-                self.refuse(key, "its id is taken by a gateway of another organization");
+                self.reject(key, "its id is taken by a gateway of another organization");
                 continue;
             }
             let view = self.gateway(key, digest, gateway);
@@ -108,39 +109,44 @@ impl<'a> Building<'a> {
         digest: Digest,
         gateway: &GatewayResource,
     ) -> Arc<GatewayView> {
-        let inputs = self.inputs(&key.name, digest, gateway);
+        let inputs = self.inputs_digest(&key.name, digest, gateway);
         let before = self
             .previous
             .and_then(|view| view.gateway(key.name.id.as_str()));
         let same = before.filter(|before| before.digest == inputs && before.name == key.name);
         let (view, problems) = match same {
-            Some(same) if !same.lists.is_worn() => {
+            Some(same) if !same.lists.is_half_full() => {
                 let problems = same.problems.to_vec();
                 (Arc::clone(same), problems)
             }
             Some(_) | None => {
-                let view = exposed::gateway(self, &key.name, inputs, gateway);
+                let view = gateway::gateway(self, &key.name, inputs, gateway);
                 let problems = view.problems.to_vec();
                 (Arc::new(view), problems)
             }
         };
         for problem in problems {
-            self.refuse(key, problem);
+            self.reject(key, problem);
         }
         view
     }
 
     /// Digest of all inputs of a gateway's view.
-    fn inputs(&self, gateway: &Name, digest: Digest, resource: &GatewayResource) -> Digest {
+    fn inputs_digest(
+        &self,
+        gateway: &ObjectName,
+        digest: Digest,
+        resource: &GatewayResource,
+    ) -> Digest {
         let mut bytes = digest.0.to_vec();
         let tools = resource.tools.iter().map(|tool| &tool.server);
         let prompts = resource.prompts.iter().map(|prompt| &prompt.server);
         let named = tools.chain(prompts).chain(&resource.resources);
         let all: BTreeSet<&Slug> = resource.servers.iter().chain(named).collect();
         for id in all {
-            let name = Name::new(gateway.org.clone(), id.clone());
+            let name = ObjectName::new(gateway.org.clone(), id.clone());
             let server = self.servers.get(&name).map(|server| server.digest);
-            let catalogue = self.catalogues.get(&name).map(|(digest, _)| *digest);
+            let catalogue = self.definitions.get(&name).map(|(digest, _)| *digest);
             for digest in [server, catalogue] {
                 bytes.push(u8::from(digest.is_some()));
                 bytes.extend(digest.map(|digest| digest.0).into_iter().flatten());
@@ -156,7 +162,7 @@ impl<'a> Building<'a> {
         let mut tokens = BTreeMap::new();
         for (key, digest, token) in found {
             if tokens.contains_key(&token.hash) {
-                self.refuse(key, "another token has the same hash");
+                self.reject(key, "another token has the same hash");
                 continue;
             }
             tokens.insert(token.hash, self.token(key, digest, token));
@@ -210,20 +216,20 @@ impl<'a> Building<'a> {
 
 /// Sorts a set, because lookups rely on the order: an unsorted set would grant or deny access at random. An empty set
 /// stays empty.
-fn sorted<T: Ord + Clone>(reach: &Reach<T>) -> Reach<T> {
+fn sorted<T: Ord + Clone>(reach: &AllowList<T>) -> AllowList<T> {
     match reach {
-        Reach::All => Reach::All,
-        Reach::Only(items) => {
+        AllowList::All => AllowList::All,
+        AllowList::Only(items) => {
             let mut items = items.clone();
             items.sort();
             items.dedup();
-            Reach::Only(items)
+            AllowList::Only(items)
         }
     }
 }
 
 impl ServerView {
-    fn new(name: Name, digest: Digest, server: &ServerResource) -> Self {
+    fn new(name: ObjectName, digest: Digest, server: &ServerResource) -> Self {
         let version = Some(server.protocol_version.as_str()).filter(|version| !version.is_empty());
         Self {
             name,

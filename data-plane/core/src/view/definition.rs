@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use toolgate_mcp::{
-    headers::params::Annotations,
-    object::{self, Member},
+    headers::params::HeaderAnnotations,
+    object::{self, ObjectMember},
     splice,
     text::quote,
 };
 use toolgate_model::{Definition, Digest, UriMode, snapshot::ExposedTool};
 
-use crate::{ServerView, ToolView, uri, view::shape};
+use crate::{
+    ServerView, ToolView,
+    view::{shape, uri},
+};
 
 /// Creates the view of a tool, or returns the reason why it cannot be exposed.
 pub(super) fn expose(
@@ -21,19 +24,19 @@ pub(super) fn expose(
     uris: UriMode,
 ) -> Result<ToolView, &'static str> {
     let shown = match uris {
-        UriMode::Prefixed => rendered(server, &definition.json),
+        UriMode::Prefixed => with_exposed_app_uri(server, &definition.json),
         UriMode::Through => None,
     };
     let definition = shown.as_ref().unwrap_or(&definition.json);
     let (mut arguments, mut shaped) = (None, None);
     if let Some(shape) = &tool.shape {
-        arguments = shape::Arguments::new(shape, definition)?;
-        let shown = shape::shown(shape, definition);
+        arguments = shape::ReservedArguments::new(shape, definition)?;
+        let shown = shape::exposed_definition(shape, definition);
         shaped = Some(shown.ok_or("its definition is not an object with a name")?);
     }
     let definition = shaped.as_ref().unwrap_or(definition);
     let json = definition.as_bytes();
-    let members: Vec<Member<'_>> = object::members(json).collect();
+    let members: Vec<ObjectMember<'_>> = object::members(json).collect();
     let find = |name: &str| members.iter().find(|member| member.name == name);
     let name = find("name").ok_or("its definition is not an object with a name")?;
     let input = find("inputSchema").ok_or("its definition has no inputSchema")?;
@@ -50,24 +53,24 @@ pub(super) fn expose(
         original_json: Bytes::from(quote(&tool.original)),
         server: Arc::clone(server),
         digest: tool.digest,
-        shown: shaped
+        exposed_digest: shaped
             .as_ref()
             .map_or(tool.digest, |shown| Digest::of_bytes(shown.as_bytes())),
         read_only: hint("readOnlyHint"),
         idempotent: hint("idempotentHint"),
-        params: Annotations::of_schema(input.value)
+        params: HeaderAnnotations::of_schema(input.value)
             .map_err(|_problem| "its x-mcp-header annotations are not valid")?,
-        arguments,
+        reserved_arguments: arguments,
         definition: Arc::clone(definition),
-        name: name.span,
-        legacy: legacy(tool, json, find("outputSchema")),
+        name_span: name.span,
+        legacy: legacy_definition(tool, json, find("outputSchema")),
     })
 }
 
 /// Definition with the exposed URI of its MCP Apps page, or `None` if the tool has no page.
-fn rendered(server: &ServerView, definition: &str) -> Option<Arc<str>> {
-    let places = uri::places::of_definition(definition.as_bytes());
-    let edits = uri::edits(server.name.id.as_str(), definition.as_bytes(), &places);
+fn with_exposed_app_uri(server: &ServerView, definition: &str) -> Option<Arc<str>> {
+    let places = uri::uri_spans::of_definition(definition.as_bytes());
+    let edits = uri::prefix_edits(server.name.id.as_str(), definition.as_bytes(), &places);
     if edits.is_empty() {
         return None;
     }
@@ -77,7 +80,11 @@ fn rendered(server: &ServerView, definition: &str) -> Option<Arc<str>> {
 
 /// Definition for legacy clients, which support output schemas of objects only; any other schema is left out. Returns
 /// `None` if the definition is the same in both eras.
-fn legacy(tool: &ExposedTool, json: &[u8], output: Option<&Member<'_>>) -> Option<Box<str>> {
+fn legacy_definition(
+    tool: &ExposedTool,
+    json: &[u8],
+    output: Option<&ObjectMember<'_>>,
+) -> Option<Box<str>> {
     let output = output?;
     if object::get(output.value, "type") == Some(b"\"object\"") {
         return None;

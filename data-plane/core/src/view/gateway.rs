@@ -11,20 +11,19 @@ use std::{
 use bytes::Bytes;
 use toolgate_mcp::{
     apps,
-    message::{self, Caching, Implementation},
+    message::{self, CacheHints, Implementation},
     method, object, versions,
 };
-use toolgate_model::{Digest, Era, Name, Slug, UriMode};
+use toolgate_model::{Digest, Era, ObjectName, Slug, UriMode};
 
 use crate::{
     Grant, PromptView, ServerView, ToolView,
-    cursor::ListKind,
-    plan::ResourceTarget,
-    task,
+    plan::{ResourceTarget, list_cursor::ListKind},
+    seal::task,
     view::{
-        finder::Finder,
-        list::{LIST_TTL_MS, ListPage, Lists},
-        resource::{self, Resources},
+        list::{LIST_TTL_MS, ListCache, ListPage},
+        resource::{self, ResourceIndex},
+        tool_index::ToolIndex,
     },
 };
 
@@ -34,7 +33,7 @@ pub const INSTRUCTIONS_LIMIT: usize = 32 * 1024;
 /// View of a gateway, an endpoint for clients.
 pub struct GatewayView {
     /// Organization and id.
-    pub name: Name,
+    pub name: ObjectName,
     /// Reason why all requests are denied, if they are.
     pub denied: Option<Box<str>>,
     /// Bound servers, in binding order.
@@ -44,7 +43,7 @@ pub struct GatewayView {
     /// Instructions for agents: the operator's text, then those of each server.
     pub instructions: Box<str>,
     /// Combined features of its servers.
-    pub offers: Offers,
+    pub features: GatewayFeatures,
     /// Digest of everything the view was built from.
     pub digest: Digest,
     /// Digest of the exposed tools. It changes exactly when the result of `tools/list` changes.
@@ -55,21 +54,21 @@ pub struct GatewayView {
     pub resources_digest: Digest,
     pub(super) tools: Vec<Arc<ToolView>>,
     /// Search index, if the gateway is progressive.
-    pub(super) finder: Option<Finder>,
+    pub(super) tool_index: Option<ToolIndex>,
     pub(super) by_name: BTreeMap<Box<str>, Arc<ToolView>>,
     pub(super) prompts: Vec<Arc<PromptView>>,
     pub(super) prompts_by_name: BTreeMap<Box<str>, Arc<PromptView>>,
-    pub(super) resources: Resources,
+    pub(super) resources: ResourceIndex,
     pub(super) timeouts: BTreeMap<Slug, Duration>,
-    pub(super) lists: Lists,
-    pub(super) said: Said,
+    pub(super) lists: ListCache,
+    pub(super) cached: CachedResponses,
     /// Descriptions of the parts that were left out.
     pub(super) problems: Box<[String]>,
 }
 
 /// Features of the bound servers other than tools.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Offers {
+pub struct GatewayFeatures {
     /// True if a server sends log messages.
     pub logging: bool,
     /// True if a server has or may have prompts.
@@ -79,16 +78,16 @@ pub struct Offers {
     /// True if a server supports resource subscriptions.
     pub subscribe: bool,
     /// Servers that complete arguments.
-    pub completing: BTreeSet<Slug>,
+    pub completion_servers: BTreeSet<Slug>,
     /// Servers that answer calls with tasks for clients that support it; modern servers only.
-    pub tasks: BTreeSet<Slug>,
+    pub task_servers: BTreeSet<Slug>,
     /// Servers with MCP Apps pages.
-    pub apps: BTreeSet<Slug>,
+    pub app_servers: BTreeSet<Slug>,
 }
 
 /// Serialized responses about the gateway, each written once.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct CachedResponses {
     initialize: [OnceLock<Bytes>; versions::LEGACY.len()],
     discover: OnceLock<Bytes>,
     meta: OnceLock<Bytes>,
@@ -107,13 +106,13 @@ impl GatewayView {
 
     /// Returns `true` if only the two built-in tools are listed, which find and run the others.
     pub fn is_progressive(&self) -> bool {
-        self.finder.is_some()
+        self.tool_index.is_some()
     }
 
     /// Returns the tools that match `query` and that the grant allows, as JSON for the client. Returns `None` if the
     /// gateway is not progressive.
     pub(crate) fn search(&self, grant: &Grant, query: &str, limit: usize) -> Option<String> {
-        let finder = self.finder.as_ref()?;
+        let finder = self.tool_index.as_ref()?;
         Some(finder.search(&self.tools, grant, query, limit))
     }
 
@@ -129,8 +128,8 @@ impl GatewayView {
     }
 
     /// Resolves an exposed URI or URI template for completion of an argument.
-    pub(crate) fn completed(&self, uri: &str) -> Option<ResourceTarget> {
-        self.resources.completed(uri)
+    pub(crate) fn completion_target(&self, uri: &str) -> Option<ResourceTarget> {
+        self.resources.completion_target(uri)
     }
 
     /// Returns `true` if exposed URIs carry the prefix of their server.
@@ -139,8 +138,8 @@ impl GatewayView {
     }
 
     /// Exposed form of a server's URI.
-    pub fn shown<'a>(&self, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
-        resource::shown(self.resources.uris, server, uri)
+    pub fn exposed_uri<'a>(&self, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
+        resource::exposed_uri(self.resources.uris, server, uri)
     }
 
     /// Maximum duration of a call of this server through the gateway, if configured.
@@ -151,9 +150,9 @@ impl GatewayView {
     /// Returns a page of a list as seen with this grant in this era.
     pub fn page(&self, kind: ListKind, grant: &Grant, era: Era, page: u32) -> Option<ListPage> {
         match kind {
-            ListKind::Tools => self.lists.tools(self, grant, era, page),
+            ListKind::Tools => self.lists.tool_page(self, grant, era, page),
             ListKind::Prompts | ListKind::Resources | ListKind::Templates => {
-                self.lists.rest(self, kind, grant, era, page)
+                self.lists.unfiltered_page(self, kind, grant, era, page)
             }
         }
     }
@@ -166,7 +165,7 @@ impl GatewayView {
             let text = message::initialize_result(version, &capabilities, server, instructions);
             Bytes::from(text)
         };
-        let mut known = versions::LEGACY.iter().zip(&self.said.initialize);
+        let mut known = versions::LEGACY.iter().zip(&self.cached.initialize);
         match known.find(|(known, _)| **known == version) {
             Some((_, said)) => said.get_or_init(write).clone(),
             None => write(),
@@ -174,8 +173,8 @@ impl GatewayView {
     }
 
     /// `_meta` of a modern result without other members: the gateway's `serverInfo`.
-    pub fn own_meta(&self) -> &[u8] {
-        self.said.meta.get_or_init(|| {
+    pub fn server_meta(&self) -> &[u8] {
+        self.cached.meta.get_or_init(|| {
             let server = self.server_info.to_json();
             let own: &[(&str, &[u8])] = &[(method::META_SERVER, server.as_bytes())];
             object::rebuild(b"{}", |_| false, own).into()
@@ -185,7 +184,7 @@ impl GatewayView {
     /// Result of `server/discover`.
     pub fn discover(&self) -> Bytes {
         let write = || {
-            let caching = Caching {
+            let caching = CacheHints {
                 ttl_ms: LIST_TTL_MS,
                 public: false,
             };
@@ -197,11 +196,11 @@ impl GatewayView {
                 caching,
             ))
         };
-        self.said.discover.get_or_init(write).clone()
+        self.cached.discover.get_or_init(write).clone()
     }
 
     /// Result of `completion/complete` if no server supports it.
-    pub fn no_completion(&self, era: Era) -> Bytes {
+    pub fn empty_completion(&self, era: Era) -> Bytes {
         let tail = match era {
             Era::Legacy => String::new(),
             Era::Modern => format!(",{}", message::modern_members(&self.server_info, None)),
@@ -213,7 +212,7 @@ impl GatewayView {
 
     /// Capabilities of the gateway. Only supported capabilities are advertised.
     fn capabilities(&self, era: Era) -> String {
-        let offers = &self.offers;
+        let offers = &self.features;
         let kinds = [
             (true, ListKind::Tools),
             (offers.prompts, ListKind::Prompts),
@@ -225,21 +224,25 @@ impl GatewayView {
             .map(|(_, kind)| {
                 let updates = kind == ListKind::Resources && offers.subscribe;
                 let updates = if updates { ",\"subscribe\":true" } else { "" };
-                format!("\"{}\":{{{}{updates}}}", kind.member(), told(kind))
+                format!(
+                    "\"{}\":{{{}{updates}}}",
+                    kind.member(),
+                    list_capability(kind)
+                )
             })
             .collect();
         let plain = [
-            (!offers.completing.is_empty(), "\"completions\":{}"),
+            (!offers.completion_servers.is_empty(), "\"completions\":{}"),
             (offers.logging, "\"logging\":{}"),
         ];
         let plain = plain.into_iter().filter(|(offered, _)| *offered);
         members.extend(plain.map(|(_, member)| member.to_owned()));
         let extensions = [
             (
-                era == Era::Modern && !offers.tasks.is_empty(),
+                era == Era::Modern && !offers.task_servers.is_empty(),
                 task::EXTENSION,
             ),
-            (!offers.apps.is_empty(), apps::EXTENSION),
+            (!offers.app_servers.is_empty(), apps::EXTENSION),
         ];
         let extensions = extensions.into_iter().filter(|(offered, _)| *offered);
         let extensions: Vec<String> = extensions
@@ -254,7 +257,7 @@ impl GatewayView {
 
 /// Members of the capability for this kind. `listChanged` is always declared, because changes of the gateway change
 /// its lists.
-const fn told(kind: ListKind) -> &'static str {
+const fn list_capability(kind: ListKind) -> &'static str {
     match kind {
         ListKind::Tools | ListKind::Prompts | ListKind::Resources | ListKind::Templates => {
             "\"listChanged\":true"

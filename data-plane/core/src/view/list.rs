@@ -10,13 +10,13 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use toolgate_mcp::message::{self, Caching};
+use toolgate_mcp::message::{self, CacheHints};
 use toolgate_model::{Digest, Era};
 
-use crate::{GatewayView, Grant, ToolView, cursor::ListKind, view::own};
+use crate::{GatewayView, Grant, ToolView, plan::list_cursor::ListKind, view::builtin_tools};
 
 /// Number of items on a page.
-pub const PAGE: usize = 500;
+pub const PAGE_SIZE: usize = 500;
 
 /// Time for which a modern client may cache a list, in milliseconds. Short, because not every client subscribes to
 /// changes.
@@ -29,13 +29,13 @@ const SLOTS: usize = 64;
 const PROBES: usize = 4;
 
 /// Maximum size of cached lists of filtering grants per gateway, in bytes.
-const KEPT_LIMIT: usize = 16 * 1024 * 1024;
+const CACHE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage {
     /// Result without its closing brace.
-    pub open: Bytes,
+    pub unclosed: Bytes,
     /// True if another page follows.
     pub more: bool,
     /// Digest of the whole list, for cursors.
@@ -44,38 +44,38 @@ pub struct ListPage {
 
 /// Cached lists of one gateway.
 #[derive(Default)]
-pub(super) struct Lists {
+pub(super) struct ListCache {
     all: GrantLists,
     filtered: OnceLock<Box<[OnceLock<Arc<GrantLists>>]>>,
-    kept: AtomicUsize,
-    prompts: Whole,
-    resources: Whole,
-    templates: Whole,
+    cached_bytes: AtomicUsize,
+    prompts: UnfilteredList,
+    resources: UnfilteredList,
+    templates: UnfilteredList,
 }
 
 /// List that is visible as a whole or not at all.
 #[derive(Default)]
-struct Whole {
-    seen: Pages,
-    hidden: Pages,
+struct UnfilteredList {
+    visible: EraPages,
+    empty: EraPages,
 }
 
 /// Cached tool list of one grant.
 #[derive(Default)]
 struct GrantLists {
     grant: Option<Digest>,
-    pages: Pages,
+    pages: EraPages,
 }
 
 /// Pages of one list, per era.
 #[derive(Default)]
-struct Pages {
+struct EraPages {
     legacy: OnceLock<Vec<ListPage>>,
     modern: OnceLock<Vec<ListPage>>,
 }
 
 /// Item of a list.
-pub(super) trait Listed {
+pub(super) trait ListItem {
     /// Approximate length of the definition, in bytes.
     fn weight(&self) -> usize;
 
@@ -83,9 +83,9 @@ pub(super) trait Listed {
     fn write(&self, era: Era, out: &mut String);
 }
 
-impl Lists {
+impl ListCache {
     /// Returns a page of the tool list.
-    pub(super) fn tools(
+    pub(super) fn tool_page(
         &self,
         gateway: &GatewayView,
         grant: &Grant,
@@ -93,17 +93,17 @@ impl Lists {
         page: u32,
     ) -> Option<ListPage> {
         let page = usize::try_from(page).ok()?;
-        let build = || serialise(gateway, grant, era);
+        let build = || tool_pages(gateway, grant, era);
         // The list of a progressive gateway is the same for all callers.
-        if grant.is_all() || gateway.is_progressive() {
+        if grant.is_unfiltered() || gateway.is_progressive() {
             return self.all.pages.of(era).get_or_init(build).get(page).cloned();
         }
         match self.slot(grant.digest()) {
             Some(kept) => {
                 let counted = || {
                     let built = build();
-                    let bytes = built.iter().map(|page| page.open.len()).sum();
-                    self.kept.fetch_add(bytes, Ordering::Relaxed);
+                    let bytes = built.iter().map(|page| page.unclosed.len()).sum();
+                    self.cached_bytes.fetch_add(bytes, Ordering::Relaxed);
                     built
                 };
                 kept.pages.of(era).get_or_init(counted).get(page).cloned()
@@ -113,7 +113,7 @@ impl Lists {
     }
 
     /// Returns a page of a list other than tools.
-    pub(super) fn rest(
+    pub(super) fn unfiltered_page(
         &self,
         gateway: &GatewayView,
         kind: ListKind,
@@ -127,20 +127,20 @@ impl Lists {
             ListKind::Templates => &self.templates,
             ListKind::Tools => return None,
         };
-        let seen = grant.allows_rest();
-        let pages = if seen { &whole.seen } else { &whole.hidden };
+        let seen = grant.allows_prompts_and_resources();
+        let pages = if seen { &whole.visible } else { &whole.empty };
         let page = usize::try_from(page).ok()?;
-        let build = || unfiltered(gateway, kind, seen, era);
+        let build = || unfiltered_pages(gateway, kind, seen, era);
         pages.of(era).get_or_init(build).get(page).cloned()
     }
 
     /// Returns `true` if the cache is so full that grants may find no slot. The next view then starts with an empty
     /// cache.
-    pub(super) fn is_worn(&self) -> bool {
+    pub(super) fn is_half_full(&self) -> bool {
         let taken =
             |slots: &[OnceLock<_>]| slots.iter().filter(|slot| slot.get().is_some()).count();
         let taken = self.filtered.get().map_or(0, |slots| taken(slots));
-        taken > SLOTS / 2 || self.kept.load(Ordering::Relaxed) > KEPT_LIMIT / 2
+        taken > SLOTS / 2 || self.cached_bytes.load(Ordering::Relaxed) > CACHE_LIMIT / 2
     }
 
     fn slot(&self, grant: Digest) -> Option<&GrantLists> {
@@ -151,7 +151,7 @@ impl Lists {
         let [first, ..] = grant.0;
         for probe in 0..PROBES {
             let slot = slots.get((usize::from(first) + probe) % SLOTS)?;
-            if slot.get().is_none() && self.kept.load(Ordering::Relaxed) > KEPT_LIMIT {
+            if slot.get().is_none() && self.cached_bytes.load(Ordering::Relaxed) > CACHE_LIMIT {
                 return None;
             }
             let lists = slot.get_or_init(|| {
@@ -169,7 +169,7 @@ impl Lists {
     }
 }
 
-impl Pages {
+impl EraPages {
     fn of(&self, era: Era) -> &OnceLock<Vec<ListPage>> {
         match era {
             Era::Legacy => &self.legacy,
@@ -179,21 +179,21 @@ impl Pages {
 }
 
 /// Serializes the tools visible with a grant.
-fn serialise(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
+fn tool_pages(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
     let head = head(gateway, ListKind::Tools, era);
     if gateway.is_progressive() {
-        let own = own::all();
+        let own = builtin_tools::all();
         let own: Vec<_> = own.iter().collect();
         return pages(&head, &own, era, gateway.tools_digest);
     }
-    let granted = |tool: &&Arc<ToolView>| grant.allows(&tool.exposed);
+    let granted = |tool: &&Arc<ToolView>| grant.allows_tool(&tool.exposed);
     let tools: Vec<&Arc<ToolView>> = gateway.tools().iter().filter(granted).collect();
     let digest = Digest::of(&(gateway.tools_digest, grant.digest()));
     pages(&head, &tools, era, digest)
 }
 
 /// Serializes all items of another kind, or none.
-fn unfiltered(gateway: &GatewayView, kind: ListKind, seen: bool, era: Era) -> Vec<ListPage> {
+fn unfiltered_pages(gateway: &GatewayView, kind: ListKind, seen: bool, era: Era) -> Vec<ListPage> {
     let head = head(gateway, kind, era);
     let resources = gateway.resources_digest;
     match kind {
@@ -216,9 +216,9 @@ fn unfiltered(gateway: &GatewayView, kind: ListKind, seen: bool, era: Era) -> Ve
 }
 
 /// Splits the items into pages; there is at least one.
-fn pages<T: Listed>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> Vec<ListPage> {
+fn pages<T: ListItem>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> Vec<ListPage> {
     let mut pages: Vec<ListPage> = items
-        .chunks(PAGE)
+        .chunks(PAGE_SIZE)
         .map(|chunk| page(head, chunk, era, digest))
         .collect();
     if pages.is_empty() {
@@ -231,7 +231,7 @@ fn pages<T: Listed>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> 
     pages
 }
 
-fn page<T: Listed>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> ListPage {
+fn page<T: ListItem>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> ListPage {
     let weight: usize = items.iter().map(|item| item.weight()).sum();
     let mut out = String::with_capacity(head.len() + weight + 3 * items.len() + 16);
     out.push_str(head);
@@ -243,7 +243,7 @@ fn page<T: Listed>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> L
     }
     out.push(']');
     ListPage {
-        open: Bytes::from(out),
+        unclosed: Bytes::from(out),
         more: false,
         digest,
     }
@@ -256,7 +256,7 @@ fn head(gateway: &GatewayView, kind: ListKind, era: Era) -> String {
         Era::Legacy => format!("{{\"{member}\":["),
         Era::Modern => {
             // Always private: lists are only served to authenticated callers, and another caller may see less.
-            let caching = Caching {
+            let caching = CacheHints {
                 ttl_ms: LIST_TTL_MS,
                 public: false,
             };

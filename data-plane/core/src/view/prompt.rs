@@ -8,7 +8,7 @@ use toolgate_model::{Definition, Digest, Era, snapshot::ExposedPrompt};
 
 use crate::{
     ServerView,
-    view::{list::Listed, renamed::Renamed},
+    view::{list::ListItem, renamed_definition::RenamedDefinition},
 };
 
 /// Prompt under its exposed name.
@@ -24,7 +24,7 @@ pub struct PromptView {
     pub server: Arc<ServerView>,
     /// Digest of the definition.
     pub digest: Digest,
-    definition: Renamed,
+    definition: RenamedDefinition,
 }
 
 impl PromptView {
@@ -34,7 +34,7 @@ impl PromptView {
         server: &Arc<ServerView>,
         definition: &Definition,
     ) -> Result<Self, &'static str> {
-        let renamed = Renamed::new(&definition.json, "name", &prompt.exposed);
+        let renamed = RenamedDefinition::new(&definition.json, "name", &prompt.exposed);
         Ok(Self {
             exposed: prompt.exposed.as_str().into(),
             original: prompt.original.as_str().into(),
@@ -46,7 +46,7 @@ impl PromptView {
     }
 }
 
-impl Listed for PromptView {
+impl ListItem for PromptView {
     fn weight(&self) -> usize {
         self.definition.weight()
     }

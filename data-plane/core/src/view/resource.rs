@@ -9,12 +9,15 @@ use toolgate_model::{Definition, Digest, Era, UriMode};
 use crate::{
     ServerView,
     plan::ResourceTarget,
-    uri::{self, Pattern},
-    view::{list::Listed, renamed::Renamed},
+    view::{
+        list::ListItem,
+        renamed_definition::RenamedDefinition,
+        uri::{self, UriTemplateMatcher},
+    },
 };
 
 /// Maximum length of a URI to resolve, in bytes. Limited because the URI is also sent in a header.
-const LONGEST: usize = 4 * 1024;
+const MAX_URI_LEN: usize = 4 * 1024;
 
 /// Resource or resource template under its exposed URI.
 #[derive(Debug)]
@@ -27,13 +30,13 @@ pub struct ResourceView {
     pub server: Arc<ServerView>,
     /// Digest of the definition.
     pub digest: Digest,
-    definition: Renamed,
-    pattern: Option<Pattern>,
+    definition: RenamedDefinition,
+    pattern: Option<UriTemplateMatcher>,
 }
 
 /// Resources and templates of one gateway.
 #[derive(Debug, Default)]
-pub(super) struct Resources {
+pub(super) struct ResourceIndex {
     pub(super) uris: UriMode,
     /// Servers with exposed resources, in binding order.
     pub(super) servers: Vec<Arc<ServerView>>,
@@ -62,7 +65,7 @@ impl ResourceView {
     ) -> Result<Self, &'static str> {
         let found = Self::new(uris, server, definition, "uriTemplate");
         let found = found.ok_or("its definition is not an object with a uriTemplate")?;
-        let pattern = Pattern::of(&found.exposed);
+        let pattern = UriTemplateMatcher::parse(&found.exposed);
         Ok(Self { pattern, ..found })
     }
 
@@ -72,9 +75,9 @@ impl ResourceView {
         definition: &Definition,
         member: &str,
     ) -> Option<Self> {
-        let exposed = shown(uris, server, &definition.name);
+        let exposed = exposed_uri(uris, server, &definition.name);
         Some(Self {
-            definition: Renamed::new(&definition.json, member, &exposed)?,
+            definition: RenamedDefinition::new(&definition.json, member, &exposed)?,
             exposed: exposed.into(),
             original: definition.name.as_str().into(),
             server: Arc::clone(server),
@@ -84,7 +87,7 @@ impl ResourceView {
     }
 }
 
-impl Listed for ResourceView {
+impl ListItem for ResourceView {
     fn weight(&self) -> usize {
         self.definition.weight()
     }
@@ -95,18 +98,18 @@ impl Listed for ResourceView {
 }
 
 /// Exposed form of a server's URI.
-pub(super) fn shown<'a>(uris: UriMode, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
+pub(super) fn exposed_uri<'a>(uris: UriMode, server: &ServerView, uri: &'a str) -> Cow<'a, str> {
     match uris {
         UriMode::Prefixed => uri::prefixed(server.name.id.as_str(), uri),
         UriMode::Through => Cow::Borrowed(uri),
     }
 }
 
-impl Resources {
+impl ResourceIndex {
     /// Resolves an exposed URI to its server and the server's own URI, whether it is listed or not. Existence is
     /// decided by the server.
     pub(super) fn locate(&self, exposed: &str) -> Option<ResourceTarget> {
-        if exposed.len() > LONGEST {
+        if exposed.len() > MAX_URI_LEN {
             return None;
         }
         let found = |server: &Arc<ServerView>, original: &str| ResourceTarget {
@@ -115,7 +118,7 @@ impl Resources {
             original: original.into(),
             original_json: Bytes::from(quote(original)),
         };
-        if self.uris == UriMode::Prefixed && !uri::is_web(exposed) {
+        if self.uris == UriMode::Prefixed && !uri::is_web_uri(exposed) {
             let (id, original) = uri::unprefixed(exposed)?;
             let mut servers = self.servers.iter();
             let server = servers.find(|server| server.name.id.as_str() == id)?;
@@ -124,11 +127,12 @@ impl Resources {
         if let Some(listed) = find(&self.listed, exposed) {
             return Some(found(&listed.server, &listed.original));
         }
-        self.only(exposed).map(|server| found(server, exposed))
+        self.sole_server(exposed)
+            .map(|server| found(server, exposed))
     }
 
     /// Returns the only server that an unlisted URI can belong to.
-    fn only(&self, exposed: &str) -> Option<&Arc<ServerView>> {
+    fn sole_server(&self, exposed: &str) -> Option<&Arc<ServerView>> {
         let matching = self.templates.iter().filter(|template| {
             let pattern = template.pattern.as_ref();
             pattern.is_some_and(|pattern| pattern.matches(exposed))
@@ -148,7 +152,7 @@ impl Resources {
     }
 
     /// Resolves an exposed URI or URI template for completion of an argument.
-    pub(super) fn completed(&self, exposed: &str) -> Option<ResourceTarget> {
+    pub(super) fn completion_target(&self, exposed: &str) -> Option<ResourceTarget> {
         let Some(template) = find(&self.templates, exposed) else {
             return self.locate(exposed);
         };

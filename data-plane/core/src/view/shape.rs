@@ -4,28 +4,28 @@
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use toolgate_mcp::{
-    Edit,
-    headers::params::Annotations,
-    object::{self, Member},
+    ByteEdit,
+    headers::params::HeaderAnnotations,
+    object::{self, ObjectMember},
     splice,
     text::quote,
 };
 use toolgate_model::snapshot::ToolShape;
 
 /// Maximum depth of nested schemas that are modified.
-const DEPTH: usize = 8;
+const MAX_SCHEMA_DEPTH: usize = 8;
 
 /// Arguments of one tool that callers may not set.
 #[derive(Debug)]
-pub(crate) struct Arguments {
+pub(crate) struct ReservedArguments {
     /// Names of fixed and hidden arguments.
-    kept: BTreeSet<Box<str>>,
+    reserved: BTreeSet<Box<str>>,
     fixed: Vec<(Box<str>, Box<str>)>,
     /// Arguments that the server expects in headers; reserved ones are not exposed to clients.
-    params: Annotations,
+    header_annotations: HeaderAnnotations,
 }
 
-impl Arguments {
+impl ReservedArguments {
     /// Creates the reserved arguments of a tool, or `None` if there are none. The error says why the tool cannot be
     /// served.
     pub(super) fn new(
@@ -39,14 +39,15 @@ impl Arguments {
             return Err("an argument of it is set to what is not JSON");
         }
         let input = object::get(definition.as_bytes(), "inputSchema");
-        let params = Annotations::of_schema(input.unwrap_or(b"{}"));
+        let params = HeaderAnnotations::of_schema(input.unwrap_or(b"{}"));
         let fixed = shape.fixed.iter();
         Ok(Some(Box::new(Self {
-            kept: kept(shape).map(Box::from).collect(),
+            reserved: reserved_names(shape).map(Box::from).collect(),
             fixed: fixed
                 .map(|(name, json)| (name.as_str().into(), json.trim().into()))
                 .collect(),
-            params: params.map_err(|_problem| "its x-mcp-header annotations are not valid")?,
+            header_annotations: params
+                .map_err(|_problem| "its x-mcp-header annotations are not valid")?,
         })))
     }
 
@@ -58,7 +59,7 @@ impl Arguments {
             return Err("`arguments` cannot be read".into());
         }
         let mut names = members.map(|member| member.name);
-        match names.find(|name| self.kept.contains(name.as_ref())) {
+        match names.find(|name| self.reserved.contains(name.as_ref())) {
             Some(name) => {
                 let name: String = name.chars().take(128).collect();
                 Err(format!("argument `{name}` is not for callers to give: leave it out").into())
@@ -80,38 +81,41 @@ impl Arguments {
     }
 
     /// Arguments that the server expects in headers.
-    pub(crate) fn params(&self) -> &Annotations {
-        &self.params
+    pub(crate) fn params(&self) -> &HeaderAnnotations {
+        &self.header_annotations
     }
 }
 
 /// Names of the arguments that clients do not see.
-fn kept(shape: &ToolShape) -> impl Iterator<Item = &str> {
+fn reserved_names(shape: &ToolShape) -> impl Iterator<Item = &str> {
     let fixed = shape.fixed.keys().map(String::as_str);
     fixed.chain(shape.hidden.iter().map(String::as_str))
 }
 
 /// Returns the exposed definition except for the name, or `None` if the input is not a definition.
-pub(super) fn shown(shape: &ToolShape, definition: &str) -> Option<Arc<str>> {
+pub(super) fn exposed_definition(shape: &ToolShape, definition: &str) -> Option<Arc<str>> {
     let json = definition.as_bytes();
-    let members: Vec<Member<'_>> = object::members(json).collect();
+    let members: Vec<ObjectMember<'_>> = object::members(json).collect();
     let find = |name: &str| members.iter().find(|member| member.name == name);
-    let kept: BTreeSet<&str> = kept(shape).collect();
+    let kept: BTreeSet<&str> = reserved_names(shape).collect();
     let mut edits = Vec::with_capacity(2);
     if let Some(text) = &shape.description {
         let text = quote(text).into_bytes();
         edits.push(match find("description") {
-            Some(own) => Edit::replace(own.span, text),
+            Some(own) => ByteEdit::replace(own.span, text),
             None => {
                 let end = find("name")?.span.end;
-                Edit::insert(end, [b",\"description\":", &text[..]].concat())
+                ByteEdit::insert(end, [b",\"description\":", &text[..]].concat())
             }
         });
     }
     if let Some(input) = find("inputSchema")
         && !kept.is_empty()
     {
-        edits.push(Edit::replace(input.span, schema(input.value, &kept, DEPTH)));
+        edits.push(ByteEdit::replace(
+            input.span,
+            without_reserved(input.value, &kept, MAX_SCHEMA_DEPTH),
+        ));
     }
     let shown = splice(json, edits).ok()?;
     std::str::from_utf8(&shown).ok().map(Arc::from)
@@ -119,7 +123,7 @@ pub(super) fn shown(shape: &ToolShape, definition: &str) -> Option<Arc<str>> {
 
 /// Removes reserved arguments from the properties and required names of a schema. Subschemas that apply to the same
 /// object (`allOf`, `anyOf`) are modified as well.
-fn schema(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u8> {
+fn without_reserved(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u8> {
     let mut changed: Vec<(Cow<'_, str>, Vec<u8>)> = Vec::new();
     let mut gone = BTreeSet::new();
     for member in object::members(schema) {
@@ -136,7 +140,9 @@ fn schema(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u8> {
                 }
                 left => left,
             },
-            "allOf" | "anyOf" if depth > 0 => each(value, |one| self::schema(one, kept, depth - 1)),
+            "allOf" | "anyOf" if depth > 0 => {
+                each(value, |one| self::without_reserved(one, kept, depth - 1))
+            }
             _ => continue,
         };
         changed.push((member.name, new));

@@ -4,25 +4,31 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_model::{
-    Definition, Digest, Reach, Resource, ResourceKind, Snapshot,
-    snapshot::{Entry, GatewayResource, ServerResource, TokenResource},
+    AllowList, Definition, Digest, ResourceKind, Snapshot, SnapshotResource,
+    snapshot::{GatewayResource, ServerResource, SnapshotEntry, TokenResource},
 };
 
 use super::*;
 use crate::fixture::{
-    NOW, Offer, gateway, hash, insert, key, name, offers, plain_tool, slug, token, world,
+    NOW, ServerFixture, gateway, hash, insert, key, name, plain_tool, slug, test_servers,
+    test_snapshot, token,
 };
 
-fn edit(snapshot: &mut Snapshot, kind: ResourceKind, id: &str, change: impl FnOnce(&mut Resource)) {
+fn edit(
+    snapshot: &mut Snapshot,
+    kind: ResourceKind,
+    id: &str,
+    change: impl FnOnce(&mut SnapshotResource),
+) {
     let key = key(kind, "acme", id);
-    let mut resource = Resource::clone(&snapshot.entries[&key].resource);
+    let mut resource = SnapshotResource::clone(&snapshot.entries[&key].resource);
     change(&mut resource);
-    snapshot.entries.insert(key, Entry::new(resource));
+    snapshot.entries.insert(key, SnapshotEntry::new(resource));
 }
 
 fn edit_gateway(snapshot: &mut Snapshot, change: impl FnOnce(&mut GatewayResource)) {
     edit(snapshot, ResourceKind::Gateway, "main", |resource| {
-        if let Resource::Gateway(gateway) = resource {
+        if let SnapshotResource::Gateway(gateway) = resource {
             change(gateway);
         }
     });
@@ -30,7 +36,7 @@ fn edit_gateway(snapshot: &mut Snapshot, change: impl FnOnce(&mut GatewayResourc
 
 fn edit_server(snapshot: &mut Snapshot, id: &str, change: impl FnOnce(&mut ServerResource)) {
     edit(snapshot, ResourceKind::Server, id, |resource| {
-        if let Resource::Server(server) = resource {
+        if let SnapshotResource::Server(server) = resource {
             change(server);
         }
     });
@@ -42,8 +48,8 @@ fn names(view: &View) -> Vec<&str> {
 }
 
 #[test]
-fn tools_stand_in_binding_order_and_are_found_by_exposed_name() {
-    let (view, refusals) = View::build(&world(&offers()), None);
+fn tools_are_in_binding_order_and_found_by_exposed_name() {
+    let (view, refusals) = View::build(&test_snapshot(&test_servers()), None);
     assert_eq!(refusals, []);
     assert_eq!(
         names(&view),
@@ -61,13 +67,13 @@ fn tools_stand_in_binding_order_and_are_found_by_exposed_name() {
     assert_eq!(&*tool.server.url, "https://files.example/mcp");
     assert!(gateway.tool("list").is_none());
     assert!(gateway.tool("Files__list").is_none());
-    assert!(gateway.offers.logging);
+    assert!(gateway.features.logging);
     assert_eq!(view.counts(), [1, 2, 3]);
 }
 
 #[test]
-fn what_does_not_check_is_left_out_and_named() {
-    let mut snapshot = world(&offers());
+fn invalid_resources_are_left_out_and_reported() {
+    let mut snapshot = test_snapshot(&test_servers());
     edit_gateway(&mut snapshot, |gateway| {
         gateway.tools[0].digest = Digest::of_bytes(b"another");
         gateway.tools[1].original = "gone".to_owned();
@@ -120,15 +126,15 @@ fn definitions_that_cannot_be_served_are_left_out() {
         .map(named)
         .collect();
     tools.push(plain_tool("good"));
-    let snapshot = world(&[Offer::new("weather", None, tools)]);
+    let snapshot = test_snapshot(&[ServerFixture::new("weather", None, tools)]);
     let (view, refusals) = View::build(&snapshot, None);
     assert_eq!(names(&view), ["weather__good"]);
     assert_eq!(refusals.len(), 4);
 }
 
 #[test]
-fn a_gateway_that_is_not_understood_denies_alone() {
-    let mut snapshot = world(&offers());
+fn a_gateway_with_unknown_configuration_is_denied_alone() {
+    let mut snapshot = test_snapshot(&test_servers());
     edit_gateway(&mut snapshot, |gateway| {
         gateway.must_understand = vec!["geofence".to_owned()];
     });
@@ -136,7 +142,7 @@ fn a_gateway_that_is_not_understood_denies_alone() {
         &mut snapshot,
         "acme",
         "side",
-        Resource::Gateway(gateway(&offers())),
+        SnapshotResource::Gateway(gateway(&test_servers())),
     );
     let (view, refusals) = View::build(&snapshot, None);
     assert!(view.gateway("main").unwrap().denied.is_some());
@@ -145,8 +151,8 @@ fn a_gateway_that_is_not_understood_denies_alone() {
 }
 
 #[test]
-fn a_server_keeps_its_last_good_form() {
-    let mut snapshot = world(&offers());
+fn a_server_keeps_its_last_valid_configuration() {
+    let mut snapshot = test_snapshot(&test_servers());
     let (good, _) = View::build(&snapshot, None);
     edit_server(&mut snapshot, "files", |server| {
         server.url = "file:///etc/passwd".to_owned()
@@ -165,19 +171,24 @@ fn a_server_keeps_its_last_good_form() {
 }
 
 #[test]
-fn unchanged_gateways_and_servers_are_shared_with_the_view_before() {
-    let mut snapshot = world(&offers());
+fn unchanged_gateways_and_servers_are_shared_with_the_previous_view() {
+    let mut snapshot = test_snapshot(&test_servers());
     insert(
         &mut snapshot,
         "acme",
         "side",
-        Resource::Gateway(gateway(&offers()[..1])),
+        SnapshotResource::Gateway(gateway(&test_servers()[..1])),
     );
     let (before, _) = View::build(&snapshot, None);
     edit_server(&mut snapshot, "files", |server| {
         server.url = "https://new.example/".to_owned()
     });
-    insert(&mut snapshot, "acme", "new", Resource::Token(token("new")));
+    insert(
+        &mut snapshot,
+        "acme",
+        "new",
+        SnapshotResource::Token(token("new")),
+    );
     let (after, _) = View::build(&snapshot, Some(&before));
     let same = |id: &str| Arc::ptr_eq(before.gateway(id).unwrap(), after.gateway(id).unwrap());
     assert!(!same("main"));
@@ -195,13 +206,13 @@ fn unchanged_gateways_and_servers_are_shared_with_the_view_before() {
 }
 
 #[test]
-fn equal_principals_and_grants_are_one() {
-    let mut snapshot = world(&offers());
+fn equal_principals_and_grants_are_interned() {
+    let mut snapshot = test_snapshot(&test_servers());
     insert(
         &mut snapshot,
         "acme",
         "more",
-        Resource::Token(token("more")),
+        SnapshotResource::Token(token("more")),
     );
     let (view, _) = View::build(&snapshot, None);
     let token = |text: &str| view.token(&hash(text)).unwrap();
@@ -217,36 +228,41 @@ fn equal_principals_and_grants_are_one() {
 }
 
 #[test]
-fn unsorted_and_empty_reaches_grant_exactly_what_they_name() {
-    let mut snapshot = world(&[]);
+fn unsorted_and_empty_grants_grant_exactly_their_names() {
+    let mut snapshot = test_snapshot(&[]);
     let odd = TokenResource {
-        tools: Reach::Only(vec!["z".to_owned(), "a".to_owned(), "m".to_owned()]),
-        gateways: Reach::Only(Vec::new()),
+        tools: AllowList::Only(vec!["z".to_owned(), "a".to_owned(), "m".to_owned()]),
+        gateways: AllowList::Only(Vec::new()),
         expires: Some(NOW),
         ..token("odd")
     };
-    insert(&mut snapshot, "acme", "odd", Resource::Token(odd));
+    insert(&mut snapshot, "acme", "odd", SnapshotResource::Token(odd));
     let (view, _) = View::build(&snapshot, None);
     let token = view.token(&hash("odd")).unwrap();
     assert!(
         ["a", "m", "z"]
             .into_iter()
-            .all(|name| token.grant.allows(name))
+            .all(|name| token.grant.allows_tool(name))
     );
-    assert!(!token.grant.allows("b"));
-    assert_eq!(token.gateways, Reach::Only(Vec::new()));
+    assert!(!token.grant.allows_tool("b"));
+    assert_eq!(token.gateways, AllowList::Only(Vec::new()));
 }
 
 #[test]
-fn ids_and_hashes_that_are_taken_are_refused_to_the_second() {
-    let mut snapshot = world(&offers());
+fn duplicate_gateway_ids_and_token_hashes_are_rejected() {
+    let mut snapshot = test_snapshot(&test_servers());
     insert(
         &mut snapshot,
         "evil",
         "main",
-        Resource::Gateway(gateway(&[])),
+        SnapshotResource::Gateway(gateway(&[])),
     );
-    insert(&mut snapshot, "evil", "all", Resource::Token(token("all")));
+    insert(
+        &mut snapshot,
+        "evil",
+        "all",
+        SnapshotResource::Token(token("all")),
+    );
     let (view, refusals) = View::build(&snapshot, None);
     assert_eq!(view.gateway("main").unwrap().name, name("acme", "main"));
     assert_eq!(
@@ -258,9 +274,9 @@ fn ids_and_hashes_that_are_taken_are_refused_to_the_second() {
 
 #[test]
 fn instructions_name_their_server_and_are_capped() {
-    let mut offers = offers();
+    let mut offers = test_servers();
     offers[1].instructions = "Files are here.";
-    let mut snapshot = world(&offers);
+    let mut snapshot = test_snapshot(&offers);
     edit_gateway(&mut snapshot, |gateway| {
         gateway.instructions = "Be kind.".to_owned()
     });
@@ -277,8 +293,8 @@ fn instructions_name_their_server_and_are_capped() {
 }
 
 #[test]
-fn both_eras_hear_what_the_gateway_is() {
-    let (view, _) = View::build(&world(&offers()), None);
+fn both_eras_get_the_gateway_info() {
+    let (view, _) = View::build(&test_snapshot(&test_servers()), None);
     let gateway = view.gateway("main").unwrap();
     let initialize: serde_json::Value =
         serde_json::from_slice(&gateway.initialize("2025-06-18")).unwrap();
@@ -307,13 +323,13 @@ fn both_eras_hear_what_the_gateway_is() {
 
 proptest! {
     #[test]
-    fn no_definition_stops_a_view(json in "\\PC{0,80}", name in "\\PC{0,20}") {
+    fn arbitrary_definitions_do_not_stop_a_view(json in "\\PC{0,80}", name in "\\PC{0,20}") {
         let tool = Definition {
             name,
             digest: Digest::of_bytes(json.as_bytes()),
             json: Arc::from(json.as_str()),
         };
-        let snapshot = world(&[Offer::new("weather", None, vec![tool, plain_tool("good")])]);
+        let snapshot = test_snapshot(&[ServerFixture::new("weather", None, vec![tool, plain_tool("good")])]);
         let (view, _refusals) = View::build(&snapshot, None);
         prop_assert!(view.gateway("main").unwrap().tool("weather__good").is_some());
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use toolgate_mcp::{Span, headers::params::Annotations};
+use toolgate_mcp::{ByteSpan, headers::params::HeaderAnnotations};
 use toolgate_model::{Digest, Era};
 
 use crate::{
     ServerView,
-    view::{list::Listed, shape::Arguments},
+    view::{list::ListItem, shape::ReservedArguments},
 };
 
 /// Tool under its exposed name.
@@ -25,17 +25,17 @@ pub struct ToolView {
     /// Digest of the definition.
     pub digest: Digest,
     /// Digest of the exposed definition except for the name. Equal to `digest` unless the tool is shaped.
-    pub shown: Digest,
+    pub exposed_digest: Digest,
     /// `readOnlyHint` of the server. An unverified claim; no decision about trust is based on it.
     pub read_only: bool,
     /// `idempotentHint` of the server. An unverified claim.
     pub idempotent: bool,
     /// Arguments that modern clients repeat in headers.
-    pub params: Annotations,
+    pub params: HeaderAnnotations,
     /// Arguments that callers may not set.
-    pub(crate) arguments: Option<Box<Arguments>>,
+    pub(crate) reserved_arguments: Option<Box<ReservedArguments>>,
     pub(super) definition: Arc<str>,
-    pub(super) name: Span,
+    pub(super) name_span: ByteSpan,
     /// Complete definition for legacy clients, if it differs.
     pub(super) legacy: Option<Box<str>>,
 }
@@ -49,7 +49,7 @@ impl ToolView {
     }
 }
 
-impl Listed for ToolView {
+impl ListItem for ToolView {
     fn weight(&self) -> usize {
         self.definition.len() + self.exposed.len()
     }
@@ -59,9 +59,9 @@ impl Listed for ToolView {
         match (era, &self.legacy) {
             (Era::Legacy, Some(legacy)) => out.push_str(legacy),
             (Era::Legacy, None) | (Era::Modern, _) => {
-                out.push_str(whole.get(..self.name.start).unwrap_or_default());
+                out.push_str(whole.get(..self.name_span.start).unwrap_or_default());
                 out.push_str(&toolgate_mcp::text::quote(&self.exposed));
-                out.push_str(whole.get(self.name.end..).unwrap_or_default());
+                out.push_str(whole.get(self.name_span.end..).unwrap_or_default());
             }
         }
     }

@@ -3,7 +3,7 @@
 use toolgate_model::Principal;
 
 use super::*;
-use crate::fixture::{World, sealer, slug};
+use crate::fixture::{GatewayFixture, sealer, slug};
 
 fn visit() -> Visit {
     Visit {
@@ -15,18 +15,18 @@ fn visit() -> Visit {
 }
 
 fn principal(token: &str) -> Principal {
-    Principal::clone(World::new().caller(token).principal())
+    Principal::clone(GatewayFixture::new().caller(token).principal())
 }
 
 #[test]
-fn ti_07_a_visit_comes_back_through_any_proxy() {
+fn ti_07_a_url_elicitation_state_opens_on_any_proxy() {
     let (ada, main) = (principal("all"), slug("main"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = visit().seal(&sealer(&[2, 1]), binding, &[5; NONCE]);
-    assert!(text.len() <= Purpose::Visit.limit());
+    let text = visit().seal(&sealer(&[2, 1]), binding, &[5; NONCE_LEN]);
+    assert!(text.len() <= SealPurpose::UrlElicitation.limit());
     // Another process, which has the same keys and nothing else; also after the next rotation.
     for epochs in [&[2, 1][..], &[3, 2]] {
         assert_eq!(Visit::open(&sealer(epochs), binding, &text), Some(visit()));
@@ -35,14 +35,14 @@ fn ti_07_a_visit_comes_back_through_any_proxy() {
 }
 
 #[test]
-fn ti_07_no_other_text_is_a_visit() {
+fn ti_07_an_altered_or_foreign_url_elicitation_state_does_not_open() {
     let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
     let (main, other) = (slug("main"), slug("other"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = visit().seal(&sealer, binding, &[5; NONCE]);
+    let text = visit().seal(&sealer, binding, &[5; NONCE_LEN]);
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -52,24 +52,34 @@ fn ti_07_no_other_text_is_a_visit() {
     wrong.push("x".repeat(100_000));
     wrong.retain(|wrong| *wrong != text);
     let others = [
-        Purpose::Session,
-        Purpose::Cursor,
-        Purpose::Parked,
-        Purpose::Task,
-        Purpose::State,
+        SealPurpose::Session,
+        SealPurpose::Cursor,
+        SealPurpose::SuspendedCall,
+        SealPurpose::Task,
+        SealPurpose::ServerState,
     ];
     for purpose in others {
-        wrong.push(sealer.seal(purpose, binding, &[5; NONCE], &[FORMAT; 64]));
+        wrong.push(sealer.seal(purpose, binding, &[5; NONCE_LEN], &[FORMAT; 64]));
         assert_eq!(sealer.open(purpose, binding, &text), None);
     }
     // Sealed by us, and of another make.
-    wrong.push(sealer.seal(Purpose::Visit, binding, &[5; NONCE], &[FORMAT + 1; 64]));
-    wrong.push(sealer.seal(Purpose::Visit, binding, &[5; NONCE], &[FORMAT; 42]));
+    wrong.push(sealer.seal(
+        SealPurpose::UrlElicitation,
+        binding,
+        &[5; NONCE_LEN],
+        &[FORMAT + 1; 64],
+    ));
+    wrong.push(sealer.seal(
+        SealPurpose::UrlElicitation,
+        binding,
+        &[5; NONCE_LEN],
+        &[FORMAT; 42],
+    ));
     for wrong in wrong {
         assert_eq!(Visit::open(&sealer, binding, &wrong), None, "{wrong}");
     }
     for foreign in [(&other, &ada), (&main, &eve)] {
-        let binding = Binding {
+        let binding = SealContext {
             gateway: foreign.0,
             principal: foreign.1,
         };
@@ -78,7 +88,7 @@ fn ti_07_no_other_text_is_a_visit() {
 }
 
 #[test]
-fn only_a_page_that_was_refused_ends_a_call() {
+fn only_a_declined_url_elicitation_ends_a_call() {
     let went = br#"{"page-1":{"action":"accept"},"page-2":{"action":"accept"}}"#;
     let fine: [&[u8]; 4] = [
         went,

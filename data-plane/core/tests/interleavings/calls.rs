@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use toolgate_data_core::{
     asking::{self, Asking, GRACE},
-    link, parked,
+    parked,
+    session::upstream_session,
 };
 
 use crate::world::{Call, CallId, Proxy, Request, World, is_legacy};
@@ -164,7 +165,7 @@ impl World {
             }
             let links: Vec<usize> = self.proxies[proxy].links.keys().copied().collect();
             for principal in links {
-                self.on_link(proxy, principal, link::Event::Tick(self.now));
+                self.on_link(proxy, principal, upstream_session::Event::Tick(self.now));
             }
             self.settle(proxy);
         }

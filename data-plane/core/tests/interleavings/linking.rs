@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use toolgate_data_core::{
-    link::{Event, Link, Output},
-    port::{LinkFacts, Opened},
+    port::{HandshakeResult, UpstreamSessionHandle},
     refusal::UpstreamFailure,
+    session::upstream_session::{Event, Output, UpstreamSessionMachine},
 };
 
 use crate::world::{Call, CallId, World, principal_of};
@@ -15,7 +15,7 @@ impl World {
         let found = self.calls.get_mut(&call).unwrap();
         found.waits = true;
         let (proxy, principal) = (found.proxy, principal_of(found.client));
-        self.on_link(proxy, principal, Event::Wanted(call));
+        self.on_link(proxy, principal, Event::Requested(call));
     }
 
     /// A handshake comes to its end.
@@ -38,13 +38,13 @@ impl World {
             let session = format!("upstream-{}", self.next());
             self.server.live.insert(session.clone(), principal);
             self.proxies[proxy].opened.insert(session.clone());
-            let opened = Opened {
+            let opened = HandshakeResult {
                 session: Some(session.into()),
                 version: "2025-11-25".into(),
                 capabilities: "{}".into(),
-                kept: None,
+                transport: None,
             };
-            Ok(Arc::new(LinkFacts::new(opened, self.now)))
+            Ok(Arc::new(UpstreamSessionHandle::new(opened, self.now)))
         } else {
             Err(UpstreamFailure::Unreachable)
         };
@@ -61,7 +61,7 @@ impl World {
         let links = &mut self.proxies[proxy].links;
         let outputs = links
             .entry(principal)
-            .or_insert_with(|| Link::new(None))
+            .or_insert_with(|| UpstreamSessionMachine::new(None))
             .on(event);
         for output in outputs {
             match output {
@@ -80,7 +80,7 @@ impl World {
                     };
                     let used = self.calls.values().any(uses);
                     assert!(!(time && used), "a link in use was ended for being idle");
-                    let session = facts.opened.session.as_deref().unwrap();
+                    let session = facts.handshake.session.as_deref().unwrap();
                     self.server.live.remove(session);
                 }
                 Output::Stop => {
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// The call is on its way to the server.
-    fn send(&mut self, id: CallId, principal: usize, facts: Arc<LinkFacts>) {
+    fn send(&mut self, id: CallId, principal: usize, facts: Arc<UpstreamSessionHandle>) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -124,7 +124,7 @@ impl World {
         call.sent = false;
         let (proxy, principal) = (call.proxy, principal_of(call.client));
         let facts = call.link.clone().unwrap();
-        let session = facts.opened.session.as_deref().unwrap();
+        let session = facts.handshake.session.as_deref().unwrap();
         if let Some(owner) = self.server.live.get(session) {
             assert_eq!(*owner, principal, "a session of another");
             call.running = true;

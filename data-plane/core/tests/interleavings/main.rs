@@ -156,7 +156,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_request_ends_once_and_nothing_crosses_or_stays(steps in prop::collection::vec(step(), 0..160)) {
+    fn every_request_ends_once_without_cross_talk_or_leaks(steps in prop::collection::vec(step(), 0..160)) {
         let mut world = World::new();
         for step in steps {
             take(&mut world, step);

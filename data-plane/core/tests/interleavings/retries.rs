@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use toolgate_data_core::{
-    Home,
+    OwningProxy,
     parked::{Event, Handle, LIFE, Output, ParkedCall, Ticket, digest},
 };
 use toolgate_model::Digest;
@@ -33,7 +33,7 @@ impl World {
         let ticket = Ticket {
             handle,
             request: digest_of(work),
-            home: Home::new(self.proxies[proxy].name.clone(), None),
+            home: OwningProxy::new(self.proxies[proxy].name.clone(), None),
         };
         let text = ticket.seal(&self.sealer, self.binding(client), &nonce);
         self.tickets.push((text, work));

@@ -21,7 +21,7 @@ impl World {
         let event = if update {
             Event::Updated(text.into())
         } else {
-            Event::Say(text.into_bytes().into())
+            Event::Send(text.into_bytes().into())
         };
         self.on_session(proxy, name, client, event);
     }
@@ -76,7 +76,7 @@ impl World {
             })
             .collect();
         for (name, client) in due {
-            self.on_session(proxy, name, client, Event::Settled);
+            self.on_session(proxy, name, client, Event::DelayElapsed);
         }
     }
 
@@ -97,14 +97,14 @@ impl World {
                     assert!(self.heard.insert(message.to_vec()), "{text} twice");
                 }
                 Output::Close(stream) => assert!(conversation.streams.remove(&stream)),
-                Output::Pause(_) => conversation.settling = true,
-                Output::Forgot(_) => {}
+                Output::StartDelay(_) => conversation.settling = true,
+                Output::Dropped(_) => {}
                 Output::Stop => over = true,
             }
         }
         if over {
             // What is still on its way to it when it ends.
-            for late in [Event::Say("late".into()), Event::Open, Event::Terminate] {
+            for late in [Event::Send("late".into()), Event::Open, Event::Terminate] {
                 let nothing = conversation.machine.on(late).is_empty();
                 assert!(nothing, "something after the end");
             }

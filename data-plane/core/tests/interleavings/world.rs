@@ -7,16 +7,18 @@ use std::{
 };
 
 use toolgate_data_core::{
-    Home, Sealer,
+    OwningProxy, Sealer,
     asking::{Asking, QuestionId},
-    link::Link,
     parked::{Handle, ParkedCall},
-    port::LinkFacts,
-    seal::{Binding, SealKey},
-    session::{Session, StreamId},
-    session_id::{self, ClientCapabilities, RANDOM, SessionFacts},
+    port::UpstreamSessionHandle,
+    seal::{SealContext, SealingKey},
+    session::{
+        ClientSessionMachine, StreamId,
+        session_id::{self, ClientCapabilities, RANDOM_LEN, SessionClaims},
+        upstream_session::UpstreamSessionMachine,
+    },
 };
-use toolgate_model::{Principal, Slug, Subject, Timestamp};
+use toolgate_model::{Principal, Slug, Timestamp, TokenSubject};
 use zeroize::Zeroizing;
 
 /// Clients: two principals, each with a legacy and a modern one.
@@ -28,7 +30,7 @@ pub const PROXIES: usize = 2;
 /// Number of a call that waits at a proxy.
 pub type CallId = u64;
 
-pub type SessionName = [u8; RANDOM];
+pub type SessionName = [u8; RANDOM_LEN];
 
 pub struct World {
     pub now: Timestamp,
@@ -66,7 +68,7 @@ pub struct Call {
     pub request: Option<u64>,
     pub proxy: usize,
     pub legacy: bool,
-    pub link: Option<Arc<LinkFacts>>,
+    pub link: Option<Arc<UpstreamSessionHandle>>,
     pub retried: bool,
     /// Whether it waits for a link.
     pub waits: bool,
@@ -84,7 +86,7 @@ pub struct Call {
 pub struct Proxy {
     pub name: Slug,
     /// By principal.
-    pub links: BTreeMap<usize, Link<CallId>>,
+    pub links: BTreeMap<usize, UpstreamSessionMachine<CallId>>,
     pub handshakes: Vec<usize>,
     pub sessions: BTreeMap<SessionName, Conversation>,
     pub questions: BTreeMap<[u8; 16], Waiting>,
@@ -96,7 +98,7 @@ pub struct Proxy {
 #[derive(Default)]
 pub struct Conversation {
     pub client: usize,
-    pub machine: Session,
+    pub machine: ClientSessionMachine,
     pub streams: BTreeSet<StreamId>,
     pub settling: bool,
 }
@@ -133,13 +135,13 @@ pub fn principal_of(client: usize) -> usize {
 
 impl World {
     pub fn new() -> Self {
-        let key = SealKey {
+        let key = SealingKey {
             epoch: 1,
             secret: Zeroizing::new(vec![1; 32]),
         };
         let principal = |name: &str| Principal {
             org: "acme".parse().unwrap(),
-            subject: Subject::User(name.parse().unwrap()),
+            subject: TokenSubject::User(name.parse().unwrap()),
         };
         Self {
             now: Timestamp(1_000),
@@ -175,8 +177,8 @@ impl World {
         nonce
     }
 
-    pub fn binding(&self, client: usize) -> Binding<'_> {
-        Binding {
+    pub fn binding(&self, client: usize) -> SealContext<'_> {
+        SealContext {
             gateway: &self.gateway,
             principal: &self.principals[principal_of(client)],
         }
@@ -195,12 +197,12 @@ impl World {
             }
         }
         let (random, nonce) = (self.random(), self.nonce());
-        let facts = SessionFacts {
+        let facts = SessionClaims {
             version: "2025-11-25",
             capabilities: ClientCapabilities::ALL,
             issued: self.now,
             random,
-            home: Home::new(self.proxies[0].name.clone(), None),
+            owner: OwningProxy::new(self.proxies[0].name.clone(), None),
         };
         let text = session_id::mint(&self.sealer, self.binding(client), &facts, &nonce);
         self.sessions[client] = Some(text);
@@ -263,7 +265,7 @@ impl World {
             if found.waits {
                 let links = &self.proxies[found.proxy].links;
                 let link = links.get(&principal_of(found.client));
-                let state = link.map(Link::state);
+                let state = link.map(UpstreamSessionMachine::state);
                 assert_eq!(state, Some("opening"), "call {call} waits for nothing");
             }
             if found.legacy && is_legacy(found.client) {

@@ -6,8 +6,8 @@ const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
 #[test]
-fn one_address_cannot_take_all_seats() {
-    let admission = Admission::new(10, 2);
+fn one_address_cannot_take_all_connection_slots() {
+    let admission = ConnectionLimiter::new(10, 2);
     let _first = admission.admit(A).unwrap();
     let second = admission.admit(A).unwrap();
     assert!(admission.admit(A).is_none());
@@ -17,16 +17,16 @@ fn one_address_cannot_take_all_seats() {
 }
 
 #[test]
-fn an_address_written_as_ipv6_counts_as_the_same() {
-    let admission = Admission::new(10, 1);
+fn an_ipv4_mapped_address_counts_as_the_same_address() {
+    let admission = ConnectionLimiter::new(10, 1);
     let _held = admission.admit(A).unwrap();
     let mapped = IpAddr::V6(std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped());
     assert!(admission.admit(mapped).is_none());
 }
 
 #[test]
-fn the_total_is_bounded_and_nothing_is_remembered_of_those_gone() {
-    let admission = Admission::new(1, 5);
+fn the_total_is_bounded_and_closed_connections_leave_no_entry() {
+    let admission = ConnectionLimiter::new(1, 5);
     let held = admission.admit(A).unwrap();
     assert!(admission.admit(B).is_none());
     drop(held);

@@ -5,14 +5,14 @@ use http::Request;
 use super::*;
 
 fn judge(name: &str, value: &str) -> Result<(), Refusal> {
-    let hosts = Hosts::new("127.0.0.1:1".parse().unwrap(), []).unwrap();
+    let hosts = HostAllowlist::new("127.0.0.1:1".parse().unwrap(), []).unwrap();
     let request = Request::get("/").header("host", "localhost");
     let (head, ()) = request.header(name, value).body(()).unwrap().into_parts();
-    check(&head, &hosts)
+    check_head(&head, &hosts)
 }
 
 #[test]
-fn names_that_can_be_read_as_others_are_refused() {
+fn ambiguous_header_names_are_rejected() {
     assert!(matches!(
         judge("mcp_method", "x"),
         Err(Refusal::InvalidRequest(_))
@@ -21,7 +21,7 @@ fn names_that_can_be_read_as_others_are_refused() {
 }
 
 #[test]
-fn compressed_bodies_are_refused() {
+fn compressed_bodies_are_rejected() {
     assert_eq!(judge("content-encoding", "gzip"), Err(Refusal::MediaType));
     assert_eq!(
         judge("content-encoding", "identity, br"),

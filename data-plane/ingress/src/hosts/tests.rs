@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn hosts() -> Hosts {
+fn hosts() -> HostAllowlist {
     let listen = "10.1.2.3:7300".parse().unwrap();
-    Hosts::new(listen, ["mcp.example.com", "gw.example.com:8443"]).unwrap()
+    HostAllowlist::new(listen, ["mcp.example.com", "gw.example.com:8443"]).unwrap()
 }
 
 fn judge(target: &str, headers: &[(&'static str, &str)]) -> Result<(), Refusal> {
@@ -16,7 +16,7 @@ fn judge(target: &str, headers: &[(&'static str, &str)]) -> Result<(), Refusal> 
 }
 
 #[test]
-fn our_own_names_pass_on_any_port_unless_one_is_given() {
+fn own_host_names_pass_on_any_port_unless_a_port_is_configured() {
     for host in [
         "localhost",
         "localhost:7300",
@@ -33,7 +33,7 @@ fn our_own_names_pass_on_any_port_unless_one_is_given() {
 }
 
 #[test]
-fn foreign_and_malformed_hosts_are_refused() {
+fn foreign_and_malformed_hosts_are_rejected() {
     for host in [
         "evil.example",
         "localhost.evil.example",
@@ -59,7 +59,7 @@ fn foreign_and_malformed_hosts_are_refused() {
 }
 
 #[test]
-fn a_target_that_names_a_host_must_agree_with_the_header() {
+fn an_absolute_request_target_must_match_the_host_header() {
     assert_eq!(judge("http://localhost:7300/", &[]), Ok(()));
     assert_eq!(judge("http://evil.example/", &[]), Err(Refusal::Host));
     let agree = [("host", "localhost:7300")];
@@ -68,7 +68,7 @@ fn a_target_that_names_a_host_must_agree_with_the_header() {
 }
 
 #[test]
-fn origins_are_ours_or_absent() {
+fn only_own_or_absent_origins_pass() {
     let with = |origin| judge("/", &[("host", "localhost"), ("origin", origin)]);
     for origin in [
         "http://localhost:3000",
@@ -99,8 +99,8 @@ fn origins_are_ours_or_absent() {
 }
 
 #[test]
-fn a_public_host_that_is_none_is_named() {
+fn an_invalid_public_host_is_named_in_the_error() {
     let listen = "127.0.0.1:1".parse().unwrap();
-    let error = Hosts::new(listen, ["https://x.example"]).unwrap_err();
+    let error = HostAllowlist::new(listen, ["https://x.example"]).unwrap_err();
     assert!(error.to_string().contains("https://x.example"));
 }

@@ -10,7 +10,7 @@ use crate::fixture::facts;
 const SOON: Duration = Duration::from_millis(100);
 
 fn enter(calls: &InFlight, session: u32, id: &str) -> Result<InFlightGuard, Refusal> {
-    calls.enter(&facts(session), Holder::of(&"ada"), id)
+    calls.enter(&facts(session), BudgetOwner::of(&"ada"), id)
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_call_is_cancelled_by_session_and_id() {
 }
 
 #[tokio::test]
-async fn a_cancellation_that_comes_before_anybody_waits_is_kept() {
+async fn a_cancellation_before_the_wait_is_not_lost() {
     let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
     let call = enter(&calls, 1, "1").unwrap();
     assert!(calls.cancel(&facts(1), "1"));
@@ -34,7 +34,7 @@ async fn a_cancellation_that_comes_before_anybody_waits_is_kept() {
 }
 
 #[tokio::test]
-async fn an_id_is_free_again_when_its_call_has_ended() {
+async fn a_request_id_is_free_again_after_its_call() {
     let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
     let call = enter(&calls, 1, "1").unwrap();
     assert!(matches!(
@@ -48,7 +48,7 @@ async fn an_id_is_free_again_when_its_call_has_ended() {
 }
 
 #[test]
-fn one_principal_leaves_room_for_the_calls_of_others_once_there_are_many() {
+fn in_flight_calls_are_limited_per_principal_under_load() {
     let calls = InFlight::new(2);
     let id = |number: usize| number.to_string();
     let uncounted: Vec<_> = (0..4).map(|n| enter(&calls, 1, &id(n)).unwrap()).collect();
@@ -60,12 +60,18 @@ fn one_principal_leaves_room_for_the_calls_of_others_once_there_are_many() {
     let refused = enter(&calls, 3, "a").unwrap_err();
     assert_eq!(refused, Refusal::TooManyOpen("calls"));
     assert_eq!(calls.count(), 6, "a refusal takes nothing");
-    let bob = calls.enter(&facts(9), Holder::of(&"bob"), "a").unwrap();
+    let bob = calls
+        .enter(&facts(9), BudgetOwner::of(&"bob"), "a")
+        .unwrap();
     // An id that is in use costs nobody a place.
-    assert!(calls.enter(&facts(9), Holder::of(&"bob"), "a").is_err());
-    assert_eq!(calls.principals.holders(), 2);
+    assert!(
+        calls
+            .enter(&facts(9), BudgetOwner::of(&"bob"), "a")
+            .is_err()
+    );
+    assert_eq!(calls.principals.owners(), 2);
     drop(bob);
-    assert_eq!(calls.principals.holders(), 1);
+    assert_eq!(calls.principals.owners(), 1);
     drop((uncounted, counted));
-    assert_eq!((calls.count(), calls.principals.holders()), (0, 0));
+    assert_eq!((calls.count(), calls.principals.owners()), (0, 0));
 }

@@ -2,14 +2,17 @@
 
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
-use toolgate_data_core::{View, session::STREAMS, session_id::LIFE};
-use toolgate_model::Reach;
+use toolgate_data_core::{
+    View,
+    session::{MAX_STREAMS, session_id::LIFETIME},
+};
+use toolgate_model::AllowList;
 use toolgate_runtime::clock::ManualClock;
 
 use super::*;
 use crate::{
     fixture::{NOW, caller, facts, gateway, reaching, snapshot, until, view, with_tools},
-    session::IDLE,
+    session::SESSION_IDLE_TIMEOUT,
     stream::STREAM_QUEUE,
 };
 
@@ -17,33 +20,33 @@ const SOON: Duration = Duration::from_millis(300);
 const NOTICE: &str =
     "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
 
-struct Bench {
-    sessions: Sessions,
+struct SessionFixture {
+    sessions: SessionRegistry,
     clock: Arc<ManualClock>,
     view: View,
 }
 
-impl Bench {
+impl SessionFixture {
     fn new() -> Self {
         let clock = ManualClock::new(NOW);
-        let pace = Pace {
+        let pace = StreamTiming {
             keep_alive: Duration::from_millis(100),
-            gather: Duration::from_millis(50),
-            rest: Duration::from_millis(50),
+            debounce: Duration::from_millis(50),
+            notice_interval: Duration::from_millis(50),
         };
         let system = ActorSystem::start(1).unwrap();
         let shared = Arc::<ManualClock>::clone(&clock);
         Self {
-            sessions: Sessions::paced(system, shared, SESSIONS_PER_PRINCIPAL, pace),
+            sessions: SessionRegistry::with_timing(system, shared, SESSIONS_PER_PRINCIPAL, pace),
             clock,
             view: with_tools(&["one"]),
         }
     }
 
-    async fn open(&self, facts: &SessionFacts, token: &str) -> Result<EventStream, Refusal> {
+    async fn open(&self, facts: &SessionClaims, token: &str) -> Result<EventStream, Refusal> {
         let caller = caller(&self.view, token);
         let gateway = gateway(&self.view);
-        let subject = Subject {
+        let subject = SessionContext {
             facts,
             gateway,
             caller: &caller,
@@ -52,24 +55,24 @@ impl Bench {
     }
 
     fn changed(&self, before: &View, after: &View) {
-        let mut views = Comparison::new(before, after);
+        let mut views = ViewComparison::new(before, after);
         self.sessions.view_changed(&mut views);
     }
 
-    fn end(&self, facts: &SessionFacts, token: &str) {
+    fn end(&self, facts: &SessionClaims, token: &str) {
         let caller = caller(&self.view, token);
         let gateway = gateway(&self.view);
-        self.sessions.terminate(Subject {
+        self.sessions.terminate(SessionContext {
             facts,
             gateway,
             caller: &caller,
         });
     }
 
-    fn set_level(&self, facts: &SessionFacts, level: LogLevel) -> Result<(), Refusal> {
+    fn set_level(&self, facts: &SessionClaims, level: LogLevel) -> Result<(), Refusal> {
         let caller = caller(&self.view, "ada");
         let gateway = gateway(&self.view);
-        let subject = Subject {
+        let subject = SessionContext {
             facts,
             gateway,
             caller: &caller,
@@ -90,8 +93,8 @@ async fn event(stream: &mut EventStream) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_stream_says_that_it_stands_and_goes_on_saying_so() {
-    let bench = Bench::new();
+async fn a_stream_sends_an_initial_comment_and_keepalives() {
+    let bench = SessionFixture::new();
     let mut stream = bench.open(&facts(1), "ada").await.unwrap();
     for _ in 0..3 {
         let alive = timeout(Duration::from_secs(2), stream.next()).await;
@@ -100,8 +103,8 @@ async fn a_stream_says_that_it_stands_and_goes_on_saying_so() {
 }
 
 #[tokio::test]
-async fn changes_of_the_tools_are_told_once() {
-    let bench = Bench::new();
+async fn a_tool_change_is_notified_once() {
+    let bench = SessionFixture::new();
     let mut ada = bench.open(&facts(1), "ada").await.unwrap();
     let mut bob = bench.open(&facts(2), "bob").await.unwrap();
     let two = with_tools(&["one", "two"]);
@@ -117,10 +120,10 @@ async fn changes_of_the_tools_are_told_once() {
 }
 
 #[tokio::test]
-async fn a_changed_reach_is_told_once_and_not_with_every_later_view() {
-    let bench = Bench::new();
+async fn a_changed_grant_is_notified_once_and_not_with_every_later_view() {
+    let bench = SessionFixture::new();
     let mut ada = bench.open(&facts(1), "ada").await.unwrap();
-    let narrow = || reaching(&["one"], &Reach::of(vec!["other".to_owned()]));
+    let narrow = || reaching(&["one"], &AllowList::of(vec!["other".to_owned()]));
     bench.changed(&bench.view, &narrow());
     // A caller with access to some tools only sees no prompts and no resources either.
     let told = event(&mut ada).await.unwrap();
@@ -132,8 +135,8 @@ async fn a_changed_reach_is_told_once_and_not_with_every_later_view() {
 }
 
 #[tokio::test]
-async fn a_level_can_be_read_at_once() {
-    let bench = Bench::new();
+async fn a_log_level_is_readable_immediately() {
+    let bench = SessionFixture::new();
     assert_eq!(bench.sessions.level(&facts(1)), None);
     bench.set_level(&facts(1), LogLevel::Error).unwrap();
     assert_eq!(bench.sessions.level(&facts(1)), Some(LogLevel::Error));
@@ -144,12 +147,12 @@ async fn a_level_can_be_read_at_once() {
 
 #[tokio::test]
 async fn the_end_of_a_session_ends_its_streams_and_its_id() {
-    let bench = Bench::new();
+    let bench = SessionFixture::new();
     let mut stream = bench.open(&facts(1), "ada").await.unwrap();
     bench.end(&facts(1), "ada");
     assert_eq!(event(&mut stream).await, None);
-    assert!(bench.sessions.is_over(&facts(1)));
-    assert!(!bench.sessions.is_over(&facts(2)));
+    assert!(bench.sessions.has_ended(&facts(1)));
+    assert!(!bench.sessions.has_ended(&facts(2)));
     assert!(matches!(
         bench.open(&facts(1), "ada").await,
         Err(Refusal::UnknownSession)
@@ -162,8 +165,8 @@ async fn the_end_of_a_session_ends_its_streams_and_its_id() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_gone_ends_its_streams_alone() {
-    let bench = Bench::new();
+async fn a_removed_token_ends_only_its_streams() {
+    let bench = SessionFixture::new();
     let mut ada = bench.open(&facts(1), "ada").await.unwrap();
     let mut bob = bench.open(&facts(2), "bob").await.unwrap();
     let without = view(&snapshot("https://old.example/mcp", "Main", &["ada"]));
@@ -173,8 +176,8 @@ async fn a_token_that_is_gone_ends_its_streams_alone() {
 }
 
 #[tokio::test]
-async fn who_is_remembered_for_nothing_is_forgotten() {
-    let bench = Bench::new();
+async fn a_session_without_state_is_removed() {
+    let bench = SessionFixture::new();
     let stream = bench.open(&facts(1), "ada").await.unwrap();
     bench.set_level(&facts(2), LogLevel::Info).unwrap();
     assert_eq!(bench.sessions.count(), 2);
@@ -182,18 +185,18 @@ async fn who_is_remembered_for_nothing_is_forgotten() {
     tokio::time::sleep(SOON).await;
     bench.clock.advance(Duration::from_secs(21));
     until("the first is forgotten", || bench.sessions.count() == 1).await;
-    bench.clock.advance(IDLE);
+    bench.clock.advance(SESSION_IDLE_TIMEOUT);
     until("the second is forgotten", || bench.sessions.count() == 0).await;
     // The id is still valid.
     assert!(bench.open(&facts(1), "ada").await.is_ok());
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_loses_its_stream_and_nothing_else() {
-    let bench = Bench::new();
+async fn a_client_that_does_not_read_loses_only_its_stream() {
+    let bench = SessionFixture::new();
     let mut stream = bench.open(&facts(1), "ada").await.unwrap();
     for n in 0..2 * STREAM_QUEUE {
-        bench.sessions.say(&facts(1), Bytes::from(format!("{n}")));
+        bench.sessions.send(&facts(1), Bytes::from(format!("{n}")));
     }
     tokio::time::sleep(SOON).await;
     let mut read = 0;
@@ -207,33 +210,33 @@ async fn a_client_that_does_not_read_loses_its_stream_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn one_stream_too_many_ends_the_oldest_and_what_waited_comes_in_one_piece() {
-    let bench = Bench::new();
+async fn the_oldest_stream_ends_at_the_limit_and_queued_messages_stay_whole() {
+    let bench = SessionFixture::new();
     bench.set_level(&facts(1), LogLevel::Info).unwrap();
     for n in 0..2 * STREAM_QUEUE {
-        bench.sessions.say(&facts(1), Bytes::from(format!("{n}")));
+        bench.sessions.send(&facts(1), Bytes::from(format!("{n}")));
     }
     let mut first = bench.open(&facts(1), "ada").await.unwrap();
     let told = event(&mut first).await.unwrap();
     assert_eq!(told.matches("data: ").count(), 2 * STREAM_QUEUE);
     let mut others = Vec::new();
-    for _ in 0..STREAMS {
+    for _ in 0..MAX_STREAMS {
         others.push(bench.open(&facts(1), "ada").await.unwrap());
     }
     assert_eq!(event(&mut first).await, None);
-    bench.sessions.say(&facts(1), Bytes::from_static(b"new"));
+    bench.sessions.send(&facts(1), Bytes::from_static(b"new"));
     let newest = others.last_mut().unwrap();
     assert_eq!(event(newest).await.as_deref(), Some("data: new\n\n"));
 }
 
 #[tokio::test]
-async fn an_id_that_is_too_old_names_no_session() {
-    let bench = Bench::new();
+async fn an_expired_id_is_rejected() {
+    let bench = SessionFixture::new();
     bench.set_level(&facts(1), LogLevel::Info).unwrap();
-    bench.clock.advance(LIFE);
-    assert!(!bench.sessions.is_over(&facts(1)));
+    bench.clock.advance(LIFETIME);
+    assert!(!bench.sessions.has_ended(&facts(1)));
     bench.clock.advance(Duration::from_secs(1));
-    assert!(bench.sessions.is_over(&facts(1)));
+    assert!(bench.sessions.has_ended(&facts(1)));
     assert!(matches!(
         bench.open(&facts(1), "ada").await,
         Err(Refusal::UnknownSession)
@@ -241,8 +244,8 @@ async fn an_id_that_is_too_old_names_no_session() {
 }
 
 #[tokio::test]
-async fn one_principal_cannot_take_all_room() {
-    let bench = Bench::new();
+async fn sessions_are_limited_per_principal() {
+    let bench = SessionFixture::new();
     for n in 0..SESSIONS_PER_PRINCIPAL {
         let session = facts(u32::try_from(n).unwrap());
         bench.set_level(&session, LogLevel::Info).unwrap();

@@ -12,31 +12,36 @@ use crate::fixture::{NOW, caller, expiring, gateway, snapshot, until, view, with
 
 const SOON: Duration = Duration::from_millis(300);
 
-struct Bench {
-    subscriptions: Subscriptions,
+struct SubscriptionFixture {
+    subscriptions: SubscriptionRegistry,
     clock: Arc<ManualClock>,
     view: View,
 }
 
-impl Bench {
+impl SubscriptionFixture {
     fn new() -> Self {
         let clock = ManualClock::new(NOW);
-        let pace = Pace {
+        let pace = StreamTiming {
             keep_alive: Duration::from_millis(100),
-            gather: Duration::from_millis(50),
-            rest: Duration::from_millis(50),
+            debounce: Duration::from_millis(50),
+            notice_interval: Duration::from_millis(50),
         };
         let system = ActorSystem::start(1).unwrap();
         let shared = Arc::<ManualClock>::clone(&clock);
         Self {
-            subscriptions: Subscriptions::paced(system, shared, SUBSCRIPTIONS_PER_PRINCIPAL, pace),
+            subscriptions: SubscriptionRegistry::with_timing(
+                system,
+                shared,
+                SUBSCRIPTIONS_PER_PRINCIPAL,
+                pace,
+            ),
             clock,
             view: with_tools(&["one"]),
         }
     }
 
-    fn open(&self, id: &str, token: &str) -> Result<Opened, Refusal> {
-        self.subscriptions.open(Wanted {
+    fn open(&self, id: &str, token: &str) -> Result<PendingSubscription, Refusal> {
+        self.subscriptions.open(SubscriptionRequest {
             id,
             gateway: gateway(&self.view),
             caller: &caller(&self.view, token),
@@ -53,13 +58,13 @@ impl Bench {
     }
 
     fn changed(&self, before: &View, after: &View) {
-        let mut views = Comparison::new(before, after);
+        let mut views = ViewComparison::new(before, after);
         self.subscriptions.view_changed(&mut views);
     }
 }
 
-fn tools() -> Filter {
-    Filter::read(br#"{"toolsListChanged":true}"#).unwrap()
+fn tools() -> SubscriptionFilter {
+    SubscriptionFilter::read(br#"{"toolsListChanged":true}"#).unwrap()
 }
 
 async fn event(stream: &mut EventStream) -> Option<String> {
@@ -73,8 +78,8 @@ async fn event(stream: &mut EventStream) -> Option<String> {
 }
 
 #[tokio::test]
-async fn several_changes_are_told_once_to_each_under_its_own_id() {
-    let bench = Bench::new();
+async fn coalesced_changes_are_sent_once_to_each_subscription_under_its_id() {
+    let bench = SubscriptionFixture::new();
     let mut one = bench.listen("\"x\"", "ada").await;
     let mut two = bench.listen("7", "ada").await;
     let after = with_tools(&["one", "two"]);
@@ -93,8 +98,8 @@ async fn several_changes_are_told_once_to_each_under_its_own_id() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_says_that_it_stands() {
-    let bench = Bench::new();
+async fn a_quiet_stream_sends_keepalives() {
+    let bench = SubscriptionFixture::new();
     let mut stream = bench.listen("1", "ada").await;
     for _ in 0..3 {
         let alive = timeout(Duration::from_secs(2), stream.next()).await;
@@ -103,8 +108,8 @@ async fn a_silent_stream_says_that_it_stands() {
 }
 
 #[tokio::test]
-async fn a_token_or_gateway_that_is_gone_ends_it_with_its_answer() {
-    let bench = Bench::new();
+async fn a_removed_token_or_gateway_ends_the_subscription_with_its_response() {
+    let bench = SubscriptionFixture::new();
     let mut ada = bench.listen("1", "ada").await;
     let mut bob = bench.listen("2", "bob").await;
     let without = view(&snapshot("https://old.example/mcp", "Main", &["ada"]));
@@ -127,8 +132,8 @@ async fn a_token_or_gateway_that_is_gone_ends_it_with_its_answer() {
 }
 
 #[tokio::test]
-async fn the_end_of_its_token_is_its_end() {
-    let mut bench = Bench::new();
+async fn token_expiry_ends_the_subscription() {
+    let mut bench = SubscriptionFixture::new();
     bench.view = expiring("ada", Timestamp(NOW.0 + 60_000));
     let mut stream = bench.listen("1", "ada").await;
     bench.clock.advance(Duration::from_secs(59));
@@ -139,10 +144,10 @@ async fn the_end_of_its_token_is_its_end() {
 }
 
 #[tokio::test]
-async fn what_changes_before_it_is_acknowledged_is_told_afterwards() {
-    let bench = Bench::new();
+async fn changes_before_the_acknowledgement_are_sent_after_it() {
+    let bench = SubscriptionFixture::new();
     let opened = bench.open("1", "ada").unwrap();
-    opened.missed().unwrap();
+    opened.mark_changed().unwrap();
     let mut stream = opened.acknowledge(tools()).unwrap();
     assert!(event(&mut stream).await.unwrap().contains("acknowledged"));
     assert!(
@@ -154,8 +159,8 @@ async fn what_changes_before_it_is_acknowledged_is_told_afterwards() {
 }
 
 #[tokio::test]
-async fn one_principal_cannot_take_all_room() {
-    let bench = Bench::new();
+async fn subscriptions_are_limited_per_principal() {
+    let bench = SubscriptionFixture::new();
     let mut held = Vec::new();
     for _ in 0..SUBSCRIPTIONS_PER_PRINCIPAL {
         held.push(bench.open("1", "ada").unwrap());

@@ -11,19 +11,25 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn what_was_saved_is_there_after_a_restart() {
+fn saved_state_survives_a_restart() {
     let (_temporary, path) = folder();
-    Disk::open(&path).unwrap().save("view", b"first").unwrap();
-    Disk::open(&path).unwrap().save("view", b"second").unwrap();
-    let again = Disk::open(&path).unwrap();
+    SealedDirectory::open(&path)
+        .unwrap()
+        .save("view", b"first")
+        .unwrap();
+    SealedDirectory::open(&path)
+        .unwrap()
+        .save("view", b"second")
+        .unwrap();
+    let again = SealedDirectory::open(&path).unwrap();
     assert_eq!(again.load("view").unwrap().as_slice(), b"second");
     assert!(again.load("keys").is_none());
 }
 
 #[test]
-fn nobody_else_can_read_and_nothing_is_in_clear() {
+fn files_are_private_and_encrypted() {
     let (_temporary, path) = folder();
-    Disk::open(&path)
+    SealedDirectory::open(&path)
         .unwrap()
         .save("view", b"a secret of ours")
         .unwrap();
@@ -36,9 +42,9 @@ fn nobody_else_can_read_and_nothing_is_in_clear() {
 }
 
 #[test]
-fn a_damaged_swapped_or_cut_file_is_put_aside() {
+fn a_damaged_swapped_or_cut_file_is_moved_aside() {
     let (_temporary, path) = folder();
-    let disk = Disk::open(&path).unwrap();
+    let disk = SealedDirectory::open(&path).unwrap();
     disk.save("view", b"content").unwrap();
     fs::copy(path.join("view.sealed"), path.join("keys.sealed")).unwrap();
     assert!(disk.load("keys").is_none());
@@ -52,10 +58,10 @@ fn a_damaged_swapped_or_cut_file_is_put_aside() {
 }
 
 #[test]
-fn a_key_that_others_may_read_is_refused_with_the_remedy() {
+fn a_key_readable_by_other_users_is_rejected_with_a_remedy() {
     let (_temporary, path) = folder();
-    Disk::open(&path).unwrap();
+    SealedDirectory::open(&path).unwrap();
     fs::set_permissions(path.join(KEY_FILE), fs::Permissions::from_mode(0o644)).unwrap();
-    let refused = Disk::open(&path).err().unwrap().to_string();
+    let refused = SealedDirectory::open(&path).err().unwrap().to_string();
     assert!(refused.contains("chmod 600"), "{refused}");
 }

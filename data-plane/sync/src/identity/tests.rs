@@ -7,12 +7,12 @@ use toolgate_runtime::tls::{ALPN_H2, ClientAuth, mutual_server};
 
 use super::*;
 use crate::{
-    ControlLink, SyncError, SyncOptions,
-    fixture::{Fake, FakeFleet, machine, options, small, until},
+    ControlPlaneTransport, SyncError, SyncOptions,
+    fixture::{FakeControlPlane, FakeFleet, machine, options, small, until},
     start,
 };
 
-struct ControlPlane {
+struct TestControlPlane {
     address: String,
     ca_pem: String,
     joined: Arc<AtomicUsize>,
@@ -22,7 +22,7 @@ struct ControlPlane {
 
 /// Starts a control plane on loopback that requires client certificates of its own authority, except for joining.
 #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
-async fn control_plane(life: Duration) -> ControlPlane {
+async fn control_plane(life: Duration) -> TestControlPlane {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -31,11 +31,11 @@ async fn control_plane(life: Duration) -> ControlPlane {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let chain = params.signed_by(&key, &issuer).unwrap();
-    let identity = Identity {
+    let identity = TlsIdentity {
         chain: vec![chain.der().clone()],
         key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
     };
-    let identity = HotIdentity::new(identity).unwrap();
+    let identity = ReloadableIdentity::new(identity).unwrap();
     let roots = [ca_certificate.der().clone()];
     let tls = mutual_server(&identity, &roots, ClientAuth::Optional, ALPN_H2).unwrap();
 
@@ -44,11 +44,11 @@ async fn control_plane(life: Duration) -> ControlPlane {
         issuer,
         ca: ca_certificate.der().to_vec(),
         secret: "join_once".to_owned(),
-        life,
+        lifetime: life,
         joined: Arc::clone(&joined),
         renewed: Arc::clone(&renewed),
     };
-    let routes = Fake::new(small(5))
+    let routes = FakeControlPlane::new(small(5))
         .routes()
         .add_service(FleetServer::new(fleet));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -66,7 +66,7 @@ async fn control_plane(life: Duration) -> ControlPlane {
     });
     let incoming = tokio_stream::wrappers::ReceiverStream::new(accepted);
     let stop = tokio::spawn(routes.serve_with_incoming(incoming)).abort_handle();
-    ControlPlane {
+    TestControlPlane {
         address,
         ca_pem: ca_certificate.pem(),
         joined,
@@ -75,14 +75,14 @@ async fn control_plane(life: Duration) -> ControlPlane {
     }
 }
 
-impl ControlPlane {
+impl TestControlPlane {
     fn bundle(&self, secret: &str) -> JoinBundle {
         let file = serde_json::json!({ "secret": secret, "caPem": self.ca_pem, "region": "north" });
         JoinBundle::parse(file.to_string().as_bytes()).unwrap()
     }
 
-    fn link(&self, join: Option<JoinBundle>) -> ControlLink {
-        ControlLink::Mutual {
+    fn link(&self, join: Option<JoinBundle>) -> ControlPlaneTransport {
+        ControlPlaneTransport::MutualTls {
             addresses: vec![self.address.clone()],
             join,
         }
@@ -90,7 +90,7 @@ impl ControlPlane {
 }
 
 #[tokio::test]
-async fn a_proxy_joins_once_and_comes_back_with_its_certificate() {
+async fn a_proxy_joins_once_and_reconnects_with_its_certificate() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let folder = tempfile::tempdir().unwrap();
     let data_dir = Some(folder.path().join("proxy"));
@@ -129,7 +129,7 @@ fn files(folder: &std::path::Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_token_is_spent_before_the_key_is_on_disk() {
+async fn the_join_token_is_used_only_after_the_key_is_on_disk() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let folder = tempfile::tempdir().unwrap();
     // A directory of this name makes writing fail.
@@ -150,7 +150,7 @@ async fn no_token_is_spent_before_the_key_is_on_disk() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_spent_is_not_lost_to_a_full_disk() {
+async fn a_full_disk_does_not_waste_the_join_token() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let folder = tempfile::tempdir().unwrap();
     let in_the_way = folder.path().join("identity.new");
@@ -170,7 +170,7 @@ async fn a_token_that_is_spent_is_not_lost_to_a_full_disk() {
 }
 
 #[tokio::test]
-async fn attempts_to_join_are_made_with_one_key_also_over_a_restart() {
+async fn join_attempts_use_one_key_across_restarts() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let folder = tempfile::tempdir().unwrap();
     let refused = async || {
@@ -188,7 +188,7 @@ async fn attempts_to_join_are_made_with_one_key_also_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_renewed_before_it_ends() {
+async fn a_certificate_is_renewed_before_it_expires() {
     let control = control_plane(Duration::from_millis(900)).await;
     let (machine, _trigger) = machine();
     let handle = start(
@@ -202,7 +202,7 @@ async fn a_certificate_is_renewed_before_it_ends() {
 }
 
 #[tokio::test]
-async fn without_certificate_and_join_token_it_does_not_start() {
+async fn a_proxy_without_certificate_and_join_token_does_not_start() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let (machine, _trigger) = machine();
     let refused = start(options(control.link(None)), &machine).unwrap_err();
@@ -212,7 +212,7 @@ async fn without_certificate_and_join_token_it_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_join_token_that_is_refused_is_told_with_the_next_step() {
+async fn a_rejected_join_token_is_reported_with_the_next_step() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let (machine, _trigger) = machine();
     let handle = start(

@@ -1,18 +1,20 @@
 //! Tests of the stored configuration.
 
 use super::*;
-use crate::{fixture::small, hold::Held};
+use crate::{applied_config::AppliedConfig, fixture::small};
 
 #[test]
-fn what_was_kept_comes_back_equal() {
+fn a_saved_configuration_round_trips() {
     let bytes = to_bytes(&small(9));
-    let (held, refused) = Held::nothing().take(from_bytes(&bytes).unwrap()).unwrap();
+    let (held, refused) = AppliedConfig::empty()
+        .apply(from_bytes(&bytes).unwrap())
+        .unwrap();
     assert_eq!(refused, []);
     assert_eq!(held.snapshot.as_ref(), &small(9));
 }
 
 #[test]
-fn bytes_that_are_cut_anywhere_are_no_configuration() {
+fn truncated_bytes_are_rejected() {
     let bytes = to_bytes(&small(9));
     for end in 0..bytes.len() {
         assert!(from_bytes(&bytes[..end]).is_none(), "cut at {end}");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_file_that_is_no_bundle_says_what_would_be() {
+fn an_invalid_bundle_file_is_rejected_with_the_expected_format() {
     for text in [
         &b"{}"[..],
         b"nonsense",

@@ -18,8 +18,8 @@ fn hashes(bytes: &[u8]) -> Arc<BTreeSet<TokenHash>> {
     Arc::new(hashes.collect())
 }
 
-fn told(revision: u64, bytes: &[u8]) -> Told {
-    Told {
+fn told(revision: u64, bytes: &[u8]) -> RevokedTokens {
+    RevokedTokens {
         version: version(revision),
         hashes: hashes(bytes),
     }
@@ -32,22 +32,22 @@ fn view(revision: u64, tokens: &[u8]) -> View {
 }
 
 #[test]
-fn a_complete_message_replaces_and_others_add() {
+fn a_complete_message_replaces_and_an_incremental_one_adds() {
     let view = view(9, &[]);
-    let held = take(&told(5, &[9]), &message(true, 6, &[1, 2]), &view);
+    let held = merge(&told(5, &[9]), &message(true, 6, &[1, 2]), &view);
     assert_eq!(held, told(6, &[1, 2]));
     assert_eq!(
-        take(&held, &message(false, 7, &[3]), &view),
+        merge(&held, &message(false, 7, &[3]), &view),
         told(7, &[1, 2, 3])
     );
-    assert_eq!(take(&held, &message(true, 6, &[]), &view), told(6, &[]));
+    assert_eq!(merge(&held, &message(true, 6, &[]), &view), told(6, &[]));
 }
 
 #[test]
-fn an_older_complete_message_takes_no_revocation_back() {
+fn an_older_complete_message_removes_no_revocation() {
     let lagging = message(true, 4, &[2]);
     assert_eq!(
-        take(&told(5, &[1]), &lagging, &view(9, &[])),
+        merge(&told(5, &[1]), &lagging, &view(9, &[])),
         told(5, &[1, 2])
     );
     let unversioned = pb::Revocations {
@@ -55,46 +55,46 @@ fn an_older_complete_message_takes_no_revocation_back() {
         ..message(true, 0, &[])
     };
     assert_eq!(
-        take(&told(5, &[1]), &unversioned, &view(9, &[])),
+        merge(&told(5, &[1]), &unversioned, &view(9, &[])),
         told(5, &[1])
     );
 }
 
 #[test]
-fn a_deleted_token_stays_revoked_until_the_view_no_longer_has_it() {
+fn a_deleted_token_stays_revoked_until_it_leaves_the_view() {
     // A later stream omits the token because it was deleted.
     let anew = message(true, 6, &[]);
     assert_eq!(
-        take(&told(5, &[1, 2]), &anew, &view(5, &[1])),
+        merge(&told(5, &[1, 2]), &anew, &view(5, &[1])),
         told(6, &[1])
     );
     // An older view may get the token before it gets the deletion.
-    assert_eq!(take(&told(5, &[1]), &anew, &view(4, &[])), told(6, &[1]));
+    assert_eq!(merge(&told(5, &[1]), &anew, &view(4, &[])), told(6, &[1]));
 }
 
 #[test]
-fn a_restored_store_has_the_last_word() {
+fn a_newer_epoch_replaces_the_revocations() {
     let mut restored = message(true, 2, &[3]);
     restored.version = Some(pb::Version {
         epoch: 2,
         revision: 2,
     });
-    let after = take(&told(5, &[1]), &restored, &view(5, &[1]));
+    let after = merge(&told(5, &[1]), &restored, &view(5, &[1]));
     assert_eq!(after.hashes, hashes(&[3]));
 }
 
 #[test]
-fn what_is_no_hash_hurts_nothing_else() {
+fn an_invalid_hash_is_ignored() {
     let mut odd = message(false, 5, &[4]);
     odd.token_hashes.push(vec![1, 2, 3]);
-    assert_eq!(take(&told(5, &[]), &odd, &view(5, &[])), told(5, &[4]));
+    assert_eq!(merge(&told(5, &[]), &odd, &view(5, &[])), told(5, &[4]));
 }
 
 #[test]
-fn revocations_outlive_a_restart() {
+fn revocations_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Disk::open(folder.path()).unwrap();
-    assert_eq!(load(&disk), Told::default());
+    let disk = SealedDirectory::open(folder.path()).unwrap();
+    assert_eq!(load(&disk), RevokedTokens::default());
     let kept = told(7, &[5, 6]);
     disk.save(FILE, &to_bytes(&kept)).unwrap();
     assert_eq!(load(&disk), kept);

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use toolgate_data_core::port::Credentials as _;
+use toolgate_data_core::port::CredentialResolver as _;
 use toolgate_model::{TokenHash, snapshot::CredentialRef};
 use toolgate_proto::push::v1::{self as pb, from_proxy::Message};
 use toolgate_runtime::memory;
 
 use super::*;
-use crate::fixture::{Fake, machine, options, server, small, token, until, version};
+use crate::fixture::{FakeControlPlane, machine, options, server, small, token, until, version};
 
 fn credential(revision: u64) -> CredentialRef {
     CredentialRef {
@@ -27,10 +27,14 @@ fn value(handle: &SyncHandle, revision: u64) -> Option<String> {
 }
 
 #[tokio::test]
-async fn the_first_push_is_served_acknowledged_and_makes_ready() {
-    let fake = Fake::new(small(5));
+async fn the_first_push_is_served_and_acknowledged_and_sets_readiness() {
+    let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     assert!(!machine.readiness.is_ready());
     machine.readiness.ready().await;
     assert_eq!(handle.current().counts(), [1, 1, 1]);
@@ -49,12 +53,16 @@ async fn the_first_push_is_served_acknowledged_and_makes_ready() {
 }
 
 #[tokio::test]
-async fn a_change_arrives_and_a_poisoned_resource_is_named_while_the_rest_is_served() {
-    let fake = Fake::new(small(5));
+async fn a_poisoned_resource_is_reported_while_the_rest_is_served() {
+    let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     machine.readiness.ready().await;
-    *fake.poison.lock().unwrap() = Some(|update| {
+    *fake.mutator.lock().unwrap() = Some(|update| {
         for resource in &mut update.puts {
             if resource.key.as_ref().is_some_and(|key| key.id == "broken") {
                 resource.body = None;
@@ -76,12 +84,16 @@ async fn a_change_arrives_and_a_poisoned_resource_is_named_while_the_rest_is_ser
 }
 
 #[tokio::test]
-async fn after_a_cut_it_says_what_it_holds_and_serves_on() {
-    let fake = Fake::new(small(5));
+async fn after_a_disconnect_the_proxy_reports_its_state_and_keeps_serving() {
+    let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     machine.readiness.ready().await;
-    fake.cut.send_replace(1);
+    fake.disconnect.send_replace(1);
     until(|| fake.hellos.lock().unwrap().len() >= 2).await;
     let hellos = fake.hellos.lock().unwrap().clone();
     assert_eq!(hellos[0].held, None);
@@ -98,9 +110,13 @@ async fn after_a_cut_it_says_what_it_holds_and_serves_on() {
 
 #[tokio::test]
 async fn a_control_plane_that_lags_behind_changes_nothing() {
-    let fake = Fake::new(small(5));
+    let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     machine.readiness.ready().await;
     fake.wanted
         .send_replace(crate::fixture::snapshot(4, vec![]));
@@ -111,10 +127,14 @@ async fn a_control_plane_that_lags_behind_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_revocation_holds_at_once() {
-    let fake = Fake::new(small(5));
+async fn a_revocation_takes_effect_immediately() {
+    let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     machine.readiness.ready().await;
     assert!(!handle.is_revoked(&TokenHash([7; 32])));
     let token_hashes = vec![vec![7; 32]];
@@ -128,12 +148,16 @@ async fn a_revocation_holds_at_once() {
 }
 
 #[tokio::test]
-async fn a_revocation_is_told_while_a_push_is_stuck_half_way() {
-    let fake = Fake::new(small(5));
+async fn a_revocation_is_applied_while_a_push_is_incomplete() {
+    let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     machine.readiness.ready().await;
-    *fake.poison.lock().unwrap() = Some(|update| update.more = true);
+    *fake.mutator.lock().unwrap() = Some(|update| update.more = true);
     fake.wanted.send_replace(small(6));
     let mut revocations = handle.revocations();
     let token_hashes = vec![vec![7; 32]];
@@ -150,9 +174,13 @@ async fn a_revocation_is_told_while_a_push_is_stuck_half_way() {
 
 #[tokio::test]
 async fn views_and_revocations_arrive_until_the_last_request_has_ended() {
-    let fake = Fake::new(small(5));
+    let fake = FakeControlPlane::new(small(5));
     let (machine, trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     machine.readiness.ready().await;
     let request = machine.drain.blocker("request");
     let drained = machine
@@ -173,10 +201,14 @@ async fn views_and_revocations_arrive_until_the_last_request_has_ended() {
 }
 
 #[tokio::test]
-async fn credentials_are_there_before_they_are_needed_and_gone_when_nobody_names_them() {
-    let fake = Fake::new(small(5));
+async fn credentials_are_prefetched_and_removed_when_unreferenced() {
+    let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     until(|| value(&handle, 3).is_some()).await;
     assert_eq!(value(&handle, 3).unwrap(), "Bearer files-key-3");
     // When a newer revision is required, the old one is not used any more and the new one is resolved.
@@ -196,10 +228,14 @@ async fn credentials_are_there_before_they_are_needed_and_gone_when_nobody_names
 }
 
 #[tokio::test]
-async fn many_callers_fetch_a_credential_once_and_a_missing_one_is_an_ordinary_answer() {
-    let fake = Fake::new(crate::fixture::snapshot(5, vec![]));
+async fn concurrent_callers_fetch_a_credential_once_and_a_missing_one_is_no_error() {
+    let fake = FakeControlPlane::new(crate::fixture::snapshot(5, vec![]));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     machine.readiness.ready().await;
     let wanted = credential(3);
     let org = acme();
@@ -215,10 +251,14 @@ async fn many_callers_fetch_a_credential_once_and_a_missing_one_is_an_ordinary_a
 }
 
 #[tokio::test]
-async fn a_credential_is_fetched_to_its_end_although_whoever_asked_has_left() {
-    let fake = Fake::new(crate::fixture::snapshot(5, vec![]));
+async fn a_credential_fetch_completes_after_its_caller_left() {
+    let fake = FakeControlPlane::new(crate::fixture::snapshot(5, vec![]));
     let (machine, _trigger) = machine();
-    let handle = start(options(ControlLink::Memory(fake.dialer())), &machine).unwrap();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
     machine.readiness.ready().await;
     let (org, wanted) = (acme(), credential(3));
     let asked = handle.resolve(&org, &wanted);
@@ -238,7 +278,7 @@ async fn a_credential_is_fetched_to_its_end_although_whoever_asked_has_left() {
 }
 
 #[tokio::test]
-async fn a_cold_start_without_a_control_plane_serves_what_was_served_before() {
+async fn a_cold_start_without_a_control_plane_serves_the_saved_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let in_folder = |link| {
         let data_dir = Some(folder.path().join("proxy"));
@@ -247,9 +287,13 @@ async fn a_cold_start_without_a_control_plane_serves_what_was_served_before() {
             ..options(link)
         }
     };
-    let fake = Fake::new(small(5));
+    let fake = FakeControlPlane::new(small(5));
     let (before, trigger) = machine();
-    let handle = start(in_folder(ControlLink::Memory(fake.dialer())), &before).unwrap();
+    let handle = start(
+        in_folder(ControlPlaneTransport::Memory(fake.dialer())),
+        &before,
+    )
+    .unwrap();
     before.readiness.ready().await;
     let token_hashes = vec![vec![9; 32]];
     fake.revoked.send_replace(pb::Revocations {
@@ -268,7 +312,7 @@ async fn a_cold_start_without_a_control_plane_serves_what_was_served_before() {
     let (nobody, incoming) = memory::pair();
     drop(incoming);
     let (after, _trigger) = machine();
-    let handle = start(in_folder(ControlLink::Memory(nobody)), &after).unwrap();
+    let handle = start(in_folder(ControlPlaneTransport::Memory(nobody)), &after).unwrap();
     // Ready immediately, without waiting.
     assert!(after.readiness.is_ready());
     assert_eq!(handle.current().version(), version(5));
@@ -279,18 +323,18 @@ async fn a_cold_start_without_a_control_plane_serves_what_was_served_before() {
 }
 
 #[tokio::test]
-async fn a_damaged_copy_does_not_keep_it_from_starting() {
+async fn a_damaged_saved_copy_does_not_prevent_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("proxy");
-    Disk::open(&data_dir)
+    SealedDirectory::open(&data_dir)
         .unwrap()
         .save(last_good::FILE, b"nonsense")
         .unwrap();
     std::fs::write(data_dir.join("keys.sealed"), b"nonsense").unwrap();
     std::fs::write(data_dir.join("credentials.sealed"), b"").unwrap();
-    let fake = Fake::new(small(5));
+    let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let link = ControlLink::Memory(fake.dialer());
+    let link = ControlPlaneTransport::Memory(fake.dialer());
     let options = SyncOptions {
         data_dir: Some(data_dir),
         ..options(link)
@@ -301,12 +345,12 @@ async fn a_damaged_copy_does_not_keep_it_from_starting() {
 }
 
 #[tokio::test]
-async fn a_proxy_keeps_its_name() {
+async fn a_proxy_keeps_its_id() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = Some(folder.path().to_owned());
     let unnamed = || {
         let (dialer, _incoming) = memory::pair();
-        let link = ControlLink::Memory(dialer);
+        let link = ControlPlaneTransport::Memory(dialer);
         SyncOptions {
             proxy_id: None,
             data_dir: data_dir.clone(),

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use toolgate_model::Era;
 
 use crate::{
-    client::Client,
-    rig::{NARROW, Rig, exposed},
+    client::TestClient,
+    rig::{NARROW_TOKEN, TestRig, exposed},
 };
 
 const CLIENTS: usize = 64;
 
 /// Calls per client. With `TOOLGATE_TEST_MILLION` (set by `make million`) one million calls in total.
-fn rounds() -> usize {
+fn calls_per_client() -> usize {
     match std::env::var_os("TOOLGATE_TEST_MILLION") {
         Some(_) => 1_000_000 / CLIENTS,
         None => 100,
@@ -19,7 +19,7 @@ fn rounds() -> usize {
 }
 
 /// Asserts that every message of a call carries its own canary.
-async fn called(client: &Client, by: Era, tool: &str, id: usize, canary: &str) {
+async fn assert_own_messages(client: &TestClient, by: Era, tool: &str, id: usize, canary: &str) {
     let stream = client.call(by, json!(id), tool, canary).await;
     assert_eq!(stream.status, 200);
     let is_stream = stream.headers["content-type"] == "text/event-stream";
@@ -45,7 +45,7 @@ async fn called(client: &Client, by: Era, tool: &str, id: usize, canary: &str) {
     }
 }
 
-async fn busy(mut client: Client, number: usize, narrow: bool) {
+async fn run_client(mut client: TestClient, number: usize, narrow: bool) {
     let by = if number.is_multiple_of(2) {
         Era::Legacy
     } else {
@@ -54,7 +54,7 @@ async fn busy(mut client: Client, number: usize, narrow: bool) {
     if by == Era::Legacy {
         client.initialize().await;
     }
-    for id in 0..rounds() {
+    for id in 0..calls_per_client() {
         let to = if id.is_multiple_of(2) {
             Era::Legacy
         } else {
@@ -65,24 +65,24 @@ async fn busy(mut client: Client, number: usize, narrow: bool) {
             (false, 0) => exposed(to, "echo"),
             (false, _) => exposed(to, "canary"),
         };
-        called(&client, by, &tool, id, &format!("canary {number}/{id}")).await;
+        assert_own_messages(&client, by, &tool, id, &format!("canary {number}/{id}")).await;
     }
 }
 
 /// 64 clients of both eras and two principals use the same ids and the same progress token with servers of both eras.
 /// Each call has its own canary in its log message, progress and result.
 #[tokio::test(flavor = "multi_thread")]
-async fn ti_05_the_same_ids_and_tokens_everywhere_and_nobody_gets_anothers() {
-    let rig = Rig::start().await;
+async fn ti_05_clients_with_equal_ids_and_progress_tokens_get_only_their_own_messages() {
+    let rig = TestRig::start().await;
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..CLIENTS {
         let narrow = number % 4 == 3;
         let client = if narrow {
-            rig.client_with("everything", NARROW)
+            rig.client_with("everything", NARROW_TOKEN)
         } else {
             rig.client()
         };
-        clients.spawn(busy(client, number, narrow));
+        clients.spawn(run_client(client, number, narrow));
     }
     while let Some(ended) = clients.join_next().await {
         ended.unwrap();
@@ -103,7 +103,7 @@ async fn ti_05_the_same_ids_and_tokens_everywhere_and_nobody_gets_anothers() {
     }
 }
 
-async fn result(client: &Client, method: &str, params: Value) -> Value {
+async fn result(client: &TestClient, method: &str, params: Value) -> Value {
     let message = json!({"jsonrpc": "2.0", "id": "c", "method": method, "params": params});
     let answer = client.modern(message).await.whole().await.json();
     assert!(answer["result"].is_object(), "{method}: {answer}");
@@ -112,8 +112,8 @@ async fn result(client: &Client, method: &str, params: Value) -> Value {
 
 /// Servers mark user-specific results as `public` in several spellings; lists depend on the token.
 #[tokio::test]
-async fn ti_06_nothing_is_public_whatever_servers_say() {
-    let rig = Rig::start().await;
+async fn ti_06_no_result_is_marked_public_for_caches() {
+    let rig = TestRig::start().await;
     let wide = rig.client();
     for scope in ["public", "Public", "PUBLIC", "shared", "private"] {
         let params = json!({"uri": format!("new+test://scope-{scope}")});
@@ -122,7 +122,7 @@ async fn ti_06_nothing_is_public_whatever_servers_say() {
         assert_eq!(read["cacheScope"], "private", "{scope}: {read}");
         assert_eq!(read["ttlMs"], 60_000);
     }
-    let narrow = rig.client_with("everything", NARROW);
+    let narrow = rig.client_with("everything", NARROW_TOKEN);
     for client in [&wide, &narrow] {
         for method in [
             "server/discover",

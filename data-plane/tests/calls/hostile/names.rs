@@ -6,13 +6,13 @@ use toolgate_mcp::headers::encode;
 use toolgate_model::Era;
 
 use crate::{
-    client::{Answer, Client},
-    rig::{NARROW, Rig, TOOLS},
+    client::{TestClient, TestResponse},
+    rig::{NARROW_TOKEN, TOOLS, TestRig},
     server::FakeServer,
 };
 
 /// Sends a request in the form of `era`, also with names that do not fit into a header.
-async fn ask(client: &Client, era: Era, method: &str, mut params: Value) -> Answer {
+async fn ask(client: &TestClient, era: Era, method: &str, mut params: Value) -> TestResponse {
     let message = json!({"jsonrpc": "2.0", "id": "n", "method": method, "params": params});
     if era == Era::Legacy {
         return client.legacy(message).await.whole().await;
@@ -39,7 +39,7 @@ async fn ask(client: &Client, era: Era, method: &str, mut params: Value) -> Answ
 }
 
 /// Requests that reached a server, without session setup.
-fn reached(server: &FakeServer) -> Vec<Value> {
+fn methods_at_server(server: &FakeServer) -> Vec<Value> {
     let seen = server.seen.lock().unwrap();
     let methods = seen.requests.iter().map(|(_, m)| m["method"].clone());
     let opening = ["initialize", "notifications/initialized", "ping"];
@@ -49,7 +49,7 @@ fn reached(server: &FakeServer) -> Vec<Value> {
 }
 
 /// Names that look like a granted tool to a human or to a lenient parser.
-const ALIKE: [&str; 27] = [
+const LOOKALIKE_NAMES: [&str; 27] = [
     "OLD__ECHO",
     "Old__echo",
     "old__Echo",
@@ -80,13 +80,13 @@ const ALIKE: [&str; 27] = [
 ];
 
 /// Requests for objects that are not granted.
-fn forbidden() -> Vec<(&'static str, Value)> {
+fn forbidden_requests() -> Vec<(&'static str, Value)> {
     let mut asked: Vec<(&str, Value)> = Vec::new();
     let hidden = TOOLS.iter().flat_map(|tool| {
         let both = [format!("old__{tool}"), format!("new__{tool}")];
         both.into_iter().filter(|name| name != "old__echo")
     });
-    let names = hidden.chain(ALIKE.iter().map(|name| (*name).to_owned()));
+    let names = hidden.chain(LOOKALIKE_NAMES.iter().map(|name| (*name).to_owned()));
     for name in names {
         let params = json!({"name": name, "arguments": {"text": "x"}});
         asked.push(("tools/call", params));
@@ -126,12 +126,12 @@ fn forbidden() -> Vec<(&'static str, Value)> {
 /// A token limited to `old__echo` requests everything else: by name, by lookalike names and by every other method that
 /// takes a name.
 #[tokio::test]
-async fn mc_05_what_is_not_listed_is_not_called_however_it_is_named() {
-    let rig = Rig::start().await;
-    let modern = rig.client_with("everything", NARROW);
-    let mut legacy = rig.client_with("everything", NARROW);
+async fn mc_05_an_unlisted_tool_cannot_be_called_under_any_name() {
+    let rig = TestRig::start().await;
+    let modern = rig.client_with("everything", NARROW_TOKEN);
+    let mut legacy = rig.client_with("everything", NARROW_TOKEN);
     legacy.initialize().await;
-    for (method, params) in forbidden() {
+    for (method, params) in forbidden_requests() {
         for (era, client) in [(Era::Legacy, &legacy), (Era::Modern, &modern)] {
             let answer = ask(client, era, method, params.clone()).await;
             let error = answer.json()["error"].clone();
@@ -141,8 +141,8 @@ async fn mc_05_what_is_not_listed_is_not_called_however_it_is_named() {
             );
         }
     }
-    assert_eq!(reached(&rig.legacy), Vec::<Value>::new());
-    assert_eq!(reached(&rig.modern), Vec::<Value>::new());
+    assert_eq!(methods_at_server(&rig.legacy), Vec::<Value>::new());
+    assert_eq!(methods_at_server(&rig.modern), Vec::<Value>::new());
     for (era, client) in [(Era::Legacy, &legacy), (Era::Modern, &modern)] {
         let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
         let list = client.ask(era, list).await.whole().await.json();

@@ -6,8 +6,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Client},
-    rig::{NARROW, Rig, TOKEN},
+    client::{TestClient, TestResponse},
+    rig::{NARROW_TOKEN, TOKEN, TestRig},
 };
 
 fn call(tool: &str) -> Value {
@@ -16,13 +16,13 @@ fn call(tool: &str) -> Value {
 }
 
 /// Posts a message with this session id instead of the client's own.
-async fn with(client: &Client, session: &str, message: &Value) -> Answer {
+async fn post_with_session(client: &TestClient, session: &str, message: &Value) -> TestResponse {
     let mut client = client.clone();
     client.session = Some(session.to_owned());
     client.legacy(message.clone()).await.whole().await
 }
 
-async fn bodiless(client: &Client, session: &str, method: Method) -> u16 {
+async fn bodiless(client: &TestClient, session: &str, method: Method) -> u16 {
     let headers = [
         ("accept", "text/event-stream"),
         ("mcp-session-id", session),
@@ -31,7 +31,7 @@ async fn bodiless(client: &Client, session: &str, method: Method) -> u16 {
     client.raw(method, &headers, "").await.status.as_u16()
 }
 
-fn reached(rig: &Rig) -> usize {
+fn calls_at_servers(rig: &TestRig) -> usize {
     [&rig.legacy, &rig.modern]
         .map(|server| server.calls("echo"))
         .iter()
@@ -39,7 +39,7 @@ fn reached(rig: &Rig) -> usize {
 }
 
 /// Random id with the length of `like`.
-fn guess(like: &str, n: usize) -> String {
+fn guessed_id(like: &str, n: usize) -> String {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut state = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
@@ -55,12 +55,12 @@ fn guess(like: &str, n: usize) -> String {
 /// seal are tried in the core crate). Unknown, foreign and ended ids get the same response, byte for byte, in the same
 /// time.
 #[tokio::test]
-async fn ti_03_ids_that_are_unknown_foreign_or_over_are_told_the_same() {
-    let rig = Rig::start().await;
+async fn ti_03_unknown_foreign_and_ended_session_ids_get_the_same_answer() {
+    let rig = TestRig::start().await;
     let mut alice = rig.client();
     alice.initialize().await;
     let mine = alice.session.clone().unwrap();
-    let mut bob = rig.client_with("everything", NARROW);
+    let mut bob = rig.client_with("everything", NARROW_TOKEN);
     bob.initialize().await;
     let foreign = bob.session.clone().unwrap();
     let mut ended = rig.client();
@@ -69,17 +69,17 @@ async fn ti_03_ids_that_are_unknown_foreign_or_over_are_told_the_same() {
     assert_eq!(bodiless(&ended, &over, Method::DELETE).await, 200);
 
     let message = call("old__echo");
-    let told = with(&alice, &foreign, &message).await;
+    let told = post_with_session(&alice, &foreign, &message).await;
     assert_eq!(told.status, 404, "{told:?}");
     let mut took: [Vec<Duration>; 3] = Default::default();
     for n in 0..1_000 {
-        let unknown = guess(&mine, n);
+        let unknown = guessed_id(&mine, n);
         for (id, took) in [&unknown, &foreign, &over].into_iter().zip(&mut took) {
             if n >= 150 && *id != unknown {
                 continue;
             }
             let began = Instant::now();
-            let answer = with(&alice, id, &message).await;
+            let answer = post_with_session(&alice, id, &message).await;
             took.push(began.elapsed());
             assert_eq!((answer.status, &answer.text), (told.status, &told.text));
         }
@@ -94,20 +94,20 @@ async fn ti_03_ids_that_are_unknown_foreign_or_over_are_told_the_same() {
         let mut bytes = mine.clone().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).unwrap();
-        let answer = with(&alice, &changed, &message).await;
+        let answer = post_with_session(&alice, &changed, &message).await;
         assert_eq!(
             (answer.status, &answer.text),
             (told.status, &told.text),
             "{at}"
         );
     }
-    assert_eq!(reached(&rig), 0);
-    let answer = with(&alice, &mine, &message).await.json();
+    assert_eq!(calls_at_servers(&rig), 0);
+    let answer = post_with_session(&alice, &mine, &message).await.json();
     assert_eq!(answer["result"]["content"][0]["text"], "x");
 }
 
 /// Asserts that no request of the client has access to the session and that the session survives.
-async fn is_shut(client: &Client, session: &str) {
+async fn assert_inaccessible(client: &TestClient, session: &str) {
     for message in [
         call("old__echo"),
         json!({"jsonrpc": "2.0", "id": "s", "method": "ping"}),
@@ -115,7 +115,7 @@ async fn is_shut(client: &Client, session: &str) {
         json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}),
         json!({"jsonrpc": "2.0", "id": "proxy-one:0", "result": {}}),
     ] {
-        let answer = with(client, session, &message).await;
+        let answer = post_with_session(client, session, &message).await;
         let status = answer.status.as_u16();
         assert!([400, 401, 404].contains(&status), "{message}: {answer:?}");
     }
@@ -127,15 +127,15 @@ async fn is_shut(client: &Client, session: &str) {
 
 /// A valid id with another principal, another gateway or a revoked token; ids chosen by the client; ended ids.
 #[tokio::test]
-async fn ti_04_a_session_is_good_for_its_principal_gateway_and_token_only() {
-    let rig = Rig::start().await;
+async fn ti_04_a_session_is_bound_to_its_principal_gateway_and_token() {
+    let rig = TestRig::start().await;
     let mut alice = rig.client();
     alice.initialize().await;
     let mine = alice.session.clone().unwrap();
-    is_shut(&rig.client_with("everything", NARROW), &mine).await;
-    is_shut(&rig.client_with("other", TOKEN), &mine).await;
-    is_shut(&rig.client_with("everything", "archestra_nobody"), &mine).await;
-    is_shut(&rig.client_with("everything", ""), &mine).await;
+    assert_inaccessible(&rig.client_with("everything", NARROW_TOKEN), &mine).await;
+    assert_inaccessible(&rig.client_with("other", TOKEN), &mine).await;
+    assert_inaccessible(&rig.client_with("everything", "archestra_nobody"), &mine).await;
+    assert_inaccessible(&rig.client_with("everything", ""), &mine).await;
     for own in [
         "mine",
         "0",
@@ -146,19 +146,21 @@ async fn ti_04_a_session_is_good_for_its_principal_gateway_and_token_only() {
         &mine[1..],
         &format!("{mine}.{mine}"),
     ] {
-        is_shut(&alice, own).await;
+        assert_inaccessible(&alice, own).await;
     }
     // A client that sends an id with `initialize` gets a new one, and the sent id stays invalid.
     let opening = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}});
     for fixed in ["fixed-by-client", &*mine] {
-        let answer = with(&alice, fixed, &opening).await;
+        let answer = post_with_session(&alice, fixed, &opening).await;
         let given = answer.headers.get("mcp-session-id");
         assert!(given.is_none_or(|id| id != fixed), "{answer:?}");
     }
-    is_shut(&alice, "fixed-by-client").await;
-    assert_eq!(reached(&rig), 0);
-    let answer = with(&alice, &mine, &call("old__echo")).await.json();
+    assert_inaccessible(&alice, "fixed-by-client").await;
+    assert_eq!(calls_at_servers(&rig), 0);
+    let answer = post_with_session(&alice, &mine, &call("old__echo"))
+        .await
+        .json();
     assert_eq!(
         answer["result"]["content"][0]["text"], "x",
         "none of it hurt"
@@ -172,11 +174,11 @@ async fn ti_04_a_session_is_good_for_its_principal_gateway_and_token_only() {
         );
     }
     assert_eq!(bodiless(&alice, &mine, Method::DELETE).await, 200);
-    is_shut(&alice, &mine).await;
+    assert_inaccessible(&alice, &mine).await;
     let mut again = rig.client();
     again.initialize().await;
     let last = again.session.clone().unwrap();
     rig.source.revoke(TOKEN);
-    is_shut(&again, &last).await;
-    assert_eq!(reached(&rig), 1);
+    assert_inaccessible(&again, &last).await;
+    assert_eq!(calls_at_servers(&rig), 1);
 }

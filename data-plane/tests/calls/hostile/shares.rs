@@ -9,46 +9,46 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 use toolgate_data_plane::DataPlaneOptions;
-use toolgate_model::{Era, Sharing, Timeouts};
-use toolgate_session::Shares;
+use toolgate_model::{CallTimeouts, Era, SessionSharing};
+use toolgate_session::PrincipalQuotas;
 
 use crate::{
-    client::{Answer, Client, Stream},
-    rig::{ANYTHING, Rig, TOKEN, eventually, exposed},
-    watching,
+    client::{TestClient, TestResponse, TestResponseStream},
+    resource_subscriptions,
+    rig::{ANYTHING, TOKEN, TestRig, eventually, exposed},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
-async fn rig(change: impl FnOnce(&mut Shares)) -> Rig {
+async fn rig(change: impl FnOnce(&mut PrincipalQuotas)) -> TestRig {
     let change = |options: &mut DataPlaneOptions| change(&mut options.shares);
-    Rig::with(change, Timeouts::default()).await
+    TestRig::with(change, CallTimeouts::default()).await
 }
 
 /// Returns a client with a legacy session that declares elicitation.
-async fn client(rig: &Rig, token: &str) -> Client {
+async fn client(rig: &TestRig, token: &str) -> TestClient {
     let mut client = rig.client_with("everything", token);
     client.capabilities = json!({"elicitation": {}});
     client.initialize().await;
     client
 }
 
-async fn call(client: &Client, era: Era, tool: &str) -> Stream {
+async fn call(client: &TestClient, era: Era, tool: &str) -> TestResponseStream {
     client.call(era, json!("c"), tool, "x").await
 }
 
-async fn text(client: &Client, era: Era, tool: &str) -> String {
+async fn text(client: &TestClient, era: Era, tool: &str) -> String {
     call(client, era, tool).await.whole().await.text
 }
 
-fn is_too_many(answer: &Answer, what: &str) {
+fn is_too_many(answer: &TestResponse, what: &str) {
     assert_eq!(answer.status, 429, "{answer:?}");
     assert_eq!(answer.headers["retry-after"], "1");
     let words = format!("too many of your {what} are open: end some of them, or retry later");
     assert_eq!(answer.json()["error"]["message"], words.as_str());
 }
 
-async fn ends(rig: &Rig, what: &str) {
+async fn ends(rig: &TestRig, what: &str) {
     eventually("nothing is left", || {
         let text = rig.metrics.render();
         let line = text.lines().find(|line| line.starts_with(what));
@@ -58,11 +58,11 @@ async fn ends(rig: &Rig, what: &str) {
 }
 
 #[tokio::test]
-async fn ov_10_one_principals_sessions_keep_no_others_out() {
+async fn ov_10_sessions_of_one_principal_leave_room_for_others() {
     let rig = rig(|shares| shares.sessions = 2).await;
     let level = json!({"jsonrpc": "2.0", "id": 1, "method": "logging/setLevel",
         "params": {"level": "error"}});
-    let set = async |client: &Client| client.legacy(level.clone()).await.whole().await;
+    let set = async |client: &TestClient| client.legacy(level.clone()).await.whole().await;
     let alice = [client(&rig, TOKEN).await, client(&rig, TOKEN).await];
     for client in &alice {
         assert_eq!(set(client).await.json()["result"], json!({}));
@@ -92,7 +92,7 @@ async fn ov_10_one_principals_sessions_keep_no_others_out() {
 }
 
 #[tokio::test]
-async fn ov_10_one_principals_streams_keep_no_others_out() {
+async fn ov_10_streams_of_one_principal_leave_room_for_others() {
     let rig = rig(|shares| shares.subscriptions = 2).await;
     let listen = async |token: &str| {
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen",
@@ -110,22 +110,22 @@ async fn ov_10_one_principals_streams_keep_no_others_out() {
 }
 
 #[tokio::test]
-async fn ov_10_one_principals_feeds_keep_no_others_out() {
-    let rig = watching::rig_with(|options| options.shares.listeners = 1).await;
+async fn ov_10_resource_feeds_of_one_principal_leave_room_for_others() {
+    let rig = resource_subscriptions::rig_with(|options| options.shares.change_feeds = 1).await;
     let (alice, bob) = (client(&rig, TOKEN).await, client(&rig, ANYTHING).await);
-    let subscribe = async |client: &Client, server: &str| -> Value {
+    let subscribe = async |client: &TestClient, server: &str| -> Value {
         let uri = format!("{server}+test://a");
-        watching::subscribe(client, "resources/subscribe", &uri).await
+        resource_subscriptions::subscribe(client, "resources/subscribe", &uri).await
     };
     assert_eq!(subscribe(&alice, "old").await["result"], json!({}));
     let refused = subscribe(&alice, "new").await;
     let words = refused["error"]["message"].as_str().unwrap();
     assert!(words.contains("too many of your subscriptions"), "{words}");
-    assert_eq!(rig.modern.listeners(), 0, "nothing was sent");
+    assert_eq!(rig.modern.open_feeds(), 0, "nothing was sent");
     assert_eq!(subscribe(&bob, "old").await["result"], json!({}));
     let uri = "old+test://a";
-    watching::subscribe(&alice, "resources/unsubscribe", uri).await;
-    eventually("hers ends", || rig.legacy.listeners() == 1).await;
+    resource_subscriptions::subscribe(&alice, "resources/unsubscribe", uri).await;
+    eventually("hers ends", || rig.legacy.open_feeds() == 1).await;
     let mut last = subscribe(&alice, "new").await;
     for _ in 0..100 {
         if last["result"] == json!({}) {
@@ -138,10 +138,10 @@ async fn ov_10_one_principals_feeds_keep_no_others_out() {
 }
 
 #[tokio::test]
-async fn ov_10_one_principals_links_keep_no_others_out() {
-    let rig = rig(|shares| shares.links = 2).await;
+async fn ov_10_upstream_sessions_of_one_principal_leave_room_for_others() {
+    let rig = rig(|shares| shares.upstream_sessions = 2).await;
     // Each downstream session has its own upstream session.
-    rig.share(Sharing::PerSession);
+    rig.set_sharing(SessionSharing::PerSession);
     for _ in 0..2 {
         let hers = client(&rig, TOKEN).await;
         assert!(
@@ -168,9 +168,9 @@ async fn ov_10_one_principals_links_keep_no_others_out() {
 }
 
 #[tokio::test]
-async fn ov_10_one_principals_questions_keep_no_others_out() {
+async fn ov_10_server_requests_to_one_principal_leave_room_for_others() {
     for era in ERAS {
-        let rig = rig(|shares| shares.questions = 1).await;
+        let rig = rig(|shares| shares.server_requests = 1).await;
         let tool = exposed(era, "ask");
         let alice = [client(&rig, TOKEN).await, client(&rig, TOKEN).await];
         let mut hers = call(&alice[0], Era::Legacy, &tool).await;
@@ -200,8 +200,8 @@ async fn ov_10_one_principals_questions_keep_no_others_out() {
 }
 
 #[tokio::test]
-async fn ov_10_one_principals_parked_calls_keep_no_others_out() {
-    let rig = rig(|shares| shares.parked = 1).await;
+async fn ov_10_suspended_calls_of_one_principal_leave_room_for_others() {
+    let rig = rig(|shares| shares.suspended_calls = 1).await;
     let alice = client(&rig, TOKEN).await;
     let asked = "input_required";
     assert!(text(&alice, Era::Modern, "old__ask").await.contains(asked));
@@ -212,10 +212,11 @@ async fn ov_10_one_principals_parked_calls_keep_no_others_out() {
 
 /// The request body of a suspended call is not held: otherwise few absent clients would take all the memory.
 #[tokio::test]
-async fn ov_10_who_stays_away_keeps_no_body() {
+async fn ov_10_a_suspended_call_holds_no_request_body() {
     const BODY: usize = 100_000;
-    let change = |options: &mut DataPlaneOptions| options.door.limits.bodies = 8 * BODY;
-    let rig = Rig::with(change, Timeouts::default()).await;
+    let change =
+        |options: &mut DataPlaneOptions| options.listener.limits.total_body_bytes = 8 * BODY;
+    let rig = TestRig::with(change, CallTimeouts::default()).await;
     let alice = client(&rig, TOKEN).await;
     let text = "p".repeat(BODY);
     // A quarter of the budget covers two bodies, with their overhead not even that.
@@ -231,7 +232,7 @@ async fn ov_10_who_stays_away_keeps_no_body() {
 }
 
 #[tokio::test]
-async fn ov_10_one_principals_calls_keep_no_others_out() {
+async fn ov_10_calls_of_one_principal_leave_room_for_others() {
     let rig = rig(|shares| shares.in_flight = 1).await;
     let (alice, more) = (client(&rig, TOKEN).await, client(&rig, TOKEN).await);
     let mut held = Vec::new();
@@ -262,7 +263,7 @@ async fn ov_10_one_principals_calls_keep_no_others_out() {
 }
 
 /// Sends a call and does not read the response.
-async fn reluctant(rig: &Rig, token: &str, text: &str) -> TcpStream {
+async fn unread_call(rig: &TestRig, token: &str, text: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(rig.address).await.unwrap();
@@ -286,14 +287,14 @@ async fn reluctant(rig: &Rig, token: &str, text: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn ov_10_calls_whose_answers_there_is_no_room_for_are_not_sent() {
+async fn ov_10_a_call_without_memory_for_its_response_is_not_sent() {
     const ANSWER: usize = 3 << 20;
-    let change = |options: &mut DataPlaneOptions| options.answers = 2 * ANSWER + 200_000;
-    let rig = Rig::with(change, Timeouts::default()).await;
+    let change = |options: &mut DataPlaneOptions| options.response_bytes = 2 * ANSWER + 200_000;
+    let rig = TestRig::with(change, CallTimeouts::default()).await;
     let (alice, bob) = (client(&rig, TOKEN).await, client(&rig, ANYTHING).await);
     let text = "x".repeat(ANSWER);
-    let held = reluctant(&rig, TOKEN, &text).await;
-    let refused = async |client: &Client, words: &str| {
+    let held = unread_call(&rig, TOKEN, &text).await;
+    let refused = async |client: &TestClient, words: &str| {
         for (era, tool) in [(Era::Modern, "new__echo"), (Era::Legacy, "old__echo")] {
             let reached = || rig.legacy.calls("echo") + rig.modern.calls("echo");
             let mut before = reached();
@@ -317,7 +318,7 @@ async fn ov_10_calls_whose_answers_there_is_no_room_for_are_not_sent() {
         assert!(answer.contains("\"x\""), "{answer}");
     }
     // When the whole budget is used up, every principal gets the error.
-    let theirs = reluctant(&rig, ANYTHING, &text).await;
+    let theirs = unread_call(&rig, ANYTHING, &text).await;
     for client in [&alice, &bob] {
         refused(client, "the gateway is overloaded with answers").await;
     }

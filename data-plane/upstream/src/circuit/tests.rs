@@ -27,7 +27,7 @@ fn four_failures_and_a_success_leave_it_closed() {
 }
 
 #[test]
-fn the_fifth_failure_opens_it_and_one_call_at_a_time_finds_out() {
+fn the_fifth_failure_opens_it_and_one_call_at_a_time_probes() {
     let mut circuit = opened();
     assert_eq!(circuit.admit(499), Admission::Refused);
     assert_eq!(circuit.admit(500), Admission::Probe);
@@ -53,7 +53,7 @@ fn calls_sent_before_it_opened_do_not_lengthen_the_pause() {
 }
 
 #[test]
-fn a_probe_whose_caller_left_does_not_block_the_server() {
+fn an_abandoned_probe_does_not_block_the_server() {
     let mut circuit = opened();
     assert_eq!(circuit.admit(500), Admission::Probe);
     circuit.abandoned(501);
@@ -62,7 +62,7 @@ fn a_probe_whose_caller_left_does_not_block_the_server() {
 
 proptest! {
     #[test]
-    fn whatever_happens_it_tries_again_within_a_minute(
+    fn a_probe_is_admitted_within_a_minute_after_any_history(
         steps in proptest::collection::vec((0_u8..5, 0_u64..100_000, any::<u64>()), 0..200),
     ) {
         let mut circuit = Circuit::default();

@@ -3,14 +3,17 @@
 use super::*;
 
 #[tokio::test]
-async fn what_is_told_early_waits_and_what_is_asked_early_is_refused() {
-    let callers = Callers::default();
+async fn early_notifications_are_queued_and_early_requests_are_rejected() {
+    let callers = InFlightCalls::default();
     let mut elsewhere = Elsewhere::enter(&callers);
     let message = Bytes::from_static(b"{}");
-    assert!(!callers.hear(&message, true), "nobody looks yet");
-    assert!(callers.hear(&message, false));
+    assert!(
+        !callers.deliver_to_sole_call(&message, true),
+        "nobody looks yet"
+    );
+    assert!(callers.deliver_to_sole_call(&message, false));
     elsewhere.open();
     assert_eq!(elsewhere.message().await, message);
-    assert!(callers.hear(&message, true));
+    assert!(callers.deliver_to_sole_call(&message, true));
     assert_eq!(elsewhere.message().await, message);
 }

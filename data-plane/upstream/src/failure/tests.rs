@@ -1,11 +1,11 @@
 //! Nothing of a server's own words passes, and its 401 is not ours.
 
-use toolgate_client::{Phase, StatusProblem};
+use toolgate_client::{StatusProblem, TimeoutPhase};
 
 use super::*;
 
 #[test]
-fn statuses_are_told_in_our_own_words() {
+fn statuses_are_reported_with_fixed_texts() {
     for (code, failure) in [
         (401, Some(UpstreamFailure::Credential)),
         (403, Some(UpstreamFailure::Credential)),
@@ -26,7 +26,7 @@ fn statuses_are_told_in_our_own_words() {
 }
 
 #[test]
-fn texts_of_errors_do_not_pass() {
+fn error_texts_are_not_forwarded() {
     let secret = "http://10.0.0.1/internal";
     let problem = StatusProblem {
         status: StatusCode::NOT_FOUND,
@@ -36,7 +36,7 @@ fn texts_of_errors_do_not_pass() {
     for error in [
         ClientError::Broken(secret.to_owned()),
         ClientError::Protocol(secret.to_owned().into()),
-        ClientError::Timeout(Phase::FirstByte),
+        ClientError::Timeout(TimeoutPhase::FirstByte),
         ClientError::TooLarge(7),
         ClientError::Status(Box::new(problem)),
     ] {
@@ -45,7 +45,7 @@ fn texts_of_errors_do_not_pass() {
 }
 
 #[test]
-fn a_call_is_sent_again_only_where_no_byte_left_us_or_the_session_was_unknown() {
+fn a_call_is_retried_only_if_nothing_was_sent_or_the_session_was_unknown() {
     let connect = EgressError::Connect {
         host: "one.example".to_owned(),
         source: std::io::ErrorKind::ConnectionRefused.into(),
@@ -56,7 +56,7 @@ fn a_call_is_sent_again_only_where_no_byte_left_us_or_the_session_was_unknown() 
             ClientError::Egress(EgressError::Broken("reset".to_owned())),
             Again::Never,
         ),
-        (ClientError::Timeout(Phase::FirstByte), Again::Never),
+        (ClientError::Timeout(TimeoutPhase::FirstByte), Again::Never),
         (ClientError::Broken("cut".to_owned()), Again::Never),
     ];
     for (error, expected) in errors {

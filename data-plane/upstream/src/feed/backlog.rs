@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use toolgate_data_core::watch::Told;
+use toolgate_data_core::notify::topic_subscriptions::TopicChange;
 
 /// How much is kept.
 const BACKLOG: usize = 1_000;
@@ -13,13 +13,13 @@ const BACKLOG_BYTES: usize = 1024 * 1024;
 /// In the order in which it was told last.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    told: VecDeque<Told>,
+    told: VecDeque<TopicChange>,
     bytes: usize,
 }
 
 impl Backlog {
     /// One more, in place of what was told of the same before. What there is no room for is the oldest.
-    pub(super) fn push(&mut self, told: Told) {
+    pub(super) fn push(&mut self, told: TopicChange) {
         if let Some(at) = self.told.iter().position(|before| same(before, &told))
             && let Some(before) = self.told.remove(at)
         {
@@ -35,7 +35,7 @@ impl Backlog {
     }
 
     /// The oldest.
-    pub(super) fn pop(&mut self) -> Option<Told> {
+    pub(super) fn pop(&mut self) -> Option<TopicChange> {
         let told = self.told.pop_front()?;
         self.bytes -= size(&told);
         Some(told)
@@ -43,18 +43,19 @@ impl Backlog {
 }
 
 /// Whether both are of the same resource or task.
-fn same(one: &Told, other: &Told) -> bool {
+fn same(one: &TopicChange, other: &TopicChange) -> bool {
     match (one, other) {
-        (Told::Updated(one), Told::Updated(other)) => one == other,
-        (Told::Task(one, _), Told::Task(other, _)) => one == other,
-        (Told::Updated(_), Told::Task(..)) | (Told::Task(..), Told::Updated(_)) => false,
+        (TopicChange::Updated(one), TopicChange::Updated(other)) => one == other,
+        (TopicChange::Task(one, _), TopicChange::Task(other, _)) => one == other,
+        (TopicChange::Updated(_), TopicChange::Task(..))
+        | (TopicChange::Task(..), TopicChange::Updated(_)) => false,
     }
 }
 
-fn size(told: &Told) -> usize {
+fn size(told: &TopicChange) -> usize {
     match told {
-        Told::Updated(uri) => uri.len(),
-        Told::Task(id, notice) => id.len() + notice.len(),
+        TopicChange::Updated(uri) => uri.len(),
+        TopicChange::Task(id, notice) => id.len() + notice.len(),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
-use toolgate_client::{Change, Changes, ClientError, ask, session_changes};
+use toolgate_client::{ClientError, ServerChange, ServerChangeFeed, ask, session_changes};
 use toolgate_data_core::{
-    port::{Feed, LinkFacts, LinkKey, Pending},
+    notify::topic_subscriptions::{ChangeTopic, ChangeTopics, TopicChange},
+    port::{BoxedFuture, ChangeFeed, UpstreamSessionHandle, UpstreamSessionKey},
     refusal::UpstreamFailure,
-    watch::{Told, Topic, Topics},
 };
 use toolgate_mcp::{message, method, text::quote};
 
@@ -23,13 +23,13 @@ const TOUCH: Duration = Duration::from_secs(60);
 
 struct LegacyFeed {
     feeds: Feeds,
-    key: LinkKey,
-    link: Arc<LinkFacts>,
-    changes: Changes,
-    agreed: Topics,
+    key: UpstreamSessionKey,
+    link: Arc<UpstreamSessionHandle>,
+    changes: ServerChangeFeed,
+    agreed: ChangeTopics,
 }
 
-pub(super) async fn open(feeds: Feeds, key: LinkKey, topics: Topics) -> Opening {
+pub(super) async fn open(feeds: Feeds, key: UpstreamSessionKey, topics: ChangeTopics) -> Opening {
     let mut link = feeds.links.open(&key).await?;
     if is_lost(&link) {
         link = feeds.links.reopen(&key, &link).await?;
@@ -54,12 +54,15 @@ pub(super) async fn open(feeds: Feeds, key: LinkKey, topics: Topics) -> Opening 
         link,
         // A server without such a stream has no way to tell of updates.
         changes: changes.ok_or(UpstreamFailure::Status)?,
-        agreed: Topics::new(),
+        agreed: ChangeTopics::new(),
     };
     Box::new(feed).change(topics).await
 }
 
-async fn stream(reached: &Reached, link: &LinkFacts) -> Result<Option<Changes>, ClientError> {
+async fn stream(
+    reached: &Reached,
+    link: &UpstreamSessionHandle,
+) -> Result<Option<ServerChangeFeed>, ClientError> {
     let http = &reached.station().target.http;
     let presented = Arc::clone(&reached.presented).inside(Some(link));
     session_changes(http, &presented.endpoint, session_headers(link)).await
@@ -79,7 +82,7 @@ impl LegacyFeed {
         let request = message::request(&id, method, Some(&params));
         let presented = Arc::clone(&reached.presented).inside(Some(&self.link));
         let endpoint = presented.endpoint.clone();
-        let endpoint = endpoint.within(self.key.server.timeouts.first_byte);
+        let endpoint = endpoint.with_max_timeout(self.key.server.timeouts.first_byte);
         let http = &reached.station().target.http;
         let asked = ask(http, &endpoint, session_headers(&self.link), &id, request).await;
         match asked {
@@ -100,48 +103,51 @@ impl LegacyFeed {
         }
     }
 
-    async fn changed(mut self: Box<Self>, topics: Topics) -> Opening {
-        let gone: Vec<Topic> = self.agreed.difference(&topics).cloned().collect();
+    async fn changed(mut self: Box<Self>, topics: ChangeTopics) -> Opening {
+        let gone: Vec<ChangeTopic> = self.agreed.difference(&topics).cloned().collect();
         for topic in gone {
-            if let Topic::Resource(uri) = &topic {
+            if let ChangeTopic::Resource(uri) = &topic {
                 // Whether it heard or not: nobody is told any more.
                 let _told = self.say(method::RESOURCES_UNSUBSCRIBE, uri).await;
             }
             self.agreed.remove(&topic);
         }
-        let more: Vec<Topic> = topics.difference(&self.agreed).cloned().collect();
+        let more: Vec<ChangeTopic> = topics.difference(&self.agreed).cloned().collect();
         for topic in more {
             let agrees = match &topic {
-                Topic::Resource(uri) => self.say(method::RESOURCES_SUBSCRIBE, uri).await?,
-                Topic::Task(_) => false,
+                ChangeTopic::Resource(uri) => self.say(method::RESOURCES_SUBSCRIBE, uri).await?,
+                ChangeTopic::Task(_) => false,
             };
             if agrees {
                 self.agreed.insert(topic);
             }
         }
-        let feed: Box<dyn Feed> = self;
+        let feed: Box<dyn ChangeFeed> = self;
         Ok(feed)
     }
 }
 
-impl Feed for LegacyFeed {
-    fn agreed(&self) -> &Topics {
+impl ChangeFeed for LegacyFeed {
+    fn agreed(&self) -> &ChangeTopics {
         &self.agreed
     }
 
-    fn next(&mut self) -> Pending<'_, Option<Told>> {
+    fn next(&mut self) -> BoxedFuture<'_, Option<TopicChange>> {
         Box::pin(async {
             loop {
                 // Looked at now and then, so that the link is not taken for one that nobody uses.
                 let Ok(heard) = timeout(TOUCH, self.changes.next()).await else {
-                    self.feeds.links.standing(&self.key);
+                    self.feeds.links.established(&self.key);
                     continue;
                 };
                 match heard {
-                    Ok(Some(Change::Updated(uri))) => return Some(Told::Updated(uri)),
+                    Ok(Some(ServerChange::Updated(uri))) => return Some(TopicChange::Updated(uri)),
                     // Lists are watched by the control plane, and there are no tasks.
                     Ok(Some(
-                        Change::Tools | Change::Prompts | Change::Resources | Change::Task(..),
+                        ServerChange::Tools
+                        | ServerChange::Prompts
+                        | ServerChange::Resources
+                        | ServerChange::Task(..),
                     )) => {}
                     Ok(None) | Err(_) => return None,
                 }
@@ -149,14 +155,14 @@ impl Feed for LegacyFeed {
         })
     }
 
-    fn change(self: Box<Self>, topics: Topics) -> Pending<'static, Opening> {
+    fn change(self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, Opening> {
         Box::pin(self.changed(topics))
     }
 
-    fn close(self: Box<Self>) -> Pending<'static, ()> {
+    fn close(self: Box<Self>) -> BoxedFuture<'static, ()> {
         Box::pin(async move {
             // The link lives on, for others.
-            let _nobody_waits = self.changed(Topics::new()).await;
+            let _nobody_waits = self.changed(ChangeTopics::new()).await;
         })
     }
 }

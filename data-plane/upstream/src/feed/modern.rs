@@ -1,16 +1,18 @@
 //! A feed of a modern server: one `subscriptions/listen`, opened anew when it is to tell of others.
 
 use tokio::time::timeout;
-use toolgate_client::{Change, Changes, listen, next_id};
+use toolgate_client::{ServerChange, ServerChangeFeed, listen, next_id};
 use toolgate_data_core::{
-    port::{Feed, LinkKey, Pending},
+    notify::{
+        subscription::SubscriptionFilter,
+        topic_subscriptions::{ChangeTopic, ChangeTopics, TopicChange},
+    },
+    port::{BoxedFuture, ChangeFeed, UpstreamSessionKey},
     refusal::UpstreamFailure,
     rewrite,
-    session_id::ClientCapabilities,
-    subscription::Filter,
-    watch::{Told, Topic, Topics},
+    session::session_id::ClientCapabilities,
 };
-use toolgate_mcp::{message::ModernMeta, versions};
+use toolgate_mcp::{message::ModernRequestMeta, versions};
 
 use crate::failure;
 
@@ -21,14 +23,14 @@ const DRAINED: usize = 10_000;
 
 struct ModernFeed {
     feeds: Feeds,
-    key: LinkKey,
-    changes: Changes,
-    agreed: Topics,
+    key: UpstreamSessionKey,
+    changes: ServerChangeFeed,
+    agreed: ChangeTopics,
     /// Told by the feed before this one, and not yet heard.
     backlog: Backlog,
 }
 
-pub(super) async fn open(feeds: Feeds, key: LinkKey, topics: Topics) -> Opening {
+pub(super) async fn open(feeds: Feeds, key: UpstreamSessionKey, topics: ChangeTopics) -> Opening {
     let (changes, agreed) = begin(&feeds, &key, &topics).await?;
     Ok(Box::new(ModernFeed {
         feeds,
@@ -41,20 +43,20 @@ pub(super) async fn open(feeds: Feeds, key: LinkKey, topics: Topics) -> Opening 
 
 async fn begin(
     feeds: &Feeds,
-    key: &LinkKey,
-    topics: &Topics,
-) -> Result<(Changes, Topics), UpstreamFailure> {
+    key: &UpstreamSessionKey,
+    topics: &ChangeTopics,
+) -> Result<(ServerChangeFeed, ChangeTopics), UpstreamFailure> {
     let mut reached = feeds.reach(&key.server).await?;
     let filter = filter(topics);
     let follows = !filter.tasks.is_empty();
     let capabilities = follows.then(|| ClientCapabilities::TASKS.to_json());
-    let meta = ModernMeta {
+    let meta = ModernRequestMeta {
         version: versions::MODERN,
         capabilities: capabilities.as_deref().unwrap_or("{}"),
-        client: Some(rewrite::CLIENT),
+        client: Some(rewrite::CLIENT_INFO),
         progress_token: None,
         log_level: None,
-        carry: None,
+        forwarded: None,
     };
     let id = next_id().to_string();
     let (http, endpoint) = (&reached.station().target.http, &reached.presented.endpoint);
@@ -63,8 +65,8 @@ async fn begin(
             return Ok(None);
         };
         let agreed = changes.acknowledged().await?;
-        let resources = agreed.uris.into_iter().map(Topic::Resource);
-        let tasks = agreed.tasks.into_iter().map(Topic::Task);
+        let resources = agreed.uris.into_iter().map(ChangeTopic::Resource);
+        let tasks = agreed.tasks.into_iter().map(ChangeTopic::Task);
         Ok(Some((changes, resources.chain(tasks).collect())))
     };
     let opened = timeout(key.server.timeouts.first_byte, opening).await;
@@ -89,25 +91,25 @@ async fn begin(
 }
 
 /// What is asked of the server.
-fn filter(topics: &Topics) -> Filter {
-    let mut filter = Filter::default();
+fn filter(topics: &ChangeTopics) -> SubscriptionFilter {
+    let mut filter = SubscriptionFilter::default();
     for topic in topics {
         match topic {
-            Topic::Resource(uri) => filter.uris.insert(uri.clone()),
-            Topic::Task(id) => filter.tasks.insert(id.clone()),
+            ChangeTopic::Resource(uri) => filter.uris.insert(uri.clone()),
+            ChangeTopic::Task(id) => filter.tasks.insert(id.clone()),
         };
     }
     filter
 }
 
 /// What of it concerns those who watch. Lists are watched by the control plane.
-fn told(change: Change) -> Option<Told> {
+fn told(change: ServerChange) -> Option<TopicChange> {
     match change {
-        Change::Updated(uri) => Some(Told::Updated(uri)),
-        Change::Task(id, params) => {
-            rewrite::notice_of(&params).map(|notice| Told::Task(id, notice))
+        ServerChange::Updated(uri) => Some(TopicChange::Updated(uri)),
+        ServerChange::Task(id, params) => {
+            rewrite::bounded_task_params(&params).map(|notice| TopicChange::Task(id, notice))
         }
-        Change::Tools | Change::Prompts | Change::Resources => None,
+        ServerChange::Tools | ServerChange::Prompts | ServerChange::Resources => None,
     }
 }
 
@@ -115,7 +117,7 @@ impl ModernFeed {
     /// What it has told already.
     fn drain(&mut self) {
         for _ in 0..DRAINED {
-            let Some(change) = self.changes.told_already() else {
+            let Some(change) = self.changes.next_buffered() else {
                 break;
             };
             if let Some(told) = told(change) {
@@ -125,12 +127,12 @@ impl ModernFeed {
     }
 }
 
-impl Feed for ModernFeed {
-    fn agreed(&self) -> &Topics {
+impl ChangeFeed for ModernFeed {
+    fn agreed(&self) -> &ChangeTopics {
         &self.agreed
     }
 
-    fn next(&mut self) -> Pending<'_, Option<Told>> {
+    fn next(&mut self) -> BoxedFuture<'_, Option<TopicChange>> {
         Box::pin(async {
             if let Some(told) = self.backlog.pop() {
                 return Some(told);
@@ -145,18 +147,18 @@ impl Feed for ModernFeed {
         })
     }
 
-    fn change(mut self: Box<Self>, topics: Topics) -> Pending<'static, Opening> {
+    fn change(mut self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, Opening> {
         Box::pin(async move {
             let (changes, agreed) = begin(&self.feeds, &self.key, &topics).await?;
             self.drain();
             self.changes = changes;
             self.agreed = agreed;
-            let feed: Box<dyn Feed> = self;
+            let feed: Box<dyn ChangeFeed> = self;
             Ok(feed)
         })
     }
 
-    fn close(self: Box<Self>) -> Pending<'static, ()> {
+    fn close(self: Box<Self>) -> BoxedFuture<'static, ()> {
         // A closed stream says it all.
         Box::pin(async {})
     }

@@ -13,7 +13,7 @@ use toolgate_runtime::{DrainOutcome, drain};
 use super::*;
 
 #[tokio::test]
-async fn what_is_dropped_half_way_is_finished_and_waited_for() {
+async fn a_dropped_future_runs_to_completion_and_delays_the_drain() {
     let (drain, trigger) = drain::new();
     let ran = Arc::new(AtomicU32::new(0));
     let work = |ran: Arc<AtomicU32>| async move {

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use toolgate_model::{Digest, Timeouts, Timestamp};
+use toolgate_model::{CallTimeouts, Digest, Timestamp};
 use toolgate_runtime::ManualClock;
 
 use super::*;
 
 fn server(id: &str, revision: u8) -> Arc<ServerView> {
     Arc::new(ServerView {
-        name: Name::new("acme".parse().unwrap(), id.parse().unwrap()),
+        name: ObjectName::new("acme".parse().unwrap(), id.parse().unwrap()),
         url: "http://127.0.0.1:1/".into(),
         credential: None,
         era: None,
         protocol_version: None,
         relay: toolgate_model::RelayPolicy::default(),
-        sharing: toolgate_model::Sharing::default(),
+        sharing: toolgate_model::SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
-        timeouts: Timeouts::default(),
+        timeouts: CallTimeouts::default(),
         digest: Digest([revision; 32]),
     })
 }
@@ -34,7 +34,7 @@ fn broken(station: &Arc<Station<()>>) {
 }
 
 #[test]
-fn a_server_that_keeps_failing_is_given_a_pause_and_then_tried_by_one() {
+fn a_failing_server_is_paused_and_then_probed_by_one_call() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
     broken(&station);
@@ -47,7 +47,7 @@ fn a_server_that_keeps_failing_is_given_a_pause_and_then_tried_by_one() {
 }
 
 #[test]
-fn a_probe_that_is_let_go_of_makes_room_for_another() {
+fn a_released_probe_makes_room_for_another() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
     broken(&station);
@@ -57,7 +57,7 @@ fn a_probe_that_is_let_go_of_makes_room_for_another() {
 }
 
 #[test]
-fn refusals_that_say_nothing_of_its_health_do_not_count() {
+fn rejections_unrelated_to_health_do_not_count() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
     for _ in 0..20 {
@@ -71,7 +71,7 @@ fn refusals_that_say_nothing_of_its_health_do_not_count() {
 }
 
 #[test]
-fn ov_10_one_callers_bad_requests_do_not_close_the_server_to_others() {
+fn ov_10_bad_requests_of_one_caller_do_not_open_the_circuit_for_others() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
     for _ in 0..100 {
@@ -82,7 +82,7 @@ fn ov_10_one_callers_bad_requests_do_not_close_the_server_to_others() {
 }
 
 #[test]
-fn calls_at_one_server_are_bounded() {
+fn concurrent_calls_per_server_are_bounded() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
     let held: Vec<_> = (0..CALLS_PER_SERVER)
@@ -94,22 +94,22 @@ fn calls_at_one_server_are_bounded() {
 }
 
 #[test]
-fn one_principal_leaves_room_at_a_server_for_others() {
+fn calls_per_server_are_limited_per_principal() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
-    let (ada, bob) = (Holder::of(&"ada"), Holder::of(&"bob"));
+    let (ada, bob) = (BudgetOwner::of(&"ada"), BudgetOwner::of(&"bob"));
     let held: Vec<_> = std::iter::from_fn(|| station.leave_for(ada).ok()).collect();
     assert_eq!(held.len(), CROWDED + SHARE);
     let others: Vec<_> = std::iter::from_fn(|| station.leave_for(bob).ok()).collect();
     assert_eq!(others.len(), CALLS_PER_SERVER - CROWDED - SHARE);
     drop((held, others));
     assert_eq!(station.calls.load(Ordering::Relaxed), 0);
-    assert_eq!(station.crowd.holders(), 0, "nobody is kept");
+    assert_eq!(station.crowd.owners(), 0, "nobody is kept");
 }
 
 /// A call whose server has answered and waits for its client to say more: nothing of it is there.
 #[test]
-fn a_call_that_rests_takes_no_place_from_others() {
+fn a_suspended_call_holds_no_call_slot() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
     let mut held: Vec<_> = (0..CALLS_PER_SERVER)
@@ -132,7 +132,7 @@ fn a_call_that_rests_takes_no_place_from_others() {
 }
 
 #[test]
-fn another_configuration_is_another_station_and_gone_servers_are_forgotten() {
+fn a_changed_configuration_gets_a_new_upstream_and_removed_servers_are_dropped() {
     let stations: Stations<u8> = Stations::new();
     let clock: SharedClock = ManualClock::new(Timestamp(0));
     let of = |server: &Arc<ServerView>, target| {
@@ -149,7 +149,7 @@ fn another_configuration_is_another_station_and_gone_servers_are_forgotten() {
 }
 
 #[test]
-fn a_server_that_takes_in_nothing_has_so_many_messages_before_it_and_no_more() {
+fn pending_messages_to_a_stalled_server_are_bounded() {
     let clock = ManualClock::new(Timestamp(0));
     let station = station(&clock);
     let mut before: Vec<_> = std::iter::from_fn(|| station.note())

@@ -1,37 +1,43 @@
 //! Tests of body limits: size limits hold, and bytes are charged while they are held.
 
 use toolgate_model::MaxAnswer;
-use toolgate_runtime::{budget::Holder, drain};
+use toolgate_runtime::{budget::BudgetOwner, drain};
 
 use super::*;
 use crate::{
     ReplyBody,
     detect::tests::{endpoint, http},
-    send::{Headers, send},
-    stand_in,
+    fake_server,
+    send::{RequestHeaders, send},
 };
 
 const MIB: usize = 1024 * 1024;
 
 /// Reads a document of this size with this budget.
-async fn read(size: usize, budget: &Arc<Budget>) -> Result<Bytes, ClientError> {
+async fn read(size: usize, budget: &Arc<MemoryBudget>) -> Result<Bytes, ClientError> {
     read_for(None, size, budget).await
 }
 
 /// Reads a document of this size on behalf of an owner.
 async fn read_for(
-    holder: Option<Holder>,
+    holder: Option<BudgetOwner>,
     size: usize,
-    budget: &Arc<Budget>,
+    budget: &Arc<MemoryBudget>,
 ) -> Result<Bytes, ClientError> {
     let (drain, _trigger) = drain::new();
-    let url = stand_in::start(&drain, move |_| {
-        stand_in::reply(200, "application/json", vec![b'x'; size])
+    let url = fake_server::start(&drain, move |_| {
+        fake_server::reply(200, "application/json", vec![b'x'; size])
     });
-    let endpoint = endpoint(&url.await.unwrap()).counted(Arc::clone(budget));
-    let reply = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await?;
+    let endpoint = endpoint(&url.await.unwrap()).with_response_budget(Arc::clone(budget));
+    let reply = send(
+        &http(),
+        &endpoint,
+        RequestHeaders::none(),
+        Bytes::from("{}"),
+    )
+    .await?;
     let reply = match holder {
-        Some(holder) => reply.held_by(holder),
+        Some(holder) => reply.charge_to(holder),
         None => reply,
     };
     let ReplyBody::Json(body) = reply.body else {
@@ -41,8 +47,8 @@ async fn read_for(
 }
 
 #[tokio::test]
-async fn a_document_may_have_what_a_message_may_and_not_a_byte_more() {
-    let budget = Budget::new(64 * MIB);
+async fn a_document_is_limited_to_the_message_size() {
+    let budget = MemoryBudget::new(64 * MIB);
     let most = MaxAnswer::default().bytes();
     assert_eq!(read(most, &budget).await.unwrap().len(), most);
     let error = read(most + 1, &budget).await.unwrap_err();
@@ -53,8 +59,8 @@ async fn a_document_may_have_what_a_message_may_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn documents_share_a_budget_and_give_it_back() {
-    let budget = Budget::new(3 * MIB);
+async fn documents_share_a_budget_and_release_it() {
+    let budget = MemoryBudget::new(3 * MIB);
     let first = read(2 * MIB, &budget).await.unwrap();
     let part = first.slice(5..6);
     drop(first);
@@ -62,7 +68,7 @@ async fn documents_share_a_budget_and_give_it_back() {
     assert!(matches!(error, ClientError::Exhausted), "{error}");
     // Small responses are not charged.
     for _ in 0..4 {
-        read(SMALL_ANSWER, &budget).await.unwrap();
+        read(SMALL_RESPONSE, &budget).await.unwrap();
     }
     read(MIB, &budget).await.unwrap();
     drop(part);
@@ -71,11 +77,11 @@ async fn documents_share_a_budget_and_give_it_back() {
 
 /// A declared length uses no memory beyond the budget, regardless of the bytes that follow.
 #[tokio::test]
-async fn an_announced_size_is_counted_before_it_is_reserved() {
+async fn an_announced_size_is_charged_before_allocation() {
     let (drain, _trigger) = drain::new();
     let server = drain.clone();
-    let url = stand_in::start(&drain, move |_| {
-        let (pieces, mut response) = stand_in::stream();
+    let url = fake_server::start(&drain, move |_| {
+        let (pieces, mut response) = fake_server::stream();
         let headers = response.headers_mut();
         headers.insert("content-type", "application/json".parse().unwrap());
         headers.insert("content-length", (4 * MIB).into());
@@ -88,9 +94,15 @@ async fn an_announced_size_is_counted_before_it_is_reserved() {
         });
         response
     });
-    let budget = Budget::new(MIB);
-    let endpoint = endpoint(&url.await.unwrap()).counted(budget);
-    let reply = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await;
+    let budget = MemoryBudget::new(MIB);
+    let endpoint = endpoint(&url.await.unwrap()).with_response_budget(budget);
+    let reply = send(
+        &http(),
+        &endpoint,
+        RequestHeaders::none(),
+        Bytes::from("{}"),
+    )
+    .await;
     let ReplyBody::Json(body) = reply.unwrap().body else {
         panic!("not JSON")
     };
@@ -101,25 +113,31 @@ async fn an_announced_size_is_counted_before_it_is_reserved() {
 
 /// Calls on all cores share the budget: small responses do not touch it.
 #[tokio::test]
-async fn a_small_answer_does_not_touch_the_budget() {
-    for (size, counted) in [(SMALL_ANSWER, false), (SMALL_ANSWER + 1, true)] {
+async fn a_small_response_does_not_touch_the_budget() {
+    for (size, counted) in [(SMALL_RESPONSE, false), (SMALL_RESPONSE + 1, true)] {
         let (drain, _trigger) = drain::new();
-        let url = stand_in::start(&drain, move |_| {
-            stand_in::reply(200, "application/json", vec![b'x'; size])
+        let url = fake_server::start(&drain, move |_| {
+            fake_server::reply(200, "application/json", vec![b'x'; size])
         });
-        let endpoint = endpoint(&url.await.unwrap()).counted(Budget::new(MIB));
-        let reply = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await;
+        let endpoint = endpoint(&url.await.unwrap()).with_response_budget(MemoryBudget::new(MIB));
+        let reply = send(
+            &http(),
+            &endpoint,
+            RequestHeaders::none(),
+            Bytes::from("{}"),
+        )
+        .await;
         let ReplyBody::Json(body) = reply.unwrap().body else {
             panic!("not JSON")
         };
-        assert_eq!(body.held.is_some(), counted);
+        assert_eq!(body.budget.is_some(), counted);
     }
 }
 
 #[tokio::test]
-async fn one_holder_cannot_take_the_memory_of_answers_from_others() {
-    let budget = Budget::new(8 * MIB);
-    let [one, other] = ["one", "other"].map(|who| Holder::of(&who));
+async fn response_memory_is_limited_per_budget_owner() {
+    let budget = MemoryBudget::new(8 * MIB);
+    let [one, other] = ["one", "other"].map(|who| BudgetOwner::of(&who));
     let large = |holder| read_for(Some(holder), MIB + MIB / 2, &budget);
     let held = large(one).await.unwrap();
     let error = large(one).await.unwrap_err();

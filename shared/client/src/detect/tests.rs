@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
-use toolgate_model::{Era, Timeouts};
+use toolgate_model::{CallTimeouts, Era};
 use toolgate_runtime::drain;
 
 use super::*;
-use crate::stand_in::{self, Scripted, Seen};
+use crate::fake_server::{self, RecordedRequest, ScriptedResponse};
 
 pub(crate) fn http() -> HttpClient {
     let policy = EgressPolicy {
@@ -26,25 +26,25 @@ pub(crate) fn us() -> Implementation {
     }
 }
 
-pub(crate) fn endpoint(url: &str) -> Endpoint {
-    let timeouts = Timeouts {
+pub(crate) fn endpoint(url: &str) -> ServerEndpoint {
+    let timeouts = CallTimeouts {
         first_byte: Duration::from_millis(500),
         idle: Duration::from_millis(500),
         total: Duration::from_secs(2),
-        ..Timeouts::default()
+        ..CallTimeouts::default()
     };
-    Endpoint::at(url, None, timeouts).unwrap()
+    ServerEndpoint::at(url, None, timeouts).unwrap()
 }
 
 /// Runs the detection; returns the result and the methods received by the server.
-async fn found<S>(policy: EraPolicy, script: S) -> (Result<Peer, ClientError>, Vec<String>)
+async fn found<S>(policy: EraPolicy, script: S) -> (Result<ServerClient, ClientError>, Vec<String>)
 where
-    S: Fn(&Seen) -> Scripted + Send + Sync + 'static,
+    S: Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
 {
     let (drain, _trigger) = drain::new();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&asked);
-    let url = stand_in::start(&drain, move |seen| {
+    let url = fake_server::start(&drain, move |seen| {
         let what = seen.rpc_method().to_owned();
         log.lock().unwrap().push(what);
         script(&seen)
@@ -56,18 +56,20 @@ where
 }
 
 /// Returns the script of a legacy server with this response to unknown methods.
-fn legacy_server(unknown: fn(&Seen) -> Scripted) -> impl Fn(&Seen) -> Scripted {
+fn legacy_server(
+    unknown: fn(&RecordedRequest) -> ScriptedResponse,
+) -> impl Fn(&RecordedRequest) -> ScriptedResponse {
     move |seen| match seen.rpc_method() {
-        "initialize" => stand_in::with_session(stand_in::initialized(seen), "s-1"),
+        "initialize" => fake_server::with_session(fake_server::initialized(seen), "s-1"),
         "notifications/initialized" if seen.header("mcp-session-id") == "s-1" => {
-            stand_in::accepted()
+            fake_server::accepted()
         }
         _ => unknown(seen),
     }
 }
 
 #[tokio::test]
-async fn a_modern_server_is_asked_once() {
+async fn a_modern_server_is_detected_with_one_request() {
     let (peer, asked) = found(EraPolicy::Probe, |seen| {
         assert_eq!(seen.header("mcp-protocol-version"), "2026-07-28");
         assert_eq!(seen.header("mcp-method"), "server/discover");
@@ -77,7 +79,7 @@ async fn a_modern_server_is_asked_once() {
             "2026-07-28"
         );
         assert!(meta["io.modelcontextprotocol/clientCapabilities"].is_object());
-        stand_in::discovered(seen)
+        fake_server::discovered(seen)
     })
     .await;
     let peer = peer.unwrap();
@@ -90,21 +92,21 @@ async fn a_modern_server_is_asked_once() {
 }
 
 #[tokio::test]
-async fn every_way_of_not_understanding_means_legacy() {
-    let ways: [fn(&Seen) -> Scripted; 7] = [
+async fn every_form_of_an_unknown_method_error_means_legacy() {
+    let ways: [fn(&RecordedRequest) -> ScriptedResponse; 7] = [
         |_| {
-            stand_in::reply(
+            fake_server::reply(
                 400,
                 "text/plain",
                 "Bad Request: no valid session ID provided",
             )
         },
-        |_| stand_in::reply(404, "text/html", "<h1>no</h1>"),
-        |_| stand_in::reply(405, "text/plain", ""),
-        |_| stand_in::reply(500, "text/plain", "oops"),
-        |seen| stand_in::error(200, seen, -32601, &json!(null)),
-        |seen| stand_in::error(400, seen, -32000, &json!(null)),
-        |_| stand_in::accepted(),
+        |_| fake_server::reply(404, "text/html", "<h1>no</h1>"),
+        |_| fake_server::reply(405, "text/plain", ""),
+        |_| fake_server::reply(500, "text/plain", "oops"),
+        |seen| fake_server::error(200, seen, -32601, &json!(null)),
+        |seen| fake_server::error(400, seen, -32000, &json!(null)),
+        |_| fake_server::accepted(),
     ];
     for way in ways {
         let (peer, asked) = found(EraPolicy::Probe, legacy_server(way)).await;
@@ -121,9 +123,9 @@ async fn every_way_of_not_understanding_means_legacy() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_on_the_unknown_is_legacy() {
-    let silent = |_: &Seen| {
-        let (events, response) = stand_in::stream();
+async fn a_server_that_hangs_on_an_unknown_method_is_legacy() {
+    let silent = |_: &RecordedRequest| {
+        let (events, response) = fake_server::stream();
         std::mem::forget(events);
         response
     };
@@ -132,9 +134,9 @@ async fn a_server_that_hangs_on_the_unknown_is_legacy() {
 }
 
 #[tokio::test]
-async fn unsupported_version_leads_to_a_common_one_or_an_error() {
-    let older = |seen: &Seen| {
-        stand_in::error(
+async fn an_unsupported_version_falls_back_to_a_common_one_or_fails() {
+    let older = |seen: &RecordedRequest| {
+        fake_server::error(
             400,
             seen,
             -32022,
@@ -144,8 +146,9 @@ async fn unsupported_version_leads_to_a_common_one_or_an_error() {
     let (peer, asked) = found(EraPolicy::Probe, legacy_server(older)).await;
     assert_eq!(peer.unwrap().facts().version, "2025-06-18");
     assert_eq!(asked[1], "initialize");
-    let newer =
-        |seen: &Seen| stand_in::error(400, seen, -32022, &json!({ "supported": ["2027-01-01"] }));
+    let newer = |seen: &RecordedRequest| {
+        fake_server::error(400, seen, -32022, &json!({ "supported": ["2027-01-01"] }))
+    };
     let (peer, asked) = found(EraPolicy::Probe, newer).await;
     assert_eq!(
         peer.unwrap_err().to_string(),
@@ -158,7 +161,7 @@ async fn unsupported_version_leads_to_a_common_one_or_an_error() {
 async fn a_recognised_modern_error_never_falls_back() {
     for code in [-32020, -32021] {
         let (peer, asked) = found(EraPolicy::Probe, move |seen| {
-            stand_in::error(400, seen, code, &json!(null))
+            fake_server::error(400, seen, code, &json!(null))
         })
         .await;
         assert_eq!(peer.unwrap_err().rpc().map(|rpc| rpc.code), Some(code));
@@ -167,27 +170,35 @@ async fn a_recognised_modern_error_never_falls_back() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in_does_not_try_another_era() {
-    let (peer, asked) = found(EraPolicy::Probe, |_| stand_in::reply(401, "text/plain", "")).await;
+async fn an_authorization_failure_tries_no_other_era() {
+    let (peer, asked) = found(EraPolicy::Probe, |_| {
+        fake_server::reply(401, "text/plain", "")
+    })
+    .await;
     assert_eq!(peer.unwrap_err().status(), Some(StatusCode::UNAUTHORIZED));
     assert_eq!(asked, ["server/discover"]);
 }
 
 #[tokio::test]
 async fn a_fixed_era_is_not_probed() {
-    let (peer, asked) = found(EraPolicy::Legacy, legacy_server(|_| stand_in::accepted())).await;
+    let (peer, asked) = found(
+        EraPolicy::Legacy,
+        legacy_server(|_| fake_server::accepted()),
+    )
+    .await;
     assert_eq!(peer.unwrap().era(), Era::Legacy);
     assert_eq!(asked, ["initialize", "notifications/initialized"]);
-    let missing: fn(&Seen) -> Scripted = |_| stand_in::reply(404, "text/plain", "");
+    let missing: fn(&RecordedRequest) -> ScriptedResponse =
+        |_| fake_server::reply(404, "text/plain", "");
     let (peer, asked) = found(EraPolicy::Modern, legacy_server(missing)).await;
     assert_eq!(peer.unwrap_err().status(), Some(StatusCode::NOT_FOUND));
     assert_eq!(asked, ["server/discover"]);
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_spoken_ends_the_handshake() {
+async fn an_unsupported_version_ends_the_handshake() {
     let (peer, asked) = found(EraPolicy::Legacy, |seen| {
-        stand_in::result(
+        fake_server::result(
             seen,
             &json!({ "protocolVersion": "2024-10-07", "capabilities": {} }),
         )
@@ -200,7 +211,7 @@ async fn a_version_that_is_not_spoken_ends_the_handshake() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_at_once() {
+async fn an_unreachable_server_fails_immediately() {
     let peer = detect(
         &http(),
         &endpoint("http://127.0.0.1:1/mcp"),

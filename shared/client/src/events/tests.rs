@@ -7,22 +7,28 @@ use super::*;
 use crate::{
     ReplyBody,
     detect::tests::{endpoint, http},
+    fake_server,
     send::send,
-    stand_in,
 };
 
 const MIB: usize = 1024 * 1024;
 
 /// Opens a stream of this text.
-async fn stream(text: Vec<u8>, budget: &Arc<Budget>) -> EventStream {
+async fn stream(text: Vec<u8>, budget: &Arc<MemoryBudget>) -> EventStream {
     let (drain, _trigger) = drain::new();
     let text = Bytes::from(text);
-    let url = stand_in::start(&drain, move |_| {
-        stand_in::reply(200, "text/event-stream", text.clone())
+    let url = fake_server::start(&drain, move |_| {
+        fake_server::reply(200, "text/event-stream", text.clone())
     });
-    let mut endpoint = endpoint(&url.await.unwrap()).counted(Arc::clone(budget));
+    let mut endpoint = endpoint(&url.await.unwrap()).with_response_budget(Arc::clone(budget));
     endpoint.timeouts.total = Duration::from_secs(60);
-    let sent = send(&http(), &endpoint, Headers::none(), Bytes::from("{}")).await;
+    let sent = send(
+        &http(),
+        &endpoint,
+        RequestHeaders::none(),
+        Bytes::from("{}"),
+    )
+    .await;
     let ReplyBody::Sse(events) = sent.unwrap().body else {
         panic!("no stream")
     };
@@ -37,8 +43,8 @@ fn event(size: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_event_may_have_what_a_message_may_and_not_a_byte_more() {
-    let budget = Budget::new(64 * MIB);
+async fn an_event_is_limited_to_the_message_size() {
+    let budget = MemoryBudget::new(64 * MIB);
     let most = MaxAnswer::default().bytes();
     let mut events = stream(event(most), &budget).await;
     assert_eq!(events.message().await.unwrap().unwrap().len(), most);
@@ -57,8 +63,8 @@ async fn an_event_may_have_what_a_message_may_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn many_lines_are_one_event_and_no_larger_than_that() {
-    let budget = Budget::new(64 * MIB);
+async fn a_multi_line_event_has_the_same_size_limit() {
+    let budget = MemoryBudget::new(64 * MIB);
     let text = b"data: 0123456789abcdef\n".repeat(MIB / 2);
     let mut events = stream(text, &budget).await;
     let error = events.message().await.unwrap_err();
@@ -67,10 +73,10 @@ async fn many_lines_are_one_event_and_no_larger_than_that() {
 
 /// A response after ten seconds of notifications at the limited rate is still delivered.
 #[tokio::test]
-async fn two_hundred_thousand_events_cost_no_call_its_answer() {
-    let budget = Budget::new(64 * MIB);
+async fn a_response_arrives_after_two_hundred_thousand_events() {
+    let budget = MemoryBudget::new(64 * MIB);
     let mut events = stream(b"data:1\n\n".repeat(200_000), &budget).await;
-    events.pace = Pace::endless();
+    events.read_limiter = ReadLimiter::unlimited();
     let mut told = 0;
     while events.message().await.unwrap().is_some() {
         told += 1;
@@ -79,10 +85,10 @@ async fn two_hundred_thousand_events_cost_no_call_its_answer() {
 }
 
 #[tokio::test]
-async fn a_quarter_of_a_million_events_are_too_many_for_one_call() {
-    let budget = Budget::new(64 * MIB);
+async fn a_quarter_million_events_exceed_the_limit_of_a_call() {
+    let budget = MemoryBudget::new(64 * MIB);
     let mut events = stream(b"data:1\n\n".repeat(250_000), &budget).await;
-    events.pace = Pace::endless();
+    events.read_limiter = ReadLimiter::unlimited();
     let mut told = 0;
     let error = loop {
         match events.message().await {
@@ -91,13 +97,16 @@ async fn a_quarter_of_a_million_events_are_too_many_for_one_call() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, ClientError::TooMuch(EVENTS)), "{error}");
-    assert_eq!(told, EVENTS - 1);
+    assert!(
+        matches!(error, ClientError::TooManyEvents(MAX_EVENTS)),
+        "{error}"
+    );
+    assert_eq!(told, MAX_EVENTS - 1);
 }
 
 #[tokio::test]
-async fn events_share_a_budget_and_give_it_back() {
-    let budget = Budget::new(3 * MIB);
+async fn events_share_a_budget_and_release_it() {
+    let budget = MemoryBudget::new(3 * MIB);
     let large = || stream(event(2 * MIB), &budget);
     let message = large().await.message().await.unwrap().unwrap();
     let error = large().await.message().await.unwrap_err();
@@ -117,8 +126,8 @@ async fn events_share_a_budget_and_give_it_back() {
 
 /// Floods of events, of comments, and of neither are all limited.
 #[tokio::test]
-async fn mc_10_a_flood_is_read_in_helpings_whatever_it_is_made_of() {
-    let budget = Budget::new(64 * MIB);
+async fn mc_10_any_kind_of_flood_is_read_in_quanta() {
+    let budget = MemoryBudget::new(64 * MIB);
     for (one, times, least) in [
         ("data: 1\n\n", 6_000, 6_000),
         (": 1\n", 60_000, 0),
@@ -139,17 +148,17 @@ async fn mc_10_a_flood_is_read_in_helpings_whatever_it_is_made_of() {
         // The first thousand are free, and the events of one slice arrive at once.
         let took = began.elapsed();
         assert!(took > Duration::from_millis(30), "{took:?} for {one:?}");
-        assert!(events.pace.in_helpings(), "{one:?}");
+        assert!(events.read_limiter.is_limited(), "{one:?}");
     }
 }
 
 /// A large response is not delayed because of its size, in any number of lines.
 #[tokio::test]
-async fn a_large_answer_is_not_slowed_down() {
-    let budget = Budget::new(64 * MIB);
+async fn a_large_response_is_not_slowed_down() {
+    let budget = MemoryBudget::new(64 * MIB);
     let text = [b"data: 0123456789abcdef\n".repeat(MIB / 32), b"\n".to_vec()].concat();
     let mut events = stream(text, &budget).await;
     let answer = events.message().await.unwrap().unwrap();
     assert_eq!(answer.len(), MIB / 32 * 17 - 1);
-    assert!(!events.pace.in_helpings());
+    assert!(!events.read_limiter.is_limited());
 }

@@ -4,38 +4,38 @@ use std::sync::{Arc, Mutex};
 
 use http::{HeaderName, Method};
 use serde_json::json;
-use toolgate_mcp::definition::Kind;
+use toolgate_mcp::definition::DefinitionKind;
 use toolgate_runtime::drain;
 
 use super::*;
 use crate::{
-    Caps, Change, Peer,
+    ListingLimits, ServerChange, ServerClient,
     detect::tests::{endpoint, http, us},
-    stand_in::{self, Seen},
+    fake_server::{self, RecordedRequest},
 };
 
 #[tokio::test]
-async fn a_session_is_used_answered_and_ended() {
+async fn a_session_is_opened_used_and_ended() {
     let (drain, _trigger) = drain::new();
-    let log = Arc::new(Mutex::new(Vec::<Seen>::new()));
+    let log = Arc::new(Mutex::new(Vec::<RecordedRequest>::new()));
     let seen_by = Arc::clone(&log);
-    let url = stand_in::start(&drain, move |seen| {
+    let url = fake_server::start(&drain, move |seen| {
         seen_by.lock().unwrap().push(seen.clone());
         match (seen.method.as_str(), seen.rpc_method()) {
-            (_, "initialize") => stand_in::with_session(stand_in::initialized(&seen), "abc"),
+            (_, "initialize") => fake_server::with_session(fake_server::initialized(&seen), "abc"),
             (_, "tools/list") => {
-                let (events, response) = stand_in::stream();
+                let (events, response) = fake_server::stream();
                 let ping = json!({ "jsonrpc": "2.0", "id": "p", "method": "ping" });
                 let roots = json!({ "jsonrpc": "2.0", "id": 9, "method": "roots/list" });
                 let other = json!({ "jsonrpc": "2.0", "id": 4711, "result": {} });
-                let list = json!({ "tools": [stand_in::tool("a")] });
+                let list = json!({ "tools": [fake_server::tool("a")] });
                 let answer = json!({ "jsonrpc": "2.0", "id": seen.message["id"], "result": list });
                 for message in [ping, roots, other, answer] {
-                    events.try_send(stand_in::event(&message)).unwrap();
+                    events.try_send(fake_server::event(&message)).unwrap();
                 }
                 response
             }
-            _ => stand_in::accepted(),
+            _ => fake_server::accepted(),
         }
     });
     let url = url.await.unwrap();
@@ -50,12 +50,12 @@ async fn a_session_is_used_answered_and_ended() {
         .unwrap();
     assert_eq!(session.handshake().version, "2025-06-18");
     assert_eq!(session.facts().instructions, "be kind");
-    let peer = Peer::Legacy(session);
+    let peer = ServerClient::Legacy(session);
     assert_eq!(
-        peer.list(Kind::Tool, &Caps::default())
+        peer.list(DefinitionKind::Tool, &ListingLimits::default())
             .await
             .unwrap()
-            .taken
+            .definitions
             .len(),
         1
     );
@@ -76,21 +76,21 @@ async fn a_session_is_used_answered_and_ended() {
 }
 
 #[tokio::test]
-async fn the_stream_of_a_session_tells_changes() {
+async fn the_session_stream_delivers_change_notifications() {
     let (drain, _trigger) = drain::new();
-    let url = stand_in::start(&drain, |seen| {
+    let url = fake_server::start(&drain, |seen| {
         match (seen.method.as_str(), seen.rpc_method()) {
-            (_, "initialize") => stand_in::initialized(&seen),
+            (_, "initialize") => fake_server::initialized(&seen),
             ("GET", _) => {
                 assert_eq!(seen.header("accept"), "text/event-stream");
-                let (events, response) = stand_in::stream();
+                let (events, response) = fake_server::stream();
                 for method in ["notifications/message", "notifications/tools/list_changed"] {
                     let message = json!({ "jsonrpc": "2.0", "method": method });
-                    events.try_send(stand_in::event(&message)).unwrap();
+                    events.try_send(fake_server::event(&message)).unwrap();
                 }
                 response
             }
-            _ => stand_in::accepted(),
+            _ => fake_server::accepted(),
         }
     });
     let url = url.await.unwrap();
@@ -98,18 +98,18 @@ async fn the_stream_of_a_session_tells_changes() {
         .await
         .unwrap();
     let mut changes = session.changes().await.unwrap().unwrap();
-    assert_eq!(changes.next().await.unwrap(), Some(Change::Tools));
+    assert_eq!(changes.next().await.unwrap(), Some(ServerChange::Tools));
     assert_eq!(changes.next().await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_server_without_a_stream_has_no_feed() {
     let (drain, _trigger) = drain::new();
-    let url = stand_in::start(&drain, |seen| {
+    let url = fake_server::start(&drain, |seen| {
         match (seen.method.as_str(), seen.rpc_method()) {
-            (_, "initialize") => stand_in::initialized(&seen),
-            ("GET", _) => stand_in::reply(405, "text/plain", ""),
-            _ => stand_in::accepted(),
+            (_, "initialize") => fake_server::initialized(&seen),
+            ("GET", _) => fake_server::reply(405, "text/plain", ""),
+            _ => fake_server::accepted(),
         }
     });
     let url = url.await.unwrap();
@@ -120,19 +120,19 @@ async fn a_server_without_a_stream_has_no_feed() {
 }
 
 #[tokio::test]
-async fn lies_of_a_server_are_errors_in_words() {
+async fn invalid_server_messages_are_descriptive_errors() {
     let (drain, _trigger) = drain::new();
-    let url = stand_in::start(&drain, |seen| match seen.header("x-case") {
-        "session" => stand_in::with_session(stand_in::initialized(&seen), "has space"),
-        "id" => stand_in::json_reply(200, &json!({ "jsonrpc": "2.0", "id": 5, "result": {} })),
-        "html" => stand_in::reply(200, "text/html", "<h1>Sign in</h1>"),
-        "twice" => stand_in::reply(
+    let url = fake_server::start(&drain, |seen| match seen.header("x-case") {
+        "session" => fake_server::with_session(fake_server::initialized(&seen), "has space"),
+        "id" => fake_server::json_reply(200, &json!({ "jsonrpc": "2.0", "id": 5, "result": {} })),
+        "html" => fake_server::reply(200, "text/html", "<h1>Sign in</h1>"),
+        "twice" => fake_server::reply(
             200,
             "application/json",
             r#"{"jsonrpc":"2.0","id":0,"result":{},"result":{}}"#,
         ),
-        "huge" => stand_in::reply(200, "application/json", vec![b' '; 2_000_000]),
-        _ => stand_in::accepted(),
+        "huge" => fake_server::reply(200, "application/json", vec![b' '; 2_000_000]),
+        _ => fake_server::accepted(),
     });
     let url = url.await.unwrap();
     for (case, words) in [
@@ -157,22 +157,22 @@ async fn lies_of_a_server_are_errors_in_words() {
 
 /// Even if the stream could be resumed, changes in between would be lost.
 #[tokio::test]
-async fn the_end_of_a_feed_is_told_wherever_it_was() {
+async fn the_end_of_a_feed_is_reported_at_any_position() {
     let (drain, _trigger) = drain::new();
-    let url = stand_in::start(&drain, |seen| match seen.rpc_method() {
-        "initialize" => stand_in::with_session(stand_in::initialized(&seen), "abc"),
+    let url = fake_server::start(&drain, |seen| match seen.rpc_method() {
+        "initialize" => fake_server::with_session(fake_server::initialized(&seen), "abc"),
         _ if seen.method == Method::GET => {
             assert_eq!(seen.header("last-event-id"), "", "taken up");
             let changed = "id: e1\nretry: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
-            stand_in::reply(200, "text/event-stream", changed)
+            fake_server::reply(200, "text/event-stream", changed)
         }
-        _ => stand_in::accepted(),
+        _ => fake_server::accepted(),
     });
     let endpoint = endpoint(&url.await.unwrap());
     let session = LegacySession::open(&http(), &endpoint, "2025-11-25", &us(), &drain)
         .await
         .unwrap();
     let mut changes = session.changes().await.unwrap().unwrap();
-    assert_eq!(changes.next().await.unwrap(), Some(Change::Tools));
+    assert_eq!(changes.next().await.unwrap(), Some(ServerChange::Tools));
     assert_eq!(changes.next().await.unwrap(), None);
 }

@@ -14,21 +14,21 @@ use crate::{
         detect,
         tests::{endpoint, http, us},
     },
-    stand_in,
+    fake_server,
 };
 
 /// A server that identifies feeds by id alone mistakes a second feed for the first and ends both together.
 #[tokio::test]
-async fn no_two_feeds_have_one_id() {
+async fn every_feed_has_a_unique_id() {
     let (drain, _trigger) = drain::new();
     let ids = Arc::new(Mutex::new(Vec::new()));
     let seen_ids = Arc::clone(&ids);
-    let url = stand_in::start(&drain, move |seen| match seen.rpc_method() {
-        "server/discover" => stand_in::discovered(&seen),
+    let url = fake_server::start(&drain, move |seen| match seen.rpc_method() {
+        "server/discover" => fake_server::discovered(&seen),
         _ => {
             let id = seen.message["id"].clone();
             seen_ids.lock().unwrap().push(id);
-            let (events, response) = stand_in::stream();
+            let (events, response) = fake_server::stream();
             std::mem::forget(events);
             response
         }

@@ -8,31 +8,32 @@ use toolgate_runtime::drain;
 use super::*;
 use crate::{
     detect::tests::{endpoint, http},
-    stand_in,
+    fake_server,
 };
 
 fn message() -> Bytes {
     Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}"#)
 }
 
-async fn sent<S>(script: S) -> Result<Reply, ClientError>
+async fn sent<S>(script: S) -> Result<ServerReply, ClientError>
 where
-    S: Fn(stand_in::Seen) -> stand_in::Scripted + Send + Sync + 'static,
+    S: Fn(fake_server::RecordedRequest) -> fake_server::ScriptedResponse + Send + Sync + 'static,
 {
     let (drain, _trigger) = drain::new();
-    let url = stand_in::start(&drain, script).await.unwrap();
-    let headers = Headers::modern("2026-07-28", "tools/call", Some("é")).with("mcp-param-a", "1");
+    let url = fake_server::start(&drain, script).await.unwrap();
+    let headers =
+        RequestHeaders::modern("2026-07-28", "tools/call", Some("é")).with("mcp-param-a", "1");
     send(&http(), &endpoint(&url), headers, message()).await
 }
 
 #[tokio::test]
-async fn a_json_answer_stays_as_it_came_at_any_status() {
+async fn a_json_response_is_unchanged_at_any_status() {
     let raw = r#"{ "id" : 1, "jsonrpc":"2.0","error":{"code":-32601,"message":"x","\u0061":1e2}}"#;
     let reply = sent(move |seen| {
         assert_eq!(seen.header("mcp-name"), "=?base64?w6k=?=");
         assert_eq!(seen.header("mcp-param-a"), "1");
         assert_eq!(seen.message["params"]["name"], "x");
-        stand_in::reply(404, "application/json; charset=utf-8", raw)
+        fake_server::reply(404, "application/json; charset=utf-8", raw)
     });
     let reply = reply.await.unwrap();
     assert_eq!(reply.status, 404);
@@ -43,9 +44,9 @@ async fn a_json_answer_stays_as_it_came_at_any_status() {
 }
 
 #[tokio::test]
-async fn problems_carry_what_the_server_said() {
+async fn errors_carry_the_server_message() {
     let reply = sent(|seen| {
-        let mut response = stand_in::error(429, &seen, -32000, &json!({ "a": 1 }));
+        let mut response = fake_server::error(429, &seen, -32000, &json!({ "a": 1 }));
         response
             .headers_mut()
             .insert("retry-after", HeaderValue::from_static("7"));
@@ -59,9 +60,9 @@ async fn problems_carry_what_the_server_said() {
 }
 
 #[tokio::test]
-async fn stalls_and_endless_answers_are_told_apart() {
+async fn stalls_and_endless_responses_are_distinct_errors() {
     let reply = sent(|_| {
-        let (events, response) = stand_in::stream();
+        let (events, response) = fake_server::stream();
         std::mem::forget(events);
         response
     });
@@ -70,10 +71,10 @@ async fn stalls_and_endless_answers_are_told_apart() {
     };
     assert!(matches!(
         stream.next().await,
-        Err(ClientError::Timeout(Phase::Idle))
+        Err(ClientError::Timeout(TimeoutPhase::Idle))
     ));
     let reply = sent(|_| {
-        let (events, response) = stand_in::stream();
+        let (events, response) = fake_server::stream();
         std::thread::spawn(move || {
             while events
                 .blocking_send(Bytes::from_static(b": tick\n\n"))
@@ -89,15 +90,15 @@ async fn stalls_and_endless_answers_are_told_apart() {
     };
     assert!(matches!(
         stream.next().await,
-        Err(ClientError::Timeout(Phase::Total))
+        Err(ClientError::Timeout(TimeoutPhase::Total))
     ));
 }
 
 #[tokio::test]
-async fn a_stream_knows_where_to_resume() {
+async fn a_stream_records_its_resume_position() {
     let (drain, _trigger) = drain::new();
-    let url = stand_in::start(&drain, |seen| {
-        let (events, response) = stand_in::stream();
+    let url = fake_server::start(&drain, |seen| {
+        let (events, response) = fake_server::stream();
         if seen.header("last-event-id") == "e1" {
             events
                 .try_send(Bytes::from_static(b"id: e2\ndata: {}\n\n"))
@@ -110,7 +111,7 @@ async fn a_stream_knows_where_to_resume() {
         response
     });
     let url = url.await.unwrap();
-    let headers = || Headers::legacy("2025-11-25", None);
+    let headers = || RequestHeaders::legacy("2025-11-25", None);
     let stream = open_stream(&http(), &endpoint(&url), headers(), None)
         .await
         .unwrap();
@@ -129,7 +130,7 @@ async fn a_stream_knows_where_to_resume() {
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let reply = sent(|_| {
-        let mut response = stand_in::reply(307, "text/plain", "");
+        let mut response = fake_server::reply(307, "text/plain", "");
         let elsewhere = HeaderValue::from_static("http://169.254.169.254/");
         response.headers_mut().insert(header::LOCATION, elsewhere);
         response
@@ -138,8 +139,8 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_is_given_up_though_its_reader_looks_elsewhere_now_and_then() {
-    let (events, streamed) = stand_in::stream();
+async fn a_silent_stream_times_out_even_with_an_interrupted_reader() {
+    let (events, streamed) = fake_server::stream();
     let streamed = std::sync::Mutex::new(Some(streamed));
     let reply = sent(move |_seen| streamed.lock().unwrap().take().unwrap());
     let ReplyBody::Sse(mut stream) = reply.await.unwrap().body else {
@@ -156,7 +157,7 @@ async fn a_silent_stream_is_given_up_though_its_reader_looks_elsewhere_now_and_t
     // Far below the total timeout of the call.
     let patience = Duration::from_millis(1_500);
     let ended = tokio::time::timeout(patience, looked_elsewhere).await;
-    let idle = matches!(ended, Ok(Err(ClientError::Timeout(Phase::Idle))));
+    let idle = matches!(ended, Ok(Err(ClientError::Timeout(TimeoutPhase::Idle))));
     assert!(idle, "{ended:?}");
     drop(events);
 }

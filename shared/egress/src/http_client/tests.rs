@@ -20,18 +20,18 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::error::Class;
+use crate::error::EgressErrorClass;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Resolver with scripted answers that counts resolutions.
 #[derive(Default)]
-struct Names {
+struct FakeResolver {
     answers: Mutex<Vec<Vec<IpAddr>>>,
     asked: AtomicUsize,
 }
 
-impl Resolve for Names {
+impl HostResolver for FakeResolver {
     fn resolve<'a>(
         &'a self,
         _host: &'a str,
@@ -47,10 +47,10 @@ impl Resolve for Names {
     }
 }
 
-fn names(answers: &[&[&str]]) -> Arc<Names> {
+fn names(answers: &[&[&str]]) -> Arc<FakeResolver> {
     let parse = |answer: &&[&str]| answer.iter().map(|text| text.parse().unwrap()).collect();
     let answers = Mutex::new(answers.iter().map(parse).collect());
-    Arc::new(Names {
+    Arc::new(FakeResolver {
         answers,
         asked: AtomicUsize::new(0),
     })
@@ -98,21 +98,21 @@ async fn server(tls: Option<Arc<ServerConfig>>) -> SocketAddr {
     address
 }
 
-fn get(url: &str) -> Request<Body> {
+fn get(url: &str) -> Request<EgressRequestBody> {
     Request::builder()
         .method(Method::GET)
         .uri(url)
-        .body(Body::empty())
+        .body(EgressRequestBody::empty())
         .unwrap()
 }
 
-async fn text(answer: Response<Answer>) -> String {
+async fn text(answer: Response<EgressResponseBody>) -> String {
     let body = read(answer.into_body()).await;
     String::from_utf8(body.to_vec()).unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "limited")]
-async fn read(body: Answer) -> Bytes {
+async fn read(body: EgressResponseBody) -> Bytes {
     Limited::new(body, 64 * 1024)
         .collect()
         .await
@@ -120,7 +120,7 @@ async fn read(body: Answer) -> Bytes {
         .to_bytes()
 }
 
-fn client(policy: EgressPolicy, names: Arc<Names>) -> HttpClient {
+fn client(policy: EgressPolicy, names: Arc<FakeResolver>) -> HttpClient {
     Egress::with_resolver(policy, names)
         .unwrap()
         .http(PoolOptions::default())
@@ -137,7 +137,7 @@ async fn a_request_reaches_an_allowed_server_with_its_host() {
 }
 
 #[tokio::test]
-async fn connections_are_kept_and_their_names_not_resolved_again() {
+async fn connections_are_reused_without_a_new_dns_lookup() {
     let address = server(None).await;
     let names = names(&[&["127.0.0.1"]]);
     let client = client(loopback(), names.clone());
@@ -149,7 +149,7 @@ async fn connections_are_kept_and_their_names_not_resolved_again() {
 }
 
 #[tokio::test]
-async fn nothing_forbidden_is_reached_however_it_is_written() {
+async fn forbidden_addresses_are_unreachable_in_every_spelling() {
     let address = server(None).await;
     let client = client(
         EgressPolicy {
@@ -170,13 +170,13 @@ async fn nothing_forbidden_is_reached_however_it_is_written() {
     for host in hosts {
         let url = format!("http://{host}:{}/", address.port());
         let error = client.request(get(&url)).await.unwrap_err();
-        assert_eq!(error.class(), Class::Denied, "{host}: {error}");
+        assert_eq!(error.class(), EgressErrorClass::Denied, "{host}: {error}");
         assert!(error.connect_failed(), "{host}");
     }
 }
 
 #[tokio::test]
-async fn one_forbidden_address_spoils_a_name() {
+async fn a_name_with_one_forbidden_address_is_rejected() {
     let client = client(EgressPolicy::default(), names(&[&["8.8.8.8", "10.0.0.1"]]));
     let error = client
         .request(get("https://tools.test/"))
@@ -186,7 +186,7 @@ async fn one_forbidden_address_spoils_a_name() {
 }
 
 #[tokio::test]
-async fn a_name_that_changes_between_check_and_use_gains_nothing() {
+async fn dns_rebinding_between_check_and_use_has_no_effect() {
     // Resolved once: the second, forbidden answer is never requested.
     let address = server(None).await;
     let names = names(&[&["127.0.0.1"], &["10.0.0.1"]]);
@@ -197,7 +197,7 @@ async fn a_name_that_changes_between_check_and_use_gains_nothing() {
 }
 
 #[tokio::test]
-async fn plain_http_needs_leave() {
+async fn plain_http_must_be_allowed() {
     let client = client(EgressPolicy::default(), names(&[&["8.8.8.8"]]));
     let error = client.request(get("http://tools.test/")).await.unwrap_err();
     assert!(error.to_string().contains("use https"), "{error}");
@@ -218,7 +218,7 @@ async fn other_schemes_users_and_ports_are_refused() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_not_followed() {
+async fn a_redirect_is_returned_and_not_followed() {
     let address = server(None).await;
     let client = client(loopback(), names(&[&["127.0.0.1"]]));
     let url = format!("http://127.0.0.1:{}/away", address.port());
@@ -227,7 +227,7 @@ async fn a_redirect_is_an_answer_and_not_followed() {
 }
 
 #[tokio::test]
-async fn closed_and_unresolvable_look_alike_to_others() {
+async fn closed_and_unresolvable_hosts_give_the_same_error() {
     let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -241,12 +241,12 @@ async fn closed_and_unresolvable_look_alike_to_others() {
     assert!(closed.connect_failed() && unknown.connect_failed());
     assert_eq!(
         (closed.class(), unknown.class()),
-        (Class::Unreachable, Class::Unreachable)
+        (EgressErrorClass::Unreachable, EgressErrorClass::Unreachable)
     );
 }
 
 #[tokio::test]
-async fn a_server_that_accepts_and_says_nothing_is_given_up() {
+async fn a_server_that_accepts_and_sends_nothing_times_out() {
     let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let egress = Egress::with_resolver(loopback(), names(&[&["127.0.0.1"]])).unwrap();
@@ -265,7 +265,7 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_may_have_been_heard() {
+async fn a_broken_connection_does_not_count_as_a_connect_failure() {
     let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let client = client(loopback(), names(&[&["127.0.0.1"]]));
@@ -293,14 +293,15 @@ fn issued(name: &str) -> (Arc<ServerConfig>, CertificateDer<'static>) {
     let certificate = params.signed_by(&key, &issuer).unwrap().pem();
     let key = key.serialize_pem();
     let identity =
-        toolgate_runtime::tls::Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
-    let identity = toolgate_runtime::tls::HotIdentity::new(identity).unwrap();
+        toolgate_runtime::tls::TlsIdentity::from_pem(certificate.as_bytes(), key.as_bytes())
+            .unwrap();
+    let identity = toolgate_runtime::tls::ReloadableIdentity::new(identity).unwrap();
     let config = toolgate_runtime::tls::server(&identity, &[b"http/1.1"]).unwrap();
     (config, root)
 }
 
 #[tokio::test]
-async fn tls_checks_the_name_and_the_authority_always() {
+async fn tls_always_verifies_name_and_authority() {
     let (config, root) = issued("tools.test");
     let address = server(Some(config)).await;
     let trusting = EgressPolicy {
@@ -317,7 +318,7 @@ async fn tls_checks_the_name_and_the_authority_always() {
     assert!(text(answer).await.starts_with("GET /"));
     for (policy, host) in [(trusting, "other.test"), (loopback(), "tools.test")] {
         let error = ask(policy, host).await.unwrap_err();
-        assert_eq!(error.class(), Class::Tls, "{error}");
+        assert_eq!(error.class(), EgressErrorClass::Tls, "{error}");
         assert!(error.connect_failed());
     }
 }

@@ -44,7 +44,7 @@ fn only_global_unicast_passes() {
 }
 
 #[test]
-fn an_allowed_network_opens_itself_and_nothing_else() {
+fn an_allowed_network_permits_only_its_own_addresses() {
     let allow_networks = vec!["10.1.0.0/16".parse().unwrap(), "fd12::/16".parse().unwrap()];
     let policy = EgressPolicy {
         allow_networks,
@@ -61,7 +61,7 @@ fn an_allowed_network_opens_itself_and_nothing_else() {
 }
 
 #[test]
-fn no_network_opens_a_metadata_service() {
+fn no_allowed_network_permits_a_metadata_service() {
     let allow_networks = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
     let policy = EgressPolicy {
         allow_networks,
@@ -78,12 +78,12 @@ fn no_network_opens_a_metadata_service() {
 }
 
 #[test]
-fn refusals_say_what_the_address_is() {
+fn rejections_name_the_kind_of_address() {
     let refused = vet(address("::ffff:127.0.0.1"), &EgressPolicy::default()).unwrap_err();
     assert_eq!(refused.to_string(), "::ffff:127.0.0.1 is loopback");
 }
 
 #[test]
-fn mail_and_shell_ports_are_refused() {
+fn mail_and_shell_ports_are_rejected() {
     assert!(!vet_port(25) && !vet_port(22) && vet_port(443) && vet_port(3001));
 }

@@ -13,23 +13,23 @@ use tokio::{
 };
 
 use super::*;
-use crate::{Answer, Egress, EgressPolicy, HttpClient};
+use crate::{Egress, EgressPolicy, EgressResponseBody, HttpClient};
 
 /// Test server with counters of connections and requests.
-struct Server {
+struct FakeServer {
     address: std::net::SocketAddr,
-    seen: Arc<Seen>,
+    seen: Arc<ServerCounters>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct ServerCounters {
     connections: AtomicUsize,
     requests: AtomicUsize,
 }
 
 /// Behaviour of the test server.
 #[derive(Clone, Copy)]
-enum Manner {
+enum ServerBehavior {
     /// Answers everything.
     Good,
     /// Closes the connection after each response, without announcing it in the head.
@@ -42,7 +42,7 @@ enum Manner {
     Stops,
 }
 
-impl Seen {
+impl ServerCounters {
     fn both(&self) -> (usize, usize) {
         let of = |count: &AtomicUsize| count.load(Ordering::SeqCst);
         (of(&self.connections), of(&self.requests))
@@ -50,10 +50,10 @@ impl Seen {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test's own server")]
-async fn server(manner: Manner) -> Server {
+async fn server(manner: ServerBehavior) -> FakeServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(ServerCounters::default());
     let shared = Arc::clone(&seen);
     tokio::spawn(async move {
         loop {
@@ -62,11 +62,11 @@ async fn server(manner: Manner) -> Server {
             tokio::spawn(serve(stream, manner, Arc::clone(&shared)));
         }
     });
-    Server { address, seen }
+    FakeServer { address, seen }
 }
 
 /// Serves requests without a body: one head is one request.
-async fn serve(mut stream: TcpStream, manner: Manner, seen: Arc<Seen>) {
+async fn serve(mut stream: TcpStream, manner: ServerBehavior, seen: Arc<ServerCounters>) {
     let mut head = Vec::new();
     let mut here = 0;
     let mut byte = [0];
@@ -78,21 +78,23 @@ async fn serve(mut stream: TcpStream, manner: Manner, seen: Arc<Seen>) {
         head.clear();
         here += 1;
         seen.requests.fetch_add(1, Ordering::SeqCst);
-        if matches!(manner, Manner::ClosesOnSecond) && here == 2 {
+        if matches!(manner, ServerBehavior::ClosesOnSecond) && here == 2 {
             return;
         }
         let text: &[u8] = match manner {
-            Manner::Stops => b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello",
-            Manner::Good
-            | Manner::ClosesAfterAnswer
-            | Manner::ClosesLater
-            | Manner::ClosesOnSecond => b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+            ServerBehavior::Stops => b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello",
+            ServerBehavior::Good
+            | ServerBehavior::ClosesAfterAnswer
+            | ServerBehavior::ClosesLater
+            | ServerBehavior::ClosesOnSecond => {
+                b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+            }
         };
         stream.write_all(text).await.unwrap();
-        if matches!(manner, Manner::ClosesAfterAnswer) {
+        if matches!(manner, ServerBehavior::ClosesAfterAnswer) {
             return;
         }
-        if matches!(manner, Manner::ClosesLater) {
+        if matches!(manner, ServerBehavior::ClosesLater) {
             return sleep(Duration::from_millis(50)).await;
         }
     }
@@ -109,14 +111,17 @@ fn client(idle_timeout: Duration) -> HttpClient {
     })
 }
 
-async fn ask(client: &HttpClient, server: &Server) -> Result<Response<Answer>, EgressError> {
+async fn ask(
+    client: &HttpClient,
+    server: &FakeServer,
+) -> Result<Response<EgressResponseBody>, EgressError> {
     let uri = format!("http://{}/", server.address);
-    let request = Request::get(uri).body(Body::empty()).unwrap();
+    let request = Request::get(uri).body(EgressRequestBody::empty()).unwrap();
     client.request(request).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "limited")]
-async fn read(answer: Response<Answer>) -> Bytes {
+async fn read(answer: Response<EgressResponseBody>) -> Bytes {
     let body = Limited::new(answer.into_body(), 1024).collect().await;
     body.unwrap().to_bytes()
 }
@@ -124,8 +129,8 @@ async fn read(answer: Response<Answer>) -> Bytes {
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_connection_serves_one_request_after_the_other() {
-    let (server, client) = (server(Manner::Good).await, client(LONG));
+async fn a_connection_serves_sequential_requests() {
+    let (server, client) = (server(ServerBehavior::Good).await, client(LONG));
     for _ in 0..10 {
         assert_eq!(read(ask(&client, &server).await.unwrap()).await, "hello");
     }
@@ -133,8 +138,8 @@ async fn a_connection_serves_one_request_after_the_other() {
 }
 
 #[tokio::test]
-async fn requests_at_once_have_a_connection_each() {
-    let (server, client) = (server(Manner::Good).await, client(LONG));
+async fn concurrent_requests_use_separate_connections() {
+    let (server, client) = (server(ServerBehavior::Good).await, client(LONG));
     for _ in 0..3 {
         let (one, other) = tokio::join!(ask(&client, &server), ask(&client, &server));
         read(one.unwrap()).await;
@@ -144,8 +149,8 @@ async fn requests_at_once_have_a_connection_each() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_not_read_to_its_end_takes_its_connection_with_it() {
-    let (server, client) = (server(Manner::Stops).await, client(LONG));
+async fn an_unread_response_closes_its_connection() {
+    let (server, client) = (server(ServerBehavior::Stops).await, client(LONG));
     drop(ask(&client, &server).await.unwrap());
     let mut answer = ask(&client, &server).await.unwrap();
     let first = answer.frame().await.unwrap().unwrap();
@@ -156,8 +161,11 @@ async fn an_answer_that_was_not_read_to_its_end_takes_its_connection_with_it() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_meanwhile_is_not_used_again() {
-    let (server, client) = (server(Manner::ClosesAfterAnswer).await, client(LONG));
+async fn a_closed_connection_is_not_reused() {
+    let (server, client) = (
+        server(ServerBehavior::ClosesAfterAnswer).await,
+        client(LONG),
+    );
     for _ in 0..5 {
         assert_eq!(read(ask(&client, &server).await.unwrap()).await, "hello");
         // Long enough for the close to arrive.
@@ -168,8 +176,8 @@ async fn a_connection_that_was_closed_meanwhile_is_not_used_again() {
 
 /// A request on a connection that ends must be notified; otherwise it would wait forever.
 #[tokio::test]
-async fn a_kept_connection_that_ends_costs_its_next_user_nothing() {
-    let (server, client) = (server(Manner::ClosesLater).await, client(LONG));
+async fn a_reused_connection_that_closes_is_replaced_for_its_next_request() {
+    let (server, client) = (server(ServerBehavior::ClosesLater).await, client(LONG));
     for _request in 0..3 {
         let asked = timeout(Duration::from_secs(5), ask(&client, &server)).await;
         let answer = asked.expect("an answer in time").unwrap();
@@ -180,8 +188,8 @@ async fn a_kept_connection_that_ends_costs_its_next_user_nothing() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_heard_is_not_sent_again() {
-    let (server, client) = (server(Manner::ClosesOnSecond).await, client(LONG));
+async fn a_request_that_may_have_arrived_is_not_retried() {
+    let (server, client) = (server(ServerBehavior::ClosesOnSecond).await, client(LONG));
     read(ask(&client, &server).await.unwrap()).await;
     let error = ask(&client, &server).await.unwrap_err();
     assert!(!error.connect_failed(), "{error}");
@@ -189,15 +197,15 @@ async fn what_may_have_been_heard_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_deadline_passes_and_another_request_is_not_harmed_by_it() {
+async fn a_passed_deadline_affects_no_other_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent = Server {
+    let silent = FakeServer {
         address: listener.local_addr().unwrap(),
         seen: Arc::default(),
     };
-    let (server, client) = (server(Manner::Good).await, client(LONG));
+    let (server, client) = (server(ServerBehavior::Good).await, client(LONG));
     let uri = format!("http://{}/", silent.address);
-    let request = Request::get(uri).body(Body::empty()).unwrap();
+    let request = Request::get(uri).body(EgressRequestBody::empty()).unwrap();
     let began = Instant::now();
     let deadline = began + Duration::from_millis(50);
     assert!(client.request_until(request, deadline).await.is_none());
@@ -205,7 +213,7 @@ async fn a_deadline_passes_and_another_request_is_not_harmed_by_it() {
     // A timer armed for an earlier request fires before the deadline of a later one.
     for wait in [5_000, 20, 5_000] {
         let uri = format!("http://{}/", server.address);
-        let request = Request::get(uri).body(Body::empty()).unwrap();
+        let request = Request::get(uri).body(EgressRequestBody::empty()).unwrap();
         let deadline = Instant::now() + Duration::from_millis(wait);
         let answer = client.request_until(request, deadline).await.unwrap();
         read(answer.unwrap()).await;
@@ -215,12 +223,12 @@ async fn a_deadline_passes_and_another_request_is_not_harmed_by_it() {
 }
 
 #[tokio::test]
-async fn unused_connections_are_closed_without_anybody_asking() {
+async fn unused_connections_are_closed_automatically() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let client = client(Duration::from_millis(200));
     let uri = format!("http://{address}/");
-    let request = Request::get(uri).body(Body::empty()).unwrap();
+    let request = Request::get(uri).body(EgressRequestBody::empty()).unwrap();
     let served = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut head = [0; 1024];

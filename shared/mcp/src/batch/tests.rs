@@ -3,17 +3,17 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{MEMBERS, is_array, split};
-use crate::{Limits, Reason};
+use super::{MAX_MESSAGES, is_array, split};
+use crate::{FrameErrorKind, FrameLimits};
 
-fn members(source: &str) -> Result<Vec<&str>, Reason> {
-    let spans = split(source.as_bytes(), &Limits::REQUEST).map_err(|error| error.reason)?;
-    let text = |span: &crate::Span| std::str::from_utf8(span.of(source.as_bytes())).unwrap();
+fn members(source: &str) -> Result<Vec<&str>, FrameErrorKind> {
+    let spans = split(source.as_bytes(), &FrameLimits::REQUEST).map_err(|error| error.reason)?;
+    let text = |span: &crate::ByteSpan| std::str::from_utf8(span.of(source.as_bytes())).unwrap();
     Ok(spans.iter().map(text).collect())
 }
 
 #[test]
-fn members_stay_as_they_were_written() {
+fn batch_members_keep_their_bytes() {
     let source = " [ {\"a\": [1, 2]} ,\n 7,\"]\", []]\n";
     assert_eq!(
         members(source).unwrap(),
@@ -25,35 +25,38 @@ fn members_stay_as_they_were_written() {
 }
 
 #[test]
-fn what_is_no_array_of_messages_is_refused() {
+fn a_batch_that_is_not_an_array_of_messages_is_rejected() {
     for (source, reason) in [
-        ("[]", Reason::Shape),
-        (" [ ] ", Reason::Shape),
-        ("[1", Reason::Syntax),
-        ("[1,]", Reason::Syntax),
-        ("[1] 2", Reason::Trailing),
-        ("\u{feff}[1]", Reason::ByteOrderMark),
+        ("[]", FrameErrorKind::Shape),
+        (" [ ] ", FrameErrorKind::Shape),
+        ("[1", FrameErrorKind::Syntax),
+        ("[1,]", FrameErrorKind::Syntax),
+        ("[1] 2", FrameErrorKind::Trailing),
+        ("\u{feff}[1]", FrameErrorKind::ByteOrderMark),
     ] {
         assert_eq!(members(source), Err(reason), "{source}");
     }
     let of = |count| format!("[{}]", vec!["{}"; count].join(","));
-    assert_eq!(members(&of(MEMBERS)).unwrap().len(), MEMBERS);
-    assert_eq!(members(&of(MEMBERS + 1)), Err(Reason::TooManyMembers));
+    assert_eq!(members(&of(MAX_MESSAGES)).unwrap().len(), MAX_MESSAGES);
+    assert_eq!(
+        members(&of(MAX_MESSAGES + 1)),
+        Err(FrameErrorKind::TooManyMembers)
+    );
     let deep = format!("{}1{}", "[".repeat(80), "]".repeat(80));
-    assert_eq!(members(&deep), Err(Reason::TooDeep));
-    let not_utf8 = split(b"[\"\xff\"]", &Limits::REQUEST);
-    assert_eq!(not_utf8.unwrap_err().reason, Reason::NotUtf8);
-    let small = Limits {
+    assert_eq!(members(&deep), Err(FrameErrorKind::TooDeep));
+    let not_utf8 = split(b"[\"\xff\"]", &FrameLimits::REQUEST);
+    assert_eq!(not_utf8.unwrap_err().reason, FrameErrorKind::NotUtf8);
+    let small = FrameLimits {
         bytes: 4,
-        ..Limits::REQUEST
+        ..FrameLimits::REQUEST
     };
     let large = split(b"[1, 2]", &small);
-    assert_eq!(large.unwrap_err().reason, Reason::TooLarge);
+    assert_eq!(large.unwrap_err().reason, FrameErrorKind::TooLarge);
 }
 
 proptest! {
     #[test]
-    fn agrees_with_a_model_of_whole_values(
+    fn the_batch_reader_agrees_with_a_parsed_model(
         items in proptest::collection::vec("[a-z\"\\\\\\[\\]{},: ]{0,12}", 1..20),
         pretty in any::<bool>(),
     ) {
@@ -65,8 +68,8 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _read = split(&bytes, &Limits::REQUEST);
+    fn arbitrary_bytes_cause_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _read = split(&bytes, &FrameLimits::REQUEST);
         let _is = is_array(&bytes);
     }
 }

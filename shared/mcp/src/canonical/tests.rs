@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::*;
 
 fn of(text: &str) -> String {
-    canonical(text.as_bytes(), &Limits::ANSWER).unwrap()
+    canonical(text.as_bytes(), &FrameLimits::SERVER_MESSAGE).unwrap()
 }
 
 #[test]
-fn order_space_and_escapes_do_not_count_but_values_do() {
+fn the_canonical_form_ignores_order_space_and_escapes_only() {
     let a = r#"{ "b" : [ 1, {"y":"\u0041","x":null} ], "\u0061": "\/" }"#;
     assert_eq!(of(a), r#"{"a":"/","b":[1,{"x":null,"y":"A"}]}"#);
     assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":1.0}"#));
@@ -18,8 +18,8 @@ fn order_space_and_escapes_do_not_count_but_values_do() {
         of(r#"{"a":9007199254740993}"#),
         of(r#"{"a":9007199254740992}"#)
     );
-    assert!(canonical(br#"{"a":{"b":1,"b":2}}"#, &Limits::ANSWER).is_err());
-    assert!(canonical(b"{} x", &Limits::ANSWER).is_err());
+    assert!(canonical(br#"{"a":{"b":1,"b":2}}"#, &FrameLimits::SERVER_MESSAGE).is_err());
+    assert!(canonical(b"{} x", &FrameLimits::SERVER_MESSAGE).is_err());
 }
 
 fn shuffled(value: &Value, seed: u64) -> String {
@@ -63,13 +63,13 @@ fn json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn the_digest_is_stable_under_reordering(value in json(), seed in any::<u64>()) {
-        let one = digest(value.to_string().as_bytes(), &Limits::ANSWER).unwrap();
-        let other = digest(shuffled(&value, seed).as_bytes(), &Limits::ANSWER).unwrap();
+        let one = digest(value.to_string().as_bytes(), &FrameLimits::SERVER_MESSAGE).unwrap();
+        let other = digest(shuffled(&value, seed).as_bytes(), &FrameLimits::SERVER_MESSAGE).unwrap();
         prop_assert_eq!(one, other);
     }
 
     #[test]
-    fn it_means_the_same(value in json()) {
+    fn the_canonical_form_keeps_the_value(value in json()) {
         let text = of(&value.to_string());
         prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
         prop_assert_eq!(of(&text), text);

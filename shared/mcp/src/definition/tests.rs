@@ -6,42 +6,42 @@ use super::*;
 
 mod hostile;
 
-fn page(tools: &Value) -> Page {
-    let mut collector = Collector::new(
-        Kind::Tool,
+fn page(tools: &Value) -> DefinitionList {
+    let mut collector = DefinitionCollector::new(
+        DefinitionKind::Tool,
         DefinitionLimits {
             bytes: 300,
             annotations: true,
         },
     );
     assert_eq!(
-        collector.take(json!({ "tools": tools }).to_string().as_bytes(), 100),
+        collector.add_page(json!({ "tools": tools }).to_string().as_bytes(), 100),
         Ok(true)
     );
     collector.finish()
 }
 
 #[test]
-fn good_tools_are_kept_byte_for_byte_and_in_order() {
+fn valid_tools_are_kept_byte_for_byte_and_in_order() {
     let text = r#"{"tools":[ {"inputSchema": {"$anchor":"x"},  "name":"b", "z":1.0}, {"name":"a","inputSchema":{}}]}"#;
-    let mut collector = Collector::new(Kind::Tool, DefinitionLimits::default());
-    assert_eq!(collector.take(text.as_bytes(), 10), Ok(true));
+    let mut collector = DefinitionCollector::new(DefinitionKind::Tool, DefinitionLimits::default());
+    assert_eq!(collector.add_page(text.as_bytes(), 10), Ok(true));
     let page = collector.finish();
     assert_eq!(
-        page.taken[0].json,
+        page.accepted[0].json,
         r#"{"inputSchema": {"$anchor":"x"},  "name":"b", "z":1.0}"#
     );
-    assert_eq!(page.taken[1].name, "a");
-    let same = normalise(
-        Kind::Tool,
+    assert_eq!(page.accepted[1].name, "a");
+    let same = parse_definition(
+        DefinitionKind::Tool,
         br#"{"name":"b","z":1.0,"inputSchema":{"$anchor":"x"}}"#,
         &DefinitionLimits::default(),
     );
-    assert_eq!(same.unwrap().digest, page.taken[0].digest);
+    assert_eq!(same.unwrap().digest, page.accepted[0].digest);
 }
 
 #[test]
-fn bad_tools_are_left_out_and_named() {
+fn invalid_tools_are_left_out_and_named() {
     let long = "x".repeat(300);
     let page = page(&json!([
         { "name": "ok", "inputSchema": {} },
@@ -57,46 +57,62 @@ fn bad_tools_are_left_out_and_named() {
         { "name": "header", "inputSchema": { "properties": { "a": { "type": "number", "x-mcp-header": "A" } } } },
         { "name": "good-2", "inputSchema": {} },
     ]));
-    let names: Vec<&str> = page.taken.iter().map(|tool| tool.name.as_str()).collect();
+    let names: Vec<&str> = page
+        .accepted
+        .iter()
+        .map(|tool| tool.name.as_str())
+        .collect();
     assert_eq!(names, ["ok", "good-2"]);
-    let reasons: Vec<&Unfit> = page.refused.iter().map(|refused| &refused.reason).collect();
-    assert_eq!(reasons[0], &Unfit::Repeated);
-    assert_eq!(reasons[1..5], [&Unfit::Name; 4]);
-    assert_eq!(reasons[5], &Unfit::TooLarge(300));
-    assert_eq!(reasons[6], &Unfit::Schema);
-    assert_eq!(reasons[7..9], [&Unfit::Shape; 2]);
-    assert!(matches!(reasons[9], Unfit::Header(_)));
+    let reasons: Vec<&DefinitionError> = page
+        .rejected
+        .iter()
+        .map(|refused| &refused.reason)
+        .collect();
+    assert_eq!(reasons[0], &DefinitionError::Repeated);
+    assert_eq!(reasons[1..5], [&DefinitionError::Name; 4]);
+    assert_eq!(reasons[5], &DefinitionError::TooLarge(300));
+    assert_eq!(reasons[6], &DefinitionError::Schema);
+    assert_eq!(reasons[7..9], [&DefinitionError::Shape; 2]);
+    assert!(matches!(reasons[9], DefinitionError::Header(_)));
     assert!(
-        page.refused
+        page.rejected
             .iter()
             .all(|refused| refused.name.is_ascii() && !refused.name.contains('\u{1b}'))
     );
 }
 
 #[test]
-fn duplicates_inside_a_definition_are_refused() {
+fn duplicate_names_inside_a_definition_are_rejected() {
     let bad = br#"{"name":"a","inputSchema":{},"description":"nice","d\u0065scription":"evil"}"#;
-    let refused = normalise(Kind::Tool, bad, &DefinitionLimits::default()).unwrap_err();
-    assert_eq!(refused.reason, Unfit::Malformed(crate::Reason::Duplicate));
+    let refused =
+        parse_definition(DefinitionKind::Tool, bad, &DefinitionLimits::default()).unwrap_err();
+    assert_eq!(
+        refused.reason,
+        DefinitionError::Malformed(crate::FrameErrorKind::Duplicate)
+    );
 }
 
 #[test]
-fn the_room_is_kept_over_pages() {
+fn the_definition_limit_spans_pages() {
     let result = json!({ "tools": [{ "name": "a", "inputSchema": {} }, { "name": "b", "inputSchema": {} }] }).to_string();
-    let mut collector = Collector::new(Kind::Tool, DefinitionLimits::default());
-    assert_eq!(collector.take(result.as_bytes(), 3), Ok(true));
+    let mut collector = DefinitionCollector::new(DefinitionKind::Tool, DefinitionLimits::default());
+    assert_eq!(collector.add_page(result.as_bytes(), 3), Ok(true));
     let more = result.replace("\"a\"", "\"c\"").replace("\"b\"", "\"d\"");
-    assert_eq!(collector.take(more.as_bytes(), 3), Ok(false));
+    assert_eq!(collector.add_page(more.as_bytes(), 3), Ok(false));
     assert_eq!(collector.len(), 3);
-    assert_eq!(collector.take(b"{}", 3), Err(NotAPage));
-    assert_eq!(collector.take(br#"{"tools":{}}"#, 3), Err(NotAPage));
+    assert_eq!(collector.add_page(b"{}", 3), Err(InvalidPage));
+    assert_eq!(collector.add_page(br#"{"tools":{}}"#, 3), Err(InvalidPage));
 }
 
-fn taken(kind: Kind, list: &Value) -> (Vec<String>, Vec<Unfit>) {
-    let mut collector = Collector::new(kind, DefinitionLimits::default());
+fn taken(kind: DefinitionKind, list: &Value) -> (Vec<String>, Vec<DefinitionError>) {
+    let mut collector = DefinitionCollector::new(kind, DefinitionLimits::default());
     let result = json!({ kind.list(): list }).to_string();
-    assert_eq!(collector.take(result.as_bytes(), 100), Ok(true));
-    let Page { taken, refused, .. } = collector.finish();
+    assert_eq!(collector.add_page(result.as_bytes(), 100), Ok(true));
+    let DefinitionList {
+        accepted: taken,
+        rejected: refused,
+        ..
+    } = collector.finish();
     (
         taken.into_iter().map(|it| it.name).collect(),
         refused.into_iter().map(|it| it.reason).collect(),
@@ -104,9 +120,9 @@ fn taken(kind: Kind, list: &Value) -> (Vec<String>, Vec<Unfit>) {
 }
 
 #[test]
-fn prompts_are_taken_by_name_and_strict_clients_are_spared() {
+fn prompts_need_a_unique_valid_name_and_an_argument_array() {
     let (names, reasons) = taken(
-        Kind::Prompt,
+        DefinitionKind::Prompt,
         &json!([
             { "name": "ask me", "arguments": [{ "name": "what" }] },
             { "name": "bare" },
@@ -119,19 +135,19 @@ fn prompts_are_taken_by_name_and_strict_clients_are_spared() {
     );
     assert_eq!(names, ["ask me", "bare"]);
     let wanted = [
-        Unfit::Repeated,
-        Unfit::PromptName,
-        Unfit::PromptName,
-        Unfit::Arguments,
-        Unfit::Shape,
+        DefinitionError::Repeated,
+        DefinitionError::PromptName,
+        DefinitionError::PromptName,
+        DefinitionError::Arguments,
+        DefinitionError::Shape,
     ];
     assert_eq!(reasons, wanted);
 }
 
 #[test]
-fn resources_are_taken_by_absolute_uri_and_templates_by_theirs() {
+fn resources_and_templates_need_an_absolute_uri() {
     let (uris, reasons) = taken(
-        Kind::Resource,
+        DefinitionKind::Resource,
         &json!([
             { "uri": "file:///a b", "name": "a" },
             { "uri": "memo:x", "name": "memo" },
@@ -145,12 +161,17 @@ fn resources_are_taken_by_absolute_uri_and_templates_by_theirs() {
         ]),
     );
     assert_eq!(uris, ["file:///a b", "memo:x"]);
-    let mut wanted = vec![Unfit::Repeated];
-    wanted.extend([Unfit::Uri, Unfit::Uri, Unfit::Uri, Unfit::Uri]);
-    wanted.extend([Unfit::Shape, Unfit::Key("uri")]);
+    let mut wanted = vec![DefinitionError::Repeated];
+    wanted.extend([
+        DefinitionError::Uri,
+        DefinitionError::Uri,
+        DefinitionError::Uri,
+        DefinitionError::Uri,
+    ]);
+    wanted.extend([DefinitionError::Shape, DefinitionError::Key("uri")]);
     assert_eq!(reasons, wanted);
     let (templates, reasons) = taken(
-        Kind::Template,
+        DefinitionKind::Template,
         &json!([
             { "uriTemplate": "file:///{path}", "name": "files" },
             { "uriTemplate": "{+url}", "name": "any" },
@@ -158,5 +179,5 @@ fn resources_are_taken_by_absolute_uri_and_templates_by_theirs() {
         ]),
     );
     assert_eq!(templates, ["file:///{path}", "{+url}"]);
-    assert_eq!(reasons, [Unfit::Uri]);
+    assert_eq!(reasons, [DefinitionError::Uri]);
 }

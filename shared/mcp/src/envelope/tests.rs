@@ -9,28 +9,28 @@ use crate::{splice, text::quote};
 mod hostile;
 
 fn read(text: &str) -> Result<Envelope<'_>, FrameError> {
-    parse(text.as_bytes(), &Limits::REQUEST)
+    parse(text.as_bytes(), &FrameLimits::REQUEST)
 }
 
-fn refused(text: impl AsRef<[u8]>) -> Reason {
-    parse(text.as_ref(), &Limits::REQUEST)
+fn refused(text: impl AsRef<[u8]>) -> FrameErrorKind {
+    parse(text.as_ref(), &FrameLimits::REQUEST)
         .expect_err("must be refused")
         .reason
 }
 
 #[test]
-fn finds_what_routing_needs() {
+fn the_envelope_exposes_the_routing_members() {
     let text = r#"{ "jsonrpc":"2.0","id": "a\u0062", "method":"tools/call",
         "params":{"name":"s__echo","arguments":{"name":"no","a":[1,{"id":9}]},
         "_meta":{"progressToken":7,"io.modelcontextprotocol/protocolVersion":"2026-07-28",
         "io.modelcontextprotocol/clientCapabilities":{"x":1},"vendor/x":"keep","traceparent":"00-1"}}}"#;
     let envelope = read(text).unwrap();
-    assert_eq!(envelope.kind, Kind::Request);
+    assert_eq!(envelope.kind, MessageKind::Request);
     assert_eq!(envelope.raw_id(), Some(r#""a\u0062""#));
     assert_eq!(envelope.method(), "tools/call");
     let params = envelope.params.as_ref().unwrap();
     assert_eq!(params.name.as_ref().unwrap().as_str(), "s__echo");
-    assert_eq!(envelope.named().unwrap().as_str(), "s__echo");
+    assert_eq!(envelope.mcp_name().unwrap().as_str(), "s__echo");
     let arguments = envelope.slice(params.arguments.unwrap());
     assert_eq!(arguments, br#"{"name":"no","a":[1,{"id":9}]}"#);
     let meta = envelope.meta().unwrap();
@@ -48,7 +48,7 @@ fn finds_what_routing_needs() {
 }
 
 #[test]
-fn finds_what_a_completion_is_for() {
+fn the_reference_of_a_completion_is_found() {
     let ask = |reference: &str| {
         format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{{"ref":{reference},"argument":{{"name":"a","value":""}}}}}}"#
@@ -75,32 +75,32 @@ fn finds_what_a_completion_is_for() {
     assert_eq!(params.reference.unwrap().mistyped, Some("ref.type"));
     assert_eq!(
         refused(ask(r#"{"name":"a","name":"b"}"#)),
-        Reason::Duplicate
+        FrameErrorKind::Duplicate
     );
     assert_eq!(
         refused(ask(r#"{"name":"a","Name":"b"}"#)),
-        Reason::LookAlike
+        FrameErrorKind::CaseVariant
     );
 }
 
 #[test]
-fn knows_the_four_kinds() {
+fn the_four_message_kinds_are_distinguished() {
     let kind = |text| read(text).unwrap().kind;
     assert_eq!(
         kind(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
-        Kind::Request
+        MessageKind::Request
     );
     assert_eq!(
         kind(r#"{"jsonrpc":"2.0","method":"x"}"#),
-        Kind::Notification
+        MessageKind::Notification
     );
     assert_eq!(
         kind(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
-        Kind::Response
+        MessageKind::Response
     );
     assert_eq!(
         kind(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}"#),
-        Kind::Response
+        MessageKind::Response
     );
     for text in [
         r#"{"jsonrpc":"2.0","id":1}"#,
@@ -109,74 +109,101 @@ fn knows_the_four_kinds() {
         r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"error":[]}"#,
     ] {
-        assert_eq!(refused(text), Reason::Shape, "{text}");
+        assert_eq!(refused(text), FrameErrorKind::Shape, "{text}");
     }
-    assert_eq!(refused(r#"{"jsonrpc":"2.0","result":{}}"#), Reason::Id);
+    assert_eq!(
+        refused(r#"{"jsonrpc":"2.0","result":{}}"#),
+        FrameErrorKind::Id
+    );
 }
 
 #[test]
-fn refuses_every_frame_that_two_readers_could_read_differently() {
-    let cases: [(&str, Reason); 31] = [
-        ("", Reason::Syntax),
-        ("  ", Reason::Syntax),
-        ("\u{feff}{}", Reason::ByteOrderMark),
-        ("[]", Reason::Batch),
-        (r#" [{"jsonrpc":"2.0","method":"x"}]"#, Reason::Batch),
-        ("1", Reason::NotAnObject),
-        ("\"x\"", Reason::NotAnObject),
-        ("null", Reason::NotAnObject),
-        ("NaN", Reason::Syntax),
-        ("{}", Reason::Version),
-        (r#"{"jsonrpc":"1.0","method":"x"}"#, Reason::Version),
-        (r#"{"jsonrpc":2.0,"method":"x"}"#, Reason::Version),
-        (r#"{"jsonrpc":"2.0","method":"x"} {}"#, Reason::Trailing),
-        (r#"{"jsonrpc":"2.0","method":"x"}x"#, Reason::Trailing),
-        (r#"{"jsonrpc":"2.0","method":"x",}"#, Reason::Syntax),
+fn ambiguous_frames_are_rejected() {
+    let cases: [(&str, FrameErrorKind); 31] = [
+        ("", FrameErrorKind::Syntax),
+        ("  ", FrameErrorKind::Syntax),
+        ("\u{feff}{}", FrameErrorKind::ByteOrderMark),
+        ("[]", FrameErrorKind::Batch),
+        (
+            r#" [{"jsonrpc":"2.0","method":"x"}]"#,
+            FrameErrorKind::Batch,
+        ),
+        ("1", FrameErrorKind::NotAnObject),
+        ("\"x\"", FrameErrorKind::NotAnObject),
+        ("null", FrameErrorKind::NotAnObject),
+        ("NaN", FrameErrorKind::Syntax),
+        ("{}", FrameErrorKind::Version),
+        (r#"{"jsonrpc":"1.0","method":"x"}"#, FrameErrorKind::Version),
+        (r#"{"jsonrpc":2.0,"method":"x"}"#, FrameErrorKind::Version),
+        (
+            r#"{"jsonrpc":"2.0","method":"x"} {}"#,
+            FrameErrorKind::Trailing,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"x"}x"#,
+            FrameErrorKind::Trailing,
+        ),
+        (r#"{"jsonrpc":"2.0","method":"x",}"#, FrameErrorKind::Syntax),
         (
             r#"{"jsonrpc":"2.0","method":"x","method":"y"}"#,
-            Reason::Duplicate,
+            FrameErrorKind::Duplicate,
         ),
         (
             r#"{"jsonrpc":"2.0","method":"x","m\u0065thod":"y"}"#,
-            Reason::Duplicate,
+            FrameErrorKind::Duplicate,
         ),
         (
             r#"{"jsonrpc":"2.0","method":"x","z":1,"z":1}"#,
-            Reason::Duplicate,
+            FrameErrorKind::Duplicate,
         ),
         (
             r#"{"jsonrpc":"2.0","method":"x","params":{"name":"a","name":"b"}}"#,
-            Reason::Duplicate,
+            FrameErrorKind::Duplicate,
         ),
         (
             r#"{"jsonrpc":"2.0","method":"x","params":{"name":"a","na\u006de":"b"}}"#,
-            Reason::Duplicate,
+            FrameErrorKind::Duplicate,
         ),
         (
             r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"a":1,"a":1}}}"#,
-            Reason::Duplicate,
+            FrameErrorKind::Duplicate,
         ),
-        (r#"{"jsonrpc":"2.0","method":1}"#, Reason::Method),
-        (r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, Reason::Id),
-        (r#"{"jsonrpc":"2.0","id":1.0,"method":"x"}"#, Reason::Id),
-        (r#"{"jsonrpc":"2.0","id":1e2,"method":"x"}"#, Reason::Id),
-        (r#"{"jsonrpc":"2.0","id":true,"method":"x"}"#, Reason::Id),
-        (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, Reason::Id),
+        (r#"{"jsonrpc":"2.0","method":1}"#, FrameErrorKind::Method),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
+            FrameErrorKind::Id,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1.0,"method":"x"}"#,
+            FrameErrorKind::Id,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1e2,"method":"x"}"#,
+            FrameErrorKind::Id,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":true,"method":"x"}"#,
+            FrameErrorKind::Id,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#,
+            FrameErrorKind::Id,
+        ),
         (
             r#"{"jsonrpc":"2.0","method":"x","params":[]}"#,
-            Reason::Params,
+            FrameErrorKind::Params,
         ),
         (
             r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":null}}"#,
-            Reason::Params,
+            FrameErrorKind::Params,
         ),
         (
             r#"{"jsonrpc":"2.0","method":"\ud800"}"#,
-            Reason::LoneSurrogate,
+            FrameErrorKind::LoneSurrogate,
         ),
         (
             r#"{"jsonrpc":"2.0","method":"x","params":{"a":1e999}}"#,
-            Reason::Number,
+            FrameErrorKind::Number,
         ),
     ];
     for (text, reason) in cases {
@@ -184,22 +211,22 @@ fn refuses_every_frame_that_two_readers_could_read_differently() {
     }
     assert_eq!(
         refused(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}"),
-        Reason::NotUtf8
+        FrameErrorKind::NotUtf8
     );
     let utf16: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    assert_eq!(refused(utf16), Reason::Syntax);
+    assert_eq!(refused(utf16), FrameErrorKind::Syntax);
 }
 
 #[test]
-fn recognises_names_however_they_are_escaped() {
+fn escaped_member_names_are_recognised() {
     let text = r#"{"jsonrpc":"2.0","id":1,"\u006dethod":"tools/call","params":{"na\u006de":"x"}}"#;
     let envelope = read(text).unwrap();
     assert_eq!(envelope.method(), "tools/call");
-    assert_eq!(envelope.named().unwrap().as_str(), "x");
+    assert_eq!(envelope.mcp_name().unwrap().as_str(), "x");
 }
 
 #[test]
-fn keeps_ids_of_any_size_as_written() {
+fn ids_of_any_size_keep_their_bytes() {
     for id in [
         "9007199254740993",
         "123456789012345678901234567890",
@@ -214,11 +241,11 @@ fn keeps_ids_of_any_size_as_written() {
         r#"{{"jsonrpc":"2.0","id":"{}","method":"x"}}"#,
         "x".repeat(600)
     );
-    assert_eq!(refused(long), Reason::Id);
+    assert_eq!(refused(long), FrameErrorKind::Id);
 }
 
 #[test]
-fn an_error_carries_the_id_that_was_read_before_it() {
+fn an_error_carries_the_id_read_before_it() {
     let error = read(r#"{"jsonrpc":"2.0","id":7,"method":1}"#).unwrap_err();
     assert_eq!(error.id.as_deref(), Some("7"));
     assert_eq!(error.to_rpc().code, crate::error::codes::INVALID_REQUEST);
@@ -227,15 +254,15 @@ fn an_error_carries_the_id_that_was_read_before_it() {
 }
 
 #[test]
-fn bounds_hold_at_the_limit_and_not_beyond() {
+fn values_at_a_limit_are_accepted_and_above_rejected() {
     let text = r#"{"jsonrpc":"2.0","method":"x"}"#;
-    let limits = |bytes| Limits {
+    let limits = |bytes| FrameLimits {
         bytes,
-        ..Limits::REQUEST
+        ..FrameLimits::REQUEST
     };
     assert!(parse(text.as_bytes(), &limits(text.len())).is_ok());
     let error = parse(text.as_bytes(), &limits(text.len() - 1)).unwrap_err();
-    assert_eq!(error.reason, Reason::TooLarge);
+    assert_eq!(error.reason, FrameErrorKind::TooLarge);
     let crowd = |n: usize| {
         let members: Vec<String> = (0..n).map(|n| format!("\"m{n}\":0")).collect();
         format!(
@@ -244,7 +271,7 @@ fn bounds_hold_at_the_limit_and_not_beyond() {
         )
     };
     assert!(read(&crowd(128)).is_ok());
-    assert_eq!(refused(crowd(129)), Reason::TooManyMembers);
+    assert_eq!(refused(crowd(129)), FrameErrorKind::TooManyMembers);
 }
 
 #[test]
@@ -278,7 +305,7 @@ fn meta_is_replaced_or_inserted_wherever_it_belongs() {
 
 proptest! {
     #[test]
-    fn splicing_changes_what_it_names_and_nothing_else(
+    fn splicing_changes_only_the_named_members(
         id in any::<i64>(), name in any::<String>(), new in any::<String>(), extra in any::<String>(),
     ) {
         let text = json!({
@@ -286,11 +313,11 @@ proptest! {
             "params": { "name": name, "arguments": { "name": extra }, "z": [extra] },
         });
         let source = serde_json::to_string_pretty(&text).unwrap();
-        let envelope = parse(source.as_bytes(), &Limits::REQUEST).unwrap();
+        let envelope = parse(source.as_bytes(), &FrameLimits::REQUEST).unwrap();
         prop_assert_eq!(splice(source.as_bytes(), Vec::new()).unwrap(), source.as_bytes());
-        let span = envelope.named().unwrap().span;
+        let span = envelope.mcp_name().unwrap().span;
         let edits = vec![
-            crate::Edit::replace(span, quote(&new).into_bytes()),
+            crate::ByteEdit::replace(span, quote(&new).into_bytes()),
             envelope.with_id(&b"\"mine\""[..]).unwrap(),
         ];
         let out = splice(source.as_bytes(), edits).unwrap();
@@ -301,18 +328,18 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _outcome = parse(&bytes, &Limits::REQUEST);
+    fn arbitrary_bytes_cause_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _outcome = parse(&bytes, &FrameLimits::REQUEST);
     }
 
     #[test]
-    fn what_is_accepted_reads_the_same_to_others(
+    fn accepted_frames_read_the_same_in_serde_json(
         name in "[a-z\\\\\"u0-6d]{0,8}", id in "[0-9\"a-]{1,6}", tail in "[ \\]}{,\"a:]{0,4}",
     ) {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}"}}}}{tail}"#);
-        if let Ok(envelope) = parse(text.as_bytes(), &Limits::REQUEST) {
+        if let Ok(envelope) = parse(text.as_bytes(), &FrameLimits::REQUEST) {
             let value: Value = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(envelope.named().unwrap().as_str(), value["params"]["name"].as_str().unwrap());
+            prop_assert_eq!(envelope.mcp_name().unwrap().as_str(), value["params"]["name"].as_str().unwrap());
             prop_assert_eq!(serde_json::from_str::<Value>(envelope.raw_id().unwrap()).unwrap(), value["id"].clone());
         }
     }

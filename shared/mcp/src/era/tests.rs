@@ -1,26 +1,28 @@
 //! Tests of the classifier: every row of its table, and the rows that are easily confused.
 
 use super::*;
-use crate::{Limits, envelope};
+use crate::{FrameLimits, envelope};
 
 const META: &str = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"V"}}"#;
 
-fn framing(header: Option<&str>, session: bool, method: &str, meta: Option<&str>) -> Framing {
+fn framing(header: Option<&str>, session: bool, method: &str, meta: Option<&str>) -> RequestEra {
     let params = meta.map_or_else(String::new, |v| {
         format!(",{}", META.replace("\"V\"", &format!("\"{v}\"")))
     });
     let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"{params}}}"#);
-    let envelope = envelope::parse(text.as_bytes(), &Limits::REQUEST).unwrap();
-    let seen = header.map_or(Seen::Absent, |value| Seen::Once(value.as_bytes()));
+    let envelope = envelope::parse(text.as_bytes(), &FrameLimits::REQUEST).unwrap();
+    let seen = header.map_or(ReceivedHeader::Absent, |value| {
+        ReceivedHeader::Once(value.as_bytes())
+    });
     classify(seen, session, &envelope)
 }
 
-fn legacy(version: Option<&'static str>) -> Framing {
-    Framing::Legacy { version }
+fn legacy(version: Option<&'static str>) -> RequestEra {
+    RequestEra::Legacy { version }
 }
 
-fn unsupported(requested: &str) -> Framing {
-    Framing::Unsupported {
+fn unsupported(requested: &str) -> RequestEra {
+    RequestEra::Unsupported {
         requested: requested.to_owned(),
     }
 }
@@ -35,9 +37,15 @@ fn a_modern_version_anywhere_is_modern() {
         (Some("9"), modern),
         (modern, Some("9")),
     ] {
-        assert_eq!(framing(header, false, "tools/list", meta), Framing::Modern);
+        assert_eq!(
+            framing(header, false, "tools/list", meta),
+            RequestEra::Modern
+        );
         // A removed method and a session header make no difference.
-        assert_eq!(framing(header, true, "initialize", meta), Framing::Modern);
+        assert_eq!(
+            framing(header, true, "initialize", meta),
+            RequestEra::Modern
+        );
     }
 }
 
@@ -58,7 +66,7 @@ fn an_unknown_version_in_meta_is_unsupported() {
 }
 
 #[test]
-fn legacy_signs_mean_legacy() {
+fn legacy_markers_mean_legacy() {
     assert_eq!(framing(None, false, "initialize", None), legacy(None));
     assert_eq!(
         framing(Some("2024-11-05"), false, "initialize", None),
@@ -77,28 +85,31 @@ fn legacy_signs_mean_legacy() {
 }
 
 #[test]
-fn a_version_header_that_is_not_spoken_is_bad() {
-    let bad = |requested: &str| Framing::BadVersion {
+fn an_unsupported_version_header_is_rejected() {
+    let bad = |requested: &str| RequestEra::BadVersion {
         requested: requested.to_owned(),
     };
     assert_eq!(
         framing(Some("1999-01-01"), true, "tools/list", None),
         bad("1999-01-01")
     );
-    assert_eq!(classify_bodiless(Seen::Once(b"x")), bad("x"));
-    assert_eq!(classify_bodiless(Seen::Repeated), bad("several values"));
+    assert_eq!(classify_bodiless(ReceivedHeader::Once(b"x")), bad("x"));
     assert_eq!(
-        classify_bodiless(Seen::Once(b"2026-07-28")),
-        Framing::Modern
+        classify_bodiless(ReceivedHeader::Repeated),
+        bad("several values")
     );
-    assert_eq!(classify_bodiless(Seen::Absent), legacy(None));
+    assert_eq!(
+        classify_bodiless(ReceivedHeader::Once(b"2026-07-28")),
+        RequestEra::Modern
+    );
+    assert_eq!(classify_bodiless(ReceivedHeader::Absent), legacy(None));
 }
 
 #[test]
-fn version_and_capabilities_are_demanded_and_nothing_else() {
+fn only_version_and_capabilities_are_required() {
     let check = |params: &str| {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{params}}}"#);
-        check_meta(&envelope::parse(text.as_bytes(), &Limits::REQUEST).unwrap())
+        check_meta(&envelope::parse(text.as_bytes(), &FrameLimits::REQUEST).unwrap())
     };
     let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
     let capabilities = r#""io.modelcontextprotocol/clientCapabilities":{}"#;

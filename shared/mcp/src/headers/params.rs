@@ -6,15 +6,15 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Mismatch, PARAM_PREFIX, Problem, Seen, encode};
+use super::{HeaderMismatch, HeaderProblem, PARAM_PREFIX, ReceivedHeader, encode};
 
 /// Annotated arguments of one tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Annotations(Vec<Annotation>);
+pub struct HeaderAnnotations(Vec<HeaderAnnotation>);
 
 /// Annotated argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotation {
+pub struct HeaderAnnotation {
     /// Name of the header in lower case, with its prefix.
     pub header: String,
     /// Property names from the arguments object down to the value.
@@ -38,13 +38,13 @@ pub enum InvalidAnnotation {
     Type,
     /// The argument is not reachable through `properties` alone, so it is not at a fixed location in every call.
     #[error("only arguments reached through `properties` alone can be mirrored")]
-    Place,
+    Location,
     /// The schema cannot be parsed.
     #[error("the schema cannot be read")]
     Schema,
 }
 
-impl Annotations {
+impl HeaderAnnotations {
     /// Collects the annotations of an input schema given as JSON.
     pub fn of_schema(schema: &[u8]) -> Result<Self, InvalidAnnotation> {
         // Nearly all schemas have no annotations and need no parsing.
@@ -54,7 +54,7 @@ impl Annotations {
             return Ok(Self::default());
         }
         let schema = serde_json::from_slice(schema).map_err(|_| InvalidAnnotation::Schema)?;
-        let mut walk = Walk::default();
+        let mut walk = SchemaWalker::default();
         walk.schema(&schema, Some(&mut Vec::new()))?;
         Ok(Self(walk.found))
     }
@@ -65,7 +65,7 @@ impl Annotations {
     }
 
     /// Returns an iterator over the annotations.
-    pub fn iter(&self) -> impl Iterator<Item = &Annotation> {
+    pub fn iter(&self) -> impl Iterator<Item = &HeaderAnnotation> {
         self.0.iter()
     }
 
@@ -75,8 +75,8 @@ impl Annotations {
             return Vec::new();
         }
         let arguments: Value = serde_json::from_slice(arguments).unwrap_or_default();
-        let pair = |annotation: &'a Annotation| {
-            let text = plain(annotation.value(&arguments)?)?;
+        let pair = |annotation: &'a HeaderAnnotation| {
+            let text = header_text(annotation.value(&arguments)?)?;
             Some((annotation.header.as_str(), encode(&text).into_owned()))
         };
         self.0.iter().filter_map(pair).collect()
@@ -86,24 +86,24 @@ impl Annotations {
     pub fn check<'h>(
         &self,
         arguments: &[u8],
-        header: impl Fn(&str) -> Seen<'h>,
-    ) -> Result<(), Mismatch> {
+        header: impl Fn(&str) -> ReceivedHeader<'h>,
+    ) -> Result<(), HeaderMismatch> {
         if self.is_empty() {
             return Ok(());
         }
         let arguments: Value = serde_json::from_slice(arguments).unwrap_or_default();
         for annotation in &self.0 {
             let name = &annotation.header;
-            let body = annotation.value(&arguments).and_then(plain);
-            let mismatch = |problem| Mismatch::new(name.clone(), problem);
+            let body = annotation.value(&arguments).and_then(header_text);
+            let mismatch = |problem| HeaderMismatch::new(name.clone(), problem);
             let seen = header(name);
             match body {
-                None if seen == Seen::Absent => {}
-                None => return Err(mismatch(Problem::Differs)),
+                None if seen == ReceivedHeader::Absent => {}
+                None => return Err(mismatch(HeaderProblem::Differs)),
                 Some(body) => {
                     let stated = seen.decoded().map_err(mismatch)?;
-                    if !same(&stated, &body) {
-                        return Err(mismatch(Problem::Differs));
+                    if !values_equal(&stated, &body) {
+                        return Err(mismatch(HeaderProblem::Differs));
                     }
                 }
             }
@@ -112,7 +112,7 @@ impl Annotations {
     }
 }
 
-impl Annotation {
+impl HeaderAnnotation {
     fn value<'v>(&self, arguments: &'v Value) -> Option<&'v Value> {
         self.path
             .iter()
@@ -121,7 +121,7 @@ impl Annotation {
 }
 
 /// Returns the header value before encoding.
-fn plain(value: &Value) -> Option<String> {
+fn header_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
@@ -130,18 +130,18 @@ fn plain(value: &Value) -> Option<String> {
 }
 
 /// Returns `true` if the values are equal as text or as integers (`01` equals `1`).
-fn same(header: &str, body: &str) -> bool {
+fn values_equal(header: &str, body: &str) -> bool {
     let number = |text: &str| text.parse::<i128>().ok();
     header == body || number(header).is_some_and(|n| number(body) == Some(n))
 }
 
 #[derive(Default)]
-struct Walk {
-    found: Vec<Annotation>,
+struct SchemaWalker {
+    found: Vec<HeaderAnnotation>,
     headers: BTreeSet<String>,
 }
 
-impl Walk {
+impl SchemaWalker {
     /// Walks a schema. `path` is `None` for locations that need not be present in a call, such as below `items` or
     /// `anyOf`.
     fn schema(
@@ -153,7 +153,7 @@ impl Walk {
             return Ok(());
         };
         if let Some(header) = members.get("x-mcp-header") {
-            let path = path.as_deref().ok_or(InvalidAnnotation::Place)?;
+            let path = path.as_deref().ok_or(InvalidAnnotation::Location)?;
             self.annotation(header, members, path)?;
         }
         for (keyword, value) in members {
@@ -201,7 +201,7 @@ impl Walk {
             return Err(InvalidAnnotation::NotText);
         };
         if path.is_empty() {
-            return Err(InvalidAnnotation::Place);
+            return Err(InvalidAnnotation::Location);
         }
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if header.is_empty() || !header.bytes().all(token) {
@@ -216,7 +216,7 @@ impl Walk {
             return Err(InvalidAnnotation::Repeated);
         }
         let path = path.to_vec();
-        self.found.push(Annotation { header, path });
+        self.found.push(HeaderAnnotation { header, path });
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Limits, envelope};
+use crate::{FrameLimits, envelope};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"é",
     "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
@@ -12,17 +12,17 @@ fn checked(
     text: &str,
     version: &str,
     method: &str,
-    name: Seen<'_>,
-) -> Result<(), (String, Problem)> {
-    let envelope = envelope::parse(text.as_bytes(), &Limits::REQUEST).unwrap();
+    name: ReceivedHeader<'_>,
+) -> Result<(), (String, HeaderProblem)> {
+    let envelope = envelope::parse(text.as_bytes(), &FrameLimits::REQUEST).unwrap();
     let once = |value: &'static str| {
         if value.is_empty() {
-            Seen::Absent
+            ReceivedHeader::Absent
         } else {
-            Seen::Once(value.as_bytes())
+            ReceivedHeader::Once(value.as_bytes())
         }
     };
-    let headers = Standard {
+    let headers = StandardHeaders {
         version: once(String::leak(version.to_owned())),
         method: once(String::leak(method.to_owned())),
         name,
@@ -33,45 +33,45 @@ fn checked(
 #[test]
 fn headers_must_agree_with_the_body() {
     let encoded = encode("é").into_owned();
-    let name = Seen::Once(encoded.as_bytes());
+    let name = ReceivedHeader::Once(encoded.as_bytes());
     let bad = |header: &str, problem| Err((header.to_owned(), problem));
     assert_eq!(checked(CALL, "2026-07-28", "tools/call", name), Ok(()));
     assert_eq!(
         checked(CALL, "", "tools/call", name),
-        bad(VERSION, Problem::Missing)
+        bad(VERSION, HeaderProblem::Missing)
     );
     assert_eq!(
         checked(CALL, "2025-11-25", "tools/call", name),
-        bad(VERSION, Problem::Differs)
+        bad(VERSION, HeaderProblem::Differs)
     );
     assert_eq!(
         checked(CALL, "2026-07-28", "", name),
-        bad(METHOD, Problem::Missing)
+        bad(METHOD, HeaderProblem::Missing)
     );
     assert_eq!(
         checked(CALL, "2026-07-28", "TOOLS/CALL", name),
-        bad(METHOD, Problem::Differs)
+        bad(METHOD, HeaderProblem::Differs)
     );
     assert_eq!(
-        checked(CALL, "2026-07-28", "tools/call", Seen::Absent),
-        bad(NAME, Problem::Missing)
+        checked(CALL, "2026-07-28", "tools/call", ReceivedHeader::Absent),
+        bad(NAME, HeaderProblem::Missing)
     );
     assert_eq!(
-        checked(CALL, "2026-07-28", "tools/call", Seen::Repeated),
-        bad(NAME, Problem::Repeated)
+        checked(CALL, "2026-07-28", "tools/call", ReceivedHeader::Repeated),
+        bad(NAME, HeaderProblem::Repeated)
     );
     assert_eq!(
-        checked(CALL, "2026-07-28", "tools/call", Seen::Once(b"e")),
-        bad(NAME, Problem::Differs)
+        checked(CALL, "2026-07-28", "tools/call", ReceivedHeader::Once(b"e")),
+        bad(NAME, HeaderProblem::Differs)
     );
     assert_eq!(
         checked(
             CALL,
             "2026-07-28",
             "tools/call",
-            Seen::Once(b"=?base64?!?=")
+            ReceivedHeader::Once(b"=?base64?!?=")
         ),
-        bad(NAME, Problem::Malformed)
+        bad(NAME, HeaderProblem::Malformed)
     );
 }
 
@@ -79,15 +79,18 @@ fn headers_must_agree_with_the_body() {
 fn methods_without_a_name_need_no_name() {
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     assert_eq!(
-        checked(list, "2026-07-28", "tools/list", Seen::Absent),
+        checked(list, "2026-07-28", "tools/list", ReceivedHeader::Absent),
         Ok(())
     );
     let note = r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#;
-    assert_eq!(checked(note, "2026-07-28", "", Seen::Absent), Ok(()));
+    assert_eq!(
+        checked(note, "2026-07-28", "", ReceivedHeader::Absent),
+        Ok(())
+    );
 }
 
 #[test]
-fn only_the_exact_markers_count() {
+fn only_exact_encoding_markers_are_decoded() {
     assert_eq!(
         decode(b"=?BASE64?6Q==?=").as_deref(),
         Some("=?BASE64?6Q==?=")
@@ -101,7 +104,7 @@ fn only_the_exact_markers_count() {
 
 proptest! {
     #[test]
-    fn every_value_survives_the_header(value in any::<String>()) {
+    fn every_value_round_trips_through_the_header(value in any::<String>()) {
         let header = encode(&value).into_owned();
         prop_assert!(header.bytes().all(|b| (0x20..0x7f).contains(&b)));
         prop_assert_eq!(header.trim(), &header);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::{Limits, answer, envelope};
+use crate::{FrameLimits, envelope, server_message};
 
 fn us() -> Implementation {
     Implementation {
@@ -13,19 +13,19 @@ fn us() -> Implementation {
     }
 }
 
-fn meta<'a>(client: &'a str, carry: Option<&'a [u8]>) -> ModernMeta<'a> {
-    ModernMeta {
+fn meta<'a>(client: &'a str, carry: Option<&'a [u8]>) -> ModernRequestMeta<'a> {
+    ModernRequestMeta {
         version: "2026-07-28",
         capabilities: "{}",
         client: Some(client),
         progress_token: Some("\"t\""),
         log_level: Some("info"),
-        carry,
+        forwarded: carry,
     }
 }
 
 #[test]
-fn every_message_is_one_that_we_accept() {
+fn every_built_message_is_accepted_by_the_reader() {
     let client = us().to_json();
     let meta = meta(&client, None);
     for bytes in [
@@ -48,14 +48,20 @@ fn every_message_is_one_that_we_accept() {
         response("1", &tool_error("no \"luck\"", "word", None)),
     ] {
         let text = String::from_utf8_lossy(&bytes);
-        assert!(envelope::parse(&bytes, &Limits::REQUEST).is_ok(), "{text}");
-        assert!(answer::scan(&bytes, &Limits::ANSWER).is_ok(), "{text}");
+        assert!(
+            envelope::parse(&bytes, &FrameLimits::REQUEST).is_ok(),
+            "{text}"
+        );
+        assert!(
+            server_message::scan(&bytes, &FrameLimits::SERVER_MESSAGE).is_ok(),
+            "{text}"
+        );
     }
 }
 
 #[test]
-fn modern_results_say_what_they_must() {
-    let caching = Caching {
+fn modern_results_carry_the_required_members() {
+    let caching = CacheHints {
         ttl_ms: 5000,
         public: false,
     };
@@ -81,7 +87,7 @@ fn modern_results_say_what_they_must() {
 }
 
 #[test]
-fn meta_of_one_hop_stays_on_that_hop() {
+fn hop_specific_meta_is_not_forwarded() {
     let carry = br#"{"progressToken":1,"io.modelcontextprotocol/clientInfo":{"name":"agent"},
         "io.modelcontextprotocol/protocolVersion":"9","vendor/k":[1],"traceparent":"00"}"#;
     let client = us().to_json();

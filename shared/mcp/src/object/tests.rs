@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 #[test]
-fn rebuilding_keeps_replaces_and_adds() {
+fn rebuilding_keeps_replaces_and_adds_members() {
     let object = br#"{ "a" : {"x":1}, "\u0062": 2, "c":3 }"#;
     let out = rebuild(object, |name| name != "c", &[("b", b"9"), ("d\"", b"[]")]);
     let value: Value = serde_json::from_slice(&out).unwrap();
@@ -16,14 +16,14 @@ fn rebuilding_keeps_replaces_and_adds() {
 }
 
 #[test]
-fn of_what_is_no_proper_object_there_are_no_members() {
+fn an_invalid_object_has_no_members() {
     for bad in ["", "[1]", "{\"a\":1,\"a\":2}", "{\"a\":1} x", "{\"a\""] {
         assert_eq!(members(bad.as_bytes()).count(), 0, "{bad}");
     }
 }
 
 #[test]
-fn a_name_that_comes_twice_is_found_at_any_depth() {
+fn a_duplicate_name_is_found_at_any_depth() {
     for plain in [
         "{}",
         "1",
@@ -53,7 +53,7 @@ fn a_name_that_comes_twice_is_found_at_any_depth() {
 }
 
 #[test]
-fn elements_stand_where_they_were_written() {
+fn elements_keep_their_spans() {
     let array = br#"[ 1, {"a":[2]} ,"x]"]"#;
     let spans = elements(array);
     let read: Vec<&[u8]> = spans.iter().map(|span| span.of(array)).collect();
@@ -64,7 +64,7 @@ fn elements_stand_where_they_were_written() {
 }
 
 #[test]
-fn a_value_is_one_value_read_strictly() {
+fn a_value_is_exactly_one_strict_json_value() {
     for good in ["1", " \"a\"\n", "{\"a\":[null]}", "true"] {
         assert!(is_value(good), "{good}");
     }

@@ -3,23 +3,23 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 /// Number of names stored inline.
-const FEW: usize = 16;
+const INLINE_NAMES: usize = 16;
 
 /// Names seen in one object. Few names are the common case; many names, as sent by an attacker, must not cost quadratic
 /// time.
-pub(super) struct Names<'a> {
+pub(super) struct NameSet<'a> {
     /// First unescaped names.
-    few: [&'a str; FEW],
+    inline: [&'a str; INLINE_NAMES],
     filled: usize,
     /// Names that do not fit inline, and names written with escapes.
     more: BTreeSet<Cow<'a, str>>,
     count: usize,
 }
 
-impl<'a> Names<'a> {
+impl<'a> NameSet<'a> {
     pub(super) fn new() -> Self {
         Self {
-            few: [""; FEW],
+            inline: [""; INLINE_NAMES],
             filled: 0,
             more: BTreeSet::new(),
             count: 0,
@@ -32,11 +32,11 @@ impl<'a> Names<'a> {
 
     /// Adds a name. Returns `true` if it is new.
     pub(super) fn add(&mut self, name: Cow<'a, str>) -> bool {
-        let known = self.few.get(..self.filled).unwrap_or_default();
+        let known = self.inline.get(..self.filled).unwrap_or_default();
         if known.contains(&&*name) || (!self.more.is_empty() && self.more.contains(&name)) {
             return false;
         }
-        if let (&Cow::Borrowed(name), Some(place)) = (&name, self.few.get_mut(self.filled)) {
+        if let (&Cow::Borrowed(name), Some(place)) = (&name, self.inline.get_mut(self.filled)) {
             *place = name;
             self.filled += 1;
         } else {

@@ -3,7 +3,7 @@
 use memchr::memchr2;
 
 /// Returns the number of bytes before the first quote, backslash or control character.
-pub(crate) fn plain(bytes: &[u8]) -> usize {
+pub(crate) fn plain_prefix_len(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     /// Number of bytes that are scanned word by word. Most strings are either shorter or very long; for the rest of a

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::*;
 
-fn scan(text: &str) -> Result<(Span, Shape), Reason> {
-    let mut scanner = Scanner::within(text, 0, &Limits::REQUEST);
+fn scan(text: &str) -> Result<(ByteSpan, ValueType), FrameErrorKind> {
+    let mut scanner = JsonScanner::within(text, 0, &FrameLimits::REQUEST);
     let found = scanner.value().map_err(|fault| fault.reason)?;
     scanner.end().map_err(|fault| fault.reason)?;
     Ok(found)
@@ -16,7 +16,7 @@ fn agrees(text: &str) -> Result<(), TestCaseError> {
     let theirs = serde_json::from_str::<Value>(text);
     let ours = scan(text.trim_start_matches([' ', '\n', '\r', '\t']));
     match (&ours, &theirs) {
-        (Ok(_), Ok(_)) | (Err(_), Err(_)) | (Err(Reason::TooDeep), Ok(_)) => Ok(()),
+        (Ok(_), Ok(_)) | (Err(_), Err(_)) | (Err(FrameErrorKind::TooDeep), Ok(_)) => Ok(()),
         (Ok(_) | Err(_), Ok(_) | Err(_)) => Err(TestCaseError::fail(format!(
             "{text:?}: ours {ours:?}, theirs {theirs:?}"
         ))),
@@ -83,24 +83,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn accepts_what_serde_json_accepts(text in pieces()) {
+    fn the_scanner_accepts_the_same_texts_as_serde_json(text in pieces()) {
         agrees(&text)?;
     }
 
     #[test]
-    fn agrees_about_arbitrary_text(text in any::<String>()) {
+    fn the_scanner_agrees_with_serde_json_on_arbitrary_text(text in any::<String>()) {
         agrees(&text)?;
     }
 
     #[test]
-    fn accepts_every_value_in_both_layouts(value in json()) {
+    fn compact_and_pretty_values_are_accepted(value in json()) {
         agrees(&value.to_string())?;
         agrees(&serde_json::to_string_pretty(&value).unwrap())?;
         prop_assert!(scan(&value.to_string()).is_ok());
     }
 
     #[test]
-    fn a_damaged_value_is_judged_alike(value in json(), at in any::<prop::sample::Index>(), with in any::<char>()) {
+    fn the_scanner_agrees_with_serde_json_on_damaged_values(value in json(), at in any::<prop::sample::Index>(), with in any::<char>()) {
         let text = value.to_string();
         let mut chars: Vec<char> = text.chars().collect();
         let place = at.index(chars.len());
@@ -111,8 +111,8 @@ proptest! {
     #[test]
     fn unescapes_as_serde_json_does(text in any::<String>(), ascii in any::<bool>()) {
         let literal = if ascii { escape_all(&text) } else { serde_json::to_string(&text).unwrap() };
-        let scanner = Scanner::within(&literal, 0, &Limits::REQUEST);
-        let value = scanner.unquote(Span::new(0, literal.len()), true);
+        let scanner = JsonScanner::within(&literal, 0, &FrameLimits::REQUEST);
+        let value = scanner.unquote(ByteSpan::new(0, literal.len()), true);
         prop_assert_eq!(&*value, &text);
         prop_assert!(scan(&literal).is_ok());
     }
@@ -128,40 +128,46 @@ fn escape_all(text: &str) -> String {
 }
 
 #[test]
-fn nesting_is_bounded_exactly() {
+fn nesting_is_limited_exactly() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     assert!(scan(&nested(64)).is_ok());
-    assert_eq!(scan(&nested(65)), Err(Reason::TooDeep));
-    assert_eq!(scan(&"[".repeat(1_000_000)), Err(Reason::TooDeep));
+    assert_eq!(scan(&nested(65)), Err(FrameErrorKind::TooDeep));
+    assert_eq!(scan(&"[".repeat(1_000_000)), Err(FrameErrorKind::TooDeep));
 }
 
 #[test]
 fn numbers_are_bounded() {
     assert!(scan(&"9".repeat(308)).is_ok());
-    assert_eq!(scan(&"9".repeat(400)), Err(Reason::Number));
-    assert_eq!(scan(&format!("0.{}", "1".repeat(600))), Err(Reason::Number));
-    assert_eq!(scan("1e999"), Err(Reason::Number));
+    assert_eq!(scan(&"9".repeat(400)), Err(FrameErrorKind::Number));
+    assert_eq!(
+        scan(&format!("0.{}", "1".repeat(600))),
+        Err(FrameErrorKind::Number)
+    );
+    assert_eq!(scan("1e999"), Err(FrameErrorKind::Number));
 }
 
 #[test]
-fn a_crowd_of_names_costs_no_square() {
+fn duplicate_detection_is_not_quadratic() {
     let members: Vec<String> = (0..200_000).map(|n| format!("\"m{n}\":0")).collect();
     let text = format!("{{{}}}", members.join(","));
-    let unlimited = Limits {
+    let unlimited = FrameLimits {
         members: usize::MAX,
-        ..Limits::REQUEST
+        ..FrameLimits::REQUEST
     };
-    let mut scanner = Scanner::within(&text, 0, &unlimited);
+    let mut scanner = JsonScanner::within(&text, 0, &unlimited);
     let crossed = scanner.object(|s, _| s.value().map(drop));
     assert!(crossed.is_ok());
     let twice = text.replace("\"m199999\"", "\"m150000\"");
-    let mut scanner = Scanner::within(&twice, 0, &unlimited);
+    let mut scanner = JsonScanner::within(&twice, 0, &unlimited);
     let crossed = scanner.object(|s, _| s.value().map(drop));
-    assert_eq!(crossed.map_err(|f| f.reason), Err(Reason::Duplicate));
+    assert_eq!(
+        crossed.map_err(|f| f.reason),
+        Err(FrameErrorKind::Duplicate)
+    );
 }
 
 #[test]
-fn what_means_something_is_found_at_every_place() {
+fn special_bytes_are_found_at_every_offset() {
     for length in [0, 1, 7, 8, 9, 63, 64, 65, 70, 200] {
         for at in 0..length {
             for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
@@ -171,10 +177,14 @@ fn what_means_something_is_found_at_every_place() {
                     if at + 2 < length {
                         bytes[at + 2] = b'"';
                     }
-                    assert_eq!(plain(&bytes), at, "{length} {at} {special} {filler}");
+                    assert_eq!(
+                        plain_prefix_len(&bytes),
+                        at,
+                        "{length} {at} {special} {filler}"
+                    );
                 }
             }
         }
-        assert_eq!(plain(&vec![b'a'; length]), length);
+        assert_eq!(plain_prefix_len(&vec![b'a'; length]), length);
     }
 }

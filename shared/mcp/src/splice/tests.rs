@@ -6,9 +6,9 @@ use super::*;
 fn edits_apply_in_any_order() {
     let edits = || {
         vec![
-            Edit::replace(Span::new(8, 9), &b"Z"[..]),
-            Edit::replace(Span::new(0, 2), &b""[..]),
-            Edit::insert(5, &b"++"[..]),
+            ByteEdit::replace(ByteSpan::new(8, 9), &b"Z"[..]),
+            ByteEdit::replace(ByteSpan::new(0, 2), &b""[..]),
+            ByteEdit::insert(5, &b"++"[..]),
         ]
     };
     let mut reversed = edits();
@@ -18,10 +18,27 @@ fn edits_apply_in_any_order() {
 }
 
 #[test]
-fn overlaps_and_outsiders_are_refused() {
-    let two = |a: Span, b: Span| vec![Edit::replace(a, &b"x"[..]), Edit::replace(b, &b"y"[..])];
-    assert!(splice(b"0123", two(Span::new(0, 2), Span::new(1, 3))).is_err());
-    assert!(splice(b"0123", vec![Edit::insert(5, &b"x"[..])]).is_err());
-    assert!(splice(b"0123", vec![Edit::replace(Span::new(2, 9), &b"x"[..])]).is_err());
-    assert!(splice(b"0123", vec![Edit::replace(Span::new(3, 1), &b"x"[..])]).is_err());
+fn overlapping_and_out_of_range_edits_are_rejected() {
+    let two = |a: ByteSpan, b: ByteSpan| {
+        vec![
+            ByteEdit::replace(a, &b"x"[..]),
+            ByteEdit::replace(b, &b"y"[..]),
+        ]
+    };
+    assert!(splice(b"0123", two(ByteSpan::new(0, 2), ByteSpan::new(1, 3))).is_err());
+    assert!(splice(b"0123", vec![ByteEdit::insert(5, &b"x"[..])]).is_err());
+    assert!(
+        splice(
+            b"0123",
+            vec![ByteEdit::replace(ByteSpan::new(2, 9), &b"x"[..])]
+        )
+        .is_err()
+    );
+    assert!(
+        splice(
+            b"0123",
+            vec![ByteEdit::replace(ByteSpan::new(3, 1), &b"x"[..])]
+        )
+        .is_err()
+    );
 }

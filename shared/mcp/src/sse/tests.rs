@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn frame(chunks: &[&[u8]]) -> Vec<Event> {
-    let mut framer = Framer::new(SseLimits::default());
+fn frame(chunks: &[&[u8]]) -> Vec<SseEvent> {
+    let mut framer = SseDecoder::new(SseLimits::default());
     let mut events = Vec::new();
     for chunk in chunks {
         framer.push(chunk).unwrap();
@@ -32,7 +32,7 @@ fn judged(text: &[u8]) -> Vec<(Option<String>, String, Option<String>)> {
 }
 
 #[test]
-fn reads_every_field_and_line_ending() {
+fn every_field_and_line_ending_is_read() {
     let text = b"\xef\xbb\xbfid: 7\r\nevent:message\rdata: a\ndata:  b\r\n: note\r\nretry: 250\n\r\n\ndata\n\ndata: cut";
     let events = frame(&[text]);
     assert_eq!(events.len(), 1);
@@ -45,30 +45,30 @@ fn reads_every_field_and_line_ending() {
 }
 
 #[test]
-fn a_priming_event_is_told_though_it_has_no_data() {
+fn a_priming_event_without_data_is_delivered() {
     let events = frame(&[b"id: 1\nretry: 10\ndata:\n\nevent: ping\n\n"]);
     assert_eq!(events.len(), 1);
     assert!(!events[0].is_message());
 }
 
 #[test]
-fn lines_and_events_are_bounded_and_a_fault_lasts() {
+fn lines_and_events_are_bounded_and_errors_are_permanent() {
     let limits = SseLimits {
         line: 10,
         event: 12,
     };
-    let mut framer = Framer::new(limits);
+    let mut framer = SseDecoder::new(limits);
     assert_eq!(framer.push(b"data: 1234\n\n"), Ok(()));
     assert_eq!(framer.push(b"data: 12345"), Err(SseError::Line(10)));
     assert_eq!(framer.push(b"\n"), Err(SseError::Line(10)));
     assert!(framer.next_event().is_some());
-    let mut framer = Framer::new(limits);
+    let mut framer = SseDecoder::new(limits);
     assert_eq!(framer.push(b"data:12345\ndata:12345\n\n"), Ok(()));
     assert_eq!(
         framer.push(b"data:12345\ndata:12345\ndata:1\n"),
         Err(SseError::Event(12))
     );
-    let mut framer = Framer::new(limits);
+    let mut framer = SseDecoder::new(limits);
     for _ in 0..10 {
         assert_eq!(framer.push(b"x"), Ok(()));
     }
@@ -102,7 +102,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn cuts_change_nothing(text in stream_text(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+    fn chunk_boundaries_do_not_change_the_events(text in stream_text(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6)) {
         let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
         places.sort_unstable();
         let mut chunks = Vec::new();
@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_here_and_elsewhere(data in "[a-z\\n :]{1,20}", id in proptest::option::of("[a-z0-9]{1,4}")) {
+    fn written_events_are_read_back_by_this_and_another_parser(data in "[a-z\\n :]{1,20}", id in proptest::option::of("[a-z0-9]{1,4}")) {
         let mut out = BytesMut::new();
         write_event(&mut out, id.as_deref(), data.as_bytes());
         let events = frame(&[&out]);
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn agrees_with_another_framer(
+    fn the_parser_agrees_with_another_parser(
         lines in proptest::collection::vec("(data|event|id|x): ?[a-z ]{0,5}", 1..8), blank in any::<u8>(),
     ) {
         let mut text = String::new();
@@ -137,7 +137,7 @@ proptest! {
             text.push_str(if (blank >> (index % 8)) & 1 == 1 { "\n\n" } else { "\n" });
         }
         text.push('\n');
-        let parts = |event: Event| {
+        let parts = |event: SseEvent| {
             let data = String::from_utf8(event.data.to_vec()).unwrap();
             (!data.is_empty()).then_some((event.event, data, event.id))
         };
@@ -151,20 +151,20 @@ proptest! {
 /// Sends a hundred megabytes without a line break in chunks, and a million small events: no more is buffered than the
 /// limits allow.
 #[test]
-fn ov_14_nothing_is_kept_beyond_a_line_of_one_mebibyte_and_an_event_of_four() {
+fn ov_14_at_most_one_mebibyte_per_line_and_four_per_event_are_buffered() {
     let limits = SseLimits::default();
     assert_eq!((limits.line, limits.event), (1 << 20, 4 << 20));
     let piece = [b'x'; 64 * 1024];
-    let mut framer = Framer::new(limits);
+    let mut framer = SseDecoder::new(limits);
     let refused = (0..1_600).find_map(|_| framer.push(&piece).err());
     assert_eq!(refused, Some(SseError::Line(limits.line)));
     assert!(framer.buffered() <= limits.line);
-    let mut framer = Framer::new(limits);
+    let mut framer = SseDecoder::new(limits);
     let line = [b"data: ", &piece[..], b"\n"].concat();
     let refused = (0..1_600).find_map(|_| framer.push(&line).err());
     assert_eq!(refused, Some(SseError::Event(limits.event)));
     assert!(framer.buffered() <= limits.line + limits.event);
-    let mut framer = Framer::new(limits);
+    let mut framer = SseDecoder::new(limits);
     let some = "id: 1\nretry: 1\nevent: x\n\n".repeat(1_000);
     for _ in 0..100 {
         framer.push(some.as_bytes()).unwrap();
@@ -178,13 +178,13 @@ fn ov_14_nothing_is_kept_beyond_a_line_of_one_mebibyte_and_an_event_of_four() {
 }
 
 #[test]
-fn long_lines_are_the_same_however_they_are_cut() {
+fn long_lines_do_not_depend_on_chunk_boundaries() {
     let long = "0123456789abcdef".repeat(20_000);
     let text = format!(
         "\u{feff}data: {long}\ndata:{long}\ndata: x\n\nid: {long}\nevent: {long}\n: {long}\ndata: y\r\n\r\n"
     );
     for size in [1_000, 16 * 1024, 65_536, 100_001, text.len()] {
-        let mut framer = Framer::new(SseLimits::default());
+        let mut framer = SseDecoder::new(SseLimits::default());
         let mut events = Vec::new();
         for piece in text.as_bytes().chunks(size) {
             framer.push(piece).unwrap();
@@ -204,7 +204,7 @@ fn long_lines_are_the_same_however_they_are_cut() {
 }
 
 #[test]
-fn the_effort_is_told_of_events_and_of_lines_that_say_nothing_however_they_are_cut() {
+fn the_cost_counts_events_and_empty_lines_for_any_chunking() {
     let text = [
         "data: 1\nid: 1\n\n".repeat(16),
         ": comment\nevent: no data\n\n\n".repeat(8),
@@ -212,11 +212,11 @@ fn the_effort_is_told_of_events_and_of_lines_that_say_nothing_however_they_are_c
     ]
     .concat();
     for size in [1, 7, text.len()] {
-        let mut framer = Framer::new(SseLimits::default());
+        let mut framer = SseDecoder::new(SseLimits::default());
         for piece in text.as_bytes().chunks(size) {
             framer.push(piece).unwrap();
         }
         // Sixteen events, plus other lines: an id and an end of event for each, and eight times four.
-        assert_eq!(framer.effort(), 16 + (16 * 2 + 8 * 4) / LINES);
+        assert_eq!(framer.read_cost(), 16 + (16 * 2 + 8 * 4) / LINES_PER_EVENT);
     }
 }

@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn an_id_may_stand_in_a_path_a_prefix_and_a_key() {
+fn an_id_is_valid_in_a_path_a_prefix_and_a_key() {
     for good in ["a", "tools", "tools-2", "a--b", &"a".repeat(40)] {
         assert_eq!(good.parse::<Slug>().map(String::from).as_deref(), Ok(good));
     }
 }
 
 #[test]
-fn whatever_would_need_escaping_is_refused() {
+fn ids_that_would_need_escaping_are_rejected() {
     let long = "a".repeat(41);
     for bad in [
         "",
@@ -31,7 +31,7 @@ fn whatever_would_need_escaping_is_refused() {
 }
 
 #[test]
-fn a_refusal_shows_what_was_given_but_not_without_end() {
+fn an_error_shows_the_rejected_text_shortened() {
     let refusal = "x".repeat(10_000).parse::<Slug>().unwrap_err().to_string();
     assert!(refusal.len() < 250, "{}", refusal.len());
 }

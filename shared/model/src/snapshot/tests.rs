@@ -13,10 +13,10 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         } else {
             ResourceKind::Catalogue
         },
-        name: Name::new(slug("acme"), slug(&format!("o{id}"))),
+        name: ObjectName::new(slug("acme"), slug(&format!("o{id}"))),
     });
     let entry = (0..3u8).prop_map(|content| {
-        Entry::new(Resource::Gateway(GatewayResource {
+        SnapshotEntry::new(SnapshotResource::Gateway(GatewayResource {
             display_name: format!("name {content}"),
             instructions: String::new(),
             tools: Vec::new(),
@@ -37,17 +37,17 @@ fn slug(text: &str) -> Slug {
 
 proptest! {
     #[test]
-    fn a_delta_leads_from_any_snapshot_to_any_other(a in snapshot(), b in snapshot()) {
+    fn a_delta_transforms_any_snapshot_into_any_other(a in snapshot(), b in snapshot()) {
         prop_assert_eq!(a.apply(&b.since(&a.digests())), b);
     }
 
     #[test]
-    fn nothing_is_sent_to_who_holds_everything(a in snapshot()) {
+    fn the_delta_to_an_equal_snapshot_is_empty(a in snapshot()) {
         prop_assert!(a.since(&a.digests()).is_empty());
     }
 
     #[test]
-    fn a_delta_names_only_what_differs(a in snapshot(), b in snapshot()) {
+    fn a_delta_contains_only_differences(a in snapshot(), b in snapshot()) {
         for (key, entry) in b.since(&a.digests()).puts {
             prop_assert_ne!(a.entries.get(&key), Some(&entry));
         }
@@ -55,8 +55,8 @@ proptest! {
 }
 
 #[test]
-fn a_digest_does_not_depend_on_the_process() {
-    let digest = Entry::new(Resource::Gateway(GatewayResource {
+fn a_digest_is_stable_across_processes() {
+    let digest = SnapshotEntry::new(SnapshotResource::Gateway(GatewayResource {
         display_name: "tools".into(),
         instructions: String::new(),
         tools: Vec::new(),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn waits_grow_to_the_maximum_and_start_again_after_success() {
+fn delays_grow_to_the_maximum_and_reset_after_success() {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
     // `u64::MAX % (n + 1)` depends on n: the test passes the ceiling itself.
     let mut longest = |n: u64| backoff.next(n);
@@ -16,7 +16,7 @@ fn waits_grow_to_the_maximum_and_start_again_after_success() {
 }
 
 #[test]
-fn no_bound_makes_it_fail() {
+fn extreme_bounds_cause_no_panic() {
     let mut endless = Backoff::new(Duration::MAX, Duration::MAX);
     endless.next(u64::MAX);
     assert_eq!(

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_manual_clock_moves_only_when_told() {
+fn a_manual_clock_moves_only_when_advanced() {
     let clock = ManualClock::new(Timestamp(1_000));
     let (now, monotonic) = (clock.now(), clock.monotonic());
     assert_eq!((now, monotonic), (clock.now(), clock.monotonic()));

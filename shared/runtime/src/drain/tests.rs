@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_drain_waits_for_what_was_spawned() {
+async fn a_drain_waits_for_spawned_tasks() {
     let (drain, trigger) = new();
     let stop = drain.draining();
     let task = drain.spawn("worker", async move {
@@ -20,7 +20,7 @@ async fn a_drain_waits_for_what_was_spawned() {
 }
 
 #[tokio::test]
-async fn whoever_blocks_is_named() {
+async fn blocking_tasks_are_named() {
     let (drain, trigger) = new();
     let _first = drain.blocker("upload");
     let _second = drain.blocker("upload");
@@ -30,7 +30,7 @@ async fn whoever_blocks_is_named() {
 }
 
 #[tokio::test]
-async fn what_feeds_outlives_what_it_feeds() {
+async fn last_tasks_end_after_the_tasks_they_serve() {
     let (drain, trigger) = new();
     let (release, released) = tokio::sync::oneshot::channel::<()>();
     drain.spawn("connection", async move { drop(released.await) });
@@ -46,7 +46,7 @@ async fn what_feeds_outlives_what_it_feeds() {
 }
 
 #[tokio::test]
-async fn a_panicking_task_does_not_block() {
+async fn a_panicking_task_does_not_block_a_drain() {
     let (drain, trigger) = new();
     let task = drain.spawn("fragile", async { panic!("on purpose") });
     assert!(task.await.is_err());

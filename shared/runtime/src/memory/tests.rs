@@ -18,7 +18,7 @@ async fn bytes_arrive_at_the_other_end() {
 }
 
 #[tokio::test]
-async fn dialling_nobody_is_refused() {
+async fn connecting_to_an_unknown_address_is_refused() {
     let (dialer, incoming) = pair();
     drop(incoming);
     assert_eq!(

@@ -8,16 +8,16 @@ use crate::clock::ManualClock;
 #[test]
 fn names_and_attributes_follow_the_conventions() {
     let metrics = Metrics::new();
-    let call = Operation {
+    let call = OperationLabels {
         method: "tools/call",
         tool: Some("files__read"),
         version: "2026-07-28",
-        ..Operation::default()
+        ..OperationLabels::default()
     };
     metrics
         .server_operation(&call)
         .record(Duration::from_millis(15));
-    let failed = Operation {
+    let failed = OperationLabels {
         error: Some("tool_error"),
         ..call
     };
@@ -41,7 +41,7 @@ fn names_and_attributes_follow_the_conventions() {
 }
 
 #[test]
-fn one_handle_counts_from_many_places() {
+fn one_handle_counts_from_many_threads() {
     let metrics = Metrics::new();
     let first = metrics.refusals("rate");
     metrics.refusals("rate").increment();
@@ -62,7 +62,7 @@ fn the_age_of_a_snapshot_grows_until_it_is_confirmed() {
         epoch: 1,
         revision: 7,
     });
-    snapshot.confirmed();
+    snapshot.mark_confirmed();
     clock.advance(Duration::from_secs(90));
     let shown = metrics.render();
     assert!(

@@ -15,7 +15,7 @@ async fn ready_when_the_last_guard_is_dropped() {
 }
 
 #[test]
-fn withdrawn_is_for_good() {
+fn a_withdrawn_readiness_never_returns() {
     let readiness = Readiness::new();
     readiness.withdraw();
     drop(readiness.block("other"));

@@ -6,14 +6,14 @@ use super::*;
 
 fn written(event: &str) -> String {
     let mut lines = Vec::new();
-    OneLine::onto(&mut lines)
+    SingleLineWriter::onto(&mut lines)
         .write_all(event.as_bytes())
         .unwrap();
     String::from_utf8(lines).unwrap()
 }
 
 #[test]
-fn an_event_is_one_line_whatever_it_contains() {
+fn an_event_is_one_line_for_any_content() {
     let event = "tool \u{1b}[31mred\r\n2026 INFO forged\u{85}\n";
     assert_eq!(
         written(event),
@@ -23,7 +23,7 @@ fn an_event_is_one_line_whatever_it_contains() {
 }
 
 #[test]
-fn a_filter_that_is_none_is_refused_in_words() {
+fn an_invalid_filter_is_rejected_with_an_explanation() {
     let options = TelemetryOptions {
         filter: "a=b=c".to_owned(),
         ..TelemetryOptions::default()
@@ -36,7 +36,7 @@ fn a_filter_that_is_none_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_harms_nobody() {
+async fn an_unreachable_collector_has_no_effect() {
     let endpoint = Some("http://127.0.0.1:9".to_owned());
     let options = TelemetryOptions {
         otlp_endpoint: endpoint,

@@ -7,7 +7,7 @@ use rustls_pki_types::ServerName;
 use super::*;
 
 #[test]
-fn a_file_that_holds_no_certificate_is_named() {
+fn a_file_without_a_certificate_is_named() {
     let error = certificates("ca.pem", b"nothing").unwrap_err().to_string();
     assert!(
         error.contains("ca.pem") && error.contains("certificate"),
@@ -24,7 +24,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn loopback_is_a_server_name() {
+fn a_loopback_address_is_a_valid_server_name() {
     assert!(matches!(
         ServerName::from(std::net::IpAddr::from(Ipv4Addr::LOCALHOST)),
         ServerName::IpAddress(_)
@@ -32,12 +32,12 @@ fn loopback_is_a_server_name() {
 }
 
 /// Certificate authority of the tests.
-struct Authority {
+struct TestAuthority {
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
     certificate: CertificateDer<'static>,
 }
 
-impl Authority {
+impl TestAuthority {
     fn new() -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::default();
@@ -58,9 +58,9 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn identity(&self, serial: u64) -> Identity {
+    fn identity(&self, serial: u64) -> TlsIdentity {
         let (chain, key) = self.issue(serial);
-        Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()
+        TlsIdentity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()
     }
 }
 
@@ -87,9 +87,9 @@ async fn handshake(server: Arc<ServerConfig>, client: Arc<ClientConfig>) -> Opti
 }
 
 #[tokio::test]
-async fn without_a_certificate_of_the_authority_nobody_passes_where_one_is_required() {
-    let (ours, other) = (Authority::new(), Authority::new());
-    let server = HotIdentity::new(ours.identity(1)).unwrap();
+async fn a_required_client_certificate_must_come_from_the_authority() {
+    let (ours, other) = (TestAuthority::new(), TestAuthority::new());
+    let server = ReloadableIdentity::new(ours.identity(1)).unwrap();
     let required = mutual_server(
         &server,
         std::slice::from_ref(&ours.certificate),
@@ -98,8 +98,8 @@ async fn without_a_certificate_of_the_authority_nobody_passes_where_one_is_requi
     )
     .unwrap();
     let ca = [ours.certificate.clone()];
-    let with = |identity: Option<Identity>| {
-        let identity = identity.map(|identity| HotIdentity::new(identity).unwrap());
+    let with = |identity: Option<TlsIdentity>| {
+        let identity = identity.map(|identity| ReloadableIdentity::new(identity).unwrap());
         client(&ca, identity.as_ref(), ALPN_H2).unwrap()
     };
     assert!(
@@ -124,16 +124,16 @@ async fn without_a_certificate_of_the_authority_nobody_passes_where_one_is_requi
 
 #[tokio::test]
 async fn a_server_of_another_authority_is_not_trusted() {
-    let (ours, other) = (Authority::new(), Authority::new());
-    let server = HotIdentity::new(other.identity(1)).unwrap();
+    let (ours, other) = (TestAuthority::new(), TestAuthority::new());
+    let server = ReloadableIdentity::new(other.identity(1)).unwrap();
     let server = super::server(&server, ALPN_H2).unwrap();
     let client = client(&[ours.certificate], None, ALPN_H2).unwrap();
     assert!(handshake(server, client).await.is_none());
 }
 
 #[tokio::test]
-async fn replaced_files_are_presented_and_broken_ones_are_not() {
-    let authority = Authority::new();
+async fn replaced_certificate_files_are_loaded_and_broken_ones_ignored() {
+    let authority = TestAuthority::new();
     let folder = tempfile::tempdir().unwrap();
     let (chain, key) = (
         folder.path().join("chain.pem"),
@@ -146,7 +146,7 @@ async fn replaced_files_are_presented_and_broken_ones_are_not() {
     write(authority.issue(1));
     let (drain, _trigger) = crate::drain::new();
     let tick = std::time::Duration::from_millis(20);
-    let hot = HotIdentity::watch(chain.clone(), key.clone(), tick, &drain).unwrap();
+    let hot = ReloadableIdentity::watch(chain.clone(), key.clone(), tick, &drain).unwrap();
     let server = server(&hot, ALPN_H2).unwrap();
     // Each check uses a new client: a resumed session would show its first certificate.
     let shown = async || {

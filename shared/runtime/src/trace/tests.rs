@@ -11,9 +11,9 @@ use opentelemetry_sdk::{
 use super::*;
 
 #[derive(Debug, Clone, Default)]
-struct Seen(Arc<Mutex<Vec<SpanData>>>);
+struct CapturedSpans(Arc<Mutex<Vec<SpanData>>>);
 
-impl SpanExporter for Seen {
+impl SpanExporter for CapturedSpans {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         self.0.lock().unwrap().extend(batch);
         Ok(())
@@ -23,23 +23,23 @@ impl SpanExporter for Seen {
 const OUTSIDE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[test]
-fn a_call_is_a_server_span_with_a_client_span_below_in_the_callers_trace() {
-    let seen = Seen::default();
+fn a_call_has_a_server_span_and_a_client_span_in_the_callers_trace() {
+    let seen = CapturedSpans::default();
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(seen.clone())
         .build();
     let tracer = Tracer::new(provider.tracer("test"));
-    let incoming = Incoming {
+    let incoming = IncomingTraceContext {
         parent: Some(OUTSIDE),
         state: None,
     };
     let request = tracer.server("tools/call", "2026-07-28", incoming).unwrap();
-    request.calls("tools/call", Some("demo__add"));
+    request.set_call("tools/call", Some("demo__add"));
     let sent = request
         .parent()
         .client("tools/call", Some("add"), ("acme/demo", "2025-06-18"));
     let told = sent.traceparent();
-    sent.failed("timeout");
+    sent.set_error("timeout");
     drop((sent, request));
     let spans = seen.0.lock().unwrap().clone();
     let [client, server] = spans.as_slice() else {
@@ -77,10 +77,10 @@ fn a_call_is_a_server_span_with_a_client_span_below_in_the_callers_trace() {
 }
 
 #[test]
-fn a_malformed_parent_begins_a_trace_of_our_own_and_no_exporter_means_no_span() {
+fn a_malformed_parent_starts_a_new_trace_and_no_exporter_means_no_span() {
     let provider = SdkTracerProvider::builder().build();
     let tracer = Tracer::new(provider.tracer("test"));
-    let incoming = Incoming {
+    let incoming = IncomingTraceContext {
         parent: Some("00-garbage"),
         state: Some("x"),
     };
@@ -88,7 +88,7 @@ fn a_malformed_parent_begins_a_trace_of_our_own_and_no_exporter_means_no_span() 
     assert_eq!(span.traceparent().len(), OUTSIDE.len());
     assert!(
         Tracer::default()
-            .server("ping", "", Incoming::default())
+            .server("ping", "", IncomingTraceContext::default())
             .is_none()
     );
 }

@@ -1,13 +1,13 @@
 //! Conversion of credentials. The value is received in plaintext, separate from the model, and is never sent back.
 
-use toolgate_model::{Credential, CredentialKind, Meta, Name, SealedBlob};
+use toolgate_model::{Credential, CredentialKind, ObjectMeta, ObjectName, SealedBlob};
 use toolgate_proto::admin::v1 as pb;
 
 use super::meta::{meta, meta_to_proto, name};
 use crate::{
-    OpenValue, field,
-    invalid::{Violation, invalid},
-    resource_name::Collection,
+    PlaintextValue, field,
+    invalid::{FieldViolation, invalid},
+    resource_name::ResourceCollection,
 };
 
 invalid! {
@@ -19,34 +19,34 @@ invalid! {
 #[derive(Debug, PartialEq, Eq)]
 pub struct CredentialInput {
     /// Organization and id.
-    pub name: Name,
+    pub name: ObjectName,
     /// Common metadata.
-    pub meta: Meta,
+    pub meta: ObjectMeta,
     /// Header name in lower case.
     pub header: String,
     /// Header value. `None` keeps the stored value.
-    pub value: Option<OpenValue>,
+    pub value: Option<PlaintextValue>,
 }
 
 impl CredentialInput {
     /// Validates a message.
     pub fn from_proto(proto: &pb::Credential) -> Result<Self, InvalidCredential> {
         let description = proto.spec.as_ref().map_or("", |s| &s.description);
-        let name = Collection::Credentials
+        let name = ResourceCollection::Credentials
             .parse(name(proto.metadata.as_ref())?)
-            .map_err(|e| Violation::new("metadata.name", e))?;
+            .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let meta = meta(proto.metadata.as_ref(), description)?;
         let kind = proto.spec.as_ref().and_then(|spec| spec.kind.as_ref());
         let Some(pb::credential_spec::Kind::StaticHeader(given)) = kind else {
             let reason = "is required: set `static_header` with `header` and `value`";
-            return Err(Violation::new("spec.static_header", reason).into());
+            return Err(FieldViolation::new("spec.static_header", reason).into());
         };
         let header = field::header_name("spec.static_header.header", &given.header)?;
         let value = match given.value.as_bytes() {
             [] => None,
             value => {
                 field::header_value("spec.static_header.value", value)?;
-                Some(OpenValue::new(value.to_vec()))
+                Some(PlaintextValue::new(value.to_vec()))
             }
         };
         Ok(Self {
@@ -83,7 +83,7 @@ pub fn credential_to_proto(credential: &Credential) -> pb::Credential {
         header: header.clone(),
         value: String::new(),
     });
-    let name = Collection::Credentials.format(&credential.name);
+    let name = ResourceCollection::Credentials.format(&credential.name);
     pb::Credential {
         metadata: meta_to_proto(name, &credential.meta),
         spec: Some(pb::CredentialSpec {

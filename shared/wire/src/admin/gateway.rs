@@ -2,16 +2,18 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use toolgate_model::{Binding, Gateway, Listing, PrefixMode, Selection, Shape};
+use toolgate_model::{
+    BindingSelection, Gateway, PrefixMode, ServerBinding, ToolListing, ToolShapeSpec,
+};
 use toolgate_proto::admin::v1 as pb;
 
 use super::meta::{meta, meta_to_proto, name};
 use crate::{
-    Wire, field,
-    invalid::{Violation, invalid},
+    ProtoConversion, field,
+    invalid::{FieldViolation, invalid},
     limits,
-    resource_name::Collection,
-    shape as arguments,
+    resource_name::ResourceCollection,
+    tool_shape as arguments,
 };
 
 invalid! {
@@ -19,24 +21,24 @@ invalid! {
     InvalidGateway: "gateway";
 }
 
-impl Wire for Gateway {
+impl ProtoConversion for Gateway {
     type Proto = pb::Gateway;
     type Invalid = InvalidGateway;
 
     fn from_proto(proto: &pb::Gateway) -> Result<Self, InvalidGateway> {
         let empty = pb::GatewaySpec::default();
         let spec = proto.spec.as_ref().unwrap_or(&empty);
-        let name = Collection::Gateways
+        let name = ResourceCollection::Gateways
             .parse(name(proto.metadata.as_ref())?)
-            .map_err(|e| Violation::new("metadata.name", e))?;
-        let prefix = match field::known("spec.prefix", spec.prefix)? {
+            .map_err(|e| FieldViolation::new("metadata.name", e))?;
+        let prefix = match field::enum_value("spec.prefix", spec.prefix)? {
             pb::PrefixMode::Unspecified | pb::PrefixMode::Always => PrefixMode::Always,
             pb::PrefixMode::Single => PrefixMode::Single,
             pb::PrefixMode::Never => PrefixMode::Never,
         };
-        let listing = match field::known("spec.listing", spec.listing)? {
-            pb::ToolListing::Unspecified | pb::ToolListing::All => Listing::All,
-            pb::ToolListing::Progressive => Listing::Progressive,
+        let listing = match field::enum_value("spec.listing", spec.listing)? {
+            pb::ToolListing::Unspecified | pb::ToolListing::All => ToolListing::All,
+            pb::ToolListing::Progressive => ToolListing::Progressive,
         };
         let bindings = field::each("spec.bindings", &spec.bindings, limits::BINDINGS, binding)?;
         Ok(Self {
@@ -60,11 +62,11 @@ impl Wire for Gateway {
             PrefixMode::Never => pb::PrefixMode::Never,
         };
         let listing = match self.listing {
-            Listing::All => pb::ToolListing::All,
-            Listing::Progressive => pb::ToolListing::Progressive,
+            ToolListing::All => pb::ToolListing::All,
+            ToolListing::Progressive => pb::ToolListing::Progressive,
         };
         pb::Gateway {
-            metadata: meta_to_proto(Collection::Gateways.format(&self.name), &self.meta),
+            metadata: meta_to_proto(ResourceCollection::Gateways.format(&self.name), &self.meta),
             spec: Some(pb::GatewaySpec {
                 description: self.meta.description.clone(),
                 prefix: prefix.into(),
@@ -77,15 +79,15 @@ impl Wire for Gateway {
     }
 }
 
-fn binding(given: &pb::Binding) -> Result<Binding, Violation> {
+fn binding(given: &pb::Binding) -> Result<ServerBinding, FieldViolation> {
     let server = field::slug("server", &given.server)?;
     let tools = selection("tools", &given.tools, given.all_tools)?;
-    let unsaid = Binding::tools(server, tools);
+    let unsaid = ServerBinding::tools(server, tools);
     let prompts = match given.all_prompts {
         None if given.prompts.is_empty() => unsaid.prompts,
         all => selection("prompts", &given.prompts, all.unwrap_or_default())?,
     };
-    Ok(Binding {
+    Ok(ServerBinding {
         prompts,
         resources: given.resources.unwrap_or(unsaid.resources),
         shapes: shapes(&given.shapes)?,
@@ -94,7 +96,7 @@ fn binding(given: &pb::Binding) -> Result<Binding, Violation> {
     })
 }
 
-fn binding_to_proto(given: &Binding) -> pb::Binding {
+fn binding_to_proto(given: &ServerBinding) -> pb::Binding {
     let (tools, all_tools) = selection_to_proto(&given.tools);
     let (prompts, all_prompts) = selection_to_proto(&given.prompts);
     pb::Binding {
@@ -109,13 +111,15 @@ fn binding_to_proto(given: &Binding) -> pb::Binding {
     }
 }
 
-fn timeout(given: Option<&prost_types::Duration>) -> Result<Option<Duration>, Violation> {
+fn timeout(given: Option<&prost_types::Duration>) -> Result<Option<Duration>, FieldViolation> {
     let checked = given.map(|it| field::timeout("timeout", Some(it), Duration::ZERO));
     checked.transpose()
 }
 
-fn shapes(given: &BTreeMap<String, pb::Shape>) -> Result<BTreeMap<String, Shape>, Violation> {
-    field::cap("shapes", given.len(), limits::TOOLS)?;
+fn shapes(
+    given: &BTreeMap<String, pb::Shape>,
+) -> Result<BTreeMap<String, ToolShapeSpec>, FieldViolation> {
+    field::max_count("shapes", given.len(), limits::TOOLS)?;
     let one = |(tool, given): (&String, &pb::Shape)| {
         let path = format!("shapes[{tool:?}]");
         let tool = field::required(&path, tool, limits::TOOL_NAME)?;
@@ -125,10 +129,10 @@ fn shapes(given: &BTreeMap<String, pb::Shape>) -> Result<BTreeMap<String, Shape>
     given.iter().map(one).collect()
 }
 
-fn shape(given: &pb::Shape) -> Result<Shape, Violation> {
+fn shape(given: &pb::Shape) -> Result<ToolShapeSpec, FieldViolation> {
     let alias = given.alias.as_ref();
     let alias = alias.map(|it| field::required("alias", it, limits::TOOL_NAME));
-    Ok(Shape {
+    Ok(ToolShapeSpec {
         alias: alias.transpose()?,
         description: arguments::description(given.description.as_ref())?,
         fixed: arguments::fixed(&given.fixed)?,
@@ -136,7 +140,7 @@ fn shape(given: &pb::Shape) -> Result<Shape, Violation> {
     })
 }
 
-fn shape_to_proto((tool, given): (&String, &Shape)) -> (String, pb::Shape) {
+fn shape_to_proto((tool, given): (&String, &ToolShapeSpec)) -> (String, pb::Shape) {
     let shape = pb::Shape {
         alias: given.alias.clone(),
         description: given.description.clone(),
@@ -146,24 +150,24 @@ fn shape_to_proto((tool, given): (&String, &Shape)) -> (String, pb::Shape) {
     (tool.clone(), shape)
 }
 
-fn selection(field: &str, given: &[String], all: bool) -> Result<Selection, Violation> {
+fn selection(field: &str, given: &[String], all: bool) -> Result<BindingSelection, FieldViolation> {
     if !all {
-        field::cap(field, given.len(), limits::TOOLS)?;
+        field::max_count(field, given.len(), limits::TOOLS)?;
         for (at, name) in given.iter().enumerate() {
             field::required(&format!("{field}[{at}]"), name, limits::TOOL_NAME)?;
         }
-        return Ok(Selection::Only(given.to_vec()));
+        return Ok(BindingSelection::Only(given.to_vec()));
     }
     if given.is_empty() {
-        return Ok(Selection::All);
+        return Ok(BindingSelection::All);
     }
     let reason = format!("must be empty together with `all_{field}`: keep one of the two");
-    Err(Violation::new(field, reason))
+    Err(FieldViolation::new(field, reason))
 }
 
-fn selection_to_proto(given: &Selection) -> (Vec<String>, bool) {
+fn selection_to_proto(given: &BindingSelection) -> (Vec<String>, bool) {
     match given {
-        Selection::All => (Vec::new(), true),
-        Selection::Only(names) => (names.clone(), false),
+        BindingSelection::All => (Vec::new(), true),
+        BindingSelection::Only(names) => (names.clone(), false),
     }
 }

@@ -1,27 +1,30 @@
 //! Conversion of the metadata common to all kinds.
 
-use toolgate_model::{Meta, Timestamp};
+use toolgate_model::{ObjectMeta, Timestamp};
 use toolgate_proto::admin::v1 as pb;
 
-use crate::{field, invalid::Violation, limits};
+use crate::{field, invalid::FieldViolation, limits};
 
 /// Converts labels, display name and times of `metadata`, and the `description` of the spec.
-pub(crate) fn meta(given: Option<&pb::Metadata>, description: &str) -> Result<Meta, Violation> {
+pub(crate) fn meta(
+    given: Option<&pb::Metadata>,
+    description: &str,
+) -> Result<ObjectMeta, FieldViolation> {
     let description = field::text("spec.description", description, limits::DESCRIPTION)?;
     let Some(given) = given else {
-        let meta = Meta::default();
-        return Ok(Meta {
+        let meta = ObjectMeta::default();
+        return Ok(ObjectMeta {
             description,
             ..meta
         });
     };
-    field::cap("metadata.labels", given.labels.len(), limits::LABELS)?;
+    field::max_count("metadata.labels", given.labels.len(), limits::LABELS)?;
     for (key, value) in &given.labels {
         label(key, value)?;
     }
     let created = field::timestamp("metadata.create_time", given.create_time.as_ref())?;
     let updated = field::timestamp("metadata.update_time", given.update_time.as_ref())?;
-    Ok(Meta {
+    Ok(ObjectMeta {
         display_name: field::line(
             "metadata.display_name",
             &given.display_name,
@@ -35,7 +38,7 @@ pub(crate) fn meta(given: Option<&pb::Metadata>, description: &str) -> Result<Me
 }
 
 /// Converts to `metadata` of the object with the full name `name`.
-pub(crate) fn meta_to_proto(name: String, meta: &Meta) -> Option<pb::Metadata> {
+pub(crate) fn meta_to_proto(name: String, meta: &ObjectMeta) -> Option<pb::Metadata> {
     Some(pb::Metadata {
         name,
         resource_version: String::new(),
@@ -47,21 +50,21 @@ pub(crate) fn meta_to_proto(name: String, meta: &Meta) -> Option<pb::Metadata> {
 }
 
 /// Returns the full name in `metadata`.
-pub(crate) fn name(given: Option<&pb::Metadata>) -> Result<&str, Violation> {
+pub(crate) fn name(given: Option<&pb::Metadata>) -> Result<&str, FieldViolation> {
     match given {
         Some(metadata) if !metadata.name.is_empty() => Ok(&metadata.name),
-        _ => Err(Violation::new("metadata.name", "is required: set it")),
+        _ => Err(FieldViolation::new("metadata.name", "is required: set it")),
     }
 }
 
-fn label(key: &str, value: &str) -> Result<(), Violation> {
+fn label(key: &str, value: &str) -> Result<(), FieldViolation> {
     let path = format!("metadata.labels[{key:?}]");
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"-_./".contains(&c);
     if key.is_empty() || key.len() > limits::LABEL_KEY || !key.bytes().all(allowed) {
         let path = path.chars().take(limits::SHORT).collect::<String>();
         let max = limits::LABEL_KEY;
         let reason = format!("is not a label key: use 1 to {max} of A-Z, a-z, 0-9, -, _, . and /");
-        return Err(Violation::new(path, reason));
+        return Err(FieldViolation::new(path, reason));
     }
     field::line(&path, value, limits::LABEL_VALUE).map(drop)
 }

@@ -4,20 +4,20 @@ use toolgate_model::Organization;
 use toolgate_proto::admin::v1 as pb;
 
 use super::meta::{meta, meta_to_proto, name};
-use crate::{Wire, invalid::Violation, invalid::invalid, resource_name};
+use crate::{ProtoConversion, invalid::FieldViolation, invalid::invalid, resource_name};
 
 invalid! {
     /// Error of an invalid organization message.
     InvalidOrganization: "organization";
 }
 
-impl Wire for Organization {
+impl ProtoConversion for Organization {
     type Proto = pb::Organization;
     type Invalid = InvalidOrganization;
 
     fn from_proto(proto: &pb::Organization) -> Result<Self, InvalidOrganization> {
         let id = resource_name::parse_organization(name(proto.metadata.as_ref())?)
-            .map_err(|e| Violation::new("metadata.name", e))?;
+            .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let description = proto.spec.as_ref().map_or("", |s| &s.description);
         let meta = meta(proto.metadata.as_ref(), description)?;
         Ok(Self { id, meta })

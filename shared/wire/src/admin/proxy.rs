@@ -1,12 +1,14 @@
 //! Conversion of proxy statuses. `wanted` is not part of the status and is set by the sender of a response.
 
-use toolgate_model::{Name, Proxy, Refusal, ResourceKey, ResourceKind, Timestamp};
+use toolgate_model::{
+    ObjectName, ProxyStatus, ResourceKey, ResourceKind, ResourceRefusal, Timestamp,
+};
 use toolgate_proto::admin::v1 as pb;
 
 use super::version::{version, version_to_proto};
 use crate::{
-    Wire, field,
-    invalid::{Violation, invalid},
+    ProtoConversion, field,
+    invalid::{FieldViolation, invalid},
     limits, resource_name,
 };
 
@@ -15,17 +17,18 @@ invalid! {
     InvalidProxy: "proxy";
 }
 
-impl Wire for Proxy {
+impl ProtoConversion for ProxyStatus {
     type Proto = pb::Proxy;
     type Invalid = InvalidProxy;
 
     fn from_proto(proto: &pb::Proxy) -> Result<Self, InvalidProxy> {
-        let id = resource_name::parse_proxy(&proto.name).map_err(|e| Violation::new("name", e))?;
+        let id =
+            resource_name::parse_proxy(&proto.name).map_err(|e| FieldViolation::new("name", e))?;
         let started = field::timestamp("start_time", proto.start_time.as_ref())?;
         let last_seen = field::timestamp("last_seen_time", proto.last_seen_time.as_ref())?;
-        field::cap("refusals", proto.refusals.len(), limits::REFUSALS)?;
+        field::max_count("refusals", proto.refusals.len(), limits::REFUSALS)?;
         let refusals = proto.refusals.iter().enumerate();
-        let refusals: Result<Vec<_>, Violation> = refusals
+        let refusals: Result<Vec<_>, FieldViolation> = refusals
             .map(|(at, given)| refusal(given).map_err(|v| v.under(&format!("refusals[{at}]"))))
             .collect();
         Ok(Self {
@@ -43,7 +46,7 @@ impl Wire for Proxy {
     }
 
     fn to_proto(&self) -> pb::Proxy {
-        let refused = |refusal: &Refusal| pb::ResourceRefusal {
+        let refused = |refusal: &ResourceRefusal| pb::ResourceRefusal {
             resource: refusal.resource.to_string(),
             reason: refusal.reason.clone(),
             version: Some(version_to_proto(self.acked)),
@@ -64,8 +67,8 @@ impl Wire for Proxy {
     }
 }
 
-fn refusal(given: &pb::ResourceRefusal) -> Result<Refusal, Violation> {
-    let wrong = || Violation::new("resource", "is not `<kind>/<organization>/<id>`");
+fn refusal(given: &pb::ResourceRefusal) -> Result<ResourceRefusal, FieldViolation> {
+    let wrong = || FieldViolation::new("resource", "is not `<kind>/<organization>/<id>`");
     let mut parts = given.resource.splitn(3, '/');
     let kind = match parts.next() {
         Some("gateway") => ResourceKind::Gateway,
@@ -77,8 +80,8 @@ fn refusal(given: &pb::ResourceRefusal) -> Result<Refusal, Violation> {
     let (Some(org), Some(id)) = (parts.next(), parts.next()) else {
         return Err(wrong());
     };
-    let name = Name::new(field::slug("resource", org)?, field::slug("resource", id)?);
-    Ok(Refusal {
+    let name = ObjectName::new(field::slug("resource", org)?, field::slug("resource", id)?);
+    Ok(ResourceRefusal {
         resource: ResourceKey { kind, name },
         reason: field::bounded("reason", &given.reason, limits::REASON)?,
     })

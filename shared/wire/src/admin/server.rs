@@ -1,15 +1,15 @@
 //! Conversion of servers.
 
-use toolgate_model::{DriftPolicy, EraPolicy, RelayPolicy, Server, Sharing, Timeouts};
+use toolgate_model::{CallTimeouts, DriftPolicy, EraPolicy, RelayPolicy, Server, SessionSharing};
 use toolgate_proto::admin::v1 as pb;
 use url::Url;
 
 use super::meta::{meta, meta_to_proto, name};
 use crate::{
-    Wire, field,
-    invalid::{Violation, invalid},
+    ProtoConversion, field,
+    invalid::{FieldViolation, invalid},
     limits,
-    resource_name::Collection,
+    resource_name::ResourceCollection,
 };
 
 invalid! {
@@ -17,34 +17,34 @@ invalid! {
     InvalidServer: "server";
 }
 
-impl Wire for Server {
+impl ProtoConversion for Server {
     type Proto = pb::Server;
     type Invalid = InvalidServer;
 
     fn from_proto(proto: &pb::Server) -> Result<Self, InvalidServer> {
         let empty = pb::ServerSpec::default();
         let spec = proto.spec.as_ref().unwrap_or(&empty);
-        let name = Collection::Servers
+        let name = ResourceCollection::Servers
             .parse(name(proto.metadata.as_ref())?)
-            .map_err(|e| Violation::new("metadata.name", e))?;
+            .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let credential = match spec.credential.as_str() {
             "" => None,
             id => Some(field::slug("spec.credential", id)?),
         };
-        let era = match field::known("spec.era", spec.era)? {
+        let era = match field::enum_value("spec.era", spec.era)? {
             pb::EraPolicy::Unspecified => EraPolicy::Probe,
             pb::EraPolicy::Legacy => EraPolicy::Legacy,
             pb::EraPolicy::Modern => EraPolicy::Modern,
         };
-        let drift = match field::known("spec.drift", spec.drift)? {
+        let drift = match field::enum_value("spec.drift", spec.drift)? {
             pb::DriftPolicy::Unspecified | pb::DriftPolicy::Follow => DriftPolicy::Follow,
             pb::DriftPolicy::Pin => DriftPolicy::Pin,
             pb::DriftPolicy::Block => DriftPolicy::Block,
         };
-        let sharing = match field::known("spec.sharing", spec.sharing)? {
-            pb::Sharing::Unspecified | pb::Sharing::PerPrincipal => Sharing::PerPrincipal,
-            pb::Sharing::PerSession => Sharing::PerSession,
-            pb::Sharing::Shared => Sharing::Shared,
+        let sharing = match field::enum_value("spec.sharing", spec.sharing)? {
+            pb::Sharing::Unspecified | pb::Sharing::PerPrincipal => SessionSharing::PerPrincipal,
+            pb::Sharing::PerSession => SessionSharing::PerSession,
+            pb::Sharing::Shared => SessionSharing::Shared,
         };
         Ok(Self {
             name,
@@ -72,9 +72,9 @@ impl Wire for Server {
             DriftPolicy::Block => pb::DriftPolicy::Block,
         };
         let sharing = match self.sharing {
-            Sharing::PerPrincipal => pb::Sharing::PerPrincipal,
-            Sharing::PerSession => pb::Sharing::PerSession,
-            Sharing::Shared => pb::Sharing::Shared,
+            SessionSharing::PerPrincipal => pb::Sharing::PerPrincipal,
+            SessionSharing::PerSession => pb::Sharing::PerSession,
+            SessionSharing::Shared => pb::Sharing::Shared,
         };
         let timeouts = pb::Timeouts {
             connect: Some(field::to_duration(self.timeouts.connect)),
@@ -85,7 +85,7 @@ impl Wire for Server {
         let credential = self.credential.as_ref();
         pb::Server {
             status: None,
-            metadata: meta_to_proto(Collection::Servers.format(&self.name), &self.meta),
+            metadata: meta_to_proto(ResourceCollection::Servers.format(&self.name), &self.meta),
             spec: Some(pb::ServerSpec {
                 description: self.meta.description.clone(),
                 url: self.url.to_string(),
@@ -106,7 +106,7 @@ impl Wire for Server {
 }
 
 /// Parses an absolute http or https URL without userinfo or fragment.
-pub(crate) fn endpoint(field: &str, given: &str) -> Result<Url, Violation> {
+pub(crate) fn endpoint(field: &str, given: &str) -> Result<Url, FieldViolation> {
     let given = field::required(field, given, limits::URL)?;
     let plain = "must be an http or https URL, e.g. `https://example.com/mcp`";
     // A URL parser repairs input like a browser does. Input that needs repair is rejected, because the result may
@@ -116,17 +116,17 @@ pub(crate) fn endpoint(field: &str, given: &str) -> Result<Url, Violation> {
         .or(given.strip_prefix("http://"));
     let repaired = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
     if after_scheme.is_none_or(|rest| rest.starts_with('/')) || given.contains(repaired) {
-        return Err(Violation::new(field, plain));
+        return Err(FieldViolation::new(field, plain));
     }
     let url: Url = given
         .parse()
-        .map_err(|e| Violation::new(field, format!("is not a URL ({e}): {plain}")))?;
+        .map_err(|e| FieldViolation::new(field, format!("is not a URL ({e}): {plain}")))?;
     if !url.username().is_empty() || url.password().is_some() {
         let reason = "must not contain a user or password: make a credential instead";
-        return Err(Violation::new(field, reason));
+        return Err(FieldViolation::new(field, reason));
     }
     if url.fragment().is_some() {
-        return Err(Violation::new(
+        return Err(FieldViolation::new(
             field,
             "must not have a fragment: remove `#…`",
         ));
@@ -143,15 +143,15 @@ fn relay(given: Option<&pb::RelayPolicy>) -> RelayPolicy {
     })
 }
 
-fn timeouts(given: Option<&pb::Timeouts>) -> Result<Timeouts, Violation> {
-    let default = Timeouts::default();
+fn timeouts(given: Option<&pb::Timeouts>) -> Result<CallTimeouts, FieldViolation> {
+    let default = CallTimeouts::default();
     let Some(given) = given else {
         return Ok(default);
     };
     let of = |field, given: &Option<prost_types::Duration>, default| {
         field::timeout(field, given.as_ref(), default)
     };
-    Ok(Timeouts {
+    Ok(CallTimeouts {
         connect: of("spec.timeouts.connect", &given.connect, default.connect)?,
         first_byte: of(
             "spec.timeouts.first_byte",

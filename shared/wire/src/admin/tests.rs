@@ -2,16 +2,17 @@
 
 use proptest::prelude::*;
 use toolgate_model::{
-    Catalogue, Gateway, Organization, Proxy, Reach, SealedBlob, Selection, Server, TokenHash,
+    AllowList, BindingSelection, Gateway, Organization, ProxyStatus, SealedBlob, Server,
+    ServerDefinitions, TokenHash,
 };
 use toolgate_proto::admin::v1 as pb;
 
 use super::*;
-use crate::{Invalid, Wire, strategies};
+use crate::{InvalidMessage, ProtoConversion, strategies};
 
 proptest! {
     #[test]
-    fn what_goes_out_comes_back(
+    fn every_admin_object_round_trips(
         organization in strategies::organization(),
         gateway in strategies::gateway(),
         server in strategies::server(),
@@ -21,12 +22,12 @@ proptest! {
         prop_assert_eq!(Organization::from_proto(&organization.to_proto()), Ok(organization));
         prop_assert_eq!(Gateway::from_proto(&gateway.to_proto()), Ok(gateway));
         prop_assert_eq!(Server::from_proto(&server.to_proto()), Ok(server));
-        prop_assert_eq!(Catalogue::from_proto(&catalogue.to_proto()), Ok(catalogue));
-        prop_assert_eq!(Proxy::from_proto(&proxy.to_proto()), Ok(proxy));
+        prop_assert_eq!(ServerDefinitions::from_proto(&catalogue.to_proto()), Ok(catalogue));
+        prop_assert_eq!(ProxyStatus::from_proto(&proxy.to_proto()), Ok(proxy));
     }
 
     #[test]
-    fn tokens_and_credentials_come_back_with_what_is_kept_beside_the_message(
+    fn tokens_and_credentials_round_trip_with_their_stored_secrets(
         given in strategies::token(),
         kept in strategies::credential(),
         sealed in strategies::sealed(),
@@ -68,7 +69,7 @@ fn gateway_of(binding: pb::Binding) -> pb::Gateway {
 }
 
 #[test]
-fn urls_that_are_no_plain_endpoint_are_refused() {
+fn urls_that_are_no_plain_endpoint_are_rejected() {
     for url in [
         "",
         "example.com",
@@ -91,7 +92,7 @@ fn urls_that_are_no_plain_endpoint_are_refused() {
 }
 
 #[test]
-fn unknown_enumeration_values_are_refused_not_defaulted() {
+fn unknown_enum_values_are_rejected_instead_of_defaulted() {
     let mut server = server_of("https://example.com");
     if let Some(spec) = &mut server.spec {
         spec.era = 99;
@@ -100,7 +101,7 @@ fn unknown_enumeration_values_are_refused_not_defaulted() {
 }
 
 #[test]
-fn how_much_a_server_may_answer_has_a_default_and_an_end() {
+fn the_response_size_limit_has_a_default_and_a_maximum() {
     let said = |mebibytes| {
         let mut server = server_of("https://example.com");
         if let Some(spec) = &mut server.spec {
@@ -143,11 +144,14 @@ fn a_binding_without_tools_exposes_nothing() {
         ..Default::default()
     };
     let gateway = Gateway::from_proto(&gateway_of(binding)).unwrap();
-    assert_eq!(gateway.bindings[0].tools, Selection::Only(Vec::new()));
+    assert_eq!(
+        gateway.bindings[0].tools,
+        BindingSelection::Only(Vec::new())
+    );
 }
 
 #[test]
-fn what_a_binding_does_not_say_follows_its_tools() {
+fn prompts_and_resources_of_a_binding_default_by_its_tools() {
     let said = |binding| Gateway::from_proto(&gateway_of(binding)).unwrap().bindings[0].clone();
     let all = pb::Binding {
         server: "git".into(),
@@ -155,37 +159,46 @@ fn what_a_binding_does_not_say_follows_its_tools() {
         ..Default::default()
     };
     let bound = said(all.clone());
-    assert_eq!((bound.prompts, bound.resources), (Selection::All, true));
+    assert_eq!(
+        (bound.prompts, bound.resources),
+        (BindingSelection::All, true)
+    );
     let bound = said(pb::Binding {
         all_prompts: Some(false),
         resources: Some(false),
         ..all
     });
-    assert_eq!((bound.prompts, bound.resources), (Selection::none(), false));
+    assert_eq!(
+        (bound.prompts, bound.resources),
+        (BindingSelection::none(), false)
+    );
     let some = pb::Binding {
         server: "git".into(),
         tools: vec!["a".into()],
         ..Default::default()
     };
     let bound = said(some.clone());
-    assert_eq!((bound.prompts, bound.resources), (Selection::none(), false));
+    assert_eq!(
+        (bound.prompts, bound.resources),
+        (BindingSelection::none(), false)
+    );
     let bound = said(pb::Binding {
         prompts: vec!["ask".into()],
         ..some
     });
-    let asked = Selection::Only(vec!["ask".into()]);
+    let asked = BindingSelection::Only(vec!["ask".into()]);
     assert_eq!((bound.prompts, bound.resources), (asked, false));
 }
 
 #[test]
-fn a_server_asks_clients_for_elicitation_only_unless_it_is_said() {
+fn the_default_relay_policy_allows_only_elicitation() {
     let server = Server::from_proto(&server_of("https://example.com")).unwrap();
     assert_eq!(server.relay, toolgate_model::RelayPolicy::default());
     assert!(server.relay.elicitation && !server.relay.sampling && !server.relay.roots);
 }
 
 #[test]
-fn a_token_without_scope_stands_for_its_organization_and_reaches_what_it_says() {
+fn a_token_without_scope_belongs_to_its_organization_and_grants_its_lists() {
     let mut message = pb::Token {
         metadata: Some(pb::Metadata {
             name: "organizations/acme/tokens/ci".into(),
@@ -196,7 +209,7 @@ fn a_token_without_scope_stands_for_its_organization_and_reaches_what_it_says() 
     let input = TokenInput::from_proto(&message).unwrap();
     assert_eq!(
         (input.gateways, input.role),
-        (Reach::All, toolgate_model::AdminRole::None)
+        (AllowList::All, toolgate_model::AdminRole::None)
     );
     message.spec = Some(pb::TokenSpec {
         no_gateways: true,
@@ -210,7 +223,7 @@ fn a_token_without_scope_stands_for_its_organization_and_reaches_what_it_says() 
 }
 
 #[test]
-fn a_revoked_token_whose_time_was_lost_stays_revoked() {
+fn a_revoked_token_without_a_revocation_time_stays_revoked() {
     let message = pb::Token {
         metadata: Some(pb::Metadata {
             name: "organizations/acme/tokens/ci".into(),
@@ -227,7 +240,7 @@ fn a_revoked_token_whose_time_was_lost_stays_revoked() {
 }
 
 #[test]
-fn the_open_value_of_a_credential_goes_in_beside_the_model_and_never_out() {
+fn a_plain_credential_value_is_accepted_and_never_returned() {
     let mut message = pb::Credential {
         metadata: Some(pb::Metadata {
             name: "organizations/acme/credentials/git".into(),

@@ -1,15 +1,17 @@
 //! Conversion of tokens. Hash, hint and revocation are set by Toolgate: they come from the stored record, never from a
 //! caller.
 
-use toolgate_model::{AdminRole, Meta, Name, Reach, Slug, Subject, Timestamp, Token, TokenHash};
+use toolgate_model::{
+    AdminRole, AllowList, ObjectMeta, ObjectName, Slug, Timestamp, Token, TokenHash, TokenSubject,
+};
 use toolgate_proto::admin::v1 as pb;
 
 use super::meta::{meta, meta_to_proto, name};
 use crate::{
     field,
-    invalid::{Violation, invalid},
+    invalid::{FieldViolation, invalid},
     limits,
-    resource_name::Collection,
+    resource_name::ResourceCollection,
 };
 
 invalid! {
@@ -21,15 +23,15 @@ invalid! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenInput {
     /// Organization and id.
-    pub name: Name,
+    pub name: ObjectName,
     /// Common metadata.
-    pub meta: Meta,
+    pub meta: ObjectMeta,
     /// Subject that the token represents.
-    pub scope: Subject,
+    pub scope: TokenSubject,
     /// Gateways that the token may call.
-    pub gateways: Reach<Slug>,
+    pub gateways: AllowList<Slug>,
     /// Tools that the token may see and call.
-    pub tools: Reach<String>,
+    pub tools: AllowList<String>,
     /// Expiry time.
     pub expires: Option<Timestamp>,
     /// Role at the admin API.
@@ -41,18 +43,18 @@ impl TokenInput {
     pub fn from_proto(proto: &pb::Token) -> Result<Self, InvalidToken> {
         let empty = pb::TokenSpec::default();
         let spec = proto.spec.as_ref().unwrap_or(&empty);
-        let name = Collection::Tokens
+        let name = ResourceCollection::Tokens
             .parse(name(proto.metadata.as_ref())?)
-            .map_err(|e| Violation::new("metadata.name", e))?;
-        let role = match field::known("spec.admin_role", spec.admin_role)? {
+            .map_err(|e| FieldViolation::new("metadata.name", e))?;
+        let role = match field::enum_value("spec.admin_role", spec.admin_role)? {
             pb::AdminRole::Unspecified => AdminRole::None,
             pb::AdminRole::Viewer => AdminRole::Viewer,
             pb::AdminRole::Editor => AdminRole::Editor,
             pb::AdminRole::Admin => AdminRole::Admin,
         };
-        let under = |violation: Violation| violation.under("spec");
-        let gateways = field::reach("gateways", &spec.gateways, spec.no_gateways, field::slug);
-        let tools = field::reach("tools", &spec.tools, spec.no_tools, |field, given| {
+        let under = |violation: FieldViolation| violation.under("spec");
+        let gateways = field::allow_list("gateways", &spec.gateways, spec.no_gateways, field::slug);
+        let tools = field::allow_list("tools", &spec.tools, spec.no_tools, |field, given| {
             field::required(field, given, limits::TOOL_NAME)
         });
         Ok(Self {
@@ -109,14 +111,14 @@ pub fn token_to_proto(token: &Token) -> pb::Token {
         AdminRole::Admin => pb::AdminRole::Admin,
     };
     let scope = match &token.scope {
-        Subject::Organization => pb::token_spec::Scope::Organization(true),
-        Subject::Team(id) => pb::token_spec::Scope::Team(id.to_string()),
-        Subject::User(id) => pb::token_spec::Scope::User(id.to_string()),
+        TokenSubject::Organization => pb::token_spec::Scope::Organization(true),
+        TokenSubject::Team(id) => pb::token_spec::Scope::Team(id.to_string()),
+        TokenSubject::User(id) => pb::token_spec::Scope::User(id.to_string()),
     };
-    let (gateways, no_gateways) = field::to_reach(&token.gateways);
-    let (tools, no_tools) = field::to_reach(&token.tools);
+    let (gateways, no_gateways) = field::allow_list_to_proto(&token.gateways);
+    let (tools, no_tools) = field::allow_list_to_proto(&token.tools);
     pb::Token {
-        metadata: meta_to_proto(Collection::Tokens.format(&token.name), &token.meta),
+        metadata: meta_to_proto(ResourceCollection::Tokens.format(&token.name), &token.meta),
         spec: Some(pb::TokenSpec {
             description: token.meta.description.clone(),
             gateways,
@@ -136,14 +138,14 @@ pub fn token_to_proto(token: &Token) -> pb::Token {
     }
 }
 
-fn scope(given: Option<&pb::token_spec::Scope>) -> Result<Subject, Violation> {
+fn scope(given: Option<&pb::token_spec::Scope>) -> Result<TokenSubject, FieldViolation> {
     match given {
-        None | Some(pb::token_spec::Scope::Organization(true)) => Ok(Subject::Organization),
+        None | Some(pb::token_spec::Scope::Organization(true)) => Ok(TokenSubject::Organization),
         Some(pb::token_spec::Scope::Organization(false)) => {
             let reason = "must be true, or left out for `team` or `user`";
-            Err(Violation::new("organization", reason))
+            Err(FieldViolation::new("organization", reason))
         }
-        Some(pb::token_spec::Scope::Team(id)) => field::slug("team", id).map(Subject::Team),
-        Some(pb::token_spec::Scope::User(id)) => field::slug("user", id).map(Subject::User),
+        Some(pb::token_spec::Scope::Team(id)) => field::slug("team", id).map(TokenSubject::Team),
+        Some(pb::token_spec::Scope::User(id)) => field::slug("user", id).map(TokenSubject::User),
     }
 }

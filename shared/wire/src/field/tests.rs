@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn times_outside_of_what_can_be_said_are_refused() {
+fn timestamps_out_of_range_are_rejected() {
     let at = |seconds, nanos| timestamp("t", Some(&prost_types::Timestamp { seconds, nanos }));
     assert_eq!(at(1, 2_000_000), Ok(Some(Timestamp(1002))));
     for (seconds, nanos) in [
@@ -38,15 +38,15 @@ fn timeouts_are_positive_bounded_and_whole_milliseconds() {
 }
 
 #[test]
-fn lists_are_taken_at_their_bound_and_refused_one_past_it() {
+fn lists_are_accepted_at_their_bound_and_rejected_above() {
     for (given, fits) in [(10, true), (11, false), (100, false)] {
-        assert_eq!(cap("f", given, 10).is_ok(), fits);
+        assert_eq!(max_count("f", given, 10).is_ok(), fits);
         assert_eq!(bounded("f", &"x".repeat(given), 10).is_ok(), fits);
     }
 }
 
 #[test]
-fn a_header_that_steers_the_message_is_no_credential() {
+fn a_framing_header_is_rejected_as_a_credential() {
     assert_eq!(
         header_name("h", "Authorization").as_deref(),
         Ok("authorization")
@@ -82,12 +82,15 @@ fn a_header_value_is_one_line_and_is_never_repeated_in_the_error() {
 }
 
 #[test]
-fn an_empty_list_is_everything_only_where_nothing_says_none() {
-    assert_eq!(reach("g", &[], false, slug), Ok(Reach::All));
-    assert_eq!(reach("g", &[], true, slug), Ok(Reach::Only(Vec::new())));
-    assert!(reach("g", &["a".into()], true, slug).is_err());
+fn an_empty_list_grants_everything_unless_none_is_set() {
+    assert_eq!(allow_list("g", &[], false, slug), Ok(AllowList::All));
     assert_eq!(
-        reach("g", &["a".into(), "B".into()], false, slug)
+        allow_list("g", &[], true, slug),
+        Ok(AllowList::Only(Vec::new()))
+    );
+    assert!(allow_list("g", &["a".into()], true, slug).is_err());
+    assert_eq!(
+        allow_list("g", &["a".into(), "B".into()], false, slug)
             .unwrap_err()
             .field,
         "g[1]"

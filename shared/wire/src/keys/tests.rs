@@ -3,47 +3,47 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Invalid as _;
+use crate::InvalidMessage as _;
 
 proptest! {
     #[test]
-    fn a_keyring_comes_back_from_its_message(
+    fn a_keyring_round_trips_through_its_message(
         token in any::<[u8; 32]>(),
         keys in proptest::collection::vec(any::<(u32, [u8; 32])>(), 1..=limits::SEAL_KEYS),
     ) {
         let key = |(epoch, key)| SealKey { epoch, key: Zeroizing::new(key) };
-        let keyring = Keyring {
+        let keyring = ProxyKeyring {
             token_key: Zeroizing::new(token),
             seal_keys: keys.into_iter().map(key).collect(),
         };
-        prop_assert_eq!(Keyring::from_proto(&keyring.to_proto()), Ok(keyring));
+        prop_assert_eq!(ProxyKeyring::from_proto(&keyring.to_proto()), Ok(keyring));
     }
 
     #[test]
-    fn a_resolved_credential_comes_back_from_its_message(
+    fn a_resolved_credential_round_trips_through_its_message(
         header in "x-[a-z]{1,9}",
         value in "[!-~]{1,40}",
         revision in any::<u64>(),
         expires in proptest::option::of(1..=u64::MAX),
     ) {
-        let resolved = Resolved {
+        let resolved = ResolvedCredential {
             header,
-            value: OpenValue::new(value.into_bytes()),
+            value: PlaintextValue::new(value.into_bytes()),
             revision,
             expires: expires.map(Timestamp),
         };
-        prop_assert_eq!(Resolved::from_proto(&resolved.to_proto()), Ok(resolved));
+        prop_assert_eq!(ResolvedCredential::from_proto(&resolved.to_proto()), Ok(resolved));
     }
 }
 
 #[test]
-fn a_keyring_without_keys_or_with_short_ones_is_refused() {
+fn a_keyring_without_keys_or_with_short_ones_is_rejected() {
     let message = pb::Keyring {
         token_key: vec![1; 32],
         seal_keys: Vec::new(),
     };
     assert_eq!(
-        Keyring::from_proto(&message).unwrap_err().field(),
+        ProxyKeyring::from_proto(&message).unwrap_err().field(),
         "seal_keys"
     );
     let short = pb::SealKey {
@@ -55,13 +55,13 @@ fn a_keyring_without_keys_or_with_short_ones_is_refused() {
         seal_keys: vec![short],
     };
     assert_eq!(
-        Keyring::from_proto(&message).unwrap_err().field(),
+        ProxyKeyring::from_proto(&message).unwrap_err().field(),
         "seal_keys[0].key"
     );
 }
 
 #[test]
-fn nothing_that_carries_a_secret_shows_it_in_debug() {
+fn debug_output_contains_no_secrets() {
     let resolved = pb::ResolveResponse {
         value: b"s3cret".to_vec(),
         ..Default::default()
@@ -73,7 +73,7 @@ fn nothing_that_carries_a_secret_shows_it_in_debug() {
     };
     assert!(!format!("{token:?}").contains("s3cret"));
     assert_eq!(
-        format!("{:?}", OpenValue::new(b"s3cret".to_vec())),
+        format!("{:?}", PlaintextValue::new(b"s3cret".to_vec())),
         "OpenValue(…)"
     );
 }

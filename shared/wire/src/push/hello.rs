@@ -7,8 +7,8 @@ use toolgate_proto::push::v1 as pb;
 
 use super::{digests, digests_to_proto, version, version_to_proto};
 use crate::{
-    Wire, field,
-    invalid::{Violation, invalid},
+    ProtoConversion, field,
+    invalid::{FieldViolation, invalid},
     limits,
 };
 
@@ -19,7 +19,7 @@ invalid! {
 
 /// First message of a proxy on a push stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hello {
+pub struct ProxyHello {
     /// Id of the proxy.
     pub proxy: Slug,
     /// Region of the proxy.
@@ -36,15 +36,15 @@ pub struct Hello {
     pub resources: BTreeMap<ResourceKey, Digest>,
 }
 
-impl Wire for Hello {
+impl ProtoConversion for ProxyHello {
     type Proto = pb::Hello;
     type Invalid = InvalidHello;
 
     fn from_proto(proto: &pb::Hello) -> Result<Self, InvalidHello> {
-        let line = |field, given: &str| -> Result<String, Violation> {
+        let line = |field, given: &str| -> Result<String, FieldViolation> {
             field::line(field, given, limits::SHORT)
         };
-        field::cap("resources", proto.resources.len(), limits::RESOURCES)?;
+        field::max_count("resources", proto.resources.len(), limits::RESOURCES)?;
         Ok(Self {
             proxy: field::slug("proxy_id", &proto.proxy_id)?,
             region: line("region", &proto.region)?,

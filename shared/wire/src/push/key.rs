@@ -1,11 +1,11 @@
 //! Conversion of resource keys.
 
-use toolgate_model::{Name, ResourceKey, ResourceKind};
+use toolgate_model::{ObjectName, ResourceKey, ResourceKind};
 use toolgate_proto::push::v1 as pb;
 
 use crate::{
     field,
-    invalid::{Violation, invalid},
+    invalid::{FieldViolation, invalid},
 };
 
 invalid! {
@@ -15,18 +15,18 @@ invalid! {
 
 /// Validates and converts a key.
 pub fn key(given: Option<&pb::ResourceKey>) -> Result<ResourceKey, InvalidKey> {
-    let missing = || Violation::new("key", "is missing");
+    let missing = || FieldViolation::new("key", "is missing");
     let given = given.ok_or_else(missing)?;
-    let kind = match field::known("key.kind", given.kind)? {
+    let kind = match field::enum_value("key.kind", given.kind)? {
         pb::Kind::Gateway => ResourceKind::Gateway,
         pb::Kind::Server => ResourceKind::Server,
         pb::Kind::Catalogue => ResourceKind::Catalogue,
         pb::Kind::Token => ResourceKind::Token,
-        pb::Kind::Unspecified => return Err(Violation::new("key.kind", "is missing").into()),
+        pb::Kind::Unspecified => return Err(FieldViolation::new("key.kind", "is missing").into()),
     };
     let org = field::slug("key.org", &given.org)?;
     let id = field::slug("key.id", &given.id)?;
-    let name = Name::new(org, id);
+    let name = ObjectName::new(org, id);
     Ok(ResourceKey { kind, name })
 }
 

@@ -1,36 +1,36 @@
 //! Conversion of resources, each validated separately: kind, security fields, all other fields, then the digest of the
 //! converted content.
 
-mod catalogue;
+mod definitions;
 mod gateway;
 mod server;
 
 use std::collections::BTreeMap;
 
 use toolgate_model::{
-    Digest, Resource, ResourceKey, Subject, Timestamp,
-    snapshot::{Entry, TokenResource, not_understood},
+    Digest, ResourceKey, SnapshotResource, Timestamp, TokenSubject,
+    snapshot::{SnapshotEntry, TokenResource, unsupported_security_field},
 };
 use toolgate_proto::push::v1 as pb;
 
 use super::key::{key, key_to_proto};
-use crate::{field, invalid::Violation, limits};
+use crate::{field, invalid::FieldViolation, limits};
 
 /// Outcome of one resource of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Received {
+pub enum ReceivedResource {
     /// The resource is valid and can be served.
-    Checked(ResourceKey, Entry),
+    Accepted(ResourceKey, SnapshotEntry),
     /// The resource is invalid. The last accepted form is kept.
-    Refused(RefusedResource),
+    Rejected(RejectedResource),
     /// The gateway requires a security field that this build does not support, given as text. Serving it would be too
     /// permissive, so all calls to it are denied.
-    Deny(ResourceKey, String, RefusedResource),
+    Denied(ResourceKey, String, RejectedResource),
 }
 
 /// Rejected resource, as named in the Nack.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedResource {
+pub struct RejectedResource {
     /// Key as received. Its kind may be unknown to this build.
     pub key: Option<pb::ResourceKey>,
     /// Converted key, if this build knows the kind.
@@ -40,36 +40,40 @@ pub struct RefusedResource {
 }
 
 /// Validates one resource.
-pub fn receive(given: &pb::Resource) -> Received {
-    let refused = |known: Option<ResourceKey>, reason: String| RefusedResource {
+pub fn check_resource(given: &pb::Resource) -> ReceivedResource {
+    let refused = |known: Option<ResourceKey>, reason: String| RejectedResource {
         key: given.key.clone(),
         known,
         reason: reason.chars().take(limits::REASON).collect(),
     };
     let key = match key(given.key.as_ref()) {
         Ok(key) => key,
-        Err(invalid) => return Received::Refused(refused(None, invalid.to_string())),
+        Err(invalid) => return ReceivedResource::Rejected(refused(None, invalid.to_string())),
     };
     if let Some(unknown) = unknown(given) {
         let reason = format!(
             "must_understand: this proxy does not know `{unknown}` and denies the gateway; upgrade the proxy"
         );
         let field = unknown.chars().take(limits::REASON).collect();
-        return Received::Deny(key.clone(), field, refused(Some(key), reason));
+        return ReceivedResource::Denied(key.clone(), field, refused(Some(key), reason));
     }
     match checked(&key, given) {
-        Ok(entry) => Received::Checked(key, entry),
-        Err(violation) => Received::Refused(refused(Some(key), violation.to_string())),
+        Ok(entry) => ReceivedResource::Accepted(key, entry),
+        Err(violation) => ReceivedResource::Rejected(refused(Some(key), violation.to_string())),
     }
 }
 
 /// Converts to a message.
-pub fn resource_to_proto(key: &ResourceKey, entry: &Entry) -> pb::Resource {
+pub fn resource_to_proto(key: &ResourceKey, entry: &SnapshotEntry) -> pb::Resource {
     let body = match &*entry.resource {
-        Resource::Gateway(gateway) => pb::resource::Body::Gateway(gateway::to_proto(gateway)),
-        Resource::Server(server) => pb::resource::Body::Server(server::to_proto(server)),
-        Resource::Catalogue(given) => pb::resource::Body::Catalogue(catalogue::to_proto(given)),
-        Resource::Token(token) => pb::resource::Body::Token(token_to_proto(token)),
+        SnapshotResource::Gateway(gateway) => {
+            pb::resource::Body::Gateway(gateway::to_proto(gateway))
+        }
+        SnapshotResource::Server(server) => pb::resource::Body::Server(server::to_proto(server)),
+        SnapshotResource::Catalogue(given) => {
+            pb::resource::Body::Catalogue(definitions::to_proto(given))
+        }
+        SnapshotResource::Token(token) => pb::resource::Body::Token(token_to_proto(token)),
     };
     pb::Resource {
         key: Some(key_to_proto(key)),
@@ -101,33 +105,35 @@ fn unknown(given: &pb::Resource) -> Option<&str> {
     let Some(pb::resource::Body::Gateway(gateway)) = &given.body else {
         return None;
     };
-    not_understood(&gateway.must_understand)
+    unsupported_security_field(&gateway.must_understand)
 }
 
-fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<Entry, Violation> {
+fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<SnapshotEntry, FieldViolation> {
     use toolgate_model::ResourceKind as Kind;
     let resource = match (key.kind, &given.body) {
         (Kind::Gateway, Some(pb::resource::Body::Gateway(body))) => {
-            Resource::Gateway(gateway::checked(body).map_err(|v| v.under("gateway"))?)
+            SnapshotResource::Gateway(gateway::checked(body).map_err(|v| v.under("gateway"))?)
         }
         (Kind::Server, Some(pb::resource::Body::Server(body))) => {
-            Resource::Server(server::checked(body).map_err(|v| v.under("server"))?)
+            SnapshotResource::Server(server::checked(body).map_err(|v| v.under("server"))?)
         }
         (Kind::Catalogue, Some(pb::resource::Body::Catalogue(body))) => {
-            Resource::Catalogue(catalogue::checked(body).map_err(|v| v.under("catalogue"))?)
+            SnapshotResource::Catalogue(
+                definitions::checked(body).map_err(|v| v.under("catalogue"))?,
+            )
         }
         (Kind::Token, Some(pb::resource::Body::Token(body))) => {
-            Resource::Token(token(body).map_err(|v| v.under("token"))?)
+            SnapshotResource::Token(token(body).map_err(|v| v.under("token"))?)
         }
         (_, None) => {
-            return Err(Violation::new(
+            return Err(FieldViolation::new(
                 "body",
                 "is missing or unknown to this build",
             ));
         }
-        (_, Some(_)) => return Err(Violation::new("body", "is not of the kind in the key")),
+        (_, Some(_)) => return Err(FieldViolation::new("body", "is not of the kind in the key")),
     };
-    let entry = Entry::new(resource);
+    let entry = SnapshotEntry::new(resource);
     if entry.digest == field::digest("digest", &given.digest)? {
         return Ok(entry);
     }
@@ -135,28 +141,28 @@ fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<Entry, Violation> 
         "is not that of the content, which is {}: this build does not read all of it",
         entry.digest.to_hex()
     );
-    Err(Violation::new("digest", reason))
+    Err(FieldViolation::new("digest", reason))
 }
 
-fn token(given: &pb::Token) -> Result<TokenResource, Violation> {
+fn token(given: &pb::Token) -> Result<TokenResource, FieldViolation> {
     let tool = |field: &str, given: &str| field::required(field, given, limits::TOOL_NAME);
     Ok(TokenResource {
         hash: field::token_hash("hash", &given.hash)?,
         subject: subject(given.subject.as_ref())?,
-        gateways: field::reach("gateways", &given.gateways, given.no_gateways, field::slug)?,
-        tools: field::reach("tools", &given.tools, given.no_tools, tool)?,
+        gateways: field::allow_list("gateways", &given.gateways, given.no_gateways, field::slug)?,
+        tools: field::allow_list("tools", &given.tools, given.no_tools, tool)?,
         expires: (given.expire_time_ms != 0).then_some(Timestamp(given.expire_time_ms)),
     })
 }
 
 fn token_to_proto(given: &TokenResource) -> pb::Token {
     let subject = match &given.subject {
-        Subject::Organization => pb::subject::Subject::Organization(true),
-        Subject::Team(id) => pb::subject::Subject::Team(id.to_string()),
-        Subject::User(id) => pb::subject::Subject::User(id.to_string()),
+        TokenSubject::Organization => pb::subject::Subject::Organization(true),
+        TokenSubject::Team(id) => pb::subject::Subject::Team(id.to_string()),
+        TokenSubject::User(id) => pb::subject::Subject::User(id.to_string()),
     };
-    let (gateways, no_gateways) = field::to_reach(&given.gateways);
-    let (tools, no_tools) = field::to_reach(&given.tools);
+    let (gateways, no_gateways) = field::allow_list_to_proto(&given.gateways);
+    let (tools, no_tools) = field::allow_list_to_proto(&given.tools);
     pb::Token {
         hash: given.hash.0.to_vec(),
         subject: Some(pb::Subject {
@@ -171,13 +177,17 @@ fn token_to_proto(given: &TokenResource) -> pb::Token {
     }
 }
 
-fn subject(given: Option<&pb::Subject>) -> Result<Subject, Violation> {
+fn subject(given: Option<&pb::Subject>) -> Result<TokenSubject, FieldViolation> {
     match given.and_then(|given| given.subject.as_ref()) {
-        Some(pb::subject::Subject::Organization(true)) => Ok(Subject::Organization),
-        Some(pb::subject::Subject::Team(id)) => field::slug("subject.team", id).map(Subject::Team),
-        Some(pb::subject::Subject::User(id)) => field::slug("subject.user", id).map(Subject::User),
+        Some(pb::subject::Subject::Organization(true)) => Ok(TokenSubject::Organization),
+        Some(pb::subject::Subject::Team(id)) => {
+            field::slug("subject.team", id).map(TokenSubject::Team)
+        }
+        Some(pb::subject::Subject::User(id)) => {
+            field::slug("subject.user", id).map(TokenSubject::User)
+        }
         Some(pb::subject::Subject::Organization(false)) | None => {
-            Err(Violation::new("subject", "is missing or unknown"))
+            Err(FieldViolation::new("subject", "is missing or unknown"))
         }
     }
 }

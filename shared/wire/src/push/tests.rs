@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use proptest::{collection, option, prelude::*};
 use toolgate_model::{
-    Delta, Name, Reach, Resource, ResourceKey, ResourceKind, Snapshot, Subject, Timeouts,
-    Timestamp, TokenHash,
+    AllowList, CallTimeouts, Delta, ObjectName, ResourceKey, ResourceKind, Snapshot,
+    SnapshotResource, Timestamp, TokenHash, TokenSubject,
     snapshot::{
-        CatalogueResource, CredentialRef, Entry, ExposedPrompt, ExposedTool, GatewayResource,
-        ServerResource, TokenResource, ToolShape, UriMode,
+        CredentialRef, DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource,
+        ServerResource, SnapshotEntry, TokenResource, ToolShape, UriMode,
     },
 };
 
 use super::*;
-use crate::{Wire as _, strategies as s};
+use crate::{ProtoConversion as _, strategies as s};
 
-fn gateway() -> impl Strategy<Value = Resource> {
+fn gateway() -> impl Strategy<Value = SnapshotResource> {
     let shape =
         (option::of(".{0,20}"), s::arguments()).prop_map(|(description, (fixed, hidden))| {
             ToolShape {
@@ -65,7 +65,7 @@ fn gateway() -> impl Strategy<Value = Resource> {
         )| {
             let timeouts = timeouts.into_iter();
             let timeouts = timeouts.filter_map(|(server, most)| Some((server, most?)));
-            Resource::Gateway(GatewayResource {
+            SnapshotResource::Gateway(GatewayResource {
                 display_name,
                 instructions,
                 tools,
@@ -81,14 +81,14 @@ fn gateway() -> impl Strategy<Value = Resource> {
     )
 }
 
-fn server() -> impl Strategy<Value = Resource> {
+fn server() -> impl Strategy<Value = SnapshotResource> {
     let credential = (s::slug(), any::<u64>());
     let credential = credential.prop_map(|(id, revision)| CredentialRef { id, revision });
     let url = "https?://[a-z]{1,9}/[a-z]{0,9}";
     let policy = (s::timeouts(), s::relay(), s::sharing(), s::max_answer());
     (url, option::of(credential), s::era(), "\\PC{0,10}", policy).prop_map(
         |(url, credential, era, protocol_version, (timeouts, relay, sharing, max_answer))| {
-            Resource::Server(ServerResource {
+            SnapshotResource::Server(ServerResource {
                 url,
                 credential,
                 era,
@@ -102,10 +102,10 @@ fn server() -> impl Strategy<Value = Resource> {
     )
 }
 
-fn catalogue() -> impl Strategy<Value = Resource> {
+fn catalogue() -> impl Strategy<Value = SnapshotResource> {
     (s::lists(), ".{0,40}", ".{0,40}").prop_map(
         |([tools, prompts, resources, templates], instructions, capabilities)| {
-            Resource::Catalogue(CatalogueResource {
+            SnapshotResource::Catalogue(DefinitionsResource {
                 tools,
                 prompts,
                 resources,
@@ -117,12 +117,12 @@ fn catalogue() -> impl Strategy<Value = Resource> {
     )
 }
 
-fn token() -> impl Strategy<Value = Resource> {
+fn token() -> impl Strategy<Value = SnapshotResource> {
     let reach = (s::reach(s::slug()), s::reach(".{1,20}".boxed()));
     let expires = option::of((1..=u64::MAX).prop_map(Timestamp));
     (s::digest(), s::subject(), reach, expires).prop_map(
         |(hash, subject, (gateways, tools), expires)| {
-            Resource::Token(TokenResource {
+            SnapshotResource::Token(TokenResource {
                 hash: TokenHash(hash.0),
                 subject,
                 gateways,
@@ -133,22 +133,22 @@ fn token() -> impl Strategy<Value = Resource> {
     )
 }
 
-fn pair() -> impl Strategy<Value = (ResourceKey, Entry)> {
+fn pair() -> impl Strategy<Value = (ResourceKey, SnapshotEntry)> {
     let resource = prop_oneof![gateway(), server(), catalogue(), token()];
     (s::name(), resource).prop_map(|(name, resource)| {
         let kind = match &resource {
-            Resource::Gateway(_) => ResourceKind::Gateway,
-            Resource::Server(_) => ResourceKind::Server,
-            Resource::Catalogue(_) => ResourceKind::Catalogue,
-            Resource::Token(_) => ResourceKind::Token,
+            SnapshotResource::Gateway(_) => ResourceKind::Gateway,
+            SnapshotResource::Server(_) => ResourceKind::Server,
+            SnapshotResource::Catalogue(_) => ResourceKind::Catalogue,
+            SnapshotResource::Token(_) => ResourceKind::Token,
         };
-        (ResourceKey { kind, name }, Entry::new(resource))
+        (ResourceKey { kind, name }, SnapshotEntry::new(resource))
     })
 }
 
 proptest! {
     #[test]
-    fn a_delta_comes_back_from_its_messages(
+    fn a_delta_round_trips_through_its_messages(
         puts in collection::vec(pair(), 0..8),
         removes in collection::btree_set(s::key(), 0..4),
         version in s::version(),
@@ -160,35 +160,35 @@ proptest! {
             puts: puts.into_iter().collect(),
             removes: removes.into_iter().collect(),
         };
-        let mut assembly = Assembly::default();
+        let mut assembly = UpdateAssembler::default();
         let mut incoming = None;
         for message in updates(nonce, delta.clone()) {
             prop_assert!(incoming.is_none());
-            incoming = assembly.take(message).unwrap();
+            incoming = assembly.add_part(message).unwrap();
         }
         let incoming = incoming.unwrap();
         prop_assert_eq!((incoming.nonce, incoming.version), (nonce, version));
         prop_assert_eq!(incoming.puts, delta.puts);
         prop_assert_eq!(incoming.removes, delta.removes);
-        prop_assert!(incoming.refused.is_empty() && incoming.deny.is_empty());
+        prop_assert!(incoming.rejected.is_empty() && incoming.denied.is_empty());
     }
 
     #[test]
-    fn what_is_held_comes_back(held in collection::btree_map(s::key(), s::digest(), 0..8)) {
+    fn the_held_state_round_trips(held in collection::btree_map(s::key(), s::digest(), 0..8)) {
         prop_assert_eq!(digests(&digests_to_proto(&held)), held);
     }
 }
 
 proptest! {
     #[test]
-    fn a_hello_comes_back_from_its_message(
+    fn a_hello_round_trips_through_its_message(
         proxy in s::slug(),
         texts in ("\\PC{0,20}", "\\PC{0,20}", "\\PC{0,20}"),
         started in any::<u64>(),
         held in s::version(),
         resources in collection::btree_map(s::key(), s::digest(), 0..4),
     ) {
-        let hello = Hello {
+        let hello = ProxyHello {
             proxy,
             region: texts.0,
             build: texts.1,
@@ -197,31 +197,31 @@ proptest! {
             held,
             resources,
         };
-        prop_assert_eq!(Hello::from_proto(&hello.to_proto()), Ok(hello));
+        prop_assert_eq!(ProxyHello::from_proto(&hello.to_proto()), Ok(hello));
     }
 }
 
 fn key_of(kind: ResourceKind) -> ResourceKey {
-    let name = Name::new("acme".parse().unwrap(), "x".parse().unwrap());
+    let name = ObjectName::new("acme".parse().unwrap(), "x".parse().unwrap());
     ResourceKey { kind, name }
 }
 
 fn plain_server() -> pb::Resource {
-    let resource = Resource::Server(ServerResource {
+    let resource = SnapshotResource::Server(ServerResource {
         url: "https://example.com/mcp".into(),
         credential: None,
         era: None,
         protocol_version: String::new(),
-        timeouts: Timeouts::default(),
+        timeouts: CallTimeouts::default(),
         relay: toolgate_model::RelayPolicy::default(),
-        sharing: toolgate_model::Sharing::default(),
+        sharing: toolgate_model::SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     });
-    resource_to_proto(&key_of(ResourceKind::Server), &Entry::new(resource))
+    resource_to_proto(&key_of(ResourceKind::Server), &SnapshotEntry::new(resource))
 }
 
 fn plain_gateway() -> pb::Resource {
-    let resource = Resource::Gateway(GatewayResource {
+    let resource = SnapshotResource::Gateway(GatewayResource {
         display_name: "Tools".into(),
         instructions: String::new(),
         tools: Vec::new(),
@@ -229,7 +229,10 @@ fn plain_gateway() -> pb::Resource {
         must_understand: Vec::new(),
         ..GatewayResource::default()
     });
-    resource_to_proto(&key_of(ResourceKind::Gateway), &Entry::new(resource))
+    resource_to_proto(
+        &key_of(ResourceKind::Gateway),
+        &SnapshotEntry::new(resource),
+    )
 }
 
 fn with_gateway(change: impl Fn(&mut pb::Gateway)) -> pb::Resource {
@@ -325,7 +328,7 @@ fn poisons() -> Vec<(pb::Resource, &'static str)> {
 }
 
 #[test]
-fn each_poison_is_refused_by_itself_and_the_rest_is_taken() {
+fn each_poisoned_resource_is_rejected_alone() {
     let mut update = pb::Update {
         version: Some(pb::Version::default()),
         puts: vec![plain_server()],
@@ -333,76 +336,84 @@ fn each_poison_is_refused_by_itself_and_the_rest_is_taken() {
     };
     for (poison, field) in poisons() {
         update.puts.push(poison.clone());
-        match receive(&poison) {
-            Received::Refused(refused) => assert!(
+        match check_resource(&poison) {
+            ReceivedResource::Rejected(refused) => assert!(
                 refused.reason.contains(&format!("{field}: ")),
                 "{field}: {}",
                 refused.reason
             ),
-            taken @ (Received::Checked(..) | Received::Deny(..)) => {
+            taken @ (ReceivedResource::Accepted(..) | ReceivedResource::Denied(..)) => {
                 panic!("{field} was taken: {taken:?}")
             }
         }
     }
     let poisons = update.puts.len() - 1;
-    let incoming = Assembly::default().take(update).unwrap().unwrap();
-    assert_eq!((incoming.puts.len(), incoming.refused.len()), (1, poisons));
+    let incoming = UpdateAssembler::default()
+        .add_part(update)
+        .unwrap()
+        .unwrap();
+    assert_eq!((incoming.puts.len(), incoming.rejected.len()), (1, poisons));
 }
 
 #[test]
-fn a_gateway_with_a_security_field_we_do_not_know_is_denied_whatever_else_it_says() {
+fn a_gateway_with_an_unknown_security_field_is_denied() {
     let message = with_gateway(|gateway| {
         gateway.must_understand = vec!["geo_fence".into()];
         gateway.display_name = "x".repeat(1 << 20);
     });
-    match receive(&message) {
-        Received::Deny(key, field, refused) => {
+    match check_resource(&message) {
+        ReceivedResource::Denied(key, field, refused) => {
             assert!(refused.reason.contains(&field), "{refused:?}");
             assert_eq!(key, key_of(ResourceKind::Gateway));
             assert!(refused.reason.contains("geo_fence"), "{}", refused.reason);
         }
-        other @ (Received::Checked(..) | Received::Refused(_)) => panic!("{other:?}"),
+        other @ (ReceivedResource::Accepted(..) | ReceivedResource::Rejected(_)) => {
+            panic!("{other:?}")
+        }
     }
 }
 
 #[test]
-fn a_large_delta_goes_in_parts_and_a_foreign_part_in_between_breaks_the_stream() {
+fn a_large_delta_is_split_and_an_interleaved_part_is_an_error() {
     let mut snapshot = Snapshot::default();
     for at in 0..6 {
-        let name = Name::new("acme".parse().unwrap(), format!("c{at}").parse().unwrap());
+        let name = ObjectName::new("acme".parse().unwrap(), format!("c{at}").parse().unwrap());
         let kind = ResourceKind::Catalogue;
-        let catalogue = CatalogueResource {
+        let catalogue = DefinitionsResource {
             tools: Vec::new(),
             instructions: "x".repeat(60_000),
             capabilities: String::new(),
-            ..CatalogueResource::default()
+            ..DefinitionsResource::default()
         };
         for copy in 0..10 {
             let id = format!("{}-{copy}", name.id).parse().unwrap();
-            let name = Name::new(name.org.clone(), id);
-            let entry = Entry::new(Resource::Catalogue(catalogue.clone()));
+            let name = ObjectName::new(name.org.clone(), id);
+            let entry = SnapshotEntry::new(SnapshotResource::Catalogue(catalogue.clone()));
             snapshot.entries.insert(ResourceKey { kind, name }, entry);
         }
     }
     let parts: Vec<_> = updates(7, snapshot.since(&BTreeMap::new())).collect();
     assert!(parts.len() > 2, "{} parts", parts.len());
-    let mut assembly = Assembly::default();
-    assert_eq!(assembly.take(parts[0].clone()), Ok(None));
+    let mut assembly = UpdateAssembler::default();
+    assert_eq!(assembly.add_part(parts[0].clone()), Ok(None));
     let mut foreign = parts[1].clone();
     foreign.nonce = 8;
-    assert!(assembly.take(foreign).is_err());
+    assert!(assembly.add_part(foreign).is_err());
 }
 
 #[test]
-fn an_expiry_at_the_epoch_does_not_become_never() {
-    let resource = Resource::Token(TokenResource {
+fn an_expiry_at_the_unix_epoch_does_not_become_never() {
+    let resource = SnapshotResource::Token(TokenResource {
         hash: TokenHash([1; 32]),
-        subject: Subject::Organization,
-        gateways: Reach::All,
-        tools: Reach::All,
+        subject: TokenSubject::Organization,
+        gateways: AllowList::All,
+        tools: AllowList::All,
         expires: Some(Timestamp(0)),
     });
-    let message = resource_to_proto(&key_of(ResourceKind::Token), &Entry::new(resource));
+    let message = resource_to_proto(&key_of(ResourceKind::Token), &SnapshotEntry::new(resource));
     // The digest no longer matches, so the token is rejected: an expired token stays rejected.
-    assert!(matches!(receive(&message), Received::Refused(_)));
+    assert!(matches!(
+        check_resource(&message),
+        ReceivedResource::Rejected(_)
+    ));
 }

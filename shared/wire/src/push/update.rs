@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use toolgate_model::{Delta, Refusal, ResourceKey, Version, snapshot::Entry};
+use toolgate_model::{Delta, ResourceKey, ResourceRefusal, Version, snapshot::SnapshotEntry};
 use toolgate_proto::push::v1 as pb;
 
 use super::{
     key::{key, key_to_proto},
-    resource::{Received, RefusedResource, receive, resource_to_proto},
+    resource::{ReceivedResource, RejectedResource, check_resource, resource_to_proto},
     version, version_to_proto,
 };
 use crate::{
     field,
-    invalid::{Violation, invalid},
+    invalid::{FieldViolation, invalid},
     limits,
 };
 
@@ -28,37 +28,37 @@ invalid! {
 
 /// Received push, split by the required action.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Incoming {
+pub struct ReceivedUpdate {
     /// Nonce to be named in the answer.
     pub nonce: u64,
     /// Version after the push is applied.
     pub version: Version,
     /// New or changed resources that are valid.
-    pub puts: Vec<(ResourceKey, Entry)>,
+    pub puts: Vec<(ResourceKey, SnapshotEntry)>,
     /// Keys of removed resources. A removal takes precedence over a put of the same key in the same push.
     pub removes: Vec<ResourceKey>,
     /// Gateways to deny until they are supported, each with the unsupported field.
-    pub deny: Vec<(ResourceKey, String)>,
+    pub denied: Vec<(ResourceKey, String)>,
     /// Rejected resources (including denied gateways), to be named in the Nack.
-    pub refused: Vec<RefusedResource>,
+    pub rejected: Vec<RejectedResource>,
 }
 
 /// Reassembles pushes from their parts.
 #[derive(Debug, Default)]
-pub struct Assembly {
+pub struct UpdateAssembler {
     parts: Option<pb::Update>,
 }
 
-impl Assembly {
+impl UpdateAssembler {
     /// Adds the next message, and returns the push if this was its last part. After an error the stream has to be
     /// closed, because the peers no longer agree on the state.
-    pub fn take(&mut self, part: pb::Update) -> Result<Option<Incoming>, InvalidUpdate> {
+    pub fn add_part(&mut self, part: pb::Update) -> Result<Option<ReceivedUpdate>, InvalidUpdate> {
         let mut whole = match self.parts.take() {
             None => part,
             Some(mut held) => {
                 if held.nonce != part.nonce || held.version != part.version {
                     let reason = format!("{} came in the middle of {}", part.nonce, held.nonce);
-                    return Err(Violation::new("nonce", reason).into());
+                    return Err(FieldViolation::new("nonce", reason).into());
                 }
                 held.puts.extend(part.puts);
                 held.removes.extend(part.removes);
@@ -66,14 +66,14 @@ impl Assembly {
                 held
             }
         };
-        field::cap("puts", whole.puts.len(), limits::RESOURCES)?;
-        field::cap("removes", whole.removes.len(), limits::RESOURCES)?;
+        field::max_count("puts", whole.puts.len(), limits::RESOURCES)?;
+        field::max_count("removes", whole.removes.len(), limits::RESOURCES)?;
         if whole.more {
             whole.more = false;
             self.parts = Some(whole);
             return Ok(None);
         }
-        incoming(&whole).map(Some)
+        received_update(&whole).map(Some)
     }
 }
 
@@ -115,43 +115,43 @@ pub fn updates(nonce: u64, delta: Delta) -> impl Iterator<Item = pb::Update> + S
 
 /// Converts the resources rejected by a proxy. Entries with an invalid key are left out, because such a resource cannot
 /// have been sent.
-pub fn refusals(given: &[pb::Refused]) -> Vec<Refusal> {
+pub fn refusals(given: &[pb::Refused]) -> Vec<ResourceRefusal> {
     let checked = |refused: &pb::Refused| {
         let resource = key(refused.key.as_ref()).ok()?;
         let reason = refused.reason.chars().take(limits::REASON).collect();
-        Some(Refusal { resource, reason })
+        Some(ResourceRefusal { resource, reason })
     };
     let bounded = given.iter().take(limits::REFUSALS);
     bounded.filter_map(checked).collect()
 }
 
 /// Converts a rejected resource to its entry in the Nack.
-pub fn refused_to_proto(refused: &RefusedResource) -> pb::Refused {
+pub fn rejected_to_proto(refused: &RejectedResource) -> pb::Refused {
     pb::Refused {
         key: refused.key.clone(),
         reason: refused.reason.clone(),
     }
 }
 
-fn incoming(whole: &pb::Update) -> Result<Incoming, InvalidUpdate> {
+fn received_update(whole: &pb::Update) -> Result<ReceivedUpdate, InvalidUpdate> {
     if whole.version.is_none() {
-        return Err(Violation::new("version", "is missing").into());
+        return Err(FieldViolation::new("version", "is missing").into());
     }
-    let mut incoming = Incoming {
+    let mut incoming = ReceivedUpdate {
         nonce: whole.nonce,
         version: version(whole.version.as_ref()),
-        ..Incoming::default()
+        ..ReceivedUpdate::default()
     };
     let mut puts = BTreeMap::new();
     for resource in &whole.puts {
-        match receive(resource) {
-            Received::Checked(key, entry) => {
+        match check_resource(resource) {
+            ReceivedResource::Accepted(key, entry) => {
                 puts.insert(key, entry);
             }
-            Received::Refused(refused) => incoming.refused.push(refused),
-            Received::Deny(key, field, refused) => {
-                incoming.deny.push((key, field));
-                incoming.refused.push(refused);
+            ReceivedResource::Rejected(refused) => incoming.rejected.push(refused),
+            ReceivedResource::Denied(key, field, refused) => {
+                incoming.denied.push((key, field));
+                incoming.rejected.push(refused);
             }
         }
     }
@@ -161,7 +161,7 @@ fn incoming(whole: &pb::Update) -> Result<Incoming, InvalidUpdate> {
                 puts.remove(&key);
                 incoming.removes.push(key);
             }
-            Err(invalid) => incoming.refused.push(RefusedResource {
+            Err(invalid) => incoming.rejected.push(RejectedResource {
                 key: Some(given.clone()),
                 known: None,
                 reason: format!("removes[{at}]: {invalid}"),

@@ -6,40 +6,40 @@ use prost::Message as _;
 use super::*;
 use crate::strategies as s;
 
-fn object() -> impl Strategy<Value = Object> {
+fn object() -> impl Strategy<Value = StoredObject> {
     prop_oneof![
-        s::organization().prop_map(|it| Object::Organization(Arc::new(it))),
-        s::gateway().prop_map(|it| Object::Gateway(Arc::new(it))),
-        s::server().prop_map(|it| Object::Server(Arc::new(it))),
-        s::credential().prop_map(|it| Object::Credential(Arc::new(it))),
-        s::token().prop_map(|it| Object::Token(Arc::new(it))),
-        s::catalogue().prop_map(|it| Object::Catalogue(Arc::new(it))),
-        s::proxy().prop_map(|it| Object::Proxy(Arc::new(it))),
-        any::<u64>().prop_map(|epoch| Object::Marker { epoch }),
-        s::slug().prop_map(Object::GatewayId),
-        s::timestamp().prop_map(|expires| Object::Expelled { expires }),
-        s::sealed().prop_map(Object::Sealed),
+        s::organization().prop_map(|it| StoredObject::Organization(Arc::new(it))),
+        s::gateway().prop_map(|it| StoredObject::Gateway(Arc::new(it))),
+        s::server().prop_map(|it| StoredObject::Server(Arc::new(it))),
+        s::credential().prop_map(|it| StoredObject::Credential(Arc::new(it))),
+        s::token().prop_map(|it| StoredObject::Token(Arc::new(it))),
+        s::catalogue().prop_map(|it| StoredObject::Catalogue(Arc::new(it))),
+        s::proxy().prop_map(|it| StoredObject::Proxy(Arc::new(it))),
+        any::<u64>().prop_map(|epoch| StoredObject::Marker { epoch }),
+        s::slug().prop_map(StoredObject::GatewayId),
+        s::timestamp().prop_map(|expires| StoredObject::ExpelledProxy { expires }),
+        s::sealed().prop_map(StoredObject::SealedKey),
         (s::digest(), "[a-z]{0,9}", s::timestamp()).prop_map(|(hash, region, expires)| {
-            Object::JoinToken {
+            StoredObject::JoinToken {
                 hash: TokenHash(hash.0),
                 region,
                 expires,
             }
         }),
         (s::digest(), "[a-z/]{0,40}", s::timestamp()).prop_map(|(request, subject, expires)| {
-            Object::Request {
+            StoredObject::IdempotencyEntry {
                 request,
                 subject,
                 expires,
             }
         }),
         (any::<u64>(), collection::vec(".{0,40}", 0..4))
-            .prop_map(|(epoch, changes)| Object::Version { epoch, changes }),
+            .prop_map(|(epoch, changes)| StoredObject::VersionLogEntry { epoch, changes }),
     ]
 }
 
-fn record() -> impl Strategy<Value = Record> {
-    (s::timestamp(), "\\PC{0,40}", object()).prop_map(|(written, author, object)| Record {
+fn record() -> impl Strategy<Value = StoreRecord> {
+    (s::timestamp(), "\\PC{0,40}", object()).prop_map(|(written, author, object)| StoreRecord {
         written,
         author,
         object,
@@ -48,19 +48,19 @@ fn record() -> impl Strategy<Value = Record> {
 
 proptest! {
     #[test]
-    fn a_record_comes_back_from_its_bytes_and_the_same_record_gives_the_same_bytes(record in record()) {
+    fn a_record_round_trips_and_encodes_deterministically(record in record()) {
         let bytes = encode(&record);
         prop_assert_eq!(&encode(&record.clone()), &bytes);
         prop_assert_eq!(decode(&bytes), Ok(record));
     }
 
     #[test]
-    fn any_bytes_are_a_record_or_an_error(bytes in collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_are_a_record_or_an_error(bytes in collection::vec(any::<u8>(), 0..200)) {
         let _answered = decode(&bytes);
     }
 
     #[test]
-    fn a_record_cut_off_or_altered_anywhere_is_a_record_or_an_error(
+    fn a_cut_or_altered_record_is_a_record_or_an_error(
         record in record(),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
@@ -74,7 +74,7 @@ proptest! {
 }
 
 #[test]
-fn a_newer_schema_is_named_and_never_guessed_at() {
+fn a_newer_schema_is_rejected_by_name() {
     let message = pb::Record {
         schema: SCHEMA + 1,
         ..Default::default()
@@ -85,7 +85,7 @@ fn a_newer_schema_is_named_and_never_guessed_at() {
 }
 
 #[test]
-fn empty_bytes_and_a_record_without_object_are_refused() {
+fn empty_bytes_and_a_record_without_object_are_rejected() {
     assert!(matches!(decode(b""), Err(InvalidRecord::Malformed(_))));
     let message = pb::Record {
         schema: 1,
@@ -98,7 +98,7 @@ fn empty_bytes_and_a_record_without_object_are_refused() {
 }
 
 #[test]
-fn an_open_credential_value_is_not_in_the_bytes_because_no_type_can_hold_it() {
+fn a_plain_credential_value_is_never_in_the_bytes() {
     let message = pb::Record {
         schema: 1,
         object: Some(pb::record::Object::Credential(

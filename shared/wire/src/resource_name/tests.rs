@@ -7,8 +7,8 @@ use crate::strategies;
 
 proptest! {
     #[test]
-    fn a_name_comes_back_from_its_text(name in strategies::name(), at in 0usize..5) {
-        let collection = Collection::ALL[at];
+    fn a_name_round_trips_through_its_text(name in strategies::name(), at in 0usize..5) {
+        let collection = ResourceCollection::ALL[at];
         let text = collection.format(&name);
         prop_assert_eq!(collection.parse(&text), Ok(name.clone()));
         prop_assert_eq!(text.parse(), Ok(ResourceName::Owned(collection, name.clone())));
@@ -17,7 +17,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_name_that_prints_as_itself_or_an_error(text in ".{0,60}") {
+    fn arbitrary_text_is_a_round_tripping_name_or_an_error(text in ".{0,60}") {
         if let Ok(name) = text.parse::<ResourceName>() {
             prop_assert_eq!(name.to_string(), text);
         }
@@ -25,7 +25,7 @@ proptest! {
 }
 
 #[test]
-fn near_misses_are_refused_with_what_was_expected() {
+fn near_misses_are_rejected_with_the_expected_form() {
     for given in [
         "",
         "tools",
@@ -41,7 +41,10 @@ fn near_misses_are_refused_with_what_was_expected() {
         "organizations/acme/gateways/../x",
         "Organizations/acme/gateways/tools",
     ] {
-        let error = Collection::Gateways.parse(given).unwrap_err().to_string();
+        let error = ResourceCollection::Gateways
+            .parse(given)
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("organizations/<organization>/gateways/<id>"),
             "{given}: {error}"

@@ -26,7 +26,7 @@ fn an_entry_is_merged_and_everything_else_keeps_its_text_and_order() {
 }
 
 #[test]
-fn undo_takes_out_the_entry_and_keeps_later_changes_of_others() {
+fn undo_removes_the_entry_and_keeps_later_changes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.json");
     fs::write(&file, THEIRS).unwrap();
@@ -41,7 +41,7 @@ fn undo_takes_out_the_entry_and_keeps_later_changes_of_others() {
 }
 
 #[test]
-fn a_file_that_was_made_goes_again() {
+fn undo_deletes_a_file_created_by_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a/b.json");
     put(&file, "servers", "demo", r#"{"url":"1"}"#).unwrap();
@@ -50,7 +50,7 @@ fn a_file_that_was_made_goes_again() {
 }
 
 #[test]
-fn a_file_with_comments_is_left_alone() {
+fn a_file_with_comments_is_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.json");
     fs::write(&file, "{ // mine\n}").unwrap();

@@ -3,14 +3,18 @@
 use bytes::Bytes;
 use serde_json::Value;
 use toolgate_mcp::{
-    Answer, Limits,
-    answer::{Body, ResultPart, readdress, scan},
+    FrameLimits, ServerMessage,
+    server_message::{ResultMembers, ServerMessageBody, replace_id, scan},
 };
 
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
-    let readdressed = readdress(&Bytes::copy_from_slice(bytes), "77", &Limits::ANSWER);
-    let Ok(answer) = scan(bytes, &Limits::ANSWER) else {
+    let readdressed = replace_id(
+        &Bytes::copy_from_slice(bytes),
+        "77",
+        &FrameLimits::SERVER_MESSAGE,
+    );
+    let Ok(answer) = scan(bytes, &FrameLimits::SERVER_MESSAGE) else {
         assert_eq!(readdressed, None, "what is no message has no id");
         return;
     };
@@ -26,12 +30,13 @@ pub fn run(bytes: &[u8]) {
     let theirs = value.get("id").filter(|id| !id.is_null());
     assert_eq!(id.as_ref(), theirs, "the id");
     match &answer.body {
-        Body::Result(result) => same_result(&answer, result, &value["result"]),
-        Body::Error(error) => {
+        ServerMessageBody::Result(result) => assert_same_result(&answer, result, &value["result"]),
+        ServerMessageBody::Error(error) => {
             let ours: Value = serde_json::from_slice(answer.slice(*error)).unwrap();
             assert_eq!(ours, value["error"], "the error");
         }
-        Body::Notification { method, .. } | Body::Request { method, .. } => {
+        ServerMessageBody::Notification { method, .. }
+        | ServerMessageBody::Request { method, .. } => {
             assert_eq!(
                 value["method"].as_str(),
                 Some(method.as_str()),
@@ -47,7 +52,7 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-fn same_result(answer: &Answer<'_>, ours: &ResultPart<'_>, theirs: &Value) {
+fn assert_same_result(answer: &ServerMessage<'_>, ours: &ResultMembers<'_>, theirs: &Value) {
     let whole: Value = serde_json::from_slice(answer.slice(ours.span)).unwrap();
     assert_eq!(&whole, theirs, "its place");
     for (name, text) in [

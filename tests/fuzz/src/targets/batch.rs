@@ -1,16 +1,16 @@
 //! Arrays of messages: split as `serde_json` splits them, within their bound; an array is never one message.
 
 use serde_json::Value;
-use toolgate_mcp::{Limits, batch, envelope};
+use toolgate_mcp::{FrameLimits, batch, envelope};
 
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
-    let Ok(members) = batch::split(bytes, &Limits::REQUEST) else {
+    let Ok(members) = batch::split(bytes, &FrameLimits::REQUEST) else {
         return;
     };
     assert!(batch::is_array(bytes), "split, but no array");
-    assert!((1..=batch::MEMBERS).contains(&members.len()));
-    assert!(envelope::parse(bytes, &Limits::REQUEST).is_err());
+    assert!((1..=batch::MAX_MESSAGES).contains(&members.len()));
+    assert!(envelope::parse(bytes, &FrameLimits::REQUEST).is_err());
     let whole: Value = match serde_json::from_slice(bytes) {
         Ok(whole) => whole,
         // As in a frame: numbers beyond a double are not parsed.

@@ -1,8 +1,8 @@
 //! Cursors: arbitrary bytes are no cursor, and a valid cursor opens only for its list and its owner.
 
 use toolgate_data_core::{
-    cursor::{self, Cursor, ListKind},
-    seal::{Binding, Purpose},
+    plan::list_cursor::{self, ListCursor, ListKind},
+    seal::{SealContext, SealPurpose},
 };
 use toolgate_model::Digest;
 
@@ -11,13 +11,13 @@ use super::sealed::{sealer, slug, user};
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
     let (sealer, gateway, ada, bob) = (sealer(), slug("main"), user("ada"), user("bob"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &gateway,
         principal: &ada,
     };
     let digest = Digest::of_bytes(bytes);
     let open = |text: &str, binding, digest: &Digest| {
-        cursor::open(&sealer, binding, text, ListKind::Tools, digest)
+        list_cursor::open(&sealer, binding, text, ListKind::Tools, digest)
     };
     if let Ok(text) = std::str::from_utf8(bytes) {
         assert_eq!(open(text, binding, &digest), None);
@@ -26,20 +26,20 @@ pub fn run(bytes: &[u8]) {
     let taken = bytes.len().min(4);
     page[..taken].copy_from_slice(&bytes[..taken]);
     let page = u32::from_be_bytes(page);
-    let of = Cursor {
+    let of = ListCursor {
         kind: ListKind::Tools,
         page,
         digest,
     };
-    let text = cursor::seal(&sealer, binding, &of);
+    let text = list_cursor::seal(&sealer, binding, &of);
     assert_eq!(open(&text, binding, &digest), Some(page));
     assert_eq!(open(&text, binding, &Digest::of_bytes(b"another")), None);
-    let stolen = Binding {
+    let stolen = SealContext {
         principal: &bob,
         ..binding
     };
     assert_eq!(open(&text, stolen, &digest), None);
     // Sealed with a valid key, but not a cursor.
-    let text = sealer.seal_stable(Purpose::Cursor, binding, bytes);
+    let text = sealer.seal_stable(SealPurpose::Cursor, binding, bytes);
     let _any = open(&text, binding, &digest);
 }

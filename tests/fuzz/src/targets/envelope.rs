@@ -3,11 +3,11 @@
 
 use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage};
 use serde_json::{Value, json};
-use toolgate_mcp::{Envelope, Kind, Limits, envelope, splice};
+use toolgate_mcp::{Envelope, FrameLimits, MessageKind, envelope, splice};
 
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
-    let Ok(frame) = envelope::parse(bytes, &Limits::REQUEST) else {
+    let Ok(frame) = envelope::parse(bytes, &FrameLimits::REQUEST) else {
         return;
     };
     let value: Value = match serde_json::from_slice(bytes) {
@@ -17,12 +17,12 @@ pub fn run(bytes: &[u8]) {
         Err(error) => panic!("accepted, but not JSON: {error}"),
     };
     assert!(value.is_object(), "a frame is an object");
-    same_reading(&frame, &value);
-    rmcp_agrees(&frame, bytes);
-    spliced(&frame, &value);
+    assert_same_reading(&frame, &value);
+    assert_rmcp_agrees(&frame, bytes);
+    check_splicing(&frame, &value);
 }
 
-fn same_reading(frame: &Envelope<'_>, value: &Value) {
+fn assert_same_reading(frame: &Envelope<'_>, value: &Value) {
     let text = |at: &str| value.pointer(at).and_then(Value::as_str).map(str::to_owned);
     let ours = frame
         .method
@@ -53,12 +53,12 @@ fn same_reading(frame: &Envelope<'_>, value: &Value) {
 }
 
 /// Typed models drop unknown members; known members must be equal.
-fn rmcp_agrees(frame: &Envelope<'_>, bytes: &[u8]) {
+fn assert_rmcp_agrees(frame: &Envelope<'_>, bytes: &[u8]) {
     let Ok(JsonRpcMessage::Request(theirs)) = serde_json::from_slice::<ClientJsonRpcMessage>(bytes)
     else {
         return;
     };
-    assert_eq!(frame.kind, Kind::Request, "rmcp reads a request");
+    assert_eq!(frame.kind, MessageKind::Request, "rmcp reads a request");
     let id = frame
         .raw_id()
         .map(|id| serde_json::from_str::<Value>(id).unwrap());
@@ -79,7 +79,7 @@ fn rmcp_agrees(frame: &Envelope<'_>, bytes: &[u8]) {
     }
 }
 
-fn spliced(frame: &Envelope<'_>, before: &Value) {
+fn check_splicing(frame: &Envelope<'_>, before: &Value) {
     let Some(edit) = frame.with_id(&b"4711"[..]) else {
         return;
     };

@@ -2,17 +2,17 @@
 //! to the frame around them. (OV-05: policy computed on one reading and bytes forwarded in another.)
 
 use serde_json::Value;
-use toolgate_mcp::{Span, nested};
+use toolgate_mcp::{ByteSpan, nested_call};
 
 /// Frame around the nested call.
-const BEFORE: &[u8] = br#"{"arguments":"#;
-const AFTER: &[u8] = b"}";
+const FRAME_PREFIX: &[u8] = br#"{"arguments":"#;
+const FRAME_SUFFIX: &[u8] = b"}";
 
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
-    let frame = [BEFORE, bytes, AFTER].concat();
-    let span = Span::new(BEFORE.len(), BEFORE.len() + bytes.len());
-    let Some(nested) = nested::read(&frame, span) else {
+    let frame = [FRAME_PREFIX, bytes, FRAME_SUFFIX].concat();
+    let span = ByteSpan::new(FRAME_PREFIX.len(), FRAME_PREFIX.len() + bytes.len());
+    let Some(nested) = nested_call::read(&frame, span) else {
         return;
     };
     let value: Value = match serde_json::from_slice(bytes) {

@@ -5,17 +5,16 @@ use toolgate_data_core::{
     Sealer,
     entrusted::Entrusted,
     parked::Ticket,
-    seal::{Binding, NONCE, Purpose, SealKey},
-    session_id,
-    task::TaskId,
+    seal::{NONCE_LEN, SealContext, SealPurpose, SealingKey, task::TaskId},
+    session::session_id,
     visit::Visit,
 };
-use toolgate_model::{Principal, Slug, Subject, Timestamp};
+use toolgate_model::{Principal, Slug, Timestamp, TokenSubject};
 use zeroize::Zeroizing;
 
 /// Sealer with a fixed key.
 pub(crate) fn sealer() -> Sealer {
-    Sealer::new(&[SealKey {
+    Sealer::new(&[SealingKey {
         epoch: 1,
         secret: Zeroizing::new(vec![7; 32]),
     }])
@@ -29,51 +28,51 @@ pub(crate) fn slug(text: &str) -> Slug {
 pub(crate) fn user(name: &str) -> Principal {
     Principal {
         org: slug("acme"),
-        subject: Subject::User(slug(name)),
+        subject: TokenSubject::User(slug(name)),
     }
 }
 
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
     let (sealer, gateway, ada, bob) = (sealer(), slug("main"), user("ada"), user("bob"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &gateway,
         principal: &ada,
     };
     if let Ok(text) = std::str::from_utf8(bytes) {
-        assert_eq!(sealer.open(Purpose::Session, binding, text), None);
+        assert_eq!(sealer.open(SealPurpose::Session, binding, text), None);
         assert_eq!(session_id::open(&sealer, binding, text, Timestamp(0)), None);
     }
     // Sealed with a valid key, so it opens; its content is arbitrary.
-    let text = sealer.seal(Purpose::Session, binding, &[3; NONCE], bytes);
+    let text = sealer.seal(SealPurpose::Session, binding, &[3; NONCE_LEN], bytes);
     let opened = session_id::open(&sealer, binding, &text, Timestamp(0));
     if let Some(facts) = opened {
-        let minted = session_id::mint(&sealer, binding, &facts, &[3; NONCE]);
+        let minted = session_id::mint(&sealer, binding, &facts, &[3; NONCE_LEN]);
         let again = session_id::open(&sealer, binding, &minted, Timestamp(0));
         assert_eq!(again, Some(facts));
     }
-    held_by_clients(&sealer, binding, bytes);
-    let stolen = Binding {
+    check_client_held_values(&sealer, binding, bytes);
+    let stolen = SealContext {
         principal: &bob,
         ..binding
     };
-    assert_eq!(sealer.open(Purpose::Session, stolen, &text), None);
-    assert_eq!(sealer.open(Purpose::Cursor, binding, &text), None);
+    assert_eq!(sealer.open(SealPurpose::Session, stolen, &text), None);
+    assert_eq!(sealer.open(SealPurpose::Cursor, binding, &text), None);
 }
 
 /// Values that clients hold between two requests: suspension tickets, request states, URL elicitation states and task
 /// ids. An opened value is equal after it is sealed again.
-fn held_by_clients(sealer: &Sealer, binding: Binding<'_>, bytes: &[u8]) {
+fn check_client_held_values(sealer: &Sealer, binding: SealContext<'_>, bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         assert_eq!(Ticket::open(sealer, binding, text), None);
         assert_eq!(Entrusted::open(sealer, binding, text), None);
         assert_eq!(Visit::open(sealer, binding, text), None);
         assert_eq!(TaskId::open(sealer, binding, text), None);
     }
-    let nonce = &[3; NONCE];
+    let nonce = &[3; NONCE_LEN];
     let of = |purpose| sealer.seal(purpose, binding, nonce, bytes);
-    let (ticket, state) = (of(Purpose::Parked), of(Purpose::State));
-    let (visit, task) = (of(Purpose::Visit), of(Purpose::Task));
+    let (ticket, state) = (of(SealPurpose::SuspendedCall), of(SealPurpose::ServerState));
+    let (visit, task) = (of(SealPurpose::UrlElicitation), of(SealPurpose::Task));
     if let Some(open) = Ticket::open(sealer, binding, &ticket) {
         let again = open.seal(sealer, binding, nonce);
         assert_eq!(Ticket::open(sealer, binding, &again), Some(open));

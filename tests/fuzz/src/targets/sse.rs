@@ -2,7 +2,7 @@
 //! events are read back.
 
 use bytes::BytesMut;
-use toolgate_mcp::sse::{Event, Framer, SseError, SseLimits, write_event};
+use toolgate_mcp::sse::{SseDecoder, SseError, SseEvent, SseLimits, write_event};
 
 const LIMITS: SseLimits = SseLimits {
     line: 256,
@@ -36,8 +36,8 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, Option<SseError>) {
-    let mut framer = Framer::new(LIMITS);
+fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<SseEvent>, Option<SseError>) {
+    let mut framer = SseDecoder::new(LIMITS);
     let mut events = Vec::new();
     for chunk in chunks {
         let pushed = framer.push(chunk);

@@ -1,7 +1,7 @@
 //! Tests that a dry run reports the same object as the real write.
 
 use toolgate_control_core::Command;
-use toolgate_model::{Catalogue, Definition, Digest, Name};
+use toolgate_model::{Definition, Digest, ObjectName, ServerDefinitions};
 
 use super::*;
 
@@ -40,21 +40,22 @@ async fn create(router: &Router, gateway: pb::Gateway, dry_run: bool) -> pb::Gat
 }
 
 #[tokio::test]
-async fn a_dry_run_offers_and_warns_of_what_the_real_one_will_and_not_of_what_is_there() {
-    let (router, desk, _trigger) = start();
+async fn a_dry_run_reports_the_tools_and_problems_of_the_real_write() {
+    let (router, control_api, _trigger) = start();
     made(&router, "git").await;
-    let server = Name::new("acme".parse().unwrap(), "git".parse().unwrap());
+    let server = ObjectName::new("acme".parse().unwrap(), "git".parse().unwrap());
     let definition = |name: &str| Definition {
         name: name.to_owned(),
         digest: Digest::of_bytes(name.as_bytes()),
         json: format!(r#"{{"name":"{name}"}}"#).into(),
     };
-    desk.command(Command::RecordCatalogue(Catalogue {
-        era: Some(toolgate_model::Era::Modern),
-        tools: ["get", "log"].map(definition).into(),
-        ..memory::catalogue(server)
-    }))
-    .unwrap();
+    control_api
+        .command(Command::RecordDefinitions(ServerDefinitions {
+            era: Some(toolgate_model::Era::Modern),
+            tools: ["get", "log"].map(definition).into(),
+            ..memory::definitions(server)
+        }))
+        .unwrap();
 
     let dry = create(&router, tools(&["get", "lgo"]), true).await;
     let (offered, problems) = status(&dry);

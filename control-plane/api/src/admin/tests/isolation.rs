@@ -2,35 +2,37 @@
 //! `rival` contain a canary, and all responses to `acme` are searched for it.
 
 use toolgate_control_core::{Command, Desired};
-use toolgate_model::{Gateway, Meta, Name, Organization, PrefixMode, Server, Timeouts};
+use toolgate_model::{
+    CallTimeouts, Gateway, ObjectMeta, ObjectName, Organization, PrefixMode, Server,
+};
 
 use super::*;
-use crate::memory::Answer;
+use crate::memory::CallResponse;
 
 const CANARY: &str = "canary";
 
-fn meta() -> Meta {
-    Meta {
+fn meta() -> ObjectMeta {
+    ObjectMeta {
         display_name: format!("{CANARY} name"),
         description: format!("{CANARY} description"),
         labels: [(CANARY.to_owned(), CANARY.to_owned())].into(),
-        ..Meta::default()
+        ..ObjectMeta::default()
     }
 }
 
 /// Creates `rival` with canaries in all its objects. Its own id contains no canary, because a caller may know it.
-fn nest(desk: &MemoryDesk) {
-    let create = |desired| desk.command(Command::Create(desired)).unwrap();
+fn nest(control_api: &MemoryControlApi) {
+    let create = |desired| control_api.command(Command::Create(desired)).unwrap();
     create(Desired::Organization(Organization {
         id: "rival".parse().unwrap(),
         meta: meta(),
     }));
-    desk.token("rival", "rival-admin", AdminRole::Admin, false);
-    desk.token("rival", "canary-token", AdminRole::None, false);
+    control_api.token("rival", "rival-admin", AdminRole::Admin, false);
+    control_api.token("rival", "canary-token", AdminRole::None, false);
     for at in 0..5 {
         let name = |kind: &str| {
             let id = format!("{CANARY}-{kind}-{at}");
-            Name::new("rival".parse().unwrap(), id.parse().unwrap())
+            ObjectName::new("rival".parse().unwrap(), id.parse().unwrap())
         };
         create(Desired::Server(Server {
             name: name("server"),
@@ -38,7 +40,7 @@ fn nest(desk: &MemoryDesk) {
             url: format!("https://{CANARY}.example").parse().unwrap(),
             credential: None,
             era: Default::default(),
-            timeouts: Timeouts::default(),
+            timeouts: CallTimeouts::default(),
             drift: Default::default(),
             relay: Default::default(),
             sharing: Default::default(),
@@ -48,25 +50,25 @@ fn nest(desk: &MemoryDesk) {
             name: name("gateway"),
             meta: meta(),
             prefix: PrefixMode::Always,
-            listing: toolgate_model::Listing::default(),
+            listing: toolgate_model::ToolListing::default(),
             bindings: Vec::new(),
             instructions: CANARY.into(),
         }));
-        let catalogue = memory::catalogue(name("server"));
-        let recorded = desk.command(Command::RecordCatalogue(catalogue));
+        let catalogue = memory::definitions(name("server"));
+        let recorded = control_api.command(Command::RecordDefinitions(catalogue));
         recorded.unwrap();
     }
 }
 
-fn clean(what: &str, answer: &Answer) {
+fn clean(what: &str, answer: &CallResponse) {
     let shown = String::from_utf8_lossy(&answer.raw);
     assert!(!shown.contains(CANARY), "{what}: {shown}");
 }
 
 #[tokio::test]
-async fn nothing_that_acme_asks_shows_anything_of_rivals() {
-    let (router, desk, _trigger) = start();
-    nest(&desk);
+async fn no_request_of_one_organization_reveals_objects_of_another() {
+    let (router, control_api, _trigger) = start();
+    nest(&control_api);
     let mut answered = 0;
     for token in ["viewer", "editor", "admin"] {
         for parent in [
@@ -132,9 +134,9 @@ async fn nothing_that_acme_asks_shows_anything_of_rivals() {
 }
 
 #[tokio::test]
-async fn what_is_anothers_and_what_is_not_there_are_answered_alike() {
-    let (router, desk, _trigger) = start();
-    nest(&desk);
+async fn foreign_and_missing_objects_get_the_same_error() {
+    let (router, control_api, _trigger) = start();
+    nest(&control_api);
     let get = |name: &str| GetGatewayRequest { name: name.into() };
     let mut texts = Vec::new();
     for id in ["canary-gateway-0", "no-such-gateway-0"] {
@@ -152,13 +154,13 @@ async fn what_is_anothers_and_what_is_not_there_are_answered_alike() {
     }
     texts.dedup();
     assert_eq!(texts.len(), 1, "{texts:?}");
-    assert_eq!(desk.published().borrow().state.gateways.len(), 5);
+    assert_eq!(control_api.published().borrow().state.gateways.len(), 5);
 }
 
 #[tokio::test]
-async fn a_page_token_works_for_its_caller_and_its_list_alone() {
-    let (router, desk, _trigger) = start();
-    nest(&desk);
+async fn a_page_token_is_bound_to_its_caller_and_list() {
+    let (router, control_api, _trigger) = start();
+    nest(&control_api);
     for id in ["a", "b", "c"] {
         let answer = call(
             &router,

@@ -1,7 +1,7 @@
 //! Tests of the status of a server that does not answer probes.
 
 use toolgate_control_core::Command;
-use toolgate_model::{Catalogue, Name, Timestamp};
+use toolgate_model::{ObjectName, ServerDefinitions, Timestamp};
 
 use super::*;
 use crate::memory::START;
@@ -9,11 +9,11 @@ use crate::memory::START;
 const REFUSED: &str = "no connection; check that it is up";
 
 fn failed(at: Timestamp) -> Command {
-    let server = Name::new("acme".parse().unwrap(), "git".parse().unwrap());
-    Command::RecordCatalogue(Catalogue {
+    let server = ObjectName::new("acme".parse().unwrap(), "git".parse().unwrap());
+    Command::RecordDefinitions(ServerDefinitions {
         problem: Some(REFUSED.to_owned()),
         probed: at,
-        ..memory::catalogue(server)
+        ..memory::definitions(server)
     })
 }
 
@@ -26,8 +26,8 @@ async fn gateway(router: &Router) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_server_whose_probe_failed_is_named_with_what_was_found_and_since_when() {
-    let (router, desk, _trigger) = start();
+async fn a_failed_probe_is_reported_with_its_problem_and_start_time() {
+    let (router, control_api, _trigger) = start();
     made(&router, "git").await;
     assert_eq!(get(&router, "git").await.read::<pb::Server>().status, None);
     let create = CreateGatewayRequest {
@@ -54,7 +54,7 @@ async fn a_server_whose_probe_failed_is_named_with_what_was_found_and_since_when
         "{problems:?}"
     );
 
-    desk.command(failed(START)).unwrap();
+    control_api.command(failed(START)).unwrap();
     let first = gateway(&router).await;
     for words in [
         "spec.bindings[0].server: ",
@@ -67,7 +67,7 @@ async fn a_server_whose_probe_failed_is_named_with_what_was_found_and_since_when
     }
     // The start of a problem is kept, however often the problem is found again.
     let later = START.after(std::time::Duration::from_secs(3600));
-    desk.command(failed(later)).unwrap();
+    control_api.command(failed(later)).unwrap();
     assert_eq!(gateway(&router).await, first);
     let status = get(&router, "git")
         .await

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_token_secret_is_told_once_and_then_opens_what_its_role_allows() {
+async fn a_token_secret_is_shown_once_and_grants_only_its_role() {
     let (router, _desk, _trigger) = start();
     let request = CreateTokenRequest {
         parent: "organizations/acme".into(),
@@ -52,7 +52,7 @@ async fn a_token_secret_is_told_once_and_then_opens_what_its_role_allows() {
 }
 
 #[tokio::test]
-async fn the_system_token_is_not_an_organizations_to_take_away() {
+async fn an_organization_admin_cannot_revoke_the_system_token() {
     let (router, _desk, _trigger) = start();
     let name = "organizations/acme/tokens/system".to_owned();
     let revoke = RevokeTokenRequest {
@@ -70,8 +70,8 @@ async fn the_system_token_is_not_an_organizations_to_take_away() {
 }
 
 #[tokio::test]
-async fn a_credential_value_goes_in_sealed_and_never_comes_out() {
-    let (router, desk, _trigger) = start();
+async fn a_credential_value_is_stored_sealed_and_never_returned() {
+    let (router, control_api, _trigger) = start();
     let header = |value: &str| pb::Credential {
         spec: Some(CredentialSpec {
             description: String::new(),
@@ -138,9 +138,12 @@ async fn a_credential_value_goes_in_sealed_and_never_comes_out() {
     for answer in [&made, &listed, &updated] {
         assert!(!String::from_utf8_lossy(&answer.raw).contains("s3cret"));
     }
-    let state = Arc::clone(&desk.published().borrow().state);
+    let state = Arc::clone(&control_api.published().borrow().state);
     let (name, stored) = state.credentials.iter().next().unwrap();
     let toolgate_model::CredentialKind::StaticHeader { value, .. } = &stored.kind;
-    let opened = desk.seal().open(&crate::kinds::place(name), value).unwrap();
+    let opened = control_api
+        .seal()
+        .open(&crate::kinds::encryption_context(name), value)
+        .unwrap();
     assert_eq!((*opened).as_ref(), b"Bearer s3cret");
 }

@@ -8,13 +8,13 @@ use watch_event::{Object, Type};
 
 use super::*;
 
-struct Watching {
+struct OpenWatch {
     body: axum::body::Body,
     bytes: Vec<u8>,
     trailers: Option<http::HeaderMap>,
 }
 
-impl Watching {
+impl OpenWatch {
     async fn open(router: &Router, token: &str, kinds: &[&str]) -> Self {
         let request = WatchRequest {
             parent: "organizations/acme".into(),
@@ -73,10 +73,10 @@ fn server_name(event: &WatchEvent) -> String {
 }
 
 #[tokio::test]
-async fn a_watch_shows_what_is_there_then_what_changes() {
+async fn a_watch_sends_existing_objects_and_then_changes() {
     let (router, _desk, _trigger) = start();
     made(&router, "git").await;
-    let mut watch = Watching::open(&router, "viewer", &["Server"]).await;
+    let mut watch = OpenWatch::open(&router, "viewer", &["Server"]).await;
     let there = watch.until_synced().await;
     assert_eq!(there.len(), 1);
     assert_eq!(server_name(&there[0]), "organizations/acme/servers/git");
@@ -100,10 +100,10 @@ async fn a_watch_shows_what_is_there_then_what_changes() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_the_latest_and_not_every_step() {
+async fn a_slow_watch_reader_gets_only_the_latest_revision() {
     let (router, _desk, _trigger) = start();
     let mut server = made(&router, "git").await;
-    let mut watch = Watching::open(&router, "viewer", &["Server"]).await;
+    let mut watch = OpenWatch::open(&router, "viewer", &["Server"]).await;
     watch.until_synced().await;
     for step in 0..300 {
         if let Some(spec) = &mut server.spec {
@@ -130,7 +130,7 @@ async fn a_slow_reader_gets_the_latest_and_not_every_step() {
 #[tokio::test]
 async fn a_watch_ends_when_its_token_is_revoked() {
     let (router, _desk, _trigger) = start();
-    let mut watch = Watching::open(&router, "viewer", &["Server"]).await;
+    let mut watch = OpenWatch::open(&router, "viewer", &["Server"]).await;
     watch.until_synced().await;
     let revoke = RevokeTokenRequest {
         name: "organizations/acme/tokens/viewer".into(),
@@ -144,7 +144,7 @@ async fn a_watch_ends_when_its_token_is_revoked() {
 }
 
 #[tokio::test]
-async fn kinds_that_do_not_exist_or_may_not_be_read_are_refused() {
+async fn watching_unknown_or_unreadable_kinds_is_rejected() {
     let (router, _desk, _trigger) = start();
     let asked = |kind: &str| WatchRequest {
         parent: String::new(),
@@ -159,11 +159,11 @@ async fn kinds_that_do_not_exist_or_may_not_be_read_are_refused() {
 }
 
 #[tokio::test]
-async fn one_caller_cannot_take_all_the_streams() {
+async fn watch_streams_are_limited_per_caller() {
     let (router, _desk, _trigger) = start();
     let mut open = Vec::new();
     for _stream in 0..32 {
-        let mut watch = Watching::open(&router, "viewer", &["Server"]).await;
+        let mut watch = OpenWatch::open(&router, "viewer", &["Server"]).await;
         watch.until_synced().await;
         open.push(watch);
     }
@@ -178,7 +178,7 @@ async fn one_caller_cannot_take_all_the_streams() {
 #[tokio::test]
 async fn a_drain_ends_every_watch() {
     let (router, _desk, trigger) = start();
-    let mut watch = Watching::open(&router, "viewer", &["Server"]).await;
+    let mut watch = OpenWatch::open(&router, "viewer", &["Server"]).await;
     watch.until_synced().await;
     let outcome = trigger.drain(Duration::from_secs(5)).await;
     assert_eq!(outcome, drain::DrainOutcome::Drained);

@@ -9,17 +9,17 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use toolgate_proto::credential::v1::GetKeyringRequest;
-use toolgate_runtime::tls::{self, ClientAuth, HotIdentity, Identity};
+use toolgate_runtime::tls::{self, ClientAuth, ReloadableIdentity, TlsIdentity};
 
 use super::*;
 
 /// Certificate authority of the tests.
-struct Authority {
+struct ClientAuthority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
-impl Authority {
+impl ClientAuthority {
     fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -34,13 +34,13 @@ impl Authority {
         }
     }
 
-    fn issue(&self, usage: ExtendedKeyUsagePurpose, year: i32) -> Identity {
+    fn issue(&self, usage: ExtendedKeyUsagePurpose, year: i32) -> TlsIdentity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.extended_key_usages = vec![usage];
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let leaf = params.signed_by(&key, &self.issuer).unwrap();
-        Identity {
+        TlsIdentity {
             chain: vec![leaf.der().clone()],
             key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
         }
@@ -48,9 +48,9 @@ impl Authority {
 }
 
 /// Starts a listener with mutual TLS under this authority.
-async fn listen_for(rig: &Rig, authority: &Authority) -> SocketAddr {
+async fn listen_for(rig: &FleetFixture, authority: &ClientAuthority) -> SocketAddr {
     let server = authority.issue(ExtendedKeyUsagePurpose::ServerAuth, 2200);
-    let identity = HotIdentity::new(server).unwrap();
+    let identity = ReloadableIdentity::new(server).unwrap();
     let trusted = [authority.certificate.clone()];
     let config = tls::mutual_server(&identity, &trusted, ClientAuth::Optional, tls::ALPN_H2);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -58,7 +58,7 @@ async fn listen_for(rig: &Rig, authority: &Authority) -> SocketAddr {
     let serving = rig
         .fleet
         .clone()
-        .serve(listener, Trust::Mutual(config.unwrap()));
+        .serve(listener, PeerAuthentication::MutualTls(config.unwrap()));
     rig.fleet.serve.drain.spawn("fleet listener", serving);
     address
 }
@@ -66,10 +66,10 @@ async fn listen_for(rig: &Rig, authority: &Authority) -> SocketAddr {
 #[expect(clippy::disallowed_methods, reason = "a client of a test")]
 async fn connect(
     address: SocketAddr,
-    authority: &Authority,
-    identity: Option<Identity>,
+    authority: &ClientAuthority,
+    identity: Option<TlsIdentity>,
 ) -> Result<Channel, tonic::transport::Error> {
-    let identity = identity.map(|identity| HotIdentity::new(identity).unwrap());
+    let identity = identity.map(|identity| ReloadableIdentity::new(identity).unwrap());
     let trusted = [authority.certificate.clone()];
     let config = tls::client(&trusted, identity.as_ref(), tls::ALPN_H2).unwrap();
     let connector = tower::service_fn(move |_uri: http::Uri| {
@@ -98,15 +98,15 @@ async fn keyring(channel: Result<Channel, tonic::transport::Error>) -> Code {
 }
 
 #[tokio::test]
-async fn a_certificate_of_ours_that_names_a_proxy_gets_in_and_no_other() {
-    let rig = rig(None);
-    let (ours, other) = (Authority::new(), Authority::new());
+async fn only_a_proxy_certificate_of_our_authority_is_accepted() {
+    let rig = fixture(None);
+    let (ours, other) = (ClientAuthority::new(), ClientAuthority::new());
     let address = listen_for(&rig, &ours).await;
     let client = ExtendedKeyUsagePurpose::ClientAuth;
-    let named = |identity: Identity| {
+    let named = |identity: TlsIdentity| {
         let der = identity.chain[0].to_vec();
         let id = "p1".parse().unwrap();
-        rig.desk.peers.lock().unwrap().insert(der, id);
+        rig.control_api.peers.lock().unwrap().insert(der, id);
         identity
     };
     let member = named(ours.issue(client.clone(), 2200));
@@ -132,9 +132,9 @@ async fn a_certificate_of_ours_that_names_a_proxy_gets_in_and_no_other() {
 }
 
 #[tokio::test]
-async fn who_shows_no_certificate_can_join_and_nothing_else() {
-    let rig = rig(None);
-    let ours = Authority::new();
+async fn without_a_certificate_only_join_is_allowed() {
+    let rig = fixture(None);
+    let ours = ClientAuthority::new();
     let address = listen_for(&rig, &ours).await;
     let channel = connect(address, &ours, None).await.unwrap();
     let request = JoinRequest {

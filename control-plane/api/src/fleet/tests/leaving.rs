@@ -3,9 +3,9 @@
 use super::*;
 
 #[tokio::test]
-async fn the_revocations_of_a_deleted_proxy_end_at_once_and_those_of_others_go_on() {
-    let rig = rig(None);
-    add_server(&rig.desk, "git");
+async fn the_revocation_stream_of_a_deleted_proxy_ends_and_other_streams_continue() {
+    let rig = fixture(None);
+    add_server(&rig.control_api, "git");
     let mut streams = Vec::new();
     for id in ["p1", "p2"] {
         record(&rig, id);
@@ -18,12 +18,12 @@ async fn the_revocations_of_a_deleted_proxy_end_at_once_and_those_of_others_go_o
         streams.push(stream);
     }
     let p1: Slug = "p1".parse().unwrap();
-    rig.desk.command(Command::ForgetProxy(p1)).unwrap();
+    rig.control_api.command(Command::ForgetProxy(p1)).unwrap();
     let ended = streams[0].message().await.unwrap_err();
     assert_eq!(ended.code(), Code::PermissionDenied);
-    rig.desk
+    rig.control_api
         .token("acme", "dying", toolgate_model::AdminRole::None, false);
-    rig.desk
+    rig.control_api
         .command(Command::RevokeToken(name("dying")))
         .unwrap();
     assert!(streams[1].message().await.unwrap().is_some());

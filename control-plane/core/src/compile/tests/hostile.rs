@@ -20,7 +20,7 @@ fn names(of: &str) -> Vec<String> {
 }
 
 fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>, Vec<ProblemKind>) {
-    let mut world = World::with(&["acme"]);
+    let mut world = StoreFixture::with(&["acme"]);
     for id in order {
         world
             .create(Desired::Server(server("acme", id, None)))
@@ -28,7 +28,7 @@ fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>,
         let names = names(id);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         world
-            .run(Command::RecordCatalogue(catalogue("acme", id, &names)))
+            .run(Command::RecordDefinitions(catalogue("acme", id, &names)))
             .unwrap();
     }
     let made = gateway("acme", "g", PrefixMode::Always, &order);
@@ -39,7 +39,7 @@ fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>,
         .entries
         .get(&key(ResourceKind::Gateway, "g"))
         .unwrap();
-    let Resource::Gateway(gateway) = &*entry.resource else {
+    let SnapshotResource::Gateway(gateway) = &*entry.resource else {
         panic!("{mode:?}")
     };
     let tools = gateway.tools.iter();
@@ -50,7 +50,7 @@ fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>,
 /// Three servers with the same two hundred tool names: exposed names and tools map one to one in every order of the
 /// bindings, and every missing tool is reported.
 #[test]
-fn mc_01_six_hundred_tools_have_as_many_names_in_one_order() {
+fn mc_01_six_hundred_colliding_tools_get_unique_names_in_a_stable_order() {
     let (map, problems) = served(["github", "git-hub", "other"], PrefixMode::Always);
     let exposed: BTreeSet<&String> = map.iter().map(|(exposed, ..)| exposed).collect();
     let owned: BTreeSet<_> = map.iter().map(|(_, server, own)| (server, own)).collect();

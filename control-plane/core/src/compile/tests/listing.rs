@@ -1,11 +1,11 @@
 //! Tests of progressive listing: the gateway's own two tools have reserved names.
 
-use toolgate_model::Listing;
+use toolgate_model::ToolListing;
 
 use super::*;
 
 #[test]
-fn a_tool_that_would_have_the_name_of_one_of_the_gateways_own_is_refused() {
+fn a_tool_named_like_a_built_in_tool_of_the_gateway_is_rejected() {
     let mut world = world(&[("one", &["search_tools", "run_tool", "a"])]);
     let mut clash = gateway("acme", "clash", PrefixMode::Single, &["one"]);
     // With a full listing the names are not reserved.
@@ -14,8 +14,8 @@ fn a_tool_that_would_have_the_name_of_one_of_the_gateways_own_is_refused() {
         exposed(&compile(&world.state), "clash"),
         ["a", "run_tool", "search_tools"]
     );
-    clash.listing = Listing::Progressive;
-    let expected = world.modified(&Key::Gateway(clash.name.clone()));
+    clash.listing = ToolListing::Progressive;
+    let expected = world.modified(&ObjectKey::Gateway(clash.name.clone()));
     let update = Command::Update {
         object: Desired::Gateway(clash.clone()),
         expected,
@@ -28,7 +28,7 @@ fn a_tool_that_would_have_the_name_of_one_of_the_gateways_own_is_refused() {
     // An alias is rejected too. With prefixes there is no clash.
     clash.name = name("acme", "other");
     clash.prefix = PrefixMode::Always;
-    let alias = toolgate_model::Shape {
+    let alias = toolgate_model::ToolShapeSpec {
         alias: Some("run_tool".to_owned()),
         ..Default::default()
     };
@@ -42,24 +42,24 @@ fn a_tool_that_would_have_the_name_of_one_of_the_gateways_own_is_refused() {
         ["one__a", "one__run_tool", "one__search_tools"]
     );
     let made = resource(&compiled, "other");
-    assert_eq!(made.listing, Listing::Progressive);
+    assert_eq!(made.listing, ToolListing::Progressive);
     // A proxy that does not support progressive listing lists more tools but allows no additional calls.
     assert_eq!(made.must_understand, [""; 0]);
 }
 
 #[test]
-fn one_that_a_server_grows_later_is_hidden_and_named() {
+fn a_later_tool_named_like_a_built_in_tool_is_hidden_and_reported() {
     let mut world = world(&[("one", &["a"])]);
     let mut grown = gateway("acme", "grown", PrefixMode::Never, &["one"]);
-    grown.listing = Listing::Progressive;
+    grown.listing = ToolListing::Progressive;
     world.create(Desired::Gateway(grown)).unwrap();
-    let grows = Command::RecordCatalogue(catalogue("acme", "one", &["a", "run_tool", "b"]));
+    let grows = Command::RecordDefinitions(catalogue("acme", "one", &["a", "run_tool", "b"]));
     world.run(grows).unwrap();
     let compiled = compile(&world.state);
     assert_eq!(exposed(&compiled, "grown"), ["a", "b"]);
     let problems = kinds(&compiled, "grown");
     assert!(
-        matches!(&*problems, [ProblemKind::OwnName { exposed: "run_tool", name, .. }] if name == "run_tool"),
+        matches!(&*problems, [ProblemKind::ReservedName { exposed: "run_tool", name, .. }] if name == "run_tool"),
         "{problems:?}"
     );
 }

@@ -3,26 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use toolgate_mcp::object;
-use toolgate_model::Shape;
+use toolgate_model::ToolShapeSpec;
 
 use crate::{compile::is_exposed_name, limits, rejection::Rejection};
 
-use super::{clip, most, text};
+use super::{check_limit, check_text, truncated};
 
 /// Validates the shapes of the binding at the field path `binding`.
-pub(super) fn check(binding: &str, shapes: &BTreeMap<String, Shape>) -> Result<(), Rejection> {
+pub(super) fn check(
+    binding: &str,
+    shapes: &BTreeMap<String, ToolShapeSpec>,
+) -> Result<(), Rejection> {
     let field = format!("{binding}.shapes");
     let name = "tools shaped by a binding";
-    most(&field, name, limits::BINDING_SHAPES, shapes.len())?;
+    check_limit(&field, name, limits::BINDING_SHAPES, shapes.len())?;
     for (tool, given) in shapes {
-        let field = format!("{field}[{}]", clip(tool));
-        own_name(&field, "a name", tool)?;
+        let field = format!("{field}[{}]", truncated(tool));
+        check_name(&field, "a name", tool)?;
         shape(&field, given)?;
     }
     Ok(())
 }
 
-fn shape(field: &str, shape: &Shape) -> Result<(), Rejection> {
+fn shape(field: &str, shape: &ToolShapeSpec) -> Result<(), Rejection> {
     if let Some(alias) = &shape.alias
         && !is_exposed_name(alias)
     {
@@ -32,16 +35,16 @@ fn shape(field: &str, shape: &Shape) -> Result<(), Rejection> {
     if let Some(description) = &shape.description {
         let name = "characters of a tool's description";
         let field = format!("{field}.description");
-        text(&field, description, name, limits::TOOL_DESCRIPTION)?;
+        check_text(&field, description, name, limits::TOOL_DESCRIPTION)?;
     }
     let name = "arguments of a tool that are set";
     let fixed = format!("{field}.fixed");
-    most(&fixed, name, limits::SHAPE_ARGUMENTS, shape.fixed.len())?;
+    check_limit(&fixed, name, limits::SHAPE_ARGUMENTS, shape.fixed.len())?;
     for (argument, value) in &shape.fixed {
-        let field = format!("{fixed}[{}]", clip(argument));
-        own_name(&field, "an argument's name", argument)?;
+        let field = format!("{fixed}[{}]", truncated(argument));
+        check_name(&field, "an argument's name", argument)?;
         let name = "bytes of an argument that is set";
-        most(&field, name, limits::SHAPE_VALUE, value.len())?;
+        check_limit(&field, name, limits::SHAPE_VALUE, value.len())?;
         if !object::is_value(value) {
             let reason = "must be JSON: a text is written in quotes within quotes, '\"metric\"'";
             return Err(Rejection::invalid(field, reason));
@@ -50,13 +53,13 @@ fn shape(field: &str, shape: &Shape) -> Result<(), Rejection> {
     hidden(&format!("{field}.hidden"), shape)
 }
 
-fn hidden(field: &str, shape: &Shape) -> Result<(), Rejection> {
+fn hidden(field: &str, shape: &ToolShapeSpec) -> Result<(), Rejection> {
     let name = "arguments of a tool that are hidden";
-    most(field, name, limits::SHAPE_ARGUMENTS, shape.hidden.len())?;
+    check_limit(field, name, limits::SHAPE_ARGUMENTS, shape.hidden.len())?;
     let mut seen = BTreeSet::new();
     for (index, argument) in shape.hidden.iter().enumerate() {
         let field = format!("{field}[{index}]");
-        own_name(&field, "an argument's name", argument)?;
+        check_name(&field, "an argument's name", argument)?;
         if shape.fixed.contains_key(argument) {
             let reason = "is among `fixed` too; an argument that is set is hidden anyway, keep one of the two";
             return Err(Rejection::invalid(field, reason));
@@ -68,9 +71,9 @@ fn hidden(field: &str, shape: &Shape) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn own_name(field: &str, what: &str, name: &str) -> Result<(), Rejection> {
+fn check_name(field: &str, what: &str, name: &str) -> Result<(), Rejection> {
     if name.is_empty() {
         return Err(Rejection::invalid(field, format!("{what} cannot be empty")));
     }
-    text(field, name, "characters of a name", limits::TOOL_NAME)
+    check_text(field, name, "characters of a name", limits::TOOL_NAME)
 }

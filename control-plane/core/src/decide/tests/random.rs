@@ -2,13 +2,15 @@
 
 use proptest::prelude::*;
 use toolgate_model::{
-    Binding, DriftPolicy, Gateway, Listing, Name, PrefixMode, Selection, Server, Timestamp,
+    BindingSelection, DriftPolicy, Gateway, ObjectName, PrefixMode, Server, ServerBinding,
+    Timestamp, ToolListing,
 };
 
 use crate::{
-    Command, Compiled, Desired, Key, ProblemKind, Rejection, State, compile,
+    Command, CompileOutput, Desired, ObjectKey, ProblemKind, Rejection, StoreState, compile,
     fixture::{
-        World, catalogue, credential, definition, gateway, name, organization, server, slug, token,
+        StoreFixture, catalogue, credential, definition, gateway, name, organization, server, slug,
+        token,
     },
     recompile,
 };
@@ -19,10 +21,10 @@ const TOOLS: &[&str] = &["t1", "t2", "t3", "t 4", "run_tool"];
 
 /// Command whose expected revision is chosen when it runs.
 #[derive(Debug, Clone)]
-enum Step {
+enum HistoryStep {
     Create(Desired),
     Update(Desired, bool),
-    Delete(Key, bool),
+    Delete(ObjectKey, bool),
     Other(Command),
     /// Repeats the previous delivery.
     Duplicate,
@@ -32,7 +34,7 @@ fn one_of(items: &'static [&'static str]) -> impl Strategy<Value = &'static str>
     proptest::sample::select(items)
 }
 
-fn some_name() -> impl Strategy<Value = Name> {
+fn some_name() -> impl Strategy<Value = ObjectName> {
     (one_of(ORGS), one_of(IDS)).prop_map(|(org, id)| name(org, id))
 }
 
@@ -53,26 +55,29 @@ fn some_gateway() -> impl Strategy<Value = Gateway> {
     ]);
     let names = || {
         prop_oneof![
-            Just(Selection::All),
-            proptest::sample::subsequence(TOOLS, 0..3)
-                .prop_map(|names| Selection::Only(names.into_iter().map(str::to_owned).collect())),
+            Just(BindingSelection::All),
+            proptest::sample::subsequence(TOOLS, 0..3).prop_map(|names| BindingSelection::Only(
+                names.into_iter().map(str::to_owned).collect()
+            )),
         ]
     };
     let shapes = proptest::collection::btree_map(one_of(TOOLS), some_shape(), 0..3);
     let binding = (one_of(IDS), names(), names(), any::<bool>(), shapes);
-    let binding = binding.prop_map(|(server, tools, prompts, resources, shapes)| Binding {
-        server: slug(server),
-        tools,
-        prompts,
-        resources,
-        shapes: shapes
-            .into_iter()
-            .map(|(tool, shape)| (tool.to_owned(), shape))
-            .collect(),
-        timeout: None,
-    });
+    let binding = binding.prop_map(
+        |(server, tools, prompts, resources, shapes)| ServerBinding {
+            server: slug(server),
+            tools,
+            prompts,
+            resources,
+            shapes: shapes
+                .into_iter()
+                .map(|(tool, shape)| (tool.to_owned(), shape))
+                .collect(),
+            timeout: None,
+        },
+    );
     let bindings = proptest::collection::vec(binding, 0..4);
-    let listing = proptest::sample::select(vec![Listing::All, Listing::Progressive]);
+    let listing = proptest::sample::select(vec![ToolListing::All, ToolListing::Progressive]);
     (some_name(), mode, listing, bindings).prop_map(|(name, mode, listing, bindings)| {
         let mut it = gateway(name.org.as_str(), name.id.as_str(), mode, &[]);
         it.listing = listing;
@@ -83,12 +88,12 @@ fn some_gateway() -> impl Strategy<Value = Gateway> {
 
 /// Generates shapes with aliases taken from existing tool names, so that they collide, and sometimes an invalid
 /// alias.
-fn some_shape() -> impl Strategy<Value = toolgate_model::Shape> {
+fn some_shape() -> impl Strategy<Value = toolgate_model::ToolShapeSpec> {
     let alias = proptest::option::of(prop_oneof![8 => one_of(TOOLS), 1 => Just("no name")]);
     let value = prop_oneof![4 => Just("1"), 1 => Just("{")];
     let fixed = proptest::collection::btree_map(one_of(&["a", "b"]), value, 0..2);
     let hidden = proptest::sample::subsequence(&["b", "c"][..], 0..2);
-    (alias, fixed, hidden).prop_map(|(alias, fixed, hidden)| toolgate_model::Shape {
+    (alias, fixed, hidden).prop_map(|(alias, fixed, hidden)| toolgate_model::ToolShapeSpec {
         alias: alias.map(str::to_owned),
         description: None,
         fixed: fixed
@@ -113,28 +118,30 @@ fn some_object() -> impl Strategy<Value = Desired> {
     ]
 }
 
-fn some_step() -> impl Strategy<Value = Step> {
+fn some_step() -> impl Strategy<Value = HistoryStep> {
     let tools = proptest::sample::subsequence(TOOLS, 0..4);
     let prompts = proptest::sample::subsequence(TOOLS, 0..3);
     prop_oneof![
-        6 => some_object().prop_map(Step::Create),
-        4 => (some_object(), any::<bool>()).prop_map(|(object, stale)| Step::Update(object, stale)),
-        3 => (some_object(), any::<bool>()).prop_map(|(object, stale)| Step::Delete(object.key(), stale)),
+        6 => some_object().prop_map(HistoryStep::Create),
+        4 => (some_object(), any::<bool>()).prop_map(|(object, stale)| HistoryStep::Update(object, stale)),
+        3 => (some_object(), any::<bool>()).prop_map(|(object, stale)| HistoryStep::Delete(object.key(), stale)),
         4 => (some_name(), tools, prompts).prop_map(|(name, tools, prompts)| {
             let mut seen = catalogue(name.org.as_str(), name.id.as_str(), &tools);
             seen.prompts = prompts.into_iter().map(definition).collect();
-            Step::Other(Command::RecordCatalogue(seen))
+            HistoryStep::Other(Command::RecordDefinitions(seen))
         }),
-        1 => some_name().prop_map(|name| Step::Other(Command::RevokeToken(name))),
-        1 => Just(Step::Other(Command::BumpEpoch)),
-        1 => Just(Step::Duplicate),
+        1 => some_name().prop_map(|name| HistoryStep::Other(Command::RevokeToken(name))),
+        1 => Just(HistoryStep::Other(Command::BumpEpoch)),
+        1 => Just(HistoryStep::Duplicate),
     ]
 }
 
-fn refused_by_compile(compiled: &Compiled) -> Vec<(String, ProblemKind)> {
-    let of_key = |(key, problems): (&toolgate_model::ResourceKey, &Vec<crate::Problem>)| {
+fn refused_by_compile(compiled: &CompileOutput) -> Vec<(String, ProblemKind)> {
+    let of_key = |(key, problems): (&toolgate_model::ResourceKey, &Vec<crate::ConfigProblem>)| {
         let key = key.to_string();
-        let refusing = problems.iter().filter(|problem| problem.kind.refuses());
+        let refusing = problems
+            .iter()
+            .filter(|problem| problem.kind.rejects_command());
         refusing
             .map(|problem| (key.clone(), problem.kind.clone()))
             .collect::<Vec<_>>()
@@ -142,23 +149,23 @@ fn refused_by_compile(compiled: &Compiled) -> Vec<(String, ProblemKind)> {
     compiled.problems.iter().flat_map(of_key).collect()
 }
 
-fn run(world: &mut World, step: Step) -> Option<Result<Command, Rejection>> {
+fn run(world: &mut StoreFixture, step: HistoryStep) -> Option<Result<Command, Rejection>> {
     let command = match step {
-        Step::Create(object) => Command::Create(object),
-        Step::Update(object, stale) => {
-            let current = world.state.modified_at(&object.key()).unwrap_or(1);
+        HistoryStep::Create(object) => Command::Create(object),
+        HistoryStep::Update(object, stale) => {
+            let current = world.state.mod_revision_at(&object.key()).unwrap_or(1);
             let expected = current - u64::from(stale);
             Command::Update { object, expected }
         }
-        Step::Delete(key, stale) => {
+        HistoryStep::Delete(key, stale) => {
             let expected = world
                 .state
-                .modified_at(&key)
+                .mod_revision_at(&key)
                 .map(|at| at - u64::from(stale));
             Command::Delete { key, expected }
         }
-        Step::Other(command) => command,
-        Step::Duplicate => {
+        HistoryStep::Other(command) => command,
+        HistoryStep::Duplicate => {
             assert_eq!(world.state.apply(world.last.clone(), world.revision), 0);
             return None;
         }
@@ -170,13 +177,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_accepted_compiles_and_every_view_of_it_agrees(
+    fn accepted_commands_compile_and_all_derived_state_agrees(
         steps in proptest::collection::vec(some_step(), 1..40),
     ) {
-        let mut world = World::with(&["aa"]);
+        let mut world = StoreFixture::with(&["aa"]);
         let mut compiled = compile(&world.state);
         for step in steps {
-            let stale = matches!(step, Step::Update(_, true) | Step::Delete(_, true));
+            let stale = matches!(step, HistoryStep::Update(_, true) | HistoryStep::Delete(_, true));
             let before = refused_by_compile(&compiled);
             let Some(result) = run(&mut world, step) else { continue };
             let Ok(command) = result else { continue };
@@ -185,7 +192,7 @@ proptest! {
             let next = recompile(&world.state, &compiled);
             prop_assert_eq!(&next, &compile(&world.state), "recompile differs from compile");
 
-            let observed = matches!(command, Command::RecordCatalogue(_));
+            let observed = matches!(command, Command::RecordDefinitions(_));
             let new = refused_by_compile(&next).into_iter().find(|it| !before.contains(it));
             prop_assert!(observed || new.is_none(), "{command:?} was accepted: {new:?}");
 
@@ -197,6 +204,6 @@ proptest! {
             }
             compiled = next;
         }
-        prop_assert_eq!(&State::from_listing(world.listing(), world.revision), &world.state);
+        prop_assert_eq!(&StoreState::from_listing(world.listing(), world.revision), &world.state);
     }
 }

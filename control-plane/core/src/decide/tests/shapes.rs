@@ -2,31 +2,33 @@
 
 use std::time::Duration;
 
-use toolgate_model::{Resource, ResourceKey, ResourceKind, Shape, snapshot::GatewayResource};
+use toolgate_model::{
+    ResourceKey, ResourceKind, SnapshotResource, ToolShapeSpec, snapshot::GatewayResource,
+};
 
 use super::*;
 use crate::{ProblemKind, compile};
 
-fn shape(fixed: &[(&str, &str)], hidden: &[&str]) -> Shape {
+fn shape(fixed: &[(&str, &str)], hidden: &[&str]) -> ToolShapeSpec {
     let fixed = fixed.iter();
-    Shape {
+    ToolShapeSpec {
         fixed: fixed
             .map(|(name, json)| ((*name).to_owned(), (*json).to_owned()))
             .collect(),
         hidden: hidden.iter().map(|name| (*name).to_owned()).collect(),
-        ..Shape::default()
+        ..ToolShapeSpec::default()
     }
 }
 
-fn alias(name: &str) -> Shape {
-    Shape {
+fn alias(name: &str) -> ToolShapeSpec {
+    ToolShapeSpec {
         alias: Some(name.to_owned()),
-        ..Shape::default()
+        ..ToolShapeSpec::default()
     }
 }
 
 /// Creates a gateway over server `one` (tools a and b) with these shapes.
-fn with(world: &mut World, shapes: &[(&str, Shape)]) -> Result<(), Rejection> {
+fn with(world: &mut StoreFixture, shapes: &[(&str, ToolShapeSpec)]) -> Result<(), Rejection> {
     let mut it = gateway("acme", "shaped", PrefixMode::Always, &["one"]);
     let shapes = shapes.iter();
     it.bindings[0].shapes = shapes
@@ -36,7 +38,7 @@ fn with(world: &mut World, shapes: &[(&str, Shape)]) -> Result<(), Rejection> {
     world.create(Desired::Gateway(it)).map(|_| ())
 }
 
-fn made(world: &World) -> (GatewayResource, Vec<crate::Problem>) {
+fn made(world: &StoreFixture) -> (GatewayResource, Vec<crate::ConfigProblem>) {
     let compiled = compile(&world.state);
     let key = ResourceKey {
         kind: ResourceKind::Gateway,
@@ -44,13 +46,15 @@ fn made(world: &World) -> (GatewayResource, Vec<crate::Problem>) {
     };
     let problems = compiled.problems_of(&key).to_vec();
     match &*compiled.snapshot.entries[&key].resource {
-        Resource::Gateway(gateway) => (gateway.clone(), problems),
-        Resource::Server(_) | Resource::Catalogue(_) | Resource::Token(_) => panic!("{key}"),
+        SnapshotResource::Gateway(gateway) => (gateway.clone(), problems),
+        SnapshotResource::Server(_)
+        | SnapshotResource::Catalogue(_)
+        | SnapshotResource::Token(_) => panic!("{key}"),
     }
 }
 
 #[test]
-fn a_shape_that_cannot_be_is_refused_with_its_field() {
+fn an_invalid_shape_is_rejected_with_its_field() {
     let cases = [
         (alias(""), "spec.bindings[0].shapes[a].alias"),
         (alias("two words"), "spec.bindings[0].shapes[a].alias"),
@@ -84,7 +88,7 @@ fn a_shape_that_cannot_be_is_refused_with_its_field() {
 }
 
 #[test]
-fn an_alias_is_a_name_like_any_other_and_may_be_taken() {
+fn an_alias_takes_part_in_name_collisions() {
     let mut world = world();
     let refused = with(&mut world, &[("a", alias("one__b"))]).unwrap_err();
     assert!(refused.to_string().contains("`one__b`"), "{refused}");
@@ -101,7 +105,7 @@ fn an_alias_is_a_name_like_any_other_and_may_be_taken() {
 }
 
 #[test]
-fn proxies_that_do_not_know_shaped_arguments_have_to_deny() {
+fn proxies_without_support_for_shaped_arguments_deny_the_gateway() {
     let mut world = world();
     with(&mut world, &[("a", shape(&[("q", "1")], &["p"]))]).unwrap();
     let (gateway, _) = made(&world);
@@ -114,14 +118,14 @@ fn proxies_that_do_not_know_shaped_arguments_have_to_deny() {
 }
 
 #[test]
-fn a_shape_of_what_is_not_there_is_reported_and_not_refused() {
+fn a_shape_for_a_missing_tool_is_reported_but_accepted() {
     let mut world = world();
     let mut it = gateway("acme", "shaped", PrefixMode::Always, &["one"]);
-    it.bindings[0].tools = Selection::Only(vec!["a".to_owned()]);
+    it.bindings[0].tools = BindingSelection::Only(vec!["a".to_owned()]);
     for tool in ["a", "b", "gone"] {
         it.bindings[0]
             .shapes
-            .insert(tool.to_owned(), Shape::default());
+            .insert(tool.to_owned(), ToolShapeSpec::default());
     }
     world.create(Desired::Gateway(it)).unwrap();
     let (_, problems) = made(&world);
@@ -138,11 +142,11 @@ fn a_shape_of_what_is_not_there_is_reported_and_not_refused() {
 }
 
 /// Returns the problems of a gateway that shapes tool `a` with this input schema.
-fn slips(schema: &str, shape: Shape) -> Vec<(String, String)> {
+fn slips(schema: &str, shape: ToolShapeSpec) -> Vec<(String, String)> {
     let mut world = world();
     let mut seen = catalogue("acme", "one", &["a", "b"]);
     seen.tools[0].json = format!(r#"{{"name":"a","inputSchema":{schema}}}"#).into();
-    world.run(Command::RecordCatalogue(seen)).unwrap();
+    world.run(Command::RecordDefinitions(seen)).unwrap();
     with(&mut world, &[("a", shape)]).unwrap();
     let (_, problems) = made(&world);
     let worded = problems.into_iter();
@@ -150,7 +154,7 @@ fn slips(schema: &str, shape: Shape) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_slip_in_the_name_of_an_argument_is_reported_since_the_one_that_was_meant_is_left_to_callers() {
+fn a_misspelled_argument_name_is_reported() {
     let schema = r#"{"type":"object","properties":{"units":{},"debug":{}}}"#;
     let found = slips(
         schema,
@@ -171,7 +175,7 @@ fn a_slip_in_the_name_of_an_argument_is_reported_since_the_one_that_was_meant_is
 }
 
 #[test]
-fn what_may_be_declared_elsewhere_is_no_slip() {
+fn an_argument_that_an_open_schema_may_allow_is_not_reported() {
     for schema in [
         r#"{"type":"object","additionalProperties":true}"#,
         r#"{"additionalProperties":{"type":"string"},"properties":{"q":{}}}"#,
@@ -184,7 +188,7 @@ fn what_may_be_declared_elsewhere_is_no_slip() {
 }
 
 #[test]
-fn a_hidden_argument_that_a_call_cannot_do_without_is_reported() {
+fn a_hidden_required_argument_is_reported() {
     let schema = r#"{"type":"object","properties":{"p":{},"q":{}},"required":["p","q"]}"#;
     let found = slips(schema, shape(&[("q", "1")], &["p"]));
     assert_eq!(found.len(), 1, "{found:?}");

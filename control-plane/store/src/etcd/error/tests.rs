@@ -3,9 +3,9 @@
 use super::*;
 
 #[test]
-fn etcds_answers_are_understood() {
+fn etcd_errors_are_classified() {
     let unavailable = |text: &str| StoreError::Unavailable(text.to_owned());
-    let refused = |text: &str| StoreError::Refused(text.to_owned());
+    let refused = |text: &str| StoreError::InvalidRequest(text.to_owned());
     let cases = [
         (
             Code::OutOfRange,
@@ -20,7 +20,7 @@ fn etcds_answers_are_understood() {
         (
             Code::NotFound,
             "etcdserver: requested lease not found",
-            StoreError::LeaseLost,
+            StoreError::LeaseNotFound,
         ),
         (
             Code::Unavailable,

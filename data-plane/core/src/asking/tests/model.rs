@@ -110,7 +110,7 @@ impl Model {
 
 proptest! {
     #[test]
-    fn every_request_gets_exactly_one_answer(steps in prop::collection::vec(step(), 0..80)) {
+    fn every_server_request_gets_exactly_one_answer(steps in prop::collection::vec(step(), 0..80)) {
         let mut machine = asking();
         let mut model = Model { now: START, ..Model::default() };
         for step in steps {

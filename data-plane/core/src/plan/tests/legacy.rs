@@ -1,16 +1,18 @@
 //! Tests of the session-based rules.
 
 use serde_json::{Value, json};
-use toolgate_mcp::{Framing, headers::Standard};
-use toolgate_model::{Resource, ResourceKind};
+use toolgate_mcp::{RequestEra, headers::StandardHeaders};
+use toolgate_model::{ResourceKind, SnapshotResource};
 
 use crate::{
     Plan, PlanInput, Refusal,
-    fixture::{NOW, Offer, World, gateway, insert, key, offers, parse, plain_tool, world},
-    plan::{Ask, ClientSide, Presented, plan},
-    session::LogLevel,
-    session_id::ClientCapabilities,
-    view::PAGE,
+    fixture::{
+        GatewayFixture, NOW, ServerFixture, gateway, insert, key, parse, plain_tool, test_servers,
+        test_snapshot,
+    },
+    plan::{ClientProtocol, EndpointRequest, SessionLookup, plan},
+    session::{LogLevel, session_id::ClientCapabilities},
+    view::PAGE_SIZE,
 };
 
 fn body(method: &str, params: &str) -> String {
@@ -18,7 +20,7 @@ fn body(method: &str, params: &str) -> String {
 }
 
 fn answer(plan: Plan) -> Value {
-    let Plan::Answer(parts) = plan else {
+    let Plan::Respond(parts) = plan else {
         panic!("{plan:?}");
     };
     serde_json::from_slice(&parts.to_bytes()).unwrap()
@@ -32,8 +34,8 @@ fn refused(plan: Plan) -> Refusal {
 }
 
 #[test]
-fn initialize_negotiates_and_never_says_modern() {
-    let world = World::new();
+fn initialize_negotiates_only_legacy_versions() {
+    let world = GatewayFixture::new();
     for (asked, given) in [
         ("2025-11-25", "2025-11-25"),
         ("2025-06-18", "2025-06-18"),
@@ -49,9 +51,9 @@ fn initialize_negotiates_and_never_says_modern() {
         let planned = world.post(
             "all",
             &parse(&text),
-            Standard::default(),
+            StandardHeaders::default(),
             &[],
-            Presented::Absent,
+            SessionLookup::Absent,
         );
         let Plan::Initialize(initialize) = planned else {
             panic!("{planned:?}");
@@ -65,32 +67,39 @@ fn initialize_negotiates_and_never_says_modern() {
     let planned = world.post(
         "all",
         &parse(&text),
-        Standard::default(),
+        StandardHeaders::default(),
         &[],
-        Presented::Absent,
+        SessionLookup::Absent,
     );
     assert_eq!(refused(planned).rpc().code, -32602);
 }
 
 #[test]
-fn all_else_needs_a_session() {
-    let world = World::new();
+fn every_other_method_needs_a_session() {
+    let world = GatewayFixture::new();
     for text in [
         body("tools/list", ""),
         body("ping", ""),
         r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned(),
         r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(),
     ] {
-        let ask =
-            |session| refused(world.post("all", &parse(&text), Standard::default(), &[], session));
-        assert_eq!(ask(Presented::Absent).status(), 400);
-        assert_eq!(ask(Presented::Unknown).status(), 404);
+        let ask = |session| {
+            refused(world.post(
+                "all",
+                &parse(&text),
+                StandardHeaders::default(),
+                &[],
+                session,
+            ))
+        };
+        assert_eq!(ask(SessionLookup::Absent).status(), 400);
+        assert_eq!(ask(SessionLookup::Unknown).status(), 404);
     }
 }
 
 #[test]
 fn the_methods_of_a_session_are_served() {
-    let world = World::new();
+    let world = GatewayFixture::new();
     assert_eq!(
         answer(world.legacy("all", &body("ping", ""))),
         json!({"jsonrpc": "2.0", "id": 1, "result": {}})
@@ -118,14 +127,14 @@ fn the_methods_of_a_session_are_served() {
     };
     assert!(matches!(
         call.client,
-        ClientSide::Legacy {
+        ClientProtocol::Legacy {
             version: "2025-11-25",
             ..
         }
     ));
-    assert_eq!(call.log_level_with(None), Some(LogLevel::Info));
+    assert_eq!(call.effective_log_level(None), Some(LogLevel::Info));
     assert_eq!(
-        call.log_level_with(Some(LogLevel::Error)),
+        call.effective_log_level(Some(LogLevel::Error)),
         Some(LogLevel::Error)
     );
     let denied = refused(world.legacy("few", &body("tools/call", r#""name":"files__read""#)));
@@ -137,8 +146,8 @@ fn the_methods_of_a_session_are_served() {
 }
 
 #[test]
-fn notifications_mean_what_they_say() {
-    let world = World::new();
+fn each_notification_has_its_effect() {
+    let world = GatewayFixture::new();
     let notice = |method: &str, params: &str| {
         let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{{params}}}}}"#);
         world.legacy("all", &text)
@@ -161,13 +170,13 @@ fn notifications_mean_what_they_say() {
     assert_eq!(&*id, "\"5\"");
     assert_eq!(refused(notice("tools/list", "")).status(), 400);
     let response = world.legacy("all", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
-    assert!(matches!(response, Plan::Hear(id) if &*id == "1"));
+    assert!(matches!(response, Plan::DeliverResponse(id) if &*id == "1"));
 }
 
 #[test]
-fn streams_and_ends_need_a_session_that_is_known() {
-    let world = World::new();
-    let legacy = Framing::Legacy { version: None };
+fn get_and_delete_need_a_known_session() {
+    let world = GatewayFixture::new();
+    let legacy = RequestEra::Legacy { version: None };
     let ask = |ask, session| {
         plan(&PlanInput {
             gateway: world.gateway(),
@@ -180,27 +189,30 @@ fn streams_and_ends_need_a_session_that_is_known() {
         })
     };
     let (get, delete) = (
-        Ask::Get { framing: &legacy },
-        Ask::Delete { framing: &legacy },
+        EndpointRequest::Get { framing: &legacy },
+        EndpointRequest::Delete { framing: &legacy },
     );
-    let open = Presented::Open(&world.session);
+    let open = SessionLookup::Valid(&world.session);
     assert!(matches!(ask(get, open), Plan::OpenStream));
     assert!(matches!(ask(delete, open), Plan::CloseSession));
-    assert_eq!(refused(ask(get, Presented::Absent)).status(), 400);
-    assert_eq!(refused(ask(delete, Presented::Unknown)).status(), 404);
-    let bad = Framing::BadVersion {
+    assert_eq!(refused(ask(get, SessionLookup::Absent)).status(), 400);
+    assert_eq!(refused(ask(delete, SessionLookup::Unknown)).status(), 404);
+    let bad = RequestEra::BadVersion {
         requested: "x".to_owned(),
     };
-    assert_eq!(refused(ask(Ask::Get { framing: &bad }, open)).status(), 400);
+    assert_eq!(
+        refused(ask(EndpointRequest::Get { framing: &bad }, open)).status(),
+        400
+    );
 }
 
 #[test]
-fn pages_follow_one_another_for_one_principal_and_one_state_of_the_list() {
-    let tools: Vec<_> = (0..2 * PAGE + 1)
+fn pages_are_bound_to_one_principal_and_one_list_state() {
+    let tools: Vec<_> = (0..2 * PAGE_SIZE + 1)
         .map(|n| plain_tool(&format!("t{n}")))
         .collect();
-    let snapshot = world(&[Offer::new("s", None, tools.clone())]);
-    let world_now = World::of(&snapshot);
+    let snapshot = test_snapshot(&[ServerFixture::new("s", None, tools.clone())]);
+    let world_now = GatewayFixture::of(&snapshot);
     let mut seen = Vec::new();
     let mut cursor = String::new();
     let mut first_cursor = String::new();
@@ -226,7 +238,11 @@ fn pages_follow_one_another_for_one_principal_and_one_state_of_the_list() {
     for (world, token, cursor) in [
         (&world_now, "few", first_cursor.as_str()),
         (
-            &World::of(&world(&[Offer::new("s", None, tools[1..].to_vec())])),
+            &GatewayFixture::of(&test_snapshot(&[ServerFixture::new(
+                "s",
+                None,
+                tools[1..].to_vec(),
+            )])),
             "all",
             &first_cursor,
         ),
@@ -244,18 +260,23 @@ fn pages_follow_one_another_for_one_principal_and_one_state_of_the_list() {
 }
 
 #[test]
-fn a_gateway_that_is_not_understood_serves_nobody() {
-    let mut snapshot = world(&offers());
-    let mut denied = gateway(&offers());
+fn a_gateway_with_unknown_configuration_rejects_every_request() {
+    let mut snapshot = test_snapshot(&test_servers());
+    let mut denied = gateway(&test_servers());
     denied.must_understand.push("geofence".to_owned());
     snapshot
         .entries
         .remove(&key(ResourceKind::Gateway, "acme", "main"));
-    insert(&mut snapshot, "acme", "main", Resource::Gateway(denied));
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        SnapshotResource::Gateway(denied),
+    );
     let (view, _) = crate::View::build(&snapshot, None);
-    let world = World {
+    let world = GatewayFixture {
         view,
-        ..World::new()
+        ..GatewayFixture::new()
     };
     for text in [
         body("ping", ""),

@@ -2,16 +2,15 @@
 
 use serde_json::{Value, json};
 use toolgate_mcp::{
-    Framing,
-    headers::{Seen, Standard},
+    RequestEra,
+    headers::{ReceivedHeader, StandardHeaders},
 };
 
 use crate::{
     Plan, PlanInput, Refusal,
-    fixture::{META, NOW, World, parse},
-    plan::{Ask, ClientSide, Presented, plan},
-    session::LogLevel,
-    session_id::ClientCapabilities,
+    fixture::{GatewayFixture, META, NOW, parse},
+    plan::{ClientProtocol, EndpointRequest, SessionLookup, plan},
+    session::{LogLevel, session_id::ClientCapabilities},
 };
 
 fn body(method: &str, members: &str) -> String {
@@ -22,7 +21,7 @@ fn body(method: &str, members: &str) -> String {
 }
 
 fn answer(plan: Plan) -> Value {
-    let Plan::Answer(parts) = plan else {
+    let Plan::Respond(parts) = plan else {
         panic!("{plan:?}");
     };
     serde_json::from_slice(&parts.to_bytes()).unwrap()
@@ -37,14 +36,14 @@ fn refused(plan: Plan) -> Refusal {
 
 #[test]
 fn discover_and_lists_are_answered_from_the_view() {
-    let world = World::new();
+    let world = GatewayFixture::new();
     let discovered = answer(world.modern("all", &body("server/discover", ""), &[]));
     assert_eq!(discovered["id"], "a1");
     assert_eq!(
         discovered["result"]["capabilities"]["tools"],
         json!({"listChanged": true})
     );
-    let Plan::Answer(parts) = world.modern("all", &body("tools/list", ""), &[]) else {
+    let Plan::Respond(parts) = world.modern("all", &body("tools/list", ""), &[]) else {
         panic!("not answered");
     };
     let text = String::from_utf8(parts.to_bytes().to_vec()).unwrap();
@@ -60,8 +59,8 @@ fn discover_and_lists_are_answered_from_the_view() {
 }
 
 #[test]
-fn what_a_token_may_not_see_it_may_not_call_and_nothing_tells_why() {
-    let world = World::new();
+fn a_hidden_tool_is_answered_like_an_unknown_one() {
+    let world = GatewayFixture::new();
     let call = |token: &str, name: &str| {
         world.modern(
             token,
@@ -87,8 +86,8 @@ fn what_a_token_may_not_see_it_may_not_call_and_nothing_tells_why() {
 }
 
 #[test]
-fn a_call_knows_all_that_is_needed_to_rewrite_it() {
-    let world = World::new();
+fn a_call_plan_contains_everything_needed_for_the_rewrite() {
+    let world = GatewayFixture::new();
     let text = format!(
         r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"arguments":{{"x":1}},"name":"files__read","_meta":{{{},"progressToken":"p","io.modelcontextprotocol/logLevel":"warning","traceparent":"00-11111111111111111111111111111111-1111111111111111-01"}}}}}}"#,
         META.replace("{}", r#"{"sampling":{}}"#)
@@ -102,21 +101,24 @@ fn a_call_knows_all_that_is_needed_to_rewrite_it() {
     assert_eq!(&*call.id, "7");
     assert_eq!(call.progress.as_deref(), Some("\"p\""));
     assert_eq!(
-        call.log_level_with(Some(LogLevel::Debug)),
+        call.effective_log_level(Some(LogLevel::Debug)),
         Some(LogLevel::Warning)
     );
     let trace = call.trace.as_ref().unwrap();
     assert_eq!((trace.parent.len(), trace.in_meta), (55, true));
     let capabilities = ClientCapabilities::SAMPLING;
-    assert_eq!(call.client, ClientSide::Modern { capabilities });
-    assert_eq!(call.spans.subject.of(text.as_bytes()), b"\"files__read\"");
+    assert_eq!(call.client, ClientProtocol::Modern { capabilities });
+    assert_eq!(
+        call.spans.target_name.of(text.as_bytes()),
+        b"\"files__read\""
+    );
     let arguments = call.spans.arguments.unwrap();
     assert_eq!(arguments.of(text.as_bytes()), br#"{"x":1}"#);
 }
 
 #[test]
-fn what_a_request_must_say_of_itself_is_demanded() {
-    let world = World::new();
+fn required_request_metadata_is_enforced() {
+    let world = GatewayFixture::new();
     let ask = |meta: &str| {
         let text = format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{{{meta}}}}}}}"#
@@ -149,82 +151,82 @@ fn what_a_request_must_say_of_itself_is_demanded() {
     // `clientInfo` is optional.
     assert!(matches!(
         world.modern("all", &body("tools/list", ""), &[]),
-        Plan::Answer(_)
+        Plan::Respond(_)
     ));
 }
 
 #[test]
-fn versions_that_are_not_spoken_are_told_which_are() {
-    let world = World::new();
+fn an_unsupported_version_is_answered_with_the_supported_ones() {
+    let world = GatewayFixture::new();
     let text = body("tools/list", "").replace("2026-07-28", "2027-01-01");
-    let headers = Standard {
-        version: Seen::Once(b"2027-01-01"),
-        method: Seen::Once(b"tools/list"),
-        ..Standard::default()
+    let headers = StandardHeaders {
+        version: ReceivedHeader::Once(b"2027-01-01"),
+        method: ReceivedHeader::Once(b"tools/list"),
+        ..StandardHeaders::default()
     };
-    let refusal = refused(world.post("all", &parse(&text), headers, &[], Presented::Absent));
+    let refusal = refused(world.post("all", &parse(&text), headers, &[], SessionLookup::Absent));
     assert_eq!((refusal.status(), refusal.rpc().code), (400, -32022));
     assert_eq!(refusal.rpc().data.unwrap()["requested"], "2027-01-01");
 }
 
 #[test]
-fn headers_that_disagree_with_the_body_are_refused() {
-    let world = World::new();
+fn headers_that_disagree_with_the_body_are_rejected() {
+    let world = GatewayFixture::new();
     let text = body("tools/call", r#""name":"files__read""#);
-    let good = Standard {
-        version: Seen::Once(b"2026-07-28"),
-        method: Seen::Once(b"tools/call"),
-        name: Seen::Once(b"files__read"),
+    let good = StandardHeaders {
+        version: ReceivedHeader::Once(b"2026-07-28"),
+        method: ReceivedHeader::Once(b"tools/call"),
+        name: ReceivedHeader::Once(b"files__read"),
     };
-    let ask = |headers| world.post("all", &parse(&text), headers, &[], Presented::Absent);
+    let ask = |headers| world.post("all", &parse(&text), headers, &[], SessionLookup::Absent);
     assert!(matches!(ask(good), Plan::Call(_)));
-    let encoded = Seen::Once(b"=?base64?ZmlsZXNfX3JlYWQ=?=");
+    let encoded = ReceivedHeader::Once(b"=?base64?ZmlsZXNfX3JlYWQ=?=");
     assert!(matches!(
-        ask(Standard {
+        ask(StandardHeaders {
             name: encoded,
             ..good
         }),
         Plan::Call(_)
     ));
     for headers in [
-        Standard {
-            version: Seen::Absent,
+        StandardHeaders {
+            version: ReceivedHeader::Absent,
             ..good
         },
-        Standard {
-            version: Seen::Once(b"2025-11-25"),
+        StandardHeaders {
+            version: ReceivedHeader::Once(b"2025-11-25"),
             ..good
         },
-        Standard {
-            version: Seen::Repeated,
+        StandardHeaders {
+            version: ReceivedHeader::Repeated,
             ..good
         },
-        Standard {
-            method: Seen::Absent,
+        StandardHeaders {
+            method: ReceivedHeader::Absent,
             ..good
         },
-        Standard {
-            method: Seen::Once(b"Tools/call"),
+        StandardHeaders {
+            method: ReceivedHeader::Once(b"Tools/call"),
             ..good
         },
-        Standard {
-            name: Seen::Absent,
+        StandardHeaders {
+            name: ReceivedHeader::Absent,
             ..good
         },
-        Standard {
-            name: Seen::Once(b"files__list"),
+        StandardHeaders {
+            name: ReceivedHeader::Once(b"files__list"),
             ..good
         },
-        Standard {
-            name: Seen::Once(b"read"),
+        StandardHeaders {
+            name: ReceivedHeader::Once(b"read"),
             ..good
         },
-        Standard {
-            name: Seen::Repeated,
+        StandardHeaders {
+            name: ReceivedHeader::Repeated,
             ..good
         },
-        Standard {
-            name: Seen::Once(b"=?base64?###?="),
+        StandardHeaders {
+            name: ReceivedHeader::Once(b"=?base64?###?="),
             ..good
         },
     ] {
@@ -239,8 +241,8 @@ fn headers_that_disagree_with_the_body_are_refused() {
 
 /// Rejects ambiguous arguments: the header repeats one of two values, and the server could read the other.
 #[test]
-fn ov_05_what_is_mirrored_is_not_said_twice() {
-    let world = World::new();
+fn ov_05_duplicate_names_in_mirrored_arguments_are_rejected() {
+    let world = GatewayFixture::new();
     for twice in [
         r#"{"city":"Bergen","city":"Oslo"}"#,
         r#"{"city":"Bergen","\u0063ity":"Oslo"}"#,
@@ -259,8 +261,8 @@ fn ov_05_what_is_mirrored_is_not_said_twice() {
 }
 
 #[test]
-fn mirrored_arguments_have_to_agree() {
-    let world = World::new();
+fn mirrored_arguments_must_agree_with_the_body() {
+    let world = GatewayFixture::new();
     let ask = |arguments: &str, params: &[(&str, &[u8])]| {
         let members = format!(r#""name":"weather__forecast","arguments":{arguments}"#);
         world.modern("all", &body("tools/call", &members), params)
@@ -289,7 +291,7 @@ fn mirrored_arguments_have_to_agree() {
 
 #[test]
 fn methods_of_the_other_era_are_unknown() {
-    let world = World::new();
+    let world = GatewayFixture::new();
     for method in [
         "initialize",
         "ping",
@@ -309,15 +311,15 @@ fn methods_of_the_other_era_are_unknown() {
 }
 
 #[test]
-fn listening_says_for_what() {
-    let world = World::new();
+fn subscriptions_listen_needs_a_filter() {
+    let world = GatewayFixture::new();
     let listen = |members: &str| world.modern("all", &body("subscriptions/listen", members), &[]);
     let members = r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["a:1"]}"#;
     let Plan::Listen(asked) = listen(members) else {
         panic!("not listening");
     };
     assert_eq!(&*asked.id, r#""a\u0031""#);
-    assert!(asked.kinds.tools && !asked.kinds.prompts);
+    assert!(asked.list_changes.tools && !asked.list_changes.prompts);
     // No server of this gateway supports resource subscriptions.
     assert!(asked.resources.is_empty());
     for wrong in [
@@ -331,34 +333,34 @@ fn listening_says_for_what() {
 }
 
 #[test]
-fn sessions_do_not_exist() {
-    let world = World::new();
+fn modern_requests_have_no_sessions() {
+    let world = GatewayFixture::new();
     let text = body("tools/list", "");
-    let headers = Standard {
-        version: Seen::Once(b"2026-07-28"),
-        method: Seen::Once(b"tools/list"),
-        ..Standard::default()
+    let headers = StandardHeaders {
+        version: ReceivedHeader::Once(b"2026-07-28"),
+        method: ReceivedHeader::Once(b"tools/list"),
+        ..StandardHeaders::default()
     };
     // The session header has no effect.
     for session in [
-        Presented::Unknown,
-        Presented::Open(&world.session),
-        Presented::Absent,
+        SessionLookup::Unknown,
+        SessionLookup::Valid(&world.session),
+        SessionLookup::Absent,
     ] {
         let planned = world.post("all", &parse(&text), headers, &[], session);
-        assert!(matches!(planned, Plan::Answer(_)));
+        assert!(matches!(planned, Plan::Respond(_)));
     }
-    let framing = Framing::Modern;
+    let framing = RequestEra::Modern;
     for ask in [
-        Ask::Get { framing: &framing },
-        Ask::Delete { framing: &framing },
+        EndpointRequest::Get { framing: &framing },
+        EndpointRequest::Delete { framing: &framing },
     ] {
         let refusal = refused(plan(&PlanInput {
             gateway: world.gateway(),
             caller: &world.caller("all"),
             ask,
             trace: None,
-            session: Presented::Open(&world.session),
+            session: SessionLookup::Valid(&world.session),
             sealer: &world.sealer,
             now: NOW,
         }));
@@ -368,7 +370,7 @@ fn sessions_do_not_exist() {
 
 #[test]
 fn notifications_are_accepted_and_responses_are_not() {
-    let world = World::new();
+    let world = GatewayFixture::new();
     let notice = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
     assert!(matches!(world.modern("all", notice, &[]), Plan::Accept));
     let forgotten = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"files__read"}}"#;

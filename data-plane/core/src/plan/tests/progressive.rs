@@ -4,19 +4,19 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use toolgate_model::{Era, Resource, snapshot::ToolShape};
+use toolgate_model::{Era, SnapshotResource, snapshot::ToolShape};
 
 use crate::{
     Plan,
-    fixture::{META, World, gateway, insert, offers, progressive},
+    fixture::{GatewayFixture, META, gateway, insert, progressive, test_servers},
     plan::{CallPlan, Retry},
-    rewrite::{Towards, request},
+    rewrite::{UpstreamRequestOptions, request},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
-fn world() -> World {
-    World::of(&progressive(&offers()))
+fn world() -> GatewayFixture {
+    GatewayFixture::of(&progressive(&test_servers()))
 }
 
 /// Body of a call with these params, without `_meta`.
@@ -30,7 +30,13 @@ fn body(era: Era, params: &str) -> String {
     )
 }
 
-fn ask(world: &World, era: Era, token: &str, body: &str, headers: &[(&str, &[u8])]) -> Plan {
+fn ask(
+    world: &GatewayFixture,
+    era: Era,
+    token: &str,
+    body: &str,
+    headers: &[(&str, &[u8])],
+) -> Plan {
     match era {
         Era::Legacy => world.legacy(token, body),
         Era::Modern => world.modern(token, body, headers),
@@ -56,7 +62,7 @@ fn refused(plan: Plan) -> String {
 }
 
 fn answered(plan: Plan) -> Value {
-    let Plan::Answer(parts) = plan else {
+    let Plan::Respond(parts) = plan else {
         panic!("{plan:?}");
     };
     serde_json::from_slice(&parts.to_bytes()).unwrap()
@@ -64,7 +70,7 @@ fn answered(plan: Plan) -> Value {
 
 /// Headers and body of the request to the server.
 fn sent(call: &CallPlan, body: &str, era: Era) -> (Vec<(String, String)>, Value) {
-    let to = Towards {
+    let to = UpstreamRequestOptions {
         era,
         version: "v",
         id: 9,
@@ -81,7 +87,7 @@ fn sent(call: &CallPlan, body: &str, era: Era) -> (Vec<(String, String)>, Value)
 }
 
 #[test]
-fn two_tools_are_listed_to_everybody() {
+fn exactly_two_tools_are_listed_for_every_caller() {
     let world = world();
     for era in ERAS {
         for token in ["all", "few"] {
@@ -95,7 +101,7 @@ fn two_tools_are_listed_to_everybody() {
     let page = |token| {
         let (gateway, caller) = (world.gateway(), world.caller(token));
         let page = gateway.page(
-            crate::cursor::ListKind::Tools,
+            crate::plan::list_cursor::ListKind::Tools,
             caller.grant(),
             Era::Modern,
             0,
@@ -105,14 +111,14 @@ fn two_tools_are_listed_to_everybody() {
     let (one, two) = (page("all"), page("few"));
     assert_eq!(one, two);
     assert_eq!(
-        one.open.as_ptr(),
-        two.open.as_ptr(),
+        one.unclosed.as_ptr(),
+        two.unclosed.as_ptr(),
         "it is written once for all"
     );
 }
 
 #[test]
-fn a_search_answers_what_its_caller_may_use_in_the_way_of_its_era() {
+fn a_search_returns_only_permitted_tools_in_the_format_of_the_era() {
     let world = world();
     for era in ERAS {
         let search = |token, arguments: &str| {
@@ -134,7 +140,7 @@ fn a_search_answers_what_its_caller_may_use_in_the_way_of_its_era() {
 }
 
 #[test]
-fn what_cannot_be_searched_for_is_refused_with_a_word_of_advice() {
+fn an_invalid_search_is_rejected_with_advice() {
     let world = world();
     let cases = [
         ("{}", "`query` must be given"),
@@ -161,7 +167,7 @@ fn what_cannot_be_searched_for_is_refused_with_a_word_of_advice() {
 }
 
 #[test]
-fn what_cannot_be_run_is_refused_with_a_word_of_advice() {
+fn an_invalid_run_is_rejected_with_advice() {
     let world = world();
     let cases = [
         ("{}", "`arguments.name`"),
@@ -190,7 +196,7 @@ fn what_cannot_be_run_is_refused_with_a_word_of_advice() {
 }
 
 #[test]
-fn mc_05_what_a_search_does_not_show_is_not_run_however_it_is_named() {
+fn mc_05_a_tool_hidden_from_search_cannot_be_run_under_any_name() {
     let world = world();
     for era in ERAS {
         let params = r#""name":"search_tools","arguments":{"query":"","limit":50}"#;
@@ -232,8 +238,8 @@ fn mc_05_what_a_search_does_not_show_is_not_run_however_it_is_named() {
 }
 
 #[test]
-fn names_of_the_gateways_own_mean_nothing_where_all_tools_are_listed() {
-    let world = World::new();
+fn built_in_tool_names_are_unknown_where_all_tools_are_listed() {
+    let world = GatewayFixture::new();
     for name in ["search_tools", "run_tool"] {
         let params = format!(r#""name":"{name}","arguments":{{"query":"","name":"files__read"}}"#);
         let told = refused(world.legacy("all", &body(Era::Legacy, &params)));
@@ -247,7 +253,7 @@ fn names_of_the_gateways_own_mean_nothing_where_all_tools_are_listed() {
 }
 
 #[test]
-fn arguments_that_servers_want_in_headers_are_mirrored_from_within() {
+fn nested_arguments_are_mirrored_into_headers() {
     let world = world();
     let text = body(
         Era::Modern,
@@ -274,10 +280,10 @@ fn arguments_that_servers_want_in_headers_are_mirrored_from_within() {
 }
 
 #[test]
-fn shaped_tools_are_run_as_they_are_shaped() {
-    let mut snapshot = progressive(&offers());
-    let mut shaped = gateway(&offers());
-    shaped.listing = toolgate_model::Listing::Progressive;
+fn run_tool_applies_argument_shapes() {
+    let mut snapshot = progressive(&test_servers());
+    let mut shaped = gateway(&test_servers());
+    shaped.listing = toolgate_model::ToolListing::Progressive;
     shaped.must_understand = vec!["shaped_arguments".to_owned()];
     for tool in &mut shaped.tools {
         tool.shape = Some(ToolShape {
@@ -286,8 +292,13 @@ fn shaped_tools_are_run_as_they_are_shaped() {
             hidden: vec!["units".to_owned()],
         });
     }
-    insert(&mut snapshot, "acme", "main", Resource::Gateway(shaped));
-    let world = World::of(&snapshot);
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        SnapshotResource::Gateway(shaped),
+    );
+    let world = GatewayFixture::of(&snapshot);
     let search = r#""name":"search_tools","arguments":{"query":"bern weather__forecast"}"#;
     let found = answered(world.legacy("all", &body(Era::Legacy, search)));
     let first = &found["result"]["structuredContent"]["tools"][0];
@@ -315,14 +326,19 @@ fn shaped_tools_are_run_as_they_are_shaped() {
 }
 
 #[test]
-fn a_name_that_a_server_offers_too_is_the_gateways_own() {
-    let mut offers = offers();
+fn a_built_in_tool_wins_over_a_server_tool_of_the_same_name() {
+    let mut offers = test_servers();
     offers[1].tools.push(crate::fixture::plain_tool("x"));
     let mut snapshot = progressive(&offers);
     let mut clash = gateway(&offers);
-    clash.listing = toolgate_model::Listing::Progressive;
+    clash.listing = toolgate_model::ToolListing::Progressive;
     clash.tools.last_mut().unwrap().exposed = "run_tool".to_owned();
-    insert(&mut snapshot, "acme", "main", Resource::Gateway(clash));
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        SnapshotResource::Gateway(clash),
+    );
     let (view, refusals) = crate::View::build(&snapshot, None);
     assert_eq!(refusals.len(), 1);
     assert!(refusals[0].reason.contains("run_tool"), "{refusals:?}");
@@ -347,7 +363,7 @@ fn arguments() -> impl Strategy<Value = Map<String, Value>> {
 
 proptest! {
     #[test]
-    fn a_tool_that_is_run_is_the_call_that_could_have_been_made(
+    fn run_tool_plans_the_same_call_as_a_direct_call(
         client in prop_oneof![Just(Era::Legacy), Just(Era::Modern)],
         server in prop_oneof![Just(Era::Legacy), Just(Era::Modern)],
         given in prop::option::of(arguments()),
@@ -380,10 +396,10 @@ proptest! {
             prop_assert_eq!(&told[0], &told[1]);
             return Ok(());
         };
-        prop_assert_eq!(one.target.exposed(), two.target.exposed());
+        prop_assert_eq!(one.target.exposed_name(), two.target.exposed_name());
         prop_assert_eq!(&one.progress, &two.progress);
         prop_assert_eq!(one.timeout(), two.timeout());
-        prop_assert_eq!(one.tasks.is_some(), two.tasks.is_some());
+        prop_assert_eq!(one.task_sealer.is_some(), two.task_sealer.is_some());
         prop_assert_eq!(&one.retry, &None::<Retry>);
         prop_assert_eq!(&two.retry, &None::<Retry>);
         let digest = |call: &CallPlan, text: &str| call.digest(text.as_bytes());
@@ -397,7 +413,7 @@ proptest! {
         prop_assert_eq!(wanted, got);
         if let Some(given) = given {
             // The arguments are copied byte for byte.
-            let to = Towards { era: server, version: "v", id: 9, log_level: None, traceparent: None };
+            let to = UpstreamRequestOptions { era: server, version: "v", id: 9, log_level: None, traceparent: None };
             let body = request(&Bytes::from(nested), two, &to).unwrap().body;
             let text = String::from_utf8(body.to_vec()).unwrap();
             prop_assert!(text.contains(&format!(r#""arguments":{}"#, print(&given))), "{}", text);
@@ -405,25 +421,25 @@ proptest! {
     }
 
     #[test]
-    fn a_search_shows_nothing_that_a_call_would_refuse(query in "(weather|files|read|list|does|now|fore|)( (weather|x|city|read))?", token in prop::sample::select(vec!["all", "few"])) {
+    fn every_search_result_can_be_called(query in "(weather|files|read|list|does|now|fore|)( (weather|x|city|read))?", token in prop::sample::select(vec!["all", "few"])) {
         let world = world();
         let search = format!(r#""name":"search_tools","arguments":{{"query":"{query}","limit":50}}"#);
         let found = answered(world.legacy(token, &body(Era::Legacy, &search)));
         for tool in found["result"]["structuredContent"]["tools"].as_array().unwrap() {
             let name = tool["name"].as_str().unwrap();
             let call = planned(world.legacy(token, &body(Era::Legacy, &run(name, ""))));
-            prop_assert_eq!(call.target.exposed(), Some(name));
+            prop_assert_eq!(call.target.exposed_name(), Some(name));
             let direct = planned(world.legacy(token, &body(Era::Legacy, &format!(r#""name":"{name}""#))));
-            prop_assert_eq!(direct.target.exposed(), Some(name));
+            prop_assert_eq!(direct.target.exposed_name(), Some(name));
         }
     }
 }
 
 #[test]
-fn a_parked_call_is_taken_up_by_the_same_request_of_run_tool() {
+fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
     use crate::{
         parked::Ticket,
-        seal::{Binding, NONCE},
+        seal::{NONCE_LEN, SealContext},
     };
     let world = world();
     let arguments = r#","arguments":{"x":"1"}"#;
@@ -432,14 +448,14 @@ fn a_parked_call_is_taken_up_by_the_same_request_of_run_tool() {
     let ticket = Ticket {
         handle: [3; 16],
         request: call.digest(first.as_bytes()).unwrap(),
-        home: world.session.home.clone(),
+        home: world.session.owner.clone(),
     };
     let caller = world.caller("all");
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &world.gateway().name.id,
         principal: caller.principal(),
     };
-    let state = ticket.seal(&world.sealer, binding, &[1; NONCE]);
+    let state = ticket.seal(&world.sealer, binding, &[1; NONCE_LEN]);
     let retry = |tool: &str, arguments: &str| {
         let again = format!(
             r#"{},"requestState":"{state}","inputResponses":{{"a":{{}}}}"#,

@@ -2,13 +2,15 @@
 //! resource.
 
 use serde_json::{Value, json};
-use toolgate_mcp::headers::{Seen, Standard};
-use toolgate_model::{Era, Resource, ResourceKind, Snapshot, UriMode, snapshot::Entry};
+use toolgate_mcp::headers::{ReceivedHeader, StandardHeaders};
+use toolgate_model::{
+    Era, ResourceKind, Snapshot, SnapshotResource, UriMode, snapshot::SnapshotEntry,
+};
 
 use crate::{
     Plan, Refusal,
-    fixture::{META, World, key, located, offers, parse, world},
-    plan::Presented,
+    fixture::{GatewayFixture, META, key, located, parse, test_servers, test_snapshot},
+    plan::SessionLookup,
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
@@ -22,7 +24,7 @@ fn body(era: Era, method: &str, members: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{members}{meta}}}}}"#)
 }
 
-fn asked(world: &World, era: Era, token: &str, method: &str, members: &str) -> Plan {
+fn asked(world: &GatewayFixture, era: Era, token: &str, method: &str, members: &str) -> Plan {
     let body = body(era, method, members);
     match era {
         Era::Legacy => world.legacy(token, &body),
@@ -31,7 +33,7 @@ fn asked(world: &World, era: Era, token: &str, method: &str, members: &str) -> P
 }
 
 fn result(plan: Plan) -> Value {
-    let Plan::Answer(parts) = plan else {
+    let Plan::Respond(parts) = plan else {
         panic!("{plan:?}");
     };
     let answer: Value = serde_json::from_slice(&parts.to_bytes()).unwrap();
@@ -55,7 +57,14 @@ fn sent(plan: Plan) -> (String, String) {
 }
 
 /// This member of all items of a list.
-fn listed(world: &World, era: Era, token: &str, method: &str, member: &str, name: &str) -> Value {
+fn listed(
+    world: &GatewayFixture,
+    era: Era,
+    token: &str,
+    method: &str,
+    member: &str,
+    name: &str,
+) -> Value {
     let result = result(asked(world, era, token, method, ""));
     assert_eq!(result.get("resultType").is_some(), era == Era::Modern);
     assert_eq!(result.get("ttlMs").is_some(), era == Era::Modern);
@@ -64,18 +73,18 @@ fn listed(world: &World, era: Era, token: &str, method: &str, member: &str, name
 }
 
 /// Makes the gateway expose the URIs of servers unchanged.
-fn through(snapshot: &mut Snapshot) {
+fn expose_original_uris(snapshot: &mut Snapshot) {
     let key = key(ResourceKind::Gateway, "acme", "main");
-    let mut resource = Resource::clone(&snapshot.entries[&key].resource);
-    if let Resource::Gateway(gateway) = &mut resource {
+    let mut resource = SnapshotResource::clone(&snapshot.entries[&key].resource);
+    if let SnapshotResource::Gateway(gateway) = &mut resource {
         gateway.uris = UriMode::Through;
     }
-    snapshot.entries.insert(key, Entry::new(resource));
+    snapshot.entries.insert(key, SnapshotEntry::new(resource));
 }
 
 #[test]
 fn lists_are_answered_from_the_view_under_exposed_names() {
-    let world = World::new();
+    let world = GatewayFixture::new();
     for era in ERAS {
         let prompts = listed(&world, era, "all", "prompts/list", "prompts", "name");
         assert_eq!(prompts, json!(["weather__trip", "files__review"]));
@@ -95,8 +104,8 @@ fn lists_are_answered_from_the_view_under_exposed_names() {
 }
 
 #[test]
-fn who_was_given_some_tools_was_given_nothing_else() {
-    let world = World::new();
+fn a_token_limited_to_tools_sees_no_prompts_or_resources() {
+    let world = GatewayFixture::new();
     for era in ERAS {
         for (method, member) in [
             ("prompts/list", "prompts"),
@@ -137,8 +146,8 @@ fn who_was_given_some_tools_was_given_nothing_else() {
 }
 
 #[test]
-fn every_name_leads_to_its_server() {
-    let world = World::new();
+fn every_name_is_routed_to_its_server() {
+    let world = GatewayFixture::new();
     for era in ERAS {
         let ask = |method: &str, members: &str| sent(asked(&world, era, "all", method, members));
         let to = |server: &str, name: &str| (server.to_owned(), name.to_owned());
@@ -176,15 +185,15 @@ fn every_name_leads_to_its_server() {
 }
 
 #[test]
-fn without_prefixes_the_first_binding_wins_then_a_template_and_nobody_is_guessed() {
-    let mut offers = offers();
+fn without_prefixes_resources_resolve_by_first_binding_then_template() {
+    let mut offers = test_servers();
     offers[1].templates = vec![
         located("uriTemplate", "log://{day}"),
         located("uriTemplate", "test://files/{name}"),
     ];
-    let mut snapshot = world(&offers);
-    through(&mut snapshot);
-    let world = World::of(&snapshot);
+    let mut snapshot = test_snapshot(&offers);
+    expose_original_uris(&mut snapshot);
+    let world = GatewayFixture::of(&snapshot);
     let read = |uri: &str| {
         let members = format!(r#""uri":"{uri}""#);
         asked(&world, Era::Modern, "all", "resources/read", &members)
@@ -218,9 +227,9 @@ fn without_prefixes_the_first_binding_wins_then_a_template_and_nobody_is_guessed
     ];
     assert_eq!(uris, json!(once));
     // A single server is asked for any URI.
-    let mut alone = crate::fixture::world(&offers[..1]);
-    through(&mut alone);
-    let world = World::of(&alone);
+    let mut alone = crate::fixture::test_snapshot(&offers[..1]);
+    expose_original_uris(&mut alone);
+    let world = GatewayFixture::of(&alone);
     let any = asked(
         &world,
         Era::Legacy,
@@ -232,8 +241,8 @@ fn without_prefixes_the_first_binding_wins_then_a_template_and_nobody_is_guessed
 }
 
 #[test]
-fn who_cannot_complete_is_not_asked() {
-    let world = World::new();
+fn completion_is_not_sent_to_a_server_without_the_capability() {
+    let world = GatewayFixture::new();
     for era in ERAS {
         let complete =
             |token: &str, members: &str| asked(&world, era, token, "completion/complete", members);
@@ -262,17 +271,17 @@ fn who_cannot_complete_is_not_asked() {
 }
 
 #[test]
-fn cursors_of_one_list_are_none_of_another() {
-    let mut offers = offers();
-    let uris = (0..=crate::view::PAGE).map(|n| located("uri", &format!("memo:{n:04}")));
+fn a_cursor_of_one_list_is_rejected_by_another() {
+    let mut offers = test_servers();
+    let uris = (0..=crate::view::PAGE_SIZE).map(|n| located("uri", &format!("memo:{n:04}")));
     offers[1].resources = uris.collect();
-    let world = World::of(&world(&offers));
+    let world = GatewayFixture::of(&test_snapshot(&offers));
     let ask = |method: &str, members: &str| asked(&world, Era::Modern, "all", method, members);
     let first = result(ask("resources/list", ""));
     let cursor = format!(r#""cursor":{}"#, first["nextCursor"]);
     let second = result(ask("resources/list", &cursor));
     let count = |page: &Value| page["resources"].as_array().unwrap().len();
-    assert_eq!((count(&first), count(&second)), (crate::view::PAGE, 4));
+    assert_eq!((count(&first), count(&second)), (crate::view::PAGE_SIZE, 4));
     assert_eq!(second.get("nextCursor"), None);
     for method in ["resources/templates/list", "prompts/list", "tools/list"] {
         assert_eq!(refused(ask(method, &cursor)), Refusal::BadCursor);
@@ -282,20 +291,24 @@ fn cursors_of_one_list_are_none_of_another() {
 }
 
 #[test]
-fn headers_name_what_the_body_names() {
-    let world = World::new();
+fn header_names_must_match_the_body_for_every_method() {
+    let world = GatewayFixture::new();
     let text = body(
         Era::Modern,
         "resources/read",
         r#""uri":"weather+memo:today""#,
     );
-    for name in [Seen::Absent, Seen::Once(b"memo:today"), Seen::Repeated] {
-        let headers = Standard {
-            version: Seen::Once(b"2026-07-28"),
-            method: Seen::Once(b"resources/read"),
+    for name in [
+        ReceivedHeader::Absent,
+        ReceivedHeader::Once(b"memo:today"),
+        ReceivedHeader::Repeated,
+    ] {
+        let headers = StandardHeaders {
+            version: ReceivedHeader::Once(b"2026-07-28"),
+            method: ReceivedHeader::Once(b"resources/read"),
             name,
         };
-        let plan = world.post("all", &parse(&text), headers, &[], Presented::Absent);
+        let plan = world.post("all", &parse(&text), headers, &[], SessionLookup::Absent);
         let refusal = refused(plan);
         assert_eq!((refusal.status(), refusal.rpc().code), (400, -32020));
     }

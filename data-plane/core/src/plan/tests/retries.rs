@@ -1,22 +1,21 @@
 //! Tests of retries: the `requestState` of a modern server is returned to it with the same request, and with no other.
 
 use toolgate_mcp::text::quote;
-use toolgate_model::{Era, Resource, Timestamp};
+use toolgate_model::{Era, SnapshotResource, Timestamp};
 
 use crate::{
     Plan, Refusal,
     entrusted::Entrusted,
-    fixture::{META, NOW, World, key, offers, sealer, world},
+    fixture::{GatewayFixture, META, NOW, key, sealer, test_servers, test_snapshot},
     parked::{HANDLE, Ticket},
     plan::Visited,
-    rewrite::{Towards, request},
-    seal::{Binding, NONCE, Purpose},
-    task::TaskId,
+    rewrite::{UpstreamRequestOptions, request},
+    seal::{NONCE_LEN, SealContext, SealPurpose, task::TaskId},
     visit::Visit,
 };
 
 /// State in an unusual spelling, to verify that it is copied byte for byte.
-const OWN: &str = r#""after \u006fne\/""#;
+const SERVER_STATE: &str = r#""after \u006fne\/""#;
 
 const LATER: Timestamp = Timestamp(NOW.0 + 1);
 
@@ -32,7 +31,7 @@ const FIRST: (&str, &str) = (
 );
 
 /// Sealed state of the first request that expires at `until`, as JSON.
-fn given(world: &World, until: Timestamp) -> String {
+fn sealed_state(world: &GatewayFixture, until: Timestamp) -> String {
     let body = call(FIRST.0, FIRST.1, "");
     let Plan::Call(first) = world.modern("all", &body, &[]) else {
         panic!("no call");
@@ -40,18 +39,20 @@ fn given(world: &World, until: Timestamp) -> String {
     let entrusted = Entrusted {
         request: first.digest(body.as_bytes()).unwrap(),
         until,
-        literal: OWN.into(),
+        literal: SERVER_STATE.into(),
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
-    let text = entrusted.seal(&world.sealer, binding, &[3; NONCE]).unwrap();
+    let text = entrusted
+        .seal(&world.sealer, binding, &[3; NONCE_LEN])
+        .unwrap();
     format!(r#","requestState":{}"#, quote(&text))
 }
 
-fn taken_up(world: &World, token: &str, method: &str, params: &str, extra: &str) -> Plan {
+fn retry(world: &GatewayFixture, token: &str, method: &str, params: &str, extra: &str) -> Plan {
     world.modern(token, &call(method, params, extra), &[])
 }
 
@@ -63,9 +64,9 @@ fn refused(plan: Plan) -> String {
 }
 
 #[test]
-fn ti_07_the_same_request_of_the_same_principal_gives_the_server_its_own_state() {
-    let world = World::new();
-    let state = given(&world, LATER);
+fn ti_07_a_matching_retry_returns_its_state_to_the_server() {
+    let world = GatewayFixture::new();
+    let state = sealed_state(&world, LATER);
     let same = [
         FIRST.1,
         r#""arguments" : { "y" : [ 2.0 ], "\u0078":"\u0031" }, "name":"weather__\u006eow""#,
@@ -76,7 +77,7 @@ fn ti_07_the_same_request_of_the_same_principal_gives_the_server_its_own_state()
             panic!("refused");
         };
         assert!(call.retry.is_none(), "nothing waits with us");
-        let to = Towards {
+        let to = UpstreamRequestOptions {
             era: Era::Modern,
             version: "2026-07-28",
             id: 9,
@@ -86,20 +87,20 @@ fn ti_07_the_same_request_of_the_same_principal_gives_the_server_its_own_state()
         let sent = request(&body.into(), &call, &to).unwrap().body;
         let sent = std::str::from_utf8(&sent).unwrap();
         assert!(
-            sent.contains(&format!(r#""requestState":{OWN}"#)),
+            sent.contains(&format!(r#""requestState":{SERVER_STATE}"#)),
             "byte for byte: {sent}"
         );
         assert!(sent.contains(extra), "{sent}");
     }
     // A token with fewer tools has the same principal, but may not call this tool.
-    let few = taken_up(&world, "few", FIRST.0, FIRST.1, &state);
+    let few = retry(&world, "few", FIRST.0, FIRST.1, &state);
     assert!(matches!(few, Plan::Refuse(Refusal::UnknownTool(_))));
 }
 
 #[test]
-fn ti_07_a_state_is_good_for_no_other_request() {
-    let world = World::new();
-    let state = given(&world, LATER);
+fn ti_07_a_state_is_rejected_for_another_request() {
+    let world = GatewayFixture::new();
+    let state = sealed_state(&world, LATER);
     let others = [
         (FIRST.0, r#""name":"weather__now""#),
         (FIRST.0, r#""name":"weather__now","arguments":{}"#),
@@ -131,43 +132,43 @@ fn ti_07_a_state_is_good_for_no_other_request() {
         ),
     ];
     for (method, params) in others {
-        let fresh = taken_up(&world, "all", method, params, "");
+        let fresh = retry(&world, "all", method, params, "");
         assert!(!matches!(fresh, Plan::Refuse(_)), "{method} {params}");
-        let plan = taken_up(&world, "all", method, params, &state);
+        let plan = retry(&world, "all", method, params, &state);
         assert!(refused(plan).contains("belongs to another request"));
     }
     // For a legacy server the text is not a valid ticket.
     let legacy = r#""name":"files__read","arguments":{"x":"1","y":[2.0]}"#;
-    let plan = taken_up(&world, "all", FIRST.0, legacy, &state);
+    let plan = retry(&world, "all", FIRST.0, legacy, &state);
     assert!(refused(plan).contains("not valid here"));
 }
 
 #[test]
-fn ti_07_a_state_ends_with_its_time_and_with_its_server() {
-    let old = World::new();
+fn ti_07_a_state_expires_and_is_bound_to_its_server() {
+    let old = GatewayFixture::new();
     for until in [NOW, Timestamp(NOW.0 - 1), Timestamp(0)] {
-        let plan = taken_up(&old, "all", FIRST.0, FIRST.1, &given(&old, until));
+        let plan = retry(&old, "all", FIRST.0, FIRST.1, &sealed_state(&old, until));
         assert!(refused(plan).contains("is over"));
     }
-    let mut snapshot = world(&offers());
+    let mut snapshot = test_snapshot(&test_servers());
     let key = key(toolgate_model::ResourceKind::Server, "acme", "weather");
     let entry = snapshot.entries.get_mut(&key).unwrap();
-    let Resource::Server(mut server) = Resource::clone(&entry.resource) else {
+    let SnapshotResource::Server(mut server) = SnapshotResource::clone(&entry.resource) else {
         panic!("no server");
     };
     server.url = "https://elsewhere.example/mcp".to_owned();
-    *entry = toolgate_model::snapshot::Entry::new(Resource::Server(server));
-    let moved = World::of(&snapshot);
-    let plan = taken_up(&moved, "all", FIRST.0, FIRST.1, &given(&old, LATER));
+    *entry = toolgate_model::snapshot::SnapshotEntry::new(SnapshotResource::Server(server));
+    let moved = GatewayFixture::of(&snapshot);
+    let plan = retry(&moved, "all", FIRST.0, FIRST.1, &sealed_state(&old, LATER));
     assert!(refused(plan).contains("belongs to another request"));
 }
 
 #[test]
-fn ti_07_what_we_did_not_seal_for_this_reaches_no_server() {
-    let world = World::new();
+fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
+    let world = GatewayFixture::new();
     let (gateway, other) = ("main".parse().unwrap(), "other".parse().unwrap());
     let (ada, eve) = (world.caller("all"), world.caller("evil"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &gateway,
         principal: ada.principal(),
     };
@@ -178,29 +179,29 @@ fn ti_07_what_we_did_not_seal_for_this_reaches_no_server() {
     let entrusted = Entrusted {
         request: first.digest(body.as_bytes()).unwrap(),
         until: LATER,
-        literal: OWN.into(),
+        literal: SERVER_STATE.into(),
     };
     let server = first.server().identity();
     let ticket = Ticket {
         handle: [1; HANDLE],
         request: crate::parked::digest(&server, FIRST.0, "weather__now", br#"{"x":"1","y":[2.0]}"#)
             .unwrap(),
-        home: crate::Home::new("proxy-1".parse().unwrap(), None),
+        home: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
     };
     assert_eq!(ticket.request, entrusted.request);
     let task = TaskId {
         server: "weather".parse().unwrap(),
         tool: "weather__now".into(),
-        original: OWN.into(),
+        original: SERVER_STATE.into(),
     };
-    let nonce = &[4; NONCE];
+    let nonce = &[4; NONCE_LEN];
     let good = entrusted.seal(&world.sealer, binding, nonce).unwrap();
     let of = |binding| entrusted.seal(&world.sealer, binding, nonce).unwrap();
     let foreign = sealer(&[7]);
     let mut states = vec![
         String::new(),
         "after one/".to_owned(),
-        OWN.to_owned(),
+        SERVER_STATE.to_owned(),
         "{}".to_owned(),
         "x".repeat(70_000),
         good[..good.len() - 1].to_owned(),
@@ -208,11 +209,11 @@ fn ti_07_what_we_did_not_seal_for_this_reaches_no_server() {
         format!("{good} "),
         good.to_lowercase(),
         format!("B{}", &good[1..]),
-        of(Binding {
+        of(SealContext {
             gateway: &other,
             ..binding
         }),
-        of(Binding {
+        of(SealContext {
             principal: eve.principal(),
             ..binding
         }),
@@ -220,32 +221,36 @@ fn ti_07_what_we_did_not_seal_for_this_reaches_no_server() {
         ticket.seal(&world.sealer, binding, nonce),
         task.seal(&world.sealer, binding).unwrap(),
     ];
-    for purpose in [Purpose::Session, Purpose::Cursor, Purpose::State] {
+    for purpose in [
+        SealPurpose::Session,
+        SealPurpose::Cursor,
+        SealPurpose::ServerState,
+    ] {
         states.push(world.sealer.seal(purpose, binding, nonce, b"x"));
     }
     for state in states {
         let state = format!(r#","requestState":{}"#, quote(&state));
-        let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &state);
+        let plan = retry(&world, "all", FIRST.0, FIRST.1, &state);
         assert!(refused(plan).contains("not valid here"), "{state}");
     }
     for mistyped in ["null", "1", "{}", r#"["x"]"#, "true"] {
         let state = format!(r#","requestState":{mistyped}"#);
-        let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &state);
+        let plan = retry(&world, "all", FIRST.0, FIRST.1, &state);
         assert!(refused(plan).contains("wrong type"), "{state}");
     }
     let sealed = format!(r#","requestState":{}"#, quote(&good));
-    let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &sealed);
+    let plan = retry(&world, "all", FIRST.0, FIRST.1, &sealed);
     assert!(matches!(plan, Plan::Call(_)));
 }
 
 /// Call of a legacy server that requires a URL elicitation.
-const AWAY: (&str, &str) = (
+const LEGACY_CALL: (&str, &str) = (
     "tools/call",
     r#""name":"files__read","arguments":{"x":"1"}"#,
 );
 
-fn away(world: &World, until: Timestamp) -> String {
-    let body = call(AWAY.0, AWAY.1, "");
+fn url_elicitation_state(world: &GatewayFixture, until: Timestamp) -> String {
+    let body = call(LEGACY_CALL.0, LEGACY_CALL.1, "");
     let Plan::Call(first) = world.modern("all", &body, &[]) else {
         panic!("no call");
     };
@@ -256,22 +261,22 @@ fn away(world: &World, until: Timestamp) -> String {
         pages: 1,
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
-    let text = visit.seal(&world.sealer, binding, &[3; NONCE]);
+    let text = visit.seal(&world.sealer, binding, &[3; NONCE_LEN]);
     format!(r#","requestState":{}"#, quote(&text))
 }
 
 #[test]
-fn ti_07_who_was_at_a_page_makes_the_same_request_through_any_proxy_while_there_is_time() {
-    let world = World::new();
-    let state = away(&world, LATER);
+fn ti_07_a_retry_after_a_url_elicitation_works_through_any_proxy_until_expiry() {
+    let world = GatewayFixture::new();
+    let state = url_elicitation_state(&world, LATER);
     for (action, declined) in [("accept", false), ("decline", true)] {
         let back = format!(r#"{state},"inputResponses":{{"page-1":{{"action":"{action}"}}}}"#);
         let body = call(
-            AWAY.0,
+            LEGACY_CALL.0,
             r#""name":"files__read","arguments":{ "x" : "1" }"#,
             &back,
         );
@@ -281,22 +286,22 @@ fn ti_07_who_was_at_a_page_makes_the_same_request_through_any_proxy_while_there_
         assert!(call.retry.is_none(), "nothing waits with us");
         assert_eq!(call.visited, Some(Visited { times: 4, declined }));
     }
-    let other = AWAY.1.replace(r#""1""#, r#""2""#);
-    let plan = taken_up(&world, "all", AWAY.0, &other, &state);
+    let other = LEGACY_CALL.1.replace(r#""1""#, r#""2""#);
+    let plan = retry(&world, "all", LEGACY_CALL.0, &other, &state);
     assert!(refused(plan).contains("belongs to another request"));
-    let late = away(&world, NOW);
-    let plan = taken_up(&world, "all", AWAY.0, AWAY.1, &late);
+    let late = url_elicitation_state(&world, NOW);
+    let plan = retry(&world, "all", LEGACY_CALL.0, LEGACY_CALL.1, &late);
     assert!(refused(plan).contains("is over"));
     // A modern server never receives this state.
-    let plan = taken_up(&world, "all", FIRST.0, FIRST.1, &state);
+    let plan = retry(&world, "all", FIRST.0, FIRST.1, &state);
     assert!(refused(plan).contains("not valid here"));
 }
 
 /// Legacy clients cannot send states: a modern server would take such a request for a retry.
 #[test]
-fn ti_07_sessions_have_no_states() {
-    let world = World::new();
-    let good = given(&world, LATER);
+fn ti_07_a_legacy_session_carries_no_request_state() {
+    let world = GatewayFixture::new();
+    let good = sealed_state(&world, LATER);
     for extra in [&good, r#","requestState":"x""#, r#","inputResponses":{}"#] {
         let within = |params: &str| {
             let body = call(FIRST.0, params, extra);
@@ -307,7 +312,7 @@ fn ti_07_sessions_have_no_states() {
         let plan = within(r#""name":"files__read""#);
         assert!(matches!(plan, Plan::Call(_)), "{extra}");
     }
-    let answers = taken_up(
+    let answers = retry(
         &world,
         "all",
         FIRST.0,

@@ -2,32 +2,37 @@
 
 use serde_json::{Value, json};
 use toolgate_model::{
-    Era, Resource, ResourceKind, Snapshot,
+    Era, ResourceKind, Snapshot, SnapshotResource,
     snapshot::{ExposedTool, ToolShape},
 };
 
 use crate::{
     Plan, Refusal,
-    fixture::{META, World, insert, key, offers, world},
-    rewrite::{Towards, request},
+    fixture::{GatewayFixture, META, insert, key, test_servers, test_snapshot},
+    rewrite::{UpstreamRequestOptions, request},
 };
 
 fn shaped(change: impl Fn(&mut ExposedTool)) -> Snapshot {
-    let mut snapshot = world(&offers());
+    let mut snapshot = test_snapshot(&test_servers());
     let key = key(ResourceKind::Gateway, "acme", "main");
-    let Resource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
+    let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
         panic!("not a gateway");
     };
     let mut gateway = gateway.clone();
     gateway.tools.iter_mut().for_each(change);
     gateway.must_understand = vec!["shaped_arguments".to_owned()];
-    insert(&mut snapshot, "acme", "main", Resource::Gateway(gateway));
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        SnapshotResource::Gateway(gateway),
+    );
     snapshot
 }
 
 /// Gateway whose forecast tool is fixed to Bern, with its other arguments hidden.
-fn bern() -> World {
-    World::of(&shaped(|tool| {
+fn bern() -> GatewayFixture {
+    GatewayFixture::of(&shaped(|tool| {
         if tool.original == "forecast" {
             tool.shape = Some(ToolShape {
                 description: Some("Weather in Bern.".to_owned()),
@@ -38,7 +43,7 @@ fn bern() -> World {
     }))
 }
 
-fn call(world: &World, arguments: &str) -> (Plan, bytes::Bytes) {
+fn call(world: &GatewayFixture, arguments: &str) -> (Plan, bytes::Bytes) {
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"weather__forecast"{arguments},"_meta":{{{META}}}}}}}"#
     );
@@ -46,7 +51,7 @@ fn call(world: &World, arguments: &str) -> (Plan, bytes::Bytes) {
 }
 
 #[test]
-fn clients_see_the_shape_and_nothing_of_what_is_kept_from_them() {
+fn clients_see_the_shaped_definition_without_hidden_arguments() {
     let gateway = bern();
     let gateway = gateway.gateway();
     let tool = gateway.tool("weather__forecast").unwrap();
@@ -56,7 +61,7 @@ fn clients_see_the_shape_and_nothing_of_what_is_kept_from_them() {
         seen["inputSchema"],
         json!({"type": "object", "properties": {}})
     );
-    let plain = World::new();
+    let plain = GatewayFixture::new();
     let plain = plain.gateway();
     assert_ne!(plain.tools_digest, gateway.tools_digest);
     let other = gateway.tool("files__read").unwrap();
@@ -64,11 +69,11 @@ fn clients_see_the_shape_and_nothing_of_what_is_kept_from_them() {
         other.definition(Era::Legacy),
         plain.tool("files__read").unwrap().definition(Era::Legacy)
     );
-    assert!(other.arguments.is_none());
+    assert!(other.reserved_arguments.is_none());
 }
 
 #[test]
-fn what_is_kept_from_callers_is_refused_by_name() {
+fn a_fixed_or_hidden_argument_is_rejected_by_name() {
     let world = bern();
     for (given, named) in [
         (r#"{"city":"Rome"}"#, "city"),
@@ -83,7 +88,7 @@ fn what_is_kept_from_callers_is_refused_by_name() {
 }
 
 #[test]
-fn servers_get_what_is_set_in_the_arguments_and_in_their_headers() {
+fn servers_get_fixed_values_in_arguments_and_headers() {
     let world = bern();
     let cases = [
         ("", json!({"city": "Bern"})),
@@ -98,7 +103,7 @@ fn servers_get_what_is_set_in_the_arguments_and_in_their_headers() {
         let Plan::Call(call) = plan else {
             panic!("{plan:?}");
         };
-        let to = |era, version| Towards {
+        let to = |era, version| UpstreamRequestOptions {
             era,
             version,
             id: 9,
@@ -118,17 +123,22 @@ fn servers_get_what_is_set_in_the_arguments_and_in_their_headers() {
 }
 
 #[test]
-fn a_gateway_may_be_more_impatient_than_a_server() {
+fn a_gateway_may_shorten_the_timeout_of_a_server() {
     let mut snapshot = shaped(|_| {});
     let key = key(ResourceKind::Gateway, "acme", "main");
-    let Resource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
+    let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
         panic!("not a gateway");
     };
     let mut gateway = gateway.clone();
     let most = std::time::Duration::from_secs(2);
     gateway.timeouts = [(crate::fixture::slug("weather"), most)].into();
-    insert(&mut snapshot, "acme", "main", Resource::Gateway(gateway));
-    let world = World::of(&snapshot);
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        SnapshotResource::Gateway(gateway),
+    );
+    let world = GatewayFixture::of(&snapshot);
     let (Plan::Call(call), _) = call(&world, r#","arguments":{}"#) else {
         panic!("no call");
     };

@@ -7,9 +7,9 @@ use toolgate_model::Era;
 use super::{json, relay};
 use crate::{
     entrusted::STATE_LIMIT,
-    fixture::World,
+    fixture::GatewayFixture,
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Reply, Wanted},
+    rewrite::{CallOutcome, ClientResponse, IncompleteResponse, ResponseRelay},
 };
 
 const CELLS: [(Era, Era); 4] = [
@@ -19,26 +19,26 @@ const CELLS: [(Era, Era); 4] = [
     (Era::Modern, Era::Modern),
 ];
 
-fn reply(client: Era, server: Era, answer: &str) -> Reply {
+fn reply(client: Era, server: Era, answer: &str) -> ClientResponse {
     relay(client, server, "")
-        .only(&Bytes::from(answer.to_owned()))
+        .on_single_response(&Bytes::from(answer.to_owned()))
         .unwrap()
 }
 
-fn body(reply: &Reply) -> Value {
+fn body(reply: &ClientResponse) -> Value {
     json(&reply.body.to_bytes())
 }
 
 #[test]
-fn legacy_to_legacy_changes_the_id_alone() {
+fn legacy_to_legacy_changes_only_the_id() {
     let answer = r#"{ "id" : 42, "result":{"content":[{"type":"text","text":"\u00e9"}],"x":1e2,"_meta":{"a/b":1}} ,"jsonrpc":"2.0"}"#;
     let reply = reply(Era::Legacy, Era::Legacy, answer);
-    assert_eq!(reply.outcome, Outcome::Done);
+    assert_eq!(reply.outcome, CallOutcome::Done);
     assert_eq!(reply.body.to_bytes(), answer.replace("42", "\"c-1\""));
 }
 
 #[test]
-fn modern_clients_get_a_result_type_and_our_name() {
+fn modern_clients_get_a_result_type_and_the_gateway_name() {
     for answer in [
         r#"{"jsonrpc":"2.0","id":42,"result":{"content":[]}}"#,
         r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"resultType":"complete"}}"#,
@@ -61,7 +61,7 @@ fn modern_clients_get_a_result_type_and_our_name() {
 }
 
 #[test]
-fn legacy_clients_get_nothing_of_the_modern_era() {
+fn legacy_clients_get_no_modern_members() {
     let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"a":1,"resultType":"complete","structuredContent":[1],"content":[],"ttlMs":5,"cacheScope":"public","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"theirs","version":"9"},"k/l":2}}}"#;
     let reply = reply(Era::Legacy, Era::Modern, answer);
     assert_eq!(
@@ -71,7 +71,7 @@ fn legacy_clients_get_nothing_of_the_modern_era() {
 }
 
 #[test]
-fn what_belongs_to_a_round_of_questions_is_in_no_other_answer() {
+fn request_round_members_are_removed_from_ordinary_results() {
     let state = r#""request\u0053tate":"the server's own""#;
     let requests = r#""inputRequests":{"who":{"method":"roots/list"}}"#;
     for kind in ["", r#""resultType":"complete","#] {
@@ -85,7 +85,7 @@ fn what_belongs_to_a_round_of_questions_is_in_no_other_answer() {
                     r#"{{"jsonrpc":"2.0","id":42,"result":{{{round},{kind}"content":[],"x":1e2}}}}"#
                 );
                 let reply = reply(*client, *server, &answer);
-                assert_eq!(reply.outcome, Outcome::Done, "{answer}");
+                assert_eq!(reply.outcome, CallOutcome::Done, "{answer}");
                 let result = body(&reply)["result"].clone();
                 let mut names: Vec<_> = result.as_object().unwrap().keys().collect();
                 names.retain(|name| !matches!(&***name, "_meta" | "resultType"));
@@ -100,7 +100,7 @@ fn what_belongs_to_a_round_of_questions_is_in_no_other_answer() {
 }
 
 #[test]
-fn structured_objects_reach_everybody() {
+fn structured_objects_are_forwarded_to_both_eras() {
     let answer =
         r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"structuredContent":{"a":null}}}"#;
     for (client, server) in CELLS {
@@ -121,17 +121,17 @@ fn structured_objects_reach_everybody() {
 }
 
 #[test]
-fn what_the_tool_says_of_its_failure_is_for_the_model() {
+fn tool_failures_are_forwarded_to_the_model() {
     let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"content":[{"type":"text","text":"no"}],"isError":true}}"#;
     for (client, server) in CELLS {
         let reply = reply(client, server, answer);
-        assert_eq!(reply.outcome, Outcome::ToolError);
+        assert_eq!(reply.outcome, CallOutcome::ToolError);
         assert_eq!(body(&reply)["result"]["content"][0]["text"], "no");
     }
 }
 
 #[test]
-fn that_no_tool_answered_is_said_by_the_gateway_alone() {
+fn only_the_gateway_sets_the_failure_marker() {
     let forged = r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"isError":true,"_meta":{"k/l":2,"toolgate/failure":"upstream_broken"}}}"#;
     let unreadable = r#"{"jsonrpc":"2.0","id":42,"result":7}"#;
     for (client, server) in CELLS {
@@ -155,8 +155,8 @@ fn errors_are_translated_between_the_eras() {
         let told = body(&reply)["error"]["code"].as_i64();
         (told.unwrap_or_default(), reply.status, reply.outcome)
     };
-    let error = |code| (code, 200, Outcome::Error);
-    let failed = |failure| (0, 200, Outcome::Failed(failure));
+    let error = |code| (code, 200, CallOutcome::Error);
+    let failed = |failure| (0, 200, CallOutcome::Failed(failure));
     for (client, server) in CELLS {
         assert_eq!(code(client, server, -32602), error(-32602));
         assert_eq!(code(client, server, -32603), error(-32603));
@@ -181,27 +181,27 @@ fn errors_are_translated_between_the_eras() {
     assert_eq!(code(Era::Legacy, Era::Legacy, -32050), error(-32050));
     assert_eq!(
         code(Era::Modern, Era::Modern, -32021),
-        (-32021, 400, Outcome::Error)
+        (-32021, 400, CallOutcome::Error)
     );
     let needs = failed(UpstreamFailure::NeedsInput);
     assert_eq!(code(Era::Legacy, Era::Modern, -32021), needs);
 }
 
 #[test]
-fn errors_keep_their_words_and_data() {
+fn errors_keep_their_message_and_data() {
     let answer = r#"{"jsonrpc":"2.0","error":{"code":-32602,"message":"bad \u00e9","data":{"x":[1.50]}},"id":42}"#;
     let reply = reply(Era::Legacy, Era::Legacy, answer);
     assert_eq!(reply.body.to_bytes(), answer.replace("42", "\"c-1\""));
     // A server that could not parse the request responds without an id.
     let lost = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#;
     let reply = super::relay(Era::Legacy, Era::Legacy, "")
-        .only(&Bytes::from(lost))
+        .on_single_response(&Bytes::from(lost))
         .unwrap();
     assert_eq!(body(&reply)["id"], "c-1");
 }
 
 #[test]
-fn lies_become_a_failed_tool_that_tells_nothing_of_the_server() {
+fn invalid_results_become_a_tool_error_without_server_details() {
     for answer in [
         "",
         "{}",
@@ -222,7 +222,7 @@ fn lies_become_a_failed_tool_that_tells_nothing_of_the_server() {
             let reply = reply(client, server, answer);
             assert_eq!(
                 reply.outcome,
-                Outcome::Failed(UpstreamFailure::Malformed),
+                CallOutcome::Failed(UpstreamFailure::Malformed),
                 "{answer}"
             );
             let told = body(&reply);
@@ -238,54 +238,63 @@ fn lies_become_a_failed_tool_that_tells_nothing_of_the_server() {
 }
 
 #[test]
-fn input_may_be_asked_of_those_who_declared_it() {
+fn input_is_requested_only_from_clients_that_declared_it() {
     let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"resultType":"input_required","requestState":"s","inputRequests":{"a":{"method":"elicitation/create","params":{"message":"?"}}}}}"#;
     let ask = |capabilities: &str| {
         let meta = crate::fixture::META.replace("{}", capabilities);
         let text = format!(
             r#"{{"jsonrpc":"2.0","id":"c-1","method":"tools/call","params":{{"name":"files__read","_meta":{{{meta}}}}}}}"#
         );
-        let crate::Plan::Call(call) = World::new().modern("all", &text, &[]) else {
+        let crate::Plan::Call(call) = GatewayFixture::new().modern("all", &text, &[]) else {
             panic!("no call");
         };
-        let mut relay = Relay::new(call, Era::Modern, super::OWN, None);
-        match relay.only(&Bytes::from(answer)) {
+        let mut relay = ResponseRelay::new(call, Era::Modern, super::UPSTREAM_ID, None);
+        match relay.on_single_response(&Bytes::from(answer)) {
             Ok(reply) => reply,
             Err(unfinished) => {
-                assert_eq!(unfinished, Wanted::Entrusts(r#""s""#.into()));
-                relay.entrusted(Some("sealed"))
+                assert_eq!(unfinished, IncompleteResponse::SealState(r#""s""#.into()));
+                relay.respond_with_sealed_state(Some("sealed"))
             }
         }
     };
     let granted = ask(r#"{"elicitation":{}}"#);
-    assert_eq!(granted.outcome, Outcome::InputRequired);
+    assert_eq!(granted.outcome, CallOutcome::InputRequired);
     assert_eq!(body(&granted)["result"]["resultType"], "input_required");
     assert_eq!(body(&granted)["result"]["requestState"], "sealed");
     for lacking in ["{}", r#"{"sampling":{}}"#, r#"{"elicitation":{"url":{}}}"#] {
-        let failed = Outcome::Failed(UpstreamFailure::NeedsInput);
+        let failed = CallOutcome::Failed(UpstreamFailure::NeedsInput);
         assert_eq!(ask(lacking).outcome, failed, "{lacking}");
     }
     let legacy = reply(Era::Legacy, Era::Modern, answer);
-    assert_eq!(legacy.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
+    assert_eq!(
+        legacy.outcome,
+        CallOutcome::Failed(UpstreamFailure::NeedsInput)
+    );
 }
 
 /// The limit is not a setting of the server, so the error names no setting.
 #[test]
-fn a_state_that_is_too_long_is_told_as_that() {
+fn a_too_long_request_state_is_reported_as_such() {
     let told = |client: Era, length: usize| {
         let state = format!("\"{}\"", "x".repeat(length - 2));
         let answer = format!(
             r#"{{"jsonrpc":"2.0","id":42,"result":{{"resultType":"input_required","requestState":{state}}}}}"#
         );
-        relay(client, Era::Modern, "").only(&Bytes::from(answer))
+        relay(client, Era::Modern, "").on_single_response(&Bytes::from(answer))
     };
     let fits = |client| told(client, STATE_LIMIT);
-    assert!(matches!(fits(Era::Modern), Err(Wanted::Entrusts(_))));
+    assert!(matches!(
+        fits(Era::Modern),
+        Err(IncompleteResponse::SealState(_))
+    ));
     // For a legacy client the state is stored on this proxy.
-    assert!(matches!(fits(Era::Legacy), Err(Wanted::Required(_))));
+    assert!(matches!(
+        fits(Era::Legacy),
+        Err(IncompleteResponse::InputRequired(_))
+    ));
     for client in [Era::Modern, Era::Legacy] {
         let reply = told(client, STATE_LIMIT + 1).unwrap();
-        let failed = Outcome::Failed(UpstreamFailure::StateTooLarge);
+        let failed = CallOutcome::Failed(UpstreamFailure::StateTooLarge);
         assert_eq!(reply.outcome, failed);
         let reply = body(&reply);
         let words = reply["result"]["content"][0]["text"].as_str().unwrap();
@@ -302,10 +311,12 @@ fn large_answers_are_not_copied() {
     ));
     let inside = answer.as_ptr_range();
     for (client, server) in CELLS {
-        let reply = relay(client, server, "").only(&answer).unwrap();
+        let reply = relay(client, server, "")
+            .on_single_response(&answer)
+            .unwrap();
         let shared = reply
             .body
-            .pieces()
+            .segments()
             .iter()
             .filter(|piece| inside.contains(&piece.as_ptr()));
         assert!(shared.map(Bytes::len).sum::<usize>() > 1 << 20);

@@ -4,23 +4,23 @@ use bytes::Bytes;
 use serde_json::json;
 use toolgate_model::Era;
 
-use super::{OWN, json};
+use super::{UPSTREAM_ID, json};
 use crate::{
     Plan, Refusal,
     asking::{Kind, LARGEST, Question},
-    fixture::{META, World},
+    fixture::{GatewayFixture, META},
     parked::{HANDLE, Ticket},
     plan::CallPlan,
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Relayed, again, input_required},
-    seal::{Binding, NONCE},
-    session_id::ClientCapabilities,
+    rewrite::{CallOutcome, RelayAction, ResponseRelay, again, input_required},
+    seal::{NONCE_LEN, SealContext},
+    session::session_id::ClientCapabilities,
 };
 
 const CAN: &str = r#"{"elicitation":{"url":{},"form":{}},"roots":{}}"#;
 
 /// Plan of a call of a legacy server's tool by a client with these capabilities.
-fn planned(world: &World, era: Era, capabilities: &str, extra: &str) -> Plan {
+fn planned(world: &GatewayFixture, era: Era, capabilities: &str, extra: &str) -> Plan {
     let meta = META.replace("{}", capabilities);
     let meta = match era {
         Era::Legacy => String::new(),
@@ -36,7 +36,7 @@ fn planned(world: &World, era: Era, capabilities: &str, extra: &str) -> Plan {
 }
 
 fn call(era: Era, capabilities: &str) -> std::sync::Arc<CallPlan> {
-    let mut world = World::new();
+    let mut world = GatewayFixture::new();
     world.session.capabilities = ClientCapabilities::read(capabilities.as_bytes());
     let Plan::Call(call) = planned(&world, era, capabilities, "") else {
         panic!("no call");
@@ -44,58 +44,64 @@ fn call(era: Era, capabilities: &str) -> std::sync::Arc<CallPlan> {
     call
 }
 
-fn relay(era: Era, server: Era) -> Relay {
-    Relay::new(call(era, CAN), server, OWN, None)
+fn relay(era: Era, server: Era) -> ResponseRelay {
+    ResponseRelay::new(call(era, CAN), server, UPSTREAM_ID, None)
 }
 
-fn on(relay: &mut Relay, message: &str) -> Relayed {
+fn on(relay: &mut ResponseRelay, message: &str) -> RelayAction {
     relay.on(&Bytes::from(message.to_owned()))
 }
 
 #[test]
-fn what_was_declared_may_be_asked_and_nothing_else() {
+fn server_requests_need_a_declared_client_capability() {
     for era in [Era::Legacy, Era::Modern] {
         let mut relay = relay(era, Era::Legacy);
         let ask = r#"{"jsonrpc":"2.0","id":"\u0031","method":"elicitation/create","params":{"mode":"url","url":"https://x.example/"}}"#;
-        let Relayed::Asked(id, question) = on(&mut relay, ask) else {
+        let RelayAction::ServerRequest(id, question) = on(&mut relay, ask) else {
             panic!("not asked");
         };
         assert_eq!((&*id, question.kind()), (r#""\u0031""#, Kind::Url));
         let sample = r#"{"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}}"#;
-        let Relayed::Respond(refused) = on(&mut relay, sample) else {
+        let RelayAction::Respond(refused) = on(&mut relay, sample) else {
             panic!("not refused");
         };
         assert_eq!(json(&refused)["error"]["code"], -32601);
         let back =
             r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#;
-        assert_eq!(on(&mut relay, back), Relayed::Withdrawn("2".into()));
+        assert_eq!(on(&mut relay, back), RelayAction::Cancelled("2".into()));
     }
 }
 
 #[test]
-fn modern_servers_want_rounds_of_legacy_clients() {
+fn request_rounds_of_modern_servers_work_for_legacy_clients() {
     let wants = |requests: &str| {
         let text = format!(
             r#"{{"jsonrpc":"2.0","id":42,"result":{{"resultType":"input_required","requestState":"s\u0031"{requests}}}}}"#
         );
         on(&mut relay(Era::Legacy, Era::Modern), &text)
     };
-    let Relayed::Required(required) =
+    let RelayAction::InputRequired(required) =
         wants(r#","inputRequests":{"a":{"method":"roots/list","params":{}}}"#)
     else {
         panic!("not asked");
     };
     assert_eq!(required.state.as_deref(), Some(r#""s\u0031""#));
     assert_eq!(required.requests.len(), 1);
-    assert!(matches!(wants(""), Relayed::Required(_)), "only state");
-    let Relayed::Final(reply) = wants(r#","inputRequests":{"a":{"method":"x/y"}}"#) else {
+    assert!(
+        matches!(wants(""), RelayAction::InputRequired(_)),
+        "only state"
+    );
+    let RelayAction::Final(reply) = wants(r#","inputRequests":{"a":{"method":"x/y"}}"#) else {
         panic!("went on");
     };
-    assert_eq!(reply.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
+    assert_eq!(
+        reply.outcome,
+        CallOutcome::Failed(UpstreamFailure::NeedsInput)
+    );
 }
 
 #[test]
-fn a_call_is_made_again_with_exactly_what_the_server_gave() {
+fn a_retry_carries_exactly_the_state_of_the_server() {
     let body = Bytes::from_static(
         br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"read","requestState":"old","arguments":{"n":1.0}}}"#,
     );
@@ -107,13 +113,13 @@ fn a_call_is_made_again_with_exactly_what_the_server_gave() {
 }
 
 #[test]
-fn errors_about_what_the_policy_keeps_back_are_not_the_clients() {
+fn errors_caused_by_the_relay_policy_do_not_blame_the_client() {
     let missing = |required: &str| {
         let text = format!(
             r#"{{"jsonrpc":"2.0","id":42,"error":{{"code":-32021,"message":"m","data":{{"requiredCapabilities":{required}}}}}}}"#
         );
         let relayed = on(&mut relay(Era::Modern, Era::Modern), &text);
-        let Relayed::Final(reply) = relayed else {
+        let RelayAction::Final(reply) = relayed else {
             panic!("{relayed:?}");
         };
         reply
@@ -122,13 +128,13 @@ fn errors_about_what_the_policy_keeps_back_are_not_the_clients() {
     let kept_back = missing(r#"{"roots":{}}"#);
     assert_eq!(
         kept_back.outcome,
-        Outcome::Failed(UpstreamFailure::NeedsInput)
+        CallOutcome::Failed(UpstreamFailure::NeedsInput)
     );
 }
 
 #[test]
-fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
-    let world = World::new();
+fn a_suspended_call_is_resumed_only_by_the_same_request() {
+    let world = GatewayFixture::new();
     let call = call(Era::Modern, CAN);
     let question = Question::read("roots/list", None).unwrap();
     let reply = input_required(&call, [("question-1", &question)], "state");
@@ -142,10 +148,10 @@ fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
     let ticket = |request| Ticket {
         handle: [1; HANDLE],
         request,
-        home: crate::Home::new("proxy-1".parse().unwrap(), None),
+        home: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let binding = Binding {
+    let binding = SealContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
@@ -154,7 +160,7 @@ fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
         crate::parked::digest(&server, "tools/call", "files__read", arguments.as_bytes()).unwrap()
     };
     let retry = |arguments: &str, answers: &str| {
-        let state = ticket(digest(arguments)).seal(&world.sealer, binding, &[2; NONCE]);
+        let state = ticket(digest(arguments)).seal(&world.sealer, binding, &[2; NONCE_LEN]);
         let extra = format!(r#","requestState":"{state}"{answers}"#);
         planned(&world, Era::Modern, CAN, &extra)
     };
@@ -177,14 +183,14 @@ fn a_call_that_stands_still_is_taken_up_by_the_same_request_only() {
 /// The rejection of a request that is too large names the size limit, and does not claim that the client lacks
 /// support.
 #[test]
-fn a_question_that_is_too_large_is_refused_as_that() {
+fn a_too_large_server_request_is_rejected_as_such() {
     for era in [Era::Legacy, Era::Modern] {
         let mut relay = relay(era, Era::Legacy);
         let text = "m".repeat(LARGEST);
         let ask = format!(
             r#"{{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{{"message":"{text}"}}}}"#
         );
-        let Relayed::Respond(refused) = on(&mut relay, &ask) else {
+        let RelayAction::Respond(refused) = on(&mut relay, &ask) else {
             panic!("not refused");
         };
         let error = &json(&refused)["error"];

@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use toolgate_mcp::{Edit, Span, splice};
+use toolgate_mcp::{ByteEdit, ByteSpan, splice};
 use toolgate_model::Era;
 
-use super::{OWN, call, json, relay};
-use crate::rewrite::{Towards, request, stitch::stitch};
+use super::{UPSTREAM_ID, call, json, relay};
+use crate::rewrite::{UpstreamRequestOptions, request, segmented_splice::segmented_splice};
 
 pub(super) fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -61,9 +61,9 @@ proptest! {
         let comma = if more.is_empty() { "" } else { "," };
         let params = format!(r#""arguments":{}{comma}{}"#, print(&arguments), inner(&more));
         let (call, body) = call(client, "files__read", &params, &inner(&meta));
-        let to = Towards { era: server, version: "v", id: OWN, log_level: None, traceparent: None };
+        let to = UpstreamRequestOptions { era: server, version: "v", id: UPSTREAM_ID, log_level: None, traceparent: None };
         let sent = json(&request(&body, &call, &to).unwrap().body);
-        prop_assert_eq!(&sent["id"], &json!(OWN));
+        prop_assert_eq!(&sent["id"], &json!(UPSTREAM_ID));
         prop_assert_eq!(&sent["params"]["name"], "read");
         prop_assert_eq!(&sent["params"]["arguments"], &Value::Object(arguments));
         prop_assert_eq!(carried(&sent["params"]["_meta"]), Value::Object(meta));
@@ -87,8 +87,8 @@ proptest! {
         if let Some(structured) = &structured {
             result.insert("structuredContent".to_owned(), structured.clone());
         }
-        let answer = json!({"jsonrpc": "2.0", "id": OWN, "result": result}).to_string();
-        let reply = relay(client, server, "").only(&Bytes::from(answer)).unwrap();
+        let answer = json!({"jsonrpc": "2.0", "id": UPSTREAM_ID, "result": result}).to_string();
+        let reply = relay(client, server, "").on_single_response(&Bytes::from(answer)).unwrap();
         let told = json(&reply.body.to_bytes());
         prop_assert_eq!(&told["id"], "c-1");
         let modern = client == Era::Modern;
@@ -104,21 +104,21 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_of_a_server_stop_a_relay(client in era(), server in era(), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let reply = relay(client, server, "").only(&Bytes::from(bytes)).unwrap();
+    fn arbitrary_server_bytes_cause_no_panic(client in era(), server in era(), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let reply = relay(client, server, "").on_single_response(&Bytes::from(bytes)).unwrap();
         prop_assert_eq!(&json(&reply.body.to_bytes())["id"], "c-1");
     }
 
     #[test]
-    fn stitching_is_splicing_without_the_copy(
+    fn stitched_pieces_equal_the_spliced_text(
         source in prop::collection::vec(any::<u8>(), 0..100),
         edits in prop::collection::vec((0_usize..110, 0_usize..20, prop::collection::vec(any::<u8>(), 0..5)), 0..5),
     ) {
         let source = Bytes::from(source);
         let edits = || edits.iter().map(|(start, len, with)| {
-            Edit::replace(Span::new(*start, start + len), with.clone())
+            ByteEdit::replace(ByteSpan::new(*start, start + len), with.clone())
         }).collect::<Vec<_>>();
-        let stitched = stitch(&source, edits()).map(|parts| parts.to_bytes()).ok();
+        let stitched = segmented_splice(&source, edits()).map(|parts| parts.to_bytes()).ok();
         prop_assert_eq!(stitched, splice(&source, edits()).ok());
     }
 }

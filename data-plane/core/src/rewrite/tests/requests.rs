@@ -3,20 +3,20 @@
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
-use super::{OWN, call, json, owned};
+use super::{UPSTREAM_ID, call, json, owned};
 use crate::{
-    rewrite::{Request, Towards, request},
+    rewrite::{UpstreamRequest, UpstreamRequestOptions, request},
     session::LogLevel,
 };
 
-pub(super) fn towards(era: Era) -> Towards<'static> {
-    Towards {
+pub(super) fn towards(era: Era) -> UpstreamRequestOptions<'static> {
+    UpstreamRequestOptions {
         era,
         version: match era {
             Era::Legacy => "2025-06-18",
             Era::Modern => "2026-07-28",
         },
-        id: OWN,
+        id: UPSTREAM_ID,
         log_level: None,
         traceparent: None,
     }
@@ -24,24 +24,24 @@ pub(super) fn towards(era: Era) -> Towards<'static> {
 
 fn sent(
     client: Era,
-    to: Towards<'_>,
+    to: UpstreamRequestOptions<'_>,
     tool: &str,
     params: &str,
     meta: &str,
-) -> (Value, Request<'static>) {
+) -> (Value, UpstreamRequest<'static>) {
     let (call, body) = call(client, tool, params, meta);
     let request = request(&body, &call, &to).unwrap();
     (json(&request.body), owned(request))
 }
 
-fn header<'a>(request: &'a Request<'_>, name: &str) -> Option<&'a str> {
+fn header<'a>(request: &'a UpstreamRequest<'_>, name: &str) -> Option<&'a str> {
     let mut all = request.headers.iter();
     all.find(|(header, _)| header == name)
         .map(|(_, value)| &**value)
 }
 
 #[test]
-fn legacy_to_legacy_changes_id_and_name_alone() {
+fn legacy_to_legacy_changes_only_id_and_name() {
     let (_, request) = sent(
         Era::Legacy,
         towards(Era::Legacy),
@@ -58,7 +58,7 @@ fn legacy_to_legacy_changes_id_and_name_alone() {
 }
 
 #[test]
-fn progress_tokens_are_ours() {
+fn progress_tokens_are_replaced() {
     for (client, server) in [
         (Era::Legacy, Era::Legacy),
         (Era::Legacy, Era::Modern),
@@ -83,7 +83,7 @@ fn progress_tokens_are_ours() {
 }
 
 #[test]
-fn modern_servers_are_told_who_asks_and_what_can_be_relayed() {
+fn modern_servers_get_client_info_and_relayable_capabilities() {
     let prefix = "io.modelcontextprotocol/";
     let (body, request) = sent(
         Era::Legacy,
@@ -104,7 +104,7 @@ fn modern_servers_are_told_who_asks_and_what_can_be_relayed() {
         Some("=?base64?T3Nsw7g=?=")
     );
     assert_eq!(meta.get(format!("{prefix}logLevel")), None);
-    let to = Towards {
+    let to = UpstreamRequestOptions {
         log_level: Some(LogLevel::Warning),
         ..towards(Era::Modern)
     };
@@ -116,9 +116,9 @@ fn modern_servers_are_told_who_asks_and_what_can_be_relayed() {
 }
 
 #[test]
-fn what_a_modern_client_declares_goes_along_as_far_as_it_can_be_relayed() {
+fn relayable_capabilities_of_a_modern_client_are_forwarded() {
     let (call, body) = {
-        let world = crate::fixture::World::new();
+        let world = crate::fixture::GatewayFixture::new();
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__read","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"url":{}},"extensions":{"x/y":{}},"sampling":{},"tasks":{}},"io.modelcontextprotocol/clientInfo":{"name":"spy","version":"1"},"baggage":"user=ada","tracestate":"t=1","traceparent":"00-11111111111111111111111111111111-1111111111111111-01"}}}"#;
         let crate::Plan::Call(call) = world.modern("all", body, &[]) else {
             panic!("no call");
@@ -146,11 +146,11 @@ fn what_a_modern_client_declares_goes_along_as_far_as_it_can_be_relayed() {
 }
 
 #[test]
-fn our_span_replaces_the_callers() {
+fn the_gateway_span_replaces_the_callers_span() {
     let theirs = r#""traceparent":"00-11111111111111111111111111111111-1111111111111111-01""#;
     let ours = "00-11111111111111111111111111111111-2222222222222222-01";
     for server in [Era::Legacy, Era::Modern] {
-        let to = Towards {
+        let to = UpstreamRequestOptions {
             traceparent: Some(ours),
             ..towards(server)
         };

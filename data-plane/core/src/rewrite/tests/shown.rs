@@ -7,17 +7,18 @@ use serde_json::{Value, json};
 use toolgate_model::Era;
 
 use super::{
-    OWN, json,
+    UPSTREAM_ID, json,
     properties::{era, value},
     targets::{COMPLETION, PROMPT, RESOURCE, TOOL, planned},
 };
-use crate::{rewrite::Relay, uri};
+use crate::{rewrite::ResponseRelay, view::uri};
 
 /// Rewritten result of this request.
-fn told(client: Era, server: Era, asked: (&str, &str), result: &Value) -> Value {
+fn rewritten_result(client: Era, server: Era, asked: (&str, &str), result: &Value) -> Value {
     let (call, _body) = planned(client, asked);
-    let answer = json!({"jsonrpc": "2.0", "id": OWN, "result": result}).to_string();
-    let reply = Relay::new(call, server, OWN, None).only(&Bytes::from(answer));
+    let answer = json!({"jsonrpc": "2.0", "id": UPSTREAM_ID, "result": result}).to_string();
+    let reply = ResponseRelay::new(call, server, UPSTREAM_ID, None)
+        .on_single_response(&Bytes::from(answer));
     json(&reply.unwrap().body.to_bytes())["result"].clone()
 }
 
@@ -48,7 +49,7 @@ fn show(place: Option<&mut Value>) {
 }
 
 /// Reference model.
-fn shown(block: &mut Value) {
+fn expose_block(block: &mut Value) {
     match block.get("type").and_then(Value::as_str) {
         Some("resource_link") => show(block.get_mut("uri")),
         Some("resource") => show(block.pointer_mut("/resource/uri")),
@@ -58,13 +59,13 @@ fn shown(block: &mut Value) {
 
 proptest! {
     #[test]
-    fn of_a_tool(client in era(), server in era(), mut blocks in prop::collection::vec(block(), 0..4), view in prop::option::of(address())) {
+    fn tool_results_show_prefixed_uris(client in era(), server in era(), mut blocks in prop::collection::vec(block(), 0..4), view in prop::option::of(address())) {
         let mut result = json!({"content": blocks, "structuredContent": {"uri": "memo:x"}});
         if let Some(view) = &view {
             result["_meta"] = json!({"ui": {"resourceUri": view}});
         }
-        let got = told(client, server, TOOL, &result);
-        blocks.iter_mut().for_each(shown);
+        let got = rewritten_result(client, server, TOOL, &result);
+        blocks.iter_mut().for_each(expose_block);
         prop_assert_eq!(&got["content"], &Value::from(blocks));
         prop_assert_eq!(&got["structuredContent"], &result["structuredContent"]);
         let view = view.map(|view| uri::prefixed("weather", &view).into_owned());
@@ -73,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn of_a_prompt(client in era(), server in era(), mut blocks in prop::collection::vec(block(), 0..4), together in any::<bool>()) {
+    fn prompt_results_show_prefixed_uris(client in era(), server in era(), mut blocks in prop::collection::vec(block(), 0..4), together in any::<bool>()) {
         let said = |blocks: &[Value]| if together {
             json!([{"role": "user", "content": blocks}])
         } else {
@@ -81,27 +82,27 @@ proptest! {
         };
         // An array is not a content block; its items would be taken for several blocks.
         prop_assume!(together || !blocks.iter().any(Value::is_array));
-        let got = told(client, server, PROMPT, &json!({"messages": said(&blocks)}));
-        blocks.iter_mut().for_each(shown);
+        let got = rewritten_result(client, server, PROMPT, &json!({"messages": said(&blocks)}));
+        blocks.iter_mut().for_each(expose_block);
         prop_assert_eq!(&got["messages"], &said(&blocks));
     }
 
     #[test]
-    fn of_a_resource(client in era(), server in era(), addresses in prop::collection::vec(address(), 0..4), rest in value()) {
+    fn resource_results_show_prefixed_uris(client in era(), server in era(), addresses in prop::collection::vec(address(), 0..4), rest in value()) {
         let read = |show: &dyn Fn(&String) -> String| -> Value {
             let addresses = addresses.iter().map(show);
             addresses.map(|uri| json!({"text": "memo:x", "uri": uri, "x": rest})).collect()
         };
-        let got = told(client, server, RESOURCE, &json!({"contents": read(&String::clone)}));
+        let got = rewritten_result(client, server, RESOURCE, &json!({"contents": read(&String::clone)}));
         let shown = read(&|uri| uri::prefixed("weather", uri).into_owned());
         prop_assert_eq!(&got["contents"], &shown);
     }
 
     #[test]
-    fn nothing_that_a_server_says_does_harm(client in era(), server in era(), any in value(), asked in 0..4_usize) {
+    fn arbitrary_server_results_cause_no_panic(client in era(), server in era(), any in value(), asked in 0..4_usize) {
         let asked = [TOOL, PROMPT, RESOURCE, COMPLETION][asked];
         let result = json!({"content": any, "messages": any, "contents": any, "completion": any, "x": any});
-        let got = told(client, server, asked, &result);
+        let got = rewritten_result(client, server, asked, &result);
         prop_assert_eq!(&got["x"], &any);
     }
 }

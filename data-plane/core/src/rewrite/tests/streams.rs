@@ -7,11 +7,11 @@ use toolgate_model::Era;
 use super::{json, relay};
 use crate::{
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Relayed},
+    rewrite::{CallOutcome, RelayAction, ResponseRelay},
     session::LogLevel,
 };
 
-fn on(relay: &mut Relay, message: &str) -> Relayed {
+fn on(relay: &mut ResponseRelay, message: &str) -> RelayAction {
     relay.on(&Bytes::from(message.to_owned()))
 }
 
@@ -28,14 +28,14 @@ fn log(level: &str, logger: &str) -> String {
 }
 
 #[test]
-fn progress_goes_under_the_clients_token_and_only_forward() {
+fn progress_uses_the_clients_token_and_only_increases() {
     for (client, server) in [(Era::Legacy, Era::Modern), (Era::Modern, Era::Legacy)] {
         let mut relay = relay(client, server, r#""progressToken":"t\u0031""#);
-        let Relayed::Progress(first) = on(&mut relay, &progress("42", "1")) else {
+        let RelayAction::Progress(first) = on(&mut relay, &progress("42", "1")) else {
             panic!("not forwarded");
         };
         assert_eq!(
-            relay.told(&first).unwrap(),
+            relay.render(&first).unwrap(),
             r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t\u0031","progress":1,"total":10}}"#
         );
         for stale in [
@@ -45,63 +45,63 @@ fn progress_goes_under_the_clients_token_and_only_forward() {
             progress("\"42\"", "9"),
             progress("42", "\"9\""),
         ] {
-            assert_eq!(on(&mut relay, &stale), Relayed::Ignore, "{stale}");
+            assert_eq!(on(&mut relay, &stale), RelayAction::Ignore, "{stale}");
         }
         assert!(matches!(
             on(&mut relay, &progress("42", "1.5")),
-            Relayed::Progress(_)
+            RelayAction::Progress(_)
         ));
     }
     let mut unasked = relay(Era::Legacy, Era::Legacy, "");
-    assert_eq!(on(&mut unasked, &progress("42", "1")), Relayed::Ignore);
+    assert_eq!(on(&mut unasked, &progress("42", "1")), RelayAction::Ignore);
 }
 
 #[test]
-fn log_messages_reach_who_asked_for_their_level() {
+fn log_messages_reach_clients_that_requested_their_level() {
     let mut legacy = relay(Era::Legacy, Era::Legacy, "");
-    assert_eq!(on(&mut legacy, &log("debug", "")), Relayed::Ignore);
-    let Relayed::Log(LogLevel::Info, plain) = on(&mut legacy, &log("info", "")) else {
+    assert_eq!(on(&mut legacy, &log("debug", "")), RelayAction::Ignore);
+    let RelayAction::Log(LogLevel::Info, plain) = on(&mut legacy, &log("info", "")) else {
         panic!("not forwarded");
     };
-    assert_eq!(legacy.told(&plain).unwrap(), log("info", ""));
-    let Relayed::Log(LogLevel::Error, named) =
+    assert_eq!(legacy.render(&plain).unwrap(), log("info", ""));
+    let RelayAction::Log(LogLevel::Error, named) =
         on(&mut legacy, &log("error", r#""logger":"d\u0062","#))
     else {
         panic!("not forwarded");
     };
-    let named = legacy.told(&named).unwrap();
+    let named = legacy.render(&named).unwrap();
     assert_eq!(json(&named)["params"]["logger"], "files/db");
     let mut silent = relay(Era::Modern, Era::Legacy, "");
-    assert_eq!(on(&mut silent, &log("emergency", "")), Relayed::Ignore);
+    assert_eq!(on(&mut silent, &log("emergency", "")), RelayAction::Ignore);
     let asked = r#""io.modelcontextprotocol/logLevel":"error""#;
     let mut asking = relay(Era::Modern, Era::Legacy, asked);
-    assert_eq!(on(&mut asking, &log("warning", "")), Relayed::Ignore);
+    assert_eq!(on(&mut asking, &log("warning", "")), RelayAction::Ignore);
     assert!(matches!(
         on(&mut asking, &log("error", "")),
-        Relayed::Log(..)
+        RelayAction::Log(..)
     ));
-    assert_eq!(on(&mut asking, &log("loud", "")), Relayed::Ignore);
+    assert_eq!(on(&mut asking, &log("loud", "")), RelayAction::Ignore);
 }
 
 #[test]
-fn servers_that_ask_are_answered_at_once() {
+fn server_requests_are_answered_immediately() {
     let mut relay = relay(Era::Modern, Era::Legacy, "");
     let ask = |method: &str| format!(r#"{{"jsonrpc":"2.0","id":"s\u0031","method":"{method}"}}"#);
-    let Relayed::Respond(pong) = on(&mut relay, &ask("ping")) else {
+    let RelayAction::Respond(pong) = on(&mut relay, &ask("ping")) else {
         panic!("no answer");
     };
     assert_eq!(pong, r#"{"jsonrpc":"2.0","id":"s\u0031","result":{}}"#);
-    let Relayed::Respond(refused) = on(&mut relay, &ask("elicitation/create")) else {
+    let RelayAction::Respond(refused) = on(&mut relay, &ask("elicitation/create")) else {
         panic!("no answer");
     };
     assert_eq!(json(&refused)["error"]["code"], json!(-32601));
     // Modern servers may not send requests.
     let mut modern = super::relay(Era::Modern, Era::Modern, "");
-    assert_eq!(on(&mut modern, &ask("ping")), Relayed::Ignore);
+    assert_eq!(on(&mut modern, &ask("ping")), RelayAction::Ignore);
 }
 
 #[test]
-fn only_what_belongs_to_the_call_passes() {
+fn only_messages_of_the_call_are_forwarded() {
     let mut relay = relay(Era::Legacy, Era::Legacy, r#""progressToken":1"#);
     for method in [
         "notifications/tools/list_changed",
@@ -112,23 +112,26 @@ fn only_what_belongs_to_the_call_passes() {
         "notifications/message",
     ] {
         let notice = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
-        assert_eq!(on(&mut relay, &notice), Relayed::Ignore, "{method}");
+        assert_eq!(on(&mut relay, &notice), RelayAction::Ignore, "{method}");
     }
     // A response to another request is ignored, and the relay continues.
     let other = r#"{"jsonrpc":"2.0","id":41,"result":{"secret":1}}"#;
-    assert_eq!(on(&mut relay, other), Relayed::Ignore);
+    assert_eq!(on(&mut relay, other), RelayAction::Ignore);
     let ours = r#"{"jsonrpc":"2.0","id":42,"result":{}}"#;
-    assert!(matches!(on(&mut relay, ours), Relayed::Final(_)));
+    assert!(matches!(on(&mut relay, ours), RelayAction::Final(_)));
     assert!(relay.is_finished());
-    assert_eq!(on(&mut relay, ours), Relayed::Ignore);
-    assert_eq!(on(&mut relay, &progress("42", "9")), Relayed::Ignore);
+    assert_eq!(on(&mut relay, ours), RelayAction::Ignore);
+    assert_eq!(on(&mut relay, &progress("42", "9")), RelayAction::Ignore);
 }
 
 #[test]
-fn nonsense_on_a_stream_ends_the_call() {
+fn an_invalid_message_on_a_stream_ends_the_call() {
     let mut relay = relay(Era::Legacy, Era::Legacy, "");
-    let Relayed::Final(reply) = on(&mut relay, "{") else {
+    let RelayAction::Final(reply) = on(&mut relay, "{") else {
         panic!("went on");
     };
-    assert_eq!(reply.outcome, Outcome::Failed(UpstreamFailure::Malformed));
+    assert_eq!(
+        reply.outcome,
+        CallOutcome::Failed(UpstreamFailure::Malformed)
+    );
 }

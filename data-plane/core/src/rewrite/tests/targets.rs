@@ -7,13 +7,16 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
-use super::{OWN, json, owned};
+use super::{UPSTREAM_ID, json, owned};
 use crate::{
     Plan,
-    fixture::{META, World},
+    fixture::{GatewayFixture, META},
     plan::CallPlan,
     refusal::UpstreamFailure,
-    rewrite::{Outcome, Relay, Reply, Request, Towards, Wanted, request},
+    rewrite::{
+        CallOutcome, ClientResponse, IncompleteResponse, ResponseRelay, UpstreamRequest,
+        UpstreamRequestOptions, request,
+    },
 };
 
 pub(super) const PROMPT: (&str, &str) = (
@@ -42,7 +45,7 @@ pub(super) fn planned(client: Era, (method, params): (&str, &str)) -> (Arc<CallP
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":"c-1","method":"{method}","params":{{{params}{meta}}}}}"#
     );
-    let world = World::new();
+    let world = GatewayFixture::new();
     let plan = match client {
         Era::Legacy => world.legacy("all", &body),
         Era::Modern => world.modern("all", &body, &[]),
@@ -53,39 +56,39 @@ pub(super) fn planned(client: Era, (method, params): (&str, &str)) -> (Arc<CallP
     (call, Bytes::from(body))
 }
 
-fn sent(client: Era, asked: (&str, &str), server: Era) -> Request<'static> {
+fn sent(client: Era, asked: (&str, &str), server: Era) -> UpstreamRequest<'static> {
     let (call, body) = planned(client, asked);
-    let to = Towards {
+    let to = UpstreamRequestOptions {
         era: server,
         version: "2026-07-28",
-        id: OWN,
+        id: UPSTREAM_ID,
         log_level: None,
         traceparent: None,
     };
     owned(request(&body, &call, &to).unwrap())
 }
 
-fn header<'a>(request: &'a Request<'_>, name: &str) -> Option<&'a str> {
+fn header<'a>(request: &'a UpstreamRequest<'_>, name: &str) -> Option<&'a str> {
     let mut all = request.headers.iter();
     all.find(|(header, _)| header == name)
         .map(|(_, value)| &**value)
 }
 
 /// Rewritten member `result` or `error` of a response.
-fn told(client: Era, asked: (&str, &str), server: Era, member: &str) -> (Value, Reply) {
+fn told(client: Era, asked: (&str, &str), server: Era, member: &str) -> (Value, ClientResponse) {
     let (call, _body) = planned(client, asked);
-    let answer = format!(r#"{{"jsonrpc":"2.0","id":{OWN},{member}}}"#);
-    let mut relay = Relay::new(call, server, OWN, None);
-    let reply = match relay.only(&Bytes::from(answer)) {
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":{UPSTREAM_ID},{member}}}"#);
+    let mut relay = ResponseRelay::new(call, server, UPSTREAM_ID, None);
+    let reply = match relay.on_single_response(&Bytes::from(answer)) {
         Ok(reply) => reply,
-        Err(Wanted::Entrusts(_)) => relay.entrusted(Some("sealed")),
+        Err(IncompleteResponse::SealState(_)) => relay.respond_with_sealed_state(Some("sealed")),
         Err(other) => panic!("{other:?}"),
     };
     (json(&reply.body.to_bytes()), reply)
 }
 
 #[test]
-fn servers_are_asked_by_their_own_names() {
+fn servers_are_called_by_their_original_names() {
     for (client, server) in CELLS {
         let prompt = sent(client, PROMPT, server);
         let params = json(&prompt.body)["params"].clone();
@@ -98,7 +101,7 @@ fn servers_are_asked_by_their_own_names() {
         let complete = sent(client, COMPLETION, server);
         let reference = json(&complete.body)["params"]["ref"].clone();
         assert_eq!(reference, json!({"type": "ref/prompt", "name": "trip"}));
-        let named = |request: &Request<'_>| {
+        let named = |request: &UpstreamRequest<'_>| {
             let found = ["mcp-method", "mcp-name"].map(|name| header(request, name));
             found.map(|value| value.unwrap_or_default().to_owned())
         };
@@ -114,11 +117,15 @@ fn servers_are_asked_by_their_own_names() {
 }
 
 #[test]
-fn what_failed_is_an_error_that_says_what_it_was() {
+fn a_failed_request_is_an_error_that_names_its_target() {
     let (call, _body) = planned(Era::Modern, RESOURCE);
-    let reply = Relay::new(call, Era::Legacy, OWN, None).fail(UpstreamFailure::Unreachable);
+    let reply =
+        ResponseRelay::new(call, Era::Legacy, UPSTREAM_ID, None).fail(UpstreamFailure::Unreachable);
     assert_eq!(reply.status, 200);
-    assert_eq!(reply.outcome, Outcome::Failed(UpstreamFailure::Unreachable));
+    assert_eq!(
+        reply.outcome,
+        CallOutcome::Failed(UpstreamFailure::Unreachable)
+    );
     let error = json(&reply.body.to_bytes());
     assert_eq!(
         (&error["id"], &error["error"]["code"]),
@@ -129,20 +136,23 @@ fn what_failed_is_an_error_that_says_what_it_was() {
 }
 
 #[test]
-fn nobody_is_asked_for_input_to_complete_an_argument() {
+fn completion_requests_no_client_input() {
     let wanted = r#""result":{"resultType":"input_required","requestState":"s"}"#;
     for asked in [TOOL, PROMPT, RESOURCE] {
         let (told, reply) = told(Era::Modern, asked, Era::Modern, wanted);
-        assert_eq!(reply.outcome, Outcome::InputRequired);
+        assert_eq!(reply.outcome, CallOutcome::InputRequired);
         assert_eq!(told["result"]["requestState"], "sealed");
         assert!(told["result"].get("ttlMs").is_none());
     }
     let (_, reply) = told(Era::Modern, COMPLETION, Era::Modern, wanted);
-    assert_eq!(reply.outcome, Outcome::Failed(UpstreamFailure::NeedsInput));
+    assert_eq!(
+        reply.outcome,
+        CallOutcome::Failed(UpstreamFailure::NeedsInput)
+    );
 }
 
 #[test]
-fn uris_are_shown_under_their_prefix_wherever_they_stand() {
+fn uris_are_prefixed_everywhere_in_a_result() {
     let read = r#""result":{"contents":[{"uri":"memo:t\u00e5","text":"memo:x"},{"uri":"https://a.example/"},{"uri":"ui://v","blob":"eA=="}]}"#;
     let prompt = r#""result":{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"memo:a","text":"memo:x"}}},{"role":"user","content":[{"type":"text","text":"memo:x"},{"type":"resource_link","uri":"memo:b","name":"b"}]}]}"#;
     let tool = r#""result":{"content":[{"type":"resource_link","uri":"memo:a","name":"a"},{"type":"r\u0065source","resource":{"uri":"memo:b","text":"resource"}},{"type":"text","text":"memo:x"}],"structuredContent":{"uri":"memo:x"},"_meta":{"ui":{"resourceUri":"ui://map"},"k/l":1}}"#;
@@ -173,7 +183,7 @@ fn uris_are_shown_under_their_prefix_wherever_they_stand() {
 }
 
 #[test]
-fn what_was_read_is_kept_by_nobody_else() {
+fn read_resources_are_marked_private_for_caches() {
     let hints = |members: &str| {
         let result = format!(r#""result":{{"contents":[]{members}}}"#);
         let (got, _) = told(Era::Modern, RESOURCE, Era::Modern, &result);
@@ -208,7 +218,7 @@ fn what_was_read_is_kept_by_nobody_else() {
 }
 
 #[test]
-fn a_resource_that_is_not_there_is_told_as_the_era_has_it() {
+fn a_missing_resource_has_the_error_code_of_the_era() {
     let old = r#""error":{"code":-32002,"message":"no","data":{"uri":"memo:t\u00e5","x":1}}"#;
     let bare = r#""error":{"code":-32002,"message":"no"}"#;
     let new = r#""error":{"code":-32602,"message":"no","data":{"uri":"memo:t\u00e5"}}"#;
@@ -231,7 +241,7 @@ fn a_resource_that_is_not_there_is_told_as_the_era_has_it() {
 }
 
 #[test]
-fn a_hundred_completions_are_enough() {
+fn completions_are_capped_at_one_hundred() {
     let values: Vec<String> = (0..150).map(|n| n.to_string()).collect();
     let answer = |count: usize| {
         let completion = json!({"values": values[..count], "x": 1});

@@ -2,15 +2,18 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use toolgate_mcp::headers::{Seen, Standard};
-use toolgate_model::{Era, Resource, Snapshot};
+use toolgate_mcp::headers::{ReceivedHeader, StandardHeaders};
+use toolgate_model::{Era, Snapshot, SnapshotResource};
 
-use super::{OWN, json, requests::towards};
+use super::{UPSTREAM_ID, json, requests::towards};
 use crate::{
     Plan, Refusal,
-    fixture::{META, World, insert, offers, parse, world},
-    plan::Presented,
-    rewrite::{NOTICE, Outcome, Relay, Relayed, notice_of, request, task_news},
+    fixture::{GatewayFixture, META, insert, parse, test_servers, test_snapshot},
+    plan::SessionLookup,
+    rewrite::{
+        CallOutcome, MAX_TASK_NOTIFICATION, RelayAction, ResponseRelay, bounded_task_params,
+        request, task_notification_params,
+    },
 };
 
 const TASKS: &str =
@@ -18,11 +21,11 @@ const TASKS: &str =
 
 /// Snapshot in which both servers declare the tasks extension. The declaration of the legacy server has no effect.
 fn snapshot() -> Snapshot {
-    let mut offers = offers();
+    let mut offers = test_servers();
     for offer in &mut offers {
         offer.capabilities = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
     }
-    world(&offers)
+    test_snapshot(&offers)
 }
 
 fn body(method: &str, members: &str, capabilities: &str) -> String {
@@ -32,37 +35,37 @@ fn body(method: &str, members: &str, capabilities: &str) -> String {
     )
 }
 
-fn call(world: &World, token: &str, body: &str) -> std::sync::Arc<crate::plan::CallPlan> {
+fn call(world: &GatewayFixture, token: &str, body: &str) -> std::sync::Arc<crate::plan::CallPlan> {
     let Plan::Call(call) = world.modern(token, body, &[]) else {
         panic!("no call");
     };
     call
 }
 
-fn answered(relay: &mut Relay, message: &Value) -> (Value, Outcome) {
-    let Relayed::Final(reply) = relay.on(&Bytes::from(message.to_string())) else {
+fn answered(relay: &mut ResponseRelay, message: &Value) -> (Value, CallOutcome) {
+    let RelayAction::Final(reply) = relay.on(&Bytes::from(message.to_string())) else {
         panic!("no answer");
     };
     (json(&reply.body.to_bytes()), reply.outcome)
 }
 
 /// Exposed id of a task with the server's id `t-1`.
-fn started(world: &World, token: &str) -> String {
+fn started(world: &GatewayFixture, token: &str) -> String {
     started_with(world, token, r#""name":"weather__forecast""#)
 }
 
 /// Exposed id of the task of a call with these params.
-fn started_with(world: &World, token: &str, params: &str) -> String {
+fn started_with(world: &GatewayFixture, token: &str, params: &str) -> String {
     let body = body("tools/call", params, TASKS);
     let call = call(world, token, &body);
-    let mut relay = Relay::new(call, Era::Modern, OWN, None);
+    let mut relay = ResponseRelay::new(call, Era::Modern, UPSTREAM_ID, None);
     let (told, outcome) = answered(
         &mut relay,
-        &json!({"jsonrpc": "2.0", "id": OWN, "result": {
+        &json!({"jsonrpc": "2.0", "id": UPSTREAM_ID, "result": {
             "resultType": "task", "taskId": "t-1", "status": "working", "ttlMs": null,
         }}),
     );
-    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(outcome, CallOutcome::Done);
     let result = &told["result"];
     assert_eq!(
         (&result["resultType"], &result["status"]),
@@ -79,8 +82,8 @@ fn refused(plan: Plan) -> Refusal {
 }
 
 #[test]
-fn a_task_is_followed_under_an_id_of_ours() {
-    let world = World::of(&snapshot());
+fn a_task_is_exposed_under_a_gateway_id() {
+    let world = GatewayFixture::of(&snapshot());
     let id = started(&world, "all");
     assert_eq!(id, started(&world, "all"));
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
@@ -101,17 +104,17 @@ fn a_task_is_followed_under_an_id_of_ours() {
 }
 
 #[test]
-fn a_task_of_a_tool_that_was_run_is_that_of_the_tool() {
+fn a_task_started_by_run_tool_belongs_to_the_tool() {
     let mut snapshot = snapshot();
-    let mut progressive = crate::fixture::gateway(&offers());
-    progressive.listing = toolgate_model::Listing::Progressive;
+    let mut progressive = crate::fixture::gateway(&test_servers());
+    progressive.listing = toolgate_model::ToolListing::Progressive;
     insert(
         &mut snapshot,
         "acme",
         "main",
-        Resource::Gateway(progressive),
+        SnapshotResource::Gateway(progressive),
     );
-    let world = World::of(&snapshot);
+    let world = GatewayFixture::of(&snapshot);
     let running = r#""name":"run_tool","arguments":{"name":"weather__forecast"}"#;
     for token in ["all", "few"] {
         let id = started_with(&world, token, running);
@@ -122,23 +125,23 @@ fn a_task_of_a_tool_that_was_run_is_that_of_the_tool() {
         );
         let body = body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
         assert_eq!(
-            call(&world, token, &body).target.exposed(),
+            call(&world, token, &body).target.exposed_name(),
             Some("weather__forecast")
         );
     }
 }
 
 #[test]
-fn what_is_told_of_a_task_is_as_the_client_knows_it() {
-    let world = World::of(&snapshot());
+fn task_notifications_use_the_task_id_of_the_client() {
+    let world = GatewayFixture::of(&snapshot());
     let id = started(&world, "all");
     let body = body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
-    let get = || Relay::new(call(&world, "all", &body), Era::Modern, OWN, None);
+    let get = || ResponseRelay::new(call(&world, "all", &body), Era::Modern, UPSTREAM_ID, None);
     let message = |more: Value| {
         let mut result = json!({"resultType": "complete", "taskId": "t-1", "status": "x"});
         let more = more.as_object().unwrap().clone();
         result.as_object_mut().unwrap().extend(more);
-        json!({"jsonrpc": "2.0", "id": OWN, "result": result})
+        json!({"jsonrpc": "2.0", "id": UPSTREAM_ID, "result": result})
     };
     let done = message(json!({"result": {
         "content": [{"type": "resource_link", "uri": "memo:today", "name": "n"}],
@@ -159,13 +162,13 @@ fn what_is_told_of_a_task_is_as_the_client_knows_it() {
     let sampling = json!({"method": "sampling/createMessage", "params": {}});
     let undeclared = message(json!({"inputRequests": {"k": sampling}}));
     let (told, outcome) = answered(&mut get(), &undeclared);
-    assert!(matches!(outcome, Outcome::Failed(_)));
+    assert!(matches!(outcome, CallOutcome::Failed(_)));
     assert_eq!(told["error"]["code"], -32603);
 }
 
 #[test]
-fn who_does_not_follow_tasks_gets_none() {
-    let world = World::of(&snapshot());
+fn clients_without_the_tasks_capability_get_no_task() {
+    let world = GatewayFixture::of(&snapshot());
     let id = started(&world, "all");
     let get = body("tasks/get", &format!(r#""taskId":"{id}""#), "{}");
     let refusal = refused(world.modern("all", &get, &[]));
@@ -174,13 +177,15 @@ fn who_does_not_follow_tasks_gets_none() {
     let needed = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
     assert_eq!(data["requiredCapabilities"], needed);
     let plain = body("tools/call", r#""name":"weather__forecast""#, "{}");
-    let mut relay = Relay::new(call(&world, "all", &plain), Era::Modern, OWN, None);
-    let task =
-        json!({"jsonrpc": "2.0", "id": OWN, "result": {"resultType": "task", "taskId": "t"}});
-    assert!(matches!(answered(&mut relay, &task).1, Outcome::Failed(_)));
+    let mut relay = ResponseRelay::new(call(&world, "all", &plain), Era::Modern, UPSTREAM_ID, None);
+    let task = json!({"jsonrpc": "2.0", "id": UPSTREAM_ID, "result": {"resultType": "task", "taskId": "t"}});
+    assert!(matches!(
+        answered(&mut relay, &task).1,
+        CallOutcome::Failed(_)
+    ));
     // A declaration by a legacy server has no effect.
     let legacy = body("tools/call", r#""name":"files__read""#, TASKS);
-    assert!(call(&world, "all", &legacy).tasks.is_none());
+    assert!(call(&world, "all", &legacy).task_sealer.is_none());
     assert!(matches!(
         refused(world.legacy(
             "all",
@@ -191,8 +196,8 @@ fn who_does_not_follow_tasks_gets_none() {
 }
 
 #[test]
-fn foreign_forged_and_withdrawn_tasks_are_unknown() {
-    let world = World::of(&snapshot());
+fn foreign_forged_and_revoked_task_ids_are_unknown() {
+    let world = GatewayFixture::of(&snapshot());
     let id = started(&world, "all");
     let get = |id: &str| body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
     // A token of the same principal that may call this tool.
@@ -204,12 +209,12 @@ fn foreign_forged_and_withdrawn_tasks_are_unknown() {
         let refusal = refused(world.modern("all", &get(id), &[]));
         assert_eq!((refusal.status(), refusal.rpc().code), (200, -32602));
     }
-    let mut gone = offers();
+    let mut gone = test_servers();
     gone.remove(0);
     gone[0].era = Some(Era::Modern);
     gone[0].capabilities = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
-    let gone = World::of(&{
-        let mut snapshot = crate::fixture::world(&gone);
+    let gone = GatewayFixture::of(&{
+        let mut snapshot = crate::fixture::test_snapshot(&gone);
         snapshot.version.revision += 1;
         snapshot
     });
@@ -219,45 +224,48 @@ fn foreign_forged_and_withdrawn_tasks_are_unknown() {
 
 #[test]
 fn the_header_names_the_task() {
-    let world = World::of(&snapshot());
+    let world = GatewayFixture::of(&snapshot());
     let get = body("tasks/get", r#""taskId":"t-1""#, TASKS);
-    for name in [Seen::Absent, Seen::Once(b"t-2")] {
-        let headers = Standard {
-            version: Seen::Once(b"2026-07-28"),
-            method: Seen::Once(b"tasks/get"),
+    for name in [ReceivedHeader::Absent, ReceivedHeader::Once(b"t-2")] {
+        let headers = StandardHeaders {
+            version: ReceivedHeader::Once(b"2026-07-28"),
+            method: ReceivedHeader::Once(b"tasks/get"),
             name,
         };
-        let plan = world.post("all", &parse(&get), headers, &[], Presented::Absent);
+        let plan = world.post("all", &parse(&get), headers, &[], SessionLookup::Absent);
         assert_eq!(refused(plan).rpc().code, -32020);
     }
 }
 
 #[test]
-fn tasks_are_offered_where_a_modern_server_has_them() {
+fn tasks_are_declared_if_a_modern_server_supports_them() {
     let discover = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{{"_meta":{{{META}}}}}}}"#
     );
-    let told = |world: &World| {
-        let Plan::Answer(parts) = world.modern("all", &discover, &[]) else {
+    let told = |world: &GatewayFixture| {
+        let Plan::Respond(parts) = world.modern("all", &discover, &[]) else {
             panic!("no answer");
         };
         json(&parts.to_bytes())["result"]["capabilities"].clone()
     };
     // The MCP Apps extension, which servers need not declare.
     let pages = json!({"io.modelcontextprotocol/ui": {}});
-    assert_eq!(told(&World::new())["extensions"], pages);
-    let with = World::of(&snapshot());
+    assert_eq!(told(&GatewayFixture::new())["extensions"], pages);
+    let with = GatewayFixture::of(&snapshot());
     let offered = json!({"io.modelcontextprotocol/tasks": {}, "io.modelcontextprotocol/ui": {}});
     assert_eq!(told(&with)["extensions"], offered);
     let legacy = with.gateway().initialize("2025-11-25");
     assert_eq!(json(&legacy)["capabilities"]["extensions"], pages);
     let get = body("tasks/get", r#""taskId":"t""#, TASKS);
-    assert_eq!(refused(World::new().modern("all", &get, &[])).status(), 404);
+    assert_eq!(
+        refused(GatewayFixture::new().modern("all", &get, &[])).status(),
+        404
+    );
 }
 
 /// Tasks of these ids that a client with this token and these capabilities may subscribe to.
 fn followed(
-    world: &World,
+    world: &GatewayFixture,
     token: &str,
     ids: &[&str],
     capabilities: &str,
@@ -275,8 +283,8 @@ fn followed(
 }
 
 #[test]
-fn only_ones_own_tasks_can_be_listened_to_and_only_by_who_follows_tasks() {
-    let world = World::of(&snapshot());
+fn a_client_subscribes_only_to_its_own_tasks_and_needs_the_capability() {
+    let world = GatewayFixture::of(&snapshot());
     let id = started(&world, "all");
     let mine = followed(&world, "all", &[&id, "forged"], TASKS);
     let [one] = &mine[..] else {
@@ -290,11 +298,11 @@ fn only_ones_own_tasks_can_be_listened_to_and_only_by_who_follows_tasks() {
 }
 
 #[test]
-fn news_of_a_task_is_told_as_the_answer_about_it_would_be() {
-    let world = World::of(&snapshot());
+fn a_task_notification_matches_the_result_of_tasks_get() {
+    let world = GatewayFixture::of(&snapshot());
     let id = started(&world, "all");
     let call = followed(&world, "all", &[&id], TASKS).remove(0);
-    let told = |params: Value| task_news(&call, params.to_string().as_bytes());
+    let told = |params: Value| task_notification_params(&call, params.to_string().as_bytes());
     let news = told(json!({"taskId": "t-1", "status": "completed",
         "_meta": {"io.modelcontextprotocol/subscriptionId": 7},
         "result": {"content": [{"type": "resource_link", "uri": "memo:x", "name": "x"}]}}));
@@ -318,20 +326,23 @@ fn news_of_a_task_is_told_as_the_answer_about_it_would_be() {
     );
     assert_eq!(asks("sampling/createMessage"), None);
     // A result that is too large for a notification is available with `tasks/get`.
-    let large = json!({"content": [{"type": "text", "text": "x".repeat(NOTICE)}]});
+    let large = json!({"content": [{"type": "text", "text": "x".repeat(MAX_TASK_NOTIFICATION)}]});
     let short = told(json!({"taskId": "t-1", "status": "completed", "result": large}));
     let short = json(&short.unwrap());
     assert_eq!(short, json!({"taskId": id, "status": "completed"}));
 }
 
 #[test]
-fn what_is_kept_of_a_notice_is_no_more_than_it_may_have() {
-    let exact = format!(r#"{{"taskId":"{}"}}"#, "x".repeat(NOTICE - 13));
-    assert_eq!(notice_of(exact.as_bytes()).unwrap(), exact);
-    let large = json!({"taskId": "t-1", "status": "failed", "error": "x".repeat(NOTICE),
-        "inputRequests": "x".repeat(NOTICE), "result": "x".repeat(NOTICE)});
-    let short = json(&notice_of(large.to_string().as_bytes()).unwrap());
+fn a_stored_task_notification_is_bounded() {
+    let exact = format!(
+        r#"{{"taskId":"{}"}}"#,
+        "x".repeat(MAX_TASK_NOTIFICATION - 13)
+    );
+    assert_eq!(bounded_task_params(exact.as_bytes()).unwrap(), exact);
+    let large = json!({"taskId": "t-1", "status": "failed", "error": "x".repeat(MAX_TASK_NOTIFICATION),
+        "inputRequests": "x".repeat(MAX_TASK_NOTIFICATION), "result": "x".repeat(MAX_TASK_NOTIFICATION)});
+    let short = json(&bounded_task_params(large.to_string().as_bytes()).unwrap());
     assert_eq!(short, json!({"taskId": "t-1", "status": "failed"}));
-    let message = json!({"taskId": "t-1", "statusMessage": "x".repeat(NOTICE)});
-    assert_eq!(notice_of(message.to_string().as_bytes()), None);
+    let message = json!({"taskId": "t-1", "statusMessage": "x".repeat(MAX_TASK_NOTIFICATION)});
+    assert_eq!(bounded_task_params(message.to_string().as_bytes()), None);
 }

@@ -1,41 +1,41 @@
 //! Tests of lists: they are serialized once, filtered by the same decision as calls, and changed only in names.
 
 use serde_json::Value;
-use toolgate_model::{Era, Reach};
+use toolgate_model::{AllowList, Era};
 
 use super::*;
 use crate::{
     View,
-    fixture::{Offer, World, definition, plain_tool, world},
+    fixture::{GatewayFixture, ServerFixture, definition, plain_tool, test_snapshot},
 };
 
 fn whole(page: &ListPage) -> Value {
-    serde_json::from_slice(&[&page.open[..], b"}"].concat()).unwrap()
+    serde_json::from_slice(&[&page.unclosed[..], b"}"].concat()).unwrap()
 }
 
 fn grant(tools: &[&str]) -> Grant {
-    Grant::new(Reach::Only(
+    Grant::new(AllowList::Only(
         tools.iter().map(|tool| (*tool).to_owned()).collect(),
     ))
 }
 
 #[test]
 fn a_page_is_serialised_once() {
-    let world = World::new();
-    let (gateway, all) = (world.gateway(), Grant::new(Reach::All));
+    let world = GatewayFixture::new();
+    let (gateway, all) = (world.gateway(), Grant::new(AllowList::All));
     let first = gateway.page(ListKind::Tools, &all, Era::Modern, 0).unwrap();
     let second = gateway.page(ListKind::Tools, &all, Era::Modern, 0).unwrap();
-    assert_eq!(first.open.as_ptr(), second.open.as_ptr());
+    assert_eq!(first.unclosed.as_ptr(), second.unclosed.as_ptr());
     let few = grant(&["files__read"]);
     let first = gateway.page(ListKind::Tools, &few, Era::Legacy, 0).unwrap();
     let second = gateway.page(ListKind::Tools, &few, Era::Legacy, 0).unwrap();
-    assert_eq!(first.open.as_ptr(), second.open.as_ptr());
+    assert_eq!(first.unclosed.as_ptr(), second.unclosed.as_ptr());
     assert_eq!(whole(&first)["tools"].as_array().unwrap().len(), 1);
 }
 
 #[test]
-fn definitions_pass_as_they_came_but_for_the_name() {
-    let world = World::new();
+fn definitions_are_unchanged_except_for_the_name() {
+    let world = GatewayFixture::new();
     let tool = world.gateway().tool("weather__forecast").unwrap();
     assert_eq!(
         tool.definition(Era::Legacy),
@@ -44,8 +44,8 @@ fn definitions_pass_as_they_came_but_for_the_name() {
 }
 
 #[test]
-fn legacy_clients_do_not_see_output_schemas_of_other_than_objects() {
-    let world = World::new();
+fn legacy_clients_do_not_see_non_object_output_schemas() {
+    let world = GatewayFixture::new();
     let tool = world.gateway().tool("files__list").unwrap();
     assert_eq!(
         tool.definition(Era::Legacy),
@@ -59,21 +59,23 @@ fn legacy_clients_do_not_see_output_schemas_of_other_than_objects() {
 }
 
 fn world_of(tools: Vec<toolgate_model::Definition>) -> toolgate_model::Snapshot {
-    world(&[Offer::new("s", None, tools)])
+    test_snapshot(&[ServerFixture::new("s", None, tools)])
 }
 
 #[test]
-fn five_hundred_tools_are_one_page_and_one_more_is_another() {
-    let tools: Vec<_> = (0..=PAGE).map(|n| plain_tool(&format!("t{n}"))).collect();
-    let all = Grant::new(Reach::All);
-    let (one, _) = View::build(&world_of(tools[..PAGE].to_vec()), None);
+fn five_hundred_tools_fit_one_page_and_one_more_starts_the_next() {
+    let tools: Vec<_> = (0..=PAGE_SIZE)
+        .map(|n| plain_tool(&format!("t{n}")))
+        .collect();
+    let all = Grant::new(AllowList::All);
+    let (one, _) = View::build(&world_of(tools[..PAGE_SIZE].to_vec()), None);
     let page = one
         .gateway("main")
         .unwrap()
         .page(ListKind::Tools, &all, Era::Modern, 0)
         .unwrap();
     assert!(!page.more);
-    assert_eq!(whole(&page)["tools"].as_array().unwrap().len(), PAGE);
+    assert_eq!(whole(&page)["tools"].as_array().unwrap().len(), PAGE_SIZE);
     let (two, _) = View::build(&world_of(tools), None);
     let gateway = two.gateway("main").unwrap();
     let first = gateway.page(ListKind::Tools, &all, Era::Modern, 0).unwrap();
@@ -89,9 +91,9 @@ fn five_hundred_tools_are_one_page_and_one_more_is_another() {
 }
 
 #[test]
-fn modern_pages_say_how_long_they_keep_and_legacy_pages_do_not() {
-    let world = World::new();
-    let all = Grant::new(Reach::All);
+fn only_modern_pages_carry_a_ttl() {
+    let world = GatewayFixture::new();
+    let all = Grant::new(AllowList::All);
     let modern = whole(
         &world
             .gateway()
@@ -116,8 +118,8 @@ fn modern_pages_say_how_long_they_keep_and_legacy_pages_do_not() {
 }
 
 #[test]
-fn a_grant_of_nothing_sees_an_empty_list() {
-    let world = World::new();
+fn an_empty_grant_sees_an_empty_list() {
+    let world = GatewayFixture::new();
     let page = world
         .gateway()
         .page(ListKind::Tools, &grant(&["nothing"]), Era::Modern, 0)
@@ -127,8 +129,8 @@ fn a_grant_of_nothing_sees_an_empty_list() {
 }
 
 #[test]
-fn more_grants_than_slots_are_all_served_and_wear_the_view() {
-    let snapshot = world(&crate::fixture::offers());
+fn more_grants_than_cache_slots_are_served_and_mark_the_cache_worn() {
+    let snapshot = test_snapshot(&crate::fixture::test_servers());
     let (view, _) = View::build(&snapshot, None);
     let gateway = view.gateway("main").unwrap();
     for n in 0..4 * SLOTS {
@@ -143,28 +145,31 @@ fn more_grants_than_slots_are_all_served_and_wear_the_view() {
             .unwrap();
         assert_eq!(whole(&page)["tools"].as_array().unwrap().len(), 1);
     }
-    assert!(gateway.lists.is_worn());
+    assert!(gateway.lists.is_half_full());
     let (next, _) = View::build(&snapshot, Some(&view));
-    assert!(!next.gateway("main").unwrap().lists.is_worn());
+    assert!(!next.gateway("main").unwrap().lists.is_half_full());
 }
 
 #[test]
-fn what_is_not_a_tool_is_listed_as_it_came_too() {
-    let world = World::new();
-    let all = Grant::new(Reach::All);
+fn other_definition_kinds_are_listed_unchanged() {
+    let world = GatewayFixture::new();
+    let all = Grant::new(AllowList::All);
     let page = |kind| world.gateway().page(kind, &all, Era::Legacy, 0).unwrap();
     let prompts = page(ListKind::Prompts);
     assert_eq!(
-        prompts.open,
+        prompts.unclosed,
         r#"{"prompts":[{"name":"weather__trip","arguments":[{"name":"to"}],"x-unknown":1.0},{"name":"files__review"}]"#
     );
-    assert_eq!(prompts.open.as_ptr(), page(ListKind::Prompts).open.as_ptr());
+    assert_eq!(
+        prompts.unclosed.as_ptr(),
+        page(ListKind::Prompts).unclosed.as_ptr()
+    );
     let resources = whole(&page(ListKind::Resources));
     assert_eq!(resources["resources"].as_array().unwrap().len(), 5);
 }
 
 #[test]
-fn what_is_rendered_for_a_tool_is_found_under_its_prefix() {
+fn a_tools_ui_resource_is_listed_under_its_prefix() {
     let tool = |uri: &str| {
         format!(
             r#"{{"name":"o","inputSchema":{{}},"_meta":{{"ui/resourceUri":"{uri}","ui":{{"x":1,"resourceUri":"{uri}"}}}}}}"#

@@ -47,7 +47,7 @@ fn input() -> impl Strategy<Value = Value> {
 
 /// Reference model on parsed values.
 fn model(schema: &mut Value, shape: &ToolShape) {
-    let gone: Vec<&str> = kept(shape).collect();
+    let gone: Vec<&str> = reserved_names(shape).collect();
     let drop_from = |properties: &mut Value| {
         let members = properties.as_object_mut().unwrap();
         members.retain(|name, _| !gone.contains(&name.as_str()));
@@ -67,7 +67,7 @@ fn model(schema: &mut Value, shape: &ToolShape) {
 
 proptest! {
     #[test]
-    fn a_definition_is_shown_as_a_model_of_whole_values_shows_it(
+    fn a_shaped_definition_equals_a_parsed_reference_model(
         shape in shape(), input in input(), described in any::<bool>(),
     ) {
         let mut definition = json!({"name": "t", "inputSchema": input, "x-unknown": [1, 2.50]});
@@ -75,7 +75,7 @@ proptest! {
             definition["description"] = json!("theirs");
         }
         let text = definition.to_string();
-        let shown: Value = serde_json::from_str(&super::shown(&shape, &text).unwrap()).unwrap();
+        let shown: Value = serde_json::from_str(&super::exposed_definition(&shape, &text).unwrap()).unwrap();
         model(&mut definition["inputSchema"], &shape);
         if let Some(description) = &shape.description {
             definition["description"] = json!(description);
@@ -84,18 +84,18 @@ proptest! {
     }
 
     #[test]
-    fn callers_give_none_of_what_is_kept_and_servers_get_all_that_is_set(
+    fn callers_cannot_set_shaped_arguments_and_servers_get_every_fixed_one(
         shape in shape(), given in sample::subsequence(&NAMES[..], 0..=5),
     ) {
         let arguments = object_of(given.clone());
         let text = arguments.to_string();
-        let own = Arguments::new(&shape, r#"{"name":"t","inputSchema":{}}"#).unwrap();
+        let own = ReservedArguments::new(&shape, r#"{"name":"t","inputSchema":{}}"#).unwrap();
         let Some(own) = own else {
             prop_assert!(shape.fixed.is_empty() && shape.hidden.is_empty());
             return Ok(());
         };
         let allowed = own.check(text.as_bytes()).is_ok();
-        prop_assert_eq!(allowed, !given.iter().any(|name| kept(&shape).any(|it| it == *name)));
+        prop_assert_eq!(allowed, !given.iter().any(|name| reserved_names(&shape).any(|it| it == *name)));
         let mut wanted = arguments;
         for (name, json) in &shape.fixed {
             wanted[name] = serde_json::from_str(json).unwrap();
@@ -110,12 +110,12 @@ proptest! {
 }
 
 #[test]
-fn what_cannot_be_looked_into_is_refused_and_escapes_hide_nothing() {
+fn unreadable_arguments_are_rejected_and_escapes_hide_nothing() {
     let shape = ToolShape {
         fixed: BTreeMap::from([("path".to_owned(), " \"/srv\"\n".to_owned())]),
         ..ToolShape::default()
     };
-    let own = Arguments::new(&shape, "{}").unwrap().unwrap();
+    let own = ReservedArguments::new(&shape, "{}").unwrap().unwrap();
     for bad in [
         r#"{"path":1}"#,
         r#"{"p\u0061th":1}"#,
@@ -129,12 +129,12 @@ fn what_cannot_be_looked_into_is_refused_and_escapes_hide_nothing() {
 }
 
 #[test]
-fn what_is_set_to_no_json_serves_no_tool() {
+fn a_fixed_value_that_is_not_json_removes_the_tool() {
     for bad in ["", "{", "1,\"b\":2", "tru"] {
         let shape = ToolShape {
             fixed: BTreeMap::from([("a".to_owned(), bad.to_owned())]),
             ..ToolShape::default()
         };
-        assert!(Arguments::new(&shape, "{}").is_err(), "{bad}");
+        assert!(ReservedArguments::new(&shape, "{}").is_err(), "{bad}");
     }
 }

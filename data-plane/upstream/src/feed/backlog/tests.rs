@@ -5,27 +5,27 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn task(id: &str, notice: Bytes) -> Told {
-    Told::Task(id.into(), notice)
+fn task(id: &str, notice: Bytes) -> TopicChange {
+    TopicChange::Task(id.into(), notice)
 }
 
 #[test]
-fn of_each_task_and_resource_the_newest_is_kept() {
+fn the_backlog_keeps_the_newest_entry_per_task_and_resource() {
     let mut backlog = Backlog::default();
     for told in [
         task("a", Bytes::from_static(b"1")),
-        Told::Updated("a".into()),
+        TopicChange::Updated("a".into()),
         task("b", Bytes::from_static(b"1")),
         task("a", Bytes::from_static(b"2")),
-        Told::Updated("a".into()),
+        TopicChange::Updated("a".into()),
     ] {
         backlog.push(told);
     }
-    let kept: Vec<Told> = std::iter::from_fn(|| backlog.pop()).collect();
+    let kept: Vec<TopicChange> = std::iter::from_fn(|| backlog.pop()).collect();
     let newest = [
         task("b", Bytes::from_static(b"1")),
         task("a", Bytes::from_static(b"2")),
-        Told::Updated("a".into()),
+        TopicChange::Updated("a".into()),
     ];
     assert_eq!(kept, newest);
     assert_eq!(backlog.bytes, 0);
@@ -33,7 +33,7 @@ fn of_each_task_and_resource_the_newest_is_kept() {
 
 proptest! {
     #[test]
-    fn it_has_room_for_so_much_and_keeps_the_last(
+    fn the_backlog_is_bounded_and_keeps_the_latest(
         all in proptest::collection::vec((0_u16..2_000, 0_usize..64 * 1024, any::<bool>()), 1..400),
     ) {
         let mut backlog = Backlog::default();
@@ -42,7 +42,7 @@ proptest! {
             let told = if is_task {
                 task(&id, vec![b'x'; bytes].into())
             } else {
-                Told::Updated(id.into())
+                TopicChange::Updated(id.into())
             };
             backlog.push(told.clone());
             prop_assert_eq!(backlog.told.back(), Some(&told));

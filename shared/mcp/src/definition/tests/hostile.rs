@@ -6,7 +6,7 @@ use super::{super::*, page, taken};
 
 /// Places twenty deceptive characters in names of tools, prompts and resources, and in texts: a hundred strings.
 #[test]
-fn mc_03_deceptive_names_are_refused_and_texts_flagged() {
+fn mc_03_deceptive_names_are_rejected_and_texts_flagged() {
     let deceptive = [
         "\u{1b}[31m",
         "\u{1b}]0;x\u{7}",
@@ -31,25 +31,36 @@ fn mc_03_deceptive_names_are_refused_and_texts_flagged() {
     ];
     for bad in deceptive {
         let name = format!("ad{bad}min");
-        let (names, reasons) = taken(Kind::Tool, &json!([{"name": name, "inputSchema": {}}]));
-        assert_eq!((names.len(), reasons), (0, vec![Unfit::Name]), "{name:?}");
-        let (names, reasons) = taken(Kind::Prompt, &json!([{"name": name}]));
+        let (names, reasons) = taken(
+            DefinitionKind::Tool,
+            &json!([{"name": name, "inputSchema": {}}]),
+        );
         assert_eq!(
             (names.len(), reasons),
-            (0, vec![Unfit::PromptName]),
+            (0, vec![DefinitionError::Name]),
+            "{name:?}"
+        );
+        let (names, reasons) = taken(DefinitionKind::Prompt, &json!([{"name": name}]));
+        assert_eq!(
+            (names.len(), reasons),
+            (0, vec![DefinitionError::PromptName]),
             "{name:?}"
         );
         let uri = format!("memo:{name}");
-        for kind in [Kind::Resource, Kind::Template] {
+        for kind in [DefinitionKind::Resource, DefinitionKind::Template] {
             let (uris, reasons) = taken(kind, &json!([{ kind.key(): uri, "name": "m" }]));
-            assert_eq!((uris.len(), reasons), (0, vec![Unfit::Uri]), "{uri:?}");
+            assert_eq!(
+                (uris.len(), reasons),
+                (0, vec![DefinitionError::Uri]),
+                "{uri:?}"
+            );
         }
         let tool =
             json!({"name": "it", "inputSchema": {}, "description": format!("read {bad} me")});
         let page = page(&json!([tool]));
         let flagged = bad != "\r";
         assert_eq!(
-            (page.taken.len(), page.hiding.len()),
+            (page.accepted.len(), page.with_hidden_characters.len()),
             (1, usize::from(flagged)),
             "{bad:?}"
         );
@@ -73,21 +84,28 @@ fn mc_03_deceptive_names_are_refused_and_texts_flagged() {
         "a\u{ff3f}b",
         "\u{2010}a",
     ] {
-        let (names, reasons) = taken(Kind::Tool, &json!([{"name": name, "inputSchema": {}}]));
-        assert_eq!((names.len(), reasons), (0, vec![Unfit::Name]), "{name:?}");
+        let (names, reasons) = taken(
+            DefinitionKind::Tool,
+            &json!([{"name": name, "inputSchema": {}}]),
+        );
+        assert_eq!(
+            (names.len(), reasons),
+            (0, vec![DefinitionError::Name]),
+            "{name:?}"
+        );
     }
     let (longest, longer) = ("x".repeat(128), "x".repeat(129));
     assert!(is_tool_name(&longest) && !is_tool_name(&longer) && !is_tool_name(""));
     let nested = json!({"properties": {"a": {"description": "x\u{202e}y"}}});
     assert_eq!(
-        page(&json!([{"name": "deep", "inputSchema": nested}])).hiding,
+        page(&json!([{"name": "deep", "inputSchema": nested}])).with_hidden_characters,
         ["deep"]
     );
 }
 
 /// Tools with invalid `x-mcp-header` annotations are left out one by one. Values that could end a header are encoded.
 #[test]
-fn mc_09_tools_with_bad_annotations_are_left_out_and_the_rest_is_kept() {
+fn mc_09_tools_with_invalid_header_annotations_are_left_out_alone() {
     let bad: Vec<Value> = [
         json!(""), json!(1), json!(null), json!({}), json!(["A"]), json!("a b"), json!("a\r\nx: y"), json!("a:b"),
         json!("a\u{0}"), json!("\u{e9}"), json!("a\n"), json!("a,b"), json!("(a)"), json!("\u{200b}"),
@@ -111,16 +129,16 @@ fn mc_09_tools_with_bad_annotations_are_left_out_and_the_rest_is_kept() {
     );
     let good = json!({"properties": {"p": {"type": "string", "x-mcp-header": "P"}}});
     tools.push(json!({"name": "last", "inputSchema": good}));
-    let (names, reasons) = taken(Kind::Tool, &json!(tools));
+    let (names, reasons) = taken(DefinitionKind::Tool, &json!(tools));
     assert_eq!(names, ["first", "last"], "{reasons:?}");
     assert_eq!(reasons.len(), bad.len());
     assert!(
         reasons
             .iter()
-            .all(|reason| matches!(reason, Unfit::Header(_))),
+            .all(|reason| matches!(reason, DefinitionError::Header(_))),
         "{reasons:?}"
     );
-    let annotations = Annotations::of_schema(good.to_string().as_bytes()).unwrap();
+    let annotations = HeaderAnnotations::of_schema(good.to_string().as_bytes()).unwrap();
     for value in [
         "a\r\nx-evil: 1",
         "a\nb",

@@ -89,7 +89,7 @@ fn with_odd_members() -> Vec<String> {
 
 /// More than sixty frames, each of which is rejected.
 #[test]
-fn ov_05_what_two_readers_could_read_differently_is_refused() {
+fn ov_05_ambiguous_frames_are_rejected() {
     let mut frames = with_odd_values();
     frames.extend(with_odd_members());
     let good = call(r#"{"name":"a"}"#);
@@ -116,7 +116,10 @@ fn ov_05_what_two_readers_could_read_differently_is_refused() {
         good.replace("\"params\"", "\"result\":{},\"params\""),
     ]);
     assert!(frames.len() >= 60);
-    assert_eq!(parse(good.as_bytes(), &Limits::REQUEST).map(|_| ()), Ok(()));
+    assert_eq!(
+        parse(good.as_bytes(), &FrameLimits::REQUEST).map(|_| ()),
+        Ok(())
+    );
     for frame in &frames {
         let _reason = refused(frame);
     }
@@ -143,39 +146,39 @@ fn ov_05_what_two_readers_could_read_differently_is_refused() {
 }
 
 /// Members of an object in order, duplicates included.
-struct Members(Vec<(String, Tree)>);
+struct JsonMembers(Vec<(String, JsonTree)>);
 
 /// JSON value that keeps duplicate members.
 #[derive(Debug, Clone, PartialEq)]
-enum Tree {
-    Object(Vec<(String, Tree)>),
+enum JsonTree {
+    Object(Vec<(String, JsonTree)>),
     Other(String),
 }
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for JsonMembers {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = Members;
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = JsonMembers;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonMembers, A::Error> {
                 let mut all = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    all.push((name, Tree::read(value.get())));
+                    all.push((name, JsonTree::read(value.get())));
                 }
-                Ok(Members(all))
+                Ok(JsonMembers(all))
             }
         }
-        from.deserialize_map(All)
+        from.deserialize_map(MembersVisitor)
     }
 }
 
-impl Tree {
+impl JsonTree {
     fn read(text: &str) -> Self {
-        match serde_json::from_str::<Members>(text) {
-            Ok(Members(all)) => Self::Object(all),
+        match serde_json::from_str::<JsonMembers>(text) {
+            Ok(JsonMembers(all)) => Self::Object(all),
             Err(_other) => {
                 let text_value = serde_json::from_str::<String>(text);
                 Self::Other(text_value.unwrap_or_else(|_| text.to_owned()))
@@ -203,7 +206,7 @@ impl Tree {
 /// by parsers that keep the first duplicate, keep the last, or ignore case (as the standard parsers of Python and Go
 /// do).
 #[test]
-fn ov_05_what_is_accepted_every_reader_reads_alike() {
+fn ov_05_accepted_frames_read_the_same_in_every_reader() {
     let good = r#"{"jsonrpc":"2.0","id":12,"method":"tools/call","params":{"name":"ab","Nbme":"c","arguments":{"name":1}}}"#;
     let others = b"\"\\{}[]:,nNaAmMeE10.-u \n\0\xff";
     let mut mutants = Vec::new();
@@ -216,7 +219,7 @@ fn ov_05_what_is_accepted_every_reader_reads_alike() {
     }
     let mut accepted = 0;
     for bytes in &mutants {
-        let Ok(envelope) = parse(bytes, &Limits::REQUEST) else {
+        let Ok(envelope) = parse(bytes, &FrameLimits::REQUEST) else {
             continue;
         };
         accepted += 1;
@@ -225,12 +228,12 @@ fn ov_05_what_is_accepted_every_reader_reads_alike() {
             serde_json::from_str::<serde_json::Value>(text).is_ok(),
             "{text}"
         );
-        let root = Tree::read(text);
+        let root = JsonTree::read(text);
         for (folds, first) in [(false, false), (false, true), (true, false), (true, true)] {
-            let of = |tree: Option<&Tree>, name: &str| {
+            let of = |tree: Option<&JsonTree>, name: &str| {
                 tree.and_then(|tree| tree.get(name, folds, first)).cloned()
             };
-            let other = |text: Option<&str>| text.map(|text| Tree::Other(text.to_owned()));
+            let other = |text: Option<&str>| text.map(|text| JsonTree::Other(text.to_owned()));
             let root = Some(&root);
             assert_eq!(
                 of(root, "method"),
@@ -239,7 +242,7 @@ fn ov_05_what_is_accepted_every_reader_reads_alike() {
             );
             assert_eq!(of(root, "id"), other(envelope.raw_id()), "{text}");
             let params = of(root, "params");
-            let name = envelope.named().map(crate::Text::as_str);
+            let name = envelope.mcp_name().map(crate::JsonString::as_str);
             if name.is_some() {
                 assert_eq!(of(params.as_ref(), "name"), other(name), "{text}");
             }

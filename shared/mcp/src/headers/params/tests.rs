@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::*;
 
-fn of(schema: &Value) -> Result<Annotations, InvalidAnnotation> {
-    Annotations::of_schema(schema.to_string().as_bytes())
+fn of(schema: &Value) -> Result<HeaderAnnotations, InvalidAnnotation> {
+    HeaderAnnotations::of_schema(schema.to_string().as_bytes())
 }
 
 fn schema() -> Value {
@@ -18,7 +18,7 @@ fn schema() -> Value {
 }
 
 #[test]
-fn arguments_are_mirrored() {
+fn annotated_arguments_are_mirrored_into_headers() {
     let annotations = of(&schema()).unwrap();
     let mut headers = annotations.mirror(br#"{"region":" eu","deep":{"n":42},"on":null}"#);
     headers.sort();
@@ -36,33 +36,35 @@ fn arguments_are_mirrored() {
 fn headers_are_checked_against_arguments() {
     let annotations = of(&schema()).unwrap();
     let arguments = br#"{"region":"eu","deep":{"n":42},"on":true}"#;
-    let check = |n: &'static str, on: Seen<'static>| {
+    let check = |n: &'static str, on: ReceivedHeader<'static>| {
         annotations.check(arguments, |header| match header {
-            "mcp-param-region" => Seen::Once(b"eu"),
-            "mcp-param-n" => Seen::Once(n.as_bytes()),
+            "mcp-param-region" => ReceivedHeader::Once(b"eu"),
+            "mcp-param-n" => ReceivedHeader::Once(n.as_bytes()),
             _ => on,
         })
     };
-    assert!(check("42", Seen::Once(b"true")).is_ok());
-    assert!(check("0042", Seen::Once(b"true")).is_ok());
+    assert!(check("42", ReceivedHeader::Once(b"true")).is_ok());
+    assert!(check("0042", ReceivedHeader::Once(b"true")).is_ok());
     assert_eq!(
-        check("43", Seen::Once(b"true")).unwrap_err().problem,
-        Problem::Differs
+        check("43", ReceivedHeader::Once(b"true"))
+            .unwrap_err()
+            .problem,
+        HeaderProblem::Differs
     );
     assert_eq!(
-        check("42", Seen::Absent).unwrap_err().problem,
-        Problem::Missing
+        check("42", ReceivedHeader::Absent).unwrap_err().problem,
+        HeaderProblem::Missing
     );
     assert_eq!(
-        check("42", Seen::Repeated).unwrap_err().problem,
-        Problem::Repeated
+        check("42", ReceivedHeader::Repeated).unwrap_err().problem,
+        HeaderProblem::Repeated
     );
-    let unexpected = annotations.check(b"{}", |_| Seen::Once(b"x"));
-    assert_eq!(unexpected.unwrap_err().problem, Problem::Differs);
+    let unexpected = annotations.check(b"{}", |_| ReceivedHeader::Once(b"x"));
+    assert_eq!(unexpected.unwrap_err().problem, HeaderProblem::Differs);
 }
 
 #[test]
-fn invalid_annotations_are_told_apart() {
+fn invalid_annotations_are_distinct_errors() {
     let property = |p: Value| of(&json!({ "properties": { "a": p } })).unwrap_err();
     assert_eq!(
         property(json!({ "type": "string", "x-mcp-header": "" })),
@@ -85,22 +87,22 @@ fn invalid_annotations_are_told_apart() {
         InvalidAnnotation::Type
     );
     let item = json!({ "type": "array", "items": { "type": "string", "x-mcp-header": "A" } });
-    assert_eq!(property(item), InvalidAnnotation::Place);
+    assert_eq!(property(item), InvalidAnnotation::Location);
     let either =
         json!({ "anyOf": [{ "properties": { "b": { "type": "string", "x-mcp-header": "A" } } }] });
-    assert_eq!(property(either), InvalidAnnotation::Place);
+    assert_eq!(property(either), InvalidAnnotation::Location);
     let twice = json!({ "properties": {
         "a": { "type": "string", "x-mcp-header": "A" }, "b": { "type": "string", "x-mcp-header": "a" } } });
     assert_eq!(of(&twice).unwrap_err(), InvalidAnnotation::Repeated);
     let escaped = br#"{"properties":{"a":{"type":"number","x-mcp-h\u0065ader":"A"}}}"#;
     assert_eq!(
-        Annotations::of_schema(escaped).unwrap_err(),
+        HeaderAnnotations::of_schema(escaped).unwrap_err(),
         InvalidAnnotation::Type
     );
 }
 
 #[test]
-fn values_in_a_schema_are_not_schemas() {
+fn schema_values_are_not_read_as_schemas() {
     let schema = json!({ "properties": { "a": { "default": { "x-mcp-header": "" }, "enum": [{ "x-mcp-header": 1 }] } } });
     assert!(of(&schema).unwrap().is_empty());
 }

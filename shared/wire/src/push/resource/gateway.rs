@@ -3,15 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use toolgate_model::{
-    Listing, Slug, UriMode,
+    Slug, ToolListing, UriMode,
     snapshot::{ExposedPrompt, ExposedTool, GatewayResource, ToolShape},
 };
 use toolgate_proto::push::v1 as pb;
 
-use crate::{field, invalid::Violation, limits, shape as arguments};
+use crate::{field, invalid::FieldViolation, limits, tool_shape as arguments};
 
-pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, Violation> {
-    field::cap(
+pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, FieldViolation> {
+    field::max_count(
         "must_understand",
         given.must_understand.len(),
         limits::MUST_UNDERSTAND,
@@ -22,9 +22,9 @@ pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, Violation>
         UriMode::Prefixed
     };
     let listing = if given.progressive {
-        Listing::Progressive
+        ToolListing::Progressive
     } else {
-        Listing::All
+        ToolListing::All
     };
     Ok(GatewayResource {
         display_name: field::bounded("display_name", &given.display_name, limits::DISPLAY_NAME)?,
@@ -64,12 +64,12 @@ pub(super) fn to_proto(given: &GatewayResource) -> pb::Gateway {
         prompts: given.prompts.iter().map(prompt).collect(),
         resources: given.resources.iter().map(ToString::to_string).collect(),
         through_uris: given.uris == UriMode::Through,
-        progressive: given.listing == Listing::Progressive,
+        progressive: given.listing == ToolListing::Progressive,
         timeouts_ms: given.timeouts.iter().map(timeout).collect(),
     }
 }
 
-fn tool(given: &pb::Tool) -> Result<ExposedTool, Violation> {
+fn tool(given: &pb::Tool) -> Result<ExposedTool, FieldViolation> {
     Ok(ExposedTool {
         exposed: field::required("exposed", &given.exposed, limits::TOOL_NAME)?,
         server: field::slug("server", &given.server)?,
@@ -79,7 +79,7 @@ fn tool(given: &pb::Tool) -> Result<ExposedTool, Violation> {
     })
 }
 
-fn shape(given: &pb::ToolShape) -> Result<ToolShape, Violation> {
+fn shape(given: &pb::ToolShape) -> Result<ToolShape, FieldViolation> {
     let shape = || {
         Ok(ToolShape {
             description: arguments::description(given.description.as_ref())?,
@@ -87,7 +87,7 @@ fn shape(given: &pb::ToolShape) -> Result<ToolShape, Violation> {
             hidden: arguments::hidden(&given.hidden)?,
         })
     };
-    shape().map_err(|violation: Violation| violation.under("shape"))
+    shape().map_err(|violation: FieldViolation| violation.under("shape"))
 }
 
 fn shape_to_proto(given: &ToolShape) -> pb::ToolShape {
@@ -98,8 +98,8 @@ fn shape_to_proto(given: &ToolShape) -> pb::ToolShape {
     }
 }
 
-fn timeouts(given: &BTreeMap<String, u64>) -> Result<BTreeMap<Slug, Duration>, Violation> {
-    field::cap("timeouts_ms", given.len(), limits::BINDINGS)?;
+fn timeouts(given: &BTreeMap<String, u64>) -> Result<BTreeMap<Slug, Duration>, FieldViolation> {
+    field::max_count("timeouts_ms", given.len(), limits::BINDINGS)?;
     let one = |(server, most): (&String, &u64)| {
         let path = format!("timeouts_ms[{server:?}]");
         Ok((
@@ -110,7 +110,7 @@ fn timeouts(given: &BTreeMap<String, u64>) -> Result<BTreeMap<Slug, Duration>, V
     given.iter().map(one).collect()
 }
 
-fn prompt(given: &pb::Prompt) -> Result<ExposedPrompt, Violation> {
+fn prompt(given: &pb::Prompt) -> Result<ExposedPrompt, FieldViolation> {
     Ok(ExposedPrompt {
         exposed: field::required("exposed", &given.exposed, limits::TOOL_NAME)?,
         server: field::slug("server", &given.server)?,
@@ -119,8 +119,8 @@ fn prompt(given: &pb::Prompt) -> Result<ExposedPrompt, Violation> {
     })
 }
 
-fn slugs(field: &str, given: &[String]) -> Result<Vec<Slug>, Violation> {
-    field::cap(field, given.len(), limits::BINDINGS)?;
+fn slugs(field: &str, given: &[String]) -> Result<Vec<Slug>, FieldViolation> {
+    field::max_count(field, given.len(), limits::BINDINGS)?;
     let slug = |(at, given): (usize, &String)| field::slug(&format!("{field}[{at}]"), given);
     given.iter().enumerate().map(slug).collect()
 }

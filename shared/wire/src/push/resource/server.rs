@@ -1,14 +1,14 @@
 //! Conversion of servers: connection parameters, and the requests they may send to clients.
 
 use toolgate_model::{
-    RelayPolicy, Sharing, Timeouts,
+    CallTimeouts, RelayPolicy, SessionSharing,
     snapshot::{CredentialRef, ServerResource},
 };
 use toolgate_proto::push::v1 as pb;
 
-use crate::{admin, field, invalid::Violation, limits};
+use crate::{admin, field, invalid::FieldViolation, limits};
 
-pub(super) fn checked(given: &pb::Server) -> Result<ServerResource, Violation> {
+pub(super) fn checked(given: &pb::Server) -> Result<ServerResource, FieldViolation> {
     let credential = match given.credential.as_str() {
         "" => None,
         id => Some(CredentialRef {
@@ -22,7 +22,7 @@ pub(super) fn checked(given: &pb::Server) -> Result<ServerResource, Violation> {
         credential,
         era: admin::era("era", &given.era)?,
         protocol_version: field::line("protocol_version", &given.protocol_version, limits::SHORT)?,
-        timeouts: Timeouts {
+        timeouts: CallTimeouts {
             connect: field::timeout_ms("connect_ms", given.connect_ms)?,
             first_byte: field::timeout_ms("first_byte_ms", given.first_byte_ms)?,
             idle: field::timeout_ms("idle_ms", given.idle_ms)?,
@@ -64,22 +64,22 @@ fn relay(given: Option<&pb::Relay>) -> RelayPolicy {
     })
 }
 
-fn sharing(field: &str, given: &str) -> Result<Sharing, Violation> {
+fn sharing(field: &str, given: &str) -> Result<SessionSharing, FieldViolation> {
     match given {
-        "" | "principal" => Ok(Sharing::PerPrincipal),
-        "session" => Ok(Sharing::PerSession),
-        "shared" => Ok(Sharing::Shared),
+        "" | "principal" => Ok(SessionSharing::PerPrincipal),
+        "session" => Ok(SessionSharing::PerSession),
+        "shared" => Ok(SessionSharing::Shared),
         _ => {
             let reason = "is neither `principal`, `session` nor `shared`";
-            Err(Violation::new(field, reason))
+            Err(FieldViolation::new(field, reason))
         }
     }
 }
 
-fn sharing_to_proto(sharing: Sharing) -> &'static str {
+fn sharing_to_proto(sharing: SessionSharing) -> &'static str {
     match sharing {
-        Sharing::PerPrincipal => "principal",
-        Sharing::PerSession => "session",
-        Sharing::Shared => "shared",
+        SessionSharing::PerPrincipal => "principal",
+        SessionSharing::PerSession => "session",
+        SessionSharing::Shared => "shared",
     }
 }

@@ -1,0 +1,186 @@
+//! Access control in front of every method. Checks that the method exists on this listener, authenticates the caller,
+//! checks that the caller can have the required right somewhere, and limits concurrency. All checks run before any byte
+//! of the body is read.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, header::AUTHORIZATION};
+use tokio::{sync::Semaphore, time::timeout};
+use tonic::Status;
+use toolgate_control_core::{CallerIdentity, is_allowed};
+use toolgate_model::TokenHash;
+
+use crate::{
+    caller::{AdminCaller, ConnectionPeer, denied, identify, not_expelled},
+    control_api::{ControlApi, SecretPurpose},
+    rights::{self, AccessRule, ListenerKind},
+    status,
+};
+
+/// Maximum length of a bearer token, in bytes.
+const MAX_CREDENTIAL: usize = 1024;
+
+/// Access control of one listener.
+pub(crate) struct AccessControl {
+    pub(crate) control_api: Arc<dyn ControlApi>,
+    pub(crate) listener: ListenerKind,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) deadline: Duration,
+}
+
+/// Middleware: forwards a request to its service, or rejects it.
+pub(crate) async fn enforce(
+    State(gate): State<Arc<AccessControl>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<ConnectionPeer>().cloned();
+    let peer = peer.unwrap_or(ConnectionPeer::Unknown);
+    let caller = match gate.authorize(request.uri().path(), request.headers(), peer) {
+        Ok(caller) => caller,
+        Err(status) => return status.into_http(),
+    };
+    let Ok(_permit) = Arc::clone(&gate.permits).try_acquire_owned() else {
+        return status::overloaded("too many requests are being served").into_http();
+    };
+    let deadline = gate.deadline.min(requested_deadline(request.headers()));
+    request.extensions_mut().insert(Arc::new(caller));
+    match timeout(deadline, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => {
+            let message = "not done in time; whether something was written is unknown: \
+                           try again with the same request_id";
+            Status::deadline_exceeded(message).into_http()
+        }
+    }
+}
+
+impl AccessControl {
+    /// Authenticates the caller of `path`. Fails if the caller can have the required right nowhere.
+    pub(crate) fn authorize(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        peer: ConnectionPeer,
+    ) -> Result<AdminCaller, Status> {
+        let row = rights::method_rule(path)
+            .filter(|row| row.listener == self.listener || row.listener == ListenerKind::Both);
+        let Some(row) = row else {
+            let path: String = path.chars().take(200).collect();
+            return Err(Status::unimplemented(format!(
+                "there is no method `{path}` here"
+            )));
+        };
+        if let ConnectionPeer::Proxy(id) = &peer {
+            let state = Arc::clone(&self.control_api.published().borrow().state);
+            not_expelled(&state, id, self.control_api.now())?;
+        }
+        let right = match row.access {
+            AccessRule::Public => None,
+            AccessRule::Requires(right) => Some(right),
+        };
+        let (identity, token) = match (row.access, self.listener) {
+            (AccessRule::Public, _) => (CallerIdentity::Anonymous, None),
+            (_, ListenerKind::Admin | ListenerKind::Both) => self.bearer(headers)?,
+            (_, ListenerKind::Fleet) => (fleet_identity(&peer), None),
+        };
+        let caller = AdminCaller {
+            identity,
+            peer,
+            right,
+            method: row.method,
+            token,
+        };
+        match row.access {
+            AccessRule::Public => Ok(caller),
+            AccessRule::Requires(right) if has_right_anywhere(&caller.identity, right) => {
+                Ok(caller)
+            }
+            AccessRule::Requires(_) => match caller.identity {
+                CallerIdentity::Anonymous => Err(status::unauthenticated(
+                    "NO_CERTIFICATE",
+                    "show a proxy's certificate; join the fleet to get one",
+                )),
+                CallerIdentity::System
+                | CallerIdentity::Token { .. }
+                | CallerIdentity::Proxy { .. } => Err(denied(row.method, right, &caller.identity)),
+            },
+        }
+    }
+
+    fn bearer(&self, headers: &HeaderMap) -> Result<(CallerIdentity, Option<TokenHash>), Status> {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let (Some(given), None) = (given.next(), given.next()) else {
+            return Err(status::unauthenticated(
+                "NO_TOKEN",
+                "send one `authorization: Bearer …` with a token that has an admin role",
+            ));
+        };
+        let secret = given
+            .as_bytes()
+            .split_first_chunk::<7>()
+            .filter(|(scheme, secret)| {
+                scheme.eq_ignore_ascii_case(b"bearer ") && secret.len() <= MAX_CREDENTIAL
+            });
+        let Some((_, secret)) = secret else {
+            return Err(status::unauthenticated(
+                "MALFORMED_TOKEN",
+                "the authorization header is not `Bearer <token>`",
+            ));
+        };
+        let hash = self.control_api.hash(SecretPurpose::Bearer, secret);
+        let state = Arc::clone(&self.control_api.published().borrow().state);
+        let identity = identify(&state, &hash, self.control_api.now())?;
+        Ok((identity, Some(hash)))
+    }
+}
+
+/// Returns `true` if `identity` has `right` in the deployment or in its own organization.
+fn has_right_anywhere(
+    identity: &CallerIdentity,
+    right: toolgate_control_core::AccessRight,
+) -> bool {
+    let own = match identity {
+        CallerIdentity::Token { org, .. } => Some(org),
+        CallerIdentity::System | CallerIdentity::Proxy { .. } | CallerIdentity::Anonymous => None,
+    };
+    is_allowed(identity, right, None) || is_allowed(identity, right, own)
+}
+
+fn fleet_identity(peer: &ConnectionPeer) -> CallerIdentity {
+    match peer {
+        ConnectionPeer::Unknown => CallerIdentity::Anonymous,
+        ConnectionPeer::Proxy(id) => CallerIdentity::Proxy { id: id.clone() },
+        ConnectionPeer::Trusted => match "trusted".parse() {
+            Ok(id) => CallerIdentity::Proxy { id },
+            Err(_invalid) => CallerIdentity::Anonymous,
+        },
+    }
+}
+
+/// Parses the deadline that the caller set with `grpc-timeout`.
+fn requested_deadline(headers: &HeaderMap) -> Duration {
+    let asked = headers.get("grpc-timeout").and_then(|v| v.to_str().ok());
+    let parsed = asked.and_then(|text| {
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+        Some(match unit {
+            "H" => Duration::from_secs(count.saturating_mul(3600)),
+            "M" => Duration::from_secs(count.saturating_mul(60)),
+            "S" => Duration::from_secs(count),
+            "m" => Duration::from_millis(count),
+            "u" => Duration::from_micros(count),
+            "n" => Duration::from_nanos(count),
+            _ => return None,
+        })
+    });
+    parsed.unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,363 @@
+//! Tests of every method in the descriptor set with every wrong identity. A method without an access rule fails the
+//! first test.
+
+use std::{collections::BTreeSet, io, task::Poll};
+
+use axum::Router;
+use bytes::Bytes;
+use futures_util::stream;
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind as FieldKind, MessageDescriptor, Value};
+use tonic::Code;
+use toolgate_actor::ActorSystem;
+use toolgate_control_core::{AccessRight, ObjectKind};
+use toolgate_model::{AdminRole, Timestamp};
+use toolgate_runtime::drain;
+
+use super::*;
+use crate::{
+    admin::{self, AdminOptions},
+    fleet,
+    memory::{self, MemoryControlApi, START},
+    rights::{METHOD_RULES, MethodRule},
+};
+
+fn pool() -> DescriptorPool {
+    DescriptorPool::decode(toolgate_proto::DESCRIPTORS).unwrap()
+}
+
+/// Returns all Toolgate methods, named as in the table.
+fn methods(pool: &DescriptorPool) -> Vec<(String, MessageDescriptor)> {
+    let services = pool.services();
+    let methods = services.flat_map(|service| {
+        let name = service.full_name().to_owned();
+        let methods = service.methods().collect::<Vec<_>>();
+        methods
+            .into_iter()
+            .map(move |method| (format!("{name}/{}", method.name()), method.input()))
+    });
+    methods.collect()
+}
+
+#[test]
+fn the_rights_table_has_exactly_one_row_per_method() {
+    let methods = methods(&pool());
+    let declared: BTreeSet<&str> = methods.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(declared.len() > 35, "{declared:?}");
+    let listed: BTreeSet<&str> = METHOD_RULES.iter().map(|row| row.method).collect();
+    assert_eq!(listed.len(), METHOD_RULES.len(), "a method is listed twice");
+    let ours: BTreeSet<&str> = listed
+        .iter()
+        .copied()
+        .filter(|m| m.starts_with("toolgate."))
+        .collect();
+    assert_eq!(declared, ours);
+    for row in METHOD_RULES {
+        let open = row.access == AccessRule::Public;
+        assert_eq!(
+            open,
+            row.method.starts_with("grpc.health."),
+            "{}",
+            row.method
+        );
+    }
+}
+
+/// Creates a control plane with two organizations and tokens of every sort. The secret of each token is its id.
+fn control_api() -> Arc<MemoryControlApi> {
+    let control_api = MemoryControlApi::new();
+    control_api.organization("rival");
+    for (org, secret, role) in [
+        ("acme", "mcp-only", AdminRole::None),
+        ("acme", "viewer", AdminRole::Viewer),
+        ("acme", "editor", AdminRole::Editor),
+        ("acme", "admin", AdminRole::Admin),
+        ("acme", "revoked", AdminRole::Admin),
+        ("rival", "rival-admin", AdminRole::Admin),
+    ] {
+        control_api.token(org, secret, role, false);
+    }
+    let soon = Some(Timestamp(START.0 + 1000));
+    control_api.token_until("acme", "expired", AdminRole::Admin, false, soon);
+    control_api.token("acme", "system", AdminRole::Admin, true);
+    let name = toolgate_model::ObjectName::new("acme".parse().unwrap(), "revoked".parse().unwrap());
+    let revoke = toolgate_control_core::Command::RevokeToken(name);
+    control_api.command(revoke).unwrap();
+    control_api.clock.advance(Duration::from_secs(2));
+    Arc::new(control_api)
+}
+
+/// Builds a request that names objects of `acme`, filled in by field name.
+fn plausible(method: &str, descriptor: &MessageDescriptor) -> Vec<u8> {
+    let service = method
+        .split('/')
+        .next()
+        .and_then(|s| s.rsplit('.').next())
+        .unwrap();
+    let name = match service {
+        "Organizations" => "organizations/acme".to_owned(),
+        "Proxies" => "proxies/p1".to_owned(),
+        other => format!("organizations/acme/{}/x", other.to_lowercase()),
+    };
+    let mut message = DynamicMessage::new(descriptor.clone());
+    for field in descriptor.fields() {
+        let value = match (field.name(), field.kind()) {
+            ("parent", _) => Value::String("organizations/acme".into()),
+            ("name", _) => Value::String(name.clone()),
+            (id, FieldKind::String) if id.ends_with("_id") && id != "request_id" => {
+                Value::String("fresh".into())
+            }
+            (_, FieldKind::Message(object)) if object.get_field_by_name("metadata").is_some() => {
+                let mut inner = DynamicMessage::new(object.clone());
+                if method.contains("/Update") {
+                    let metadata = object.get_field_by_name("metadata").unwrap();
+                    let mut value =
+                        DynamicMessage::new(metadata.kind().as_message().unwrap().clone());
+                    value.set_field_by_name("name", Value::String(name.clone()));
+                    value.set_field_by_name("resource_version", Value::String("1".into()));
+                    inner.set_field(&metadata, Value::Message(value));
+                }
+                Value::Message(inner)
+            }
+            _ => continue,
+        };
+        message.set_field(&field, value);
+    }
+    message.encode_to_vec()
+}
+
+fn needs(row: &MethodRule) -> AccessRight {
+    match row.access {
+        AccessRule::Requires(right) => right,
+        AccessRule::Public => panic!("{} is open", row.method),
+    }
+}
+
+/// Returns the expected error of a token of `acme` with this role; `None` if the role has the right.
+fn for_role(right: AccessRight, role: AdminRole) -> Option<Code> {
+    let enough = match right {
+        AccessRight::Read(ObjectKind::Proxy)
+        | AccessRight::Write(ObjectKind::Proxy)
+        | AccessRight::CreateOrganization => false,
+        AccessRight::ReadVersions | AccessRight::CreateJoinToken => false,
+        AccessRight::Read(_) => role >= AdminRole::Viewer,
+        AccessRight::Write(ObjectKind::Gateway | ObjectKind::Server) | AccessRight::Probe => {
+            role >= AdminRole::Editor
+        }
+        AccessRight::Write(_) => role >= AdminRole::Admin,
+        AccessRight::Join
+        | AccessRight::RenewCertificate
+        | AccessRight::Push
+        | AccessRight::ResolveCredential
+        | AccessRight::ReadKeyring => false,
+    };
+    (!enough).then_some(Code::PermissionDenied)
+}
+
+/// Returns the expected status of another organization's admin on objects of `acme`.
+fn for_rival(row: &MethodRule) -> Code {
+    match (for_role(needs(row), AdminRole::Admin), row.method) {
+        (Some(code), _) => code,
+        // Succeeds without any object of `acme`: see the test of lists.
+        (None, "toolgate.admin.v1.Organizations/ListOrganizations") => Code::Ok,
+        (None, _) => Code::NotFound,
+    }
+}
+
+fn admin_router(control_api: &Arc<MemoryControlApi>) -> (Router, drain::DrainTrigger) {
+    let (drain, trigger) = drain::new();
+    let control_api: Arc<dyn ControlApi> = control_api.clone();
+    (
+        admin::router(control_api, AdminOptions::default(), drain),
+        trigger,
+    )
+}
+
+#[tokio::test]
+async fn every_admin_method_rejects_every_wrong_identity() {
+    let control_api = control_api();
+    let (router, _trigger) = admin_router(&control_api);
+    let pool = pool();
+    let mut walked = 0;
+    for (method, descriptor) in methods(&pool) {
+        let row = rights::method_rule(&format!("/{method}")).unwrap();
+        if row.listener != ListenerKind::Admin {
+            continue;
+        }
+        let right = needs(row);
+        let long = "x".repeat(4000);
+        let mut cases = vec![
+            (None, Some(Code::Unauthenticated)),
+            (Some("garbage"), Some(Code::Unauthenticated)),
+            (Some(long.as_str()), Some(Code::Unauthenticated)),
+            (Some("expired"), Some(Code::Unauthenticated)),
+            (Some("revoked"), Some(Code::Unauthenticated)),
+            (Some("mcp-only"), Some(Code::PermissionDenied)),
+            (Some("rival-admin"), Some(for_rival(row))),
+        ];
+        for (token, role) in [
+            ("viewer", AdminRole::Viewer),
+            ("editor", AdminRole::Editor),
+            ("admin", AdminRole::Admin),
+        ] {
+            cases.push((Some(token), for_role(right, role)));
+        }
+        for (token, expected) in cases {
+            let bytes = plausible(&method, &descriptor);
+            let answer = memory::send(
+                &router,
+                memory::request(&format!("/{method}"), token, &bytes),
+            )
+            .await;
+            match expected {
+                Some(code) => assert_eq!(
+                    answer.code, code,
+                    "{method} as {token:?}: {:?}",
+                    answer.status
+                ),
+                None => assert!(
+                    !matches!(answer.code, Code::Unauthenticated | Code::PermissionDenied),
+                    "{method} as {token:?}: {:?}",
+                    answer.status
+                ),
+            }
+            assert_ne!(answer.code, Code::Unimplemented, "{method}");
+            walked += 1;
+        }
+    }
+    assert!(walked > 300, "{walked}");
+}
+
+#[tokio::test]
+async fn a_proxy_certificate_is_anonymous_at_the_admin_listener() {
+    let control_api = control_api();
+    let (router, _trigger) = admin_router(&control_api);
+    for (method, descriptor) in methods(&pool()) {
+        let path = format!("/{method}");
+        let row = rights::method_rule(&path).unwrap();
+        let mut request = memory::request(&path, None, &plausible(&method, &descriptor));
+        request
+            .extensions_mut()
+            .insert(ConnectionPeer::Proxy("p1".parse().unwrap()));
+        let expected = match row.listener {
+            ListenerKind::Admin => Code::Unauthenticated,
+            ListenerKind::Fleet => Code::Unimplemented,
+            ListenerKind::Both => continue,
+        };
+        assert_eq!(
+            memory::send(&router, request).await.code,
+            expected,
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_fleet_listener_accepts_certificates_and_ignores_tokens() {
+    let control_api = control_api();
+    let (drain, _trigger) = drain::new();
+    let actors = ActorSystem::start(1).unwrap();
+    let router = fleet::router(
+        control_api.clone(),
+        actors,
+        toolgate_runtime::Readiness::new(),
+        drain,
+    );
+    for (method, descriptor) in methods(&pool()) {
+        let path = format!("/{method}");
+        let row = rights::method_rule(&path).unwrap();
+        let bytes = plausible(&method, &descriptor);
+        if row.listener == ListenerKind::Admin {
+            let answer =
+                memory::send(&router, memory::request(&path, Some("system"), &bytes)).await;
+            assert_eq!(answer.code, Code::Unimplemented, "{method}");
+            continue;
+        }
+        let join = needs(row) == AccessRight::Join;
+        for token in [None, Some("system"), Some("admin"), Some("garbage")] {
+            let answer = memory::send(&router, memory::request(&path, token, &bytes)).await;
+            // Join checks the secret in the request instead.
+            let expected = if join {
+                Code::InvalidArgument
+            } else {
+                Code::Unauthenticated
+            };
+            assert_eq!(answer.code, expected, "{method} as {token:?}");
+        }
+        let mut request = memory::request(&path, None, &bytes);
+        request
+            .extensions_mut()
+            .insert(ConnectionPeer::Proxy("p1".parse().unwrap()));
+        let answer = memory::send(&router, request).await;
+        assert_eq!(
+            answer.code == Code::PermissionDenied,
+            join,
+            "{method}: {:?}",
+            answer.status
+        );
+    }
+    assert_eq!(START.0 + 2000, control_api.now().0);
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_unimplemented_for_every_identity() {
+    let control_api = control_api();
+    let (router, _trigger) = admin_router(&control_api);
+    for path in [
+        "/",
+        "/toolgate.admin.v1.Gateways/Nope",
+        "/toolgate.admin.v1.Gateways",
+        "/toolgate.push.v1.Push/Subscribe",
+        "/made.Up/Method",
+        "/grpc.health.v1.Health/Check/",
+    ] {
+        for token in [None, Some("system")] {
+            let answer = memory::send(&router, memory::request(path, token, &[])).await;
+            assert_eq!(answer.code, Code::Unimplemented, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn permission_is_checked_before_the_body_is_read() {
+    let control_api = control_api();
+    let (router, _trigger) = admin_router(&control_api);
+    for token in ["garbage", "viewer"] {
+        let request = memory::request("/toolgate.admin.v1.Tokens/CreateToken", Some(token), &[]);
+        let (parts, _body) = request.into_parts();
+        let unread = stream::poll_fn(|_cx| -> Poll<Option<io::Result<Bytes>>> {
+            panic!("the body was read")
+        });
+        let body = axum::body::Body::from_stream(unread);
+        let answer = memory::send(&router, http::Request::from_parts(parts, body)).await;
+        assert_ne!(answer.code, Code::Ok);
+    }
+}
+
+#[tokio::test]
+async fn health_needs_no_identity_and_reveals_nothing() {
+    let control_api = control_api();
+    let (router, _trigger) = admin_router(&control_api);
+    let request = memory::request("/grpc.health.v1.Health/Check", None, &[]);
+    let answer = memory::send(&router, request).await;
+    assert_eq!((answer.code, answer.message), (Code::Ok, vec![8, 1]));
+}
+
+#[test]
+fn grpc_timeout_headers_are_parsed_or_ignored() {
+    let of = |text: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", text.parse().unwrap());
+        requested_deadline(&headers)
+    };
+    assert_eq!(of("5S"), Duration::from_secs(5));
+    assert_eq!(of("250m"), Duration::from_millis(250));
+    assert_eq!(of("2H"), Duration::from_secs(7200));
+    for text in ["", "S", "5", "x5S", "-5S", "999999999S", "5Ω"] {
+        if let Ok(value) = text.parse::<http::HeaderValue>() {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", value);
+            assert_eq!(requested_deadline(&headers), Duration::MAX, "{text}");
+        }
+    }
+}

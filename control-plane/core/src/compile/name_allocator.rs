@@ -1,0 +1,126 @@
+//! Assigns exposed names to the tools, or the prompts, of one gateway. The first claim of a name wins.
+
+use std::collections::BTreeMap;
+
+use toolgate_model::{Definition, Digest, PrefixMode, Slug, ToolShapeSpec, snapshot::ToolShape};
+
+use super::{ExposedKind, NameCollision, ProblemKind, exposed_name};
+
+/// Exposed name and the tool or prompt that holds it.
+pub(super) struct ClaimedName {
+    pub(super) exposed: String,
+    pub(super) server: Slug,
+    pub(super) original: String,
+    pub(super) digest: Digest,
+    pub(super) shape: Option<ToolShape>,
+}
+
+/// Exposed names of one kind, tools or prompts, in one gateway.
+pub(super) struct NameAllocator {
+    kind: ExposedKind,
+    mode: PrefixMode,
+    limit: usize,
+    reserved: &'static [&'static str],
+    granted: Vec<ClaimedName>,
+    taken: BTreeMap<String, usize>,
+    over_limit: usize,
+}
+
+impl NameAllocator {
+    pub(super) fn new(kind: ExposedKind, mode: PrefixMode, limit: usize) -> Self {
+        Self {
+            kind,
+            mode,
+            limit,
+            reserved: &[],
+            granted: Vec::new(),
+            taken: BTreeMap::new(),
+            over_limit: 0,
+        }
+    }
+
+    /// Sets the names that the gateway reserves for its own tools.
+    pub(super) fn with_reserved(self, own: &'static [&'static str]) -> Self {
+        Self {
+            reserved: own,
+            ..self
+        }
+    }
+
+    pub(super) fn kind(&self) -> ExposedKind {
+        self.kind
+    }
+
+    /// Claims a name for `definition`: the alias of its shape, if any, else its exposed name.
+    pub(super) fn claim(
+        &mut self,
+        server: &Slug,
+        definition: &Definition,
+        shape: Option<&ToolShapeSpec>,
+    ) -> Result<(), ProblemKind> {
+        let alias = shape.and_then(|shape| shape.alias.clone());
+        let exposed = alias.unwrap_or_else(|| exposed_name(self.mode, server, &definition.name));
+        if let Some(exposed) = self.reserved.iter().find(|own| **own == exposed) {
+            return Err(ProblemKind::ReservedName {
+                exposed,
+                server: server.clone(),
+                name: definition.name.clone(),
+            });
+        }
+        let earlier = self
+            .taken
+            .get(&exposed)
+            .and_then(|at| self.granted.get(*at));
+        if let Some(earlier) = earlier {
+            return Err(ProblemKind::Collision(Box::new(NameCollision {
+                what: self.kind,
+                exposed,
+                server: server.clone(),
+                name: definition.name.clone(),
+                other: earlier.server.clone(),
+                other_name: earlier.original.clone(),
+            })));
+        }
+        if self.granted.len() >= self.limit {
+            self.over_limit += 1;
+            return Ok(());
+        }
+        self.taken.insert(exposed.clone(), self.granted.len());
+        self.granted.push(ClaimedName {
+            exposed,
+            server: server.clone(),
+            original: definition.name.clone(),
+            digest: definition.digest,
+            shape: shape.and_then(tool_shape),
+        });
+        Ok(())
+    }
+
+    /// Returns a problem if more names were claimed than the limit allows.
+    pub(super) fn limit_problem(&self) -> Option<ProblemKind> {
+        let found = self.granted.len() + self.over_limit;
+        (self.over_limit > 0).then_some(ProblemKind::TooMany {
+            what: self.kind,
+            found,
+            limit: self.limit,
+        })
+    }
+
+    /// Returns the entries sorted by exposed name. The order of the exposed list is then independent of the order
+    /// in which servers list, so a list cached by an agent stays valid.
+    pub(super) fn sorted<T>(mut self, make: impl Fn(ClaimedName) -> T) -> Vec<T> {
+        self.granted
+            .sort_by(|one, other| one.exposed.cmp(&other.exposed));
+        self.granted.into_iter().map(make).collect()
+    }
+}
+
+/// Returns the effect of a shape apart from the alias; `None` if it has no other effect.
+fn tool_shape(shape: &ToolShapeSpec) -> Option<ToolShape> {
+    let shaped = ToolShape {
+        description: shape.description.clone(),
+        fixed: shape.fixed.clone(),
+        hidden: shape.hidden.clone(),
+    };
+    (shaped != ToolShape::default()).then_some(shaped)
+}

@@ -1,0 +1,212 @@
+//! Builds a change together with its bookkeeping: marker, version log, request record, and removal of expired
+//! records.
+
+use toolgate_model::Timestamp;
+
+use crate::{
+    change::{Change, KeyGuard},
+    command::CommandContext,
+    key::ObjectKey,
+    limits,
+    object::{ControlObject, RequestRecord, VersionMarker, VersionRecord},
+    state::StoreState,
+};
+
+pub(super) struct ChangeBuilder<'a> {
+    pub(super) state: &'a StoreState,
+    pub(super) context: &'a CommandContext,
+    guards: Vec<KeyGuard>,
+    puts: Vec<(ObjectKey, ControlObject)>,
+    deletes: Vec<ObjectKey>,
+    descriptions: Vec<String>,
+    epoch: u64,
+    changes_compile_input: bool,
+}
+
+impl<'a> ChangeBuilder<'a> {
+    pub(super) fn new(state: &'a StoreState, context: &'a CommandContext) -> Self {
+        Self {
+            state,
+            context,
+            guards: Vec::new(),
+            puts: Vec::new(),
+            deletes: Vec::new(),
+            descriptions: Vec::new(),
+            epoch: state.epoch(),
+            changes_compile_input: false,
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.context.now
+    }
+
+    /// Adds a guard: `key` must be unchanged since this state, existing or not.
+    pub(super) fn guard(&mut self, key: &ObjectKey) {
+        if !self.guards.iter().any(|guard| guard.key == *key) {
+            self.guards.push(KeyGuard {
+                key: key.clone(),
+                mod_revision: self.state.mod_revision_at(key),
+            });
+        }
+    }
+
+    /// Writes `object` with a guard.
+    pub(super) fn put(&mut self, key: ObjectKey, object: ControlObject) {
+        self.guard(&key);
+        self.puts.push((key, object));
+    }
+
+    /// Writes `object` without a guard.
+    pub(super) fn put_unguarded(&mut self, key: ObjectKey, object: ControlObject) {
+        self.puts.push((key, object));
+    }
+
+    /// Deletes `key` with a guard, if it exists.
+    pub(super) fn delete(&mut self, key: ObjectKey) {
+        if self.state.mod_revision_at(&key).is_some() {
+            self.guard(&key);
+            self.deletes.push(key);
+        }
+    }
+
+    pub(super) fn add_description(&mut self, what: String) {
+        self.descriptions.push(what);
+    }
+
+    /// Marks the change as a change of a compile input although no written key implies it.
+    pub(super) fn mark_compile_input_changed(&mut self) {
+        self.changes_compile_input = true;
+    }
+
+    pub(super) fn start_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.touch_marker();
+    }
+
+    pub(super) fn finish(mut self, subject: ObjectKey) -> Change {
+        let mut written = self.puts.iter().map(|(key, _)| key).chain(&self.deletes);
+        if self.changes_compile_input || written.any(ObjectKey::is_compiled) {
+            self.touch_marker();
+            self.append_version_record();
+        }
+        if !self.puts.is_empty() || !self.deletes.is_empty() {
+            self.record_request(&subject);
+            self.sweep_expired();
+            self.sweep_proxies();
+        }
+        Change {
+            subject,
+            guards: self.guards,
+            puts: self.puts,
+            deletes: self.deletes,
+            descriptions: self.descriptions,
+            replayed: false,
+        }
+    }
+
+    fn touch_marker(&mut self) {
+        if self.puts.iter().any(|(key, _)| *key == ObjectKey::Marker) {
+            return;
+        }
+        let marker = VersionMarker {
+            epoch: self.epoch,
+            // The clocks of two control planes may differ; the time that compile sees must not decrease.
+            last_change: self.state.last_change().max(self.now()),
+        };
+        self.put(ObjectKey::Marker, ControlObject::Marker(marker));
+    }
+
+    /// Appends a record to the version log. The guard on the marker prevents two changes from using the same
+    /// number.
+    fn append_version_record(&mut self) {
+        let last = self.state.history.iter().next_back();
+        let mut number = last.map_or(1, |(number, _)| number + 1);
+        while self
+            .state
+            .mod_revision_at(&ObjectKey::History(number))
+            .is_some()
+        {
+            number += 1;
+        }
+        let record = VersionRecord {
+            author: self.context.author.clone(),
+            time: self.now(),
+            epoch: self.epoch,
+            changes: self
+                .descriptions
+                .iter()
+                .take(limits::VERSION_LOG_LINES)
+                .cloned()
+                .collect(),
+        };
+        self.put_unguarded(ObjectKey::History(number), ControlObject::History(record));
+        let kept = limits::VERSION_LOG_ENTRIES.saturating_sub(1);
+        let old = self.state.history.iter().map(|(number, _)| *number);
+        let old = old
+            .take_while(|old| old + kept < number)
+            .take(limits::SWEEP_BATCH);
+        self.deletes.extend(old.map(ObjectKey::History));
+    }
+
+    fn record_request(&mut self, subject: &ObjectKey) {
+        let Some(request) = &self.context.request else {
+            return;
+        };
+        let record = RequestRecord {
+            request: request.digest,
+            subject: subject.clone(),
+            expires: self.now().after(limits::REQUEST_ID_RETENTION),
+        };
+        let key = request.key(&self.context.author);
+        self.put(key, ControlObject::Request(record));
+    }
+
+    /// Deletes records of proxies past their retention. Guarded: a proxy that reports again in the meantime keeps
+    /// its record.
+    fn sweep_proxies(&mut self) {
+        let now = self.now();
+        let proxies = self.state.proxies.iter();
+        let gone =
+            proxies.filter(|(_, proxy)| now.since(proxy.last_seen) > limits::PROXY_RETENTION);
+        let gone = gone.map(|(id, _)| ObjectKey::Proxy(id.clone()));
+        let written = |key: &ObjectKey| self.puts.iter().any(|(put, _)| put == key);
+        let gone: Vec<ObjectKey> = gone
+            .filter(|key| !written(key) && !self.deletes.contains(key))
+            .take(limits::SWEEP_BATCH)
+            .collect();
+        for key in gone {
+            self.delete(key);
+        }
+    }
+
+    /// Deletes expired records. Unguarded: concurrent deletions of the same record do not conflict.
+    fn sweep_expired(&mut self) {
+        let now = self.now();
+        let own = self.context.request.as_ref();
+        let own = own.map(|request| request.record_digest(&self.context.author));
+        let requests = self.state.requests.iter();
+        let requests =
+            requests.filter(|(digest, record)| record.expires <= now && own != Some(**digest));
+        let requests = requests.map(|(digest, _)| ObjectKey::Request(*digest));
+        let tokens = self
+            .state
+            .join_tokens
+            .iter()
+            .filter(|(_, token)| token.expires <= now);
+        let tokens = tokens.map(|(hash, _)| ObjectKey::JoinToken(*hash));
+        let expelled = self.state.expelled.iter();
+        let expelled = expelled.filter(|(id, until)| {
+            let key = ObjectKey::Expelled((*id).clone());
+            ***until <= now && !self.puts.iter().any(|(put, _)| *put == key)
+        });
+        let expelled = expelled.map(|(id, _)| ObjectKey::Expelled(id.clone()));
+        let expired = requests.chain(tokens).chain(expelled);
+        let expired: Vec<ObjectKey> = expired.take(limits::SWEEP_BATCH).collect();
+        for key in expired {
+            if !self.deletes.contains(&key) {
+                self.deletes.push(key);
+            }
+        }
+    }
+}

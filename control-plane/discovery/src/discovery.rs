@@ -1,0 +1,216 @@
+//! Service that keeps one probe actor per target, and starts and ends actors as the targets change.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use toolgate_actor::{ActorHandle, ActorSystem, AskError};
+use toolgate_client::ListingLimits;
+use toolgate_control_core::port::{BoxFuture, ProbeError, ServerProber};
+use toolgate_egress::HttpClient;
+use toolgate_mcp::message::Implementation;
+use toolgate_model::{ObjectName, ServerDefinitions};
+use toolgate_runtime::{clock::SharedClock, drain::Drain};
+
+use crate::{
+    inspect::ServerInspector,
+    port::{DefinitionsSink, HeaderSource},
+    probe::{CurrentTarget, ProbeActor, ProbeContext, ProbeMessage},
+    schedule::ScheduleOptions,
+    target::{ProbeTarget, ProbeTargets},
+};
+
+/// Options and dependencies of server discovery.
+pub struct DiscoveryOptions {
+    /// HTTP client for probes.
+    pub http: HttpClient,
+    /// Source of credential headers.
+    pub headers: Arc<dyn HeaderSource>,
+    /// Destination of the server definitions.
+    pub sink: Arc<dyn DefinitionsSink>,
+    /// Clock for timestamps and intervals.
+    pub clock: SharedClock,
+    /// Client name and version sent to servers.
+    pub implementation: Implementation,
+    /// Intervals between probes.
+    pub schedule: ScheduleOptions,
+    /// Maximum number of servers probed at the same time.
+    pub concurrency: usize,
+    /// Limits on what is read from one server.
+    pub caps: ListingLimits,
+}
+
+/// Handle of all probe actors. Cheap to clone.
+#[derive(Clone)]
+pub struct ServerDiscovery {
+    probes: Arc<Mutex<BTreeMap<ObjectName, RunningProbe>>>,
+    targets: watch::Receiver<Arc<ProbeTargets>>,
+}
+
+struct RunningProbe {
+    target: CurrentTarget,
+    handle: ActorHandle<ProbeActor>,
+}
+
+/// Maximum time an operator waits for a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Maximum time an operator's request waits for its server to appear among the targets.
+const TARGET_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Default number of servers probed at the same time.
+pub const DEFAULT_CONCURRENCY: usize = 32;
+
+impl ServerDiscovery {
+    /// Probes the servers in `targets`, until the sender of `targets` is dropped or the drain starts.
+    pub fn start(
+        options: DiscoveryOptions,
+        targets: watch::Receiver<Arc<ProbeTargets>>,
+        system: ActorSystem,
+        drain: &Drain,
+    ) -> Self {
+        let shared = Arc::new(ProbeContext {
+            inspector: ServerInspector {
+                http: options.http,
+                headers: options.headers,
+                implementation: options.implementation,
+                caps: options.caps,
+                drain: drain.clone(),
+            },
+            sink: options.sink,
+            clock: options.clock,
+            schedule: options.schedule,
+            permits: Semaphore::new(options.concurrency.max(1)),
+        });
+        let discovery = Self {
+            probes: Arc::default(),
+            targets,
+        };
+        let follower = discovery.clone();
+        let draining = drain.draining();
+        drain.spawn("catalog", async move {
+            tokio::select! {
+                () = follower.follow(&shared, &system) => {}
+                () = draining => {}
+            }
+            follower.end(&ProbeTargets::new());
+        });
+        discovery
+    }
+
+    async fn follow(&self, shared: &Arc<ProbeContext>, system: &ActorSystem) {
+        let mut targets = self.targets.clone();
+        targets.mark_changed();
+        while targets.changed().await.is_ok() {
+            let wanted = Arc::clone(&targets.borrow_and_update());
+            self.end(&wanted);
+            for (name, target) in wanted.iter() {
+                self.ensure(name, target, shared, system);
+            }
+        }
+    }
+
+    fn ensure(
+        &self,
+        name: &ObjectName,
+        target: &Arc<ProbeTarget>,
+        shared: &Arc<ProbeContext>,
+        system: &ActorSystem,
+    ) {
+        let mut probes = self.probes();
+        if let Some(running) = probes.get(name)
+            && !running.handle.is_gone()
+        {
+            if running.target.set(target) {
+                // If the mailbox is full, the message is lost, but the actor reads the new target with its next probe.
+                let _told = running.handle.tell(ProbeMessage::Retarget);
+            }
+            return;
+        }
+        let aim = CurrentTarget::new(Arc::clone(target));
+        let (shared, aimed) = (Arc::clone(shared), aim.clone());
+        let handle = system.spawn(move || ProbeActor::new(Arc::clone(&shared), aimed.clone()));
+        probes.insert(
+            name.clone(),
+            RunningProbe {
+                target: aim,
+                handle,
+            },
+        );
+    }
+
+    /// Ends the actors of servers that are not in `wanted`.
+    fn end(&self, wanted: &ProbeTargets) {
+        self.probes().retain(|name, running| {
+            let stays = wanted.contains_key(name);
+            if !stays && running.handle.tell(ProbeMessage::End).is_err() {
+                running.handle.stop();
+            }
+            stays
+        });
+    }
+
+    async fn request_probe(&self, server: ObjectName) -> Result<ServerDefinitions, ProbeError> {
+        let found = timeout(TARGET_TIMEOUT, self.find(&server)).await;
+        let handle = found.ok().flatten().ok_or(ProbeError::NoSuchServer)?;
+        match handle.ask(PROBE_TIMEOUT, ProbeMessage::Ask).await {
+            Ok(catalogue) => Ok(catalogue),
+            Err(AskError::Busy | AskError::Gone | AskError::Timeout) => Err(ProbeError::Busy),
+        }
+    }
+
+    /// Returns the actor of `server`; waits for it, because the server may have been created a moment ago.
+    async fn find(&self, server: &ObjectName) -> Option<ActorHandle<ProbeActor>> {
+        let mut targets = self.targets.clone();
+        loop {
+            if let Some(handle) = self.handle(server) {
+                return Some(handle);
+            }
+            let known = targets.borrow_and_update().contains_key(server);
+            if known {
+                // The follower task is about to start the actor.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            } else if targets.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
+
+    fn handle(&self, server: &ObjectName) -> Option<ActorHandle<ProbeActor>> {
+        self.probes()
+            .get(server)
+            .map(|running| running.handle.clone())
+    }
+
+    fn probes(&self) -> MutexGuard<'_, BTreeMap<ObjectName, RunningProbe>> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ServerProber for ServerDiscovery {
+    fn probe_now(
+        &self,
+        server: ObjectName,
+    ) -> BoxFuture<'_, Result<ServerDefinitions, ProbeError>> {
+        Box::pin(self.request_probe(server))
+    }
+}
+
+impl fmt::Debug for ServerDiscovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let probes = self.probes().len();
+        f.debug_struct("Catalog")
+            .field("probes", &probes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

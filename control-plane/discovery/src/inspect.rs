@@ -1,0 +1,340 @@
+//! Inspection of one server: detects its era, opens its change feed, lists its definitions and reports the result. The
+//! feed is opened first, so that a change during listing is announced.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures_util::future::{BoxFuture, Either, join_all, select};
+use tokio::time::timeout;
+use toolgate_client::{
+    ClientError, ListingLimits, ListingTruncation, ReadLimits, ServerClient, ServerEndpoint,
+    ServerListing, detect,
+};
+use toolgate_control_core::limits::{self, ListLimit};
+use toolgate_egress::HttpClient;
+use toolgate_mcp::{definition::DefinitionKind, message::Implementation};
+use toolgate_model::{Definition, Digest, ServerDefinitions, Timestamp};
+use toolgate_runtime::drain::Drain;
+
+use crate::{
+    feed::{FeedOpening, FeedSource, close_peer, skip},
+    port::HeaderSource,
+    problem_text,
+    target::ProbeTarget,
+};
+
+/// Dependencies of an inspection.
+pub(crate) struct ServerInspector {
+    pub(crate) http: HttpClient,
+    pub(crate) headers: Arc<dyn HeaderSource>,
+    pub(crate) implementation: Implementation,
+    pub(crate) caps: ListingLimits,
+    pub(crate) drain: Drain,
+}
+
+/// Result of an inspection.
+pub(crate) struct ServerInspection {
+    pub(crate) definitions: ServerDefinitions,
+    /// True if the server answered without errors.
+    pub(crate) succeeded: bool,
+    /// Peer and change feed, if the server announces changes or the feed is still being opened.
+    pub(crate) feed: Option<(Arc<ServerClient>, FeedSource)>,
+}
+
+/// Maximum time that listing waits for the feed to open. Some servers send no response headers for a stream before its
+/// first event, and listing must not wait for that.
+const FEED_HEAD_START: Duration = Duration::from_millis(200);
+
+/// Listings by kind.
+type KindListings = Vec<(DefinitionKind, Result<ServerListing, ClientError>)>;
+
+impl ServerInspector {
+    /// Inspects `target`. Definitions that could not be read are taken from `earlier`, and a problem is set.
+    pub(crate) async fn inspect(
+        &self,
+        target: &ProbeTarget,
+        earlier: Option<ServerDefinitions>,
+        now: impl Fn() -> Timestamp,
+    ) -> ServerInspection {
+        let (peer, feed, lists) = match self.connect_and_list(target).await {
+            Ok(seen) => seen,
+            Err(problem) => return failed(target, earlier, problem, now()),
+        };
+        match assemble(target, &peer, &lists, earlier.as_ref()) {
+            Ok((seen, well)) => {
+                let catalogue = ServerDefinitions {
+                    probed: now(),
+                    ..seen
+                };
+                let feed = match feed {
+                    Some(feed) => Some((peer, feed)),
+                    None => {
+                        close_peer(peer).await;
+                        None
+                    }
+                };
+                ServerInspection {
+                    definitions: catalogue,
+                    succeeded: well,
+                    feed,
+                }
+            }
+            Err(problem) => {
+                drop(feed);
+                close_peer(peer).await;
+                failed(target, earlier, problem, now())
+            }
+        }
+    }
+
+    async fn connect_and_list(
+        &self,
+        target: &ProbeTarget,
+    ) -> Result<(Arc<ServerClient>, Option<FeedSource>, KindListings), String> {
+        let header = match &target.credential {
+            None => None,
+            Some(credential) => {
+                let header = self.headers.header(&target.server, credential).await;
+                Some(header.map_err(|error| problem_text::of_header(&error, target))?)
+            }
+        };
+        let in_words = |error: ClientError| {
+            // The problem that operators of an organization see contains neither addresses nor text of the server.
+            tracing::info!(server = %target.server, %error, "a server could not be probed");
+            problem_text::of_failure(&error, target)
+        };
+        // The limit for a page of a list is the limit for stored definitions, not the limit for answers to callers.
+        let limits = ReadLimits {
+            message: self.caps.bytes,
+        };
+        let endpoint = ServerEndpoint::new(&target.url, header, target.timeouts)
+            .map_err(in_words)?
+            .with_max_timeout(self.caps.time)
+            .with_limits(limits);
+        let peer = detect(
+            &self.http,
+            &endpoint,
+            target.era,
+            &self.implementation,
+            &self.drain,
+        )
+        .await
+        .map_err(in_words)?;
+        let peer = Arc::new(peer);
+        let (feed, lists) = self.open_feed_and_list(&peer, target).await;
+        Ok((peer, feed, lists))
+    }
+
+    async fn open_feed_and_list(
+        &self,
+        peer: &Arc<ServerClient>,
+        target: &ProbeTarget,
+    ) -> (Option<FeedSource>, KindListings) {
+        let mut opening = open_feed(Arc::clone(peer), target);
+        if let Ok(opened) = timeout(FEED_HEAD_START, &mut opening).await {
+            let mut feed = source(opened);
+            if let Some(FeedSource::Open(changes)) = &mut feed {
+                // This inspection covers the announcements that have already arrived.
+                skip(changes);
+            }
+            return (feed, self.lists(peer, target).await);
+        }
+        match select(pin!(self.lists(peer, target)), opening).await {
+            Either::Left((lists, opening)) => (Some(FeedSource::Opening(opening)), lists),
+            Either::Right((opened, lists)) => (source(opened), lists.await),
+        }
+    }
+
+    async fn lists(&self, peer: &ServerClient, target: &ProbeTarget) -> KindListings {
+        let list = async |kind| {
+            let listing = Box::pin(peer.list(kind, &self.caps_of(kind))).await;
+            if let Err(error) = &listing {
+                let what = kind.list();
+                tracing::info!(server = %target.server, what, %error, "a list could not be had");
+            }
+            (kind, listing)
+        };
+        // Concurrent, so that a list that hangs does not delay the others.
+        join_all(DefinitionKind::ALL.map(list)).await
+    }
+
+    /// Limits the read to what is stored of a list, with a factor for JSON between the definitions.
+    fn caps_of(&self, kind: DefinitionKind) -> ListingLimits {
+        let limit = limit(kind);
+        ListingLimits {
+            definitions: self.caps.definitions.min(limit.count),
+            bytes: self.caps.bytes.min(4 * limit.bytes),
+            ..self.caps
+        }
+    }
+}
+
+/// Returns the limit of what is stored of a list.
+fn limit(kind: DefinitionKind) -> ListLimit {
+    match kind {
+        DefinitionKind::Tool => limits::SERVER_TOOLS,
+        DefinitionKind::Prompt => limits::SERVER_PROMPTS,
+        DefinitionKind::Resource => limits::SERVER_RESOURCES,
+        DefinitionKind::Template => limits::SERVER_TEMPLATES,
+    }
+}
+
+/// Assembles the definitions and reports if all lists succeeded. Fails only if every offered list failed.
+fn assemble(
+    target: &ProbeTarget,
+    peer: &ServerClient,
+    lists: &KindListings,
+    earlier: Option<&ServerDefinitions>,
+) -> Result<(ServerDefinitions, bool), String> {
+    let offered = |(kind, _): &&(DefinitionKind, _)| peer.facts().offers(*kind);
+    let mut errors = lists
+        .iter()
+        .filter(offered)
+        .map(|(_, it)| it.as_ref().err());
+    if let Some(Some(first)) = errors.next()
+        && errors.all(|error| error.is_some())
+    {
+        return Err(problem_text::of_failure(first, target));
+    }
+    let facts = peer.facts().clone();
+    let mut seen = ServerDefinitions {
+        era: Some(peer.era()),
+        protocol_version: facts.version,
+        server_name: facts.server_name,
+        server_version: facts.server_version,
+        instructions: facts.instructions,
+        capabilities: facts.capabilities,
+        ..empty_definitions(target)
+    };
+    let (mut well, mut problems) = (true, Vec::new());
+    for (kind, listing) in lists {
+        let before = earlier.map_or(&[][..], |earlier| list_of(earlier, *kind));
+        let taken = match listing {
+            Ok(listing) if replaces(listing, before) => {
+                let (taken, over) = within_limit(*kind, listing);
+                problems.extend(problem_text::of_listing(*kind, listing, over));
+                taken
+            }
+            Ok(listing) => {
+                well = false;
+                problems.extend(problem_text::of_listing(*kind, listing, 0));
+                before.to_vec()
+            }
+            Err(error) => {
+                // A server without the method would answer the same every time, so it is not a reason for an early
+                // retry.
+                well &= error.is_unknown_method();
+                problems.push(problem_text::of_list(*kind, error, target));
+                before.to_vec()
+            }
+        };
+        *list_in(&mut seen, *kind) = taken;
+    }
+    seen.problem = problem_text::join(&problems);
+    Ok((seen, well))
+}
+
+/// Returns `true` if the listing may replace `before`. A listing that broke off holds less than an earlier complete
+/// one.
+fn replaces(listing: &ServerListing, before: &[Definition]) -> bool {
+    match listing.truncation {
+        Some(ListingTruncation::Failed(_) | ListingTruncation::Time(_)) => before.is_empty(),
+        Some(
+            ListingTruncation::Pages(_)
+            | ListingTruncation::Definitions(_)
+            | ListingTruncation::Bytes(_)
+            | ListingTruncation::CursorLoop,
+        )
+        | None => true,
+    }
+}
+
+/// Returns the definitions of a list that fit the store's limit, and the number of those left out.
+fn within_limit(kind: DefinitionKind, listing: &ServerListing) -> (Vec<Definition>, usize) {
+    let definition = |it: &toolgate_mcp::definition::ParsedDefinition| Definition {
+        name: it.name.clone(),
+        digest: Digest(it.digest),
+        json: it.json.as_str().into(),
+    };
+    let mut taken: Vec<Definition> = listing.definitions.iter().map(definition).collect();
+    let offered = taken.len();
+    taken.truncate(limit(kind).kept_count(&taken));
+    let over = offered - taken.len();
+    (taken, over)
+}
+
+fn list_of(catalogue: &ServerDefinitions, kind: DefinitionKind) -> &[Definition] {
+    match kind {
+        DefinitionKind::Tool => &catalogue.tools,
+        DefinitionKind::Prompt => &catalogue.prompts,
+        DefinitionKind::Resource => &catalogue.resources,
+        DefinitionKind::Template => &catalogue.templates,
+    }
+}
+
+fn list_in(catalogue: &mut ServerDefinitions, kind: DefinitionKind) -> &mut Vec<Definition> {
+    match kind {
+        DefinitionKind::Tool => &mut catalogue.tools,
+        DefinitionKind::Prompt => &mut catalogue.prompts,
+        DefinitionKind::Resource => &mut catalogue.resources,
+        DefinitionKind::Template => &mut catalogue.templates,
+    }
+}
+
+fn failed(
+    target: &ProbeTarget,
+    earlier: Option<ServerDefinitions>,
+    problem: String,
+    now: Timestamp,
+) -> ServerInspection {
+    let catalogue = ServerDefinitions {
+        probed: now,
+        problem: Some(problem),
+        ..earlier.unwrap_or_else(|| empty_definitions(target))
+    };
+    ServerInspection {
+        definitions: catalogue,
+        succeeded: false,
+        feed: None,
+    }
+}
+
+fn empty_definitions(target: &ProbeTarget) -> ServerDefinitions {
+    ServerDefinitions {
+        server: target.server.clone(),
+        era: None,
+        protocol_version: String::new(),
+        server_name: String::new(),
+        server_version: String::new(),
+        instructions: String::new(),
+        capabilities: "{}".to_owned(),
+        tools: Vec::new(),
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
+        probed: Timestamp(0),
+        problem: None,
+        problem_since: None,
+    }
+}
+
+fn open_feed(peer: Arc<ServerClient>, target: &ProbeTarget) -> BoxFuture<'static, FeedOpening> {
+    let server = target.server.clone();
+    Box::pin(async move {
+        if !DefinitionKind::ALL
+            .iter()
+            .any(|kind| peer.facts().announces(*kind))
+        {
+            return Ok(None);
+        }
+        // On failure the lists are still valid, and are read again at the next interval.
+        let opened = peer.changes().await;
+        opened.inspect_err(|error| tracing::debug!(%server, %error, "no feed of changes"))
+    })
+}
+
+fn source(opened: FeedOpening) -> Option<FeedSource> {
+    match opened {
+        Ok(changes) => changes.map(|changes| FeedSource::Open(Box::new(changes))),
+        Err(_) => Some(FeedSource::Failed),
+    }
+}

@@ -1,0 +1,34 @@
+//! Interfaces of discovery to the rest of the control plane.
+
+use http::{HeaderName, HeaderValue};
+use toolgate_control_core::port::BoxFuture;
+use toolgate_model::{ObjectName, ServerDefinitions, snapshot::CredentialRef};
+
+/// Storage of server definitions.
+pub trait DefinitionsSink: Send + Sync + 'static {
+    /// Returns the stored definitions of `server`. Called once, before the first probe of the server.
+    fn earlier(&self, server: &ObjectName) -> BoxFuture<'_, Option<ServerDefinitions>>;
+
+    /// Stores `catalogue` in place of earlier definitions. A server that no longer exists is not an error.
+    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<(), SinkError>>;
+}
+
+/// Error of storing definitions. They are stored again with the next probe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the catalogue could not be stored: {0}")]
+pub struct SinkError(pub String);
+
+/// Source of the credential header for a server.
+pub trait HeaderSource: Send + Sync + 'static {
+    /// Returns the header for `server`. The caller marks the value as sensitive and does not keep it.
+    fn header(
+        &self,
+        server: &ObjectName,
+        credential: &CredentialRef,
+    ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>>;
+}
+
+/// Error of a credential header. Contains nothing of its value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct HeaderError(pub String);

@@ -1,0 +1,332 @@
+//! Actor of one server: feeds events to the schedule and performs its actions.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use toolgate_actor::{Actor, ActorContext, ReplySender, TimerId};
+use toolgate_model::{ServerDefinitions, Timestamp};
+use toolgate_runtime::{clock::SharedClock, random};
+
+use crate::{
+    feed::{DefinitionsFeed, FeedEvent, FeedHandle, FeedSource},
+    inspect::{ServerInspection, ServerInspector},
+    port::DefinitionsSink,
+    schedule::{ProbeSchedule, ScheduleAction, ScheduleEvent, ScheduleOptions},
+    target::ProbeTarget,
+};
+
+/// Dependencies shared by all probes.
+pub(crate) struct ProbeContext {
+    pub(crate) inspector: ServerInspector,
+    pub(crate) sink: Arc<dyn DefinitionsSink>,
+    pub(crate) clock: SharedClock,
+    pub(crate) schedule: ScheduleOptions,
+    /// Permits for concurrent inspections.
+    pub(crate) permits: Semaphore,
+}
+
+/// Current target. Survives a restart of the actor after a panic.
+#[derive(Clone)]
+pub(crate) struct CurrentTarget(Arc<Mutex<Arc<ProbeTarget>>>);
+
+/// Probe actor of one server.
+pub(crate) struct ProbeActor {
+    shared: Arc<ProbeContext>,
+    target: CurrentTarget,
+    schedule: ProbeSchedule,
+    created: Instant,
+    timer: Option<TimerId>,
+    waiting: Vec<ReplySender<ServerDefinitions>>,
+    /// Definitions from the last inspection, and the time at which they were last stored.
+    seen: Option<(ServerDefinitions, Option<Timestamp>)>,
+    /// Incremented with every new target and feed, to recognise late results of earlier ones.
+    generation: u64,
+    feed: Option<FeedHandle>,
+    ending: bool,
+}
+
+pub(crate) enum ProbeMessage {
+    /// The target may have changed.
+    Retarget,
+    /// Probe now and reply with the result.
+    Ask(ReplySender<ServerDefinitions>),
+    /// The timer has fired.
+    Due,
+    /// A probe has ended.
+    Probed(Box<ProbeResult>),
+    /// Event of the feed of this generation.
+    Feed(u64, FeedEvent),
+    /// The server is no longer configured.
+    End,
+    /// The time to close the session is over.
+    CloseTimeout,
+}
+
+pub(crate) struct ProbeResult {
+    generation: u64,
+    inspection: ServerInspection,
+    stored: bool,
+    changed: bool,
+}
+
+/// Interval at which definitions are stored again although only their time has changed.
+const STORE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Maximum time to close the session with the server.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Maximum number of operators that wait for one probe.
+const MAX_WAITING: usize = 32;
+
+impl CurrentTarget {
+    pub(crate) fn new(target: Arc<ProbeTarget>) -> Self {
+        Self(Arc::new(Mutex::new(target)))
+    }
+
+    pub(crate) fn target(&self) -> Arc<ProbeTarget> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets the target. Returns `true` if it differs from the one before.
+    pub(crate) fn set(&self, target: &Arc<ProbeTarget>) -> bool {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let differs = **current != **target;
+        *current = Arc::clone(target);
+        differs
+    }
+}
+
+impl ProbeActor {
+    pub(crate) fn new(shared: Arc<ProbeContext>, target: CurrentTarget) -> Self {
+        let schedule = ProbeSchedule::new(shared.schedule);
+        let created = shared.clock.monotonic();
+        Self {
+            shared,
+            target,
+            schedule,
+            created,
+            timer: None,
+            waiting: Vec::new(),
+            seen: None,
+            generation: 0,
+            feed: None,
+            ending: false,
+        }
+    }
+
+    fn on_event(&mut self, event: ScheduleEvent, cx: &mut ActorContext<Self>) {
+        let now = self.shared.clock.monotonic().duration_since(self.created);
+        match self.schedule.step(event, now, random::number()) {
+            ScheduleAction::Nothing => {}
+            ScheduleAction::Wake(wait) => {
+                self.cancel_timer(cx);
+                self.timer = Some(cx.after(wait, ProbeMessage::Due));
+            }
+            ScheduleAction::Probe => {
+                self.cancel_timer(cx);
+                self.start_probe(cx);
+            }
+        }
+    }
+
+    fn cancel_timer(&mut self, cx: &mut ActorContext<Self>) {
+        if let Some(alarm) = self.timer.take() {
+            cx.cancel(alarm);
+        }
+    }
+
+    fn start_probe(&mut self, cx: &mut ActorContext<Self>) {
+        let shared = Arc::clone(&self.shared);
+        let target = self.target.target();
+        let seen = self.seen.clone();
+        let generation = self.generation;
+        let asked = !self.waiting.is_empty();
+        cx.perform(async move {
+            let looked = run_probe(&shared, &target, seen, generation, asked).await;
+            ProbeMessage::Probed(Box::new(looked))
+        });
+    }
+
+    fn on_probe_result(&mut self, looked: ProbeResult, cx: &mut ActorContext<Self>) {
+        let ProbeResult {
+            generation,
+            inspection: sight,
+            stored,
+            changed,
+        } = looked;
+        let current = generation == self.generation && !self.ending;
+        if current {
+            let before = self.seen.take().and_then(|(_, stored)| stored);
+            let now = stored.then_some(sight.definitions.probed).or(before);
+            self.seen = Some((sight.definitions.clone(), now));
+            if stored {
+                for reply in self.waiting.drain(..) {
+                    reply.send(sight.definitions.clone());
+                }
+            }
+        }
+        if let Some((peer, source)) = sight.feed {
+            // An open feed is better than a failed one.
+            let worse = matches!(source, FeedSource::Failed) && self.feed.is_some();
+            let (feed, line) = DefinitionsFeed::new(peer, source);
+            if current && !worse {
+                self.generation += 1;
+                // Replaces an earlier handle, which closes the earlier feed.
+                self.feed = Some(line);
+            }
+            // The handle of an unwanted feed has been dropped, so the feed closes at once.
+            listen(self.generation, feed, cx);
+        }
+        let well = sight.succeeded && stored;
+        self.on_event(ScheduleEvent::Ended { well, changed }, cx);
+    }
+
+    fn on_feed_event(&mut self, generation: u64, heard: FeedEvent, cx: &mut ActorContext<Self>) {
+        let current = generation == self.generation && self.feed.is_some();
+        match heard {
+            FeedEvent::Changed(feed) => {
+                listen(generation, feed, cx);
+                if current {
+                    self.on_event(ScheduleEvent::Announced, cx);
+                }
+            }
+            FeedEvent::Ended if current => self.on_feed_lost(true, cx),
+            FeedEvent::Failed if current => self.on_feed_lost(false, cx),
+            FeedEvent::Unsupported if current => self.feed = None,
+            FeedEvent::Ended | FeedEvent::Failed | FeedEvent::Unsupported => {}
+            FeedEvent::Closed if self.ending => cx.stop(),
+            FeedEvent::Closed => {}
+        }
+    }
+
+    fn on_feed_lost(&mut self, stood: bool, cx: &mut ActorContext<Self>) {
+        self.feed = None;
+        self.on_event(ScheduleEvent::FeedEnded { stood }, cx);
+    }
+
+    fn end(&mut self, cx: &mut ActorContext<Self>) {
+        self.ending = true;
+        self.waiting.clear();
+        self.cancel_timer(cx);
+        if self.feed.take().is_some() {
+            cx.after(CLOSE_TIMEOUT, ProbeMessage::CloseTimeout);
+        } else {
+            cx.stop();
+        }
+    }
+}
+
+impl Actor for ProbeActor {
+    type Message = ProbeMessage;
+
+    const KIND: &'static str = "probe";
+
+    fn started(&mut self, cx: &mut ActorContext<Self>) {
+        self.on_event(ScheduleEvent::Changed, cx);
+    }
+
+    fn handle(&mut self, message: ProbeMessage, cx: &mut ActorContext<Self>) {
+        match message {
+            ProbeMessage::Probed(looked) => self.on_probe_result(*looked, cx),
+            ProbeMessage::Feed(generation, heard) => self.on_feed_event(generation, heard, cx),
+            ProbeMessage::CloseTimeout => cx.stop(),
+            ProbeMessage::Retarget
+            | ProbeMessage::Ask(_)
+            | ProbeMessage::Due
+            | ProbeMessage::End
+                if self.ending => {}
+            ProbeMessage::Retarget => {
+                self.generation += 1;
+                self.feed = None;
+                self.on_event(ScheduleEvent::Changed, cx);
+            }
+            ProbeMessage::Ask(reply) => {
+                self.waiting.retain(|reply| !reply.is_abandoned());
+                // A dropped reply is answered with `AskError::Gone`.
+                if self.waiting.len() < MAX_WAITING {
+                    self.waiting.push(reply);
+                    self.on_event(ScheduleEvent::Requested, cx);
+                }
+            }
+            ProbeMessage::Due => self.on_event(ScheduleEvent::Due, cx),
+            ProbeMessage::End => self.end(cx),
+        }
+    }
+
+    fn observe(&self) -> Value {
+        let seen = self.seen.as_ref().map(|(catalogue, _)| catalogue);
+        json!({
+            "server": self.target.target().server.to_string(),
+            "probing": self.schedule.is_probing(),
+            "failures": self.schedule.failures(),
+            "listening": self.feed.is_some(),
+            "tools": seen.map(|catalogue| catalogue.tools.len()),
+            "prompts": seen.map(|catalogue| catalogue.prompts.len()),
+            "resources": seen.map(|catalogue| catalogue.resources.len()),
+            "problem": seen.and_then(|catalogue| catalogue.problem.clone()),
+        })
+    }
+}
+
+fn listen(generation: u64, feed: Box<DefinitionsFeed>, cx: &mut ActorContext<ProbeActor>) {
+    cx.perform(async move { ProbeMessage::Feed(generation, feed.listen().await) });
+}
+
+async fn run_probe(
+    shared: &ProbeContext,
+    target: &ProbeTarget,
+    seen: Option<(ServerDefinitions, Option<Timestamp>)>,
+    generation: u64,
+    asked: bool,
+) -> ProbeResult {
+    // The semaphore is never closed.
+    let _turn = shared.permits.acquire().await;
+    let (earlier, stored_at) = match seen {
+        Some((catalogue, stored)) => (Some(catalogue), stored),
+        None => {
+            // Definitions stored before this process started, or by another control plane.
+            let earlier = shared.sink.earlier(&target.server).await;
+            let stored = earlier.as_ref().map(|catalogue| catalogue.probed);
+            (earlier, stored)
+        }
+    };
+    let now = || shared.clock.now();
+    let mut sight = shared.inspector.inspect(target, earlier.clone(), now).await;
+    sight.definitions = sight.definitions.with_problem_since(earlier.as_ref());
+    let fresh = stored_at.is_some_and(|at| sight.definitions.probed.since(at) < STORE_INTERVAL);
+    let changed = !same(&sight.definitions, earlier.as_ref());
+    let stored = if fresh && !asked && !changed {
+        true
+    } else {
+        store(shared, &sight.definitions).await
+    };
+    ProbeResult {
+        generation,
+        inspection: sight,
+        stored,
+        changed,
+    }
+}
+
+async fn store(shared: &ProbeContext, catalogue: &ServerDefinitions) -> bool {
+    let kept = shared.sink.store(catalogue.clone()).await;
+    if let Err(error) = &kept {
+        tracing::warn!(server = %catalogue.server, %error, "will be tried again");
+    }
+    kept.is_ok()
+}
+
+/// Returns `true` if the definitions differ at most in their time.
+fn same(catalogue: &ServerDefinitions, earlier: Option<&ServerDefinitions>) -> bool {
+    earlier.is_some_and(|earlier| {
+        let earlier = ServerDefinitions {
+            probed: catalogue.probed,
+            ..earlier.clone()
+        };
+        earlier == *catalogue
+    })
+}

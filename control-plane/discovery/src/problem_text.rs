@@ -1,0 +1,179 @@
+//! Problem texts with advice. Operators read them in lists, so each text is one line.
+
+use toolgate_client::{
+    ClientError, ServerListing, TimeoutPhase,
+    error::{StatusProblem, shorten},
+};
+use toolgate_egress::EgressErrorClass;
+use toolgate_mcp::definition::DefinitionKind;
+
+use crate::{port::HeaderError, target::ProbeTarget};
+
+/// Returns the problem of a server that could not be probed.
+pub fn of_failure(error: &ClientError, target: &ProbeTarget) -> String {
+    bounded_line(&format!(
+        "{}; {}",
+        error.public_message(),
+        advice(error, target)
+    ))
+}
+
+/// Returns the problem of a list that could not be read.
+pub fn of_list(kind: DefinitionKind, error: &ClientError, target: &ProbeTarget) -> String {
+    let (what, why) = (noun(kind), error.public_message());
+    if error.is_unknown_method() {
+        return format!(
+            "it says that it has {what}, and does not list them; have the server fixed"
+        );
+    }
+    let advice = advice(error, target);
+    format!("its {what} could not be listed: {why}; {advice}")
+}
+
+/// Joins several problems into one.
+pub fn join(problems: &[String]) -> Option<String> {
+    (!problems.is_empty()).then(|| bounded_line(&problems.join(" / ")))
+}
+
+fn noun(kind: DefinitionKind) -> &'static str {
+    match kind {
+        DefinitionKind::Tool => "tools",
+        DefinitionKind::Prompt => "prompts",
+        DefinitionKind::Resource => "resources",
+        DefinitionKind::Template => "resource templates",
+    }
+}
+
+fn advice(error: &ClientError, target: &ProbeTarget) -> &'static str {
+    match error {
+        ClientError::Egress(error) => of_egress(error.class()),
+        ClientError::Status(problem) => of_status(problem, target),
+        ClientError::Timeout(TimeoutPhase::FirstByte) => {
+            "check that it is up, or raise its `first_byte` timeout"
+        }
+        ClientError::Timeout(TimeoutPhase::Idle | TimeoutPhase::Total) => {
+            "check its load, or raise its timeouts"
+        }
+        ClientError::NoCommonVersion { .. } => {
+            "it has to speak 2026-07-28, 2025-11-25, 2025-06-18 or 2025-03-26"
+        }
+        ClientError::Request(_) => "correct its URL",
+        ClientError::Broken(_) => "check that it is up, and what stands between it and us",
+        ClientError::Rpc(_)
+        | ClientError::Protocol(_)
+        | ClientError::Frame(_)
+        | ClientError::TooManyEvents(_)
+        | ClientError::Exhausted
+        | ClientError::TooLarge(_) => {
+            "check that the URL is that of its MCP endpoint (Streamable HTTP), and its own log"
+        }
+    }
+}
+
+/// Returns the problem of a credential that cannot be used.
+pub fn of_header(error: &HeaderError, target: &ProbeTarget) -> String {
+    let id = target.credential.as_ref().map_or("", |c| c.id.as_str());
+    bounded_line(&format!(
+        "its credential `{id}` cannot be used: {error}; set its value again"
+    ))
+}
+
+/// Returns the problem of a listing that was read; usually `None`.
+pub fn of_listing(kind: DefinitionKind, listing: &ServerListing, over: usize) -> Option<String> {
+    let what = noun(kind);
+    let mut parts = Vec::new();
+    if let Some(cut) = &listing.truncation {
+        parts.push(format!(
+            "the list of its {what} is not complete: {cut}; have the server fixed"
+        ));
+    }
+    if over > 0 {
+        parts.push(format!(
+            "{over} of its {what} are left out because all definitions together are too large; shorten them"
+        ));
+    }
+    if !listing.rejected.is_empty() {
+        let named = |refused: &toolgate_mcp::definition::RejectedDefinition| {
+            format!("`{}`: {}", refused.name, refused.reason)
+        };
+        let shown: Vec<String> = listing.rejected.iter().take(5).map(named).collect();
+        let rest = listing.rejected.len() - shown.len();
+        let more = if rest > 0 {
+            format!(", and {rest} more")
+        } else {
+            String::new()
+        };
+        parts.push(format!(
+            "{what} are left out: {}{more}; have the server fixed",
+            shown.join(", ")
+        ));
+    }
+    if !listing.with_hidden_characters.is_empty() {
+        let shown: Vec<&str> = listing
+            .with_hidden_characters
+            .iter()
+            .take(5)
+            .map(String::as_str)
+            .collect();
+        let more = listing.with_hidden_characters.len() - shown.len();
+        let more = if more > 0 {
+            format!(", and {more} more")
+        } else {
+            String::new()
+        };
+        parts.push(format!(
+            "{what} hold characters that nobody sees: `{}`{more}; read them as an agent does before it is trusted with them",
+            shown.join("`, `")
+        ));
+    }
+    (!parts.is_empty()).then(|| bounded_line(&parts.join(" / ")))
+}
+
+/// Depends only on the class of the error. More detail would let the sender of a probe map the internal network.
+fn of_egress(class: EgressErrorClass) -> &'static str {
+    match class {
+        EgressErrorClass::Denied => {
+            "use a public https URL, or have the operator of Toolgate allow its network"
+        }
+        EgressErrorClass::Unreachable => {
+            "check that it is up, and the host name and port in its URL"
+        }
+        EgressErrorClass::Tls => {
+            "check its certificate, and the certificate authorities that Toolgate is given"
+        }
+        EgressErrorClass::Broken => "check that it is up, and what stands between it and us",
+    }
+}
+
+fn of_status(problem: &StatusProblem, target: &ProbeTarget) -> &'static str {
+    match (problem.status.as_u16(), &target.credential) {
+        (401 | 403, None) => "give it a credential",
+        (401 | 403, Some(_)) => "check the value of its credential",
+        (404 | 405, _) => "check the path in its URL",
+        (429, _) => "it is asked too often; it will be tried again later",
+        (300..=399, _) => "redirects are not followed: use the URL it leads to",
+        (500..=599, _) => "look into its own log",
+        _ => "check that the URL is that of its MCP endpoint (Streamable HTTP)",
+    }
+}
+
+/// Maximum length of a problem text, in bytes.
+const MAX_PROBLEM_BYTES: usize = 1500;
+
+fn bounded_line(text: &str) -> String {
+    let mut out = String::new();
+    for word in text.split_inclusive(' ') {
+        if out.len() + word.len() > MAX_PROBLEM_BYTES {
+            out.push('…');
+            break;
+        }
+        out.push_str(word);
+    }
+    if out.len() <= '…'.len_utf8() {
+        return shorten(text);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

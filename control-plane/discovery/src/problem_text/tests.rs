@@ -1,0 +1,133 @@
+//! Tests of problem texts: one line, bounded, with advice.
+
+use http::StatusCode;
+use toolgate_client::ListingTruncation;
+use toolgate_egress::EgressError;
+use toolgate_mcp::definition::{DefinitionError, RejectedDefinition};
+use toolgate_model::{CallTimeouts, EraPolicy, ObjectName, snapshot::CredentialRef};
+
+use super::*;
+
+fn target(credential: bool) -> ProbeTarget {
+    let slug = |text: &str| text.parse::<toolgate_model::Slug>().unwrap();
+    ProbeTarget {
+        server: ObjectName::new(slug("acme"), slug("files")),
+        url: "https://files.example/mcp".parse().unwrap(),
+        credential: credential.then(|| CredentialRef {
+            id: slug("key"),
+            revision: 1,
+        }),
+        era: EraPolicy::Probe,
+        timeouts: CallTimeouts::default(),
+    }
+}
+
+fn status(code: u16) -> ClientError {
+    ClientError::Status(Box::new(StatusProblem {
+        status: StatusCode::from_u16(code).unwrap(),
+        retry_after: None,
+        rpc: None,
+    }))
+}
+
+#[test]
+fn each_failure_text_contains_a_remedy() {
+    let said = |code, credential| of_failure(&status(code), &target(credential));
+    assert_eq!(
+        said(401, false),
+        "the server answered HTTP 401 Unauthorized; give it a credential"
+    );
+    assert!(said(403, true).ends_with("check the value of its credential"));
+    assert!(said(302, true).contains("redirects are not followed"));
+    let header = of_header(
+        &HeaderError("it is sealed\nwith another key".to_owned()),
+        &target(true),
+    );
+    assert!(header.starts_with("its credential `key` cannot be used"));
+}
+
+#[test]
+fn listings_are_reported_in_one_bounded_line() {
+    assert_eq!(
+        of_listing(DefinitionKind::Tool, &ServerListing::default(), 0),
+        None
+    );
+    let refused = RejectedDefinition {
+        name: "x".repeat(64),
+        reason: DefinitionError::Name,
+    };
+    let listing = ServerListing {
+        definitions: Vec::new(),
+        rejected: vec![refused; 100],
+        with_hidden_characters: Vec::new(),
+        truncation: Some(ListingTruncation::Failed("no ".repeat(5000))),
+    };
+    let problem = of_listing(DefinitionKind::Prompt, &listing, 3).unwrap();
+    assert!(problem.len() <= MAX_PROBLEM_BYTES + 3, "{}", problem.len());
+    assert!(problem.contains("and 95 more") && problem.contains("3 of its prompts"));
+}
+
+#[test]
+fn a_problem_contains_no_address_and_no_server_text() {
+    let canary = "10.1.2.3 canary";
+    let io = || std::io::Error::other(canary);
+    let host = || "files.example".to_owned();
+    let rpc = toolgate_mcp::RpcError::new(-32000, canary);
+    let errors = [
+        ClientError::Egress(EgressError::Resolve {
+            host: host(),
+            source: io(),
+        }),
+        ClientError::Egress(EgressError::Connect {
+            host: host(),
+            source: io(),
+        }),
+        ClientError::Egress(EgressError::Tls(canary.to_owned())),
+        ClientError::Egress(EgressError::Broken(canary.to_owned())),
+        ClientError::Broken(canary.to_owned()),
+        ClientError::Rpc(Box::new(rpc.clone())),
+        ClientError::Status(Box::new(StatusProblem {
+            status: StatusCode::BAD_GATEWAY,
+            retry_after: None,
+            rpc: Some(rpc),
+        })),
+        ClientError::NoCommonVersion {
+            theirs: canary.to_owned(),
+        },
+    ];
+    for error in &errors {
+        for said in [
+            of_failure(error, &target(false)),
+            of_list(DefinitionKind::Prompt, error, &target(false)),
+        ] {
+            assert!(
+                !said.contains("10.1.2.3") && !said.contains("canary"),
+                "{said}"
+            );
+            assert!(said.contains("; "), "with what to do: {said}");
+        }
+    }
+    let told: Vec<String> = errors[..2]
+        .iter()
+        .map(|error| of_failure(error, &target(false)))
+        .collect();
+    assert_eq!(told[0], told[1], "the difference would map a network");
+}
+
+#[test]
+fn mc_03_texts_with_hidden_characters_are_flagged() {
+    let hiding = |count: usize| ServerListing {
+        with_hidden_characters: (0..count).map(|n| format!("t{n}")).collect(),
+        ..ServerListing::default()
+    };
+    let problem = of_listing(DefinitionKind::Tool, &hiding(1), 0).unwrap();
+    assert!(
+        problem.starts_with("tools hold characters that nobody sees: `t0`;"),
+        "{problem}"
+    );
+    assert!(
+        of_listing(DefinitionKind::Tool, &hiding(100), 0)
+            .unwrap()
+            .contains("and 95 more")
+    );
+}

@@ -1,0 +1,41 @@
+//! Targets of probes: the part of the configuration that the prober reads.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use toolgate_model::{CallTimeouts, EraPolicy, ObjectName, Server, snapshot::CredentialRef};
+use url::Url;
+
+/// Servers to probe. A server whose target changes is probed at once.
+pub type ProbeTargets = BTreeMap<ObjectName, Arc<ProbeTarget>>;
+
+/// Target of a probe: one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeTarget {
+    /// Name of the server.
+    pub server: ObjectName,
+    /// URL of its MCP endpoint.
+    pub url: Url,
+    /// Credential to present. Its revision changes with its value.
+    pub credential: Option<CredentialRef>,
+    /// Protocol era to use.
+    pub era: EraPolicy,
+    /// Timeouts of one request.
+    pub timeouts: CallTimeouts,
+}
+
+impl ProbeTarget {
+    /// Builds the target from a configured server and the store revision of its credential.
+    pub fn of(server: &Server, credential_revision: Option<u64>) -> Self {
+        let credential = server.credential.clone().map(|id| CredentialRef {
+            id,
+            revision: credential_revision.unwrap_or_default(),
+        });
+        Self {
+            server: server.name.clone(),
+            url: server.url.clone(),
+            credential,
+            era: server.era,
+            timeouts: server.timeouts,
+        }
+    }
+}

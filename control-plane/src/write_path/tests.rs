@@ -1,0 +1,214 @@
+//! Tests that writes are published, that one of two conflicting writers wins, and that a store that does not respond
+//! delays callers only for a bounded time.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use toolgate_api::SubmitError;
+use toolgate_control_core::{
+    Command, CommandContext, Desired, Rejection, RequestId, port::StoreError,
+};
+use toolgate_model::{Digest, ResourceKey, ResourceKind};
+
+use crate::{
+    bootstrap,
+    fixture::{
+        FaultyStore, WritePathFixture, catalogue, context, gateway, memory, name, organization,
+        ready, server, slug, start, token,
+    },
+};
+
+#[tokio::test]
+async fn a_write_is_published_and_compiled() {
+    let plane = ready(memory()).await;
+    plane
+        .create(Desired::Server(server("files")))
+        .await
+        .unwrap();
+    plane
+        .run(Command::RecordDefinitions(catalogue("files")))
+        .await
+        .unwrap();
+    let done = plane
+        .create(Desired::Gateway(gateway("tools", "files")))
+        .await
+        .unwrap();
+    plane.shows(|state| state.revision() >= done.revision).await;
+    let published = plane.published();
+    let key = ResourceKey {
+        kind: ResourceKind::Gateway,
+        name: name("tools"),
+    };
+    assert!(published.compiled.snapshot.entries.contains_key(&key));
+    assert_eq!(
+        published.compiled.snapshot.version,
+        published.state.version()
+    );
+    assert_eq!(published.compiled.snapshot.version.revision, done.revision);
+}
+
+#[tokio::test]
+async fn a_rejection_writes_nothing() {
+    let plane = ready(memory()).await;
+    let before = plane.published().state.revision();
+    let refused = plane
+        .create(Desired::Gateway(gateway("tools", "gone")))
+        .await;
+    assert!(
+        matches!(
+            refused,
+            Err(SubmitError::Rejected(Rejection::Invalid { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(plane.published().state.revision(), before);
+}
+
+/// Increments a label `times` times, retrying stale writes.
+async fn add(plane: &WritePathFixture, times: u32) {
+    let mut left = times;
+    while left > 0 {
+        let state = plane.writer.current();
+        let stored = state.servers.get(&name("counter")).unwrap();
+        let mut next = (*stored.object).clone();
+        let count = next
+            .meta
+            .labels
+            .get("n")
+            .map_or(0, |n| n.parse::<u32>().unwrap());
+        next.meta
+            .labels
+            .insert("n".to_owned(), (count + 1).to_string());
+        let object = Desired::Server(next);
+        let expected = stored.mod_revision;
+        match plane.run(Command::Update { object, expected }).await {
+            Ok(_) => left -= 1,
+            Err(SubmitError::Rejected(Rejection::Stale { .. }) | SubmitError::Contended) => {
+                tokio::task::yield_now().await;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_update_is_lost_between_two_control_planes() {
+    let store = memory();
+    let one = ready(Arc::clone(&store)).await;
+    let two = ready(store).await;
+    let done = one
+        .create(Desired::Server(server("counter")))
+        .await
+        .unwrap();
+    two.shows(|state| state.revision() >= done.revision).await;
+    one.shows(|state| state.revision() >= done.revision).await;
+    let planes = [&one, &two];
+    join_all((0..8).map(|n| add(planes[n % 2], 10))).await;
+    let is_80 = |state: &toolgate_control_core::StoreState| {
+        let stored = state.servers.get(&name("counter")).unwrap();
+        stored.meta.labels.get("n").map(String::as_str) == Some("80")
+    };
+    one.shows(is_80).await;
+    two.shows(is_80).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_planes_that_start_concurrently_agree() {
+    let store = memory();
+    let planes = [
+        start(Arc::clone(&store)),
+        start(Arc::clone(&store)),
+        start(store),
+    ];
+    for plane in &planes {
+        plane.readiness.ready().await;
+    }
+    let org = slug("acme");
+    let prepared = planes
+        .iter()
+        .map(|plane| bootstrap::prepare(&plane.writer, &org));
+    for result in join_all(prepared).await {
+        result.unwrap();
+    }
+    for plane in &planes {
+        plane
+            .shows(|state| state.organizations.len() == 1 && state.epoch() == 1)
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_store_blocks_callers_only_until_the_timeout() {
+    let store = FaultyStore::new();
+    let plane = ready(store.clone()).await;
+    store.commit_delay_millis.store(2_000, Ordering::Relaxed);
+    let writes =
+        (0..20).map(|n| plane.create(Desired::Organization(organization(&format!("o{n}")))));
+    let all = timeout(Duration::from_secs(12), join_all(writes)).await;
+    for result in
+        all.expect("every writer is answered when its turn and the store have taken their time")
+    {
+        assert!(
+            matches!(result, Err(SubmitError::Store(StoreError::Unavailable(_)))),
+            "{result:?}"
+        );
+    }
+    store.commit_delay_millis.store(0, Ordering::Relaxed);
+    plane
+        .create(Desired::Organization(organization("after")))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_commit_result_is_recovered_by_its_request_id() {
+    let store = FaultyStore::new();
+    let plane = ready(store.clone()).await;
+    let request = Some(RequestId {
+        id: "r1".to_owned(),
+        digest: Digest::of_bytes(b"create token"),
+    });
+    let context = CommandContext {
+        request,
+        ..context()
+    };
+    let create = Command::Create(Desired::Token(token("ci")));
+    store.loses_responses.store(true, Ordering::Relaxed);
+    let lost = plane.writer.write(&create, &context).await;
+    assert!(
+        matches!(lost, Err(SubmitError::Store(StoreError::Unavailable(_)))),
+        "{lost:?}"
+    );
+    store.loses_responses.store(false, Ordering::Relaxed);
+    plane
+        .shows(|state| state.tokens.contains(&name("ci")))
+        .await;
+    let again = plane.writer.write(&create, &context).await.unwrap();
+    assert!(again.change.replayed);
+}
+
+#[tokio::test]
+async fn a_write_behind_a_lossy_watch_triggers_a_full_listing() {
+    let store = FaultyStore::new();
+    let plane = ready(store.clone()).await;
+    let other = ready(store.clone()).await;
+    // Watches opened from here on deliver no events.
+    store.drops_one_in.store(1, Ordering::Relaxed);
+    let deaf = start(store.clone());
+    deaf.readiness.ready().await;
+    other
+        .create(Desired::Server(server("files")))
+        .await
+        .unwrap();
+    let written = timeout(
+        Duration::from_secs(8),
+        deaf.create(Desired::Server(server("mail"))),
+    )
+    .await;
+    written.expect("found out in time").unwrap();
+    drop(plane);
+}

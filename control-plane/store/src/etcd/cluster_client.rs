@@ -1,0 +1,197 @@
+//! Client of an etcd cluster with one connection to one member at a time. If the member does not respond in time,
+//! the next member is used: immediately if no request was sent yet, otherwise for the next call.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
+use tokio::time::timeout;
+use toolgate_control_core::port::StoreError;
+
+use super::{
+    CALL_TIMEOUT, CONNECT_TIMEOUT, EtcdOptions, EtcdTls, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
+    error::from_etcd,
+};
+
+pub(super) struct ClusterClient {
+    endpoints: Vec<String>,
+    options: ConnectOptions,
+    /// Key of a local read that checks if a member is reachable.
+    probe_key: Vec<u8>,
+    current: AtomicUsize,
+    client: Mutex<Option<(usize, Client)>>,
+}
+
+impl fmt::Debug for ClusterClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Members")
+            .field("endpoints", &self.endpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Client connected to a member, with the index of the member.
+pub(super) struct MemberClient {
+    pub(super) index: usize,
+    pub(super) client: Client,
+}
+
+impl ClusterClient {
+    pub(super) fn new(options: EtcdOptions) -> Result<Self, StoreError> {
+        if options.endpoints.is_empty() {
+            let why =
+                "no etcd endpoint is configured; name at least one, e.g. http://127.0.0.1:2379";
+            return Err(StoreError::InvalidRequest(why.to_owned()));
+        }
+        for endpoint in &options.endpoints {
+            let https = endpoint.starts_with("https://");
+            if !https && !endpoint.starts_with("http://") {
+                let why = format!("etcd endpoint `{endpoint}` is not an http or https URL");
+                return Err(StoreError::InvalidRequest(why));
+            }
+            if !https && options.tls.is_some() {
+                let why = format!("etcd endpoint `{endpoint}` has TLS options but is not https");
+                return Err(StoreError::InvalidRequest(why));
+            }
+        }
+        let mut connect = ConnectOptions::new()
+            .with_keep_alive(KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT)
+            .with_connect_timeout(CONNECT_TIMEOUT)
+            .with_require_leader(true)
+            .with_auto_token_refresh(true);
+        if let Some(tls) = options.tls {
+            connect = connect.with_tls(tls_options(tls));
+        }
+        if let Some((name, password)) = options.user {
+            connect = connect.with_user(name, password);
+        }
+        Ok(Self {
+            probe_key: format!("{}/v1/", options.namespace).into_bytes(),
+            endpoints: options.endpoints,
+            options: connect,
+            current: AtomicUsize::new(0),
+            client: Mutex::new(None),
+        })
+    }
+
+    /// Sends one call to one member. After an error for which a retry may help, the next call uses another member.
+    pub(super) async fn call<T, F, Fut>(&self, ask: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(Client) -> Fut,
+        Fut: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let mut place = None;
+        let attempt = async {
+            let member = self.member().await?;
+            place = Some(member.index);
+            ask(member.client).await.map_err(from_etcd)
+        };
+        let result = match timeout(CALL_TIMEOUT, attempt).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(StoreError::Unavailable(
+                "etcd did not answer within 2 s".to_owned(),
+            )),
+        };
+        if let (Err(StoreError::Unavailable(_)), Some(place)) = (&result, place) {
+            self.fail_over(place);
+        }
+        result
+    }
+
+    /// Returns a client of a member that has responded.
+    pub(super) async fn member(&self) -> Result<MemberClient, StoreError> {
+        if let Some((place, client)) = self.client().clone() {
+            return Ok(MemberClient {
+                index: place,
+                client,
+            });
+        }
+        let mut problem = StoreError::Unavailable("no etcd member answers".to_owned());
+        for _ in &self.endpoints {
+            let place = self.current.load(Ordering::Relaxed) % self.endpoints.len();
+            let connect = timeout(CONNECT_TIMEOUT, self.connect(place)).await;
+            match connect {
+                Ok(Ok(client)) => {
+                    *self.client() = Some((place, client.clone()));
+                    return Ok(MemberClient {
+                        index: place,
+                        client,
+                    });
+                }
+                Ok(Err(error)) => problem = self.with_member_host(place, error),
+                Err(_elapsed) => {}
+            }
+            self.fail_over(place);
+        }
+        Err(problem)
+    }
+
+    /// Adds the host of the member to an error, without URL parts before the host, such as a password.
+    fn with_member_host(&self, place: usize, error: StoreError) -> StoreError {
+        let endpoint = self.endpoints.get(place);
+        let host =
+            endpoint.and_then(|endpoint| endpoint.rsplit(['@', '/']).find(|it| !it.is_empty()));
+        let (StoreError::Unavailable(why), Some(host)) = (&error, host) else {
+            return error;
+        };
+        StoreError::Unavailable(format!("etcd at {host}: {why}"))
+    }
+
+    async fn connect(&self, place: usize) -> Result<Client, StoreError> {
+        let endpoint: Vec<&String> = self.endpoints.get(place).into_iter().collect();
+        let options = Some(self.options.clone());
+        let client = Client::connect(endpoint, options)
+            .await
+            .map_err(from_etcd)?;
+        // Connections are lazy: a read that the member serves locally shows if it is reachable.
+        let local = GetOptions::new().with_serializable().with_count_only();
+        let answer = client
+            .kv_client()
+            .get(self.probe_key.as_slice(), Some(local))
+            .await;
+        answer.map_err(from_etcd)?;
+        Ok(client)
+    }
+
+    /// Drops the connection to the member at index `place` and selects the next member.
+    pub(super) fn fail_over(&self, place: usize) {
+        let mut client = self.client();
+        if client
+            .as_ref()
+            .is_some_and(|(current, _)| *current == place)
+        {
+            *client = None;
+        }
+        let next = (place + 1) % self.endpoints.len();
+        // A concurrent call may have selected another member already. Its choice is kept.
+        let _moved =
+            self.current
+                .compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn client(&self) -> MutexGuard<'_, Option<(usize, Client)>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tls_options(tls: EtcdTls) -> TlsOptions {
+    let mut options = TlsOptions::new();
+    options = if tls.ca_pem.is_empty() {
+        options.with_enabled_roots()
+    } else {
+        options.ca_certificate(Certificate::from_pem(tls.ca_pem))
+    };
+    if let Some((certificate, key)) = tls.client_pem {
+        options = options.identity(Identity::from_pem(certificate, key));
+    }
+    match tls.server_name {
+        Some(name) => options.domain_name(name),
+        None => options,
+    }
+}

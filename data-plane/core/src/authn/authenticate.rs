@@ -1,0 +1,114 @@
+//! Authentication of bearer tokens. Unknown, expired and revoked tokens get the same refusal. A gateway that the
+//! caller may not use and a gateway that does not exist also get the same refusal, so that a response does not reveal
+//! which gateways exist.
+
+use std::{fmt, sync::Arc};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use toolgate_model::{Principal, Timestamp, TokenHash};
+
+use crate::{GatewayView, Grant, Refusal, TokenView, View, port::RevocationList};
+
+/// Maximum length of a bearer token, in bytes.
+pub const TOKEN_LIMIT: usize = 512;
+
+/// HMAC-SHA-256 of tokens under the deployment's token key.
+#[derive(Clone)]
+pub struct TokenHasher(Hmac<Sha256>);
+
+/// Verified caller, with its principal and grant.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    token: Arc<TokenView>,
+}
+
+impl TokenHasher {
+    /// Creates a hasher from the keyring's token key. Returns `None` if the key has fewer than 32 bytes.
+    pub fn new(key: &[u8]) -> Option<Self> {
+        if key.len() < 32 {
+            return None;
+        }
+        Hmac::new_from_slice(key).ok().map(Self)
+    }
+
+    /// Returns the hash by which a token is looked up.
+    pub fn hash(&self, token: &str) -> TokenHash {
+        let mut mac = self.0.clone();
+        mac.update(token.as_bytes());
+        TokenHash(mac.finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for TokenHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHasher(…)")
+    }
+}
+
+impl Caller {
+    /// Creates a caller from a verified token.
+    pub fn new(token: Arc<TokenView>) -> Self {
+        Self { token }
+    }
+
+    /// Principal that the token stands for.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.token.principal
+    }
+
+    /// Tools, prompts and resources that the caller may see and use.
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.token.grant
+    }
+
+    /// Returns the routed gateway if it exists and this caller may use it.
+    pub fn authorize_gateway<'a>(
+        &self,
+        routed: Option<&'a Arc<GatewayView>>,
+    ) -> Result<&'a Arc<GatewayView>, Refusal> {
+        let may = |gateway: &&Arc<GatewayView>| self.token.allows_gateway(gateway);
+        routed.filter(may).ok_or(Refusal::NoSuchPath)
+    }
+
+    /// Token that authenticated the caller.
+    pub fn token(&self) -> &Arc<TokenView> {
+        &self.token
+    }
+}
+
+/// Parses the token from the value of an `Authorization` header: `Bearer`, one or more spaces, and a token of visible
+/// ASCII.
+pub fn parse_bearer_token(value: &[u8]) -> Result<&str, Refusal> {
+    let value = std::str::from_utf8(value).map_err(|_utf8| Refusal::Unauthenticated)?;
+    let (scheme, rest) = value.split_once(' ').ok_or(Refusal::Unauthenticated)?;
+    let token = rest.trim_start_matches(' ');
+    let well_formed = scheme.eq_ignore_ascii_case("bearer")
+        && !token.is_empty()
+        && token.len() <= TOKEN_LIMIT
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if well_formed {
+        Ok(token)
+    } else {
+        Err(Refusal::Unauthenticated)
+    }
+}
+
+/// Looks up the token with this hash and returns its caller if the token is neither expired nor revoked.
+pub fn authenticate(
+    view: &View,
+    hash: &TokenHash,
+    revoked: &dyn RevocationList,
+    now: Timestamp,
+) -> Result<Caller, Refusal> {
+    let token = view.token(hash).ok_or(Refusal::Unauthenticated)?;
+    let alive = token.expires.is_none_or(|expires| now < expires) && !revoked.is_revoked(hash);
+    if alive {
+        Ok(Caller::new(Arc::clone(token)))
+    } else {
+        Err(Refusal::Unauthenticated)
+    }
+}
+
+#[cfg(test)]
+mod tests;

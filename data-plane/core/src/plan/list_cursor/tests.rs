@@ -1,0 +1,39 @@
+//! Tests of cursors: a cursor names a page of one state of one list, for one principal.
+
+use toolgate_model::{Principal, TokenSubject};
+
+use super::*;
+use crate::fixture::{sealer, slug};
+
+#[test]
+fn a_cursor_is_bound_to_list_state_and_principal() {
+    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let ada = Principal {
+        org: slug("acme"),
+        subject: TokenSubject::User(slug("ada")),
+    };
+    let org = Principal {
+        subject: TokenSubject::Organization,
+        ..ada.clone()
+    };
+    let here = SealContext {
+        gateway: &gateway,
+        principal: &ada,
+    };
+    let (now, later) = (Digest::of_bytes(b"1"), Digest::of_bytes(b"2"));
+    let cursor = ListCursor {
+        kind: ListKind::Tools,
+        page: 3,
+        digest: now,
+    };
+    let text = seal(&sealer, here, &cursor);
+    let open = |binding, digest| open(&sealer, binding, &text, ListKind::Tools, &digest);
+    assert_eq!(open(here, now), Some(3));
+    assert_eq!(open(here, later), None);
+    let foreign = SealContext {
+        principal: &org,
+        ..here
+    };
+    assert_eq!(open(foreign, now), None);
+    assert_eq!(super::open(&sealer, here, "", ListKind::Tools, &now), None);
+}

@@ -1,0 +1,117 @@
+//! Messages that precede the response to a call: its progress notifications and log messages. All others are dropped.
+
+use bytes::Bytes;
+use toolgate_mcp::{ByteEdit, ByteSpan, envelope::MessageParams, method, object, splice};
+
+use crate::{asking::Kind, session::LogLevel};
+
+use super::{RelayAction, ResponseRelay, result};
+
+/// Unmodified notification of a server. It is rewritten only when it is sent: see [`ResponseRelay::render`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerNotification {
+    source: Bytes,
+    rewritten: RewrittenPart,
+}
+
+/// Part of a notification that is rewritten for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RewrittenPart {
+    /// Span of the progress token.
+    Token(ByteSpan),
+    /// Span of the parameters that hold the logger.
+    Logger(ByteSpan),
+}
+
+impl ResponseRelay {
+    /// Rewrites the notification for the client.
+    pub fn render(&self, notice: &ServerNotification) -> Option<Bytes> {
+        let ServerNotification {
+            source,
+            rewritten: part,
+        } = notice;
+        let edits = match part {
+            RewrittenPart::Token(span) => {
+                let asked = self.call.progress.as_ref()?.as_bytes();
+                vec![ByteEdit::replace(*span, asked.to_vec())]
+            }
+            RewrittenPart::Logger(params) => {
+                self.prefix_logger(source, *params).into_iter().collect()
+            }
+        };
+        splice(source, edits).ok()
+    }
+
+    pub(super) fn on_notification(
+        &mut self,
+        source: &Bytes,
+        method: &str,
+        params: Option<&MessageParams<'_>>,
+    ) -> RelayAction {
+        if let (method::CANCELLED, Some(id)) = (method, params.and_then(|params| params.request_id))
+        {
+            return RelayAction::Cancelled(id.raw.into());
+        }
+        let relayed = match (method, params) {
+            // Legacy clients are notified that the user completed a URL elicitation.
+            (method::ELICITATION_COMPLETE, Some(_)) if !self.is_modern() => {
+                let may = self
+                    .call
+                    .requestable_capabilities()
+                    .contains(Kind::Url.needs());
+                may.then(|| RelayAction::Forward(source.clone()))
+            }
+            (method::PROGRESS, Some(params)) => self.progress_action(source, params),
+            (method::MESSAGE, Some(params)) => self.log_action(source, params),
+            _ => None,
+        };
+        relayed.unwrap_or(RelayAction::Ignore)
+    }
+
+    /// Accepts progress of this call if the client asked for it and the value increases. The token is replaced by the
+    /// client's.
+    fn progress_action(
+        &mut self,
+        source: &Bytes,
+        params: &MessageParams<'_>,
+    ) -> Option<RelayAction> {
+        self.call.progress.as_ref()?;
+        let token = params.progress_token?;
+        let ours = token.raw.parse() == Ok(self.id);
+        let value = result::number(object::get(params.span.of(source), "progress")?)?;
+        let grows = self.progress.is_none_or(|before| value > before);
+        if !ours || !grows {
+            return None;
+        }
+        self.progress = Some(value);
+        Some(RelayAction::Progress(ServerNotification {
+            source: source.clone(),
+            rewritten: RewrittenPart::Token(token.span),
+        }))
+    }
+
+    /// Accepts a log message if it is severe enough.
+    fn log_action(&self, source: &Bytes, params: &MessageParams<'_>) -> Option<RelayAction> {
+        let wanted = self.log_level?;
+        let level = LogLevel::parse(params.level.as_ref()?.as_str())?;
+        let notice = ServerNotification {
+            source: source.clone(),
+            rewritten: RewrittenPart::Logger(params.span),
+        };
+        (level >= wanted).then_some(RelayAction::Log(level, notice))
+    }
+
+    /// Prefixes the logger with the server's id, because the client only knows the gateway.
+    fn prefix_logger<'e>(&self, source: &Bytes, params: ByteSpan) -> Option<ByteEdit<'e>> {
+        let object = params.of(source);
+        let logger = object::members(object).find(|member| member.name == "logger")?;
+        let name: String = serde_json::from_slice(logger.value).ok()?;
+        let span = ByteSpan::new(
+            params.start + logger.span.start,
+            params.start + logger.span.end,
+        );
+        let server = self.call.server().name.id.as_str();
+        let with = result::prefixed(server, &name).into_bytes();
+        Some(ByteEdit::replace(span, with))
+    }
+}

@@ -1,0 +1,138 @@
+//! Tests of session ids: an id opens to its contents, is short, and is valid for its principal only.
+
+use proptest::prelude::*;
+use toolgate_model::{Principal, TokenSubject};
+
+use super::*;
+use crate::fixture::{NOW, sealer, slug};
+
+#[test]
+fn capabilities_are_parsed_from_client_messages() {
+    let read = |json: &str| ClientCapabilities::read(json.as_bytes());
+    assert_eq!(read("{}"), ClientCapabilities::default());
+    assert_eq!(
+        read(r#"{"elicitation":{}}"#),
+        ClientCapabilities::ELICITATION
+    );
+    assert_eq!(
+        read(r#"{"elicitation":{"url":{}}}"#),
+        ClientCapabilities::ELICITATION_URL
+    );
+    let all = read(
+        r#"{"roots":{"listChanged":true},"sampling":{},"elicitation":{"form":{},"url":{}},"x":1}"#,
+    );
+    assert_eq!(all.bits(), 15);
+    assert_eq!(read("not json"), ClientCapabilities::default());
+}
+
+/// Of the extensions only the known ones are kept, and the settings of MCP Apps are reduced to one form.
+#[test]
+fn known_extensions_are_stored_in_a_canonical_form() {
+    let read = |json: &str| ClientCapabilities::read(json.as_bytes());
+    let pages = |types: &str| {
+        read(&format!(
+            r#"{{"extensions":{{"io.modelcontextprotocol/ui":{{"mimeTypes":{types},"x":1}},"a/b":{{}}}}}}"#
+        ))
+    };
+    assert_eq!(
+        pages(r#"["a/b","text/html;profile=mcp-app"]"#),
+        ClientCapabilities::APPS
+    );
+    for types in [r#"["a/b"]"#, "[]", "7", r#""text/html;profile=mcp-app""#] {
+        assert!(pages(types).is_empty(), "{types}");
+    }
+    for bits in 0..=ClientCapabilities::ALL.bits() {
+        let known = ClientCapabilities(bits);
+        // Sampling with tools cannot be encoded without sampling.
+        let tools = known.contains(ClientCapabilities::SAMPLING_TOOLS);
+        if !tools || known.contains(ClientCapabilities::SAMPLING) {
+            assert_eq!(read(&known.to_json()), known, "{}", known.to_json());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_session_id_opens_for_its_owner_until_it_expires(
+        version in 0_usize..3,
+        bits in 0_u8..128,
+        random in any::<[u8; RANDOM_LEN]>(),
+        nonce in any::<[u8; NONCE_LEN]>(),
+        home in "[a-z]{1,40}",
+        at in proptest::option::of("[a-z]{1,100}:[0-9]{4}"),
+    ) {
+        let facts = SessionClaims {
+            version: versions::LEGACY[version],
+            capabilities: ClientCapabilities(bits),
+            issued: NOW,
+            random,
+            owner: OwningProxy::new(slug(&home), at.as_deref()),
+        };
+        let (gateway, sealer) = (slug("main"), sealer(&[1]));
+        let ada = Principal { org: slug("acme"), subject: TokenSubject::User(slug("ada")) };
+        let bob = Principal { org: slug("acme"), subject: TokenSubject::User(slug("bob")) };
+        let binding = SealContext { gateway: &gateway, principal: &ada };
+        let text = mint(&sealer, binding, &facts, &nonce);
+        let limit = if at.is_some() { 350 } else { 200 };
+        prop_assert!(text.len() <= limit);
+        prop_assert!(text.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
+        let last = NOW.after(LIFETIME);
+        prop_assert_eq!(open(&sealer, binding, &text, last), Some(facts));
+        let late = last.after(Duration::from_millis(1));
+        prop_assert_eq!(open(&sealer, binding, &text, late), None);
+        let stolen = SealContext { principal: &bob, ..binding };
+        prop_assert_eq!(open(&sealer, stolen, &text, NOW), None);
+    }
+}
+
+/// Tries random texts, and a valid id with each character changed. Runs the full number of attempts if
+/// `TOOLGATE_TEST_MILLION` is set (`make million`), otherwise a tenth.
+#[test]
+fn ti_03_guessed_session_ids_do_not_open() {
+    let facts = SessionClaims {
+        version: versions::LEGACY[0],
+        capabilities: ClientCapabilities::default(),
+        issued: NOW,
+        random: [7; RANDOM_LEN],
+        owner: OwningProxy::new(slug("p"), None),
+    };
+    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let ada = Principal {
+        org: slug("acme"),
+        subject: TokenSubject::User(slug("ada")),
+    };
+    let binding = SealContext {
+        gateway: &gateway,
+        principal: &ada,
+    };
+    let good = mint(&sealer, binding, &facts, &[3; NONCE_LEN]);
+    assert!(open(&sealer, binding, &good, NOW).is_some());
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut opened = 0;
+    for at in 0..good.len() {
+        for letter in letters {
+            let mut guess = good.clone().into_bytes();
+            guess[at] = *letter;
+            let guess = String::from_utf8(guess).unwrap();
+            opened += usize::from(guess != good && open(&sealer, binding, &guess, NOW).is_some());
+        }
+    }
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let guesses = match std::env::var_os("TOOLGATE_TEST_MILLION") {
+        Some(_) => 1_000_000,
+        None => 100_000,
+    };
+    for _ in 0..guesses {
+        let guess: String = good
+            .chars()
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                char::from(letters[usize::try_from(state % 64).unwrap()])
+            })
+            .collect();
+        opened += usize::from(open(&sealer, binding, &guess, NOW).is_some());
+    }
+    assert_eq!(opened, 0);
+}

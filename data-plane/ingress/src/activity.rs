@@ -1,0 +1,247 @@
+//! Activity of a connection, from which its single timer distinguishes a slow client from a busy server. Requests arm
+//! no timers: they set marks, and the timer evaluates the marks when it fires.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use crate::{frame_quota::FrameQuota, limits::ListenerLimits};
+
+/// Marks of one connection.
+#[derive(Debug)]
+pub(crate) struct ConnectionActivity {
+    opened_at: Instant,
+    awaiting_head: ActivityMark,
+    idle_since: ActivityMark,
+    awaiting_body: ActivityMark,
+    write_blocked: ActivityMark,
+    active_requests: AtomicU32,
+    bytes_arrived: AtomicBool,
+    multiplexed: bool,
+}
+
+/// Start of a condition, in milliseconds since the connection opened plus one; zero if the condition does not hold.
+#[derive(Debug)]
+struct ActivityMark(AtomicU64);
+
+/// Guard of a request that is being served.
+#[derive(Debug)]
+pub(crate) struct RequestGuard(Arc<ConnectionActivity>);
+
+/// I/O stream that records reads and writes in the connection's activity.
+#[derive(Debug)]
+pub(crate) struct ActivityIo<T> {
+    inner: T,
+    activity: Arc<ConnectionActivity>,
+    /// Present on HTTP/2 connections.
+    frame_quota: Option<FrameQuota>,
+}
+
+impl ConnectionActivity {
+    /// Creates the activity of a new connection, which waits for the head of its first request. An HTTP/2 connection
+    /// starts as idle: its requests have timeouts of their own.
+    pub(crate) fn new(multiplexed: bool) -> Arc<Self> {
+        let watch = Self {
+            opened_at: Instant::now(),
+            awaiting_head: ActivityMark::unset(),
+            idle_since: ActivityMark::unset(),
+            awaiting_body: ActivityMark::unset(),
+            write_blocked: ActivityMark::unset(),
+            active_requests: AtomicU32::new(0),
+            bytes_arrived: AtomicBool::new(false),
+            multiplexed,
+        };
+        let first = if multiplexed {
+            &watch.idle_since
+        } else {
+            &watch.awaiting_head
+        };
+        first.set(0);
+        Arc::new(watch)
+    }
+
+    /// Records that the head of a request has arrived.
+    pub(crate) fn begin_request(self: &Arc<Self>) -> RequestGuard {
+        self.active_requests.fetch_add(1, Ordering::Relaxed);
+        self.bytes_arrived.store(false, Ordering::Relaxed);
+        self.awaiting_head.clear();
+        self.idle_since.clear();
+        RequestGuard(Arc::clone(self))
+    }
+
+    /// Records that a body is being read and returns `true`. Returns `false` on an HTTP/2 connection, where each body
+    /// has its own timeout.
+    pub(crate) fn body_read_started(&self) -> bool {
+        if !self.multiplexed {
+            self.awaiting_body.set(self.now());
+        }
+        !self.multiplexed
+    }
+
+    /// Records that the read of a body has completed.
+    pub(crate) fn body_read_ended(&self) {
+        self.awaiting_body.clear();
+    }
+
+    /// Returns `true` if a write is blocked because the client accepts no bytes.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.write_blocked.get().is_some()
+    }
+
+    /// Returns the time at which the connection has to be closed in its present state, or `None` while it only waits
+    /// for the handler.
+    pub(crate) fn deadline(&self, limits: &ListenerLimits) -> Option<Instant> {
+        let after =
+            |mark: &ActivityMark, limit: Duration| Some(self.opened_at + mark.get()? + limit);
+        let stalled = after(&self.write_blocked, limits.write_stall_timeout);
+        let waiting = if self.active_requests.load(Ordering::Relaxed) > 0 {
+            after(&self.awaiting_body, limits.body_stall_timeout)
+        } else {
+            after(&self.awaiting_head, limits.head_timeout)
+                .or_else(|| after(&self.idle_since, limits.idle_timeout))
+        };
+        [stalled, waiting].into_iter().flatten().min()
+    }
+
+    /// Records a read that returned bytes, or would block. Bytes that did not complete a head begin one.
+    fn on_read(&self, came: bool) {
+        if self.multiplexed || self.active_requests.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        if came {
+            self.bytes_arrived.store(true, Ordering::Relaxed);
+        } else if self.bytes_arrived.swap(false, Ordering::Relaxed)
+            && self.awaiting_head.get().is_none()
+        {
+            self.awaiting_head.set(self.now());
+        }
+    }
+
+    fn on_write(&self, took: bool) {
+        if took {
+            self.write_blocked.clear();
+        } else if self.write_blocked.get().is_none() {
+            self.write_blocked.set(self.now());
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+}
+
+impl ActivityMark {
+    const fn unset() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    fn set(&self, at: u64) {
+        self.0.store(at + 1, Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Duration> {
+        let at = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Duration::from_millis(at))
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        let watch = &self.0;
+        watch.awaiting_body.clear();
+        if watch.active_requests.fetch_sub(1, Ordering::Relaxed) == 1 {
+            watch.idle_since.set(watch.now());
+        }
+    }
+}
+
+impl<T> ActivityIo<T> {
+    /// Wraps `inner`.
+    pub(crate) fn new(inner: T, activity: Arc<ConnectionActivity>) -> Self {
+        let frame_quota = activity.multiplexed.then(FrameQuota::new);
+        Self {
+            inner,
+            activity,
+            frame_quota,
+        }
+    }
+
+    /// Returns the inner stream.
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for ActivityIo<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.activity.on_read(read.is_ready());
+        let this = &mut *self;
+        if let Some(tally) = &mut this.frame_quota {
+            let age = this.activity.opened_at.elapsed();
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            tally.observe(came, age).map_err(|_flood| {
+                io::Error::other("too many HTTP/2 frames that serve no request")
+            })?;
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for ActivityIo<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.activity.on_write(wrote.is_ready());
+        wrote
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.activity.on_write(wrote.is_ready());
+        wrote
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests;

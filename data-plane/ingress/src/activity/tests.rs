@@ -1,0 +1,79 @@
+//! Tests that marks produce a deadline exactly when a connection takes too long.
+
+use super::*;
+
+/// Moves the clock; no request may be active.
+fn pass(watch: &mut Arc<ConnectionActivity>, seconds: u64) {
+    Arc::get_mut(watch).unwrap().opened_at -= Duration::from_secs(seconds);
+}
+
+/// Returns the time left in seconds, rounded to the nearest.
+fn left(watch: &ConnectionActivity) -> Option<u64> {
+    let deadline = watch.deadline(&ListenerLimits::default())?;
+    let left = deadline - Instant::now();
+    Some((left + Duration::from_millis(500)).as_secs())
+}
+
+#[test]
+fn a_new_connection_must_send_a_head_within_five_seconds() {
+    assert_eq!(left(&ConnectionActivity::new(false)), Some(5));
+    assert_eq!(left(&ConnectionActivity::new(true)), Some(60));
+}
+
+#[test]
+fn a_request_in_progress_has_no_deadline_and_then_the_idle_timeout_applies() {
+    let watch = ConnectionActivity::new(false);
+    watch.on_read(true);
+    let active = watch.begin_request();
+    watch.on_read(false);
+    assert_eq!(left(&watch), None);
+    drop(active);
+    assert_eq!(left(&watch), Some(60));
+}
+
+#[test]
+fn an_incomplete_head_on_a_reused_connection_times_out_after_five_seconds() {
+    let mut watch = ConnectionActivity::new(false);
+    drop(watch.begin_request());
+    pass(&mut watch, 10);
+    watch.on_read(false);
+    assert_eq!(left(&watch), Some(50));
+    watch.on_read(true);
+    watch.on_read(false);
+    assert_eq!(left(&watch), Some(5));
+    // Further bytes of the same head do not extend the deadline.
+    pass(&mut watch, 3);
+    watch.on_read(true);
+    watch.on_read(false);
+    assert_eq!(left(&watch), Some(2));
+    drop(watch.begin_request());
+    assert_eq!(left(&watch), Some(60));
+}
+
+#[test]
+fn stalled_bodies_and_unread_responses_have_their_own_timeouts() {
+    let mut watch = ConnectionActivity::new(false);
+    let active = watch.begin_request();
+    assert!(watch.body_read_started());
+    assert_eq!(left(&watch), Some(30));
+    watch.body_read_ended();
+    assert_eq!(left(&watch), None);
+    drop(active);
+    watch.on_write(false);
+    pass(&mut watch, 10);
+    watch.on_write(false);
+    assert_eq!(left(&watch), Some(50));
+    watch.on_write(true);
+    assert_eq!(left(&watch), Some(50), "idle since then");
+}
+
+#[test]
+fn any_open_stream_keeps_the_connection_active() {
+    let watch = ConnectionActivity::new(true);
+    let (one, two) = (watch.begin_request(), watch.begin_request());
+    drop(one);
+    assert_eq!(left(&watch), None);
+    assert!(!watch.body_read_started());
+    drop(two);
+    assert_eq!(left(&watch), Some(60));
+}

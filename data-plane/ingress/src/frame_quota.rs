@@ -1,0 +1,123 @@
+//! Limits HTTP/2 frames that serve no request. PING, SETTINGS and similar frames are cheap, but hyper answers them
+//! below the layer that counts requests, so no other limit ends a flood of them.
+//!
+//! Parses frame headers only (RFC 9113, section 4.1): nine bytes, of which the first three are the payload length and
+//! the fourth is the type.
+
+use std::time::Duration;
+
+/// Length in bytes of the client's connection preface, ahead of the first frame.
+const PREFACE_BYTES: usize = 24;
+
+/// Length in bytes of a frame header.
+const FRAME_HEADER_BYTES: usize = 9;
+
+/// Burst of frames that serve no request.
+pub(crate) const FRAME_BURST: u32 = 1_000;
+
+/// Frames that serve no request, per second, after the burst.
+pub(crate) const FRAME_RATE: u32 = 100;
+
+/// Burst of `WINDOW_UPDATE` frames; they have a quota of their own because every response that is read causes some.
+pub(crate) const WINDOW_BURST: u32 = 50_000;
+
+/// `WINDOW_UPDATE` frames per second, after the burst.
+pub(crate) const WINDOW_RATE: u32 = 10_000;
+
+/// Frame quota of one connection; follows the bytes that it receives.
+#[derive(Debug)]
+pub(crate) struct FrameQuota {
+    /// Bytes to skip: the rest of the preface or of the current payload.
+    skip: usize,
+    header: [u8; FRAME_HEADER_BYTES],
+    filled: usize,
+    frames: TokenBucket,
+    window_updates: TokenBucket,
+}
+
+/// Error of a connection that exceeded its frame quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameFlood;
+
+#[derive(Debug)]
+struct TokenBucket {
+    tokens: u32,
+    burst: u32,
+    rate: u32,
+    /// Time of the last refill, since the connection opened.
+    refilled_at: Duration,
+}
+
+impl FrameQuota {
+    /// Creates the quota of a new connection.
+    pub(crate) fn new() -> Self {
+        Self {
+            skip: PREFACE_BYTES,
+            header: [0; FRAME_HEADER_BYTES],
+            filled: 0,
+            frames: TokenBucket::new(FRAME_BURST, FRAME_RATE),
+            window_updates: TokenBucket::new(WINDOW_BURST, WINDOW_RATE),
+        }
+    }
+
+    /// Counts the frames in received bytes; `now` is the time since the connection opened.
+    pub(crate) fn observe(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), FrameFlood> {
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            let (true, Some((byte, rest))) = (self.skip == 0, bytes.split_first()) else {
+                return Ok(());
+            };
+            bytes = rest;
+            if let Some(slot) = self.header.get_mut(self.filled) {
+                *slot = *byte;
+            }
+            self.filled += 1;
+            if self.filled == FRAME_HEADER_BYTES {
+                self.filled = 0;
+                let [a, b, c, kind, ..] = self.header;
+                let length = u32::from_be_bytes([0, a, b, c]);
+                self.skip = usize::try_from(length).map_err(|_huge| FrameFlood)?;
+                self.count_frame(kind, length, now)?;
+            }
+        }
+    }
+
+    fn count_frame(&mut self, kind: u8, length: u32, now: Duration) -> Result<(), FrameFlood> {
+        match kind {
+            // DATA with a payload, HEADERS and CONTINUATION belong to a request; hyper limits RST_STREAM.
+            0 if length > 0 => Ok(()),
+            1 | 3 | 9 => Ok(()),
+            8 => self.window_updates.take(now),
+            // PING, SETTINGS, PRIORITY, empty DATA and all other types.
+            _ => self.frames.take(now),
+        }
+    }
+}
+
+impl TokenBucket {
+    fn new(burst: u32, rate: u32) -> Self {
+        Self {
+            tokens: burst,
+            burst,
+            rate,
+            refilled_at: Duration::ZERO,
+        }
+    }
+
+    fn take(&mut self, now: Duration) -> Result<(), FrameFlood> {
+        let seconds = now.saturating_sub(self.refilled_at).as_secs();
+        if seconds > 0 {
+            let more = u32::try_from(seconds).unwrap_or(u32::MAX);
+            let left = self.tokens.saturating_add(more.saturating_mul(self.rate));
+            self.tokens = left.min(self.burst);
+            self.refilled_at = now;
+        }
+        self.tokens = self.tokens.checked_sub(1).ok_or(FrameFlood)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

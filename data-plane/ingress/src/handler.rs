@@ -1,0 +1,124 @@
+//! Interface between the listener and the request handler behind it.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::{Future, pending},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Response, StatusCode, Version};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use toolgate_data_core::Refusal;
+
+use crate::{
+    activity::RequestGuard,
+    body::ResponseBody,
+    check::check_head,
+    listener::ListenerContext,
+    long_lived_stream::StreamHandoff,
+    request::{ConnectionInfo, IncomingRequest, RequestBody},
+    response::{empty_response, refusal_response},
+};
+
+/// Handles requests that have passed the listener's checks.
+pub trait RequestHandler: Send + Sync + 'static {
+    /// Body type of streamed responses.
+    type Stream: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
+
+    /// Handles one request and returns the response.
+    fn serve(
+        self: Arc<Self>,
+        request: IncomingRequest,
+    ) -> impl Future<Output = Response<ResponseBody<Self::Stream>>> + Send;
+}
+
+/// Response body that marks its connection as active until it is dropped.
+pub(crate) struct TrackedBody<S> {
+    body: ResponseBody<S>,
+    _active: RequestGuard,
+}
+
+/// Handles a request from hyper and returns the response to hyper.
+///
+/// A panic of the handler fails this request alone. A long-lived stream is moved to the handoff if the connection has
+/// one.
+pub(crate) async fn handle_request<G: RequestHandler>(
+    gate: Arc<G>,
+    shared: Arc<ListenerContext>,
+    visitor: Arc<ConnectionInfo>,
+    handover: Option<Arc<StreamHandoff<TrackedBody<G::Stream>>>>,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<TrackedBody<G::Stream>>, Infallible> {
+    let active = visitor.activity.begin_request();
+    let (head, incoming) = request.into_parts();
+    // HTTP/1.0 clients do not understand chunked transfer coding.
+    let handover = handover.filter(|_| head.version == Version::HTTP_11);
+    let response = if head.headers.len() > shared.limits.headers {
+        empty_response(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else if let Err(refusal) = check_head(&head, &shared.hosts) {
+        refusal_response(&refusal, None)
+    } else {
+        let body = RequestBody {
+            incoming,
+            activity: Arc::clone(&visitor.activity),
+            listener: shared,
+        };
+        let request = IncomingRequest {
+            head,
+            body,
+            connection: visitor,
+        };
+        // Boxed, so that its memory is released when the response begins: the connection's future would otherwise keep
+        // room for its largest request, even while it only serves a long-lived stream.
+        let served = Box::pin(AssertUnwindSafe(gate.serve(request)).catch_unwind());
+        let answer = served.await;
+        answer.unwrap_or_else(|_panic| {
+            tracing::error!("a request panicked; it alone was lost");
+            refusal_response(&Refusal::Internal, None)
+        })
+    };
+    let answer = response.map(|body| TrackedBody {
+        body,
+        _active: active,
+    });
+    let stands = matches!(answer.body().body, ResponseBody::LongLived(_));
+    if let Some(handover) = handover.filter(|_| stands) {
+        handover.offer(answer);
+        // hyper never gets a response: the connection is taken away from it.
+        return pending().await;
+    }
+    Ok(answer)
+}
+
+impl<S> http_body::Body for TrackedBody<S>
+where
+    S: http_body::Body<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = S::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, S::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,229 @@
+//! TCP listener of the data plane: accepts connections, enforces the connection limits and drains in order.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
+    time::sleep,
+};
+use toolgate_runtime::{Backoff, Drain, MemoryBudget, random};
+
+use crate::{
+    admission::ConnectionLimiter,
+    connection::{ConnectionContext, serve},
+    handler::RequestHandler,
+    hosts::{HostAllowlist, InvalidHost},
+    limits::ListenerLimits,
+    worker_pool::WorkerPool,
+};
+
+/// Length of the kernel's accept queue, in connections.
+const BACKLOG: u32 = 4096;
+
+/// Configuration of a [`Listener`].
+#[derive(Debug, Clone)]
+pub struct ListenerOptions {
+    /// Address to listen on; port 0 selects a free port.
+    pub listen: SocketAddr,
+    /// Host names accepted in addition to loopback and the listen address: `host` (any port) or `host:port`.
+    pub public_hosts: Vec<String>,
+    /// TLS configuration; its resolver renews certificate and key. Without it the listener speaks plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Limits of connections and requests.
+    pub limits: ListenerLimits,
+    /// Time during which connections are still accepted after a drain began, until every load balancer has noticed.
+    pub linger: Duration,
+    /// Number of worker threads that serve connections; defaults to the number of processors.
+    pub threads: usize,
+}
+
+/// Bound HTTP listener.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+    context: Arc<ListenerContext>,
+    admission: Arc<ConnectionLimiter>,
+    linger: Duration,
+    workers: WorkerPool,
+}
+
+/// Error of a [`Listener`] that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenerError {
+    /// Binding or listening on the address failed.
+    #[error("cannot listen at {0}; is another program running there? choose another address")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The worker threads could not be started.
+    #[error("connections cannot be carried")]
+    Threads(#[source] io::Error),
+    /// An entry of the public hosts is not a host name.
+    #[error(transparent)]
+    Host(#[from] InvalidHost),
+}
+
+/// State shared by all connections of a listener.
+#[derive(Debug)]
+pub(crate) struct ListenerContext {
+    pub(crate) hosts: HostAllowlist,
+    pub(crate) limits: ListenerLimits,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) budget: Arc<MemoryBudget>,
+}
+
+impl ListenerOptions {
+    /// Returns options with default limits and without TLS.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            public_hosts: Vec::new(),
+            tls: None,
+            limits: ListenerLimits::default(),
+            linger: Duration::ZERO,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+impl Listener {
+    /// Binds the address and starts the workers. Connections wait in the accept queue until [`serve`](Self::serve).
+    pub fn bind(options: ListenerOptions) -> Result<Self, ListenerError> {
+        let failed = |error| ListenerError::Listen(options.listen, error);
+        let listener = listen(options.listen).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let hosts = HostAllowlist::new(address, options.public_hosts.iter().map(String::as_str))?;
+        let limits = options.limits;
+        let admission = ConnectionLimiter::new(limits.connections, limits.connections_per_address);
+        let tls = options.tls;
+        let budget = MemoryBudget::new(limits.total_body_bytes);
+        let shared = Arc::new(ListenerContext {
+            hosts,
+            limits,
+            tls,
+            budget,
+        });
+        let linger = options.linger;
+        let carriers = WorkerPool::start(options.threads).map_err(ListenerError::Threads)?;
+        Ok(Self {
+            listener,
+            address,
+            context: shared,
+            admission,
+            linger,
+            workers: carriers,
+        })
+    }
+
+    /// Sets the TLS configuration, for a certificate that is issued after the address was bound.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<ServerConfig>) -> Self {
+        // The only reference: no connection has been accepted yet.
+        if let Some(shared) = Arc::get_mut(&mut self.context) {
+            shared.tls = Some(tls);
+        }
+        self
+    }
+
+    /// Returns the local address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts connections until the drain begins and the linger time has passed, then closes the listening socket and
+    /// asks open connections to close. Returns without waiting for them: the drain waits.
+    pub async fn serve<G: RequestHandler>(self, gate: Arc<G>, drain: Drain) {
+        let (closing, watched) = watch::channel(false);
+        let stop = async {
+            drain.draining().await;
+            sleep(self.linger).await;
+        };
+        let mut stop = std::pin::pin!(stop);
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    backoff.reset();
+                    let host = ConnectionContext {
+                        handler: Arc::clone(&gate),
+                        listener: Arc::clone(&self.context),
+                        drain: drain.clone(),
+                        closing: watched.clone(),
+                    };
+                    self.accept_connection(host, stream, peer);
+                }
+                Err(error) if is_client_abort(&error) => {}
+                Err(error) => {
+                    // Out of file descriptors or memory. Accepting again without a pause would spin.
+                    tracing::warn!(%error, "connections cannot be taken in");
+                    sleep(Duration::from_millis(10) + backoff.next(random::number())).await;
+                }
+            }
+        }
+        drop(self.listener);
+        closing.send_replace(true);
+        // The workers run until the drain has settled, so that open connections can finish.
+        let (carriers, settled) = (self.workers, drain.settled());
+        drop(drain.spawn_last("carriers", async move {
+            settled.await;
+            drop(carriers);
+        }));
+    }
+
+    fn accept_connection<G: RequestHandler>(
+        &self,
+        host: ConnectionContext<G>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) {
+        let Some(seat) = self.admission.admit(peer.ip()) else {
+            return;
+        };
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        // Deregisters the socket from this runtime; the worker's runtime registers it.
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        let guard = host.drain.blocker("connection");
+        self.workers.spawn(move || async move {
+            let (_guard, _seat) = (guard, seat);
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                let rest = Box::pin(serve(host, stream, peer.ip())).await;
+                if let Some(rest) = rest {
+                    rest.await;
+                }
+            }
+        });
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Returns `true` if the error belongs to a connection that was gone before it was accepted.
+fn is_client_abort(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests;

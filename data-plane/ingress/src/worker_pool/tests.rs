@@ -1,0 +1,52 @@
+//! Tests that connections are spread over the workers, stay on their worker, and end with the pool.
+
+use std::{sync::mpsc, time::Duration};
+
+use super::*;
+
+#[test]
+fn connections_are_spread_evenly_and_slots_are_released() {
+    let carriers = WorkerPool::start(3).unwrap();
+    let (say, said) = mpsc::sync_channel(16);
+    let mut ends = Vec::new();
+    for _ in 0..6 {
+        let (end, ended) = oneshot::channel::<()>();
+        let say = say.clone();
+        carriers.spawn(move || async move {
+            say.send(thread::current().id()).unwrap();
+            let _gone = ended.await;
+            say.send(thread::current().id()).unwrap();
+        });
+        ends.push(end);
+    }
+    let count = |said: &mpsc::Receiver<thread::ThreadId>| {
+        let mut seen: Vec<_> = (0..6).map(|_| said.recv().unwrap()).collect();
+        seen.sort_by_key(|id| format!("{id:?}"));
+        seen.dedup();
+        seen.len()
+    };
+    assert_eq!(count(&said), 3);
+    drop(ends);
+    assert_eq!(count(&said), 3);
+    while carriers
+        .workers
+        .iter()
+        .any(|carrier| carrier.connections.load(Ordering::Relaxed) > 0)
+    {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn tasks_end_with_their_worker_pool() {
+    let carriers = WorkerPool::start(1).unwrap();
+    let (say, said) = mpsc::sync_channel::<()>(1);
+    carriers.spawn(move || async move {
+        let _kept = say;
+        std::future::pending::<()>().await;
+    });
+    drop(carriers);
+    // The task's sender was dropped with the worker.
+    let gone = said.recv_timeout(Duration::from_secs(10));
+    assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected));
+}

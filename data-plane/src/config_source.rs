@@ -1,0 +1,84 @@
+//! Source of a proxy's configuration: the control plane's pushes, or a fixed configuration in tests.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::sync::watch::Receiver;
+use toolgate_data_core::{
+    Sealer, TokenHasher, View,
+    port::{CredentialResolver, RevocationList},
+};
+use toolgate_model::{Slug, TokenHash, Version};
+use toolgate_sync::{FleetMembership, SharedKeys, SyncHandle};
+
+/// Configuration and keys of a proxy. Readers neither wait nor lock.
+pub trait ConfigSource:
+    CredentialResolver + RevocationList + Clone + Send + Sync + 'static
+{
+    /// Type of the keys.
+    type Keys: KeySet;
+
+    /// Returns the current view.
+    fn view(&self) -> Arc<View>;
+
+    /// Returns the current keys, or `None` before the first ones arrived.
+    fn keys(&self) -> Option<Arc<Self::Keys>>;
+
+    /// Returns a receiver that changes with every view.
+    fn changes(&self) -> Receiver<Version>;
+
+    /// Returns a receiver of the revoked tokens, which changes ahead of the view.
+    fn revocations(&self) -> Receiver<Arc<BTreeSet<TokenHash>>>;
+
+    /// Returns the id of this proxy.
+    fn proxy_id(&self) -> &Slug;
+
+    /// Returns a receiver of this proxy's fleet identity; `None` until it has joined.
+    fn membership(&self) -> Receiver<Option<FleetMembership>>;
+}
+
+/// Keys that all proxies of a deployment share.
+pub trait KeySet: Send + Sync + 'static {
+    /// Returns the hasher of bearer tokens.
+    fn hasher(&self) -> &TokenHasher;
+
+    /// Returns the sealer of ids and cursors.
+    fn sealer(&self) -> &Sealer;
+}
+
+impl ConfigSource for SyncHandle {
+    type Keys = SharedKeys;
+
+    fn view(&self) -> Arc<View> {
+        self.current()
+    }
+
+    fn keys(&self) -> Option<Arc<SharedKeys>> {
+        Self::keys(self)
+    }
+
+    fn changes(&self) -> Receiver<Version> {
+        self.version()
+    }
+
+    fn revocations(&self) -> Receiver<Arc<BTreeSet<TokenHash>>> {
+        Self::revocations(self)
+    }
+
+    fn proxy_id(&self) -> &Slug {
+        Self::proxy_id(self)
+    }
+
+    fn membership(&self) -> Receiver<Option<FleetMembership>> {
+        Self::membership(self)
+    }
+}
+
+impl KeySet for SharedKeys {
+    fn hasher(&self) -> &TokenHasher {
+        &self.hasher
+    }
+
+    fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+}

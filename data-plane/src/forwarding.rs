@@ -1,0 +1,68 @@
+//! Forwarding of requests whose state is held by another proxy. The peer's response is returned unchanged.
+
+use bytes::Bytes;
+use http::{Method, Response, request::Parts};
+use hyper::body::Incoming;
+use toolgate_data_core::{OwningProxy, Plan, Refusal};
+use toolgate_ingress::ResponseBody;
+
+use crate::{
+    config_source::ConfigSource,
+    execute::Work,
+    limit::RequestPermit,
+    peers::ForwardedRequest,
+    pipeline::{Answer, Refused, respond_refused},
+    proxy_state::ProxyState,
+    request_metrics::RequestMeasurement,
+    streamed::{PassedStream, Streamed},
+    transport_request::TransportRequest,
+};
+
+impl<S: ConfigSource> ProxyState<S> {
+    /// Returns the owning proxy if it is another one and can be reached.
+    pub(crate) fn forward_target(&self, home: Option<&OwningProxy>) -> Option<OwningProxy> {
+        home.filter(|home| self.peers.is_forwardable(home)).cloned()
+    }
+}
+
+impl Work {
+    /// Returns the owning proxy of the suspended call that this request resumes.
+    pub(crate) fn home(&self) -> Option<&OwningProxy> {
+        let Plan::Call(call) = &self.plan else {
+            return None;
+        };
+        call.retry.as_ref().map(|retry| &retry.ticket.home)
+    }
+}
+
+/// Builds the request to the peer.
+pub(crate) fn forwarded_request(head: &Parts, received: &TransportRequest) -> ForwardedRequest {
+    let (method, body) = match received {
+        TransportRequest::Post(body) => (Method::POST, body.clone()),
+        TransportRequest::Get => (Method::GET, Bytes::new()),
+        TransportRequest::Delete => (Method::DELETE, Bytes::new()),
+    };
+    ForwardedRequest::new(method, head.uri.path(), &head.headers, body)
+}
+
+/// Returns the response of the peer. The caller's permit is held until the last byte.
+pub(crate) fn forwarded_response(
+    response: Response<Incoming>,
+    place: RequestPermit,
+    account: RequestMeasurement,
+) -> Answer {
+    account.finish_forwarded();
+    response.map(|body| {
+        let stream = PassedStream::new(body, place);
+        ResponseBody::Stream(Streamed::Passed(Box::new(stream)))
+    })
+}
+
+/// Returns the response to a request that was sent to the peer without an answer.
+pub(crate) fn forward_failed(received: &TransportRequest, account: RequestMeasurement) -> Answer {
+    let refused = Refused {
+        refusal: Refusal::PeerLost,
+        id: received.id(),
+    };
+    respond_refused(&refused, account)
+}

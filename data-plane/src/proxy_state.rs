@@ -1,0 +1,122 @@
+//! State that all requests share.
+
+use std::{sync::Arc, time::Instant};
+
+use toolgate_data_core::{
+    Caller, Refusal, View,
+    notify::view_change::{self, ViewComparison},
+};
+use toolgate_model::{SessionSharing, Slug, TokenHash};
+use toolgate_runtime::{Drain, SharedClock};
+use toolgate_session::{
+    ChangeFeeds, InFlight, Parking, Questions, SessionContext, SessionRegistry,
+    SubscriptionRegistry, TakeBack, UpstreamSessionRegistry,
+};
+use toolgate_upstream::{Answers, Calls, Standstill, Upstream};
+
+use crate::{
+    config_source::ConfigSource,
+    limit::{RequestLimiter, RequestPermit},
+    peers::Peers,
+    request_metrics::RequestMetrics,
+    session_header::SessionIdCache,
+};
+
+/// State of a proxy's request path.
+pub(crate) struct ProxyState<S: ConfigSource> {
+    pub(crate) source: S,
+    pub(crate) clock: SharedClock,
+    pub(crate) drain: Drain,
+    pub(crate) limiter: RequestLimiter,
+    pub(crate) session_cache: SessionIdCache,
+    pub(crate) sessions: SessionRegistry,
+    pub(crate) subscriptions: SubscriptionRegistry,
+    pub(crate) change_feeds: ChangeFeeds,
+    pub(crate) in_flight: InFlight,
+    pub(crate) peers: Peers,
+    pub(crate) upstream_sessions: UpstreamSessionRegistry,
+    pub(crate) questions: Questions<ElicitingCall>,
+    pub(crate) parking: Parking<Standstill>,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) calls: Calls,
+    pub(crate) metrics: Arc<RequestMetrics>,
+}
+
+/// Call of a legacy client that waits for the client's answer to a server request.
+#[derive(Debug, Clone)]
+pub(crate) struct ElicitingCall {
+    /// Receiver of the answer.
+    pub(crate) answers: Answers,
+    /// Cancels the call if no answer can come any more.
+    pub(crate) call: TakeBack,
+    /// Gateway of the client.
+    pub(crate) gateway: Slug,
+    /// Token of the client.
+    pub(crate) token: TokenHash,
+}
+
+impl ElicitingCall {
+    /// Returns `true` if the client is still served and can answer.
+    pub(crate) fn is_served(&self, view: &View) -> bool {
+        view_change::is_served(view, &self.gateway, &self.token)
+    }
+}
+
+impl<S: ConfigSource> ProxyState<S> {
+    /// Returns a permit for one request. A later revocation ends the request through its permit; a revocation between
+    /// the check of the token and this call is detected here.
+    pub(crate) fn acquire_permit(
+        &self,
+        caller: &Caller,
+        now: Instant,
+    ) -> Result<RequestPermit, Refusal> {
+        let token = &caller.token().hash;
+        let place = self.limiter.acquire(token, caller.principal(), now)?;
+        if self.source.is_revoked(token) {
+            return Err(Refusal::Unauthenticated);
+        }
+        Ok(place)
+    }
+
+    /// Handles the termination of a legacy session by its client. Calls that wait for the client's answers are
+    /// cancelled, and upstream sessions that serve this session alone end.
+    pub(crate) fn session_ended(&self, subject: SessionContext<'_>) {
+        for asker in self.questions.session_over(&subject.facts.random) {
+            asker.call.now();
+        }
+        let mut servers = subject.gateway.servers.iter();
+        if servers.any(|server| server.sharing == SessionSharing::PerSession) {
+            self.upstream_sessions
+                .end_for_session(&subject.facts.random);
+        }
+    }
+
+    /// Cancels suspended calls of modern clients whose gateway was removed or denied: their clients cannot come back.
+    pub(crate) fn cancel_unserved(&self, view: &View) {
+        self.parking.retain(|gateway| {
+            let gateway = view.gateway(gateway.as_str());
+            gateway.is_some_and(|gateway| gateway.denied.is_none())
+        });
+    }
+
+    /// Ends all requests of revoked tokens, streams included.
+    pub(crate) fn end_tokens<'a>(&self, tokens: impl Iterator<Item = &'a TokenHash>) {
+        tokens.for_each(|token| self.limiter.end_token(token));
+    }
+
+    /// Handles a new view: drops state of what was removed and notifies clients of changed lists.
+    pub(crate) fn view_changed(&self, before: &View, after: &View) {
+        let mut views = ViewComparison::new(before, after);
+        self.sessions.view_changed(&mut views);
+        self.subscriptions.view_changed(&mut views);
+        self.change_feeds.view_changed(after);
+        for asker in self.questions.take_if(|asker| !asker.is_served(after)) {
+            asker.call.now();
+        }
+        self.cancel_unserved(after);
+        self.upstream_sessions.view_changed(after);
+        self.upstream.retain(after);
+        self.metrics.retain(after);
+        self.limiter.retain(|token| after.token(token).is_some());
+    }
+}

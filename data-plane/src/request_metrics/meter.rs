@@ -1,0 +1,207 @@
+//! Metric handles by gateway and call target, created on first use: a tool without calls costs nothing. Tools have one
+//! handle each; other targets share one per method and server, so that clients cannot create labels.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use toolgate_data_core::{View, plan::CallPlan};
+use toolgate_model::Slug;
+use toolgate_runtime::{
+    Metrics,
+    metrics::{LatencyHistogram, OperationLabels},
+};
+
+use super::MethodLabel;
+
+/// Handles of all gateways.
+pub(super) struct MeterRegistry {
+    metrics: Metrics,
+    gateways: CopyOnWriteMap<Slug, Arc<GatewayMeter>>,
+    overhead: CopyOnWriteMap<MethodLabel, LatencyHistogram>,
+}
+
+/// Handles of one gateway.
+pub(super) struct GatewayMeter {
+    metrics: Metrics,
+    gateway: Slug,
+    tools: CopyOnWriteMap<Box<str>, Arc<TargetMeter>>,
+    others: CopyOnWriteMap<(&'static str, Slug), Arc<TargetMeter>>,
+    methods: CopyOnWriteMap<(MethodLabel, Option<&'static str>, &'static str), LatencyHistogram>,
+}
+
+/// Handles of one tool, or of one method of one server.
+pub(super) struct TargetMeter {
+    metrics: Metrics,
+    gateway: Slug,
+    method: &'static str,
+    tool: Option<Box<str>>,
+    server: Slug,
+    outcomes: CopyOnWriteMap<
+        (Option<&'static str>, ProtocolVersions),
+        (LatencyHistogram, LatencyHistogram),
+    >,
+}
+
+/// Protocol versions of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ProtocolVersions {
+    /// Version between client and proxy.
+    pub(super) client: &'static str,
+    /// Version between proxy and server.
+    pub(super) server: &'static str,
+}
+
+/// Copy-on-write map: read without a lock, rarely extended.
+struct CopyOnWriteMap<K, V>(ArcSwap<BTreeMap<K, V>>);
+
+impl<K: Ord + Clone, V: Clone> CopyOnWriteMap<K, V> {
+    fn new() -> Self {
+        Self(ArcSwap::from_pointee(BTreeMap::new()))
+    }
+
+    fn get<Q>(&self, key: &Q, make: impl Fn() -> (K, V)) -> V
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        if let Some(found) = self.0.load().get(key) {
+            return found.clone();
+        }
+        let (key, made) = make();
+        self.0.rcu(|table| {
+            let mut table = BTreeMap::clone(table);
+            table.entry(key.clone()).or_insert_with(|| made.clone());
+            table
+        });
+        made
+    }
+
+    fn with<Q>(&self, key: &Q, make: impl Fn() -> (K, V), use_it: impl Fn(&V))
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        match self.0.load().get(key) {
+            Some(found) => use_it(found),
+            None => use_it(&self.get(key, make)),
+        }
+    }
+
+    fn retain(&self, keep: impl Fn(&K) -> bool) {
+        if !self.0.load().keys().all(&keep) {
+            self.0.rcu(|table| {
+                let kept = table.iter().filter(|(key, _)| keep(key));
+                kept.map(|(key, value)| (key.clone(), value.clone()))
+                    .collect::<BTreeMap<_, _>>()
+            });
+        }
+    }
+}
+
+impl MeterRegistry {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self {
+            metrics,
+            gateways: CopyOnWriteMap::new(),
+            overhead: CopyOnWriteMap::new(),
+        }
+    }
+
+    pub(super) fn gateway(&self, gateway: &Slug) -> Arc<GatewayMeter> {
+        self.gateways.get(gateway, || {
+            let meter = GatewayMeter {
+                metrics: self.metrics.clone(),
+                gateway: gateway.clone(),
+                tools: CopyOnWriteMap::new(),
+                others: CopyOnWriteMap::new(),
+                methods: CopyOnWriteMap::new(),
+            };
+            (gateway.clone(), Arc::new(meter))
+        })
+    }
+
+    pub(super) fn overhead(&self, method: MethodLabel, own: Duration) {
+        let make = || (method, self.metrics.overhead(method.as_str()));
+        self.overhead
+            .with(&method, make, |timing| timing.record(own));
+    }
+
+    pub(super) fn retain(&self, view: &View) {
+        self.gateways
+            .retain(|gateway| view.gateway(gateway.as_str()).is_some());
+    }
+}
+
+impl GatewayMeter {
+    pub(super) fn target(&self, call: &CallPlan) -> Arc<TargetMeter> {
+        let server = || call.server().name.id.clone();
+        let meter = |tool: Option<Box<str>>| TargetMeter {
+            metrics: self.metrics.clone(),
+            gateway: self.gateway.clone(),
+            method: call.target.method(),
+            tool,
+            server: server(),
+            outcomes: CopyOnWriteMap::new(),
+        };
+        if let Some(tool) = call.target.tool() {
+            let name = || tool.exposed.clone();
+            let make = || (name(), Arc::new(meter(Some(name()))));
+            return self.tools.get(&*tool.exposed, make);
+        }
+        let key = (call.target.method(), server());
+        let make = || (key.clone(), Arc::new(meter(None)));
+        self.others.get(&key, make)
+    }
+
+    pub(super) fn method(
+        &self,
+        method: MethodLabel,
+        error: Option<&'static str>,
+        version: &'static str,
+        took: Duration,
+    ) {
+        let key = (method, error, version);
+        let make = || {
+            let operation = OperationLabels {
+                method: method.as_str(),
+                tool: None,
+                error,
+                version,
+                gateway: self.gateway.as_str(),
+                server: "",
+            };
+            (key, self.metrics.server_operation(&operation))
+        };
+        self.methods.with(&key, make, |timing| timing.record(took));
+    }
+}
+
+impl TargetMeter {
+    /// Records a call that took `took` in total, of which it waited `waited` for the server.
+    pub(super) fn record(
+        &self,
+        error: Option<&'static str>,
+        spoken: ProtocolVersions,
+        took: Duration,
+        waited: Duration,
+    ) {
+        let key = (error, spoken);
+        let make = || {
+            let operation = |version| OperationLabels {
+                method: self.method,
+                tool: self.tool.as_deref(),
+                error,
+                version,
+                gateway: self.gateway.as_str(),
+                server: self.server.as_str(),
+            };
+            let ours = self.metrics.server_operation(&operation(spoken.client));
+            let theirs = self.metrics.client_operation(&operation(spoken.server));
+            (key, (ours, theirs))
+        };
+        self.outcomes.with(&key, make, |(ours, theirs)| {
+            ours.record(took);
+            theirs.record(waited);
+        });
+    }
+}

@@ -1,0 +1,114 @@
+//! Resolves the `Mcp-Session-Id` header to a session. Opened ids are cached, so that a seal is opened once.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue};
+use moka::sync::Cache;
+use toolgate_data_core::{
+    Caller, GatewayView, Sealer,
+    seal::SealContext,
+    session::session_id::{self, SessionClaims},
+};
+use toolgate_ingress::CacheSlot;
+use toolgate_model::{Principal, Slug, Timestamp};
+use toolgate_session::SessionRegistry;
+
+use crate::transport_request;
+
+/// Maximum number of cached ids.
+const MAX_CACHED_IDS: u64 = 50_000;
+
+/// Lifetime of a cached id; bounded because ids must become invalid when their key is rotated out.
+const CACHE_TTL: Duration = Duration::from_secs(300);
+
+/// Cache of opened session ids.
+pub(crate) struct SessionIdCache(Cache<Box<str>, Arc<CachedSessionId>>);
+
+/// Content of an id, with the gateway and principal that it was opened for.
+struct CachedSessionId {
+    text: Box<str>,
+    gateway: Slug,
+    principal: Arc<Principal>,
+    facts: Arc<SessionClaims>,
+}
+
+/// Result of resolving the session header; the owned form of the core's type.
+#[derive(Debug, Clone)]
+pub(crate) enum SessionHeader {
+    /// The header is absent.
+    Absent,
+    /// The id is not valid for this caller and gateway, or its session has ended.
+    Unknown,
+    /// The session is open.
+    Open(Arc<SessionClaims>),
+}
+
+impl SessionIdCache {
+    pub(crate) fn new() -> Self {
+        let cache = Cache::builder()
+            .max_capacity(MAX_CACHED_IDS)
+            .time_to_live(CACHE_TTL);
+        Self(cache.build())
+    }
+
+    /// Resolves the session header of a request.
+    pub(crate) fn session(
+        &self,
+        headers: &HeaderMap,
+        sealer: &Sealer,
+        gateway: &GatewayView,
+        caller: &Caller,
+        sessions: &SessionRegistry,
+        slot: &CacheSlot,
+    ) -> SessionHeader {
+        let mut values = headers.get_all(transport_request::SESSION).iter();
+        let text = match (values.next(), values.next()) {
+            (None, _) => return SessionHeader::Absent,
+            (Some(value), None) => HeaderValue::to_str(value).unwrap_or_default(),
+            (Some(_), Some(_)) => return SessionHeader::Unknown,
+        };
+        match self.facts(
+            text,
+            (sealer, sessions.now()),
+            &gateway.name.id,
+            caller.principal(),
+            slot,
+        ) {
+            Some(facts) if !sessions.has_ended(&facts) => SessionHeader::Open(facts),
+            Some(_) | None => SessionHeader::Unknown,
+        }
+    }
+
+    fn facts(
+        &self,
+        text: &str,
+        (sealer, now): (&Sealer, Timestamp),
+        gateway: &Slug,
+        principal: &Arc<Principal>,
+        slot: &CacheSlot,
+    ) -> Option<Arc<SessionClaims>> {
+        // Most connections carry one session. Ids of other sessions are found in the shared cache, at a higher cost.
+        let last = slot
+            .get::<CachedSessionId>()
+            .filter(|known| *known.text == *text);
+        let known = match last.or_else(|| self.0.get(text)) {
+            Some(known) => known,
+            None => {
+                let binding = SealContext { gateway, principal };
+                let facts = session_id::open(sealer, binding, text, now)?;
+                let known = Arc::new(CachedSessionId {
+                    text: text.into(),
+                    gateway: gateway.clone(),
+                    principal: Arc::clone(principal),
+                    facts: Arc::new(facts),
+                });
+                self.0.insert(text.into(), Arc::clone(&known));
+                slot.put(Arc::clone(&known));
+                known
+            }
+        };
+        // An id of another principal or gateway is treated like an invalid one.
+        let same = known.gateway == *gateway && known.principal == *principal;
+        same.then(|| Arc::clone(&known.facts))
+    }
+}

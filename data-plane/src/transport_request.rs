@@ -1,0 +1,171 @@
+//! HTTP requests of the MCP transport: the supported methods, the headers, and the body of a posted message.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+use toolgate_data_core::Refusal;
+use toolgate_ingress::RequestBody;
+use toolgate_mcp::{
+    Envelope, FrameLimits, MessageKind, envelope,
+    headers::{self as names, ReceivedHeader, StandardHeaders},
+    trace::TraceContext,
+};
+use toolgate_runtime::budget::BudgetOwner;
+
+/// Request of the MCP transport, received completely.
+#[derive(Debug)]
+pub(crate) enum TransportRequest {
+    /// Message of the client.
+    Post(Bytes),
+    /// Request to open a stream.
+    Get,
+    /// Request to terminate a session.
+    Delete,
+}
+
+impl TransportRequest {
+    /// Returns the posted message; empty if there is none.
+    pub(crate) fn body(&self) -> Bytes {
+        match self {
+            Self::Post(body) => body.clone(),
+            Self::Get | Self::Delete => Bytes::new(),
+        }
+    }
+
+    /// Returns the JSON-RPC id as written, or `None` if the message is not a request. Parses the message again: meant
+    /// for refusals, which are rare.
+    pub(crate) fn id(&self) -> Option<Box<str>> {
+        let Self::Post(bytes) = self else {
+            return None;
+        };
+        let envelope = envelope::parse(bytes, &FrameLimits::REQUEST).ok()?;
+        let id = envelope
+            .raw_id()
+            .filter(|_| envelope.kind == MessageKind::Request);
+        id.map(Box::from)
+    }
+}
+
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+/// `Accept` value of nearly all clients.
+const COMMON_ACCEPT: &[u8] = b"application/json, text/event-stream";
+const VERSION: HeaderName = HeaderName::from_static(names::VERSION);
+const METHOD: HeaderName = HeaderName::from_static(names::METHOD);
+const NAME: HeaderName = HeaderName::from_static(names::NAME);
+/// Header with the id of a legacy session.
+pub(crate) const SESSION: HeaderName = HeaderName::from_static(names::SESSION);
+
+/// Reads the request. Requests that cannot be served are refused before their body is read.
+pub(crate) async fn receive(
+    head: &Parts,
+    body: RequestBody,
+    caller: BudgetOwner,
+) -> Result<TransportRequest, Refusal> {
+    match head.method {
+        Method::POST => {
+            if !is_json(&head.headers) {
+                return Err(Refusal::MediaType);
+            }
+            if !(accepts(&head.headers, JSON) && accepts(&head.headers, EVENT_STREAM)) {
+                let both = "application/json and text/event-stream";
+                return Err(Refusal::NotAcceptable(both));
+            }
+            body.read(caller).await.map(TransportRequest::Post)
+        }
+        Method::GET => Ok(TransportRequest::Get),
+        Method::DELETE => Ok(TransportRequest::Delete),
+        _ => Err(Refusal::MethodNotAllowed),
+    }
+}
+
+/// Returns an error if the client does not accept an event stream.
+pub(crate) fn accepts_events(headers: &HeaderMap) -> Result<(), Refusal> {
+    if accepts(headers, EVENT_STREAM) {
+        Ok(())
+    } else {
+        Err(Refusal::NotAcceptable(EVENT_STREAM))
+    }
+}
+
+/// Returns MCP's standard headers.
+pub(crate) fn standard_headers(headers: &HeaderMap) -> StandardHeaders<'_> {
+    StandardHeaders {
+        version: header_values(headers, &VERSION),
+        method: header_values(headers, &METHOD),
+        name: header_values(headers, &NAME),
+    }
+}
+
+/// Returns the trace context of a message.
+pub(crate) fn trace<'a>(
+    headers: &'a HeaderMap,
+    envelope: &'a Envelope<'_>,
+) -> Option<TraceContext<'a>> {
+    let header =
+        |name| ReceivedHeader::of(headers.get_all(name).iter().map(|value| value.as_bytes()));
+    TraceContext::of(envelope.meta(), header)
+}
+
+/// Returns the protocol version header.
+pub(crate) fn version_header(headers: &HeaderMap) -> ReceivedHeader<'_> {
+    header_values(headers, &VERSION)
+}
+
+/// Returns all headers that mirror tool arguments.
+pub(crate) fn param_headers(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
+    let named = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    named
+        .filter(|(name, _)| name.starts_with(names::PARAM_PREFIX))
+        .collect()
+}
+
+fn header_values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> ReceivedHeader<'a> {
+    ReceivedHeader::of(headers.get_all(name).iter().map(|value| value.as_bytes()))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    let essence = only.as_bytes().split(|byte| *byte == b';').next();
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()))
+}
+
+/// Returns `true` if `Accept` contains the media type, literally or by wildcard. Without the header every type is
+/// accepted; a type with weight zero is not.
+fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let mut lists = headers.get_all(header::ACCEPT).iter().peekable();
+    if lists.peek().is_none() {
+        return true;
+    }
+    if headers
+        .get(header::ACCEPT)
+        .is_some_and(|list| list.as_bytes() == COMMON_ACCEPT)
+    {
+        return true;
+    }
+    let family = wanted.split('/').next().unwrap_or_default();
+    lists.any(|list| {
+        let Ok(list) = list.to_str() else {
+            return false;
+        };
+        list.split(',').any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let range = parts.next().unwrap_or_default();
+            let named = range.eq_ignore_ascii_case(wanted)
+                || range == "*/*"
+                || range
+                    .strip_suffix("/*")
+                    .is_some_and(|f| f.eq_ignore_ascii_case(family));
+            let weight = parts.find_map(|part| part.strip_prefix("q="));
+            let weight = weight.and_then(|weight| weight.parse::<f32>().ok());
+            named && weight != Some(0.0)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Configuration that a proxy serves, and the application of pushes to it. A resource that fails validation, or that
+//! makes the view builder panic, keeps its last good form and is reported; the rest of the push is served.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use toolgate_data_core::View;
+use toolgate_model::{
+    Digest, ResourceKey, ResourceKind, ResourceRefusal, Snapshot, SnapshotResource, Version,
+    snapshot::{GatewayResource, SnapshotEntry},
+};
+use toolgate_wire::push::{ReceivedUpdate, RejectedResource, key_to_proto};
+
+/// Configuration that is served, as snapshot and as view.
+#[derive(Debug, Clone)]
+pub(crate) struct AppliedConfig {
+    /// Last good form of every resource.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The snapshot, indexed for requests.
+    pub(crate) view: Arc<View>,
+    /// Resources whose latest form was refused, with the reason.
+    pub(crate) refused: BTreeMap<ResourceKey, String>,
+}
+
+/// Error of a push with a version older than the current one. The push is rejected as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("was offered version {offered}, which is before {held}")]
+pub(crate) struct VersionRollback {
+    held: Version,
+    offered: Version,
+}
+
+/// Function that builds a view; replaced in tests.
+type ViewBuilder = fn(&Snapshot, Option<&View>) -> (View, Vec<ResourceRefusal>);
+
+struct ViewBuild {
+    snapshot: Snapshot,
+    view: View,
+    refusals: Vec<ResourceRefusal>,
+}
+
+/// Digest that a Hello reports for a refused resource. No resource has this digest, so the control plane sends the
+/// resource again.
+const REFUSED_DIGEST: Digest = Digest([0; 32]);
+
+impl AppliedConfig {
+    /// Returns an empty configuration.
+    pub(crate) fn empty() -> Self {
+        let view = Arc::new(View::empty());
+        Self {
+            snapshot: Arc::default(),
+            view,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the digests to report in a Hello. A refused resource is reported with [`REFUSED_DIGEST`]: the control
+    /// plane sends it again and learns of the refusal, or removes it if it no longer exists.
+    pub(crate) fn digests(&self) -> BTreeMap<ResourceKey, Digest> {
+        let mut digests = self.snapshot.digests();
+        for (key, digest) in &mut digests {
+            if self.refused.contains_key(key) {
+                *digest = REFUSED_DIGEST;
+            }
+        }
+        digests
+    }
+
+    /// Applies a push. Returns the new configuration and the refused resources. Takes as long as building a view, so it
+    /// must not run on the request path.
+    pub(crate) fn apply(
+        &self,
+        incoming: ReceivedUpdate,
+    ) -> Result<(Self, Vec<RejectedResource>), VersionRollback> {
+        self.apply_with(incoming, View::build)
+    }
+
+    fn apply_with(
+        &self,
+        incoming: ReceivedUpdate,
+        builder: ViewBuilder,
+    ) -> Result<(Self, Vec<RejectedResource>), VersionRollback> {
+        let held = self.snapshot.version;
+        if incoming.version < held {
+            return Err(VersionRollback {
+                held,
+                offered: incoming.version,
+            });
+        }
+        let ReceivedUpdate {
+            version,
+            mut puts,
+            removes,
+            denied: deny,
+            rejected: mut refused,
+            ..
+        } = incoming;
+        puts.extend(
+            deny.into_iter()
+                .map(|(key, field)| (key, denied_gateway(field))),
+        );
+        let offered: Vec<ResourceKey> = puts.iter().map(|(key, _entry)| key.clone()).collect();
+
+        let mut base = self.snapshot.as_ref().clone();
+        base.version = version;
+        for key in &removes {
+            base.entries.remove(key);
+        }
+        let mut panicked = Vec::new();
+        let Some(mut built) = build(base, puts, (builder, &self.view), &mut panicked) else {
+            // The build fails even without the new resources: keep the current configuration.
+            refused.extend(
+                offered
+                    .iter()
+                    .map(|key| refused_resource(key, "the view could not be built")),
+            );
+            return Ok((self.clone(), refused));
+        };
+        refused.extend(
+            panicked
+                .iter()
+                .map(|key| refused_resource(key, "building the view with it failed")),
+        );
+        self.restore_last_good(&mut built);
+        let news = self.new_refusals(&built.refusals, &offered, &refused);
+        refused.extend(news);
+        let remembered = self.remember_refusals(&offered, &removes, &refused);
+        let next = Self {
+            snapshot: Arc::new(built.snapshot),
+            view: Arc::new(built.view),
+            refused: remembered,
+        };
+        Ok((next, refused))
+    }
+
+    /// Returns the refusals to report: those of resources in this push, and those not reported before, unless `refused`
+    /// has a reason already. Uses sets, since all resources of a push may be refused.
+    fn new_refusals(
+        &self,
+        refusals: &[ResourceRefusal],
+        offered: &[ResourceKey],
+        refused: &[RejectedResource],
+    ) -> Vec<RejectedResource> {
+        let told = refused.iter().filter_map(|it| it.known.as_ref());
+        let told: BTreeSet<_> = told.collect();
+        let offered: BTreeSet<_> = offered.iter().collect();
+        let is_news = |it: &&ResourceRefusal| {
+            let key = &it.resource;
+            !told.contains(key) && (offered.contains(key) || !self.refused.contains_key(key))
+        };
+        let news = refusals.iter().filter(is_news);
+        news.map(|it| refused_resource(&it.resource, &it.reason))
+            .collect()
+    }
+
+    /// Restores the last good form of resources that the view refused. Refusals of a gateway concern its parts: it is
+    /// served, or denied, in its new form.
+    fn restore_last_good(&self, built: &mut ViewBuild) {
+        for ResourceRefusal { resource, .. } in &built.refusals {
+            if resource.kind == ResourceKind::Gateway {
+                continue;
+            }
+            match self.snapshot.entries.get(resource) {
+                Some(good) => built
+                    .snapshot
+                    .entries
+                    .insert(resource.clone(), good.clone()),
+                None => built.snapshot.entries.remove(resource),
+            };
+        }
+    }
+
+    fn remember_refusals(
+        &self,
+        offered: &[ResourceKey],
+        removed: &[ResourceKey],
+        refused: &[RejectedResource],
+    ) -> BTreeMap<ResourceKey, String> {
+        let mut remembered = self.refused.clone();
+        for key in offered.iter().chain(removed) {
+            remembered.remove(key);
+        }
+        let named = refused
+            .iter()
+            .filter_map(|it| Some((it.known.clone()?, it.reason.clone())));
+        remembered.extend(named);
+        remembered
+    }
+}
+
+/// Builds a view of `base` with as many of `puts` as possible without a panic, by bisection. Returns `None` if `base`
+/// alone panics.
+fn build(
+    base: Snapshot,
+    mut puts: Vec<(ResourceKey, SnapshotEntry)>,
+    with: (ViewBuilder, &View),
+    panicked: &mut Vec<ResourceKey>,
+) -> Option<ViewBuild> {
+    let mut whole = base.clone();
+    whole.entries.extend(puts.iter().cloned());
+    if let Some(built) = try_build(whole, with) {
+        return Some(built);
+    }
+    if puts.len() <= 1 {
+        panicked.extend(puts.pop().map(|(key, _entry)| key));
+        return try_build(base, with);
+    }
+    let second = puts.split_off(puts.len() / 2);
+    let first = build(base, puts, with, panicked)?;
+    build(first.snapshot, second, with, panicked)
+}
+
+fn try_build(snapshot: Snapshot, (builder, previous): (ViewBuilder, &View)) -> Option<ViewBuild> {
+    let built = catch_unwind(AssertUnwindSafe(|| builder(&snapshot, Some(previous))));
+    let (view, refusals) = built.ok()?;
+    Some(ViewBuild {
+        snapshot,
+        view,
+        refusals,
+    })
+}
+
+/// Returns the placeholder of a gateway that requires an unsupported feature; the view denies it.
+fn denied_gateway(field: String) -> SnapshotEntry {
+    SnapshotEntry::new(SnapshotResource::Gateway(GatewayResource {
+        display_name: String::new(),
+        instructions: String::new(),
+        tools: Vec::new(),
+        servers: Vec::new(),
+        must_understand: vec![field],
+        ..GatewayResource::default()
+    }))
+}
+
+fn refused_resource(key: &ResourceKey, reason: &str) -> RejectedResource {
+    RejectedResource {
+        key: Some(key_to_proto(key)),
+        known: Some(key.clone()),
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Response bodies. A body holds its connection until the last frame was read and then returns it to the pool. A body
+//! dropped earlier closes the connection.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::{http1_connection::Http1Connection, pool::HostPool};
+
+/// Body of a response.
+pub struct EgressResponseBody {
+    body: Incoming,
+    connection: Option<(Box<Http1Connection>, Arc<HostPool>)>,
+}
+
+impl EgressResponseBody {
+    /// Wraps the body of a response on a shared (HTTP/2) connection.
+    pub(crate) fn shared(body: Incoming) -> Self {
+        Self {
+            body,
+            connection: None,
+        }
+    }
+
+    /// Wraps the body of a response on a connection used by this request alone (HTTP/1.1).
+    pub(crate) fn own(body: Incoming, line: Box<Http1Connection>, host: Arc<HostPool>) -> Self {
+        let line = Some((line, host));
+        let mut answer = Self {
+            body,
+            connection: line,
+        };
+        answer.release_if_ended();
+        answer
+    }
+
+    fn release_if_ended(&mut self) {
+        if self.body.is_end_stream() {
+            self.release_connection();
+        }
+    }
+
+    fn release_connection(&mut self) {
+        if let Some((line, host)) = self.connection.take() {
+            host.release(line);
+        }
+    }
+}
+
+impl http_body::Body for EgressResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let Some((line, _host)) = &mut this.connection else {
+            return Pin::new(&mut this.body).poll_frame(cx);
+        };
+        let frame = std::task::ready!(line.poll_body(cx, &mut this.body));
+        match &frame {
+            Some(Ok(_)) => this.release_if_ended(),
+            None => this.release_connection(),
+            Some(Err(_broken)) => this.connection = None,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Debug for EgressResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.body.fmt(f)
+    }
+}

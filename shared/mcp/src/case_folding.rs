@@ -1,0 +1,61 @@
+//! Comparison of member names without regard to case. JSON distinguishes such names, but some parsers (among them Go's
+//! standard one) do not, and let the last one win. A message that contains both spellings can be read in two ways.
+
+use crate::method;
+
+/// Members of the root that are extracted.
+pub(crate) const ROOT: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
+
+/// Members of `params` that are extracted.
+pub(crate) const PARAMS: &[&str] = &[
+    "name",
+    "uri",
+    "taskId",
+    "cursor",
+    "arguments",
+    "protocolVersion",
+    "capabilities",
+    "clientInfo",
+    "level",
+    "requestId",
+    "progressToken",
+    "notifications",
+    "requestState",
+    "inputResponses",
+    "ref",
+    "argument",
+    "_meta",
+];
+
+/// Members of `params.ref` that are extracted.
+pub(crate) const REFERENCE: &[&str] = &["type", "name", "uri"];
+
+/// Members of `_meta` that are extracted.
+pub(crate) const META: &[&str] = &[
+    method::META_VERSION,
+    method::META_CAPABILITIES,
+    method::META_CLIENT,
+    method::META_LOG_LEVEL,
+    method::META_SUBSCRIPTION,
+    method::META_PROGRESS,
+    "traceparent",
+    "tracestate",
+    "baggage",
+];
+
+/// Returns `true` if `name` equals `known`, which is ASCII, under Unicode case folding.
+pub(crate) fn equals_ignoring_case(name: &str, known: &str) -> bool {
+    // The two non-ASCII letters that fold to ASCII have more bytes than the letters they fold to.
+    name.len() >= known.len() && name.chars().map(fold).eq(known.chars().map(fold))
+}
+
+fn fold(c: char) -> char {
+    match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        _ => c.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

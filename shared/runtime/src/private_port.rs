@@ -1,0 +1,87 @@
+//! The private port: liveness, readiness and metrics. Separate from the port that clients reach.
+
+use std::io;
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+use crate::{drain::Drain, metrics::Metrics, readiness::Readiness};
+
+#[derive(Clone)]
+struct PrivatePortState {
+    readiness: Readiness,
+    metrics: Metrics,
+    drain: Drain,
+}
+
+#[derive(Deserialize)]
+struct ReadyzQuery {
+    verbose: Option<String>,
+}
+
+/// Serves `/livez`, `/readyz` (with `?verbose`: what is pending), `/metrics` and the routes of `extra`. Continues while
+/// the process drains and reports it as not ready; run it with [`Drain::spawn_unguarded`].
+pub async fn serve(
+    listener: TcpListener,
+    readiness: Readiness,
+    metrics: Metrics,
+    extra: Router,
+    drain: Drain,
+) -> io::Result<()> {
+    axum::serve(listener, router(readiness, metrics, extra, drain)).await
+}
+
+fn router(readiness: Readiness, metrics: Metrics, extra: Router, drain: Drain) -> Router {
+    let shown = PrivatePortState {
+        readiness,
+        metrics,
+        drain,
+    };
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .with_state(shown)
+        .merge(extra)
+}
+
+async fn readyz(
+    State(shown): State<PrivatePortState>,
+    Query(detail): Query<ReadyzQuery>,
+) -> impl IntoResponse {
+    let mut pending = shown.readiness.pending();
+    if shown.drain.is_draining() {
+        pending.push("draining".to_owned());
+    }
+    if pending.is_empty() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let mut text = "not ready\n".to_owned();
+    if detail.verbose.is_some() {
+        for pending in pending {
+            text.push_str(&format!("waiting for: {pending}\n"));
+        }
+        for blocker in shown.drain.running() {
+            text.push_str(&format!("running: {} ({})\n", blocker.name, blocker.count));
+        }
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+async fn scrape(State(shown): State<PrivatePortState>) -> impl IntoResponse {
+    let text = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    (text, shown.metrics.render())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Tests of the conversion of statuses to messages, fields and exit codes.
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::{CliError, CliErrorKind, from_startup_error};
+
+#[test]
+fn a_bad_field_is_named_with_its_reason() {
+    let mut details = ErrorDetails::new();
+    details.add_bad_request_violation("spec.url", "not an absolute http or https URL");
+    let status =
+        Status::with_error_details(Code::InvalidArgument, "the server is not valid", details);
+    let text = CliError::from(status).to_string();
+    assert_eq!(
+        text,
+        "error: the server is not valid\n  spec.url: not an absolute http or https URL"
+    );
+}
+
+#[test]
+fn exit_codes_follow_the_kind_of_error() {
+    let cases = [
+        (Code::NotFound, CliErrorKind::NotFound),
+        (Code::Unauthenticated, CliErrorKind::Denied),
+        (Code::PermissionDenied, CliErrorKind::Denied),
+        (Code::Aborted, CliErrorKind::Conflict),
+        (Code::AlreadyExists, CliErrorKind::Conflict),
+        (Code::Unavailable, CliErrorKind::Unavailable),
+        (Code::Internal, CliErrorKind::Error),
+    ];
+    for (code, kind) in cases {
+        assert_eq!(
+            CliError::from(Status::new(code, "x")).kind,
+            kind,
+            "{code:?}"
+        );
+    }
+}
+
+#[test]
+fn a_denied_caller_gets_the_location_of_the_token() {
+    let fault = CliError::from(Status::new(Code::Unauthenticated, "no token"));
+    assert!(fault.to_string().contains("admin-token"));
+}
+
+#[test]
+fn a_field_error_is_reported_once() {
+    let mut details = ErrorDetails::new();
+    details.add_bad_request_violation("spec.url", "not a URL");
+    let status = Status::with_error_details(Code::InvalidArgument, "spec.url: not a URL", details);
+    assert_eq!(
+        CliError::from(status).to_string(),
+        "error: spec.url: not a URL"
+    );
+}
+
+#[test]
+fn a_missing_object_is_reported_with_the_command_that_lists_its_kind() {
+    let mut details = ErrorDetails::new();
+    details.set_resource_info("server", "organizations/a/servers/nope", "", "");
+    let status = Status::with_error_details(Code::NotFound, "there is no server a/nope", details);
+    let next = CliError::from(status).next_step;
+    assert_eq!(
+        next.as_deref(),
+        Some("`toolgate get servers` lists what there is")
+    );
+}
+
+#[test]
+fn a_repeated_cause_is_reported_once() {
+    let error = anyhow::anyhow!("line 1 ends early");
+    let error = error.context("not a join bundle: line 1 ends early");
+    let text = from_startup_error(error.context("join.json")).to_string();
+    assert_eq!(
+        text,
+        "error: join.json\n  not a join bundle: line 1 ends early"
+    );
+}

@@ -1,0 +1,191 @@
+//! Output of the command line: results go to standard output in the requested format, everything else to standard
+//! error. A closed pipe (`| head`) is not an error.
+
+use std::{
+    borrow::Cow,
+    fmt::Display,
+    io::{self, IsTerminal as _, Write},
+};
+
+use clap::ValueEnum;
+use comfy_table::{Table, presets};
+use serde_json::Value;
+use toolgate_mcp::hidden_characters;
+
+use super::error::CliError;
+
+/// Format of results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Aligned columns for people.
+    #[default]
+    Table,
+    /// Aligned columns, including columns that are hidden by default.
+    Wide,
+    /// Proto JSON of the API.
+    Json,
+    /// YAML; objects that operators write come as documents that `apply` takes.
+    Yaml,
+    /// Resource names only.
+    Name,
+}
+
+/// Output options of the command line.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct OutputOptions {
+    /// Shape of results.
+    #[arg(
+        short = 'o',
+        long = "output",
+        global = true,
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub format: OutputFormat,
+    /// Leave out the header line of tables.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub no_headers: bool,
+    /// Write results only: no progress, no hints.
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// Writer to the two output streams of a command.
+pub struct OutputWriter {
+    results: Box<dyn Write + Send>,
+    notices: Box<dyn Write + Send>,
+    options: OutputOptions,
+    draws_progress: bool,
+}
+
+impl OutputWriter {
+    /// Writes to standard output and standard error of the process.
+    pub fn standard(options: OutputOptions) -> Self {
+        let draws_progress = io::stderr().is_terminal() && !options.quiet;
+        let (results, notices) = (Box::new(io::stdout()), Box::new(io::stderr()));
+        Self {
+            results,
+            notices,
+            options,
+            draws_progress,
+        }
+    }
+
+    /// Requested format.
+    pub fn format(&self) -> OutputFormat {
+        self.options.format
+    }
+
+    /// Returns `true` if progress may be drawn: standard error is a terminal and `--quiet` is not set.
+    pub fn draws_progress(&self) -> bool {
+        self.draws_progress
+    }
+
+    /// Writes a line of the result.
+    pub fn line(&mut self, text: impl Display) -> Result<(), CliError> {
+        ignore_broken_pipe(writeln!(
+            self.results,
+            "{}",
+            escape_for_terminal(&text.to_string())
+        ))
+    }
+
+    /// Writes a line of information to standard error, unless `--quiet` is set.
+    pub fn notice(&mut self, text: impl Display) {
+        if !self.options.quiet {
+            // A closed standard error cannot be reported.
+            let _closed = writeln!(self.notices, "{}", escape_for_terminal(&text.to_string()));
+        }
+    }
+
+    /// Writes an error to standard error, regardless of the flags.
+    pub fn error(&mut self, fault: &CliError) {
+        let _closed = writeln!(self.notices, "{}", escape_for_terminal(&fault.to_string()));
+    }
+
+    /// Writes raw bytes of the result.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        ignore_broken_pipe(
+            self.results
+                .write_all(bytes)
+                .and_then(|()| self.results.flush()),
+        )
+    }
+
+    /// Writes a value as indented JSON.
+    pub fn json(&mut self, value: &Value) -> Result<(), CliError> {
+        let text = format!("{value:#}");
+        let escaped = escape(&text, |unit| format!("\\u{unit:04x}"));
+        ignore_broken_pipe(writeln!(self.results, "{escaped}"))
+    }
+
+    /// Writes a value as one YAML document.
+    pub fn yaml(&mut self, value: &Value) -> Result<(), CliError> {
+        let text = to_yaml(value)?;
+        self.bytes(text.as_bytes())
+    }
+
+    /// Writes a table with headings.
+    pub fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), CliError> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        if !self.options.no_headers {
+            table.set_header(headings);
+        }
+        table.add_rows(rows);
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.to_string().lines() {
+            self.line(line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Escapes text for a terminal: text of servers must not contain control sequences or hidden characters.
+fn escape_for_terminal(text: &str) -> Cow<'_, str> {
+    escape(text, |unit| format!("\\u{{{unit:x}}}"))
+}
+
+/// Returns `text` with each UTF-16 unit of hidden characters escaped.
+fn escape(text: &str, write: impl Fn(u16) -> String) -> Cow<'_, str> {
+    let hides = |c: char| {
+        hidden_characters::is_hidden(c) && !matches!(c, '\u{200c}' | '\u{200d}') || c == '\r'
+    };
+    if !text.contains(hides) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if hides(c) {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| write(*unit)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Formats a value as YAML.
+pub fn to_yaml(value: &Value) -> Result<String, CliError> {
+    let mut text = serde_saphyr::to_string(value)
+        .map_err(|error| CliError::error(format!("cannot write YAML: {error}")))?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn ignore_broken_pipe(written: io::Result<()>) -> Result<(), CliError> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::error(format!("cannot write the result: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Tests that text of servers has no effect on a terminal (row MC-03 of the threat model).
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use super::*;
+
+/// Captures the written bytes.
+#[derive(Clone, Default)]
+struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
+
+impl Write for CapturedOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const BAD: &str =
+    "a\u{1b}[31mred\u{1b}]0;title\u{7}\u{9b}2J\r\u{8}\u{7f}\u{202e}\u{200b}\u{e0041}z";
+
+fn clean(text: &str) -> bool {
+    !text.contains(|c| c != '\n' && hidden_characters::is_hidden(c) || c == '\r')
+}
+
+#[test]
+fn mc_03_no_escape_sequence_reaches_a_terminal() {
+    let (results, notes) = (CapturedOutput::default(), CapturedOutput::default());
+    let mut out = OutputWriter {
+        results: Box::new(results.clone()),
+        notices: Box::new(notes.clone()),
+        options: OutputOptions {
+            format: OutputFormat::Table,
+            no_headers: false,
+            quiet: false,
+        },
+        draws_progress: false,
+    };
+    out.line(BAD).unwrap();
+    out.table(&["NAME"], vec![vec![BAD.to_owned()]]).unwrap();
+    out.notice(BAD);
+    out.error(&CliError::error(BAD));
+    out.json(&json!({ BAD: BAD })).unwrap();
+    for kept in [results, notes] {
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert!(clean(&text), "{text:?}");
+        assert!(
+            text.contains("\\u{1b}[31mred"),
+            "it can still be read: {text}"
+        );
+    }
+}
+
+#[test]
+fn json_output_keeps_the_content_and_ordinary_text_is_unchanged() {
+    let value = json!({ BAD: [BAD, "👩\u{200d}👧 é"] });
+    let kept = CapturedOutput::default();
+    let mut out = OutputWriter {
+        results: Box::new(kept.clone()),
+        notices: Box::new(io::sink()),
+        options: OutputOptions {
+            format: OutputFormat::Json,
+            no_headers: false,
+            quiet: true,
+        },
+        draws_progress: false,
+    };
+    out.json(&value).unwrap();
+    let text = kept.0.lock().unwrap().clone();
+    assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), value);
+    for text in ["plain\n\ttext", "👩\u{200d}👧", "日本語"] {
+        assert_eq!(escape_for_terminal(text), text);
+    }
+}
+
+#[test]
+fn yaml_escapes_control_characters() {
+    let text = to_yaml(&json!({ BAD: ["\u{1b}[31m", "\u{9b}2J", BAD] })).unwrap();
+    assert!(
+        !text.contains(|c: char| c.is_control() && c != '\n'),
+        "{text:?}"
+    );
+}

@@ -1,0 +1,24 @@
+//! Tests of the advice for each class of failure.
+
+use super::advice_for_probe;
+
+#[test]
+fn the_advice_matches_the_class_of_the_problem() {
+    let advice =
+        |problem, credential| advice_for_probe(problem, "s", "http://10.0.0.1/mcp", credential);
+    let refused = advice(
+        "its URL is not one that Toolgate may go to; use another",
+        "key",
+    );
+    assert!(refused.contains("--egress-allow") && !refused.contains("credential"));
+    let away = advice(
+        "no connection to it could be made; check that it is up",
+        "key",
+    );
+    assert!(away.contains("toolgate apply -f s.yaml") && !away.contains("credential"));
+    let denied = "the server answered HTTP 401 Unauthorized; check it";
+    assert!(advice(denied, "key").contains("credential key"));
+    assert!(advice(denied, "").contains("--header"));
+    assert!(advice("the server answered HTTP 404 Not Found; x", "").contains("path included"));
+    assert!(advice("the server answered HTTP 503; x", "").contains("mend the server"));
+}

@@ -1,0 +1,157 @@
+//! Process context of every role: clock, telemetry, readiness, drain, and the private port that shows them.
+
+use std::{
+    fs::{DirBuilder, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use axum::Router;
+use toolgate_actor::ActorSystem;
+use toolgate_runtime::{
+    Drain, DrainOutcome, DrainTrigger, Metrics, Readiness, SharedClock, clock, drain, private_port,
+    readiness::ReadyGuard,
+    signals,
+    telemetry::{self, LogFormat, Telemetry, TelemetryOptions},
+    tls,
+};
+
+use super::{
+    RoleCommand, listen,
+    options::{CommonOptions, LogFormatArg},
+};
+
+/// Time for actors to end after everything that uses them has ended.
+const ACTOR_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Parts of the process that do not depend on its role.
+pub struct ProcessContext {
+    /// System clock.
+    pub clock: SharedClock,
+    /// Metric instruments.
+    pub metrics: Metrics,
+    /// Readiness of the process to serve requests.
+    pub readiness: Readiness,
+    /// Drain of the process's tasks.
+    pub drain: Drain,
+    trigger: DrainTrigger,
+    drain_timeout: Duration,
+    /// Flushes on drop.
+    _telemetry: Telemetry,
+}
+
+impl ProcessContext {
+    /// Starts telemetry, creates the data folder, and opens the private port. Must be called inside the runtime.
+    /// The process is not ready while the guard lives: keep it until the role is running.
+    pub async fn start(role: &RoleCommand) -> anyhow::Result<(Self, ReadyGuard)> {
+        let options = role.common();
+        tls::install_provider();
+        let telemetry = telemetry::init(&telemetry_options(role, options))?;
+        disable_huge_pages();
+        listen::ensure_free(&role.listeners())?;
+        create_private_folder(&options.data_dir)?;
+        let (drain, trigger) = drain::new();
+        let machine = Self {
+            clock: clock::system(),
+            metrics: telemetry.metrics(),
+            readiness: Readiness::new(),
+            drain,
+            trigger,
+            drain_timeout: options.drain,
+            _telemetry: telemetry,
+        };
+        let starting = machine.readiness.block("start");
+        let listener = listen::bind(options.private_listen, "the private port").await?;
+        let (readiness, metrics) = (machine.readiness.clone(), machine.metrics.clone());
+        let serving = private_port::serve(
+            listener,
+            readiness,
+            metrics,
+            Router::new(),
+            machine.drain.clone(),
+        );
+        // The private port answers until the very end, so that a drain can be observed; the drain does not wait for
+        // it.
+        drop(machine.drain.spawn_unguarded(serving));
+        Ok((machine, starting))
+    }
+
+    /// Returns the context of the data plane.
+    pub fn proxy_context(&self) -> toolgate_data_plane::ProxyContext {
+        toolgate_data_plane::ProxyContext {
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            readiness: self.readiness.clone(),
+            drain: self.drain.clone(),
+        }
+    }
+
+    /// Notifies the service supervisor once the process is ready.
+    pub fn notify_when_ready(&self) {
+        let readiness = self.readiness.clone();
+        drop(self.drain.spawn_unguarded(async move {
+            readiness.ready().await;
+            signals::notify_ready();
+        }));
+    }
+
+    /// Drains the process within its drain timeout. A second signal ends the process at once.
+    pub async fn shut_down(self, actors: Vec<ActorSystem>) {
+        signals::notify_stopping("draining");
+        self.readiness.withdraw();
+        let ended = async {
+            let outcome = self.trigger.drain(self.drain_timeout).await;
+            for actors in &actors {
+                let _too_slow_or_not_they_end = actors.drain(ACTOR_DRAIN_TIMEOUT).await;
+            }
+            outcome
+        };
+        tokio::select! {
+            outcome = ended => match outcome {
+                DrainOutcome::Drained => tracing::info!("drained"),
+                blocked @ DrainOutcome::Blocked(_) => tracing::warn!(%blocked, "cut off"),
+            },
+            _again = signals::terminate() => tracing::warn!("told twice: ending at once"),
+        }
+    }
+}
+
+/// Disables transparent huge pages. With them, the first access to a memory region costs two mebibytes: a freshly
+/// started process is twice as large, while calls take as much processor time with as without
+/// (docs/performance.md).
+fn disable_huge_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay as this system has them");
+    }
+}
+
+fn telemetry_options(role: &RoleCommand, options: &CommonOptions) -> TelemetryOptions {
+    TelemetryOptions {
+        format: match options.log_format {
+            LogFormatArg::Text => LogFormat::Text,
+            LogFormatArg::Json => LogFormat::Json,
+        },
+        filter: options
+            .log
+            .clone()
+            .unwrap_or_else(|| role.default_filter().to_owned()),
+        otlp_endpoint: options.otlp_endpoint.clone(),
+        service_name: role.name().to_owned(),
+    }
+}
+
+/// Creates a folder that only its owner can access: it holds keys and tokens.
+pub fn create_private_folder(path: &Path) -> anyhow::Result<()> {
+    let made = match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => std::fs::create_dir_all(path)
+            .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(0o700))),
+        made => made,
+    };
+    made.with_context(|| format!("cannot make the folder {}", path.display()))
+}

@@ -1,0 +1,131 @@
+//! A real etcd cluster of one or three members.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use etcd_client::{Client, ConnectOptions, GetOptions};
+
+use crate::http_client::TestHttpClient;
+use crate::process::TestProcess;
+use crate::sandbox::Sandbox;
+use crate::{clock, external_programs, port};
+
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+struct TestEtcdMember {
+    name: String,
+    client: SocketAddr,
+    peer: SocketAddr,
+    process: TestProcess,
+}
+
+/// Running cluster.
+#[derive(Debug)]
+pub struct TestEtcdCluster {
+    members: Vec<TestEtcdMember>,
+}
+
+impl TestEtcdCluster {
+    /// Starts `count` members and waits until all are healthy.
+    pub async fn start(sandbox: &Sandbox, count: usize) -> Result<Self> {
+        let mut plan = Vec::new();
+        for number in 0..count {
+            plan.push((format!("etcd{number}"), port::free()?, port::free()?));
+        }
+        let cluster: Vec<String> = plan
+            .iter()
+            .map(|(name, _, peer)| format!("{name}=http://{peer}"))
+            .collect();
+        let cluster = cluster.join(",");
+        let mut members = Vec::new();
+        for (name, client, peer) in plan {
+            let mut command = Command::new(external_programs::program("etcd")?);
+            command
+                .args(["--name", &name, "--initial-cluster", &cluster])
+                .args(["--initial-cluster-state", "new", "--log-level", "warn"])
+                .arg("--data-dir")
+                .arg(sandbox.join(&name))
+                .args(["--listen-client-urls", &format!("http://{client}")])
+                .args(["--advertise-client-urls", &format!("http://{client}")])
+                .args(["--listen-peer-urls", &format!("http://{peer}")])
+                .args(["--initial-advertise-peer-urls", &format!("http://{peer}")]);
+            let process = TestProcess::start(&name, sandbox.path(), command)?;
+            members.push(TestEtcdMember {
+                name,
+                client,
+                peer,
+                process,
+            });
+        }
+        let http = TestHttpClient::default();
+        for member in &members {
+            let url = format!("http://{}/health", member.client);
+            clock::eventually(
+                &format!("{} is healthy", member.name),
+                START_TIMEOUT,
+                || async {
+                    let reply = http.get(&url).await?;
+                    if !reply.text().contains("\"true\"") {
+                        bail!("{} {}", reply.status, reply.text());
+                    }
+                    Ok(())
+                },
+            )
+            .await
+            .with_context(|| format!("peers at {}", member.peer))?;
+        }
+        Ok(Self { members })
+    }
+
+    /// Client URLs, in the order of the members.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        self.members
+            .iter()
+            .map(|member| format!("http://{}", member.client))
+            .collect()
+    }
+
+    fn member(&self, number: usize) -> Result<&TestEtcdMember> {
+        self.members
+            .get(number)
+            .with_context(|| format!("no member {number}"))
+    }
+
+    /// Suspends a member with SIGSTOP: its connections stay open without responses.
+    pub fn freeze(&self, number: usize) -> Result<()> {
+        self.member(number)?.process.signal("STOP")
+    }
+
+    /// Resumes a member.
+    pub fn thaw(&self, number: usize) -> Result<()> {
+        self.member(number)?.process.signal("CONT")
+    }
+
+    /// Connects directly to one member.
+    pub async fn connect(&self, number: usize) -> Result<Client> {
+        let options = ConnectOptions::new().with_timeout(Duration::from_secs(5));
+        let endpoint = format!("http://{}", self.member(number)?.client);
+        Ok(Client::connect([endpoint], Some(options)).await?)
+    }
+
+    /// Writes bytes directly to the store.
+    pub async fn put(&self, key: &str, value: &[u8]) -> Result<()> {
+        self.connect(0).await?.put(key, value, None).await?;
+        Ok(())
+    }
+
+    /// All keys with this prefix, and their values.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let options = GetOptions::new().with_prefix();
+        let mut found = self.connect(0).await?.get(prefix, Some(options)).await?;
+        let pairs = found.take_kvs().into_iter().map(|pair| {
+            let (key, value) = pair.into_key_value();
+            (String::from_utf8_lossy(&key).into_owned(), value)
+        });
+        Ok(pairs.collect())
+    }
+}

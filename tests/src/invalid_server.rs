@@ -1,0 +1,179 @@
+//! A server with a valid handshake whose tools each return a different kind of invalid response.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Tools with invalid responses; the name describes the fault.
+pub const INVALID_TOOLS: &[&str] = &[
+    "html",
+    "not_json",
+    "wrong_id",
+    "no_result",
+    "both",
+    "array",
+    "truncated",
+    "hangs_up",
+    "silent",
+    "redirect",
+    "unauthorized",
+    "server_error",
+    "endless_event",
+    "wrong_type",
+    "deep",
+];
+
+/// Tool with a valid response, to check that the server is alive.
+pub const VALID_TOOL: &str = "truth";
+
+/// Running server; it ends when dropped.
+#[derive(Debug)]
+pub struct InvalidServer {
+    address: SocketAddr,
+    _task: JoinSet<()>,
+}
+
+impl InvalidServer {
+    /// Starts a server on a free port.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let router = Router::new().route("/mcp", post(handle_request));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the liar ended");
+            }
+        });
+        Ok(Self {
+            address,
+            _task: task,
+        })
+    }
+
+    /// MCP endpoint.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+}
+
+async fn handle_request(body: Bytes) -> Response {
+    let Ok(message) = serde_json::from_slice::<Value>(&body) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let id = message.get("id").cloned().unwrap_or_default();
+    match message.get("method").and_then(Value::as_str) {
+        Some("server/discover") => valid_response(&id, &discovery()),
+        Some("tools/list") => valid_response(&id, &listing()),
+        Some("tools/call") => {
+            let name = message.pointer("/params/name").and_then(Value::as_str);
+            invalid_response(name.unwrap_or_default(), &id).await
+        }
+        _ => StatusCode::ACCEPTED.into_response(),
+    }
+}
+
+fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
+
+fn valid_response(id: &Value, result: &Value) -> Response {
+    let message = json!({"jsonrpc": "2.0", "id": id, "result": result});
+    typed("application/json", message.to_string())
+}
+
+fn discovery() -> Value {
+    json!({
+        "resultType": "complete",
+        "supportedVersions": ["2026-07-28"],
+        "capabilities": {"tools": {}},
+        "ttlMs": 1000,
+        "cacheScope": "private",
+    })
+}
+
+fn listing() -> Value {
+    let tools: Vec<Value> = INVALID_TOOLS
+        .iter()
+        .chain([&VALID_TOOL])
+        .map(|name| json!({"name": name, "description": "Lies", "inputSchema": {"type": "object"}}))
+        .collect();
+    json!({"resultType": "complete", "tools": tools, "ttlMs": 1000, "cacheScope": "private"})
+}
+
+async fn invalid_response(name: &str, id: &Value) -> Response {
+    let content = json!([{"type": "text", "text": "a secret-of-the-server"}]);
+    let result = json!({"resultType": "complete", "content": content});
+    let text = json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
+    match name {
+        VALID_TOOL => valid_response(id, &result),
+        "html" => typed("text/html", "<h1>secret-of-the-server</h1>"),
+        "not_json" => typed("application/json", "secret-of-the-server"),
+        "wrong_id" => valid_response(&json!("secret-of-the-server"), &result),
+        "no_result" => typed(
+            "application/json",
+            format!(r#"{{"jsonrpc":"2.0","id":{id}}}"#),
+        ),
+        "both" => {
+            let both = json!({"jsonrpc": "2.0", "id": id, "result": result,
+                "error": {"code": -1, "message": "secret-of-the-server"}});
+            typed("application/json", both.to_string())
+        }
+        "array" => typed("application/json", format!("[{text}]")),
+        "truncated" => typed(
+            "application/json",
+            text.get(..text.len() / 2).unwrap_or("").to_owned(),
+        ),
+        "hangs_up" => broken_body(),
+        "silent" => {
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            StatusCode::OK.into_response()
+        }
+        "redirect" => {
+            let away = [(header::LOCATION, "http://127.0.0.1:1/secret-of-the-server")];
+            (StatusCode::TEMPORARY_REDIRECT, away).into_response()
+        }
+        "unauthorized" => {
+            let asks = [(
+                header::WWW_AUTHENTICATE,
+                "Bearer realm=\"secret-of-the-server\"",
+            )];
+            (StatusCode::UNAUTHORIZED, asks, "secret-of-the-server").into_response()
+        }
+        "server_error" => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "secret-of-the-server").into_response()
+        }
+        "endless_event" => typed(
+            "text/event-stream",
+            format!("data: {}", "x".repeat(40 << 20)),
+        ),
+        "wrong_type" => typed("application/octet-stream", text),
+        _ => {
+            let (open, close) = ("[".repeat(2000), "]".repeat(2000));
+            let deep = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{open}{close}}}"#);
+            typed("application/json", deep)
+        }
+    }
+}
+
+/// Body that breaks off in the middle.
+fn broken_body() -> Response {
+    let broken: Vec<std::io::Result<Bytes>> = vec![
+        Ok(Bytes::from_static(br#"{"jsonrpc":"2.0","#)),
+        Err(std::io::Error::other("hangs up")),
+    ];
+    typed(
+        "application/json",
+        Body::from_stream(futures_util::stream::iter(broken)),
+    )
+}

@@ -1,0 +1,125 @@
+//! A fleet: three proxies of one control plane with a real etcd, and haproxy, which sends each request to the next
+//! proxy.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::agent::Agent;
+use crate::clock::eventually;
+use crate::etcd_cluster::TestEtcdCluster;
+use crate::process::TestProcess;
+use crate::sandbox::Sandbox;
+use crate::toolgate::{ControlPlaneProcess, ProxyProcess};
+use crate::upstream_server::UpstreamServer;
+use crate::{external_programs, port};
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// Three proxies that serve the gateway `main` with one fixture server.
+#[derive(Debug)]
+pub struct ProxyFleet {
+    /// All proxies; each is a peer of the others.
+    pub proxies: Vec<ProxyProcess>,
+    /// Server behind the gateway.
+    pub server: UpstreamServer,
+    /// Token with access to every gateway.
+    pub token: String,
+    /// Control plane of the fleet.
+    pub plane: ControlPlaneProcess,
+    _etcd: TestEtcdCluster,
+    sandbox: Sandbox,
+}
+
+impl ProxyFleet {
+    /// Starts all processes, the fixture with these flags, and waits until every proxy serves.
+    pub async fn start(name: &str, fixture: &[&str]) -> Result<Self> {
+        let sandbox = Sandbox::new(name)?;
+        let etcd = TestEtcdCluster::start(&sandbox, 1).await?;
+        let server = UpstreamServer::fixture(&sandbox, "fixture", fixture).await?;
+        let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints()).await?;
+        let mut proxies = Vec::new();
+        for number in 1..=3 {
+            proxies.push(ProxyProcess::join(&sandbox, &format!("proxy-{number}"), &plane).await?);
+        }
+        let cli = plane.cli()?;
+        cli.expose("main", server.url(), "single").await?;
+        let token = cli.token("everywhere", &[]).await?;
+        for proxy in &proxies {
+            let agent = Agent::modern(&proxy.url("main"), &token);
+            eventually("every proxy serves", SOON, || agent.echo("echo", "hello")).await?;
+        }
+        Ok(Self {
+            proxies,
+            server,
+            token,
+            plane,
+            _etcd: etcd,
+            sandbox,
+        })
+    }
+
+    /// Opens a session on the first proxy and returns one agent per proxy for it.
+    pub async fn open_session(&self) -> Result<Vec<Agent>> {
+        let home = Agent::legacy(&self.url(0), &self.token).await?;
+        let urls = (0..self.proxies.len()).map(|at| self.url(at));
+        Ok(urls.map(|url| home.at_url(&url)).collect())
+    }
+
+    /// Endpoint of the gateway on the proxy with this index.
+    #[must_use]
+    pub fn url(&self, at: usize) -> String {
+        let proxy = self.proxies.get(at);
+        proxy.map_or_else(String::new, |proxy| proxy.url("main"))
+    }
+
+    /// Starts haproxy in front of the proxies: each request goes to the next proxy, regardless of its client.
+    pub async fn start_load_balancer(&self) -> Result<LoadBalancer> {
+        let address = port::free()?;
+        let mut config = format!(
+            "global\n  log stdout format raw local0\n\
+             defaults\n  mode http\n  log global\n  option httplog\n  timeout connect 5s\n  \
+             timeout client 5m\n  timeout server 5m\n\
+             frontend mcp\n  bind {address}\n  default_backend proxies\n\
+             backend proxies\n  balance roundrobin\n"
+        );
+        for (at, proxy) in self.proxies.iter().enumerate() {
+            config += &format!("  server proxy-{} {}\n", at + 1, proxy.mcp());
+        }
+        let file = self.sandbox.join("haproxy.cfg");
+        std::fs::write(&file, config)?;
+        let mut command = Command::new(external_programs::program("haproxy")?);
+        command.arg("-db").arg("-f").arg(&file);
+        let process = TestProcess::start("haproxy", self.sandbox.path(), command)?;
+        let agent = Agent::modern(&format!("http://{address}/v1/mcp/main"), &self.token);
+        eventually("haproxy serves", SOON, || agent.tools())
+            .await
+            .with_context(|| process.stderr())?;
+        Ok(LoadBalancer { process, address })
+    }
+}
+
+/// Running haproxy.
+#[derive(Debug)]
+pub struct LoadBalancer {
+    process: TestProcess,
+    address: SocketAddr,
+}
+
+impl LoadBalancer {
+    /// Listen address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Number of requests sent to the proxy with this number, starting at 1.
+    #[must_use]
+    pub fn requests(&self, proxy: usize) -> usize {
+        let name = format!(" proxies/proxy-{proxy} ");
+        let log = self.process.stdout();
+        log.lines().filter(|line| line.contains(&name)).count()
+    }
+}
