@@ -38,6 +38,8 @@ pub(crate) struct FaultyStore {
     pub(crate) drops_one_in: AtomicU64,
     /// Commits succeed, but their response is lost.
     pub(crate) loses_responses: AtomicBool,
+    /// Commits that were tried while they got stuck.
+    pub(crate) stuck: AtomicU64,
     event_count: Arc<AtomicU64>,
 }
 
@@ -49,6 +51,7 @@ impl FaultyStore {
             commit_delay_millis: AtomicU64::new(0),
             drops_one_in: AtomicU64::new(0),
             loses_responses: AtomicBool::new(false),
+            stuck: AtomicU64::new(0),
             event_count: Arc::default(),
         })
     }
@@ -113,6 +116,9 @@ impl Store for FaultyStore {
         let inner = self.inner();
         let stuck = self.commit_delay_millis.load(Ordering::Relaxed);
         let forgets = self.loses_responses.load(Ordering::Relaxed);
+        if stuck > 0 {
+            self.stuck.fetch_add(1, Ordering::Relaxed);
+        }
         Box::pin(async move {
             if stuck > 0 {
                 tokio::time::sleep(Duration::from_millis(stuck)).await;
@@ -230,10 +236,13 @@ impl WritePathFixture {
     pub(crate) async fn shows(&self, should: impl Fn(&StoreState) -> bool) {
         let mut published = self.writer.published.clone();
         let shown = published.wait_for(|published| should(&published.state));
-        let shown = tokio::time::timeout(Duration::from_secs(10), shown).await;
+        let shown = tokio::time::timeout(HANG_GUARD, shown).await;
         assert!(shown.is_ok(), "the state does not become what it should be");
     }
 }
+
+/// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
+pub(crate) const HANG_GUARD: Duration = Duration::from_secs(60);
 
 pub(crate) fn context() -> CommandContext {
     CommandContext {

@@ -1,6 +1,6 @@
-//! Several messages in one array, which sessions of the revision 2025-03-26 may send: each is planned and carried out as if
-//! it had come alone, one after the other, and counts as one against every limit. Nothing is asked of the client meanwhile,
-//! since there is no stream to ask on.
+//! Batches: several messages in one array, which sessions of the revision 2025-03-26 may send. The messages are planned
+//! and executed in order as if each had come alone, and each counts against every limit. No elicitations are sent,
+//! because there is no stream for them.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use toolgate_mcp::{
 
 use crate::{
     config_source::{ConfigSource, KeySet},
-    execute::{Work, execute},
+    execute::{PlannedRequest, execute},
     limit::RequestPermit,
     pipeline::{Answer, Arrival, Refused, respond_refused},
     proxy_state::ProxyState,
@@ -29,11 +29,11 @@ use crate::{
     transport_request::{self, TransportRequest},
 };
 
-/// The revision that has batches.
+/// Revision with batches.
 const REVISION: &str = "2025-03-26";
 
 impl<K: KeySet> Arrival<K> {
-    /// Whether it is a batch, of a session that may send some. All else is for the reader of one message to judge.
+    /// Reports if the request is a batch of a session that may send batches.
     pub(crate) fn is_batch(&self) -> bool {
         let TransportRequest::Post(bytes) = &self.received else {
             return false;
@@ -47,7 +47,7 @@ impl<K: KeySet> Arrival<K> {
     }
 }
 
-/// All of it, answered in one array.
+/// Serves a batch and answers it with one array.
 pub(crate) async fn serve<S: ConfigSource>(
     plane: &Arc<ProxyState<S>>,
     mut arrival: Arrival<S::Keys>,
@@ -79,7 +79,7 @@ pub(crate) async fn serve<S: ConfigSource>(
                 (respond_refused(&refused, account), framed)
             }
         };
-        // Only who asks is answered; what cannot be read may have been a question.
+        // Only requests are answered; an unreadable message may be a request.
         if id.is_some() || !framed {
             answers.take(id.as_deref(), answer).await;
         }
@@ -87,7 +87,7 @@ pub(crate) async fn serve<S: ConfigSource>(
     answers.into_answer()
 }
 
-/// One member, in a place of its own.
+/// Serves a member with a permit of its own.
 async fn member<S: ConfigSource>(
     plane: &Arc<ProxyState<S>>,
     arrival: &Arrival<S::Keys>,
@@ -110,7 +110,7 @@ async fn member<S: ConfigSource>(
         Ok(plan) => plan,
         Err(refused) => return Err((refused, account)),
     };
-    let work = Work {
+    let request = PlannedRequest {
         plan,
         received,
         session: arrival.session.clone(),
@@ -119,13 +119,13 @@ async fn member<S: ConfigSource>(
         events: Ok(()),
         place,
     };
-    Ok(Box::pin(execute(plane, work, account)).await)
+    Ok(Box::pin(execute(plane, request, account)).await)
 }
 
-/// Bytes of all answers of a batch together.
+/// Maximum size in bytes of all answers of a batch.
 const TOGETHER: usize = 16 * 1024 * 1024;
 
-/// The answers so far.
+/// Answers of the members so far.
 #[derive(Default)]
 struct Answers(BytesMut);
 
@@ -148,7 +148,7 @@ impl Answers {
     }
 }
 
-/// The one message of an answer, or the last of a stream: those before it have no place in an array.
+/// Reads the message of an answer, or the last one of a stream. Earlier ones have no place in an array.
 async fn read(answer: Answer, room: usize) -> Result<Bytes, UpstreamFailure> {
     let (head, mut body) = answer.into_parts();
     let kind = head.headers.get(header::CONTENT_TYPE);

@@ -1,7 +1,5 @@
-//! Carrying out a plan, and saying what came of it.
+//! Executes plans of requests.
 
-mod call;
-mod party;
 mod streams;
 
 use std::sync::Arc;
@@ -20,9 +18,10 @@ use toolgate_ingress::{
     response::{empty_response, json},
 };
 use toolgate_runtime::random;
-use toolgate_session::{Heard, SessionContext};
+use toolgate_session::{AnswerRecipient, SessionContext};
 
 use crate::{
+    call,
     config_source::{ConfigSource, KeySet as _},
     limit::RequestPermit,
     pipeline::{Answer, Refused, respond_refused},
@@ -33,25 +32,30 @@ use crate::{
     transport_request::{self, TransportRequest},
 };
 
-/// A decision, with what it takes to carry it out.
-pub(crate) struct Work {
+/// A request with its plan.
+pub(crate) struct PlannedRequest {
     pub(crate) plan: Plan,
     pub(crate) received: TransportRequest,
     pub(crate) session: SessionHeader,
     pub(crate) gateway: Arc<GatewayView>,
     pub(crate) caller: Caller,
-    /// Whether a stream can be sent. The head itself is gone by now: it would keep the connection's buffer.
+    /// Refusal of a stream, if the client does not accept one. The head of the request is dropped already: it would
+    /// keep the buffer of the connection.
     pub(crate) events: Result<(), Refusal>,
     pub(crate) place: RequestPermit,
 }
 
-/// Does it.
+/// Executes a plan.
 pub(crate) async fn execute<S: ConfigSource>(
     plane: &Arc<ProxyState<S>>,
-    work: Work,
+    request: PlannedRequest,
     account: RequestMeasurement,
 ) -> Answer {
-    let Work {
+    if let Plan::Call(plan) = &request.plan {
+        let context = call::context(plane, Arc::clone(plan), &request, &account);
+        return call::serve(plane, context, request.place, account).await;
+    }
+    let PlannedRequest {
         plan,
         received,
         session,
@@ -59,28 +63,15 @@ pub(crate) async fn execute<S: ConfigSource>(
         caller,
         events,
         place,
-    } = work;
+    } = request;
     let subject = session.facts().map(|facts| SessionContext {
         facts,
         gateway: &gateway,
         caller: &caller,
     });
     let done = match plan {
-        Plan::Call(plan) => {
-            let body = received.body();
-            let principal = Arc::clone(caller.principal());
-            let session = session.facts().cloned();
-            let errand = call::Errand {
-                plan,
-                body,
-                principal,
-                token: caller.token().hash,
-                expires: caller.token().expires,
-                session,
-                place,
-            };
-            return call::call(plane, errand, account).await;
-        }
+        // Served above.
+        Plan::Call(_) => Err(Refusal::Internal),
         Plan::Respond(pieces) => Ok(said(pieces)),
         Plan::Initialize(initialize) => open_session(plane, &gateway, &caller, initialize),
         Plan::Initialized | Plan::Accept => Ok(empty_response(StatusCode::ACCEPTED)),
@@ -115,7 +106,7 @@ pub(crate) async fn execute<S: ConfigSource>(
             Ok(empty_response(StatusCode::ACCEPTED))
         }),
         Plan::DeliverResponse(id) => with(subject, |subject| {
-            hear(plane, subject, &id, received.body())
+            answer_elicitation(plane, subject, &id, received.body())
         }),
         Plan::Refuse(refusal) => Err(refusal),
     };
@@ -139,7 +130,7 @@ fn conclude(
     }
 }
 
-/// What the plan says of a session holds only within one; there always is one, or the plan is at fault.
+/// Runs `work` within the session of the request. A plan that needs a session is made only within one.
 fn with<'a>(
     subject: Option<SessionContext<'a>>,
     work: impl FnOnce(SessionContext<'a>) -> Result<Answer, Refusal>,
@@ -147,19 +138,22 @@ fn with<'a>(
     work(subject.ok_or(Refusal::Internal)?)
 }
 
-/// An answer goes to the call whose server asked. One that nobody waits for any more is accepted all the same: it may
-/// have crossed a cancellation on its way.
-fn hear<S: ConfigSource>(
+/// Hands an answer to the call that waits for it. An answer without a recipient is accepted too: it may have crossed a
+/// cancellation.
+fn answer_elicitation<S: ConfigSource>(
     plane: &ProxyState<S>,
     subject: SessionContext<'_>,
     id: &str,
     frame: Bytes,
 ) -> Result<Answer, Refusal> {
     let principal = subject.caller.principal();
-    match plane.questions.hear(subject.facts, principal, id) {
-        Heard::By(id, asker) => asker.answers.give(id, frame),
-        Heard::Nobody => {}
-        Heard::Elsewhere(proxy) => {
+    match plane
+        .elicitations
+        .take_recipient(subject.facts, principal, id)
+    {
+        AnswerRecipient::Call(id, asker) => asker.answers.send(id, frame),
+        AnswerRecipient::Unknown => {}
+        AnswerRecipient::OtherProxy(proxy) => {
             tracing::warn!(%proxy, "an answer came to the wrong proxy");
             return Err(Refusal::InvalidRequest(
                 "another proxy asked this: it has to be answered there",
@@ -175,8 +169,8 @@ fn said(pieces: Pieces) -> Answer {
     answer
 }
 
-/// The body of these pieces.
-fn body(pieces: Pieces) -> ResponseBody<Streamed> {
+/// Builds a body of these pieces.
+pub(crate) fn body(pieces: Pieces) -> ResponseBody<Streamed> {
     let mut pieces = pieces.into_segments();
     match (pieces.pop(), pieces.is_empty()) {
         (Some(only), true) => ResponseBody::from(only),
@@ -188,8 +182,8 @@ fn body(pieces: Pieces) -> ResponseBody<Streamed> {
     }
 }
 
-/// A stream of events, which nobody on the way may hold back.
-fn events(stream: Streamed) -> Answer {
+/// Builds the answer of a stream of events, which intermediaries must not buffer.
+pub(crate) fn events(stream: Streamed) -> Answer {
     let body = match stream {
         Streamed::Standing(_) => ResponseBody::LongLived(stream),
         Streamed::Call(_) | Streamed::Passed(_) => ResponseBody::Stream(stream),
@@ -205,7 +199,8 @@ fn events(stream: Streamed) -> Answer {
     answer
 }
 
-/// The id is the session: nothing is kept here for one that only calls tools.
+/// Opens a legacy session. Its id holds all of its state, so that nothing is stored for a session that only calls
+/// tools.
 fn open_session<S: ConfigSource>(
     plane: &ProxyState<S>,
     gateway: &GatewayView,

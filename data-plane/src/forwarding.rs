@@ -8,7 +8,7 @@ use toolgate_ingress::ResponseBody;
 
 use crate::{
     config_source::ConfigSource,
-    execute::Work,
+    execute::PlannedRequest,
     limit::RequestPermit,
     peers::ForwardedRequest,
     pipeline::{Answer, Refused, respond_refused},
@@ -25,7 +25,7 @@ impl<S: ConfigSource> ProxyState<S> {
     }
 }
 
-impl Work {
+impl PlannedRequest {
     /// Returns the owning proxy of the suspended call that this request resumes.
     pub(crate) fn home(&self) -> Option<&OwningProxy> {
         let Plan::Call(call) = &self.plan else {

@@ -2,6 +2,7 @@
 //! to end; [`DataPlane::start`] assembles a proxy on top of [`sync`].
 
 mod batch;
+mod call;
 pub mod config_source;
 mod execute;
 mod forwarding;

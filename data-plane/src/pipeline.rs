@@ -1,5 +1,6 @@
-//! The life of a request, from top to bottom: pin, route, authenticate, limit, frame, session (here or elsewhere), era,
-//! plan, execute, respond, account. Each step is one small function; what a request means is decided by [`plan`] alone.
+//! The life of a request, from top to bottom: pin, route, authenticate, limit, frame, session (on this proxy or a
+//! peer), era, plan, execute, respond, account. Each step is a small function; the meaning of a request is decided by
+//! [`plan`].
 
 use std::{future::Future, sync::Arc};
 
@@ -23,7 +24,7 @@ use toolgate_runtime::trace::IncomingTraceContext;
 use crate::{
     batch,
     config_source::{ConfigSource, KeySet},
-    execute::{Work, execute},
+    execute::{PlannedRequest, execute},
     forwarding::{forward_failed, forwarded_request, forwarded_response},
     limit::RequestPermit,
     peers::ForwardError,
@@ -34,10 +35,10 @@ use crate::{
     transport_request::{self, TransportRequest},
 };
 
-/// What goes back to the client.
+/// Response to the client.
 pub(crate) type Answer = Response<ResponseBody<Streamed>>;
 
-/// A refusal, and the id of the request that it answers, as written.
+/// Refusal with the id of the request that it answers, as written.
 pub(crate) struct Refused {
     pub(crate) refusal: Refusal,
     pub(crate) id: Option<Box<str>>,
@@ -51,7 +52,7 @@ impl<S: ConfigSource> RequestHandler for ProxyState<S> {
     }
 }
 
-/// The same plane, as neighbours see it.
+/// Request handler for peers.
 pub(crate) struct Inside<S: ConfigSource>(pub(crate) Arc<ProxyState<S>>);
 
 impl<S: ConfigSource> RequestHandler for Inside<S> {
@@ -62,7 +63,7 @@ impl<S: ConfigSource> RequestHandler for Inside<S> {
     }
 }
 
-/// One request of a client. What another proxy keeps the state of is passed on to it.
+/// Serves a request of a client. A request whose state is on another proxy is forwarded to it.
 async fn serve<S: ConfigSource>(plane: Arc<ProxyState<S>>, request: IncomingRequest) -> Answer {
     let mut account = plane.metrics.open();
     let arrival = match arrive(&plane, request, &account).await {
@@ -70,7 +71,7 @@ async fn serve<S: ConfigSource>(plane: Arc<ProxyState<S>>, request: IncomingRequ
         Err(refused) => return respond_refused(&refused, account),
     };
     if let Some(home) = plane.forward_target(arrival.home()) {
-        // Boxed, here and below: most requests never go this way.
+        // Boxed, here and below: most requests are not forwarded.
         let parcel = forwarded_request(&arrival.head, &arrival.received);
         match Box::pin(plane.peers.forward(&home, parcel)).await {
             Ok(response) => return forwarded_response(response, arrival.place, account),
@@ -81,24 +82,24 @@ async fn serve<S: ConfigSource>(plane: Arc<ProxyState<S>>, request: IncomingRequ
     if arrival.is_batch() {
         return Box::pin(batch::serve(&plane, arrival, account)).await;
     }
-    let (work, head) = match arrival.decide(&mut account) {
+    let (planned, head) = match arrival.decide(&mut account) {
         Ok(decided) => decided,
         Err(refused) => return respond_refused(&refused, account),
     };
-    if let Some(home) = plane.forward_target(work.home()) {
-        let parcel = forwarded_request(&head, &work.received);
+    if let Some(home) = plane.forward_target(planned.home()) {
+        let parcel = forwarded_request(&head, &planned.received);
         match Box::pin(plane.peers.forward(&home, parcel)).await {
-            Ok(response) => return forwarded_response(response, work.place, account),
+            Ok(response) => return forwarded_response(response, planned.place, account),
             Err(ForwardError::NotSent) => {}
-            Err(ForwardError::ConnectionLost) => return forward_failed(&work.received, account),
+            Err(ForwardError::ConnectionLost) => return forward_failed(&planned.received, account),
         }
     }
-    // Kept any longer it would keep the connection's buffer.
+    // The head keeps the buffer of the connection.
     drop(head);
-    execute(&plane, work, account).await
+    execute(&plane, planned, account).await
 }
 
-/// One request that a neighbour has passed on: it goes no further.
+/// Serves a request that a peer forwarded. It is not forwarded again.
 async fn serve_neighbour<S: ConfigSource>(
     plane: Arc<ProxyState<S>>,
     request: IncomingRequest,
@@ -112,15 +113,15 @@ async fn serve_neighbour<S: ConfigSource>(
         return Box::pin(batch::serve(&plane, arrival, account)).await;
     }
     match arrival.decide(&mut account) {
-        Ok((work, head)) => {
+        Ok((planned, head)) => {
             drop(head);
-            execute(&plane, work, account).await
+            execute(&plane, planned, account).await
         }
         Err(refused) => respond_refused(&refused, account),
     }
 }
 
-/// From bytes to a caller, a message and a session.
+/// Reads the caller, the message and the session of a request.
 async fn arrive<S: ConfigSource>(
     plane: &ProxyState<S>,
     request: IncomingRequest,
@@ -136,7 +137,7 @@ async fn arrive<S: ConfigSource>(
     let keys = plane.source.keys().ok_or(Refusal::Overloaded)?;
     let now = plane.clock.now();
     let caller = authenticate(plane, &view, &keys, &head, &visitor, now)?;
-    // Only now: whether a gateway exists is for callers to know.
+    // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed)?;
     let place = plane.acquire_permit(&caller, account.started())?;
     let received = transport_request::receive(&head, body, place.budget_owner()).await?;
@@ -160,7 +161,7 @@ async fn arrive<S: ConfigSource>(
     })
 }
 
-/// A request of somebody known, in their session if they named one. Nothing is decided yet.
+/// Authenticated request with its session, before it is planned.
 pub(crate) struct Arrival<K> {
     pub(crate) head: Parts,
     pub(crate) received: TransportRequest,
@@ -173,15 +174,15 @@ pub(crate) struct Arrival<K> {
 }
 
 impl<K: KeySet> Arrival<K> {
-    /// Who keeps its session.
+    /// Returns the proxy that holds its session.
     fn home(&self) -> Option<&OwningProxy> {
         self.session.facts().map(|facts| &facts.owner)
     }
 
-    /// What is to be done, and the head that said it.
-    fn decide(self, account: &mut RequestMeasurement) -> Result<(Work, Parts), Refused> {
+    /// Plans the request. Returns the head beside it.
+    fn decide(self, account: &mut RequestMeasurement) -> Result<(PlannedRequest, Parts), Refused> {
         let plan = self.plan(&self.received, account)?;
-        let work = Work {
+        let request = PlannedRequest {
             plan,
             received: self.received,
             session: self.session,
@@ -190,10 +191,10 @@ impl<K: KeySet> Arrival<K> {
             events: transport_request::accepts_events(&self.head.headers),
             place: self.place,
         };
-        Ok((work, self.head))
+        Ok((request, self.head))
     }
 
-    /// What is to be done about this, which is what came or a part of it.
+    /// Plans a message, which is the request or a member of its batch.
     pub(crate) fn plan(
         &self,
         received: &TransportRequest,
@@ -223,7 +224,7 @@ impl<K: KeySet> Arrival<K> {
     }
 }
 
-/// Who is calling. The token's hash is remembered with the connection; whether it is still good is not.
+/// Authenticates the caller. The hash of the token is cached with the connection, its validity is not.
 fn authenticate<S: ConfigSource>(
     plane: &ProxyState<S>,
     view: &View,
@@ -243,7 +244,7 @@ fn authenticate<S: ConfigSource>(
     verify(view, &hash, &plane.source, now)
 }
 
-/// All that is known when a decision is made.
+/// Inputs of a plan.
 struct Scene<'a> {
     gateway: &'a Arc<GatewayView>,
     caller: &'a Caller,
@@ -254,7 +255,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// A posted message: frame, era, plan.
+    /// Plans a posted message: frame, era, plan.
     fn posted(&self, bytes: &[u8], account: &mut RequestMeasurement) -> Result<Plan, Refused> {
         let envelope = envelope::parse(bytes, &FrameLimits::REQUEST).map_err(Refused::unframed)?;
         let headers = transport_request::standard_headers(&self.head.headers);
@@ -290,7 +291,7 @@ impl Scene<'_> {
             .map_err(|refusal| Refused::answering(refusal, &envelope))
     }
 
-    /// GET or DELETE.
+    /// Plans a GET or DELETE.
     fn bodiless(
         &self,
         method: MethodLabel,
@@ -334,7 +335,7 @@ impl Scene<'_> {
         }
     }
 
-    /// The version that is spoken, for metrics; empty where none is agreed upon.
+    /// Returns the protocol version for metrics; empty if none is agreed upon.
     fn version(&self, framing: &RequestEra) -> &'static str {
         match (framing, self.session) {
             (RequestEra::Modern, _) => versions::MODERN,
@@ -345,14 +346,14 @@ impl Scene<'_> {
     }
 }
 
-/// A refusal, said and counted.
+/// Responds with a refusal and counts it.
 pub(crate) fn respond_refused(refused: &Refused, account: RequestMeasurement) -> Answer {
     account.finish_refused(&refused.refusal);
     refusal_response(&refused.refusal, refused.id.as_deref())
 }
 
 impl SessionHeader {
-    /// As the core wants it.
+    /// Converts the session to the input of a plan.
     fn as_presented(&self) -> SessionLookup<'_> {
         match self {
             Self::Absent => SessionLookup::Absent,
@@ -361,7 +362,7 @@ impl SessionHeader {
         }
     }
 
-    /// What it says, if it is open.
+    /// Returns the facts of an open session.
     pub(crate) fn facts(&self) -> Option<&Arc<SessionClaims>> {
         match self {
             Self::Open(facts) => Some(facts),

@@ -9,12 +9,13 @@ use toolgate_data_core::{
 use toolgate_model::{SessionSharing, Slug, TokenHash};
 use toolgate_runtime::{Drain, SharedClock};
 use toolgate_session::{
-    ChangeFeeds, InFlight, Parking, Questions, SessionContext, SessionRegistry,
-    SubscriptionRegistry, TakeBack, UpstreamSessionRegistry,
+    CancelHandle, ChangeFeeds, ElicitationRegistry, InFlight, SessionContext, SessionRegistry,
+    SubscriptionRegistry, SuspendedCalls, UpstreamSessionRegistry,
 };
-use toolgate_upstream::{Answers, Calls, Standstill, Upstream};
+use toolgate_upstream::{UpstreamClient, UpstreamRegistry};
 
 use crate::{
+    call::{AnswerSender, SuspendedCall},
     config_source::ConfigSource,
     limit::{RequestLimiter, RequestPermit},
     peers::Peers,
@@ -35,10 +36,10 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) in_flight: InFlight,
     pub(crate) peers: Peers,
     pub(crate) upstream_sessions: UpstreamSessionRegistry,
-    pub(crate) questions: Questions<ElicitingCall>,
-    pub(crate) parking: Parking<Standstill>,
-    pub(crate) upstream: Arc<Upstream>,
-    pub(crate) calls: Calls,
+    pub(crate) elicitations: ElicitationRegistry<ElicitingCall>,
+    pub(crate) suspended: SuspendedCalls<SuspendedCall>,
+    pub(crate) upstream: Arc<UpstreamRegistry>,
+    pub(crate) calls: UpstreamClient,
     pub(crate) metrics: Arc<RequestMetrics>,
 }
 
@@ -46,9 +47,9 @@ pub(crate) struct ProxyState<S: ConfigSource> {
 #[derive(Debug, Clone)]
 pub(crate) struct ElicitingCall {
     /// Receiver of the answer.
-    pub(crate) answers: Answers,
+    pub(crate) answers: AnswerSender,
     /// Cancels the call if no answer can come any more.
-    pub(crate) call: TakeBack,
+    pub(crate) call: CancelHandle,
     /// Gateway of the client.
     pub(crate) gateway: Slug,
     /// Token of the client.
@@ -81,8 +82,8 @@ impl<S: ConfigSource> ProxyState<S> {
     /// Handles the termination of a legacy session by its client. Calls that wait for the client's answers are
     /// cancelled, and upstream sessions that serve this session alone end.
     pub(crate) fn session_ended(&self, subject: SessionContext<'_>) {
-        for asker in self.questions.session_over(&subject.facts.random) {
-            asker.call.now();
+        for asker in self.elicitations.session_over(&subject.facts.random) {
+            asker.call.cancel();
         }
         let mut servers = subject.gateway.servers.iter();
         if servers.any(|server| server.sharing == SessionSharing::PerSession) {
@@ -93,7 +94,7 @@ impl<S: ConfigSource> ProxyState<S> {
 
     /// Cancels suspended calls of modern clients whose gateway was removed or denied: their clients cannot come back.
     pub(crate) fn cancel_unserved(&self, view: &View) {
-        self.parking.retain(|gateway| {
+        self.suspended.retain(|gateway| {
             let gateway = view.gateway(gateway.as_str());
             gateway.is_some_and(|gateway| gateway.denied.is_none())
         });
@@ -110,8 +111,8 @@ impl<S: ConfigSource> ProxyState<S> {
         self.sessions.view_changed(&mut views);
         self.subscriptions.view_changed(&mut views);
         self.change_feeds.view_changed(after);
-        for asker in self.questions.take_if(|asker| !asker.is_served(after)) {
-            asker.call.now();
+        for asker in self.elicitations.take_if(|asker| !asker.is_served(after)) {
+            asker.call.cancel();
         }
         self.cancel_unserved(after);
         self.upstream_sessions.view_changed(after);

@@ -14,11 +14,13 @@ use toolgate_runtime::{
     tls::{self, ClientAuth},
 };
 use toolgate_session::{
-    ChangeFeeds, InFlight, Parking, PrincipalQuotas, Questions, SessionRegistry,
-    SubscriptionRegistry, UpstreamSessionRegistry,
+    ChangeFeeds, ElicitationRegistry, InFlight, PrincipalQuotas, SessionRegistry,
+    SubscriptionRegistry, SuspendedCalls, UpstreamSessionRegistry,
 };
 use toolgate_sync::ProxyContext;
-use toolgate_upstream::{Calls, Feeds, Network, Upstream, UpstreamOptions};
+use toolgate_upstream::{
+    FeedNetwork, SessionNetwork, UpstreamClient, UpstreamOptions, UpstreamRegistry,
+};
 
 use crate::{
     config_source::ConfigSource,
@@ -122,7 +124,7 @@ impl DataPlane {
             Arc::clone(&clock),
         );
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
-        let upstream = Arc::new(Upstream::new(UpstreamOptions {
+        let upstream = Arc::new(UpstreamRegistry::new(UpstreamOptions {
             egress: Egress::new(options.egress)?,
             credentials: Arc::new(source.clone()) as Arc<dyn CredentialResolver>,
             clock: Arc::clone(&clock),
@@ -130,7 +132,7 @@ impl DataPlane {
             answers: options.response_bytes,
         }));
         let network: Arc<dyn UpstreamSessionTransport> =
-            Arc::new(Network::new(Arc::clone(&upstream)));
+            Arc::new(SessionNetwork::new(Arc::clone(&upstream)));
         let links = UpstreamSessionRegistry::new(
             network,
             actors.clone(),
@@ -138,14 +140,14 @@ impl DataPlane {
             drain.clone(),
             shares.upstream_sessions,
         );
-        let feeds = Feeds::new(Arc::clone(&upstream), Arc::new(links.clone()));
+        let feeds = FeedNetwork::new(Arc::clone(&upstream), Arc::new(links.clone()));
         let listeners = ChangeFeeds::new(
             Arc::new(feeds),
             actors.clone(),
             drain.clone(),
             shares.change_feeds,
         );
-        let calls = Calls::new(Arc::clone(&upstream), Arc::new(links.clone()));
+        let calls = UpstreamClient::new(Arc::clone(&upstream), Arc::new(links.clone()));
         let plane = Arc::new(ProxyState {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
             session_cache: SessionIdCache::new(),
@@ -158,8 +160,15 @@ impl DataPlane {
             ),
             in_flight: InFlight::new(shares.in_flight),
             peers: neighbours,
-            questions: Questions::new(source.proxy_id().clone(), shares.server_requests),
-            parking: Parking::new(actors.clone(), Arc::clone(&clock), shares.suspended_calls),
+            elicitations: ElicitationRegistry::new(
+                source.proxy_id().clone(),
+                shares.server_requests,
+            ),
+            suspended: SuspendedCalls::new(
+                actors.clone(),
+                Arc::clone(&clock),
+                shares.suspended_calls,
+            ),
             metrics: RequestMetrics::new(metrics.clone(), Arc::clone(&clock)),
             source,
             clock,
@@ -261,7 +270,7 @@ async fn follow_source<S: ConfigSource>(plane: Arc<ProxyState<S>>) {
             }
         }
     }
-    plane.parking.end_all();
+    plane.suspended.end_all();
     plane.change_feeds.end_all();
     // Last: no call needs its upstream session any more.
     plane.upstream_sessions.end_all();
@@ -302,12 +311,12 @@ fn register_gauges<S: ConfigSource>(plane: &Arc<ProxyState<S>>, metrics: &Metric
     show(
         "toolgate.questions",
         "Questions of servers that wait for legacy clients",
-        |plane| plane.questions.count(),
+        |plane| plane.elicitations.count(),
     );
     show(
         "toolgate.calls.parked",
         "Calls that wait for modern clients",
-        |plane| plane.parking.count(),
+        |plane| plane.suspended.count(),
     );
     show(
         "toolgate.circuits.open",

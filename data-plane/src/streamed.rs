@@ -1,4 +1,4 @@
-//! Bodies that are still being made when their head goes out.
+//! Response bodies that are produced after their head was sent.
 
 use std::{
     future::Future,
@@ -12,21 +12,20 @@ use http_body::Frame;
 use hyper::body::Incoming;
 use toolgate_mcp::sse;
 use toolgate_session::EventStream;
-use toolgate_upstream::CallStream;
 
-use crate::limit::RequestPermit;
+use crate::{call::CallStream, limit::RequestPermit};
 
 /// Server-sent events.
 pub enum Streamed {
-    /// Of one call.
+    /// Stream of one call.
     Call(CallStream),
-    /// What a server has to say in a legacy session, or what a modern client listens for.
+    /// Long-lived stream of a legacy session or of a modern subscription.
     Standing(Box<StandingStream>),
-    /// From another proxy, as it comes.
+    /// Response of another proxy, forwarded as it arrives.
     Passed(Box<PassedStream>),
 }
 
-/// An answer of another proxy; its caller's place is taken as long as it lasts.
+/// Response of another proxy, which holds the permit of its request until its end.
 pub struct PassedStream {
     body: Incoming,
     _place: RequestPermit,
@@ -41,8 +40,7 @@ impl PassedStream {
     }
 }
 
-/// A stream that stays until this proxy drains (its client opens another one elsewhere) or the token that opened it is
-/// no longer good.
+/// Long-lived stream, which ends when this proxy drains or the token that opened it is revoked.
 pub struct StandingStream {
     events: EventStream,
     end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -50,7 +48,7 @@ pub struct StandingStream {
 }
 
 impl StandingStream {
-    /// `events` until the `end`, with these last words if it is that which ends them.
+    /// Creates a stream of `events` until `end`, which closes it with the message `farewell`.
     pub fn new(
         events: EventStream,
         end: impl Future<Output = ()> + Send + 'static,

@@ -15,7 +15,7 @@ use crate::notification_stream::NotificationStream;
 /// Protocol version of the modern era.
 pub const MODERN: &str = "2026-07-28";
 /// Longest wait for the next message of a stream.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(30);
+const STREAM_TIMEOUT: Duration = crate::clock::HANG_GUARD;
 /// Last protocol version of the legacy era.
 pub const LEGACY: &str = "2025-11-25";
 

@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Delay between two checks of a condition.
+/// Upper bound of every wait that only guards against a hang. It is far above any figure that is promised, so that the load
+/// of the machine decides no test; what is promised within a time is asserted by `make drill`, through [`within`].
+pub const HANG_GUARD: Duration = Duration::from_secs(60);
+
+/// Between two looks at a condition.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Current time of the monotonic clock.
@@ -18,7 +22,20 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Repeats `probe` until it succeeds; fails with its last error after `within`.
+/// True if absolute figures are asserted too: `make drill` sets this, on a machine that does nothing else.
+#[must_use]
+pub fn is_drill() -> bool {
+    std::env::var_os("TOOLGATE_TEST_DRILL").is_some()
+}
+
+/// Returns `figure` in a drill and [`HANG_GUARD`] otherwise: the deadline of something that has to happen in any case, and
+/// within `figure` on a quiet machine.
+#[must_use]
+pub fn within(figure: Duration) -> Duration {
+    if is_drill() { figure } else { HANG_GUARD }
+}
+
+/// Looks at `probe` until it succeeds; fails with its last error after `within`.
 pub async fn eventually<T, F>(
     what: &str,
     within: Duration,

@@ -11,14 +11,13 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::agent::Agent;
-use crate::clock::eventually;
+use crate::clock::{HANG_GUARD, eventually};
 use crate::external_programs;
 use crate::toolgate::text;
 
 const SUITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Timeout of each scenario of a client in milliseconds; the suite starts all of them at once.
 const CLIENT_SCENARIO_TIMEOUT_MS: &str = "90000";
-const SOON: Duration = Duration::from_secs(10);
 
 /// Outcome of a run.
 #[derive(Debug)]
@@ -123,7 +122,7 @@ pub async fn assert_fixture_listed(
 /// Waits until the relay policy of the server behind `url` allows all server requests.
 pub async fn await_relay_policy(url: &str, token: &str) -> Result<()> {
     let agent = Agent::modern(url, token).declaring(json!({"sampling": {}}));
-    eventually("the server may ask models", SOON, || async {
+    eventually("the server may ask models", HANG_GUARD, || async {
         let result = agent.call("test_sampling", json!({"prompt": "?"})).await?;
         ensure!(result["resultType"] == "input_required", "{result}");
         Ok(())

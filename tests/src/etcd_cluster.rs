@@ -12,7 +12,7 @@ use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
 use crate::{clock, external_programs, port};
 
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = clock::HANG_GUARD;
 
 #[derive(Debug)]
 struct TestEtcdMember {
@@ -107,7 +107,7 @@ impl TestEtcdCluster {
 
     /// Connects directly to one member.
     pub async fn connect(&self, number: usize) -> Result<Client> {
-        let options = ConnectOptions::new().with_timeout(Duration::from_secs(5));
+        let options = ConnectOptions::new().with_timeout(clock::HANG_GUARD);
         let endpoint = format!("http://{}", self.member(number)?.client);
         Ok(Client::connect([endpoint], Some(options)).await?)
     }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 /// Longest wait for a whole response.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = crate::clock::HANG_GUARD;
 /// Largest response body.
 const MAX_BODY: usize = 64 << 20;
 

@@ -15,7 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-/// Messages per second.
+use crate::clock::HANG_GUARD;
+
+/// How often a second it says it.
 pub const RATE: u64 = 10_000;
 
 /// Delay between two waves: the timer resolution.
@@ -309,7 +311,7 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Result<Option<ReceivedReques
     }
     let mut body = vec![0; length];
     let reading = stream.read_exact(&mut body);
-    timeout(Duration::from_secs(10), reading).await??;
+    timeout(HANG_GUARD, reading).await??;
     let Some((method, _)) = head.first().and_then(|line| line.split_once(' ')) else {
         bail!("no request");
     };

@@ -3,12 +3,11 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::agent::Agent;
-use crate::clock::eventually;
+use crate::clock::{HANG_GUARD, eventually};
 use crate::etcd_cluster::TestEtcdCluster;
 use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
@@ -16,9 +15,7 @@ use crate::toolgate::{ControlPlaneProcess, ProxyProcess};
 use crate::upstream_server::UpstreamServer;
 use crate::{external_programs, port};
 
-const SOON: Duration = Duration::from_secs(5);
-
-/// Three proxies that serve the gateway `main` with one fixture server.
+/// Three proxies that serve the gateway `main` before one fixture.
 #[derive(Debug)]
 pub struct ProxyFleet {
     /// All proxies; each is a peer of the others.
@@ -49,7 +46,10 @@ impl ProxyFleet {
         let token = cli.token("everywhere", &[]).await?;
         for proxy in &proxies {
             let agent = Agent::modern(&proxy.url("main"), &token);
-            eventually("every proxy serves", SOON, || agent.echo("echo", "hello")).await?;
+            eventually("every proxy serves", HANG_GUARD, || {
+                agent.echo("echo", "hello")
+            })
+            .await?;
         }
         Ok(Self {
             proxies,
@@ -94,7 +94,7 @@ impl ProxyFleet {
         command.arg("-db").arg("-f").arg(&file);
         let process = TestProcess::start("haproxy", self.sandbox.path(), command)?;
         let agent = Agent::modern(&format!("http://{address}/v1/mcp/main"), &self.token);
-        eventually("haproxy serves", SOON, || agent.tools())
+        eventually("haproxy serves", HANG_GUARD, || agent.tools())
             .await
             .with_context(|| process.stderr())?;
         Ok(LoadBalancer { process, address })

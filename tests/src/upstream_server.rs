@@ -12,7 +12,7 @@ use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
 use crate::{clock, external_programs, port};
 
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = clock::HANG_GUARD;
 
 /// Running upstream server.
 #[derive(Debug)]

@@ -1,18 +1,16 @@
 //! Several servers behind one gateway, aggregated into one list.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::paged_server::PagedServer;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 
 const SERVERS: [(&str, usize); 3] = [("one", 67), ("two", 67), ("three", 66)];
-const SOON: Duration = Duration::from_secs(10);
 
 /// Lists all two hundred tools, in a stable order and under unique names that lead to their own server.
 async fn lists_all(agent: &Agent) -> Result<Vec<String>> {
@@ -41,7 +39,7 @@ async fn two_hundred_paged_tools_of_three_servers_are_aggregated_into_one_list()
     cli.run(&create).await.unwrap();
     let token = cli.token("everybody", &["--gateway", "all"]).await.unwrap();
     let modern = Agent::modern(&up.url("all"), &token);
-    let listed = eventually("all are listed", SOON, || lists_all(&modern))
+    let listed = eventually("all are listed", HANG_GUARD, || lists_all(&modern))
         .await
         .unwrap();
     let legacy = Agent::legacy(&up.url("all"), &token).await.unwrap();

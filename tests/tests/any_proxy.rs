@@ -1,15 +1,21 @@
 //! Any proxy can serve any request: session state stays with the proxy that opened the session, and a client whose
 //! requests go to different proxies sees no difference.
 
-use std::time::Duration;
-
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use toolgate_tests::agent::{Agent, answer, refusal};
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::proxy_fleet::ProxyFleet;
 
-const SOON: Duration = Duration::from_secs(5);
+/// Waits until the server has begun the one call of `sleep`.
+async fn asleep(fleet: &ProxyFleet) -> Result<()> {
+    eventually("the call has begun", HANG_GUARD, || async {
+        let begun = fleet.server.counts().await?.tools.get("sleep").copied();
+        ensure!(begun == Some(1), "{begun:?}");
+        Ok(())
+    })
+    .await
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_works_on_every_proxy() {
@@ -28,13 +34,13 @@ async fn a_session_works_on_every_proxy() {
         "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "slow"},
     });
     let cancelled = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        asleep(&fleet).await?;
         agents[2].post(&back, &[]).await
     };
     let (called, cancelled) = tokio::join!(agents[1].post(&call, &[]), cancelled);
     assert_eq!(cancelled.unwrap().status, 202);
     assert_eq!(called.unwrap().status, 202, "nobody waits for an answer");
-    eventually("the server has stopped", SOON, || async {
+    eventually("the server has stopped", HANG_GUARD, || async {
         let counts = fleet.server.counts().await?;
         ensure!(counts.cancelled == 1, "{} cancelled", counts.cancelled);
         Ok(())
@@ -60,7 +66,7 @@ async fn a_session_survives_the_loss_of_its_proxy() {
         "params": {"name": "sleep", "arguments": {"ms": 20_000}},
     });
     let lost = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        asleep(&fleet).await?;
         fleet.proxies[0].process().kill()
     };
     let (cut_off, killed) = tokio::join!(agents[1].post(&slow, &[]), lost);
@@ -75,9 +81,11 @@ async fn a_session_survives_the_loss_of_its_proxy() {
     // The owning proxy is back without the session state; the session continues.
     fleet.proxies[0].restart().await.unwrap();
     for agent in &agents {
-        eventually("everywhere again", SOON, || agent.echo("echo", "again"))
-            .await
-            .unwrap();
+        eventually("everywhere again", HANG_GUARD, || {
+            agent.echo("echo", "again")
+        })
+        .await
+        .unwrap();
     }
 }
 

@@ -2,18 +2,14 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::external_programs;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
 use toolgate_tests::upstream_server::UpstreamServer;
-
-/// Timeout from a write to its visible effect, on a busy machine.
-const SOON: Duration = Duration::from_secs(5);
 
 const DOCUMENTS: &str = "apiVersion: toolgate/v1
 kind: Gateway
@@ -117,7 +113,7 @@ async fn a_listing_mode_change_appears_in_diff_and_reaches_clients() {
     assert!(wide.contains("LISTING") && wide.contains("progressive"));
 
     let list = ["tools", "list", "--gateway", "demo", "-o", "name"];
-    let shown = eventually("two tools are listed", SOON, || async {
+    let shown = eventually("two tools are listed", HANG_GUARD, || async {
         let listed = text(&cli.run(&list).await?.stdout);
         let names: Vec<&str> = listed.split_whitespace().collect();
         anyhow::ensure!(names == ["search_tools", "run_tool"], "{listed}");
@@ -303,7 +299,7 @@ async fn every_output_format_has_the_same_content() {
     assert!(described.contains("tools: 4"), "{described}");
     let versions = cli.json(&["versions"]).await.unwrap();
     assert!(versions[0]["changes"].is_array(), "{versions}");
-    let in_sync = eventually("the proxy is in sync", SOON, || async {
+    let in_sync = eventually("the proxy is in sync", HANG_GUARD, || async {
         let proxies = cli.json(&["proxies"]).await?;
         anyhow::ensure!(proxies[0]["wanted"] == proxies[0]["acked"], "{proxies}");
         Ok(())
@@ -314,7 +310,7 @@ async fn every_output_format_has_the_same_content() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_reports_nothing_at_first_and_later_an_unreachable_server() {
     let (_sandbox, _up, cli) = start_deployment("doctor").await.unwrap();
-    let healthy = eventually("all is well", SOON, || async {
+    let healthy = eventually("all is well", HANG_GUARD, || async {
         let findings = cli.json(&["doctor"]).await?;
         let well = |findings: &Value| {
             findings
@@ -373,7 +369,7 @@ async fn a_client_is_connected_in_its_own_file_and_disconnected_again() {
         "-o",
         "name",
     ];
-    eventually("the written token works", SOON, || async {
+    eventually("the written token works", HANG_GUARD, || async {
         cli.run(&list).await.map(drop)
     })
     .await
@@ -457,7 +453,7 @@ async fn a_new_epoch_starts_on_request_and_versions_keep_their_epoch() {
         epochs.is_sorted_by(|newer, older| newer >= older),
         "{epochs:?}"
     );
-    eventually("the proxy adopts the new epoch", SOON, || async {
+    eventually("the proxy adopts the new epoch", HANG_GUARD, || async {
         let proxies = cli.json(&["proxies"]).await?;
         anyhow::ensure!(proxies[0]["acked"]["epoch"] == "2", "{proxies}");
         Ok(())

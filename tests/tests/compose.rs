@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::process::TestProcess;
@@ -18,8 +17,6 @@ use toolgate_tests::toolgate::{CommandLine, text};
 use toolgate_tests::upstream_server::UpstreamServer;
 use toolgate_tests::{external_programs, port};
 
-/// Timeout from the start of a process to `/readyz`.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
 const PLANES: [&str; 2] = ["control-plane-1", "control-plane-2"];
 const PROXIES: [&str; 3] = ["proxy-1", "proxy-2", "proxy-3"];
 
@@ -115,7 +112,7 @@ impl ComposeFleet {
             self.address_of(&format!("{service}:7401"))?
         );
         let http = TestHttpClient::default();
-        eventually(&format!("{service} is ready"), START_TIMEOUT, || async {
+        eventually(&format!("{service} is ready"), HANG_GUARD, || async {
             match http.get(&url).await?.status.is_success() {
                 true => Ok(()),
                 false => bail!("not ready"),
@@ -203,7 +200,7 @@ async fn the_compose_fleet_survives_the_loss_of_one_instance_of_each_service() {
     let cli = CommandLine::new(&admin, token.trim(), fleet.sandbox.path()).with_endpoint(&door);
     eventually(
         "the control planes are reached through haproxy",
-        START_TIMEOUT,
+        HANG_GUARD,
         || async { cli.run(&["get", "gateways"]).await.map(drop) },
     )
     .await
@@ -219,11 +216,9 @@ async fn the_compose_fleet_survives_the_loss_of_one_instance_of_each_service() {
         "-o",
         "name",
     ];
-    eventually(
-        "tools are listed through haproxy",
-        START_TIMEOUT,
-        || async { cli.run(&list).await.map(drop) },
-    )
+    eventually("tools are listed through haproxy", HANG_GUARD, || async {
+        cli.run(&list).await.map(drop)
+    })
     .await
     .unwrap();
 
@@ -231,7 +226,7 @@ async fn the_compose_fleet_survives_the_loss_of_one_instance_of_each_service() {
         fleet.running.get_mut(lost).unwrap().kill().unwrap();
     }
     // haproxy notices within two seconds and tries another instance until then.
-    eventually("one of each is enough", START_TIMEOUT, || async {
+    eventually("one of each is enough", HANG_GUARD, || async {
         cli.run(&list).await?;
         cli.run(&["get", "gateways"]).await.map(drop)
     })

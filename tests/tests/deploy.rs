@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use toolgate_tests::agent::Agent;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::process::TestProcess;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
@@ -108,15 +108,9 @@ async fn clients_and_operators_connect_through_haproxy() {
         .with_endpoint(&format!("http://{mcp}"));
     let call = ["tools", "call", "--gateway", "demo", "demo__echo"];
     let call = [&call[..], &["--args", "{\"text\":\"through\"}"]].concat();
-    for attempt in 0.. {
-        let output = cli.output(&call).await.unwrap();
-        if output.status.success() {
-            assert_eq!(text(&output.stdout).trim(), "through");
-            break;
-        }
-        assert!(attempt < 50, "{}", text(&output.stderr));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let called = eventually("a call through haproxy", HANG_GUARD, || cli.run(&call));
+    let output = called.await.unwrap();
+    assert_eq!(text(&output.stdout).trim(), "through");
     let token = cli.token("balanced", &["--gateway", "demo"]).await.unwrap();
     let url = format!("http://{mcp}/v1/mcp/demo");
     let agent = Agent::legacy(&url, &token).await.unwrap();

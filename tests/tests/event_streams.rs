@@ -1,17 +1,14 @@
 //! Event streams of servers: streams that a real server ends early, and streams that never end.
 #![expect(clippy::unwrap_used, reason = "a scenario of several floods")]
 
-use std::time::Duration;
-
 use serde_json::json;
 use toolgate_tests::agent::{Agent, messages};
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::oversized_server::{FLOODS, OversizedServer, SIZED_TOOL};
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 use toolgate_tests::upstream_server::UpstreamServer;
 
-const SOON: Duration = Duration::from_secs(20);
 const MIB: u64 = 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +18,7 @@ async fn ht_22_the_sdk_polling_server_works_for_clients_of_both_eras() {
     let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up.expose("poll", server.url(), "single").await.unwrap();
     let modern = Agent::modern(&up.url("poll"), &token);
-    eventually("the tool", SOON, || async {
+    eventually("the tool", HANG_GUARD, || async {
         let tools = modern.tools().await?;
         anyhow::ensure!(tools == ["long-task"], "{tools:?}");
         Ok(())
@@ -59,7 +56,7 @@ async fn ov_14_server_floods_end_with_an_error_and_use_less_than_ten_mebibytes()
             .await
             .unwrap();
         let agent = Agent::modern(&up.url("torrent"), &token);
-        eventually("an honest answer", SOON, || {
+        eventually("an honest answer", HANG_GUARD, || {
             agent.call(SIZED_TOOL, json!({}))
         })
         .await
@@ -120,7 +117,7 @@ async fn the_response_size_limit_is_configurable_and_named_in_its_error() {
         (result["isError"] == true, text)
     };
     for agent in [&small, &large] {
-        eventually("an honest answer", SOON, || {
+        eventually("an honest answer", HANG_GUARD, || {
             agent.call(SIZED_TOOL, json!({}))
         })
         .await

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use axum::body::Body;
@@ -12,7 +11,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tokio::task::{JoinSet, yield_now};
 use toolgate_tests::agent::{Agent, messages};
-use toolgate_tests::clock::{eventually, now};
+use toolgate_tests::clock::{HANG_GUARD, eventually, now};
 use toolgate_tests::cutting_proxy::{CutDirection, CutPoint, CuttingProxy};
 use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::sandbox::Sandbox;
@@ -29,7 +28,6 @@ const REUSE_CUTS: usize = 200;
 const MAX_CUTS_IN_A_ROW: usize = 3;
 /// Timeout of a handshake whose response was cut and is not repeated.
 const FIRST_BYTE: &str = "3s";
-const SOON: Duration = Duration::from_secs(20);
 
 /// Kind of server and of cuts.
 struct ServerKind {
@@ -384,7 +382,7 @@ async fn gateway(up: &ToolgateUp, sandbox: &Sandbox, rows: &[ServerRow]) -> Resu
     let token = cli.token("cut", &["--gateway", "cut"]).await?;
     let agent = Agent::modern(&up.url("cut"), &token);
     let all: usize = rows.iter().map(|row| row.lines.len()).sum();
-    eventually("all servers are there", SOON, || async {
+    eventually("all servers are there", HANG_GUARD, || async {
         let tools = agent.tools().await?;
         ensure!(tools.len() == all, "{} of {all} tools", tools.len());
         Ok(())
@@ -397,7 +395,7 @@ async fn gateway(up: &ToolgateUp, sandbox: &Sandbox, rows: &[ServerRow]) -> Resu
 async fn assert_idle(up: &ToolgateUp) -> Result<()> {
     let url = format!("http://{}/metrics", up.private());
     let http = TestHttpClient::default();
-    eventually("all requests have ended", SOON, || async {
+    eventually("all requests have ended", HANG_GUARD, || async {
         let shown = http.get(&url).await?.text();
         let running = shown
             .lines()

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::now;
+use toolgate_tests::clock::{HANG_GUARD, is_drill, now, within};
 use toolgate_tests::external_programs;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{ToolgateUp, text};
@@ -63,8 +63,9 @@ async fn run_pasted(line: &str, folder: &std::path::Path) -> Result<String> {
 
 /// Full output, once the last expected line is printed.
 async fn printed_lines(up: &mut ToolgateUp) -> Result<String> {
+    up.process().wait_for_line("curl", HANG_GUARD).await?;
     up.process()
-        .wait_for_line("curl", Duration::from_secs(20))
+        .wait_for_line("claude mcp add", HANG_GUARD)
         .await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(up.process().stdout())
@@ -87,7 +88,7 @@ async fn the_printed_curl_command_calls_a_tool_immediately() {
     assert!(answered.contains("\"result\""), "{line}\n{answered}");
     let took = answered.lines().last().unwrap();
     let took = Duration::from_secs_f64(took.parse().unwrap());
-    assert!(took < MAX_FIRST_CALL, "took {took:?}");
+    assert!(!is_drill() || took < MAX_FIRST_CALL, "took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,11 +129,8 @@ async fn the_printed_claude_command_names_a_working_endpoint() {
         .unwrap();
     let sum = legacy.call(add, json!({"a": 2, "b": 3})).await.unwrap();
     assert!(sum.to_string().contains('5'), "{sum}");
-    assert!(
-        start.elapsed() < MAX_FIRST_CALL,
-        "took {:?}",
-        start.elapsed()
-    );
+    let took = start.elapsed();
+    assert!(!is_drill() || took < MAX_FIRST_CALL, "took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +177,7 @@ async fn a_graceful_shutdown_is_quick_and_clean() {
     up.process().signal("TERM").unwrap();
     let status = up
         .process()
-        .wait_for_exit(Duration::from_secs(20))
+        .wait_for_exit(within(Duration::from_secs(20)))
         .await
         .unwrap();
     assert!(status.success(), "{status}\n{}", up.process().stderr());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::json;
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::{eventually, now, throughout};
+use toolgate_tests::clock::{HANG_GUARD, eventually, now, throughout, within};
 use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{ControlPlaneProcess, ProxyProcess};
@@ -48,17 +48,17 @@ impl EtcdFleet {
             etcd,
             _sandbox: sandbox,
         };
-        fleet.check_served("main", CONVERGENCE_TIMEOUT).await?;
+        fleet.check_served("main", HANG_GUARD).await?;
         Ok(fleet)
     }
 
     /// Checks that every proxy serves a call at this gateway within this time.
-    async fn check_served(&self, gateway: &str, within: Duration) -> Result<()> {
+    async fn check_served(&self, gateway: &str, most: Duration) -> Result<()> {
         for proxy in &self.proxies {
             let agent = Agent::modern(&proxy.url(gateway), &self.token);
             eventually(
                 &format!("{} calls a tool", proxy.url(gateway)),
-                within,
+                most,
                 || async { agent.echo("echo", "hello").await },
             )
             .await?;
@@ -67,13 +67,14 @@ impl EtcdFleet {
     }
 
     /// Creates a gateway and waits until all proxies have it; returns the duration.
-    async fn measure_convergence(&self, gateway: &str, within: Duration) -> Result<Duration> {
+    async fn measure_convergence(&self, gateway: &str, figure: Duration) -> Result<Duration> {
+        let most = within(figure);
         let cli = self.plane.cli()?;
         let arguments = [
             "gateway", "create", gateway, "--server", "main", "--prefix", "single",
         ];
         let start = now();
-        eventually(&format!("{gateway} is written"), within, || async {
+        eventually(&format!("{gateway} is written"), most, || async {
             let output = cli.output(&arguments).await?;
             let words = String::from_utf8_lossy(&output.stderr).into_owned();
             if !output.status.success() && !words.contains("exist") {
@@ -82,7 +83,7 @@ impl EtcdFleet {
             Ok(())
         })
         .await?;
-        self.check_served(gateway, within.saturating_sub(start.elapsed()))
+        self.check_served(gateway, most.saturating_sub(start.elapsed()))
             .await?;
         Ok(start.elapsed())
     }
@@ -112,7 +113,7 @@ async fn a_revoked_token_stops_working_on_every_proxy() {
     let token = cli.token("short-lived", &[]).await.unwrap();
     for proxy in &fleet.proxies {
         let agent = Agent::modern(&proxy.url("main"), &token);
-        eventually("the token works", CONVERGENCE_TIMEOUT, || {
+        eventually("the token works", HANG_GUARD, || {
             agent.echo("echo", "hello")
         })
         .await
@@ -121,7 +122,9 @@ async fn a_revoked_token_stops_working_on_every_proxy() {
     cli.run(&["token", "revoke", "short-lived"]).await.unwrap();
     for proxy in &fleet.proxies {
         let agent = Agent::modern(&proxy.url("main"), &token);
-        eventually("the token is refused", Duration::from_secs(2), || async {
+        // Refused at all: a revocation that is lost, or waits for the token to expire, is found. The two seconds: `make drill`.
+        let most = within(Duration::from_secs(2));
+        eventually("the token is refused", most, || async {
             let reply = agent.request("tools/list", json!({})).await?;
             anyhow::ensure!(reply.status.as_u16() == 401, "still {}", reply.status);
             Ok(())
@@ -129,10 +132,7 @@ async fn a_revoked_token_stops_working_on_every_proxy() {
         .await
         .unwrap();
     }
-    fleet
-        .check_served("main", CONVERGENCE_TIMEOUT)
-        .await
-        .unwrap();
+    fleet.check_served("main", HANG_GUARD).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,10 +162,7 @@ async fn proxies_keep_serving_without_a_control_plane() {
     .unwrap();
     println!("{asked} rounds over three proxies without a control plane");
     fleet.proxies[1].restart().await.unwrap();
-    fleet
-        .check_served("main", CONVERGENCE_TIMEOUT)
-        .await
-        .unwrap();
+    fleet.check_served("main", HANG_GUARD).await.unwrap();
     let restarted = Agent::legacy(&fleet.proxies[1].url("main"), &fleet.token)
         .await
         .unwrap();

@@ -1,15 +1,18 @@
-//! Servers that send far too many messages, with the real process: notifications that reach clients, and the cost.
+//! Servers that say far too much, against the real process: what clients are told of it, and what it costs. The cost is compared
+//! with that of ordinary calls in the same run; how much of a processor it is at most is asserted by `make drill`.
 #![expect(clippy::unwrap_used, reason = "scenarios")]
 #![expect(clippy::print_stdout, reason = "figures, for who measures a build")]
 
+use std::future::Future;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use axum::body::Body;
 use http::{Request, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::announcement_server::{AnnouncementServer, MESSAGES};
-use toolgate_tests::clock::now;
+use toolgate_tests::clock::{HANG_GUARD, eventually, is_drill, now};
 use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::notification_flood::{self, FloodTransport, NotificationFlood, RATE};
 use toolgate_tests::notification_stream::NotificationStream;
@@ -18,17 +21,17 @@ use toolgate_tests::toolgate::ToolgateUp;
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
-/// Delay until a configuration change is effective.
+/// Until what was configured is so.
 const CONFIGURATION_DELAY: Duration = Duration::from_secs(1);
-/// Longer than the delay of earlier change notifications.
+/// Longer than it takes until changes made before are told.
 const SETTLE_TIME: Duration = Duration::from_secs(3);
 
-fn with_method<'a>(messages: &'a [Value], method: &str) -> Vec<&'a Value> {
+fn of<'a>(messages: &'a [Value], method: &str) -> Vec<&'a Value> {
     let of = |message: &&Value| message.get("method") == Some(&json!(method));
     messages.iter().filter(of).collect()
 }
 
-/// Clients of both eras listen for ten seconds to a server that announces a list change ten thousand times a second.
+/// Both eras listen for ten seconds to a server whose list changes, as it says, ten thousand times a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_endless_change_notifications_are_limited_and_use_little_cpu() {
     let sandbox = Sandbox::new("announcements").unwrap();
@@ -37,27 +40,29 @@ async fn mc_10_endless_change_notifications_are_limited_and_use_little_cpu() {
     let token = up.expose("main", &flood.url(), "single").await.unwrap();
     let modern = Agent::modern(&up.url("main"), &token);
     let legacy = Agent::legacy(&up.url("main"), &token).await.unwrap();
+    let call = request_cost(&mut up, || async { modern.tools().await.map(drop) }).await;
     let mut hearings = [
         modern.listen().await.unwrap(),
         legacy.listen().await.unwrap(),
     ];
     let time = Duration::from_secs(10);
+    let start = now();
     let (before, read) = (up.process().cpu_time().unwrap(), flood.lists());
+    let announced = flood.announcements_sent();
     tokio::time::sleep(time).await;
     let spent = up.process().cpu_time().unwrap().saturating_sub(before);
-    let read = flood.lists() - read;
-    for hearing in &mut hearings {
-        let changed = hearing.count(TOOLS);
-        assert!((1..=20).contains(&changed), "{changed} times");
+    let (read, announced) = (flood.lists() - read, flood.announcements_sent() - announced);
+    let changed = hearings.each_mut().map(|hearing| hearing.count(TOOLS));
+    // Twenty in ten seconds, however long this one has slept.
+    let most = start.elapsed().as_millis() * 20 / time.as_millis();
+    for changed in changed {
+        assert!((1..=most).contains(&(changed as u128)), "{changed} times");
     }
-    assert!(spent < time / 10, "{spent:?} of processor time");
-    assert!(
-        flood.announcements_sent() > 1_000,
-        "a flood: {}",
-        flood.announcements_sent()
-    );
-    assert!(read <= 20, "read {read} times");
-    // Later changes are still notified.
+    assert!(u128::from(read) <= most, "read {read} times");
+    assert!(announced > 1_000, "a flood: {announced}");
+    costs_little("announcements", spent, announced, (call, AWAITED));
+    assert!(!is_drill() || spent < time / 10, "{spent:?}");
+    // And what comes after it is heard of.
     flood.stop_announcing();
     tokio::time::sleep(SETTLE_TIME).await;
     for hearing in &mut hearings {
@@ -65,11 +70,11 @@ async fn mc_10_endless_change_notifications_are_limited_and_use_little_cpu() {
     }
     flood.announce_change();
     for hearing in &mut hearings {
-        hearing.next(TOOLS, time).await.unwrap();
+        hearing.next(TOOLS, HANG_GUARD).await.unwrap();
     }
 }
 
-/// Clients of both eras call a tool that sends a hundred thousand progress and log messages in ten seconds.
+/// Both eras call a tool that tells of its progress and logs a hundred thousand times in ten seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_endless_progress_and_logs_are_limited_and_the_last_progress_arrives() {
     let sandbox = Sandbox::new("chatter").unwrap();
@@ -79,13 +84,13 @@ async fn mc_10_endless_progress_and_logs_are_limited_and_the_last_progress_arriv
     let modern = Agent::modern(&up.url("main"), &token);
     let legacy = Agent::legacy(&up.url("main"), &token).await.unwrap();
     let (one, two) = tokio::join!(
-        call_flood(&modern, &up, "chatty", json!({})),
-        call_flood(&legacy, &up, "chatty", json!({})),
+        called(&modern, &up, "chatty", json!({})),
+        called(&legacy, &up, "chatty", json!({})),
     );
     for (heard, seconds) in [one, two] {
         let last = heard.last().unwrap();
         assert_eq!(last["result"]["content"][0]["text"], "done", "{last}");
-        let progress = progress_values(&heard);
+        let progress = progress(&heard);
         assert!(progress.is_sorted_by(|one, next| one < next));
         assert_eq!(
             progress.last(),
@@ -93,28 +98,43 @@ async fn mc_10_endless_progress_and_logs_are_limited_and_the_last_progress_arriv
             "the last before the answer"
         );
         let told = u64::try_from(progress.len()).unwrap();
-        assert!(told > BURST && told <= max_notifications(seconds), "{told}");
-        let (told, passed, left_out) = log_counts(&heard);
-        assert!(told > BURST && told <= max_notifications(seconds), "{told}");
+        assert!(told > BURST, "{told}");
+        is_thinned("progress", told, seconds, PROGRESS);
+        let (told, passed, left_out) = logs(&heard);
+        assert!(told > BURST, "{told}");
+        is_thinned("log messages", told, seconds, LOGS);
         assert_eq!(left_out + passed, MESSAGES, "all are accounted for");
     }
 }
 
-/// Progress or log messages of a call that pass immediately.
+/// What is told at once, of progress or log messages of a call.
 const BURST: u64 = 6;
 
-/// Limit of notifications for a flood of this length: twenty in ten seconds.
-fn max_notifications(seconds: u64) -> u64 {
+/// Notices of progress that are told a second at most, however they come, and what may have waited.
+const PROGRESS: (u64, u64) = (20, BURST + 2);
+
+/// The same of log messages.
+const LOGS: (u64, u64) = (50, 256 + BURST + 2);
+
+/// In ten seconds of a flood twenty are told: asserted in a drill, since a server that a busy machine holds up is no flood for
+/// as long, and honest servers are told whole. That no ten seconds of a flood have more, however it comes, is tested where it is
+/// decided, without a clock. In any run no more is told than what an honest server may say, which is a hundredth of it.
+fn is_thinned(what: &str, told: u64, seconds: u64, (rate, waiting): (u64, u64)) {
+    let most = if is_drill() {
+        most(seconds)
+    } else {
+        rate * seconds + waiting
+    };
+    assert!(told <= most, "{told} notices of {what} in {seconds} s");
+}
+
+/// What is told of a flood altogether that lasts so long: in ten seconds twenty times.
+fn most(seconds: u64) -> u64 {
     BURST + seconds + 2
 }
 
-/// Calls a tool that sends progress and log messages. Returns all messages and the duration in seconds.
-async fn call_flood(
-    agent: &Agent,
-    up: &ToolgateUp,
-    tool: &str,
-    arguments: Value,
-) -> (Vec<Value>, u64) {
+/// Calls a tool that wants to tell of its progress and to log. All that was heard, and how many seconds it took.
+async fn called(agent: &Agent, up: &ToolgateUp, tool: &str, arguments: Value) -> (Vec<Value>, u64) {
     let level = "io.modelcontextprotocol/logLevel";
     let meta = json!({"progressToken": "mine", level: "info"});
     let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
@@ -132,25 +152,25 @@ async fn call_flood(
         let whole = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         vec![serde_json::from_slice(&whole).unwrap()]
     } else {
-        let time = Duration::from_secs(120);
+        // The tool itself takes ten seconds, and longer where it is not read.
         NotificationStream::new(answer)
-            .read_to_end(time)
+            .read_to_end(2 * HANG_GUARD)
             .await
             .unwrap()
     };
     (heard, start.elapsed().as_secs() + 1)
 }
 
-fn progress_values(heard: &[Value]) -> Vec<u64> {
-    with_method(heard, "notifications/progress")
+fn progress(heard: &[Value]) -> Vec<u64> {
+    of(heard, "notifications/progress")
         .iter()
         .map(|told| told["params"]["progress"].as_u64().unwrap())
         .collect()
 }
 
-/// Number of log messages with a drop notice, number without, and total of dropped messages in the notices.
-fn log_counts(heard: &[Value]) -> (u64, u64, u64) {
-    let logs = with_method(heard, "notifications/message");
+/// How many log messages were told with notes, how many without, and how many the notes say were left out.
+fn logs(heard: &[Value]) -> (u64, u64, u64) {
+    let logs = of(heard, "notifications/message");
     let told = u64::try_from(logs.len()).unwrap();
     let notes = logs
         .iter()
@@ -163,8 +183,57 @@ fn log_counts(heard: &[Value]) -> (u64, u64, u64) {
     (told, passed, counts.iter().sum())
 }
 
-/// CPU time that a flood may use: a tenth in a release build, a fifth without optimization.
-fn cpu_allowance(time: Duration) -> Duration {
+/// Requests that are made to know what an ordinary one costs.
+const REQUESTS: u32 = 500;
+
+/// A message of a flood costs at most one part in so many of an ordinary request, on a stream that nobody waits for. Measured:
+/// at most one in seventy; where such streams are read as they come, one in fifteen for questions.
+const BACKGROUND: u32 = 35;
+
+/// The same where somebody waits for what comes behind it, so that all of it is read. Measured: one in thirty. A message that
+/// costs twice that is found. How often such a stream is read is counted where that is decided, in the tests of `Pace`.
+const AWAITED: u32 = 15;
+
+/// Processor time that one ordinary request costs the process.
+async fn request_cost<F>(up: &mut ToolgateUp, request: impl Fn() -> F) -> Duration
+where
+    F: Future<Output = Result<()>>,
+{
+    let before = up.process().cpu_time().unwrap();
+    for _ in 0..REQUESTS {
+        request().await.unwrap();
+    }
+    up.process().cpu_time().unwrap().saturating_sub(before) / REQUESTS
+}
+
+/// Both are measured in the same run by the same clock of the processor: a machine that is busy, or slow, changes both.
+/// In a drill, which is about the figures, it is not looked at.
+fn costs_little(what: &str, spent: Duration, messages: u64, (request, share): (Duration, u32)) {
+    let each = spent / u32::try_from(messages).unwrap();
+    println!("{what}: {spent:?} for {messages}, {each:?} each; {request:?} for a request");
+    assert!(
+        is_drill() || each * share <= request,
+        "{what}: {each:?} of {request:?}"
+    );
+}
+
+/// Waits until so many streams stand on which nobody asked for anything.
+async fn stand(hose: &NotificationFlood, streams: u64) {
+    eventually("streams stand", HANG_GUARD, || async {
+        ensure!(
+            hose.streams_opened() >= streams,
+            "{} streams",
+            hose.streams_opened()
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// What of a processor a flood may cost: a tenth as it is shipped, and twice that where nothing is optimised. Asserted by
+/// `make drill`.
+fn affordable(time: Duration) -> Duration {
     if cfg!(debug_assertions) {
         time / 5
     } else {
@@ -172,22 +241,44 @@ fn cpu_allowance(time: Duration) -> Duration {
     }
 }
 
-/// Sends two seconds of a flood on long-lived streams, ten thousand messages a second, each in a chunk of its own.
-async fn assert_low_cpu(up: &mut ToolgateUp, hose: &NotificationFlood, what: &str, text: &str) {
+/// What a flood on the streams that stand has cost.
+struct Flooded {
+    messages: u64,
+    spent: Duration,
+    lasted: Duration,
+}
+
+/// Two seconds of a flood on the streams that stand, ten thousand a second, each a piece of its own. What two seconds of quiet
+/// cost is no part of it: what earlier servers have said is still read then.
+async fn flooded(up: &mut ToolgateUp, hose: &NotificationFlood, what: &str, text: &str) -> Flooded {
     let time = Duration::from_secs(2);
+    let before = up.process().cpu_time().unwrap();
+    tokio::time::sleep(time).await;
+    let quiet = up.process().cpu_time().unwrap().saturating_sub(before);
+    let start = now();
     let (before, poured) = (up.process().cpu_time().unwrap(), hose.messages_sent());
     hose.set_flood(Some(text));
     tokio::time::sleep(time).await;
     let spent = up.process().cpu_time().unwrap().saturating_sub(before);
     hose.set_flood(None);
-    let poured = hose.messages_sent() - poured;
-    println!("{what}: {spent:?} of processor time in {time:?}, of {poured}");
-    assert!(poured > 1_000, "no flood of {what}: {poured}");
-    assert!(spent < cpu_allowance(time), "{what}: {spent:?}");
+    let messages = hose.messages_sent() - poured;
+    assert!(messages > 1_000, "no flood of {what}: {messages}");
+    assert!(!is_drill() || spent < affordable(time), "{what}: {spent:?}");
+    Flooded {
+        messages,
+        spent: spent.saturating_sub(quiet),
+        lasted: start.elapsed(),
+    }
 }
 
-/// Each kind of notification on the feed of a modern server with a listening client. Each kind has its own server,
-/// since a flooding server is read slowly for some time afterwards.
+/// Processor time that one ordinary call of this server costs the process.
+async fn call_cost(up: &mut ToolgateUp, agent: &Agent) -> Duration {
+    let call = || async { agent.call("say", json!({})).await.map(drop) };
+    request_cost(up, call).await
+}
+
+/// Each kind of notice on the feed that a modern server has; a client listens. Each of them comes from a server of its own,
+/// since what one has said is read at leisure for some time after.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_on_a_feed_are_limited_and_use_little_cpu() {
     let sandbox = Sandbox::new("feeds").unwrap();
@@ -196,19 +287,19 @@ async fn mc_10_floods_on_a_feed_are_limited_and_use_little_cpu() {
     let updated = notification_flood::notification_event(UPDATED, &json!({"uri": uri}));
     let task = json!({"taskId": "nobodys", "status": "working"});
     for (name, text, told) in [
-        ("updates", updated.as_str(), 1..=10),
-        // The list is unchanged each time.
+        ("updates", updated.as_str(), true),
+        // The list is the same one, each time.
         (
             "announcements",
             &notification_flood::notification_event(TOOLS, &json!({})),
-            0..=0,
+            false,
         ),
         (
             "tasks",
             &notification_flood::notification_event("notifications/tasks", &task),
-            0..=0,
+            false,
         ),
-        ("comments", ":\n", 0..=0),
+        ("comments", ":\n", false),
     ] {
         let hose = NotificationFlood::start(FloodTransport::Modern)
             .await
@@ -217,14 +308,24 @@ async fn mc_10_floods_on_a_feed_are_limited_and_use_little_cpu() {
         let modern = Agent::modern(&up.url(name), &token);
         let filter = json!({"toolsListChanged": true, "resourceSubscriptions": [uri]});
         let mut hearing = modern.listen_with_filter(filter).await.unwrap();
+        stand(&hose, 2).await;
         tokio::time::sleep(CONFIGURATION_DELAY).await;
-        assert_low_cpu(&mut up, &hose, name, text).await;
+        let call = call_cost(&mut up, &modern).await;
+        let flood = flooded(&mut up, &hose, name, text).await;
+        costs_little(name, flood.spent, flood.messages, (call, BACKGROUND));
         let heard = hearing.count(UPDATED) + hearing.count(TOOLS);
-        assert!(told.contains(&heard), "{heard} {name}");
+        let heard = u64::try_from(heard).unwrap();
+        // A session is told of updates twice a second at most.
+        let most = if told {
+            2 * flood.lasted.as_secs() + 6
+        } else {
+            0
+        };
+        assert!((u64::from(told)..=most).contains(&heard), "{heard} {name}");
     }
 }
 
-/// The stream of an upstream session, and the stream of the control plane's own session.
+/// The stream of a link, and that of the control plane's own session.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_on_a_session_stream_use_little_cpu() {
     let sandbox = Sandbox::new("links").unwrap();
@@ -250,19 +351,27 @@ async fn mc_10_floods_on_a_session_stream_use_little_cpu() {
         cli.allow_all_requests(name, &hose.url()).await.unwrap();
         let asked = json!({"elicitation": {}, "sampling": {}, "roots": {}});
         let modern = Agent::modern(&up.url(name), &token).declaring(asked);
+        // A stream of the link is opened by a call, once the proxy knows that the server may ask.
+        eventually("streams stand", HANG_GUARD, || async {
+            modern.call("say", json!({})).await?;
+            ensure!(
+                hose.streams_opened() >= 2,
+                "{} streams",
+                hose.streams_opened()
+            );
+            Ok(())
+        })
+        .await
+        .unwrap();
         tokio::time::sleep(CONFIGURATION_DELAY).await;
-        modern.call("say", json!({})).await.unwrap();
-        assert!(
-            hose.streams_opened() >= 2,
-            "{} streams",
-            hose.streams_opened()
-        );
-        assert_low_cpu(&mut up, &hose, name, text).await;
+        let call = call_cost(&mut up, &modern).await;
+        let flood = flooded(&mut up, &hose, name, text).await;
+        costs_little(name, flood.spent, flood.messages, (call, BACKGROUND));
         modern.call("say", json!({})).await.unwrap();
     }
 }
 
-/// The single stream of an HTTP+SSE server (2024-11-05 transport), on which calls are answered continuously.
+/// The one stream of a server of 2024-11-05, on which calls are answered all the time.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_on_an_http_sse_stream_use_little_cpu_and_lose_no_response() {
     let sandbox = Sandbox::new("one-stream").unwrap();
@@ -278,19 +387,26 @@ async fn mc_10_floods_on_an_http_sse_stream_use_little_cpu_and_lose_no_response(
         ("log messages of an old server", log.as_str()),
         ("its comments", ":\n"),
     ] {
-        assert_low_cpu(&mut up, &hose, what, text).await;
+        stand(&hose, 1).await;
+        let call = call_cost(&mut up, &modern).await;
+        let flood = flooded(&mut up, &hose, what, text).await;
+        costs_little(what, flood.spent, flood.messages, (call, AWAITED));
         hose.set_flood(Some(text));
         let start = now();
         for _ in 0..10 {
             modern.call("say", json!({})).await.unwrap();
         }
         let took = start.elapsed();
-        assert!(took < SETTLE_TIME, "ten calls took {took:?} among {what}");
+        // That each is answered is promised in any run.
+        assert!(
+            !is_drill() || took < SETTLE_TIME,
+            "ten calls took {took:?} among {what}"
+        );
         hose.set_flood(None);
     }
 }
 
-/// Calls with floods of progress, log messages or comments, each message in a chunk of its own.
+/// Calls that tell of their progress, log, or say nothing at all at length, each notice a piece of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_before_a_response_are_limited_and_use_little_cpu() {
     let sandbox = Sandbox::new("calls").unwrap();
@@ -312,26 +428,25 @@ async fn mc_10_floods_before_a_response_are_limited_and_use_little_cpu() {
         ("what nobody knows", &nobodys),
         ("comments", ":\n"),
     ] {
+        let call = call_cost(&mut up, &modern).await;
         let before = up.process().cpu_time().unwrap();
         let arguments = json!({"text": text, "seconds": time.as_secs()});
-        let (heard, seconds) = call_flood(&modern, &up, "say", arguments).await;
+        let (heard, seconds) = called(&modern, &up, "say", arguments).await;
         let spent = up.process().cpu_time().unwrap().saturating_sub(before);
-        println!("{what}: {spent:?} of processor time in {time:?}");
         let last = heard.last().unwrap();
         assert_eq!(last["result"]["content"][0]["text"], "said", "{last}");
         let said = RATE * time.as_secs();
-        let progress = progress_values(&heard);
-        let (logged, passed, left_out) = log_counts(&heard);
+        let progress = progress(&heard);
+        let (logged, passed, left_out) = logs(&heard);
         match what {
             "progress" => assert_eq!(progress.last(), Some(&said)),
             "log messages" => assert_eq!(passed + left_out, said),
             _ => assert_eq!(heard.len(), 1),
         }
-        let told = u64::try_from(progress.len()).unwrap() + logged;
-        assert!(
-            told <= max_notifications(seconds),
-            "{told} notices of {what}"
-        );
-        assert!(spent < cpu_allowance(time), "{what}: {spent:?}");
+        let told = u64::try_from(progress.len()).unwrap();
+        is_thinned(what, told, seconds, PROGRESS);
+        is_thinned(what, logged, seconds, LOGS);
+        costs_little(what, spent, said, (call, AWAITED));
+        assert!(!is_drill() || spent < affordable(time), "{what}: {spent:?}");
     }
 }

@@ -1,21 +1,18 @@
 //! {legacy, modern} clients × {legacy, modern} servers: the same guarantees in every era pair.
 #![expect(clippy::unwrap_used, reason = "one scenario, four times")]
 
-use std::time::Duration;
-
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
 use toolgate_tests::agent::{Agent, answer, messages};
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::fixture::ExecutionCounts;
 use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 use toolgate_tests::upstream_server::UpstreamServer;
 
-const SOON: Duration = Duration::from_secs(5);
-
-/// Gateway with one server.
+/// One gateway before one server.
 struct EraPairGateway {
     up: ToolgateUp,
     server: UpstreamServer,
@@ -43,9 +40,11 @@ impl EraPairGateway {
             _sandbox: sandbox,
         };
         let agent = cell.modern();
-        eventually("a first call", SOON, || agent.echo("cell__echo", "hi"))
-            .await
-            .unwrap();
+        eventually("a first call", HANG_GUARD, || {
+            agent.echo("cell__echo", "hi")
+        })
+        .await
+        .unwrap();
         cell
     }
 
@@ -153,21 +152,23 @@ async fn check_ids(agent: &Agent) {
 
 /// The disconnect of a modern client stops the work at the server.
 async fn check_disconnect_cancels(cell: &EraPairGateway) {
-    let before = cell.server.counts().await.unwrap().cancelled;
+    let before = cell.server.counts().await.unwrap();
     let agent = cell.modern();
     let frame = agent.frame(
         "tools/call",
         json!({"name": "cell__sleep", "arguments": {"ms": 60_000}}),
     );
-    let gone = tokio::time::timeout(Duration::from_millis(500), agent.post(&frame, &[])).await;
-    assert!(gone.is_err(), "answered at once: {gone:?}");
+    tokio::select! {
+        answer = agent.post(&frame, &[]) => panic!("answered at once: {answer:?}"),
+        () = asleep(cell, &before) => {}
+    }
     drop(agent);
-    await_cancelled(cell, before).await;
+    await_cancelled(cell, before.cancelled).await;
 }
 
 /// The cancellation of a legacy client stops the work at the server.
 async fn check_cancellation(cell: &EraPairGateway) {
-    let before = cell.server.counts().await.unwrap().cancelled;
+    let before = cell.server.counts().await.unwrap();
     let agent = cell.legacy().await;
     let frame = agent.frame(
         "tools/call",
@@ -179,19 +180,30 @@ async fn check_cancellation(cell: &EraPairGateway) {
         "params": {"requestId": frame["id"], "reason": "a test"},
     });
     let tell = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        asleep(cell, &before).await;
         let reply = agent.post(&cancel, &[]).await.unwrap();
         assert_eq!(reply.status, 202, "{}", reply.text());
-        await_cancelled(cell, before).await;
+        await_cancelled(cell, before.cancelled).await;
     };
     tokio::select! {
-        _ = agent.post(&frame, &[]) => await_cancelled(cell, before).await,
+        _ = agent.post(&frame, &[]) => await_cancelled(cell, before.cancelled).await,
         () = tell => {}
     }
 }
 
+/// Waits until the server has begun one more call of `sleep`.
+async fn asleep(cell: &EraPairGateway, before: &ExecutionCounts) {
+    eventually("the call has begun", HANG_GUARD, || async {
+        let begun = cell.server.counts().await?.tools.get("sleep").copied();
+        anyhow::ensure!(begun > before.tools.get("sleep").copied(), "{begun:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
 async fn await_cancelled(cell: &EraPairGateway, before: u64) {
-    eventually("the server stops working", SOON, || async {
+    eventually("the server stops working", HANG_GUARD, || async {
         let now = cell.server.counts().await?.cancelled;
         anyhow::ensure!(now == before + 1, "{now} cancelled, {before} before");
         Ok(())

@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolgate_tests::agent::{Agent, messages};
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::port;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 use toolgate_tests::upstream_server::UpstreamServer;
 
-const SOON: Duration = Duration::from_secs(20);
-
-/// Checks lists, calls, tool errors, request errors, and progress before a result.
+/// Lists, calls, failures of the tool and of the request, and progress ahead of an answer.
 async fn check_calls(agent: &Agent) {
     let tools = agent.tools().await.unwrap();
     assert!(tools.contains(&"old__echo".to_owned()), "{tools:?}");
@@ -51,9 +49,11 @@ async fn clients_of_both_eras_work_with_an_http_sse_server() {
     let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
     let token = up.expose("old", server.url(), "always").await.unwrap();
     let modern = Agent::modern(&up.url("old"), &token);
-    eventually("a first call", SOON, || modern.echo("old__echo", "hi"))
-        .await
-        .unwrap();
+    eventually("a first call", HANG_GUARD, || {
+        modern.echo("old__echo", "hi")
+    })
+    .await
+    .unwrap();
     let legacy = Agent::legacy(&up.url("old"), &token).await.unwrap();
     check_calls(&modern).await;
     check_calls(&legacy).await;
@@ -76,7 +76,7 @@ async fn clients_of_both_eras_work_with_an_http_sse_server() {
     let _back = UpstreamServer::everything_http_sse(&sandbox, address)
         .await
         .unwrap();
-    eventually("a call of the new process", SOON, || {
+    eventually("a call of the new process", HANG_GUARD, || {
         legacy.echo("old__echo", "again")
     })
     .await

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{ControlPlaneProcess, ProxyProcess, ToolgateUp};
@@ -100,11 +100,9 @@ async fn the_server_gets_the_credential_and_not_the_callers_token() {
     .unwrap();
     let token = cli.token("caller", &[]).await.unwrap();
     let modern = Agent::modern(&up.url("guarded"), &token);
-    let headers = eventually("a call", Duration::from_secs(5), || {
-        headers_at_server(&modern)
-    })
-    .await
-    .unwrap();
+    let headers = eventually("a call", HANG_GUARD, || headers_at_server(&modern))
+        .await
+        .unwrap();
     assert_eq!(headers["authorization"], format!("Bearer {CANARY}"));
     assert!(
         !headers.to_string().contains(&token),
@@ -164,11 +162,9 @@ async fn store_and_disks_of_a_fleet_contain_no_plain_secret() {
     .unwrap();
     let token = cli.token("caller", &[]).await.unwrap();
     let agent = Agent::modern(&proxy.url("guarded"), &token);
-    let headers = eventually("a call", Duration::from_secs(5), || {
-        headers_at_server(&agent)
-    })
-    .await
-    .unwrap();
+    let headers = eventually("a call", HANG_GUARD, || headers_at_server(&agent))
+        .await
+        .unwrap();
     assert_eq!(headers["authorization"], format!("Bearer {CANARY}"));
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(

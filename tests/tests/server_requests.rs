@@ -5,19 +5,15 @@
     reason = "one scenario, four times"
 )]
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{ControlPlaneProcess, ProxyProcess, ToolgateUp};
 use toolgate_tests::upstream_server::UpstreamServer;
 
-const SOON: Duration = Duration::from_secs(10);
-
-/// Gateway with one server whose relay policy allows everything.
+/// One gateway before one server that may ask for everything.
 struct RelayGateway {
     up: ToolgateUp,
     server: UpstreamServer,
@@ -122,7 +118,7 @@ async fn call_in_rounds(agent: &Agent, tool: &str, arguments: Value) -> String {
 /// Waits until the relay policy is effective.
 async fn await_relay_policy(cell: &RelayGateway, tool: &'static str) {
     let agent = cell.modern();
-    eventually("the server may ask", SOON, || async {
+    eventually("the server may ask", HANG_GUARD, || async {
         let name = format!("cell__{tool}");
         let asked = agent.call(&name, json!({"prompt": "?"})).await?;
         anyhow::ensure!(asked["resultType"] == "input_required", "{asked}");
@@ -234,7 +230,9 @@ async fn an_answer_may_come_through_another_proxy() {
     for url in &urls {
         let agent = Agent::modern(url, &token);
         let ready = || agent.echo("cell__echo", "hello");
-        eventually("every proxy serves", SOON, ready).await.unwrap();
+        eventually("every proxy serves", HANG_GUARD, ready)
+            .await
+            .unwrap();
     }
     let here = Agent::modern(&urls[0], &token).declaring(all_capabilities());
     let params = json!({"name": "cell__test_elicitation", "arguments": {"message": "Who?"}});

@@ -1,16 +1,13 @@
 //! Tool settings of an operator, from a document to the call, through the real control plane and proxy.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 use toolgate_tests::agent::{Agent, refusal};
-use toolgate_tests::clock::eventually;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
-
-const SOON: Duration = Duration::from_secs(10);
 
 const SHAPED_GATEWAY: &str = r#"apiVersion: toolgate/v1
 kind: Gateway
@@ -51,7 +48,7 @@ async fn argument_shapes_of_a_document_apply_and_end_with_its_deletion() {
     cli.run(&["apply", "-f", &file]).await.unwrap();
     let token = cli.token("adder", &[]).await.unwrap();
     let agent = Agent::modern(&up.url("sums"), &token);
-    let seen = eventually("the shaped tool is listed", SOON, || {
+    let seen = eventually("the shaped tool is listed", HANG_GUARD, || {
         tool_schema(&agent, "add_to_forty")
     })
     .await
@@ -74,7 +71,7 @@ async fn argument_shapes_of_a_document_apply_and_end_with_its_deletion() {
     // After its deletion the gateway is gone, also for a restarted proxy.
     cli.run(&["delete", "gateway", "sums"]).await.unwrap();
     for _ in 0..2 {
-        eventually("it is gone", SOON, || async {
+        eventually("it is gone", HANG_GUARD, || async {
             let reply = agent.request("tools/list", json!({})).await?;
             ensure!(reply.status == 404, "{}", reply.status);
             Ok(())

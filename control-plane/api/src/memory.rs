@@ -38,7 +38,10 @@ use crate::control_api::{
     SecretPurpose, SubmitError,
 };
 
-/// Start time of the tests.
+/// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
+pub(crate) const HANG_GUARD: Duration = Duration::from_secs(60);
+
+/// Where the tests begin.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// In-memory control plane. Every commit is published before it returns.

@@ -12,8 +12,8 @@ use toolgate_model::{ProxyStatus, Timestamp, Version};
 use crate::{
     codec,
     fixture::{
-        FaultyStore, WritePathFixture, catalogue, gateway, memory, name, put, ready, server, slug,
-        start, token,
+        FaultyStore, HANG_GUARD, WritePathFixture, catalogue, gateway, memory, name, put, ready,
+        server, slug, start, token,
     },
 };
 
@@ -222,17 +222,24 @@ async fn a_restored_older_store_is_adopted_only_with_a_new_epoch() {
     assert!(older.published().state.revision() < known);
     store.restore(Arc::clone(&copy));
     plane.resync.notify_one();
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let refused = async {
+        loop {
+            let shown = plane.metrics.render();
+            let mut lines = shown.lines();
+            let line = lines.find(|line| line.starts_with("toolgate_store_backwards"));
+            if line.is_some_and(|line| !line.ends_with(" 0")) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let refused = tokio::time::timeout(HANG_GUARD, refused).await;
+    assert!(refused.is_ok(), "{}", plane.metrics.render());
     assert_eq!(
         plane.published().state.revision(),
         known,
         "not without a new epoch"
     );
-    let refused = plane.metrics.render();
-    let line = refused
-        .lines()
-        .find(|line| line.starts_with("toolgate_store_backwards"));
-    assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{refused}");
 
     older.run(Command::BumpEpoch).await.unwrap();
     plane

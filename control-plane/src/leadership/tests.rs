@@ -1,6 +1,6 @@
 //! Tests that one control plane probes, and that a control plane that lost the leadership unnoticed writes nothing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{sync::watch, time::timeout};
 use toolgate_control_core::{
@@ -12,7 +12,7 @@ use toolgate_runtime::{DrainTrigger, drain};
 
 use super::*;
 use crate::{
-    fixture::{catalogue, memory, name, ready, server},
+    fixture::{HANG_GUARD, catalogue, memory, name, ready, server},
     probes::{DefinitionsWriter, derive_targets},
 };
 
@@ -26,7 +26,7 @@ fn run_for(store: &Arc<dyn Store>, alone: bool) -> (Leadership, DrainTrigger) {
 async fn becomes(leadership: &Leadership, held: bool) {
     let mut watch = leadership.watch();
     let changed = watch.wait_for(|revision| revision.is_some() == held);
-    let changed = timeout(Duration::from_secs(20), changed).await;
+    let changed = timeout(HANG_GUARD, changed).await;
     assert!(changed.is_ok(), "the tenure does not change");
 }
 
@@ -38,7 +38,7 @@ async fn one_of_two_control_planes_probes_and_the_other_takes_over() {
     let (second, _trigger) = run_for(&store, false);
     tokio::time::sleep(RENEW_INTERVAL * 2).await;
     assert!(first.fence().is_some() && second.fence().is_none());
-    trigger.drain(Duration::from_secs(5)).await;
+    trigger.drain(HANG_GUARD).await;
     becomes(&second, true).await;
     assert!(first.fence().is_none());
 }
@@ -75,7 +75,7 @@ async fn a_prober_that_lost_leadership_writes_nothing_and_notices() {
         Ok(TxnOutcome::Committed(_))
     ));
 
-    let late = timeout(Duration::from_secs(3), sink.store(catalogue("files"))).await;
+    let late = timeout(HANG_GUARD, sink.store(catalogue("files"))).await;
     assert!(late.unwrap().is_err());
     becomes(&leadership, false).await;
     assert!(sink.store(catalogue("files")).await.is_err());
@@ -98,10 +98,8 @@ async fn a_stale_leader_entry_in_an_exclusive_store_is_ignored() {
     let (leadership, _trigger) = run_for(&store, true);
     let mut watch = leadership.watch();
     let held = watch.wait_for(Option::is_some);
-    timeout(Duration::from_secs(2), held)
-        .await
-        .unwrap()
-        .unwrap();
+    // The lease that was left lasts ten minutes: it is not waited for.
+    timeout(HANG_GUARD, held).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -126,10 +124,7 @@ async fn a_standby_runs_probes_on_demand() {
     let mut are = async |wanted: &[&str]| {
         let names: Vec<_> = wanted.iter().map(|id| name(id)).collect();
         let reached = targets.wait_for(|targets| targets.keys().eq(names.iter()));
-        timeout(Duration::from_secs(5), reached)
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(HANG_GUARD, reached).await.unwrap().unwrap();
     };
     are(&[]).await;
     asked.send_modify(|asked| *asked.entry(name("mail")).or_default() += 1);

@@ -9,7 +9,7 @@ use toolgate_runtime::{DrainTrigger, clock, drain};
 use toolgate_store::EmbeddedStore;
 
 use super::*;
-use crate::fixture::memory;
+use crate::fixture::{HANG_GUARD, memory};
 
 fn machine() -> (ControlPlaneContext, DrainTrigger) {
     let (drain, trigger) = drain::new();
@@ -92,7 +92,7 @@ async fn a_restart_keeps_token_keys_and_epoch() {
             plane.write_path().authority_pem(),
         ));
         drop((plane, store));
-        trigger.drain(Duration::from_secs(5)).await;
+        trigger.drain(HANG_GUARD).await;
     }
     assert!(keyrings[0] == keyrings[1]);
 }
@@ -116,7 +116,7 @@ async fn a_different_key_file_is_rejected_with_a_remedy() {
     let store = memory();
     let (first, trigger) = start(options(one.path()), &store).await;
     first.unwrap();
-    trigger.drain(Duration::from_secs(5)).await;
+    trigger.drain(HANG_GUARD).await;
     KeyEncryptionKeys::open_or_create(&two.path().join("key")).unwrap();
     let before = everything(&store).await;
     let (second, _two) = start(options(two.path()), &store).await;
@@ -153,7 +153,7 @@ async fn a_lost_key_file_is_not_recreated_and_the_failed_start_writes_nothing() 
         let key = folder.path().join("key");
         let (first, trigger) = start(options(folder.path()), &store).await;
         drop(first.unwrap());
-        trigger.drain(Duration::from_secs(5)).await;
+        trigger.drain(HANG_GUARD).await;
         let kept = folder.path().join("kept");
         std::fs::rename(&key, &kept).unwrap();
         let before = everything(&store).await;
@@ -177,7 +177,7 @@ async fn a_lost_key_file_is_not_recreated_and_the_failed_start_writes_nothing() 
         std::fs::rename(&kept, &key).unwrap();
         let (restored, trigger) = start(options(folder.path()), &store).await;
         restored.unwrap();
-        trigger.drain(Duration::from_secs(5)).await;
+        trigger.drain(HANG_GUARD).await;
         std::fs::remove_file(&key).unwrap();
         std::fs::remove_file(folder.path().join("admin-token")).unwrap();
     }

@@ -2,12 +2,9 @@
 //! request planning, and the rewriting of messages between client and server. Performs no IO and reads neither a clock
 //! nor a source of randomness.
 
-pub mod asking;
 pub mod authn;
-pub mod entrusted;
-pub mod gathering;
+pub mod call;
 pub mod notify;
-pub mod parked;
 pub mod plan;
 pub mod port;
 pub mod refusal;
@@ -15,9 +12,7 @@ pub mod rewrite;
 pub mod seal;
 pub mod segmented_bytes;
 pub mod session;
-pub mod thinning;
 pub mod view;
-pub mod visit;
 
 pub use authn::authenticate::{Caller, TokenHasher, authenticate};
 pub use authn::grant::Grant;

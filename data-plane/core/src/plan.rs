@@ -33,7 +33,7 @@ use crate::{
 
 pub use call::{CallPlan, CallSpans, CallTrace, ClientProtocol};
 pub use listen::ListenPlan;
-pub use retry::{Retry, Returned, Visited};
+pub use retry::{ResumeRequest, ReturnedState, UrlElicitationResult};
 pub use target::{CompletionTarget, RequestTarget, ResourceTarget};
 pub use task::{TaskTarget, may_follow};
 

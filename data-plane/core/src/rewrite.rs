@@ -2,13 +2,13 @@
 //! or the server; towards the client they are the client's. Each side is addressed by the rules of its era. All other
 //! content is passed on unchanged.
 
-mod park;
+mod input_required;
 mod request;
 mod response;
 mod segmented_splice;
 mod task_notification;
 
-pub use park::input_required;
+pub use input_required::input_required;
 pub use request::{CLIENT_INFO, UpstreamRequest, UpstreamRequestOptions, again, request};
 pub use response::{
     CallOutcome, ClientResponse, IncompleteResponse, InputRequirement, RelayAction, ResponseRelay,

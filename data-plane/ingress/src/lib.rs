@@ -25,3 +25,7 @@ pub use limits::ListenerLimits;
 pub use listener::{Listener, ListenerOptions};
 pub use request::{IncomingRequest, RequestBody};
 pub use response::refusal_response;
+
+/// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
+#[cfg(test)]
+pub(crate) const HANG_GUARD: std::time::Duration = std::time::Duration::from_secs(60);

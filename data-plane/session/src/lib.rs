@@ -10,11 +10,9 @@
 mod batching;
 mod change_feed;
 mod change_feeds;
-mod inflight;
-mod parked;
-mod parking;
+mod elicitations;
+mod in_flight;
 mod principal_quotas;
-mod questions;
 mod resource_subscriptions;
 mod session;
 mod sessions;
@@ -22,22 +20,27 @@ mod sharded_map;
 mod stream;
 mod subscription;
 mod subscriptions;
+mod suspended_call;
+mod suspended_calls;
 mod task_notification;
 mod terminated_sessions;
 mod upstream_session;
 mod upstream_sessions;
 
 pub use change_feeds::{CHANGE_FEEDS, CHANGE_FEEDS_PER_PRINCIPAL, ChangeFeeds, FeedSubscription};
-pub use inflight::{IN_FLIGHT, IN_FLIGHT_PER_PRINCIPAL, InFlight, InFlightGuard, TakeBack};
-pub use parking::{PARKED, PARKED_PER_PRINCIPAL, Parking};
+pub use elicitations::{
+    AnswerRecipient, ELICITATIONS, ELICITATIONS_PER_PRINCIPAL, ElicitationRegistration,
+    ElicitationRegistry,
+};
+pub use in_flight::{CancelHandle, IN_FLIGHT, IN_FLIGHT_PER_PRINCIPAL, InFlight, InFlightGuard};
 pub use principal_quotas::PrincipalQuotas;
-pub use questions::{Asked, Heard, QUESTIONS, QUESTIONS_PER_PRINCIPAL, Questions};
 pub use session::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL, SESSION_IDLE_TIMEOUT};
 pub use sessions::{SESSIONS, SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry};
 pub use stream::{EventStream, STREAM_QUEUE};
 pub use subscriptions::{
     SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, SubscriptionRegistry, SubscriptionRequest,
 };
+pub use suspended_calls::{SUSPENDED_CALLS, SUSPENDED_CALLS_PER_PRINCIPAL, SuspendedCalls};
 pub use terminated_sessions::{TERMINATED_SESSIONS, TERMINATED_SESSIONS_PER_PRINCIPAL};
 pub use upstream_sessions::{
     UPSTREAM_SESSIONS, UPSTREAM_SESSIONS_PER_PRINCIPAL, UpstreamSessionRegistry,

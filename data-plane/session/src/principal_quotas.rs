@@ -1,9 +1,9 @@
 //! Quotas per principal: none can exhaust what a proxy can keep open.
 
 use crate::{
-    change_feeds::CHANGE_FEEDS_PER_PRINCIPAL, inflight::IN_FLIGHT_PER_PRINCIPAL,
-    parking::PARKED_PER_PRINCIPAL, questions::QUESTIONS_PER_PRINCIPAL,
-    sessions::SESSIONS_PER_PRINCIPAL, subscriptions::SUBSCRIPTIONS_PER_PRINCIPAL,
+    change_feeds::CHANGE_FEEDS_PER_PRINCIPAL, elicitations::ELICITATIONS_PER_PRINCIPAL,
+    in_flight::IN_FLIGHT_PER_PRINCIPAL, sessions::SESSIONS_PER_PRINCIPAL,
+    subscriptions::SUBSCRIPTIONS_PER_PRINCIPAL, suspended_calls::SUSPENDED_CALLS_PER_PRINCIPAL,
     upstream_sessions::UPSTREAM_SESSIONS_PER_PRINCIPAL,
 };
 
@@ -31,8 +31,8 @@ impl Default for PrincipalQuotas {
         Self {
             sessions: SESSIONS_PER_PRINCIPAL,
             subscriptions: SUBSCRIPTIONS_PER_PRINCIPAL,
-            suspended_calls: PARKED_PER_PRINCIPAL,
-            server_requests: QUESTIONS_PER_PRINCIPAL,
+            suspended_calls: SUSPENDED_CALLS_PER_PRINCIPAL,
+            server_requests: ELICITATIONS_PER_PRINCIPAL,
             upstream_sessions: UPSTREAM_SESSIONS_PER_PRINCIPAL,
             change_feeds: CHANGE_FEEDS_PER_PRINCIPAL,
             in_flight: IN_FLIGHT_PER_PRINCIPAL,

@@ -1,4 +1,4 @@
-//! Streams that stay: of a legacy session, and of a modern client that listens for changes.
+//! Long-lived streams: of a legacy session, and of a modern client that listens for changes.
 
 use std::{future::Future, sync::Arc};
 
@@ -19,14 +19,14 @@ use crate::{
 
 use super::events;
 
-/// Where and by whom a stream is asked for.
+/// Gateway, caller and permit of a stream.
 pub(super) struct Scene<'a> {
     pub(super) gateway: &'a Arc<GatewayView>,
     pub(super) caller: &'a Caller,
     pub(super) place: &'a RequestPermit,
 }
 
-/// The stream of a session.
+/// Opens the stream of a session.
 pub(super) async fn session<S: ConfigSource>(
     plane: &ProxyState<S>,
     subject: Option<SessionContext<'_>>,
@@ -43,7 +43,7 @@ pub(super) async fn session<S: ConfigSource>(
     Ok(events(Streamed::Standing(Box::new(stream))))
 }
 
-/// Has the session told of updates of a resource.
+/// Subscribes a session to updates of a resource.
 pub(super) async fn watch<S: ConfigSource>(
     plane: &ProxyState<S>,
     subject: Option<SessionContext<'_>>,
@@ -56,7 +56,7 @@ pub(super) async fn watch<S: ConfigSource>(
     watched.await
 }
 
-/// A stream of changes. It ends with the answer to the request that opened it.
+/// Opens a stream of changes. It ends with the answer to the request that opened it.
 pub(super) async fn listen<S: ConfigSource>(
     plane: &ProxyState<S>,
     listen: &ListenPlan,
@@ -72,7 +72,7 @@ pub(super) async fn listen<S: ConfigSource>(
         gateway: scene.gateway,
         caller: scene.caller,
     })?;
-    // A view that came before this hears nothing of it, one that comes later does.
+    // A view that was replaced before the subscription opened has not notified it.
     let id = scene.gateway.name.id.as_str();
     let view = plane.source.view();
     if !(view.gateway(id)).is_some_and(|now| Arc::ptr_eq(now, scene.gateway)) {
@@ -82,7 +82,7 @@ pub(super) async fn listen<S: ConfigSource>(
         opened.subscribe_resources(&listen.resources, &plane.change_feeds),
         opened.follow_tasks(&listen.tasks, &plane.change_feeds),
     );
-    // Nor what was not yet watched when it came.
+    // Nor have changes before the resources were watched.
     let view = plane.source.view();
     opened.apply_view(&view);
     let kinds = listen.list_changes;
@@ -97,7 +97,7 @@ pub(super) async fn listen<S: ConfigSource>(
     Ok(events(Streamed::Standing(Box::new(stream))))
 }
 
-/// When such a stream ends at the latest: this proxy drains, or the token that opened it is no longer good.
+/// Returns a future that ends when the proxy drains or the token of the stream is revoked.
 fn end<S: ConfigSource>(
     plane: &ProxyState<S>,
     place: &RequestPermit,

@@ -364,12 +364,15 @@ pub(crate) fn options(link: ControlPlaneTransport) -> SyncOptions {
     }
 }
 
+/// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
+pub(crate) const HANG_GUARD: Duration = Duration::from_secs(60);
+
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
-    for _attempt in 0..400 {
-        if condition() {
-            return;
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(condition(), "waited in vain");
+    };
+    let waited = tokio::time::timeout(HANG_GUARD, waiting).await;
+    assert!(waited.is_ok(), "waited in vain");
 }

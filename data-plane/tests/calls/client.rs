@@ -1,6 +1,6 @@
 //! A client of either era, low-level enough to send invalid requests.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -10,7 +10,9 @@ use toolgate_egress::{Egress, EgressPolicy, EgressRequestBody, HttpClient, PoolO
 use toolgate_mcp::sse::{SseDecoder, SseLimits};
 use toolgate_model::Era;
 
-/// Client of one gateway with a token and, in the legacy era, a session.
+use crate::rig::HANG_GUARD;
+
+/// Where, as whom, in which session.
 #[derive(Clone)]
 pub struct TestClient {
     http: HttpClient,
@@ -175,7 +177,7 @@ impl TestResponse {
 impl TestResponseStream {
     /// Reads the response to its end.
     pub async fn whole(self) -> TestResponse {
-        let bytes = tokio::time::timeout(Duration::from_secs(20), self.body.collect());
+        let bytes = tokio::time::timeout(HANG_GUARD, self.body.collect());
         let bytes = bytes.await.expect("an end in time").unwrap().to_bytes();
         TestResponse {
             status: self.status,
@@ -190,7 +192,7 @@ impl TestResponseStream {
             if let Some(event) = self.framer.next_event() {
                 return Some(serde_json::from_slice(&event.data).unwrap());
             }
-            let frame = tokio::time::timeout(Duration::from_secs(20), self.body.frame());
+            let frame = tokio::time::timeout(HANG_GUARD, self.body.frame());
             let frame = frame.await.expect("a message in time")?.unwrap();
             let bytes: Bytes = frame.into_data().unwrap();
             self.framer.push(&bytes).unwrap();

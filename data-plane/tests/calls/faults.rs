@@ -7,7 +7,7 @@ use serde_json::json;
 use toolgate_data_core::port::MAX_CONCURRENT_REJECTIONS;
 use toolgate_model::{CallTimeouts, Era, MaxAnswer, SnapshotResource, snapshot::SnapshotEntry};
 
-use crate::rig::{TestRig, eventually, exposed};
+use crate::rig::{HANG_GUARD, TestRig, eventually, exposed, within};
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
@@ -109,7 +109,7 @@ async fn a_404_unrelated_to_the_session_is_never_retried() {
 #[tokio::test]
 async fn a_silent_server_times_out_and_gets_a_cancellation() {
     let timeouts = CallTimeouts {
-        idle: Duration::from_millis(300),
+        idle: Duration::from_secs(1),
         ..CallTimeouts::default()
     };
     let rig = TestRig::with(|_| {}, timeouts).await;
@@ -122,8 +122,9 @@ async fn a_silent_server_times_out_and_gets_a_cancellation() {
             .await;
         let last = stream.messages().await.pop().unwrap();
         let took = start.elapsed();
+        // The server answers after ten seconds, and well: it was not waited for. The figure is asserted by `make drill`.
         assert_eq!(last["result"]["isError"], true, "{last}");
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(took < within(Duration::from_secs(3)), "{took:?}");
     }
     eventually("the legacy server is told", || {
         rig.legacy.last("notifications/cancelled").is_some()
@@ -143,7 +144,9 @@ async fn a_failing_server_opens_only_its_own_circuit() {
         let called = client.call(Era::Modern, json!(1), "new__fail", "x").await;
         assert_eq!(called.whole().await.json()["result"]["isError"], true);
     }
-    assert_eq!(rig.modern.calls("fail"), 5);
+    // Five, and a probe for each second that the others took; without a circuit breaker, all of them.
+    let failed = rig.modern.calls("fail");
+    assert!((5..8).contains(&failed), "{failed}");
     let called = client
         .call(Era::Modern, json!(1), "old__echo", "fine")
         .await;
@@ -151,14 +154,18 @@ async fn a_failing_server_opens_only_its_own_circuit() {
         called.whole().await.json()["result"]["content"][0]["text"],
         "fine"
     );
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
-    let called = client
-        .call(Era::Modern, json!(1), "new__echo", "back")
-        .await;
-    assert_eq!(
-        called.whole().await.json()["result"]["content"][0]["text"],
-        "back"
-    );
+    let back = async {
+        loop {
+            let called = client.call(Era::Modern, json!(1), "new__echo", "back");
+            let answer = called.await.whole().await.json();
+            if answer["result"]["content"][0]["text"] == "back" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let back = tokio::time::timeout(HANG_GUARD, back).await;
+    assert!(back.is_ok(), "the pause does not end");
 }
 
 /// A call aborted because of a message size or message count limit is cancelled at the server.
@@ -254,8 +261,7 @@ async fn an_unreachable_server_is_reported_as_a_tool_error() {
 #[tokio::test]
 async fn a_server_that_sends_no_response_head_times_out() {
     let timeouts = CallTimeouts {
-        connect: Duration::from_millis(100),
-        first_byte: Duration::from_millis(200),
+        first_byte: Duration::from_secs(1),
         ..CallTimeouts::default()
     };
     let rig = TestRig::with(|_| {}, timeouts).await;

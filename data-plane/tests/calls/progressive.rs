@@ -11,7 +11,7 @@ use toolgate_model::{
 
 use crate::{
     client::TestClient,
-    rig::{NARROW_TOKEN, TestRig, UPSTREAM_SECRET, eventually, exposed, name},
+    rig::{HANG_GUARD, NARROW_TOKEN, TestRig, UPSTREAM_SECRET, eventually, exposed, name},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
@@ -370,7 +370,7 @@ async fn only_a_listing_mode_change_is_notified_and_a_search_is_always_current()
     assert!(silent.is_err(), "{silent:?}");
     rig.source
         .configure(|snapshot| set_listing(snapshot, ToolListing::All));
-    let told = tokio::time::timeout(Duration::from_secs(5), feed.message()).await;
+    let told = tokio::time::timeout(HANG_GUARD, feed.message()).await;
     let told = told.unwrap().unwrap();
     assert_eq!(told["method"], "notifications/tools/list_changed");
 }

@@ -234,15 +234,26 @@ async fn unreachable_url() -> String {
     format!("http://{}/mcp", listener.local_addr().unwrap())
 }
 
-/// Waits until the condition holds.
-pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..200 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+/// Upper bound of every wait that only guards against a hang: far above any time that is promised.
+pub const HANG_GUARD: Duration = Duration::from_secs(60);
+
+/// Returns `figure` in `make drill`, which asserts what is promised within a time, and [`HANG_GUARD`] otherwise.
+pub fn within(figure: Duration) -> Duration {
+    match std::env::var_os("TOOLGATE_TEST_DRILL") {
+        Some(_) => figure,
+        None => HANG_GUARD,
     }
-    panic!("never happened: {what}");
+}
+
+/// Waits until something is so.
+pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let happened = tokio::time::timeout(HANG_GUARD, waiting).await;
+    assert!(happened.is_ok(), "never happened: {what}");
 }
 
 /// Exposed name of a tool of the server of `era`.

@@ -9,7 +9,7 @@ use toolgate_model::{Era, ResourceKey, ResourceKind, SnapshotResource, snapshot:
 
 use crate::{
     client::{TestClient, TestResponseStream},
-    rig::{TOKEN, TestRig, eventually, exposed, name},
+    rig::{HANG_GUARD, TOKEN, TestRig, eventually, exposed, name, within},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
@@ -218,7 +218,7 @@ async fn server_requests_end_with_the_session_and_servers_get_errors() {
         let headers = [("mcp-session-id", &*session)];
         let over = ended.raw(Method::DELETE, &headers, "").await.whole().await;
         assert_eq!(over.status, 200);
-        let end = tokio::time::timeout(Duration::from_secs(2), stream.message()).await;
+        let end = tokio::time::timeout(within(Duration::from_secs(2)), stream.message()).await;
         assert_eq!(end.expect("at once"), None);
         eventually("nothing of it is left", || has_pending_requests(&rig, 1)).await;
         if era == Era::Legacy {
@@ -248,7 +248,7 @@ async fn a_drain_does_not_wait_for_client_answers() {
         stream.message().await.unwrap();
         assert!(has_pending_requests(&rig, 2), "both");
         let trigger = rig.trigger.take().unwrap();
-        let drained = tokio::spawn(trigger.drain(Duration::from_secs(5)));
+        let drained = tokio::spawn(trigger.drain(HANG_GUARD));
         let last = stream.messages().await.pop().unwrap();
         assert_eq!(last["id"], "c", "there is an answer: {last}");
         let outcome = drained.await.unwrap();
@@ -285,7 +285,7 @@ async fn server_requests_end_with_the_token_of_their_client() {
         let mut stream = call(&client, era, "ask").await;
         stream.message().await.unwrap();
         rig.source.revoke(TOKEN);
-        let end = tokio::time::timeout(Duration::from_secs(2), stream.message()).await;
+        let end = tokio::time::timeout(within(Duration::from_secs(2)), stream.message()).await;
         assert_eq!(end.expect("at once"), None);
         eventually("nothing is left", || has_pending_requests(&rig, 0)).await;
         if era == Era::Legacy {
@@ -322,7 +322,7 @@ async fn server_requests_end_with_the_gateway_of_their_client() {
         stream.message().await.unwrap();
         assert!(has_pending_requests(&rig, 2), "both");
         remove_gateway(&rig, "everything");
-        let end = tokio::time::timeout(Duration::from_secs(2), stream.message()).await;
+        let end = tokio::time::timeout(within(Duration::from_secs(2)), stream.message()).await;
         assert_eq!(end.expect("at once"), None);
         eventually("nothing of it is left", || has_pending_requests(&rig, 1)).await;
         if era == Era::Legacy {
@@ -376,7 +376,8 @@ async fn server_requests_end_when_the_token_of_their_client_expires() {
         let client = client(&rig).await;
         let mut stream = call(&client, era, "ask").await;
         stream.message().await.unwrap();
-        let taken_back = tokio::time::timeout(Duration::from_secs(5), stream.message()).await;
+        let taken_back =
+            tokio::time::timeout(within(Duration::from_secs(5)), stream.message()).await;
         let taken_back = taken_back.expect("with the token").unwrap();
         assert_eq!(taken_back["method"], "notifications/cancelled");
         eventually("nothing is left", || has_pending_requests(&rig, 0)).await;

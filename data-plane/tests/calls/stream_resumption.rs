@@ -8,7 +8,7 @@ use toolgate_model::{CallTimeouts, Era};
 
 use crate::{
     client::TestClient,
-    rig::{TestRig, eventually},
+    rig::{TestRig, eventually, within},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
@@ -103,7 +103,8 @@ async fn ht_22_the_sse_retry_delay_of_a_server_is_respected() {
     let (_, came) = &seen.polled.gets[0];
     let waited = *came - seen.polled.ends[0];
     assert!(waited >= Duration::from_millis(2_400), "{waited:?}");
-    assert!(waited < Duration::from_secs(5), "{waited:?}");
+    // And no longer than half as much again, which is tested where it is decided (`Place`); here it is a figure for `make drill`.
+    assert!(waited < within(Duration::from_secs(5)), "{waited:?}");
 }
 
 #[tokio::test]
@@ -136,7 +137,7 @@ async fn a_call_that_cannot_be_resumed_is_reported_as_broken() {
 #[tokio::test]
 async fn resumption_does_not_extend_the_call_timeout() {
     let timeouts = CallTimeouts {
-        total: Duration::from_secs(4),
+        total: Duration::from_secs(6),
         ..CallTimeouts::default()
     };
     let rig = TestRig::with(|_| {}, timeouts).await;
@@ -146,12 +147,13 @@ async fn resumption_does_not_extend_the_call_timeout() {
         let begun = tokio::time::Instant::now();
         let messages = call_with_script(&rig, Era::Legacy, &script).await;
         let (_, words) = steps_and_result(&messages);
+        // The call was ended by its time, not by the script, which has no answer. The figure is asserted by `make drill`.
         assert!(words.contains("in time"), "{retry}: {words}");
-        assert!(begun.elapsed() < Duration::from_secs(8), "{retry}");
+        assert!(begun.elapsed() < within(Duration::from_secs(10)), "{retry}");
     }
     let gets = rig.legacy.resume_positions().len();
     assert!(
-        (2..=5).contains(&gets),
+        (2..=7).contains(&gets),
         "{gets} times, once a second at most"
     );
 }
@@ -221,8 +223,13 @@ async fn a_call_cancelled_while_disconnected_is_cancelled_at_its_server() {
     let client = client(&rig).await;
     let script = json!([["p:retry=30000"]]).to_string();
     let call = client.call(Era::Modern, json!("c"), "old__polled", &script);
-    let gone = tokio::time::timeout(Duration::from_millis(700), call).await;
-    assert!(gone.is_err());
+    let away = eventually("its stream has ended", || {
+        !rig.legacy.seen.lock().unwrap().polled.ends.is_empty()
+    });
+    tokio::select! {
+        answer = call => panic!("answered: {}", answer.status),
+        () = away => {}
+    }
     eventually("the server is told", || {
         rig.legacy.last("notifications/cancelled").is_some()
     })

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use toolgate_model::Era;
-use toolgate_session::PARKED_PER_PRINCIPAL;
+use toolgate_session::SUSPENDED_CALLS_PER_PRINCIPAL;
 
 use crate::{
     client::TestClient,
@@ -98,7 +98,7 @@ async fn a_retry_after_a_url_elicitation_is_served_by_any_proxy() {
 async fn a_url_elicitation_takes_no_suspended_call_slot() {
     let rig = TestRig::start().await;
     let client = client(&rig, json!({"elicitation": {"url": {}}}));
-    for _ in 0..=PARKED_PER_PRINCIPAL {
+    for _ in 0..=SUSPENDED_CALLS_PER_PRINCIPAL {
         let answer = call(&client, "old__visit_always", "x", None).await;
         assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
     }

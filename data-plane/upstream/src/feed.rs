@@ -1,5 +1,5 @@
-//! Feeds of changes of servers: which of their resources were updated, how far tasks have come. A legacy server tells it on
-//! the stream of a link, for what was subscribed to there; a modern one on a `subscriptions/listen` of ours.
+//! Change feeds of servers: updated resources and progress of tasks. A legacy server sends them on the stream of an
+//! upstream session, for subscribed resources; a modern server on a `subscriptions/listen` of the proxy.
 
 mod backlog;
 mod legacy;
@@ -18,51 +18,55 @@ use toolgate_data_core::{
 use toolgate_model::Era;
 
 use crate::{
-    station::{Leave, Station},
-    upstream::{Presented, Target, Upstream},
+    endpoint::AuthenticatedEndpoint, permit::CallPermit, registry::UpstreamRegistry,
+    upstream::Upstream,
 };
 
-/// Opens feeds over the same stations, circuits, credentials and links as calls.
+/// Opens feeds with the circuit breakers, credentials and upstream sessions that calls use.
 #[derive(Clone)]
-pub struct Feeds {
-    upstream: Arc<Upstream>,
+pub struct FeedNetwork {
+    registry: Arc<UpstreamRegistry>,
     links: Arc<dyn UpstreamSessionProvider>,
 }
 
-/// A server that can be talked to.
-struct Reached {
-    leave: Leave<Target>,
-    presented: Arc<Presented>,
+/// A permitted request to a server.
+struct FeedTarget {
+    permit: CallPermit,
+    authenticated: Arc<AuthenticatedEndpoint>,
 }
 
-type Opening = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
+/// Result of opening a feed.
+type OpenResult = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
 
-impl Feeds {
-    /// Over `upstream`; legacy servers over `links`.
-    pub fn new(upstream: Arc<Upstream>, links: Arc<dyn UpstreamSessionProvider>) -> Self {
-        Self { upstream, links }
+impl FeedNetwork {
+    /// Creates feeds over `registry`, with the sessions of `links` for legacy servers.
+    pub fn new(registry: Arc<UpstreamRegistry>, links: Arc<dyn UpstreamSessionProvider>) -> Self {
+        Self { registry, links }
     }
 
-    async fn reach(&self, server: &Arc<ServerView>) -> Result<Reached, UpstreamFailure> {
-        let station = self.upstream.station(server)?;
-        let leave = station.leave()?;
-        let presented = self.upstream.present(&station).await?;
-        Ok(Reached { leave, presented })
-    }
-}
-
-impl Reached {
-    fn station(&self) -> &Arc<Station<Target>> {
-        self.leave.station()
+    async fn reach(&self, server: &Arc<ServerView>) -> Result<FeedTarget, UpstreamFailure> {
+        let upstream = self.registry.upstream(server)?;
+        let permit = upstream.permit()?;
+        let authenticated = self.registry.authenticate(&upstream).await?;
+        Ok(FeedTarget {
+            permit,
+            authenticated,
+        })
     }
 }
 
-impl ChangeFeedTransport for Feeds {
+impl FeedTarget {
+    fn upstream(&self) -> &Arc<Upstream> {
+        self.permit.upstream()
+    }
+}
+
+impl ChangeFeedTransport for FeedNetwork {
     fn open(
         &self,
         key: &UpstreamSessionKey,
         topics: ChangeTopics,
-    ) -> BoxedFuture<'static, Opening> {
+    ) -> BoxedFuture<'static, OpenResult> {
         let (feeds, key) = (self.clone(), key.clone());
         Box::pin(async move {
             match key.server.era {

@@ -1,33 +1,31 @@
-//! Calls of servers: `shared/client` with a circuit and a bulkhead per server, credentials, our own ids, deadlines, and
-//! the rule that a tool is never run twice. What it says when a call came to nothing is short and tells nothing of the
-//! server.
+//! Transport to servers. [`UpstreamRegistry`] holds an upstream per server with its endpoint, connection pool, circuit
+//! breaker and bulkhead; [`UpstreamClient`] sends a call and returns it as an [`InFlightCall`]; [`FeedNetwork`] opens
+//! change feeds. What the messages of a call mean is decided by [`CallMachine`](toolgate_data_core::call::CallMachine).
 
-mod again;
-mod call;
-pub mod circuit;
-mod dialogue;
-mod ear;
-mod exchange;
+mod bulkhead;
+pub mod circuit_breaker;
+mod context;
+mod endpoint;
 mod failure;
 mod feed;
-mod finish;
-mod flight;
-mod level;
-pub mod link;
+mod in_flight;
+mod log_level;
 mod outgoing;
-mod overhear;
-mod refuse;
-mod standstill;
-mod station;
-mod stream;
+mod permit;
+mod registry;
+mod responder;
+mod send;
+mod session;
+mod shared_stream;
+mod subscriber;
 mod upstream;
-mod visit;
-mod waiter;
 
-pub use call::{Answered, Calls, Order};
-pub use feed::Feeds;
-pub use link::Network;
-pub use standstill::Standstill;
-pub use stream::CallStream;
-pub use upstream::{Upstream, UpstreamOptions};
-pub use waiter::{Answers, Named, Waiter};
+#[cfg(test)]
+mod fixture;
+
+pub use context::CallContext;
+pub use feed::FeedNetwork;
+pub use in_flight::InFlightCall;
+pub use registry::{UpstreamOptions, UpstreamRegistry};
+pub use send::{SendReport, SessionChoice, UpstreamClient};
+pub use session::SessionNetwork;

@@ -1,10 +1,11 @@
-//! A call as it leaves for its server: the version that is spoken, the body, the headers.
+//! The HTTP request of a call: protocol version, body and headers.
 
 use std::borrow::Cow;
 
 use toolgate_client::RequestHeaders;
 use toolgate_data_core::{
     ServerView,
+    call::RoundAnswers,
     plan::CallPlan,
     port::UpstreamSessionHandle,
     refusal::UpstreamFailure,
@@ -12,9 +13,9 @@ use toolgate_data_core::{
 };
 use toolgate_mcp::{headers::PARAM_PREFIX, trace, versions};
 
-use crate::{again::Again, call::Order, flight::session_headers};
+use crate::{context::CallContext, session::session_headers};
 
-/// The version to speak.
+/// Returns the protocol version of the request.
 pub(crate) fn version<'a>(
     server: &'a ServerView,
     link: Option<&'a UpstreamSessionHandle>,
@@ -28,26 +29,27 @@ pub(crate) fn version<'a>(
     }
 }
 
-/// The call as it goes out.
+/// Builds the body, with the answers of a round if there are any.
 pub(crate) fn rewritten<'a>(
-    order: &'a Order,
+    context: &'a CallContext,
     to: &UpstreamRequestOptions<'a>,
-    again: Option<&Again>,
+    answers: Option<&RoundAnswers>,
 ) -> Result<UpstreamRequest<'a>, UpstreamFailure> {
-    // Cannot be: the spans come from these bytes.
+    // Unreachable: the spans of the plan come from these bytes.
     let impossible = |_edit| UpstreamFailure::Malformed;
-    let mut request = request(&order.body, &order.plan, to).map_err(impossible)?;
-    if let Some(Again { responses, state }) = again {
+    let mut request = request(&context.body, &context.plan, to).map_err(impossible)?;
+    if let Some(RoundAnswers { responses, state }) = answers {
         let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;
-    } else if order.plan.is_continuation() {
-        // What the client came back with was for us.
+    } else if context.plan.is_continuation() {
+        // The members of a retry are for the gateway.
         request.body = rewrite::again(&request.body, None, None).map_err(impossible)?;
     }
     Ok(request)
 }
 
-/// The headers of the era; of those that were made for the request, only mirrored arguments are not known beforehand.
+/// Builds the headers of the era. Of the headers of the rewritten request only the mirrored arguments are added: the
+/// others are the same for every call.
 pub(crate) fn outgoing(
     made: &[(Cow<'_, str>, Cow<'_, str>)],
     link: Option<&UpstreamSessionHandle>,

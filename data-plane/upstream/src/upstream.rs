@@ -1,209 +1,132 @@
-//! The way to servers: a station for each, with what it is presented.
+//! A server as this proxy reaches it: endpoint, connection pool, circuit breaker and bulkhead. A failing server affects
+//! its own callers only.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
-use arc_swap::ArcSwapOption;
-use http::{HeaderName, HeaderValue};
-use toolgate_client::{ReadLimits, ServerEndpoint};
-use toolgate_data_core::{
-    ServerView, View,
-    port::{CredentialResolver, HeaderCredential, UpstreamSessionHandle},
-    refusal::UpstreamFailure,
-};
-use toolgate_egress::{Egress, HttpClient, PoolOptions};
-use toolgate_runtime::{
-    Drain, MemoryBudget, SharedClock,
-    budget::{BudgetExceeded, BudgetOwner},
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
+use toolgate_runtime::{SharedClock, budget::BudgetOwner};
 
 use crate::{
-    flight::old_stream,
-    station::{Station, Stations},
+    bulkhead::{Bulkhead, CALLS_PER_SERVER},
+    circuit_breaker::{BreakerAdmission, CircuitBreaker},
+    endpoint::CallTarget,
+    permit::CallPermit,
 };
 
-/// What the way to servers is made of.
-pub struct UpstreamOptions {
-    /// The only way to open sockets.
-    pub egress: Egress,
-    /// What to present.
-    pub credentials: Arc<dyn CredentialResolver>,
-    /// The time.
-    pub clock: SharedClock,
-    /// Knows what still runs.
-    pub drain: Drain,
-    /// Bytes of answers that are held at a time, those beyond 64 KiB each.
-    pub answers: usize,
-}
+/// Maximum number of messages without an awaited response in flight to one server: as many as calls, each of which may
+/// be cancelled.
+pub(crate) const PENDING_MESSAGES: usize = CALLS_PER_SERVER;
 
-/// The way to servers.
-pub struct Upstream {
-    egress: Egress,
-    credentials: Arc<dyn CredentialResolver>,
-    pub(crate) clock: SharedClock,
-    pub(crate) drain: Drain,
-    answers: Arc<MemoryBudget>,
-    stations: Stations<Target>,
-}
-
-/// What is needed to reach one server.
-pub(crate) struct Target {
-    pub(crate) http: HttpClient,
-    bare: Arc<Presented>,
-    /// With the credential that was presented last; another one replaces it.
-    presented: ArcSwapOption<Presented>,
-}
-
-/// A server's endpoint with what is presented there.
-pub(crate) struct Presented {
-    pub(crate) endpoint: ServerEndpoint,
-    credential: Option<Arc<HeaderCredential>>,
+/// A server with its endpoint and its limits.
+pub(crate) struct Upstream {
+    /// Configuration: another configuration makes another upstream.
+    pub(crate) server: Arc<ServerView>,
+    pub(crate) target: CallTarget,
+    breaker: Mutex<CircuitBreaker>,
+    /// `false` while the breaker admits everything and need not be locked.
+    troubled: AtomicBool,
+    bulkhead: Arc<Bulkhead>,
+    messages: Arc<Semaphore>,
+    clock: SharedClock,
+    origin: Instant,
 }
 
 impl Upstream {
-    /// Reaches nothing yet.
-    pub fn new(options: UpstreamOptions) -> Self {
-        let UpstreamOptions {
-            egress,
-            credentials,
-            clock,
-            drain,
-            answers,
-        } = options;
+    pub(crate) fn new(server: Arc<ServerView>, target: CallTarget, clock: SharedClock) -> Self {
         Self {
-            egress,
-            credentials,
+            server,
+            target,
+            breaker: Mutex::default(),
+            troubled: AtomicBool::new(false),
+            bulkhead: Bulkhead::new(),
+            messages: Arc::new(Semaphore::new(PENDING_MESSAGES)),
+            origin: clock.monotonic(),
             clock,
-            drain,
-            answers: MemoryBudget::new(answers),
-            stations: Stations::new(),
         }
     }
 
-    /// Forgets servers that `view` no longer has.
-    pub fn retain(&self, view: &View) {
-        self.stations.retain(|name| view.server(name).is_some());
+    /// Permits a request of the proxy itself, unless the circuit is open or the bulkhead is full.
+    pub(crate) fn permit(self: &Arc<Self>) -> Result<CallPermit, UpstreamFailure> {
+        let bulkhead = self.bulkhead.enter(None)?;
+        CallPermit::new(Arc::clone(self), bulkhead)
     }
 
-    /// How many servers are being given a pause because they kept failing.
-    pub fn open_circuits(&self) -> usize {
-        self.stations.open_circuits()
+    /// Permits a call of `holder`, which needs a share of the quota if the bulkhead is crowded.
+    pub(crate) fn permit_for(
+        self: &Arc<Self>,
+        holder: BudgetOwner,
+    ) -> Result<CallPermit, UpstreamFailure> {
+        let bulkhead = self.bulkhead.enter(Some(holder))?;
+        CallPermit::new(Arc::clone(self), bulkhead)
     }
 
-    /// Whether there is room for another answer of this holder's.
-    pub(crate) fn has_room(&self, holder: BudgetOwner) -> Result<(), UpstreamFailure> {
-        let room = self.answers.has_room(holder);
-        room.map_err(|exhausted| match exhausted {
-            BudgetExceeded::Total => UpstreamFailure::Overloaded,
-            BudgetExceeded::OwnerLimit => UpstreamFailure::TooManyOpen("answers"),
-        })
+    /// Permits a message whose response is not awaited. `None` while [`PENDING_MESSAGES`] of them are in flight: a
+    /// server that accepts none would get more and more of them, each on a connection of its own.
+    pub(crate) fn message_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.messages).try_acquire_owned().ok()
     }
 
-    pub(crate) fn station(
-        &self,
-        server: &Arc<ServerView>,
-    ) -> Result<Arc<Station<Target>>, UpstreamFailure> {
-        self.stations.of(server, || {
-            let target = Target::new(&self.egress, server, &self.answers)?;
-            let clock = Arc::clone(&self.clock);
-            Ok(Station::new(Arc::clone(server), target, clock))
-        })
+    /// Asks the circuit breaker to admit a request.
+    pub(crate) fn admit(&self) -> BreakerAdmission {
+        if !self.is_troubled() {
+            return BreakerAdmission::Pass;
+        }
+        let now = self.breaker_time();
+        self.breaker().admit(now)
     }
 
-    /// The endpoint, with the credential as it is now.
-    pub(crate) async fn present(
-        &self,
-        station: &Station<Target>,
-    ) -> Result<Arc<Presented>, UpstreamFailure> {
-        let server = &station.server;
-        let Some(reference) = &server.credential else {
-            return Ok(Arc::clone(&station.target.bare));
+    /// Reports if the circuit breaker has seen failures since the last success.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
+    }
+
+    /// Reports if the circuit is open or half open.
+    pub(crate) fn is_circuit_open(&self) -> bool {
+        self.is_troubled() && self.breaker().is_open()
+    }
+
+    /// Returns the time for the circuit breaker, in milliseconds.
+    pub(crate) fn breaker_time(&self) -> u64 {
+        let now = self.clock.monotonic();
+        let passed = now.saturating_duration_since(self.origin);
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Applies an outcome to the circuit breaker, and logs if the circuit opens or closes.
+    pub(crate) fn change_breaker(&self, step: impl FnOnce(&mut CircuitBreaker)) {
+        let (opened, closed) = {
+            let mut breaker = self.breaker();
+            let before = breaker.is_open();
+            step(&mut breaker);
+            let untroubled = breaker.is_untroubled();
+            self.troubled.store(!untroubled, Ordering::Relaxed);
+            (!before && breaker.is_open(), before && untroubled)
         };
-        let org = &server.name.org;
-        let credential = match self.credentials.held(org, reference) {
-            Some(held) => held,
-            None => self.credentials.resolve(org, reference).await?,
-        };
-        station.target.with(credential)
-    }
-}
-
-impl Presented {
-    /// The endpoint, with no time limit longer than `most`. Apart, so that calls without a limit of their own carry none.
-    pub(crate) fn within(&self, most: Duration) -> Box<ServerEndpoint> {
-        Box::new(self.endpoint.clone().with_max_timeout(most))
-    }
-
-    /// The same within this session, if it is one in which a server answers on a stream of its own.
-    pub(crate) fn inside(self: Arc<Self>, link: Option<&UpstreamSessionHandle>) -> Arc<Self> {
-        match link.and_then(old_stream) {
-            None => self,
-            old => Arc::new(Self {
-                endpoint: self.endpoint.clone().with_http_sse(old),
-                credential: self.credential.clone(),
-            }),
+        let server = &self.server.name;
+        if opened {
+            tracing::warn!(%server, "the server keeps failing and is given a pause");
+        } else if closed {
+            tracing::info!(%server, "the server answers again");
         }
     }
-}
 
-impl Target {
-    fn new(
-        egress: &Egress,
-        server: &ServerView,
-        answers: &Arc<MemoryBudget>,
-    ) -> Result<Self, UpstreamFailure> {
-        let endpoint = ServerEndpoint::at(&server.url, None, server.timeouts);
-        let endpoint = endpoint.map_err(|error| {
-            tracing::error!(server = %server.name, %error, "the server cannot be called");
-            UpstreamFailure::Unreachable
-        })?;
-        let http = egress.http(PoolOptions {
-            connect_timeout: server.timeouts.connect,
-            ..PoolOptions::default()
-        });
-        let limits = ReadLimits {
-            message: server.max_answer.bytes(),
-        };
-        let bare = Arc::new(Presented {
-            endpoint: endpoint
-                .with_limits(limits)
-                .with_response_budget(Arc::clone(answers)),
-            credential: None,
-        });
-        Ok(Self {
-            http,
-            bare,
-            presented: ArcSwapOption::empty(),
-        })
+    /// Returns the number of calls at the server.
+    #[cfg(test)]
+    pub(crate) fn calls(&self) -> usize {
+        self.bulkhead.load().0
     }
 
-    fn with(&self, credential: Arc<HeaderCredential>) -> Result<Arc<Presented>, UpstreamFailure> {
-        if let Some(presented) = &*self.presented.load()
-            && let Some(known) = &presented.credential
-            && Arc::ptr_eq(known, &credential)
-        {
-            return Ok(Arc::clone(presented));
-        }
-        let name = HeaderName::from_bytes(credential.name.as_bytes());
-        let value = HeaderValue::from_bytes(&credential.value);
-        let (Ok(name), Ok(mut value)) = (name, value) else {
-            return Err(UpstreamFailure::Credential);
-        };
-        value.set_sensitive(true);
-        let endpoint = ServerEndpoint {
-            header: Some((name, value)),
-            ..self.bare.endpoint.clone()
-        };
-        let presented = Arc::new(Presented {
-            endpoint,
-            credential: Some(credential),
-        });
-        self.presented.store(Some(Arc::clone(&presented)));
-        Ok(presented)
+    fn breaker(&self) -> MutexGuard<'_, CircuitBreaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream").finish_non_exhaustive()
-    }
-}
+#[cfg(test)]
+mod tests;

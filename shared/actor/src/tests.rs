@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+/// Upper bound of waits that only guard against a hang: far above any time that is promised.
+const HANG_GUARD: Duration = Duration::from_secs(60);
 
 /// Test actor that keeps a counter and runs the requested effects.
 struct CounterActor {
@@ -90,17 +91,17 @@ fn counter() -> (ActorSystem, ActorHandle<CounterActor>) {
 }
 
 async fn total(handle: &ActorHandle<CounterActor>) -> Result<u64, AskError> {
-    handle.ask(SECOND, Message::Total).await
+    handle.ask(HANG_GUARD, Message::Total).await
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {
-    for _attempt in 0..200 {
-        if condition() {
-            return;
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("waited in vain");
+    };
+    let waited = tokio::time::timeout(HANG_GUARD, waiting).await;
+    assert!(waited.is_ok(), "waited in vain");
 }
 
 #[tokio::test]
@@ -188,7 +189,10 @@ async fn the_request_that_panics_gets_gone() {
     }
     let system = ActorSystem::start(1).unwrap();
     let handle = system.spawn(|| PanickingActor);
-    assert_eq!(handle.ask(SECOND, |reply| reply).await, Err(AskError::Gone));
+    assert_eq!(
+        handle.ask(HANG_GUARD, |reply| reply).await,
+        Err(AskError::Gone)
+    );
     assert!(!handle.is_gone());
 }
 
@@ -225,6 +229,14 @@ async fn timers_fire_unless_cancelled() {
     let soon = Duration::from_millis(10);
     handle.tell(Message::AddLater(soon, 1)).unwrap();
     handle.tell(Message::SetAndCancel(soon, 100)).unwrap();
+    let fired = async {
+        while total(&handle).await == Ok(0) {
+            tokio::time::sleep(soon).await;
+        }
+    };
+    let fired = tokio::time::timeout(HANG_GUARD, fired).await;
+    assert!(fired.is_ok(), "the timer does not fire");
+    // The other one was due at the same time.
     tokio::time::sleep(soon * 5).await;
     assert_eq!(total(&handle).await, Ok(1));
 }
@@ -232,10 +244,11 @@ async fn timers_fire_unless_cancelled() {
 #[tokio::test]
 async fn a_panic_cancels_timers() {
     let (_system, handle) = counter();
-    let soon = Duration::from_millis(20);
+    // Long enough that the panic is handled before.
+    let soon = Duration::from_millis(300);
     handle.tell(Message::AddLater(soon, 1)).unwrap();
     handle.tell(Message::Panic).unwrap();
-    tokio::time::sleep(soon * 3).await;
+    tokio::time::sleep(soon * 2).await;
     assert_eq!(total(&handle).await, Ok(0));
 }
 
@@ -302,13 +315,13 @@ async fn a_drain_ends_actors_in_order_and_names_blocked_ones() {
         stopped: Some(stopped.clone()),
     });
     other.tell(Message::Add(2)).unwrap();
-    assert_eq!(system.drain(SECOND).await, ActorDrainOutcome::Drained);
+    assert_eq!(system.drain(HANG_GUARD).await, ActorDrainOutcome::Drained);
     assert_eq!(stops.recv().unwrap(), 2);
     assert_eq!(total(&handle).await, Err(AskError::Gone));
     assert_eq!(
         system
             .spawn(CounterActor::new)
-            .ask(SECOND, Message::Total)
+            .ask(HANG_GUARD, Message::Total)
             .await,
         Err(AskError::Gone)
     );

@@ -36,3 +36,7 @@ pub use reply::{ReplyBody, ServerReply};
 pub use rpc_client::ask;
 pub use send::{RequestHeaders, delete, open_stream, send, send_open_ended};
 pub use server_client::{ServerClient, ServerFacts};
+
+/// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
+#[cfg(test)]
+pub(crate) const HANG_GUARD: std::time::Duration = std::time::Duration::from_secs(60);

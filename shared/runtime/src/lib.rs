@@ -23,3 +23,6 @@ pub use drain::{Drain, DrainOutcome, DrainTrigger};
 pub use metrics::Metrics;
 pub use quota::{Quota, QuotaPermit};
 pub use readiness::Readiness;
+/// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
+#[cfg(test)]
+pub(crate) const HANG_GUARD: std::time::Duration = std::time::Duration::from_secs(60);

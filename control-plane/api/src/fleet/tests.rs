@@ -27,7 +27,10 @@ use toolgate_wire::{
 };
 
 use super::*;
-use crate::{control_api::PublishedState, memory::MemoryControlApi};
+use crate::{
+    control_api::PublishedState,
+    memory::{HANG_GUARD, MemoryControlApi},
+};
 
 mod certificates;
 mod leaving;
@@ -123,8 +126,7 @@ impl SubscribedProxy {
 
     async fn next(&mut self) -> Result<Option<ReceivedUpdate>, tonic::Status> {
         loop {
-            let deadline = Duration::from_secs(10);
-            let message = timeout(deadline, self.updates.message()).await.unwrap()?;
+            let message = timeout(HANG_GUARD, self.updates.message()).await.unwrap()?;
             let Some(update) = message else {
                 return Ok(None);
             };
@@ -154,10 +156,7 @@ async fn recorded(
     let id: Slug = id.parse().unwrap();
     let mut published = control_api.published();
     let there = published.wait_for(|p| p.state.proxies.get(&id).is_some_and(|p| check(&p.object)));
-    timeout(Duration::from_secs(10), there)
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(HANG_GUARD, there).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -197,7 +196,7 @@ async fn a_proxy_gets_the_full_snapshot_then_deltas_and_its_acks_are_recorded() 
     .await;
     drop(proxy);
     recorded(&rig.control_api, "p1", |p| !p.connected).await;
-    let outcome = rig.trigger.drain(Duration::from_secs(5)).await;
+    let outcome = rig.trigger.drain(HANG_GUARD).await;
     assert_eq!(outcome, drain::DrainOutcome::Drained);
 }
 

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     admin::{self, AdminOptions},
     control_api::ControlApi,
-    memory::MemoryControlApi,
+    memory::{HANG_GUARD, MemoryControlApi},
 };
 
 async fn serve() -> (SocketAddr, DrainTrigger) {
@@ -47,7 +47,7 @@ async fn raw(address: SocketAddr, head: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
-    let read = timeout(Duration::from_secs(5), stream.read(&mut answer));
+    let read = timeout(HANG_GUARD, stream.read(&mut answer));
     let length = read.await.unwrap().unwrap();
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
@@ -71,10 +71,7 @@ async fn grpc_clients_and_browsers_are_served_on_one_port() {
         "{answer}"
     );
     drop(client);
-    assert_eq!(
-        trigger.drain(Duration::from_secs(20)).await,
-        DrainOutcome::Drained
-    );
+    assert_eq!(trigger.drain(HANG_GUARD).await, DrainOutcome::Drained);
 }
 
 #[tokio::test]
@@ -99,10 +96,7 @@ async fn a_drain_ends_connections_with_open_watches_in_time() {
         .unwrap();
     let mut watch = watch.into_inner();
     watch.message().await.unwrap().unwrap();
-    assert_eq!(
-        trigger.drain(Duration::from_secs(5)).await,
-        DrainOutcome::Drained
-    );
+    assert_eq!(trigger.drain(HANG_GUARD).await, DrainOutcome::Drained);
     while let Ok(Some(_event)) = watch.message().await {}
     let after = client.watch(as_viewer(WatchRequest::default())).await;
     assert_ne!(after.unwrap_err().code(), Code::Ok);

@@ -104,6 +104,10 @@ fn fixture(sink: MemorySink) -> DiscoveryFixture {
     }
 }
 
+/// Upper bound of waits that only guard against a hang: far above any time that is promised, and below the time after which
+/// a server is looked at again without any news.
+const HANG_GUARD: Duration = Duration::from_secs(60);
+
 fn name(id: &str) -> ObjectName {
     ObjectName::new("acme".parse().unwrap(), id.parse().unwrap())
 }
@@ -134,17 +138,18 @@ impl DiscoveryFixture {
         id: &str,
         wanted: impl Fn(&ServerDefinitions) -> bool,
     ) -> ServerDefinitions {
-        for _ in 0..500 {
-            let kept = self.sink.stored.lock().unwrap().get(&name(id)).cloned();
-            if let Some(catalogue) = kept.filter(|catalogue| wanted(catalogue)) {
-                return catalogue;
+        let waiting = async {
+            loop {
+                let kept = self.sink.stored.lock().unwrap().get(&name(id)).cloned();
+                if let Some(catalogue) = kept.filter(|catalogue| wanted(catalogue)) {
+                    return catalogue;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!(
-            "not seen: {:?}",
-            self.sink.stored.lock().unwrap().get(&name(id))
-        );
+        };
+        let waited = timeout(HANG_GUARD, waiting).await;
+        let kept = || self.sink.stored.lock().unwrap().get(&name(id)).cloned();
+        waited.unwrap_or_else(|_| panic!("not seen: {:?}", kept()))
     }
 
     async fn serve<S>(&self, script: S) -> String
@@ -471,11 +476,11 @@ async fn removed_servers_stop_probing_and_equal_targets_cause_no_write() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(house.sink.writes.load(Ordering::SeqCst), writes);
     house.want([target("a", &url)]);
-    for _ in 0..200 {
-        if house.system.counts().get("probe") == Some(&1) {
-            return;
+    let ended = async {
+        while house.system.counts().get("probe") != Some(&1) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("still there: {:?}", house.system.counts());
+    };
+    let ended = timeout(HANG_GUARD, ended).await;
+    assert!(ended.is_ok(), "still there: {:?}", house.system.counts());
 }

@@ -11,6 +11,17 @@ use std::{
 use toolgate_control_core::port::Store as _;
 use toolgate_store::{EtcdOptions, EtcdStore};
 
+/// Upper bound of every wait that only guards against a hang: far above any time that is promised.
+pub const HANG_GUARD: Duration = Duration::from_secs(60);
+
+/// Returns `figure` in `make drill`, which asserts what is promised within a time, and [`HANG_GUARD`] otherwise.
+pub fn within(figure: Duration) -> Duration {
+    match std::env::var_os("TOOLGATE_TEST_DRILL") {
+        Some(_) => figure,
+        None => HANG_GUARD,
+    }
+}
+
 pub struct EtcdCluster {
     members: Vec<EtcdMember>,
     /// Options of the stores; endpoints and namespace are filled in.
@@ -88,13 +99,13 @@ impl EtcdCluster {
 
     async fn ready(&self, member: usize) {
         let store = self.store_at(&[member], "");
-        for _ in 0..100 {
-            if store.list("/", None, 1, None).await.is_ok() {
-                return;
+        let ready = async {
+            while store.list("/", None, 1, None).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("etcd member {member} did not become ready");
+        };
+        let ready = tokio::time::timeout(HANG_GUARD, ready).await;
+        assert!(ready.is_ok(), "etcd member {member} did not become ready");
     }
 
     /// Returns a store over all members.

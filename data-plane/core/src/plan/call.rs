@@ -12,9 +12,11 @@ use toolgate_mcp::{
 use toolgate_model::{Digest, Era, RelayPolicy};
 
 use crate::{
-    GatewayView, Refusal, ServerView, parked,
+    GatewayView, Refusal, ServerView,
+    call::suspended,
     plan::{
-        PlanInput, RequestTarget, Retry, Returned, Visited, builtin_tools,
+        PlanInput, RequestTarget, ResumeRequest, ReturnedState, UrlElicitationResult,
+        builtin_tools,
         find::{self, LocatedTarget, find, is_argument},
         retry,
     },
@@ -40,11 +42,11 @@ pub struct CallPlan {
     /// Trace context of the client.
     pub trace: Option<CallTrace>,
     /// Suspended call that this request resumes with the client's responses.
-    pub retry: Option<Retry>,
+    pub retry: Option<ResumeRequest>,
     /// Request state of the server from an earlier response, which this call continues.
-    pub returned: Option<Returned>,
+    pub returned: Option<ReturnedState>,
     /// Set if this call is repeated after the client was asked to visit URLs.
-    pub visited: Option<Visited>,
+    pub visited: Option<UrlElicitationResult>,
     /// Sealer of the id if the call may become a task; `None` if it may not.
     pub task_sealer: Option<TaskSealer>,
     /// Spans of the request body that are rewritten.
@@ -136,7 +138,7 @@ impl CallPlan {
             .map_or(&b"{}"[..], |span| span.of(body));
         let name = self.target.exposed_name().unwrap_or_default();
         let server = self.server().identity();
-        parked::digest(&server, self.target.method(), name, arguments)
+        suspended::digest(&server, self.target.method(), name, arguments)
     }
 }
 
@@ -297,7 +299,7 @@ pub(super) fn plan(
             meta: meta.map(|meta| meta.span),
         },
     };
-    retry::take_up(input, envelope, params, call)
+    retry::complete(input, envelope, params, call)
 }
 
 /// Checks that the target accepts these arguments, and that headers repeat them where required.

@@ -1,48 +1,48 @@
-//! A modern client comes back with answers. A modern server keeps nothing: its own state comes back to it out of what the
-//! client holds. A legacy server keeps the call itself, which waits with us, unless it has not run it: then the client holds
-//! what there is to know. All are good for this very request only.
+//! Requests of modern clients with `requestState` or `inputResponses`. The state of a modern server is unsealed and
+//! goes back to it. The ticket of a suspended call of a legacy server resumes that call. The state of a URL elicitation
+//! sends the call anew. Each is valid for the same request only.
 
 use toolgate_mcp::{ByteSpan, Envelope, JsonString, envelope::MessageParams};
 use toolgate_model::{Digest, Era, Timestamp};
 
 use crate::{
     Refusal,
-    entrusted::Entrusted,
-    parked::Ticket,
+    call::{
+        request_state::SealedRequestState, suspended::CallTicket, url_elicitation::UrlElicitation,
+    },
     plan::{CallPlan, ClientProtocol, PlanInput},
     seal::SealContext,
-    visit::Visit,
 };
 
-/// An earlier call, taken up again.
+/// A retry that resumes a suspended call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retry {
-    /// Which.
-    pub ticket: Ticket,
+pub struct ResumeRequest {
+    /// CallTicket of the call.
+    pub ticket: CallTicket,
     /// `params.inputResponses`.
     pub responses: Option<ByteSpan>,
 }
 
-/// A call that its server did not run, because somebody had to be at pages first.
+/// State of a URL elicitation that the client came back from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Visited {
-    /// How often it has sent somebody away.
+pub struct UrlElicitationResult {
+    /// Number of URL elicitations of the call so far.
     pub times: u8,
-    /// Somebody did not go: it is not made.
+    /// `true` if the user declined a URL, so that the call is not sent.
     pub declined: bool,
 }
 
-/// What a modern server entrusted to the client, as it goes back to the server.
+/// State of a modern server, which goes back to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Returned {
-    /// Where the client's text for it stands.
+pub struct ReturnedState {
+    /// Position of the sealed text in the request.
     pub span: ByteSpan,
-    /// The JSON string as the server wrote it.
+    /// State of the server: the JSON string as written.
     pub literal: Box<str>,
 }
 
-/// The call as a retry, if it is one.
-pub(super) fn take_up(
+/// Completes the plan if the request is a retry.
+pub(super) fn complete(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     params: &MessageParams<'_>,
@@ -53,7 +53,7 @@ pub(super) fn take_up(
     }
     let stateless = call.server().era == Some(Era::Modern);
     match (call.client, &params.request_state) {
-        // It is asked within its session; a modern server would believe that it was answered.
+        // A legacy client answers within its session; the modern server would take these members for answers.
         (ClientProtocol::Legacy { .. }, _) if stateless => Err(invalid(
             "`requestState` and `inputResponses` are of later protocol versions",
         )),
@@ -67,35 +67,43 @@ pub(super) fn take_up(
         }
         (ClientProtocol::Modern { .. }, Some(state)) => {
             let responses = params.input_responses;
-            if let Some(visit) = Visit::open(input.sealer, binding(input), state.as_str()) {
-                return visited(input, envelope, &visit, responses, call);
+            if let Some(elicitation) =
+                UrlElicitation::open(input.sealer, binding(input), state.as_str())
+            {
+                return visited(input, envelope, &elicitation, responses, call);
             }
             let ticket = ticket(input, envelope, state, &call)?;
-            let retry = Some(Retry { ticket, responses });
+            let retry = Some(ResumeRequest { ticket, responses });
             Ok(CallPlan { retry, ..call })
         }
     }
 }
 
-/// To be made, as if for the first time.
+/// Plans a call that was not run before a URL elicitation.
 fn visited(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
-    visit: &Visit,
+    elicitation: &UrlElicitation,
     responses: Option<ByteSpan>,
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
-    still_good(input, envelope, visit.request, visit.until, &call)?;
+    check_state(
+        input,
+        envelope,
+        elicitation.request,
+        elicitation.until,
+        &call,
+    )?;
     let responses = responses.map_or(&b"{}"[..], |span| envelope.slice(span));
-    let visited = Some(Visited {
-        times: visit.times,
-        declined: visit.is_declined(responses),
+    let visited = Some(UrlElicitationResult {
+        times: elicitation.times,
+        declined: elicitation.is_declined(responses),
     });
     Ok(CallPlan { visited, ..call })
 }
 
-/// Whether what a client holds is of this request, and its time not over.
-fn still_good(
+/// Checks that a state was sealed for this request and has not expired.
+fn check_state(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     request: Digest,
@@ -103,7 +111,7 @@ fn still_good(
     call: &CallPlan,
 ) -> Result<(), Refusal> {
     if call.digest(envelope.source) != Some(request) {
-        return Err(of_another());
+        return Err(other_request());
     }
     if until <= input.now {
         return Err(invalid("the time of this `requestState` is over"));
@@ -111,34 +119,34 @@ fn still_good(
     Ok(())
 }
 
-/// Whose call waits with us.
+/// Opens the ticket of a suspended call.
 fn ticket(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     state: &JsonString<'_>,
     call: &CallPlan,
-) -> Result<Ticket, Refusal> {
-    let ticket = Ticket::open(input.sealer, binding(input), state.as_str());
+) -> Result<CallTicket, Refusal> {
+    let ticket = CallTicket::open(input.sealer, binding(input), state.as_str());
     let ticket = ticket.ok_or_else(not_valid)?;
     if call.digest(envelope.source) != Some(ticket.request) {
-        return Err(of_another());
+        return Err(other_request());
     }
     Ok(ticket)
 }
 
-/// With the server's own state in the place of ours.
+/// Plans a call with the unsealed state of a modern server.
 fn returned(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     state: &JsonString<'_>,
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
-    let entrusted = Entrusted::open(input.sealer, binding(input), state.as_str());
-    let entrusted = entrusted.ok_or_else(not_valid)?;
-    still_good(input, envelope, entrusted.request, entrusted.until, &call)?;
-    let returned = Returned {
+    let state_of_server = SealedRequestState::open(input.sealer, binding(input), state.as_str());
+    let opened = state_of_server.ok_or_else(not_valid)?;
+    check_state(input, envelope, opened.request, opened.until, &call)?;
+    let returned = ReturnedState {
         span: state.span,
-        literal: entrusted.literal,
+        literal: opened.literal,
     };
     Ok(CallPlan {
         returned: Some(returned),
@@ -157,7 +165,7 @@ fn not_valid() -> Refusal {
     invalid("`requestState` is not valid here")
 }
 
-fn of_another() -> Refusal {
+fn other_request() -> Refusal {
     invalid("`requestState` belongs to another request")
 }
 

@@ -6,7 +6,7 @@ mod exposed_result;
 mod notification;
 mod result;
 mod task;
-mod visit;
+mod url_elicitation;
 
 use std::sync::Arc;
 
@@ -21,11 +21,13 @@ use toolgate_mcp::{
 use toolgate_model::Era;
 
 pub use notification::ServerNotification;
-pub use visit::links;
+pub use url_elicitation::links;
 
 use crate::{
-    asking::{LARGEST, Question},
-    entrusted::STATE_LIMIT,
+    call::{
+        elicitation::{Elicitation, MAX_SIZE},
+        request_state::STATE_LIMIT,
+    },
     plan::{CallPlan, ClientProtocol, RequestTarget},
     refusal::UpstreamFailure,
     segmented_bytes::SegmentedBytes,
@@ -60,7 +62,7 @@ pub enum RelayAction {
     /// Post this response to a request of the server.
     Respond(Bytes),
     /// A legacy server requests input of the client: its request id, as written, and the request.
-    ServerRequest(Box<str>, Question),
+    ServerRequest(Box<str>, Elicitation),
     /// A legacy server cancelled its request with this id, as written.
     Cancelled(Box<str>),
     /// A modern server requests input of a legacy client before it continues.
@@ -69,7 +71,7 @@ pub enum RelayAction {
     /// and passed to [`ResponseRelay::respond_with_sealed_state`].
     SealState(Box<str>),
     /// A legacy server did not run the call of a modern client, because the user has to visit these URLs first.
-    UrlElicitation(Vec<Question>),
+    UrlElicitation(Vec<Elicitation>),
     /// Drop the message.
     Ignore,
 }
@@ -82,14 +84,14 @@ pub enum IncompleteResponse {
     /// See [`RelayAction::SealState`].
     SealState(Box<str>),
     /// See [`RelayAction::UrlElicitation`].
-    UrlElicitation(Vec<Question>),
+    UrlElicitation(Vec<Elicitation>),
 }
 
 /// Input that a modern server requests before it continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputRequirement {
     /// Requests by the server's keys.
-    pub requests: Vec<(Box<str>, Question)>,
+    pub requests: Vec<(Box<str>, Elicitation)>,
     /// State to return with the responses, a JSON string as written.
     pub state: Option<Box<str>>,
 }
@@ -207,7 +209,7 @@ impl ResponseRelay {
                 RelayAction::Final(self.finish(reply))
             }
             ServerMessageBody::Error(error) => {
-                if let Some(pages) = self.visit(&answer, *error) {
+                if let Some(pages) = self.required_urls(&answer, *error) {
                     self.finished = true;
                     return RelayAction::UrlElicitation(pages);
                 }
@@ -308,7 +310,7 @@ impl ResponseRelay {
             return RelayAction::Ignore;
         };
         let params = params.map(|params| answer.slice(params.span));
-        match Question::read(method, params) {
+        match Elicitation::read(method, params) {
             Some(question)
                 if self
                     .call
@@ -317,8 +319,8 @@ impl ResponseRelay {
             {
                 RelayAction::ServerRequest(id.raw.into(), question)
             }
-            None if Question::is_too_large(method, params) => {
-                let most = LARGEST / 1024;
+            None if Elicitation::is_too_large(method, params) => {
+                let most = MAX_SIZE / 1024;
                 let words = format!("what is asked of a client may have {most} KiB at most");
                 RelayAction::Respond(RpcError::invalid_params(words).to_bytes(Some(id.raw)))
             }

@@ -1,8 +1,9 @@
-//! Links to the legacy server, which may forget its sessions at any time.
+//! Sessions with the legacy server, which may forget them at any time.
 
 use std::sync::Arc;
 
 use toolgate_data_core::{
+    call::{self, UpstreamHead},
     port::{HandshakeResult, UpstreamSessionHandle},
     refusal::UpstreamFailure,
     session::upstream_session::{Event, Output, UpstreamSessionMachine},
@@ -71,8 +72,8 @@ impl World {
                     handshakes.push(principal);
                 }
                 Output::Publish(_) => {}
-                Output::Answer(call, Ok(facts)) => self.send(call, principal, facts),
-                Output::Answer(call, Err(_)) => self.close_call(call),
+                Output::Answer(call, Ok(facts)) => self.linked(call, principal, facts),
+                Output::Answer(call, Err(failure)) => self.unlinked(call, failure),
                 Output::Terminate(facts) => {
                     let uses = |call: &Call| {
                         let link = call.link.as_ref();
@@ -99,7 +100,7 @@ impl World {
     }
 
     /// The call is on its way to the server.
-    fn send(&mut self, id: CallId, principal: usize, facts: Arc<UpstreamSessionHandle>) {
+    fn linked(&mut self, id: CallId, principal: usize, facts: Arc<UpstreamSessionHandle>) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
@@ -112,29 +113,14 @@ impl World {
         call.link = Some(facts);
     }
 
-    /// A call arrives at the server, which does not know the session (404: it did not run), or does the work.
-    pub fn arrive(&mut self, which: usize) {
-        let on_the_way = self.calls.iter().filter(|(_, call)| call.sent);
-        let all: Vec<CallId> = on_the_way.map(|(id, _)| *id).collect();
-        if all.is_empty() {
-            return;
-        }
-        let id = all[which % all.len()];
-        let call = self.calls.get_mut(&id).unwrap();
-        call.sent = false;
-        let (proxy, principal) = (call.proxy, principal_of(call.client));
-        let facts = call.link.clone().unwrap();
-        let session = facts.handshake.session.as_deref().unwrap();
-        if let Some(owner) = self.server.live.get(session) {
-            assert_eq!(*owner, principal, "a session of another");
-            call.running = true;
-            *self.ran.entry(call.work).or_default() += 1;
-        } else if std::mem::replace(&mut call.retried, true) {
-            self.close_call(id);
-        } else {
-            call.waits = true;
-            let (lost, waiter) = (facts, id);
-            self.on_link(proxy, principal, Event::Lost { lost, waiter });
+    /// There is no session to send the call in.
+    fn unlinked(&mut self, id: CallId, failure: UpstreamFailure) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.waits = false;
+            let not_sent = false;
+            let head = UpstreamHead::Failed { failure, not_sent };
+            self.feed(id, call::CallEvent::UpstreamHead(head));
+            assert!(!self.calls.contains_key(&id), "call {id} cannot be sent");
         }
     }
 }

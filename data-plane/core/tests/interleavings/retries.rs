@@ -1,101 +1,149 @@
-//! Parked calls of modern clients, and who comes back with which ticket.
-
-use std::collections::BTreeSet;
+//! Suspended calls of modern clients, and clients that come back with the states they hold.
 
 use toolgate_data_core::{
-    OwningProxy,
-    parked::{Event, Handle, LIFE, Output, ParkedCall, Ticket, digest},
+    call::{
+        CallEvent, ResumedCall,
+        suspended::{
+            SUSPENSION_LIFETIME, SuspensionEvent, SuspensionHandle, SuspensionMachine,
+            SuspensionOutput,
+        },
+    },
+    rewrite::ClientResponse,
 };
-use toolgate_model::Digest;
+use toolgate_mcp::text::quote;
 
-use crate::world::{CallId, Standing, World, principal_of};
-
-fn digest_of(work: u64) -> Digest {
-    let arguments = format!(r#"{{"work":{work}}}"#);
-    digest("files", "tools/call", "files__read", arguments.as_bytes()).unwrap()
-}
+use crate::{
+    plans::CallRequest,
+    world::{CallId, PROXIES, Suspended, World, principal_of},
+};
 
 impl World {
-    /// The call stands still; its client is answered with the questions and a ticket.
-    pub fn park(&mut self, id: CallId, questions: BTreeSet<u64>) {
-        let (handle, nonce): (Handle, _) = (self.random(), self.nonce());
-        let call = self.calls.get_mut(&id).unwrap();
-        call.parked = questions;
+    /// The call is suspended, and its client answered with a ticket; now and then there is no room.
+    pub fn park(&mut self, id: CallId, reply: &ClientResponse) -> Option<CallEvent> {
+        if self.next().is_multiple_of(13) {
+            return Some(CallEvent::ParkRefused);
+        }
+        let mut call = self.calls.remove(&id).unwrap();
+        let handle = call.handle.expect("suspended without a ticket");
         let request = call.request.take().unwrap();
-        let (client, work, proxy) = (call.client, call.work, call.proxy);
-        let standing = Standing {
-            machine: ParkedCall::new(self.now),
-            principal: principal_of(client),
+        let suspended = Suspended {
+            machine: SuspensionMachine::new(self.now),
+            principal: principal_of(call.client),
             call: id,
-            until: self.now.after(LIFE),
+            until: self.now.after(SUSPENSION_LIFETIME),
         };
-        self.proxies[proxy].parked.insert(handle, standing);
-        let ticket = Ticket {
-            handle,
-            request: digest_of(work),
-            home: OwningProxy::new(self.proxies[proxy].name.clone(), None),
-        };
-        let text = ticket.seal(&self.sealer, self.binding(client), &nonce);
-        self.tickets.push((text, work));
-        self.end(request, client, work);
+        let before = self.proxies[call.proxy].suspended.insert(handle, suspended);
+        assert!(before.is_none(), "two calls of one handle");
+        self.keep_state(&call, reply);
+        self.end(request, call.client, call.work);
+        (call.suspended, call.gone) = (true, false);
+        self.calls.insert(id, call);
+        None
     }
 
-    /// A client comes back with a ticket: its own, a used one, another's; perhaps with another request than the first. It
-    /// answers as many questions as it likes, and is asked the rest again.
+    /// A client comes back with a state: its own, a used one, another's; perhaps with another request than the first.
+    /// It answers as many elicitations as it likes, and is asked the rest again.
     pub fn retry(&mut self, client: usize, which: usize, answers: usize, same: bool) {
-        if self.tickets.is_empty() {
+        if self.states.is_empty() {
             return;
         }
         let client = 2 + client % 2;
-        let at = self.tickets.len() - 1 - which % self.tickets.len();
-        let (text, of) = self.tickets[at].clone();
-        let work = if same { of } else { self.next() };
-        let request = self.request(client, work);
-        let opened = Ticket::open(&self.sealer, self.binding(client), &text);
-        let ticket = opened.filter(|ticket| ticket.request == digest_of(work));
-        let taken = ticket.and_then(|ticket| {
-            let home = |proxy: &crate::world::Proxy| proxy.name == ticket.home.proxy;
-            let home = self.proxies.iter().position(home)?;
-            let standing = self.proxies[home].parked.get(&ticket.handle)?;
-            let theirs = standing.principal == principal_of(client);
-            assert!(theirs, "a ticket opened for another principal");
-            self.on_parked(home, ticket.handle, Event::Claimed(request))
-        });
-        let Some(id) = taken else {
-            // It is told that there is no such call; nothing runs in its stead.
-            return self.end(request, client, work);
+        let at = self.states.len() - 1 - which % self.states.len();
+        let state = self.states[at].clone();
+        let work = if same { state.work } else { self.next() };
+        let number = self.request(client, work);
+        let by = principal_of(client);
+        let taken = state.keys.iter().take(answers);
+        let taken: Vec<String> = taken
+            .map(|key| format!(r#"{}:{{"by":{by},"action":"accept"}}"#, quote(key)))
+            .collect();
+        let extra = format!(
+            r#","requestState":{},"inputResponses":{{{}}}"#,
+            quote(&state.text),
+            taken.join(",")
+        );
+        let request = CallRequest {
+            client,
+            legacy: state.legacy,
+            number,
+            work,
+            extra: &extra,
         };
+        let Some((plan, body)) = request.plan(&self.sealer, None, self.now) else {
+            return self.end(number, client, work);
+        };
+        assert_eq!(
+            principal_of(state.client),
+            by,
+            "a state opened for another principal"
+        );
+        assert!(same, "a state of another request");
+        let Some(retry) = plan.retry.clone() else {
+            // The server has not run it, or keeps its state with the client: the call is sent.
+            self.seen.insert("sent again by the client");
+            return self.begin(number, work, client, which % PROXIES, (plan, body));
+        };
+        let home = |proxy: &crate::world::Proxy| proxy.name == retry.ticket.home.proxy;
+        let home = self.proxies.iter().position(home).unwrap();
+        let handle = retry.ticket.handle;
+        if let Some(suspended) = self.proxies[home].suspended.get(&handle) {
+            assert_eq!(
+                suspended.principal, by,
+                "a ticket opened for another principal"
+            );
+        }
+        let Some(id) = self.on_suspended(home, handle, SuspensionEvent::Claimed(number)) else {
+            // It is told that there is no such call; nothing runs in its stead.
+            return self.end(number, client, work);
+        };
+        self.seen.insert("resumed");
         let call = self.calls.get_mut(&id).unwrap();
         assert_eq!((call.work, call.request), (work, None));
-        assert_eq!(principal_of(call.client), principal_of(client));
-        call.request = Some(request);
-        let open = std::mem::take(&mut call.parked);
-        assert!(!open.is_empty(), "it waited for nothing");
-        let left: BTreeSet<u64> = open.into_iter().skip(answers).collect();
-        if !left.is_empty() {
-            self.park(id, left);
+        assert_eq!(principal_of(call.client), by);
+        (call.request, call.client, call.suspended) = (Some(number), client, false);
+        (call.plan, call.body) = (plan.clone(), body.clone());
+        let open = call.awaited.len();
+        let responses = retry
+            .responses
+            .map_or_else(Default::default, |span| span.slice_bytes(&body));
+        let log_level = plan.effective_log_level(None);
+        let resumed = ResumedCall {
+            plan,
+            log_level,
+            responses,
+        };
+        self.feed(id, CallEvent::Resumed(resumed));
+        if let Some(call) = self.calls.get(&id).filter(|call| call.suspended) {
+            let left = open - taken.len();
+            assert_eq!(call.awaited.len(), left, "suspended for what was answered");
+            assert!(left > 0, "suspended for nothing");
         }
     }
 
     /// The call that is handed over, if it is.
-    pub fn on_parked(&mut self, proxy: usize, handle: Handle, event: Event<u64>) -> Option<CallId> {
-        let standing = self.proxies[proxy].parked.get_mut(&handle)?;
-        let (call, until) = (standing.call, standing.until);
-        let time = matches!(event, Event::Tick(_));
+    pub fn on_suspended(
+        &mut self,
+        proxy: usize,
+        handle: SuspensionHandle,
+        event: SuspensionEvent<u64>,
+    ) -> Option<CallId> {
+        let suspended = self.proxies[proxy].suspended.get_mut(&handle)?;
+        let (call, until) = (suspended.call, suspended.until);
+        let time = matches!(event, SuspensionEvent::Tick(_));
         let mut taken = None;
-        for output in standing.machine.on(event) {
+        for output in suspended.machine.on(event) {
             match output {
-                Output::HandOver(_) => taken = Some(call),
-                Output::Deny(_) => {}
-                Output::LetGo => {
-                    assert!(!time || until <= self.now, "let go before its time");
-                    self.close_call(call);
+                SuspensionOutput::HandOver(_) => taken = Some(call),
+                SuspensionOutput::Deny(_) => {}
+                SuspensionOutput::Cancel => {
+                    assert!(!time || until <= self.now, "cancelled before its time");
+                    self.drop_call(call);
                 }
-                Output::Stop => {
-                    let gone = self.proxies[proxy].parked.remove(&handle);
-                    // Who comes at the same time finds it gone.
-                    let late = gone.unwrap().machine.on(Event::Claimed(0));
-                    assert_eq!(late, [Output::Deny(0)], "handed out again");
+                SuspensionOutput::Stop => {
+                    let gone = self.proxies[proxy].suspended.remove(&handle);
+                    // A claim at the same time finds it gone.
+                    let late = gone.unwrap().machine.on(SuspensionEvent::Claimed(0));
+                    assert_eq!(late, [SuspensionOutput::Deny(0)], "handed out again");
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! Sessions of legacy clients, their streams on any proxy, and what is said on them.
 
-use toolgate_data_core::asking;
-use toolgate_data_core::session::{Event, Output};
-use toolgate_mcp::text::quote;
+use toolgate_data_core::{
+    call,
+    session::{Event, Output},
+};
 
 use crate::world::{SessionName, World, principal_of};
 
@@ -39,7 +40,7 @@ impl World {
         }
     }
 
-    /// DELETE: the session ends on every proxy, and its open questions with it.
+    /// DELETE: the session ends on every proxy, and the calls that wait for its client are cancelled.
     pub fn delete(&mut self, client: usize) {
         let client = client % 2;
         let name = self.session_of(client);
@@ -49,20 +50,12 @@ impl World {
                 self.on_session(proxy, name, client, Event::Terminate);
             }
             let theirs = |waiting: &crate::world::Waiting| waiting.session == name;
-            let questions = &mut self.proxies[proxy].questions;
-            let over: Vec<_> = questions
+            let elicitations = &mut self.proxies[proxy].elicitations;
+            let over: Vec<_> = elicitations
                 .extract_if(.., |_, waiting| theirs(waiting))
                 .collect();
-            for (random, waiting) in over {
-                let own = asking::QuestionId {
-                    proxy: self.proxies[proxy].name.clone(),
-                    random,
-                };
-                let id = quote(&own.name());
-                let frame = format!(
-                    r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"over"}}}}"#
-                );
-                self.on_asking(waiting.call, asking::Event::Answered(own, frame.into()));
+            for (_, waiting) in over {
+                self.feed(waiting.call, call::CallEvent::Cancel);
             }
         }
     }

@@ -1,25 +1,31 @@
-//! The world: who there is, and what each holds. The registries are plain maps here; what is decided, the machines
-//! decide.
+//! The world: clients, servers and proxies, and what each holds. The registries are plain maps here; the machines make
+//! all decisions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
+use bytes::Bytes;
 use toolgate_data_core::{
     OwningProxy, Sealer,
-    asking::{Asking, QuestionId},
-    parked::{Handle, ParkedCall},
+    call::{
+        CallMachine, CallTime, ElicitationId,
+        suspended::{SuspensionHandle, SuspensionMachine},
+    },
+    plan::CallPlan,
     port::UpstreamSessionHandle,
     seal::{SealContext, SealingKey},
+    session::upstream_session::UpstreamSessionMachine,
     session::{
         ClientSessionMachine, StreamId,
         session_id::{self, ClientCapabilities, RANDOM_LEN, SessionClaims},
-        upstream_session::UpstreamSessionMachine,
     },
 };
 use toolgate_model::{Principal, Slug, Timestamp, TokenSubject};
 use zeroize::Zeroizing;
+
+use crate::plans::PRINCIPALS;
 
 /// Clients: two principals, each with a legacy and a modern one.
 pub const CLIENTS: usize = 4;
@@ -27,7 +33,7 @@ pub const CLIENTS: usize = 4;
 /// Proxies.
 pub const PROXIES: usize = 2;
 
-/// Number of a call that waits at a proxy.
+/// Number of a call on a proxy.
 pub type CallId = u64;
 
 pub type SessionName = [u8; RANDOM_LEN];
@@ -40,21 +46,38 @@ pub struct World {
     pub principals: Vec<Principal>,
     /// Session ids of the clients that have one.
     pub sessions: [Option<String>; CLIENTS],
-    /// By number: whose, and whether it ended.
-    pub requests: BTreeMap<u64, Request>,
+    /// Requests by number.
+    pub requests: BTreeMap<u64, UpstreamRequest>,
     pub calls: BTreeMap<CallId, Call>,
     pub proxies: Vec<Proxy>,
     pub server: LegacyServer,
-    /// How often a piece of work was done.
+    /// Number of times that a piece of work was done.
     pub ran: BTreeMap<u64, usize>,
-    /// Every question that a client ever saw.
-    pub asked: Vec<(QuestionId, usize)>,
-    /// Every ticket that a client ever got, with the work that it is for.
-    pub tickets: Vec<(String, u64)>,
+    /// Number of times that a client sent the call of a piece of work.
+    pub granted: BTreeMap<u64, usize>,
+    /// Every elicitation that a client ever got.
+    pub asked: Vec<(ElicitationId, usize)>,
+    /// Every `requestState` that a client ever got.
+    pub states: Vec<ClientState>,
     pub heard: BTreeSet<Vec<u8>>,
+    /// `true` if the next interrupted stream can be resumed.
+    pub resumable: bool,
+    /// Kinds of effects and situations that were reached.
+    pub seen: BTreeSet<&'static str>,
 }
 
-pub struct Request {
+/// A `requestState`, as its client holds it.
+#[derive(Clone)]
+pub struct ClientState {
+    pub text: String,
+    pub client: usize,
+    pub work: u64,
+    pub legacy: bool,
+    /// Keys of `inputRequests`.
+    pub keys: Vec<String>,
+}
+
+pub struct UpstreamRequest {
     pub client: usize,
     pub work: u64,
     pub ended: bool,
@@ -64,23 +87,49 @@ pub struct Request {
 pub struct Call {
     pub client: usize,
     pub work: u64,
-    /// What its end answers; none while it is parked.
+    /// Request that its end answers; `None` while it is suspended or its client is gone.
     pub request: Option<u64>,
     pub proxy: usize,
+    /// `true` if its server is legacy.
     pub legacy: bool,
+    pub machine: CallMachine,
+    pub plan: Arc<CallPlan>,
+    pub body: Bytes,
+    pub began: Timestamp,
     pub link: Option<Arc<UpstreamSessionHandle>>,
-    pub retried: bool,
-    /// Whether it waits for a link.
+    /// Waits for a link.
     pub waits: bool,
-    /// Whether it is on its way to the server.
+    /// On its way to the server.
     pub sent: bool,
-    /// Whether the server is at it.
+    /// The server streams.
     pub running: bool,
-    pub asking: Asking,
-    /// The server's questions that a parked call waits for.
-    pub parked: BTreeSet<u64>,
-    /// The server's questions that it awaits answers to.
+    /// Id that it was sent with.
+    pub upstream_id: u64,
+    /// The first request was sent.
+    pub started: bool,
+    /// The last attempt provably did not run.
+    pub did_not_run: bool,
+    pub retried: bool,
+    /// A modern server requested these keys, and waits for the call to come again.
+    pub round: Option<BTreeSet<String>>,
+    /// A verdict says that the server is done with the request.
+    pub released: bool,
+    /// Cancelled at the server.
+    pub cancelled: bool,
+    /// Requests of a legacy server without an answer.
     pub awaited: BTreeSet<u64>,
+    /// Timeouts are held.
+    pub held: bool,
+    pub gone: bool,
+    pub drained: bool,
+    pub progress: u64,
+    /// Last progress that its client got.
+    pub told: u64,
+    /// Time of the last request of its server.
+    pub asked: Timestamp,
+    /// Handle under which it is suspended, or about to be.
+    pub handle: Option<SuspensionHandle>,
+    pub suspended: bool,
 }
 
 pub struct Proxy {
@@ -89,9 +138,9 @@ pub struct Proxy {
     pub links: BTreeMap<usize, UpstreamSessionMachine<CallId>>,
     pub handshakes: Vec<usize>,
     pub sessions: BTreeMap<SessionName, Conversation>,
-    pub questions: BTreeMap<[u8; 16], Waiting>,
-    pub parked: BTreeMap<Handle, Standing>,
-    /// What its links opened, for the server to forget when nobody is left who could.
+    pub elicitations: BTreeMap<[u8; 16], Waiting>,
+    pub suspended: BTreeMap<SuspensionHandle, Suspended>,
+    /// Sessions that its links opened.
     pub opened: BTreeSet<String>,
 }
 
@@ -107,21 +156,21 @@ pub struct Waiting {
     pub session: SessionName,
     pub principal: usize,
     pub call: CallId,
-    /// Nobody is to wait for its answer any longer than this.
+    /// Latest time of its answer.
     pub until: Timestamp,
 }
 
-pub struct Standing {
-    pub machine: ParkedCall,
+pub struct Suspended {
+    pub machine: SuspensionMachine,
     pub principal: usize,
     pub call: CallId,
-    /// Until then its client may come back.
+    /// Its client may come back until then.
     pub until: Timestamp,
 }
 
 #[derive(Default)]
 pub struct LegacyServer {
-    /// Sessions that it knows, and whom they were opened for.
+    /// Sessions that it knows, and their principals.
     pub live: BTreeMap<String, usize>,
 }
 
@@ -131,6 +180,15 @@ pub fn is_legacy(client: usize) -> bool {
 
 pub fn principal_of(client: usize) -> usize {
     client % 2
+}
+
+impl Call {
+    pub fn time(&self, now: Timestamp) -> CallTime {
+        CallTime {
+            elapsed: now.since(self.began),
+            wall: now,
+        }
+    }
 }
 
 impl World {
@@ -148,16 +206,19 @@ impl World {
             serial: 0,
             sealer: Sealer::new(&[key]).unwrap(),
             gateway: "main".parse().unwrap(),
-            principals: ["ada", "bob"].map(principal).to_vec(),
+            principals: PRINCIPALS.map(principal).to_vec(),
             sessions: Default::default(),
             requests: BTreeMap::new(),
             calls: BTreeMap::new(),
             proxies: (0..PROXIES).map(Proxy::new).collect(),
             server: LegacyServer::default(),
             ran: BTreeMap::new(),
+            granted: BTreeMap::new(),
             asked: Vec::new(),
-            tickets: Vec::new(),
+            states: Vec::new(),
             heard: BTreeSet::new(),
+            resumable: true,
+            seen: BTreeSet::new(),
         }
     }
 
@@ -166,7 +227,7 @@ impl World {
         self.serial
     }
 
-    /// A name that nobody has.
+    /// An id that is used once.
     pub fn random(&mut self) -> [u8; 16] {
         u128::from(self.next()).to_be_bytes()
     }
@@ -185,7 +246,7 @@ impl World {
     }
 
     /// The session of a legacy client, opened if need be; what any proxy makes of its id.
-    pub fn session_of(&mut self, client: usize) -> SessionName {
+    pub fn facts_of(&mut self, client: usize) -> SessionClaims {
         if let Some(text) = &self.sessions[client] {
             let stranger = (client + 1) % 2;
             let foreign = session_id::open(&self.sealer, self.binding(stranger), text, self.now);
@@ -193,7 +254,7 @@ impl World {
             if let Some(facts) =
                 session_id::open(&self.sealer, self.binding(client), text, self.now)
             {
-                return facts.random;
+                return facts;
             }
         }
         let (random, nonce) = (self.random(), self.nonce());
@@ -206,10 +267,14 @@ impl World {
         };
         let text = session_id::mint(&self.sealer, self.binding(client), &facts, &nonce);
         self.sessions[client] = Some(text);
-        random
+        facts
     }
 
-    /// The one end of a request: its answer, or its connection was gone first.
+    pub fn session_of(&mut self, client: usize) -> SessionName {
+        self.facts_of(client).random
+    }
+
+    /// Ends a request: with its answer, or because its connection was gone first.
     pub fn end(&mut self, request: u64, client: usize, work: u64) {
         let found = self.requests.get_mut(&request).unwrap();
         assert!(!found.ended, "request {request} ended twice");
@@ -218,95 +283,16 @@ impl World {
         found.ended = true;
     }
 
-    /// Ends a call and all that hangs on it, as dropping it does.
-    pub fn drop_call(&mut self, call: CallId) -> Option<Call> {
-        let gone = self.calls.remove(&call)?;
-        let questions = &mut self.proxies[gone.proxy].questions;
-        questions.retain(|_, waiting| waiting.call != call);
-        Some(gone)
-    }
-
-    /// Ends a call, and with it the request that waits for it.
-    pub fn close_call(&mut self, call: CallId) {
-        let Some(gone) = self.drop_call(call) else {
+    /// Ends a call without its machine, as a lost proxy or a dropped suspended call does.
+    pub fn drop_call(&mut self, call: CallId) {
+        let Some(gone) = self.calls.remove(&call) else {
             return;
         };
+        let waiting = &mut self.proxies[gone.proxy].elicitations;
+        waiting.retain(|_, waiting| waiting.call != call);
         if let Some(request) = gone.request {
             self.end(request, gone.client, gone.work);
         }
-    }
-
-    /// What holds at any moment.
-    pub fn check(&self) {
-        for (work, ran) in &self.ran {
-            assert_eq!(*ran, 1, "work {work} was done more than once");
-        }
-        for (request, found) in &self.requests {
-            let calls = self.calls.values();
-            let waits = calls.filter(|call| call.request == Some(*request)).count();
-            let expected = usize::from(!found.ended);
-            assert_eq!(waits, expected, "request {request} is someone's, or ended");
-        }
-        for proxy in &self.proxies {
-            let open: usize = proxy.questions.len();
-            let late = |waiting: &Waiting| waiting.until <= self.now;
-            assert!(!proxy.questions.values().any(late), "an answer is late");
-            let held = |call: &&Call| self.proxies[call.proxy].name == proxy.name;
-            let calls = self.calls.values().filter(held);
-            assert_eq!(open, calls.map(|call| call.asking.open()).sum::<usize>());
-        }
-        for (call, found) in &self.calls {
-            let parked = &self.proxies[found.proxy].parked;
-            let kept = parked
-                .values()
-                .filter(|parked| parked.call == *call)
-                .count();
-            assert_eq!(kept, usize::from(!found.parked.is_empty()), "call {call}");
-            if found.waits {
-                let links = &self.proxies[found.proxy].links;
-                let link = links.get(&principal_of(found.client));
-                let state = link.map(UpstreamSessionMachine::state);
-                assert_eq!(state, Some("opening"), "call {call} waits for nothing");
-            }
-            if found.legacy && is_legacy(found.client) {
-                assert_eq!(found.asking.open(), found.awaited.len(), "call {call}");
-            }
-        }
-    }
-
-    /// All comes to its end by itself: handshakes, servers that are too slow, and time.
-    pub fn wind_up(&mut self) {
-        let opening = |proxy: &Proxy| !proxy.handshakes.is_empty();
-        let sent = |call: &Call| call.sent;
-        while self.proxies.iter().any(opening) || self.calls.values().any(sent) {
-            self.handshake(0, true);
-            self.arrive(0);
-        }
-        let slow: Vec<CallId> = self.calls.keys().copied().collect();
-        for call in slow {
-            if self
-                .calls
-                .get(&call)
-                .is_some_and(|call| call.parked.is_empty())
-            {
-                self.close_call(call);
-            }
-        }
-        for _ in 0..3 {
-            self.later(11 * 60);
-        }
-        (0..CLIENTS).for_each(|client| self.delete(client));
-        self.check();
-        assert!(self.requests.values().all(|request| request.ended));
-        assert!(self.calls.is_empty(), "calls are left behind");
-        for proxy in &self.proxies {
-            assert!(proxy.links.is_empty(), "links are left behind");
-            assert!(proxy.questions.is_empty(), "questions are left behind");
-            assert!(proxy.parked.is_empty(), "parked calls are left behind");
-            assert!(proxy.sessions.is_empty(), "sessions are left behind");
-        }
-        let live = &self.server.live;
-        assert!(live.is_empty(), "sessions at the server are left: {live:?}");
     }
 }
 
@@ -317,8 +303,8 @@ impl Proxy {
             links: BTreeMap::new(),
             handshakes: Vec::new(),
             sessions: BTreeMap::new(),
-            questions: BTreeMap::new(),
-            parked: BTreeMap::new(),
+            elicitations: BTreeMap::new(),
+            suspended: BTreeMap::new(),
             opened: BTreeSet::new(),
         }
     }

@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
     time::{Instant, timeout},
 };
 use toolgate_data_core::Refusal;
@@ -14,13 +15,17 @@ use toolgate_runtime::{DrainOutcome, DrainTrigger, budget::BudgetOwner, drain, t
 
 use super::*;
 use crate::{
+    HANG_GUARD,
     body::{NeverBody, ResponseBody},
     request::IncomingRequest,
     response::{empty_response, refusal_response},
 };
 
 /// Handler that answers by path.
-struct EchoHandler;
+#[derive(Default)]
+struct EchoHandler {
+    held: Arc<Notify>,
+}
 
 impl RequestHandler for EchoHandler {
     type Stream = NeverBody;
@@ -29,7 +34,11 @@ impl RequestHandler for EchoHandler {
         match request.head.uri.path() {
             "/panic" => panic!("as asked for"),
             "/slow" => {
-                sleep(Duration::from_millis(400)).await;
+                sleep(SLOW).await;
+                empty_response(StatusCode::NO_CONTENT)
+            }
+            "/held" => {
+                self.held.notified().await;
                 empty_response(StatusCode::NO_CONTENT)
             }
             "/unread" => refusal_response(&Refusal::Unauthenticated, None),
@@ -44,13 +53,33 @@ impl RequestHandler for EchoHandler {
     }
 }
 
+/// A door with no limit of time but those that `change` sets: what ends then has ended by one of these.
 fn open(change: impl FnOnce(&mut ListenerOptions)) -> (SocketAddr, DrainTrigger) {
+    open_with(EchoHandler::default(), change)
+}
+
+fn open_with(
+    echo: EchoHandler,
+    change: impl FnOnce(&mut ListenerOptions),
+) -> (SocketAddr, DrainTrigger) {
     let mut options = ListenerOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let limits = &mut options.limits;
+    for limit in [
+        &mut limits.head_timeout,
+        &mut limits.idle_timeout,
+        &mut limits.body_stall_timeout,
+        &mut limits.body_timeout,
+        &mut limits.write_stall_timeout,
+        &mut limits.handshake_timeout,
+        &mut limits.max_age,
+    ] {
+        *limit = 60 * HANG_GUARD;
+    }
     change(&mut options);
     let door = Listener::bind(options).unwrap();
     let address = door.address();
     let (drain, trigger) = drain::new();
-    let _task = drain.spawn("door", door.serve(Arc::new(EchoHandler), drain.clone()));
+    let _task = drain.spawn("door", door.serve(Arc::new(echo), drain.clone()));
     (address, trigger)
 }
 
@@ -64,7 +93,7 @@ async fn exchange(stream: &mut TcpStream, text: &str) -> String {
     let mut got = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        let count = timeout(Duration::from_secs(5), stream.read(&mut piece)).await;
+        let count = timeout(HANG_GUARD, stream.read(&mut piece)).await;
         let count = count.expect("an answer in time").unwrap_or(0);
         got.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(&got).into_owned();
@@ -72,6 +101,21 @@ async fn exchange(stream: &mut TcpStream, text: &str) -> String {
             return text;
         }
     }
+}
+
+/// Asks on connections of their own until the answer begins so.
+async fn eventually(address: SocketAddr, text: &str, begins: &str) -> String {
+    let asking = async {
+        loop {
+            let answer = exchange(&mut connect(address).await, text).await;
+            if answer.starts_with(begins) {
+                return answer;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let answer = timeout(HANG_GUARD, asking).await;
+    answer.unwrap_or_else(|_| panic!("never {begins}"))
 }
 
 fn complete(text: &str) -> bool {
@@ -92,21 +136,22 @@ fn post(path: &str, body: &str) -> String {
 }
 
 /// Returns the time until the listener closes the connection.
-async fn until_closed(stream: &mut TcpStream) -> Duration {
-    let start = Instant::now();
+async fn until_closed(stream: &mut TcpStream, start: Instant) -> Duration {
     let mut sink = Vec::new();
-    let end = timeout(Duration::from_secs(5), stream.read_to_end(&mut sink)).await;
+    let end = timeout(HANG_GUARD, stream.read_to_end(&mut sink)).await;
     let _reset_or_end = end.expect("closed in time");
     start.elapsed()
 }
 
 const SHORT: Duration = Duration::from_millis(300);
+const SLOW: Duration = Duration::from_millis(400);
 
+/// Not before the limit, in any run; and soon after it in `make drill`, since a busy machine is late.
 fn about(limit: Duration, took: Duration) {
-    assert!(
-        took >= limit.mul_f64(0.8) && took < limit * 2,
-        "{took:?} for {limit:?}"
-    );
+    assert!(took >= limit.mul_f64(0.8), "{took:?} for {limit:?}");
+    if std::env::var_os("TOOLGATE_TEST_DRILL").is_some() {
+        assert!(took < limit * 2, "{took:?} for {limit:?}");
+    }
 }
 
 #[tokio::test]
@@ -161,7 +206,7 @@ async fn a_flood_of_http2_control_frames_closes_the_connection() {
         frame.resize(9 + usize::from(payload), 0);
         let flood = frame.repeat(20_000);
         let _cut_off = stream.write_all(&flood).await;
-        until_closed(&mut stream).await;
+        until_closed(&mut stream, Instant::now()).await;
     }
 }
 
@@ -248,9 +293,8 @@ async fn bodies_share_a_budget_and_release_it() {
         .await
         .unwrap();
     sleep(Duration::from_millis(100)).await;
-    let mut other = connect(address).await;
-    let answer = exchange(&mut other, &post("/other", &most)).await;
-    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    // As soon as what is held has been read.
+    eventually(address, &post("/other", &most), "HTTP/1.1 503").await;
     let mut small = connect(address).await;
     assert!(
         exchange(&mut small, &post("/", "small"))
@@ -259,19 +303,7 @@ async fn bodies_share_a_budget_and_release_it() {
     );
     assert!(exchange(&mut held, "x").await.starts_with("HTTP/1.1 200"));
     // The client may read the last byte of the response before the listener releases the body's budget.
-    let given_back = async {
-        loop {
-            let mut other = connect(address).await;
-            let answer = exchange(&mut other, &post("/other", &most)).await;
-            if answer.starts_with("HTTP/1.1 200") {
-                return;
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(5), given_back)
-        .await
-        .expect("given back");
+    eventually(address, &post("/other", &most), "HTTP/1.1 200").await;
 }
 
 #[tokio::test]
@@ -284,9 +316,7 @@ async fn body_memory_is_limited_per_caller() {
         .await
         .unwrap();
     sleep(Duration::from_millis(100)).await;
-    let mut more = connect(address).await;
-    let answer = exchange(&mut more, &post("/one", &most)).await;
-    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    let answer = eventually(address, &post("/one", &most), "HTTP/1.1 429").await;
     assert!(
         answer.to_ascii_lowercase().contains("retry-after: 1"),
         "{answer}"
@@ -319,28 +349,33 @@ async fn a_body_that_never_ends_times_out() {
 #[tokio::test]
 async fn an_idle_or_incomplete_head_times_out() {
     let (address, _trigger) = open(|options| options.limits.head_timeout = SHORT);
+    let start = Instant::now();
     let mut silent = connect(address).await;
-    about(SHORT, until_closed(&mut silent).await);
+    about(SHORT, until_closed(&mut silent, start).await);
+    let start = Instant::now();
     let mut half = connect(address).await;
     half.write_all(b"POST / HTTP/1.1\r\nhost: loc")
         .await
         .unwrap();
-    about(SHORT, until_closed(&mut half).await);
+    about(SHORT, until_closed(&mut half, start).await);
     // The same timeout applies to a connection that has served a request before.
     let mut kept = connect(address).await;
     exchange(&mut kept, &post("/", "x")).await;
     sleep(SHORT * 2).await;
+    let start = Instant::now();
     kept.write_all(b"POST / HT").await.unwrap();
-    about(SHORT, until_closed(&mut kept).await);
+    about(SHORT, until_closed(&mut kept, start).await);
 }
 
 #[tokio::test]
 async fn an_idle_connection_times_out_and_a_busy_one_does_not() {
     let (address, _trigger) = open(|options| options.limits.idle_timeout = SHORT);
     let mut stream = connect(address).await;
+    let start = Instant::now();
     let answer = exchange(&mut stream, &post("/slow", "")).await;
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
-    about(SHORT, until_closed(&mut stream).await);
+    // From the end of the request on, which took longer than the limit.
+    about(SLOW + SHORT, until_closed(&mut stream, start).await);
 }
 
 #[tokio::test]
@@ -348,8 +383,9 @@ async fn a_stalled_body_times_out() {
     let (address, _trigger) = open(|options| options.limits.body_stall_timeout = SHORT);
     let mut stream = connect(address).await;
     let head = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nhalf";
+    let start = Instant::now();
     stream.write_all(head.as_bytes()).await.unwrap();
-    about(SHORT, until_closed(&mut stream).await);
+    about(SHORT, until_closed(&mut stream, start).await);
 }
 
 #[tokio::test]
@@ -368,33 +404,45 @@ async fn connections_are_limited_per_address() {
     let (address, _trigger) = open(|options| options.limits.connections_per_address = 1);
     let mut first = connect(address).await;
     exchange(&mut first, &post("/", "x")).await;
+    // No limit of time closes it, so that it is closed at all is for the share.
     let mut second = connect(address).await;
-    assert!(until_closed(&mut second).await < SHORT);
+    until_closed(&mut second, Instant::now()).await;
     drop(first);
-    sleep(SHORT).await;
-    let mut third = connect(address).await;
-    assert!(exchange(&mut third, &post("/", "x")).await.ends_with(">x"));
+    let served = async {
+        loop {
+            let mut third = connect(address).await;
+            let sent = third.write_all(post("/", "x").as_bytes()).await;
+            if sent.is_ok() && exchange(&mut third, "").await.ends_with(">x") {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(HANG_GUARD, served).await.expect("a place is free");
 }
 
 #[tokio::test]
 async fn a_drain_lets_requests_finish_and_closes_idle_connections() {
-    let (address, trigger) = open(|options| options.linger = Duration::from_millis(100));
+    let echo = EchoHandler::default();
+    let held = Arc::clone(&echo.held);
+    let (address, trigger) = open_with(echo, |options| options.linger = Duration::from_secs(2));
     let mut idle = connect(address).await;
     exchange(&mut idle, &post("/", "x")).await;
     let mut busy = connect(address).await;
-    busy.write_all(post("/slow", "").as_bytes()).await.unwrap();
+    busy.write_all(post("/held", "").as_bytes()).await.unwrap();
     sleep(Duration::from_millis(50)).await;
-    let drained = trigger.drain(Duration::from_secs(5));
+    let drained = trigger.drain(HANG_GUARD);
     let during = async {
         sleep(Duration::from_millis(20)).await;
         // During the linger time, clients of balancers that have not noticed the drain are still served.
         let mut late = connect(address).await;
         let answer = exchange(&mut late, &post("/", "late")).await;
         assert!(answer.ends_with(">late"), "{answer}");
-        until_closed(&mut idle).await;
+        until_closed(&mut idle, Instant::now()).await;
+        held.notify_one();
         let answer = exchange(&mut busy, "").await;
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
-        until_closed(&mut busy).await;
+        until_closed(&mut busy, Instant::now()).await;
     };
     let (outcome, ()) = tokio::join!(drained, during);
     assert_eq!(outcome, DrainOutcome::Drained);
@@ -445,8 +493,9 @@ async fn tls_serves_http1_and_http2_and_handshakes_time_out() {
         .unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
 
+    let start = Instant::now();
     let mut silent = connect(address).await;
-    about(SHORT, until_closed(&mut silent).await);
+    about(SHORT, until_closed(&mut silent, start).await);
 }
 
 #[tokio::test]

@@ -19,13 +19,13 @@ use toolgate_runtime::{DrainTrigger, drain};
 
 use super::*;
 use crate::{
+    HANG_GUARD,
     body::ResponseBody,
     handler::RequestHandler,
     listener::{Listener, ListenerOptions},
     request::IncomingRequest,
 };
 
-const SOON: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(300);
 
 /// Answers `/stream` with a stream that the test feeds, and any other path with the path.
@@ -109,7 +109,7 @@ async fn until(stream: &mut TcpStream, end: &str) -> String {
     let mut got = Vec::new();
     while !String::from_utf8_lossy(&got).contains(end) {
         let mut piece = [0; 4096];
-        let read = timeout(SOON, stream.read(&mut piece)).await;
+        let read = timeout(HANG_GUARD, stream.read(&mut piece)).await;
         let count = read.expect("in time").unwrap();
         assert!(count > 0, "ended after {:?}", String::from_utf8_lossy(&got));
         got.extend_from_slice(&piece[..count]);
@@ -140,13 +140,13 @@ async fn a_client_reads_a_stream_until_its_end() {
         said.send(Bytes::from(piece.clone())).await.unwrap();
         let mut got = Vec::new();
         while got.len() < piece.len() {
-            let frame = timeout(SOON, body.frame()).await.expect("in time");
+            let frame = timeout(HANG_GUARD, body.frame()).await.expect("in time");
             got.extend_from_slice(&frame.unwrap().unwrap().into_data().unwrap());
         }
         assert!(got == piece, "{} of {}", got.len(), piece.len());
     }
     drop(said);
-    let end = timeout(SOON, body.frame()).await.expect("in time");
+    let end = timeout(HANG_GUARD, body.frame()).await.expect("in time");
     assert!(end.is_none(), "a good end, as chunks tell it");
 }
 
@@ -155,7 +155,10 @@ async fn pipelined_requests_are_answered_in_order() {
     let mut open = open(|_| {});
     let mut stream = connect(open.address).await;
     ask(&mut stream, &(get("/first") + &get("/stream"))).await;
-    let said = timeout(SOON, open.streams.recv()).await.unwrap().unwrap();
+    let said = timeout(HANG_GUARD, open.streams.recv())
+        .await
+        .unwrap()
+        .unwrap();
     said.send(Bytes::from_static(b"hello")).await.unwrap();
     let all = until(&mut stream, "5\r\nhello\r\n").await;
     let (first, second) = all.split_once("/first").unwrap();
@@ -174,10 +177,13 @@ async fn a_disconnect_is_noticed_immediately() {
     let mut open = open(|_| {});
     let mut stream = connect(open.address).await;
     ask(&mut stream, &get("/stream")).await;
-    let said = timeout(SOON, open.streams.recv()).await.unwrap().unwrap();
+    let said = timeout(HANG_GUARD, open.streams.recv())
+        .await
+        .unwrap()
+        .unwrap();
     until(&mut stream, "\r\n\r\n").await;
     drop(stream);
-    timeout(SOON, said.closed()).await.expect("noticed");
+    timeout(HANG_GUARD, said.closed()).await.expect("noticed");
 }
 
 #[tokio::test]
@@ -185,12 +191,15 @@ async fn a_client_that_does_not_read_is_disconnected() {
     let mut open = open(|_| {});
     let mut stream = connect(open.address).await;
     ask(&mut stream, &get("/stream")).await;
-    let said = timeout(SOON, open.streams.recv()).await.unwrap().unwrap();
+    let said = timeout(HANG_GUARD, open.streams.recv())
+        .await
+        .unwrap()
+        .unwrap();
     until(&mut stream, "\r\n\r\n").await;
     let start = Instant::now();
     let flood = Bytes::from(vec![b'x'; 1024 * 1024]);
     while said.send(flood.clone()).await.is_ok() {
-        assert!(start.elapsed() < SOON, "still taken");
+        assert!(start.elapsed() < HANG_GUARD, "still taken");
     }
     assert!(start.elapsed() >= SHORT, "{:?}", start.elapsed());
     drop(stream);
@@ -201,7 +210,10 @@ async fn a_client_that_floods_during_a_stream_is_disconnected() {
     let mut open = open(|_| {});
     let mut stream = connect(open.address).await;
     ask(&mut stream, &get("/stream")).await;
-    let said = timeout(SOON, open.streams.recv()).await.unwrap().unwrap();
+    let said = timeout(HANG_GUARD, open.streams.recv())
+        .await
+        .unwrap()
+        .unwrap();
     until(&mut stream, "\r\n\r\n").await;
     // Another request gets no response and does no harm.
     ask(&mut stream, &get("/more")).await;
@@ -209,7 +221,7 @@ async fn a_client_that_floods_during_a_stream_is_disconnected() {
     until(&mut stream, "a\r\nstill here\r\n").await;
     let flood = vec![b'x'; 2 * UNEXPECTED_INPUT_LIMIT];
     let _gone_meanwhile = stream.write_all(&flood).await;
-    timeout(SOON, said.closed()).await.expect("given up");
+    timeout(HANG_GUARD, said.closed()).await.expect("given up");
 }
 
 #[tokio::test]
@@ -218,7 +230,10 @@ async fn http10_clients_get_no_chunked_encoding() {
     let mut stream = connect(open.address).await;
     let text = "GET /stream HTTP/1.0\r\nhost: localhost\r\n\r\n";
     ask(&mut stream, text).await;
-    let said = timeout(SOON, open.streams.recv()).await.unwrap().unwrap();
+    let said = timeout(HANG_GUARD, open.streams.recv())
+        .await
+        .unwrap()
+        .unwrap();
     said.send(Bytes::from_static(b"plain")).await.unwrap();
     let answer = until(&mut stream, "plain").await;
     assert!(answer.ends_with("\r\n\r\nplain"), "{answer}");

@@ -47,6 +47,6 @@ fn tasks_end_with_their_worker_pool() {
     });
     drop(carriers);
     // The task's sender was dropped with the worker.
-    let gone = said.recv_timeout(Duration::from_secs(10));
+    let gone = said.recv_timeout(crate::HANG_GUARD);
     assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected));
 }

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
+use toolgate_actor::ActorSnapshot;
 use toolgate_data_core::{
     View,
     session::{MAX_STREAMS, session_id::LIFETIME},
@@ -11,7 +12,9 @@ use toolgate_runtime::clock::ManualClock;
 
 use super::*;
 use crate::{
-    fixture::{NOW, caller, facts, gateway, reaching, snapshot, until, view, with_tools},
+    fixture::{
+        HANG_GUARD, NOW, caller, facts, gateway, reaching, snapshot, until, view, with_tools,
+    },
     session::SESSION_IDLE_TIMEOUT,
     stream::STREAM_QUEUE,
 };
@@ -22,6 +25,7 @@ const NOTICE: &str =
 
 struct SessionFixture {
     sessions: SessionRegistry,
+    system: ActorSystem,
     clock: Arc<ManualClock>,
     view: View,
 }
@@ -37,7 +41,13 @@ impl SessionFixture {
         let system = ActorSystem::start(1).unwrap();
         let shared = Arc::<ManualClock>::clone(&clock);
         Self {
-            sessions: SessionRegistry::with_timing(system, shared, SESSIONS_PER_PRINCIPAL, pace),
+            sessions: SessionRegistry::with_timing(
+                system.clone(),
+                shared,
+                SESSIONS_PER_PRINCIPAL,
+                pace,
+            ),
+            system,
             clock,
             view: with_tools(&["one"]),
         }
@@ -69,6 +79,23 @@ impl SessionFixture {
         });
     }
 
+    /// Waits until the actors of all sessions have handled what they were sent, and have so many streams together.
+    async fn has_streams(&self, count: usize) {
+        let settled = async {
+            loop {
+                let all = self.system.observe().await;
+                let streams = |actor: &ActorSnapshot| actor.state["streams"].as_u64();
+                let streams: Option<u64> = all.iter().map(streams).sum();
+                if all.iter().all(|actor| actor.queued == 0) && streams == Some(count as u64) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let settled = timeout(HANG_GUARD, settled).await;
+        assert!(settled.is_ok(), "not {count} streams");
+    }
+
     fn set_level(&self, facts: &SessionClaims, level: LogLevel) -> Result<(), Refusal> {
         let caller = caller(&self.view, "ada");
         let gateway = gateway(&self.view);
@@ -84,7 +111,7 @@ impl SessionFixture {
 /// Returns the next event that is not a keep-alive, or `None` at the end of the stream.
 async fn event(stream: &mut EventStream) -> Option<String> {
     loop {
-        let next = timeout(Duration::from_secs(5), stream.next()).await;
+        let next = timeout(HANG_GUARD, stream.next()).await;
         let text = String::from_utf8(next.unwrap()?.to_vec()).unwrap();
         if !text.starts_with(':') {
             return Some(text);
@@ -97,7 +124,7 @@ async fn a_stream_sends_an_initial_comment_and_keepalives() {
     let bench = SessionFixture::new();
     let mut stream = bench.open(&facts(1), "ada").await.unwrap();
     for _ in 0..3 {
-        let alive = timeout(Duration::from_secs(2), stream.next()).await;
+        let alive = timeout(HANG_GUARD, stream.next()).await;
         assert_eq!(alive.unwrap().unwrap(), ": \n\n");
     }
 }
@@ -182,7 +209,7 @@ async fn a_session_without_state_is_removed() {
     bench.set_level(&facts(2), LogLevel::Info).unwrap();
     assert_eq!(bench.sessions.count(), 2);
     drop(stream);
-    tokio::time::sleep(SOON).await;
+    bench.has_streams(0).await;
     bench.clock.advance(Duration::from_secs(21));
     until("the first is forgotten", || bench.sessions.count() == 1).await;
     bench.clock.advance(SESSION_IDLE_TIMEOUT);
@@ -198,7 +225,8 @@ async fn a_client_that_does_not_read_loses_only_its_stream() {
     for n in 0..2 * STREAM_QUEUE {
         bench.sessions.send(&facts(1), Bytes::from(format!("{n}")));
     }
-    tokio::time::sleep(SOON).await;
+    // The stream is taken away before anything of it is read.
+    bench.has_streams(0).await;
     let mut read = 0;
     while event(&mut stream).await.is_some() {
         read += 1;

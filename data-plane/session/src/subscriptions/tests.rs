@@ -8,7 +8,9 @@ use toolgate_model::Timestamp;
 use toolgate_runtime::clock::ManualClock;
 
 use super::*;
-use crate::fixture::{NOW, caller, expiring, gateway, snapshot, until, view, with_tools};
+use crate::fixture::{
+    HANG_GUARD, NOW, caller, expiring, gateway, snapshot, until, view, with_tools,
+};
 
 const SOON: Duration = Duration::from_millis(300);
 
@@ -69,7 +71,7 @@ fn tools() -> SubscriptionFilter {
 
 async fn event(stream: &mut EventStream) -> Option<String> {
     loop {
-        let next = timeout(Duration::from_secs(5), stream.next()).await;
+        let next = timeout(HANG_GUARD, stream.next()).await;
         let text = String::from_utf8(next.unwrap()?.to_vec()).unwrap();
         if !text.starts_with(':') {
             return Some(text);
@@ -102,7 +104,7 @@ async fn a_quiet_stream_sends_keepalives() {
     let bench = SubscriptionFixture::new();
     let mut stream = bench.listen("1", "ada").await;
     for _ in 0..3 {
-        let alive = timeout(Duration::from_secs(2), stream.next()).await;
+        let alive = timeout(HANG_GUARD, stream.next()).await;
         assert_eq!(alive.unwrap().unwrap(), ": \n\n");
     }
 }

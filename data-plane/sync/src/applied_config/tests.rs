@@ -138,19 +138,34 @@ fn disapproving(snapshot: &Snapshot, _previous: Option<&View>) -> (View, Vec<Res
 
 #[test]
 fn a_fully_rejected_push_is_processed_quickly() {
-    let nothing = AppliedConfig::empty();
-    let puts = (0..40_000).map(|n| token(&format!("t{n}"), 7)).collect();
-    let incoming = ReceivedUpdate {
-        version: version(6),
-        puts,
-        ..ReceivedUpdate::default()
-    };
     let clock = toolgate_runtime::clock::system();
-    let began = clock.monotonic();
-    let (next, refused) = nothing.apply_with(incoming, disapproving).unwrap();
-    let took = clock.monotonic().saturating_duration_since(began);
-    assert_eq!((refused.len(), next.refused.len()), (40_000, 40_000));
-    assert!(took < std::time::Duration::from_secs(3), "{took:?}");
+    let apply = |count: u64| {
+        let puts = (0..count).map(|n| token(&format!("t{n}"), 7)).collect();
+        let incoming = ReceivedUpdate {
+            version: version(6),
+            puts,
+            ..ReceivedUpdate::default()
+        };
+        let began = clock.monotonic();
+        let (next, refused) = AppliedConfig::empty()
+            .apply_with(incoming, disapproving)
+            .unwrap();
+        let took = clock.monotonic().saturating_duration_since(began);
+        assert_eq!(
+            (refused.len() as u64, next.refused.len() as u64),
+            (count, count)
+        );
+        took
+    };
+    // The fastest of three is hardly disturbed by what else the machine does.
+    let fastest = |count: u64| (0..3).map(|_| apply(count)).min().unwrap();
+    let (few, many) = (fastest(1_250), fastest(40_000));
+    // Thirty-two times as many: looking at all of them for each would take a thousand times as long.
+    assert!(many < few * 32 * 8, "{many:?} for many, {few:?} for few");
+    // The figure: `make drill`.
+    if std::env::var_os("TOOLGATE_TEST_DRILL").is_some() {
+        assert!(many < std::time::Duration::from_secs(3), "{many:?}");
+    }
 }
 
 /// Builder that panics on two specific resources.

@@ -8,7 +8,7 @@ use toolgate_runtime::tls::{ALPN_H2, ClientAuth, mutual_server};
 use super::*;
 use crate::{
     ControlPlaneTransport, SyncError, SyncOptions,
-    fixture::{FakeControlPlane, FakeFleet, machine, options, small, until},
+    fixture::{FakeControlPlane, FakeFleet, HANG_GUARD, machine, options, small, until},
     start,
 };
 
@@ -102,7 +102,7 @@ async fn a_proxy_joins_once_and_reconnects_with_its_certificate() {
     start(joining, &first).unwrap();
     first.readiness.ready().await;
     assert_eq!(control.joined.load(Ordering::SeqCst), 1);
-    trigger.drain(Duration::from_secs(5)).await;
+    trigger.drain(HANG_GUARD).await;
 
     let (second, _trigger) = machine();
     let handle = start(
@@ -181,7 +181,7 @@ async fn join_attempts_use_one_key_across_restarts() {
         };
         let handle = start(joining, &machine).unwrap();
         until(|| handle.status().problem.contains("cannot join")).await;
-        trigger.drain(Duration::from_secs(5)).await;
+        trigger.drain(HANG_GUARD).await;
         std::fs::read(folder.path().join("joining-key.sealed")).unwrap()
     };
     assert_eq!(refused().await, refused().await);

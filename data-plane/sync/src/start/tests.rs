@@ -8,7 +8,9 @@ use toolgate_proto::push::v1::{self as pb, from_proxy::Message};
 use toolgate_runtime::memory;
 
 use super::*;
-use crate::fixture::{FakeControlPlane, machine, options, server, small, token, until, version};
+use crate::fixture::{
+    FakeControlPlane, HANG_GUARD, machine, options, server, small, token, until, version,
+};
 
 fn credential(revision: u64) -> CredentialRef {
     CredentialRef {
@@ -166,7 +168,7 @@ async fn a_revocation_is_applied_while_a_push_is_incomplete() {
         ..pb::Revocations::default()
     });
     let told = revocations.wait_for(|told| told.contains(&TokenHash([7; 32])));
-    let told = tokio::time::timeout(Duration::from_secs(2), told).await;
+    let told = tokio::time::timeout(HANG_GUARD, told).await;
     assert!(told.unwrap().is_ok());
     assert!(handle.is_revoked(&TokenHash([7; 32])));
     assert_eq!(*handle.version().borrow(), version(5));
@@ -183,9 +185,7 @@ async fn views_and_revocations_arrive_until_the_last_request_has_ended() {
     .unwrap();
     machine.readiness.ready().await;
     let request = machine.drain.blocker("request");
-    let drained = machine
-        .drain
-        .spawn_unguarded(trigger.drain(Duration::from_secs(5)));
+    let drained = machine.drain.spawn_unguarded(trigger.drain(HANG_GUARD));
     machine.drain.draining().await;
     let token_hashes = vec![vec![7; 32]];
     fake.revoked.send_replace(pb::Revocations {
@@ -261,9 +261,11 @@ async fn a_credential_fetch_completes_after_its_caller_left() {
     .unwrap();
     machine.readiness.ready().await;
     let (org, wanted) = (acme(), credential(3));
-    let asked = handle.resolve(&org, &wanted);
-    let left = tokio::time::timeout(Duration::from_millis(1), asked).await;
-    assert!(left.is_err());
+    {
+        let mut asked = std::pin::pin!(handle.resolve(&org, &wanted));
+        // Asked once, and left before the answer can have come.
+        assert!(futures_util::poll!(asked.as_mut()).is_pending());
+    }
     until(|| fake.resolved.load(Ordering::SeqCst) == 1).await;
     // The resolution completes although its caller is gone, so no later caller joins a stalled one.
     until(|| {
@@ -304,10 +306,7 @@ async fn a_cold_start_without_a_control_plane_serves_the_saved_configuration() {
     });
     until(|| value(&handle, 3).is_some() && handle.is_revoked(&TokenHash([9; 32]))).await;
     until(|| folder.path().join("proxy/credentials.sealed").exists()).await;
-    assert_eq!(
-        trigger.drain(Duration::from_secs(5)).await.to_string(),
-        "drained"
-    );
+    assert_eq!(trigger.drain(HANG_GUARD).await.to_string(), "drained");
 
     let (nobody, incoming) = memory::pair();
     drop(incoming);

@@ -15,10 +15,13 @@ use toolgate_session::PrincipalQuotas;
 use crate::{
     client::{TestClient, TestResponse, TestResponseStream},
     resource_subscriptions,
-    rig::{ANYTHING, TOKEN, TestRig, eventually, exposed},
+    rig::{ANYTHING, HANG_GUARD, TOKEN, TestRig, eventually, exposed},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
+
+/// Number of attempts, 20 ms apart, before a wait is given up.
+const ATTEMPTS: u64 = HANG_GUARD.as_secs() * 50;
 
 async fn rig(change: impl FnOnce(&mut PrincipalQuotas)) -> TestRig {
     let change = |options: &mut DataPlaneOptions| change(&mut options.shares);
@@ -81,7 +84,7 @@ async fn ov_10_sessions_of_one_principal_leave_room_for_others() {
         .await;
     let again = client(&rig, TOKEN).await;
     let mut last = set(&again).await;
-    for _ in 0..100 {
+    for _ in 0..ATTEMPTS {
         if last.status == 200 {
             break;
         }
@@ -127,7 +130,7 @@ async fn ov_10_resource_feeds_of_one_principal_leave_room_for_others() {
     resource_subscriptions::subscribe(&alice, "resources/unsubscribe", uri).await;
     eventually("hers ends", || rig.legacy.open_feeds() == 1).await;
     let mut last = subscribe(&alice, "new").await;
-    for _ in 0..100 {
+    for _ in 0..ATTEMPTS {
         if last["result"] == json!({}) {
             break;
         }
@@ -299,7 +302,7 @@ async fn ov_10_a_call_without_memory_for_its_response_is_not_sent() {
             let reached = || rig.legacy.calls("echo") + rig.modern.calls("echo");
             let mut before = reached();
             let mut answer = self::text(client, era, tool).await;
-            for _ in 0..200 {
+            for _ in 0..ATTEMPTS {
                 if answer.contains(words) {
                     break;
                 }
@@ -323,7 +326,7 @@ async fn ov_10_a_call_without_memory_for_its_response_is_not_sent() {
         refused(client, "the gateway is overloaded with answers").await;
     }
     drop((held, theirs));
-    for _ in 0..200 {
+    for _ in 0..ATTEMPTS {
         if self::text(&alice, Era::Modern, "new__echo")
             .await
             .contains("\"x\"")

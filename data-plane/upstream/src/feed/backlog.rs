@@ -1,24 +1,25 @@
-//! What a feed has told and nobody has heard yet, while another one takes its place: the newest of everything.
+//! Changes that were received from a feed and not read yet, while another feed replaces it: the newest of each topic.
 
 use std::collections::VecDeque;
 
 use toolgate_data_core::notify::topic_subscriptions::TopicChange;
 
-/// How much is kept.
+/// Maximum number of changes.
 const BACKLOG: usize = 1_000;
 
-/// Bytes of it.
+/// Maximum size of the changes in bytes.
 const BACKLOG_BYTES: usize = 1024 * 1024;
 
-/// In the order in which it was told last.
+/// Unread changes, in the order of their last update.
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
+pub(super) struct FeedBacklog {
     told: VecDeque<TopicChange>,
     bytes: usize,
 }
 
-impl Backlog {
-    /// One more, in place of what was told of the same before. What there is no room for is the oldest.
+impl FeedBacklog {
+    /// Adds a change, which replaces an older one of the same topic. The oldest changes are dropped if there is no
+    /// room.
     pub(super) fn push(&mut self, told: TopicChange) {
         if let Some(at) = self.told.iter().position(|before| same(before, &told))
             && let Some(before) = self.told.remove(at)
@@ -34,7 +35,7 @@ impl Backlog {
         }
     }
 
-    /// The oldest.
+    /// Removes the oldest change.
     pub(super) fn pop(&mut self) -> Option<TopicChange> {
         let told = self.told.pop_front()?;
         self.bytes -= size(&told);
@@ -42,7 +43,7 @@ impl Backlog {
     }
 }
 
-/// Whether both are of the same resource or task.
+/// Reports if both changes concern the same resource or task.
 fn same(one: &TopicChange, other: &TopicChange) -> bool {
     match (one, other) {
         (TopicChange::Updated(one), TopicChange::Updated(other)) => one == other,

@@ -1,4 +1,4 @@
-//! A feed of a legacy server: the stream of a link, and what is subscribed to there.
+//! Change feed of a legacy server: the stream of an upstream session, and the subscriptions there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,46 +13,50 @@ use toolgate_mcp::{message, method, text::quote};
 
 use crate::{
     failure,
-    flight::{is_lost, session_headers},
+    session::{is_lost, session_headers},
 };
 
-use super::{Feeds, Opening, Reached};
+use super::{FeedNetwork, FeedTarget, OpenResult};
 
-/// How often a link is told that it is in use.
-const TOUCH: Duration = Duration::from_secs(60);
+/// Interval at which the upstream session is marked as used.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
 struct LegacyFeed {
-    feeds: Feeds,
+    feeds: FeedNetwork,
     key: UpstreamSessionKey,
     link: Arc<UpstreamSessionHandle>,
     changes: ServerChangeFeed,
     agreed: ChangeTopics,
 }
 
-pub(super) async fn open(feeds: Feeds, key: UpstreamSessionKey, topics: ChangeTopics) -> Opening {
+pub(super) async fn open(
+    feeds: FeedNetwork,
+    key: UpstreamSessionKey,
+    topics: ChangeTopics,
+) -> OpenResult {
     let mut link = feeds.links.open(&key).await?;
     if is_lost(&link) {
         link = feeds.links.reopen(&key, &link).await?;
     }
-    let mut reached = feeds.reach(&key.server).await?;
-    let mut opened = stream(&reached, &link).await;
+    let mut target = feeds.reach(&key.server).await?;
+    let mut opened = stream(&target, &link).await;
     if forgotten(&opened) {
         link = feeds.links.reopen(&key, &link).await?;
-        opened = stream(&reached, &link).await;
+        opened = stream(&target, &link).await;
     }
     let changes = opened.map_err(|error| {
         let failure = failure::of(&error);
         tracing::debug!(server = %key.server.name, %error, "no stream of changes");
-        reached.leave.failed(failure);
+        target.permit.failed(failure);
         failure
     })?;
-    reached.leave.worked();
-    drop(reached);
+    target.permit.answered();
+    drop(target);
     let feed = LegacyFeed {
         feeds,
         key,
         link,
-        // A server without such a stream has no way to tell of updates.
+        // A server without such a stream cannot send updates.
         changes: changes.ok_or(UpstreamFailure::Status)?,
         agreed: ChangeTopics::new(),
     };
@@ -60,54 +64,54 @@ pub(super) async fn open(feeds: Feeds, key: UpstreamSessionKey, topics: ChangeTo
 }
 
 async fn stream(
-    reached: &Reached,
+    target: &FeedTarget,
     link: &UpstreamSessionHandle,
 ) -> Result<Option<ServerChangeFeed>, ClientError> {
-    let http = &reached.station().target.http;
-    let presented = Arc::clone(&reached.presented).inside(Some(link));
-    session_changes(http, &presented.endpoint, session_headers(link)).await
+    let http = &target.upstream().target.http;
+    let authenticated = Arc::clone(&target.authenticated).inside(Some(link));
+    session_changes(http, &authenticated.endpoint, session_headers(link)).await
 }
 
-/// Whether the server does not know our session any more.
+/// Reports if the server does not know the session any more.
 fn forgotten<T>(outcome: &Result<T, ClientError>) -> bool {
     matches!(outcome, Err(ClientError::Status(problem)) if problem.status.as_u16() == 404)
 }
 
 impl LegacyFeed {
-    /// Asks for updates of a resource, or for no more of them; whether the server agrees.
+    /// Subscribes to a resource or unsubscribes from it. Returns `true` if the server agrees.
     async fn say(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
-        let mut reached = self.feeds.reach(&self.key.server).await?;
+        let mut target = self.feeds.reach(&self.key.server).await?;
         let id = self.link.next_id().to_string();
         let params = format!("{{\"uri\":{}}}", quote(uri));
         let request = message::request(&id, method, Some(&params));
-        let presented = Arc::clone(&reached.presented).inside(Some(&self.link));
-        let endpoint = presented.endpoint.clone();
+        let authenticated = Arc::clone(&target.authenticated).inside(Some(&self.link));
+        let endpoint = authenticated.endpoint.clone();
         let endpoint = endpoint.with_max_timeout(self.key.server.timeouts.first_byte);
-        let http = &reached.station().target.http;
+        let http = &target.upstream().target.http;
         let asked = ask(http, &endpoint, session_headers(&self.link), &id, request).await;
         match asked {
             Ok(()) => {
-                reached.leave.worked();
+                target.permit.answered();
                 Ok(true)
             }
-            // It answered, and does not want to.
+            // The server answered with an error.
             Err(error) if error.rpc().is_some() => {
-                reached.leave.worked();
+                target.permit.answered();
                 Ok(false)
             }
             Err(error) => {
                 let failure = failure::of(&error);
-                reached.leave.failed(failure);
+                target.permit.failed(failure);
                 Err(failure)
             }
         }
     }
 
-    async fn changed(mut self: Box<Self>, topics: ChangeTopics) -> Opening {
+    async fn changed(mut self: Box<Self>, topics: ChangeTopics) -> OpenResult {
         let gone: Vec<ChangeTopic> = self.agreed.difference(&topics).cloned().collect();
         for topic in gone {
             if let ChangeTopic::Resource(uri) = &topic {
-                // Whether it heard or not: nobody is told any more.
+                // Best effort: later updates of this resource are dropped.
                 let _told = self.say(method::RESOURCES_UNSUBSCRIBE, uri).await;
             }
             self.agreed.remove(&topic);
@@ -135,14 +139,14 @@ impl ChangeFeed for LegacyFeed {
     fn next(&mut self) -> BoxedFuture<'_, Option<TopicChange>> {
         Box::pin(async {
             loop {
-                // Looked at now and then, so that the link is not taken for one that nobody uses.
-                let Ok(heard) = timeout(TOUCH, self.changes.next()).await else {
+                // Marks the session as used, so that it is not ended as idle.
+                let Ok(heard) = timeout(TOUCH_INTERVAL, self.changes.next()).await else {
                     self.feeds.links.established(&self.key);
                     continue;
                 };
                 match heard {
                     Ok(Some(ServerChange::Updated(uri))) => return Some(TopicChange::Updated(uri)),
-                    // Lists are watched by the control plane, and there are no tasks.
+                    // The control plane watches lists, and legacy servers have no tasks.
                     Ok(Some(
                         ServerChange::Tools
                         | ServerChange::Prompts
@@ -155,14 +159,14 @@ impl ChangeFeed for LegacyFeed {
         })
     }
 
-    fn change(self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, Opening> {
+    fn change(self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, OpenResult> {
         Box::pin(self.changed(topics))
     }
 
     fn close(self: Box<Self>) -> BoxedFuture<'static, ()> {
         Box::pin(async move {
-            // The link lives on, for others.
-            let _nobody_waits = self.changed(ChangeTopics::new()).await;
+            // The session stays open for calls.
+            let _closed = self.changed(ChangeTopics::new()).await;
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A feed of a modern server: one `subscriptions/listen`, opened anew when it is to tell of others.
+//! Change feed of a modern server: one `subscriptions/listen`, which is replaced when its topics change.
 
 use tokio::time::timeout;
 use toolgate_client::{ServerChange, ServerChangeFeed, listen, next_id};
@@ -16,37 +16,41 @@ use toolgate_mcp::{message::ModernRequestMeta, versions};
 
 use crate::failure;
 
-use super::{Feeds, Opening, backlog::Backlog};
+use super::{FeedNetwork, OpenResult, backlog::FeedBacklog};
 
-/// What is read at most of a feed that another one takes the place of.
-const DRAINED: usize = 10_000;
+/// Maximum number of changes that are read of a feed before it is replaced.
+const MAX_DRAINED: usize = 10_000;
 
 struct ModernFeed {
-    feeds: Feeds,
+    feeds: FeedNetwork,
     key: UpstreamSessionKey,
     changes: ServerChangeFeed,
     agreed: ChangeTopics,
-    /// Told by the feed before this one, and not yet heard.
-    backlog: Backlog,
+    /// Unread changes of the previous feed.
+    backlog: FeedBacklog,
 }
 
-pub(super) async fn open(feeds: Feeds, key: UpstreamSessionKey, topics: ChangeTopics) -> Opening {
+pub(super) async fn open(
+    feeds: FeedNetwork,
+    key: UpstreamSessionKey,
+    topics: ChangeTopics,
+) -> OpenResult {
     let (changes, agreed) = begin(&feeds, &key, &topics).await?;
     Ok(Box::new(ModernFeed {
         feeds,
         key,
         changes,
         agreed,
-        backlog: Backlog::default(),
+        backlog: FeedBacklog::default(),
     }))
 }
 
 async fn begin(
-    feeds: &Feeds,
+    feeds: &FeedNetwork,
     key: &UpstreamSessionKey,
     topics: &ChangeTopics,
 ) -> Result<(ServerChangeFeed, ChangeTopics), UpstreamFailure> {
-    let mut reached = feeds.reach(&key.server).await?;
+    let mut target = feeds.reach(&key.server).await?;
     let filter = filter(topics);
     let follows = !filter.tasks.is_empty();
     let capabilities = follows.then(|| ClientCapabilities::TASKS.to_json());
@@ -59,7 +63,10 @@ async fn begin(
         forwarded: None,
     };
     let id = next_id().to_string();
-    let (http, endpoint) = (&reached.station().target.http, &reached.presented.endpoint);
+    let (http, endpoint) = (
+        &target.upstream().target.http,
+        &target.authenticated.endpoint,
+    );
     let opening = async {
         let Some(mut changes) = listen(http, endpoint, &id, &filter.to_json(), &meta).await? else {
             return Ok(None);
@@ -72,25 +79,25 @@ async fn begin(
     let opened = timeout(key.server.timeouts.first_byte, opening).await;
     match opened {
         Ok(Ok(opened)) => {
-            reached.leave.worked();
+            target.permit.answered();
             opened.ok_or(UpstreamFailure::Status)
         }
         Ok(Err(error)) => {
             let failure = failure::of(&error);
             tracing::debug!(server = %key.server.name, %error, "no feed of changes");
             if error.rpc().is_none() {
-                reached.leave.failed(failure);
+                target.permit.failed(failure);
             }
             Err(failure)
         }
         Err(_elapsed) => {
-            reached.leave.failed(UpstreamFailure::Timeout);
+            target.permit.failed(UpstreamFailure::Timeout);
             Err(UpstreamFailure::Timeout)
         }
     }
 }
 
-/// What is asked of the server.
+/// Builds the filter of the subscription.
 fn filter(topics: &ChangeTopics) -> SubscriptionFilter {
     let mut filter = SubscriptionFilter::default();
     for topic in topics {
@@ -102,7 +109,7 @@ fn filter(topics: &ChangeTopics) -> SubscriptionFilter {
     filter
 }
 
-/// What of it concerns those who watch. Lists are watched by the control plane.
+/// Converts a change of a watched topic. The control plane watches lists.
 fn told(change: ServerChange) -> Option<TopicChange> {
     match change {
         ServerChange::Updated(uri) => Some(TopicChange::Updated(uri)),
@@ -114,9 +121,9 @@ fn told(change: ServerChange) -> Option<TopicChange> {
 }
 
 impl ModernFeed {
-    /// What it has told already.
+    /// Moves the changes that were received already to the backlog.
     fn drain(&mut self) {
-        for _ in 0..DRAINED {
+        for _ in 0..MAX_DRAINED {
             let Some(change) = self.changes.next_buffered() else {
                 break;
             };
@@ -147,7 +154,7 @@ impl ChangeFeed for ModernFeed {
         })
     }
 
-    fn change(mut self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, Opening> {
+    fn change(mut self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, OpenResult> {
         Box::pin(async move {
             let (changes, agreed) = begin(&self.feeds, &self.key, &topics).await?;
             self.drain();
@@ -159,7 +166,7 @@ impl ChangeFeed for ModernFeed {
     }
 
     fn close(self: Box<Self>) -> BoxedFuture<'static, ()> {
-        // A closed stream says it all.
+        // Dropping the stream ends the subscription.
         Box::pin(async {})
     }
 }

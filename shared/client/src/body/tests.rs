@@ -106,7 +106,7 @@ async fn an_announced_size_is_charged_before_allocation() {
     let ReplyBody::Json(body) = reply.unwrap().body else {
         panic!("not JSON")
     };
-    let read = tokio::time::timeout(Duration::from_secs(5), body.bytes()).await;
+    let read = tokio::time::timeout(crate::HANG_GUARD, body.bytes()).await;
     let error = read.expect("it is not waited for").unwrap_err();
     assert!(matches!(error, ClientError::Exhausted), "{error}");
 }

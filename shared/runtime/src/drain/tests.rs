@@ -12,7 +12,7 @@ async fn a_drain_waits_for_spawned_tasks() {
         42
     });
     assert_eq!(
-        trigger.drain(Duration::from_secs(5)).await,
+        trigger.drain(crate::HANG_GUARD).await,
         DrainOutcome::Drained
     );
     assert!(drain.is_draining());
@@ -36,7 +36,7 @@ async fn last_tasks_end_after_the_tasks_they_serve() {
     drain.spawn("connection", async move { drop(released.await) });
     let settled = drain.settled();
     let feeder = drain.spawn_last("feeder", settled);
-    let drained = drain.spawn_unguarded(trigger.drain(Duration::from_secs(5)));
+    let drained = drain.spawn_unguarded(trigger.drain(crate::HANG_GUARD));
     drain.draining().await;
     tokio::time::sleep(Duration::from_millis(30)).await;
     assert!(!feeder.is_finished() && !drained.is_finished());
@@ -51,7 +51,7 @@ async fn a_panicking_task_does_not_block_a_drain() {
     let task = drain.spawn("fragile", async { panic!("on purpose") });
     assert!(task.await.is_err());
     assert_eq!(
-        trigger.drain(Duration::from_secs(5)).await,
+        trigger.drain(crate::HANG_GUARD).await,
         DrainOutcome::Drained
     );
 }

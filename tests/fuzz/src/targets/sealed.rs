@@ -3,11 +3,11 @@
 
 use toolgate_data_core::{
     Sealer,
-    entrusted::Entrusted,
-    parked::Ticket,
+    call::{
+        request_state::SealedRequestState, suspended::CallTicket, url_elicitation::UrlElicitation,
+    },
     seal::{NONCE_LEN, SealContext, SealPurpose, SealingKey, task::TaskId},
     session::session_id,
-    visit::Visit,
 };
 use toolgate_model::{Principal, Slug, Timestamp, TokenSubject};
 use zeroize::Zeroizing;
@@ -64,32 +64,35 @@ pub fn run(bytes: &[u8]) {
 /// ids. An opened value is equal after it is sealed again.
 fn check_client_held_values(sealer: &Sealer, binding: SealContext<'_>, bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        assert_eq!(Ticket::open(sealer, binding, text), None);
-        assert_eq!(Entrusted::open(sealer, binding, text), None);
-        assert_eq!(Visit::open(sealer, binding, text), None);
+        assert_eq!(CallTicket::open(sealer, binding, text), None);
+        assert_eq!(SealedRequestState::open(sealer, binding, text), None);
+        assert_eq!(UrlElicitation::open(sealer, binding, text), None);
         assert_eq!(TaskId::open(sealer, binding, text), None);
     }
     let nonce = &[3; NONCE_LEN];
     let of = |purpose| sealer.seal(purpose, binding, nonce, bytes);
     let (ticket, state) = (of(SealPurpose::SuspendedCall), of(SealPurpose::ServerState));
     let (visit, task) = (of(SealPurpose::UrlElicitation), of(SealPurpose::Task));
-    if let Some(open) = Ticket::open(sealer, binding, &ticket) {
+    if let Some(open) = CallTicket::open(sealer, binding, &ticket) {
         let again = open.seal(sealer, binding, nonce);
-        assert_eq!(Ticket::open(sealer, binding, &again), Some(open));
+        assert_eq!(CallTicket::open(sealer, binding, &again), Some(open));
     }
-    if let Some(open) = Entrusted::open(sealer, binding, &state) {
+    if let Some(open) = SealedRequestState::open(sealer, binding, &state) {
         let again = open.seal(sealer, binding, nonce).unwrap();
-        assert_eq!(Entrusted::open(sealer, binding, &again), Some(open));
+        assert_eq!(
+            SealedRequestState::open(sealer, binding, &again),
+            Some(open)
+        );
     }
-    if let Some(open) = Visit::open(sealer, binding, &visit) {
+    if let Some(open) = UrlElicitation::open(sealer, binding, &visit) {
         let again = open.seal(sealer, binding, nonce);
-        assert_eq!(Visit::open(sealer, binding, &again), Some(open));
+        assert_eq!(UrlElicitation::open(sealer, binding, &again), Some(open));
     }
     if let Some(open) = TaskId::open(sealer, binding, &task) {
         let again = open.seal(sealer, binding).unwrap();
         assert_eq!(TaskId::open(sealer, binding, &again), Some(open));
     }
-    assert_eq!(Visit::open(sealer, binding, &ticket), None);
-    assert_eq!(Ticket::open(sealer, binding, &visit), None);
-    assert_eq!(Entrusted::open(sealer, binding, &task), None);
+    assert_eq!(UrlElicitation::open(sealer, binding, &ticket), None);
+    assert_eq!(CallTicket::open(sealer, binding, &visit), None);
+    assert_eq!(SealedRequestState::open(sealer, binding, &task), None);
 }

@@ -7,6 +7,7 @@ use tower::ServiceExt as _;
 use watch_event::{Object, Type};
 
 use super::*;
+use crate::memory::HANG_GUARD;
 
 struct OpenWatch {
     body: axum::body::Body,
@@ -41,8 +42,7 @@ impl OpenWatch {
                     return Some(event);
                 }
             }
-            let deadline = Duration::from_secs(20);
-            let frame = timeout(deadline, self.body.frame())
+            let frame = timeout(HANG_GUARD, self.body.frame())
                 .await
                 .unwrap()?
                 .unwrap();
@@ -180,7 +180,7 @@ async fn a_drain_ends_every_watch() {
     let (router, _desk, trigger) = start();
     let mut watch = OpenWatch::open(&router, "viewer", &["Server"]).await;
     watch.until_synced().await;
-    let outcome = trigger.drain(Duration::from_secs(5)).await;
+    let outcome = trigger.drain(HANG_GUARD).await;
     assert_eq!(outcome, drain::DrainOutcome::Drained);
     while watch.next().await.is_some() {}
 }

@@ -9,7 +9,7 @@ use toolgate_model::{Era, SnapshotResource, snapshot::ToolShape};
 use crate::{
     Plan,
     fixture::{GatewayFixture, META, gateway, insert, progressive, test_servers},
-    plan::{CallPlan, Retry},
+    plan::{CallPlan, ResumeRequest},
     rewrite::{UpstreamRequestOptions, request},
 };
 
@@ -400,8 +400,8 @@ proptest! {
         prop_assert_eq!(&one.progress, &two.progress);
         prop_assert_eq!(one.timeout(), two.timeout());
         prop_assert_eq!(one.task_sealer.is_some(), two.task_sealer.is_some());
-        prop_assert_eq!(&one.retry, &None::<Retry>);
-        prop_assert_eq!(&two.retry, &None::<Retry>);
+        prop_assert_eq!(&one.retry, &None::<ResumeRequest>);
+        prop_assert_eq!(&two.retry, &None::<ResumeRequest>);
         let digest = |call: &CallPlan, text: &str| call.digest(text.as_bytes());
         prop_assert_eq!(digest(one, &direct), digest(two, &nested));
         let (headers, mut wanted) = sent(one, &direct, server);
@@ -438,14 +438,14 @@ proptest! {
 #[test]
 fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
     use crate::{
-        parked::Ticket,
+        call::suspended::CallTicket,
         seal::{NONCE_LEN, SealContext},
     };
     let world = world();
     let arguments = r#","arguments":{"x":"1"}"#;
     let first = body(Era::Modern, &run("files__read", arguments));
     let call = planned(world.modern("all", &first, &[]));
-    let ticket = Ticket {
+    let ticket = CallTicket {
         handle: [3; 16],
         request: call.digest(first.as_bytes()).unwrap(),
         home: world.session.owner.clone(),

@@ -5,13 +5,13 @@ use toolgate_model::{Era, SnapshotResource, Timestamp};
 
 use crate::{
     Plan, Refusal,
-    entrusted::Entrusted,
+    call::request_state::SealedRequestState,
+    call::suspended::{CallTicket, HANDLE},
+    call::url_elicitation::UrlElicitation,
     fixture::{GatewayFixture, META, NOW, key, sealer, test_servers, test_snapshot},
-    parked::{HANDLE, Ticket},
-    plan::Visited,
+    plan::UrlElicitationResult,
     rewrite::{UpstreamRequestOptions, request},
     seal::{NONCE_LEN, SealContext, SealPurpose, task::TaskId},
-    visit::Visit,
 };
 
 /// State in an unusual spelling, to verify that it is copied byte for byte.
@@ -36,7 +36,7 @@ fn sealed_state(world: &GatewayFixture, until: Timestamp) -> String {
     let Plan::Call(first) = world.modern("all", &body, &[]) else {
         panic!("no call");
     };
-    let entrusted = Entrusted {
+    let entrusted = SealedRequestState {
         request: first.digest(body.as_bytes()).unwrap(),
         until,
         literal: SERVER_STATE.into(),
@@ -176,16 +176,21 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
     let Plan::Call(first) = world.modern("all", &body, &[]) else {
         panic!("no call");
     };
-    let entrusted = Entrusted {
+    let entrusted = SealedRequestState {
         request: first.digest(body.as_bytes()).unwrap(),
         until: LATER,
         literal: SERVER_STATE.into(),
     };
     let server = first.server().identity();
-    let ticket = Ticket {
+    let ticket = CallTicket {
         handle: [1; HANDLE],
-        request: crate::parked::digest(&server, FIRST.0, "weather__now", br#"{"x":"1","y":[2.0]}"#)
-            .unwrap(),
+        request: crate::call::suspended::digest(
+            &server,
+            FIRST.0,
+            "weather__now",
+            br#"{"x":"1","y":[2.0]}"#,
+        )
+        .unwrap(),
         home: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
     };
     assert_eq!(ticket.request, entrusted.request);
@@ -254,7 +259,7 @@ fn url_elicitation_state(world: &GatewayFixture, until: Timestamp) -> String {
     let Plan::Call(first) = world.modern("all", &body, &[]) else {
         panic!("no call");
     };
-    let visit = Visit {
+    let visit = UrlElicitation {
         request: first.digest(body.as_bytes()).unwrap(),
         until,
         times: 4,
@@ -284,7 +289,10 @@ fn ti_07_a_retry_after_a_url_elicitation_works_through_any_proxy_until_expiry() 
             panic!("refused");
         };
         assert!(call.retry.is_none(), "nothing waits with us");
-        assert_eq!(call.visited, Some(Visited { times: 4, declined }));
+        assert_eq!(
+            call.visited,
+            Some(UrlElicitationResult { times: 4, declined })
+        );
     }
     let other = LEGACY_CALL.1.replace(r#""1""#, r#""2""#);
     let plan = retry(&world, "all", LEGACY_CALL.0, &other, &state);

@@ -33,7 +33,7 @@ impl ResponseRelay {
             return fail(UpstreamFailure::Malformed);
         };
         if read.code == codes::URL_ELICITATION {
-            return self.sent_away(&read);
+            return self.urls_as_error(&read);
         }
         let status = if read.code == codes::MISSING_CAPABILITY {
             400

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use toolgate_mcp::{ByteEdit, ByteSpan, envelope::MessageParams, method, object, splice};
 
-use crate::{asking::Kind, session::LogLevel};
+use crate::{call::elicitation::ElicitationKind, session::LogLevel};
 
 use super::{RelayAction, ResponseRelay, result};
 
@@ -58,7 +58,7 @@ impl ResponseRelay {
                 let may = self
                     .call
                     .requestable_capabilities()
-                    .contains(Kind::Url.needs());
+                    .contains(ElicitationKind::Url.needs());
                 may.then(|| RelayAction::Forward(source.clone()))
             }
             (method::PROGRESS, Some(params)) => self.progress_action(source, params),

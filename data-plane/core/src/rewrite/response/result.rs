@@ -11,7 +11,7 @@ use toolgate_mcp::{
 use toolgate_model::Era;
 
 use crate::{
-    asking::Question,
+    call::Elicitation,
     plan::{ClientProtocol, RequestTarget},
     refusal::UpstreamFailure,
     rewrite::segmented_splice::segmented_splice,
@@ -146,21 +146,21 @@ impl ResponseRelay {
         &self,
         answer: &ServerMessage<'_>,
         result: &ResultMembers<'_>,
-    ) -> Option<Vec<(Box<str>, Question)>> {
+    ) -> Option<Vec<(Box<str>, Elicitation)>> {
         let may = self.call.requestable_capabilities();
         if !self.call.target.may_request_input() {
             return None;
         }
         let requests = result.input_requests.map(|span| answer.slice(span));
-        let questions = Question::read_all(requests.unwrap_or(b"{}"))?;
-        let declared = |(_, question): &(_, Question)| may.contains(question.kind().needs());
+        let questions = Elicitation::read_all(requests.unwrap_or(b"{}"))?;
+        let declared = |(_, question): &(_, Elicitation)| may.contains(question.kind().needs());
         questions.iter().all(declared).then_some(questions)
     }
 
     /// Adds the name of the requesting server to each input request.
     fn attribute_requests(&self, requests: &[u8]) -> Vec<u8> {
         let server = &self.call.server().name.id;
-        let questions = Question::read_all(requests).unwrap_or_default();
+        let questions = Elicitation::read_all(requests).unwrap_or_default();
         let members = object::members(requests).zip(questions);
         let signed: Vec<_> = members
             .map(|(request, (key, question))| (key, question.to_input(server, request.value)))

@@ -6,7 +6,7 @@ use toolgate_model::Era;
 
 use super::{json, relay};
 use crate::{
-    entrusted::STATE_LIMIT,
+    call::request_state::STATE_LIMIT,
     fixture::GatewayFixture,
     refusal::UpstreamFailure,
     rewrite::{CallOutcome, ClientResponse, IncompleteResponse, ResponseRelay},

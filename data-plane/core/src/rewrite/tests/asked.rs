@@ -7,9 +7,9 @@ use toolgate_model::Era;
 use super::{UPSTREAM_ID, json};
 use crate::{
     Plan, Refusal,
-    asking::{Kind, LARGEST, Question},
+    call::elicitation::{Elicitation, ElicitationKind, MAX_SIZE},
+    call::suspended::{CallTicket, HANDLE},
     fixture::{GatewayFixture, META},
-    parked::{HANDLE, Ticket},
     plan::CallPlan,
     refusal::UpstreamFailure,
     rewrite::{CallOutcome, RelayAction, ResponseRelay, again, input_required},
@@ -60,7 +60,10 @@ fn server_requests_need_a_declared_client_capability() {
         let RelayAction::ServerRequest(id, question) = on(&mut relay, ask) else {
             panic!("not asked");
         };
-        assert_eq!((&*id, question.kind()), (r#""\u0031""#, Kind::Url));
+        assert_eq!(
+            (&*id, question.kind()),
+            (r#""\u0031""#, ElicitationKind::Url)
+        );
         let sample = r#"{"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}}"#;
         let RelayAction::Respond(refused) = on(&mut relay, sample) else {
             panic!("not refused");
@@ -136,7 +139,7 @@ fn errors_caused_by_the_relay_policy_do_not_blame_the_client() {
 fn a_suspended_call_is_resumed_only_by_the_same_request() {
     let world = GatewayFixture::new();
     let call = call(Era::Modern, CAN);
-    let question = Question::read("roots/list", None).unwrap();
+    let question = Elicitation::read("roots/list", None).unwrap();
     let reply = input_required(&call, [("question-1", &question)], "state");
     let answer = json(&reply.body.to_bytes());
     assert_eq!(answer["id"], "c-1");
@@ -145,7 +148,7 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
     assert_eq!(result["requestState"], "state");
     let asked = json!({"question-1": {"method": "roots/list", "params": {}}});
     assert_eq!(result["inputRequests"], asked);
-    let ticket = |request| Ticket {
+    let ticket = |request| CallTicket {
         handle: [1; HANDLE],
         request,
         home: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
@@ -157,7 +160,8 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
     };
     let digest = |arguments: &str| {
         let server = call.server().identity();
-        crate::parked::digest(&server, "tools/call", "files__read", arguments.as_bytes()).unwrap()
+        crate::call::suspended::digest(&server, "tools/call", "files__read", arguments.as_bytes())
+            .unwrap()
     };
     let retry = |arguments: &str, answers: &str| {
         let state = ticket(digest(arguments)).seal(&world.sealer, binding, &[2; NONCE_LEN]);
@@ -186,7 +190,7 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
 fn a_too_large_server_request_is_rejected_as_such() {
     for era in [Era::Legacy, Era::Modern] {
         let mut relay = relay(era, Era::Legacy);
-        let text = "m".repeat(LARGEST);
+        let text = "m".repeat(MAX_SIZE);
         let ask = format!(
             r#"{{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{{"message":"{text}"}}}}"#
         );

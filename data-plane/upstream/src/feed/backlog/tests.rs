@@ -11,7 +11,7 @@ fn task(id: &str, notice: Bytes) -> TopicChange {
 
 #[test]
 fn the_backlog_keeps_the_newest_entry_per_task_and_resource() {
-    let mut backlog = Backlog::default();
+    let mut backlog = FeedBacklog::default();
     for told in [
         task("a", Bytes::from_static(b"1")),
         TopicChange::Updated("a".into()),
@@ -36,7 +36,7 @@ proptest! {
     fn the_backlog_is_bounded_and_keeps_the_latest(
         all in proptest::collection::vec((0_u16..2_000, 0_usize..64 * 1024, any::<bool>()), 1..400),
     ) {
-        let mut backlog = Backlog::default();
+        let mut backlog = FeedBacklog::default();
         for (id, bytes, is_task) in all {
             let id = id.to_string();
             let told = if is_task {

@@ -1,0 +1,289 @@
+//! The state machine of one call. It owns every decision between the first request and the answer: what goes to the
+//! server, what goes to the client, when the call is sent again, suspended, cancelled or over. The relay
+//! ([`ResponseRelay`]) rewrites the messages; the driver in `data-plane/src/call` does the IO.
+
+mod client;
+mod conversation;
+mod upstream;
+
+use std::{sync::Arc, time::Duration};
+
+use toolgate_model::{Era, Timestamp};
+
+use super::{
+    effect::{CallEffect, CallEffects, CallEnd},
+    elicitation::{Elicitation, ElicitationEvent},
+    event::{CallEvent, CallTime, UpstreamEnd},
+    notification_limiter::LimitedNotification,
+    retry::RetryState,
+    verdict::{UpstreamVerdict, may_be_running},
+};
+use crate::{
+    plan::{CallPlan, ClientProtocol},
+    refusal::UpstreamFailure,
+    rewrite::{CallOutcome, ClientResponse, ResponseRelay, ServerNotification, failure_response},
+    session::LogLevel,
+};
+use conversation::ConversationState;
+
+/// State machine of one call.
+#[derive(Debug)]
+pub struct CallMachine {
+    relay: ResponseRelay,
+    phase: CallPhase,
+    retry: RetryState,
+    /// Number of URL elicitations of the call so far.
+    url_elicitations: u8,
+    /// `false` once the client has closed the stream of the call.
+    attached: bool,
+    draining: bool,
+    client_until: Option<Timestamp>,
+    /// State of a call whose answer takes more than one message: most calls have none.
+    conversation: Option<Box<ConversationState>>,
+}
+
+/// Parts of a [`CallMachine`].
+#[derive(Debug, Clone)]
+pub struct CallOptions {
+    /// Plan of the request.
+    pub plan: Arc<CallPlan>,
+    /// Minimum severity of log messages that the client gets.
+    pub log_level: Option<LogLevel>,
+    /// Time at which the credential of the client expires.
+    pub client_until: Option<Timestamp>,
+}
+
+/// CallEvent that the call waits for.
+#[derive(Debug)]
+enum CallPhase {
+    /// The head of a response.
+    Sending,
+    /// The result of a session probe.
+    Probing,
+    /// The rest of a JSON document; `success` tells if the status was one of success.
+    Document { success: bool },
+    /// Messages of a stream.
+    Streaming,
+    /// Answers of the client to a round.
+    AwaitingClient,
+    /// A sealed text.
+    SealPurpose(SealPurpose),
+    /// The client of a suspended call.
+    Suspended,
+    /// Nothing: the call is over.
+    Finished,
+}
+
+/// Purpose of a text that is being sealed.
+#[derive(Debug)]
+enum SealPurpose {
+    RequestState { success: bool },
+    UrlElicitation(Vec<Elicitation>),
+    Ticket,
+}
+
+impl CallMachine {
+    /// Creates the machine of a call that was not sent yet.
+    pub fn new(options: CallOptions) -> Self {
+        let CallOptions {
+            plan,
+            log_level,
+            client_until,
+        } = options;
+        let era = match plan.server().era {
+            Some(Era::Modern) => Era::Modern,
+            Some(Era::Legacy) | None => Era::Legacy,
+        };
+        let url_elicitations = plan.visited.map_or(0, |visited| visited.times);
+        Self {
+            relay: ResponseRelay::new(plan, era, 0, log_level),
+            phase: CallPhase::Sending,
+            retry: RetryState::default(),
+            url_elicitations,
+            attached: true,
+            draining: false,
+            client_until,
+            conversation: None,
+        }
+    }
+
+    /// Begins the call: sends it, unless the user declined a URL that the server insists on.
+    pub fn start(&mut self) -> CallEffects {
+        let mut out = CallEffects::default();
+        let visited = self.relay.call().visited;
+        if visited.is_some_and(|visited| visited.declined) {
+            let reply = self.relay.fail(UpstreamFailure::InputNotGiven);
+            self.finish(CallEnd::ClientResponse(reply), &mut out);
+        } else {
+            out.push(CallEffect::SendUpstream(None));
+        }
+        out
+    }
+
+    /// Applies an event. After [`CallEffect::Finish`] all events are ignored.
+    pub fn on(&mut self, event: CallEvent, now: CallTime) -> CallEffects {
+        let mut out = CallEffects::default();
+        if let CallPhase::Finished = self.phase {
+            return out;
+        }
+        match event {
+            CallEvent::UpstreamHead(head) => self.head(head, &mut out),
+            CallEvent::UpstreamMessage(message) => self.message(&message, now, &mut out),
+            CallEvent::UpstreamEnd(end) => self.upstream_end(end, &mut out),
+            CallEvent::SessionProbed(known) => self.probed(known, &mut out),
+            CallEvent::Registered(ids) => self.registered(ids, now, &mut out),
+            CallEvent::Sealed(text) => self.sealed(text.as_deref(), &mut out),
+            CallEvent::ParkRefused => self.park_refused(&mut out),
+            CallEvent::Resumed(resumed) => self.resumed(resumed, &mut out),
+            CallEvent::ClientAnswer(id, frame) => {
+                self.elicitation(ElicitationEvent::Answered(id, frame), now, &mut out);
+            }
+            CallEvent::ClientGone => self.client_gone(now, &mut out),
+            CallEvent::Cancel => self.cancel(&mut out),
+            CallEvent::Deadline => self.deadline(now, &mut out),
+            CallEvent::Drain => {
+                self.draining = true;
+                self.elicitation(ElicitationEvent::Drain, now, &mut out);
+            }
+        }
+        out
+    }
+
+    /// Returns how long after `now` [`CallEvent::Deadline`] is due; `None` if nothing is.
+    pub fn wait(&self, now: CallTime) -> Option<Duration> {
+        self.conversation.as_ref()?.wait(now)
+    }
+
+    /// Returns the plan of the call.
+    pub fn plan(&self) -> &Arc<CallPlan> {
+        self.relay.call()
+    }
+
+    /// Reports if the response is one document that is read to its end.
+    pub fn reads_document(&self) -> bool {
+        matches!(self.phase, CallPhase::Document { .. })
+    }
+
+    /// Returns the number of elicitations that wait for answers of the client.
+    pub fn pending_elicitations(&self) -> usize {
+        let conversation = self.conversation.as_ref();
+        conversation.map_or(0, |conversation| conversation.pending.pending())
+    }
+
+    /// Reports if the call goes on when the client closes its stream. Closing a stream cancels nothing in the legacy
+    /// era.
+    pub fn outlives_stream(&self) -> bool {
+        matches!(self.relay.call().client, ClientProtocol::Legacy { .. })
+    }
+
+    fn conversation(&mut self) -> &mut ConversationState {
+        let (relay, until) = (&self.relay, self.client_until);
+        self.conversation.get_or_insert_with(|| {
+            let server = relay.call().server().name.id.clone();
+            Box::new(ConversationState::new(server, until))
+        })
+    }
+
+    fn upstream_end(&mut self, end: UpstreamEnd, out: &mut CallEffects) {
+        match (&self.phase, end) {
+            (CallPhase::Streaming, UpstreamEnd::Interrupted(failure)) => {
+                out.push(CallEffect::ResumeStream(failure));
+            }
+            (CallPhase::Streaming, UpstreamEnd::Failed(failure)) => self.fail(failure, true, out),
+            (
+                CallPhase::Document { success },
+                UpstreamEnd::Interrupted(failure) | UpstreamEnd::Failed(failure),
+            ) => self.fail(failure, *success, out),
+            (
+                CallPhase::Sending
+                | CallPhase::Probing
+                | CallPhase::AwaitingClient
+                | CallPhase::SealPurpose(_)
+                | CallPhase::Suspended
+                | CallPhase::Finished,
+                UpstreamEnd::Interrupted(_) | UpstreamEnd::Failed(_),
+            ) => {}
+        }
+    }
+
+    fn fail(&mut self, failure: UpstreamFailure, success: bool, out: &mut CallEffects) {
+        let reply = self.relay.fail(failure);
+        self.conclude(reply, success, out);
+    }
+
+    /// Ends the call with an answer of the server, or for want of one. `success` tells if the status was one of
+    /// success: otherwise, a body that is no answer is explained by the status.
+    fn conclude(&mut self, reply: ClientResponse, success: bool, out: &mut CallEffects) {
+        let running = |failure| !self.relay.is_answered() && may_be_running(failure);
+        let (verdict, reply) = match reply.outcome {
+            CallOutcome::Failed(failure @ UpstreamFailure::Malformed) if !success => {
+                // The server answered: a request that it rejects does not count against its health.
+                let running = running(failure);
+                let reply = failure_response(self.relay.call(), UpstreamFailure::Status);
+                (UpstreamVerdict::Failed { failure, running }, reply)
+            }
+            CallOutcome::Failed(failure) => {
+                let running = running(failure);
+                (UpstreamVerdict::Failed { failure, running }, reply)
+            }
+            CallOutcome::Done
+            | CallOutcome::ToolError
+            | CallOutcome::InputRequired
+            | CallOutcome::Error => (UpstreamVerdict::Answered, reply),
+        };
+        out.push(CallEffect::SettleUpstream(verdict));
+        self.finish(CallEnd::ClientResponse(reply), out);
+    }
+
+    /// Cancels the call at its server and ends it without an answer.
+    fn cancel(&mut self, out: &mut CallEffects) {
+        out.push(CallEffect::CancelUpstream);
+        self.finish(CallEnd::Cancelled, out);
+    }
+
+    fn finish(&mut self, end: CallEnd, out: &mut CallEffects) {
+        self.phase = CallPhase::Finished;
+        if let CallEnd::ClientResponse(_) = end {
+            self.flush(out);
+        }
+        if let Some(conversation) = &mut self.conversation {
+            let closed = conversation.pending.close_all();
+            closed.for_each(|id| out.push(CallEffect::CloseElicitation(id)));
+        }
+        out.push(CallEffect::Finish(end));
+    }
+
+    /// Sends the notifications that were held back: the answer follows.
+    fn flush(&mut self, out: &mut CallEffects) {
+        if let Some(conversation) = &mut self.conversation {
+            let held = conversation.limiter.flush();
+            self.notify(held, out);
+        }
+    }
+
+    fn notify(
+        &self,
+        notifications: impl IntoIterator<Item = LimitedNotification<ServerNotification>>,
+        out: &mut CallEffects,
+    ) {
+        for notification in notifications {
+            let message = match notification {
+                LimitedNotification::Progress(notice) => self.relay.render(&notice),
+                LimitedNotification::Message(message) => Some(message),
+            };
+            if let Some(message) = message {
+                self.send_client(message, out);
+            }
+        }
+    }
+
+    /// Sends a message ahead of the answer, as long as there is a stream to send it on.
+    fn send_client(&self, message: bytes::Bytes, out: &mut CallEffects) {
+        if self.attached {
+            out.push(CallEffect::SendClient(message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! The server's side of a call: heads, messages, retries.
+
+use bytes::Bytes;
+
+use super::{
+    CallMachine, CallPhase, SealPurpose,
+    conversation::{ConversationState, PendingRegistration},
+};
+use crate::{
+    call::{
+        effect::{CallEffect, CallEffects, CallEnd, SealRequest},
+        elicitation::{Elicitation, ElicitationEvent},
+        event::{BodyKind, CallTime, UpstreamHead},
+        notification_limiter::LimitedNotification,
+        retry::{RetryStep, says_session_unknown},
+        url_elicitation::MAX_URL_ELICITATIONS,
+        verdict::{self, UpstreamVerdict, may_be_running},
+    },
+    refusal::UpstreamFailure,
+    rewrite::{IncompleteResponse, InputRequirement, RelayAction, links},
+};
+
+impl CallMachine {
+    pub(super) fn head(&mut self, head: UpstreamHead, out: &mut CallEffects) {
+        if !matches!(self.phase, CallPhase::Sending) {
+            return;
+        }
+        match head {
+            UpstreamHead::Failed { failure, not_sent } => {
+                let running = may_be_running(failure);
+                out.push(CallEffect::SettleUpstream(UpstreamVerdict::Failed {
+                    failure,
+                    running,
+                }));
+                let step = match not_sent {
+                    true => self.retry.not_sent(),
+                    false => RetryStep::Fail(failure),
+                };
+                self.step(step, out);
+            }
+            UpstreamHead::SessionEnded => {
+                let step = self.retry.session_unknown();
+                self.step(step, out);
+            }
+            UpstreamHead::Response {
+                status, in_session, ..
+            } if says_session_unknown(status, in_session) => {
+                out.push(CallEffect::SettleUpstream(UpstreamVerdict::Answered));
+                let step = self.retry.session_unknown();
+                self.step(step, out);
+            }
+            UpstreamHead::Response {
+                id, status, body, ..
+            } => match verdict::of_status(status) {
+                Some(failure) => {
+                    let running = may_be_running(failure);
+                    out.push(CallEffect::SettleUpstream(UpstreamVerdict::Failed {
+                        failure,
+                        running,
+                    }));
+                    self.step(RetryStep::Fail(failure), out);
+                }
+                None => self.response(id, (200..300).contains(&status), body, out),
+            },
+        }
+    }
+
+    pub(super) fn probed(&mut self, known: bool, out: &mut CallEffects) {
+        if let CallPhase::Probing = self.phase {
+            let step = self.retry.probed(known);
+            self.step(step, out);
+        }
+    }
+
+    /// Goes on after an attempt without a usable response.
+    fn step(&mut self, step: RetryStep, out: &mut CallEffects) {
+        match step {
+            RetryStep::Retry(session) => {
+                self.phase = CallPhase::Sending;
+                out.push(CallEffect::Retry(session));
+            }
+            RetryStep::Probe => {
+                self.phase = CallPhase::Probing;
+                out.push(CallEffect::ProbeSession);
+            }
+            RetryStep::Fail(failure) => {
+                let reply = self.relay.fail(failure);
+                self.finish(CallEnd::ClientResponse(reply), out);
+            }
+        }
+    }
+
+    fn response(&mut self, id: u64, success: bool, body: BodyKind, out: &mut CallEffects) {
+        self.relay.set_upstream_id(id);
+        match body {
+            BodyKind::Document => self.phase = CallPhase::Document { success },
+            BodyKind::Stream => {
+                self.phase = CallPhase::Streaming;
+                self.conversation().timeouts_held = false;
+            }
+            BodyKind::Empty => self.fail(UpstreamFailure::Malformed, success, out),
+            BodyKind::Other => {
+                // The server is done with the request in any case.
+                let failure = UpstreamFailure::Malformed;
+                let running = false;
+                out.push(CallEffect::SettleUpstream(UpstreamVerdict::Failed {
+                    failure,
+                    running,
+                }));
+                let told = if success {
+                    failure
+                } else {
+                    UpstreamFailure::Status
+                };
+                self.step(RetryStep::Fail(told), out);
+            }
+        }
+    }
+
+    pub(super) fn message(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
+        match self.phase {
+            CallPhase::Document { success } => match self.relay.on_single_response(message) {
+                Ok(reply) => self.conclude(reply, success, out),
+                Err(IncompleteResponse::InputRequired(required)) => self.round(required, now, out),
+                Err(IncompleteResponse::SealState(state)) => {
+                    self.request_state(state, success, out)
+                }
+                Err(IncompleteResponse::UrlElicitation(urls)) => self.url_elicitation(urls, out),
+            },
+            CallPhase::Streaming => self.streamed(message, now, out),
+            CallPhase::Sending
+            | CallPhase::Probing
+            | CallPhase::AwaitingClient
+            | CallPhase::SealPurpose(_)
+            | CallPhase::Suspended
+            | CallPhase::Finished => {}
+        }
+    }
+
+    fn streamed(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
+        match self.relay.on(message) {
+            RelayAction::Final(reply) => self.conclude(reply, true, out),
+            RelayAction::Progress(notice) => {
+                let limiter = &mut self.conversation().limiter;
+                let passed = limiter.progress(notice, now.elapsed);
+                self.notify(passed.map(LimitedNotification::Progress), out);
+            }
+            RelayAction::Log(level, notice) => {
+                let Self {
+                    relay,
+                    conversation: Some(conversation),
+                    ..
+                } = self
+                else {
+                    return;
+                };
+                let limiter = &mut conversation.limiter;
+                let passed = limiter.log(level, || relay.render(&notice), now.elapsed);
+                self.notify(passed, out);
+            }
+            RelayAction::Forward(message) => self.send_client(message, out),
+            RelayAction::Respond(message) => out.push(CallEffect::RefuseUpstream(message)),
+            RelayAction::ServerRequest(id, elicitation) => {
+                self.requested(id, elicitation, now, out)
+            }
+            RelayAction::Cancelled(id) => {
+                self.conversation().batcher.remove(&id);
+                self.elicitation(ElicitationEvent::Withdrawn(id), now, out);
+            }
+            RelayAction::InputRequired(required) => self.round(required, now, out),
+            RelayAction::SealState(state) => self.request_state(state, true, out),
+            RelayAction::UrlElicitation(urls) => self.url_elicitation(urls, out),
+            RelayAction::Ignore => {}
+        }
+    }
+
+    /// A legacy server sent a request for the client.
+    fn requested(
+        &mut self,
+        id: Box<str>,
+        elicitation: Elicitation,
+        now: CallTime,
+        out: &mut CallEffects,
+    ) {
+        if !self.outlives_stream() {
+            let batcher = &mut self.conversation().batcher;
+            if let Some(round) = batcher.add(id, elicitation, now.elapsed) {
+                self.suspend(round, out);
+            }
+            return;
+        }
+        if self.can_ask() {
+            self.conversation().registering = Some(PendingRegistration::Request(id, elicitation));
+            out.push(CallEffect::AskClient(1));
+        } else {
+            let own = None;
+            let event = ElicitationEvent::Requested {
+                id,
+                elicitation,
+                own,
+            };
+            self.elicitation(event, now, out);
+        }
+    }
+
+    /// A modern server answered for now: it requires answers of its legacy client, and is called again with them.
+    fn round(&mut self, required: InputRequirement, now: CallTime, out: &mut CallEffects) {
+        let InputRequirement { requests, state } = required;
+        out.push(CallEffect::SettleUpstream(UpstreamVerdict::Resting));
+        self.phase = CallPhase::AwaitingClient;
+        self.conversation().request_state = state;
+        if self.can_ask() && !requests.is_empty() {
+            let count = requests.len();
+            self.conversation().registering = Some(PendingRegistration::Round(requests));
+            out.push(CallEffect::AskClient(count));
+        } else {
+            let round = requests.into_iter();
+            let round = round.map(|(key, elicitation)| (key, elicitation, None));
+            let event = ElicitationEvent::RoundRequested(round.collect());
+            self.elicitation(event, now, out);
+        }
+    }
+
+    fn can_ask(&self) -> bool {
+        let registering = |conversation: &ConversationState| conversation.registering.is_some();
+        let busy = self.conversation.as_deref().is_some_and(registering);
+        self.attached && !self.draining && !busy
+    }
+
+    /// A modern server gave its modern client a state to come back with.
+    fn request_state(&mut self, state: Box<str>, success: bool, out: &mut CallEffects) {
+        self.phase = CallPhase::SealPurpose(SealPurpose::RequestState { success });
+        out.push(CallEffect::Seal(SealRequest::RequestState(state)));
+    }
+
+    /// A legacy server did not run the call of a modern client: the user has to visit these URLs first. After too many
+    /// of them the client gets the URLs as text.
+    fn url_elicitation(&mut self, urls: Vec<Elicitation>, out: &mut CallEffects) {
+        out.push(CallEffect::SettleUpstream(UpstreamVerdict::Answered));
+        let count = u8::try_from(urls.len()).ok();
+        match count.filter(|_| self.url_elicitations < MAX_URL_ELICITATIONS) {
+            Some(count) => {
+                let number = self.url_elicitations.saturating_add(1);
+                self.phase = CallPhase::SealPurpose(SealPurpose::UrlElicitation(urls));
+                let urls = count;
+                out.push(CallEffect::Seal(SealRequest::UrlElicitation {
+                    number,
+                    urls,
+                }));
+            }
+            None => {
+                let reply = links(self.relay.call(), &urls);
+                self.finish(CallEnd::ClientResponse(reply), out);
+            }
+        }
+    }
+}

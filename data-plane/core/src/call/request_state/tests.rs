@@ -1,0 +1,108 @@
+//! A request state comes back byte for byte, and opens for its principal and gateway only.
+
+use toolgate_model::Principal;
+
+use super::*;
+use crate::fixture::{GatewayFixture, sealer, slug};
+
+fn request_state(literal: &str) -> SealedRequestState {
+    SealedRequestState {
+        request: Digest::of_bytes(b"request"),
+        until: Timestamp(5_000),
+        literal: literal.into(),
+    }
+}
+
+fn principal(token: &str) -> Principal {
+    Principal::clone(GatewayFixture::new().caller(token).principal())
+}
+
+#[test]
+fn ti_07_a_sealed_state_round_trips_byte_for_byte_through_any_proxy() {
+    let (ada, main) = (principal("all"), slug("main"));
+    let binding = SealContext {
+        gateway: &main,
+        principal: &ada,
+    };
+    let long = format!("\"{}\"", "x".repeat(STATE_LIMIT - 2));
+    for literal in [r#""""#, r#""\u0061\/ \"é""#, &long] {
+        let given = request_state(literal);
+        let text = given
+            .seal(&sealer(&[2, 1]), binding, &[5; NONCE_LEN])
+            .unwrap();
+        assert!(text.len() <= SealPurpose::ServerState.limit());
+        assert!(!text.contains("0061"));
+        // Another process with the same keys and no other state, also after the next rotation.
+        for epochs in [&[2, 1][..], &[3, 2]] {
+            assert_eq!(
+                SealedRequestState::open(&sealer(epochs), binding, &text),
+                Some(given.clone())
+            );
+        }
+        assert_eq!(
+            SealedRequestState::open(&sealer(&[4, 3]), binding, &text),
+            None
+        );
+    }
+    let longer = format!("{long} ");
+    let sealed = request_state(&longer).seal(&sealer(&[1]), binding, &[5; NONCE_LEN]);
+    assert_eq!(sealed, None);
+}
+
+/// Changes, cuts and extends a state at every letter, and opens it for other principals, gateways and purposes.
+#[test]
+fn ti_07_no_other_text_is_a_state() {
+    let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
+    let (main, other) = (slug("main"), slug("other"));
+    let binding = SealContext {
+        gateway: &main,
+        principal: &ada,
+    };
+    let given = request_state(r#""s""#);
+    let text = given.seal(&sealer, binding, &[5; NONCE_LEN]).unwrap();
+    let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
+    for at in 0..text.len() {
+        for letter in ["A", "b", "_", "=", "\u{e9}"] {
+            wrong.push(format!("{}{letter}{}", &text[..at], &text[at + 1..]));
+        }
+    }
+    wrong.extend([
+        format!("{text}A"),
+        format!("{text}{text}"),
+        format!(" {text}"),
+        "x".repeat(100_000),
+        r#""s""#.to_owned(),
+    ]);
+    wrong.retain(|wrong| *wrong != text);
+    let others = [
+        SealPurpose::Session,
+        SealPurpose::Cursor,
+        SealPurpose::SuspendedCall,
+        SealPurpose::Task,
+        SealPurpose::UrlElicitation,
+    ];
+    for purpose in others {
+        wrong.push(sealer.seal(purpose, binding, &[5; NONCE_LEN], &[FORMAT; 64]));
+        assert_eq!(sealer.open(purpose, binding, &text), None);
+    }
+    for wrong in wrong {
+        assert_eq!(
+            SealedRequestState::open(&sealer, binding, &wrong),
+            None,
+            "{wrong}"
+        );
+    }
+    let foreign = [
+        SealContext {
+            gateway: &other,
+            ..binding
+        },
+        SealContext {
+            principal: &eve,
+            ..binding
+        },
+    ];
+    for foreign in foreign {
+        assert_eq!(SealedRequestState::open(&sealer, foreign, &text), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! A suspended call is handed out once or cancelled once; its ticket opens for its principal and gateway only.
+
+use proptest::prelude::*;
+use toolgate_model::Principal;
+
+use super::*;
+use crate::fixture::{GatewayFixture, sealer, slug};
+
+const START: Timestamp = Timestamp(1_000);
+
+fn ticket() -> CallTicket {
+    CallTicket {
+        handle: [3; HANDLE],
+        request: digest("files", "tools/call", "files__read", b"{}").unwrap(),
+        home: OwningProxy::new(slug("proxy-1"), Some("10.0.0.1:7402")),
+    }
+}
+
+fn principal(token: &str) -> Principal {
+    Principal::clone(GatewayFixture::new().caller(token).principal())
+}
+
+#[test]
+fn a_suspension_ticket_opens_only_for_its_principal_and_gateway() {
+    let (sealer, ada) = (sealer(&[1]), principal("all"));
+    let (main, other) = (slug("main"), slug("other"));
+    let binding = SealContext {
+        gateway: &main,
+        principal: &ada,
+    };
+    let text = ticket().seal(&sealer, binding, &[5; NONCE_LEN]);
+    assert!(text.len() <= crate::seal::TEXT_LIMIT);
+    assert_eq!(CallTicket::open(&sealer, binding, &text), Some(ticket()));
+    let elsewhere = SealContext {
+        gateway: &other,
+        ..binding
+    };
+    assert_eq!(CallTicket::open(&sealer, elsewhere, &text), None);
+    let mut tampered = text.clone().into_bytes();
+    tampered[60] ^= 1;
+    let tampered = String::from_utf8(tampered).unwrap();
+    assert_eq!(CallTicket::open(&sealer, binding, &tampered), None);
+    let cursor = sealer.seal(SealPurpose::Cursor, binding, &[5; NONCE_LEN], b"x");
+    assert_eq!(CallTicket::open(&sealer, binding, &cursor), None);
+}
+
+/// Changes, cuts and extends a ticket at every letter, and opens it for other principals, gateways and purposes.
+#[test]
+fn ti_07_an_altered_or_foreign_ticket_does_not_open() {
+    let (sealer, ada) = (sealer(&[1]), principal("all"));
+    let main = slug("main");
+    let binding = SealContext {
+        gateway: &main,
+        principal: &ada,
+    };
+    let text = ticket().seal(&sealer, binding, &[5; NONCE_LEN]);
+    let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
+    for at in 0..text.len() {
+        for letter in ["A", "b", "_", "=", "\u{e9}"] {
+            let changed = format!("{}{letter}{}", &text[..at], &text[at + 1..]);
+            wrong.push(changed);
+        }
+    }
+    wrong.extend([
+        format!("{text}A"),
+        format!("{text}{text}"),
+        format!(" {text}"),
+        "x".repeat(5_000),
+    ]);
+    wrong.retain(|wrong| *wrong != text);
+    for purpose in [SealPurpose::Cursor, SealPurpose::Session] {
+        wrong.push(sealer.seal(purpose, binding, &[5; NONCE_LEN], b"x"));
+    }
+    for wrong in wrong {
+        assert_eq!(CallTicket::open(&sealer, binding, &wrong), None, "{wrong}");
+    }
+    let other = crate::fixture::sealer(&[2]);
+    assert_eq!(
+        CallTicket::open(&other, binding, &text),
+        None,
+        "another deployment"
+    );
+}
+
+#[test]
+fn equal_requests_match_regardless_of_json_spelling() {
+    let of =
+        |name: &str, arguments: &str| digest("files", "tools/call", name, arguments.as_bytes());
+    assert_eq!(
+        of("a", r#"{"x":1,"y":"\u0061"}"#),
+        of("a", r#"{ "y":"a", "x":1 }"#)
+    );
+    assert_ne!(of("a", r#"{"x":1}"#), of("a", r#"{"x":2}"#));
+    assert_ne!(of("a", "{}"), of("b", "{}"));
+    assert_ne!(digest("files", "prompts/get", "a", b"{}"), of("a", "{}"));
+    let moved = digest("elsewhere", "tools/call", "a", b"{}");
+    assert_ne!(moved, of("a", "{}"));
+    assert_eq!(of("a", "{"), None);
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Claimed,
+    Later(u64),
+    End,
+}
+
+proptest! {
+    #[test]
+    fn a_suspended_call_is_resumed_once_or_released_once(steps in prop::collection::vec(prop_oneof![
+        Just(Step::Claimed), (1_u64..120).prop_map(Step::Later), Just(Step::End),
+    ], 0..30)) {
+        let mut machine = SuspensionMachine::new(START);
+        let (mut now, mut over) = (START, false);
+        for (who, step) in steps.into_iter().enumerate() {
+            let (event, expected) = match step {
+                Step::Claimed if over => (SuspensionEvent::Claimed(who), vec![SuspensionOutput::Deny(who)]),
+                Step::Claimed => {
+                    over = true;
+                    (SuspensionEvent::Claimed(who), vec![SuspensionOutput::HandOver(who), SuspensionOutput::Stop])
+                }
+                Step::Later(seconds) => {
+                    now = now.after(Duration::from_secs(seconds));
+                    let late = !over && now >= START.after(SUSPENSION_LIFETIME);
+                    over |= late;
+                    (SuspensionEvent::Tick(now), if late { vec![SuspensionOutput::Cancel, SuspensionOutput::Stop] } else { vec![] })
+                }
+                Step::End => {
+                    let first = !std::mem::replace(&mut over, true);
+                    (SuspensionEvent::End, if first { vec![SuspensionOutput::Cancel, SuspensionOutput::Stop] } else { vec![] })
+                }
+            };
+            prop_assert_eq!(machine.on(event), expected);
+            prop_assert_eq!(machine.is_waiting(), !over);
+        }
+    }
+}

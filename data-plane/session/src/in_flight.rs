@@ -1,0 +1,141 @@
+//! Calls of legacy clients that have no answer yet. A cancellation finds its call here.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::Notify;
+use toolgate_data_core::{
+    Refusal,
+    session::session_id::{RANDOM_LEN, SessionClaims},
+};
+
+use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner};
+
+use crate::sharded_map::{MapFull, ShardedMap};
+
+/// Maximum number of calls in flight for legacy clients on one proxy.
+pub const IN_FLIGHT: usize = 100_000;
+
+/// Maximum number of counted calls in flight of one principal. Calls are counted by principal once twice as many are in
+/// flight in total; below that there is room for all calls.
+pub const IN_FLIGHT_PER_PRINCIPAL: usize = IN_FLIGHT / 4;
+
+/// Registry of the calls in flight. Cheap to clone.
+#[derive(Clone)]
+pub struct InFlight {
+    calls: Arc<ShardedMap<CallKey, Arc<Notify>>>,
+    principals: Arc<Quota>,
+}
+
+/// Registration of one call, which can be cancelled until this is dropped.
+#[must_use = "the call can be cancelled only until the guard is dropped"]
+pub struct InFlightGuard {
+    calls: Arc<ShardedMap<CallKey, Arc<Notify>>>,
+    key: CallKey,
+    cancelled: Arc<Notify>,
+    /// Quota of the principal, if the call is counted.
+    _share: Option<QuotaPermit>,
+}
+
+/// Cancels one call without its id.
+#[derive(Debug, Clone)]
+pub struct CancelHandle(Arc<Notify>);
+
+type CallKey = ([u8; RANDOM_LEN], Arc<str>);
+
+impl InFlight {
+    /// Creates an empty registry with a quota per principal.
+    pub fn new(share: usize) -> Self {
+        Self {
+            calls: Arc::new(ShardedMap::new(IN_FLIGHT)),
+            principals: Quota::new(share),
+        }
+    }
+
+    /// Registers a call of a session under its id, a literal as written. An id in use is refused, because the answers
+    /// of the two calls could not be told apart.
+    pub fn enter(
+        &self,
+        session: &SessionClaims,
+        holder: BudgetOwner,
+        id: &str,
+    ) -> Result<InFlightGuard, Refusal> {
+        let crowded = self.calls.len() >= self.principals.limit().saturating_mul(2);
+        let share = crowded.then(|| self.principals.acquire(holder));
+        let share = share.map(|share| share.ok_or(Refusal::TooManyOpen("calls")));
+        let share = share.transpose()?;
+        let key = (session.random, Arc::from(id));
+        let cancelled = Arc::new(Notify::new());
+        let entered = self.calls.get_or_insert(&key, || Arc::clone(&cancelled));
+        let entered = entered.map_err(|MapFull| Refusal::Overloaded)?;
+        if !Arc::ptr_eq(&entered, &cancelled) {
+            return Err(Refusal::InvalidRequest(
+                "this `id` is in use by a request that has no answer yet",
+            ));
+        }
+        Ok(InFlightGuard {
+            calls: Arc::clone(&self.calls),
+            key,
+            cancelled,
+            _share: share,
+        })
+    }
+
+    /// Cancels a call. Returns `false` if it is not in flight.
+    pub fn cancel(&self, session: &SessionClaims, id: &str) -> bool {
+        let found = self.calls.get(&(session.random, Arc::from(id)));
+        if let Some(call) = &found {
+            call.notify_one();
+        }
+        found.is_some()
+    }
+
+    /// Returns the number of calls in flight.
+    pub fn count(&self) -> usize {
+        self.calls.len()
+    }
+}
+
+impl CancelHandle {
+    /// Cancels the call. The cancellation is stored until the call waits for it.
+    pub fn cancel(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until the call is cancelled.
+    pub async fn cancelled(&self) {
+        self.0.notified().await;
+    }
+}
+
+impl InFlightGuard {
+    /// Returns a handle that cancels the call.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle(Arc::clone(&self.cancelled))
+    }
+
+    /// Waits until the call is cancelled. A cancellation that came before is not lost.
+    pub async fn cancelled(&self) {
+        self.cancelled.notified().await;
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.calls.remove_if(&self.key, |_call| true);
+    }
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InFlight({})", self.count())
+    }
+}
+
+impl fmt::Debug for InFlightGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InFlightGuard({})", self.key.1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Calls of servers: a planned request becomes a [`CallContext`], which a [`CallDriver`] carries to the server and
+//! back.
+
+mod answers;
+mod detach;
+mod driver;
+mod effects;
+mod stream;
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::StatusCode;
+use toolgate_data_core::{
+    Refusal,
+    call::{CallMachine, suspended::CallTicket},
+    plan::{CallPlan, ClientProtocol},
+    rewrite::ClientResponse,
+};
+use toolgate_ingress::response::{empty_response, json, refusal_response};
+use toolgate_upstream::{CallContext, InFlightCall};
+
+use crate::{
+    config_source::ConfigSource,
+    execute::{PlannedRequest, body, events},
+    limit::RequestPermit,
+    pipeline::{Answer, Refused, respond_refused},
+    proxy_state::ProxyState,
+    request_metrics::RequestMeasurement,
+    streamed::Streamed,
+};
+
+pub(crate) use answers::AnswerSender;
+use driver::CallDriver;
+pub use stream::CallStream;
+
+/// A call that waits at its server for its modern client. Dropped, it is cancelled at the server.
+pub(crate) struct SuspendedCall {
+    machine: CallMachine,
+    call: Option<InFlightCall>,
+    /// Origin of the machine's monotonic time.
+    began: std::time::Instant,
+}
+
+/// Outcome of a call for its request.
+enum CallAnswer {
+    /// A single message.
+    Reply(ClientResponse, RequestMeasurement),
+    /// A stream of messages. Its task closes the account.
+    Stream(CallStream),
+    /// The call was cancelled; `revoked` if that is because its token was revoked.
+    Cancelled {
+        account: RequestMeasurement,
+        revoked: bool,
+    },
+}
+
+/// Builds the context of a planned call.
+pub(crate) fn context<S: ConfigSource>(
+    plane: &ProxyState<S>,
+    plan: Arc<CallPlan>,
+    request: &PlannedRequest,
+    account: &RequestMeasurement,
+) -> CallContext {
+    let caller = &request.caller;
+    // Only legacy clients cancel a call by a message, and within their session.
+    let legacy = matches!(plan.client, ClientProtocol::Legacy { .. });
+    let session = request.session.facts().filter(|_| legacy).cloned();
+    let level = session
+        .as_ref()
+        .and_then(|session| plane.sessions.level(session));
+    CallContext {
+        log_level: plan.effective_log_level(level),
+        log_requested: plan.sets_log_level(level),
+        plan,
+        body: request.received.body(),
+        principal: Arc::clone(caller.principal()),
+        holder: request.place.budget_owner(),
+        token: caller.token().hash,
+        expires: caller.token().expires,
+        session,
+        trace: account.span_parent(),
+    }
+}
+
+/// Serves a call.
+pub(crate) async fn serve<S: ConfigSource>(
+    plane: &Arc<ProxyState<S>>,
+    context: CallContext,
+    permit: RequestPermit,
+    mut account: RequestMeasurement,
+) -> Answer {
+    let plan = Arc::clone(&context.plan);
+    account.set_call(&plan);
+    let refused = |refusal, account| {
+        let id = Some(plan.id.clone());
+        respond_refused(&Refused { refusal, id }, account)
+    };
+    let session = context.session.as_ref();
+    let in_flight = session.map(|session| plane.in_flight.enter(session, context.holder, &plan.id));
+    let in_flight = match in_flight.transpose() {
+        Ok(in_flight) => in_flight,
+        Err(refusal) => return refused(refusal, account),
+    };
+    let sent = account.now();
+    let called = async {
+        match suspended(plane, &context).await {
+            Ok(suspended) => {
+                let driver = CallDriver::new(plane, context, permit, in_flight, account);
+                Ok(driver.run(suspended).await)
+            }
+            Err(refusal) => Err((refusal, account)),
+        }
+    };
+    let Ok(called) = AssertUnwindSafe(called).catch_unwind().await else {
+        return panicked(&plan);
+    };
+    match called {
+        Err((refusal, account)) => refused(refusal, account),
+        Ok(CallAnswer::Reply(reply, mut account)) => {
+            account.set_upstream_wait(sent);
+            account.finish_call(reply.outcome);
+            let mut answer = json(reply.status, Bytes::new());
+            *answer.body_mut() = body(reply.body);
+            answer
+        }
+        Ok(CallAnswer::Stream(stream)) => events(Streamed::Call(stream)),
+        Ok(CallAnswer::Cancelled { account, revoked }) if revoked => {
+            let refused = Refused::from(Refusal::Unauthenticated);
+            respond_refused(&refused, account)
+        }
+        // No answer is expected, but the HTTP exchange has to end.
+        Ok(CallAnswer::Cancelled { .. }) => empty_response(StatusCode::ACCEPTED),
+    }
+}
+
+fn panicked(plan: &CallPlan) -> Answer {
+    let (method, name) = (plan.target.method(), plan.target.exposed_name());
+    tracing::error!(method, name, "a call panicked; it alone was lost");
+    refusal_response(&Refusal::Internal, Some(&plan.id))
+}
+
+/// Claims the suspended call that the request resumes, if it is a retry: the call itself is never sent again.
+async fn suspended<S: ConfigSource>(
+    plane: &ProxyState<S>,
+    context: &CallContext,
+) -> Result<Option<SuspendedCall>, Refusal> {
+    let Some(retry) = &context.plan.retry else {
+        return Ok(None);
+    };
+    let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
+    let CallTicket { home, handle, .. } = &retry.ticket;
+    if home.proxy != *plane.source.proxy_id() {
+        return Err(invalid(
+            "`requestState` is of a proxy that cannot be reached: send the request afresh",
+        ));
+    }
+    // The plan has checked by the ticket's digest that this is the same request to the same server.
+    let claimed = plane.suspended.claim(handle, &context.principal).await;
+    let used = "`requestState` was used already, or its time is over";
+    claimed.map(Some).ok_or_else(|| invalid(used))
+}

@@ -1,0 +1,482 @@
+//! The driver of one call: waits for the server, the client, timers and the drain, feeds what happens to the
+//! [`CallMachine`], and carries out its effects (`effects.rs`).
+
+use std::{
+    collections::VecDeque,
+    future::{Future, pending},
+    pin::{Pin, pin},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, Either, select};
+use tokio::{sync::mpsc::Sender, time::sleep};
+use toolgate_data_core::{
+    call::{
+        CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, ResumedCall,
+        RoundAnswers, suspended::SuspensionHandle,
+    },
+    port::UpstreamSessionHandle,
+};
+use toolgate_mcp::sse;
+use toolgate_session::{ElicitationRegistration, InFlightGuard};
+use toolgate_upstream::{CallContext, InFlightCall, SendReport, SessionChoice, UpstreamClient};
+
+use crate::{
+    config_source::ConfigSource,
+    limit::RequestPermit,
+    proxy_state::{ElicitingCall, ProxyState},
+    request_metrics::RequestMeasurement,
+};
+
+use super::{
+    CallAnswer, SuspendedCall, answers::AnswerChannel, detach::DetachOnDrop, stream::CallStream,
+};
+
+/// Time that a streaming server may be silent before the client gets its response head, with a comment that keeps the
+/// connection alive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Silence after which a comment is sent on the stream.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Driver of one call.
+pub(super) struct CallDriver<S: ConfigSource> {
+    pub(super) plane: Arc<ProxyState<S>>,
+    pub(super) context: CallContext,
+    pub(super) machine: CallMachine,
+    /// Origin of the machine's monotonic time.
+    pub(super) began: Instant,
+    account: RequestMeasurement,
+    permit: RequestPermit,
+    /// Registration of a legacy client's call, by which it is cancelled.
+    pub(super) in_flight: Option<InFlightGuard>,
+    pub(super) upstream: UpstreamSide,
+    /// Messages for the client, ahead of the answer.
+    pub(super) outbox: VecDeque<Bytes>,
+    pub(super) end: Option<CallEnd>,
+    pub(super) answers: AnswerChannel,
+    pub(super) registrations: Vec<ElicitationRegistration<ElicitingCall>>,
+    /// Handle under which the call is about to be suspended.
+    pub(super) handle: Option<SuspensionHandle>,
+    /// `true` once the client has closed the stream.
+    gone: bool,
+    /// Time at which the client got something last.
+    sent: Instant,
+}
+
+/// The server's side of a call.
+#[derive(Default)]
+pub(super) struct UpstreamSide {
+    pub(super) call: Option<InFlightCall>,
+    pub(super) session: Option<Arc<UpstreamSessionHandle>>,
+    /// Answers that go with the call.
+    pub(super) round: Option<Arc<RoundAnswers>>,
+    /// Request that is to be sent next.
+    pub(super) request: Option<UpstreamRequest>,
+    /// Request in flight.
+    pub(super) sending: Option<BoxFuture<'static, RequestResult>>,
+}
+
+/// A request to the server.
+pub(super) enum UpstreamRequest {
+    Send(SessionChoice),
+    Probe(Arc<UpstreamSessionHandle>),
+}
+
+/// Result of an [`UpstreamRequest`].
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per attempt, and a box would cost the plain path an allocation"
+)]
+pub(super) enum RequestResult {
+    Sent(SendReport),
+    Probed(bool),
+}
+
+/// Next thing that happens to a call.
+enum DriverEvent {
+    Call(CallEvent),
+    Sent(Box<RequestResult>),
+    /// The client got nothing for a while.
+    Silence,
+}
+
+/// Reason of a pause of the loop.
+enum LoopExit {
+    /// There is something to send ahead of the answer, or the client has waited long enough for its head.
+    Stream,
+    End(CallEnd),
+}
+
+impl<S: ConfigSource> CallDriver<S> {
+    pub(super) fn new(
+        plane: &Arc<ProxyState<S>>,
+        context: CallContext,
+        permit: RequestPermit,
+        in_flight: Option<InFlightGuard>,
+        account: RequestMeasurement,
+    ) -> Self {
+        let now = account.now();
+        Self {
+            machine: new_machine(&context),
+            plane: Arc::clone(plane),
+            context,
+            began: now,
+            account,
+            permit,
+            in_flight,
+            upstream: UpstreamSide::default(),
+            outbox: VecDeque::new(),
+            end: None,
+            answers: AnswerChannel::default(),
+            registrations: Vec::new(),
+            handle: None,
+            gone: false,
+            sent: now,
+        }
+    }
+
+    /// Runs the call, or goes on with a suspended one. Dropped by the disconnect of a modern client, it cancels the
+    /// call. The call of a legacy client is finished in the background.
+    pub(super) async fn run(self, suspended: Option<SuspendedCall>) -> CallAnswer {
+        let drain = self.plane.drain.clone();
+        let detaches = self.machine.outlives_stream();
+        let driven = self.drive(suspended);
+        match detaches {
+            true => DetachOnDrop::new(driven, drain).await,
+            false => Box::pin(driven).await,
+        }
+    }
+
+    /// Sends the call and reads an answer of one document, without an allocation. All else is left to
+    /// [`converse`](Self::converse).
+    async fn drive(mut self, suspended: Option<SuspendedCall>) -> CallAnswer {
+        match suspended {
+            Some(suspended) => self.resume(suspended),
+            None => {
+                let effects = self.machine.start();
+                self.carry_out(effects);
+            }
+        }
+        while self.end.is_none() && self.outbox.is_empty() {
+            if let Some(request) = self.upstream.request.take() {
+                let round = self.upstream.round.as_deref();
+                let result = perform(&self.plane.calls, &self.context, round, request);
+                let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
+                let result = unless(cancelled, result).await;
+                let event = result.map(|result| self.upstream.take_result(result));
+                self.after(event);
+            } else if self.machine.reads_document()
+                && let Some(mut call) = self.upstream.call.take()
+            {
+                let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
+                let read = unless(cancelled, call.read_document()).await;
+                self.upstream.call = Some(call);
+                self.after(read);
+            } else {
+                return Box::pin(self.follow()).await;
+            }
+        }
+        match self.end.take() {
+            Some(end) if self.outbox.is_empty() => self.answer(end),
+            end => {
+                self.end = end;
+                CallAnswer::Stream(self.stream())
+            }
+        }
+    }
+
+    /// Goes on with a suspended call.
+    fn resume(&mut self, suspended: SuspendedCall) {
+        self.machine = suspended.machine;
+        self.upstream.call = suspended.call;
+        self.began = suspended.began;
+        let (plan, body) = (&self.context.plan, &self.context.body);
+        let responses = plan.retry.as_ref().and_then(|retry| retry.responses);
+        let responses = responses.map_or(Bytes::from_static(b"{}"), |span| span.slice_bytes(body));
+        let resumed = ResumedCall {
+            plan: Arc::clone(plan),
+            log_level: self.context.log_level,
+            responses,
+        };
+        self.apply(CallEvent::Resumed(resumed));
+    }
+
+    fn after(&mut self, event: Option<CallEvent>) {
+        self.apply(event.unwrap_or(CallEvent::Cancel));
+    }
+
+    /// Waits until the call ends, or until the client gets a stream.
+    async fn follow(mut self) -> CallAnswer {
+        self.sent = self.account.now();
+        match self.converse(None).await {
+            LoopExit::End(end) => self.answer(end),
+            LoopExit::Stream => CallAnswer::Stream(self.stream()),
+        }
+    }
+
+    fn answer(self, end: CallEnd) -> CallAnswer {
+        let account = self.account;
+        match end {
+            CallEnd::ClientResponse(reply) => CallAnswer::Reply(reply, account),
+            CallEnd::Cancelled => CallAnswer::Cancelled {
+                account,
+                revoked: self.permit.is_token_ended(),
+            },
+        }
+    }
+
+    /// Goes on in a task of its own, which writes the stream.
+    fn stream(self) -> CallStream {
+        let (sink, stream) = CallStream::channel();
+        let drain = self.plane.drain.clone();
+        drop(drain.spawn("streamed call", Box::pin(self.write(sink))));
+        stream
+    }
+
+    async fn write(mut self, sink: Sender<Bytes>) {
+        if self.outbox.is_empty() {
+            self.keep_alive(&sink);
+        }
+        if let LoopExit::End(CallEnd::ClientResponse(reply)) = self.converse(Some(&sink)).await {
+            let _gone = sink.send(sse::event(&reply.body.to_bytes())).await;
+            self.account.finish_call(reply.outcome);
+        }
+    }
+
+    /// The loop of a call whose answer takes more than one message.
+    async fn converse(&mut self, sink: Option<&Sender<Bytes>>) -> LoopExit {
+        let mut cancelled = self.cancellation();
+        loop {
+            match sink {
+                None if !self.outbox.is_empty() => return LoopExit::Stream,
+                None => {}
+                Some(sink) => self.flush(sink, &mut cancelled).await,
+            }
+            if let Some(end) = self.end.take() {
+                return LoopExit::End(end);
+            }
+            match (self.next(sink, &mut cancelled).await, sink) {
+                (DriverEvent::Call(event), _) => self.apply(event),
+                (DriverEvent::Sent(result), _) => {
+                    let event = self.upstream.take_result(*result);
+                    self.apply(event);
+                }
+                (DriverEvent::Silence, Some(sink)) => self.keep_alive(sink),
+                (DriverEvent::Silence, None) => return LoopExit::Stream,
+            }
+        }
+    }
+
+    /// Returns a future that ends when the call is cancelled or its token is revoked.
+    fn cancellation(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let handle = self.in_flight.as_ref().map(InFlightGuard::cancel_handle);
+        let revoked = self.permit.token_ended_static();
+        Box::pin(async move {
+            let cancelled = async {
+                match &handle {
+                    Some(handle) => handle.cancelled().await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = cancelled => {}
+                () = revoked => {}
+            }
+        })
+    }
+
+    /// Sends what waits for the client. The server waits meanwhile.
+    async fn flush(
+        &mut self,
+        sink: &Sender<Bytes>,
+        cancelled: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) {
+        while let Some(message) = self.outbox.pop_front() {
+            tokio::select! {
+                biased;
+                sent = sink.send(sse::event(&message)) => match sent {
+                    Ok(()) => self.sent = self.account.now(),
+                    Err(_gone) => self.client_gone(),
+                },
+                () = cancelled.as_mut() => self.apply(CallEvent::Cancel),
+            }
+        }
+    }
+
+    fn client_gone(&mut self) {
+        self.gone = true;
+        self.outbox.clear();
+        self.apply(CallEvent::ClientGone);
+    }
+
+    fn keep_alive(&mut self, sink: &Sender<Bytes>) {
+        // A full queue means that something else is about to be sent.
+        let _full = sink.try_send(Bytes::from_static(sse::KEEP_ALIVE));
+        self.sent = self.account.now();
+    }
+
+    /// Waits for the next happening. Cancel-safe.
+    async fn next(
+        &mut self,
+        sink: Option<&Sender<Bytes>>,
+        cancelled: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> DriverEvent {
+        self.send_in_background();
+        let now = self.account.now();
+        let deadline = self.machine.wait(self.time());
+        let silence = match sink {
+            Some(_) if self.gone => None,
+            Some(_) => Some(KEEP_ALIVE_INTERVAL),
+            None => Some(HEAD_TIMEOUT),
+        };
+        let quiet = now.saturating_duration_since(self.sent);
+        let silence = silence.map(|most| most.saturating_sub(quiet));
+        let draining =
+            (self.machine.pending_elicitations() > 0).then(|| self.plane.drain.draining());
+        let attached = sink.filter(|_| !self.gone);
+        tokio::select! {
+            biased;
+            () = cancelled.as_mut() => DriverEvent::Call(CallEvent::Cancel),
+            () = closed(attached) => {
+                self.gone = true;
+                DriverEvent::Call(CallEvent::ClientGone)
+            }
+            (id, frame) = self.answers.next() => DriverEvent::Call(CallEvent::ClientAnswer(id, frame)),
+            () = if_some(draining) => DriverEvent::Call(CallEvent::Drain),
+            happening = self.upstream.next() => happening,
+            () = if_some(deadline.map(due)) => DriverEvent::Call(CallEvent::Deadline),
+            () = if_some(silence.map(sleep)) => DriverEvent::Silence,
+        }
+    }
+
+    /// Begins the next request to the server, which must not be dropped while other things happen.
+    fn send_in_background(&mut self) {
+        if let Some(request) = self.upstream.request.take() {
+            let (calls, context) = (self.plane.calls.clone(), self.context.clone());
+            let round = self.upstream.round.clone();
+            self.upstream.sending = Some(Box::pin(async move {
+                perform(&calls, &context, round.as_deref(), request).await
+            }));
+        }
+    }
+
+    /// Returns the time for the machine.
+    pub(super) fn time(&self) -> CallTime {
+        let clock = &self.plane.clock;
+        CallTime {
+            elapsed: clock.monotonic().saturating_duration_since(self.began),
+            wall: clock.now(),
+        }
+    }
+
+    /// Removes the registration of an elicitation.
+    pub(super) fn unregister(&mut self, id: &ElicitationId) {
+        self.registrations
+            .retain(|registration| registration.id() != id);
+    }
+}
+
+impl UpstreamSide {
+    /// Waits for the next message of the server, or for the result of a request to it. Cancel-safe.
+    async fn next(&mut self) -> DriverEvent {
+        if let Some(sending) = &mut self.sending {
+            let result = sending.as_mut().await;
+            self.sending = None;
+            return DriverEvent::Sent(Box::new(result));
+        }
+        match &mut self.call {
+            Some(call) => DriverEvent::Call(call.read().await),
+            None => pending().await,
+        }
+    }
+
+    /// Takes over the call that was sent.
+    fn take_result(&mut self, result: RequestResult) -> CallEvent {
+        match result {
+            RequestResult::Sent(SendReport {
+                head,
+                call,
+                session,
+            }) => {
+                self.call = call;
+                self.session = session;
+                CallEvent::UpstreamHead(head)
+            }
+            RequestResult::Probed(known) => CallEvent::SessionProbed(known),
+        }
+    }
+}
+
+/// Creates the machine of a call that was not sent yet.
+pub(super) fn new_machine(context: &CallContext) -> CallMachine {
+    CallMachine::new(CallOptions {
+        plan: Arc::clone(&context.plan),
+        log_level: context.log_level,
+        client_until: context.expires,
+    })
+}
+
+async fn perform(
+    calls: &UpstreamClient,
+    context: &CallContext,
+    round: Option<&RoundAnswers>,
+    request: UpstreamRequest,
+) -> RequestResult {
+    match request {
+        UpstreamRequest::Send(session) => {
+            RequestResult::Sent(calls.send(context, round, session).await)
+        }
+        UpstreamRequest::Probe(session) => {
+            RequestResult::Probed(calls.knows_session(context, &session).await)
+        }
+    }
+}
+
+/// Ends when the call is cancelled by a message or its token is revoked.
+async fn cancelled(in_flight: Option<&InFlightGuard>, permit: &RequestPermit) {
+    let by_message = async {
+        match in_flight {
+            Some(call) => call.cancelled().await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = by_message => {}
+        () = permit.token_ended() => {}
+    }
+}
+
+/// Waits for `work`; `None` if `cancelled` ends first.
+async fn unless<T>(
+    cancelled: impl Future<Output = ()>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    match select(pin!(work), pin!(cancelled)).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(((), _)) => None,
+    }
+}
+
+async fn closed(sink: Option<&Sender<Bytes>>) {
+    match sink {
+        Some(sink) => sink.closed().await,
+        None => pending().await,
+    }
+}
+
+async fn if_some(future: Option<impl Future<Output = ()>>) {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+async fn due(wait: Duration) {
+    if wait > Duration::ZERO {
+        // A timer that fires early would fire again and again.
+        sleep(wait + Duration::from_millis(1)).await;
+    }
+}

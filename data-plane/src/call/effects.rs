@@ -1,0 +1,229 @@
+//! CallEffects of the [`CallMachine`](toolgate_data_core::call::CallMachine), carried out by the driver. None of them
+//! waits.
+
+use toolgate_data_core::{
+    call::{
+        CallEffect, CallEffects, CallEnd, CallEvent, ElicitationId, RetrySession, SealRequest,
+        UpstreamEnd,
+        request_state::{REQUEST_STATE_LIFETIME, SealedRequestState},
+        suspended::CallTicket,
+        url_elicitation::{URL_ELICITATION_LIFETIME, UrlElicitation},
+    },
+    rewrite::ClientResponse,
+    seal::SealContext,
+};
+use toolgate_runtime::random;
+use toolgate_upstream::SessionChoice;
+
+use crate::{
+    config_source::{ConfigSource, KeySet as _},
+    proxy_state::ElicitingCall,
+};
+
+use super::{
+    SuspendedCall,
+    driver::{CallDriver, UpstreamRequest, new_machine},
+};
+
+impl<S: ConfigSource> CallDriver<S> {
+    /// Feeds an event to the machine, and carries out what comes of it.
+    pub(super) fn apply(&mut self, event: CallEvent) {
+        let effects = self.machine.on(event, self.time());
+        self.carry_out(effects);
+    }
+
+    pub(super) fn carry_out(&mut self, effects: CallEffects) {
+        let mut effects = effects;
+        loop {
+            // At most one effect of an event has a result.
+            let mut result = None;
+            for effect in effects {
+                result = self.run_effect(effect).or(result);
+            }
+            match result {
+                Some(event) => effects = self.machine.on(event, self.time()),
+                None => return,
+            }
+        }
+    }
+
+    fn run_effect(&mut self, effect: CallEffect) -> Option<CallEvent> {
+        match effect {
+            CallEffect::SendUpstream(round) => {
+                self.upstream.round = round.map(Into::into);
+                self.send(SessionChoice::Standing);
+            }
+            CallEffect::Retry(RetrySession::Same) => {
+                self.send(SessionChoice::Same(self.upstream.session.clone()));
+            }
+            CallEffect::Retry(RetrySession::New) => {
+                let lost = self.upstream.session.take();
+                self.send(lost.map_or(SessionChoice::Standing, SessionChoice::Replace));
+            }
+            CallEffect::ProbeSession => {
+                self.upstream.call = None;
+                let session = self.upstream.session.clone();
+                self.upstream.request = session.map(UpstreamRequest::Probe);
+            }
+            CallEffect::AskClient(count) => {
+                let ids = (0..count).map(|_| self.register());
+                return Some(CallEvent::Registered(ids.collect()));
+            }
+            CallEffect::Seal(request) => return Some(CallEvent::Sealed(self.seal(request))),
+            CallEffect::Park(reply) => return self.park(reply),
+            CallEffect::CloseElicitation(id) => self.unregister(&id),
+            CallEffect::SendClient(message) => self.outbox.push_back(message),
+            CallEffect::Finish(end) => {
+                if let CallEnd::Cancelled = end {
+                    self.outbox.clear();
+                }
+                self.end = Some(end);
+            }
+            other @ (CallEffect::RespondUpstream(_)
+            | CallEffect::RefuseUpstream(_)
+            | CallEffect::SettleUpstream(_)
+            | CallEffect::ResumeStream(_)
+            | CallEffect::HoldTimeouts
+            | CallEffect::ResumeTimeouts
+            | CallEffect::CancelUpstream) => return self.run_on_call(other),
+        }
+        None
+    }
+
+    /// Carries out an effect on the call in flight.
+    fn run_on_call(&mut self, effect: CallEffect) -> Option<CallEvent> {
+        let now = self.plane.clock.now();
+        let call = self.upstream.call.as_mut();
+        match (effect, call) {
+            (CallEffect::RespondUpstream(message), Some(call)) => {
+                call.server_request_response(message, now)
+            }
+            (CallEffect::RefuseUpstream(message), Some(call)) => call.refuse(message),
+            (CallEffect::SettleUpstream(verdict), Some(call)) => call.settle(verdict),
+            (CallEffect::HoldTimeouts, Some(call)) => call.hold_timeouts(),
+            (CallEffect::ResumeTimeouts, Some(call)) => call.resume_timeouts(),
+            (CallEffect::ResumeStream(failure), call) => {
+                if !call.is_some_and(|call| call.resume_stream(now)) {
+                    return Some(CallEvent::UpstreamEnd(UpstreamEnd::Failed(failure)));
+                }
+            }
+            (CallEffect::CancelUpstream, call) => {
+                if let Some(call) = call {
+                    call.cancel();
+                }
+                // A request in flight is cancelled by its drop.
+                self.upstream.sending = None;
+                self.upstream.request = None;
+            }
+            (_, _) => {}
+        }
+        None
+    }
+
+    fn send(&mut self, session: SessionChoice) {
+        // The last attempt is over.
+        self.upstream.call = None;
+        self.upstream.request = Some(UpstreamRequest::Send(session));
+    }
+
+    /// Registers an elicitation of the legacy client. Returns the id under which its answer comes back; `None` if the
+    /// client cannot be asked.
+    fn register(&mut self) -> Option<ElicitationId> {
+        if self.plane.drain.is_draining() {
+            return None;
+        }
+        let (context, plane) = (&self.context, &self.plane);
+        let session = context.session.as_ref()?;
+        let asker = ElicitingCall {
+            answers: self.answers.sender(),
+            call: self.in_flight.as_ref()?.cancel_handle(),
+            gateway: context.plan.gateway.name.id.clone(),
+            token: context.token,
+        };
+        let registered = plane
+            .elicitations
+            .register(session, &context.principal, asker.clone())?;
+        // Checked after the registration: a session or gateway that ends from here on finds the elicitation.
+        if plane.sessions.has_ended(session) || !asker.is_served(&plane.source.view()) {
+            return None;
+        }
+        let id = registered.id().clone();
+        self.registrations.push(registered);
+        Some(id)
+    }
+
+    /// Seals a `requestState`; `None` if there are no keys or the content is too large.
+    fn seal(&mut self, content: SealRequest) -> Option<String> {
+        let (context, plane) = (&self.context, &self.plane);
+        let keys = plane.source.keys()?;
+        let (sealer, nonce) = (keys.sealer(), random::bytes());
+        let request = context.plan.digest(&context.body)?;
+        let binding = SealContext {
+            gateway: &context.plan.gateway.name.id,
+            principal: &context.principal,
+        };
+        let now = plane.clock.now();
+        match content {
+            SealRequest::RequestState(literal) => {
+                let until = now.after(REQUEST_STATE_LIFETIME);
+                let state = SealedRequestState {
+                    request,
+                    until,
+                    literal,
+                };
+                state.seal(sealer, binding, &nonce)
+            }
+            SealRequest::UrlElicitation { number, urls } => {
+                let elicitation = UrlElicitation {
+                    request,
+                    until: now.after(URL_ELICITATION_LIFETIME),
+                    times: number,
+                    pages: urls,
+                };
+                Some(elicitation.seal(sealer, binding, &nonce))
+            }
+            SealRequest::Ticket => {
+                let ticket = CallTicket {
+                    handle: random::bytes(),
+                    request,
+                    home: plane.peers.this_proxy(),
+                };
+                self.handle = Some(ticket.handle);
+                Some(ticket.seal(sealer, binding, &nonce))
+            }
+        }
+    }
+
+    /// Suspends the call and ends the request with `reply`, unless there is no room.
+    fn park(&mut self, reply: ClientResponse) -> Option<CallEvent> {
+        let Some(handle) = self.handle.take() else {
+            return Some(CallEvent::ParkRefused);
+        };
+        let idle = new_machine(&self.context);
+        let suspended = SuspendedCall {
+            machine: std::mem::replace(&mut self.machine, idle),
+            call: self.upstream.call.take(),
+            began: self.began,
+        };
+        let (plane, gateway) = (&self.plane, &self.context.plan.gateway.name.id);
+        let parked = plane
+            .suspended
+            .park(handle, &self.context.principal, gateway, suspended);
+        // Checked after the call is kept: a gateway that is removed from here on finds it.
+        let view = plane.source.view();
+        if view.gateway(gateway.as_str()).is_none() {
+            plane.cancel_unserved(&view);
+        }
+        match parked {
+            Ok(()) => {
+                self.end = Some(CallEnd::ClientResponse(reply));
+                None
+            }
+            Err(suspended) => {
+                self.machine = suspended.machine;
+                self.upstream.call = suspended.call;
+                Some(CallEvent::ParkRefused)
+            }
+        }
+    }
+}

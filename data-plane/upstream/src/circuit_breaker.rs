@@ -1,0 +1,117 @@
+//! CircuitBreaker breaker of one server with the states closed, open and half open. After several failures in a row
+//! nothing is sent for a while, then one call probes the server. Pure: time and randomness are arguments.
+
+use std::time::Duration;
+
+/// Number of failures in a row that open the circuit.
+pub const FAILURES: u32 = 5;
+
+/// First and longest time that the circuit stays open.
+pub const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// State of one circuit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CircuitBreaker {
+    state: BreakerState,
+    /// Number of pauses since the last success.
+    pauses: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum BreakerState {
+    /// All calls are admitted.
+    Closed {
+        /// Failures since the last success.
+        failures: u32,
+    },
+    /// No call is admitted.
+    Open {
+        /// End of the pause, in milliseconds.
+        until: u64,
+    },
+    /// The server is probed by one call; all others are refused.
+    HalfOpen,
+}
+
+/// Decision on one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerAdmission {
+    /// The call is admitted.
+    Pass,
+    /// The call is admitted as the probe: its outcome has to be reported.
+    Probe,
+    /// The call is refused.
+    Refused,
+}
+
+impl Default for BreakerState {
+    fn default() -> Self {
+        Self::Closed { failures: 0 }
+    }
+}
+
+impl CircuitBreaker {
+    /// Reports if there was no failure since the last success.
+    pub fn is_untroubled(&self) -> bool {
+        self.state == BreakerState::default()
+    }
+
+    /// Reports if the circuit is open or half open.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, BreakerState::Closed { .. })
+    }
+
+    /// Decides on a call. `now` is in milliseconds since any fixed origin.
+    pub fn admit(&mut self, now: u64) -> BreakerAdmission {
+        match self.state {
+            BreakerState::Closed { .. } => BreakerAdmission::Pass,
+            BreakerState::Open { until } if now < until => BreakerAdmission::Refused,
+            BreakerState::Open { .. } => {
+                self.state = BreakerState::HalfOpen;
+                BreakerAdmission::Probe
+            }
+            BreakerState::HalfOpen => BreakerAdmission::Refused,
+        }
+    }
+
+    /// Records an answer of any kind.
+    pub fn answered(&mut self) {
+        // Also while open: a call in flight that is answered tells the same as a probe.
+        *self = Self::default();
+    }
+
+    /// Records a failure.
+    pub fn failed(&mut self, probe: bool, now: u64, random: u64) {
+        match self.state {
+            BreakerState::Closed { failures } if failures + 1 < FAILURES => {
+                self.state = BreakerState::Closed {
+                    failures: failures + 1,
+                };
+            }
+            BreakerState::Closed { .. } => self.pause(now, random),
+            BreakerState::HalfOpen if probe => self.pause(now, random),
+            // The call was sent before the circuit opened.
+            BreakerState::HalfOpen | BreakerState::Open { .. } => {}
+        }
+    }
+
+    /// Records a probe without an outcome, for instance because its client left: the next call is the probe.
+    pub fn abandoned(&mut self, now: u64) {
+        if self.state == BreakerState::HalfOpen {
+            self.state = BreakerState::Open { until: now };
+        }
+    }
+
+    /// Opens the circuit for half of the ceiling plus jitter, so that the proxies of a fleet do not probe at once.
+    fn pause(&mut self, now: u64, random: u64) {
+        let (first, longest) = PAUSE;
+        let ceiling = first.saturating_mul(1 << self.pauses.min(16)).min(longest);
+        let half = u64::try_from(ceiling.as_millis() / 2).unwrap_or(u64::MAX);
+        self.pauses = self.pauses.saturating_add(1);
+        let until = now.saturating_add(half).saturating_add(random % (half + 1));
+        self.state = BreakerState::Open { until };
+    }
+}
+
+#[cfg(test)]
+mod tests;

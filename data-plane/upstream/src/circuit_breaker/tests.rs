@@ -1,0 +1,136 @@
+//! The circuit opens after five failures in a row, admits one probe when half open, and refuses for a minute at most.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn opened() -> CircuitBreaker {
+    let mut circuit = CircuitBreaker::default();
+    for _ in 0..FAILURES {
+        assert_eq!(circuit.admit(0), BreakerAdmission::Pass);
+        circuit.failed(false, 0, 0);
+    }
+    circuit
+}
+
+#[test]
+fn four_failures_and_a_success_leave_it_closed() {
+    let mut circuit = CircuitBreaker::default();
+    for _ in 0..10 {
+        for _ in 0..FAILURES - 1 {
+            circuit.failed(false, 0, 0);
+        }
+        assert_eq!(circuit.admit(0), BreakerAdmission::Pass);
+        circuit.answered();
+        assert!(circuit.is_untroubled());
+    }
+}
+
+#[test]
+fn the_fifth_failure_opens_it_and_one_call_at_a_time_finds_out() {
+    let mut circuit = opened();
+    assert_eq!(circuit.admit(499), BreakerAdmission::Refused);
+    assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
+    assert_eq!(circuit.admit(500), BreakerAdmission::Refused);
+    circuit.failed(true, 500, 0);
+    assert_eq!(
+        circuit.admit(1_499),
+        BreakerAdmission::Refused,
+        "twice as long"
+    );
+    assert_eq!(circuit.admit(1_500), BreakerAdmission::Probe);
+    circuit.answered();
+    assert_eq!(circuit.admit(1_500), BreakerAdmission::Pass);
+}
+
+#[test]
+fn calls_sent_before_it_opened_do_not_lengthen_the_pause() {
+    let mut circuit = opened();
+    circuit.failed(false, 400, 0);
+    assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
+    circuit.failed(false, 500, 0);
+    assert_eq!(
+        circuit.admit(500),
+        BreakerAdmission::Refused,
+        "the probe is still on its way"
+    );
+}
+
+#[test]
+fn a_probe_whose_caller_left_does_not_block_the_server() {
+    let mut circuit = opened();
+    assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
+    circuit.abandoned(501);
+    assert_eq!(circuit.admit(501), BreakerAdmission::Probe);
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_it_tries_again_within_a_minute(
+        steps in proptest::collection::vec((0_u8..5, 0_u64..100_000, any::<u64>()), 0..200),
+    ) {
+        let mut circuit = CircuitBreaker::default();
+        let mut now = 0;
+        let mut probing = false;
+        for (what, passed, random) in steps {
+            now += passed;
+            match what {
+                0 | 1 => probing |= circuit.admit(now) == BreakerAdmission::Probe,
+                2 => circuit.failed(std::mem::take(&mut probing), now, random),
+                3 => { circuit.answered(); probing = false; }
+                _ => { circuit.abandoned(now); probing = false; }
+            }
+        }
+        if probing {
+            circuit.failed(true, now, u64::MAX);
+        }
+        prop_assert_ne!(circuit.admit(now + 60_000), BreakerAdmission::Refused);
+    }
+}
+
+#[test]
+fn the_three_states_follow_one_another() {
+    let mut breaker = CircuitBreaker::default();
+    assert_eq!(breaker.state, BreakerState::Closed { failures: 0 });
+    breaker.failed(false, 0, 0);
+    assert_eq!(breaker.state, BreakerState::Closed { failures: 1 });
+    assert!(!breaker.is_open() && !breaker.is_untroubled());
+    for _ in 1..FAILURES {
+        breaker.failed(false, 0, 0);
+    }
+    assert_eq!(breaker.state, BreakerState::Open { until: 500 });
+    assert_eq!(breaker.admit(500), BreakerAdmission::Probe);
+    assert_eq!(breaker.state, BreakerState::HalfOpen);
+    assert!(breaker.is_open());
+    breaker.abandoned(600);
+    assert_eq!(breaker.state, BreakerState::Open { until: 600 });
+    assert_eq!(breaker.admit(600), BreakerAdmission::Probe);
+    breaker.answered();
+    assert_eq!(breaker, CircuitBreaker::default());
+}
+
+#[test]
+fn an_answer_to_a_call_in_flight_closes_an_open_circuit() {
+    let mut breaker = opened();
+    breaker.answered();
+    assert_eq!(breaker.admit(0), BreakerAdmission::Pass);
+    assert!(breaker.is_untroubled());
+}
+
+#[test]
+fn pauses_double_up_to_a_minute() {
+    let mut breaker = opened();
+    let mut now = 0;
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        let BreakerState::Open { until } = breaker.state else {
+            panic!("{breaker:?}");
+        };
+        // Without jitter a pause is half of its ceiling.
+        pauses.push((until - now) * 2 / 1_000);
+        now = until;
+        assert_eq!(breaker.admit(now), BreakerAdmission::Probe);
+        breaker.failed(true, now, 0);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+}

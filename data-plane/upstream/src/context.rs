@@ -1,0 +1,46 @@
+//! The context of one call, from the request handler to the server and back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use toolgate_data_core::{
+    plan::CallPlan,
+    session::{
+        LogLevel,
+        session_id::{RANDOM_LEN, SessionClaims},
+    },
+};
+use toolgate_model::{Principal, Timestamp, TokenHash};
+use toolgate_runtime::{budget::BudgetOwner, trace::SpanParent};
+
+/// All that is known of a call when it begins.
+#[derive(Clone)]
+pub struct CallContext {
+    /// Plan of the request.
+    pub plan: Arc<CallPlan>,
+    /// Frame of the client, which the plan refers to.
+    pub body: Bytes,
+    /// Principal of the caller.
+    pub principal: Arc<Principal>,
+    /// Budget owner of the answer, and of the call's share of a crowded server.
+    pub holder: BudgetOwner,
+    /// Hash of the token that authenticated the client.
+    pub token: TokenHash,
+    /// Time at which the token expires.
+    pub expires: Option<Timestamp>,
+    /// Session of a legacy client.
+    pub session: Option<Arc<SessionClaims>>,
+    /// Minimum severity of log messages, from [`CallPlan::log_level_with`].
+    pub log_level: Option<LogLevel>,
+    /// `true` if the client asked for log messages, from [`CallPlan::asks_for_log`].
+    pub log_requested: bool,
+    /// Span of the request.
+    pub trace: Option<SpanParent>,
+}
+
+impl CallContext {
+    /// Returns the random part of the client's legacy session: servers may keep sessions apart by it.
+    pub(crate) fn conversation(&self) -> Option<[u8; RANDOM_LEN]> {
+        self.session.as_ref().map(|session| session.random)
+    }
+}

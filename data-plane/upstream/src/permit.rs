@@ -1,0 +1,101 @@
+//! Permits for requests to one server.
+
+use std::sync::Arc;
+
+use toolgate_data_core::refusal::UpstreamFailure;
+use toolgate_runtime::random;
+
+use crate::{
+    bulkhead::BulkheadPermit,
+    circuit_breaker::{BreakerAdmission, CircuitBreaker},
+    upstream::Upstream,
+};
+
+/// Permission for one request. Its outcome is reported to the circuit breaker; a permit that is dropped without a
+/// report counts neither as a success nor as a failure.
+pub(crate) struct CallPermit {
+    upstream: Arc<Upstream>,
+    /// `true` if the circuit breaker waits for this outcome.
+    probe: bool,
+    reported: bool,
+    /// `None` once the request occupies the server no more.
+    bulkhead: Option<BulkheadPermit>,
+}
+
+impl CallPermit {
+    pub(crate) fn new(
+        upstream: Arc<Upstream>,
+        bulkhead: BulkheadPermit,
+    ) -> Result<Self, UpstreamFailure> {
+        let probe = match upstream.admit() {
+            BreakerAdmission::Pass => false,
+            BreakerAdmission::Probe => true,
+            BreakerAdmission::Refused => return Err(UpstreamFailure::CircuitOpen),
+        };
+        Ok(Self {
+            upstream,
+            probe,
+            reported: false,
+            bulkhead: Some(bulkhead),
+        })
+    }
+
+    /// Reports an answer of any kind.
+    pub(crate) fn answered(&mut self) {
+        self.reported = true;
+        if self.upstream.is_troubled() {
+            self.upstream.change_breaker(CircuitBreaker::answered);
+        }
+    }
+
+    /// Reports a failure. Only failures that concern the health of the server count.
+    pub(crate) fn failed(&mut self, failure: UpstreamFailure) {
+        match failure {
+            UpstreamFailure::Unreachable
+            | UpstreamFailure::Timeout
+            | UpstreamFailure::Broken
+            | UpstreamFailure::Status => {
+                self.reported = true;
+                let (probe, now) = (self.probe, self.upstream.breaker_time());
+                self.upstream
+                    .change_breaker(|breaker| breaker.failed(probe, now, random::number()));
+            }
+            // The server answered, if not as it should: a bad request of one caller must not close it to others.
+            UpstreamFailure::Malformed
+            | UpstreamFailure::RateLimited
+            | UpstreamFailure::TooLarge
+            | UpstreamFailure::TooManyMessages
+            | UpstreamFailure::StateTooLarge
+            | UpstreamFailure::TooLargeAfterRewrite
+            | UpstreamFailure::NeedsInput
+            | UpstreamFailure::InputNotGiven
+            | UpstreamFailure::SessionLost => self.answered(),
+            // The server was not reached, or the failure says nothing of it.
+            UpstreamFailure::CircuitOpen
+            | UpstreamFailure::Busy
+            | UpstreamFailure::TooManyOpen(_)
+            | UpstreamFailure::Overloaded
+            | UpstreamFailure::ResponseBufferFull
+            | UpstreamFailure::Credential => {}
+        }
+    }
+
+    /// Releases the place at the server, although the call has not ended.
+    pub(crate) fn release(&mut self) {
+        self.bulkhead = None;
+    }
+
+    pub(crate) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+}
+
+impl Drop for CallPermit {
+    fn drop(&mut self) {
+        if self.probe && !self.reported {
+            let now = self.upstream.breaker_time();
+            self.upstream
+                .change_breaker(|breaker| breaker.abandoned(now));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Upstreams follow the configuration.
+
+use super::*;
+use crate::{
+    circuit_breaker::FAILURES,
+    fixture::{registry, server},
+};
+
+#[test]
+fn another_configuration_is_another_station_and_gone_servers_are_forgotten() {
+    let registry = registry(None);
+    let of = |server: &Arc<ServerView>| registry.upstream(server).unwrap();
+    let (first, changed) = (server("one", 0), server("one", 1));
+    let upstream = of(&first);
+    assert!(Arc::ptr_eq(&upstream, &of(&first)));
+    assert!(!Arc::ptr_eq(&upstream, &of(&changed)));
+    of(&server("two", 0));
+    registry.retain_names(|name| name.id.as_str() == "two");
+    assert_eq!(registry.upstreams.load().len(), 1);
+    registry.retain(&View::empty());
+    assert_eq!(registry.upstreams.load().len(), 0);
+}
+
+#[test]
+fn open_circuits_are_counted_by_server() {
+    let registry = registry(None);
+    for id in ["one", "two"] {
+        let upstream = registry.upstream(&server(id, 0)).unwrap();
+        assert!(upstream.permit().is_ok());
+    }
+    assert_eq!(registry.open_circuits(), 0);
+    let sick = registry.upstream(&server("two", 0)).unwrap();
+    for _ in 0..FAILURES {
+        sick.permit().unwrap().failed(UpstreamFailure::Timeout);
+    }
+    assert_eq!(registry.open_circuits(), 1);
+}
+
+#[test]
+fn a_server_whose_address_is_none_cannot_be_called() {
+    let registry = registry(None);
+    let mut server = ServerView::clone(&server("one", 0));
+    server.url = "not a url".into();
+    let refused = registry.upstream(&Arc::new(server));
+    assert_eq!(refused.err(), Some(UpstreamFailure::Unreachable));
+}
+
+#[test]
+fn answers_of_one_holder_leave_room_for_others() {
+    let registry = registry(None);
+    let (ada, bob) = (BudgetOwner::of(&"ada"), BudgetOwner::of(&"bob"));
+    assert_eq!(registry.check_room(ada), Ok(()));
+    let mut held = registry.answers.open(Some(ada));
+    // More than a share, and less than all.
+    held.add(512 * 1024).unwrap();
+    let full = Err(UpstreamFailure::TooManyOpen("answers"));
+    assert_eq!(registry.check_room(ada), full);
+    assert_eq!(registry.check_room(bob), Ok(()));
+    let mut rest = registry.answers.open(Some(bob));
+    while rest.add(16 * 1024).is_ok() {}
+    drop(held);
+    assert_eq!(registry.check_room(ada), Ok(()));
+}
+
+#[tokio::test]
+async fn a_credential_is_presented_again_until_it_changes() {
+    let registry = registry(None);
+    let upstream = registry.upstream(&server("one", 0)).unwrap();
+    let bare = registry.authenticate(&upstream).await.unwrap();
+    assert!(bare.endpoint.header.is_none());
+    let credential = |value: &str| {
+        Arc::new(toolgate_data_core::port::HeaderCredential {
+            name: "x-key".into(),
+            value: value.as_bytes().to_vec().into(),
+        })
+    };
+    let first = credential("a");
+    let with = |credential| upstream.target.with(credential).unwrap();
+    let presented = with(Arc::clone(&first));
+    assert!(Arc::ptr_eq(&presented, &with(first)), "the same one");
+    let changed = with(credential("b"));
+    let (name, value) = changed.endpoint.header.clone().unwrap();
+    assert_eq!((name.as_str(), value.as_bytes()), ("x-key", &b"b"[..]));
+    assert!(value.is_sensitive());
+    let bad = upstream.target.with(credential("a\nb"));
+    assert_eq!(bad.err(), Some(UpstreamFailure::Credential));
+}

@@ -1,0 +1,274 @@
+//! Sends calls: one attempt each. If there is another one is decided by
+//! [`CallMachine`](toolgate_data_core::call::CallMachine).
+
+use std::sync::Arc;
+
+use toolgate_client::{ReplyBody, ServerReply, send};
+use toolgate_data_core::{
+    call::{RoundAnswers, UpstreamHead, verdict},
+    plan::CallPlan,
+    port::{UpstreamSessionHandle, UpstreamSessionKey, UpstreamSessionProvider},
+    refusal::UpstreamFailure,
+    rewrite::UpstreamRequestOptions,
+};
+use toolgate_mcp::{message, method};
+use toolgate_model::Era;
+use toolgate_runtime::trace::TraceSpan;
+
+use crate::{
+    context::CallContext,
+    endpoint::AuthenticatedEndpoint,
+    failure,
+    in_flight::{InFlightCall, ResponseBody},
+    log_level,
+    outgoing::{outgoing, rewritten, version},
+    registry::UpstreamRegistry,
+    session::{is_lost, session_headers},
+    shared_stream::open_shared_stream,
+    subscriber::Subscriber,
+    upstream::Upstream,
+};
+
+/// Sends calls to servers.
+#[derive(Clone)]
+pub struct UpstreamClient {
+    registry: Arc<UpstreamRegistry>,
+    sessions: Arc<dyn UpstreamSessionProvider>,
+}
+
+/// Upstream session that an attempt is sent in. Modern servers have none.
+pub enum SessionChoice {
+    /// The session of the caller, which is opened if need be.
+    Standing,
+    /// The session of the attempt before.
+    Same(Option<Arc<UpstreamSessionHandle>>),
+    /// A new session, in place of this one, which the server forgot.
+    Replace(Arc<UpstreamSessionHandle>),
+}
+
+/// Result of one attempt.
+pub struct SendReport {
+    /// Head of the response, or the reason why there is none.
+    pub head: UpstreamHead,
+    /// The call, if the request may have been sent.
+    pub call: Option<InFlightCall>,
+    /// Session that was used.
+    pub session: Option<Arc<UpstreamSessionHandle>>,
+}
+
+impl SendReport {
+    fn unsent(failure: UpstreamFailure, session: Option<Arc<UpstreamSessionHandle>>) -> Self {
+        let not_sent = false;
+        Self {
+            head: UpstreamHead::Failed { failure, not_sent },
+            call: None,
+            session,
+        }
+    }
+}
+
+impl UpstreamClient {
+    /// Creates a client over `registry`, with the sessions of `sessions` for legacy servers.
+    pub fn new(
+        registry: Arc<UpstreamRegistry>,
+        sessions: Arc<dyn UpstreamSessionProvider>,
+    ) -> Self {
+        Self { registry, sessions }
+    }
+
+    /// Sends a call once and waits for the head of the response. With `answers`, the call goes back to a modern server
+    /// that requested a round. Dropping the future cancels the call.
+    pub async fn send(
+        &self,
+        context: &CallContext,
+        answers: Option<&RoundAnswers>,
+        session: SessionChoice,
+    ) -> SendReport {
+        match self.session(context, session).await {
+            Ok(session) => {
+                let attempt = self.attempt(context, answers, session.clone()).await;
+                attempt.unwrap_or_else(|failure| SendReport::unsent(failure, session))
+            }
+            Err(failure) => SendReport::unsent(failure, None),
+        }
+    }
+
+    /// Probes with a ping if the server still knows a session. A session whose stream has ended is not known.
+    pub async fn knows_session(
+        &self,
+        context: &CallContext,
+        session: &UpstreamSessionHandle,
+    ) -> bool {
+        if is_lost(session) {
+            return false;
+        }
+        let Ok(upstream) = self.registry.upstream(context.plan.server()) else {
+            return true;
+        };
+        let Ok(authenticated) = self.registry.authenticate(&upstream).await else {
+            return true;
+        };
+        let ping = message::request(&session.next_id().to_string(), method::PING, None);
+        let headers = session_headers(session);
+        let sent = send(
+            &upstream.target.http,
+            &authenticated.endpoint,
+            headers,
+            ping,
+        );
+        !sent.await.is_ok_and(|head| head.status == 404)
+    }
+
+    async fn session(
+        &self,
+        context: &CallContext,
+        choice: SessionChoice,
+    ) -> Result<Option<Arc<UpstreamSessionHandle>>, UpstreamFailure> {
+        let server = context.plan.server();
+        if let SessionChoice::Standing = choice {
+            // Checked first: a call whose answer has no room is not sent.
+            self.registry.check_room(context.holder)?;
+        }
+        if server.era == Some(Era::Modern) {
+            return Ok(None);
+        }
+        let key = || {
+            let declared = context.plan.declared_capabilities();
+            UpstreamSessionKey::new(server, &context.principal, context.conversation(), declared)
+        };
+        let session = match choice {
+            SessionChoice::Same(session) => return Ok(session),
+            SessionChoice::Replace(lost) => self.sessions.reopen(&key(), &lost).await?,
+            SessionChoice::Standing => {
+                let key = key();
+                match self.sessions.established(&key) {
+                    Some(session) => session,
+                    None => self.sessions.open(&key).await?,
+                }
+            }
+        };
+        Ok(Some(session))
+    }
+
+    /// Subscribes the call to messages outside of its own stream.
+    async fn subscribe(
+        &self,
+        plan: &CallPlan,
+        session: Option<&Arc<UpstreamSessionHandle>>,
+        upstream: &Arc<Upstream>,
+        endpoint: &Arc<AuthenticatedEndpoint>,
+    ) -> Option<Subscriber> {
+        // An HTTP+SSE server sends everything on one stream.
+        let session = session.filter(|facts| facts.handshake.transport.is_none())?;
+        if plan.requestable_capabilities().is_empty() {
+            return None;
+        }
+        open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
+        Some(Subscriber::subscribe(&session.calls))
+    }
+
+    async fn attempt(
+        &self,
+        context: &CallContext,
+        answers: Option<&RoundAnswers>,
+        session: Option<Arc<UpstreamSessionHandle>>,
+    ) -> Result<SendReport, UpstreamFailure> {
+        let (plan, drain) = (&context.plan, &self.registry.drain);
+        let server = plan.server();
+        if session.as_deref().is_some_and(is_lost) {
+            return Ok(SendReport {
+                head: UpstreamHead::SessionEnded,
+                call: None,
+                session,
+            });
+        }
+        let upstream = self.registry.upstream(server)?;
+        let permit = upstream.permit_for(context.holder)?;
+        let authenticated = self.registry.authenticate(&upstream).await?;
+        let endpoint = authenticated.inside(session.as_deref());
+        if let Some(session) = &session {
+            log_level::lower(session, context, &upstream, &endpoint, drain).await;
+        }
+        let id = match &session {
+            Some(session) => session.next_id(),
+            None => toolgate_client::next_id(),
+        };
+        let version = version(server, session.as_deref());
+        let span = span(context, version);
+        let traceparent = span.as_ref().map(TraceSpan::traceparent);
+        let towards = UpstreamRequestOptions {
+            era: session.as_ref().map_or(Era::Modern, |_| Era::Legacy),
+            version,
+            id,
+            log_level: context.log_level,
+            traceparent: traceparent.as_deref(),
+        };
+        let request = rewritten(context, &towards, answers)?;
+        let traced = traceparent.as_deref();
+        let headers = outgoing(&request.headers, session.as_deref(), version, plan, traced);
+        let subscribed = self.subscribe(plan, session.as_ref(), &upstream, &endpoint);
+        let subscriber = subscribed.await;
+        let in_session = session.clone().map(|session| (session, id));
+        let call = InFlightCall::new(permit, Arc::clone(&endpoint), in_session, drain.clone());
+        let mut call = call.traced(span);
+        let bounded = plan.timeout().map(|most| endpoint.within(most));
+        let endpoint = bounded.as_deref().unwrap_or(&endpoint.endpoint);
+        let sent = send(&upstream.target.http, endpoint, headers, request.body).await;
+        let head = match sent {
+            Ok(reply) => {
+                let reply = reply.charge_to(context.holder);
+                receive(reply, id, session.as_deref(), &mut call, subscriber)
+            }
+            Err(error) => {
+                tracing::debug!(server = %server.name, %error, "a server gave no answer");
+                UpstreamHead::Failed {
+                    failure: failure::of(&error),
+                    not_sent: failure::not_sent(&error),
+                }
+            }
+        };
+        Ok(SendReport {
+            head,
+            call: Some(call),
+            session,
+        })
+    }
+}
+
+/// Hands the response to the call, and returns its head.
+fn receive(
+    reply: ServerReply,
+    id: u64,
+    session: Option<&UpstreamSessionHandle>,
+    call: &mut InFlightCall,
+    subscriber: Option<Subscriber>,
+) -> UpstreamHead {
+    let status = reply.status.as_u16();
+    if verdict::of_status(status).is_some() {
+        tracing::debug!(status, "a server refused a call");
+    }
+    let body = match reply.body {
+        ReplyBody::Json(body) => ResponseBody::Document(body),
+        ReplyBody::Sse(events) => ResponseBody::Stream(events),
+        ReplyBody::Accepted => ResponseBody::Empty,
+        ReplyBody::Other(_) => ResponseBody::Other,
+    };
+    call.receive(body, subscriber);
+    UpstreamHead::Response {
+        id,
+        status,
+        in_session: session.is_some_and(|session| session.handshake.session.is_some()),
+        body: call.body_kind(),
+    }
+}
+
+/// Opens the span of the request, if the call is traced.
+fn span(context: &CallContext, version: &str) -> Option<TraceSpan> {
+    let (target, server) = (&context.plan.target, context.plan.server());
+    let parent = context.trace.as_ref()?;
+    let peer = (&*server.name.to_string(), version);
+    Some(parent.client(target.method(), target.mcp_name(), peer))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! An attempt is a single request, and its report says what is known of it.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use toolgate_client::fake_server::{accepted, event, reply, result, stream};
+use toolgate_data_core::call::{BodyKind, CallEvent};
+
+use super::*;
+use crate::fixture::{FakeServer, a_moment, context};
+
+const CALL: &str = "tools/call";
+
+fn body_of(report: &SendReport) -> (u16, bool, BodyKind) {
+    match report.head {
+        UpstreamHead::Response {
+            status,
+            in_session,
+            body,
+            ..
+        } => (status, in_session, body),
+        UpstreamHead::Failed { .. } | UpstreamHead::SessionEnded => panic!("{:?}", report.head),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_listen_proves_that_nothing_was_sent() {
+    let server = FakeServer::start(|_seen| accepted()).await;
+    let context = context("http://127.0.0.1:1/", Era::Modern, false);
+    let report = server
+        .client
+        .send(&context, None, SessionChoice::Standing)
+        .await;
+    let expected = UpstreamHead::Failed {
+        failure: UpstreamFailure::Unreachable,
+        not_sent: true,
+    };
+    assert_eq!(report.head, expected);
+    assert!(report.call.is_some(), "its permit waits for the verdict");
+}
+
+#[tokio::test]
+async fn heads_are_reported_as_they_are() {
+    for (status, media, kind) in [
+        (200, "application/json", BodyKind::Document),
+        (404, "text/html", BodyKind::Other),
+        (503, "application/json; charset=utf-8", BodyKind::Document),
+        (202, "text/plain", BodyKind::Empty),
+        (200, "text/event-stream", BodyKind::Stream),
+    ] {
+        let server = FakeServer::start(move |_seen| reply(status, media, "")).await;
+        for (era, in_session) in [(Era::Legacy, true), (Era::Modern, false)] {
+            let context = server.context(era);
+            let report = server
+                .client
+                .send(&context, None, SessionChoice::Standing)
+                .await;
+            assert_eq!(body_of(&report), (status, in_session, kind));
+            assert_eq!(report.session.is_some(), in_session);
+        }
+        assert_eq!(server.count(CALL), 2, "one attempt is one request");
+    }
+}
+
+#[tokio::test]
+async fn legacy_calls_share_a_session_until_it_is_replaced() {
+    let server = FakeServer::start(|seen| result(seen, &json!({}))).await;
+    let context = server.context(Era::Legacy);
+    let send = |choice| server.client.send(&context, None, choice);
+    let first = send(SessionChoice::Standing).await.session.unwrap();
+    let same = send(SessionChoice::Standing).await.session.unwrap();
+    assert!(Arc::ptr_eq(&first, &same));
+    let same = send(SessionChoice::Same(Some(Arc::clone(&first)))).await;
+    assert!(Arc::ptr_eq(&first, &same.session.unwrap()));
+    assert_eq!(server.sessions.opened.load(Ordering::Relaxed), 1);
+    let other = send(SessionChoice::Replace(first)).await.session.unwrap();
+    assert_eq!(other.handshake.session.as_deref(), Some("session-1"));
+    let ids: Vec<_> = {
+        let seen = server.seen.lock().unwrap();
+        let calls = seen.iter().filter(|seen| seen.rpc_method() == CALL);
+        calls
+            .map(|seen| seen.header("mcp-session-id").to_owned())
+            .collect()
+    };
+    assert_eq!(ids, ["session-0", "session-0", "session-0", "session-1"]);
+}
+
+#[tokio::test]
+async fn the_answers_of_a_round_go_with_the_call() {
+    let server = FakeServer::start(|seen| result(seen, &json!({}))).await;
+    let context = server.context(Era::Modern);
+    let answers = RoundAnswers {
+        responses: Some(bytes::Bytes::from_static(br#"{"k":{"action":"accept"}}"#)),
+        state: Some("\"s\"".into()),
+    };
+    let sent = server
+        .client
+        .send(&context, Some(&answers), SessionChoice::Standing);
+    assert_eq!(body_of(&sent.await).0, 200);
+    let seen = server.seen.lock().unwrap();
+    let params = &seen[0].message["params"];
+    assert_eq!(params["inputResponses"], json!({"k": {"action": "accept"}}));
+    assert_eq!(params["requestState"], "s");
+}
+
+#[tokio::test]
+async fn a_session_is_probed_with_a_ping() {
+    let known = FakeServer::start(|seen| result(seen, &json!({}))).await;
+    let forgotten = FakeServer::start(|_seen| reply(404, "text/plain", "")).await;
+    for (server, knows) in [(known, true), (forgotten, false)] {
+        let context = server.context(Era::Legacy);
+        let sent = server.client.send(&context, None, SessionChoice::Standing);
+        let session = sent.await.session.unwrap();
+        assert_eq!(server.client.knows_session(&context, &session).await, knows);
+        assert_eq!(server.count("ping"), 1);
+    }
+}
+
+/// A server that reads everything and answers nothing.
+async fn silent(server: &FakeServer) -> (String, Arc<std::sync::Mutex<Vec<u8>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let read: Arc<std::sync::Mutex<Vec<u8>>> = Arc::default();
+    let (all, drain) = (Arc::clone(&read), server.registry.drain.clone());
+    let connections = drain.clone();
+    drop(drain.spawn_unguarded(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let all = Arc::clone(&all);
+            drop(connections.spawn_unguarded(async move {
+                let mut piece = [0; 4096];
+                while let Ok(length @ 1..) = connection.read(&mut piece).await {
+                    all.lock().unwrap().extend_from_slice(&piece[..length]);
+                }
+            }));
+        }
+    }));
+    (url, read)
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_before_its_head_is_cancelled() {
+    let server = FakeServer::start(|_seen| accepted()).await;
+    let (url, read) = silent(&server).await;
+    let context = context(&url, Era::Legacy, false);
+    let sent = server.client.send(&context, None, SessionChoice::Standing);
+    let short = std::time::Duration::from_millis(200);
+    assert!(tokio::time::timeout(short, sent).await.is_err());
+    a_moment().await;
+    let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
+    let (call, cancelled) = (read.find(CALL), read.find("notifications/cancelled"));
+    assert!(call.is_some() && call < cancelled, "{read}");
+}
+
+#[tokio::test]
+async fn no_room_for_an_answer_means_no_call() {
+    let server = FakeServer::start(|_seen| accepted()).await;
+    let context = server.context(Era::Modern);
+    let upstream = server.registry.upstream(context.plan.server()).unwrap();
+    let held: Vec<_> = std::iter::from_fn(|| upstream.permit().ok()).collect();
+    let report = server
+        .client
+        .send(&context, None, SessionChoice::Standing)
+        .await;
+    let expected = UpstreamHead::Failed {
+        failure: UpstreamFailure::Busy,
+        not_sent: false,
+    };
+    assert_eq!(report.head, expected);
+    assert!(report.call.is_none());
+    drop(held);
+    assert_eq!(server.count(CALL), 0);
+}
+
+/// A server that sends its requests on the shared stream of the session.
+#[tokio::test]
+async fn a_request_on_the_shared_stream_reaches_the_one_call_in_flight() {
+    let shared: Arc<std::sync::Mutex<Vec<toolgate_client::fake_server::EventSender>>> =
+        Arc::default();
+    let kept = Arc::clone(&shared);
+    let server = FakeServer::start(move |seen| {
+        if seen.method == http::Method::GET || seen.rpc_method() == CALL {
+            let (events, response) = stream();
+            kept.lock().unwrap().push(events);
+            return response;
+        }
+        accepted()
+    });
+    let server = server.await;
+    let context = context(&server.url, Era::Legacy, true);
+    let report = server
+        .client
+        .send(&context, None, SessionChoice::Standing)
+        .await;
+    let mut call = report.call.unwrap();
+    let first = shared.lock().unwrap()[0].clone();
+    let asks = json!({"jsonrpc": "2.0", "id": 9, "method": "elicitation/create", "params": {"message": "m"}});
+    first.send(event(&asks)).await.unwrap();
+    let CallEvent::UpstreamMessage(message) = call.read().await else {
+        panic!("no message");
+    };
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&message).unwrap(),
+        asks
+    );
+    // With a second call it is not known which one is meant: the server is refused.
+    let report = server
+        .client
+        .send(&context, None, SessionChoice::Standing)
+        .await;
+    first.send(event(&asks)).await.unwrap();
+    server.until("", 1).await;
+    let refused = {
+        let seen = server.seen.lock().unwrap();
+        let refusal = seen.iter().find(|seen| seen.message["error"].is_object());
+        refusal.unwrap().message["id"].clone()
+    };
+    assert_eq!(refused, 9);
+    drop((call, report));
+    a_moment().await;
+}

@@ -1,0 +1,187 @@
+//! Shared stream of an upstream session (GET). A request on it belongs to the call that is in flight in the session, if
+//! it is the only one. The stream is opened only for sessions whose server may send requests, and before the first
+//! call: a server stores no messages for a stream that is opened later.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+use toolgate_client::{EventStream, open_stream};
+use toolgate_data_core::{
+    port::UpstreamSessionHandle, rewrite::server_request_response,
+    session::in_flight_calls::CallGeneration,
+};
+use toolgate_mcp::{
+    FrameLimits, method,
+    server_message::{ServerMessageBody, scan},
+};
+use toolgate_runtime::Drain;
+
+use crate::{
+    endpoint::AuthenticatedEndpoint, responder::refuse, session::session_headers,
+    upstream::Upstream,
+};
+
+/// Interval of checks that the session still exists.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Pause between the end of a stream and the next one.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Maximum time that a call waits for the stream to open.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Reader of the shared stream of one session.
+struct SharedStream {
+    link: Weak<UpstreamSessionHandle>,
+    upstream: Arc<Upstream>,
+    endpoint: Arc<AuthenticatedEndpoint>,
+    drain: Drain,
+}
+
+/// Opens the shared stream of a session unless it is open. Returns when it is open, or when it is known that there is
+/// none.
+pub(crate) async fn open_shared_stream(
+    link: &Arc<UpstreamSessionHandle>,
+    upstream: &Arc<Upstream>,
+    endpoint: &Arc<AuthenticatedEndpoint>,
+    drain: &Drain,
+) {
+    if !link.calls.listen() {
+        return;
+    }
+    let stream = SharedStream {
+        link: Arc::downgrade(link),
+        upstream: Arc::clone(upstream),
+        endpoint: Arc::clone(endpoint),
+        drain: drain.clone(),
+    };
+    let settled = drain.settled();
+    let (open, opened) = oneshot::channel();
+    drop(drain.spawn_unguarded(async move {
+        tokio::select! {
+            () = settled => {}
+            () = stream.run(open) => {}
+        }
+    }));
+    // The call is sent in any case.
+    let _begun = timeout(OPEN_TIMEOUT, opened).await;
+}
+
+/// End of one stream.
+enum StreamEnd {
+    /// The server has no such stream.
+    NotOffered,
+    /// Another call began while the stream was being resumed. It must not get older messages, so that a new stream is
+    /// opened.
+    Overtaken,
+    /// The stream or the session has ended.
+    Closed,
+}
+
+impl SharedStream {
+    async fn run(self, open: oneshot::Sender<()>) {
+        let mut open = Some(open);
+        loop {
+            match self.read(&mut open).await {
+                StreamEnd::NotOffered => return,
+                StreamEnd::Overtaken => {}
+                StreamEnd::Closed => break,
+            }
+        }
+        sleep(REOPEN_PAUSE).await;
+        if let Some(link) = self.link.upgrade() {
+            link.calls.release_stream();
+        }
+    }
+
+    /// Reads one stream to its end.
+    async fn read(&self, open: &mut Option<oneshot::Sender<()>>) -> StreamEnd {
+        let Some(headers) = self.link.upgrade().map(|link| session_headers(&link)) else {
+            return StreamEnd::Closed;
+        };
+        let (http, endpoint) = (&self.upstream.target.http, &self.endpoint.endpoint);
+        let mut events = match open_stream(http, endpoint, headers.clone(), None).await {
+            Ok(Some(events)) => events,
+            Ok(None) => return StreamEnd::NotOffered,
+            Err(_gone) => return StreamEnd::Closed,
+        };
+        let _awaited = open.take().map(|open| open.send(()));
+        loop {
+            let message = tokio::select! {
+                message = events.message() => message,
+                () = sleep(CHECK_INTERVAL) => match self.link.strong_count() {
+                    0 => return StreamEnd::Closed,
+                    _ => continue,
+                },
+            };
+            let Some(link) = self.link.upgrade() else {
+                return StreamEnd::Closed;
+            };
+            if EventStream::has_ended(&message) {
+                // Without a call in flight the messages have no recipient: the next call opens a new stream.
+                let flying = link.calls.generation();
+                drop(link);
+                if flying.is_none() || !events.start_resume(http, endpoint, headers.clone()) {
+                    return StreamEnd::Closed;
+                }
+                match self.overtaken(&mut events, flying).await {
+                    Some(ended) => return ended,
+                    None => continue,
+                }
+            }
+            let Ok(Some(message)) = message else {
+                return StreamEnd::Closed;
+            };
+            self.dispatch(&message, &link);
+        }
+    }
+
+    /// Waits until the stream is resumed. Returns its end if it is of no more use.
+    async fn overtaken(
+        &self,
+        events: &mut EventStream,
+        flying: Option<CallGeneration>,
+    ) -> Option<StreamEnd> {
+        if events.wait_resumed().await.is_err() {
+            return Some(StreamEnd::Closed);
+        }
+        match self.link.upgrade() {
+            Some(link) if link.calls.generation() == flying => None,
+            Some(link) if link.calls.generation().is_some() => Some(StreamEnd::Overtaken),
+            Some(_) | None => Some(StreamEnd::Closed),
+        }
+    }
+
+    fn dispatch(&self, message: &Bytes, link: &Arc<UpstreamSessionHandle>) {
+        let Ok(answer) = scan(message, &FrameLimits::SERVER_MESSAGE) else {
+            return;
+        };
+        match &answer.body {
+            ServerMessageBody::Request { method, .. } => {
+                let id = answer.id.map(|id| id.raw).unwrap_or_default();
+                if method.as_str() == method::PING
+                    || !link.calls.deliver_to_sole_call(message, true)
+                {
+                    self.post(link, server_request_response(method.as_str(), id));
+                }
+            }
+            ServerMessageBody::Notification { method, .. } => {
+                if matches!(method.as_str(), method::CANCELLED | method::MESSAGE) {
+                    let _unclaimed = link.calls.deliver_to_sole_call(message, false);
+                }
+            }
+            ServerMessageBody::Result(_) | ServerMessageBody::Error(_) => {}
+        }
+    }
+
+    fn post(&self, link: &Arc<UpstreamSessionHandle>, body: Bytes) {
+        refuse(link, &self.upstream, &self.endpoint, &self.drain, body);
+    }
+}

@@ -1,0 +1,67 @@
+//! Subscription of one call to the shared stream of its upstream session: messages that a legacy server sends outside
+//! of the call's own stream.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use toolgate_data_core::session::in_flight_calls::{InFlightCalls, ServerMessageReceiver};
+
+/// Maximum number of messages that wait for the call.
+const QUEUE: usize = 8;
+
+/// Receiving side, held by the call.
+pub(crate) struct Subscriber {
+    messages: mpsc::Receiver<Bytes>,
+    sender: Arc<SubscriberSender>,
+}
+
+/// Sending side, held weakly by the upstream session.
+struct SubscriberSender {
+    sender: mpsc::Sender<Bytes>,
+    /// `false` until the answer of the call has begun. Notifications wait until then. Requests cannot, because the
+    /// answer may depend on them.
+    open: AtomicBool,
+}
+
+impl Subscriber {
+    /// Subscribes a call that begins in a session.
+    pub(crate) fn subscribe(callers: &InFlightCalls) -> Self {
+        let (sender, messages) = mpsc::channel(QUEUE);
+        let sender = Arc::new(SubscriberSender {
+            sender,
+            open: AtomicBool::new(false),
+        });
+        let known: Arc<dyn ServerMessageReceiver> =
+            Arc::clone(&sender) as Arc<dyn ServerMessageReceiver>;
+        callers.register(&known);
+        Self { messages, sender }
+    }
+
+    /// Admits requests from now on.
+    pub(crate) fn open(&self) {
+        self.sender.open.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the next message. Cancel-safe.
+    pub(crate) async fn message(&mut self) -> Bytes {
+        match self.messages.recv().await {
+            Some(message) => message,
+            // Unreachable: `self` holds a sender.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl ServerMessageReceiver for SubscriberSender {
+    fn deliver(&self, message: &Bytes, asks: bool) -> bool {
+        (!asks || self.open.load(Ordering::Relaxed))
+            && self.sender.try_send(message.clone()).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

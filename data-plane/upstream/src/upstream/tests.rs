@@ -1,0 +1,181 @@
+//! A failing server refuses only its own callers, and recovers by itself.
+
+use std::time::Duration;
+
+use toolgate_model::Timestamp;
+use toolgate_runtime::ManualClock;
+
+use super::*;
+use crate::{
+    bulkhead::{CROWDED, CROWDED_SHARE},
+    circuit_breaker::FAILURES,
+    fixture::{registry, server},
+};
+
+fn upstream(clock: &Arc<ManualClock>) -> Arc<Upstream> {
+    registry(Some(clock)).upstream(&server("one", 0)).unwrap()
+}
+
+fn broken(upstream: &Arc<Upstream>) {
+    for _ in 0..FAILURES {
+        upstream.permit().unwrap().failed(UpstreamFailure::Broken);
+    }
+}
+
+#[test]
+fn a_server_that_keeps_failing_is_given_a_pause_and_then_tried_by_one() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    broken(&upstream);
+    assert_eq!(upstream.permit().err(), Some(UpstreamFailure::CircuitOpen));
+    clock.advance(Duration::from_secs(2));
+    let mut probe = upstream.permit().unwrap();
+    assert_eq!(upstream.permit().err(), Some(UpstreamFailure::CircuitOpen));
+    probe.answered();
+    assert!(upstream.permit().is_ok());
+}
+
+#[test]
+fn a_probe_that_is_let_go_of_makes_room_for_another() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    broken(&upstream);
+    clock.advance(Duration::from_secs(2));
+    drop(upstream.permit().unwrap());
+    assert!(upstream.permit().is_ok());
+}
+
+#[test]
+fn refusals_that_say_nothing_of_its_health_do_not_count() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    for _ in 0..20 {
+        upstream
+            .permit()
+            .unwrap()
+            .failed(UpstreamFailure::Credential);
+        upstream
+            .permit()
+            .unwrap()
+            .failed(UpstreamFailure::RateLimited);
+    }
+    assert!(upstream.permit().is_ok());
+}
+
+#[test]
+fn ov_10_one_callers_bad_requests_do_not_close_the_server_to_others() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    for _ in 0..100 {
+        // The failure of a bare 400 or 404, or of a page of HTML.
+        upstream
+            .permit()
+            .unwrap()
+            .failed(UpstreamFailure::Malformed);
+    }
+    assert!(upstream.permit().is_ok());
+}
+
+#[test]
+fn calls_at_one_server_are_bounded() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    let held: Vec<_> = (0..CALLS_PER_SERVER)
+        .map(|_| upstream.permit().unwrap())
+        .collect();
+    assert_eq!(upstream.permit().err(), Some(UpstreamFailure::Busy));
+    drop(held);
+    assert!(upstream.permit().is_ok());
+}
+
+#[test]
+fn one_principal_leaves_room_at_a_server_for_others() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    let (ada, bob) = (BudgetOwner::of(&"ada"), BudgetOwner::of(&"bob"));
+    let held: Vec<_> = std::iter::from_fn(|| upstream.permit_for(ada).ok()).collect();
+    assert_eq!(held.len(), CROWDED + CROWDED_SHARE);
+    let others: Vec<_> = std::iter::from_fn(|| upstream.permit_for(bob).ok()).collect();
+    assert_eq!(others.len(), CALLS_PER_SERVER - CROWDED - CROWDED_SHARE);
+    drop((held, others));
+    assert_eq!(upstream.bulkhead.load(), (0, 0), "none is kept");
+}
+
+/// A call that waits for answers of its client does not occupy its server.
+#[test]
+fn a_call_that_rests_takes_no_place_from_others() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    let mut held: Vec<_> = (0..CALLS_PER_SERVER)
+        .map(|_| upstream.permit().unwrap())
+        .collect();
+    for permit in &mut held {
+        permit.release();
+    }
+    let next: Vec<_> = (0..CALLS_PER_SERVER)
+        .map(|_| upstream.permit().unwrap())
+        .collect();
+    drop(held);
+    assert_eq!(
+        upstream.permit().err(),
+        Some(UpstreamFailure::Busy),
+        "counted once"
+    );
+    drop(next);
+    assert_eq!(upstream.bulkhead.load().0, 0);
+}
+
+#[test]
+fn a_server_that_takes_in_nothing_has_so_many_messages_before_it_and_no_more() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    let mut before: Vec<_> = std::iter::from_fn(|| upstream.message_permit())
+        .take(PENDING_MESSAGES + 1)
+        .collect();
+    assert_eq!(before.len(), PENDING_MESSAGES);
+    // A message that is accepted, or given up, makes room for another.
+    before.pop();
+    let another = upstream.message_permit();
+    assert!(another.is_some());
+    assert!(upstream.message_permit().is_none());
+}
+
+#[test]
+fn an_open_circuit_is_counted_and_closed_by_an_answer_in_flight() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    let mut in_flight = upstream.permit().unwrap();
+    assert!(!upstream.is_troubled());
+    broken(&upstream);
+    assert!(upstream.is_troubled() && upstream.is_circuit_open());
+    in_flight.answered();
+    assert!(!upstream.is_troubled() && !upstream.is_circuit_open());
+}
+
+#[test]
+fn a_probe_that_fails_opens_the_circuit_for_longer() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    broken(&upstream);
+    clock.advance(Duration::from_secs(1));
+    let mut probe = upstream.permit().unwrap();
+    probe.failed(UpstreamFailure::Timeout);
+    drop(probe);
+    let refused = Some(UpstreamFailure::CircuitOpen);
+    assert_eq!(upstream.permit().err(), refused);
+    clock.advance(Duration::from_millis(999));
+    assert_eq!(upstream.permit().err(), refused);
+    clock.advance(Duration::from_millis(1_002));
+    assert!(upstream.permit().is_ok());
+}
+
+#[test]
+fn a_refused_permit_takes_no_place() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    broken(&upstream);
+    for _ in 0..2 * CALLS_PER_SERVER {
+        assert_eq!(upstream.permit().err(), Some(UpstreamFailure::CircuitOpen));
+    }
+    assert_eq!(upstream.bulkhead.load(), (0, 0));
+}
