@@ -9,9 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use toolgate_api::SubmitError;
 use toolgate_control_core::{
-    Command, CommandContext, ObjectKey, Rejection, StoreState, command::Desired,
+    Command, CommandAuthor, CommandContext, Rejection, StateKind as _, StoreState,
+    port::SubmitError,
 };
 use toolgate_model::{
     AdminRole, AllowList, ObjectMeta, ObjectName, Organization, Slug, Token, TokenSubject,
@@ -73,7 +73,7 @@ pub(crate) async fn prepare(
             id: organization.clone(),
             meta,
         };
-        let create = Command::Create(Desired::Organization(organization));
+        let create = Command::Create(organization.into());
         tolerate_existing(writer.write(&create, &context(writer)).await)?;
     }
     Ok(())
@@ -121,7 +121,7 @@ pub(crate) async fn first_token(
     // finds the token there. In the opposite order, a crash would leave a valid token whose secret is lost.
     let kept = write_pending(path, &minted.secret).map_err(failed)?;
     let token = system_token(&state, organization, &minted);
-    let create = Command::Create(Desired::Token(token));
+    let create = Command::Create(token.into());
     let mut seen = match writer.write(&create, &context(writer)).await {
         Ok(outcome) => outcome.revision,
         // Another control plane created its token first.
@@ -143,7 +143,7 @@ pub(crate) async fn first_token(
 fn context(writer: &StoreWriter) -> CommandContext {
     CommandContext {
         now: writer.clock.now(),
-        author: "system".to_owned(),
+        author: CommandAuthor::SYSTEM,
         request: None,
     }
 }
@@ -171,10 +171,7 @@ fn system_token(state: &StoreState, organization: &Slug, minted: &MintedToken) -
         ObjectName::new(organization.clone(), id)
     };
     let mut name = named(FIRST_TOKEN_ID.to_owned());
-    if state
-        .mod_revision_at(&ObjectKey::Token(name.clone()))
-        .is_some()
-    {
+    if state.mod_revision_at(&Token::key(name.clone())).is_some() {
         name = named(format!("{FIRST_TOKEN_ID}-{}", suffix()));
     }
     Token {

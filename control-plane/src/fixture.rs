@@ -9,12 +9,11 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
-use toolgate_api::{CommitOutcome, PublishedState, SubmitError};
 use toolgate_control_core::{
-    Command, CommandContext, Desired, StoreState,
+    Command, CommandAuthor, CommandContext, Desired, StoreState,
     port::{
-        BoxFuture, Lease, Revision, Store, StoreError, StoreEvent, StorePage, StoreWatcher, Txn,
-        TxnOutcome, WatchBatch, WriteOp,
+        BoxFuture, CommitOutcome, Lease, PublishedState, Revision, Store, StoreError, StoreEvent,
+        StorePage, StoreWatcher, SubmitError, Txn, TxnOutcome, WatchBatch, WriteOp,
     },
 };
 use toolgate_model::{
@@ -25,7 +24,7 @@ use toolgate_model::{
 use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain};
 use toolgate_store::EmbeddedStore;
 
-use crate::{follow::StoreFollower, write_path::StoreWriter};
+use crate::{store_follower::StoreFollower, write_path::StoreWriter};
 
 /// Store with injectable faults.
 pub(crate) struct FaultyStore {
@@ -247,7 +246,7 @@ pub(crate) const HANG_GUARD: Duration = Duration::from_secs(60);
 pub(crate) fn context() -> CommandContext {
     CommandContext {
         now: Timestamp(1_700_000_000_000),
-        author: "system".to_owned(),
+        author: CommandAuthor::SYSTEM,
         request: None,
     }
 }

@@ -1,21 +1,19 @@
-//! Control plane: decides on commands and publishes snapshots. The write path is [`write_path`]; [`follow`] keeps the
-//! published state equal to the store; the other modules connect crates that do not depend on each other.
+//! Control plane: decides on commands and publishes snapshots. The write path is [`write_path`]; [`store_follower`]
+//! keeps the published state equal to the store; the other modules connect crates that do not depend on each other.
 
 mod bootstrap;
-mod codec;
-mod control_api;
+mod deployment_keys;
 #[cfg(test)]
 mod fixture;
-mod follow;
-mod keys;
-mod leadership;
+mod leader_election;
 mod probes;
-mod reseal;
+mod record_codec;
 mod start;
+mod store_follower;
 mod write_path;
 
 pub use bootstrap::{BootstrapError, FirstToken};
-pub use keys::{DeploymentKeys, DeploymentKeysError};
+pub use deployment_keys::{DeploymentKeys, DeploymentKeysError};
 pub use start::{ControlPlane, ControlPlaneContext, StartError, StartOptions};
 pub use toolgate_api::AdminOptions;
 pub use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, StoreOpenError};

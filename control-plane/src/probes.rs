@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
-use toolgate_api::{PublishedState, SubmitError};
 use toolgate_control_core::{
-    Command, CommandContext, Rejection, StoreState,
-    port::{BoxFuture, EncryptionContext, ProbeError, SecretSealer, ServerProber},
+    Command, CommandAuthor, CommandContext, Rejection, StoreState,
+    port::{
+        BoxFuture, EncryptionContext, ProbeError, PublishedState, SecretSealer, ServerProber,
+        SubmitError,
+    },
 };
 use toolgate_discovery::{
     DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
@@ -17,7 +19,7 @@ use toolgate_discovery::{
 use toolgate_model::{CredentialKind, ObjectName, ServerDefinitions, snapshot::CredentialRef};
 use toolgate_vault::EnvelopeSealer;
 
-use crate::{leadership::Leadership, write_path::StoreWriter};
+use crate::{leader_election::Leadership, write_path::StoreWriter};
 
 /// Number of waiting operators of this control plane, by server.
 type ProbeRequestCounts = BTreeMap<ObjectName, usize>;
@@ -141,7 +143,7 @@ impl DefinitionsWriter {
         let command = Command::RecordDefinitions(catalogue);
         let context = CommandContext {
             now: self.writer.clock.now(),
-            author: "system/prober".to_owned(),
+            author: CommandAuthor::Task("prober"),
             request: None,
         };
         let Some(fence) = self.leadership.fence() else {

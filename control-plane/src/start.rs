@@ -9,9 +9,12 @@ use std::{
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::watch};
 use toolgate_actor::ActorSystem;
-use toolgate_api::{AdminOptions, FleetService, PeerAuthentication, PublishedState, admin};
+use toolgate_api::{AdminOptions, FleetService, PeerAuthentication, admin};
 use toolgate_client::ListingLimits;
-use toolgate_control_core::{StoreState, port::Store};
+use toolgate_control_core::{
+    StoreState,
+    port::{PublishedState, Store},
+};
 use toolgate_discovery::{
     DiscoveryOptions, ProbeTargets, ServerDiscovery, discovery::DEFAULT_CONCURRENCY,
     schedule::ScheduleOptions,
@@ -28,11 +31,10 @@ use toolgate_vault::{EnvelopeSealer, KeyEncryptionKeys, KeyFileError};
 use crate::{
     WritePath,
     bootstrap::{self, BootstrapError, FirstToken},
-    follow::StoreFollower,
-    keys::{self, DeploymentKeys, DeploymentKeysError},
-    leadership::{LeaderElection, Leadership},
+    deployment_keys::{self, DeploymentKeys, DeploymentKeysError, key_rotation},
+    leader_election::{LeaderElection, Leadership},
     probes::{self, CredentialHeaders, DefinitionsWriter, OnDemandProber},
-    reseal,
+    store_follower::StoreFollower,
     write_path::StoreWriter,
 };
 
@@ -173,7 +175,7 @@ impl ControlPlane {
         });
         let (candidate, leadership) = LeaderElection::new(store, options.exclusive_store);
         let standing = candidate.run(machine.drain.clone());
-        machine.drain.spawn("tenure of the prober", standing);
+        machine.drain.spawn("leader election", standing);
         let prober = Arc::new(probe(&writer, &vault, &machine, leadership));
         let write_path = Arc::new(WritePath {
             writer,
@@ -300,7 +302,7 @@ fn vault(
     )?;
     let Some(keys) = found else {
         let path = path.to_owned();
-        return match keys::first_sealed(state) {
+        return match deployment_keys::first_sealed(state) {
             Some(sealed) => Err(StartError::KeyFileMissing { path, sealed }),
             None => Ok(EnvelopeSealer::new(KeyEncryptionKeys::open_or_create(
                 &path,
@@ -308,7 +310,7 @@ fn vault(
         };
     };
     let vault = EnvelopeSealer::new(keys);
-    match keys::first_unopenable(state, &vault) {
+    match deployment_keys::first_unopenable(state, &vault) {
         Some(sealed) => Err(StartError::OtherKeyFile {
             path: path.to_owned(),
             sealed,
@@ -340,7 +342,7 @@ fn issue(write_path: &WritePath, names: &[String]) -> Result<TlsIdentity, StartE
 
 /// Runs in the background, because values under older keys can still be opened.
 async fn reseal_all(writer: StoreWriter, vault: Arc<EnvelopeSealer>) {
-    match reseal::run(writer, vault).await {
+    match key_rotation::run(writer, vault).await {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "sealed anew under the newest key of the key file"),
         Err(error) => tracing::warn!(%error, "not all is sealed anew; the next start goes on"),

@@ -3,7 +3,7 @@
 //! ```text
 //! Command --decide--> Change --encode--> transaction --store--> Revision      the response to the caller ends here
 //!                                            :
-//!            follow: watch --> State --compile--> Snapshot --> PublishedState  the feed of every proxy starts here
+//!    store_follower: watch --> State --compile--> Snapshot --> PublishedState  the feed of every proxy starts here
 //! ```
 //!
 //! Writers of this replica take turns, so that they do not fail each other's guards. Guards detect writers of other
@@ -15,16 +15,19 @@ use tokio::{
     sync::{Mutex, Notify, watch},
     time::timeout,
 };
-use toolgate_api::{CommitOutcome, PublishedState, SubmitError};
 use toolgate_control_core::{
     Change, Command, CommandContext, KeyGuard, ObjectKey, Revision, StoreState, decide,
-    port::{ServerProber, Store, StoreError, Txn, TxnCompare, TxnOutcome, WriteOp},
+    port::{
+        CommitOutcome, PublishedState, ServerProber, Store, StoreError, SubmitError, Txn,
+        TxnCompare, TxnOutcome, WriteOp,
+    },
 };
 use toolgate_runtime::SharedClock;
 use toolgate_vault::{EnvelopeSealer, TokenMinter};
 
-use crate::{codec, keys::DeploymentKeys, leadership};
+use crate::{deployment_keys::DeploymentKeys, leader_election, record_codec};
 
+mod ports;
 #[cfg(test)]
 mod tests;
 
@@ -124,7 +127,7 @@ impl StoreWriter {
 
     /// Returns `true` if `fence` is valid, or if the store cannot be read.
     pub(crate) async fn is_fence_valid(&self, fence: &TxnCompare) -> bool {
-        leadership::is_fence_valid(self.store.as_ref(), fence)
+        leader_election::is_fence_valid(self.store.as_ref(), fence)
             .await
             .unwrap_or(true)
     }
@@ -233,9 +236,10 @@ fn busy() -> SubmitError {
 }
 
 fn transaction(change: &Change, context: &CommandContext) -> Txn {
+    let author = context.author.to_string();
     let put = |(key, object): &(ObjectKey, _)| WriteOp::Put {
         key: key.to_string(),
-        value: codec::encode(object, context.now, &context.author),
+        value: record_codec::encode(object, context.now, &author),
         lease: None,
     };
     let delete = |key: &ObjectKey| WriteOp::Delete(key.to_string());

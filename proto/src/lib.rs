@@ -35,5 +35,7 @@ pub mod store {
     }
 }
 
+include!(concat!(env!("OUT_DIR"), "/kind_services.rs"));
+
 /// Encoded `FileDescriptorSet` with comments, for reflection, proto JSON and `explain`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

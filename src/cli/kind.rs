@@ -1,6 +1,7 @@
 //! Table of the kinds of the API: their names, their place in resource names, and the columns of their tables.
 
 use serde_json::Value;
+use toolgate_model::{ObjectKind, for_each_kind};
 
 use super::{
     cell::{age, count, enum_word, id, joined, text, version},
@@ -22,8 +23,8 @@ pub struct ApiResourceKind {
     pub in_organization: bool,
     /// True if operators write it; false if it is only observed.
     pub desired: bool,
-    /// Columns of its tables.
-    pub columns: &'static [TableColumn],
+    /// Kind in the table that all kinds are declared in.
+    pub kind: ObjectKind,
 }
 
 /// Column of a table.
@@ -62,167 +63,156 @@ const NAME: TableColumn = column("NAME", |o, _| id(o, "/metadata/name"));
 const AGE: TableColumn = column("AGE", |o, now| age(o, "/metadata/createTime", now));
 const TITLE: TableColumn = wide("TITLE", |o, _| text(o, "/metadata/displayName"));
 
-/// A tenant.
-pub static ORGANIZATION: ApiResourceKind = ApiResourceKind {
-    name: "Organization",
-    plural: "organizations",
-    service: "Organizations",
-    short: &["org"],
-    in_organization: false,
-    desired: true,
-    columns: &[NAME, TITLE, AGE],
-};
+const fn api_kind(kind: ObjectKind) -> ApiResourceKind {
+    ApiResourceKind {
+        name: kind.message(),
+        plural: kind.collection(),
+        service: kind.service(),
+        short: kind.short_names(),
+        in_organization: kind.is_in_organization(),
+        desired: kind.is_desired(),
+        kind,
+    }
+}
 
-/// Secret that is presented to servers.
-pub static CREDENTIAL: ApiResourceKind = ApiResourceKind {
-    name: "Credential",
-    plural: "credentials",
-    service: "Credentials",
-    short: &["cred"],
-    in_organization: true,
-    desired: true,
-    columns: &[
-        NAME,
-        TITLE,
-        column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
-        AGE,
-    ],
-};
+macro_rules! define_kinds {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        /// All kinds. Objects refer only to kinds that come before their own.
+        pub static ALL: [ApiResourceKind; ObjectKind::ALL.len()] = [
+            $(api_kind(ObjectKind::$D),)*
+            $(api_kind(ObjectKind::$O),)*
+        ];
+    };
+}
 
-/// An MCP server behind gateways.
-pub static SERVER: ApiResourceKind = ApiResourceKind {
-    name: "Server",
-    plural: "servers",
-    service: "Servers",
-    short: &["srv"],
-    in_organization: true,
-    desired: true,
-    columns: &[
-        NAME,
-        TITLE,
-        column("URL", |o, _| text(o, "/spec/url")),
-        column("CREDENTIAL", |o, _| text(o, "/spec/credential")),
-        column("PROBE", probe_state),
-        wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
-        wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
-        wide("MAY ASK FOR", |o, _| relayed_requests(o)),
-        wide("MAX ANSWER", |o, _| max_answer(o)),
-        AGE,
-    ],
-};
+for_each_kind!(define_kinds);
 
-/// An MCP endpoint for clients.
-pub static GATEWAY: ApiResourceKind = ApiResourceKind {
-    name: "Gateway",
-    plural: "gateways",
-    service: "Gateways",
-    short: &["gw"],
-    in_organization: true,
-    desired: true,
-    columns: &[
-        NAME,
-        TITLE,
-        column("PATH", |o, _| text(o, "/status/path")),
-        column("SERVERS", |o, _| joined(o, "/spec/bindings", "server")),
-        column("TOOLS", |o, _| count(o, "/status/tools")),
-        column("PROMPTS", |o, _| count(o, "/status/prompts")),
-        wide("RESOURCES OF", |o, _| {
-            joined_strings(o, "/status/resources")
-        }),
-        column("PROBLEMS", |o, _| count(o, "/status/problems")),
-        wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
-        wide("LISTING", |o, _| enum_word(o, "/spec/listing", "all")),
-        AGE,
-    ],
-};
-
-/// A bearer token.
-pub static TOKEN: ApiResourceKind = ApiResourceKind {
-    name: "Token",
-    plural: "tokens",
-    service: "Tokens",
-    short: &["tok"],
-    in_organization: true,
-    desired: true,
-    columns: &[
-        NAME,
-        TITLE,
-        column("FOR", |o, _| token_scope(o)),
-        column("GATEWAYS", |o, _| token_gateways(o, "/spec/gateways")),
-        column("ROLE", |o, _| enum_word(o, "/spec/adminRole", "none")),
-        column("STATE", token_state),
-        wide("BEGINS", |o, _| text(o, "/status/hint")),
-        wide("EXPIRES", |o, _| text(o, "/spec/expireTime")),
-        AGE,
-    ],
-};
-
-/// A data-plane process.
-pub static PROXY: ApiResourceKind = ApiResourceKind {
-    name: "Proxy",
-    plural: "proxies",
-    service: "Proxies",
-    short: &[],
-    in_organization: false,
-    desired: false,
-    columns: &[
-        column("NAME", |o, _| id(o, "/name")),
-        column("REGION", |o, _| text(o, "/region")),
-        column("STATE", |o, _| proxy_state(o)),
-        column("WANTED", |o, _| version(o, "/wanted")),
-        column("HELD", |o, _| version(o, "/held")),
-        column("ACKED", |o, _| version(o, "/acked")),
-        column("REFUSED", |o, _| count(o, "/refusals")),
-        column("SEEN", |o, now| age(o, "/lastSeenTime", now)),
-        wide("LISTEN", |o, _| text(o, "/listen")),
-        wide("BUILD", |o, _| text(o, "/build")),
-        column("AGE", |o, now| age(o, "/startTime", now)),
-    ],
-};
-
+/// Credential that proxies present to a server.
+pub static CREDENTIAL: ApiResourceKind = api_kind(ObjectKind::Credential);
+/// MCP server behind gateways.
+pub static SERVER: ApiResourceKind = api_kind(ObjectKind::Server);
+/// MCP endpoint for clients.
+pub static GATEWAY: ApiResourceKind = api_kind(ObjectKind::Gateway);
+/// Bearer token.
+pub static TOKEN: ApiResourceKind = api_kind(ObjectKind::Token);
+/// Data-plane process.
+pub static PROXY: ApiResourceKind = api_kind(ObjectKind::Proxy);
 /// Definitions that a probe found on a server.
-pub static CATALOGUE: ApiResourceKind = ApiResourceKind {
-    name: "Catalogue",
-    plural: "catalogues",
-    service: "Catalogues",
-    short: &["cat"],
-    in_organization: true,
-    desired: false,
-    columns: &[
-        column("NAME", |o, _| id(o, "/name")),
-        column("ERA", |o, _| text(o, "/era")),
-        column("VERSION", |o, _| text(o, "/protocolVersion")),
-        column("TOOLS", |o, _| count(o, "/tools")),
-        column("PROMPTS", |o, _| count(o, "/prompts")),
-        column("RESOURCES", |o, _| count(o, "/resources")),
-        wide("TEMPLATES", |o, _| count(o, "/templates")),
-        column("PROBED", |o, now| age(o, "/probeTime", now)),
-        column("PROBLEM", |o, _| text(o, "/problem")),
-        wide("SERVER", |o, _| text(o, "/serverName")),
-    ],
-};
+pub static CATALOGUE: ApiResourceKind = api_kind(ObjectKind::Definitions);
 
-/// All kinds. Objects refer only to kinds that come before their own.
-pub static ALL: [&ApiResourceKind; 7] = [
-    &ORGANIZATION,
-    &CREDENTIAL,
-    &SERVER,
-    &GATEWAY,
-    &TOKEN,
-    &PROXY,
-    &CATALOGUE,
+/// Columns of a kind without a row in [`COLUMNS`].
+static USUAL_COLUMNS: &[TableColumn] = &[NAME, TITLE, AGE];
+
+/// Columns of the tables of the kinds.
+static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
+    (
+        ObjectKind::Credential,
+        &[
+            NAME,
+            TITLE,
+            column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
+            AGE,
+        ],
+    ),
+    (
+        ObjectKind::Server,
+        &[
+            NAME,
+            TITLE,
+            column("URL", |o, _| text(o, "/spec/url")),
+            column("CREDENTIAL", |o, _| text(o, "/spec/credential")),
+            column("PROBE", probe_state),
+            wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
+            wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
+            wide("MAY ASK FOR", |o, _| relayed_requests(o)),
+            wide("MAX ANSWER", |o, _| max_answer(o)),
+            AGE,
+        ],
+    ),
+    (
+        ObjectKind::Gateway,
+        &[
+            NAME,
+            TITLE,
+            column("PATH", |o, _| text(o, "/status/path")),
+            column("SERVERS", |o, _| joined(o, "/spec/bindings", "server")),
+            column("TOOLS", |o, _| count(o, "/status/tools")),
+            column("PROMPTS", |o, _| count(o, "/status/prompts")),
+            wide("RESOURCES OF", |o, _| {
+                joined_strings(o, "/status/resources")
+            }),
+            column("PROBLEMS", |o, _| count(o, "/status/problems")),
+            wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
+            wide("LISTING", |o, _| enum_word(o, "/spec/listing", "all")),
+            AGE,
+        ],
+    ),
+    (
+        ObjectKind::Token,
+        &[
+            NAME,
+            TITLE,
+            column("FOR", |o, _| token_scope(o)),
+            column("GATEWAYS", |o, _| token_gateways(o, "/spec/gateways")),
+            column("ROLE", |o, _| enum_word(o, "/spec/adminRole", "none")),
+            column("STATE", token_state),
+            wide("BEGINS", |o, _| text(o, "/status/hint")),
+            wide("EXPIRES", |o, _| text(o, "/spec/expireTime")),
+            AGE,
+        ],
+    ),
+    (
+        ObjectKind::Proxy,
+        &[
+            column("NAME", |o, _| id(o, "/name")),
+            column("REGION", |o, _| text(o, "/region")),
+            column("STATE", |o, _| proxy_state(o)),
+            column("WANTED", |o, _| version(o, "/wanted")),
+            column("HELD", |o, _| version(o, "/held")),
+            column("ACKED", |o, _| version(o, "/acked")),
+            column("REFUSED", |o, _| count(o, "/refusals")),
+            column("SEEN", |o, now| age(o, "/lastSeenTime", now)),
+            wide("LISTEN", |o, _| text(o, "/listen")),
+            wide("BUILD", |o, _| text(o, "/build")),
+            column("AGE", |o, now| age(o, "/startTime", now)),
+        ],
+    ),
+    (
+        ObjectKind::Definitions,
+        &[
+            column("NAME", |o, _| id(o, "/name")),
+            column("ERA", |o, _| text(o, "/era")),
+            column("VERSION", |o, _| text(o, "/protocolVersion")),
+            column("TOOLS", |o, _| count(o, "/tools")),
+            column("PROMPTS", |o, _| count(o, "/prompts")),
+            column("RESOURCES", |o, _| count(o, "/resources")),
+            wide("TEMPLATES", |o, _| count(o, "/templates")),
+            column("PROBED", |o, now| age(o, "/probeTime", now)),
+            column("PROBLEM", |o, _| text(o, "/problem")),
+            wide("SERVER", |o, _| text(o, "/serverName")),
+        ],
+    ),
 ];
 
 impl ApiResourceKind {
+    /// Returns the columns of the tables of this kind.
+    pub fn columns(&self) -> &'static [TableColumn] {
+        let own = COLUMNS.iter().find(|(kind, _)| *kind == self.kind);
+        own.map_or(USUAL_COLUMNS, |(_, columns)| columns)
+    }
+
     /// Parses a kind from the command line: its name, plural or short name, ignoring case.
     pub fn parse(word: &str) -> Result<&'static Self, CliError> {
         let word = word.to_ascii_lowercase();
-        let means = |kind: &&&Self| {
+        let means = |kind: &&Self| {
             kind.name.eq_ignore_ascii_case(&word)
                 || kind.plural == word
                 || kind.short.contains(&word.as_str())
         };
-        ALL.iter().find(means).copied().ok_or_else(|| {
+        ALL.iter().find(means).ok_or_else(|| {
             let known: Vec<_> = ALL.iter().map(|kind| kind.plural).collect();
             CliError::usage(format!("there is no kind `{word}`"))
                 .with_note(format!("kinds: {}", known.join(", ")))
@@ -231,9 +221,7 @@ impl ApiResourceKind {
 
     /// Returns the kind of a document by its exact name, if operators write it.
     pub fn of_document(name: &str) -> Option<&'static Self> {
-        ALL.iter()
-            .find(|kind| kind.desired && kind.name == name)
-            .copied()
+        ALL.iter().find(|kind| kind.desired && kind.name == name)
     }
 
     /// Name of its field in requests, such as `gateway`.

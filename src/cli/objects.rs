@@ -181,7 +181,7 @@ pub fn show(
             let now = super::now();
             let all = out.format() == OutputFormat::Wide;
             let shown: Vec<_> = kind
-                .columns
+                .columns()
                 .iter()
                 .filter(|column| all || !column.wide)
                 .collect();

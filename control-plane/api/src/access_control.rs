@@ -12,12 +12,14 @@ use axum::{
 use http::{HeaderMap, header::AUTHORIZATION};
 use tokio::{sync::Semaphore, time::timeout};
 use tonic::Status;
-use toolgate_control_core::{CallerIdentity, is_allowed};
+use toolgate_control_core::{
+    CallerIdentity, is_allowed,
+    port::{SecretPurpose, StateReader, TokenIssuer},
+};
 use toolgate_model::TokenHash;
 
 use crate::{
     caller::{AdminCaller, ConnectionPeer, denied, identify, not_expelled},
-    control_api::{ControlApi, SecretPurpose},
     rights::{self, AccessRule, ListenerKind},
     status,
 };
@@ -27,7 +29,8 @@ const MAX_CREDENTIAL: usize = 1024;
 
 /// Access control of one listener.
 pub(crate) struct AccessControl {
-    pub(crate) control_api: Arc<dyn ControlApi>,
+    pub(crate) state: Arc<dyn StateReader>,
+    pub(crate) tokens: Arc<dyn TokenIssuer>,
     pub(crate) listener: ListenerKind,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) deadline: Duration,
@@ -77,8 +80,8 @@ impl AccessControl {
             )));
         };
         if let ConnectionPeer::Proxy(id) = &peer {
-            let state = Arc::clone(&self.control_api.published().borrow().state);
-            not_expelled(&state, id, self.control_api.now())?;
+            let state = Arc::clone(&self.state.published().state);
+            not_expelled(&state, id, self.state.now())?;
         }
         let right = match row.access {
             AccessRule::Public => None,
@@ -133,9 +136,9 @@ impl AccessControl {
                 "the authorization header is not `Bearer <token>`",
             ));
         };
-        let hash = self.control_api.hash(SecretPurpose::Bearer, secret);
-        let state = Arc::clone(&self.control_api.published().borrow().state);
-        let identity = identify(&state, &hash, self.control_api.now())?;
+        let hash = self.tokens.hash(SecretPurpose::Bearer, secret);
+        let state = Arc::clone(&self.state.published().state);
+        let identity = identify(&state, &hash, self.state.now())?;
         Ok((identity, Some(hash)))
     }
 }

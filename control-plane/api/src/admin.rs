@@ -14,11 +14,12 @@ use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
-use toolgate_proto::admin::v1::{
-    catalogues_server::CataloguesServer, credentials_server::CredentialsServer,
-    gateways_server::GatewaysServer, organizations_server::OrganizationsServer,
-    proxies_server::ProxiesServer, servers_server::ServersServer, tokens_server::TokensServer,
-    versions_server::VersionsServer, watch_server::WatchServer,
+use toolgate_proto::{
+    admin::v1::{
+        catalogues_server::CataloguesServer, proxies_server::ProxiesServer,
+        tokens_server::TokensServer, versions_server::VersionsServer, watch_server::WatchServer,
+    },
+    for_each_kind_service,
 };
 use toolgate_runtime::{Drain, Readiness};
 use tower::ServiceExt as _;
@@ -31,7 +32,6 @@ use crate::{
     health,
     listen::{self, ServeOptions},
     rights::ListenerKind,
-    watch_limiter::WatchLimiter,
 };
 
 /// Maximum size of a request message, in bytes.
@@ -77,16 +77,13 @@ pub async fn serve(
 /// Builds the whole admin API as a router, for a custom listener and for tests.
 pub fn router(control_api: Arc<dyn ControlApi>, options: AdminOptions, drain: Drain) -> Router {
     let gate = Arc::new(AccessControl {
-        control_api: Arc::clone(&control_api),
+        state: Arc::<dyn ControlApi>::clone(&control_api),
+        tokens: Arc::<dyn ControlApi>::clone(&control_api),
         listener: ListenerKind::Admin,
         permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
         deadline: DEADLINE,
     });
-    let edge = ApiContext {
-        control_api,
-        drain,
-        watch_limiter: Arc::new(WatchLimiter::default()),
-    };
+    let edge = ApiContext::new(&control_api, drain);
     let grpc = routes(&edge, options.hide_schema, options.readiness)
         .into_axum_router()
         .layer(from_fn_with_state(gate, access_control::enforce))
@@ -100,11 +97,21 @@ fn routes(edge: &ApiContext, hide_schema: bool, readiness: Readiness) -> Routes 
             $Server::new(edge.clone()).max_decoding_message_size(MAX_MESSAGE)
         };
     }
-    let routes = Routes::new(capped!(OrganizationsServer))
-        .add_service(capped!(GatewaysServer))
-        .add_service(capped!(ServersServer))
-        .add_service(capped!(CredentialsServer))
-        .add_service(capped!(TokensServer))
+    macro_rules! add_kinds {
+        ($($Kind:ident {
+            $owner:ident, $field:ident, $id:ident, $items:ident,
+            $get:ident($Get:ident), $list:ident($ListRequest:ident) -> $Listed:ident,
+            $create:ident($CreateRequest:ident), $update:ident($Update:ident), $delete:ident($Delete:ident),
+            $module:ident::$Service:ident, $Server:ident
+        })*) => {
+            Routes::new(capped!(TokensServer))
+                $(.add_service({
+                    let server = toolgate_proto::admin::v1::$module::$Server::new(edge.clone());
+                    server.max_decoding_message_size(MAX_MESSAGE)
+                }))*
+        };
+    }
+    let routes = for_each_kind_service!(add_kinds)
         .add_service(capped!(ProxiesServer))
         .add_service(capped!(CataloguesServer))
         .add_service(capped!(VersionsServer))

@@ -6,27 +6,40 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::Status;
 use toolgate_control_core::{
-    Change, Command, CommandContext, Revision, command::RequestId, decide, limits,
+    Change, Command, CommandAuthor, CommandContext, Revision,
+    command::RequestId,
+    decide, limits,
+    port::{
+        CertificateAuthority, CommandWriter, CursorSigner, PublishedState, SecretSealer,
+        ServerProber, StateReader, TokenIssuer,
+    },
 };
 use toolgate_model::Digest;
 use toolgate_runtime::Drain;
 
-use crate::{
-    caller::AdminCaller,
-    control_api::{ControlApi, PublishedState, SecretPurpose},
-    status,
-    watch_limiter::WatchLimiter,
-};
+use crate::{caller::AdminCaller, control_api::ControlApi, status, watch_limiter::WatchLimiter};
 
 /// Maximum time a response waits for its own write to be published, so that the caller can read it at once.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// State shared by the services of one listener.
+/// State shared by the services of the admin listener, with one port for each use.
 #[derive(Clone)]
 pub(crate) struct ApiContext {
-    pub(crate) control_api: Arc<dyn ControlApi>,
+    pub(crate) state: Arc<dyn StateReader>,
+    pub(crate) cursors: Arc<dyn CursorSigner>,
+    pub(crate) secrets: SecretServices,
+    pub(crate) prober: Arc<dyn ServerProber>,
+    pub(crate) authority: Arc<dyn CertificateAuthority>,
     pub(crate) drain: Drain,
     pub(crate) watch_limiter: Arc<WatchLimiter>,
+    writer: Arc<dyn CommandWriter>,
+}
+
+/// Services for the secrets of an object that is written.
+#[derive(Clone)]
+pub(crate) struct SecretServices {
+    pub(crate) sealer: Arc<dyn SecretSealer>,
+    pub(crate) tokens: Arc<dyn TokenIssuer>,
 }
 
 /// Fields of a write request other than the object.
@@ -48,10 +61,35 @@ pub(crate) struct WriteOutcome {
     pub(crate) revision: Option<Revision>,
 }
 
+/// Waits until the published state has reached `revision`, for at most [`SETTLE_TIMEOUT`].
+pub(crate) async fn wait_published(state: &dyn StateReader, revision: Revision) {
+    let mut watcher = state.watch_state();
+    let reached = watcher.wait_for(|published| published.state.revision() >= revision);
+    // A timeout is no error: the change is written, and readers will see it.
+    let _settled = timeout(SETTLE_TIMEOUT, reached).await.is_ok();
+}
+
 impl ApiContext {
+    /// Creates the context of a listener.
+    pub(crate) fn new(control_api: &Arc<dyn ControlApi>, drain: Drain) -> Self {
+        Self {
+            state: Arc::<dyn ControlApi>::clone(control_api),
+            cursors: Arc::<dyn ControlApi>::clone(control_api),
+            secrets: SecretServices {
+                sealer: Arc::<dyn ControlApi>::clone(control_api),
+                tokens: Arc::<dyn ControlApi>::clone(control_api),
+            },
+            prober: Arc::<dyn ControlApi>::clone(control_api),
+            authority: Arc::<dyn ControlApi>::clone(control_api),
+            drain,
+            watch_limiter: Arc::default(),
+            writer: Arc::<dyn ControlApi>::clone(control_api),
+        }
+    }
+
     /// Returns the state that is published now.
     pub(crate) fn published(&self) -> Arc<PublishedState> {
-        Arc::clone(&self.control_api.published().borrow())
+        self.state.published()
     }
 
     /// Digest that recognises a repeated request. It is keyed, because a request may contain a secret that could be
@@ -60,7 +98,7 @@ impl ApiContext {
         let mut bytes = caller.method.as_bytes().to_vec();
         bytes.push(0);
         bytes.extend(request.encode_to_vec());
-        Digest(self.control_api.hash(SecretPurpose::Cursor, &bytes).0)
+        self.cursors.sign(&bytes)
     }
 
     /// Submits a command. A dry run only decides it.
@@ -81,8 +119,8 @@ impl ApiContext {
             }),
         };
         let mut context = CommandContext {
-            now: self.control_api.now(),
-            author: write.caller.author(),
+            now: self.state.now(),
+            author: CommandAuthor::Caller(write.caller.identity.clone()),
             request,
         };
         let given = write.resource_version.as_deref();
@@ -93,20 +131,12 @@ impl ApiContext {
             let revision = None;
             return Ok(WriteOutcome { change, revision });
         }
-        let outcome = self.control_api.submit(command, context).await;
+        let outcome = self.writer.submit(command, context).await;
         let outcome = outcome.map_err(|error| status::submit(&error, given))?;
-        self.wait_published(outcome.revision).await;
+        wait_published(&*self.state, outcome.revision).await;
         Ok(WriteOutcome {
             change: outcome.change,
             revision: Some(outcome.revision),
         })
-    }
-
-    /// Waits until the published state has reached `revision`, for at most [`SETTLE_TIMEOUT`].
-    pub(crate) async fn wait_published(&self, revision: Revision) {
-        let mut published = self.control_api.published();
-        let reached = published.wait_for(|published| published.state.revision() >= revision);
-        // A timeout is no error: the change is written, and readers will see it.
-        let _settled = timeout(SETTLE_TIMEOUT, reached).await.is_ok();
     }
 }

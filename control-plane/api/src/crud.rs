@@ -6,17 +6,18 @@ use prost::Message as _;
 use prost_types::FieldMask;
 use tonic::Status;
 use toolgate_control_core::{
-    CallerIdentity, Change, Command, ObjectKey, Rejection, Revision, VersionedObject, recompile,
+    CallerIdentity, Change, Command, ObjectKey, Rejection, Revision, VersionedObject,
+    port::{PlaintextSecret, PublishedState},
+    recompile,
 };
-use toolgate_model::Slug;
+use toolgate_model::{ObjectId as _, Organization, Slug};
 use toolgate_proto::admin::v1 as pb;
-use toolgate_wire::{PlaintextValue, resource_name};
+use toolgate_wire::resource_name;
 
 use crate::{
-    api_context::{ApiContext, WriteOutcome, WriteRequest},
+    api_context::{ApiContext, WriteOutcome, WriteRequest, wait_published},
     caller::AdminCaller,
-    control_api::PublishedState,
-    kinds::{AdminResource, objects_of_org, show},
+    kinds::{AdminResource, objects_of_org, owner, show},
     masks,
     pages::{self, PageQuery},
     status,
@@ -50,8 +51,9 @@ pub(crate) fn get<R: AdminResource>(
     caller: &AdminCaller,
     name: &str,
 ) -> Result<R::Proto, Status> {
-    let id = R::parse(name).map_err(|error| status::invalid_name("name", &error))?;
-    caller.require_in_org(R::org(&id), &R::key(&id))?;
+    let id =
+        resource_name::parse::<R>(name).map_err(|error| status::invalid_name("name", &error))?;
+    caller.require_in_org(owner::<R>(&id), &R::key(id.clone()))?;
     let published = edge.published();
     let stored = stored::<R>(&published, &id)?;
     Ok(show::<R>(&id, stored, &published))
@@ -70,21 +72,21 @@ pub(crate) fn list<R: AdminResource>(
         None => None,
     };
     let query = PageQuery {
-        control_api: &*edge.control_api,
+        cursors: &*edge.cursors,
         caller,
         scope,
     };
     let wrong = |error| status::invalid_name("page_token", &error);
     let after = query.after(&request.page_token)?;
     let after = after
-        .map(|name| R::parse(&name).map_err(wrong))
+        .map(|name| resource_name::parse::<R>(&name).map_err(wrong))
         .transpose()?;
     let published = edge.published();
     let found = match &org {
         Some(org) => objects_of_org::<R>(&published.state, org, after.as_ref(), size + 1),
         None => {
             let all = R::table(&published.state).after(after.as_ref());
-            let visible = all.filter(|(id, _)| caller.may_in(R::org(id)));
+            let visible = all.filter(|(id, _)| caller.may_in(owner::<R>(id)));
             let owned = visible.map(|(id, stored)| (id.clone(), stored));
             owned.take(size + 1).collect()
         }
@@ -97,7 +99,9 @@ pub(crate) fn list<R: AdminResource>(
     let mut last = None;
     for (id, stored) in found {
         if page.items.len() == size || bytes >= pages::MAX_BYTES {
-            page.next = last.map_or_else(String::new, |last| query.token(&R::format(&last)));
+            page.next = last.map_or_else(String::new, |last| {
+                query.token(&resource_name::format::<R>(&last))
+            });
             break;
         }
         let message = show::<R>(&id, stored, &published);
@@ -113,12 +117,12 @@ pub(crate) async fn create<R: AdminResource>(
     edge: &ApiContext,
     write: WriteRequest<'_>,
     request: CreateRequest<R::Proto>,
-) -> Result<(R::Proto, Option<PlaintextValue>), Status> {
+) -> Result<(R::Proto, Option<PlaintextSecret>), Status> {
     let org = match &request.parent {
         Some(parent) => Some(organization(edge, write.caller, parent)?),
         None => None,
     };
-    let field = format!("{}_id", R::FIELD);
+    let field = format!("{}_id", R::KIND.as_str());
     if request.id.is_empty() {
         return Err(status::invalid(field, "is required: choose an id"));
     }
@@ -126,14 +130,14 @@ pub(crate) async fn create<R: AdminResource>(
         .id
         .parse()
         .map_err(|error| status::invalid(&field, error))?;
-    let id = R::within(org.as_ref(), id)
+    let id = R::Id::from_parts(org, id)
         .ok_or_else(|| status::invalid("parent", "is required: set it"))?;
-    if !write.caller.may_in(R::org(&id)) {
+    if !write.caller.may_in(owner::<R>(&id)) {
         write.caller.require_globally()?;
     }
     let mut message = request.message.unwrap_or_default();
     set_name::<R>(&mut message, &id)?;
-    let mut prepared = R::prepare(&*edge.control_api, &message, None)?;
+    let mut prepared = R::prepare(&edge.secrets, &message, None)?;
     let secret = prepared.secret.take();
     let done = edge
         .submit(&write, Command::Create(prepared.desired))
@@ -151,12 +155,15 @@ pub(crate) async fn update<R: AdminResource>(
     message: Option<R::Proto>,
     mask: Option<FieldMask>,
 ) -> Result<R::Proto, Status> {
-    let missing = || status::invalid(R::FIELD, "is required: send the object");
+    let missing = || status::invalid(R::KIND.as_str(), "is required: send the object");
     let mut given = message.ok_or_else(missing)?;
     let metadata = R::metadata(&mut given).take().unwrap_or_default();
-    let path = |field: &str| format!("{}.metadata.{field}", R::FIELD);
-    let id = R::parse(&metadata.name).map_err(|e| status::invalid_name(&path("name"), &e))?;
-    write.caller.require_in_org(R::org(&id), &R::key(&id))?;
+    let path = |field: &str| format!("{}.metadata.{field}", R::KIND.as_str());
+    let id = resource_name::parse::<R>(&metadata.name)
+        .map_err(|e| status::invalid_name(&path("name"), &e))?;
+    write
+        .caller
+        .require_in_org(owner::<R>(&id), &R::key(id.clone()))?;
     if metadata.resource_version.is_empty() {
         let reason = "is required: read the object, change it, and send its version back";
         return Err(status::invalid(path("resource_version"), reason));
@@ -167,8 +174,8 @@ pub(crate) async fn update<R: AdminResource>(
     let published = published_at_least::<R>(edge, &id, expected).await?;
     let stored = stored::<R>(&published, &id)?;
     check_system_owned(write.caller, &*stored.object)?;
-    let merged = masks::apply::<R>(&stored.object.to_proto(), &given, mask.as_ref())?;
-    let prepared = R::prepare(&*edge.control_api, &merged, Some(&stored.object))?;
+    let merged = masks::apply::<R>(&stored.object.to_message(), &given, mask.as_ref())?;
+    let prepared = R::prepare(&edge.secrets, &merged, Some(&stored.object))?;
     let command = Command::Update {
         object: prepared.desired,
         expected,
@@ -183,9 +190,10 @@ pub(crate) async fn delete<R: AdminResource>(
     name: &str,
     resource_version: &str,
 ) -> Result<(), Status> {
-    let id = R::parse(name).map_err(|error| status::invalid_name("name", &error))?;
-    let key = R::key(&id);
-    if !write.caller.may_in(R::org(&id)) {
+    let id =
+        resource_name::parse::<R>(name).map_err(|error| status::invalid_name("name", &error))?;
+    let key = R::key(id.clone());
+    if !write.caller.may_in(owner::<R>(&id)) {
         return Err(status::not_found(&key));
     }
     let published = edge.published();
@@ -260,7 +268,7 @@ pub(crate) fn organization(
     caller: &AdminCaller,
     parent: &str,
 ) -> Result<Slug, Status> {
-    let org = resource_name::parse_organization(parent);
+    let org = resource_name::parse::<Organization>(parent);
     let org = org.map_err(|error| status::invalid_name("parent", &error))?;
     let key = ObjectKey::Organization(org.clone());
     caller.require_in_org(&org, &key)?;
@@ -287,7 +295,7 @@ async fn published_at_least<R: AdminResource>(
     if !behind(&published) {
         return Ok(published);
     }
-    edge.wait_published(expected).await;
+    wait_published(&*edge.state, expected).await;
     let published = edge.published();
     if !behind(&published) {
         return Ok(published);
@@ -295,7 +303,7 @@ async fn published_at_least<R: AdminResource>(
     match R::table(&published.state).get(id) {
         // The wait was long enough: the revision was never written, or belongs to a store that was restored since.
         Some(stored) => Err(status::unknown_version(
-            &R::key(id),
+            &R::key(id.clone()),
             stored.mod_revision,
             expected,
         )),
@@ -313,7 +321,7 @@ fn stored<'a, R: AdminResource>(
     if let Some(stored) = R::table(&published.state).get(id) {
         return Ok(stored);
     }
-    let key = R::key(id);
+    let key = R::key(id.clone());
     Err(match published.state.quarantined(&key) {
         Some(quarantined) => {
             let reason = quarantined.reason.clone();
@@ -325,12 +333,12 @@ fn stored<'a, R: AdminResource>(
 
 /// Sets the name in a message that is to be created. A name that is already set must be equal.
 fn set_name<R: AdminResource>(message: &mut R::Proto, id: &R::Id) -> Result<(), Status> {
-    let name = R::format(id);
+    let name = resource_name::format::<R>(id);
     let metadata = R::metadata(message).get_or_insert_with(pb::Metadata::default);
     if !metadata.name.is_empty() && metadata.name != name {
         let reason = format!("is not `{name}`, which parent and id make: leave it empty");
         return Err(status::invalid(
-            format!("{}.metadata.name", R::FIELD),
+            format!("{}.metadata.name", R::KIND.as_str()),
             reason,
         ));
     }

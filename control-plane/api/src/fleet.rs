@@ -8,6 +8,9 @@ use rustls::ServerConfig;
 use tokio::{io::DuplexStream, net::TcpListener, sync::Semaphore};
 use tonic::service::Routes;
 use toolgate_actor::ActorSystem;
+use toolgate_control_core::port::{
+    CertificateAuthority, CommandWriter, SecretSealer, StateReader, TokenIssuer,
+};
 use toolgate_proto::{
     credential::v1::credentials_server::CredentialsServer,
     push::v1::{fleet_server::FleetServer, push_server::PushServer},
@@ -16,13 +19,11 @@ use toolgate_runtime::{Drain, Readiness};
 
 use crate::{
     access_control::{self, AccessControl},
-    api_context::ApiContext,
     caller::ConnectionPeer,
-    control_api::ControlApi,
+    control_api::{ControlApi, KeyringReader},
     health,
     listen::{self, ServeOptions},
     rights::ListenerKind,
-    watch_limiter::WatchLimiter,
 };
 
 mod credentials;
@@ -55,13 +56,19 @@ pub enum PeerAuthentication {
 #[derive(Clone)]
 pub struct FleetService {
     serve: ServeOptions,
-    control_api: Arc<dyn ControlApi>,
+    authority: Arc<dyn CertificateAuthority>,
 }
 
 /// Implementation of the services of this listener.
 #[derive(Clone)]
 pub(crate) struct ProxyServices {
-    pub(crate) context: ApiContext,
+    pub(crate) state: Arc<dyn StateReader>,
+    pub(crate) writer: Arc<dyn CommandWriter>,
+    pub(crate) tokens: Arc<dyn TokenIssuer>,
+    pub(crate) sealer: Arc<dyn SecretSealer>,
+    pub(crate) authority: Arc<dyn CertificateAuthority>,
+    pub(crate) keyring: Arc<dyn KeyringReader>,
+    pub(crate) drain: Drain,
     pub(crate) actors: ActorSystem,
     pub(crate) feeds: Arc<subscribe::FeedRegistry>,
 }
@@ -81,19 +88,20 @@ impl FleetService {
             name: "proxy connection",
             grace: GRACE_PERIOD,
         };
-        Self { serve, control_api }
+        let authority = control_api;
+        Self { serve, authority }
     }
 
     /// Serves a listener until the drain starts. Run it with [`Drain::spawn`].
     pub async fn serve(self, listener: TcpListener, trust: PeerAuthentication) -> io::Result<()> {
-        let control_api = self.control_api;
+        let authority = self.authority;
         match trust {
             PeerAuthentication::Insecure => {
                 listen::accept(listener, None, |_none| ConnectionPeer::Trusted, self.serve).await
             }
             PeerAuthentication::MutualTls(tls) => {
                 let peer = move |certificate: Option<&[u8]>| {
-                    let id = certificate.and_then(|der| control_api.proxy_of_certificate(der));
+                    let id = certificate.and_then(|der| authority.proxy_of_certificate(der));
                     id.map_or(ConnectionPeer::Unknown, ConnectionPeer::Proxy)
                 };
                 listen::accept(listener, Some(tls), peer, self.serve).await
@@ -123,18 +131,20 @@ pub(crate) fn router(
     drain: Drain,
 ) -> Router {
     let gate = Arc::new(AccessControl {
-        control_api: Arc::clone(&control_api),
+        state: Arc::<dyn ControlApi>::clone(&control_api),
+        tokens: Arc::<dyn ControlApi>::clone(&control_api),
         listener: ListenerKind::Fleet,
         permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
         deadline: DEADLINE,
     });
-    let edge = ApiContext {
-        control_api,
-        drain,
-        watch_limiter: Arc::new(WatchLimiter::default()),
-    };
     let members = ProxyServices {
-        context: edge,
+        state: Arc::<dyn ControlApi>::clone(&control_api),
+        writer: Arc::<dyn ControlApi>::clone(&control_api),
+        tokens: Arc::<dyn ControlApi>::clone(&control_api),
+        sealer: Arc::<dyn ControlApi>::clone(&control_api),
+        authority: Arc::<dyn ControlApi>::clone(&control_api),
+        keyring: control_api,
+        drain,
         actors,
         feeds: Arc::default(),
     };

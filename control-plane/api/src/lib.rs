@@ -1,5 +1,5 @@
 //! gRPC API of the control plane. Operators call [`admin`], proxies call [`fleet`]. Both authenticate the caller,
-//! convert messages to and from the model, and leave decisions to the core through [`control_api::ControlApi`]. Access
+//! convert messages to and from the model, and leave decisions to the core through its ports (`core::port`). Access
 //! is denied by default: [`rights`] lists the right of every method, and a method without an entry is rejected.
 
 pub mod admin;
@@ -26,5 +26,5 @@ mod watch;
 mod watch_limiter;
 
 pub use admin::AdminOptions;
-pub use control_api::{CommitOutcome, ControlApi, PublishedState, SecretPurpose, SubmitError};
+pub use control_api::{ControlApi, KeyringReader};
 pub use fleet::{FleetService, PeerAuthentication};

@@ -26,7 +26,7 @@ pub(crate) fn apply<R: AdminResource>(
 ) -> Result<R::Proto, Status> {
     let descriptor = POOL
         .as_ref()
-        .and_then(|pool| pool.get_message_by_name(R::MESSAGE));
+        .and_then(|pool| pool.get_message_by_name(&message_name::<R>()));
     let descriptor = descriptor.ok_or_else(|| Status::internal("the schema is not available"))?;
     let named = mask.map_or(&[][..], |mask| &mask.paths);
     if named.len() > MAX_PATHS {
@@ -41,12 +41,17 @@ pub(crate) fn apply<R: AdminResource>(
     let mut merged = dynamic(&descriptor, stored)?;
     let given = dynamic(&descriptor, given)?;
     for path in paths {
-        let fields =
-            resolve(&descriptor, path).ok_or_else(|| unknown(path, &descriptor, R::FIELD))?;
+        let fields = resolve(&descriptor, path)
+            .ok_or_else(|| unknown(path, &descriptor, R::KIND.as_str()))?;
         copy(&mut merged, &given, &fields);
     }
     let bytes = merged.encode_to_vec();
     R::Proto::decode(bytes.as_slice()).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// Returns the full name of the message of a kind.
+fn message_name<R: AdminResource>() -> String {
+    format!("toolgate.admin.v1.{}", R::KIND.message())
 }
 
 fn dynamic(

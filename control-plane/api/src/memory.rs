@@ -1,4 +1,4 @@
-//! In-memory [`ControlApi`], and calls to a router without a socket, for the tests of this crate.
+//! In-memory control plane, and calls to a router without a socket, for the tests of this crate.
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +15,13 @@ use prost::Message;
 use tokio::{sync::watch, time::timeout};
 use tonic::{Code, Status};
 use toolgate_control_core::{
-    Change, Command, CommandContext, CompileOutput, Desired, ObjectEvent, Rejection, StoreState,
-    compile, decide,
+    Change, Command, CommandAuthor, CommandContext, CompileOutput, Desired, ObjectEvent, Rejection,
+    StoreState, compile, decide,
     port::{
-        BoxFuture, EncryptionContext, PlaintextSecret, ProbeError, SealError, SecretSealer,
-        ServerProber,
+        BoxFuture, CertificateAuthority, CommandWriter, CommitOutcome, CursorSigner,
+        EncryptionContext, IssueError, IssuedCertificate, MintedSecret, PlaintextSecret,
+        ProbeError, PublicationEnded, PublishedState, SealError, SecretPurpose, SecretSealer,
+        ServerProber, StateReader, StateWatcher, SubmitError, TokenIssuer,
     },
 };
 use toolgate_model::{
@@ -27,16 +29,10 @@ use toolgate_model::{
     ServerDefinitions, Slug, Timestamp, Token, TokenHash, TokenSubject,
 };
 use toolgate_runtime::{Clock as _, ManualClock};
-use toolgate_wire::{
-    PlaintextValue,
-    keys::{ProxyKeyring, SealKey},
-};
+use toolgate_wire::keys::{ProxyKeyring, SealKey};
 use tower::ServiceExt as _;
 
-use crate::control_api::{
-    CommitOutcome, ControlApi, IssueError, IssuedCertificate, MintedSecret, PublishedState,
-    SecretPurpose, SubmitError,
-};
+use crate::control_api::KeyringReader;
 
 /// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
 pub(crate) const HANG_GUARD: Duration = Duration::from_secs(60);
@@ -114,7 +110,7 @@ impl MemoryControlApi {
     pub(crate) fn command(&self, command: Command) -> Result<CommitOutcome, Rejection> {
         let context = CommandContext {
             now: self.now(),
-            author: "system".into(),
+            author: CommandAuthor::SYSTEM,
             request: None,
         };
         self.commit(&command, &context)
@@ -161,11 +157,34 @@ fn events(change: &Change, revision: u64) -> Vec<ObjectEvent> {
     puts.chain(deletes).collect()
 }
 
-impl ControlApi for MemoryControlApi {
-    fn published(&self) -> watch::Receiver<Arc<PublishedState>> {
-        self.published.subscribe()
+/// Receiver of the published state.
+struct PublicationReceiver(watch::Receiver<Arc<PublishedState>>);
+
+impl StateWatcher for PublicationReceiver {
+    fn latest(&mut self) -> Arc<PublishedState> {
+        Arc::clone(&self.0.borrow_and_update())
     }
 
+    fn changed(&mut self) -> BoxFuture<'_, Result<(), PublicationEnded>> {
+        Box::pin(async { self.0.changed().await.map_err(|_closed| PublicationEnded) })
+    }
+}
+
+impl StateReader for MemoryControlApi {
+    fn published(&self) -> Arc<PublishedState> {
+        Arc::clone(&self.published.borrow())
+    }
+
+    fn watch_state(&self) -> Box<dyn StateWatcher> {
+        Box::new(PublicationReceiver(self.published.subscribe()))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+impl CommandWriter for MemoryControlApi {
     fn submit(
         &self,
         command: Command,
@@ -178,11 +197,9 @@ impl ControlApi for MemoryControlApi {
             self.commit(&command, &context).map_err(SubmitError::from)
         })
     }
+}
 
-    fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
+impl TokenIssuer for MemoryControlApi {
     fn hash(&self, purpose: SecretPurpose, secret: &[u8]) -> TokenHash {
         TokenHash(Digest::of_bytes(&[format!("{purpose:?}").as_bytes(), secret].concat()).0)
     }
@@ -192,19 +209,19 @@ impl ControlApi for MemoryControlApi {
         let secret = format!("minted-{number}");
         MintedSecret {
             hash: self.hash(purpose, secret.as_bytes()),
-            secret: PlaintextValue::new(secret.into_bytes()),
+            secret: Box::new(secret),
             hint: "minted".into(),
         }
     }
+}
 
-    fn seal(&self) -> &dyn SecretSealer {
-        self
+impl CursorSigner for MemoryControlApi {
+    fn sign(&self, value: &[u8]) -> Digest {
+        Digest::of_bytes(&[b"cursor", value].concat())
     }
+}
 
-    fn prober(&self) -> &dyn ServerProber {
-        self
-    }
-
+impl KeyringReader for MemoryControlApi {
     fn keyring(&self) -> ProxyKeyring {
         let key = SealKey {
             epoch: 1,
@@ -215,7 +232,9 @@ impl ControlApi for MemoryControlApi {
             seal_keys: vec![key],
         }
     }
+}
 
+impl CertificateAuthority for MemoryControlApi {
     fn issue(&self, _proxy: &Slug, csr_der: &[u8]) -> Result<IssuedCertificate, IssueError> {
         if csr_der == b"bad" {
             return Err(IssueError::InvalidRequest("not a request".into()));

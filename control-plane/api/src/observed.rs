@@ -2,24 +2,26 @@
 
 use prost::Message as _;
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{Command, JoinToken, ObjectKey, limits, push::is_connected};
+use toolgate_control_core::{
+    Command, JoinToken, ObjectKey, VersionedObject, limits,
+    port::{PublishedState, SecretPurpose},
+    push::is_connected,
+};
 use toolgate_model::{ObjectName, ProxyStatus, ServerDefinitions, Slug, Timestamp};
 use toolgate_proto::admin::v1::{
     self as pb, CreateJoinTokenRequest, DeleteProxyRequest, GetCatalogueRequest, GetProxyRequest,
     ListCataloguesRequest, ListCataloguesResponse, ListProxiesRequest, ListProxiesResponse,
     ListVersionsRequest, ListVersionsResponse, RefreshCatalogueRequest, VersionEntry,
 };
-use toolgate_wire::{
-    ProtoConversion as _, ResourceCollection, admin::version_to_proto, field, resource_name,
-};
+use toolgate_wire::{ProtoConversion as _, admin::version_to_proto, field, resource_name};
 
 use crate::{
     api_context::{ApiContext, WriteRequest},
     caller::AdminCaller,
-    control_api::{PublishedState, SecretPurpose},
     crud,
     pages::{self, PageQuery},
     status,
+    watch::{ObjectFingerprint, WatchedKind},
 };
 
 type RpcResult<T> = Result<Response<T>, Status>;
@@ -27,31 +29,70 @@ type RpcResult<T> = Result<Response<T>, Status>;
 /// Default validity of a join token, in seconds.
 const DEFAULT_JOIN_TOKEN_SECONDS: u64 = 900;
 
-/// Converts a proxy to the message that callers see at `now`.
-pub(crate) fn show_proxy(
-    proxy: &ProxyStatus,
-    published: &PublishedState,
-    now: Timestamp,
-) -> pb::Proxy {
-    let mut message = proxy.to_proto();
-    message.connected = is_connected(proxy, now);
-    message.wanted = Some(version_to_proto(published.compiled.snapshot.version));
-    message
+impl WatchedKind for ServerDefinitions {
+    type Message = pb::Catalogue;
+
+    fn show(
+        _id: &ObjectName,
+        stored: &VersionedObject<Self>,
+        _published: &PublishedState,
+        _now: Timestamp,
+    ) -> pb::Catalogue {
+        stored.object.to_proto()
+    }
+
+    fn tombstone(server: &ObjectName) -> pb::Catalogue {
+        pb::Catalogue {
+            name: resource_name::format::<Self>(server),
+            ..Default::default()
+        }
+    }
+}
+
+impl WatchedKind for ProxyStatus {
+    type Message = pb::Proxy;
+
+    fn show(
+        _id: &Slug,
+        stored: &VersionedObject<Self>,
+        published: &PublishedState,
+        now: Timestamp,
+    ) -> pb::Proxy {
+        let mut message = stored.object.to_proto();
+        message.connected = is_connected(stored, now);
+        message.wanted = Some(version_to_proto(published.compiled.snapshot.version));
+        message
+    }
+
+    fn tombstone(id: &Slug) -> pb::Proxy {
+        pb::Proxy {
+            name: resource_name::format::<Self>(id),
+            ..Default::default()
+        }
+    }
+
+    fn fingerprint(
+        _id: &Slug,
+        stored: &VersionedObject<Self>,
+        published: &PublishedState,
+    ) -> ObjectFingerprint {
+        let wanted = published.compiled.snapshot.version;
+        ObjectFingerprint::TargetVersion(stored.mod_revision, wanted)
+    }
 }
 
 #[tonic::async_trait]
 impl pb::proxies_server::Proxies for ApiContext {
     async fn get_proxy(&self, request: Request<GetProxyRequest>) -> RpcResult<pb::Proxy> {
         AdminCaller::of(&request)?.require_globally()?;
-        let id = resource_name::parse_proxy(&request.get_ref().name);
+        let id = resource_name::parse::<ProxyStatus>(&request.get_ref().name);
         let id = id.map_err(|error| status::invalid_name("name", &error))?;
         let published = self.published();
         let proxy = published.state.proxies.get(&id);
-        let proxy = proxy.ok_or_else(|| status::not_found(&ObjectKey::Proxy(id)))?;
-        Ok(Response::new(show_proxy(
-            &proxy.object,
-            &published,
-            self.control_api.now(),
+        let proxy = proxy.ok_or_else(|| status::not_found(&ObjectKey::Proxy(id.clone())))?;
+        let now = self.state.now();
+        Ok(Response::new(ProxyStatus::show(
+            &id, proxy, &published, now,
         )))
     }
 
@@ -64,7 +105,7 @@ impl pb::proxies_server::Proxies for ApiContext {
         let request = request.into_inner();
         let size = pages::size(request.page_size)?;
         let query = PageQuery {
-            control_api: &*self.control_api,
+            cursors: &*self.cursors,
             caller: &caller,
             scope: "",
         };
@@ -76,7 +117,7 @@ impl pb::proxies_server::Proxies for ApiContext {
         let mut answer = ListProxiesResponse::default();
         let mut bytes = 0;
         while let Some((id, proxy)) = found.next() {
-            let shown = show_proxy(&proxy.object, &published, self.control_api.now());
+            let shown = ProxyStatus::show(id, proxy, &published, self.state.now());
             bytes += shown.encoded_len();
             answer.proxies.push(shown);
             let full = bytes >= pages::MAX_BYTES || answer.proxies.len() == size;
@@ -92,7 +133,7 @@ impl pb::proxies_server::Proxies for ApiContext {
         let caller = AdminCaller::of(&request)?;
         caller.require_globally()?;
         let request = request.into_inner();
-        let id = resource_name::parse_proxy(&request.name);
+        let id = resource_name::parse::<ProxyStatus>(&request.name);
         let id = id.map_err(|error| status::invalid_name("name", &error))?;
         let write = WriteRequest {
             caller: &caller,
@@ -126,9 +167,9 @@ impl pb::proxies_server::Proxies for ApiContext {
             let reason = format!("use at most {} visible characters", limits::REGION);
             return Err(status::invalid("region", reason));
         }
-        let minted = self.control_api.mint_secret(SecretPurpose::Join);
+        let minted = self.secrets.tokens.mint_secret(SecretPurpose::Join);
         let expires = self
-            .control_api
+            .state
             .now()
             .after(std::time::Duration::from_secs(seconds));
         let write = WriteRequest {
@@ -145,8 +186,8 @@ impl pb::proxies_server::Proxies for ApiContext {
         });
         self.submit(&write, command).await?;
         Ok(Response::new(pb::JoinToken {
-            secret: String::from_utf8_lossy(minted.secret.expose()).into_owned(),
-            ca_pem: self.control_api.authority_pem(),
+            secret: String::from_utf8_lossy((*minted.secret).as_ref()).into_owned(),
+            ca_pem: self.authority.authority_pem(),
             expire_time: Some(field::to_timestamp(expires)),
         }))
     }
@@ -176,14 +217,14 @@ impl pb::catalogues_server::Catalogues for ApiContext {
         let size = pages::size(request.page_size)?;
         let org = crud::organization(self, &caller, &request.parent)?;
         let query = PageQuery {
-            control_api: &*self.control_api,
+            cursors: &*self.cursors,
             caller: &caller,
             scope: &request.parent,
         };
         let wrong = |error| status::invalid_name("page_token", &error);
         let after = query.after(&request.page_token)?;
         let after = after
-            .map(|name| ResourceCollection::Catalogues.parse(&name).map_err(wrong))
+            .map(|name| resource_name::parse::<ServerDefinitions>(&name).map_err(wrong))
             .transpose()?;
         let published = self.published();
         let mut found = definitions_of_org(&published, &org, after.as_ref())
@@ -197,7 +238,7 @@ impl pb::catalogues_server::Catalogues for ApiContext {
             answer.catalogues.push(shown);
             let full = bytes >= pages::MAX_BYTES || answer.catalogues.len() == size;
             if full && found.peek().is_some() {
-                let last = ResourceCollection::Catalogues.format(&catalogue.server);
+                let last = resource_name::format::<ServerDefinitions>(&catalogue.server);
                 answer.next_page_token = query.token(&last);
                 break;
             }
@@ -215,7 +256,7 @@ impl pb::catalogues_server::Catalogues for ApiContext {
         if !self.published().state.servers.contains(&name) {
             return Err(status::not_found(&server));
         }
-        let catalogue = self.control_api.prober().probe_now(name).await;
+        let catalogue = self.prober.probe_now(name).await;
         let catalogue = catalogue.map_err(|error| status::probe(&error, &server))?;
         Ok(Response::new(catalogue.to_proto()))
     }
@@ -232,7 +273,7 @@ impl pb::versions_server::Versions for ApiContext {
         let request = request.into_inner();
         let size = pages::size(request.page_size)?;
         let query = PageQuery {
-            control_api: &*self.control_api,
+            cursors: &*self.cursors,
             caller: &caller,
             scope: "",
         };
@@ -241,7 +282,7 @@ impl pb::versions_server::Versions for ApiContext {
         let before: Option<u64> = before.map(|n| n.parse().map_err(wrong)).transpose()?;
         let published = self.published();
         let older = |number: u64| before.is_none_or(|before| number < before);
-        let now = self.control_api.now();
+        let now = self.state.now();
         let newest_first = published.state.history.iter().rev();
         let mut found = newest_first
             .filter(|(number, _)| older(**number))
@@ -276,7 +317,7 @@ impl pb::versions_server::Versions for ApiContext {
 
 /// Parses the name of server definitions. Succeeds if the caller has the right of its request there.
 fn definitions_name(caller: &AdminCaller, given: &str) -> Result<ObjectName, Status> {
-    let name = ResourceCollection::Catalogues.parse(given);
+    let name = resource_name::parse::<ServerDefinitions>(given);
     let name = name.map_err(|error| status::invalid_name("name", &error))?;
     caller.require_in_org(&name.org, &ObjectKey::Definitions(name.clone()))?;
     Ok(name)

@@ -3,12 +3,9 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tonic::Status;
+use toolgate_control_core::port::CursorSigner;
 
-use crate::{
-    caller::AdminCaller,
-    control_api::{ControlApi, SecretPurpose},
-    status,
-};
+use crate::{caller::AdminCaller, status};
 
 /// Default number of objects in a page.
 const DEFAULT_SIZE: usize = 100;
@@ -23,7 +20,7 @@ const MAX_TOKEN: usize = 512;
 
 /// List that a page token belongs to.
 pub(crate) struct PageQuery<'a> {
-    pub(crate) control_api: &'a dyn ControlApi,
+    pub(crate) cursors: &'a dyn CursorSigner,
     pub(crate) caller: &'a AdminCaller,
     /// Name of the parent of the list.
     pub(crate) scope: &'a str,
@@ -63,12 +60,12 @@ impl PageQuery<'_> {
 
     fn signature(&self, last: &str) -> [u8; SIGNATURE_BYTES] {
         let Self {
-            control_api,
+            cursors,
             caller,
             scope,
         } = self;
         let signed = [caller.method, &caller.author(), scope, last].join("\0");
-        let hash = control_api.hash(SecretPurpose::Cursor, signed.as_bytes());
+        let hash = cursors.sign(signed.as_bytes());
         let mut signature = [0; SIGNATURE_BYTES];
         signature.copy_from_slice(&hash.0[..SIGNATURE_BYTES]);
         signature

@@ -1,12 +1,10 @@
 //! Problems of gateways and servers, as text. Probe results are not part of a snapshot, so the problems that the
 //! compiler reports are completed here from the server definitions, which change without a new version.
 
-use toolgate_control_core::{ProblemKind, limits};
+use toolgate_control_core::{ProblemKind, limits, port::PublishedState};
 use toolgate_model::{ObjectName, ResourceKey, ResourceKind, Slug};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::field;
-
-use crate::control_api::PublishedState;
 
 /// Returns the problems that keep parts of a gateway from being exposed.
 pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Rights of all methods, one entry each. A method without an entry is rejected, and a test fails until it has one.
 
 use toolgate_control_core::{AccessRight, ObjectKind};
+use toolgate_model::for_each_kind;
 
 /// Listener that serves a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,115 +61,103 @@ const fn public_rule(method: &'static str) -> MethodRule {
     }
 }
 
-use AccessRight::{CreateOrganization, Read, Write};
-use ObjectKind::{Credential, Definitions, Gateway, Organization, Proxy, Server, Token};
+use AccessRight::{Read, Write};
+use ObjectKind::{Organization, Proxy, Token};
 
-/// Access rules of all methods.
-pub const METHOD_RULES: &[MethodRule] = &[
-    admin_rule(
-        "toolgate.admin.v1.Organizations/CreateOrganization",
-        CreateOrganization,
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Organizations/GetOrganization",
-        Read(Organization),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Organizations/ListOrganizations",
-        Read(Organization),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Organizations/UpdateOrganization",
-        Write(Organization),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Organizations/DeleteOrganization",
-        CreateOrganization,
-    ),
-    admin_rule("toolgate.admin.v1.Gateways/CreateGateway", Write(Gateway)),
-    admin_rule("toolgate.admin.v1.Gateways/GetGateway", Read(Gateway)),
-    admin_rule("toolgate.admin.v1.Gateways/ListGateways", Read(Gateway)),
-    admin_rule("toolgate.admin.v1.Gateways/UpdateGateway", Write(Gateway)),
-    admin_rule("toolgate.admin.v1.Gateways/DeleteGateway", Write(Gateway)),
-    admin_rule("toolgate.admin.v1.Servers/CreateServer", Write(Server)),
-    admin_rule("toolgate.admin.v1.Servers/GetServer", Read(Server)),
-    admin_rule("toolgate.admin.v1.Servers/ListServers", Read(Server)),
-    admin_rule("toolgate.admin.v1.Servers/UpdateServer", Write(Server)),
-    admin_rule("toolgate.admin.v1.Servers/DeleteServer", Write(Server)),
-    admin_rule(
-        "toolgate.admin.v1.Credentials/CreateCredential",
-        Write(Credential),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Credentials/GetCredential",
-        Read(Credential),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Credentials/ListCredentials",
-        Read(Credential),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Credentials/UpdateCredential",
-        Write(Credential),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Credentials/DeleteCredential",
-        Write(Credential),
-    ),
-    admin_rule("toolgate.admin.v1.Tokens/CreateToken", Write(Token)),
-    admin_rule("toolgate.admin.v1.Tokens/GetToken", Read(Token)),
-    admin_rule("toolgate.admin.v1.Tokens/ListTokens", Read(Token)),
-    admin_rule("toolgate.admin.v1.Tokens/UpdateToken", Write(Token)),
-    admin_rule("toolgate.admin.v1.Tokens/DeleteToken", Write(Token)),
-    admin_rule("toolgate.admin.v1.Tokens/RevokeToken", Write(Token)),
-    admin_rule("toolgate.admin.v1.Proxies/GetProxy", Read(Proxy)),
-    admin_rule("toolgate.admin.v1.Proxies/ListProxies", Read(Proxy)),
-    admin_rule("toolgate.admin.v1.Proxies/DeleteProxy", Write(Proxy)),
-    admin_rule(
-        "toolgate.admin.v1.Proxies/CreateJoinToken",
-        AccessRight::CreateJoinToken,
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Catalogues/GetCatalogue",
-        Read(Definitions),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Catalogues/ListCatalogues",
-        Read(Definitions),
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Catalogues/RefreshCatalogue",
-        AccessRight::Probe,
-    ),
-    admin_rule(
-        "toolgate.admin.v1.Versions/ListVersions",
-        AccessRight::ReadVersions,
-    ),
-    // A watch shows only the kinds that the caller may read. This is the least right among them.
-    admin_rule("toolgate.admin.v1.Watch/Watch", Read(Organization)),
-    fleet_rule("toolgate.push.v1.Fleet/Join", AccessRight::Join),
-    fleet_rule(
-        "toolgate.push.v1.Fleet/Renew",
-        AccessRight::RenewCertificate,
-    ),
-    fleet_rule("toolgate.push.v1.Push/Subscribe", AccessRight::Push),
-    fleet_rule("toolgate.push.v1.Push/Revocations", AccessRight::Push),
-    fleet_rule(
-        "toolgate.credential.v1.Credentials/Resolve",
-        AccessRight::ResolveCredential,
-    ),
-    fleet_rule(
-        "toolgate.credential.v1.Credentials/GetKeyring",
-        AccessRight::ReadKeyring,
-    ),
-    public_rule("grpc.health.v1.Health/Check"),
-    public_rule("grpc.health.v1.Health/Watch"),
-    // The list of methods is visible to every caller with a read right.
-    admin_rule(
-        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        Read(Organization),
-    ),
-];
+/// Right to create and delete objects of a kind. Organizations are created and deleted for the whole deployment.
+const fn create_right(kind: ObjectKind) -> AccessRight {
+    match kind.is_in_organization() {
+        true => Write(kind),
+        false => AccessRight::CreateOrganization,
+    }
+}
+
+macro_rules! define_rules {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) {
+            name: $dname:literal, collection: $dcollection:literal, service: $dservice:literal, $($drest:tt)*
+        })* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) {
+            name: $oname:literal, collection: $ocollection:literal, service: $oservice:literal, $($orest:tt)*
+        })* }
+    ) => {
+        /// Access rules of all methods: first the methods that every kind has.
+        pub const METHOD_RULES: &[MethodRule] = &[
+            $(
+                admin_rule(
+                    concat!("toolgate.admin.v1.", $dservice, "/Create", stringify!($DMessage)),
+                    create_right(ObjectKind::$D),
+                ),
+                admin_rule(
+                    concat!("toolgate.admin.v1.", $dservice, "/Get", stringify!($DMessage)),
+                    Read(ObjectKind::$D),
+                ),
+                admin_rule(
+                    concat!("toolgate.admin.v1.", $dservice, "/List", $dservice),
+                    Read(ObjectKind::$D),
+                ),
+                admin_rule(
+                    concat!("toolgate.admin.v1.", $dservice, "/Update", stringify!($DMessage)),
+                    Write(ObjectKind::$D),
+                ),
+                admin_rule(
+                    concat!("toolgate.admin.v1.", $dservice, "/Delete", stringify!($DMessage)),
+                    create_right(ObjectKind::$D),
+                ),
+            )*
+            $(
+                admin_rule(
+                    concat!("toolgate.admin.v1.", $oservice, "/Get", stringify!($OMessage)),
+                    Read(ObjectKind::$O),
+                ),
+                admin_rule(
+                    concat!("toolgate.admin.v1.", $oservice, "/List", $oservice),
+                    Read(ObjectKind::$O),
+                ),
+            )*
+            admin_rule("toolgate.admin.v1.Tokens/RevokeToken", Write(Token)),
+            admin_rule("toolgate.admin.v1.Proxies/DeleteProxy", Write(Proxy)),
+        admin_rule(
+            "toolgate.admin.v1.Proxies/CreateJoinToken",
+            AccessRight::CreateJoinToken,
+        ),
+        admin_rule(
+            "toolgate.admin.v1.Catalogues/RefreshCatalogue",
+            AccessRight::Probe,
+        ),
+        admin_rule(
+            "toolgate.admin.v1.Versions/ListVersions",
+            AccessRight::ReadVersions,
+        ),
+        // A watch shows only the kinds that the caller may read. This is the least right among them.
+        admin_rule("toolgate.admin.v1.Watch/Watch", Read(Organization)),
+        fleet_rule("toolgate.push.v1.Fleet/Join", AccessRight::Join),
+        fleet_rule(
+            "toolgate.push.v1.Fleet/Renew",
+            AccessRight::RenewCertificate,
+        ),
+        fleet_rule("toolgate.push.v1.Push/Subscribe", AccessRight::Push),
+        fleet_rule("toolgate.push.v1.Push/Revocations", AccessRight::Push),
+        fleet_rule(
+            "toolgate.credential.v1.Credentials/Resolve",
+            AccessRight::ResolveCredential,
+        ),
+        fleet_rule(
+            "toolgate.credential.v1.Credentials/GetKeyring",
+            AccessRight::ReadKeyring,
+        ),
+        public_rule("grpc.health.v1.Health/Check"),
+        public_rule("grpc.health.v1.Health/Watch"),
+        // The list of methods is visible to every caller with a read right.
+        admin_rule(
+            "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            Read(Organization),
+        ),
+        ];
+    };
+}
+
+for_each_kind!(define_rules);
 
 /// Returns the rule for a request path.
 pub fn method_rule(path: &str) -> Option<&'static MethodRule> {

@@ -7,12 +7,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use toolgate_control_core::{
     ObjectKey, Rejection, Revision,
-    port::{ProbeError, SealError, StoreError},
+    port::{IssueError, ProbeError, SealError, StoreError, SubmitError},
 };
 use toolgate_model::Slug;
-use toolgate_wire::{InvalidMessage, InvalidResourceName, ResourceCollection, resource_name};
-
-use crate::control_api::{IssueError, SubmitError};
+use toolgate_wire::{InvalidMessage, InvalidResourceName, ResourceName};
 
 const DOMAIN: &str = "toolgate";
 
@@ -216,22 +214,15 @@ pub(crate) fn unavailable(reason: &str, message: String) -> Status {
 
 /// Returns the full resource name of a key, or a description for keys without one.
 pub(crate) fn name(key: &ObjectKey) -> String {
-    match key {
-        ObjectKey::Organization(id) => resource_name::organization(id),
-        ObjectKey::Gateway(name) => ResourceCollection::Gateways.format(name),
-        ObjectKey::Server(name) => ResourceCollection::Servers.format(name),
-        ObjectKey::Credential(name) => ResourceCollection::Credentials.format(name),
-        ObjectKey::Token(name) => ResourceCollection::Tokens.format(name),
-        ObjectKey::Definitions(name) => ResourceCollection::Catalogues.format(name),
-        ObjectKey::Proxy(id) => resource_name::proxy(id),
-        ObjectKey::Marker
-        | ObjectKey::GatewayId(_)
-        | ObjectKey::SystemKey(_)
-        | ObjectKey::JoinToken(_)
-        | ObjectKey::Expelled(_)
-        | ObjectKey::Request(_)
-        | ObjectKey::History(_) => key.describe(),
-    }
+    let Some(object) = key.object() else {
+        return key.describe();
+    };
+    let name = ResourceName {
+        kind: object.kind,
+        org: object.org.cloned(),
+        id: object.id.clone(),
+    };
+    name.to_string()
 }
 
 fn resource(mut details: ErrorDetails, key: &ObjectKey, message: &str) -> ErrorDetails {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{AccessRight, ObjectKey, ObjectKind};
+use toolgate_control_core::{AccessRight, ObjectKey, ObjectKind, port::PublishedState};
 use toolgate_model::{Slug, Timestamp, Version};
 use toolgate_proto::admin::v1::{
     ServerStatus, WatchEvent, WatchRequest,
@@ -18,12 +18,13 @@ use toolgate_proto::admin::v1::{
 use crate::{
     api_context::ApiContext,
     caller::{AdminCaller, denied},
-    control_api::PublishedState,
     crud, status,
     watch_limiter::WatchPermit,
 };
 
 mod show;
+
+pub(crate) use show::WatchedKind;
 
 /// Number of events buffered for the reader.
 const BUFFER: usize = 64;
@@ -41,7 +42,7 @@ struct WatchScope {
 
 /// Fingerprint of an object. It changes when the reader would see a different object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum ObjectFingerprint {
+pub(crate) enum ObjectFingerprint {
     /// Changes with the stored revision.
     Stored(u64),
     /// Also changes with the compiled result.
@@ -98,12 +99,12 @@ async fn follow(
     scope: &WatchScope,
     sender: &WatchEventSender,
 ) -> Result<(), Status> {
-    let mut publications = edge.control_api.published();
+    let mut publications = edge.state.watch_state();
     let mut sent = BTreeMap::new();
     let mut synced = false;
     loop {
-        let published = Arc::clone(&publications.borrow_and_update());
-        let now = edge.control_api.now();
+        let published = publications.latest();
+        let now = edge.state.now();
         scope.caller.recheck(&published.state, now)?;
         if !send_changes(scope, &published, now, &mut sent, sender).await {
             return Ok(());
@@ -119,7 +120,7 @@ async fn follow(
             () = sleep(RECHECK_INTERVAL) => {}
             changed = publications.changed() => match changed {
                 Ok(()) => sleep(MIN_INTERVAL).await,
-                Err(_closed) => {
+                Err(_ended) => {
                     let message = "the control plane is ending; connect again".to_owned();
                     return Err(status::unavailable("ENDING", message));
                 }
@@ -182,25 +183,20 @@ fn kinds(
     };
     let readable = |kind: &ObjectKind| {
         let right = AccessRight::Read(*kind);
-        match kind {
-            ObjectKind::Proxy => parent.is_none() && caller.has_right(right, None),
-            ObjectKind::Organization
-            | ObjectKind::Gateway
-            | ObjectKind::Server
-            | ObjectKind::Credential
-            | ObjectKind::Token
-            | ObjectKind::Definitions => caller.has_right(right, parent.or(own)),
+        match kind.is_deployment_wide() {
+            true => parent.is_none() && caller.has_right(right, None),
+            false => caller.has_right(right, parent.or(own)),
         }
     };
     if asked.is_empty() {
-        return Ok(ObjectKind::ALL.into_iter().filter(readable).collect());
+        return Ok(ObjectKind::ALL.iter().copied().filter(readable).collect());
     }
     let parse = |(at, given): (usize, &String)| {
-        let found = ObjectKind::ALL
-            .into_iter()
-            .find(|kind| show::message(*kind) == given);
+        let mut all = ObjectKind::ALL.iter().copied();
+        let found = all.find(|kind| kind.message() == given);
         let kind = found.ok_or_else(|| {
-            let names = ObjectKind::ALL.map(show::message).join(", ");
+            let names: Vec<&str> = ObjectKind::ALL.iter().map(|kind| kind.message()).collect();
+            let names = names.join(", ");
             let given: String = given.chars().take(100).collect();
             status::invalid(
                 format!("kinds[{at}]"),
@@ -224,8 +220,8 @@ impl WatchScope {
     fn fingerprints(&self, published: &PublishedState) -> BTreeMap<ObjectKey, ObjectFingerprint> {
         let mut looks = BTreeMap::new();
         for kind in &self.kinds {
-            show::fingerprints(*kind, published, &mut |org, key, look| {
-                if self.shows(*kind, org) {
+            show::fingerprints(*kind, published, &mut |key, look| {
+                if self.shows(*kind, key.org()) {
                     looks.insert(key, look);
                 }
             });

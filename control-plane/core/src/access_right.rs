@@ -82,32 +82,20 @@ pub fn is_allowed(identity: &CallerIdentity, right: AccessRight, org: Option<&Sl
 
 /// Returns the lowest role that has `right` in its own organization; `None` if no role has it.
 fn least_role(right: AccessRight) -> Option<AdminRole> {
-    match right {
-        AccessRight::Read(ObjectKind::Proxy) => None,
-        AccessRight::Read(
-            ObjectKind::Organization
-            | ObjectKind::Gateway
-            | ObjectKind::Server
-            | ObjectKind::Credential
-            | ObjectKind::Token
-            | ObjectKind::Definitions,
-        ) => Some(AdminRole::Viewer),
-        AccessRight::Write(ObjectKind::Gateway | ObjectKind::Server) | AccessRight::Probe => {
-            Some(AdminRole::Editor)
-        }
-        AccessRight::Write(
-            ObjectKind::Organization | ObjectKind::Credential | ObjectKind::Token,
-        ) => Some(AdminRole::Admin),
-        AccessRight::Write(ObjectKind::Definitions | ObjectKind::Proxy)
-        | AccessRight::CreateOrganization
+    let least = match right {
+        AccessRight::Read(kind) => kind.read_role(),
+        AccessRight::Write(kind) => kind.write_role(),
+        AccessRight::Probe => AdminRole::Editor,
+        AccessRight::CreateOrganization
         | AccessRight::ReadVersions
         | AccessRight::CreateJoinToken
         | AccessRight::Join
         | AccessRight::RenewCertificate
         | AccessRight::Push
         | AccessRight::ResolveCredential
-        | AccessRight::ReadKeyring => None,
-    }
+        | AccessRight::ReadKeyring => AdminRole::None,
+    };
+    (least != AdminRole::None).then_some(least)
 }
 
 /// Returns `true` for rights that only proxies have. The system token does not have them either, so it cannot

@@ -1,12 +1,14 @@
 //! Write commands in model types. The API layer decodes the protobuf request and authorizes the caller before it
 //! builds a command.
 
+use std::fmt;
+
 use toolgate_model::{
-    Credential, Digest, Gateway, ObjectName, Organization, ProxyStatus, SealedBlob, Server,
-    ServerDefinitions, Slug, Timestamp, Token, TokenHash,
+    Digest, ObjectName, ProxyStatus, SealedBlob, ServerDefinitions, Slug, Timestamp, TokenHash,
+    for_each_kind, kind::KindObject as _,
 };
 
-use crate::{key::ObjectKey, object::JoinToken, port::Revision};
+use crate::{access_right::CallerIdentity, key::ObjectKey, object::JoinToken, port::Revision};
 
 /// Request to change the stored state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,30 +64,70 @@ pub enum Command {
     BumpEpoch,
 }
 
-/// Object of a kind that operators write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Desired {
-    /// Tenant.
-    Organization(Organization),
-    /// MCP endpoint that clients connect to.
-    Gateway(Gateway),
-    /// MCP server.
-    Server(Server),
-    /// Credential that proxies present to a server.
-    Credential(Credential),
-    /// Bearer token.
-    Token(Token),
+macro_rules! define_desired {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed $observed:tt
+    ) => {
+        /// Object of a kind that operators write.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Desired {
+            $($(#[$ddoc])* $D($DObject),)*
+        }
+
+        impl Desired {
+            /// Returns the key of the object.
+            pub fn key(&self) -> ObjectKey {
+                match self {
+                    $(Self::$D(it) => ObjectKey::$D(it.id().clone()),)*
+                }
+            }
+        }
+
+        $(
+            impl From<$DObject> for Desired {
+                fn from(object: $DObject) -> Self {
+                    Self::$D(object)
+                }
+            }
+        )*
+    };
 }
+
+for_each_kind!(define_desired);
 
 /// Inputs of [`crate::decide()`] besides the state and the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandContext {
     /// Current time.
     pub now: Timestamp,
-    /// Author of the command for the version log, e.g. `organizations/acme/tokens/ci`.
-    pub author: String,
+    /// Author of the command.
+    pub author: CommandAuthor,
     /// Request id, if the caller sent one. It makes a retry idempotent.
     pub request: Option<RequestId>,
+}
+
+/// Author of a command. Its text stands in the version log, e.g. `organizations/acme/tokens/ci`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandAuthor {
+    /// Authenticated caller.
+    Caller(CallerIdentity),
+    /// Background task of the control plane with this name, e.g. `prober`.
+    Task(&'static str),
+}
+
+impl CommandAuthor {
+    /// Author of the commands that the control plane itself gives when it starts.
+    pub const SYSTEM: Self = Self::Caller(CallerIdentity::System);
+}
+
+impl fmt::Display for CommandAuthor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Caller(identity) => f.write_str(&identity.author()),
+            Self::Task(name) => write!(f, "system/{name}"),
+        }
+    }
 }
 
 /// Request id chosen by the caller, with the digest of its request.
@@ -97,28 +139,15 @@ pub struct RequestId {
     pub digest: Digest,
 }
 
-impl Desired {
-    /// Returns the key of the object.
-    pub fn key(&self) -> ObjectKey {
-        match self {
-            Self::Organization(it) => ObjectKey::Organization(it.id.clone()),
-            Self::Gateway(it) => ObjectKey::Gateway(it.name.clone()),
-            Self::Server(it) => ObjectKey::Server(it.name.clone()),
-            Self::Credential(it) => ObjectKey::Credential(it.name.clone()),
-            Self::Token(it) => ObjectKey::Token(it.name.clone()),
-        }
-    }
-}
-
 impl RequestId {
     /// Returns the key of the request record. The key covers the author, so ids of different authors do not
     /// collide.
-    pub fn key(&self, author: &str) -> ObjectKey {
+    pub fn key(&self, author: &CommandAuthor) -> ObjectKey {
         ObjectKey::Request(self.record_digest(author))
     }
 
     /// Returns the digest under which [`crate::StoreState`] indexes the request record.
-    pub fn record_digest(&self, author: &str) -> Digest {
-        Digest::of(&(author, &self.id))
+    pub fn record_digest(&self, author: &CommandAuthor) -> Digest {
+        Digest::of(&(author.to_string(), &self.id))
     }
 }

@@ -19,6 +19,7 @@ mod desired;
 mod dry_run;
 mod field;
 mod observed;
+mod rules;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -36,9 +37,9 @@ pub fn decide(
     }
     let draft = ChangeBuilder::new(state, context);
     let change = match command {
-        Command::Create(object) => desired::create(draft, object),
-        Command::Update { object, expected } => desired::update(draft, object, *expected),
-        Command::Delete { key, expected } => desired::delete(draft, key, *expected),
+        Command::Create(object) => rules::create(draft, object),
+        Command::Update { object, expected } => rules::update(draft, object, *expected),
+        Command::Delete { key, expected } => rules::delete(draft, key, *expected),
         Command::RevokeToken(name) => desired::revoke(draft, name),
         Command::RecordDefinitions(catalogue) => observed::record_definitions(draft, catalogue),
         Command::RecordProxy(proxy) => observed::record_proxy(draft, proxy),

@@ -10,8 +10,8 @@ use toolgate_model::{
 };
 
 use crate::{
-    Change, Command, CommandContext, ControlObject, Desired, ListedObject, ObjectEvent, ObjectKey,
-    Rejection, StoreState, decide,
+    Change, Command, CommandAuthor, CommandContext, ControlObject, Desired, ListedObject,
+    ObjectEvent, ObjectKey, Rejection, StoreState, decide,
 };
 
 pub(crate) fn slug(text: &str) -> Slug {
@@ -25,7 +25,7 @@ pub(crate) fn name(org: &str, id: &str) -> ObjectName {
 pub(crate) fn context(now: u64) -> CommandContext {
     CommandContext {
         now: Timestamp(now),
-        author: "system".to_owned(),
+        author: CommandAuthor::SYSTEM,
         request: None,
     }
 }

@@ -1,13 +1,10 @@
 //! Keys of the store. Each object has one key; other keys are not used:
 //!
 //! ```text
-//! /v1/desired/<org>/organization/<org>
-//!            /<org>/gateway/<id>            written by operators: inputs of compile
-//!            /<org>/server/<id>
-//!            /<org>/credential/<id>
-//!            /<org>/token/<id>
-//! /v1/observed/catalogues/<org>/<server>    server definitions: an input of compile
-//!             /proxies/<id>                 proxy status: never an input of compile
+//! /v1/desired/<org>/<kind>/<id>             written by operators: inputs of compile
+//!            /<org>/organization/<org>
+//! /v1/observed/<collection>/<org>/<id>      observed: server definitions are an input of compile
+//!             /<collection>/<id>            observed, without an owner: proxy status is never one
 //! /v1/system/marker                         epoch; written and guarded by every change of a compile input
 //!           /gateway-ids/<id>               claim, plain text: the organization that owns the gateway id
 //!           /keys/<name>                    sealed deployment keys
@@ -19,7 +16,9 @@
 
 use std::{fmt, str::FromStr};
 
-use toolgate_model::{Digest, ObjectName, Slug};
+use toolgate_model::{Digest, Slug, for_each_kind, kind::ObjectId};
+
+pub use toolgate_model::kind::{ObjectKind, SnapshotRelevance};
 
 #[cfg(test)]
 mod tests;
@@ -27,56 +26,15 @@ mod tests;
 /// Common prefix of all keys.
 pub const ROOT: &str = "/v1/";
 
-/// Kinds of objects in the API: written by operators, or observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ObjectKind {
-    /// Tenant.
-    Organization,
-    /// MCP endpoint that clients connect to.
-    Gateway,
-    /// MCP server.
-    Server,
-    /// Credential that proxies present to a server.
-    Credential,
-    /// Bearer token of a Toolgate client.
-    Token,
-    /// Definitions that a server offers, as probed.
-    Definitions,
-    /// Data-plane process.
-    Proxy,
-}
-
-/// Parsed key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ObjectKey {
-    /// Tenant.
-    Organization(Slug),
-    /// MCP endpoint.
-    Gateway(ObjectName),
-    /// MCP server.
-    Server(ObjectName),
-    /// Credential that proxies present to a server.
-    Credential(ObjectName),
-    /// Bearer token.
-    Token(ObjectName),
-    /// Definitions of the server of this name.
-    Definitions(ObjectName),
-    /// Data-plane process.
-    Proxy(Slug),
-    /// Epoch marker, guarded by every change of a compile input.
-    Marker,
-    /// Claim of a gateway id by an organization.
-    GatewayId(Slug),
-    /// Sealed deployment key.
-    SystemKey(Slug),
-    /// Join token, by the hash of its secret.
-    JoinToken(Digest),
-    /// Expelled proxy.
-    Expelled(Slug),
-    /// Request record, by the digest of author and request id.
-    Request(Digest),
-    /// Entry of the version log, by its number.
-    History(u64),
+/// Reference to an object of a kind, for code that is the same for all kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectReference<'a> {
+    /// Kind of the object.
+    pub kind: ObjectKind,
+    /// Organization that owns the object, for kinds in organizations.
+    pub org: Option<&'a Slug>,
+    /// Last part of the id.
+    pub id: &'a Slug,
 }
 
 /// Error of a key outside the key layout.
@@ -84,87 +42,104 @@ pub enum ObjectKey {
 #[error("`{0}` is not a key of this version of Toolgate")]
 pub struct InvalidObjectKey(String);
 
-impl ObjectKind {
-    /// All kinds, ordered by dependency.
-    pub const ALL: [Self; 7] = [
-        Self::Organization,
-        Self::Credential,
-        Self::Server,
-        Self::Definitions,
-        Self::Gateway,
-        Self::Token,
-        Self::Proxy,
-    ];
-
-    /// Returns the name of the kind as used in keys, logs and messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Organization => "organization",
-            Self::Gateway => "gateway",
-            Self::Server => "server",
-            Self::Credential => "credential",
-            Self::Token => "token",
-            Self::Definitions => "catalogue",
-            Self::Proxy => "proxy",
+macro_rules! define_keys {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        /// Parsed key.
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ObjectKey {
+            $($(#[$ddoc])* $D($DId),)*
+            $($(#[$odoc])* $O($OId),)*
+            /// Epoch marker, guarded by every change of a compile input.
+            Marker,
+            /// Claim of a gateway id by an organization.
+            GatewayId(Slug),
+            /// Sealed deployment key.
+            SystemKey(Slug),
+            /// Join token, by the hash of its secret.
+            JoinToken(Digest),
+            /// Expelled proxy.
+            Expelled(Slug),
+            /// Request record, by the digest of author and request id.
+            Request(Digest),
+            /// Entry of the version log, by its number.
+            History(u64),
         }
-    }
 
-    /// Returns `true` if operators write objects of this kind.
-    pub fn is_desired(self) -> bool {
-        match self {
-            Self::Organization | Self::Gateway | Self::Server | Self::Credential | Self::Token => {
-                true
+        impl ObjectKey {
+            /// Returns the object of a kind at this key; `None` for bookkeeping keys.
+            pub fn object(&self) -> Option<ObjectReference<'_>> {
+                let (kind, (org, id)) = match self {
+                    $(Self::$D(id) => (ObjectKind::$D, id.parts()),)*
+                    $(Self::$O(id) => (ObjectKind::$O, id.parts()),)*
+                    Self::Marker
+                    | Self::GatewayId(_)
+                    | Self::SystemKey(_)
+                    | Self::JoinToken(_)
+                    | Self::Expelled(_)
+                    | Self::Request(_)
+                    | Self::History(_) => return None,
+                };
+                Some(ObjectReference { kind, org, id })
             }
-            Self::Definitions | Self::Proxy => false,
+
+            /// Returns the key of an object of `kind`; `None` if the kind needs an organization and none is given, or
+            /// the reverse.
+            fn of_object(kind: ObjectKind, org: Option<Slug>, id: Slug) -> Option<Self> {
+                match kind {
+                    $(ObjectKind::$D => <$DId>::from_parts(org, id).map(Self::$D),)*
+                    $(ObjectKind::$O => <$OId>::from_parts(org, id).map(Self::$O),)*
+                }
+            }
+
+            /// Returns the text of a bookkeeping key, below [`ROOT`], and its description; `None` for an object.
+            fn bookkeeping(&self) -> Option<(String, String)> {
+                Some(match self {
+                    $(Self::$D(_) => return None,)*
+                    $(Self::$O(_) => return None,)*
+                    Self::Marker => ("system/marker".to_owned(), "the version marker".to_owned()),
+                    Self::GatewayId(id) => {
+                        (format!("system/gateway-ids/{id}"), format!("the gateway id {id}"))
+                    }
+                    Self::SystemKey(name) => {
+                        (format!("system/keys/{name}"), format!("the system key {name}"))
+                    }
+                    Self::JoinToken(hash) => (
+                        format!("system/join-tokens/{}", hash.to_hex()),
+                        "the join token".to_owned(),
+                    ),
+                    Self::Expelled(id) => {
+                        (format!("system/expelled/{id}"), format!("the expulsion of proxy {id}"))
+                    }
+                    Self::Request(digest) => (
+                        format!("system/requests/{}", digest.to_hex()),
+                        "the request id".to_owned(),
+                    ),
+                    Self::History(number) => (
+                        format!("history/{number:020}"),
+                        format!("entry {number} of the version log"),
+                    ),
+                })
+            }
         }
-    }
+    };
 }
 
-impl fmt::Display for ObjectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+for_each_kind!(define_keys);
 
 impl ObjectKey {
     /// Returns the kind; `None` for bookkeeping keys.
     pub fn kind(&self) -> Option<ObjectKind> {
-        match self {
-            Self::Organization(_) => Some(ObjectKind::Organization),
-            Self::Gateway(_) => Some(ObjectKind::Gateway),
-            Self::Server(_) => Some(ObjectKind::Server),
-            Self::Credential(_) => Some(ObjectKind::Credential),
-            Self::Token(_) => Some(ObjectKind::Token),
-            Self::Definitions(_) => Some(ObjectKind::Definitions),
-            Self::Proxy(_) => Some(ObjectKind::Proxy),
-            Self::Marker
-            | Self::GatewayId(_)
-            | Self::SystemKey(_)
-            | Self::JoinToken(_)
-            | Self::Expelled(_)
-            | Self::Request(_)
-            | Self::History(_) => None,
-        }
+        self.object().map(|object| object.kind)
     }
 
-    /// Returns the owning organization, if any.
+    /// Returns the owning organization, if any. An organization owns itself.
     pub fn org(&self) -> Option<&Slug> {
-        match self {
-            Self::Organization(org) => Some(org),
-            Self::Gateway(name)
-            | Self::Server(name)
-            | Self::Credential(name)
-            | Self::Token(name)
-            | Self::Definitions(name) => Some(&name.org),
-            Self::Proxy(_)
-            | Self::Marker
-            | Self::GatewayId(_)
-            | Self::SystemKey(_)
-            | Self::JoinToken(_)
-            | Self::Expelled(_)
-            | Self::Request(_)
-            | Self::History(_) => None,
-        }
+        let object = self.object()?;
+        let itself = (object.kind == ObjectKind::Organization).then_some(object.id);
+        object.org.or(itself)
     }
 
     /// Returns `true` if operators write the object.
@@ -172,73 +147,45 @@ impl ObjectKey {
         self.kind().is_some_and(ObjectKind::is_desired)
     }
 
+    /// Returns the relation between the writes of the key and the version of the snapshot.
+    pub fn snapshot_relevance(&self) -> SnapshotRelevance {
+        match self.kind() {
+            Some(kind) => kind.snapshot_relevance(),
+            None if matches!(self, Self::Marker | Self::GatewayId(_)) => SnapshotRelevance::Always,
+            None => SnapshotRelevance::Never,
+        }
+    }
+
     /// Returns `true` if every write of the key changes the version. A write of definitions changes it only if the
     /// compile input differs, in which case the marker is written in the same transaction.
     pub fn is_compiled(&self) -> bool {
-        match self {
-            Self::Marker | Self::GatewayId(_) => true,
-            Self::Definitions(_)
-            | Self::Proxy(_)
-            | Self::SystemKey(_)
-            | Self::JoinToken(_)
-            | Self::Expelled(_)
-            | Self::Request(_)
-            | Self::History(_) => false,
-            Self::Organization(_)
-            | Self::Gateway(_)
-            | Self::Server(_)
-            | Self::Credential(_)
-            | Self::Token(_) => true,
-        }
+        self.snapshot_relevance() == SnapshotRelevance::Always
     }
 
     /// Returns the name for messages, e.g. `gateway acme/tools`.
     pub fn describe(&self) -> String {
-        match self {
-            Self::Organization(id) | Self::Proxy(id) => match self.kind() {
-                Some(kind) => format!("{kind} {id}"),
-                None => id.to_string(),
-            },
-            Self::Gateway(name)
-            | Self::Server(name)
-            | Self::Credential(name)
-            | Self::Token(name)
-            | Self::Definitions(name) => match self.kind() {
-                Some(kind) => format!("{kind} {name}"),
-                None => name.to_string(),
-            },
-            Self::Marker => "the version marker".to_owned(),
-            Self::GatewayId(id) => format!("the gateway id {id}"),
-            Self::SystemKey(name) => format!("the system key {name}"),
-            Self::JoinToken(_) => "the join token".to_owned(),
-            Self::Expelled(id) => format!("the expulsion of proxy {id}"),
-            Self::Request(_) => "the request id".to_owned(),
-            Self::History(number) => format!("entry {number} of the version log"),
+        let Some(ObjectReference { kind, org, id }) = self.object() else {
+            let (_, description) = self.bookkeeping().unwrap_or_default();
+            return description;
+        };
+        match org {
+            Some(org) => format!("{kind} {org}/{id}"),
+            None => format!("{kind} {id}"),
         }
     }
 }
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Organization(org) => write!(f, "/v1/desired/{org}/organization/{org}"),
-            Self::Gateway(ObjectName { org, id }) => write!(f, "/v1/desired/{org}/gateway/{id}"),
-            Self::Server(ObjectName { org, id }) => write!(f, "/v1/desired/{org}/server/{id}"),
-            Self::Credential(ObjectName { org, id }) => {
-                write!(f, "/v1/desired/{org}/credential/{id}")
-            }
-            Self::Token(ObjectName { org, id }) => write!(f, "/v1/desired/{org}/token/{id}"),
-            Self::Definitions(ObjectName { org, id }) => {
-                write!(f, "/v1/observed/catalogues/{org}/{id}")
-            }
-            Self::Proxy(id) => write!(f, "/v1/observed/proxies/{id}"),
-            Self::Marker => f.write_str("/v1/system/marker"),
-            Self::GatewayId(id) => write!(f, "/v1/system/gateway-ids/{id}"),
-            Self::SystemKey(name) => write!(f, "/v1/system/keys/{name}"),
-            Self::JoinToken(hash) => write!(f, "/v1/system/join-tokens/{}", hash.to_hex()),
-            Self::Expelled(id) => write!(f, "/v1/system/expelled/{id}"),
-            Self::Request(digest) => write!(f, "/v1/system/requests/{}", digest.to_hex()),
-            Self::History(number) => write!(f, "/v1/history/{number:020}"),
+        f.write_str(ROOT)?;
+        let Some(ObjectReference { kind, org, id }) = self.object() else {
+            let (text, _) = self.bookkeeping().unwrap_or_default();
+            return f.write_str(&text);
+        };
+        match (kind.is_desired(), org) {
+            (true, org) => write!(f, "desired/{}/{kind}/{id}", org.unwrap_or(id)),
+            (false, Some(org)) => write!(f, "observed/{}/{org}/{id}", kind.collection()),
+            (false, None) => write!(f, "observed/{}/{id}", kind.collection()),
         }
     }
 }
@@ -255,21 +202,23 @@ fn parse(text: &str) -> Option<ObjectKey> {
     let parts: Vec<&str> = text.strip_prefix(ROOT)?.split('/').collect();
     let slug = |text: &str| text.parse::<Slug>().ok();
     let key = match parts.as_slice() {
-        ["desired", org, "organization", id] if org == id => ObjectKey::Organization(slug(org)?),
-        ["desired", org, kind, id] => {
-            let name = ObjectName::new(slug(org)?, slug(id)?);
-            match *kind {
-                "gateway" => ObjectKey::Gateway(name),
-                "server" => ObjectKey::Server(name),
-                "credential" => ObjectKey::Credential(name),
-                "token" => ObjectKey::Token(name),
+        ["desired", org, name, id] => {
+            let kind = find_kind(|kind| kind.is_desired() && kind.as_str() == *name)?;
+            let owner = match kind.is_in_organization() {
+                true => Some(slug(org)?),
+                false if org == id => None,
+                false => return None,
+            };
+            ObjectKey::of_object(kind, owner, slug(id)?)?
+        }
+        ["observed", collection, rest @ ..] => {
+            let kind = find_kind(|kind| !kind.is_desired() && kind.collection() == *collection)?;
+            match rest {
+                [org, id] => ObjectKey::of_object(kind, Some(slug(org)?), slug(id)?)?,
+                [id] => ObjectKey::of_object(kind, None, slug(id)?)?,
                 _ => return None,
             }
         }
-        ["observed", "catalogues", org, id] => {
-            ObjectKey::Definitions(ObjectName::new(slug(org)?, slug(id)?))
-        }
-        ["observed", "proxies", id] => ObjectKey::Proxy(slug(id)?),
         ["system", "marker"] => ObjectKey::Marker,
         ["system", "gateway-ids", id] => ObjectKey::GatewayId(slug(id)?),
         ["system", "keys", name] => ObjectKey::SystemKey(slug(name)?),
@@ -283,6 +232,10 @@ fn parse(text: &str) -> Option<ObjectKey> {
         _ => return None,
     };
     Some(key)
+}
+
+fn find_kind(fits: impl Fn(ObjectKind) -> bool) -> Option<ObjectKind> {
+    ObjectKind::ALL.iter().copied().find(|kind| fits(*kind))
 }
 
 fn from_hex(text: &str) -> Option<Digest> {

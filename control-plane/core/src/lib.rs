@@ -15,6 +15,7 @@ pub mod decide;
 #[cfg(test)]
 mod fixture;
 pub mod key;
+pub mod kind;
 pub mod limits;
 pub mod object;
 pub mod object_table;
@@ -25,12 +26,13 @@ pub mod state;
 
 pub use access_right::{AccessRight, CallerIdentity, is_allowed};
 pub use change::{Change, KeyGuard};
-pub use command::{Command, CommandContext, Desired, RequestId};
+pub use command::{Command, CommandAuthor, CommandContext, Desired, RequestId};
 pub use compile::{
     CompileOutput, ConfigProblem, ExposedKind, NameCollision, ProblemKind, compile, recompile,
 };
 pub use decide::decide;
 pub use key::{InvalidObjectKey, ObjectKey, ObjectKind};
+pub use kind::StateKind;
 pub use object::{ControlObject, JoinToken, RequestRecord, VersionMarker, VersionRecord};
 pub use object_table::{ObjectTable, VersionedObject};
 pub use port::Revision;

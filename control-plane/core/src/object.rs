@@ -4,44 +4,89 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    Credential, Digest, Gateway, ObjectMeta, Organization, ProxyStatus, SealedBlob, Server,
-    ServerDefinitions, Slug, Timestamp, Token, TokenHash,
+    Digest, ObjectMeta, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
+    kind::{DesiredObject as _, KindObject as _},
 };
 
 use crate::key::ObjectKey;
 
-/// Decoded object of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ControlObject {
-    /// Tenant.
-    Organization(Arc<Organization>),
-    /// MCP endpoint that clients connect to.
-    Gateway(Arc<Gateway>),
-    /// MCP server.
-    Server(Arc<Server>),
-    /// Credential that proxies present to a server.
-    Credential(Arc<Credential>),
-    /// Bearer token.
-    Token(Arc<Token>),
-    /// Definitions that a server offers, as probed.
-    Definitions(Arc<ServerDefinitions>),
-    /// Data-plane process.
-    Proxy(Arc<ProxyStatus>),
-    /// Epoch and time of the last change.
-    Marker(VersionMarker),
-    /// Organization that owns a gateway id.
-    GatewayId(Slug),
-    /// Sealed deployment key.
-    SystemKey(SealedBlob),
-    /// Join token of a proxy.
-    JoinToken(JoinToken),
-    /// Expelled proxy, with the expiry of its last certificate.
-    Expelled(Timestamp),
-    /// Result of a request id.
-    Request(RequestRecord),
-    /// Entry of the version log.
-    History(VersionRecord),
+macro_rules! define_objects {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        /// Decoded object of the store.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum ControlObject {
+            $($(#[$ddoc])* $D(Arc<$DObject>),)*
+            $($(#[$odoc])* $O(Arc<$OObject>),)*
+            /// Epoch and time of the last change.
+            Marker(VersionMarker),
+            /// Organization that owns a gateway id.
+            GatewayId(Slug),
+            /// Sealed deployment key.
+            SystemKey(SealedBlob),
+            /// Join token of a proxy.
+            JoinToken(JoinToken),
+            /// Expelled proxy, with the expiry of its last certificate.
+            Expelled(Timestamp),
+            /// Result of a request id.
+            Request(RequestRecord),
+            /// Entry of the version log.
+            History(VersionRecord),
+        }
+
+        impl ControlObject {
+            /// Returns the key that the object contains; `None` if the object does not contain its key and fits any
+            /// key of its kind.
+            pub fn own_key(&self) -> Option<ObjectKey> {
+                match self {
+                    $(Self::$D(it) => Some(ObjectKey::$D(it.id().clone())),)*
+                    $(Self::$O(it) => Some(ObjectKey::$O(it.id().clone())),)*
+                    Self::Marker(_) => Some(ObjectKey::Marker),
+                    Self::JoinToken(it) => Some(ObjectKey::JoinToken(Digest(it.hash.0))),
+                    Self::GatewayId(_)
+                    | Self::SystemKey(_)
+                    | Self::Expelled(_)
+                    | Self::Request(_)
+                    | Self::History(_) => None,
+                }
+            }
+
+            /// Returns the metadata that all operator-written objects have.
+            pub fn meta(&self) -> Option<&ObjectMeta> {
+                match self {
+                    $(Self::$D(it) => Some(it.meta()),)*
+                    $(Self::$O(_) => None,)*
+                    Self::Marker(_)
+                    | Self::GatewayId(_)
+                    | Self::SystemKey(_)
+                    | Self::JoinToken(_)
+                    | Self::Expelled(_)
+                    | Self::Request(_)
+                    | Self::History(_) => None,
+                }
+            }
+
+            /// Returns `true` if the object may be stored at `key`.
+            pub fn fits(&self, key: &ObjectKey) -> bool {
+                match self {
+                    $(Self::$D(it) => matches!(key, ObjectKey::$D(id) if id == it.id()),)*
+                    $(Self::$O(it) => matches!(key, ObjectKey::$O(id) if id == it.id()),)*
+                    Self::Marker(_) => *key == ObjectKey::Marker,
+                    Self::JoinToken(it) => *key == ObjectKey::JoinToken(Digest(it.hash.0)),
+                    Self::GatewayId(_) => matches!(key, ObjectKey::GatewayId(_)),
+                    Self::SystemKey(_) => matches!(key, ObjectKey::SystemKey(_)),
+                    Self::Expelled(_) => matches!(key, ObjectKey::Expelled(_)),
+                    Self::Request(_) => matches!(key, ObjectKey::Request(_)),
+                    Self::History(_) => matches!(key, ObjectKey::History(_)),
+                }
+            }
+        }
+    };
 }
+
+for_each_kind!(define_objects);
 
 /// Written by every change of a compile input. The store revision of its last write is the version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -85,57 +130,4 @@ pub struct VersionRecord {
     pub epoch: u64,
     /// Descriptions of the change, e.g. `update gateway acme/tools`.
     pub changes: Vec<String>,
-}
-
-impl ControlObject {
-    /// Returns the key that the object contains; `None` if the object does not contain its key and fits any key of
-    /// its kind.
-    pub fn own_key(&self) -> Option<ObjectKey> {
-        match self {
-            Self::Organization(it) => Some(ObjectKey::Organization(it.id.clone())),
-            Self::Gateway(it) => Some(ObjectKey::Gateway(it.name.clone())),
-            Self::Server(it) => Some(ObjectKey::Server(it.name.clone())),
-            Self::Credential(it) => Some(ObjectKey::Credential(it.name.clone())),
-            Self::Token(it) => Some(ObjectKey::Token(it.name.clone())),
-            Self::Definitions(it) => Some(ObjectKey::Definitions(it.server.clone())),
-            Self::Proxy(it) => Some(ObjectKey::Proxy(it.id.clone())),
-            Self::Marker(_) => Some(ObjectKey::Marker),
-            Self::JoinToken(it) => Some(ObjectKey::JoinToken(Digest(it.hash.0))),
-            Self::GatewayId(_)
-            | Self::SystemKey(_)
-            | Self::Expelled(_)
-            | Self::Request(_)
-            | Self::History(_) => None,
-        }
-    }
-
-    /// Returns the metadata that all operator-written objects have.
-    pub fn meta(&self) -> Option<&ObjectMeta> {
-        match self {
-            Self::Organization(it) => Some(&it.meta),
-            Self::Gateway(it) => Some(&it.meta),
-            Self::Server(it) => Some(&it.meta),
-            Self::Credential(it) => Some(&it.meta),
-            Self::Token(it) => Some(&it.meta),
-            Self::Definitions(_)
-            | Self::Proxy(_)
-            | Self::Marker(_)
-            | Self::GatewayId(_)
-            | Self::SystemKey(_)
-            | Self::JoinToken(_)
-            | Self::Expelled(_)
-            | Self::Request(_)
-            | Self::History(_) => None,
-        }
-    }
-
-    /// Returns the creation time, if the object has metadata.
-    pub fn created(&self) -> Option<Timestamp> {
-        self.meta().map(|meta| meta.created)
-    }
-
-    /// Returns the time of the last update, if the object has metadata.
-    pub fn updated(&self) -> Option<Timestamp> {
-        self.meta().map(|meta| meta.updated)
-    }
 }

@@ -3,6 +3,8 @@
 
 use std::{borrow::Borrow, collections::BTreeMap, sync::Arc};
 
+use toolgate_model::{ObjectId, Slug};
+
 use crate::port::Revision;
 
 /// Object with the revision of its last write.
@@ -46,6 +48,15 @@ impl<K: Ord + Clone, T> ObjectTable<K, T> {
     pub fn after(&self, after: Option<&K>) -> impl Iterator<Item = (&K, &VersionedObject<T>)> {
         use std::ops::Bound::{Excluded, Unbounded};
         self.0.range((after.map_or(Unbounded, Excluded), Unbounded))
+    }
+
+    /// Iterates over the ids of the objects that an organization owns.
+    pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = &'a K>
+    where
+        K: ObjectId,
+    {
+        let ids = self.0.keys();
+        ids.filter(move |id| id.parts().0 == Some(org))
     }
 
     /// Returns `true` if both tables share one map, so that neither was written to since the clone.

@@ -1,9 +1,21 @@
 //! Ports: traits through which the core uses external systems. Adapters are in sibling crates; the `control-plane`
 //! crate wires them.
 
+mod secrets;
+mod state;
+
 use std::{future::Future, pin::Pin};
 
 use toolgate_model::ServerDefinitions;
+
+pub use secrets::{
+    CertificateAuthority, CursorSigner, EncryptionContext, IssueError, IssuedCertificate,
+    MintedSecret, PlaintextSecret, SealError, SecretPurpose, SecretSealer, TokenIssuer,
+};
+pub use state::{
+    CommandWriter, CommitOutcome, PublicationEnded, PublishedState, StateReader, StateWatcher,
+    SubmitError,
+};
 
 /// Boxed future, which keeps the port traits object-safe.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -179,62 +191,6 @@ pub enum StoreError {
     /// The store is full. Deletes still work.
     #[error("the store is out of space: compact, defragment, then disarm its alarm")]
     NoSpace,
-}
-
-/// Encrypts values before they are stored.
-pub trait SecretSealer: Send + Sync + 'static {
-    /// Encrypts `plain` and binds the result to `aad` (organization, kind, id, field).
-    fn seal(
-        &self,
-        aad: &EncryptionContext,
-        plain: &[u8],
-    ) -> Result<toolgate_model::SealedBlob, SealError>;
-
-    /// Decrypts a value that was sealed with the same `aad`.
-    fn open(
-        &self,
-        aad: &EncryptionContext,
-        sealed: &toolgate_model::SealedBlob,
-    ) -> Result<PlaintextSecret, SealError>;
-}
-
-/// Encryption context of a sealed value (additional authenticated data). A value opens only in its own context.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EncryptionContext {
-    /// Organization id, or `_system`.
-    pub org: String,
-    /// Kind of the object, e.g. `credential`.
-    pub kind: &'static str,
-    /// Id of the object.
-    pub id: String,
-    /// Field of the object, e.g. `value`.
-    pub field: &'static str,
-}
-
-impl EncryptionContext {
-    /// Returns the context of a credential's value.
-    pub fn credential_value(name: &toolgate_model::ObjectName) -> Self {
-        Self {
-            org: name.org.to_string(),
-            kind: "credential",
-            id: name.id.to_string(),
-            field: "value",
-        }
-    }
-}
-
-/// Decrypted secret: no `Debug`, no `Clone`, zeroed on drop by the type of the adapter.
-pub type PlaintextSecret = Box<dyn AsRef<[u8]> + Send + Sync>;
-
-/// Error of sealing or opening a value. Contains nothing of the content.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SealError {
-    /// The key of this id is not available.
-    #[error("sealed with key `{0}`, which this process does not have")]
-    UnknownKey(String),
-    /// Wrong context, or an altered or truncated value.
-    #[error("the sealed value does not belong here or has been altered")]
-    Mismatch,
 }
 
 /// Probes servers on demand. Scheduled probes follow the desired state and do not use this port.

@@ -7,13 +7,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Credential, Digest, Gateway, ObjectName, Organization, ProxyStatus, SealedBlob, Server,
-    ServerDefinitions, Slug, Timestamp, Token, TokenHash, Version,
+    Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version, for_each_kind,
 };
 
 use crate::{
     change::Change,
-    key::ObjectKey,
+    key::{ObjectKey, ObjectKind, SnapshotRelevance},
     object::{ControlObject, JoinToken, RequestRecord, VersionMarker, VersionRecord},
     object_table::{ObjectTable, VersionedObject},
     port::Revision,
@@ -23,43 +22,55 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-/// Decoded content of the store at a revision. Cheap to clone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoreState {
-    /// Tenants.
-    pub organizations: ObjectTable<Slug, Organization>,
-    /// MCP endpoints.
-    pub gateways: ObjectTable<ObjectName, Gateway>,
-    /// MCP servers.
-    pub servers: ObjectTable<ObjectName, Server>,
-    /// Credentials that proxies present to servers.
-    pub credentials: ObjectTable<ObjectName, Credential>,
-    /// Bearer tokens, including revoked and expired ones.
-    pub tokens: ObjectTable<ObjectName, Token>,
-    /// Definitions that servers offer, by server.
-    pub definitions: ObjectTable<ObjectName, ServerDefinitions>,
-    /// Data-plane processes.
-    pub proxies: ObjectTable<Slug, ProxyStatus>,
-    /// Owning organization of each gateway id.
-    pub gateway_ids: ObjectTable<Slug, Slug>,
-    /// Sealed deployment keys.
-    pub system_keys: ObjectTable<Slug, SealedBlob>,
-    /// Join tokens, by hash.
-    pub join_tokens: ObjectTable<Digest, JoinToken>,
-    /// Expelled proxies, with the expiry of their last certificate.
-    pub expelled: ObjectTable<Slug, Timestamp>,
-    /// Results of request ids.
-    pub requests: ObjectTable<Digest, RequestRecord>,
-    /// Version log. The version of an entry is the revision of its write.
-    pub history: ObjectTable<u64, VersionRecord>,
-    /// Entries that cannot be decoded, by raw key.
-    pub quarantine: Arc<BTreeMap<String, QuarantinedObject>>,
-    marker: Option<(VersionMarker, Revision)>,
-    token_hashes: Arc<BTreeMap<TokenHash, ObjectName>>,
-    revisions: Arc<BTreeMap<String, Revision>>,
-    revision: Revision,
-    content_revision: Revision,
+macro_rules! define_state {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        /// Decoded content of the store at a revision. Cheap to clone.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct StoreState {
+            $($(#[$ddoc])* pub $dtable: ObjectTable<$DId, $DObject>,)*
+            $($(#[$odoc])* pub $otable: ObjectTable<$OId, $OObject>,)*
+            /// Owning organization of each gateway id.
+            pub gateway_ids: ObjectTable<Slug, Slug>,
+            /// Sealed deployment keys.
+            pub system_keys: ObjectTable<Slug, SealedBlob>,
+            /// Join tokens, by hash.
+            pub join_tokens: ObjectTable<Digest, JoinToken>,
+            /// Expelled proxies, with the expiry of their last certificate.
+            pub expelled: ObjectTable<Slug, Timestamp>,
+            /// Results of request ids.
+            pub requests: ObjectTable<Digest, RequestRecord>,
+            /// Version log. The version of an entry is the revision of its write.
+            pub history: ObjectTable<u64, VersionRecord>,
+            /// Entries that cannot be decoded, by raw key.
+            pub quarantine: Arc<BTreeMap<String, QuarantinedObject>>,
+            marker: Option<(VersionMarker, Revision)>,
+            token_hashes: Arc<BTreeMap<TokenHash, ObjectName>>,
+            revisions: Arc<BTreeMap<String, Revision>>,
+            revision: Revision,
+            content_revision: Revision,
+        }
+
+        impl StoreState {
+            /// Returns `true` if the tables of the kinds that are compiled are those of `other`.
+            fn has_same_compiled_tables(&self, other: &Self) -> bool {
+                let unused = |kind: ObjectKind| kind.snapshot_relevance() == SnapshotRelevance::Never;
+                true $(&& (unused(ObjectKind::$D) || self.$dtable.ptr_eq(&other.$dtable)))*
+                    $(&& (unused(ObjectKind::$O) || self.$otable.ptr_eq(&other.$otable)))*
+            }
+
+            /// Returns the keys of the objects owned by an organization, without the organization itself.
+            pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = ObjectKey> + 'a {
+                std::iter::empty()
+                    $(.chain(self.$dtable.owned_by(org).map(|id| ObjectKey::$D(id.clone()))))*
+            }
+        }
+    };
 }
+
+for_each_kind!(define_state);
 
 /// Store entry that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,12 +202,7 @@ impl StoreState {
     pub fn has_same_compile_inputs(&self, other: &Self) -> bool {
         self.marker == other.marker
             && self.content_revision == other.content_revision
-            && self.organizations.ptr_eq(&other.organizations)
-            && self.gateways.ptr_eq(&other.gateways)
-            && self.servers.ptr_eq(&other.servers)
-            && self.credentials.ptr_eq(&other.credentials)
-            && self.tokens.ptr_eq(&other.tokens)
-            && self.definitions.ptr_eq(&other.definitions)
+            && self.has_same_compiled_tables(other)
             && self.gateway_ids.ptr_eq(&other.gateway_ids)
     }
 
@@ -271,18 +277,5 @@ impl StoreState {
         };
         let tokens = self.tokens.iter().map(|(_, token)| token);
         tokens.filter(dead).map(|token| &token.object.hash)
-    }
-
-    /// Returns the keys of the objects owned by an organization, without the organization itself.
-    pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = ObjectKey> + 'a {
-        let of = move |name: &&ObjectName| name.org == *org;
-        let gateways = self.gateways.iter().map(|(name, _)| name).filter(of);
-        let servers = self.servers.iter().map(|(name, _)| name).filter(of);
-        let credentials = self.credentials.iter().map(|(name, _)| name).filter(of);
-        let tokens = self.tokens.iter().map(|(name, _)| name).filter(of);
-        (gateways.map(|name| ObjectKey::Gateway(name.clone())))
-            .chain(servers.map(|name| ObjectKey::Server(name.clone())))
-            .chain(credentials.map(|name| ObjectKey::Credential(name.clone())))
-            .chain(tokens.map(|name| ObjectKey::Token(name.clone())))
     }
 }

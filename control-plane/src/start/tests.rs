@@ -3,7 +3,8 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
-use toolgate_api::{ControlApi as _, SecretPurpose};
+use toolgate_api::KeyringReader as _;
+use toolgate_control_core::port::{CertificateAuthority as _, SecretPurpose, TokenIssuer as _};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
 use toolgate_runtime::{DrainTrigger, clock, drain};
 use toolgate_store::EmbeddedStore;

@@ -5,9 +5,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
-use toolgate_api::SubmitError;
 use toolgate_control_core::{
-    Command, CommandContext, Desired, Rejection, RequestId, port::StoreError,
+    Command, CommandContext, Desired, Rejection, RequestId,
+    port::{StoreError, SubmitError},
 };
 use toolgate_model::{Digest, ResourceKey, ResourceKind};
 

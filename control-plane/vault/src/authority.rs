@@ -27,7 +27,7 @@ pub const CA_CERTIFICATE_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 360
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 /// Certificate authority that issues certificates.
-pub struct CertificateAuthority {
+pub struct LocalAuthority {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -59,7 +59,7 @@ pub enum AuthorityError {
     Unusable(String),
 }
 
-impl CertificateAuthority {
+impl LocalAuthority {
     /// Creates an authority that is valid from `now` on.
     pub fn create(now: Timestamp) -> Result<SerializedAuthority, AuthorityError> {
         let key = KeyPair::generate().map_err(unusable)?;

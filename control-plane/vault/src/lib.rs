@@ -9,8 +9,7 @@ pub mod key_file;
 pub mod token;
 
 pub use authority::{
-    AuthorityError, CertificateAuthority, PROXY_CERTIFICATE_TTL, SerializedAuthority,
-    SignedCertificate,
+    AuthorityError, LocalAuthority, PROXY_CERTIFICATE_TTL, SerializedAuthority, SignedCertificate,
 };
 pub use envelope::EnvelopeSealer;
 pub use identity::{PeerIdentity, peer_identity};

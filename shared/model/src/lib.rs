@@ -4,6 +4,7 @@
 
 pub mod desired;
 pub mod digest;
+pub mod kind;
 pub mod name;
 pub mod observed;
 pub mod principal;
@@ -18,6 +19,7 @@ pub use desired::{
     ServerBinding, SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
 };
 pub use digest::Digest;
+pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
 pub use observed::{Definition, Era, ProxyStatus, ResourceRefusal, ServerDefinitions};
 pub use principal::{Principal, TokenSubject};

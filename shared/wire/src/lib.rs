@@ -17,7 +17,7 @@ mod strategies;
 mod tool_shape;
 
 pub use invalid::InvalidMessage;
-pub use resource_name::{InvalidResourceName, ResourceCollection, ResourceName};
+pub use resource_name::{InvalidResourceName, ResourceName};
 pub use secret::PlaintextValue;
 
 /// Domain type with a proto message.

@@ -3,17 +3,15 @@
 //! secret.
 
 mod decode;
+mod stored_form;
 
 use std::sync::Arc;
 
 use prost::Message as _;
-use toolgate_model::{
-    Credential, CredentialKind, Digest, Gateway, Organization, ProxyStatus, SealedBlob, Server,
-    ServerDefinitions, Slug, Timestamp, Token, TokenHash,
-};
+use toolgate_model::{Digest, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind};
 use toolgate_proto::store::v1 as pb;
 
-use crate::{ProtoConversion as _, admin};
+use stored_form::{StoredForm as _, sealed_to_proto};
 
 pub use decode::{InvalidRecord, decode};
 
@@ -31,23 +29,36 @@ pub struct StoreRecord {
     pub object: StoredObject,
 }
 
-/// Object of the store.
+macro_rules! define_stored_object {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        /// Object of the store.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum StoredObject {
+            $($(#[$ddoc])* $D(Arc<$DObject>),)*
+            $($(#[$odoc])* $O(Arc<$OObject>),)*
+            /// Bookkeeping of the deployment.
+            System(SystemRecord),
+        }
+
+        fn object_to_proto(object: &StoredObject) -> pb::record::Object {
+            use pb::record::Object as Out;
+            match object {
+                $(StoredObject::$D(it) => Out::$DMessage(it.to_stored()),)*
+                $(StoredObject::$O(it) => Out::$OMessage(it.to_stored()),)*
+                StoredObject::System(it) => system_to_proto(it),
+            }
+        }
+    };
+}
+
+for_each_kind!(define_stored_object);
+
+/// Bookkeeping of the deployment in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoredObject {
-    /// Tenant.
-    Organization(Arc<Organization>),
-    /// MCP endpoint offered to clients.
-    Gateway(Arc<Gateway>),
-    /// MCP server.
-    Server(Arc<Server>),
-    /// Credential presented to a server.
-    Credential(Arc<Credential>),
-    /// Bearer token.
-    Token(Arc<Token>),
-    /// Definitions that a server was seen to offer.
-    Catalogue(Arc<ServerDefinitions>),
-    /// Status of a data-plane process.
-    Proxy(Arc<ProxyStatus>),
+pub enum SystemRecord {
     /// Epoch of the store. `written` of its record is the time of the last change.
     Marker {
         /// Epoch, incremented by a restore.
@@ -100,25 +111,15 @@ pub fn encode(record: &StoreRecord) -> Vec<u8> {
     message.encode_to_vec()
 }
 
-fn object_to_proto(object: &StoredObject) -> pb::record::Object {
+fn system_to_proto(record: &SystemRecord) -> pb::record::Object {
     use pb::record::Object as Out;
-    match object {
-        StoredObject::Organization(it) => Out::Organization(it.to_proto()),
-        StoredObject::Gateway(it) => Out::Gateway(it.to_proto()),
-        StoredObject::Server(it) => Out::Server(it.to_proto()),
-        StoredObject::Credential(it) => Out::Credential(credential(it)),
-        StoredObject::Token(it) => Out::Token(pb::StoredToken {
-            token: Some(admin::token_to_proto(it)),
-            hash: it.hash.0.to_vec(),
-        }),
-        StoredObject::Catalogue(it) => Out::Catalogue(catalogue(it)),
-        StoredObject::Proxy(it) => Out::Proxy(it.to_proto()),
-        StoredObject::Marker { epoch } => Out::Marker(pb::Marker { epoch: *epoch }),
-        StoredObject::GatewayId(org) => Out::GatewayId(pb::GatewayIdRecord {
+    match record {
+        SystemRecord::Marker { epoch } => Out::Marker(pb::Marker { epoch: *epoch }),
+        SystemRecord::GatewayId(org) => Out::GatewayId(pb::GatewayIdRecord {
             organization: org.to_string(),
         }),
-        StoredObject::SealedKey(blob) => Out::Sealed(sealed(blob)),
-        StoredObject::JoinToken {
+        SystemRecord::SealedKey(blob) => Out::Sealed(sealed_to_proto(blob)),
+        SystemRecord::JoinToken {
             hash,
             region,
             expires,
@@ -127,10 +128,10 @@ fn object_to_proto(object: &StoredObject) -> pb::record::Object {
             region: region.clone(),
             expire_time_ms: expires.0,
         }),
-        StoredObject::ExpelledProxy { expires } => Out::Expelled(pb::ExpelledRecord {
+        SystemRecord::ExpelledProxy { expires } => Out::Expelled(pb::ExpelledRecord {
             expire_time_ms: expires.0,
         }),
-        StoredObject::IdempotencyEntry {
+        SystemRecord::IdempotencyEntry {
             request,
             subject,
             expires,
@@ -139,41 +140,10 @@ fn object_to_proto(object: &StoredObject) -> pb::record::Object {
             key: subject.clone(),
             expire_time_ms: expires.0,
         }),
-        StoredObject::VersionLogEntry { epoch, changes } => Out::Version(pb::VersionRecord {
+        SystemRecord::VersionLogEntry { epoch, changes } => Out::Version(pb::VersionRecord {
             changes: changes.clone(),
             epoch: *epoch,
         }),
-    }
-}
-
-fn credential(given: &Credential) -> pb::StoredCredential {
-    let CredentialKind::StaticHeader { header: _, value } = &given.kind;
-    pb::StoredCredential {
-        credential: Some(admin::credential_to_proto(given)),
-        value: Some(sealed(value)),
-    }
-}
-
-/// Converts without the descriptions, which are part of the definitions already.
-fn catalogue(given: &ServerDefinitions) -> toolgate_proto::admin::v1::Catalogue {
-    let mut message = given.to_proto();
-    let lists = [
-        &mut message.tools,
-        &mut message.prompts,
-        &mut message.resources,
-        &mut message.templates,
-    ];
-    for definition in lists.into_iter().flatten() {
-        definition.description.clear();
-    }
-    message
-}
-
-fn sealed(blob: &SealedBlob) -> pb::SealedBlob {
-    pb::SealedBlob {
-        key_id: blob.key_id.clone(),
-        wrapped_key: blob.wrapped_key.clone(),
-        ciphertext: blob.ciphertext.clone(),
     }
 }
 

@@ -3,32 +3,17 @@
 
 use std::{fmt, str::FromStr};
 
-use toolgate_model::{ObjectName, Slug};
+use toolgate_model::{KindObject, ObjectId as _, ObjectKind, Slug};
 
-/// Parsed resource name.
+/// Resource name of an object of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ResourceName {
-    /// `organizations/<id>`
-    Organization(Slug),
-    /// `organizations/<org>/<collection>/<id>`
-    Owned(ResourceCollection, ObjectName),
-    /// `proxies/<id>`
-    Proxy(Slug),
-}
-
-/// Collection of objects that belong to an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ResourceCollection {
-    /// `gateways`
-    Gateways,
-    /// `servers`
-    Servers,
-    /// `credentials`
-    Credentials,
-    /// `tokens`
-    Tokens,
-    /// `catalogues`
-    Catalogues,
+pub struct ResourceName {
+    /// Kind of the object.
+    pub kind: ObjectKind,
+    /// Organization that owns the object, for kinds in organizations.
+    pub org: Option<Slug>,
+    /// Id of the object.
+    pub id: Slug,
 }
 
 /// Error of a text that is not the expected resource name.
@@ -40,45 +25,27 @@ pub struct InvalidResourceName {
     because: String,
 }
 
-impl ResourceCollection {
-    /// All collections.
-    pub const ALL: [Self; 5] = [
-        Self::Gateways,
-        Self::Servers,
-        Self::Credentials,
-        Self::Tokens,
-        Self::Catalogues,
-    ];
+/// Returns the full name of the object with this id.
+pub fn format<K: KindObject>(id: &K::Id) -> String {
+    ResourceName::of::<K>(id).to_string()
+}
 
-    /// Returns the collection as written in names.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gateways => "gateways",
-            Self::Servers => "servers",
-            Self::Credentials => "credentials",
-            Self::Tokens => "tokens",
-            Self::Catalogues => "catalogues",
+/// Parses the full name of an object of one kind.
+pub fn parse<K: KindObject>(given: &str) -> Result<K::Id, InvalidResourceName> {
+    let name = parse_kind(K::KIND, given)?;
+    let unexpected = || InvalidResourceName::new(given, expected(K::KIND), String::new());
+    K::Id::from_parts(name.org, name.id).ok_or_else(unexpected)
+}
+
+impl ResourceName {
+    /// Returns the name of the object with this id.
+    pub fn of<K: KindObject>(id: &K::Id) -> Self {
+        let (org, id) = id.parts();
+        Self {
+            kind: K::KIND,
+            org: org.cloned(),
+            id: id.clone(),
         }
-    }
-
-    /// Returns the full name of `name` in this collection.
-    pub fn format(self, name: &ObjectName) -> String {
-        format!("organizations/{}/{}/{}", name.org, self.as_str(), name.id)
-    }
-
-    /// Parses a full name in this collection into organization and id.
-    pub fn parse(self, given: &str) -> Result<ObjectName, InvalidResourceName> {
-        let expected = || format!("organizations/<organization>/{}/<id>", self.as_str());
-        let mut parts = given.split('/');
-        let shape = [parts.next(), parts.next(), parts.next(), parts.next()];
-        if let ([Some("organizations"), Some(org), Some(collection), Some(id)], None) =
-            (shape, parts.next())
-            && collection == self.as_str()
-        {
-            let org = slug(given, &expected, org)?;
-            return Ok(ObjectName::new(org, slug(given, &expected, id)?));
-        }
-        Err(InvalidResourceName::new(given, expected(), String::new()))
     }
 }
 
@@ -86,71 +53,68 @@ impl FromStr for ResourceName {
     type Err = InvalidResourceName;
 
     fn from_str(given: &str) -> Result<Self, InvalidResourceName> {
-        match given.split('/').collect::<Vec<_>>().as_slice() {
-            ["organizations", _] => parse_organization(given).map(Self::Organization),
-            ["proxies", _] => parse_proxy(given).map(Self::Proxy),
-            ["organizations", _, within, _] => {
-                let found = ResourceCollection::ALL
-                    .into_iter()
-                    .find(|c| c.as_str() == *within);
-                let expected = "organizations/<organization>/gateways/<id>";
-                let unknown = || InvalidResourceName::new(given, expected.into(), String::new());
-                let collection = found.ok_or_else(unknown)?;
-                Ok(Self::Owned(collection, collection.parse(given)?))
-            }
-            _ => Err(InvalidResourceName::new(
-                given,
-                "organizations/<organization>/<kind>/<id>".into(),
-                String::new(),
-            )),
-        }
+        let parts: Vec<&str> = given.split('/').collect();
+        let found = match parts.as_slice() {
+            [collection, _] => find_kind(collection, false),
+            ["organizations", _, collection, _] => find_kind(collection, true),
+            _ => None,
+        };
+        let expected = "organizations/<organization>/<kind>/<id>";
+        let unknown = || InvalidResourceName::new(given, expected.into(), String::new());
+        parse_kind(found.ok_or_else(unknown)?, given)
     }
 }
 
 impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Organization(id) => write!(f, "organizations/{id}"),
-            Self::Owned(collection, name) => f.write_str(&collection.format(name)),
-            Self::Proxy(id) => write!(f, "proxies/{id}"),
+        if let Some(org) = &self.org {
+            write!(f, "organizations/{org}/")?;
         }
+        write!(f, "{}/{}", self.kind.collection(), self.id)
     }
 }
 
-/// Parses the full name of an organization.
-pub fn parse_organization(given: &str) -> Result<Slug, InvalidResourceName> {
-    single(given, "organizations")
+fn find_kind(collection: &str, in_organization: bool) -> Option<ObjectKind> {
+    let mut kinds = ObjectKind::ALL.iter().copied();
+    kinds.find(|kind| {
+        kind.collection() == collection && kind.is_in_organization() == in_organization
+    })
 }
 
-/// Parses the full name of a proxy.
-pub fn parse_proxy(given: &str) -> Result<Slug, InvalidResourceName> {
-    single(given, "proxies")
-}
-
-/// Returns the full name of an organization, `organizations/<id>`.
-pub fn organization(id: &Slug) -> String {
-    format!("organizations/{id}")
-}
-
-/// Returns the full name of a proxy, `proxies/<id>`.
-pub fn proxy(id: &Slug) -> String {
-    format!("proxies/{id}")
-}
-
-fn single(given: &str, collection: &str) -> Result<Slug, InvalidResourceName> {
-    let expected = || format!("{collection}/<id>");
-    let id = given
-        .strip_prefix(collection)
-        .and_then(|rest| rest.strip_prefix('/'));
-    match id {
-        Some(id) if !id.contains('/') => slug(given, &expected, id),
-        _ => Err(InvalidResourceName::new(given, expected(), String::new())),
+/// Returns the form of the names of a kind.
+fn expected(kind: ObjectKind) -> String {
+    match kind.is_in_organization() {
+        true => format!("organizations/<organization>/{}/<id>", kind.collection()),
+        false => format!("{}/<id>", kind.collection()),
     }
 }
 
-fn slug(given: &str, expected: &dyn Fn() -> String, id: &str) -> Result<Slug, InvalidResourceName> {
-    id.parse()
-        .map_err(|invalid| InvalidResourceName::new(given, expected(), format!(", and {invalid}")))
+fn parse_kind(kind: ObjectKind, given: &str) -> Result<ResourceName, InvalidResourceName> {
+    let slug = |id: &str| -> Result<Slug, InvalidResourceName> {
+        id.parse().map_err(|invalid| {
+            InvalidResourceName::new(given, expected(kind), format!(", and {invalid}"))
+        })
+    };
+    let parts: Vec<&str> = given.split('/').collect();
+    let (org, collection, id) = match parts.as_slice() {
+        ["organizations", org, collection, id] if kind.is_in_organization() => {
+            (Some(*org), *collection, *id)
+        }
+        [collection, id] if !kind.is_in_organization() => (None, *collection, *id),
+        _ => (None, "", ""),
+    };
+    if collection != kind.collection() {
+        return Err(InvalidResourceName::new(
+            given,
+            expected(kind),
+            String::new(),
+        ));
+    }
+    Ok(ResourceName {
+        kind,
+        org: org.map(slug).transpose()?,
+        id: slug(id)?,
+    })
 }
 
 impl InvalidResourceName {

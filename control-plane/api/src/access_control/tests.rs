@@ -17,6 +17,7 @@ use toolgate_runtime::drain;
 use super::*;
 use crate::{
     admin::{self, AdminOptions},
+    control_api::ControlApi,
     fleet,
     memory::{self, MemoryControlApi, START},
     rights::{METHOD_RULES, MethodRule},

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
+use toolgate_control_core::port::StateReader as _;
 use toolgate_model::AdminRole;
 use toolgate_proto::admin::v1::{self as pb, *};
 use toolgate_runtime::drain::{self, DrainTrigger};
@@ -295,7 +296,7 @@ async fn an_invalid_field_is_rejected_with_its_path_and_a_remedy() {
 #[tokio::test]
 async fn a_dry_run_validates_fully_and_writes_nothing() {
     let (router, control_api, _trigger) = start();
-    let before = control_api.published().borrow().state.revision();
+    let before = control_api.published().state.revision();
     let mut request = create_server("git");
     request.dry_run = true;
     let answer = call(&router, "Servers/CreateServer", Some("editor"), &request).await;
@@ -312,7 +313,7 @@ async fn a_dry_run_validates_fully_and_writes_nothing() {
     };
     let answer = call(&router, "Tokens/CreateToken", Some("admin"), &token).await;
     assert_eq!(answer.read::<CreateTokenResponse>().secret, "");
-    assert_eq!(control_api.published().borrow().state.revision(), before);
+    assert_eq!(control_api.published().state.revision(), before);
     assert_eq!(get(&router, "git").await.code, Code::NotFound);
     let bad = CreateGatewayRequest {
         parent: "organizations/acme".into(),
@@ -343,12 +344,12 @@ async fn a_repeated_request_id_returns_the_same_result_and_its_reuse_is_rejected
     let first: pb::Server = call(&router, "Servers/CreateServer", Some("editor"), &request)
         .await
         .read();
-    let revision = control_api.published().borrow().state.revision();
+    let revision = control_api.published().state.revision();
     let again: pb::Server = call(&router, "Servers/CreateServer", Some("editor"), &request)
         .await
         .read();
     assert_eq!(again, first);
-    assert_eq!(control_api.published().borrow().state.revision(), revision);
+    assert_eq!(control_api.published().state.revision(), revision);
     request.server_id = "other".into();
     let reused = call(&router, "Servers/CreateServer", Some("editor"), &request).await;
     assert_eq!(reused.code, Code::InvalidArgument);

@@ -1,15 +1,15 @@
 //! Credentials service: gives proxies the secrets that must not be part of a snapshot.
 
 use tonic::{Request, Response, Status};
-use toolgate_control_core::ObjectKey;
-use toolgate_model::{CredentialKind, ObjectName};
+use toolgate_control_core::{StateKind as _, port::EncryptionContext};
+use toolgate_model::{Credential, CredentialKind, ObjectName};
 use toolgate_proto::credential::v1::{
     GetKeyringRequest, Keyring, ResolveRequest, ResolveResponse, credentials_server,
 };
 use toolgate_wire::{PlaintextValue, ProtoConversion as _, keys::ResolvedCredential};
 
 use super::ProxyServices;
-use crate::{caller::AdminCaller, kinds::encryption_context, status};
+use crate::{api_context::wait_published, caller::AdminCaller, status};
 
 #[tonic::async_trait]
 impl credentials_server::Credentials for ProxyServices {
@@ -24,20 +24,17 @@ impl credentials_server::Credentials for ProxyServices {
             slug("org", &request.org)?,
             slug("credential", &request.credential)?,
         );
-        if self.context.published().state.revision() < request.revision {
+        if self.state.published().state.revision() < request.revision {
             // Another control plane, which is ahead of this one, has sent the proxy this revision.
-            self.context.wait_published(request.revision).await;
+            wait_published(&*self.state, request.revision).await;
         }
-        let published = self.context.published();
+        let published = self.state.published();
         let stored = published.state.credentials.get(&name);
-        let stored =
-            stored.ok_or_else(|| status::not_found(&ObjectKey::Credential(name.clone())))?;
+        let stored = stored.ok_or_else(|| status::not_found(&Credential::key(name.clone())))?;
         let CredentialKind::StaticHeader { header, value } = &stored.kind;
         let opened = self
-            .context
-            .control_api
-            .seal()
-            .open(&encryption_context(&name), value);
+            .sealer
+            .open(&EncryptionContext::credential_value(&name), value);
         let opened = opened.map_err(|error| status::seal(&error))?;
         let resolved = ResolvedCredential {
             header: header.clone(),
@@ -53,6 +50,6 @@ impl credentials_server::Credentials for ProxyServices {
         request: Request<GetKeyringRequest>,
     ) -> Result<Response<Keyring>, Status> {
         AdminCaller::of(&request)?.require_globally()?;
-        Ok(Response::new(self.context.control_api.keyring().to_proto()))
+        Ok(Response::new(self.keyring.keyring().to_proto()))
     }
 }

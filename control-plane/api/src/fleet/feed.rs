@@ -9,19 +9,19 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 use toolgate_actor::{Actor, ActorContext, ReplySender, TimerId};
 use toolgate_control_core::{
-    Command, CommandContext as DecideContext,
+    CallerIdentity, Command, CommandAuthor, CommandContext as DecideContext,
+    port::{CommandWriter, StateReader},
     push::{PushAction, PushCloseReason, PushEvent, PushSession},
 };
 use toolgate_model::{Delta, ProxyStatus};
-
-use crate::control_api::ControlApi;
 
 /// Delta with its nonce, or the status that ends the stream.
 pub(super) type FeedItem = Result<(u64, Delta), Status>;
 
 /// Actor state of one connected proxy.
 pub(super) struct ProxyFeed {
-    control_api: Arc<dyn ControlApi>,
+    state: Arc<dyn StateReader>,
+    writer: Arc<dyn CommandWriter>,
     session: PushSession,
     out: Option<mpsc::Sender<FeedItem>>,
     /// Dropped when this actor ends for any reason, which notifies the task of the stream.
@@ -45,13 +45,15 @@ pub(super) enum FeedMessage {
 
 impl ProxyFeed {
     pub(super) fn new(
-        control_api: Arc<dyn ControlApi>,
+        state: Arc<dyn StateReader>,
+        writer: Arc<dyn CommandWriter>,
         out: Option<mpsc::Sender<FeedItem>>,
         alive: Option<oneshot::Sender<()>>,
     ) -> Self {
-        let session = PushSession::new(control_api.now());
+        let session = PushSession::new(state.now());
         Self {
-            control_api,
+            state,
+            writer,
             session,
             out,
             _alive: alive,
@@ -63,7 +65,7 @@ impl ProxyFeed {
     }
 
     fn step(&mut self, event: PushEvent, cx: &mut ActorContext<Self>) {
-        for output in self.session.step(event, self.control_api.now()) {
+        for output in self.session.step(event, self.state.now()) {
             match output {
                 PushAction::Send { delta, nonce } => self.send(Ok((nonce, delta))),
                 PushAction::RecordProxy(proxy) => self.unrecorded = Some(proxy),
@@ -71,8 +73,7 @@ impl ProxyFeed {
                     if let Some(timer) = self.timer.take() {
                         cx.cancel(timer);
                     }
-                    self.timer =
-                        Some(cx.after(at.since(self.control_api.now()), FeedMessage::Tick));
+                    self.timer = Some(cx.after(at.since(self.state.now()), FeedMessage::Tick));
                 }
                 PushAction::Close(why) => {
                     if why != PushCloseReason::Disconnected {
@@ -107,16 +108,16 @@ impl ProxyFeed {
             return;
         };
         self.recording = true;
-        let control_api = Arc::clone(&self.control_api);
         let context = DecideContext {
-            now: control_api.now(),
-            author: format!("proxies/{}", proxy.id),
+            now: self.state.now(),
+            author: CommandAuthor::Caller(CallerIdentity::Proxy {
+                id: proxy.id.clone(),
+            }),
             request: None,
         };
+        let writer = Arc::clone(&self.writer);
         cx.perform(async move {
-            let recorded = control_api
-                .submit(Command::RecordProxy(proxy), context)
-                .await;
+            let recorded = writer.submit(Command::RecordProxy(proxy), context).await;
             if let Err(error) = recorded {
                 // The next state will be recorded soon; the proxy is served regardless.
                 tracing::debug!(%error, "a proxy's state was not recorded");

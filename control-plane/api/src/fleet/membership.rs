@@ -1,16 +1,17 @@
 //! Fleet service: a proxy joins once, with a single-use secret, and renews its certificate with the current one.
 
-use std::sync::Arc;
-
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{Command, CommandContext, ObjectKey, Rejection, push::is_connected};
+use toolgate_control_core::{
+    CallerIdentity, Command, CommandAuthor, CommandContext, ObjectKey, Rejection,
+    port::{IssuedCertificate, SecretPurpose, SubmitError},
+    push::is_connected,
+};
 use toolgate_model::{Digest, Slug};
 use toolgate_proto::push::v1::{Certificate, JoinRequest, RenewRequest, fleet_server};
 
 use super::ProxyServices;
 use crate::{
     caller::{AdminCaller, ConnectionPeer, not_expelled},
-    control_api::{IssuedCertificate, SecretPurpose, SubmitError},
     status,
 };
 
@@ -29,38 +30,39 @@ impl fleet_server::Fleet for ProxyServices {
             .parse()
             .map_err(|invalid| status::invalid("proxy_id", invalid))?;
         check_size(&request.csr_der)?;
-        let control_api = &self.context.control_api;
+        let now = self.state.now();
         let secret = request.secret.as_bytes();
         let hash = match secret.len() {
-            1..=MAX_SECRET => control_api.hash(SecretPurpose::Join, secret),
+            1..=MAX_SECRET => self.tokens.hash(SecretPurpose::Join, secret),
             _ => return Err(invalid_join_token()),
         };
-        let published = self.context.published();
+        let published = self.state.published();
         let token = published.state.join_tokens.get(&Digest(hash.0));
-        let token = token.filter(|token| token.expires > control_api.now());
+        let token = token.filter(|token| token.expires > now);
         if token.is_none() {
             return Err(invalid_join_token());
         }
-        not_expelled(&published.state, &id, control_api.now())?;
+        not_expelled(&published.state, &id, now)?;
         if published
             .state
             .proxies
             .get(&id)
-            .is_some_and(|proxy| is_connected(proxy, control_api.now()))
+            .is_some_and(|proxy| is_connected(proxy, now))
         {
             let taken = Rejection::AlreadyExists(ObjectKey::Proxy(id));
             return Err(status::rejected(&taken, None));
         }
         // Issued before the secret is used up, and returned after: a certificate request that cannot be signed does not
         // use up the secret.
-        let issued = control_api.issue(&id, &request.csr_der);
+        let issued = self.authority.issue(&id, &request.csr_der);
         let issued = issued.map_err(|error| status::issue(&error))?;
         let context = CommandContext {
-            now: control_api.now(),
-            author: format!("proxies/{id}"),
+            now,
+            author: CommandAuthor::Caller(CallerIdentity::Proxy { id }),
             request: None,
         };
-        let used = control_api
+        let used = self
+            .writer
             .submit(Command::UseJoinToken(hash), context)
             .await;
         match used {
@@ -83,13 +85,13 @@ impl fleet_server::Fleet for ProxyServices {
         };
         let request = request.into_inner();
         check_size(&request.csr_der)?;
-        let published = Arc::clone(&self.context.published());
+        let published = self.state.published();
         // A proxy that renews without a record in the store could not be expelled.
         if !published.state.proxies.contains(id) {
             let message = format!("nothing is known of proxy {id}; let it subscribe first");
             return Err(status::precondition("UNKNOWN_PROXY", "proxy", message));
         }
-        let issued = self.context.control_api.issue(id, &request.csr_der);
+        let issued = self.authority.issue(id, &request.csr_der);
         let issued = issued.map_err(|error| status::issue(&error))?;
         Ok(Response::new(certificate(issued)))
     }

@@ -8,12 +8,16 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use toolgate_control_core::StoreState;
+use toolgate_control_core::{
+    StoreState,
+    port::{PublishedState, StateReader, StateWatcher},
+};
 use toolgate_model::{Slug, Timestamp, TokenHash, Version};
 use toolgate_proto::push::v1::Revocations;
+use toolgate_runtime::Drain;
 use toolgate_wire::push::version_to_proto;
 
-use crate::{api_context::ApiContext, caller::not_expelled};
+use crate::caller::not_expelled;
 
 /// Maximum number of hashes in one message.
 const MAX_HASHES_PER_MESSAGE: usize = 50_000;
@@ -37,35 +41,36 @@ struct RevocationTracker {
 
 /// Opens a stream for `proxy`: first all revocations in force, then additions. It ends when the proxy is expelled.
 pub(super) fn stream(
-    edge: &ApiContext,
+    state: &Arc<dyn StateReader>,
+    drain: &Drain,
     proxy: Option<Slug>,
 ) -> ReceiverStream<Result<Revocations, Status>> {
     let (sender, receiver) = mpsc::channel(BUFFER);
-    let (owned, draining) = (edge.clone(), edge.drain.draining());
-    edge.drain.spawn("revocations", async move {
+    let (owned, draining) = (Arc::clone(state), drain.draining());
+    drain.spawn("revocations", async move {
         tokio::select! {
             () = draining => {}
-            () = follow(&owned, proxy.as_ref(), &sender) => {}
+            () = follow(&*owned, proxy.as_ref(), &sender) => {}
         }
     });
     ReceiverStream::new(receiver)
 }
 
-async fn follow(edge: &ApiContext, proxy: Option<&Slug>, sender: &RevocationSender) {
-    let mut publications = edge.control_api.published();
+async fn follow(reader: &dyn StateReader, proxy: Option<&Slug>, sender: &RevocationSender) {
+    let mut publications = reader.watch_state();
     let mut known = RevocationTracker::default();
     let mut complete = true;
     loop {
-        let state = Arc::clone(&publications.borrow_and_update().state);
+        let state = Arc::clone(&publications.latest().state);
         if let Some(proxy) = proxy
-            && let Err(expelled) = not_expelled(&state, proxy, edge.control_api.now())
+            && let Err(expelled) = not_expelled(&state, proxy, reader.now())
         {
             let _reader_gone = sender.try_send(Err(expelled));
             return;
         }
         // Before the first listing of the store the state is empty, and must not be sent as complete.
         if state.version() != Version::default() {
-            let fresh = known.update(&state, edge.control_api.now());
+            let fresh = known.update(&state, reader.now());
             if (complete || !fresh.is_empty())
                 && !send_hashes(&mut known, fresh, complete, sender).await
             {
@@ -74,10 +79,9 @@ async fn follow(edge: &ApiContext, proxy: Option<&Slug>, sender: &RevocationSend
             complete = false;
         }
         // Depends on the clock as well: after its expiry, the record of an expulsion has no effect.
-        let expelled = |state: &StoreState| {
-            proxy.is_some_and(|proxy| state.is_expelled(proxy, edge.control_api.now()))
-        };
-        if !changed(&mut publications, &known, expelled, sender).await {
+        let expelled =
+            |state: &StoreState| proxy.is_some_and(|proxy| state.is_expelled(proxy, reader.now()));
+        if !changed(publications.as_mut(), &known, expelled, sender).await {
             return;
         }
     }
@@ -86,12 +90,12 @@ async fn follow(edge: &ApiContext, proxy: Option<&Slug>, sender: &RevocationSend
 /// Waits for a new version, for the next expiry check, or for the expulsion of the proxy. Returns `false` if the stream
 /// has ended.
 async fn changed(
-    publications: &mut tokio::sync::watch::Receiver<Arc<crate::control_api::PublishedState>>,
+    publications: &mut dyn StateWatcher,
     known: &RevocationTracker,
     expelled: impl Fn(&StoreState) -> bool,
     sender: &RevocationSender,
 ) -> bool {
-    let other = |published: &Arc<crate::control_api::PublishedState>| {
+    let other = |published: &PublishedState| {
         published.state.version() != known.version || expelled(&published.state)
     };
     tokio::select! {

@@ -9,11 +9,14 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use toolgate_actor::ActorHandle;
-use toolgate_control_core::push::{PushEvent, PushHello};
+use toolgate_control_core::{
+    port::StateWatcher,
+    push::{PushEvent, PushHello},
+};
 use toolgate_model::{Slug, Snapshot, Version};
 use toolgate_proto::push::v1::{
     self as pb, FromProxy, RevocationsRequest, Update, from_proxy, push_server::Push,
@@ -27,7 +30,6 @@ use super::{
 };
 use crate::{
     caller::{AdminCaller, ConnectionPeer, not_expelled},
-    control_api::PublishedState,
     status,
 };
 
@@ -69,13 +71,13 @@ impl Push for ProxyServices {
         caller.require_globally()?;
         let (out, outgoing) = mpsc::channel(BUFFER);
         let (alive, ended) = oneshot::channel();
-        let control_api = Arc::clone(&self.context.control_api);
+        let (state, writer) = (Arc::clone(&self.state), Arc::clone(&self.writer));
         // The feed's half of the stream exists once. A feed that panics is not restarted.
         let once = Mutex::new(Some((out.clone(), alive)));
         let feed = self.actors.spawn(move || {
             let taken = once.lock().unwrap_or_else(PoisonError::into_inner).take();
             let (out, alive) = taken.unzip();
-            ProxyFeed::new(Arc::clone(&control_api), out, alive)
+            ProxyFeed::new(Arc::clone(&state), Arc::clone(&writer), out, alive)
         });
         let pump = SubscriptionTask {
             services: self.clone(),
@@ -86,9 +88,7 @@ impl Push for ProxyServices {
             last_snapshot: None,
         };
         let inbound = request.into_inner();
-        self.context
-            .drain
-            .spawn("push stream", pump.run(inbound, ended));
+        self.drain.spawn("push stream", pump.run(inbound, ended));
         let updates = ReceiverStream::new(outgoing).flat_map(parts);
         Ok(Response::new(Box::pin(updates)))
     }
@@ -106,7 +106,11 @@ impl Push for ProxyServices {
                 request.get_ref().proxy_id.parse().ok()
             }
         };
-        Ok(Response::new(revocations::stream(&self.context, proxy)))
+        Ok(Response::new(revocations::stream(
+            &self.state,
+            &self.drain,
+            proxy,
+        )))
     }
 }
 
@@ -120,7 +124,7 @@ fn parts(outgoing: FeedItem) -> BoxStream<Update> {
 
 impl SubscriptionTask {
     async fn run(mut self, inbound: Streaming<FromProxy>, ended: oneshot::Receiver<()>) {
-        let draining = self.services.context.drain.draining();
+        let draining = self.services.drain.draining();
         tokio::select! {
             () = draining => {}
             // Nothing is ever sent here; the drop means that the feed has ended.
@@ -140,8 +144,8 @@ impl SubscriptionTask {
 
     /// Forwards events to the feed until the proxy ends the stream.
     async fn forward_events(&mut self, mut inbound: Streaming<FromProxy>) -> Result<(), Status> {
-        let mut published = self.services.context.control_api.published();
-        self.send_snapshot(&mut published).await?;
+        let mut published = self.services.state.watch_state();
+        self.send_snapshot(published.as_mut()).await?;
         loop {
             tokio::select! {
                 message = inbound.message() => match message? {
@@ -154,9 +158,9 @@ impl SubscriptionTask {
                 changed = published.changed() => match changed {
                     Ok(()) => {
                         self.recheck()?;
-                        self.send_snapshot(&mut published).await?;
+                        self.send_snapshot(published.as_mut()).await?;
                     }
-                    Err(_closed) => return Err(Status::unavailable("the control plane is ending")),
+                    Err(_ended) => return Err(Status::unavailable("the control plane is ending")),
                 },
             }
         }
@@ -167,19 +171,16 @@ impl SubscriptionTask {
         let Some(id) = &self.proxy else {
             return Ok(());
         };
-        let edge = &self.services.context;
-        not_expelled(&edge.published().state, id, edge.control_api.now())
+        let state = &self.services.state;
+        not_expelled(&state.published().state, id, state.now())
     }
 
     /// Sends the newest snapshot to the feed if it is not the one sent before. Compares by pointer and not by version:
     /// after the store's watch has lost an event, the repaired snapshot can have the version that was already sent
     /// without it. Before the first listing of the store nothing is sent, because an empty snapshot would remove all
     /// resources from the proxy.
-    async fn send_snapshot(
-        &mut self,
-        published: &mut watch::Receiver<Arc<PublishedState>>,
-    ) -> Result<(), Status> {
-        let snapshot = Arc::clone(&published.borrow_and_update().compiled.snapshot);
+    async fn send_snapshot(&mut self, published: &mut dyn StateWatcher) -> Result<(), Status> {
+        let snapshot = Arc::clone(&published.latest().compiled.snapshot);
         let known = |wanted: &Arc<Snapshot>| Arc::ptr_eq(wanted, &snapshot);
         if snapshot.version == Version::default() || self.last_snapshot.as_ref().is_some_and(known)
         {

@@ -9,7 +9,10 @@ use tonic::{
     Code, Streaming,
     transport::{Channel, Endpoint},
 };
-use toolgate_control_core::{Command, Desired};
+use toolgate_control_core::{
+    Command, Desired,
+    port::{PublishedState, StateReader as _},
+};
 use toolgate_model::{
     CallTimeouts, Credential, CredentialKind, ObjectMeta, ObjectName, Server, Slug, Version,
 };
@@ -27,10 +30,7 @@ use toolgate_wire::{
 };
 
 use super::*;
-use crate::{
-    control_api::PublishedState,
-    memory::{HANG_GUARD, MemoryControlApi},
-};
+use crate::memory::{HANG_GUARD, MemoryControlApi};
 
 mod certificates;
 mod leaving;
@@ -154,7 +154,7 @@ async fn recorded(
     check: impl Fn(&toolgate_model::ProxyStatus) -> bool,
 ) {
     let id: Slug = id.parse().unwrap();
-    let mut published = control_api.published();
+    let mut published = control_api.watch_state();
     let there = published.wait_for(|p| p.state.proxies.get(&id).is_some_and(|p| check(&p.object)));
     timeout(HANG_GUARD, there).await.unwrap().unwrap();
 }
@@ -205,7 +205,7 @@ async fn a_repaired_snapshot_is_pushed_even_with_an_unchanged_version() {
     let rig = fixture(None);
     add_server(&rig.control_api, "git");
     add_server(&rig.control_api, "mail");
-    let whole = Arc::clone(&rig.control_api.published().borrow());
+    let whole = rig.control_api.published();
     let mut lossy = (*whole.compiled).clone();
     let mut snapshot = (*lossy.snapshot).clone();
     snapshot.entries.pop_last();
@@ -278,7 +278,10 @@ async fn revocations_are_sent_in_full_and_then_incrementally() {
     }
     let hash = |secret: &str| {
         control_api
-            .hash(crate::SecretPurpose::Bearer, secret.as_bytes())
+            .hash(
+                toolgate_control_core::port::SecretPurpose::Bearer,
+                secret.as_bytes(),
+            )
             .0
             .to_vec()
     };
@@ -308,7 +311,7 @@ async fn revocations_are_sent_in_full_and_then_incrementally() {
     let added = stream.message().await.unwrap().unwrap();
     assert_eq!(added.token_hashes, [hash("deleted")]);
     assert!(added.sequence > first.sequence);
-    let now = control_api.published().borrow().state.version();
+    let now = control_api.published().state.version();
     assert_eq!(wire::version(added.version.as_ref()), now);
     assert!(wire::version(first.version.as_ref()) < now);
 }
@@ -316,12 +319,8 @@ async fn revocations_are_sent_in_full_and_then_incrementally() {
 #[tokio::test]
 async fn a_credential_is_resolved_together_with_its_revision() {
     let rig = fixture(None);
-    let place = crate::kinds::encryption_context(&name("git"));
-    let value = rig
-        .control_api
-        .seal()
-        .seal(&place, b"Bearer s3cret")
-        .unwrap();
+    let place = toolgate_control_core::port::EncryptionContext::credential_value(&name("git"));
+    let value = rig.control_api.seal(&place, b"Bearer s3cret").unwrap();
     let credential = Credential {
         name: name("git"),
         meta: ObjectMeta::default(),
@@ -371,9 +370,10 @@ async fn a_join_token_works_once_and_a_bad_request_does_not_consume_it() {
     let rig = fixture(None);
     let secret = "join-secret";
     let token = toolgate_control_core::JoinToken {
-        hash: rig
-            .control_api
-            .hash(crate::SecretPurpose::Join, secret.as_bytes()),
+        hash: rig.control_api.hash(
+            toolgate_control_core::port::SecretPurpose::Join,
+            secret.as_bytes(),
+        ),
         region: "eu".into(),
         expires: rig.control_api.now().after(Duration::from_secs(60)),
     };
@@ -425,9 +425,10 @@ async fn a_proxy_id_can_join_again_once_its_old_instance_is_silent() {
     let rig = fixture(None);
     let leave = |rig: &FleetFixture, secret: &str| {
         let token = toolgate_control_core::JoinToken {
-            hash: rig
-                .control_api
-                .hash(crate::SecretPurpose::Join, secret.as_bytes()),
+            hash: rig.control_api.hash(
+                toolgate_control_core::port::SecretPurpose::Join,
+                secret.as_bytes(),
+            ),
             region: String::new(),
             expires: rig.control_api.now().after(Duration::from_secs(60)),
         };
@@ -453,7 +454,9 @@ async fn a_proxy_id_can_join_again_once_its_old_instance_is_silent() {
 async fn an_expired_join_token_is_rejected() {
     let rig = fixture(None);
     let token = toolgate_control_core::JoinToken {
-        hash: rig.control_api.hash(crate::SecretPurpose::Join, b"late"),
+        hash: rig
+            .control_api
+            .hash(toolgate_control_core::port::SecretPurpose::Join, b"late"),
         region: String::new(),
         expires: rig.control_api.now().after(Duration::from_secs(60)),
     };
@@ -534,7 +537,8 @@ async fn a_deleted_proxy_loses_all_access_immediately() {
     let refused = member.renew(renew.clone()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     let gate = crate::access_control::AccessControl {
-        control_api: rig.control_api.clone(),
+        state: rig.control_api.clone(),
+        tokens: rig.control_api.clone(),
         listener: ListenerKind::Fleet,
         permits: Arc::new(Semaphore::new(1)),
         deadline: DEADLINE,
@@ -558,14 +562,7 @@ async fn a_deleted_proxy_loses_all_access_immediately() {
         Code::PermissionDenied
     );
     // The last update of the feed has not recreated the record of the proxy.
-    assert!(
-        !rig.control_api
-            .published()
-            .borrow()
-            .state
-            .proxies
-            .contains(&p1)
-    );
+    assert!(!rig.control_api.published().state.proxies.contains(&p1));
 
     rig.control_api
         .clock

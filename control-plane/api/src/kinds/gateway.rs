@@ -1,105 +1,56 @@
 //! Gateways. The status of a gateway comes from the compiled snapshot.
 
-use std::sync::Arc;
-
 use tonic::Status;
-use toolgate_control_core::{ControlObject, Desired, ObjectKey, ObjectTable, StoreState};
+use toolgate_control_core::{VersionedObject, port::PublishedState};
 use toolgate_model::{
     Gateway, ObjectName, ResourceKey, ResourceKind, Slug, SnapshotResource as Compiled,
     snapshot::{ExposedPrompt, ExposedTool},
 };
 use toolgate_proto::admin::v1 as pb;
-use toolgate_wire::{InvalidResourceName, ProtoConversion, ResourceCollection};
+use toolgate_wire::ProtoConversion as _;
 
-use super::{AdminResource, PreparedObject};
-use crate::{
-    control_api::{ControlApi, PublishedState},
-    problems, status,
-};
+use super::{AdminResource, PreparedObject, prepare_message};
+use crate::{api_context::SecretServices, problems, watch::ObjectFingerprint};
 
 impl AdminResource for Gateway {
-    type Proto = pb::Gateway;
-    type Id = ObjectName;
-
-    const FIELD: &'static str = "gateway";
-    const MESSAGE: &'static str = "toolgate.admin.v1.Gateway";
-
-    fn table(state: &StoreState) -> &ObjectTable<ObjectName, Self> {
-        &state.gateways
-    }
-
-    fn first(org: &Slug) -> Option<ObjectName> {
-        super::first_name(org)
-    }
-
-    fn parse(name: &str) -> Result<ObjectName, InvalidResourceName> {
-        ResourceCollection::Gateways.parse(name)
-    }
-
-    fn format(id: &ObjectName) -> String {
-        ResourceCollection::Gateways.format(id)
-    }
-
-    fn within(org: Option<&Slug>, id: Slug) -> Option<ObjectName> {
-        org.map(|org| ObjectName::new(org.clone(), id))
-    }
-
-    fn org(id: &ObjectName) -> &Slug {
-        &id.org
-    }
-
-    fn key(id: &ObjectName) -> ObjectKey {
-        ObjectKey::Gateway(id.clone())
-    }
-
-    fn metadata(message: &mut pb::Gateway) -> &mut Option<pb::Metadata> {
-        &mut message.metadata
-    }
-
-    fn to_proto(&self) -> pb::Gateway {
-        ProtoConversion::to_proto(self)
+    fn to_message(&self) -> pb::Gateway {
+        self.to_proto()
     }
 
     fn add_status(message: &mut pb::Gateway, id: &ObjectName, published: &PublishedState) {
         message.status = Some(status_of(id, published));
     }
 
+    fn fingerprint(
+        id: &ObjectName,
+        stored: &VersionedObject<Self>,
+        published: &PublishedState,
+    ) -> ObjectFingerprint {
+        let entry = published.compiled.snapshot.entries.get(&resource_key(id));
+        let problems = problems::of_gateway(id, published);
+        let digest = entry.map(|entry| entry.digest);
+        ObjectFingerprint::Compiled(stored.mod_revision, digest, problems)
+    }
+
     fn prepare(
-        _desk: &dyn ControlApi,
+        _secrets: &SecretServices,
         message: &pb::Gateway,
         _stored: Option<&Self>,
     ) -> Result<PreparedObject, Status> {
-        let it = Self::from_proto(message).map_err(status::invalid_message)?;
-        Ok(Desired::Gateway(it).into())
+        prepare_message::<Self>(message)
     }
+}
 
-    fn of_object(object: &ControlObject) -> Option<&Arc<Self>> {
-        match object {
-            ControlObject::Gateway(it) => Some(it),
-            ControlObject::Organization(_)
-            | ControlObject::Server(_)
-            | ControlObject::Credential(_)
-            | ControlObject::Token(_)
-            | ControlObject::Definitions(_)
-            | ControlObject::Proxy(_)
-            | ControlObject::Marker(_)
-            | ControlObject::GatewayId(_)
-            | ControlObject::SystemKey(_)
-            | ControlObject::JoinToken(_)
-            | ControlObject::Expelled(_)
-            | ControlObject::Request(_)
-            | ControlObject::History(_) => None,
-        }
+fn resource_key(id: &ObjectName) -> ResourceKey {
+    ResourceKey {
+        kind: ResourceKind::Gateway,
+        name: id.clone(),
     }
 }
 
 /// Builds the status: path, exposed definitions, and problems that keep others from being exposed.
 fn status_of(id: &ObjectName, published: &PublishedState) -> pb::GatewayStatus {
-    let key = ResourceKey {
-        kind: ResourceKind::Gateway,
-        name: id.clone(),
-    };
-    let entry = published.compiled.snapshot.entries.get(&key);
+    let entry = published.compiled.snapshot.entries.get(&resource_key(id));
     let gateway = match entry.map(|entry| &*entry.resource) {
         Some(Compiled::Gateway(gateway)) => Some(gateway),
         Some(Compiled::Server(_) | Compiled::Catalogue(_) | Compiled::Token(_)) | None => None,

@@ -1,156 +1,128 @@
 //! Objects of all kinds in the form of watch events.
 
-use toolgate_control_core::{ObjectKey, ObjectKind};
-use toolgate_model::{
-    Credential, Gateway, Organization, ResourceKey, ResourceKind, Server, Slug, Timestamp, Token,
+use toolgate_control_core::{
+    ObjectKey, ObjectKind, StateKind, VersionedObject, port::PublishedState,
 };
+use toolgate_model::{Timestamp, for_each_kind};
 use toolgate_proto::admin::v1::{self as pb, watch_event::Object};
-use toolgate_wire::{ProtoConversion as _, ResourceCollection, resource_name};
 
 use super::ObjectFingerprint;
-use crate::{
-    control_api::PublishedState,
-    kinds::{self, AdminResource},
-    observed::show_proxy,
-    problems,
-};
+use crate::kinds::{self, AdminResource};
 
-/// Returns the message name of a kind, as in `WatchRequest.kinds`.
-pub(super) fn message(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Organization => "Organization",
-        ObjectKind::Gateway => "Gateway",
-        ObjectKind::Server => "Server",
-        ObjectKind::Credential => "Credential",
-        ObjectKind::Token => "Token",
-        ObjectKind::Definitions => "Catalogue",
-        ObjectKind::Proxy => "Proxy",
+/// Kind whose objects are shown by watches.
+pub(crate) trait WatchedKind: StateKind {
+    /// Protobuf message of the kind.
+    type Message;
+
+    /// Converts a stored object to the message that callers see at `now`.
+    fn show(
+        id: &Self::Id,
+        stored: &VersionedObject<Self>,
+        published: &PublishedState,
+        now: Timestamp,
+    ) -> Self::Message;
+
+    /// Builds the message of a deleted object. It contains only the name.
+    fn tombstone(id: &Self::Id) -> Self::Message;
+
+    /// Returns the fingerprint of an object: it changes when the message would change.
+    fn fingerprint(
+        _id: &Self::Id,
+        stored: &VersionedObject<Self>,
+        _published: &PublishedState,
+    ) -> ObjectFingerprint {
+        ObjectFingerprint::Stored(stored.mod_revision)
     }
 }
 
-/// Calls `each` with the organization, key and fingerprint of every object of `kind`.
-pub(super) fn fingerprints(
-    kind: ObjectKind,
+macro_rules! define_watch {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        $(
+            impl WatchedKind for $DObject {
+                type Message = pb::$DMessage;
+
+                fn show(
+                    id: &$DId,
+                    stored: &VersionedObject<Self>,
+                    published: &PublishedState,
+                    _now: Timestamp,
+                ) -> pb::$DMessage {
+                    kinds::show::<Self>(id, stored, published)
+                }
+
+                fn tombstone(id: &$DId) -> pb::$DMessage {
+                    kinds::tombstone::<Self>(id)
+                }
+
+                fn fingerprint(
+                    id: &$DId,
+                    stored: &VersionedObject<Self>,
+                    published: &PublishedState,
+                ) -> ObjectFingerprint {
+                    <Self as AdminResource>::fingerprint(id, stored, published)
+                }
+            }
+        )*
+
+        /// Calls `each` with the key and the fingerprint of every object of `kind`.
+        pub(super) fn fingerprints(
+            kind: ObjectKind,
+            published: &PublishedState,
+            each: &mut dyn FnMut(ObjectKey, ObjectFingerprint),
+        ) {
+            match kind {
+                $(ObjectKind::$D => fingerprints_of::<$DObject>(published, each),)*
+                $(ObjectKind::$O => fingerprints_of::<$OObject>(published, each),)*
+            }
+        }
+
+        /// Returns the object at `key`, if it exists.
+        pub(super) fn object(
+            key: &ObjectKey,
+            published: &PublishedState,
+            now: Timestamp,
+        ) -> Option<Object> {
+            $(if let ObjectKey::$D(id) = key {
+                return shown::<$DObject>(id, published, now).map(Object::$DMessage);
+            })*
+            $(if let ObjectKey::$O(id) = key {
+                return shown::<$OObject>(id, published, now).map(Object::$OMessage);
+            })*
+            None
+        }
+
+        /// Returns the object of a deletion event. It contains only the name.
+        pub(super) fn tombstone(key: &ObjectKey) -> Option<Object> {
+            $(if let ObjectKey::$D(id) = key {
+                return Some(Object::$DMessage(<$DObject as WatchedKind>::tombstone(id)));
+            })*
+            $(if let ObjectKey::$O(id) = key {
+                return Some(Object::$OMessage(<$OObject as WatchedKind>::tombstone(id)));
+            })*
+            None
+        }
+    };
+}
+
+for_each_kind!(define_watch);
+
+fn fingerprints_of<K: WatchedKind>(
     published: &PublishedState,
-    each: &mut dyn FnMut(Option<&Slug>, ObjectKey, ObjectFingerprint),
+    each: &mut dyn FnMut(ObjectKey, ObjectFingerprint),
 ) {
-    let state = &published.state;
-    match kind {
-        ObjectKind::Organization => plain::<Organization>(published, each),
-        ObjectKind::Server => {
-            for (name, stored) in state.servers.iter() {
-                let probe = problems::of_server(name, published);
-                let look = ObjectFingerprint::Probed(stored.mod_revision, Box::new(probe));
-                each(Some(&name.org), ObjectKey::Server(name.clone()), look);
-            }
-        }
-        ObjectKind::Credential => plain::<Credential>(published, each),
-        ObjectKind::Token => plain::<Token>(published, each),
-        ObjectKind::Gateway => {
-            for (name, stored) in state.gateways.iter() {
-                let key = ResourceKey {
-                    kind: ResourceKind::Gateway,
-                    name: name.clone(),
-                };
-                let entry = published.compiled.snapshot.entries.get(&key);
-                let problems = problems::of_gateway(name, published);
-                let look = ObjectFingerprint::Compiled(
-                    stored.mod_revision,
-                    entry.map(|e| e.digest),
-                    problems,
-                );
-                each(Some(&name.org), ObjectKey::Gateway(name.clone()), look);
-            }
-        }
-        ObjectKind::Definitions => {
-            for (name, stored) in state.definitions.iter() {
-                let look = ObjectFingerprint::Stored(stored.mod_revision);
-                each(Some(&name.org), ObjectKey::Definitions(name.clone()), look);
-            }
-        }
-        ObjectKind::Proxy => {
-            let wanted = published.compiled.snapshot.version;
-            for (id, stored) in state.proxies.iter() {
-                let look = ObjectFingerprint::TargetVersion(stored.mod_revision, wanted);
-                each(None, ObjectKey::Proxy(id.clone()), look);
-            }
-        }
+    for (id, stored) in K::table(&published.state).iter() {
+        each(K::key(id.clone()), K::fingerprint(id, stored, published));
     }
 }
 
-/// Returns the object at `key`, if it exists.
-pub(super) fn object(
-    key: &ObjectKey,
+fn shown<K: WatchedKind>(
+    id: &K::Id,
     published: &PublishedState,
     now: Timestamp,
-) -> Option<Object> {
-    let state = &published.state;
-    match key {
-        ObjectKey::Organization(id) => {
-            shown::<Organization>(id, published).map(Object::Organization)
-        }
-        ObjectKey::Gateway(name) => shown::<Gateway>(name, published).map(Object::Gateway),
-        ObjectKey::Server(name) => shown::<Server>(name, published).map(Object::Server),
-        ObjectKey::Credential(name) => shown::<Credential>(name, published).map(Object::Credential),
-        ObjectKey::Token(name) => shown::<Token>(name, published).map(Object::Token),
-        ObjectKey::Definitions(name) => {
-            let stored = state.definitions.get(name);
-            stored.map(|stored| Object::Catalogue(stored.object.to_proto()))
-        }
-        ObjectKey::Proxy(id) => {
-            let stored = state.proxies.get(id);
-            stored.map(|stored| Object::Proxy(show_proxy(&stored.object, published, now)))
-        }
-        ObjectKey::Marker
-        | ObjectKey::GatewayId(_)
-        | ObjectKey::SystemKey(_)
-        | ObjectKey::JoinToken(_)
-        | ObjectKey::Expelled(_)
-        | ObjectKey::Request(_)
-        | ObjectKey::History(_) => None,
-    }
-}
-
-/// Returns the object of a deletion event. It contains only the name.
-pub(super) fn tombstone(key: &ObjectKey) -> Option<Object> {
-    Some(match key {
-        ObjectKey::Organization(id) => Object::Organization(kinds::tombstone::<Organization>(id)),
-        ObjectKey::Gateway(name) => Object::Gateway(kinds::tombstone::<Gateway>(name)),
-        ObjectKey::Server(name) => Object::Server(kinds::tombstone::<Server>(name)),
-        ObjectKey::Credential(name) => Object::Credential(kinds::tombstone::<Credential>(name)),
-        ObjectKey::Token(name) => Object::Token(kinds::tombstone::<Token>(name)),
-        ObjectKey::Definitions(name) => Object::Catalogue(pb::Catalogue {
-            name: ResourceCollection::Catalogues.format(name),
-            ..Default::default()
-        }),
-        ObjectKey::Proxy(id) => Object::Proxy(pb::Proxy {
-            name: resource_name::proxy(id),
-            ..Default::default()
-        }),
-        ObjectKey::Marker
-        | ObjectKey::GatewayId(_)
-        | ObjectKey::SystemKey(_)
-        | ObjectKey::JoinToken(_)
-        | ObjectKey::Expelled(_)
-        | ObjectKey::Request(_)
-        | ObjectKey::History(_) => return None,
-    })
-}
-
-fn plain<R: AdminResource>(
-    published: &PublishedState,
-    each: &mut dyn FnMut(Option<&Slug>, ObjectKey, ObjectFingerprint),
-) {
-    for (id, stored) in R::table(&published.state).iter() {
-        each(
-            Some(R::org(id)),
-            R::key(id),
-            ObjectFingerprint::Stored(stored.mod_revision),
-        );
-    }
-}
-
-fn shown<R: AdminResource>(id: &R::Id, published: &PublishedState) -> Option<R::Proto> {
-    let stored = R::table(&published.state).get(id)?;
-    Some(kinds::show::<R>(id, stored, published))
+) -> Option<K::Message> {
+    let stored = K::table(&published.state).get(id)?;
+    Some(K::show(id, stored, published, now))
 }

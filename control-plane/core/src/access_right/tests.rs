@@ -3,7 +3,7 @@
 use super::*;
 
 fn all_rights() -> Vec<AccessRight> {
-    let kinds = ObjectKind::ALL.into_iter();
+    let kinds = ObjectKind::ALL.iter().copied();
     let mut rights: Vec<AccessRight> = kinds
         .flat_map(|kind| [AccessRight::Read(kind), AccessRight::Write(kind)])
         .collect();

@@ -130,7 +130,7 @@ impl<'a> ChangeBuilder<'a> {
             number += 1;
         }
         let record = VersionRecord {
-            author: self.context.author.clone(),
+            author: self.context.author.to_string(),
             time: self.now(),
             epoch: self.epoch,
             changes: self

@@ -1,15 +1,17 @@
 //! Compiles the state after a change and rejects new problems. Only problems caused by the command count. A problem
 //! that exists already stays reported and does not block other changes.
 
-use toolgate_model::{Gateway, ObjectName, Server, Slug};
+use toolgate_model::{ObjectName, Slug};
 
 use crate::{
     change::Change,
-    command::{Command, Desired},
+    command::Command,
     compile::{ConfigProblem, gateway, server},
     rejection::Rejection,
     state::StoreState,
 };
+
+use super::rules;
 
 pub(super) fn check(
     state: &StoreState,
@@ -31,38 +33,11 @@ pub(super) fn check(
         | Command::ResealSystemKey { .. }
         | Command::BumpEpoch => return Ok(()),
     };
-    match object {
-        Desired::Gateway(gateway) => {
-            let after = state.after_change(change);
-            new_gateway_problem(state, &after, &gateway.name, "")
-        }
-        Desired::Server(server) => {
-            let after = state.after_change(change);
-            new_server_problem(state, &after, &server.name)?;
-            let binding = after
-                .gateways
-                .iter()
-                .filter(|(_, gateway)| binds(gateway, server));
-            for (name, _) in binding {
-                new_gateway_problem(state, &after, name, &format!("gateway {name}: "))?;
-            }
-            Ok(())
-        }
-        Desired::Organization(_) | Desired::Credential(_) | Desired::Token(_) => Ok(()),
-    }
+    rules::dry_run(object, state, change)
 }
 
-fn binds(gateway: &Gateway, server: &Server) -> bool {
-    let bound = |slug: &Slug| {
-        gateway
-            .bindings
-            .iter()
-            .any(|binding| binding.server == *slug)
-    };
-    gateway.name.org == server.name.org && bound(&server.name.id)
-}
-
-fn new_gateway_problem(
+/// Rejects a problem of a gateway that the state before does not have.
+pub(super) fn new_gateway_problem(
     before: &StoreState,
     after: &StoreState,
     name: &ObjectName,
@@ -75,7 +50,8 @@ fn new_gateway_problem(
     refuse_new(&problems(before), problems(after), prefix)
 }
 
-fn new_server_problem(
+/// Rejects a problem of a server that the state before does not have.
+pub(super) fn new_server_problem(
     before: &StoreState,
     after: &StoreState,
     name: &ObjectName,

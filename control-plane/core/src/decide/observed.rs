@@ -167,16 +167,32 @@ fn describe(before: Option<&ServerDefinitions>, next: &ServerDefinitions) -> Str
         return format!("probe of server {server}: {problem}");
     }
     let lists = [
-        ("tools", before.map(|it| &it.tools), &next.tools),
-        ("prompts", before.map(|it| &it.prompts), &next.prompts),
-        ("resources", before.map(|it| &it.resources), &next.resources),
-        ("templates", before.map(|it| &it.templates), &next.templates),
+        // Every server is expected to offer tools, so that their absence is stated.
+        ("tools", true, before.map(|it| &it.tools), &next.tools),
+        (
+            "prompts",
+            false,
+            before.map(|it| &it.prompts),
+            &next.prompts,
+        ),
+        (
+            "resources",
+            false,
+            before.map(|it| &it.resources),
+            &next.resources,
+        ),
+        (
+            "templates",
+            false,
+            before.map(|it| &it.templates),
+            &next.templates,
+        ),
     ];
-    let said = lists.iter().filter_map(|(what, before, next)| {
+    let said = lists.iter().filter_map(|(what, always, before, next)| {
         let before = before.map_or(&[][..], Vec::as_slice);
         let new = next.iter().filter(|it| !before.contains(it)).count();
-        let speaks = *what == "tools" || !before.is_empty() || !next.is_empty();
-        speaks.then(|| format!("{} {what}, {new} new or changed", next.len()))
+        let named = *always || !before.is_empty() || !next.is_empty();
+        named.then(|| format!("{} {what}, {new} new or changed", next.len()))
     });
     let said: Vec<String> = said.collect();
     format!("probe of server {server}: {}", said.join("; "))

@@ -3,7 +3,8 @@
 use toolgate_model::{AdminRole, BindingSelection, Digest, DriftPolicy, PrefixMode, Timestamp};
 
 use crate::{
-    Command, CommandContext, ControlObject, Desired, ObjectKey, Rejection, RequestId, decide,
+    CallerIdentity, Command, CommandAuthor, CommandContext, ControlObject, Desired, ObjectKey,
+    Rejection, RequestId, decide,
     fixture::{
         StoreFixture, catalogue, context, credential, gateway, name, organization, sealed, server,
         slug, token,
@@ -428,7 +429,11 @@ fn an_organization_admin_cannot_change_a_deployment_token() {
     boot.system = true;
     boot.role = AdminRole::Admin;
     let admin = CommandContext {
-        author: "organizations/acme/tokens/admin".to_owned(),
+        author: CommandAuthor::Caller(CallerIdentity::Token {
+            org: slug("acme"),
+            role: AdminRole::Admin,
+            name: slug("admin"),
+        }),
         ..context(1)
     };
     let forged = Command::Create(Desired::Token(boot.clone()));

@@ -1,6 +1,7 @@
 //! Tests of the round trip of keys, and of the rejection of other strings.
 
 use proptest::prelude::*;
+use toolgate_model::ObjectName;
 
 use super::*;
 
@@ -73,4 +74,48 @@ fn a_text_outside_the_key_layout_is_rejected() {
 #[test]
 fn version_log_keys_sort_by_version() {
     assert!(ObjectKey::History(9).to_string() < ObjectKey::History(10).to_string());
+}
+
+#[test]
+fn the_keys_of_stored_objects_keep_their_texts() {
+    let slug = |text: &str| text.parse::<Slug>().unwrap();
+    let name = |id: &str| ObjectName::new(slug("acme"), slug(id));
+    for (key, text) in [
+        (
+            ObjectKey::Organization(slug("acme")),
+            "/v1/desired/acme/organization/acme",
+        ),
+        (
+            ObjectKey::Gateway(name("tools")),
+            "/v1/desired/acme/gateway/tools",
+        ),
+        (
+            ObjectKey::Server(name("git")),
+            "/v1/desired/acme/server/git",
+        ),
+        (
+            ObjectKey::Credential(name("key")),
+            "/v1/desired/acme/credential/key",
+        ),
+        (ObjectKey::Token(name("ci")), "/v1/desired/acme/token/ci"),
+        (
+            ObjectKey::Definitions(name("git")),
+            "/v1/observed/catalogues/acme/git",
+        ),
+        (ObjectKey::Proxy(slug("p1")), "/v1/observed/proxies/p1"),
+        (ObjectKey::Marker, "/v1/system/marker"),
+        (
+            ObjectKey::GatewayId(slug("tools")),
+            "/v1/system/gateway-ids/tools",
+        ),
+        (
+            ObjectKey::SystemKey(slug("seal-1")),
+            "/v1/system/keys/seal-1",
+        ),
+        (ObjectKey::Expelled(slug("p1")), "/v1/system/expelled/p1"),
+        (ObjectKey::History(7), "/v1/history/00000000000000000007"),
+    ] {
+        assert_eq!(key.to_string(), text);
+        assert_eq!(text.parse(), Ok(key));
+    }
 }

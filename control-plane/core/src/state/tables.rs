@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use toolgate_model::for_each_kind;
+
 use crate::{
-    key::{ObjectKey, ObjectKind},
+    key::{ObjectKey, ObjectKind, SnapshotRelevance},
     object::ControlObject,
     port::Revision,
 };
@@ -62,41 +64,6 @@ impl StoreState {
         }
     }
 
-    pub(super) fn find(&self, key: &ObjectKey) -> Option<ControlObject> {
-        Some(match key {
-            ObjectKey::Organization(id) => {
-                ControlObject::Organization(self.organizations.get(id)?.to_arc())
-            }
-            ObjectKey::Gateway(name) => ControlObject::Gateway(self.gateways.get(name)?.to_arc()),
-            ObjectKey::Server(name) => ControlObject::Server(self.servers.get(name)?.to_arc()),
-            ObjectKey::Credential(name) => {
-                ControlObject::Credential(self.credentials.get(name)?.to_arc())
-            }
-            ObjectKey::Token(name) => ControlObject::Token(self.tokens.get(name)?.to_arc()),
-            ObjectKey::Definitions(name) => {
-                ControlObject::Definitions(self.definitions.get(name)?.to_arc())
-            }
-            ObjectKey::Proxy(id) => ControlObject::Proxy(self.proxies.get(id)?.to_arc()),
-            ObjectKey::Marker => ControlObject::Marker(self.marker?.0),
-            ObjectKey::GatewayId(id) => {
-                ControlObject::GatewayId((*self.gateway_ids.get(id)?.object).clone())
-            }
-            ObjectKey::SystemKey(name) => {
-                ControlObject::SystemKey((*self.system_keys.get(name)?.object).clone())
-            }
-            ObjectKey::JoinToken(hash) => {
-                ControlObject::JoinToken((*self.join_tokens.get(hash)?.object).clone())
-            }
-            ObjectKey::Expelled(id) => ControlObject::Expelled(*self.expelled.get(id)?.object),
-            ObjectKey::Request(digest) => {
-                ControlObject::Request((*self.requests.get(digest)?.object).clone())
-            }
-            ObjectKey::History(number) => {
-                ControlObject::History((*self.history.get(number)?.object).clone())
-            }
-        })
-    }
-
     fn insert_decoded(
         &mut self,
         text: &str,
@@ -110,54 +77,17 @@ impl StoreState {
         if object.own_key().is_some_and(|own| own != key) {
             return Err("the object at this key says that it is another one".to_owned());
         }
-        match (key, object) {
-            (ObjectKey::Organization(id), ControlObject::Organization(it)) => {
-                self.organizations.put(id, it, modified);
-            }
-            (ObjectKey::Gateway(name), ControlObject::Gateway(it)) => {
-                self.gateways.put(name, it, modified)
-            }
-            (ObjectKey::Server(name), ControlObject::Server(it)) => {
-                self.servers.put(name, it, modified)
-            }
-            (ObjectKey::Credential(name), ControlObject::Credential(it)) => {
-                self.credentials.put(name, it, modified);
-            }
-            (ObjectKey::Token(name), ControlObject::Token(it)) => {
-                if self.token_hashes.contains_key(&it.hash) {
-                    return Err("another token has the same hash".to_owned());
-                }
-                Arc::make_mut(&mut self.token_hashes).insert(it.hash, name.clone());
-                self.tokens.put(name, it, modified);
-            }
-            (ObjectKey::Definitions(name), ControlObject::Definitions(it)) => {
-                self.definitions.put(name, it, modified);
-            }
-            (ObjectKey::Proxy(id), ControlObject::Proxy(it)) => self.proxies.put(id, it, modified),
-            (ObjectKey::Marker, ControlObject::Marker(it)) => self.marker = Some((it, modified)),
-            (ObjectKey::GatewayId(id), ControlObject::GatewayId(org)) => {
-                self.gateway_ids.put(id, Arc::new(org), modified);
-            }
-            (ObjectKey::SystemKey(name), ControlObject::SystemKey(it)) => {
-                self.system_keys.put(name, Arc::new(it), modified);
-            }
-            (ObjectKey::JoinToken(hash), ControlObject::JoinToken(it)) => {
-                self.join_tokens.put(hash, Arc::new(it), modified);
-            }
-            (ObjectKey::Expelled(id), ControlObject::Expelled(until)) => {
-                self.expelled.put(id, Arc::new(until), modified);
-            }
-            (ObjectKey::Request(digest), ControlObject::Request(it)) => {
-                self.requests.put(digest, Arc::new(it), modified);
-            }
-            (ObjectKey::History(number), ControlObject::History(it)) => {
-                self.history.put(number, Arc::new(it), modified);
-            }
-            (key, _) => {
-                let expected = key.kind().map_or("a record of ours", ObjectKind::as_str);
-                return Err(format!("the object at this key is not {expected}"));
-            }
+        if !object.fits(&key) {
+            let expected = key.kind().map_or("a record of ours", ObjectKind::as_str);
+            return Err(format!("the object at this key is not {expected}"));
         }
+        if let ControlObject::Token(token) = &object {
+            if self.token_hashes.contains_key(&token.hash) {
+                return Err("another token has the same hash".to_owned());
+            }
+            Arc::make_mut(&mut self.token_hashes).insert(token.hash, token.name.clone());
+        }
+        self.put(key, object, modified);
         Ok(())
     }
 
@@ -172,34 +102,106 @@ impl StoreState {
         let Ok(key) = text.parse::<ObjectKey>() else {
             return;
         };
-        match key {
-            ObjectKey::Organization(id) => drop(self.organizations.remove(&id)),
-            ObjectKey::Gateway(name) => drop(self.gateways.remove(&name)),
-            ObjectKey::Server(name) => drop(self.servers.remove(&name)),
-            ObjectKey::Credential(name) => drop(self.credentials.remove(&name)),
-            ObjectKey::Token(name) => {
-                if let Some(token) = self.tokens.remove(&name) {
-                    Arc::make_mut(&mut self.token_hashes).remove(&token.hash);
-                }
-            }
-            ObjectKey::Definitions(name) => drop(self.definitions.remove(&name)),
-            ObjectKey::Proxy(id) => drop(self.proxies.remove(&id)),
-            // Deleting or damaging the marker must not lose the epoch.
-            ObjectKey::Marker => {}
-            ObjectKey::GatewayId(id) => drop(self.gateway_ids.remove(&id)),
-            ObjectKey::SystemKey(name) => drop(self.system_keys.remove(&name)),
-            ObjectKey::JoinToken(hash) => drop(self.join_tokens.remove(&hash)),
-            ObjectKey::Expelled(id) => drop(self.expelled.remove(&id)),
-            ObjectKey::Request(digest) => drop(self.requests.remove(&digest)),
-            ObjectKey::History(number) => drop(self.history.remove(&number)),
+        if let ObjectKey::Token(name) = &key
+            && let Some(token) = self.tokens.get(name)
+        {
+            let hash = token.hash;
+            Arc::make_mut(&mut self.token_hashes).remove(&hash);
         }
+        self.remove(&key);
     }
 }
+
+macro_rules! define_tables {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        impl StoreState {
+            pub(super) fn find(&self, key: &ObjectKey) -> Option<ControlObject> {
+                Some(match key {
+                    $(ObjectKey::$D(id) => ControlObject::$D(self.$dtable.get(id)?.to_arc()),)*
+                    $(ObjectKey::$O(id) => ControlObject::$O(self.$otable.get(id)?.to_arc()),)*
+                    ObjectKey::Marker => ControlObject::Marker(self.marker?.0),
+                    ObjectKey::GatewayId(id) => {
+                        ControlObject::GatewayId((*self.gateway_ids.get(id)?.object).clone())
+                    }
+                    ObjectKey::SystemKey(name) => {
+                        ControlObject::SystemKey((*self.system_keys.get(name)?.object).clone())
+                    }
+                    ObjectKey::JoinToken(hash) => {
+                        ControlObject::JoinToken((*self.join_tokens.get(hash)?.object).clone())
+                    }
+                    ObjectKey::Expelled(id) => {
+                        ControlObject::Expelled(*self.expelled.get(id)?.object)
+                    }
+                    ObjectKey::Request(digest) => {
+                        ControlObject::Request((*self.requests.get(digest)?.object).clone())
+                    }
+                    ObjectKey::History(number) => {
+                        ControlObject::History((*self.history.get(number)?.object).clone())
+                    }
+                })
+            }
+
+            /// Puts an object at a key that it fits.
+            fn put(&mut self, key: ObjectKey, object: ControlObject, modified: Revision) {
+                match (key, object) {
+                    $((ObjectKey::$D(id), ControlObject::$D(it)) => {
+                        self.$dtable.put(id, it, modified);
+                    })*
+                    $((ObjectKey::$O(id), ControlObject::$O(it)) => {
+                        self.$otable.put(id, it, modified);
+                    })*
+                    (ObjectKey::Marker, ControlObject::Marker(it)) => {
+                        self.marker = Some((it, modified));
+                    }
+                    (ObjectKey::GatewayId(id), ControlObject::GatewayId(org)) => {
+                        self.gateway_ids.put(id, Arc::new(org), modified);
+                    }
+                    (ObjectKey::SystemKey(name), ControlObject::SystemKey(it)) => {
+                        self.system_keys.put(name, Arc::new(it), modified);
+                    }
+                    (ObjectKey::JoinToken(hash), ControlObject::JoinToken(it)) => {
+                        self.join_tokens.put(hash, Arc::new(it), modified);
+                    }
+                    (ObjectKey::Expelled(id), ControlObject::Expelled(until)) => {
+                        self.expelled.put(id, Arc::new(until), modified);
+                    }
+                    (ObjectKey::Request(digest), ControlObject::Request(it)) => {
+                        self.requests.put(digest, Arc::new(it), modified);
+                    }
+                    (ObjectKey::History(number), ControlObject::History(it)) => {
+                        self.history.put(number, Arc::new(it), modified);
+                    }
+                    (_other_key, _) => {}
+                }
+            }
+
+            fn remove(&mut self, key: &ObjectKey) {
+                match key {
+                    $(ObjectKey::$D(id) => drop(self.$dtable.remove(id)),)*
+                    $(ObjectKey::$O(id) => drop(self.$otable.remove(id)),)*
+                    // Deleting or damaging the marker must not lose the epoch.
+                    ObjectKey::Marker => {}
+                    ObjectKey::GatewayId(id) => drop(self.gateway_ids.remove(id)),
+                    ObjectKey::SystemKey(name) => drop(self.system_keys.remove(name)),
+                    ObjectKey::JoinToken(hash) => drop(self.join_tokens.remove(hash)),
+                    ObjectKey::Expelled(id) => drop(self.expelled.remove(id)),
+                    ObjectKey::Request(digest) => drop(self.requests.remove(digest)),
+                    ObjectKey::History(number) => drop(self.history.remove(number)),
+                }
+            }
+        }
+    };
+}
+
+for_each_kind!(define_tables);
 
 /// Returns `true` if the key is an input of compile, including keys whose writes do not always change the version.
 pub(super) fn is_compile_input(key: &str) -> bool {
     key.parse::<ObjectKey>()
-        .is_ok_and(|key| key.is_compiled() || matches!(key, ObjectKey::Definitions(_)))
+        .is_ok_and(|key| key.snapshot_relevance() != SnapshotRelevance::Never)
 }
 
 fn is_compiled(key: &str) -> bool {

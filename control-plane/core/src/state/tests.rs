@@ -214,8 +214,8 @@ fn objects_are_indexed_by_organization() {
     assert_eq!(
         owned,
         [
-            ObjectKey::Gateway(name("acme", "tools")),
             ObjectKey::Server(name("acme", "files")),
+            ObjectKey::Gateway(name("acme", "tools")),
             ObjectKey::Token(name("acme", "ci")),
         ]
     );

@@ -5,8 +5,8 @@ use crate::{PeerIdentity, peer_identity};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-fn authority() -> CertificateAuthority {
-    CertificateAuthority::open(&CertificateAuthority::create(NOW).unwrap()).unwrap()
+fn authority() -> LocalAuthority {
+    LocalAuthority::open(&LocalAuthority::create(NOW).unwrap()).unwrap()
 }
 
 fn request(params: CertificateParams) -> Vec<u8> {
@@ -63,10 +63,10 @@ fn a_server_certificate_is_no_proxy_identity() {
 
 #[test]
 fn an_authority_reopens_from_its_stored_form() {
-    let kept = CertificateAuthority::create(NOW).unwrap();
+    let kept = LocalAuthority::create(NOW).unwrap();
     let (one, two) = (
-        CertificateAuthority::open(&kept).unwrap(),
-        CertificateAuthority::open(&kept).unwrap(),
+        LocalAuthority::open(&kept).unwrap(),
+        LocalAuthority::open(&kept).unwrap(),
     );
     assert_eq!(one.certificate(), two.certificate());
     assert!(

@@ -7,7 +7,7 @@ use super::meta::{meta, meta_to_proto, name};
 use crate::{
     PlaintextValue, field,
     invalid::{FieldViolation, invalid},
-    resource_name::ResourceCollection,
+    resource_name,
 };
 
 invalid! {
@@ -32,8 +32,7 @@ impl CredentialInput {
     /// Validates a message.
     pub fn from_proto(proto: &pb::Credential) -> Result<Self, InvalidCredential> {
         let description = proto.spec.as_ref().map_or("", |s| &s.description);
-        let name = ResourceCollection::Credentials
-            .parse(name(proto.metadata.as_ref())?)
+        let name = resource_name::parse::<Credential>(name(proto.metadata.as_ref())?)
             .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let meta = meta(proto.metadata.as_ref(), description)?;
         let kind = proto.spec.as_ref().and_then(|spec| spec.kind.as_ref());
@@ -83,7 +82,7 @@ pub fn credential_to_proto(credential: &Credential) -> pb::Credential {
         header: header.clone(),
         value: String::new(),
     });
-    let name = ResourceCollection::Credentials.format(&credential.name);
+    let name = resource_name::format::<Credential>(&credential.name);
     pb::Credential {
         metadata: meta_to_proto(name, &credential.meta),
         spec: Some(pb::CredentialSpec {

@@ -8,8 +8,7 @@ use toolgate_proto::admin::v1 as pb;
 use crate::{
     ProtoConversion, field,
     invalid::{FieldViolation, invalid},
-    limits,
-    resource_name::ResourceCollection,
+    limits, resource_name,
 };
 
 invalid! {
@@ -23,8 +22,7 @@ impl ProtoConversion for ServerDefinitions {
 
     fn from_proto(proto: &pb::Catalogue) -> Result<Self, InvalidServerDefinitions> {
         let short = |field, given: &str| field::bounded(field, given, limits::SHORT);
-        let server = ResourceCollection::Catalogues
-            .parse(&proto.name)
+        let server = resource_name::parse::<ServerDefinitions>(&proto.name)
             .map_err(|e| FieldViolation::new("name", e))?;
         let problem = field::bounded("problem", &proto.problem, limits::REASON)?;
         let probed = field::timestamp("probe_time", proto.probe_time.as_ref())?;
@@ -57,7 +55,7 @@ impl ProtoConversion for ServerDefinitions {
 
     fn to_proto(&self) -> pb::Catalogue {
         pb::Catalogue {
-            name: ResourceCollection::Catalogues.format(&self.server),
+            name: resource_name::format::<ServerDefinitions>(&self.server),
             era: era_to_proto(self.era).to_owned(),
             protocol_version: self.protocol_version.clone(),
             server_name: self.server_name.clone(),

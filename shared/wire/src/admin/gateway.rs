@@ -11,9 +11,7 @@ use super::meta::{meta, meta_to_proto, name};
 use crate::{
     ProtoConversion, field,
     invalid::{FieldViolation, invalid},
-    limits,
-    resource_name::ResourceCollection,
-    tool_shape as arguments,
+    limits, resource_name, tool_shape as arguments,
 };
 
 invalid! {
@@ -28,8 +26,7 @@ impl ProtoConversion for Gateway {
     fn from_proto(proto: &pb::Gateway) -> Result<Self, InvalidGateway> {
         let empty = pb::GatewaySpec::default();
         let spec = proto.spec.as_ref().unwrap_or(&empty);
-        let name = ResourceCollection::Gateways
-            .parse(name(proto.metadata.as_ref())?)
+        let name = resource_name::parse::<Gateway>(name(proto.metadata.as_ref())?)
             .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let prefix = match field::enum_value("spec.prefix", spec.prefix)? {
             pb::PrefixMode::Unspecified | pb::PrefixMode::Always => PrefixMode::Always,
@@ -66,7 +63,7 @@ impl ProtoConversion for Gateway {
             ToolListing::Progressive => pb::ToolListing::Progressive,
         };
         pb::Gateway {
-            metadata: meta_to_proto(ResourceCollection::Gateways.format(&self.name), &self.meta),
+            metadata: meta_to_proto(resource_name::format::<Gateway>(&self.name), &self.meta),
             spec: Some(pb::GatewaySpec {
                 description: self.meta.description.clone(),
                 prefix: prefix.into(),

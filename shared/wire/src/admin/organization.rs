@@ -16,7 +16,7 @@ impl ProtoConversion for Organization {
     type Invalid = InvalidOrganization;
 
     fn from_proto(proto: &pb::Organization) -> Result<Self, InvalidOrganization> {
-        let id = resource_name::parse_organization(name(proto.metadata.as_ref())?)
+        let id = resource_name::parse::<Organization>(name(proto.metadata.as_ref())?)
             .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let description = proto.spec.as_ref().map_or("", |s| &s.description);
         let meta = meta(proto.metadata.as_ref(), description)?;
@@ -25,7 +25,7 @@ impl ProtoConversion for Organization {
 
     fn to_proto(&self) -> pb::Organization {
         pb::Organization {
-            metadata: meta_to_proto(resource_name::organization(&self.id), &self.meta),
+            metadata: meta_to_proto(resource_name::format::<Organization>(&self.id), &self.meta),
             spec: Some(pb::OrganizationSpec {
                 description: self.meta.description.clone(),
             }),

@@ -22,8 +22,8 @@ impl ProtoConversion for ProxyStatus {
     type Invalid = InvalidProxy;
 
     fn from_proto(proto: &pb::Proxy) -> Result<Self, InvalidProxy> {
-        let id =
-            resource_name::parse_proxy(&proto.name).map_err(|e| FieldViolation::new("name", e))?;
+        let id = resource_name::parse::<ProxyStatus>(&proto.name)
+            .map_err(|e| FieldViolation::new("name", e))?;
         let started = field::timestamp("start_time", proto.start_time.as_ref())?;
         let last_seen = field::timestamp("last_seen_time", proto.last_seen_time.as_ref())?;
         field::max_count("refusals", proto.refusals.len(), limits::REFUSALS)?;
@@ -52,7 +52,7 @@ impl ProtoConversion for ProxyStatus {
             version: Some(version_to_proto(self.acked)),
         };
         pb::Proxy {
-            name: resource_name::proxy(&self.id),
+            name: resource_name::format::<ProxyStatus>(&self.id),
             region: self.region.clone(),
             build: self.build.clone(),
             start_time: field::to_known_timestamp(self.started),

@@ -8,8 +8,7 @@ use super::meta::{meta, meta_to_proto, name};
 use crate::{
     ProtoConversion, field,
     invalid::{FieldViolation, invalid},
-    limits,
-    resource_name::ResourceCollection,
+    limits, resource_name,
 };
 
 invalid! {
@@ -24,8 +23,7 @@ impl ProtoConversion for Server {
     fn from_proto(proto: &pb::Server) -> Result<Self, InvalidServer> {
         let empty = pb::ServerSpec::default();
         let spec = proto.spec.as_ref().unwrap_or(&empty);
-        let name = ResourceCollection::Servers
-            .parse(name(proto.metadata.as_ref())?)
+        let name = resource_name::parse::<Server>(name(proto.metadata.as_ref())?)
             .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let credential = match spec.credential.as_str() {
             "" => None,
@@ -85,7 +83,7 @@ impl ProtoConversion for Server {
         let credential = self.credential.as_ref();
         pb::Server {
             status: None,
-            metadata: meta_to_proto(ResourceCollection::Servers.format(&self.name), &self.meta),
+            metadata: meta_to_proto(resource_name::format::<Server>(&self.name), &self.meta),
             spec: Some(pb::ServerSpec {
                 description: self.meta.description.clone(),
                 url: self.url.to_string(),

@@ -10,8 +10,7 @@ use super::meta::{meta, meta_to_proto, name};
 use crate::{
     field,
     invalid::{FieldViolation, invalid},
-    limits,
-    resource_name::ResourceCollection,
+    limits, resource_name,
 };
 
 invalid! {
@@ -43,8 +42,7 @@ impl TokenInput {
     pub fn from_proto(proto: &pb::Token) -> Result<Self, InvalidToken> {
         let empty = pb::TokenSpec::default();
         let spec = proto.spec.as_ref().unwrap_or(&empty);
-        let name = ResourceCollection::Tokens
-            .parse(name(proto.metadata.as_ref())?)
+        let name = resource_name::parse::<Token>(name(proto.metadata.as_ref())?)
             .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let role = match field::enum_value("spec.admin_role", spec.admin_role)? {
             pb::AdminRole::Unspecified => AdminRole::None,
@@ -118,7 +116,7 @@ pub fn token_to_proto(token: &Token) -> pb::Token {
     let (gateways, no_gateways) = field::allow_list_to_proto(&token.gateways);
     let (tools, no_tools) = field::allow_list_to_proto(&token.tools);
     pb::Token {
-        metadata: meta_to_proto(ResourceCollection::Tokens.format(&token.name), &token.meta),
+        metadata: meta_to_proto(resource_name::format::<Token>(&token.name), &token.meta),
         spec: Some(pb::TokenSpec {
             description: token.meta.description.clone(),
             gateways,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use toolgate_model::{
-    Gateway, Organization, ProxyStatus, SealedBlob, Server, ServerDefinitions, Timestamp,
-};
+use toolgate_model::{Timestamp, for_each_kind};
 use toolgate_proto::store::v1 as pb;
 
-use super::{SCHEMA, StoreRecord, StoredObject};
-use crate::{InvalidMessage, ProtoConversion as _, admin, field, invalid::FieldViolation, limits};
+use super::{
+    SCHEMA, StoreRecord, StoredObject, SystemRecord,
+    stored_form::{StoredForm as _, sealed},
+};
+use crate::{field, invalid::FieldViolation, limits};
 
 /// Error of bytes that are not a valid record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,84 +62,54 @@ struct RecordHeader {
     schema: u32,
 }
 
-fn read(object: &pb::record::Object) -> Result<StoredObject, FieldViolation> {
-    use pb::record::Object as In;
-    Ok(match object {
-        In::Organization(it) => {
-            StoredObject::Organization(Arc::new(Organization::from_proto(it).map_err(violation)?))
+macro_rules! define_read {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        fn read(object: &pb::record::Object) -> Result<StoredObject, FieldViolation> {
+            use pb::record::Object as In;
+            Ok(StoredObject::System(match object {
+                $(In::$DMessage(it) => {
+                    let object = <$DObject>::from_stored(it)?;
+                    return Ok(StoredObject::$D(Arc::new(object)));
+                })*
+                $(In::$OMessage(it) => {
+                    let object = <$OObject>::from_stored(it)?;
+                    return Ok(StoredObject::$O(Arc::new(object)));
+                })*
+                In::Marker(it) => SystemRecord::Marker { epoch: it.epoch },
+                In::GatewayId(it) => {
+                    SystemRecord::GatewayId(field::slug("organization", &it.organization)?)
+                }
+                In::Sealed(it) => SystemRecord::SealedKey(sealed(it)?),
+                In::JoinToken(it) => SystemRecord::JoinToken {
+                    hash: field::token_hash("hash", &it.hash)?,
+                    region: field::line("region", &it.region, limits::SHORT)?,
+                    expires: Timestamp(it.expire_time_ms),
+                },
+                In::Expelled(it) => SystemRecord::ExpelledProxy {
+                    expires: Timestamp(it.expire_time_ms),
+                },
+                In::Idempotency(it) => SystemRecord::IdempotencyEntry {
+                    request: field::digest("request_digest", &it.request_digest)?,
+                    subject: field::bounded("key", &it.key, limits::SHORT)?,
+                    expires: Timestamp(it.expire_time_ms),
+                },
+                In::Version(it) => version_log_entry(it)?,
+            }))
         }
-        In::Gateway(it) => {
-            StoredObject::Gateway(Arc::new(Gateway::from_proto(it).map_err(violation)?))
-        }
-        In::Server(it) => {
-            StoredObject::Server(Arc::new(Server::from_proto(it).map_err(violation)?))
-        }
-        In::Credential(it) => credential(it)?,
-        In::Token(it) => {
-            let token = it.token.as_ref().ok_or_else(|| missing("token"))?;
-            let hash = field::token_hash("hash", &it.hash)?;
-            StoredObject::Token(Arc::new(admin::token(token, hash).map_err(violation)?))
-        }
-        In::Catalogue(it) => StoredObject::Catalogue(Arc::new(
-            ServerDefinitions::from_proto(it).map_err(violation)?,
-        )),
-        In::Proxy(it) => {
-            StoredObject::Proxy(Arc::new(ProxyStatus::from_proto(it).map_err(violation)?))
-        }
-        In::Marker(it) => StoredObject::Marker { epoch: it.epoch },
-        In::GatewayId(it) => {
-            StoredObject::GatewayId(field::slug("organization", &it.organization)?)
-        }
-        In::Sealed(it) => StoredObject::SealedKey(sealed(it)?),
-        In::JoinToken(it) => StoredObject::JoinToken {
-            hash: field::token_hash("hash", &it.hash)?,
-            region: field::line("region", &it.region, limits::SHORT)?,
-            expires: Timestamp(it.expire_time_ms),
-        },
-        In::Expelled(it) => StoredObject::ExpelledProxy {
-            expires: Timestamp(it.expire_time_ms),
-        },
-        In::Idempotency(it) => StoredObject::IdempotencyEntry {
-            request: field::digest("request_digest", &it.request_digest)?,
-            subject: field::bounded("key", &it.key, limits::SHORT)?,
-            expires: Timestamp(it.expire_time_ms),
-        },
-        In::Version(it) => {
-            field::max_count("changes", it.changes.len(), limits::CHANGES)?;
-            for (at, change) in it.changes.iter().enumerate() {
-                field::bounded(&format!("changes[{at}]"), change, limits::REASON)?;
-            }
-            let changes = it.changes.clone();
-            let epoch = it.epoch;
-            StoredObject::VersionLogEntry { epoch, changes }
-        }
-    })
+    };
 }
 
-fn credential(given: &pb::StoredCredential) -> Result<StoredObject, FieldViolation> {
-    let message = given.credential.as_ref();
-    let message = message.ok_or_else(|| missing("credential"))?;
-    let value = given.value.as_ref().ok_or_else(|| missing("value"))?;
-    let credential = admin::credential(message, sealed(value)?).map_err(violation)?;
-    Ok(StoredObject::Credential(Arc::new(credential)))
-}
+for_each_kind!(define_read);
 
-fn sealed(given: &pb::SealedBlob) -> Result<SealedBlob, FieldViolation> {
-    let key_id = field::required("key_id", &given.key_id, limits::SHORT)?;
-    if given.wrapped_key.is_empty() || given.ciphertext.is_empty() {
-        return Err(missing("ciphertext"));
+fn version_log_entry(given: &pb::VersionRecord) -> Result<SystemRecord, FieldViolation> {
+    field::max_count("changes", given.changes.len(), limits::CHANGES)?;
+    for (at, change) in given.changes.iter().enumerate() {
+        field::bounded(&format!("changes[{at}]"), change, limits::REASON)?;
     }
-    Ok(SealedBlob {
-        key_id,
-        wrapped_key: given.wrapped_key.clone(),
-        ciphertext: given.ciphertext.clone(),
-    })
-}
-
-fn missing(field: &str) -> FieldViolation {
-    FieldViolation::new(field, "is missing")
-}
-
-fn violation(invalid: impl InvalidMessage) -> FieldViolation {
-    FieldViolation::new(invalid.field(), invalid.reason())
+    let changes = given.changes.clone();
+    let epoch = given.epoch;
+    Ok(SystemRecord::VersionLogEntry { epoch, changes })
 }

@@ -13,28 +13,34 @@ fn object() -> impl Strategy<Value = StoredObject> {
         s::server().prop_map(|it| StoredObject::Server(Arc::new(it))),
         s::credential().prop_map(|it| StoredObject::Credential(Arc::new(it))),
         s::token().prop_map(|it| StoredObject::Token(Arc::new(it))),
-        s::catalogue().prop_map(|it| StoredObject::Catalogue(Arc::new(it))),
+        s::catalogue().prop_map(|it| StoredObject::Definitions(Arc::new(it))),
         s::proxy().prop_map(|it| StoredObject::Proxy(Arc::new(it))),
-        any::<u64>().prop_map(|epoch| StoredObject::Marker { epoch }),
-        s::slug().prop_map(StoredObject::GatewayId),
-        s::timestamp().prop_map(|expires| StoredObject::ExpelledProxy { expires }),
-        s::sealed().prop_map(StoredObject::SealedKey),
+        system().prop_map(StoredObject::System),
+    ]
+}
+
+fn system() -> impl Strategy<Value = SystemRecord> {
+    prop_oneof![
+        any::<u64>().prop_map(|epoch| SystemRecord::Marker { epoch }),
+        s::slug().prop_map(SystemRecord::GatewayId),
+        s::timestamp().prop_map(|expires| SystemRecord::ExpelledProxy { expires }),
+        s::sealed().prop_map(SystemRecord::SealedKey),
         (s::digest(), "[a-z]{0,9}", s::timestamp()).prop_map(|(hash, region, expires)| {
-            StoredObject::JoinToken {
+            SystemRecord::JoinToken {
                 hash: TokenHash(hash.0),
                 region,
                 expires,
             }
         }),
         (s::digest(), "[a-z/]{0,40}", s::timestamp()).prop_map(|(request, subject, expires)| {
-            StoredObject::IdempotencyEntry {
+            SystemRecord::IdempotencyEntry {
                 request,
                 subject,
                 expires,
             }
         }),
         (any::<u64>(), collection::vec(".{0,40}", 0..4))
-            .prop_map(|(epoch, changes)| StoredObject::VersionLogEntry { epoch, changes }),
+            .prop_map(|(epoch, changes)| SystemRecord::VersionLogEntry { epoch, changes }),
     ]
 }
 

@@ -1,19 +1,23 @@
 //! Tests that each name has one spelling, in both directions.
 
 use proptest::prelude::*;
+use toolgate_model::{Gateway, Organization, ProxyStatus};
 
 use super::*;
 use crate::strategies;
 
 proptest! {
     #[test]
-    fn a_name_round_trips_through_its_text(name in strategies::name(), at in 0usize..5) {
-        let collection = ResourceCollection::ALL[at];
-        let text = collection.format(&name);
-        prop_assert_eq!(collection.parse(&text), Ok(name.clone()));
-        prop_assert_eq!(text.parse(), Ok(ResourceName::Owned(collection, name.clone())));
-        prop_assert_eq!(organization(&name.org).parse(), Ok(ResourceName::Organization(name.org)));
-        prop_assert_eq!(proxy(&name.id).parse(), Ok(ResourceName::Proxy(name.id)));
+    fn a_name_round_trips_through_its_text(name in strategies::name(), at in 0usize..ObjectKind::ALL.len()) {
+        let kind = ObjectKind::ALL[at];
+        let org = kind.is_in_organization().then(|| name.org.clone());
+        let full = ResourceName { kind, org, id: name.id.clone() };
+        prop_assert_eq!(full.to_string().parse(), Ok(full));
+        let text = format::<Gateway>(&name);
+        prop_assert_eq!(parse::<Gateway>(&text), Ok(name.clone()));
+        prop_assert_eq!(text.parse(), Ok(ResourceName::of::<Gateway>(&name)));
+        prop_assert_eq!(parse::<Organization>(&format::<Organization>(&name.org)), Ok(name.org));
+        prop_assert_eq!(parse::<ProxyStatus>(&format::<ProxyStatus>(&name.id)), Ok(name.id));
     }
 
     #[test]
@@ -41,10 +45,7 @@ fn near_misses_are_rejected_with_the_expected_form() {
         "organizations/acme/gateways/../x",
         "Organizations/acme/gateways/tools",
     ] {
-        let error = ResourceCollection::Gateways
-            .parse(given)
-            .unwrap_err()
-            .to_string();
+        let error = parse::<Gateway>(given).unwrap_err().to_string();
         assert!(
             error.contains("organizations/<organization>/gateways/<id>"),
             "{given}: {error}"
@@ -57,6 +58,6 @@ fn near_misses_are_rejected_with_the_expected_form() {
         "organizations/p1",
         "proxies/A",
     ] {
-        assert!(parse_proxy(given).is_err(), "{given}");
+        assert!(parse::<ProxyStatus>(given).is_err(), "{given}");
     }
 }

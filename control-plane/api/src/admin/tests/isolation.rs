@@ -154,7 +154,7 @@ async fn foreign_and_missing_objects_get_the_same_error() {
     }
     texts.dedup();
     assert_eq!(texts.len(), 1, "{texts:?}");
-    assert_eq!(control_api.published().borrow().state.gateways.len(), 5);
+    assert_eq!(control_api.published().state.gateways.len(), 5);
 }
 
 #[tokio::test]

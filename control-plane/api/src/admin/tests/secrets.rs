@@ -1,5 +1,7 @@
 //! Tests that a secret is accepted, or returned once, and appears in no other response.
 
+use toolgate_control_core::port::{EncryptionContext, SecretSealer as _};
+
 use super::*;
 
 #[tokio::test]
@@ -138,12 +140,11 @@ async fn a_credential_value_is_stored_sealed_and_never_returned() {
     for answer in [&made, &listed, &updated] {
         assert!(!String::from_utf8_lossy(&answer.raw).contains("s3cret"));
     }
-    let state = Arc::clone(&control_api.published().borrow().state);
+    let state = Arc::clone(&control_api.published().state);
     let (name, stored) = state.credentials.iter().next().unwrap();
     let toolgate_model::CredentialKind::StaticHeader { value, .. } = &stored.kind;
     let opened = control_api
-        .seal()
-        .open(&crate::kinds::encryption_context(name), value)
+        .open(&EncryptionContext::credential_value(name), value)
         .unwrap();
     assert_eq!((*opened).as_ref(), b"Bearer s3cret");
 }

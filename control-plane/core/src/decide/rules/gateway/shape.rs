@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use toolgate_mcp::object;
 use toolgate_model::ToolShapeSpec;
 
-use crate::{compile::is_exposed_name, limits, rejection::Rejection};
-
-use super::{check_limit, check_text, truncated};
+use crate::{
+    compile::is_exposed_name,
+    decide::field::{check_limit, check_text, truncated},
+    limits,
+    rejection::Rejection,
+};
 
 /// Validates the shapes of the binding at the field path `binding`.
 pub(super) fn check(

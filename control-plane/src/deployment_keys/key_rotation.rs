@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
-use toolgate_api::SubmitError;
 use toolgate_control_core::{
-    Command, CommandContext, Desired, Rejection, Revision,
-    port::{EncryptionContext, SealError, SecretSealer as _},
+    Command, CommandAuthor, CommandContext, Desired, Rejection, Revision,
+    port::{EncryptionContext, SealError, SecretSealer as _, SubmitError},
 };
 use toolgate_model::{Credential, CredentialKind, ObjectName, SealedBlob, Slug};
 use toolgate_vault::EnvelopeSealer;
 
-use crate::{keys, write_path::StoreWriter};
+use crate::write_path::StoreWriter;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +40,7 @@ pub(crate) async fn run(
     for command in commands {
         let context = CommandContext {
             now: writer.clock.now(),
-            author: "system/reseal".to_owned(),
+            author: CommandAuthor::Task("reseal"),
             request: None,
         };
         match writer.write(&command, &context).await {
@@ -60,7 +59,7 @@ fn system_key(
     sealed: &SealedBlob,
     expected: Revision,
 ) -> Option<Command> {
-    let sealed = reseal(vault, &keys::encryption_context(name.as_str()), sealed)?;
+    let sealed = reseal(vault, &super::encryption_context(name.as_str()), sealed)?;
     let name = name.clone();
     Some(Command::ResealSystemKey {
         name,
@@ -81,7 +80,7 @@ fn credential(
         header: header.clone(),
         value,
     };
-    let object = Desired::Credential(Credential {
+    let object = Desired::from(Credential {
         kind,
         ..stored.clone()
     });

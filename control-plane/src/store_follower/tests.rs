@@ -10,11 +10,11 @@ use toolgate_control_core::{
 use toolgate_model::{ProxyStatus, Timestamp, Version};
 
 use crate::{
-    codec,
     fixture::{
         FaultyStore, HANG_GUARD, WritePathFixture, catalogue, gateway, memory, name, put, ready,
         server, slug, start, token,
     },
+    record_codec,
 };
 
 async fn furnished(store: Arc<dyn Store>) -> WritePathFixture {
@@ -138,7 +138,7 @@ async fn an_undecodable_external_write_affects_no_other_object() {
     let store = memory();
     let plane = furnished(Arc::clone(&store)).await;
     let before = plane.published();
-    let whole = codec::encode(
+    let whole = record_codec::encode(
         &before
             .state
             .object(&ObjectKey::Gateway(name("tools")))

@@ -18,11 +18,10 @@ use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
-use toolgate_api::PublishedState;
 use toolgate_control_core::{
     CompileOutput, ListedObject, Revision, StoreState, compile,
     key::ROOT,
-    port::{Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
+    port::{PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,
     state::ObjectEvent,
 };
@@ -33,7 +32,7 @@ use toolgate_runtime::{
     readiness::ReadyGuard,
 };
 
-use crate::codec;
+use crate::record_codec;
 
 #[cfg(test)]
 mod tests;
@@ -280,7 +279,7 @@ async fn list(
         after = page.entries.last().map(|entry| entry.key.clone());
         listing.extend(page.entries.into_iter().map(|entry| {
             let unchanged = known.mod_revision(&entry.key) == Some(entry.mod_revision);
-            let object = (!unchanged).then(|| codec::decode(&entry.key, &entry.value));
+            let object = (!unchanged).then(|| record_codec::decode(&entry.key, &entry.value));
             ListedObject {
                 key: entry.key,
                 mod_revision: entry.mod_revision,
@@ -296,7 +295,7 @@ async fn list(
 fn decode_event(event: StoreEvent) -> ObjectEvent {
     match event {
         StoreEvent::Put(entry) => ObjectEvent::Put {
-            object: codec::decode(&entry.key, &entry.value),
+            object: record_codec::decode(&entry.key, &entry.value),
             key: entry.key,
             modified: entry.mod_revision,
         },

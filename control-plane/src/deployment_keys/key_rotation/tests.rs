@@ -6,7 +6,10 @@ use toolgate_model::{ObjectMeta, TokenHash};
 use toolgate_vault::KeyEncryptionKeys;
 
 use super::*;
-use crate::fixture::{memory, name, ready, slug};
+use crate::{
+    deployment_keys::DeploymentKeys,
+    fixture::{memory, name, ready, slug},
+};
 
 const VALUE: &[u8] = b"Bearer s3cret";
 
@@ -34,10 +37,10 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
         },
     });
     plane.create(object).await.unwrap();
-    let key = keys::DeploymentKeys::open_or_create(&plane.writer, &old, "t")
+    let key = DeploymentKeys::open_or_create(&plane.writer, &old, "t")
         .await
         .unwrap();
-    let hash = |keys: &keys::DeploymentKeys| TokenHash(keys.token_minter.hash("x").0);
+    let hash = |keys: &DeploymentKeys| TokenHash(keys.token_minter.hash("x").0);
     let before = hash(&key);
 
     assert_eq!(
@@ -64,7 +67,7 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     let CredentialKind::StaticHeader { value, .. } =
         &state.credentials.get(&credential).unwrap().kind;
     assert_eq!((*new.open(&place, value).unwrap()).as_ref(), VALUE);
-    let key = keys::DeploymentKeys::open_or_create(&plane.writer, &new, "t")
+    let key = DeploymentKeys::open_or_create(&plane.writer, &new, "t")
         .await
         .unwrap();
     assert_eq!(hash(&key), before);
@@ -75,12 +78,12 @@ async fn a_secret_that_does_not_open_is_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let plane = ready(memory()).await;
     let lost = ring(folder.path(), &[("k1", '1')]);
-    keys::DeploymentKeys::open_or_create(&plane.writer, &lost, "t")
+    DeploymentKeys::open_or_create(&plane.writer, &lost, "t")
         .await
         .unwrap();
     let other = ring(folder.path(), &[("k2", '2')]);
     assert_eq!(run(plane.writer.clone(), other).await.unwrap(), 0);
-    keys::DeploymentKeys::open_or_create(&plane.writer, &lost, "t")
+    DeploymentKeys::open_or_create(&plane.writer, &lost, "t")
         .await
         .unwrap();
 }

@@ -3,20 +3,21 @@
 
 use std::sync::Arc;
 
-use toolgate_api::SubmitError;
 use toolgate_control_core::{
-    Command, CommandContext, ObjectKey, Rejection, StoreState,
-    port::{EncryptionContext, SealError, SecretSealer},
+    Command, CommandAuthor, CommandContext, ObjectKey, Rejection, StoreState,
+    port::{EncryptionContext, SealError, SecretSealer, SubmitError},
 };
 use toolgate_model::{CredentialKind, SealedBlob, Slug};
 use toolgate_runtime::random;
 use toolgate_vault::{
-    AuthorityError, CertificateAuthority, EnvelopeSealer, SerializedAuthority, TokenMinter,
+    AuthorityError, EnvelopeSealer, LocalAuthority, SerializedAuthority, TokenMinter,
 };
 use toolgate_wire::keys::SealKey;
 use zeroize::Zeroizing;
 
 use crate::write_path::StoreWriter;
+
+pub(crate) mod key_rotation;
 
 /// Opened keys of the deployment.
 pub struct DeploymentKeys {
@@ -25,7 +26,7 @@ pub struct DeploymentKeys {
     /// Keys for sealed ids, newest first.
     pub(crate) seal: Vec<SealKey>,
     /// Certificate authority of the deployment.
-    pub(crate) authority: Arc<CertificateAuthority>,
+    pub(crate) authority: Arc<LocalAuthority>,
 }
 
 /// Error of the deployment's keys.
@@ -66,7 +67,7 @@ impl DeploymentKeys {
         let tokens = open_or_create_key(writer, vault, TOKENS, fresh).await?;
         let seal = open_or_create_key(writer, vault, SEAL, fresh).await?;
         let create = || {
-            Ok(encode_authority(&CertificateAuthority::create(
+            Ok(encode_authority(&LocalAuthority::create(
                 writer.clock.now(),
             )?))
         };
@@ -80,7 +81,7 @@ impl DeploymentKeys {
                 epoch: SEAL_EPOCH,
                 key: seal_key,
             }],
-            authority: Arc::new(CertificateAuthority::open(&authority)?),
+            authority: Arc::new(LocalAuthority::open(&authority)?),
         })
     }
 }
@@ -144,7 +145,7 @@ async fn open_or_create_key(
         let now = writer.clock.now();
         let context = CommandContext {
             now,
-            author: "system".to_owned(),
+            author: CommandAuthor::SYSTEM,
             request: None,
         };
         match writer.write(&command, &context).await {

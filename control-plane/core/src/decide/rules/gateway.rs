@@ -1,0 +1,111 @@
+//! Rules of gateways.
+
+mod shape;
+
+use toolgate_model::{BindingSelection, Gateway, ObjectName, ServerBinding, Timestamp};
+
+use super::KindRules;
+use crate::{
+    change::Change,
+    decide::{
+        change_builder::ChangeBuilder,
+        dry_run,
+        field::{check_limit, check_names, check_text, timeout},
+    },
+    key::ObjectKey,
+    limits,
+    object::ControlObject,
+    rejection::Rejection,
+    state::StoreState,
+};
+
+impl KindRules for Gateway {
+    fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
+        let name = "characters of a gateway's instructions";
+        check_text(
+            "spec.instructions",
+            &self.instructions,
+            name,
+            limits::INSTRUCTIONS,
+        )?;
+        let count = self.bindings.len();
+        check_limit(
+            "spec.bindings",
+            "bindings of a gateway",
+            limits::GATEWAY_BINDINGS,
+            count,
+        )?;
+        for (index, bound) in self.bindings.iter().enumerate() {
+            let field = format!("spec.bindings[{index}]");
+            binding(&field, bound)?;
+        }
+        Ok(())
+    }
+
+    fn prepare_create(&self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+        claim_gateway_id(draft, &self.name)
+    }
+
+    fn prepare_delete(draft: &mut ChangeBuilder<'_>, name: &ObjectName) {
+        let claim = draft.state.gateway_ids.get(&name.id);
+        if claim.is_none_or(|owner| *owner.object == name.org) {
+            draft.delete(ObjectKey::GatewayId(name.id.clone()));
+        }
+    }
+
+    fn dry_run(&self, state: &StoreState, change: &Change) -> Result<(), Rejection> {
+        let after = state.after_change(change);
+        dry_run::new_gateway_problem(state, &after, &self.name, "")
+    }
+}
+
+/// Claims the gateway id. Gateway ids are unique in the deployment because the path of an endpoint contains no
+/// organization.
+fn claim_gateway_id(draft: &mut ChangeBuilder<'_>, name: &ObjectName) -> Result<(), Rejection> {
+    let claim = ObjectKey::GatewayId(name.id.clone());
+    let owner = draft.state.gateway_ids.get(&name.id);
+    let claimed = match owner {
+        Some(owner) => *owner.object != name.org,
+        None => draft.state.mod_revision_at(&claim).is_some(),
+    };
+    let used = draft
+        .state
+        .gateways
+        .iter()
+        .any(|(other, _)| other.id == name.id);
+    if claimed || used {
+        let reason = format!(
+            "`{}` is taken; gateway ids are unique in the whole deployment, choose another one",
+            name.id
+        );
+        return Err(Rejection::invalid("gateway_id", reason));
+    }
+    draft.put(claim, ControlObject::GatewayId(name.org.clone()));
+    Ok(())
+}
+
+fn binding(field: &str, binding: &ServerBinding) -> Result<(), Rejection> {
+    let tools = format!("{field}.tools");
+    selection(&tools, "tools named by a binding", &binding.tools)?;
+    let prompts = format!("{field}.prompts");
+    selection(&prompts, "prompts named by a binding", &binding.prompts)?;
+    shape::check(field, &binding.shapes)?;
+    match binding.timeout {
+        Some(most) => timeout(format!("{field}.timeout"), most),
+        None => Ok(()),
+    }
+}
+
+fn selection(
+    field: &str,
+    name: &'static str,
+    selection: &BindingSelection,
+) -> Result<(), Rejection> {
+    match selection {
+        BindingSelection::All => Ok(()),
+        BindingSelection::Only(names) => {
+            check_limit(field, name, limits::BINDING_TOOLS, names.len())?;
+            check_names(field, names)
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Rules of organizations.
+
+use toolgate_model::{Organization, Slug};
+
+use super::KindRules;
+use crate::{key::ObjectKey, limits, state::StoreState};
+
+impl KindRules for Organization {
+    fn count_limit() -> (&'static str, usize) {
+        ("organizations", limits::ORGANIZATIONS)
+    }
+
+    /// Returns all objects of the organization, readable or not.
+    fn dependents(state: &StoreState, org: &Slug) -> Vec<ObjectKey> {
+        let unreadable = state.quarantine.keys();
+        let unreadable = unreadable.filter_map(|text| text.parse::<ObjectKey>().ok());
+        let owned = |key: &ObjectKey| {
+            key.is_desired() && key.object().is_some_and(|object| object.org == Some(org))
+        };
+        state
+            .owned_by(org)
+            .chain(unreadable.filter(owned))
+            .collect()
+    }
+}

@@ -1,0 +1,142 @@
+//! Stored form of the kinds. Most kinds are stored as their message of the admin API. Kinds with values that no message
+//! contains, or with values that need not be stored, have a form of their own.
+
+use toolgate_model::{
+    Credential, CredentialKind, SealedBlob, ServerDefinitions, Token, for_each_kind,
+};
+use toolgate_proto::{admin::v1 as admin_pb, store::v1 as pb};
+
+use crate::{InvalidMessage, ProtoConversion, admin, field, invalid::FieldViolation, limits};
+
+/// Object that can be stored.
+pub(super) trait StoredForm: Sized {
+    /// Message in the store.
+    type Stored;
+
+    /// Converts to the stored message.
+    fn to_stored(&self) -> Self::Stored;
+
+    /// Validates and converts the stored message.
+    fn from_stored(stored: &Self::Stored) -> Result<Self, FieldViolation>;
+}
+
+/// Implements the usual form for a kind; the kinds named here have their own.
+macro_rules! usual_form {
+    (Credential, $Object:ty) => {};
+    (Token, $Object:ty) => {};
+    (Definitions, $Object:ty) => {};
+    ($Kind:ident, $Object:ty) => {
+        impl StoredForm for $Object {
+            type Stored = <Self as ProtoConversion>::Proto;
+
+            fn to_stored(&self) -> Self::Stored {
+                self.to_proto()
+            }
+
+            fn from_stored(stored: &Self::Stored) -> Result<Self, FieldViolation> {
+                Self::from_proto(stored).map_err(violation)
+            }
+        }
+    };
+}
+
+macro_rules! usual_forms {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        $(usual_form!($D, $DObject);)*
+        $(usual_form!($O, $OObject);)*
+    };
+}
+
+for_each_kind!(usual_forms);
+
+/// Adds the sealed value to the message.
+impl StoredForm for Credential {
+    type Stored = pb::StoredCredential;
+
+    fn to_stored(&self) -> pb::StoredCredential {
+        let CredentialKind::StaticHeader { header: _, value } = &self.kind;
+        pb::StoredCredential {
+            credential: Some(admin::credential_to_proto(self)),
+            value: Some(sealed_to_proto(value)),
+        }
+    }
+
+    fn from_stored(stored: &pb::StoredCredential) -> Result<Self, FieldViolation> {
+        let message = stored.credential.as_ref();
+        let message = message.ok_or_else(|| missing("credential"))?;
+        let value = stored.value.as_ref().ok_or_else(|| missing("value"))?;
+        admin::credential(message, sealed(value)?).map_err(violation)
+    }
+}
+
+/// Adds the hash of the secret to the message.
+impl StoredForm for Token {
+    type Stored = pb::StoredToken;
+
+    fn to_stored(&self) -> pb::StoredToken {
+        pb::StoredToken {
+            token: Some(admin::token_to_proto(self)),
+            hash: self.hash.0.to_vec(),
+        }
+    }
+
+    fn from_stored(stored: &pb::StoredToken) -> Result<Self, FieldViolation> {
+        let token = stored.token.as_ref().ok_or_else(|| missing("token"))?;
+        let hash = field::token_hash("hash", &stored.hash)?;
+        admin::token(token, hash).map_err(violation)
+    }
+}
+
+/// Leaves out the descriptions, which are part of the definitions already.
+impl StoredForm for ServerDefinitions {
+    type Stored = admin_pb::Catalogue;
+
+    fn to_stored(&self) -> admin_pb::Catalogue {
+        let mut message = self.to_proto();
+        let lists = [
+            &mut message.tools,
+            &mut message.prompts,
+            &mut message.resources,
+            &mut message.templates,
+        ];
+        for definition in lists.into_iter().flatten() {
+            definition.description.clear();
+        }
+        message
+    }
+
+    fn from_stored(stored: &admin_pb::Catalogue) -> Result<Self, FieldViolation> {
+        Self::from_proto(stored).map_err(violation)
+    }
+}
+
+pub(super) fn sealed_to_proto(blob: &SealedBlob) -> pb::SealedBlob {
+    pb::SealedBlob {
+        key_id: blob.key_id.clone(),
+        wrapped_key: blob.wrapped_key.clone(),
+        ciphertext: blob.ciphertext.clone(),
+    }
+}
+
+pub(super) fn sealed(given: &pb::SealedBlob) -> Result<SealedBlob, FieldViolation> {
+    let key_id = field::required("key_id", &given.key_id, limits::SHORT)?;
+    if given.wrapped_key.is_empty() || given.ciphertext.is_empty() {
+        return Err(missing("ciphertext"));
+    }
+    Ok(SealedBlob {
+        key_id,
+        wrapped_key: given.wrapped_key.clone(),
+        ciphertext: given.ciphertext.clone(),
+    })
+}
+
+fn missing(field: &str) -> FieldViolation {
+    FieldViolation::new(field, "is missing")
+}
+
+fn violation(invalid: impl InvalidMessage) -> FieldViolation {
+    FieldViolation::new(invalid.field(), invalid.reason())
+}
