@@ -15,6 +15,8 @@ const FORBIDDEN_NAMES: &[&str] = &[
     "manager", "helper", "util", "common", "misc", "base", "data", "info", "wrapper", "internal",
     "managers", "helpers", "utils", "wrappers",
 ];
+/// Established terms that end in a forbidden word: what hyper and tonic call the peer of a connection.
+const ESTABLISHED_NAMES: &[&str] = &["ConnectionInfo"];
 const SKIPPED_FOLDERS: &[&str] = &["target", ".git", "node_modules", "__pycache__"];
 const CODE: &[&str] = &[
     "rs", "proto", "toml", "sh", "py", "js", "mjs", "yml", "yaml",
@@ -121,6 +123,9 @@ impl SyntaxCheck<'_> {
     /// A type name may start with such a word (`DataPlane`), but its last word must say what the type is.
     fn type_name(&mut self, name: &syn::Ident) {
         let words = words(&name.to_string());
+        if ESTABLISHED_NAMES.contains(&name.to_string().as_str()) {
+            return;
+        }
         if let Some(last) = words.last()
             && FORBIDDEN_NAMES.contains(&last.as_str())
         {

@@ -5,16 +5,15 @@
 //! Rejected are: anything but a single object; duplicate names in the root, `params` or `_meta`, however they are
 //! escaped; ids that are neither string nor integer; and frames that exceed [`FrameLimits`].
 
-use std::borrow::Cow;
+mod access;
 
 use crate::{
     case_folding::{self, META, PARAMS, REFERENCE, ROOT},
     error::{FrameError, FrameErrorKind},
     limits::FrameLimits,
     method,
-    object::{self, ObjectMembers},
     scan::{JsonScanner, ScanError, ValueType},
-    splice::{ByteEdit, ByteSpan},
+    splice::ByteSpan,
     text::{JsonRpcId, JsonString},
 };
 
@@ -443,61 +442,6 @@ pub(crate) fn meta<'a>(scanner: &mut JsonScanner<'a>) -> Result<MessageMeta<'a>,
         Ok(())
     })?;
     Ok(m)
-}
-
-impl<'a> Envelope<'a> {
-    /// Returns the method, or an empty string for responses.
-    pub fn method(&self) -> &str {
-        self.method.as_ref().map_or("", JsonString::as_str)
-    }
-
-    /// Returns the id as written.
-    pub fn raw_id(&self) -> Option<&'a str> {
-        self.id.map(|id| id.raw)
-    }
-
-    /// Returns `params._meta`.
-    pub fn meta(&self) -> Option<&MessageMeta<'a>> {
-        self.params.as_ref()?.meta.as_ref()
-    }
-
-    /// Returns the bytes of a span.
-    pub fn slice(&self, span: ByteSpan) -> &'a [u8] {
-        self.source.get(span.start..span.end).unwrap_or_default()
-    }
-
-    /// Returns the members of an object in the frame.
-    pub fn members(&self, object: ByteSpan) -> ObjectMembers<'a> {
-        object::members(self.slice(object))
-    }
-
-    /// Returns the value that a modern request of this method repeats in the `Mcp-Name` header.
-    pub fn mcp_name(&self) -> Option<&JsonString<'a>> {
-        let params = self.params.as_ref()?;
-        match method::name_source(self.method())? {
-            method::NameSource::Name => params.name.as_ref(),
-            method::NameSource::Uri => params.uri.as_ref(),
-            method::NameSource::TaskId => params.task_id.as_ref(),
-        }
-    }
-
-    /// Returns an edit that replaces the id by `literal`.
-    pub fn with_id(&self, literal: impl Into<Cow<'a, [u8]>>) -> Option<ByteEdit<'a>> {
-        self.id.map(|id| ByteEdit::replace(id.span, literal))
-    }
-
-    /// Returns an edit that replaces `params._meta` by `object`, or inserts it together with `params` if that is
-    /// missing.
-    pub fn with_meta(&self, object: &[u8]) -> ByteEdit<'a> {
-        match (&self.params, self.meta()) {
-            (_, Some(meta)) => ByteEdit::replace(meta.span, object.to_vec()),
-            (Some(params), None) => object::insert(self.source, params.span, "_meta", object),
-            (None, None) => {
-                let params = [b"{\"_meta\":", object, b"}"].concat();
-                object::insert(self.source, self.root, "params", &params)
-            }
-        }
-    }
 }
 
 #[cfg(test)]

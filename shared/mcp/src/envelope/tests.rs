@@ -117,96 +117,98 @@ fn the_four_message_kinds_are_distinguished() {
     );
 }
 
+/// Frames that two parsers could read differently, with the reason of their rejection.
+const AMBIGUOUS: [(&str, FrameErrorKind); 31] = [
+    ("", FrameErrorKind::Syntax),
+    ("  ", FrameErrorKind::Syntax),
+    ("\u{feff}{}", FrameErrorKind::ByteOrderMark),
+    ("[]", FrameErrorKind::Batch),
+    (
+        r#" [{"jsonrpc":"2.0","method":"x"}]"#,
+        FrameErrorKind::Batch,
+    ),
+    ("1", FrameErrorKind::NotAnObject),
+    ("\"x\"", FrameErrorKind::NotAnObject),
+    ("null", FrameErrorKind::NotAnObject),
+    ("NaN", FrameErrorKind::Syntax),
+    ("{}", FrameErrorKind::Version),
+    (r#"{"jsonrpc":"1.0","method":"x"}"#, FrameErrorKind::Version),
+    (r#"{"jsonrpc":2.0,"method":"x"}"#, FrameErrorKind::Version),
+    (
+        r#"{"jsonrpc":"2.0","method":"x"} {}"#,
+        FrameErrorKind::Trailing,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x"}x"#,
+        FrameErrorKind::Trailing,
+    ),
+    (r#"{"jsonrpc":"2.0","method":"x",}"#, FrameErrorKind::Syntax),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","method":"y"}"#,
+        FrameErrorKind::Duplicate,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","m\u0065thod":"y"}"#,
+        FrameErrorKind::Duplicate,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","z":1,"z":1}"#,
+        FrameErrorKind::Duplicate,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","params":{"name":"a","name":"b"}}"#,
+        FrameErrorKind::Duplicate,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","params":{"name":"a","na\u006de":"b"}}"#,
+        FrameErrorKind::Duplicate,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"a":1,"a":1}}}"#,
+        FrameErrorKind::Duplicate,
+    ),
+    (r#"{"jsonrpc":"2.0","method":1}"#, FrameErrorKind::Method),
+    (
+        r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
+        FrameErrorKind::Id,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","id":1.0,"method":"x"}"#,
+        FrameErrorKind::Id,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","id":1e2,"method":"x"}"#,
+        FrameErrorKind::Id,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","id":true,"method":"x"}"#,
+        FrameErrorKind::Id,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#,
+        FrameErrorKind::Id,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","params":[]}"#,
+        FrameErrorKind::Params,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":null}}"#,
+        FrameErrorKind::Params,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"\ud800"}"#,
+        FrameErrorKind::LoneSurrogate,
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"x","params":{"a":1e999}}"#,
+        FrameErrorKind::Number,
+    ),
+];
+
 #[test]
 fn ambiguous_frames_are_rejected() {
-    let cases: [(&str, FrameErrorKind); 31] = [
-        ("", FrameErrorKind::Syntax),
-        ("  ", FrameErrorKind::Syntax),
-        ("\u{feff}{}", FrameErrorKind::ByteOrderMark),
-        ("[]", FrameErrorKind::Batch),
-        (
-            r#" [{"jsonrpc":"2.0","method":"x"}]"#,
-            FrameErrorKind::Batch,
-        ),
-        ("1", FrameErrorKind::NotAnObject),
-        ("\"x\"", FrameErrorKind::NotAnObject),
-        ("null", FrameErrorKind::NotAnObject),
-        ("NaN", FrameErrorKind::Syntax),
-        ("{}", FrameErrorKind::Version),
-        (r#"{"jsonrpc":"1.0","method":"x"}"#, FrameErrorKind::Version),
-        (r#"{"jsonrpc":2.0,"method":"x"}"#, FrameErrorKind::Version),
-        (
-            r#"{"jsonrpc":"2.0","method":"x"} {}"#,
-            FrameErrorKind::Trailing,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x"}x"#,
-            FrameErrorKind::Trailing,
-        ),
-        (r#"{"jsonrpc":"2.0","method":"x",}"#, FrameErrorKind::Syntax),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","method":"y"}"#,
-            FrameErrorKind::Duplicate,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","m\u0065thod":"y"}"#,
-            FrameErrorKind::Duplicate,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","z":1,"z":1}"#,
-            FrameErrorKind::Duplicate,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","params":{"name":"a","name":"b"}}"#,
-            FrameErrorKind::Duplicate,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","params":{"name":"a","na\u006de":"b"}}"#,
-            FrameErrorKind::Duplicate,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"a":1,"a":1}}}"#,
-            FrameErrorKind::Duplicate,
-        ),
-        (r#"{"jsonrpc":"2.0","method":1}"#, FrameErrorKind::Method),
-        (
-            r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
-            FrameErrorKind::Id,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1.0,"method":"x"}"#,
-            FrameErrorKind::Id,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1e2,"method":"x"}"#,
-            FrameErrorKind::Id,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":true,"method":"x"}"#,
-            FrameErrorKind::Id,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#,
-            FrameErrorKind::Id,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","params":[]}"#,
-            FrameErrorKind::Params,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":null}}"#,
-            FrameErrorKind::Params,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"\ud800"}"#,
-            FrameErrorKind::LoneSurrogate,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"x","params":{"a":1e999}}"#,
-            FrameErrorKind::Number,
-        ),
-    ];
-    for (text, reason) in cases {
+    for (text, reason) in AMBIGUOUS {
         assert_eq!(refused(text), reason, "{text}");
     }
     assert_eq!(

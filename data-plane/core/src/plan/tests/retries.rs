@@ -238,14 +238,19 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
         let plan = retry(&world, "all", FIRST.0, FIRST.1, &state);
         assert!(refused(plan).contains("not valid here"), "{state}");
     }
+    let sealed = format!(r#","requestState":{}"#, quote(&good));
+    let plan = retry(&world, "all", FIRST.0, FIRST.1, &sealed);
+    assert!(matches!(plan, Plan::Call(_)));
+}
+
+#[test]
+fn a_request_state_of_another_type_than_text_reaches_no_server() {
+    let world = GatewayFixture::new();
     for mistyped in ["null", "1", "{}", r#"["x"]"#, "true"] {
         let state = format!(r#","requestState":{mistyped}"#);
         let plan = retry(&world, "all", FIRST.0, FIRST.1, &state);
         assert!(refused(plan).contains("wrong type"), "{state}");
     }
-    let sealed = format!(r#","requestState":{}"#, quote(&good));
-    let plan = retry(&world, "all", FIRST.0, FIRST.1, &sealed);
-    assert!(matches!(plan, Plan::Call(_)));
 }
 
 /// Call of a legacy server that requires a URL elicitation.

@@ -4,32 +4,54 @@ use serde_json::{Value, json};
 
 use super::{super::*, page, taken};
 
+/// Characters that a terminal or a reader does not show as they are.
+const DECEPTIVE: &[&str] = &[
+    "\u{1b}[31m",
+    "\u{1b}]0;x\u{7}",
+    "\u{9b}2J",
+    "\u{7f}",
+    "\u{0}",
+    "\r",
+    "\u{8}",
+    "\u{200b}",
+    "\u{200e}",
+    "\u{202a}",
+    "\u{202e}",
+    "\u{2066}",
+    "\u{2069}",
+    "\u{2060}",
+    "\u{feff}",
+    "\u{ad}",
+    "\u{61c}",
+    "\u{e0001}",
+    "\u{e0041}",
+    "\u{e007f}",
+];
+
+/// Names with characters that a tool name must not have.
+const FOREIGN: &[&str] = &[
+    "\u{430}dmin",
+    "p\u{430}ypal",
+    "\u{ff41}dmin",
+    "e\u{301}cho",
+    "\u{e9}cho",
+    "\u{1d41a}dmin",
+    "\u{212a}ey",
+    "\u{17f}end",
+    "a b",
+    "a/b",
+    "a:b",
+    "a\\b",
+    "a$b",
+    "a\u{2024}b",
+    "a\u{ff3f}b",
+    "\u{2010}a",
+];
+
 /// Places twenty deceptive characters in names of tools, prompts and resources, and in texts: a hundred strings.
 #[test]
 fn mc_03_deceptive_names_are_rejected_and_texts_flagged() {
-    let deceptive = [
-        "\u{1b}[31m",
-        "\u{1b}]0;x\u{7}",
-        "\u{9b}2J",
-        "\u{7f}",
-        "\u{0}",
-        "\r",
-        "\u{8}",
-        "\u{200b}",
-        "\u{200e}",
-        "\u{202a}",
-        "\u{202e}",
-        "\u{2066}",
-        "\u{2069}",
-        "\u{2060}",
-        "\u{feff}",
-        "\u{ad}",
-        "\u{61c}",
-        "\u{e0001}",
-        "\u{e0041}",
-        "\u{e007f}",
-    ];
-    for bad in deceptive {
+    for bad in DECEPTIVE {
         let name = format!("ad{bad}min");
         let (names, reasons) = taken(
             DefinitionKind::Tool,
@@ -58,7 +80,7 @@ fn mc_03_deceptive_names_are_rejected_and_texts_flagged() {
         let tool =
             json!({"name": "it", "inputSchema": {}, "description": format!("read {bad} me")});
         let page = page(&json!([tool]));
-        let flagged = bad != "\r";
+        let flagged = *bad != "\r";
         assert_eq!(
             (page.accepted.len(), page.with_hidden_characters.len()),
             (1, usize::from(flagged)),
@@ -66,24 +88,7 @@ fn mc_03_deceptive_names_are_rejected_and_texts_flagged() {
         );
     }
     // Homoglyphs, mixed scripts, full-width forms, accents, other alphabets: a tool name is ASCII.
-    for name in [
-        "\u{430}dmin",
-        "p\u{430}ypal",
-        "\u{ff41}dmin",
-        "e\u{301}cho",
-        "\u{e9}cho",
-        "\u{1d41a}dmin",
-        "\u{212a}ey",
-        "\u{17f}end",
-        "a b",
-        "a/b",
-        "a:b",
-        "a\\b",
-        "a$b",
-        "a\u{2024}b",
-        "a\u{ff3f}b",
-        "\u{2010}a",
-    ] {
+    for name in FOREIGN {
         let (names, reasons) = taken(
             DefinitionKind::Tool,
             &json!([{"name": name, "inputSchema": {}}]),
