@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_server_that_is_away_is_looked_at_and_a_resource_that_is_not_there_is_looked_for() {
+fn read_failures_suggest_inspecting_the_server_or_listing_resources() {
     let advice = |kind| {
         with_advice(CliError::new(kind, "it came to nothing"))
             .next_step

@@ -49,7 +49,7 @@ fn a_token_has_no_right_outside_its_organization() {
 }
 
 #[test]
-fn roles_grow_and_each_adds_what_it_says() {
+fn each_role_includes_the_lower_role_and_adds_its_own_rights() {
     let own: Slug = "acme".parse().unwrap();
     let has = |role| -> Vec<AccessRight> {
         let may = |right: &AccessRight| is_allowed(&token(role), *right, Some(&own));
@@ -76,7 +76,7 @@ fn roles_grow_and_each_adds_what_it_says() {
 }
 
 #[test]
-fn nobody_in_particular_may_only_join() {
+fn an_anonymous_identity_may_only_join() {
     let own: Slug = "acme".parse().unwrap();
     for right in all_rights() {
         let allowed = is_allowed(&CallerIdentity::Anonymous, right, Some(&own))

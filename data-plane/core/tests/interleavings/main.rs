@@ -189,7 +189,7 @@ fn take(world: &mut World, step: Step) {
 }
 
 #[test]
-fn every_request_ends_once_and_nothing_crosses_or_stays() {
+fn every_request_ends_once_without_cross_talk_or_leaks() {
     let config = ProptestConfig {
         cases: 1024,
         failure_persistence: None,

@@ -6,7 +6,7 @@ use super::*;
 use crate::fixture::{facts, principal, slug};
 
 #[test]
-fn an_answer_is_for_one_question_of_its_own_session_and_principal() {
+fn an_answer_matches_one_request_of_its_session_and_principal() {
     let registry: ElicitationRegistry<u32> = ElicitationRegistry::new(slug("here"), ELICITATIONS);
     let (ada, bob) = (principal("ada"), principal("bob"));
     let asked = registry.register(&facts(1), &ada, 7).unwrap();
@@ -31,7 +31,7 @@ fn an_answer_is_for_one_question_of_its_own_session_and_principal() {
 }
 
 #[test]
-fn the_questions_of_a_session_end_with_it_and_no_others() {
+fn the_end_of_a_session_ends_only_its_server_requests() {
     let registry: ElicitationRegistry<u32> = ElicitationRegistry::new(slug("here"), ELICITATIONS);
     let ada = principal("ada");
     let first = registry.register(&facts(1), &ada, 7).unwrap();
@@ -55,7 +55,7 @@ fn the_questions_of_a_session_end_with_it_and_no_others() {
 }
 
 #[test]
-fn questions_that_cannot_be_answered_any_more_are_taken_and_no_others() {
+fn only_unanswerable_server_requests_are_removed() {
     let registry: ElicitationRegistry<u32> = ElicitationRegistry::new(slug("here"), ELICITATIONS);
     let ada = principal("ada");
     let kept: Vec<_> = (0..6_u32)
@@ -74,7 +74,7 @@ fn questions_that_cannot_be_answered_any_more_are_taken_and_no_others() {
 }
 
 #[test]
-fn a_question_that_nobody_asks_any_more_is_forgotten() {
+fn a_dropped_server_request_is_removed() {
     let registry: ElicitationRegistry<u32> = ElicitationRegistry::new(slug("here"), ELICITATIONS);
     let ada = principal("ada");
     let asked = registry.register(&facts(1), &ada, 7).unwrap();
@@ -89,7 +89,7 @@ fn a_question_that_nobody_asks_any_more_is_forgotten() {
 }
 
 #[test]
-fn questions_to_one_principal_leave_room_for_those_to_others() {
+fn server_requests_are_limited_per_principal() {
     let registry: ElicitationRegistry<u32> = ElicitationRegistry::new(slug("here"), 2);
     let (ada, bob) = (principal("ada"), principal("bob"));
     // The number of sessions does not matter.

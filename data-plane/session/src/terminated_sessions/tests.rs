@@ -21,7 +21,7 @@ fn session(number: usize) -> SessionClaims {
 }
 
 #[test]
-fn nobody_makes_a_proxy_forget_what_others_have_ended() {
+fn one_principal_cannot_evict_the_terminated_sessions_of_another() {
     let graves = TerminatedSessions::new();
     let (ada, bob) = (principal(0), principal(1));
     graves.insert(&ada, &session(0), NOW);
@@ -35,7 +35,7 @@ fn nobody_makes_a_proxy_forget_what_others_have_ended() {
 }
 
 #[test]
-fn many_principals_together_stay_within_the_bound_and_the_busiest_pay() {
+fn the_total_is_bounded_and_the_busiest_principal_is_evicted_first() {
     let graves = TerminatedSessions::new();
     let quiet = principal(0);
     graves.insert(&quiet, &session(0), NOW);
@@ -47,7 +47,7 @@ fn many_principals_together_stay_within_the_bound_and_the_busiest_pay() {
 }
 
 #[test]
-fn what_no_longer_opens_takes_no_room() {
+fn expired_sessions_take_no_room() {
     let graves = TerminatedSessions::new();
     let ada = principal(0);
     graves.insert(&ada, &session(0), NOW);

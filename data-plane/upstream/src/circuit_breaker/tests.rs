@@ -27,7 +27,7 @@ fn four_failures_and_a_success_leave_it_closed() {
 }
 
 #[test]
-fn the_fifth_failure_opens_it_and_one_call_at_a_time_finds_out() {
+fn the_fifth_failure_opens_it_and_one_call_at_a_time_probes() {
     let mut circuit = opened();
     assert_eq!(circuit.admit(499), BreakerAdmission::Refused);
     assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
@@ -57,7 +57,7 @@ fn calls_sent_before_it_opened_do_not_lengthen_the_pause() {
 }
 
 #[test]
-fn a_probe_whose_caller_left_does_not_block_the_server() {
+fn an_abandoned_probe_does_not_block_the_server() {
     let mut circuit = opened();
     assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
     circuit.abandoned(501);

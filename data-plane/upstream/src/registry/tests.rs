@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[test]
-fn another_configuration_is_another_station_and_gone_servers_are_forgotten() {
+fn a_changed_configuration_gets_a_new_upstream_and_removed_servers_are_dropped() {
     let registry = registry(None);
     let of = |server: &Arc<ServerView>| registry.upstream(server).unwrap();
     let (first, changed) = (server("one", 0), server("one", 1));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn what_is_told_early_waits_and_what_is_asked_early_is_refused() {
+async fn early_notifications_are_queued_and_early_requests_are_rejected() {
     let callers = InFlightCalls::default();
     let mut subscriber = Subscriber::subscribe(&callers);
     let message = Bytes::from_static(b"{}");

@@ -23,7 +23,7 @@ fn broken(upstream: &Arc<Upstream>) {
 }
 
 #[test]
-fn a_server_that_keeps_failing_is_given_a_pause_and_then_tried_by_one() {
+fn a_failing_server_is_paused_and_then_probed_by_one_call() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     broken(&upstream);
@@ -36,7 +36,7 @@ fn a_server_that_keeps_failing_is_given_a_pause_and_then_tried_by_one() {
 }
 
 #[test]
-fn a_probe_that_is_let_go_of_makes_room_for_another() {
+fn a_released_probe_makes_room_for_another() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     broken(&upstream);
@@ -46,7 +46,7 @@ fn a_probe_that_is_let_go_of_makes_room_for_another() {
 }
 
 #[test]
-fn refusals_that_say_nothing_of_its_health_do_not_count() {
+fn rejections_unrelated_to_health_do_not_count() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     for _ in 0..20 {
@@ -63,7 +63,7 @@ fn refusals_that_say_nothing_of_its_health_do_not_count() {
 }
 
 #[test]
-fn ov_10_one_callers_bad_requests_do_not_close_the_server_to_others() {
+fn ov_10_bad_requests_of_one_caller_do_not_open_the_circuit_for_others() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     for _ in 0..100 {
@@ -77,7 +77,7 @@ fn ov_10_one_callers_bad_requests_do_not_close_the_server_to_others() {
 }
 
 #[test]
-fn calls_at_one_server_are_bounded() {
+fn concurrent_calls_per_server_are_bounded() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let held: Vec<_> = (0..CALLS_PER_SERVER)
@@ -89,7 +89,7 @@ fn calls_at_one_server_are_bounded() {
 }
 
 #[test]
-fn one_principal_leaves_room_at_a_server_for_others() {
+fn calls_per_server_are_limited_per_principal() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let (ada, bob) = (BudgetOwner::of(&"ada"), BudgetOwner::of(&"bob"));
@@ -103,7 +103,7 @@ fn one_principal_leaves_room_at_a_server_for_others() {
 
 /// A call that waits for answers of its client does not occupy its server.
 #[test]
-fn a_call_that_rests_takes_no_place_from_others() {
+fn a_suspended_call_holds_no_call_slot() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let mut held: Vec<_> = (0..CALLS_PER_SERVER)
@@ -126,7 +126,7 @@ fn a_call_that_rests_takes_no_place_from_others() {
 }
 
 #[test]
-fn a_server_that_takes_in_nothing_has_so_many_messages_before_it_and_no_more() {
+fn pending_messages_to_a_stalled_server_are_bounded() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let mut before: Vec<_> = std::iter::from_fn(|| upstream.message_permit())

@@ -17,7 +17,7 @@ fn ms(ms: u64) -> Duration {
 }
 
 #[test]
-fn what_is_asked_at_once_is_one_round() {
+fn concurrent_requests_form_one_round() {
     let mut batcher = ElicitationBatcher::default();
     assert_eq!(batcher.due(), None);
     assert_eq!(batcher.take_due(ms(1_000)), None);
@@ -34,7 +34,7 @@ fn what_is_asked_at_once_is_one_round() {
 }
 
 #[test]
-fn what_is_withdrawn_is_not_asked() {
+fn a_withdrawn_request_is_not_sent() {
     let mut batcher = ElicitationBatcher::default();
     batcher.add("1".into(), question(), ms(0));
     batcher.remove("2");
@@ -47,7 +47,7 @@ fn what_is_withdrawn_is_not_asked() {
 }
 
 #[test]
-fn a_round_that_is_full_does_not_wait() {
+fn a_full_round_is_sent_immediately() {
     let mut batcher = ElicitationBatcher::default();
     let mut full = (0..=MAX_PENDING).filter_map(|at| {
         let round = batcher.add(at.to_string().into(), question(), ms(0));
@@ -60,7 +60,7 @@ fn a_round_that_is_full_does_not_wait() {
 
 /// A round is held until the client comes back.
 #[test]
-fn a_round_is_never_longer_than_one_question_may_be() {
+fn a_round_is_no_larger_than_one_request_may_be() {
     let large = |length: usize| {
         let params = format!(r#"{{"message":"{}"}}"#, "m".repeat(length));
         Elicitation::read("elicitation/create", Some(params.as_bytes()))

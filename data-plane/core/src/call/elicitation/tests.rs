@@ -51,7 +51,7 @@ fn value(bytes: &[u8]) -> Value {
 }
 
 #[test]
-fn a_question_goes_out_under_our_name_and_says_who_asks() {
+fn a_server_request_is_sent_under_a_gateway_id_and_names_its_server() {
     let mut machine = asking();
     let out = machine.on(asked("\"s\\u0031\"", 1), START);
     let [ElicitationOutput::SendClient(said)] = &out[..] else {

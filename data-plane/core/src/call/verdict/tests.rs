@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn statuses_are_told_in_our_own_words() {
+fn statuses_are_reported_with_fixed_texts() {
     for (code, failure) in [
         (401, Some(UpstreamFailure::Credential)),
         (403, Some(UpstreamFailure::Credential)),

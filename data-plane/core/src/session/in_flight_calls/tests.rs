@@ -13,7 +13,7 @@ impl ServerMessageReceiver for RecordingReceiver {
 }
 
 #[test]
-fn only_a_call_that_is_alone_is_asked() {
+fn a_server_request_is_delivered_only_to_a_sole_call() {
     let callers = InFlightCalls::default();
     let message = Bytes::from_static(b"{}");
     assert!(!callers.deliver_to_sole_call(&message, true));
@@ -32,7 +32,7 @@ fn only_a_call_that_is_alone_is_asked() {
 }
 
 #[test]
-fn one_listens_at_a_time() {
+fn the_stream_is_claimed_by_one_call_at_a_time() {
     let callers = InFlightCalls::default();
     assert!(callers.listen());
     assert!(!callers.listen());
@@ -41,7 +41,7 @@ fn one_listens_at_a_time() {
 }
 
 #[test]
-fn who_is_in_flight_stays_the_same_until_another_begins_or_the_last_ends() {
+fn the_call_generation_changes_when_a_call_begins_or_the_last_one_ends() {
     let callers = InFlightCalls::default();
     assert_eq!(callers.generation(), None);
     let first: Arc<dyn ServerMessageReceiver> = Arc::new(RecordingReceiver(Mutex::default()));

@@ -15,7 +15,7 @@ fn until(silence: &mut LivenessProbe, heard: u64) -> (u32, LivenessVerdict) {
 }
 
 #[test]
-fn a_server_that_takes_the_question_and_says_nothing_is_lost_before_calls_give_up() {
+fn a_server_that_ignores_the_ping_is_lost_before_calls_time_out() {
     let mut silence = LivenessProbe::default();
     assert_eq!(
         until(&mut silence, 0),
@@ -27,7 +27,7 @@ fn a_server_that_takes_the_question_and_says_nothing_is_lost_before_calls_give_u
 }
 
 #[test]
-fn a_server_that_takes_nothing_is_not_given_up_for_it() {
+fn a_server_that_accepts_no_ping_is_not_declared_lost() {
     let mut silence = LivenessProbe::default();
     assert_eq!(
         until(&mut silence, 0),
@@ -40,7 +40,7 @@ fn a_server_that_takes_nothing_is_not_given_up_for_it() {
 }
 
 #[test]
-fn a_word_or_the_end_of_waiting_ends_the_suspicion() {
+fn an_event_or_the_end_of_waiting_resets_the_silence_timer() {
     for (heard, waiting) in [(1, true), (0, false)] {
         let mut silence = LivenessProbe::default();
         assert_eq!(
@@ -60,7 +60,7 @@ fn a_word_or_the_end_of_waiting_ends_the_suspicion() {
 }
 
 #[test]
-fn a_stream_on_which_nobody_waits_may_be_silent_for_ever() {
+fn a_stream_without_waiting_calls_may_stay_silent() {
     let mut silence = LivenessProbe::default();
     for _ in 0..1000 {
         assert_eq!(silence.tick(0, false), LivenessVerdict::Healthy);
