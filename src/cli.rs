@@ -1,41 +1,16 @@
 //! Command line of the control plane and of gateways. Every command is a struct of its arguments with a `run`
-//! method; results go through [`output::OutputWriter`], failures are [`error::CliError`]s.
+//! method; results go through [`output::OutputWriter`], failures are [`output::error::CliError`]s.
 
-pub mod admin;
-pub mod apply;
-pub mod cell;
-pub mod completion;
-pub mod connect;
-pub mod dial;
-pub mod doctor;
-pub mod error;
-pub mod fleet;
-pub mod gateway;
-pub mod gateway_access;
-pub mod kind;
-pub mod line_diff;
-pub mod manifest;
-pub mod mcp_client;
-pub mod mcp_resources;
-pub mod objects;
+pub mod client;
+pub mod commands;
 pub mod output;
-pub mod probe_advice;
-pub mod prompts;
-pub mod schema;
-pub mod server;
-pub mod suggestions;
-pub mod token;
-pub mod tools;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use toolgate_runtime::clock::{Clock as _, SystemClock};
 
-use self::{
-    error::CliError,
-    output::{OutputFormat, OutputOptions, OutputWriter},
-};
+use self::output::{OutputFormat, OutputOptions, OutputWriter, error::CliError};
 use crate::role::RoleCommand;
 
 /// One endpoint per gateway for many MCP servers.
@@ -71,43 +46,43 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
     /// Create and change objects as documents say.
-    Apply(apply::ApplyArgs),
+    Apply(commands::apply::ApplyArgs),
     /// Show what `apply` would change.
-    Diff(apply::DiffArgs),
+    Diff(commands::apply::DiffArgs),
     /// List objects of a kind, or some of them.
-    Get(objects::GetObjectsArgs),
+    Get(commands::objects::GetObjectsArgs),
     /// Show all there is to know of an object.
-    Describe(objects::DescribeArgs),
+    Describe(commands::objects::DescribeArgs),
     /// Delete objects.
-    Delete(objects::DeleteArgs),
+    Delete(commands::objects::DeleteArgs),
     /// Work with servers.
     #[command(subcommand)]
-    Server(server::ServerCommand),
+    Server(commands::server::ServerCommand),
     /// Work with gateways.
     #[command(subcommand)]
-    Gateway(gateway::GatewayCommand),
+    Gateway(commands::gateway::GatewayCommand),
     /// Work with tokens.
     #[command(subcommand)]
-    Token(token::TokenCommand),
+    Token(commands::token::TokenCommand),
     /// List and call tools through a gateway.
     #[command(subcommand)]
-    Tools(tools::ToolsCommand),
+    Tools(commands::tools::ToolsCommand),
     /// List and fill in prompts through a gateway.
     #[command(subcommand)]
-    Prompts(prompts::PromptsCommand),
+    Prompts(commands::prompts::PromptsCommand),
     /// List and read resources through a gateway.
     #[command(subcommand)]
-    Resources(mcp_resources::ResourcesCommand),
+    Resources(commands::mcp_resources::ResourcesCommand),
     /// Show, or write, the settings with which a client reaches a gateway.
-    Connect(connect::ConnectArgs),
+    Connect(commands::connect::ConnectArgs),
     /// Show which version every proxy should hold, holds and has acknowledged.
-    Proxies(fleet::ProxiesArgs),
+    Proxies(commands::fleet::ProxiesArgs),
     /// Show the versions of the configuration, newest first.
-    Versions(fleet::VersionsArgs),
+    Versions(commands::fleet::VersionsArgs),
     /// Look for what is wrong and say how to fix it.
-    Doctor(doctor::DoctorArgs),
+    Doctor(commands::doctor::DoctorArgs),
     /// Print what a shell needs to complete commands and names.
-    Completion(completion::CompletionArgs),
+    Completion(commands::completion::CompletionArgs),
 }
 
 /// Returns the exit code of the process. An error is printed to standard error first.
@@ -136,19 +111,37 @@ async fn dispatch(ask: ClientCommand, out: &mut OutputWriter) -> Result<(), CliE
         ClientCommand::Get(command) => command.run(out).await,
         ClientCommand::Describe(command) => command.run(out).await,
         ClientCommand::Delete(command) => command.run(out).await,
-        ClientCommand::Server(server::ServerCommand::Add(command)) => command.run(out).await,
-        ClientCommand::Server(server::ServerCommand::Probe(command)) => command.run(out).await,
-        ClientCommand::Gateway(gateway::GatewayCommand::Create(command)) => command.run(out).await,
-        ClientCommand::Token(token::TokenCommand::Create(command)) => command.run(out).await,
-        ClientCommand::Token(token::TokenCommand::Revoke(command)) => command.run(out).await,
-        ClientCommand::Tools(tools::ToolsCommand::List(command)) => command.run(out).await,
-        ClientCommand::Tools(tools::ToolsCommand::Call(command)) => command.run(out).await,
-        ClientCommand::Prompts(prompts::PromptsCommand::List(command)) => command.run(out).await,
-        ClientCommand::Prompts(prompts::PromptsCommand::Get(command)) => command.run(out).await,
-        ClientCommand::Resources(mcp_resources::ResourcesCommand::List(command)) => {
+        ClientCommand::Server(commands::server::ServerCommand::Add(command)) => {
             command.run(out).await
         }
-        ClientCommand::Resources(mcp_resources::ResourcesCommand::Read(command)) => {
+        ClientCommand::Server(commands::server::ServerCommand::Probe(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Gateway(commands::gateway::GatewayCommand::Create(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Token(commands::token::TokenCommand::Create(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Token(commands::token::TokenCommand::Revoke(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Tools(commands::tools::ToolsCommand::List(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Tools(commands::tools::ToolsCommand::Call(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Prompts(commands::prompts::PromptsCommand::List(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Prompts(commands::prompts::PromptsCommand::Get(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Resources(commands::mcp_resources::ResourcesCommand::List(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Resources(commands::mcp_resources::ResourcesCommand::Read(command)) => {
             command.run(out).await
         }
         ClientCommand::Connect(command) => command.run(out).await,

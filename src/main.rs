@@ -12,7 +12,10 @@ use clap::CommandFactory as _;
 use toolgate_runtime::signals;
 
 use self::{
-    cli::{Cli, Command, error::CliError, output::OutputWriter},
+    cli::{
+        Cli, Command,
+        output::{OutputWriter, error::CliError},
+    },
     role::{ProcessContext, RoleCommand},
 };
 
@@ -22,7 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let completion = clap_complete::CompleteEnv::with_factory(Cli::command);
-    completion.var(cli::completion::VARIABLE).complete();
+    completion
+        .var(cli::commands::completion::VARIABLE)
+        .complete();
     let done = match settings::parse(std::env::args_os().collect()) {
         Ok((cli, settings)) => {
             let mut out = OutputWriter::standard(cli.output);
@@ -42,9 +47,9 @@ async fn main() -> ExitCode {
 async fn run_role(role: RoleCommand, out: &mut OutputWriter) -> Result<(), CliError> {
     let (machine, starting) = ProcessContext::start(&role)
         .await
-        .map_err(cli::error::from_startup_error)?;
+        .map_err(cli::output::error::from_startup_error)?;
     let running = tokio::select! {
-        running = role.build(&machine) => running.map_err(cli::error::from_startup_error)?,
+        running = role.build(&machine) => running.map_err(cli::output::error::from_startup_error)?,
         _early = signals::terminate() => return Ok(()),
     };
     drop(starting);

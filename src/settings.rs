@@ -8,7 +8,10 @@ use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _, parser
 use serde_json::Value;
 
 use crate::{
-    cli::{Cli, error::CliError, output::OutputWriter},
+    cli::{
+        Cli,
+        output::{OutputWriter, error::CliError},
+    },
     role,
 };
 

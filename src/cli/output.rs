@@ -1,6 +1,11 @@
 //! Output of the command line: results go to standard output in the requested format, everything else to standard
 //! error. A closed pipe (`| head`) is not an error.
 
+pub mod cell;
+pub mod error;
+pub mod line_diff;
+pub mod probe_advice;
+
 use std::{
     borrow::Cow,
     fmt::Display,
@@ -12,7 +17,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 use toolgate_mcp::hidden_characters;
 
-use super::error::CliError;
+use crate::cli::output::error::CliError;
 
 /// Format of results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

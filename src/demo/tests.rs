@@ -7,7 +7,7 @@ use toolgate_egress::EgressRequestBody;
 use toolgate_runtime::{clock, drain};
 
 use super::start;
-use crate::cli::dial;
+use crate::cli::client::dial;
 
 async fn post(url: &str, headers: &[(&str, &str)], body: &Value) -> (StatusCode, String) {
     let mut request = Request::post(url)

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::cli::{admin::ADDRESS_FILE, gateway_access};
+use crate::cli::client::{admin::ADDRESS_FILE, gateway_access};
 
 /// File with an address in a data folder. It is removed on drop.
 #[derive(Debug)]

@@ -6,9 +6,8 @@ use std::{
 };
 
 use crate::cli::{
-    admin::DATA_DIR,
-    connect::clients::{self, TemplateValues},
-    gateway_access::endpoint_url,
+    client::{admin::DATA_DIR, gateway_access::endpoint_url},
+    commands::connect::clients::{self, TemplateValues},
 };
 
 /// Content of the startup message.

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::cli::{
-    admin::DATA_DIR,
-    token::{parse_duration, parse_pause},
+    client::admin::DATA_DIR,
+    commands::token::{parse_duration, parse_pause},
 };
 
 /// Options of every role.

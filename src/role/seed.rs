@@ -7,13 +7,17 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cli::{
-    admin::{AdminClient, AdminConnectionOptions, AdminOptions},
-    cell, dial,
-    error::{CliError, CliErrorKind},
-    gateway_access,
-    kind::{GATEWAY, SERVER, TOKEN},
-    mcp_client::McpClient,
-    token::{self, TokenRequest},
+    client::{
+        admin::{AdminClient, AdminConnectionOptions, AdminOptions},
+        dial, gateway_access,
+        kind::{GATEWAY, SERVER, TOKEN},
+        mcp_client::McpClient,
+    },
+    commands::token::{self, TokenRequest},
+    output::{
+        cell,
+        error::{CliError, CliErrorKind},
+    },
 };
 
 /// Id of the demo server and of its gateway.

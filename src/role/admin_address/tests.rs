@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use super::AdminAddressFile;
-use crate::cli::admin::{ADDRESS_FILE, AdminConnectionOptions, AdminOptions};
+use crate::cli::client::admin::{ADDRESS_FILE, AdminConnectionOptions, AdminOptions};
 
 fn options(data_dir: PathBuf, addr: Option<&str>) -> AdminOptions {
     AdminOptions {

@@ -1,0 +1,10 @@
+//! Access to the control plane and to gateways: connections, the admin API, documents, and an MCP client.
+
+pub mod admin;
+pub mod dial;
+pub mod gateway_access;
+pub mod kind;
+pub mod manifest;
+pub mod mcp_client;
+pub mod schema;
+pub mod suggestions;

@@ -1,0 +1,446 @@
+//! Client of the admin API: calls any method with proto JSON requests and responses.
+
+use std::{
+    error::Error as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http::uri::PathAndQuery;
+use prost_reflect::DynamicMessage;
+use serde_json::{Value, json};
+use tonic::{
+    Code, Request, Response, Status,
+    client::Grpc,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+use tonic_types::StatusExt as _;
+
+use crate::cli::{
+    client::{
+        dial,
+        kind::ApiResourceKind,
+        schema::{self, DynamicCodec},
+    },
+    output::error::{CliError, CliErrorKind},
+};
+
+/// Timeout of a request.
+const REQUEST_TIMEOUT: Duration = dial::RESPONSE_TIMEOUT;
+/// Timeout of a probe request. The control plane answers it after the probed server has responded, which may be
+/// slow.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Method that probes a server.
+const PROBE_METHOD: &str = "RefreshCatalogue";
+/// Maximum size of a response in bytes: a page of a thousand objects.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+/// Number of objects per page of a list request.
+const PAGE_SIZE: u32 = 500;
+
+/// Default data folder of `toolgate up`.
+pub const DATA_DIR: &str = ".toolgate";
+/// File in the data folder of `toolgate up` that holds the address of its admin API while it runs.
+pub const ADDRESS_FILE: &str = "admin-address";
+/// Default address of the admin API.
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7400";
+
+/// Advice printed if the control plane answers but its store is unavailable.
+const STORE_UNAVAILABLE_ADVICE: &str = "check the store, etcd or the file in the data folder: --etcd of the control plane names it; its log \
+     tells when it is back. Proxies serve on meanwhile, and nothing was written";
+
+/// Options for reaching the admin API.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AdminOptions {
+    /// Address of the admin API; without it the file `admin-address` in the data folder of `toolgate up` is read, if it
+    /// is there, and http://127.0.0.1:7400 tried if not.
+    #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
+    pub addr: Option<String>,
+    /// Admin token; without it the file `admin-token` in the data folder of `toolgate up` is read, if it is there.
+    #[arg(
+        long = "token",
+        id = "admin_token",
+        env = "TOOLGATE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub token: Option<String>,
+    /// Common options of every connection.
+    #[command(flatten)]
+    pub reach: AdminConnectionOptions,
+}
+
+/// Options of a connection to the admin API beside its address and token.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AdminConnectionOptions {
+    /// Organization of the objects named.
+    #[arg(
+        short = 'O',
+        long = "organization",
+        env = "TOOLGATE_ORGANIZATION",
+        default_value = "default",
+        help_heading = "Connection"
+    )]
+    pub organization: String,
+    /// Certificate authority of the admin API, PEM, beside those the system trusts.
+    #[arg(
+        long,
+        env = "TOOLGATE_CA",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub ca: Option<PathBuf>,
+    /// Folder with the files of `toolgate up`.
+    #[arg(
+        long,
+        env = "TOOLGATE_DATA_DIR",
+        default_value = DATA_DIR,
+        value_name = "DIR",
+        help_heading = "Connection"
+    )]
+    pub data_dir: PathBuf,
+}
+
+/// Connection to the admin API.
+pub struct AdminClient {
+    grpc: Grpc<Channel>,
+    bearer: Option<MetadataValue<Ascii>>,
+    addr: String,
+    addr_file: Option<PathBuf>,
+    organization: String,
+}
+
+impl AdminOptions {
+    /// Creates the client. Nothing is sent yet: only unusable settings fail.
+    pub fn connect(&self) -> Result<AdminClient, CliError> {
+        let token = match &self.token {
+            Some(token) => Some(token.clone()),
+            None => self.read_token_file()?,
+        };
+        let bearer = token.map(|token| bearer(&token)).transpose()?;
+        let addr = self.address();
+        let channel = dial::channel(&addr, self.reach.ca.as_deref())?;
+        let grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
+        let organization = self.reach.organization.clone();
+        Ok(AdminClient {
+            grpc,
+            bearer,
+            addr,
+            addr_file: self.addr.is_none().then(|| self.address_file()),
+            organization,
+        })
+    }
+
+    /// Returns the address of the admin API: the given address, else the address in the data folder of a running
+    /// `toolgate up`, else the default address.
+    pub fn address(&self) -> String {
+        let left = || std::fs::read_to_string(self.address_file()).ok();
+        let given = self.addr.clone().or_else(left);
+        let given = given.map(|address| address.trim().to_owned());
+        given
+            .filter(|address| !address.is_empty())
+            .unwrap_or_else(|| DEFAULT_ADDRESS.to_owned())
+    }
+
+    fn address_file(&self) -> PathBuf {
+        self.reach.data_dir.join(ADDRESS_FILE)
+    }
+
+    /// Path of the file in which `toolgate up` stores its admin token.
+    pub fn token_file(&self) -> PathBuf {
+        self.reach.data_dir.join("admin-token")
+    }
+
+    fn read_token_file(&self) -> Result<Option<String>, CliError> {
+        let file = self.token_file();
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(
+                CliError::error(format!("cannot read {}: {error}", file.display())).with_next_step(
+                    "set TOOLGATE_TOKEN, or run as the user that started `toolgate up`",
+                ),
+            ),
+        }
+    }
+}
+
+impl AdminClient {
+    /// Address of the admin API.
+    pub fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    /// Organization of short names.
+    pub fn organization(&self) -> &str {
+        &self.organization
+    }
+
+    /// Returns `true` if requests carry a token.
+    pub fn has_token(&self) -> bool {
+        self.bearer.is_some()
+    }
+
+    /// Calls `service/method`.
+    pub async fn call(
+        &mut self,
+        service: &str,
+        method: &str,
+        request: Value,
+    ) -> Result<Value, CliError> {
+        let answer = self.call_unary(service, method, request).await?;
+        schema::to_json(answer.get_ref())
+    }
+
+    /// Returns the clock of the control plane in Unix milliseconds, if the response has a `date` header. Success
+    /// proves that the control plane answers and accepts the token.
+    pub async fn server_time(&mut self) -> Result<Option<u64>, CliError> {
+        let request = json!({ "pageSize": 1 });
+        let answer = self
+            .call_unary("Organizations", "ListOrganizations", request)
+            .await?;
+        let date = answer
+            .metadata()
+            .get("date")
+            .and_then(|date| date.to_str().ok());
+        let at = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        Ok(at.and_then(|at| u64::try_from(at.timestamp().as_millisecond()).ok()))
+    }
+
+    async fn call_unary(
+        &mut self,
+        service: &str,
+        method: &str,
+        request: Value,
+    ) -> Result<Response<DynamicMessage>, CliError> {
+        let method = schema::method(service, method)?;
+        let message = schema::from_json(method.input(), &request)?;
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let path =
+            PathAndQuery::try_from(path).map_err(|error| CliError::error(error.to_string()))?;
+        let codec = DynamicCodec {
+            response: method.output(),
+        };
+        let deadline = match method.name() == PROBE_METHOD {
+            true => PROBE_TIMEOUT,
+            false => REQUEST_TIMEOUT,
+        };
+        let mut request = Request::new(message);
+        request.set_timeout(deadline);
+        if let Some(bearer) = &self.bearer {
+            request
+                .metadata_mut()
+                .insert("authorization", bearer.clone());
+        }
+        let grpc = &mut self.grpc;
+        let answered = tokio::time::timeout(deadline, async {
+            let ready = grpc.ready().await;
+            ready.map_err(|error| Status::unavailable(error.to_string()))?;
+            grpc.unary(request, path, codec).await
+        });
+        let answer = answered
+            .await
+            .unwrap_or_else(|_elapsed| Err(timeout_status()));
+        answer.map_err(|status| self.to_cli_error(status))
+    }
+
+    /// Returns one object by its full resource name.
+    pub async fn get(&mut self, kind: &ApiResourceKind, name: &str) -> Result<Value, CliError> {
+        self.call(
+            kind.service,
+            &format!("Get{}", kind.name),
+            json!({ "name": name }),
+        )
+        .await
+    }
+
+    /// Returns one object, or `None` if it does not exist.
+    pub async fn find(
+        &mut self,
+        kind: &ApiResourceKind,
+        name: &str,
+    ) -> Result<Option<Value>, CliError> {
+        match self.get(kind, name).await {
+            Ok(found) => Ok(Some(found)),
+            Err(fault) if fault.kind == CliErrorKind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Returns all objects of a kind, page by page.
+    pub async fn list(&mut self, kind: &ApiResourceKind) -> Result<Vec<Value>, CliError> {
+        let mut found = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let mut request = json!({ "pageSize": PAGE_SIZE, "pageToken": page_token });
+            if kind.in_organization {
+                request["parent"] = json!(format!("organizations/{}", self.organization));
+            }
+            let method = format!("List{}", kind.service);
+            let mut page = self.call(kind.service, &method, request).await?;
+            if let Some(Value::Array(items)) = page.get_mut(kind.plural).map(Value::take) {
+                found.extend(items);
+            }
+            match page["nextPageToken"].as_str() {
+                Some(next) if !next.is_empty() => page_token = next.to_owned(),
+                Some(_) | None => return Ok(found),
+            }
+        }
+    }
+
+    /// Creates an object under `id` and returns the response of the API. For tokens it holds the secret.
+    pub async fn create(
+        &mut self,
+        kind: &ApiResourceKind,
+        id: &str,
+        object: Value,
+        dry_run: bool,
+    ) -> Result<Value, CliError> {
+        let mut request = json!({ "dryRun": dry_run, "requestId": request_id() });
+        request[kind.field()] = object;
+        request[format!("{}Id", kind.field())] = json!(id);
+        if kind.in_organization {
+            request["parent"] = json!(format!("organizations/{}", self.organization));
+        }
+        self.call(kind.service, &format!("Create{}", kind.name), request)
+            .await
+    }
+
+    /// Replaces an object's spec, labels and display name.
+    pub async fn update(
+        &mut self,
+        kind: &ApiResourceKind,
+        object: Value,
+        dry_run: bool,
+    ) -> Result<Value, CliError> {
+        let mut request = json!({ "dryRun": dry_run, "requestId": request_id() });
+        request[kind.field()] = object;
+        self.call(kind.service, &format!("Update{}", kind.name), request)
+            .await
+    }
+
+    /// Deletes an object regardless of its version.
+    pub async fn delete(
+        &mut self,
+        kind: &ApiResourceKind,
+        name: &str,
+        dry_run: bool,
+    ) -> Result<(), CliError> {
+        let request = json!({ "name": name, "dryRun": dry_run, "requestId": request_id() });
+        self.call(kind.service, &format!("Delete{}", kind.name), request)
+            .await
+            .map(drop)
+    }
+
+    /// Replaces the organization of the options.
+    #[must_use]
+    pub fn with_organization(mut self, organization: &str) -> Self {
+        organization.clone_into(&mut self.organization);
+        self
+    }
+
+    fn to_cli_error(&self, status: Status) -> CliError {
+        let status = match is_timeout(&status) {
+            true => timeout_status(),
+            false => status,
+        };
+        if is_not_grpc(&status) {
+            return CliError::new(
+                CliErrorKind::Unavailable,
+                format!("{} answers, but not as an admin API does", self.addr),
+            )
+            .with_next_step(format!(
+                "set TOOLGATE_ADDR to the admin API: 7400 is its usual port, and a proxy has none; now it is {}",
+                self.addr
+            ));
+        }
+        if is_store_unavailable(&status) {
+            return CliError::from(status)
+                .with_note(format!("{} answers; its store does not", self.addr))
+                .with_next_step(STORE_UNAVAILABLE_ADVICE);
+        }
+        let fault = CliError::from(status);
+        match fault.kind {
+            CliErrorKind::Unavailable => {
+                let fault = fault.with_prefix(format_args!("no answer from {}", self.addr));
+                match self.addr_file.as_deref() {
+                    Some(file) => fault.with_note(address_origin(file, &self.addr)),
+                    None => fault,
+                }
+            }
+            CliErrorKind::Denied if self.bearer.is_none() => fault.with_note("no token was sent"),
+            CliErrorKind::Denied
+            | CliErrorKind::Error
+            | CliErrorKind::CallFailed
+            | CliErrorKind::Usage
+            | CliErrorKind::NotFound
+            | CliErrorKind::Conflict => fault,
+        }
+    }
+}
+
+/// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
+fn address_origin(file: &Path, addr: &str) -> String {
+    let place = file.display();
+    match file.exists() {
+        true => {
+            format!("the address is what a `toolgate up` left in {place}; it may have ended since")
+        }
+        false => format!(
+            "{addr} is the usual address, since no `toolgate up` left one in {place}: run this in the folder where it \
+             was started, or name its data folder with --data-dir, or another address with --addr"
+        ),
+    }
+}
+
+/// Returns `true` if the peer does not speak gRPC.
+fn is_not_grpc(status: &Status) -> bool {
+    let signs = [
+        "invalid compression flag",
+        "grpc-status header missing",
+        "h2 protocol error",
+        // Plain-text response to a TLS handshake.
+        "received corrupt message",
+        "InvalidContentType",
+    ];
+    let mut text = status.message().to_owned();
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    signs.iter().any(|sign| text.contains(sign))
+}
+
+/// Returns `true` if the deadline of the request passed, on the client or on the control plane.
+fn is_timeout(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message().contains("Timeout expired")
+}
+
+fn timeout_status() -> Status {
+    Status::unavailable("nothing was said in time")
+}
+
+/// Returns `true` if the control plane reports that its store does not answer.
+fn is_store_unavailable(status: &Status) -> bool {
+    let details = status.get_error_details();
+    details
+        .error_info()
+        .is_some_and(|info| info.reason == "STORE_UNAVAILABLE")
+}
+
+fn bearer(token: &str) -> Result<MetadataValue<Ascii>, CliError> {
+    let text = format!("Bearer {}", token.trim());
+    let mut value: MetadataValue<Ascii> = text
+        .parse()
+        .map_err(|_| CliError::usage("the admin token holds characters that no token has"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn request_id() -> String {
+    toolgate_runtime::random::id()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! Access to a gateway as an MCP client: its address and a token. Shared by `tools`, `prompts` and `resources`.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::cli::{
+    client::{
+        admin::{AdminClient, AdminConnectionOptions, AdminOptions},
+        dial,
+        kind::{CATALOGUE, GATEWAY, PROXY, TOKEN},
+        mcp_client::McpClient,
+        suggestions,
+    },
+    commands::token::{self, TokenRequest},
+    output::{
+        OutputWriter,
+        error::{CliError, CliErrorKind},
+    },
+};
+
+/// Default address of a proxy.
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7300";
+/// Lifetime of a token created for one command.
+const TEMPORARY_TOKEN_TTL: Duration = Duration::from_secs(300);
+/// Maximum time until a new token has reached the proxy.
+const TOKEN_PROPAGATION_TIMEOUT: Duration = Duration::from_secs(3);
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// Gateway, with the options to reach it.
+#[derive(Debug, clap::Args)]
+pub struct GatewayTarget {
+    /// Id of the gateway.
+    #[arg(long, add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
+    pub gateway: String,
+    /// Token for the gateway. Without one, a token for five minutes is made with the admin token, and deleted after.
+    #[arg(long, env = "TOOLGATE_GATEWAY_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Address of a proxy, or of the balancer before them. Without it, the control plane is asked.
+    #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Address of the admin API; without it the address that `toolgate up` left in its data folder, or
+    /// http://127.0.0.1:7400.
+    #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
+    pub addr: Option<String>,
+    /// Admin token, to make a token and to find a proxy.
+    #[arg(
+        long,
+        env = "TOOLGATE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub admin_token: Option<String>,
+    /// Common options of every connection.
+    #[command(flatten)]
+    pub reach: AdminConnectionOptions,
+}
+
+/// Client of a gateway, with the token that was created for it.
+pub struct GatewayConnection {
+    /// MCP client.
+    pub client: McpClient,
+    temporary_token: Option<(AdminClient, String)>,
+}
+
+impl GatewayTarget {
+    /// Connects to the gateway.
+    pub async fn open(&self) -> Result<GatewayConnection, CliError> {
+        let mut admin = self.admin().connect()?;
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => find_endpoint(&mut admin).await,
+        };
+        let url = endpoint_url(&endpoint, &self.gateway);
+        let http = dial::http_client(self.reach.ca.as_deref())?;
+        if let Some(token) = &self.token {
+            let mut client = McpClient::new(http, url, token.trim().to_owned());
+            // Discovery must be answered within the timeout; later requests may take longer.
+            client.discover().await?;
+            return Ok(GatewayConnection {
+                client,
+                temporary_token: None,
+            });
+        }
+        suggestions::require_gateway(&mut admin, &self.gateway).await?;
+        let id = format!(
+            "{}{}",
+            crate::cli::commands::fleet::TEMPORARY_TOKEN_PREFIX,
+            short_id()
+        );
+        let wish = TokenRequest {
+            gateways: vec![self.gateway.clone()],
+            ttl: Some(TEMPORARY_TOKEN_TTL),
+            description: "Made by the command line for one command".to_owned(),
+            ..TokenRequest::default()
+        };
+        let made = token::create_token(&mut admin, &id, &wish)
+            .await
+            .map_err(|fault| {
+                let step = "give a token for the gateway with --token or TOOLGATE_GATEWAY_TOKEN";
+                if fault.kind == CliErrorKind::Denied {
+                    fault.with_next_step(step)
+                } else {
+                    fault
+                }
+            })?;
+        let secret = made["secret"].as_str().unwrap_or_default().to_owned();
+        let mut opened = GatewayConnection {
+            client: McpClient::new(http, url, secret),
+            temporary_token: Some((admin, id)),
+        };
+        if let Err(fault) = opened.wait_for_token().await {
+            opened.close().await;
+            return Err(fault);
+        }
+        Ok(opened)
+    }
+}
+
+impl GatewayTarget {
+    /// Prints the reasons for an empty list of `what`, as far as the admin token may read them.
+    pub async fn explain_empty(&self, out: &mut OutputWriter, what: &str) {
+        let problems = async {
+            let mut admin = self.admin().connect().ok()?;
+            let name = GATEWAY.resource_name(admin.organization(), &self.gateway);
+            let gateway = admin.get(&GATEWAY, &name).await.ok()?;
+            let mut problems = Vec::new();
+            let known = gateway
+                .pointer("/status/problems")
+                .and_then(Value::as_array);
+            problems.extend(known.into_iter().flatten().cloned());
+            // A server whose probes fail may also be reported as never probed; the failure is more informative.
+            let bound = crate::cli::output::cell::joined(&gateway, "/spec/bindings", "server");
+            for catalogue in admin.list(&CATALOGUE).await.unwrap_or_default() {
+                let server = crate::cli::output::cell::id(&catalogue, "/name");
+                let problem = catalogue["problem"].as_str().unwrap_or_default();
+                let told = |known: &Value| known.as_str().is_some_and(|it| it.contains(problem));
+                if !problem.is_empty()
+                    && bound.split(',').any(|id| id == server)
+                    && !problems.iter().any(told)
+                {
+                    problems.push(json!(format!(
+                        "server {server}: the last probe failed: {problem}"
+                    )));
+                }
+            }
+            Some(problems)
+        };
+        out.notice(format_args!("no {what}"));
+        for problem in problems.await.unwrap_or_default() {
+            out.notice(format_args!("  {}", problem.as_str().unwrap_or_default()));
+        }
+        out.notice("  next: `toolgate doctor` looks closer");
+    }
+
+    fn admin(&self) -> AdminOptions {
+        AdminOptions {
+            addr: self.addr.clone(),
+            token: self.admin_token.clone(),
+            reach: self.reach.clone(),
+        }
+    }
+}
+
+impl GatewayConnection {
+    /// Waits until the proxy has received the new token.
+    async fn wait_for_token(&mut self) -> Result<(), CliError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.client.discover().await {
+                Err(fault)
+                    if fault.kind == CliErrorKind::Denied && waited < TOKEN_PROPAGATION_TIMEOUT =>
+                {
+                    tokio::time::sleep(RETRY_DELAY).await;
+                    waited += RETRY_DELAY;
+                }
+                Ok(()) => return Ok(()),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Deletes the token that was created for this command. If that fails, the token expires soon.
+    pub async fn close(self) {
+        if let Some((mut admin, id)) = self.temporary_token {
+            let name = TOKEN.resource_name(admin.organization(), &id);
+            let _ends_by_itself = admin.delete(&TOKEN, &name, false).await;
+        }
+    }
+}
+
+/// Parses `--args`: a JSON object, `@FILE`, or `-`.
+pub fn parse_arguments(given: &str) -> Result<Value, CliError> {
+    let text = match given.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(PathBuf::from(file))
+            .map_err(|error| CliError::usage(format!("cannot read {file}: {error}")))?,
+        None if given == "-" => std::io::read_to_string(std::io::stdin())
+            .map_err(|error| CliError::usage(format!("cannot read standard input: {error}")))?,
+        None => given.to_owned(),
+    };
+    let value: Value = serde_json::from_str(&text)
+        .map_err(|error| CliError::usage(format!("--args is not JSON: {error}")))?;
+    if value.is_object() {
+        return Ok(value);
+    }
+    Err(CliError::usage(
+        "--args must be a JSON object, e.g. '{\"text\":\"hi\"}'",
+    ))
+}
+
+/// Replaces base64 data of images, sounds and files in a part of a result, for output on a terminal.
+pub fn without_binary(part: &Value) -> Value {
+    let mut part = part.clone();
+    for place in ["/data", "/blob", "/resource/blob"] {
+        if let Some(bulk) = part.pointer_mut(place)
+            && let Some(length) = bulk.as_str().map(str::len)
+        {
+            *bulk = json!(format!("({} bytes, shown with -o json)", length / 4 * 3));
+        }
+    }
+    part
+}
+
+/// Returns the address of a connected proxy, or the default address if the control plane does not know one.
+async fn find_endpoint(admin: &mut AdminClient) -> String {
+    endpoint_among(&admin.list(&PROXY).await.unwrap_or_default())
+}
+
+/// Returns the address of the first connected proxy, or the default address if there is none.
+pub fn endpoint_among(proxies: &[Value]) -> String {
+    let connected = proxies.iter().filter(|proxy| proxy["connected"] == true);
+    let addresses = connected.filter_map(|proxy| proxy["listen"].as_str());
+    let found = addresses
+        .filter(|address| !address.is_empty())
+        .map(connectable_url)
+        .next();
+    found.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
+}
+
+/// Converts the address of a listener to a URL that can be connected to.
+pub fn connectable_url(listen: &str) -> String {
+    let listen = listen
+        .replace("0.0.0.0:", "127.0.0.1:")
+        .replace("[::]:", "[::1]:");
+    if listen.contains("://") {
+        listen
+    } else {
+        format!("http://{listen}")
+    }
+}
+
+/// Returns the endpoint of a gateway at the address of a proxy. The address may already contain the path of the
+/// gateway.
+pub fn endpoint_url(endpoint: &str, gateway: &str) -> String {
+    let path = format!("/v1/mcp/{gateway}");
+    let endpoint = endpoint.trim_end_matches('/');
+    let endpoint = endpoint.strip_suffix(&path).unwrap_or(endpoint);
+    let endpoint = if endpoint.contains("://") {
+        endpoint.to_owned()
+    } else {
+        format!("http://{endpoint}")
+    };
+    format!("{endpoint}{path}")
+}
+
+/// Returns random characters for an id.
+pub fn short_id() -> String {
+    let id = toolgate_runtime::random::bytes::<6>();
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

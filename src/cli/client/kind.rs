@@ -1,0 +1,359 @@
+//! Table of the kinds of the API: their names, their place in resource names, and the columns of their tables.
+
+use serde_json::Value;
+use toolgate_model::{ObjectKind, for_each_kind};
+
+use crate::cli::output::{
+    cell::{age, count, enum_word, id, joined, text, version},
+    error::CliError,
+};
+
+/// Kind of object.
+#[derive(Debug)]
+pub struct ApiResourceKind {
+    /// Name in documents, such as `Gateway`.
+    pub name: &'static str,
+    /// Collection in resource names, such as `gateways`.
+    pub plural: &'static str,
+    /// Service of the admin API, such as `Gateways`.
+    pub service: &'static str,
+    /// Short names at the command line.
+    pub short: &'static [&'static str],
+    /// True if its objects belong to an organization.
+    pub in_organization: bool,
+    /// True if operators write it; false if it is only observed.
+    pub desired: bool,
+    /// Kind in the table that all kinds are declared in.
+    pub kind: ObjectKind,
+}
+
+/// Column of a table.
+pub struct TableColumn {
+    /// Heading of the column.
+    pub heading: &'static str,
+    /// True if the column is shown with `-o wide` only.
+    pub wide: bool,
+    /// Formats the cell of an object, at a time in Unix milliseconds.
+    pub text: fn(&Value, u64) -> String,
+}
+
+impl std::fmt::Debug for TableColumn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.heading)
+    }
+}
+
+const fn column(heading: &'static str, text: fn(&Value, u64) -> String) -> TableColumn {
+    TableColumn {
+        heading,
+        wide: false,
+        text,
+    }
+}
+
+const fn wide(heading: &'static str, text: fn(&Value, u64) -> String) -> TableColumn {
+    TableColumn {
+        heading,
+        wide: true,
+        text,
+    }
+}
+
+const NAME: TableColumn = column("NAME", |o, _| id(o, "/metadata/name"));
+const AGE: TableColumn = column("AGE", |o, now| age(o, "/metadata/createTime", now));
+const TITLE: TableColumn = wide("TITLE", |o, _| text(o, "/metadata/displayName"));
+
+const fn api_kind(kind: ObjectKind) -> ApiResourceKind {
+    ApiResourceKind {
+        name: kind.message(),
+        plural: kind.collection(),
+        service: kind.service(),
+        short: kind.short_names(),
+        in_organization: kind.is_in_organization(),
+        desired: kind.is_desired(),
+        kind,
+    }
+}
+
+macro_rules! define_kinds {
+    (
+        desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
+        observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
+    ) => {
+        /// All kinds. Objects refer only to kinds that come before their own.
+        pub static ALL: [ApiResourceKind; ObjectKind::ALL.len()] = [
+            $(api_kind(ObjectKind::$D),)*
+            $(api_kind(ObjectKind::$O),)*
+        ];
+    };
+}
+
+for_each_kind!(define_kinds);
+
+/// Credential that proxies present to a server.
+pub static CREDENTIAL: ApiResourceKind = api_kind(ObjectKind::Credential);
+/// MCP server behind gateways.
+pub static SERVER: ApiResourceKind = api_kind(ObjectKind::Server);
+/// MCP endpoint for clients.
+pub static GATEWAY: ApiResourceKind = api_kind(ObjectKind::Gateway);
+/// Bearer token.
+pub static TOKEN: ApiResourceKind = api_kind(ObjectKind::Token);
+/// Data-plane process.
+pub static PROXY: ApiResourceKind = api_kind(ObjectKind::Proxy);
+/// Definitions that a probe found on a server.
+pub static CATALOGUE: ApiResourceKind = api_kind(ObjectKind::Definitions);
+
+/// Columns of a kind without a row in [`COLUMNS`].
+static USUAL_COLUMNS: &[TableColumn] = &[NAME, TITLE, AGE];
+
+/// Columns of the tables of the kinds.
+static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
+    (
+        ObjectKind::Credential,
+        &[
+            NAME,
+            TITLE,
+            column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
+            AGE,
+        ],
+    ),
+    (
+        ObjectKind::Server,
+        &[
+            NAME,
+            TITLE,
+            column("URL", |o, _| text(o, "/spec/url")),
+            column("CREDENTIAL", |o, _| text(o, "/spec/credential")),
+            column("PROBE", probe_state),
+            wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
+            wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
+            wide("MAY ASK FOR", |o, _| relayed_requests(o)),
+            wide("MAX ANSWER", |o, _| max_answer(o)),
+            AGE,
+        ],
+    ),
+    (
+        ObjectKind::Gateway,
+        &[
+            NAME,
+            TITLE,
+            column("PATH", |o, _| text(o, "/status/path")),
+            column("SERVERS", |o, _| joined(o, "/spec/bindings", "server")),
+            column("TOOLS", |o, _| count(o, "/status/tools")),
+            column("PROMPTS", |o, _| count(o, "/status/prompts")),
+            wide("RESOURCES OF", |o, _| {
+                joined_strings(o, "/status/resources")
+            }),
+            column("PROBLEMS", |o, _| count(o, "/status/problems")),
+            wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
+            wide("LISTING", |o, _| enum_word(o, "/spec/listing", "all")),
+            AGE,
+        ],
+    ),
+    (
+        ObjectKind::Token,
+        &[
+            NAME,
+            TITLE,
+            column("FOR", |o, _| token_scope(o)),
+            column("GATEWAYS", |o, _| token_gateways(o, "/spec/gateways")),
+            column("ROLE", |o, _| enum_word(o, "/spec/adminRole", "none")),
+            column("STATE", token_state),
+            wide("BEGINS", |o, _| text(o, "/status/hint")),
+            wide("EXPIRES", |o, _| text(o, "/spec/expireTime")),
+            AGE,
+        ],
+    ),
+    (
+        ObjectKind::Proxy,
+        &[
+            column("NAME", |o, _| id(o, "/name")),
+            column("REGION", |o, _| text(o, "/region")),
+            column("STATE", |o, _| proxy_state(o)),
+            column("WANTED", |o, _| version(o, "/wanted")),
+            column("HELD", |o, _| version(o, "/held")),
+            column("ACKED", |o, _| version(o, "/acked")),
+            column("REFUSED", |o, _| count(o, "/refusals")),
+            column("SEEN", |o, now| age(o, "/lastSeenTime", now)),
+            wide("LISTEN", |o, _| text(o, "/listen")),
+            wide("BUILD", |o, _| text(o, "/build")),
+            column("AGE", |o, now| age(o, "/startTime", now)),
+        ],
+    ),
+    (
+        ObjectKind::Definitions,
+        &[
+            column("NAME", |o, _| id(o, "/name")),
+            column("ERA", |o, _| text(o, "/era")),
+            column("VERSION", |o, _| text(o, "/protocolVersion")),
+            column("TOOLS", |o, _| count(o, "/tools")),
+            column("PROMPTS", |o, _| count(o, "/prompts")),
+            column("RESOURCES", |o, _| count(o, "/resources")),
+            wide("TEMPLATES", |o, _| count(o, "/templates")),
+            column("PROBED", |o, now| age(o, "/probeTime", now)),
+            column("PROBLEM", |o, _| text(o, "/problem")),
+            wide("SERVER", |o, _| text(o, "/serverName")),
+        ],
+    ),
+];
+
+impl ApiResourceKind {
+    /// Returns the columns of the tables of this kind.
+    pub fn columns(&self) -> &'static [TableColumn] {
+        let own = COLUMNS.iter().find(|(kind, _)| *kind == self.kind);
+        own.map_or(USUAL_COLUMNS, |(_, columns)| columns)
+    }
+
+    /// Parses a kind from the command line: its name, plural or short name, ignoring case.
+    pub fn parse(word: &str) -> Result<&'static Self, CliError> {
+        let word = word.to_ascii_lowercase();
+        let means = |kind: &&Self| {
+            kind.name.eq_ignore_ascii_case(&word)
+                || kind.plural == word
+                || kind.short.contains(&word.as_str())
+        };
+        ALL.iter().find(means).ok_or_else(|| {
+            let known: Vec<_> = ALL.iter().map(|kind| kind.plural).collect();
+            CliError::usage(format!("there is no kind `{word}`"))
+                .with_note(format!("kinds: {}", known.join(", ")))
+        })
+    }
+
+    /// Returns the kind of a document by its exact name, if operators write it.
+    pub fn of_document(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|kind| kind.desired && kind.name == name)
+    }
+
+    /// Name of its field in requests, such as `gateway`.
+    pub fn field(&self) -> String {
+        self.name.to_ascii_lowercase()
+    }
+
+    /// Returns the full resource name of `id`. A full name is returned unchanged.
+    pub fn resource_name(&self, organization: &str, id: &str) -> String {
+        match id {
+            full if full.contains('/') => full.to_owned(),
+            id if self.in_organization => {
+                format!("organizations/{organization}/{}/{id}", self.plural)
+            }
+            id => format!("{}/{id}", self.plural),
+        }
+    }
+
+    /// Returns the resource name of an object of this kind.
+    pub fn name_of<'a>(&self, object: &'a Value) -> &'a str {
+        let pointer = if self.desired {
+            "/metadata/name"
+        } else {
+            "/name"
+        };
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// Position in [`ALL`].
+    pub fn rank(&self) -> usize {
+        ALL.iter()
+            .position(|kind| kind.name == self.name)
+            .unwrap_or(ALL.len())
+    }
+}
+
+fn joined_strings(object: &Value, pointer: &str) -> String {
+    let list = object.pointer(pointer).and_then(Value::as_array);
+    let words: Vec<_> = list
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match words.is_empty() {
+        true => "-".to_owned(),
+        false => words.join(","),
+    }
+}
+
+/// Lists the kinds of requests that a server may send to clients.
+fn relayed_requests(server: &Value) -> String {
+    let relay = &server["spec"]["relay"];
+    let kinds = ["elicitation", "sampling", "roots"];
+    let on: Vec<_> = kinds
+        .into_iter()
+        .filter(|kind| relay[*kind] == true)
+        .collect();
+    match on.is_empty() {
+        true => "nothing".to_owned(),
+        false => on.join(","),
+    }
+}
+
+/// Summarizes the last probe of a server.
+fn probe_state(server: &Value, now: u64) -> String {
+    let status = &server["status"];
+    let failed = status["problem"].as_str().is_some_and(|it| !it.is_empty());
+    match (status.is_object(), failed, status["seen"] == true) {
+        (false, _, _) => "not yet".to_owned(),
+        (true, false, _) => "fine".to_owned(),
+        (true, true, seen) => {
+            let word = if seen { "problem" } else { "failed" };
+            format!("{word} {}", age(status, "/problemSinceTime", now))
+        }
+    }
+}
+
+fn max_answer(server: &Value) -> String {
+    format!("{} MiB", server["spec"]["maxAnswerMib"])
+}
+
+fn token_scope(token: &Value) -> String {
+    let spec = &token["spec"];
+    match (spec["team"].as_str(), spec["user"].as_str()) {
+        (Some(team), _) => format!("team {team}"),
+        (None, Some(user)) => format!("user {user}"),
+        (None, None) => "organization".to_owned(),
+    }
+}
+
+fn token_state(token: &Value, now: u64) -> String {
+    let expired = token
+        .pointer("/spec/expireTime")
+        .and_then(Value::as_str)
+        .and_then(crate::cli::output::cell::parse_timestamp)
+        .is_some_and(|at| at <= now);
+    match (token.pointer("/status/revoked"), expired) {
+        (Some(Value::Bool(true)), _) => "revoked",
+        (_, true) => "expired",
+        (_, false) => "valid",
+    }
+    .to_owned()
+}
+
+fn token_gateways(token: &Value, pointer: &str) -> String {
+    if token.pointer("/spec/noGateways") == Some(&Value::Bool(true)) {
+        return "none".to_owned();
+    }
+    match token.pointer(pointer).and_then(Value::as_array) {
+        Some(items) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(","),
+        None => "all".to_owned(),
+    }
+}
+
+/// Summarizes the state of a proxy: `in sync`, `behind`, `refusing` or `away`.
+pub fn proxy_state(proxy: &Value) -> String {
+    let connected = proxy["connected"].as_bool().unwrap_or_default();
+    let refusals = proxy["refusals"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty());
+    match (connected, proxy["wanted"] == proxy["acked"], refusals) {
+        (false, _, _) => "away",
+        (true, _, true) => "refusing",
+        (true, true, false) => "in sync",
+        (true, false, false) => "behind",
+    }
+    .to_owned()
+}

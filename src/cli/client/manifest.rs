@@ -1,0 +1,357 @@
+//! Reads documents that operators write: YAML with `apiVersion`, `kind`, `metadata` and `spec`. A file may hold
+//! several documents, a folder several files. Errors name file, line, column and field.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use prost_reflect::MessageDescriptor;
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Value, json};
+use serde_path_to_error::{Path as Trail, Segment, Track};
+
+use crate::cli::{
+    client::{kind::ApiResourceKind, schema, suggestions},
+    output::error::CliError,
+};
+
+/// Supported version of documents.
+pub const API_VERSION: &str = "toolgate/v1";
+/// Maximum size of a file in bytes.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Error message of the deserializer for an invalid duration.
+const DURATION_PARSE_ERROR: &str = "failed to parse duration";
+/// Maximum depth of the search in folders.
+const MAX_FOLDER_DEPTH: usize = 16;
+
+/// Document of one object.
+#[derive(Debug, Clone)]
+pub struct ManifestDocument {
+    /// Kind of the object.
+    pub kind: &'static ApiResourceKind,
+    /// Id of the object.
+    pub id: String,
+    /// Organization, if the document names one.
+    pub organization: Option<String>,
+    /// Object as proto JSON: labels, display name and spec.
+    pub object: Value,
+    /// File and line of its beginning.
+    pub location: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DocumentHeader {
+    api_version: String,
+    kind: String,
+    metadata: DocumentMetadata,
+    #[serde(default, rename = "spec")]
+    _spec: Option<IgnoredAny>,
+    #[serde(default, rename = "status")]
+    _status: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DocumentMetadata {
+    name: String,
+    #[serde(default)]
+    organization: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    display_name: String,
+    #[serde(default)]
+    resource_version: String,
+}
+
+/// Reads all documents of `-f`: a file, a folder (its .yaml, .yml and .json files, in order of name), or `-`.
+pub fn read(source: &Path) -> Result<Vec<ManifestDocument>, CliError> {
+    let mut documents = Vec::new();
+    for file in manifest_files(source)? {
+        let label = if is_stdin(&file) {
+            "standard input".into()
+        } else {
+            file.display().to_string()
+        };
+        documents.extend(parse(&label, &read_text(&file)?)?);
+    }
+    if documents.is_empty() {
+        return Err(CliError::error(format!(
+            "{}: no documents",
+            source.display()
+        )));
+    }
+    // A stable sort keeps the order of the files within a kind.
+    documents.sort_by_key(|document| document.kind.rank());
+    Ok(documents)
+}
+
+/// Parses the documents in `text`. Errors name `label` as its source.
+pub fn parse(label: &str, text: &str) -> Result<Vec<ManifestDocument>, CliError> {
+    split_documents(text)
+        .iter()
+        .map(|(line, padded)| document(label, *line, padded))
+        .collect()
+}
+
+fn document(label: &str, line: usize, text: &str) -> Result<ManifestDocument, CliError> {
+    let head: DocumentHeader =
+        deserialize_with(label, text, std::marker::PhantomData, |_, _| None)?;
+    let place = format!("{label}:{line}");
+    if head.api_version != API_VERSION {
+        return Err(
+            CliError::error(format!("{place}: apiVersion is `{}`", head.api_version))
+                .with_next_step(format!("write `apiVersion: {API_VERSION}`")),
+        );
+    }
+    let Some(kind) = ApiResourceKind::of_document(&head.kind) else {
+        return Err(CliError::error(format!("{place}: kind is `{}`", head.kind))
+            .with_note("kinds: Organization, Credential, Server, Gateway, Token"));
+    };
+    let contract = schema::message(&format!("{}Spec", kind.name))?;
+    let within = |trail: &Trail, reason: &str| advice(&contract, trail, reason);
+    let spec = deserialize_with(label, text, SpecSeed(contract.clone()), within)?
+        .unwrap_or_else(|| json!({}));
+    let metadata = head.metadata;
+    let object = json!({
+        "metadata": {
+            "displayName": metadata.display_name,
+            "labels": metadata.labels,
+            "resourceVersion": metadata.resource_version,
+        },
+        "spec": spec,
+    });
+    Ok(ManifestDocument {
+        kind,
+        id: metadata.name,
+        organization: metadata.organization,
+        object,
+        location: place,
+    })
+}
+
+/// Returns the field names of a path.
+fn fields(trail: &Trail) -> impl Iterator<Item = &str> {
+    trail.iter().filter_map(|segment| match segment {
+        Segment::Map { key } => Some(key.as_str()),
+        Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+    })
+}
+
+/// Returns advice for an error within `spec`: the permitted enum values, the field that was probably meant, or the
+/// format of a duration.
+fn advice(contract: &MessageDescriptor, trail: &Trail, reason: &str) -> Option<String> {
+    let fields = fields(trail).skip_while(|field| *field == "spec");
+    if let Some(word) = unknown_field(reason) {
+        let known = schema::field_names(contract, fields)?;
+        let meant = suggestions::nearest(word, known.iter().map(String::as_str));
+        return Some(match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("one of: {}", known.join(", ")),
+        });
+    }
+    if reason == DURATION_PARSE_ERROR {
+        return Some("write seconds, such as `90s` or `0.5s`".to_owned());
+    }
+    schema::enum_values(contract, fields).map(|words| format!("one of: {words}"))
+}
+
+/// Returns the name in an error message about an unknown field.
+fn unknown_field(reason: &str) -> Option<&str> {
+    let rest = reason.strip_prefix("unrecognized field name")?;
+    rest.split('\'').nth(1)
+}
+
+/// Deserializes the document in `text` with a seed. Errors name line, column and field, followed by the result of
+/// `advice`.
+fn deserialize_with<'de, S>(
+    label: &str,
+    text: &'de str,
+    seed: S,
+    advice: impl Fn(&Trail, &str) -> Option<String>,
+) -> Result<S::Value, CliError>
+where
+    S: DeserializeSeed<'de>,
+{
+    let mut track = Track::new();
+    let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
+        seed.deserialize(serde_path_to_error::Deserializer::new(yaml, &mut track))
+    });
+    read.map_err(|error| {
+        let reason = plain_reason(&error);
+        let place = match error.location() {
+            Some(at) => {
+                let (line, column) = member_location(text, (at.line(), at.column()), &reason);
+                format!("{label}:{line}:{column}")
+            }
+            None => label.to_owned(),
+        };
+        let trail = track.path();
+        // If the parser itself failed, the last segment of the path is unknown.
+        let path = trail.to_string();
+        let path = path.trim_end_matches('?').trim_end_matches('.');
+        let known = !path.is_empty();
+        let field = if known {
+            format!("{path}: ")
+        } else {
+            String::new()
+        };
+        let fault = CliError::error(format!("{place}: {field}{reason}"));
+        match advice(&trail, &reason) {
+            Some(advice) => fault.with_note(advice),
+            None => fault,
+        }
+    })
+}
+
+/// Returns the position of an unknown member. The deserializer reports the beginning of its object instead.
+fn member_location(text: &str, at: (u64, u64), reason: &str) -> (u64, u64) {
+    let Some(name) = unknown_field(reason) else {
+        return at;
+    };
+    let is_member = |line: &str| {
+        let (before, after) = line.split_once(name)?;
+        let opens = before.chars().all(|c| " -{\"'".contains(c));
+        (opens && after.trim_start_matches(['"', '\'']).starts_with(':')).then_some(before.len())
+    };
+    let begin = usize::try_from(at.0)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1);
+    let mut lines = text.lines().enumerate().skip(begin);
+    let found = lines.find_map(|(index, line)| Some((index, is_member(line)?)));
+    found.map_or(at, |(line, column)| (line as u64 + 1, column as u64 + 1))
+}
+
+/// Returns the parser's message without its location, which the error names already, and without the source
+/// snippet.
+fn plain_reason(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let at = line.find(" at line ").unwrap_or(line.len());
+    let line = line[..at].trim_end_matches(',');
+    match line.strip_prefix("duplicate mapping key: ") {
+        // The rest of the message addresses programmers.
+        Some(rest) => format!(
+            "`{}` stands there twice",
+            rest.split(',').next().unwrap_or(rest)
+        ),
+        None => line.to_owned(),
+    }
+}
+
+/// Deserializes the `spec` of a document as a message, so that errors keep their location.
+struct SpecSeed(MessageDescriptor);
+
+impl<'de> DeserializeSeed<'de> for SpecSeed {
+    type Value = Option<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<Self::Value, D::Error> {
+        document.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for SpecSeed {
+    type Value = Option<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a document")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut spec = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "spec" {
+                let message = map.next_value_seed(self.0.clone())?;
+                let json = schema::to_json(&message).map_err(serde::de::Error::custom)?;
+                spec = Some(json);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(spec)
+    }
+}
+
+/// Splits a stream into documents, each with the line of its beginning. Every document is padded with empty lines,
+/// so that its locations are those of the whole file. A line that starts with `---` always ends a document.
+fn split_documents(text: &str) -> Vec<(usize, String)> {
+    let mut documents = vec![(1, String::new())];
+    for (index, line) in text.lines().enumerate() {
+        let marker = line == "---" || line.starts_with("--- ");
+        if marker {
+            documents.push((index + 2, "\n".repeat(index + 1)));
+        } else if let Some((_, document)) = documents.last_mut() {
+            document.push_str(line);
+            document.push('\n');
+        }
+    }
+    let says_something = |text: &str| {
+        let content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        text.lines().any(|line| content(&line))
+    };
+    documents.retain(|(_, text)| says_something(text));
+    documents
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+fn read_text(file: &Path) -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = if is_stdin(file) {
+        std::io::stdin()
+            .take(MAX_FILE_BYTES)
+            .read_to_string(&mut text)
+    } else {
+        fs::File::open(file).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
+    };
+    match read {
+        Ok(length) if length as u64 == MAX_FILE_BYTES => Err(CliError::error(format!(
+            "{}: larger than {MAX_FILE_BYTES} bytes",
+            file.display()
+        ))),
+        Ok(_) => Ok(text),
+        Err(error) => Err(CliError::error(format!(
+            "cannot read {}: {error}",
+            file.display()
+        ))),
+    }
+}
+
+fn manifest_files(source: &Path) -> Result<Vec<PathBuf>, CliError> {
+    if is_stdin(source) || !source.is_dir() {
+        return Ok(vec![source.to_owned()]);
+    }
+    let mut found = Vec::new();
+    search(source, MAX_FOLDER_DEPTH, &mut found)
+        .map_err(|error| CliError::error(format!("cannot read {}: {error}", source.display())))?;
+    found.sort();
+    Ok(found)
+}
+
+fn search(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() && deeper > 0 {
+            search(&path, deeper - 1, found)?;
+        } else if path
+            .extension()
+            .is_some_and(|end| ["yaml", "yml", "json"].iter().any(|e| end == *e))
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

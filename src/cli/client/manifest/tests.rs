@@ -1,0 +1,159 @@
+//! Tests of documents and of the locations in errors.
+
+use serde_json::json;
+
+use super::parse;
+
+const TWO: &str = "# the weather
+apiVersion: toolgate/v1
+kind: Server
+metadata:
+  name: weather
+spec:
+  url: https://weather.example/mcp
+---
+apiVersion: toolgate/v1
+kind: Gateway
+metadata: {name: tools, labels: {team: a}}
+spec:
+  prefix: PREFIX_MODE_NEVER
+  bindings:
+    - server: weather
+      allTools: true
+";
+
+#[test]
+fn several_documents_are_read_from_one_file() {
+    let documents = parse("a.yaml", TWO).unwrap();
+    let names: Vec<_> = documents
+        .iter()
+        .map(|d| (d.kind.name, d.id.as_str()))
+        .collect();
+    assert_eq!(names, [("Server", "weather"), ("Gateway", "tools")]);
+    assert_eq!(documents[1].location, "a.yaml:9");
+    let bindings = json!([{ "server": "weather", "allTools": true }]);
+    assert_eq!(documents[1].object["spec"]["bindings"], bindings);
+}
+
+#[test]
+fn the_gateway_example_of_the_docs_parses() {
+    let concepts = include_str!("../../../../docs/concepts.md");
+    let documents = concepts.split("```yaml\n").skip(1);
+    let documents: Vec<_> = documents
+        .flat_map(|yaml| parse("a.yaml", yaml.split_once("```").unwrap().0).unwrap())
+        .collect();
+    let progressive = &documents[1].object["spec"];
+    assert_eq!(progressive["listing"], "TOOL_LISTING_PROGRESSIVE");
+    let binding = &documents[0].object["spec"]["bindings"][0];
+    assert_eq!(binding["timeout"], "10s");
+    let forecast = &binding["shapes"]["forecast"];
+    assert_eq!(forecast["alias"], "weather_in_bern");
+    assert_eq!(forecast["fixed"]["city"], "\"Bern\"");
+    assert_eq!(forecast["hidden"], json!(["debug"]));
+}
+
+#[test]
+fn an_error_names_file_line_column_and_field() {
+    let cases = [
+        (TWO.replace("allTools", "alTools"), "a.yaml:16:7", "alTools"),
+        (
+            TWO.replace("PREFIX_MODE_NEVER", "SOMETIMES"),
+            "a.yaml:13:",
+            "spec.prefix",
+        ),
+        (
+            TWO.replace("PREFIX_MODE_NEVER", "PREFIX_MODE_NEVER\n  listing: SOME"),
+            "a.yaml:14:",
+            "spec.listing",
+        ),
+        (
+            TWO.replace("allTools: true", "allTools: [1]"),
+            "a.yaml:16:",
+            "spec.bindings[0].allTools",
+        ),
+        (
+            TWO.replace("kind: Gateway", "kind: Gatway"),
+            "a.yaml:9",
+            "Gatway",
+        ),
+        (
+            TWO.replace(
+                "apiVersion: toolgate/v1\nkind: S",
+                "apiVersion: v9\nkind: S",
+            ),
+            "a.yaml:1",
+            "v9",
+        ),
+        (TWO.replace("labels:", "lables:"), "a.yaml:11:", "lables"),
+        (TWO.replace("  bindings:", " bindings:"), "a.yaml:1", ""),
+    ];
+    for (text, place, field) in cases {
+        let fault = parse("a.yaml", &text).unwrap_err().to_string();
+        assert!(
+            fault.contains(place) && fault.contains(field),
+            "{place} {field}: {fault}"
+        );
+    }
+}
+
+#[test]
+fn the_output_of_get_can_be_applied() {
+    let text = "apiVersion: toolgate/v1\nkind: Server\nmetadata:\n  name: a\n  resourceVersion: '7'\n\
+                spec:\n  url: https://a.example\nstatus:\n  anything: 1\n";
+    let documents = parse("-", text).unwrap();
+    assert_eq!(documents[0].object["metadata"]["resourceVersion"], "7");
+}
+
+#[test]
+fn an_invalid_enum_value_is_reported_with_the_valid_ones() {
+    let fault = parse("a.yaml", &TWO.replace("PREFIX_MODE_NEVER", "SOMETIMES")).unwrap_err();
+    let notes = fault.notes.join("; ");
+    let words = "PREFIX_MODE_ALWAYS, PREFIX_MODE_SINGLE, PREFIX_MODE_NEVER";
+    assert_eq!(notes, format!("one of: {words}"));
+    let fault = parse("a.yaml", &TWO.replace("allTools: true", "allTools: 7")).unwrap_err();
+    assert!(fault.notes.is_empty(), "{:?}", fault.notes);
+}
+
+#[test]
+fn an_unknown_field_is_reported_with_a_suggestion() {
+    let shaped = "allTools: true\n      shapes: {forecast: {aliass: x}}";
+    let cases = [
+        (
+            TWO.replace("bindings:", "bindngs:"),
+            "did you mean `bindings`?",
+        ),
+        (
+            TWO.replace("allTools:", "allTool:"),
+            "did you mean `allTools`?",
+        ),
+        (
+            TWO.replace("allTools: true", shaped),
+            "did you mean `alias`?",
+        ),
+        (
+            TWO.replace("allTools:", "everything:"),
+            "one of: server, tools, allTools,",
+        ),
+    ];
+    for (text, told) in cases {
+        let fault = parse("a.yaml", &text).unwrap_err().to_string();
+        assert!(fault.contains(told), "{told}: {fault}");
+    }
+}
+
+#[test]
+fn duplicate_keys_and_invalid_durations_have_readable_errors() {
+    let twice = TWO.replace("allTools: true", "allTools: true\n      allTools: true");
+    let fault = parse("a.yaml", &twice).unwrap_err().to_string();
+    assert!(fault.contains("`allTools` stands there twice"), "{fault}");
+    assert!(!fault.contains('?') && !fault.contains("Policy"), "{fault}");
+    for wrong in ["2m", "10", "soon"] {
+        let text = TWO.replace("allTools: true", &format!("timeout: {wrong}"));
+        let fault = parse("a.yaml", &text).unwrap_err();
+        assert_eq!(
+            fault.notes,
+            ["write seconds, such as `90s` or `0.5s`"],
+            "{fault}"
+        );
+    }
+}

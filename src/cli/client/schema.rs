@@ -1,0 +1,153 @@
+//! Runtime schema of the admin API: converts messages of any type to and from proto JSON, using the descriptor set.
+
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, Kind as ProtoKind, MessageDescriptor, MethodDescriptor,
+    SerializeOptions,
+};
+use serde::de::DeserializeSeed as _;
+use serde_json::Value;
+use tonic::{
+    Status,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+};
+
+use crate::cli::output::error::CliError;
+
+const PACKAGE: &str = "toolgate.admin.v1";
+
+static POOL: LazyLock<Option<DescriptorPool>> =
+    LazyLock::new(|| DescriptorPool::decode(toolgate_proto::DESCRIPTORS).ok());
+
+/// Returns the descriptor of the message `name` of the admin API.
+pub fn message(name: &str) -> Result<MessageDescriptor, CliError> {
+    let found = POOL
+        .as_ref()
+        .and_then(|pool| pool.get_message_by_name(&format!("{PACKAGE}.{name}")));
+    found.ok_or_else(|| CliError::error(format!("this program's contract has no message `{name}`")))
+}
+
+/// Returns the descriptor of the method `name` of the service `service` of the admin API.
+pub fn method(service: &str, name: &str) -> Result<MethodDescriptor, CliError> {
+    let service_name = format!("{PACKAGE}.{service}");
+    let service = POOL
+        .as_ref()
+        .and_then(|pool| pool.get_service_by_name(&service_name));
+    let found = service.and_then(|service| service.methods().find(|m| m.name() == name));
+    found.ok_or_else(|| {
+        CliError::error(format!(
+            "this program's contract has no `{service_name}/{name}`"
+        ))
+    })
+}
+
+/// Returns the values of the enum at a field path in a message, or `None` if the path leads to anything else.
+pub fn enum_values<'a>(
+    message: &MessageDescriptor,
+    mut fields: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let name = fields.next()?;
+    let field = message
+        .get_field_by_json_name(name)
+        .or_else(|| message.get_field_by_name(name))?;
+    let kind = field.kind();
+    if let ProtoKind::Message(inner) = &kind {
+        return enum_values(inner, fields);
+    }
+    let ProtoKind::Enum(kind) = kind else {
+        return None;
+    };
+    // Value 0 means "unspecified".
+    let said = kind.values().filter(|value| value.number() != 0);
+    let said: Vec<String> = said.map(|value| value.name().to_owned()).collect();
+    Some(said.join(", "))
+}
+
+/// Returns the field names of the message at a field path, or `None` if the path leads to anything else.
+pub fn field_names<'a>(
+    message: &MessageDescriptor,
+    mut fields: impl Iterator<Item = &'a str>,
+) -> Option<Vec<String>> {
+    let Some(name) = fields.next() else {
+        let all = message.fields();
+        return Some(all.map(|field| field.json_name().to_owned()).collect());
+    };
+    let field = message
+        .get_field_by_json_name(name)
+        .or_else(|| message.get_field_by_name(name))?;
+    let mut kind = field.kind();
+    if field.is_map() {
+        // The next segment is a map key.
+        fields.next()?;
+        let ProtoKind::Message(entry) = kind else {
+            return None;
+        };
+        kind = entry.map_entry_value_field().kind();
+    }
+    let ProtoKind::Message(inner) = kind else {
+        return None;
+    };
+    field_names(&inner, fields)
+}
+
+/// Deserializes a message from proto JSON.
+pub fn from_json(kind: MessageDescriptor, json: &Value) -> Result<DynamicMessage, CliError> {
+    let name = kind.name().to_owned();
+    kind.deserialize(json)
+        .map_err(|error| CliError::error(format!("not a valid {name}: {error}")))
+}
+
+/// Serializes a message to proto JSON, without fields that have their default value.
+pub fn to_json(message: &DynamicMessage) -> Result<Value, CliError> {
+    let options = SerializeOptions::new();
+    message
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .map_err(|error| CliError::error(format!("cannot write JSON: {error}")))
+}
+
+/// Codec of messages whose type is known at run time only.
+#[derive(Debug, Clone)]
+pub struct DynamicCodec {
+    /// Type of the responses.
+    pub response: MessageDescriptor,
+}
+
+impl Codec for DynamicCodec {
+    type Encode = DynamicMessage;
+    type Decode = DynamicMessage;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        self.clone()
+    }
+
+    fn decoder(&mut self) -> Self {
+        self.clone()
+    }
+}
+
+impl Encoder for DynamicCodec {
+    type Item = DynamicMessage;
+    type Error = Status;
+
+    fn encode(&mut self, item: DynamicMessage, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.encode(to)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Decoder for DynamicCodec {
+    type Item = DynamicMessage;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
+        DynamicMessage::decode(self.response.clone(), from)
+            .map(Some)
+            .map_err(|error| {
+                Status::internal(format!("not the answer the contract promises: {error}"))
+            })
+    }
+}

@@ -1,0 +1,14 @@
+//! The commands: one module for each, with its arguments and its `run` method.
+
+pub mod apply;
+pub mod completion;
+pub mod connect;
+pub mod doctor;
+pub mod fleet;
+pub mod gateway;
+pub mod mcp_resources;
+pub mod objects;
+pub mod prompts;
+pub mod server;
+pub mod token;
+pub mod tools;

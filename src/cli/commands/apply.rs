@@ -1,0 +1,406 @@
+//! `apply` and `diff`: bring the objects of the control plane in line with documents.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::cli::{
+    client::{
+        admin::{AdminClient, AdminOptions},
+        kind::ApiResourceKind,
+        manifest::{self, ManifestDocument},
+    },
+    commands::{gateway::offers_something, objects::to_document},
+    output::{
+        OutputFormat, OutputWriter, cell,
+        error::{CliError, CliErrorKind},
+        line_diff, to_yaml,
+    },
+};
+
+/// Creates and changes objects as documents say.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate apply -f gateways.yaml --dry-run\n\
+    \x20 toolgate apply -f configuration/")]
+pub struct ApplyArgs {
+    /// File, folder, or `-` for standard input.
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
+    pub files: Vec<PathBuf>,
+    /// Let the control plane check everything, write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Shows what `apply` would change; ends with exit code 1 if anything would.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate diff -f gateways.yaml")]
+pub struct DiffArgs {
+    /// File, folder, or `-` for standard input.
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
+    pub files: Vec<PathBuf>,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Pointer to the document value that the API never returns.
+const SECRET_POINTER: &str = "/spec/staticHeader/value";
+/// Result of a dry run for a document that refers to an object which the same run would create.
+const NOT_FULLY_CHECKED: &str = "not fully checked: it refers to what this run would create";
+
+/// Result of applying one document.
+struct AppliedObject {
+    name: String,
+    verb: &'static str,
+    secret: Option<String>,
+    /// Problems of an object that was accepted.
+    warnings: Vec<String>,
+}
+
+impl ApplyArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let documents = read_all(&self.files)?;
+        let mut results = Vec::new();
+        for document in &documents {
+            let mut admin = connect_for(&self.admin, document)?;
+            let applied = match apply_one(&mut admin, document, self.dry_run).await {
+                Err(_unseen) if self.dry_run && depends_on_created(document, &results) => {
+                    AppliedObject {
+                        name: document
+                            .kind
+                            .resource_name(admin.organization(), &document.id),
+                        verb: NOT_FULLY_CHECKED,
+                        secret: None,
+                        warnings: Vec::new(),
+                    }
+                }
+                applied => applied
+                    .map_err(|fault| with_document(fault, document, &results, self.dry_run))?,
+            };
+            if matches!(out.format(), OutputFormat::Table | OutputFormat::Wide) {
+                let suffix = if self.dry_run { " (dry run)" } else { "" };
+                out.line(format_args!("{} {}{suffix}", applied.name, applied.verb))?;
+                if let Some(secret) = &applied.secret {
+                    out.line(format_args!("  token: {secret}"))?;
+                    out.notice("  it is shown here and nowhere else: keep it");
+                }
+            }
+            for warning in &applied.warnings {
+                out.notice(format_args!("  warning: {warning}"));
+            }
+            results.push(applied);
+        }
+        report(out, &results)
+    }
+}
+
+fn report(out: &mut OutputWriter, results: &[AppliedObject]) -> Result<(), CliError> {
+    let objects = results.iter().map(|applied| {
+        let mut object = json!({ "name": applied.name, "result": applied.verb });
+        if let Some(secret) = &applied.secret {
+            object["token"] = json!(secret);
+        }
+        object
+    });
+    match out.format() {
+        OutputFormat::Table | OutputFormat::Wide => Ok(()),
+        OutputFormat::Json => out.json(&objects.collect()),
+        OutputFormat::Yaml => out.yaml(&objects.collect()),
+        OutputFormat::Name => results
+            .iter()
+            .try_for_each(|applied| out.line(&applied.name)),
+    }
+}
+
+fn read_all(files: &[PathBuf]) -> Result<Vec<ManifestDocument>, CliError> {
+    let mut documents = Vec::new();
+    for file in files {
+        documents.extend(manifest::read(file)?);
+    }
+    documents.sort_by_key(|document| document.kind.rank());
+    reject_duplicates(&documents)?;
+    Ok(documents)
+}
+
+/// Rejects two documents of the same object: the later one would undo the earlier one on every run.
+fn reject_duplicates(documents: &[ManifestDocument]) -> Result<(), CliError> {
+    let mut seen = BTreeMap::new();
+    for document in documents {
+        let object = (document.kind.name, &document.organization, &document.id);
+        if let Some(earlier) = seen.insert(object, &document.location) {
+            return Err(CliError::error(format!(
+                "{}: {} {} stands in {earlier} already",
+                document.location, document.kind.name, document.id
+            ))
+            .with_next_step("leave one of the two out, or give it another name"));
+        }
+    }
+    Ok(())
+}
+
+fn connect_for(
+    options: &AdminOptions,
+    document: &ManifestDocument,
+) -> Result<AdminClient, CliError> {
+    let admin = options.connect()?;
+    Ok(match &document.organization {
+        Some(organization) => admin.with_organization(organization),
+        None => admin,
+    })
+}
+
+/// Prefixes an error with its document and notes the number of documents applied before it.
+fn with_document(
+    fault: CliError,
+    document: &ManifestDocument,
+    done: &[AppliedObject],
+    dry_run: bool,
+) -> CliError {
+    let fault = fault.with_prefix(format_args!(
+        "{}: {} {}",
+        document.location, document.kind.name, document.id
+    ));
+    match (done.len(), dry_run) {
+        (0, _) => fault,
+        (count, true) => fault.with_note(format!(
+            "{} before it would go through",
+            cell::counted(count, "document", "documents")
+        )),
+        (count, false) => fault.with_note(format!(
+            "{} before it went through; apply again after the fix",
+            cell::counted(count, "document", "documents")
+        )),
+    }
+}
+
+async fn apply_one(
+    admin: &mut AdminClient,
+    document: &ManifestDocument,
+    dry_run: bool,
+) -> Result<AppliedObject, CliError> {
+    let kind = document.kind;
+    let name = kind.resource_name(admin.organization(), &document.id);
+    let Some(existing) = admin.find(kind, &name).await? else {
+        let answer = admin
+            .create(kind, &document.id, document.object.clone(), dry_run)
+            .await?;
+        let secret = answer["secret"].as_str().map(str::to_owned);
+        return Ok(AppliedObject {
+            name,
+            verb: "created",
+            secret,
+            warnings: warnings(&answer),
+        });
+    };
+    let wanted = update_request(&existing, document, &name);
+    let would_be = admin
+        .update(kind, wanted.clone(), true)
+        .await
+        .map_err(|fault| explain_conflict(fault, kind, document))?;
+    if is_unchanged(kind, &existing, &document.object, &would_be) {
+        return Ok(AppliedObject {
+            name,
+            verb: "unchanged",
+            secret: None,
+            warnings: warnings(&would_be),
+        });
+    }
+    let written = match dry_run {
+        true => would_be,
+        false => {
+            let written = admin.update(kind, wanted, false).await;
+            written.map_err(|fault| explain_conflict(fault, kind, document))?
+        }
+    };
+    Ok(AppliedObject {
+        name,
+        verb: "configured",
+        secret: None,
+        warnings: warnings(&written),
+    })
+}
+
+/// Lists the problems of an accepted object, including bindings that offer nothing.
+fn warnings(object: &Value) -> Vec<String> {
+    let problems = object.pointer("/status/problems");
+    let problems = problems.and_then(Value::as_array).into_iter().flatten();
+    let problems = problems.filter_map(Value::as_str).map(str::to_owned);
+    // Servers only.
+    let probe = object.pointer("/status/problem").and_then(Value::as_str);
+    let probe = probe.filter(|problem| !problem.is_empty());
+    let probe = probe.map(|problem| {
+        let since = cell::text(object, "/status/problemSinceTime");
+        let id = cell::id(object, "/metadata/name");
+        format!(
+            "the last probe failed: {problem} (since {since}); after the fix `toolgate server probe {id}` looks again at once"
+        )
+    });
+    let bindings = object.pointer("/spec/bindings");
+    let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
+    let empty = bindings.enumerate().filter(|(_, it)| !offers_something(it));
+    let empty = empty.map(|(index, it)| {
+        format!(
+            "spec.bindings[{index}] offers nothing of the server {}: write `allTools: true`, or name its `tools`",
+            cell::text(it, "/server")
+        )
+    });
+    let name = object.pointer("/metadata/name").and_then(Value::as_str);
+    let is_gateway = name.is_some_and(|name| name.contains("/gateways/"));
+    let bound = object.pointer("/spec/bindings").and_then(Value::as_array);
+    let without = (is_gateway && bound.is_none_or(Vec::is_empty))
+        .then(|| "spec.bindings is empty, so that the gateway offers nothing: a binding names a `server`, and `allTools: true` or `tools`".to_owned());
+    problems.chain(probe).chain(empty).chain(without).collect()
+}
+
+/// Builds the update of an existing object from its document. Without a resource version in the document, the
+/// version that was read is used.
+fn update_request(existing: &Value, document: &ManifestDocument, name: &str) -> Value {
+    let mut object = document.object.clone();
+    object["metadata"]["name"] = json!(name);
+    if object["metadata"]["resourceVersion"]
+        .as_str()
+        .is_none_or(str::is_empty)
+    {
+        object["metadata"]["resourceVersion"] = existing["metadata"]["resourceVersion"].clone();
+    }
+    object
+}
+
+fn explain_conflict(
+    fault: CliError,
+    kind: &ApiResourceKind,
+    document: &ManifestDocument,
+) -> CliError {
+    match fault.kind {
+        CliErrorKind::Conflict if fault.next_step.is_some() => fault.with_next_step(format!(
+            "the object changed since the document was made from it: `toolgate diff -f` shows what applying would \
+             undo; then put the resourceVersion of `toolgate get {} {} -o yaml` into the document, or leave that line out",
+            kind.field(),
+            document.id
+        )),
+        CliErrorKind::Conflict
+        | CliErrorKind::Error
+        | CliErrorKind::CallFailed
+        | CliErrorKind::Usage
+        | CliErrorKind::NotFound
+        | CliErrorKind::Denied
+        | CliErrorKind::Unavailable => fault,
+    }
+}
+
+/// Returns `true` if the update would change nothing. A credential whose document holds a value always counts as
+/// changed: the API never returns the stored value, so that the two cannot be compared.
+fn is_unchanged(
+    kind: &ApiResourceKind,
+    existing: &Value,
+    document: &Value,
+    would_be: &Value,
+) -> bool {
+    let holds_value = document.pointer(SECRET_POINTER).is_some();
+    !holds_value && comparable(kind, existing) == comparable(kind, would_be)
+}
+
+/// Returns `true` if the document names an object that the same run would create first, so that a dry run cannot
+/// check it fully. The created object may itself be not fully checked.
+fn depends_on_created(document: &ManifestDocument, done: &[AppliedObject]) -> bool {
+    let text = document.object["spec"].to_string();
+    let named = |applied: &AppliedObject| {
+        let id = applied.name.rsplit('/').next().unwrap_or_default();
+        ["created", NOT_FULLY_CHECKED].contains(&applied.verb)
+            && text.contains(&format!("\"{id}\""))
+    };
+    done.iter().any(named)
+}
+
+/// Returns the parts of an object that a document can set.
+fn comparable(kind: &ApiResourceKind, object: &Value) -> Value {
+    let mut comparable = to_document(kind, object);
+    comparable["metadata"] = json!({
+        "displayName": object["metadata"]["displayName"].as_str().unwrap_or_default(),
+        "labels": object["metadata"].get("labels").cloned().unwrap_or_else(|| json!({})),
+    });
+    if let Some(members) = comparable.as_object_mut() {
+        members.remove("status");
+    }
+    comparable
+}
+
+impl DiffArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let (mut changed, mut secrets) = (0_usize, 0_usize);
+        for document in read_all(&self.files)? {
+            let mut admin = connect_for(&self.admin, &document)?;
+            let kind = document.kind;
+            let name = kind.resource_name(admin.organization(), &document.id);
+            let existing = admin.find(kind, &name).await?;
+            let would_be = match &existing {
+                Some(existing) => {
+                    // Compares with the current version, even if the document was made from an older one: the diff
+                    // shows what applying would change now.
+                    let mut update = update_request(existing, &document, &name);
+                    let version = &existing["metadata"]["resourceVersion"];
+                    if update["metadata"]["resourceVersion"] != *version {
+                        out.notice(format_args!(
+                            "{name}: the document is of an older version; apply refuses it as it is"
+                        ));
+                        update["metadata"]["resourceVersion"] = version.clone();
+                    }
+                    let would_be = admin.update(kind, update, true).await?;
+                    if is_unchanged(kind, existing, &document.object, &would_be) {
+                        continue;
+                    }
+                    would_be
+                }
+                None => document.object.clone(),
+            };
+            changed += 1;
+            if existing.is_some() && document.object.pointer(SECRET_POINTER).is_some() {
+                secrets += 1;
+            }
+            let before = existing
+                .map(|object| to_yaml(&comparable(kind, &object)))
+                .transpose()?;
+            let mut wanted = comparable(kind, &would_be);
+            if let Some(value) = wanted.pointer_mut(SECRET_POINTER) {
+                *value = json!("(secret)");
+            } else if document.object.pointer(SECRET_POINTER).is_some() {
+                // A dry run returns the object without the value: without this line the diff would show no change.
+                wanted["spec"]["staticHeader"]["value"] =
+                    json!("(secret: always written, it cannot be compared)");
+            }
+            out.line(format_args!("--- {name} (there)"))?;
+            out.line(format_args!("+++ {name} ({})", document.location))?;
+            for line in line_diff::diff(&before.unwrap_or_default(), &to_yaml(&wanted)?) {
+                out.line(line)?;
+            }
+        }
+        diff_result(changed, secrets)
+    }
+}
+
+/// Returns the result of a diff. Documents with secrets always differ, even after they were applied.
+fn diff_result(changed: usize, secrets: usize) -> Result<(), CliError> {
+    if changed == 0 {
+        return Ok(());
+    }
+    let fault = CliError::error(cell::counted(changed, "object differs", "objects differ"));
+    Err(match secrets {
+        0 => fault.with_next_step("`toolgate apply -f` with the same files makes them equal"),
+        count => fault
+            .with_note(format!(
+                "{} a secret: what is stored cannot be compared, and apply always writes it",
+                cell::counted(count, "of them holds", "of them hold")
+            ))
+            .with_next_step("`toolgate apply -f` with the same files writes them"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Tests of change detection and of dry runs.
+
+use serde_json::json;
+
+use super::{
+    AppliedObject, NOT_FULLY_CHECKED, depends_on_created, diff_result, is_unchanged,
+    reject_duplicates,
+};
+use crate::cli::client::{
+    kind::{CREDENTIAL, SERVER},
+    manifest,
+};
+
+#[test]
+fn times_versions_and_status_are_ignored_by_diff() {
+    let existing = json!({
+        "metadata": { "name": "organizations/a/servers/s", "resourceVersion": "9", "createTime": "2026-01-01T00:00:00Z" },
+        "spec": { "url": "https://a.example" },
+        "status": { "anything": true },
+    });
+    let would_be = json!({ "metadata": { "labels": {} }, "spec": { "url": "https://a.example" } });
+    assert!(is_unchanged(&SERVER, &existing, &json!({}), &would_be));
+    let would_be = json!({ "metadata": {}, "spec": { "url": "https://b.example" } });
+    assert!(!is_unchanged(&SERVER, &existing, &json!({}), &would_be));
+}
+
+#[test]
+fn a_secret_in_a_document_is_always_written() {
+    let existing = json!({ "spec": { "staticHeader": { "header": "authorization" } } });
+    let document =
+        json!({ "spec": { "staticHeader": { "header": "authorization", "value": "Bearer x" } } });
+    assert!(!is_unchanged(&CREDENTIAL, &existing, &document, &existing));
+}
+
+#[test]
+fn a_dry_run_reports_the_limits_of_its_knowledge() {
+    let text = "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {bindings: [{server: new}]}\n";
+    let gateway = &manifest::parse("-", text).unwrap()[0];
+    let applied = |verb| AppliedObject {
+        name: "organizations/a/servers/new".to_owned(),
+        verb,
+        secret: None,
+        warnings: Vec::new(),
+    };
+    assert!(depends_on_created(gateway, &[applied("created")]));
+    assert!(
+        depends_on_created(gateway, &[applied(NOT_FULLY_CHECKED)]),
+        "credential, server, gateway: three in a row"
+    );
+    assert!(!depends_on_created(gateway, &[applied("unchanged")]));
+}
+
+#[test]
+fn a_diff_does_not_promise_that_secrets_become_equal() {
+    assert!(diff_result(0, 0).is_ok());
+    let plain = diff_result(1, 0).unwrap_err().to_string();
+    assert!(plain.contains("1 object differs") && plain.contains("equal"));
+    let secret = diff_result(2, 1).unwrap_err().to_string();
+    assert!(secret.contains("cannot be compared") && !secret.contains("equal"));
+}
+
+#[test]
+fn applying_a_gateway_warns_of_problems_and_empty_bindings() {
+    let gateway = serde_json::json!({
+        "spec": { "bindings": [{ "server": "a", "allTools": true }, { "server": "b" }] },
+        "status": { "problems": ["server a has not been probed yet"] },
+    });
+    let warnings = super::warnings(&gateway);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("not been probed"));
+    assert!(warnings[1].contains("spec.bindings[1]") && warnings[1].contains("allTools"));
+}
+
+#[test]
+fn a_duplicate_object_is_rejected_with_both_positions() {
+    let text = |kind: &str, name: &str| {
+        format!("apiVersion: toolgate/v1\nkind: {kind}\nmetadata: {{name: {name}}}\n---\n")
+    };
+    let documents = |text: String| manifest::parse("a.yaml", &text).unwrap();
+    let other = text("Gateway", "g") + &text("Server", "g") + &text("Gateway", "h");
+    assert_eq!(reject_duplicates(&documents(other)), Ok(()));
+    let same = text("Gateway", "g") + &text("Gateway", "g");
+    let fault = reject_duplicates(&documents(same)).unwrap_err().to_string();
+    assert!(
+        fault.contains("a.yaml:5: Gateway g stands in a.yaml:1 already"),
+        "{fault}"
+    );
+}

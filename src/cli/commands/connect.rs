@@ -1,0 +1,362 @@
+//! `connect CLIENT`: prints the settings with which a client reaches a gateway, in the format of that client. On
+//! request it writes them into the client's settings file, or removes them again.
+
+pub mod client_token;
+pub mod clients;
+pub mod settings_file;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use self::clients::{ClientProfile, TemplateValues};
+use crate::cli::{
+    client::{
+        admin::{AdminConnectionOptions, AdminOptions},
+        gateway_access,
+        kind::PROXY,
+        suggestions,
+    },
+    commands::token,
+    output::{
+        OutputFormat, OutputWriter,
+        error::{CliError, CliErrorKind},
+    },
+};
+
+/// Timeout of a request to the control plane for the address of a proxy. Offline, the default address is shown.
+const CONTROL_PLANE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Shows or writes a client's settings.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate connect\n\
+    \x20 toolgate connect claude-code --gateway tools --write\n\
+    \x20 toolgate connect claude-code --gateway tools --undo")]
+pub struct ConnectArgs {
+    /// Client to connect; without one, all that are known are listed.
+    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::clients))]
+    pub client: Option<String>,
+    /// Id of the gateway.
+    #[arg(long, add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
+    pub gateway: Option<String>,
+    /// Name under which the client knows it. Without: the gateway's id.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Token to present. Without one, `--write` makes one with the admin token.
+    #[arg(long, env = "TOOLGATE_GATEWAY_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Lifetime of a token made by `--write`, e.g. 90d; 0s: until it is revoked.
+    #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = token::parse_pause)]
+    pub ttl: Duration,
+    /// Address of a proxy, or of the balancer before them. Without it, the control plane is asked.
+    #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Write it into the client's file; what was there is kept beside it.
+    #[arg(long, conflicts_with = "undo")]
+    pub write: bool,
+    /// Take out of the client's file what `--write` put in.
+    #[arg(long)]
+    pub undo: bool,
+    /// Home folder in which the client keeps its files.
+    #[arg(long, env = "HOME", value_name = "DIR", hide_env = true)]
+    pub home: PathBuf,
+    /// Address of the admin API; without it the address that `toolgate up` left in its data folder, or
+    /// http://127.0.0.1:7400.
+    #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
+    pub addr: Option<String>,
+    /// Admin token.
+    #[arg(
+        long,
+        env = "TOOLGATE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub admin_token: Option<String>,
+    /// Common options of every connection.
+    #[command(flatten)]
+    pub reach: AdminConnectionOptions,
+}
+
+impl ConnectArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let Some(word) = &self.client else {
+            let row = |client: &ClientProfile| vec![client.id.to_owned(), client.title.to_owned()];
+            return out.table(&["CLIENT", "IS"], clients::ALL.iter().map(row).collect());
+        };
+        let client = clients::find(word)?;
+        let name = self.name.as_ref().or(self.gateway.as_ref());
+        if let (true, Some(name)) = (self.undo, name) {
+            return self.undo_entry(client, name, out).await;
+        }
+        let Some(gateway) = self.gateway.clone() else {
+            return Err(CliError::usage("which gateway?")
+                .with_next_step("add --gateway; `toolgate get gateways` lists them"));
+        };
+        let name = self.name.clone().unwrap_or_else(|| gateway.clone());
+        if self.write {
+            return self.write_entry(client, &gateway, name, out).await;
+        }
+        if let Some(fault) = self.find_missing_gateway(&gateway).await {
+            out.notice(format_args!("warning: {}\n", fault.message));
+        }
+        let token = self.token.clone();
+        let token = token.unwrap_or_else(|| "<token>".to_owned());
+        let url = gateway_access::endpoint_url(&self.endpoint(out).await, &gateway);
+        let given = TemplateValues { name, url, token };
+        show(client, &given, self.token.is_none(), out)
+    }
+
+    /// Returns the error to report if the control plane says that the gateway does not exist.
+    async fn find_missing_gateway(&self, gateway: &str) -> Option<CliError> {
+        let asked = async {
+            let mut admin = self.admin().connect().ok()?;
+            suggestions::require_gateway(&mut admin, gateway)
+                .await
+                .err()
+        };
+        let answer = tokio::time::timeout(CONTROL_PLANE_TIMEOUT, asked)
+            .await
+            .ok()
+            .flatten();
+        answer.filter(|fault| fault.kind == CliErrorKind::NotFound)
+    }
+
+    fn admin(&self) -> AdminOptions {
+        let (addr, token, reach) = (
+            self.addr.clone(),
+            self.admin_token.clone(),
+            self.reach.clone(),
+        );
+        AdminOptions { addr, token, reach }
+    }
+
+    /// Returns the address of a proxy. If the control plane does not answer, returns the default address with a
+    /// warning.
+    async fn endpoint(&self, out: &mut OutputWriter) -> String {
+        if let Some(endpoint) = &self.endpoint {
+            return endpoint.clone();
+        }
+        let asked = async { self.admin().connect()?.list(&PROXY).await };
+        let late = |_elapsed| Err(CliError::error("the control plane did not answer in time"));
+        match tokio::time::timeout(CONTROL_PLANE_TIMEOUT, asked)
+            .await
+            .unwrap_or_else(late)
+        {
+            Ok(proxies) => gateway_access::endpoint_among(&proxies),
+            Err(fault) => {
+                let guess = gateway_access::endpoint_among(&[]);
+                out.notice(format_args!(
+                    "warning: {guess} is a guess, since nobody says where a proxy is: {}; name one with --endpoint\n",
+                    fault.message
+                ));
+                guess
+            }
+        }
+    }
+
+    /// Writes the client's settings file. Everything that can fail is checked before a token is created; a token
+    /// whose entry was not written is deleted.
+    async fn write_entry(
+        &self,
+        client: &ClientProfile,
+        gateway: &str,
+        name: String,
+        out: &mut OutputWriter,
+    ) -> Result<(), CliError> {
+        let (path, within) = self.settings_location(client)?;
+        let before = settings_file::entry(&path, within, &name)?;
+        if let Some(fault) = self.find_missing_gateway(gateway).await {
+            return Err(fault);
+        }
+        let url = gateway_access::endpoint_url(&self.endpoint(out).await, gateway);
+        let Some(token) = self.token.clone() else {
+            let mut admin = self.admin().connect()?;
+            let ttl = Some(self.ttl).filter(|ttl| !ttl.is_zero());
+            let issued = client_token::create(&mut admin, client, gateway, ttl).await?;
+            let token = issued.secret.clone();
+            let given = TemplateValues { name, url, token };
+            if let Err(fault) = write(client, &path, within, &given, out) {
+                return Err(
+                    match client_token::delete_unused(&mut admin, &issued).await {
+                        Ok(()) => fault,
+                        Err(_) => {
+                            fault.with_note(format!("the token {} was made for it", issued.id))
+                        }
+                    },
+                );
+            }
+            let end = ttl.map_or_else(
+                || "does not end by itself".to_owned(),
+                |ttl| {
+                    format!(
+                        "ends in {}",
+                        crate::cli::output::cell::format_duration(ttl.as_secs())
+                    )
+                },
+            );
+            out.notice(format_args!(
+                "  made the token {} for it; it {end}",
+                issued.id
+            ));
+            self.revoke_former_token(client, before.as_deref(), out)
+                .await;
+            return Ok(());
+        };
+        let given = TemplateValues { name, url, token };
+        write(client, &path, within, &given, out)
+    }
+
+    async fn undo_entry(
+        &self,
+        client: &ClientProfile,
+        name: &str,
+        out: &mut OutputWriter,
+    ) -> Result<(), CliError> {
+        let (path, within) = self.settings_location(client)?;
+        let before = settings_file::entry(&path, within, name)?;
+        settings_file::undo(&path, within, name)?;
+        out.line(format_args!(
+            "{}: {within}.{name} is as it was before",
+            path.display()
+        ))?;
+        self.revoke_former_token(client, before.as_deref(), out)
+            .await;
+        Ok(())
+    }
+
+    /// Revokes the token of a removed entry if `connect` created it. A failure is only reported, since the file is
+    /// already written.
+    async fn revoke_former_token(
+        &self,
+        client: &ClientProfile,
+        entry: Option<&str>,
+        out: &mut OutputWriter,
+    ) {
+        let Some(entry) = entry else {
+            return;
+        };
+        let revoked = async {
+            let mut admin = self.admin().connect()?;
+            client_token::revoke(&mut admin, client, entry).await
+        };
+        let late = |_elapsed| CliError::error("the control plane did not answer");
+        let revoked = tokio::time::timeout(CONTROL_PLANE_TIMEOUT, revoked)
+            .await
+            .map_err(late);
+        match revoked.and_then(|revoked| revoked) {
+            Ok(Some(id)) => out.notice(format_args!("  revoked the token {id} that stood there")),
+            Ok(None) => {}
+            Err(fault) => out.notice(format_args!(
+                "  the token that stood there may still work: {}; `toolgate get tokens -o wide` shows how each begins, \
+                 `toolgate token revoke NAME` ends it",
+                fault.message
+            )),
+        }
+    }
+
+    fn settings_location(
+        &self,
+        client: &ClientProfile,
+    ) -> Result<(PathBuf, &'static str), CliError> {
+        let (file, within) = writable_file(client)?;
+        Ok((self.home.join(file.path()), within))
+    }
+}
+
+fn write(
+    client: &ClientProfile,
+    path: &Path,
+    within: &str,
+    given: &TemplateValues,
+    out: &mut OutputWriter,
+) -> Result<(), CliError> {
+    let entry = given.fill(client.entry);
+    let changed = settings_file::put(path, within, &given.name, &entry)?;
+    let word = if changed { "written" } else { "already there" };
+    out.line(format_args!(
+        "{}: {within}.{} {word}",
+        path.display(),
+        given.name
+    ))?;
+    out.notice(format_args!(
+        "  next: restart {}; `toolgate connect {} --name {} --undo` takes it out again",
+        client.title, client.id, given.name
+    ));
+    Ok(())
+}
+
+fn writable_file(
+    client: &ClientProfile,
+) -> Result<(clients::SettingsPath, &'static str), CliError> {
+    client.file.ok_or_else(|| {
+        CliError::usage(format!(
+            "there is no settings file of {} to write to",
+            client.title
+        ))
+        .with_next_step("the same command without `--write` shows what to enter there")
+    })
+}
+
+fn show(
+    client: &ClientProfile,
+    given: &TemplateValues,
+    without_token: bool,
+    out: &mut OutputWriter,
+) -> Result<(), CliError> {
+    let command = client.command.map(|command| given.fill(command));
+    let snippet = given.fill(client.snippet);
+    let file = client.file.map(|(file, _)| format!("~/{}", file.path()));
+    match out.format() {
+        OutputFormat::Json | OutputFormat::Yaml => {
+            let value = json!({
+                "client": client.id, "name": given.name, "url": given.url, "command": command,
+                "file": file, "settings": snippet, "notes": client.notes,
+            });
+            return if out.format() == OutputFormat::Json {
+                out.json(&value)
+            } else {
+                out.yaml(&value)
+            };
+        }
+        OutputFormat::Name => return out.line(&given.url),
+        OutputFormat::Table | OutputFormat::Wide => {}
+    }
+    out.bytes(instructions(client, given).as_bytes())?;
+    if without_token {
+        out.notice(format_args!(
+            "\nnext: put a token in place of <token>: `toolgate token create {}-1 --gateway {}`",
+            client.id, given.name
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the full instructions for a client: command, file, settings and notes.
+fn instructions(client: &ClientProfile, given: &TemplateValues) -> String {
+    let mut text = format!("# {}\n", client.title);
+    if let Some(command) = client.command {
+        text.push_str(&format!("\n{}\n", given.fill(command)));
+    }
+    if !client.snippet.is_empty() {
+        let place = match (client.file, client.snippet_location) {
+            (Some((file, _)), _) => format!("\n# ~/{}\n", file.path()),
+            (None, "") => "\n".to_owned(),
+            (None, place) => format!("\n# {}\n", given.fill(place)),
+        };
+        text.push_str(&place);
+        text.push_str(given.fill(client.snippet).trim_matches('\n'));
+        text.push('\n');
+    }
+    for note in client.notes {
+        text.push_str(&format!("\n# {note}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

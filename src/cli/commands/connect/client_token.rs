@@ -1,0 +1,85 @@
+//! Tokens that `connect --write` creates. They expire by default. The entry in a client's settings file identifies
+//! the token that it holds, so that `--undo` and the next `--write` can revoke it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::clients::ClientProfile;
+use crate::cli::{
+    client::{admin::AdminClient, gateway_access, kind::TOKEN},
+    commands::token::{self, TokenRequest},
+    output::{cell, error::CliError},
+};
+
+/// Newly created token.
+pub struct ClientToken {
+    /// Id of the token.
+    pub id: String,
+    /// Secret that the client presents.
+    pub secret: String,
+}
+
+/// Creates a token for a client. Without `ttl` the token is valid until it is revoked.
+pub async fn create(
+    admin: &mut AdminClient,
+    client: &ClientProfile,
+    gateway: &str,
+    ttl: Option<Duration>,
+) -> Result<ClientToken, CliError> {
+    let id = format!("{}-{}", client.id, gateway_access::short_id());
+    let wish = TokenRequest {
+        gateways: vec![gateway.to_owned()],
+        description: description(client),
+        ttl,
+        ..TokenRequest::default()
+    };
+    let made = token::create_token(admin, &id, &wish).await?;
+    let secret = made["secret"].as_str().unwrap_or_default().to_owned();
+    Ok(ClientToken { id, secret })
+}
+
+/// Deletes a token that no client received.
+pub async fn delete_unused(admin: &mut AdminClient, issued: &ClientToken) -> Result<(), CliError> {
+    let name = TOKEN.resource_name(admin.organization(), &issued.id);
+    admin.delete(&TOKEN, &name, false).await
+}
+
+/// Revokes the token in the entry of a client's settings file if `connect` created it. Returns its id.
+pub async fn revoke(
+    admin: &mut AdminClient,
+    client: &ClientProfile,
+    entry: &str,
+) -> Result<Option<String>, CliError> {
+    let tokens = admin.list(&TOKEN).await?;
+    let Some(id) = find_token(&tokens, client, entry) else {
+        return Ok(None);
+    };
+    let name = TOKEN.resource_name(admin.organization(), &id);
+    token::revoke(admin, &name).await?;
+    Ok(Some(id))
+}
+
+/// Finds the token created by `connect` whose hint occurs in the entry. Returns `None` if more than one matches.
+fn find_token(tokens: &[Value], client: &ClientProfile, entry: &str) -> Option<String> {
+    let ours = |token: &&Value| {
+        let hint = token.pointer("/status/hint").and_then(Value::as_str);
+        let hint = hint.map(|hint| hint.trim_end_matches('…'));
+        let made = token.pointer("/spec/description").and_then(Value::as_str);
+        token.pointer("/status/revoked") != Some(&Value::Bool(true))
+            && made == Some(description(client).as_str())
+            && hint.is_some_and(|hint| !hint.is_empty() && entry.contains(hint))
+    };
+    let mut found = tokens.iter().filter(ours);
+    match (found.next(), found.next()) {
+        (Some(token), None) => Some(cell::id(token, "/metadata/name")),
+        (Some(_) | None, _) => None,
+    }
+}
+
+fn description(client: &ClientProfile) -> String {
+    format!("Made by `toolgate connect {}`", client.id)
+}
+
+#[cfg(test)]
+mod tests;

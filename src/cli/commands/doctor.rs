@@ -1,0 +1,420 @@
+//! `doctor`: checks everything that a deployment needs, in order of dependency, and prints a fix for every finding.
+
+use http::{Request, StatusCode, Uri, header};
+use serde_json::{Value, json};
+use toolgate_egress::EgressRequestBody;
+
+use crate::cli::{
+    client::{
+        admin::{AdminClient, AdminOptions},
+        dial, gateway_access,
+        kind::{CATALOGUE, GATEWAY, PROXY, SERVER, TOKEN},
+    },
+    output::{
+        OutputFormat, OutputWriter, cell,
+        error::{CliError, CliErrorKind},
+        probe_advice,
+    },
+};
+
+/// Maximum clock difference. A larger one breaks the expiry of tokens and certificates.
+const CLOCK_TOLERANCE_MILLIS: u64 = 30_000;
+/// Remaining lifetime below which a token is reported.
+const EXPIRES_SOON_MILLIS: u64 = 7 * 24 * 3600 * 1000;
+
+/// Looks for what is wrong.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate doctor\n\
+    \x20 toolgate doctor --endpoint https://mcp.example.com")]
+pub struct DoctorArgs {
+    /// Address of a proxy, or of the balancer before them. Without it, the connected proxies' own addresses are tried.
+    #[arg(long, env = "TOOLGATE_ENDPOINT", value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Severity of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FindingSeverity {
+    Fine,
+    Warning,
+    Broken,
+}
+
+/// Result of one check.
+#[derive(Debug)]
+struct DoctorFinding {
+    severity: FindingSeverity,
+    subject: String,
+    detail: String,
+    fix: String,
+}
+
+impl DoctorFinding {
+    fn fine(subject: impl Into<String>, what: impl Into<String>) -> Self {
+        let (subject, detail) = (subject.into(), what.into());
+        Self {
+            severity: FindingSeverity::Fine,
+            subject,
+            detail,
+            fix: String::new(),
+        }
+    }
+
+    fn warning(
+        subject: impl Into<String>,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let (subject, detail, fix) = (subject.into(), what.into(), fix.into());
+        Self {
+            severity: FindingSeverity::Warning,
+            subject,
+            detail,
+            fix,
+        }
+    }
+
+    fn broken(subject: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            severity: FindingSeverity::Broken,
+            ..Self::warning(subject, what, fix)
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self.severity {
+            FindingSeverity::Fine => "ok",
+            FindingSeverity::Warning => "look",
+            FindingSeverity::Broken => "BROKEN",
+        }
+    }
+}
+
+impl DoctorArgs {
+    /// Runs the command. Ends with exit code 1 if something is broken.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let mut findings = vec![transport(&self.admin.address())];
+        let mut admin = self.admin.connect()?;
+        let reached = admin.server_time().await;
+        let goes_on = reached.is_ok();
+        findings.extend(admin_findings(&admin, &self.admin, reached));
+        if goes_on {
+            findings.extend(servers(&mut admin).await?);
+            findings.extend(gateways(&mut admin).await?);
+            findings.extend(tokens(&mut admin).await?);
+            let proxies = proxies(&mut admin).await?;
+            findings.extend(proxies.as_deref().map_or_else(fleet_not_visible, fleet));
+            findings.extend(self.endpoints(&proxies.unwrap_or_default()).await);
+        }
+        report(out, &findings)
+    }
+
+    /// Checks that proxies answer at the addresses that they report.
+    async fn endpoints(&self, proxies: &[Value]) -> Vec<DoctorFinding> {
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None if proxies.is_empty() => return Vec::new(),
+            None => gateway_access::endpoint_among(proxies),
+        };
+        let url = gateway_access::endpoint_url(&endpoint, "doctor");
+        let fix = format!(
+            "check listener, firewall and balancer of {endpoint}, or name another with --endpoint"
+        );
+        let answer = async {
+            let http = dial::http_client(self.admin.reach.ca.as_deref())?;
+            let request = Request::post(&url)
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(EgressRequestBody::full(
+                    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
+                ))
+                .map_err(|error| CliError::usage(error.to_string()))?;
+            http.request(request)
+                .await
+                .map_err(|error| dial::unreachable(&url, &error))
+        };
+        let finding = match answer.await {
+            Ok(answer) if is_proxy_response(&answer) => {
+                DoctorFinding::fine("endpoint", format!("{endpoint} answers as a proxy does"))
+            }
+            Ok(answer) => DoctorFinding::broken(
+                "endpoint",
+                format!("{url} answers {}", answer.status()),
+                fix,
+            ),
+            Err(fault) => DoctorFinding::broken("endpoint", fault.message, fix),
+        };
+        vec![finding]
+    }
+}
+
+/// Returns `true` if the response is that of a proxy to a request without a token for an unknown gateway.
+fn is_proxy_response<B>(answer: &http::Response<B>) -> bool {
+    let kind = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes);
+    let refused = [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND].contains(&answer.status());
+    refused && kind.is_some_and(|kind| kind.starts_with(b"application/json"))
+}
+
+/// Checks that the admin token is not sent in plain text over a network.
+fn transport(addr: &str) -> DoctorFinding {
+    let uri: Option<Uri> = addr.parse().ok();
+    let plain = uri.as_ref().and_then(Uri::scheme_str) != Some("https");
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or(addr);
+    let local = ["localhost", "127.0.0.1", "[::1]", "::1"].contains(&host);
+    match (plain, local) {
+        (false, _) => DoctorFinding::fine("transport", "TLS to the admin API"),
+        (true, true) => DoctorFinding::fine("transport", "plain HTTP, on this machine only"),
+        (true, false) => DoctorFinding::warning(
+            "transport",
+            format!("plain HTTP to {host}: the admin token can be read on the way"),
+            "give the admin listener a certificate (--admin-cert, --admin-key) and use https",
+        ),
+    }
+}
+
+fn admin_findings(
+    admin: &AdminClient,
+    options: &AdminOptions,
+    reached: Result<Option<u64>, CliError>,
+) -> Vec<DoctorFinding> {
+    let addr = admin.addr();
+    match reached {
+        Ok(time) => {
+            let mut findings = vec![
+                DoctorFinding::fine("admin API", format!("{addr} answers")),
+                DoctorFinding::fine("admin token", "accepted"),
+            ];
+            findings.extend(time.map(clock));
+            findings
+        }
+        Err(fault) if fault.kind == CliErrorKind::Denied => vec![
+            DoctorFinding::fine("admin API", format!("{addr} answers")),
+            match admin.has_token() {
+                true => DoctorFinding::broken(
+                    "admin token",
+                    fault.message,
+                    "set TOOLGATE_TOKEN to a valid admin token",
+                ),
+                false => DoctorFinding::broken(
+                    "admin token",
+                    format!(
+                        "there is none: neither TOOLGATE_TOKEN nor {}",
+                        options.token_file().display()
+                    ),
+                    "set TOOLGATE_TOKEN, or run where `toolgate up` keeps its files (--data-dir)",
+                ),
+            },
+        ],
+        Err(fault) => vec![DoctorFinding::broken(
+            "admin API",
+            fault.message,
+            format!("start it (`toolgate up`), or set TOOLGATE_ADDR: now it is {addr}"),
+        )],
+    }
+}
+
+fn clock(theirs: u64) -> DoctorFinding {
+    let apart = crate::cli::now().abs_diff(theirs);
+    if apart <= CLOCK_TOLERANCE_MILLIS {
+        return DoctorFinding::fine("clock", "agrees with the control plane's");
+    }
+    DoctorFinding::broken(
+        "clock",
+        format!(
+            "{} apart from the control plane's",
+            cell::format_duration(apart / 1000)
+        ),
+        "switch on time synchronisation on both machines",
+    )
+}
+
+async fn servers(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
+    let servers = admin.list(&SERVER).await?;
+    let catalogues = admin.list(&CATALOGUE).await?;
+    let catalogue = |id: &str| catalogues.iter().find(|c| cell::id(c, "/name") == id);
+    let finding = |server: &Value| {
+        let id = cell::id(server, "/metadata/name");
+        let subject = format!("server {id}");
+        let Some(catalogue) = catalogue(&id) else {
+            return DoctorFinding::warning(
+                subject,
+                "not probed yet",
+                format!("`toolgate describe server {id}` in a moment"),
+            );
+        };
+        let seen = cell::age(catalogue, "/probeTime", crate::cli::now());
+        match catalogue["problem"].as_str() {
+            Some(problem) if !problem.is_empty() => DoctorFinding::broken(
+                subject,
+                format!("the last probe failed: {problem} (seen {seen} ago)"),
+                probe_advice::advice_for_probe(
+                    problem,
+                    &id,
+                    &cell::text(server, "/spec/url"),
+                    server["spec"]["credential"].as_str().unwrap_or_default(),
+                ),
+            ),
+            Some(_) | None => DoctorFinding::fine(
+                subject,
+                format!(
+                    "{} tools, {}, seen {seen} ago",
+                    cell::count(catalogue, "/tools"),
+                    cell::text(catalogue, "/era")
+                ),
+            ),
+        }
+    };
+    Ok(servers.iter().map(finding).collect())
+}
+
+async fn gateways(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
+    let gateways = admin.list(&GATEWAY).await?;
+    let finding = |gateway: &Value| {
+        let id = cell::id(gateway, "/metadata/name");
+        let problems = gateway
+            .pointer("/status/problems")
+            .and_then(Value::as_array);
+        let problems: Vec<_> = problems
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        if problems.is_empty() {
+            let tools = cell::count(gateway, "/status/tools");
+            return DoctorFinding::fine(format!("gateway {id}"), format!("{tools} tools"));
+        }
+        let fix = format!("`toolgate describe gateway {id}`, then mend its bindings");
+        DoctorFinding::warning(format!("gateway {id}"), problems.join("; "), fix)
+    };
+    Ok(gateways.iter().map(finding).collect())
+}
+
+async fn tokens(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
+    let tokens = match admin.list(&TOKEN).await {
+        Ok(tokens) => tokens,
+        // A token that can read servers cannot necessarily read tokens.
+        Err(fault) if fault.kind == CliErrorKind::Denied => return Ok(Vec::new()),
+        Err(fault) => return Err(fault),
+    };
+    Ok(expiring_tokens(&tokens, crate::cli::now()))
+}
+
+/// Lists tokens that expire soon, except tokens that the command line creates for one command.
+fn expiring_tokens(tokens: &[Value], now: u64) -> Vec<DoctorFinding> {
+    let finding = |token: &Value| {
+        let at = token
+            .pointer("/spec/expireTime")
+            .and_then(Value::as_str)
+            .and_then(cell::parse_timestamp)?;
+        // A revoked token needs no successor.
+        if token.pointer("/status/revoked") == Some(&Value::Bool(true)) {
+            return None;
+        }
+        let id = cell::id(token, "/metadata/name");
+        (now < at && at - now < EXPIRES_SOON_MILLIS && !id.starts_with("cli-")).then(|| {
+            let what = format!("ends in {}", cell::format_duration((at - now) / 1000));
+            DoctorFinding::warning(
+                format!("token {id}"),
+                what,
+                "create its successor and hand it out in time",
+            )
+        })
+    };
+    tokens.iter().filter_map(finding).collect()
+}
+
+/// Lists the proxies, or returns `None` if the token may not read them: they belong to the deployment, not to an
+/// organization.
+async fn proxies(admin: &mut AdminClient) -> Result<Option<Vec<Value>>, CliError> {
+    match admin.list(&PROXY).await {
+        Ok(proxies) => Ok(Some(proxies)),
+        Err(fault) if fault.kind == CliErrorKind::Denied => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn fleet_not_visible() -> Vec<DoctorFinding> {
+    let fix = "use the system token to look at proxies too";
+    vec![DoctorFinding::warning(
+        "proxies",
+        "this token may not look at the fleet",
+        fix,
+    )]
+}
+
+fn fleet(proxies: &[Value]) -> Vec<DoctorFinding> {
+    if proxies.is_empty() {
+        let fix = "`toolgate proxies join-token > join.json`, then `toolgate proxy --join join.json --control-plane URL`";
+        return vec![DoctorFinding::broken("proxies", "none has connected", fix)];
+    }
+    let finding = |proxy: &Value| {
+        let id = cell::id(proxy, "/name");
+        let subject = format!("proxy {id}");
+        let versions = format!(
+            "wanted {}, acked {}",
+            cell::version(proxy, "/wanted"),
+            cell::version(proxy, "/acked")
+        );
+        match crate::cli::client::kind::proxy_state(proxy).as_str() {
+            "in sync" => DoctorFinding::fine(subject, versions),
+            "behind" => DoctorFinding::warning(
+                subject,
+                format!("behind: {versions}"),
+                "look again in a second; if it stays, read that proxy's log",
+            ),
+            "refusing" => DoctorFinding::broken(
+                subject,
+                format!("refuses parts of its configuration: {versions}"),
+                "`toolgate proxies` names them with reasons",
+            ),
+            _ => {
+                let seen = cell::age(proxy, "/lastSeenTime", crate::cli::now());
+                let fix = "it serves on with what it holds; check its process and its way to the control plane";
+                DoctorFinding::warning(subject, format!("away, last seen {seen} ago"), fix)
+            }
+        }
+    };
+    proxies.iter().map(finding).collect()
+}
+
+fn report(out: &mut OutputWriter, findings: &[DoctorFinding]) -> Result<(), CliError> {
+    let as_json = |finding: &DoctorFinding| json!({ "verdict": finding.word(), "subject": finding.subject, "finding": finding.detail, "fix": finding.fix });
+    match out.format() {
+        OutputFormat::Json => out.json(&findings.iter().map(as_json).collect())?,
+        OutputFormat::Yaml => out.yaml(&findings.iter().map(as_json).collect())?,
+        OutputFormat::Name | OutputFormat::Table | OutputFormat::Wide => {
+            for finding in findings {
+                out.line(format_args!(
+                    "{:<6}  {}: {}",
+                    finding.word(),
+                    finding.subject,
+                    finding.detail
+                ))?;
+                if !finding.fix.is_empty() {
+                    out.line(format_args!("        fix: {}", finding.fix))?;
+                }
+            }
+        }
+    }
+    let broken = findings
+        .iter()
+        .filter(|finding| finding.severity == FindingSeverity::Broken)
+        .count();
+    match broken {
+        0 => Ok(()),
+        count => Err(CliError::error(cell::counted(
+            count,
+            "thing is broken",
+            "things are broken",
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! `gateway create`: creates an endpoint for clients with one command.
+
+mod offer_selection;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+pub use self::offer_selection::offers_something;
+use self::offer_selection::{OfferSelection, SelectableKind, unknown_names};
+use crate::cli::{
+    client::{
+        admin::AdminOptions,
+        kind::{CATALOGUE, GATEWAY},
+    },
+    output::{OutputFormat, OutputWriter, cell, error::CliError},
+};
+
+/// Work with gateways.
+#[derive(Debug, clap::Subcommand)]
+pub enum GatewayCommand {
+    /// Creates an MCP endpoint that offers what servers have.
+    Create(CreateGatewayArgs),
+}
+
+/// Creates a gateway.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate gateway create tools --server git\n\
+    \x20 toolgate gateway create few --server git --server mail --tools git/search,mail/send\n\
+    \x20 toolgate gateway create many --server git --server mail --listing progressive")]
+pub struct CreateGatewayArgs {
+    /// Id of the gateway; its endpoint is /v1/mcp/NAME on every proxy.
+    pub name: String,
+    /// Server that it offers something of; repeat for several.
+    #[arg(long = "server", required = true, value_name = "SERVER", add = crate::cli::commands::completion::by(crate::cli::commands::completion::servers))]
+    pub servers: Vec<String>,
+    /// `all`, `none`, or tools by their servers' names, comma-separated; with several servers as `server/tool`.
+    #[arg(long, default_value = "all", value_delimiter = ',', add = crate::cli::commands::completion::by(crate::cli::commands::completion::tools_of_servers))]
+    pub tools: Vec<String>,
+    /// `all`, `none`, or prompts as with --tools. Left out: all prompts together with all tools, else none.
+    #[arg(long, value_delimiter = ',')]
+    pub prompts: Option<Vec<String>>,
+    /// `all`, `none`, or the servers whose resources it offers. Left out: as with --prompts.
+    #[arg(long, value_delimiter = ',')]
+    pub resources: Option<Vec<String>>,
+    /// Naming of its tools, prompts and resources.
+    #[arg(long, value_enum, default_value_t)]
+    pub prefix: PrefixModeArg,
+    /// Content of its list of tools: all of them, or two tools with which the others are found and run.
+    #[arg(long, value_enum, default_value_t)]
+    pub listing: ToolListingArg,
+    /// Instructions for agents, placed ahead of the servers' own instructions.
+    #[arg(long, default_value = "")]
+    pub instructions: String,
+    /// Check everything, write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Prefix modes at the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum PrefixModeArg {
+    /// SERVER__tool.
+    #[default]
+    Always,
+    /// The tool's own name; one server only.
+    Single,
+    /// The tool's own name; two of one name are an error.
+    Never,
+}
+
+/// Tool listings at the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ToolListingArg {
+    /// Every tool.
+    #[default]
+    All,
+    /// search_tools and run_tool.
+    Progressive,
+}
+
+impl ToolListingArg {
+    fn as_proto(self) -> &'static str {
+        match self {
+            Self::All => "TOOL_LISTING_ALL",
+            Self::Progressive => "TOOL_LISTING_PROGRESSIVE",
+        }
+    }
+}
+
+impl PrefixModeArg {
+    fn as_proto(self) -> &'static str {
+        match self {
+            Self::Always => "PREFIX_MODE_ALWAYS",
+            Self::Single => "PREFIX_MODE_SINGLE",
+            Self::Never => "PREFIX_MODE_NEVER",
+        }
+    }
+}
+
+impl CreateGatewayArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let choice = OfferSelection::new(
+            &self.servers,
+            &self.tools,
+            self.prompts.as_deref(),
+            self.resources.as_deref(),
+        );
+        let bindings = choice.bindings()?;
+        let gateway = json!({ "spec": {
+            "prefix": self.prefix.as_proto(),
+            "listing": self.listing.as_proto(),
+            "bindings": bindings,
+            "instructions": self.instructions,
+        } });
+        let mut admin = self.admin.connect()?;
+        let catalogues = match choice.selects_by_name() {
+            true => admin.list(&CATALOGUE).await.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let mut slips = Vec::new();
+        for what in [SelectableKind::Tool, SelectableKind::Prompt] {
+            slips.extend(self::unknown_names(
+                what,
+                &gateway["spec"]["bindings"],
+                &catalogues,
+            ));
+        }
+        let created = admin
+            .create(&GATEWAY, &self.name, gateway, self.dry_run)
+            .await?;
+        match out.format() {
+            OutputFormat::Json => out.json(&created),
+            OutputFormat::Yaml => out.yaml(&crate::cli::commands::objects::to_document(
+                &GATEWAY, &created,
+            )),
+            OutputFormat::Name => out.line(GATEWAY.name_of(&created)),
+            OutputFormat::Table | OutputFormat::Wide => self.report(out, &created, &slips),
+        }
+    }
+
+    fn report(
+        &self,
+        out: &mut OutputWriter,
+        created: &Value,
+        slips: &[String],
+    ) -> Result<(), CliError> {
+        let suffix = if self.dry_run { " (dry run)" } else { "" };
+        let count = |list: &str| created["status"][list].as_array().map_or(0, Vec::len);
+        let mut offers = cell::counted(count("tools"), "tool", "tools");
+        if count("prompts") > 0 {
+            offers += &format!(", {}", cell::counted(count("prompts"), "prompt", "prompts"));
+        }
+        if count("resources") > 0 {
+            let servers = cell::counted(count("resources"), "server", "servers");
+            offers += &format!(", resources of {servers}");
+        }
+        out.line(format_args!(
+            "gateway {} created{suffix}: {offers}",
+            self.name
+        ))?;
+        for problem in created["status"]["problems"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            out.notice(format_args!(
+                "  problem: {}",
+                problem.as_str().unwrap_or_default()
+            ));
+        }
+        for slip in slips {
+            out.notice(format_args!("  warning: {slip}"));
+        }
+        if !slips.is_empty() {
+            out.notice(format_args!(
+                "  next: `toolgate delete gateway {0}`, then create it with the right names; or mend it: \
+                 `toolgate get gateway {0} -o yaml`, then `toolgate apply -f`",
+                self.name
+            ));
+            return Ok(());
+        }
+        out.notice(format_args!("  next: `toolgate token create ci --gateway {0}`, then `toolgate connect claude-code --gateway {0}`", self.name));
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! `token create` and `token revoke`. The secret is printed once, alone on standard output.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use crate::cli::{
+    client::{
+        admin::{AdminClient, AdminOptions},
+        kind::{GATEWAY, TOKEN},
+        suggestions,
+    },
+    output::{OutputFormat, OutputWriter, error::CliError},
+};
+
+/// Work with tokens.
+#[derive(Debug, clap::Subcommand)]
+pub enum TokenCommand {
+    /// Creates a bearer token and shows it, this once.
+    Create(CreateTokenArgs),
+    /// Revokes a token on every proxy within seconds; its record stays.
+    Revoke(RevokeTokenArgs),
+}
+
+/// Creates a token.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate token create laptop --gateway tools --ttl 30d\n\
+    \x20 toolgate token create ci --gateway tools --tool git__search --team build")]
+pub struct CreateTokenArgs {
+    /// Id of the token.
+    pub name: String,
+    /// Gateway it may call; repeat for several. Without: all of the organization.
+    #[arg(long = "gateway", value_name = "GATEWAY", add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
+    pub gateways: Vec<String>,
+    /// Tool, by the name clients see, that it may use; repeat for several. Without: all.
+    #[arg(long = "tool", value_name = "TOOL", add = crate::cli::commands::completion::by(crate::cli::commands::completion::tools))]
+    pub tools: Vec<String>,
+    /// Time until it expires, e.g. 30d, 12h, 1h30m. Without: it works until it is revoked.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub ttl: Option<Duration>,
+    /// User it stands for. Without user and team: the organization itself.
+    #[arg(long, conflicts_with = "team")]
+    pub user: Option<String>,
+    /// Team it stands for.
+    #[arg(long)]
+    pub team: Option<String>,
+    /// Role at the admin API.
+    #[arg(long, value_enum, default_value_t)]
+    pub role: AdminRoleArg,
+    /// For people.
+    #[arg(long, default_value = "")]
+    pub description: String,
+    /// Check everything, write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Revokes a token.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate token revoke laptop")]
+pub struct RevokeTokenArgs {
+    /// Id of the token.
+    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::tokens))]
+    pub name: String,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Admin roles at the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum AdminRoleArg {
+    /// Nothing: for clients of gateways.
+    #[default]
+    None,
+    /// Read.
+    Viewer,
+    /// And write gateways and servers.
+    Editor,
+    /// And write credentials, tokens and the organization.
+    Admin,
+}
+
+impl AdminRoleArg {
+    fn as_proto(self) -> &'static str {
+        match self {
+            Self::None => "ADMIN_ROLE_UNSPECIFIED",
+            Self::Viewer => "ADMIN_ROLE_VIEWER",
+            Self::Editor => "ADMIN_ROLE_EDITOR",
+            Self::Admin => "ADMIN_ROLE_ADMIN",
+        }
+    }
+}
+
+/// Token to create, apart from its id.
+#[derive(Debug, Default)]
+pub struct TokenRequest {
+    /// Gateways that it may call; empty means all.
+    pub gateways: Vec<String>,
+    /// Tools that it may use; empty means all.
+    pub tools: Vec<String>,
+    /// Lifetime; `None` means until it is revoked.
+    pub ttl: Option<Duration>,
+    /// Description for users.
+    pub description: String,
+}
+
+/// Creates a token and returns the response of the API: `token` and `secret`.
+pub async fn create_token(
+    admin: &mut AdminClient,
+    id: &str,
+    wish: &TokenRequest,
+) -> Result<Value, CliError> {
+    let spec = spec_of(wish, crate::cli::now());
+    admin
+        .create(&TOKEN, id, json!({ "spec": spec }), false)
+        .await
+}
+
+fn spec_of(wish: &TokenRequest, now: u64) -> Value {
+    let mut spec = json!({
+        "description": wish.description,
+        "gateways": wish.gateways,
+        "tools": wish.tools,
+        "organization": true,
+    });
+    if let Some(ttl) = wish.ttl {
+        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let at = i64::try_from(now.saturating_add(millis)).unwrap_or(i64::MAX);
+        if let Ok(at) = jiff::Timestamp::from_millisecond(at) {
+            spec["expireTime"] = json!(at.to_string());
+        }
+    }
+    spec
+}
+
+impl CreateTokenArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let mut admin = self.admin.connect()?;
+        let warnings = check_names(&mut admin, &self.gateways, &self.tools).await?;
+        let wish = TokenRequest {
+            gateways: self.gateways,
+            tools: self.tools,
+            ttl: self.ttl,
+            description: self.description,
+        };
+        let mut spec = spec_of(&wish, crate::cli::now());
+        let scope = match (self.user, self.team) {
+            (Some(user), _) => Some(("user", user)),
+            (None, team) => team.map(|team| ("team", team)),
+        };
+        if let (Some((scope, id)), Some(members)) = (scope, spec.as_object_mut()) {
+            members.remove("organization");
+            members.insert(scope.to_owned(), json!(id));
+        }
+        spec["adminRole"] = json!(self.role.as_proto());
+        let answer = admin
+            .create(&TOKEN, &self.name, json!({ "spec": spec }), self.dry_run)
+            .await?;
+        report(out, &answer, self.dry_run)?;
+        for warning in warnings {
+            out.notice(warning);
+        }
+        Ok(())
+    }
+}
+
+/// Checks the names of gateways and tools. A missing gateway is an error; a missing tool may appear later and is
+/// only a warning.
+async fn check_names(
+    admin: &mut AdminClient,
+    gateways: &[String],
+    tools: &[String],
+) -> Result<Vec<String>, CliError> {
+    let mut reached = Vec::new();
+    for id in gateways {
+        reached.extend(suggestions::require_gateway(admin, id).await?);
+    }
+    if tools.is_empty() {
+        return Ok(Vec::new());
+    }
+    if gateways.is_empty() {
+        reached = admin.list(&GATEWAY).await.unwrap_or_default();
+    }
+    Ok(unoffered_tools(&reached, tools))
+}
+
+fn unoffered_tools(gateways: &[Value], tools: &[String]) -> Vec<String> {
+    // Without readable gateways the tools are unknown.
+    if gateways.is_empty() {
+        return Vec::new();
+    }
+    let offered = suggestions::tool_names(gateways);
+    let missing = tools
+        .iter()
+        .filter(|tool| !offered.contains(&tool.as_str()));
+    missing
+        .map(|tool| {
+            let near = suggestions::suggestion(tool, offered.iter().copied());
+            format!("warning: no gateway of this token offers a tool `{tool}` now{near}")
+        })
+        .collect()
+}
+
+fn report(out: &mut OutputWriter, answer: &Value, dry_run: bool) -> Result<(), CliError> {
+    let token = &answer["token"];
+    let secret = answer["secret"].as_str().unwrap_or_default();
+    let mut result = json!({ "name": TOKEN.name_of(token), "token": secret });
+    if let Some(expires) = token.pointer("/spec/expireTime") {
+        result["expireTime"] = expires.clone();
+    }
+    match out.format() {
+        OutputFormat::Json => out.json(&result),
+        OutputFormat::Yaml => out.yaml(&result),
+        OutputFormat::Name => out.line(TOKEN.name_of(token)),
+        OutputFormat::Table | OutputFormat::Wide if dry_run => {
+            out.line("token would be created (dry run)")
+        }
+        OutputFormat::Table | OutputFormat::Wide => {
+            out.line(secret)?;
+            out.notice("This is the token. It is shown here and nowhere else: keep it.");
+            Ok(())
+        }
+    }
+}
+
+/// Revokes the token with a full resource name.
+pub async fn revoke(admin: &mut AdminClient, name: &str) -> Result<(), CliError> {
+    let request = json!({ "name": name, "requestId": toolgate_runtime::random::id() });
+    admin.call("Tokens", "RevokeToken", request).await.map(drop)
+}
+
+impl RevokeTokenArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let mut admin = self.admin.connect()?;
+        let name = TOKEN.resource_name(admin.organization(), &self.name);
+        revoke(&mut admin, &name).await?;
+        out.line(format_args!("{name} revoked"))
+    }
+}
+
+/// Parses a duration such as `30d`, `12h`, `1h30m`, `45s` or `2w`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let invalid = || format!("`{text}` is not a duration: write it like 30d, 12h, 1h30m or 45s");
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or_else(invalid)?;
+        let (number, after) = rest.split_at(digits);
+        let unit = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        let seconds: u64 = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            "w" => 604_800,
+            _ => return Err(invalid()),
+        };
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let part = number
+            .checked_mul(seconds)
+            .map(Duration::from_secs)
+            .ok_or_else(invalid)?;
+        total = total.checked_add(part).ok_or_else(invalid)?;
+        rest = after;
+    }
+    if total.is_zero() {
+        Err(invalid())
+    } else {
+        Ok(total)
+    }
+}
+
+/// Parses a duration that may be zero: `0s`.
+pub fn parse_pause(text: &str) -> Result<Duration, String> {
+    match text.trim() {
+        "0" | "0s" => Ok(Duration::ZERO),
+        longer => parse_duration(longer),
+    }
+}
+
+#[cfg(test)]
+mod tests;
