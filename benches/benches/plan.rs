@@ -1,7 +1,6 @@
 //! Planning of one request (parse, classify, plan) on a gateway with 500 tools.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use toolgate_benches::fixture::{ConfigFixture, FixtureSize, HASH};
@@ -30,7 +29,7 @@ fn fixture() -> Option<PlanFixture> {
         gateways: 0,
     })
     .ok()?;
-    let caller = Caller::new(Arc::clone(world.view.token(&HASH)?));
+    let caller = world.view.caller(&HASH.into())?.clone();
     let sealer = Sealer::new(&[SealingKey {
         epoch: 1,
         secret: vec![1; 32].into(),

@@ -58,7 +58,7 @@ fn server(id: &str) -> Result<Server> {
     Ok(Server {
         name: name(id)?,
         meta: ObjectMeta::default(),
-        url: "https://tools.example/mcp".parse()?,
+        source: toolgate_model::ServerSource::remote("https://tools.example/mcp".parse()?),
         credential: None,
         era: EraPolicy::Probe,
         timeouts: CallTimeouts::default(),

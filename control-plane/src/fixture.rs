@@ -281,7 +281,7 @@ pub(crate) fn server(id: &str) -> Server {
     Server {
         name: name(id),
         meta: ObjectMeta::default(),
-        url: "http://127.0.0.1:9/mcp".parse().unwrap(),
+        source: toolgate_model::ServerSource::remote("http://127.0.0.1:9/mcp".parse().unwrap()),
         credential: None,
         era: EraPolicy::Probe,
         timeouts: CallTimeouts::default(),

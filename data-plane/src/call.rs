@@ -77,8 +77,8 @@ pub(crate) fn context<S: ConfigSource>(
         body: request.received.body(),
         principal: Arc::clone(caller.principal()),
         holder: request.place.budget_owner(),
-        token: caller.token().hash,
-        expires: caller.token().expires,
+        authn: caller.authn().id,
+        expires: caller.authn().expires,
         session,
         trace: account.span_parent(),
     }

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::watch::Receiver;
 use toolgate_data_core::{
-    Sealer, TokenHasher, View,
+    AuthnId, Sealer, TokenHasher, View,
     port::{CredentialResolver, RevocationList},
 };
-use toolgate_model::{Slug, TokenHash, Version};
+use toolgate_model::{Slug, Version};
 use toolgate_sync::{FleetMembership, SharedKeys, SyncHandle};
 
 /// Configuration and keys of a proxy. Readers neither wait nor lock.
@@ -26,11 +26,14 @@ pub trait ConfigSource:
     /// Returns a receiver that changes with every view.
     fn changes(&self) -> Receiver<Version>;
 
-    /// Returns a receiver of the revoked tokens, which changes ahead of the view.
-    fn revocations(&self) -> Receiver<Arc<BTreeSet<TokenHash>>>;
+    /// Returns a receiver of the revoked proofs, which changes ahead of the view.
+    fn revocations(&self) -> Receiver<Arc<BTreeSet<AuthnId>>>;
 
     /// Returns the id of this proxy.
     fn proxy_id(&self) -> &Slug;
+
+    /// Returns the region of this proxy, or an empty string.
+    fn region(&self) -> &str;
 
     /// Returns a receiver of this proxy's fleet identity; `None` until it has joined.
     fn membership(&self) -> Receiver<Option<FleetMembership>>;
@@ -60,12 +63,16 @@ impl ConfigSource for SyncHandle {
         self.version()
     }
 
-    fn revocations(&self) -> Receiver<Arc<BTreeSet<TokenHash>>> {
+    fn revocations(&self) -> Receiver<Arc<BTreeSet<AuthnId>>> {
         Self::revocations(self)
     }
 
     fn proxy_id(&self) -> &Slug {
         Self::proxy_id(self)
+    }
+
+    fn region(&self) -> &str {
+        Self::region(self)
     }
 
     fn membership(&self) -> Receiver<Option<FleetMembership>> {

@@ -1,5 +1,5 @@
-//! Limits of concurrent requests and request rates, per token and in total. Evaluated before a body is read, so that a
-//! refusal is cheap. A token that is revoked or removed ends its running requests here.
+//! Limits of concurrent requests and request rates, per authenticated proof and in total. Evaluated before a body is
+//! read, so that a refusal is cheap. A proof that is revoked or removed ends its running requests here.
 
 use std::{
     collections::HashMap,
@@ -12,8 +12,8 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use toolgate_data_core::Refusal;
-use toolgate_model::{Principal, TokenHash};
+use toolgate_data_core::{AuthnId, Caller, Refusal};
+use toolgate_model::Principal;
 use toolgate_runtime::budget::BudgetOwner;
 
 /// Limits of requests.
@@ -42,7 +42,7 @@ impl Default for RequestLimits {
 
 const SHARDS: usize = 64;
 
-/// Limiter of requests; holds the usage of every token.
+/// Limiter of requests; holds the usage of every proof.
 pub(crate) struct RequestLimiter {
     limits: RequestLimits,
     running: Arc<AtomicU32>,
@@ -50,18 +50,18 @@ pub(crate) struct RequestLimiter {
     origin: Instant,
 }
 
-/// Usage of a part of the tokens.
-type UsageShard = RwLock<HashMap<TokenHash, Arc<TokenUsage>>>;
+/// Usage of a part of the proofs.
+type UsageShard = RwLock<HashMap<AuthnId, Arc<AuthnUsage>>>;
 
-/// Usage of one token.
+/// Usage of one proof, such as an API token.
 #[derive(Debug)]
-struct TokenUsage {
-    /// Budget owner that request memory is charged to: the principal, regardless of its number of tokens.
+struct AuthnUsage {
+    /// Budget owner that request memory is charged to: the principal, regardless of its number of proofs.
     holder: BudgetOwner,
     running: AtomicU32,
-    /// Theoretical arrival time of the token's next request at its rate (GCRA), in microseconds after the origin.
+    /// Theoretical arrival time of the proof's next request at its rate (GCRA), in microseconds after the origin.
     theoretical_arrival: AtomicU64,
-    /// True once the token is revoked or removed.
+    /// True once the proof is revoked or removed.
     has_ended: AtomicBool,
     end_notify: Notify,
 }
@@ -70,7 +70,7 @@ struct TokenUsage {
 #[derive(Debug)]
 pub(crate) struct RequestPermit {
     total: Arc<AtomicU32>,
-    usage: Arc<TokenUsage>,
+    usage: Arc<AuthnUsage>,
 }
 
 impl RequestLimiter {
@@ -84,14 +84,9 @@ impl RequestLimiter {
         }
     }
 
-    /// Returns a permit for one request of this token and principal.
-    pub(crate) fn acquire(
-        &self,
-        token: &TokenHash,
-        principal: &Principal,
-        now: Instant,
-    ) -> Result<RequestPermit, Refusal> {
-        let lane = self.usage(token, principal);
+    /// Returns a permit for one request of this caller.
+    pub(crate) fn acquire(&self, caller: &Caller, now: Instant) -> Result<RequestPermit, Refusal> {
+        let lane = self.usage(caller);
         if let Some(rate) = self.limits.rate_per_token {
             let now = now.saturating_duration_since(self.origin);
             lane.check_rate(now, rate, self.limits.burst_per_token)?;
@@ -117,12 +112,12 @@ impl RequestLimiter {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Drops the tokens that `keep` rejects and ends their requests.
-    pub(crate) fn retain(&self, keep: impl Fn(&TokenHash) -> bool) {
+    /// Drops the proofs that `keep` rejects and ends their requests.
+    pub(crate) fn retain(&self, keep: impl Fn(&AuthnId) -> bool) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|token, lane| {
-                let kept = keep(token);
+            shard.retain(|authn, lane| {
+                let kept = keep(authn);
                 if !kept {
                     lane.end();
                 }
@@ -131,36 +126,37 @@ impl RequestLimiter {
         }
     }
 
-    /// Drops this token and ends its requests.
-    pub(crate) fn end_token(&self, token: &TokenHash) {
+    /// Drops this proof and ends its requests.
+    pub(crate) fn end_authn(&self, authn: &AuthnId) {
         let mut shard = self
-            .shard(token)
+            .shard(authn)
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = shard.remove(token) {
+        if let Some(lane) = shard.remove(authn) {
             lane.end();
         }
     }
 
-    fn shard(&self, token: &TokenHash) -> &UsageShard {
-        // The hash is keyed, so its first byte is uniformly distributed.
-        &self.shards[usize::from(token.0[0]) % SHARDS]
+    fn shard(&self, authn: &AuthnId) -> &UsageShard {
+        // Ids are uniformly distributed, so their first byte is as well.
+        &self.shards[usize::from(authn.0[0]) % SHARDS]
     }
 
-    fn usage(&self, token: &TokenHash, principal: &Principal) -> Arc<TokenUsage> {
-        let shard = self.shard(token);
+    fn usage(&self, caller: &Caller) -> Arc<AuthnUsage> {
+        let authn = &caller.authn().id;
+        let shard = self.shard(authn);
         let known = shard.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = known.get(token) {
+        if let Some(lane) = known.get(authn) {
             return Arc::clone(lane);
         }
         drop(known);
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let lane = shard.entry(*token);
-        Arc::clone(lane.or_insert_with(|| Arc::new(TokenUsage::of(principal))))
+        let lane = shard.entry(*authn);
+        Arc::clone(lane.or_insert_with(|| Arc::new(AuthnUsage::of(caller.principal()))))
     }
 }
 
-impl TokenUsage {
+impl AuthnUsage {
     fn of(principal: &Principal) -> Self {
         Self {
             holder: BudgetOwner::of(principal),
@@ -171,7 +167,7 @@ impl TokenUsage {
         }
     }
 
-    /// Counts one request; refuses it if the token has used up its rate and its burst.
+    /// Counts one request; refuses it if the proof has used up its rate and its burst.
     fn check_rate(&self, now: Duration, rate: u32, burst: u32) -> Result<(), Refusal> {
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let each = 1_000_000 / u64::from(rate.max(1));
@@ -191,7 +187,7 @@ impl TokenUsage {
     }
 }
 
-impl TokenUsage {
+impl AuthnUsage {
     fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
         self.end_notify.notify_waiters();
@@ -212,19 +208,19 @@ impl RequestPermit {
         self.usage.holder
     }
 
-    /// Completes when the token is revoked or removed.
-    pub(crate) fn token_ended(&self) -> impl Future<Output = ()> + Send + '_ {
+    /// Completes when the caller's proof is revoked or removed.
+    pub(crate) fn authn_ended(&self) -> impl Future<Output = ()> + Send + '_ {
         self.usage.ended()
     }
 
-    /// Like [`token_ended`](Self::token_ended), for use beyond the life of the permit.
-    pub(crate) fn token_ended_static(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Like [`authn_ended`](Self::authn_ended), for use beyond the life of the permit.
+    pub(crate) fn authn_ended_static(&self) -> impl Future<Output = ()> + Send + 'static {
         let lane = Arc::clone(&self.usage);
         async move { lane.ended().await }
     }
 
-    /// Returns `true` if the token is revoked or removed.
-    pub(crate) fn is_token_ended(&self) -> bool {
+    /// Returns `true` if the caller's proof is revoked or removed.
+    pub(crate) fn is_authn_ended(&self) -> bool {
         self.usage.has_ended.load(Ordering::Acquire)
     }
 }

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use toolgate_data_core::{
-    Caller, Refusal, View,
+    AuthnId, Caller, Refusal, View,
     notify::view_change::{self, ViewComparison},
 };
-use toolgate_model::{SessionSharing, Slug, TokenHash};
+use toolgate_model::{SessionSharing, Slug};
 use toolgate_runtime::{Drain, SharedClock};
 use toolgate_session::{
     CancelHandle, ChangeFeeds, ElicitationRegistry, InFlight, SessionContext, SessionRegistry,
@@ -52,28 +52,27 @@ pub(crate) struct ElicitingCall {
     pub(crate) call: CancelHandle,
     /// Gateway of the client.
     pub(crate) gateway: Slug,
-    /// Token of the client.
-    pub(crate) token: TokenHash,
+    /// Proof by which the client was authenticated.
+    pub(crate) authn: AuthnId,
 }
 
 impl ElicitingCall {
     /// Returns `true` if the client is still served and can answer.
     pub(crate) fn is_served(&self, view: &View) -> bool {
-        view_change::is_served(view, &self.gateway, &self.token)
+        view_change::is_served(view, &self.gateway, &self.authn)
     }
 }
 
 impl<S: ConfigSource> ProxyState<S> {
     /// Returns a permit for one request. A later revocation ends the request through its permit; a revocation between
-    /// the check of the token and this call is detected here.
+    /// authentication and this call is detected here.
     pub(crate) fn acquire_permit(
         &self,
         caller: &Caller,
         now: Instant,
     ) -> Result<RequestPermit, Refusal> {
-        let token = &caller.token().hash;
-        let place = self.limiter.acquire(token, caller.principal(), now)?;
-        if self.source.is_revoked(token) {
+        let place = self.limiter.acquire(caller, now)?;
+        if self.source.is_revoked(&caller.authn().id) {
             return Err(Refusal::Unauthenticated);
         }
         Ok(place)
@@ -100,9 +99,9 @@ impl<S: ConfigSource> ProxyState<S> {
         });
     }
 
-    /// Ends all requests of revoked tokens, streams included.
-    pub(crate) fn end_tokens<'a>(&self, tokens: impl Iterator<Item = &'a TokenHash>) {
-        tokens.for_each(|token| self.limiter.end_token(token));
+    /// Ends all requests of revoked proofs, streams included.
+    pub(crate) fn end_revoked<'a>(&self, revoked: impl Iterator<Item = &'a AuthnId>) {
+        revoked.for_each(|authn| self.limiter.end_authn(authn));
     }
 
     /// Handles a new view: drops state of what was removed and notifies clients of changed lists.
@@ -118,6 +117,6 @@ impl<S: ConfigSource> ProxyState<S> {
         self.upstream_sessions.view_changed(after);
         self.upstream.retain(after);
         self.metrics.retain(after);
-        self.limiter.retain(|token| after.token(token).is_some());
+        self.limiter.retain(|authn| after.caller(authn).is_some());
     }
 }

@@ -3,10 +3,7 @@
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
 
 use toolgate_actor::ActorSystem;
-use toolgate_data_core::{
-    port::{CredentialResolver, UpstreamSessionTransport},
-    session::owning_proxy,
-};
+use toolgate_data_core::session::owning_proxy;
 use toolgate_egress::{Egress, EgressError, EgressPolicy};
 use toolgate_ingress::{Listener, ListenerOptions, listener::ListenerError};
 use toolgate_runtime::{
@@ -19,7 +16,8 @@ use toolgate_session::{
 };
 use toolgate_sync::ProxyContext;
 use toolgate_upstream::{
-    FeedNetwork, SessionNetwork, UpstreamClient, UpstreamOptions, UpstreamRegistry,
+    ConfiguredEndpoints, FeedNetwork, SessionNetwork, UpstreamClient, UpstreamOptions,
+    UpstreamRegistry,
 };
 
 use crate::{
@@ -124,17 +122,18 @@ impl DataPlane {
             Arc::clone(&clock),
         );
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
-        let upstream = Arc::new(UpstreamRegistry::new(UpstreamOptions {
+        let upstream = UpstreamOptions {
             egress: Egress::new(options.egress)?,
-            credentials: Arc::new(source.clone()) as Arc<dyn CredentialResolver>,
+            credentials: Arc::new(source.clone()),
+            endpoints: Arc::new(ConfiguredEndpoints),
+            region: source.region().to_owned(),
             clock: Arc::clone(&clock),
             drain: drain.clone(),
             answers: options.response_bytes,
-        }));
-        let network: Arc<dyn UpstreamSessionTransport> =
-            Arc::new(SessionNetwork::new(Arc::clone(&upstream)));
+        };
+        let upstream = Arc::new(UpstreamRegistry::new(upstream));
         let links = UpstreamSessionRegistry::new(
-            network,
+            Arc::new(SessionNetwork::new(Arc::clone(&upstream))),
             actors.clone(),
             Arc::clone(&clock),
             drain.clone(),
@@ -257,7 +256,7 @@ async fn follow_source<S: ConfigSource>(plane: Arc<ProxyState<S>>) {
             () = &mut settled => break,
             Ok(()) = revocations.changed() => {
                 let now = Arc::clone(&revocations.borrow_and_update());
-                plane.end_tokens(now.difference(&revoked));
+                plane.end_revoked(now.difference(&revoked));
                 revoked = now;
             }
             Ok(()) = changes.changed() => {

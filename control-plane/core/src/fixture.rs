@@ -41,7 +41,7 @@ pub(crate) fn server(org: &str, id: &str, credential: Option<&str>) -> Server {
     Server {
         name: name(org, id),
         meta: ObjectMeta::default(),
-        url: "http://127.0.0.1:9/mcp".parse().unwrap(),
+        source: toolgate_model::ServerSource::remote("http://127.0.0.1:9/mcp".parse().unwrap()),
         credential: credential.map(slug),
         era: EraPolicy::Probe,
         timeouts: CallTimeouts::default(),

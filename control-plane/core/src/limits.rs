@@ -81,6 +81,8 @@ pub const EXPOSED_NAME: usize = 64;
 pub const TOKEN_SCOPE_ENTRIES: usize = 1_000;
 /// Maximum length of a request id in characters.
 pub const REQUEST_ID: usize = 128;
+/// Maximum number of endpoints of a server.
+pub const ENDPOINTS: usize = 16;
 /// Maximum length of a region in characters.
 pub const REGION: usize = 63;
 /// Maximum number of objects of one kind in an organization.

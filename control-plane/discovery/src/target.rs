@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use toolgate_model::{CallTimeouts, EraPolicy, ObjectName, Server, snapshot::CredentialRef};
+use toolgate_model::{
+    CallTimeouts, CredentialScope, EraPolicy, ObjectName, Server, snapshot::CredentialRef,
+};
 use url::Url;
 
 /// Servers to probe. A server whose target changes is probed at once.
@@ -13,7 +15,7 @@ pub type ProbeTargets = BTreeMap<ObjectName, Arc<ProbeTarget>>;
 pub struct ProbeTarget {
     /// Name of the server.
     pub server: ObjectName,
-    /// URL of its MCP endpoint.
+    /// URL of its first endpoint. The others are expected to offer the same.
     pub url: Url,
     /// Credential to present. Its revision changes with its value.
     pub credential: Option<CredentialRef>,
@@ -29,10 +31,12 @@ impl ProbeTarget {
         let credential = server.credential.clone().map(|id| CredentialRef {
             id,
             revision: credential_revision.unwrap_or_default(),
+            // A probe is made for all principals.
+            scope: CredentialScope::Shared,
         });
         Self {
             server: server.name.clone(),
-            url: server.url.clone(),
+            url: server.source.endpoints().first().url.clone(),
             credential,
             era: server.era,
             timeouts: server.timeouts,

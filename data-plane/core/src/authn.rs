@@ -1,4 +1,7 @@
-//! Authentication: from a bearer token to a caller with its grant.
+//! Authentication: from a bearer token to a caller with its grant. Past [`authenticate`](authenticate::authenticate),
+//! a request has a [`Caller`](caller::Caller) and no token, so that every kind of proof is treated alike.
 
 pub mod authenticate;
+pub mod caller;
 pub mod grant;
+pub(crate) mod token_view;

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_mcp::{Envelope, FrameLimits, envelope, era, headers, trace::TraceContext};
 use toolgate_model::{
-    AllowList, CallTimeouts, Definition, Digest, Era, ObjectName, ResourceKey, ResourceKind, Slug,
-    Snapshot, SnapshotResource, Timestamp, TokenHash, TokenSubject, UriMode, Version,
+    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, ObjectName, ResourceKey,
+    ResourceKind, Slug, Snapshot, SnapshotResource, Timestamp, TokenHash, TokenSubject, UriMode,
+    Version,
     snapshot::{
         DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource, ServerResource,
         SnapshotEntry, TokenResource,
@@ -14,7 +15,7 @@ use toolgate_model::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Caller, GatewayView, Plan, PlanInput, Sealer, View,
+    AuthnId, Caller, GatewayView, Plan, PlanInput, Sealer, View,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     seal::SealingKey,
     session::session_id::{ClientCapabilities, SessionClaims},
@@ -37,6 +38,14 @@ pub(crate) fn key(kind: ResourceKind, org: &str, id: &str) -> ResourceKey {
 
 pub(crate) fn hash(text: &str) -> TokenHash {
     TokenHash(Digest::of_bytes(text.as_bytes()).0)
+}
+
+pub(crate) fn endpoints(url: &str) -> EndpointList {
+    url.parse().unwrap()
+}
+
+pub(crate) fn authn_id(text: &str) -> AuthnId {
+    AuthnId::from(hash(text))
 }
 
 pub(crate) fn definition(json: &str) -> Definition {
@@ -168,7 +177,7 @@ pub(crate) fn test_snapshot(offers: &[ServerFixture]) -> Snapshot {
     };
     for offer in offers {
         let server = ServerResource {
-            url: format!("https://{}.example/mcp", offer.id),
+            endpoints: endpoints(&format!("https://{}.example/mcp", offer.id)),
             credential: None,
             era: offer.era,
             protocol_version: String::new(),
@@ -313,7 +322,7 @@ impl GatewayFixture {
     }
 
     pub(crate) fn caller(&self, token: &str) -> Caller {
-        Caller::new(Arc::clone(self.view.token(&hash(token)).unwrap()))
+        self.view.caller(&authn_id(token)).unwrap().clone()
     }
 
     /// Plans a POST of a modern client with correct headers, and with the given `Mcp-Param-*` headers.

@@ -4,6 +4,7 @@
 
 pub mod authn;
 pub mod call;
+pub mod endpoint_choice;
 pub mod notify;
 pub mod plan;
 pub mod port;
@@ -14,7 +15,8 @@ pub mod segmented_bytes;
 pub mod session;
 pub mod view;
 
-pub use authn::authenticate::{Caller, TokenHasher, authenticate};
+pub use authn::authenticate::{TokenHasher, authenticate};
+pub use authn::caller::{Authn, AuthnId, AuthnKind, Caller};
 pub use authn::grant::Grant;
 pub use plan::route::route;
 pub use plan::{Plan, PlanInput, plan};
@@ -22,7 +24,7 @@ pub use refusal::Refusal;
 pub use seal::Sealer;
 pub use segmented_bytes::SegmentedBytes;
 pub use session::owning_proxy::OwningProxy;
-pub use view::{GatewayView, PromptView, ServerView, TokenView, ToolView, View};
+pub use view::{GatewayView, PromptView, ServerView, ToolView, View};
 
 #[cfg(test)]
 mod fixture;

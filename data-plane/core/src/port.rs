@@ -13,12 +13,14 @@ use std::{
 };
 
 use toolgate_model::{
-    Principal, SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, snapshot::CredentialRef,
+    CredentialScope, ObjectName, Principal, SessionSharing, Timestamp, TokenSubject,
+    snapshot::CredentialRef,
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    ServerView,
+    AuthnId, ServerView,
+    endpoint_choice::EndpointStatus,
     notify::topic_subscriptions::{ChangeTopics, TopicChange},
     refusal::UpstreamFailure,
     session::{
@@ -31,23 +33,42 @@ use crate::{
 /// Boxed future returned by object-safe trait methods.
 pub type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Tokens revoked after the view was built. Implemented by `sync`.
+/// Proofs revoked after the view was built. Implemented by `sync`.
 pub trait RevocationList: Send + Sync {
-    /// Returns `true` if the token with this hash was revoked.
-    fn is_revoked(&self, hash: &TokenHash) -> bool;
+    /// Returns `true` if the proof with this id was revoked.
+    fn is_revoked(&self, authn: &AuthnId) -> bool;
 }
 
 /// Source of credentials for servers. Implemented by `sync`, used by `upstream`.
 pub trait CredentialResolver: Send + Sync {
-    /// Returns the credential if it is cached. Does not wait and does not hold a lock.
-    fn held(&self, org: &Slug, credential: &CredentialRef) -> Option<Arc<HeaderCredential>>;
+    /// Returns the credential if it is cached. Does not wait; takes no lock for a credential shared by all principals.
+    fn held(&self, request: CredentialRequest<'_>) -> Option<Arc<UpstreamCredential>>;
 
     /// Returns the credential, fetching it if necessary.
     fn resolve(
         &self,
-        org: &Slug,
-        credential: &CredentialRef,
-    ) -> BoxedFuture<'_, Result<Arc<HeaderCredential>, UpstreamFailure>>;
+        request: CredentialRequest<'_>,
+    ) -> BoxedFuture<'_, Result<Arc<UpstreamCredential>, UpstreamFailure>>;
+}
+
+/// Credential that a call needs: which one, for which server, on whose behalf.
+#[derive(Debug, Clone, Copy)]
+pub struct CredentialRequest<'a> {
+    /// Server that the credential is presented to.
+    pub server: &'a ObjectName,
+    /// Reference of that server.
+    pub reference: &'a CredentialRef,
+    /// Principal on whose behalf the server is called. Irrelevant for a credential that all principals share.
+    pub principal: &'a Principal,
+}
+
+/// Endpoints of servers with their health. Implemented by `upstream` for servers run elsewhere.
+pub trait EndpointResolver: Send + Sync {
+    /// Returns the endpoints of the server. Asynchronous, because a server may have to be started first.
+    fn resolve<'a>(
+        &'a self,
+        server: &'a ServerView,
+    ) -> BoxedFuture<'a, Result<Vec<EndpointStatus>, UpstreamFailure>>;
 }
 
 /// Sessions with legacy servers. Implemented by `session`, used by callers of `upstream`.
@@ -108,6 +129,13 @@ pub trait ChangeFeed: Send + 'static {
 
     /// Closes the feed and tells the server. Failures are ignored.
     fn close(self: Box<Self>) -> BoxedFuture<'static, ()>;
+}
+
+/// Credential as it is presented to a server.
+#[derive(Debug, Clone)]
+pub enum UpstreamCredential {
+    /// Header with a fixed value.
+    Header(HeaderCredential),
 }
 
 /// Credential sent to a server in one header.
@@ -177,7 +205,18 @@ impl UpstreamSessionKey {
         conversation: Option<[u8; RANDOM_LEN]>,
         capabilities: ClientCapabilities,
     ) -> Self {
-        let (principal, client_session) = match server.sharing {
+        // A session opened with the credential of one principal must not serve another one.
+        let personal = server
+            .credential
+            .as_ref()
+            .is_some_and(|credential| credential.scope == CredentialScope::PerPrincipal);
+        let sharing = match server.sharing {
+            SessionSharing::Shared if personal => SessionSharing::PerPrincipal,
+            sharing @ (SessionSharing::Shared
+            | SessionSharing::PerPrincipal
+            | SessionSharing::PerSession) => sharing,
+        };
+        let (principal, client_session) = match sharing {
             SessionSharing::PerPrincipal => (Arc::clone(principal), None),
             SessionSharing::PerSession => (Arc::clone(principal), conversation),
             SessionSharing::Shared => {
@@ -263,9 +302,9 @@ impl std::hash::Hash for UpstreamSessionKey {
     }
 }
 
-impl RevocationList for BTreeSet<TokenHash> {
-    fn is_revoked(&self, hash: &TokenHash) -> bool {
-        self.contains(hash)
+impl RevocationList for BTreeSet<AuthnId> {
+    fn is_revoked(&self, authn: &AuthnId) -> bool {
+        self.contains(authn)
     }
 }
 

@@ -21,11 +21,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_mcp::versions;
 use toolgate_model::{
-    AllowList, CallTimeouts, Digest, Era, MaxAnswer, ObjectName, Principal, RelayPolicy,
-    SessionSharing, Slug, Timestamp, TokenHash, Version, snapshot::CredentialRef,
+    CallTimeouts, Digest, EndpointList, Era, MaxAnswer, ObjectName, RelayPolicy, SessionSharing,
+    Version, snapshot::CredentialRef,
 };
 
-use crate::Grant;
+use crate::{AuthnId, Caller, authn::token_view::TokenView};
 
 pub use gateway::{GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
 pub use list::{LIST_TTL_MS, ListPage, PAGE_SIZE};
@@ -39,7 +39,7 @@ pub struct View {
     version: Version,
     gateways: BTreeMap<Box<str>, Arc<GatewayView>>,
     servers: BTreeMap<ObjectName, Arc<ServerView>>,
-    tokens: BTreeMap<TokenHash, Arc<TokenView>>,
+    tokens: BTreeMap<AuthnId, Arc<TokenView>>,
 }
 
 /// View of a server.
@@ -47,8 +47,8 @@ pub struct View {
 pub struct ServerView {
     /// Organization and id.
     pub name: ObjectName,
-    /// Absolute URL.
-    pub url: Box<str>,
+    /// Endpoints, in order of preference.
+    pub endpoints: EndpointList,
     /// Credential to present to the server.
     pub credential: Option<CredentialRef>,
     /// Protocol era, if known.
@@ -68,9 +68,14 @@ pub struct ServerView {
 }
 
 impl ServerView {
-    /// Owner, id and URL as one string, which identifies the server in digests.
+    /// Owner, id and URLs as one string, which identifies the server in digests.
     pub fn identity(&self) -> String {
-        format!("{} {}", self.name, self.url)
+        let mut identity = self.name.to_string();
+        for endpoint in self.endpoints.iter() {
+            identity.push(' ');
+            identity.push_str(endpoint.url.as_str());
+        }
+        identity
     }
 
     /// Protocol version used with the server, or an empty string if it is not known.
@@ -82,32 +87,6 @@ impl ServerView {
             (None, Some(Era::Modern)) => versions::MODERN,
             (None, Some(Era::Legacy) | None) => "",
         }
-    }
-}
-
-/// View of a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenView {
-    /// Organization and id.
-    pub name: ObjectName,
-    /// Hash by which the token is looked up.
-    pub hash: TokenHash,
-    /// Principal that the token stands for.
-    pub principal: Arc<Principal>,
-    /// Gateways of its organization that the token may use.
-    pub gateways: AllowList<Slug>,
-    /// Tools, prompts and resources that the token may use.
-    pub grant: Arc<Grant>,
-    /// Time of expiry.
-    pub expires: Option<Timestamp>,
-    /// Digest of the token resource.
-    pub digest: Digest,
-}
-
-impl TokenView {
-    /// Returns `true` if the token may use this gateway.
-    pub fn allows_gateway(&self, gateway: &GatewayView) -> bool {
-        self.principal.org == gateway.name.org && self.gateways.contains(&gateway.name.id)
     }
 }
 
@@ -155,9 +134,14 @@ impl View {
         self.servers.values()
     }
 
-    /// Returns the token with this hash.
-    pub fn token(&self, hash: &TokenHash) -> Option<&Arc<TokenView>> {
-        self.tokens.get(hash)
+    /// Returns the caller that the proof with this id authenticates. Neither expiry nor revocation is considered.
+    pub fn caller(&self, id: &AuthnId) -> Option<&Caller> {
+        self.token(id).map(|token| &token.caller)
+    }
+
+    /// Returns the token with this id.
+    pub(crate) fn token(&self, id: &AuthnId) -> Option<&Arc<TokenView>> {
+        self.tokens.get(id)
     }
 
     /// Number of gateways, servers and tokens.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use toolgate_data_core::{
-    Caller, GatewayView, View,
+    AuthnId, Caller, GatewayView, View,
     port::UpstreamSessionKey,
     session::session_id::{ClientCapabilities, SessionClaims},
 };
@@ -36,7 +36,7 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
         snapshot.entries.insert(key, SnapshotEntry::new(resource));
     };
     let server = ServerResource {
-        url: url.to_owned(),
+        endpoints: url.parse().unwrap(),
         credential: None,
         era: Some(Era::Legacy),
         protocol_version: String::new(),
@@ -174,7 +174,7 @@ pub(crate) fn gateway(view: &View) -> &Arc<GatewayView> {
 }
 
 pub(crate) fn caller(view: &View, token: &str) -> Caller {
-    Caller::new(Arc::clone(view.token(&hash(token)).unwrap()))
+    view.caller(&AuthnId::from(hash(token))).unwrap().clone()
 }
 
 pub(crate) fn principal(token: &str) -> Arc<toolgate_model::Principal> {

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use toolgate_actor::{ActorHandle, ActorSystem, AskError, SendError};
 use toolgate_data_core::{
-    Caller, GatewayView, Refusal,
+    AuthnId, Caller, GatewayView, Refusal,
     notify::view_change::ViewComparison,
     plan::ResourceTarget,
     session::{
@@ -19,7 +19,7 @@ use toolgate_data_core::{
         session_id::{RANDOM_LEN, SessionClaims},
     },
 };
-use toolgate_model::{Slug, Timestamp, TokenHash};
+use toolgate_model::{Slug, Timestamp};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
 use crate::{
@@ -78,7 +78,7 @@ pub(crate) struct SessionEntry {
     handle: ActorHandle<SessionActor>,
     level: AtomicU8,
     gateway: Slug,
-    token: TokenHash,
+    authn: AuthnId,
     subscriptions: ResourceSubscriptions,
     /// Counts towards the quota of the principal.
     _permit: QuotaPermit,
@@ -211,11 +211,11 @@ impl SessionRegistry {
         }
     }
 
-    /// Notifies sessions whose lists changed, and ends sessions without a gateway or token.
+    /// Notifies sessions whose lists changed, and ends sessions that lost their gateway or proof.
     pub fn view_changed(&self, views: &mut ViewComparison<'_>) {
         self.table.sessions.for_each(|_key, standing| {
-            let concerns = views.changes_for(&standing.gateway, &standing.token);
-            if let Some((gateway, grant)) = views.current(&standing.gateway, &standing.token) {
+            let concerns = views.changes_for(&standing.gateway, &standing.authn);
+            if let Some((gateway, grant)) = views.current(&standing.gateway, &standing.authn) {
                 standing.subscriptions.retain(gateway, grant);
             }
             match concerns {
@@ -250,8 +250,8 @@ impl SessionRegistry {
         subject: SessionContext<'_>,
         share: QuotaPermit,
     ) -> Arc<SessionEntry> {
-        let token = subject.caller.token();
-        let (clock, pace, expires) = (Arc::clone(&self.clock), self.timing, token.expires);
+        let authn = subject.caller.authn();
+        let (clock, pace, expires) = (Arc::clone(&self.clock), self.timing, authn.expires);
         let registry = Arc::downgrade(&self.table);
         Arc::new_cyclic(|standing| {
             let standing = standing.clone();
@@ -263,7 +263,7 @@ impl SessionRegistry {
                 handle: self.system.spawn(actor),
                 level: AtomicU8::new(0),
                 gateway: subject.gateway.name.id.clone(),
-                token: token.hash,
+                authn: authn.id,
                 subscriptions: ResourceSubscriptions::default(),
                 _permit: share,
             }

@@ -14,14 +14,14 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use toolgate_actor::{ActorHandle, ActorSystem};
 use toolgate_data_core::{
-    Caller, GatewayView, Refusal, View,
+    AuthnId, Caller, GatewayView, Refusal, View,
     notify::{
         subscription::{SubscriptionFilter, SubscriptionMachine},
         view_change::{ListChanges, ViewComparison},
     },
     plan::{CallPlan, ResourceTarget},
 };
-use toolgate_model::{Principal, Slug, TokenHash};
+use toolgate_model::{Principal, Slug};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
 use crate::{
@@ -77,7 +77,7 @@ struct SubscriptionTable {
 struct SubscriptionEntry {
     handle: ActorHandle<SubscriptionActor>,
     gateway: Slug,
-    token: TokenHash,
+    authn: AuthnId,
     resources: ResourceSubscriptions,
     tasks: TaskSubscriptions,
 }
@@ -121,8 +121,7 @@ impl SubscriptionRegistry {
 
     /// Opens a subscription. It collects changes from now on and sends them once it is acknowledged.
     pub fn open(&self, wanted: SubscriptionRequest<'_>) -> Result<PendingSubscription, Refusal> {
-        let token = wanted.caller.token();
-        let principal = &token.principal;
+        let (authn, principal) = (wanted.caller.authn(), wanted.caller.principal());
         let registry = &self.table;
         let share = registry.quota.acquire(BudgetOwner::of(principal));
         let share = share.ok_or(Refusal::TooManyOpen("subscriptions"))?;
@@ -134,14 +133,14 @@ impl SubscriptionRegistry {
             _permit: share,
         };
         let machine = SubscriptionMachine::new(wanted.id.into(), &wanted.gateway.server_info);
-        let (clock, pace, expires) = (Arc::clone(&self.clock), self.timing, token.expires);
+        let (clock, pace, expires) = (Arc::clone(&self.clock), self.timing, authn.expires);
         let actor =
             move || SubscriptionActor::new(machine.clone(), Arc::clone(&clock), pace, expires);
         let standing = registry.subscriptions.get_or_insert(&number, || {
             Arc::new(SubscriptionEntry {
                 handle: self.system.spawn(actor),
                 gateway: wanted.gateway.name.id.clone(),
-                token: token.hash,
+                authn: authn.id,
                 resources: ResourceSubscriptions::default(),
                 tasks: TaskSubscriptions::default(),
             })
@@ -157,11 +156,11 @@ impl SubscriptionRegistry {
         })
     }
 
-    /// Notifies subscriptions whose lists changed, and ends subscriptions without a gateway or token.
+    /// Notifies subscriptions whose lists changed, and ends subscriptions that lost their gateway or proof.
     pub fn view_changed(&self, views: &mut ViewComparison<'_>) {
         self.table.subscriptions.for_each(|_number, standing| {
             standing.retain(views);
-            let message = match views.changes_for(&standing.gateway, &standing.token) {
+            let message = match views.changes_for(&standing.gateway, &standing.authn) {
                 None => SubscriptionMessage::End,
                 Some(kinds) if kinds.any() => SubscriptionMessage::Changed(kinds),
                 Some(_) => return,
@@ -266,7 +265,7 @@ impl PendingSubscription {
 impl SubscriptionEntry {
     /// Drops resources and tasks that the current view no longer permits.
     fn retain(&self, views: &ViewComparison<'_>) {
-        if let Some((gateway, grant)) = views.current(&self.gateway, &self.token) {
+        if let Some((gateway, grant)) = views.current(&self.gateway, &self.authn) {
             self.resources.retain(gateway, grant);
             self.tasks.retain(gateway, grant);
         }

@@ -223,7 +223,7 @@ impl<S: ConfigSource> CallDriver<S> {
             CallEnd::ClientResponse(reply) => CallAnswer::Reply(reply, account),
             CallEnd::Cancelled => CallAnswer::Cancelled {
                 account,
-                revoked: self.permit.is_token_ended(),
+                revoked: self.permit.is_authn_ended(),
             },
         }
     }
@@ -273,7 +273,7 @@ impl<S: ConfigSource> CallDriver<S> {
     /// Returns a future that ends when the call is cancelled or its token is revoked.
     fn cancellation(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let handle = self.in_flight.as_ref().map(InFlightGuard::cancel_handle);
-        let revoked = self.permit.token_ended_static();
+        let revoked = self.permit.authn_ended_static();
         Box::pin(async move {
             let cancelled = async {
                 match &handle {
@@ -445,7 +445,7 @@ async fn cancelled(in_flight: Option<&InFlightGuard>, permit: &RequestPermit) {
     };
     tokio::select! {
         () = by_message => {}
-        () = permit.token_ended() => {}
+        () = permit.authn_ended() => {}
     }
 }
 

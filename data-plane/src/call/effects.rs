@@ -138,7 +138,7 @@ impl<S: ConfigSource> CallDriver<S> {
             answers: self.answers.sender(),
             call: self.in_flight.as_ref()?.cancel_handle(),
             gateway: context.plan.gateway.name.id.clone(),
-            token: context.token,
+            authn: context.authn,
         };
         let registered = plane
             .elicitations

@@ -102,7 +102,7 @@ fn end<S: ConfigSource>(
     plane: &ProxyState<S>,
     place: &RequestPermit,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let (draining, over) = (plane.drain.draining(), place.token_ended_static());
+    let (draining, over) = (plane.drain.draining(), place.authn_ended_static());
     async move {
         tokio::select! {
             () = draining => {}

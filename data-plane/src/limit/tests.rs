@@ -1,17 +1,36 @@
-//! Tests that a token gets its quota, no more, and releases it.
+//! Tests that a proof gets its quota, no more, and releases it.
 
-use toolgate_model::TokenSubject;
+use toolgate_data_core::{Authn, AuthnKind, Grant};
+use toolgate_model::{AllowList, TokenSubject};
 
 use super::*;
 
-const A: TokenHash = TokenHash([1; 32]);
-const B: TokenHash = TokenHash([2; 32]);
+const A: AuthnId = AuthnId([1; 32]);
+const B: AuthnId = AuthnId([2; 32]);
 
 fn alice() -> Principal {
     Principal {
         org: "acme".parse().unwrap(),
         subject: TokenSubject::Organization,
     }
+}
+
+fn caller(id: AuthnId, principal: &Principal) -> Caller {
+    let grant = Grant::new(&AllowList::All, &AllowList::All);
+    let authn = Authn {
+        id,
+        kind: AuthnKind::ApiToken,
+        expires: None,
+    };
+    Caller::new(Arc::new(principal.clone()), Arc::new(grant), authn)
+}
+
+fn a() -> Caller {
+    caller(A, &alice())
+}
+
+fn b() -> Caller {
+    caller(B, &alice())
 }
 
 fn limiter(change: impl FnOnce(&mut RequestLimits)) -> (RequestLimiter, Instant) {
@@ -24,28 +43,25 @@ fn limiter(change: impl FnOnce(&mut RequestLimits)) -> (RequestLimiter, Instant)
 #[test]
 fn request_permits_are_limited_per_token() {
     let (limiter, now) = limiter(|limits| limits.requests_per_token = 2);
-    let first = limiter.acquire(&A, &alice(), now).unwrap();
-    let _second = limiter.acquire(&A, &alice(), now).unwrap();
+    let first = limiter.acquire(&a(), now).unwrap();
+    let _second = limiter.acquire(&a(), now).unwrap();
     assert_eq!(
-        limiter.acquire(&A, &alice(), now).unwrap_err(),
+        limiter.acquire(&a(), now).unwrap_err(),
         Refusal::TooManyRequests(1)
     );
-    assert!(limiter.acquire(&B, &alice(), now).is_ok());
+    assert!(limiter.acquire(&b(), now).is_ok());
     drop(first);
-    assert!(limiter.acquire(&A, &alice(), now).is_ok());
+    assert!(limiter.acquire(&a(), now).is_ok());
 }
 
 #[test]
 fn the_total_of_permits_is_bounded_and_permits_are_released() {
     let (limiter, now) = limiter(|limits| limits.requests = 1);
-    let held = limiter.acquire(&A, &alice(), now).unwrap();
-    assert_eq!(
-        limiter.acquire(&B, &alice(), now).unwrap_err(),
-        Refusal::Overloaded
-    );
+    let held = limiter.acquire(&a(), now).unwrap();
+    assert_eq!(limiter.acquire(&b(), now).unwrap_err(), Refusal::Overloaded);
     drop(held);
     assert_eq!(limiter.running(), 0);
-    assert!(limiter.acquire(&B, &alice(), now).is_ok());
+    assert!(limiter.acquire(&b(), now).is_ok());
 }
 
 #[test]
@@ -55,22 +71,22 @@ fn a_burst_passes_and_then_the_rate_applies() {
         limits.burst_per_token = 5;
     });
     let passed = (0..20)
-        .filter(|_| limiter.acquire(&A, &alice(), now).is_ok())
+        .filter(|_| limiter.acquire(&a(), now).is_ok())
         .count();
     assert_eq!(passed, 5);
     assert!(
-        limiter.acquire(&B, &alice(), now).is_ok(),
+        limiter.acquire(&b(), now).is_ok(),
         "another token has its own"
     );
     let later = now + Duration::from_secs(1);
     let passed = (0..20)
-        .filter(|_| limiter.acquire(&A, &alice(), later).is_ok())
+        .filter(|_| limiter.acquire(&a(), later).is_ok())
         .count();
     assert_eq!(passed, 5, "the burst is never saved up beyond itself");
     let soon = later + Duration::from_millis(101);
-    assert!(limiter.acquire(&A, &alice(), soon).is_ok());
+    assert!(limiter.acquire(&a(), soon).is_ok());
     assert_eq!(
-        limiter.acquire(&A, &alice(), soon).unwrap_err(),
+        limiter.acquire(&a(), soon).unwrap_err(),
         Refusal::TooManyRequests(1)
     );
 }
@@ -79,23 +95,23 @@ fn a_burst_passes_and_then_the_rate_applies() {
 async fn revoking_a_token_ends_only_its_requests() {
     let (limiter, now) = limiter(|_| {});
     let (of_a, of_b) = (
-        limiter.acquire(&A, &alice(), now).unwrap(),
-        limiter.acquire(&B, &alice(), now),
+        limiter.acquire(&a(), now).unwrap(),
+        limiter.acquire(&b(), now),
     );
-    let stream = of_a.token_ended_static();
-    limiter.end_token(&A);
+    let stream = of_a.authn_ended_static();
+    limiter.end_authn(&A);
     stream.await;
-    of_a.token_ended().await;
-    assert!(of_a.is_token_ended() && !of_b.unwrap().is_token_ended());
+    of_a.authn_ended().await;
+    assert!(of_a.is_authn_ended() && !of_b.unwrap().is_authn_ended());
     // A token that is valid again starts from zero.
-    assert!(!limiter.acquire(&A, &alice(), now).unwrap().is_token_ended());
+    assert!(!limiter.acquire(&a(), now).unwrap().is_authn_ended());
 }
 
 #[test]
 fn removed_tokens_leave_no_state() {
     let (limiter, now) = limiter(|_| {});
-    let held = limiter.acquire(&A, &alice(), now).unwrap();
-    drop(limiter.acquire(&B, &alice(), now));
+    let held = limiter.acquire(&a(), now).unwrap();
+    drop(limiter.acquire(&b(), now));
     limiter.retain(|_| false);
     let count = |limiter: &RequestLimiter| {
         limiter
@@ -105,7 +121,7 @@ fn removed_tokens_leave_no_state() {
             .sum::<usize>()
     };
     assert_eq!(count(&limiter), 0);
-    assert!(held.is_token_ended(), "what runs is told to end");
+    assert!(held.is_authn_ended(), "what runs is told to end");
     assert_eq!(limiter.running(), 1, "and counts until it has");
     drop(held);
     assert_eq!(limiter.running(), 0);
@@ -116,10 +132,10 @@ fn tokens_of_one_principal_share_one_memory_budget() {
     let (limiter, now) = limiter(|_| {});
     let mut bob = alice();
     bob.org = "other".parse().unwrap();
-    let of = |token: &TokenHash, principal: &Principal| {
-        let place = limiter.acquire(token, principal, now);
+    let of = |id: AuthnId, principal: &Principal| {
+        let place = limiter.acquire(&caller(id, principal), now);
         place.unwrap().budget_owner()
     };
-    assert_eq!(of(&A, &alice()), of(&B, &alice()));
-    assert_ne!(of(&A, &alice()), of(&TokenHash([3; 32]), &bob));
+    assert_eq!(of(A, &alice()), of(B, &alice()));
+    assert_ne!(of(A, &alice()), of(AuthnId([3; 32]), &bob));
 }

@@ -1,5 +1,9 @@
-//! Cache of upstream credentials: resolved over `credential.v1` ahead of their first use, held in memory, stored sealed
-//! on disk, and dropped when no server of the view refers to them.
+//! Cache of upstream credentials: resolved over `credential.v1`, held in memory, stored sealed on disk, and dropped when
+//! their server no longer refers to them. Credentials that all principals share are resolved ahead of their first use,
+//! once for all of them; a personal one is resolved when its principal first needs it.
+
+mod stored;
+mod table;
 
 use std::{
     collections::BTreeMap,
@@ -9,13 +13,11 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::{BoxFuture, Shared},
     stream,
 };
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, watch},
     task::spawn_blocking,
@@ -23,21 +25,24 @@ use tokio::{
 };
 use toolgate_data_core::{
     View,
-    port::{BoxedFuture, HeaderCredential},
+    port::{BoxedFuture, CredentialRequest, HeaderCredential, UpstreamCredential},
     refusal::UpstreamFailure,
 };
-use toolgate_model::{Slug, Timestamp, Version, snapshot::CredentialRef};
-use toolgate_proto::credential::v1::{ResolveRequest, credentials_client::CredentialsClient};
+use toolgate_model::{
+    CredentialScope, ObjectName, Principal, TokenSubject, Version, snapshot::CredentialRef,
+};
+use toolgate_proto::credential::v1::{
+    self as pb, ResolveRequest, credentials_client::CredentialsClient,
+};
 use toolgate_runtime::{Backoff, Drain, SharedClock, random};
 use toolgate_wire::{ProtoConversion as _, keys::ResolvedCredential};
 use zeroize::Zeroizing;
 
 use crate::{
     control_channels::ControlChannels, disk::SealedDirectory, handle, options::ProxyContext,
-    secret::SecretBytes,
 };
 
-const FILE: &str = "credentials";
+use table::{CachedCredential, CredentialTable};
 
 /// Timeout of resolving a credential.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,52 +63,67 @@ pub(crate) struct CredentialCache {
 }
 
 struct CacheState {
-    table: ArcSwap<CredentialTable>,
-    /// Serializes changes of the table, which are copy-on-write.
-    write_lock: Mutex<()>,
-    pending: Mutex<BTreeMap<CredentialKey, PendingResolve>>,
+    table: CredentialTable,
+    pending: Mutex<BTreeMap<PendingKey, PendingResolve>>,
     changed: Notify,
     channels: ControlChannels,
+    config: watch::Receiver<Version>,
     clock: SharedClock,
     drain: Drain,
 }
 
-type CredentialTable = BTreeMap<Slug, BTreeMap<Slug, CachedCredential>>;
-type CredentialKey = (Slug, Slug, u64);
-type ResolveResult = Result<Arc<HeaderCredential>, UpstreamFailure>;
-type PendingResolve = Shared<BoxFuture<'static, ResolveResult>>;
-
-#[derive(Clone)]
-struct CachedCredential {
-    revision: u64,
-    expires: Option<Timestamp>,
-    value: Arc<HeaderCredential>,
+/// Credential being resolved. Without a principal, it is shared by all of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct PendingKey {
+    server: ObjectName,
+    credential: CredentialRef,
+    principal: Option<Principal>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredCredential {
-    org: Slug,
-    id: Slug,
-    revision: u64,
-    expires: Option<Timestamp>,
-    header: String,
-    value: SecretBytes,
+type ResolveResult = Result<Arc<UpstreamCredential>, UpstreamFailure>;
+type PendingResolve = Shared<BoxFuture<'static, ResolveResult>>;
+
+impl PendingKey {
+    fn of(request: CredentialRequest<'_>) -> Self {
+        let CredentialRequest {
+            server,
+            reference,
+            principal,
+        } = request;
+        Self {
+            server: server.clone(),
+            credential: reference.clone(),
+            principal: match reference.scope {
+                CredentialScope::Shared => None,
+                CredentialScope::PerPrincipal => Some(principal.clone()),
+            },
+        }
+    }
 }
 
 impl CredentialCache {
-    /// Creates a cache with the credentials stored on disk.
+    /// Creates a cache with the credentials stored on disk, as far as `view` refers to them.
     pub(crate) fn new(
         link: ControlChannels,
         machine: &ProxyContext,
         disk: Option<&SealedDirectory>,
+        view: &View,
+        config: watch::Receiver<Version>,
     ) -> Self {
-        let held = ArcSwap::from_pointee(disk.map(load).unwrap_or_default());
+        let table = CredentialTable::default();
+        for (server, principal, cached) in disk
+            .map(|disk| stored::load(disk, view))
+            .into_iter()
+            .flatten()
+        {
+            table.insert(&server, principal, cached, machine.now());
+        }
         let inner = CacheState {
-            table: held,
-            write_lock: Mutex::default(),
+            table,
             pending: Mutex::default(),
             changed: Notify::new(),
             channels: link,
+            config,
             clock: Arc::clone(&machine.clock),
             drain: machine.drain.clone(),
         };
@@ -113,30 +133,21 @@ impl CredentialCache {
     }
 
     /// Returns the credential if it is cached, not expired, and at least of the requested revision.
-    pub(crate) fn held(&self, org: &Slug, wanted: &CredentialRef) -> Option<Arc<HeaderCredential>> {
-        let table = self.inner.table.load();
-        let held = table.get(org)?.get(&wanted.id)?;
-        let now = self.inner.clock.now();
-        let usable = held.revision >= wanted.revision && held.expires.is_none_or(|at| now < at);
-        usable.then(|| Arc::clone(&held.value))
+    pub(crate) fn held(&self, request: CredentialRequest<'_>) -> Option<Arc<UpstreamCredential>> {
+        self.inner.table.held(request, self.inner.clock.now())
     }
 
     /// Returns the credential, resolving it if necessary. Concurrent callers share one request, which completes even if
     /// no caller waits for it any more.
-    pub(crate) fn resolve(
-        &self,
-        org: &Slug,
-        wanted: &CredentialRef,
-    ) -> BoxedFuture<'_, ResolveResult> {
-        if let Some(held) = self.held(org, wanted) {
+    pub(crate) fn resolve(&self, request: CredentialRequest<'_>) -> BoxedFuture<'_, ResolveResult> {
+        if let Some(held) = self.held(request) {
             return Box::pin(ready(Ok(held)));
         }
-        let (org, wanted) = (org.clone(), wanted.clone());
-        Box::pin(async move { self.resolve_once(&org, &wanted).await })
+        let key = PendingKey::of(request);
+        Box::pin(async move { self.resolve_once(key).await })
     }
 
-    fn resolve_once(&self, org: &Slug, wanted: &CredentialRef) -> PendingResolve {
-        let key = (org.clone(), wanted.id.clone(), wanted.revision);
+    fn resolve_once(&self, key: PendingKey) -> PendingResolve {
         let mut flights = self.inner.pending();
         let flight = flights.entry(key.clone()).or_insert_with(|| {
             let inner = Arc::clone(&self.inner);
@@ -153,7 +164,7 @@ impl CredentialCache {
         flight.clone()
     }
 
-    /// Keeps all credentials of the view resolved until the drain has settled.
+    /// Keeps the shared credentials of the view resolved until the drain has settled.
     pub(crate) async fn follow(
         self,
         shared: Arc<handle::SyncState>,
@@ -163,7 +174,7 @@ impl CredentialCache {
         reconnect: (Duration, Duration),
     ) {
         let mut backoff = Backoff::new(reconnect.0, reconnect.1);
-        let mut kept = self.inner.table.load_full();
+        let mut stored = self.inner.table.changes();
         let mut lacking = 0;
         loop {
             version.borrow_and_update();
@@ -174,7 +185,7 @@ impl CredentialCache {
             };
             drop(view);
             if let Some(disk) = &disk {
-                kept = self.persist(disk, kept).await;
+                stored = self.persist(disk, stored).await;
             }
             if now_lacking != lacking && now_lacking > 0 {
                 tracing::warn!(count = now_lacking, "credentials cannot be resolved yet");
@@ -195,29 +206,28 @@ impl CredentialCache {
         }
     }
 
-    /// Resolves the missing credentials of the view and drops unused ones. Returns the number that could not be
+    /// Resolves the missing shared credentials of the view and drops unused ones. Returns the number that could not be
     /// resolved.
     async fn refresh(&self, view: &View) -> usize {
-        let mut named: BTreeMap<(Slug, Slug), u64> = BTreeMap::new();
-        for server in view.servers() {
-            if let Some(credential) = &server.credential {
-                let key = (server.name.org.clone(), credential.id.clone());
-                let revision = named.entry(key).or_default();
-                *revision = credential.revision.max(*revision);
-            }
-        }
-        self.inner
-            .retain(|org, id| named.contains_key(&(org.clone(), id.clone())));
+        self.inner.table.retain(|server, credential| {
+            let server = view.server(server);
+            let reference = server.and_then(|server| server.credential.as_ref());
+            reference.is_some_and(|reference| reference.id == *credential)
+        });
         let soon = self.inner.clock.now().after(REFRESH_AHEAD);
-        let lacking = named.into_iter().filter(|((org, id), revision)| {
-            let table = self.inner.table.load();
-            let held = table.get(org).and_then(|ids| ids.get(id));
-            held.is_none_or(|held| {
-                held.revision < *revision || held.expires.is_some_and(|at| at <= soon)
+        let shared = view.servers().filter_map(|server| {
+            let reference = server.credential.as_ref()?;
+            (reference.scope == CredentialScope::Shared).then(|| PendingKey {
+                server: server.name.clone(),
+                credential: reference.clone(),
+                principal: None,
             })
         });
-        let resolved = stream::iter(lacking)
-            .map(|((org, id), revision)| self.resolve_once(&org, &CredentialRef { id, revision }));
+        let table = &self.inner.table;
+        let lacking: Vec<PendingKey> = shared
+            .filter(|key| !table.is_fresh(&key.server, &key.credential, soon))
+            .collect();
+        let resolved = stream::iter(lacking).map(|key| self.resolve_once(key));
         let resolved: Vec<ResolveResult> = resolved
             .buffer_unordered(MAX_CONCURRENT_RESOLVES)
             .collect()
@@ -225,44 +235,42 @@ impl CredentialCache {
         resolved.iter().filter(|answer| answer.is_err()).count()
     }
 
-    /// Stores the table on disk unless it is unchanged. Returns the table that is on disk.
-    async fn persist(
-        &self,
-        disk: &Arc<SealedDirectory>,
-        kept: Arc<CredentialTable>,
-    ) -> Arc<CredentialTable> {
-        let table = self.inner.table.load_full();
-        if Arc::ptr_eq(&table, &kept) {
-            return kept;
+    /// Stores the table on disk unless it is unchanged since the change numbered `stored`. Returns the number of the
+    /// change that is on disk.
+    async fn persist(&self, disk: &Arc<SealedDirectory>, stored: u64) -> u64 {
+        let changes = self.inner.table.changes();
+        if changes == stored {
+            return stored;
         }
-        let (disk, writing) = (Arc::clone(disk), Arc::clone(&table));
-        let written = spawn_blocking(move || {
-            let kept: Vec<StoredCredential> = writing
-                .iter()
-                .flat_map(|(org, ids)| stored_credentials(org, ids))
-                .collect();
-            let bytes = serde_json::to_vec(&kept).map(Zeroizing::new);
-            // Serialization of this type cannot fail.
-            disk.save(FILE, &bytes.unwrap_or_default())
-        });
+        let (disk, inner) = (Arc::clone(disk), Arc::clone(&self.inner));
+        let written = spawn_blocking(move || stored::save(&disk, inner.table.entries()));
         match written.await {
-            Ok(Ok(())) => table,
+            Ok(Ok(())) => changes,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "credentials could not be kept");
-                kept
+                stored
             }
-            Err(_cut_off) => kept,
+            Err(_cut_off) => stored,
         }
     }
 }
 
 impl CacheState {
-    async fn fetch(&self, (org, id, revision): &CredentialKey) -> ResolveResult {
+    async fn fetch(&self, key: &PendingKey) -> ResolveResult {
+        let PendingKey {
+            server,
+            credential,
+            principal,
+        } = key;
         let request = ResolveRequest {
-            org: org.to_string(),
-            credential: id.to_string(),
-            revision: *revision,
+            org: server.org.to_string(),
+            credential: credential.id.to_string(),
+            revision: credential.revision,
+            server: server.id.to_string(),
+            principal: principal.as_ref().map(principal_to_proto),
+            config_revision: self.config.borrow().revision,
         };
+        let id = &credential.id;
         let asked = async {
             let mut client = CredentialsClient::new(self.channels.shared_channel().await);
             client.resolve(request).await
@@ -271,115 +279,51 @@ impl CacheState {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => {
                 let why = status.message();
-                tracing::debug!(%org, credential = %id, why, "a credential cannot be resolved");
+                tracing::debug!(%server, credential = %id, why, "a credential cannot be resolved");
                 return Err(UpstreamFailure::Credential);
             }
             Err(_elapsed) => {
-                tracing::debug!(%org, credential = %id, "a credential was not resolved in time");
+                tracing::debug!(%server, credential = %id, "a credential was not resolved in time");
                 return Err(UpstreamFailure::Credential);
             }
         };
         let resolved = ResolvedCredential::from_proto(&answer).map_err(|error| {
-            tracing::warn!(%org, credential = %id, %error, "a resolved credential is not valid");
+            tracing::warn!(%server, credential = %id, %error, "a resolved credential is not valid");
             UpstreamFailure::Credential
         })?;
-        if resolved.revision < *revision {
-            tracing::warn!(%org, credential = %id, "an older credential was resolved than asked for");
+        if resolved.revision < credential.revision {
+            tracing::warn!(%server, credential = %id, "an older credential was resolved than asked for");
             return Err(UpstreamFailure::Credential);
         }
-        let value = Arc::new(HeaderCredential {
+        let value = Arc::new(UpstreamCredential::Header(HeaderCredential {
             name: resolved.header.into_boxed_str(),
             value: Zeroizing::new(resolved.value.expose().to_vec()),
-        });
-        let (revision, expires) = (resolved.revision, resolved.expires);
-        let held = CachedCredential {
-            revision,
-            expires,
+        }));
+        let cached = CachedCredential {
+            credential: id.clone(),
+            revision: resolved.revision,
+            expires: resolved.expires,
             value: Arc::clone(&value),
         };
-        self.change(|table| {
-            table
-                .entry(org.clone())
-                .or_default()
-                .insert(id.clone(), held);
-        });
+        let now = self.clock.now();
+        self.table.insert(server, principal.clone(), cached, now);
         self.changed.notify_one();
         Ok(value)
     }
 
-    fn retain(&self, named: impl Fn(&Slug, &Slug) -> bool) {
-        let table = self.table.load();
-        let all = |(org, ids): (&Slug, &BTreeMap<Slug, CachedCredential>)| {
-            ids.keys().all(|id| named(org, id))
-        };
-        if table.iter().all(all) {
-            return;
-        }
-        self.change(|table| {
-            for (org, ids) in table.iter_mut() {
-                ids.retain(|id, _held| named(org, id));
-            }
-            table.retain(|_org, ids| !ids.is_empty());
-        });
-    }
-
-    fn change(&self, change: impl FnOnce(&mut CredentialTable)) {
-        let _one_at_a_time = self
-            .write_lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut table = self.table.load().as_ref().clone();
-        change(&mut table);
-        self.table.store(Arc::new(table));
-    }
-
-    fn pending(&self) -> MutexGuard<'_, BTreeMap<CredentialKey, PendingResolve>> {
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<PendingKey, PendingResolve>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn stored_credentials(org: &Slug, ids: &BTreeMap<Slug, CachedCredential>) -> Vec<StoredCredential> {
-    let kept = |(id, held): (&Slug, &CachedCredential)| StoredCredential {
-        org: org.clone(),
-        id: id.clone(),
-        revision: held.revision,
-        expires: held.expires,
-        header: held.value.name.to_string(),
-        value: SecretBytes(held.value.value.to_vec()),
+fn principal_to_proto(principal: &Principal) -> pb::Principal {
+    let subject = match &principal.subject {
+        TokenSubject::Organization => pb::principal::Subject::Organization(true),
+        TokenSubject::Team(id) => pb::principal::Subject::Team(id.to_string()),
+        TokenSubject::User(id) => pb::principal::Subject::User(id.to_string()),
     };
-    ids.iter().map(kept).collect()
-}
-
-fn load(disk: &SealedDirectory) -> CredentialTable {
-    let Some(bytes) = disk.load(FILE) else {
-        return CredentialTable::new();
-    };
-    let Ok(kept) = serde_json::from_slice::<Vec<StoredCredential>>(&bytes) else {
-        disk.quarantine(FILE);
-        return CredentialTable::new();
-    };
-    let mut table = CredentialTable::new();
-    for StoredCredential {
-        org,
-        id,
-        revision,
-        expires,
-        header,
-        value,
-    } in kept
-    {
-        let (name, value) = (header.into(), Zeroizing::new(value.0.clone()));
-        let value = Arc::new(HeaderCredential { name, value });
-        table.entry(org).or_default().insert(
-            id,
-            CachedCredential {
-                revision,
-                expires,
-                value,
-            },
-        );
-    }
-    table
+    let subject = Some(subject);
+    pb::Principal { subject }
 }
 
 impl fmt::Debug for CredentialCache {

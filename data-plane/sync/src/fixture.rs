@@ -55,9 +55,10 @@ pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceK
     let id_of = |revision| CredentialRef {
         id: format!("{id}-key").parse().unwrap(),
         revision,
+        scope: Default::default(),
     };
     let resource = SnapshotResource::Server(ServerResource {
-        url: url.to_owned(),
+        endpoints: url.parse().unwrap(),
         credential: credential.map(id_of),
         era: Some(Era::Modern),
         protocol_version: String::new(),
@@ -255,6 +256,18 @@ impl Push for FakeControlPlane {
     }
 }
 
+/// Value of a credential. A shared one is requested without a principal.
+fn resolved_value(asked: &cpb::ResolveRequest) -> String {
+    let shared = format!("Bearer {}-{}", asked.credential, asked.revision);
+    let subject = asked.principal.as_ref().and_then(|it| it.subject.as_ref());
+    match subject {
+        Some(cpb::principal::Subject::User(user)) => {
+            format!("{shared} of {user} for {}", asked.server)
+        }
+        Some(_) | None => shared,
+    }
+}
+
 #[tonic::async_trait]
 impl Credentials for FakeControlPlane {
     async fn resolve(
@@ -269,7 +282,7 @@ impl Credentials for FakeControlPlane {
         }
         Ok(Response::new(cpb::ResolveResponse {
             header: "authorization".to_owned(),
-            value: format!("Bearer {}-{}", asked.credential, asked.revision).into_bytes(),
+            value: resolved_value(&asked).into_bytes(),
             revision: asked.revision,
             expire_time_ms: 0,
         }))

@@ -12,11 +12,13 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 use toolgate_data_core::{
-    View,
-    port::{BoxedFuture, CredentialResolver, HeaderCredential, RevocationList},
+    AuthnId, View,
+    port::{
+        BoxedFuture, CredentialRequest, CredentialResolver, RevocationList, UpstreamCredential,
+    },
     refusal::UpstreamFailure,
 };
-use toolgate_model::{Slug, TokenHash, Version, snapshot::CredentialRef};
+use toolgate_model::{Slug, Version};
 
 use rustls_pki_types::CertificateDer;
 use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::ReloadableIdentity};
@@ -30,6 +32,7 @@ pub struct SyncHandle {
     pub(crate) credentials: CredentialCache,
     pub(crate) version: watch::Receiver<Version>,
     pub(crate) proxy_id: Slug,
+    pub(crate) region: Arc<str>,
 }
 
 /// Identity of this proxy in its fleet.
@@ -56,8 +59,8 @@ pub struct SyncStatus {
 pub(crate) struct SyncState {
     pub(crate) view: ArcSwap<View>,
     pub(crate) keys: ArcSwapOption<SharedKeys>,
-    revoked: ArcSwap<BTreeSet<TokenHash>>,
-    revocations: watch::Sender<Arc<BTreeSet<TokenHash>>>,
+    revoked: ArcSwap<BTreeSet<AuthnId>>,
+    revocations: watch::Sender<Arc<BTreeSet<AuthnId>>>,
     membership: watch::Sender<Option<FleetMembership>>,
     pub(crate) status: ArcSwap<SyncStatus>,
     configured: AtomicBool,
@@ -75,13 +78,13 @@ impl SyncHandle {
         self.state.keys.load_full()
     }
 
-    /// Returns `true` if the token was revoked after the view was built.
-    pub fn is_revoked(&self, hash: &TokenHash) -> bool {
-        self.state.revoked.load().contains(hash)
+    /// Returns `true` if the proof was revoked after the view was built.
+    pub fn is_revoked(&self, authn: &AuthnId) -> bool {
+        self.state.revoked.load().contains(authn)
     }
 
-    /// Returns a receiver of the revoked tokens, which changes ahead of the view.
-    pub fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<TokenHash>>> {
+    /// Returns a receiver of the revoked proofs, which changes ahead of the view.
+    pub fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<AuthnId>>> {
         self.state.revocations.subscribe()
     }
 
@@ -100,6 +103,11 @@ impl SyncHandle {
         self.state.status.load_full()
     }
 
+    /// Returns the region of this proxy, or an empty string.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
     /// Returns the id of this proxy.
     pub fn proxy_id(&self) -> &Slug {
         &self.proxy_id
@@ -107,22 +115,21 @@ impl SyncHandle {
 }
 
 impl RevocationList for SyncHandle {
-    fn is_revoked(&self, hash: &TokenHash) -> bool {
-        Self::is_revoked(self, hash)
+    fn is_revoked(&self, authn: &AuthnId) -> bool {
+        Self::is_revoked(self, authn)
     }
 }
 
 impl CredentialResolver for SyncHandle {
-    fn held(&self, org: &Slug, credential: &CredentialRef) -> Option<Arc<HeaderCredential>> {
-        self.credentials.held(org, credential)
+    fn held(&self, request: CredentialRequest<'_>) -> Option<Arc<UpstreamCredential>> {
+        self.credentials.held(request)
     }
 
     fn resolve(
         &self,
-        org: &Slug,
-        credential: &CredentialRef,
-    ) -> BoxedFuture<'_, Result<Arc<HeaderCredential>, UpstreamFailure>> {
-        self.credentials.resolve(org, credential)
+        request: CredentialRequest<'_>,
+    ) -> BoxedFuture<'_, Result<Arc<UpstreamCredential>, UpstreamFailure>> {
+        self.credentials.resolve(request)
     }
 }
 
@@ -147,8 +154,8 @@ impl SyncState {
         }
     }
 
-    /// Replaces the set of revoked tokens. Requests observe it before receivers are notified.
-    pub(crate) fn set_revoked(&self, revoked: Arc<BTreeSet<TokenHash>>) {
+    /// Replaces the set of revoked proofs. Requests observe it before receivers are notified.
+    pub(crate) fn set_revoked(&self, revoked: Arc<BTreeSet<AuthnId>>) {
         self.revoked.store(Arc::clone(&revoked));
         self.revocations.send_replace(revoked);
     }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{task::spawn_blocking, time::sleep};
-use toolgate_data_core::View;
-use toolgate_model::{Slug, TokenHash, Version};
+use toolgate_data_core::{AuthnId, View};
+use toolgate_model::{Slug, Version};
 use toolgate_proto::push::v1::{self as pb, RevocationsRequest, push_client::PushClient};
 use toolgate_runtime::{Backoff, random};
 use toolgate_wire::push::version as version_of;
@@ -24,7 +24,7 @@ const MAX_REVOCATIONS: usize = 1_000_000;
 pub(crate) struct RevokedTokens {
     /// Newest version that the set reflects.
     version: Version,
-    pub(crate) hashes: Arc<BTreeSet<TokenHash>>,
+    pub(crate) hashes: Arc<BTreeSet<AuthnId>>,
 }
 
 /// Returns the stored revocations.
@@ -41,7 +41,7 @@ pub(crate) fn load(disk: &SealedDirectory) -> RevokedTokens {
             epoch: number(0).unwrap_or_default(),
             revision: number(1).unwrap_or_default(),
         },
-        hashes: Arc::new(hashes.iter().map(|hash| TokenHash(*hash)).collect()),
+        hashes: Arc::new(hashes.iter().map(|hash| AuthnId(*hash)).collect()),
     }
 }
 
@@ -122,13 +122,13 @@ fn merge(held: &RevokedTokens, message: &pb::Revocations, view: &View) -> Revoke
     if message.complete && version >= held.version {
         let current = view.version() >= held.version;
         hashes.retain(|hash| {
-            version.epoch == held.version.epoch && (!current || view.token(hash).is_some())
+            version.epoch == held.version.epoch && (!current || view.caller(hash).is_some())
         });
     }
     for hash in &message.token_hashes {
         match <[u8; 32]>::try_from(hash.as_slice()) {
             Ok(hash) if hashes.len() < MAX_REVOCATIONS => {
-                hashes.insert(TokenHash(hash));
+                hashes.insert(AuthnId(hash));
             }
             Ok(_beyond) => {
                 tracing::error!(MAX_REVOCATIONS, "too many revocations; one was left out")

@@ -106,7 +106,14 @@ pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle,
     parts.state.set_revoked(Arc::clone(&told.hashes));
     let held = parts.restore_last_good();
     let (version, versions) = watch::channel(held.snapshot.version);
-    let credentials = CredentialCache::new(parts.channels.clone(), machine, parts.disk.as_deref());
+    let credentials = CredentialCache::new(
+        parts.channels.clone(),
+        machine,
+        parts.disk.as_deref(),
+        &held.view,
+        versions.clone(),
+    );
+    let region: Arc<str> = name.region.as_str().into();
 
     parts.connect(setter, control, certified, &name)?;
     let introduction = ProxyDescription {
@@ -124,6 +131,7 @@ pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle,
         credentials,
         version: versions,
         proxy_id,
+        region,
     })
 }
 

@@ -13,15 +13,18 @@ use std::{
 use serde_json::json;
 use tokio::sync::watch;
 use toolgate_data_core::{
-    Sealer, TokenHasher, View,
-    port::{BoxedFuture, CredentialResolver, HeaderCredential, RevocationList},
+    AuthnId, Sealer, TokenHasher, View,
+    port::{
+        BoxedFuture, CredentialRequest, CredentialResolver, HeaderCredential, RevocationList,
+        UpstreamCredential,
+    },
     refusal::UpstreamFailure,
     seal::SealingKey,
 };
 use toolgate_data_plane::{ConfigSource, DataPlane, DataPlaneOptions, KeySet, ProxyContext};
 use toolgate_model::{
-    AllowList, CallTimeouts, Definition, Digest, Era, ObjectName, RelayPolicy, ResourceKey,
-    ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, TokenHash, TokenSubject,
+    AllowList, CallTimeouts, CredentialScope, Definition, Digest, Era, ObjectName, RelayPolicy,
+    ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, TokenSubject,
     Version,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
@@ -109,7 +112,7 @@ pub struct FixedSource {
     proxy: Slug,
     /// Makes credential lookups panic.
     pub credentials_panic: Arc<AtomicBool>,
-    revoked: watch::Sender<Arc<BTreeSet<TokenHash>>>,
+    revoked: watch::Sender<Arc<BTreeSet<AuthnId>>>,
 }
 
 pub struct FixedKeys {
@@ -205,17 +208,22 @@ impl TestRig {
 
     /// Sets the sharing policy of the legacy server.
     pub fn set_sharing(&self, sharing: SessionSharing) {
+        self.edit_server("old", |server| server.sharing = sharing);
+    }
+
+    /// Changes the configuration of a server.
+    pub fn edit_server(&self, id: &str, change: impl FnOnce(&mut ServerResource)) {
         self.source.configure(|snapshot| {
             let key = ResourceKey {
                 kind: ResourceKind::Server,
-                name: name("old"),
+                name: name(id),
             };
             let entry = snapshot.entries.get_mut(&key).unwrap();
             let SnapshotResource::Server(mut server) = SnapshotResource::clone(&entry.resource)
             else {
                 panic!("no server");
             };
-            server.sharing = sharing;
+            change(&mut server);
             *entry = SnapshotEntry::new(SnapshotResource::Server(server));
         });
     }
@@ -364,10 +372,11 @@ fn server_resources<'a>(
         Era::Modern => "2026-07-28",
     };
     let reached = SnapshotResource::Server(ServerResource {
-        url: server.url(),
+        endpoints: server.url().parse().unwrap(),
         credential: Some(CredentialRef {
             id: slug("secret"),
             revision: 1,
+            scope: Default::default(),
         }),
         era: Some(server.era),
         protocol_version: version.to_owned(),
@@ -393,7 +402,7 @@ fn unreachable_server_resources(
     timeouts: CallTimeouts,
 ) -> [NamedResource<'static>; 2] {
     let reached = SnapshotResource::Server(ServerResource {
-        url,
+        endpoints: url.parse().unwrap(),
         credential: None,
         era: Some(Era::Modern),
         protocol_version: String::new(),
@@ -453,7 +462,8 @@ impl FixedSource {
 
     pub fn revoke(&self, token: &str) {
         let hash = self.keys.hasher.hash(token);
-        self.revoked.send_replace(Arc::new([hash].into()));
+        self.revoked
+            .send_replace(Arc::new([AuthnId::from(hash)].into()));
     }
 }
 
@@ -472,7 +482,7 @@ impl ConfigSource for FixedSource {
         self.changes.subscribe()
     }
 
-    fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<TokenHash>>> {
+    fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<AuthnId>>> {
         self.revoked.subscribe()
     }
 
@@ -480,6 +490,10 @@ impl ConfigSource for FixedSource {
         &self,
     ) -> tokio::sync::watch::Receiver<Option<toolgate_data_plane::sync::FleetMembership>> {
         tokio::sync::watch::channel(None).1
+    }
+
+    fn region(&self) -> &str {
+        ""
     }
 
     fn proxy_id(&self) -> &Slug {
@@ -498,29 +512,32 @@ impl KeySet for FixedKeys {
 }
 
 impl RevocationList for FixedSource {
-    fn is_revoked(&self, hash: &TokenHash) -> bool {
+    fn is_revoked(&self, hash: &AuthnId) -> bool {
         self.revoked.borrow().contains(hash)
     }
 }
 
 impl CredentialResolver for FixedSource {
-    fn held(&self, _org: &Slug, _reference: &CredentialRef) -> Option<Arc<HeaderCredential>> {
+    fn held(&self, _request: CredentialRequest<'_>) -> Option<Arc<UpstreamCredential>> {
         None
     }
 
     fn resolve(
         &self,
-        _org: &Slug,
-        _reference: &CredentialRef,
-    ) -> BoxedFuture<'_, Result<Arc<HeaderCredential>, UpstreamFailure>> {
+        request: CredentialRequest<'_>,
+    ) -> BoxedFuture<'_, Result<Arc<UpstreamCredential>, UpstreamFailure>> {
         assert!(
             !self.credentials_panic.load(Ordering::Relaxed),
             "a fault of ours"
         );
-        let credential = HeaderCredential {
-            name: "authorization".into(),
-            value: UPSTREAM_SECRET.as_bytes().to_vec().into(),
+        let value = match request.reference.scope {
+            CredentialScope::Shared => UPSTREAM_SECRET.to_owned(),
+            CredentialScope::PerPrincipal => format!("Bearer of {}", request.principal),
         };
+        let credential = UpstreamCredential::Header(HeaderCredential {
+            name: "authorization".into(),
+            value: value.into_bytes().into(),
+        });
         Box::pin(async move { Ok(Arc::new(credential)) })
     }
 }

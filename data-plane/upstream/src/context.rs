@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use toolgate_data_core::{
+    AuthnId,
     plan::CallPlan,
     session::{
         LogLevel,
         session_id::{RANDOM_LEN, SessionClaims},
     },
 };
-use toolgate_model::{Principal, Timestamp, TokenHash};
+use toolgate_model::{Principal, Timestamp};
 use toolgate_runtime::{budget::BudgetOwner, trace::SpanParent};
 
 /// All that is known of a call when it begins.
@@ -24,9 +25,9 @@ pub struct CallContext {
     pub principal: Arc<Principal>,
     /// Budget owner of the answer, and of the call's share of a crowded server.
     pub holder: BudgetOwner,
-    /// Hash of the token that authenticated the client.
-    pub token: TokenHash,
-    /// Time at which the token expires.
+    /// Proof by which the client was authenticated.
+    pub authn: AuthnId,
+    /// Time at which that proof expires.
     pub expires: Option<Timestamp>,
     /// Session of a legacy client.
     pub session: Option<Arc<SessionClaims>>,

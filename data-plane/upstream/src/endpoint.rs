@@ -1,4 +1,4 @@
-//! Endpoint of one server, with the credential that is presented there.
+//! Endpoints of one server, with the credentials that are presented there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,27 +7,37 @@ use http::{HeaderName, HeaderValue};
 use toolgate_client::{ReadLimits, ServerEndpoint};
 use toolgate_data_core::{
     ServerView,
-    port::{HeaderCredential, UpstreamSessionHandle},
+    port::{UpstreamCredential, UpstreamSessionHandle},
     refusal::UpstreamFailure,
 };
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
+use toolgate_model::Endpoint;
 use toolgate_runtime::MemoryBudget;
 
-use crate::session::old_stream;
+use crate::{endpoints::ObservedEndpoints, session::old_stream};
 
-/// Connection pool and endpoint of one server.
+/// Connection pool and endpoints of one server.
 pub(crate) struct CallTarget {
     pub(crate) http: HttpClient,
+    /// Health of the endpoints.
+    pub(crate) observed: ObservedEndpoints,
+    first: EndpointTarget,
+    others: Vec<EndpointTarget>,
+}
+
+/// Endpoint of a server, without a credential and with the shared one.
+pub(crate) struct EndpointTarget {
     /// Endpoint without a credential.
-    pub(crate) bare: Arc<AuthenticatedEndpoint>,
-    /// Endpoint with the credential that was presented last.
+    bare: Arc<AuthenticatedEndpoint>,
+    /// Endpoint with the shared credential that was presented last. A credential of one principal is not kept here:
+    /// with many principals each call would replace it.
     authenticated: ArcSwapOption<AuthenticatedEndpoint>,
 }
 
 /// Endpoint of a server with the credential that is presented there.
 pub(crate) struct AuthenticatedEndpoint {
     pub(crate) endpoint: ServerEndpoint,
-    credential: Option<Arc<HeaderCredential>>,
+    credential: Option<Arc<UpstreamCredential>>,
 }
 
 impl AuthenticatedEndpoint {
@@ -55,15 +65,45 @@ impl CallTarget {
         server: &ServerView,
         answers: &Arc<MemoryBudget>,
     ) -> Result<Self, UpstreamFailure> {
-        let endpoint = ServerEndpoint::at(&server.url, None, server.timeouts);
-        let endpoint = endpoint.map_err(|error| {
-            tracing::error!(server = %server.name, %error, "the server cannot be called");
-            UpstreamFailure::Unreachable
-        })?;
         let http = egress.http(PoolOptions {
             connect_timeout: server.timeouts.connect,
             ..PoolOptions::default()
         });
+        let of = |endpoint| EndpointTarget::new(server, endpoint, answers);
+        let others = server.endpoints.iter().skip(1).map(of);
+        Ok(Self {
+            http,
+            observed: ObservedEndpoints::default(),
+            first: of(server.endpoints.first())?,
+            others: others.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Returns the endpoint of a server that has one only.
+    pub(crate) fn only_endpoint(&self) -> Option<&EndpointTarget> {
+        self.others.is_empty().then_some(&self.first)
+    }
+
+    /// Returns the endpoint at this position of the configuration.
+    pub(crate) fn endpoint(&self, index: usize) -> Option<&EndpointTarget> {
+        match index.checked_sub(1) {
+            None => Some(&self.first),
+            Some(index) => self.others.get(index),
+        }
+    }
+}
+
+impl EndpointTarget {
+    fn new(
+        server: &ServerView,
+        endpoint: &Endpoint,
+        answers: &Arc<MemoryBudget>,
+    ) -> Result<Self, UpstreamFailure> {
+        let endpoint = ServerEndpoint::new(&endpoint.url, None, server.timeouts);
+        let endpoint = endpoint.map_err(|error| {
+            tracing::error!(server = %server.name, %error, "the server cannot be called");
+            UpstreamFailure::Unreachable
+        })?;
         let limits = ReadLimits {
             message: server.max_answer.bytes(),
         };
@@ -74,16 +114,20 @@ impl CallTarget {
             credential: None,
         });
         Ok(Self {
-            http,
             bare,
             authenticated: ArcSwapOption::empty(),
         })
     }
 
-    /// Returns the endpoint with this credential, and keeps it for the next call.
-    pub(crate) fn with(
+    /// Returns the endpoint without a credential.
+    pub(crate) fn bare(&self) -> Arc<AuthenticatedEndpoint> {
+        Arc::clone(&self.bare)
+    }
+
+    /// Returns the endpoint with a credential that all principals share, and keeps it for the next call.
+    pub(crate) fn with_shared(
         &self,
-        credential: Arc<HeaderCredential>,
+        credential: Arc<UpstreamCredential>,
     ) -> Result<Arc<AuthenticatedEndpoint>, UpstreamFailure> {
         if let Some(last) = &*self.authenticated.load()
             && let Some(known) = &last.credential
@@ -91,8 +135,25 @@ impl CallTarget {
         {
             return Ok(Arc::clone(last));
         }
-        let name = HeaderName::from_bytes(credential.name.as_bytes());
-        let value = HeaderValue::from_bytes(&credential.value);
+        let authenticated = self.with(credential)?;
+        self.authenticated.store(Some(Arc::clone(&authenticated)));
+        Ok(authenticated)
+    }
+
+    /// Returns the endpoint with the shared credential that was presented last.
+    #[cfg(test)]
+    pub(crate) fn authenticated(&self) -> Option<Arc<AuthenticatedEndpoint>> {
+        self.authenticated.load_full()
+    }
+
+    /// Returns the endpoint with this credential.
+    pub(crate) fn with(
+        &self,
+        credential: Arc<UpstreamCredential>,
+    ) -> Result<Arc<AuthenticatedEndpoint>, UpstreamFailure> {
+        let UpstreamCredential::Header(header) = &*credential;
+        let name = HeaderName::from_bytes(header.name.as_bytes());
+        let value = HeaderValue::from_bytes(&header.value);
         let (Ok(name), Ok(mut value)) = (name, value) else {
             return Err(UpstreamFailure::Credential);
         };
@@ -101,11 +162,9 @@ impl CallTarget {
             header: Some((name, value)),
             ..self.bare.endpoint.clone()
         };
-        let authenticated = Arc::new(AuthenticatedEndpoint {
+        Ok(Arc::new(AuthenticatedEndpoint {
             endpoint,
             credential: Some(credential),
-        });
-        self.authenticated.store(Some(Arc::clone(&authenticated)));
-        Ok(authenticated)
+        }))
     }
 }

@@ -8,7 +8,6 @@ mod modern;
 use std::sync::Arc;
 
 use toolgate_data_core::{
-    ServerView,
     notify::topic_subscriptions::ChangeTopics,
     port::{
         BoxedFuture, ChangeFeed, ChangeFeedTransport, UpstreamSessionKey, UpstreamSessionProvider,
@@ -44,10 +43,13 @@ impl FeedNetwork {
         Self { registry, links }
     }
 
-    async fn reach(&self, server: &Arc<ServerView>) -> Result<FeedTarget, UpstreamFailure> {
-        let upstream = self.registry.upstream(server)?;
+    async fn reach(&self, key: &UpstreamSessionKey) -> Result<FeedTarget, UpstreamFailure> {
+        let upstream = self.registry.upstream(&key.server)?;
         let permit = upstream.permit()?;
-        let authenticated = self.registry.authenticate(&upstream).await?;
+        let authenticated = self
+            .registry
+            .authenticate(&upstream, &key.principal)
+            .await?;
         Ok(FeedTarget {
             permit,
             authenticated,

@@ -12,11 +12,11 @@ use std::{
 use bytes::Bytes;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_data_core::{
-    Caller, Plan, PlanInput, Sealer, ServerView, View,
+    AuthnId, Plan, PlanInput, Sealer, ServerView, View,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     port::{
-        BoxedFuture, CredentialResolver, HandshakeResult, HeaderCredential, UpstreamSessionHandle,
-        UpstreamSessionKey, UpstreamSessionProvider,
+        BoxedFuture, CredentialRequest, CredentialResolver, HandshakeResult, UpstreamCredential,
+        UpstreamSessionHandle, UpstreamSessionKey, UpstreamSessionProvider,
     },
     refusal::UpstreamFailure,
     seal::SealingKey,
@@ -32,14 +32,14 @@ use toolgate_model::{
     ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, Timestamp,
     TokenHash, TokenSubject,
     snapshot::{
-        CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
-        SnapshotEntry, TokenResource,
+        DefinitionsResource, ExposedTool, GatewayResource, ServerResource, SnapshotEntry,
+        TokenResource,
     },
 };
 use toolgate_runtime::{Drain, ManualClock, SharedClock, budget::BudgetOwner, drain};
 use zeroize::Zeroizing;
 
-use crate::{CallContext, UpstreamClient, UpstreamOptions, UpstreamRegistry};
+use crate::{CallContext, ConfiguredEndpoints, UpstreamClient, UpstreamOptions, UpstreamRegistry};
 
 fn slug(text: &str) -> Slug {
     text.parse().unwrap()
@@ -49,15 +49,14 @@ fn slug(text: &str) -> Slug {
 struct NoCredentials;
 
 impl CredentialResolver for NoCredentials {
-    fn held(&self, _org: &Slug, _credential: &CredentialRef) -> Option<Arc<HeaderCredential>> {
+    fn held(&self, _request: CredentialRequest<'_>) -> Option<Arc<UpstreamCredential>> {
         None
     }
 
     fn resolve(
         &self,
-        _org: &Slug,
-        _credential: &CredentialRef,
-    ) -> BoxedFuture<'_, Result<Arc<HeaderCredential>, UpstreamFailure>> {
+        _request: CredentialRequest<'_>,
+    ) -> BoxedFuture<'_, Result<Arc<UpstreamCredential>, UpstreamFailure>> {
         Box::pin(async { Err(UpstreamFailure::Credential) })
     }
 }
@@ -125,6 +124,8 @@ fn with_drain(clock: Option<&Arc<ManualClock>>, drain: Drain) -> Arc<UpstreamReg
     Arc::new(UpstreamRegistry::new(UpstreamOptions {
         egress: Egress::new(policy).unwrap(),
         credentials: Arc::new(NoCredentials),
+        endpoints: Arc::new(ConfiguredEndpoints),
+        region: String::new(),
         clock,
         drain,
         answers: 1024 * 1024,
@@ -134,7 +135,7 @@ fn with_drain(clock: Option<&Arc<ManualClock>>, drain: Drain) -> Arc<UpstreamReg
 pub(crate) fn server(id: &str, revision: u8) -> Arc<ServerView> {
     Arc::new(ServerView {
         name: ObjectName::new(slug("acme"), slug(id)),
-        url: "http://127.0.0.1:1/".into(),
+        endpoints: "http://127.0.0.1:1/".parse().unwrap(),
         credential: None,
         era: None,
         protocol_version: None,
@@ -154,7 +155,7 @@ fn view(url: &str, era: Era) -> View {
         snapshot.entries.insert(key, SnapshotEntry::new(resource));
     };
     let server = ServerResource {
-        url: url.to_owned(),
+        endpoints: url.parse().unwrap(),
         credential: None,
         era: Some(era),
         protocol_version: String::new(),
@@ -244,10 +245,10 @@ pub(crate) fn context(url: &str, era: Era, asks: bool) -> CallContext {
         epoch: 1,
         secret: Zeroizing::new(vec![1; 32]),
     };
-    let caller = Caller::new(Arc::clone(view.token(&TokenHash([7; 32])).unwrap()));
+    let caller = view.caller(&AuthnId::from(TokenHash([7; 32]))).unwrap();
     let planned = plan(&PlanInput {
         gateway: view.gateway("main").unwrap(),
-        caller: &caller,
+        caller,
         ask: EndpointRequest::Post(PostedMessage {
             framing: &era::classify(standard.version, true, &envelope),
             envelope: &envelope,
@@ -267,7 +268,7 @@ pub(crate) fn context(url: &str, era: Era, asks: bool) -> CallContext {
         body: Bytes::from_static(body.as_bytes()),
         principal: Arc::clone(caller.principal()),
         holder: BudgetOwner::of(&"ada"),
-        token: caller.token().hash,
+        authn: caller.authn().id,
         expires: None,
         session: Some(Arc::new(session)),
         log_level: Some(LogLevel::Info),

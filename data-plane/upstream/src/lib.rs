@@ -6,6 +6,7 @@ mod bulkhead;
 pub mod circuit_breaker;
 mod context;
 mod endpoint;
+mod endpoints;
 mod failure;
 mod feed;
 mod in_flight;
@@ -24,6 +25,7 @@ mod upstream;
 mod fixture;
 
 pub use context::CallContext;
+pub use endpoints::ConfiguredEndpoints;
 pub use feed::FeedNetwork;
 pub use in_flight::InFlightCall;
 pub use registry::{UpstreamOptions, UpstreamRegistry};

@@ -59,6 +59,9 @@ impl CallPermit {
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
                 self.upstream
                     .change_breaker(|breaker| breaker.failed(probe, now, random::number()));
+                if probe {
+                    self.upstream.count_failed_probe();
+                }
             }
             // The server answered, if not as it should: a bad request of one caller must not close it to others.
             UpstreamFailure::Malformed

@@ -3,16 +3,20 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
-use toolgate_data_core::{ServerView, View, port::CredentialResolver, refusal::UpstreamFailure};
+use toolgate_data_core::{
+    ServerView, View,
+    port::{CredentialRequest, CredentialResolver, EndpointResolver},
+    refusal::UpstreamFailure,
+};
 use toolgate_egress::Egress;
-use toolgate_model::ObjectName;
+use toolgate_model::{CredentialScope, ObjectName, Principal};
 use toolgate_runtime::{
     Drain, MemoryBudget, SharedClock,
     budget::{BudgetExceeded, BudgetOwner},
 };
 
 use crate::{
-    endpoint::{AuthenticatedEndpoint, CallTarget},
+    endpoint::{AuthenticatedEndpoint, CallTarget, EndpointTarget},
     upstream::Upstream,
 };
 
@@ -22,6 +26,10 @@ pub struct UpstreamOptions {
     pub egress: Egress,
     /// Credentials of servers.
     pub credentials: Arc<dyn CredentialResolver>,
+    /// Endpoints of servers that have several.
+    pub endpoints: Arc<dyn EndpointResolver>,
+    /// Region of this proxy, or an empty string. Endpoints of the same region are preferred.
+    pub region: String,
     /// Clock.
     pub clock: SharedClock,
     /// Drain, which waits for messages in flight.
@@ -34,6 +42,8 @@ pub struct UpstreamOptions {
 pub struct UpstreamRegistry {
     egress: Egress,
     credentials: Arc<dyn CredentialResolver>,
+    endpoints: Arc<dyn EndpointResolver>,
+    region: String,
     pub(crate) clock: SharedClock,
     pub(crate) drain: Drain,
     answers: Arc<MemoryBudget>,
@@ -46,6 +56,8 @@ impl UpstreamRegistry {
         let UpstreamOptions {
             egress,
             credentials,
+            endpoints,
+            region,
             clock,
             drain,
             answers,
@@ -53,6 +65,8 @@ impl UpstreamRegistry {
         Self {
             egress,
             credentials,
+            endpoints,
+            region,
             clock,
             drain,
             answers: MemoryBudget::new(answers),
@@ -104,21 +118,48 @@ impl UpstreamRegistry {
         Ok(created)
     }
 
-    /// Returns the endpoint of a server with its current credential.
+    /// Returns the endpoint to call, with the current credential for this principal.
     pub(crate) async fn authenticate(
         &self,
         upstream: &Upstream,
+        principal: &Principal,
     ) -> Result<Arc<AuthenticatedEndpoint>, UpstreamFailure> {
         let server = &upstream.server;
+        let target = self.endpoint_target(upstream).await?;
         let Some(reference) = &server.credential else {
-            return Ok(Arc::clone(&upstream.target.bare));
+            return Ok(target.bare());
         };
-        let org = &server.name.org;
-        let credential = match self.credentials.held(org, reference) {
+        let request = CredentialRequest {
+            server: &server.name,
+            reference,
+            principal,
+        };
+        let credential = match self.credentials.held(request) {
             Some(held) => held,
-            None => self.credentials.resolve(org, reference).await?,
+            None => self.credentials.resolve(request).await?,
         };
-        upstream.target.with(credential)
+        match reference.scope {
+            CredentialScope::Shared => target.with_shared(credential),
+            CredentialScope::PerPrincipal => target.with(credential),
+        }
+    }
+
+    async fn endpoint_target<'a>(
+        &self,
+        upstream: &'a Upstream,
+    ) -> Result<&'a EndpointTarget, UpstreamFailure> {
+        let (server, target) = (&upstream.server, &upstream.target);
+        if let Some(only) = target.only_endpoint() {
+            return Ok(only);
+        }
+        let statuses = self.endpoints.resolve(server).await?;
+        let addresses: Vec<_> = statuses.iter().map(|it| it.endpoint.clone()).collect();
+        let (trips, now) = (upstream.trips(), self.clock.now());
+        let chosen = target.observed.choose(statuses, &self.region, trips, now);
+        let chosen = chosen.and_then(|index| addresses.get(index));
+        let position = server.endpoints.iter().position(|it| Some(it) == chosen);
+        let found = position.and_then(|index| target.endpoint(index));
+        found.ok_or(UpstreamFailure::Unreachable)
     }
 
     fn retain_names(&self, keep: impl Fn(&ObjectName) -> bool) {

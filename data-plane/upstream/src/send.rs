@@ -105,7 +105,11 @@ impl UpstreamClient {
         let Ok(upstream) = self.registry.upstream(context.plan.server()) else {
             return true;
         };
-        let Ok(authenticated) = self.registry.authenticate(&upstream).await else {
+        let Ok(authenticated) = self
+            .registry
+            .authenticate(&upstream, &context.principal)
+            .await
+        else {
             return true;
         };
         let ping = message::request(&session.next_id().to_string(), method::PING, None);
@@ -184,7 +188,10 @@ impl UpstreamClient {
         }
         let upstream = self.registry.upstream(server)?;
         let permit = upstream.permit_for(context.holder)?;
-        let authenticated = self.registry.authenticate(&upstream).await?;
+        let authenticated = self
+            .registry
+            .authenticate(&upstream, &context.principal)
+            .await?;
         let endpoint = authenticated.inside(session.as_deref());
         if let Some(session) = &session {
             log_level::lower(session, context, &upstream, &endpoint, drain).await;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::HeaderValue;
 use toolgate_client::{HttpSseStream, RequestHeaders, delete, handshake};
 use toolgate_data_core::{
-    ServerView,
     port::{
         BoxedFuture, HandshakeResult, TransportState, UpstreamSessionHandle, UpstreamSessionKey,
         UpstreamSessionTransport,
@@ -33,29 +32,30 @@ impl UpstreamSessionTransport for SessionNetwork {
         key: &UpstreamSessionKey,
     ) -> BoxedFuture<'static, Result<HandshakeResult, UpstreamFailure>> {
         let registry = Arc::clone(&self.0);
-        let (server, capabilities) = (Arc::clone(&key.server), key.capabilities.to_json());
-        Box::pin(async move { initialize(&registry, &server, &capabilities).await })
+        let (key, capabilities) = (key.clone(), key.capabilities.to_json());
+        Box::pin(async move { initialize(&registry, &key, &capabilities).await })
     }
 
     fn terminate(&self, key: &UpstreamSessionKey, session: &str) -> BoxedFuture<'static, ()> {
         let registry = Arc::clone(&self.0);
-        let server = Arc::clone(&key.server);
+        let key = key.clone();
         let session = session.to_owned();
         Box::pin(async move {
             // A server that is not reached expires the session itself.
-            let _ended = terminate(&registry, &server, &session).await;
+            let _ended = terminate(&registry, &key, &session).await;
         })
     }
 }
 
 async fn initialize(
     registry: &UpstreamRegistry,
-    server: &Arc<ServerView>,
+    key: &UpstreamSessionKey,
     capabilities: &str,
 ) -> Result<HandshakeResult, UpstreamFailure> {
+    let (server, principal) = (&key.server, &key.principal);
     let upstream = registry.upstream(server)?;
     let mut permit = upstream.permit()?;
-    let authenticated = registry.authenticate(&upstream).await?;
+    let authenticated = registry.authenticate(&upstream, principal).await?;
     let us = Implementation {
         name: "toolgate".to_owned(),
         title: "Toolgate".to_owned(),
@@ -93,13 +93,14 @@ async fn initialize(
 
 async fn terminate(
     registry: &UpstreamRegistry,
-    server: &Arc<ServerView>,
+    key: &UpstreamSessionKey,
     session: &str,
 ) -> Result<(), UpstreamFailure> {
+    let (server, principal) = (&key.server, &key.principal);
     let upstream = registry.upstream(server)?;
     // Bounded: a server that does not answer in time expires the other sessions itself.
     let _permit = upstream.message_permit().ok_or(UpstreamFailure::Busy)?;
-    let authenticated = registry.authenticate(&upstream).await?;
+    let authenticated = registry.authenticate(&upstream, principal).await?;
     let version = server
         .protocol_version
         .as_deref()

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Instant,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Upstream {
     breaker: Mutex<CircuitBreaker>,
     /// `false` while the breaker admits everything and need not be locked.
     troubled: AtomicBool,
+    /// Number of times that the circuit opened or stayed open after a probe.
+    trips: AtomicU32,
     bulkhead: Arc<Bulkhead>,
     messages: Arc<Semaphore>,
     clock: SharedClock,
@@ -45,6 +47,7 @@ impl Upstream {
             target,
             breaker: Mutex::default(),
             troubled: AtomicBool::new(false),
+            trips: AtomicU32::new(0),
             bulkhead: Bulkhead::new(),
             messages: Arc::new(Semaphore::new(PENDING_MESSAGES)),
             origin: clock.monotonic(),
@@ -92,6 +95,16 @@ impl Upstream {
         self.is_troubled() && self.breaker().is_open()
     }
 
+    /// Returns the number of times that the circuit opened or stayed open after a probe.
+    pub(crate) fn trips(&self) -> u32 {
+        self.trips.load(Ordering::Relaxed)
+    }
+
+    /// Counts a probe that failed: the circuit stays open.
+    pub(crate) fn count_failed_probe(&self) {
+        self.trips.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Returns the time for the circuit breaker, in milliseconds.
     pub(crate) fn breaker_time(&self) -> u64 {
         let now = self.clock.monotonic();
@@ -111,6 +124,7 @@ impl Upstream {
         };
         let server = &self.server.name;
         if opened {
+            self.trips.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%server, "the server keeps failing and is given a pause");
         } else if closed {
             tracing::info!(%server, "the server answers again");

@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
-use crate::{ObjectName, SealedBlob, Slug, Timestamp, TokenHash};
+use crate::{CredentialScope, ObjectName, SealedBlob, ServerSource, Slug, Timestamp, TokenHash};
 
 /// Metadata common to all kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,15 +115,15 @@ pub enum BindingSelection {
     Only(Vec<String>),
 }
 
-/// MCP server that is already running.
+/// MCP server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Organization and id. The id is the prefix of the server's tools.
     pub name: ObjectName,
     /// Common metadata.
     pub meta: ObjectMeta,
-    /// Streamable HTTP endpoint: http or https, without userinfo or fragment.
-    pub url: Url,
+    /// Endpoints at which the server answers.
+    pub source: ServerSource,
     /// Credential presented to the server.
     pub credential: Option<Slug>,
     /// Protocol era to use.
@@ -285,6 +284,15 @@ pub enum AdminRole {
     Editor,
     /// Also write access to credentials, tokens and the organization.
     Admin,
+}
+
+impl CredentialKind {
+    /// Principals that share the resolved credential.
+    pub fn scope(&self) -> CredentialScope {
+        match self {
+            Self::StaticHeader { .. } => CredentialScope::Shared,
+        }
+    }
 }
 
 impl MaxAnswer {

@@ -4,6 +4,7 @@
 
 pub mod desired;
 pub mod digest;
+pub mod endpoint;
 pub mod kind;
 pub mod name;
 pub mod observed;
@@ -19,11 +20,14 @@ pub use desired::{
     ServerBinding, SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
 };
 pub use digest::Digest;
+pub use endpoint::{Endpoint, EndpointList, ServerSource};
 pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
 pub use observed::{Definition, Era, ProxyStatus, ResourceRefusal, ServerDefinitions};
 pub use principal::{Principal, TokenSubject};
 pub use secret::{SealedBlob, TokenHash};
-pub use snapshot::{Delta, ResourceKey, ResourceKind, Snapshot, SnapshotResource, UriMode};
+pub use snapshot::{
+    CredentialScope, Delta, ResourceKey, ResourceKind, Snapshot, SnapshotResource, UriMode,
+};
 pub use time::Timestamp;
 pub use version::Version;

@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AllowList, CallTimeouts, Definition, Digest, Era, MaxAnswer, ObjectName, RelayPolicy,
-    SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, ToolListing, Version,
+    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, MaxAnswer, ObjectName,
+    RelayPolicy, SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, ToolListing, Version,
 };
 
 /// Kind of a resource.
@@ -167,8 +167,9 @@ pub enum UriMode {
 /// Connection parameters of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerResource {
-    /// Absolute URL as text, because pure crates only forward it.
-    pub url: String,
+    /// Endpoints of the server, in order of preference. Under the name that one URL had in earlier builds.
+    #[serde(rename = "url")]
+    pub endpoints: EndpointList,
     /// Credential by reference and revision. The value is sent over `credential.v1`.
     pub credential: Option<CredentialRef>,
     /// Protocol era, if known.
@@ -195,6 +196,21 @@ pub struct CredentialRef {
     pub id: Slug,
     /// Store revision of the last write.
     pub revision: u64,
+    /// Principals that share the value.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scope: CredentialScope,
+}
+
+/// Principals that share the value of a credential.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum CredentialScope {
+    /// All principals: the value is resolved once.
+    #[default]
+    Shared,
+    /// None: the value is resolved for each principal.
+    PerPrincipal,
 }
 
 /// Definitions offered by a server.

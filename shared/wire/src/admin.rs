@@ -19,7 +19,7 @@ pub use gateway::InvalidGateway;
 pub use organization::InvalidOrganization;
 pub use proxy::InvalidProxy;
 pub use server::InvalidServer;
-pub(crate) use server::endpoint;
+pub(crate) use server::{endpoint_list, endpoint_url};
 pub use token::{InvalidToken, TokenInput, token, token_to_proto};
 pub use version::{version, version_to_proto};
 

@@ -35,6 +35,8 @@ pub const INSTRUCTIONS: usize = 64 * 1024;
 pub const CAPABILITIES: usize = 64 * 1024;
 /// Maximum length of a URL in bytes.
 pub const URL: usize = 8 * 1024;
+/// Maximum number of endpoints of a server.
+pub const ENDPOINTS: usize = 16;
 /// Maximum length of a header name in bytes.
 pub const HEADER_NAME: usize = 128;
 /// Maximum length of a header value in bytes.

@@ -15,8 +15,43 @@ use stored_form::{StoredForm as _, sealed_to_proto};
 
 pub use decode::{InvalidRecord, decode};
 
-/// Schema number written by this build, and the highest that it reads.
-pub const SCHEMA: u32 = 1;
+/// Highest schema number that this build reads and writes.
+///
+/// | schema | content |
+/// |---|---|
+/// | 1 | the first form |
+/// | 2 | a server has `endpoints` instead of `url` |
+///
+/// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
+/// everything that it understands.
+pub const SCHEMA: u32 = 2;
+
+/// Returns the lowest schema that can express the object.
+fn schema_of(object: &pb::record::Object) -> u32 {
+    match object {
+        pb::record::Object::Server(server) => {
+            let spec = server.spec.as_ref();
+            if spec.is_some_and(|spec| !spec.endpoints.is_empty()) {
+                2
+            } else {
+                1
+            }
+        }
+        pb::record::Object::Organization(_)
+        | pb::record::Object::Gateway(_)
+        | pb::record::Object::Credential(_)
+        | pb::record::Object::Token(_)
+        | pb::record::Object::Catalogue(_)
+        | pb::record::Object::Proxy(_)
+        | pb::record::Object::Marker(_)
+        | pb::record::Object::Sealed(_)
+        | pb::record::Object::JoinToken(_)
+        | pb::record::Object::Idempotency(_)
+        | pb::record::Object::Version(_)
+        | pb::record::Object::GatewayId(_)
+        | pb::record::Object::Expelled(_) => 1,
+    }
+}
 
 /// Value of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,11 +137,12 @@ pub enum SystemRecord {
 
 /// Encodes a record. Equal records yield equal bytes.
 pub fn encode(record: &StoreRecord) -> Vec<u8> {
+    let object = object_to_proto(&record.object);
     let message = pb::Record {
-        schema: SCHEMA,
+        schema: schema_of(&object),
         update_time_ms: record.written.0,
         author: record.author.clone(),
-        object: Some(object_to_proto(&record.object)),
+        object: Some(object),
     };
     message.encode_to_vec()
 }

@@ -110,8 +110,6 @@ pub(crate) fn timeouts() -> impl Strategy<Value = CallTimeouts> {
 }
 
 pub(crate) fn server() -> impl Strategy<Value = Server> {
-    let url = "https?://[a-z]{1,9}(:[1-9][0-9]{3})?/[a-z0-9/]{0,9}(\\?[a-z]=[0-9]{1,3})?";
-    let url = url.prop_map(|text| text.parse().unwrap());
     let era = prop_oneof![
         Just(EraPolicy::Probe),
         Just(EraPolicy::Legacy),
@@ -124,12 +122,19 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
     ];
     let credential = option::of(slug());
     let policy = (timeouts(), drift, relay(), sharing(), max_answer());
-    (name(), meta(), url, credential, era, policy).prop_map(
-        |(name, meta, url, credential, era, (timeouts, drift, relay, sharing, max_answer))| {
+    (name(), meta(), endpoints(), credential, era, policy).prop_map(
+        |(
+            name,
+            meta,
+            endpoints,
+            credential,
+            era,
+            (timeouts, drift, relay, sharing, max_answer),
+        )| {
             Server {
                 name,
                 meta,
-                url,
+                source: ServerSource::Remote { endpoints },
                 credential,
                 era,
                 timeouts,
@@ -140,6 +145,14 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
             }
         },
     )
+}
+
+pub(crate) fn endpoints() -> impl Strategy<Value = EndpointList> {
+    let url = "https?://[a-z]{1,9}(:[1-9][0-9]{3})?/[a-z0-9/]{0,9}(\\?[a-z]=[0-9]{1,3})?";
+    let url = url.prop_map(|text| text.parse().unwrap());
+    let endpoint = (url, option::of("[a-z0-9-]{1,9}"));
+    let endpoint = endpoint.prop_map(|(url, region)| Endpoint { url, region });
+    collection::vec(endpoint, 1..4).prop_map(|list| EndpointList::new(list).unwrap())
 }
 
 pub(crate) fn relay() -> impl Strategy<Value = RelayPolicy> {

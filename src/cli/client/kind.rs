@@ -122,7 +122,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
         &[
             NAME,
             TITLE,
-            column("URL", |o, _| text(o, "/spec/url")),
+            column("URL", |o, _| server_urls(o)),
             column("CREDENTIAL", |o, _| text(o, "/spec/credential")),
             column("PROBE", probe_state),
             wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
@@ -299,6 +299,14 @@ fn probe_state(server: &Value, now: u64) -> String {
             let word = if seen { "problem" } else { "failed" };
             format!("{word} {}", age(status, "/problemSinceTime", now))
         }
+    }
+}
+
+/// URLs of the endpoints of a server.
+fn server_urls(server: &Value) -> String {
+    match text(server, "/spec/url") {
+        none if none.is_empty() => joined(server, "/spec/endpoints", "url"),
+        url => url,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Credentials service: gives proxies the secrets that must not be part of a snapshot.
 
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{StateKind as _, port::EncryptionContext};
-use toolgate_model::{Credential, CredentialKind, ObjectName};
+use toolgate_control_core::{StateKind as _, StoreState, port::EncryptionContext};
+use toolgate_model::{Credential, CredentialKind, CredentialScope, ObjectName, TokenSubject};
 use toolgate_proto::credential::v1::{
-    GetKeyringRequest, Keyring, ResolveRequest, ResolveResponse, credentials_server,
+    self as pb, GetKeyringRequest, Keyring, ResolveRequest, ResolveResponse, credentials_server,
+    principal::Subject,
 };
 use toolgate_wire::{PlaintextValue, ProtoConversion as _, keys::ResolvedCredential};
 
@@ -24,13 +25,24 @@ impl credentials_server::Credentials for ProxyServices {
             slug("org", &request.org)?,
             slug("credential", &request.credential)?,
         );
-        if self.state.published().state.revision() < request.revision {
+        let server = match request.server.as_str() {
+            "" => None,
+            id => Some(ObjectName::new(name.org.clone(), slug("server", id)?)),
+        };
+        let principal = principal(request.principal.as_ref())?;
+        let revision = request.revision.max(request.config_revision);
+        if self.state.published().state.revision() < revision {
             // Another control plane, which is ahead of this one, has sent the proxy this revision.
-            wait_published(&*self.state, request.revision).await;
+            wait_published(&*self.state, revision).await;
         }
         let published = self.state.published();
+        check_reference(&published.state, server.as_ref(), &name)?;
         let stored = published.state.credentials.get(&name);
         let stored = stored.ok_or_else(|| status::not_found(&Credential::key(name.clone())))?;
+        if stored.kind.scope() == CredentialScope::PerPrincipal && principal.is_none() {
+            let reason = "is missing: the credential is not shared by principals";
+            return Err(status::invalid("principal", reason));
+        }
         let CredentialKind::StaticHeader { header, value } = &stored.kind;
         let opened = self
             .sealer
@@ -51,5 +63,56 @@ impl credentials_server::Credentials for ProxyServices {
     ) -> Result<Response<Keyring>, Status> {
         AdminCaller::of(&request)?.require_globally()?;
         Ok(Response::new(self.keyring.keyring().to_proto()))
+    }
+}
+
+/// Refuses a credential that the server does not refer to: a proxy resolves only what its configuration refers to, for
+/// what refers to it. Without a server, as in requests of the previous build, any server may refer to it.
+fn check_reference(
+    state: &StoreState,
+    server: Option<&ObjectName>,
+    credential: &ObjectName,
+) -> Result<(), Status> {
+    let refers = |server: &ObjectName| {
+        let stored = state.servers.get(server);
+        stored.is_some_and(|stored| stored.credential.as_ref() == Some(&credential.id))
+    };
+    let (refers, who) = match server {
+        Some(server) => (refers(server), format!("server {}", server.id)),
+        None => {
+            let of_org = |(name, _): &(&ObjectName, _)| name.org == credential.org;
+            let mut servers = state.servers.iter().filter(of_org);
+            let any = servers.any(|(name, _)| refers(name));
+            (any, "no server".to_owned())
+        }
+    };
+    if refers {
+        return Ok(());
+    }
+    let verb = if server.is_some() {
+        "does not refer"
+    } else {
+        "refers"
+    };
+    Err(Status::failed_precondition(format!(
+        "{who} {verb} to credential {}: name it in the server's spec.credential",
+        credential.id
+    )))
+}
+
+/// Reads the principal of a request.
+fn principal(given: Option<&pb::Principal>) -> Result<Option<TokenSubject>, Status> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    let slug = |field, text: &str| text.parse().map_err(|e| status::invalid(field, e));
+    match &given.subject {
+        Some(Subject::Organization(true)) => Ok(Some(TokenSubject::Organization)),
+        Some(Subject::Team(id)) => Ok(Some(TokenSubject::Team(slug("principal.team", id)?))),
+        Some(Subject::User(id)) => Ok(Some(TokenSubject::User(slug("principal.user", id)?))),
+        Some(Subject::Organization(false)) | None => Err(status::invalid(
+            "principal",
+            "is empty or unknown to this build",
+        )),
     }
 }

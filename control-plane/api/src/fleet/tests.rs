@@ -73,11 +73,15 @@ fn name(id: &str) -> ObjectName {
 }
 
 fn add_server(control_api: &MemoryControlApi, id: &str) {
+    add_server_with(control_api, id, None);
+}
+
+fn add_server_with(control_api: &MemoryControlApi, id: &str, credential: Option<&str>) -> u64 {
     let server = Server {
         name: name(id),
         meta: ObjectMeta::default(),
-        url: "https://example.com/mcp".parse().unwrap(),
-        credential: None,
+        source: toolgate_model::ServerSource::remote("https://example.com/mcp".parse().unwrap()),
+        credential: credential.map(|id| id.parse().unwrap()),
         era: Default::default(),
         timeouts: CallTimeouts::default(),
         drift: Default::default(),
@@ -85,9 +89,8 @@ fn add_server(control_api: &MemoryControlApi, id: &str) {
         sharing: Default::default(),
         max_answer: Default::default(),
     };
-    control_api
-        .command(Command::Create(Desired::Server(server)))
-        .unwrap();
+    let create = Command::Create(Desired::Server(server));
+    control_api.command(create).unwrap().revision
 }
 
 /// Proxy with an open push stream.
@@ -317,7 +320,7 @@ async fn revocations_are_sent_in_full_and_then_incrementally() {
 }
 
 #[tokio::test]
-async fn a_credential_is_resolved_together_with_its_revision() {
+async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revision() {
     let rig = fixture(None);
     let place = toolgate_control_core::port::EncryptionContext::credential_value(&name("git"));
     let value = rig.control_api.seal(&place, b"Bearer s3cret").unwrap();
@@ -336,7 +339,30 @@ async fn a_credential_is_resolved_together_with_its_revision() {
         org: "acme".into(),
         credential: "git".into(),
         revision,
+        server: "forge".into(),
+        ..ResolveRequest::default()
     };
+    // Nothing refers to the credential yet.
+    for server in ["forge", ""] {
+        request.server = server.into();
+        let refused = client.resolve(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{server:?}");
+        assert!(refused.message().contains("spec.credential"), "{refused}");
+    }
+    add_server_with(&rig.control_api, "plain", None);
+    let revision_with_server = add_server_with(&rig.control_api, "forge", Some("git"));
+    request.config_revision = revision_with_server;
+    request.server = "plain".into();
+    let refused = client.resolve(request.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    // A proxy of the previous build names no server.
+    request.server = String::new();
+    client.resolve(request.clone()).await.unwrap();
+    request.server = "forge".into();
+    request.principal = Some(Default::default());
+    let refused = client.resolve(request.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    request.principal = None;
     let resolved = client.resolve(request.clone()).await.unwrap().into_inner();
     assert_eq!(
         (resolved.header.as_str(), resolved.revision),
@@ -345,7 +371,7 @@ async fn a_credential_is_resolved_together_with_its_revision() {
     assert_eq!(resolved.value, b"Bearer s3cret");
     request.credential = "other".into();
     let missing = client.resolve(request).await.unwrap_err();
-    assert_eq!(missing.code(), Code::NotFound);
+    assert_eq!(missing.code(), Code::FailedPrecondition);
     let keyring = client.get_keyring(toolgate_proto::credential::v1::GetKeyringRequest {});
     let keyring = keyring.await.unwrap().into_inner();
     toolgate_wire::keys::ProxyKeyring::from_proto(&keyring).unwrap();

@@ -22,7 +22,7 @@ pub fn compile(state: &StoreState, server: &Server) -> Result<ServerResource, Co
     }
     let (era, protocol_version) = protocol(state, server);
     Ok(ServerResource {
-        url: server.url.as_str().to_owned(),
+        endpoints: server.source.endpoints().clone(),
         credential: credential(state, server)?,
         era,
         protocol_version,
@@ -42,6 +42,7 @@ fn credential(state: &StoreState, server: &Server) -> Result<Option<CredentialRe
         Some(stored) => Ok(Some(CredentialRef {
             id: id.clone(),
             revision: stored.mod_revision,
+            scope: stored.kind.scope(),
         })),
         None => Err(ConfigProblem {
             field: "spec.credential".to_owned(),

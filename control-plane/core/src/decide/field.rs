@@ -64,6 +64,16 @@ pub(super) fn check_names(field: &str, names: &[String]) -> Result<(), Rejection
     Ok(())
 }
 
+/// Checks the name of a region. Empty stands for none.
+pub(super) fn region(field: &str, name: &str) -> Result<(), Rejection> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.chars().count() > limits::REGION || !name.chars().all(allowed) {
+        let reason = format!("use at most {} of a-z, A-Z, 0-9 and -_.", limits::REGION);
+        return Err(Rejection::invalid(field, reason));
+    }
+    Ok(())
+}
+
 pub(super) fn timeout(field: String, value: Duration) -> Result<(), Rejection> {
     if value < Duration::from_millis(1) || value > limits::TIMEOUT {
         return Err(Rejection::invalid(field, "use 1 millisecond to 1 hour"));

@@ -11,18 +11,13 @@ use crate::{
     rejection::Rejection,
 };
 
-use super::change_builder::ChangeBuilder;
+use super::{change_builder::ChangeBuilder, field};
 
 pub(super) fn create_join_token(
     mut draft: ChangeBuilder<'_>,
     token: &JoinToken,
 ) -> Result<Change, Rejection> {
-    let found = token.region.chars().count();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if found > limits::REGION || !token.region.chars().all(allowed) {
-        let reason = format!("use at most {} of a-z, A-Z, 0-9 and -_.", limits::REGION);
-        return Err(Rejection::invalid("region", reason));
-    }
+    field::region("region", &token.region)?;
     let now = draft.now();
     if token.expires <= now || token.expires > now.after(limits::JOIN_TOKEN_MAX_TTL) {
         return Err(Rejection::invalid("valid_seconds", "use 1 second to 1 day"));

@@ -1,6 +1,9 @@
 //! Tests of rejections and their messages, and a property test that accepted commands compile.
 
-use toolgate_model::{AdminRole, BindingSelection, Digest, DriftPolicy, PrefixMode, Timestamp};
+use toolgate_model::{
+    AdminRole, BindingSelection, Digest, DriftPolicy, Endpoint, EndpointList, PrefixMode, Server,
+    ServerSource, Timestamp,
+};
 
 use crate::{
     CallerIdentity, Command, CommandAuthor, CommandContext, ControlObject, Desired, ObjectKey,
@@ -316,11 +319,45 @@ fn urls_with_secrets_and_protocol_headers_are_rejected() {
     let mut world = world();
     for url in ["http://user:secret@h/mcp", "ftp://h/mcp", "http://h/mcp#x"] {
         let mut bad = server("acme", "s", None);
-        bad.url = url.parse().unwrap();
+        bad.source = ServerSource::remote(url.parse().unwrap());
         let refused = world.create(Desired::Server(bad)).unwrap_err();
         assert!(!refused.to_string().contains("secret"), "{refused}");
         assert_eq!(field(refused), "spec.url");
     }
+    let listed = |endpoints: &[(&str, &str)]| {
+        let endpoint = |(url, region): &(&str, &str)| Endpoint {
+            url: url.parse().unwrap(),
+            region: Some((*region).to_owned()),
+        };
+        let endpoints = EndpointList::new(endpoints.iter().map(endpoint).collect()).unwrap();
+        let source = ServerSource::Remote { endpoints };
+        Desired::Server(Server {
+            source,
+            ..server("acme", "s", None)
+        })
+    };
+    let (good, many) = (
+        ("https://a.example/", "eu"),
+        [("https://a.example/", "eu"); 17],
+    );
+    for (endpoints, at) in [
+        (
+            &[good, ("http://u:p@h/", "eu")][..],
+            "spec.endpoints[1].url",
+        ),
+        (&[good, ("http://h/", "e u")], "spec.endpoints[1].region"),
+        (
+            &[good, ("https://a.example/", "us")],
+            "spec.endpoints[1].url",
+        ),
+        (&many, "spec.endpoints"),
+    ] {
+        let refused = world.create(listed(endpoints)).unwrap_err();
+        assert_eq!(field(refused), at);
+    }
+    world
+        .create(listed(&[good, ("https://b.example/", "us")]))
+        .unwrap();
     let mut bad = credential("acme", "c");
     bad.kind = toolgate_model::CredentialKind::StaticHeader {
         header: "mcp-session-id".to_owned(),

@@ -430,6 +430,7 @@ async fn credentials_are_sent_and_a_missing_one_is_reported() {
         credential: Some(CredentialRef {
             id: credential.parse().unwrap(),
             revision: 1,
+            scope: Default::default(),
         }),
         ..target(id, &url)
     };

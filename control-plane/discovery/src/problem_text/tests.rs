@@ -16,6 +16,7 @@ fn target(credential: bool) -> ProbeTarget {
         credential: credential.then(|| CredentialRef {
             id: slug("key"),
             revision: 1,
+            scope: Default::default(),
         }),
         era: EraPolicy::Probe,
         timeouts: CallTimeouts::default(),

@@ -2,13 +2,13 @@
 //! caller may not use and a gateway that does not exist also get the same refusal, so that a response does not reveal
 //! which gateways exist.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use toolgate_model::{Principal, Timestamp, TokenHash};
+use toolgate_model::{Timestamp, TokenHash};
 
-use crate::{GatewayView, Grant, Refusal, TokenView, View, port::RevocationList};
+use crate::{Caller, Refusal, View, authn::caller::AuthnId, port::RevocationList};
 
 /// Maximum length of a bearer token, in bytes.
 pub const TOKEN_LIMIT: usize = 512;
@@ -16,12 +16,6 @@ pub const TOKEN_LIMIT: usize = 512;
 /// HMAC-SHA-256 of tokens under the deployment's token key.
 #[derive(Clone)]
 pub struct TokenHasher(Hmac<Sha256>);
-
-/// Verified caller, with its principal and grant.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    token: Arc<TokenView>,
-}
 
 impl TokenHasher {
     /// Creates a hasher from the keyring's token key. Returns `None` if the key has fewer than 32 bytes.
@@ -43,37 +37,6 @@ impl TokenHasher {
 impl fmt::Debug for TokenHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenHasher(…)")
-    }
-}
-
-impl Caller {
-    /// Creates a caller from a verified token.
-    pub fn new(token: Arc<TokenView>) -> Self {
-        Self { token }
-    }
-
-    /// Principal that the token stands for.
-    pub fn principal(&self) -> &Arc<Principal> {
-        &self.token.principal
-    }
-
-    /// Tools, prompts and resources that the caller may see and use.
-    pub fn grant(&self) -> &Arc<Grant> {
-        &self.token.grant
-    }
-
-    /// Returns the routed gateway if it exists and this caller may use it.
-    pub fn authorize_gateway<'a>(
-        &self,
-        routed: Option<&'a Arc<GatewayView>>,
-    ) -> Result<&'a Arc<GatewayView>, Refusal> {
-        let may = |gateway: &&Arc<GatewayView>| self.token.allows_gateway(gateway);
-        routed.filter(may).ok_or(Refusal::NoSuchPath)
-    }
-
-    /// Token that authenticated the caller.
-    pub fn token(&self) -> &Arc<TokenView> {
-        &self.token
     }
 }
 
@@ -101,10 +64,11 @@ pub fn authenticate(
     revoked: &dyn RevocationList,
     now: Timestamp,
 ) -> Result<Caller, Refusal> {
-    let token = view.token(hash).ok_or(Refusal::Unauthenticated)?;
-    let alive = token.expires.is_none_or(|expires| now < expires) && !revoked.is_revoked(hash);
-    if alive {
-        Ok(Caller::new(Arc::clone(token)))
+    let caller = view.caller(&AuthnId::from(*hash));
+    let caller = caller.ok_or(Refusal::Unauthenticated)?;
+    let authn = caller.authn();
+    if authn.is_current(now) && !revoked.is_revoked(&authn.id) {
+        Ok(caller.clone())
     } else {
         Err(Refusal::Unauthenticated)
     }

@@ -1,12 +1,12 @@
-//! Comparison of two views for one token at one gateway. Only what the token may see is compared; a change to a hidden
-//! tool is not reported.
+//! Comparison of two views for one caller at one gateway. Only what the caller may see is compared; a change to a
+//! hidden tool is not reported.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_mcp::method;
-use toolgate_model::{Digest, Slug, TokenHash};
+use toolgate_model::{Digest, Slug};
 
-use crate::{GatewayView, Grant, TokenView, View};
+use crate::{AuthnId, GatewayView, Grant, View};
 
 /// Set of list kinds, for `list_changed` notifications.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,7 +37,7 @@ pub struct ViewComparison<'a> {
     computed: BTreeMap<(Slug, Digest, Digest), ListChanges>,
 }
 
-/// Gateway and grant as seen by one token.
+/// Gateway and grant as seen by one caller.
 #[derive(Debug, Clone, Copy)]
 struct VisibleGateway<'a> {
     gateway: &'a Arc<GatewayView>,
@@ -106,24 +106,24 @@ impl<'a> ViewComparison<'a> {
         }
     }
 
-    /// Returns the gateway of the newer view and the token's grant, or `None` if the token has no access to the
+    /// Returns the gateway of the newer view and the caller's grant, or `None` if the caller has no access to the
     /// gateway.
     pub fn current(
         &self,
         gateway: &Slug,
-        token: &TokenHash,
+        authn: &AuthnId,
     ) -> Option<(&'a Arc<GatewayView>, &'a Grant)> {
-        let now = visible_gateway(self.after, gateway, token)?;
+        let now = visible_gateway(self.after, gateway, authn)?;
         Some((now.gateway, now.grant))
     }
 
-    /// Returns the lists that changed for the token at the gateway, or `None` if the token no longer has access to it.
-    pub fn changes_for(&mut self, gateway: &Slug, token: &TokenHash) -> Option<ListChanges> {
-        let now = visible_gateway(self.after, gateway, token)?;
-        let Some(was) = visible_gateway(self.before, gateway, token) else {
+    /// Returns the lists that changed for the caller at the gateway, or `None` if it no longer has access to it.
+    pub fn changes_for(&mut self, gateway: &Slug, authn: &AuthnId) -> Option<ListChanges> {
+        let now = visible_gateway(self.after, gateway, authn)?;
+        let Some(was) = visible_gateway(self.before, gateway, authn) else {
             return Some(ListChanges::ALL);
         };
-        let (old, new) = (was.grant.digest(), now.grant.digest());
+        let (old, new) = (was.grant.list_digest(), now.grant.list_digest());
         if old == new && Arc::ptr_eq(was.gateway, now.gateway) {
             return Some(ListChanges::NONE);
         }
@@ -132,23 +132,23 @@ impl<'a> ViewComparison<'a> {
     }
 }
 
-/// Returns `true` if the token has access to the gateway.
-pub fn is_served(view: &View, gateway: &Slug, token: &TokenHash) -> bool {
-    visible_gateway(view, gateway, token).is_some()
+/// Returns `true` if the caller authenticated by this proof has access to the gateway.
+pub fn is_served(view: &View, gateway: &Slug, authn: &AuthnId) -> bool {
+    visible_gateway(view, gateway, authn).is_some()
 }
 
-/// Returns what the token sees at the gateway, by the same rule that authorizes requests.
+/// Returns what the caller sees at the gateway, by the same rule that authorizes requests.
 fn visible_gateway<'a>(
     view: &'a View,
     gateway: &Slug,
-    token: &TokenHash,
+    authn: &AuthnId,
 ) -> Option<VisibleGateway<'a>> {
     let gateway = view.gateway(gateway.as_str())?;
-    let token: &TokenView = view.token(token)?;
-    let served = gateway.denied.is_none() && token.allows_gateway(gateway);
+    let caller = view.caller(authn)?;
+    let served = gateway.denied.is_none() && caller.may_enter(gateway);
     served.then_some(VisibleGateway {
         gateway,
-        grant: &token.grant,
+        grant: caller.grant(),
     })
 }
 

@@ -63,6 +63,20 @@ fn upstream_sessions_are_shared_by_the_sharing_policy_of_the_server() {
         assert_eq!(one == key(sharing, &ada, Some(2)), sessions, "{sharing:?}");
         assert!(one == key(sharing, &ada, Some(1)));
     }
+    // A personal credential separates the principals of a session that is shared otherwise.
+    let personal = Arc::new(ServerView {
+        sharing: SessionSharing::Shared,
+        credential: Some(CredentialRef {
+            id: "personal".parse().unwrap(),
+            revision: 1,
+            scope: CredentialScope::PerPrincipal,
+        }),
+        ..ServerView::clone(server)
+    });
+    let of = |principal: &Arc<Principal>| {
+        UpstreamSessionKey::new(&personal, principal, None, ClientCapabilities::default())
+    };
+    assert!(of(&ada) == of(&ada) && of(&ada) != of(&bob));
     // Never shared with another organization, regardless of the policy: its server is a different one.
     let shared = key(SessionSharing::Shared, &ada, None);
     assert_eq!(shared.principal.org, server.name.org);

@@ -10,13 +10,14 @@ use std::{
 };
 
 use toolgate_model::{
-    AllowList, Digest, ObjectName, Principal, ResourceKey, ResourceRefusal, Slug, Snapshot,
-    SnapshotResource, TokenHash,
+    Digest, ObjectName, Principal, ResourceKey, ResourceRefusal, Slug, Snapshot, SnapshotResource,
     snapshot::{DefinitionsResource, GatewayResource, ServerResource, TokenResource},
 };
-use url::Url;
 
-use crate::{GatewayView, Grant, ServerView, TokenView, View};
+use crate::{
+    Authn, AuthnId, AuthnKind, Caller, GatewayView, Grant, ServerView, View,
+    authn::token_view::TokenView,
+};
 
 /// View under construction, with the lookup tables of the resources indexed so far.
 struct ViewAssembly<'a> {
@@ -74,8 +75,9 @@ impl<'a> ViewAssembly<'a> {
             self.servers.insert(key.name.clone(), Arc::clone(same));
             return;
         }
-        let checked = Url::parse(&server.url)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+        let mut urls = server.endpoints.iter().map(|endpoint| &endpoint.url);
+        let checked =
+            urls.all(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
         if checked {
             let view = ServerView::new(key.name.clone(), digest, server);
             self.servers.insert(key.name.clone(), Arc::new(view));
@@ -84,7 +86,10 @@ impl<'a> ViewAssembly<'a> {
         if let Some(last_good) = before {
             self.servers.insert(key.name.clone(), Arc::clone(last_good));
         }
-        self.reject(key, "its url is not an absolute http or https URL");
+        self.reject(
+            key,
+            "the URL of an endpoint is not an absolute http or https URL",
+        );
     }
 
     fn gateways(
@@ -158,14 +163,15 @@ impl<'a> ViewAssembly<'a> {
     fn tokens(
         &mut self,
         found: Vec<(&ResourceKey, Digest, &TokenResource)>,
-    ) -> BTreeMap<TokenHash, Arc<TokenView>> {
+    ) -> BTreeMap<AuthnId, Arc<TokenView>> {
         let mut tokens = BTreeMap::new();
         for (key, digest, token) in found {
-            if tokens.contains_key(&token.hash) {
+            let id = AuthnId::from(token.hash);
+            if tokens.contains_key(&id) {
                 self.reject(key, "another token has the same hash");
                 continue;
             }
-            tokens.insert(token.hash, self.token(key, digest, token));
+            tokens.insert(id, self.token(key, digest, token));
         }
         tokens
     }
@@ -176,16 +182,18 @@ impl<'a> ViewAssembly<'a> {
         digest: Digest,
         token: &TokenResource,
     ) -> Arc<TokenView> {
-        let before = self.previous.and_then(|view| view.token(&token.hash));
+        let id = AuthnId::from(token.hash);
+        let before = self.previous.and_then(|view| view.token(&id));
         let same = before.filter(|before| before.digest == digest && before.name == key.name);
         if let Some(same) = same {
             // Later tokens share its principal and grant.
+            let (principal, grant) = (same.caller.principal(), same.caller.grant());
             self.principals
-                .entry(Principal::clone(&same.principal))
-                .or_insert_with(|| Arc::clone(&same.principal));
+                .entry(Principal::clone(principal))
+                .or_insert_with(|| Arc::clone(principal));
             self.grants
-                .entry(same.grant.digest())
-                .or_insert_with(|| Arc::clone(&same.grant));
+                .entry(grant.digest())
+                .or_insert_with(|| Arc::clone(grant));
             return Arc::clone(same);
         }
         let principal = Principal {
@@ -197,34 +205,21 @@ impl<'a> ViewAssembly<'a> {
             .entry(principal)
             .or_insert_with_key(|principal| Arc::new(principal.clone()));
         let principal = Arc::clone(principal);
-        let grant = Grant::new(sorted(&token.tools));
+        let grant = Grant::new(&token.gateways, &token.tools);
         let grant = self
             .grants
             .entry(grant.digest())
             .or_insert_with(|| Arc::new(grant));
+        let authn = Authn {
+            id,
+            kind: AuthnKind::ApiToken,
+            expires: token.expires,
+        };
         Arc::new(TokenView {
             name: key.name.clone(),
-            hash: token.hash,
-            principal,
-            gateways: sorted(&token.gateways),
-            grant: Arc::clone(grant),
-            expires: token.expires,
+            caller: Caller::new(principal, Arc::clone(grant), authn),
             digest,
         })
-    }
-}
-
-/// Sorts a set, because lookups rely on the order: an unsorted set would grant or deny access at random. An empty set
-/// stays empty.
-fn sorted<T: Ord + Clone>(reach: &AllowList<T>) -> AllowList<T> {
-    match reach {
-        AllowList::All => AllowList::All,
-        AllowList::Only(items) => {
-            let mut items = items.clone();
-            items.sort();
-            items.dedup();
-            AllowList::Only(items)
-        }
     }
 }
 
@@ -233,7 +228,7 @@ impl ServerView {
         let version = Some(server.protocol_version.as_str()).filter(|version| !version.is_empty());
         Self {
             name,
-            url: server.url.as_str().into(),
+            endpoints: server.endpoints.clone(),
             credential: server.credential.clone(),
             era: server.era,
             protocol_version: version.map(Box::from),

@@ -60,7 +60,7 @@ struct UnfilteredList {
     empty: EraPages,
 }
 
-/// Cached tool list of one grant.
+/// Cached tool list of the grants with one filter.
 #[derive(Default)]
 struct GrantLists {
     grant: Option<Digest>,
@@ -98,7 +98,7 @@ impl ListCache {
         if grant.is_unfiltered() || gateway.is_progressive() {
             return self.all.pages.of(era).get_or_init(build).get(page).cloned();
         }
-        match self.slot(grant.digest()) {
+        match self.slot(grant.list_digest()) {
             Some(kept) => {
                 let counted = || {
                     let built = build();
@@ -188,7 +188,7 @@ fn tool_pages(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
     }
     let granted = |tool: &&Arc<ToolView>| grant.allows_tool(&tool.exposed);
     let tools: Vec<&Arc<ToolView>> = gateway.tools().iter().filter(granted).collect();
-    let digest = Digest::of(&(gateway.tools_digest, grant.digest()));
+    let digest = Digest::of(&(gateway.tools_digest, grant.list_digest()));
     pages(&head, &tools, era, digest)
 }
 

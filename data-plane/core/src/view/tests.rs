@@ -10,8 +10,8 @@ use toolgate_model::{
 
 use super::*;
 use crate::fixture::{
-    NOW, ServerFixture, gateway, hash, insert, key, name, plain_tool, slug, test_servers,
-    test_snapshot, token,
+    NOW, ServerFixture, authn_id, endpoints, gateway, insert, key, name, plain_tool, slug,
+    test_servers, test_snapshot, token,
 };
 
 fn edit(
@@ -64,7 +64,10 @@ fn tools_are_in_binding_order_and_found_by_exposed_name() {
     let tool = gateway.tool("files__list").unwrap();
     assert_eq!((&*tool.original, tool.read_only), ("list", true));
     assert_eq!(tool.original_json, "\"list\"");
-    assert_eq!(&*tool.server.url, "https://files.example/mcp");
+    assert_eq!(
+        tool.server.endpoints.first().url.as_str(),
+        "https://files.example/mcp"
+    );
     assert!(gateway.tool("list").is_none());
     assert!(gateway.tool("Files__list").is_none());
     assert!(gateway.features.logging);
@@ -155,13 +158,13 @@ fn a_server_keeps_its_last_valid_configuration() {
     let mut snapshot = test_snapshot(&test_servers());
     let (good, _) = View::build(&snapshot, None);
     edit_server(&mut snapshot, "files", |server| {
-        server.url = "file:///etc/passwd".to_owned()
+        server.endpoints = endpoints("file:///etc/passwd")
     });
     let (kept, refusals) = View::build(&snapshot, Some(&good));
     assert_eq!(refusals.len(), 1);
     assert_eq!(
-        &*kept.server(&name("acme", "files")).unwrap().url,
-        "https://files.example/mcp"
+        kept.server(&name("acme", "files")).unwrap().endpoints,
+        endpoints("https://files.example/mcp")
     );
     assert_eq!(names(&kept).len(), 4);
     // Without a last good form the server is left out, with everything that depends on it.
@@ -181,7 +184,7 @@ fn unchanged_gateways_and_servers_are_shared_with_the_previous_view() {
     );
     let (before, _) = View::build(&snapshot, None);
     edit_server(&mut snapshot, "files", |server| {
-        server.url = "https://new.example/".to_owned()
+        server.endpoints = endpoints("https://new.example/")
     });
     insert(
         &mut snapshot,
@@ -199,7 +202,10 @@ fn unchanged_gateways_and_servers_are_shared_with_the_previous_view() {
         &server(&after, "weather")
     ));
     let tool = after.gateway("main").unwrap().tool("files__list").unwrap();
-    assert_eq!(&*tool.server.url, "https://new.example/");
+    assert_eq!(
+        tool.server.endpoints.first().url.as_str(),
+        "https://new.example/"
+    );
     // Clients see no difference, so no change is reported.
     let tools = |view: &View| view.gateway("main").unwrap().tools_digest;
     assert_eq!(tools(&before), tools(&after));
@@ -215,15 +221,15 @@ fn equal_principals_and_grants_are_interned() {
         SnapshotResource::Token(token("more")),
     );
     let (view, _) = View::build(&snapshot, None);
-    let token = |text: &str| view.token(&hash(text)).unwrap();
+    let caller = |text: &str| view.caller(&authn_id(text)).unwrap();
     assert!(Arc::ptr_eq(
-        &token("all").principal,
-        &token("more").principal
+        caller("all").principal(),
+        caller("more").principal()
     ));
-    assert!(Arc::ptr_eq(&token("all").grant, &token("more").grant));
+    assert!(Arc::ptr_eq(caller("all").grant(), caller("more").grant()));
     assert!(!Arc::ptr_eq(
-        &token("all").principal,
-        &token("evil").principal
+        caller("all").principal(),
+        caller("evil").principal()
     ));
 }
 
@@ -238,14 +244,14 @@ fn unsorted_and_empty_grants_grant_exactly_their_names() {
     };
     insert(&mut snapshot, "acme", "odd", SnapshotResource::Token(odd));
     let (view, _) = View::build(&snapshot, None);
-    let token = view.token(&hash("odd")).unwrap();
+    let grant = view.caller(&authn_id("odd")).unwrap().grant();
     assert!(
         ["a", "m", "z"]
             .into_iter()
-            .all(|name| token.grant.allows_tool(name))
+            .all(|name| grant.allows_tool(name))
     );
-    assert!(!token.grant.allows_tool("b"));
-    assert_eq!(token.gateways, AllowList::Only(Vec::new()));
+    assert!(!grant.allows_tool("b"));
+    assert!(!grant.allows_gateway(&slug("main")));
 }
 
 #[test]
@@ -266,7 +272,7 @@ fn duplicate_gateway_ids_and_token_hashes_are_rejected() {
     let (view, refusals) = View::build(&snapshot, None);
     assert_eq!(view.gateway("main").unwrap().name, name("acme", "main"));
     assert_eq!(
-        view.token(&hash("all")).unwrap().principal.org,
+        view.caller(&authn_id("all")).unwrap().principal().org,
         slug("acme")
     );
     assert_eq!(refusals.len(), 2);

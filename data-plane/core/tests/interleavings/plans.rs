@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use toolgate_data_core::{
-    Caller, Plan, PlanInput, Sealer, View,
+    AuthnId, Plan, PlanInput, Sealer, View,
     plan::{CallPlan, EndpointRequest, PostedMessage, SessionLookup, plan},
     session::session_id::SessionClaims,
 };
@@ -37,7 +37,7 @@ fn hash(text: &str) -> TokenHash {
 
 fn server(era: Era) -> SnapshotResource {
     SnapshotResource::Server(ServerResource {
-        url: "https://server.example/mcp".to_owned(),
+        endpoints: "https://server.example/mcp".parse().unwrap(),
         credential: None,
         era: Some(era),
         protocol_version: String::new(),
@@ -168,10 +168,10 @@ impl CallRequest<'_> {
             session != SessionLookup::Absent,
             &envelope,
         );
-        let token = view().token(&hash(PRINCIPALS[principal_of(self.client)]));
+        let token = hash(PRINCIPALS[principal_of(self.client)]);
         let planned = plan(&PlanInput {
             gateway: view().gateway("main").unwrap(),
-            caller: &Caller::new(Arc::clone(token.unwrap())),
+            caller: view().caller(&AuthnId::from(token)).unwrap(),
             ask: EndpointRequest::Post(PostedMessage {
                 framing: &framing,
                 envelope: &envelope,

@@ -52,7 +52,7 @@ fn an_older_version_is_ignored_and_a_new_epoch_is_accepted() {
 #[test]
 fn a_rejected_resource_keeps_its_last_valid_form_and_is_offered_again_after_a_hello() {
     let held = serving(&small(5));
-    let bad = server("files", "not a url", None);
+    let bad = server("files", "file:///etc/passwd", None);
     let incoming = ReceivedUpdate {
         version: version(6),
         puts: vec![bad, token("new", 8)],

@@ -13,8 +13,8 @@ fn message(complete: bool, revision: u64, hashes: &[u8]) -> pb::Revocations {
     }
 }
 
-fn hashes(bytes: &[u8]) -> Arc<BTreeSet<TokenHash>> {
-    let hashes = bytes.iter().map(|byte| TokenHash([*byte; 32]));
+fn hashes(bytes: &[u8]) -> Arc<BTreeSet<AuthnId>> {
+    let hashes = bytes.iter().map(|byte| AuthnId([*byte; 32]));
     Arc::new(hashes.collect())
 }
 

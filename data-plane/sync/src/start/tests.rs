@@ -2,8 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use toolgate_data_core::port::CredentialResolver as _;
-use toolgate_model::{TokenHash, snapshot::CredentialRef};
+use toolgate_data_core::AuthnId;
+use toolgate_data_core::port::{CredentialRequest, CredentialResolver as _, UpstreamCredential};
+use toolgate_model::{
+    CredentialScope, ObjectName, Principal, SnapshotResource, TokenSubject,
+    snapshot::{CredentialRef, SnapshotEntry},
+};
 use toolgate_proto::push::v1::{self as pb, from_proxy::Message};
 use toolgate_runtime::memory;
 
@@ -16,16 +20,33 @@ fn credential(revision: u64) -> CredentialRef {
     CredentialRef {
         id: "files-key".parse().unwrap(),
         revision,
+        scope: CredentialScope::Shared,
     }
 }
 
-fn acme() -> Slug {
-    "acme".parse().unwrap()
+fn files() -> ObjectName {
+    ObjectName::new("acme".parse().unwrap(), "files".parse().unwrap())
+}
+
+fn user(id: &str) -> Principal {
+    Principal {
+        org: "acme".parse().unwrap(),
+        subject: TokenSubject::User(id.parse().unwrap()),
+    }
+}
+
+fn text(credential: &UpstreamCredential) -> String {
+    let UpstreamCredential::Header(header) = credential;
+    String::from_utf8(header.value.to_vec()).unwrap()
 }
 
 fn value(handle: &SyncHandle, revision: u64) -> Option<String> {
-    let held = handle.held(&acme(), &credential(revision))?;
-    Some(String::from_utf8(held.value.to_vec()).unwrap())
+    let held = handle.held(CredentialRequest {
+        server: &files(),
+        reference: &credential(revision),
+        principal: &user("ada"),
+    })?;
+    Some(text(&held))
 }
 
 #[tokio::test]
@@ -138,7 +159,7 @@ async fn a_revocation_takes_effect_immediately() {
     )
     .unwrap();
     machine.readiness.ready().await;
-    assert!(!handle.is_revoked(&TokenHash([7; 32])));
+    assert!(!handle.is_revoked(&AuthnId([7; 32])));
     let token_hashes = vec![vec![7; 32]];
     fake.revoked.send_replace(pb::Revocations {
         sequence: 2,
@@ -146,7 +167,7 @@ async fn a_revocation_takes_effect_immediately() {
         complete: false,
         version: None,
     });
-    until(|| handle.is_revoked(&TokenHash([7; 32]))).await;
+    until(|| handle.is_revoked(&AuthnId([7; 32]))).await;
 }
 
 #[tokio::test]
@@ -167,10 +188,10 @@ async fn a_revocation_is_applied_while_a_push_is_incomplete() {
         token_hashes,
         ..pb::Revocations::default()
     });
-    let told = revocations.wait_for(|told| told.contains(&TokenHash([7; 32])));
+    let told = revocations.wait_for(|told| told.contains(&AuthnId([7; 32])));
     let told = tokio::time::timeout(HANG_GUARD, told).await;
     assert!(told.unwrap().is_ok());
-    assert!(handle.is_revoked(&TokenHash([7; 32])));
+    assert!(handle.is_revoked(&AuthnId([7; 32])));
     assert_eq!(*handle.version().borrow(), version(5));
 }
 
@@ -192,7 +213,7 @@ async fn views_and_revocations_arrive_until_the_last_request_has_ended() {
         token_hashes,
         ..pb::Revocations::default()
     });
-    until(|| handle.is_revoked(&TokenHash([7; 32]))).await;
+    until(|| handle.is_revoked(&AuthnId([7; 32]))).await;
     fake.wanted.send_replace(small(6));
     until(|| *handle.version().borrow() == version(6)).await;
     assert!(!drained.is_finished());
@@ -238,16 +259,66 @@ async fn concurrent_callers_fetch_a_credential_once_and_a_missing_one_is_no_erro
     .unwrap();
     machine.readiness.ready().await;
     let wanted = credential(3);
-    let org = acme();
-    let asked = (0..20).map(|_| handle.resolve(&org, &wanted));
+    let (server, principals) = (files(), [user("ada"), user("bob")]);
+    let request = |at: usize| CredentialRequest {
+        server: &server,
+        reference: &wanted,
+        principal: &principals[at % 2],
+    };
+    let asked = (0..20).map(|at| handle.resolve(request(at)));
     let answers = futures_util::future::join_all(asked).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(fake.resolved.load(Ordering::SeqCst), 1);
     let missing = CredentialRef {
         id: "missing".parse().unwrap(),
         revision: 1,
+        scope: CredentialScope::Shared,
     };
-    assert!(handle.resolve(&org, &missing).await.is_err());
+    let missing = CredentialRequest {
+        reference: &missing,
+        ..request(0)
+    };
+    assert!(handle.resolve(missing).await.is_err());
+}
+
+#[tokio::test]
+async fn a_personal_credential_is_fetched_once_for_each_principal_and_not_ahead() {
+    let mut wanted = crate::fixture::snapshot(5, vec![]);
+    let (key, entry) = server("files", "http://files.test/mcp", Some(3));
+    let SnapshotResource::Server(mut resource) = SnapshotResource::clone(&entry.resource) else {
+        panic!("no server");
+    };
+    if let Some(credential) = &mut resource.credential {
+        credential.scope = CredentialScope::PerPrincipal;
+    }
+    let entry = SnapshotEntry::new(SnapshotResource::Server(resource));
+    wanted.entries.insert(key, entry);
+    let fake = FakeControlPlane::new(wanted);
+    let (machine, _trigger) = machine();
+    let transport = ControlPlaneTransport::Memory(fake.dialer());
+    let handle = start(options(transport), &machine).unwrap();
+    machine.readiness.ready().await;
+    let wanted = CredentialRef {
+        scope: CredentialScope::PerPrincipal,
+        ..credential(3)
+    };
+    let (server, principals) = (files(), [user("ada"), user("bob")]);
+    let request = |at: usize| CredentialRequest {
+        server: &server,
+        reference: &wanted,
+        principal: &principals[at % 2],
+    };
+    let asked = (0..20).map(|at| handle.resolve(request(at)));
+    let answers = futures_util::future::join_all(asked).await;
+    for (at, answer) in answers.iter().enumerate() {
+        let user = ["ada", "bob"][at % 2];
+        let value = text(answer.as_ref().unwrap());
+        assert_eq!(value, format!("Bearer files-key-3 of {user} for files"));
+    }
+    assert_eq!(fake.resolved.load(Ordering::SeqCst), 2);
+    assert!(handle.held(request(0)).is_some());
+    // The shared value of the same credential is another one.
+    assert!(value(&handle, 3).is_none());
 }
 
 #[tokio::test]
@@ -260,9 +331,14 @@ async fn a_credential_fetch_completes_after_its_caller_left() {
     )
     .unwrap();
     machine.readiness.ready().await;
-    let (org, wanted) = (acme(), credential(3));
+    let (server, wanted, principal) = (files(), credential(3), user("ada"));
+    let request = CredentialRequest {
+        server: &server,
+        reference: &wanted,
+        principal: &principal,
+    };
     {
-        let mut asked = std::pin::pin!(handle.resolve(&org, &wanted));
+        let mut asked = std::pin::pin!(handle.resolve(request));
         // Asked once, and left before the answer can have come.
         assert!(futures_util::poll!(asked.as_mut()).is_pending());
     }
@@ -276,7 +352,7 @@ async fn a_credential_fetch_completes_after_its_caller_left() {
             .all(|it| it.name != "credential")
     })
     .await;
-    assert!(handle.resolve(&org, &wanted).await.is_ok());
+    assert!(handle.resolve(request).await.is_ok());
 }
 
 #[tokio::test]
@@ -304,7 +380,7 @@ async fn a_cold_start_without_a_control_plane_serves_the_saved_configuration() {
         complete: true,
         version: None,
     });
-    until(|| value(&handle, 3).is_some() && handle.is_revoked(&TokenHash([9; 32]))).await;
+    until(|| value(&handle, 3).is_some() && handle.is_revoked(&AuthnId([9; 32]))).await;
     until(|| folder.path().join("proxy/credentials.sealed").exists()).await;
     assert_eq!(trigger.drain(HANG_GUARD).await.to_string(), "drained");
 
@@ -317,7 +393,7 @@ async fn a_cold_start_without_a_control_plane_serves_the_saved_configuration() {
     assert_eq!(handle.current().version(), version(5));
     assert_eq!(handle.current().counts(), [1, 1, 1]);
     assert_eq!(value(&handle, 3).unwrap(), "Bearer files-key-3");
-    assert!(handle.is_revoked(&TokenHash([9; 32])));
+    assert!(handle.is_revoked(&AuthnId([9; 32])));
     assert!(!handle.status().connected);
 }
 

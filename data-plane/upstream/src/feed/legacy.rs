@@ -38,7 +38,7 @@ pub(super) async fn open(
     if is_lost(&link) {
         link = feeds.links.reopen(&key, &link).await?;
     }
-    let mut target = feeds.reach(&key.server).await?;
+    let mut target = feeds.reach(&key).await?;
     let mut opened = stream(&target, &link).await;
     if forgotten(&opened) {
         link = feeds.links.reopen(&key, &link).await?;
@@ -80,7 +80,7 @@ fn forgotten<T>(outcome: &Result<T, ClientError>) -> bool {
 impl LegacyFeed {
     /// Subscribes to a resource or unsubscribes from it. Returns `true` if the server agrees.
     async fn say(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
-        let mut target = self.feeds.reach(&self.key.server).await?;
+        let mut target = self.feeds.reach(&self.key).await?;
         let id = self.link.next_id().to_string();
         let params = format!("{{\"uri\":{}}}", quote(uri));
         let request = message::request(&id, method, Some(&params));

@@ -50,7 +50,7 @@ async fn begin(
     key: &UpstreamSessionKey,
     topics: &ChangeTopics,
 ) -> Result<(ServerChangeFeed, ChangeTopics), UpstreamFailure> {
-    let mut target = feeds.reach(&key.server).await?;
+    let mut target = feeds.reach(key).await?;
     let filter = filter(topics);
     let follows = !filter.tasks.is_empty();
     let capabilities = follows.then(|| ClientCapabilities::TASKS.to_json());

@@ -1,10 +1,20 @@
 //! Upstreams follow the configuration.
 
+use toolgate_data_core::port::{HeaderCredential, UpstreamCredential};
+use toolgate_model::TokenSubject;
+
 use super::*;
 use crate::{
     circuit_breaker::FAILURES,
     fixture::{registry, server},
 };
+
+fn ada() -> Principal {
+    Principal {
+        org: "acme".parse().unwrap(),
+        subject: TokenSubject::User("ada".parse().unwrap()),
+    }
+}
 
 #[test]
 fn a_changed_configuration_gets_a_new_upstream_and_removed_servers_are_dropped() {
@@ -40,7 +50,7 @@ fn open_circuits_are_counted_by_server() {
 fn a_server_whose_address_is_none_cannot_be_called() {
     let registry = registry(None);
     let mut server = ServerView::clone(&server("one", 0));
-    server.url = "not a url".into();
+    server.endpoints = "file:///srv/mcp".parse().unwrap();
     let refused = registry.upstream(&Arc::new(server));
     assert_eq!(refused.err(), Some(UpstreamFailure::Unreachable));
 }
@@ -66,22 +76,28 @@ fn answers_of_one_holder_leave_room_for_others() {
 async fn a_credential_is_presented_again_until_it_changes() {
     let registry = registry(None);
     let upstream = registry.upstream(&server("one", 0)).unwrap();
-    let bare = registry.authenticate(&upstream).await.unwrap();
+    let bare = registry.authenticate(&upstream, &ada()).await.unwrap();
     assert!(bare.endpoint.header.is_none());
     let credential = |value: &str| {
-        Arc::new(toolgate_data_core::port::HeaderCredential {
+        Arc::new(UpstreamCredential::Header(HeaderCredential {
             name: "x-key".into(),
             value: value.as_bytes().to_vec().into(),
-        })
+        }))
     };
     let first = credential("a");
-    let with = |credential| upstream.target.with(credential).unwrap();
+    let target = upstream.target.only_endpoint().unwrap();
+    let with = |credential| target.with_shared(credential).unwrap();
     let presented = with(Arc::clone(&first));
     assert!(Arc::ptr_eq(&presented, &with(first)), "the same one");
     let changed = with(credential("b"));
     let (name, value) = changed.endpoint.header.clone().unwrap();
     assert_eq!((name.as_str(), value.as_bytes()), ("x-key", &b"b"[..]));
     assert!(value.is_sensitive());
-    let bad = upstream.target.with(credential("a\nb"));
+    let bad = target.with_shared(credential("a\nb"));
     assert_eq!(bad.err(), Some(UpstreamFailure::Credential));
+    // A credential of one principal does not replace that of all.
+    let personal = target.with(credential("c")).unwrap();
+    assert!(personal.endpoint.header.is_some());
+    let kept = target.authenticated().unwrap();
+    assert!(Arc::ptr_eq(&kept, &changed));
 }

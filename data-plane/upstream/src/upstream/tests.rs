@@ -36,6 +36,21 @@ fn a_failing_server_is_paused_and_then_probed_by_one_call() {
 }
 
 #[test]
+fn the_circuit_trips_when_it_opens_and_with_each_probe_that_fails() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    assert_eq!(upstream.trips(), 0);
+    broken(&upstream);
+    assert_eq!(upstream.trips(), 1);
+    clock.advance(Duration::from_secs(2));
+    upstream.permit().unwrap().failed(UpstreamFailure::Broken);
+    assert_eq!(upstream.trips(), 2);
+    clock.advance(Duration::from_secs(60));
+    upstream.permit().unwrap().answered();
+    assert_eq!(upstream.trips(), 2);
+}
+
+#[test]
 fn a_released_probe_makes_room_for_another() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);

@@ -1,6 +1,9 @@
 //! Conversion of servers.
 
-use toolgate_model::{CallTimeouts, DriftPolicy, EraPolicy, RelayPolicy, Server, SessionSharing};
+use toolgate_model::{
+    CallTimeouts, DriftPolicy, Endpoint, EndpointList, EraPolicy, RelayPolicy, Server,
+    ServerSource, SessionSharing,
+};
 use toolgate_proto::admin::v1 as pb;
 use url::Url;
 
@@ -47,7 +50,7 @@ impl ProtoConversion for Server {
         Ok(Self {
             name,
             meta: meta(proto.metadata.as_ref(), &spec.description)?,
-            url: endpoint("spec.url", &spec.url)?,
+            source: source(spec)?,
             credential,
             era,
             timeouts: timeouts(spec.timeouts.as_ref())?,
@@ -81,12 +84,14 @@ impl ProtoConversion for Server {
             total: Some(field::to_duration(self.timeouts.total)),
         };
         let credential = self.credential.as_ref();
+        let (single_url, endpoints) = source_to_proto(&self.source);
         pb::Server {
             status: None,
             metadata: meta_to_proto(resource_name::format::<Server>(&self.name), &self.meta),
             spec: Some(pb::ServerSpec {
                 description: self.meta.description.clone(),
-                url: self.url.to_string(),
+                url: single_url,
+                endpoints,
                 credential: credential.map(ToString::to_string).unwrap_or_default(),
                 era: era.into(),
                 timeouts: Some(timeouts),
@@ -103,8 +108,54 @@ impl ProtoConversion for Server {
     }
 }
 
+/// Reads the source: either one URL or a list of endpoints.
+fn source(spec: &pb::ServerSpec) -> Result<ServerSource, FieldViolation> {
+    if spec.endpoints.is_empty() {
+        return Ok(ServerSource::remote(endpoint_url("spec.url", &spec.url)?));
+    }
+    if !spec.url.is_empty() {
+        let reason = "excludes `spec.url`: set one of both, and name both in the mask of an update from one to the other";
+        return Err(FieldViolation::new("spec.endpoints", reason));
+    }
+    let listed = spec.endpoints.iter();
+    let listed = listed.map(|one| (one.url.as_str(), one.region.as_str()));
+    let endpoints = endpoint_list("spec.endpoints", listed)?
+        .ok_or_else(|| FieldViolation::new("spec.endpoints", "has no entry"))?;
+    Ok(ServerSource::Remote { endpoints })
+}
+
+/// Parses endpoints, given as URL and region. Returns `None` if there are none.
+pub(crate) fn endpoint_list<'a>(
+    field: &str,
+    listed: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+) -> Result<Option<EndpointList>, FieldViolation> {
+    field::max_count(field, listed.len(), limits::ENDPOINTS)?;
+    let one = |(at, (url, region)): (usize, (&str, &str))| {
+        let region = field::line(&format!("{field}[{at}].region"), region, limits::SHORT)?;
+        Ok(Endpoint {
+            url: endpoint_url(&format!("{field}[{at}].url"), url)?,
+            region: Some(region).filter(|region| !region.is_empty()),
+        })
+    };
+    let listed: Result<Vec<Endpoint>, FieldViolation> = listed.enumerate().map(one).collect();
+    Ok(EndpointList::new(listed?))
+}
+
+/// Returns the URL of a source that one URL describes, else its endpoints.
+fn source_to_proto(source: &ServerSource) -> (String, Vec<pb::Endpoint>) {
+    let endpoints = source.endpoints();
+    if let Some(url) = endpoints.as_single_url() {
+        return (url.to_string(), Vec::new());
+    }
+    let one = |given: &Endpoint| pb::Endpoint {
+        url: given.url.to_string(),
+        region: given.region.clone().unwrap_or_default(),
+    };
+    (String::new(), endpoints.iter().map(one).collect())
+}
+
 /// Parses an absolute http or https URL without userinfo or fragment.
-pub(crate) fn endpoint(field: &str, given: &str) -> Result<Url, FieldViolation> {
+pub(crate) fn endpoint_url(field: &str, given: &str) -> Result<Url, FieldViolation> {
     let given = field::required(field, given, limits::URL)?;
     let plain = "must be an http or https URL, e.g. `https://example.com/mcp`";
     // A URL parser repairs input like a browser does. Input that needs repair is rejected, because the result may

@@ -92,6 +92,43 @@ fn urls_that_are_no_plain_endpoint_are_rejected() {
 }
 
 #[test]
+fn a_server_has_either_a_url_or_endpoints() {
+    let with = |url: &str, endpoints: &[(&str, &str)]| {
+        let mut server = server_of(url);
+        let endpoint = |(url, region): &(&str, &str)| pb::Endpoint {
+            url: (*url).to_owned(),
+            region: (*region).to_owned(),
+        };
+        if let Some(spec) = &mut server.spec {
+            spec.endpoints = endpoints.iter().map(endpoint).collect();
+        }
+        Server::from_proto(&server)
+    };
+    let (a, b) = (
+        ("https://a.example/mcp", "eu"),
+        ("https://b.example/mcp", ""),
+    );
+    let both = with("https://a.example/mcp", &[a]).unwrap_err();
+    assert_eq!(both.field(), "spec.endpoints");
+    assert!(
+        both.reason().contains("set one of both"),
+        "{}",
+        both.reason()
+    );
+    let bad = with("", &[a, ("ftp://b.example", "")]).unwrap_err();
+    assert_eq!(bad.field(), "spec.endpoints[1].url");
+    let bad = with("", &[("https://b.example", "e\nu")]).unwrap_err();
+    assert_eq!(bad.field(), "spec.endpoints[0].region");
+    assert_eq!(with("", &[b; 17]).unwrap_err().field(), "spec.endpoints");
+    assert_eq!(with("", &[]).unwrap_err().field(), "spec.url");
+    let written = with("", &[a, b]).unwrap().to_proto().spec.unwrap();
+    assert_eq!((written.url.as_str(), written.endpoints.len()), ("", 2));
+    // One endpoint without a region is written in the everyday spelling.
+    let written = with("", &[b]).unwrap().to_proto().spec.unwrap();
+    assert_eq!((written.url.as_str(), written.endpoints.len()), (b.0, 0));
+}
+
+#[test]
 fn unknown_enum_values_are_rejected_instead_of_defaulted() {
     let mut server = server_of("https://example.com");
     if let Some(spec) = &mut server.spec {

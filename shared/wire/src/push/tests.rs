@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::{collection, option, prelude::*};
 use toolgate_model::{
-    AllowList, CallTimeouts, Delta, ObjectName, ResourceKey, ResourceKind, Snapshot,
-    SnapshotResource, Timestamp, TokenHash, TokenSubject,
+    AllowList, CallTimeouts, CredentialScope, Delta, Endpoint, EndpointList, ObjectName,
+    ResourceKey, ResourceKind, Snapshot, SnapshotResource, Timestamp, TokenHash, TokenSubject,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource,
         ServerResource, SnapshotEntry, TokenResource, ToolShape, UriMode,
@@ -83,23 +83,43 @@ fn gateway() -> impl Strategy<Value = SnapshotResource> {
 
 fn server() -> impl Strategy<Value = SnapshotResource> {
     let credential = (s::slug(), any::<u64>());
-    let credential = credential.prop_map(|(id, revision)| CredentialRef { id, revision });
-    let url = "https?://[a-z]{1,9}/[a-z]{0,9}";
+    let credential = credential.prop_map(|(id, revision)| CredentialRef {
+        id,
+        revision,
+        scope: if revision % 2 == 0 {
+            CredentialScope::Shared
+        } else {
+            CredentialScope::PerPrincipal
+        },
+    });
     let policy = (s::timeouts(), s::relay(), s::sharing(), s::max_answer());
-    (url, option::of(credential), s::era(), "\\PC{0,10}", policy).prop_map(
-        |(url, credential, era, protocol_version, (timeouts, relay, sharing, max_answer))| {
-            SnapshotResource::Server(ServerResource {
-                url,
+    (
+        s::endpoints(),
+        option::of(credential),
+        s::era(),
+        "\\PC{0,10}",
+        policy,
+    )
+        .prop_map(
+            |(
+                endpoints,
                 credential,
                 era,
                 protocol_version,
-                timeouts,
-                relay,
-                sharing,
-                max_answer,
-            })
-        },
-    )
+                (timeouts, relay, sharing, max_answer),
+            )| {
+                SnapshotResource::Server(ServerResource {
+                    endpoints,
+                    credential,
+                    era,
+                    protocol_version,
+                    timeouts,
+                    relay,
+                    sharing,
+                    max_answer,
+                })
+            },
+        )
 }
 
 fn catalogue() -> impl Strategy<Value = SnapshotResource> {
@@ -208,7 +228,7 @@ fn key_of(kind: ResourceKind) -> ResourceKey {
 
 fn plain_server() -> pb::Resource {
     let resource = SnapshotResource::Server(ServerResource {
-        url: "https://example.com/mcp".into(),
+        endpoints: "https://example.com/mcp".parse().unwrap(),
         credential: None,
         era: None,
         protocol_version: String::new(),
@@ -218,6 +238,61 @@ fn plain_server() -> pb::Resource {
         max_answer: toolgate_model::MaxAnswer::default(),
     });
     resource_to_proto(&key_of(ResourceKind::Server), &SnapshotEntry::new(resource))
+}
+
+fn endpoint(url: &str, region: &str) -> pb::Endpoint {
+    pb::Endpoint {
+        url: url.into(),
+        region: region.into(),
+    }
+}
+
+#[test]
+fn a_server_with_one_plain_endpoint_is_read_by_builds_that_know_its_url_alone() {
+    let message = plain_server();
+    let Some(pb::resource::Body::Server(server)) = &message.body else {
+        panic!("no server");
+    };
+    // Neither the message nor the digest has anything that such a build does not read.
+    assert_eq!(server.url, "https://example.com/mcp");
+    assert!(server.endpoints.is_empty() && server.credential_scope.is_empty());
+    let known = r#"{"Server":{"url":"https://example.com/mcp","credential":null,"era":null,"protocol_version":"","timeouts":{"connect":{"secs":5,"nanos":0},"first_byte":{"secs":60,"nanos":0},"idle":{"secs":60,"nanos":0},"total":{"secs":300,"nanos":0}}}}"#;
+    let known = toolgate_model::Digest::of_bytes(known.as_bytes());
+    assert_eq!(message.digest, known.0);
+}
+
+#[test]
+fn a_server_with_several_endpoints_fills_the_old_url_too() {
+    let endpoints = [
+        ("https://a.example/mcp", Some("eu")),
+        ("https://b.example/mcp", None),
+    ];
+    let endpoints = endpoints.map(|(url, region)| Endpoint {
+        url: url.parse().unwrap(),
+        region: region.map(str::to_owned),
+    });
+    let endpoints = EndpointList::new(endpoints.to_vec()).unwrap();
+    let key = key_of(ResourceKind::Server);
+    let ReceivedResource::Accepted(_, plain) = check_resource(&plain_server()) else {
+        panic!("refused");
+    };
+    let SnapshotResource::Server(mut resource) = SnapshotResource::clone(&plain.resource) else {
+        panic!("no server");
+    };
+    resource.endpoints = endpoints;
+    let entry = SnapshotEntry::new(SnapshotResource::Server(resource));
+    let message = resource_to_proto(&key, &entry);
+    assert_eq!(
+        check_resource(&message),
+        ReceivedResource::Accepted(key, entry)
+    );
+    let Some(pb::resource::Body::Server(listed)) = message.body else {
+        panic!("no server");
+    };
+    assert_eq!(
+        (listed.url.as_str(), listed.endpoints.len()),
+        ("https://a.example/mcp", 2)
+    );
 }
 
 fn plain_gateway() -> pb::Resource {
@@ -249,6 +324,36 @@ fn with_server(change: impl Fn(&mut pb::Server)) -> pb::Resource {
         change(server);
     }
     resource
+}
+
+/// Returns servers with invalid endpoints or references, each with the field that the error names.
+fn endpoint_poisons() -> Vec<(pb::Resource, &'static str)> {
+    vec![
+        (
+            with_server(|s| s.endpoints = vec![endpoint("gopher://x", "eu")]),
+            "server.endpoints[0].url",
+        ),
+        (
+            with_server(|s| s.endpoints = vec![endpoint("https://x", "e\nu")]),
+            "server.endpoints[0].region",
+        ),
+        (
+            with_server(|s| s.endpoints = vec![endpoint("https://x", ""); 17]),
+            "server.endpoints",
+        ),
+        (
+            with_server(|s| {
+                s.credential = "key".into();
+                s.credential_scope = "team".into();
+            }),
+            "server.credential_scope",
+        ),
+        // An altered list makes another server.
+        (
+            with_server(|s| s.endpoints = vec![endpoint("https://x", "")]),
+            "digest",
+        ),
+    ]
 }
 
 /// Returns invalid resources, each with the field that the error names.
@@ -334,7 +439,7 @@ fn each_poisoned_resource_is_rejected_alone() {
         puts: vec![plain_server()],
         ..Default::default()
     };
-    for (poison, field) in poisons() {
+    for (poison, field) in poisons().into_iter().chain(endpoint_poisons()) {
         update.puts.push(poison.clone());
         match check_resource(&poison) {
             ReceivedResource::Rejected(refused) => assert!(

@@ -51,7 +51,7 @@ pub fn decode(bytes: &[u8]) -> Result<StoreRecord, InvalidRecord> {
     Ok(StoreRecord {
         written: Timestamp(message.update_time_ms),
         author: field::bounded("author", &message.author, limits::SHORT)?,
-        object: read(&object)?,
+        object: read(&migrated(head.schema, object)?)?,
     })
 }
 
@@ -60,6 +60,26 @@ pub fn decode(bytes: &[u8]) -> Result<StoreRecord, InvalidRecord> {
 struct RecordHeader {
     #[prost(uint32, tag = "1")]
     schema: u32,
+}
+
+/// Checks that the object has the form of its schema, and converts it to the newest form.
+fn migrated(schema: u32, object: pb::record::Object) -> Result<pb::record::Object, FieldViolation> {
+    let pb::record::Object::Server(mut server) = object else {
+        return Ok(object);
+    };
+    let Some(spec) = &mut server.spec else {
+        return Ok(pb::record::Object::Server(server));
+    };
+    if schema == 1 {
+        if !spec.endpoints.is_empty() {
+            let reason = "is not part of a record with schema 1";
+            return Err(FieldViolation::new("spec.endpoints", reason));
+        }
+        let url = std::mem::take(&mut spec.url);
+        let region = String::new();
+        spec.endpoints = vec![toolgate_proto::admin::v1::Endpoint { url, region }];
+    }
+    Ok(pb::record::Object::Server(server))
 }
 
 macro_rules! define_read {

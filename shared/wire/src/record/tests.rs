@@ -86,8 +86,88 @@ fn a_newer_schema_is_rejected_by_name() {
         ..Default::default()
     };
     let error = decode(&message.encode_to_vec()).unwrap_err();
-    assert_eq!(error, InvalidRecord::Newer { found: 2 });
+    assert_eq!(error, InvalidRecord::Newer { found: SCHEMA + 1 });
     assert!(error.to_string().contains("upgrade"), "{error}");
+}
+
+/// Record of a server in the first schema, as written by a build that knew one URL only.
+const FIRST_SCHEMA_SERVER: &str = "\
+    080118c7f888c7a234220673797374656d6297010a520a256f7267616e697a6174696f6e732f64656661756c742f73657276\
+    6572732f776561746865721a0c08a487b2d80610c0efebbd03220c08a487b2d80610c0efebbd032a0d0a047465616d12056d\
+    6574656f12411216687474703a2f2f3132372e302e302e313a392f6d63701a0b776561746865722d6b65792a100a02080212\
+    02083c1a02083c2202085a30013a02080140014804";
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(digit).collect()
+}
+
+#[test]
+fn a_server_of_the_first_schema_has_one_endpoint_and_is_written_back_unchanged() {
+    let bytes = from_hex(FIRST_SCHEMA_SERVER);
+    let record = decode(&bytes).unwrap();
+    let StoredObject::Server(server) = &record.object else {
+        panic!("no server");
+    };
+    let url = server.source.endpoints().as_single_url().unwrap();
+    assert_eq!(url.as_str(), "http://127.0.0.1:9/mcp");
+    assert_eq!(server.timeouts.total.as_secs(), 90);
+    // A control plane of the build before still reads it.
+    assert_eq!(encode(&record), bytes);
+}
+
+fn server_message(endpoints: &[(&str, &str)]) -> toolgate_proto::admin::v1::Server {
+    use toolgate_proto::admin::v1 as admin_pb;
+    let endpoint = |(url, region): &(&str, &str)| admin_pb::Endpoint {
+        url: (*url).to_owned(),
+        region: (*region).to_owned(),
+    };
+    admin_pb::Server {
+        metadata: Some(admin_pb::Metadata {
+            name: "organizations/acme/servers/git".into(),
+            ..Default::default()
+        }),
+        spec: Some(admin_pb::ServerSpec {
+            endpoints: endpoints.iter().map(endpoint).collect(),
+            ..Default::default()
+        }),
+        status: None,
+    }
+}
+
+#[test]
+fn a_server_is_written_with_the_lowest_schema_that_expresses_it() {
+    let schema = |endpoints: &[(&str, &str)]| {
+        let server = toolgate_model::Server::from_stored(&server_message(endpoints)).unwrap();
+        let record = StoreRecord {
+            written: Timestamp(1),
+            author: String::new(),
+            object: StoredObject::Server(Arc::new(server)),
+        };
+        let bytes = encode(&record);
+        assert_eq!(decode(&bytes), Ok(record));
+        pb::Record::decode(&*bytes).unwrap().schema
+    };
+    assert_eq!(schema(&[("https://a.example/", "")]), 1);
+    assert_eq!(schema(&[("https://a.example/", "eu")]), 2);
+    assert_eq!(
+        schema(&[("https://a.example/", ""), ("https://b.example/", "")]),
+        2
+    );
+}
+
+#[test]
+fn a_form_that_is_not_of_the_schema_is_rejected() {
+    let message = pb::Record {
+        schema: 1,
+        object: Some(pb::record::Object::Server(server_message(&[(
+            "https://a.example/",
+            "eu",
+        )]))),
+        ..Default::default()
+    };
+    let error = decode(&message.encode_to_vec()).unwrap_err().to_string();
+    assert!(error.contains("spec.endpoints"), "{error}");
 }
 
 #[test]

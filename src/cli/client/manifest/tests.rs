@@ -36,15 +36,18 @@ fn several_documents_are_read_from_one_file() {
 }
 
 #[test]
-fn the_gateway_example_of_the_docs_parses() {
+fn the_examples_of_the_docs_parse() {
     let concepts = include_str!("../../../../docs/concepts.md");
     let documents = concepts.split("```yaml\n").skip(1);
     let documents: Vec<_> = documents
         .flat_map(|yaml| parse("a.yaml", yaml.split_once("```").unwrap().0).unwrap())
         .collect();
-    let progressive = &documents[1].object["spec"];
+    let endpoints = &documents[0].object["spec"]["endpoints"];
+    assert_eq!(endpoints[1]["url"], "https://us.weather.example/mcp");
+    assert_eq!(endpoints[1]["region"], "us");
+    let progressive = &documents[2].object["spec"];
     assert_eq!(progressive["listing"], "TOOL_LISTING_PROGRESSIVE");
-    let binding = &documents[0].object["spec"]["bindings"][0];
+    let binding = &documents[1].object["spec"]["bindings"][0];
     assert_eq!(binding["timeout"], "10s");
     let forecast = &binding["shapes"]["forecast"];
     assert_eq!(forecast["alias"], "weather_in_bern");

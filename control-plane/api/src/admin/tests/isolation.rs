@@ -37,7 +37,9 @@ fn nest(control_api: &MemoryControlApi) {
         create(Desired::Server(Server {
             name: name("server"),
             meta: meta(),
-            url: format!("https://{CANARY}.example").parse().unwrap(),
+            source: toolgate_model::ServerSource::remote(
+                format!("https://{CANARY}.example").parse().unwrap(),
+            ),
             credential: None,
             era: Default::default(),
             timeouts: CallTimeouts::default(),

@@ -1,6 +1,6 @@
 //! Rules of servers.
 
-use toolgate_model::{CallTimeouts, ObjectName, Server, Timestamp};
+use toolgate_model::{CallTimeouts, Endpoint, ObjectName, Server, Timestamp};
 
 use super::KindRules;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     decide::{
         change_builder::ChangeBuilder,
         dry_run,
-        field::{check_limit, timeout},
+        field::{check_limit, region, timeout},
     },
     key::ObjectKey,
     limits,
@@ -18,26 +18,24 @@ use crate::{
 
 impl KindRules for Server {
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
-        let url = &self.url;
+        let endpoints = self.source.endpoints();
+        if endpoints.as_single_url().is_some() {
+            endpoint("spec", endpoints.first())?;
+            return timeouts(&self.timeouts);
+        }
         check_limit(
-            "spec.url",
-            "characters of a URL",
-            limits::URL,
-            url.as_str().len(),
+            "spec.endpoints",
+            "endpoints of a server",
+            limits::ENDPOINTS,
+            endpoints.count(),
         )?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(Rejection::invalid(
-                "spec.url",
-                "use an absolute http or https URL",
-            ));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            let reason =
-                "a URL must not carry a password; make a credential and name it in spec.credential";
-            return Err(Rejection::invalid("spec.url", reason));
-        }
-        if url.fragment().is_some() {
-            return Err(Rejection::invalid("spec.url", "remove the part from # on"));
+        for (at, one) in endpoints.iter().enumerate() {
+            let path = format!("spec.endpoints[{at}]");
+            endpoint(&path, one)?;
+            if endpoints.iter().take(at).any(|other| other.url == one.url) {
+                let reason = "is listed twice; remove one of both";
+                return Err(Rejection::invalid(format!("{path}.url"), reason));
+            }
         }
         timeouts(&self.timeouts)
     }
@@ -69,6 +67,34 @@ impl KindRules for Server {
             }
         }
         Ok(())
+    }
+}
+
+fn endpoint(path: &str, endpoint: &Endpoint) -> Result<(), Rejection> {
+    let (url, field) = (&endpoint.url, format!("{path}.url"));
+    check_limit(
+        &field,
+        "characters of a URL",
+        limits::URL,
+        url.as_str().len(),
+    )?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(Rejection::invalid(
+            field,
+            "use an absolute http or https URL",
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let reason =
+            "a URL must not carry a password; make a credential and name it in spec.credential";
+        return Err(Rejection::invalid(field, reason));
+    }
+    if url.fragment().is_some() {
+        return Err(Rejection::invalid(field, "remove the part from # on"));
+    }
+    match &endpoint.region {
+        Some(name) => region(&format!("{path}.region"), name),
+        None => Ok(()),
     }
 }
 

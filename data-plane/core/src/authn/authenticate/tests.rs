@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use toolgate_model::{AllowList, SnapshotResource};
 
 use super::*;
-use crate::fixture::{GatewayFixture, NOW, hash, insert, slug, test_servers, test_snapshot, token};
+use crate::fixture::{
+    GatewayFixture, NOW, authn_id, hash, insert, slug, test_servers, test_snapshot, token,
+};
 
 fn ask(world: &GatewayFixture, text: &str, revoked: &[&str]) -> Result<String, Refusal> {
-    let revoked: BTreeSet<TokenHash> = revoked.iter().map(|text| hash(text)).collect();
+    let revoked: BTreeSet<AuthnId> = revoked.iter().map(|text| authn_id(text)).collect();
     let caller = authenticate(&world.view, &hash(text), &revoked, NOW)?;
     caller.authorize_gateway(Some(world.gateway()))?;
     Ok(caller.principal().to_string())

@@ -4,7 +4,8 @@ use toolgate_model::{AllowList, ResourceKind, SnapshotResource};
 
 use super::*;
 use crate::fixture::{
-    gateway, hash, insert, key, plain_tool, progressive, slug, test_servers, test_snapshot, token,
+    authn_id, gateway, insert, key, plain_tool, progressive, slug, test_servers, test_snapshot,
+    token,
 };
 
 fn build(snapshot: &toolgate_model::Snapshot) -> View {
@@ -12,7 +13,7 @@ fn build(snapshot: &toolgate_model::Snapshot) -> View {
 }
 
 fn seen(before: &View, after: &View, token: &str) -> Option<ListChanges> {
-    ViewComparison::new(before, after).changes_for(&slug("main"), &hash(token))
+    ViewComparison::new(before, after).changes_for(&slug("main"), &authn_id(token))
 }
 
 const TOOLS: ListChanges = ListChanges {

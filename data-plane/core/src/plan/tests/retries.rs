@@ -156,7 +156,7 @@ fn ti_07_a_state_expires_and_is_bound_to_its_server() {
     let SnapshotResource::Server(mut server) = SnapshotResource::clone(&entry.resource) else {
         panic!("no server");
     };
-    server.url = "https://elsewhere.example/mcp".to_owned();
+    server.endpoints = crate::fixture::endpoints("https://elsewhere.example/mcp");
     *entry = toolgate_model::snapshot::SnapshotEntry::new(SnapshotResource::Server(server));
     let moved = GatewayFixture::of(&snapshot);
     let plan = retry(&moved, "all", FIRST.0, FIRST.1, &sealed_state(&old, LATER));

@@ -14,15 +14,32 @@ fn whole(page: &ListPage) -> Value {
 }
 
 fn grant(tools: &[&str]) -> Grant {
-    Grant::new(AllowList::Only(
-        tools.iter().map(|tool| (*tool).to_owned()).collect(),
-    ))
+    let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
+    Grant::new(&AllowList::All, &AllowList::Only(tools))
+}
+
+#[test]
+fn grants_that_differ_in_gateways_alone_share_their_pages() {
+    let world = GatewayFixture::new();
+    let tools = AllowList::Only(vec!["files__read".to_owned()]);
+    let everywhere = Grant::new(&AllowList::All, &tools);
+    let here = Grant::new(&AllowList::Only(vec!["main".parse().unwrap()]), &tools);
+    assert_ne!(everywhere.digest(), here.digest());
+    let page = |grant: &Grant| {
+        let page = world.gateway().page(ListKind::Tools, grant, Era::Modern, 0);
+        page.unwrap().unclosed.as_ptr()
+    };
+    assert_eq!(page(&everywhere), page(&here));
+    assert_ne!(page(&everywhere), page(&grant(&["files__list"])));
 }
 
 #[test]
 fn a_page_is_serialised_once() {
     let world = GatewayFixture::new();
-    let (gateway, all) = (world.gateway(), Grant::new(AllowList::All));
+    let (gateway, all) = (
+        world.gateway(),
+        Grant::new(&AllowList::All, &AllowList::All),
+    );
     let first = gateway.page(ListKind::Tools, &all, Era::Modern, 0).unwrap();
     let second = gateway.page(ListKind::Tools, &all, Era::Modern, 0).unwrap();
     assert_eq!(first.unclosed.as_ptr(), second.unclosed.as_ptr());
@@ -67,7 +84,7 @@ fn five_hundred_tools_fit_one_page_and_one_more_starts_the_next() {
     let tools: Vec<_> = (0..=PAGE_SIZE)
         .map(|n| plain_tool(&format!("t{n}")))
         .collect();
-    let all = Grant::new(AllowList::All);
+    let all = Grant::new(&AllowList::All, &AllowList::All);
     let (one, _) = View::build(&world_of(tools[..PAGE_SIZE].to_vec()), None);
     let page = one
         .gateway("main")
@@ -93,7 +110,7 @@ fn five_hundred_tools_fit_one_page_and_one_more_starts_the_next() {
 #[test]
 fn only_modern_pages_carry_a_ttl() {
     let world = GatewayFixture::new();
-    let all = Grant::new(AllowList::All);
+    let all = Grant::new(&AllowList::All, &AllowList::All);
     let modern = whole(
         &world
             .gateway()
@@ -153,7 +170,7 @@ fn more_grants_than_cache_slots_are_served_and_mark_the_cache_worn() {
 #[test]
 fn other_definition_kinds_are_listed_unchanged() {
     let world = GatewayFixture::new();
-    let all = Grant::new(AllowList::All);
+    let all = Grant::new(&AllowList::All, &AllowList::All);
     let page = |kind| world.gateway().page(kind, &all, Era::Legacy, 0).unwrap();
     let prompts = page(ListKind::Prompts);
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Conversion of servers: connection parameters, and the requests they may send to clients.
 
 use toolgate_model::{
-    CallTimeouts, RelayPolicy, SessionSharing,
+    CallTimeouts, CredentialScope, Endpoint, EndpointList, RelayPolicy, SessionSharing,
     snapshot::{CredentialRef, ServerResource},
 };
 use toolgate_proto::push::v1 as pb;
@@ -14,11 +14,11 @@ pub(super) fn checked(given: &pb::Server) -> Result<ServerResource, FieldViolati
         id => Some(CredentialRef {
             id: field::slug("credential", id)?,
             revision: given.credential_revision,
+            scope: scope("credential_scope", &given.credential_scope)?,
         }),
     };
-    admin::endpoint("url", &given.url)?;
     Ok(ServerResource {
-        url: given.url.clone(),
+        endpoints: endpoints(given)?,
         credential,
         era: admin::era("era", &given.era)?,
         protocol_version: field::line("protocol_version", &given.protocol_version, limits::SHORT)?,
@@ -37,7 +37,11 @@ pub(super) fn checked(given: &pb::Server) -> Result<ServerResource, FieldViolati
 pub(super) fn to_proto(given: &ServerResource) -> pb::Server {
     let credential = given.credential.as_ref();
     pb::Server {
-        url: given.url.clone(),
+        url: given.endpoints.first().url.to_string(),
+        endpoints: endpoints_to_proto(&given.endpoints),
+        credential_scope: credential
+            .map_or("", |c| scope_to_proto(c.scope))
+            .to_owned(),
         credential: credential.map(|c| c.id.to_string()).unwrap_or_default(),
         credential_revision: credential.map(|c| c.revision).unwrap_or_default(),
         era: admin::era_to_proto(given.era).to_owned(),
@@ -53,6 +57,44 @@ pub(super) fn to_proto(given: &ServerResource) -> pb::Server {
         }),
         sharing: sharing_to_proto(given.sharing).to_owned(),
         max_answer_mib: given.max_answer.mebibytes(),
+    }
+}
+
+fn endpoints(given: &pb::Server) -> Result<EndpointList, FieldViolation> {
+    let listed = given.endpoints.iter();
+    let listed = listed.map(|one| (one.url.as_str(), one.region.as_str()));
+    match admin::endpoint_list("endpoints", listed)? {
+        Some(endpoints) => Ok(endpoints),
+        None => Ok(admin::endpoint_url("url", &given.url)?.into()),
+    }
+}
+
+fn endpoints_to_proto(given: &EndpointList) -> Vec<pb::Endpoint> {
+    if given.as_single_url().is_some() {
+        return Vec::new();
+    }
+    let one = |given: &Endpoint| pb::Endpoint {
+        url: given.url.to_string(),
+        region: given.region.clone().unwrap_or_default(),
+    };
+    given.iter().map(one).collect()
+}
+
+fn scope(field: &str, given: &str) -> Result<CredentialScope, FieldViolation> {
+    match given {
+        "" => Ok(CredentialScope::Shared),
+        "principal" => Ok(CredentialScope::PerPrincipal),
+        _ => Err(FieldViolation::new(
+            field,
+            "is neither empty nor `principal`",
+        )),
+    }
+}
+
+fn scope_to_proto(scope: CredentialScope) -> &'static str {
+    match scope {
+        CredentialScope::Shared => "",
+        CredentialScope::PerPrincipal => "principal",
     }
 }
 
