@@ -25,7 +25,7 @@ use crate::role::RoleCommand;
 pub struct Cli {
     /// Command to run.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
     /// Options of the output.
     #[command(flatten)]
     pub output: OutputOptions,
@@ -33,7 +33,7 @@ pub struct Cli {
 
 /// Commands of the binary.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Commands that run a role of a deployment.
     #[command(flatten)]
     Role(RoleCommand),

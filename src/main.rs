@@ -13,7 +13,7 @@ use toolgate_runtime::signals;
 
 use self::{
     cli::{
-        Cli, Command,
+        Cli, CliCommand,
         output::{OutputWriter, error::CliError},
     },
     role::{ProcessContext, RoleCommand},
@@ -32,11 +32,11 @@ async fn main() -> ExitCode {
         Ok((cli, settings)) => {
             let mut out = OutputWriter::standard(cli.output);
             match cli.command {
-                Command::Client(ask) => cli::run(*ask, &mut out).await,
-                Command::Role(role) if role.common().print_config => {
+                CliCommand::Client(ask) => cli::run(*ask, &mut out).await,
+                CliCommand::Role(role) if role.common().print_config => {
                     settings::print(&settings, &mut out)
                 }
-                Command::Role(role) => run_role(role, &mut out).await,
+                CliCommand::Role(role) => run_role(role, &mut out).await,
             }
         }
         Err(fault) => Err(fault),

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 use toolgate_control_core::{
-    Command, CommandAuthor, CommandContext, Desired, StoreState,
+    Command, CommandAuthor, CommandContext, OperatorObject, StoreState,
     port::{
         BoxFuture, CommitOutcome, Lease, PublishedState, Revision, Store, StoreError, StoreEvent,
         StorePage, StoreWatcher, SubmitError, Txn, TxnOutcome, WatchBatch, WriteOp,
@@ -223,7 +223,10 @@ impl WritePathFixture {
         self.writer.write(&command, &context()).await
     }
 
-    pub(crate) async fn create(&self, object: Desired) -> Result<CommitOutcome, SubmitError> {
+    pub(crate) async fn create(
+        &self,
+        object: OperatorObject,
+    ) -> Result<CommitOutcome, SubmitError> {
         self.run(Command::Create(object)).await
     }
 

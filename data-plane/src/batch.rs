@@ -22,7 +22,7 @@ use crate::{
     config_source::{ConfigSource, KeySet},
     execute::{PlannedRequest, execute},
     limit::RequestPermit,
-    pipeline::{Answer, Arrival, Refused, respond_refused},
+    pipeline::{Answer, Arrival, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_metrics::RequestMeasurement,
     session_header::SessionHeader,
@@ -56,7 +56,7 @@ pub(crate) async fn serve<S: ConfigSource>(
     let body = arrival.received.body();
     let members = match batch::split(&body, &FrameLimits::REQUEST) {
         Ok(members) => members,
-        Err(error) => return respond_refused(&Refused::unframed(error), account),
+        Err(error) => return respond_refused(&RequestRefusal::unframed(error), account),
     };
     if let SessionHeader::Open(facts) = &arrival.session {
         let capabilities = ClientCapabilities::default();
@@ -93,19 +93,19 @@ async fn member<S: ConfigSource>(
     arrival: &Arrival<S::Keys>,
     received: TransportRequest,
     mut account: RequestMeasurement,
-) -> Result<Answer, (Refused, RequestMeasurement)> {
+) -> Result<Answer, (RequestRefusal, RequestMeasurement)> {
     let place: RequestPermit = match plane.acquire_permit(&arrival.caller, account.started()) {
         Ok(place) => place,
         Err(refusal) => {
             let id = received.id();
-            return Err((Refused { refusal, id }, account));
+            return Err((RequestRefusal { refusal, id }, account));
         }
     };
     let plan = match arrival.plan(&received, &mut account) {
         Ok(Plan::Initialize(_) | Plan::Listen(_)) => {
             let refusal = Refusal::InvalidRequest("this has to be sent alone, not in a batch");
             let id = received.id();
-            return Err((Refused { refusal, id }, account));
+            return Err((RequestRefusal { refusal, id }, account));
         }
         Ok(plan) => plan,
         Err(refused) => return Err((refused, account)),

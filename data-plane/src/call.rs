@@ -25,10 +25,10 @@ use crate::{
     config_source::ConfigSource,
     execute::{PlannedRequest, body, events},
     limit::RequestPermit,
-    pipeline::{Answer, Refused, respond_refused},
+    pipeline::{Answer, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_metrics::RequestMeasurement,
-    streamed::Streamed,
+    streamed::StreamBody,
 };
 
 pub(crate) use answers::AnswerSender;
@@ -95,7 +95,7 @@ pub(crate) async fn serve<S: ConfigSource>(
     account.set_call(&plan);
     let refused = |refusal, account| {
         let id = Some(plan.id.clone());
-        respond_refused(&Refused { refusal, id }, account)
+        respond_refused(&RequestRefusal { refusal, id }, account)
     };
     let session = context.session.as_ref();
     let in_flight = session.map(|session| plane.in_flight.enter(session, context.holder, &plan.id));
@@ -125,9 +125,9 @@ pub(crate) async fn serve<S: ConfigSource>(
             *answer.body_mut() = body(reply.body);
             answer
         }
-        Ok(CallAnswer::Stream(stream)) => events(Streamed::Call(stream)),
+        Ok(CallAnswer::Stream(stream)) => events(StreamBody::Call(stream)),
         Ok(CallAnswer::Cancelled { account, revoked }) if revoked => {
-            let refused = Refused::from(Refusal::Unauthenticated);
+            let refused = RequestRefusal::from(Refusal::Unauthenticated);
             respond_refused(&refused, account)
         }
         // No answer is expected, but the HTTP exchange has to end.

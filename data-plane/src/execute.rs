@@ -24,11 +24,11 @@ use crate::{
     call,
     config_source::{ConfigSource, KeySet as _},
     limit::RequestPermit,
-    pipeline::{Answer, Refused, respond_refused},
+    pipeline::{Answer, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_metrics::RequestMeasurement,
     session_header::SessionHeader,
-    streamed::Streamed,
+    streamed::StreamBody,
     transport_request::{self, TransportRequest},
 };
 
@@ -125,7 +125,7 @@ fn conclude(
         }
         Err(refusal) => {
             let id = received.id();
-            respond_refused(&Refused { refusal, id }, account)
+            respond_refused(&RequestRefusal { refusal, id }, account)
         }
     }
 }
@@ -170,7 +170,7 @@ fn said(pieces: Pieces) -> Answer {
 }
 
 /// Builds a body of these pieces.
-pub(crate) fn body(pieces: Pieces) -> ResponseBody<Streamed> {
+pub(crate) fn body(pieces: Pieces) -> ResponseBody<StreamBody> {
     let mut pieces = pieces.into_segments();
     match (pieces.pop(), pieces.is_empty()) {
         (Some(only), true) => ResponseBody::from(only),
@@ -183,10 +183,10 @@ pub(crate) fn body(pieces: Pieces) -> ResponseBody<Streamed> {
 }
 
 /// Builds the answer of a stream of events, which intermediaries must not buffer.
-pub(crate) fn events(stream: Streamed) -> Answer {
+pub(crate) fn events(stream: StreamBody) -> Answer {
     let body = match stream {
-        Streamed::Standing(_) => ResponseBody::LongLived(stream),
-        Streamed::Call(_) | Streamed::Passed(_) => ResponseBody::Stream(stream),
+        StreamBody::Standing(_) => ResponseBody::LongLived(stream),
+        StreamBody::Call(_) | StreamBody::Passed(_) => ResponseBody::Stream(stream),
     };
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();

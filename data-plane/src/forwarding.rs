@@ -11,10 +11,10 @@ use crate::{
     execute::PlannedRequest,
     limit::RequestPermit,
     peers::ForwardedRequest,
-    pipeline::{Answer, Refused, respond_refused},
+    pipeline::{Answer, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_metrics::RequestMeasurement,
-    streamed::{PassedStream, Streamed},
+    streamed::{PassedStream, StreamBody},
     transport_request::TransportRequest,
 };
 
@@ -54,13 +54,13 @@ pub(crate) fn forwarded_response(
     account.finish_forwarded();
     response.map(|body| {
         let stream = PassedStream::new(body, place);
-        ResponseBody::Stream(Streamed::Passed(Box::new(stream)))
+        ResponseBody::Stream(StreamBody::Passed(Box::new(stream)))
     })
 }
 
 /// Returns the response to a request that was sent to the peer without an answer.
 pub(crate) fn forward_failed(received: &TransportRequest, account: RequestMeasurement) -> Answer {
-    let refused = Refused {
+    let refused = RequestRefusal {
         refusal: Refusal::PeerLost,
         id: received.id(),
     };

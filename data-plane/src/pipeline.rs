@@ -31,21 +31,21 @@ use crate::{
     proxy_state::ProxyState,
     request_metrics::{MethodLabel, RequestMeasurement},
     session_header::SessionHeader,
-    streamed::Streamed,
+    streamed::StreamBody,
     transport_request::{self, TransportRequest},
 };
 
 /// Response to the client.
-pub(crate) type Answer = Response<ResponseBody<Streamed>>;
+pub(crate) type Answer = Response<ResponseBody<StreamBody>>;
 
 /// Refusal with the id of the request that it answers, as written.
-pub(crate) struct Refused {
+pub(crate) struct RequestRefusal {
     pub(crate) refusal: Refusal,
     pub(crate) id: Option<Box<str>>,
 }
 
 impl<S: ConfigSource> RequestHandler for ProxyState<S> {
-    type Stream = Streamed;
+    type Stream = StreamBody;
 
     fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
         serve(self, request)
@@ -56,7 +56,7 @@ impl<S: ConfigSource> RequestHandler for ProxyState<S> {
 pub(crate) struct Inside<S: ConfigSource>(pub(crate) Arc<ProxyState<S>>);
 
 impl<S: ConfigSource> RequestHandler for Inside<S> {
-    type Stream = Streamed;
+    type Stream = StreamBody;
 
     fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
         serve_neighbour(Arc::clone(&self.0), request)
@@ -126,7 +126,7 @@ async fn arrive<S: ConfigSource>(
     plane: &ProxyState<S>,
     request: IncomingRequest,
     account: &RequestMeasurement,
-) -> Result<Arrival<S::Keys>, Refused> {
+) -> Result<Arrival<S::Keys>, RequestRefusal> {
     let IncomingRequest {
         head,
         body,
@@ -180,7 +180,10 @@ impl<K: KeySet> Arrival<K> {
     }
 
     /// Plans the request. Returns the head beside it.
-    fn decide(self, account: &mut RequestMeasurement) -> Result<(PlannedRequest, Parts), Refused> {
+    fn decide(
+        self,
+        account: &mut RequestMeasurement,
+    ) -> Result<(PlannedRequest, Parts), RequestRefusal> {
         let plan = self.plan(&self.received, account)?;
         let request = PlannedRequest {
             plan,
@@ -199,7 +202,7 @@ impl<K: KeySet> Arrival<K> {
         &self,
         received: &TransportRequest,
         account: &mut RequestMeasurement,
-    ) -> Result<Plan, Refused> {
+    ) -> Result<Plan, RequestRefusal> {
         let scene = Scene {
             gateway: &self.gateway,
             caller: &self.caller,
@@ -256,8 +259,13 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     /// Plans a posted message: frame, era, plan.
-    fn posted(&self, bytes: &[u8], account: &mut RequestMeasurement) -> Result<Plan, Refused> {
-        let envelope = envelope::parse(bytes, &FrameLimits::REQUEST).map_err(Refused::unframed)?;
+    fn posted(
+        &self,
+        bytes: &[u8],
+        account: &mut RequestMeasurement,
+    ) -> Result<Plan, RequestRefusal> {
+        let envelope =
+            envelope::parse(bytes, &FrameLimits::REQUEST).map_err(RequestRefusal::unframed)?;
         let headers = transport_request::standard_headers(&self.head.headers);
         let in_session = !matches!(self.session, SessionHeader::Absent);
         let framing = era::classify(headers.version, in_session, &envelope);
@@ -288,7 +296,7 @@ impl Scene<'_> {
             params: &params,
         };
         self.decide(EndpointRequest::Post(post), trace)
-            .map_err(|refusal| Refused::answering(refusal, &envelope))
+            .map_err(|refusal| RequestRefusal::answering(refusal, &envelope))
     }
 
     /// Plans a GET or DELETE.
@@ -297,7 +305,7 @@ impl Scene<'_> {
         method: MethodLabel,
         ask: impl FnOnce(&RequestEra) -> EndpointRequest<'_>,
         account: &mut RequestMeasurement,
-    ) -> Result<Plan, Refused> {
+    ) -> Result<Plan, RequestRefusal> {
         let framing = era::classify_bodiless(transport_request::version_header(&self.head.headers));
         account.set_method(self.gateway, method, self.version(&framing));
         Ok(self.decide(ask(&framing), None)?)
@@ -347,7 +355,7 @@ impl Scene<'_> {
 }
 
 /// Responds with a refusal and counts it.
-pub(crate) fn respond_refused(refused: &Refused, account: RequestMeasurement) -> Answer {
+pub(crate) fn respond_refused(refused: &RequestRefusal, account: RequestMeasurement) -> Answer {
     account.finish_refused(&refused.refusal);
     refusal_response(&refused.refusal, refused.id.as_deref())
 }
@@ -371,7 +379,7 @@ impl SessionHeader {
     }
 }
 
-impl Refused {
+impl RequestRefusal {
     fn answering(refusal: Refusal, envelope: &Envelope<'_>) -> Self {
         let id = envelope
             .raw_id()
@@ -387,7 +395,7 @@ impl Refused {
     }
 }
 
-impl From<Refusal> for Refused {
+impl From<Refusal> for RequestRefusal {
     fn from(refusal: Refusal) -> Self {
         Self { refusal, id: None }
     }

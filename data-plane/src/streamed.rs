@@ -11,12 +11,12 @@ use futures_util::Stream as _;
 use http_body::Frame;
 use hyper::body::Incoming;
 use toolgate_mcp::sse;
-use toolgate_session::EventStream;
+use toolgate_session::SessionEventStream;
 
 use crate::{call::CallStream, limit::RequestPermit};
 
 /// Server-sent events.
-pub enum Streamed {
+pub enum StreamBody {
     /// Stream of one call.
     Call(CallStream),
     /// Long-lived stream of a legacy session or of a modern subscription.
@@ -42,7 +42,7 @@ impl PassedStream {
 
 /// Long-lived stream, which ends when this proxy drains or the token that opened it is revoked.
 pub struct StandingStream {
-    events: EventStream,
+    events: SessionEventStream,
     end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     farewell: Option<Bytes>,
 }
@@ -50,7 +50,7 @@ pub struct StandingStream {
 impl StandingStream {
     /// Creates a stream of `events` until `end`, which closes it with the message `farewell`.
     pub fn new(
-        events: EventStream,
+        events: SessionEventStream,
         end: impl Future<Output = ()> + Send + 'static,
         farewell: Option<Bytes>,
     ) -> Self {
@@ -75,7 +75,7 @@ impl StandingStream {
     }
 }
 
-impl http_body::Body for Streamed {
+impl http_body::Body for StreamBody {
     type Data = Bytes;
     type Error = hyper::Error;
 

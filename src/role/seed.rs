@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminConnectionOptions, AdminOptions},
+        admin::{AdminClient, AdminCommandOptions, AdminConnectionOptions},
         dial, gateway_access,
         kind::{GATEWAY, SERVER, TOKEN},
         mcp_client::McpClient,
@@ -33,7 +33,7 @@ const CALL_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Seeds the demo server at `url`. Returns a token with which the gateway's tools can already be called at `door`.
 pub async fn seed_demo(admin: &str, token: &str, url: &str, door: &str) -> anyhow::Result<String> {
-    let options = AdminOptions {
+    let options = AdminCommandOptions {
         addr: Some(admin.to_owned()),
         token: Some(token.to_owned()),
         reach: AdminConnectionOptions {

@@ -16,7 +16,7 @@ const ENUMS: &[&str] = &[
     "ObjectKind",
     "ObjectKey",
     "ControlObject",
-    "Desired",
+    "OperatorObject",
     "StoredObject",
 ];
 const SOURCES: &[&str] = &["control-plane", "shared", "src"];

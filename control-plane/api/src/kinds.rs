@@ -9,7 +9,7 @@ mod token;
 use prost::Message;
 use tonic::Status;
 use toolgate_control_core::{
-    Desired, StateKind, StoreState, VersionedObject,
+    OperatorObject, StateKind, StoreState, VersionedObject,
     port::{PlaintextSecret, PublishedState},
 };
 use toolgate_model::{ObjectId as _, Slug, for_each_kind, kind::DesiredObject};
@@ -108,13 +108,13 @@ for_each_kind!(define_resources);
 
 /// Validated object, ready to be written.
 pub(crate) struct PreparedObject {
-    pub(crate) desired: Desired,
+    pub(crate) desired: OperatorObject,
     /// Secret created with the object, shown once.
     pub(crate) secret: Option<PlaintextSecret>,
 }
 
-impl From<Desired> for PreparedObject {
-    fn from(desired: Desired) -> Self {
+impl From<OperatorObject> for PreparedObject {
+    fn from(desired: OperatorObject) -> Self {
         let secret = None;
         Self { desired, secret }
     }
@@ -123,7 +123,7 @@ impl From<Desired> for PreparedObject {
 /// Prepares an object whose message contains all its fields.
 fn prepare_message<R>(message: &<R as KindMessage>::Proto) -> Result<PreparedObject, Status>
 where
-    R: KindMessage + ProtoConversion<Proto = <R as KindMessage>::Proto> + Into<Desired>,
+    R: KindMessage + ProtoConversion<Proto = <R as KindMessage>::Proto> + Into<OperatorObject>,
 {
     let object = R::from_proto(message).map_err(status::invalid_message)?;
     Ok(PreparedObject::from(object.into()))

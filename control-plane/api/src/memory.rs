@@ -15,8 +15,8 @@ use prost::Message;
 use tokio::{sync::watch, time::timeout};
 use tonic::{Code, Status};
 use toolgate_control_core::{
-    Change, Command, CommandAuthor, CommandContext, CompileOutput, Desired, ObjectEvent, Rejection,
-    StoreState, compile, decide,
+    Change, Command, CommandAuthor, CommandContext, CompileOutput, ObjectEvent, OperatorObject,
+    Rejection, StoreState, compile, decide,
     port::{
         BoxFuture, CertificateAuthority, CommandWriter, CommitOutcome, CursorSigner,
         EncryptionContext, IssueError, IssuedCertificate, MintedSecret, PlaintextSecret,
@@ -37,7 +37,7 @@ use crate::control_api::KeyringReader;
 /// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
 pub(crate) const HANG_GUARD: Duration = Duration::from_secs(60);
 
-/// Where the tests begin.
+/// Time at which the tests begin.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// In-memory control plane. Every commit is published before it returns.
@@ -73,7 +73,7 @@ impl MemoryControlApi {
             id: id.parse().unwrap(),
             meta: ObjectMeta::default(),
         };
-        let create = Command::Create(Desired::Organization(organization));
+        let create = Command::Create(OperatorObject::Organization(organization));
         self.command(create).unwrap();
     }
 
@@ -103,7 +103,7 @@ impl MemoryControlApi {
             hint: String::new(),
             system,
         };
-        self.command(Command::Create(Desired::Token(token)))
+        self.command(Command::Create(OperatorObject::Token(token)))
             .unwrap();
     }
 

@@ -14,12 +14,12 @@ use crate::{access_right::CallerIdentity, key::ObjectKey, object::JoinToken, por
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Creates an object that does not exist. [`crate::decide()`] sets the timestamps in its metadata.
-    Create(Desired),
+    Create(OperatorObject),
     /// Replaces an object. The API layer has applied the update mask to the version that it read. Immutable values
     /// keep their stored value: the creation time, and a token's hash, hint, revocation time and system flag.
     Update {
         /// New value of the object.
-        object: Desired,
+        object: OperatorObject,
         /// Revision of the object that the update is based on.
         expected: Revision,
     },
@@ -71,11 +71,11 @@ macro_rules! define_desired {
     ) => {
         /// Object of a kind that operators write.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum Desired {
+        pub enum OperatorObject {
             $($(#[$ddoc])* $D($DObject),)*
         }
 
-        impl Desired {
+        impl OperatorObject {
             /// Returns the key of the object.
             pub fn key(&self) -> ObjectKey {
                 match self {
@@ -85,7 +85,7 @@ macro_rules! define_desired {
         }
 
         $(
-            impl From<$DObject> for Desired {
+            impl From<$DObject> for OperatorObject {
                 fn from(object: $DObject) -> Self {
                     Self::$D(object)
                 }

@@ -10,8 +10,8 @@ use toolgate_model::{
 };
 
 use crate::{
-    Change, Command, CommandAuthor, CommandContext, ControlObject, Desired, ListedObject,
-    ObjectEvent, ObjectKey, Rejection, StoreState, decide,
+    Change, Command, CommandAuthor, CommandContext, ControlObject, ListedObject, ObjectEvent,
+    ObjectKey, OperatorObject, Rejection, StoreState, decide,
 };
 
 pub(crate) fn slug(text: &str) -> Slug {
@@ -143,13 +143,13 @@ impl StoreFixture {
         world.run(Command::BumpEpoch).unwrap();
         for org in orgs {
             world
-                .create(Desired::Organization(organization(org)))
+                .create(OperatorObject::Organization(organization(org)))
                 .unwrap();
         }
         world
     }
 
-    pub(crate) fn create(&mut self, object: Desired) -> Result<Change, Rejection> {
+    pub(crate) fn create(&mut self, object: OperatorObject) -> Result<Change, Rejection> {
         self.run(Command::Create(object))
     }
 

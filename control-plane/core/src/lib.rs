@@ -26,7 +26,7 @@ pub mod state;
 
 pub use access_right::{AccessRight, CallerIdentity, is_allowed};
 pub use change::{Change, KeyGuard};
-pub use command::{Command, CommandAuthor, CommandContext, Desired, RequestId};
+pub use command::{Command, CommandAuthor, CommandContext, OperatorObject, RequestId};
 pub use compile::{
     CompileOutput, ConfigProblem, ExposedKind, NameCollision, ProblemKind, compile, recompile,
 };

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use toolgate_control_core::{
-    Command, CommandAuthor, CommandContext, Desired, Rejection, Revision,
+    Command, CommandAuthor, CommandContext, OperatorObject, Rejection, Revision,
     port::{EncryptionContext, SealError, SecretSealer as _, SubmitError},
 };
 use toolgate_model::{Credential, CredentialKind, ObjectName, SealedBlob, Slug};
@@ -80,7 +80,7 @@ fn credential(
         header: header.clone(),
         value,
     };
-    let object = Desired::from(Credential {
+    let object = OperatorObject::from(Credential {
         kind,
         ..stored.clone()
     });

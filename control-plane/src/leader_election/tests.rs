@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{sync::watch, time::timeout};
 use toolgate_control_core::{
-    Desired,
+    OperatorObject,
     port::{Store, Txn, TxnCompare, TxnOutcome, WriteOp},
 };
 use toolgate_discovery::{DefinitionsSink as _, ProbeTargets};
@@ -48,7 +48,7 @@ async fn a_prober_that_lost_leadership_writes_nothing_and_notices() {
     let store = memory();
     let plane = ready(Arc::clone(&store)).await;
     plane
-        .create(Desired::Server(server("files")))
+        .create(OperatorObject::Server(server("files")))
         .await
         .unwrap();
     let (leadership, _trigger) = run_for(&store, false);
@@ -107,7 +107,10 @@ async fn a_standby_runs_probes_on_demand() {
     let store = memory();
     let plane = ready(store).await;
     for id in ["files", "mail"] {
-        plane.create(Desired::Server(server(id))).await.unwrap();
+        plane
+            .create(OperatorObject::Server(server(id)))
+            .await
+            .unwrap();
     }
     plane.shows(|state| state.servers.len() == 2).await;
     let (held, receiver) = watch::channel(None);

@@ -4,7 +4,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use toolgate_control_core::{
-    Command, Desired, ObjectKey,
+    Command, ObjectKey, OperatorObject,
     port::{Store, Txn, WriteOp},
 };
 use toolgate_model::{ProxyStatus, Timestamp, Version};
@@ -20,7 +20,7 @@ use crate::{
 async fn furnished(store: Arc<dyn Store>) -> WritePathFixture {
     let plane = ready(store).await;
     plane
-        .create(Desired::Server(server("files")))
+        .create(OperatorObject::Server(server("files")))
         .await
         .unwrap();
     plane
@@ -28,7 +28,7 @@ async fn furnished(store: Arc<dyn Store>) -> WritePathFixture {
         .await
         .unwrap();
     let done = plane
-        .create(Desired::Gateway(gateway("tools", "files")))
+        .create(OperatorObject::Gateway(gateway("tools", "files")))
         .await
         .unwrap();
     plane.shows(|state| state.revision() >= done.revision).await;
@@ -44,7 +44,7 @@ async fn events_lost_by_the_watch_are_found_by_a_full_listing() {
     lossy.readiness.ready().await;
     for n in 0..30 {
         plane
-            .create(Desired::Token(token(&format!("t{n}"))))
+            .create(OperatorObject::Token(token(&format!("t{n}"))))
             .await
             .unwrap();
     }
@@ -86,7 +86,7 @@ async fn after_compaction_during_a_disconnect_the_state_is_equal_including_delet
     away.readiness.ready().await;
     for n in 0..20 {
         plane
-            .create(Desired::Token(token(&format!("t{n}"))))
+            .create(OperatorObject::Token(token(&format!("t{n}"))))
             .await
             .unwrap();
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use toolgate_control_core::{
-    Command, CommandContext, Desired, Rejection, RequestId,
+    Command, CommandContext, OperatorObject, Rejection, RequestId,
     port::{StoreError, SubmitError},
 };
 use toolgate_model::{Digest, ResourceKey, ResourceKind};
@@ -23,7 +23,7 @@ use crate::{
 async fn a_write_is_published_and_compiled() {
     let plane = ready(memory()).await;
     plane
-        .create(Desired::Server(server("files")))
+        .create(OperatorObject::Server(server("files")))
         .await
         .unwrap();
     plane
@@ -31,7 +31,7 @@ async fn a_write_is_published_and_compiled() {
         .await
         .unwrap();
     let done = plane
-        .create(Desired::Gateway(gateway("tools", "files")))
+        .create(OperatorObject::Gateway(gateway("tools", "files")))
         .await
         .unwrap();
     plane.shows(|state| state.revision() >= done.revision).await;
@@ -53,7 +53,7 @@ async fn a_rejection_writes_nothing() {
     let plane = ready(memory()).await;
     let before = plane.published().state.revision();
     let refused = plane
-        .create(Desired::Gateway(gateway("tools", "gone")))
+        .create(OperatorObject::Gateway(gateway("tools", "gone")))
         .await;
     assert!(
         matches!(
@@ -80,7 +80,7 @@ async fn add(plane: &WritePathFixture, times: u32) {
         next.meta
             .labels
             .insert("n".to_owned(), (count + 1).to_string());
-        let object = Desired::Server(next);
+        let object = OperatorObject::Server(next);
         let expected = stored.mod_revision;
         match plane.run(Command::Update { object, expected }).await {
             Ok(_) => left -= 1,
@@ -98,7 +98,7 @@ async fn no_update_is_lost_between_two_control_planes() {
     let one = ready(Arc::clone(&store)).await;
     let two = ready(store).await;
     let done = one
-        .create(Desired::Server(server("counter")))
+        .create(OperatorObject::Server(server("counter")))
         .await
         .unwrap();
     two.shows(|state| state.revision() >= done.revision).await;
@@ -144,7 +144,7 @@ async fn a_hanging_store_blocks_callers_only_until_the_timeout() {
     let plane = ready(store.clone()).await;
     store.commit_delay_millis.store(2_000, Ordering::Relaxed);
     let writes =
-        (0..20).map(|n| plane.create(Desired::Organization(organization(&format!("o{n}")))));
+        (0..20).map(|n| plane.create(OperatorObject::Organization(organization(&format!("o{n}")))));
     let all = timeout(HANG_GUARD, join_all(writes)).await;
     for result in
         all.expect("every writer is answered when its turn and the store have taken their time")
@@ -159,7 +159,7 @@ async fn a_hanging_store_blocks_callers_only_until_the_timeout() {
     assert!((1..20).contains(&stuck), "{stuck} of twenty");
     store.commit_delay_millis.store(0, Ordering::Relaxed);
     plane
-        .create(Desired::Organization(organization("after")))
+        .create(OperatorObject::Organization(organization("after")))
         .await
         .unwrap();
 }
@@ -176,7 +176,7 @@ async fn a_lost_commit_result_is_recovered_by_its_request_id() {
         request,
         ..context()
     };
-    let create = Command::Create(Desired::Token(token("ci")));
+    let create = Command::Create(OperatorObject::Token(token("ci")));
     store.loses_responses.store(true, Ordering::Relaxed);
     let lost = plane.writer.write(&create, &context).await;
     assert!(
@@ -201,10 +201,14 @@ async fn a_write_behind_a_lossy_watch_triggers_a_full_listing() {
     let deaf = start(store.clone());
     deaf.readiness.ready().await;
     other
-        .create(Desired::Server(server("files")))
+        .create(OperatorObject::Server(server("files")))
         .await
         .unwrap();
-    let written = timeout(HANG_GUARD, deaf.create(Desired::Server(server("mail")))).await;
+    let written = timeout(
+        HANG_GUARD,
+        deaf.create(OperatorObject::Server(server("mail"))),
+    )
+    .await;
     written.expect("found out in time").unwrap();
     drop(plane);
 }

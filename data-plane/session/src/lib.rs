@@ -36,7 +36,7 @@ pub use in_flight::{CancelHandle, IN_FLIGHT, IN_FLIGHT_PER_PRINCIPAL, InFlight, 
 pub use principal_quotas::PrincipalQuotas;
 pub use session::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL, SESSION_IDLE_TIMEOUT};
 pub use sessions::{SESSIONS, SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry};
-pub use stream::{EventStream, STREAM_QUEUE};
+pub use stream::{STREAM_QUEUE, SessionEventStream};
 pub use subscriptions::{
     SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, SubscriptionRegistry, SubscriptionRequest,
 };

@@ -28,7 +28,7 @@ use crate::{
     resource_subscriptions::ResourceSubscriptions,
     session::{SessionActor, SessionMessage, StreamTiming},
     sharded_map::ShardedMap,
-    stream::{EventStream, StreamOwner},
+    stream::{SessionEventStream, StreamOwner},
     terminated_sessions::TerminatedSessions,
 };
 
@@ -141,7 +141,10 @@ impl SessionRegistry {
     }
 
     /// Opens a stream for messages of the server.
-    pub async fn open_stream(&self, subject: SessionContext<'_>) -> Result<EventStream, Refusal> {
+    pub async fn open_stream(
+        &self,
+        subject: SessionContext<'_>,
+    ) -> Result<SessionEventStream, Refusal> {
         for _attempt in 0..OPEN_ATTEMPTS {
             let standing = self.entry(subject)?;
             match standing
@@ -151,7 +154,7 @@ impl SessionRegistry {
             {
                 Ok((id, events)) => {
                     let session = StreamOwner::Session(id, standing.handle.clone());
-                    return Ok(EventStream::new(events, session));
+                    return Ok(SessionEventStream::new(events, session));
                 }
                 Err(AskError::Gone) => {}
                 Err(AskError::Busy | AskError::Timeout) => break,

@@ -21,7 +21,7 @@ use crate::{
 pub const STREAM_QUEUE: usize = 16;
 
 /// Stream of encoded server-sent events, until its actor ends it. Dropping it notifies the actor.
-pub struct EventStream {
+pub struct SessionEventStream {
     events: mpsc::Receiver<Bytes>,
     owner: StreamOwner,
 }
@@ -34,13 +34,13 @@ pub(crate) enum StreamOwner {
     Subscription(SubscriptionGuard),
 }
 
-impl EventStream {
+impl SessionEventStream {
     pub(crate) fn new(events: mpsc::Receiver<Bytes>, owner: StreamOwner) -> Self {
         Self { events, owner }
     }
 }
 
-impl Stream for EventStream {
+impl Stream for SessionEventStream {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -48,7 +48,7 @@ impl Stream for EventStream {
     }
 }
 
-impl Drop for EventStream {
+impl Drop for SessionEventStream {
     fn drop(&mut self) {
         if let StreamOwner::Session(id, session) = &self.owner {
             // If the actor's mailbox is full, it notices at the next keep-alive.
@@ -57,11 +57,11 @@ impl Drop for EventStream {
     }
 }
 
-impl fmt::Debug for EventStream {
+impl fmt::Debug for SessionEventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.owner {
-            StreamOwner::Session(id, _) => write!(f, "EventStream({})", id.0),
-            StreamOwner::Subscription(place) => write!(f, "EventStream({place:?})"),
+            StreamOwner::Session(id, _) => write!(f, "SessionEventStream({})", id.0),
+            StreamOwner::Subscription(place) => write!(f, "SessionEventStream({place:?})"),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     resource_subscriptions::{ResourceSubscriptions, TaskSubscription, TaskSubscriptions},
     session::StreamTiming,
     sharded_map::{MapFull, ShardedMap},
-    stream::{EventStream, STREAM_QUEUE, StreamOwner},
+    stream::{STREAM_QUEUE, SessionEventStream, StreamOwner},
     subscription::{SubscriptionActor, SubscriptionMessage},
     task_notification::TaskStatusCall,
 };
@@ -63,7 +63,7 @@ pub struct SubscriptionRequest<'a> {
 
 /// Subscription that is open but not acknowledged yet.
 pub struct PendingSubscription {
-    stream: EventStream,
+    stream: SessionEventStream,
     entry: Arc<SubscriptionEntry>,
     principal: Arc<Principal>,
 }
@@ -147,7 +147,7 @@ impl SubscriptionRegistry {
         });
         let standing = standing.map_err(|MapFull| Refusal::Overloaded)?;
         let (sender, receiver) = mpsc::channel(STREAM_QUEUE);
-        let stream = EventStream::new(receiver, StreamOwner::Subscription(place));
+        let stream = SessionEventStream::new(receiver, StreamOwner::Subscription(place));
         standing.tell(SubscriptionMessage::Start(sender))?;
         Ok(PendingSubscription {
             stream,
@@ -249,7 +249,7 @@ impl PendingSubscription {
     }
 
     /// Acknowledges the filter and returns the stream.
-    pub fn acknowledge(self, honoured: SubscriptionFilter) -> Result<EventStream, Refusal> {
+    pub fn acknowledge(self, honoured: SubscriptionFilter) -> Result<SessionEventStream, Refusal> {
         self.entry
             .tell(SubscriptionMessage::Acknowledge(honoured))?;
         Ok(self.stream)

@@ -14,7 +14,7 @@ use crate::{
     limit::RequestPermit,
     pipeline::Answer,
     proxy_state::ProxyState,
-    streamed::{StandingStream, Streamed},
+    streamed::{StandingStream, StreamBody},
 };
 
 use super::events;
@@ -40,7 +40,7 @@ pub(super) async fn session<S: ConfigSource>(
     }
     let stream = plane.sessions.open_stream(subject).await?;
     let stream = StandingStream::new(stream, end(plane, place), None);
-    Ok(events(Streamed::Standing(Box::new(stream))))
+    Ok(events(StreamBody::Standing(Box::new(stream))))
 }
 
 /// Subscribes a session to updates of a resource.
@@ -94,7 +94,7 @@ pub(super) async fn listen<S: ConfigSource>(
     let stream = opened.acknowledge(honoured)?;
     let farewell = subscription::final_response(&listen.id, &scene.gateway.server_info);
     let stream = StandingStream::new(stream, end(plane, scene.place), Some(farewell));
-    Ok(events(Streamed::Standing(Box::new(stream))))
+    Ok(events(StreamBody::Standing(Box::new(stream))))
 }
 
 /// Returns a future that ends when the proxy drains or the token of the stream is revoked.

@@ -69,7 +69,7 @@ impl ObservedEndpoints {
                 state.failed.push((failed, now.after(UNHEALTHY_FOR)));
             }
         }
-        // If all have failed, the one that failed first is most likely to have recovered.
+        // If all have failed, the first that failed is most likely to have recovered.
         let all_failed = |status: &EndpointStatus| {
             let mut failed = state.failed.iter();
             failed.any(|(endpoint, _)| *endpoint == status.endpoint)

@@ -51,7 +51,7 @@ const STORE_UNAVAILABLE_ADVICE: &str = "check the store, etcd or the file in the
 
 /// Options for reaching the admin API.
 #[derive(Debug, Clone, clap::Args)]
-pub struct AdminOptions {
+pub struct AdminCommandOptions {
     /// Address of the admin API; without it the file `admin-address` in the data folder of `toolgate up` is read, if it
     /// is there, and http://127.0.0.1:7400 tried if not.
     #[arg(long, env = "TOOLGATE_ADDR", help_heading = "Connection")]
@@ -110,7 +110,7 @@ pub struct AdminClient {
     organization: String,
 }
 
-impl AdminOptions {
+impl AdminCommandOptions {
     /// Creates the client. Nothing is sent yet: only unusable settings fail.
     pub fn connect(&self) -> Result<AdminClient, CliError> {
         let token = match &self.token {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminConnectionOptions, AdminOptions},
+        admin::{AdminClient, AdminCommandOptions, AdminConnectionOptions},
         dial,
         kind::{CATALOGUE, GATEWAY, PROXY, TOKEN},
         mcp_client::McpClient,
@@ -153,8 +153,8 @@ impl GatewayTarget {
         out.notice("  next: `toolgate doctor` looks closer");
     }
 
-    fn admin(&self) -> AdminOptions {
-        AdminOptions {
+    fn admin(&self) -> AdminCommandOptions {
+        AdminCommandOptions {
             addr: self.addr.clone(),
             token: self.admin_token.clone(),
             reach: self.reach.clone(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminOptions},
+        admin::{AdminClient, AdminCommandOptions},
         kind::ApiResourceKind,
         manifest::{self, ManifestDocument},
     },
@@ -32,7 +32,7 @@ pub struct ApplyArgs {
     pub dry_run: bool,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Shows what `apply` would change; ends with exit code 1 if anything would.
@@ -45,7 +45,7 @@ pub struct DiffArgs {
     pub files: Vec<PathBuf>,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Pointer to the document value that the API never returns.
@@ -145,7 +145,7 @@ fn reject_duplicates(documents: &[ManifestDocument]) -> Result<(), CliError> {
 }
 
 fn connect_for(
-    options: &AdminOptions,
+    options: &AdminCommandOptions,
     document: &ManifestDocument,
 ) -> Result<AdminClient, CliError> {
     let admin = options.connect()?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::cli::{
     client::{
-        admin::AdminOptions,
+        admin::AdminCommandOptions,
         kind::{ALL, ApiResourceKind, CATALOGUE, GATEWAY, SERVER, TOKEN},
         suggestions,
     },
@@ -182,8 +182,8 @@ fn list(kind: &'static ApiResourceKind) -> Result<Vec<Value>, CliError> {
 }
 
 /// Builds the admin options from the environment, with the connection flags of the command line.
-fn options() -> Result<AdminOptions, CliError> {
-    let command = <AdminOptions as clap::Args>::augment_args(clap::Command::new("toolgate"));
+fn options() -> Result<AdminCommandOptions, CliError> {
+    let command = <AdminCommandOptions as clap::Args>::augment_args(clap::Command::new("toolgate"));
     let mut words = vec!["toolgate".to_owned()];
     for flag in ["--addr", "--data-dir", "--organization", "--ca"] {
         words.extend(
@@ -195,7 +195,8 @@ fn options() -> Result<AdminOptions, CliError> {
     let matches = command
         .try_get_matches_from(words)
         .map_err(|error| CliError::error(error.to_string()))?;
-    AdminOptions::from_arg_matches(&matches).map_err(|error| CliError::error(error.to_string()))
+    AdminCommandOptions::from_arg_matches(&matches)
+        .map_err(|error| CliError::error(error.to_string()))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde_json::json;
 use self::clients::{ClientProfile, TemplateValues};
 use crate::cli::{
     client::{
-        admin::{AdminConnectionOptions, AdminOptions},
+        admin::{AdminCommandOptions, AdminConnectionOptions},
         gateway_access,
         kind::PROXY,
         suggestions,
@@ -126,13 +126,13 @@ impl ConnectArgs {
         answer.filter(|fault| fault.kind == CliErrorKind::NotFound)
     }
 
-    fn admin(&self) -> AdminOptions {
+    fn admin(&self) -> AdminCommandOptions {
         let (addr, token, reach) = (
             self.addr.clone(),
             self.admin_token.clone(),
             self.reach.clone(),
         );
-        AdminOptions { addr, token, reach }
+        AdminCommandOptions { addr, token, reach }
     }
 
     /// Returns the address of a proxy. If the control plane does not answer, returns the default address with a

@@ -6,7 +6,7 @@ use toolgate_egress::EgressRequestBody;
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminOptions},
+        admin::{AdminClient, AdminCommandOptions},
         dial, gateway_access,
         kind::{CATALOGUE, GATEWAY, PROXY, SERVER, TOKEN},
     },
@@ -33,7 +33,7 @@ pub struct DoctorArgs {
     pub endpoint: Option<String>,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Severity of a finding.
@@ -180,7 +180,7 @@ fn transport(addr: &str) -> DoctorFinding {
 
 fn admin_findings(
     admin: &AdminClient,
-    options: &AdminOptions,
+    options: &AdminCommandOptions,
     reached: Result<Option<u64>, CliError>,
 ) -> Vec<DoctorFinding> {
     let addr = admin.addr();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminOptions},
+        admin::{AdminClient, AdminCommandOptions},
         kind::PROXY,
     },
     commands::{objects, token::parse_duration},
@@ -25,7 +25,7 @@ pub struct ProxiesArgs {
     pub command: Option<ProxiesCommand>,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Other commands on the fleet.
@@ -48,7 +48,7 @@ pub struct JoinTokenArgs {
     pub ttl: Duration,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Shows versions.
@@ -65,7 +65,7 @@ pub struct VersionsArgs {
     pub all: bool,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Number of entries per page of a list request.

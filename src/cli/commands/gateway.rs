@@ -9,7 +9,7 @@ pub use self::offer_selection::offers_something;
 use self::offer_selection::{OfferSelection, SelectableKind, unknown_names};
 use crate::cli::{
     client::{
-        admin::AdminOptions,
+        admin::AdminCommandOptions,
         kind::{CATALOGUE, GATEWAY},
     },
     output::{OutputFormat, OutputWriter, cell, error::CliError},
@@ -57,7 +57,7 @@ pub struct CreateGatewayArgs {
     pub dry_run: bool,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Prefix modes at the command line.

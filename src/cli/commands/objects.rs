@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminOptions},
+        admin::{AdminClient, AdminCommandOptions},
         kind::ApiResourceKind,
         manifest::API_VERSION,
     },
@@ -41,7 +41,7 @@ pub struct GetObjectsArgs {
     pub labels: Vec<String>,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Shows all there is to know of an object.
@@ -55,7 +55,7 @@ pub struct DescribeArgs {
     pub pick: ObjectSelector,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Deletes objects.
@@ -75,7 +75,7 @@ pub struct DeleteArgs {
     pub ignore_not_found: bool,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 impl ObjectSelector {

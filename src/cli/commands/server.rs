@@ -10,7 +10,7 @@ use toolgate_model::MaxAnswer;
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminOptions},
+        admin::{AdminClient, AdminCommandOptions},
         kind::{CATALOGUE, CREDENTIAL, SERVER},
     },
     output::{
@@ -39,7 +39,7 @@ pub struct ProbeServerArgs {
     pub name: String,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Adds a server.
@@ -74,7 +74,7 @@ pub struct AddServerArgs {
     pub dry_run: bool,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Protocol eras at the command line.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminOptions},
+        admin::{AdminClient, AdminCommandOptions},
         kind::{GATEWAY, TOKEN},
         suggestions,
     },
@@ -57,7 +57,7 @@ pub struct CreateTokenArgs {
     pub dry_run: bool,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Revokes a token.
@@ -70,7 +70,7 @@ pub struct RevokeTokenArgs {
     pub name: String,
     /// Connection to the admin API.
     #[command(flatten)]
-    pub admin: AdminOptions,
+    pub admin: AdminCommandOptions,
 }
 
 /// Admin roles at the command line.

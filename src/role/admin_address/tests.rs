@@ -3,10 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use super::AdminAddressFile;
-use crate::cli::client::admin::{ADDRESS_FILE, AdminConnectionOptions, AdminOptions};
+use crate::cli::client::admin::{ADDRESS_FILE, AdminCommandOptions, AdminConnectionOptions};
 
-fn options(data_dir: PathBuf, addr: Option<&str>) -> AdminOptions {
-    AdminOptions {
+fn options(data_dir: PathBuf, addr: Option<&str>) -> AdminCommandOptions {
+    AdminCommandOptions {
         addr: addr.map(str::to_owned),
         token: None,
         reach: AdminConnectionOptions {

@@ -7,7 +7,7 @@ use super::{
     read_join_bundle, request_limits,
 };
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, CliCommand},
     role::{RoleCommand, options::ClientListenerOptions},
 };
 
@@ -15,8 +15,8 @@ fn door(flags: &[&str]) -> ClientListenerOptions {
     let start = ["toolgate", "proxy", "--control-plane", "https://a"];
     let cli = Cli::try_parse_from(start.iter().chain(flags)).unwrap();
     match cli.command {
-        Command::Role(RoleCommand::Proxy(options)) => options.listener,
-        other @ (Command::Role(_) | Command::Client(_)) => panic!("{other:?}"),
+        CliCommand::Role(RoleCommand::Proxy(options)) => options.listener,
+        other @ (CliCommand::Role(_) | CliCommand::Client(_)) => panic!("{other:?}"),
     }
 }
 
@@ -24,8 +24,8 @@ fn neighbours_of(flags: &[&str]) -> anyhow::Result<Option<PeerListenerOptions>> 
     let start = ["toolgate", "proxy", "--control-plane", "https://a"];
     let cli = Cli::try_parse_from(start.iter().chain(flags)).unwrap();
     match cli.command {
-        Command::Role(RoleCommand::Proxy(options)) => peer_listener(&options),
-        other @ (Command::Role(_) | Command::Client(_)) => panic!("{other:?}"),
+        CliCommand::Role(RoleCommand::Proxy(options)) => peer_listener(&options),
+        other @ (CliCommand::Role(_) | CliCommand::Client(_)) => panic!("{other:?}"),
     }
 }
 

@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use toolgate_control_core::{
-    Command, Desired,
+    Command, OperatorObject,
     port::{PublishedState, StateReader as _},
 };
 use toolgate_model::{
@@ -89,7 +89,7 @@ fn add_server_with(control_api: &MemoryControlApi, id: &str, credential: Option<
         sharing: Default::default(),
         max_answer: Default::default(),
     };
-    let create = Command::Create(Desired::Server(server));
+    let create = Command::Create(OperatorObject::Server(server));
     control_api.command(create).unwrap().revision
 }
 
@@ -332,7 +332,7 @@ async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revisi
             value,
         },
     };
-    let create = Command::Create(Desired::Credential(credential));
+    let create = Command::Create(OperatorObject::Credential(credential));
     let revision = rig.control_api.command(create).unwrap().revision;
     let mut client = CredentialsClient::new(channel(&rig.fleet).await);
     let mut request = ResolveRequest {

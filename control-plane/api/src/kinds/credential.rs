@@ -1,7 +1,7 @@
 //! Credentials. The plaintext value is sealed here, before it reaches any other component.
 
 use tonic::Status;
-use toolgate_control_core::{Desired, port::EncryptionContext};
+use toolgate_control_core::{OperatorObject, port::EncryptionContext};
 use toolgate_model::{Credential, CredentialKind};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::admin::{self, CredentialInput};
@@ -38,6 +38,6 @@ impl AdminResource for Credential {
                 ));
             }
         };
-        Ok(Desired::from(input.sealed(value)).into())
+        Ok(OperatorObject::from(input.sealed(value)).into())
     }
 }

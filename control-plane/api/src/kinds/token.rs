@@ -1,7 +1,7 @@
 //! Tokens. The secret is created here. Fields that a caller may not set keep their stored value.
 
 use tonic::Status;
-use toolgate_control_core::{Desired, port::SecretPurpose};
+use toolgate_control_core::{OperatorObject, port::SecretPurpose};
 use toolgate_model::Token;
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::admin::{self, TokenInput};
@@ -26,7 +26,7 @@ impl AdminResource for Token {
         let input = TokenInput::from_proto(message).map_err(status::invalid_message)?;
         if let Some(stored) = stored {
             let token = input.minted(stored.hash, stored.hint.clone());
-            return Ok(Desired::from(Self {
+            return Ok(OperatorObject::from(Self {
                 revoked: stored.revoked,
                 system: stored.system,
                 ..token

@@ -8,7 +8,7 @@ use super::*;
 mod hostile;
 mod listing;
 use crate::{
-    Command, ControlObject, Desired, ObjectKey,
+    Command, ControlObject, ObjectKey, OperatorObject,
     fixture::{
         StoreFixture, catalogue, credential, definition, gateway, name, server, slug, token,
     },
@@ -18,7 +18,7 @@ fn world(tools: &[(&str, &[&str])]) -> StoreFixture {
     let mut world = StoreFixture::with(&["acme"]);
     for (id, tools) in tools {
         world
-            .create(Desired::Server(server("acme", id, None)))
+            .create(OperatorObject::Server(server("acme", id, None)))
             .unwrap();
         world
             .run(Command::RecordDefinitions(catalogue("acme", id, tools)))
@@ -62,7 +62,7 @@ fn kinds(compiled: &CompileOutput, id: &str) -> Vec<ProblemKind> {
 fn tools_are_sorted_by_name_regardless_of_binding_and_server_order() {
     let mut world = world(&[("files", &["read", "write"]), ("ask", &["z", "a"])]);
     let tools = gateway("acme", "tools", PrefixMode::Always, &["files", "ask"]);
-    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     assert_eq!(
         exposed(&compiled, "tools"),
@@ -77,7 +77,7 @@ fn selected_tools_are_served_and_a_missing_one_is_reported() {
     let mut tools = gateway("acme", "tools", PrefixMode::Single, &["files"]);
     let only = ["write", "gone", "read"].map(str::to_owned).to_vec();
     tools.bindings[0].tools = BindingSelection::Only(only);
-    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     assert_eq!(exposed(&compiled, "tools"), ["read", "write"]);
     let problem = &compiled.problems_of(&key(ResourceKind::Gateway, "tools"))[0];
@@ -88,7 +88,7 @@ fn selected_tools_are_served_and_a_missing_one_is_reported() {
 fn a_later_name_collision_hides_only_the_later_tool() {
     let mut world = world(&[("one", &["a", "b"]), ("two", &["c"])]);
     let tools = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
-    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     world
         .run(Command::RecordDefinitions(catalogue(
             "acme",
@@ -109,10 +109,10 @@ fn a_later_name_collision_hides_only_the_later_tool() {
 fn an_unprobed_server_serves_nothing_and_is_reported() {
     let mut world = world(&[("files", &["read"])]);
     world
-        .create(Desired::Server(server("acme", "new", None)))
+        .create(OperatorObject::Server(server("acme", "new", None)))
         .unwrap();
     let tools = gateway("acme", "tools", PrefixMode::Always, &["new", "files"]);
-    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     assert_eq!(exposed(&compiled, "tools"), ["files__read"]);
     assert_eq!(
@@ -125,10 +125,10 @@ fn an_unprobed_server_serves_nothing_and_is_reported() {
 fn a_server_with_a_missing_credential_is_left_out_alone() {
     let mut world = world(&[("files", &["read"])]);
     world
-        .create(Desired::Credential(credential("acme", "key")))
+        .create(OperatorObject::Credential(credential("acme", "key")))
         .unwrap();
     world
-        .create(Desired::Server(server("acme", "paid", Some("key"))))
+        .create(OperatorObject::Server(server("acme", "paid", Some("key"))))
         .unwrap();
     world
         .run(Command::RecordDefinitions(catalogue(
@@ -138,7 +138,7 @@ fn a_server_with_a_missing_credential_is_left_out_alone() {
         )))
         .unwrap();
     let tools = gateway("acme", "tools", PrefixMode::Always, &["paid", "files"]);
-    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let event = crate::ObjectEvent::Delete {
         key: ObjectKey::Credential(name("acme", "key")).to_string(),
         revision: world.revision + 1,
@@ -158,7 +158,7 @@ fn a_server_with_a_missing_credential_is_left_out_alone() {
 fn a_drift_policy_without_approvals_fails_closed() {
     let mut world = world(&[("files", &["read"])]);
     let tools = gateway("acme", "tools", PrefixMode::Always, &["files"]);
-    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let mut pinned = server("acme", "files", None);
     pinned.drift = DriftPolicy::Pin;
     let at = ObjectKey::Server(pinned.name.clone()).to_string();
@@ -170,10 +170,12 @@ fn a_drift_policy_without_approvals_fails_closed() {
 fn a_gateway_id_belongs_to_the_organization_that_claimed_it() {
     let mut world = world(&[]);
     world
-        .create(Desired::Organization(crate::fixture::organization("aaa")))
+        .create(OperatorObject::Organization(crate::fixture::organization(
+            "aaa",
+        )))
         .unwrap();
     world
-        .create(Desired::Gateway(gateway(
+        .create(OperatorObject::Gateway(gateway(
             "acme",
             "tools",
             PrefixMode::Always,
@@ -198,8 +200,10 @@ fn expired_and_revoked_tokens_are_not_in_the_snapshot() {
     let mut world = world(&[]);
     let mut short = token("acme", "short");
     short.expires = Some(toolgate_model::Timestamp(2_000));
-    world.create(Desired::Token(short)).unwrap();
-    world.create(Desired::Token(token("acme", "long"))).unwrap();
+    world.create(OperatorObject::Token(short)).unwrap();
+    world
+        .create(OperatorObject::Token(token("acme", "long")))
+        .unwrap();
     let tokens = |world: &StoreFixture| {
         let compiled = compile(&world.state);
         compiled
@@ -215,7 +219,7 @@ fn expired_and_revoked_tokens_are_not_in_the_snapshot() {
         .unwrap();
     assert_eq!(tokens(&world), 1);
     let later = crate::fixture::context(3_000);
-    let other = Command::Create(Desired::Token(token("acme", "other")));
+    let other = Command::Create(OperatorObject::Token(token("acme", "other")));
     world.run_as(&other, &later).unwrap();
     assert_eq!(tokens(&world), 1);
 }
@@ -224,10 +228,10 @@ fn expired_and_revoked_tokens_are_not_in_the_snapshot() {
 fn a_server_credential_reference_changes_with_its_value() {
     let mut world = world(&[]);
     world
-        .create(Desired::Credential(credential("acme", "key")))
+        .create(OperatorObject::Credential(credential("acme", "key")))
         .unwrap();
     world
-        .create(Desired::Server(server("acme", "paid", Some("key"))))
+        .create(OperatorObject::Server(server("acme", "paid", Some("key"))))
         .unwrap();
     let before = compile(&world.state);
     let at = ObjectKey::Credential(name("acme", "key"));
@@ -236,7 +240,7 @@ fn a_server_credential_reference_changes_with_its_value() {
     let expected = world.modified(&at);
     world
         .run(Command::Update {
-            object: Desired::Credential(changed),
+            object: OperatorObject::Credential(changed),
             expected,
         })
         .unwrap();
@@ -275,7 +279,7 @@ fn offering(world: &mut StoreFixture, id: &str) {
     seen.prompts = vec![definition("ask")];
     seen.resources = vec![definition("file:///a")];
     world
-        .create(Desired::Server(server("acme", id, None)))
+        .create(OperatorObject::Server(server("acme", id, None)))
         .unwrap();
     world.run(Command::RecordDefinitions(seen)).unwrap();
 }
@@ -288,7 +292,7 @@ fn prompts_and_resources_are_served_with_all_tools_but_not_with_selected_ones() 
     let mut tools = gateway("acme", "tools", PrefixMode::Always, &["one", "two"]);
     let only = BindingSelection::Only(vec!["read".to_owned()]);
     tools.bindings[1] = toolgate_model::ServerBinding::tools(slug("two"), only);
-    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let made = resource(&compile(&world.state), "tools");
     let prompts: Vec<_> = made.prompts.iter().map(|it| it.exposed.as_str()).collect();
     assert_eq!(prompts, ["one__ask"]);
@@ -303,10 +307,12 @@ fn duplicate_unprefixed_prompts_are_rejected_but_a_tool_may_share_the_name() {
     offering(&mut world, "two");
     let mut both = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
     both.bindings[1].tools = BindingSelection::none();
-    let refused = world.create(Desired::Gateway(both.clone())).unwrap_err();
+    let refused = world
+        .create(OperatorObject::Gateway(both.clone()))
+        .unwrap_err();
     assert!(refused.to_string().contains("prompt `ask`"), "{refused}");
     both.bindings[1].prompts = BindingSelection::none();
-    world.create(Desired::Gateway(both)).unwrap();
+    world.create(OperatorObject::Gateway(both)).unwrap();
     let compiled = compile(&world.state);
     let made = resource(&compiled, "tools");
     assert_eq!(made.uris, toolgate_model::UriMode::Through);
@@ -330,11 +336,11 @@ fn a_later_prompt_collision_is_reported_naming_both_servers() {
         Command::RecordDefinitions(seen)
     };
     world
-        .create(Desired::Server(server("acme", "two", None)))
+        .create(OperatorObject::Server(server("acme", "two", None)))
         .unwrap();
     world.run(prompt("other")).unwrap();
     let both = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
-    world.create(Desired::Gateway(both)).unwrap();
+    world.create(OperatorObject::Gateway(both)).unwrap();
     assert_eq!(kinds(&compile(&world.state), "tools"), []);
     world.run(prompt("ask")).unwrap();
     let compiled = compile(&world.state);
@@ -359,7 +365,7 @@ fn a_selected_prompt_that_is_not_offered_is_reported() {
     offering(&mut world, "one");
     let mut tools = gateway("acme", "tools", PrefixMode::Always, &["one"]);
     tools.bindings[0].prompts = BindingSelection::Only(vec!["gone".to_owned()]);
-    world.create(Desired::Gateway(tools)).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     let problem = &compiled.problems_of(&key(ResourceKind::Gateway, "tools"))[0];
     assert_eq!(problem.field, "spec.bindings[0].prompts[0]");

@@ -10,8 +10,8 @@ mod token;
 use toolgate_model::{Organization, Timestamp, for_each_kind, kind::DesiredObject};
 
 use crate::{
-    change::Change, command::Desired, key::ObjectKey, kind::StateKind, limits, port::Revision,
-    rejection::Rejection, state::StoreState,
+    change::Change, command::OperatorObject, key::ObjectKey, kind::StateKind, limits,
+    port::Revision, rejection::Rejection, state::StoreState,
 };
 
 use super::{change_builder::ChangeBuilder, desired};
@@ -79,20 +79,20 @@ macro_rules! define_dispatch {
 
         pub(super) fn create(
             draft: ChangeBuilder<'_>,
-            object: &Desired,
+            object: &OperatorObject,
         ) -> Result<Change, Rejection> {
             match object {
-                $(Desired::$D(it) => desired::create(draft, it),)*
+                $(OperatorObject::$D(it) => desired::create(draft, it),)*
             }
         }
 
         pub(super) fn update(
             draft: ChangeBuilder<'_>,
-            object: &Desired,
+            object: &OperatorObject,
             expected: Revision,
         ) -> Result<Change, Rejection> {
             match object {
-                $(Desired::$D(it) => desired::update(draft, it, expected),)*
+                $(OperatorObject::$D(it) => desired::update(draft, it, expected),)*
             }
         }
 
@@ -109,12 +109,12 @@ macro_rules! define_dispatch {
         }
 
         pub(super) fn dry_run(
-            object: &Desired,
+            object: &OperatorObject,
             state: &StoreState,
             change: &Change,
         ) -> Result<(), Rejection> {
             match object {
-                $(Desired::$D(it) => it.dry_run(state, change),)*
+                $(OperatorObject::$D(it) => it.dry_run(state, change),)*
             }
         }
     };

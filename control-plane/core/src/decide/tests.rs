@@ -6,8 +6,8 @@ use toolgate_model::{
 };
 
 use crate::{
-    CallerIdentity, Command, CommandAuthor, CommandContext, ControlObject, Desired, ObjectKey,
-    Rejection, RequestId, decide,
+    CallerIdentity, Command, CommandAuthor, CommandContext, ControlObject, ObjectKey,
+    OperatorObject, Rejection, RequestId, decide,
     fixture::{
         StoreFixture, catalogue, context, credential, gateway, name, organization, sealed, server,
         slug, token,
@@ -22,13 +22,13 @@ mod shapes;
 fn world() -> StoreFixture {
     let mut world = StoreFixture::with(&["acme", "other"]);
     world
-        .create(Desired::Credential(credential("acme", "key")))
+        .create(OperatorObject::Credential(credential("acme", "key")))
         .unwrap();
     world
-        .create(Desired::Server(server("acme", "one", Some("key"))))
+        .create(OperatorObject::Server(server("acme", "one", Some("key"))))
         .unwrap();
     world
-        .create(Desired::Server(server("acme", "two", None)))
+        .create(OperatorObject::Server(server("acme", "two", None)))
         .unwrap();
     world
         .run(Command::RecordDefinitions(catalogue(
@@ -45,7 +45,7 @@ fn world() -> StoreFixture {
         )))
         .unwrap();
     world
-        .create(Desired::Gateway(gateway(
+        .create(OperatorObject::Gateway(gateway(
             "acme",
             "tools",
             PrefixMode::Always,
@@ -72,12 +72,12 @@ fn a_stale_write_is_rejected_with_the_current_revision() {
     let theirs = server("acme", "two", Some("key"));
     world
         .run(Command::Update {
-            object: Desired::Server(theirs),
+            object: OperatorObject::Server(theirs),
             expected: read,
         })
         .unwrap();
     let refused = world.run(Command::Update {
-        object: Desired::Server(mine),
+        object: OperatorObject::Server(mine),
         expected: read,
     });
     let current = world.modified(&key);
@@ -92,13 +92,13 @@ fn two_control_planes_cannot_both_decide_on_the_same_state() {
         expected: None,
     };
     world
-        .create(Desired::Server(server("other", "late", None)))
+        .create(OperatorObject::Server(server("other", "late", None)))
         .unwrap();
     let deleted = decide(&world.state, &delete, &context(1)).unwrap();
     let bind = gateway("other", "late", PrefixMode::Always, &["late"]);
     let bound = decide(
         &world.state,
-        &Command::Create(Desired::Gateway(bind)),
+        &Command::Create(OperatorObject::Gateway(bind)),
         &context(1),
     )
     .unwrap();
@@ -153,7 +153,7 @@ fn deleting_a_gateway_frees_its_id_and_deleting_a_server_removes_its_definitions
         })
         .unwrap();
     world
-        .create(Desired::Gateway(gateway(
+        .create(OperatorObject::Gateway(gateway(
             "other",
             "tools",
             PrefixMode::Always,
@@ -173,7 +173,7 @@ fn deleting_a_gateway_frees_its_id_and_deleting_a_server_removes_its_definitions
 #[test]
 fn a_gateway_id_is_unique_in_the_deployment() {
     let mut world = world();
-    let taken = world.create(Desired::Gateway(gateway(
+    let taken = world.create(OperatorObject::Gateway(gateway(
         "other",
         "tools",
         PrefixMode::Always,
@@ -190,23 +190,23 @@ fn an_uncompilable_gateway_is_rejected_with_field_and_reason() {
     pinned.drift = DriftPolicy::Pin;
     let cases = [
         (
-            Desired::Gateway(gateway("acme", "g", PrefixMode::Never, &["one", "two"])),
+            OperatorObject::Gateway(gateway("acme", "g", PrefixMode::Never, &["one", "two"])),
             "spec.bindings[1]",
         ),
         (
-            Desired::Gateway(gateway("acme", "g", PrefixMode::Single, &["one", "two"])),
+            OperatorObject::Gateway(gateway("acme", "g", PrefixMode::Single, &["one", "two"])),
             "spec.bindings",
         ),
         (
-            Desired::Gateway(gateway("acme", "g", PrefixMode::Always, &["gone"])),
+            OperatorObject::Gateway(gateway("acme", "g", PrefixMode::Always, &["gone"])),
             "spec.bindings[0].server",
         ),
-        (Desired::Gateway(twice), "spec.bindings[1].server"),
+        (OperatorObject::Gateway(twice), "spec.bindings[1].server"),
         (
-            Desired::Server(server("acme", "s", Some("gone"))),
+            OperatorObject::Server(server("acme", "s", Some("gone"))),
             "spec.credential",
         ),
-        (Desired::Server(pinned), "spec.drift"),
+        (OperatorObject::Server(pinned), "spec.drift"),
     ];
     for (object, at) in cases {
         assert_eq!(field(world.create(object).unwrap_err()), at);
@@ -219,7 +219,9 @@ fn an_existing_problem_does_not_block_other_changes() {
     let mut never = gateway("acme", "never", PrefixMode::Never, &["one", "two"]);
     let only = BindingSelection::Only(vec!["c".to_owned()]);
     never.bindings[1].tools = only;
-    world.create(Desired::Gateway(never.clone())).unwrap();
+    world
+        .create(OperatorObject::Gateway(never.clone()))
+        .unwrap();
     world
         .run(Command::RecordDefinitions(catalogue(
             "acme",
@@ -231,7 +233,7 @@ fn an_existing_problem_does_not_block_other_changes() {
     let expected = world.modified(&ObjectKey::Gateway(never.name.clone()));
     world
         .run(Command::Update {
-            object: Desired::Gateway(never),
+            object: OperatorObject::Gateway(never),
             expected,
         })
         .unwrap();
@@ -247,7 +249,11 @@ fn every_limit_holds_at_its_edge() {
     ] {
         let mut it = organization("new");
         it.meta.display_name = "é".repeat(length);
-        assert_eq!(create(Desired::Organization(it)).is_ok(), fits, "{length}");
+        assert_eq!(
+            create(OperatorObject::Organization(it)).is_ok(),
+            fits,
+            "{length}"
+        );
     }
     for (count, fits) in [
         (limits::LABELS, true),
@@ -258,7 +264,11 @@ fn every_limit_holds_at_its_edge() {
         it.meta.labels = (0..count)
             .map(|n| (format!("k{n}"), String::new()))
             .collect();
-        assert_eq!(create(Desired::Organization(it)).is_ok(), fits, "{count}");
+        assert_eq!(
+            create(OperatorObject::Organization(it)).is_ok(),
+            fits,
+            "{count}"
+        );
     }
     for (count, fits) in [
         (limits::BINDING_TOOLS, true),
@@ -267,13 +277,13 @@ fn every_limit_holds_at_its_edge() {
         let mut it = gateway("acme", "new", PrefixMode::Always, &["one"]);
         it.bindings[0].tools =
             BindingSelection::Only((0..count).map(|n| format!("t{n}")).collect());
-        assert_eq!(create(Desired::Gateway(it)).is_ok(), fits, "{count}");
+        assert_eq!(create(OperatorObject::Gateway(it)).is_ok(), fits, "{count}");
     }
     let many: Vec<String> = (0..=limits::GATEWAY_BINDINGS)
         .map(|n| format!("s{n}"))
         .collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let refused = create(Desired::Gateway(gateway(
+    let refused = create(OperatorObject::Gateway(gateway(
         "acme",
         "new",
         PrefixMode::Always,
@@ -291,21 +301,21 @@ fn a_gateway_exposes_no_more_tools_than_its_limit() {
     let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
     for (id, tools) in [("big", tools.as_slice()), ("small", &["x"])] {
         world
-            .create(Desired::Server(server("acme", id, None)))
+            .create(OperatorObject::Server(server("acme", id, None)))
             .unwrap();
         world
             .run(Command::RecordDefinitions(catalogue("acme", id, tools)))
             .unwrap();
     }
     world
-        .create(Desired::Gateway(gateway(
+        .create(OperatorObject::Gateway(gateway(
             "acme",
             "full",
             PrefixMode::Always,
             &["big"],
         )))
         .unwrap();
-    let over = world.create(Desired::Gateway(gateway(
+    let over = world.create(OperatorObject::Gateway(gateway(
         "acme",
         "over",
         PrefixMode::Always,
@@ -320,7 +330,7 @@ fn urls_with_secrets_and_protocol_headers_are_rejected() {
     for url in ["http://user:secret@h/mcp", "ftp://h/mcp", "http://h/mcp#x"] {
         let mut bad = server("acme", "s", None);
         bad.source = ServerSource::remote(url.parse().unwrap());
-        let refused = world.create(Desired::Server(bad)).unwrap_err();
+        let refused = world.create(OperatorObject::Server(bad)).unwrap_err();
         assert!(!refused.to_string().contains("secret"), "{refused}");
         assert_eq!(field(refused), "spec.url");
     }
@@ -331,7 +341,7 @@ fn urls_with_secrets_and_protocol_headers_are_rejected() {
         };
         let endpoints = EndpointList::new(endpoints.iter().map(endpoint).collect()).unwrap();
         let source = ServerSource::Remote { endpoints };
-        Desired::Server(Server {
+        OperatorObject::Server(Server {
             source,
             ..server("acme", "s", None)
         })
@@ -364,7 +374,7 @@ fn urls_with_secrets_and_protocol_headers_are_rejected() {
         value: sealed(),
     };
     assert_eq!(
-        field(world.create(Desired::Credential(bad)).unwrap_err()),
+        field(world.create(OperatorObject::Credential(bad)).unwrap_err()),
         "spec.static_header.header"
     );
 }
@@ -372,7 +382,7 @@ fn urls_with_secrets_and_protocol_headers_are_rejected() {
 #[test]
 fn a_retry_with_the_same_request_id_writes_once_and_returns_the_same_result() {
     let mut world = world();
-    let create = Command::Create(Desired::Token(token("acme", "ci")));
+    let create = Command::Create(OperatorObject::Token(token("acme", "ci")));
     let with = |digest: &[u8], now| CommandContext {
         request: Some(RequestId {
             id: "r1".to_owned(),
@@ -422,7 +432,9 @@ fn two_concurrent_retries_write_once() {
 #[test]
 fn an_update_keeps_immutable_fields() {
     let mut world = world();
-    world.create(Desired::Token(token("acme", "ci"))).unwrap();
+    world
+        .create(OperatorObject::Token(token("acme", "ci")))
+        .unwrap();
     world.run(Command::RevokeToken(name("acme", "ci"))).unwrap();
     let key = ObjectKey::Token(name("acme", "ci"));
     let before = world.state.tokens.get(&name("acme", "ci")).unwrap().clone();
@@ -433,7 +445,7 @@ fn an_update_keeps_immutable_fields() {
     let expected = world.modified(&key);
     world
         .run(Command::Update {
-            object: Desired::Token(forged),
+            object: OperatorObject::Token(forged),
             expected,
         })
         .unwrap();
@@ -452,7 +464,7 @@ fn an_update_that_changes_nothing_writes_nothing() {
     let key = ObjectKey::Server(name("acme", "two"));
     let expected = world.modified(&key);
     let same = Command::Update {
-        object: Desired::Server(server("acme", "two", None)),
+        object: OperatorObject::Server(server("acme", "two", None)),
         expected,
     };
     assert!(world.run(same).unwrap().is_empty());
@@ -473,9 +485,9 @@ fn an_organization_admin_cannot_change_a_deployment_token() {
         }),
         ..context(1)
     };
-    let forged = Command::Create(Desired::Token(boot.clone()));
+    let forged = Command::Create(OperatorObject::Token(boot.clone()));
     assert!(world.run_as(&forged, &admin).is_err());
-    world.create(Desired::Token(boot)).unwrap();
+    world.create(OperatorObject::Token(boot)).unwrap();
     let key = ObjectKey::Token(name("acme", "boot"));
     let delete = Command::Delete {
         key,
@@ -619,7 +631,9 @@ fn the_version_log_is_bounded_and_names_author_and_change() {
     let mut world = world();
     for n in 0..limits::VERSION_LOG_ENTRIES + 50 {
         let id = format!("t{n}");
-        world.create(Desired::Token(token("acme", &id))).unwrap();
+        world
+            .create(OperatorObject::Token(token("acme", &id)))
+            .unwrap();
     }
     let kept = u64::try_from(world.state.history.len()).unwrap();
     assert!(kept <= limits::VERSION_LOG_ENTRIES, "{kept}");
@@ -633,7 +647,7 @@ fn a_poisoned_object_can_be_deleted_and_recreated() {
     let mut world = world();
     let key = ObjectKey::Token(name("acme", "bad"));
     world.force(&key.to_string(), ControlObject::GatewayId(slug("acme")));
-    let create = Command::Create(Desired::Token(token("acme", "bad")));
+    let create = Command::Create(OperatorObject::Token(token("acme", "bad")));
     assert!(matches!(
         world.run(create.clone()),
         Err(Rejection::Quarantined { .. })

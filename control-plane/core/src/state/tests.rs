@@ -1,7 +1,7 @@
 //! Tests that the state matches the store for every order of events, and that invalid entries are isolated.
 
 use crate::{
-    Command, ControlObject, Desired, ListedObject, ObjectEvent, ObjectKey, StoreState,
+    Command, ControlObject, ListedObject, ObjectEvent, ObjectKey, OperatorObject, StoreState,
     fixture::{StoreFixture, catalogue, gateway, name, organization, server, slug, token},
 };
 use toolgate_model::PrefixMode;
@@ -9,7 +9,7 @@ use toolgate_model::PrefixMode;
 fn world() -> StoreFixture {
     let mut world = StoreFixture::with(&["acme"]);
     world
-        .create(Desired::Server(server("acme", "files", None)))
+        .create(OperatorObject::Server(server("acme", "files", None)))
         .unwrap();
     world
         .run(Command::RecordDefinitions(catalogue(
@@ -19,8 +19,10 @@ fn world() -> StoreFixture {
         )))
         .unwrap();
     let tools = gateway("acme", "tools", PrefixMode::Always, &["files"]);
-    world.create(Desired::Gateway(tools)).unwrap();
-    world.create(Desired::Token(token("acme", "ci"))).unwrap();
+    world.create(OperatorObject::Gateway(tools)).unwrap();
+    world
+        .create(OperatorObject::Token(token("acme", "ci")))
+        .unwrap();
     world
 }
 
@@ -71,7 +73,7 @@ fn a_full_listing_repairs_events_lost_by_the_watch() {
         })
         .unwrap();
     world
-        .create(Desired::Server(server("acme", "mail", None)))
+        .create(OperatorObject::Server(server("acme", "mail", None)))
         .unwrap();
     let mut deaf = behind;
     deaf.apply([], world.revision);
@@ -91,10 +93,10 @@ fn the_repair_of_a_missed_write_is_a_new_version() {
     let mut world = world();
     let mut lossy = world.state.clone();
     world
-        .create(Desired::Server(server("acme", "lost", None)))
+        .create(OperatorObject::Server(server("acme", "lost", None)))
         .unwrap();
     world
-        .create(Desired::Server(server("acme", "seen", None)))
+        .create(OperatorObject::Server(server("acme", "seen", None)))
         .unwrap();
     lossy.apply(world.last.clone(), world.revision);
     let published = lossy.version();
@@ -207,9 +209,11 @@ fn a_lost_marker_does_not_lose_the_epoch() {
 fn objects_are_indexed_by_organization() {
     let mut world = world();
     world
-        .create(Desired::Organization(organization("acm")))
+        .create(OperatorObject::Organization(organization("acm")))
         .unwrap();
-    world.create(Desired::Token(token("acm", "other"))).unwrap();
+    world
+        .create(OperatorObject::Token(token("acm", "other")))
+        .unwrap();
     let owned: Vec<ObjectKey> = world.state.owned_by(&slug("acme")).collect();
     assert_eq!(
         owned,

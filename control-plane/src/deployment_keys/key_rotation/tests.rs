@@ -28,7 +28,7 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     let old = ring(folder.path(), &[("k1", '1')]);
     let credential = name("gh");
     let place = EncryptionContext::credential_value(&credential);
-    let object = Desired::Credential(Credential {
+    let object = OperatorObject::Credential(Credential {
         name: credential.clone(),
         meta: ObjectMeta::default(),
         kind: CredentialKind::StaticHeader {

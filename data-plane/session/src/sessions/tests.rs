@@ -53,7 +53,11 @@ impl SessionFixture {
         }
     }
 
-    async fn open(&self, facts: &SessionClaims, token: &str) -> Result<EventStream, Refusal> {
+    async fn open(
+        &self,
+        facts: &SessionClaims,
+        token: &str,
+    ) -> Result<SessionEventStream, Refusal> {
         let caller = caller(&self.view, token);
         let gateway = gateway(&self.view);
         let subject = SessionContext {
@@ -109,7 +113,7 @@ impl SessionFixture {
 }
 
 /// Returns the next event that is not a keep-alive, or `None` at the end of the stream.
-async fn event(stream: &mut EventStream) -> Option<String> {
+async fn event(stream: &mut SessionEventStream) -> Option<String> {
     loop {
         let next = timeout(HANG_GUARD, stream.next()).await;
         let text = String::from_utf8(next.unwrap()?.to_vec()).unwrap();

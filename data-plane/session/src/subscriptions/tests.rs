@@ -51,7 +51,7 @@ impl SubscriptionFixture {
     }
 
     /// Opens and acknowledges a subscription to the list of tools.
-    async fn listen(&self, id: &str, token: &str) -> EventStream {
+    async fn listen(&self, id: &str, token: &str) -> SessionEventStream {
         let opened = self.open(id, token).unwrap();
         let mut stream = opened.acknowledge(tools()).unwrap();
         let first = event(&mut stream).await.unwrap();
@@ -69,7 +69,7 @@ fn tools() -> SubscriptionFilter {
     SubscriptionFilter::read(br#"{"toolsListChanged":true}"#).unwrap()
 }
 
-async fn event(stream: &mut EventStream) -> Option<String> {
+async fn event(stream: &mut SessionEventStream) -> Option<String> {
     loop {
         let next = timeout(HANG_GUARD, stream.next()).await;
         let text = String::from_utf8(next.unwrap()?.to_vec()).unwrap();

@@ -11,13 +11,13 @@ use crate::{InvalidMessage, ProtoConversion, admin, field, invalid::FieldViolati
 /// Object that can be stored.
 pub(super) trait StoredForm: Sized {
     /// Message in the store.
-    type Stored;
+    type RecordMessage;
 
     /// Converts to the stored message.
-    fn to_stored(&self) -> Self::Stored;
+    fn to_stored(&self) -> Self::RecordMessage;
 
     /// Validates and converts the stored message.
-    fn from_stored(stored: &Self::Stored) -> Result<Self, FieldViolation>;
+    fn from_stored(stored: &Self::RecordMessage) -> Result<Self, FieldViolation>;
 }
 
 /// Implements the usual form for a kind; the kinds named here have their own.
@@ -27,13 +27,13 @@ macro_rules! usual_form {
     (Definitions, $Object:ty) => {};
     ($Kind:ident, $Object:ty) => {
         impl StoredForm for $Object {
-            type Stored = <Self as ProtoConversion>::Proto;
+            type RecordMessage = <Self as ProtoConversion>::Proto;
 
-            fn to_stored(&self) -> Self::Stored {
+            fn to_stored(&self) -> Self::RecordMessage {
                 self.to_proto()
             }
 
-            fn from_stored(stored: &Self::Stored) -> Result<Self, FieldViolation> {
+            fn from_stored(stored: &Self::RecordMessage) -> Result<Self, FieldViolation> {
                 Self::from_proto(stored).map_err(violation)
             }
         }
@@ -54,7 +54,7 @@ for_each_kind!(usual_forms);
 
 /// Adds the sealed value to the message.
 impl StoredForm for Credential {
-    type Stored = pb::StoredCredential;
+    type RecordMessage = pb::StoredCredential;
 
     fn to_stored(&self) -> pb::StoredCredential {
         let CredentialKind::StaticHeader { header: _, value } = &self.kind;
@@ -74,7 +74,7 @@ impl StoredForm for Credential {
 
 /// Adds the hash of the secret to the message.
 impl StoredForm for Token {
-    type Stored = pb::StoredToken;
+    type RecordMessage = pb::StoredToken;
 
     fn to_stored(&self) -> pb::StoredToken {
         pb::StoredToken {
@@ -92,7 +92,7 @@ impl StoredForm for Token {
 
 /// Leaves out the descriptions, which are part of the definitions already.
 impl StoredForm for ServerDefinitions {
-    type Stored = admin_pb::Catalogue;
+    type RecordMessage = admin_pb::Catalogue;
 
     fn to_stored(&self) -> admin_pb::Catalogue {
         let mut message = self.to_proto();

@@ -1,7 +1,7 @@
 //! Tests that nothing of another organization is ever shown, in lists, pages, gets, watches or errors. All objects of
 //! `rival` contain a canary, and all responses to `acme` are searched for it.
 
-use toolgate_control_core::{Command, Desired};
+use toolgate_control_core::{Command, OperatorObject};
 use toolgate_model::{
     CallTimeouts, Gateway, ObjectMeta, ObjectName, Organization, PrefixMode, Server,
 };
@@ -23,7 +23,7 @@ fn meta() -> ObjectMeta {
 /// Creates `rival` with canaries in all its objects. Its own id contains no canary, because a caller may know it.
 fn nest(control_api: &MemoryControlApi) {
     let create = |desired| control_api.command(Command::Create(desired)).unwrap();
-    create(Desired::Organization(Organization {
+    create(OperatorObject::Organization(Organization {
         id: "rival".parse().unwrap(),
         meta: meta(),
     }));
@@ -34,7 +34,7 @@ fn nest(control_api: &MemoryControlApi) {
             let id = format!("{CANARY}-{kind}-{at}");
             ObjectName::new("rival".parse().unwrap(), id.parse().unwrap())
         };
-        create(Desired::Server(Server {
+        create(OperatorObject::Server(Server {
             name: name("server"),
             meta: meta(),
             source: toolgate_model::ServerSource::remote(
@@ -48,7 +48,7 @@ fn nest(control_api: &MemoryControlApi) {
             sharing: Default::default(),
             max_answer: Default::default(),
         }));
-        create(Desired::Gateway(Gateway {
+        create(OperatorObject::Gateway(Gateway {
             name: name("gateway"),
             meta: meta(),
             prefix: PrefixMode::Always,

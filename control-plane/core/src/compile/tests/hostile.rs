@@ -23,7 +23,7 @@ fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>,
     let mut world = StoreFixture::with(&["acme"]);
     for id in order {
         world
-            .create(Desired::Server(server("acme", id, None)))
+            .create(OperatorObject::Server(server("acme", id, None)))
             .unwrap();
         let names = names(id);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -32,7 +32,7 @@ fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>,
             .unwrap();
     }
     let made = gateway("acme", "g", PrefixMode::Always, &order);
-    world.create(Desired::Gateway(made)).unwrap();
+    world.create(OperatorObject::Gateway(made)).unwrap();
     let compiled = compile(&world.state);
     let entry = compiled
         .snapshot

@@ -9,7 +9,9 @@ fn a_tool_named_like_a_built_in_tool_of_the_gateway_is_rejected() {
     let mut world = world(&[("one", &["search_tools", "run_tool", "a"])]);
     let mut clash = gateway("acme", "clash", PrefixMode::Single, &["one"]);
     // With a full listing the names are not reserved.
-    world.create(Desired::Gateway(clash.clone())).unwrap();
+    world
+        .create(OperatorObject::Gateway(clash.clone()))
+        .unwrap();
     assert_eq!(
         exposed(&compile(&world.state), "clash"),
         ["a", "run_tool", "search_tools"]
@@ -17,7 +19,7 @@ fn a_tool_named_like_a_built_in_tool_of_the_gateway_is_rejected() {
     clash.listing = ToolListing::Progressive;
     let expected = world.modified(&ObjectKey::Gateway(clash.name.clone()));
     let update = Command::Update {
-        object: Desired::Gateway(clash.clone()),
+        object: OperatorObject::Gateway(clash.clone()),
         expected,
     };
     let told = format!("{:?}", world.run(update).unwrap_err());
@@ -34,8 +36,8 @@ fn a_tool_named_like_a_built_in_tool_of_the_gateway_is_rejected() {
     };
     let mut aliased = clash.clone();
     aliased.bindings[0].shapes = [("a".to_owned(), alias)].into();
-    assert!(world.create(Desired::Gateway(aliased)).is_err());
-    world.create(Desired::Gateway(clash)).unwrap();
+    assert!(world.create(OperatorObject::Gateway(aliased)).is_err());
+    world.create(OperatorObject::Gateway(clash)).unwrap();
     let compiled = compile(&world.state);
     assert_eq!(
         exposed(&compiled, "other"),
@@ -52,7 +54,7 @@ fn a_later_tool_named_like_a_built_in_tool_is_hidden_and_reported() {
     let mut world = world(&[("one", &["a"])]);
     let mut grown = gateway("acme", "grown", PrefixMode::Never, &["one"]);
     grown.listing = ToolListing::Progressive;
-    world.create(Desired::Gateway(grown)).unwrap();
+    world.create(OperatorObject::Gateway(grown)).unwrap();
     let grows = Command::RecordDefinitions(catalogue("acme", "one", &["a", "run_tool", "b"]));
     world.run(grows).unwrap();
     let compiled = compile(&world.state);

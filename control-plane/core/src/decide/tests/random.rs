@@ -7,7 +7,7 @@ use toolgate_model::{
 };
 
 use crate::{
-    Command, CompileOutput, Desired, ObjectKey, ProblemKind, Rejection, StoreState, compile,
+    Command, CompileOutput, ObjectKey, OperatorObject, ProblemKind, Rejection, StoreState, compile,
     fixture::{
         StoreFixture, catalogue, credential, definition, gateway, name, organization, server, slug,
         token,
@@ -22,8 +22,8 @@ const TOOLS: &[&str] = &["t1", "t2", "t3", "t 4", "run_tool"];
 /// Command whose expected revision is chosen when it runs.
 #[derive(Debug, Clone)]
 enum HistoryStep {
-    Create(Desired),
-    Update(Desired, bool),
+    Create(OperatorObject),
+    Update(OperatorObject, bool),
     Delete(ObjectKey, bool),
     Other(Command),
     /// Repeats the previous delivery.
@@ -104,16 +104,16 @@ fn some_shape() -> impl Strategy<Value = toolgate_model::ToolShapeSpec> {
     })
 }
 
-fn some_object() -> impl Strategy<Value = Desired> {
+fn some_object() -> impl Strategy<Value = OperatorObject> {
     prop_oneof![
-        1 => one_of(ORGS).prop_map(|org| Desired::Organization(organization(org))),
-        4 => some_server().prop_map(Desired::Server),
-        6 => some_gateway().prop_map(Desired::Gateway),
-        2 => some_name().prop_map(|n| Desired::Credential(credential(n.org.as_str(), n.id.as_str()))),
+        1 => one_of(ORGS).prop_map(|org| OperatorObject::Organization(organization(org))),
+        4 => some_server().prop_map(OperatorObject::Server),
+        6 => some_gateway().prop_map(OperatorObject::Gateway),
+        2 => some_name().prop_map(|n| OperatorObject::Credential(credential(n.org.as_str(), n.id.as_str()))),
         2 => (some_name(), proptest::option::of(1u64..200)).prop_map(|(n, expires)| {
             let mut it = token(n.org.as_str(), n.id.as_str());
             it.expires = expires.map(|at| Timestamp(at * 1_000));
-            Desired::Token(it)
+            OperatorObject::Token(it)
         }),
     ]
 }

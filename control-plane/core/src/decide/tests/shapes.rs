@@ -35,7 +35,7 @@ fn with(world: &mut StoreFixture, shapes: &[(&str, ToolShapeSpec)]) -> Result<()
         .map(|(tool, shape)| ((*tool).to_owned(), shape.clone()))
         .collect();
     it.bindings[0].timeout = Some(Duration::from_secs(3));
-    world.create(Desired::Gateway(it)).map(|_| ())
+    world.create(OperatorObject::Gateway(it)).map(|_| ())
 }
 
 fn made(world: &StoreFixture) -> (GatewayResource, Vec<crate::ConfigProblem>) {
@@ -83,7 +83,9 @@ fn an_invalid_shape_is_rejected_with_its_field() {
     }
     let mut impatient = gateway("acme", "shaped", PrefixMode::Always, &["one"]);
     impatient.bindings[0].timeout = Some(Duration::ZERO);
-    let refused = world().create(Desired::Gateway(impatient)).unwrap_err();
+    let refused = world()
+        .create(OperatorObject::Gateway(impatient))
+        .unwrap_err();
     assert_eq!(field(refused), "spec.bindings[0].timeout");
 }
 
@@ -127,7 +129,7 @@ fn a_shape_for_a_missing_tool_is_reported_but_accepted() {
             .shapes
             .insert(tool.to_owned(), ToolShapeSpec::default());
     }
-    world.create(Desired::Gateway(it)).unwrap();
+    world.create(OperatorObject::Gateway(it)).unwrap();
     let (_, problems) = made(&world);
     let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
     assert_eq!(
