@@ -37,7 +37,7 @@ use crate::control_api::KeyringReader;
 /// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
 pub(crate) const HANG_GUARD: Duration = Duration::from_secs(60);
 
-/// Where the tests begin.
+/// Time at which the tests begin.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// In-memory control plane. Every commit is published before it returns.
@@ -72,6 +72,7 @@ impl MemoryControlApi {
         let organization = Organization {
             id: id.parse().unwrap(),
             meta: ObjectMeta::default(),
+            rate_limits: Vec::new(),
         };
         let create = Command::Create(Desired::Organization(organization));
         self.command(create).unwrap();
@@ -101,6 +102,7 @@ impl MemoryControlApi {
             hash: self.hash(SecretPurpose::Bearer, secret.as_bytes()),
             revoked: None,
             hint: String::new(),
+            rate_limits: Vec::new(),
             system,
         };
         self.command(Command::Create(Desired::Token(token)))
