@@ -23,7 +23,7 @@ fn suspended() -> SuspendedCalls<Call> {
 }
 
 #[tokio::test]
-async fn a_call_is_handed_out_once_and_to_its_principal_only() {
+async fn a_suspended_call_is_resumed_once_and_only_by_its_principal() {
     let (suspended, gone) = (suspended(), Arc::default());
     let (ada, bob) = (principal("ada"), principal("bob"));
     let call = Call(Arc::clone(&gone));
@@ -38,7 +38,7 @@ async fn a_call_is_handed_out_once_and_to_its_principal_only() {
 }
 
 #[tokio::test]
-async fn one_principal_cannot_take_all_the_room() {
+async fn suspended_calls_are_limited_per_principal() {
     let (suspended, gone) = (suspended(), Arc::default());
     let (ada, bob) = (principal("ada"), principal("bob"));
     let park = |number: usize, who: &Arc<Principal>| {

@@ -104,7 +104,7 @@ fn calls_at_one_server_are_bounded() {
 }
 
 #[test]
-fn one_principal_leaves_room_at_a_server_for_others() {
+fn calls_per_server_are_limited_per_principal() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let (ada, bob) = (BudgetOwner::of(&"ada"), BudgetOwner::of(&"bob"));
@@ -118,7 +118,7 @@ fn one_principal_leaves_room_at_a_server_for_others() {
 
 /// A call that waits for answers of its client does not occupy its server.
 #[test]
-fn a_call_that_rests_takes_no_place_from_others() {
+fn a_suspended_call_holds_no_call_slot() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let mut held: Vec<_> = (0..CALLS_PER_SERVER)
@@ -141,7 +141,7 @@ fn a_call_that_rests_takes_no_place_from_others() {
 }
 
 #[test]
-fn a_server_that_takes_in_nothing_has_so_many_messages_before_it_and_no_more() {
+fn pending_messages_to_a_stalled_server_are_bounded() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let mut before: Vec<_> = std::iter::from_fn(|| upstream.message_permit())

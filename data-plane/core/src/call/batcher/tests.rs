@@ -60,7 +60,7 @@ fn a_round_that_is_full_does_not_wait() {
 
 /// A round is held until the client comes back.
 #[test]
-fn a_round_is_never_longer_than_one_question_may_be() {
+fn a_round_is_no_larger_than_one_request_may_be() {
     let large = |length: usize| {
         let params = format!(r#"{{"message":"{}"}}"#, "m".repeat(length));
         Elicitation::read("elicitation/create", Some(params.as_bytes()))

@@ -51,7 +51,7 @@ fn ti_07_a_sealed_state_round_trips_byte_for_byte_through_any_proxy() {
 
 /// Changes, cuts and extends a state at every letter, and opens it for other principals, gateways and purposes.
 #[test]
-fn ti_07_no_other_text_is_a_state() {
+fn ti_07_an_altered_or_foreign_state_does_not_open() {
     let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
     let (main, other) = (slug("main"), slug("other"));
     let binding = SealContext {
