@@ -66,6 +66,7 @@ fn server(id: &str) -> Result<Server> {
         relay: RelayPolicy::default(),
         sharing: SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
+        rate_limits: Vec::new(),
     })
 }
 
@@ -101,6 +102,7 @@ fn gateway(id: &str, servers: &[String]) -> Result<Gateway> {
         listing: toolgate_model::ToolListing::default(),
         bindings: servers.iter().map(bind).collect::<Result<_>>()?,
         instructions: String::new(),
+        rate_limits: Vec::new(),
     })
 }
 
@@ -113,6 +115,7 @@ fn token() -> Result<Token> {
         tools: AllowList::All,
         expires: None,
         role: AdminRole::None,
+        rate_limits: Vec::new(),
         hash: HASH,
         revoked: None,
         hint: "archestra_abc".to_owned(),
@@ -127,6 +130,7 @@ fn objects(size: FixtureSize) -> Result<Vec<(ObjectKey, ControlObject)>> {
     let tenant = Organization {
         id: "acme".parse()?,
         meta: ObjectMeta::default(),
+        rate_limits: Vec::new(),
     };
     let mut objects = vec![
         (

@@ -72,6 +72,7 @@ pub(crate) async fn prepare(
         let organization = Organization {
             id: organization.clone(),
             meta,
+            rate_limits: Vec::new(),
         };
         let create = Command::Create(organization.into());
         tolerate_existing(writer.write(&create, &context(writer)).await)?;
@@ -186,6 +187,7 @@ fn system_token(state: &StoreState, organization: &Slug, minted: &MintedToken) -
         tools: AllowList::Only(Vec::new()),
         expires: None,
         role: AdminRole::Admin,
+        rate_limits: Vec::new(),
         hash: minted.hash,
         revoked: None,
         hint: minted.hint.clone(),

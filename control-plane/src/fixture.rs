@@ -277,6 +277,7 @@ pub(crate) fn organization(id: &str) -> Organization {
     Organization {
         id: slug(id),
         meta: ObjectMeta::default(),
+        rate_limits: Vec::new(),
     }
 }
 
@@ -292,6 +293,7 @@ pub(crate) fn server(id: &str) -> Server {
         relay: RelayPolicy::default(),
         sharing: SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
+        rate_limits: Vec::new(),
     }
 }
 
@@ -303,6 +305,7 @@ pub(crate) fn gateway(id: &str, server: &str) -> Gateway {
         listing: toolgate_model::ToolListing::default(),
         bindings: vec![ServerBinding::all(slug(server))],
         instructions: "Be kind.".to_owned(),
+        rate_limits: Vec::new(),
     }
 }
 
@@ -339,6 +342,7 @@ pub(crate) fn token(id: &str) -> Token {
         tools: AllowList::Only(vec!["files__read".to_owned()]),
         expires: None,
         role: AdminRole::Viewer,
+        rate_limits: Vec::new(),
         hash: TokenHash(Digest::of_bytes(id.as_bytes()).0),
         revoked: None,
         hint: "archestra_abc".to_owned(),

@@ -69,10 +69,13 @@ pub(crate) async fn serve<S: ConfigSource>(
     let mut first = Some(account);
     let mut answers = Answers::default();
     for span in members {
+        // The request that brought the batch counts as its first member.
+        let is_counted = first.is_some();
         let account = first.take().unwrap_or_else(|| plane.metrics.open());
         let received = TransportRequest::Post(body.slice(span.start..span.end));
         let id = received.id();
-        let (answer, framed) = match member(plane, &arrival, received, account).await {
+        let done = member(plane, &arrival, received, account, is_counted).await;
+        let (answer, framed) = match done {
             Ok(answer) => (answer, true),
             Err((refused, account)) => {
                 let framed = !matches!(refused.refusal, Refusal::Frame(_));
@@ -93,8 +96,16 @@ async fn member<S: ConfigSource>(
     arrival: &Arrival<S::Keys>,
     received: TransportRequest,
     mut account: RequestMeasurement,
+    is_counted: bool,
 ) -> Result<Answer, (RequestRefusal, RequestMeasurement)> {
-    let place: RequestPermit = match plane.acquire_permit(&arrival.caller, account.started()) {
+    let permit = plane.acquire_permit(&arrival.caller, account.started());
+    let admitted = permit.and_then(|permit| {
+        if !is_counted {
+            plane.admit(&arrival.gateway, &arrival.caller)?;
+        }
+        Ok(permit)
+    });
+    let place: RequestPermit = match admitted {
         Ok(place) => place,
         Err(refusal) => {
             let id = received.id();

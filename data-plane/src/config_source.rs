@@ -1,6 +1,6 @@
 //! Source of a proxy's configuration: the control plane's pushes, or a fixed configuration in tests.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
 use tokio::sync::watch::Receiver;
 use toolgate_data_core::{
@@ -28,6 +28,9 @@ pub trait ConfigSource:
 
     /// Returns a receiver of the revoked proofs, which changes ahead of the view.
     fn revocations(&self) -> Receiver<Arc<BTreeSet<AuthnId>>>;
+
+    /// Returns the number of proxies that serve together, this one included. Rate limits are divided by it.
+    fn serving_proxies(&self) -> NonZeroU32;
 
     /// Returns the id of this proxy.
     fn proxy_id(&self) -> &Slug;
@@ -65,6 +68,10 @@ impl ConfigSource for SyncHandle {
 
     fn revocations(&self) -> Receiver<Arc<BTreeSet<AuthnId>>> {
         Self::revocations(self)
+    }
+
+    fn serving_proxies(&self) -> NonZeroU32 {
+        Self::serving_proxies(self)
     }
 
     fn proxy_id(&self) -> &Slug {

@@ -52,6 +52,9 @@ pub(crate) async fn execute<S: ConfigSource>(
     account: RequestMeasurement,
 ) -> Answer {
     if let Plan::Call(plan) = &request.plan {
+        if let Err(refusal) = plane.before_call(&request.caller, plan) {
+            return conclude(Err(refusal), &request.received, account);
+        }
         let context = call::context(plane, Arc::clone(plan), &request, &account);
         return call::serve(plane, context, request.place, account).await;
     }

@@ -66,7 +66,7 @@ impl<S: ConfigSource> RequestHandler for Inside<S> {
 /// Serves a request of a client. A request whose state is on another proxy is forwarded to it.
 async fn serve<S: ConfigSource>(plane: Arc<ProxyState<S>>, request: IncomingRequest) -> Answer {
     let mut account = plane.metrics.open();
-    let arrival = match arrive(&plane, request, &account).await {
+    let arrival = match arrive(&plane, request, &account, Admission::Client).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, account),
     };
@@ -105,7 +105,7 @@ async fn serve_neighbour<S: ConfigSource>(
     request: IncomingRequest,
 ) -> Answer {
     let mut account = plane.metrics.open();
-    let arrival = match arrive(&plane, request, &account).await {
+    let arrival = match arrive(&plane, request, &account, Admission::Peer).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, account),
     };
@@ -121,11 +121,21 @@ async fn serve_neighbour<S: ConfigSource>(
     }
 }
 
+/// Origin of a request, which decides where its rate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admission {
+    /// Client: counts here.
+    Client,
+    /// Another proxy, at which it was counted.
+    Peer,
+}
+
 /// Reads the caller, the message and the session of a request.
 async fn arrive<S: ConfigSource>(
     plane: &ProxyState<S>,
     request: IncomingRequest,
     account: &RequestMeasurement,
+    admission: Admission,
 ) -> Result<Arrival<S::Keys>, RequestRefusal> {
     let IncomingRequest {
         head,
@@ -140,6 +150,9 @@ async fn arrive<S: ConfigSource>(
     // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed)?;
     let place = plane.acquire_permit(&caller, account.started())?;
+    if admission == Admission::Client {
+        plane.admit(gateway, &caller)?;
+    }
     let received = transport_request::receive(&head, body, place.budget_owner()).await?;
     let session = plane.session_cache.session(
         &head.headers,

@@ -19,6 +19,7 @@ use crate::{
     config_source::ConfigSource,
     limit::{RequestLimiter, RequestPermit},
     peers::Peers,
+    rate_limit::RateLimitRegistry,
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
 };
@@ -29,6 +30,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) clock: SharedClock,
     pub(crate) drain: Drain,
     pub(crate) limiter: RequestLimiter,
+    pub(crate) rate_limits: RateLimitRegistry,
     pub(crate) session_cache: SessionIdCache,
     pub(crate) sessions: SessionRegistry,
     pub(crate) subscriptions: SubscriptionRegistry,
@@ -118,5 +120,6 @@ impl<S: ConfigSource> ProxyState<S> {
         self.upstream.retain(after);
         self.metrics.retain(after);
         self.limiter.retain(|authn| after.caller(authn).is_some());
+        self.rate_limits.retain(after);
     }
 }

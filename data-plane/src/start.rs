@@ -26,6 +26,7 @@ use crate::{
     peers::Peers,
     pipeline::Inside,
     proxy_state::ProxyState,
+    rate_limit::RateLimitRegistry,
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
 };
@@ -149,6 +150,7 @@ impl DataPlane {
         let calls = UpstreamClient::new(Arc::clone(&upstream), Arc::new(links.clone()));
         let plane = Arc::new(ProxyState {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
+            rate_limits: RateLimitRegistry::new(Arc::clone(&clock)),
             session_cache: SessionIdCache::new(),
             sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),
             change_feeds: listeners,
@@ -288,6 +290,16 @@ fn register_gauges<S: ConfigSource>(plane: &Arc<ProxyState<S>>, metrics: &Metric
         "toolgate.requests.running",
         "Requests being served",
         |plane| usize::try_from(plane.limiter.running()).unwrap_or(usize::MAX),
+    );
+    show(
+        "toolgate.rate_limit.proxies",
+        "Proxies by which rate limits are divided",
+        |plane| usize::try_from(plane.source.serving_proxies().get()).unwrap_or(usize::MAX),
+    );
+    show(
+        "toolgate.rate_limit.quotas",
+        "Quotas of rate limits that are in use",
+        |plane| plane.rate_limits.quotas(),
     );
     show(
         "toolgate.sessions",

@@ -72,6 +72,7 @@ impl MemoryControlApi {
         let organization = Organization {
             id: id.parse().unwrap(),
             meta: ObjectMeta::default(),
+            rate_limits: Vec::new(),
         };
         let create = Command::Create(OperatorObject::Organization(organization));
         self.command(create).unwrap();
@@ -101,6 +102,7 @@ impl MemoryControlApi {
             hash: self.hash(SecretPurpose::Bearer, secret.as_bytes()),
             revoked: None,
             hint: String::new(),
+            rate_limits: Vec::new(),
             system,
         };
         self.command(Command::Create(OperatorObject::Token(token)))

@@ -14,6 +14,7 @@ use crate::{port::Revision, state::StoreState};
 mod exposed_name;
 pub mod gateway;
 mod name_allocator;
+mod rate_limits;
 mod resources;
 pub mod server;
 mod shapes;

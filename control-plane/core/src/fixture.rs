@@ -34,6 +34,7 @@ pub(crate) fn organization(id: &str) -> Organization {
     Organization {
         id: slug(id),
         meta: ObjectMeta::default(),
+        rate_limits: Vec::new(),
     }
 }
 
@@ -49,6 +50,7 @@ pub(crate) fn server(org: &str, id: &str, credential: Option<&str>) -> Server {
         relay: RelayPolicy::default(),
         sharing: SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
+        rate_limits: Vec::new(),
     }
 }
 
@@ -80,6 +82,7 @@ pub(crate) fn gateway(org: &str, id: &str, prefix: PrefixMode, servers: &[&str])
         listing: toolgate_model::ToolListing::default(),
         bindings: servers.iter().map(all).collect(),
         instructions: String::new(),
+        rate_limits: Vec::new(),
     }
 }
 
@@ -93,6 +96,7 @@ pub(crate) fn token(org: &str, id: &str) -> Token {
         tools: AllowList::All,
         expires: None,
         role: AdminRole::None,
+        rate_limits: Vec::new(),
         hash: TokenHash(hash.0),
         revoked: None,
         hint: "archestra_abc".to_owned(),

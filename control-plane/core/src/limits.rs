@@ -15,6 +15,8 @@ pub struct ListLimit {
     pub bytes: usize,
 }
 
+/// Maximum number of rate limits of an object or a binding.
+pub const RATE_LIMITS: usize = 16;
 /// Maximum number of bindings of a gateway.
 pub const GATEWAY_BINDINGS: usize = 500;
 /// Maximum number of tools that a gateway exposes.

@@ -15,9 +15,12 @@ use toolgate_model::{
     Delta, Digest, ProxyStatus, ResourceKey, ResourceRefusal, Slug, Snapshot, Timestamp, Version,
 };
 
+mod fleet_share;
 mod step;
 #[cfg(test)]
 mod tests;
+
+pub use fleet_share::{FleetShareTracker, SHRINK_DELAY, serving_proxies};
 
 /// Time limit for the hello of a proxy.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);

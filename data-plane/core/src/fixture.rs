@@ -142,6 +142,7 @@ pub(crate) fn gateway(offers: &[ServerFixture]) -> GatewayResource {
         uris: UriMode::Prefixed,
         listing: toolgate_model::ToolListing::default(),
         timeouts: BTreeMap::new(),
+        rate_limits: Vec::new(),
     }
 }
 
@@ -152,6 +153,7 @@ pub(crate) fn token(text: &str) -> TokenResource {
         gateways: AllowList::All,
         tools: AllowList::All,
         expires: None,
+        rate_limits: Vec::new(),
     }
 }
 

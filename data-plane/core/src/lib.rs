@@ -7,6 +7,7 @@ pub mod call;
 pub mod endpoint_choice;
 pub mod notify;
 pub mod plan;
+pub mod policy;
 pub mod port;
 pub mod refusal;
 pub mod rewrite;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::json;
 use toolgate_mcp::{FrameError, RpcError, versions};
+use toolgate_model::RateLimitKey;
 
 /// Reason for refusing a request. Its text reveals nothing that the client may not know.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -99,6 +100,15 @@ pub enum Refusal {
     /// The caller's quota is exhausted. Holds the time until a retry, in seconds.
     #[error("too many requests: retry in {0} s")]
     TooManyRequests(u32),
+    /// The quota of a configured rate limit is exhausted. The response names the key of the limit, but neither its
+    /// numbers nor the object that carries it.
+    #[error("too many requests: the rate limit per {per} is reached, retry in {seconds} s")]
+    RateLimited {
+        /// Key of the limit.
+        per: RateLimitKey,
+        /// Time until a retry, in seconds.
+        seconds: u32,
+    },
     /// The proxy is overloaded or shutting down.
     #[error("overloaded: retry soon")]
     Overloaded,
@@ -215,7 +225,7 @@ impl Refusal {
             | Self::BadCursor
             | Self::Upstream(_) => 200,
             Self::GatewayDenied | Self::Overloaded => 503,
-            Self::TooManyRequests(_) | Self::TooManyOpen(_) => 429,
+            Self::TooManyRequests(_) | Self::RateLimited { .. } | Self::TooManyOpen(_) => 429,
             Self::PeerLost => 502,
             Self::Internal => 500,
         }
@@ -256,6 +266,8 @@ impl Refusal {
             Self::TooManyRequests(seconds) => {
                 RpcError::internal(text).with(json!({ "retryAfter": seconds }))
             }
+            Self::RateLimited { per, seconds } => RpcError::internal(text)
+                .with(json!({ "retryAfter": seconds, "limit": per.as_str() })),
             Self::GatewayDenied
             | Self::Overloaded
             | Self::TooManyOpen(_)
@@ -267,7 +279,7 @@ impl Refusal {
 
     /// Value of `Retry-After`, in seconds.
     pub fn retry_after(&self) -> Option<u32> {
-        if let Self::TooManyRequests(seconds) = self {
+        if let Self::TooManyRequests(seconds) | Self::RateLimited { seconds, .. } = self {
             return Some(*seconds);
         }
         matches!(self, Self::Overloaded | Self::TooManyOpen(_)).then_some(1)
@@ -302,12 +314,26 @@ impl Refusal {
             Self::MissingCapability(_) => "missing_capability",
             Self::GatewayDenied => "gateway_denied",
             Self::TooManyRequests(_) => "too_many_requests",
+            Self::RateLimited { per, .. } => rate_limit_kind(*per),
             Self::Overloaded => "overloaded",
             Self::TooManyOpen(_) => "too_many_open",
             Self::Upstream(failure) => failure.kind(),
             Self::PeerLost => "neighbour_lost",
             Self::Internal => "internal",
         }
+    }
+}
+
+/// Label of a refusal by a rate limit.
+const fn rate_limit_kind(per: RateLimitKey) -> &'static str {
+    match per {
+        RateLimitKey::Token => "rate_limit_token",
+        RateLimitKey::Principal => "rate_limit_principal",
+        RateLimitKey::Team => "rate_limit_team",
+        RateLimitKey::Tool => "rate_limit_tool",
+        RateLimitKey::Server => "rate_limit_server",
+        RateLimitKey::Gateway => "rate_limit_gateway",
+        RateLimitKey::Organization => "rate_limit_organization",
     }
 }
 

@@ -144,6 +144,11 @@ impl View {
         self.tokens.get(id)
     }
 
+    /// Callers of all proofs in the configuration.
+    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.tokens.values().map(|token| &token.caller)
+    }
+
     /// Number of gateways, servers and tokens.
     pub fn counts(&self) -> [usize; 3] {
         [self.gateways.len(), self.servers.len(), self.tokens.len()]

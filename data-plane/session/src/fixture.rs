@@ -70,6 +70,7 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
             gateways: AllowList::All,
             tools: AllowList::All,
             expires: None,
+            rate_limits: Vec::new(),
         };
         insert(
             ResourceKind::Token,

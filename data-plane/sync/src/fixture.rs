@@ -47,6 +47,7 @@ pub(crate) fn token(id: &str, hash: u8) -> (ResourceKey, SnapshotEntry) {
         gateways: AllowList::All,
         tools: AllowList::All,
         expires: None,
+        rate_limits: Vec::new(),
     });
     (key(ResourceKind::Token, id), SnapshotEntry::new(resource))
 }

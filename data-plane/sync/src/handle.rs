@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeSet,
     fmt,
+    num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -63,6 +64,7 @@ pub(crate) struct SyncState {
     revocations: watch::Sender<Arc<BTreeSet<AuthnId>>>,
     membership: watch::Sender<Option<FleetMembership>>,
     pub(crate) status: ArcSwap<SyncStatus>,
+    serving_proxies: AtomicU32,
     configured: AtomicBool,
     readiness_guard: Mutex<Option<ReadyGuard>>,
 }
@@ -86,6 +88,12 @@ impl SyncHandle {
     /// Returns a receiver of the revoked proofs, which changes ahead of the view.
     pub fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<AuthnId>>> {
         self.state.revocations.subscribe()
+    }
+
+    /// Returns the number of proxies that serve together, as told last by a control plane.
+    pub fn serving_proxies(&self) -> NonZeroU32 {
+        let proxies = self.state.serving_proxies.load(Ordering::Relaxed);
+        NonZeroU32::new(proxies).unwrap_or(NonZeroU32::MIN)
     }
 
     /// Returns a receiver that changes with every view.
@@ -149,6 +157,7 @@ impl SyncState {
             revocations: watch::Sender::default(),
             membership: watch::Sender::default(),
             status: ArcSwap::from_pointee(status),
+            serving_proxies: AtomicU32::new(1),
             configured: AtomicBool::new(false),
             readiness_guard: Mutex::new(Some(readiness.block("configuration and keys"))),
         }
@@ -158,6 +167,12 @@ impl SyncState {
     pub(crate) fn set_revoked(&self, revoked: Arc<BTreeSet<AuthnId>>) {
         self.revoked.store(Arc::clone(&revoked));
         self.revocations.send_replace(revoked);
+    }
+
+    /// Sets the number of proxies that serve together. Returns `true` if it changed.
+    pub(crate) fn set_serving_proxies(&self, proxies: NonZeroU32) -> bool {
+        let before = self.serving_proxies.swap(proxies.get(), Ordering::Relaxed);
+        before != proxies.get()
     }
 
     /// Publishes the proxy's certificate, from which on peers can connect.

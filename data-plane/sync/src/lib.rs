@@ -19,6 +19,7 @@ mod credentials;
 mod disk;
 #[cfg(test)]
 mod fixture;
+mod fleet_share;
 mod handle;
 mod identity;
 mod keys;

@@ -1,4 +1,5 @@
-//! Token revocations, on a connection of their own: a revocation takes effect at once, even during a large push.
+//! Token revocations, on a connection of their own: a revocation takes effect at once, even during a large push. The
+//! same stream tells the number of serving proxies.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -10,7 +11,7 @@ use toolgate_runtime::{Backoff, random};
 use toolgate_wire::push::version as version_of;
 
 use crate::{
-    control_channels::ControlChannels, disk::SealedDirectory, handle::SyncState,
+    control_channels::ControlChannels, disk::SealedDirectory, fleet_share, handle::SyncState,
     options::ProxyContext,
 };
 
@@ -97,6 +98,12 @@ async fn run_stream(
         .into_inner();
     while let Some(message) = messages.message().await.map_err(Box::new)? {
         backoff.reset();
+        if let Some(share) = message.fleet_share {
+            fleet_share::apply(share, shared, disk).await;
+            if !message.complete && message.token_hashes.is_empty() {
+                continue;
+            }
+        }
         *told = merge(told, &message, &shared.view.load());
         shared.set_revoked(Arc::clone(&told.hashes));
         let bytes = to_bytes(told);

@@ -13,6 +13,7 @@ use crate::{
     control_channels::{self, ConnectorSetter, ControlChannels, RoundRobinConnector},
     credentials::CredentialCache,
     disk::{DiskError, SealedDirectory},
+    fleet_share,
     handle::{SyncHandle, SyncState},
     identity::{self, IdentityTask, ProxyCertificate},
     keys, last_good,
@@ -104,6 +105,9 @@ pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle,
     let told = parts.disk.as_deref().map(revocations::load);
     let told = told.unwrap_or_default();
     parts.state.set_revoked(Arc::clone(&told.hashes));
+    if let Some(disk) = parts.disk.as_deref() {
+        parts.state.set_serving_proxies(fleet_share::load(disk));
+    }
     let held = parts.restore_last_good();
     let (version, versions) = watch::channel(held.snapshot.version);
     let credentials = CredentialCache::new(

@@ -28,6 +28,7 @@ mod meta;
 mod personal_credentials;
 mod progressive;
 mod prompts_and_resources;
+mod rate_limits;
 mod relayed_requests;
 mod resource_subscriptions;
 mod rig;

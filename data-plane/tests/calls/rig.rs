@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -31,7 +31,7 @@ use toolgate_model::{
         SnapshotEntry, TokenResource,
     },
 };
-use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain};
+use toolgate_runtime::{DrainTrigger, Metrics, Readiness, SharedClock, clock, drain};
 
 use crate::{client::TestClient, prompts_and_resources, server::FakeServer};
 
@@ -113,6 +113,8 @@ pub struct FixedSource {
     /// Makes credential lookups panic.
     pub credentials_panic: Arc<AtomicBool>,
     revoked: watch::Sender<Arc<BTreeSet<AuthnId>>>,
+    /// Number of proxies that rate limits are divided by.
+    pub serving_proxies: Arc<AtomicU32>,
 }
 
 pub struct FixedKeys {
@@ -126,18 +128,25 @@ impl TestRig {
     }
 
     pub async fn with(change: impl FnOnce(&mut DataPlaneOptions), timeouts: CallTimeouts) -> Self {
-        Self::start_with(change, timeouts, Metrics::new()).await
+        Self::start_with(change, timeouts, Metrics::new(), clock::system()).await
     }
 
     /// Starts with these metrics.
     pub async fn with_metrics(metrics: Metrics) -> Self {
-        Self::start_with(|_| {}, CallTimeouts::default(), metrics).await
+        let clock = clock::system();
+        Self::start_with(|_| {}, CallTimeouts::default(), metrics, clock).await
+    }
+
+    /// Starts with a clock that is advanced by hand.
+    pub async fn with_clock(clock: SharedClock) -> Self {
+        Self::start_with(|_| {}, CallTimeouts::default(), Metrics::new(), clock).await
     }
 
     async fn start_with(
         change: impl FnOnce(&mut DataPlaneOptions),
         timeouts: CallTimeouts,
         metrics: Metrics,
+        clock: SharedClock,
     ) -> Self {
         let legacy = FakeServer::start(Era::Legacy).await;
         let modern = FakeServer::start(Era::Modern).await;
@@ -158,8 +167,9 @@ impl TestRig {
             proxy: slug("proxy-one"),
             credentials_panic: Arc::default(),
             revoked: watch::Sender::default(),
+            serving_proxies: Arc::new(AtomicU32::new(1)),
         };
-        Self::assemble(source, (legacy, modern), change, metrics)
+        Self::assemble(source, (legacy, modern), change, (metrics, clock))
     }
 
     /// Replaces the proxy by another one with the same configuration and keys and no other shared state.
@@ -167,21 +177,21 @@ impl TestRig {
         let (mut source, servers) = (self.source, (self.legacy, self.modern));
         source.proxy = slug("proxy-two");
         drop((self.trigger, self._plane));
-        Self::assemble(source, servers, |_| {}, Metrics::new())
+        Self::assemble(source, servers, |_| {}, (Metrics::new(), clock::system()))
     }
 
     fn assemble(
         source: FixedSource,
         (legacy, modern): (FakeServer, FakeServer),
         change: impl FnOnce(&mut DataPlaneOptions),
-        metrics: Metrics,
+        (metrics, clock): (Metrics, SharedClock),
     ) -> Self {
         let mut options = DataPlaneOptions::new("127.0.0.1:0".parse().unwrap());
         options.egress.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         change(&mut options);
         let (drain, trigger) = drain::new();
         let machine = ProxyContext {
-            clock: clock::system(),
+            clock,
             metrics: metrics.clone(),
             readiness: Readiness::new(),
             drain,
@@ -446,6 +456,7 @@ fn token_resource(
         gateways: AllowList::All,
         tools,
         expires: None,
+        rate_limits: Vec::new(),
     })
 }
 
@@ -484,6 +495,11 @@ impl ConfigSource for FixedSource {
 
     fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<AuthnId>>> {
         self.revoked.subscribe()
+    }
+
+    fn serving_proxies(&self) -> std::num::NonZeroU32 {
+        let proxies = self.serving_proxies.load(Ordering::Relaxed);
+        std::num::NonZeroU32::new(proxies).unwrap()
     }
 
     fn membership(

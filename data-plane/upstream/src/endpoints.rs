@@ -69,7 +69,7 @@ impl ObservedEndpoints {
                 state.failed.push((failed, now.after(UNHEALTHY_FOR)));
             }
         }
-        // If all have failed, the first that failed is most likely to have recovered.
+        // If all have failed, the first of these failures is the most likely to be over.
         let all_failed = |status: &EndpointStatus| {
             let mut failed = state.failed.iter();
             failed.any(|(endpoint, _)| *endpoint == status.endpoint)

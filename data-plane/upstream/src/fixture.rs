@@ -216,6 +216,7 @@ fn view(url: &str, era: Era) -> View {
         gateways: AllowList::All,
         tools: AllowList::All,
         expires: None,
+        rate_limits: Vec::new(),
     };
     insert(ResourceKind::Token, "ada", SnapshotResource::Token(token));
     View::build(&snapshot, None).0

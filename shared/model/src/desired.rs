@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CredentialScope, ObjectName, SealedBlob, ServerSource, Slug, Timestamp, TokenHash};
+use crate::{
+    CredentialScope, ObjectName, RateLimit, SealedBlob, ServerSource, Slug, Timestamp, TokenHash,
+};
 
 /// Metadata common to all kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct Organization {
     pub id: Slug,
     /// Common metadata.
     pub meta: ObjectMeta,
+    /// Limits of the rate of requests to all gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// MCP endpoint offered to clients. Its id is unique in the deployment, because the URL path does not contain the
@@ -46,6 +51,9 @@ pub struct Gateway {
     pub bindings: Vec<ServerBinding>,
     /// Instructions for agents, sent before the servers' own instructions. Empty for none.
     pub instructions: String,
+    /// Limits of the rate of requests to the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// Naming scheme for the tools of a gateway.
@@ -91,6 +99,9 @@ pub struct ServerBinding {
     /// Maximum duration of one call through this binding. The server's own limits apply as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// Limits of the rate of calls through this binding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// Changes to the presentation and the arguments of one tool.
@@ -138,6 +149,9 @@ pub struct Server {
     pub sharing: SessionSharing,
     /// Maximum size of one message from the server.
     pub max_answer: MaxAnswer,
+    /// Limits of the rate of calls to the server, through any gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// Requests that a server may send to the clients that call it. Capabilities that are off are not declared to the
@@ -250,6 +264,9 @@ pub struct Token {
     pub expires: Option<Timestamp>,
     /// Role at the admin API.
     pub role: AdminRole,
+    /// Limits of the rate of requests made with the token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
     /// Keyed hash of the token.
     pub hash: TokenHash,
     /// Time of revocation.
@@ -380,6 +397,7 @@ impl ServerBinding {
             resources: rest,
             shapes: BTreeMap::new(),
             timeout: None,
+            rate_limits: Vec::new(),
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Endpoint {
     pub region: Option<String>,
 }
 
-/// Endpoints of a server, at least one, in order of preference.
+/// List of endpoints in order of preference; never empty.
 ///
 /// Serialized like the URL of builds that knew one endpoint only, if there is one endpoint without a region. Planes of
 /// two builds therefore agree on the digest of such a server.

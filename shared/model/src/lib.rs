@@ -9,6 +9,7 @@ pub mod kind;
 pub mod name;
 pub mod observed;
 pub mod principal;
+pub mod rate_limit;
 pub mod secret;
 pub mod snapshot;
 pub mod time;
@@ -25,6 +26,7 @@ pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
 pub use observed::{Definition, Era, ProxyStatus, ResourceRefusal, ServerDefinitions};
 pub use principal::{Principal, TokenSubject};
+pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use secret::{SealedBlob, TokenHash};
 pub use snapshot::{
     CredentialScope, Delta, ResourceKey, ResourceKind, Snapshot, SnapshotResource, UriMode,

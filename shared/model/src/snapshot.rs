@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, MaxAnswer, ObjectName,
-    RelayPolicy, SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, ToolListing, Version,
+    RateLimit, RelayPolicy, SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, ToolListing,
+    Version,
 };
 
 /// Kind of a resource.
@@ -83,8 +84,33 @@ pub struct GatewayResource {
     /// Maximum duration of one call to a server through this gateway, where configured.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub timeouts: BTreeMap<Slug, Duration>,
+    /// Limits of the rate of requests to the gateway and of calls through it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<ScopedRateLimit>,
     /// Security fields that a proxy has to support. Otherwise it denies the gateway.
     pub must_understand: Vec<String>,
+}
+
+/// Rate limit with the requests that it applies to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ScopedRateLimit {
+    /// Requests that count.
+    pub scope: RateLimitScope,
+    /// Limit of these requests.
+    pub limit: RateLimit,
+}
+
+/// Requests that a rate limit applies to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RateLimitScope {
+    /// Requests to all gateways of the organization.
+    Organization,
+    /// Requests to the gateway.
+    Gateway,
+    /// Calls to this server through any gateway.
+    Server(Slug),
+    /// Calls to this server through the gateway.
+    Binding(Slug),
 }
 
 /// Tool under its exposed name.
@@ -121,8 +147,11 @@ pub struct ToolShape {
 /// them.
 pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
 
+/// Security field of a gateway with rate limits. A proxy that does not support it would not limit.
+pub const RATE_LIMITS: &str = "rate_limits";
+
 /// Security fields of a gateway that this build supports. A gateway that names any other field is denied.
-pub const SUPPORTED_SECURITY_FIELDS: [&str; 1] = [SHAPED_ARGUMENTS];
+pub const SUPPORTED_SECURITY_FIELDS: [&str; 2] = [SHAPED_ARGUMENTS, RATE_LIMITS];
 
 /// Returns the first of these security fields that this build does not support.
 pub fn unsupported_security_field(must_understand: &[String]) -> Option<&str> {
@@ -246,6 +275,9 @@ pub struct TokenResource {
     pub tools: AllowList<String>,
     /// Expiry time.
     pub expires: Option<Timestamp>,
+    /// Limits of the rate of requests made with the token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// Immutable configuration at one version.

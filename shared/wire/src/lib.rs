@@ -9,6 +9,7 @@ pub mod invalid;
 pub mod keys;
 pub mod limits;
 pub mod push;
+mod rate_limit;
 pub mod record;
 pub mod resource_name;
 pub mod secret;

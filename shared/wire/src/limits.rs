@@ -12,6 +12,10 @@ pub const LABELS: usize = 64;
 pub const LABEL_KEY: usize = 128;
 /// Maximum length of a label value in bytes.
 pub const LABEL_VALUE: usize = 1024;
+/// Maximum number of rate limits of an object or a binding.
+pub const RATE_LIMITS: usize = 64;
+/// Maximum number of rate limits of a gateway, including those of its organization, bindings and servers.
+pub const GATEWAY_RATE_LIMITS: usize = 2 * RATE_LIMITS * (BINDINGS + 1);
 /// Maximum number of bindings of a gateway.
 pub const BINDINGS: usize = 1024;
 /// Maximum number of tools named in a binding, exposed by a gateway, or offered by a server. Also applies to each of

@@ -1,6 +1,6 @@
 //! Proptest strategies for domain values, used by the round-trip tests.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use proptest::{collection, option, prelude::*};
 use toolgate_model::*;
@@ -33,7 +33,11 @@ pub(crate) fn meta() -> impl Strategy<Value = ObjectMeta> {
 }
 
 pub(crate) fn organization() -> impl Strategy<Value = Organization> {
-    (slug(), meta()).prop_map(|(id, meta)| Organization { id, meta })
+    (slug(), meta(), rate_limits()).prop_map(|(id, meta, rate_limits)| Organization {
+        id,
+        meta,
+        rate_limits,
+    })
 }
 
 pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
@@ -42,7 +46,7 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
         Just(PrefixMode::Single),
         Just(PrefixMode::Never)
     ];
-    let modes = (prefix, listing());
+    let modes = (prefix, listing(), rate_limits());
     let names = || {
         prop_oneof![
             Just(BindingSelection::All),
@@ -50,29 +54,52 @@ pub(crate) fn gateway() -> impl Strategy<Value = Gateway> {
         ]
     };
     let shapes = collection::btree_map("\\PC{1,20}", shape(), 0..3);
-    let binding = (slug(), names(), names(), any::<bool>(), shapes, timeout());
-    let binding =
-        binding.prop_map(
-            |(server, tools, prompts, resources, shapes, timeout)| ServerBinding {
-                server,
-                tools,
-                prompts,
-                resources,
-                shapes,
-                timeout,
-            },
-        );
+    let bounds = (timeout(), rate_limits());
+    let binding = (slug(), names(), names(), any::<bool>(), shapes, bounds);
+    let binding = binding.prop_map(
+        |(server, tools, prompts, resources, shapes, (timeout, rate_limits))| ServerBinding {
+            server,
+            tools,
+            prompts,
+            resources,
+            shapes,
+            timeout,
+            rate_limits,
+        },
+    );
     let bindings = collection::vec(binding, 0..4);
     (name(), meta(), modes, bindings, "[\\PC\n]{0,60}").prop_map(
-        |(name, meta, (prefix, listing), bindings, instructions)| Gateway {
+        |(name, meta, (prefix, listing, rate_limits), bindings, instructions)| Gateway {
             name,
             meta,
             prefix,
             listing,
             bindings,
             instructions,
+            rate_limits,
         },
     )
+}
+
+pub(crate) fn rate_limits() -> impl Strategy<Value = Vec<RateLimit>> {
+    collection::vec(rate_limit(), 0..3)
+}
+
+pub(crate) fn rate_limit() -> impl Strategy<Value = RateLimit> {
+    let per = proptest::sample::select(RateLimitKey::ALL.to_vec());
+    let requests = 1..=RateLimit::MAX_REQUESTS;
+    let interval = (1_000..=86_400_000u64).prop_map(Duration::from_millis);
+    let tools = collection::vec("\\PC{1,20}", 0..3);
+    let burst = option::of(1..=u32::MAX);
+    (per, requests, interval, burst, tools).prop_map(|(per, requests, interval, burst, tools)| {
+        RateLimit {
+            per,
+            requests: NonZeroU32::new(requests).unwrap(),
+            interval,
+            burst: burst.and_then(|burst| NonZeroU32::new(burst % requests + 1)),
+            tools,
+        }
+    })
 }
 
 pub(crate) fn listing() -> impl Strategy<Value = ToolListing> {
@@ -121,16 +148,11 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
         Just(DriftPolicy::Block)
     ];
     let credential = option::of(slug());
-    let policy = (timeouts(), drift, relay(), sharing(), max_answer());
+    let bounds = (max_answer(), rate_limits());
+    let policy = (timeouts(), drift, relay(), sharing(), bounds);
     (name(), meta(), endpoints(), credential, era, policy).prop_map(
-        |(
-            name,
-            meta,
-            endpoints,
-            credential,
-            era,
-            (timeouts, drift, relay, sharing, max_answer),
-        )| {
+        |(name, meta, endpoints, credential, era, (timeouts, drift, relay, sharing, bounds))| {
+            let (max_answer, rate_limits) = bounds;
             Server {
                 name,
                 meta,
@@ -142,6 +164,7 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
                 relay,
                 sharing,
                 max_answer,
+                rate_limits,
             }
         },
     )
@@ -223,9 +246,9 @@ pub(crate) fn token() -> impl Strategy<Value = Token> {
     ];
     let reach = (subject(), reach(slug()), reach("\\PC{1,20}"));
     let times = (option::of(timestamp()), option::of(timestamp()));
-    let ours = (digest(), "[a-z_]{0,12}", any::<bool>());
+    let ours = (digest(), "[a-z_]{0,12}", any::<bool>(), rate_limits());
     (name(), meta(), reach, times, role, ours).prop_map(
-        |(name, meta, reach, times, role, (hash, hint, system))| Token {
+        |(name, meta, reach, times, role, (hash, hint, system, rate_limits))| Token {
             name,
             meta,
             scope: reach.0,
@@ -237,6 +260,7 @@ pub(crate) fn token() -> impl Strategy<Value = Token> {
             revoked: times.1,
             hint,
             system,
+            rate_limits,
         },
     )
 }

@@ -1,7 +1,7 @@
 //! Stream of revocations: hashes of tokens that are no longer valid, because they were revoked, have expired or were
 //! deleted. It is separate from the push stream, so that a large push never delays a revocation. Each hash is sent
 //! once. Each message names the version it was read from, so that a control plane that lags behind does not undo newer
-//! revocations.
+//! revocations. The stream also tells how many proxies serve, by which a proxy divides rate limits.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -11,9 +11,10 @@ use tonic::Status;
 use toolgate_control_core::{
     StoreState,
     port::{PublishedState, StateReader, StateWatcher},
+    push::{FleetShareTracker, serving_proxies},
 };
 use toolgate_model::{Slug, Timestamp, TokenHash, Version};
-use toolgate_proto::push::v1::Revocations;
+use toolgate_proto::push::v1::{FleetShare, Revocations};
 use toolgate_runtime::Drain;
 use toolgate_wire::push::version_to_proto;
 
@@ -37,6 +38,7 @@ struct RevocationTracker {
     /// Hashes of the tokens in the store at the last check.
     present: BTreeSet<TokenHash>,
     version: Version,
+    share: FleetShareTracker,
 }
 
 /// Opens a stream for `proxy`: first all revocations in force, then additions. It ends when the proxy is expelled.
@@ -70,9 +72,11 @@ async fn follow(reader: &dyn StateReader, proxy: Option<&Slug>, sender: &Revocat
         }
         // Before the first listing of the store the state is empty, and must not be sent as complete.
         if state.version() != Version::default() {
-            let fresh = known.update(&state, reader.now());
-            if (complete || !fresh.is_empty())
-                && !send_hashes(&mut known, fresh, complete, sender).await
+            let now = reader.now();
+            let share = known.share.update(serving_proxies(&state, now), now);
+            let fresh = known.update(&state, now);
+            if (complete || !fresh.is_empty() || share.is_some())
+                && !send_hashes(&mut known, fresh, complete, share, sender).await
             {
                 return;
             }
@@ -81,26 +85,35 @@ async fn follow(reader: &dyn StateReader, proxy: Option<&Slug>, sender: &Revocat
         // Depends on the clock as well: after its expiry, the record of an expulsion has no effect.
         let expelled =
             |state: &StoreState| proxy.is_some_and(|proxy| state.is_expelled(proxy, reader.now()));
-        if !changed(publications.as_mut(), &known, expelled, sender).await {
+        if !changed(reader, publications.as_mut(), &known, expelled, sender).await {
             return;
         }
     }
 }
 
-/// Waits for a new version, for the next expiry check, or for the expulsion of the proxy. Returns `false` if the stream
-/// has ended.
+/// Waits for a new version, another number of proxies, the next expiry check, or the expulsion of the proxy. Returns
+/// `false` if the stream has ended.
 async fn changed(
+    reader: &dyn StateReader,
     publications: &mut dyn StateWatcher,
     known: &RevocationTracker,
     expelled: impl Fn(&StoreState) -> bool,
     sender: &RevocationSender,
 ) -> bool {
     let other = |published: &PublishedState| {
-        published.state.version() != known.version || expelled(&published.state)
+        let state = &published.state;
+        // Before the first listing nothing is sent, so that no count is a change.
+        let listed = state.version() != Version::default();
+        let proxies = serving_proxies(state, reader.now());
+        state.version() != known.version
+            || (listed && known.share.differs(proxies))
+            || expelled(state)
     };
+    let due = known.share.next_update_in(reader.now());
+    let wait = due.map_or(EXPIRY_CHECK_INTERVAL, |due| due.min(EXPIRY_CHECK_INTERVAL));
     tokio::select! {
         () = sender.closed() => false,
-        () = sleep(EXPIRY_CHECK_INTERVAL) => true,
+        () = sleep(wait) => true,
         changed = publications.wait_for(other) => changed.is_ok(),
     }
 }
@@ -109,9 +122,11 @@ async fn send_hashes(
     known: &mut RevocationTracker,
     fresh: Vec<TokenHash>,
     complete: bool,
+    share: Option<u32>,
     sender: &RevocationSender,
 ) -> bool {
     let mut complete = complete;
+    let mut share = share.map(|serving_proxies| FleetShare { serving_proxies });
     let mut parts = fresh.chunks(MAX_HASHES_PER_MESSAGE);
     let mut part = parts.next().unwrap_or_default();
     loop {
@@ -121,6 +136,7 @@ async fn send_hashes(
             token_hashes: part.iter().map(|hash| hash.0.to_vec()).collect(),
             complete,
             version: Some(version_to_proto(known.version)),
+            fleet_share: share.take(),
         };
         if sender.send(Ok(message)).await.is_err() {
             return false;

@@ -34,6 +34,7 @@ use crate::memory::{HANG_GUARD, MemoryControlApi};
 
 mod certificates;
 mod leaving;
+mod shares;
 
 struct FleetFixture {
     control_api: Arc<MemoryControlApi>,
@@ -88,6 +89,7 @@ fn add_server_with(control_api: &MemoryControlApi, id: &str, credential: Option<
         relay: Default::default(),
         sharing: Default::default(),
         max_answer: Default::default(),
+        rate_limits: Vec::new(),
     };
     let create = Command::Create(OperatorObject::Server(server));
     control_api.command(create).unwrap().revision

@@ -11,8 +11,8 @@ use toolgate_model::{
     BindingSelection, Definition, Gateway, ObjectName, PrefixMode, ServerBinding,
     ServerDefinitions, Slug, ToolListing, ToolShapeSpec, UriMode,
     snapshot::{
-        ExposedPrompt, ExposedTool, GatewayResource, RESERVED_TOOL_NAMES, SHAPED_ARGUMENTS,
-        ToolShape,
+        ExposedPrompt, ExposedTool, GatewayResource, RATE_LIMITS, RESERVED_TOOL_NAMES,
+        SHAPED_ARGUMENTS, ScopedRateLimit, ToolShape,
     },
 };
 
@@ -21,7 +21,7 @@ use crate::{limits, state::StoreState};
 use super::{
     ConfigProblem, ExposedKind, ProblemKind,
     name_allocator::{ClaimedName, NameAllocator},
-    server, shapes,
+    rate_limits, server, shapes,
 };
 
 /// Maximum number of problems reported per gateway.
@@ -57,7 +57,8 @@ pub fn compile(
             Err(kind) => exposure.report(format!("{field}.server"), kind),
         }
     }
-    exposure.into_resource(gateway)
+    let rate_limits = rate_limits::compile(state, gateway, active_bindings(gateway));
+    exposure.into_resource(gateway, rate_limits)
 }
 
 /// Returns the bindings that the prefix mode allows, with their index.
@@ -186,7 +187,11 @@ impl<'a> GatewayBuilder<'a> {
         }
     }
 
-    fn into_resource(mut self, gateway: &Gateway) -> (Option<GatewayResource>, Vec<ConfigProblem>) {
+    fn into_resource(
+        mut self,
+        gateway: &Gateway,
+        rate_limits: Vec<ScopedRateLimit>,
+    ) -> (Option<GatewayResource>, Vec<ConfigProblem>) {
         let excess = [self.tools.limit_problem(), self.prompts.limit_problem()];
         for kind in excess.into_iter().flatten() {
             self.report("spec.bindings".to_owned(), kind);
@@ -201,7 +206,7 @@ impl<'a> GatewayBuilder<'a> {
         let resource = GatewayResource {
             display_name: gateway.meta.display_name.clone(),
             instructions: gateway.instructions.clone(),
-            must_understand: must_understand(&tools),
+            must_understand: must_understand(&tools, &rate_limits),
             tools,
             prompts: self.prompts.sorted(exposed_prompt),
             resources: self.resources,
@@ -209,6 +214,7 @@ impl<'a> GatewayBuilder<'a> {
             listing: gateway.listing,
             servers,
             timeouts: self.timeouts,
+            rate_limits,
         };
         (Some(resource), self.problems)
     }
@@ -266,14 +272,18 @@ fn claim_names(
     problems
 }
 
-/// Returns the features that a proxy must support to serve these tools. A proxy of an earlier build would let
-/// callers choose arguments that are fixed or hidden here; it must deny the gateway instead.
-fn must_understand(tools: &[ExposedTool]) -> Vec<String> {
+/// Returns the features that a proxy must support to serve the gateway. A proxy of an earlier build would let callers
+/// choose arguments that are fixed or hidden here, or would not limit; it must deny the gateway instead.
+fn must_understand(tools: &[ExposedTool], rate_limits: &[ScopedRateLimit]) -> Vec<String> {
     let shapes = tools.iter().filter_map(|tool| tool.shape.as_ref());
     let arguments = |shape: &ToolShape| !shape.fixed.is_empty() || !shape.hidden.is_empty();
     let any = shapes.into_iter().any(arguments);
-    let field = any.then(|| SHAPED_ARGUMENTS.to_owned());
-    field.into_iter().collect()
+    let fields = [
+        (any, SHAPED_ARGUMENTS),
+        (!rate_limits.is_empty(), RATE_LIMITS),
+    ];
+    let fields = fields.into_iter().filter(|(needed, _)| *needed);
+    fields.map(|(_, field)| field.to_owned()).collect()
 }
 
 fn exposed_tool(claim: ClaimedName) -> ExposedTool {

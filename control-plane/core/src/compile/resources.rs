@@ -125,7 +125,9 @@ fn gateway_sources(
     owner: &Slug,
 ) -> Vec<Revision> {
     let owned = u64::from(*owner == gateway.name.org);
-    let mut sources = vec![gateway.mod_revision, owned];
+    let organization = state.organizations.get(&gateway.name.org);
+    let organization = organization.map_or(0, |stored| stored.mod_revision);
+    let mut sources = vec![gateway.mod_revision, owned, organization];
     for binding in &gateway.bindings {
         let server = ObjectName::new(gateway.name.org.clone(), binding.server.clone());
         sources.extend(server_sources(state, &server));
@@ -172,5 +174,6 @@ fn token_resource(token: &Token) -> SnapshotResource {
         gateways: token.gateways.clone(),
         tools: token.tools.clone(),
         expires: token.expires,
+        rate_limits: token.rate_limits.clone(),
     })
 }

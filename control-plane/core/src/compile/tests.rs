@@ -7,6 +7,7 @@ use super::*;
 
 mod hostile;
 mod listing;
+mod rate_limits;
 use crate::{
     Command, ControlObject, ObjectKey, OperatorObject,
     fixture::{

@@ -1,5 +1,7 @@
 //! Checks of fields against the limits, shared by the kinds. Field paths are those of the API.
 
+pub(super) mod rate_limit;
+
 use std::time::Duration;
 
 use toolgate_model::ObjectMeta;

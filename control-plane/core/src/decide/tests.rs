@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod random;
+mod rate_limits;
 mod shapes;
 
 fn world() -> StoreFixture {

@@ -25,6 +25,7 @@ fn entry(content: u8) -> SnapshotEntry {
         gateways: AllowList::All,
         tools: AllowList::All,
         expires: None,
+        rate_limits: Vec::new(),
     }))
 }
 

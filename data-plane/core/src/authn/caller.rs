@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 
 use toolgate_model::{Principal, Timestamp, TokenHash};
 
-use crate::{GatewayView, Grant, Refusal};
+use crate::{
+    GatewayView, Grant, Refusal,
+    policy::{Filter, FilterChain},
+};
 
 /// Authenticated caller of a request. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,6 +19,7 @@ struct CallerIdentity {
     principal: Arc<Principal>,
     grant: Arc<Grant>,
     authn: Authn,
+    admit: FilterChain,
 }
 
 /// Proof by which a caller was authenticated.
@@ -52,7 +56,25 @@ impl Caller {
             principal,
             grant,
             authn,
+            admit: FilterChain::default(),
         }))
+    }
+
+    /// Returns the caller with filters of the stage `admit`, which apply to all its requests.
+    #[must_use]
+    pub fn with_admit_filters(self, admit: FilterChain) -> Self {
+        let Self(identity) = self;
+        Self(Arc::new(CallerIdentity {
+            principal: Arc::clone(&identity.principal),
+            grant: Arc::clone(&identity.grant),
+            authn: identity.authn,
+            admit,
+        }))
+    }
+
+    /// Filters of the stage `admit` that apply to all requests of the caller.
+    pub fn admit_filters(&self) -> &[Filter] {
+        self.0.admit.filters()
     }
 
     /// Principal that the proof stands for.

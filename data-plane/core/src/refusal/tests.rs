@@ -31,6 +31,14 @@ fn status_and_code_follow_the_protocol() {
         (Refusal::UnknownTool("x".to_owned()), 200, -32602),
         (Refusal::BadCursor, 200, -32602),
         (Refusal::TooManyRequests(3), 429, -32603),
+        (
+            Refusal::RateLimited {
+                per: RateLimitKey::Team,
+                seconds: 3,
+            },
+            429,
+            -32603,
+        ),
         (Refusal::Overloaded, 503, -32603),
         (Refusal::GatewayDenied, 503, -32603),
         (Refusal::Upstream(UpstreamFailure::Timeout), 200, -32603),
@@ -58,5 +66,15 @@ fn errors_carry_machine_readable_remedies() {
         Some(json!({ "requiredCapabilities": { "sampling": {} } }))
     );
     assert_eq!(Refusal::TooManyRequests(3).retry_after(), Some(3));
+    let limited = Refusal::RateLimited {
+        per: RateLimitKey::Principal,
+        seconds: 12,
+    };
+    assert_eq!(limited.retry_after(), Some(12));
+    assert_eq!(limited.kind(), "rate_limit_principal");
+    assert_eq!(
+        limited.rpc().data,
+        Some(json!({ "retryAfter": 12, "limit": "principal" }))
+    );
     assert_eq!(Refusal::Internal.retry_after(), None);
 }

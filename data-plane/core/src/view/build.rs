@@ -16,7 +16,7 @@ use toolgate_model::{
 
 use crate::{
     Authn, AuthnId, AuthnKind, Caller, GatewayView, Grant, ServerView, View,
-    authn::token_view::TokenView,
+    authn::token_view::TokenView, policy::FilterChain,
 };
 
 /// View under construction, with the lookup tables of the resources indexed so far.
@@ -215,9 +215,10 @@ impl<'a> ViewAssembly<'a> {
             kind: AuthnKind::ApiToken,
             expires: token.expires,
         };
+        let admit = FilterChain::of_token(&key.name, &token.rate_limits);
         Arc::new(TokenView {
             name: key.name.clone(),
-            caller: Caller::new(principal, Arc::clone(grant), authn),
+            caller: Caller::new(principal, Arc::clone(grant), authn).with_admit_filters(admit),
             digest,
         })
     }

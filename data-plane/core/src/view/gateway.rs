@@ -19,6 +19,7 @@ use toolgate_model::{Digest, Era, ObjectName, Slug, UriMode};
 use crate::{
     Grant, PromptView, ServerView, ToolView,
     plan::{ResourceTarget, list_cursor::ListKind},
+    policy::GatewayPolicy,
     seal::task,
     view::{
         list::{LIST_TTL_MS, ListCache, ListPage},
@@ -42,6 +43,8 @@ pub struct GatewayView {
     pub server_info: Implementation,
     /// Instructions for agents: the operator's text, then those of each server.
     pub instructions: Box<str>,
+    /// Filters of requests to the gateway.
+    pub policy: GatewayPolicy,
     /// Combined features of its servers.
     pub features: GatewayFeatures,
     /// Digest of everything the view was built from.

@@ -106,6 +106,7 @@ fn view() -> &'static View {
                 gateways: AllowList::All,
                 tools: AllowList::All,
                 expires: None,
+                rate_limits: Vec::new(),
             };
             insert(
                 ResourceKind::Token,

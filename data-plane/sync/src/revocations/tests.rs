@@ -10,6 +10,7 @@ fn message(complete: bool, revision: u64, hashes: &[u8]) -> pb::Revocations {
         token_hashes,
         complete,
         version: Some(pb::Version { epoch: 1, revision }),
+        fleet_share: None,
     }
 }
 

@@ -166,8 +166,33 @@ async fn a_revocation_takes_effect_immediately() {
         token_hashes,
         complete: false,
         version: None,
+        fleet_share: None,
     });
     until(|| handle.is_revoked(&AuthnId([7; 32]))).await;
+}
+
+#[tokio::test]
+async fn the_number_of_serving_proxies_arrives_beside_the_revocations() {
+    let fake = FakeControlPlane::new(small(5));
+    let (machine, _trigger) = machine();
+    let handle = start(
+        options(ControlPlaneTransport::Memory(fake.dialer())),
+        &machine,
+    )
+    .unwrap();
+    machine.readiness.ready().await;
+    assert_eq!(handle.serving_proxies().get(), 1);
+    let token_hashes = vec![vec![7; 32]];
+    let mut revocations = handle.revocations();
+    fake.revoked.send_replace(pb::Revocations {
+        token_hashes,
+        fleet_share: Some(pb::FleetShare { serving_proxies: 4 }),
+        ..pb::Revocations::default()
+    });
+    let told = revocations.wait_for(|told| told.contains(&AuthnId([7; 32])));
+    let told = tokio::time::timeout(Duration::from_secs(5), told).await;
+    assert!(told.unwrap().is_ok());
+    assert_eq!(handle.serving_proxies().get(), 4);
 }
 
 #[tokio::test]
@@ -379,6 +404,7 @@ async fn a_cold_start_without_a_control_plane_serves_the_saved_configuration() {
         token_hashes,
         complete: true,
         version: None,
+        fleet_share: None,
     });
     until(|| value(&handle, 3).is_some() && handle.is_revoked(&AuthnId([9; 32]))).await;
     until(|| folder.path().join("proxy/credentials.sealed").exists()).await;

@@ -11,7 +11,7 @@ use super::meta::{meta, meta_to_proto, name};
 use crate::{
     ProtoConversion, field,
     invalid::{FieldViolation, invalid},
-    limits, resource_name, tool_shape as arguments,
+    limits, rate_limit, resource_name, tool_shape as arguments,
 };
 
 invalid! {
@@ -49,6 +49,7 @@ impl ProtoConversion for Gateway {
                 &spec.instructions,
                 limits::INSTRUCTIONS,
             )?,
+            rate_limits: rate_limit::limits("spec.rate_limits", &spec.rate_limits)?,
         })
     }
 
@@ -70,6 +71,7 @@ impl ProtoConversion for Gateway {
                 bindings: self.bindings.iter().map(binding_to_proto).collect(),
                 instructions: self.instructions.clone(),
                 listing: listing.into(),
+                rate_limits: rate_limit::limits_to_proto(&self.rate_limits),
             }),
             status: None,
         }
@@ -89,6 +91,7 @@ fn binding(given: &pb::Binding) -> Result<ServerBinding, FieldViolation> {
         resources: given.resources.unwrap_or(unsaid.resources),
         shapes: shapes(&given.shapes)?,
         timeout: timeout(given.timeout.as_ref())?,
+        rate_limits: rate_limit::limits("rate_limits", &given.rate_limits)?,
         ..unsaid
     })
 }
@@ -105,6 +108,7 @@ fn binding_to_proto(given: &ServerBinding) -> pb::Binding {
         resources: Some(given.resources),
         shapes: given.shapes.iter().map(shape_to_proto).collect(),
         timeout: given.timeout.map(field::to_duration),
+        rate_limits: rate_limit::limits_to_proto(&given.rate_limits),
     }
 }
 

@@ -11,7 +11,7 @@ use super::meta::{meta, meta_to_proto, name};
 use crate::{
     ProtoConversion, field,
     invalid::{FieldViolation, invalid},
-    limits, resource_name,
+    limits, rate_limit, resource_name,
 };
 
 invalid! {
@@ -58,6 +58,7 @@ impl ProtoConversion for Server {
             relay: relay(spec.relay.as_ref()),
             sharing,
             max_answer: field::max_answer("spec.max_answer_mib", spec.max_answer_mib)?,
+            rate_limits: rate_limit::limits("spec.rate_limits", &spec.rate_limits)?,
         })
     }
 
@@ -103,6 +104,7 @@ impl ProtoConversion for Server {
                 }),
                 sharing: sharing.into(),
                 max_answer_mib: self.max_answer.mebibytes(),
+                rate_limits: rate_limit::limits_to_proto(&self.rate_limits),
             }),
         }
     }

@@ -2,7 +2,8 @@
 //! caller.
 
 use toolgate_model::{
-    AdminRole, AllowList, ObjectMeta, ObjectName, Slug, Timestamp, Token, TokenHash, TokenSubject,
+    AdminRole, AllowList, ObjectMeta, ObjectName, RateLimit, Slug, Timestamp, Token, TokenHash,
+    TokenSubject,
 };
 use toolgate_proto::admin::v1 as pb;
 
@@ -10,7 +11,7 @@ use super::meta::{meta, meta_to_proto, name};
 use crate::{
     field,
     invalid::{FieldViolation, invalid},
-    limits, resource_name,
+    limits, rate_limit, resource_name,
 };
 
 invalid! {
@@ -35,6 +36,8 @@ pub struct TokenInput {
     pub expires: Option<Timestamp>,
     /// Role at the admin API.
     pub role: AdminRole,
+    /// Limits of the rate of requests.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 impl TokenInput {
@@ -63,6 +66,7 @@ impl TokenInput {
             tools: tools.map_err(under)?,
             expires: field::timestamp("spec.expire_time", spec.expire_time.as_ref())?,
             role,
+            rate_limits: rate_limit::limits("spec.rate_limits", &spec.rate_limits)?,
         })
     }
 
@@ -76,6 +80,7 @@ impl TokenInput {
             tools: self.tools,
             expires: self.expires,
             role: self.role,
+            rate_limits: self.rate_limits,
             hash,
             revoked: None,
             hint,
@@ -125,6 +130,7 @@ pub fn token_to_proto(token: &Token) -> pb::Token {
             admin_role: role.into(),
             no_gateways,
             no_tools,
+            rate_limits: rate_limit::limits_to_proto(&token.rate_limits),
             scope: Some(scope),
         }),
         status: Some(pb::TokenStatus {

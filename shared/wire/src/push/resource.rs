@@ -14,7 +14,7 @@ use toolgate_model::{
 use toolgate_proto::push::v1 as pb;
 
 use super::key::{key, key_to_proto};
-use crate::{field, invalid::FieldViolation, limits};
+use crate::{field, invalid::FieldViolation, limits, rate_limit};
 
 /// Outcome of one resource of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +152,7 @@ fn token(given: &pb::Token) -> Result<TokenResource, FieldViolation> {
         gateways: field::allow_list("gateways", &given.gateways, given.no_gateways, field::slug)?,
         tools: field::allow_list("tools", &given.tools, given.no_tools, tool)?,
         expires: (given.expire_time_ms != 0).then_some(Timestamp(given.expire_time_ms)),
+        rate_limits: rate_limit::unscoped("rate_limits", &given.rate_limits)?,
     })
 }
 
@@ -174,6 +175,7 @@ fn token_to_proto(given: &TokenResource) -> pb::Token {
         expire_time_ms: given.expires.map_or(0, |at| at.0.max(1)),
         no_gateways,
         no_tools,
+        rate_limits: rate_limit::unscoped_to_proto(&given.rate_limits),
     }
 }
 

@@ -8,7 +8,8 @@ use toolgate_model::{
     ResourceKey, ResourceKind, Snapshot, SnapshotResource, Timestamp, TokenHash, TokenSubject,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource,
-        ServerResource, SnapshotEntry, TokenResource, ToolShape, UriMode,
+        RateLimitScope, ScopedRateLimit, ServerResource, SnapshotEntry, TokenResource, ToolShape,
+        UriMode,
     },
 };
 
@@ -53,6 +54,7 @@ fn gateway() -> impl Strategy<Value = SnapshotResource> {
         slugs(),
         slugs(),
         collection::btree_map(s::slug(), s::timeout(), 0..4),
+        collection::vec(scoped_rate_limit(), 0..3),
     );
     let uris = prop_oneof![Just(UriMode::Prefixed), Just(UriMode::Through)];
     let shown = (uris, s::listing());
@@ -60,7 +62,7 @@ fn gateway() -> impl Strategy<Value = SnapshotResource> {
         |(
             display_name,
             instructions,
-            (tools, prompts, resources, servers, timeouts),
+            (tools, prompts, resources, servers, timeouts, rate_limits),
             (uris, listing),
         )| {
             let timeouts = timeouts.into_iter();
@@ -75,10 +77,21 @@ fn gateway() -> impl Strategy<Value = SnapshotResource> {
                 listing,
                 servers,
                 timeouts: timeouts.collect(),
+                rate_limits,
                 must_understand: Vec::new(),
             })
         },
     )
+}
+
+fn scoped_rate_limit() -> impl Strategy<Value = ScopedRateLimit> {
+    let scope = prop_oneof![
+        Just(RateLimitScope::Organization),
+        Just(RateLimitScope::Gateway),
+        s::slug().prop_map(RateLimitScope::Server),
+        s::slug().prop_map(RateLimitScope::Binding),
+    ];
+    (scope, s::rate_limit()).prop_map(|(scope, limit)| ScopedRateLimit { scope, limit })
 }
 
 fn server() -> impl Strategy<Value = SnapshotResource> {
@@ -140,14 +153,16 @@ fn catalogue() -> impl Strategy<Value = SnapshotResource> {
 fn token() -> impl Strategy<Value = SnapshotResource> {
     let reach = (s::reach(s::slug()), s::reach(".{1,20}".boxed()));
     let expires = option::of((1..=u64::MAX).prop_map(Timestamp));
-    (s::digest(), s::subject(), reach, expires).prop_map(
-        |(hash, subject, (gateways, tools), expires)| {
+    let rest = (expires, s::rate_limits());
+    (s::digest(), s::subject(), reach, rest).prop_map(
+        |(hash, subject, (gateways, tools), (expires, rate_limits))| {
             SnapshotResource::Token(TokenResource {
                 hash: TokenHash(hash.0),
                 subject,
                 gateways,
                 tools,
                 expires,
+                rate_limits,
             })
         },
     )
@@ -514,6 +529,7 @@ fn an_expiry_at_the_unix_epoch_does_not_become_never() {
         gateways: AllowList::All,
         tools: AllowList::All,
         expires: Some(Timestamp(0)),
+        rate_limits: Vec::new(),
     });
     let message = resource_to_proto(&key_of(ResourceKind::Token), &SnapshotEntry::new(resource));
     // The digest no longer matches, so the token is rejected: an expired token stays rejected.

@@ -26,6 +26,7 @@ fn nest(control_api: &MemoryControlApi) {
     create(OperatorObject::Organization(Organization {
         id: "rival".parse().unwrap(),
         meta: meta(),
+        rate_limits: Vec::new(),
     }));
     control_api.token("rival", "rival-admin", AdminRole::Admin, false);
     control_api.token("rival", "canary-token", AdminRole::None, false);
@@ -47,6 +48,7 @@ fn nest(control_api: &MemoryControlApi) {
             relay: Default::default(),
             sharing: Default::default(),
             max_answer: Default::default(),
+            rate_limits: Vec::new(),
         }));
         create(OperatorObject::Gateway(Gateway {
             name: name("gateway"),
@@ -55,6 +57,7 @@ fn nest(control_api: &MemoryControlApi) {
             listing: toolgate_model::ToolListing::default(),
             bindings: Vec::new(),
             instructions: CANARY.into(),
+            rate_limits: Vec::new(),
         }));
         let catalogue = memory::definitions(name("server"));
         let recorded = control_api.command(Command::RecordDefinitions(catalogue));

@@ -2,7 +2,9 @@
 
 mod shape;
 
-use toolgate_model::{BindingSelection, Gateway, ObjectName, ServerBinding, Timestamp};
+use toolgate_model::{
+    BindingSelection, Gateway, ObjectName, RateLimitLevel, ServerBinding, Timestamp,
+};
 
 use super::KindRules;
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     decide::{
         change_builder::ChangeBuilder,
         dry_run,
-        field::{check_limit, check_names, check_text, timeout},
+        field::{check_limit, check_names, check_text, rate_limit, timeout},
     },
     key::ObjectKey,
     limits,
@@ -39,7 +41,7 @@ impl KindRules for Gateway {
             let field = format!("spec.bindings[{index}]");
             binding(&field, bound)?;
         }
-        Ok(())
+        rate_limit::check("spec", RateLimitLevel::Gateway, &self.rate_limits)
     }
 
     fn prepare_create(&self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
@@ -90,6 +92,8 @@ fn binding(field: &str, binding: &ServerBinding) -> Result<(), Rejection> {
     let prompts = format!("{field}.prompts");
     selection(&prompts, "prompts named by a binding", &binding.prompts)?;
     shape::check(field, &binding.shapes)?;
+    rate_limit::check(field, RateLimitLevel::Binding, &binding.rate_limits)?;
+    rate_limit::check_exposed(field, &binding.rate_limits, &binding.tools)?;
     match binding.timeout {
         Some(most) => timeout(format!("{field}.timeout"), most),
         None => Ok(()),

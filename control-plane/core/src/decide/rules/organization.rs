@@ -1,11 +1,17 @@
 //! Rules of organizations.
 
-use toolgate_model::{Organization, Slug};
+use toolgate_model::{Organization, RateLimitLevel, Slug, Timestamp};
 
 use super::KindRules;
-use crate::{key::ObjectKey, limits, state::StoreState};
+use crate::{
+    decide::field::rate_limit, key::ObjectKey, limits, rejection::Rejection, state::StoreState,
+};
 
 impl KindRules for Organization {
+    fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
+        rate_limit::check("spec", RateLimitLevel::Organization, &self.rate_limits)
+    }
+
     fn count_limit() -> (&'static str, usize) {
         ("organizations", limits::ORGANIZATIONS)
     }

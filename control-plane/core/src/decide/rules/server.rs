@@ -1,6 +1,6 @@
 //! Rules of servers.
 
-use toolgate_model::{CallTimeouts, Endpoint, ObjectName, Server, Timestamp};
+use toolgate_model::{CallTimeouts, Endpoint, ObjectName, RateLimitLevel, Server, Timestamp};
 
 use super::KindRules;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     decide::{
         change_builder::ChangeBuilder,
         dry_run,
-        field::{check_limit, region, timeout},
+        field::{check_limit, rate_limit, region, timeout},
     },
     key::ObjectKey,
     limits,
@@ -18,6 +18,7 @@ use crate::{
 
 impl KindRules for Server {
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
+        rate_limit::check("spec", RateLimitLevel::Server, &self.rate_limits)?;
         let endpoints = self.source.endpoints();
         if endpoints.as_single_url().is_some() {
             endpoint("spec", endpoints.first())?;

@@ -1,13 +1,13 @@
 //! Rules of tokens.
 
-use toolgate_model::{AllowList, Timestamp, Token};
+use toolgate_model::{AllowList, RateLimitLevel, Timestamp, Token};
 
 use super::KindRules;
 use crate::{
     command::CommandAuthor,
     decide::{
         change_builder::ChangeBuilder,
-        field::{check_limit, check_names},
+        field::{check_limit, check_names, rate_limit},
     },
     limits,
     rejection::Rejection,
@@ -21,6 +21,7 @@ impl KindRules for Token {
                 "lies in the past; choose a later time",
             ));
         }
+        rate_limit::check("spec", RateLimitLevel::Token, &self.rate_limits)?;
         if let AllowList::Only(gateways) = &self.gateways {
             check_limit(
                 "spec.gateways",

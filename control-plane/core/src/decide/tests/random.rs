@@ -74,6 +74,7 @@ fn some_gateway() -> impl Strategy<Value = Gateway> {
                 .map(|(tool, shape)| (tool.to_owned(), shape))
                 .collect(),
             timeout: None,
+            rate_limits: Vec::new(),
         },
     );
     let bindings = proptest::collection::vec(binding, 0..4);

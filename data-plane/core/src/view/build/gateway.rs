@@ -14,6 +14,7 @@ use toolgate_model::{
 
 use crate::{
     GatewayView, ToolView,
+    policy::GatewayPolicy,
     view::{builtin_tools, definition, gateway::INSTRUCTIONS_LIMIT, tool_index::ToolIndex},
 };
 
@@ -65,6 +66,7 @@ pub(super) fn gateway(
             ToolListing::Progressive => Some(ToolIndex::new(&tools)),
         },
         timeouts: resource.timeouts.clone(),
+        policy: GatewayPolicy::new(name, &resource.rate_limits),
         prompts_digest: features::prompts_digest(&prompts),
         resources_digest: resources.digest(),
         by_name: by_name.collect(),

@@ -8,7 +8,7 @@ use toolgate_model::{
 };
 use toolgate_proto::push::v1 as pb;
 
-use crate::{field, invalid::FieldViolation, limits, tool_shape as arguments};
+use crate::{field, invalid::FieldViolation, limits, rate_limit, tool_shape as arguments};
 
 pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, FieldViolation> {
     field::max_count(
@@ -36,6 +36,7 @@ pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, FieldViola
         listing,
         servers: slugs("servers", &given.servers)?,
         timeouts: timeouts(&given.timeouts_ms)?,
+        rate_limits: rate_limit::scoped("rate_limits", &given.rate_limits)?,
         must_understand: given.must_understand.clone(),
     })
 }
@@ -66,6 +67,7 @@ pub(super) fn to_proto(given: &GatewayResource) -> pb::Gateway {
         through_uris: given.uris == UriMode::Through,
         progressive: given.listing == ToolListing::Progressive,
         timeouts_ms: given.timeouts.iter().map(timeout).collect(),
+        rate_limits: rate_limit::scoped_to_proto(&given.rate_limits),
     }
 }
 

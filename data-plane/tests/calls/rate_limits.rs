@@ -1,0 +1,368 @@
+//! Rate limits through the whole request path: each key, both eras, refusals before the body and before the call.
+
+use std::{num::NonZeroU32, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use serde_json::{Value, json};
+use toolgate_model::{
+    Era, RateLimit, RateLimitKey as Key, ResourceKey, ResourceKind, SnapshotResource, Timestamp,
+    TokenSubject,
+    snapshot::{RateLimitScope as Scope, ScopedRateLimit, SnapshotEntry},
+};
+use toolgate_runtime::clock::ManualClock;
+
+use crate::{
+    client::{TestClient, TestResponse},
+    rig::{ANYTHING, NARROW_TOKEN, TOKEN, TestRig, exposed, name, slug},
+};
+
+/// Six requests per minute, all of them at once.
+fn limit(per: Key) -> RateLimit {
+    RateLimit {
+        per,
+        requests: NonZeroU32::new(6).unwrap(),
+        interval: Duration::from_secs(60),
+        burst: None,
+        tools: Vec::new(),
+    }
+}
+
+/// Proxy with a clock that stands still, and these limits on both gateways.
+async fn limited(limits: &[(Scope, RateLimit)]) -> (TestRig, Arc<ManualClock>) {
+    let clock = ManualClock::new(Timestamp(1_700_000_000_000));
+    let rig = TestRig::with_clock(Arc::clone(&clock) as _).await;
+    let limits = limits.iter().cloned();
+    let limits: Vec<_> = limits
+        .map(|(scope, limit)| ScopedRateLimit { scope, limit })
+        .collect();
+    for gateway in ["everything", "other"] {
+        change(&rig, ResourceKind::Gateway, gateway, |resource| {
+            let SnapshotResource::Gateway(gateway) = resource else {
+                panic!("no gateway");
+            };
+            gateway.rate_limits = limits.clone();
+        });
+    }
+    (rig, clock)
+}
+
+fn change(rig: &TestRig, kind: ResourceKind, id: &str, edit: impl FnOnce(&mut SnapshotResource)) {
+    rig.source.configure(|snapshot| {
+        let key = ResourceKey {
+            kind,
+            name: name(id),
+        };
+        let entry = snapshot.entries.get_mut(&key).unwrap();
+        let mut resource = SnapshotResource::clone(&entry.resource);
+        edit(&mut resource);
+        *entry = SnapshotEntry::new(resource);
+    });
+}
+
+fn change_token(
+    rig: &TestRig,
+    id: &str,
+    edit: impl FnOnce(&mut toolgate_model::snapshot::TokenResource),
+) {
+    change(rig, ResourceKind::Token, id, |resource| {
+        let SnapshotResource::Token(token) = resource else {
+            panic!("no token");
+        };
+        edit(token);
+    });
+}
+
+async fn call(client: &TestClient, tool: &str) -> TestResponse {
+    let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {
+        "name": tool, "arguments": {"text": "hello"},
+    }});
+    client.modern(message).await.whole().await
+}
+
+/// Number of calls of the modern server's tool that are answered, of ten.
+async fn permitted(client: &TestClient) -> usize {
+    permitted_of(client, &exposed(Era::Modern, "echo")).await
+}
+
+async fn permitted_of(client: &TestClient, tool: &str) -> usize {
+    let mut answered = 0;
+    for _ in 0..10 {
+        let answer = call(client, tool).await;
+        match answer.status.as_u16() {
+            200 => answered += 1,
+            status => assert_eq!(status, 429, "{answer:?}"),
+        }
+    }
+    answered
+}
+
+#[tokio::test]
+async fn a_limit_per_principal_covers_all_its_tokens_and_no_other_principal() {
+    let (rig, clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
+    change_token(&rig, "narrow", |token| {
+        token.subject = TokenSubject::User(slug("alice"));
+    });
+    assert_eq!(permitted(&rig.client()).await, 6);
+    let second_token = rig.client_with("everything", NARROW_TOKEN);
+    assert_eq!(
+        permitted_of(&second_token, &exposed(Era::Legacy, "echo")).await,
+        0
+    );
+    assert_eq!(permitted(&rig.client_with("everything", ANYTHING)).await, 6);
+    // The gateway's limit is not that of another gateway.
+    assert_eq!(permitted(&rig.client_with("other", TOKEN)).await, 6);
+    clock.advance(Duration::from_secs(20));
+    assert_eq!(permitted(&rig.client()).await, 2);
+}
+
+#[tokio::test]
+async fn a_limit_per_token_counts_each_token() {
+    let (rig, _clock) = limited(&[(Scope::Organization, limit(Key::Token))]).await;
+    change_token(&rig, "anything", |token| {
+        token.subject = TokenSubject::User(slug("alice"));
+    });
+    assert_eq!(permitted(&rig.client()).await, 6);
+    assert_eq!(permitted(&rig.client_with("everything", ANYTHING)).await, 6);
+    // The organization's limit covers all its gateways.
+    assert_eq!(permitted(&rig.client_with("other", TOKEN)).await, 0);
+}
+
+#[tokio::test]
+async fn a_limit_of_a_token_applies_at_every_gateway() {
+    let (rig, _clock) = limited(&[]).await;
+    change_token(&rig, "wide", |token| {
+        token.rate_limits = vec![limit(Key::Token)]
+    });
+    assert_eq!(permitted(&rig.client()).await, 6);
+    assert_eq!(permitted(&rig.client_with("other", TOKEN)).await, 0);
+    assert_eq!(permitted(&rig.client_with("other", ANYTHING)).await, 10);
+}
+
+#[tokio::test]
+async fn a_limit_per_team_covers_the_tokens_of_a_team_only() {
+    let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Team))]).await;
+    for id in ["wide", "anything"] {
+        change_token(&rig, id, |token| {
+            token.subject = TokenSubject::Team(slug("blue"));
+        });
+    }
+    let [first, second] = [TOKEN, ANYTHING].map(|token| rig.client_with("everything", token));
+    assert_eq!(permitted(&first).await + permitted(&second).await, 6);
+    let user = rig.client_with("everything", NARROW_TOKEN);
+    assert_eq!(permitted_of(&user, &exposed(Era::Legacy, "echo")).await, 10);
+}
+
+#[tokio::test]
+async fn limits_per_organization_and_gateway_cover_all_callers() {
+    for (scope, per, elsewhere) in [
+        (Scope::Organization, Key::Organization, 0),
+        (Scope::Gateway, Key::Gateway, 6),
+    ] {
+        let (rig, _clock) = limited(&[(scope, limit(per))]).await;
+        let [first, second] = [TOKEN, ANYTHING].map(|token| rig.client_with("everything", token));
+        assert_eq!(permitted(&first).await, 6, "{per}");
+        assert_eq!(permitted(&second).await, 0, "{per}");
+        let other = rig.client_with("other", TOKEN);
+        assert_eq!(permitted(&other).await, elsewhere, "{per}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_per_server_counts_calls_to_it_through_all_gateways_and_no_lists() {
+    let (rig, _clock) = limited(&[(Scope::Server(slug("new")), limit(Key::Server))]).await;
+    let client = rig.client();
+    for _ in 0..10 {
+        let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}});
+        assert_eq!(client.modern(list).await.whole().await.status, 200);
+    }
+    assert_eq!(permitted(&client).await, 6);
+    assert_eq!(permitted(&rig.client_with("other", ANYTHING)).await, 0);
+    assert_eq!(
+        permitted_of(&client, &exposed(Era::Legacy, "echo")).await,
+        10
+    );
+}
+
+#[tokio::test]
+async fn a_limit_per_tool_counts_each_tool_of_the_binding() {
+    let (rig, _clock) = limited(&[(Scope::Binding(slug("new")), limit(Key::Tool))]).await;
+    let client = rig.client();
+    assert_eq!(permitted(&client).await, 6);
+    assert_eq!(
+        permitted_of(&client, &exposed(Era::Modern, "marked")).await,
+        6
+    );
+    assert_eq!(permitted(&rig.client_with("other", TOKEN)).await, 6);
+}
+
+#[tokio::test]
+async fn a_limit_that_names_tools_leaves_the_others_alone() {
+    let named = RateLimit {
+        tools: vec!["echo".to_owned()],
+        ..limit(Key::Principal)
+    };
+    let (rig, _clock) = limited(&[(Scope::Binding(slug("new")), named)]).await;
+    let client = rig.client();
+    assert_eq!(permitted(&client).await, 6);
+    assert_eq!(
+        permitted_of(&client, &exposed(Era::Modern, "marked")).await,
+        10
+    );
+    assert_eq!(permitted(&rig.client_with("everything", ANYTHING)).await, 6);
+}
+
+/// Checks the refusal of a call by a limit.
+fn assert_refused(answer: &TestResponse, per: &str, seconds: u64) {
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert_eq!(answer.headers["retry-after"], seconds.to_string().as_str());
+    let answer = answer.json();
+    let error = &answer["error"];
+    assert_eq!(error["data"], json!({"retryAfter": seconds, "limit": per}));
+    let text = error["message"].as_str().unwrap();
+    assert_eq!(
+        text,
+        format!("too many requests: the rate limit per {per} is reached, retry in {seconds} s")
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_limit_and_the_seconds_in_both_eras() {
+    let (rig, clock) = limited(&[
+        (Scope::Gateway, limit(Key::Principal)),
+        (
+            Scope::Server(slug("old")),
+            RateLimit {
+                requests: NonZeroU32::new(1).unwrap(),
+                ..limit(Key::Server)
+            },
+        ),
+    ])
+    .await;
+    // Opening the session takes two requests.
+    let mut legacy = rig.client();
+    legacy.initialize().await;
+    let old = exposed(Era::Legacy, "echo");
+    let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {
+        "name": old, "arguments": {"text": "hello"},
+    }});
+    assert_eq!(
+        legacy.legacy(message.clone()).await.whole().await.status,
+        200
+    );
+    let by_server = legacy.legacy(message.clone()).await.whole().await;
+    assert_refused(&by_server, "server", 60);
+    // After the plan the request is known, and with it its id.
+    assert_eq!(by_server.json()["id"], 7);
+    assert_refused(&call(&legacy, &old).await, "server", 60);
+    assert_eq!(
+        call(&legacy, &exposed(Era::Modern, "echo")).await.status,
+        200
+    );
+    let by_principal = legacy.legacy(message).await.whole().await;
+    assert_refused(&by_principal, "principal", 10);
+    // The body was not read.
+    assert_eq!(by_principal.json()["id"], Value::Null);
+    clock.advance(Duration::from_millis(2_500));
+    assert_refused(
+        &call(&legacy, &exposed(Era::Modern, "echo")).await,
+        "principal",
+        8,
+    );
+}
+
+#[tokio::test]
+async fn lists_and_notifications_count_as_requests() {
+    let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    for _ in 0..4 {
+        assert_eq!(client.legacy(list.clone()).await.whole().await.status, 200);
+    }
+    assert_eq!(client.legacy(list).await.whole().await.status, 429);
+}
+
+#[tokio::test]
+async fn each_member_of_a_batch_counts() {
+    let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
+    let mut client = rig.client();
+    client.version = "2025-03-26".to_owned();
+    client.initialize().await;
+    let ping = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+    let batch: Value = (0..6).map(ping).collect();
+    let answer = client.legacy(batch).await.whole().await;
+    assert_eq!(answer.status, 200);
+    let answers = answer.json();
+    let served = answers.as_array().unwrap().iter();
+    let served = served.filter(|it| it["result"].is_object()).count();
+    assert_eq!(
+        served, 4,
+        "two of six requests opened the session: {answers}"
+    );
+    assert_eq!(answers[5]["error"]["data"]["limit"], "principal");
+    assert_eq!(answers[5]["id"], 5);
+}
+
+#[tokio::test]
+async fn what_a_narrow_limit_refuses_does_not_use_up_a_wide_one() {
+    let whole = RateLimit {
+        requests: NonZeroU32::new(12).unwrap(),
+        ..limit(Key::Organization)
+    };
+    let limits = [
+        (Scope::Organization, whole),
+        (Scope::Gateway, limit(Key::Principal)),
+    ];
+    let (rig, _clock) = limited(&limits).await;
+    for _ in 0..3 {
+        permitted(&rig.client()).await;
+    }
+    assert_eq!(permitted(&rig.client_with("everything", ANYTHING)).await, 6);
+}
+
+#[tokio::test]
+async fn a_proxy_of_three_serves_a_third_and_follows_the_fleet() {
+    let (rig, clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
+    rig.source.serving_proxies.store(3, Ordering::Relaxed);
+    assert_eq!(permitted(&rig.client()).await, 2);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(permitted(&rig.client()).await, 1);
+    // Alone again: the whole rate, from where the quota stands.
+    rig.source.serving_proxies.store(1, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(90));
+    assert_eq!(permitted(&rig.client()).await, 6);
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_the_key_of_the_limit() {
+    let (rig, _clock) = limited(&[
+        (Scope::Gateway, limit(Key::Principal)),
+        (
+            Scope::Binding(slug("new")),
+            RateLimit {
+                requests: NonZeroU32::new(4).unwrap(),
+                ..limit(Key::Tool)
+            },
+        ),
+    ])
+    .await;
+    assert_eq!(permitted(&rig.client()).await, 4);
+    let scrape = rig.metrics.render();
+    for (reason, count) in [("rate_limit_tool", 2), ("rate_limit_principal", 4)] {
+        let line = scrape.lines().find(|line| line.contains(reason));
+        let line = line.unwrap_or_else(|| panic!("{reason} is missing in {scrape}"));
+        assert!(line.ends_with(&format!(" {count}")), "{line}");
+    }
+    assert!(scrape.contains("toolgate_rate_limit_quotas 2"), "{scrape}");
+}
+
+#[tokio::test]
+async fn a_limit_that_did_not_change_keeps_its_quotas_across_pushes() {
+    let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
+    assert_eq!(permitted(&rig.client()).await, 6);
+    change(&rig, ResourceKind::Gateway, "everything", |resource| {
+        if let SnapshotResource::Gateway(gateway) = resource {
+            gateway.instructions = "changed".to_owned();
+        }
+    });
+    assert_eq!(permitted(&rig.client()).await, 0);
+}
