@@ -1,5 +1,5 @@
-//! The life of a request, from top to bottom: pin, route, authenticate, limit, frame, session (on this proxy or a
-//! peer), era, plan, execute, respond, account. Each step is a small function; the meaning of a request is decided by
+//! The life of a request, from top to bottom: pin, route, authenticate, permit, admit, body, session (on this proxy or
+//! a peer), frame, era, plan, execute, respond, account. Each step is a small function; the meaning of a request is decided by
 //! [`plan`].
 
 use std::{future::Future, sync::Arc};

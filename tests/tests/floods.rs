@@ -191,7 +191,7 @@ const REQUESTS: u32 = 500;
 const BACKGROUND: u32 = 35;
 
 /// The same where somebody waits for what comes behind it, so that all of it is read. Measured: one in thirty. A message that
-/// costs twice that is found. How often such a stream is read is counted where that is decided, in the tests of `Pace`.
+/// costs twice that is found. How often such a stream is read is counted in the tests of `ReadLimiter`.
 const AWAITED: u32 = 15;
 
 /// Processor time that one ordinary request costs the process.

@@ -4,7 +4,7 @@
 //!  admit        before the body is read: filters of the token, the organization and the gateway
 //!  plan         authorization, see `plan`
 //!  before_call  before a server is called: filters of the binding and the server
-//!  call         see `rewrite` and `session`
+//!  call         see `call`
 //!  after_call   what came back
 //!  account      metrics and traces
 //! ```

@@ -191,7 +191,7 @@ pub enum UpstreamFailure {
     /// The server requested input that the client did not provide.
     #[error("the tool asked for input that was not given")]
     InputNotGiven,
-    /// The server no longer knows the gateway's session; nothing was run.
+    /// The server no longer knows the gateway's session. The call is not sent again.
     #[error("the server of this tool lost our session: retry")]
     SessionLost,
 }

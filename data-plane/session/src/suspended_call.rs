@@ -11,7 +11,7 @@ use toolgate_data_core::call::suspended::{
 
 use crate::suspended_calls::{SuspendedEntry, SuspendedRegistry};
 
-/// SuspendedCallMessage to the actor.
+/// Message to the actor.
 pub(crate) enum SuspendedCallMessage<P> {
     /// The client came back.
     Claim(ReplySender<Option<P>>),

@@ -1,4 +1,4 @@
-//! CallEffects of the [`CallMachine`](toolgate_data_core::call::CallMachine), carried out by the driver. None of them
+//! Effects of the [`CallMachine`](toolgate_data_core::call::CallMachine), carried out by the driver. None of them
 //! waits.
 
 use toolgate_data_core::{

@@ -103,7 +103,7 @@ async fn ht_22_the_sse_retry_delay_of_a_server_is_respected() {
     let (_, came) = &seen.polled.gets[0];
     let waited = *came - seen.polled.ends[0];
     assert!(waited >= Duration::from_millis(2_400), "{waited:?}");
-    // And no longer than half as much again, which is tested where it is decided (`Place`); here it is a figure for `make drill`.
+    // The upper bound, half as much again, is tested with `StreamCursor`; here `make drill` asserts a figure.
     assert!(waited < within(Duration::from_secs(5)), "{waited:?}");
 }
 

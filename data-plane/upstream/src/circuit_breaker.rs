@@ -1,4 +1,4 @@
-//! CircuitBreaker breaker of one server with the states closed, open and half open. After several failures in a row
+//! Circuit breaker of one server with the states closed, open and half open. After several failures in a row
 //! nothing is sent for a while, then one call probes the server. Pure: time and randomness are arguments.
 
 use std::time::Duration;

@@ -31,9 +31,9 @@ pub struct CallContext {
     pub expires: Option<Timestamp>,
     /// Session of a legacy client.
     pub session: Option<Arc<SessionClaims>>,
-    /// Minimum severity of log messages, from [`CallPlan::log_level_with`].
+    /// Minimum severity of log messages, from [`CallPlan::effective_log_level`].
     pub log_level: Option<LogLevel>,
-    /// `true` if the client asked for log messages, from [`CallPlan::asks_for_log`].
+    /// `true` if the client asked for log messages, from [`CallPlan::sets_log_level`].
     pub log_requested: bool,
     /// Span of the request.
     pub trace: Option<SpanParent>,

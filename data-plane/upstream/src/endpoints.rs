@@ -44,7 +44,7 @@ pub(crate) struct ObservedEndpoints {
 struct ObservedHealth {
     /// Endpoint chosen last.
     current: Option<Endpoint>,
-    /// Number of failures that the circuit breaker had counted then.
+    /// Number of times that the circuit breaker had opened by then.
     trips: u32,
     /// Endpoints that failed, each with the time until which it counts as unhealthy.
     failed: Vec<(Endpoint, Timestamp)>,

@@ -1,4 +1,4 @@
-//! SessionNetwork part of upstream sessions: opening and ending a session with a legacy server.
+//! Network part of upstream sessions: opening and ending a session with a legacy server.
 
 use std::sync::Arc;
 

@@ -185,7 +185,7 @@ macro_rules! define_kinds {
                 match self { $(Self::$D => AdminRole::$Writer,)* $(Self::$O => AdminRole::None,)* }
             }
 
-            /// Returns the relation between writes of this kind and the version of the snapshot. OperatorObject objects of
+            /// Returns the relation between writes of this kind and the version of the snapshot. Desired objects of
             /// all kinds change it: the marker that they write keeps two control planes from committing changes that
             /// contradict each other.
             pub const fn snapshot_relevance(self) -> SnapshotRelevance {

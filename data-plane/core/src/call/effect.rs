@@ -1,4 +1,4 @@
-//! CallEffects of a call: what the driver does for [`CallMachine`](super::CallMachine), in the order given.
+//! Effects of a call: what the driver does for [`CallMachine`](super::CallMachine), in the order given.
 
 use bytes::Bytes;
 
@@ -76,7 +76,7 @@ pub enum CallEnd {
     Cancelled,
 }
 
-/// CallEffects of one event. Up to two are held without an allocation.
+/// Effects of one event. Up to two are held without an allocation.
 #[derive(Debug, Default)]
 pub struct CallEffects {
     inline: [Option<CallEffect>; 2],

@@ -53,7 +53,7 @@ pub struct CallOptions {
     pub client_until: Option<Timestamp>,
 }
 
-/// CallEvent that the call waits for.
+/// Event that the call waits for.
 #[derive(Debug)]
 enum CallPhase {
     /// The head of a response.
@@ -67,7 +67,7 @@ enum CallPhase {
     /// Answers of the client to a round.
     AwaitingClient,
     /// A sealed text.
-    SealPurpose(SealPurpose),
+    Sealing(PendingSeal),
     /// The client of a suspended call.
     Suspended,
     /// Nothing: the call is over.
@@ -76,7 +76,7 @@ enum CallPhase {
 
 /// Purpose of a text that is being sealed.
 #[derive(Debug)]
-enum SealPurpose {
+enum PendingSeal {
     RequestState { success: bool },
     UrlElicitation(Vec<Elicitation>),
     Ticket,
@@ -198,7 +198,7 @@ impl CallMachine {
                 CallPhase::Sending
                 | CallPhase::Probing
                 | CallPhase::AwaitingClient
-                | CallPhase::SealPurpose(_)
+                | CallPhase::Sealing(_)
                 | CallPhase::Suspended
                 | CallPhase::Finished,
                 UpstreamEnd::Interrupted(_) | UpstreamEnd::Failed(_),

@@ -17,7 +17,7 @@ use crate::{
 /// A retry that resumes a suspended call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumeRequest {
-    /// CallTicket of the call.
+    /// Ticket of the call.
     pub ticket: CallTicket,
     /// `params.inputResponses`.
     pub responses: Option<ByteSpan>,

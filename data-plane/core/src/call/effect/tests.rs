@@ -1,4 +1,4 @@
-//! CallEffects keep their order, inline or not.
+//! Effects keep their order, inline or not.
 
 use super::*;
 

@@ -3,7 +3,7 @@
 use toolgate_mcp::{RpcError, message, object};
 
 use super::{
-    CallMachine, CallPhase, SealPurpose,
+    CallMachine, CallPhase, PendingSeal,
     conversation::{PendingRegistration, SuspendedElicitation},
 };
 use crate::{
@@ -92,7 +92,7 @@ impl CallMachine {
 
     /// The time that the client takes does not count as the server's.
     fn hold_timeouts(&mut self, hold: bool, out: &mut CallEffects) {
-        let streaming = matches!(self.phase, CallPhase::Streaming | CallPhase::SealPurpose(_));
+        let streaming = matches!(self.phase, CallPhase::Streaming | CallPhase::Sealing(_));
         let Some(conversation) = self.conversation.as_mut().filter(|_| streaming) else {
             return;
         };
@@ -112,22 +112,22 @@ impl CallMachine {
     }
 
     fn seal_ticket(&mut self, out: &mut CallEffects) {
-        self.phase = CallPhase::SealPurpose(SealPurpose::Ticket);
+        self.phase = CallPhase::Sealing(PendingSeal::Ticket);
         self.hold_timeouts(true, out);
         out.push(CallEffect::Seal(SealRequest::Ticket));
     }
 
     pub(super) fn sealed(&mut self, text: Option<&str>, out: &mut CallEffects) {
-        if !matches!(self.phase, CallPhase::SealPurpose(_)) {
+        if !matches!(self.phase, CallPhase::Sealing(_)) {
             return;
         }
         match std::mem::replace(&mut self.phase, CallPhase::Suspended) {
-            CallPhase::SealPurpose(SealPurpose::Ticket) => self.ticket_sealed(text, out),
-            CallPhase::SealPurpose(SealPurpose::RequestState { success }) => {
+            CallPhase::Sealing(PendingSeal::Ticket) => self.ticket_sealed(text, out),
+            CallPhase::Sealing(PendingSeal::RequestState { success }) => {
                 let reply = self.relay.respond_with_sealed_state(text);
                 self.conclude(reply, success, out);
             }
-            CallPhase::SealPurpose(SealPurpose::UrlElicitation(urls)) => {
+            CallPhase::Sealing(PendingSeal::UrlElicitation(urls)) => {
                 let plan = self.relay.call();
                 let reply = match text {
                     Some(state) => {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    CallMachine, CallPhase, SealPurpose,
+    CallMachine, CallPhase, PendingSeal,
     conversation::{ConversationState, PendingRegistration},
 };
 use crate::{
@@ -131,7 +131,7 @@ impl CallMachine {
             CallPhase::Sending
             | CallPhase::Probing
             | CallPhase::AwaitingClient
-            | CallPhase::SealPurpose(_)
+            | CallPhase::Sealing(_)
             | CallPhase::Suspended
             | CallPhase::Finished => {}
         }
@@ -229,7 +229,7 @@ impl CallMachine {
 
     /// A modern server gave its modern client a state to come back with.
     fn request_state(&mut self, state: Box<str>, success: bool, out: &mut CallEffects) {
-        self.phase = CallPhase::SealPurpose(SealPurpose::RequestState { success });
+        self.phase = CallPhase::Sealing(PendingSeal::RequestState { success });
         out.push(CallEffect::Seal(SealRequest::RequestState(state)));
     }
 
@@ -241,7 +241,7 @@ impl CallMachine {
         match count.filter(|_| self.url_elicitations < MAX_URL_ELICITATIONS) {
             Some(count) => {
                 let number = self.url_elicitations.saturating_add(1);
-                self.phase = CallPhase::SealPurpose(SealPurpose::UrlElicitation(urls));
+                self.phase = CallPhase::Sealing(PendingSeal::UrlElicitation(urls));
                 let urls = count;
                 out.push(CallEffect::Seal(SealRequest::UrlElicitation {
                     number,
