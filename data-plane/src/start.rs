@@ -7,7 +7,7 @@ use toolgate_data_core::session::owning_proxy;
 use toolgate_egress::{Egress, EgressError, EgressPolicy};
 use toolgate_ingress::{Listener, ListenerOptions, listener::ListenerError};
 use toolgate_runtime::{
-    Metrics,
+    Drain, Metrics, SharedClock,
     tls::{self, ClientAuth},
 };
 use toolgate_session::{
@@ -123,16 +123,8 @@ impl DataPlane {
             Arc::clone(&clock),
         );
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
-        let upstream = UpstreamOptions {
-            egress: Egress::new(options.egress)?,
-            credentials: Arc::new(source.clone()),
-            endpoints: Arc::new(ConfiguredEndpoints),
-            region: source.region().to_owned(),
-            clock: Arc::clone(&clock),
-            drain: drain.clone(),
-            answers: options.response_bytes,
-        };
-        let upstream = Arc::new(UpstreamRegistry::new(upstream));
+        let (egress, answers) = (Egress::new(options.egress)?, options.response_bytes);
+        let upstream = upstream_registry(&source, egress, answers, &clock, &drain);
         let links = UpstreamSessionRegistry::new(
             Arc::new(SessionNetwork::new(Arc::clone(&upstream))),
             actors.clone(),
@@ -199,6 +191,26 @@ impl DataPlane {
     pub fn actors(&self) -> &ActorSystem {
         &self.actors
     }
+}
+
+/// Creates the registry of upstreams, which prefers endpoints in the region of this proxy. `answers` is the budget of
+/// responses in memory, in bytes.
+fn upstream_registry<S: ConfigSource>(
+    source: &S,
+    egress: Egress,
+    answers: usize,
+    clock: &SharedClock,
+    drain: &Drain,
+) -> Arc<UpstreamRegistry> {
+    Arc::new(UpstreamRegistry::new(UpstreamOptions {
+        egress,
+        credentials: Arc::new(source.clone()),
+        endpoints: Arc::new(ConfiguredEndpoints),
+        region: source.region().to_owned(),
+        clock: Arc::clone(clock),
+        drain: drain.clone(),
+        answers,
+    }))
 }
 
 /// Binds the listener for peers and returns it with the address at which peers reach it.
