@@ -20,37 +20,45 @@ pub use decode::{InvalidRecord, decode};
 /// | schema | content |
 /// |---|---|
 /// | 1 | the first form |
-/// | 2 | a server has `endpoints` instead of `url` |
+/// | 2 | a server has `endpoints` instead of `url`; objects have rate limits |
 ///
 /// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
 /// everything that it understands.
 pub const SCHEMA: u32 = 2;
 
-/// Returns the lowest schema that can express the object.
+/// Returns the lowest schema that can express the object. A control plane that does not know a limit must not read the
+/// object without it: it would serve it unlimited, and write it back so.
 fn schema_of(object: &pb::record::Object) -> u32 {
-    match object {
-        pb::record::Object::Server(server) => {
-            let spec = server.spec.as_ref();
-            if spec.is_some_and(|spec| !spec.endpoints.is_empty()) {
-                2
-            } else {
-                1
-            }
+    use pb::record::Object as In;
+    let beyond_first = match object {
+        In::Organization(it) => {
+            let spec = it.spec.as_ref();
+            spec.is_some_and(|spec| !spec.rate_limits.is_empty())
         }
-        pb::record::Object::Organization(_)
-        | pb::record::Object::Gateway(_)
-        | pb::record::Object::Credential(_)
-        | pb::record::Object::Token(_)
-        | pb::record::Object::Catalogue(_)
-        | pb::record::Object::Proxy(_)
-        | pb::record::Object::Marker(_)
-        | pb::record::Object::Sealed(_)
-        | pb::record::Object::JoinToken(_)
-        | pb::record::Object::Idempotency(_)
-        | pb::record::Object::Version(_)
-        | pb::record::Object::GatewayId(_)
-        | pb::record::Object::Expelled(_) => 1,
-    }
+        In::Gateway(it) => it.spec.as_ref().is_some_and(|spec| {
+            let mut bindings = spec.bindings.iter();
+            !spec.rate_limits.is_empty() || bindings.any(|it| !it.rate_limits.is_empty())
+        }),
+        In::Server(it) => {
+            let spec = it.spec.as_ref();
+            spec.is_some_and(|spec| !spec.endpoints.is_empty() || !spec.rate_limits.is_empty())
+        }
+        In::Token(it) => {
+            let spec = it.token.as_ref().and_then(|token| token.spec.as_ref());
+            spec.is_some_and(|spec| !spec.rate_limits.is_empty())
+        }
+        In::Credential(_)
+        | In::Catalogue(_)
+        | In::Proxy(_)
+        | In::Marker(_)
+        | In::Sealed(_)
+        | In::JoinToken(_)
+        | In::Idempotency(_)
+        | In::Version(_)
+        | In::GatewayId(_)
+        | In::Expelled(_) => false,
+    };
+    if beyond_first { 2 } else { 1 }
 }
 
 /// Value of the store.

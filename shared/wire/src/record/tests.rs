@@ -157,6 +157,67 @@ fn a_server_is_written_with_the_lowest_schema_that_expresses_it() {
 }
 
 #[test]
+fn an_object_with_rate_limits_is_not_read_by_a_build_that_knows_none() {
+    use toolgate_proto::admin::v1 as admin_pb;
+    let limits = vec![admin_pb::RateLimit {
+        per: admin_pb::RateLimitKey::Principal.into(),
+        requests: 10,
+        ..Default::default()
+    }];
+    let mut server = server_message(&[("https://a.example/", "")]);
+    let spec = server.spec.as_mut().unwrap();
+    spec.rate_limits = limits.clone();
+    let organization = admin_pb::Organization {
+        spec: Some(admin_pb::OrganizationSpec {
+            rate_limits: limits.clone(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let gateway = |of_gateway: bool| admin_pb::Gateway {
+        spec: Some(admin_pb::GatewaySpec {
+            rate_limits: if of_gateway {
+                limits.clone()
+            } else {
+                Vec::new()
+            },
+            bindings: vec![admin_pb::Binding {
+                rate_limits: if of_gateway {
+                    Vec::new()
+                } else {
+                    limits.clone()
+                },
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let token = pb::StoredToken {
+        token: Some(admin_pb::Token {
+            spec: Some(admin_pb::TokenSpec {
+                rate_limits: limits.clone(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    use pb::record::Object;
+    for limited in [
+        Object::Organization(organization),
+        Object::Gateway(gateway(true)),
+        Object::Gateway(gateway(false)),
+        Object::Server(server),
+        Object::Token(token),
+    ] {
+        assert_eq!(schema_of(&limited), 2, "{limited:?}");
+    }
+    let unlimited = Object::Organization(admin_pb::Organization::default());
+    assert_eq!(schema_of(&unlimited), 1);
+}
+
+#[test]
 fn a_form_that_is_not_of_the_schema_is_rejected() {
     let message = pb::Record {
         schema: 1,
