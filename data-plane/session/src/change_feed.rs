@@ -78,6 +78,8 @@ pub(crate) enum FeedTaskResult {
 
 pub(crate) struct ChangeFeedActor {
     key: UpstreamSessionKey,
+    /// Key under which the feed is registered: that of its first server configuration.
+    registered: UpstreamSessionKey,
     machine: TopicSubscriptions<SubscribeReply>,
     subscribers: BTreeMap<InterestId, Subscriber>,
     /// Interrupts the task that reads the feed.
@@ -131,6 +133,7 @@ impl ChangeFeedActor {
     ) -> Self {
         let (min, max) = REOPEN_BACKOFF;
         Self {
+            registered: key.clone(),
             key,
             machine: TopicSubscriptions::new(),
             subscribers: BTreeMap::new(),
@@ -195,7 +198,7 @@ impl ChangeFeedActor {
     /// Removes the feed from the registry; the running task completes first.
     fn stop(&mut self, cx: &mut ActorContext<Self>) {
         if let (Some(shared), Some(entry)) = (self.context.upgrade(), self.entry.upgrade()) {
-            shared.forget(&self.key, &entry);
+            shared.forget(&self.registered, &entry);
         }
         if !self.task_running {
             cx.stop();
@@ -330,6 +333,10 @@ impl Actor for ChangeFeedActor {
                 self.step(event, cx);
             }
             ChangeFeedMessage::ServerChanged(server) => {
+                // The registry compares with the key of registration, so every later view looks like another change.
+                if self.key.server.digest == server.digest {
+                    return;
+                }
                 self.key.server = server;
                 self.server_changed = self.task_running;
                 self.interrupt.notify_one();
@@ -353,7 +360,7 @@ impl Actor for ChangeFeedActor {
 
     fn stopped(&mut self) {
         if let (Some(shared), Some(entry)) = (self.context.upgrade(), self.entry.upgrade()) {
-            shared.forget(&self.key, &entry);
+            shared.forget(&self.registered, &entry);
         }
     }
 }

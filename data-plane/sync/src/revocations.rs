@@ -98,14 +98,19 @@ async fn run_stream(
         .into_inner();
     while let Some(message) = messages.message().await.map_err(Box::new)? {
         backoff.reset();
-        if let Some(share) = message.fleet_share {
+        let share = message.fleet_share;
+        let has_tokens = message.complete || !message.token_hashes.is_empty();
+        if share.is_none() || has_tokens {
+            *told = merge(told, &message, &shared.view.load());
+            shared.set_revoked(Arc::clone(&told.hashes));
+        }
+        // After the revocations of the message: the share is written to disk, which may take its time.
+        if let Some(share) = share {
             fleet_share::apply(share, shared, disk).await;
-            if !message.complete && message.token_hashes.is_empty() {
+            if !has_tokens {
                 continue;
             }
         }
-        *told = merge(told, &message, &shared.view.load());
-        shared.set_revoked(Arc::clone(&told.hashes));
         let bytes = to_bytes(told);
         if let Some(disk) = disk.map(Arc::clone) {
             let saved = spawn_blocking(move || disk.save(FILE, &bytes));
