@@ -12,10 +12,7 @@ use clap::CommandFactory as _;
 use toolgate_runtime::signals;
 
 use self::{
-    cli::{
-        Cli, CliCommand,
-        output::{OutputWriter, error::CliError},
-    },
+    cli::{Cli, CliCommand, commands::completion, output::OutputWriter, output::error},
     role::{ProcessContext, RoleCommand},
 };
 
@@ -24,10 +21,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let completion = clap_complete::CompleteEnv::with_factory(Cli::command);
-    completion
-        .var(cli::commands::completion::VARIABLE)
-        .complete();
+    let completer = clap_complete::CompleteEnv::with_factory(Cli::command);
+    completer.var(completion::VARIABLE).complete();
     let done = match settings::parse(std::env::args_os().collect()) {
         Ok((cli, settings)) => {
             let mut out = OutputWriter::standard(cli.output);
@@ -44,22 +39,22 @@ async fn main() -> ExitCode {
     cli::exit_code(done)
 }
 
-async fn run_role(role: RoleCommand, out: &mut OutputWriter) -> Result<(), CliError> {
-    let (machine, starting) = ProcessContext::start(&role)
+async fn run_role(role: RoleCommand, out: &mut OutputWriter) -> Result<(), error::CliError> {
+    let (context, starting) = ProcessContext::start(&role)
         .await
-        .map_err(cli::output::error::from_startup_error)?;
+        .map_err(error::from_startup_error)?;
     let running = tokio::select! {
-        running = role.build(&machine) => running.map_err(cli::output::error::from_startup_error)?,
+        running = role.build(&context) => running.map_err(error::from_startup_error)?,
         _early = signals::terminate() => return Ok(()),
     };
     drop(starting);
-    machine.notify_when_ready();
+    context.notify_when_ready();
     running
         .announcement
         .iter()
         .try_for_each(|line| out.line(line))?;
     let _asked_to_end = signals::terminate().await;
     drop(running.address_file);
-    machine.shut_down(running.actors).await;
+    context.shut_down(running.actors).await;
     Ok(())
 }
