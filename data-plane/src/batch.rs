@@ -21,9 +21,9 @@ use toolgate_mcp::{
 use crate::{
     config_source::{ConfigSource, KeySet},
     execute::{PlannedRequest, execute},
-    limit::RequestPermit,
     pipeline::{Answer, Arrival, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
+    request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
     session_header::SessionHeader,
     transport_request::{self, TransportRequest},

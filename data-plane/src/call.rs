@@ -24,9 +24,9 @@ use toolgate_upstream::{CallContext, InFlightCall};
 use crate::{
     config_source::ConfigSource,
     execute::{PlannedRequest, body, events},
-    limit::RequestPermit,
     pipeline::{Answer, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
+    request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
     streamed::StreamBody,
 };

@@ -23,9 +23,9 @@ use toolgate_session::{AnswerRecipient, SessionContext};
 use crate::{
     call,
     config_source::{ConfigSource, KeySet as _},
-    limit::RequestPermit,
     pipeline::{Answer, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
+    request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
     session_header::SessionHeader,
     streamed::StreamBody,

@@ -9,10 +9,10 @@ use toolgate_ingress::ResponseBody;
 use crate::{
     config_source::ConfigSource,
     execute::PlannedRequest,
-    limit::RequestPermit,
     peers::ForwardedRequest,
     pipeline::{Answer, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
+    request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
     streamed::{PassedStream, StreamBody},
     transport_request::TransportRequest,

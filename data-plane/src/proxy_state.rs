@@ -17,9 +17,9 @@ use toolgate_upstream::{UpstreamClient, UpstreamRegistry};
 use crate::{
     call::{AnswerSender, SuspendedCall},
     config_source::ConfigSource,
-    limit::{RequestLimiter, RequestPermit},
     peers::Peers,
-    rate_limit::RateLimitRegistry,
+    rate_limit::RateLimiter,
+    request_limiter::{RequestLimiter, RequestPermit},
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
 };
@@ -30,7 +30,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) clock: SharedClock,
     pub(crate) drain: Drain,
     pub(crate) limiter: RequestLimiter,
-    pub(crate) rate_limits: RateLimitRegistry,
+    pub(crate) rate_limits: RateLimiter,
     pub(crate) session_cache: SessionIdCache,
     pub(crate) sessions: SessionRegistry,
     pub(crate) subscriptions: SubscriptionRegistry,

@@ -1,4 +1,4 @@
-//! State of the configured rate limits: one GCRA limiter for each limit, with a quota for each of its subjects. Which
+//! Applies the configured rate limits: one GCRA limiter for each limit, with a quota for each of its subjects. Which
 //! limits apply to a request, and to which subject, is decided by the core's `policy`.
 
 mod buckets;
@@ -24,7 +24,7 @@ use buckets::{BucketStore, Buckets};
 use clock::LimitClock;
 
 /// Limiters of all limits that have been asked, by their ids.
-pub(crate) struct RateLimitRegistry {
+pub(crate) struct RateLimiter {
     clock: LimitClock,
     /// Copied on write: a limit is added when it is asked for the first time.
     limiters: ArcSwap<HashMap<Digest, Arc<FleetLimiter>>>,
@@ -42,7 +42,7 @@ struct DividedLimiter {
     limiter: GcraLimiter<BucketKey, BucketStore, LimitClock, NoOpMiddleware<Duration>>,
 }
 
-impl RateLimitRegistry {
+impl RateLimiter {
     pub(crate) fn new(clock: SharedClock) -> Self {
         Self {
             clock: LimitClock::new(clock),

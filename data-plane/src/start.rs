@@ -22,11 +22,11 @@ use toolgate_upstream::{
 
 use crate::{
     config_source::ConfigSource,
-    limit::{RequestLimiter, RequestLimits},
     peers::Peers,
     pipeline::Inside,
     proxy_state::ProxyState,
-    rate_limit::RateLimitRegistry,
+    rate_limit::RateLimiter,
+    request_limiter::{RequestLimiter, RequestLimits},
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
 };
@@ -142,7 +142,7 @@ impl DataPlane {
         let calls = UpstreamClient::new(Arc::clone(&upstream), Arc::new(links.clone()));
         let plane = Arc::new(ProxyState {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
-            rate_limits: RateLimitRegistry::new(Arc::clone(&clock)),
+            rate_limits: RateLimiter::new(Arc::clone(&clock)),
             session_cache: SessionIdCache::new(),
             sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),
             change_feeds: listeners,

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use toolgate_mcp::sse;
 use toolgate_session::SessionEventStream;
 
-use crate::{call::CallStream, limit::RequestPermit};
+use crate::{call::CallStream, request_limiter::RequestPermit};
 
 /// Server-sent events.
 pub enum StreamBody {

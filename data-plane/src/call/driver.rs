@@ -25,8 +25,8 @@ use toolgate_upstream::{CallContext, InFlightCall, SendReport, SessionChoice, Up
 
 use crate::{
     config_source::ConfigSource,
-    limit::RequestPermit,
     proxy_state::{ElicitingCall, ProxyState},
+    request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
 };
 

@@ -11,9 +11,9 @@ use toolgate_session::{SessionContext, SubscriptionRequest};
 
 use crate::{
     config_source::ConfigSource,
-    limit::RequestPermit,
     pipeline::Answer,
     proxy_state::ProxyState,
+    request_limiter::RequestPermit,
     streamed::{StandingStream, StreamBody},
 };
 

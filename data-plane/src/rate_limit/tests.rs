@@ -28,17 +28,17 @@ fn user(id: usize) -> BucketKey {
     }))
 }
 
-fn registry() -> (RateLimitRegistry, Arc<ManualClock>) {
+fn registry() -> (RateLimiter, Arc<ManualClock>) {
     let clock = ManualClock::new(Timestamp(0));
     let shared: SharedClock = clock.clone();
-    (RateLimitRegistry::new(shared), clock)
+    (RateLimiter::new(shared), clock)
 }
 
 fn proxies(count: u32) -> NonZeroU32 {
     NonZeroU32::new(count).unwrap()
 }
 
-fn permitted(registry: &RateLimitRegistry, of: usize, serving: u32) -> usize {
+fn permitted(registry: &RateLimiter, of: usize, serving: u32) -> usize {
     let ask = |_: &usize| {
         registry
             .check(&filter(), &user(1), proxies(serving))
