@@ -17,7 +17,7 @@ use tokio::time::{interval, timeout};
 
 use crate::clock::HANG_GUARD;
 
-/// How often a second it says it.
+/// Messages per second.
 pub const RATE: u64 = 10_000;
 
 /// Delay between two waves: the timer resolution.

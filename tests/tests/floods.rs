@@ -107,7 +107,7 @@ async fn mc_10_endless_progress_and_logs_are_limited_and_the_last_progress_arriv
     }
 }
 
-/// What is told at once, of progress or log messages of a call.
+/// Progress and log messages of a call that are sent immediately.
 const BURST: u64 = 6;
 
 /// Notices of progress that are told a second at most, however they come, and what may have waited.
@@ -128,7 +128,7 @@ fn is_thinned(what: &str, told: u64, seconds: u64, (rate, waiting): (u64, u64)) 
     assert!(told <= most, "{told} notices of {what} in {seconds} s");
 }
 
-/// What is told of a flood altogether that lasts so long: in ten seconds twenty times.
+/// Maximum number of notifications sent during a flood of this duration: twenty in ten seconds.
 fn most(seconds: u64) -> u64 {
     BURST + seconds + 2
 }
@@ -168,7 +168,7 @@ fn progress(heard: &[Value]) -> Vec<u64> {
         .collect()
 }
 
-/// How many log messages were told with notes, how many without, and how many the notes say were left out.
+/// Counts the log messages with notes, those without, and the dropped messages that the notes report.
 fn logs(heard: &[Value]) -> (u64, u64, u64) {
     let logs = of(heard, "notifications/message");
     let told = u64::try_from(logs.len()).unwrap();
@@ -186,12 +186,11 @@ fn logs(heard: &[Value]) -> (u64, u64, u64) {
 /// Requests that are made to know what an ordinary one costs.
 const REQUESTS: u32 = 500;
 
-/// A message of a flood costs at most one part in so many of an ordinary request, on a stream that nobody waits for. Measured:
-/// at most one in seventy; where such streams are read as they come, one in fifteen for questions.
+/// A message of a flood costs at most this fraction (1/n) of an ordinary request, on a stream without a waiting call. Measured:
+/// at most 1/70; without paced reading, 1/15 for elicitations.
 const BACKGROUND: u32 = 35;
 
-/// The same where somebody waits for what comes behind it, so that all of it is read. Measured: one in thirty. A message that
-/// costs twice that is found. How often such a stream is read is counted in the tests of `ReadLimiter`.
+/// The same for a stream with a waiting call, which is read to its end. Measured: 1/30. Twice that cost fails the test. How often such a stream is read is counted in the tests of `ReadLimiter`.
 const AWAITED: u32 = 15;
 
 /// Processor time that one ordinary request costs the process.
@@ -217,7 +216,7 @@ fn costs_little(what: &str, spent: Duration, messages: u64, (request, share): (D
     );
 }
 
-/// Waits until so many streams stand on which nobody asked for anything.
+/// Waits until this number of long-lived streams is open.
 async fn stand(hose: &NotificationFlood, streams: u64) {
     eventually("streams stand", HANG_GUARD, || async {
         ensure!(
@@ -231,7 +230,7 @@ async fn stand(hose: &NotificationFlood, streams: u64) {
     .unwrap();
 }
 
-/// What of a processor a flood may cost: a tenth as it is shipped, and twice that where nothing is optimised. Asserted by
+/// Processor time that a flood may cost: a tenth when optimised, a fifth otherwise. Asserted by
 /// `make drill`.
 fn affordable(time: Duration) -> Duration {
     if cfg!(debug_assertions) {
@@ -241,8 +240,8 @@ fn affordable(time: Duration) -> Duration {
     }
 }
 
-/// What a flood on the streams that stand has cost.
-struct Flooded {
+/// Cost of a flood on long-lived streams.
+struct FloodCost {
     messages: u64,
     spent: Duration,
     lasted: Duration,
@@ -250,7 +249,12 @@ struct Flooded {
 
 /// Two seconds of a flood on the streams that stand, ten thousand a second, each a piece of its own. What two seconds of quiet
 /// cost is no part of it: what earlier servers have said is still read then.
-async fn flooded(up: &mut ToolgateUp, hose: &NotificationFlood, what: &str, text: &str) -> Flooded {
+async fn flooded(
+    up: &mut ToolgateUp,
+    hose: &NotificationFlood,
+    what: &str,
+    text: &str,
+) -> FloodCost {
     let time = Duration::from_secs(2);
     let before = up.process().cpu_time().unwrap();
     tokio::time::sleep(time).await;
@@ -264,7 +268,7 @@ async fn flooded(up: &mut ToolgateUp, hose: &NotificationFlood, what: &str, text
     let messages = hose.messages_sent() - poured;
     assert!(messages > 1_000, "no flood of {what}: {messages}");
     assert!(!is_drill() || spent < affordable(time), "{what}: {spent:?}");
-    Flooded {
+    FloodCost {
         messages,
         spent: spent.saturating_sub(quiet),
         lasted: start.elapsed(),

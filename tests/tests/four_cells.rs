@@ -12,7 +12,7 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 use toolgate_tests::upstream_server::UpstreamServer;
 
-/// One gateway before one server.
+/// Gateway with a single server.
 struct EraPairGateway {
     up: ToolgateUp,
     server: UpstreamServer,

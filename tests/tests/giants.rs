@@ -22,14 +22,14 @@ const MAX_BODY: usize = 4 << 20;
 const PARALLEL: usize = 10;
 /// Bytes that are written at once.
 const WRITE_SIZE: usize = 64 << 10;
-/// How long a refusal may take: asserted by `make drill`.
+/// Maximum time of a rejection; asserted by `make drill`.
 const MAX_REJECTION_TIME: Duration = Duration::from_millis(100);
 
-/// How often all of it is tried before the time counts: others may be using the machine.
+/// Attempts before the time counts, because other processes may use the machine.
 const ATTEMPTS: usize = 5;
 
-/// How many times as long as the largest frames that are answered a refusal may take, in any run. A reader that builds what it
-/// is to refuse, or looks at it again for every level, takes longer than that.
+/// Maximum time of a rejection in any run, as a multiple of the time of the largest frame that is answered. A reader that
+/// builds a value of the frame, or scans it once per level, takes longer.
 const TIMES: u32 = 4;
 
 /// A body, and whether its length is said ahead of it.
@@ -115,7 +115,7 @@ async fn refused(up: &ToolgateUp, token: &str, giant: &GiantRequest) -> Result<(
         if !said {
             to.write_all(b"0\r\n\r\n").await?;
         }
-        // Kept open: who is refused still reads.
+        // Kept open, because a rejected client still reads.
         Ok::<_, std::io::Error>(to)
     });
     let mut answer = Vec::new();

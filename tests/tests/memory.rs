@@ -1,4 +1,4 @@
-//! What sessions that nobody uses cost: read of the real process, where it is a sum that pools, buffers and actors share.
+//! Memory of idle sessions, read from the real process, where pools, buffers and actors add up.
 
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ async fn open(
     Ok(())
 }
 
-/// Bytes that one session more costs the process, of so many after those that warm it: at most `most`, once late frees have
-/// settled, which takes a busy machine longer.
+/// Asserts that each of `count` sessions, opened after a warm-up, adds at most `most` bytes to the process, once late frees have
+/// settled.
 async fn costs(name: &str, count: u32, streams: bool, most: u64) -> Result<()> {
     let sandbox = Sandbox::new(name)?;
     let server = UpstreamServer::fixture(&sandbox, "idle", &[]).await?;

@@ -13,7 +13,7 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{ControlPlaneProcess, ProxyProcess, ToolgateUp};
 use toolgate_tests::upstream_server::UpstreamServer;
 
-/// One gateway before one server that may ask for everything.
+/// Gateway with a single server that may send all kinds of requests.
 struct RelayGateway {
     up: ToolgateUp,
     server: UpstreamServer,

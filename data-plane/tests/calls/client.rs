@@ -12,7 +12,7 @@ use toolgate_model::Era;
 
 use crate::rig::HANG_GUARD;
 
-/// Where, as whom, in which session.
+/// Address, token and session of the requests.
 #[derive(Clone)]
 pub struct TestClient {
     http: HttpClient,

@@ -1,4 +1,4 @@
-//! Servers with several endpoints: calls go to one that answers.
+//! Servers with several endpoints: calls go to an endpoint that answers.
 
 use serde_json::json;
 use toolgate_model::{Endpoint, EndpointList, Era};

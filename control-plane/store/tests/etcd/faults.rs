@@ -11,8 +11,8 @@ use toolgate_store::{EtcdOptions, EtcdStore};
 
 use crate::cluster::{EtcdCluster, HANG_GUARD, within};
 
-/// What is promised: `make drill` asserts it. In any run it has to happen, while the member stays frozen, dead or without quorum:
-/// a store that waits for it hangs.
+/// Promised time to fail over; asserted by `make drill`. Every run asserts that it happens while the member is frozen, dead or
+/// without quorum: a store that waits for the member hangs.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_millis(2_500);

@@ -14,7 +14,7 @@ use toolgate_mcp::text::quote;
 
 use crate::{
     plans::CallRequest,
-    world::{CallId, PROXIES, Suspended, World, principal_of},
+    world::{CallId, PROXIES, SuspendedClientCall, World, principal_of},
 };
 
 impl World {
@@ -26,7 +26,7 @@ impl World {
         let mut call = self.calls.remove(&id).unwrap();
         let handle = call.handle.expect("suspended without a ticket");
         let request = call.request.take().unwrap();
-        let suspended = Suspended {
+        let suspended = SuspendedClientCall {
             machine: SuspensionMachine::new(self.now),
             principal: principal_of(call.client),
             call: id,

@@ -139,7 +139,7 @@ pub struct Proxy {
     pub handshakes: Vec<usize>,
     pub sessions: BTreeMap<SessionName, Conversation>,
     pub elicitations: BTreeMap<[u8; 16], Waiting>,
-    pub suspended: BTreeMap<SuspensionHandle, Suspended>,
+    pub suspended: BTreeMap<SuspensionHandle, SuspendedClientCall>,
     /// Sessions that its links opened.
     pub opened: BTreeSet<String>,
 }
@@ -160,7 +160,7 @@ pub struct Waiting {
     pub until: Timestamp,
 }
 
-pub struct Suspended {
+pub struct SuspendedClientCall {
     pub machine: SuspensionMachine,
     pub principal: usize,
     pub call: CallId,

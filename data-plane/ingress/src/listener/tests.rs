@@ -53,7 +53,7 @@ impl RequestHandler for EchoHandler {
     }
 }
 
-/// A door with no limit of time but those that `change` sets: what ends then has ended by one of these.
+/// Opens a listener with no time limits except those that `change` sets, so that a connection can end by these only.
 fn open(change: impl FnOnce(&mut ListenerOptions)) -> (SocketAddr, DrainTrigger) {
     open_with(EchoHandler::default(), change)
 }

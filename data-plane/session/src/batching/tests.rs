@@ -60,7 +60,7 @@ async fn told(
 #[tokio::test]
 async fn the_first_update_is_delivered_immediately_and_a_flood_in_batches() {
     let (feed, first) = told(flood(3), Instant::now() - BATCH_INTERVAL).await;
-    // One that waits would have heard of all three: the flood never ends.
+    // A batcher that waits for a pause would return all three, because the flood never ends.
     assert_eq!(first.len(), 1, "the first at once");
     let after = Instant::now() + BATCH_INTERVAL;
     let (_feed, gathered) = told(feed, after).await;

@@ -80,15 +80,15 @@ async fn ti_03_unknown_foreign_and_ended_session_ids_get_the_same_answer() {
             }
             let began = Instant::now();
             let answer = post_with_session(&alice, id, &message).await;
-            // Those that are compared were asked in turn: what else the machine does is the same for all of them.
+            // The compared requests alternate, so that other load on the machine affects all of them equally.
             if n < 150 {
                 took.push(began.elapsed());
             }
             assert_eq!((answer.status, &answer.text), (told.status, &told.text));
         }
     }
-    // The fastest quarter: it is not interrupted, or half of the machine's work would have to be somebody else's. An id that is
-    // looked up, or asked for at another proxy, takes several times as long.
+    // The fastest quarter is not interrupted unless other processes use half of the machine. An id that is looked up, or
+    // requested from another proxy, takes several times as long.
     let typical = took.map(|mut all| {
         all.sort();
         all[all.len() / 4]
