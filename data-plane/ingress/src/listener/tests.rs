@@ -53,7 +53,7 @@ impl RequestHandler for EchoHandler {
     }
 }
 
-/// Opens a listener with no time limits except those that `change` sets, so that a connection can end by these only.
+/// Opens a listener whose only time limits are set by `change`, so that no other limit ends a connection.
 fn open(change: impl FnOnce(&mut ListenerOptions)) -> (SocketAddr, DrainTrigger) {
     open_with(EchoHandler::default(), change)
 }
