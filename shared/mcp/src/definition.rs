@@ -1,8 +1,13 @@
 //! Definitions of tools, prompts, resources and resource templates as listed by servers. They are validated, limited in
-//! size, digested, and otherwise kept byte for byte. A definition that would make a strict client reject the whole list
-//! is left out.
+//! size, normalized where that is harmless, digested, and otherwise kept byte for byte. A definition that would make a
+//! strict client reject the whole list is left out.
 
-use std::collections::BTreeSet;
+mod members;
+pub mod normalize;
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use url::Url;
 
 use crate::{
     canonical,
@@ -13,6 +18,8 @@ use crate::{
     scan::JsonScanner,
     splice::ByteSpan,
 };
+
+use normalize::MistypedMember;
 
 /// Kind of definition that a server lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +41,7 @@ pub struct ParsedDefinition {
     pub name: String,
     /// SHA-256 of the canonical form.
     pub digest: [u8; 32],
-    /// Definition as received, a JSON object.
+    /// Definition, a JSON object: as received, unless it had to be normalized.
     pub json: String,
 }
 
@@ -63,7 +70,7 @@ pub enum DefinitionError {
     #[error("its name is not 1 to {MAX_PROMPT_NAME} characters that can be seen")]
     PromptName,
     /// URI that is too long, not absolute, or has invisible characters.
-    #[error("its URI is not an absolute one of at most {MAX_URI} bytes that can be seen")]
+    #[error("its URI is not a valid absolute one of at most {MAX_URI} bytes that can be seen")]
     Uri,
     /// Name or URI that was listed before.
     #[error("another one of this server has the same name or URI")]
@@ -74,9 +81,9 @@ pub enum DefinitionError {
     /// `inputSchema` is not an object.
     #[error("its `inputSchema` is not an object")]
     Schema,
-    /// `arguments` of a prompt is not an array.
-    #[error("its `arguments` are not a list")]
-    Arguments,
+    /// A member is of another type than in the schema of the protocol.
+    #[error(transparent)]
+    Member(#[from] MistypedMember),
     /// Malformed JSON, for example a duplicate member or nesting that is too deep.
     #[error("its definition is malformed: {0}")]
     Malformed(crate::error::FrameErrorKind),
@@ -280,13 +287,22 @@ pub fn parse_definition(
     if !json.starts_with(b"{") {
         return Err(refuse(DefinitionError::Shape));
     }
-    let digest = canonical::digest(json, &FrameLimits::SERVER_MESSAGE)
-        .map_err(|error| refuse(DefinitionError::Malformed(error.reason)))?;
+    let digest = |json: &[u8]| {
+        canonical::digest(json, &FrameLimits::SERVER_MESSAGE)
+            .map_err(|error| refuse(DefinitionError::Malformed(error.reason)))
+    };
+    let received = digest(json)?;
     text("name").ok_or_else(|| refuse(DefinitionError::Shape))?;
     let name = key.ok_or_else(|| refuse(DefinitionError::Key(kind.key())))?;
     check_kind(kind, &name, json, limits).map_err(refuse)?;
-    let json = std::str::from_utf8(json).map_err(|_| refuse(DefinitionError::Shape))?;
-    let json = json.to_owned();
+    let normalized = normalize::normalized(kind, json)
+        .map_err(|mistyped| refuse(DefinitionError::Member(mistyped)))?;
+    let digest = match &normalized {
+        Cow::Borrowed(_) => received,
+        Cow::Owned(changed) => digest(changed)?,
+    };
+    let json = String::from_utf8(normalized.into_owned())
+        .map_err(|_| refuse(DefinitionError::Shape))?;
     Ok(ParsedDefinition { name, digest, json })
 }
 
@@ -310,13 +326,12 @@ fn check_kind(
             Ok(())
         }
         DefinitionKind::Prompt if !is_prompt_name(key) => Err(DefinitionError::PromptName),
-        DefinitionKind::Prompt => match object::get(json, "arguments") {
-            Some(arguments) if !arguments.starts_with(b"[") => Err(DefinitionError::Arguments),
-            Some(_) | None => Ok(()),
-        },
-        DefinitionKind::Resource if !is_uri(key) => Err(DefinitionError::Uri),
+        // Clients that parse URIs reject the whole list for one that does not parse.
+        DefinitionKind::Resource if !is_uri(key) || Url::parse(key).is_err() => {
+            Err(DefinitionError::Uri)
+        }
         DefinitionKind::Template if !is_template(key) => Err(DefinitionError::Uri),
-        DefinitionKind::Resource | DefinitionKind::Template => Ok(()),
+        DefinitionKind::Prompt | DefinitionKind::Resource | DefinitionKind::Template => Ok(()),
     }
 }
 

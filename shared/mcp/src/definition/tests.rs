@@ -23,18 +23,18 @@ fn page(tools: &Value) -> DefinitionList {
 
 #[test]
 fn valid_tools_are_kept_byte_for_byte_and_in_order() {
-    let text = r#"{"tools":[ {"inputSchema": {"$anchor":"x"},  "name":"b", "z":1.0}, {"name":"a","inputSchema":{}}]}"#;
+    let text = r#"{"tools":[ {"inputSchema": {"type":"object"},  "name":"b", "z":1.0}, {"name":"a","inputSchema":{}}]}"#;
     let mut collector = DefinitionCollector::new(DefinitionKind::Tool, DefinitionLimits::default());
     assert_eq!(collector.add_page(text.as_bytes(), 10), Ok(true));
     let page = collector.finish();
     assert_eq!(
         page.accepted[0].json,
-        r#"{"inputSchema": {"$anchor":"x"},  "name":"b", "z":1.0}"#
+        r#"{"inputSchema": {"type":"object"},  "name":"b", "z":1.0}"#
     );
     assert_eq!(page.accepted[1].name, "a");
     let same = parse_definition(
         DefinitionKind::Tool,
-        br#"{"name":"b","z":1.0,"inputSchema":{"$anchor":"x"}}"#,
+        br#"{"name":"b","z":1.0,"inputSchema":{"type":"object"}}"#,
         &DefinitionLimits::default(),
     );
     assert_eq!(same.unwrap().digest, page.accepted[0].digest);
@@ -138,7 +138,10 @@ fn prompts_need_a_unique_valid_name_and_an_argument_array() {
         DefinitionError::Repeated,
         DefinitionError::PromptName,
         DefinitionError::PromptName,
-        DefinitionError::Arguments,
+        DefinitionError::Member(MistypedMember {
+            path: "arguments".to_owned(),
+            expected: "a list",
+        }),
         DefinitionError::Shape,
     ];
     assert_eq!(reasons, wanted);
