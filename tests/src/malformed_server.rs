@@ -89,7 +89,9 @@ async fn handle_request(body: Bytes) -> Response {
         }),
         Some("tools/list") => json!({"tools": tools()}),
         Some("prompts/list") => json!({"prompts": prompts()}),
-        Some("resources/list") => json!({"resources": resources("uri", "memo:valid", "memo:nulls")}),
+        Some("resources/list") => {
+            json!({"resources": resources("uri", "memo:valid", "memo:nulls")})
+        }
         Some("resources/templates/list") => {
             json!({"resourceTemplates": resources("uriTemplate", "memo:{valid}", "memo:{nulls}")})
         }
@@ -116,8 +118,14 @@ fn tools() -> Vec<Value> {
     let mut tools = vec![
         tool("valid", &json!({"description": "Does nothing"})),
         tool("empty_schema", &json!({"inputSchema": {}})),
-        tool("untyped_schema", &json!({"inputSchema": {"properties": {"a": {"type": "string"}}}})),
-        tool("listed_type", &json!({"inputSchema": {"type": ["object"], "required": null}})),
+        tool(
+            "untyped_schema",
+            &json!({"inputSchema": {"properties": {"a": {"type": "string"}}}}),
+        ),
+        tool(
+            "listed_type",
+            &json!({"inputSchema": {"type": ["object"], "required": null}}),
+        ),
         tool(
             "null_members",
             &json!({"title": null, "description": null, "icons": null, "annotations": null,
@@ -135,13 +143,25 @@ fn tools() -> Vec<Value> {
             "boolean_property",
             &json!({"inputSchema": {"type": "object", "properties": {"a": true}}}),
         ),
-        tool("any_output", &json!({"outputSchema": {"type": ["object", "null"]}})),
-        tool("nullable_arguments", &json!({"inputSchema": {"type": ["object", "null"]}})),
+        tool(
+            "any_output",
+            &json!({"outputSchema": {"type": ["object", "null"]}}),
+        ),
+        tool(
+            "nullable_arguments",
+            &json!({"inputSchema": {"type": ["object", "null"]}}),
+        ),
         json!({"name": "no_schema"}),
         tool("null_schema", &json!({"inputSchema": null})),
         tool("text_title", &json!({"title": 7})),
-        tool("icon_sizes", &json!({"icons": [{"src": "https://a/b.png", "sizes": "48x48"}]})),
-        tool("text_hint", &json!({"annotations": {"readOnlyHint": "yes"}})),
+        tool(
+            "icon_sizes",
+            &json!({"icons": [{"src": "https://a/b.png", "sizes": "48x48"}]}),
+        ),
+        tool(
+            "text_hint",
+            &json!({"annotations": {"readOnlyHint": "yes"}}),
+        ),
         tool("listed_meta", &json!({"_meta": []})),
     ];
     tools.push(tool(
@@ -177,8 +197,14 @@ fn resources(key: &str, valid: &str, nulls: &str) -> Value {
             json!({"title": null, "mimeType": null, "description": null, "size": null, "icons": null,
                 "_meta": null, "annotations": {"audience": null, "lastModified": null}})
         ),
-        with_key(&template("memo:date"), json!({"annotations": {"lastModified": "yesterday"}})),
-        with_key(&template("memo:priority"), json!({"annotations": {"priority": 7}})),
+        with_key(
+            &template("memo:date"),
+            json!({"annotations": {"lastModified": "yesterday"}})
+        ),
+        with_key(
+            &template("memo:priority"),
+            json!({"annotations": {"priority": 7}})
+        ),
         with_key(&template("memo:type"), json!({"mimeType": ["text/plain"]})),
     ])
 }

@@ -79,7 +79,11 @@ fn expected() -> Value {
 /// Report with its lists sorted, without the prefix that keeps URIs of different servers apart.
 fn sorted(report: &Value) -> Value {
     let mut report = report.clone();
-    for list in report.as_object_mut().into_iter().flat_map(|it| it.values_mut()) {
+    for list in report
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|it| it.values_mut())
+    {
         let mut names: Vec<String> = list
             .as_array()
             .into_iter()
@@ -103,7 +107,8 @@ async fn check_client(client: &RealClient, up: &ToolgateUp, token: &str) -> Resu
 }
 
 async fn listed<T: DeserializeOwned>(agent: &Agent, method: &str) -> Result<T> {
-    let result = agent.ask(method, json!({})).await?;
+    let reply = agent.request(method, json!({})).await?.json()?;
+    let result = reply.get("result").cloned().unwrap_or_default();
     serde_json::from_value(result).with_context(|| format!("{method} is not what rmcp accepts"))
 }
 
@@ -113,9 +118,15 @@ async fn check_rmcp(agent: &Agent) -> Result<()> {
     let prompts: ListPromptsResult = listed(agent, "prompts/list").await?;
     ensure!(prompts.prompts.len() == LISTED_PROMPTS.len(), "{prompts:?}");
     let resources: ListResourcesResult = listed(agent, "resources/list").await?;
-    ensure!(resources.resources.len() == LISTED_RESOURCES.len(), "{resources:?}");
+    ensure!(
+        resources.resources.len() == LISTED_RESOURCES.len(),
+        "{resources:?}"
+    );
     let templates: ListResourceTemplatesResult = listed(agent, "resources/templates/list").await?;
-    ensure!(templates.resource_templates.len() == LISTED_TEMPLATES.len(), "{templates:?}");
+    ensure!(
+        templates.resource_templates.len() == LISTED_TEMPLATES.len(),
+        "{templates:?}"
+    );
     Ok(())
 }
 
@@ -124,7 +135,10 @@ async fn every_strict_client_lists_a_server_with_malformed_definitions() {
     let sandbox = Sandbox::new("malformed").unwrap();
     let server = MalformedServer::start().await.unwrap();
     let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let token = up.expose("malformed", &server.url(), "single").await.unwrap();
+    let token = up
+        .expose("malformed", &server.url(), "single")
+        .await
+        .unwrap();
     let mut failures = Vec::new();
     for client in CLIENTS {
         if let Err(error) = check_client(client, &up, &token).await {
@@ -145,7 +159,9 @@ async fn a_definition_that_is_left_out_is_a_problem_of_its_server() {
     let sandbox = Sandbox::new("left-out").unwrap();
     let server = MalformedServer::start().await.unwrap();
     let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    up.expose("malformed", &server.url(), "single").await.unwrap();
+    up.expose("malformed", &server.url(), "single")
+        .await
+        .unwrap();
     let cli = up.cli().unwrap();
     let shown = cli.run(&["describe", "server", "malformed"]).await.unwrap();
     let shown = text(&shown.stdout);

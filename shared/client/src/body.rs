@@ -2,23 +2,24 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     task::Poll,
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body::{Body as _, Frame};
 use tokio::time::{Instant, timeout_at};
-use toolgate_egress::EgressResponseBody;
 use toolgate_mcp::chunked_buffer::ChunkedBuffer;
 use toolgate_runtime::{
     MemoryBudget,
     budget::{BudgetCharge, BudgetOwner},
 };
 
-use crate::error::{ClientError, TimeoutPhase};
+use crate::{
+    content_coding::DecodedBody,
+    error::{ClientError, TimeoutPhase},
+};
 
 /// Responses up to this many bytes are not charged to the budget: the limit on concurrent calls bounds them.
 pub const SMALL_RESPONSE: usize = 64 * 1024;
@@ -35,7 +36,7 @@ pub struct ReadDeadlines {
 /// Response body that fails when it exceeds its size limit.
 #[derive(Debug)]
 pub struct LimitedBody {
-    body: EgressResponseBody,
+    body: DecodedBody,
     deadlines: ReadDeadlines,
     idle_since: IdleSince,
     limit: usize,
@@ -59,30 +60,9 @@ impl ReadDeadlines {
     pub(crate) async fn chunk(
         self,
         quiet: &mut IdleSince,
-        body: &mut EgressResponseBody,
+        body: &mut DecodedBody,
     ) -> Result<Option<Bytes>, ClientError> {
-        loop {
-            let frame = self.frame(quiet, body).await?;
-            let Some(frame) = frame else { return Ok(None) };
-            // Trailers are ignored.
-            if let Ok(piece) = frame.into_data()
-                && !piece.is_empty()
-            {
-                return Ok(Some(piece));
-            }
-        }
-    }
-
-    async fn frame(
-        self,
-        quiet: &mut IdleSince,
-        body: &mut EgressResponseBody,
-    ) -> Result<Option<Frame<Bytes>>, ClientError> {
-        let next = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-        let frame = self.limit(quiet, next).await?;
-        frame
-            .transpose()
-            .map_err(|error| ClientError::Broken(error.to_string()))
+        self.limit(quiet, poll_fn(|cx| body.poll_chunk(cx))).await?
     }
 
     pub(crate) async fn limit<T>(
@@ -118,14 +98,14 @@ impl ReadDeadlines {
 
 impl LimitedBody {
     /// Limits `body` to `limit` bytes, charged to `held` while they are held.
-    pub fn new(
-        body: EgressResponseBody,
+    pub(crate) fn new(
+        body: DecodedBody,
         limit: usize,
         held: Option<&Arc<MemoryBudget>>,
         deadlines: ReadDeadlines,
     ) -> Self {
         // All calls share the budget; a response with a small declared length does not touch it.
-        let most = body.size_hint().upper();
+        let (_, most) = body.size_hint();
         let small =
             most.is_some_and(|most| usize::try_from(most).is_ok_and(|most| most <= SMALL_RESPONSE));
         Self {
@@ -146,6 +126,7 @@ impl LimitedBody {
 
     /// Returns the next chunk; `None` at the end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
+        self.body.charge_window(self.budget.as_ref(), self.owner)?;
         let piece = self
             .deadlines
             .chunk(&mut self.idle_since, &mut self.body)
@@ -159,7 +140,7 @@ impl LimitedBody {
 
     /// Reads the whole body. A single chunk is returned without a copy.
     pub async fn bytes(mut self) -> Result<Bytes, ClientError> {
-        let told = self.body.size_hint().lower();
+        let (told, _) = self.body.size_hint();
         if told > u64::try_from(self.limit).unwrap_or(u64::MAX) {
             return Err(ClientError::TooLarge(self.limit));
         }

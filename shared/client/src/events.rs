@@ -13,7 +13,7 @@ use tokio::{
     task::yield_now,
     time::{Instant, sleep_until},
 };
-use toolgate_egress::{EgressResponseBody, HttpClient};
+use toolgate_egress::HttpClient;
 use toolgate_mcp::sse::{SseDecoder, SseEvent};
 use toolgate_runtime::{
     MemoryBudget,
@@ -22,6 +22,7 @@ use toolgate_runtime::{
 
 use crate::{
     body::{IdleSince, ReadDeadlines, SMALL_RESPONSE, attach_charge},
+    content_coding::DecodedBody,
     endpoint::{ReadLimits, ServerEndpoint},
     error::ClientError,
     http_sse::MessageReceiver,
@@ -71,7 +72,7 @@ pub struct EventStream {
 }
 
 enum StreamSource {
-    Body(EgressResponseBody),
+    Body(DecodedBody),
     Routed(MessageReceiver),
     /// The stream has ended and is being resumed. The mutex is never locked: it only makes the unshared future `Sync`.
     Resuming(Mutex<BoxFuture<'static, Result<EventStream, ClientError>>>),
@@ -79,8 +80,8 @@ enum StreamSource {
 
 impl EventStream {
     /// Reads the events of `body`, charged to `budget` while they are held.
-    pub fn new(
-        body: EgressResponseBody,
+    pub(crate) fn new(
+        body: DecodedBody,
         limits: ReadLimits,
         budget: Option<&Arc<MemoryBudget>>,
         deadlines: ReadDeadlines,
@@ -213,6 +214,7 @@ impl EventStream {
                     continue;
                 }
             };
+            body.charge_window(self.budget.as_ref(), self.owner)?;
             let next = self.deadlines.chunk(&mut self.idle_since, body);
             let piece = if self.read_limiter.is_limited() {
                 match next.now_or_never() {

@@ -19,6 +19,7 @@ pub mod send;
 pub mod server_client;
 pub mod stream_cursor;
 
+mod content_coding;
 mod read_limiter;
 mod rpc_client;
 

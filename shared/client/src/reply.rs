@@ -10,6 +10,7 @@ use toolgate_runtime::budget::BudgetOwner;
 
 use crate::{
     body::{LimitedBody, ReadDeadlines},
+    content_coding::{ContentCoding, DecodedBody},
     endpoint::ServerEndpoint,
     error::{ClientError, StatusProblem},
     events::EventStream,
@@ -52,6 +53,7 @@ impl ServerReply {
         deadlines: ReadDeadlines,
     ) -> Self {
         let (head, body) = response.into_parts();
+        let body = DecodedBody::new(body, ContentCoding::of(&head.headers));
         let (limits, held) = (endpoint.limits, endpoint.response_budget.as_ref());
         let limited = |body| LimitedBody::new(body, limits.message, held, deadlines);
         let kind = media_type(&head.headers);

@@ -16,6 +16,8 @@ use crate::{
 };
 
 const ACCEPT_POST: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// Answers are forwarded as they are, and compression would only delay them.
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const ACCEPT_GET: HeaderValue = HeaderValue::from_static("text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Header values of most requests, as constants without a copy.
@@ -228,6 +230,9 @@ fn request(
     *request.method_mut() = method;
     *request.uri_mut() = endpoint.uri.clone();
     *request.headers_mut() = headers.0;
+    request
+        .headers_mut()
+        .insert(header::ACCEPT_ENCODING, IDENTITY);
     if let Some((name, value)) = &endpoint.header {
         // Set last, so that no header of a caller overrides it.
         request.headers_mut().insert(name.clone(), value.clone());

@@ -2,7 +2,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{Request, Response, Uri, header::HOST, uri::PathAndQuery};
+use http::{
+    HeaderValue, Request, Response, Uri,
+    header::{HOST, USER_AGENT},
+    uri::PathAndQuery,
+};
 use hyper::client::conn::http2::SendRequest;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer};
 use tokio::time::{Instant, timeout_at};
@@ -46,6 +50,10 @@ pub struct PoolOptions {
 pub struct HttpClient {
     pool: Arc<ConnectionPool>,
 }
+
+/// `User-Agent` of every request.
+const PRODUCT: HeaderValue =
+    HeaderValue::from_static(concat!("toolgate/", env!("CARGO_PKG_VERSION")));
 
 /// Failure of one attempt.
 enum RequestFailure {
@@ -147,6 +155,8 @@ impl HttpClient {
         mut request: Request<EgressRequestBody>,
         deadline: Option<Instant>,
     ) -> Result<Response<EgressResponseBody>, RequestFailure> {
+        // Firewalls in front of some servers refuse requests that do not name their software.
+        request.headers_mut().entry(USER_AGENT).or_insert(PRODUCT);
         let uri = request.uri().clone();
         let host = self.pool.host(&uri).map_err(RequestFailure::Error)?;
         loop {

@@ -301,8 +301,8 @@ pub fn parse_definition(
         Cow::Borrowed(_) => received,
         Cow::Owned(changed) => digest(changed)?,
     };
-    let json = String::from_utf8(normalized.into_owned())
-        .map_err(|_| refuse(DefinitionError::Shape))?;
+    let json =
+        String::from_utf8(normalized.into_owned()).map_err(|_| refuse(DefinitionError::Shape))?;
     Ok(ParsedDefinition { name, digest, json })
 }
 

@@ -75,7 +75,11 @@ async fn server(tls: Option<Arc<ServerConfig>>) -> SocketAddr {
             tokio::spawn(async move {
                 let answer = service_fn(async |request: Request<Incoming>| {
                     let host = request.headers().get(header::HOST).cloned();
-                    let said = format!("{} {} {host:?}", request.method(), request.uri().path());
+                    let mut said =
+                        format!("{} {} {host:?}", request.method(), request.uri().path());
+                    if request.uri().path() == "/agent" {
+                        said = format!("{:?}", request.headers().get(USER_AGENT));
+                    }
                     let mut answer = Response::new(Full::new(Bytes::from(said)));
                     if request.uri().path() == "/away" {
                         *answer.status_mut() = StatusCode::FOUND;
@@ -124,6 +128,22 @@ fn client(policy: EgressPolicy, names: Arc<FakeResolver>) -> HttpClient {
     Egress::with_resolver(policy, names)
         .unwrap()
         .http(PoolOptions::default())
+}
+
+#[tokio::test]
+async fn every_request_names_the_software_that_sends_it() {
+    let address = server(None).await;
+    let client = client(loopback(), names(&[&["127.0.0.1"]]));
+    let url = format!("http://tools.test:{}/agent", address.port());
+    let answer = client.request(get(&url)).await.unwrap();
+    let product = concat!("toolgate/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text(answer).await, format!("Some({product:?})"));
+    // A configured header of the same name takes precedence.
+    let mut request = get(&url);
+    let own = HeaderValue::from_static("own/1");
+    request.headers_mut().insert(USER_AGENT, own);
+    let answer = client.request(request).await.unwrap();
+    assert_eq!(text(answer).await, "Some(\"own/1\")");
 }
 
 #[tokio::test]

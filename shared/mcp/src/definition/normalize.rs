@@ -291,12 +291,15 @@ fn is_timestamp(text: &str) -> bool {
     let separated = separated
         .iter()
         .all(|(at, mark)| text.get(*at..at + 1) == Some(mark));
-    let (Some(year), Some(month), Some(day)) = (digits(0, 4, 9999), digits(5, 2, 12), digits(8, 2, 31))
+    let (Some(year), Some(month), Some(day)) =
+        (digits(0, 4, 9999), digits(5, 2, 12), digits(8, 2, 31))
     else {
         return false;
     };
     let time = [(11, 23), (14, 59), (17, 59)];
-    let time = time.iter().all(|(at, most)| digits(*at, 2, *most).is_some());
+    let time = time
+        .iter()
+        .all(|(at, most)| digits(*at, 2, *most).is_some());
     let rest = text.get(19..).unwrap_or_default();
     let zone = match rest.strip_prefix('.') {
         Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),

@@ -50,7 +50,10 @@ fn null_members_count_as_absent() {
     let expected = json!({"name": "p", "arguments": [{"name": "a"}]});
     assert_eq!(parsed(DefinitionKind::Prompt, &prompt), Ok(expected));
     let bare = json!({"name": "p", "arguments": null});
-    assert_eq!(parsed(DefinitionKind::Prompt, &bare), Ok(json!({"name": "p"})));
+    assert_eq!(
+        parsed(DefinitionKind::Prompt, &bare),
+        Ok(json!({"name": "p"}))
+    );
     let members = json!({
         "name": "r", "title": null, "description": null, "mimeType": null, "icons": null,
         "annotations": {"audience": null, "priority": null, "lastModified": null}, "_meta": null,
@@ -128,21 +131,36 @@ fn a_member_of_another_type_is_named_with_its_path() {
             json!({"inputSchema": {"$schema": 7}}),
             "its `inputSchema.$schema` is not a string",
         ),
-        (json!({"outputSchema": true}), "its `outputSchema` is not an object"),
+        (
+            json!({"outputSchema": true}),
+            "its `outputSchema` is not an object",
+        ),
         (json!({"title": 1}), "its `title` is not a string"),
-        (json!({"description": ["a"]}), "its `description` is not a string"),
+        (
+            json!({"description": ["a"]}),
+            "its `description` is not a string",
+        ),
         (
             json!({"annotations": {"readOnlyHint": "yes"}}),
             "its `annotations.readOnlyHint` is not true or false",
         ),
-        (json!({"annotations": []}), "its `annotations` is not an object"),
+        (
+            json!({"annotations": []}),
+            "its `annotations` is not an object",
+        ),
         (json!({"_meta": "x"}), "its `_meta` is not an object"),
         (
             json!({"execution": {"taskSupport": "maybe"}}),
             "its `execution.taskSupport` is not one of the values of the protocol",
         ),
-        (json!({"icons": [{"sizes": []}]}), "its `icons[0].src` is not a string"),
-        (json!({"icons": [{"src": null}]}), "its `icons[0].src` is not a string"),
+        (
+            json!({"icons": [{"sizes": []}]}),
+            "its `icons[0].src` is not a string",
+        ),
+        (
+            json!({"icons": [{"src": null}]}),
+            "its `icons[0].src` is not a string",
+        ),
         (json!({"icons": [null]}), "its `icons[0]` is not an object"),
         (
             json!({"icons": [{"src": "a"}, {"src": "a", "sizes": "48x48"}]}),
