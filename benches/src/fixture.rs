@@ -61,6 +61,7 @@ fn server(id: &str) -> Result<Server> {
         source: toolgate_model::ServerSource::remote("https://tools.example/mcp".parse()?),
         credential: None,
         era: EraPolicy::Probe,
+        protocol_version: None,
         timeouts: CallTimeouts::default(),
         drift: DriftPolicy::default(),
         relay: RelayPolicy::default(),

@@ -288,6 +288,7 @@ pub(crate) fn server(id: &str) -> Server {
         source: toolgate_model::ServerSource::remote("http://127.0.0.1:9/mcp".parse().unwrap()),
         credential: None,
         era: EraPolicy::Probe,
+        protocol_version: None,
         timeouts: CallTimeouts::default(),
         drift: DriftPolicy::Follow,
         relay: RelayPolicy::default(),

@@ -15,7 +15,7 @@ fn documented_script_commands_parse() {
         "toolgate up --data-dir d --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0",
         "toolgate apply -f - --dry-run",
         "toolgate get gw tools -o json",
-        "toolgate server add a --url http://x/mcp --header K=V --era legacy",
+        "toolgate server add a --url http://x/mcp --header K=V --era legacy --protocol-version 2025-06-18",
         "toolgate gateway create g --server a --server b --tools all --prefix never",
         "toolgate token create ci --gateway g --ttl 30d -o json",
         "toolgate tools list --gateway g --token t",

@@ -45,6 +45,7 @@ pub(crate) fn server(org: &str, id: &str, credential: Option<&str>) -> Server {
         source: toolgate_model::ServerSource::remote("http://127.0.0.1:9/mcp".parse().unwrap()),
         credential: credential.map(slug),
         era: EraPolicy::Probe,
+        protocol_version: None,
         timeouts: CallTimeouts::default(),
         drift: DriftPolicy::Follow,
         relay: RelayPolicy::default(),

@@ -113,7 +113,7 @@ impl ServerInspector {
         let peer = detect(
             &self.http,
             &endpoint,
-            target.era,
+            target.protocol,
             &self.implementation,
             &self.drain,
         )

@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use toolgate_model::{
-    CallTimeouts, CredentialScope, EraPolicy, ObjectName, Server, snapshot::CredentialRef,
-};
+use toolgate_client::ConfiguredProtocol;
+use toolgate_model::{CallTimeouts, CredentialScope, ObjectName, Server, snapshot::CredentialRef};
 use url::Url;
 
 /// Servers to probe. A server whose target changes is probed at once.
@@ -19,8 +18,8 @@ pub struct ProbeTarget {
     pub url: Url,
     /// Credential to present. Its revision changes with its value.
     pub credential: Option<CredentialRef>,
-    /// Protocol era to use.
-    pub era: EraPolicy,
+    /// Protocol era and version to use.
+    pub protocol: ConfiguredProtocol,
     /// Timeouts of one request.
     pub timeouts: CallTimeouts,
 }
@@ -38,7 +37,10 @@ impl ProbeTarget {
             server: server.name.clone(),
             url: server.source.endpoints().first().url.clone(),
             credential,
-            era: server.era,
+            protocol: ConfiguredProtocol {
+                era: server.era,
+                version: server.protocol_version,
+            },
             timeouts: server.timeouts,
         }
     }

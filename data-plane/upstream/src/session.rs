@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use toolgate_client::{HttpSseStream, RequestHeaders, delete, handshake};
+use toolgate_client::{HttpSseStream, RequestHeaders, VersionOffer, delete, handshake};
 use toolgate_data_core::{
     port::{
         BoxedFuture, HandshakeResult, TransportState, UpstreamSessionHandle, UpstreamSessionKey,
@@ -64,8 +64,8 @@ async fn initialize(
     let known = server
         .protocol_version
         .as_deref()
-        .and_then(versions::legacy);
-    let version = known.unwrap_or(versions::LATEST_LEGACY);
+        .and_then(versions::accepted_from_server);
+    let version = VersionOffer::Preferred(known.unwrap_or(versions::LATEST_LEGACY));
     // A handshake needs no client: the long timeout of tools does not apply.
     let endpoint = authenticated
         .endpoint

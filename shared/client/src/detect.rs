@@ -1,5 +1,6 @@
 //! Era detection. A modern request is tried first; a server without a modern response is treated as legacy, and
-//! `initialize` decides. No single error code decides, except codes sent only by modern servers.
+//! `initialize` decides. No single error code decides, except codes sent only by modern servers. A version pinned by the
+//! operator decides without a probe.
 
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use http::StatusCode;
 use serde_json::Value;
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{RpcError, error::codes, message::Implementation, versions};
-use toolgate_model::EraPolicy;
+use toolgate_model::{Era, EraPolicy, ProtocolVersion};
 use toolgate_runtime::drain::Drain;
 
 use crate::{
     endpoint::ServerEndpoint,
     error::{ClientError, shorten},
-    legacy::LegacySession,
+    legacy::{LegacySession, VersionOffer},
     modern::{self, ModernClient},
     rpc_client::RpcClient,
     server_client::ServerClient,
@@ -25,17 +26,35 @@ pub type DetectedClient = ServerClient;
 /// Timeout of the first request, which a legacy server need not understand.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Detects a server's era, or enforces the era of `policy`, and connects a client. The stream of an HTTP+SSE server
-/// (2024-11-05) is read under `drain`.
+/// Protocol configured for a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConfiguredProtocol {
+    /// Era, or a probe.
+    pub era: EraPolicy,
+    /// Version to speak. It takes precedence over the era.
+    pub version: Option<ProtocolVersion>,
+}
+
+/// Detects a server's era, or enforces the configured era and version, and connects a client. The stream of an HTTP+SSE
+/// server (2024-11-05) is read under `drain`.
 pub async fn detect(
     http: &HttpClient,
     endpoint: &ServerEndpoint,
-    policy: EraPolicy,
+    configured: ConfiguredProtocol,
     us: &Implementation,
     drain: &Drain,
 ) -> Result<DetectedClient, ClientError> {
+    let policy = match configured.version {
+        Some(pinned) if pinned.era() == Era::Legacy => {
+            let offer = VersionOffer::Pinned(pinned.as_str());
+            return legacy(http, endpoint, offer, us, drain).await;
+        }
+        Some(_) => EraPolicy::Modern,
+        None => configured.era,
+    };
     if policy == EraPolicy::Legacy {
-        return legacy(http, endpoint, versions::LATEST_LEGACY, us, drain).await;
+        let offer = VersionOffer::Preferred(versions::LATEST_LEGACY);
+        return legacy(http, endpoint, offer, us, drain).await;
     }
     let probing = policy == EraPolicy::Probe;
     let line = RpcClient {
@@ -62,6 +81,8 @@ pub async fn detect(
         Err(error) => match verdict(&error) {
             _ if !probing => return Err(error),
             EraVerdict::Legacy(version) => version,
+            // Some servers and the gateways in front of them let `initialize` pass only.
+            EraVerdict::Denied => versions::LATEST_LEGACY,
             EraVerdict::Neither | EraVerdict::Retry => return Err(error),
             EraVerdict::NoCommonVersion(theirs) => return Err(no_common(&theirs)),
         },
@@ -70,13 +91,14 @@ pub async fn detect(
         let theirs = format!("only {version}");
         return Err(ClientError::NoCommonVersion { theirs });
     }
-    legacy(http, endpoint, version, us, drain).await
+    let offer = VersionOffer::Preferred(version);
+    legacy(http, endpoint, offer, us, drain).await
 }
 
 async fn legacy(
     http: &HttpClient,
     endpoint: &ServerEndpoint,
-    version: &str,
+    version: VersionOffer<'_>,
     us: &Implementation,
     drain: &Drain,
 ) -> Result<DetectedClient, ClientError> {
@@ -91,6 +113,8 @@ enum EraVerdict {
     Legacy(&'static str),
     /// The server rejected a version that it lists as supported: one retry with the same version.
     Retry,
+    /// Access was denied, which can depend on the method: `initialize` decides.
+    Denied,
     /// Inconclusive: the failure is unrelated to the era and would occur in any.
     Neither,
     /// Modern, but without a common version.
@@ -108,10 +132,8 @@ fn verdict(error: &ClientError) -> EraVerdict {
             EraVerdict::Neither
         }
         ClientError::Status(problem) => match problem.status {
-            // Access was denied: `initialize` would be denied too.
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-                EraVerdict::Neither
-            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => EraVerdict::Denied,
+            StatusCode::TOO_MANY_REQUESTS => EraVerdict::Neither,
             _ => EraVerdict::Legacy(versions::LATEST_LEGACY),
         },
         ClientError::Timeout(_)
@@ -137,6 +159,9 @@ fn modern_error(rpc: &RpcError) -> EraVerdict {
         .take(32)
         .map(str::to_owned)
         .collect();
+    if names.is_empty() {
+        return EraVerdict::Legacy(versions::LATEST_LEGACY);
+    }
     match common(&names) {
         Some(versions::MODERN) => EraVerdict::Retry,
         // The only common version starts with `initialize`.
@@ -148,7 +173,8 @@ fn modern_error(rpc: &RpcError) -> EraVerdict {
 /// Returns the newest version supported by both.
 fn common(theirs: &[String]) -> Option<&'static str> {
     let offered = |ours: &&str| theirs.iter().any(|version| version == ours);
-    versions::ALL.into_iter().find(offered)
+    let ours = versions::ALL.into_iter().chain([versions::OLDEST]);
+    ours.into_iter().find(offered)
 }
 
 fn no_common(theirs: &[String]) -> ClientError {

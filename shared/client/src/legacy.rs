@@ -1,5 +1,7 @@
 //! Sessions with a legacy server: `initialize`, requests, the GET stream, and `DELETE`.
 
+mod version_refusal;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -19,6 +21,7 @@ use crate::{
     endpoint::ServerEndpoint,
     error::ClientError,
     http_sse::{HttpSseStream, may_be_http_sse},
+    reply::ServerReply,
     rpc_client::{RpcClient, RpcResponse},
     send::{RequestHeaders, delete, send},
     server_client::ServerFacts,
@@ -48,13 +51,22 @@ pub struct LegacySession {
 /// Maximum length of an accepted session id in bytes.
 const MAX_SESSION_ID: usize = 4096;
 
-/// Opens a session: `initialize` in `version`, then `notifications/initialized`. `capabilities` is a JSON object with
-/// the client capabilities offered to the server. If the server rejects Streamable HTTP, the HTTP+SSE transport
-/// (2024-11-05) is tried, with a stream read under `drain`.
+/// Version offered to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionOffer<'a> {
+    /// The server may select another one. If it refuses this one instead, others are offered.
+    Preferred(&'a str),
+    /// No other version is used.
+    Pinned(&'a str),
+}
+
+/// Opens a session: `initialize` with the offered version, then `notifications/initialized`. `capabilities` is a JSON
+/// object with the client capabilities offered to the server. If the server rejects Streamable HTTP, the HTTP+SSE
+/// transport (2024-11-05) is tried, with a stream read under `drain`.
 pub async fn handshake(
     http: &HttpClient,
     endpoint: &ServerEndpoint,
-    version: &str,
+    offer: VersionOffer<'_>,
     capabilities: &str,
     us: &Implementation,
     drain: &Drain,
@@ -63,15 +75,17 @@ pub async fn handshake(
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
-    // Ids must not repeat within a session: later requests start at 1.
-    let request = message::initialize("0", version, capabilities, us);
-    let asked = line.ask(RequestHeaders::none(), "0", request.clone()).await;
-    let (answered, reply) = match asked {
+    let initialize = Initialize {
+        offer,
+        capabilities,
+        us,
+    };
+    let (answered, reply) = match initialize.negotiate(&line).await {
         Err(error) if may_be_http_sse(&error) => {
             let opened = HttpSseStream::open(http, endpoint, drain).await?;
             // The server does not support HTTP+SSE either: its first error is reported.
             line.endpoint.http_sse = Some(opened.ok_or(error)?);
-            line.ask(RequestHeaders::none(), "0", request).await?
+            initialize.negotiate(&line).await?
         }
         asked => asked?,
     };
@@ -80,6 +94,12 @@ pub async fn handshake(
         let theirs = facts.version;
         return Err(ClientError::NoCommonVersion { theirs });
     };
+    if let VersionOffer::Pinned(pinned) = offer
+        && pinned != version
+    {
+        let words = format!("the server answers in {version}, and {pinned} is pinned");
+        return Err(ClientError::Protocol(words.into()));
+    }
     let session = reply.session().cloned().map(|mut id| {
         // The session id grants access to the session.
         id.set_sensitive(true);
@@ -102,6 +122,44 @@ pub async fn handshake(
     })
 }
 
+/// `initialize` of one session.
+struct Initialize<'a> {
+    offer: VersionOffer<'a>,
+    capabilities: &'a str,
+    us: &'a Implementation,
+}
+
+impl Initialize<'_> {
+    /// Sends `initialize`; if the server refuses the version, again with the next one. Reports the first error.
+    async fn negotiate(&self, line: &RpcClient) -> Result<(RpcResponse, ServerReply), ClientError> {
+        let preferred = match self.offer {
+            VersionOffer::Pinned(version) => return self.send(line, version).await,
+            VersionOffer::Preferred(version) => version,
+        };
+        let first = self.send(line, preferred).await;
+        let Err(refused) = &first else { return first };
+        let Some(others) = version_refusal::versions_to_offer(refused, preferred) else {
+            return first;
+        };
+        for version in others {
+            if let Ok(answered) = self.send(line, version).await {
+                return Ok(answered);
+            }
+        }
+        first
+    }
+
+    async fn send(
+        &self,
+        line: &RpcClient,
+        version: &str,
+    ) -> Result<(RpcResponse, ServerReply), ClientError> {
+        // Ids must not repeat within a session: later requests start at 1.
+        let request = message::initialize("0", version, self.capabilities, self.us);
+        line.ask(RequestHeaders::none(), "0", request).await
+    }
+}
+
 fn is_session_id(id: &HeaderValue) -> bool {
     let bytes = id.as_bytes();
     let visible = bytes.iter().all(|byte| (0x21..=0x7e).contains(byte));
@@ -113,12 +171,12 @@ impl LegacySession {
     pub async fn open(
         http: &HttpClient,
         endpoint: &ServerEndpoint,
-        version: &str,
+        offer: VersionOffer<'_>,
         us: &Implementation,
         drain: &Drain,
     ) -> Result<Self, ClientError> {
         let handshake =
-            handshake(http, endpoint, version, apps::PAGE_CAPABILITIES, us, drain).await?;
+            handshake(http, endpoint, offer, apps::PAGE_CAPABILITIES, us, drain).await?;
         let line = RpcClient {
             http: http.clone(),
             endpoint: endpoint.clone().with_http_sse(handshake.http_sse.clone()),

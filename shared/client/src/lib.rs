@@ -25,12 +25,12 @@ mod rpc_client;
 
 pub use body::LimitedBody;
 pub use changes::{ServerChange, ServerChangeFeed, listen, session_changes};
-pub use detect::{DetectedClient, detect};
+pub use detect::{ConfiguredProtocol, DetectedClient, detect};
 pub use endpoint::{ReadLimits, ServerEndpoint};
 pub use error::{ClientError, StatusProblem, TimeoutPhase};
 pub use events::EventStream;
 pub use http_sse::HttpSseStream;
-pub use legacy::{LegacyHandshake, LegacySession, handshake};
+pub use legacy::{LegacyHandshake, LegacySession, VersionOffer, handshake};
 pub use listing::{ListingLimits, ListingTruncation, ServerListing};
 pub use modern::{ModernClient, next_id};
 pub use reply::{ReplyBody, ServerReply};

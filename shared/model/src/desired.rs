@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CredentialScope, ObjectName, RateLimit, SealedBlob, ServerSource, Slug, Timestamp, TokenHash,
+    CredentialScope, ObjectName, ProtocolVersion, RateLimit, SealedBlob, ServerSource, Slug,
+    Timestamp, TokenHash,
 };
 
 /// Metadata common to all kinds.
@@ -139,6 +140,9 @@ pub struct Server {
     pub credential: Option<Slug>,
     /// Protocol era to use.
     pub era: EraPolicy,
+    /// Protocol version to speak; `None` negotiates one. It is of the era, if that is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol_version: Option<ProtocolVersion>,
     /// Timeouts of a call.
     pub timeouts: CallTimeouts,
     /// Behavior when the server changes a tool.

@@ -9,6 +9,7 @@ pub mod kind;
 pub mod name;
 pub mod observed;
 pub mod principal;
+pub mod protocol_version;
 pub mod rate_limit;
 pub mod secret;
 pub mod snapshot;
@@ -26,6 +27,7 @@ pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
 pub use observed::{Definition, Era, ProxyStatus, ResourceRefusal, ServerDefinitions};
 pub use principal::{Principal, TokenSubject};
+pub use protocol_version::{ProtocolVersion, UnknownVersion};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use secret::{SealedBlob, TokenHash};
 pub use snapshot::{

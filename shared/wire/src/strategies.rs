@@ -142,6 +142,15 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
         Just(EraPolicy::Legacy),
         Just(EraPolicy::Modern)
     ];
+    let version = option::of(proptest::sample::select(ProtocolVersion::ALL.to_vec()));
+    let protocol = (era, version).prop_map(|(era, version)| {
+        let fits = |version: &ProtocolVersion| match era {
+            EraPolicy::Probe => true,
+            EraPolicy::Legacy => version.era() == Era::Legacy,
+            EraPolicy::Modern => version.era() == Era::Modern,
+        };
+        (era, version.filter(fits))
+    });
     let drift = prop_oneof![
         Just(DriftPolicy::Follow),
         Just(DriftPolicy::Pin),
@@ -150,8 +159,15 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
     let credential = option::of(slug());
     let bounds = (max_answer(), rate_limits());
     let policy = (timeouts(), drift, relay(), sharing(), bounds);
-    (name(), meta(), endpoints(), credential, era, policy).prop_map(
-        |(name, meta, endpoints, credential, era, (timeouts, drift, relay, sharing, bounds))| {
+    (name(), meta(), endpoints(), credential, protocol, policy).prop_map(
+        |(
+            name,
+            meta,
+            endpoints,
+            credential,
+            (era, protocol_version),
+            (timeouts, drift, relay, sharing, bounds),
+        )| {
             let (max_answer, rate_limits) = bounds;
             Server {
                 name,
@@ -159,6 +175,7 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
                 source: ServerSource::Remote { endpoints },
                 credential,
                 era,
+                protocol_version,
                 timeouts,
                 drift,
                 relay,

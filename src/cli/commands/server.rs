@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use toolgate_model::MaxAnswer;
+use toolgate_model::{MaxAnswer, ProtocolVersion};
 
 use crate::cli::{
     client::{
@@ -59,6 +59,9 @@ pub struct AddServerArgs {
     /// Protocol era to speak.
     #[arg(long, value_enum, default_value_t)]
     pub era: EraPolicyArg,
+    /// Protocol version to speak, for a server that refuses others; a version is negotiated otherwise.
+    #[arg(long, value_name = "VERSION", value_parser = protocol_version)]
+    pub protocol_version: Option<ProtocolVersion>,
     /// Maximum size of one message that it may answer with, in MiB.
     #[arg(long, default_value_t = MaxAnswer::default().mebibytes(), value_name = "MIB",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MaxAnswer::MAX_MEBIBYTES)))]
@@ -87,6 +90,11 @@ pub enum EraPolicyArg {
     Legacy,
     /// Stateless: 2026-07-28.
     Modern,
+}
+
+fn protocol_version(text: &str) -> Result<ProtocolVersion, String> {
+    text.parse()
+        .map_err(|unknown| format!("`{text}` {unknown}"))
 }
 
 impl EraPolicyArg {
@@ -150,6 +158,7 @@ impl AddServerArgs {
             "url": self.url,
             "credential": credential,
             "era": self.era.as_proto(),
+            "protocolVersion": self.protocol_version.map(ProtocolVersion::as_str).unwrap_or_default(),
             "description": self.description,
             "maxAnswerMib": self.max_answer,
         } });

@@ -51,9 +51,12 @@ fn credential(state: &StoreState, server: &Server) -> Result<Option<CredentialRe
     }
 }
 
-/// Returns the protocol era and version of a server. An era set by the operator takes precedence over the probed
-/// era. The version is used only if it was probed with the same era.
+/// Returns the protocol era and version of a server. A version or an era set by the operator takes precedence over what
+/// was probed. The probed version is used only if it was probed with the same era.
 fn protocol(state: &StoreState, server: &Server) -> (Option<Era>, String) {
+    if let Some(pinned) = server.protocol_version {
+        return (Some(pinned.era()), pinned.to_string());
+    }
     let seen = state.definitions.get(&server.name);
     let seen_era = seen.and_then(|catalogue| catalogue.era);
     let era = match server.era {

@@ -1,7 +1,9 @@
 //! Tests of exposed names, and of the isolation of problems to the affected object.
 
 use proptest::prelude::*;
-use toolgate_model::{BindingSelection, DriftPolicy, PrefixMode, ResourceKind, SnapshotResource};
+use toolgate_model::{
+    BindingSelection, DriftPolicy, Era, PrefixMode, ResourceKind, SnapshotResource,
+};
 
 use super::*;
 
@@ -390,4 +392,23 @@ proptest! {
         let two = exposed_name(PrefixMode::Always, &slug("files"), &format!("{long}{other}"));
         prop_assert_ne!(one, two);
     }
+}
+
+#[test]
+fn a_pinned_version_takes_precedence_over_the_probed_one() {
+    let mut world = StoreFixture::with(&["acme"]);
+    let mut pinned = server("acme", "old", None);
+    pinned.protocol_version = "2025-03-26".parse().ok();
+    world.create(OperatorObject::Server(pinned)).unwrap();
+    let mut seen = catalogue("acme", "old", &["a"]);
+    seen.era = Some(Era::Modern);
+    seen.protocol_version = "2026-07-28".to_owned();
+    world.run(Command::RecordDefinitions(seen)).unwrap();
+    let compiled = compile(&world.state);
+    let entry = &compiled.snapshot.entries[&key(ResourceKind::Server, "old")];
+    let SnapshotResource::Server(served) = &*entry.resource else {
+        panic!("not a server")
+    };
+    assert_eq!(served.era, Some(Era::Legacy));
+    assert_eq!(served.protocol_version, "2025-03-26");
 }

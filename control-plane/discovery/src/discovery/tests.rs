@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
-use toolgate_model::{CallTimeouts, Era, EraPolicy, snapshot::CredentialRef};
+use toolgate_model::{CallTimeouts, Era, snapshot::CredentialRef};
 use toolgate_runtime::{clock, drain};
 
 use super::*;
@@ -117,7 +117,7 @@ fn target(id: &str, url: &str) -> ProbeTarget {
         server: name(id),
         url: url.parse().unwrap(),
         credential: None,
-        era: EraPolicy::Probe,
+        protocol: toolgate_client::ConfiguredProtocol::default(),
         timeouts: CallTimeouts {
             first_byte: Duration::from_secs(2),
             ..CallTimeouts::default()

@@ -4,7 +4,7 @@ use http::StatusCode;
 use toolgate_client::ListingTruncation;
 use toolgate_egress::EgressError;
 use toolgate_mcp::definition::{DefinitionError, RejectedDefinition};
-use toolgate_model::{CallTimeouts, EraPolicy, ObjectName, snapshot::CredentialRef};
+use toolgate_model::{CallTimeouts, ObjectName, snapshot::CredentialRef};
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn target(credential: bool) -> ProbeTarget {
             revision: 1,
             scope: Default::default(),
         }),
-        era: EraPolicy::Probe,
+        protocol: toolgate_client::ConfiguredProtocol::default(),
         timeouts: CallTimeouts::default(),
     }
 }

@@ -38,7 +38,19 @@ pub(crate) fn endpoint(url: &str) -> ServerEndpoint {
 }
 
 /// Runs the detection; returns the result and the methods received by the server.
-async fn found<S>(policy: EraPolicy, script: S) -> (Result<ServerClient, ClientError>, Vec<String>)
+async fn found<S>(era: EraPolicy, script: S) -> (Result<ServerClient, ClientError>, Vec<String>)
+where
+    S: Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
+{
+    let configured = ConfiguredProtocol { era, version: None };
+    found_with(configured, script).await
+}
+
+/// Like [`found`], with a configured version.
+async fn found_with<S>(
+    configured: ConfiguredProtocol,
+    script: S,
+) -> (Result<ServerClient, ClientError>, Vec<String>)
 where
     S: Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
 {
@@ -51,7 +63,7 @@ where
         script(&seen)
     });
     let url = url.await.unwrap();
-    let peer = detect(&http(), &endpoint(&url), policy, &us(), &drain).await;
+    let peer = detect(&http(), &endpoint(&url), configured, &us(), &drain).await;
     let asked = asked.lock().unwrap().clone();
     (peer, asked)
 }
@@ -171,12 +183,105 @@ async fn a_recognised_modern_error_never_falls_back() {
 }
 
 #[tokio::test]
-async fn an_authorization_failure_tries_no_other_era() {
-    let (peer, asked) = found(EraPolicy::Probe, |_| {
-        fake_server::reply(401, "text/plain", "")
-    })
-    .await;
-    assert_eq!(peer.unwrap_err().status(), Some(StatusCode::UNAUTHORIZED));
+async fn a_denied_probe_tries_the_other_era_before_it_gives_up() {
+    let ways: [fn(&RecordedRequest) -> ScriptedResponse; 3] = [
+        |_| fake_server::reply(401, "text/plain", ""),
+        |_| fake_server::reply(403, "text/html", "<h1>no</h1>"),
+        |seen| fake_server::error(403, seen, -32000, &json!(null)),
+    ];
+    for way in ways {
+        let (peer, asked) = found(EraPolicy::Probe, legacy_server(way)).await;
+        assert_eq!(peer.unwrap().era(), Era::Legacy);
+        assert_eq!(
+            asked,
+            ["server/discover", "initialize", "notifications/initialized"]
+        );
+        let (peer, asked) = found(EraPolicy::Probe, way).await;
+        let status = peer.unwrap_err().status().unwrap();
+        assert!(matches!(status.as_u16(), 401 | 403), "{status}");
+        assert_eq!(asked, ["server/discover", "initialize"]);
+    }
+}
+
+/// Returns the script of a server that accepts one version only, with this response to any other.
+fn server_of_one_version(
+    version: &'static str,
+    refused: fn(&RecordedRequest) -> ScriptedResponse,
+) -> impl Fn(&RecordedRequest) -> ScriptedResponse {
+    move |seen| match seen.rpc_method() {
+        "initialize" if seen.message["params"]["protocolVersion"] == version => {
+            fake_server::initialized(seen)
+        }
+        "initialize" => refused(seen),
+        "notifications/initialized" => fake_server::accepted(),
+        _ => fake_server::error(200, seen, -32601, &json!(null)),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_a_version_is_offered_those_that_it_names_and_then_older_ones() {
+    let named: fn(&RecordedRequest) -> ScriptedResponse = |seen| {
+        let data = json!({ "supported": ["2024-11-05", "1999-01-01"], "requested": "2025-11-25" });
+        fake_server::error(200, seen, -32602, &data)
+    };
+    let (peer, asked) = found(EraPolicy::Probe, server_of_one_version("2024-11-05", named)).await;
+    assert_eq!(peer.unwrap().facts().version, "2024-11-05");
+    assert_eq!(asked.len(), 4, "{asked:?}");
+    let ways: [fn(&RecordedRequest) -> ScriptedResponse; 4] = [
+        |seen| fake_server::error(200, seen, -32602, &json!(null)),
+        |seen| fake_server::error(400, seen, -32602, &json!({ "supported": [] })),
+        |seen| {
+            let error = json!({ "code": -32000, "message": "Unsupported protocol version" });
+            let id = &seen.message["id"];
+            fake_server::json_reply(400, &json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+        },
+        |_| fake_server::reply(400, "text/plain", "Bad Request"),
+    ];
+    for way in ways {
+        for version in ["2025-06-18", "2025-03-26"] {
+            let (peer, _) = found(EraPolicy::Legacy, server_of_one_version(version, way)).await;
+            assert_eq!(peer.unwrap().facts().version, version);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_does_not_refuse_a_version_is_not_repeated_with_another() {
+    let failing = |seen: &RecordedRequest| fake_server::error(200, seen, -32603, &json!(null));
+    let (peer, asked) = found(EraPolicy::Legacy, failing).await;
+    assert_eq!(peer.unwrap_err().rpc().map(|rpc| rpc.code), Some(-32603));
+    assert_eq!(asked, ["initialize"]);
+}
+
+#[tokio::test]
+async fn a_pinned_version_is_the_only_one_that_is_used() {
+    let pin = |version: &str| ConfiguredProtocol {
+        era: EraPolicy::Probe,
+        version: version.parse().ok(),
+    };
+    let refused: fn(&RecordedRequest) -> ScriptedResponse =
+        |seen| fake_server::error(200, seen, -32602, &json!(null));
+    for version in ["2025-06-18", "2024-11-05"] {
+        let server = server_of_one_version(version, refused);
+        let (peer, asked) = found_with(pin(version), server).await;
+        assert_eq!(peer.unwrap().facts().version, version);
+        assert_eq!(asked, ["initialize", "notifications/initialized"]);
+    }
+    let server = server_of_one_version("2025-03-26", refused);
+    let (peer, asked) = found_with(pin("2025-06-18"), server).await;
+    assert_eq!(peer.unwrap_err().rpc().map(|rpc| rpc.code), Some(-32602));
+    assert_eq!(asked, ["initialize"]);
+    let older = |seen: &RecordedRequest| {
+        let result = json!({ "protocolVersion": "2025-03-26", "capabilities": {} });
+        fake_server::result(seen, &result)
+    };
+    let (peer, _) = found_with(pin("2025-06-18"), older).await;
+    assert_eq!(
+        peer.unwrap_err().public_message(),
+        "the server answers in 2025-03-26, and 2025-06-18 is pinned"
+    );
+    let (peer, asked) = found_with(pin("2026-07-28"), fake_server::discovered).await;
+    assert_eq!(peer.unwrap().era(), Era::Modern);
     assert_eq!(asked, ["server/discover"]);
 }
 
@@ -216,7 +321,7 @@ async fn an_unreachable_server_fails_immediately() {
     let peer = detect(
         &http(),
         &endpoint("http://127.0.0.1:1/mcp"),
-        EraPolicy::Probe,
+        ConfiguredProtocol::default(),
         &us(),
         &drain::new().0,
     )

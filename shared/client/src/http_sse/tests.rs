@@ -75,7 +75,14 @@ async fn talk(
     let script = Arc::clone(&server);
     let url = fake_server::start(drain, move |seen| script.answer(named, status, &seen));
     let endpoint = endpoint(&url.await.unwrap());
-    let peer = detect(&http(), &endpoint, EraPolicy::Probe, &us(), drain).await;
+    let peer = detect(
+        &http(),
+        &endpoint,
+        crate::ConfiguredProtocol::default(),
+        &us(),
+        drain,
+    )
+    .await;
     (server, peer)
 }
 
@@ -157,7 +164,11 @@ async fn a_failed_http_sse_fallback_reports_the_first_error() {
     let (drain, _trigger) = drain::new();
     let url = fake_server::start(&drain, |_| fake_server::reply(404, "text/plain", "no"));
     let endpoint = endpoint(&url.await.unwrap());
-    let peer = detect(&http(), &endpoint, EraPolicy::Legacy, &us(), &drain).await;
+    let legacy_only = crate::ConfiguredProtocol {
+        era: EraPolicy::Legacy,
+        version: None,
+    };
+    let peer = detect(&http(), &endpoint, legacy_only, &us(), &drain).await;
     assert_eq!(peer.unwrap_err().status(), Some(StatusCode::NOT_FOUND));
 }
 

@@ -45,9 +45,15 @@ async fn a_session_is_opened_used_and_ended() {
     );
     let mut endpoint = endpoint(&url);
     endpoint.header = Some(header);
-    let session = LegacySession::open(&http(), &endpoint, "2025-06-18", &us(), &drain)
-        .await
-        .unwrap();
+    let session = LegacySession::open(
+        &http(),
+        &endpoint,
+        VersionOffer::Preferred("2025-06-18"),
+        &us(),
+        &drain,
+    )
+    .await
+    .unwrap();
     assert_eq!(session.handshake().version, "2025-06-18");
     assert_eq!(session.facts().instructions, "be kind");
     let peer = ServerClient::Legacy(session);
@@ -94,9 +100,15 @@ async fn the_session_stream_delivers_change_notifications() {
         }
     });
     let url = url.await.unwrap();
-    let session = LegacySession::open(&http(), &endpoint(&url), "2025-11-25", &us(), &drain)
-        .await
-        .unwrap();
+    let session = LegacySession::open(
+        &http(),
+        &endpoint(&url),
+        VersionOffer::Preferred("2025-11-25"),
+        &us(),
+        &drain,
+    )
+    .await
+    .unwrap();
     let mut changes = session.changes().await.unwrap().unwrap();
     assert_eq!(changes.next().await.unwrap(), Some(ServerChange::Tools));
     assert_eq!(changes.next().await.unwrap(), None);
@@ -113,9 +125,15 @@ async fn a_server_without_a_stream_has_no_feed() {
         }
     });
     let url = url.await.unwrap();
-    let session = LegacySession::open(&http(), &endpoint(&url), "2025-11-25", &us(), &drain)
-        .await
-        .unwrap();
+    let session = LegacySession::open(
+        &http(),
+        &endpoint(&url),
+        VersionOffer::Preferred("2025-11-25"),
+        &us(),
+        &drain,
+    )
+    .await
+    .unwrap();
     assert!(session.changes().await.unwrap().is_none());
 }
 
@@ -148,9 +166,15 @@ async fn invalid_server_messages_are_descriptive_errors() {
             HeaderName::from_static("x-case"),
             HeaderValue::from_static(case),
         ));
-        let error = LegacySession::open(&http(), &endpoint, "2025-11-25", &us(), &drain)
-            .await
-            .unwrap_err();
+        let error = LegacySession::open(
+            &http(),
+            &endpoint,
+            VersionOffer::Preferred("2025-11-25"),
+            &us(),
+            &drain,
+        )
+        .await
+        .unwrap_err();
         assert!(error.to_string().contains(words), "{case}: {error}");
     }
 }
@@ -169,9 +193,15 @@ async fn the_end_of_a_feed_is_reported_at_any_position() {
         _ => fake_server::accepted(),
     });
     let endpoint = endpoint(&url.await.unwrap());
-    let session = LegacySession::open(&http(), &endpoint, "2025-11-25", &us(), &drain)
-        .await
-        .unwrap();
+    let session = LegacySession::open(
+        &http(),
+        &endpoint,
+        VersionOffer::Preferred("2025-11-25"),
+        &us(),
+        &drain,
+    )
+    .await
+    .unwrap();
     let mut changes = session.changes().await.unwrap().unwrap();
     assert_eq!(changes.next().await.unwrap(), Some(ServerChange::Tools));
     assert_eq!(changes.next().await.unwrap(), None);

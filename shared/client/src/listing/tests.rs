@@ -1,7 +1,6 @@
 //! Tests of listing: complete listings, and truncation of listings that exceed a limit.
 
 use serde_json::{Value, json};
-use toolgate_model::EraPolicy;
 use toolgate_runtime::drain;
 
 use super::*;
@@ -23,7 +22,14 @@ where
         _ => script(&seen),
     });
     let url = url.await.unwrap();
-    let peer = detect(&http(), &endpoint(&url), EraPolicy::Probe, &us(), &drain).await?;
+    let peer = detect(
+        &http(),
+        &endpoint(&url),
+        crate::ConfiguredProtocol::default(),
+        &us(),
+        &drain,
+    )
+    .await?;
     peer.list(DefinitionKind::Tool, &caps).await
 }
 

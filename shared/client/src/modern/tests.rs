@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use toolgate_model::EraPolicy;
 use toolgate_runtime::drain;
 
 use super::next_id;
@@ -37,7 +36,14 @@ async fn every_feed_has_a_unique_id() {
     let mut feeds = Vec::new();
     for _ in 0..3 {
         let (http, endpoint, us) = (http(), endpoint(&url), us());
-        let peer = detect(&http, &endpoint, EraPolicy::Probe, &us, &drain).await;
+        let peer = detect(
+            &http,
+            &endpoint,
+            crate::ConfiguredProtocol::default(),
+            &us,
+            &drain,
+        )
+        .await;
         let peer = peer.unwrap();
         feeds.push(peer.changes().await.unwrap().unwrap());
         // Id of another client in this process.

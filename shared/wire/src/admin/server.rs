@@ -1,8 +1,8 @@
 //! Conversion of servers.
 
 use toolgate_model::{
-    CallTimeouts, DriftPolicy, Endpoint, EndpointList, EraPolicy, RelayPolicy, Server,
-    ServerSource, SessionSharing,
+    CallTimeouts, DriftPolicy, Endpoint, EndpointList, Era, EraPolicy, ProtocolVersion,
+    RelayPolicy, Server, ServerSource, SessionSharing,
 };
 use toolgate_proto::admin::v1 as pb;
 use url::Url;
@@ -53,6 +53,7 @@ impl ProtoConversion for Server {
             source: source(spec)?,
             credential,
             era,
+            protocol_version: protocol_version(&spec.protocol_version, era)?,
             timeouts: timeouts(spec.timeouts.as_ref())?,
             drift,
             relay: relay(spec.relay.as_ref()),
@@ -95,6 +96,10 @@ impl ProtoConversion for Server {
                 endpoints,
                 credential: credential.map(ToString::to_string).unwrap_or_default(),
                 era: era.into(),
+                protocol_version: self
+                    .protocol_version
+                    .map(|version| version.to_string())
+                    .unwrap_or_default(),
                 timeouts: Some(timeouts),
                 drift: drift.into(),
                 relay: Some(pb::RelayPolicy {
@@ -108,6 +113,29 @@ impl ProtoConversion for Server {
             }),
         }
     }
+}
+
+/// Reads the pinned version, which must be of the era.
+fn protocol_version(
+    given: &str,
+    era: EraPolicy,
+) -> Result<Option<ProtocolVersion>, FieldViolation> {
+    const FIELD: &str = "spec.protocol_version";
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let version: ProtocolVersion = given
+        .parse()
+        .map_err(|unknown| FieldViolation::new(FIELD, unknown))?;
+    let (fits, name) = match version.era() {
+        Era::Legacy => (era != EraPolicy::Modern, "legacy"),
+        Era::Modern => (era != EraPolicy::Legacy, "modern"),
+    };
+    if fits {
+        return Ok(Some(version));
+    }
+    let reason = format!("is of the {name} era: set `spec.era` to it, or leave it unset");
+    Err(FieldViolation::new(FIELD, reason))
 }
 
 /// Reads the source: either one URL or a list of endpoints.

@@ -138,6 +138,38 @@ fn unknown_enum_values_are_rejected_instead_of_defaulted() {
 }
 
 #[test]
+fn a_pinned_version_is_a_supported_one_of_the_era() {
+    let parsed = |version: &str, era: pb::EraPolicy| {
+        let mut server = server_of("https://example.com/mcp");
+        if let Some(spec) = &mut server.spec {
+            spec.protocol_version = version.to_owned();
+            spec.era = era.into();
+        }
+        Server::from_proto(&server)
+    };
+    use pb::EraPolicy::{Legacy, Modern, Unspecified};
+    for (version, era) in [
+        ("", Unspecified),
+        ("2024-11-05", Unspecified),
+        ("2025-06-18", Legacy),
+        ("2026-07-28", Modern),
+    ] {
+        let server = parsed(version, era).unwrap();
+        let pinned = server.protocol_version.map(|version| version.to_string());
+        assert_eq!(pinned.unwrap_or_default(), version);
+    }
+    for (version, era, reason) in [
+        ("2027-01-01", Unspecified, "use 2026-07-28, 2025-11-25"),
+        ("2025-06-18", Modern, "is of the legacy era"),
+        ("2026-07-28", Legacy, "is of the modern era"),
+    ] {
+        let invalid = parsed(version, era).unwrap_err();
+        assert_eq!(invalid.field(), "spec.protocol_version");
+        assert!(invalid.to_string().contains(reason), "{invalid}");
+    }
+}
+
+#[test]
 fn the_response_size_limit_has_a_default_and_a_maximum() {
     let said = |mebibytes| {
         let mut server = server_of("https://example.com");
