@@ -155,6 +155,9 @@ pub enum UpstreamFailure {
     /// The HTTP status is not that of a response.
     #[error("the server of this tool refused the request")]
     Status,
+    /// The HTTP status is one of a fault of the server (5xx). The tool may have run.
+    #[error("the server of this tool failed; the call may have taken effect")]
+    ServerError,
     /// The server rejected the credential, or the credential could not be resolved.
     #[error("the server of this tool does not accept its credential: ask your administrator")]
     Credential,
@@ -354,6 +357,7 @@ impl UpstreamFailure {
             Self::Timeout => "upstream_timeout",
             Self::Broken => "upstream_broken",
             Self::Status => "upstream_status",
+            Self::ServerError => "upstream_server_error",
             Self::Credential => "upstream_credential",
             Self::RateLimited => "upstream_rate_limited",
             Self::Malformed => "upstream_malformed",

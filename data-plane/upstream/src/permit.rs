@@ -54,7 +54,8 @@ impl CallPermit {
             UpstreamFailure::Unreachable
             | UpstreamFailure::Timeout
             | UpstreamFailure::Broken
-            | UpstreamFailure::Status => {
+            | UpstreamFailure::Status
+            | UpstreamFailure::ServerError => {
                 self.reported = true;
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
                 self.upstream

@@ -60,8 +60,8 @@ enum CallPhase {
     Sending,
     /// The result of a session probe.
     Probing,
-    /// The rest of a JSON document; `success` tells if the status was one of success.
-    Document { success: bool },
+    /// The rest of a JSON document; `invalid` explains one that is no answer.
+    Document { invalid: UpstreamFailure },
     /// Messages of a stream.
     Streaming,
     /// Answers of the client to a round.
@@ -77,7 +77,7 @@ enum CallPhase {
 /// Purpose of a text that is being sealed.
 #[derive(Debug)]
 enum PendingSeal {
-    RequestState { success: bool },
+    RequestState { invalid: UpstreamFailure },
     UrlElicitation(Vec<Elicitation>),
     Ticket,
 }
@@ -189,11 +189,13 @@ impl CallMachine {
             (CallPhase::Streaming, UpstreamEnd::Interrupted(failure)) => {
                 out.push(CallEffect::ResumeStream(failure));
             }
-            (CallPhase::Streaming, UpstreamEnd::Failed(failure)) => self.fail(failure, true, out),
+            (CallPhase::Streaming, UpstreamEnd::Failed(failure)) => {
+                self.fail(failure, UpstreamFailure::Malformed, out)
+            }
             (
-                CallPhase::Document { success },
+                CallPhase::Document { invalid },
                 UpstreamEnd::Interrupted(failure) | UpstreamEnd::Failed(failure),
-            ) => self.fail(failure, *success, out),
+            ) => self.fail(failure, *invalid, out),
             (
                 CallPhase::Sending
                 | CallPhase::Probing
@@ -206,20 +208,27 @@ impl CallMachine {
         }
     }
 
-    fn fail(&mut self, failure: UpstreamFailure, success: bool, out: &mut CallEffects) {
+    fn fail(&mut self, failure: UpstreamFailure, invalid: UpstreamFailure, out: &mut CallEffects) {
         let reply = self.relay.fail(failure);
-        self.conclude(reply, success, out);
+        self.conclude(reply, invalid, out);
     }
 
-    /// Ends the call with an answer of the server, or for want of one. `success` tells if the status was one of
-    /// success: otherwise, a body that is no answer is explained by the status.
-    fn conclude(&mut self, reply: ClientResponse, success: bool, out: &mut CallEffects) {
+    /// Ends the call with an answer of the server, or for want of one. A body that is no answer is explained by `invalid`,
+    /// as the status has it.
+    fn conclude(&mut self, reply: ClientResponse, invalid: UpstreamFailure, out: &mut CallEffects) {
         let running = |failure| !self.relay.is_answered() && may_be_running(failure);
         let (verdict, reply) = match reply.outcome {
-            CallOutcome::Failed(failure @ UpstreamFailure::Malformed) if !success => {
-                // The server answered: a request that it rejects does not count against its health.
-                let running = running(failure);
-                let reply = failure_response(self.relay.call(), UpstreamFailure::Status);
+            CallOutcome::Failed(malformed @ UpstreamFailure::Malformed) => {
+                let running = running(malformed);
+                // A request that the server rejects does not count against its health, a fault of its own does.
+                let failure = match invalid {
+                    UpstreamFailure::ServerError | UpstreamFailure::Timeout => invalid,
+                    _rejected => malformed,
+                };
+                let reply = match invalid {
+                    UpstreamFailure::Malformed => reply,
+                    told => failure_response(self.relay.call(), told),
+                };
                 (UpstreamVerdict::Failed { failure, running }, reply)
             }
             CallOutcome::Failed(failure) => {

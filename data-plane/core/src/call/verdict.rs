@@ -1,6 +1,6 @@
 //! Verdicts on a response: what it says of the health of its server, and if the server may still be running the call.
 
-use crate::refusal::UpstreamFailure;
+use crate::{call::event::BodyKind, refusal::UpstreamFailure};
 
 /// Outcome of one request to a server, for the circuit breaker and for cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,30 @@ pub fn of_status(status: u16) -> Option<UpstreamFailure> {
         408 | 504 => Some(UpstreamFailure::Timeout),
         429 => Some(UpstreamFailure::RateLimited),
         // Redirects are not followed: their target was not vetted.
-        300..=399 | 500..=599 => Some(UpstreamFailure::Status),
+        300..=399 => Some(UpstreamFailure::Status),
+        500..=599 => Some(UpstreamFailure::ServerError),
         _ => None,
+    }
+}
+
+/// Returns the failure that a response head stands for. `None`: the body decides. Some servers send the answers of failed
+/// calls with a status of 5xx; an answer is one, whatever its status.
+pub(super) fn of_head(status: u16, body: BodyKind) -> Option<UpstreamFailure> {
+    match (status, body) {
+        (500..=599, BodyKind::Document) => None,
+        (_, BodyKind::Document | BodyKind::Stream | BodyKind::Other | BodyKind::Empty) => {
+            of_status(status)
+        }
+    }
+}
+
+/// Returns the failure of a body that is no answer, under this status.
+pub(super) fn of_invalid_body(status: u16) -> UpstreamFailure {
+    match status {
+        200..=299 => UpstreamFailure::Malformed,
+        504 => UpstreamFailure::Timeout,
+        500..=599 => UpstreamFailure::ServerError,
+        _ => UpstreamFailure::Status,
     }
 }
 
@@ -48,6 +70,7 @@ pub(super) fn may_be_running(failure: UpstreamFailure) -> bool {
         | UpstreamFailure::TooManyOpen(_)
         | UpstreamFailure::Overloaded
         | UpstreamFailure::Status
+        | UpstreamFailure::ServerError
         | UpstreamFailure::Credential
         | UpstreamFailure::RateLimited
         | UpstreamFailure::StateTooLarge

@@ -52,7 +52,7 @@ async fn handshakes_that_fail_open_the_circuit() {
     let network = SessionNetwork::new(Arc::clone(&server.registry));
     for _ in 0..FAILURES {
         let failed = network.initialize(&key(&server)).await.unwrap_err();
-        assert_eq!(failed, UpstreamFailure::Status);
+        assert_eq!(failed, UpstreamFailure::ServerError);
     }
     let refused = network.initialize(&key(&server)).await.unwrap_err();
     assert_eq!(refused, UpstreamFailure::CircuitOpen);

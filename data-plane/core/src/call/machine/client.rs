@@ -73,7 +73,11 @@ impl CallMachine {
                 ElicitationOutput::Close(id) => out.push(CallEffect::CloseElicitation(id)),
                 ElicitationOutput::SendRound(responses) => self.send_round(responses, out),
                 ElicitationOutput::Fail => {
-                    return self.fail(UpstreamFailure::InputNotGiven, true, out);
+                    return self.fail(
+                        UpstreamFailure::InputNotGiven,
+                        UpstreamFailure::Malformed,
+                        out,
+                    );
                 }
             }
         }
@@ -123,9 +127,9 @@ impl CallMachine {
         }
         match std::mem::replace(&mut self.phase, CallPhase::Suspended) {
             CallPhase::Sealing(PendingSeal::Ticket) => self.ticket_sealed(text, out),
-            CallPhase::Sealing(PendingSeal::RequestState { success }) => {
+            CallPhase::Sealing(PendingSeal::RequestState { invalid }) => {
                 let reply = self.relay.respond_with_sealed_state(text);
-                self.conclude(reply, success, out);
+                self.conclude(reply, invalid, out);
             }
             CallPhase::Sealing(PendingSeal::UrlElicitation(urls)) => {
                 let plan = self.relay.call();

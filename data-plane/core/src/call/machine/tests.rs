@@ -212,6 +212,49 @@ fn what_is_no_answer_is_explained_by_the_status_if_that_is_one_of_failure() {
 }
 
 #[test]
+fn an_answer_under_a_status_of_a_server_error_is_delivered() {
+    for status in [500, 502, 503, 504] {
+        for (client, server) in [(Era::Modern, Era::Modern), (Era::Legacy, Era::Legacy)] {
+            let mut machine = sent(client, server);
+            assert_eq!(on(&mut machine, head(status, BodyKind::Document)), []);
+            let (before, reply) = end(on(&mut machine, good()));
+            assert_eq!(before, [ANSWERED]);
+            assert!(reply["result"]["content"].is_array(), "{reply}");
+            let mut machine = sent(client, server);
+            on(&mut machine, head(status, BodyKind::Document));
+            let error = format!(
+                r#"{{"jsonrpc":"2.0","id":{UPSTREAM_ID},"error":{{"code":-32603,"message":"broken"}}}}"#
+            );
+            let (before, reply) = end(on(&mut machine, message(&error)));
+            assert_eq!(before, [ANSWERED]);
+            assert_eq!(reply["error"]["message"], "broken", "{reply}");
+        }
+    }
+}
+
+#[test]
+fn a_server_error_without_an_answer_is_a_failure_of_the_server() {
+    for (status, failure, told) in [
+        (500, UpstreamFailure::ServerError, "upstream_server_error"),
+        (503, UpstreamFailure::ServerError, "upstream_server_error"),
+        (504, UpstreamFailure::Timeout, "upstream_timeout"),
+    ] {
+        let mut machine = sent(Era::Modern, Era::Modern);
+        assert_eq!(on(&mut machine, head(status, BodyKind::Document)), []);
+        let (before, reply) = end(on(&mut machine, message(r#"{"message":"oops"}"#)));
+        assert_eq!(before, [failed_with(failure, false)]);
+        assert_eq!(failure_of(&reply), told);
+        for body in [BodyKind::Other, BodyKind::Empty] {
+            let mut machine = sent(Era::Legacy, Era::Legacy);
+            let (before, reply) = end(on(&mut machine, head(status, body)));
+            let running = failure == UpstreamFailure::Timeout;
+            assert_eq!(before, [failed_with(failure, running)]);
+            assert_eq!(failure_of(&reply), told);
+        }
+    }
+}
+
+#[test]
 fn a_document_that_breaks_off_is_cancelled() {
     let mut machine = sent(Era::Legacy, Era::Legacy);
     on(&mut machine, head(200, BodyKind::Document));

@@ -51,7 +51,7 @@ impl CallMachine {
             }
             UpstreamHead::Response {
                 id, status, body, ..
-            } => match verdict::of_status(status) {
+            } => match verdict::of_head(status, body) {
                 Some(failure) => {
                     let running = may_be_running(failure);
                     out.push(CallEffect::SettleUpstream(UpstreamVerdict::Failed {
@@ -60,7 +60,7 @@ impl CallMachine {
                     }));
                     self.step(RetryStep::Fail(failure), out);
                 }
-                None => self.response(id, (200..300).contains(&status), body, out),
+                None => self.response(id, verdict::of_invalid_body(status), body, out),
             },
         }
     }
@@ -90,15 +90,21 @@ impl CallMachine {
         }
     }
 
-    fn response(&mut self, id: u64, success: bool, body: BodyKind, out: &mut CallEffects) {
+    fn response(
+        &mut self,
+        id: u64,
+        invalid: UpstreamFailure,
+        body: BodyKind,
+        out: &mut CallEffects,
+    ) {
         self.relay.set_upstream_id(id);
         match body {
-            BodyKind::Document => self.phase = CallPhase::Document { success },
+            BodyKind::Document => self.phase = CallPhase::Document { invalid },
             BodyKind::Stream => {
                 self.phase = CallPhase::Streaming;
                 self.conversation().timeouts_held = false;
             }
-            BodyKind::Empty => self.fail(UpstreamFailure::Malformed, success, out),
+            BodyKind::Empty => self.fail(UpstreamFailure::Malformed, invalid, out),
             BodyKind::Other => {
                 // The server is done with the request in any case.
                 let failure = UpstreamFailure::Malformed;
@@ -107,23 +113,18 @@ impl CallMachine {
                     failure,
                     running,
                 }));
-                let told = if success {
-                    failure
-                } else {
-                    UpstreamFailure::Status
-                };
-                self.step(RetryStep::Fail(told), out);
+                self.step(RetryStep::Fail(invalid), out);
             }
         }
     }
 
     pub(super) fn message(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
         match self.phase {
-            CallPhase::Document { success } => match self.relay.on_single_response(message) {
-                Ok(reply) => self.conclude(reply, success, out),
+            CallPhase::Document { invalid } => match self.relay.on_single_response(message) {
+                Ok(reply) => self.conclude(reply, invalid, out),
                 Err(IncompleteResponse::InputRequired(required)) => self.round(required, now, out),
                 Err(IncompleteResponse::SealState(state)) => {
-                    self.request_state(state, success, out)
+                    self.request_state(state, invalid, out)
                 }
                 Err(IncompleteResponse::UrlElicitation(urls)) => self.url_elicitation(urls, out),
             },
@@ -139,7 +140,7 @@ impl CallMachine {
 
     fn streamed(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
         match self.relay.on(message) {
-            RelayAction::Final(reply) => self.conclude(reply, true, out),
+            RelayAction::Final(reply) => self.conclude(reply, UpstreamFailure::Malformed, out),
             RelayAction::Progress(notice) => {
                 let limiter = &mut self.conversation().limiter;
                 let passed = limiter.progress(notice, now.elapsed);
@@ -168,7 +169,9 @@ impl CallMachine {
                 self.elicitation(ElicitationEvent::Withdrawn(id), now, out);
             }
             RelayAction::InputRequired(required) => self.round(required, now, out),
-            RelayAction::SealState(state) => self.request_state(state, true, out),
+            RelayAction::SealState(state) => {
+                self.request_state(state, UpstreamFailure::Malformed, out)
+            }
             RelayAction::UrlElicitation(urls) => self.url_elicitation(urls, out),
             RelayAction::Ignore => {}
         }
@@ -228,8 +231,8 @@ impl CallMachine {
     }
 
     /// A modern server gave its modern client a state to come back with.
-    fn request_state(&mut self, state: Box<str>, success: bool, out: &mut CallEffects) {
-        self.phase = CallPhase::Sealing(PendingSeal::RequestState { success });
+    fn request_state(&mut self, state: Box<str>, invalid: UpstreamFailure, out: &mut CallEffects) {
+        self.phase = CallPhase::Sealing(PendingSeal::RequestState { invalid });
         out.push(CallEffect::Seal(SealRequest::RequestState(state)));
     }
 
