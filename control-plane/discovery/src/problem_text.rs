@@ -4,7 +4,7 @@ use toolgate_client::{
     ClientError, ServerListing, TimeoutPhase,
     error::{StatusProblem, shorten},
 };
-use toolgate_egress::EgressErrorClass;
+use toolgate_egress::{CertificateProblem, EgressErrorClass};
 use toolgate_mcp::definition::DefinitionKind;
 
 use crate::{port::HeaderError, target::ProbeTarget};
@@ -46,7 +46,10 @@ fn noun(kind: DefinitionKind) -> &'static str {
 
 fn advice(error: &ClientError, target: &ProbeTarget) -> &'static str {
     match error {
-        ClientError::Egress(error) => of_egress(error.class()),
+        ClientError::Egress(error) => match error.certificate_problem() {
+            Some(problem) => of_certificate(problem),
+            None => of_egress(error.class()),
+        },
         ClientError::Status(problem) => of_status(problem, target),
         ClientError::Timeout(TimeoutPhase::FirstByte) => {
             "check that it is up, or raise its `first_byte` timeout"
@@ -142,6 +145,22 @@ fn of_egress(class: EgressErrorClass) -> &'static str {
             "check its certificate, and the certificate authorities that Toolgate is given"
         }
         EgressErrorClass::Broken => "check that it is up, and what stands between it and us",
+    }
+}
+
+fn of_certificate(problem: CertificateProblem) -> &'static str {
+    match problem {
+        CertificateProblem::CaAsServer => {
+            "give the server a certificate of its own, issued by that authority, and have Toolgate trust the authority"
+        }
+        CertificateProblem::Expired => "renew its certificate",
+        CertificateProblem::NotYetValid => "check its certificate, and the clocks",
+        CertificateProblem::OtherName => {
+            "use a host name of the certificate in its URL, or give it a certificate for this one"
+        }
+        CertificateProblem::UnknownAuthority => {
+            "have the operator of Toolgate trust the authority that issued it"
+        }
     }
 }
 

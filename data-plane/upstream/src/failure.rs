@@ -37,6 +37,7 @@ pub(crate) fn not_sent(error: &ClientError) -> bool {
             | EgressError::Resolve { .. }
             | EgressError::ConnectTimeout { .. }
             | EgressError::Tls(_)
+            | EgressError::Certificate { .. }
             | EgressError::TlsSetup(_)
             // The request may have been sent.
             | EgressError::Broken(_) => false,

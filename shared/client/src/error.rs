@@ -90,13 +90,18 @@ impl ClientError {
     pub fn public_message(&self) -> String {
         match self {
             Self::Request(words) => (*words).to_owned(),
-            Self::Egress(error) => match error.class() {
-                EgressErrorClass::Denied => "its URL is not one that Toolgate may go to",
-                EgressErrorClass::Unreachable => "no connection to it could be made",
-                EgressErrorClass::Tls => "no secure connection to it could be made",
-                EgressErrorClass::Broken => "the connection broke",
+            Self::Egress(error) => {
+                let class = match error.class() {
+                    EgressErrorClass::Denied => "its URL is not one that Toolgate may go to",
+                    EgressErrorClass::Unreachable => "no connection to it could be made",
+                    EgressErrorClass::Tls => "no secure connection to it could be made",
+                    EgressErrorClass::Broken => "the connection broke",
+                };
+                match error.certificate_problem() {
+                    Some(problem) => format!("{class}: {problem}"),
+                    None => class.to_owned(),
+                }
             }
-            .to_owned(),
             Self::Timeout(_)
             | Self::TooLarge(_)
             | Self::TooManyEvents(_)

@@ -16,6 +16,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::{
+    certificate::CertificateProblem,
     error::EgressError,
     policy::{self, EgressPolicy},
     resolve::HostResolver,
@@ -56,9 +57,13 @@ impl VettingConnector {
         };
         let tls = TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, TokioIo::new(TokioIo::new(tcp)));
-        let tls = tls
-            .await
-            .map_err(|error| EgressError::Tls(error.to_string()))?;
+        let tls = tls.await.map_err(|error| {
+            let detail = error.to_string();
+            match CertificateProblem::of(&error) {
+                Some(problem) => EgressError::Certificate { problem, detail },
+                None => EgressError::Tls(detail),
+            }
+        })?;
         Ok(MaybeHttpsStream::Https(TokioIo::new(tls)))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io};
 
-use crate::policy::ForbiddenAddress;
+use crate::{certificate::CertificateProblem, policy::ForbiddenAddress};
 
 /// Error of an outbound request.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,14 @@ pub enum EgressError {
     /// The TLS handshake failed, e.g. because the certificate is not valid for the host.
     #[error("no TLS with the server: {0}")]
     Tls(String),
+    /// The certificate of the server is rejected.
+    #[error("no TLS with the server: {problem} ({detail})")]
+    Certificate {
+        /// Reason.
+        problem: CertificateProblem,
+        /// Error of the verifier.
+        detail: String,
+    },
     /// The connection failed after it was established: the server may have received the request.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -70,8 +78,17 @@ impl EgressError {
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Tls(_)
+            | Self::Certificate { .. }
             | Self::TlsSetup(_) => true,
         }
+    }
+
+    /// Returns the problem of the server's certificate, if that is the error. It may be shown to others.
+    pub fn certificate_problem(&self) -> Option<CertificateProblem> {
+        let Self::Certificate { problem, .. } = self else {
+            return None;
+        };
+        Some(*problem)
     }
 
     /// Returns the class that may be shown to others. Closed, filtered and unresolvable are one class: the difference
@@ -82,7 +99,7 @@ impl EgressError {
             Self::Resolve { .. } | Self::Connect { .. } | Self::ConnectTimeout { .. } => {
                 EgressErrorClass::Unreachable
             }
-            Self::Tls(_) | Self::TlsSetup(_) => EgressErrorClass::Tls,
+            Self::Tls(_) | Self::Certificate { .. } | Self::TlsSetup(_) => EgressErrorClass::Tls,
             Self::Broken(_) => EgressErrorClass::Broken,
         }
     }

@@ -4,6 +4,7 @@
 //! address.
 
 pub mod body;
+pub mod certificate;
 pub mod control;
 pub mod error;
 pub mod http_client;
@@ -16,6 +17,7 @@ mod http1_connection;
 mod pool;
 
 pub use body::EgressRequestBody;
+pub use certificate::CertificateProblem;
 pub use control::{ClientTls, ControlConnector, control_channel};
 pub use error::{EgressError, EgressErrorClass};
 pub use http_client::{Egress, HttpClient, PoolOptions, system_roots};

@@ -116,6 +116,19 @@ fn a_problem_contains_no_address_and_no_server_text() {
 }
 
 #[test]
+fn the_certificate_of_an_authority_at_a_server_is_called_that() {
+    let error = ClientError::Egress(EgressError::Certificate {
+        problem: toolgate_egress::CertificateProblem::CaAsServer,
+        detail: "invalid peer certificate: canary".to_owned(),
+    });
+    let said = of_failure(&error, &target(false));
+    assert_eq!(
+        said,
+        "no secure connection to it could be made: its certificate is that of a certificate authority (CA), which no server may present; give the server a certificate of its own, issued by that authority, and have Toolgate trust the authority"
+    );
+}
+
+#[test]
 fn mc_03_texts_with_hidden_characters_are_flagged() {
     let hiding = |count: usize| ServerListing {
         with_hidden_characters: (0..count).map(|n| format!("t{n}")).collect(),

@@ -20,7 +20,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::error::EgressErrorClass;
+use crate::{certificate::CertificateProblem, error::EgressErrorClass};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -303,13 +303,17 @@ async fn a_broken_connection_does_not_count_as_a_connect_failure() {
 
 /// Issues a certificate for `name`; returns the server configuration and the root certificate.
 fn issued(name: &str) -> (Arc<ServerConfig>, CertificateDer<'static>) {
+    issued_with(rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap())
+}
+
+/// Issues a certificate with these parameters; returns the server configuration and the root certificate.
+fn issued_with(params: rcgen::CertificateParams) -> (Arc<ServerConfig>, CertificateDer<'static>) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::default();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let root = ca.self_signed(&ca_key).unwrap().der().clone();
     let issuer = rcgen::Issuer::new(ca, ca_key);
     let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
     let certificate = params.signed_by(&key, &issuer).unwrap().pem();
     let key = key.serialize_pem();
     let identity =
@@ -339,6 +343,53 @@ async fn tls_always_verifies_name_and_authority() {
     for (policy, host) in [(trusting, "other.test"), (loopback(), "tools.test")] {
         let error = ask(policy, host).await.unwrap_err();
         assert_eq!(error.class(), EgressErrorClass::Tls, "{error}");
+        assert!(error.connect_failed());
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_certificate_is_told_with_its_reason() {
+    let params = || rcgen::CertificateParams::new(vec!["tools.test".to_owned()]).unwrap();
+    let mut authority = params();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let mut expired = params();
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let mut early = params();
+    early.not_before = rcgen::date_time_ymd(4000, 1, 1);
+    for (params, trusted, host, problem) in [
+        (
+            authority.clone(),
+            true,
+            "tools.test",
+            CertificateProblem::CaAsServer,
+        ),
+        (
+            authority,
+            false,
+            "tools.test",
+            CertificateProblem::CaAsServer,
+        ),
+        (expired, true, "tools.test", CertificateProblem::Expired),
+        (early, true, "tools.test", CertificateProblem::NotYetValid),
+        (params(), true, "other.test", CertificateProblem::OtherName),
+        (
+            params(),
+            false,
+            "tools.test",
+            CertificateProblem::UnknownAuthority,
+        ),
+    ] {
+        let (config, root) = issued_with(params);
+        let address = server(Some(config)).await;
+        let policy = EgressPolicy {
+            extra_roots: Vec::from_iter(trusted.then_some(root)),
+            ..loopback()
+        };
+        let client = client(policy, names(&[&["127.0.0.1"]]));
+        let url = format!("https://{host}:{}/", address.port());
+        let error = client.request(get(&url)).await.unwrap_err();
+        assert_eq!(error.certificate_problem(), Some(problem), "{error}");
+        assert_eq!(error.class(), EgressErrorClass::Tls);
         assert!(error.connect_failed());
     }
 }
