@@ -85,6 +85,11 @@ pub fn of_header(error: &HeaderError, target: &ProbeTarget) -> String {
 pub fn of_listing(kind: DefinitionKind, listing: &ServerListing, over: usize) -> Option<String> {
     let what = noun(kind);
     let mut parts = Vec::new();
+    if listing.undeclared && !listing.definitions.is_empty() {
+        parts.push(format!(
+            "it lists {what} and declares none in its capabilities; have the server fixed"
+        ));
+    }
     if let Some(cut) = &listing.truncation {
         parts.push(format!(
             "the list of its {what} is not complete: {cut}; have the server fixed"

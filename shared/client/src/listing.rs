@@ -37,6 +37,8 @@ pub struct ServerListing {
     pub rejected: Vec<RejectedDefinition>,
     /// Names of definitions that contain invisible characters.
     pub with_hidden_characters: Vec<String>,
+    /// True if the server does not declare the kind in its capabilities.
+    pub undeclared: bool,
     /// Reason of a truncated listing; `None` if it is complete.
     pub truncation: Option<ListingTruncation>,
 }
@@ -124,6 +126,7 @@ pub(crate) async fn collect(
         definitions: page.accepted,
         rejected: page.rejected,
         with_hidden_characters: page.with_hidden_characters,
+        undeclared: false,
         truncation: cut,
     })
 }

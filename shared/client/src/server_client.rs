@@ -45,9 +45,8 @@ pub const MAX_CAPABILITIES: usize = 16 * 1024;
 
 #[derive(Deserialize)]
 struct Implementation {
-    name: String,
-    #[serde(default)]
-    version: String,
+    name: Option<String>,
+    version: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +108,9 @@ impl ServerFacts {
             let words = "the server's capabilities are not an object of reasonable size";
             return Err(ClientError::Protocol(words.into()));
         }
-        let (name, software) = server.map_or_else(Default::default, |s| (s.name, s.version));
+        let server = server.map(|server| (server.name, server.version));
+        let (name, software) = server.unwrap_or_default();
+        let (name, software) = (name.unwrap_or_default(), software.unwrap_or_default());
         let mut instructions = instructions.unwrap_or_default();
         while instructions.len() > MAX_INSTRUCTIONS {
             let fits = |at: &usize| instructions.is_char_boundary(*at);
@@ -135,6 +136,11 @@ impl ServerFacts {
         self.declares(kind.capability())
     }
 
+    /// Returns `true` if the server declares definitions of any kind.
+    pub fn offers_any(&self) -> bool {
+        DefinitionKind::ALL.iter().any(|kind| self.offers(*kind))
+    }
+
     /// Returns `true` if the server announces changes of its list of this kind.
     pub fn announces(&self, kind: DefinitionKind) -> bool {
         let declared = self.capability(kind.capability());
@@ -143,7 +149,10 @@ impl ServerFacts {
 
     fn capability(&self, name: &str) -> Option<Value> {
         let mut all: Value = serde_json::from_str(&self.capabilities).ok()?;
-        all.get_mut(name).map(Value::take)
+        // `null` counts as absent.
+        all.get_mut(name)
+            .map(Value::take)
+            .filter(|it| !it.is_null())
     }
 }
 
@@ -164,21 +173,35 @@ impl ServerClient {
         }
     }
 
-    /// Lists all definitions of one kind within `caps`. Empty if the server does not declare the kind.
+    /// Lists all definitions of one kind within `caps`. Empty if the server declares other kinds and not this one. A
+    /// server that declares nothing is asked all the same: some list what they do not declare.
     pub async fn list(
         &self,
         kind: DefinitionKind,
         caps: &ListingLimits,
     ) -> Result<ServerListing, ClientError> {
-        if !self.facts().offers(kind) {
+        let declared = self.facts().offers(kind);
+        if !declared && self.facts().offers_any() {
             return Ok(ServerListing::default());
         }
+        // Answers of a server that has no such list, in all their forms.
+        let refused = |error: &ClientError| {
+            let status = error.status();
+            error.rpc().is_some()
+                || status.is_some_and(|status| status.is_client_error())
+                || matches!(error, ClientError::Protocol(_) | ClientError::Frame(_))
+        };
         match listing::collect(self, kind, caps).await {
+            Ok(listing) => Ok(ServerListing {
+                undeclared: !declared,
+                ..listing
+            }),
+            Err(error) if !declared && refused(&error) => Ok(ServerListing::default()),
             // Templates have no capability of their own: a server with resources may not support them.
             Err(error) if kind == DefinitionKind::Template && error.is_unknown_method() => {
                 Ok(ServerListing::default())
             }
-            listing => listing,
+            Err(error) => Err(error),
         }
     }
 

@@ -61,6 +61,7 @@ fn listings_are_reported_in_one_bounded_line() {
         definitions: Vec::new(),
         rejected: vec![refused; 100],
         with_hidden_characters: Vec::new(),
+        undeclared: false,
         truncation: Some(ListingTruncation::Failed("no ".repeat(5000))),
     };
     let problem = of_listing(DefinitionKind::Prompt, &listing, 3).unwrap();

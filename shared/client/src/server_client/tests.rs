@@ -44,3 +44,17 @@ fn a_modern_server_identifies_itself_in_meta() {
         ("s", "2")
     );
 }
+
+#[test]
+fn null_counts_as_absent_in_the_facts_of_a_server() {
+    let result = br#"{"protocolVersion":"2025-06-18","instructions":null,
+        "capabilities":{"tools":{"listChanged":null},"prompts":null,"resources":null},
+        "serverInfo":{"name":"s","version":null,"title":null}}"#;
+    let facts = ServerFacts::of_initialize(result).unwrap();
+    assert!(facts.offers(DefinitionKind::Tool) && !facts.announces(DefinitionKind::Tool));
+    assert!(!facts.offers(DefinitionKind::Prompt) && !facts.offers(DefinitionKind::Resource));
+    assert_eq!((&*facts.server_name, &*facts.server_version), ("s", ""));
+    let result = br#"{"protocolVersion":"2025-06-18","capabilities":null,"serverInfo":null}"#;
+    let facts = ServerFacts::of_initialize(result).unwrap();
+    assert!(!facts.offers_any());
+}

@@ -77,6 +77,47 @@ async fn undeclared_capabilities_are_not_listed() {
     assert_eq!(lists, ["tools/list"]);
 }
 
+/// Answers of a server that declares nothing, with this response to lists other than that of tools.
+fn undeclared(
+    other: fn(&RecordedRequest) -> ScriptedResponse,
+) -> impl Fn(RecordedRequest) -> ScriptedResponse {
+    move |seen| match seen.rpc_method() {
+        "initialize" => {
+            let version = &seen.message["params"]["protocolVersion"];
+            let result = json!({ "protocolVersion": version, "capabilities": {} });
+            fake_server::result(&seen, &result)
+        }
+        "notifications/initialized" => fake_server::accepted(),
+        "tools/list" => {
+            let tools = [fake_server::tool("a")];
+            fake_server::result(&seen, &json!({ "tools": tools }))
+        }
+        _ => other(&seen),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_declares_nothing_is_listed_and_told_so() {
+    let ways: [fn(&RecordedRequest) -> ScriptedResponse; 4] = [
+        |seen| fake_server::error(200, seen, -32601, &Value::Null),
+        |seen| fake_server::error(404, seen, -32601, &Value::Null),
+        |_| fake_server::reply(400, "text/plain", ""),
+        |_| fake_server::accepted(),
+    ];
+    for (at, way) in ways.into_iter().enumerate() {
+        let house = fixture(MemorySink::default());
+        let url = house.serve(undeclared(way)).await;
+        house.want([target("s", &url)]);
+        let seen = house.kept("s", |seen| !seen.tools.is_empty()).await;
+        assert_eq!(names(&seen), ["a"], "{at}");
+        assert_eq!(
+            seen.problem.as_deref(),
+            Some("it lists tools and declares none in its capabilities; have the server fixed"),
+            "{at}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_failed_list_keeps_its_entries_and_affects_no_other_list() {
     let house = fixture(MemorySink::default());
