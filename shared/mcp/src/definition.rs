@@ -288,7 +288,7 @@ pub fn parse_definition(
         return Err(refuse(DefinitionError::Shape));
     }
     let digest = |json: &[u8]| {
-        canonical::digest(json, &FrameLimits::SERVER_MESSAGE)
+        canonical::digest(json, &FrameLimits::DEFINITION)
             .map_err(|error| refuse(DefinitionError::Malformed(error.reason)))
     };
     let received = digest(json)?;

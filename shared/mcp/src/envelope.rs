@@ -353,6 +353,9 @@ pub(crate) fn params<'a>(scanner: &mut JsonScanner<'a>) -> Result<MessageParams<
                 "ref",
             ),
             "argument" => assign_member(&mut p.argument, optional_object(s)?, bad, "argument"),
+            "_meta" if s.limits().null_members && s.peek() == Some(b'n') => {
+                s.value()?;
+            }
             "_meta" => {
                 if s.peek() != Some(b'{') {
                     return Err(s.error(FrameErrorKind::Params));

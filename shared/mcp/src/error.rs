@@ -244,7 +244,9 @@ impl RpcError {
             code,
             message,
             data,
-        } = serde_json::from_slice(error).ok()?;
+        } = serde_json::from_slice(error)
+            .or_else(|_unreadable| serde_json::from_slice(&text::without_lone_surrogates(error)))
+            .ok()?;
         let message = message.into();
         Some(Self {
             code,

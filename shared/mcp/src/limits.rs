@@ -15,6 +15,8 @@ pub struct FrameLimits {
     pub number: usize,
     /// True if values that parsers interpret differently are rejected: unpaired surrogates and numbers out of range.
     pub strict_values: bool,
+    /// True if an optional member that is `null` counts as absent.
+    pub null_members: bool,
     /// True if duplicate names are rejected in all objects, at any depth.
     pub unique_names: bool,
 }
@@ -28,26 +30,34 @@ impl FrameLimits {
         id: 512,
         number: 512,
         strict_values: true,
+        null_members: false,
         unique_names: false,
     };
 
     /// Limits of a message of a server. The maximum message size is a setting of the server and enforced where the
-    /// message is read; the size here is the largest value of that setting.
+    /// message is read; the size here is the largest value of that setting. Values are forwarded as they are written, and
+    /// a client can read or reject an odd one by itself: they do not cost it the whole message.
     pub const SERVER_MESSAGE: Self = Self {
         bytes: 64 * 1024 * 1024,
         depth: 64,
         members: 256,
         id: 512,
         number: 512,
-        strict_values: true,
+        strict_values: false,
+        null_members: true,
         unique_names: false,
+    };
+
+    /// Limits of a definition. One that some clients cannot read would cost them the whole list.
+    pub const DEFINITION: Self = Self {
+        strict_values: true,
+        ..Self::SERVER_MESSAGE
     };
 
     /// Limits of a response whose parts are validated one by one, so that an invalid part does not affect the others.
     pub const LENIENT: Self = Self {
         depth: 512,
         number: usize::MAX,
-        strict_values: false,
         ..Self::SERVER_MESSAGE
     };
 }

@@ -71,9 +71,26 @@ pub struct ResultMembers<'a> {
     pub input_requests: Option<ByteSpan>,
     /// `_meta`.
     pub meta: Option<MessageMeta<'a>>,
+    /// Members that are `null` although their type is another one. They count as absent, as far as the schema has them
+    /// optional.
+    pub null_members: Vec<&'static str>,
     /// First of the members above that has the wrong JSON type. Such a member is treated as absent.
     pub mistyped: Option<&'static str>,
 }
+
+/// Members of results that some servers set to `null`.
+const NULLABLE: [&str; 10] = [
+    "_meta",
+    "resultType",
+    "isError",
+    "nextCursor",
+    "requestState",
+    "inputRequests",
+    "ttlMs",
+    "cacheScope",
+    "description",
+    "content",
+];
 
 /// Parses one message of a server.
 pub fn scan<'a>(source: &'a [u8], limits: &FrameLimits) -> Result<ServerMessage<'a>, FrameError> {
@@ -127,6 +144,9 @@ fn read<'a>(
             "params" if scanner.peek() == Some(b'{') => {
                 parts.params = Some(envelope::params(scanner)?);
             }
+            "params" if scanner.limits().null_members && scanner.peek() == Some(b'n') => {
+                scanner.value()?;
+            }
             "params" => return Err(scanner.error(FrameErrorKind::Params)),
             "result" if scanner.peek() == Some(b'{') => parts.result = Some(result(scanner)?),
             "result" => return Err(scanner.error(FrameErrorKind::Shape)),
@@ -152,13 +172,15 @@ fn result<'a>(scanner: &mut JsonScanner<'a>) -> Result<ResultMembers<'a>, ScanEr
     let bad = &mut part.mistyped;
     part.span = scanner.object(|s, name| {
         use envelope::{assign_member, optional_object, optional_string};
+        if s.limits().null_members
+            && s.peek() == Some(b'n')
+            && let Some(known) = NULLABLE.into_iter().find(|known| *known == name)
+        {
+            s.value()?;
+            part.null_members.push(known);
+            return Ok(());
+        }
         match name {
-            "nextCursor" | "requestState" | "inputRequests" | "isError"
-                if s.peek() == Some(b'n') =>
-            {
-                // `null` is not allowed here, but some servers send it and its meaning is unambiguous.
-                s.value()?;
-            }
             "resultType" => assign_member(
                 &mut part.result_type,
                 optional_string(s)?,

@@ -53,6 +53,47 @@ pub(crate) fn quote_into(out: &mut Vec<u8>, value: &str) {
     }
 }
 
+/// Returns JSON with each escape of an unpaired surrogate, which is no character, replaced by that of U+FFFD.
+pub(crate) fn without_lone_surrogates(json: &[u8]) -> Cow<'_, [u8]> {
+    const HIGH: std::ops::Range<u32> = 0xd800..0xdc00;
+    const LOW: std::ops::Range<u32> = 0xdc00..0xe000;
+    let unit = |at: usize| {
+        let escape = json
+            .get(at..at + 6)
+            .filter(|escape| escape.starts_with(b"\\u"))?;
+        let digits = std::str::from_utf8(escape.get(2..)?).ok()?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let mut out: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        let step = match (byte, unit(at)) {
+            (b'\\', Some(high)) if HIGH.contains(&high) => {
+                match unit(at + 6).filter(|low| LOW.contains(low)) {
+                    Some(_low) => 12,
+                    None => 0,
+                }
+            }
+            (b'\\', Some(low)) if LOW.contains(&low) => 0,
+            (b'\\', Some(_character)) => 6,
+            (b'\\', None) => 2,
+            _ => 1,
+        };
+        if step == 0 {
+            let out = out.get_or_insert_with(|| json.get(..at).unwrap_or_default().to_vec());
+            out.extend_from_slice(b"\\ufffd");
+            at += 6;
+            continue;
+        }
+        let end = (at + step).min(json.len());
+        if let (Some(out), Some(kept)) = (&mut out, json.get(at..end)) {
+            out.extend_from_slice(kept);
+        }
+        at = end;
+    }
+    out.map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
 /// Returns `value` as a JSON string literal, quotes included. Escapes only what JSON requires to be escaped.
 pub fn quote(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);

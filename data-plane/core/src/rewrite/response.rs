@@ -183,6 +183,9 @@ impl ResponseRelay {
         self.answered |= ends;
         match &answer.body {
             ServerMessageBody::Result(result) => {
+                if let Some(bare) = self.without_null_members(message, result) {
+                    return self.on(&bare);
+                }
                 if let Some(bare) = self.without_input_members(message, result) {
                     return self.on(&bare);
                 }

@@ -36,6 +36,38 @@ fn a_null_member_reads_as_absent() {
     assert_eq!(part.mistyped, None);
     assert!(part.next_cursor.is_none() && part.request_state.is_none());
     assert!(part.input_requests.is_none() && !part.is_error);
+    let text =
+        r#"{"jsonrpc":"2.0","id":5,"result":{"_meta":null,"resultType":null,"content":null}}"#;
+    let ServerMessageBody::Result(part) = read(text).unwrap().body else {
+        panic!("not a result")
+    };
+    assert_eq!(part.mistyped, None);
+    assert!(part.meta.is_none() && part.result_type.is_none());
+    assert_eq!(part.null_members, ["_meta", "resultType", "content"]);
+    for text in [
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"_meta":null}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":null}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#,
+    ] {
+        assert!(read(text).is_ok(), "{text}");
+    }
+    // Clients are held to the schema.
+    let request = br#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":null}}"#;
+    assert!(crate::envelope::parse(request, &FrameLimits::REQUEST).is_err());
+}
+
+#[test]
+fn an_unpaired_surrogate_does_not_cost_the_whole_message() {
+    let text = r#"{"jsonrpc":"2.0","id":5,"result":{"content":[{"type":"text","text":"a\ud83d b"}],"x":1e999}}"#;
+    let ServerMessageBody::Result(part) = read(text).unwrap().body else {
+        panic!("not a result")
+    };
+    assert_eq!(part.mistyped, None);
+    let error =
+        r#"{"code":-32000,"message":"a\ud83d\ude00 \ud83d \\ud83d \udc00","data":"\ud800"}"#;
+    let error = crate::RpcError::parse(error.as_bytes()).unwrap();
+    assert_eq!(error.message, "a\u{1f600} \u{fffd} \\ud83d \u{fffd}");
+    assert_eq!(error.data, Some("\u{fffd}".into()));
 }
 
 #[test]

@@ -79,6 +79,32 @@ impl ResponseRelay {
         }
     }
 
+    /// Removes members that are `null` where the schema has them optional, as a client may accept their absence only. The
+    /// content of a tool's result is not optional and becomes empty. Returns `None` if nothing is changed.
+    pub(super) fn without_null_members(
+        &self,
+        source: &Bytes,
+        result: &ResultMembers<'_>,
+    ) -> Option<Bytes> {
+        let nulls = &result.null_members;
+        let content = nulls.contains(&"content") && self.call.target.tool().is_some();
+        let structured = result.structured.map(|(span, _)| span.of(source));
+        // Modern servers may return any value.
+        let structured = self.era == Era::Legacy && structured == Some(b"null");
+        if !structured && !content && nulls.iter().all(|name| *name == "content") {
+            return None;
+        }
+        let keep = |name: &str| match name {
+            "structuredContent" => !structured,
+            "content" => true,
+            _ => !nulls.contains(&name),
+        };
+        let empty: &[(&str, &[u8])] = &[("content", b"[]")];
+        let added = if content { empty } else { &[] };
+        let bare = object::rebuild(result.span.of(source), keep, added);
+        splice(source, vec![ByteEdit::replace(result.span, bare)]).ok()
+    }
+
     /// Removes the members of an input request from a result that is not one. The state of a server is only sent to
     /// the client sealed. The input requests of a task are part of its complete result and stay. Returns `None` if
     /// nothing is removed.

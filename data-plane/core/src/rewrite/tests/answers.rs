@@ -100,6 +100,59 @@ fn request_round_members_are_removed_from_ordinary_results() {
 }
 
 #[test]
+fn a_null_member_of_a_result_counts_as_absent() {
+    let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"_meta":null,"content":[{"type":"text","text":"a"}],"isError":null,"resultType":null,"nextCursor":null}}"#;
+    for (client, server) in CELLS {
+        let reply = reply(client, server, answer);
+        assert_eq!(reply.outcome, CallOutcome::Done);
+        let result = body(&reply)["result"].clone();
+        assert_eq!(result["content"][0]["text"], "a");
+        for name in ["isError", "nextCursor"] {
+            assert_eq!(result.get(name), None, "{result}");
+        }
+        for name in ["_meta", "resultType"] {
+            assert_ne!(result.get(name), Some(&Value::Null), "{result}");
+        }
+    }
+    // The content of a tool is required.
+    let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"content":null,"structuredContent":null}}"#;
+    for (client, server) in CELLS {
+        let reply = reply(client, server, answer);
+        let result = body(&reply)["result"].clone();
+        assert_eq!(result["content"], json!([]));
+        let structured = (client, server) == (Era::Modern, Era::Modern);
+        assert_eq!(
+            result.get("structuredContent").is_some(),
+            structured,
+            "{result}"
+        );
+    }
+}
+
+#[test]
+fn a_result_with_an_unpaired_surrogate_is_forwarded_as_it_is() {
+    let text = r#""text":"a\ud83d""#;
+    let answer =
+        format!(r#"{{"jsonrpc":"2.0","id":42,"result":{{"content":[{{"type":"text",{text}}}]}}}}"#);
+    for (client, server) in CELLS {
+        let reply = reply(client, server, &answer);
+        assert_eq!(reply.outcome, CallOutcome::Done);
+        let sent = String::from_utf8(reply.body.to_bytes().to_vec()).unwrap();
+        assert!(sent.contains(text), "{sent}");
+    }
+    let error = r#"{"jsonrpc":"2.0","id":42,"error":{"code":-32000,"message":"a\ud83d"}}"#;
+    for (client, server) in CELLS {
+        let reply = reply(client, server, error);
+        assert_eq!(reply.outcome, CallOutcome::Error);
+        let sent = String::from_utf8(reply.body.to_bytes().to_vec()).unwrap();
+        assert!(
+            sent.contains(r#""a\ud83d""#) || sent.contains("a\u{fffd}"),
+            "{sent}"
+        );
+    }
+}
+
+#[test]
 fn structured_objects_are_forwarded_to_both_eras() {
     let answer =
         r#"{"jsonrpc":"2.0","id":42,"result":{"content":[],"structuredContent":{"a":null}}}"#;
